@@ -1,0 +1,1 @@
+"""The vocabulary that every part of StepML shares: job spec, tasks, results, keys and errors."""

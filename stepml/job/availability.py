@@ -1,0 +1,58 @@
+"""What of the job spec works in this version.
+
+The spec is written for the whole product; a choice that does not work yet is refused by name at
+the door instead of failing, or being ignored, later. What starts to work is added to a line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from stepml.job.errors import NotAvailableError
+from stepml.job.spec import JobSpec
+
+FORMATS = ("csv", "tsv", "libsvm")
+MODELS = ("logistic_regression",)
+ALGORITHMS = ("model_averaging",)
+CHANNELS = ("s3",)
+PATTERNS = ("reduce",)
+COMPRESSIONS = ("none",)
+BAD_ROW_RULES = ("fail",)
+WORKERS = 40  # one Inline Map
+
+
+def refuse_unavailable(spec: JobSpec) -> None:
+    """Raise `NotAvailableError` for the first choice of ``spec`` that this version lacks."""
+    _require("data.format", spec.data.format, FORMATS)
+    _require("data.on_bad_row", spec.data.on_bad_row, BAD_ROW_RULES)
+    _require("model", tag(spec.model), MODELS)
+    _require("algorithm", tag(spec.algorithm), ALGORITHMS)
+    _require("exchange.channel", spec.exchange.channel, CHANNELS)
+    _require("exchange.pattern", spec.exchange.pattern, PATTERNS)
+    _require("exchange.compression", spec.exchange.compression, COMPRESSIONS)
+    if spec.workers > WORKERS:
+        raise NotAvailableError(
+            f"workers: {spec.workers} is not available yet; available: 1 to {WORKERS}"
+        )
+    for field, value in (
+        ("stop.max_cost_usd", spec.stop.max_cost_usd),
+        ("stop.max_seconds", spec.stop.max_seconds),
+        ("resume_from", spec.resume_from),
+    ):
+        if value is not None:
+            raise NotAvailableError(
+                f"{field} is not available yet (given: {value!r}); leave it out"
+            )
+
+
+def tag(choice: object) -> str:
+    """Return the name by which a model or an algorithm is chosen in the spec."""
+    return str(type(choice).__struct_config__.tag)  # type: ignore[attr-defined]
+
+
+def _require(field: str, value: str, available: Iterable[str]) -> None:
+    choices = tuple(available)
+    if value not in choices:
+        raise NotAvailableError(
+            f"{field} {value!r} is not available yet; available: {', '.join(choices)}"
+        )

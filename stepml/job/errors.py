@@ -1,0 +1,130 @@
+"""Every error that StepML raises by name.
+
+The names are API: a failed Lambda function reports its exception's class name, and the ``Retry``
+lists of ``state_machines/`` match it. ``tests/unit/test_contracts.py`` holds the two together.
+
+::
+
+    StepMLError
+    ├── InvalidJobError            the job spec is wrong                            never retried
+    │   └── NotAvailableError      a choice of the spec that this version lacks     never retried
+    ├── InvalidTaskError           a handler was called with another payload       never retried
+    ├── JobIdTakenError            another execution owns this job id               never retried
+    ├── InvalidDataError           the data cannot be trained on                    never retried
+    │   ├── DataNotFoundError      nothing lies at data.uri
+    │   ├── EmptyDataError         no rows
+    │   ├── BadRowError            a row that does not parse (object, line, content)
+    │   ├── NotEnoughDataError     fewer rows than workers
+    │   └── BadLabelError          labels that the model cannot learn
+    ├── TrainingDivergedError      the loss is not a finite number                 never retried
+    ├── ExecutorPausedError        out of time, progress saved                      retried at once
+    └── StorageError
+        ├── StorageUnavailableError  the service failed or refused for now          retried
+        ├── WaitTimeoutError         a value did not arrive (names what is missing) retried
+        ├── DamagedValueError        a value that is not what was written           retried
+        ├── MissingContributionError a rank has not contributed                     retried
+        └── KeyNotFoundError         nothing is stored under a key                  never retried
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class StepMLError(Exception):
+    """Base of all errors that StepML raises on purpose."""
+
+
+class InvalidJobError(StepMLError, ValueError):
+    """The job spec is wrong; the message names the field, the choices and the value."""
+
+
+class NotAvailableError(InvalidJobError):
+    """The job spec is well formed but asks for something that this version cannot do yet."""
+
+
+class InvalidTaskError(StepMLError, ValueError):
+    """A handler was called with a payload that is not its task."""
+
+
+class JobIdTakenError(StepMLError):
+    """The job id belongs to another execution, whose objects are still in the durable store."""
+
+
+class InvalidDataError(StepMLError, ValueError):
+    """The data cannot be trained on."""
+
+
+class DataNotFoundError(InvalidDataError):
+    """No object lies at ``data.uri``."""
+
+
+class EmptyDataError(InvalidDataError):
+    """The data set has no rows."""
+
+
+class BadRowError(InvalidDataError):
+    """A row that does not parse; the message names the object, the line and its content."""
+
+
+class NotEnoughDataError(InvalidDataError):
+    """The data set has fewer rows than the job needs."""
+
+
+class BadLabelError(InvalidDataError):
+    """The labels of the data set do not fit the model."""
+
+
+class TrainingDivergedError(StepMLError, ArithmeticError):
+    """The loss is no finite number any more: the learning rate is too high for the data."""
+
+
+class ExecutorPausedError(StepMLError):
+    """A rank stopped before its function's deadline: its progress is saved, call it again."""
+
+
+class StorageError(StepMLError):
+    """Base of the errors of the storage layer."""
+
+
+class StorageUnavailableError(StorageError):
+    """The storage service failed, or refused for now; the same call may succeed later."""
+
+
+class KeyNotFoundError(StorageError, KeyError):
+    """Nothing is stored under the key."""
+
+    __str__ = Exception.__str__  # KeyError shows its argument's repr
+
+
+class WaitTimeoutError(StorageError, TimeoutError):
+    """Values that were waited for did not arrive in time.
+
+    Attributes
+    ----------
+    missing : tuple of str
+        The keys that were still absent.
+    """
+
+    def __init__(self, missing: Iterable[str], timeout_s: float) -> None:
+        self.missing = tuple(missing)
+        super().__init__(f"after {timeout_s:g} s still missing: {', '.join(self.missing)}")
+
+
+class DamagedValueError(StorageError):
+    """A stored value is not what was written: its checksum, length or header is wrong."""
+
+
+class MissingContributionError(StorageError):
+    """Ranks whose contribution to a step is not there.
+
+    Attributes
+    ----------
+    missing : tuple of int
+        The ranks.
+    """
+
+    def __init__(self, missing: Iterable[int], step: str) -> None:
+        self.missing = tuple(missing)
+        ranks = ", ".join(map(str, self.missing))
+        super().__init__(f"no contribution to {step} from rank {ranks}")

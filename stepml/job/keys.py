@@ -1,0 +1,136 @@
+"""Every key of the durable store: made here, parsed nowhere.
+
+::
+
+    jobs/<job_id>/…        what one job knows; goes with it
+    datasets/<digest>/…    partitioned data, addressed by content and shared by jobs
+"""
+
+from __future__ import annotations
+
+from stepml.job.step import Step
+
+VALIDATION = -1  # the "rank" of the validation shard
+
+
+def job_prefix(job_id: str) -> str:
+    """Everything that one job writes, but for its partitioned data."""
+    return f"jobs/{job_id}/"
+
+
+def claim(job_id: str) -> str:
+    """Who owns the job id: written once, before anything else."""
+    return f"jobs/{job_id}/claim.json"
+
+
+def spec(job_id: str) -> str:
+    """The job spec as it was given."""
+    return f"jobs/{job_id}/spec.json"
+
+
+def partition_plan(job_id: str) -> str:
+    """Objects, layout and byte ranges of the data."""
+    return f"jobs/{job_id}/partition_plan.json"
+
+
+def training_plan(job_id: str) -> str:
+    """Shards, classes and shape of the model: what executors and reducer need to know."""
+    return f"jobs/{job_id}/training_plan.json"
+
+
+def scale(job_id: str) -> str:
+    """Mean and standard deviation of each feature."""
+    return f"jobs/{job_id}/scale.safetensors"
+
+
+def state(job_id: str, epoch: int) -> str:
+    """The model's state after an epoch; epoch 0 is the start."""
+    return f"jobs/{job_id}/epochs/{epoch:06d}/state.safetensors"
+
+
+def epoch_report(job_id: str, epoch: int) -> str:
+    """What the reducer found and decided after an epoch."""
+    return f"jobs/{job_id}/epochs/{epoch:06d}/report.json"
+
+
+def progress(job_id: str, epoch: int, rank: int) -> str:
+    """How far a rank had come when its function ran out of time."""
+    return f"{progress_prefix(job_id)}{epoch:06d}/{rank:06d}.safetensors"
+
+
+def progress_prefix(job_id: str) -> str:
+    """What ranks saved that ran out of time."""
+    return f"jobs/{job_id}/progress/"
+
+
+def exchange_prefix(job_id: str) -> str:
+    """Everything that the ranks of a job exchange; the channel may lose it at any time."""
+    return f"jobs/{job_id}/exchange/"
+
+
+def step_prefix(job_id: str, step: Step) -> str:
+    """Everything that belongs to one point of exchange."""
+    return f"{exchange_prefix(job_id)}{step.epoch:06d}/{step.batch:09d}/"
+
+
+def contribution(job_id: str, step: Step, rank: int) -> str:
+    """What a rank published for a step."""
+    return f"{step_prefix(job_id, step)}contribution/{rank:06d}"
+
+
+def aggregate(job_id: str, step: Step) -> str:
+    """The sum of a step's contributions."""
+    return f"{step_prefix(job_id, step)}aggregate"
+
+
+def report(job_id: str) -> str:
+    """The job's final report."""
+    return f"jobs/{job_id}/report.json"
+
+
+def model(job_id: str) -> str:
+    """The trained model's arrays."""
+    return f"jobs/{job_id}/model/model.safetensors"
+
+
+def model_card(job_id: str) -> str:
+    """What the trained model is: kind, classes, scaling, metrics, versions."""
+    return f"jobs/{job_id}/model/model.json"
+
+
+def manifest(digest: str) -> str:
+    """What a partitioned data set consists of; published once, when all its pieces exist."""
+    return f"datasets/{digest}/manifest.json"
+
+
+def piece_prefix(digest: str, job_id: str) -> str:
+    """The pieces that one job parsed; of two jobs at once, one job's pieces become the data set."""
+    return f"datasets/{digest}/pieces/{job_id}/"
+
+
+def piece(digest: str, job_id: str, task: int, number: int) -> str:
+    """Rows of one range task, sorted by id."""
+    return f"{piece_prefix(digest, job_id)}{task:03d}-{number:05d}.safetensors"
+
+
+def task_summary(digest: str, job_id: str, task: int) -> str:
+    """What a range task wrote."""
+    return f"{piece_prefix(digest, job_id)}{task:03d}.json"
+
+
+def shard(digest: str, world_size: int, validation_fraction: float, rank: int) -> str:
+    """A rank's rows, or the validation rows (rank `VALIDATION`)."""
+    return f"{_split(digest, world_size, validation_fraction)}{_shard_name(rank)}.safetensors"
+
+
+def shard_moments(digest: str, world_size: int, validation_fraction: float, rank: int) -> str:
+    """Size and moments of a shard; written after it: where this lies, the shard is whole."""
+    return f"{_split(digest, world_size, validation_fraction)}{_shard_name(rank)}.moments"
+
+
+def _split(digest: str, world_size: int, validation_fraction: float) -> str:
+    return f"datasets/{digest}/workers-{world_size}-validation-{validation_fraction!r}/"
+
+
+def _shard_name(rank: int) -> str:
+    return "validation" if rank == VALIDATION else f"rank-{rank:06d}"

@@ -1,0 +1,35 @@
+"""Job ids: what an execution may be called."""
+
+from __future__ import annotations
+
+import re
+
+from stepml.job.errors import InvalidJobError
+
+MAX_NAME = 80  # characters in the name of a Step Functions execution
+_ALLOWED = re.compile(r"[0-9A-Za-z_-]+")
+# Each epoch is a child execution named <job id>-e<epoch>-r<redrives>-t<retries> (train.asl.json);
+# AWS allows at most 1,000 redrives of an execution, RunEpoch retries once.
+_SUFFIX = "-e{max_epochs}-r9999-t99"
+
+
+def check_job_id(job_id: str, max_epochs: int) -> str:
+    """Return ``job_id`` if it can name a job and the child executions of its epochs.
+
+    Raises
+    ------
+    InvalidJobError
+        It has other characters than letters, digits, ``-`` and ``_``, or leaves no room for the
+        suffix of its epochs' names.
+    """
+    if not _ALLOWED.fullmatch(job_id):
+        raise InvalidJobError(
+            f"run name: expected letters, digits, '-' and '_' only, got {job_id!r}"
+        )
+    longest = MAX_NAME - len(_SUFFIX.format(max_epochs=max_epochs))
+    if len(job_id) > longest:
+        raise InvalidJobError(
+            f"run name: expected at most {longest} characters (with stop.max_epochs {max_epochs}, "
+            f"each epoch's own name needs the rest of {MAX_NAME}), got {len(job_id)}: {job_id!r}"
+        )
+    return job_id

@@ -1,0 +1,55 @@
+"""What a job tells about itself: one report an epoch, one at the end."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from stepml.job.spec import JobSpec
+from stepml.job.tasks import Event
+
+Decision = Literal["continue", "converged", "stopped"]
+
+
+class EpochReport(Event, frozen=True, kw_only=True):
+    """What the reducer found and decided after an epoch; ``Converged?`` reads ``decision``."""
+
+    epoch: int
+    decision: Decision  # converged: a criterion of `stop` is met; stopped: max_epochs is reached
+    reason: str  # why training goes on or ends, in words
+    next_epoch: int
+    loss: float  # on the validation rows, without penalty
+    accuracy: float  # on the validation rows
+    training_loss: float  # mean over the epoch's batches, before each batch's step
+    best_loss: float  # lowest validation loss so far
+    epochs_without_improvement: int  # in a row, by stop.tolerance
+    seconds: float  # from the epoch's start to this report
+    executor_seconds: list[float]  # each rank's time in its handler, by rank
+
+
+class DatasetReport(Event, frozen=True, kw_only=True):
+    """What was trained on."""
+
+    digest: str  # content address of the partitioned data
+    n_features: int
+    training_rows: int
+    validation_rows: int
+    classes: list[float]  # labels as they stand in the data
+
+
+class JobReport(Event, frozen=True, kw_only=True):
+    """The job's final report, and with a bounded history the execution's output."""
+
+    job_id: str
+    spec: JobSpec
+    decision: Decision
+    reason: str
+    epochs: int
+    loss: float  # of the model that was written: the last epoch's
+    accuracy: float
+    seconds: float  # from the execution's start to this report
+    dataset: DatasetReport
+    model_uri: str  # s3://…/model.safetensors
+    report_uri: str  # s3://…/report.json
+    versions: dict[str, str]  # of stepml, Python and NumPy
+    kernels: dict[str, str]  # CPU kernels that decide the last bits of a result
+    history: list[EpochReport]  # all epochs in report.json, the last ones in the execution's output

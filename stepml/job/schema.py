@@ -1,0 +1,77 @@
+"""The JSON Schema of the job spec, generated from its types, and what it says of one field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from stepml.job.spec import JobSpec
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+Schema = dict[str, Any]
+
+
+@cache
+def job_schema() -> Schema:
+    """Return the JSON Schema (2020-12) of the job spec."""
+    return {"$schema": DIALECT, **msgspec.json.schema(JobSpec)}
+
+
+def field_schema(path: Sequence[str], job: object) -> Schema:
+    """Return the schema of the field at ``path``; ``job`` says which variant was chosen."""
+    node, value = _resolve(job_schema(), job), job
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+        node = _resolve(node.get("properties", {}).get(name, {}), value)
+    return node
+
+
+def describe(schema: Schema) -> str:
+    """Return what ``schema`` allows, in words: "an integer from 1 to 40", "one of: s3, redis"."""
+    if "anyOf" in schema and "discriminator" not in schema:
+        return " or ".join(describe(choice) for choice in schema["anyOf"])
+    if "enum" in schema:
+        return "one of: " + ", ".join(map(str, schema["enum"]))
+    kind = schema.get("type", "object")
+    words = {
+        "integer": "an integer",
+        "number": "a number",
+        "string": "a string",
+        "boolean": "true or false",
+        "null": "null",
+        "object": "an object",
+    }[kind]
+    if "pattern" in schema and "description" in schema:
+        return f"{words} like {schema['description']}"
+    return words + _limits(schema)
+
+
+def _limits(schema: Schema) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f" from {low:g} to {high:g}" if isinstance(low, float) else f" from {low} to {high}"
+    if "exclusiveMinimum" in schema and high is not None:
+        return f" above {schema['exclusiveMinimum']:g}, at most {high:g}"
+    if "minLength" in schema:
+        return f" of {schema['minLength']} to {schema['maxLength']} characters"
+    return ""
+
+
+def _resolve(schema: Schema, value: object) -> Schema:
+    if "$ref" in schema:
+        resolved: Schema = job_schema()["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+        return resolved
+    if "discriminator" in schema and isinstance(value, dict):
+        mapping = schema["discriminator"]["mapping"]
+        chosen = mapping.get(value.get("name"))
+        # No variant chosen yet: the only field they share is the name that chooses one.
+        return _resolve({"$ref": chosen}, value) if chosen else _choice_of(mapping)
+    return schema
+
+
+def _choice_of(mapping: dict[str, str]) -> Schema:
+    return {"type": "object", "properties": {"name": {"enum": sorted(mapping)}}}
