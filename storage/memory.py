@@ -1,0 +1,77 @@
+"""A storage in this process: the reference of the contract, and the store of a world of one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import xxhash
+
+from stepml.job.errors import KeyNotFoundError
+from storage.base import Buffer, DurableStorage, ObjectInfo, Version
+
+
+class MemoryStorage(DurableStorage):
+    """A dictionary behind a lock."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    def save(self, key: str, data: Buffer) -> None:
+        with self._lock:
+            self._values[key] = bytes(data)
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, bytes]:
+        with self._lock:
+            return {key: self._values[key] for key in keys if key in self._values}
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        with self._lock:
+            for key in keys:
+                self._values.pop(key, None)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        with self._lock:
+            keys = [key for key in self._values if key.startswith(prefix)]
+        return iter(keys)
+
+    def publish(self, key: str, data: Buffer) -> bytes:
+        with self._lock:
+            return self._values.setdefault(key, bytes(data))
+
+    def load_version(self, key: str) -> tuple[bytes | None, Version]:
+        with self._lock:
+            value = self._values.get(key)
+        return value, _version(value)
+
+    def compare_and_save(self, key: str, data: Buffer, version: Version) -> bool:
+        with self._lock:
+            if _version(self._values.get(key)) != version:
+                return False
+            self._values[key] = bytes(data)
+            return True
+
+    def load_range(self, key: str, start: int, stop: int) -> bytes:
+        with self._lock:
+            if key not in self._values:
+                raise KeyNotFoundError(f"nothing is stored under {key}")
+            return self._values[key][start:stop]
+
+    def describe_many(self, prefix: str) -> Iterator[ObjectInfo]:
+        for key in sorted(self.list(prefix)):
+            info = self.describe(key)
+            if info is not None:
+                yield info
+
+    def describe(self, key: str) -> ObjectInfo | None:
+        value = self.load_many([key]).get(key)
+        return None if value is None else ObjectInfo(key, len(value), _digest(value))
+
+
+def _version(value: bytes | None) -> Version:
+    return Version(None if value is None else _digest(value))
+
+
+def _digest(value: bytes) -> str:
+    return xxhash.xxh3_128_hexdigest(value)

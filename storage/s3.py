@@ -1,0 +1,180 @@
+"""Amazon S3: the durable store of every job, and the default channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stepml.job.errors import KeyNotFoundError, StorageError, StorageUnavailableError
+from storage.base import Buffer, DurableStorage, ObjectInfo, Version
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+DELETE_BATCH = 1000  # S3's DeleteObjects takes at most 1,000 keys
+_PARALLEL = 8  # requests at once; a Lambda function's network is full by then
+_ABSENT = {"NoSuchKey", "NoSuchBucket", "NotFound", "404"}
+_EXISTS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_MAX_CONFLICTS = 10  # a race for one key ends with the first winner; more is a broken service
+
+
+class S3Storage(DurableStorage):
+    """The objects of one bucket.
+
+    Parameters
+    ----------
+    bucket : str
+    client : S3Client, optional
+        A boto3 client; by default one made from the environment, with bounded time-outs.
+    """
+
+    max_value_bytes = 5 * 2**30  # one PutObject
+
+    def __init__(self, bucket: str, client: S3Client | None = None) -> None:
+        self.bucket = bucket
+        self._client = client or default_client()
+
+    def save(self, key: str, data: Buffer) -> None:
+        with _translated(key):
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=_body(data))
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, bytes]:
+        if len(keys) <= 1:
+            values = [self._get(key) for key in keys]
+        else:
+            with ThreadPoolExecutor(min(_PARALLEL, len(keys))) as pool:
+                values = list(pool.map(self._get, keys))
+        return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        for start in range(0, len(keys), DELETE_BATCH):
+            batch = keys[start : start + DELETE_BATCH]
+            with _translated(batch[0]):
+                answer = self._client.delete_objects(
+                    Bucket=self.bucket,
+                    Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True},
+                )
+            if errors := answer.get("Errors"):
+                raise StorageUnavailableError(
+                    f"S3 could not delete {errors[0].get('Key')}: {errors[0]}"
+                )
+
+    def list(self, prefix: str) -> Iterator[str]:
+        return (info.key for info in self.describe_many(prefix))
+
+    def publish(self, key: str, data: Buffer) -> bytes:
+        body = _body(data)
+        for _ in range(_MAX_CONFLICTS):
+            if self._put_if(key, body, IfNoneMatch="*"):
+                return body
+            first = self._get(key)
+            if first is not None:  # None: deleted since, or the other writer has not finished
+                return first
+        raise StorageUnavailableError(f"S3 neither takes nor has a value for {key}")
+
+    def load_version(self, key: str) -> tuple[bytes | None, Version]:
+        try:
+            with _translated(key):
+                answer = self._client.get_object(Bucket=self.bucket, Key=key)
+                return answer["Body"].read(), Version(answer["ETag"])
+        except KeyNotFoundError:
+            return None, Version(None)
+
+    def compare_and_save(self, key: str, data: Buffer, version: Version) -> bool:
+        if version.token is None:
+            return self._put_if(key, _body(data), IfNoneMatch="*")
+        return self._put_if(key, _body(data), IfMatch=version.token)
+
+    def load_range(self, key: str, start: int, stop: int) -> bytes:
+        if stop <= start:
+            return b""
+        try:
+            with _translated(key):
+                answer = self._client.get_object(
+                    Bucket=self.bucket, Key=key, Range=f"bytes={start}-{stop - 1}"
+                )
+                return answer["Body"].read()
+        except _BeyondEndError:
+            return b""
+
+    def describe_many(self, prefix: str) -> Iterator[ObjectInfo]:
+        pages = self._client.get_paginator("list_objects_v2")
+        with _translated(prefix):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=prefix):
+                for item in page.get("Contents", []):
+                    yield ObjectInfo(item["Key"], item["Size"], item["ETag"].strip('"'))
+
+    def describe(self, key: str) -> ObjectInfo | None:
+        try:
+            with _translated(key):
+                answer = self._client.head_object(Bucket=self.bucket, Key=key)
+        except KeyNotFoundError:
+            return None
+        return ObjectInfo(key, answer["ContentLength"], answer["ETag"].strip('"'))
+
+    def _get(self, key: str) -> bytes | None:
+        return self.load_version(key)[0]
+
+    def _put_if(self, key: str, body: bytes, **condition: Any) -> bool:
+        try:
+            with _translated(key):
+                self._client.put_object(Bucket=self.bucket, Key=key, Body=body, **condition)
+        except _ConditionFailedError:
+            return False
+        return True
+
+
+class _ConditionFailedError(StorageError):
+    """The condition of a conditional write does not hold."""
+
+
+class _BeyondEndError(StorageError):
+    """A range begins behind the end of the object."""
+
+
+def default_client() -> S3Client:
+    """Return a client whose every call ends: it tries five times, a minute each at most."""
+    return boto3.client(
+        "s3",
+        config=Config(
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=2 * _PARALLEL,
+            retries={"mode": "standard", "total_max_attempts": 5},
+            # Values carry our own checksums where they need one; S3's are kept for uploads only
+            # where the service demands them.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    """Turn the errors of boto3 into those of the contract."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in _ABSENT:
+            raise KeyNotFoundError(f"nothing is stored under {key}") from error
+        if code in _EXISTS:
+            raise _ConditionFailedError(key) from error
+        if code in ("InvalidRange", "416"):
+            raise _BeyondEndError(key) from error
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if status >= 500 or code in ("SlowDown", "RequestTimeout", "Throttling"):
+            raise StorageUnavailableError(f"S3 at {key}: {error}") from error
+        raise StorageError(f"S3 at {key}: {error}") from error
+    except BotoCoreError as error:  # no connection, a time-out, a broken body
+        raise StorageUnavailableError(f"S3 at {key}: {error}") from error
+
+
+def _body(data: Buffer) -> bytes:
+    return data if isinstance(data, bytes) else bytes(data)
