@@ -1,0 +1,1 @@
+"""One thin handler a module: parse the task, call, serialise the result."""

@@ -1,0 +1,58 @@
+"""What a warm function keeps between invocations, and what the Lambda context tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from typing import Protocol
+
+from storage import DurableStorage, open_durable
+from storage.s3 import S3Storage
+
+
+class LambdaContext(Protocol):
+    """The part of Lambda's context object that handlers use."""
+
+    def get_remaining_time_in_millis(self) -> int: ...
+
+
+durable: Callable[[], DurableStorage] = cache(open_durable)
+
+
+@cache
+def bucket(name: str) -> DurableStorage:
+    """Return the objects of any bucket: where the data lie."""
+    return S3Storage(name)
+
+
+class Deadline:
+    """When a handler has to come back, so that its function is not killed.
+
+    Parameters
+    ----------
+    remaining_s : callable
+        Seconds until the function is killed.
+    """
+
+    MARGIN_S = 15.0  # saving progress takes less, even of a large model on a busy store
+
+    def __init__(self, remaining_s: Callable[[], float]) -> None:
+        self._remaining_s = remaining_s
+        # A function with a short time-out still works for nine tenths of it.
+        self._margin_s = min(self.MARGIN_S, 0.1 * remaining_s())
+
+    @classmethod
+    def of(cls, context: LambdaContext) -> Deadline:
+        """Return the deadline of the invocation that ``context`` belongs to."""
+        return cls(lambda: context.get_remaining_time_in_millis() / 1000)
+
+    def is_near(self) -> bool:
+        """Return whether it is time to save progress and stop."""
+        return self._remaining_s() < self._margin_s
+
+
+def seconds_since(started_at: str) -> float:
+    """Return the seconds from an ISO 8601 time to now."""
+    elapsed = datetime.now(UTC) - datetime.fromisoformat(started_at)
+    return round(elapsed.total_seconds(), 3)

@@ -1,0 +1,116 @@
+"""Writes the model artifact and the job's report, and clears what ranks left behind."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from lambdas.documents import Documents, decode
+from lambdas.environment import LambdaContext, durable, seconds_since
+from lambdas.logs import log
+from lambdas.plans import TrainingPlan
+from lambdas.states import unpack_state
+from stepml import __version__
+from stepml.job import keys
+from stepml.job.availability import tag
+from stepml.job.reports import EpochReport, JobReport
+from stepml.job.tasks import FinaliseTask
+from stepml.ml.data import Scale, arrays
+from storage import DurableStorage
+from storage.factory import BUCKET_VARIABLE
+
+HISTORY_IN_OUTPUT = 10  # epochs: an execution's output holds at most 256 KiB
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    report = finalise(FinaliseTask.from_event(event), durable(), os.environ[BUCKET_VARIABLE])
+    return msgspec.structs.replace(report, history=report.history[-HISTORY_IN_OUTPUT:]).to_event()
+
+
+def finalise(task: FinaliseTask, storage: DurableStorage, bucket: str) -> JobReport:
+    """Write model and report, and return the report; done before: return that."""
+    documents = Documents(storage)
+    report = documents.find(keys.report(task.job_id), JobReport)
+    if report is None:
+        plan = documents.load(keys.training_plan(task.job_id), TrainingPlan)
+        report = _report(task, plan, storage, bucket)
+        write_model(task, plan, report, storage)
+        report = documents.publish(keys.report(task.job_id), report)
+    storage.clear(keys.exchange_prefix(task.job_id))
+    storage.clear(keys.progress_prefix(task.job_id))
+    log("job finished", job_id=task.job_id, decision=report.decision, loss=report.loss)
+    return report
+
+
+def write_model(
+    task: FinaliseTask, plan: TrainingPlan, report: JobReport, storage: DurableStorage
+) -> None:
+    """Write the model's arrays, and beside them what a prediction needs to know."""
+    parameters = unpack_state(storage.load(keys.state(task.job_id, task.epoch)))
+    model = plan.model()
+    contents = model.arrays(parameters)
+    if plan.spec.data.standardise:
+        scale = Scale.unpack(storage.load(keys.scale(task.job_id)))
+        contents |= {"feature_mean": scale.mean, "feature_scale": scale.scale}
+    card = {
+        "model": tag(plan.spec.model),
+        **model.describe(),
+        "classes": plan.labels,
+        "n_features": plan.n_features,
+        "standardised": plan.spec.data.standardise,
+        "job_id": task.job_id,
+        "epoch": task.epoch,
+        "metrics": {"loss": report.loss, "accuracy": report.accuracy},
+        "versions": report.versions,
+    }
+    metadata = {"format": "stepml", "model": tag(plan.spec.model)}
+    storage.save(keys.model(task.job_id), arrays.pack(contents, metadata))
+    storage.save(keys.model_card(task.job_id), msgspec.json.format(msgspec.json.encode(card)))
+
+
+def _report(
+    task: FinaliseTask, plan: TrainingPlan, storage: DurableStorage, bucket: str
+) -> JobReport:
+    history = _history(task, storage)
+    last = history[-1]
+    return JobReport(
+        job_id=task.job_id,
+        spec=plan.spec,
+        decision=last.decision,
+        reason=last.reason,
+        epochs=last.epoch,
+        loss=last.loss,
+        accuracy=last.accuracy,
+        seconds=seconds_since(task.started_at),
+        dataset=plan.dataset_report(),
+        model_uri=f"s3://{bucket}/{keys.model(task.job_id)}",
+        report_uri=f"s3://{bucket}/{keys.report(task.job_id)}",
+        versions={
+            "stepml": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+        },
+        kernels=_kernels(),
+        history=history,
+    )
+
+
+def _history(task: FinaliseTask, storage: DurableStorage) -> list[EpochReport]:
+    names = [keys.epoch_report(task.job_id, epoch) for epoch in range(1, task.epoch + 1)]
+    found = storage.load_many(names)
+    return [decode(found[name], EpochReport, name) for name in names]
+
+
+def _kernels() -> dict[str, str]:
+    """Return what decides the last bits of sums besides the code: BLAS and SIMD kernels."""
+    simd = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    return {
+        "machine": platform.machine(),
+        "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "default"),
+        "blas_core": os.environ.get("OPENBLAS_CORETYPE", "default"),
+        "numpy_simd": " ".join(simd),
+    }

@@ -1,0 +1,32 @@
+"""Logs: one JSON object a line, an event with fields; never data, vectors or secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from typing import Any
+
+_logger = logging.getLogger("stepml")
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = getattr(record, "fields", {})
+        return json.dumps({"level": record.levelname, "message": record.getMessage(), **fields})
+
+
+def _configure() -> None:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_JsonFormatter())
+    _logger.handlers = [handler]
+    _logger.setLevel(logging.INFO)
+    _logger.propagate = False  # Lambda's own handler would print every line again
+
+
+_configure()
+
+
+def log(message: str, **fields: Any) -> None:
+    """Write one event; `stepml logs` selects by the fields ``job_id`` and ``rank``."""
+    _logger.info(message, extra={"fields": fields})

@@ -1,0 +1,68 @@
+"""Parses one range of the data and writes its rows as pieces, sorted by row id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from lambdas.documents import Documents
+from lambdas.environment import LambdaContext, bucket, durable
+from lambdas.logs import log
+from lambdas.plans import PartitionPlan, RangeSummary
+from stepml.job import keys
+from stepml.job.tasks import PartitionTask
+from stepml.ml.data import write_pieces
+from storage import DurableStorage
+from storage.base import Buffer
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    task = PartitionTask.from_event(event)
+    plan = Documents(durable()).load(keys.partition_plan(task.job_id), PartitionPlan)
+    partition(task, plan, source=bucket(plan.bucket), storage=durable())
+    return {}
+
+
+def partition(
+    task: PartitionTask, plan: PartitionPlan, source: DurableStorage, storage: DurableStorage
+) -> RangeSummary:
+    """Write the pieces of one range task, then what they are; done before: only return that."""
+    documents = Documents(storage)
+    summary = keys.task_summary(plan.digest, task.job_id, task.range)
+    done = documents.find(summary, RangeSummary)
+    if done is not None:
+        return done
+    statistics = write_pieces(
+        _DataToPieces(source, storage),
+        plan.objects,
+        plan.layout,
+        plan.tasks[task.range],
+        seed=plan.spec.data.seed,
+        piece_key=partial(keys.piece, plan.digest, task.job_id, task.range),
+    )
+    log(
+        "range partitioned",
+        job_id=task.job_id,
+        range=task.range,
+        rows=sum(piece.n_rows for piece in statistics),
+        pieces=len(statistics),
+    )
+    return documents.publish(summary, RangeSummary(statistics))
+
+
+@dataclass(frozen=True, slots=True)
+class _DataToPieces:
+    """Reads where the data lie, writes to the durable store."""
+
+    source: DurableStorage
+    storage: DurableStorage
+
+    def load_range(self, key: str, start: int, stop: int) -> bytes:
+        return self.source.load_range(key, start, stop)
+
+    def load(self, key: str) -> bytes:
+        return self.source.load(key)
+
+    def save(self, key: str, data: Buffer) -> None:
+        self.storage.save(key, data)

@@ -1,0 +1,124 @@
+"""Checks a job, claims its id, plans byte ranges and ranks; writes once all is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lambdas.documents import Documents
+from lambdas.environment import LambdaContext, bucket, durable
+from lambdas.logs import log
+from lambdas.plans import Claim, PartitionPlan
+from stepml.job import keys
+from stepml.job.errors import DataNotFoundError, JobIdTakenError, KeyNotFoundError
+from stepml.job.names import check_job_id
+from stepml.job.parse import parse_job
+from stepml.job.spec import JobSpec
+from stepml.job.tasks import JobState, PrepareTask, Progress
+from stepml.ml.data import DataObject, plan_ranges, sniff
+from stepml.ml.data.layout import dataset_digest
+from storage import DurableStorage
+
+# An epoch that takes longer has failed: six functions of 15 minutes in a row, and their retries.
+EPOCH_TIMEOUT_S = 6 * 3600
+
+OpenBucket = Callable[[str], DurableStorage]
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    task = PrepareTask.from_event(event)
+    return prepare(task, durable(), bucket).to_event()
+
+
+def prepare(task: PrepareTask, storage: DurableStorage, open_bucket: OpenBucket) -> JobState:
+    """Check the job, claim its id and return what the state machine needs to run it.
+
+    Raises
+    ------
+    InvalidJobError, InvalidDataError
+        The job or the data are wrong; nothing has been written.
+    JobIdTakenError
+        Another execution owns the id.
+    """
+    spec = parse_job(task.job)
+    check_job_id(task.job_id, spec.stop.max_epochs)
+    plan = plan_partition(spec, open_bucket)
+    documents = Documents(storage)
+    _claim(task, documents)
+    documents.publish(keys.spec(task.job_id), spec)
+    plan = documents.publish(keys.partition_plan(task.job_id), plan)
+    partitioned = storage.describe(keys.manifest(plan.digest)) is not None
+    log(
+        "job prepared",
+        job_id=task.job_id,
+        dataset=plan.digest,
+        ranges=len(plan.tasks),
+        partitioned_before=partitioned,
+    )
+    ranks = list(range(spec.workers))
+    return JobState(
+        job_id=task.job_id,
+        ranges=[] if partitioned else list(range(len(plan.tasks))),
+        shards=[keys.VALIDATION, *ranks],
+        ranks=ranks,
+        progress=Progress(next_epoch=1),
+        epoch_timeout_s=EPOCH_TIMEOUT_S,
+    )
+
+
+def plan_partition(spec: JobSpec, open_bucket: OpenBucket) -> PartitionPlan:
+    """Return how the data of ``spec`` are cut, from a look at their names and first lines."""
+    data = spec.data
+    bucket_name, _, path = data.uri.removeprefix("s3://").partition("/")
+    source = open_bucket(bucket_name)
+    objects = find_objects(source, path, data.uri)
+    layout = sniff(
+        source,
+        objects,
+        format=data.format,
+        header=data.header,
+        label=data.label,
+        n_features=data.n_features,
+    )
+    return PartitionPlan(
+        spec=spec,
+        digest=dataset_digest(objects, layout, data.seed),
+        bucket=bucket_name,
+        objects=objects,
+        layout=layout,
+        tasks=[list(ranges) for ranges in plan_ranges(objects, data.ranges)],
+    )
+
+
+def find_objects(source: DurableStorage, path: str, uri: str) -> list[DataObject]:
+    """Return the object at ``path``, or the objects below it, in order of their keys.
+
+    Raises
+    ------
+    DataNotFoundError
+        There is no such object, nothing below it, or no such bucket.
+    """
+    try:
+        one = None if path.endswith("/") else source.describe(path)
+        if one is not None:
+            return [DataObject(one.key, path.rsplit("/", 1)[-1], one.value_bytes, one.etag)]
+        prefix = path.rstrip("/") + "/"
+        found = [info for info in source.describe_many(prefix) if info.value_bytes]
+    except KeyNotFoundError as error:
+        raise DataNotFoundError(f"data.uri: there is no bucket for {uri}") from error
+    if not found:
+        raise DataNotFoundError(f"data.uri: nothing lies at {uri}")
+    return [
+        DataObject(info.key, info.key.removeprefix(prefix), info.value_bytes, info.etag)
+        for info in found
+    ]
+
+
+def _claim(task: PrepareTask, documents: Documents) -> None:
+    mine = Claim(task.execution_arn, task.started_at)
+    owner = documents.publish(keys.claim(task.job_id), mine)
+    if owner != mine:
+        raise JobIdTakenError(
+            f"run name {task.job_id!r} is taken by {owner.execution_arn}, started at "
+            f"{owner.started_at}, whose objects are still stored; choose another name"
+        )

@@ -1,0 +1,92 @@
+"""Merges the contributions of an epoch, evaluates the new state and decides whether to go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lambdas.documents import Documents
+from lambdas.environment import LambdaContext, durable, seconds_since
+from lambdas.exchanges import open_exchange
+from lambdas.logs import log
+from lambdas.plans import TrainingPlan
+from lambdas.shards import load_shard
+from lambdas.states import pack_state, unpack_state
+from stepml.job import keys
+from stepml.job.reports import EpochReport
+from stepml.job.step import Step
+from stepml.job.tasks import ReducerTask
+from stepml.ml.algorithms import build_algorithm
+from stepml.ml.convergence import decide
+from stepml.ml.models import Evaluation
+from stepml.ml.models.base import Floats
+from storage import DurableStorage
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    return reduce_epoch(ReducerTask.from_event(event), durable()).to_event()
+
+
+def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
+    """Publish the state after ``task.epoch`` and the report about it; done before: return that.
+
+    Raises
+    ------
+    MissingContributionError, DamagedValueError
+        The channel lost something: the epoch has to be done again.
+    TrainingDivergedError
+        The loss is not finite.
+    """
+    documents = Documents(storage)
+    plan = documents.load(keys.training_plan(task.job_id), TrainingPlan)
+    exchange = open_exchange(task.job_id, plan, storage)
+    step = Step(task.epoch)
+    report = documents.find(keys.epoch_report(task.job_id, task.epoch), EpochReport)
+    if report is None:
+        aggregate = exchange.merge(step)
+        algorithm = build_algorithm(plan.spec.algorithm)
+        parameters, training_loss = algorithm.next_state(aggregate.vector, aggregate.trailer)
+        state = storage.publish(
+            keys.state(task.job_id, task.epoch), pack_state(parameters, task.epoch)
+        )
+        evaluation = evaluate(task.job_id, plan, unpack_state(state), storage)
+        report = _report(task, plan, evaluation, training_loss, documents)
+    exchange.release(step)
+    log("epoch reduced", job_id=task.job_id, epoch=task.epoch, loss=report.loss)
+    return report
+
+
+def evaluate(
+    job_id: str, plan: TrainingPlan, parameters: Floats, storage: DurableStorage
+) -> Evaluation:
+    """Return how ``parameters`` do on the validation shard."""
+    shard = load_shard(job_id, keys.VALIDATION, plan, storage)
+    model = plan.model()
+    return model.evaluate(parameters, shard.X, model.targets(shard.y))
+
+
+def _report(
+    task: ReducerTask,
+    plan: TrainingPlan,
+    evaluation: Evaluation,
+    training_loss: float,
+    documents: Documents,
+) -> EpochReport:
+    previous = None
+    if task.epoch > 1:
+        previous = documents.load(keys.epoch_report(task.job_id, task.epoch - 1), EpochReport)
+    verdict = decide(plan.spec.stop, task.epoch, evaluation.loss, previous)
+    by_rank = sorted(task.executors, key=lambda result: result.rank)
+    report = EpochReport(
+        epoch=task.epoch,
+        decision=verdict.decision,
+        reason=verdict.reason,
+        next_epoch=task.epoch + 1,
+        loss=evaluation.loss,
+        accuracy=evaluation.accuracy,
+        training_loss=training_loss,
+        best_loss=verdict.best_loss,
+        epochs_without_improvement=verdict.epochs_without_improvement,
+        seconds=seconds_since(task.started_at),
+        executor_seconds=[result.seconds for result in by_rank],
+    )
+    return documents.publish(keys.epoch_report(task.job_id, task.epoch), report)

@@ -1,0 +1,1 @@
+"""Learning: data, models and algorithms, in arrays. Knows neither functions nor storage."""

@@ -1,0 +1,19 @@
+"""Algorithms: what one rank does in an epoch, and how contributions become the next state."""
+
+from __future__ import annotations
+
+from stepml.job import spec
+from stepml.job.availability import ALGORITHMS, tag
+from stepml.job.errors import NotAvailableError
+from stepml.ml.algorithms.model_averaging import ModelAveraging, Progress
+
+__all__ = ["ModelAveraging", "Progress", "build_algorithm"]
+
+
+def build_algorithm(algorithm: spec.Algorithm) -> ModelAveraging:
+    """Return the algorithm that the job spec asks for."""
+    if isinstance(algorithm, spec.ModelAveraging):
+        return ModelAveraging(algorithm)
+    raise NotAvailableError(
+        f"algorithm {tag(algorithm)!r} is not available yet; available: {', '.join(ALGORITHMS)}"
+    )

@@ -1,0 +1,60 @@
+"""When training ends."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from stepml.job.errors import TrainingDivergedError
+from stepml.job.reports import Decision, EpochReport
+from stepml.job.spec import Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether training goes on after an epoch, and what the next decision needs to know."""
+
+    decision: Decision
+    reason: str
+    best_loss: float
+    epochs_without_improvement: int
+
+
+def decide(stop: Stop, epoch: int, loss: float, previous: EpochReport | None) -> Verdict:
+    """Return the verdict after ``epoch`` with validation ``loss``.
+
+    Parameters
+    ----------
+    stop : Stop
+    epoch : int
+        From 1.
+    loss : float
+    previous : EpochReport or None
+        The report of the epoch before; None after the first.
+
+    Raises
+    ------
+    TrainingDivergedError
+        ``loss`` is not finite.
+    """
+    if not math.isfinite(loss):
+        raise TrainingDivergedError(
+            f"the validation loss is {loss} after epoch {epoch}; lower algorithm.learning_rate"
+            " or set data.standardise"
+        )
+    best = previous.best_loss if previous else math.inf
+    improved = loss < best - (stop.tolerance or 0.0)
+    without = 0 if improved or previous is None else previous.epochs_without_improvement + 1
+    decision, reason = _decision(stop, epoch, loss, without)
+    return Verdict(decision, reason, min(best, loss), without)
+
+
+def _decision(stop: Stop, epoch: int, loss: float, without: int) -> tuple[Decision, str]:
+    if stop.target_loss is not None and loss <= stop.target_loss:
+        return "converged", f"loss {loss:.6g} reached target_loss {stop.target_loss:g}"
+    if stop.tolerance is not None and without >= stop.patience:
+        epochs = "an epoch" if stop.patience == 1 else f"{stop.patience} epochs in a row"
+        return "converged", f"no improvement above tolerance {stop.tolerance:g} for {epochs}"
+    if epoch >= stop.max_epochs:
+        return "stopped", f"max_epochs {stop.max_epochs} reached"
+    return "continue", "not converged yet"
