@@ -7,7 +7,7 @@
     4       1     version, 1
     5       1     dtype of the vector: 1 float32, 2 float64
     6       2     flags, 0
-    8       8     xxh3_64 of everything behind the header
+    8       8     xxh3_64, seeded with the dtype, of everything behind it
     16      8     numbers in the vector
     24      4     numbers in the trailer
     28      4     0, so that the numbers that follow are aligned
@@ -31,6 +31,7 @@ from stepml.job.errors import DamagedValueError
 Vector = npt.NDArray[Any]
 
 _HEADER = struct.Struct("<4sBBHQQI4x")
+_CHECKED = 16  # the checksum covers what is behind it
 _MAGIC = b"SMLX"
 _VERSION = 1
 _DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 2: np.dtype("<f8")}
@@ -59,8 +60,9 @@ def encode(message: Message) -> bytearray:
     body = memoryview(data)[_HEADER.size :]
     body[: vector.nbytes] = vector.view(np.uint8).data
     body[vector.nbytes :] = trailer.view(np.uint8).data
-    code, checksum = _CODES[vector.dtype], xxhash.xxh3_64_intdigest(body)
-    _HEADER.pack_into(data, 0, _MAGIC, _VERSION, code, 0, checksum, vector.size, trailer.size)
+    code = _CODES[vector.dtype]
+    _HEADER.pack_into(data, 0, _MAGIC, _VERSION, code, 0, 0, vector.size, trailer.size)
+    struct.pack_into("<Q", data, 8, _checksum(data, code))
     return data
 
 
@@ -82,9 +84,13 @@ def decode(data: bytes | bytearray | memoryview, name: str) -> Message:
     vector_bytes = size * dtype.itemsize
     if len(body) != vector_bytes + trailer_size * _TRAILER_DTYPE.itemsize:
         raise DamagedValueError(f"{name}: {len(body)} bytes do not hold {size} + {trailer_size}")
-    if xxhash.xxh3_64_intdigest(body) != checksum:
+    if _checksum(data, code) != checksum:
         raise DamagedValueError(f"{name}: the checksum is wrong")
     return Message(
         np.frombuffer(body[:vector_bytes], dtype),
         np.frombuffer(body[vector_bytes:], _TRAILER_DTYPE),
     )
+
+
+def _checksum(data: bytes | bytearray | memoryview, code: int) -> int:
+    return xxhash.xxh3_64_intdigest(memoryview(data)[_CHECKED:], seed=code)

@@ -89,7 +89,10 @@ class S3Storage(DurableStorage):
     def compare_and_save(self, key: str, data: Buffer, version: Version) -> bool:
         if version.token is None:
             return self._put_if(key, _body(data), IfNoneMatch="*")
-        return self._put_if(key, _body(data), IfMatch=version.token)
+        try:
+            return self._put_if(key, _body(data), IfMatch=version.token)
+        except KeyNotFoundError:  # deleted since
+            return False
 
     def load_range(self, key: str, start: int, stop: int) -> bytes:
         if stop <= start:
