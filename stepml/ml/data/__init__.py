@@ -1,0 +1,58 @@
+"""Data sets in object storage → the shard of each rank.
+
+::
+
+    objects ─ sniff ─► Layout ─ plan_ranges ─► range tasks ─ write_pieces ─► pieces + statistics
+                                                                                 │ merge
+    Shard of a rank ◄─ assemble ─ intervals of the order of row ids ◄─ shard_plan ─ Manifest
+
+A row's id is a hash of the seed, its object's name and its line's byte offset; the order of ids
+is the shuffle. So the shards depend neither on how the bytes were cut into ranges nor on which
+task read what.
+"""
+
+from __future__ import annotations
+
+from stepml.ml.data.layout import Layout, dataset_digest
+from stepml.ml.data.manifest import Interval, Manifest, ShardPlan, merge, shard_plan
+from stepml.ml.data.objects import DataObject, ObjectReader, ObjectStore
+from stepml.ml.data.pieces import PieceStatistics, write_pieces
+from stepml.ml.data.ranges import ByteRange, plan_ranges
+from stepml.ml.data.scaling import (
+    Moments,
+    Scale,
+    feature_moments,
+    merge_moments,
+    scale_of,
+    standardise,
+)
+from stepml.ml.data.shards import Shard, assemble, pack_shard, unpack_shard
+from stepml.ml.data.sniff import sniff
+
+__all__ = [
+    "ByteRange",
+    "DataObject",
+    "Interval",
+    "Layout",
+    "Manifest",
+    "Moments",
+    "ObjectReader",
+    "ObjectStore",
+    "PieceStatistics",
+    "Scale",
+    "Shard",
+    "ShardPlan",
+    "assemble",
+    "dataset_digest",
+    "feature_moments",
+    "merge",
+    "merge_moments",
+    "pack_shard",
+    "plan_ranges",
+    "scale_of",
+    "shard_plan",
+    "sniff",
+    "standardise",
+    "unpack_shard",
+    "write_pieces",
+]

@@ -1,0 +1,199 @@
+"""Arrays as bytes: the safetensors format, written and read with one copy and none.
+
+Eight bytes with the length of the header, little-endian; the header, JSON padded with spaces;
+then the arrays' raw little-endian bytes, without gaps. Wider elements come first, so that every
+array is aligned. https://huggingface.co/docs/safetensors
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepml.job.errors import DamagedValueError
+from stepml.ml.data.objects import Buffer
+
+Array = NDArray[Any]
+
+_LENGTH_BYTES = 8
+# The format's own limit: a longer header is damage, not a container.
+_LARGEST_HEADER_BYTES = 100_000_000
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayPlace:
+    """One array of a container."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    start: int  # first byte, counted from the start of the container
+    stop: int  # byte behind the last
+
+    def rows(self, first: int, behind: int) -> tuple[int, int]:
+        """Return the byte range of the rows ``[first, behind)`` in the container."""
+        row_bytes = self.dtype.itemsize * math.prod(self.shape[1:])
+        return self.start + first * row_bytes, self.start + behind * row_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a container holds and where."""
+
+    places: dict[str, ArrayPlace]
+    metadata: dict[str, str]
+    value_bytes: int  # of the whole container
+
+
+def allocate(
+    shapes: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], metadata: Mapping[str, str]
+) -> tuple[bytearray, dict[str, Array]]:
+    """Return a container of zeros and writable views of its arrays, to be filled in place.
+
+    Raises
+    ------
+    ValueError
+        If an array's dtype has no place in the format.
+    """
+    order = sorted(shapes, key=lambda name: -shapes[name][0].itemsize)
+    entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    offset = 0
+    for name in order:
+        dtype, shape = shapes[name]
+        stop = offset + dtype.itemsize * math.prod(shape)
+        entries[name] = {
+            "dtype": _code(name, dtype),
+            "shape": list(shape),
+            "data_offsets": [offset, stop],
+        }
+        offset = stop
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    container = bytearray(_LENGTH_BYTES + len(text) + offset)
+    container[:_LENGTH_BYTES] = len(text).to_bytes(_LENGTH_BYTES, "little")
+    container[_LENGTH_BYTES : _LENGTH_BYTES + len(text)] = text
+    return container, _views(container, header(container).places)
+
+
+def pack(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytearray:
+    """Return the arrays as one container; this is the only copy of them.
+
+    Raises
+    ------
+    ValueError
+        If an array's dtype has no place in the format.
+    """
+    shapes = {name: (array.dtype, array.shape) for name, array in arrays.items()}
+    container, views = allocate(shapes, metadata or {})
+    for name, array in arrays.items():
+        views[name][...] = array
+    return container
+
+
+def unpack(data: Buffer) -> tuple[dict[str, Array], dict[str, str]]:
+    """Return read-only views of a container's arrays, and its metadata.
+
+    Raises
+    ------
+    DamagedValueError
+        If ``data`` is not a whole container.
+    """
+    found = header(data)
+    if found.value_bytes != len(data):
+        raise DamagedValueError(
+            f"a container of arrays has {len(data)} bytes, its header says {found.value_bytes}"
+        )
+    return _views(memoryview(data).toreadonly(), found.places), found.metadata
+
+
+def unpack_named(data: Buffer, names: Sequence[str]) -> dict[str, Array]:
+    """Return read-only views of a container that must hold exactly the arrays ``names``.
+
+    Raises
+    ------
+    DamagedValueError
+        If ``data`` is not a whole container, or one of other arrays.
+    """
+    views, _ = unpack(data)
+    if set(views) != set(names):
+        raise DamagedValueError(
+            f"a container holds the arrays {', '.join(views)} instead of {', '.join(names)}"
+        )
+    return views
+
+
+def header(prefix: Buffer) -> Header:
+    """Return the header of a container of which ``prefix`` holds at least the first bytes.
+
+    Raises
+    ------
+    DamagedValueError
+        If the header is cut off or describes no container.
+    """
+    length = int.from_bytes(prefix[:_LENGTH_BYTES], "little")
+    first = _LENGTH_BYTES + length
+    if length > _LARGEST_HEADER_BYTES or len(prefix) < max(first, _LENGTH_BYTES):
+        raise DamagedValueError(
+            f"a container of arrays is cut off: {len(prefix)} bytes, its header alone says {length}"
+        )
+    try:
+        entries = json.loads(bytes(prefix[_LENGTH_BYTES:first]))
+        metadata = dict(entries.pop("__metadata__", {}))
+        places = {name: _place(entry, first) for name, entry in entries.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise DamagedValueError(f"a container of arrays has a damaged header: {exc!r}") from exc
+    return Header(places, metadata, _end_without_gaps(list(places.values()), first))
+
+
+def _code(name: str, dtype: np.dtype[Any]) -> str:
+    code = _CODES.get(dtype.newbyteorder("<"))
+    if code is None:
+        raise ValueError(f"array {name!r} has dtype {dtype}; possible are {', '.join(_DTYPES)}")
+    return code
+
+
+def _place(entry: dict[str, Any], first: int) -> ArrayPlace:
+    start, stop = (first + int(offset) for offset in entry["data_offsets"])
+    dtype = _DTYPES[entry["dtype"]]
+    shape = tuple(int(length) for length in entry["shape"])
+    if min(shape, default=0) < 0 or stop - start != dtype.itemsize * math.prod(shape):
+        raise ValueError(f"{stop - start} bytes for {dtype} of shape {shape}")
+    return ArrayPlace(dtype, shape, start, stop)
+
+
+def _end_without_gaps(places: Sequence[ArrayPlace], first: int) -> int:
+    end = first
+    for place in sorted(places, key=lambda place: (place.start, place.stop)):
+        if place.start != end:
+            raise DamagedValueError(f"a container of arrays has a gap or overlap at byte {end}")
+        end = place.stop
+    return end
+
+
+def _views(data: Buffer, places: Mapping[str, ArrayPlace]) -> dict[str, Array]:
+    return {
+        name: np.frombuffer(
+            data, place.dtype, math.prod(place.shape), min(place.start, len(data))
+        ).reshape(place.shape)
+        for name, place in places.items()
+    }

@@ -1,0 +1,124 @@
+"""libsvm (svmlight): a label and ``index:value`` pairs with indices ascending from 1."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stepml.ml.data.formats.lines import NEWLINE, Lines
+from stepml.ml.data.formats.numbers import (
+    Flags,
+    Positions,
+    Text,
+    decode_floats,
+    decode_integers,
+    index_of,
+    number_problem,
+)
+from stepml.ml.data.formats.rows import SparseRows
+from stepml.ml.data.layout import Layout
+
+_LARGEST_INDEX = 2**32 - 1
+
+
+class LibsvmParser:
+    """Parses rows of index and value pairs."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._n_features = layout.n_features or _LARGEST_INDEX
+        self._is_plain = True  # so far: single spaces between pairs and no comments
+
+    def parse(self, text: bytes, offset: int) -> SparseRows:
+        lines = Lines.of(text, offset)
+        # Looking for comments and superfluous blanks takes a sixth of the time, so it is left out
+        # until a block needs it: with any of them, a block does not parse.
+        rows = self._rows_of(lines) if self._is_plain else None
+        if rows is None:
+            lines = lines.with_single_blanks()
+            rows = self._rows_of(lines)
+            self._is_plain = False
+        if rows is None:
+            lines.refuse_first(self._problem_of)
+        return rows
+
+    def _rows_of(self, lines: Lines) -> SparseRows | None:
+        tokens = Text.of(lines.text)
+        ends_row = tokens.characters == NEWLINE
+        colons = tokens.characters == ord(":")
+        ends = np.flatnonzero(ends_row | colons | (tokens.characters == ord(" ")))
+        starts = np.empty_like(ends)
+        starts[:1] = tokens.margin
+        np.add(ends[:-1], 1, out=starts[1:])
+        return self._rows(lines, tokens, (starts, ends), (colons[ends], ends_row[ends]))
+
+    def _rows(
+        self,
+        lines: Lines,
+        tokens: Text,
+        spans: tuple[Positions, Positions],
+        separators: tuple[Flags, Flags],
+    ) -> SparseRows | None:
+        starts, ends = spans
+        before_colon, before_newline = separators
+        if not _alternates(before_colon, before_newline):
+            return None
+        keys = np.flatnonzero(before_colon)
+        rest = np.flatnonzero(~before_colon)  # labels and values
+        indices, bad_indices = decode_integers(tokens, starts[keys], ends[keys])
+        numbers, bad_numbers = decode_floats(tokens, starts[rest], ends[rest])
+        row_ends = np.flatnonzero(before_newline[rest])  # the last value of each row, or its label
+        label_places = np.concatenate([[0], row_ends[:-1] + 1])[: len(row_ends)]
+        counts = row_ends - label_places
+        if len(bad_indices) or len(bad_numbers) or not self._ascends(indices, counts):
+            return None
+        is_value = np.ones(len(numbers), np.bool_)
+        is_value[label_places] = False
+        return SparseRows(
+            lines.offsets,
+            numbers[label_places],
+            counts.astype(np.uint32),
+            (indices - np.uint64(1)).astype(np.uint32),
+            numbers[is_value],
+        )
+
+    def _ascends(self, indices: np.ndarray, counts: Positions) -> bool:
+        if not len(indices):
+            return True
+        rises = indices[1:] > indices[:-1]
+        row_starts = np.cumsum(counts)[:-1]
+        rises[row_starts[(row_starts > 0) & (row_starts < len(indices))] - 1] = True
+        return bool(rises.all() and indices.min() >= 1 and indices.max() <= self._n_features)
+
+    def _problem_of(self, line: bytes) -> str | None:
+        label, *pairs = line.split(b" ")
+        problem = number_problem(label)
+        if problem is not None:
+            return f"the label {problem}"
+        previous = 0
+        for pair in pairs:
+            index, colon, value = pair.partition(b":")
+            problem = self._problem_of_index(index, previous) if colon else "has no ':'"
+            problem = problem or number_problem(value)
+            if problem is not None:
+                return f"the pair {pair.decode('utf-8', 'backslashreplace')[:40]!r} {problem}"
+            previous = int(index)
+        return None
+
+    def _problem_of_index(self, index: bytes, previous: int) -> str | None:
+        number = index_of(index)
+        if number is None:
+            return "has an index that is no integer below 2**32"
+        if number == 0:
+            return "has index 0: indices count from 1"
+        if number <= previous:
+            return f"has an index that does not ascend: it comes after {previous}"
+        if number > self._n_features:
+            return f"has an index above n_features {self._n_features}"
+        return None
+
+
+def _alternates(before_colon: Flags, before_newline: Flags) -> bool:
+    """Return whether each row is a label and pairs: no colon, then colon and no colon in turn."""
+    if not len(before_colon):
+        return True
+    repeats = before_colon[1:] == before_colon[:-1]
+    return not before_colon[0] and bool((repeats == before_newline[:-1]).all())

@@ -1,0 +1,252 @@
+"""Decimal numbers in text → arrays, many tokens at a time and without a Python object per token.
+
+A token's last eight characters are one unaligned 64-bit word, so whole columns of tokens are
+checked and converted with a few dozen integer operations on ``uint64`` arrays (SIMD within a
+register). Tokens that this cannot convert exactly (exponents, more than 16 characters, blanks,
+``nan``, text) go through Python's ``float`` one by one.
+
+The result is that of ``numpy.float32(float(token))`` to the last bit: a mantissa of at most 2⁵³
+divided by a power of ten of at most 10²² is correctly rounded, which is what ``float`` returns.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepml.ml.data.formats.rows import shortened
+
+Bytes = NDArray[np.uint8]
+Words = NDArray[np.uint64]
+Positions = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+Floats32 = NDArray[np.float32]
+
+# What common tools write for a missing value.
+_MISSING = {b"", b"nan", b"+nan", b"-nan", b"na", b"n/a", b"null", b"none", b"?"}
+
+# Room before the text, so that the two words that end at the first token lie inside the buffer.
+_MARGIN = 16
+_WORD = 8
+_LONGEST = 2 * _WORD
+_LARGEST_EXACT = np.uint64(2**53)
+
+
+def _every_byte(value: int) -> np.uint64:
+    return np.uint64(value * 0x0101010101010101)
+
+
+_ONES = _every_byte(0x01)
+_HIGH_BITS = _every_byte(0x80)
+_ZERO_DIGITS = _every_byte(ord("0"))
+_DOTS = _every_byte(ord(".") ^ ord("0"))
+_ABOVE_NINE = _every_byte(0x7F - 9)  # a byte of more than 9 plus this has its high bit set
+_MINUS = np.uint64(ord("-") ^ ord("0"))
+_PLUS = np.uint64(ord("+") ^ ord("0"))
+_BYTE = np.uint64(0xFF)
+_TEN_TO_8 = np.uint64(10**8)
+_U0, _U1, _U3, _U7, _U8, _U16, _U32 = (np.uint64(n) for n in (0, 1, 3, 7, 8, 16, 32))
+# Adjacent digits, pairs and quadruples are joined by one multiplication each.
+_JOINS = (
+    (_every_byte(0x0F), np.uint64(10 * 2**8 + 1), _U8),
+    (np.uint64(0x00FF00FF00FF00FF), np.uint64(100 * 2**16 + 1), _U16),
+    (np.uint64(0x0000FFFF0000FFFF), np.uint64(10_000 * 2**32 + 1), _U32),
+)
+# By the place of the dot's byte in the word (8: no dot): digits behind it.
+_DECIMALS_BY_PLACE = np.array([7, 6, 5, 4, 3, 2, 1, 0, 0], dtype=np.intp)
+_POWERS_OF_TEN = np.array([float(10**n) for n in range(_LONGEST + 1)])
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A block of text whose characters can be looked at eight at a time."""
+
+    characters: Bytes  # _MARGIN zeros, then the text
+    words: Words  # words[i] holds characters[i : i + 8], the first in the lowest byte
+
+    @classmethod
+    def of(cls, text: bytes) -> Text:
+        """Return ``text`` with its words; positions in it start at `Text.margin`."""
+        characters = np.frombuffer(b"\0" * _MARGIN + text, np.uint8)
+        unaligned = np.ndarray((len(characters) - _WORD + 1,), "<u8", characters, 0, (1,))
+        return cls(characters, unaligned.astype(np.uint64))
+
+    @property
+    def margin(self) -> int:
+        """The position of the first character of the text."""
+        return _MARGIN
+
+    def token(self, start: int, end: int) -> bytes:
+        """Return the characters from ``start`` up to ``end``."""
+        return self.characters[start:end].tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class _Digits:
+    mantissas: Words  # the digits as one integer, the dot left out
+    dotted: Flags  # the token has a dot
+    decimals: Positions  # digits behind the dot
+    signed: Flags  # the token starts with + or -
+    negative: Flags
+    valid: Flags  # nothing but digits, one sign in front and one dot, and at least one digit
+
+
+def decode_floats(text: Text, starts: Positions, ends: Positions) -> tuple[Floats32, Positions]:
+    """Return the tokens' values and which of them are no finite float32 numbers.
+
+    Parameters
+    ----------
+    text : Text
+    starts, ends : arrays of shape (n_tokens,)
+        Positions in ``text.characters``; a token is ``[start, end)``.
+
+    Returns
+    -------
+    values : array of shape (n_tokens,)
+        Each equals ``numpy.float32(float(token))``.
+    bad : array
+        Ascending indices of the tokens that are empty, no numbers, NaN, infinite, or too large.
+    """
+    lengths = ends - starts
+    longest = int(lengths.max(initial=0))
+    values, exact = _one_word(text, ends, lengths)
+    if longest > _WORD:
+        long = np.flatnonzero((lengths > _WORD) & (lengths <= _LONGEST))
+        values[long], exact[long] = _two_words(text, ends[long], lengths[long])
+    slow = np.flatnonzero(~exact)
+    if len(slow):
+        values[slow] = [_float(text.token(*span)) for span in _spans(starts, ends, slow)]
+    with np.errstate(over="ignore"):
+        singles = values.astype(np.float32)
+    return singles, slow[~np.isfinite(singles[slow])]
+
+
+def decode_integers(text: Text, starts: Positions, ends: Positions) -> tuple[Words, Positions]:
+    """Return unsigned integers and which tokens are none below 2³².
+
+    Parameters and the second result are those of `decode_floats`.
+    """
+    lengths = ends - starts
+    digits = _decode_word(text.words[ends - _WORD], np.minimum(lengths, _WORD))
+    values = digits.mantissas
+    good = digits.valid & ~(digits.signed | digits.dotted) & (lengths <= _WORD)
+    slow = np.flatnonzero(~good)
+    for index, (start, end) in zip(slow, _spans(starts, ends, slow), strict=True):
+        value = index_of(text.token(start, end))
+        if value is not None:
+            values[index] = value
+            good[index] = True
+    return values, slow[~good[slow]]
+
+
+def index_of(token: bytes) -> int | None:
+    """Return the value of an unsigned integer below 2³², or None if ``token`` is none."""
+    digits = token.lstrip(b"0") or token[-1:]
+    if len(digits) > 10 or not token.isdigit() or int(digits) >= 2**32:
+        return None
+    return int(digits)
+
+
+def number_problem(token: bytes) -> str | None:
+    """Return why `decode_floats` finds ``token`` bad, for a message; None if it is good."""
+    shown = shortened(token, 40)
+    if token.strip().lower() in _MISSING:
+        return f"is {shown!r}, a missing value" if token.strip() else "is empty, a missing value"
+    if b'"' in token:
+        return f"is {shown!r}: quoted fields are not supported"
+    value = _float(token)
+    if math.isnan(value):
+        return f"is {shown!r}, not a number"
+    if math.isinf(value):
+        return f"is {shown!r}, not a finite number"
+    with np.errstate(over="ignore"):
+        fits = np.isfinite(np.float32(value))
+    return None if fits else f"is {shown!r}, too large for float32"
+
+
+def _spans(starts: Positions, ends: Positions, chosen: Positions) -> Any:
+    return zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True)
+
+
+def _float(token: bytes) -> float:
+    if b"_" in token:  # Python allows 1_000, data files do not
+        return math.nan
+    try:
+        return float(token)
+    except ValueError:
+        return math.nan
+
+
+def _one_word(text: Text, ends: Positions, lengths: Positions) -> tuple[NDArray[np.float64], Flags]:
+    digits = _decode_word(text.words[ends - _WORD], np.minimum(lengths, _WORD))
+    values = digits.mantissas.astype(np.float64)
+    if digits.dotted.any():
+        values /= _POWERS_OF_TEN[digits.decimals]
+    np.negative(values, out=values, where=digits.negative)
+    return values, digits.valid & (lengths <= _WORD)
+
+
+def _two_words(
+    text: Text, ends: Positions, lengths: Positions
+) -> tuple[NDArray[np.float64], Flags]:
+    tail = _decode_word(text.words[ends - _WORD], np.full_like(lengths, _WORD))
+    head = _decode_word(text.words[ends - 2 * _WORD], lengths - _WORD, alone=False)
+    tail_scale = np.where(tail.dotted, _TEN_TO_8 // np.uint64(10), _TEN_TO_8)
+    mantissas = head.mantissas * tail_scale + tail.mantissas
+    decimals = np.where(head.dotted, head.decimals + _WORD, tail.decimals)
+    values = mantissas.astype(np.float64)
+    values /= _POWERS_OF_TEN[decimals]
+    np.negative(values, out=values, where=head.negative)
+    exact = head.valid & tail.valid & ~tail.signed & ~(head.dotted & tail.dotted)
+    return values, exact & (mantissas <= _LARGEST_EXACT)
+
+
+def _decode_word(words: Words, lengths: Positions, *, alone: bool = True) -> _Digits:
+    """Read the last ``lengths`` characters of each word, of which this overwrites all."""
+    unused = (_WORD - lengths).astype(np.uint64) << _U3  # bits in front of the token
+    x = np.bitwise_xor(words, _ZERO_DIGITS, out=words)
+    first = (x >> unused) & _BYTE
+    negative = first == _MINUS
+    signed = negative | (first == _PLUS)
+    unused += signed * _U8
+    x >>= unused  # a shift by 64 gives 0 in NumPy, so an empty token has no digits
+    x <<= unused
+    dot = _lowest_zero_byte(x ^ _DOTS)
+    dotted = dot != _U0
+    decimals = _close_gaps(x, dot) if dotted.any() else np.zeros_like(lengths)
+    valid = ((x + _ABOVE_NINE) | x) & _HIGH_BITS == _U0
+    if alone:
+        valid &= lengths > signed.astype(np.intp) + dotted
+    return _Digits(_join(x), dotted, decimals, signed, negative, valid)
+
+
+def _close_gaps(x: Words, dot: Words) -> Positions:
+    """Move the digits in front of each dot over it, in place, and count those behind it."""
+    before_dot = (dot >> _U7) - _U1  # all ones when there is no dot
+    behind_dot = ~((dot << _U1) - _U1)  # none when there is no dot
+    places = np.bitwise_count(before_dot) >> 3
+    moved = (x & before_dot) << _U8
+    np.copyto(x, (x & behind_dot) | moved, where=dot != _U0)
+    decimals: Positions = _DECIMALS_BY_PLACE[places]
+    return decimals
+
+
+def _lowest_zero_byte(x: Words) -> Words:
+    # Above the lowest zero byte the borrow makes false finds, so only the lowest bit is kept.
+    found = x - _ONES
+    found &= ~x
+    found &= _HIGH_BITS
+    found &= ~found + _U1
+    return found
+
+
+def _join(x: Words) -> Words:
+    for mask, factor, shift in _JOINS:
+        x &= mask
+        x *= factor
+        x >>= shift
+    return x

@@ -1,0 +1,47 @@
+"""How the rows of a data set are written down."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from stepml.ml.data.objects import DataObject
+
+# Part of every digest: raise it when the same bytes would be partitioned differently.
+PARTITION_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What `sniff` found out, and all that parsing needs to know."""
+
+    format: str  # csv, tsv or libsvm
+    delimiter: str  # between columns; empty for libsvm
+    n_columns: int  # label included; 0 for libsvm
+    label_column: int  # 0-based
+    header: bool  # the first line of each object names the columns
+    column_names: tuple[str, ...]  # from the header; empty without one
+    n_features: int | None  # None: the largest index in the data (libsvm)
+
+    def column_title(self, column: int) -> str:
+        """Return how messages call a column: its number, counted from 1, and its name."""
+        if column < len(self.column_names):
+            return f"column {column + 1} ({self.column_names[column]!r})"
+        return f"column {column + 1}"
+
+
+def dataset_digest(objects: Sequence[DataObject], layout: Layout, seed: int) -> str:
+    """Return the content address of a partitioned data set: 32 hexadecimal digits.
+
+    The same names, contents, layout and seed give the same digest wherever the objects lie.
+    """
+    content = {
+        "version": PARTITION_VERSION,
+        "seed": seed,
+        "layout": layout,
+        "objects": [(each.name, each.value_bytes, each.etag) for each in objects],
+    }
+    return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:32]

@@ -1,0 +1,180 @@
+"""All pieces' statistics → the manifest of a partitioned data set, and the plan of its shards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import msgspec
+
+from stepml.job.errors import (
+    DamagedValueError,
+    EmptyDataError,
+    InvalidDataError,
+    NotEnoughDataError,
+)
+from stepml.ml.data.layout import Layout
+from stepml.ml.data.pieces import MAX_LABELS, PieceStatistics
+
+MAX_VALIDATION_BYTES = 64 * 2**20
+MAX_SHARD_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Where a piece is and what it holds."""
+
+    key: str
+    n_rows: int
+    value_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A partitioned data set."""
+
+    digest: str  # content address, see `dataset_digest`
+    layout: Layout
+    n_rows: int
+    n_features: int
+    labels: tuple[float, ...] | None  # distinct ones, ascending; None: more than 1,000
+    min_label: float
+    max_label: float
+    nnz: int  # stored values
+    bucket_counts: tuple[int, ...]  # rows in each of the 4096 buckets of ids
+    pieces: tuple[Piece, ...]  # in the order of objects and offsets
+
+    def to_json(self) -> bytes:
+        """Return the manifest as JSON."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Manifest:
+        """Return the manifest that `to_json` wrote.
+
+        Raises
+        ------
+        DamagedValueError
+            If ``text`` is none.
+        """
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except (msgspec.DecodeError, ValueError) as exc:
+            raise DamagedValueError(f"the manifest of a data set does not parse: {exc}") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Positions ``[start, stop)`` in the order of row ids."""
+
+    start: int
+    stop: int
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class ShardPlan:
+    """Which rows go where."""
+
+    validation: Interval
+    shards: tuple[Interval, ...]  # by rank
+
+
+def merge(digest: str, layout: Layout, statistics: Sequence[PieceStatistics]) -> Manifest:
+    """Return the manifest of the pieces of all range tasks, in whatever order they come.
+
+    Raises
+    ------
+    EmptyDataError
+        If there are no rows.
+    InvalidDataError
+        If no row has a feature.
+    """
+    ordered = sorted(statistics, key=lambda each: each.first)
+    if not ordered:
+        raise EmptyDataError("the data set has no rows")
+    n_features = layout.n_features or max(each.n_features for each in ordered)
+    if n_features == 0:
+        raise InvalidDataError("no row of the data set has a feature")
+    return Manifest(
+        digest=digest,
+        layout=layout,
+        n_rows=sum(each.n_rows for each in ordered),
+        n_features=n_features,
+        labels=_all_labels(ordered),
+        min_label=min(each.min_label for each in ordered),
+        max_label=max(each.max_label for each in ordered),
+        nnz=sum(each.nnz for each in ordered),
+        bucket_counts=tuple(map(sum, zip(*(each.bucket_counts for each in ordered), strict=True))),
+        pieces=tuple(Piece(each.key, each.n_rows, each.value_bytes) for each in ordered),
+    )
+
+
+def shard_plan(manifest: Manifest, world_size: int, validation_fraction: float) -> ShardPlan:
+    """Return which rows validate and which each rank trains on.
+
+    The first rows in the order of ids validate: at least one, at most 64 MB of them as float32.
+    The others are cut into ``world_size`` intervals that differ by at most one row.
+
+    Parameters
+    ----------
+    world_size : int
+        At least 1.
+    validation_fraction : float
+        At least 0, less than 1.
+
+    Raises
+    ------
+    NotEnoughDataError
+        If there are fewer training rows than workers.
+    InvalidDataError
+        If a shard would take more than 2 GiB.
+    """
+    if world_size < 1:
+        raise ValueError(f"world_size is at least 1, not {world_size}")
+    if not 0 <= validation_fraction < 1:
+        raise ValueError(f"validation_fraction is 0 to 1, not {validation_fraction}")
+    row_bytes = 4 * manifest.n_features
+    most = max(1, MAX_VALIDATION_BYTES // row_bytes)
+    n_validation = min(max(1, round(validation_fraction * manifest.n_rows)), most)
+    n_training = manifest.n_rows - n_validation
+    if n_training < world_size:
+        raise NotEnoughDataError(
+            f"{n_training} training rows are fewer than {world_size} workers "
+            f"({manifest.n_rows} rows, of which {n_validation} validate)"
+        )
+    check_dense_size(-(-n_training // world_size), manifest.n_features)
+    cuts = [n_validation + n_training * rank // world_size for rank in range(world_size + 1)]
+    shards = tuple(Interval(*ends) for ends in pairwise(cuts))
+    return ShardPlan(Interval(0, n_validation), shards)
+
+
+def check_dense_size(n_rows: int, n_features: int) -> None:
+    """Refuse a shard that would take more than 2 GiB.
+
+    Raises
+    ------
+    InvalidDataError
+        Names the size, the limit and what to do.
+    """
+    value_bytes = 4 * n_rows * n_features
+    if value_bytes > MAX_SHARD_BYTES:
+        raise InvalidDataError(
+            f"a shard of {n_rows} rows × {n_features} features is "
+            f"{value_bytes / 2**30:.1f} GiB of dense float32; at most "
+            f"{MAX_SHARD_BYTES // 2**30} GiB are possible: use more workers or fewer features"
+        )
+
+
+def _all_labels(statistics: Sequence[PieceStatistics]) -> tuple[float, ...] | None:
+    labels: set[float] = set()
+    for each in statistics:
+        if each.labels is None:
+            return None
+        labels.update(each.labels)
+    return tuple(sorted(labels)) if len(labels) <= MAX_LABELS else None

@@ -1,0 +1,274 @@
+"""A range task: byte ranges → pieces, which are rows sorted by id with an index of buckets.
+
+A piece is a container of arrays (`stepml.ml.data.arrays`):
+
+=============  =======  ========================================================================
+``buckets``    u64      (4097,) row at which each bucket of ids starts
+``ids``        u64      (n,) ascending
+``y``          f32      (n,) labels
+``X``          f32      (n, n_features)                                             csv and tsv
+``offsets``    u64      (4097,) pair at which each bucket starts                    libsvm
+``counts``     u32      (n,) pairs of each row                                      libsvm
+``indices``    u32      (nnz,) 0-based feature of each pair                         libsvm
+``values``     f32      (nnz,)                                                      libsvm
+=============  =======  ========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stepml.job.errors import BadRowError, DamagedValueError
+from stepml.ml.data import arrays
+from stepml.ml.data.formats import parser_for
+from stepml.ml.data.formats.rows import DenseRows, MalformedRowError, SparseRows
+from stepml.ml.data.layout import Layout
+from stepml.ml.data.objects import DataObject, ObjectStore
+from stepml.ml.data.ranges import ByteRange
+from stepml.ml.data.reading import REQUEST_BYTES, Block, line_blocks, line_number
+from stepml.ml.data.row_ids import N_BUCKETS, RowIds, buckets, object_salt, row_ids
+
+# Parsed rows that are held at a time; packing them takes the same again.
+PIECE_BYTES = 64 * 2**20
+# Data sets with more distinct labels are regressions: nobody needs the list.
+MAX_LABELS = 1000
+
+_Shapes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+_U64, _U32, _F32 = np.dtype("<u8"), np.dtype("<u4"), np.dtype("<f4")
+
+
+@dataclass(frozen=True, slots=True)
+class PieceStatistics:
+    """What the plan of the shards needs to know of a piece."""
+
+    key: str
+    first: tuple[int, int]  # object index and byte offset of the earliest row: orders the pieces
+    n_rows: int
+    bucket_counts: tuple[int, ...]  # rows in each of the 4096 buckets
+    labels: tuple[float, ...] | None  # distinct ones, ascending; None: more than 1,000
+    min_label: float
+    max_label: float
+    n_features: int  # columns; libsvm: the largest 1-based index
+    nnz: int  # stored values
+    value_bytes: int  # of the piece
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the statistics as what JSON can say."""
+        described: dict[str, Any] = msgspec.to_builtins(self)
+        return described
+
+    @classmethod
+    def from_dict(cls, described: dict[str, Any]) -> PieceStatistics:
+        """Return the statistics that `to_dict` described.
+
+        Raises
+        ------
+        DamagedValueError
+            If ``described`` is something else.
+        """
+        try:
+            return msgspec.convert(described, cls)
+        except msgspec.ValidationError as exc:
+            raise DamagedValueError(f"the statistics of a piece are damaged: {exc}") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class _IdentifiedRows:
+    ids: RowIds
+    rows: DenseRows | SparseRows
+    object_index: int
+
+
+def write_pieces(
+    store: ObjectStore,
+    objects: Sequence[DataObject],
+    layout: Layout,
+    parts: Sequence[ByteRange],
+    *,
+    seed: int,
+    piece_key: Callable[[int], str],
+    piece_bytes: int = PIECE_BYTES,
+    request_bytes: int = REQUEST_BYTES,
+) -> list[PieceStatistics]:
+    """Parse a range task's rows, write them as pieces and return the pieces' statistics.
+
+    Parameters
+    ----------
+    objects : sequence of DataObject
+        All objects of the data set, in the order that ``parts`` refers to.
+    seed : int
+        The data's seed; it decides the order of rows.
+    piece_key : callable
+        Makes the key of the n-th piece of this task, n from 0.
+    piece_bytes : int
+        How many bytes of rows make a piece; about twice as many are held at a time.
+
+    Raises
+    ------
+    BadRowError
+        For the first row that does not parse; names the object, the line and the content.
+    DamagedValueError
+        If an object changed while it was read.
+    """
+    statistics: list[PieceStatistics] = []
+    rows = _identified_rows(store, objects, layout, parts, seed, request_bytes)
+    for batch in _batches(rows, piece_bytes):
+        statistics.append(_write_piece(store, piece_key(len(statistics)), batch))
+        batch.clear()  # or it would be held while the next one is read
+    return statistics
+
+
+def _write_piece(store: ObjectStore, key: str, batch: Sequence[_IdentifiedRows]) -> PieceStatistics:
+    piece, statistics = _pack(key, batch)
+    store.save(key, piece)
+    return statistics
+
+
+def _identified_rows(
+    store: ObjectStore,
+    objects: Sequence[DataObject],
+    layout: Layout,
+    parts: Sequence[ByteRange],
+    seed: int,
+    request_bytes: int,
+) -> Iterator[_IdentifiedRows]:
+    parser = parser_for(layout)
+    for part in parts:
+        data = objects[part.object_index]
+        salt = object_salt(data.name, seed)
+        for block in line_blocks(
+            store, data, part, header=layout.header, request_bytes=request_bytes
+        ):
+            rows = _parse(store, data, parser.parse, block)
+            if len(rows.y):
+                yield _IdentifiedRows(row_ids(rows.offsets, salt), rows, part.object_index)
+
+
+def _parse(
+    store: ObjectStore,
+    data: DataObject,
+    parse: Callable[[bytes, int], DenseRows | SparseRows],
+    block: Block,
+) -> DenseRows | SparseRows:
+    try:
+        return parse(block.text, block.offset)
+    except MalformedRowError as exc:
+        number = line_number(store, data, exc.offset)
+        raise BadRowError(f"s3 object {data.key}, line {number}: {exc.problem}") from exc
+
+
+def _batches(rows: Iterable[_IdentifiedRows], piece_bytes: int) -> Iterator[list[_IdentifiedRows]]:
+    batch: list[_IdentifiedRows] = []
+    batch_bytes = 0
+    for each in rows:
+        batch.append(each)
+        batch_bytes += each.rows.value_bytes
+        if batch_bytes >= piece_bytes:
+            yield batch
+            batch = []
+            batch_bytes = 0
+    if batch:
+        yield batch
+
+
+def _pack(key: str, batch: Sequence[_IdentifiedRows]) -> tuple[bytearray, PieceStatistics]:
+    ids = np.concatenate([each.ids for each in batch])
+    # Stable: rows of different objects that share an id stay in the order of the objects.
+    order = np.argsort(ids, kind="stable")
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    bucket_counts = np.bincount(buckets(ids), minlength=N_BUCKETS)
+    dense = [each.rows for each in batch if isinstance(each.rows, DenseRows)]
+    sparse = [each.rows for each in batch if isinstance(each.rows, SparseRows)]
+    packed = _pack_dense(dense, places) if dense else _pack_sparse(sparse, places, bucket_counts)
+    np.take(ids, order, out=packed.views["ids"])
+    packed.views["buckets"][1:] = np.cumsum(bucket_counts)
+    return packed.piece, _statistics(key, batch, packed, bucket_counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    piece: bytearray
+    views: dict[str, arrays.Array]  # of the piece, writable
+    n_features: int
+    nnz: int
+
+
+def _common_shapes(n_rows: int) -> _Shapes:
+    # The index comes first: one request reads it together with the header.
+    return {"buckets": (_U64, (N_BUCKETS + 1,)), "ids": (_U64, (n_rows,)), "y": (_F32, (n_rows,))}
+
+
+def _pack_dense(batch: Sequence[DenseRows], places: NDArray[np.intp]) -> _Packed:
+    n_features = batch[0].X.shape[1]
+    shapes = _common_shapes(len(places)) | {"X": (_F32, (len(places), n_features))}
+    piece, views = arrays.allocate(shapes, {"kind": "dense"})
+    first = 0
+    for rows in batch:
+        place = places[first : first + len(rows.y)]
+        views["y"][place] = rows.y
+        views["X"][place] = rows.X
+        first += len(rows.y)
+    return _Packed(piece, views, n_features, len(places) * n_features)
+
+
+def _pack_sparse(
+    batch: Sequence[SparseRows], places: NDArray[np.intp], bucket_counts: NDArray[np.intp]
+) -> _Packed:
+    nnz = sum(len(rows.values) for rows in batch)
+    shapes: _Shapes = {"buckets": (_U64, (N_BUCKETS + 1,)), "offsets": (_U64, (N_BUCKETS + 1,))}
+    shapes |= _common_shapes(len(places)) | {
+        "counts": (_U32, (len(places),)),
+        "indices": (_U32, (nnz,)),
+        "values": (_F32, (nnz,)),
+    }
+    piece, views = arrays.allocate(shapes, {"kind": "sparse"})
+    views["counts"][places] = np.concatenate([rows.counts for rows in batch])
+    row_starts = np.zeros(len(places) + 1, np.intp)
+    np.cumsum(views["counts"], out=row_starts[1:])
+    views["offsets"][1:] = row_starts[np.cumsum(bucket_counts)]
+    first = 0
+    n_features = 0
+    for rows in batch:
+        place = places[first : first + len(rows.y)]
+        targets = _pair_places(row_starts[place], rows.counts)
+        views["y"][place] = rows.y
+        views["indices"][targets] = rows.indices
+        views["values"][targets] = rows.values
+        n_features = max(n_features, int(rows.indices.max(initial=0)) + 1)
+        first += len(rows.y)
+    return _Packed(piece, views, n_features if nnz else 0, nnz)
+
+
+def _pair_places(starts: NDArray[np.intp], counts: NDArray[np.uint32]) -> NDArray[np.intp]:
+    """Return where each pair goes whose row's pairs start at ``starts``."""
+    own_starts = np.cumsum(counts, dtype=np.intp) - counts
+    return np.repeat(starts - own_starts, counts) + np.arange(counts.sum(dtype=np.intp))
+
+
+def _statistics(
+    key: str,
+    batch: Sequence[_IdentifiedRows],
+    packed: _Packed,
+    bucket_counts: NDArray[np.intp],
+) -> PieceStatistics:
+    y = packed.views["y"]
+    labels = np.unique(y)
+    return PieceStatistics(
+        key=key,
+        first=(batch[0].object_index, int(batch[0].rows.offsets[0])),
+        n_rows=len(y),
+        bucket_counts=tuple(bucket_counts.tolist()),
+        labels=tuple(labels.tolist()) if len(labels) <= MAX_LABELS else None,
+        min_label=float(labels[0]),
+        max_label=float(labels[-1]),
+        n_features=packed.n_features,
+        nnz=packed.nnz,
+        value_bytes=len(packed.piece),
+    )

@@ -1,0 +1,126 @@
+"""The lines of a byte range, in blocks and in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stepml.job.errors import BadRowError, DamagedValueError
+from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.ranges import ByteRange
+from stepml.ml.data.sniff import BYTE_ORDER_MARK, MAX_LINE_BYTES
+
+REQUEST_BYTES = 8 * 2**20
+# Small enough for the arrays of one block to stay in the processor's cache.
+BLOCK_BYTES = 128 * 1024
+# The last line of a range usually ends soon behind it.
+_BEHIND_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole lines of an object."""
+
+    text: bytes  # ends with a newline
+    offset: int  # of the first byte in the object
+
+
+def line_blocks(
+    reader: ObjectReader,
+    data: DataObject,
+    part: ByteRange,
+    *,
+    header: bool,
+    request_bytes: int = REQUEST_BYTES,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[Block]:
+    """Yield the lines that start in ``part``, without the object's first line if ``header``.
+
+    At most two requests' bytes and the longest line are held at a time.
+
+    Raises
+    ------
+    BadRowError
+        If a line is longer than 16 MB.
+    DamagedValueError
+        If the object ends before ``data.value_bytes``.
+    """
+    for chunk in _whole_lines(reader, data, part, header, request_bytes):
+        start = 0
+        while start < len(chunk.text):
+            stop = chunk.text.rfind(b"\n", start, start + block_bytes) + 1
+            if stop == 0:  # one line longer than a block
+                stop = chunk.text.index(b"\n", start) + 1
+            yield _without_byte_order_mark(Block(chunk.text[start:stop], chunk.offset + start))
+            start = stop
+
+
+def line_number(reader: ObjectReader, data: DataObject, offset: int) -> int:
+    """Return the number, from 1, of the line that starts at ``offset``, by counting newlines."""
+    newlines = 0
+    for start in range(0, offset, REQUEST_BYTES):
+        stop = min(start + REQUEST_BYTES, offset)
+        newlines += reader.load_range(data.key, start, stop).count(b"\n")
+    return newlines + 1
+
+
+def _whole_lines(
+    reader: ObjectReader, data: DataObject, part: ByteRange, header: bool, request_bytes: int
+) -> Iterator[Block]:
+    # A line starts at part.start if the byte before it ends one; so reading begins there, and
+    # everything up to the first newline belongs to the range before, or is the header.
+    position = max(part.start - 1, 0)
+    in_foreign_line = part.start > 0 or header
+    pending = b""
+    while position < data.value_bytes:
+        # Not far beyond the range, whose end would otherwise be read by the next one, too.
+        ahead = max(part.stop - position, len(pending), 0) + _BEHIND_BYTES
+        size = min(ahead, request_bytes)
+        chunk = _load(reader, data, position, min(position + size, data.value_bytes))
+        position += len(chunk)
+        if in_foreign_line:
+            cut = chunk.find(b"\n") + 1
+            if cut == 0 and position < part.stop:
+                continue
+            if cut == 0 or position - len(chunk) + cut >= part.stop:
+                return
+            chunk = chunk[cut:]
+            in_foreign_line = False
+        pending += chunk
+        start = position - len(pending)
+        owned = pending.find(b"\n", max(part.stop - 1 - start, 0)) + 1
+        whole = owned or pending.rfind(b"\n") + 1
+        if whole:
+            yield Block(pending[:whole], start)
+            pending = pending[whole:]
+        if owned or position - len(pending) >= part.stop:
+            return
+        if len(pending) > MAX_LINE_BYTES:
+            raise _too_long(reader, data, position - len(pending))
+    if pending:
+        yield Block(pending + b"\n", position - len(pending))
+
+
+def _load(reader: ObjectReader, data: DataObject, start: int, stop: int) -> bytes:
+    chunk = reader.load_range(data.key, start, stop)
+    if len(chunk) != stop - start:
+        raise DamagedValueError(
+            f"s3 object {data.key} ends at byte {start + len(chunk)} instead of "
+            f"{data.value_bytes}: it was changed while it was read"
+        )
+    return chunk
+
+
+def _too_long(reader: ObjectReader, data: DataObject, offset: int) -> BadRowError:
+    return BadRowError(
+        f"s3 object {data.key}, line {line_number(reader, data, offset)}: "
+        f"longer than {MAX_LINE_BYTES // 2**20} MB"
+    )
+
+
+def _without_byte_order_mark(block: Block) -> Block:
+    if block.offset == 0 and block.text.startswith(BYTE_ORDER_MARK):
+        # Spaces instead, so that the offsets of the lines stay.
+        blanks = b" " * len(BYTE_ORDER_MARK)
+        return Block(blanks + block.text[len(BYTE_ORDER_MARK) :], 0)
+    return block

@@ -1,0 +1,45 @@
+"""Row ids: where a row stands in the shuffled order of its data set."""
+
+from __future__ import annotations
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+RowIds = NDArray[np.uint64]
+
+BUCKET_BITS = 12
+N_BUCKETS = 1 << BUCKET_BITS
+
+# The finaliser of splitmix64 (Steele, Lea, Flood, 2014; variant 13 of Stafford): a bijection.
+_STEPS = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
+_LAST_SHIFT = np.uint64(31)
+_BUCKET_SHIFT = np.uint64(64 - BUCKET_BITS)
+
+
+def object_salt(name: str, seed: int) -> int:
+    """Return the number that sets an object's row ids apart from those of other objects."""
+    return xxhash.xxh3_64_intdigest(name.encode(), seed=seed & (2**64 - 1))
+
+
+def row_ids(offsets: NDArray[np.int64], salt: int) -> RowIds:
+    """Return the ids of the rows whose lines start at ``offsets`` of one object.
+
+    Rows of one object never share an id; rows of different objects may, and are then ordered by
+    object.
+    """
+    ids = offsets.astype(np.uint64)
+    ids += np.uint64(salt)
+    for shift, factor in _STEPS:
+        ids ^= ids >> shift
+        ids *= factor
+    ids ^= ids >> _LAST_SHIFT
+    return ids
+
+
+def buckets(ids: RowIds) -> NDArray[np.intp]:
+    """Return the bucket of each id: its top 12 bits."""
+    return (ids >> _BUCKET_SHIFT).astype(np.intp)

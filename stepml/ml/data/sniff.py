@@ -1,0 +1,204 @@
+"""The first lines of a data set → its `Layout`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+
+from stepml.job.errors import EmptyDataError, InvalidDataError
+from stepml.ml.data.formats.rows import shortened
+from stepml.ml.data.layout import Layout
+from stepml.ml.data.objects import DataObject, ObjectReader
+
+# Longer lines are refused: each reader of a range may have to hold one.
+MAX_LINE_BYTES = 16 * 2**20
+SNIFF_BYTES = 64 * 1024
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+_FORMATS = ("csv", "tsv", "libsvm")
+_MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip (or npz)",
+    b"PAR1": "parquet",
+    b"\x93NUMPY": "npy",
+    b"\x89HDF": "HDF5",
+}
+
+
+def sniff(
+    reader: ObjectReader,
+    objects: Sequence[DataObject],
+    *,
+    format: str,  # noqa: A002 - the job's field
+    header: bool | None = None,
+    label: str | int | None = None,
+    n_features: int | None = None,
+) -> Layout:
+    """Return how the rows are written, from the first object that is not empty.
+
+    Parameters
+    ----------
+    format : {"csv", "tsv", "libsvm"}
+    header : bool, optional
+        Whether each object's first line names the columns. By default it does if it holds the
+        label's name, or if most of its columns are no numbers.
+    label : str or int, optional
+        The label's column: its name, or its 0-based index, negative ones counting from the end.
+        The last one by default. libsvm has the label in front.
+    n_features : int, optional
+        The number of features; by default that of the columns beside the label, or libsvm's
+        largest index.
+
+    Raises
+    ------
+    EmptyDataError
+        If there is nothing but empty lines and a header.
+    InvalidDataError
+        If the content is binary or compressed, ``label`` is not one of the columns, or they are
+        not ``n_features``.
+    ValueError
+        If ``format`` is none of the above.
+    """
+    if format not in _FORMATS:
+        raise ValueError(f"format is one of {', '.join(_FORMATS)}, not {format!r}")
+    first = _first_with_content(objects)
+    start = _first_bytes(reader, first)
+    lines = start.removeprefix(BYTE_ORDER_MARK).splitlines()
+    if format == "libsvm":
+        _require_rows(first, start, lines)
+        return Layout(format, "", 0, 0, False, (), n_features)
+    layout = _columns(first, lines, start, format, header, label)
+    if n_features is not None and n_features != layout.n_features:
+        raise InvalidDataError(
+            f"data.n_features is {n_features}, but s3 object {first.key} has "
+            f"{layout.n_features} columns beside the label"
+        )
+    return layout
+
+
+def _first_with_content(objects: Sequence[DataObject]) -> DataObject:
+    for each in objects:
+        if each.value_bytes:
+            return each
+    named = f" (s3 object {objects[0].key} has 0 bytes)" if objects else ""
+    raise EmptyDataError(f"the data set is empty: {len(objects)} objects without content{named}")
+
+
+def _first_bytes(reader: ObjectReader, data: DataObject) -> bytes:
+    start = reader.load_range(data.key, 0, SNIFF_BYTES)
+    _refuse_binary(data, start)
+    # A first line of thousands of columns may be longer.
+    while b"\n" not in start and len(start) < min(data.value_bytes, MAX_LINE_BYTES):
+        more = reader.load_range(data.key, len(start), 2 * len(start))
+        if not more:
+            break
+        start += more
+    return start
+
+
+def _refuse_binary(data: DataObject, start: bytes) -> None:
+    for magic, kind in _MAGIC.items():
+        if start.startswith(magic):
+            raise InvalidDataError(
+                f"s3 object {data.key} is {kind}: it cannot be cut by bytes; "
+                "store it as plain csv, tsv or libsvm"
+            )
+    if b"\0" in start:
+        raise InvalidDataError(
+            f"s3 object {data.key} is binary, not text: byte {start.index(0)} is zero"
+        )
+
+
+def _require_rows(data: DataObject, start: bytes, lines: Sequence[bytes]) -> None:
+    # Nothing but empty lines in the first bytes of a longer object is left to the parser.
+    if not any(line.strip() for line in lines) and len(start) >= data.value_bytes:
+        raise EmptyDataError(f"s3 object {data.key} has no data rows")
+
+
+def _columns(
+    data: DataObject,
+    lines: Sequence[bytes],
+    start: bytes,
+    format: str,  # noqa: A002
+    header: bool | None,
+    label: str | int | None,
+) -> Layout:
+    written = [line for line in lines if line]
+    if not written:
+        raise EmptyDataError(f"s3 object {data.key} has no data rows")
+    delimiter = _DELIMITERS[format]
+    names = _fields(written[0], delimiter)
+    _require_features(data, names, format, delimiter)
+    if header is None:
+        header = _is_header(names, label)
+    if header and not lines[0]:
+        raise InvalidDataError(
+            f"s3 object {data.key} starts with an empty line: a header must be the first line"
+        )
+    if header:
+        _require_rows(data, start, lines[1:])
+    column = _label_column(data, names if header else (), len(names), label)
+    return Layout(
+        format, delimiter, len(names), column, header, names if header else (), len(names) - 1
+    )
+
+
+def _fields(line: bytes, delimiter: str) -> tuple[str, ...]:
+    text = line.decode("utf-8", "replace")
+    return tuple(field.strip() for field in next(csv.reader([text], delimiter=delimiter)))
+
+
+def _is_header(fields: Sequence[str], label: str | int | None) -> bool:
+    # A line with a few fields that are no numbers is a bad row rather than a header: refused
+    # rows are seen, rows that were taken for a header are not.
+    n_names = sum(bool(field) and not _is_number(field) for field in fields)
+    return (isinstance(label, str) and label in fields) or 2 * n_names > len(fields)
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
+
+
+def _label_column(
+    data: DataObject, names: Sequence[str], n_columns: int, label: str | int | None
+) -> int:
+    if isinstance(label, str):
+        if not names:
+            raise InvalidDataError(
+                f"data.label is {label!r}, but s3 object {data.key} has no header; "
+                f"name the label's column by its index, 0 to {n_columns - 1}"
+            )
+        if label not in names:
+            raise InvalidDataError(
+                f"data.label is {label!r}, which is none of the columns of s3 object {data.key}: "
+                + shortened(", ".join(names).encode(), 400)
+            )
+        return list(names).index(label)
+    column = n_columns - 1 if label is None else label
+    if not -n_columns <= column < n_columns:
+        raise InvalidDataError(
+            f"data.label is {label}, but s3 object {data.key} has {n_columns} columns: "
+            f"allowed are 0 to {n_columns - 1}, or -{n_columns} to -1 from the end"
+        )
+    return column % n_columns
+
+
+def _require_features(
+    data: DataObject,
+    names: Sequence[str],
+    format: str,  # noqa: A002
+    delimiter: str,
+) -> None:
+    if len(names) < 2:
+        raise InvalidDataError(
+            f"s3 object {data.key} has one column, a label and no features: format {format!r} "
+            f"separates columns by {delimiter!r}, the first line is {names[0][:60]!r}"
+        )

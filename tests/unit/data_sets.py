@@ -1,0 +1,88 @@
+"""An object store in memory, and whole partitionings of what lies in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from stepml.job.errors import KeyNotFoundError
+from stepml.ml.data import (
+    DataObject,
+    Interval,
+    Manifest,
+    Shard,
+    assemble,
+    merge,
+    plan_ranges,
+    shard_plan,
+    sniff,
+    write_pieces,
+)
+from stepml.ml.data.objects import Buffer
+
+
+class MemoryObjects:
+    """Objects by key; counts the bytes of reads."""
+
+    def __init__(self, **objects: bytes) -> None:
+        self.objects = dict(objects)
+        self.largest_read_bytes = 0
+        self.read_bytes = 0
+
+    def load_range(self, key: str, start: int, stop: int) -> bytes:
+        self.largest_read_bytes = max(self.largest_read_bytes, stop - start)
+        chunk = self.load(key)[start:stop]
+        self.read_bytes += len(chunk)
+        return chunk
+
+    def load(self, key: str) -> bytes:
+        if key not in self.objects:
+            raise KeyNotFoundError(key)
+        return self.objects[key]
+
+    def save(self, key: str, data: Buffer) -> None:
+        self.objects[key] = bytes(data)
+
+
+def described(store: MemoryObjects, prefix: str = "") -> list[DataObject]:
+    return [
+        DataObject(key, key.removeprefix(prefix), len(store.objects[key]), f"etag of {key}")
+        for key in sorted(store.objects)
+    ]
+
+
+def partition(
+    store: MemoryObjects,
+    n_ranges: int | None = 1,
+    *,
+    prefix: str = "",
+    seed: int = 0,
+    piece_bytes: int = 2**20,
+    request_bytes: int = 2**20,
+    **options: Any,
+) -> Manifest:
+    """Partition everything in ``store`` into pieces in the same store."""
+    objects = described(store, prefix)
+    layout = sniff(store, objects, **options)
+    statistics = []
+    for task, parts in enumerate(plan_ranges(objects, n_ranges)):
+        statistics += write_pieces(
+            store,
+            objects,
+            layout,
+            parts,
+            seed=seed,
+            piece_key=lambda piece, task=task: f"pieces/{n_ranges}/{task}/{piece}",
+            piece_bytes=piece_bytes,
+            request_bytes=request_bytes,
+        )
+    return merge("digest", layout, statistics)
+
+
+def all_shards(
+    store: MemoryObjects, manifest: Manifest, world_size: int, fraction: float = 0.1
+) -> list[Shard]:
+    """Return the validation shard, then each rank's."""
+    plan = shard_plan(manifest, world_size, fraction)
+    intervals: Sequence[Interval] = (plan.validation, *plan.shards)
+    return [assemble(store, manifest, interval) for interval in intervals]
