@@ -1,0 +1,224 @@
+"""State machines, template and code are held together: names that only AWS would compare."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stepml.job import errors
+
+ROOT = Path(__file__).parents[2]
+MACHINES = ("train", "epoch")
+
+# What Step Functions and Lambda raise by themselves.
+AWS_ERRORS = {
+    "Lambda.TooManyRequestsException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.Unknown",
+    "Runtime.ExitError",
+    "Sandbox.Timedout",
+    "States.Timeout",
+    "States.TaskFailed",
+    "StepFunctions.ExecutionLimitExceededException",
+    "StepFunctions.SdkClientException",
+    "StepFunctions.AWSStepFunctionsException",
+}
+NEVER_RETRIED = (
+    errors.InvalidJobError,
+    errors.InvalidTaskError,
+    errors.InvalidDataError,
+    errors.JobIdTakenError,
+    errors.TrainingDivergedError,
+)
+
+
+class _Tagged(yaml.SafeLoader):
+    """Reads !Ref and its like as ``{"Ref": …}``."""
+
+
+def _tagged(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        return {suffix: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {suffix: loader.construct_mapping(node, deep=True)}
+
+
+_Tagged.add_multi_constructor("!", _tagged)
+
+
+def template() -> dict[str, Any]:
+    loaded = yaml.load((ROOT / "templates" / "template.yaml").read_text(), _Tagged)
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: resource["Properties"]
+        for name, resource in template()["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def machine(name: str) -> dict[str, Any]:
+    loaded = json.loads((ROOT / "state_machines" / f"{name}.asl.json").read_text())
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def states(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, state in definition["States"].items():
+        yield name, state
+        if "ItemProcessor" in state:
+            yield from states(state["ItemProcessor"])
+
+
+def all_tasks() -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (name, state)
+        for each in MACHINES
+        for name, state in states(machine(each))
+        if state["Type"] == "Task"
+    ]
+
+
+def invoked_function(state: dict[str, Any]) -> str | None:
+    function = state["Parameters"].get("FunctionName")
+    return function and function.removeprefix("${").removesuffix("}")
+
+
+def error_classes() -> dict[str, type]:
+    return {name: each for name, each in vars(errors).items() if isinstance(each, type)}
+
+
+@pytest.mark.parametrize(("name", "state"), all_tasks(), ids=lambda value: str(value)[:20])
+def test_every_error_that_is_retried_exists(name: str, state: dict[str, Any]) -> None:
+    named = [error for retrier in state["Retry"] for error in retrier["ErrorEquals"]]
+    assert len(named) == len(set(named))
+    assert set(named) <= AWS_ERRORS | set(error_classes())
+    never = {c for c, each in error_classes().items() if issubclass(each, NEVER_RETRIED)}
+    assert not never & set(named), f"{name} repeats what fails the same way again"
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_nothing_recoverable_is_caught_into_a_failed_end(name: str) -> None:
+    # An execution that is caught into Fail only fails again when it is redriven.
+    assert not [each for each, state in states(machine(name)) if "Catch" in state]
+    assert not [each for each, state in states(machine(name)) if state["Type"] == "Fail"]
+
+
+def test_state_names_are_unique() -> None:
+    names = [name for each in MACHINES for name, _ in states(machine(each))]
+    assert len(names) == len(set(names))
+
+
+def test_every_task_keeps_little_of_what_it_gets() -> None:
+    for name, state in all_tasks():
+        assert state.get("ResultPath", "") is None or "ResultSelector" in state, name
+
+
+def test_a_task_waits_a_minute_longer_than_its_function_may_run() -> None:
+    functions = resources("AWS::Serverless::Function")
+    for name, state in all_tasks():
+        function = invoked_function(state)
+        if function is not None:
+            assert state["TimeoutSeconds"] == functions[function]["Timeout"] + 60, name
+        else:
+            assert "TimeoutSecondsPath" in state, name
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_every_placeholder_is_substituted_and_every_substitution_used(name: str) -> None:
+    text = (ROOT / "state_machines" / f"{name}.asl.json").read_text()
+    machines = resources("AWS::Serverless::StateMachine")
+    (properties,) = (
+        m for m in machines.values() if m["DefinitionUri"].endswith(f"/{name}.asl.json")
+    )
+    substituted = properties["DefinitionSubstitutions"]
+    assert set(re.findall(r"\$\{(\w+)\}", text)) == set(substituted)
+    known = set(template()["Resources"])
+    for placeholder, value in substituted.items():
+        assert placeholder in known
+        assert next(iter(value.values())).split(".")[0] == placeholder
+
+
+def test_every_function_has_its_handler_its_log_group_and_its_name() -> None:
+    groups = {g["LogGroupName"]["Sub"] for g in resources("AWS::Logs::LogGroup").values()}
+    for logical, properties in resources("AWS::Serverless::Function").items():
+        module, function = properties["Handler"].rsplit(".", 1)
+        assert callable(getattr(importlib.import_module(module), function)), logical
+        name = properties["FunctionName"]["Sub"]
+        assert name == "${AWS::StackName}-" + module.rsplit(".", 1)[1].replace("_", "-")
+        assert f"/aws/lambda/{name}" in groups
+
+
+def test_every_handler_has_a_function() -> None:
+    handlers = {
+        f"lambdas.{path.stem}.handler"
+        for path in (ROOT / "lambdas").glob("*.py")
+        if "\ndef handler(" in path.read_text()
+    }
+    functions = resources("AWS::Serverless::Function").values()
+    assert {properties["Handler"] for properties in functions} == handlers
+
+
+def test_the_parent_may_start_see_and_stop_its_epochs() -> None:
+    policies = resources("AWS::Serverless::StateMachine")["TrainStateMachine"]["Policies"]
+    actions = {
+        action
+        for policy in policies
+        for statement in policy.get("Statement", [])
+        for action in statement["Action"]
+    }
+    assert actions == {
+        "states:DescribeExecution",
+        "states:StopExecution",
+        "events:PutTargets",
+        "events:PutRule",
+        "events:DescribeRule",
+    }
+    templates = {next(iter(policy)) for policy in policies}
+    assert {"LambdaInvokePolicy", "StepFunctionsExecutionPolicy"} <= templates
+
+
+def test_each_machine_may_invoke_just_the_functions_that_it_names() -> None:
+    machines = resources("AWS::Serverless::StateMachine")
+    for name, logical in (("train", "TrainStateMachine"), ("epoch", "EpochStateMachine")):
+        allowed = {
+            policy["LambdaInvokePolicy"]["FunctionName"]["Ref"]
+            for policy in machines[logical]["Policies"]
+            if "LambdaInvokePolicy" in policy
+        }
+        tasks = [state for _, state in states(machine(name)) if state["Type"] == "Task"]
+        assert allowed == {invoked_function(state) for state in tasks} - {None}
+
+
+def test_the_error_tree_in_the_module_is_complete() -> None:
+    assert errors.__doc__ is not None
+    drawn = set(re.findall(r"\w+Error", errors.__doc__))
+    assert drawn == {name for name in error_classes() if name.endswith("Error")}
+
+
+def test_no_generated_or_foreign_file_is_checked_in() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    forbidden = re.compile(
+        r"(^|/)(build|dist|runs|\.venv|__pycache__|node_modules)/|\.(pyc|csv|whl)$"
+    )
+    assert not [name for name in listed.stdout.splitlines() if forbidden.search(name)]

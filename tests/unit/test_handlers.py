@@ -1,0 +1,398 @@
+"""The steps of a job, one after another in this process: what they write, and what repeats do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lambdas.assemble import assemble
+from lambdas.environment import Deadline
+from lambdas.executor import execute
+from lambdas.finalise import finalise
+from lambdas.initialise import initialise
+from lambdas.partition import partition
+from lambdas.plan_shards import plan_shards
+from lambdas.plans import PartitionPlan
+from lambdas.prepare import prepare
+from lambdas.reducer import reduce_epoch
+from lambdas.shards import ShardCache
+from lambdas.states import unpack_state
+from stepml.job import keys
+from stepml.job.errors import (
+    BadLabelError,
+    BadRowError,
+    DataNotFoundError,
+    EmptyDataError,
+    ExecutorPausedError,
+    InvalidDataError,
+    InvalidJobError,
+    InvalidTaskError,
+    JobIdTakenError,
+    MissingContributionError,
+    NotEnoughDataError,
+    StepMLError,
+    TrainingDivergedError,
+)
+from stepml.job.reports import EpochReport, JobReport
+from stepml.job.step import Step
+from stepml.job.tasks import (
+    AssembleTask,
+    ExecutorResult,
+    ExecutorTask,
+    FinaliseTask,
+    JobState,
+    PartitionTask,
+    PrepareTask,
+    ReducerTask,
+)
+from stepml.ml.data import Shard, arrays, unpack_shard
+from storage.memory import MemoryStorage
+
+STARTED_AT = "2026-01-02T03:04:05.678Z"
+
+
+class Job:
+    """One job on a memory store, driven as the state machines drive it."""
+
+    def __init__(
+        self, job_id: str = "job", storage: MemoryStorage | None = None, **spec: Any
+    ) -> None:
+        self.job_id = job_id
+        self.storage = storage or MemoryStorage()
+        self.data = MemoryStorage()
+        self.spec: dict[str, Any] = {
+            "data": {"uri": "s3://data/rows.csv", "format": "csv", "standardise": True},
+            "workers": 3,
+            "model": {"name": "logistic_regression"},
+            "algorithm": {"name": "model_averaging", "batch_size": 20},
+            "stop": {"max_epochs": 2},
+        } | spec
+        self.data.save("rows.csv", csv_rows())
+
+    def prepare(self, arn: str = "arn:1") -> JobState:
+        task = PrepareTask(
+            job=self.spec, job_id=self.job_id, execution_arn=arn, started_at=STARTED_AT
+        )
+        return prepare(task, self.storage, lambda name: self.data)
+
+    def partitioned(self) -> JobState:
+        state = self.prepare()
+        key = keys.partition_plan(self.job_id)
+        for number in state.ranges:
+            plan = load(self.storage, key, PartitionPlan)
+            partition(
+                PartitionTask(job_id=self.job_id, range=number), plan, self.data, self.storage
+            )
+        plan_shards(self.job_id, self.storage)
+        return state
+
+    def initialised(self) -> JobState:
+        state = self.partitioned()
+        for rank in state.shards:
+            assemble(AssembleTask(job_id=self.job_id, rank=rank), self.storage)
+        initialise(self.job_id, self.storage)
+        return state
+
+    def execute(
+        self, epoch: int, rank: int, remaining: Callable[[], float] = lambda: 900.0
+    ) -> None:
+        task = ExecutorTask(job_id=self.job_id, epoch=epoch, rank=rank)
+        execute(task, self.storage, Deadline(remaining))
+
+    def reduce(self, epoch: int) -> EpochReport:
+        results = [ExecutorResult(rank=rank, seconds=0.5) for rank in (2, 0, 1)]
+        task = ReducerTask(
+            job_id=self.job_id, epoch=epoch, started_at=STARTED_AT, executors=results
+        )
+        return reduce_epoch(task, self.storage)
+
+    def epoch(self, number: int) -> EpochReport:
+        for rank in range(self.spec["workers"]):
+            self.execute(number, rank)
+        return self.reduce(number)
+
+    def finalise(self, epoch: int) -> JobReport:
+        task = FinaliseTask(job_id=self.job_id, epoch=epoch, started_at=STARTED_AT)
+        return finalise(task, self.storage, "bucket")
+
+    def state_bits(self, epoch: int) -> bytes:
+        return unpack_state(self.storage.load(keys.state(self.job_id, epoch))).tobytes()
+
+
+def load(storage: MemoryStorage, key: str, kind: type) -> Any:
+    from lambdas.documents import Documents
+
+    return Documents(storage).load(key, kind)
+
+
+def contents(storage: MemoryStorage) -> dict[str, bytes]:
+    return storage.load_many(list(storage.list("")))
+
+
+def csv_rows(n_samples: int = 200, seed: int = 0) -> bytes:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(3, 2, size=(n_samples, 4))
+    y = (X @ [1, -1, 0.5, 0] > 1.5).astype(int)
+    return b"".join(
+        ",".join([*(f"{value:.4f}" for value in row), str(label)]).encode() + b"\n"
+        for row, label in zip(X, y, strict=True)
+    )
+
+
+def test_a_job_learns() -> None:
+    job = Job(stop={"max_epochs": 3})
+    job.initialised()
+    reports = [job.epoch(number) for number in (1, 2, 3)]
+    assert [report.decision for report in reports] == ["continue", "continue", "stopped"]
+    assert reports[2].loss < reports[1].loss < reports[0].loss < np.log(2)
+    report = job.finalise(3)
+    assert report.reason == "max_epochs 3 reached"
+    assert report.loss == reports[2].loss
+    assert [each.epoch for each in report.history] == [1, 2, 3]
+    assert report.dataset.training_rows + report.dataset.validation_rows == 200
+    assert report.history[0].executor_seconds == [0.5, 0.5, 0.5]
+    assert report.model_uri == "s3://bucket/jobs/job/model/model.safetensors"
+
+
+def test_the_model_predicts_what_the_report_says() -> None:
+    job = Job()
+    job.initialised()
+    for number in (1, 2):
+        job.epoch(number)
+    report = job.finalise(2)
+    model, _ = arrays.unpack(job.storage.load(keys.model("job")))
+    card = json.loads(job.storage.load(keys.model_card("job")))
+    shard = unpack_shard(
+        job.storage.load(keys.shard(report.dataset.digest, 3, 0.1, keys.VALIDATION))
+    )
+    X = (shard.X - model["feature_mean"]) / model["feature_scale"]
+    positive = X @ model["coefficients"] + model["intercept"] > 0
+    assert np.mean(positive == (shard.y == card["positive_class"])) == report.accuracy
+    assert card["classes"] == [0, 1]
+
+
+def test_a_job_done_twice_has_the_same_bits() -> None:
+    bits = []
+    for name in ("one", "two"):
+        job = Job(name)
+        job.initialised()
+        job.epoch(1)
+        job.epoch(2)
+        bits.append(job.state_bits(2))
+    assert bits[0] == bits[1]
+
+
+def test_repeating_every_step_changes_nothing() -> None:
+    job = Job()
+    job.initialised()
+    before = contents(job.storage)
+    job.partitioned()
+    job.initialised()
+    assert contents(job.storage) == before
+    first = job.epoch(1)
+    job.execute(1, 0)  # a zombie, after the epoch has been reduced
+    assert job.reduce(1) == first
+    job.epoch(2)
+    report = job.finalise(2)
+    before = contents(job.storage)
+    assert job.finalise(2) == report
+    assert contents(job.storage) == before
+
+
+def test_a_finished_rank_is_not_trained_again() -> None:
+    job = Job()
+    job.initialised()
+    job.execute(1, 0)
+    before = job.storage.load(keys.contribution("job", Step(1), 0))
+    shard = keys.shard(
+        load(job.storage, keys.partition_plan("job"), PartitionPlan).digest, 3, 0.1, 0
+    )
+    job.storage.delete(shard)  # training again would need it, or the cache's copy
+    job.execute(1, 0)
+    assert job.storage.load(keys.contribution("job", Step(1), 0)) == before
+
+
+def test_a_lost_contribution_fails_the_reduce_by_name_and_heals_with_the_epoch() -> None:
+    job, undisturbed = Job("lost"), Job("whole")
+    for each in (job, undisturbed):
+        each.initialised()
+    undisturbed.epoch(1)
+    for rank in range(3):
+        job.execute(1, rank)
+    job.storage.delete(keys.contribution("lost", Step(1), 1))
+    with pytest.raises(MissingContributionError, match="rank 1"):
+        job.reduce(1)
+    job.epoch(1)
+    assert job.state_bits(1) == undisturbed.state_bits(1)
+
+
+def test_a_rank_out_of_time_goes_on_where_it_paused() -> None:
+    job, undisturbed = Job("paused"), Job("whole")
+    for each in (job, undisturbed):
+        each.initialised()
+    undisturbed.epoch(1)
+    out_of_time = iter([100.0] + [1.0] * 100)  # the deadline comes right after the call began
+    with pytest.raises(ExecutorPausedError, match="rank 0 saved its progress after 1 batches"):
+        job.execute(1, 0, lambda: next(out_of_time))
+    out_of_time = iter([100.0] + [1.0] * 100)
+    with pytest.raises(ExecutorPausedError, match="after 2 batches"):
+        job.execute(1, 0, lambda: next(out_of_time))
+    job.epoch(1)
+    assert job.state_bits(1) == undisturbed.state_bits(1)
+    job.epoch(2)
+    job.finalise(2)
+    assert list(job.storage.list(keys.progress_prefix("paused"))) == []
+    assert list(job.storage.list(keys.exchange_prefix("paused"))) == []
+
+
+def test_data_partitioned_before_are_not_partitioned_again() -> None:
+    first = Job("first")
+    assert first.initialised().ranges == [0]
+    second = Job("second", first.storage)
+    assert second.initialised().ranges == []
+    wider = Job("wider", first.storage, workers=5)
+    assert wider.initialised().ranges == []
+    other_seed = Job("other", first.storage, data=first.spec["data"] | {"seed": 1})
+    assert other_seed.prepare().ranges == [0]
+
+
+def test_of_two_jobs_that_partition_at_once_one_manifest_counts() -> None:
+    one = Job("one")
+    two = Job("two", one.storage, data=one.spec["data"] | {"ranges": 7})
+    one.prepare(), two.prepare()
+    for job in (one, two):
+        plan = load(job.storage, keys.partition_plan(job.job_id), PartitionPlan)
+        for number in range(len(plan.tasks)):
+            partition(PartitionTask(job_id=job.job_id, range=number), plan, job.data, job.storage)
+    first = plan_shards("one", one.storage)
+    assert plan_shards("two", one.storage) == first
+    for job in (one, two):
+        for rank in (-1, 0, 1, 2):
+            assemble(AssembleTask(job_id=job.job_id, rank=rank), job.storage)
+        initialise(job.job_id, job.storage)
+        job.epoch(1)
+    assert one.state_bits(1) == two.state_bits(1)
+
+
+@pytest.mark.parametrize("ranges", [1, 2, 7, 40])
+def test_the_number_of_ranges_changes_no_bit_of_the_model(ranges: int) -> None:
+    reference = Job()
+    reference.initialised()
+    reference.epoch(1)
+    job = Job(data=reference.spec["data"] | {"ranges": ranges})
+    job.initialised()
+    job.epoch(1)
+    assert job.state_bits(1) == reference.state_bits(1)
+
+
+def test_a_job_id_belongs_to_one_execution() -> None:
+    job = Job()
+    job.prepare(arn="arn:first")
+    assert job.prepare(arn="arn:first").job_id == "job"
+    with pytest.raises(JobIdTakenError, match="run name 'job' is taken by arn:first"):
+        job.prepare(arn="arn:second")
+
+
+def test_several_objects_below_a_prefix_are_one_data_set() -> None:
+    job = Job(data={"uri": "s3://data/parts", "format": "csv"})
+    job.data = MemoryStorage()
+    for part in range(3):
+        job.data.save(f"parts/{part}.csv", csv_rows(50, seed=part))
+    job.data.save("parts/_SUCCESS", b"")
+    job.data.save("partsother.csv", b"not,a,row\n")
+    job.partitioned()
+    plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    assert [each.name for each in plan.objects] == ["0.csv", "1.csv", "2.csv"]
+
+
+def refused_before_training(job: Job) -> StepMLError:
+    """Run ``job`` up to its first epoch, return its error; nothing of the job may be half made."""
+    with pytest.raises(StepMLError) as caught:
+        job.initialised()
+    assert list(job.storage.list("jobs/job/epochs/")) == []
+    return caught.value
+
+
+def with_rows(text: bytes, **spec: Any) -> Job:
+    job = Job(**spec)
+    job.data.save("rows.csv", text)
+    return job
+
+
+@pytest.mark.parametrize(
+    ("job", "error", "message"),
+    [
+        (with_rows(b""), EmptyDataError, "0 bytes"),
+        (with_rows(b"a,b,c\n"), EmptyDataError, "rows.csv has no data rows"),
+        (
+            with_rows(csv_rows() + b"1,2,3\n"),
+            BadRowError,
+            "rows.csv, line 201: 3 columns where 5 are expected: '1,2,3'",
+        ),
+        (
+            with_rows(csv_rows() + b"1,2,abc,3,1\n"),
+            BadRowError,
+            "rows.csv, line 201: column 3 is 'abc', not a number: '1,2,abc,3,1'",
+        ),
+        (with_rows(csv_rows(3)), NotEnoughDataError, "2 training rows are fewer than 3 workers"),
+        (with_rows(b"1,2\n" * 50), BadLabelError, "needs two labels; the data have only: 2"),
+        (
+            Job(data={"uri": "s3://data/absent.csv", "format": "csv"}),
+            DataNotFoundError,
+            "data.uri: nothing lies at s3://data/absent.csv",
+        ),
+        (
+            Job(data={"uri": "s3://data/rows.csv", "format": "csv", "label": 9}),
+            InvalidDataError,
+            "data.label is 9",
+        ),
+        (Job(worker=3), InvalidJobError, "unknown field 'worker'"),
+        (Job("x" * 70), InvalidJobError, "run name: expected at most 67 characters"),
+    ],
+)
+def test_bad_input_ends_before_training_with_a_named_error(
+    job: Job, error: type[StepMLError], message: str
+) -> None:
+    found = refused_before_training(job)
+    assert type(found) is error
+    assert message in str(found)
+
+
+@pytest.mark.parametrize("job", [Job(worker=3), with_rows(b""), with_rows(b"\x1f\x8b zip")])
+def test_what_prepare_refuses_leaves_nothing(job: Job) -> None:
+    with pytest.raises(StepMLError):
+        job.prepare()
+    assert list(job.storage.list("")) == []
+
+
+def test_diverging_training_fails_by_name() -> None:
+    job = Job(algorithm={"name": "model_averaging", "learning_rate": 1e6, "local_epochs": 1000})
+    job.data.save("rows.csv", b"1e30,1\n-1e30,0\n" * 50)
+    job.spec["data"] = {"uri": "s3://data/rows.csv", "format": "csv"}
+    job.initialised()
+    with np.errstate(all="ignore"), pytest.raises(TrainingDivergedError, match="loss is nan"):
+        job.epoch(1)
+
+
+@pytest.mark.parametrize("event", [None, [], {}, {"job_id": 3}, {"job_id": "j", "rank": 0}])
+def test_another_payload_is_refused(event: Any) -> None:
+    with pytest.raises(InvalidTaskError, match="ExecutorTask: "):
+        ExecutorTask.from_event(event)
+
+
+def test_a_function_keeps_no_more_shards_than_fit() -> None:
+    cache = ShardCache(max_bytes=2500)
+    shards = [Shard(np.zeros((100, 2), np.float32), np.zeros(100, np.float32)) for _ in range(3)]
+    for number, shard in enumerate(shards):  # 1,200 bytes each
+        cache.put(str(number), shard)
+    assert cache.get("0") is None
+    assert cache.get("2") is shards[2]
+    assert cache.value_bytes <= 2500
+    huge = Shard(np.zeros((10_000, 2), np.float32), np.zeros(10_000, np.float32))
+    cache.put("huge", huge)
+    assert cache.get("huge") is huge
+    assert cache.get("2") is None

@@ -1,0 +1,183 @@
+"""The job spec is parsed strictly, and says what is wrong in terms of the field."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from stepml.job.availability import ALGORITHMS, CHANNELS, FORMATS, MODELS
+from stepml.job.errors import InvalidJobError, NotAvailableError
+from stepml.job.names import check_job_id
+from stepml.job.parse import parse_job
+from stepml.job.schema import job_schema
+from stepml.job.spec import JobSpec
+
+ROOT = Path(__file__).parents[2]
+JOB: dict[str, Any] = {
+    "data": {"uri": "s3://bucket/rows.csv", "format": "csv"},
+    "model": {"name": "logistic_regression"},
+    "algorithm": {"name": "model_averaging"},
+}
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    """Return JOB with fields changed: ``stop__max_epochs=3`` sets stop.max_epochs."""
+    job = copy.deepcopy(JOB)
+    for path, value in values.items():
+        *groups, field = path.split("__")
+        target = job
+        for group in groups:
+            target = target.setdefault(group, {})
+        target[field] = value
+    return job
+
+
+def test_what_is_left_out_has_a_default() -> None:
+    spec = parse_job(JOB)
+    assert spec.workers == 4
+    assert (spec.exchange.channel, spec.exchange.pattern) == ("s3", "reduce")
+    assert spec.data.validation_fraction == 0.1
+
+
+def test_a_spec_survives_json() -> None:
+    spec = parse_job(changed(stop__target_loss=0.5, data__label=-1))
+    assert parse_job(msgspec.json.encode(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"worker": 4}, "the job: unknown field 'worker' (did you mean 'workers'?); known: alg"),
+        ({"exchange__patern": "x"}, "exchange: unknown field 'patern' (did you mean 'pattern'?)"),
+        ({"model__n_clusters": 3}, "model: unknown field 'n_clusters'; known: l2, name, posi"),
+        ({"workers": 0}, "workers: expected an integer from 1 to 1600, got 0"),
+        ({"workers": -3}, "workers: expected an integer from 1 to 1600, got -3"),
+        ({"workers": "4"}, 'workers: expected an integer from 1 to 1600, got "4"'),
+        ({"workers": True}, "workers: expected an integer from 1 to 1600, got true"),
+        ({"workers": None}, "workers: expected an integer from 1 to 1600, got null"),
+        ({"data": 3}, "data: expected an object, got 3"),
+        ({"model": {}}, "model.name: is required (one of: kmeans, linear_regression, logistic"),
+        ({"model__name": "knn"}, "model.name: expected one of: kmeans, linear_regression"),
+        ({"exchange__channel": "kafka"}, "exchange.channel: expected one of: dynamodb, memcached"),
+        ({"data__uri": "rows.csv"}, "data.uri: expected a string like s3://bucket/key of one"),
+        ({"data__validation_fraction": 0}, "expected a number above 0, at most 0.5, got 0"),
+        ({"data__validation_fraction": 0.6}, "expected a number above 0, at most 0.5, got 0.6"),
+        ({"data__label": 1.5}, "data.label: expected a string or an integer or null, got 1.5"),
+        ({"data__ranges": 41}, "data.ranges: expected an integer from 1 to 40 or null, got 41"),
+        ({"algorithm__learning_rate": -1}, "algorithm.learning_rate: expected a number above 0"),
+        ({"algorithm__batch_size": 0}, "algorithm.batch_size: expected an integer from 1 to"),
+        ({"stop__max_epochs": 0}, "stop.max_epochs: expected an integer from 1 to 100000, got 0"),
+        ({"stop__tolerance": -1e-9}, "stop.tolerance: expected a number from 0 to 1e+300 or null"),
+        (
+            {"data__format": "libsvm", "data__label": 3},
+            "data.label: libsvm rows begin with their label, got 3",
+        ),
+        (
+            {"data__header": False, "data__label": "y"},
+            "data.label: a column name needs a header, data.header is false; got 'y'",
+        ),
+    ],
+)
+def test_the_message_names_the_field_the_choices_and_the_value(
+    values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job(changed(**values))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["data", "model", "algorithm"])
+def test_required_groups_are_named(field: str) -> None:
+    job = copy.deepcopy(JOB)
+    del job[field]
+    with pytest.raises(InvalidJobError, match=rf"^{field}: is required"):
+        parse_job(job)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"{'data': 1}", b'{"workers": NaN}'])
+def test_what_is_not_json_is_refused(text: bytes) -> None:
+    with pytest.raises(InvalidJobError, match=r"^the job is not JSON: "):
+        parse_job(text)
+
+
+@pytest.mark.parametrize("job", [b"3", b"[]", b'"job"', b"null"])
+def test_json_that_is_no_object_is_refused(job: bytes) -> None:
+    with pytest.raises(InvalidJobError, match="the job: expected an object, got "):
+        parse_job(job)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"model": {"name": "kmeans", "n_clusters": 3}},
+            "model 'kmeans' is not available yet; available: logistic_regression",
+        ),
+        ({"algorithm": {"name": "admm"}}, "algorithm 'admm' is not available yet"),
+        ({"exchange__channel": "redis"}, "exchange.channel 'redis' is not available yet"),
+        ({"exchange__pattern": "async"}, "exchange.pattern 'async' is not available yet"),
+        ({"exchange__compression": "float16"}, "exchange.compression 'float16' is not available"),
+        ({"data__format": "parquet"}, "data.format 'parquet' is not available yet; available: csv"),
+        ({"data__on_bad_row": "skip"}, "data.on_bad_row 'skip' is not available yet"),
+        ({"workers": 41}, "workers: 41 is not available yet; available: 1 to 40"),
+        ({"stop__max_seconds": 60}, "stop.max_seconds is not available yet (given: 60)"),
+        ({"stop__max_cost_usd": 1.5}, "stop.max_cost_usd is not available yet (given: 1.5)"),
+        ({"resume_from": "other"}, "resume_from is not available yet (given: 'other')"),
+    ],
+)
+def test_what_does_not_work_yet_is_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(NotAvailableError) as caught:
+        parse_job(changed(**values))
+    assert message in str(caught.value)
+
+
+def test_what_is_available_is_in_the_schema() -> None:
+    definitions = job_schema()["$defs"]
+    assert set(MODELS) <= set(
+        definitions["JobSpec"]["properties"]["model"]["discriminator"]["mapping"]
+    )
+    assert set(ALGORITHMS) <= set(
+        definitions["JobSpec"]["properties"]["algorithm"]["discriminator"]["mapping"]
+    )
+    assert set(FORMATS) <= set(definitions["Data"]["properties"]["format"]["enum"])
+    assert set(CHANNELS) <= set(definitions["Exchange"]["properties"]["channel"]["enum"])
+
+
+def test_the_checked_in_schema_is_current() -> None:
+    """`make schema` writes it."""
+    checked_in = json.loads((ROOT / "state_machines" / "job.schema.json").read_text())
+    assert checked_in == job_schema()
+
+
+@pytest.mark.parametrize(
+    "example", sorted((ROOT / "examples").glob("*.json")), ids=lambda p: p.stem
+)
+def test_every_example_is_a_job(example: Path) -> None:
+    assert isinstance(parse_job(example.read_bytes()), JobSpec)
+
+
+@pytest.mark.parametrize("name", ["a", "A-1_b", "x" * 60])
+def test_good_run_names(name: str) -> None:
+    assert check_job_id(name, max_epochs=10) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("", "''"), ("a b", "'a b'"), ("é", "'é'"), ("a/b", "'a/b'")]
+)
+def test_run_names_of_other_characters_are_refused(name: str, shown: str) -> None:
+    with pytest.raises(InvalidJobError, match="letters, digits") as caught:
+        check_job_id(name, max_epochs=10)
+    assert shown in str(caught.value)
+
+
+def test_a_run_name_leaves_room_for_the_names_of_its_epochs() -> None:
+    longest = "x" * 66
+    assert len(f"{longest}-e10-r9999-t99") == 80
+    assert check_job_id(longest, max_epochs=10) == longest
+    with pytest.raises(InvalidJobError, match=r"expected at most 66 characters .*, got 67"):
+        check_job_id(longest + "x", max_epochs=10)
