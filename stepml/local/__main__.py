@@ -1,0 +1,58 @@
+"""Run the local AWS in the foreground: ``python -m stepml.local --port 4566``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from types import FrameType
+
+from stepml.local.identity import DEFAULT_CONCURRENCY, DEFAULT_PORT
+from stepml.local.paths import state_directory
+from stepml.local.server import LocalAws
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT, then end every function process."""
+    options = _parser().parse_args(arguments)
+    try:
+        aws = LocalAws(port=options.port, concurrency=options.concurrency, state=state_directory())
+    except OSError as error:
+        print(f"cannot listen on 127.0.0.1:{options.port}: {error}", file=sys.stderr)
+        return 1
+
+    def stop(signal_number: int, frame: FrameType | None) -> None:
+        # `stop` waits for `serve`, which this handler interrupts: so in a thread of its own.
+        threading.Thread(target=aws.stop, daemon=True).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    try:
+        print(f"local AWS on {aws.endpoint_url}", flush=True)
+        aws.serve()
+    finally:
+        aws.close()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stepml.local", description=__doc__)
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one")
+    parser.add_argument(
+        "--concurrency",
+        type=_positive,
+        default=DEFAULT_CONCURRENCY,
+        help="functions that run at once in the account",
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"a positive number is needed, not {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

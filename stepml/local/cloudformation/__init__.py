@@ -1,0 +1,11 @@
+"""CloudFormation: what moto does not do when a stack is made, changed or deleted."""
+
+from __future__ import annotations
+
+from stepml.local.cloudformation import machines, resources, stacks
+from stepml.local.seams import Seams
+
+
+def cloudformation_seams() -> list[Seams]:
+    """Return the seams of stacks and their resources."""
+    return [stacks.seams, machines.seams, resources.seams]

@@ -1,0 +1,112 @@
+"""Functions, roles, log groups, buckets and permissions, where moto leaves something undone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from moto.awslambda.models import LambdaFunction, Permission
+from moto.iam.models import Role
+from moto.logs.models import LogGroup
+from moto.s3.exceptions import BucketNotEmpty
+from moto.s3.models import FakeBucket, s3_backends
+from moto.utilities.utils import get_partition
+
+from stepml.local.seams import Seams
+
+seams = Seams()
+
+_create_function = vars(LambdaFunction)["create_from_cloudformation_json"].__func__
+_update_function = vars(LambdaFunction)["update_from_cloudformation_json"].__func__
+
+
+@seams.replaces(
+    LambdaFunction,
+    "update_from_cloudformation_json",
+    why="keeps the settings that a new template has dropped, and the old name",
+    kind=classmethod,
+)
+def update_function(
+    cls: Any,
+    original_resource: Any,
+    new_resource_name: str,
+    cloudformation_json: Any,
+    account_id: str,
+    region_name: str,
+) -> Any:
+    properties = cloudformation_json["Properties"]
+    if properties.get("FunctionName", original_resource.function_name) != (
+        original_resource.function_name
+    ):
+        replacement = _create_function(
+            cls, new_resource_name, cloudformation_json, account_id, region_name
+        )
+        original_resource.delete(account_id, region_name)
+        return replacement
+    defaults = {"Environment": {"Variables": {}}, "Timeout": 3, "MemorySize": 128}
+    complete = {**cloudformation_json, "Properties": {**defaults, **properties}}
+    return _update_function(
+        cls, original_resource, new_resource_name, complete, account_id, region_name
+    )
+
+
+@seams.replaces(
+    Role,
+    "update_from_cloudformation_json",
+    why="keeps the old policies",
+    kind=classmethod,
+)
+def update_role(
+    cls: Any,
+    original_resource: Any,
+    new_resource_name: str,
+    cloudformation_json: Any,
+    account_id: str,
+    region_name: str,
+) -> Any:
+    properties = cloudformation_json["Properties"]
+    trust = properties["AssumeRolePolicyDocument"]
+    original_resource.assume_role_policy_document = (
+        trust if isinstance(trust, str) else json.dumps(trust)
+    )
+    original_resource.policies.clear()
+    for policy in properties.get("Policies", []):
+        original_resource.put_policy(policy["PolicyName"], policy["PolicyDocument"])
+    return original_resource
+
+
+@seams.replaces(
+    LogGroup,
+    "update_from_cloudformation_json",
+    why="keeps the old retention",
+    kind=classmethod,
+)
+def update_log_group(
+    cls: Any, original_resource: Any, new_resource_name: str, cloudformation_json: Any, **_: Any
+) -> Any:
+    original_resource.retention_in_days = cloudformation_json["Properties"].get("RetentionInDays")
+    return original_resource
+
+
+@seams.replaces(
+    FakeBucket,
+    "delete_from_cloudformation_json",
+    why="says that a bucket with objects was deleted, and keeps it",
+    kind=classmethod,
+)
+def delete_bucket(
+    cls: Any, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+) -> None:
+    backend = s3_backends[account_id][get_partition(region_name)]
+    if backend.delete_bucket(resource_name) is None:
+        raise BucketNotEmpty(bucket_name=resource_name)
+
+
+@seams.replaces(
+    Permission,
+    "update_from_cloudformation_json",
+    why="has no update; nothing is enforced locally, so the old statement may stay",
+    kind=classmethod,
+)
+def keep_permission(cls: Any, original_resource: Any, **_: Any) -> Any:
+    return original_resource

@@ -1,0 +1,149 @@
+"""What Step Functions' API says about executions, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import uuid
+from typing import Any
+
+from moto.core.exceptions import JsonRESTError
+from moto.core.responses import ActionResult
+from moto.stepfunctions.exceptions import InvalidExecutionInput, InvalidName, InvalidToken
+from moto.stepfunctions.models import StepFunctionBackend
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+from moto.stepfunctions.responses import StepFunctionResponse
+
+from stepml.local.engine.programs import parsed_program
+from stepml.local.seams import Seams
+
+seams = Seams()
+
+_start_execution: Any = StepFunctionsParserBackend.start_execution
+_describe_execution = StepFunctionResponse.describe_execution
+_list_executions = StepFunctionResponse.list_executions
+# A name and its input are compared with those of the executions so far, then added to them.
+_starting = threading.Lock()
+
+NAME_CHARACTERS = 80
+HISTORY_PAGE_EVENTS = 1000  # GetExecutionHistory: "a maximum page size of 1000"
+# Whitespace, brackets, wildcards, special and control characters.
+_FORBIDDEN_IN_NAMES = re.compile(
+    r"""[\s<>{}\[\]?*"#%\\^|~`$&,;:/\u0000-\u001f\u007f-\u009f\ufffe\uffff]"""
+)
+
+
+def require_name(name: str) -> None:
+    """Raise InvalidName unless ``name`` may be that of an execution or a state machine."""
+    if not 1 <= len(name) <= NAME_CHARACTERS or _FORBIDDEN_IN_NAMES.search(name):
+        raise InvalidName(f"Invalid Name: '{name}'")
+
+
+def require_json(text: str | None) -> None:
+    """Raise InvalidExecutionInput unless ``text``, an execution's input, is JSON or left out."""
+    try:
+        json.loads(text or "{}")
+    except ValueError as error:
+        raise InvalidExecutionInput(f"Invalid State Machine Execution Input: '{error}'") from error
+
+
+@seams.replaces(
+    StepFunctionBackend, "_validate_name", why="answers names that are too long differently"
+)
+def validate_name(self: Any, name: str) -> None:
+    require_name(name)
+
+
+@seams.replaces(
+    StepFunctionsParserBackend,
+    "_validate_definition",
+    kind=staticmethod,
+    why="raises an error without a name, with every token that the grammar knows in its message",
+)
+def validate_definition(definition: str) -> None:
+    try:
+        parsed_program(definition)
+    except Exception as error:
+        # The grammar lists what it expected, some 5,000 characters.
+        what = f"{type(error).__name__}: {error}".partition(" expecting ")[0]
+        raise JsonRESTError(
+            "InvalidDefinition", f"Invalid State Machine Definition: '{what}'"
+        ) from error
+
+
+@seams.replaces(
+    StepFunctionsParserBackend,
+    "start_execution",
+    why="takes any name, calls one without a name 'None', and has no error code for other input",
+)
+def start_execution(
+    self: Any,
+    state_machine_arn: str,
+    name: str | None = None,
+    execution_input: str | None = None,
+    trace_header: Any = None,
+) -> Any:
+    if name is None:
+        name = str(uuid.uuid4())
+    require_name(name)
+    require_json(execution_input)
+    with _starting:
+        return _start_execution(self, state_machine_arn, name, execution_input, trace_header)
+
+
+@seams.replaces(StepFunctionResponse, "stop_execution", why="drops the request's error and cause")
+def stop_execution(self: Any) -> ActionResult:
+    execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+    execution.stop(None, self._get_param("error"), self._get_param("cause"))
+    return ActionResult({"stopDate": execution.stop_date})
+
+
+@seams.replaces(
+    StepFunctionResponse, "describe_execution", why="gives TIMED_OUT executions no stopDate"
+)
+def describe_execution(self: Any) -> ActionResult:
+    described: Any = _describe_execution(self).result
+    execution = self.stepfunction_backend.describe_execution(described["executionArn"])
+    return ActionResult({**described, **_stop_date(execution)})
+
+
+@seams.replaces(
+    StepFunctionResponse, "list_executions", why="gives TIMED_OUT executions no stopDate"
+)
+def list_executions(self: Any) -> ActionResult:
+    listed: Any = _list_executions(self).result
+    for item in listed["executions"]:
+        execution = self.stepfunction_backend.describe_execution(item["executionArn"])
+        item.update(_stop_date(execution))
+    return ActionResult(listed)
+
+
+def _stop_date(execution: Any) -> dict[str, Any]:
+    return {} if execution.stop_date is None else {"stopDate": execution.stop_date}
+
+
+@seams.replaces(
+    StepFunctionResponse,
+    "get_execution_history",
+    why="ignores reverseOrder, maxResults and nextToken",
+)
+def get_execution_history(self: Any) -> ActionResult:
+    history = self.stepfunction_backend.get_execution_history(self._get_param("executionArn"))
+    events = history["events"]
+    if self._get_bool_param("reverseOrder", False):
+        events = events[::-1]
+    first = _offset(self._get_param("nextToken"))
+    size = min(self._get_int_param("maxResults") or HISTORY_PAGE_EVENTS, HISTORY_PAGE_EVENTS)
+    page: dict[str, Any] = {"events": events[first : first + size]}
+    if first + size < len(events):
+        page["nextToken"] = str(first + size)
+    return ActionResult(page)
+
+
+def _offset(token: str | None) -> int:
+    if token is None:
+        return 0
+    if not token.isdecimal():
+        raise InvalidToken(f"'{token}'")
+    return int(token)

@@ -1,0 +1,63 @@
+"""Task states that fail, as Step Functions records and matches them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.stepfunctions.parser.api import HistoryEventType
+from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import (
+    CustomErrorName,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
+    FailureEvent,
+    FailureEventException,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import (
+    StatesErrorName,
+)
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import (
+    StatesErrorNameType,
+)
+
+# A cause in the history of Step Functions has at most this many characters.
+CAUSE_CHARACTERS = 32_768
+TASK_FAILED = StatesErrorNameType.StatesTaskFailed.to_name()
+
+
+def task_failure(task: Any, env: Any, error: str, cause: str) -> FailureEventException:
+    """Return the exception that ends one attempt of ``task``.
+
+    Parameters
+    ----------
+    task : StateTaskService
+    env : Environment
+        In which the task is evaluated.
+    error : str
+        What ``Retry`` and ``Catch`` match.
+    cause : str
+        Cut at 32,768 characters.
+    """
+    details: Any = {
+        "taskFailedEventDetails": {
+            "error": error,
+            "cause": cause[:CAUSE_CHARACTERS],
+            "resource": task._get_sfn_resource(),
+            "resourceType": task._get_sfn_resource_type(),
+        }
+    }
+    return FailureEventException(
+        FailureEvent(
+            env=env,
+            error_name=_name(error),
+            event_type=HistoryEventType.TaskFailed,
+            event_details=details,
+        )
+    )
+
+
+def _name(error: str) -> ErrorName:
+    if error == TASK_FAILED:
+        # "States.TaskFailed" in a Retry matches any error but those of the States kind.
+        return StatesErrorName(typ=StatesErrorNameType.StatesTaskFailed)
+    return CustomErrorName(error)

@@ -1,0 +1,114 @@
+"""Parsed state machines: read once, run many times, and a program that always ends.
+
+A parsed program keeps no state of an execution (that lives in moto's `Environment`), so executions
+and Map iterations share it.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+from typing import Any
+
+from moto.stepfunctions.parser.api import HistoryEventType
+from moto.stepfunctions.parser.asl.component.common.error_name import custom_error_name
+from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
+from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
+from moto.stepfunctions.parser.asl.component.program.program import Program
+from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+
+from stepml.local.seams import Seams
+
+seams = Seams()
+
+TERMINAL_EVENTS = frozenset(
+    {
+        HistoryEventType.ExecutionSucceeded,
+        HistoryEventType.ExecutionFailed,
+        HistoryEventType.ExecutionAborted,
+        HistoryEventType.ExecutionTimedOut,
+    }
+)
+
+_publish_history_event = EventManager._publish_history_event
+
+
+@lru_cache(maxsize=256)
+def parsed_program(definition: str) -> Any:
+    """Return the program of an ASL ``definition``; the ANTLR parser takes 30–100 ms for one."""
+    return AmazonStateLanguageParser.parse(definition)[0]
+
+
+@seams.replaces(
+    ExecutionWorker, "_get_evaluation_entrypoint", why="parses the definition for every execution"
+)
+def program_of_worker(self: Any) -> Any:
+    return parsed_program(self._evaluation_details.state_machine_details.definition)
+
+
+# A property made lazily from a random id: two executions of a shared program could race for it and
+# a retrier would then forget its attempts. The component's own id is stable while it is cached.
+@seams.replaces(EvalComponent, "heap_key", kind=property, why="is made lazily, without a lock")
+def heap_key(self: Any) -> str:
+    return f"{id(self):x}"
+
+
+@seams.replaces(
+    custom_error_name.CustomErrorName,
+    "__init__",
+    why="refuses States.*, so a failed Map iteration or child raises inside the engine",
+)
+def accept_any_error_name(self: Any, error_name: str | None) -> None:
+    ErrorName.__init__(self, error_name)
+
+
+@seams.replaces(
+    Program,
+    "eval",
+    why="starts a thread per program and loses what it raises; a timed-out one writes its last "
+    "event when its functions return, not when it ends",
+)
+def evaluate_program(self: Any, env: Any) -> None:
+    env.next_state_name = self.start_at.start_at_name
+    if self.timeout_seconds is None:
+        EvalComponent.eval(self, env)
+        return
+    raised: list[Exception] = []
+    worker = threading.Thread(target=_evaluate, args=(self, env, raised), daemon=True)
+    worker.start()
+    worker.join(self.timeout_seconds.timeout_seconds)
+    if worker.is_alive():
+        _time_out(env)
+    elif raised:
+        raise raised[0]
+
+
+def _evaluate(program: Any, env: Any, raised: list[Exception]) -> None:
+    try:
+        EvalComponent.eval(program, env)
+    except Exception as error:  # handed to the thread that waits for this one
+        raised.append(error)
+
+
+def _time_out(env: Any) -> None:
+    env.set_timed_out()
+    env.event_manager.add_event(
+        context=env.event_history_context,
+        event_type=HistoryEventType.ExecutionTimedOut,
+        event_details={"executionTimedOutEventDetails": {"error": "States.Timeout"}},
+    )
+
+
+@seams.replaces(
+    EventManager,
+    "_publish_history_event",
+    why="threads of an ended execution (AWS kills no running function) go on writing history",
+)
+def publish_until_the_end(self: Any, *, event_type: HistoryEventType, **event: Any) -> None:
+    # Called under the manager's lock.
+    if getattr(self, "has_ended", False):
+        return
+    _publish_history_event(self, event_type=event_type, **event)
+    self.has_ended = event_type in TERMINAL_EVENTS

@@ -1,0 +1,61 @@
+"""What is deployed, how an invocation ended, and what runs."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A deployed function."""
+
+    name: str  # "stepml-executor"
+    arn: str
+    handler: str  # "lambdas.executor.handler"
+    task_root: Path  # its unpacked code; __pycache__ is written there
+    environment: Mapping[str, str]  # the function's own variables
+    timeout_s: int
+    memory_mb: int
+    code_sha256: str  # names the code, wherever it is unpacked
+
+    @property
+    def configuration(self) -> Hashable:
+        """What must be equal for a warm environment to be used again."""
+        return (
+            self.name,
+            self.code_sha256,
+            frozenset(self.environment.items()),
+            self.handler,
+            self.timeout_s,
+            self.memory_mb,
+        )
+
+    @property
+    def log_group(self) -> str:
+        return f"/aws/lambda/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """How an invocation ended."""
+
+    request_id: str
+    payload: bytes  # the result's JSON, or the error object as Lambda reports it
+    error: str | None  # None, or "Unhandled": the X-Amz-Function-Error header
+    log_tail: bytes  # the last 4 KB of this invocation's log
+
+
+EnvironmentState = Literal["starting", "busy", "idle"]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentStatus:
+    """One execution environment, for people."""
+
+    function: str  # the function's name
+    pid: int | None  # None until its process has started
+    state: EnvironmentState
+    invocations: int  # begun so far, the current one included

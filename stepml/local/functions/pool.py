@@ -1,0 +1,274 @@
+"""All execution environments of an account: who runs what, who is idle, and who must go."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+
+from stepml.local.functions.environment import Environment, StartPolicy
+from stepml.local.functions.errors import RequestTooLargeError, TooManyRequestsError
+from stepml.local.functions.function import EnvironmentStatus, Function, Invocation
+from stepml.local.functions.logs import WriteLogs
+from stepml.local.functions.report import internal_failure
+from stepml.local.functions.variables import Account
+
+logger = logging.getLogger(__name__)
+
+MAX_SYNC_PAYLOAD_BYTES = 6_291_456  # Lambda: 6 MB for a synchronous invocation
+MAX_ASYNC_PAYLOAD_BYTES = 1_048_576  # Lambda: 1 MB for an event
+INIT_LIMIT_S = 10.0  # Lambda's INIT phase
+TERMINATE_WAIT_S = 2.0  # from SIGTERM to SIGKILL
+CLOSE_WAIT_S = 10.0  # how long close() lets callers see that their function has ended
+REAP_INTERVAL_S = 1.0
+MIN_REAP_INTERVAL_S = 0.05
+MAX_THROTTLE_DELAY_S = 5.0
+
+
+class FunctionPool:
+    """Runs functions in processes, each reused as long as its function stays the same.
+
+    Parameters
+    ----------
+    endpoint_url, region, account_id : str
+        What the functions' AWS clients are given.
+    write_logs : callable
+        Takes ``(log_group, log_stream, events)``, from any thread; an invocation's events are
+        handed over before :meth:`invoke` returns.
+    concurrency : int
+        Invocations at once, over all functions; Lambda's default is 1,000.
+    idle_timeout_s : float
+        Idle environments end after this.
+    max_environments : int
+        Idle environments give way, the longest unused first, when there are more processes than
+        this. Running ones are limited by ``concurrency`` alone.
+    event_retry_delays_s : sequence of float
+        Pauses before an event that failed is tried again; AWS waits one minute and two.
+    init_limit_s : float
+        Time that a cold start has before it is begun again on the invocation's own time.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint_url: str,
+        region: str,
+        account_id: str,
+        write_logs: WriteLogs,
+        concurrency: int = 1000,
+        idle_timeout_s: float = 300.0,
+        max_environments: int = 64,
+        event_retry_delays_s: Sequence[float] = (1.0, 2.0),
+        init_limit_s: float = INIT_LIMIT_S,
+    ) -> None:
+        self._account = Account(endpoint_url, region, account_id)
+        self._write_logs = write_logs
+        self._concurrency = concurrency
+        self._idle_timeout_s = idle_timeout_s
+        self._max_environments = max_environments
+        self._event_retry_delays_s = tuple(event_retry_delays_s)
+        slots = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
+        self._starts = StartPolicy(init_limit_s, slots)
+        self._lock = threading.Lock()
+        self._all_done = threading.Condition(self._lock)  # no invocation is running
+        self._running = 0
+        self._environments: set[Environment] = set()
+        self._idle: list[Environment] = []  # the most recently used last
+        self._deployed: dict[str, Hashable] = {}  # function name → the configuration used last
+        self._closed = threading.Event()
+        self._reaper = threading.Thread(target=self._reap, name="function-reaper", daemon=True)
+        self._reaper.start()
+
+    def invoke(self, function: Function, payload: bytes) -> Invocation:
+        """Run ``function`` and return how it ended.
+
+        Raises
+        ------
+        RequestTooLargeError
+            ``payload`` is above 6 MB.
+        TooManyRequestsError
+            ``concurrency`` invocations are running.
+        """
+        _check_size(payload, MAX_SYNC_PAYLOAD_BYTES)
+        return self._invoke(function, payload, str(uuid.uuid4()))
+
+    def invoke_async(self, function: Function, payload: bytes) -> str:
+        """Run ``function`` some time soon and return the request id at once.
+
+        A failing event is tried twice more, under the same request id; one that is throttled waits
+        its turn.
+
+        Raises
+        ------
+        RequestTooLargeError
+            ``payload`` is above 1 MB.
+        """
+        _check_size(payload, MAX_ASYNC_PAYLOAD_BYTES)
+        request_id = str(uuid.uuid4())
+        arguments = (function, payload, request_id)
+        threading.Thread(
+            target=self._deliver_event, args=arguments, name=f"event-{request_id}", daemon=True
+        ).start()
+        return request_id
+
+    def environments(self) -> list[EnvironmentStatus]:
+        """Return what runs now, by function."""
+        with self._lock:
+            statuses = [environment.status() for environment in self._environments]
+        return sorted(statuses, key=lambda status: (status.function, status.pid or 0))
+
+    def close(self) -> None:
+        """End every process; running invocations fail. Later ones fail at once."""
+        with self._lock:
+            self._closed.set()
+            idle, self._idle = self._idle, []
+            environments = list(self._environments)
+        for environment in environments:
+            environment.terminate()
+        self._wait_until_idle(TERMINATE_WAIT_S if len(idle) < len(environments) else 0.0)
+        for environment in environments:
+            environment.kill()
+        for environment in idle:
+            self._end(environment)
+        self._wait_until_idle(CLOSE_WAIT_S)
+        self._reaper.join(CLOSE_WAIT_S)
+
+    def _invoke(self, function: Function, payload: bytes, request_id: str) -> Invocation:
+        with self._running_slot():
+            try:
+                return self._invoke_somewhere(function, payload, request_id)
+            except (
+                Exception
+            ) as error:  # ours, not the function's: its caller must not hang or crash
+                logger.exception("invocation of %s failed inside the local AWS", function.name)
+                failure = internal_failure(error)
+                return Invocation(request_id, failure.payload, "Unhandled", b"")
+
+    def _invoke_somewhere(self, function: Function, payload: bytes, request_id: str) -> Invocation:
+        environment = self._take(function)
+        try:
+            return environment.invoke(request_id, payload)
+        except BaseException:
+            environment.kill()
+            raise
+        finally:
+            self._give_back(environment)
+
+    @contextmanager
+    def _running_slot(self) -> Iterator[None]:
+        with self._lock:
+            if self._running >= self._concurrency:
+                raise TooManyRequestsError(
+                    f"Rate Exceeded: account {self._account.account_id} runs at most "
+                    f"{self._concurrency} invocations at once"
+                )
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._all_done.notify_all()
+
+    def _take(self, function: Function) -> Environment:
+        """Return a warm environment, or a new one."""
+        configuration = function.configuration
+        while environment := self._take_idle(function, configuration):
+            try:
+                is_ready = environment.is_ready()
+            except BaseException:
+                self._end(environment)
+                raise
+            if is_ready:
+                return environment
+            self._end(environment)  # it died while it was idle
+        return self._register(Environment(function, self._account, self._write_logs, self._starts))
+
+    def _register(self, environment: Environment) -> Environment:
+        with self._lock:
+            if not self._closed.is_set():
+                self._environments.add(environment)
+                return environment
+        environment.close()
+        raise RuntimeError("the function pool is closed")
+
+    def _take_idle(self, function: Function, configuration: Hashable) -> Environment | None:
+        with self._lock:
+            self._deployed[function.name] = configuration
+            for i in reversed(range(len(self._idle))):
+                if self._idle[i].configuration == configuration:
+                    return self._idle.pop(i)
+        return None
+
+    def _give_back(self, environment: Environment) -> None:
+        with self._lock:
+            if environment.is_alive and not self._closed.is_set():
+                environment.state = "idle"
+                self._idle.append(environment)
+                return
+        self._end(environment)
+
+    def _end(self, environment: Environment) -> None:
+        """Close an environment that nobody else owns."""
+        environment.close()
+        with self._lock:
+            self._environments.discard(environment)
+
+    def _deliver_event(self, function: Function, payload: bytes, request_id: str) -> None:
+        for delay_s in (0.0, *self._event_retry_delays_s):
+            if self._closed.wait(delay_s):
+                return
+            invocation = self._invoke_when_possible(function, payload, request_id)
+            if invocation is None or invocation.error is None:
+                return
+        logger.warning(
+            "event %s of %s is given up: every attempt failed", request_id, function.name
+        )
+
+    def _invoke_when_possible(
+        self, function: Function, payload: bytes, request_id: str
+    ) -> Invocation | None:
+        delay_s = 0.05
+        while not self._closed.is_set():
+            try:
+                return self._invoke(function, payload, request_id)
+            except TooManyRequestsError:
+                self._closed.wait(delay_s)
+                delay_s = min(2 * delay_s, MAX_THROTTLE_DELAY_S)
+        return None
+
+    def _reap(self) -> None:
+        interval_s = max(MIN_REAP_INTERVAL_S, min(REAP_INTERVAL_S, self._idle_timeout_s / 2))
+        while not self._closed.wait(interval_s):
+            for environment in self._take_unneeded():
+                try:
+                    self._end(environment)
+                except Exception:  # one that cannot be ended must not keep the others alive
+                    logger.exception("environment of %s was not ended", environment.function.name)
+
+    def _take_unneeded(self) -> list[Environment]:
+        with self._lock:
+            unused_since = time.monotonic() - self._idle_timeout_s
+            unneeded = [e for e in self._idle if self._is_unneeded(e, unused_since)]
+            excess = len(self._environments) - len(unneeded) - self._max_environments
+            kept = [e for e in self._idle if e not in unneeded]
+            unneeded += kept[: max(0, excess)]
+            self._idle = [e for e in self._idle if e not in unneeded]
+        return unneeded
+
+    def _is_unneeded(self, environment: Environment, unused_since: float) -> bool:
+        is_replaced = self._deployed.get(environment.function.name) != environment.configuration
+        return is_replaced or environment.last_used < unused_since
+
+    def _wait_until_idle(self, timeout_s: float) -> None:
+        with self._all_done:
+            self._all_done.wait_for(lambda: self._running == 0, timeout_s)
+
+
+def _check_size(payload: bytes, limit_bytes: int) -> None:
+    if len(payload) > limit_bytes:
+        raise RequestTooLargeError(len(payload), limit_bytes)

@@ -1,0 +1,69 @@
+"""The environment variables of a function's process, as Lambda sets them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+
+from stepml.local.functions.function import Function
+
+# What the interpreter may need to start; no other variable of the server is passed on.
+INHERITED = ("PATH", "LD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where the functions run, as their AWS clients see it."""
+
+    endpoint_url: str  # of the local AWS
+    region: str
+    account_id: str
+
+
+def process_variables(
+    function: Function, account: Account, *, api_address: str, log_stream: str
+) -> dict[str, str]:
+    """Return all variables of a process of ``function``; reserved ones win over its own."""
+    return {
+        **_defaults(account),
+        **function.environment,
+        **_reserved(function, account, api_address, log_stream),
+    }
+
+
+def _defaults(account: Account) -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {
+        **inherited,
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        # Not the person's home: ~/.aws must not decide where a function's calls go.
+        "HOME": tempfile.gettempdir(),
+        "AWS_ENDPOINT_URL": account.endpoint_url,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _reserved(
+    function: Function, account: Account, api_address: str, log_stream: str
+) -> dict[str, str]:
+    return {
+        "AWS_LAMBDA_RUNTIME_API": api_address,
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": function.log_group,
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
+        "AWS_REGION": account.region,
+        "AWS_DEFAULT_REGION": account.region,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_SESSION_TOKEN": "test",
+        "LAMBDA_TASK_ROOT": str(function.task_root),
+        "PYTHONPATH": str(function.task_root),
+        "_HANDLER": function.handler,
+    }

@@ -1,0 +1,186 @@
+"""Lambda's Invoke, by HTTP and for the engine, on top of moto's functions and our processes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from moto.awslambda.exceptions import UnknownFunctionException
+from moto.awslambda.responses import LambdaResponse
+from moto.awslambda_simple.models import lambda_simple_backends
+
+from stepml.local.code_store import CodeStore
+from stepml.local.functions import (
+    Function,
+    Invocation,
+    RequestTooLargeError,
+    TooManyRequestsError,
+)
+from stepml.local.seams import Seams
+
+LOG_TAIL_BYTES = 4096  # Lambda returns the last 4 KB of the log
+
+
+class InvokeError(Exception):
+    """Lambda refuses an invocation: no function has run."""
+
+    def __init__(self, code: str, status: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code  # the name of the exception in Lambda's API
+        self.status = status  # of the HTTP response
+        self.message = message
+
+
+class Pool(Protocol):
+    """What runs functions."""
+
+    def invoke(self, function: Function, payload: bytes) -> Invocation: ...
+    def invoke_async(self, function: Function, payload: bytes) -> str: ...
+
+
+class LambdaApi:
+    """Invokes the functions that moto knows, in the processes of a pool."""
+
+    def __init__(self, pool: Pool, code: CodeStore) -> None:
+        self._pool = pool
+        self._code = code
+
+    def invoke(
+        self, account_id: str, region: str, name: str, qualifier: str | None, payload: bytes
+    ) -> Invocation:
+        """Run a function and return what came of it; the function's own failure is a result.
+
+        Raises
+        ------
+        InvokeError
+            There is no such function, the payload is too large or not JSON, or the account's
+            concurrency is used up.
+        """
+        function = self.function(account_id, region, name, qualifier)
+        require_json(payload)
+        try:
+            return self._pool.invoke(function, payload)
+        except TooManyRequestsError as error:
+            raise InvokeError("TooManyRequestsException", 429, "Rate Exceeded.") from error
+        except RequestTooLargeError as error:
+            raise InvokeError("RequestTooLargeException", 413, str(error)) from error
+
+    def invoke_async(
+        self, account_id: str, region: str, name: str, qualifier: str | None, payload: bytes
+    ) -> str:
+        """Start a function and return the request's id.
+
+        Raises
+        ------
+        InvokeError
+            As `invoke`.
+        """
+        function = self.function(account_id, region, name, qualifier)
+        require_json(payload)
+        try:
+            return self._pool.invoke_async(function, payload)
+        except TooManyRequestsError as error:
+            raise InvokeError("TooManyRequestsException", 429, "Rate Exceeded.") from error
+        except RequestTooLargeError as error:
+            raise InvokeError("RequestTooLargeException", 413, str(error)) from error
+
+    def function(self, account_id: str, region: str, name: str, qualifier: str | None) -> Function:
+        """Return a function as it is configured now, with its code unpacked.
+
+        Raises
+        ------
+        InvokeError
+            There is no such function.
+        """
+        backend: Any = lambda_simple_backends[account_id][region]
+        try:
+            stored = backend.get_function(name, qualifier)
+        except UnknownFunctionException as error:
+            raise InvokeError(
+                "ResourceNotFoundException", 404, f"Function not found: {name}"
+            ) from error
+        return Function(
+            name=stored.function_name,
+            arn=stored.function_arn,
+            handler=stored.handler,
+            task_root=self._code.unpack(stored.code_sha_256, stored.code_bytes),
+            environment=dict(stored.environment_vars),
+            timeout_s=int(stored.timeout),
+            memory_mb=int(stored.memory_size),
+            code_sha256=stored.code_sha_256,
+        )
+
+    def seams(self) -> Seams:
+        """Return the seams that bring moto's Invoke here."""
+        seams = Seams()
+
+        @seams.replaces(
+            LambdaResponse, "invoke", why="without Docker, echoes the payload as the result"
+        )
+        def invoke(response: Any) -> tuple[int, dict[str, str], bytes]:
+            try:
+                return self._respond(response)
+            except InvokeError as error:
+                return _refusal(error)
+
+        return seams
+
+    def _respond(self, response: Any) -> tuple[int, dict[str, str], bytes]:
+        name = unquote(response.path.rsplit("/", 2)[-2])
+        qualifier = response.querystring.get("Qualifier", [None])[0]
+        target = (response.current_account, response.region, name, qualifier)
+        payload = _payload(response.body)
+        invocation_type = response.headers.get("X-Amz-Invocation-Type", "RequestResponse")
+        if invocation_type == "DryRun":
+            self.function(*target)
+            return 204, {"status": "204"}, b""
+        if invocation_type == "Event":
+            request_id = self.invoke_async(*target, payload)
+            return 202, {"status": "202", "x-amzn-RequestId": request_id}, b""
+        invocation = self.invoke(*target, payload)
+        want_log = response.headers.get("X-Amz-Log-Type") == "Tail"
+        return 200, _headers(invocation, want_log=want_log), invocation.payload
+
+
+def require_json(payload: bytes) -> None:
+    """Raise InvokeError unless ``payload`` is JSON."""
+    try:
+        json.loads(payload)
+    except ValueError as error:
+        raise InvokeError(
+            "InvalidRequestContentException",
+            400,
+            f"Could not parse request body into json: {error}",
+        ) from error
+
+
+def _payload(body: Any) -> bytes:
+    raw = body.encode() if isinstance(body, str) else bytes(body or b"")
+    return raw or b"{}"
+
+
+def _headers(invocation: Invocation, *, want_log: bool) -> dict[str, str]:
+    headers = {
+        "content-type": "application/json",
+        "x-amzn-RequestId": invocation.request_id,
+        "x-amz-executed-version": "$LATEST",
+    }
+    if invocation.error is not None:
+        headers["x-amz-function-error"] = invocation.error
+    if want_log:
+        tail = invocation.log_tail[-LOG_TAIL_BYTES:]
+        headers["x-amz-log-result"] = base64.b64encode(tail).decode()
+    return headers
+
+
+def _refusal(error: InvokeError) -> tuple[int, dict[str, str], bytes]:
+    body = {"Type": "User", "message": error.message, "Message": error.message}
+    # moto takes the status from this header.
+    headers = {
+        "status": str(error.status),
+        "content-type": "application/json",
+        "x-amzn-errortype": error.code,
+    }
+    return error.status, headers, json.dumps(body).encode()

@@ -1,0 +1,78 @@
+"""S3: values without copies, freed when they are gone, and conditions that hold between threads."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import Any
+
+from moto.core.common_models import BaseModel
+from moto.s3.models import FakeKey, S3Backend
+from moto.s3.responses import S3Response
+
+from stepml.local.seams import Seams
+
+seams = Seams()
+
+_complete_multipart_upload = S3Backend.complete_multipart_upload
+_put_object = S3Response.put_object
+# Writers of different keys seldom meet; writers of the same key always do.
+_STRIPES = [threading.Lock() for _ in range(256)]
+
+
+@seams.replaces(
+    BaseModel,
+    "__new__",
+    kind=staticmethod,
+    why="keeps every object for ever, for a web page that lists them",
+)
+def new_model(cls: Any, *args: Any, **kwargs: Any) -> Any:
+    return object.__new__(cls)
+
+
+@seams.replaces(
+    S3Backend,
+    "complete_multipart_upload",
+    why="keeps the parts beside the whole, so that an object takes its size twice",
+)
+def complete_multipart_upload(self: Any, *args: Any, **kwargs: Any) -> Any:
+    key: Any = _complete_multipart_upload(self, *args, **kwargs)
+    if key is not None:
+        for part in key.multipart.parts.values():
+            part.stored = b""  # its size and ETag stay
+    return key
+
+
+@seams.replaces(
+    FakeKey,
+    "value",
+    kind=lambda read: property(read, write_value),
+    why="reads the whole object from a temporary file for every request, also for a range, and "
+    "shares that file's position with whoever computes the ETag",
+)
+def read_value(self: Any) -> bytes:
+    value: bytes = self.stored
+    return value
+
+
+def write_value(key: Any, value: bytes) -> None:
+    """Keep ``value`` as it is: bytes never change, so readers need no copy and no lock."""
+    key.stored = bytes(value)
+    key.contentsize = len(key.stored)
+
+
+@seams.replaces(
+    FakeKey, "etag", kind=property, why="reads the value's file without the lock of other readers"
+)
+def etag(self: Any) -> str:
+    if self._etag is None:
+        self._etag = hashlib.md5(self.stored, usedforsecurity=False).hexdigest()
+    return f'"{self._etag}"'
+
+
+@seams.replaces(
+    S3Response, "put_object", why="looks whether the key exists, then writes: two callers may win"
+)
+def put_object(self: Any) -> Any:
+    with _STRIPES[hash((self.bucket_name, self.parse_key_name())) % len(_STRIPES)]:
+        return _put_object(self)

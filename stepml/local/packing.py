@@ -1,0 +1,169 @@
+"""A SAM template made ready for CloudFormation: code and definitions in S3, macros expanded."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+from samtranslator.metrics.metrics import DummyMetricsPublisher, Metrics
+from samtranslator.model.exceptions import InvalidDocumentException
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+from stepml.local.identity import REGION
+from stepml.local.plumbing import task_root_files
+
+Upload = Callable[[str, bytes], str]  # (key, content) → s3:// URI
+
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
+FILE_MODE = 0o644 << 16
+
+# Resource types whose creation, change and deletion by the local AWS is tested. moto reports types
+# that it does not know as created, so that nothing but this list would notice.
+SUPPORTED_TYPES = frozenset(
+    {
+        "AWS::DynamoDB::Table",
+        "AWS::Events::Rule",
+        "AWS::IAM::ManagedPolicy",
+        "AWS::IAM::Policy",
+        "AWS::IAM::Role",
+        "AWS::Lambda::Function",
+        "AWS::Lambda::Permission",
+        "AWS::Logs::LogGroup",
+        "AWS::S3::Bucket",
+        "AWS::S3::BucketPolicy",
+        "AWS::StepFunctions::StateMachine",
+    }
+)
+
+
+class TemplateError(Exception):
+    """The template cannot be deployed; the message names the resource and what is wrong."""
+
+
+def read_template(path: Path) -> dict[str, Any]:
+    """Return the template at ``path``.
+
+    Raises
+    ------
+    TemplateError
+        There is no such file, or it is no template.
+    """
+    parse: Any = yaml_parse
+    try:
+        template = parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise TemplateError(f"no template at {path}") from error
+    if not isinstance(template, dict) or not template.get("Resources"):
+        raise TemplateError(f"{path} has no Resources")
+    return template
+
+
+def packed(template: Mapping[str, Any], base: Path, upload: Upload) -> dict[str, Any]:
+    """Return ``template`` with local code and definitions uploaded and referred to by S3 URI.
+
+    Parameters
+    ----------
+    template : mapping
+        A SAM template.
+    base : Path
+        The template's directory; its paths are relative to it.
+    upload : callable
+        Stores a content under a key and returns its URI. Keys are made from contents, so the
+        same template gives the same URIs.
+    """
+    result = copy.deepcopy(dict(template))
+    uris: dict[Path, str] = {}
+    for properties in _with_field(result, "CodeUri"):
+        directory = _local(base, properties["CodeUri"])
+        if directory is None:
+            continue
+        if directory not in uris:
+            archive = zip_archive(task_root_files(directory))
+            uris[directory] = upload(f"code/{_digest(archive)}.zip", archive)
+        properties["CodeUri"] = uris[directory]
+    for properties in _with_field(result, "DefinitionUri"):
+        definition = _local(base, properties["DefinitionUri"])
+        if definition is not None:
+            text = definition.read_bytes()
+            properties["DefinitionUri"] = upload(f"definitions/{_digest(text)}.json", text)
+    return result
+
+
+def zip_archive(files: Mapping[str, Path]) -> bytes:
+    """Return a zip of ``files``, by name; equal contents give equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            member = zipfile.ZipInfo(name, ZIP_EPOCH)
+            member.external_attr = FILE_MODE
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, files[name].read_bytes())
+    return buffer.getvalue()
+
+
+def translated(template: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``template`` with SAM's resources replaced by those of CloudFormation.
+
+    Raises
+    ------
+    TemplateError
+        SAM refuses the template, or it needs a resource type that the local AWS does not have.
+    """
+    # Only its region is read; no call is made.
+    session = boto3.Session(region_name=os.environ.get("AWS_DEFAULT_REGION", REGION))
+    metrics = Metrics("StepML", DummyMetricsPublisher())
+    translator = Translator({}, Parser(), None, session, metrics)
+    try:
+        result: dict[str, Any] = translator.translate(copy.deepcopy(dict(template)), {})
+    except InvalidDocumentException as error:
+        causes = "; ".join(cause.message for cause in error.causes)
+        raise TemplateError(f"SAM refuses the template: {causes}") from error
+    finally:
+        metrics.publish()  # nowhere; it complains at exit otherwise
+    require_supported_types(result)
+    return result
+
+
+def require_supported_types(template: Mapping[str, Any]) -> None:
+    """Raise TemplateError if the local AWS lacks a resource type of ``template``."""
+    unsupported = sorted(
+        f"{name} ({resource['Type']})"
+        for name, resource in template["Resources"].items()
+        if resource["Type"] not in SUPPORTED_TYPES
+    )
+    if unsupported:
+        raise TemplateError(
+            f"the local AWS cannot make {', '.join(unsupported)}; it has "
+            f"{', '.join(sorted(SUPPORTED_TYPES))}"
+        )
+
+
+def _with_field(template: dict[str, Any], field: str) -> Iterator[dict[str, Any]]:
+    sections = [
+        *template.get("Globals", {}).values(),
+        *(resource.get("Properties", {}) for resource in template["Resources"].values()),
+    ]
+    yield from (section for section in sections if field in section)
+
+
+def _local(base: Path, uri: Any) -> Path | None:
+    """Return the path that ``uri`` names, None if it already lies in S3."""
+    if not isinstance(uri, str) or uri.startswith("s3://"):
+        return None
+    path = (base / uri).resolve()
+    if not path.exists():
+        raise TemplateError(f"no file or directory at {path}, which the template names as {uri!r}")
+    return path
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]

@@ -1,0 +1,15 @@
+"""Where the local AWS keeps its state on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def state_directory() -> Path:
+    """Return ``$STEPML_STATE_DIR``, or a directory where the XDG specification wants state."""
+    chosen = os.environ.get("STEPML_STATE_DIR")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "stepml"

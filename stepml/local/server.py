@@ -1,0 +1,177 @@
+"""The local AWS as one HTTP server: moto's services, our engine and our function processes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+# Read by moto when it is imported: CORS headers cost time and no browser calls.
+os.environ.setdefault("MOTO_DISABLE_GLOBAL_CORS", "true")
+
+from flask import Flask
+from moto.core.config import default_user_config
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from stepml.local import objects
+from stepml.local.cloudformation import cloudformation_seams
+from stepml.local.code_store import CodeStore
+from stepml.local.engine import engine_seams
+from stepml.local.functions import FunctionPool
+from stepml.local.identity import ACCOUNT_ID, HOST, REGION, STATUS_PATH, endpoint_url
+from stepml.local.lambda_api import LambdaApi
+from stepml.local.log_groups import log_writer
+
+StartResponse = Callable[..., Any]
+
+# Asked for first by `stepml.local.deploy`: made before they are needed, since each takes a while.
+SERVICES = ("s3", "cloudformation", "iam", "logs", "states", "lambda")
+
+
+class QuietRequestHandler(MotoRequestHandler):
+    """Answers requests without delay and without a line of log for each."""
+
+    # Headers and body are two packets: Nagle's algorithm would hold the second back for 40 ms.
+    disable_nagle_algorithm = True
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Write nothing."""
+
+
+class Dispatcher(DomainDispatcherApplication):
+    """moto's dispatcher; finds a service by its host name once, not by 200 patterns each time."""
+
+    def __init__(self) -> None:
+        super().__init__(create_service)
+        self._backend_for_host = lru_cache(maxsize=1024)(super().get_backend_for_host)
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        return self._backend_for_host(host)
+
+
+def create_service(service: Any) -> Flask:
+    """Return the application of one service."""
+    application = create_backend_app(service)
+    # In Flask's debug mode every upload stays in memory until the garbage collector comes, which
+    # counts objects and not their size.
+    application.debug = False
+    return application
+
+
+class LocalAws:
+    """The server and what it runs.
+
+    Parameters
+    ----------
+    port : int
+        Of 127.0.0.1; 0 takes a free one.
+    concurrency : int
+        How many functions of the account run at once.
+    state : Path
+        Directory for unpacked function code.
+    """
+
+    def __init__(self, *, port: int, concurrency: int, state: Path) -> None:
+        self._started_at = time.time()
+        self._server = _bind(port, self._respond)
+        self.port = self._server.server_port
+        # moto's engine calls services that have no seam of ours on this port.
+        os.environ["MOTO_PORT"] = str(self.port)
+        self._pool = FunctionPool(
+            endpoint_url=self.endpoint_url,
+            region=REGION,
+            account_id=ACCOUNT_ID,
+            write_logs=log_writer(ACCOUNT_ID, REGION),
+            concurrency=concurrency,
+        )
+        self._concurrency = concurrency
+        _configure_moto()
+        functions = LambdaApi(self._pool, CodeStore(state / "code"))
+        for seams in (
+            functions.seams(),
+            objects.seams,
+            *cloudformation_seams(),
+            *engine_seams(functions),
+        ):
+            seams.apply()
+        self._services = Dispatcher()
+
+    @property
+    def endpoint_url(self) -> str:
+        return endpoint_url(self.port)
+
+    def serve(self) -> None:
+        """Answer requests until `stop` is called from another thread."""
+        threading.Thread(target=self._prepare_services, daemon=True).start()
+        self._server.serve_forever(poll_interval=0.1)
+
+    def stop(self) -> None:
+        """Make `serve` return."""
+        self._server.shutdown()
+
+    def close(self) -> None:
+        """Release the port and end every function process."""
+        self._server.server_close()
+        self._pool.close()
+
+    def _prepare_services(self) -> None:
+        for service in SERVICES:
+            host = f"{service}.{REGION}.amazonaws.com"
+            backend = self._services.get_backend_for_host(host)
+            with self._services.lock:
+                if backend not in self._services.app_instances:
+                    self._services.app_instances[backend] = create_service(backend)
+
+    def _respond(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == STATUS_PATH:
+            body = json.dumps(self._status()).encode()
+            start_response(
+                "200 OK",
+                [("Content-Type", "application/json"), ("Content-Length", str(len(body)))],
+            )
+            return [body]
+        response: Iterable[bytes] = self._services(environ, start_response)
+        return response
+
+    def _status(self) -> dict[str, Any]:
+        environments = [
+            {"function": environment.function, "pid": environment.pid, "state": environment.state}
+            for environment in self._pool.environments()
+        ]
+        return {
+            "pid": os.getpid(),
+            "port": self.port,
+            "concurrency": self._concurrency,
+            "started_at": self._started_at,
+            "environments": environments,
+        }
+
+
+def _bind(port: int, application: Any) -> BaseWSGIServer:
+    server = make_server(
+        HOST, port, application, threaded=True, request_handler=QuietRequestHandler
+    )
+    # A request that is being answered must not keep the process from ending.
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    # Many executors connect at once; the default backlog of 128 makes some of them wait a second.
+    server.socket.listen(1024)
+    return server
+
+
+def _configure_moto() -> None:
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    default_user_config["lambda"] = {"use_docker": False}
+    # The engine logs every failed state with the whole program's text: histories tell it better.
+    for chatty in ("moto.stepfunctions", "werkzeug"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL)

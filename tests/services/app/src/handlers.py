@@ -1,0 +1,59 @@
+"""Functions of the test application: they do as the event says."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+
+class FlakyError(Exception):
+    """Raised as long as a counter has not reached the event's ``fails``."""
+
+
+class BrokenError(Exception):
+    """Raised always."""
+
+
+def executor(event, context):
+    """Train a rank of an epoch, or do what the event's ``plan`` says."""
+    perform(event.get("plan", {}), event)
+    return {"rank": event.get("rank", 0), "epoch": event.get("epoch", 0)}
+
+
+def reducer(event, context):
+    """Decide whether the job is done."""
+    return {
+        "epoch": event["epoch"],
+        "n_results": len(event["results"]),
+        "done": event["epoch"] + 1 >= event["max_epochs"],
+    }
+
+
+def probe(event, context):
+    """Do what the event says; return it, the greeting and how often this was called."""
+    calls = perform(event, event)
+    return {"event": event, "greeting": os.environ["GREETING"], "calls": calls}
+
+
+def perform(plan, event):
+    """Write down the call, sleep, print, crash or fail."""
+    calls = note_call(Path(plan["calls"]), event) if "calls" in plan else 1
+    if "print" in plan:
+        print(plan["print"])
+    time.sleep(plan.get("sleep_s", 0))
+    if "marker" in plan:
+        Path(plan["marker"]).touch()
+    if "exit" in plan:
+        os._exit(plan["exit"])
+    if plan.get("broken") == event.get("rank", 0):
+        raise BrokenError(f"rank {event.get('rank', 0)} is broken")
+    if calls <= plan.get("fails", 0):
+        raise FlakyError(f"call {calls}")
+    return calls
+
+
+def note_call(path, event):
+    """Append a line to a file and return how many it has now."""
+    with path.open("a") as calls:
+        calls.write(json.dumps(event) + "\n")
+    return len(path.read_text().splitlines())

@@ -1,0 +1,191 @@
+"""The local AWS in the background: up, status, down, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from stepml.local import daemon
+from stepml.local.deploy import deploy
+from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from tests.running_aws import APPLICATION, eventually, running_aws
+
+
+@pytest.fixture
+def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A free port, with a state directory of its own."""
+    monkeypatch.setenv("STEPML_STATE_DIR", str(tmp_path / "state"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        free = int(listener.getsockname()[1])
+    yield free
+    daemon.down()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that nobody has waited for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def warm_function(endpoint_url: str) -> None:
+    """Deploy the application and leave an environment of it idle."""
+    deploy(endpoint_url, APPLICATION / "template.yaml", stack_name="app")
+    functions = boto3.client(
+        "lambda",
+        endpoint_url=endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET_ACCESS_KEY,
+    )
+    functions.invoke(FunctionName="app-probe", Payload=b"{}")
+
+
+def environment_pids(status: daemon.LocalStatus) -> list[int]:
+    return [environment.pid for environment in status.environments if environment.pid]
+
+
+def test_up_answers_and_down_leaves_nothing(port: int) -> None:
+    started = daemon.up(port=port, concurrency=7)
+    assert (started.port, started.concurrency) == (port, 7)
+    assert started.endpoint_url == f"http://127.0.0.1:{port}"
+    assert started.log_path.exists()
+    warm_function(started.endpoint_url)
+    seen = daemon.status()
+    assert seen is not None
+    assert [environment.function for environment in seen.environments] == ["app-probe"]
+    pids = [seen.pid, *environment_pids(seen)]
+    assert len(pids) == 2
+    assert daemon.down() is True
+    assert [pid for pid in pids if is_alive(pid)] == []
+    assert daemon.status() is None
+    assert daemon.down() is False
+
+
+def test_up_twice_is_the_same_server(port: int) -> None:
+    first = daemon.up(port=port)
+    second = daemon.up(port=port)
+    assert (second.pid, second.port) == (first.pid, first.port)
+
+
+def test_up_on_another_port_is_refused_while_one_runs(port: int) -> None:
+    daemon.up(port=port)
+    with pytest.raises(daemon.LocalAwsError, match=f"already runs on port {port}"):
+        daemon.up(port=port + 1)
+
+
+def test_a_taken_port_is_refused(port: int) -> None:
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(daemon.PortTakenError, match=f"port {port} .* is taken by another program"),
+    ):
+        daemon.up(port=port)
+    assert daemon.status() is None
+
+
+def test_a_server_of_another_directory_is_named(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.up(port=port)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("STEPML_STATE_DIR", str(tmp_path / "elsewhere"))
+        assert daemon.status() is None
+        with pytest.raises(daemon.PortTakenError, match="another local AWS"):
+            daemon.up(port=port)
+
+
+def test_a_left_over_record_is_recognised(port: int) -> None:
+    started = daemon.up(port=port)
+    os.kill(started.pid, signal.SIGKILL)
+    eventually(daemon.status, lambda status: status is None)
+    # The process id of the record may belong to anybody by now: here, to this test.
+    record = Path(os.environ["STEPML_STATE_DIR"]) / "local.json"
+    record.write_text(json.dumps({"pid": os.getpid(), "port": port}))
+    assert daemon.status() is None
+    assert daemon.down() is False
+    assert daemon.up(port=port).pid != started.pid
+
+
+def test_functions_end_when_their_server_is_killed(port: int) -> None:
+    started = daemon.up(port=port)
+    warm_function(started.endpoint_url)
+    seen = daemon.status()
+    assert seen is not None
+    pids = environment_pids(seen)
+    os.kill(started.pid, signal.SIGKILL)
+    eventually(lambda: [pid for pid in pids if is_alive(pid)], lambda left: left == [])
+
+
+def test_a_server_that_cannot_start_says_why(port: int) -> None:
+    with pytest.raises(daemon.LocalAwsError, match="ended at once"):
+        daemon.up(port=port, concurrency=-1)
+    assert daemon.status() is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_foreground_server_ends_with_its_functions(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with running_aws(tmp_path) as aws:
+        warm_function(aws.endpoint_url)
+        children = Path(f"/proc/{aws.process.pid}/task/{aws.process.pid}/children")
+        pids = [int(pid) for pid in children.read_text().split()]
+        aws.process.send_signal(number)
+        assert aws.process.wait(60) == 0
+        eventually(lambda: [pid for pid in pids if is_alive(pid)], lambda left: left == [])
+
+
+def test_only_loopback_is_bound(port: int) -> None:
+    daemon.up(port=port)
+    addresses = [
+        line.split()[1]
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for line in Path(table).read_text().splitlines()[1:]
+        if line.split()[3] == "0A" and line.split()[1].endswith(f":{port:04X}")
+    ]
+    assert addresses == [f"0100007F:{port:04X}"]
+
+
+def test_the_server_imports_nothing_that_it_does_not_need() -> None:
+    listed = subprocess.run(
+        [sys.executable, "-c", "import sys, stepml.local.server; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heavy = {"samtranslator", "numpy", "typer", "rich", "docker", "stepml.cli", "stepml.client"}
+    assert heavy & set(listed.stdout.split()) == set()
+
+
+def test_down_is_bounded_while_a_function_runs(port: int) -> None:
+    started = daemon.up(port=port)
+    warm_function(started.endpoint_url)
+    functions = boto3.client(
+        "lambda",
+        endpoint_url=started.endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=SECRET_ACCESS_KEY,
+    )
+    functions.invoke(
+        FunctionName="app-probe", InvocationType="Event", Payload=json.dumps({"sleep_s": 600})
+    )
+    eventually(daemon.status, lambda seen: any(item.state == "busy" for item in seen.environments))
+    seen = daemon.status()
+    assert seen is not None
+    before = time.monotonic()
+    assert daemon.down() is True
+    assert time.monotonic() - before < 60
+    assert [pid for pid in environment_pids(seen) if is_alive(pid)] == []

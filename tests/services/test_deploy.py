@@ -1,0 +1,368 @@
+"""A SAM template becomes what runs: functions, state machines, logs, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import shutil
+import uuid
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from stepml.local.deploy import DeploymentError, TemplateError, delete, deploy
+from stepml.local.packing import packed, read_template, zip_archive
+from stepml.local.plumbing import resource_root, task_root_files
+from tests.running_aws import APPLICATION, RunningAws, eventually
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The application under a name of its own, from files that a test may change."""
+
+    aws: RunningAws
+    name: str
+    directory: Path
+
+    @property
+    def template(self) -> Path:
+        return self.directory / "template.yaml"
+
+    def deploy(self, **parameters: str) -> dict[str, str]:
+        return deploy(
+            self.aws.endpoint_url, self.template, stack_name=self.name, parameters=parameters
+        )
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.directory / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def probe(self, event: Any = None, **settings: Any) -> dict[str, Any]:
+        answer = self.aws.client("lambda").invoke(
+            FunctionName=f"{self.name}-probe", Payload=json.dumps(event or {}), **settings
+        )
+        return {**answer, "Payload": json.loads(answer["Payload"].read() or b"null")}
+
+    def events(self) -> list[dict[str, Any]]:
+        stacks = self.aws.client("cloudformation")
+        return list(stacks.describe_stack_events(StackName=self.name)["StackEvents"])
+
+
+@pytest.fixture
+def stack(aws: RunningAws, tmp_path: Path) -> Iterator[Stack]:
+    directory = tmp_path / "application"
+    shutil.copytree(APPLICATION, directory, ignore=shutil.ignore_patterns("__pycache__"))
+    made = Stack(aws, f"s{uuid.uuid4().hex[:8]}", directory)
+    yield made
+    delete(aws.endpoint_url, stack_name=made.name)
+
+
+def job() -> dict[str, Any]:
+    return {"epoch": 0, "max_epochs": 1, "ranks": [0], "plan": {}}
+
+
+class TestStacks:
+    def test_a_template_becomes_what_it_describes(self, stack: Stack) -> None:
+        outputs = stack.deploy()
+        assert outputs["Bucket"] == f"{stack.name}-123456789012-us-east-1"
+        assert outputs["TrainStateMachineArn"].endswith(f":stateMachine:{stack.name}-train")
+        assert outputs["EpochStateMachineArn"].endswith(f":stateMachine:{stack.name}-epoch")
+        configured = stack.aws.client("lambda").get_function_configuration(
+            FunctionName=f"{stack.name}-probe"
+        )
+        assert (configured["Timeout"], configured["MemorySize"]) == (20, 256)
+        assert stack.aws.run(outputs["TrainStateMachineArn"], job())["status"] == "SUCCEEDED"
+
+    def test_the_same_template_again_changes_nothing(self, stack: Stack) -> None:
+        first = stack.deploy()
+        events = stack.events()
+        assert stack.deploy() == first
+        assert stack.events() == events
+
+    def test_changed_code_runs_from_the_next_invocation_on(self, stack: Stack) -> None:
+        stack.deploy()
+        assert "version" not in stack.probe()["Payload"]
+        stack.edit("src/handlers.py", 'return {"event"', 'return {"version": 2, "event"')
+        stack.deploy()
+        assert stack.probe()["Payload"]["version"] == 2
+
+    def test_changed_settings_hold_from_the_next_invocation_on(self, stack: Stack) -> None:
+        stack.deploy()
+        stack.edit("template.yaml", "Timeout: 20", "Timeout: 1")
+        stack.deploy()
+        assert stack.probe({"sleep_s": 30})["Payload"]["errorType"] == "Sandbox.Timedout"
+
+    def test_a_dropped_setting_returns_to_its_default(self, stack: Stack) -> None:
+        stack.deploy()
+        stack.edit("template.yaml", "    MemorySize: 256\n", "")
+        stack.deploy()
+        configured = stack.aws.client("lambda").get_function_configuration(
+            FunctionName=f"{stack.name}-probe"
+        )
+        assert configured["MemorySize"] == 128
+
+    def test_a_changed_parameter_reaches_what_uses_it(self, stack: Stack) -> None:
+        stack.deploy()
+        assert stack.probe()["Payload"]["greeting"] == f"hello from {stack.name}"
+        stack.deploy(Greeting="good morning")
+        assert stack.probe()["Payload"]["greeting"] == f"good morning from {stack.name}"
+
+    def test_a_changed_state_machine_is_what_runs(self, stack: Stack) -> None:
+        machine = stack.deploy()["TrainStateMachineArn"]
+        before = json.loads(stack.aws.run(machine, job())["output"])
+        stack.edit(
+            "machines/train.asl.json",
+            '"InputPath": "$.outcome.report"',
+            '"Result": {"changed": true}',
+        )
+        assert stack.deploy()["TrainStateMachineArn"] == machine
+        after = json.loads(stack.aws.run(machine, job())["output"])
+        assert (before["done"], after) == (True, {"changed": True})
+
+    def test_a_removed_resource_is_deleted(self, stack: Stack) -> None:
+        stack.deploy()
+        template = stack.template.read_text()
+        start, end = template.index("  EndRule:"), template.index("  EpochMachine:")
+        stack.template.write_text(template[:start] + template[end:])
+        stack.deploy()
+        rules = stack.aws.client("events").list_rules()["Rules"]
+        assert [rule["Name"] for rule in rules if rule["Name"].startswith(stack.name)] == []
+
+    def test_changed_policies_and_retention_are_seen(self, stack: Stack) -> None:
+        stack.deploy()
+        stack.edit("template.yaml", "RetentionInDays: 3", "RetentionInDays: 7")
+        stack.edit(
+            "template.yaml",
+            "        - LambdaInvokePolicy:\n            FunctionName: !Ref Reducer\n",
+            "",
+        )
+        stack.deploy()
+        groups = stack.aws.client("logs").describe_log_groups(
+            logGroupNamePrefix=f"/aws/lambda/{stack.name}-executor"
+        )
+        assert [group["retentionInDays"] for group in groups["logGroups"]] == [7]
+        roles = stack.aws.client("iam")
+        (name,) = (
+            role["RoleName"]
+            for role in roles.list_roles()["Roles"]
+            if role["RoleName"].startswith(f"{stack.name}-EpochMachine")
+        )
+        assert len(roles.list_role_policies(RoleName=name)["PolicyNames"]) == 1
+
+    def test_deleting_the_stack_deletes_what_it_made(self, stack: Stack) -> None:
+        outputs = stack.deploy()
+        delete(stack.aws.endpoint_url, stack_name=stack.name)
+        client = stack.aws.client
+        functions = client("lambda").list_functions()["Functions"]
+        machines = client("stepfunctions").list_state_machines()["stateMachines"]
+        buckets = client("s3").list_buckets()["Buckets"]
+        groups = client("logs").describe_log_groups()["logGroups"]
+        roles = client("iam").list_roles()["Roles"]
+        names = [
+            *(function["FunctionName"] for function in functions),
+            *(machine["name"] for machine in machines),
+            *(bucket["Name"] for bucket in buckets),
+            *(group["logGroupName"].removeprefix("/aws/lambda/") for group in groups),
+            *(role["RoleName"] for role in roles),
+        ]
+        assert [name for name in names if name.startswith(stack.name)] == []
+        with pytest.raises(ClientError):
+            stack.aws.start(outputs["TrainStateMachineArn"])
+
+    def test_deleting_what_is_not_there_does_nothing(self, aws: RunningAws) -> None:
+        delete(aws.endpoint_url, stack_name="nobody")
+
+    def test_a_bucket_with_objects_keeps_its_stack_from_deletion(self, stack: Stack) -> None:
+        bucket = stack.deploy()["Bucket"]
+        objects = stack.aws.client("s3")
+        objects.put_object(Bucket=bucket, Key="model", Body=b"weights")
+        with pytest.raises(DeploymentError, match=r"DELETE_FAILED.*not empty"):
+            delete(stack.aws.endpoint_url, stack_name=stack.name)
+        assert objects.get_object(Bucket=bucket, Key="model")["Body"].read() == b"weights"
+        objects.delete_object(Bucket=bucket, Key="model")
+
+    def test_a_retained_bucket_outlives_its_stack(self, stack: Stack) -> None:
+        stack.edit(
+            "template.yaml",
+            "    Type: AWS::S3::Bucket\n",
+            "    Type: AWS::S3::Bucket\n    DeletionPolicy: Retain\n",
+        )
+        bucket = stack.deploy()["Bucket"]
+        objects = stack.aws.client("s3")
+        objects.put_object(Bucket=bucket, Key="model", Body=b"weights")
+        delete(stack.aws.endpoint_url, stack_name=stack.name)
+        assert objects.get_object(Bucket=bucket, Key="model")["Body"].read() == b"weights"
+
+
+class TestRefusals:
+    def test_a_type_that_would_not_be_made_is_refused_by_name(self, stack: Stack) -> None:
+        stack.edit(
+            "template.yaml",
+            "Resources:\n",
+            "Resources:\n  Cache:\n    Type: AWS::ElastiCache::CacheCluster\n"
+            "    Properties: {Engine: redis}\n\n",
+        )
+        with pytest.raises(TemplateError, match=r"Cache \(AWS::ElastiCache::CacheCluster\)"):
+            stack.deploy()
+
+    def test_a_broken_state_machine_is_refused_with_the_reason(self, stack: Stack) -> None:
+        (stack.directory / "machines/train.asl.json").write_text('{"StartAt": 7}')
+        with pytest.raises(DeploymentError, match=r"ROLLBACK_COMPLETE.*InvalidDefinition"):
+            stack.deploy()
+
+    def test_a_failed_stack_can_be_deployed_once_it_is_mended(self, stack: Stack) -> None:
+        definition = stack.directory / "machines/train.asl.json"
+        whole = definition.read_text()
+        definition.write_text('{"StartAt": 7}')
+        with pytest.raises(DeploymentError):
+            stack.deploy()
+        definition.write_text(whole)
+        machine = stack.deploy()["TrainStateMachineArn"]
+        assert stack.aws.run(machine, job())["status"] == "SUCCEEDED"
+
+    def test_a_failed_update_leaves_the_stack_as_it_was(self, stack: Stack) -> None:
+        machine = stack.deploy()["TrainStateMachineArn"]
+        (stack.directory / "machines/train.asl.json").write_text('{"StartAt": 7}')
+        with pytest.raises(DeploymentError, match="UPDATE_ROLLBACK_COMPLETE"):
+            stack.deploy()
+        assert stack.aws.run(machine, job())["status"] == "SUCCEEDED"
+
+    def test_missing_files_are_named(self, stack: Stack, tmp_path: Path) -> None:
+        stack.edit("template.yaml", "CodeUri: src/", "CodeUri: nowhere/")
+        with pytest.raises(TemplateError, match="nowhere"):
+            stack.deploy()
+        with pytest.raises(TemplateError, match=r"none\.yaml"):
+            deploy(stack.aws.endpoint_url, tmp_path / "none.yaml")
+
+    def test_a_sam_error_is_shown(self, stack: Stack) -> None:
+        stack.edit("template.yaml", "      Handler: handlers.probe\n", "")
+        with pytest.raises(TemplateError, match="Handler"):
+            stack.deploy()
+
+
+class TestPacking:
+    def test_equal_files_give_equal_archives(self, tmp_path: Path) -> None:
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "module.py").write_text("x = 1\n")
+        first, second = (task_root_files(tmp_path / name) for name in ("first", "second"))
+        assert zip_archive(first) == zip_archive(second)
+
+    def test_only_the_task_root_goes_into_a_function_of_ours(self) -> None:
+        names = {Path(name).parts[:2] for name in task_root_files(resource_root())}
+        assert ("stepml", "__init__.py") in names
+        assert ("stepml", "job") in names
+        assert {top for top, *_ in names} <= {"lambdas", "comm", "storage", "ps_server", "stepml"}
+        assert not {("stepml", "local"), ("stepml", "cli"), ("stepml", "client")} & names
+
+    def test_uris_are_made_from_contents(self) -> None:
+        uploads: dict[str, bytes] = {}
+
+        def upload(key: str, content: bytes) -> str:
+            uploads[key] = content
+            return f"s3://bucket/{key}"
+
+        template = read_template(APPLICATION / "template.yaml")
+        ready = packed(template, APPLICATION, upload)
+        assert ready["Globals"]["Function"]["CodeUri"].startswith("s3://bucket/code/")
+        assert packed(template, APPLICATION, upload) == ready
+        assert len(uploads) == 3
+        archive = next(content for key, content in uploads.items() if key.endswith(".zip"))
+        assert zipfile.ZipFile(io.BytesIO(archive)).namelist() == ["handlers.py"]
+        assert template["Globals"]["Function"]["CodeUri"] == "src/"
+
+
+class TestInvoke:
+    @pytest.fixture(autouse=True)
+    def _deployed(self, outputs: dict[str, str]) -> None:
+        """These use the shared application."""
+
+    @pytest.fixture
+    def app(self, aws: RunningAws) -> Stack:
+        return Stack(aws, "app", APPLICATION)
+
+    def test_a_result_comes_back_as_json(self, app: Stack) -> None:
+        answer = app.probe({"a": [1, 2]})
+        assert (answer["StatusCode"], answer["ExecutedVersion"]) == (200, "$LATEST")
+        assert answer["Payload"]["event"] == {"a": [1, 2]}
+        assert "FunctionError" not in answer
+
+    def test_an_arn_names_a_function_too(self, app: Stack, outputs: dict[str, str]) -> None:
+        answer = app.aws.client("lambda").invoke(FunctionName=outputs["Probe"], Payload=b"{}")
+        assert json.loads(answer["Payload"].read())["event"] == {}
+
+    def test_an_error_is_a_result_with_a_header(self, app: Stack) -> None:
+        answer = app.probe({"broken": 0})
+        assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
+        assert answer["Payload"]["errorType"] == "BrokenError"
+
+    def test_the_tail_of_the_log_comes_with_the_result(self, app: Stack) -> None:
+        tail = base64.b64decode(app.probe({"print": "hello log"}, LogType="Tail")["LogResult"])
+        assert b"hello log" in tail
+        assert b"REPORT RequestId" in tail
+
+    def test_an_event_is_accepted_and_runs(self, app: Stack, tmp_path: Path) -> None:
+        marker = tmp_path / "ran"
+        answer = app.probe({"marker": str(marker)}, InvocationType="Event")
+        assert (answer["StatusCode"], answer["Payload"]) == (202, None)
+        eventually(marker.exists, bool)
+
+    def test_a_dry_run_runs_nothing(self, app: Stack, tmp_path: Path) -> None:
+        marker = tmp_path / "ran"
+        answer = app.probe({"marker": str(marker)}, InvocationType="DryRun")
+        assert answer["StatusCode"] == 204
+        app.probe()
+        assert not marker.exists()
+
+    @pytest.mark.parametrize(
+        ("function", "payload", "code", "status"),
+        [
+            ("app-nobody", b"{}", "ResourceNotFoundException", 404),
+            ("app-probe", b"{not json", "InvalidRequestContentException", 400),
+            ("app-probe", b'"' + b"x" * 6_300_000 + b'"', "RequestTooLargeException", 413),
+        ],
+    )
+    def test_what_lambda_refuses_is_refused_by_name(
+        self, app: Stack, function: str, payload: bytes, code: str, status: int
+    ) -> None:
+        with pytest.raises(ClientError) as refused:
+            app.aws.client("lambda").invoke(FunctionName=function, Payload=payload)
+        response = refused.value.response
+        assert response["Error"]["Code"] == code
+        assert response["ResponseMetadata"]["HTTPStatusCode"] == status
+
+    def test_code_can_be_changed_through_the_api(self, stack: Stack) -> None:
+        stack.deploy()
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as package:
+            package.writestr("handlers.py", "def probe(event, context):\n    return 'new'\n")
+        stack.aws.client("lambda").update_function_code(
+            FunctionName=f"{stack.name}-probe", ZipFile=archive.getvalue()
+        )
+        assert stack.probe()["Payload"] == "new"
+
+
+class TestLogs:
+    def test_what_functions_print_is_in_their_log_group(
+        self, aws: RunningAws, outputs: dict[str, str]
+    ) -> None:
+        word = uuid.uuid4().hex
+        app = Stack(aws, "app", APPLICATION)
+        app.probe({"print": word})
+        logs = aws.client("logs")
+        group = "/aws/lambda/app-probe"
+        found = logs.filter_log_events(logGroupName=group, filterPattern=word)["events"]
+        assert word in [event["message"].strip() for event in found]
+        stream = found[0]["logStreamName"]
+        events = logs.get_log_events(logGroupName=group, logStreamName=stream)["events"]
+        messages = [event["message"] for event in events]
+        for start in ("START RequestId", "END RequestId", "REPORT RequestId"):
+            assert any(message.startswith(start) for message in messages)

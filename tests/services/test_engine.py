@@ -1,0 +1,440 @@
+"""Executions as Step Functions runs them, on a local AWS that really runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from stepml.local.deploy import deploy
+from tests.running_aws import (
+    APPLICATION,
+    RunningAws,
+    eventually,
+    inline_map,
+    only,
+    running_aws,
+    task,
+)
+
+PROBE = "app-probe"
+
+
+@pytest.fixture(autouse=True)
+def _deployed(outputs: dict[str, str]) -> None:
+    """Every test needs the application's functions."""
+
+
+def job(plan: dict[str, Any], *, max_epochs: int = 1, world_size: int = 2) -> dict[str, Any]:
+    return {"epoch": 0, "max_epochs": max_epochs, "ranks": list(range(world_size)), "plan": plan}
+
+
+def calls(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def started_by(aws: RunningAws, machine: str, parent: str) -> list[dict[str, Any]]:
+    return [e for e in aws.executions(machine) if e["name"].startswith(f"{parent}-e")]
+
+
+class TestNested:
+    def test_a_child_execution_runs_for_every_epoch(
+        self, aws: RunningAws, outputs: dict[str, str]
+    ) -> None:
+        name = f"nested-{uuid.uuid4().hex}"
+        ended = aws.run(outputs["TrainStateMachineArn"], job({}, max_epochs=3), name=name)
+        assert ended["status"] == "SUCCEEDED", ended
+        assert json.loads(ended["output"]) == {"epoch": 2, "n_results": 2, "done": True}
+        children = started_by(aws, outputs["EpochStateMachineArn"], name)
+        assert [child["name"] for child in children] == [f"{name}-e{e}-r0-t0" for e in range(3)]
+        assert {child["status"] for child in children} == {"SUCCEEDED"}
+
+    def test_an_epoch_adds_eight_events_to_the_parent(
+        self, aws: RunningAws, outputs: dict[str, str]
+    ) -> None:
+        ended = aws.run(outputs["TrainStateMachineArn"], job({}))
+        types = [event["type"] for event in aws.events(ended["executionArn"])]
+        assert types[1:9] == [
+            "TaskStateEntered",
+            "TaskScheduled",
+            "TaskStarted",
+            "TaskSubmitted",
+            "TaskSucceeded",
+            "TaskStateExited",
+            "ChoiceStateEntered",
+            "ChoiceStateExited",
+        ]
+
+    def test_a_failing_rank_surfaces_as_task_failed_with_its_error_inside(
+        self, aws: RunningAws, outputs: dict[str, str]
+    ) -> None:
+        name = f"broken-{uuid.uuid4().hex}"
+        ended = aws.run(outputs["TrainStateMachineArn"], job({"broken": 1}), name=name)
+        assert (ended["status"], ended["error"]) == ("FAILED", "States.TaskFailed")
+        child = json.loads(ended["cause"])
+        assert (child["Status"], child["Error"]) == ("FAILED", "BrokenError")
+        assert child["Input"]["plan"] == {"broken": 1}
+        assert json.loads(child["Cause"])["errorMessage"] == "rank 1 is broken"
+        # The Task's Retry has started a second child, under another name.
+        children = started_by(aws, outputs["EpochStateMachineArn"], name)
+        assert [child["name"][-3:] for child in children] == ["-t0", "-t1"]
+        assert {child["status"] for child in children} == {"FAILED"}
+
+    def test_a_retried_child_can_succeed(
+        self, aws: RunningAws, outputs: dict[str, str], tmp_path: Path
+    ) -> None:
+        plan = {"fails": 1, "calls": str(tmp_path / "calls")}
+        ended = aws.run(outputs["TrainStateMachineArn"], job(plan, world_size=1))
+        assert ended["status"] == "SUCCEEDED", ended
+        assert len(calls(tmp_path / "calls")) == 2
+
+    def test_a_child_without_a_name_gets_one_of_its_own(
+        self, aws: RunningAws, outputs: dict[str, str]
+    ) -> None:
+        child = aws.machine(only({"Type": "Pass", "End": True}))
+        start = {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::states:startExecution.sync:2",
+            "Parameters": {"StateMachineArn": child, "Input": {"a": 1}},
+            "OutputPath": "$.Output",
+        }
+        states = {
+            "First": {**start, "Next": "Second"},
+            "Second": {**start, "End": True},
+        }
+        ended = aws.run(aws.machine({"StartAt": "First", "States": states}))
+        assert json.loads(ended["output"]) == {"a": 1}
+        names = [execution["name"] for execution in aws.executions(child)]
+        assert len({str(uuid.UUID(name)) for name in names}) == 2
+
+    def test_a_taken_name_fails_the_task_by_its_own_error(
+        self, aws: RunningAws, outputs: dict[str, str]
+    ) -> None:
+        child = aws.machine(only({"Type": "Pass", "End": True}))
+        aws.run(child, {"first": True}, name="taken")
+        start = {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::states:startExecution.sync:2",
+            "Parameters": {"StateMachineArn": child, "Name": "taken"},
+            "End": True,
+        }
+        ended = aws.run(aws.machine(only(start)))
+        assert ended["error"] == "StepFunctions.ExecutionAlreadyExistsException"
+
+    def test_a_timed_out_task_stops_its_child(self, aws: RunningAws) -> None:
+        child = aws.machine(only({"Type": "Wait", "Seconds": 60, "End": True}))
+        start = {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::states:startExecution.sync:2",
+            "Parameters": {"StateMachineArn": child},
+            "TimeoutSeconds": 1,
+            "End": True,
+        }
+        ended = aws.run(aws.machine(only(start)))
+        assert (ended["status"], ended["error"]) == ("FAILED", "States.Timeout")
+        eventually(
+            lambda: [execution["status"] for execution in aws.executions(child)],
+            lambda statuses: statuses == ["ABORTED"],
+        )
+
+
+class TestFailures:
+    def test_retry_matches_the_class_of_the_function_error(
+        self, aws: RunningAws, tmp_path: Path
+    ) -> None:
+        retry = [
+            {"ErrorEquals": ["BrokenError"], "IntervalSeconds": 1, "MaxAttempts": 5},
+            {"ErrorEquals": ["FlakyError"], "IntervalSeconds": 1, "MaxAttempts": 2},
+        ]
+        machine = aws.machine(only(task(PROBE, Retry=retry)))
+        plan = {"fails": 2, "calls": str(tmp_path / "calls")}
+        ended = aws.run(machine, plan)
+        assert ended["status"] == "SUCCEEDED", ended
+        assert json.loads(ended["output"])["calls"] == 3
+
+    def test_an_error_in_no_retry_list_ends_the_execution_at_once(
+        self, aws: RunningAws, tmp_path: Path
+    ) -> None:
+        retry = [{"ErrorEquals": ["BrokenError"], "IntervalSeconds": 1, "MaxAttempts": 5}]
+        machine = aws.machine(only(task(PROBE, Retry=retry)))
+        ended = aws.run(machine, {"fails": 9, "calls": str(tmp_path / "calls")})
+        assert (ended["status"], ended["error"]) == ("FAILED", "FlakyError")
+        cause = json.loads(ended["cause"])
+        assert (cause["errorType"], cause["errorMessage"]) == ("FlakyError", "call 1")
+        assert len(calls(tmp_path / "calls")) == 1
+
+    def test_attempts_are_counted_for_each_execution_alone(
+        self, aws: RunningAws, tmp_path: Path
+    ) -> None:
+        retry = [{"ErrorEquals": ["FlakyError"], "IntervalSeconds": 1, "MaxAttempts": 1}]
+        machine = aws.machine(only(task(PROBE, Retry=retry)))
+        plans = [{"fails": 1, "calls": str(tmp_path / f"calls-{i}")} for i in range(4)]
+        executions = [aws.start(machine, plan) for plan in plans]
+        assert {aws.ended(execution)["status"] for execution in executions} == {"SUCCEEDED"}
+
+    def test_a_crash_is_reported_as_exit_error(self, aws: RunningAws) -> None:
+        ended = aws.run(aws.machine(only(task(PROBE))), {"exit": 7})
+        assert (ended["status"], ended["error"]) == ("FAILED", "Runtime.ExitError")
+
+    def test_a_function_over_its_own_timeout_is_reported_as_timed_out(
+        self, aws: RunningAws
+    ) -> None:
+        functions = aws.client("lambda")
+        functions.update_function_configuration(FunctionName="app-probe", Timeout=1)
+        try:
+            ended = aws.run(aws.machine(only(task(PROBE))), {"sleep_s": 30})
+        finally:
+            functions.update_function_configuration(FunctionName="app-probe", Timeout=20)
+        assert (ended["status"], ended["error"]) == ("FAILED", "Sandbox.Timedout")
+
+    def test_a_task_over_its_timeout_fails_with_states_timeout(self, aws: RunningAws) -> None:
+        machine = aws.machine(only(task(PROBE, TimeoutSeconds=1)))
+        ended = aws.run(machine, {"sleep_s": 3})
+        assert (ended["status"], ended["error"]) == ("FAILED", "States.Timeout")
+
+    def test_an_unknown_function_is_named(self, aws: RunningAws) -> None:
+        ended = aws.run(aws.machine(only(task("app-nobody"))))
+        assert ended["error"] == "Lambda.ResourceNotFoundException"
+        assert "app-nobody" in ended["cause"]
+
+    def test_states_errors_of_an_iteration_can_be_caught(self, aws: RunningAws) -> None:
+        slow = task(PROBE, TimeoutSeconds=1)
+        catch = [{"ErrorEquals": ["States.Timeout"], "Next": "Caught"}]
+        mapped = {**inline_map(slow), "Catch": catch}
+        states = {"Ranks": mapped, "Caught": {"Type": "Pass", "End": True}}
+        ended = aws.run(
+            aws.machine({"StartAt": "Ranks", "States": states}), {"items": [{"sleep_s": 3}]}
+        )
+        assert ended["status"] == "SUCCEEDED", ended
+        assert json.loads(ended["output"])["Error"] == "States.Timeout"
+
+    def test_throttled_tasks_are_retried_until_there_is_room(self, tmp_path: Path) -> None:
+        throttled = {
+            "ErrorEquals": ["Lambda.TooManyRequestsException"],
+            "IntervalSeconds": 1,
+            "MaxAttempts": 60,
+            "BackoffRate": 1.0,
+        }
+        with running_aws(tmp_path, concurrency=1) as small:
+            deploy(small.endpoint_url, APPLICATION / "template.yaml", stack_name="app")
+            machine = small.machine(only(inline_map(task(PROBE, Retry=[throttled]))))
+            ended = small.run(machine, {"items": [{"sleep_s": 0.5}] * 3})
+            assert ended["status"] == "SUCCEEDED", ended
+            errors = [
+                event["taskFailedEventDetails"]["error"]
+                for event in small.events(ended["executionArn"])
+                if event["type"] == "TaskFailed"
+            ]
+            assert set(errors) == {"Lambda.TooManyRequestsException"}
+
+    def test_an_exception_inside_the_engine_ends_the_execution_as_failed(self) -> None:
+        ended = subprocess.run(
+            [sys.executable, "-c", BROKEN_ENGINE], capture_output=True, text=True, check=True
+        )
+        before_the_program, inside_the_program = json.loads(ended.stdout)
+        assert before_the_program == ["FAILED", "States.Runtime", "RuntimeError(no environment)"]
+        assert inside_the_program == ["FAILED", "States.Runtime", "RuntimeError(no program)"]
+
+
+BROKEN_ENGINE = """
+import json
+from moto.stepfunctions.parser.asl.component.program.program import Program
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+from stepml.local.engine import executions, programs
+
+executions.seams.apply()
+programs.seams.apply()
+backend = stepfunctions_parser_backends["123456789012"]["us-east-1"]
+machine = backend.create_state_machine(
+    "m",
+    json.dumps({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}}),
+    "arn:aws:iam::123456789012:role/states",
+)
+
+def run(name):
+    execution = backend.start_execution(machine.arn, name)
+    assert execution.ended.wait(30)
+    return [execution.status, execution.error, execution.cause]
+
+def breaks(message):
+    def broken(*arguments):
+        raise RuntimeError(message)
+    return broken
+
+whole = ExecutionWorker._get_evaluation_environment
+ExecutionWorker._get_evaluation_environment = breaks("no environment")
+first = run("first")
+ExecutionWorker._get_evaluation_environment = whole
+Program.eval = breaks("no program")
+print(json.dumps([first, run("second")]))
+"""
+
+
+class TestEnds:
+    def test_a_machine_over_its_timeout_is_timed_out(self, aws: RunningAws, tmp_path: Path) -> None:
+        marker = tmp_path / "done"
+        machine = aws.machine(only(task(PROBE), TimeoutSeconds=1))
+        ended = aws.run(machine, {"sleep_s": 3, "marker": str(marker)})
+        assert (ended["status"], ended["error"]) == ("TIMED_OUT", "States.Timeout")
+        assert ended["stopDate"] >= ended["startDate"]
+        assert aws.executions(machine)[0]["stopDate"] == ended["stopDate"]
+        eventually(marker.exists, bool)  # the function was not killed …
+        types = [event["type"] for event in aws.events(ended["executionArn"])]
+        assert types[-1] == "ExecutionTimedOut"  # … and its result is not written
+
+    def test_stopping_aborts_parent_and_child_but_no_function(
+        self, aws: RunningAws, outputs: dict[str, str], tmp_path: Path
+    ) -> None:
+        name, marker, started = f"stop-{uuid.uuid4().hex}", tmp_path / "done", tmp_path / "calls"
+        plan = {"sleep_s": 3, "marker": str(marker), "calls": str(started)}
+        execution = aws.start(outputs["TrainStateMachineArn"], job(plan, world_size=1), name=name)
+        eventually(started.exists, bool)
+        states = aws.client("stepfunctions")
+        stopped = states.stop_execution(executionArn=execution, error="Tired", cause="late")
+        ended = states.describe_execution(executionArn=execution)
+        assert (ended["status"], ended["error"], ended["cause"]) == ("ABORTED", "Tired", "late")
+        assert ended["stopDate"] == stopped["stopDate"]
+        children = eventually(
+            lambda: started_by(aws, outputs["EpochStateMachineArn"], name),
+            lambda seen: seen[0]["status"] != "RUNNING",
+        )
+        assert [child["status"] for child in children] == ["ABORTED"]
+        eventually(marker.exists, bool)
+        time.sleep(0.5)  # what would be written late, would be by now
+        for arn in (execution, children[0]["executionArn"]):
+            assert aws.events(arn)[-1]["type"] == "ExecutionAborted"
+            assert states.describe_execution(executionArn=arn)["status"] == "ABORTED"
+        assert aws.events(execution)[-1]["executionAbortedEventDetails"] == {
+            "error": "Tired",
+            "cause": "late",
+        }
+
+    def test_stopping_what_has_ended_changes_nothing(self, aws: RunningAws) -> None:
+        ended = aws.run(aws.machine(only({"Type": "Pass", "End": True})))
+        states = aws.client("stepfunctions")
+        again = states.stop_execution(executionArn=ended["executionArn"], error="Late")
+        assert again["stopDate"] == ended["stopDate"]
+        described = states.describe_execution(executionArn=ended["executionArn"])
+        assert described["status"] == "SUCCEEDED"
+
+
+class TestMaps:
+    def test_forty_iterations_of_an_inline_map_run_at_once(self, aws: RunningAws) -> None:
+        pause = {"Type": "Wait", "Seconds": 2, "End": True}
+        ended = aws.run(aws.machine(only(inline_map(pause))), {"items": list(range(45))})
+        types = [event["type"] for event in aws.events(ended["executionArn"])]
+        before_the_first_end = types[: types.index("MapIterationSucceeded")]
+        assert before_the_first_end.count("MapIterationStarted") == 40
+        assert json.loads(ended["output"]) == list(range(45))
+
+    def test_max_concurrency_holds_below_forty(self, aws: RunningAws) -> None:
+        pause = {"Type": "Wait", "Seconds": 1, "End": True}
+        machine = aws.machine(only(inline_map(pause, MaxConcurrency=2)))
+        ended = aws.run(machine, {"items": list(range(4))})
+        types = [event["type"] for event in aws.events(ended["executionArn"])]
+        before_the_first_end = types[: types.index("MapIterationSucceeded")]
+        assert before_the_first_end.count("MapIterationStarted") == 2
+
+    def test_one_worker_takes_any_number_of_items(self, aws: RunningAws) -> None:
+        machine = aws.machine(only(inline_map({"Type": "Pass", "End": True}, MaxConcurrency=1)))
+        ended = aws.run(machine, {"items": list(range(1200))})
+        assert ended["status"] == "SUCCEEDED", ended
+        assert json.loads(ended["output"]) == list(range(1200))
+
+    def test_a_map_over_nothing_is_empty(self, aws: RunningAws) -> None:
+        machine = aws.machine(only(inline_map({"Type": "Pass", "End": True})))
+        assert json.loads(aws.run(machine, {"items": []})["output"]) == []
+
+
+class TestContext:
+    def test_the_context_has_what_names_of_children_need(self, aws: RunningAws) -> None:
+        shown = {
+            "Type": "Pass",
+            "Parameters": {
+                "id.$": "$$.Execution.Id",
+                "redrives.$": "$$.Execution.RedriveCount",
+                "start.$": "$$.Execution.StartTime",
+            },
+            "End": True,
+        }
+        ended = aws.run(aws.machine(only(shown)))
+        context = json.loads(ended["output"])
+        assert (context["id"], context["redrives"]) == (ended["executionArn"], 0)
+        assert context["start"].endswith("Z")
+        assert context["start"][:10] == ended["startDate"].strftime("%Y-%m-%d")
+
+    def test_retry_count_is_seen_by_parameters(self, aws: RunningAws, tmp_path: Path) -> None:
+        counted = task(
+            PROBE,
+            Parameters={
+                "FunctionName": PROBE,
+                "Payload": {
+                    "attempt.$": "$$.State.RetryCount",
+                    "fails": 1,
+                    "calls": str(tmp_path / "calls"),
+                },
+            },
+            Retry=[{"ErrorEquals": ["FlakyError"], "IntervalSeconds": 1, "MaxAttempts": 2}],
+        )
+        assert aws.run(aws.machine(only(counted)))["status"] == "SUCCEEDED"
+        assert [call["attempt"] for call in calls(tmp_path / "calls")] == [0, 1]
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", ["n" * 81, "a b", "a/b", "a:b", "a*", "{a}", "tab\there"])
+    def test_names_that_aws_refuses_are_refused(self, aws: RunningAws, name: str) -> None:
+        machine = aws.machine(only({"Type": "Pass", "End": True}))
+        with pytest.raises(ClientError) as refused:
+            aws.start(machine, name=name)
+        assert refused.value.response["Error"]["Code"] == "InvalidName"
+
+    def test_eighty_characters_are_allowed(self, aws: RunningAws) -> None:
+        machine = aws.machine(only({"Type": "Pass", "End": True}))
+        assert aws.run(machine, name="n" * 80)["name"] == "n" * 80
+
+    def test_a_name_is_taken_for_good(self, aws: RunningAws) -> None:
+        machine = aws.machine(only({"Type": "Pass", "End": True}))
+        aws.run(machine, name="once")
+        with pytest.raises(ClientError) as refused:
+            aws.start(machine, name="once")
+        assert refused.value.response["Error"]["Code"] == "ExecutionAlreadyExists"
+
+    def test_two_unnamed_executions_have_names_of_their_own(self, aws: RunningAws) -> None:
+        machine = aws.machine(only({"Type": "Pass", "End": True}))
+        assert aws.run(machine)["name"] != aws.run(machine)["name"]
+
+
+class TestDefinitions:
+    def test_a_broken_definition_is_refused_by_name(self, aws: RunningAws) -> None:
+        with pytest.raises(ClientError) as refused:
+            aws.machine({"StartAt": 7})
+        error = refused.value.response["Error"]
+        assert error["Code"] == "InvalidDefinition"
+        assert "mismatched input '7'" in error["Message"]
+        assert len(error["Message"]) < 500
+
+
+class TestHistory:
+    def test_a_history_is_read_in_pages_and_backwards(self, aws: RunningAws) -> None:
+        machine = aws.machine(only(inline_map({"Type": "Pass", "End": True})))
+        execution = aws.run(machine, {"items": [1, 2, 3]})["executionArn"]
+        events = aws.events(execution)
+        states = aws.client("stepfunctions")
+        newest = states.get_execution_history(
+            executionArn=execution, reverseOrder=True, maxResults=2
+        )
+        assert [event["id"] for event in newest["events"]] == [
+            event["id"] for event in events[:-3:-1]
+        ]
+        rest = states.get_execution_history(
+            executionArn=execution, reverseOrder=True, nextToken=newest["nextToken"]
+        )
+        assert len(rest["events"]) == len(events) - 2

@@ -1,0 +1,768 @@
+"""Functions in real processes, through AWS's own runtime client."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepml.local.functions import (
+    Function,
+    FunctionPool,
+    Invocation,
+    LogEvent,
+    RequestTooLargeError,
+    TooManyRequestsError,
+)
+
+PATIENCE_S = 60.0  # far beyond what is needed: a busy machine must not fail a test
+MAX_SYNC_PAYLOAD_BYTES = 6_291_456
+MAX_ASYNC_PAYLOAD_BYTES = 1_048_576
+
+APP = """
+import json, os, signal, subprocess, sys, time
+from pathlib import Path
+
+class ShardNotFoundError(Exception):
+    pass
+
+def pid(event, context):
+    return os.getpid()
+
+def echo(event, context):
+    return event
+
+def count(event, context):
+    return len(event)
+
+def meet(event, context):
+    me = Path(event["directory"], str(os.getpid()))
+    me.touch()
+    while len(list(me.parent.iterdir())) < event["parties"]:
+        time.sleep(0.01)
+    return os.getpid()
+
+def wait_for(event, context):
+    Path(event["started"]).write_text(str(os.getpid()))
+    while not Path(event["until"]).exists():
+        time.sleep(0.01)
+
+def fail(event, context):
+    if "attempts" in event:
+        with open(event["attempts"], "a") as file:
+            file.write(context.aws_request_id + "\\n")
+    raise ShardNotFoundError("no shard of rank 3")
+
+def sleep(event, context):
+    print("going to sleep", flush=True)
+    time.sleep(600)
+
+def leave(event, context):
+    print("leaving")
+    os._exit(event)
+
+def call_exit(event, context):
+    sys.exit(event)
+
+def die(event, context):
+    os.kill(os.getpid(), event)
+
+def allocate(event, context):
+    return len(bytearray(os.urandom(1)) * (event * 1024 * 1024))
+
+def hoard(event, context):
+    kept = bytearray(event * 1024 * 1024)
+    for page in range(0, len(kept), 4096):
+        kept[page] = 1
+    time.sleep(600)
+
+def large(event, context):
+    return "x" * event
+
+def describe(event, context):
+    return {
+        "environ": dict(os.environ), "path": sys.path, "cwd": os.getcwd(),
+        "stdin": sys.stdin.read(),
+        "remaining_ms": context.get_remaining_time_in_millis(),
+        "arn": context.invoked_function_arn, "request_id": context.aws_request_id,
+    }
+
+def speak(event, context):
+    print("to standard output")
+    print("to standard error", file=sys.stderr)
+    os.write(1, b"without a line break")
+
+def speak_much(event, context):
+    for i in range(event):
+        print("line", i)
+
+def speak_and_wait(event, context):
+    print("epoch 1 begins")
+    wait_for(event, context)
+
+def start_child(event, context):
+    return subprocess.Popen(["sleep", "600"]).pid
+
+def whose_stepml(event, context):
+    import stepml
+    try:
+        import stepml.local
+    except ImportError as error:
+        return [stepml.__file__, str(error)]
+"""
+
+Logs = list[tuple[str, str, LogEvent]]
+MakePool = Callable[..., FunctionPool]
+
+
+@pytest.fixture
+def task_root(tmp_path: Path) -> Path:
+    root = tmp_path / "task"
+    root.mkdir()
+    (root / "app.py").write_text(APP)
+    return root
+
+
+@pytest.fixture
+def logs() -> Logs:
+    return []
+
+
+@pytest.fixture
+def make_pool(logs: Logs) -> Iterator[MakePool]:
+    pools = []
+
+    def write_logs(group: str, stream: str, events: Sequence[LogEvent]) -> None:
+        logs.extend((group, stream, event) for event in events)
+
+    def make(**options: Any) -> FunctionPool:
+        settings: dict[str, Any] = {
+            "endpoint_url": "http://127.0.0.1:9",
+            "region": "us-east-1",
+            "account_id": "123456789012",
+            "write_logs": write_logs,
+        }
+        pools.append(FunctionPool(**{**settings, **options}))
+        return pools[-1]
+
+    yield make
+    for pool in pools:
+        pool.close()
+
+
+@pytest.fixture
+def pool(make_pool: MakePool) -> FunctionPool:
+    return make_pool()
+
+
+@pytest.fixture
+def function(task_root: Path) -> Function:
+    return Function(
+        name="stepml-app",
+        arn="arn:aws:lambda:us-east-1:123456789012:function:stepml-app",
+        handler="app.pid",
+        task_root=task_root,
+        environment={"STEPML_BUCKET": "a-bucket"},
+        timeout_s=60,
+        memory_mb=512,
+        code_sha256="a",
+    )
+
+
+def call(pool: FunctionPool, function: Function, handler: str, event: Any = None) -> Invocation:
+    function = replace(function, handler=f"app.{handler}")
+    return pool.invoke(function, json.dumps(event).encode())
+
+
+def result(invocation: Invocation) -> Any:
+    assert invocation.error is None, invocation.payload
+    return json.loads(invocation.payload)
+
+
+def error(invocation: Invocation) -> dict[str, Any]:
+    assert invocation.error == "Unhandled"
+    payload = json.loads(invocation.payload)
+    assert isinstance(payload, dict)
+    return payload
+
+
+def messages(logs: Logs) -> list[str]:
+    return [event.message for _, _, event in logs]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+# Reuse and concurrency
+
+
+def test_a_warm_environment_is_used_again(pool: FunctionPool, function: Function) -> None:
+    pids = {result(call(pool, function, "pid")) for _ in range(5)}
+
+    assert len(pids) == 1
+    (status,) = pool.environments()
+    assert (status.function, status.pid) == ("stepml-app", pids.pop())
+    assert (status.state, status.invocations) == ("idle", 5)
+
+
+def test_parallel_invocations_have_environments_of_their_own(
+    pool: FunctionPool, function: Function, tmp_path: Path
+) -> None:
+    event = {"directory": str(tmp_path / "meeting"), "parties": 4}
+    (tmp_path / "meeting").mkdir()
+    with ThreadPoolExecutor(4) as executor:
+        calls = [executor.submit(call, pool, function, "meet", event) for _ in range(4)]
+
+    assert len({result(done.result()) for done in calls}) == 4
+
+
+def test_the_most_recently_used_environment_comes_first(
+    pool: FunctionPool, function: Function, tmp_path: Path
+) -> None:
+    function = replace(function, handler="app.wait_for")
+    events = [
+        {"started": str(tmp_path / f"started-{name}"), "until": str(tmp_path / f"until-{name}")}
+        for name in "ab"
+    ]
+    with ThreadPoolExecutor(2) as executor:
+        for event in events:
+            executor.submit(pool.invoke, function, json.dumps(event).encode())
+            wait_until(Path(event["started"]).exists)
+        pids = [status.pid for status in pool.environments()]
+        Path(events[0]["until"]).touch()
+        wait_until(lambda: "idle" in [status.state for status in pool.environments()])
+        Path(events[1]["until"]).touch()
+    first, second = (int(Path(event["started"]).read_text() or 0) for event in events)
+    assert {first, second} == set(pids)
+
+    result(pool.invoke(function, json.dumps(events[0]).encode()))
+
+    used = {status.pid: status.invocations for status in pool.environments()}
+    assert used == {first: 1, second: 2}
+
+
+def test_many_threads_share_few_environments(pool: FunctionPool, function: Function) -> None:
+    with ThreadPoolExecutor(8) as executor:
+        calls = [executor.submit(call, pool, function, "echo", {"i": i}) for i in range(200)]
+
+    assert [result(done.result())["i"] for done in calls] == list(range(200))
+    assert len(pool.environments()) <= 8
+
+
+def test_more_invocations_than_the_account_may_run_are_throttled(
+    make_pool: MakePool, function: Function, tmp_path: Path
+) -> None:
+    pool = make_pool(concurrency=1)
+    event = {"started": str(tmp_path / "started"), "until": str(tmp_path / "until")}
+    with ThreadPoolExecutor(1) as executor:
+        first = executor.submit(call, pool, function, "wait_for", event)
+        wait_until((tmp_path / "started").exists)
+        with pytest.raises(TooManyRequestsError, match="Rate Exceeded"):
+            call(pool, function, "pid")
+        (tmp_path / "until").touch()
+    result(first.result())
+
+    result(call(pool, function, "pid"))
+
+
+def test_new_code_or_configuration_gets_a_new_environment_and_ends_the_old(
+    pool: FunctionPool, function: Function
+) -> None:
+    old = result(call(pool, function, "pid"))
+    changes: list[dict[str, Any]] = [
+        {"code_sha256": "b"},
+        {"environment": {"STEPML_BUCKET": "another"}},
+        {"timeout_s": 59},
+        {"memory_mb": 1024},
+    ]
+    for change in changes:
+        new = result(call(pool, replace(function, **change), "pid"))
+        assert new != old
+        wait_until(lambda pid=old: not is_running(pid))  # type: ignore[misc]
+        old = new
+    wait_until(lambda: len(pool.environments()) == 1)
+
+
+def test_idle_environments_end(make_pool: MakePool, function: Function) -> None:
+    pool = make_pool(idle_timeout_s=0.1)
+    pid = result(call(pool, function, "pid"))
+
+    wait_until(lambda: not pool.environments())
+
+    assert not is_running(pid)
+    assert result(call(pool, function, "pid")) != pid
+
+
+def test_idle_environments_give_way_when_there_are_many(
+    make_pool: MakePool, function: Function
+) -> None:
+    pool = make_pool(max_environments=1)
+    for name in ("stepml-prepare", "stepml-executor"):
+        call(pool, replace(function, name=name), "pid")
+
+    wait_until(lambda: len(pool.environments()) == 1)
+
+    assert pool.environments()[0].function == "stepml-executor"
+
+
+# How invocations end
+
+
+def test_an_exception_is_reported_with_class_message_and_trace(
+    pool: FunctionPool, function: Function
+) -> None:
+    invocation = call(pool, function, "fail", {})
+
+    payload = error(invocation)
+    assert payload["errorType"] == "ShardNotFoundError"
+    assert payload["errorMessage"] == "no shard of rank 3"
+    assert payload["requestId"] == invocation.request_id
+    assert "in fail" in payload["stackTrace"][0]
+    assert b"[ERROR] ShardNotFoundError: no shard of rank 3" in invocation.log_tail
+
+
+def test_an_environment_survives_an_exception(pool: FunctionPool, function: Function) -> None:
+    for _ in range(3):
+        error(call(pool, function, "fail", {}))
+
+    assert [status.invocations for status in pool.environments()] == [3]
+
+
+def test_a_function_that_takes_too_long_is_killed(pool: FunctionPool, function: Function) -> None:
+    invocation = call(pool, replace(function, timeout_s=1), "sleep")
+
+    assert error(invocation) == {
+        "errorType": "Sandbox.Timedout",
+        "errorMessage": f"RequestId: {invocation.request_id} "
+        "Error: Task timed out after 1.00 seconds",
+    }
+    lines = invocation.log_tail.decode().splitlines()
+    assert lines[-4] == "going to sleep"
+    assert re.fullmatch(
+        rf"\d{{4}}-.*Z {invocation.request_id} Task timed out after 1.00 seconds", lines[-3]
+    )
+    assert "Status: timeout" in lines[-1]
+    assert pool.environments() == []
+
+
+@pytest.mark.parametrize(
+    ("handler", "event", "how"),
+    [
+        ("leave", 1, "exited with error: exit status 1"),
+        ("leave", 0, "exited without providing a reason"),
+        ("call_exit", 3, "exited with error: exit status 3"),
+        ("die", int(signal.SIGKILL), "exited with error: signal: killed"),
+        ("die", int(signal.SIGTERM), "exited with error: signal: terminated"),
+        ("die", int(signal.SIGSEGV), "exited with error: signal: segmentation fault"),
+    ],
+)
+def test_a_dead_process_is_reported_as_exit_error(
+    pool: FunctionPool, function: Function, handler: str, event: int, how: str
+) -> None:
+    invocation = call(pool, function, handler, event)
+
+    assert error(invocation) == {
+        "errorType": "Runtime.ExitError",
+        "errorMessage": f"RequestId: {invocation.request_id} Error: Runtime {how}",
+    }
+    assert b"Error Type: Runtime.ExitError" in invocation.log_tail
+    result(call(pool, function, "pid"))  # cold, and well
+
+
+def test_what_was_printed_before_a_crash_is_logged(pool: FunctionPool, function: Function) -> None:
+    assert b"leaving\n" in call(pool, function, "leave", 1).log_tail
+
+
+def test_an_environment_that_died_while_idle_is_replaced(
+    pool: FunctionPool, function: Function
+) -> None:
+    pid = result(call(pool, function, "pid"))
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not is_running(pid))
+
+    assert result(call(pool, function, "pid")) != pid
+    assert len(pool.environments()) == 1
+
+
+@pytest.mark.parametrize("handler", ["allocate", "hoard"])  # a short peak, and memory that is kept
+def test_a_function_above_its_memory_is_killed(
+    pool: FunctionPool, function: Function, handler: str
+) -> None:
+    invocation = call(pool, replace(function, memory_mb=128), handler, 200)
+
+    payload = error(invocation)
+    assert payload["errorType"] == "Runtime.ExitError"
+    assert payload["errorMessage"].endswith("Runtime exited with error: signal: killed")
+    assert b"Memory Size: 128 MB\tMax Memory Used: 128 MB" in invocation.log_tail
+
+
+def test_payloads_have_lambdas_limits(pool: FunctionPool, function: Function) -> None:
+    largest = json.dumps("x" * (MAX_SYNC_PAYLOAD_BYTES - 2)).encode()
+    count = replace(function, handler="app.count")
+
+    assert result(pool.invoke(count, largest)) == MAX_SYNC_PAYLOAD_BYTES - 2
+    with pytest.raises(RequestTooLargeError, match="smaller than 6291456 bytes"):
+        pool.invoke(count, largest + b" ")
+    with pytest.raises(RequestTooLargeError, match="smaller than 1048576 bytes"):
+        pool.invoke_async(count, b" " * (MAX_ASYNC_PAYLOAD_BYTES + 1))
+
+
+def test_responses_have_lambdas_limit(pool: FunctionPool, function: Function) -> None:
+    size = MAX_SYNC_PAYLOAD_BYTES - 2
+    assert result(call(pool, function, "large", size)) == "x" * size
+
+    invocation = call(pool, function, "large", size + 1000)
+
+    assert error(invocation) == {
+        "errorType": "Function.ResponseSizeTooLarge",
+        "errorMessage": "Response payload size exceeded maximum allowed payload size "
+        "(6291556 bytes).",
+    }
+    result(call(pool, function, "large", 1))
+
+
+@pytest.mark.parametrize(
+    ("code", "error_type"),
+    [
+        ("import no_such_module", "Runtime.ImportModuleError"),
+        ("def handler(:", "Runtime.UserCodeSyntaxError"),
+        ("pass", "Runtime.HandlerNotFound"),
+        ("raise KeyError('STEPML_BUCKET')", "KeyError"),
+    ],
+)
+def test_code_that_cannot_be_loaded_is_named(
+    pool: FunctionPool, function: Function, task_root: Path, code: str, error_type: str
+) -> None:
+    (task_root / "broken.py").write_text(code)
+
+    invocation = pool.invoke(replace(function, handler="broken.handler"), b"{}")
+
+    assert error(invocation)["errorType"] == error_type
+    assert f"Error Type: {error_type}".encode() in invocation.log_tail
+    assert pool.environments() == []
+
+
+def test_a_process_that_exits_while_it_starts_is_an_exit_error(
+    pool: FunctionPool, function: Function, task_root: Path
+) -> None:
+    (task_root / "broken.py").write_text("import os; os._exit(7)")
+
+    payload = error(pool.invoke(replace(function, handler="broken.handler"), b"{}"))
+
+    assert payload["errorType"] == "Runtime.ExitError"
+    assert payload["errorMessage"].endswith("exit status 7")
+
+
+def test_a_start_that_takes_too_long_is_begun_again(
+    make_pool: MakePool, function: Function, task_root: Path, tmp_path: Path
+) -> None:
+    first = tmp_path / "first"
+    (task_root / "slow.py").write_text(
+        f"import time; from pathlib import Path; first = Path({str(first)!r})\n"
+        "if not first.exists():\n    first.touch(); time.sleep(600)\n"
+        "def handler(event, context): return 'started'\n"
+    )
+    invocation = make_pool(init_limit_s=3.0).invoke(
+        replace(function, handler="slow.handler"), b"{}"
+    )
+
+    assert result(invocation) == "started"
+    assert b"\tPhase: init\tStatus: timeout" in invocation.log_tail
+
+
+def test_an_error_of_the_local_aws_fails_the_invocation(
+    make_pool: MakePool, function: Function
+) -> None:
+    def write_logs(group: str, stream: str, events: Sequence[LogEvent]) -> None:
+        raise OSError("no space left for logs")
+
+    pool = make_pool(write_logs=write_logs)
+
+    payload = error(call(pool, function, "pid"))
+
+    assert payload["errorType"] == "Lambda.Unknown"
+    assert "no space left for logs" in payload["errorMessage"]
+    assert pool.environments() == []
+
+
+def test_a_missing_task_root_fails_the_invocation(pool: FunctionPool, function: Function) -> None:
+    payload = error(call(pool, replace(function, task_root=Path("/no/such/place")), "pid"))
+
+    assert payload["errorType"] == "Lambda.Unknown"
+    assert "/no/such/place" in payload["errorMessage"]
+
+
+# What a function sees
+
+
+def test_a_function_sees_lambdas_variables_and_nothing_of_the_server(
+    pool: FunctionPool, function: Function, logs: Logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_SECRET_OF_THE_SERVER", "1")
+    monkeypatch.setenv("PYTHONSTARTUP", "elsewhere")
+
+    seen = result(call(pool, function, "describe"))
+
+    environ = seen["environ"]
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    expected = {
+        "AWS_LAMBDA_FUNCTION_NAME": "stepml-app",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/stepml-app",
+        "AWS_LAMBDA_LOG_STREAM_NAME": logs[0][1],
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{version}",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_SESSION_TOKEN": "test",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "LAMBDA_TASK_ROOT": str(function.task_root),
+        "PYTHONPATH": str(function.task_root),
+        "STEPML_BUCKET": "a-bucket",
+        "TZ": "UTC",
+        "LANG": "C.UTF-8",
+        "_HANDLER": "app.describe",
+    }
+    assert expected.items() <= environ.items()
+    assert environ["AWS_LAMBDA_RUNTIME_API"].startswith("127.0.0.1:")
+    free = {"AWS_LAMBDA_RUNTIME_API", "HOME", "PATH", "LD_LIBRARY_PATH", "_X_AMZN_TRACE_ID"}
+    assert environ.keys() <= expected.keys() | free
+    assert seen["cwd"] == seen["path"][0] == str(function.task_root)
+    assert seen["stdin"] == ""
+
+
+def test_the_context_knows_the_time_left_the_arn_and_the_request(
+    pool: FunctionPool, function: Function
+) -> None:
+    invocation = call(pool, replace(function, timeout_s=120), "describe")
+
+    seen = result(invocation)
+    assert 60_000 < seen["remaining_ms"] <= 120_000
+    assert seen["arn"] == function.arn
+    assert seen["request_id"] == invocation.request_id
+
+
+def test_the_deployed_code_stands_before_what_is_installed(
+    pool: FunctionPool, function: Function, task_root: Path
+) -> None:
+    (task_root / "stepml").mkdir()
+    (task_root / "stepml" / "__init__.py").touch()
+
+    file, message = result(call(pool, function, "whose_stepml"))
+
+    assert file == str(task_root / "stepml" / "__init__.py")
+    assert message == "No module named 'stepml.local'"
+
+
+def test_compiled_code_is_kept_for_the_next_cold_start(
+    pool: FunctionPool, function: Function, task_root: Path
+) -> None:
+    call(pool, function, "pid")
+
+    assert list((task_root / "__pycache__").glob("app.*.pyc"))
+
+
+# Logs
+
+
+def test_a_log_has_the_lines_of_an_invocation_in_order(
+    pool: FunctionPool, function: Function, logs: Logs
+) -> None:
+    first = call(pool, function, "speak")
+    written = messages(logs)
+    second = call(pool, function, "speak")
+
+    request_id = first.request_id
+    assert written[0].startswith("INIT_START Runtime Version: python:3.")
+    assert written[1:6] == [
+        f"START RequestId: {request_id} Version: $LATEST\n",
+        "to standard output\n",
+        "to standard error\n",
+        "without a line break\n",
+        f"END RequestId: {request_id}\n",
+    ]
+    assert re.fullmatch(
+        rf"REPORT RequestId: {request_id}\tDuration: \d+\.\d\d ms\tBilled Duration: \d+ ms\t"
+        r"Memory Size: 512 MB\tMax Memory Used: \d+ MB\tInit Duration: \d+\.\d\d ms\t\n",
+        written[6],
+    )
+    assert len(written) == 7
+    assert messages(logs)[7] == f"START RequestId: {second.request_id} Version: $LATEST\n"
+    assert "Init Duration" not in messages(logs)[-1]
+    assert first.log_tail.decode() == "".join(written)
+    assert second.log_tail.decode() == "".join(messages(logs)[7:])
+
+
+def test_each_environment_has_a_log_stream_of_its_own(
+    pool: FunctionPool, function: Function, logs: Logs
+) -> None:
+    call(pool, function, "leave", 1)
+    call(pool, function, "pid")
+    call(pool, function, "pid")
+
+    assert {group for group, _, _ in logs} == {"/aws/lambda/stepml-app"}
+    streams = {stream for _, stream, _ in logs}
+    assert len(streams) == 2
+    for stream in streams:
+        assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", stream)
+
+
+def test_a_stack_trace_is_one_event(pool: FunctionPool, function: Function, logs: Logs) -> None:
+    call(pool, function, "fail", {})
+
+    (trace,) = [message for message in messages(logs) if message.startswith("[ERROR]")]
+    assert trace.splitlines()[1] == "Traceback (most recent call last):"
+
+
+def test_a_long_log_is_whole_and_its_tail_has_4_kb(
+    pool: FunctionPool, function: Function, logs: Logs
+) -> None:
+    invocation = call(pool, function, "speak_much", 30_000)
+
+    spoken = [message for message in messages(logs) if message.startswith("line")]
+    assert spoken == [f"line {i}\n" for i in range(30_000)]
+    assert len(invocation.log_tail) == 4096
+    assert b"line 29999\n" in invocation.log_tail
+
+
+def test_the_log_of_a_running_invocation_can_be_followed(
+    pool: FunctionPool, function: Function, logs: Logs, tmp_path: Path
+) -> None:
+    event = {"started": str(tmp_path / "started"), "until": str(tmp_path / "until")}
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(call, pool, function, "speak_and_wait", event)
+        wait_until(lambda: "epoch 1 begins\n" in messages(logs))
+        (tmp_path / "until").touch()
+    result(running.result())
+
+
+# Events
+
+
+def test_an_event_runs_after_its_caller_has_gone_on(
+    pool: FunctionPool, function: Function, logs: Logs
+) -> None:
+    request_id = pool.invoke_async(replace(function, handler="app.echo"), b"{}")
+
+    wait_until(lambda: f"END RequestId: {request_id}\n" in messages(logs))
+
+
+def test_a_failing_event_is_tried_three_times_under_one_request_id(
+    make_pool: MakePool, function: Function, logs: Logs, tmp_path: Path
+) -> None:
+    pool = make_pool(event_retry_delays_s=(0.01, 0.01))
+    attempts = tmp_path / "attempts"
+    event = json.dumps({"attempts": str(attempts)}).encode()
+
+    request_id = pool.invoke_async(replace(function, handler="app.fail"), event)
+
+    end = f"END RequestId: {request_id}\n"
+    wait_until(lambda: messages(logs).count(end) == 3)
+    pool.close()
+    assert attempts.read_text().split() == [request_id] * 3
+
+
+def test_a_throttled_event_waits_its_turn(
+    make_pool: MakePool, function: Function, logs: Logs
+) -> None:
+    pool = make_pool(concurrency=1)
+    echo = replace(function, handler="app.echo")
+    ends = {f"END RequestId: {pool.invoke_async(echo, b'{}')}\n" for _ in range(6)}
+
+    wait_until(lambda: ends <= set(messages(logs)))
+
+
+# The end
+
+
+def test_closing_ends_every_process_and_running_invocations(
+    make_pool: MakePool, function: Function, tmp_path: Path
+) -> None:
+    pool = make_pool()
+    event = {"started": str(tmp_path / "started"), "until": str(tmp_path / "never")}
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(call, pool, function, "wait_for", event)
+        wait_until((tmp_path / "started").exists)
+        call(pool, function, "pid")
+        pids = [status.pid for status in pool.environments()]
+        pool.close()
+
+    assert error(running.result())["errorType"] == "Runtime.ExitError"
+    assert len(pids) == 2
+    assert not any(is_running(pid) for pid in pids if pid)
+    assert pool.environments() == []
+    assert "function-reaper" not in [thread.name for thread in threading.enumerate()]
+    assert "closed" in error(call(pool, function, "pid"))["errorMessage"]
+    pool.close()  # a second time does no harm
+
+
+def test_what_a_function_has_started_ends_with_it(make_pool: MakePool, function: Function) -> None:
+    pool = make_pool()
+    child = result(call(pool, function, "start_child"))
+    assert is_running(child)
+
+    pool.close()
+
+    wait_until(lambda: not is_running(child))
+
+
+SERVER = """
+import json, sys, threading, time
+from dataclasses import replace
+from pathlib import Path
+from stepml.local.functions import Function, FunctionPool
+
+pool = FunctionPool(
+    endpoint_url="http://127.0.0.1:9", region="us-east-1", account_id="123456789012",
+    write_logs=lambda group, stream, events: None,
+)
+function = Function("stepml-app", "arn", "app.pid", Path(sys.argv[1]), {}, 600, 512, "a")
+pool.invoke(function, b"null")
+start_child = replace(function, name="stepml-parent", handler="app.start_child")
+child = pool.invoke(start_child, b"null").payload
+sleep = replace(function, name="stepml-busy", handler="app.sleep")
+threading.Thread(target=pool.invoke, args=(sleep, b"null")).start()
+while "busy" not in [status.state for status in pool.environments()]:
+    time.sleep(0.01)
+print(json.dumps([status.pid for status in pool.environments()] + [int(child)]), flush=True)
+"""
+
+
+def test_a_killed_server_leaves_no_function_process(task_root: Path) -> None:
+    command = [sys.executable, "-c", SERVER, str(task_root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        pids = json.loads(server.stdout.readline())
+        assert len(pids) == 4
+        assert all(is_running(pid) for pid in pids)
+        server.kill()
+
+    wait_until(lambda: not any(is_running(pid) for pid in pids))

@@ -1,0 +1,226 @@
+"""What unmodified moto lacks: a check that fails here says that its seam may go."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def _source(thing: Any) -> str:
+    return inspect.getsource(thing)
+
+
+def _lacks(thing: Any, text: str) -> bool:
+    return text not in _source(thing)
+
+
+def _refuses_states_errors() -> bool:
+    from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import (
+        CustomErrorName,
+    )
+
+    with pytest.raises(ValueError, match="MUST NOT begin"):
+        CustomErrorName("States.Timeout")
+    return True
+
+
+def _writes_after_the_end() -> bool:
+    from moto.stepfunctions.parser.api import HistoryEventType
+    from moto.stepfunctions.parser.asl.eval.event.event_manager import (
+        EventHistoryContext,
+        EventManager,
+    )
+
+    manager: Any = EventManager()
+    for event_type in (HistoryEventType.ExecutionAborted, HistoryEventType.TaskSucceeded):
+        manager.add_event(EventHistoryContext.of_program_start(), event_type)
+    return len(manager.get_event_history()) == 2
+
+
+def _answers_long_names_otherwise() -> bool:
+    from moto.stepfunctions.exceptions import ValidationException
+    from moto.stepfunctions.models import StepFunctionBackend
+
+    with pytest.raises(ValidationException):
+        StepFunctionBackend("us-east-1", "123456789012")._validate_name("n" * 81)
+    return True
+
+
+def _leaves_refusals_unnamed() -> bool:
+    from moto.stepfunctions.parser.api import InvalidDefinition
+    from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+
+    with pytest.raises(InvalidDefinition) as refused:
+        StepFunctionsParserBackend._validate_definition("{}")
+    return not refused.value.error_type
+
+
+def _keeps_non_empty_buckets_silently() -> bool:
+    from moto.s3.models import S3Backend, s3_backends
+
+    backend = S3Backend("aws", "123456789012")
+    backend.create_bucket("full-bucket", "us-east-1")
+    backend.put_object("full-bucket", "key", b"value")
+    is_kept = backend.delete_bucket("full-bucket") is None
+    backend.reset()
+    s3_backends.bucket_accounts.pop("full-bucket", None)
+    return is_kept
+
+
+def still_needed() -> dict[str, Any]:
+    """Return, for each seam, whether moto as it was installed still needs it."""
+    from moto.awslambda.models import LambdaFunction, Permission
+    from moto.awslambda_simple.models import LambdaSimpleBackend
+    from moto.cloudformation import parsing
+    from moto.cloudformation.models import CloudFormationBackend, Stack
+    from moto.core.common_models import BaseModel
+    from moto.iam.models import Role
+    from moto.logs.models import LogGroup
+    from moto.s3.models import FakeKey, S3Backend
+    from moto.s3.responses import S3Response
+    from moto.stepfunctions.models import StateMachine
+    from moto.stepfunctions.parser.asl.component import eval_component
+    from moto.stepfunctions.parser.asl.component.program.program import Program
+    from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import (
+        inline_iteration_component as inline,
+    )
+    from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import (
+        iteration_worker,
+    )
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+        state_task_service_callback as callback,
+    )
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
+        state_task_service_sfn as nested,
+    )
+    from moto.stepfunctions.parser.asl.utils import boto_client
+    from moto.stepfunctions.parser.backend.execution import (
+        BaseExecutionWorkerCommunication,
+        Execution,
+    )
+    from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+    from moto.stepfunctions.parser.models import StepFunctionsParserBackend
+    from moto.stepfunctions.responses import StepFunctionResponse
+
+    create_machine = StateMachine.create_from_cloudformation_json
+    update_machine = StateMachine.update_from_cloudformation_json
+    update_function = LambdaFunction.update_from_cloudformation_json
+    heap_key: Any = eval_component.EvalComponent.heap_key
+    value: Any = FakeKey.value
+    stored_etag: Any = FakeKey.etag
+    return {
+        "ExecutionWorker._get_evaluation_entrypoint": "Parser.parse("
+        in _source(ExecutionWorker._get_evaluation_entrypoint),
+        "EvalComponent.heap_key": "long_uid()" in _source(heap_key.fget),
+        "CustomErrorName.__init__": _refuses_states_errors(),
+        "Program.eval": "worker_thread.join" in _source(Program.eval),
+        "EventManager._publish_history_event": _writes_after_the_end(),
+        "Execution.__init__": _lacks(Execution, "Event()"),
+        "ExecutionWorker._get_evaluation_environment": _lacks(ExecutionWorker, "RedriveCount"),
+        "ExecutionWorker.start": _lacks(ExecutionWorker, "except"),
+        "BaseExecutionWorkerCommunication.terminated": _lacks(
+            BaseExecutionWorkerCommunication, "RUNNING"
+        ),
+        "Execution.stop": _lacks(Execution.stop, "ABORTED"),
+        "InlineIterationComponent._eval_body": _lacks(inline, "40"),
+        "IterationWorker._eval_pool": "self._eval_pool("
+        in _source(iteration_worker.IterationWorker._eval_pool),
+        "StateTaskServiceSfn._eval_service_task": "boto_client_for"
+        in _source(nested.StateTaskServiceSfn._eval_service_task)
+        and "cache" not in _source(boto_client),
+        "StateTaskServiceSfn._eval_integration_pattern": "time.sleep" in _source(callback),
+        "StepFunctionBackend._validate_name": _answers_long_names_otherwise(),
+        "StepFunctionsParserBackend._validate_definition": _leaves_refusals_unnamed(),
+        "StepFunctionsParserBackend.start_execution": _lacks(
+            StepFunctionsParserBackend.start_execution, "_validate_name"
+        ),
+        "StepFunctionResponse.stop_execution": _lacks(
+            StepFunctionResponse.stop_execution, '"cause"'
+        ),
+        "StepFunctionResponse.describe_execution": _lacks(
+            StepFunctionResponse.describe_execution, "TIMED_OUT"
+        ),
+        "StepFunctionResponse.list_executions": _lacks(
+            StepFunctionResponse.list_executions, "TIMED_OUT"
+        ),
+        "StepFunctionResponse.get_execution_history": _lacks(
+            StepFunctionResponse.get_execution_history, "reverseOrder"
+        ),
+        "StateTaskServiceLambda._eval_service_task": "boto_client_for"
+        in _source(lambda_eval_utils),
+        "LambdaResponse.invoke": "happy path" in _source(LambdaSimpleBackend.invoke),
+        "BaseModel.__new__": "instances_tracked.append" in _source(BaseModel),
+        "S3Backend.complete_multipart_upload": _lacks(
+            S3Backend.complete_multipart_upload, "dispose"
+        ),
+        "FakeKey.value": "_value_buffer" in _source(value.fget),
+        "FakeKey.etag": _lacks(stored_etag.fget, "self.lock"),
+        "S3Response.put_object": _lacks(S3Response.put_object, "with "),
+        "Stack.create_resources": _lacks(Stack.create_resources, "except"),
+        "Stack.update": _lacks(Stack.update, "except"),
+        "CloudFormationBackend.delete_stack": _lacks(
+            CloudFormationBackend.delete_stack, "DELETE_FAILED"
+        ),
+        "moto.cloudformation.parsing.get_references_from_template": "Parameter"
+        not in parsing.get_references_from_template({"Fn::Sub": "${Parameter}"}),
+        "moto.cloudformation.parsing.parse_and_update_resource": "return None"
+        in _source(parsing.parse_and_update_resource),
+        "StateMachine.create_from_cloudformation_json": _lacks(
+            create_machine, "DefinitionS3Location"
+        ),
+        "StateMachine.update_from_cloudformation_json": _lacks(
+            update_machine, "DefinitionS3Location"
+        ),
+        "StateMachine.delete_from_cloudformation_json": _lacks(
+            StateMachine.delete_from_cloudformation_json, "parser"
+        ),
+        "StateMachine.has_cfn_attr": not StateMachine.has_cfn_attr("Arn"),
+        "StateMachine.get_cfn_attribute": _lacks(StateMachine.get_cfn_attribute, '"Arn"'),
+        "LambdaFunction.update_from_cloudformation_json": _lacks(update_function, "FunctionName"),
+        "Role.update_from_cloudformation_json": _lacks(
+            Role.update_from_cloudformation_json, "Policies"
+        ),
+        "LogGroup.update_from_cloudformation_json": hasattr(
+            LogGroup.update_from_cloudformation_json, "__isabstractmethod__"
+        ),
+        "FakeBucket.delete_from_cloudformation_json": _keeps_non_empty_buckets_silently(),
+        "Permission.update_from_cloudformation_json": hasattr(
+            Permission.update_from_cloudformation_json, "__isabstractmethod__"
+        ),
+    }
+
+
+def test_every_seam_is_still_needed_by_moto() -> None:
+    needed = still_needed()
+    assert [label for label, is_needed in needed.items() if not is_needed] == []
+
+
+def test_every_seam_has_a_reason_and_a_check() -> None:
+    from stepml.local import objects
+    from stepml.local.cloudformation import cloudformation_seams
+    from stepml.local.code_store import CodeStore
+    from stepml.local.engine import engine_seams
+    from stepml.local.functions import FunctionPool
+    from stepml.local.lambda_api import LambdaApi
+
+    pool = FunctionPool(
+        endpoint_url="http://127.0.0.1:1",
+        region="us-east-1",
+        account_id="123456789012",
+        write_logs=lambda group, stream, events: None,
+    )
+    functions = LambdaApi(pool, CodeStore(Path("unused")))
+    groups = [
+        functions.seams(),
+        objects.seams,
+        *cloudformation_seams(),
+        *engine_seams(functions),
+    ]
+    seams = [seam for group in groups for seam in group]
+    pool.close()
+    assert {seam.label for seam in seams} == set(still_needed())
+    assert all(seam.why for seam in seams)
