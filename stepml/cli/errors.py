@@ -1,0 +1,65 @@
+"""What an error means to whoever called the command: one line and an exit code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from stepml.cli.output import Output
+from stepml.client.errors import (
+    AccessError,
+    ExecutionNotFoundError,
+    RunNameTakenError,
+)
+from stepml.job.errors import InvalidJobError, StepMLError
+
+JOB_FAILED = 1
+BAD_INPUT = 2
+NO_SERVICE = 3
+INTERRUPTED = 130
+
+EXIT_CODES = (
+    "Exit codes: 0 the job succeeded, 1 it failed, 2 bad input, 3 the service cannot be reached "
+    "or the stack is missing, 130 Ctrl-C."
+)
+LOOKING_EXIT_CODES = (
+    "Exit codes: 0 done, 2 bad input, 3 the service cannot be reached or the stack is missing."
+)
+
+
+class BadInputError(StepMLError):
+    """An argument of the command is wrong."""
+
+
+class LocalAwsFailedError(AccessError):
+    """The local AWS is not installed, did not start or did not deploy."""
+
+
+def exit_code(error: StepMLError) -> int:
+    """Return the exit code that stands for ``error``."""
+    if isinstance(error, AccessError):
+        return NO_SERVICE
+    if isinstance(
+        error, BadInputError | InvalidJobError | ExecutionNotFoundError | RunNameTakenError
+    ):
+        return BAD_INPUT
+    return JOB_FAILED
+
+
+class RootGroup(TyperGroup):
+    """The root command: expected errors become one line (or one JSON object) and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        as_json = "--json" in ctx.args
+        try:
+            return super().invoke(ctx)
+        except StepMLError as error:
+            Output(as_json).error(type(error).__name__, str(error))
+            raise typer.Exit(exit_code(error)) from None
+        except typer.TyperException as error:  # wrong use of the command line
+            if not as_json:
+                raise
+            Output(as_json).error("UsageError", error.format_message())
+            raise typer.Exit(BAD_INPUT) from None

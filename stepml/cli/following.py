@@ -1,0 +1,131 @@
+"""Watch one job on the terminal, and say how it ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stepml.cli.display import display_for
+from stepml.cli.errors import INTERRUPTED, JOB_FAILED
+from stepml.cli.options import Target
+from stepml.cli.output import Output
+from stepml.client import Client, Execution, Snapshot, watch
+from stepml.client.connection import LOCAL_KEY, LOCAL_REGION, LOCAL_SECRET
+from stepml.client.errors import AccessError, ReportUnreadableError
+from stepml.job.reports import JobReport
+
+
+def follow(client: Client, execution: Execution, target: Target, out: Path, output: Output) -> int:
+    """Show the job until it ends, fetch its results, and return the exit code."""
+    try:
+        last = _watched(client, execution, output)
+    except KeyboardInterrupt:
+        return _tell_interrupted(client, execution, target, output)
+    except AccessError:
+        output.complaint(f"{execution.name} may go on: stepml watch {execution.name}{target.flags}")
+        raise
+    if not last.state.succeeded:
+        return _tell_failure(last, target, output)
+    _tell_success(client, last, target, out, output)
+    return 0
+
+
+def _watched(client: Client, execution: Execution, output: Output) -> Snapshot:
+    last: Snapshot | None = None
+    with display_for(output, execution.name) as display:
+        for last in watch(client, execution):
+            display.show(last)
+    assert last is not None  # a watch ends after a snapshot
+    return last
+
+
+def _tell_success(
+    client: Client, last: Snapshot, target: Target, out: Path, output: Output
+) -> None:
+    execution = last.state.execution
+    report = client.report(execution)
+    if report is None:
+        raise ReportUnreadableError(f"{execution.name} succeeded but has no report in the bucket")
+    files = client.download(execution, out / execution.name)
+    output.document(_result(last, report, files))
+    output.line()
+    output.line(f"{execution.name}: {report.decision} after {_epochs(report.epochs)}")
+    output.pairs(
+        {
+            "validation loss": f"{report.loss:.6f}",
+            "validation accuracy": f"{report.accuracy:.4f}",
+            "why it ended": report.reason,
+            "time": f"{report.seconds:.1f} s",
+            "model": files["model"],
+            "model card": files["model_card"],
+            "report": files["report"],
+        }
+    )
+    _tell_where_to_look(client, execution, target, output)
+
+
+def _result(last: Snapshot, report: JobReport, files: dict[str, Path]) -> dict[str, object]:
+    return {
+        "job_id": report.job_id,
+        "execution_arn": last.state.execution.arn,
+        "status": last.state.status,
+        "decision": report.decision,
+        "reason": report.reason,
+        "epochs": report.epochs,
+        "loss": report.loss,
+        "accuracy": report.accuracy,
+        "seconds": report.seconds,
+        "files": {what: str(path) for what, path in files.items()},
+    }
+
+
+def _tell_where_to_look(
+    client: Client, execution: Execution, target: Target, output: Output
+) -> None:
+    connection, arn = client.connection, client.stack.epoch_arn
+    output.line()
+    output.line("Look further:")
+    output.line(f"  stepml epochs {execution.name}{target.flags}")
+    output.line(f"  stepml logs {execution.name}{target.flags}")
+    if connection.has_local_credentials:
+        output.line(f"  export AWS_ACCESS_KEY_ID={LOCAL_KEY} AWS_SECRET_ACCESS_KEY={LOCAL_SECRET}")
+        output.line(f"  export AWS_DEFAULT_REGION={LOCAL_REGION}")
+    output.line(f"  {_aws(target)} stepfunctions list-executions \\")
+    output.line(f"    --state-machine-arn {arn}")
+
+
+def _tell_failure(last: Snapshot, target: Target, output: Output) -> int:
+    execution, failure = last.state.execution, last.state.failure
+    assert failure is not None  # it ended without success
+    if output.as_json:
+        output.error(
+            failure.error,
+            failure.message,
+            job_id=execution.name,
+            execution_arn=execution.arn,
+            status=last.state.status,
+        )
+        return JOB_FAILED
+    output.complaint(str(failure))
+    output.complaint(f"look further: stepml logs {execution.name}{target.flags}")
+    return JOB_FAILED
+
+
+def _tell_interrupted(client: Client, execution: Execution, target: Target, output: Output) -> int:
+    message = f"stopped watching; {execution.name} goes on"
+    if output.as_json:
+        output.error("Interrupted", message, job_id=execution.name, execution_arn=execution.arn)
+        return INTERRUPTED
+    output.complaint(message)
+    output.complaint(f"  watch it: stepml watch {execution.name}{target.flags}")
+    output.complaint(
+        f"  stop it:  {_aws(target)} stepfunctions stop-execution --execution-arn {execution.arn}"
+    )
+    return INTERRUPTED
+
+
+def _aws(target: Target) -> str:
+    return f"aws --endpoint-url {target.endpoint_url}" if target.endpoint_url else "aws"
+
+
+def _epochs(count: int) -> str:
+    return "1 epoch" if count == 1 else f"{count} epochs"

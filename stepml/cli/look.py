@@ -1,0 +1,138 @@
+"""``stepml epochs``, ``stepml logs`` and ``stepml schema``."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stepml.cli.errors import INTERRUPTED, LOOKING_EXIT_CODES
+from stepml.cli.options import DEFAULT_STACK, AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.output import Output
+
+if TYPE_CHECKING:
+    from stepml.client import EpochAttempt, LogLine
+
+ExecutionName = Annotated[str, typer.Argument(metavar="EXECUTION", help="Its name or ARN.")]
+COLUMNS = ("epoch", "attempt", "status", "loss", "accuracy", "seconds", "decision")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module to ``app``."""
+    app.command(
+        epilog=f"{LOOKING_EXIT_CODES}\n\nExample: stepml epochs covertype-20260102-101500 --local"
+    )(epochs)
+    app.command(
+        epilog=f"{LOOKING_EXIT_CODES}\n\nExample: stepml logs covertype-20260102-101500 --rank 0"
+    )(logs)
+    app.command(epilog="Example: stepml schema > job.schema.json")(schema)
+
+
+def epochs(
+    execution: ExecutionName,
+    local: Local = False,
+    endpoint_url: EndpointUrl = None,
+    stack: StackName = DEFAULT_STACK,
+    as_json: AsJson = False,
+) -> None:
+    """Show the epochs of a job: each attempt is an execution of its own."""
+    client = Target.chosen(local, endpoint_url, stack).client()
+    job = client.execution(execution)
+    attempts = client.epochs(job)
+    output = Output(as_json)
+    output.document({"job_id": job.name, "epochs": [_attempt_document(each) for each in attempts]})
+    if not attempts:
+        output.line(f"{job.name} has no epochs yet")
+        return
+    numbers = {"epoch", "attempt", "loss", "accuracy", "seconds"}
+    output.table(COLUMNS, map(_attempt_row, attempts), numbers)
+
+
+def logs(
+    execution: ExecutionName,
+    rank: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Only what this rank logged.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Until the job ends; with --json a line each.")
+    ] = False,
+    local: Local = False,
+    endpoint_url: EndpointUrl = None,
+    stack: StackName = DEFAULT_STACK,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the functions of a job logged."""
+    client = Target.chosen(local, endpoint_url, stack).client()
+    job = client.execution(execution)
+    output = Output(as_json)
+    if not follow:
+        lines = client.logs(job, rank)
+        output.document({"job_id": job.name, "lines": [dataclasses.asdict(line) for line in lines]})
+        for line in lines:
+            output.line(log_text(line))
+        return
+    try:
+        for line in client.follow_logs(job, rank):
+            output.json_line(dataclasses.asdict(line))
+            output.line(log_text(line))
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def schema(as_json: AsJson = False) -> None:
+    """Print the JSON Schema of jobs.
+
+    It is JSON with and without --json.
+    """
+    from stepml.job.schema import job_schema
+
+    del as_json
+    Output(as_json=True).document(job_schema())
+
+
+def log_text(line: LogLine) -> str:
+    """Return a log line as a person reads it."""
+    moment = datetime.fromtimestamp(line.timestamp_ms / 1000).astimezone()
+    where = [line.function]
+    if line.epoch is not None:
+        where.append(f"epoch {line.epoch}")
+    if line.rank is not None:
+        where.append(f"rank {line.rank}")
+    fields = "".join(f" {name}={value}" for name, value in line.fields.items())
+    clock = moment.strftime("%H:%M:%S") + f".{line.timestamp_ms % 1000:03}"
+    return f"{clock} {line.level:<7} {', '.join(where)}: {line.message}{fields}"
+
+
+def _attempt_document(attempt: EpochAttempt) -> dict[str, Any]:
+    report = attempt.report
+    return {
+        "epoch": attempt.epoch,
+        "redrive": attempt.redrive,
+        "retry": attempt.retry,
+        "name": attempt.execution.name,
+        "execution_arn": attempt.execution.arn,
+        "status": attempt.status,
+        "loss": report.loss if report else None,
+        "accuracy": report.accuracy if report else None,
+        "seconds": report.seconds if report else None,
+        "decision": report.decision if report else None,
+        "reason": report.reason if report else None,
+    }
+
+
+def _attempt_row(attempt: EpochAttempt) -> tuple[str, ...]:
+    report = attempt.report
+    number = f"r{attempt.redrive} t{attempt.retry}"
+    if report is None:
+        return (str(attempt.epoch), number, attempt.status, "", "", "", "")
+    return (
+        str(attempt.epoch),
+        number,
+        attempt.status,
+        f"{report.loss:.6f}",
+        f"{report.accuracy:.4f}",
+        f"{report.seconds:.2f}",
+        report.decision,
+    )

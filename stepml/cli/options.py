@@ -1,0 +1,92 @@
+"""Options that commands share: where the services are, and how to write."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stepml.cli.errors import BadInputError
+
+if TYPE_CHECKING:
+    from stepml.client import Client
+
+WHERE = "Where"
+ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
+LOCAL_VARIABLE = "STEPML_LOCAL"
+
+Local = Annotated[
+    bool,
+    typer.Option(
+        "--local",
+        help=f"Use the AWS on this machine ({LOCAL_VARIABLE}=1 does the same).",
+        rich_help_panel=WHERE,
+    ),
+]
+EndpointUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint-url",
+        metavar="URL",
+        help=f"Use the AWS services at this endpoint (or set {ENDPOINT_VARIABLE}).",
+        rich_help_panel=WHERE,
+    ),
+]
+StackName = Annotated[
+    str,
+    typer.Option("--stack", metavar="NAME", help="The deployed stack.", rich_help_panel=WHERE),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
+DEFAULT_STACK = "stepml"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which services a command speaks to."""
+
+    endpoint_url: str | None  # None: AWS
+    stack: str
+    flags: str  # what repeats this choice on a command line: " --local"
+
+    @classmethod
+    def chosen(cls, local: bool, endpoint_url: str | None, stack: str) -> Target:
+        """Return what options choose, else the environment, else AWS."""
+        if local and endpoint_url:
+            raise BadInputError("--local and --endpoint-url exclude each other; give one of them")
+        named = "" if stack == DEFAULT_STACK else f" --stack {stack}"
+        if local:
+            return cls(local_endpoint(), stack, f" --local{named}")
+        if endpoint_url:
+            return cls(_checked(endpoint_url), stack, f" --endpoint-url {endpoint_url}{named}")
+        if from_environment := os.environ.get(ENDPOINT_VARIABLE):
+            return cls(_checked(from_environment), stack, named)
+        if _is_on(os.environ.get(LOCAL_VARIABLE, "")):
+            return cls(local_endpoint(), stack, named)
+        return cls(None, stack, named)
+
+    def client(self) -> Client:
+        """Return a client of the stack; nothing is sent yet."""
+        from stepml.client import Client, connect
+
+        return Client(connect(self.endpoint_url), self.stack)
+
+
+def local_endpoint() -> str:
+    """Return the endpoint of the running local AWS, or the one it would have by default."""
+    from stepml.local import daemon
+    from stepml.local.identity import DEFAULT_PORT, endpoint_url
+
+    running = daemon.status()
+    return running.endpoint_url if running else endpoint_url(DEFAULT_PORT)
+
+
+def _checked(endpoint_url: str) -> str:
+    if not endpoint_url.startswith(("http://", "https://")):
+        raise BadInputError(f"endpoint: expected http://… or https://…, got {endpoint_url!r}")
+    return endpoint_url.rstrip("/")
+
+
+def _is_on(value: str) -> bool:
+    return value.strip().lower() not in {"", "0", "false", "no", "off"}

@@ -1,0 +1,92 @@
+"""What the commands write: text of 80 columns for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Output:
+    """The command's way to stdout and stderr.
+
+    Parameters
+    ----------
+    as_json : bool
+        Then stdout gets JSON only and stderr nothing.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+
+    @cached_property
+    def console(self) -> Console:
+        """For people; without colours where there is no terminal or NO_COLOR is set."""
+        from rich.console import Console
+
+        return Console(highlight=False, emoji=False, markup=False, quiet=self.as_json)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what was written can be overwritten."""
+        return not self.as_json and self.console.is_terminal and not self.console.is_dumb_terminal
+
+    def document(self, content: Any) -> None:
+        """Write the result as JSON, if that was asked for."""
+        if self.as_json:
+            _write(sys.stdout, json.dumps(content, indent=2, default=str))
+
+    def json_line(self, content: Any) -> None:
+        """Write one of many results as a line of JSON, if that was asked for."""
+        if self.as_json:
+            _write(sys.stdout, json.dumps(content, default=str))
+
+    def line(self, text: str = "", style: str | None = None) -> None:
+        """Write a line for people; it is never wrapped, so that it can be copied."""
+        if not self.as_json:
+            self.console.print(text, style=style, soft_wrap=True)
+
+    def pairs(self, pairs: Mapping[str, object]) -> None:
+        """Write names and values in two columns, for people."""
+        width = max(map(len, pairs), default=0)
+        for name, value in pairs.items():
+            self.line(f"  {name:<{width}}  {value}")
+
+    def table(
+        self, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: set[str]
+    ) -> None:
+        """Write a table for people; the columns in ``numbers`` are aligned right."""
+        if self.as_json:
+            return
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for column in columns:
+            table.add_column(column, justify="right" if column in numbers else "left")
+        for row in rows:
+            table.add_row(*row)
+        self.console.print(table)
+
+    def error(self, name: str, message: str, hints: Sequence[str] = (), **more: Any) -> None:
+        """Write an error: one line and hints on stderr, or one JSON object on stdout."""
+        if self.as_json:
+            self.document({"error": name, "message": message, **more})
+            return
+        self.complaint(f"{name}: {message}")
+        for hint in hints:
+            self.complaint(f"  {hint}")
+
+    def complaint(self, text: str) -> None:
+        """Write a line for people on stderr."""
+        if not self.as_json:
+            _write(sys.stderr, text)
+
+
+def _write(stream: Any, text: str) -> None:
+    print(text, file=stream, flush=True)

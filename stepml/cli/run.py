@@ -1,0 +1,116 @@
+"""``stepml run`` and ``stepml watch``."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stepml.cli.errors import EXIT_CODES, BadInputError
+from stepml.cli.options import DEFAULT_STACK, AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.output import Output
+
+if TYPE_CHECKING:
+    from stepml.client import Client, Execution
+
+# With the time and the suffix of its epochs' names a run name stays below 80 characters.
+MAX_STEM = 40
+RESULTS = Path("runs")
+
+JobFile = Annotated[Path, typer.Argument(metavar="JOB.json", help="The job, a JSON object.")]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="DIRECTORY", help="Where the model and the report go.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module to ``app``."""
+    app.command(
+        epilog=f"{EXIT_CODES}\n\nExample: stepml run examples/digits_logistic.json --local"
+    )(run)
+    app.command(epilog=f"{EXIT_CODES}\n\nExample: stepml watch covertype-20260102-101500 --local")(
+        watch
+    )
+
+
+def run(
+    job: JobFile,
+    name: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The run's name; default: the file's and the time."),
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
+    out: Out = RESULTS,
+    local: Local = False,
+    endpoint_url: EndpointUrl = None,
+    stack: StackName = DEFAULT_STACK,
+    as_json: AsJson = False,
+) -> None:
+    """Start a job, watch it until it ends, and fetch its model.
+
+    Ctrl-C ends the watching only; the job goes on.
+    """
+    text = _read(job)
+    chosen = name if name is not None else default_name(job)
+    _check(text, chosen)
+    target = Target.chosen(local, endpoint_url, stack)
+    output = Output(as_json)
+    client = target.client()
+    execution = client.start(text, chosen)
+    if detach:
+        output.document({"job_id": execution.name, "execution_arn": execution.arn})
+        output.line(f"started {execution.name}")
+        output.line(f"watch it with: stepml watch {execution.name}{target.flags}")
+        return
+    _follow(client, execution, target, out, output)
+
+
+def watch(
+    execution: Annotated[str, typer.Argument(metavar="EXECUTION", help="Its name or ARN.")],
+    out: Out = RESULTS,
+    local: Local = False,
+    endpoint_url: EndpointUrl = None,
+    stack: StackName = DEFAULT_STACK,
+    as_json: AsJson = False,
+) -> None:
+    """Watch a job until it ends, and fetch its model.
+
+    Ctrl-C ends the watching only; the job goes on.
+    """
+    target = Target.chosen(local, endpoint_url, stack)
+    client = target.client()
+    _follow(client, client.execution(execution), target, out, Output(as_json))
+
+
+def default_name(job: Path) -> str:
+    """Return a run name made of the job file's name and the local time."""
+    stem = re.sub(r"[^0-9A-Za-z_-]+", "-", job.stem).strip("-")[:MAX_STEM] or "job"
+    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _read(job: Path) -> bytes:
+    try:
+        return job.read_bytes()
+    except OSError as error:
+        raise BadInputError(f"job file {str(job)!r} cannot be read: {error.strerror}") from None
+
+
+def _check(text: bytes, name: str) -> None:
+    """Refuse what is wrong before anything is asked of a service."""
+    from stepml.job.names import check_job_id
+    from stepml.job.parse import parse_job
+
+    check_job_id(name, parse_job(text).stop.max_epochs)
+
+
+def _follow(
+    client: Client, execution: Execution, target: Target, out: Path, output: Output
+) -> None:
+    from stepml.cli.following import follow
+
+    code = follow(client, execution, target, out, output)
+    if code:
+        raise typer.Exit(code)

@@ -1,0 +1,205 @@
+"""Where the AWS services are, and what their errors mean to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, overload
+from urllib.parse import urlsplit
+
+from stepml.client.errors import (
+    AccessError,
+    CredentialsError,
+    EndpointUnreachableError,
+    ServiceRefusedError,
+)
+
+if TYPE_CHECKING:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_stepfunctions import SFNClient
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+# The local AWS takes any credentials; botocore wants some.
+LOCAL_KEY, LOCAL_SECRET, LOCAL_REGION = "test", "test", "us-east-1"
+LOCAL_PORT = 4566
+CONNECT_TIMEOUT_S = 5
+READ_TIMEOUT_S = 60
+# AWS throttles DescribeExecution at 10–15 a second and account; botocore backs off up to 20 s.
+AWS_ATTEMPTS = 8
+LOCAL_ATTEMPTS = 2
+POLL_S, LOCAL_POLL_S = 2.0, 0.25
+
+_THROTTLED = frozenset(
+    {"ThrottlingException", "Throttling", "TooManyRequestsException", "SlowDown"}
+)
+_REFUSED_CREDENTIALS = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+
+
+@dataclass(slots=True)
+class Connection:
+    """The services of one account and region, on AWS or at another endpoint."""
+
+    session: boto3.Session
+    endpoint_url: str | None  # None: AWS
+    has_local_credentials: bool = False  # the dummies: plain AWS clients need them as well
+    _clients: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the endpoint is on this machine."""
+        return is_loopback(self.endpoint_url)
+
+    @property
+    def poll_s(self) -> float:
+        """How often to ask how far a job is, in seconds."""
+        return LOCAL_POLL_S if self.is_local else POLL_S
+
+    @property
+    def place(self) -> str:
+        """The endpoint or the region, as a message names it."""
+        return self.endpoint_url or str(self.session.region_name)
+
+    @overload
+    def client(self, service: Literal["s3"]) -> S3Client: ...
+    @overload
+    def client(self, service: Literal["stepfunctions"]) -> SFNClient: ...
+    @overload
+    def client(self, service: Literal["cloudformation"]) -> CloudFormationClient: ...
+    @overload
+    def client(self, service: Literal["logs"]) -> CloudWatchLogsClient: ...
+    def client(self, service: Any) -> Any:
+        """Return the service's client; one is made and kept for each service."""
+        if service not in self._clients:
+            self._clients[service] = self._new_client(service)
+        return self._clients[service]
+
+    def _new_client(self, service: Any) -> Any:
+        from botocore.config import Config
+
+        retries: Any = {
+            "mode": "standard",
+            "total_max_attempts": LOCAL_ATTEMPTS if self.is_local else AWS_ATTEMPTS,
+        }
+        config = Config(
+            retries=retries,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            # A bucket's name cannot become a host name of a loopback endpoint.
+            s3={"addressing_style": "path"} if self.is_local else None,
+        )
+        with translated(self.endpoint_url):
+            return self.session.client(service, endpoint_url=self.endpoint_url, config=config)
+
+
+def connect(endpoint_url: str | None = None, region: str | None = None) -> Connection:
+    """Return a connection to AWS, or to the services at ``endpoint_url``.
+
+    Nothing is sent yet. At a loopback address without credentials dummies are used.
+
+    Raises
+    ------
+    CredentialsError
+        The chosen profile does not exist.
+    """
+    import boto3
+    import botocore.session
+
+    core = botocore.session.get_session()
+    with translated(endpoint_url):
+        if not is_loopback(endpoint_url):
+            return Connection(
+                boto3.Session(region_name=region, botocore_session=core), endpoint_url
+            )
+        # Asking a cloud machine's metadata service takes seconds where there is none.
+        resolver = core.get_component("credential_provider")
+        resolver.remove("iam-role")
+        resolver.remove("container-role")
+        has_own = core.get_credentials() is not None
+        region = region or core.get_config_variable("region") or LOCAL_REGION
+        keys = (
+            {}
+            if has_own
+            else {"aws_access_key_id": LOCAL_KEY, "aws_secret_access_key": LOCAL_SECRET}
+        )
+        session = boto3.Session(region_name=region, botocore_session=core, **keys)
+        return Connection(session, endpoint_url, has_local_credentials=not has_own)
+
+
+def is_loopback(endpoint_url: str | None) -> bool:
+    """Return whether ``endpoint_url`` is on this machine."""
+    return endpoint_url is not None and urlsplit(endpoint_url).hostname in LOOPBACK
+
+
+def is_throttled(error: AccessError) -> bool:
+    """Return whether the service asked to be called less often."""
+    return isinstance(error, ServiceRefusedError) and error.code in _THROTTLED
+
+
+@contextmanager
+def translated(endpoint_url: str | None) -> Iterator[None]:
+    """Turn botocore's errors into `AccessError`, each one line that says what to do."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise _from_answer(error) from error
+    except BotoCoreError as error:
+        raise _from_client_side(error, endpoint_url) from error
+
+
+def _from_answer(error: ClientError) -> AccessError:
+    code = error.response.get("Error", {}).get("Code", "Unknown")
+    message = error.response.get("Error", {}).get("Message", "")
+    if code in _REFUSED_CREDENTIALS:
+        return CredentialsError(f"AWS refuses the credentials: {code}: {message}")
+    return ServiceRefusedError(code, f"{error.operation_name}: {code}: {message}")
+
+
+def _from_client_side(error: BotoCoreError, endpoint_url: str | None) -> AccessError:
+    from botocore import exceptions
+
+    unreachable = (
+        exceptions.EndpointConnectionError,
+        exceptions.ConnectTimeoutError,
+        exceptions.ConnectionClosedError,
+        exceptions.ReadTimeoutError,
+        exceptions.ProxyConnectionError,
+    )
+    if isinstance(error, unreachable):
+        return EndpointUnreachableError(_nothing_answers(error, endpoint_url))
+    if isinstance(error, exceptions.NoCredentialsError):
+        return CredentialsError(
+            "no AWS credentials found; configure them (aws configure), "
+            "or use the AWS on this machine: add --local"
+        )
+    reason = " ".join(str(error).split())
+    return CredentialsError(
+        f"AWS cannot be used: {reason} To use the AWS on this machine, add --local"
+    )
+
+
+def _nothing_answers(error: BotoCoreError, endpoint_url: str | None) -> str:
+    url = endpoint_url or getattr(error, "kwargs", {}).get("endpoint_url", "AWS")
+    if is_loopback(endpoint_url):
+        port = urlsplit(endpoint_url).port
+        option = "" if port == LOCAL_PORT else f" --port {port or 80}"
+        return f"nothing answers at {url}; start it with: stepml local up{option}"
+    if endpoint_url is not None:
+        return f"nothing answers at {url}"
+    return f"nothing answers at {url}; to use the AWS on this machine, add --local"

@@ -1,0 +1,141 @@
+"""Why an execution failed, in one line, out of what Step Functions keeps of it.
+
+``error`` and ``cause`` of a failed execution come in many shapes. An epoch that failed shows as
+``States.TaskFailed`` with the child execution as JSON, whose own ``Cause`` is JSON again: a Lambda
+function's error. On AWS a cause is cut off at 32,768 characters, which leaves JSON that does not
+parse; the names and messages before the cut are recovered by their quotes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+# Cause within cause: the parent's, the child's, a Lambda function's, and room for nested groups.
+MAX_DEPTH = 8
+# What a wrapper says; the error inside it says more.
+_WRAPPERS = frozenset({"", "States.TaskFailed", "States.ALL"})
+_STATUS_ERRORS = {"TIMED_OUT": "States.Timeout", "ABORTED": "ExecutionAborted"}
+_STATUS_MESSAGES = {
+    "TIMED_OUT": "it took longer than it may",
+    "ABORTED": "it was stopped",
+    "FAILED": "no reason was given",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The first error of a failed execution."""
+
+    error: str  # class name, e.g. BadRowError or States.Timeout
+    message: str  # one line
+
+    def __str__(self) -> str:
+        return f"{self.error}: {self.message}" if self.message else self.error
+
+
+def first_failure(status: str, error: str | None = None, cause: str | None = None) -> Failure:
+    """Return the innermost error of an execution that ended with ``status``.
+
+    Parameters
+    ----------
+    status : str
+        FAILED, TIMED_OUT or ABORTED.
+    error, cause : str, optional
+        As DescribeExecution gives them; any text is accepted, JSON is looked into.
+    """
+    found = _innermost(error or "", cause or "", MAX_DEPTH)
+    name = found.error or _STATUS_ERRORS.get(status, "ExecutionFailed")
+    message = found.message or _STATUS_MESSAGES.get(status, "")
+    return Failure(name, _one_line(message))
+
+
+def _innermost(error: str, cause: str, depth: int) -> Failure:
+    document = _decoded(cause)
+    if document is None or depth == 0:
+        return _recovered(error, cause)
+    inner_error, inner_cause = _inside(document)
+    if inner_error is None and inner_cause is None:
+        return _from_child_without_error(error, document, cause)
+    name = inner_error if inner_error not in (None, "") else error
+    inner = _innermost(str(name), inner_cause or "", depth - 1)
+    return inner if inner.error not in _WRAPPERS or not error else Failure(error, inner.message)
+
+
+def _decoded(cause: str) -> dict[str, Any] | None:
+    try:
+        document = json.loads(cause)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _inside(document: dict[str, Any]) -> tuple[str | None, str | None]:
+    if "errorMessage" in document or "errorType" in document:  # a Lambda function's error
+        return _text(document.get("errorType")), _text(document.get("errorMessage"))
+    # DescribeExecution of a child: .sync:2 writes Error, .sync and other services may write error.
+    error = document.get("Error", document.get("error"))
+    return _text(error), _text(document.get("Cause", document.get("cause")))
+
+
+def _text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value)
+
+
+def _from_child_without_error(error: str, document: dict[str, Any], cause: str) -> Failure:
+    status = document.get("Status", document.get("status"))
+    if status not in _STATUS_ERRORS:
+        return Failure(error, cause)
+    name = document.get("Name", document.get("name")) or "a child execution"
+    return Failure(_STATUS_ERRORS[status], f"{name}: {_STATUS_MESSAGES[status]}")
+
+
+def _recovered(error: str, cause: str) -> Failure:
+    """Look for names and messages in text that is not, or no longer, JSON."""
+    if not cause.lstrip().startswith("{"):
+        return Failure(error, cause)
+    name = _deepest(cause, ("errorType",)) or _deepest(cause, ("Error", "error"))
+    message = _deepest(cause, ("errorMessage",))
+    if name is None and message is None:
+        return Failure(error, cause)
+    return Failure(name or error, message or "")
+
+
+def _deepest(text: str, fields: tuple[str, ...]) -> str | None:
+    found: str | None = None
+    for depth in range(MAX_DEPTH // 2):  # a quote of depth d is escaped by 2^d - 1 backslashes
+        for field in fields:
+            value = _field_at(text, field, depth)
+            found = value if value is not None else found
+    return found
+
+
+def _field_at(text: str, field: str, depth: int) -> str | None:
+    quote = "\\" * (2**depth - 1) + '"'
+    begin = re.search(
+        rf"(?<!\\){re.escape(quote + field + quote)}\s*:\s*{re.escape(quote)}(?!\")", text
+    )
+    if begin is None:
+        return None
+    end = re.compile(rf"(?<!\\){re.escape(quote)}").search(text, begin.end())
+    value = text[begin.end() : end.start() if end else len(text)]
+    return _unescaped(value, depth + 1)
+
+
+def _unescaped(value: str, times: int) -> str:
+    for _ in range(times):
+        # A cut may have left half an escape at the end.
+        value = re.sub(r"(?<!\\)((?:\\\\)*)\\(?:u[0-9a-fA-F]{0,3})?$", r"\1", value)
+        try:
+            value = json.loads(f'"{value}"', strict=False)
+        except ValueError:
+            return value
+    return value
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())

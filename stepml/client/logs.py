@@ -1,0 +1,141 @@
+"""What the functions of a job logged: one JSON object a line, in CloudWatch Logs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from stepml.client.connection import Connection, translated
+from stepml.client.execution import ExecutionState
+from stepml.client.stack import Stack
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
+
+# Lines reach CloudWatch Logs a little after they were written, by a clock that is not ours.
+MARGIN = timedelta(seconds=60)
+# Fields that have a place of their own, or are known to whoever asks.
+_PLACED = frozenset({"level", "message", "job_id", "epoch", "rank", "timestamp"})
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that a function logged about a job."""
+
+    event_id: str
+    timestamp_ms: int  # since 1970, UTC
+    function: str  # without the stack's name: executor
+    level: str
+    message: str
+    epoch: int | None
+    rank: int | None
+    fields: dict[str, Any]  # everything else that was logged
+
+
+def read_logs(
+    connection: Connection, stack: Stack, job: ExecutionState, rank: int | None = None
+) -> list[LogLine]:
+    """Return all lines of a job, of one rank or of all, oldest first."""
+    end = job.ended_at + MARGIN if job.ended_at else None
+    found = _lines(connection, stack, job, rank, job.started_at - MARGIN, end)
+    return sorted(found, key=lambda line: line.timestamp_ms)
+
+
+def follow_logs(
+    connection: Connection,
+    stack: Stack,
+    describe: Callable[[], ExecutionState],
+    sleep: Callable[[float], None],
+    rank: int | None = None,
+) -> Iterator[LogLine]:
+    """Yield a job's lines as they come, until the job has ended."""
+    seen: set[str] = set()
+    job = describe()
+    begin = job.started_at - MARGIN
+    while True:
+        found = sorted(
+            _lines(connection, stack, job, rank, begin, None), key=lambda line: line.timestamp_ms
+        )
+        new = [line for line in found if line.event_id not in seen]
+        seen.update(line.event_id for line in new)
+        yield from new
+        if job.ended:
+            return
+        if new:
+            newest = datetime.fromtimestamp(new[-1].timestamp_ms / 1000, job.started_at.tzinfo)
+            begin = max(begin, newest - MARGIN)
+        sleep(connection.poll_s)
+        job = describe()  # before reading: what was logged before the end is read once more
+
+
+def _lines(
+    connection: Connection,
+    stack: Stack,
+    job: ExecutionState,
+    rank: int | None,
+    begin: datetime,
+    end: datetime | None,
+) -> Iterator[LogLine]:
+    job_id = job.execution.name
+    end = end or datetime.now(begin.tzinfo) + MARGIN
+    pages = connection.client("logs").get_paginator("filter_log_events")
+    prefix = f"/aws/lambda/{stack.name}-"
+    for group in _groups(connection, prefix):
+        with translated(connection.endpoint_url):
+            for page in pages.paginate(
+                logGroupName=group,
+                filterPattern=_pattern(job_id, rank),
+                startTime=_milliseconds(begin),
+                endTime=_milliseconds(end),
+            ):
+                for event in page["events"]:
+                    line = _parsed(event, group.removeprefix(prefix), job_id)
+                    if line is not None and rank in (None, line.rank):
+                        yield line
+
+
+def _groups(connection: Connection, prefix: str) -> list[str]:
+    pages = connection.client("logs").get_paginator("describe_log_groups")
+    with translated(connection.endpoint_url):
+        return [
+            group["logGroupName"]
+            for page in pages.paginate(logGroupNamePrefix=prefix)
+            for group in page["logGroups"]
+        ]
+
+
+def _pattern(job_id: str, rank: int | None) -> str:
+    # Job ids have letters, digits, - and _ only, so nothing needs escaping. The local AWS ignores
+    # patterns of this kind, which is why every line is looked at again here.
+    of_job = f'$.job_id = "{job_id}"'
+    return f"{{ {of_job} }}" if rank is None else f"{{ ({of_job}) && ($.rank = {rank}) }}"
+
+
+def _parsed(event: FilteredLogEventTypeDef, function: str, job_id: str) -> LogLine | None:
+    try:
+        entry = json.loads(event["message"])
+    except ValueError:
+        return None  # the platform's own lines, or a library's
+    if not isinstance(entry, dict) or entry.get("job_id") != job_id:
+        return None
+    return LogLine(
+        event_id=event["eventId"],
+        timestamp_ms=event["timestamp"],
+        function=function,
+        level=str(entry.get("level", "")),
+        message=str(entry.get("message", "")),
+        epoch=_integer(entry.get("epoch")),
+        rank=_integer(entry.get("rank")),
+        fields={name: value for name, value in entry.items() if name not in _PLACED},
+    )
+
+
+def _integer(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,62 @@
+"""What a deployed stack consists of, as far as its users need to know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stepml.client.connection import Connection, translated
+from stepml.client.errors import ServiceRefusedError, StackNotFoundError
+
+DEFAULT_STACK = "stepml"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The outputs of a stack that was made from ``templates/template.yaml``."""
+
+    name: str
+    bucket: str  # the durable store
+    train_arn: str  # the state machine that trains jobs
+    epoch_arn: str  # the state machine of their epochs
+
+
+def find_stack(connection: Connection, name: str = DEFAULT_STACK) -> Stack:
+    """Return the stack ``name``.
+
+    Raises
+    ------
+    StackNotFoundError
+        There is no such stack, or it is not one of StepML.
+    AccessError
+        CloudFormation cannot be reached or refuses.
+    """
+    outputs = _outputs(connection, name)
+    try:
+        return Stack(
+            name=name,
+            bucket=outputs["Bucket"],
+            train_arn=outputs["TrainStateMachineArn"],
+            epoch_arn=outputs["EpochStateMachineArn"],
+        )
+    except KeyError as error:
+        raise StackNotFoundError(
+            f"stack {name!r} at {connection.place} is not one of StepML: "
+            f"it has no output {error.args[0]}"
+        ) from None
+
+
+def _outputs(connection: Connection, name: str) -> dict[str, str]:
+    try:
+        with translated(connection.endpoint_url):
+            answer = connection.client("cloudformation").describe_stacks(StackName=name)
+    except ServiceRefusedError as error:
+        # CloudFormation says ValidationError both for a missing stack and for a bad name.
+        if error.code != "ValidationError":
+            raise
+        hint = "stepml local up" if connection.is_local else "sam deploy (templates/template.yaml)"
+        raise StackNotFoundError(
+            f"no stack {name!r} at {connection.place}; deploy it with: {hint}"
+        ) from error
+    stacks = answer["Stacks"]
+    outputs = stacks[0].get("Outputs", []) if stacks else []
+    return {item["OutputKey"]: item["OutputValue"] for item in outputs}

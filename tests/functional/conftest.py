@@ -1,0 +1,95 @@
+"""The whole product on one machine: the real template, machines and handlers on a local AWS."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stepml.local.deploy import deploy
+from tests.running_aws import RunningAws, running_aws
+
+TEMPLATE = Path(__file__).parents[2] / "templates" / "template.yaml"
+
+
+@dataclass(frozen=True)
+class LocalStack:
+    """A deployed StepML."""
+
+    aws: RunningAws
+    outputs: dict[str, str]
+
+    @property
+    def endpoint_url(self) -> str:
+        return self.aws.endpoint_url
+
+    @property
+    def bucket(self) -> str:
+        return self.outputs["Bucket"]
+
+    def upload(self, key: str, data: bytes) -> str:
+        self.aws.client("s3").put_object(Bucket=self.bucket, Key=key, Body=data)
+        return f"s3://{self.bucket}/{key}"
+
+    def read(self, key: str) -> bytes:
+        body = self.aws.client("s3").get_object(Bucket=self.bucket, Key=key)["Body"]
+        return bytes(body.read())
+
+    def keys(self, prefix: str) -> list[str]:
+        listed = self.aws.client("s3").list_objects_v2(Bucket=self.bucket, Prefix=prefix)
+        return [item["Key"] for item in listed.get("Contents", [])]
+
+    def start(self, job: Any, name: str | None = None) -> str:
+        return self.aws.start(
+            self.outputs["TrainStateMachineArn"], job, name=name or f"job-{uuid.uuid4().hex[:8]}"
+        )
+
+    def run(self, job: Any, name: str | None = None) -> dict[str, Any]:
+        """Run a job to its end and return the execution's description, its output parsed."""
+        ended = self.aws.ended(self.start(job, name))
+        if "output" in ended:
+            ended["report"] = json.loads(ended["output"])
+        return ended
+
+    def epochs(self, job_id: str) -> list[dict[str, Any]]:
+        executions = self.aws.executions(self.outputs["EpochStateMachineArn"])
+        return [each for each in executions if each["name"].startswith(f"{job_id}-e")]
+
+
+@pytest.fixture(scope="session")
+def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    with running_aws(tmp_path_factory.mktemp("state")) as aws:
+        yield LocalStack(aws, deploy(aws.endpoint_url, TEMPLATE))
+
+
+def csv_rows(
+    n_samples: int = 2000, n_features: int = 6, seed: int = 0, noise: float = 1.0
+) -> bytes:
+    """Return rows of two classes that a line separates but for some noise, ordered by label."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(5, 3, size=(n_samples, n_features))
+    scores = (X - 5) @ np.linspace(1, -1, n_features) + rng.normal(scale=noise, size=n_samples)
+    y = (scores > 0).astype(int)
+    order = np.argsort(y, kind="stable")
+    lines = [",".join([*(f"{v:.3f}" for v in X[i]), str(y[i])]) for i in order]
+    header = ",".join([f"x{i}" for i in range(n_features)] + ["label"])
+    return "\n".join([header, *lines, ""]).encode()
+
+
+@pytest.fixture(scope="session")
+def job(local_stack: LocalStack) -> dict[str, Any]:
+    """A small job that runs."""
+    uri = local_stack.upload("data/small.csv", csv_rows())
+    return {
+        "data": {"uri": uri, "format": "csv", "label": "label", "standardise": True},
+        "workers": 4,
+        "model": {"name": "logistic_regression"},
+        "algorithm": {"name": "model_averaging", "learning_rate": 0.5, "batch_size": 50},
+        "stop": {"max_epochs": 3},
+    }

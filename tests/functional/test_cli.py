@@ -1,0 +1,247 @@
+"""The command line as a person uses it: processes of its own, the whole product behind them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.numpy import load_file
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WAIT_S = 90.0  # generous: the machine may be busy
+
+
+class CommandLine:
+    """Runs ``stepml`` with an endpoint and directories of its own."""
+
+    def __init__(self, endpoint_url: str | None, directory: Path) -> None:
+        chosen = {} if endpoint_url is None else {"AWS_ENDPOINT_URL": endpoint_url}
+        unset = {"AWS_ENDPOINT_URL", "STEPML_LOCAL", "AWS_PROFILE"}
+        inherited = {name: value for name, value in os.environ.items() if name not in unset}
+        self.directory = directory
+        self.environment = {
+            **inherited,
+            **chosen,
+            "STEPML_STATE_DIR": str(directory / "state"),
+            "STEPML_CACHE_DIR": str(directory / "cache"),
+            "PYTHONWARNINGS": "error",
+        }
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "stepml", *map(str, arguments)],
+            env=self.environment,
+            cwd=self.directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str | Path, code: int = 0) -> tuple[str, str]:
+        """Run a command and return what it wrote to stdout and stderr."""
+        with self.start(*arguments) as process:
+            stdout, stderr = process.communicate(timeout=WAIT_S)
+        assert process.returncode == code, stdout + stderr
+        assert "Traceback" not in stdout + stderr
+        return stdout, stderr
+
+    def run_json(self, *arguments: str | Path, code: int = 0) -> Any:
+        stdout, stderr = self.run(*arguments, "--json", code=code)
+        assert stderr == ""
+        return json.loads(stdout)
+
+
+@pytest.fixture
+def stepml(local_stack: Any, tmp_path: Path) -> CommandLine:
+    return CommandLine(local_stack.endpoint_url, tmp_path)
+
+
+@pytest.fixture
+def digits(stepml: CommandLine, local_stack: Any) -> Path:
+    """The example's job, with its data where it looks for them."""
+    uploaded = stepml.run_json("data", "get", "digits", "--upload")
+    path = EXAMPLES / "digits_logistic.json"
+    assert json.loads(path.read_text(encoding="utf-8"))["data"]["uri"] == uploaded["uri"]
+    return path
+
+
+@pytest.fixture
+def name() -> str:
+    return f"cli-{uuid.uuid4().hex[:8]}"
+
+
+def test_an_example_is_trained_watched_and_looked_at(
+    stepml: CommandLine, digits: Path, name: str
+) -> None:
+    stdout, stderr = stepml.run("run", digits, "--name", name)
+
+    assert stderr == ""
+    assert "partitioning" in stdout or "assembling" in stdout or "training" in stdout
+    rows = re.findall(r"^ +\d+  +\d+\.\d+  +\d+\.\d+  +\d+\.\d+", stdout, re.M)
+    arrays = load_file(stepml.directory / "runs" / name / "model.safetensors")
+    report = json.loads((stepml.directory / "runs" / name / "report.json").read_text())
+    assert arrays
+    assert len(rows) == report["epochs"] == len(report["history"])
+    assert f"{report['accuracy']:.4f}" in stdout
+    assert report["accuracy"] > 0.9
+
+    table, _ = stepml.run("epochs", name)
+    assert table.count("SUCCEEDED") == report["epochs"]
+    epochs = stepml.run_json("epochs", name)["epochs"]
+    assert [each["loss"] for each in epochs] == [each["loss"] for each in report["history"]]
+
+    lines = stepml.run_json("logs", name, "--rank", "1")["lines"]
+    trained = [line for line in lines if line["function"] == "executor"]
+    assert {line["epoch"] for line in trained} == set(range(1, report["epochs"] + 1))
+    assert {line["rank"] for line in lines} == {1}
+
+
+def test_a_detached_run_is_watched_from_elsewhere(
+    stepml: CommandLine, digits: Path, name: str
+) -> None:
+    started = stepml.run_json("run", digits, "--name", name, "--detach")
+    watched = stepml.run_json("watch", started["execution_arn"])
+
+    assert watched["job_id"] == name
+    assert watched["status"] == "SUCCEEDED"
+    assert all((stepml.directory / path).is_file() for path in watched["files"].values())
+
+
+def test_a_bad_row_is_one_line_with_object_and_line(
+    stepml: CommandLine, local_stack: Any, tmp_path: Path, job: dict[str, Any], name: str
+) -> None:
+    uri = local_stack.upload(f"data/{name}.csv", b"a,label\n1,0\n2,1\nx,1\n" + b"3,0\n" * 50)
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps({**job, "data": {**job["data"], "uri": uri}}), encoding="utf-8")
+
+    _, stderr = stepml.run("run", path, "--name", name, code=1)
+    document = stepml.run_json("watch", name, code=1)
+
+    first, *hints = stderr.splitlines()
+    assert first.startswith("BadRowError: ")
+    assert f"data/{name}.csv" in first
+    assert "line 4" in first
+    assert len(hints) == 1
+    assert document["error"] == "BadRowError"
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_job(
+    stepml: CommandLine, local_stack: Any, tmp_path: Path, job: dict[str, Any], name: str
+) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps({**job, "stop": {"max_epochs": 500}}), encoding="utf-8")
+
+    with stepml.start("run", path, "--name", name) as process:
+        assert process.stdout is not None
+        while "training" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=WAIT_S)
+
+    assert process.returncode == 130
+    assert f"{name} goes on" in stderr
+    assert f"stepml watch {name}" in stderr
+    told = re.search(r"stop-execution --execution-arn (\S+)", stderr)
+    assert told is not None
+    states = local_stack.aws.client("stepfunctions")
+    assert states.describe_execution(executionArn=told[1])["status"] == "RUNNING"
+    states.stop_execution(executionArn=told[1])
+
+
+def test_a_stopped_job_ends_its_watching(
+    stepml: CommandLine, local_stack: Any, tmp_path: Path, job: dict[str, Any], name: str
+) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps({**job, "stop": {"max_epochs": 500}}), encoding="utf-8")
+    started = stepml.run_json("run", path, "--name", name, "--detach")
+
+    with stepml.start("watch", name) as process:
+        local_stack.aws.client("stepfunctions").stop_execution(
+            executionArn=started["execution_arn"], error="Enough", cause="it was a test"
+        )
+        _, stderr = process.communicate(timeout=WAIT_S)
+
+    assert process.returncode == 1
+    assert stderr.startswith("Enough: it was a test\n")
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[CommandLine]:
+    """A command line without an endpoint, whose local AWS is ended in any case."""
+    command_line = CommandLine(None, tmp_path)
+    yield command_line
+    command_line.run("local", "down")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stepml/status", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def test_the_local_aws_goes_up_and_down(alone: CommandLine) -> None:
+    port = free_port()
+    up = alone.run_json("local", "up", "--port", str(port), "--concurrency", "20")
+    assert up["endpoint_url"] == f"http://127.0.0.1:{port}"
+    assert up["concurrency"] == 20
+    assert set(up["outputs"]) >= {"Bucket", "TrainStateMachineArn", "EpochStateMachineArn"}
+
+    again = alone.run_json("local", "up")
+    assert (again["pid"], again["outputs"]) == (up["pid"], up["outputs"])
+    assert alone.run_json("local", "status")["pid"] == up["pid"]
+    assert alone.run_json("epochs", "absent", "--local", code=2)["error"] == (
+        "ExecutionNotFoundError"
+    )
+
+    assert alone.run_json("local", "down") == {"running": False, "ended": True}
+    assert not answers(port)
+    assert alone.run_json("local", "status", code=3) == {"running": False}
+
+
+def test_a_taken_port_is_one_line(alone: CommandLine) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        _, stderr = alone.run("local", "up", "--port", str(port), code=3)
+
+    assert f"port {port} of 127.0.0.1 is taken" in stderr
+    assert stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_in_the_foreground_a_signal_ends_it(alone: CommandLine, number: signal.Signals) -> None:
+    port = free_port()
+    with alone.start("local", "up", "--foreground", "--port", str(port)) as process:
+        assert process.stdout is not None
+        assert "the local AWS runs on" in process.stdout.readline()
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=WAIT_S)
+
+    assert process.returncode == 0, stderr
+    deadline = time.monotonic() + WAIT_S
+    while answers(port):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

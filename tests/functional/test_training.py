@@ -1,0 +1,148 @@
+"""Jobs from start-execution to model, through the real state machines and function processes."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from stepml.job import keys
+from stepml.ml.data import arrays, unpack_shard
+from tests.functional.conftest import LocalStack, csv_rows
+
+
+def test_a_job_trains_from_execution_input_to_model(
+    local_stack: LocalStack, job: dict[str, Any]
+) -> None:
+    name = f"whole-{uuid.uuid4().hex[:8]}"
+    ended = local_stack.run(job, name)
+    assert ended["status"] == "SUCCEEDED", ended
+    report = ended["report"]
+    assert (report["decision"], report["reason"]) == ("stopped", "max_epochs 3 reached")
+    assert report["accuracy"] > 0.9
+    assert report["history"][0]["loss"] > report["loss"]
+    assert json.loads(local_stack.read(keys.report(name))) == report
+    model, metadata = arrays.unpack(local_stack.read(keys.model(name)))
+    assert metadata == {"format": "stepml", "model": "logistic_regression"}
+    assert model["coefficients"].shape == (6,)
+    assert local_stack.keys(keys.exchange_prefix(name)) == []
+
+
+def test_each_epoch_is_a_child_execution(local_stack: LocalStack, job: dict[str, Any]) -> None:
+    name = f"child-{uuid.uuid4().hex[:8]}"
+    local_stack.run(job, name)
+    children = local_stack.epochs(name)
+    assert [child["name"] for child in children] == [f"{name}-e{e}-r0-t0" for e in (1, 2, 3)]
+    events = local_stack.aws.events(children[0]["executionArn"])
+    tasks = [event for event in events if event["type"] == "TaskSucceeded"]
+    assert len(tasks) == 4 + 1  # one Task a rank, and the reducer's
+    child_input = json.loads(events[0]["executionStartedEventDetails"]["input"])
+    assert child_input["AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"].endswith(f":{name}")
+
+
+def test_the_parent_keeps_a_few_events_an_epoch(
+    local_stack: LocalStack, job: dict[str, Any]
+) -> None:
+    counts = []
+    for epochs in (1, 5):
+        ended = local_stack.run(job | {"stop": {"max_epochs": epochs}})
+        counts.append(len(local_stack.aws.events(ended["executionArn"])))
+    assert (counts[1] - counts[0]) / 4 <= 8  # the history of an execution ends at 25,000
+
+
+def test_two_runs_give_the_same_bits(local_stack: LocalStack, job: dict[str, Any]) -> None:
+    bits = []
+    for run in ("same", "again"):
+        name = f"{run}-{uuid.uuid4().hex[:8]}"
+        assert local_stack.run(job, name)["status"] == "SUCCEEDED"
+        bits.append(local_stack.read(keys.model(name)))
+    assert bits[0] == bits[1]
+
+
+def test_the_number_of_ranges_changes_no_bit(local_stack: LocalStack, job: dict[str, Any]) -> None:
+    """Each data set is another object with the same content, so each is partitioned anew."""
+    models = []
+    for ranges in (1, 7):
+        folder = f"ranges-{ranges}-{uuid.uuid4().hex[:8]}"
+        uri = local_stack.upload(f"{folder}/rows.csv", csv_rows())
+        data = job["data"] | {"uri": uri, "ranges": ranges, "seed": ranges_seed(folder)}
+        assert local_stack.run(job | {"data": data}, folder)["status"] == "SUCCEEDED"
+        models.append(folder)
+    shards = [shard_of(local_stack, folder) for folder in models]
+    assert shards[0] == shards[1]
+
+
+def ranges_seed(folder: str) -> int:
+    """Seed 5 for all: the digest of the data is the same then, but for the first job's claim."""
+    assert folder
+    return 5
+
+
+def shard_of(local_stack: LocalStack, job_id: str) -> bytes:
+    digest = json.loads(local_stack.read(keys.report(job_id)))["dataset"]["digest"]
+    return local_stack.read(keys.shard(digest, 4, 0.1, 0))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_model_comes_near_to_scikit_learn(
+    local_stack: LocalStack, job: dict[str, Any], workers: int
+) -> None:
+    uri = local_stack.upload("data/noisy.csv", csv_rows(noise=5))
+    noisy = job | {"data": job["data"] | {"uri": uri}, "workers": workers}
+    report = local_stack.run(noisy | {"stop": {"max_epochs": 8}})["report"]
+    digest = report["dataset"]["digest"]
+    validation, *shards = (
+        unpack_shard(local_stack.read(keys.shard(digest, workers, 0.1, rank)))
+        for rank in (keys.VALIDATION, *range(workers))
+    )
+    X, y = np.concatenate([s.X for s in shards]), np.concatenate([s.y for s in shards])
+    mean, deviation = X.mean(axis=0), X.std(axis=0)
+    reference = LogisticRegression(C=np.inf, max_iter=1000).fit((X - mean) / deviation, y)
+    probabilities = reference.predict_proba((validation.X - mean) / deviation)
+    loss = -np.log(probabilities[np.arange(len(validation.y)), validation.y.astype(int)]).mean()
+    assert report["loss"] == pytest.approx(loss, rel=0.02)
+
+
+def test_tsv_and_libsvm_train_too(local_stack: LocalStack, job: dict[str, Any]) -> None:
+    rows = [line.split(",") for line in csv_rows(400).decode().splitlines()[1:]]
+    tsv = "".join("\t".join([row[-1], *row[:-1]]) + "\n" for row in rows).encode()
+    libsvm = "".join(
+        f"{row[-1]} " + " ".join(f"{i}:{v}" for i, v in enumerate(row[:-1], 1)) + "\n"
+        for row in rows
+    ).encode()
+    losses = []
+    for format, text, options in (("tsv", tsv, {"label": 0}), ("libsvm", libsvm, {})):  # noqa: A001
+        uri = local_stack.upload(f"data/rows.{format}", text)
+        data = {"uri": uri, "format": format, "standardise": True, **options}
+        ended = local_stack.run(job | {"data": data})
+        assert ended["status"] == "SUCCEEDED", ended
+        assert ended["report"]["dataset"]["n_features"] == 6
+        losses.append(ended["report"]["loss"])
+    assert max(losses) < 0.5
+
+
+def test_data_are_partitioned_once(local_stack: LocalStack, job: dict[str, Any]) -> None:
+    uri = local_stack.upload("data/once.csv", csv_rows(seed=7))
+    again = job | {"data": job["data"] | {"uri": uri}}
+    ranges = []
+    for _ in range(2):
+        ended = local_stack.run(again)
+        events = local_stack.aws.events(ended["executionArn"])
+        ranges.append(
+            sum(
+                event["type"] == "TaskStateEntered"
+                and event["stateEnteredEventDetails"]["name"] == "PartitionRange"
+                for event in events
+            )
+        )
+    assert ranges == [1, 0]
+
+
+def test_many_workers_train(local_stack: LocalStack, job: dict[str, Any]) -> None:
+    ended = local_stack.run(job | {"workers": 12, "stop": {"max_epochs": 1}})
+    assert ended["status"] == "SUCCEEDED", ended
+    assert len(ended["report"]["history"][0]["executor_seconds"]) == 12

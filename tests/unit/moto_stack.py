@@ -1,0 +1,166 @@
+"""moto's own server with a stack that looks like StepML, but whose jobs end at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.request import Request, urlopen
+
+import boto3
+import msgspec
+from moto.core.config import default_user_config
+from moto.server import ThreadedMotoServer
+
+from stepml.client import Client, connect
+from stepml.job import keys
+from stepml.job.parse import parse_job
+from stepml.job.reports import DatasetReport, EpochReport, JobReport
+
+ROLE = "arn:aws:iam::123456789012:role/states"
+BUCKET = "stepml-123456789012-us-east-1"
+JOB: dict[str, Any] = {
+    "data": {"uri": f"s3://{BUCKET}/data/x.csv", "format": "csv", "label": "y"},
+    "model": {"name": "logistic_regression"},
+    "algorithm": {"name": "model_averaging"},
+    "stop": {"max_epochs": 3},
+}
+JOB_TEXT = json.dumps(JOB)
+FAILURE_CAUSE = json.dumps({"errorType": "BadRowError", "errorMessage": "data/x.csv, line 17"})
+_ENDS: dict[str, dict[str, Any]] = {
+    "stepml": {"Type": "Pass", "Next": "End"},
+    "failing": {"Type": "Fail", "Error": "BadRowError", "Cause": FAILURE_CAUSE},
+    "endless": {"Type": "Wait", "Seconds": 3600, "Next": "End"},
+}
+
+
+@dataclass(frozen=True)
+class MotoStack:
+    """Where the server is, and how to put things into it."""
+
+    endpoint_url: str
+
+    def service(self, name: Any) -> Any:
+        return boto3.client(
+            name,
+            endpoint_url=self.endpoint_url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def client(self, stack: str = "stepml") -> Client:
+        return Client(connect(self.endpoint_url), stack)
+
+    def put(self, key: str, content: bytes) -> None:
+        self.service("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
+
+    def put_epochs(self, job_id: str, count: int) -> list[EpochReport]:
+        """Write the reports of ``count`` epochs, the last one converged."""
+        reports = [epoch_report(epoch, last=epoch == count) for epoch in range(1, count + 1)]
+        for report in reports:
+            self.put(keys.epoch_report(job_id, report.epoch), msgspec.json.encode(report))
+        return reports
+
+    def put_results(self, job_id: str, epochs: list[EpochReport]) -> JobReport:
+        """Write what Finalise writes."""
+        report = job_report(job_id, epochs)
+        self.put(keys.report(job_id), msgspec.json.encode(report))
+        self.put(keys.model(job_id), b"arrays")
+        self.put(keys.model_card(job_id), b"{}")
+        return report
+
+    def start_child(self, name: str) -> None:
+        self.service("stepfunctions").start_execution(
+            stateMachineArn=self.client().stack.epoch_arn, name=name, input="{}"
+        )
+
+
+@contextmanager
+def running_stack() -> Iterator[MotoStack]:
+    """Run the server on a free port until the block is left."""
+    before = default_user_config.get("stepfunctions")
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        stack = MotoStack(f"http://{host}:{port}")
+        # moto keeps what it stores in this process, for all servers.
+        with urlopen(Request(f"{stack.endpoint_url}/moto-api/reset", method="POST")):
+            pass
+        stack.service("s3").create_bucket(Bucket=BUCKET)
+        for name in _ENDS:
+            _deploy(stack, name)
+        yield stack
+    finally:
+        server.stop()
+        default_user_config["stepfunctions"] = before or {"execute_state_machine": False}
+
+
+def epoch_report(epoch: int, *, last: bool) -> EpochReport:
+    return EpochReport(
+        epoch=epoch,
+        decision="converged" if last else "continue",
+        reason="no improvement for 2 epochs" if last else "improved",
+        next_epoch=epoch + 1,
+        loss=1.0 / epoch,
+        accuracy=1 - 0.5 / epoch,
+        training_loss=1.0 / epoch,
+        best_loss=1.0 / epoch,
+        epochs_without_improvement=0,
+        seconds=0.25,
+        executor_seconds=[0.1, 0.1],
+    )
+
+
+def job_report(job_id: str, epochs: list[EpochReport]) -> JobReport:
+    return JobReport(
+        job_id=job_id,
+        spec=parse_job(JOB),
+        decision=epochs[-1].decision,
+        reason=epochs[-1].reason,
+        epochs=len(epochs),
+        loss=epochs[-1].loss,
+        accuracy=epochs[-1].accuracy,
+        seconds=1.5,
+        dataset=DatasetReport(
+            digest="d", n_features=2, training_rows=9, validation_rows=1, classes=[0.0, 1.0]
+        ),
+        model_uri=f"s3://{BUCKET}/{keys.model(job_id)}",
+        report_uri=f"s3://{BUCKET}/{keys.report(job_id)}",
+        versions={},
+        kernels={},
+        history=epochs,
+    )
+
+
+def _deploy(stack: MotoStack, name: str) -> None:
+    """Make a stack whose jobs pass the states that a person's side looks at, and end."""
+    states: dict[str, Any] = {
+        "InitialiseModel": {"Type": "Pass", "Next": "RunEpoch"},
+        "RunEpoch": {"Type": "Pass", "Next": "Ending"},
+        "Ending": _ENDS[name],
+        "End": {"Type": "Succeed"},
+    }
+    train = _machine(stack, f"{name}-train", {"StartAt": "InitialiseModel", "States": states})
+    child = {"StartAt": "Reduce", "States": {"Reduce": {"Type": "Succeed"}}}
+    outputs = {
+        "Bucket": BUCKET,
+        "TrainStateMachineArn": train,
+        "EpochStateMachineArn": _machine(stack, f"{name}-epoch", child),
+    }
+    template = {
+        "Resources": {"Topic": {"Type": "AWS::S3::Bucket"}},
+        "Outputs": {key: {"Value": value} for key, value in outputs.items()},
+    }
+    stack.service("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(template))
+
+
+def _machine(stack: MotoStack, name: str, definition: dict[str, Any]) -> str:
+    made = stack.service("stepfunctions").create_state_machine(
+        name=name, definition=json.dumps(definition), roleArn=ROLE
+    )
+    return str(made["stateMachineArn"])
