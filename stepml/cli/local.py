@@ -70,7 +70,7 @@ def up(
         options["port"] = running.port
     with _ended_after(daemon.down, foreground) as ending:
         with _one_line_errors():
-            status = daemon.up(**options)
+            status = daemon.up(**options, with_parent=foreground)
         _tell_status(status, output, _deployed(status, output))
         while foreground and not ending.wait(LIVENESS_POLL_S):
             if daemon.status() is None:

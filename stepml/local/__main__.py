@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
         # `stop` waits for `serve`, which this handler interrupts: so in a thread of its own.
         threading.Thread(target=aws.stop, daemon=True).start()
 
+    if options.with_parent:
+        threading.Thread(target=_stop_with_parent, args=(aws,), daemon=True).start()
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     try:
@@ -34,6 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         aws.close()
     return 0
+
+
+def _stop_with_parent(aws: LocalAws) -> None:
+    sys.stdin.read()  # a pipe that its other end only closes by ending, however that happens
+    aws.stop()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_CONCURRENCY,
         help="functions that run at once in the account",
     )
+    parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
     return parser
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -67,6 +68,7 @@ def up(
     port: int = DEFAULT_PORT,
     concurrency: int = DEFAULT_CONCURRENCY,
     wait_s: float = START_WAIT_S,
+    with_parent: bool = False,
 ) -> LocalStatus:
     """Start the local AWS in the background, unless it runs already, and wait until it answers.
 
@@ -78,6 +80,8 @@ def up(
         How many functions run at once; more are throttled.
     wait_s : float
         How long to wait for its first answer.
+    with_parent : bool
+        Whether it ends with this process, even if that is killed.
 
     Raises
     ------
@@ -97,7 +101,7 @@ def up(
     _require_free(port)
     directory = state_directory()
     directory.mkdir(parents=True, exist_ok=True)
-    process = _start(port, concurrency)
+    process = _start(port, concurrency, with_parent)
     _record_path().write_text(json.dumps({"pid": process.pid, "port": port}), encoding="utf-8")
     return _await_answer(process, wait_s)
 
@@ -138,16 +142,30 @@ def down(*, wait_s: float = STOP_WAIT_S) -> bool:
     return True
 
 
-def _start(port: int, concurrency: int) -> subprocess.Popen[bytes]:
+def _start(port: int, concurrency: int, with_parent: bool) -> subprocess.Popen[bytes]:
     command = [
         sys.executable,
         *("-m", "stepml.local", "--port", str(port), "--concurrency", str(concurrency)),
+        *(["--with-parent"] if with_parent else []),
     ]
-    with _log_path().open("wb") as log:
+    with _log_path().open("wb") as log, _standard_input(with_parent) as stdin:
         # A session of its own: Ctrl-C in the terminal that started it is not meant for it.
         return subprocess.Popen(  # noqa: S603 — our own module, by our own interpreter
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command, stdin=stdin, stdout=log, stderr=log, start_new_session=True
         )
+
+
+@contextlib.contextmanager
+def _standard_input(with_parent: bool) -> Iterator[int]:
+    if not with_parent:
+        yield subprocess.DEVNULL
+        return
+    # Nobody closes the other end: the system does when this process ends, however that happens.
+    ours, _ = os.pipe()
+    try:
+        yield ours
+    finally:
+        os.close(ours)
 
 
 def _await_answer(process: subprocess.Popen[bytes], wait_s: float) -> LocalStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import uuid
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from boto3.s3.transfer import TransferConfig
 
 from stepml.local.deploy import deploy
 from tests.running_aws import RunningAws, running_aws
@@ -33,8 +35,9 @@ class LocalStack:
     def bucket(self) -> str:
         return self.outputs["Bucket"]
 
-    def upload(self, key: str, data: bytes) -> str:
-        self.aws.client("s3").put_object(Bucket=self.bucket, Key=key, Body=data)
+    def upload(self, key: str, data: bytes, in_parts: bool = False) -> str:
+        parts = TransferConfig(multipart_threshold=1 if in_parts else len(data) + 1)
+        self.aws.client("s3").upload_fileobj(io.BytesIO(data), self.bucket, key, Config=parts)
         return f"s3://{self.bucket}/{key}"
 
     def read(self, key: str) -> bytes:

@@ -147,6 +147,20 @@ def test_a_foreground_server_ends_with_its_functions(
         eventually(lambda: [pid for pid in pids if is_alive(pid)], lambda left: left == [])
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_outlives_a_command_in_the_foreground(port: int, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "stepml", "local", "up", "--foreground", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as foreground:
+        started = eventually(daemon.status, lambda seen: seen is not None)
+        warm_function(started.endpoint_url)
+        seen = daemon.status()
+        assert seen is not None
+        pids = [seen.pid, *environment_pids(seen)]
+        foreground.send_signal(number)
+        foreground.wait(60)
+    eventually(lambda: [pid for pid in pids if is_alive(pid)], lambda left: left == [])
+
+
 def test_only_loopback_is_bound(port: int) -> None:
     daemon.up(port=port)
     addresses = [

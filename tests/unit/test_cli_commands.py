@@ -121,14 +121,16 @@ def test_a_name_that_was_used_is_bad_input(job: Path, name: str) -> None:
 def test_a_run_that_does_not_exist_is_one_line(command: str) -> None:
     result = invoke(command, "absent", code=2)
 
-    assert result.stderr.startswith("error: no run named 'absent' at http://127.0.0.1:")
+    assert result.stderr.startswith(
+        "ExecutionNotFoundError: no run named 'absent' at http://127.0.0.1:"
+    )
     assert result.stderr.count("\n") == 1
 
 
 def test_a_missing_stack_is_one_line(job: Path) -> None:
     result = invoke("run", job, "--stack", "absent", code=3)
 
-    assert result.stderr.startswith("error: no stack 'absent' at http://127.0.0.1:")
+    assert result.stderr.startswith("StackNotFoundError: no stack 'absent' at http://127.0.0.1:")
     assert result.stderr.count("\n") == 1
 
 

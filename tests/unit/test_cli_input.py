@@ -170,7 +170,8 @@ def test_a_default_name_can_always_name_a_job(stem: str) -> None:
 def test_nothing_at_the_endpoint_is_one_line(command: str, nowhere: str) -> None:
     line = refused(*command.split(), "--endpoint-url", nowhere, code=3)
 
-    assert line.startswith(f"error: nothing answers at {nowhere}; start it with: stepml local up")
+    expected = f"EndpointUnreachableError: nothing answers at {nowhere}; start it with: "
+    assert line.startswith(expected + "stepml local up")
 
 
 def test_nothing_at_the_endpoint_of_the_environment_is_one_line(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -33,7 +33,6 @@ def assert_same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
         assert array.tobytes() == theirs[name].tobytes()
 
 
-@settings(deadline=None)
 @given(some_arrays, st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2))
 def test_what_was_packed_is_unpacked(given: dict[str, Any], metadata: dict[str, str]) -> None:
     unpacked, found = arrays.unpack(arrays.pack(given, metadata))
@@ -41,13 +40,11 @@ def test_what_was_packed_is_unpacked(given: dict[str, Any], metadata: dict[str, 
     assert found == metadata
 
 
-@settings(deadline=None)
 @given(some_arrays)
 def test_safetensors_reads_what_we_write(given: dict[str, Any]) -> None:
     assert_same(safetensors.numpy.load(bytes(arrays.pack(given, {"a": "b"}))), given)
 
 
-@settings(deadline=None)
 @given(some_arrays)
 def test_we_read_what_safetensors_writes(given: dict[str, Any]) -> None:
     unpacked, metadata = arrays.unpack(safetensors.numpy.save(given, {"epoch": "3"}))
@@ -126,7 +123,6 @@ def test_damaged_containers_are_refused(data: bytes) -> None:
         arrays.unpack(data)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 200), st.integers(0, 255))
 def test_a_changed_byte_is_refused_or_leaves_shapes_and_sizes(at: int, value: int) -> None:
     data = arrays.pack({"w": np.arange(6.0).reshape(2, 3), "b": np.ones(2, np.float32)})

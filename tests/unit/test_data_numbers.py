@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stepml.ml.data.formats.numbers import (
@@ -88,13 +88,11 @@ written_floats = st.one_of(
 ).map(str.encode)
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(near_numbers, written_floats), min_size=1, max_size=50))
 def test_floats_equal_those_of_python(tokens: list[bytes]) -> None:
     assert_decoded_as_python_does(tokens)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**15), st.integers(0, 15), st.sampled_from(["", "-", "+"]))
 def test_decimals_of_up_to_16_digits_are_rounded_once(n: int, places: int, sign: str) -> None:
     digits = str(n).zfill(places + 1)
@@ -108,7 +106,6 @@ def test_decimals_halfway_between_two_float32_are_rounded_as_python_does() -> No
     assert_decoded_as_python_does([f"{x:.{n}f}".encode() for x in halfway for n in range(5, 20)])
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.one_of(st.integers(0, 2**33).map(lambda n: str(n).encode()), near_numbers),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stepml.job.errors import BadRowError, DamagedValueError, EmptyDataError
@@ -20,7 +20,6 @@ def objects_of(*sizes: int) -> list[DataObject]:
     return [DataObject(f"o{i}", f"o{i}", size, "") for i, size in enumerate(sizes)]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 1000), min_size=1, max_size=60).filter(any),
     st.integers(1, MAX_RANGES),
@@ -91,7 +90,6 @@ def plain_lines(text: bytes) -> list[tuple[int, bytes]]:
     return lines
 
 
-@settings(deadline=None)
 @given(
     st.text("ab\n\r,", min_size=1, max_size=60).map(str.encode),
     st.sampled_from(N_RANGES),

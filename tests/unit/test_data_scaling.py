@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stepml.ml.data import Moments, Scale, feature_moments, merge_moments, standardise
@@ -13,7 +13,6 @@ from stepml.ml.data.scaling import scale_of
 RNG = np.random.default_rng(0)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 6000), min_size=1, max_size=5),
     st.floats(-1e4, 1e4),

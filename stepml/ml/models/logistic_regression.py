@@ -44,7 +44,8 @@ class LogisticRegression:
         return np.zeros(self.n_parameters, np.float32)
 
     def targets(self, labels: Floats) -> Floats:
-        return (labels == np.float32(self.positive)).astype(np.float32)
+        targets: Floats = (labels == np.float32(self.positive)).astype(np.float32)
+        return targets
 
     def gradient(self, w: Floats, X: Floats, y: Floats, out: Floats) -> float:
         coefficients = w[:-1]

@@ -30,8 +30,10 @@ class LibsvmParser:
     def parse(self, text: bytes, offset: int) -> SparseRows:
         lines = Lines.of(text, offset)
         # Looking for comments and superfluous blanks takes a sixth of the time, so it is left out
-        # until a block needs it: with any of them, a block does not parse.
-        rows = self._rows_of(lines) if self._is_plain else None
+        # until a block needs it: with any of them, a block does not parse. Tabs are looked for, as
+        # a number may have them around it.
+        is_plain = self._is_plain and b"\t" not in lines.text
+        rows = self._rows_of(lines) if is_plain else None
         if rows is None:
             lines = lines.with_single_blanks()
             rows = self._rows_of(lines)

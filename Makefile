@@ -1,0 +1,73 @@
+# The one interface to everything: `make help` prints itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STEPML := $(BIN)/stepml
+ASL_VALIDATOR := build/node/node_modules/.bin/asl-validator
+PACKAGES := stepml lambdas comm storage
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format schema bench down constraints clean install install-dev
+
+help: ## Print this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+run: install ## Train Covertype on this machine, by the same state machines and functions as on AWS
+	@trap '$(STEPML) local down' INT TERM; \
+	$(STEPML) local up || exit; \
+	if $(STEPML) data get covertype --local --upload; then job=covertype; \
+	else echo "Going on with the digits that scikit-learn brings."; \
+	  $(STEPML) data get digits --local --upload || exit; job=digits; fi; \
+	$(STEPML) run examples/$${job}_logistic.json --local
+
+test: install-dev ## Run every test
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: install-dev $(ASL_VALIDATOR) ## Check style, types, layers, template and state machines
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/cfn-lint templates/*.yaml
+	for machine in state_machines/*.asl.json; do $(ASL_VALIDATOR) --json-path $$machine || exit; done
+
+format: install-dev ## Format the code, mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schema: install ## Write state_machines/job.schema.json from the types
+	$(STEPML) schema > state_machines/job.schema.json
+
+bench: install-dev ## Measure: orchestration, cold start, parsing
+	$(BIN)/python benchmarks/bench_workflow.py --json build/bench_workflow.json
+	$(BIN)/python benchmarks/bench_parsing.py --json build/bench_parsing.json
+
+down: ## End the local AWS
+	@test ! -x $(STEPML) || $(STEPML) local down
+
+install: $(VENV)/installed ## Make .venv with what `make run` needs
+
+install-dev: $(VENV)/installed-dev ## Make .venv with what developing needs, too
+
+constraints: install-dev ## Pin the versions that are installed now
+	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools > constraints.txt
+
+clean: down ## Remove everything that a command can make again
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or later is needed, this is {sys.version}; set PYTHON="'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'  # the first with dependency groups
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data]'
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data]' --group dev
+	@touch $@
+
+$(ASL_VALIDATOR):
+	npm install --silent --no-fund --no-audit --prefix build/node asl-validator@4.0.0
+	@touch $@
