@@ -7,7 +7,7 @@ ASL_VALIDATOR := build/node/node_modules/.bin/asl-validator
 PACKAGES := stepml lambdas comm storage
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format schema bench down constraints clean install install-dev
+.PHONY: help run test lint format schema bench package down constraints clean install install-dev
 
 help: ## Print this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,19 @@ schema: install ## Write state_machines/job.schema.json from the types
 bench: install-dev ## Measure: orchestration, cold start, parsing
 	$(BIN)/python benchmarks/bench_workflow.py --json build/bench_workflow.json
 	$(BIN)/python benchmarks/bench_parsing.py --json build/bench_parsing.json
+
+package: install ## Put together what is deployed on AWS: build/aws
+	rm -rf build/aws && mkdir -p build/aws/code/stepml build/aws/templates
+	$(BIN)/pip install --quiet --target build/aws/code --constraint constraints.txt \
+	  --requirement lambdas/requirements.txt --python-version 3.12 --only-binary :all: \
+	  --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64
+	cp -r lambdas comm storage build/aws/code/
+	cp -r stepml/__init__.py stepml/job stepml/ml build/aws/code/stepml/
+	find build/aws/code -name __pycache__ -prune -exec rm -r {} +
+	cp -r state_machines build/aws/
+	sed 's|CodeUri: ../$$|CodeUri: ../code|' templates/template.yaml > build/aws/templates/template.yaml
+	@du -sh build/aws/code
+	@echo "Deploy it: see docs/aws.md"
 
 down: ## End the local AWS
 	@test ! -x $(STEPML) || $(STEPML) local down
