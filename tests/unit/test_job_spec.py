@@ -181,3 +181,11 @@ def test_a_run_name_leaves_room_for_the_names_of_its_epochs() -> None:
     assert check_job_id(longest, max_epochs=10) == longest
     with pytest.raises(InvalidJobError, match=r"expected at most 66 characters .*, got 67"):
         check_job_id(longest + "x", max_epochs=10)
+
+
+def test_every_field_is_documented() -> None:
+    text = (ROOT / "docs" / "job.md").read_text()
+    fields = {
+        field for definition in job_schema()["$defs"].values() for field in definition["properties"]
+    }
+    assert {field for field in fields if f"`{field}`" not in text} == set()
