@@ -165,6 +165,11 @@ def test_every_function_has_its_handler_its_log_group_and_its_name() -> None:
         assert f"/aws/lambda/{name}" in groups
 
 
+def test_code_is_named_where_the_aws_cli_packs_it() -> None:
+    functions = resources("AWS::Serverless::Function")
+    assert {properties.get("CodeUri") for properties in functions.values()} == {"../"}
+
+
 def test_every_handler_has_a_function() -> None:
     handlers = {
         f"lambdas.{path.stem}.handler"
