@@ -166,6 +166,7 @@ def _one_round(case: Case, text: bytes, few: bytes) -> dict[str, float]:
         pieces.extend(
             write_pieces(
                 store,
+                store,
                 [data],
                 layout,
                 plan_ranges([data], 1)[0],

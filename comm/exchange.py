@@ -80,7 +80,11 @@ class OrchestratedReduce:
     def merge(self, step: Step) -> Message:
         merged = encode(sum_in_rank_order(self._contributions(step)))
         key = keys.aggregate(self.group.job_id, step)
-        return decode(self.channel.publish(key, merged), key)
+        try:
+            return decode(self.channel.publish(key, merged), key)
+        except DamagedValueError:  # the first one; publishing would keep it for ever
+            self.channel.delete(key)
+            return decode(self.channel.publish(key, merged), key)
 
     def collect(self, step: Step) -> Message:
         key = keys.aggregate(self.group.job_id, step)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lambdas.documents import Documents
+from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.logs import log
 from lambdas.plans import PartitionPlan
@@ -15,9 +14,9 @@ from stepml.ml.data import assemble as assemble_rows
 from storage import DurableStorage
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    assemble(AssembleTask.from_event(event), durable())
-    return {}
+@handles(AssembleTask)
+def handler(task: AssembleTask, context: LambdaContext) -> None:
+    assemble(task, durable())
 
 
 def assemble(task: AssembleTask, storage: DurableStorage) -> None:

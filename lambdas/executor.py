@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from comm.wire import Message
 from lambdas.documents import decode
+from lambdas.entry import handles
 from lambdas.environment import Deadline, LambdaContext, durable
 from lambdas.exchanges import open_exchange
 from lambdas.logs import log
@@ -14,16 +14,16 @@ from lambdas.plans import TrainingPlan
 from lambdas.shards import load_shard
 from lambdas.states import pack_progress, unpack_progress, unpack_state
 from stepml.job import keys
-from stepml.job.errors import ExecutorPausedError, KeyNotFoundError
+from stepml.job.errors import DamagedValueError, ExecutorPausedError, KeyNotFoundError
 from stepml.job.step import Step
 from stepml.job.tasks import ExecutorResult, ExecutorTask
 from stepml.ml.algorithms import Progress, build_algorithm
 from storage import DurableStorage
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    task = ExecutorTask.from_event(event)
-    return execute(task, durable(), Deadline.of(context)).to_event()
+@handles(ExecutorTask)
+def handler(task: ExecutorTask, context: LambdaContext) -> ExecutorResult:
+    return execute(task, durable(), Deadline.of(context))
 
 
 def execute(task: ExecutorTask, storage: DurableStorage, deadline: Deadline) -> ExecutorResult:
@@ -35,7 +35,10 @@ def execute(task: ExecutorTask, storage: DurableStorage, deadline: Deadline) -> 
         The deadline is near; the progress is saved, and the next call goes on from it.
     """
     began = time.monotonic()
-    plan, progress = _begin(task, storage)
+    start = _begin(task, storage)
+    if start is None:  # a late copy of a rank: its epoch is over
+        return ExecutorResult(rank=task.rank, seconds=0)
+    plan, progress = start
     exchange = open_exchange(task.job_id, plan, storage)
     step = Step(task.epoch)
     if not exchange.has_contributed(step, task.rank):
@@ -48,17 +51,23 @@ def execute(task: ExecutorTask, storage: DurableStorage, deadline: Deadline) -> 
     return ExecutorResult(rank=task.rank, seconds=seconds)
 
 
-def _begin(task: ExecutorTask, storage: DurableStorage) -> tuple[TrainingPlan, Progress]:
+def _begin(task: ExecutorTask, storage: DurableStorage) -> tuple[TrainingPlan, Progress] | None:
     plan_key = keys.training_plan(task.job_id)
     state_key = keys.state(task.job_id, task.epoch - 1)
     progress_key = keys.progress(task.job_id, task.epoch, task.rank)
-    found = storage.load_many([plan_key, state_key, progress_key])
+    report_key = keys.epoch_report(task.job_id, task.epoch)
+    found = storage.load_many([plan_key, state_key, progress_key, report_key])
+    if report_key in found:
+        return None
     if missing := [key for key in (plan_key, state_key) if key not in found]:
         raise KeyNotFoundError(f"nothing is stored under {missing[0]}")
     plan = decode(found[plan_key], TrainingPlan, plan_key)
-    if progress_key in found:
-        return plan, unpack_progress(found[progress_key])
-    return plan, Progress(unpack_state(found[state_key]))
+    beginning = Progress(unpack_state(found[state_key]))
+    try:
+        saved = unpack_progress(found[progress_key]) if progress_key in found else None
+    except DamagedValueError:  # saved again at the next pause; without it, only time is lost
+        saved = None
+    return plan, saved or beginning
 
 
 def _train(

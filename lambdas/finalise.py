@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from lambdas.documents import Documents, decode
+from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable, seconds_since
 from lambdas.logs import log
 from lambdas.plans import TrainingPlan
@@ -26,9 +26,10 @@ from storage.factory import BUCKET_VARIABLE
 HISTORY_IN_OUTPUT = 10  # epochs: an execution's output holds at most 256 KiB
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    report = finalise(FinaliseTask.from_event(event), durable(), os.environ[BUCKET_VARIABLE])
-    return msgspec.structs.replace(report, history=report.history[-HISTORY_IN_OUTPUT:]).to_event()
+@handles(FinaliseTask)
+def handler(task: FinaliseTask, context: LambdaContext) -> JobReport:
+    report = finalise(task, durable(), os.environ[BUCKET_VARIABLE])
+    return msgspec.structs.replace(report, history=report.history[-HISTORY_IN_OUTPUT:])
 
 
 def finalise(task: FinaliseTask, storage: DurableStorage, bucket: str) -> JobReport:

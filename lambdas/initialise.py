@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lambdas.documents import Documents
+from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.logs import log
 from lambdas.plan_shards import class_labels
@@ -17,9 +16,9 @@ from stepml.ml.data.scaling import scale_of
 from storage import DurableStorage
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    initialise(JobTask.from_event(event).job_id, durable())
-    return {}
+@handles(JobTask)
+def handler(task: JobTask, context: LambdaContext) -> None:
+    initialise(task.job_id, durable())
 
 
 def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:

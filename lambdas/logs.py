@@ -30,3 +30,9 @@ _configure()
 def log(message: str, **fields: Any) -> None:
     """Write one event; `stepml logs` selects by the fields ``job_id`` and ``rank``."""
     _logger.info(message, extra={"fields": fields})
+
+
+def log_failure(error: Exception, **fields: Any) -> None:
+    """Write that a handler failed and why, in the words that Step Functions will show."""
+    extra = {"error": type(error).__name__, "reason": str(error)[:1000], **fields}
+    _logger.error("failed", extra={"fields": extra})

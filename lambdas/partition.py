@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from lambdas.documents import Documents
+from lambdas.entry import handles
 from lambdas.environment import LambdaContext, bucket, durable
 from lambdas.logs import log
 from lambdas.plans import PartitionPlan, RangeSummary
@@ -14,14 +14,12 @@ from stepml.job import keys
 from stepml.job.tasks import PartitionTask
 from stepml.ml.data import write_pieces
 from storage import DurableStorage
-from storage.base import Buffer
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    task = PartitionTask.from_event(event)
+@handles(PartitionTask)
+def handler(task: PartitionTask, context: LambdaContext) -> None:
     plan = Documents(durable()).load(keys.partition_plan(task.job_id), PartitionPlan)
     partition(task, plan, source=bucket(plan.bucket), storage=durable())
-    return {}
 
 
 def partition(
@@ -34,7 +32,8 @@ def partition(
     if done is not None:
         return done
     statistics = write_pieces(
-        _DataToPieces(source, storage),
+        _AsPlanned(source, {each.key: each.etag for each in plan.objects}),
+        storage,
         plan.objects,
         plan.layout,
         plan.tasks[task.range],
@@ -52,17 +51,14 @@ def partition(
 
 
 @dataclass(frozen=True, slots=True)
-class _DataToPieces:
-    """Reads where the data lie, writes to the durable store."""
+class _AsPlanned:
+    """Reads the data, and refuses objects that are no longer those that the plan describes.
+
+    Their rows would go into a data set that is addressed by what it was made of.
+    """
 
     source: DurableStorage
-    storage: DurableStorage
+    etags: dict[str, str]
 
     def load_range(self, key: str, start: int, stop: int) -> bytes:
-        return self.source.load_range(key, start, stop)
-
-    def load(self, key: str) -> bytes:
-        return self.source.load(key)
-
-    def save(self, key: str, data: Buffer) -> None:
-        self.storage.save(key, data)
+        return self.source.load_range(key, start, stop, self.etags[key])

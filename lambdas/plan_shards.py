@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lambdas.documents import Documents
+from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.logs import log
 from lambdas.plans import PartitionPlan, RangeSummary
@@ -17,10 +18,9 @@ from stepml.ml.models import build_model
 from storage import DurableStorage
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    task = JobTask.from_event(event)
+@handles(JobTask)
+def handler(task: JobTask, context: LambdaContext) -> None:
     plan_shards(task.job_id, durable())
-    return {}
 
 
 def plan_shards(job_id: str, storage: DurableStorage) -> Manifest:
@@ -39,8 +39,9 @@ def plan_shards(job_id: str, storage: DurableStorage) -> Manifest:
     if manifest is None:
         merged = merge(plan.digest, plan.layout, _pieces(job_id, plan, documents))
         manifest = documents.publish(keys.manifest(plan.digest), merged)
-        if manifest != merged:  # another job was faster: its pieces hold the same rows
-            storage.clear(keys.piece_prefix(plan.digest, job_id))
+    mine = keys.piece_prefix(plan.digest, job_id)
+    if not any(piece.key.startswith(mine) for piece in manifest.pieces):
+        storage.clear(mine)  # another job was faster: its pieces hold the same rows
     check_suits(plan.spec, manifest)
     log("shards planned", job_id=job_id, rows=manifest.n_rows, features=manifest.n_features)
     return manifest

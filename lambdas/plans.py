@@ -50,6 +50,10 @@ class TrainingPlan(msgspec.Struct, frozen=True):
         """Rows of all shards."""
         return sum(self.shard_rows)
 
+    def rows(self, rank: int) -> int:
+        """Return the rows of ``rank`` (or `keys.VALIDATION`)."""
+        return self.validation_rows if rank == keys.VALIDATION else self.shard_rows[rank]
+
     def model(self) -> Model:
         """Return the job's model."""
         return build_model(self.spec.model, self.n_features, self.labels)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from lambdas.documents import Documents
+from lambdas.entry import handles
 from lambdas.environment import LambdaContext, bucket, durable
 from lambdas.logs import log
 from lambdas.plans import Claim, PartitionPlan
 from stepml.job import keys
-from stepml.job.errors import DataNotFoundError, JobIdTakenError, KeyNotFoundError
+from stepml.job.errors import (
+    DataDeniedError,
+    DataNotFoundError,
+    JobIdTakenError,
+    KeyNotFoundError,
+    StorageDeniedError,
+)
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
 from stepml.job.spec import JobSpec
@@ -25,9 +31,9 @@ EPOCH_TIMEOUT_S = 6 * 3600
 OpenBucket = Callable[[str], DurableStorage]
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    task = PrepareTask.from_event(event)
-    return prepare(task, durable(), bucket).to_event()
+@handles(PrepareTask)
+def handler(task: PrepareTask, context: LambdaContext) -> JobState:
+    return prepare(task, durable(), bucket)
 
 
 def prepare(task: PrepareTask, storage: DurableStorage, open_bucket: OpenBucket) -> JobState:
@@ -97,6 +103,8 @@ def find_objects(source: DurableStorage, path: str, uri: str) -> list[DataObject
     ------
     DataNotFoundError
         There is no such object, nothing below it, or no such bucket.
+    DataDeniedError
+        The functions' role may not look there.
     """
     try:
         one = None if path.endswith("/") else source.describe(path)
@@ -106,6 +114,11 @@ def find_objects(source: DurableStorage, path: str, uri: str) -> list[DataObject
         found = [info for info in source.describe_many(prefix) if info.value_bytes]
     except KeyNotFoundError as error:
         raise DataNotFoundError(f"data.uri: there is no bucket for {uri}") from error
+    except StorageDeniedError as error:
+        raise DataDeniedError(
+            f"data.uri: the functions may not read {uri}; a bucket other than the stack's own is "
+            "named by the parameter DataBucketName of the stack"
+        ) from error
     if not found:
         raise DataNotFoundError(f"data.uri: nothing lies at {uri}")
     return [

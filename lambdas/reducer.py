@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lambdas.documents import Documents
+from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable, seconds_since
 from lambdas.exchanges import open_exchange
 from lambdas.logs import log
@@ -16,14 +15,15 @@ from stepml.job.reports import EpochReport
 from stepml.job.step import Step
 from stepml.job.tasks import ReducerTask
 from stepml.ml.algorithms import build_algorithm
-from stepml.ml.convergence import decide
+from stepml.ml.convergence import decide, require_finite
 from stepml.ml.models import Evaluation
 from stepml.ml.models.base import Floats
 from storage import DurableStorage
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    return reduce_epoch(ReducerTask.from_event(event), durable()).to_event()
+@handles(ReducerTask)
+def handler(task: ReducerTask, context: LambdaContext) -> EpochReport:
+    return reduce_epoch(task, durable())
 
 
 def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
@@ -49,6 +49,7 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
             keys.state(task.job_id, task.epoch), pack_state(parameters, task.epoch)
         )
         evaluation = evaluate(task.job_id, plan, unpack_state(state), storage)
+        require_finite(task.epoch, validation=evaluation.loss, training=training_loss)
         report = _report(task, plan, evaluation, training_loss, documents)
     exchange.release(step)
     log("epoch reduced", job_id=task.job_id, epoch=task.epoch, loss=report.loss)

@@ -27,13 +27,17 @@ class ShardCache:
                 self._shards.move_to_end(name)
             return self._shards.get(name)
 
+    def make_room(self, value_bytes: int) -> None:
+        """Drop the shards not used for longest until ``value_bytes`` more fit, or none is left."""
+        with self._lock:
+            while self._shards and self.value_bytes + value_bytes > self._max_bytes:
+                self._shards.popitem(last=False)
+
     def put(self, name: str, shard: Shard) -> None:
-        """Keep ``shard``; drop those not used for longest if there are too many bytes."""
+        """Keep ``shard``, in the place of those not used for longest."""
+        self.make_room(shard.X.nbytes + shard.y.nbytes)
         with self._lock:
             self._shards[name] = shard
-            self._shards.move_to_end(name)
-            while len(self._shards) > 1 and self.value_bytes > self._max_bytes:
-                self._shards.popitem(last=False)
 
     @property
     def value_bytes(self) -> int:
@@ -48,10 +52,13 @@ def load_shard(job_id: str, rank: int, plan: TrainingPlan, storage: DurableStora
     name = f"{key} standardised={plan.spec.data.standardise}"
     shard = _cache.get(name)
     if shard is None:
+        # Before it is loaded: while it is standardised there are two of it.
+        _cache.make_room(4 * plan.rows(rank) * (plan.n_features + 1))
         shard = unpack_shard(storage.load(key))
         if plan.spec.data.standardise:
             scale = Scale.unpack(storage.load(keys.scale(job_id)))
-            shard = Shard(standardise(shard.X, scale), shard.y)
+            # A copy of the labels, too: a view would keep all that was loaded.
+            shard = Shard(standardise(shard.X, scale), shard.y.copy())
         _cache.put(name, shard)
     return shard
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 import msgspec
 from botocore.exceptions import ClientError
 
+from lambdas.entry import handles
 from lambdas.environment import LambdaContext
 from lambdas.logs import log
 from stepml.job.errors import JobIdTakenError
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
-from stepml.job.tasks import TriggerTask
+from stepml.job.tasks import TriggerResult, TriggerTask
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
 STATE_MACHINE_VARIABLE = "STEPML_TRAIN_STATE_MACHINE"  # set by templates/template.yaml
 
 
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    task = TriggerTask.from_event(event)
+@handles(TriggerTask)
+def handler(task: TriggerTask, context: LambdaContext) -> TriggerResult:
     return start(task, _client(), os.environ[STATE_MACHINE_VARIABLE])
 
 
-def start(task: TriggerTask, client: SFNClient, state_machine: str) -> dict[str, Any]:
+def start(task: TriggerTask, client: SFNClient, state_machine: str) -> TriggerResult:
     """Check the job and start its execution.
 
     Raises
@@ -53,7 +54,7 @@ def start(task: TriggerTask, client: SFNClient, state_machine: str) -> dict[str,
             raise JobIdTakenError(f"run name {name!r} is taken; choose another") from error
         raise
     log("job started", job_id=name)
-    return {"job_id": name, "execution_arn": started["executionArn"]}
+    return TriggerResult(job_id=name, execution_arn=started["executionArn"])
 
 
 @cache

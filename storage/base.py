@@ -136,8 +136,16 @@ class DurableStorage(Storage):
     """A storage that loses nothing and reads parts of values: data, states and reports."""
 
     @abstractmethod
-    def load_range(self, key: str, start: int, stop: int) -> bytes:
-        """Return the bytes ``start`` to ``stop`` of a value, cut at its end."""
+    def load_range(self, key: str, start: int, stop: int, etag: str | None = None) -> bytes:
+        """Return the bytes ``start`` to ``stop`` of a value, cut at its end.
+
+        Raises
+        ------
+        KeyNotFoundError
+            The key is absent.
+        ValueChangedError
+            The value is not the one that was described with ``etag``.
+        """
 
     @abstractmethod
     def describe_many(self, prefix: str) -> Iterator[ObjectInfo]:

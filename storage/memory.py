@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import xxhash
 
-from stepml.job.errors import KeyNotFoundError
+from stepml.job.errors import KeyNotFoundError, ValueChangedError
 from storage.base import Buffer, DurableStorage, ObjectInfo, Version
 
 
@@ -52,11 +52,14 @@ class MemoryStorage(DurableStorage):
             self._values[key] = bytes(data)
             return True
 
-    def load_range(self, key: str, start: int, stop: int) -> bytes:
+    def load_range(self, key: str, start: int, stop: int, etag: str | None = None) -> bytes:
         with self._lock:
-            if key not in self._values:
-                raise KeyNotFoundError(f"nothing is stored under {key}")
-            return self._values[key][start:stop]
+            value = self._values.get(key)
+        if value is None:
+            raise KeyNotFoundError(f"nothing is stored under {key}")
+        if etag is not None and _digest(value) != etag:
+            raise ValueChangedError(f"{key} was changed since it was described")
+        return value[start:stop]
 
     def describe_many(self, prefix: str) -> Iterator[ObjectInfo]:
         for key in sorted(self.list(prefix)):

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from stepml.job.errors import KeyNotFoundError, StorageError, StorageUnavailableError
+from stepml.job.errors import (
+    KeyNotFoundError,
+    StorageDeniedError,
+    StorageError,
+    StorageUnavailableError,
+    ValueChangedError,
+)
 from storage.base import Buffer, DurableStorage, ObjectInfo, Version
 
 if TYPE_CHECKING:
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 DELETE_BATCH = 1000  # S3's DeleteObjects takes at most 1,000 keys
 _PARALLEL = 8  # requests at once; a Lambda function's network is full by then
 _ABSENT = {"NoSuchKey", "NoSuchBucket", "NotFound", "404"}
+_DENIED = {"AccessDenied", "Forbidden", "403"}
 _EXISTS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _MAX_CONFLICTS = 10  # a race for one key ends with the first winner; more is a broken service
 
@@ -72,7 +79,7 @@ class S3Storage(DurableStorage):
         body = _body(data)
         for _ in range(_MAX_CONFLICTS):
             if self._put_if(key, body, IfNoneMatch="*"):
-                return body
+                return bytes(body)
             first = self._get(key)
             if first is not None:  # None: deleted since, or the other writer has not finished
                 return first
@@ -94,17 +101,20 @@ class S3Storage(DurableStorage):
         except KeyNotFoundError:  # deleted since
             return False
 
-    def load_range(self, key: str, start: int, stop: int) -> bytes:
+    def load_range(self, key: str, start: int, stop: int, etag: str | None = None) -> bytes:
         if stop <= start:
             return b""
+        condition: Any = {} if etag is None else {"IfMatch": f'"{etag}"'}
         try:
             with _translated(key):
                 answer = self._client.get_object(
-                    Bucket=self.bucket, Key=key, Range=f"bytes={start}-{stop - 1}"
+                    Bucket=self.bucket, Key=key, Range=f"bytes={start}-{stop - 1}", **condition
                 )
                 return answer["Body"].read()
         except _BeyondEndError:
             return b""
+        except _ConditionFailedError as error:
+            raise ValueChangedError(f"{key} was changed since it was described") from error
 
     def describe_many(self, prefix: str) -> Iterator[ObjectInfo]:
         pages = self._client.get_paginator("list_objects_v2")
@@ -171,6 +181,8 @@ def _translated(key: str) -> Iterator[None]:
             raise _ConditionFailedError(key) from error
         if code in ("InvalidRange", "416"):
             raise _BeyondEndError(key) from error
+        if code in _DENIED:
+            raise StorageDeniedError(f"S3 at {key}: {error}") from error
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         if status >= 500 or code in ("SlowDown", "RequestTimeout", "Throttling"):
             raise StorageUnavailableError(f"S3 at {key}: {error}") from error
@@ -180,4 +192,5 @@ def _translated(key: str) -> Iterator[None]:
 
 
 def _body(data: Buffer) -> bytes:
-    return data if isinstance(data, bytes) else bytes(data)
+    # boto3 takes a bytearray as it is, whatever its types say; a copy of a large shard would count.
+    return bytes(data) if isinstance(data, memoryview) else cast("bytes", data)

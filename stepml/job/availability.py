@@ -19,6 +19,8 @@ PATTERNS = ("reduce",)
 COMPRESSIONS = ("none",)
 BAD_ROW_RULES = ("fail",)
 WORKERS = 40  # one Inline Map
+# An execution's history ends at 25,000 events; an epoch adds 8, partitioning and retries the rest.
+MAX_EPOCHS = 2500
 
 
 def refuse_unavailable(spec: JobSpec) -> None:
@@ -30,10 +32,14 @@ def refuse_unavailable(spec: JobSpec) -> None:
     _require("exchange.channel", spec.exchange.channel, CHANNELS)
     _require("exchange.pattern", spec.exchange.pattern, PATTERNS)
     _require("exchange.compression", spec.exchange.compression, COMPRESSIONS)
-    if spec.workers > WORKERS:
-        raise NotAvailableError(
-            f"workers: {spec.workers} is not available yet; available: 1 to {WORKERS}"
-        )
+    for field, number, most in (
+        ("workers", spec.workers, WORKERS),
+        ("stop.max_epochs", spec.stop.max_epochs, MAX_EPOCHS),
+    ):
+        if number > most:
+            raise NotAvailableError(
+                f"{field}: {number} is not available yet; available: 1 to {most}"
+            )
     for field, value in (
         ("stop.max_cost_usd", spec.stop.max_cost_usd),
         ("stop.max_seconds", spec.stop.max_seconds),

@@ -1,7 +1,8 @@
 """Every error that StepML raises by name.
 
 The names are API: a failed Lambda function reports its exception's class name, and the ``Retry``
-lists of ``state_machines/`` match it. ``tests/unit/test_contracts.py`` holds the two together.
+lists of ``state_machines/`` match it; ``tests/unit/test_deployment_contract.py`` holds the two
+together.
 
 ::
 
@@ -12,6 +13,7 @@ lists of ``state_machines/`` match it. ``tests/unit/test_contracts.py`` holds th
     ├── JobIdTakenError            another execution owns this job id               never retried
     ├── InvalidDataError           the data cannot be trained on                    never retried
     │   ├── DataNotFoundError      nothing lies at data.uri
+    │   ├── DataDeniedError        the functions may not read it
     │   ├── EmptyDataError         no rows
     │   ├── BadRowError            a row that does not parse (object, line, content)
     │   ├── NotEnoughDataError     fewer rows than workers
@@ -21,9 +23,11 @@ lists of ``state_machines/`` match it. ``tests/unit/test_contracts.py`` holds th
     └── StorageError
         ├── StorageUnavailableError  the service failed or refused for now          retried
         ├── WaitTimeoutError         a value did not arrive (names what is missing) retried
-        ├── DamagedValueError        a value that is not what was written           retried
-        ├── MissingContributionError a rank has not contributed                     retried
-        └── KeyNotFoundError         nothing is stored under a key                  never retried
+        ├── DamagedValueError        a value that is not what was written           with its epoch
+        ├── MissingContributionError a rank has not contributed                     with its epoch
+        ├── KeyNotFoundError         nothing is stored under a key                  never retried
+        ├── ValueChangedError        a value is another than when it was described  never retried
+        └── StorageDeniedError       the role may not do this                       never retried
 """
 
 from __future__ import annotations
@@ -57,6 +61,10 @@ class InvalidDataError(StepMLError, ValueError):
 
 class DataNotFoundError(InvalidDataError):
     """No object lies at ``data.uri``."""
+
+
+class DataDeniedError(InvalidDataError):
+    """The functions' role may not read what lies at ``data.uri``."""
 
 
 class EmptyDataError(InvalidDataError):
@@ -95,6 +103,14 @@ class KeyNotFoundError(StorageError, KeyError):
     """Nothing is stored under the key."""
 
     __str__ = Exception.__str__  # KeyError shows its argument's repr
+
+
+class ValueChangedError(StorageError):
+    """A value is not the one that was described: somebody has replaced it since."""
+
+
+class StorageDeniedError(StorageError, PermissionError):
+    """The storage service refuses: the role may not do this."""
 
 
 class WaitTimeoutError(StorageError, TimeoutError):

@@ -67,7 +67,8 @@ def _resolve(schema: Schema, value: object) -> Schema:
         return resolved
     if "discriminator" in schema and isinstance(value, dict):
         mapping = schema["discriminator"]["mapping"]
-        chosen = mapping.get(value.get("name"))
+        name = value.get("name")
+        chosen = mapping.get(name) if isinstance(name, str) else None
         # No variant chosen yet: the only field they share is the name that chooses one.
         return _resolve({"$ref": chosen}, value) if chosen else _choice_of(mapping)
     return schema

@@ -118,3 +118,10 @@ class TriggerTask(Event, frozen=True, kw_only=True):
 
     job: Any  # the job spec
     name: str | None = None  # run name; none: made from the time
+
+
+class TriggerResult(Event, frozen=True, kw_only=True):
+    """The job that was started."""
+
+    job_id: str
+    execution_arn: str

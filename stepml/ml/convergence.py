@@ -20,8 +20,18 @@ class Verdict:
     epochs_without_improvement: int
 
 
+def require_finite(epoch: int, **losses: float) -> None:
+    """Raise `TrainingDivergedError` if one of an epoch's losses is no finite number."""
+    for name, loss in losses.items():
+        if not math.isfinite(loss):
+            raise TrainingDivergedError(
+                f"the {name} loss is {loss} after epoch {epoch}; lower algorithm.learning_rate"
+                " or set data.standardise"
+            )
+
+
 def decide(stop: Stop, epoch: int, loss: float, previous: EpochReport | None) -> Verdict:
-    """Return the verdict after ``epoch`` with validation ``loss``.
+    """Return the verdict after ``epoch`` with a finite validation ``loss``.
 
     Parameters
     ----------
@@ -31,17 +41,7 @@ def decide(stop: Stop, epoch: int, loss: float, previous: EpochReport | None) ->
     loss : float
     previous : EpochReport or None
         The report of the epoch before; None after the first.
-
-    Raises
-    ------
-    TrainingDivergedError
-        ``loss`` is not finite.
     """
-    if not math.isfinite(loss):
-        raise TrainingDivergedError(
-            f"the validation loss is {loss} after epoch {epoch}; lower algorithm.learning_rate"
-            " or set data.standardise"
-        )
     best = previous.best_loss if previous else math.inf
     improved = loss < best - (stop.tolerance or 0.0)
     without = 0 if improved or previous is None else previous.epochs_without_improvement + 1

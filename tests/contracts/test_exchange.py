@@ -78,6 +78,15 @@ def test_a_damaged_contribution_is_refused_and_can_be_replaced(storage: DurableS
     assert reduce.merge(STEP).vector.tobytes() == message.vector.tobytes()
 
 
+def test_a_damaged_aggregate_is_made_again(storage: DurableStorage) -> None:
+    reduce = exchange(storage, 1)
+    message = contributions(1, 10)[0]
+    reduce.contribute(STEP, 0, message)
+    storage.save(keys.aggregate("job", STEP), b"damaged")
+    assert reduce.merge(STEP).vector.tobytes() == message.vector.tobytes()
+    assert reduce.collect(STEP).vector.tobytes() == message.vector.tobytes()
+
+
 def test_ranks_of_different_size_are_refused(storage: DurableStorage) -> None:
     reduce = exchange(storage, 2)
     reduce.contribute(STEP, 0, contributions(1, 3)[0])

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import boto3
 import pytest
+from botocore.config import Config
 
-from stepml.job.errors import KeyNotFoundError, WaitTimeoutError
+from stepml.job.errors import (
+    KeyNotFoundError,
+    StorageDeniedError,
+    StorageUnavailableError,
+    ValueChangedError,
+    WaitTimeoutError,
+)
 from storage import DurableStorage
 from storage.base import ABSENT, Version, backoff
+from storage.s3 import S3Storage
 
 
 class FrozenClock:
@@ -144,6 +154,16 @@ def test_ranges_are_cut_at_the_end_of_the_value(storage: DurableStorage) -> None
         storage.load_range("absent", 0, 1)
 
 
+def test_a_range_of_a_value_that_was_replaced_is_refused(storage: DurableStorage) -> None:
+    storage.save("k", b"0123456789")
+    described = storage.describe("k")
+    assert described is not None
+    assert storage.load_range("k", 0, 3, described.etag) == b"012"
+    storage.save("k", b"abcdefghij")
+    with pytest.raises(ValueChangedError, match="k was changed"):
+        storage.load_range("k", 0, 3, described.etag)
+
+
 def test_descriptions_tell_size_and_change(storage: DurableStorage) -> None:
     storage.save("d/b", b"123")
     storage.save("d/a", b"")
@@ -187,3 +207,31 @@ def test_a_wait_can_be_ended_from_outside(storage: DurableStorage) -> None:
 def test_backoff_begins_with_the_expected_wait() -> None:
     delays = backoff(first_s=3.0, start_s=0.1, most_s=0.2)
     assert [next(delays) for _ in range(4)] == pytest.approx([3.0, 0.1, 0.15, 0.2])
+
+
+def test_s3_tells_what_it_refuses_from_what_is_absent(s3_storage: S3Storage) -> None:
+    bucket = s3_storage.bucket
+    s3_storage.save("k", b"1")
+    deny = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{bucket}/*",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+    s3_storage._client.put_bucket_policy(Bucket=bucket, Policy=policy)
+    with pytest.raises(StorageDeniedError, match="S3 at k"):
+        s3_storage.load("k")
+
+
+def test_s3_that_does_not_answer_is_unavailable() -> None:
+    client = boto3.client(
+        "s3",
+        endpoint_url="http://127.0.0.1:9",  # the discard port: nothing listens
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    with pytest.raises(StorageUnavailableError, match="S3 at k"):
+        S3Storage("bucket", client).load("k")

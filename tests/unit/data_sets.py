@@ -68,6 +68,7 @@ def partition(
     for task, parts in enumerate(plan_ranges(objects, n_ranges)):
         statistics += write_pieces(
             store,
+            store,
             objects,
             layout,
             parts,

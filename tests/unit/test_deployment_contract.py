@@ -27,6 +27,7 @@ AWS_ERRORS = {
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.Unknown",
     "Runtime.ExitError",
+    "Runtime.OutOfMemory",
     "Sandbox.Timedout",
     "States.Timeout",
     "States.TaskFailed",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 
 from lambdas.assemble import assemble
+from lambdas.entry import handles
 from lambdas.environment import Deadline
 from lambdas.executor import execute
 from lambdas.finalise import finalise
@@ -36,6 +40,7 @@ from stepml.job.errors import (
     NotEnoughDataError,
     StepMLError,
     TrainingDivergedError,
+    ValueChangedError,
 )
 from stepml.job.reports import EpochReport, JobReport
 from stepml.job.step import Step
@@ -249,6 +254,25 @@ def test_a_rank_out_of_time_goes_on_where_it_paused() -> None:
     assert list(job.storage.list(keys.exchange_prefix("paused"))) == []
 
 
+def test_what_a_pause_saved_and_was_damaged_only_costs_time() -> None:
+    job, undisturbed = Job("paused"), Job("whole")
+    for each in (job, undisturbed):
+        each.initialised()
+    undisturbed.epoch(1)
+    job.storage.save(keys.progress("paused", 1, 0), b"no container of arrays")
+    job.epoch(1)
+    assert job.state_bits(1) == undisturbed.state_bits(1)
+
+
+def test_a_late_copy_of_a_rank_leaves_nothing() -> None:
+    job = Job()
+    job.initialised()
+    job.epoch(1)
+    before = contents(job.storage)
+    job.execute(1, 0)
+    assert contents(job.storage) == before
+
+
 def test_data_partitioned_before_are_not_partitioned_again() -> None:
     first = Job("first")
     assert first.initialised().ranges == [0]
@@ -270,6 +294,8 @@ def test_of_two_jobs_that_partition_at_once_one_manifest_counts() -> None:
             partition(PartitionTask(job_id=job.job_id, range=number), plan, job.data, job.storage)
     first = plan_shards("one", one.storage)
     assert plan_shards("two", one.storage) == first
+    assert list(one.storage.list(keys.piece_prefix(first.digest, "two"))) == []
+    assert plan_shards("one", one.storage) == first
     for job in (one, two):
         for rank in (-1, 0, 1, 2):
             assemble(AssembleTask(job_id=job.job_id, rank=rank), job.storage)
@@ -376,6 +402,62 @@ def test_diverging_training_fails_by_name() -> None:
     job.initialised()
     with np.errstate(all="ignore"), pytest.raises(TrainingDivergedError, match="loss is nan"):
         job.epoch(1)
+
+
+def test_a_training_loss_that_is_no_number_is_not_reported() -> None:
+    rows = [f"{i % 5},{i % 7},{i % 2}" for i in range(400)]
+    text = "\n".join([*rows[:100], "3e38,1,1", *rows[100:]]).encode()
+    job = with_rows(text, workers=2, algorithm={"name": "model_averaging", "batch_size": 10})
+    job.spec["data"] = {"uri": "s3://data/rows.csv", "format": "csv"}
+    job.initialised()
+    with np.errstate(all="ignore"), pytest.raises(TrainingDivergedError) as caught:
+        for number in range(1, 20):
+            job.epoch(number)
+    failed_epoch = int(re.findall(r"after epoch (\d+)", str(caught.value))[0])
+    assert job.storage.describe(keys.epoch_report("job", failed_epoch)) is None
+
+
+def test_data_replaced_after_they_were_planned_are_refused() -> None:
+    job = Job()
+    job.prepare()
+    plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    other = csv_rows(seed=1)
+    job.data.save("rows.csv", other[: plan.objects[0].value_bytes])
+    with pytest.raises(ValueChangedError, match=r"rows.csv was changed since it was described"):
+        partition(PartitionTask(job_id="job", range=0), plan, job.data, job.storage)
+    assert list(job.storage.list("datasets/")) == []
+
+
+class Context:
+    """A Lambda context with a quarter of an hour left."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 900_000
+
+
+def test_a_handler_logs_its_failure_with_what_it_was_about() -> None:
+    def work(task: ExecutorTask, context: Any) -> None:
+        raise BadRowError("line 17 is wrong")
+
+    handler = handles(ExecutorTask)(work)
+    stream = io.StringIO()
+    to_stdout = logging.getLogger("stepml").handlers[0]  # pytest adds its own
+    assert isinstance(to_stdout, logging.StreamHandler)
+    before = to_stdout.setStream(stream)
+    try:
+        with pytest.raises(BadRowError):
+            handler({"job_id": "j", "epoch": 2, "rank": 3}, Context())
+    finally:
+        to_stdout.setStream(before)
+    assert json.loads(stream.getvalue()) == {
+        "level": "ERROR",
+        "message": "failed",
+        "error": "BadRowError",
+        "reason": "line 17 is wrong",
+        "job_id": "j",
+        "epoch": 2,
+        "rank": 3,
+    }
 
 
 @pytest.mark.parametrize("event", [None, [], {}, {"job_id": 3}, {"job_id": "j", "rank": 0}])

@@ -91,6 +91,26 @@ def test_the_message_names_the_field_the_choices_and_the_value(
     assert message in str(caught.value)
 
 
+ANYTHING: list[Any] = [None, True, 0, -1, 2**70, 1.5, -1e308, "", "x", "é", [], ["x"], {}, {"x": 1}]
+FIELDS = [
+    "data data__uri data__format data__header data__label data__n_features data__seed data__ranges",
+    "data__validation_fraction data__standardise data__on_bad_row workers resume_from exchange",
+    "model model__name model__l2 model__positive_class algorithm algorithm__name stop",
+    "algorithm__learning_rate algorithm__batch_size algorithm__local_epochs stop__max_epochs",
+    "exchange__channel exchange__pattern exchange__compression stop__target_loss stop__tolerance",
+    "stop__patience stop__max_cost_usd stop__max_seconds",
+]
+
+
+@pytest.mark.parametrize("field", " ".join(FIELDS).split())
+def test_whatever_a_field_holds_it_is_taken_or_refused_by_name(field: str) -> None:
+    for value in ANYTHING:
+        try:
+            assert isinstance(parse_job(changed(**{field: value})), JobSpec)
+        except InvalidJobError as error:
+            assert field.split("__")[0] in str(error)
+
+
 @pytest.mark.parametrize("field", ["data", "model", "algorithm"])
 def test_required_groups_are_named(field: str) -> None:
     job = copy.deepcopy(JOB)
@@ -124,6 +144,10 @@ def test_json_that_is_no_object_is_refused(job: bytes) -> None:
         ({"exchange__compression": "float16"}, "exchange.compression 'float16' is not available"),
         ({"data__format": "parquet"}, "data.format 'parquet' is not available yet; available: csv"),
         ({"data__on_bad_row": "skip"}, "data.on_bad_row 'skip' is not available yet"),
+        (
+            {"stop__max_epochs": 2501},
+            "stop.max_epochs: 2501 is not available yet; available: 1 to 2500",
+        ),
         ({"workers": 41}, "workers: 41 is not available yet; available: 1 to 40"),
         ({"stop__max_seconds": 60}, "stop.max_seconds is not available yet (given: 60)"),
         ({"stop__max_cost_usd": 1.5}, "stop.max_cost_usd is not available yet (given: 1.5)"),

@@ -13,7 +13,7 @@ from stepml.job.errors import BadLabelError, NotAvailableError, TrainingDiverged
 from stepml.job.reports import EpochReport
 from stepml.job.spec import Stop
 from stepml.ml.algorithms import ModelAveraging, Progress, build_algorithm
-from stepml.ml.convergence import decide
+from stepml.ml.convergence import decide, require_finite
 from stepml.ml.models import LogisticRegression, build_model
 from stepml.ml.models.base import Floats
 
@@ -159,6 +159,8 @@ def test_labels_become_targets() -> None:
     labels = np.array([1, 2, 3, 2], np.float32)
     one_against_rest = build_model(spec.LogisticRegression(positive_class=2), 3, [1, 2, 3])
     assert one_against_rest.targets(labels).tolist() == [0, 1, 0, 1]
+    fraction = build_model(spec.LogisticRegression(positive_class=0.1), 3, np.float32([0.1, 0.2]))
+    assert fraction.targets(np.array([0.1, 0.2], np.float32)).tolist() == [1, 0]
     larger = build_model(spec.LogisticRegression(), 3, [-1, 1])
     assert larger.targets(np.array([1, -1], np.float32)).tolist() == [1, 0]
 
@@ -236,4 +238,4 @@ def test_a_loss_that_is_no_number_ends_the_job_by_name(loss: float) -> None:
     with pytest.raises(
         TrainingDivergedError, match=r"after epoch 1; lower algorithm.learning_rate"
     ):
-        decide(Stop(), 1, loss, None)
+        require_finite(1, validation=0.5, training=loss)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.manifest import Interval, Manifest, ShardPlan, merge, shard_plan
-from stepml.ml.data.objects import DataObject, ObjectReader, ObjectStore
+from stepml.ml.data.objects import DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.pieces import PieceStatistics, write_pieces
 from stepml.ml.data.ranges import ByteRange, plan_ranges
 from stepml.ml.data.scaling import (
@@ -37,7 +37,7 @@ __all__ = [
     "Manifest",
     "Moments",
     "ObjectReader",
-    "ObjectStore",
+    "ObjectWriter",
     "PieceStatistics",
     "Scale",
     "Shard",

@@ -27,12 +27,8 @@ class ObjectReader(Protocol):
         ...
 
 
-class ObjectStore(ObjectReader, Protocol):
-    """Reads and writes objects; a written one becomes visible whole or not at all."""
-
-    def load(self, key: str) -> bytes:
-        """Return a whole object."""
-        ...
+class ObjectWriter(Protocol):
+    """Writes objects; a written one becomes visible whole or not at all."""
 
     def save(self, key: str, data: Buffer) -> None:
         """Write a whole object."""

@@ -20,16 +20,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stepml.job.errors import BadRowError, DamagedValueError
+from stepml.job.errors import BadRowError
 from stepml.ml.data import arrays
 from stepml.ml.data.formats import parser_for
 from stepml.ml.data.formats.rows import DenseRows, MalformedRowError, SparseRows
 from stepml.ml.data.layout import Layout
-from stepml.ml.data.objects import DataObject, ObjectStore
+from stepml.ml.data.objects import DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
 from stepml.ml.data.reading import REQUEST_BYTES, Block, line_blocks, line_number
 from stepml.ml.data.row_ids import N_BUCKETS, RowIds, buckets, object_salt, row_ids
@@ -58,25 +57,6 @@ class PieceStatistics:
     nnz: int  # stored values
     value_bytes: int  # of the piece
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the statistics as what JSON can say."""
-        described: dict[str, Any] = msgspec.to_builtins(self)
-        return described
-
-    @classmethod
-    def from_dict(cls, described: dict[str, Any]) -> PieceStatistics:
-        """Return the statistics that `to_dict` described.
-
-        Raises
-        ------
-        DamagedValueError
-            If ``described`` is something else.
-        """
-        try:
-            return msgspec.convert(described, cls)
-        except msgspec.ValidationError as exc:
-            raise DamagedValueError(f"the statistics of a piece are damaged: {exc}") from exc
-
 
 @dataclass(frozen=True, slots=True)
 class _IdentifiedRows:
@@ -86,7 +66,8 @@ class _IdentifiedRows:
 
 
 def write_pieces(
-    store: ObjectStore,
+    source: ObjectReader,
+    store: ObjectWriter,
     objects: Sequence[DataObject],
     layout: Layout,
     parts: Sequence[ByteRange],
@@ -100,6 +81,10 @@ def write_pieces(
 
     Parameters
     ----------
+    source : ObjectReader
+        Where the data lie.
+    store : ObjectWriter
+        Where the pieces go.
     objects : sequence of DataObject
         All objects of the data set, in the order that ``parts`` refers to.
     seed : int
@@ -117,21 +102,23 @@ def write_pieces(
         If an object changed while it was read.
     """
     statistics: list[PieceStatistics] = []
-    rows = _identified_rows(store, objects, layout, parts, seed, request_bytes)
+    rows = _identified_rows(source, objects, layout, parts, seed, request_bytes)
     for batch in _batches(rows, piece_bytes):
         statistics.append(_write_piece(store, piece_key(len(statistics)), batch))
         batch.clear()  # or it would be held while the next one is read
     return statistics
 
 
-def _write_piece(store: ObjectStore, key: str, batch: Sequence[_IdentifiedRows]) -> PieceStatistics:
+def _write_piece(
+    store: ObjectWriter, key: str, batch: Sequence[_IdentifiedRows]
+) -> PieceStatistics:
     piece, statistics = _pack(key, batch)
     store.save(key, piece)
     return statistics
 
 
 def _identified_rows(
-    store: ObjectStore,
+    source: ObjectReader,
     objects: Sequence[DataObject],
     layout: Layout,
     parts: Sequence[ByteRange],
@@ -143,15 +130,15 @@ def _identified_rows(
         data = objects[part.object_index]
         salt = object_salt(data.name, seed)
         for block in line_blocks(
-            store, data, part, header=layout.header, request_bytes=request_bytes
+            source, data, part, header=layout.header, request_bytes=request_bytes
         ):
-            rows = _parse(store, data, parser.parse, block)
+            rows = _parse(source, data, parser.parse, block)
             if len(rows.y):
                 yield _IdentifiedRows(row_ids(rows.offsets, salt), rows, part.object_index)
 
 
 def _parse(
-    store: ObjectStore,
+    source: ObjectReader,
     data: DataObject,
     parse: Callable[[bytes, int], DenseRows | SparseRows],
     block: Block,
@@ -159,7 +146,7 @@ def _parse(
     try:
         return parse(block.text, block.offset)
     except MalformedRowError as exc:
-        number = line_number(store, data, exc.offset)
+        number = line_number(source, data, exc.offset)
         raise BadRowError(f"s3 object {data.key}, line {number}: {exc.problem}") from exc
 
 

@@ -89,7 +89,7 @@ def _positive_class(asked: float | None, labels: Sequence[float]) -> float:
     if len(labels) < 2:
         raise BadLabelError(f"logistic_regression needs two labels; the data have only: {shown}")
     if asked is not None:
-        if asked not in labels:
+        if float(np.float32(asked)) not in labels:  # labels are stored as float32
             raise BadLabelError(
                 f"model.positive_class: expected a label of the data ({shown}), got {asked:g}"
             )
