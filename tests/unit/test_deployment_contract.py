@@ -114,6 +114,13 @@ def test_every_error_that_is_retried_exists(name: str, state: dict[str, Any]) ->
     assert not never & set(named), f"{name} repeats what fails the same way again"
 
 
+def test_every_function_is_retried_by_the_same_rules() -> None:
+    rules = [state["Retry"][-2:] for _, state in all_tasks() if invoked_function(state)]
+    assert all(each == rules[0] for each in rules)
+    throttled, crashed = rules[0]
+    assert throttled["MaxAttempts"] > crashed["MaxAttempts"]  # throttling passes by itself
+
+
 @pytest.mark.parametrize("name", MACHINES)
 def test_nothing_recoverable_is_caught_into_a_failed_end(name: str) -> None:
     # An execution that is caught into Fail only fails again when it is redriven.
