@@ -13,7 +13,7 @@ help: ## Print this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 run: install ## Train Covertype on this machine, by the same state machines and functions as on AWS
-	@trap '$(STEPML) local down' INT TERM; \
+	@trap '$(STEPML) local down' INT TERM HUP; \
 	$(STEPML) local up || exit; \
 	if $(STEPML) data get covertype --local --upload; then job=covertype; \
 	else echo "Going on with the digits that scikit-learn brings."; \
