@@ -61,6 +61,8 @@ def write_model(
         "model": tag(plan.spec.model),
         **model.describe(),
         "classes": plan.labels,
+        "label": plan.label_name,
+        "features": plan.feature_names,
         "n_features": plan.n_features,
         "standardised": plan.spec.data.standardise,
         "job_id": task.job_id,
@@ -70,7 +72,8 @@ def write_model(
     }
     metadata = {"format": "stepml", "model": tag(plan.spec.model)}
     storage.save(keys.model(task.job_id), arrays.pack(contents, metadata))
-    storage.save(keys.model_card(task.job_id), msgspec.json.format(msgspec.json.encode(card)))
+    text = msgspec.json.format(msgspec.json.encode(card)) + b"\n"
+    storage.save(keys.model_card(task.job_id), text)
 
 
 def _report(

@@ -28,11 +28,14 @@ def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
     manifest = documents.load(keys.manifest(partition.digest), Manifest)
     spec = partition.spec
     intervals = shard_plan(manifest, spec.workers, spec.data.validation_fraction)
+    names, column = partition.layout.column_names, partition.layout.label_column
     plan = TrainingPlan(
         spec=spec,
         digest=partition.digest,
         n_features=manifest.n_features,
         labels=list(class_labels(manifest)),
+        label_name=names[column] if names else "",
+        feature_names=[*names[:column], *names[column + 1 :]],
         shard_rows=[interval.n_rows for interval in intervals.shards],
         validation_rows=intervals.validation.n_rows,
     )

@@ -42,6 +42,8 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     digest: str
     n_features: int
     labels: list[float]  # distinct, ascending
+    label_name: str  # of its column; empty without a header
+    feature_names: list[str]  # empty without a header
     shard_rows: list[int]  # by rank
     validation_rows: int
 

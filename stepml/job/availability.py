@@ -7,9 +7,10 @@ the door instead of failing, or being ignored, later. What starts to work is add
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, get_args
 
 from stepml.job.errors import NotAvailableError
-from stepml.job.spec import JobSpec
+from stepml.job.spec import Algorithm, JobSpec, Model
 
 FORMATS = ("csv", "tsv", "libsvm")
 MODELS = ("logistic_regression",)
@@ -27,8 +28,6 @@ def refuse_unavailable(spec: JobSpec) -> None:
     """Raise `NotAvailableError` for the first choice of ``spec`` that this version lacks."""
     _require("data.format", spec.data.format, FORMATS)
     _require("data.on_bad_row", spec.data.on_bad_row, BAD_ROW_RULES)
-    _require("model", tag(spec.model), MODELS)
-    _require("algorithm", tag(spec.algorithm), ALGORITHMS)
     _require("exchange.channel", spec.exchange.channel, CHANNELS)
     _require("exchange.pattern", spec.exchange.pattern, PATTERNS)
     _require("exchange.compression", spec.exchange.compression, COMPRESSIONS)
@@ -49,6 +48,21 @@ def refuse_unavailable(spec: JobSpec) -> None:
             raise NotAvailableError(
                 f"{field} is not available yet (given: {value!r}); leave it out"
             )
+
+
+def refuse_unavailable_choices(document: Any) -> None:
+    """Raise `NotAvailableError` for a model or algorithm that is known but not available.
+
+    Before anything else is said about its fields, which would be of no use.
+    """
+    for group, known, available in (
+        ("model", get_args(Model), MODELS),
+        ("algorithm", get_args(Algorithm), ALGORITHMS),
+    ):
+        chosen = document.get(group) if isinstance(document, dict) else None
+        name = chosen.get("name") if isinstance(chosen, dict) else None
+        if name in [each.__struct_config__.tag for each in known]:
+            _require(group, str(name), available)
 
 
 def tag(choice: object) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from typing import Any
 
 import msgspec
 
-from stepml.job.availability import refuse_unavailable
+from stepml.job.availability import refuse_unavailable, refuse_unavailable_choices
 from stepml.job.errors import InvalidJobError
 from stepml.job.schema import describe, field_schema
 from stepml.job.spec import JobSpec
@@ -34,6 +35,7 @@ def parse_job(job: bytes | str | dict[str, Any]) -> JobSpec:
         A choice is valid but this version cannot do it yet.
     """
     document = _decode(job) if isinstance(job, bytes | str) else job
+    refuse_unavailable_choices(document)
     try:
         spec = msgspec.convert(document, JobSpec)
     except msgspec.ValidationError as error:
@@ -44,10 +46,22 @@ def parse_job(job: bytes | str | dict[str, Any]) -> JobSpec:
 
 
 def _decode(text: bytes | str) -> Any:
+    # The standard library says in which line a mistake is, and shows names that stand twice.
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InvalidJobError(f"the job is not JSON: {error}") from None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidJobError(f"the job has a field twice: {', '.join(repeated)}")
+    return dict(pairs)
+
+
+def _refuse_constant(name: str) -> None:
+    raise InvalidJobError(f"the job is not JSON: {name} is no number of JSON")
 
 
 def _check_together(spec: JobSpec) -> None:
@@ -73,7 +87,14 @@ def _explain(message: str, document: Any) -> str:
         field = missing["field"]
         allowed = describe(field_schema([*path, field], document))
         return f"{'.'.join([*path, field])}: is required ({allowed})"
-    return f"{where}: expected {describe(schema)}, got {_shown(_value_at(document, path))}"
+    value = _value_at(document, path)
+    return f"{where}: expected {describe(schema)}, got {_shown(value)}{_hint(value, schema)}"
+
+
+def _hint(value: Any, schema: dict[str, Any]) -> str:
+    choices = [str(choice) for choice in schema.get("enum", [])]
+    close = difflib.get_close_matches(value, choices, 1, 0.5) if isinstance(value, str) else []
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _explain_unknown(field: str, where: str, known: list[str]) -> str:

@@ -21,7 +21,7 @@ class EpochReport(Event, frozen=True, kw_only=True):
     accuracy: float  # on the validation rows
     training_loss: float  # mean over the epoch's batches, before each batch's step
     best_loss: float  # lowest validation loss so far
-    epochs_without_improvement: int  # in a row, by stop.tolerance
+    epochs_without_improvement: int  # in a row, by stop.tolerance; 0 without one
     seconds: float  # from the epoch's start to this report
     executor_seconds: list[float]  # each rank's time in its handler, by rank
 

@@ -43,7 +43,7 @@ def decide(stop: Stop, epoch: int, loss: float, previous: EpochReport | None) ->
         The report of the epoch before; None after the first.
     """
     best = previous.best_loss if previous else math.inf
-    improved = loss < best - (stop.tolerance or 0.0)
+    improved = stop.tolerance is None or loss < best - stop.tolerance
     without = 0 if improved or previous is None else previous.epochs_without_improvement + 1
     decision, reason = _decision(stop, epoch, loss, without)
     return Verdict(decision, reason, min(best, loss), without)

@@ -178,6 +178,17 @@ def test_the_model_predicts_what_the_report_says() -> None:
     positive = X @ model["coefficients"] + model["intercept"] > 0
     assert np.mean(positive == (shard.y == card["positive_class"])) == report.accuracy
     assert card["classes"] == [0, 1]
+    assert card["features"] == []  # no header
+
+
+def test_the_model_card_names_the_features() -> None:
+    job = with_rows(b"a,label,c\n" + b"1,0,2\n2,1,3\n" * 20, workers=1)
+    job.spec["data"] |= {"label": "label"}
+    job.initialised()
+    job.epoch(1)
+    job.finalise(1)
+    card = json.loads(job.storage.load(keys.model_card("job")))
+    assert (card["label"], card["features"]) == ("label", ["a", "c"])
 
 
 def test_a_job_done_twice_has_the_same_bits() -> None:
@@ -333,6 +344,23 @@ def test_several_objects_below_a_prefix_are_one_data_set() -> None:
     job.partitioned()
     plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
     assert [each.name for each in plan.objects] == ["0.csv", "1.csv", "2.csv"]
+
+
+@pytest.mark.parametrize(
+    ("header", "shown"),
+    [
+        (b"b,a,y", "column 1 is 'b' instead of 'a'"),
+        (b"a,y", "column 2 is 'y' instead of 'b'"),
+        (b"a,b,y,z", "column 4 is 'z' instead of ''"),
+        (b"1,2,0", "column 1 is '1' instead of 'a'"),
+    ],
+)
+def test_objects_of_other_columns_are_not_mixed(header: bytes, shown: str) -> None:
+    job = Job(data={"uri": "s3://data/parts/", "format": "csv"})
+    for name, first in (("1.csv", b"a,b,y"), ("2.csv", header)):
+        job.data.save(f"parts/{name}", first + b"\n" + b"1,2,0\n3,4,1\n" * 10)
+    with pytest.raises(InvalidDataError, match=f"parts/2.csv: its header .* {shown}"):
+        job.partitioned()
 
 
 def refused_before_training(job: Job) -> StepMLError:

@@ -125,6 +125,23 @@ def test_what_is_not_json_is_refused(text: bytes) -> None:
         parse_job(text)
 
 
+def test_a_mistake_in_the_json_is_shown_where_it_is() -> None:
+    with pytest.raises(InvalidJobError, match="line 2 column 15"):
+        parse_job(b'{\n  "workers": 4x\n}')
+
+
+def test_a_field_that_stands_twice_is_refused() -> None:
+    with pytest.raises(InvalidJobError, match="a field twice: workers"):
+        parse_job('{"workers": 2, "workers": 4}')
+
+
+def test_what_is_not_available_is_said_before_its_fields_are_looked_at() -> None:
+    with pytest.raises(NotAvailableError, match="model 'kmeans' is not available yet"):
+        parse_job(changed(model={"name": "kmeans"}))
+    with pytest.raises(InvalidJobError, match="did you mean 'logistic_regression'"):
+        parse_job(changed(model={"name": "logistic"}))
+
+
 @pytest.mark.parametrize("job", [b"3", b"[]", b'"job"', b"null"])
 def test_json_that_is_no_object_is_refused(job: bytes) -> None:
     with pytest.raises(InvalidJobError, match="the job: expected an object, got "):

@@ -32,6 +32,7 @@ from stepml.ml.data.objects import DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
 from stepml.ml.data.reading import REQUEST_BYTES, Block, line_blocks, line_number
 from stepml.ml.data.row_ids import N_BUCKETS, RowIds, buckets, object_salt, row_ids
+from stepml.ml.data.sniff import require_same_header
 
 # Parsed rows that are held at a time; packing them takes the same again.
 PIECE_BYTES = 64 * 2**20
@@ -128,6 +129,8 @@ def _identified_rows(
     parser = parser_for(layout)
     for part in parts:
         data = objects[part.object_index]
+        if layout.header and part.start == 0:
+            require_same_header(source, data, layout)
         salt = object_salt(data.name, seed)
         for block in line_blocks(
             source, data, part, header=layout.header, request_bytes=request_bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from stepml.job.errors import EmptyDataError, InvalidDataError
 from stepml.ml.data.formats.rows import shortened
@@ -202,3 +203,25 @@ def _require_features(
             f"s3 object {data.key} has one column, a label and no features: format {format!r} "
             f"separates columns by {delimiter!r}, the first line is {names[0][:60]!r}"
         )
+
+
+def require_same_header(reader: ObjectReader, data: DataObject, layout: Layout) -> None:
+    """Refuse an object whose header names other columns than the data set's first object.
+
+    Raises
+    ------
+    InvalidDataError
+        Names the object and the first column that differs.
+    """
+    lines = _first_bytes(reader, data).removeprefix(BYTE_ORDER_MARK).splitlines()
+    names = _fields(lines[0], layout.delimiter) if lines else ()
+    if names == layout.column_names:
+        return
+    pairs = zip_longest(names, layout.column_names, fillvalue="")
+    column, (found, expected) = next(
+        (column, pair) for column, pair in enumerate(pairs, start=1) if pair[0] != pair[1]
+    )
+    raise InvalidDataError(
+        f"s3 object {data.key}: its header is not that of the first object: "
+        f"column {column} is {found[:40]!r} instead of {expected[:40]!r}"
+    )
