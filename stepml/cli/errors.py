@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -35,6 +37,17 @@ class BadInputError(StepMLError):
 
 class LocalAwsFailedError(AccessError):
     """The local AWS is not installed, did not start or did not deploy."""
+
+
+@contextmanager
+def local_aws_errors() -> Iterator[None]:
+    """Turn what is wrong with the local AWS into an error of the command line."""
+    from stepml.local.daemon import LocalAwsError
+
+    try:
+        yield
+    except LocalAwsError as error:
+        raise LocalAwsFailedError(str(error)) from error
 
 
 def exit_code(error: StepMLError) -> int:

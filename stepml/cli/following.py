@@ -111,7 +111,7 @@ def _tell_failure(last: Snapshot, target: Target, output: Output) -> int:
 
 
 def _tell_interrupted(client: Client, execution: Execution, target: Target, output: Output) -> int:
-    message = f"stopped watching; {execution.name} goes on"
+    message = f"stopped watching; {execution.name} goes on, as long as its AWS does"
     if output.as_json:
         output.error("Interrupted", message, job_id=execution.name, execution_arn=execution.arn)
         return INTERRUPTED

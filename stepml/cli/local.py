@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepml.cli.errors import NO_SERVICE, LocalAwsFailedError
+from stepml.cli.errors import NO_SERVICE, LocalAwsFailedError, local_aws_errors
 from stepml.cli.options import DEFAULT_STACK, AsJson
 from stepml.cli.output import Output
 
@@ -59,21 +59,13 @@ def up(
     from stepml.local import daemon
 
     output = Output(as_json)
-    chosen = {"port": port, "concurrency": concurrency}
-    options: dict[str, Any] = {name: value for name, value in chosen.items() if value is not None}
-    running = daemon.status()
-    if foreground and running is not None:
-        raise LocalAwsFailedError(
-            f"the local AWS runs already, on port {running.port}; end it with: stepml local down"
-        )
-    if running is not None and port is None:
-        options["port"] = running.port
-    with _ended_after(daemon.down, foreground) as ending:
-        with _one_line_errors():
-            status = daemon.up(**options, with_parent=foreground)
+    with _ending(foreground) as ending, local_aws_errors(), ExitStack() as afterwards:
+        status = daemon.up(port=port, concurrency=concurrency, with_parent=foreground)
+        if foreground:
+            afterwards.callback(daemon.down)
         _tell_status(status, output, _deployed(status, output))
         while foreground and not ending.wait(LIVENESS_POLL_S):
-            if daemon.status() is None:
+            if not daemon.is_running():
                 raise LocalAwsFailedError(f"the local AWS has ended; see {status.log_path}")
 
 
@@ -82,7 +74,7 @@ def down(as_json: AsJson = False) -> None:
     """End the local AWS; everything that it stored is gone with it."""
     from stepml.local import daemon
 
-    with _one_line_errors():
+    with local_aws_errors():
         ended = daemon.down()
     output = Output(as_json)
     output.document({"running": False, "ended": ended})
@@ -95,7 +87,8 @@ def status(as_json: AsJson = False) -> None:
     from stepml.local import daemon
 
     output = Output(as_json)
-    found = daemon.status()
+    with local_aws_errors():
+        found = daemon.status()
     if found is None:
         output.document({"running": False})
         output.line("the local AWS is not running; start it with: stepml local up")
@@ -116,46 +109,30 @@ def _require_extra() -> None:
 
 
 @contextmanager
-def _ended_after(end: Any, foreground: bool) -> Iterator[threading.Event]:
-    """With ``foreground``, let Ctrl-C and SIGTERM set the event, and call ``end`` afterwards."""
+def _ending(foreground: bool) -> Iterator[threading.Event]:
+    """With ``foreground``, let Ctrl-C, SIGTERM and SIGHUP set the event, and nothing else."""
     ending = threading.Event()
-    if not foreground:
-        yield ending
-        return
-    before = {
-        number: signal.signal(number, lambda *_: ending.set())
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if foreground else ()
+    before = {number: signal.signal(number, lambda *_: ending.set()) for number in numbers}
     try:
         yield ending
     finally:
-        end()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    from stepml.local.daemon import LocalAwsError
-
-    try:
-        yield
-    except LocalAwsError as error:
-        raise LocalAwsFailedError(str(error)) from error
-
-
 def _deployed(status: LocalStatus, output: Output) -> dict[str, str]:
     from stepml.client.connection import translated
-    from stepml.local.deploy import DeploymentError, TemplateError, deploy
+    from stepml.local.deploy import STACK_WAIT_S, DeploymentError, TemplateError, deploy
+    from stepml.local.locks import LockTimeoutError, exclusive
     from stepml.local.plumbing import template_path
 
+    showing = output.console.status("deploying") if output.is_live else nullcontext()
     try:
-        with translated(status.endpoint_url):
-            if not output.is_live:
-                return deploy(status.endpoint_url, template_path(), stack_name=DEFAULT_STACK)
-            with output.console.status("deploying"):
-                return deploy(status.endpoint_url, template_path(), stack_name=DEFAULT_STACK)
-    except (DeploymentError, TemplateError) as error:
+        # Two at once would both create the stack.
+        with translated(status.endpoint_url), showing, exclusive("deploy", 2 * STACK_WAIT_S):
+            return deploy(status.endpoint_url, template_path(), stack_name=DEFAULT_STACK)
+    except (DeploymentError, TemplateError, LockTimeoutError) as error:
         raise LocalAwsFailedError(str(error)) from error
 
 

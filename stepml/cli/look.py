@@ -71,12 +71,12 @@ def logs(
         lines = client.logs(job, rank)
         output.document({"job_id": job.name, "lines": [dataclasses.asdict(line) for line in lines]})
         for line in lines:
-            output.line(log_text(line))
+            output.line(log_text(line), log_style(line))
         return
     try:
         for line in client.follow_logs(job, rank):
             output.json_line(dataclasses.asdict(line))
-            output.line(log_text(line))
+            output.line(log_text(line), log_style(line))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 
@@ -100,9 +100,18 @@ def log_text(line: LogLine) -> str:
         where.append(f"epoch {line.epoch}")
     if line.rank is not None:
         where.append(f"rank {line.rank}")
-    fields = "".join(f" {name}={value}" for name, value in line.fields.items())
+    fields = dict(line.fields)
+    # What failed: its class and its message, as in Python's own traces.
+    failure = [str(fields.pop(name)) for name in ("error", "reason") if name in fields]
+    message = ": ".join([line.message, *failure])
+    others = "".join(f" {name}={value}" for name, value in fields.items())
     clock = moment.strftime("%H:%M:%S") + f".{line.timestamp_ms % 1000:03}"
-    return f"{clock} {line.level:<7} {', '.join(where)}: {line.message}{fields}"
+    return f"{clock} {line.level:<7} {', '.join(where)}: {message}{others}"
+
+
+def log_style(line: LogLine) -> str | None:
+    """Return the colour of a log line, None for that of the terminal."""
+    return "red" if line.level in {"ERROR", "CRITICAL"} else None
 
 
 def _attempt_document(attempt: EpochAttempt) -> dict[str, Any]:

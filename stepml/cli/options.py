@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepml.cli.errors import BadInputError
+from stepml.cli.errors import BadInputError, local_aws_errors
 
 if TYPE_CHECKING:
     from stepml.client import Client
@@ -78,7 +78,8 @@ def local_endpoint() -> str:
     from stepml.local import daemon
     from stepml.local.identity import DEFAULT_PORT, endpoint_url
 
-    running = daemon.status()
+    with local_aws_errors():
+        running = daemon.status()
     return running.endpoint_url if running else endpoint_url(DEFAULT_PORT)
 
 

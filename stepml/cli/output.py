@@ -39,7 +39,7 @@ class Output:
     def document(self, content: Any) -> None:
         """Write the result as JSON, if that was asked for."""
         if self.as_json:
-            _write(sys.stdout, json.dumps(content, indent=2, default=str))
+            _write(sys.stdout, json.dumps(content, indent=2, default=str, ensure_ascii=False))
 
     def json_line(self, content: Any) -> None:
         """Write one of many results as a line of JSON, if that was asked for."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,6 +58,7 @@ def run(
     text = _read(job)
     chosen = name if name is not None else default_name(job)
     _check(text, chosen)
+    _check_directory(out / chosen)
     target = Target.chosen(local, endpoint_url, stack)
     output = Output(as_json)
     client = target.client()
@@ -82,13 +85,17 @@ def watch(
     """
     target = Target.chosen(local, endpoint_url, stack)
     client = target.client()
-    _follow(client, client.execution(execution), target, out, Output(as_json))
+    followed = client.execution(execution)
+    client.describe(followed)  # or there is nothing to watch
+    _check_directory(out / followed.name)
+    _follow(client, followed, target, out, Output(as_json))
 
 
 def default_name(job: Path) -> str:
     """Return a run name made of the job file's name and the local time."""
     stem = re.sub(r"[^0-9A-Za-z_-]+", "-", job.stem).strip("-")[:MAX_STEM] or "job"
-    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    # With three letters by chance: two runs may be started in the same second.
+    return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)[:3]}"
 
 
 def _read(job: Path) -> bytes:
@@ -104,6 +111,13 @@ def _check(text: bytes, name: str) -> None:
     from stepml.job.parse import parse_job
 
     check_job_id(name, parse_job(text).stop.max_epochs)
+
+
+def _check_directory(directory: Path) -> None:
+    """Refuse a place for the results that cannot be written, before the job is started."""
+    existing = next(each for each in (directory, *directory.parents) if each.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise BadInputError(f"--out: expected a directory to write to, got {str(existing)!r}")
 
 
 def _follow(

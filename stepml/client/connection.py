@@ -154,6 +154,7 @@ def is_throttled(error: AccessError) -> bool:
 def translated(endpoint_url: str | None) -> Iterator[None]:
     """Turn botocore's errors into `AccessError`, each one line that says what to do."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -161,6 +162,10 @@ def translated(endpoint_url: str | None) -> Iterator[None]:
         raise _from_answer(error) from error
     except BotoCoreError as error:
         raise _from_client_side(error, endpoint_url) from error
+    except ResponseParserError as error:
+        raise EndpointUnreachableError(
+            f"what answers at {endpoint_url or 'AWS'} is no AWS service: {str(error)[:100]!r}"
+        ) from error
 
 
 def _from_answer(error: ClientError) -> AccessError:

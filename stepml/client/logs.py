@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepml.client.connection import Connection, translated
 from stepml.client.execution import ExecutionState
-from stepml.client.stack import Stack
+from stepml.client.stack import FUNCTIONS, Stack
 
 if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
@@ -82,8 +82,7 @@ def _lines(
     job_id = job.execution.name
     end = end or datetime.now(begin.tzinfo) + MARGIN
     pages = connection.client("logs").get_paginator("filter_log_events")
-    prefix = f"/aws/lambda/{stack.name}-"
-    for group in _groups(connection, prefix):
+    for function, group in _groups(connection, stack).items():
         with translated(connection.endpoint_url):
             for page in pages.paginate(
                 logGroupName=group,
@@ -92,19 +91,23 @@ def _lines(
                 endTime=_milliseconds(end),
             ):
                 for event in page["events"]:
-                    line = _parsed(event, group.removeprefix(prefix), job_id)
+                    line = _parsed(event, function, job_id)
                     if line is not None and rank in (None, line.rank):
                         yield line
 
 
-def _groups(connection: Connection, prefix: str) -> list[str]:
+def _groups(connection: Connection, stack: Stack) -> dict[str, str]:
+    """Return the log groups that exist, by function."""
+    prefix = f"/aws/lambda/{stack.name}-"  # also that of a stack whose name goes on like this
     pages = connection.client("logs").get_paginator("describe_log_groups")
     with translated(connection.endpoint_url):
-        return [
+        found = {
             group["logGroupName"]
             for page in pages.paginate(logGroupNamePrefix=prefix)
             for group in page["logGroups"]
-        ]
+        }
+    groups = {function: f"{prefix}{function}" for function in FUNCTIONS}
+    return {function: group for function, group in groups.items() if group in found}
 
 
 def _pattern(job_id: str, rank: int | None) -> str:

@@ -8,6 +8,18 @@ from stepml.client.connection import Connection, translated
 from stepml.client.errors import ServiceRefusedError, StackNotFoundError
 
 DEFAULT_STACK = "stepml"
+# As in templates/template.yaml, where each has the stack's name before it.
+FUNCTIONS = (
+    "prepare",
+    "partition",
+    "plan-shards",
+    "assemble",
+    "initialise",
+    "executor",
+    "reducer",
+    "finalise",
+    "trigger",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +65,7 @@ def _outputs(connection: Connection, name: str) -> dict[str, str]:
         # CloudFormation says ValidationError both for a missing stack and for a bad name.
         if error.code != "ValidationError":
             raise
-        hint = "stepml local up" if connection.is_local else "sam deploy (templates/template.yaml)"
+        hint = "stepml local up" if connection.is_local else "make package (see docs/aws.md)"
         raise StackNotFoundError(
             f"no stack {name!r} at {connection.place}; deploy it with: {hint}"
         ) from error

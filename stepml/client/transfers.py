@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,9 @@ from stepml.client.connection import Connection, translated
 from stepml.client.errors import ServiceRefusedError
 from stepml.client.stack import Stack
 from stepml.job import keys
+
+# Metadata of an object: the ETag of one that was sent in parts is not a digest of its content.
+DIGEST = "sha256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ def upload(
     key: str,
     on_bytes: Callable[[int], object] | None = None,
 ) -> Upload:
-    """Copy ``path`` to ``key`` of the bucket, unless an object of the same size is there.
+    """Copy ``path`` to ``key`` of the bucket, unless an object with the same content is there.
 
     Parameters
     ----------
@@ -35,12 +39,18 @@ def upload(
         Called with the number of bytes of each portion that was sent, from other threads.
     """
     uri = f"s3://{stack.bucket}/{key}"
-    if _size(connection, stack.bucket, key) == path.stat().st_size:
+    with path.open("rb") as data:
+        content = (path.stat().st_size, hashlib.file_digest(data, "sha256").hexdigest())
+    if _content(connection, stack.bucket, key) == content:
         return Upload(uri, sent=False)
     with translated(connection.endpoint_url), path.open("rb") as data:
         # Not upload_file: that wraps the service's error in one of its own.
         connection.client("s3").upload_fileobj(
-            data, stack.bucket, key, Callback=on_bytes or _ignored
+            data,
+            stack.bucket,
+            key,
+            ExtraArgs={"Metadata": {DIGEST: content[1]}},
+            Callback=on_bytes or _ignored,
         )
     return Upload(uri, sent=True)
 
@@ -69,10 +79,12 @@ def download_results(
     return files
 
 
-def _size(connection: Connection, bucket: str, key: str) -> int | None:
+def _content(connection: Connection, bucket: str, key: str) -> tuple[int, str | None] | None:
+    """Return an object's size and SHA-256, this None if another program wrote the object."""
     try:
         with translated(connection.endpoint_url):
-            return connection.client("s3").head_object(Bucket=bucket, Key=key)["ContentLength"]
+            head = connection.client("s3").head_object(Bucket=bucket, Key=key)
+            return head["ContentLength"], head["Metadata"].get(DIGEST)
     except ServiceRefusedError as error:
         if error.code == "404":
             return None

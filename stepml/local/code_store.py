@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import io
 import shutil
 import tempfile
 import threading
 import zipfile
 from pathlib import Path
+from typing import IO
+
+from stepml.local.locks import try_lock
 
 
 class CodeStore:
@@ -21,6 +25,21 @@ class CodeStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._lock = threading.Lock()
+        self._users: IO[bytes] | None = None  # locked by every server that uses the directory
+
+    def remove_unused(self) -> None:
+        """Remove the code that earlier servers left, unless a server uses this directory now.
+
+        Until this process ends, other servers find it in use.
+        """
+        self._root.mkdir(parents=True, exist_ok=True)
+        users = self._users = (self._root / "users.lock").open("ab")
+        if try_lock(users):
+            for directory in self._root.iterdir():
+                if directory.is_dir():
+                    shutil.rmtree(directory)
+        # Nothing of ours is there yet that another could remove while the lock changes hands.
+        fcntl.flock(users, fcntl.LOCK_SH)
 
     def unpack(self, code_sha256: str, archive: bytes) -> Path:
         """Return the directory that holds the content of ``archive``.

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+from stepml.local.answers import NoAnswerError, ask
 from stepml.local.identity import (
     DEFAULT_CONCURRENCY,
     DEFAULT_PORT,
     HOST,
-    STATUS_PATH,
     endpoint_url,
 )
+from stepml.local.locks import LockTimeoutError, exclusive
 from stepml.local.paths import state_directory
+from stepml.local.record import ServerRecord, read_record, remove_record
 
 START_WAIT_S = 30.0
 STOP_WAIT_S = 20.0  # function processes get a few seconds of it to end by themselves
 POLL_S = 0.02
 STATUS_TIMEOUT_S = 5.0
+NAMING_TIMEOUT_S = 1.0  # only to word an error better
+# One `up` may wait for the first answer of a server, one `down` twice for its end.
+LOCK_WAIT_S = START_WAIT_S + 2 * STOP_WAIT_S
 LOG_LINES_SHOWN = 20
 
 
@@ -39,6 +41,10 @@ class LocalAwsError(Exception):
 
 class PortTakenError(LocalAwsError):
     """Something else listens on the port."""
+
+
+class UnresponsiveError(LocalAwsError):
+    """The process of the local AWS is there and does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,8 @@ class LocalStatus:
 
 def up(
     *,
-    port: int = DEFAULT_PORT,
-    concurrency: int = DEFAULT_CONCURRENCY,
+    port: int | None = None,
+    concurrency: int | None = None,
     wait_s: float = START_WAIT_S,
     with_parent: bool = False,
 ) -> LocalStatus:
@@ -74,10 +80,11 @@ def up(
 
     Parameters
     ----------
-    port : int
-        Of 127.0.0.1.
-    concurrency : int
-        How many functions run at once; more are throttled.
+    port : int, optional
+        Of 127.0.0.1; left out, that of the one that runs, else 4566.
+    concurrency : int, optional
+        How many functions run at once, more are throttled; left out, as many as the one that runs
+        allows, else 1000.
     wait_s : float
         How long to wait for its first answer.
     with_parent : bool
@@ -87,59 +94,118 @@ def up(
     ------
     PortTakenError
         Something else listens on ``port``.
+    UnresponsiveError
+        It runs already, and does not answer.
     LocalAwsError
-        It runs already on another port, ended at once, or did not answer in time.
+        It runs already on another port, with another concurrency or by itself; or it ended at
+        once, or did not answer in time.
     """
-    running = status()
-    if running is not None:
-        if running.port != port:
-            raise LocalAwsError(
-                f"the local AWS already runs on port {running.port}, so not on {port}; "
-                "`stepml local down` ends it"
-            )
-        return running
-    _require_free(port)
-    directory = state_directory()
-    directory.mkdir(parents=True, exist_ok=True)
-    process = _start(port, concurrency, with_parent)
-    _record_path().write_text(json.dumps({"pid": process.pid, "port": port}), encoding="utf-8")
-    return _await_answer(process, wait_s)
+    with _alone():
+        running = status()
+        if running is not None:
+            if with_parent:
+                raise LocalAwsError(
+                    f"the local AWS already runs, on port {running.port}, so it cannot end with "
+                    "this command; `stepml local down` ends it"
+                )
+            _require_same("on port", running.port, port)
+            _require_same("with --concurrency", running.concurrency, concurrency)
+            return running
+        port = DEFAULT_PORT if port is None else port
+        concurrency = DEFAULT_CONCURRENCY if concurrency is None else concurrency
+        _require_free(port)
+        process = _start(port, concurrency, with_parent)
+        ServerRecord(process.pid, port).write()
+        try:
+            return _await_answer(process, wait_s)
+        except BaseException:  # also Ctrl-C: nobody would know of it
+            process.kill()
+            process.wait()
+            remove_record()
+            raise
 
 
 def status() -> LocalStatus | None:
     """Return the local AWS that was started from this state directory, None if none runs.
 
     The server itself confirms its process id, so a left-over record never names another process.
+
+    Raises
+    ------
+    UnresponsiveError
+        Its process is there and does not answer.
     """
-    record = _read_record()
+    record = read_record()
     if record is None:
         return None
-    answer = _ask(record["port"])
-    return None if answer is None or answer["pid"] != record["pid"] else _status(answer)
+    try:
+        answer = ask(record.port, STATUS_TIMEOUT_S)
+    except NoAnswerError as error:
+        if not record.is_alive():
+            return None
+        raise UnresponsiveError(
+            f"process {record.pid}, the local AWS on port {record.port}, does not answer "
+            f"({error}); `stepml local down` ends it"
+        ) from error
+    return None if answer is None or answer["pid"] != record.pid else _status(answer)
+
+
+def is_running() -> bool:
+    """Return whether there is a local AWS of this state directory, even if it does not answer."""
+    try:
+        return status() is not None
+    except UnresponsiveError:
+        return True
 
 
 def down(*, wait_s: float = STOP_WAIT_S) -> bool:
     """End the local AWS and its function processes; return whether there was one.
 
-    Everything that it stored is gone with it.
+    Everything that it stored is gone with it. One that does not answer is ended as well.
 
     Raises
     ------
     LocalAwsError
         It is still there after ``wait_s``.
     """
-    running = status()
-    if running is None:
-        _record_path().unlink(missing_ok=True)
-        return False
-    _signal(running.pid, signal.SIGTERM)
-    if not _has_ended(running.pid, wait_s):
-        # Its functions notice that their server is gone, and end by themselves.
-        _signal(running.pid, signal.SIGKILL)
-        if not _has_ended(running.pid, wait_s):
-            raise LocalAwsError(f"process {running.pid} is still there after {wait_s:g} s")
-    _record_path().unlink(missing_ok=True)
-    return True
+    with _alone():
+        record = read_record()
+        if record is None:
+            return False
+        # One that does not listen yet, or any more, is told by its command line alone.
+        was_running = record.is_confirmed() or is_running()
+        if was_running:
+            _end(record, wait_s)
+        remove_record()
+        return was_running
+
+
+def _end(record: ServerRecord, wait_s: float) -> None:
+    record.signal(signal.SIGTERM)
+    if record.has_ended(wait_s):
+        return
+    # Its functions notice that their server is gone, and end by themselves.
+    record.signal(signal.SIGKILL)
+    if not record.has_ended(wait_s):
+        raise LocalAwsError(f"process {record.pid} is still there after {wait_s:g} s")
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Keep another `up` or `down` of this state directory out."""
+    try:
+        with exclusive("local", LOCK_WAIT_S):
+            yield
+    except LockTimeoutError as error:
+        raise LocalAwsError(f"another `stepml local` is at work: {error}") from error
+
+
+def _require_same(running_with: str, running: int, wanted: int | None) -> None:
+    if wanted is not None and wanted != running:
+        raise LocalAwsError(
+            f"the local AWS already runs {running_with} {running}, so not {running_with} {wanted}; "
+            "`stepml local down` ends it"
+        )
 
 
 def _start(port: int, concurrency: int, with_parent: bool) -> subprocess.Popen[bytes]:
@@ -172,18 +238,20 @@ def _await_answer(process: subprocess.Popen[bytes], wait_s: float) -> LocalStatu
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            _record_path().unlink(missing_ok=True)
             raise LocalAwsError(f"the local AWS ended at once:\n{_log_tail()}")
-        running = status()
+        running = _status_if_told()
         if running is not None:
             # It outlives this process, which must not wait for it.
             process.returncode = 0
             return running
         time.sleep(POLL_S)
-    process.kill()
-    process.wait()
-    _record_path().unlink(missing_ok=True)
     raise LocalAwsError(f"the local AWS did not answer within {wait_s:g} s:\n{_log_tail()}")
+
+
+def _status_if_told() -> LocalStatus | None:
+    with contextlib.suppress(UnresponsiveError):  # a busy machine: it is asked again
+        return status()
+    return None
 
 
 def _require_free(port: int) -> None:
@@ -193,22 +261,17 @@ def _require_free(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            what = "another local AWS" if _ask(port) is not None else "another program"
             raise PortTakenError(
-                f"port {port} of {HOST} is taken by {what}; choose another with --port"
+                f"port {port} of {HOST} is taken by {_who_listens(port)}; "
+                "choose another with --port"
             ) from error
 
 
-def _ask(port: int) -> dict[str, Any] | None:
-    """Return what the local AWS on ``port`` says of itself, None if there is none."""
-    url = f"{endpoint_url(port)}{STATUS_PATH}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=STATUS_TIMEOUT_S) as response:
-            answer = json.load(response)
-    except (OSError, HTTPException, ValueError):
-        return None
-    return answer if isinstance(answer, dict) and "pid" in answer else None
+def _who_listens(port: int) -> str:
+    with contextlib.suppress(NoAnswerError):
+        if ask(port, NAMING_TIMEOUT_S) is not None:
+            return "another local AWS"
+    return "another program"
 
 
 def _status(answer: dict[str, Any]) -> LocalStatus:
@@ -223,48 +286,9 @@ def _status(answer: dict[str, Any]) -> LocalStatus:
     )
 
 
-def _has_ended(pid: int, wait_s: float) -> bool:
-    deadline = time.monotonic() + wait_s
-    while time.monotonic() < deadline:
-        if not _is_alive(pid):
-            return True
-        time.sleep(POLL_S)
-    return False
-
-
-def _is_alive(pid: int) -> bool:
-    # If this process started it, it stays a zombie until it is waited for.
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return  # it has just ended, which is what was wanted
-
-
-def _read_record() -> dict[str, int] | None:
-    try:
-        record = json.loads(_record_path().read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    return record if isinstance(record, dict) and {"pid", "port"} <= record.keys() else None
-
-
 def _log_tail() -> str:
     lines = _log_path().read_text(encoding="utf-8", errors="replace").splitlines()
     return "\n".join(lines[-LOG_LINES_SHOWN:])
-
-
-def _record_path() -> Path:
-    return state_directory() / "local.json"
 
 
 def _log_path() -> Path:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
 from moto.awslambda.exceptions import UnknownFunctionException
@@ -19,6 +20,8 @@ from stepml.local.functions import (
     TooManyRequestsError,
 )
 from stepml.local.seams import Seams
+
+Accepted = TypeVar("Accepted", Invocation, str)  # a result, or an event's request id
 
 LOG_TAIL_BYTES = 4096  # Lambda returns the last 4 KB of the log
 
@@ -59,13 +62,7 @@ class LambdaApi:
             concurrency is used up.
         """
         function = self.function(account_id, region, name, qualifier)
-        require_json(payload)
-        try:
-            return self._pool.invoke(function, payload)
-        except TooManyRequestsError as error:
-            raise InvokeError("TooManyRequestsException", 429, "Rate Exceeded.") from error
-        except RequestTooLargeError as error:
-            raise InvokeError("RequestTooLargeException", 413, str(error)) from error
+        return _accepted(self._pool.invoke, function, payload)
 
     def invoke_async(
         self, account_id: str, region: str, name: str, qualifier: str | None, payload: bytes
@@ -78,13 +75,7 @@ class LambdaApi:
             As `invoke`.
         """
         function = self.function(account_id, region, name, qualifier)
-        require_json(payload)
-        try:
-            return self._pool.invoke_async(function, payload)
-        except TooManyRequestsError as error:
-            raise InvokeError("TooManyRequestsException", 429, "Rate Exceeded.") from error
-        except RequestTooLargeError as error:
-            raise InvokeError("RequestTooLargeException", 413, str(error)) from error
+        return _accepted(self._pool.invoke_async, function, payload)
 
     def function(self, account_id: str, region: str, name: str, qualifier: str | None) -> Function:
         """Return a function as it is configured now, with its code unpacked.
@@ -142,6 +133,18 @@ class LambdaApi:
         invocation = self.invoke(*target, payload)
         want_log = response.headers.get("X-Amz-Log-Type") == "Tail"
         return 200, _headers(invocation, want_log=want_log), invocation.payload
+
+
+def _accepted(
+    run: Callable[[Function, bytes], Accepted], function: Function, payload: bytes
+) -> Accepted:
+    require_json(payload)
+    try:
+        return run(function, payload)
+    except TooManyRequestsError as error:
+        raise InvokeError("TooManyRequestsException", 429, "Rate Exceeded.") from error
+    except RequestTooLargeError as error:
+        raise InvokeError("RequestTooLargeException", 413, str(error)) from error
 
 
 def require_json(payload: bytes) -> None:

@@ -97,7 +97,9 @@ class LocalAws:
         )
         self._concurrency = concurrency
         _configure_moto()
-        functions = LambdaApi(self._pool, CodeStore(state / "code"))
+        code = CodeStore(state / "code")
+        code.remove_unused()
+        functions = LambdaApi(self._pool, code)
         for seams in (
             functions.seams(),
             objects.seams,

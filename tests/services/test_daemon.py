@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import boto3
 import pytest
@@ -18,7 +20,7 @@ import pytest
 from stepml.local import daemon
 from stepml.local.deploy import deploy
 from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
-from tests.running_aws import APPLICATION, eventually, running_aws
+from tests.running_aws import APPLICATION, WAIT_S, eventually, running_aws
 
 
 @pytest.fixture
@@ -84,6 +86,60 @@ def test_up_on_another_port_is_refused_while_one_runs(port: int) -> None:
     daemon.up(port=port)
     with pytest.raises(daemon.LocalAwsError, match=f"already runs on port {port}"):
         daemon.up(port=port + 1)
+
+
+def test_up_with_another_concurrency_is_refused_while_one_runs(port: int) -> None:
+    first = daemon.up(port=port, concurrency=7)
+    with pytest.raises(daemon.LocalAwsError, match=r"--concurrency 7, so not .* 3"):
+        daemon.up(port=port, concurrency=3)
+    assert daemon.up() == replace(first, uptime_s=ANY, environments=ANY)
+
+
+def test_two_that_start_it_at_once_get_the_same_server(port: int) -> None:
+    command = [sys.executable, "-m", "stepml", "local", "up", "--json", "--port", str(port)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [json.loads(each.communicate(timeout=WAIT_S)[0]) for each in both]
+    assert [each.returncode for each in both] == [0, 0]
+    running = daemon.status()
+    assert running is not None
+    assert [each["pid"] for each in told] == [running.pid, running.pid]
+
+
+def test_a_server_that_does_not_answer_is_named_and_ended(port: int) -> None:
+    started = daemon.up(port=port)
+    os.kill(started.pid, signal.SIGSTOP)
+    command = [sys.executable, "-m", "stepml", "local", "status"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 3
+    assert f"process {started.pid}, the local AWS on port {port}, does not answer" in told.stderr
+    assert told.stderr.count("\n") == 1
+    assert daemon.down(wait_s=1.0) is True
+    assert not is_alive(started.pid)
+    assert daemon.down() is False
+
+
+def test_a_server_that_does_not_listen_yet_is_ended(port: int, tmp_path: Path) -> None:
+    code = "import time; time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code, "stepml.local", str(port)]) as starting:
+        command_line = Path(f"/proc/{starting.pid}/cmdline")
+        eventually(command_line.read_text, lambda text: str(port) in text)  # it takes a moment
+        (tmp_path / "state").mkdir()
+        record = tmp_path / "state" / "local.json"
+        record.write_text(json.dumps({"pid": starting.pid, "port": port}))
+        assert daemon.status() is None
+        assert daemon.down() is True
+        assert not is_alive(starting.pid)
+
+
+def test_code_that_nothing_uses_is_removed_when_a_server_starts(port: int) -> None:
+    warm_function(daemon.up(port=port).endpoint_url)
+    code = Path(os.environ["STEPML_STATE_DIR"]) / "code"
+    assert any(path.is_dir() for path in code.iterdir())
+    with running_aws(code.parent):  # a second one in this directory takes nothing away
+        assert any(path.is_dir() for path in code.iterdir())
+    daemon.down()
+    daemon.up(port=port)
+    assert not any(path.is_dir() for path in code.iterdir())
 
 
 def test_a_taken_port_is_refused(port: int) -> None:

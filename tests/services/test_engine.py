@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from stepml.local.deploy import deploy
 from tests.running_aws import (
     APPLICATION,
+    WAIT_S,
     RunningAws,
     eventually,
     inline_map,
@@ -278,6 +279,45 @@ print(json.dumps([first, run("second")]))
 """
 
 
+STOPPED_EARLY = """
+import json, sys, threading
+from pathlib import Path
+from moto.stepfunctions.parser.api import StateMachineType
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+from moto.stepfunctions.parser.models import stepfunctions_parser_backends
+from stepml.local.server import LocalAws
+
+aws = LocalAws(port=0, concurrency=1, state=Path(sys.argv[1]))
+backend = stepfunctions_parser_backends["123456789012"]["us-east-1"]
+definition = {"StartAt": "Only", "States": {"Only": {"Type": "Pass", "End": True}}}
+role = "arn:aws:iam::123456789012:role/states"
+machine = backend.create_state_machine("early", json.dumps(definition), role)
+reached, may_go_on = threading.Event(), threading.Event()
+make_environment = ExecutionWorker._get_evaluation_environment
+
+def held(worker):
+    reached.set()
+    may_go_on.wait(60)
+    return make_environment(worker)
+
+ExecutionWorker._get_evaluation_environment = held
+start = threading.Thread(target=backend.start_execution, args=(machine.arn, "one", "{}"))
+start.start()
+reached.wait(60)
+(execution,) = machine.executions
+execution.stop(None, "Tired", None)
+may_go_on.set()
+start.join(60)
+worker = execution.exec_worker
+print(json.dumps({
+    "status": execution.exec_status.value,
+    "ended": execution.ended.is_set(),
+    "has_run": worker.env is not None,
+}))
+aws.close()
+"""
+
+
 class TestEnds:
     def test_a_machine_over_its_timeout_is_timed_out(self, aws: RunningAws, tmp_path: Path) -> None:
         marker = tmp_path / "done"
@@ -316,6 +356,18 @@ class TestEnds:
             "error": "Tired",
             "cause": "late",
         }
+
+    def test_what_is_stopped_before_it_has_begun_never_runs(self, tmp_path: Path) -> None:
+        # In a process of its own: the seams change moto for good. The test holds the start of the
+        # execution at the point where its environment is made.
+        told = subprocess.run(
+            [sys.executable, "-c", STOPPED_EARLY, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=WAIT_S,
+        )
+        assert json.loads(told.stdout) == {"status": "ABORTED", "ended": True, "has_run": False}
 
     def test_stopping_what_has_ended_changes_nothing(self, aws: RunningAws) -> None:
         ended = aws.run(aws.machine(only({"Type": "Pass", "End": True})))

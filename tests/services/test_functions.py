@@ -210,6 +210,15 @@ def is_running(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def is_asleep(pid: int) -> bool:
+    """Whether a process waits for something that does not come at once."""
+    for _ in range(5):
+        time.sleep(0.02)
+        if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
+            return False
+    return True
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
@@ -406,6 +415,40 @@ def test_an_environment_that_died_while_idle_is_replaced(
 
     assert result(call(pool, function, "pid")) != pid
     assert len(pool.environments()) == 1
+
+
+def test_an_event_that_a_dying_environment_never_took_goes_to_another(
+    pool: FunctionPool, function: Function, logs: Logs
+) -> None:
+    pid = result(call(pool, function, "pid"))
+    wait_until(lambda: is_asleep(pid))  # it has asked for its next event
+    os.kill(pid, signal.SIGSTOP)  # it is there, and will not read
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(call, pool, function, "pid")
+        wait_until(lambda: [status.state for status in pool.environments()] == ["busy"])
+        time.sleep(0.2)  # by now the event lies in its socket
+        os.kill(pid, signal.SIGKILL)
+
+    assert result(running.result()) != pid
+    assert len(pool.environments()) == 1
+    starts = [text for text in messages(logs) if text.startswith("START")]
+    assert len(starts) == 2
+    assert running.result().request_id in starts[1]
+
+
+def test_an_event_that_was_taken_is_not_given_to_another_environment(
+    pool: FunctionPool, function: Function, tmp_path: Path
+) -> None:
+    result(call(pool, function, "wait_for", {"started": "/dev/null", "until": "/dev/null"}))
+    event = {"started": str(tmp_path / "started"), "until": str(tmp_path / "never")}
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(call, pool, function, "wait_for", event)
+        wait_until((tmp_path / "started").exists)
+        (status,) = pool.environments()
+        assert status.pid is not None
+        os.kill(status.pid, signal.SIGKILL)
+
+    assert error(running.result())["errorType"] == "Runtime.ExitError"
 
 
 @pytest.mark.parametrize("handler", ["allocate", "hoard"])  # a short peak, and memory that is kept

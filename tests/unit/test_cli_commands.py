@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from stepml.cli.app import app
+from stepml.cli.look import log_style, log_text
+from stepml.cli.output import Output
+from stepml.client.logs import LogLine
 from tests.unit.moto_stack import BUCKET, JOB_TEXT, MotoStack, running_stack
 
 
@@ -89,7 +93,7 @@ def test_a_detached_run_can_be_watched_afterwards(job: Path, name: str) -> None:
 def test_a_run_without_a_name_gets_one(job: Path) -> None:
     started = invoke_json("run", job, "--detach")
 
-    assert re.fullmatch(r"job-\d{8}-\d{6}", started["job_id"])
+    assert re.fullmatch(r"job-\d{8}-\d{6}-[0-9a-f]{3}", started["job_id"])
 
 
 def test_a_failed_run_is_one_line_about_its_first_error(job: Path, name: str) -> None:
@@ -160,7 +164,7 @@ def test_logs_are_a_line_each(stack: MotoStack, job: Path, name: str) -> None:
     moment = client.describe(client.execution(name)).started_at
     entry = {"level": "INFO", "message": "rank trained", "job_id": name, "epoch": 2, "rank": 1}
     logs = stack.service("logs")
-    group = f"/aws/lambda/stepml-{uuid.uuid4().hex[:8]}"
+    group = "/aws/lambda/stepml-executor"
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName="s")
     event = {
@@ -176,6 +180,26 @@ def test_logs_are_a_line_each(stack: MotoStack, job: Path, name: str) -> None:
     assert [json.loads(line)["message"] for line in followed] == ["rank trained"]
     assert invoke_json("logs", name)["lines"][0]["fields"] == {"rows": 5}
     assert invoke_json("logs", name, "--rank", "0")["lines"] == []
+
+
+def test_what_failed_is_a_red_line_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"error": "BadRowError", "reason": "data/x.csv, line 17", "rows": 5}
+    line = LogLine("1", 0, "executor", "ERROR", "executor failed", 2, 1, fields)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    Output(as_json=False).line(log_text(line), log_style(line))
+
+    told = capsys.readouterr().out
+    assert told.startswith("\x1b[31m")
+    assert (
+        "executor, epoch 2, rank 1: executor failed: BadRowError: data/x.csv, line 17 rows=5"
+        in told
+    )
+    assert log_style(replace(line, level="INFO")) is None
 
 
 def test_digits_are_made_once_and_uploaded_once(

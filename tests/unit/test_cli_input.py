@@ -8,7 +8,9 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -163,7 +165,7 @@ def test_a_default_name_can_always_name_a_job(stem: str) -> None:
     name = default_name(Path(f"{stem}.json"))
 
     assert check_job_id(name, max_epochs=100_000) == name
-    assert re.search(r"-\d{8}-\d{6}$", name)
+    assert re.search(r"-\d{8}-\d{6}-[0-9a-f]{3}$", name)
 
 
 @pytest.mark.parametrize("command", WITH_SERVICE)
@@ -301,3 +303,29 @@ def test_the_module_is_the_command() -> None:
     )
 
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", done.stdout)
+
+
+def test_results_that_cannot_be_written_are_refused_before_the_start(
+    job: Path, nowhere: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    line = refused("run", str(job), "--out", str(tmp_path / "file"), "--endpoint-url", nowhere)
+
+    assert line.startswith("BadInputError: --out: expected a directory to write to, got ")
+
+
+def test_an_answer_of_something_else_is_one_line(job: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _SomethingElse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        line = refused("run", str(job), "--endpoint-url", url, code=3)
+        server.shutdown()
+
+    assert line.startswith(f"EndpointUnreachableError: what answers at {url} is no AWS service")
+
+
+class _SomethingElse(SimpleHTTPRequestHandler):
+    """A web server that knows nothing of AWS."""
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import socket
 import time
 import uuid
@@ -27,6 +28,7 @@ from stepml.client.errors import (
     ReportUnreadableError,
     StackNotFoundError,
 )
+from stepml.client.stack import FUNCTIONS
 from stepml.job import keys
 from stepml.job.errors import InvalidJobError
 from tests.unit.moto_stack import BUCKET, JOB_TEXT, MotoStack, running_stack
@@ -276,6 +278,24 @@ def test_logs_are_those_of_the_job_and_the_rank_in_their_order(stack: MotoStack,
     assert client.logs(execution, rank=7) == []
 
 
+def test_logs_of_a_stack_whose_name_goes_on_are_left_out(stack: MotoStack, name: str) -> None:
+    client = stack.client()
+    execution = client.start(JOB_TEXT, name)
+    now = int(client.describe(execution).started_at.timestamp() * 1000)
+    _log(stack, "executor", now, _entry(name, "ours"))
+    _log(stack, "executor", now, _entry(name, "of another stack"), group="stepml-dev")
+    last_snapshot(client, execution)
+
+    assert [line.message for line in client.logs(execution)] == ["ours"]
+
+
+def test_the_functions_whose_logs_are_read_are_those_of_the_template() -> None:
+    template = Path(__file__).parents[2] / "templates" / "template.yaml"
+    named = re.findall(r'FunctionName: !Sub "\$\{AWS::StackName\}-([a-z-]+)"', template.read_text())
+
+    assert sorted(FUNCTIONS) == sorted(named)
+
+
 def test_followed_logs_come_once_each_and_end_with_the_job(stack: MotoStack, name: str) -> None:
     client = stack.client("endless")
     execution = client.start(JOB_TEXT, name)
@@ -362,3 +382,26 @@ def test_a_file_of_another_size_is_uploaded_again(
     path.write_bytes(b"12")
 
     assert client.upload(path, f"data/{name}.csv").sent
+
+
+def test_a_file_with_other_content_of_the_same_size_is_uploaded_again(
+    stack: MotoStack, name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"1")
+    client = stack.client()
+    client.upload(path, f"data/{name}.csv")
+    path.write_bytes(b"2")
+
+    assert client.upload(path, f"data/{name}.csv").sent
+    assert not client.upload(path, f"data/{name}.csv").sent
+
+
+def test_an_object_that_another_program_wrote_is_replaced(
+    stack: MotoStack, name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(b"1")
+    stack.put(f"data/{name}.csv", b"1")
+
+    assert stack.client().upload(path, f"data/{name}.csv").sent

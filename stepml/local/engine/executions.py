@@ -52,8 +52,12 @@ def start_worker(self: Any) -> None:
     execution = self._execution_communication.execution
     try:
         program = self._get_evaluation_entrypoint()
-        self.env = self._get_evaluation_environment()
-        _write_started(self)
+        env = self._get_evaluation_environment()
+        with execution.ending:
+            if execution.exec_status != ExecutionStatus.RUNNING:
+                return  # stopped meanwhile, by its name
+            self.env = env
+            _write_started(self)
     except Exception as error:
         fail(execution, error)
         return
@@ -128,14 +132,15 @@ def stop(self: Any, stop_date: Any, error: str | None, cause: str | None) -> Non
         _end(self, ExecutionStatus.ABORTED, error or None, cause or None)
         given = {name: value for name, value in (("error", error), ("cause", cause)) if value}
         env = self.exec_worker.env
-        env.event_history_context.source_event_id = 0
-        _write_last_event(
-            self,
-            HistoryEventType.ExecutionAborted,
-            "executionAbortedEventDetails",
-            given,
-        )
-        env.set_stop(stop_date=self.stop_date, cause=cause, error=error)
+        if env is not None:  # else nothing of it has run, and nothing will
+            env.event_history_context.source_event_id = 0
+            _write_last_event(
+                self,
+                HistoryEventType.ExecutionAborted,
+                "executionAbortedEventDetails",
+                given,
+            )
+            env.set_stop(stop_date=self.stop_date, cause=cause, error=error)
     self.ended.set()
 
 

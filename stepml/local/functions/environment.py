@@ -8,13 +8,14 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 
 from stepml.local.functions import report
 from stepml.local.functions.errors import (
+    EventNotTakenError,
     InitFailedError,
     SandboxError,
+    SandboxExitedError,
     SandboxTimeoutError,
 )
 from stepml.local.functions.function import (
@@ -23,7 +24,7 @@ from stepml.local.functions.function import (
     Function,
     Invocation,
 )
-from stepml.local.functions.logs import EnvironmentLog, WriteLogs
+from stepml.local.functions.logs import EnvironmentLog, WriteLogs, new_stream_name
 from stepml.local.functions.report import Outcome
 from stepml.local.functions.runtime_api import (
     INIT_ERROR,
@@ -68,10 +69,11 @@ class Environment:
         self.state: EnvironmentState = "starting"
         self._account = account
         self._starts = starts
-        self._log = EnvironmentLog(write_logs, function.log_group, _stream_name())
+        self._log = EnvironmentLog(write_logs, function.log_group, new_stream_name())
         self._api = RuntimeApi()
         self._sandbox: Sandbox | None = None
         self._waiting: Connection | None = None  # the client that has asked for an event
+        self._offered: Connection | None = None  # the client that may not have read its event yet
         self._init_s: float | None = None
         self._peak_memory_mb = 0.0
         self._invocations = 0
@@ -100,7 +102,14 @@ class Environment:
         return False  # a client that asks for two events at once is not one to go on with
 
     def invoke(self, request_id: str, payload: bytes) -> Invocation:
-        """Run one invocation to its end, whatever that is, and write its log."""
+        """Run one invocation to its end, whatever that is, and write its log.
+
+        Raises
+        ------
+        EventNotTakenError
+            The warm process died first: nothing has run, and nothing is logged.
+        """
+        is_warm = self._sandbox is not None
         self.state = "busy" if self._sandbox else "starting"
         self._invocations += 1
         self._log.begin()
@@ -108,7 +117,7 @@ class Environment:
         self.state = "busy"
         self._log.add_line(report.start_line(request_id))
         started = time.monotonic()
-        outcome = init_failure or self._run(request_id, payload, started)
+        outcome = init_failure or self._run(request_id, payload, started, is_warm=is_warm)
         self._finish_log(request_id, outcome, time.monotonic() - started)
         self.last_used = time.monotonic()
         error = "Unhandled" if outcome.is_error else None
@@ -155,7 +164,7 @@ class Environment:
         self._init_s = time.monotonic() - started
         return None
 
-    def _run(self, request_id: str, payload: bytes, started: float) -> Outcome:
+    def _run(self, request_id: str, payload: bytes, started: float, *, is_warm: bool) -> Outcome:
         deadline = started + self.function.timeout_s
         deadline_ms = time.time_ns() // 1_000_000 + self.function.timeout_s * 1000
         try:
@@ -164,12 +173,16 @@ class Environment:
             outcome = self._await_answer(request_id, deadline)
             self._sandbox_in_use().check_memory()
         except SandboxError as error:
+            is_lost = self._offered is not None and self._offered.is_reply_lost
+            if is_warm and is_lost and isinstance(error, SandboxExitedError):
+                self._end_sandbox()
+                raise EventNotTakenError(str(error)) from error
             return self._fail(error, request_id)
         return outcome
 
     def _deliver(self, request_id: str, payload: bytes, deadline_ms: int) -> None:
         assert self._waiting is not None
-        connection, self._waiting = self._waiting, None
+        connection, self._offered, self._waiting = self._waiting, self._waiting, None
         headers = {
             "Lambda-Runtime-Aws-Request-Id": request_id,
             "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
@@ -183,7 +196,7 @@ class Environment:
         while self._waiting is None:
             request = self._serve_until(deadline)
             if request is not None:
-                _refuse(request)
+                request.refuse()
 
     def _await_answer(self, request_id: str, deadline: float) -> Outcome:
         while True:
@@ -198,6 +211,7 @@ class Environment:
         """Wait for one request; answer it here, or return it if it ends an invocation."""
         sandbox = self._sandbox_in_use()
         request = sandbox.next_request(deadline)
+        self._offered = None  # who asks for more has read what there was
         if (request.method, request.path) == ("GET", NEXT):
             self._waiting = request.connection
             return None
@@ -211,7 +225,7 @@ class Environment:
         outcomes = {invocation_path(request_id, name): name for name in ("response", "error")}
         name = outcomes.get(request.path)
         if name is None or request.method != "POST":
-            _refuse(request)
+            request.refuse()
             return None
         if request.is_too_large:
             return self._refuse_response(request)
@@ -284,15 +298,6 @@ class Environment:
         sandbox = self._sandbox
         if sandbox is not None:
             sandbox.signal(number)
-
-
-def _refuse(request: RuntimeRequest) -> None:
-    message = f"{request.method} {request.path} belongs to no running invocation"
-    request.connection.refuse(HTTPStatus.BAD_REQUEST, "InvalidRequestID", message)
-
-
-def _stream_name() -> str:
-    return f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{uuid.uuid4().hex}"
 
 
 def _trace_id() -> str:

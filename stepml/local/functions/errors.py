@@ -8,7 +8,8 @@
     └── SandboxError           inside the package: how a process ended before it answered
         ├── SandboxExitedError     it exited, crashed or was killed
         ├── SandboxTimeoutError    it did not answer in time
-        └── InitFailedError        its runtime client could not load the handler
+        ├── InitFailedError        its runtime client could not load the handler
+        └── EventNotTakenError     a warm one died before it had read the event
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ class SandboxExitedError(SandboxError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason or "exit status 0")
         self.reason = reason
+
+
+class EventNotTakenError(SandboxError):
+    """A warm process died before it had read its event; another one can be given it."""
 
 
 class SandboxTimeoutError(SandboxError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 TAIL_BYTES = 4096  # LogType=Tail returns the last 4 KB of an invocation's log
@@ -99,6 +101,11 @@ class EnvironmentLog:
             message = line[start : start + MAX_EVENT_BYTES].decode(errors="replace") + "\n"
             self._events.append(LogEvent(now_ms, message))
         self._pending_bytes += len(line)
+
+
+def new_stream_name() -> str:
+    """Return a name as Lambda gives it to the log stream of an environment."""
+    return f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{uuid.uuid4().hex}"
 
 
 def _now_ms() -> int:

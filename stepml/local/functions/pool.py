@@ -11,7 +11,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
 from stepml.local.functions.environment import Environment, StartPolicy
-from stepml.local.functions.errors import RequestTooLargeError, TooManyRequestsError
+from stepml.local.functions.errors import (
+    EventNotTakenError,
+    RequestTooLargeError,
+    TooManyRequestsError,
+)
 from stepml.local.functions.function import EnvironmentStatus, Function, Invocation
 from stepml.local.functions.logs import WriteLogs
 from stepml.local.functions.report import internal_failure
@@ -80,6 +84,7 @@ class FunctionPool:
         self._idle: list[Environment] = []  # the most recently used last
         self._deployed: dict[str, Hashable] = {}  # function name → the configuration used last
         self._closed = threading.Event()
+        self._reap_now = threading.Event()
         self._reaper = threading.Thread(target=self._reap, name="function-reaper", daemon=True)
         self._reaper.start()
 
@@ -125,6 +130,7 @@ class FunctionPool:
         """End every process; running invocations fail. Later ones fail at once."""
         with self._lock:
             self._closed.set()
+            self._reap_now.set()
             idle, self._idle = self._idle, []
             environments = list(self._environments)
         for environment in environments:
@@ -140,13 +146,22 @@ class FunctionPool:
     def _invoke(self, function: Function, payload: bytes, request_id: str) -> Invocation:
         with self._running_slot():
             try:
-                return self._invoke_somewhere(function, payload, request_id)
+                return self._invoke_until_taken(function, payload, request_id)
             except (
                 Exception
             ) as error:  # ours, not the function's: its caller must not hang or crash
                 logger.exception("invocation of %s failed inside the local AWS", function.name)
                 failure = internal_failure(error)
                 return Invocation(request_id, failure.payload, "Unhandled", b"")
+
+    def _invoke_until_taken(
+        self, function: Function, payload: bytes, request_id: str
+    ) -> Invocation:
+        while True:  # each round uses up an idle environment; a new one is never left like this
+            try:
+                return self._invoke_somewhere(function, payload, request_id)
+            except EventNotTakenError:
+                continue
 
     def _invoke_somewhere(self, function: Function, payload: bytes, request_id: str) -> Invocation:
         environment = self._take(function)
@@ -192,13 +207,17 @@ class FunctionPool:
         with self._lock:
             if not self._closed.is_set():
                 self._environments.add(environment)
+                if len(self._environments) > self._max_environments:
+                    self._reap_now.set()
                 return environment
         environment.close()
         raise RuntimeError("the function pool is closed")
 
     def _take_idle(self, function: Function, configuration: Hashable) -> Environment | None:
         with self._lock:
-            self._deployed[function.name] = configuration
+            if self._deployed.get(function.name) != configuration:
+                self._deployed[function.name] = configuration
+                self._reap_now.set()  # what ran it before is of no use any more
             for i in reversed(range(len(self._idle))):
                 if self._idle[i].configuration == configuration:
                     return self._idle.pop(i)
@@ -243,7 +262,9 @@ class FunctionPool:
 
     def _reap(self) -> None:
         interval_s = max(MIN_REAP_INTERVAL_S, min(REAP_INTERVAL_S, self._idle_timeout_s / 2))
-        while not self._closed.wait(interval_s):
+        while not self._closed.is_set():
+            self._reap_now.wait(interval_s)
+            self._reap_now.clear()
             for environment in self._take_unneeded():
                 try:
                     self._end(environment)

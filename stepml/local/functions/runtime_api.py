@@ -40,6 +40,11 @@ class RuntimeRequest:
     body: bytes  # empty if it is too large
     is_too_large: bool  # it had more than MAX_BODY_BYTES
 
+    def refuse(self) -> None:
+        """Answer that no running invocation is meant."""
+        message = f"{self.method} {self.path} belongs to no running invocation"
+        self.connection.refuse(HTTPStatus.BAD_REQUEST, "InvalidRequestID", message)
+
 
 class Connection:
     """One connection of the runtime client; at most one request at a time."""
@@ -48,6 +53,7 @@ class Connection:
         self._stream = stream
         self._buffer = bytearray()
         self._skipped_bytes = 0  # of a body that is too large to be kept
+        self.is_reply_lost = False  # the client ended without having read all of the last reply
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream.settimeout(SEND_TIMEOUT_S)
 
@@ -65,8 +71,14 @@ class Connection:
         ConnectionError
             The other side has closed, or sent more than a head may have.
         """
-        data = self._stream.recv(RECEIVE_BYTES)
+        try:
+            data = self._stream.recv(RECEIVE_BYTES)
+        except ConnectionError:  # a socket that is closed with something unread resets
+            self.is_reply_lost = True
+            raise
         if not data:
+            # It had closed before the reply came: the system has noted the reset that followed.
+            self.is_reply_lost |= self._stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
             raise ConnectionResetError("the runtime client closed its connection")
         self._buffer += data
         end = self._buffer.find(b"\r\n\r\n")
@@ -101,7 +113,11 @@ class Connection:
         head = [f"HTTP/1.1 {status.value} {status.phrase}", f"Content-Length: {len(body)}"]
         head += ["Content-Type: application/json"]
         head += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        self._stream.sendall("\r\n".join([*head, "\r\n"]).encode("latin-1") + body)
+        try:
+            self._stream.sendall("\r\n".join([*head, "\r\n"]).encode("latin-1") + body)
+        except ConnectionError:
+            self.is_reply_lost = True
+            raise
 
     def accept(self) -> None:
         self.reply(HTTPStatus.ACCEPTED, b'{"status":"OK"}\n')

@@ -228,4 +228,7 @@ def package_directories() -> list[str]:
 
 def _open_exit_fd(pid: int) -> int | None:
     """Return a descriptor that becomes readable when the process exits, or None without pidfd."""
-    return os.pidfd_open(pid) if hasattr(os, "pidfd_open") else None
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):  # another system; a kernel before 5.3 or a sandboxed one
+        return None

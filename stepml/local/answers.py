@@ -1,0 +1,40 @@
+"""What a local AWS says of itself when it is asked."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError
+
+from stepml.local.identity import STATUS_PATH, endpoint_url
+
+
+class NoAnswerError(Exception):
+    """Something listens on the port, but does not answer in time, or not to the end."""
+
+
+def ask(port: int, timeout_s: float) -> dict[str, Any] | None:
+    """Return what the local AWS on ``port`` says of itself.
+
+    None means that there is none: nothing listens, or something else answers.
+
+    Raises
+    ------
+    NoAnswerError
+        It is not known what listens on ``port``.
+    """
+    url = f"{endpoint_url(port)}{STATUS_PATH}"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=timeout_s) as response:
+            answer = json.load(response)
+    except (HTTPError, ValueError):
+        return None
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", error)  # URLError wraps what happened
+        if isinstance(reason, ConnectionRefusedError):
+            return None
+        raise NoAnswerError(str(reason)) from error
+    return answer if isinstance(answer, dict) and "pid" in answer else None
