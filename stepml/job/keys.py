@@ -13,11 +13,6 @@ from stepml.job.step import Step
 VALIDATION = -1  # the "rank" of the validation shard
 
 
-def job_prefix(job_id: str) -> str:
-    """Everything that one job writes, but for its partitioned data."""
-    return f"jobs/{job_id}/"
-
-
 def claim(job_id: str) -> str:
     """Who owns the job id: written once, before anything else."""
     return f"jobs/{job_id}/claim.json"
