@@ -9,6 +9,7 @@ import msgspec
 
 from stepml.job.errors import DamagedValueError
 from storage import DurableStorage
+from storage.base import Buffer
 
 T = TypeVar("T")
 
@@ -34,7 +35,7 @@ class Documents:
         return decode(published, type(document), key)
 
 
-def decode(data: bytes, kind: type[T], key: str) -> T:
+def decode(data: Buffer, kind: type[T], key: str) -> T:
     """Return the document in ``data``, or raise `DamagedValueError` naming ``key``."""
     try:
         return msgspec.json.decode(data, type=kind)

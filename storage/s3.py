@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import boto3
 from botocore.config import Config
@@ -22,6 +22,9 @@ from storage.base import Buffer, DurableStorage, ObjectInfo, Version
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 DELETE_BATCH = 1000  # S3's DeleteObjects takes at most 1,000 keys
 _PARALLEL = 8  # requests at once; a Lambda function's network is full by then
@@ -47,17 +50,15 @@ class S3Storage(DurableStorage):
         self.bucket = bucket
         self._client = client or default_client()
 
-    def save(self, key: str, data: Buffer) -> None:
-        with _translated(key):
-            self._client.put_object(Bucket=self.bucket, Key=key, Body=_body(data))
+    def save_many(self, values: Mapping[str, Buffer]) -> None:
+        self._at_once(self._put, values.items())
 
-    def load_many(self, keys: Sequence[str]) -> dict[str, bytes]:
-        if len(keys) <= 1:
-            values = [self._get(key) for key in keys]
-        else:
-            with ThreadPoolExecutor(min(_PARALLEL, len(keys))) as pool:
-                values = list(pool.map(self._get, keys))
+    def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
+        values = self._at_once(self._get, keys)
         return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+
+    def find_many(self, keys: Sequence[str]) -> set[str]:
+        return {info.key for info in self._at_once(self.describe, keys) if info is not None}
 
     def delete_many(self, keys: Sequence[str]) -> None:
         for start in range(0, len(keys), DELETE_BATCH):
@@ -75,17 +76,17 @@ class S3Storage(DurableStorage):
     def list(self, prefix: str) -> Iterator[str]:
         return (info.key for info in self.describe_many(prefix))
 
-    def publish(self, key: str, data: Buffer) -> bytes:
+    def publish(self, key: str, data: Buffer) -> Buffer:
         body = _body(data)
         for _ in range(_MAX_CONFLICTS):
             if self._put_if(key, body, IfNoneMatch="*"):
-                return bytes(body)
+                return data
             first = self._get(key)
             if first is not None:  # None: deleted since, or the other writer has not finished
                 return first
         raise StorageUnavailableError(f"S3 neither takes nor has a value for {key}")
 
-    def load_version(self, key: str) -> tuple[bytes | None, Version]:
+    def load_version(self, key: str) -> tuple[Buffer | None, Version]:
         try:
             with _translated(key):
                 answer = self._client.get_object(Bucket=self.bucket, Key=key)
@@ -131,8 +132,19 @@ class S3Storage(DurableStorage):
             return None
         return ObjectInfo(key, answer["ContentLength"], answer["ETag"].strip('"'))
 
-    def _get(self, key: str) -> bytes | None:
+    def _put(self, item: tuple[str, Buffer]) -> None:
+        key, data = item
+        with _translated(key):
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=_body(data))
+
+    def _get(self, key: str) -> Buffer | None:
         return self.load_version(key)[0]
+
+    def _at_once(self, call: Callable[[T], R], items: Collection[T]) -> Sequence[R]:
+        if len(items) <= 1:
+            return [call(item) for item in items]
+        with ThreadPoolExecutor(min(_PARALLEL, len(items))) as pool:
+            return list(pool.map(call, items))
 
     def _put_if(self, key: str, body: bytes, **condition: Any) -> bool:
         try:

@@ -2,20 +2,141 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
-from storage import DurableStorage
+from storage import Storage
+from storage.blocks import BlockStorage
+from storage.dynamodb import DynamoDBStorage
+from storage.memcached import MemcachedStorage
 from storage.memory import MemoryStorage
+from storage.redis import RedisStorage
+from storage.retrying import RetryingStorage
 from storage.s3 import S3Storage
+from tests.servers import Server, memcached_server, redis_server
+
+Make = Callable[[pytest.FixtureRequest], Storage]
+DAY_S = 86_400
+SMALL_BLOCKS = 100_000  # bytes: so that values of 1 MB have several
+
+
+def memory(_: pytest.FixtureRequest) -> Storage:
+    return MemoryStorage()
+
+
+def s3(request: pytest.FixtureRequest) -> S3Storage:
+    client = aws_client("s3", request.getfixturevalue("aws_endpoint"))
+    bucket = f"contract-{uuid.uuid4().hex}"
+    client.create_bucket(Bucket=bucket)
+    return S3Storage(bucket, client)
+
+
+def dynamodb(request: pytest.FixtureRequest, expiry_s: int = DAY_S) -> DynamoDBStorage:
+    client = aws_client("dynamodb", request.getfixturevalue("aws_endpoint"))
+    table = f"contract-{uuid.uuid4().hex}"
+    client.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    return DynamoDBStorage(table, client, expiry_s)
+
+
+def redis(
+    request: pytest.FixtureRequest, server: str = "redis_one", expiry_s: int = DAY_S
+) -> RedisStorage:
+    return RedisStorage(emptied(request, server).url, expiry_s=expiry_s)
+
+
+def memcached(
+    request: pytest.FixtureRequest, server: str = "memcached_one", expiry_s: int = DAY_S
+) -> MemcachedStorage:
+    return MemcachedStorage(emptied(request, server).url, expiry_s=expiry_s)
+
+
+STORES: dict[str, Make] = {
+    "memory": memory,
+    "memory-blocks": lambda request: BlockStorage(memory(request), SMALL_BLOCKS),
+    "s3": s3,
+    "dynamodb": dynamodb,
+    "dynamodb-blocks": lambda request: BlockStorage(dynamodb(request)),
+    "redis": redis,
+    "redis-blocks": lambda request: BlockStorage(redis(request)),
+    "redis-cluster": lambda request: redis(request, "redis_cluster"),
+    "redis-cluster-blocks": lambda request: BlockStorage(redis(request, "redis_cluster")),
+    "memcached": memcached,
+    "memcached-blocks": lambda request: BlockStorage(memcached(request)),
+    "memcached-two-blocks": lambda request: BlockStorage(memcached(request, "memcached_two")),
+}
+CHANNELS: dict[str, Make] = {
+    "memory": memory,
+    "s3": s3,
+    "dynamodb": lambda request: BlockStorage(RetryingStorage(dynamodb(request))),
+    "redis": lambda request: BlockStorage(RetryingStorage(redis(request))),
+    "memcached": lambda request: BlockStorage(RetryingStorage(memcached(request))),
+}
+DURABLE = ["memory", "s3"]
+SHORT_LIVED: dict[str, Make] = {
+    "dynamodb": lambda request: dynamodb(request, expiry_s=1),
+    "redis": lambda request: redis(request, expiry_s=1),
+    "redis-blocks": lambda request: BlockStorage(redis(request, expiry_s=1)),
+    "memcached": lambda request: memcached(request, expiry_s=1),
+    "memcached-blocks": lambda request: BlockStorage(memcached(request, expiry_s=1)),
+}
+
+
+@pytest.fixture(params=[*STORES])
+def storage(request: pytest.FixtureRequest) -> Iterator[Storage]:
+    """Each backend, empty."""
+    yield from closing(STORES[request.param](request))
+
+
+@pytest.fixture(params=[*CHANNELS])
+def channel(request: pytest.FixtureRequest) -> Iterator[Storage]:
+    """Each storage as a job gets it for its exchange, empty."""
+    yield from closing(CHANNELS[request.param](request))
+
+
+@pytest.fixture(params=DURABLE)
+def durable(request: pytest.FixtureRequest) -> Iterator[Storage]:
+    """Each `DurableStorage`, empty."""
+    yield from closing(STORES[request.param](request))
+
+
+@pytest.fixture(params=[*SHORT_LIVED])
+def short_lived(request: pytest.FixtureRequest) -> Iterator[Storage]:
+    """Each backend whose service forgets, after a second."""
+    yield from closing(SHORT_LIVED[request.param](request))
+
+
+@pytest.fixture(params=[name for name in STORES if name.endswith("-blocks")])
+def blocks(request: pytest.FixtureRequest) -> Iterator[Storage]:
+    """Each backend in blocks, empty."""
+    yield from closing(STORES[request.param](request))
+
+
+@pytest.fixture
+def s3_storage(request: pytest.FixtureRequest) -> S3Storage:
+    return s3(request)
+
+
+@pytest.fixture
+def dynamodb_storage(request: pytest.FixtureRequest) -> DynamoDBStorage:
+    return dynamodb(request)
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
+def aws_endpoint() -> Iterator[str]:
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # not a line for every request
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -23,24 +144,53 @@ def s3_endpoint() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture
-def s3_storage(s3_endpoint: str) -> S3Storage:
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_endpoint,
+@pytest.fixture(scope="session")
+def redis_one(directory: Path) -> Iterator[Server]:
+    with redis_server(directory) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(directory: Path) -> Iterator[Server]:
+    with redis_server(directory, cluster=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def memcached_one() -> Iterator[Server]:
+    with memcached_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def memcached_two() -> Iterator[Server]:
+    with memcached_server(nodes=2) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("servers")
+
+
+def emptied(request: pytest.FixtureRequest, name: str) -> Server:
+    """Return the session's server of that name, without what an earlier test left."""
+    server: Server = request.getfixturevalue(name)
+    server.flush()
+    return server
+
+
+def closing(storage: Storage) -> Iterator[Storage]:
+    yield storage
+    storage.close()
+
+
+def aws_client(service: Any, endpoint: str, **settings: Any) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
+        config=Config(max_pool_connections=16, **settings),
     )
-    bucket = f"contract-{uuid.uuid4().hex}"
-    client.create_bucket(Bucket=bucket)
-    return S3Storage(bucket, client)
-
-
-@pytest.fixture(params=["memory", "s3"])
-def storage(request: pytest.FixtureRequest) -> DurableStorage:
-    make: dict[str, Callable[[], DurableStorage]] = {
-        "memory": MemoryStorage,
-        "s3": lambda: request.getfixturevalue("s3_storage"),
-    }
-    return make[request.param]()

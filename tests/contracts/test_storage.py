@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import random
 import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from stepml.job.errors import (
     KeyNotFoundError,
@@ -17,9 +21,13 @@ from stepml.job.errors import (
     ValueChangedError,
     WaitTimeoutError,
 )
-from storage import DurableStorage
+from storage import DurableStorage, Storage
 from storage.base import ABSENT, Version, backoff
 from storage.s3 import S3Storage
+from tests.contracts.conftest import aws_client
+
+MOST_LATE_S = 2.0  # how late a waiter may notice a value, on a busy machine
+LARGE = 64 * 2**20
 
 
 class FrozenClock:
@@ -37,80 +45,267 @@ class FrozenClock:
         self.now += seconds
 
 
-@pytest.mark.parametrize("size", [0, 1, 7, 1000, 2**20, 64 * 2**20])
-def test_a_saved_value_is_loaded_whole(storage: DurableStorage, size: int) -> None:
-    value = bytes(range(256)) * (size // 256) + bytes(size % 256)
+@contextmanager
+def meanwhile(*calls: Callable[[], object]) -> Iterator[None]:
+    """Run each call in a thread of its own; what one of them raises is raised at the end."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        running = [pool.submit(call) for call in calls]
+        yield
+        for each in running:
+            each.result(timeout=60)
+
+
+def value_of(size: int, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def fits(storage: Storage, size: int) -> bool:
+    return storage.max_value_bytes is None or size <= storage.max_value_bytes
+
+
+# --- values ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 100_001, 399_999])
+def test_a_saved_value_is_loaded_whole(storage: Storage, size: int) -> None:
+    value = value_of(size)
     storage.save("jobs/a/value", value)
     assert storage.load("jobs/a/value") == value
+    assert storage.publish("jobs/a/other", value) == value
+    assert storage.load("jobs/a/other") == value
+
+
+def test_a_value_of_64_mb_is_saved_published_and_loaded_whole(storage: Storage) -> None:
+    if not fits(storage, LARGE):
+        pytest.skip(f"takes at most {storage.max_value_bytes} bytes: held by the test below")
+    value = value_of(LARGE)
+    storage.publish("large", value)
+    assert hashlib.sha1(storage.load("large")).digest() == hashlib.sha1(value).digest()
+    storage.delete("large")
+    assert storage.find_many(["large"]) == set()
+
+
+def test_the_largest_value_fits_under_the_longest_key(storage: Storage) -> None:
+    size, key = storage.max_value_bytes, "k" * 200
+    if size is None or size > LARGE:
+        pytest.skip("no limit that a test could reach")
+    value = value_of(size)
+    storage.save(key, value)
+    assert storage.load(key) == value
+    storage.save(key, b"")
+    assert storage.publish("p" * 200, value) == value
+    assert storage.compare_and_save("c" * 200, value, ABSENT)
+    assert storage.load_many(["p" * 200, "c" * 200]) == {"p" * 200: value, "c" * 200: value}
+
+
+def test_a_value_beyond_the_limit_is_refused_and_nothing_is_stored(storage: Storage) -> None:
+    limit = storage.max_value_bytes
+    if limit is None or limit > 2**30:
+        pytest.skip("no limit that a test could reach")
+    value = bytes(limit + 1)
+    attempts: list[Callable[[], object]] = [
+        lambda: storage.save("k", value),
+        lambda: storage.save_many({"small": b"1", "k": value}),
+        lambda: storage.publish("k", value),
+        lambda: storage.compare_and_save("k", value, ABSENT),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ValueError, match=f"at most {limit} bytes.*got {limit + 1}"):
+            attempt()
+    assert [*storage.list("")] == []
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_any_buffer_can_be_saved(storage: DurableStorage, kind: type) -> None:
-    storage.save("k", kind(b"value"))
-    assert storage.load("k") == b"value"
-    assert storage.publish("p", kind(b"value")) == b"value"
+@pytest.mark.parametrize("size", [5, 250_000])
+def test_any_buffer_can_be_saved(storage: Storage, kind: type, size: int) -> None:
+    value = value_of(size)
+    storage.save("k", kind(value))
+    assert storage.load("k") == value
+    assert storage.publish("p", kind(value)) == value
+    assert storage.load("p") == value
+    assert storage.compare_and_save("c", kind(value), ABSENT)
+    assert storage.load("c") == value
 
 
-def test_a_later_save_replaces_an_earlier_one(storage: DurableStorage) -> None:
-    storage.save("k", b"first")
-    storage.save("k", b"second")
-    assert storage.load("k") == b"second"
+def test_a_value_does_not_change_with_the_buffer_it_came_from(storage: Storage) -> None:
+    buffer = bytearray(b"before")
+    storage.save("saved", buffer)
+    storage.publish("published", buffer)
+    buffer[:] = b"after!"
+    assert storage.load_many(["saved", "published"]) == {"saved": b"before", "published": b"before"}
 
 
-def test_absent_keys_are_left_out_or_named(storage: DurableStorage) -> None:
+def test_a_later_save_replaces_an_earlier_one(storage: Storage) -> None:
+    for value in (b"first", b"second", value_of(300_000), b"small again", b""):
+        storage.save("k", value)
+        assert storage.load("k") == value
+
+
+def test_keys_may_have_every_printable_character(storage: Storage) -> None:
+    signs = "".join(chr(code) for code in range(33, 127) if chr(code) not in "{}#")
+    keys = [signs, "a" * 200, "%41", "A", "a//b", "~"]
+    storage.save_many({key: key.encode() for key in keys})
+    assert storage.load_many(keys) == {key: key.encode() for key in keys}
+    assert storage.find_many(keys) == set(keys)
+    assert sorted(storage.list("")) == sorted(keys)
+    storage.delete_many(keys)
+    assert [*storage.list("")] == []
+
+
+# --- many at once ---------------------------------------------------------------------------
+
+
+def test_many_values_are_saved_found_loaded_and_deleted_at_once(storage: Storage) -> None:
+    values = {f"k/{number}": value_of(number * 10, number) for number in range(130)}
+    storage.save_many(values)
+    keys = [*values, "absent"]
+    assert storage.load_many(keys) == values
+    assert storage.find_many(keys) == set(values)
+    storage.delete_many([*values][:100])
+    assert storage.find_many(keys) == set([*values][100:])
+
+
+def test_large_values_are_saved_and_loaded_at_once(storage: Storage) -> None:
+    values = {f"k/{number}": value_of(390_000, number) for number in range(30)}
+    storage.save_many(values)
+    assert storage.load_many([*values]) == values
+    storage.delete_many([*values])
+    assert storage.find_many([*values]) == set()
+
+
+def test_nothing_at_once_is_no_error(storage: Storage) -> None:
+    storage.save_many({})
+    storage.delete_many([])
+    assert storage.load_many([]) == {}
+    assert storage.find_many([]) == set()
+    assert storage.load_into({}) == set()
+    assert storage.wait_many([], timeout_s=0) == {}
+
+
+def test_a_key_that_is_named_twice_counts_once(storage: Storage) -> None:
+    storage.save("k", b"1")
+    twice = ["k", "absent", "k", "absent"]
+    assert storage.load_many(twice) == {"k": b"1"}
+    assert storage.find_many(twice) == {"k"}
+    assert [*storage.wait_each(["k", "k"], timeout_s=5)] == [("k", b"1")]
+    storage.delete_many(twice)
+    assert storage.find_many(["k"]) == set()
+
+
+def test_absent_keys_are_left_out_or_named(storage: Storage) -> None:
     storage.save("here", b"1")
     assert storage.load_many(["here", "absent"]) == {"here": b"1"}
-    assert storage.load_many([]) == {}
     with pytest.raises(KeyNotFoundError, match="nothing is stored under absent"):
         storage.load("absent")
 
 
-def test_deleting_twice_is_no_error(storage: DurableStorage) -> None:
+def test_deleting_twice_is_no_error(storage: Storage) -> None:
     storage.save("k", b"1")
     storage.delete("k")
     storage.delete("k")
-    storage.delete_many([])
+    storage.delete_many(["k", "never-was"])
     assert storage.load_many(["k"]) == {}
 
 
-def test_the_first_publisher_wins(storage: DurableStorage) -> None:
-    assert storage.publish("k", b"first") == b"first"
-    assert storage.publish("k", b"second") == b"first"
-    assert storage.load("k") == b"first"
+def test_values_are_loaded_into_buffers_of_their_size(storage: Storage) -> None:
+    storage.save_many({"small": b"12345", "large": value_of(390_000), "empty": b""})
+    sizes = {"small": 5, "large": 390_000, "empty": 0, "absent": 5}
+    buffers = {key: bytearray(size) for key, size in sizes.items()}
+    filled = storage.load_into({key: memoryview(buffer) for key, buffer in buffers.items()})
+    assert filled == {"small", "large", "empty"}
+    assert buffers["small"] == b"12345"
+    assert buffers["large"] == value_of(390_000)
 
 
-def test_of_many_publishers_at_once_all_get_one_value(storage: DurableStorage) -> None:
+@pytest.mark.parametrize("size", [0, 4, 6, 390_001])
+def test_a_buffer_of_another_size_is_not_filled(storage: Storage, size: int) -> None:
+    storage.save_many({"small": b"12345", "large": value_of(390_000)})
+    targets = {"small": memoryview(bytearray(size)), "large": memoryview(bytearray(size))}
+    assert storage.load_into(targets) == set()
+    assert storage.load("small") == b"12345"
+
+
+# --- publish and compare-and-save -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [5, 250_000])
+def test_the_first_publisher_wins(storage: Storage, size: int) -> None:
+    first, second = value_of(size, 1), value_of(size, 2)
+    assert storage.publish("k", first) == first
+    assert storage.publish("k", second) == first
+    assert storage.publish("k", first) == first
+    assert storage.load("k") == first
+    storage.delete("k")
+    assert storage.publish("k", second) == second
+
+
+def test_an_empty_value_is_a_value(storage: Storage) -> None:
+    assert storage.publish("k", b"") == b""
+    assert storage.publish("k", b"second") == b""
+    assert storage.find_many(["k"]) == {"k"}
+    value, version = storage.load_version("k")
+    assert (value, version == ABSENT) == (b"", False)
+    assert not storage.compare_and_save("k", b"2", ABSENT)
+    assert storage.compare_and_save("k", b"2", version)
+
+
+@pytest.mark.parametrize("size", [20, 250_000])
+def test_of_many_publishers_at_once_all_get_one_value(storage: Storage, size: int) -> None:
     barrier = threading.Barrier(8)
 
     def publish(number: int) -> bytes:
         barrier.wait(timeout=30)
-        return storage.publish("race", f"value {number}".encode())
+        return bytes(storage.publish("race", value_of(size, number)))
 
     with ThreadPoolExecutor(8) as pool:
         got = set(pool.map(publish, range(8)))
-    assert got == {storage.load("race")}
+    assert got == {bytes(storage.load("race"))}
+    assert got < {value_of(size, number) for number in range(8)}
 
 
-def test_compare_and_save_takes_only_the_version_it_was_given(storage: DurableStorage) -> None:
+@pytest.mark.parametrize("size", [1, 250_000])
+def test_compare_and_save_takes_only_the_version_it_was_given(storage: Storage, size: int) -> None:
+    one, two, three = (value_of(size, seed) for seed in (1, 2, 3))
     value, version = storage.load_version("k")
     assert (value, version) == (None, ABSENT)
-    assert storage.compare_and_save("k", b"1", version)
-    assert not storage.compare_and_save("k", b"2", version)
+    assert storage.compare_and_save("k", one, version)
+    assert not storage.compare_and_save("k", two, version)
     value, current = storage.load_version("k")
-    assert value == b"1"
-    assert storage.compare_and_save("k", b"2", current)
-    assert not storage.compare_and_save("k", b"3", current)
-    assert not storage.compare_and_save("other", b"3", Version('"no such version"'))
-    assert storage.load_many(["k", "other"]) == {"k": b"2"}
+    assert value == one
+    assert storage.compare_and_save("k", two, current)
+    assert not storage.compare_and_save("k", three, current)
+    assert not storage.compare_and_save("other", three, Version('"no such version"'))
+    assert storage.load_many(["k", "other"]) == {"k": two}
 
 
-def test_no_update_is_lost_between_rivals(storage: DurableStorage) -> None:
+def test_a_deleted_value_is_at_no_version_but_absent(storage: Storage) -> None:
+    storage.save("k", b"1")
+    _, before = storage.load_version("k")
+    storage.delete("k")
+    assert storage.load_version("k") == (None, ABSENT)
+    assert not storage.compare_and_save("k", b"2", before)
+    assert storage.compare_and_save("k", b"2", ABSENT)
+    assert storage.load("k") == b"2"
+
+
+def test_a_save_and_a_publish_make_a_version_of_their_own(storage: Storage) -> None:
+    storage.publish("k", b"1")
+    _, published = storage.load_version("k")
+    storage.save("k", b"2")
+    _, saved = storage.load_version("k")
+    assert len({published, saved, ABSENT}) == 3
+    assert not storage.compare_and_save("k", b"3", published)
+    assert storage.compare_and_save("k", b"3", saved)
+
+
+def test_no_update_is_lost_between_rivals(storage: Storage) -> None:
     storage.save("count", b"0")
 
     def increment(_: int) -> None:
         for _attempt in range(1000):
             value, version = storage.load_version("count")
-            if storage.compare_and_save("count", str(int(value or b"0") + 1).encode(), version):
+            count = int(bytes(value or b"0")) + 1
+            if storage.compare_and_save("count", str(count).encode(), version):
                 return
         raise AssertionError("no turn in 1,000 attempts")
 
@@ -119,94 +314,277 @@ def test_no_update_is_lost_between_rivals(storage: DurableStorage) -> None:
     assert storage.load("count") == b"20"
 
 
-def test_list_and_clear_see_a_prefix_only(storage: DurableStorage) -> None:
-    for key in ("jobs/a/1", "jobs/a/2", "jobs/ab/1", "other"):
+# --- lists ----------------------------------------------------------------------------------
+
+
+def test_list_and_clear_see_a_prefix_only(storage: Storage) -> None:
+    for key in ("jobs/a/1", "jobs/a/2", "jobs/ab/1", "jobs/a", "other"):
         storage.save(key, b"x")
-    assert sorted(storage.list("jobs/a/")) == ["jobs/a/1", "jobs/a/2"]
+        storage.publish(key + "/p", value_of(250_000))
+    assert sorted(storage.list("jobs/a/")) == [
+        "jobs/a/1",
+        "jobs/a/1/p",
+        "jobs/a/2",
+        "jobs/a/2/p",
+        "jobs/a/p",
+    ]
     storage.clear("jobs/a/")
-    assert sorted(storage.list("")) == ["jobs/ab/1", "other"]
+    rest = ["jobs/a", "jobs/ab/1", "jobs/ab/1/p", "other", "other/p"]
+    assert sorted(storage.list("")) == rest
+    assert storage.find_many(rest) == set(rest)
+    assert storage.load("jobs/ab/1/p") == value_of(250_000)
     storage.clear("jobs/a/")
+    storage.clear("jobs/")
+    assert sorted(storage.list("")) == ["other", "other/p"]
 
 
-def test_clear_refuses_to_empty_the_store(storage: DurableStorage) -> None:
+def test_a_prefix_is_taken_literally(storage: Storage) -> None:
+    keys = ["a*b/1", "a?b/1", "a[x]b/1", "axb/1", "a\\b/1", "a%b/1", "a_b/1", "A*B/1"]
+    storage.save_many(dict.fromkeys(keys, b"x"))
+    for key in keys:
+        assert [*storage.list(key[:-1])] == [key]
+
+
+def test_clear_refuses_to_empty_the_store(storage: Storage) -> None:
     storage.save("k", b"1")
     with pytest.raises(ValueError, match="expected a prefix"):
         storage.clear("")
     assert storage.load("k") == b"1"
 
 
-def test_more_keys_than_one_request_can_delete_or_list(storage: DurableStorage) -> None:
+def test_more_keys_than_one_request_can_delete_or_list(storage: Storage) -> None:
     keys = [f"many/{number:05d}" for number in range(1001)]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda key: storage.save(key, b"x"), keys))
+    storage.save_many(dict.fromkeys(keys, b"x"))
     assert sorted(storage.list("many/")) == keys
     storage.clear("many/")
     assert list(storage.list("many/")) == []
 
 
-def test_ranges_are_cut_at_the_end_of_the_value(storage: DurableStorage) -> None:
-    storage.save("k", b"0123456789")
-    assert storage.load_range("k", 2, 5) == b"234"
-    assert storage.load_range("k", 8, 50) == b"89"
-    assert storage.load_range("k", 5, 5) == b""
-    assert storage.load_range("k", 10, 20) == b""
-    with pytest.raises(KeyNotFoundError):
-        storage.load_range("absent", 0, 1)
+# --- waiting --------------------------------------------------------------------------------
 
 
-def test_a_range_of_a_value_that_was_replaced_is_refused(storage: DurableStorage) -> None:
-    storage.save("k", b"0123456789")
-    described = storage.describe("k")
-    assert described is not None
-    assert storage.load_range("k", 0, 3, described.etag) == b"012"
-    storage.save("k", b"abcdefghij")
-    with pytest.raises(ValueChangedError, match="k was changed"):
-        storage.load_range("k", 0, 3, described.etag)
-
-
-def test_descriptions_tell_size_and_change(storage: DurableStorage) -> None:
-    storage.save("d/b", b"123")
-    storage.save("d/a", b"")
-    assert [(info.key, info.value_bytes) for info in storage.describe_many("d/")] == [
-        ("d/a", 0),
-        ("d/b", 3),
-    ]
-    before = storage.describe("d/b")
-    storage.save("d/b", b"456")
-    after = storage.describe("d/b")
-    assert before is not None
-    assert after is not None
-    assert before.etag != after.etag
-    assert storage.describe("absent") is None
-
-
-def test_a_wait_ends_as_soon_as_all_values_are_there(storage: DurableStorage) -> None:
+def test_a_wait_ends_as_soon_as_all_values_are_there(storage: Storage) -> None:
     storage.save("first", b"1")
-    threading.Timer(0.05, lambda: storage.save("second", b"2")).start()
-    assert storage.wait_many(["first", "second"], timeout_s=30) == {"first": b"1", "second": b"2"}
+
+    def second() -> None:
+        time.sleep(0.05)
+        storage.save("second", b"2")
+
+    start = time.monotonic()
+    with meanwhile(second):
+        got = storage.wait_many(["first", "second"], timeout_s=30)
+    assert got == {"first": b"1", "second": b"2"}
+    assert time.monotonic() - start < MOST_LATE_S
 
 
-def test_a_wait_times_out_and_names_what_is_missing(storage: DurableStorage) -> None:
+@pytest.mark.parametrize("size", [8, 250_000])
+def test_a_wait_yields_in_the_order_of_keys_whatever_comes_first(
+    storage: Storage, size: int
+) -> None:
+    keys = ["a", "b", "c", "d"]
+    values = {key: value_of(size, ord(key)) for key in keys}
+
+    def arrive() -> None:
+        for key in ("d", "b", "a", "c"):
+            time.sleep(0.03)
+            storage.publish(key, values[key])
+
+    with meanwhile(arrive):
+        assert [*storage.wait_each(keys, timeout_s=30)] == [*values.items()]
+
+
+def test_a_value_is_handed_over_before_later_ones_are_there(storage: Storage) -> None:
+    storage.publish("a", b"1")
+    wait = storage.wait_each(["a", "b"], timeout_s=30)
+    assert next(wait) == ("a", b"1")
+    storage.publish("b", b"2")
+    assert next(wait) == ("b", b"2")
+    assert next(wait, None) is None
+
+
+def test_a_wait_can_be_left_before_its_end(storage: Storage) -> None:
+    storage.publish("a", b"1")
+    for key, _ in storage.wait_each(["a", "b"], timeout_s=30):
+        assert key == "a"
+        break
+    assert storage.load("a") == b"1"
+
+
+def test_all_who_wait_for_a_value_get_it(storage: Storage) -> None:
+    def wait() -> None:
+        start = time.monotonic()
+        assert storage.wait_many(["k"], timeout_s=30) == {"k": b"1"}
+        assert time.monotonic() - start < MOST_LATE_S
+
+    with meanwhile(wait, wait, wait):
+        time.sleep(0.1)
+        storage.publish("k", b"1")
+    assert storage.wait_many(["k"], timeout_s=0) == {"k": b"1"}
+
+
+@pytest.mark.parametrize("how", ["save", "save_many", "compare_and_save"])
+def test_a_wait_sees_a_value_however_it_is_stored(storage: Storage, how: str) -> None:
+    store: dict[str, Callable[[], object]] = {
+        "save": lambda: storage.save("k", b"1"),
+        "save_many": lambda: storage.save_many({"k": b"1"}),
+        "compare_and_save": lambda: storage.compare_and_save("k", b"1", ABSENT),
+    }
+
+    def later() -> None:
+        time.sleep(0.05)
+        store[how]()
+
+    with meanwhile(later):
+        start = time.monotonic()
+        assert storage.wait_many(["k"], timeout_s=30) == {"k": b"1"}
+    assert time.monotonic() - start < MOST_LATE_S
+
+
+def test_a_wait_for_a_value_that_was_deleted_goes_on_to_the_next(storage: Storage) -> None:
+    storage.publish("k", b"1")
+    storage.delete("k")
+    with pytest.raises(WaitTimeoutError, match="still missing: k"):
+        storage.wait_many(["k"], timeout_s=0.2)
+
+    def later() -> None:
+        time.sleep(0.05)
+        storage.publish("k", b"2")
+
+    with meanwhile(later):
+        assert storage.wait_many(["k"], timeout_s=30) == {"k": b"2"}
+
+
+@pytest.mark.parametrize("timeout_s", [0, 0.3])
+def test_a_wait_times_out_and_names_what_is_missing(storage: Storage, timeout_s: float) -> None:
     storage.save("here", b"1")
+    start = time.monotonic()
+    with pytest.raises(WaitTimeoutError, match=f"after {timeout_s:g} s still missing: x, y") as got:
+        storage.wait_many(["x", "here", "y"], timeout_s=timeout_s)
+    assert got.value.missing == ("x", "y")
+    assert timeout_s * 0.9 <= time.monotonic() - start < timeout_s + MOST_LATE_S
+
+
+def test_a_waiter_that_polls_waits_ever_longer_and_not_beyond_its_time(storage: Storage) -> None:
+    if storage.wakes_waiters:
+        pytest.skip("its waiters block in the service")
     clock = FrozenClock()
-    with pytest.raises(WaitTimeoutError, match="after 60 s still missing: absent") as caught:
-        storage.wait_many(["here", "absent"], timeout_s=60, clock=clock)
-    assert caught.value.missing == ("absent",)
+    with pytest.raises(WaitTimeoutError, match="after 60 s still missing: absent"):
+        storage.wait_many(["absent"], timeout_s=60, clock=clock)
     assert clock.now == pytest.approx(60)
     assert clock.slept == sorted(clock.slept[:-1]) + clock.slept[-1:]  # ever longer, then the rest
 
 
-def test_a_wait_can_be_ended_from_outside(storage: DurableStorage) -> None:
+@pytest.mark.parametrize("first_delay_s", [0, 25])
+def test_a_poller_can_be_ended_about_once_a_second(storage: Storage, first_delay_s: float) -> None:
+    if storage.wakes_waiters:
+        pytest.skip("its waiters block in the service: the test below")
+    clock, looks = FrozenClock(), [0.0]
+    with pytest.raises(WaitTimeoutError):
+        storage.wait_many(
+            ["absent"],
+            timeout_s=30,
+            first_delay_s=first_delay_s,
+            clock=clock,
+            watch=lambda: looks.append(clock.now),
+        )
+    assert max(after - before for before, after in pairwise(looks)) <= 1.01
+
+
+def test_a_waiter_that_is_woken_can_be_ended_about_once_a_second(storage: Storage) -> None:
+    if not storage.wakes_waiters:
+        pytest.skip("its waiters poll: the test above")
+    looks = [time.monotonic()]
+    with pytest.raises(WaitTimeoutError):
+        storage.wait_many(["x", "y"], timeout_s=1.6, watch=lambda: looks.append(time.monotonic()))
+    gaps = [after - before for before, after in pairwise(looks)]
+    assert max(gaps) < 1.5
+    assert len(gaps) >= 2
+
+
+def test_a_wait_can_be_ended_from_outside(storage: Storage) -> None:
     def watch() -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        storage.wait_many(["absent"], timeout_s=60, clock=FrozenClock(), watch=watch)
+        storage.wait_many(["absent"], timeout_s=60, watch=watch)
+    storage.save("k", b"1")
+    assert storage.load("k") == b"1"
 
 
-def test_backoff_begins_with_the_expected_wait() -> None:
-    delays = backoff(first_s=3.0, start_s=0.1, most_s=0.2)
-    assert [next(delays) for _ in range(4)] == pytest.approx([3.0, 0.1, 0.15, 0.2])
+def test_backoff_grows_up_to_its_limit() -> None:
+    delays = backoff(start_s=0.1, most_s=0.2)
+    assert [next(delays) for _ in range(4)] == pytest.approx([0.1, 0.15, 0.2, 0.2])
+
+
+# --- expiry ---------------------------------------------------------------------------------
+
+
+def test_a_service_that_expires_forgets_values_as_if_they_were_deleted(
+    short_lived: Storage,
+) -> None:
+    storage = short_lived
+    large = value_of(250_000)
+    storage.save("saved", b"1")
+    storage.save_many({"many": b"1"})
+    storage.publish("published", large)
+    assert storage.compare_and_save("compared", b"1", ABSENT)
+    keys = ["saved", "many", "published", "compared"]
+    assert storage.find_many(keys) == set(keys)
+    _, version = storage.load_version("saved")
+    deadline = time.monotonic() + 5  # services count in whole seconds
+    while storage.find_many(keys) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert storage.find_many(keys) == set()
+    assert storage.load_many(keys) == {}
+    assert [*storage.list("")] == []
+    assert storage.load_version("compared") == (None, ABSENT)
+    assert not storage.compare_and_save("saved", b"2", version)
+    with pytest.raises(WaitTimeoutError):
+        storage.wait_many(keys, timeout_s=0.1)
+    assert storage.publish("published", b"2") == b"2"
+    assert storage.compare_and_save("compared", b"2", ABSENT)
+
+
+# --- durable storages -----------------------------------------------------------------------
+
+
+def test_ranges_are_cut_at_the_end_of_the_value(durable: DurableStorage) -> None:
+    durable.save("k", b"0123456789")
+    assert durable.load_range("k", 2, 5) == b"234"
+    assert durable.load_range("k", 8, 50) == b"89"
+    assert durable.load_range("k", 5, 5) == b""
+    assert durable.load_range("k", 10, 20) == b""
+    with pytest.raises(KeyNotFoundError):
+        durable.load_range("absent", 0, 1)
+
+
+def test_a_range_of_a_value_that_was_replaced_is_refused(durable: DurableStorage) -> None:
+    durable.save("k", b"0123456789")
+    described = durable.describe("k")
+    assert described is not None
+    assert durable.load_range("k", 0, 3, described.etag) == b"012"
+    durable.save("k", b"abcdefghij")
+    with pytest.raises(ValueChangedError, match="k was changed"):
+        durable.load_range("k", 0, 3, described.etag)
+
+
+def test_descriptions_tell_size_and_change(durable: DurableStorage) -> None:
+    durable.save("d/b", b"123")
+    durable.save("d/a", b"")
+    assert [(info.key, info.value_bytes) for info in durable.describe_many("d/")] == [
+        ("d/a", 0),
+        ("d/b", 3),
+    ]
+    before = durable.describe("d/b")
+    durable.save("d/b", b"456")
+    after = durable.describe("d/b")
+    assert before is not None
+    assert after is not None
+    assert before.etag != after.etag
+    assert durable.describe("absent") is None
+
+
+# --- S3 -------------------------------------------------------------------------------------
 
 
 def test_s3_tells_what_it_refuses_from_what_is_absent(s3_storage: S3Storage) -> None:
@@ -225,13 +603,7 @@ def test_s3_tells_what_it_refuses_from_what_is_absent(s3_storage: S3Storage) -> 
 
 
 def test_s3_that_does_not_answer_is_unavailable() -> None:
-    client = boto3.client(
-        "s3",
-        endpoint_url="http://127.0.0.1:9",  # the discard port: nothing listens
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
+    # The discard port: nothing listens.
+    client = aws_client("s3", "http://127.0.0.1:9", retries={"total_max_attempts": 1})
     with pytest.raises(StorageUnavailableError, match="S3 at k"):
         S3Storage("bucket", client).load("k")

@@ -1,0 +1,262 @@
+"""Amazon DynamoDB: a channel without servers, for models of up to some megabytes."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from stepml.job.errors import StorageDeniedError, StorageError, StorageUnavailableError
+from storage.base import ABSENT, Buffer, Storage, Version, backoff
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+T = TypeVar("T")
+R = TypeVar("R")
+Item = dict[str, Any]  # attribute values as the service writes them: {"key": {"S": "jobs/…"}, …}
+
+WRITE_BATCH = 25  # BatchWriteItem takes at most 25 items; 25 of the largest stay below its 16 MB
+READ_BATCH = 40  # of at most 100 keys a BatchGetItem: 40 of the largest items fill its 16 MB
+_PARALLEL = 8  # requests at once; a Lambda function's network is full by then
+_IDLE_ROUNDS = 12  # answers in a row that nothing was done: 8 seconds, besides boto3's attempts
+_NAMES = {"#k": "key", "#d": "data", "#v": "version", "#e": "expires_at"}  # some are reserved words
+_IS_ABSENT = "(attribute_not_exists(#k) OR #e <= :now)"
+_IS_AT_VERSION = "#v = :v AND #e > :now"
+_DENIED = {"AccessDeniedException", "UnrecognizedClientException"}
+_BUSY = {
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+    "LimitExceededException",
+}
+
+
+class DynamoDBStorage(Storage):
+    """The items of one table, which expire.
+
+    An item has a ``key`` (the partition key, a string), its ``data`` (binary), a ``version`` that
+    every write draws anew, and ``expires_at`` (seconds since 1970, the table's TTL attribute). The
+    service deletes what has expired within days; here it counts as absent from that second on.
+
+    `list` and `clear` read the whole table, whatever the prefix, and are charged for it.
+
+    Parameters
+    ----------
+    table : str
+    client : DynamoDBClient, optional
+        A boto3 client; by default one made from the environment, with bounded time-outs.
+    expiry_s : int, default 86400
+        Seconds that a value is kept after its last write.
+    """
+
+    # DynamoDB items hold at most 400 KB (409,600 bytes): the names of the attributes, the key, the
+    # version and the time of expiry count too.
+    max_value_bytes = 400_000
+    block_bytes = max_value_bytes
+
+    def __init__(
+        self, table: str, client: DynamoDBClient | None = None, expiry_s: int = 86400
+    ) -> None:
+        self.table = table
+        self.expiry_s = expiry_s
+        self._client = client or default_client()
+
+    def save_many(self, values: Mapping[str, Buffer]) -> None:
+        items = [self._item(key, data) for key, data in values.items()]
+        self._write([{"PutRequest": {"Item": item}} for item in items])
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
+        return {key: item["data"]["B"] for key, item in self._read(keys, "#k, #d, #e").items()}
+
+    def find_many(self, keys: Sequence[str]) -> set[str]:
+        return {*self._read(keys, "#k, #e")}
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        self._write([{"DeleteRequest": {"Key": _key(key)}} for key in dict.fromkeys(keys)])
+
+    def list(self, prefix: str) -> Iterator[str]:
+        condition, values = "#e > :now", {":now": _now()}
+        if prefix:
+            condition, values = condition + " AND begins_with(#k, :p)", values | {":p": _s(prefix)}
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self.table,
+            ConsistentRead=True,
+            FilterExpression=condition,
+            ProjectionExpression="#k",
+            ExpressionAttributeNames=_used(condition, "#k"),
+            ExpressionAttributeValues=values,
+        )
+        with _translated(prefix):
+            for page in pages:
+                yield from (item["key"]["S"] for item in page["Items"])
+
+    def publish(self, key: str, data: Buffer) -> Buffer:
+        first = self._put_if(self._item(key, data), _IS_ABSENT)
+        return data if first is None else cast("Buffer", first["data"]["B"])
+
+    def load_version(self, key: str) -> tuple[Buffer | None, Version]:
+        item = self._read([key], "#k, #d, #v, #e").get(key)
+        if item is None:
+            return None, ABSENT
+        return item["data"]["B"], Version(item["version"]["S"])
+
+    def compare_and_save(self, key: str, data: Buffer, version: Version) -> bool:
+        item = self._item(key, data)
+        if version.token is None:
+            return self._put_if(item, _IS_ABSENT) is None
+        return self._put_if(item, _IS_AT_VERSION, version.token) is None
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _item(self, key: str, data: Buffer) -> Item:
+        if len(data) > self.max_value_bytes:
+            raise ValueError(
+                f"{key}: expected at most {self.max_value_bytes} bytes, "
+                f"which is what an item of DynamoDB can hold, got {len(data)}"
+            )
+        return {
+            **_key(key),
+            "data": {"B": bytes(data) if isinstance(data, memoryview) else data},
+            "version": _s(secrets.token_hex(8)),
+            "expires_at": {"N": str(math.ceil(time.time() + self.expiry_s))},
+        }
+
+    def _put_if(self, item: Item, condition: str, version: str | None = None) -> Item | None:
+        """Write ``item`` if the condition holds, or return the item that is there instead."""
+        values = {":now": _now()} | ({} if version is None else {":v": _s(version)})
+        key = item["key"]["S"]
+        try:
+            with _translated(key):
+                self._client.put_item(
+                    TableName=self.table,
+                    Item=item,
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames=_used(condition),
+                    ExpressionAttributeValues=values,
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+        except _ConditionFailedError as error:
+            # An answer may get lost on its way: then boto3's second attempt meets our own write.
+            return None if error.item.get("version") == item["version"] else error.item
+        return None
+
+    def _read(self, keys: Sequence[str], projection: str) -> dict[str, Item]:
+        found: dict[str, Item] = {}
+
+        def get(batch: Sequence[Item]) -> Sequence[Item]:
+            asked: Any = {
+                "Keys": batch,
+                "ConsistentRead": True,
+                "ProjectionExpression": projection,
+                "ExpressionAttributeNames": _used(projection),
+            }
+            answer: Any = self._client.batch_get_item(RequestItems={self.table: asked})
+            now = time.time()
+            for item in answer["Responses"].get(self.table, []):
+                if int(item["expires_at"]["N"]) > now:
+                    found[item["key"]["S"]] = item
+            left: Sequence[Item] = answer["UnprocessedKeys"].get(self.table, {}).get("Keys", [])
+            return left
+
+        self._in_batches(get, [_key(key) for key in dict.fromkeys(keys)], READ_BATCH)
+        return found
+
+    def _write(self, requests: Sequence[Item]) -> None:
+        def write(batch: Sequence[Any]) -> Sequence[Any]:
+            answer = self._client.batch_write_item(RequestItems={self.table: batch})
+            return answer["UnprocessedItems"].get(self.table, [])
+
+        self._in_batches(write, requests, WRITE_BATCH)
+
+    def _in_batches(
+        self, call: Callable[[Sequence[T]], Sequence[T]], items: Sequence[T], most: int
+    ) -> None:
+        """Give ``call`` all items, batch by batch, and again those that it returns as left over."""
+        batches = [items[start : start + most] for start in range(0, len(items), most)]
+        with _translated(self.table):
+            _at_once(lambda batch: _until_done(call, batch), batches)
+
+
+class _ConditionFailedError(StorageError):
+    """The condition of a conditional write does not hold."""
+
+    def __init__(self, key: str, item: Item) -> None:
+        super().__init__(key)
+        self.item = item
+
+
+def default_client() -> DynamoDBClient:
+    """Return a client whose every call ends: it tries five times, half a minute each at most."""
+    return boto3.client(
+        "dynamodb",
+        config=Config(
+            connect_timeout=5,
+            read_timeout=30,
+            max_pool_connections=2 * _PARALLEL,
+            retries={"mode": "standard", "total_max_attempts": 5},
+        ),
+    )
+
+
+def _at_once(call: Callable[[T], R], items: Collection[T]) -> Sequence[R]:
+    if len(items) <= 1:
+        return [call(item) for item in items]
+    with ThreadPoolExecutor(min(_PARALLEL, len(items))) as pool:
+        return list(pool.map(call, items))
+
+
+def _until_done(call: Callable[[Sequence[T]], Sequence[T]], batch: Sequence[T]) -> None:
+    delays = backoff(start_s=0.05, most_s=2.0)
+    idle_rounds = 0
+    while left := call(batch):
+        if len(left) < len(batch):
+            delays, idle_rounds = backoff(start_s=0.05, most_s=2.0), 0
+        elif (idle_rounds := idle_rounds + 1) == _IDLE_ROUNDS:
+            raise StorageUnavailableError(f"DynamoDB refuses {len(left)} of {len(batch)} items")
+        batch = left
+        time.sleep(next(delays))
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    """Turn the errors of boto3 into those of the contract."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "ConditionalCheckFailedException":
+            raise _ConditionFailedError(key, cast("Any", error.response).get("Item", {})) from error
+        if code in _DENIED:
+            raise StorageDeniedError(f"DynamoDB at {key}: {error}") from error
+        if code in _BUSY or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+            raise StorageUnavailableError(f"DynamoDB at {key}: {error}") from error
+        raise StorageError(f"DynamoDB at {key}: {error}") from error
+    except BotoCoreError as error:  # no connection, a time-out, a broken body
+        raise StorageUnavailableError(f"DynamoDB at {key}: {error}") from error
+
+
+def _key(key: str) -> Item:
+    return {"key": _s(key)}
+
+
+def _s(text: str) -> Item:
+    return {"S": text}
+
+
+def _now() -> Item:
+    return {"N": str(int(time.time()))}
+
+
+def _used(*expressions: str) -> dict[str, str]:
+    """Return the names of attributes that the expressions use; others are refused."""
+    return {name: _NAMES[name] for name in _NAMES if any(name in text for text in expressions)}

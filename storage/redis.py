@@ -1,0 +1,258 @@
+"""Redis, or a service that speaks its protocol (ElastiCache, Valkey): the fast channel.
+
+Requires Redis 6.2. The library connects, logs in and knows a cluster's nodes; values travel over
+its sockets by `storage.streams`, which spares the copies that it makes of them.
+
+**Waking.** Beside a value lies a list of one token, ``ready:{key}``. Whoever waits moves the token
+from the list to the list (``BLMOVE``): it stays, so that it wakes all waiters, and as the command
+names one key it works on a cluster. A token may outlive its value; then it is removed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from stepml.job.errors import StorageUnavailableError, WaitTimeoutError
+from storage.base import Buffer, Clock, Storage, Version
+from storage.redis_nodes import Pool, open_nodes, translated
+from storage.resp import Command, Reply, encoded, is_value, read_reply
+from storage.streams import Stream
+
+EXPIRY_S = 86_400  # longer than any epoch; what a dead job leaves is gone by then
+
+_LOOK_S = 1.0  # a waiter blocks this long before it looks whether it should go on
+_STALE_DELAY_S = 0.01  # after a token without a value
+_MAX_CONFLICTS = 10
+
+# The token of a version is the value's SHA-1, as Redis computes it; "" stands for an absent key.
+_COMPARE_AND_SAVE = """
+local value = redis.call('GET', KEYS[1])
+local token = value and redis.sha1hex(value) or ''
+if token ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+"""
+
+KeyedCommand = tuple[str, Command]  # a command, and the key that decides which server gets it
+Commands = list[KeyedCommand]
+Replies = list[Reply]
+Keys = list[str]
+
+
+class RedisStorage(Storage):
+    """The keys of one Redis server or cluster; they expire.
+
+    Parameters
+    ----------
+    url : str
+        ``redis://host:port``, or ``rediss://user@host:port`` with TLS; ``?cluster=true`` for a
+        cluster.
+    password : str, optional
+        Of the user.
+    ca_file : str, optional
+        Certificates to trust with TLS, instead of the system's.
+    expiry_s : int
+        Seconds after which a value is gone.
+    """
+
+    max_value_bytes = 512 * 2**20  # Redis' proto-max-bulk-len
+    block_bytes = 2**18 + 4096  # measured: larger ones are slower through fresh memory
+    wakes_waiters = True
+
+    def __init__(
+        self, url: str, *, password: str = "", ca_file: str | None = None, expiry_s: int = EXPIRY_S
+    ) -> None:
+        self._nodes = open_nodes(url, password, ca_file)
+        self._expiry_ms = b"%d" % (expiry_s * 1000)
+        self._streams: WeakKeyDictionary[Any, Stream] = WeakKeyDictionary()
+
+    def save_many(self, values: Mapping[str, Buffer]) -> None:
+        self._require_size(values.values())
+        self._run([(key, self._set(key, data)) for key, data in values.items()])
+
+    def save(self, key: str, data: Buffer) -> None:
+        self._require_size([data])
+        self._run([(key, self._set(key, data)), *self._wake(key)])
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
+        replies = self._run([(key, (b"GET", key)) for key in keys])
+        return {key: value for key, value in zip(keys, replies, strict=True) if is_value(value)}
+
+    def load_into(self, targets: Mapping[str, memoryview]) -> set[str]:
+        commands = [(key, (b"GET", key)) for key in targets]
+        replies = self._run(commands, [*targets.values()])
+        return {key for key, value in zip(targets, replies, strict=True) if value is targets[key]}
+
+    def find_many(self, keys: Sequence[str]) -> set[str]:
+        replies = self._run([(key, (b"EXISTS", key)) for key in keys])
+        return {key for key, found in zip(keys, replies, strict=True) if found}
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        self._run([(key, (b"UNLINK", key, _ready(key))) for key in keys])
+
+    def list(self, prefix: str) -> Iterator[str]:
+        pattern = "".join(f"\\{c}" if c in "*?[]\\" else c for c in prefix) + "*"
+        seen: set[str] = set()  # a scan may return a key twice
+        for client in self._nodes.clients():
+            with translated(self._nodes.refresh):
+                for key in client.scan_iter(match=pattern, count=1000):
+                    name = key.decode()
+                    if name not in seen:
+                        seen.add(name)
+                        yield name
+
+    def publish(self, key: str, data: Buffer) -> Buffer:
+        self._require_size([data])
+        for _ in range(_MAX_CONFLICTS):
+            stored, *_rest = self._run([(key, self._set(key, data, b"NX")), *self._wake(key)])
+            if stored is not None:
+                return data
+            first = self.load_many([key])
+            if key in first:  # else: deleted or expired since
+                return first[key]
+        raise StorageUnavailableError(f"Redis neither takes nor has a value for {key}")
+
+    def load_version(self, key: str) -> tuple[Buffer | None, Version]:
+        value = self.load_many([key]).get(key)
+        return value, Version(None if value is None else _digest(value))
+
+    def compare_and_save(self, key: str, data: Buffer, version: Version) -> bool:
+        self._require_size([data])
+        script = (b"EVAL", _COMPARE_AND_SAVE.encode(), b"1", key)
+        arguments = ((version.token or "").encode(), data, self._expiry_ms)
+        saved, *_rest = self._run([(key, (*script, *arguments)), *self._wake(key)])
+        return saved == 1
+
+    def wait_each(
+        self,
+        keys: Sequence[str],
+        *,
+        timeout_s: float,
+        first_delay_s: float = 0.0,
+        clock: Clock = time,
+        watch: Callable[[], None] | None = None,
+    ) -> Iterator[tuple[str, Buffer]]:
+        deadline = clock.monotonic() + timeout_s
+        missing = [*dict.fromkeys(keys)]
+        found: dict[str, Buffer] = {}
+        while missing:
+            if watch is not None:
+                watch()
+            absent = [key for key in missing if key not in found]
+            look_s = max(0.0, min(_LOOK_S, deadline - clock.monotonic()))
+            for key, value in self._blocking_look(absent, look_s / max(1, len(absent))):
+                found[key] = value
+                while missing and missing[0] in found:
+                    first = missing.pop(0)
+                    yield first, found.pop(first)
+            absent = [key for key in missing if key not in found]
+            if absent and clock.monotonic() >= deadline:
+                raise WaitTimeoutError(absent, timeout_s)
+
+    def close(self) -> None:
+        self._nodes.close()
+
+    def _blocking_look(self, keys: Sequence[str], each_s: float) -> Iterator[tuple[str, Buffer]]:
+        """Yield those of ``keys`` that exist, waiting ``each_s`` for each that does not."""
+        block_s = b"%.3f" % max(0.001, each_s)  # 0 would be for ever
+        stale = []
+        pools = self._by_node(keys)
+        with ExitStack() as connections:
+            streams = {pool: connections.enter_context(self._stream(pool)) for pool in pools}
+            for pool, names in pools.items():
+                move = (b"LEFT", b"RIGHT", block_s)
+                waits = [(b"BLMOVE", _ready(key), _ready(key), *move) for key in names]
+                loads = [(b"GET", key) for key in names]
+                streams[pool].send(encoded(chain.from_iterable(zip(waits, loads, strict=True))))
+            for key in keys:
+                stream = streams[self._nodes.pool(key)]
+                token, value = read_reply(stream, key), read_reply(stream, key)
+                if is_value(value):
+                    yield key, value
+                elif token is not None:
+                    stale.append(key)
+        if stale:  # BLMOVE would return at once, for ever
+            self._run([(key, (b"UNLINK", _ready(key))) for key in stale])
+            time.sleep(_STALE_DELAY_S)
+
+    def _set(self, key: str, data: Buffer, *conditions: bytes) -> Command:
+        return (b"SET", key, data, b"PX", self._expiry_ms, *conditions)
+
+    def _wake(self, key: str) -> Commands:
+        ready = _ready(key)
+        push, trim = (b"RPUSH", ready, b"1"), (b"LTRIM", ready, b"0", b"0")
+        return [(key, push), (key, trim), (key, (b"PEXPIRE", ready, self._expiry_ms))]
+
+    def _run(
+        self,
+        commands: Sequence[KeyedCommand],
+        targets: Sequence[memoryview] | None = None,
+    ) -> Replies:
+        """Run commands, each at the node of its key, and return their replies in order.
+
+        All nodes get their commands before the first reply is read.
+        """
+        pools = [self._nodes.pool(key) for key, _ in commands]
+        with ExitStack() as connections:
+            streams = {pool: connections.enter_context(self._stream(pool)) for pool in set(pools)}
+            for pool, stream in streams.items():
+                stream.send(
+                    encoded(
+                        command
+                        for (_, command), its in zip(commands, pools, strict=True)
+                        if its is pool
+                    )
+                )
+            return [
+                read_reply(streams[pool], key, None if targets is None else targets[number])
+                for number, (pool, (key, _)) in enumerate(zip(pools, commands, strict=True))
+            ]
+
+    def _by_node(self, keys: Sequence[str]) -> Mapping[Pool, Sequence[str]]:
+        by_node: dict[Pool, Keys] = {}
+        for key in keys:
+            by_node.setdefault(self._nodes.pool(key), []).append(key)
+        return by_node
+
+    @contextmanager
+    def _stream(self, pool: Pool) -> Iterator[Stream]:
+        """Lend a connection; one that is left by an error may have replies under way: it is cut."""
+        with translated(self._nodes.refresh):
+            connection: Any = pool.get_connection()
+            try:
+                yield self._stream_of(connection)
+            except BaseException:
+                connection.disconnect()
+                raise
+            finally:
+                pool.release(connection)
+
+    def _stream_of(self, connection: Any) -> Stream:
+        # redis-py has no public way to a connection's socket; the contract tests hold it.
+        sock = connection._sock
+        stream = self._streams.get(sock)
+        if stream is None:
+            stream = self._streams[sock] = Stream(sock)
+        return stream
+
+    def _require_size(self, values: Any) -> None:
+        for data in values:
+            if len(data) > self.max_value_bytes:
+                raise ValueError(
+                    f"a value of Redis has at most {self.max_value_bytes} bytes, got {len(data)}"
+                )
+
+
+def _ready(key: str) -> str:
+    # What is in braces decides the slot: on a cluster it lies beside its value.
+    return f"ready:{{{key}}}"
+
+
+def _digest(value: Buffer) -> str:
+    return hashlib.sha1(value, usedforsecurity=False).hexdigest()

@@ -1,0 +1,65 @@
+"""The protocol of Redis, version 2, as far as the storage speaks it by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeGuard
+
+from stepml.job.errors import StorageDeniedError, StorageError, StorageUnavailableError
+from storage.base import Buffer
+from storage.streams import Request, Stream
+
+Command = tuple[Buffer | str, ...]
+Reply = Buffer | int | None
+
+_DENIED = ("NOAUTH", "NOPERM", "WRONGPASS")
+_FOR_NOW = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "READONLY", "MASTERDOWN", "OOM")
+
+
+def encoded(commands: Iterable[Command]) -> Request:
+    """Return ``commands`` as one request."""
+    request = Request()
+    for command in commands:
+        request.add(b"*%d\r\n" % len(command))
+        for argument in command:
+            data = argument.encode() if isinstance(argument, str) else argument
+            request.add(b"$%d\r\n" % len(data))
+            request.add(data)
+            request.add(b"\r\n")
+    return request
+
+
+def read_reply(stream: Stream, key: str, target: memoryview | None = None) -> Reply:
+    """Return one reply: a value (``target``, if it fits in there), a number, or None."""
+    line = stream.read_line()
+    kind, rest = line[:1], line[1:]
+    if kind == b"$":
+        size = int(rest)
+        if size < 0:
+            return None
+        return stream.read_value(
+            size, target if target is not None and len(target) == size else None
+        )
+    if kind == b"+":
+        return rest
+    if kind == b":":
+        return int(rest)
+    if kind == b"*" and rest == b"-1":
+        return None
+    if kind == b"-":
+        raise _error(rest.decode(errors="replace"), key)
+    raise ConnectionError(f"Redis answers {line[:40]!r}")
+
+
+def _error(message: str, key: str) -> StorageError:
+    code = message.split(" ", 1)[0]
+    if code in _DENIED:
+        return StorageDeniedError(f"Redis at {key}: {message}")
+    if code in _FOR_NOW:
+        return StorageUnavailableError(f"Redis at {key}: {message}")
+    return StorageError(f"Redis at {key}: {message}")
+
+
+def is_value(reply: Reply) -> TypeGuard[Buffer]:
+    """Return whether a reply is a string of bytes."""
+    return reply is not None and not isinstance(reply, int)

@@ -1,0 +1,105 @@
+"""Repeats what a service refuses for now."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from stepml.job.errors import StorageUnavailableError
+from storage.base import Buffer, Clock, Storage, Version
+from storage.wrapper import Wrapper
+
+T = TypeVar("T")
+
+ATTEMPTS = 4
+FIRST_DELAY_S = 0.1
+MOST_DELAY_S = 2.0
+
+
+class RetryingStorage(Wrapper):
+    """Tries an operation again after `StorageUnavailableError`, with growing, jittered delays.
+
+    All but `compare_and_save` and `list`: a repetition of the first cannot tell its own success
+    from a rival's, and of the second some keys have been seen already.
+
+    Parameters
+    ----------
+    inner : Storage
+    clock : Clock
+    """
+
+    def __init__(self, inner: Storage, clock: Clock = time) -> None:
+        super().__init__(inner)
+        self._clock = clock
+
+    def save_many(self, values: Mapping[str, Buffer]) -> None:
+        self._repeat(lambda: self.inner.save_many(values))
+
+    def save(self, key: str, data: Buffer) -> None:
+        self._repeat(lambda: self.inner.save(key, data))
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
+        return self._repeat(lambda: self.inner.load_many(keys))
+
+    def load_into(self, targets: Mapping[str, memoryview]) -> set[str]:
+        return self._repeat(lambda: self.inner.load_into(targets))
+
+    def find_many(self, keys: Sequence[str]) -> set[str]:
+        return self._repeat(lambda: self.inner.find_many(keys))
+
+    def delete_many(self, keys: Sequence[str]) -> None:
+        self._repeat(lambda: self.inner.delete_many(keys))
+
+    def publish(self, key: str, data: Buffer) -> Buffer:
+        return self._repeat(lambda: self.inner.publish(key, data))
+
+    def load_version(self, key: str) -> tuple[Buffer | None, Version]:
+        return self._repeat(lambda: self.inner.load_version(key))
+
+    def wait_each(
+        self,
+        keys: Sequence[str],
+        *,
+        timeout_s: float,
+        first_delay_s: float = 0.0,
+        clock: Clock = time,
+        watch: Callable[[], None] | None = None,
+    ) -> Iterator[tuple[str, Buffer]]:
+        deadline = clock.monotonic() + timeout_s
+        missing = [*dict.fromkeys(keys)]
+        delays = _delays()
+        while missing:
+            remaining_s = max(0.0, deadline - clock.monotonic())
+            try:
+                for key, value in super().wait_each(
+                    missing,
+                    timeout_s=remaining_s,
+                    first_delay_s=first_delay_s,
+                    clock=clock,
+                    watch=watch,
+                ):
+                    missing = missing[1:]
+                    yield key, value
+            except StorageUnavailableError:
+                delay_s = next(delays, None)
+                if delay_s is None:
+                    raise
+                clock.sleep(delay_s)
+
+    def _repeat(self, call: Callable[[], T]) -> T:
+        for delay_s in _delays():
+            try:
+                return call()
+            except StorageUnavailableError:
+                self._clock.sleep(delay_s)
+        return call()
+
+
+def _delays() -> Iterator[float]:
+    delay_s = FIRST_DELAY_S
+    for _ in range(ATTEMPTS - 1):
+        # Jitter: workers that were refused together should not come back together.
+        yield delay_s * random.uniform(0.5, 1.0)  # noqa: S311
+        delay_s = min(3 * delay_s, MOST_DELAY_S)
