@@ -7,7 +7,8 @@ ASL_VALIDATOR := build/node/node_modules/.bin/asl-validator
 PACKAGES := stepml lambdas comm storage
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format schema bench package down constraints clean install install-dev
+.PHONY: help run test lint format schema bench package down constraints clean install install-dev \
+  caches
 
 help: ## Print this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -20,7 +21,7 @@ run: install ## Train Covertype on this machine, by the same state machines and 
 	  $(STEPML) data get digits --local --upload || exit; job=digits; fi; \
 	$(STEPML) run examples/$${job}_logistic.json --local
 
-test: install-dev ## Run every test
+test: install-dev caches ## Run every test
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 lint: install-dev $(ASL_VALIDATOR) ## Check style, types, layers, template and state machines
@@ -38,9 +39,11 @@ format: install-dev ## Format the code, mend what can be mended
 schema: install ## Write state_machines/job.schema.json from the types
 	$(STEPML) schema > state_machines/job.schema.json
 
-bench: install-dev ## Measure: orchestration, cold start, parsing
+bench: install-dev caches ## Measure: orchestration, cold start, parsing, exchange, training
 	$(BIN)/python benchmarks/bench_workflow.py --json build/bench_workflow.json
 	$(BIN)/python benchmarks/bench_parsing.py --json build/bench_parsing.json
+	$(BIN)/python benchmarks/bench_exchange.py --json build/bench_exchange.json
+	$(BIN)/python benchmarks/bench_training.py --json build/bench_training.json
 
 package: install ## Put together what is deployed on AWS: build/aws
 	rm -rf build/aws && mkdir -p build/aws/code/stepml build/aws/templates
@@ -51,6 +54,7 @@ package: install ## Put together what is deployed on AWS: build/aws
 	cp -r stepml/__init__.py stepml/job stepml/ml build/aws/code/stepml/
 	find build/aws/code -name __pycache__ -prune -exec rm -r {} +
 	cp -r state_machines build/aws/
+	cp templates/*.yaml build/aws/templates/
 	sed 's|CodeUri: ../$$|CodeUri: ../code|' templates/template.yaml > build/aws/templates/template.yaml
 	@du -sh build/aws/code
 	@echo "Deploy it: see docs/aws.md"
@@ -61,6 +65,9 @@ down: ## End the local AWS
 install: $(VENV)/installed ## Make .venv with what `make run` needs
 
 install-dev: $(VENV)/installed-dev ## Make .venv with what developing needs, too
+
+caches: ## Install redis-server and memcached, which tests need, unless they are there
+	@.ci/install-caches
 
 constraints: install-dev ## Pin the versions that are installed now
 	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools > constraints.txt

@@ -18,6 +18,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from stepml.local.answers import ask
+from stepml.local.caches import CacheStatus, template_parameters
 from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 
 APPLICATION = Path(__file__).parent / "services" / "app"
@@ -31,6 +33,16 @@ class RunningAws:
 
     endpoint_url: str
     process: subprocess.Popen[str]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What ``stepml local up`` deploys StepML with."""
+        return template_parameters(self.caches())
+
+    def caches(self) -> list[CacheStatus]:
+        answer = ask(int(self.endpoint_url.rpartition(":")[2]), WAIT_S)
+        assert answer is not None
+        return [CacheStatus(**each) for each in answer["caches"]]
 
     def client(self, service: Any) -> Any:
         return boto3.client(
@@ -94,11 +106,17 @@ def eventually(look: Callable[[], Any], is_done: Callable[[Any], bool]) -> Any:
 
 
 @contextmanager
-def running_aws(state: Path, *, concurrency: int = 50) -> Iterator[RunningAws]:
-    """Run a local AWS in a process of its own until the block is left."""
+def running_aws(
+    state: Path, *, concurrency: int = 50, path: str | None = None
+) -> Iterator[RunningAws]:
+    """Run a local AWS in a process of its own, with another PATH if given, until the block ends."""
     process = subprocess.Popen(
         [sys.executable, "-m", "stepml.local", "--port=0", f"--concurrency={concurrency}"],
-        env={**os.environ, "STEPML_STATE_DIR": str(state)},
+        env={
+            **os.environ,
+            "STEPML_STATE_DIR": str(state),
+            **({} if path is None else {"PATH": path}),
+        },
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -83,7 +83,7 @@ def down(as_json: AsJson = False) -> None:
 
 @app.command(epilog="Exit codes: 0 it runs, 3 it does not.\n\nExample: stepml local status")
 def status(as_json: AsJson = False) -> None:
-    """Show whether the local AWS runs, and its function processes."""
+    """Show whether the local AWS runs, its function processes and its channels' servers."""
     from stepml.local import daemon
 
     output = Output(as_json)
@@ -97,6 +97,9 @@ def status(as_json: AsJson = False) -> None:
     if found.environments:
         rows = [(each.function, str(each.pid or ""), each.state) for each in found.environments]
         output.table(("function", "pid", "state"), rows, {"pid"})
+    if found.caches:
+        rows = [(each.name, each.url, str(each.pid or "not started")) for each in found.caches]
+        output.table(("channel", "URL", "pid"), rows, {"pid"})
 
 
 def _require_extra() -> None:
@@ -123,6 +126,7 @@ def _ending(foreground: bool) -> Iterator[threading.Event]:
 
 def _deployed(status: LocalStatus, output: Output) -> dict[str, str]:
     from stepml.client.connection import translated
+    from stepml.local.caches import template_parameters
     from stepml.local.deploy import STACK_WAIT_S, DeploymentError, TemplateError, deploy
     from stepml.local.locks import LockTimeoutError, exclusive
     from stepml.local.plumbing import template_path
@@ -131,7 +135,12 @@ def _deployed(status: LocalStatus, output: Output) -> dict[str, str]:
     try:
         # Two at once would both create the stack.
         with translated(status.endpoint_url), showing, exclusive("deploy", 2 * STACK_WAIT_S):
-            return deploy(status.endpoint_url, template_path(), stack_name=DEFAULT_STACK)
+            return deploy(
+                status.endpoint_url,
+                template_path(),
+                stack_name=DEFAULT_STACK,
+                parameters=template_parameters(status.caches),
+            )
     except (DeploymentError, TemplateError, LockTimeoutError) as error:
         raise LocalAwsFailedError(str(error)) from error
 
@@ -149,6 +158,9 @@ def _tell_status(status: LocalStatus, output: Output, outputs: dict[str, str] | 
             "environments": [
                 {"function": each.function, "pid": each.pid, "state": each.state}
                 for each in status.environments
+            ],
+            "caches": [
+                {"name": each.name, "url": each.url, "pid": each.pid} for each in status.caches
             ],
             **({} if outputs is None else {"outputs": outputs}),
         }

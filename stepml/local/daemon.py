@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stepml.local.answers import NoAnswerError, ask
+from stepml.local.caches import CacheStatus
 from stepml.local.identity import (
     DEFAULT_CONCURRENCY,
     DEFAULT_PORT,
@@ -66,6 +67,7 @@ class LocalStatus:
     concurrency: int  # functions that may run at once
     uptime_s: float
     environments: tuple[FunctionEnvironment, ...]  # processes of functions
+    caches: tuple[CacheStatus, ...]  # servers of channels, running or not
     log_path: Path  # what the server has written
 
 
@@ -282,6 +284,7 @@ def _status(answer: dict[str, Any]) -> LocalStatus:
         concurrency=answer["concurrency"],
         uptime_s=time.time() - answer["started_at"],
         environments=tuple(FunctionEnvironment(**item) for item in answer["environments"]),
+        caches=tuple(CacheStatus(**item) for item in answer.get("caches", ())),
         log_path=_log_path(),
     )
 

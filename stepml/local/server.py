@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from stepml.local import objects
+from stepml.local.caches import Caches
 from stepml.local.cloudformation import cloudformation_seams
 from stepml.local.code_store import CodeStore
 from stepml.local.engine import engine_seams
@@ -36,7 +38,7 @@ from stepml.local.log_groups import log_writer
 StartResponse = Callable[..., Any]
 
 # Asked for first by `stepml.local.deploy`: made before they are needed, since each takes a while.
-SERVICES = ("s3", "cloudformation", "iam", "logs", "states", "lambda")
+SERVICES = ("s3", "cloudformation", "iam", "logs", "states", "lambda", "dynamodb")
 
 
 class QuietRequestHandler(MotoRequestHandler):
@@ -79,7 +81,7 @@ class LocalAws:
     concurrency : int
         How many functions of the account run at once.
     state : Path
-        Directory for unpacked function code.
+        Directory for unpacked function code and the logs of caches.
     """
 
     def __init__(self, *, port: int, concurrency: int, state: Path) -> None:
@@ -97,6 +99,7 @@ class LocalAws:
         )
         self._concurrency = concurrency
         _configure_moto()
+        self._caches = Caches(self.port, state)
         code = CodeStore(state / "code")
         code.remove_unused()
         functions = LambdaApi(self._pool, code)
@@ -104,7 +107,7 @@ class LocalAws:
             functions.seams(),
             objects.seams,
             *cloudformation_seams(),
-            *engine_seams(functions),
+            *engine_seams(functions, self._caches),
         ):
             seams.apply()
         self._services = Dispatcher()
@@ -123,9 +126,10 @@ class LocalAws:
         self._server.shutdown()
 
     def close(self) -> None:
-        """Release the port and end every function process."""
+        """Release the port and end every process: functions first, then what they use."""
         self._server.server_close()
         self._pool.close()
+        self._caches.close()
 
     def _prepare_services(self) -> None:
         for service in SERVICES:
@@ -157,6 +161,7 @@ class LocalAws:
             "concurrency": self._concurrency,
             "started_at": self._started_at,
             "environments": environments,
+            "caches": [asdict(cache) for cache in self._caches.statuses()],
         }
 
 

@@ -68,7 +68,7 @@ class LocalStack:
 @pytest.fixture(scope="session")
 def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     with running_aws(tmp_path_factory.mktemp("state")) as aws:
-        yield LocalStack(aws, deploy(aws.endpoint_url, TEMPLATE))
+        yield LocalStack(aws, deploy(aws.endpoint_url, TEMPLATE, parameters=aws.parameters))
 
 
 def csv_rows(

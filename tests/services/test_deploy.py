@@ -51,6 +51,11 @@ class Stack:
         )
         return {**answer, "Payload": json.loads(answer["Payload"].read() or b"null")}
 
+    def expiry(self) -> dict[str, Any]:
+        tables = self.aws.client("dynamodb")
+        described = tables.describe_time_to_live(TableName=f"{self.name}-items")
+        return dict(described["TimeToLiveDescription"])
+
     def events(self) -> list[dict[str, Any]]:
         stacks = self.aws.client("cloudformation")
         return list(stacks.describe_stack_events(StackName=self.name)["StackEvents"])
@@ -157,6 +162,46 @@ class TestStacks:
         )
         assert len(roles.list_role_policies(RoleName=name)["PolicyNames"]) == 1
 
+    def test_a_table_is_made_with_its_key_and_its_time_of_expiry(self, stack: Stack) -> None:
+        stack.deploy()
+        tables, name = stack.aws.client("dynamodb"), f"{stack.name}-items"
+        table = tables.describe_table(TableName=name)["Table"]
+        assert table["KeySchema"] == [{"AttributeName": "key", "KeyType": "HASH"}]
+        assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+        assert stack.expiry() == {"AttributeName": "expires_at", "TimeToLiveStatus": "ENABLED"}
+        tables.put_item(TableName=name, Item={"key": {"S": "a"}, "data": {"B": b"x"}})
+        found = tables.get_item(TableName=name, Key={"key": {"S": "a"}})["Item"]
+        assert found["data"]["B"] == b"x"
+
+    def test_a_changed_time_of_expiry_keeps_the_items(self, stack: Stack) -> None:
+        stack.deploy()
+        tables, name = stack.aws.client("dynamodb"), f"{stack.name}-items"
+        tables.put_item(TableName=name, Item={"key": {"S": "a"}})
+        stack.edit("template.yaml", "AttributeName: expires_at", "AttributeName: until")
+        stack.deploy()
+        assert stack.expiry()["AttributeName"] == "until"
+        assert tables.scan(TableName=name)["Count"] == 1
+        stack.edit(
+            "template.yaml",
+            "      TimeToLiveSpecification:\n        AttributeName: until\n        Enabled: true\n",
+            "",
+        )
+        stack.deploy()
+        assert stack.expiry()["TimeToLiveStatus"] == "DISABLED"
+
+    def test_a_table_of_another_name_takes_the_place_of_the_old_one(self, stack: Stack) -> None:
+        stack.deploy()
+        stack.edit("template.yaml", "${AWS::StackName}-items", "${AWS::StackName}-other")
+        stack.deploy()
+        names = stack.aws.client("dynamodb").list_tables()["TableNames"]
+        assert [each for each in names if each.startswith(stack.name)] == [f"{stack.name}-other"]
+
+    def test_a_new_key_for_a_table_of_the_same_name_is_refused(self, stack: Stack) -> None:
+        stack.deploy()
+        stack.edit("template.yaml", "AttributeName: key\n", "AttributeName: id\n")
+        with pytest.raises(DeploymentError, match=f"{stack.name}-items: a new key needs a new"):
+            stack.deploy()
+
     def test_deleting_the_stack_deletes_what_it_made(self, stack: Stack) -> None:
         outputs = stack.deploy()
         delete(stack.aws.endpoint_url, stack_name=stack.name)
@@ -167,6 +212,7 @@ class TestStacks:
         groups = client("logs").describe_log_groups()["logGroups"]
         roles = client("iam").list_roles()["Roles"]
         names = [
+            *client("dynamodb").list_tables()["TableNames"],
             *(function["FunctionName"] for function in functions),
             *(machine["name"] for machine in machines),
             *(bucket["Name"] for bucket in buckets),

@@ -77,6 +77,7 @@ def still_needed() -> dict[str, Any]:
     from moto.cloudformation import parsing
     from moto.cloudformation.models import CloudFormationBackend, Stack
     from moto.core.common_models import BaseModel
+    from moto.dynamodb.models.table import Table
     from moto.iam.models import Role
     from moto.logs.models import LogGroup
     from moto.s3.models import FakeKey, S3Backend
@@ -188,6 +189,12 @@ def still_needed() -> dict[str, Any]:
             LogGroup.update_from_cloudformation_json, "__isabstractmethod__"
         ),
         "FakeBucket.delete_from_cloudformation_json": _keeps_non_empty_buckets_silently(),
+        "Table.create_from_cloudformation_json": _lacks(
+            Table.create_from_cloudformation_json, "TimeToLive"
+        ),
+        "Table.update_from_cloudformation_json": hasattr(
+            Table.update_from_cloudformation_json, "__isabstractmethod__"
+        ),
         "Permission.update_from_cloudformation_json": hasattr(
             Permission.update_from_cloudformation_json, "__isabstractmethod__"
         ),
@@ -199,8 +206,9 @@ def test_every_seam_is_still_needed_by_moto() -> None:
     assert [label for label, is_needed in needed.items() if not is_needed] == []
 
 
-def test_every_seam_has_a_reason_and_a_check() -> None:
+def test_every_seam_has_a_reason_and_a_check(tmp_path: Path) -> None:
     from stepml.local import objects
+    from stepml.local.caches import Caches
     from stepml.local.cloudformation import cloudformation_seams
     from stepml.local.code_store import CodeStore
     from stepml.local.engine import engine_seams
@@ -214,13 +222,15 @@ def test_every_seam_has_a_reason_and_a_check() -> None:
         write_logs=lambda group, stream, events: None,
     )
     functions = LambdaApi(pool, CodeStore(Path("unused")))
+    caches = Caches(4566, tmp_path)
     groups = [
         functions.seams(),
         objects.seams,
         *cloudformation_seams(),
-        *engine_seams(functions),
+        *engine_seams(functions, caches),
     ]
     seams = [seam for group in groups for seam in group]
     pool.close()
+    caches.close()
     assert {seam.label for seam in seams} == set(still_needed())
     assert all(seam.why for seam in seams)

@@ -42,6 +42,14 @@ NEVER_RETRIED = (
     errors.JobIdTakenError,
     errors.TrainingDivergedError,
 )
+# They read or write the channel: it has to be allowed to them, and to be within their reach.
+EXCHANGING = {
+    "PrepareFunction",
+    "ExecutorFunction",
+    "MergerFunction",
+    "ReducerFunction",
+    "FinaliseFunction",
+}
 
 
 class _Tagged(yaml.SafeLoader):
@@ -176,6 +184,52 @@ def test_every_function_has_its_handler_its_log_group_and_its_name() -> None:
 def test_code_is_named_where_the_aws_cli_packs_it() -> None:
     functions = resources("AWS::Serverless::Function")
     assert {properties.get("CodeUri") for properties in functions.values()} == {"../"}
+
+
+def test_every_variable_that_the_code_reads_is_set() -> None:
+    told = template()["Globals"]["Function"]["Environment"]["Variables"].keys()
+    text = (ROOT / "templates" / "template.yaml").read_text()
+    optional = set(re.findall(r"# (STEPML_\w+), optional:", text))
+    assert optional == {"STEPML_CA_FILE"}
+    assert _variables("storage/factory.py") <= told | optional
+    for path in sorted((ROOT / "lambdas").glob("*.py")):
+        own = {
+            name
+            for properties in resources("AWS::Serverless::Function").values()
+            if properties["Handler"] == f"lambdas.{path.stem}.handler"
+            for name in properties.get("Environment", {}).get("Variables", {})
+        }
+        assert _variables(f"lambdas/{path.name}") <= told | optional | own, path.name
+
+
+def _variables(path: str) -> set[str]:
+    return set(re.findall(r"\bSTEPML_[A-Z_]+\b", (ROOT / path).read_text()))
+
+
+def test_functions_that_exchange_and_no_others_reach_the_channels() -> None:
+    functions = resources("AWS::Serverless::Function")
+    in_network = {name for name, each in functions.items() if "VpcConfig" in each}
+    allowed = {
+        name
+        for name, each in functions.items()
+        if {"Ref": "ExchangePolicy"} in each.get("Policies", [])
+    }
+    assert in_network == allowed == EXCHANGING
+    condition, inside, outside = functions["ExecutorFunction"]["VpcConfig"]["If"]
+    assert (condition, outside) == ("HasVpc", {"Ref": "AWS::NoValue"})
+    assert inside.keys() == {"SubnetIds", "SecurityGroupIds"}
+    assert all(functions[name]["VpcConfig"]["If"][1] == inside for name in EXCHANGING)
+
+
+def test_functions_may_call_just_the_actions_of_dynamodb_that_the_channel_does() -> None:
+    source = (ROOT / "storage" / "dynamodb.py").read_text()
+    called = re.findall(r"_client\.(?!get_paginator|close)(\w+)\(", source)
+    called += re.findall(r"get_paginator\(\"(\w+)\"\)", source)
+    actions = {"dynamodb:" + name.title().replace("_", "") for name in called}
+    policy = resources("AWS::IAM::ManagedPolicy")["ExchangePolicy"]["PolicyDocument"]
+    (statement,) = policy["Statement"]
+    assert set(statement["Action"]) == actions
+    assert statement["Resource"] == {"GetAtt": "ExchangeTable.Arn"}
 
 
 def test_every_handler_has_a_function() -> None:

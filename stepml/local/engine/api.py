@@ -15,6 +15,7 @@ from moto.stepfunctions.models import StepFunctionBackend
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
+from stepml.local.caches import CacheError, Caches
 from stepml.local.engine.programs import parsed_program
 from stepml.local.seams import Seams
 
@@ -72,24 +73,39 @@ def validate_definition(definition: str) -> None:
         ) from error
 
 
-@seams.replaces(
-    StepFunctionsParserBackend,
-    "start_execution",
-    why="takes any name, calls one without a name 'None', and has no error code for other input",
-)
-def start_execution(
-    self: Any,
-    state_machine_arn: str,
-    name: str | None = None,
-    execution_input: str | None = None,
-    trace_header: Any = None,
-) -> Any:
-    if name is None:
-        name = str(uuid.uuid4())
-    require_name(name)
-    require_json(execution_input)
-    with _starting:
-        return _start_execution(self, state_machine_arn, name, execution_input, trace_header)
+def start_seams(caches: Caches) -> Seams:
+    """Return the seam by which executions start, each with the server that its input asks for."""
+    starting = Seams()
+
+    @starting.replaces(
+        StepFunctionsParserBackend,
+        "start_execution",
+        why="takes any name, calls one without a name 'None', and has no error code for other "
+        "input",
+    )
+    def start_execution(
+        self: Any,
+        state_machine_arn: str,
+        name: str | None = None,
+        execution_input: str | None = None,
+        trace_header: Any = None,
+    ) -> Any:
+        if name is None:
+            name = str(uuid.uuid4())
+        require_name(name)
+        require_json(execution_input)
+        _start_cache(caches, execution_input)
+        with _starting:
+            return _start_execution(self, state_machine_arn, name, execution_input, trace_header)
+
+    return starting
+
+
+def _start_cache(caches: Caches, execution_input: str | None) -> None:
+    try:
+        caches.start_for(execution_input)
+    except CacheError as error:
+        raise JsonRESTError("ValidationException", str(error)) from error
 
 
 @seams.replaces(StepFunctionResponse, "stop_execution", why="drops the request's error and cause")

@@ -1,0 +1,245 @@
+"""The servers of channels: real ones, there when a job asks, and gone with the local AWS."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from pymemcache import Client as Memcached
+from redis import Redis
+
+from stepml.local import daemon
+from stepml.local.caches import PROGRAMS, CacheError, Caches, CacheStatus, template_parameters
+from tests.running_aws import RunningAws, eventually, inline_map, only, running_aws
+from tests.services.test_daemon import is_alive, port
+
+__all__ = ["port"]  # the fixture
+
+CHANNELS = [each.channel for each in PROGRAMS]
+ENDS = only({"Type": "Succeed"})
+
+
+def job(channel: str) -> dict[str, Any]:
+    return {"exchange": {"channel": channel}}
+
+
+def cache(aws: RunningAws, name: str) -> CacheStatus:
+    (found,) = (each for each in aws.caches() if each.name == name)
+    return found
+
+
+def started(aws: RunningAws, name: str) -> CacheStatus:
+    """Have an execution start the server."""
+    aws.run(aws.machine(ENDS), job(name))
+    found = cache(aws, name)
+    assert found.pid is not None
+    return found
+
+
+def address(status: CacheStatus) -> tuple[str, int]:
+    host, port_text = re.fullmatch(r"\w+://(.+):(\d+)", status.url).groups()  # type: ignore[union-attr]
+    return host, int(port_text)
+
+
+def listens(status: CacheStatus) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(address(status)) == 0
+
+
+@pytest.fixture
+def own_aws(tmp_path: Path) -> Iterator[RunningAws]:
+    """A local AWS in which nothing has run."""
+    with running_aws(tmp_path) as aws:
+        yield aws
+
+
+@pytest.fixture
+def caches(tmp_path: Path) -> Iterator[Caches]:
+    made = Caches(20_000, tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_server_runs_once_a_job_asks_for_it_and_not_before(own_aws: RunningAws) -> None:
+    machine = own_aws.machine(ENDS)
+    for other in ({}, job("s3"), job("dynamodb"), {"exchange": "redis"}, {"channel": "redis"}):
+        own_aws.run(machine, other)
+    own_aws.run(own_aws.machine(ENDS), [1])
+    assert [each.pid for each in own_aws.caches()] == [None, None]
+    assert not any(listens(each) for each in own_aws.caches())
+    running = started(own_aws, "redis")
+    assert listens(running)
+    assert cache(own_aws, "memcached").pid is None
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_the_same_server_serves_the_next_job(aws: RunningAws, name: str) -> None:
+    assert started(aws, name) == started(aws, name)
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_server_that_died_is_started_again_at_its_address(aws: RunningAws, name: str) -> None:
+    first = started(aws, name)
+    assert first.pid is not None
+    os.kill(first.pid, signal.SIGKILL)
+    eventually(lambda: cache(aws, name), lambda seen: seen.pid is None)
+    second = started(aws, name)
+    assert second.pid != first.pid
+    assert (second.url, listens(second)) == (first.url, True)
+
+
+def test_a_server_runs_before_the_execution_does(aws: RunningAws) -> None:
+    running = started(aws, "redis")
+    assert running.pid is not None
+    os.kill(running.pid, signal.SIGKILL)
+    eventually(lambda: cache(aws, "redis"), lambda seen: seen.pid is None)
+    aws.start(aws.machine(ENDS), job("redis"))
+    assert listens(running)
+
+
+def test_children_and_many_jobs_at_once_share_one_server(aws: RunningAws) -> None:
+    child = aws.machine(ENDS)
+    start = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::states:startExecution.sync:2",
+        "Parameters": {"StateMachineArn": child, "Input": job("redis")},
+        "End": True,
+    }
+    parent = aws.machine(only(inline_map(start)))
+    assert aws.run(parent, {"items": [*range(8)]})["status"] == "SUCCEEDED"
+    running = cache(aws, "redis")
+    log = Redis.from_url(running.url)
+    with log:
+        assert log.info("server")["process_id"] == running.pid
+
+
+def test_nothing_but_loopback_is_bound_and_nothing_is_saved(aws: RunningAws) -> None:
+    addresses = {address(started(aws, name))[1] for name in CHANNELS}
+    bound = {
+        line.split()[1].rpartition(":")[0]
+        for table in ("/proc/net/tcp", "/proc/net/tcp6")
+        for line in Path(table).read_text().splitlines()[1:]
+        if line.split()[3] == "0A" and int(line.split()[1].rpartition(":")[2], 16) in addresses
+    }
+    assert bound == {"0100007F"}
+    with Redis.from_url(cache(aws, "redis").url) as client:
+        assert client.config_get("save")["save"] == ""
+        assert client.config_get("appendonly")["appendonly"] == "no"
+        assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
+    memcached = Memcached(address(cache(aws, "memcached")))
+    assert memcached.stats()[b"limit_maxbytes"] == 1024 * 2**20
+    memcached.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_servers_end_with_the_local_aws_however_that_ends(
+    own_aws: RunningAws, number: signal.Signals
+) -> None:
+    running = [started(own_aws, name) for name in CHANNELS]
+    own_aws.process.send_signal(number)
+    own_aws.process.wait(60)
+    pids = [each.pid for each in running if each.pid]
+    eventually(lambda: [pid for pid in pids if is_alive(pid)], lambda left: left == [])
+
+
+def test_servers_are_in_the_status_and_down_ends_them(port: int) -> None:
+    up = daemon.up(port=port)
+    assert [each.name for each in up.caches] == CHANNELS
+    assert [address(each)[1] > port for each in up.caches] == [True, True]
+    aws = RunningAws(up.endpoint_url, process=None)  # type: ignore[arg-type]
+    running = [started(aws, name) for name in CHANNELS]
+    seen = daemon.status()
+    assert seen is not None
+    assert [*seen.caches] == running
+    assert daemon.down() is True
+    assert [each.pid for each in running if each.pid and is_alive(each.pid)] == []
+
+
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_a_job_is_refused_if_the_program_is_not_installed(tmp_path: Path, channel: str) -> None:
+    program = {each.channel: each.program for each in PROGRAMS}[channel]
+    with running_aws(tmp_path, path=str(tmp_path)) as aws:
+        machine = aws.machine(ENDS)
+        with pytest.raises(ClientError) as refused:
+            aws.start(machine, job(channel))
+        assert aws.executions(machine) == []
+        assert aws.run(machine, job("s3"))["status"] == "SUCCEEDED"
+    assert refused.value.response["Error"] == {
+        "Code": "ValidationException",
+        "Message": f"exchange.channel {channel!r} needs the program {program}, which is not "
+        f"installed; on Debian: apt-get install {program}",
+    }
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_a_function_that_starts_a_job_is_refused_in_the_same_way(tmp_path: Path) -> None:
+    start = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::states:startExecution",
+        "Parameters": {"StateMachineArn.$": "$.child", "Input": job("memcached")},
+        "End": True,
+    }
+    with running_aws(tmp_path, path=str(tmp_path)) as aws:
+        child = aws.machine(ENDS)
+        ended = aws.run(aws.machine(only(start)), {"child": child})
+    assert ended["status"] == "FAILED"
+    assert "apt-get install memcached" in ended["cause"]
+
+
+def test_a_port_that_somebody_else_took_is_named(caches: Caches) -> None:
+    (redis, _) = caches.statuses()
+    with socket.create_server(address(redis)):
+        pattern = r"'redis' cannot be used: redis-server ended at once: .*Address already in use"
+        with pytest.raises(CacheError, match=pattern):
+            caches.start_for('{"exchange": {"channel": "redis"}}')
+    caches.start_for('{"exchange": {"channel": "redis"}}')
+    assert listens(caches.statuses()[0])
+
+
+def test_a_server_that_hangs_is_replaced_at_the_job_after(tmp_path: Path) -> None:
+    caches, asking = Caches(20_000, tmp_path, start_wait_s=2.0), '{"exchange":{"channel":"redis"}}'
+    caches.start_for(asking)
+    hanging = caches.statuses()[0]
+    assert hanging.pid is not None
+    os.kill(hanging.pid, signal.SIGSTOP)
+    with pytest.raises(
+        CacheError, match=r"redis-server does not answer on 127.0.0.1:\d+ within 2 s"
+    ):
+        caches.start_for(asking)
+    caches.start_for(asking)
+    assert caches.statuses()[0].pid not in (None, hanging.pid)
+    assert not is_alive(hanging.pid)
+    caches.close()
+
+
+def test_ports_are_the_first_free_ones_above(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        above = taken.getsockname()[1]
+        made = Caches(above - 1, tmp_path)
+        ports = [address(each)[1] for each in made.statuses()]
+        made.close()
+    assert above < ports[0] < ports[1] <= above + 20
+    assert template_parameters(made.statuses()) == {
+        "RedisUrl": f"redis://127.0.0.1:{ports[0]}",
+        "MemcachedUrl": f"memcached://127.0.0.1:{ports[1]}",
+    }
+
+
+def test_ports_go_on_below_the_last_one(tmp_path: Path) -> None:
+    made = Caches(65535, tmp_path)
+    assert all(1024 <= address(each)[1] <= 65535 for each in made.statuses())
+    made.close()
+
+
+def test_nothing_starts_once_they_are_closed(tmp_path: Path) -> None:
+    made = Caches(20_000, tmp_path)
+    made.close()
+    with pytest.raises(CacheError, match="the local AWS is ending"):
+        made.start_for('{"exchange": {"channel": "redis"}}')

@@ -1,0 +1,230 @@
+"""The templates as CloudFormation sees them: what parameters change, and what fits together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepml.job import keys
+from stepml.local.deploy import delete, deploy
+from stepml.local.packing import read_template
+from stepml.local.plumbing import template_path
+from storage.redis import RedisStorage
+from tests.running_aws import RunningAws
+from tests.servers import redis_server
+
+TEMPLATES = template_path().parent
+NETWORK, CACHE = TEMPLATES / "network.yaml", TEMPLATES / "cache.yaml"
+EXCHANGING = ("prepare", "executor", "merger", "reducer", "finalise")
+OTHERS = ("partition", "plan-shards", "assemble", "initialise", "trigger")
+SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:caches-RedisSecret-a1b2c3"
+SUBNETS, GROUPS = ["subnet-0a1b2c3d", "subnet-4e5f6a7b"], ["sg-0a1b2c3d"]
+
+
+def deployed(aws: RunningAws, name: str, **parameters: str) -> Iterator[str]:
+    outputs = deploy(aws.endpoint_url, template_path(), stack_name=name, parameters=parameters)
+    yield name
+    aws.client("s3").delete_bucket(Bucket=outputs["Bucket"])
+    delete(aws.endpoint_url, stack_name=name)
+
+
+@pytest.fixture(scope="module")
+def alone(aws: RunningAws) -> Iterator[str]:
+    """The name of a stack with nothing but defaults."""
+    yield from deployed(aws, "alone")
+
+
+@pytest.fixture(scope="module")
+def cached(aws: RunningAws) -> Iterator[str]:
+    """The name of a stack with a network and caches."""
+    yield from deployed(
+        aws,
+        "cached",
+        RedisUrl="rediss://stepml@redis.example:6379",
+        RedisSecretArn=SECRET,
+        MemcachedUrl="memcacheds://memcached.example:11211",
+        SubnetIds=",".join(SUBNETS),
+        SecurityGroupIds=",".join(GROUPS),
+    )
+
+
+def function(aws: RunningAws, stack: str, name: str) -> dict[str, Any]:
+    answer = aws.client("lambda").get_function_configuration(FunctionName=f"{stack}-{name}")
+    return dict(answer)
+
+
+def channel_variables(aws: RunningAws, stack: str, name: str) -> dict[str, str]:
+    variables: dict[str, str] = function(aws, stack, name)["Environment"]["Variables"]
+    pattern = re.compile("STEPML_(DYNAMODB|REDIS|MEMCACHED)_")
+    return {key: value for key, value in variables.items() if pattern.match(key)}
+
+
+@pytest.mark.parametrize("name", EXCHANGING + OTHERS)
+def test_without_parameters_dynamodb_is_the_one_service_beside_s3(
+    aws: RunningAws, alone: str, name: str
+) -> None:
+    assert channel_variables(aws, alone, name) == {
+        "STEPML_DYNAMODB_TABLE": "alone-exchange",
+        "STEPML_REDIS_URL": "",
+        "STEPML_REDIS_PASSWORD": "",
+        "STEPML_MEMCACHED_URL": "",
+    }
+    assert "VpcConfig" not in function(aws, alone, name)
+
+
+def test_the_table_is_the_one_that_the_functions_are_told(aws: RunningAws, alone: str) -> None:
+    tables = aws.client("dynamodb")
+    table = tables.describe_table(TableName="alone-exchange")["Table"]
+    assert table["KeySchema"] == [{"AttributeName": "key", "KeyType": "HASH"}]
+    assert table["AttributeDefinitions"] == [{"AttributeName": "key", "AttributeType": "S"}]
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    expiry = tables.describe_time_to_live(TableName="alone-exchange")["TimeToLiveDescription"]
+    assert expiry == {"AttributeName": "expires_at", "TimeToLiveStatus": "ENABLED"}
+
+
+@pytest.mark.parametrize("name", EXCHANGING)
+def test_functions_that_exchange_are_told_of_the_caches_and_run_beside_them(
+    aws: RunningAws, cached: str, name: str
+) -> None:
+    assert channel_variables(aws, cached, name) == {
+        "STEPML_DYNAMODB_TABLE": "cached-exchange",
+        "STEPML_REDIS_URL": "rediss://stepml@redis.example:6379",
+        # CloudFormation puts the password here; the local AWS leaves the reference as it is.
+        "STEPML_REDIS_PASSWORD": f"{{{{resolve:secretsmanager:{SECRET}:SecretString:password}}}}",
+        "STEPML_MEMCACHED_URL": "memcacheds://memcached.example:11211",
+    }
+    network = function(aws, cached, name)["VpcConfig"]
+    assert (network["SubnetIds"], network["SecurityGroupIds"]) == (SUBNETS, GROUPS)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_functions_that_do_not_exchange_stay_out_of_the_network(
+    aws: RunningAws, cached: str, name: str
+) -> None:
+    assert "VpcConfig" not in function(aws, cached, name)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "good", "bad"),
+    [
+        (
+            "RedisUrl",
+            [
+                "",
+                "redis://127.0.0.1:6379",
+                "rediss://stepml@master.x.use1.cache.amazonaws.com:6379",
+                "rediss://stepml@clustercfg.x:6379?cluster=true",
+            ],
+            ["redis.example:6379", "redis://host", "http://host:1", "redis://u:secret@host:1"],
+        ),
+        (
+            "MemcachedUrl",
+            ["", "memcached://127.0.0.1:11211", "memcacheds://a.example:1,b.example:2"],
+            ["memcached://host", "memcached://a:1,", "memcached://a:1,b", "redis://a:1"],
+        ),
+        ("SubnetIds", ["", SUBNETS[0], ",".join(SUBNETS)], ["vpc-0a", "subnet-0a, subnet-1b"]),
+        ("SecurityGroupIds", ["", *GROUPS], ["default", ","]),
+        ("RedisSecretArn", ["", SECRET], ["caches-RedisSecret", f"{SECRET}:SecretString:x"]),
+    ],
+)
+def test_a_parameter_that_cannot_be_meant_is_refused(
+    parameter: str, good: list[str], bad: list[str]
+) -> None:
+    pattern = read_template(template_path())["Parameters"][parameter]["AllowedPattern"]
+    assert [value for value in good if not re.fullmatch(pattern, value)] == []
+    assert [value for value in bad if re.fullmatch(pattern, value)] == []
+
+
+def test_what_one_template_puts_out_the_next_takes_in() -> None:
+    network, cache, main = (read_template(path) for path in (NETWORK, CACHE, template_path()))
+    taken = set(cache["Parameters"]) | set(main["Parameters"])
+    assert set(network["Outputs"]) == {"SubnetIds", "SecurityGroupIds", "CacheSecurityGroupIds"}
+    assert set(cache["Outputs"]) == {"RedisUrl", "RedisSecretArn", "MemcachedUrl"}
+    assert set(network["Outputs"]) <= taken
+    assert set(cache["Outputs"]) <= set(main["Parameters"])
+    without_default = {n for n, each in cache["Parameters"].items() if "Default" not in each}
+    assert without_default <= set(network["Outputs"])
+
+
+def test_each_cache_is_made_only_if_it_is_asked_for() -> None:
+    cache = read_template(CACHE)
+    described = cache["Resources"] | cache["Outputs"]
+    for name in described.keys() - {"Subnets"}:
+        assert described[name]["Condition"] == (
+            "HasMemcached" if name.startswith("Memcached") else "HasRedis"
+        )
+
+
+def test_nothing_in_a_cache_is_unencrypted_or_kept() -> None:
+    resources = read_template(CACHE)["Resources"]
+    for name in ("Redis", "Memcached"):
+        assert resources[name]["Properties"]["TransitEncryptionEnabled"] is True
+        assert resources[name]["DeletionPolicy"] == "Delete"
+
+
+def test_the_network_leads_to_s3_dynamodb_and_the_caches_alone(aws: RunningAws) -> None:
+    stacks, network = aws.client("cloudformation"), aws.client("ec2")
+    stacks.create_stack(StackName="network", TemplateBody=NETWORK.read_text())
+    (stack,) = stacks.describe_stacks(StackName="network")["Stacks"]
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+    subnets = network.describe_subnets(SubnetIds=outputs["SubnetIds"].split(","))["Subnets"]
+    assert len({each["AvailabilityZone"] for each in subnets}) == 2
+    vpc = [{"Name": "vpc-id", "Values": [subnets[0]["VpcId"]]}]
+    tables = network.describe_route_tables(Filters=vpc)["RouteTables"]
+    (table,) = (each["RouteTableId"] for each in tables if not each["Associations"])  # not main
+    endpoints = network.describe_vpc_endpoints(Filters=vpc)["VpcEndpoints"]
+    assert {
+        (each["ServiceName"], each["VpcEndpointType"], *each["RouteTableIds"]) for each in endpoints
+    } == {
+        ("com.amazonaws.us-east-1.s3", "Gateway", table),
+        ("com.amazonaws.us-east-1.dynamodb", "Gateway", table),
+    }
+    (group,) = network.describe_security_groups(GroupIds=[outputs["CacheSecurityGroupIds"]])[
+        "SecurityGroups"
+    ]
+    assert {
+        (rule["FromPort"], rule["ToPort"], rule["UserIdGroupPairs"][0]["GroupId"])
+        for rule in group["IpPermissions"]
+    } == {(port, port, outputs["SecurityGroupIds"]) for port in (6379, 11211)}
+    # moto forgets which subnets a route table is for.
+    described = read_template(NETWORK)["Resources"].values()
+    routed = [
+        each["Properties"]["SubnetId"]
+        for each in described
+        if each["Type"] == "AWS::EC2::SubnetRouteTableAssociation"
+        and each["Properties"]["RouteTableId"] == {"Ref": "RouteTable"}
+    ]
+    assert routed == [{"Ref": "FirstSubnet"}, {"Ref": "SecondSubnet"}]
+    assert network.describe_nat_gateways(Filters=vpc)["NatGateways"] == []
+    assert network.describe_internet_gateways()["InternetGateways"] == []
+
+
+def test_the_user_of_redis_may_do_what_the_channel_does_and_no_more(tmp_path: Path) -> None:
+    access = read_template(CACHE)["Resources"]["RedisUser"]["Properties"]["AccessString"]
+    prefix = keys.exchange_prefix("job", "0123456789abcdef")
+    with redis_server(tmp_path) as server:
+        from redis import Redis
+        from redis.exceptions import NoPermissionError
+
+        with Redis.from_url(server.url) as admin:
+            admin.execute_command("ACL", "SETUSER", "stepml", ">secret", *access.split())
+        url = server.url.replace("redis://", "redis://stepml@")
+        storage = RedisStorage(url, password="secret")
+        storage.save_many({f"{prefix}a": b"1", f"{prefix}b": b"2"})
+        storage.save(f"{prefix}c", b"3")
+        assert storage.publish(f"{prefix}c", b"4") == b"3"
+        assert storage.wait_many([f"{prefix}c"], timeout_s=5) == {f"{prefix}c": b"3"}
+        assert storage.find_many([f"{prefix}a", f"{prefix}x"]) == {f"{prefix}a"}
+        _, version = storage.load_version(f"{prefix}a")
+        assert storage.compare_and_save(f"{prefix}a", b"5", version)
+        storage.clear(prefix)
+        assert [*storage.list(prefix)] == []
+        storage.close()
+        with Redis.from_url(url, password="secret") as user:
+            for refused in (["FLUSHALL"], ["CONFIG", "GET", "*"], ["SET", "other", "1"]):
+                with pytest.raises(NoPermissionError):
+                    user.execute_command(*refused)
