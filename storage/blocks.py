@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 
@@ -89,12 +90,17 @@ class BlockStorage(Wrapper):
         # Spares a look at what is deleted. What is not remembered, or was replaced by somebody
         # else meanwhile, costs a request or leaves blocks to `clear` and expiry.
         self._layouts: OrderedDict[str, Manifest | None] = OrderedDict()
+        self._lock = Lock()
 
     def save_many(self, values: Mapping[str, Buffer]) -> None:
+        before = [name for key in values for name in self._known_blocks(key)]
         self.inner.save_many({key: self._put_blocks(key, data) for key, data in values.items()})
+        self.inner.delete_many(before)
 
     def save(self, key: str, data: Buffer) -> None:
+        before = self._known_blocks(key)
         self.inner.save(key, self._put_blocks(key, data))
+        self.inner.delete_many(before)
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
         values: dict[str, Buffer] = {}
@@ -115,7 +121,10 @@ class BlockStorage(Wrapper):
     def find_many(self, keys: Sequence[str]) -> set[str]:
         parts = {key: [key, *self._known_blocks(key)] for key in keys}
         found = self.inner.find_many([name for names in parts.values() for name in names])
-        return {key for key, names in parts.items() if found.issuperset(names)}
+        whole = {key for key, names in parts.items() if found.issuperset(names)}
+        # Blocks that are not there any more: lost, or those of a value that has been replaced.
+        replaced = self.load_many([key for key in keys if key in found and key not in whole])
+        return whole | replaced.keys()
 
     def delete_many(self, keys: Sequence[str]) -> None:
         for key, value in self.inner.load_many(
@@ -125,8 +134,7 @@ class BlockStorage(Wrapper):
         blocks = [name for key in keys for name in self._known_blocks(key)]
         # The manifests first: a value without its blocks should not be seen.
         self.inner.delete_many([*keys, *blocks])
-        for key in keys:
-            self._layouts.pop(key, None)
+        self._forget(keys)
 
     def list(self, prefix: str) -> Iterator[str]:
         return (key for key in self.inner.list(prefix) if "#" not in key)
@@ -134,13 +142,12 @@ class BlockStorage(Wrapper):
     def publish(self, key: str, data: Buffer) -> Buffer:
         stored = self._put_blocks(key, data)
         first = self.inner.publish(key, stored)
-        if first is stored:
+        if first is stored or bytes(first) == bytes(stored):  # the second: of a repeated call
             return data
         for _ in range(_MOST_TRIES):
             values = self.load_many([key])
             if key in values:
-                if self._layouts.get(key) != Manifest.parse(stored):
-                    self._drop_blocks(key, stored)
+                self._drop_blocks(key, stored)
                 return values[key]
             # Its blocks are lost: what is left of it would stand in the way for ever.
             _, version = self.inner.load_version(key)
@@ -172,8 +179,7 @@ class BlockStorage(Wrapper):
 
     def clear(self, prefix: str) -> None:
         self.inner.clear(prefix)
-        for key in [key for key in self._layouts if key.startswith(prefix)]:
-            del self._layouts[key]
+        self._forget([key for key in [*self._layouts] if key.startswith(prefix)])
 
     def wait_each(
         self,
@@ -242,10 +248,16 @@ class BlockStorage(Wrapper):
         return [] if manifest is None else manifest.keys(key)
 
     def _remember(self, key: str, manifest: Manifest | None) -> None:
-        self._layouts[key] = manifest
-        self._layouts.move_to_end(key)
-        while len(self._layouts) > _REMEMBERED:
-            self._layouts.popitem(last=False)
+        with self._lock:
+            self._layouts[key] = manifest
+            self._layouts.move_to_end(key)
+            while len(self._layouts) > _REMEMBERED:
+                self._layouts.popitem(last=False)
+
+    def _forget(self, keys: Sequence[str]) -> None:
+        with self._lock:
+            for key in keys:
+                self._layouts.pop(key, None)
 
 
 def _memory(size: int) -> memoryview:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -16,17 +15,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from stepml.job.errors import StorageDeniedError, StorageError, StorageUnavailableError
 from storage.base import ABSENT, Buffer, Storage, Version, backoff
+from storage.parallel import PARALLEL, at_once
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 T = TypeVar("T")
-R = TypeVar("R")
 Item = dict[str, Any]  # attribute values as the service writes them: {"key": {"S": "jobs/…"}, …}
 
 WRITE_BATCH = 25  # BatchWriteItem takes at most 25 items; 25 of the largest stay below its 16 MB
 READ_BATCH = 40  # of at most 100 keys a BatchGetItem: 40 of the largest items fill its 16 MB
-_PARALLEL = 8  # requests at once; a Lambda function's network is full by then
 _IDLE_ROUNDS = 12  # answers in a row that nothing was done: 8 seconds, besides boto3's attempts
 _NAMES = {"#k": "key", "#d": "data", "#v": "version", "#e": "expires_at"}  # some are reserved words
 _IS_ABSENT = "(attribute_not_exists(#k) OR #e <= :now)"
@@ -184,7 +182,7 @@ class DynamoDBStorage(Storage):
         """Give ``call`` all items, batch by batch, and again those that it returns as left over."""
         batches = [items[start : start + most] for start in range(0, len(items), most)]
         with _translated(self.table):
-            _at_once(lambda batch: _until_done(call, batch), batches)
+            at_once(lambda batch: _until_done(call, batch), batches)
 
 
 class _ConditionFailedError(StorageError):
@@ -202,17 +200,10 @@ def default_client() -> DynamoDBClient:
         config=Config(
             connect_timeout=5,
             read_timeout=30,
-            max_pool_connections=2 * _PARALLEL,
+            max_pool_connections=2 * PARALLEL,
             retries={"mode": "standard", "total_max_attempts": 5},
         ),
     )
-
-
-def _at_once(call: Callable[[T], R], items: Collection[T]) -> Sequence[R]:
-    if len(items) <= 1:
-        return [call(item) for item in items]
-    with ThreadPoolExecutor(min(_PARALLEL, len(items))) as pool:
-        return list(pool.map(call, items))
 
 
 def _until_done(call: Callable[[Sequence[T]], Sequence[T]], batch: Sequence[T]) -> None:

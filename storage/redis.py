@@ -29,6 +29,7 @@ EXPIRY_S = 86_400  # longer than any epoch; what a dead job leaves is gone by th
 _LOOK_S = 1.0  # a waiter blocks this long before it looks whether it should go on
 _STALE_DELAY_S = 0.01  # after a token without a value
 _MAX_CONFLICTS = 10
+_READY = "ready:"
 
 # The token of a version is the value's SHA-1, as Redis computes it; "" stands for an absent key.
 _COMPARE_AND_SAVE = """
@@ -42,7 +43,6 @@ return 1
 KeyedCommand = tuple[str, Command]  # a command, and the key that decides which server gets it
 Commands = list[KeyedCommand]
 Replies = list[Reply]
-Keys = list[str]
 
 
 class RedisStorage(Storage):
@@ -103,7 +103,7 @@ class RedisStorage(Storage):
             with translated(self._nodes.refresh):
                 for key in client.scan_iter(match=pattern, count=1000):
                     name = key.decode()
-                    if name not in seen:
+                    if name not in seen and not name.startswith(_READY):
                         seen.add(name)
                         yield name
 
@@ -162,16 +162,19 @@ class RedisStorage(Storage):
         """Yield those of ``keys`` that exist, waiting ``each_s`` for each that does not."""
         block_s = b"%.3f" % max(0.001, each_s)  # 0 would be for ever
         stale = []
-        pools = self._by_node(keys)
+        pools = {key: self._nodes.pool(key) for key in keys}
+        move = (b"LEFT", b"RIGHT", block_s)
         with ExitStack() as connections:
-            streams = {pool: connections.enter_context(self._stream(pool)) for pool in pools}
-            for pool, names in pools.items():
-                move = (b"LEFT", b"RIGHT", block_s)
+            streams = {
+                pool: connections.enter_context(self._stream(pool)) for pool in {*pools.values()}
+            }
+            for pool, stream in streams.items():
+                names = [key for key in keys if pools[key] is pool]
                 waits = [(b"BLMOVE", _ready(key), _ready(key), *move) for key in names]
                 loads = [(b"GET", key) for key in names]
-                streams[pool].send(encoded(chain.from_iterable(zip(waits, loads, strict=True))))
+                stream.send(encoded(chain.from_iterable(zip(waits, loads, strict=True))))
             for key in keys:
-                stream = streams[self._nodes.pool(key)]
+                stream = streams[pools[key]]
                 token, value = read_reply(stream, key), read_reply(stream, key)
                 if is_value(value):
                     yield key, value
@@ -214,12 +217,6 @@ class RedisStorage(Storage):
                 for number, (pool, (key, _)) in enumerate(zip(pools, commands, strict=True))
             ]
 
-    def _by_node(self, keys: Sequence[str]) -> Mapping[Pool, Sequence[str]]:
-        by_node: dict[Pool, Keys] = {}
-        for key in keys:
-            by_node.setdefault(self._nodes.pool(key), []).append(key)
-        return by_node
-
     @contextmanager
     def _stream(self, pool: Pool) -> Iterator[Stream]:
         """Lend a connection; one that is left by an error may have replies under way: it is cut."""
@@ -251,7 +248,7 @@ class RedisStorage(Storage):
 
 def _ready(key: str) -> str:
     # What is in braces decides the slot: on a cluster it lies beside its value.
-    return f"ready:{{{key}}}"
+    return f"{_READY}{{{key}}}"
 
 
 def _digest(value: Buffer) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
+from redis.exceptions import NoPermissionError, RedisClusterException
 from redis.retry import Retry
 
 from stepml.job.errors import StorageDeniedError, StorageUnavailableError
@@ -63,6 +65,7 @@ class _Cluster(RedisNodes):
     def __init__(self, connect: Callable[[], RedisCluster]) -> None:
         self._connect = connect
         self._client: Any = None
+        self._lock = Lock()
 
     def pool(self, key: str) -> Pool:
         cluster = self._connected()
@@ -77,15 +80,16 @@ class _Cluster(RedisNodes):
         self.close()
 
     def close(self) -> None:
-        client, self._client = self._client, None
+        with self._lock:
+            client, self._client = self._client, None
         if client is not None:
             client.close()
 
     def _connected(self) -> Any:
-        if self._client is None:
-            with translated():
+        with self._lock, translated():
+            if self._client is None:
                 self._client = self._connect()
-        return self._client
+            return self._client
 
 
 def open_nodes(url: str, password: str, ca_file: str | None) -> RedisNodes:
@@ -110,7 +114,7 @@ def open_nodes(url: str, password: str, ca_file: str | None) -> RedisNodes:
     if parts.scheme == "rediss":
         settings |= {"ssl": True, "ssl_ca_certs": ca_file, "ssl_check_hostname": True}
     if parse_qs(parts.query).get("cluster") == ["true"]:
-        return _Cluster(lambda: RedisCluster(cluster_error_retry_attempts=0, **settings))
+        return _Cluster(lambda: RedisCluster(**settings))
     return _OneServer(redis.Redis(**settings))
 
 
@@ -122,8 +126,8 @@ def translated(refresh: Callable[[], None] = lambda: None) -> Iterator[None]:
     except StorageUnavailableError:  # a key has moved, or its server is no primary any more
         refresh()
         raise
-    except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
+    except (redis.AuthenticationError, NoPermissionError) as error:
         raise StorageDeniedError(f"Redis: {error}") from error
-    except (redis.RedisError, OSError) as error:
+    except (redis.RedisError, RedisClusterException, OSError) as error:
         refresh()
         raise StorageUnavailableError(f"Redis: {type(error).__name__}: {error}") from error

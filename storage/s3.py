@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 from botocore.config import Config
@@ -19,15 +18,12 @@ from stepml.job.errors import (
     ValueChangedError,
 )
 from storage.base import Buffer, DurableStorage, ObjectInfo, Version
+from storage.parallel import PARALLEL, at_once
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-T = TypeVar("T")
-R = TypeVar("R")
-
 DELETE_BATCH = 1000  # S3's DeleteObjects takes at most 1,000 keys
-_PARALLEL = 8  # requests at once; a Lambda function's network is full by then
 _ABSENT = {"NoSuchKey", "NoSuchBucket", "NotFound", "404"}
 _DENIED = {"AccessDenied", "Forbidden", "403"}
 _EXISTS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
@@ -51,14 +47,14 @@ class S3Storage(DurableStorage):
         self._client = client or default_client()
 
     def save_many(self, values: Mapping[str, Buffer]) -> None:
-        self._at_once(self._put, values.items())
+        at_once(self._put, values.items())
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
-        values = self._at_once(self._get, keys)
+        values = at_once(self._get, keys)
         return {key: value for key, value in zip(keys, values, strict=True) if value is not None}
 
     def find_many(self, keys: Sequence[str]) -> set[str]:
-        return {info.key for info in self._at_once(self.describe, keys) if info is not None}
+        return {info.key for info in at_once(self.describe, keys) if info is not None}
 
     def delete_many(self, keys: Sequence[str]) -> None:
         for start in range(0, len(keys), DELETE_BATCH):
@@ -140,12 +136,6 @@ class S3Storage(DurableStorage):
     def _get(self, key: str) -> Buffer | None:
         return self.load_version(key)[0]
 
-    def _at_once(self, call: Callable[[T], R], items: Collection[T]) -> Sequence[R]:
-        if len(items) <= 1:
-            return [call(item) for item in items]
-        with ThreadPoolExecutor(min(_PARALLEL, len(items))) as pool:
-            return list(pool.map(call, items))
-
     def _put_if(self, key: str, body: bytes, **condition: Any) -> bool:
         try:
             with _translated(key):
@@ -170,7 +160,7 @@ def default_client() -> S3Client:
         config=Config(
             connect_timeout=5,
             read_timeout=60,
-            max_pool_connections=2 * _PARALLEL,
+            max_pool_connections=2 * PARALLEL,
             retries={"mode": "standard", "total_max_attempts": 5},
             # Values carry our own checksums where they need one; S3's are kept for uploads only
             # where the service demands them.
