@@ -5,37 +5,46 @@
     offset  size  field
     0       4     magic "SMLX"
     4       1     version, 1
-    5       1     dtype of the vector: 1 float32, 2 float64
-    6       2     flags, 0
-    8       8     xxh3_64, seeded with the dtype, of everything behind it
+    5       1     type of the vector: 1 float32, 2 float64, 3 float32 sent as float16
+    6       2     flags: 1 pause
+    8       8     xxh3_64, seeded with the four bytes before it, of everything behind it
     16      8     numbers in the vector
     24      4     numbers in the trailer
     28      4     0, so that the numbers that follow are aligned
     32      …     the vector, then the trailer as float64
 
-The trailer carries sums that must not be rounded to the vector's dtype: losses, counts, residuals.
+The trailer carries sums that must not be rounded to the vector's type: losses, counts, residuals.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from stepml.job.errors import DamagedValueError
+from stepml.job.errors import CompressionError, DamagedValueError
+from storage.base import Buffer
 
 Vector = npt.NDArray[Any]
+Compression = Literal["none", "float16"]
 
 _HEADER = struct.Struct("<4sBBHQQI4x")
+_SEED = slice(4, 8)  # version, type and flags
 _CHECKED = 16  # the checksum covers what is behind it
 _MAGIC = b"SMLX"
 _VERSION = 1
-_DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<f4"), 2: np.dtype("<f8")}
-_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+_PAUSE = 1
+_HALF = 3
+_DTYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<f4"),
+    2: np.dtype("<f8"),
+    _HALF: np.dtype("<f2"),
+}
+_CODES = {_DTYPES[code]: code for code in (1, 2)}
 _TRAILER_DTYPE = np.dtype("<f8")
 
 
@@ -45,28 +54,67 @@ class Message:
 
     vector: Vector  # (n,) float32 or float64
     trailer: Vector  # (k,) float64
+    pause: bool = False  # a rank has to stop after this step
 
 
-def encode(message: Message) -> bytearray:
-    """Return ``message`` as it travels; its numbers are copied once."""
-    vector = np.ascontiguousarray(message.vector)
-    trailer = np.ascontiguousarray(message.trailer, dtype=_TRAILER_DTYPE)
-    if vector.dtype not in _CODES or vector.ndim != 1:
-        raise TypeError(
-            f"vector: expected one dimension of float32 or float64, got {vector.dtype} "
-            f"of shape {vector.shape}"
-        )
-    data = bytearray(_HEADER.size + vector.nbytes + trailer.nbytes)
-    body = memoryview(data)[_HEADER.size :]
-    body[: vector.nbytes] = vector.view(np.uint8).data
-    body[vector.nbytes :] = trailer.view(np.uint8).data
-    code = _CODES[vector.dtype]
-    _HEADER.pack_into(data, 0, _MAGIC, _VERSION, code, 0, 0, vector.size, trailer.size)
-    struct.pack_into("<Q", data, 8, _checksum(data, code))
-    return data
+class Draft:
+    """A message under way: its numbers are written in place, so that none is copied to be sent.
+
+    Parameters
+    ----------
+    size : int
+        Numbers in the vector.
+    dtype : numpy.dtype
+        float32 or float64.
+    trailer_size : int
+        Numbers in the trailer.
+    """
+
+    def __init__(self, size: int, dtype: np.dtype[Any], trailer_size: int) -> None:
+        self._code = _code_of(dtype)
+        self._data = _memory(_HEADER.size + size * dtype.itemsize + 8 * trailer_size)
+        body = self._data[_HEADER.size :]
+        self.vector: Vector = body[: size * dtype.itemsize].view(dtype)
+        self.trailer: Vector = body[size * dtype.itemsize :].view(_TRAILER_DTYPE)
+
+    def finish(self, *, pause: bool = False) -> tuple[Message, memoryview]:
+        """Return the message and its bytes; the numbers must not change any more."""
+        _seal(self._data, self._code, self.vector.size, self.trailer.size, pause=pause)
+        self._data.flags.writeable = False
+        self.vector.flags.writeable = self.trailer.flags.writeable = False
+        return Message(self.vector, self.trailer, pause), self._data.data
 
 
-def decode(data: bytes | bytearray | memoryview, name: str) -> Message:
+def encode(message: Message, compression: Compression = "none") -> memoryview:
+    """Return ``message`` as it travels.
+
+    Parameters
+    ----------
+    message : Message
+    compression : {"none", "float16"}
+        float16 halves the bytes of a float32 vector and keeps 3 decimal digits; a float64 vector
+        and the trailer stay as they are.
+
+    Raises
+    ------
+    CompressionError
+        A number is beyond ±65,504, the largest of float16.
+    """
+    code, vector = _code_of(message.vector.dtype), message.vector
+    if vector.ndim != 1:
+        raise TypeError(f"vector: expected one dimension, got shape {vector.shape}")
+    if compression == "float16" and code == 1:
+        code, vector = _HALF, _halved(vector)
+    trailer = message.trailer.astype(_TRAILER_DTYPE, copy=False)
+    data = _memory(_HEADER.size + vector.nbytes + trailer.nbytes)
+    body = data[_HEADER.size :]
+    body[: vector.nbytes].view(vector.dtype)[:] = vector
+    body[vector.nbytes :].view(_TRAILER_DTYPE)[:] = trailer
+    _seal(data, code, vector.size, trailer.size, pause=message.pause)
+    return data.data
+
+
+def decode(data: Buffer, name: str) -> Message:
     """Return the message in ``data`` as read-only views; ``name`` is for the error's message.
 
     Raises
@@ -74,23 +122,53 @@ def decode(data: bytes | bytearray | memoryview, name: str) -> Message:
     DamagedValueError
         The header, the length or the checksum is wrong.
     """
-    body = memoryview(data).toreadonly()[_HEADER.size :]
-    if len(data) < _HEADER.size:
-        raise DamagedValueError(f"{name}: {len(data)} bytes are shorter than a header")
-    magic, version, code, flags, checksum, size, trailer_size = _HEADER.unpack_from(data)
-    if (magic, version, flags) != (_MAGIC, _VERSION, 0) or code not in _DTYPES:
+    view = memoryview(data).toreadonly()
+    if len(view) < _HEADER.size:
+        raise DamagedValueError(f"{name}: {len(view)} bytes are shorter than a header")
+    magic, version, code, flags, checksum, size, trailer_size = _HEADER.unpack_from(view)
+    if (magic, version) != (_MAGIC, _VERSION) or code not in _DTYPES or flags & ~_PAUSE:
         raise DamagedValueError(f"{name}: not a message of version {_VERSION}")
-    dtype = _DTYPES[code]
+    dtype, body = _DTYPES[code], view[_HEADER.size :]
     vector_bytes = size * dtype.itemsize
     if len(body) != vector_bytes + trailer_size * _TRAILER_DTYPE.itemsize:
         raise DamagedValueError(f"{name}: {len(body)} bytes do not hold {size} + {trailer_size}")
-    if _checksum(data, code) != checksum:
+    if _checksum(view) != checksum:
         raise DamagedValueError(f"{name}: the checksum is wrong")
-    return Message(
-        np.frombuffer(body[:vector_bytes], dtype),
-        np.frombuffer(body[vector_bytes:], _TRAILER_DTYPE),
-    )
+    vector = np.frombuffer(body[:vector_bytes], dtype)
+    if code == _HALF:
+        vector = vector.astype(np.float32)
+        vector.flags.writeable = False
+    return Message(vector, np.frombuffer(body[vector_bytes:], _TRAILER_DTYPE), bool(flags & _PAUSE))
 
 
-def _checksum(data: bytes | bytearray | memoryview, code: int) -> int:
-    return xxhash.xxh3_64_intdigest(memoryview(data)[_CHECKED:], seed=code)
+def _code_of(dtype: np.dtype[Any]) -> int:
+    if dtype not in _CODES:
+        raise TypeError(f"vector: expected float32 or float64, got {dtype}")
+    return _CODES[dtype]
+
+
+def _halved(vector: Vector) -> Vector:
+    try:
+        with np.errstate(over="raise"):
+            return vector.astype(_DTYPES[_HALF])
+    except FloatingPointError:
+        most = float(np.abs(vector).max())
+        raise CompressionError(
+            f"exchange.compression float16 holds numbers up to 65,504, got {most:g}; use none"
+        ) from None
+
+
+def _seal(data: Vector, code: int, size: int, trailer_size: int, *, pause: bool) -> None:
+    flags = _PAUSE if pause else 0
+    _HEADER.pack_into(data.data, 0, _MAGIC, _VERSION, code, flags, 0, size, trailer_size)
+    struct.pack_into("<Q", data.data, 8, _checksum(data.data))
+
+
+def _checksum(data: memoryview) -> int:
+    seed = int.from_bytes(data[_SEED], "little")
+    return xxhash.xxh3_64_intdigest(data[_CHECKED:], seed)
+
+
+def _memory(size: int) -> Vector:
+    # Not filled with zeros, as a bytearray would be.
+    return np.empty(size, np.uint8)

@@ -51,6 +51,10 @@ class Deadline:
         """Return whether it is time to save progress and stop."""
         return self._remaining_s() < self._margin_s
 
+    def is_here(self) -> bool:
+        """Return whether not even a wait may go on: half of the margin has gone by."""
+        return self._remaining_s() < 0.5 * self._margin_s
+
 
 def seconds_since(started_at: str) -> float:
     """Return the seconds from an ISO 8601 time to now."""

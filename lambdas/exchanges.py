@@ -2,13 +2,90 @@
 
 from __future__ import annotations
 
-from comm import Exchange, Group, OrchestratedReduce
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Self
+
+from comm import Group, InFlight, Orchestrated, in_flight_chunks
 from lambdas.plans import TrainingPlan
-from storage import DurableStorage, open_channel
+from stepml.job import keys
+from stepml.job.spec import JobSpec
+from stepml.ml.algorithms import InFlightAlgorithm, build_algorithm
+from storage import DurableStorage, Storage, open_channel
+from storage.factory import configured_channels
+
+# A wait outlasts the restart of a lone peer, which backs off, starts cold, reads its shard and
+# replays what it has missed. Before a rank's first exchange its peers may all be doing that, and
+# some may not have been started yet: Lambda adds functions gradually.
+WAIT_S = 180.0
+FIRST_WAIT_S = 420.0
+
+kept = cache(open_channel)  # warm functions keep their connections
 
 
-def open_exchange(job_id: str, plan: TrainingPlan, storage: DurableStorage) -> Exchange:
-    """Return the exchange that the job asks for."""
-    channel = plan.spec.exchange.channel
-    group = Group(job_id, plan.spec.workers)
-    return OrchestratedReduce(group, storage if channel == "s3" else open_channel(channel))
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The channels of this deployment."""
+
+    configured: tuple[str, ...]  # names, as in exchange.channel
+    open: Callable[[str], Storage]
+
+    @classmethod
+    def of_deployment(cls, storage: DurableStorage) -> Self:
+        """Return the channels that the environment names; s3 is the durable store itself."""
+        return cls(configured_channels(), lambda name: open_kept(name, storage))
+
+
+def open_kept(name: str, storage: DurableStorage) -> Storage:
+    """Return the channel called ``name``; the durable store serves as the channel s3."""
+    return storage if name == "s3" else kept(name)
+
+
+def is_in_flight(spec: JobSpec) -> bool:
+    """Return whether ranks wait for each other, rather than the state machine for all of them."""
+    return isinstance(build_algorithm(spec.algorithm), InFlightAlgorithm)
+
+
+def chunks_to_merge(spec: JobSpec) -> list[int]:
+    """Return the chunks that functions of their own merge, once the ranks have contributed."""
+    scattered = spec.exchange.pattern == "reduce_scatter" and not is_in_flight(spec)
+    return list(range(spec.workers)) if scattered else []
+
+
+def open_orchestrated(job_id: str, plan: TrainingPlan, storage: DurableStorage) -> Orchestrated:
+    """Return the exchange of a job whose ranks contribute and come back."""
+    return Orchestrated(
+        _group(job_id, plan),
+        open_kept(plan.spec.exchange.channel, storage),
+        chunks=len(chunks_to_merge(plan.spec)) or 1,
+        compression=plan.spec.exchange.compression,
+    )
+
+
+def open_in_flight(
+    job_id: str,
+    plan: TrainingPlan,
+    rank: int,
+    storage: DurableStorage,
+    watch: Callable[[], None] | None = None,
+) -> InFlight:
+    """Return the exchange of a job whose ranks wait for each other; ``watch`` may end a wait.
+
+    Its `timeout_s` is that of the first wait, to be lowered after it.
+    """
+    exchange = plan.spec.exchange
+    gradient_bytes = 4 * plan.model().n_parameters  # float32
+    return InFlight(
+        _group(job_id, plan),
+        rank,
+        open_kept(exchange.channel, storage),
+        chunks=in_flight_chunks(exchange.pattern, plan.spec.workers, gradient_bytes),
+        compression=exchange.compression,
+        timeout_s=FIRST_WAIT_S,
+        watch=watch,
+    )
+
+
+def _group(job_id: str, plan: TrainingPlan) -> Group:
+    return Group(keys.exchange_prefix(job_id, plan.run), plan.spec.workers)

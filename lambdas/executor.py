@@ -1,23 +1,33 @@
-"""Trains one rank for one epoch on its shard, and contributes the result."""
+"""Trains one rank for one epoch on its shard, and gives the others what it has."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
-from comm.wire import Message
+from comm import Message
 from lambdas.documents import decode
 from lambdas.entry import handles
 from lambdas.environment import Deadline, LambdaContext, durable
-from lambdas.exchanges import open_exchange
+from lambdas.exchanges import open_orchestrated
+from lambdas.failures import Failure, published_failure
 from lambdas.logs import log
 from lambdas.plans import TrainingPlan
+from lambdas.replicas import train_replica
 from lambdas.shards import load_shard
-from lambdas.states import pack_progress, unpack_progress, unpack_state
+from lambdas.snapshots import whole_progress
+from lambdas.states import pack_progress, unpack_state
 from stepml.job import keys
-from stepml.job.errors import DamagedValueError, ExecutorPausedError, KeyNotFoundError
+from stepml.job.errors import ExecutorPausedError, KeyNotFoundError
 from stepml.job.step import Step
 from stepml.job.tasks import ExecutorResult, ExecutorTask
-from stepml.ml.algorithms import Progress, build_algorithm
+from stepml.ml.algorithms import (
+    InFlightAlgorithm,
+    OrchestratedAlgorithm,
+    Progress,
+    build_algorithm,
+)
+from stepml.ml.models.base import Floats
 from storage import DurableStorage
 
 
@@ -33,53 +43,83 @@ def execute(task: ExecutorTask, storage: DurableStorage, deadline: Deadline) -> 
     ------
     ExecutorPausedError
         The deadline is near; the progress is saved, and the next call goes on from it.
+    PeerFailedError
+        Another rank has failed for good, and this one has to wait for it.
     """
     began = time.monotonic()
-    start = _begin(task, storage)
-    if start is None:  # a late copy of a rank: its epoch is over
-        return ExecutorResult(rank=task.rank, seconds=0)
-    plan, progress = start
-    exchange = open_exchange(task.job_id, plan, storage)
-    step = Step(task.epoch)
-    if not exchange.has_contributed(step, task.rank):
-        progress = _train(task, plan, progress, storage, deadline)
-        algorithm = build_algorithm(plan.spec.algorithm)
-        vector, trailer = algorithm.contribution(progress, plan.weight(task.rank))
-        exchange.contribute(step, task.rank, Message(vector, trailer))
+    with published_failure(task, storage):
+        beginning = _begin(task, storage)
+        if beginning is None:  # a late copy of a rank: its epoch is over
+            return ExecutorResult(rank=task.rank, seconds=0)
+        digest = _train(task, beginning, storage, deadline)
     seconds = round(time.monotonic() - began, 6)
     log("rank trained", job_id=task.job_id, epoch=task.epoch, rank=task.rank, seconds=seconds)
-    return ExecutorResult(rank=task.rank, seconds=seconds)
+    return ExecutorResult(rank=task.rank, seconds=seconds, digest=digest)
 
 
-def _begin(task: ExecutorTask, storage: DurableStorage) -> tuple[TrainingPlan, Progress] | None:
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    plan: TrainingPlan
+    parameters: Floats  # of the epoch before
+    mine: Progress | None  # of this rank, when it ran out of time
+    everybodys: Progress | None  # the snapshot of an epoch that is exchanged in flight
+
+    def progress(self, saved: Progress | None) -> Progress:
+        return saved or Progress(self.parameters)
+
+
+def _begin(task: ExecutorTask, storage: DurableStorage) -> _Beginning | None:
     plan_key = keys.training_plan(task.job_id)
     state_key = keys.state(task.job_id, task.epoch - 1)
-    progress_key = keys.progress(task.job_id, task.epoch, task.rank)
     report_key = keys.epoch_report(task.job_id, task.epoch)
-    found = storage.load_many([plan_key, state_key, progress_key, report_key])
+    failure_key = keys.failure(task.job_id, task.attempt)
+    mine_key = keys.progress(task.job_id, task.epoch, task.rank)
+    snapshot_key = keys.snapshot(task.job_id, task.epoch)
+    found = storage.load_many(
+        [plan_key, state_key, report_key, failure_key, mine_key, snapshot_key]
+    )
     if report_key in found:
         return None
     if missing := [key for key in (plan_key, state_key) if key not in found]:
         raise KeyNotFoundError(f"nothing is stored under {missing[0]}")
-    plan = decode(found[plan_key], TrainingPlan, plan_key)
-    beginning = Progress(unpack_state(found[state_key]))
-    try:
-        saved = unpack_progress(found[progress_key]) if progress_key in found else None
-    except DamagedValueError:  # saved again at the next pause; without it, only time is lost
-        saved = None
-    return plan, saved or beginning
+    if failure_key in found and decode(found[failure_key], Failure, failure_key).rank == task.rank:
+        storage.delete(failure_key)  # the attempt was redriven: what it failed of is over
+    return _Beginning(
+        decode(found[plan_key], TrainingPlan, plan_key),
+        unpack_state(found[state_key]),
+        whole_progress(found.get(mine_key)),
+        whole_progress(found.get(snapshot_key)),
+    )
 
 
 def _train(
+    task: ExecutorTask, beginning: _Beginning, storage: DurableStorage, deadline: Deadline
+) -> str:
+    plan = beginning.plan
+    algorithm = build_algorithm(plan.spec.algorithm)
+    if isinstance(algorithm, InFlightAlgorithm):
+        start = beginning.progress(beginning.everybodys)
+        return train_replica(task, plan, algorithm, start, storage, deadline)
+    exchange, step = open_orchestrated(task.job_id, plan, storage), Step(task.epoch)
+    if not exchange.has_contributed(step, task.rank):
+        start = beginning.progress(beginning.mine)
+        progress = _train_alone(task, plan, algorithm, start, storage, deadline)
+        vector, trailer = algorithm.contribution(progress, plan.weight(task.rank))
+        exchange.contribute(step, task.rank, Message(vector, trailer))
+    return ""
+
+
+def _train_alone(
     task: ExecutorTask,
     plan: TrainingPlan,
+    algorithm: OrchestratedAlgorithm,
     progress: Progress,
     storage: DurableStorage,
     deadline: Deadline,
 ) -> Progress:
     shard = load_shard(task.job_id, task.rank, plan, storage)
     model = plan.model()
-    progress = build_algorithm(plan.spec.algorithm).train(
+    progress = algorithm.train(
         model,
         progress,
         shard.X,

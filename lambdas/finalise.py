@@ -11,12 +11,14 @@ import numpy as np
 from lambdas.documents import Documents, decode
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable, seconds_since
+from lambdas.exchanges import open_kept
 from lambdas.logs import log
 from lambdas.plans import TrainingPlan
 from lambdas.states import unpack_state
 from stepml import __version__
 from stepml.job import keys
 from stepml.job.availability import tag
+from stepml.job.errors import StorageError
 from stepml.job.reports import EpochReport, JobReport
 from stepml.job.tasks import FinaliseTask
 from stepml.ml.data import Scale, arrays
@@ -35,16 +37,27 @@ def handler(task: FinaliseTask, context: LambdaContext) -> JobReport:
 def finalise(task: FinaliseTask, storage: DurableStorage, bucket: str) -> JobReport:
     """Write model and report, and return the report; done before: return that."""
     documents = Documents(storage)
+    plan = documents.load(keys.training_plan(task.job_id), TrainingPlan)
     report = documents.find(keys.report(task.job_id), JobReport)
     if report is None:
-        plan = documents.load(keys.training_plan(task.job_id), TrainingPlan)
         report = _report(task, plan, storage, bucket)
         write_model(task, plan, report, storage)
         report = documents.publish(keys.report(task.job_id), report)
-    storage.clear(keys.exchange_prefix(task.job_id))
-    storage.clear(keys.progress_prefix(task.job_id))
+    clear(task.job_id, plan, storage)
     log("job finished", job_id=task.job_id, decision=report.decision, loss=report.loss)
     return report
+
+
+def clear(job_id: str, plan: TrainingPlan, storage: DurableStorage) -> None:
+    """Delete what the ranks left on their way; records of failures stay, for whoever asks."""
+    storage.clear(keys.progress_prefix(job_id))
+    storage.clear(keys.snapshot_prefix(job_id))
+    channel = open_kept(plan.spec.exchange.channel, storage)
+    try:
+        channel.clear(keys.exchange_prefix(job_id, plan.run))
+    except StorageError as error:
+        # The job is done and what is left expires: no reason to let it fail.
+        log("channel not cleared", job_id=job_id, reason=str(error)[:1000])
 
 
 def write_model(

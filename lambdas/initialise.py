@@ -31,6 +31,7 @@ def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
     names, column = partition.layout.column_names, partition.layout.label_column
     plan = TrainingPlan(
         spec=spec,
+        run=partition.run,
         digest=partition.digest,
         n_features=manifest.n_features,
         labels=list(class_labels(manifest)),

@@ -22,6 +22,7 @@ class PartitionPlan(msgspec.Struct, frozen=True):
     """Which bytes are parsed by whom."""
 
     spec: JobSpec
+    run: str  # tells this run from others of the same job id
     digest: str  # content address of the partitioned data set
     bucket: str  # of the data
     objects: list[DataObject]
@@ -39,6 +40,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     """What executors and reducer need to know."""
 
     spec: JobSpec
+    run: str  # as in the partition plan
     digest: str
     n_features: int
     labels: list[float]  # distinct, ascending

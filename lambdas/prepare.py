@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import xxhash
+
 from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, bucket, durable
+from lambdas.exchanges import Channels, chunks_to_merge
 from lambdas.logs import log
 from lambdas.plans import Claim, PartitionPlan
 from stepml.job import keys
+from stepml.job.availability import refuse_unconfigured
 from stepml.job.errors import (
     DataDeniedError,
     DataNotFoundError,
@@ -20,6 +24,7 @@ from stepml.job.errors import (
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
 from stepml.job.spec import JobSpec
+from stepml.job.step import Step
 from stepml.job.tasks import JobState, PrepareTask, Progress
 from stepml.ml.data import DataObject, plan_ranges, sniff
 from stepml.ml.data.layout import dataset_digest
@@ -33,22 +38,30 @@ OpenBucket = Callable[[str], DurableStorage]
 
 @handles(PrepareTask)
 def handler(task: PrepareTask, context: LambdaContext) -> JobState:
-    return prepare(task, durable(), bucket)
+    return prepare(task, durable(), bucket, Channels.of_deployment(durable()))
 
 
-def prepare(task: PrepareTask, storage: DurableStorage, open_bucket: OpenBucket) -> JobState:
+def prepare(
+    task: PrepareTask, storage: DurableStorage, open_bucket: OpenBucket, channels: Channels
+) -> JobState:
     """Check the job, claim its id and return what the state machine needs to run it.
 
     Raises
     ------
     InvalidJobError, InvalidDataError
         The job or the data are wrong; nothing has been written.
+    NotAvailableError
+        This deployment does not have the job's channel.
+    StorageUnavailableError, StorageDeniedError
+        The channel cannot be reached, or refuses the functions.
     JobIdTakenError
         Another execution owns the id.
     """
     spec = parse_job(task.job)
     check_job_id(task.job_id, spec.stop.max_epochs)
-    plan = plan_partition(spec, open_bucket)
+    run = run_name(task)
+    check_channel(spec, keys.exchange_prefix(task.job_id, run), channels)
+    plan = plan_partition(spec, run, open_bucket)
     documents = Documents(storage)
     _claim(task, documents)
     documents.publish(keys.spec(task.job_id), spec)
@@ -67,12 +80,25 @@ def prepare(task: PrepareTask, storage: DurableStorage, open_bucket: OpenBucket)
         ranges=[] if partitioned else list(range(len(plan.tasks))),
         shards=[keys.VALIDATION, *ranks],
         ranks=ranks,
+        chunks=chunks_to_merge(spec),
         progress=Progress(next_epoch=1),
         epoch_timeout_s=EPOCH_TIMEOUT_S,
     )
 
 
-def plan_partition(spec: JobSpec, open_bucket: OpenBucket) -> PartitionPlan:
+def run_name(task: PrepareTask) -> str:
+    """Return what tells this run from every other of its job id, for its keys in the channel."""
+    return xxhash.xxh3_64_hexdigest(f"{task.execution_arn} {task.started_at}".encode())
+
+
+def check_channel(spec: JobSpec, prefix: str, channels: Channels) -> None:
+    """Raise now what the first exchange would fail of: no such service here, or no answer."""
+    name = spec.exchange.channel
+    refuse_unconfigured(name, channels.configured)
+    channels.open(name).find_many([keys.aggregate(prefix, Step(1), 0)])
+
+
+def plan_partition(spec: JobSpec, run: str, open_bucket: OpenBucket) -> PartitionPlan:
     """Return how the data of ``spec`` are cut, from a look at their names and first lines."""
     data = spec.data
     bucket_name, _, path = data.uri.removeprefix("s3://").partition("/")
@@ -88,6 +114,7 @@ def plan_partition(spec: JobSpec, open_bucket: OpenBucket) -> PartitionPlan:
     )
     return PartitionPlan(
         spec=spec,
+        run=run,
         digest=dataset_digest(objects, layout, data.seed),
         bucket=bucket_name,
         objects=objects,

@@ -5,16 +5,14 @@ from __future__ import annotations
 from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable, seconds_since
-from lambdas.exchanges import open_exchange
+from lambdas.epoch_ends import release, state_at_end
 from lambdas.logs import log
 from lambdas.plans import TrainingPlan
 from lambdas.shards import load_shard
 from lambdas.states import pack_state, unpack_state
 from stepml.job import keys
 from stepml.job.reports import EpochReport
-from stepml.job.step import Step
 from stepml.job.tasks import ReducerTask
-from stepml.ml.algorithms import build_algorithm
 from stepml.ml.convergence import decide, require_finite
 from stepml.ml.models import Evaluation
 from stepml.ml.models.base import Floats
@@ -33,25 +31,23 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
     ------
     MissingContributionError, DamagedValueError
         The channel lost something: the epoch has to be done again.
+    ReplicasDivergedError
+        Ranks that trained in flight ended with different states: likewise.
     TrainingDivergedError
         The loss is not finite.
     """
     documents = Documents(storage)
     plan = documents.load(keys.training_plan(task.job_id), TrainingPlan)
-    exchange = open_exchange(task.job_id, plan, storage)
-    step = Step(task.epoch)
     report = documents.find(keys.epoch_report(task.job_id, task.epoch), EpochReport)
     if report is None:
-        aggregate = exchange.merge(step)
-        algorithm = build_algorithm(plan.spec.algorithm)
-        parameters, training_loss = algorithm.next_state(aggregate.vector, aggregate.trailer)
+        parameters, training_loss = state_at_end(task, plan, storage)
         state = storage.publish(
             keys.state(task.job_id, task.epoch), pack_state(parameters, task.epoch)
         )
         evaluation = evaluate(task.job_id, plan, unpack_state(state), storage)
         require_finite(task.epoch, validation=evaluation.loss, training=training_loss)
         report = _report(task, plan, evaluation, training_loss, documents)
-    exchange.release(step)
+    release(task, plan, storage)
     log("epoch reduced", job_id=task.job_id, epoch=task.epoch, loss=report.loss)
     return report
 

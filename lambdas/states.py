@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import xxhash
 
 from stepml.ml.algorithms import Progress
 from stepml.ml.data import arrays
@@ -22,7 +23,7 @@ def unpack_state(data: Buffer) -> Floats:
 
 def pack_progress(progress: Progress) -> bytes:
     """Return how far a rank is in its epoch as a container of arrays."""
-    counts = np.array([progress.batches_done, progress.rows_seen], np.int64)
+    counts = np.array([progress.batches_done, progress.rows_seen, progress.finished], np.int64)
     loss = np.array([progress.loss_sum], np.float64)
     return bytes(arrays.pack({"parameters": progress.parameters, "counts": counts, "loss": loss}))
 
@@ -30,5 +31,11 @@ def pack_progress(progress: Progress) -> bytes:
 def unpack_progress(data: Buffer) -> Progress:
     """Return the progress that `pack_progress` wrote."""
     views = arrays.unpack_named(data, ("parameters", "counts", "loss"))
-    batches_done, rows_seen = views["counts"].tolist()
-    return Progress(views["parameters"], batches_done, float(views["loss"][0]), rows_seen)
+    batches_done, rows_seen, finished = views["counts"].tolist()
+    loss_sum = float(views["loss"][0])
+    return Progress(views["parameters"], batches_done, loss_sum, rows_seen, bool(finished))
+
+
+def digest_of(parameters: Floats) -> str:
+    """Return what tells replicas with other bits apart."""
+    return xxhash.xxh3_128_hexdigest(np.ascontiguousarray(parameters).data)

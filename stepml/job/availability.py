@@ -2,11 +2,12 @@
 
 The spec is written for the whole product; a choice that does not work yet is refused by name at
 the door instead of failing, or being ignored, later. What starts to work is added to a line here.
+The services behind the channels are a matter of the deployment: Prepare asks for what it has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 from stepml.job.errors import NotAvailableError
@@ -14,14 +15,20 @@ from stepml.job.spec import Algorithm, JobSpec, Model
 
 FORMATS = ("csv", "tsv", "libsvm")
 MODELS = ("logistic_regression",)
-ALGORITHMS = ("model_averaging",)
-CHANNELS = ("s3",)
-PATTERNS = ("reduce",)
-COMPRESSIONS = ("none",)
+ALGORITHMS = ("gradient_averaging", "model_averaging")
+CHANNELS = ("s3", "redis", "memcached", "dynamodb")
+PATTERNS = ("reduce", "reduce_scatter")
+COMPRESSIONS = ("none", "float16")
 BAD_ROW_RULES = ("fail",)
 WORKERS = 40  # one Inline Map
 # An execution's history ends at 25,000 events; an epoch adds 8, partitioning and retries the rest.
 MAX_EPOCHS = 2500
+# What a deployment lacks whose stack was made without the service of a channel.
+_SERVICES = {
+    "redis": "Redis (its stack's parameter RedisUrl is empty)",
+    "memcached": "Memcached (its stack's parameter MemcachedUrl is empty)",
+    "dynamodb": "DynamoDB table (its functions have no STEPML_DYNAMODB_TABLE)",
+}
 
 
 def refuse_unavailable(spec: JobSpec) -> None:
@@ -48,6 +55,15 @@ def refuse_unavailable(spec: JobSpec) -> None:
             raise NotAvailableError(
                 f"{field} is not available yet (given: {value!r}); leave it out"
             )
+
+
+def refuse_unconfigured(channel: str, configured: Sequence[str]) -> None:
+    """Raise `NotAvailableError` if this deployment does not have the service of ``channel``."""
+    if channel not in configured:
+        raise NotAvailableError(
+            f"exchange.channel {channel!r}: this deployment has no "
+            f"{_SERVICES.get(channel, channel)}; available here: {', '.join(configured)}"
+        )
 
 
 def refuse_unavailable_choices(document: Any) -> None:

@@ -8,7 +8,8 @@ together.
 
     StepMLError
     ├── InvalidJobError            the job spec is wrong                            never retried
-    │   └── NotAvailableError      a choice of the spec that this version lacks     never retried
+    │   ├── NotAvailableError      a choice that this version or deployment lacks   never retried
+    │   └── ModelTooLargeError     the pattern async cannot share it                never retried
     ├── InvalidTaskError           a handler was called with another payload       never retried
     ├── JobIdTakenError            another execution owns this job id               never retried
     ├── InvalidDataError           the data cannot be trained on                    never retried
@@ -19,15 +20,22 @@ together.
     │   ├── NotEnoughDataError     fewer rows than workers
     │   └── BadLabelError          labels that the model cannot learn
     ├── TrainingDivergedError      the loss is not a finite number                 never retried
+    ├── CompressionError           a number does not fit float16                    never retried
     ├── ExecutorPausedError        out of time, progress saved                      retried at once
+    ├── PeerFailedError            another rank failed for good (carries its error) with its epoch
+    ├── ReplicasDivergedError      ranks end an epoch with different states         with its epoch
     └── StorageError
         ├── StorageUnavailableError  the service failed or refused for now          retried
         ├── WaitTimeoutError         a value did not arrive (names what is missing) retried
         ├── DamagedValueError        a value that is not what was written           with its epoch
         ├── MissingContributionError a rank has not contributed                     with its epoch
+        ├── SharedModelLostError     the model that ranks change in turn is gone    with its epoch
         ├── KeyNotFoundError         nothing is stored under a key                  never retried
         ├── ValueChangedError        a value is another than when it was described  never retried
         └── StorageDeniedError       the role may not do this                       never retried
+
+*Never retried*: no ``Retry`` list names it. *With its epoch*: the Task fails, and with it the
+epoch's execution, which ``RunEpoch`` starts once more, as it does whatever an epoch failed of.
 """
 
 from __future__ import annotations
@@ -44,7 +52,11 @@ class InvalidJobError(StepMLError, ValueError):
 
 
 class NotAvailableError(InvalidJobError):
-    """The job spec is well formed but asks for something that this version cannot do yet."""
+    """The job spec asks for something that this version cannot do yet, or this deployment not."""
+
+
+class ModelTooLargeError(InvalidJobError):
+    """The model is too large for the pattern ``async``, in which ranks move all of it in turn."""
 
 
 class InvalidTaskError(StepMLError, ValueError):
@@ -87,8 +99,33 @@ class TrainingDivergedError(StepMLError, ArithmeticError):
     """The loss is no finite number any more: the learning rate is too high for the data."""
 
 
+class CompressionError(StepMLError, OverflowError):
+    """A number does not fit float16; ``exchange.compression`` none has room for it."""
+
+
 class ExecutorPausedError(StepMLError):
     """A rank stopped before its function's deadline: its progress is saved, call it again."""
+
+
+class PeerFailedError(StepMLError):
+    """Another rank failed for good, so this one would wait for it in vain.
+
+    Attributes
+    ----------
+    rank : int
+        The rank that failed.
+    error : str
+        The name of its error's class.
+    """
+
+    def __init__(self, rank: int, error: str, message: str) -> None:
+        self.rank = rank
+        self.error = error
+        super().__init__(f"rank {rank} failed: {error}: {message}")
+
+
+class ReplicasDivergedError(StepMLError):
+    """Ranks that applied the same aggregates end an epoch with different states."""
 
 
 class StorageError(StepMLError):
@@ -144,3 +181,7 @@ class MissingContributionError(StorageError):
         self.missing = tuple(missing)
         ranks = ", ".join(map(str, self.missing))
         super().__init__(f"no contribution to {step} from rank {ranks}")
+
+
+class SharedModelLostError(StorageError):
+    """The model that ranks change in turn is gone from the channel; its epoch starts again."""

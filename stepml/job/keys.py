@@ -58,24 +58,66 @@ def progress_prefix(job_id: str) -> str:
     return f"jobs/{job_id}/progress/"
 
 
-def exchange_prefix(job_id: str) -> str:
-    """Everything that the ranks of a job exchange; the channel may lose it at any time."""
-    return f"jobs/{job_id}/exchange/"
+def exchange_prefix(job_id: str, run: str) -> str:
+    """Everything that the ranks of one run of a job exchange; the channel may lose it at any time.
+
+    What lies below is written once, so a job id that returns (on another stack with the same
+    Redis, or after its objects were deleted by hand) must not find what its last run left behind.
+    """
+    return f"jobs/{job_id}/exchange/{run}/"
 
 
-def step_prefix(job_id: str, step: Step) -> str:
+# Below, `prefix` is an exchange_prefix. The names are short, as Memcached's keys hold 250 bytes.
+
+
+def epoch_prefix(prefix: str, epoch: int) -> str:
+    """Everything that is exchanged in one epoch."""
+    return f"{prefix}{epoch:06d}/"
+
+
+def step_prefix(prefix: str, step: Step) -> str:
     """Everything that belongs to one point of exchange."""
-    return f"{exchange_prefix(job_id)}{step.epoch:06d}/{step.batch:09d}/"
+    return f"{epoch_prefix(prefix, step.epoch)}{step.batch:09d}/"
 
 
-def contribution(job_id: str, step: Step, rank: int) -> str:
-    """What a rank published for a step."""
-    return f"{step_prefix(job_id, step)}contribution/{rank:06d}"
+def contribution(prefix: str, step: Step, chunk: int, rank: int) -> str:
+    """What a rank published for one chunk of a step."""
+    return f"{step_prefix(prefix, step)}c/{chunk:06d}/{rank:06d}"
 
 
-def aggregate(job_id: str, step: Step) -> str:
-    """The sum of a step's contributions."""
-    return f"{step_prefix(job_id, step)}aggregate"
+def aggregate(prefix: str, step: Step, chunk: int) -> str:
+    """The sum of all ranks' contributions to one chunk of a step."""
+    return f"{step_prefix(prefix, step)}a/{chunk:06d}"
+
+
+def shared_model(prefix: str, epoch: int) -> str:
+    """The model that ranks change in turn, in the asynchronous pattern."""
+    return f"{epoch_prefix(prefix, epoch)}model"
+
+
+def lease(prefix: str, epoch: int) -> str:
+    """Whose turn it is to change the shared model."""
+    return f"{epoch_prefix(prefix, epoch)}lease"
+
+
+def turn(prefix: str, epoch: int, ticket: int) -> str:
+    """What wakes the holder of a ticket to the shared model."""
+    return f"{epoch_prefix(prefix, epoch)}turn/{ticket:012d}"
+
+
+def snapshot(job_id: str, epoch: int) -> str:
+    """The replicas' state on the way through an epoch that is exchanged in flight."""
+    return f"{snapshot_prefix(job_id)}{epoch:06d}.safetensors"
+
+
+def snapshot_prefix(job_id: str) -> str:
+    """The snapshots of a job's epochs."""
+    return f"jobs/{job_id}/snapshots/"
+
+
+def failure(job_id: str, attempt: str) -> str:
+    """The error for which an attempt at an epoch failed: the first one."""
+    return f"jobs/{job_id}/failures/{attempt}.json"
 
 
 def report(job_id: str) -> str:

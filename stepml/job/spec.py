@@ -124,7 +124,9 @@ class GradientAveraging(
     """Mini-batch SGD; gradients are exchanged after every batch."""
 
     learning_rate: LearningRate = 0.1
-    batch_size: BatchSize = 1000
+    batch_size: Annotated[
+        BatchSize, Meta(description="rows of each rank a step; a shard's size or more: all")
+    ] = 1000
 
 
 class ModelAveraging(Group, frozen=True, kw_only=True, tag_field="name", tag="model_averaging"):

@@ -10,7 +10,7 @@ class Step:
     """A point at which the ranks of a job exchange what they have."""
 
     epoch: int  # from 1
-    batch: int = 0  # 0 where an epoch has one exchange
+    batch: int = 0  # from 1; 0 where an epoch has one exchange
 
     def __str__(self) -> str:
         return f"epoch {self.epoch}" + (f", batch {self.batch}" if self.batch else "")

@@ -57,6 +57,7 @@ class JobState(Event, frozen=True, kw_only=True):
     ranges: list[int]  # range tasks to do; none if the data set is partitioned already
     shards: list[int]  # ranks, and keys.VALIDATION
     ranks: list[int]
+    chunks: list[int]  # merged by functions of their own after the ranks; none: Reduce merges
     progress: Progress
     epoch_timeout_s: int  # an epoch that takes longer has failed
 
@@ -87,6 +88,7 @@ class ExecutorTask(Event, frozen=True, kw_only=True):
     job_id: str
     epoch: Epoch
     rank: Rank
+    attempt: Annotated[str, Meta(min_length=1, max_length=80)]  # name of the epoch's execution
 
 
 class ExecutorResult(Event, frozen=True, kw_only=True):
@@ -94,6 +96,15 @@ class ExecutorResult(Event, frozen=True, kw_only=True):
 
     rank: int
     seconds: float  # in the handler
+    digest: str = ""  # of the rank's replica at the end, if the epoch is exchanged in flight
+
+
+class MergerTask(Event, frozen=True, kw_only=True):
+    """Merge one chunk of what the ranks contributed to an epoch."""
+
+    job_id: str
+    epoch: Epoch
+    chunk: Annotated[int, Meta(ge=0)]
 
 
 class ReducerTask(Event, frozen=True, kw_only=True):

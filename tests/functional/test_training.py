@@ -29,7 +29,7 @@ def test_a_job_trains_from_execution_input_to_model(
     model, metadata = arrays.unpack(local_stack.read(keys.model(name)))
     assert metadata == {"format": "stepml", "model": "logistic_regression"}
     assert model["coefficients"].shape == (6,)
-    assert local_stack.keys(keys.exchange_prefix(name)) == []
+    assert local_stack.keys(f"jobs/{name}/exchange/") == []
 
 
 def test_each_epoch_is_a_child_execution(local_stack: LocalStack, job: dict[str, Any]) -> None:

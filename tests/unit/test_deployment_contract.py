@@ -41,6 +41,9 @@ NEVER_RETRIED = (
     errors.InvalidDataError,
     errors.JobIdTakenError,
     errors.TrainingDivergedError,
+    errors.PeerFailedError,
+    errors.CompressionError,
+    errors.ReplicasDivergedError,
 )
 # They read or write the channel: it has to be allowed to them, and to be within their reach.
 EXCHANGING = {

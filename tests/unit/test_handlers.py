@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,12 @@ import pytest
 
 from lambdas.assemble import assemble
 from lambdas.entry import handles
-from lambdas.environment import Deadline
-from lambdas.executor import execute
-from lambdas.finalise import finalise
+from lambdas.exchanges import Channels
 from lambdas.initialise import initialise
 from lambdas.partition import partition
 from lambdas.plan_shards import plan_shards
 from lambdas.plans import PartitionPlan
-from lambdas.prepare import prepare
-from lambdas.reducer import reduce_epoch
 from lambdas.shards import ShardCache
-from lambdas.states import unpack_state
 from stepml.job import keys
 from stepml.job.errors import (
     BadLabelError,
@@ -37,115 +31,24 @@ from stepml.job.errors import (
     InvalidTaskError,
     JobIdTakenError,
     MissingContributionError,
+    NotAvailableError,
     NotEnoughDataError,
     StepMLError,
+    StorageUnavailableError,
     TrainingDivergedError,
     ValueChangedError,
 )
-from stepml.job.reports import EpochReport, JobReport
 from stepml.job.step import Step
 from stepml.job.tasks import (
     AssembleTask,
-    ExecutorResult,
     ExecutorTask,
-    FinaliseTask,
-    JobState,
     PartitionTask,
-    PrepareTask,
-    ReducerTask,
 )
 from stepml.ml.data import Shard, arrays, unpack_shard
+from storage import Storage
+from storage.faulty import FaultyStorage
 from storage.memory import MemoryStorage
-
-STARTED_AT = "2026-01-02T03:04:05.678Z"
-
-
-class Job:
-    """One job on a memory store, driven as the state machines drive it."""
-
-    def __init__(
-        self, job_id: str = "job", storage: MemoryStorage | None = None, **spec: Any
-    ) -> None:
-        self.job_id = job_id
-        self.storage = storage or MemoryStorage()
-        self.data = MemoryStorage()
-        self.spec: dict[str, Any] = {
-            "data": {"uri": "s3://data/rows.csv", "format": "csv", "standardise": True},
-            "workers": 3,
-            "model": {"name": "logistic_regression"},
-            "algorithm": {"name": "model_averaging", "batch_size": 20},
-            "stop": {"max_epochs": 2},
-        } | spec
-        self.data.save("rows.csv", csv_rows())
-
-    def prepare(self, arn: str = "arn:1") -> JobState:
-        task = PrepareTask(
-            job=self.spec, job_id=self.job_id, execution_arn=arn, started_at=STARTED_AT
-        )
-        return prepare(task, self.storage, lambda name: self.data)
-
-    def partitioned(self) -> JobState:
-        state = self.prepare()
-        key = keys.partition_plan(self.job_id)
-        for number in state.ranges:
-            plan = load(self.storage, key, PartitionPlan)
-            partition(
-                PartitionTask(job_id=self.job_id, range=number), plan, self.data, self.storage
-            )
-        plan_shards(self.job_id, self.storage)
-        return state
-
-    def initialised(self) -> JobState:
-        state = self.partitioned()
-        for rank in state.shards:
-            assemble(AssembleTask(job_id=self.job_id, rank=rank), self.storage)
-        initialise(self.job_id, self.storage)
-        return state
-
-    def execute(
-        self, epoch: int, rank: int, remaining: Callable[[], float] = lambda: 900.0
-    ) -> None:
-        task = ExecutorTask(job_id=self.job_id, epoch=epoch, rank=rank)
-        execute(task, self.storage, Deadline(remaining))
-
-    def reduce(self, epoch: int) -> EpochReport:
-        results = [ExecutorResult(rank=rank, seconds=0.5) for rank in (2, 0, 1)]
-        task = ReducerTask(
-            job_id=self.job_id, epoch=epoch, started_at=STARTED_AT, executors=results
-        )
-        return reduce_epoch(task, self.storage)
-
-    def epoch(self, number: int) -> EpochReport:
-        for rank in range(self.spec["workers"]):
-            self.execute(number, rank)
-        return self.reduce(number)
-
-    def finalise(self, epoch: int) -> JobReport:
-        task = FinaliseTask(job_id=self.job_id, epoch=epoch, started_at=STARTED_AT)
-        return finalise(task, self.storage, "bucket")
-
-    def state_bits(self, epoch: int) -> bytes:
-        return unpack_state(self.storage.load(keys.state(self.job_id, epoch))).tobytes()
-
-
-def load(storage: MemoryStorage, key: str, kind: type) -> Any:
-    from lambdas.documents import Documents
-
-    return Documents(storage).load(key, kind)
-
-
-def contents(storage: MemoryStorage) -> dict[str, bytes]:
-    return storage.load_many(list(storage.list("")))
-
-
-def csv_rows(n_samples: int = 200, seed: int = 0) -> bytes:
-    rng = np.random.default_rng(seed)
-    X = rng.normal(3, 2, size=(n_samples, 4))
-    y = (X @ [1, -1, 0.5, 0] > 1.5).astype(int)
-    return b"".join(
-        ",".join([*(f"{value:.4f}" for value in row), str(label)]).encode() + b"\n"
-        for row, label in zip(X, y, strict=True)
-    )
+from tests.unit.jobs import Job, contents, csv_rows, load
 
 
 def test_a_job_learns() -> None:
@@ -223,13 +126,14 @@ def test_a_finished_rank_is_not_trained_again() -> None:
     job = Job()
     job.initialised()
     job.execute(1, 0)
-    before = job.storage.load(keys.contribution("job", Step(1), 0))
+    contribution = keys.contribution(job.exchanged(), Step(1), 0, 0)
+    before = job.storage.load(contribution)
     shard = keys.shard(
         load(job.storage, keys.partition_plan("job"), PartitionPlan).digest, 3, 0.1, 0
     )
     job.storage.delete(shard)  # training again would need it, or the cache's copy
     job.execute(1, 0)
-    assert job.storage.load(keys.contribution("job", Step(1), 0)) == before
+    assert job.storage.load(contribution) == before
 
 
 def test_a_lost_contribution_fails_the_reduce_by_name_and_heals_with_the_epoch() -> None:
@@ -239,11 +143,55 @@ def test_a_lost_contribution_fails_the_reduce_by_name_and_heals_with_the_epoch()
     undisturbed.epoch(1)
     for rank in range(3):
         job.execute(1, rank)
-    job.storage.delete(keys.contribution("lost", Step(1), 1))
+    job.storage.delete(keys.contribution(job.exchanged(), Step(1), 0, 1))
     with pytest.raises(MissingContributionError, match="rank 1"):
         job.reduce(1)
     job.epoch(1)
     assert job.state_bits(1) == undisturbed.state_bits(1)
+
+
+def scattered(job_id: str = "scattered") -> Job:
+    job = Job(job_id, exchange={"pattern": "reduce_scatter"})
+    job.initialised()
+    return job
+
+
+@pytest.mark.parametrize("lost", ["aggregate", "all aggregates", "damaged"])
+def test_a_lost_chunk_is_merged_again(lost: str) -> None:
+    job, whole = scattered(), Job("whole")
+    whole.initialised()
+    whole.epoch(1)
+    results = job.execute_all(1)
+    job.merge(1, range(3))
+    chunks = [keys.aggregate(job.exchanged(), Step(1), chunk) for chunk in range(3)]
+    if lost == "damaged":
+        job.storage.save(chunks[1], b"no message")
+    else:
+        job.storage.delete_many(chunks if lost == "all aggregates" else chunks[1:2])
+    job.reduce(1, results)
+    assert job.state_bits(1) == whole.state_bits(1)
+    assert [*job.storage.list("jobs/scattered/exchange/")] == []
+
+
+def test_a_chunk_that_a_rank_lacks_fails_by_name_and_heals_with_the_epoch() -> None:
+    job, whole = scattered(), Job("whole")
+    whole.initialised()
+    whole.epoch(1)
+    job.execute_all(1)
+    job.storage.delete(keys.contribution(job.exchanged(), Step(1), 2, 1))
+    job.merge(1, [0, 1])
+    with pytest.raises(MissingContributionError, match="rank 1"):
+        job.merge(1, [2])
+    job.epoch(1)
+    assert job.state_bits(1) == whole.state_bits(1)
+
+
+def test_a_late_copy_of_a_merger_leaves_nothing() -> None:
+    job = scattered()
+    job.epoch(1)
+    before = contents(job.storage)
+    job.merge(1, range(3))
+    assert contents(job.storage) == before
 
 
 def test_a_rank_out_of_time_goes_on_where_it_paused() -> None:
@@ -262,7 +210,7 @@ def test_a_rank_out_of_time_goes_on_where_it_paused() -> None:
     job.epoch(2)
     job.finalise(2)
     assert list(job.storage.list(keys.progress_prefix("paused"))) == []
-    assert list(job.storage.list(keys.exchange_prefix("paused"))) == []
+    assert list(job.storage.list("jobs/paused/exchange/")) == []
 
 
 def test_what_a_pause_saved_and_was_damaged_only_costs_time() -> None:
@@ -332,6 +280,68 @@ def test_a_job_id_belongs_to_one_execution() -> None:
     assert job.prepare(arn="arn:first").job_id == "job"
     with pytest.raises(JobIdTakenError, match="run name 'job' is taken by arn:first"):
         job.prepare(arn="arn:second")
+
+
+def test_a_job_id_that_returns_does_not_find_what_its_last_run_left_in_the_channel() -> None:
+    prefixes = set()
+    for arn in ("arn:first", "arn:second"):
+        job = Job()
+        job.prepare(arn)
+        plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+        assert re.fullmatch("[0-9a-f]{16}", plan.run)
+        prefixes.add(keys.exchange_prefix("job", plan.run))
+    assert len(prefixes) == 2
+
+
+def refuse(name: str) -> Storage:
+    raise AssertionError(f"{name} must not be opened")
+
+
+@pytest.mark.parametrize(
+    ("channel", "lacks"),
+    [
+        ("redis", "Redis (its stack's parameter RedisUrl is empty)"),
+        ("memcached", "Memcached (its stack's parameter MemcachedUrl is empty)"),
+    ],
+)
+def test_a_channel_that_this_deployment_lacks_is_refused_before_anything_is_written(
+    channel: str, lacks: str
+) -> None:
+    job = Job(exchange={"channel": channel})
+    job.channels = Channels(("s3", "dynamodb"), refuse)
+    with pytest.raises(NotAvailableError) as caught:
+        job.prepare()
+    assert str(caught.value) == (
+        f"exchange.channel '{channel}': this deployment has no {lacks}; "
+        "available here: s3, dynamodb"
+    )
+    assert contents(job.storage) == {}
+
+
+def test_a_channel_that_does_not_answer_is_found_before_anything_is_written() -> None:
+    job = Job(exchange={"channel": "redis"})
+    silent = FaultyStorage(MemoryStorage(), fail={"find_many": [0]})
+    job.channels = Channels(("s3", "redis"), lambda name: silent)
+    with pytest.raises(StorageUnavailableError):
+        job.prepare()
+    assert contents(job.storage) == {}
+
+
+class ForgetfulStorage(MemoryStorage):
+    """Its channel is out of reach when it is to be cleared."""
+
+    def clear(self, prefix: str) -> None:
+        if "/exchange/" in prefix:
+            raise StorageUnavailableError("no answer")
+        super().clear(prefix)
+
+
+def test_a_channel_that_is_gone_at_the_end_does_not_fail_the_job() -> None:
+    job = Job(storage=ForgetfulStorage())
+    job.initialised()
+    for number in (1, 2):
+        job.epoch(number)
+    assert job.finalise(2).epochs == 2
 
 
 def test_several_objects_below_a_prefix_are_one_data_set() -> None:
@@ -474,7 +484,7 @@ def test_a_handler_logs_its_failure_with_what_it_was_about() -> None:
     before = to_stdout.setStream(stream)
     try:
         with pytest.raises(BadRowError):
-            handler({"job_id": "j", "epoch": 2, "rank": 3}, Context())
+            handler({"job_id": "j", "epoch": 2, "rank": 3, "attempt": "e"}, Context())
     finally:
         to_stdout.setStream(before)
     assert json.loads(stream.getvalue()) == {

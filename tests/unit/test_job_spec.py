@@ -10,7 +10,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from stepml.job.availability import ALGORITHMS, CHANNELS, FORMATS, MODELS
+from stepml.job.availability import (
+    ALGORITHMS,
+    CHANNELS,
+    COMPRESSIONS,
+    FORMATS,
+    MODELS,
+    PATTERNS,
+    refuse_unconfigured,
+)
 from stepml.job.errors import InvalidJobError, NotAvailableError
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
@@ -156,9 +164,8 @@ def test_json_that_is_no_object_is_refused(job: bytes) -> None:
             "model 'kmeans' is not available yet; available: logistic_regression",
         ),
         ({"algorithm": {"name": "admm"}}, "algorithm 'admm' is not available yet"),
-        ({"exchange__channel": "redis"}, "exchange.channel 'redis' is not available yet"),
+        ({"exchange__channel": "parameter_server"}, "exchange.channel 'parameter_server' is not"),
         ({"exchange__pattern": "async"}, "exchange.pattern 'async' is not available yet"),
-        ({"exchange__compression": "float16"}, "exchange.compression 'float16' is not available"),
         ({"data__format": "parquet"}, "data.format 'parquet' is not available yet; available: csv"),
         ({"data__on_bad_row": "skip"}, "data.on_bad_row 'skip' is not available yet"),
         (
@@ -186,7 +193,34 @@ def test_what_is_available_is_in_the_schema() -> None:
         definitions["JobSpec"]["properties"]["algorithm"]["discriminator"]["mapping"]
     )
     assert set(FORMATS) <= set(definitions["Data"]["properties"]["format"]["enum"])
-    assert set(CHANNELS) <= set(definitions["Exchange"]["properties"]["channel"]["enum"])
+    for field, available in (
+        ("channel", CHANNELS),
+        ("pattern", PATTERNS),
+        ("compression", COMPRESSIONS),
+    ):
+        assert set(available) <= set(definitions["Exchange"]["properties"][field]["enum"])
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_all_that_is_available_goes_together(
+    channel: str, compression: str, pattern: str, algorithm: str
+) -> None:
+    exchange = {"channel": channel, "pattern": pattern, "compression": compression}
+    parsed = parse_job(changed(exchange=exchange, algorithm={"name": algorithm}))
+    assert parsed.exchange.channel == channel
+
+
+@pytest.mark.parametrize("channel", [name for name in CHANNELS if name != "s3"])
+def test_a_service_that_the_deployment_lacks_is_named(channel: str) -> None:
+    refuse_unconfigured(channel, ("s3", channel))
+    with pytest.raises(
+        NotAvailableError,
+        match=rf"exchange.channel '{channel}': this deployment has no .*; available here: s3$",
+    ):
+        refuse_unconfigured(channel, ("s3",))
 
 
 def test_the_checked_in_schema_is_current() -> None:

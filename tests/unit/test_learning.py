@@ -1,8 +1,12 @@
-"""Logistic regression and model averaging, against mathematics and scikit-learn."""
+"""Logistic regression and its algorithms, against mathematics and scikit-learn."""
 
 from __future__ import annotations
 
 import math
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,10 +16,11 @@ from stepml.job import spec
 from stepml.job.errors import BadLabelError, NotAvailableError, TrainingDivergedError
 from stepml.job.reports import EpochReport
 from stepml.job.spec import Stop
-from stepml.ml.algorithms import ModelAveraging, Progress, build_algorithm
+from stepml.ml.algorithms import GradientAveraging, ModelAveraging, Progress, build_algorithm
+from stepml.ml.algorithms.gradient_averaging import Batches
 from stepml.ml.convergence import decide, require_finite
 from stepml.ml.models import LogisticRegression, build_model
-from stepml.ml.models.base import Floats
+from stepml.ml.models.base import Array, Floats
 
 SEED = (0, 1, 0)
 
@@ -152,6 +157,238 @@ def test_training_leaves_the_common_parameters_alone() -> None:
     start = model.initial_parameters()
     start.flags.writeable = False  # as read from the store
     averaging().train(model, Progress(start), X, y, SEED)
+    assert not start.any()
+
+
+@dataclass(frozen=True)
+class Sum:
+    """An aggregate."""
+
+    vector: Array
+    trailer: Array
+    pause: bool
+
+
+class Ranks:
+    """Threads that sum what they have in the order of their ranks; sums are kept for replay."""
+
+    def __init__(self, world_size: int) -> None:
+        self.world_size = world_size
+        self.sums: dict[int, Sum] = {}
+        self._given: dict[tuple[int, int], Sum] = {}
+        self._changed = threading.Condition()
+
+    def all_reduce(self, rank: int, batch: int, given: Sum) -> Sum:
+        copied = Sum(given.vector.copy(), given.trailer.copy(), given.pause)
+        with self._changed:
+            self._given.setdefault((batch, rank), copied)
+            parts = [self._given.get((batch, each)) for each in range(self.world_size)]
+            if batch not in self.sums and (whole := [part for part in parts if part]) == parts:
+                self.sums[batch] = Sum(
+                    sum((part.vector for part in whole[1:]), start=whole[0].vector),
+                    sum((part.trailer for part in whole[1:]), start=whole[0].trailer),
+                    any(part.pause for part in whole),
+                )
+                self._changed.notify_all()
+            assert self._changed.wait_for(lambda: batch in self.sums, timeout=20)
+            return self.sums[batch]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One rank's end of `Ranks`; ``dies_at`` is the batch that it never contributes to."""
+
+    ranks: Ranks
+    rank: int
+    dies_at: int = 10**9
+
+    def all_reduce(self, batch: int, vector: Floats, trailer: Array, pause: bool) -> Sum:
+        if batch == self.dies_at:
+            raise InterruptedError
+        return self.ranks.all_reduce(self.rank, batch, Sum(vector, trailer, pause))
+
+    def replay(self, batch: int) -> Sum | None:
+        return self.ranks.sums.get(batch)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch of gradient averaging on shards of these sizes."""
+
+    shard_rows: tuple[int, ...]
+    batch_size: int = 40
+    l2: float = 0.0
+    learning_rate: float = 0.5
+
+    def shard(self, rank: int) -> tuple[Floats, Floats]:
+        X, y = rows(sum(self.shard_rows))
+        first = sum(self.shard_rows[:rank])
+        mine = slice(first, first + self.shard_rows[rank])
+        return X[mine], y[mine]
+
+    def run(
+        self,
+        peer: Peer,
+        start: Progress | None = None,
+        must_pause: Callable[[], bool] = lambda: False,
+    ) -> list[Progress]:
+        model = LogisticRegression(6, positive=1, l2=self.l2)
+        algorithm = GradientAveraging(
+            spec.GradientAveraging(learning_rate=self.learning_rate, batch_size=self.batch_size)
+        )
+        steps = algorithm.steps(
+            model,
+            start or Progress(model.initial_parameters()),
+            *self.shard(peer.rank),
+            rank=peer.rank,
+            shard_rows=self.shard_rows,
+            seed=(3, 1),
+            exchange=peer,
+            must_pause=must_pause,
+        )
+        return [replace(step, parameters=step.parameters.copy()) for step in steps]
+
+    def run_all(self) -> list[list[Progress]]:
+        ranks = Ranks(len(self.shard_rows))
+        with ThreadPoolExecutor(len(self.shard_rows)) as threads:
+            return list(
+                threads.map(lambda rank: self.run(Peer(ranks, rank)), range(ranks.world_size))
+            )
+
+
+SHARDS = [(500,), (250, 250), (200, 130, 170), (97, 1, 2), (3, 1, 1, 1, 1, 1, 1, 1)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 40, 1000])
+@pytest.mark.parametrize("shard_rows", SHARDS)
+def test_an_epoch_takes_every_row_once_in_batches_of_like_size(
+    shard_rows: tuple[int, ...], batch_size: int
+) -> None:
+    algorithm = GradientAveraging(spec.GradientAveraging(batch_size=batch_size))
+    n_batches = algorithm.n_batches(shard_rows)
+    assert n_batches == math.ceil(max(shard_rows) / batch_size)
+    plans = [Batches.plan(r, shard_rows, n_batches, (0, 1)) for r in range(len(shard_rows))]
+    for plan, n_samples in zip(plans, shard_rows, strict=True):
+        slices = [plan[number][0] for number in range(1, len(plan) + 1)]
+        taken = [row for each in slices for row in range(each.start, each.stop)]
+        assert sorted(taken) == list(range(n_samples))
+        sizes = {each.stop - each.start for each in slices}
+        assert max(sizes) - min(sizes) <= 1
+        assert max(sizes) <= batch_size
+    for number in range(1, len(plans[0]) + 1):
+        assert sum(plan[number][1] for plan in plans) == pytest.approx(1)
+
+
+def test_batches_come_in_another_order_every_epoch_and_the_same_for_all_ranks() -> None:
+    first, again, other_rank, next_epoch = (
+        Batches.plan(rank, (500, 300), 50, (0, epoch)).order.tolist()
+        for rank, epoch in ((0, 1), (0, 1), (1, 1), (0, 2))
+    )
+    assert first == again == other_rank
+    assert first != next_epoch
+
+
+def test_one_worker_that_averages_gradients_of_all_rows_descends_the_gradient() -> None:
+    epoch = Epoch((500,), batch_size=500)
+    X, y = epoch.shard(0)
+    progress, expected = Progress(np.zeros(7, np.float32)), np.zeros(7)
+    for _ in range(20):
+        (done,) = epoch.run(Peer(Ranks(1), 0), Progress(progress.parameters))
+        probabilities = 1 / (1 + np.exp(-(X @ expected[:-1] + expected[-1])))
+        loss = -np.log(np.where(y == 1, probabilities, 1 - probabilities)).mean()
+        assert done.training_loss == pytest.approx(loss, rel=1e-5)
+        error = (probabilities - y) / len(y)
+        expected -= 0.5 * np.append(error @ X, error.sum())
+        progress = done
+    assert progress.finished
+    assert progress.parameters == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("l2", [0.0, 0.3])
+@pytest.mark.parametrize("shard_rows", SHARDS)
+def test_workers_that_average_gradients_equal_one_on_their_batches_together(
+    shard_rows: tuple[int, ...], l2: float
+) -> None:
+    epoch = Epoch(shard_rows, batch_size=2, l2=l2, learning_rate=0.05)
+    shards = [epoch.shard(rank) for rank in range(len(shard_rows))]
+    n_batches = math.ceil(max(shard_rows) / 2)
+    plans = [Batches.plan(rank, shard_rows, n_batches, (3, 1)) for rank in range(len(shards))]
+    model, gradient = LogisticRegression(6, positive=1, l2=l2), np.empty(7, np.float32)
+    expected, loss_sum = np.zeros(7, np.float32), 0.0
+    for number in range(1, len(plans[0]) + 1):
+        taken = [plan[number][0] for plan in plans]
+        X = np.concatenate([X[rows] for (X, _), rows in zip(shards, taken, strict=True)])
+        y = np.concatenate([y[rows] for (_, y), rows in zip(shards, taken, strict=True)])
+        loss_sum += model.gradient(expected, X, y, out=gradient) * len(y)
+        expected -= np.float32(0.05) * gradient
+    for steps in epoch.run_all():
+        assert steps[-1].parameters == pytest.approx(expected, abs=1e-5)
+        assert steps[-1].rows_seen == sum(shard_rows)
+        assert steps[-1].loss_sum == pytest.approx(loss_sum, rel=1e-4)
+
+
+def test_replicas_have_the_same_bits_after_every_step() -> None:
+    first, *others = Epoch((200, 130, 170)).run_all()
+    assert len(first) == 5
+    assert [step.finished for step in first] == [False] * 4 + [True]
+    for other in others:
+        for mine, theirs in zip(first, other, strict=True):
+            assert mine.parameters.tobytes() == theirs.parameters.tobytes()
+            assert (mine.loss_sum, mine.rows_seen) == (theirs.loss_sum, theirs.rows_seen)
+
+
+def test_averaging_gradients_learns() -> None:
+    losses = []
+    progress = Progress(np.zeros(7, np.float32))
+    for _ in range(5):
+        steps = Epoch((500,)).run(Peer(Ranks(1), 0), Progress(progress.parameters))
+        progress = steps[-1]
+        losses.append(progress.training_loss)
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < np.log(2) - 0.1
+
+
+@pytest.mark.parametrize("dies_at", [1, 3, 5])
+def test_a_rank_that_is_repeated_replays_and_changes_no_bit(dies_at: int) -> None:
+    epoch = Epoch((200, 130, 170))
+    undisturbed = epoch.run_all()[0][-1]
+    ranks = Ranks(3)
+    with ThreadPoolExecutor(3) as threads:
+        others = [threads.submit(epoch.run, Peer(ranks, rank)) for rank in (0, 2)]
+        with pytest.raises(InterruptedError):
+            epoch.run(Peer(ranks, 1, dies_at))
+        again = epoch.run(Peer(ranks, 1))
+        assert len(again) == 5  # from the start of the epoch: what was exchanged is replayed
+        for steps in (again, *(other.result() for other in others)):
+            assert steps[-1].parameters.tobytes() == undisturbed.parameters.tobytes()
+            assert steps[-1].loss_sum == undisturbed.loss_sum
+
+
+def test_a_pause_of_one_rank_stops_all_after_the_same_step_and_changes_no_bit() -> None:
+    epoch = Epoch((200, 130, 170))
+    undisturbed = epoch.run_all()[0][-1]
+    ranks = Ranks(3)
+    asked = iter([False, True, False, False, False])
+    with ThreadPoolExecutor(3) as threads:
+        others = [threads.submit(epoch.run, Peer(ranks, rank)) for rank in (0, 2)]
+        paused = epoch.run(Peer(ranks, 1), must_pause=lambda: next(asked))
+        stopped = [paused, *(other.result() for other in others)]
+    assert [steps[-1].batches_done for steps in stopped] == [2, 2, 2]
+    assert not any(steps[-1].finished for steps in stopped)
+    # One goes on from what it had, one from an earlier step, one from the start.
+    starts = [paused[-1], paused[0], None]
+    with ThreadPoolExecutor(3) as threads:
+        ended = list(threads.map(lambda rank: epoch.run(Peer(ranks, rank), starts[rank]), range(3)))
+    for steps in ended:
+        assert steps[-1].finished
+        assert steps[-1].parameters.tobytes() == undisturbed.parameters.tobytes()
+        assert steps[-1].loss_sum == undisturbed.loss_sum
+
+
+def test_steps_leave_the_common_parameters_alone() -> None:
+    start = np.zeros(7, np.float32)
+    start.flags.writeable = False  # as read from the store
+    Epoch((100,)).run(Peer(Ranks(1), 0), Progress(start))
     assert not start.any()
 
 

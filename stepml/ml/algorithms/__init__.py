@@ -5,13 +5,32 @@ from __future__ import annotations
 from stepml.job import spec
 from stepml.job.availability import ALGORITHMS, tag
 from stepml.job.errors import NotAvailableError
-from stepml.ml.algorithms.model_averaging import ModelAveraging, Progress
+from stepml.ml.algorithms.base import (
+    Aggregate,
+    AllReduce,
+    InFlightAlgorithm,
+    OrchestratedAlgorithm,
+    Progress,
+)
+from stepml.ml.algorithms.gradient_averaging import GradientAveraging
+from stepml.ml.algorithms.model_averaging import ModelAveraging
 
-__all__ = ["ModelAveraging", "Progress", "build_algorithm"]
+__all__ = [
+    "Aggregate",
+    "AllReduce",
+    "GradientAveraging",
+    "InFlightAlgorithm",
+    "ModelAveraging",
+    "OrchestratedAlgorithm",
+    "Progress",
+    "build_algorithm",
+]
 
 
-def build_algorithm(algorithm: spec.Algorithm) -> ModelAveraging:
+def build_algorithm(algorithm: spec.Algorithm) -> OrchestratedAlgorithm | InFlightAlgorithm:
     """Return the algorithm that the job spec asks for."""
+    if isinstance(algorithm, spec.GradientAveraging):
+        return GradientAveraging(algorithm)
     if isinstance(algorithm, spec.ModelAveraging):
         return ModelAveraging(algorithm)
     raise NotAvailableError(

@@ -6,25 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from stepml.job.spec import ModelAveraging as Spec
+from stepml.ml.algorithms.base import OrchestratedAlgorithm, Progress, Sums, never
 from stepml.ml.models.base import Floats, Model
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Progress:
-    """How far a rank is in its epoch."""
-
-    parameters: Floats  # (n_parameters,)
-    batches_done: int = 0
-    loss_sum: float = 0.0  # over the rows seen, each before its batch's step
-    rows_seen: int = 0
-    finished: bool = False
-
-
 @dataclass(frozen=True, slots=True)
-class ModelAveraging:
+class ModelAveraging(OrchestratedAlgorithm):
     """Mini-batch SGD from the common parameters; ranks are weighted by their rows.
 
     The shard was shuffled when the data were partitioned, so batches are consecutive rows (views,
@@ -40,22 +29,8 @@ class ModelAveraging:
         X: Floats,
         y: Floats,
         seed: tuple[int, ...],
-        must_pause: Callable[[], bool] = lambda: False,
+        must_pause: Callable[[], bool] = never,
     ) -> Progress:
-        """Return the rank's progress at the end of the epoch, or where ``must_pause`` stopped it.
-
-        Parameters
-        ----------
-        model : Model
-        progress : Progress
-            Where to begin: the epoch's common parameters, or an earlier call's result.
-        X : array of shape (n_samples, n_features)
-        y : array of shape (n_samples,), from `Model.targets`
-        seed : tuple of int
-            Names the rank's epoch: the same seed takes the batches in the same order.
-        must_pause : callable
-            Asked before every batch but the first of a call, so that each call gets further.
-        """
         w, step = progress.parameters.copy(), np.empty_like(progress.parameters)
         learning_rate = np.float32(self.spec.learning_rate)
         loss_sum, rows_seen, done = progress.loss_sum, progress.rows_seen, progress.batches_done
@@ -78,23 +53,11 @@ class ModelAveraging:
             done = number + 1
         return Progress(w, done, loss_sum, rows_seen, finished=True)
 
-    def contribution(
-        self, progress: Progress, weight: float
-    ) -> tuple[Floats, npt.NDArray[np.float64]]:
-        """Return what a rank gives to the exchange: its weighted parameters, and loss and rows.
-
-        Parameters
-        ----------
-        progress : Progress
-            Of a finished epoch.
-        weight : float
-            The rank's share of all training rows.
-        """
+    def contribution(self, progress: Progress, weight: float) -> tuple[Floats, Sums]:
         trailer = np.array([progress.loss_sum, progress.rows_seen], np.float64)
         return progress.parameters * np.float32(weight), trailer
 
-    def next_state(self, vector: Floats, trailer: npt.NDArray[np.float64]) -> tuple[Floats, float]:
-        """Return the common parameters and the mean training loss from the sum of contributions."""
+    def next_state(self, vector: Floats, trailer: Sums) -> tuple[Floats, float]:
         return vector, float(trailer[0] / trailer[1])
 
     def _batches(self, n_samples: int, seed: tuple[int, ...]) -> Iterator[slice]:

@@ -1,0 +1,291 @@
+"""The exchange of workers that run at the same time and wait for each other at every step.
+
+::
+
+    contribute ──► wait for the others' contributions ──► add in rank order ──► publish the sum
+        (every rank)            (the rank that merges a chunk)                         │
+    every rank ◄──────────────────── wait for the sums of all chunks ◄─────────────────┘
+
+**Healing.** The channel may lose everything at any time. A rank that waits looks every few seconds
+whether what it has published is still there: its contribution to this step, and the sums that it
+made of this one and the last one, which a slower rank may still need. Ranks are never further
+apart than that: whoever is at step s + 1 has the sum of step s, and nobody gets the sum of s + 1
+before all have contributed to it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+
+from comm.exchange import Group
+from comm.sums import cut, join, sum_in_rank_order
+from comm.wire import Compression, Message, decode, encode
+from stepml.job.errors import DamagedValueError, WaitTimeoutError
+from stepml.job.step import Step
+from storage import Storage
+from storage.base import Buffer, Clock
+
+HEAL_S = 2.0  # a lost value costs this much at most; a look costs a request
+
+# A chunk smaller than this costs more requests than it saves time.
+_SMALLEST_CHUNK_BYTES = 64 * 1024
+_GARBAGE_KEYS = 64  # deleted together, when there are so many …
+_GARBAGE_BYTES = 32 * 2**20  # … or when they hold so much
+
+
+def in_flight_chunks(pattern: str, world_size: int, vector_bytes: int) -> int:
+    """Return into how many chunks a pattern cuts a vector in flight.
+
+    ``reduce`` has one, which rank 0 merges. ``reduce_scatter`` has one for each rank, if they are
+    large enough to be worth their requests; a small vector stays whole.
+    """
+    if pattern == "reduce":
+        return 1
+    return max(1, min(world_size, vector_bytes // _SMALLEST_CHUNK_BYTES))
+
+
+class InFlight:
+    """One rank's part in the steps of a job.
+
+    Parameters
+    ----------
+    group : Group
+    rank : int
+    channel : Storage
+    chunks : int
+        From `in_flight_chunks`; rank ``c`` merges chunk ``c``.
+    compression : {"none", "float16"}
+    timeout_s : float
+        Longest wait for the other ranks.
+    heal_s : float
+        Seconds of waiting between looks whether what this rank has published is still there.
+    watch : callable, optional
+        Called about once a second while this rank waits; raises to end the wait.
+    clock : Clock
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        rank: int,
+        channel: Storage,
+        *,
+        chunks: int = 1,
+        compression: Compression = "none",
+        timeout_s: float = 180.0,
+        heal_s: float = HEAL_S,
+        watch: Callable[[], None] | None = None,
+        clock: Clock = time,
+    ) -> None:
+        self.timeout_s = timeout_s
+        self._heal_s = heal_s
+        self._group = group
+        self._rank = rank
+        self._channel = channel
+        self._chunks = chunks
+        self._compression: Compression = compression
+        self._watch = watch
+        self._clock = clock
+        self._contributed: dict[str, Buffer] = {}  # by this rank to this step
+        self._sums: dict[str, Buffer] = {}  # made by this rank in this step …
+        self._last_sums: dict[str, Buffer] = {}  # … and in the one before
+        self._garbage = _Garbage(channel)
+        self._merge_pace, self._collect_pace = _Pace(clock), _Pace(clock)
+
+    def all_reduce(self, step: Step, message: Message) -> Message:
+        """Contribute ``message`` and return the sum of all ranks' contributions.
+
+        ``pause`` of the sum is set if that of any contribution is: all ranks then know that they
+        have to stop after this step.
+
+        Raises
+        ------
+        WaitTimeoutError
+            Names the ranks that have not contributed.
+        """
+        self._contributed, self._last_sums, self._sums = {}, self._sums, {}
+        for chunk, part in enumerate(cut(message, self._chunks)):
+            key = self._group.contribution(step, self._rank, chunk)
+            self._contributed[key] = self._publish(key, encode(part, self._compression))
+        mine = range(self._rank, self._chunks, self._group.world_size)
+        sums = {chunk: self._merge(step, chunk) for chunk in mine}
+        sums |= self._collect(step, [c for c in range(self._chunks) if c not in sums])
+        return join([sums[chunk] for chunk in range(self._chunks)])
+
+    def replay(self, step: Step) -> Message | None:
+        """Return the sum of a step that was made before, or None if it is not there (any more)."""
+        names = [self._group.aggregate(step, chunk) for chunk in range(self._chunks)]
+        found = self._channel.load_many(names)
+        try:
+            return join([decode(found[name], name) for name in names])
+        except (KeyError, DamagedValueError):
+            return None
+
+    def forget(self, steps: Iterable[Step]) -> None:
+        """Delete the sums of ``steps``: no rank will replay them."""
+        chunks = range(self._chunks)
+        self._garbage.add([self._group.aggregate(step, c) for step in steps for c in chunks])
+
+    def close(self) -> None:
+        """Delete what is left to be deleted."""
+        self._garbage.flush()
+
+    def _merge(self, step: Step, chunk: int) -> Message:
+        key = self._group.aggregate(step, chunk)
+        names = self._group.contributions(step, chunk)
+        try:
+            aggregate = sum_in_rank_order(self._arriving(step, names, key), self._compression)
+        except _MergedElsewhereError:  # by a copy of this rank
+            return self._collect(step, [chunk])[chunk]
+        self._sums[key] = first = self._publish(key, aggregate.data)
+        self._garbage.add(names, len(names) * len(aggregate.data))
+        return aggregate.message if first is aggregate.data else decode(first, key)
+
+    def _publish(self, key: str, data: Buffer) -> Buffer:
+        """Publish ``data`` and return what counts: the first whole value."""
+        first = self._channel.publish(key, data)
+        if first is not data:
+            try:
+                decode(first, key)
+            except DamagedValueError:  # it would stand in the way for ever
+                self._channel.delete(key)
+                first = self._channel.publish(key, data)
+        return first
+
+    def _arriving(self, step: Step, names: Sequence[str], merged: str) -> Iterator[Message]:
+        """Yield all contributions to a chunk in rank order, as they arrive."""
+        others = [name for name in names if name not in self._contributed]
+        with closing(self._waiting(step, others, self._merge_pace, merged)) as arriving:
+            for name in names:
+                if name in self._contributed:
+                    yield decode(self._contributed[name], name)
+                else:
+                    yield next(arriving)
+
+    def _collect(self, step: Step, chunks: Sequence[int]) -> dict[int, Message]:
+        names = [self._group.aggregate(step, chunk) for chunk in chunks]
+        return dict(zip(chunks, self._waiting(step, names, self._collect_pace), strict=True))
+
+    def _waiting(
+        self, step: Step, names: Sequence[str], pace: _Pace, merged: str | None = None
+    ) -> Generator[Message, None, None]:
+        """Yield the messages under ``names`` in that order; a damaged one is awaited once more."""
+        watch = self._watcher(pace, merged)
+        deadline = self._clock.monotonic() + self.timeout_s
+        missing, first_delay_s = [*names], pace.begin()
+        while missing:
+            try:
+                for name, data in self._channel.wait_each(
+                    missing,
+                    timeout_s=max(0.0, deadline - self._clock.monotonic()),
+                    first_delay_s=first_delay_s,
+                    clock=self._clock,
+                    watch=watch,
+                ):
+                    message = decode(data, name)
+                    missing = missing[1:]
+                    yield message
+            except DamagedValueError:
+                # Whoever wrote it looks after it, as it does after what is lost.
+                self._channel.delete(missing[0])
+                first_delay_s = 0.0
+            except WaitTimeoutError as error:
+                raise WaitTimeoutError(self._who_is_missing(step), self.timeout_s) from error
+
+    def _watcher(self, pace: _Pace, merged: str | None) -> Callable[[], None]:
+        """Return what is called during a wait; ``merged`` is the sum that this rank would make."""
+        due = self._clock.monotonic() + self._heal_s
+
+        def watch() -> None:
+            nonlocal due
+            pace.look()
+            if self._watch is not None:
+                self._watch()
+            if self._clock.monotonic() >= due:
+                due = self._clock.monotonic() + self._heal_s
+                self._heal()
+                if merged is not None and self._channel.find_many([merged]):
+                    raise _MergedElsewhereError
+
+        return watch
+
+    def _heal(self) -> None:
+        published = self._contributed | self._last_sums | self._sums
+        lost = published.keys() - self._channel.find_many([*published])
+        for key in lost:
+            self._channel.publish(key, published[key])
+
+    def _who_is_missing(self, step: Step) -> list[str]:
+        ranks = range(self._group.world_size)
+        chunks = range(self._chunks)
+        names = {r: [self._group.contribution(step, r, c) for c in chunks] for r in ranks}
+        found = self._channel.find_many([name for each in names.values() for name in each])
+        silent = [
+            f"rank {rank}'s contribution to {step}"
+            for rank in ranks
+            if not found.issuperset(names[rank])
+        ]
+        if silent:
+            return silent
+        sums = {c: self._group.aggregate(step, c) for c in chunks}
+        there = self._channel.find_many([*sums.values()])
+        return [
+            f"rank {chunk % self._group.world_size}'s sum of {step}"
+            for chunk, name in sums.items()
+            if name not in there
+        ]
+
+
+class _Pace:
+    """When to look first: when the last wait of this kind looked in vain for the last time.
+
+    Later would make every step as slow as the slowest; earlier costs requests.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began_s = self._in_vain_s = 0.0
+        self._looks = 0
+        self._look_s = 0.0
+
+    def begin(self) -> float:
+        """Begin a wait and return the delay before its first look, in seconds."""
+        # After a look that found everything, nothing says how much too late it was.
+        delay_s = self._in_vain_s if self._looks > 1 else self._in_vain_s / 2
+        self._in_vain_s, self._looks = delay_s, 0
+        self._began_s = self._clock.monotonic()
+        return delay_s
+
+    def look(self) -> None:
+        """Take note of a look: the one before it was in vain."""
+        if self._looks:
+            self._in_vain_s = self._look_s
+        self._looks += 1
+        self._look_s = self._clock.monotonic() - self._began_s
+
+
+class _MergedElsewhereError(Exception):
+    """The sum that this rank is about to make is there already."""
+
+
+class _Garbage:
+    """What nobody needs any more, deleted in few requests."""
+
+    def __init__(self, channel: Storage) -> None:
+        self._channel = channel
+        self._keys: list[str] = []
+        self._value_bytes = 0
+
+    def add(self, keys: Sequence[str], value_bytes: int = 0) -> None:
+        """Delete ``keys``, which hold about ``value_bytes``, sooner or later."""
+        self._keys += keys
+        self._value_bytes += value_bytes
+        if len(self._keys) >= _GARBAGE_KEYS or self._value_bytes >= _GARBAGE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._keys:
+            self._channel.delete_many(self._keys)
+        self._keys, self._value_bytes = [], 0

@@ -1,0 +1,111 @@
+"""Turns in order of arrival, over a store that only compares and saves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from comm.exchange import Group
+from stepml.job import keys
+from stepml.job.errors import StorageUnavailableError, WaitTimeoutError
+from storage import Storage
+from storage.base import Clock, backoff
+
+_MOST_TRIES = 1000  # for a ticket: each lost race is another's ticket
+_LOOKS_A_LEASE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class FifoLease:
+    """Lets one rank after another do what only one should do at a time.
+
+    A rank takes the next ticket and waits until the holder before it passes the turn on. It keeps
+    ranks from doing work that another makes void, and nothing depends on it: a holder that is dead
+    or slow is passed over after ``lease_s``, so what is done has to be fenced by itself.
+
+    Parameters
+    ----------
+    group : Group
+    epoch : int
+    channel : Storage
+    lease_s : float
+        Seconds that a holder may take.
+    timeout_s : float
+        Longest wait for a turn.
+    watch : callable, optional
+        Called about once a second while waiting; raises to end the wait.
+    clock : Clock
+    """
+
+    group: Group
+    epoch: int
+    channel: Storage
+    lease_s: float = 10.0
+    timeout_s: float = 180.0
+    watch: Callable[[], None] | None = None
+    clock: Clock = time
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait for a turn, and pass it on at the end of the block."""
+        ticket = self._take_ticket()
+        try:
+            self._await_turn(ticket)
+            yield
+        finally:
+            # Also after an error: those behind need not wait until this one counts as dead.
+            self.channel.publish(self._turn(ticket + 1), b"1")
+            self.channel.delete(self._turn(ticket))
+
+    def release(self) -> None:
+        """Delete what all turns left, once nobody wants one any more."""
+        key = keys.lease(self.group.prefix, self.epoch)
+        value = self.channel.load_many([key]).get(key)
+        if value is not None:
+            self.channel.delete_many([key, self._turn(int(bytes(value)))])
+
+    def _take_ticket(self) -> int:
+        key = keys.lease(self.group.prefix, self.epoch)
+        delays = backoff(start_s=0.0005, most_s=0.05)
+        for _ in range(_MOST_TRIES):
+            value, version = self.channel.load_version(key)
+            ticket = int(bytes(value or b"0"))
+            if self.channel.compare_and_save(key, b"%d" % (ticket + 1), version):
+                return ticket
+            self.clock.sleep(next(delays))
+        raise StorageUnavailableError(f"no ticket in {_MOST_TRIES} tries under {key}")
+
+    def _await_turn(self, ticket: int) -> None:
+        deadline = self.clock.monotonic() + self.timeout_s
+        before_since: float | None = None  # when the holder before was seen to have its turn
+        while ticket > 0:
+            try:
+                self.channel.wait_many(
+                    [self._turn(ticket)],
+                    timeout_s=self.lease_s / _LOOKS_A_LEASE,
+                    clock=self.clock,
+                    watch=self.watch,
+                )
+            except WaitTimeoutError:
+                now = self.clock.monotonic()
+                if before_since is None and self._has_turn(ticket - 1):
+                    before_since = now
+                if before_since is not None and now - before_since >= self.lease_s:
+                    return
+                if now >= deadline:
+                    raise
+                if not self._is_there():  # the channel has lost it: nobody will pass the turn on
+                    return
+            else:
+                return
+
+    def _has_turn(self, ticket: int) -> bool:
+        return ticket == 0 or bool(self.channel.find_many([self._turn(ticket)]))
+
+    def _is_there(self) -> bool:
+        return bool(self.channel.find_many([keys.lease(self.group.prefix, self.epoch)]))
+
+    def _turn(self, ticket: int) -> str:
+        return keys.turn(self.group.prefix, self.epoch, ticket)

@@ -1,0 +1,112 @@
+"""The exchange with the state machine as the barrier: nobody waits, so nobody is billed for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from comm.exchange import Group
+from comm.sums import cut, join, sum_in_rank_order
+from comm.wire import Compression, Message, decode, encode
+from stepml.job.errors import DamagedValueError, KeyNotFoundError, MissingContributionError
+from stepml.job.step import Step
+from storage import Storage
+from storage.base import Buffer
+
+_LOADED_AT_ONCE = 64 * 2**20  # bytes: a reducer's memory must not grow with the world size
+
+
+@dataclass(frozen=True, slots=True)
+class Orchestrated:
+    """Executors contribute and return; then functions of their own merge.
+
+    Parameters
+    ----------
+    group : Group
+    channel : Storage
+    chunks : int
+        1 is the pattern ``reduce``: one merger; the world size is ``reduce_scatter``.
+    compression : {"none", "float16"}
+    """
+
+    group: Group
+    channel: Storage
+    chunks: int = 1
+    compression: Compression = "none"
+
+    def contribute(self, step: Step, rank: int, message: Message) -> None:
+        """Publish what ``rank`` has for ``step``; a repetition changes nothing."""
+        for chunk, part in enumerate(cut(message, self.chunks)):
+            key = self.group.contribution(step, rank, chunk)
+            self.channel.publish(key, encode(part, self.compression))
+
+    def has_contributed(self, step: Step, rank: int) -> bool:
+        """Return whether the contribution of ``rank`` is there and whole; what is damaged goes."""
+        names = [self.group.contribution(step, rank, chunk) for chunk in range(self.chunks)]
+        found = self.channel.load_many(names)
+        damaged = [name for name, data in found.items() if not _is_whole(data, name)]
+        if damaged:
+            self.channel.delete_many(damaged)  # publish would keep it for ever
+        return len(found) - len(damaged) == self.chunks
+
+    def merge(self, step: Step, chunk: int = 0) -> Message:
+        """Publish and return the sum of all ranks' contributions to a chunk.
+
+        Raises
+        ------
+        MissingContributionError
+            Naming the ranks that have not contributed.
+        DamagedValueError
+            A contribution is not what its rank wrote.
+        """
+        merged = sum_in_rank_order(self._contributions(step, chunk), self.compression)
+        key = self.group.aggregate(step, chunk)
+        try:
+            return decode(self.channel.publish(key, merged.data), key)
+        except DamagedValueError:  # the first one; publishing would keep it for ever
+            self.channel.delete(key)
+            return decode(self.channel.publish(key, merged.data), key)
+
+    def collect(self, step: Step) -> Message:
+        """Return the aggregate of ``step``.
+
+        Raises
+        ------
+        KeyNotFoundError
+            A chunk has not been merged.
+        """
+        names = [self.group.aggregate(step, chunk) for chunk in range(self.chunks)]
+        found = self.channel.load_many(names)
+        if missing := [name for name in names if name not in found]:
+            raise KeyNotFoundError(f"no aggregate of {step} under {missing[0]}")
+        return join([decode(found[name], name) for name in names])
+
+    def release(self, step: Step) -> None:
+        """Delete what ``step`` left, once no rank can need it again."""
+        chunks = range(self.chunks)
+        contributions = [name for c in chunks for name in self.group.contributions(step, c)]
+        aggregates = [self.group.aggregate(step, chunk) for chunk in chunks]
+        self.channel.delete_many([*contributions, *aggregates])
+
+    def _contributions(self, step: Step, chunk: int) -> Iterator[Message]:
+        """Yield the contributions in rank order, with few of them in memory."""
+        names = self.group.contributions(step, chunk)
+        at_once, start = 1, 0
+        while start < len(names):
+            batch = names[start : start + at_once]
+            found = self.channel.load_many(batch)
+            if len(found) < len(batch):
+                present = self.channel.find_many(names) - set(batch) | found.keys()
+                missing = [rank for rank, name in enumerate(names) if name not in present]
+                raise MissingContributionError(missing, str(step))
+            yield from (decode(found[name], name) for name in batch)
+            start += len(batch)
+            at_once = max(1, _LOADED_AT_ONCE // max(1, len(found[batch[0]])))
+
+
+def _is_whole(data: Buffer, name: str) -> bool:
+    try:
+        decode(data, name)
+    except DamagedValueError:
+        return False
+    return True

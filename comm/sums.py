@@ -1,0 +1,75 @@
+"""The arithmetic of an exchange: how vectors are cut and added, apart from how they travel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from comm.wire import Compression, Draft, Message, decode, encode
+from stepml.job.errors import DamagedValueError
+
+
+def chunk_slices(size: int, chunks: int) -> list[slice]:
+    """Return the slices that cut ``size`` numbers into ``chunks`` whose sizes differ by one."""
+    ends = [number * size // chunks for number in range(chunks + 1)]
+    return [slice(start, stop) for start, stop in pairwise(ends)]
+
+
+def cut(message: Message, chunks: int) -> list[Message]:
+    """Return the chunks of a message as views; the trailer travels with the first one."""
+    if chunks == 1:
+        return [message]
+    slices = chunk_slices(message.vector.size, chunks)
+    nothing = message.trailer[:0]
+    return [
+        Message(message.vector[each], message.trailer if number == 0 else nothing, message.pause)
+        for number, each in enumerate(slices)
+    ]
+
+
+def join(chunks: Sequence[Message]) -> Message:
+    """Return the message whose chunks these are."""
+    if len(chunks) == 1:
+        return chunks[0]
+    vector = np.concatenate([chunk.vector for chunk in chunks])
+    return Message(vector, chunks[0].trailer, any(chunk.pause for chunk in chunks))
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A sum, and its bytes as they travel."""
+
+    message: Message
+    data: memoryview
+
+
+def sum_in_rank_order(contributions: Iterable[Message], compression: Compression) -> Aggregate:
+    """Return the sum by which every channel and pattern gets the same bits.
+
+    A copy of rank 0's numbers, then ``+=`` in rank order, in the numbers' own type. Contributors
+    weight their vector before they publish it, so this sum is a weighted mean. Contributions are
+    taken one after another: only one needs to be in memory.
+    """
+    ranks = iter(contributions)
+    first = next(ranks)
+    draft = Draft(first.vector.size, first.vector.dtype, first.trailer.size)
+    draft.vector[:] = first.vector
+    draft.trailer[:] = first.trailer
+    pause = first.pause
+    for rank, other in enumerate(ranks, start=1):
+        if (other.vector.size, other.trailer.size) != (first.vector.size, first.trailer.size):
+            raise DamagedValueError(
+                f"rank {rank} contributed {other.vector.size} + {other.trailer.size} numbers, "
+                f"rank 0 {first.vector.size} + {first.trailer.size}"
+            )
+        draft.vector += other.vector
+        draft.trailer += other.trailer
+        pause |= other.pause
+    message, data = draft.finish(pause=pause)
+    if compression == "none":
+        return Aggregate(message, data)
+    data = encode(message, compression)
+    return Aggregate(decode(data, "the aggregate"), data)  # what everybody else will get

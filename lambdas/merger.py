@@ -1,0 +1,34 @@
+"""Merges one chunk of what the ranks contributed to an epoch; only for `reduce_scatter`."""
+
+from __future__ import annotations
+
+from lambdas.documents import Documents
+from lambdas.entry import handles
+from lambdas.environment import LambdaContext, durable
+from lambdas.exchanges import open_orchestrated
+from lambdas.logs import log
+from lambdas.plans import TrainingPlan
+from stepml.job import keys
+from stepml.job.step import Step
+from stepml.job.tasks import MergerTask
+from storage import DurableStorage
+
+
+@handles(MergerTask)
+def handler(task: MergerTask, context: LambdaContext) -> None:
+    merge_chunk(task, durable())
+
+
+def merge_chunk(task: MergerTask, storage: DurableStorage) -> None:
+    """Publish the sum of one chunk; a late copy, whose epoch is over, does nothing.
+
+    Raises
+    ------
+    MissingContributionError, DamagedValueError
+        The channel lost something: the epoch has to be done again.
+    """
+    if storage.find_many([keys.epoch_report(task.job_id, task.epoch)]):
+        return
+    plan = Documents(storage).load(keys.training_plan(task.job_id), TrainingPlan)
+    open_orchestrated(task.job_id, plan, storage).merge(Step(task.epoch), task.chunk)
+    log("chunk merged", job_id=task.job_id, epoch=task.epoch, chunk=task.chunk)

@@ -1,0 +1,124 @@
+"""Trains one rank in flight: it waits for its peers after every batch, and keeps a replica."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from comm import InFlight, Message
+from lambdas.environment import Deadline
+from lambdas.exchanges import WAIT_S, open_in_flight
+from lambdas.failures import raise_failure_of_peer
+from lambdas.plans import TrainingPlan
+from lambdas.shards import load_shard
+from lambdas.snapshots import SnapshotKeeper, Snapshots
+from lambdas.states import digest_of
+from stepml.job.errors import ExecutorPausedError
+from stepml.job.step import Step
+from stepml.job.tasks import ExecutorTask
+from stepml.ml.algorithms import InFlightAlgorithm, Progress
+from stepml.ml.algorithms.base import Sums
+from stepml.ml.models.base import Floats
+from storage import DurableStorage
+from storage.base import Clock
+
+SAVES_SNAPSHOTS = 0  # the rank that does so; its replica is as good as any
+
+
+def train_replica(
+    task: ExecutorTask,
+    plan: TrainingPlan,
+    algorithm: InFlightAlgorithm,
+    start: Progress,
+    storage: DurableStorage,
+    deadline: Deadline,
+) -> str:
+    """Train ``task.rank`` to the end of the epoch; return the digest of its replica.
+
+    Raises
+    ------
+    ExecutorPausedError
+        A rank's deadline is near: all stop after the same batch, and go on from a snapshot.
+    PeerFailedError
+        Another rank has failed for good.
+    """
+    if start.finished:  # the last snapshot: somebody was called again after the last batch
+        return digest_of(start.parameters)
+    watch = Watch(task, storage, deadline)
+    exchange = Batches(open_in_flight(task.job_id, plan, task.rank, storage, watch), task.epoch)
+    snapshots = Snapshots(storage, task.job_id, task.epoch)
+    keeper = SnapshotKeeper(snapshots, exchange.forget, start.batches_done)
+    shard = load_shard(task.job_id, task.rank, plan, storage)
+    model, progress = plan.model(), start
+    for progress in algorithm.steps(
+        model,
+        start,
+        shard.X,
+        model.targets(shard.y),
+        rank=task.rank,
+        shard_rows=plan.shard_rows,
+        seed=(plan.spec.data.seed, task.epoch),
+        exchange=exchange,
+        must_pause=deadline.is_near,
+    ):
+        if task.rank == SAVES_SNAPSHOTS:
+            keeper.after_step(progress)
+    if task.rank == SAVES_SNAPSHOTS:
+        keeper.save(progress)
+    exchange.close()
+    if not progress.finished:
+        raise ExecutorPausedError(
+            f"all ranks stopped after {progress.batches_done} batches of epoch {task.epoch}"
+        )
+    return digest_of(progress.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """The exchange of one epoch, as the algorithm sees it."""
+
+    exchange: InFlight
+    epoch: int
+
+    def all_reduce(self, batch: int, vector: Floats, trailer: Sums, pause: bool) -> Message:
+        """Return the sum of all ranks' parts of ``batch``."""
+        message = Message(vector, trailer, pause)
+        aggregate = self.exchange.all_reduce(Step(self.epoch, batch), message)
+        self.exchange.timeout_s = WAIT_S  # by now all are running
+        return aggregate
+
+    def replay(self, batch: int) -> Message | None:
+        """Return the sum of a batch that the ranks are through with, if there is one."""
+        return self.exchange.replay(Step(self.epoch, batch))
+
+    def forget(self, batches: Iterable[int]) -> None:
+        """Delete the sums of ``batches``."""
+        self.exchange.forget(Step(self.epoch, batch) for batch in batches)
+
+    def close(self) -> None:
+        """Delete what nobody needs any more."""
+        self.exchange.close()
+
+
+class Watch:
+    """Called while a rank waits: ends the wait if a peer has failed for good, or time is out."""
+
+    INTERVAL_S = 2.0  # between looks at the durable store; each is a request
+
+    def __init__(
+        self, task: ExecutorTask, storage: DurableStorage, deadline: Deadline, clock: Clock = time
+    ) -> None:
+        self._task = task
+        self._storage = storage
+        self._deadline = deadline
+        self._clock = clock
+        self._looked_at = clock.monotonic()
+
+    def __call__(self) -> None:
+        if self._deadline.is_here():
+            raise ExecutorPausedError(f"rank {self._task.rank} waited until its time was out")
+        now = self._clock.monotonic()
+        if now - self._looked_at >= self.INTERVAL_S:
+            self._looked_at = now
+            raise_failure_of_peer(self._task, self._storage)

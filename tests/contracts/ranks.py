@@ -1,0 +1,40 @@
+"""What tests of exchanges have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+from comm import Group, Message
+
+T = TypeVar("T")
+
+
+def group(world_size: int, job_id: str = "job") -> Group:
+    return Group(f"jobs/{job_id}/exchange/0123456789abcdef/", world_size)
+
+
+def messages(world_size: int, size: int, seed: int = 0) -> list[Message]:
+    """Return what each rank contributes."""
+    rng = np.random.default_rng([seed, size])
+    return [
+        Message(rng.normal(size=size).astype(np.float32), np.array([rank + 0.1, 1.0]))
+        for rank in range(world_size)
+    ]
+
+
+def total(contributions: list[Message]) -> bytes:
+    """Return the bits of the sum in rank order."""
+    vector = contributions[0].vector.copy()
+    for each in contributions[1:]:
+        vector += each.vector
+    return vector.tobytes()
+
+
+def at_once(world_size: int, act: Callable[[int], T]) -> list[T]:
+    """Return what each rank's ``act`` returns, all of them running at the same time."""
+    with ThreadPoolExecutor(world_size) as pool:
+        return list(pool.map(act, range(world_size)))

@@ -1,0 +1,155 @@
+"""A job whose steps run one after another in this process, as the state machines drive them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from lambdas.assemble import assemble
+from lambdas.documents import Documents
+from lambdas.environment import Deadline
+from lambdas.exchanges import Channels, chunks_to_merge, is_in_flight, open_kept
+from lambdas.executor import execute
+from lambdas.finalise import finalise
+from lambdas.initialise import initialise
+from lambdas.merger import merge_chunk
+from lambdas.partition import partition
+from lambdas.plan_shards import plan_shards
+from lambdas.plans import PartitionPlan, TrainingPlan
+from lambdas.prepare import prepare
+from lambdas.reducer import reduce_epoch
+from lambdas.states import unpack_state
+from stepml.job import keys
+from stepml.job.parse import parse_job
+from stepml.job.reports import EpochReport, JobReport
+from stepml.job.tasks import (
+    AssembleTask,
+    ExecutorResult,
+    ExecutorTask,
+    FinaliseTask,
+    JobState,
+    MergerTask,
+    PartitionTask,
+    PrepareTask,
+    ReducerTask,
+)
+from storage.factory import configured_channels
+from storage.memory import MemoryStorage
+
+STARTED_AT = "2026-01-02T03:04:05.678Z"
+
+
+class Job:
+    """One job on a memory store, driven as the state machines drive it."""
+
+    def __init__(
+        self, job_id: str = "job", storage: MemoryStorage | None = None, **spec: Any
+    ) -> None:
+        self.job_id = job_id
+        self.storage = storage or MemoryStorage()
+        self.data = MemoryStorage()
+        configured = ("s3", *configured_channels())
+        self.channels = Channels(configured, lambda name: open_kept(name, self.storage))
+        self.spec: dict[str, Any] = {
+            "data": {"uri": "s3://data/rows.csv", "format": "csv", "standardise": True},
+            "workers": 3,
+            "model": {"name": "logistic_regression"},
+            "algorithm": {"name": "model_averaging", "batch_size": 20},
+            "stop": {"max_epochs": 2},
+        } | spec
+        self.data.save("rows.csv", csv_rows())
+
+    def prepare(self, arn: str = "arn:1") -> JobState:
+        task = PrepareTask(
+            job=self.spec, job_id=self.job_id, execution_arn=arn, started_at=STARTED_AT
+        )
+        return prepare(task, self.storage, lambda name: self.data, self.channels)
+
+    def partitioned(self) -> JobState:
+        state = self.prepare()
+        key = keys.partition_plan(self.job_id)
+        for number in state.ranges:
+            plan = load(self.storage, key, PartitionPlan)
+            partition(
+                PartitionTask(job_id=self.job_id, range=number), plan, self.data, self.storage
+            )
+        plan_shards(self.job_id, self.storage)
+        return state
+
+    def initialised(self) -> JobState:
+        state = self.partitioned()
+        for rank in state.shards:
+            assemble(AssembleTask(job_id=self.job_id, rank=rank), self.storage)
+        initialise(self.job_id, self.storage)
+        return state
+
+    def execute(
+        self,
+        epoch: int,
+        rank: int,
+        remaining: Callable[[], float] = lambda: 900.0,
+        storage: Any = None,
+    ) -> ExecutorResult:
+        task = ExecutorTask(job_id=self.job_id, epoch=epoch, rank=rank, attempt=f"e{epoch}")
+        return execute(task, storage or self.storage, Deadline(remaining))
+
+    def execute_all(
+        self, epoch: int, remaining: Callable[[], float] = lambda: 900.0
+    ) -> list[ExecutorResult]:
+        """Train all ranks; at the same time, if they have to."""
+        ranks = range(self.spec["workers"])
+        if not is_in_flight(parse_job(self.spec)):
+            return [self.execute(epoch, rank, remaining) for rank in ranks]
+        with ThreadPoolExecutor(len(ranks)) as threads:
+            return list(threads.map(lambda rank: self.execute(epoch, rank, remaining), ranks))
+
+    def reduce(self, epoch: int, results: list[ExecutorResult] | None = None) -> EpochReport:
+        results = results or [ExecutorResult(rank=rank, seconds=0.5) for rank in (2, 0, 1)]
+        task = ReducerTask(
+            job_id=self.job_id, epoch=epoch, started_at=STARTED_AT, executors=results
+        )
+        return reduce_epoch(task, self.storage)
+
+    def merge(self, epoch: int, chunks: Iterable[int]) -> None:
+        for chunk in chunks:
+            merge_chunk(MergerTask(job_id=self.job_id, epoch=epoch, chunk=chunk), self.storage)
+
+    def epoch(self, number: int) -> EpochReport:
+        results = self.execute_all(number)
+        self.merge(number, chunks_to_merge(parse_job(self.spec)))
+        executors = [msgspec.structs.replace(result, seconds=0.5) for result in results]
+        return self.reduce(number, executors[::-1])
+
+    def finalise(self, epoch: int) -> JobReport:
+        task = FinaliseTask(job_id=self.job_id, epoch=epoch, started_at=STARTED_AT)
+        return finalise(task, self.storage, "bucket")
+
+    def state_bits(self, epoch: int) -> bytes:
+        return unpack_state(self.storage.load(keys.state(self.job_id, epoch))).tobytes()
+
+    def exchanged(self) -> str:
+        """Return the prefix of what its ranks exchange."""
+        plan = load(self.storage, keys.training_plan(self.job_id), TrainingPlan)
+        return keys.exchange_prefix(self.job_id, plan.run)
+
+
+def load(storage: MemoryStorage, key: str, kind: type) -> Any:
+    return Documents(storage).load(key, kind)
+
+
+def contents(storage: MemoryStorage) -> dict[str, bytes]:
+    return storage.load_many(list(storage.list("")))
+
+
+def csv_rows(n_samples: int = 200, seed: int = 0) -> bytes:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(3, 2, size=(n_samples, 4))
+    y = (X @ [1, -1, 0.5, 0] > 1.5).astype(int)
+    return b"".join(
+        ",".join([*(f"{value:.4f}" for value in row), str(label)]).encode() + b"\n"
+        for row, label in zip(X, y, strict=True)
+    )
