@@ -3,6 +3,16 @@
 from comm.exchange import Group
 from comm.in_flight import InFlight, in_flight_chunks
 from comm.orchestrated import Orchestrated
+from comm.shared_model import SharedModel, require_shareable
 from comm.wire import Compression, Message
 
-__all__ = ["Compression", "Group", "InFlight", "Message", "Orchestrated", "in_flight_chunks"]
+__all__ = [
+    "Compression",
+    "Group",
+    "InFlight",
+    "Message",
+    "Orchestrated",
+    "SharedModel",
+    "in_flight_chunks",
+    "require_shareable",
+]

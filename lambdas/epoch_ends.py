@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from comm import Message, Orchestrated
-from lambdas.exchanges import open_in_flight, open_kept, open_orchestrated
+from lambdas.exchanges import open_in_flight, open_kept, open_orchestrated, open_shared
 from lambdas.plans import TrainingPlan
 from lambdas.snapshots import Snapshots
 from lambdas.states import digest_of
@@ -16,28 +18,45 @@ from stepml.job.errors import (
 )
 from stepml.job.step import Step
 from stepml.job.tasks import ReducerTask
-from stepml.ml.algorithms import InFlightAlgorithm, Progress, build_algorithm
+from stepml.ml.algorithms import (
+    AsynchronousAlgorithm,
+    InFlightAlgorithm,
+    Progress,
+    build_algorithm,
+)
 from stepml.ml.models.base import Floats
 from storage import DurableStorage
 
 
-def state_at_end(
-    task: ReducerTask, plan: TrainingPlan, storage: DurableStorage
-) -> tuple[Floats, float]:
-    """Return the parameters after ``task.epoch`` and its mean training loss."""
-    algorithm = build_algorithm(plan.spec.algorithm)
+@dataclass(frozen=True, slots=True, eq=False)
+class EpochEnd:
+    """What an epoch ends with."""
+
+    parameters: Floats
+    training_loss: float  # mean over the epoch's batches
+    staleness_mean: float | None = None  # asynchronous: of all updates
+    staleness_max: int | None = None
+
+
+def state_at_end(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage) -> EpochEnd:
+    """Return what ``task.epoch`` ends with."""
+    algorithm = build_algorithm(plan.spec)
     if isinstance(algorithm, InFlightAlgorithm):
         final = _equal_replica(task, plan, storage)
-        return final.parameters, final.training_loss
+        return EpochEnd(final.parameters, final.training_loss)
+    if isinstance(algorithm, AsynchronousAlgorithm):
+        return _shared(task, plan, algorithm.n_batches(plan.shard_rows), storage)
     exchange = open_orchestrated(task.job_id, plan, storage)
     aggregate = _merged(exchange, Step(task.epoch))
-    return algorithm.next_state(aggregate.vector, aggregate.trailer)
+    return EpochEnd(*algorithm.next_state(aggregate.vector, aggregate.trailer))
 
 
 def release(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage) -> None:
     """Delete what the ranks exchanged in ``task.epoch``, which nobody needs any more."""
-    algorithm = build_algorithm(plan.spec.algorithm)
-    if isinstance(algorithm, InFlightAlgorithm):
+    algorithm = build_algorithm(plan.spec)
+    if isinstance(algorithm, AsynchronousAlgorithm):
+        open_shared(task, 0, plan, storage).release()
+    elif isinstance(algorithm, InFlightAlgorithm):
         batches = range(1, algorithm.n_batches(plan.shard_rows) + 1)
         exchange = open_in_flight(task.job_id, plan, 0, storage)
         exchange.forget(Step(task.epoch, batch) for batch in batches)
@@ -45,6 +64,19 @@ def release(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage) -> N
         Snapshots(storage, task.job_id, task.epoch).delete()
     else:
         open_orchestrated(task.job_id, plan, storage).release(Step(task.epoch))
+
+
+def _shared(
+    task: ReducerTask, plan: TrainingPlan, n_batches: int, storage: DurableStorage
+) -> EpochEnd:
+    state = open_shared(task, 0, plan, storage).pull()
+    behind = [rank for rank, last in enumerate(state.applied) if last < n_batches]
+    if behind:
+        raise MissingContributionError(behind, f"the end of epoch {task.epoch}")
+    loss_sum, rows_seen = state.totals
+    return EpochEnd(
+        state.vector, float(loss_sum / rows_seen), state.staleness_mean, state.staleness_max
+    )
 
 
 def _merged(exchange: Orchestrated, step: Step) -> Message:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Self
 
-from comm import Group, InFlight, Orchestrated, in_flight_chunks
+from comm import Group, InFlight, Orchestrated, SharedModel, in_flight_chunks
 from lambdas.plans import TrainingPlan
 from stepml.job import keys
 from stepml.job.spec import JobSpec
-from stepml.ml.algorithms import InFlightAlgorithm, build_algorithm
+from stepml.job.tasks import ExecutorTask, ReducerTask
+from stepml.ml.algorithms import OrchestratedAlgorithm, build_algorithm
 from storage import DurableStorage, Storage, open_channel
 from storage.factory import configured_channels
 
@@ -42,15 +43,11 @@ def open_kept(name: str, storage: DurableStorage) -> Storage:
     return storage if name == "s3" else kept(name)
 
 
-def is_in_flight(spec: JobSpec) -> bool:
-    """Return whether ranks wait for each other, rather than the state machine for all of them."""
-    return isinstance(build_algorithm(spec.algorithm), InFlightAlgorithm)
-
-
 def chunks_to_merge(spec: JobSpec) -> list[int]:
     """Return the chunks that functions of their own merge, once the ranks have contributed."""
-    scattered = spec.exchange.pattern == "reduce_scatter" and not is_in_flight(spec)
-    return list(range(spec.workers)) if scattered else []
+    contributed = isinstance(build_algorithm(spec), OrchestratedAlgorithm)
+    scattered = spec.exchange.pattern == "reduce_scatter"
+    return list(range(spec.workers)) if contributed and scattered else []
 
 
 def open_orchestrated(job_id: str, plan: TrainingPlan, storage: DurableStorage) -> Orchestrated:
@@ -85,6 +82,20 @@ def open_in_flight(
         timeout_s=FIRST_WAIT_S,
         watch=watch,
     )
+
+
+def open_shared(
+    task: ExecutorTask | ReducerTask,
+    rank: int,
+    plan: TrainingPlan,
+    storage: DurableStorage,
+    watch: Callable[[], None] | None = None,
+) -> SharedModel:
+    """Return the model that ranks change in turn in this attempt; ``watch`` may end a wait."""
+    prefix = keys.attempt_prefix(keys.exchange_prefix(task.job_id, plan.run), task.attempt)
+    channel = open_kept(plan.spec.exchange.channel, storage)
+    group = Group(prefix, plan.spec.workers)
+    return SharedModel(group, task.epoch, rank, channel, timeout_s=WAIT_S, watch=watch)
 
 
 def _group(job_id: str, plan: TrainingPlan) -> Group:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from comm import Message
+from lambdas.asynchronous import train_asynchronously
 from lambdas.documents import decode
 from lambdas.entry import handles
 from lambdas.environment import Deadline, LambdaContext, durable
@@ -22,6 +23,7 @@ from stepml.job.errors import ExecutorPausedError, KeyNotFoundError
 from stepml.job.step import Step
 from stepml.job.tasks import ExecutorResult, ExecutorTask
 from stepml.ml.algorithms import (
+    AsynchronousAlgorithm,
     InFlightAlgorithm,
     OrchestratedAlgorithm,
     Progress,
@@ -96,10 +98,13 @@ def _train(
     task: ExecutorTask, beginning: _Beginning, storage: DurableStorage, deadline: Deadline
 ) -> str:
     plan = beginning.plan
-    algorithm = build_algorithm(plan.spec.algorithm)
+    algorithm = build_algorithm(plan.spec)
     if isinstance(algorithm, InFlightAlgorithm):
         start = beginning.progress(beginning.everybodys)
         return train_replica(task, plan, algorithm, start, storage, deadline)
+    if isinstance(algorithm, AsynchronousAlgorithm):
+        train_asynchronously(task, plan, algorithm, beginning.parameters, storage, deadline)
+        return ""
     exchange, step = open_orchestrated(task.job_id, plan, storage), Step(task.epoch)
     if not exchange.has_contributed(step, task.rank):
         start = beginning.progress(beginning.mine)

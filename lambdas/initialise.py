@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from comm import require_shareable
 from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
@@ -40,11 +41,14 @@ def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
         shard_rows=[interval.n_rows for interval in intervals.shards],
         validation_rows=intervals.validation.n_rows,
     )
+    n_parameters = plan.model().n_parameters
+    if spec.exchange.pattern == "async":
+        require_shareable(4 * n_parameters)  # float32
     if spec.data.standardise:
         moments = _moments_by_rank(plan, storage)
         storage.publish(keys.scale(job_id), scale_of(merge_moments(moments)).pack())
     storage.publish(keys.state(job_id, 0), pack_state(plan.model().initial_parameters(), epoch=0))
-    log("model initialised", job_id=job_id, parameters=plan.model().n_parameters)
+    log("model initialised", job_id=job_id, parameters=n_parameters)
     return documents.publish(keys.training_plan(job_id), plan)
 
 

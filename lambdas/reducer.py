@@ -5,7 +5,7 @@ from __future__ import annotations
 from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable, seconds_since
-from lambdas.epoch_ends import release, state_at_end
+from lambdas.epoch_ends import EpochEnd, release, state_at_end
 from lambdas.logs import log
 from lambdas.plans import TrainingPlan
 from lambdas.shards import load_shard
@@ -40,13 +40,13 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
     plan = documents.load(keys.training_plan(task.job_id), TrainingPlan)
     report = documents.find(keys.epoch_report(task.job_id, task.epoch), EpochReport)
     if report is None:
-        parameters, training_loss = state_at_end(task, plan, storage)
+        end = state_at_end(task, plan, storage)
         state = storage.publish(
-            keys.state(task.job_id, task.epoch), pack_state(parameters, task.epoch)
+            keys.state(task.job_id, task.epoch), pack_state(end.parameters, task.epoch)
         )
         evaluation = evaluate(task.job_id, plan, unpack_state(state), storage)
-        require_finite(task.epoch, validation=evaluation.loss, training=training_loss)
-        report = _report(task, plan, evaluation, training_loss, documents)
+        require_finite(task.epoch, validation=evaluation.loss, training=end.training_loss)
+        report = _report(task, plan, evaluation, end, documents)
     release(task, plan, storage)
     log("epoch reduced", job_id=task.job_id, epoch=task.epoch, loss=report.loss)
     return report
@@ -65,7 +65,7 @@ def _report(
     task: ReducerTask,
     plan: TrainingPlan,
     evaluation: Evaluation,
-    training_loss: float,
+    end: EpochEnd,
     documents: Documents,
 ) -> EpochReport:
     previous = None
@@ -80,10 +80,12 @@ def _report(
         next_epoch=task.epoch + 1,
         loss=evaluation.loss,
         accuracy=evaluation.accuracy,
-        training_loss=training_loss,
+        training_loss=end.training_loss,
         best_loss=verdict.best_loss,
         epochs_without_improvement=verdict.epochs_without_improvement,
         seconds=seconds_since(task.started_at),
         executor_seconds=[result.seconds for result in by_rank],
+        staleness_mean=end.staleness_mean,
+        staleness_max=end.staleness_max,
     )
     return documents.publish(keys.epoch_report(task.job_id, task.epoch), report)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from comm import InFlight, Message
 from lambdas.environment import Deadline
 from lambdas.exchanges import WAIT_S, open_in_flight
-from lambdas.failures import raise_failure_of_peer
 from lambdas.plans import TrainingPlan
 from lambdas.shards import load_shard
 from lambdas.snapshots import SnapshotKeeper, Snapshots
 from lambdas.states import digest_of
+from lambdas.watch import Watch
 from stepml.job.errors import ExecutorPausedError
 from stepml.job.step import Step
 from stepml.job.tasks import ExecutorTask
@@ -21,7 +20,6 @@ from stepml.ml.algorithms import InFlightAlgorithm, Progress
 from stepml.ml.algorithms.base import Sums
 from stepml.ml.models.base import Floats
 from storage import DurableStorage
-from storage.base import Clock
 
 SAVES_SNAPSHOTS = 0  # the rank that does so; its replica is as good as any
 
@@ -99,26 +97,3 @@ class Batches:
     def close(self) -> None:
         """Delete what nobody needs any more."""
         self.exchange.close()
-
-
-class Watch:
-    """Called while a rank waits: ends the wait if a peer has failed for good, or time is out."""
-
-    INTERVAL_S = 2.0  # between looks at the durable store; each is a request
-
-    def __init__(
-        self, task: ExecutorTask, storage: DurableStorage, deadline: Deadline, clock: Clock = time
-    ) -> None:
-        self._task = task
-        self._storage = storage
-        self._deadline = deadline
-        self._clock = clock
-        self._looked_at = clock.monotonic()
-
-    def __call__(self) -> None:
-        if self._deadline.is_here():
-            raise ExecutorPausedError(f"rank {self._task.rank} waited until its time was out")
-        now = self._clock.monotonic()
-        if now - self._looked_at >= self.INTERVAL_S:
-            self._looked_at = now
-            raise_failure_of_peer(self._task, self._storage)

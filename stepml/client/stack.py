@@ -16,6 +16,7 @@ FUNCTIONS = (
     "assemble",
     "initialise",
     "executor",
+    "merger",
     "reducer",
     "finalise",
     "trigger",

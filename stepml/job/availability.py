@@ -17,7 +17,10 @@ FORMATS = ("csv", "tsv", "libsvm")
 MODELS = ("logistic_regression",)
 ALGORITHMS = ("gradient_averaging", "model_averaging")
 CHANNELS = ("s3", "redis", "memcached", "dynamodb")
-PATTERNS = ("reduce", "reduce_scatter")
+PATTERNS = {  # by algorithm
+    "gradient_averaging": ("reduce", "reduce_scatter", "async"),
+    "model_averaging": ("reduce", "reduce_scatter"),
+}
 COMPRESSIONS = ("none", "float16")
 BAD_ROW_RULES = ("fail",)
 WORKERS = 40  # one Inline Map
@@ -36,8 +39,10 @@ def refuse_unavailable(spec: JobSpec) -> None:
     _require("data.format", spec.data.format, FORMATS)
     _require("data.on_bad_row", spec.data.on_bad_row, BAD_ROW_RULES)
     _require("exchange.channel", spec.exchange.channel, CHANNELS)
-    _require("exchange.pattern", spec.exchange.pattern, PATTERNS)
-    _require("exchange.compression", spec.exchange.compression, COMPRESSIONS)
+    algorithm, pattern = tag(spec.algorithm), spec.exchange.pattern
+    _require("exchange.pattern", pattern, PATTERNS[algorithm], f" with algorithm {algorithm!r}")
+    compressions = ("none",) if pattern == "async" else COMPRESSIONS
+    _require("exchange.compression", spec.exchange.compression, compressions, f" with {pattern}")
     for field, number, most in (
         ("workers", spec.workers, WORKERS),
         ("stop.max_epochs", spec.stop.max_epochs, MAX_EPOCHS),
@@ -86,9 +91,9 @@ def tag(choice: object) -> str:
     return str(type(choice).__struct_config__.tag)  # type: ignore[attr-defined]
 
 
-def _require(field: str, value: str, available: Iterable[str]) -> None:
+def _require(field: str, value: str, available: Iterable[str], where: str = "") -> None:
     choices = tuple(available)
     if value not in choices:
         raise NotAvailableError(
-            f"{field} {value!r} is not available yet; available: {', '.join(choices)}"
+            f"{field} {value!r} is not available yet{where}; available: {', '.join(choices)}"
         )

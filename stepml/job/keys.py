@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import xxhash
+
 from stepml.job.step import Step
 
 VALIDATION = -1  # the "rank" of the validation shard
@@ -68,6 +70,11 @@ def exchange_prefix(job_id: str, run: str) -> str:
 
 
 # Below, `prefix` is an exchange_prefix. The names are short, as Memcached's keys hold 250 bytes.
+
+
+def attempt_prefix(prefix: str, attempt: str) -> str:
+    """What ranks share in one attempt at an epoch, where a late copy of another must not meddle."""
+    return f"{prefix}{xxhash.xxh32_hexdigest(attempt.encode())}/"
 
 
 def epoch_prefix(prefix: str, epoch: int) -> str:

@@ -24,6 +24,8 @@ class EpochReport(Event, frozen=True, kw_only=True):
     epochs_without_improvement: int  # in a row, by stop.tolerance; 0 without one
     seconds: float  # from the epoch's start to this report
     executor_seconds: list[float]  # each rank's time in its handler, by rank
+    staleness_mean: float | None = None  # async: updates of others between a rank's pull and push
+    staleness_max: int | None = None
 
 
 class DatasetReport(Event, frozen=True, kw_only=True):

@@ -112,6 +112,7 @@ class ReducerTask(Event, frozen=True, kw_only=True):
 
     job_id: str
     epoch: Epoch
+    attempt: str  # the name of the epoch's execution
     started_at: str  # the epoch's start, ISO 8601
     executors: list[ExecutorResult]
 

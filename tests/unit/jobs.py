@@ -12,7 +12,7 @@ import numpy as np
 from lambdas.assemble import assemble
 from lambdas.documents import Documents
 from lambdas.environment import Deadline
-from lambdas.exchanges import Channels, chunks_to_merge, is_in_flight, open_kept
+from lambdas.exchanges import Channels, chunks_to_merge, open_kept
 from lambdas.executor import execute
 from lambdas.finalise import finalise
 from lambdas.initialise import initialise
@@ -37,6 +37,7 @@ from stepml.job.tasks import (
     PrepareTask,
     ReducerTask,
 )
+from stepml.ml.algorithms import OrchestratedAlgorithm, build_algorithm
 from storage.factory import configured_channels
 from storage.memory import MemoryStorage
 
@@ -102,7 +103,7 @@ class Job:
     ) -> list[ExecutorResult]:
         """Train all ranks; at the same time, if they have to."""
         ranks = range(self.spec["workers"])
-        if not is_in_flight(parse_job(self.spec)):
+        if isinstance(build_algorithm(parse_job(self.spec)), OrchestratedAlgorithm):
             return [self.execute(epoch, rank, remaining) for rank in ranks]
         with ThreadPoolExecutor(len(ranks)) as threads:
             return list(threads.map(lambda rank: self.execute(epoch, rank, remaining), ranks))
@@ -110,7 +111,11 @@ class Job:
     def reduce(self, epoch: int, results: list[ExecutorResult] | None = None) -> EpochReport:
         results = results or [ExecutorResult(rank=rank, seconds=0.5) for rank in (2, 0, 1)]
         task = ReducerTask(
-            job_id=self.job_id, epoch=epoch, started_at=STARTED_AT, executors=results
+            job_id=self.job_id,
+            epoch=epoch,
+            attempt=f"e{epoch}",
+            started_at=STARTED_AT,
+            executors=results,
         )
         return reduce_epoch(task, self.storage)
 

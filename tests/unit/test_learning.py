@@ -418,11 +418,16 @@ def test_labels_that_do_not_fit_are_refused(
         build_model(spec.LogisticRegression(positive_class=positive), 3, labels)
 
 
+def job_spec(algorithm: spec.Algorithm) -> spec.JobSpec:
+    data = spec.Data(uri="s3://bucket/data", format="csv")
+    return spec.JobSpec(data=data, model=spec.LogisticRegression(), algorithm=algorithm)
+
+
 def test_what_is_not_built_yet_is_named() -> None:
     with pytest.raises(NotAvailableError, match="model 'svm' is not available yet"):
         build_model(spec.Svm(), 3, [0, 1])
     with pytest.raises(NotAvailableError, match="algorithm 'admm' is not available yet"):
-        build_algorithm(spec.Admm())
+        build_algorithm(job_spec(spec.Admm()))
 
 
 def epochs(stop: Stop, losses: list[float]) -> list[tuple[str, str]]:

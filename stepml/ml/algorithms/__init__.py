@@ -8,16 +8,20 @@ from stepml.job.errors import NotAvailableError
 from stepml.ml.algorithms.base import (
     Aggregate,
     AllReduce,
+    AsynchronousAlgorithm,
     InFlightAlgorithm,
     OrchestratedAlgorithm,
     Progress,
 )
-from stepml.ml.algorithms.gradient_averaging import GradientAveraging
+from stepml.ml.algorithms.gradient_averaging import AsynchronousGradients, GradientAveraging
 from stepml.ml.algorithms.model_averaging import ModelAveraging
 
 __all__ = [
     "Aggregate",
+    "Algorithm",
     "AllReduce",
+    "AsynchronousAlgorithm",
+    "AsynchronousGradients",
     "GradientAveraging",
     "InFlightAlgorithm",
     "ModelAveraging",
@@ -27,8 +31,14 @@ __all__ = [
 ]
 
 
-def build_algorithm(algorithm: spec.Algorithm) -> OrchestratedAlgorithm | InFlightAlgorithm:
-    """Return the algorithm that the job spec asks for."""
+Algorithm = OrchestratedAlgorithm | InFlightAlgorithm | AsynchronousAlgorithm
+
+
+def build_algorithm(job: spec.JobSpec) -> Algorithm:
+    """Return the algorithm that the job spec asks for, as its pattern wants it."""
+    algorithm, pattern = job.algorithm, job.exchange.pattern
+    if isinstance(algorithm, spec.GradientAveraging) and pattern == "async":
+        return AsynchronousGradients(algorithm)
     if isinstance(algorithm, spec.GradientAveraging):
         return GradientAveraging(algorithm)
     if isinstance(algorithm, spec.ModelAveraging):

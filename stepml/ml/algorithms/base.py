@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -104,6 +104,59 @@ class AllReduce(Protocol):
 
     def replay(self, batch: int) -> Aggregate | None:
         """Return the sum of a batch that the ranks are through with, or None if they are not."""
+
+
+class SharedState(Protocol):
+    """A model that all ranks change in turn, at one moment."""
+
+    @property
+    def vector(self) -> Array: ...
+    @property
+    def applied(self) -> Array:
+        """The last update of each rank that it has, by rank."""
+
+
+State = TypeVar("State", bound=SharedState)
+
+
+class Shared(Protocol[State]):
+    """What an algorithm whose ranks do not wait for each other needs of its peers."""
+
+    def pull(self) -> State:
+        """Return the model as it is now."""
+
+    def push(
+        self, sequence: int, pulled: State, change: Callable[[Array], None], told: Sequence[float]
+    ) -> State:
+        """Apply this rank's update number ``sequence`` (from 1) once; return the model with it."""
+
+
+class AsynchronousAlgorithm(ABC):
+    """Each rank changes one shared model as fast as it can, and waits for nobody's batch."""
+
+    @abstractmethod
+    def n_batches(self, shard_rows: Sequence[int]) -> int:
+        """Return how many updates each rank makes in an epoch."""
+
+    @abstractmethod
+    def train(
+        self,
+        model: Model,
+        X: Floats,
+        y: Floats,
+        *,
+        rank: int,
+        shard_rows: Sequence[int],
+        seed: tuple[int, ...],
+        shared: Shared[Any],
+        must_pause: Callable[[], bool] = never,
+    ) -> bool:
+        """Make this rank's updates of an epoch; return whether all are made.
+
+        Those that the shared model has already are not made again. Parameters as of
+        `InFlightAlgorithm.steps`; ``must_pause`` is asked before every update but the first of a
+        call.
+        """
 
 
 class InFlightAlgorithm(ABC):

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from stepml.job.spec import GradientAveraging as Spec
-from stepml.ml.algorithms.base import AllReduce, InFlightAlgorithm, Progress, never
-from stepml.ml.models.base import Floats, Model
+from stepml.ml.algorithms.base import (
+    AllReduce,
+    AsynchronousAlgorithm,
+    InFlightAlgorithm,
+    Progress,
+    Shared,
+    never,
+)
+from stepml.ml.models.base import Array, Floats, Model
 
 Counts = npt.NDArray[np.int64]
 
@@ -27,7 +34,7 @@ class GradientAveraging(InFlightAlgorithm):
     spec: Spec
 
     def n_batches(self, shard_rows: Sequence[int]) -> int:
-        return -(-max(shard_rows) // self.spec.batch_size)
+        return _n_batches(self.spec, shard_rows)
 
     def steps(
         self,
@@ -64,6 +71,50 @@ class GradientAveraging(InFlightAlgorithm):
                 return
 
 
+@dataclass(frozen=True, slots=True)
+class AsynchronousGradients(AsynchronousAlgorithm):
+    """Every batch of every rank is a step of its own on the shared model.
+
+    So an epoch has as many steps as all ranks have batches, each on the rows of one rank, and a
+    gradient is that of the model some steps ago.
+    """
+
+    spec: Spec
+
+    def n_batches(self, shard_rows: Sequence[int]) -> int:
+        return _n_batches(self.spec, shard_rows)
+
+    def train(
+        self,
+        model: Model,
+        X: Floats,
+        y: Floats,
+        *,
+        rank: int,
+        shard_rows: Sequence[int],
+        seed: tuple[int, ...],
+        shared: Shared[Any],
+        must_pause: Callable[[], bool] = never,
+    ) -> bool:
+        batches = Batches.plan(rank, shard_rows, self.n_batches(shard_rows), seed)
+        state = shared.pull()
+        step = np.empty_like(state.vector)
+        learning_rate = np.float32(self.spec.learning_rate)
+
+        def descend(w: Array) -> None:
+            w -= step
+
+        first = int(state.applied[rank]) + 1
+        for number in range(first, len(batches) + 1):
+            if number > first and must_pause():
+                return False
+            rows, _ = batches[number]
+            told = _gradient(model, state.vector, X[rows], y[rows], weight=1.0, out=step)
+            step *= learning_rate
+            state = shared.push(number, state, descend, told)
+        return True
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batches:
     """The rows that one rank takes for each batch of an epoch.
@@ -98,6 +149,10 @@ class Batches:
         chosen = self.order[number - 1]
         start, stop = int(self.bounds[chosen]), int(self.bounds[chosen + 1])
         return slice(start, stop), (stop - start) / int(self.totals[chosen])
+
+
+def _n_batches(spec: Spec, shard_rows: Sequence[int]) -> int:
+    return -(-max(shard_rows) // spec.batch_size)
 
 
 def _gradient(

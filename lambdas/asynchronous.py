@@ -1,0 +1,51 @@
+"""Trains one rank asynchronously: it changes a shared model and waits for nobody's batch."""
+
+from __future__ import annotations
+
+from lambdas.environment import Deadline
+from lambdas.exchanges import open_shared
+from lambdas.plans import TrainingPlan
+from lambdas.shards import load_shard
+from lambdas.watch import Watch
+from stepml.job.errors import ExecutorPausedError
+from stepml.job.tasks import ExecutorTask
+from stepml.ml.algorithms import AsynchronousAlgorithm
+from stepml.ml.models.base import Floats
+from storage import DurableStorage
+
+N_TOTALS = 2  # what an update tells: the sum of its rows' losses, and their number
+
+
+def train_asynchronously(
+    task: ExecutorTask,
+    plan: TrainingPlan,
+    algorithm: AsynchronousAlgorithm,
+    parameters: Floats,
+    storage: DurableStorage,
+    deadline: Deadline,
+) -> None:
+    """Make all of the rank's updates of an epoch that begins with ``parameters``.
+
+    Raises
+    ------
+    ExecutorPausedError
+        The deadline is near; what is made is in the shared model, the next call makes the rest.
+    SharedModelLostError
+        The channel has lost the shared model: the epoch has to be done again.
+    """
+    shared = open_shared(task, task.rank, plan, storage, Watch(task, storage, deadline))
+    shared.create(parameters, N_TOTALS)
+    shard = load_shard(task.job_id, task.rank, plan, storage)
+    model = plan.model()
+    finished = algorithm.train(
+        model,
+        shard.X,
+        model.targets(shard.y),
+        rank=task.rank,
+        shard_rows=plan.shard_rows,
+        seed=(plan.spec.data.seed, task.epoch),
+        shared=shared,
+        must_pause=deadline.is_near,
+    )
+    if not finished:
+        raise ExecutorPausedError(f"rank {task.rank} paused; its updates are in the shared model")
