@@ -30,7 +30,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.exchange_workers import ASYNC_S, Case, Report, Spell, Workers
+from benchmarks.exchange_workers import COMPUTE_S, Case, Report, Spell, Workers
 from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from storage import factory
 from tests.running_aws import running_aws
@@ -41,8 +41,8 @@ CACHES = CHANNELS[:2]
 PATTERNS = ("reduce", "reduce_scatter", "async")
 SIZES = {"1KB": 2**10, "1MB": 2**20, "12MB": 12 * 2**20}
 WORLD_SIZES = ("2", "4", "8")
-ROUNDS = {"1KB": 200, "1MB": 40, "12MB": 10}
-SLOW_ROUNDS = {"1KB": 25, "1MB": 10, "12MB": 3}  # on other channels than caches
+ROUNDS = {"1KB": 200, "1MB": 40, "12MB": 9}
+SLOW_ROUNDS = {"1KB": 15, "1MB": 5, "12MB": 3}  # on other channels than caches
 TARGET_WORLD_SIZE = 4
 
 
@@ -116,12 +116,12 @@ class Steps:
         ]
 
     @staticmethod
-    def heading() -> str:
+    def heading(*, with_target: bool) -> str:
         """Return the names of the columns."""
         return (
             f"{'':4} {'W':>2} {'ms':>6} {'(min)':>7} {'floor':>6} {'ratio':>5} "
             f"{'requests':>8} {'merger':>6} {'MB':>7} {'merger':>7}"
-        )
+        ) + ("  target" if with_target else "")
 
     def row(self, *, with_target: bool) -> str:
         """Return the figures as a line of the table."""
@@ -149,28 +149,31 @@ class Changes:
     world_size: int
     ms: list[float]
     tries: float  # a change
-    by_worker: list[int]  # changes in ASYNC_S
+    by_worker: list[int]  # changes
+    changes_per_s: float
     staleness: float
-
-    misses: tuple[str, ...] = ()
+    misses: tuple[str, ...] = ()  # there are no targets
 
     @classmethod
     def of(cls, case: Case, size: str, reports: Sequence[Report]) -> Changes:
         """Join the workers' reports."""
         by_worker = [len(report.spells) for report in reports]
+        spells = [spell for report in reports for spell in report.spells]
+        starts, stops = zip(*spells, strict=True)
         return cls(
             case.channel,
             case.pattern,
             size,
             case.world_size,
-            [1000 * (stop - start) for report in reports for start, stop in report.spells],
+            [1000 * (stop - start) for start, stop in spells],
             sum(report.tries for report in reports) / sum(by_worker),
             by_worker,
+            len(spells) / (COMPUTE_S + max(stops) - min(starts)),
             reports[0].staleness,
         )
 
     @staticmethod
-    def heading() -> str:
+    def heading(*, with_target: bool) -> str:
         """Return the names of the columns."""
         return (
             f"{'':4} {'W':>2} {'ms':>6} {'(max)':>7} {'changes/s':>12} {'tries':>6} "
@@ -182,7 +185,7 @@ class Changes:
         spread = f"{min(self.by_worker)}–{max(self.by_worker)}"
         return (
             f"{self.size:4} {self.world_size:2} {short(statistics.median(self.ms)):>6} "
-            f"{f'({short(max(self.ms))})':>7} {sum(self.by_worker) / ASYNC_S:12.1f} "
+            f"{f'({short(max(self.ms))})':>7} {self.changes_per_s:12.1f} "
             f"{self.tries:6.2f} {spread:>11} {self.staleness:6.2f}"
         )
 
@@ -278,7 +281,7 @@ def measure(channel: str, options: argparse.Namespace) -> Iterator[Steps | Chang
             figures = kind.of(case, size, processes.run(case))
             if case.pattern != table:
                 table = case.pattern
-                print(f"\n{channel}, {table}\n{kind.heading()}")
+                print(f"\n{channel}, {table}\n{kind.heading(with_target=options.targets)}")
             print(figures.row(with_target=options.targets), flush=True)
             yield figures
 

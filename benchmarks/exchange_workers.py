@@ -23,7 +23,7 @@ from storage.wrapper import Wrapper
 
 WARM_UP_ROUNDS = 3
 COUNTED_ROUNDS = 3
-ASYNC_S = 1.5
+ASYNC_S = 1.0
 COMPUTE_S = 0.02  # between a worker's changes of the shared model
 WAIT_S = 300.0  # for a worker's report, or for all at a barrier
 
@@ -45,9 +45,9 @@ class Case:
         """Return how all keys of the case begin."""
         return f"jobs/bench/{self.pattern}-{self.value_bytes}-{self.world_size}/"
 
-    @property
-    def chunks(self) -> int:
-        return in_flight_chunks(self.pattern, self.world_size, self.value_bytes)
+    def chunks(self, channel: Storage) -> int:
+        """Return into how many chunks the vector is cut."""
+        return in_flight_chunks(self.pattern, self.world_size, self.value_bytes, channel)
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class Worker:
     def _time(self, case: Case, channel: Storage) -> Report:
         """Time steps, each after its floors."""
         exchange, message = self._exchange(case, "timed", channel), self._message(case)
-        floors, report = self._floors(case), Report()
+        floors, report = self._floors(case, channel), Report()
         report.floors = {block_bytes: [] for block_bytes in floors}
         for number in range(1, WARM_UP_ROUNDS + case.rounds + 1):
             for block_bytes, floor in floors.items():
@@ -152,27 +152,28 @@ class Worker:
 
     def _exchange(self, case: Case, name: str, channel: Storage) -> InFlight:
         group = Group(f"{case.prefix}{name}/", case.world_size)
-        return InFlight(group, self._rank, channel, chunks=case.chunks)
+        return InFlight(group, self._rank, channel, chunks=case.chunks(channel))
 
     def _message(self, case: Case) -> Message:
         numbers = np.random.default_rng(self._rank).normal(size=case.value_bytes // 4)
         return Message(numbers.astype(np.float32), np.array([1.0, 2.0]))
 
-    def _floors(self, case: Case) -> dict[int, Floor]:
+    def _floors(self, case: Case, channel: Storage) -> dict[int, Floor]:
         """Return floors with blocks of different sizes, as far as that makes a difference."""
         if case.channel not in MOST_BYTES:
             return {}
-        most_bytes = min(-(-case.value_bytes // case.chunks), MOST_BYTES[case.channel])
+        chunks = case.chunks(channel)
+        most_bytes = min(-(-case.value_bytes // chunks), MOST_BYTES[case.channel])
         sizes = {min(block_bytes, most_bytes) for block_bytes in BLOCK_BYTES}
-        floors = {size: self._floor(case, size) for size in sorted(sizes)}
+        floors = {size: self._floor(case, chunks, size) for size in sorted(sizes)}
         self._meet(case)  # everything is preloaded
         return floors
 
-    def _floor(self, case: Case, block_bytes: int) -> Floor:
+    def _floor(self, case: Case, chunks: int, block_bytes: int) -> Floor:
         port = int(os.environ[f"STEPML_{case.channel.upper()}_URL"].rpartition(":")[2])
         prefix = f"{case.prefix}floor-{block_bytes}/"
         floor = Floor(case.channel, port, prefix, self._rank, case.world_size)
-        floor.preload(case.value_bytes, case.chunks, block_bytes)
+        floor.preload(case.value_bytes, chunks, block_bytes)
         return floor
 
 
@@ -209,7 +210,7 @@ class Workers:
 
     def __init__(self, world_sizes: Sequence[int]) -> None:
         context = multiprocessing.get_context("spawn")
-        # Kept: what a process that starts does not find any more, it cannot wait at.
+        # Kept, as a barrier ends with its last owner, and processes take a while to start.
         self._barriers = barriers = {size: context.Barrier(size) for size in world_sizes}
         self._connections: list[Connection] = []
         self._processes = []

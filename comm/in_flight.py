@@ -29,21 +29,19 @@ from storage.base import Buffer, Clock
 
 HEAL_S = 2.0  # a lost value costs this much at most; a look costs a request
 
-# A chunk smaller than this costs more requests than it saves time.
-_SMALLEST_CHUNK_BYTES = 64 * 1024
 _GARBAGE_KEYS = 64  # deleted together, when there are so many …
 _GARBAGE_BYTES = 32 * 2**20  # … or when they hold so much
 
 
-def in_flight_chunks(pattern: str, world_size: int, vector_bytes: int) -> int:
+def in_flight_chunks(pattern: str, world_size: int, vector_bytes: int, channel: Storage) -> int:
     """Return into how many chunks a pattern cuts a vector in flight.
 
     ``reduce`` has one, which rank 0 merges. ``reduce_scatter`` has one for each rank, if they are
-    large enough to be worth their requests; a small vector stays whole.
+    large enough to be worth a request to ``channel``; a small vector stays whole.
     """
     if pattern == "reduce":
         return 1
-    return max(1, min(world_size, vector_bytes // _SMALLEST_CHUNK_BYTES))
+    return max(1, min(world_size, vector_bytes // channel.request_bytes))
 
 
 class InFlight:
@@ -109,6 +107,8 @@ class InFlight:
         for chunk, part in enumerate(cut(message, self._chunks)):
             key = self._group.contribution(step, self._rank, chunk)
             self._contributed[key] = self._publish(key, encode(part, self._compression))
+        # Now that nobody waits for this rank.
+        self._garbage.flush_if_much()
         mine = range(self._rank, self._chunks, self._group.world_size)
         sums = {chunk: self._merge(step, chunk) for chunk in mine}
         sums |= self._collect(step, [c for c in range(self._chunks) if c not in sums])
@@ -279,9 +279,11 @@ class _Garbage:
         self._value_bytes = 0
 
     def add(self, keys: Sequence[str], value_bytes: int = 0) -> None:
-        """Delete ``keys``, which hold about ``value_bytes``, sooner or later."""
+        """Take note of ``keys``, which hold about ``value_bytes``."""
         self._keys += keys
         self._value_bytes += value_bytes
+
+    def flush_if_much(self) -> None:
         if len(self._keys) >= _GARBAGE_KEYS or self._value_bytes >= _GARBAGE_BYTES:
             self.flush()
 

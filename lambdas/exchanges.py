@@ -72,12 +72,13 @@ def open_in_flight(
     Its `timeout_s` is that of the first wait, to be lowered after it.
     """
     exchange = plan.spec.exchange
+    channel = open_kept(exchange.channel, storage)
     gradient_bytes = 4 * plan.model().n_parameters  # float32
     return InFlight(
         _group(job_id, plan),
         rank,
-        open_kept(exchange.channel, storage),
-        chunks=in_flight_chunks(exchange.pattern, plan.spec.workers, gradient_bytes),
+        channel,
+        chunks=in_flight_chunks(exchange.pattern, plan.spec.workers, gradient_bytes, channel),
         compression=exchange.compression,
         timeout_s=FIRST_WAIT_S,
         watch=watch,

@@ -43,6 +43,7 @@ class Storage(ABC):
 
     max_value_bytes: int | None = None  # larger values have to be cut; None: no limit to speak of
     block_bytes: int | None = None  # larger values travel better in blocks of this size
+    request_bytes: int = 2**16  # moving so much takes about as long as a request by itself
     wakes_waiters: bool = False  # the service ends a wait; otherwise waiters look again and again
     looks_are_cheap: bool = False  # so that the first one need not wait for a good moment
     poll_start_s: float = 0.005  # a waiter's second look; the delays grow from here …

@@ -52,7 +52,7 @@ class MemcachedStorage(Storage):
     block_bytes = max_value_bytes
     looks_are_cheap = True
     poll_start_s = 0.0002
-    poll_most_s = 0.02
+    poll_most_s = 0.005
 
     def __init__(self, url: str, *, ca_file: str | None = None, expiry_s: int = EXPIRY_S) -> None:
         self._servers = [

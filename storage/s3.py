@@ -41,6 +41,7 @@ class S3Storage(DurableStorage):
     """
 
     max_value_bytes = 5 * 2**30  # one PutObject
+    request_bytes = 2**20
 
     def __init__(self, bucket: str, client: S3Client | None = None) -> None:
         self.bucket = bucket

@@ -15,6 +15,7 @@ class Wrapper(Storage):
         self.inner = inner
         self.max_value_bytes = inner.max_value_bytes
         self.block_bytes = inner.block_bytes
+        self.request_bytes = inner.request_bytes
         self.wakes_waiters = inner.wakes_waiters
         self.looks_are_cheap = inner.looks_are_cheap
         self.poll_start_s = inner.poll_start_s

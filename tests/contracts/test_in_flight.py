@@ -71,11 +71,12 @@ def test_twelve_megabytes_travel(channel: Storage, chunks: int) -> None:
     assert {result.vector.tobytes() for result in results} == {total(contributed)}
 
 
-def test_small_vectors_are_not_cut() -> None:
-    assert in_flight_chunks("reduce", 8, 2**30) == 1
-    assert in_flight_chunks("reduce_scatter", 8, 1024) == 1
-    assert in_flight_chunks("reduce_scatter", 8, 2**18) == 4
-    assert in_flight_chunks("reduce_scatter", 8, 2**30) == 8
+def test_small_vectors_are_not_cut(channel: Storage) -> None:
+    smallest = channel.request_bytes
+    assert in_flight_chunks("reduce", 8, 2**40, channel) == 1
+    assert in_flight_chunks("reduce_scatter", 8, smallest - 1, channel) == 1
+    assert in_flight_chunks("reduce_scatter", 8, 4 * smallest, channel) == 4
+    assert in_flight_chunks("reduce_scatter", 8, 2**40, channel) == 8
 
 
 @pytest.mark.parametrize("chunks", [1, 2])
