@@ -16,12 +16,12 @@ before all have contributed to it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 
 from comm.exchange import Group
 from comm.sums import cut, join, sum_in_rank_order
-from comm.wire import Compression, Message, decode, encode
+from comm.wire import Compression, Message, decode, encode, is_whole
 from stepml.job.errors import DamagedValueError, WaitTimeoutError
 from stepml.job.step import Step
 from storage import Storage
@@ -103,11 +103,14 @@ class InFlight:
         WaitTimeoutError
             Names the ranks that have not contributed.
         """
-        self._contributed, self._last_sums, self._sums = {}, self._sums, {}
-        for chunk, part in enumerate(cut(message, self._chunks)):
-            key = self._group.contribution(step, self._rank, chunk)
-            self._contributed[key] = self._publish(key, encode(part, self._compression))
-        # Now that nobody waits for this rank.
+        self._last_sums, self._sums = self._sums, {}
+        self._contributed = self._publish(
+            {
+                self._group.contribution(step, self._rank, chunk): encode(part, self._compression)
+                for chunk, part in enumerate(cut(message, self._chunks))
+            }
+        )
+        # While the others' contributions are still on their way.
         self._garbage.flush_if_much()
         mine = range(self._rank, self._chunks, self._group.world_size)
         sums = {chunk: self._merge(step, chunk) for chunk in mine}
@@ -139,20 +142,19 @@ class InFlight:
             aggregate = sum_in_rank_order(self._arriving(step, names, key), self._compression)
         except _MergedElsewhereError:  # by a copy of this rank
             return self._collect(step, [chunk])[chunk]
-        self._sums[key] = first = self._publish(key, aggregate.data)
+        first = self._publish({key: aggregate.data})[key]
+        self._sums[key] = first
         self._garbage.add(names, len(names) * len(aggregate.data))
         return aggregate.message if first is aggregate.data else decode(first, key)
 
-    def _publish(self, key: str, data: Buffer) -> Buffer:
-        """Publish ``data`` and return what counts: the first whole value."""
-        first = self._channel.publish(key, data)
-        if first is not data:
-            try:
-                decode(first, key)
-            except DamagedValueError:  # it would stand in the way for ever
-                self._channel.delete(key)
-                first = self._channel.publish(key, data)
-        return first
+    def _publish(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        """Publish ``values`` and return what counts: the first whole value of each key."""
+        firsts = self._channel.publish_many(values)
+        for key, data in values.items():
+            if firsts[key] is not data and not is_whole(firsts[key]):
+                self._channel.delete(key)  # it would stand in the way for ever
+                firsts[key] = self._channel.publish(key, data)
+        return firsts
 
     def _arriving(self, step: Step, names: Sequence[str], merged: str) -> Iterator[Message]:
         """Yield all contributions to a chunk in rank order, as they arrive."""
@@ -206,16 +208,15 @@ class InFlight:
             if self._clock.monotonic() >= due:
                 due = self._clock.monotonic() + self._heal_s
                 self._heal()
-                if merged is not None and self._channel.find_many([merged]):
+                if merged is not None and self._channel.load_many([merged]):  # whole
                     raise _MergedElsewhereError
 
         return watch
 
     def _heal(self) -> None:
         published = self._contributed | self._last_sums | self._sums
-        lost = published.keys() - self._channel.find_many([*published])
-        for key in lost:
-            self._channel.publish(key, published[key])
+        there = self._channel.find_many([*published])
+        self._publish({key: data for key, data in published.items() if key not in there})
 
     def _who_is_missing(self, step: Step) -> list[str]:
         ranks = range(self._group.world_size)

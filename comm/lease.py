@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from comm.exchange import Group
 from stepml.job import keys
-from stepml.job.errors import StorageUnavailableError, WaitTimeoutError
+from stepml.job.errors import StorageError, StorageUnavailableError, WaitTimeoutError
 from storage import Storage
 from storage.base import Clock, backoff
 
 _MOST_TRIES = 1000  # for a ticket: each lost race is another's ticket
 _LOOKS_A_LEASE = 4
+_MOST_WAITING = 1600  # ranks of a job
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,11 @@ class FifoLease:
             self._await_turn(ticket)
             yield
         finally:
-            # Also after an error: those behind need not wait until this one counts as dead.
-            self.channel.publish(self._turn(ticket + 1), b"1")
-            self.channel.delete(self._turn(ticket))
+            # Also after an error: those behind need not wait until this one counts as dead. If
+            # it fails they do, and an error of the block is the one to be seen.
+            with suppress(StorageError):
+                self.channel.publish(self._turn(ticket + 1), b"1")
+                self.channel.delete(self._turn(ticket))
 
     def release(self) -> None:
         """Delete what all turns left, once nobody wants one any more."""
@@ -78,8 +81,9 @@ class FifoLease:
         raise StorageUnavailableError(f"no ticket in {_MOST_TRIES} tries under {key}")
 
     def _await_turn(self, ticket: int) -> None:
-        deadline = self.clock.monotonic() + self.timeout_s
-        before_since: float | None = None  # when the holder before was seen to have its turn
+        since = self.clock.monotonic()
+        deadline = since + self.timeout_s
+        holder = -1  # the last ticket whose turn has come, when it was looked at last
         while ticket > 0:
             try:
                 self.channel.wait_many(
@@ -88,21 +92,26 @@ class FifoLease:
                     clock=self.clock,
                     watch=self.watch,
                 )
-            except WaitTimeoutError:
-                now = self.clock.monotonic()
-                if before_since is None and self._has_turn(ticket - 1):
-                    before_since = now
-                if before_since is not None and now - before_since >= self.lease_s:
+            except WaitTimeoutError as error:
+                now, before = self.clock.monotonic(), holder
+                holder = self._holder(ticket)
+                if holder != before:
+                    since = now
+                # It may be dead, and so may all between it and this one.
+                if now - since >= self.lease_s * (ticket - holder):
                     return
                 if now >= deadline:
-                    raise
+                    raise WaitTimeoutError([self._turn(ticket)], self.timeout_s) from error
                 if not self._is_there():  # the channel has lost it: nobody will pass the turn on
                     return
             else:
                 return
 
-    def _has_turn(self, ticket: int) -> bool:
-        return ticket == 0 or bool(self.channel.find_many([self._turn(ticket)]))
+    def _holder(self, ticket: int) -> int:
+        """Return the last one before ``ticket`` whose turn has come; the first needs nobody."""
+        earlier = range(max(1, ticket - _MOST_WAITING), ticket)
+        found = self.channel.find_many([self._turn(each) for each in earlier])
+        return max((each for each in earlier if self._turn(each) in found), default=0)
 
     def _is_there(self) -> bool:
         return bool(self.channel.find_many([keys.lease(self.group.prefix, self.epoch)]))

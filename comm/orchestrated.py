@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from comm.exchange import Group
 from comm.sums import cut, join, sum_in_rank_order
-from comm.wire import Compression, Message, decode, encode
+from comm.wire import Compression, Message, decode, encode, is_whole
 from stepml.job.errors import DamagedValueError, KeyNotFoundError, MissingContributionError
 from stepml.job.step import Step
 from storage import Storage
-from storage.base import Buffer
 
 _LOADED_AT_ONCE = 64 * 2**20  # bytes: a reducer's memory must not grow with the world size
 
@@ -36,15 +35,18 @@ class Orchestrated:
 
     def contribute(self, step: Step, rank: int, message: Message) -> None:
         """Publish what ``rank`` has for ``step``; a repetition changes nothing."""
-        for chunk, part in enumerate(cut(message, self.chunks)):
-            key = self.group.contribution(step, rank, chunk)
-            self.channel.publish(key, encode(part, self.compression))
+        self.channel.publish_many(
+            {
+                self.group.contribution(step, rank, chunk): encode(part, self.compression)
+                for chunk, part in enumerate(cut(message, self.chunks))
+            }
+        )
 
     def has_contributed(self, step: Step, rank: int) -> bool:
         """Return whether the contribution of ``rank`` is there and whole; what is damaged goes."""
         names = [self.group.contribution(step, rank, chunk) for chunk in range(self.chunks)]
         found = self.channel.load_many(names)
-        damaged = [name for name, data in found.items() if not _is_whole(data, name)]
+        damaged = [name for name, data in found.items() if not is_whole(data)]
         if damaged:
             self.channel.delete_many(damaged)  # publish would keep it for ever
         return len(found) - len(damaged) == self.chunks
@@ -102,11 +104,3 @@ class Orchestrated:
             yield from (decode(found[name], name) for name in batch)
             start += len(batch)
             at_once = max(1, _LOADED_AT_ONCE // max(1, len(found[batch[0]])))
-
-
-def _is_whole(data: Buffer, name: str) -> bool:
-    try:
-        decode(data, name)
-    except DamagedValueError:
-        return False
-    return True

@@ -178,6 +178,9 @@ class SharedModel:
                 now, version = self._load()
                 if now.applied[self._rank] >= sequence:
                     return now
+                if now.applied[self._rank] < sequence - 1 or now.version < pulled.version:
+                    # A rank that began late has made it again from the epoch's start.
+                    raise SharedModelLostError(f"the channel has lost updates of {self._key}")
                 self.tries += 1
                 changed = self._changed(now, sequence, pulled, change, told)
                 try:

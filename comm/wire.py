@@ -141,6 +141,15 @@ def decode(data: Buffer, name: str) -> Message:
     return Message(vector, np.frombuffer(body[vector_bytes:], _TRAILER_DTYPE), bool(flags & _PAUSE))
 
 
+def is_whole(data: Buffer) -> bool:
+    """Return whether ``data`` is a message as it was written."""
+    try:
+        decode(data, "a message")
+    except DamagedValueError:
+        return False
+    return True
+
+
 def _code_of(dtype: np.dtype[Any]) -> int:
     if dtype not in _CODES:
         raise TypeError(f"vector: expected float32 or float64, got {dtype}")

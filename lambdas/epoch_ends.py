@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from comm import Message, Orchestrated
 from lambdas.exchanges import open_in_flight, open_kept, open_orchestrated, open_shared
+from lambdas.logs import best_effort
 from lambdas.plans import TrainingPlan
 from lambdas.snapshots import Snapshots
 from lambdas.states import digest_of
@@ -99,11 +100,13 @@ def _equal_replica(task: ReducerTask, plan: TrainingPlan, storage: DurableStorag
     digest = digest_of(final.parameters)
     others = sorted(result.rank for result in task.executors if result.digest != digest)
     if others:
-        # Whatever was wrong is in what was exchanged: the epoch trains again from its start.
-        prefix = keys.exchange_prefix(task.job_id, plan.run)
-        channel = open_kept(plan.spec.exchange.channel, storage)
-        channel.clear(keys.epoch_prefix(prefix, task.epoch))
+        # Whatever was wrong is in what was exchanged: the epoch trains again from its start. The
+        # snapshot goes first: with it, all ranks of the next attempt would agree on its state.
         snapshots.delete()
+        prefix = keys.exchange_prefix(task.job_id, plan.run)
+        with best_effort("clear the channel", job_id=task.job_id, epoch=task.epoch):
+            channel = open_kept(plan.spec.exchange.channel, storage)
+            channel.clear(keys.epoch_prefix(prefix, task.epoch))
         raise ReplicasDivergedError(
             f"epoch {task.epoch} ended with another state than the last snapshot in rank "
             f"{', '.join(map(str, others))}; it trains again"

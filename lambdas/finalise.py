@@ -12,13 +12,12 @@ from lambdas.documents import Documents, decode
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable, seconds_since
 from lambdas.exchanges import open_kept
-from lambdas.logs import log
+from lambdas.logs import best_effort, log
 from lambdas.plans import TrainingPlan
 from lambdas.states import unpack_state
 from stepml import __version__
 from stepml.job import keys
 from stepml.job.availability import tag
-from stepml.job.errors import StorageError
 from stepml.job.reports import EpochReport, JobReport
 from stepml.job.tasks import FinaliseTask
 from stepml.ml.data import Scale, arrays
@@ -52,12 +51,9 @@ def clear(job_id: str, plan: TrainingPlan, storage: DurableStorage) -> None:
     """Delete what the ranks left on their way; records of failures stay, for whoever asks."""
     storage.clear(keys.progress_prefix(job_id))
     storage.clear(keys.snapshot_prefix(job_id))
-    channel = open_kept(plan.spec.exchange.channel, storage)
-    try:
+    with best_effort("clear the channel", job_id=job_id):  # what is left expires
+        channel = open_kept(plan.spec.exchange.channel, storage)
         channel.clear(keys.exchange_prefix(job_id, plan.run))
-    except StorageError as error:
-        # The job is done and what is left expires: no reason to let it fail.
-        log("channel not cleared", job_id=job_id, reason=str(error)[:1000])
 
 
 def write_model(

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from stepml.job.errors import StorageError
 
 _logger = logging.getLogger("stepml")
 
@@ -30,6 +34,15 @@ _configure()
 def log(message: str, **fields: Any) -> None:
     """Write one event; `stepml logs` selects by the fields ``job_id`` and ``rank``."""
     _logger.info(message, extra={"fields": fields})
+
+
+@contextmanager
+def best_effort(action: str, **fields: Any) -> Iterator[None]:
+    """Log that ``action`` failed of the storage instead of failing with it: what counts is done."""
+    try:
+        yield
+    except StorageError as error:
+        log(f"could not {action}", reason=str(error)[:1000], **fields)
 
 
 def log_failure(error: Exception, **fields: Any) -> None:

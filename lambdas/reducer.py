@@ -6,7 +6,7 @@ from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable, seconds_since
 from lambdas.epoch_ends import EpochEnd, release, state_at_end
-from lambdas.logs import log
+from lambdas.logs import best_effort, log
 from lambdas.plans import TrainingPlan
 from lambdas.shards import load_shard
 from lambdas.states import pack_state, unpack_state
@@ -47,7 +47,8 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
         evaluation = evaluate(task.job_id, plan, unpack_state(state), storage)
         require_finite(task.epoch, validation=evaluation.loss, training=end.training_loss)
         report = _report(task, plan, evaluation, end, documents)
-    release(task, plan, storage)
+    with best_effort("delete what was exchanged", job_id=task.job_id, epoch=task.epoch):
+        release(task, plan, storage)
     log("epoch reduced", job_id=task.job_id, epoch=task.epoch, loss=report.loss)
     return report
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lambdas.states import pack_progress, unpack_progress
 from stepml.job import keys
-from stepml.job.errors import DamagedValueError
+from stepml.job.errors import DamagedValueError, StorageUnavailableError
 from stepml.ml.algorithms import Progress
 from storage import DurableStorage
 from storage.base import Buffer, Clock
@@ -46,6 +46,7 @@ class Snapshots:
                 return
             if self.storage.compare_and_save(self.key, data, version):
                 return
+        raise StorageUnavailableError(f"{self.key} is replaced faster than it can be compared")
 
     def delete(self) -> None:
         """Delete the snapshot."""

@@ -6,6 +6,7 @@ import time
 
 from lambdas.environment import Deadline
 from lambdas.failures import raise_failure_of_peer
+from stepml.job import keys
 from stepml.job.errors import ExecutorPausedError
 from stepml.job.tasks import ExecutorTask
 from storage import DurableStorage
@@ -33,3 +34,5 @@ class Watch:
         if now - self._looked_at >= self.INTERVAL_S:
             self._looked_at = now
             raise_failure_of_peer(self._task, self._storage)
+            if self._storage.find_many([keys.epoch_report(self._task.job_id, self._task.epoch)]):
+                raise ExecutorPausedError(f"epoch {self._task.epoch} went on without this copy")

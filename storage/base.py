@@ -76,10 +76,10 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def publish(self, key: str, data: Buffer) -> Buffer:
-        """Store ``data`` under ``key`` unless it has a value, and return the value it has now.
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        """Store each value under its key unless that has one, and return what each has now.
 
-        Whoever comes second gets the first value back; who came first, ``data`` itself.
+        Whoever comes second gets the first value back; who came first, its own, the same object.
         """
 
     @abstractmethod
@@ -93,6 +93,10 @@ class Storage(ABC):
         The one operation that is not idempotent: whether a call without an answer counted has to
         be seen in the value.
         """
+
+    def publish(self, key: str, data: Buffer) -> Buffer:
+        """Store ``data`` under ``key`` unless it has a value, and return the value it has now."""
+        return self.publish_many({key: data})[key]
 
     def save(self, key: str, data: Buffer) -> None:
         """Store ``data`` under ``key``, replacing what is there."""

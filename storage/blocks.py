@@ -27,6 +27,7 @@ _LAYOUT = struct.Struct("<16s8sQI")  # magic, token, bytes of the value, number 
 _MOST_TRIES = 10  # while others replace the value under our hands
 _REMEMBERED = 4096
 _LOST_BLOCK_DELAY_S = 0.02
+_DELETED_AT_ONCE = 64  # values not known here are read: at most a block each
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +95,12 @@ class BlockStorage(Wrapper):
 
     def save_many(self, values: Mapping[str, Buffer]) -> None:
         before = [name for key in values for name in self._known_blocks(key)]
-        self.inner.save_many({key: self._put_blocks(key, data) for key, data in values.items()})
+        self.inner.save_many(self._put_blocks(values))
         self.inner.delete_many(before)
 
     def save(self, key: str, data: Buffer) -> None:
         before = self._known_blocks(key)
-        self.inner.save(key, self._put_blocks(key, data))
+        self.inner.save(key, self._put_blocks({key: data})[key])
         self.inner.delete_many(before)
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
@@ -127,9 +128,12 @@ class BlockStorage(Wrapper):
         return whole | replaced.keys()
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        for key, value in self.inner.load_many(
-            [key for key in keys if key not in self._layouts]
-        ).items():
+        for start in range(0, len(keys), _DELETED_AT_ONCE):
+            self._delete(keys[start : start + _DELETED_AT_ONCE])
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        unknown = [key for key in keys if key not in self._layouts]
+        for key, value in self.inner.load_many(unknown).items():
             self._remember(key, Manifest.parse(value))
         blocks = [name for key in keys for name in self._known_blocks(key)]
         # The manifests first: a value without its blocks should not be seen.
@@ -139,10 +143,19 @@ class BlockStorage(Wrapper):
     def list(self, prefix: str) -> Iterator[str]:
         return (key for key in self.inner.list(prefix) if "#" not in key)
 
-    def publish(self, key: str, data: Buffer) -> Buffer:
-        stored = self._put_blocks(key, data)
-        first = self.inner.publish(key, stored)
-        if first is stored or bytes(first) == bytes(stored):  # the second: of a repeated call
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        stored = self._put_blocks(values)
+        firsts = self.inner.publish_many(stored)
+        return {
+            key: data
+            if firsts[key] is stored[key]
+            else self._second(key, data, stored[key], firsts[key])
+            for key, data in values.items()
+        }
+
+    def _second(self, key: str, data: Buffer, stored: Buffer, first: Buffer) -> Buffer:
+        """Return what a key has whose ``first`` value is another than the one just ``stored``."""
+        if bytes(first) == bytes(stored):  # it is ours after all: the call was repeated
             return data
         for _ in range(_MOST_TRIES):
             values = self.load_many([key])
@@ -169,7 +182,7 @@ class BlockStorage(Wrapper):
 
     def compare_and_save(self, key: str, data: Buffer, version: Version) -> bool:
         before = self._known_blocks(key)
-        stored = self._put_blocks(key, data)
+        stored = self._put_blocks({key: data})[key]
         saved = self.inner.compare_and_save(key, stored, version)
         if saved:
             self.inner.delete_many(before)
@@ -205,14 +218,20 @@ class BlockStorage(Wrapper):
                 values = self.load_many([key])
             yield key, values[key]
 
-    def _put_blocks(self, key: str, data: Buffer) -> Buffer:
-        """Store the blocks of ``data``, if it needs any; return what is to lie under ``key``."""
-        manifest = None
-        if len(data) > self._block_bytes or bytes(data[: len(_MAGIC)]) == _MAGIC:
-            manifest = Manifest.plan(len(data), self._block_bytes)
-            self.inner.save_many(manifest.cut(key, memoryview(data)))
-        self._remember(key, manifest)
-        return data if manifest is None else manifest.pack()
+    def _put_blocks(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        """Store the blocks of the values that need any; return what is to lie under the keys."""
+        stored: dict[str, Buffer] = {}
+        blocks: dict[str, Buffer] = {}
+        for key, data in values.items():
+            manifest = None
+            if len(data) > self._block_bytes or bytes(data[: len(_MAGIC)]) == _MAGIC:
+                manifest = Manifest.plan(len(data), self._block_bytes)
+                blocks |= manifest.cut(key, memoryview(data))
+            self._remember(key, manifest)
+            stored[key] = data if manifest is None else manifest.pack()
+        if blocks:
+            self.inner.save_many(blocks)
+        return stored
 
     def _drop_blocks(self, key: str, stored: Buffer) -> None:
         manifest = Manifest.parse(stored)

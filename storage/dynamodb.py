@@ -97,9 +97,13 @@ class DynamoDBStorage(Storage):
             for page in pages:
                 yield from (item["key"]["S"] for item in page["Items"])
 
-    def publish(self, key: str, data: Buffer) -> Buffer:
-        first = self._put_if(self._item(key, data), _IS_ABSENT)
-        return data if first is None else cast("Buffer", first["data"]["B"])
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        items = [self._item(key, data) for key, data in values.items()]
+        firsts = at_once(lambda item: self._put_if(item, _IS_ABSENT), items)
+        return {
+            key: data if first is None else cast("Buffer", first["data"]["B"])
+            for (key, data), first in zip(values.items(), firsts, strict=True)
+        }
 
     def load_version(self, key: str) -> tuple[Buffer | None, Version]:
         item = self._read([key], "#k, #d, #v, #e").get(key)

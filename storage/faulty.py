@@ -21,7 +21,7 @@ class FaultyStorage(Wrapper):
     ----------
     inner : Storage
     fail : mapping of operation to positions, optional
-        ``{"publish": [0]}``: the first publish raises `StorageUnavailableError`, and did nothing.
+        ``{"publish_many": [0]}``: the first one raises `StorageUnavailableError`, and did nothing.
     lose_answer : mapping of operation to positions, optional
         The call takes effect, and raises all the same.
     """
@@ -52,8 +52,8 @@ class FaultyStorage(Wrapper):
     def delete_many(self, keys: Sequence[str]) -> None:
         self._call("delete_many", lambda: self.inner.delete_many(keys))
 
-    def publish(self, key: str, data: Buffer) -> Buffer:
-        return self._call("publish", lambda: self.inner.publish(key, data))
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        return self._call("publish_many", lambda: self.inner.publish_many(values))
 
     def load_version(self, key: str) -> tuple[Buffer | None, Version]:
         return self._call("load_version", lambda: self.inner.load_version(key))

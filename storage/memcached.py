@@ -7,7 +7,8 @@ by another: ranks that notice it at different times would look for the same valu
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from queue import Empty, LifoQueue
 from typing import Any
@@ -18,7 +19,7 @@ from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError
 
 from stepml.job.errors import StorageError, StorageUnavailableError
-from storage.base import Buffer, Storage, Version
+from storage.base import Buffer, Storage, Version, backoff
 from storage.streams import Request, Stream
 
 EXPIRY_S = 86_400  # longer than any epoch; what a dead job leaves is gone by then
@@ -27,8 +28,9 @@ DEFAULT_PORT = 11211
 _TIMEOUT_S = 20.0  # of a command; a server that takes longer is as good as down
 _CONNECT_TIMEOUT_S = 5.0
 _KEYS_A_LINE = 50  # of a get
+_KEYS_AT_ONCE = 2000
 _MAX_CONFLICTS = 10
-_MAX_LISTINGS = 100  # tries while another client walks through the server's keys
+_LISTING_S = 30.0  # while another client walks through the server's keys
 _BUSY = "BUSY"
 
 Parts = tuple[Buffer, ...]  # of a command
@@ -62,41 +64,43 @@ class MemcachedStorage(Storage):
 
     def save_many(self, values: Mapping[str, Buffer]) -> None:
         self._require_size(values.values())
-        answers = self._run(values, lambda key: self._store(b"set", key, values[key]))
-        for key, answer in answers.items():
-            _require(answer, b"STORED", key)
+        self._run(values, lambda key: self._store(b"set", key, values[key]), {b"STORED"})
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
-        return self._get(dict.fromkeys(keys))
+        found: dict[str, Buffer] = {}
+        for batch in _batches(keys):
+            found |= self._get(dict.fromkeys(batch))
+        return found
 
     def load_into(self, targets: Mapping[str, memoryview]) -> set[str]:
         return {key for key, value in self._get(targets).items() if value is targets[key]}
 
     def find_many(self, keys: Sequence[str]) -> set[str]:
-        answers = self._run(keys, lambda key: (b"mg ", key.encode(), b"\r\n"))
+        answers = self._run(keys, lambda key: (b"mg ", key.encode(), b"\r\n"), {b"HD", b"EN"})
         return {key for key, answer in answers.items() if answer == b"HD"}
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        answers = self._run(keys, lambda key: (b"delete ", key.encode(), b"\r\n"))
-        for key, answer in answers.items():
-            if answer != b"NOT_FOUND":
-                _require(answer, b"DELETED", key)
+        self._run(keys, lambda key: (b"delete ", key.encode(), b"\r\n"), {b"DELETED", b"NOT_FOUND"})
 
     def list(self, prefix: str) -> Iterator[str]:
         for server in self._servers:
             yield from (key for key in server.all_keys() if key.startswith(prefix))
 
-    def publish(self, key: str, data: Buffer) -> Buffer:
-        self._require_size([data])
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        self._require_size(values.values())
+        published: dict[str, Buffer] = {}
         for _ in range(_MAX_CONFLICTS):
-            answer = self._run([key], lambda key: self._store(b"add", key, data))[key]
-            if answer == b"STORED":
-                return data
-            _require(answer, b"NOT_STORED", key)
-            first = self.load_many([key])
-            if key in first:  # else: deleted, expired or evicted since
-                return first[key]
-        raise StorageUnavailableError(f"Memcached neither takes nor has a value for {key}")
+            left = [key for key in values if key not in published]
+            answers = self._run(
+                left,
+                lambda key: self._store(b"add", key, values[key]),
+                {b"STORED", b"NOT_STORED"},
+            )
+            published |= {key: values[key] for key in left if answers[key] == b"STORED"}
+            published |= self.load_many([key for key in left if key not in published])
+            if len(published) == len(values):  # else: deleted, expired or evicted since
+                return published
+        raise StorageUnavailableError(f"Memcached neither takes nor has a value for {left[0]}")
 
     def load_version(self, key: str) -> tuple[Buffer | None, Version]:
         with self._server(key).client() as client:
@@ -121,18 +125,25 @@ class MemcachedStorage(Storage):
         head = b"%s %s 0 %s %d\r\n" % (command, key.encode(), self._expiry, len(data))
         return (head, data, b"\r\n")
 
-    def _run(self, keys: Collection[str], command: Callable[[str], Parts]) -> dict[str, bytes]:
+    def _run(
+        self, keys: Collection[str], command: Callable[[str], Parts], expected: Set[bytes]
+    ) -> dict[str, bytes]:
         """Send a command for each key to its server; return the lines that answer them."""
-        by_server = self._by_server(keys)
-        with ExitStack() as connections:
-            streams = {server: connections.enter_context(server.stream()) for server in by_server}
-            for server, names in by_server.items():
-                streams[server].send(_request(command(key) for key in names))
-            return {
-                key: streams[server].read_line()
-                for server, names in by_server.items()
-                for key in names
-            }
+        answers: dict[str, bytes] = {}
+        for batch in _batches([*keys]):
+            by_server = self._by_server(batch)
+            with ExitStack() as connections:
+                streams = {
+                    server: connections.enter_context(server.stream()) for server in by_server
+                }
+                for server, names in by_server.items():
+                    streams[server].send(_request(command(key) for key in names))
+                for server, names in by_server.items():
+                    for key in names:
+                        answers[key] = answer = streams[server].read_line()
+                        if answer not in expected:
+                            raise _refusal(answer, key)
+        return answers
 
     def _get(self, targets: Mapping[str, memoryview | None]) -> dict[str, Buffer]:
         by_server = self._by_server(targets)
@@ -197,13 +208,15 @@ class _Server:
     def all_keys(self) -> Iterator[str]:
         """Yield all keys: the server walks through all that it holds."""
         with self.stream() as stream:
-            for _ in range(_MAX_LISTINGS):
+            deadline = time.monotonic() + _LISTING_S
+            for delay_s in backoff(start_s=0.01, most_s=0.5):
                 stream.send(_request([(b"lru_crawler metadump hash\r\n",)]))
                 line = stream.read_line().decode()
                 if not line.startswith(_BUSY):
                     break
-            else:
-                raise StorageUnavailableError(f"Memcached at {self.name}: {line}")
+                if time.monotonic() > deadline:
+                    raise StorageUnavailableError(f"Memcached at {self.name}: {line}")
+                time.sleep(delay_s)
             while line != "END":
                 if not line.startswith("key="):
                     raise StorageError(f"Memcached at {self.name}: {line}")
@@ -268,6 +281,11 @@ def _addresses(url: str, ca_file: str | None) -> Iterator[tuple[str, int, ssl.SS
         yield host, int(port or DEFAULT_PORT), context
 
 
+def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    # All of a batch is sent before its answers are read: they have to fit the sockets' buffers.
+    return (keys[start : start + _KEYS_AT_ONCE] for start in range(0, len(keys), _KEYS_AT_ONCE))
+
+
 def _request(commands: Iterable[Parts]) -> Request:
     request = Request()
     for parts in commands:
@@ -289,11 +307,6 @@ def _read_values(
         yield name.decode(), stream.read_value(int(size), target if fits else None)
 
 
-def _require(answer: bytes, expected: bytes, key: str) -> None:
-    if answer != expected:
-        raise _refusal(answer, key)
-
-
 def _refusal(answer: bytes, key: str) -> StorageError:
     message = f"Memcached at {key}: {answer.decode(errors='replace')}"
     # "out of memory storing object" passes once other values have expired.
@@ -305,6 +318,8 @@ def _translated(name: str) -> Iterator[None]:
     """Turn the errors of sockets and of pymemcache into those of the contract."""
     try:
         yield
+    except StorageError:
+        raise
     except (MemcacheError, OSError) as error:
         message = f"Memcached at {name}: {type(error).__name__}: {error}"
         raise StorageUnavailableError(message) from error

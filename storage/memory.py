@@ -44,12 +44,11 @@ class MemoryStorage(DurableStorage):
             keys = [key for key in self._values if key.startswith(prefix)]
         return iter(keys)
 
-    def publish(self, key: str, data: Buffer) -> Buffer:
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
         with self._lock:
-            if key in self._values:
-                return self._values[key]
-            self._values[key] = bytes(data)
-            return data
+            absent = {key: data for key, data in values.items() if key not in self._values}
+            self._values |= {key: bytes(data) for key, data in absent.items()}
+            return {key: absent.get(key, self._values[key]) for key in values}
 
     def load_version(self, key: str) -> tuple[Buffer | None, Version]:
         with self._lock:

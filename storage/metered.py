@@ -59,12 +59,12 @@ class MeteredStorage(Wrapper):
         self.requests["list"] += 1
         return self.inner.list(prefix)
 
-    def publish(self, key: str, data: Buffer) -> Buffer:
-        self._count_sent("publish", [data])
-        first = self.inner.publish(key, data)
-        if first is not data:
-            self.received_bytes += len(first)
-        return first
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        self._count_sent("publish", values.values())
+        firsts = self.inner.publish_many(values)
+        others = [first for key, first in firsts.items() if first is not values[key]]
+        self.received_bytes += sum(map(len, others))
+        return firsts
 
     def load_version(self, key: str) -> tuple[Buffer | None, Version]:
         self.requests["load"] += 1

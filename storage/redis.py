@@ -40,6 +40,12 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """
 
+# Only if the value has not come back since: its new token would be the one that is removed.
+_REMOVE_STALE = """
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('UNLINK', KEYS[2]) end
+return 1
+"""
+
 KeyedCommand = tuple[str, Command]  # a command, and the key that decides which server gets it
 Commands = list[KeyedCommand]
 Replies = list[Reply]
@@ -70,7 +76,7 @@ class RedisStorage(Storage):
     ) -> None:
         self._nodes = open_nodes(url, password, ca_file)
         self._expiry_ms = b"%d" % (expiry_s * 1000)
-        self._streams: WeakKeyDictionary[Any, Stream] = WeakKeyDictionary()
+        self._streams: WeakKeyDictionary[Any, Stream] = WeakKeyDictionary()  # by connection
 
     def save_many(self, values: Mapping[str, Buffer]) -> None:
         self._require_size(values.values())
@@ -107,16 +113,20 @@ class RedisStorage(Storage):
                         seen.add(name)
                         yield name
 
-    def publish(self, key: str, data: Buffer) -> Buffer:
-        self._require_size([data])
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        self._require_size(values.values())
+        published: dict[str, Buffer] = {}
         for _ in range(_MAX_CONFLICTS):
-            stored, *_rest = self._run([(key, self._set(key, data, b"NX")), *self._wake(key)])
-            if stored is not None:
-                return data
-            first = self.load_many([key])
-            if key in first:  # else: deleted or expired since
-                return first[key]
-        raise StorageUnavailableError(f"Redis neither takes nor has a value for {key}")
+            left = {key: data for key, data in values.items() if key not in published}
+            commands = [(key, self._set(key, data, b"NX")) for key, data in left.items()]
+            wakes = [command for key in left for command in self._wake(key)]
+            replies = self._run([*commands, *wakes])[: len(left)]
+            stored = {key for key, reply in zip(left, replies, strict=True) if reply is not None}
+            published |= {key: data for key, data in left.items() if key in stored}
+            published |= self.load_many([key for key in left if key not in stored])
+            if len(published) == len(values):  # else: deleted or expired since
+                return published
+        raise StorageUnavailableError(f"Redis neither takes nor has a value for {next(iter(left))}")
 
     def load_version(self, key: str) -> tuple[Buffer | None, Version]:
         value = self.load_many([key]).get(key)
@@ -146,7 +156,7 @@ class RedisStorage(Storage):
                 watch()
             absent = [key for key in missing if key not in found]
             look_s = max(0.0, min(_LOOK_S, deadline - clock.monotonic()))
-            for key, value in self._blocking_look(absent, look_s / max(1, len(absent))):
+            for key, value in self._blocking_look(absent, look_s / max(1, len(absent)), clock):
                 found[key] = value
                 while missing and missing[0] in found:
                     first = missing.pop(0)
@@ -158,7 +168,9 @@ class RedisStorage(Storage):
     def close(self) -> None:
         self._nodes.close()
 
-    def _blocking_look(self, keys: Sequence[str], each_s: float) -> Iterator[tuple[str, Buffer]]:
+    def _blocking_look(
+        self, keys: Sequence[str], each_s: float, clock: Clock
+    ) -> Iterator[tuple[str, Buffer]]:
         """Yield those of ``keys`` that exist, waiting ``each_s`` for each that does not."""
         block_s = b"%.3f" % max(0.001, each_s)  # 0 would be for ever
         stale = []
@@ -176,13 +188,19 @@ class RedisStorage(Storage):
             for key in keys:
                 stream = streams[pools[key]]
                 token, value = read_reply(stream, key), read_reply(stream, key)
-                if is_value(value):
+                if not is_value(value):
+                    if token is not None:
+                        stale.append(key)
+                elif key != keys[-1]:
                     yield key, value
-                elif token is not None:
-                    stale.append(key)
+        # The last one is given with the connections back: whoever has it may not ask for more, and
+        # a generator that is left in the middle has to cut them.
+        if keys and is_value(value):
+            yield keys[-1], value
         if stale:  # BLMOVE would return at once, for ever
-            self._run([(key, (b"UNLINK", _ready(key))) for key in stale])
-            time.sleep(_STALE_DELAY_S)
+            script = (b"EVAL", _REMOVE_STALE.encode(), b"2")
+            self._run([(key, (*script, key, _ready(key))) for key in stale])
+            clock.sleep(_STALE_DELAY_S)
 
     def _set(self, key: str, data: Buffer, *conditions: bytes) -> Command:
         return (b"SET", key, data, b"PX", self._expiry_ms, *conditions)
@@ -232,10 +250,9 @@ class RedisStorage(Storage):
 
     def _stream_of(self, connection: Any) -> Stream:
         # redis-py has no public way to a connection's socket; the contract tests hold it.
-        sock = connection._sock
-        stream = self._streams.get(sock)
-        if stream is None:
-            stream = self._streams[sock] = Stream(sock)
+        stream = self._streams.get(connection)
+        if stream is None or stream.socket is not connection._sock:
+            stream = self._streams[connection] = Stream(connection._sock)
         return stream
 
     def _require_size(self, values: Any) -> None:

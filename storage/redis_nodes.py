@@ -15,7 +15,7 @@ from redis.cluster import RedisCluster
 from redis.exceptions import NoPermissionError, RedisClusterException
 from redis.retry import Retry
 
-from stepml.job.errors import StorageDeniedError, StorageUnavailableError
+from stepml.job.errors import StorageDeniedError, StorageError, StorageUnavailableError
 
 _TIMEOUT_S = 20.0  # of a command; a server that takes longer is as good as down
 _CONNECT_TIMEOUT_S = 5.0
@@ -69,8 +69,9 @@ class _Cluster(RedisNodes):
 
     def pool(self, key: str) -> Pool:
         cluster = self._connected()
-        node = cluster.get_node_from_key(key)
-        return cast("Pool", cluster.get_redis_connection(node).connection_pool)
+        with translated(self.refresh):
+            node = cluster.get_node_from_key(key)
+            return cast("Pool", cluster.get_redis_connection(node).connection_pool)
 
     def clients(self) -> Sequence[redis.Redis]:
         cluster = self._connected()
@@ -95,10 +96,11 @@ class _Cluster(RedisNodes):
 def open_nodes(url: str, password: str, ca_file: str | None) -> RedisNodes:
     """Return the servers at ``url``; parameters as those of `RedisStorage`."""
     parts = urlsplit(url)
-    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or parts.password:
+        shown = url if parts.password is None else "one with a password in it"
         raise ValueError(
-            f"the address of Redis: expected redis://host:port or rediss://user@host:port, got "
-            f"{url!r}"
+            "the address of Redis: expected redis://host:port or rediss://user@host:port, "
+            f"got {shown}"
         )
     settings: dict[str, Any] = {
         "host": parts.hostname,
@@ -125,6 +127,8 @@ def translated(refresh: Callable[[], None] = lambda: None) -> Iterator[None]:
         yield
     except StorageUnavailableError:  # a key has moved, or its server is no primary any more
         refresh()
+        raise
+    except StorageError:  # some are OSErrors, too
         raise
     except (redis.AuthenticationError, NoPermissionError) as error:
         raise StorageDeniedError(f"Redis: {error}") from error

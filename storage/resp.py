@@ -13,7 +13,19 @@ Command = tuple[Buffer | str, ...]
 Reply = Buffer | int | None
 
 _DENIED = ("NOAUTH", "NOPERM", "WRONGPASS")
-_FOR_NOW = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "READONLY", "MASTERDOWN", "OOM")
+_FOR_NOW = (
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "OOM",
+    "BUSY",
+    "MISCONF",
+    "NOREPLICAS",
+)
 
 
 def encoded(commands: Iterable[Command]) -> Request:

@@ -13,9 +13,9 @@ from storage.wrapper import Wrapper
 
 T = TypeVar("T")
 
-ATTEMPTS = 4
+ATTEMPTS = 6  # over 8 s or so; the Task's own retries outlast a server's fail-over
 FIRST_DELAY_S = 0.1
-MOST_DELAY_S = 2.0
+MOST_DELAY_S = 5.0
 
 
 class RetryingStorage(Wrapper):
@@ -52,8 +52,8 @@ class RetryingStorage(Wrapper):
     def delete_many(self, keys: Sequence[str]) -> None:
         self._repeat(lambda: self.inner.delete_many(keys))
 
-    def publish(self, key: str, data: Buffer) -> Buffer:
-        return self._repeat(lambda: self.inner.publish(key, data))
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        return self._repeat(lambda: self.inner.publish_many(values))
 
     def load_version(self, key: str) -> tuple[Buffer | None, Version]:
         return self._repeat(lambda: self.inner.load_version(key))
@@ -80,7 +80,7 @@ class RetryingStorage(Wrapper):
                     clock=clock,
                     watch=watch,
                 ):
-                    missing = missing[1:]
+                    missing, delays = missing[1:], _delays()
                     yield key, value
             except StorageUnavailableError:
                 delay_s = next(delays, None)

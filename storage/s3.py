@@ -73,15 +73,8 @@ class S3Storage(DurableStorage):
     def list(self, prefix: str) -> Iterator[str]:
         return (info.key for info in self.describe_many(prefix))
 
-    def publish(self, key: str, data: Buffer) -> Buffer:
-        body = _body(data)
-        for _ in range(_MAX_CONFLICTS):
-            if self._put_if(key, body, IfNoneMatch="*"):
-                return data
-            first = self._get(key)
-            if first is not None:  # None: deleted since, or the other writer has not finished
-                return first
-        raise StorageUnavailableError(f"S3 neither takes nor has a value for {key}")
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        return dict(at_once(self._publish, values.items()))
 
     def load_version(self, key: str) -> tuple[Buffer | None, Version]:
         try:
@@ -133,6 +126,17 @@ class S3Storage(DurableStorage):
         key, data = item
         with _translated(key):
             self._client.put_object(Bucket=self.bucket, Key=key, Body=_body(data))
+
+    def _publish(self, item: tuple[str, Buffer]) -> tuple[str, Buffer]:
+        key, data = item
+        body = _body(data)
+        for _ in range(_MAX_CONFLICTS):
+            if self._put_if(key, body, IfNoneMatch="*"):
+                return item
+            first = self._get(key)
+            if first is not None:  # None: deleted since, or the other writer has not finished
+                return key, first
+        raise StorageUnavailableError(f"S3 neither takes nor has a value for {key}")
 
     def _get(self, key: str) -> Buffer | None:
         return self.load_version(key)[0]

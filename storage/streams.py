@@ -57,20 +57,20 @@ class Stream:
     """
 
     def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
+        self.socket = connection
         self._buffer = bytearray(_BUFFERED)
         self._view = memoryview(self._buffer)
         self._start = self._stop = 0  # what of the buffer is received and not read
 
     def send(self, request: Request) -> None:
         """Send a whole request."""
-        if isinstance(self._socket, ssl.SSLSocket):  # has no sendmsg
+        if isinstance(self.socket, ssl.SSLSocket):  # has no sendmsg
             for part in request.parts():
-                self._socket.sendall(part)
+                self.socket.sendall(part)
             return
         parts = [memoryview(part) for part in request.parts()]
         while parts:
-            sent = self._socket.sendmsg(parts[:_MOST_PARTS])
+            sent = self.socket.sendmsg(parts[:_MOST_PARTS])
             while parts and sent >= len(parts[0]):
                 sent -= len(parts.pop(0))
             if sent:
@@ -81,7 +81,7 @@ class Stream:
         if self._start != self._stop:
             return False
         poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
+        poll.register(self.socket, select.POLLIN)
         return not poll.poll(0)
 
     def read_line(self) -> bytes:
@@ -111,7 +111,7 @@ class Stream:
         target[:buffered] = self._view[self._start : self._start + buffered]
         self._start += buffered
         while buffered < size:
-            received = self._socket.recv_into(target[buffered:])
+            received = self.socket.recv_into(target[buffered:])
             if not received:
                 raise ConnectionError("the server has closed the connection")
             buffered += received
@@ -130,7 +130,7 @@ class Stream:
             self._start, self._stop = 0, left
         if self._stop == len(self._buffer):
             raise ConnectionError(f"the server sent a line of more than {_BUFFERED} bytes")
-        received = self._socket.recv_into(self._view[self._stop :])
+        received = self.socket.recv_into(self._view[self._stop :])
         if not received:
             raise ConnectionError("the server has closed the connection")
         self._stop += received

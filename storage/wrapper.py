@@ -42,8 +42,8 @@ class Wrapper(Storage):
     def list(self, prefix: str) -> Iterator[str]:
         return self.inner.list(prefix)
 
-    def publish(self, key: str, data: Buffer) -> Buffer:
-        return self.inner.publish(key, data)
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        return self.inner.publish_many(values)
 
     def load_version(self, key: str) -> tuple[Buffer | None, Version]:
         return self.inner.load_version(key)

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from redis.connection import Connection
 
 from comm import InFlight, Message, in_flight_chunks
 from stepml.job.errors import PeerFailedError, WaitTimeoutError
 from stepml.job.step import Step
 from storage import Storage
+from storage.blocks import BlockStorage
 from storage.metered import MeteredStorage
+from storage.redis import RedisStorage
 from tests.contracts.ranks import at_once, group, messages, total
 
 STEP = Step(epoch=2, batch=5)
@@ -282,6 +285,37 @@ def test_thousands_of_steps_leave_nothing_behind(
     assert max(most) < 100
     left = [*channel.list(group(2).prefix)]
     assert left == [group(2).aggregate(Step(1, n_steps), 0)]
+
+
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_steps_open_no_connections(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, chunks: int
+) -> None:
+    opened = []
+    connect = Connection.connect
+
+    def counted(self: Connection) -> None:
+        if not self.is_connected:
+            opened.append(self)
+        connect(self)
+
+    monkeypatch.setattr(Connection, "connect", counted)
+    contributed = messages(2, 100_000)
+    server = request.getfixturevalue("redis_one")
+    channels = [BlockStorage(RedisStorage(server.url)) for _ in range(2)]
+
+    def act(rank: int) -> None:
+        ours = InFlight(group(2, f"quiet-{chunks}"), rank, channels[rank], chunks=chunks)
+        for batch in range(1, 31):
+            ours.all_reduce(Step(1, batch), contributed[rank])
+            if rank == 0:
+                ours.forget([Step(1, batch - 1)])
+        ours.close()
+
+    at_once(2, act)
+    assert len(opened) <= 4  # each rank: one to wait with, one to move values
+    for each in channels:
+        each.close()
 
 
 def test_a_step_costs_the_requests_that_its_formula_says(channel: Storage) -> None:

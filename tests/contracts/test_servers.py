@@ -252,3 +252,24 @@ def test_a_server_that_nobody_trusts_is_not_spoken_to(
 def test_an_address_that_is_none_is_refused_by_name(make: Make, url: str) -> None:
     with pytest.raises(ValueError, match=r"the address of (Redis|Memcached): expected .*got"):
         make(url)
+
+
+def test_a_user_without_the_rights_is_denied_and_not_asked_to_try_again(
+    redis_one: Server,
+) -> None:
+    administrator = redis.Redis.from_url(redis_one.url)
+    administrator.acl_setuser(
+        "reader", enabled=True, passwords=["+secret"], keys=["*"], commands=["+@read", "+auth"]
+    )
+    storage = RedisStorage(redis_one.url.replace("redis://", "redis://reader@"), password="secret")
+    assert storage.load_many(["k"]) == {}
+    with pytest.raises(StorageDeniedError, match="NOPERM"):
+        storage.save("k", b"1")
+    storage.close()
+    administrator.acl_deluser("reader")
+    administrator.close()
+
+
+def test_an_address_with_a_password_is_refused_without_showing_it() -> None:
+    with pytest.raises(ValueError, match=r"got one with a password in it$"):
+        RedisStorage("redis://user:secret@localhost:6379")

@@ -109,6 +109,21 @@ def test_a_lost_model_is_an_error_and_is_not_made_again(channel: Storage) -> Non
     assert keys.shared_model(group(1).prefix, EPOCH) not in [*channel.list("jobs/")]
 
 
+@pytest.mark.parametrize("updates_before", [1, 3])
+def test_updates_are_not_lost_in_silence_when_a_late_rank_makes_the_model_again(
+    channel: Storage, updates_before: int
+) -> None:
+    early, late = model_of(channel, 0, 2), model_of(channel, 1, 2)
+    early.create(np.zeros(3, np.float32))
+    state = early.pull()
+    for sequence in range(1, updates_before + 1):
+        state = early.push(sequence, state, add(1))
+    channel.clear(group(2).prefix)
+    late.create(np.zeros(3, np.float32))
+    with pytest.raises(SharedModelLostError, match="the channel has lost updates"):
+        early.push(updates_before + 1, state, add(1))
+
+
 def test_models_above_four_megabytes_are_refused(channel: Storage) -> None:
     with pytest.raises(ModelTooLargeError, match=r"up to 4194304 bytes, this one has 4194308"):
         model_of(channel, 0, 1).create(np.zeros(2**20 + 1, np.float32))
@@ -169,6 +184,18 @@ def test_a_dead_holder_is_passed_over(channel: Storage) -> None:
         assert 0.3 < time.monotonic() - began < 20
     with lease.turn():
         pass
+
+
+def test_dead_ranks_in_a_row_are_passed_over(channel: Storage) -> None:
+    lease = FifoLease(group(4), EPOCH, channel, lease_s=0.3)
+    for _ in range(3):
+        lease._take_ticket()  # the first holds its turn for ever, the others never wait for theirs
+    began = time.monotonic()
+    with lease.turn():
+        assert time.monotonic() - began < 20
+    began = time.monotonic()
+    with lease.turn():
+        assert time.monotonic() - began < 0.3
 
 
 def test_a_wait_for_a_turn_ends(channel: Storage) -> None:

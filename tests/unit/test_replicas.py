@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -70,13 +70,13 @@ class KillingStorage(Wrapper):
         self._key = keys.contribution(job.exchanged(), Step(1, batch), 0, rank)
         self._after = after
 
-    def publish(self, key: str, data: Buffer) -> Buffer:
-        if key == self._key and not self._after:
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        if self._key in values and not self._after:
             raise KilledError
-        first = self.inner.publish(key, data)
-        if key == self._key:
+        firsts = self.inner.publish_many(values)
+        if self._key in values:
             raise KilledError
-        return first
+        return firsts
 
 
 def retried(job: Job, rank: int) -> ExecutorResult:
