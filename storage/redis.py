@@ -68,7 +68,7 @@ class RedisStorage(Storage):
     """
 
     max_value_bytes = 512 * 2**20  # Redis' proto-max-bulk-len
-    block_bytes = 2**18 + 4096  # measured: larger ones are slower through fresh memory
+    block_bytes = 2**20 + 4096  # measured: the fastest; 1 MiB and its header stay together
     wakes_waiters = True
 
     def __init__(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
-from stepml.job.errors import NotAvailableError
+from stepml.job.errors import InvalidJobError, NotAvailableError
 from stepml.job.spec import Algorithm, JobSpec, Model
 
 FORMATS = ("csv", "tsv", "libsvm")
@@ -41,8 +41,12 @@ def refuse_unavailable(spec: JobSpec) -> None:
     _require("exchange.channel", spec.exchange.channel, CHANNELS)
     algorithm, pattern = tag(spec.algorithm), spec.exchange.pattern
     _require("exchange.pattern", pattern, PATTERNS[algorithm], f" with algorithm {algorithm!r}")
-    compressions = ("none",) if pattern == "async" else COMPRESSIONS
-    _require("exchange.compression", spec.exchange.compression, compressions, f" with {pattern}")
+    _require("exchange.compression", spec.exchange.compression, COMPRESSIONS)
+    if pattern == "async" and spec.exchange.compression != "none":
+        raise InvalidJobError(
+            "exchange.compression: expected 'none' with exchange.pattern 'async', "
+            f"got {spec.exchange.compression!r}"
+        )
     for field, number, most in (
         ("workers", spec.workers, WORKERS),
         ("stop.max_epochs", spec.stop.max_epochs, MAX_EPOCHS),

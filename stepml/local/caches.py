@@ -180,18 +180,35 @@ class _CacheServer:
             if self._is_closed:
                 raise self._error("the local AWS is ending")
             if self._process is None or self._process.poll() is not None:
-                self._process = self._starter.submit(self._spawn).result()
-            try:
-                self._await_answer(self._process)
-            except CacheError:
-                self._kill()  # so that the next job gets a new one
-                raise
+                self._start()
+            elif _answering_pid(self._port, self._program) != self._process.pid:
+                # Others may be at work with it: it is not ended for this job.
+                raise self._error(
+                    f"{self._program.program}, process {self._process.pid} on "
+                    f"{HOST}:{self._port}, does not answer; `stepml local down` ends it"
+                )
 
     def close(self) -> None:
         with self._changing:
             self._is_closed = True
             self._kill()
             self._reserved.close()
+
+    def _start(self) -> None:
+        process = self._process = self._starter.submit(self._spawn).result()
+        try:
+            self._await_answer(process)
+        except CacheError:
+            self._kill()  # so that the next job gets a new one
+            raise
+        threading.Thread(target=self._replace, args=(process,), daemon=True).start()
+
+    def _replace(self, process: subprocess.Popen[bytes]) -> None:
+        """Start a new server when ``process`` ends: jobs under way heal, as they do on AWS."""
+        process.wait()
+        with self._changing, suppress(CacheError):
+            if not self._is_closed and self._process is process:
+                self._start()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         path = shutil.which(self._program.program)

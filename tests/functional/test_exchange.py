@@ -151,6 +151,30 @@ def test_a_killed_executor_changes_no_bit(local_stack: LocalStack, job: dict[str
     assert local_stack.read(keys.model(name)) == expected
 
 
+@pytest.mark.parametrize("fault", ["emptied", "killed"])
+def test_a_channel_that_is_lost_during_an_epoch_changes_no_bit(
+    local_stack: LocalStack,
+    job: dict[str, Any],
+    shared_channel: tuple[str, Storage],
+    fault: str,
+) -> None:
+    channel, storage = shared_channel
+    long = exchanged(job, channel, algorithm=GRADIENTS | {"batch_size": 1}, stop={"max_epochs": 1})
+    expected = model_bits(local_stack, long)
+    name = f"lost-{uuid.uuid4().hex[:8]}"
+    execution = local_stack.start(long, name)
+    prefix = f"jobs/{name}/exchange/"
+    eventually(lambda: storage.list(prefix), any)
+    if fault == "emptied":
+        storage.clear(prefix)
+    else:
+        pids = {cache["name"]: cache["pid"] for cache in status(local_stack)["caches"]}
+        os.kill(pids[channel], signal.SIGKILL)
+    ended = local_stack.aws.ended(execution)
+    assert ended["status"] == "SUCCEEDED", ended
+    assert local_stack.read(keys.model(name)) == expected
+
+
 def test_an_error_of_one_rank_ends_the_others(local_stack: LocalStack, job: dict[str, Any]) -> None:
     """One row's gradient is beyond float16, so its rank fails, and the others hear of it."""
     header, first, *rows = csv_rows().decode().splitlines()

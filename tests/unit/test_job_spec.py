@@ -170,13 +170,6 @@ def test_json_that_is_no_object_is_refused(job: bytes) -> None:
             "exchange.pattern 'async' is not available yet with algorithm 'model_averaging'; "
             "available: reduce, reduce_scatter",
         ),
-        (
-            {
-                "algorithm": {"name": "gradient_averaging"},
-                "exchange": {"pattern": "async", "compression": "float16"},
-            },
-            "exchange.compression 'float16' is not available yet with async; available: none",
-        ),
         ({"data__format": "parquet"}, "data.format 'parquet' is not available yet; available: csv"),
         ({"data__on_bad_row": "skip"}, "data.on_bad_row 'skip' is not available yet"),
         (
@@ -210,6 +203,12 @@ def test_what_is_available_is_in_the_schema() -> None:
         ("compression", COMPRESSIONS),
     ):
         assert set(available) <= set(definitions["Exchange"]["properties"][field]["enum"])
+
+
+def test_a_shared_model_is_not_compressed() -> None:
+    exchange = {"pattern": "async", "compression": "float16"}
+    with pytest.raises(InvalidJobError, match=r"expected 'none' with exchange\.pattern 'async'"):
+        parse_job(changed(exchange=exchange, algorithm={"name": "gradient_averaging"}))
 
 
 def test_every_algorithm_has_its_patterns() -> None:
