@@ -12,8 +12,6 @@ from stepml.job.errors import KeyNotFoundError, WaitTimeoutError
 
 Buffer = bytes | bytearray | memoryview
 
-_MOST_FIRST_DELAY_S = 1.0  # so that a wait is watched about once a second
-
 
 class Clock(Protocol):
     """Where time comes from: the `time` module, or a frozen clock in tests."""
@@ -47,6 +45,7 @@ class Storage(ABC):
     block_bytes: int | None = None  # larger values travel better in blocks of this size
     request_bytes: int = 2**16  # moving so much takes about as long as a request by itself
     wakes_waiters: bool = False  # the service ends a wait; otherwise waiters look again and again
+    looks_are_cheap: bool = False  # so the first need not wait for a moment that may be too late
     poll_start_s: float = 0.005  # a waiter's second look; the delays grow from here …
     poll_most_s: float = 1.0  # … to here
 
@@ -157,15 +156,16 @@ class Storage(ABC):
         timeout_s : float
             Seconds after which `WaitTimeoutError` names the keys still missing.
         first_delay_s : float, default 0
-            Seconds before the first look: about as long as the last such wait looked in vain.
-            Services that wake their waiters look at once.
+            Seconds before the first look, unless looks are cheap: about as long as the last such
+            wait looked in vain.
         clock : Clock
         watch : callable, optional
             Called before each look, and about once a second; raises to end the wait.
         """
         deadline = clock.monotonic() + timeout_s
         delays = backoff(self.poll_start_s, self.poll_most_s)
-        clock.sleep(min(first_delay_s, timeout_s, _MOST_FIRST_DELAY_S))
+        if not self.looks_are_cheap:
+            clock.sleep(min(first_delay_s, timeout_s, self.poll_most_s))
         missing = [*dict.fromkeys(keys)]
         found: dict[str, Buffer] = {}
         while missing:

@@ -17,6 +17,7 @@ class Wrapper(Storage):
         self.block_bytes = inner.block_bytes
         self.request_bytes = inner.request_bytes
         self.wakes_waiters = inner.wakes_waiters
+        self.looks_are_cheap = inner.looks_are_cheap
         self.poll_start_s = inner.poll_start_s
         self.poll_most_s = inner.poll_most_s
 

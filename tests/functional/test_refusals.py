@@ -29,7 +29,11 @@ def failed(local_stack: LocalStack, job: Any, name: str | None = None) -> tuple[
         ({"worker": 4}, "InvalidJobError", "unknown field 'worker' (did you mean 'workers'?)"),
         ({"workers": "four"}, "InvalidJobError", "workers: expected an integer from 1 to 1600"),
         ({"workers": -1}, "InvalidJobError", "workers: expected an integer from 1 to 1600, got -1"),
-        ({"exchange": {"channel": "parameter_server"}}, "NotAvailableError", "'parameter_server' is not available yet"),
+        (
+            {"exchange": {"channel": "parameter_server"}},
+            "NotAvailableError",
+            "'parameter_server' is not available yet",
+        ),
         (
             {"data": {"uri": "s3://no-such-bucket-anywhere/x.csv", "format": "csv"}},
             "DataNotFoundError",
