@@ -44,7 +44,9 @@ def train_replica(
     if start.finished:  # the last snapshot: somebody was called again after the last batch
         return digest_of(start.parameters)
     watch = Watch(task, storage, deadline)
-    exchange = Batches(open_in_flight(task.job_id, plan, task.rank, storage, watch), task.epoch)
+    exchange = EpochExchange(
+        open_in_flight(task.job_id, plan, task.rank, storage, watch), task.epoch
+    )
     snapshots = Snapshots(storage, task.job_id, task.epoch)
     keeper = SnapshotKeeper(snapshots, exchange.forget, start.batches_done)
     shard = load_shard(task.job_id, task.rank, plan, storage)
@@ -73,7 +75,7 @@ def train_replica(
 
 
 @dataclass(frozen=True, slots=True)
-class Batches:
+class EpochExchange:
     """The exchange of one epoch, as the algorithm sees it."""
 
     exchange: InFlight
