@@ -57,8 +57,23 @@ class Data(Group, frozen=True, kw_only=True):
         Meta(description="share of the rows held out to measure loss and accuracy (at most 64 MB)"),
     ] = 0.1
     standardise: Annotated[
-        bool, Meta(description="scale each feature to mean 0 and variance 1 (of the training rows)")
+        bool,
+        Meta(
+            description="scale each feature to mean 0 and variance 1 (of the training rows); "
+            "a sparse matrix to variance 1 only"
+        ),
     ] = False
+    matrix: Annotated[
+        Literal["auto", "dense", "sparse"],
+        Meta(description="how shards hold the rows; auto: sparse if few values are not zero"),
+    ] = "auto"
+    has_label: Annotated[
+        bool, Meta(description="false: all columns are features (kmeans only)")
+    ] = True
+    missing: Annotated[
+        Literal["fail", "zero", "mean"],
+        Meta(description="csv, tsv, parquet: what a missing value is: a bad row, 0, or the mean"),
+    ] = "fail"
     on_bad_row: Literal["fail", "skip"] = "fail"
     ranges: Annotated[
         Annotated[int, Meta(ge=1, le=MAX_RANGES)] | None,

@@ -23,16 +23,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stepml.job.errors import BadRowError
 from stepml.ml.data import arrays
-from stepml.ml.data.formats import parser_for
-from stepml.ml.data.formats.rows import DenseRows, MalformedRowError, SparseRows
+from stepml.ml.data.formats.rows import DenseRows, SparseRows
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
-from stepml.ml.data.reading import REQUEST_BYTES, Block, line_blocks, line_number
+from stepml.ml.data.reading import REQUEST_BYTES
 from stepml.ml.data.row_ids import N_BUCKETS, RowIds, buckets, object_salt, row_ids
-from stepml.ml.data.sniff import require_same_header
+from stepml.ml.data.row_sources import RowSource, open_rows
 
 # Parsed rows that are held at a time; packing them takes the same again.
 PIECE_BYTES = 64 * 2**20
@@ -103,7 +101,8 @@ def write_pieces(
         If an object changed while it was read.
     """
     statistics: list[PieceStatistics] = []
-    rows = _identified_rows(source, objects, layout, parts, seed, request_bytes)
+    reader = open_rows(source, objects, layout, request_bytes)
+    rows = _identified_rows(reader, objects, parts, seed)
     for batch in _batches(rows, piece_bytes):
         statistics.append(_write_piece(store, piece_key(len(statistics)), batch))
         batch.clear()  # or it would be held while the next one is read
@@ -119,38 +118,12 @@ def _write_piece(
 
 
 def _identified_rows(
-    source: ObjectReader,
-    objects: Sequence[DataObject],
-    layout: Layout,
-    parts: Sequence[ByteRange],
-    seed: int,
-    request_bytes: int,
+    rows: RowSource, objects: Sequence[DataObject], parts: Sequence[ByteRange], seed: int
 ) -> Iterator[_IdentifiedRows]:
-    parser = parser_for(layout)
     for part in parts:
-        data = objects[part.object_index]
-        if layout.header and part.start == 0:
-            require_same_header(source, data, layout)
-        salt = object_salt(data.name, seed)
-        for block in line_blocks(
-            source, data, part, header=layout.header, request_bytes=request_bytes
-        ):
-            rows = _parse(source, data, parser.parse, block)
-            if len(rows.y):
-                yield _IdentifiedRows(row_ids(rows.offsets, salt), rows, part.object_index)
-
-
-def _parse(
-    source: ObjectReader,
-    data: DataObject,
-    parse: Callable[[bytes, int], DenseRows | SparseRows],
-    block: Block,
-) -> DenseRows | SparseRows:
-    try:
-        return parse(block.text, block.offset)
-    except MalformedRowError as exc:
-        number = line_number(source, data, exc.offset)
-        raise BadRowError(f"s3 object {data.key}, line {number}: {exc.problem}") from exc
+        salt = object_salt(objects[part.object_index].name, seed)
+        for some in rows.read(part):
+            yield _IdentifiedRows(row_ids(some.offsets, salt), some, part.object_index)
 
 
 def _batches(rows: Iterable[_IdentifiedRows], piece_bytes: int) -> Iterator[list[_IdentifiedRows]]:

@@ -1,0 +1,40 @@
+"""Where rows come from: one class for each way in which objects hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from stepml.ml.data.formats.rows import DenseRows, SparseRows
+from stepml.ml.data.layout import Layout
+from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.ranges import ByteRange
+from stepml.ml.data.text_rows import TextRows
+
+
+class RowSource(Protocol):
+    """The rows of a data set's objects."""
+
+    def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:
+        """Yield the rows that belong to ``part``, some at a time and in bounded memory.
+
+        A row belongs to the part in which it begins, so the parts of a cut object have all rows
+        once. None of what is yielded is empty.
+
+        Raises
+        ------
+        BadRowError
+            For the first row that is none; names the object, the place and the content.
+        InvalidDataError
+            If the object is not like the data set's first one.
+        DamagedValueError
+            If the object changed while it was read.
+        """
+        ...
+
+
+def open_rows(
+    source: ObjectReader, objects: Sequence[DataObject], layout: Layout, request_bytes: int
+) -> RowSource:
+    """Return what reads the rows of ``objects``, which are written as ``layout`` says."""
+    return TextRows(source, objects, layout, request_bytes)
