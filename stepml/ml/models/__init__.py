@@ -2,34 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from stepml.job import spec
-from stepml.job.availability import MODELS, tag
+from stepml.job.availability import MODELS
 from stepml.job.errors import NotAvailableError
-from stepml.ml.models.base import Evaluation, Model
+from stepml.job.spec import tag
+from stepml.ml.models.base import Evaluation, LossModel, Model
+from stepml.ml.models.classes import classes_of, positive_of, weights_of
+from stepml.ml.models.classifiers import BinaryClassifier
+from stepml.ml.models.kmeans import Accumulated, KMeans, initial_centroids
+from stepml.ml.models.linear import LinearModel
+from stepml.ml.models.linear_regression import LinearRegression
 from stepml.ml.models.logistic_regression import LogisticRegression
+from stepml.ml.models.penalty import Penalty
+from stepml.ml.models.softmax_regression import SoftmaxRegression
+from stepml.ml.models.svm import BinarySvm, OneVsRestSvm
 
-__all__ = ["Evaluation", "LogisticRegression", "Model", "build_model"]
+__all__ = [
+    "Accumulated",
+    "BinarySvm",
+    "Evaluation",
+    "KMeans",
+    "LinearModel",
+    "LinearRegression",
+    "LogisticRegression",
+    "LossModel",
+    "Model",
+    "OneVsRestSvm",
+    "Penalty",
+    "SoftmaxRegression",
+    "build_model",
+    "initial_centroids",
+    "restore_model",
+]
+
+Classifier = spec.LogisticRegression | spec.SoftmaxRegression | spec.Svm
 
 
-def build_model(model: spec.Model, n_features: int, labels: Sequence[float]) -> Model:
+def build_model(
+    model: spec.Model,
+    n_features: int,
+    labels: Sequence[float] | None,
+    label_counts: Sequence[int] | None = None,
+) -> Model:
     """Return the model that the job spec asks for.
 
     Parameters
     ----------
     model : spec.Model
     n_features : int
-    labels : sequence of float
-        The distinct labels of the data, in ascending order.
+    labels : sequence of float, or None
+        The distinct labels of the data, in ascending order; None: more than 1,000.
+    label_counts : sequence of int, optional
+        Rows of each label; balanced class weights need them.
 
     Raises
     ------
     BadLabelError
         The labels do not fit the model.
     """
-    if isinstance(model, spec.LogisticRegression):
-        return LogisticRegression.from_spec(model, n_features, labels)
+    if isinstance(model, spec.KMeans):
+        return KMeans(n_features, model.n_clusters)
+    if isinstance(model, spec.LinearRegression):
+        return LinearRegression(n_features, l1=model.l1, l2=model.l2)
+    if isinstance(model, Classifier):
+        return _classifier(model, n_features, labels, label_counts)
     raise NotAvailableError(
         f"model {tag(model)!r} is not available yet; available: {', '.join(MODELS)}"
     )
+
+
+def restore_model(card: Mapping[str, Any]) -> Model:
+    """Return the model that an artifact's card describes, to predict and evaluate with.
+
+    Parameters
+    ----------
+    card : mapping
+        ``model`` (its name in the job spec), ``n_features``, and what `Model.describe` gave.
+    """
+    name, n_features = card["model"], card["n_features"]
+    if name == "kmeans":
+        return KMeans(n_features, card["n_clusters"])
+    if name == "linear_regression":
+        return LinearRegression(n_features)
+    if "positive_class" in card:
+        binary = {"logistic_regression": LogisticRegression, "svm": BinarySvm}[name]
+        return binary(n_features, card["positive_class"], card["negative_class"])
+    several = {"softmax_regression": SoftmaxRegression, "svm": OneVsRestSvm}[name]
+    return several(n_features, card["classes"])
+
+
+def _classifier(
+    model: Classifier,
+    n_features: int,
+    labels: Sequence[float] | None,
+    label_counts: Sequence[int] | None,
+) -> Model:
+    classes = classes_of(labels, tag(model))
+    weights = weights_of(model.class_weight, classes, label_counts)
+    if isinstance(model, spec.SoftmaxRegression):
+        return SoftmaxRegression(n_features, classes, weights=weights, l2=model.l2)
+    if isinstance(model, spec.Svm) and model.positive_class is None and len(classes) > 2:
+        return OneVsRestSvm(n_features, classes, weights=weights, l2=model.l2)
+    kind: type[BinaryClassifier] = BinarySvm if isinstance(model, spec.Svm) else LogisticRegression
+    positive = positive_of(model.positive_class, classes, tag(model))
+    others = [label for label in classes if label != positive]
+    negative = others[0] if len(others) == 1 else None
+    return kind(n_features, positive, negative, weights=weights, l2=model.l2)

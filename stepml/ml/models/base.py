@@ -1,52 +1,82 @@
-"""What an algorithm needs to know of a model."""
+"""What algorithms need to know of a model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from stepml.ml.matrices import Floats, Matrix
+from stepml.ml.models.penalty import Penalty
+
 Array = npt.NDArray[Any]
+
+__all__ = ["Array", "Evaluation", "Floats", "LossModel", "Matrix", "Model", "Penalty"]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """How well a model does on some rows."""
 
-    loss: float  # mean per row, without penalty
-    accuracy: float  # share of rows whose class is right
+    loss: float  # mean per row, without penalty: what training makes small
+    metrics: dict[str, float] = field(default_factory=dict)  # by name: accuracy, auc, rmse, …
 
 
-class Model(Protocol):
+class Model(ABC):
     """A model with all its parameters in one float32 vector ``w`` of shape (n_parameters,)."""
 
+    n_features: int
+
     @property
+    @abstractmethod
     def n_parameters(self) -> int: ...
 
+    @abstractmethod
+    def targets(self, labels: Floats) -> Array:
+        """Return what is learnt from ``labels`` (n_samples,), as they stand in the data."""
+
+    @abstractmethod
+    def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
+        """Return loss and metrics on rows ``X`` with targets ``y``."""
+
+    @abstractmethod
+    def predict(self, w: Floats, X: Matrix) -> Array:
+        """Return the label of each row, (n_samples,), as labels stand in the data."""
+
+    @abstractmethod
+    def arrays(self, w: Floats) -> dict[str, Array]:
+        """Return the parameters by their usual names, for the model artifact."""
+
+    @abstractmethod
+    def parameters(self, arrays: Mapping[str, Array]) -> Floats:
+        """Return the vector whose `arrays` these are."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return what else a prediction needs to know, for the model artifact."""
+
+
+class LossModel(Model):
+    """A model that is learnt by making a mean loss over rows plus a penalty small."""
+
+    penalty: Penalty
+
+    @abstractmethod
     def initial_parameters(self) -> Floats:
         """Return the parameters that all ranks start from."""
 
-    def targets(self, labels: Floats) -> Floats:
-        """Return what is learnt from ``labels`` (n_samples,), as they stand in the data."""
+    @abstractmethod
+    def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
+        """Write the gradient of the mean loss, without penalty, to ``out``; return the mean loss.
 
-    def gradient(self, w: Floats, X: Floats, y: Floats, out: Floats) -> float:
-        """Write the gradient of mean loss plus penalty to ``out``; return the mean loss.
+        Where the loss has a kink it is a subgradient.
 
         Parameters
         ----------
         w, out : array of shape (n_parameters,)
-        X : array of shape (n_samples, n_features)
-        y : array of shape (n_samples,), from `targets`
+        X : matrix of shape (n_samples, n_features), at least one sample
+        y : array of shape (n_samples, …), from `targets`
         """
-
-    def evaluate(self, w: Floats, X: Floats, y: Floats) -> Evaluation:
-        """Return loss and accuracy on rows ``X`` with targets ``y``."""
-
-    def arrays(self, w: Floats) -> dict[str, Array]:
-        """Return the parameters by their usual names, for the model artifact."""
-
-    def describe(self) -> dict[str, Any]:
-        """Return what else a prediction needs to know, for the model artifact."""

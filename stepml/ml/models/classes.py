@@ -1,0 +1,122 @@
+"""Labels as classes: which ones a model tells apart, and how much a row counts by its label."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from stepml.job.errors import BadLabelError
+from stepml.ml.models.base import Floats
+
+MOST_CLASSES = 1000
+
+ClassWeight = Mapping[str, float] | str | None
+
+
+def as_stored(label: float) -> float:
+    """Return the shortest number that is ``label`` as data sets store it, in float32."""
+    return float(str(np.float32(label)))
+
+
+def classes_of(labels: Sequence[float] | None, model: str) -> tuple[float, ...]:
+    """Return the classes that ``model`` tells apart, or raise `BadLabelError`.
+
+    Parameters
+    ----------
+    labels : sequence of float, or None
+        The distinct labels of the data in ascending order; None: too many to be kept.
+    model : str
+        The model's name, for the message.
+    """
+    if labels is None or len(labels) > MOST_CLASSES:
+        raise BadLabelError(
+            f"the labels are no classes: more than {MOST_CLASSES:,} different ones; "
+            "is data.label the right column?"
+        )
+    classes = tuple(as_stored(label) for label in labels)
+    if not all(math.isfinite(label) for label in classes):
+        raise BadLabelError(f"{model}: expected finite labels, got {shown(classes)}")
+    if len(classes) < 2:
+        raise BadLabelError(f"{model} needs two labels; the data have only: {shown(classes)}")
+    return classes
+
+
+def positive_of(asked: float | None, classes: Sequence[float], model: str) -> float:
+    """Return the label that is told from all others, or raise `BadLabelError`."""
+    if asked is None:
+        if len(classes) == 2:
+            return max(classes)
+        raise BadLabelError(
+            f"{model} needs two labels, the data have {len(classes)} ({shown(classes)}); "
+            "set model.positive_class to learn one of them against the rest"
+        )
+    if as_stored(asked) not in classes:
+        raise BadLabelError(
+            f"model.positive_class: expected a label of the data ({shown(classes)}), got {asked:g}"
+        )
+    return as_stored(asked)
+
+
+def weights_of(
+    asked: ClassWeight, classes: Sequence[float], counts: Sequence[int] | None
+) -> dict[float, float] | None:
+    """Return the factor of a row's loss by its label; None: all are 1.
+
+    Parameters
+    ----------
+    asked : "balanced", or factors by the text of a label, or None
+    classes : sequence of float
+    counts : sequence of int, or None
+        Rows of each class; only balanced weights need them.
+    """
+    if asked is None:
+        return None
+    if isinstance(asked, str):
+        return _balanced(classes, counts)
+    weights = dict.fromkeys(classes, 1.0)
+    weights.update({_class_named(text, classes): float(asked[text]) for text in asked})
+    return weights
+
+
+def indices(labels: Floats, classes: Floats) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+    """Return each label's place among ``classes``, or raise `BadLabelError`.
+
+    Parameters
+    ----------
+    labels : array of shape (n_samples,)
+    classes : array of shape (n_classes,), ascending
+    """
+    found = np.searchsorted(classes, labels).astype(np.int32)
+    np.minimum(found, len(classes) - 1, out=found)
+    strange = classes[found] != labels
+    if strange.any():
+        raise BadLabelError(
+            f"expected the labels that were learnt ({shown(classes)}), got {labels[strange][0]:g}"
+        )
+    return found
+
+
+def shown(labels: Iterable[float]) -> str:
+    """Return the first labels, for a message."""
+    return ", ".join(f"{label:g}" for label in list(labels)[:20])
+
+
+def _balanced(classes: Sequence[float], counts: Sequence[int] | None) -> dict[float, float]:
+    if counts is None or len(counts) != len(classes):
+        raise ValueError("balanced class weights need the rows of each label")
+    share = sum(counts) / len(classes)
+    return {label: share / max(count, 1) for label, count in zip(classes, counts, strict=True)}
+
+
+def _class_named(text: str, classes: Sequence[float]) -> float:
+    try:
+        label = as_stored(float(text))
+    except ValueError:
+        label = math.nan
+    if label not in classes:
+        raise BadLabelError(
+            f"model.class_weight: expected labels of the data ({shown(classes)}), got {text!r}"
+        )
+    return label

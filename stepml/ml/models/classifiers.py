@@ -1,0 +1,131 @@
+"""What linear models that tell classes apart have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stepml.ml.models.base import Array, Floats
+from stepml.ml.models.classes import indices
+from stepml.ml.models.linear import LinearModel
+from stepml.ml.models.metrics import accuracy, binary_metrics
+
+
+class BinaryClassifier(LinearModel):
+    """Tells one label from all others by the sign of one decision value.
+
+    Targets are 1 for rows of the positive class and -1 for others, times the weight of the row's
+    label; also a weight of 0 keeps its sign.
+
+    Parameters
+    ----------
+    n_features : int
+    positive : float
+        The label of the positive class.
+    negative : float, optional
+        The other label, if there is only one.
+    weights : mapping of float to float, optional
+        Factors of a row's loss, by its label; labels must be among them.
+    l2 : float
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        positive: float,
+        negative: float | None = None,
+        *,
+        weights: Mapping[float, float] | None = None,
+        l2: float = 0.0,
+    ) -> None:
+        super().__init__(n_features, l2=l2)
+        self.positive = positive
+        self.negative = negative
+        self.weights = weights
+
+    @property
+    def classes(self) -> tuple[float, float]:
+        """The two labels, ascending; 0 and 1 if many labels are negative."""
+        if self.negative is None:
+            return 0.0, 1.0
+        return min(self.positive, self.negative), max(self.positive, self.negative)
+
+    def targets(self, labels: Floats) -> Floats:
+        positive = labels == np.float32(self.positive)
+        sides: Floats = np.where(positive, np.float32(1), np.float32(-1))
+        if self.weights is not None:
+            known = np.sort(np.array(list(self.weights), np.float32))
+            sides *= _factors(self.weights)[indices(labels, known)]
+        return sides
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "positive_class": self.positive,
+            "negative_class": self.negative,
+            "classes": list(self.classes),
+        }
+
+    def _outcome(self, z: Floats) -> Array:
+        return z.copy()
+
+    def _metrics(self, outcomes: Array, y: Array) -> dict[str, float]:
+        return binary_metrics(outcomes, ~np.signbit(y))
+
+    def _named(self, outcomes: Array) -> Array:
+        names = (1.0, 0.0) if self.negative is None else (self.positive, self.negative)
+        positive, negative = np.array(names, np.float32)
+        labels: Array = np.where(outcomes > 0, positive, negative)
+        return labels
+
+
+class MulticlassClassifier(LinearModel):
+    """Tells classes apart by the largest of their decision values; the first of equal ones wins.
+
+    Targets are the places of the rows' labels among the classes.
+
+    Parameters
+    ----------
+    n_features : int
+    classes : sequence of float
+        The labels, ascending.
+    weights : mapping of float to float, optional
+        Factors of a row's loss, by its label.
+    l2 : float
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        classes: Sequence[float],
+        *,
+        weights: Mapping[float, float] | None = None,
+        l2: float = 0.0,
+    ) -> None:
+        super().__init__(n_features, len(classes), l2=l2)
+        self.classes = tuple(classes)
+        self.weights = weights
+        self._labels = np.array(self.classes, np.float32)
+        self._factors = None if weights is None else _factors(weights)
+
+    def targets(self, labels: Floats) -> Array:
+        return indices(labels, self._labels)
+
+    def describe(self) -> dict[str, Any]:
+        return {"classes": list(self.classes)}
+
+    def _outcome(self, z: Floats) -> Array:
+        largest: Array = z.argmax(axis=1)
+        return largest
+
+    def _metrics(self, outcomes: Array, y: Array) -> dict[str, float]:
+        return {"accuracy": accuracy(outcomes, y)}
+
+    def _named(self, outcomes: Array) -> Array:
+        return self._labels[outcomes.astype(np.intp)]
+
+
+def _factors(weights: Mapping[float, float]) -> Floats:
+    """Return the weights in the ascending order of their labels."""
+    return np.array([weights[label] for label in sorted(weights)], np.float32)

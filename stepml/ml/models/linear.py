@@ -1,0 +1,109 @@
+"""Linear models: what a row is taken for depends on coefficients · features + intercept."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from stepml.ml.matrices import product, transposed_product
+from stepml.ml.models.base import Array, Evaluation, Floats, LossModel, Matrix, Penalty
+
+_BLOCK = 16_384  # rows evaluated at once: their intermediate arrays stay in the cache
+
+
+class LinearModel(LossModel):
+    """A model with ``n_outputs`` decision values per row, each linear in the features.
+
+    Its parameters are the coefficients, (n_features, n_outputs) row by row, and then the
+    intercepts, (n_outputs,), which no penalty is of. With one output, arrays of decision values
+    are (n_samples,), with more (n_samples, n_outputs).
+
+    Parameters
+    ----------
+    n_features, n_outputs : int
+    l1, l2 : float
+        Factors of the `Penalty`.
+    """
+
+    def __init__(
+        self, n_features: int, n_outputs: int = 1, *, l1: float = 0.0, l2: float = 0.0
+    ) -> None:
+        self.n_features = n_features
+        self.n_outputs = n_outputs
+        self.penalty = Penalty(l1, l2, n_features * n_outputs)
+
+    @property
+    def n_parameters(self) -> int:
+        return (self.n_features + 1) * self.n_outputs
+
+    def initial_parameters(self) -> Floats:
+        return np.zeros(self.n_parameters, np.float32)
+
+    def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
+        z = self.decision(w, X)
+        loss = self._differentiate(z, y)
+        coefficients, intercepts = self._split(out)
+        transposed_product(X, z, coefficients)
+        intercepts[...] = np.add.reduce(z, axis=0)
+        out *= np.float32(1 / len(y))  # there are fewer parameters than rows to be divided
+        return loss / len(y)
+
+    def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
+        loss, outcomes = 0.0, []
+        for rows in _blocks(len(y)):
+            z = self.decision(w, X[rows])
+            outcomes.append(self._outcome(z))
+            loss += self._differentiate(z, y[rows])
+        return Evaluation(loss / len(y), self._metrics(np.concatenate(outcomes), y))
+
+    def predict(self, w: Floats, X: Matrix) -> Array:
+        outcomes = [self._outcome(self.decision(w, X[rows])) for rows in _blocks(len(X))]
+        return self._named(np.concatenate(outcomes) if outcomes else np.zeros(0, np.float32))
+
+    def decision(self, w: Floats, X: Matrix) -> Floats:
+        """Return the decision values of rows ``X``, (n_samples,) or (n_samples, n_outputs)."""
+        coefficients, intercepts = self._split(w)
+        z = product(X, coefficients)
+        z += intercepts
+        return z
+
+    def scores(self, w: Floats, X: Matrix) -> Floats:
+        """Return what `predict` decides by, (n_samples,) or (n_samples, n_outputs)."""
+        return self.decision(w, X)
+
+    def arrays(self, w: Floats) -> dict[str, Array]:
+        coefficients, intercepts = self._split(w)
+        return {"coefficients": np.ascontiguousarray(coefficients.T), "intercept": intercepts}
+
+    def parameters(self, arrays: Mapping[str, Array]) -> Floats:
+        parts = arrays["coefficients"].T.ravel(), arrays["intercept"]
+        return np.concatenate(parts, dtype=np.float32)
+
+    def _split(self, w: Floats) -> tuple[Floats, Floats]:
+        """Return views of the coefficients and the intercepts in ``w``."""
+        if self.n_outputs == 1:
+            return w[:-1], w[-1:]
+        coefficients = w[: -self.n_outputs].reshape(self.n_features, self.n_outputs)
+        return coefficients, w[-self.n_outputs :]
+
+    @abstractmethod
+    def _differentiate(self, z: Floats, y: Array) -> float:
+        """Return the summed loss at decision values ``z``, replaced by its derivatives there."""
+
+    @abstractmethod
+    def _outcome(self, z: Floats) -> Array:
+        """Return what metrics and predictions need of ``z``, (n_samples,), no view of it."""
+
+    @abstractmethod
+    def _metrics(self, outcomes: Array, y: Array) -> dict[str, float]:
+        """Return the metrics of rows with these outcomes and targets."""
+
+    @abstractmethod
+    def _named(self, outcomes: Array) -> Array:
+        """Return the labels that the outcomes stand for."""
+
+
+def _blocks(n_rows: int) -> Iterator[slice]:
+    return (slice(start, start + _BLOCK) for start in range(0, n_rows, _BLOCK))

@@ -1,0 +1,34 @@
+"""Linear regression: least squares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stepml.ml.models.base import Array, Floats
+from stepml.ml.models.linear import LinearModel
+from stepml.ml.models.metrics import regression_metrics
+
+
+class LinearRegression(LinearModel):
+    """Loss (z - y)²/2 of a row with label y and decision value z, which is what it predicts."""
+
+    def targets(self, labels: Floats) -> Floats:
+        return labels
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+    def _differentiate(self, z: Floats, y: Array) -> float:
+        z -= y
+        return float(np.square(z, dtype=np.float64).sum()) / 2
+
+    def _outcome(self, z: Floats) -> Array:
+        return z.copy()
+
+    def _metrics(self, outcomes: Array, y: Array) -> dict[str, float]:
+        return regression_metrics(outcomes, y)
+
+    def _named(self, outcomes: Array) -> Array:
+        return outcomes

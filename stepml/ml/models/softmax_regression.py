@@ -1,0 +1,35 @@
+"""Softmax regression: several classes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stepml.ml.models.base import Array, Floats, Matrix
+from stepml.ml.models.classifiers import MulticlassClassifier
+
+
+class SoftmaxRegression(MulticlassClassifier):
+    """Loss -log(exp(z_c) / Σ_k exp(z_k)) of a row of class c with decision values z."""
+
+    def probabilities(self, w: Floats, X: Matrix) -> Floats:
+        """Return the probability of each class, (n_samples, n_classes)."""
+        z = self.decision(w, X)
+        z -= z.max(axis=1, keepdims=True)
+        np.exp(z, out=z)
+        z /= z.sum(axis=1, keepdims=True)
+        return z
+
+    def _differentiate(self, z: Floats, y: Array) -> float:
+        own = np.arange(len(y)), y
+        z -= z.max(axis=1, keepdims=True)  # the largest exponential is 1: nothing overflows
+        losses = -z[own]
+        np.exp(z, out=z)
+        sums = z.sum(axis=1)
+        losses += np.log(sums)
+        z /= sums[:, None]
+        z[own] -= 1
+        if self._factors is not None:
+            factors = self._factors[y]
+            losses *= factors
+            z *= factors[:, None]
+        return float(losses.sum(dtype=np.float64))
