@@ -163,17 +163,16 @@ def _one_round(case: Case, text: bytes, few: bytes) -> dict[str, float]:
     pieces = []
 
     def write() -> None:
-        pieces.extend(
-            write_pieces(
-                store,
-                store,
-                [data],
-                layout,
-                plan_ranges([data], 1)[0],
-                seed=0,
-                piece_key="pieces/{}".format,
-            )
+        result = write_pieces(
+            store,
+            store,
+            [data],
+            layout,
+            plan_ranges([data], 1)[0],
+            seed=0,
+            piece_key="pieces/{}".format,
         )
+        pieces.extend(result.pieces)
 
     rates = {"parse": _rate(len(text), lambda: _parse(store, data, layout))}
     rates["pieces"] = _rate(len(text), write)

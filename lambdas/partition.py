@@ -31,7 +31,7 @@ def partition(
     done = documents.find(summary, RangeSummary)
     if done is not None:
         return done
-    statistics = write_pieces(
+    result = write_pieces(
         _AsPlanned(source, {each.key: each.etag for each in plan.objects}),
         storage,
         plan.objects,
@@ -44,10 +44,11 @@ def partition(
         "range partitioned",
         job_id=task.job_id,
         range=task.range,
-        rows=sum(piece.n_rows for piece in statistics),
-        pieces=len(statistics),
+        rows=sum(piece.n_rows for piece in result.pieces),
+        skipped=result.skipped.count,
+        pieces=len(result.pieces),
     )
-    return documents.publish(summary, RangeSummary(statistics))
+    return documents.publish(summary, RangeSummary(result.pieces, result.skipped))
 
 
 @dataclass(frozen=True, slots=True)

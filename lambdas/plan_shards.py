@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
@@ -28,6 +26,8 @@ def plan_shards(job_id: str, storage: DurableStorage) -> Manifest:
 
     Raises
     ------
+    EmptyDataError
+        There are no rows that parse.
     NotEnoughDataError
         There are fewer training rows than workers.
     BadLabelError
@@ -37,13 +37,19 @@ def plan_shards(job_id: str, storage: DurableStorage) -> Manifest:
     plan = documents.load(keys.partition_plan(job_id), PartitionPlan)
     manifest = documents.find(keys.manifest(plan.digest), Manifest)
     if manifest is None:
-        merged = merge(plan.digest, plan.layout, _pieces(job_id, plan, documents))
+        merged = _merged(plan, _summaries(job_id, plan, documents))
         manifest = documents.publish(keys.manifest(plan.digest), merged)
     mine = keys.piece_prefix(plan.digest, job_id)
     if not any(piece.key.startswith(mine) for piece in manifest.pieces):
         storage.clear(mine)  # another job was faster: its pieces hold the same rows
     check_suits(plan.spec, manifest)
-    log("shards planned", job_id=job_id, rows=manifest.n_rows, features=manifest.n_features)
+    log(
+        "shards planned",
+        job_id=job_id,
+        rows=manifest.n_rows,
+        skipped=manifest.skipped_rows,
+        features=manifest.n_features,
+    )
     return manifest
 
 
@@ -63,9 +69,13 @@ def class_labels(manifest: Manifest) -> tuple[float, ...]:
     return manifest.labels
 
 
-def _pieces(job_id: str, plan: PartitionPlan, documents: Documents) -> list[Any]:
-    summaries = (
+def _summaries(job_id: str, plan: PartitionPlan, documents: Documents) -> list[RangeSummary]:
+    return [
         documents.load(keys.task_summary(plan.digest, job_id, task), RangeSummary)
         for task in range(len(plan.tasks))
-    )
-    return [piece for summary in summaries for piece in summary.pieces]
+    ]
+
+
+def _merged(plan: PartitionPlan, summaries: list[RangeSummary]) -> Manifest:
+    pieces = [piece for summary in summaries for piece in summary.pieces]
+    return merge(plan.digest, plan.layout, pieces, [each.skipped for each in summaries])

@@ -7,7 +7,7 @@ import msgspec
 from stepml.job import keys
 from stepml.job.reports import DatasetReport
 from stepml.job.spec import JobSpec
-from stepml.ml.data import ByteRange, DataObject, Layout, PieceStatistics
+from stepml.ml.data import ByteRange, DataObject, Layout, PieceStatistics, Skipped
 from stepml.ml.models import Model, build_model
 
 
@@ -34,6 +34,7 @@ class RangeSummary(msgspec.Struct, frozen=True):
     """What a range task wrote."""
 
     pieces: list[PieceStatistics]
+    skipped: Skipped
 
 
 class TrainingPlan(msgspec.Struct, frozen=True):

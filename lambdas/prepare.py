@@ -111,6 +111,9 @@ def plan_partition(spec: JobSpec, run: str, open_bucket: OpenBucket) -> Partitio
         header=data.header,
         label=data.label,
         n_features=data.n_features,
+        has_label=data.has_label,
+        missing=data.missing,
+        on_bad_row=data.on_bad_row,
     )
     return PartitionPlan(
         spec=spec,

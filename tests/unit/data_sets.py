@@ -64,9 +64,9 @@ def partition(
     """Partition everything in ``store`` into pieces in the same store."""
     objects = described(store, prefix)
     layout = sniff(store, objects, **options)
-    statistics = []
+    results = []
     for task, parts in enumerate(plan_ranges(objects, n_ranges)):
-        statistics += write_pieces(
+        result = write_pieces(
             store,
             store,
             objects,
@@ -77,7 +77,9 @@ def partition(
             piece_bytes=piece_bytes,
             request_bytes=request_bytes,
         )
-    return merge("digest", layout, statistics)
+        results.append(result)
+    pieces = [piece for result in results for piece in result.pieces]
+    return merge("digest", layout, pieces, [result.skipped for result in results])
 
 
 def all_shards(

@@ -15,6 +15,8 @@ from stepml.ml.data.formats.numbers import (
     decode_floats,
     decode_integers,
     index_of,
+    is_missing,
+    missing_tokens,
     number_problem,
 )
 
@@ -74,6 +76,13 @@ def test_every_kind_of_token_is_decoded_as_python_does() -> None:
 def test_a_token_has_a_problem_exactly_if_it_is_bad(token: bytes) -> None:
     _, bad = decode_floats(*decoded([token]))
     assert (number_problem(token) is not None) == bool(len(bad))
+
+
+def test_missing_tokens_are_found_among_others() -> None:
+    missing = [b"", b" ", b"NaN", b"-nan", b"nAn", b"?", b"N/A", b"none", b"NULL", b" n/a  "]
+    others = [b"1", b"nano", b"0", b'""', b"\xff", b"\0", b"NA\0", b"x1NA", b"12345678NA", b"??"]
+    assert missing_tokens(*decoded(missing + others)).tolist() == [True] * 10 + [False] * 10
+    assert [token for token in missing + others if is_missing(token)] == missing
 
 
 # Characters of numbers, so that most tokens nearly are one.

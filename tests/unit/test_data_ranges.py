@@ -10,7 +10,7 @@ from stepml.job.errors import BadRowError, DamagedValueError, EmptyDataError
 from stepml.ml.data import reading
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.ranges import MAX_RANGES, RANGE_BYTES, ByteRange, plan_ranges
-from stepml.ml.data.reading import line_blocks, line_number
+from stepml.ml.data.reading import LineCounter, line_blocks, line_number
 from tests.unit.data_sets import MemoryObjects, described
 
 N_RANGES = [1, 2, 3, 7, 40]
@@ -150,3 +150,24 @@ def test_lines_are_counted_across_requests(monkeypatch: pytest.MonkeyPatch) -> N
     store = MemoryObjects(x=b"1,2\n" * 10)
     (data,) = described(store)
     assert [line_number(store, data, offset) for offset in (0, 4, 36)] == [1, 2, 10]
+
+
+def test_a_counter_reads_each_byte_once_and_numbers_as_from_the_start() -> None:
+    store = MemoryObjects(x=b"1,2\n" * 10, y=b"1\n\n")
+    x, y = described(store)
+    counter = LineCounter(store)
+    asked = [(x, 4), (x, 20), (x, 36), (y, 2), (x, 8)]
+    assert [counter.number(*each) for each in asked] == [
+        line_number(store, *each) for each in asked
+    ]
+    store.read_bytes = 0
+    assert LineCounter(store).number(x, 36) == 10
+    assert store.read_bytes == 36
+
+
+def test_a_counter_does_not_count_too_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_COUNTED_BYTES", 8)
+    store = MemoryObjects(x=b"1,2\n" * 10)
+    (data,) = described(store)
+    counter = LineCounter(store)
+    assert [counter.number(data, offset) for offset in (4, 12, 36)] == [2, 4, None]

@@ -27,6 +27,8 @@ def sniffed(text: bytes, **options: Any) -> Layout:
         (b"a,b,1\n1,2,3\n", True),
         (b"1,2,abc\n1,2,3\n", False),  # a bad row, to be seen, rather than a header
         (b"1,,\n1,2,3\n", False),
+        (b"NA,?,null\n1,2,3\n", False),  # missing values are no names
+        (b",a,b\n1,2,3\n", True),  # the first column has no name, as pandas writes an index
         (b'"a","b, c","d"\n1,2,3\n', True),
         (b"\xef\xbb\xbfa,b,c\r\n1,2,3\r\n", True),
     ],
@@ -50,6 +52,26 @@ def test_a_line_with_the_labels_name_is_a_header() -> None:
 def test_the_label_is_the_last_column_unless_told(label: str | int | None, column: int) -> None:
     layout = sniffed(b"a,b,c\n1,2,3\n", label=label)
     assert (layout.n_columns, layout.n_features, layout.label_column) == (3, 2, column)
+
+
+def test_without_a_label_all_columns_are_features() -> None:
+    layout = sniffed(b"a,b,c\n1,2,3\n", has_label=False)
+    assert (layout.n_columns, layout.n_features, layout.label_column) == (3, 3, -1)
+    assert not layout.has_label
+    assert sniffed(b"a,b,c\n1,2,3\n", has_label=False, n_features=3) == layout
+
+
+@pytest.mark.parametrize(("text", "header"), [(b"a\n1\n", True), (b"1\n2\n", False)])
+def test_one_column_is_enough_without_a_label(text: bytes, header: bool) -> None:
+    layout = sniffed(text, has_label=False)
+    assert (layout.n_columns, layout.n_features, layout.header) == (1, 1, header)
+
+
+def test_what_parsing_needs_to_know_is_in_the_layout() -> None:
+    layout = sniffed(b"1,2\n", missing="mean", on_bad_row="skip")
+    assert (layout.missing, layout.on_bad_row, layout.has_label) == ("mean", "skip", True)
+    libsvm = sniffed(b"1 1:2\n", format="libsvm", missing="mean", on_bad_row="skip")
+    assert (libsvm.missing, libsvm.on_bad_row) == ("fail", "skip")
 
 
 def test_quotes_blanks_and_byte_order_mark_are_no_part_of_names() -> None:
@@ -95,6 +117,8 @@ def test_no_objects_are_refused() -> None:
         (b"1,2\n", {"label": 2}, "data.label is 2, .* 2 columns: allowed are 0 to 1, or -2"),
         (b"1,2\n", {"label": -3}, "data.label is -3"),
         (b"1,2,3\n", {"n_features": 3}, "data.n_features is 3, but .* x has 2 columns beside"),
+        (b"1,2\n", {"has_label": False, "n_features": 3}, "data.n_features is 3, .* 2 columns$"),
+        (b"a,b,b\n1,2,3\n", {"label": "b"}, "data.label is 'b', the name of 2 columns of .* x"),
         (b"1;2\n", {}, "one column.* 'csv' separates columns by ',', the first line is '1;2'"),
         (b"\na,b\n1,2\n", {}, "starts with an empty line: a header must be the first line"),
     ],
@@ -112,14 +136,22 @@ def test_the_names_in_a_message_are_shortened() -> None:
 
 
 def test_an_unknown_format_is_refused_with_the_choices() -> None:
-    with pytest.raises(ValueError, match="csv, tsv, libsvm, not 'xml'"):
+    with pytest.raises(ValueError, match=r"csv, tsv, libsvm.*, not 'xml'"):
         sniffed(b"1,2\n", format="xml")
 
 
 def test_the_digest_changes_with_whatever_changes_the_shards() -> None:
     store = MemoryObjects(a=b"a,b\n1,2\n")
     objects = described(store)
-    layouts = [sniff(store, objects, format="csv", label=label) for label in (0, 1)]
+    differing: list[dict[str, Any]] = [
+        {},
+        {"label": 0},
+        {"has_label": False},
+        {"missing": "zero"},
+        {"missing": "mean"},
+        {"on_bad_row": "skip"},
+    ]
+    layouts = [sniff(store, objects, format="csv", **options) for options in differing]
     store.objects["b"] = b"a,b\n1,3\n"
     digests = {
         dataset_digest(each, layout, seed)
@@ -127,7 +159,7 @@ def test_the_digest_changes_with_whatever_changes_the_shards() -> None:
         for layout in layouts
         for seed in (0, 1)
     }
-    assert len(digests) == 8
+    assert len(digests) == 4 * len(differing)
     assert {len(digest) for digest in digests} == {32}
 
 

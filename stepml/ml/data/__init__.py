@@ -13,10 +13,11 @@ task read what.
 
 from __future__ import annotations
 
+from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.manifest import Interval, Manifest, ShardPlan, merge, shard_plan
 from stepml.ml.data.objects import DataObject, ObjectReader, ObjectWriter
-from stepml.ml.data.pieces import PieceStatistics, write_pieces
+from stepml.ml.data.pieces import PieceStatistics, RangeResult, write_pieces
 from stepml.ml.data.ranges import ByteRange, plan_ranges
 from stepml.ml.data.scaling import (
     Moments,
@@ -39,9 +40,11 @@ __all__ = [
     "ObjectReader",
     "ObjectWriter",
     "PieceStatistics",
+    "RangeResult",
     "Scale",
     "Shard",
     "ShardPlan",
+    "Skipped",
     "assemble",
     "dataset_digest",
     "feature_moments",

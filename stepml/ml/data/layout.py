@@ -21,10 +21,17 @@ class Layout:
     format: str  # csv, tsv or libsvm
     delimiter: str  # between columns; empty for libsvm
     n_columns: int  # label included; 0 for libsvm
-    label_column: int  # 0-based
+    label_column: int  # 0-based; -1: there is no label, all columns are features
     header: bool  # the first line of each object names the columns
     column_names: tuple[str, ...]  # from the header; empty without one
     n_features: int | None  # None: the largest index in the data (libsvm)
+    missing: str = "fail"  # fail, zero or mean: what a missing value of a feature is
+    on_bad_row: str = "fail"  # fail or skip
+
+    @property
+    def has_label(self) -> bool:
+        """Whether one of the columns is the label; without one, all labels are 0."""
+        return self.label_column >= 0
 
     def column_title(self, column: int) -> str:
         """Return how messages call a column: its number, counted from 1, and its name."""

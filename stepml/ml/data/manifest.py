@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,9 +12,11 @@ from stepml.job.errors import (
     InvalidDataError,
     NotEnoughDataError,
 )
+from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.pieces import MAX_LABELS, PieceStatistics
 
+MAX_SKIPPED_SAMPLES = 10
 MAX_VALIDATION_BYTES = 64 * 2**20
 # While a function of 3 GB standardises a shard, it holds it twice, and others beside it.
 MAX_SHARD_BYTES = 2**30
@@ -37,11 +40,14 @@ class Manifest:
     n_rows: int
     n_features: int
     labels: tuple[float, ...] | None  # distinct ones, ascending; None: more than 1,000
+    label_counts: tuple[int, ...] | None  # rows of each of them
     min_label: float
     max_label: float
     nnz: int  # stored values
     bucket_counts: tuple[int, ...]  # rows in each of the 4096 buckets of ids
     pieces: tuple[Piece, ...]  # in the order of objects and offsets
+    skipped_rows: int  # that do not parse
+    skipped_samples: tuple[str, ...]  # what is wrong with the first ones, at most 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,33 +71,49 @@ class ShardPlan:
     shards: tuple[Interval, ...]  # by rank
 
 
-def merge(digest: str, layout: Layout, statistics: Sequence[PieceStatistics]) -> Manifest:
+def merge(
+    digest: str,
+    layout: Layout,
+    statistics: Sequence[PieceStatistics],
+    skipped: Sequence[Skipped] = (),
+) -> Manifest:
     """Return the manifest of the pieces of all range tasks, in whatever order they come.
+
+    Parameters
+    ----------
+    statistics : sequence of PieceStatistics
+        Of all pieces.
+    skipped : sequence of Skipped
+        What each range task left out, in the order of the tasks.
 
     Raises
     ------
     EmptyDataError
-        If there are no rows.
+        If there are no rows, or all were skipped.
     InvalidDataError
         If no row has a feature.
     """
     ordered = sorted(statistics, key=lambda each: each.first)
     if not ordered:
-        raise EmptyDataError("the data set has no rows")
+        raise _no_rows(skipped)
     n_features = layout.n_features or max(each.n_features for each in ordered)
     if n_features == 0:
         raise InvalidDataError("no row of the data set has a feature")
+    labels = _label_counts(ordered)
     return Manifest(
         digest=digest,
         layout=layout,
         n_rows=sum(each.n_rows for each in ordered),
         n_features=n_features,
-        labels=_all_labels(ordered),
+        labels=None if labels is None else tuple(labels),
+        label_counts=None if labels is None else tuple(labels.values()),
         min_label=min(each.min_label for each in ordered),
         max_label=max(each.max_label for each in ordered),
         nnz=sum(each.nnz for each in ordered),
         bucket_counts=tuple(map(sum, zip(*(each.bucket_counts for each in ordered), strict=True))),
         pieces=tuple(Piece(each.key, each.n_rows, each.value_bytes) for each in ordered),
+        skipped_rows=sum(each.count for each in skipped),
+        skipped_samples=_samples(skipped)[:MAX_SKIPPED_SAMPLES],
     )
 
 
@@ -151,10 +173,25 @@ def check_dense_size(n_rows: int, n_features: int) -> None:
         )
 
 
-def _all_labels(statistics: Sequence[PieceStatistics]) -> tuple[float, ...] | None:
-    labels: set[float] = set()
+def _no_rows(skipped: Sequence[Skipped]) -> EmptyDataError:
+    n_skipped = sum(each.count for each in skipped)
+    if not n_skipped:
+        return EmptyDataError("the data set has no rows")
+    return EmptyDataError(
+        f"the data set has no rows: all {n_skipped} were skipped as bad ones, "
+        f"the first is {_samples(skipped)[0]}"
+    )
+
+
+def _samples(skipped: Sequence[Skipped]) -> tuple[str, ...]:
+    return tuple(sample for each in skipped for sample in each.samples)
+
+
+def _label_counts(statistics: Sequence[PieceStatistics]) -> dict[float, int] | None:
+    """Return how many rows each label has, labels ascending; None if there are too many."""
+    counts: Counter[float] = Counter()
     for each in statistics:
-        if each.labels is None:
+        if each.labels is None or each.label_counts is None:
             return None
-        labels.update(each.labels)
-    return tuple(sorted(labels)) if len(labels) <= MAX_LABELS else None
+        counts.update(dict(zip(each.labels, each.label_counts, strict=True)))
+    return dict(sorted(counts.items())) if len(counts) <= MAX_LABELS else None

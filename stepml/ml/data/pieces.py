@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.ml.data import arrays
-from stepml.ml.data.formats.rows import DenseRows, SparseRows
+from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
@@ -50,11 +50,20 @@ class PieceStatistics:
     n_rows: int
     bucket_counts: tuple[int, ...]  # rows in each of the 4096 buckets
     labels: tuple[float, ...] | None  # distinct ones, ascending; None: more than 1,000
+    label_counts: tuple[int, ...] | None  # rows of each of them
     min_label: float
     max_label: float
     n_features: int  # columns; libsvm: the largest 1-based index
     nnz: int  # stored values
     value_bytes: int  # of the piece
+
+
+@dataclass(frozen=True, slots=True)
+class RangeResult:
+    """What became of a range task's bytes."""
+
+    pieces: list[PieceStatistics]
+    skipped: Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +84,10 @@ def write_pieces(
     piece_key: Callable[[int], str],
     piece_bytes: int = PIECE_BYTES,
     request_bytes: int = REQUEST_BYTES,
-) -> list[PieceStatistics]:
+) -> RangeResult:
     """Parse a range task's rows, write them as pieces and return the pieces' statistics.
+
+    Rows that are skipped leave no trace in the pieces: the other rows keep their ids.
 
     Parameters
     ----------
@@ -96,7 +107,8 @@ def write_pieces(
     Raises
     ------
     BadRowError
-        For the first row that does not parse; names the object, the line and the content.
+        For the first row that does not parse, unless the layout says to skip such rows; names the
+        object, the line and the content.
     DamagedValueError
         If an object changed while it was read.
     """
@@ -106,7 +118,7 @@ def write_pieces(
     for batch in _batches(rows, piece_bytes):
         statistics.append(_write_piece(store, piece_key(len(statistics)), batch))
         batch.clear()  # or it would be held while the next one is read
-    return statistics
+    return RangeResult(statistics, reader.skipped)
 
 
 def _write_piece(
@@ -222,13 +234,15 @@ def _statistics(
     bucket_counts: NDArray[np.intp],
 ) -> PieceStatistics:
     y = packed.views["y"]
-    labels = np.unique(y)
+    labels, counts = np.unique(y, return_counts=True)
+    are_few = len(labels) <= MAX_LABELS
     return PieceStatistics(
         key=key,
         first=(batch[0].object_index, int(batch[0].rows.offsets[0])),
         n_rows=len(y),
         bucket_counts=tuple(bucket_counts.tolist()),
-        labels=tuple(labels.tolist()) if len(labels) <= MAX_LABELS else None,
+        labels=tuple(labels.tolist()) if are_few else None,
+        label_counts=tuple(counts.tolist()) if are_few else None,
         min_label=float(labels[0]),
         max_label=float(labels[-1]),
         n_features=packed.n_features,

@@ -13,6 +13,8 @@ from stepml.ml.data.sniff import BYTE_ORDER_MARK, MAX_LINE_BYTES
 REQUEST_BYTES = 8 * 2**20
 # Small enough for the arrays of one block to stay in the processor's cache.
 BLOCK_BYTES = 128 * 1024
+# Counting lines reads the object from its start: more than a few seconds' worth is not worth it.
+MAX_COUNTED_BYTES = 256 * 2**20
 # The last line of a range usually ends soon behind it.
 _BEHIND_BYTES = 64 * 1024
 
@@ -41,7 +43,7 @@ def line_blocks(
     Raises
     ------
     BadRowError
-        If a line is longer than 16 MB.
+        If a line is longer than 16 MB, also where bad rows are skipped.
     DamagedValueError
         If the object ends before ``data.value_bytes``.
     """
@@ -57,11 +59,34 @@ def line_blocks(
 
 def line_number(reader: ObjectReader, data: DataObject, offset: int) -> int:
     """Return the number, from 1, of the line that starts at ``offset``, by counting newlines."""
-    newlines = 0
-    for start in range(0, offset, REQUEST_BYTES):
-        stop = min(start + REQUEST_BYTES, offset)
-        newlines += reader.load_range(data.key, start, stop).count(b"\n")
-    return newlines + 1
+    return 1 + _newlines(reader, data, 0, offset)
+
+
+class LineCounter:
+    """Numbers the lines of objects; counts on from the line before if that is of the same one."""
+
+    def __init__(self, reader: ObjectReader) -> None:
+        self._reader = reader
+        self._key = ""
+        self._offset = 0
+        self._number = 1
+
+    def number(self, data: DataObject, offset: int) -> int | None:
+        """Return what `line_number` does, or None if too many bytes lie in between to count."""
+        if data.key != self._key or offset < self._offset:
+            self._key, self._offset, self._number = data.key, 0, 1
+        if offset - self._offset > MAX_COUNTED_BYTES:
+            return None
+        self._number += _newlines(self._reader, data, self._offset, offset)
+        self._offset = offset
+        return self._number
+
+
+def _newlines(reader: ObjectReader, data: DataObject, start: int, stop: int) -> int:
+    return sum(
+        reader.load_range(data.key, at, min(at + REQUEST_BYTES, stop)).count(b"\n")
+        for at in range(start, stop, REQUEST_BYTES)
+    )
 
 
 def _whole_lines(

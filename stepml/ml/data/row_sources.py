@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from stepml.ml.data.formats.rows import DenseRows, SparseRows
+from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
@@ -13,7 +13,16 @@ from stepml.ml.data.text_rows import TextRows
 
 
 class RowSource(Protocol):
-    """The rows of a data set's objects."""
+    """The rows of a data set's objects.
+
+    Attributes
+    ----------
+    skipped : Skipped
+        The rows that `read` has left out so far, of all parts: where the layout says so, the
+        others do not miss those that do not parse.
+    """
+
+    skipped: Skipped
 
     def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:
         """Yield the rows that belong to ``part``, some at a time and in bounded memory.
@@ -24,7 +33,8 @@ class RowSource(Protocol):
         Raises
         ------
         BadRowError
-            For the first row that is none; names the object, the place and the content.
+            For the first row that is none, unless such rows are skipped; names the object, the
+            place and the content.
         InvalidDataError
             If the object is not like the data set's first one.
         DamagedValueError

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 
 from stepml.job.errors import EmptyDataError, InvalidDataError
+from stepml.ml.data.formats.numbers import is_missing
 from stepml.ml.data.formats.rows import shortened
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
@@ -38,8 +40,13 @@ def sniff(
     header: bool | None = None,
     label: str | int | None = None,
     n_features: int | None = None,
+    has_label: bool = True,
+    missing: str = "fail",
+    on_bad_row: str = "fail",
 ) -> Layout:
     """Return how the rows are written, from the first object that is not empty.
+
+    Its first line decides on the number of columns, also where bad rows are skipped.
 
     Parameters
     ----------
@@ -53,6 +60,13 @@ def sniff(
     n_features : int, optional
         The number of features; by default that of the columns beside the label, or libsvm's
         largest index.
+    has_label : bool
+        Whether a column is the label, or all are features. libsvm always has one.
+    missing : {"fail", "zero", "mean"}
+        What a missing value of a feature is: a bad row, 0, or NaN, which stands for a mean. libsvm
+        leaves no value open, so this changes nothing there.
+    on_bad_row : {"fail", "skip"}
+        What is done with rows that do not parse.
 
     Raises
     ------
@@ -71,14 +85,14 @@ def sniff(
     lines = start.removeprefix(BYTE_ORDER_MARK).splitlines()
     if format == "libsvm":
         _require_rows(first, start, lines)
-        return Layout(format, "", 0, 0, False, (), n_features)
-    layout = _columns(first, lines, start, format, header, label)
+        return Layout(format, "", 0, 0, False, (), n_features, on_bad_row=on_bad_row)
+    layout = _columns(first, lines, start, format, header, label if has_label else None, has_label)
     if n_features is not None and n_features != layout.n_features:
         raise InvalidDataError(
             f"data.n_features is {n_features}, but s3 object {first.key} has "
-            f"{layout.n_features} columns beside the label"
+            f"{layout.n_features} columns{' beside the label' if has_label else ''}"
         )
-    return layout
+    return replace(layout, missing=missing, on_bad_row=on_bad_row)
 
 
 def _first_with_content(objects: Sequence[DataObject]) -> DataObject:
@@ -127,13 +141,15 @@ def _columns(
     format: str,  # noqa: A002
     header: bool | None,
     label: str | int | None,
+    has_label: bool,
 ) -> Layout:
     written = [line for line in lines if line]
     if not written:
         raise EmptyDataError(f"s3 object {data.key} has no data rows")
     delimiter = _DELIMITERS[format]
     names = _fields(written[0], delimiter)
-    _require_features(data, names, format, delimiter)
+    if has_label:
+        _require_features(data, names, format, delimiter)
     if header is None:
         header = _is_header(names, label)
     if header and not lines[0]:
@@ -142,10 +158,11 @@ def _columns(
         )
     if header:
         _require_rows(data, start, lines[1:])
-    column = _label_column(data, names if header else (), len(names), label)
-    return Layout(
-        format, delimiter, len(names), column, header, names if header else (), len(names) - 1
-    )
+    n_columns = len(names)
+    names = names if header else ()
+    column = _label_column(data, names, n_columns, label) if has_label else -1
+    n_features = n_columns - int(has_label)
+    return Layout(format, delimiter, n_columns, column, header, names, n_features)
 
 
 def _fields(line: bytes, delimiter: str) -> tuple[str, ...]:
@@ -155,8 +172,8 @@ def _fields(line: bytes, delimiter: str) -> tuple[str, ...]:
 
 def _is_header(fields: Sequence[str], label: str | int | None) -> bool:
     # A line with a few fields that are no numbers is a bad row rather than a header: refused
-    # rows are seen, rows that were taken for a header are not.
-    n_names = sum(bool(field) and not _is_number(field) for field in fields)
+    # rows are seen, rows that were taken for a header are not. Missing values are no names.
+    n_names = sum(not _is_number(field) and not is_missing(field.encode()) for field in fields)
     return (isinstance(label, str) and label in fields) or 2 * n_names > len(fields)
 
 
@@ -182,7 +199,12 @@ def _label_column(
                 f"data.label is {label!r}, which is none of the columns of s3 object {data.key}: "
                 + shortened(", ".join(names).encode(), 400)
             )
-        return list(names).index(label)
+        if names.count(label) > 1:
+            raise InvalidDataError(
+                f"data.label is {label!r}, the name of {names.count(label)} columns of s3 object "
+                f"{data.key}: name the label's column by its index"
+            )
+        return names.index(label)
     column = n_columns - 1 if label is None else label
     if not -n_columns <= column < n_columns:
         raise InvalidDataError(

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from stepml.job.errors import BadRowError
 from stepml.ml.data.formats import parser_for
-from stepml.ml.data.formats.rows import DenseRows, MalformedRowError, SparseRows
+from stepml.ml.data.formats.lines import BadLines
+from stepml.ml.data.formats.rows import (
+    DenseRows,
+    MalformedRowError,
+    Skipped,
+    SparseRows,
+    shortened,
+)
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
-from stepml.ml.data.reading import Block, line_blocks, line_number
+from stepml.ml.data.reading import Block, LineCounter, line_blocks, line_number
 from stepml.ml.data.sniff import require_same_header
+
+# Of a sample: it goes into documents that are read often.
+_SAMPLE_CHARACTERS = 200
+_KEY_CHARACTERS = 80
 
 
 class TextRows:
-    """Parses the lines of byte ranges, block by block."""
+    """Parses the lines of byte ranges, block by block.
+
+    Where the layout says so, lines that do not parse are skipped. A line of more than 16 MB fails
+    the job all the same: that is no table any more, and most of it would be read again and again.
+    """
 
     def __init__(
         self,
@@ -24,20 +40,23 @@ class TextRows:
         layout: Layout,
         request_bytes: int,
     ) -> None:
+        self.skipped = Skipped()
         self._source = source
         self._objects = objects
         self._layout = layout
         self._request_bytes = request_bytes
         self._parser = parser_for(layout)
+        self._counter = LineCounter(source)
 
     def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:
         data, header = self._objects[part.object_index], self._layout.header
         if header and part.start == 0:
             require_same_header(self._source, data, self._layout)
+        parse = self._parse_good if self._layout.on_bad_row == "skip" else self._parse
         for block in line_blocks(
             self._source, data, part, header=header, request_bytes=self._request_bytes
         ):
-            rows = self._parse(data, block)
+            rows = parse(data, block)
             if len(rows.y):
                 yield rows
 
@@ -47,3 +66,24 @@ class TextRows:
         except MalformedRowError as exc:
             number = line_number(self._source, data, exc.offset)
             raise BadRowError(f"s3 object {data.key}, line {number}: {exc.problem}") from exc
+
+    def _parse_good(self, data: DataObject, block: Block) -> DenseRows | SparseRows:
+        rows, bad = self._parser.parse_good(block.text, block.offset)
+        self._skip(data, bad)
+        return rows
+
+    def _skip(self, data: DataObject, bad: BadLines) -> None:
+        self.skipped.count += len(bad)
+        for error in islice(bad, self.skipped.wanted_samples):
+            self.skipped.samples.append(self._sample(data, error))
+
+    def _sample(self, data: DataObject, error: MalformedRowError) -> str:
+        number = self._counter.number(data, error.offset)
+        place = f"byte {error.offset}" if number is None else f"line {number}"
+        message = f"s3 object {_tail(data.key)}, {place}: {error.problem}"
+        return shortened(message.encode(), _SAMPLE_CHARACTERS)
+
+
+def _tail(key: str) -> str:
+    # The end of a long key tells more than its start.
+    return key if len(key) <= _KEY_CHARACTERS else f"…{key[1 - _KEY_CHARACTERS :]}"

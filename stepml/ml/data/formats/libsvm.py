@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stepml.ml.data.formats.lines import NEWLINE, Lines
+from stepml.ml.data.formats.lines import NEWLINE, BadLines, Lines, parse_good
 from stepml.ml.data.formats.numbers import (
     Flags,
     Positions,
@@ -29,20 +29,39 @@ class LibsvmParser:
 
     def parse(self, text: bytes, offset: int) -> SparseRows:
         lines = Lines.of(text, offset)
-        # Looking for comments and superfluous blanks takes a sixth of the time, so it is left out
-        # until a block needs it: with any of them, a block does not parse. Tabs are looked for, as
-        # a number may have them around it.
-        is_plain = self._is_plain and b"\t" not in lines.text
-        rows = self._rows_of(lines) if is_plain else None
-        if rows is None:
-            lines = lines.with_single_blanks()
-            rows = self._rows_of(lines)
-            self._is_plain = False
-        if rows is None:
+        plain_rows = self._plain_rows(lines)
+        if plain_rows is not None:
+            return plain_rows
+        lines = self._made_plain(lines)
+        rows = self._rows_of(lines)
+        if isinstance(rows, np.ndarray):
             lines.refuse_first(self._problem_of)
         return rows
 
-    def _rows_of(self, lines: Lines) -> SparseRows | None:
+    def parse_good(self, text: bytes, offset: int) -> tuple[SparseRows, BadLines]:
+        lines = Lines.of(text, offset)
+        plain_rows = self._plain_rows(lines)
+        if plain_rows is not None:
+            return plain_rows, BadLines([], self._problem_of)
+        return parse_good(self._made_plain(lines), self._rows_of, self._problem_of)
+
+    def _plain_rows(self, lines: Lines) -> SparseRows | None:
+        # Looking for comments and superfluous blanks takes a sixth of the time, so it is left out
+        # until a block needs it: with any of them, a block does not parse. Tabs are looked for, as
+        # a number may have them around it.
+        if not self._is_plain or b"\t" in lines.text:
+            return None
+        rows = self._rows_of(lines)
+        return None if isinstance(rows, np.ndarray) else rows
+
+    def _made_plain(self, lines: Lines) -> Lines:
+        plain = lines.with_single_blanks()
+        # A block that nothing changes in has a bad row; that says nothing of later blocks.
+        self._is_plain = self._is_plain and plain.text == lines.text
+        return plain
+
+    def _rows_of(self, lines: Lines) -> SparseRows | Flags:
+        """Return the rows, or which lines are bad."""
         tokens = Text.of(lines.text)
         ends_row = tokens.characters == NEWLINE
         colons = tokens.characters == ord(":")
@@ -58,11 +77,11 @@ class LibsvmParser:
         tokens: Text,
         spans: tuple[Positions, Positions],
         separators: tuple[Flags, Flags],
-    ) -> SparseRows | None:
+    ) -> SparseRows | Flags:
         starts, ends = spans
         before_colon, before_newline = separators
         if not _alternates(before_colon, before_newline):
-            return None
+            return _out_of_turn(before_colon, before_newline)
         keys = np.flatnonzero(before_colon)
         rest = np.flatnonzero(~before_colon)  # labels and values
         indices, bad_indices = decode_integers(tokens, starts[keys], ends[keys])
@@ -71,7 +90,8 @@ class LibsvmParser:
         label_places = np.concatenate([[0], row_ends[:-1] + 1])[: len(row_ends)]
         counts = row_ends - label_places
         if len(bad_indices) or len(bad_numbers) or not self._ascends(indices, counts):
-            return None
+            bad_tokens = np.concatenate([keys[bad_indices], rest[bad_numbers]])
+            return _of_lines(bad_tokens, before_newline) | self._disorder(indices, counts)
         is_value = np.ones(len(numbers), np.bool_)
         is_value[label_places] = False
         return SparseRows(
@@ -85,10 +105,16 @@ class LibsvmParser:
     def _ascends(self, indices: np.ndarray, counts: Positions) -> bool:
         if not len(indices):
             return True
-        rises = indices[1:] > indices[:-1]
-        row_starts = np.cumsum(counts)[:-1]
-        rises[row_starts[(row_starts > 0) & (row_starts < len(indices))] - 1] = True
+        rises = _rises(indices, counts)
         return bool(rises.all() and indices.min() >= 1 and indices.max() <= self._n_features)
+
+    def _disorder(self, indices: np.ndarray, counts: Positions) -> Flags:
+        """Return which lines have an index that does not ascend or is out of range."""
+        wrong = (indices < 1) | (indices > self._n_features)
+        wrong[1:] |= ~_rises(indices, counts)
+        flags = np.zeros(len(counts), np.bool_)
+        flags[np.repeat(np.arange(len(counts)), counts)[wrong]] = True
+        return flags
 
     def _problem_of(self, line: bytes) -> str | None:
         label, *pairs = line.split(b" ")
@@ -124,3 +150,28 @@ def _alternates(before_colon: Flags, before_newline: Flags) -> bool:
         return True
     repeats = before_colon[1:] == before_colon[:-1]
     return not before_colon[0] and bool((repeats == before_newline[:-1]).all())
+
+
+def _out_of_turn(before_colon: Flags, before_newline: Flags) -> Flags:
+    """Return in which lines a token breaks the turn that `_alternates` tells."""
+    wrong = before_colon.copy()  # right for the first token
+    repeats = before_colon[1:] == before_colon[:-1]
+    # The last token of a line stands before no colon, so the next line starts afresh.
+    wrong[1:] = repeats != before_newline[:-1]
+    return _of_lines(np.flatnonzero(wrong), before_newline)
+
+
+def _of_lines(tokens: Positions, before_newline: Flags) -> Flags:
+    """Return which lines the ``tokens`` stand in."""
+    ends = np.cumsum(before_newline)
+    flags = np.zeros(ends[-1] if len(ends) else 0, np.bool_)
+    flags[ends[tokens] - before_newline[tokens]] = True
+    return flags
+
+
+def _rises(indices: np.ndarray, counts: Positions) -> Flags:
+    """Return which indices but the first are larger than the one before, or start a row."""
+    rises = indices[1:] > indices[:-1]
+    row_starts = np.cumsum(counts)[:-1]
+    rises[row_starts[(row_starts > 0) & (row_starts < len(indices))] - 1] = True
+    return rises

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Never
+from itertools import compress
+from typing import Never, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from numpy.typing import NDArray
 from stepml.ml.data.formats.rows import MalformedRowError
 
 NEWLINE = ord("\n")
+
+Rows = TypeVar("Rows")
+Flags = NDArray[np.bool_]
+ProblemOf = Callable[[bytes], str | None]
 
 _COMMENT = re.compile(rb"#[^\n]*")
 _BLANKS = re.compile(rb"[ \t]+")
@@ -56,7 +61,15 @@ class Lines:
         text = b"".join(line + b"\n" for line in lines if line)
         return Lines(text, self.offsets[kept])
 
-    def refuse_first(self, problem_of: Callable[[bytes], str | None]) -> Never:
+    def without(self, flagged: Flags) -> tuple[Lines, list[tuple[int, bytes]]]:
+        """Return the other lines, and offset and content of those that are ``flagged``."""
+        lines = self.text.split(b"\n")[:-1]
+        others = [line + b"\n" for line in compress(lines, (~flagged).tolist())]
+        offsets = self.offsets[flagged].tolist()
+        taken = list(zip(offsets, compress(lines, flagged.tolist()), strict=True))
+        return Lines(b"".join(others), self.offsets[~flagged]), taken
+
+    def refuse_first(self, problem_of: ProblemOf) -> Never:
         """Raise `MalformedRowError` for the first line that has a problem; one must have."""
         lines = self.text.split(b"\n")[:-1]
         for line, offset in zip(lines, self.offsets.tolist(), strict=True):
@@ -64,3 +77,45 @@ class Lines:
             if problem is not None:
                 raise MalformedRowError(offset, problem, line)
         raise AssertionError("a block did not parse although each of its lines does")
+
+
+@dataclass(frozen=True, slots=True)
+class BadLines:
+    """Lines that do not parse, in the order of their offsets; what is wrong is found on demand."""
+
+    lines: list[tuple[int, bytes]]  # offset and content
+    problem_of: ProblemOf
+
+    def __len__(self) -> int:
+        """Return the number of lines."""
+        return len(self.lines)
+
+    def __iter__(self) -> Iterator[MalformedRowError]:
+        """Yield the error of each line."""
+        for offset, line in self.lines:
+            problem = self.problem_of(line)
+            if problem is None:
+                raise AssertionError("a line that parses was taken for a bad one")
+            yield MalformedRowError(offset, problem, line)
+
+
+def parse_good(
+    lines: Lines, attempt: Callable[[Lines], Rows | Flags], problem_of: ProblemOf
+) -> tuple[Rows, BadLines]:
+    """Parse those of ``lines`` that parse.
+
+    Parameters
+    ----------
+    lines : Lines
+    attempt : callable
+        Returns the rows of all lines, or flags some that are bad: at least one, and no good one.
+    problem_of : callable
+        Returns what is wrong with a bad line.
+    """
+    bad: list[tuple[int, bytes]] = []
+    while isinstance(found := attempt(lines), np.ndarray):
+        if not found.any():
+            raise AssertionError("lines did not parse although none of them is bad")
+        lines, flagged = lines.without(found)
+        bad += flagged
+    return found, BadLines(sorted(bad), problem_of)

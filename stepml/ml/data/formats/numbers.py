@@ -29,6 +29,12 @@ Floats32 = NDArray[np.float32]
 # What common tools write for a missing value.
 _MISSING = {b"", b"nan", b"+nan", b"-nan", b"na", b"n/a", b"null", b"none", b"?"}
 
+# Those that are recognised without a look at each: a table may hold more of them than numbers.
+_USUAL_MISSING = tuple(
+    (len(token), np.uint64(int.from_bytes(token, "little")))
+    for token in b"|?|na|NA|nan|NaN|NAN|n/a|N/A|null|NULL|none|None".split(b"|")
+)
+
 # Room before the text, so that the two words that end at the first token lie inside the buffer.
 _MARGIN = 16
 _WORD = 8
@@ -119,7 +125,9 @@ def decode_floats(text: Text, starts: Positions, ends: Positions) -> tuple[Float
         values[long], exact[long] = _two_words(text, ends[long], lengths[long])
     slow = np.flatnonzero(~exact)
     if len(slow):
-        values[slow] = [_float(text.token(*span)) for span in _spans(starts, ends, slow)]
+        values[slow] = math.nan
+        written = slow[~_usually_missing(text, starts[slow], ends[slow])]
+        values[written] = [_float(text.token(*span)) for span in _spans(starts, ends, written)]
     with np.errstate(over="ignore"):
         singles = values.astype(np.float32)
     return singles, slow[~np.isfinite(singles[slow])]
@@ -151,10 +159,23 @@ def index_of(token: bytes) -> int | None:
     return int(digits)
 
 
+def is_missing(token: bytes) -> bool:
+    """Return whether ``token`` is what common tools write for a missing value."""
+    return token.strip().lower() in _MISSING
+
+
+def missing_tokens(text: Text, starts: Positions, ends: Positions) -> Flags:
+    """Return which of the tokens are missing values."""
+    missing = _usually_missing(text, starts, ends)
+    written = np.flatnonzero(~missing)
+    missing[written] = [is_missing(text.token(*span)) for span in _spans(starts, ends, written)]
+    return missing
+
+
 def number_problem(token: bytes) -> str | None:
     """Return why `decode_floats` finds ``token`` bad, for a message; None if it is good."""
     shown = shortened(token, 40)
-    if token.strip().lower() in _MISSING:
+    if is_missing(token):
         return f"is {shown!r}, a missing value" if token.strip() else "is empty, a missing value"
     if b'"' in token:
         return f"is {shown!r}: quoted fields are not supported"
@@ -170,6 +191,15 @@ def number_problem(token: bytes) -> str | None:
 
 def _spans(starts: Positions, ends: Positions, chosen: Positions) -> Any:
     return zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True)
+
+
+def _usually_missing(text: Text, starts: Positions, ends: Positions) -> Flags:
+    lengths = ends - starts
+    words = text.words[ends - _WORD] >> (_WORD - np.minimum(lengths, _WORD)).astype(np.uint64) * _U8
+    missing = np.zeros(len(words), np.bool_)
+    for length, word in _USUAL_MISSING:
+        missing |= (lengths == length) & (words == word)
+    return missing
 
 
 def _float(token: bytes) -> float:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Rows that do not parse tend to have one cause: a few are enough to see it.
+MAX_SAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,19 @@ class SparseRows:
     def value_bytes(self) -> int:
         """The size of the rows in a piece."""
         return 16 * len(self.y) + 8 * len(self.values)
+
+
+@dataclass(slots=True)
+class Skipped:
+    """The rows that a row source has left out so far, and what is wrong with the first ones."""
+
+    count: int = 0  # rows
+    samples: list[str] = field(default_factory=list)  # of at most 5: where it is and what is wrong
+
+    @property
+    def wanted_samples(self) -> int:
+        """How many more samples are kept."""
+        return MAX_SAMPLES - len(self.samples)
 
 
 class MalformedRowError(ValueError):
