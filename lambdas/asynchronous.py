@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lambdas.environment import Deadline
 from lambdas.exchanges import open_shared
 from lambdas.plans import TrainingPlan
@@ -19,7 +21,7 @@ N_TOTALS = 2  # what an update tells: the sum of its rows' losses, and their num
 def train_asynchronously(
     task: ExecutorTask,
     plan: TrainingPlan,
-    algorithm: AsynchronousAlgorithm,
+    algorithm: AsynchronousAlgorithm[Any],
     parameters: Floats,
     storage: DurableStorage,
     deadline: Deadline,
@@ -35,17 +37,8 @@ def train_asynchronously(
     """
     shared = open_shared(task, task.rank, plan, storage, Watch(task, storage, deadline))
     shared.create(parameters, N_TOTALS)
-    shard = load_shard(task.job_id, task.rank, plan, storage)
-    model = plan.model()
-    finished = algorithm.train(
-        model,
-        shard.X,
-        model.targets(shard.y),
-        rank=task.rank,
-        shard_rows=plan.shard_rows,
-        seed=(plan.spec.data.seed, task.epoch),
-        shared=shared,
-        must_pause=deadline.is_near,
-    )
+    shard, model = load_shard(task.job_id, task.rank, plan, storage), plan.model()
+    turn, y = plan.turn(task.epoch, task.rank), model.targets(shard.y)
+    finished = algorithm.train(model, shard.X, y, turn, shared, deadline.is_near)
     if not finished:
         raise ExecutorPausedError(f"rank {task.rank} paused; its updates are in the shared model")

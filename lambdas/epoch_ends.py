@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from comm import Message, Orchestrated
 from lambdas.exchanges import open_in_flight, open_kept, open_orchestrated, open_shared
 from lambdas.logs import best_effort
+from lambdas.own_states import forget_own_states
 from lambdas.plans import TrainingPlan
+from lambdas.samples import load_sample
 from lambdas.snapshots import Snapshots
-from lambdas.states import digest_of
+from lambdas.states import digest_of, unpack_state
 from stepml.job import keys
 from stepml.job.errors import (
     DamagedValueError,
@@ -23,9 +25,10 @@ from stepml.ml.algorithms import (
     AsynchronousAlgorithm,
     InFlightAlgorithm,
     Progress,
+    Residuals,
+    State,
     build_algorithm,
 )
-from stepml.ml.models.base import Floats
 from storage import DurableStorage
 
 
@@ -33,8 +36,10 @@ from storage import DurableStorage
 class EpochEnd:
     """What an epoch ends with."""
 
-    parameters: Floats
+    state: State
     training_loss: float  # mean over the epoch's batches
+    converged: str | None = None  # why the algorithm says that it is at its end
+    residuals: Residuals | None = None  # admm
     staleness_mean: float | None = None  # asynchronous: of all updates
     staleness_max: int | None = None
 
@@ -44,12 +49,21 @@ def state_at_end(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage)
     algorithm = build_algorithm(plan.spec)
     if isinstance(algorithm, InFlightAlgorithm):
         final = _equal_replica(task, plan, storage)
-        return EpochEnd(final.parameters, final.training_loss)
+        return EpochEnd(final.state, final.training_loss)
     if isinstance(algorithm, AsynchronousAlgorithm):
-        return _shared(task, plan, algorithm.n_batches(plan.shard_rows), storage)
+        return _shared(task, plan, algorithm.n_updates(plan.shard_rows), storage)
     exchange = open_orchestrated(task.job_id, plan, storage)
     aggregate = _merged(exchange, Step(task.epoch))
-    return EpochEnd(*algorithm.next_state(aggregate.vector, aggregate.trailer))
+    before = unpack_state(storage.load(keys.state(task.job_id, task.epoch - 1)))
+    outcome = algorithm.next_state(
+        plan.model(),
+        before,
+        aggregate.vector,
+        aggregate.trailer,
+        plan.turn(task.epoch, rank=0),
+        lambda: load_sample(task.job_id, plan, storage),
+    )
+    return EpochEnd(outcome.state, outcome.training_loss, outcome.converged, outcome.residuals)
 
 
 def release(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage) -> None:
@@ -65,6 +79,9 @@ def release(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage) -> N
         Snapshots(storage, task.job_id, task.epoch).delete()
     else:
         open_orchestrated(task.job_id, plan, storage).release(Step(task.epoch))
+        if algorithm.keeps_own_state and task.epoch > 1:  # the next epoch reads this one's
+            ranks = range(plan.spec.workers)
+            forget_own_states(storage, task.job_id, task.epoch - 1, ranks)
 
 
 def _shared(
@@ -76,7 +93,10 @@ def _shared(
         raise MissingContributionError(behind, f"the end of epoch {task.epoch}")
     loss_sum, rows_seen = state.totals
     return EpochEnd(
-        state.vector, float(loss_sum / rows_seen), state.staleness_mean, state.staleness_max
+        State(state.vector),
+        float(loss_sum / rows_seen),
+        staleness_mean=state.staleness_mean,
+        staleness_max=state.staleness_max,
     )
 
 
@@ -97,7 +117,7 @@ def _equal_replica(task: ReducerTask, plan: TrainingPlan, storage: DurableStorag
     final = snapshots.load()
     if final is None or not final.finished:
         raise MissingContributionError([0], f"the end of epoch {task.epoch}")
-    digest = digest_of(final.parameters)
+    digest = digest_of(final.state)
     others = sorted(result.rank for result in task.executors if result.digest != digest)
     if others:
         # Whatever was wrong is in what was exchanged: the epoch trains again from its start. The

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from comm import Message
 from lambdas.asynchronous import train_asynchronously
@@ -13,6 +14,7 @@ from lambdas.environment import Deadline, LambdaContext, durable
 from lambdas.exchanges import open_orchestrated
 from lambdas.failures import Failure, published_failure
 from lambdas.logs import log
+from lambdas.own_states import OwnStates
 from lambdas.plans import TrainingPlan
 from lambdas.replicas import train_replica
 from lambdas.shards import load_shard
@@ -24,12 +26,13 @@ from stepml.job.step import Step
 from stepml.job.tasks import ExecutorResult, ExecutorTask
 from stepml.ml.algorithms import (
     AsynchronousAlgorithm,
+    Extras,
     InFlightAlgorithm,
     OrchestratedAlgorithm,
     Progress,
+    State,
     build_algorithm,
 )
-from stepml.ml.models.base import Floats
 from storage import DurableStorage
 
 
@@ -62,12 +65,9 @@ def execute(task: ExecutorTask, storage: DurableStorage, deadline: Deadline) -> 
 @dataclass(frozen=True, slots=True)
 class _Beginning:
     plan: TrainingPlan
-    parameters: Floats  # of the epoch before
+    state: State  # of the epoch before
     mine: Progress | None  # of this rank, when it ran out of time
     everybodys: Progress | None  # the snapshot of an epoch that is exchanged in flight
-
-    def progress(self, saved: Progress | None) -> Progress:
-        return saved or Progress(self.parameters)
 
 
 def _begin(task: ExecutorTask, storage: DurableStorage) -> _Beginning | None:
@@ -100,38 +100,52 @@ def _train(
     plan = beginning.plan
     algorithm = build_algorithm(plan.spec)
     if isinstance(algorithm, InFlightAlgorithm):
-        start = beginning.progress(beginning.everybodys)
+        state = beginning.state
+        start = beginning.everybodys or Progress(state.parameters, extras=state.extras)
         return train_replica(task, plan, algorithm, start, storage, deadline)
     if isinstance(algorithm, AsynchronousAlgorithm):
-        train_asynchronously(task, plan, algorithm, beginning.parameters, storage, deadline)
+        train_asynchronously(task, plan, algorithm, beginning.state.parameters, storage, deadline)
         return ""
     exchange, step = open_orchestrated(task.job_id, plan, storage), Step(task.epoch)
     if not exchange.has_contributed(step, task.rank):
-        start = beginning.progress(beginning.mine)
-        progress = _train_alone(task, plan, algorithm, start, storage, deadline)
-        vector, trailer = algorithm.contribution(progress, plan.weight(task.rank))
+        own = _ended(task, beginning, algorithm, storage, deadline)
+        vector, trailer = algorithm.contribution(own, plan.turn(task.epoch, task.rank))
         exchange.contribute(step, task.rank, Message(vector, trailer))
     return ""
 
 
+def _ended(
+    task: ExecutorTask,
+    beginning: _Beginning,
+    algorithm: OrchestratedAlgorithm[Any],
+    storage: DurableStorage,
+    deadline: Deadline,
+) -> Extras:
+    """Return what the rank ends the epoch with; of several copies of it, what the first one had."""
+    if not algorithm.keeps_own_state:
+        return algorithm.ended(_train_alone(task, beginning, algorithm, {}, storage, deadline))
+    states = OwnStates(storage, task.job_id, task.rank)
+    done = states.find(task.epoch)
+    if done is not None:
+        return done
+    own = states.load(task.epoch - 1) if task.epoch > 1 else {}
+    progress = _train_alone(task, beginning, algorithm, own, storage, deadline)
+    return states.publish(task.epoch, algorithm.ended(progress))
+
+
 def _train_alone(
     task: ExecutorTask,
-    plan: TrainingPlan,
-    algorithm: OrchestratedAlgorithm,
-    progress: Progress,
+    beginning: _Beginning,
+    algorithm: OrchestratedAlgorithm[Any],
+    own: Extras,
     storage: DurableStorage,
     deadline: Deadline,
 ) -> Progress:
-    shard = load_shard(task.job_id, task.rank, plan, storage)
-    model = plan.model()
-    progress = algorithm.train(
-        model,
-        progress,
-        shard.X,
-        model.targets(shard.y),
-        seed=(plan.spec.data.seed, task.epoch, task.rank),
-        must_pause=deadline.is_near,
-    )
+    plan, turn = beginning.plan, beginning.plan.turn(task.epoch, task.rank)
+    shard, model = load_shard(task.job_id, task.rank, plan, storage), plan.model()
+    start = beginning.mine or algorithm.begin(model, beginning.state, own, turn)
+    y = model.targets(shard.y)
+    progress = algorithm.train(model, start, shard.X, y, turn, deadline.is_near)
     if not progress.finished:
         key = keys.progress(task.job_id, task.epoch, task.rank)
         storage.save(key, pack_progress(progress))

@@ -17,8 +17,8 @@ from lambdas.plans import TrainingPlan
 from lambdas.states import unpack_state
 from stepml import __version__
 from stepml.job import keys
-from stepml.job.availability import tag
 from stepml.job.reports import EpochReport, JobReport
+from stepml.job.spec import tag
 from stepml.job.tasks import FinaliseTask
 from stepml.ml.data import Scale, arrays
 from storage import DurableStorage
@@ -41,6 +41,8 @@ def finalise(task: FinaliseTask, storage: DurableStorage, bucket: str) -> JobRep
     if report is None:
         report = _report(task, plan, storage, bucket)
         write_model(task, plan, report, storage)
+        lines = [msgspec.json.encode(each) + b"\n" for each in report.history]
+        storage.save(keys.history(task.job_id), b"".join(lines))
         report = documents.publish(keys.report(task.job_id), report)
     clear(task.job_id, plan, storage)
     log("job finished", job_id=task.job_id, decision=report.decision, loss=report.loss)
@@ -50,6 +52,7 @@ def finalise(task: FinaliseTask, storage: DurableStorage, bucket: str) -> JobRep
 def clear(job_id: str, plan: TrainingPlan, storage: DurableStorage) -> None:
     """Delete what the ranks left on their way; records of failures stay, for whoever asks."""
     storage.clear(keys.progress_prefix(job_id))
+    storage.clear(keys.own_states_prefix(job_id))
     storage.clear(keys.snapshot_prefix(job_id))
     with best_effort("clear the channel", job_id=job_id):  # what is left expires
         channel = open_kept(plan.spec.exchange.channel, storage)
@@ -60,7 +63,7 @@ def write_model(
     task: FinaliseTask, plan: TrainingPlan, report: JobReport, storage: DurableStorage
 ) -> None:
     """Write the model's arrays, and beside them what a prediction needs to know."""
-    parameters = unpack_state(storage.load(keys.state(task.job_id, task.epoch)))
+    parameters = unpack_state(storage.load(keys.state(task.job_id, task.epoch))).parameters
     model = plan.model()
     contents = model.arrays(parameters)
     if plan.spec.data.standardise:
@@ -76,7 +79,7 @@ def write_model(
         "standardised": plan.spec.data.standardise,
         "job_id": task.job_id,
         "epoch": task.epoch,
-        "metrics": {"loss": report.loss, "accuracy": report.accuracy},
+        "metrics": {"loss": report.loss, **report.metrics},
         "versions": report.versions,
     }
     metadata = {"format": "stepml", "model": tag(plan.spec.model)}
@@ -97,11 +100,12 @@ def _report(
         reason=last.reason,
         epochs=last.epoch,
         loss=last.loss,
-        accuracy=last.accuracy,
+        metrics=last.metrics,
         seconds=seconds_since(task.started_at),
         dataset=plan.dataset_report(),
         model_uri=f"s3://{bucket}/{keys.model(task.job_id)}",
         report_uri=f"s3://{bucket}/{keys.report(task.job_id)}",
+        history_uri=f"s3://{bucket}/{keys.history(task.job_id)}",
         versions={
             "stepml": __version__,
             "python": platform.python_version(),

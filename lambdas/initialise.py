@@ -7,13 +7,24 @@ from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.logs import log
-from lambdas.plan_shards import class_labels
 from lambdas.plans import PartitionPlan, TrainingPlan
+from lambdas.samples import load_sample
+from lambdas.shards import is_scaled
 from lambdas.states import pack_state
 from stepml.job import keys
+from stepml.job.spec import KMeans
 from stepml.job.tasks import JobTask
-from stepml.ml.data import Manifest, Moments, merge_moments, shard_plan
-from stepml.ml.data.scaling import scale_of
+from stepml.ml.algorithms import AsynchronousAlgorithm, State, build_algorithm
+from stepml.ml.data import (
+    Manifest,
+    Moments,
+    Scale,
+    merge_moments,
+    scale_of,
+    shard_kind,
+    shard_plan,
+)
+from stepml.ml.models import LossModel, Model, initial_centroids
 from storage import DurableStorage
 
 
@@ -27,36 +38,65 @@ def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
     documents = Documents(storage)
     partition = documents.load(keys.partition_plan(job_id), PartitionPlan)
     manifest = documents.load(keys.manifest(partition.digest), Manifest)
-    spec = partition.spec
-    intervals = shard_plan(manifest, spec.workers, spec.data.validation_fraction)
-    names, column = partition.layout.column_names, partition.layout.label_column
-    plan = TrainingPlan(
+    plan = _training_plan(partition, manifest)
+    model = plan.model()
+    if plan.spec.exchange.pattern == "async":
+        require_shareable(4 * model.n_parameters)  # float32
+    if is_scaled(plan.spec.data):
+        storage.publish(keys.scale(job_id), _scale(plan, storage).pack())
+    if storage.describe(keys.state(job_id, 0)) is None:
+        first = _first_state(job_id, plan, model, storage)
+        storage.publish(keys.state(job_id, 0), pack_state(first, epoch=0))
+    log("model initialised", job_id=job_id, parameters=model.n_parameters)
+    return documents.publish(keys.training_plan(job_id), plan)
+
+
+def _training_plan(partition: PartitionPlan, manifest: Manifest) -> TrainingPlan:
+    spec, layout = partition.spec, manifest.layout
+    kind = shard_kind(spec.data.matrix, manifest, spec.workers)
+    intervals = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
+    names, column = layout.column_names, layout.label_column
+    return TrainingPlan(
         spec=spec,
         run=partition.run,
         digest=partition.digest,
         n_features=manifest.n_features,
-        labels=list(class_labels(manifest)),
-        label_name=names[column] if names else "",
-        feature_names=[*names[:column], *names[column + 1 :]],
+        matrix=kind,
+        labels=None if manifest.labels is None else list(manifest.labels),
+        label_counts=None if manifest.label_counts is None else list(manifest.label_counts),
+        label_name=names[column] if names and column >= 0 else "",
+        feature_names=[name for number, name in enumerate(names) if number != column],
         shard_rows=[interval.n_rows for interval in intervals.shards],
         validation_rows=intervals.validation.n_rows,
+        density=manifest.nnz / (manifest.n_rows * manifest.n_features),
+        skipped_rows=manifest.skipped_rows,
+        skipped_samples=list(manifest.skipped_samples),
     )
-    n_parameters = plan.model().n_parameters
-    if spec.exchange.pattern == "async":
-        require_shareable(4 * n_parameters)  # float32
-    if spec.data.standardise:
-        moments = _moments_by_rank(plan, storage)
-        storage.publish(keys.scale(job_id), scale_of(merge_moments(moments)).pack())
-    storage.publish(keys.state(job_id, 0), pack_state(plan.model().initial_parameters(), epoch=0))
-    log("model initialised", job_id=job_id, parameters=n_parameters)
-    return documents.publish(keys.training_plan(job_id), plan)
 
 
-def _moments_by_rank(plan: TrainingPlan, storage: DurableStorage) -> list[Moments]:
-    fraction = plan.spec.data.validation_fraction
+def _first_state(job_id: str, plan: TrainingPlan, model: Model, storage: DurableStorage) -> State:
+    spec = plan.spec
+    if isinstance(model, LossModel):
+        parameters = model.initial_parameters()
+    else:
+        assert isinstance(spec.model, KMeans)  # the one model that is learnt without a loss
+        sample = load_sample(job_id, plan, storage)
+        clusters, restarts = spec.model.n_clusters, spec.model.restarts
+        parameters = initial_centroids(sample, clusters, restarts, spec.data.seed)
+    algorithm = build_algorithm(spec)
+    if isinstance(algorithm, AsynchronousAlgorithm):
+        return State(parameters)
+    return algorithm.initial_state(model, parameters)
+
+
+def _scale(plan: TrainingPlan, storage: DurableStorage) -> Scale:
+    spec = plan.spec
     names = [
-        keys.shard_moments(plan.digest, plan.spec.workers, fraction, rank)
-        for rank in range(plan.spec.workers)
+        keys.shard_moments(
+            plan.digest, spec.workers, spec.data.validation_fraction, plan.matrix, rank
+        )
+        for rank in range(spec.workers)
     ]
     found = storage.load_many(names)
-    return [Moments.unpack(found[name]) for name in names]
+    moments = merge_moments(Moments.unpack(found[name]) for name in names)
+    return scale_of(moments, standardise=spec.data.standardise, sparse=plan.matrix == "sparse")

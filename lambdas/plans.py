@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from stepml.job import keys
 from stepml.job.reports import DatasetReport
-from stepml.job.spec import JobSpec
+from stepml.job.spec import JobSpec, learns_classes
+from stepml.ml.algorithms import Turn
 from stepml.ml.data import ByteRange, DataObject, Layout, PieceStatistics, Skipped
 from stepml.ml.models import Model, build_model
 
@@ -44,16 +47,28 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     run: str  # as in the partition plan
     digest: str
     n_features: int
-    labels: list[float]  # distinct, ascending
+    matrix: Literal["dense", "sparse"]  # how shards hold their rows
+    labels: list[float] | None  # distinct, ascending; None: more than 1,000
+    label_counts: list[int] | None  # rows of each label
     label_name: str  # of its column; empty without a header
     feature_names: list[str]  # empty without a header
     shard_rows: list[int]  # by rank
     validation_rows: int
+    density: float  # share of values that are stored
+    skipped_rows: int
+    skipped_samples: list[str]
 
     @property
     def training_rows(self) -> int:
         """Rows of all shards."""
         return sum(self.shard_rows)
+
+    @property
+    def row_bytes(self) -> float:
+        """Mean size of a row in a shard."""
+        if self.matrix == "dense":
+            return 4 * (self.n_features + 1)
+        return 8 * self.density * self.n_features + 12
 
     def rows(self, rank: int) -> int:
         """Return the rows of ``rank`` (or `keys.VALIDATION`)."""
@@ -61,16 +76,17 @@ class TrainingPlan(msgspec.Struct, frozen=True):
 
     def model(self) -> Model:
         """Return the job's model."""
-        return build_model(self.spec.model, self.n_features, self.labels)
+        return build_model(self.spec.model, self.n_features, self.labels, self.label_counts)
 
-    def weight(self, rank: int) -> float:
-        """Return the rank's share of all training rows."""
-        return self.shard_rows[rank] / self.training_rows
+    def turn(self, epoch: int, rank: int) -> Turn:
+        """Return the part of ``rank`` in ``epoch``."""
+        return Turn(epoch, rank, tuple(self.shard_rows), self.spec.data.seed)
 
     def shard_key(self, rank: int) -> str:
         """Return where the rows of ``rank`` (or `keys.VALIDATION`) are."""
         data = self.spec.data
-        return keys.shard(self.digest, self.spec.workers, data.validation_fraction, rank)
+        workers, fraction = self.spec.workers, data.validation_fraction
+        return keys.shard(self.digest, workers, fraction, self.matrix, rank)
 
     def dataset_report(self) -> DatasetReport:
         """Return what the reports say of the data."""
@@ -79,5 +95,9 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             n_features=self.n_features,
             training_rows=self.training_rows,
             validation_rows=self.validation_rows,
-            classes=self.labels,
+            classes=self.labels if learns_classes(self.spec.model) and self.labels else [],
+            matrix=self.matrix,
+            density=self.density,
+            skipped_rows=self.skipped_rows,
+            skipped_samples=self.skipped_samples,
         )

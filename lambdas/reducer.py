@@ -13,7 +13,8 @@ from lambdas.states import pack_state, unpack_state
 from stepml.job import keys
 from stepml.job.reports import EpochReport
 from stepml.job.tasks import ReducerTask
-from stepml.ml.convergence import decide, require_finite
+from stepml.ml.algorithms import Residuals
+from stepml.ml.convergence import decide, require_finite, require_finite_parameters
 from stepml.ml.models import Evaluation
 from stepml.ml.models.base import Floats
 from storage import DurableStorage
@@ -42,9 +43,10 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
     if report is None:
         end = state_at_end(task, plan, storage)
         state = storage.publish(
-            keys.state(task.job_id, task.epoch), pack_state(end.parameters, task.epoch)
+            keys.state(task.job_id, task.epoch), pack_state(end.state, task.epoch)
         )
-        evaluation = evaluate(task.job_id, plan, unpack_state(state), storage)
+        evaluation = evaluate(task.job_id, plan, unpack_state(state).parameters, storage)
+        require_finite_parameters(task.epoch, end.state.parameters)
         require_finite(task.epoch, validation=evaluation.loss, training=end.training_loss)
         report = _report(task, plan, evaluation, end, documents)
     with best_effort("delete what was exchanged", job_id=task.job_id, epoch=task.epoch):
@@ -56,7 +58,7 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
 def evaluate(
     job_id: str, plan: TrainingPlan, parameters: Floats, storage: DurableStorage
 ) -> Evaluation:
-    """Return how ``parameters`` do on the validation shard."""
+    """Return how ``parameters`` do on the validation rows."""
     shard = load_shard(job_id, keys.VALIDATION, plan, storage)
     model = plan.model()
     return model.evaluate(parameters, shard.X, model.targets(shard.y))
@@ -72,7 +74,7 @@ def _report(
     previous = None
     if task.epoch > 1:
         previous = documents.load(keys.epoch_report(task.job_id, task.epoch - 1), EpochReport)
-    verdict = decide(plan.spec.stop, task.epoch, evaluation.loss, previous)
+    verdict = decide(plan.spec.stop, task.epoch, evaluation.loss, previous, end.converged)
     by_rank = sorted(task.executors, key=lambda result: result.rank)
     report = EpochReport(
         epoch=task.epoch,
@@ -80,7 +82,7 @@ def _report(
         reason=verdict.reason,
         next_epoch=task.epoch + 1,
         loss=evaluation.loss,
-        accuracy=evaluation.accuracy,
+        metrics=evaluation.metrics,
         training_loss=end.training_loss,
         best_loss=verdict.best_loss,
         epochs_without_improvement=verdict.epochs_without_improvement,
@@ -88,5 +90,17 @@ def _report(
         executor_seconds=[result.seconds for result in by_rank],
         staleness_mean=end.staleness_mean,
         staleness_max=end.staleness_max,
+        **_residual_fields(end.residuals),
     )
     return documents.publish(keys.epoch_report(task.job_id, task.epoch), report)
+
+
+def _residual_fields(residuals: Residuals | None) -> dict[str, float]:
+    if residuals is None:
+        return {}
+    return {
+        "primal_residual": residuals.primal,
+        "primal_tolerance": residuals.primal_tolerance,
+        "dual_residual": residuals.dual,
+        "dual_tolerance": residuals.dual_tolerance,
+    }

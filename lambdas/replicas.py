@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from comm import InFlight, Message
 from lambdas.environment import Deadline
@@ -27,7 +28,7 @@ SAVES_SNAPSHOTS = 0  # the rank that does so; its replica is as good as any
 def train_replica(
     task: ExecutorTask,
     plan: TrainingPlan,
-    algorithm: InFlightAlgorithm,
+    algorithm: InFlightAlgorithm[Any],
     start: Progress,
     storage: DurableStorage,
     deadline: Deadline,
@@ -42,7 +43,7 @@ def train_replica(
         Another rank has failed for good.
     """
     if start.finished:  # the last snapshot: somebody was called again after the last batch
-        return digest_of(start.parameters)
+        return digest_of(start.state)
     watch = Watch(task, storage, deadline)
     exchange = EpochExchange(
         open_in_flight(task.job_id, plan, task.rank, storage, watch), task.epoch
@@ -51,17 +52,8 @@ def train_replica(
     keeper = SnapshotKeeper(snapshots, exchange.forget, start.batches_done)
     shard = load_shard(task.job_id, task.rank, plan, storage)
     model, progress = plan.model(), start
-    for progress in algorithm.steps(
-        model,
-        start,
-        shard.X,
-        model.targets(shard.y),
-        rank=task.rank,
-        shard_rows=plan.shard_rows,
-        seed=(plan.spec.data.seed, task.epoch),
-        exchange=exchange,
-        must_pause=deadline.is_near,
-    ):
+    y, turn = model.targets(shard.y), plan.turn(task.epoch, task.rank)
+    for progress in algorithm.steps(model, start, shard.X, y, turn, exchange, deadline.is_near):
         if task.rank == SAVES_SNAPSHOTS:
             keeper.after_step(progress)
     if task.rank == SAVES_SNAPSHOTS:
@@ -71,7 +63,7 @@ def train_replica(
         raise ExecutorPausedError(
             f"all ranks stopped after {progress.batches_done} batches of epoch {task.epoch}"
         )
-    return digest_of(progress.parameters)
+    return digest_of(progress.state)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import json
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from stepml.cli.figures import main_metric, shown
 from stepml.cli.output import Output
 from stepml.client import Snapshot
 from stepml.job.reports import EpochReport
@@ -14,7 +15,6 @@ from stepml.job.spec import Stop
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-HEADER = f"{'epoch':>5}  {'loss':>10}  {'accuracy':>8}  {'seconds':>7}  note"
 LINE_COLUMNS = 80
 AFTER_TRAINING = "Finalise"
 
@@ -63,7 +63,7 @@ class Display:
                 self._failed_attempts += 1
         for report in snapshot.epochs[self._epochs :]:
             if self._epochs == 0:
-                self._output.line(HEADER, style="bold")
+                self._output.line(header(report), style="bold")
             self._output.line(epoch_row(report))
             self._epochs += 1
 
@@ -105,10 +105,15 @@ class LiveDisplay(Display):
         )
 
 
+def header(report: EpochReport) -> str:
+    """Return the line above the rows of a job, of whose epochs ``report`` is one."""
+    return f"{'epoch':>5}  {'loss':>10}  {main_metric(report)[0]:>8}  {'seconds':>7}  note"
+
+
 def epoch_row(report: EpochReport) -> str:
     """Return one line of at most 80 columns about an epoch."""
     row = (
-        f"{report.epoch:>5}  {report.loss:>10.6f}  {report.accuracy:>8.4f}  "
+        f"{report.epoch:>5}  {shown(report.loss, 6):>10}  {main_metric(report)[1]:>8}  "
         f"{report.seconds:>7.2f}  {epoch_note(report)}"
     )
     return row.rstrip()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stepml.cli.display import display_for
 from stepml.cli.errors import INTERRUPTED, JOB_FAILED
+from stepml.cli.figures import shown
 from stepml.cli.options import Target
 from stepml.cli.output import Output
 from stepml.client import Client, Execution, Snapshot, watch
@@ -51,8 +52,9 @@ def _tell_success(
     output.line(f"{execution.name}: {report.decision} after {_epochs(report.epochs)}")
     output.pairs(
         {
-            "validation loss": f"{report.loss:.6f}",
-            "validation accuracy": f"{report.accuracy:.4f}",
+            "validation loss": shown(report.loss, 6),
+            **{f"validation {name}": shown(value, 4) for name, value in report.metrics.items()},
+            **_skipped(report),
             "why it ended": report.reason,
             "time": f"{report.seconds:.1f} s",
             "model": files["model"],
@@ -72,7 +74,7 @@ def _result(last: Snapshot, report: JobReport, files: dict[str, Path]) -> dict[s
         "reason": report.reason,
         "epochs": report.epochs,
         "loss": report.loss,
-        "accuracy": report.accuracy,
+        "metrics": report.metrics,
         "seconds": report.seconds,
         "files": {what: str(path) for what, path in files.items()},
     }
@@ -121,6 +123,14 @@ def _tell_interrupted(client: Client, execution: Execution, target: Target, outp
         f"  stop it:  {_aws(target)} stepfunctions stop-execution --execution-arn {execution.arn}"
     )
     return INTERRUPTED
+
+
+def _skipped(report: JobReport) -> dict[str, str]:
+    """Return what is to be said of rows that were left out, if any were."""
+    data = report.dataset
+    if not data.skipped_rows:
+        return {}
+    return {"rows left out": f"{data.skipped_rows} that did not parse, as the report shows"}
 
 
 def _aws(target: Target) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stepml.cli.errors import INTERRUPTED, LOOKING_EXIT_CODES
+from stepml.cli.figures import main_metric, shown
 from stepml.cli.options import DEFAULT_STACK, AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from stepml.client import EpochAttempt, LogLine
 
 ExecutionName = Annotated[str, typer.Argument(metavar="EXECUTION", help="Its name or ARN.")]
-COLUMNS = ("epoch", "attempt", "status", "loss", "accuracy", "seconds", "decision")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,8 +46,10 @@ def epochs(
     if not attempts:
         output.line(f"{job.name} has no epochs yet")
         return
-    numbers = {"epoch", "attempt", "loss", "accuracy", "seconds"}
-    output.table(COLUMNS, map(_attempt_row, attempts), numbers)
+    metric = next((main_metric(each.report)[0] for each in attempts if each.report), "metric")
+    numbers = ("epoch", "attempt", "loss", metric, "seconds")
+    columns = (*numbers[:2], "status", *numbers[2:], "decision")
+    output.table(columns, map(_attempt_row, attempts), {*numbers})
 
 
 def logs(
@@ -124,7 +126,7 @@ def _attempt_document(attempt: EpochAttempt) -> dict[str, Any]:
         "execution_arn": attempt.execution.arn,
         "status": attempt.status,
         "loss": report.loss if report else None,
-        "accuracy": report.accuracy if report else None,
+        "metrics": report.metrics if report else None,
         "seconds": report.seconds if report else None,
         "decision": report.decision if report else None,
         "reason": report.reason if report else None,
@@ -140,8 +142,8 @@ def _attempt_row(attempt: EpochAttempt) -> tuple[str, ...]:
         str(attempt.epoch),
         number,
         attempt.status,
-        f"{report.loss:.6f}",
-        f"{report.accuracy:.4f}",
+        shown(report.loss, 6),
+        main_metric(report)[1],
         f"{report.seconds:.2f}",
         report.decision,
     )

@@ -7,22 +7,15 @@ The services behind the channels are a matter of the deployment: Prepare asks fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, get_args
 
-from stepml.job.errors import InvalidJobError, NotAvailableError
+from stepml.job.errors import NotAvailableError
 from stepml.job.spec import Algorithm, JobSpec, Model
 
-FORMATS = ("csv", "tsv", "libsvm")
-MODELS = ("logistic_regression",)
-ALGORITHMS = ("gradient_averaging", "model_averaging")
+MODELS = ("logistic_regression", "softmax_regression", "svm", "linear_regression", "kmeans")
+ALGORITHMS = ("gradient_averaging", "model_averaging", "admm", "expectation_maximisation")
 CHANNELS = ("s3", "redis", "memcached", "dynamodb")
-PATTERNS = {  # by algorithm
-    "gradient_averaging": ("reduce", "reduce_scatter", "async"),
-    "model_averaging": ("reduce", "reduce_scatter"),
-}
-COMPRESSIONS = ("none", "float16")
-BAD_ROW_RULES = ("fail",)
 WORKERS = 40  # one Inline Map
 # An execution's history ends at 25,000 events; an epoch adds 8, partitioning and retries the rest.
 MAX_EPOCHS = 2500
@@ -36,17 +29,7 @@ _SERVICES = {
 
 def refuse_unavailable(spec: JobSpec) -> None:
     """Raise `NotAvailableError` for the first choice of ``spec`` that this version lacks."""
-    _require("data.format", spec.data.format, FORMATS)
-    _require("data.on_bad_row", spec.data.on_bad_row, BAD_ROW_RULES)
     _require("exchange.channel", spec.exchange.channel, CHANNELS)
-    algorithm, pattern = tag(spec.algorithm), spec.exchange.pattern
-    _require("exchange.pattern", pattern, PATTERNS[algorithm], f" with algorithm {algorithm!r}")
-    _require("exchange.compression", spec.exchange.compression, COMPRESSIONS)
-    if pattern == "async" and spec.exchange.compression != "none":
-        raise InvalidJobError(
-            "exchange.compression: expected 'none' with exchange.pattern 'async', "
-            f"got {spec.exchange.compression!r}"
-        )
     for field, number, most in (
         ("workers", spec.workers, WORKERS),
         ("stop.max_epochs", spec.stop.max_epochs, MAX_EPOCHS),
@@ -90,14 +73,8 @@ def refuse_unavailable_choices(document: Any) -> None:
             _require(group, str(name), available)
 
 
-def tag(choice: object) -> str:
-    """Return the name by which a model or an algorithm is chosen in the spec."""
-    return str(type(choice).__struct_config__.tag)  # type: ignore[attr-defined]
-
-
-def _require(field: str, value: str, available: Iterable[str], where: str = "") -> None:
-    choices = tuple(available)
-    if value not in choices:
+def _require(field: str, value: str, available: Sequence[str]) -> None:
+    if value not in available:
         raise NotAvailableError(
-            f"{field} {value!r} is not available yet{where}; available: {', '.join(choices)}"
+            f"{field} {value!r} is not available yet; available: {', '.join(available)}"
         )

@@ -50,6 +50,16 @@ def epoch_report(job_id: str, epoch: int) -> str:
     return f"jobs/{job_id}/epochs/{epoch:06d}/report.json"
 
 
+def own_state(job_id: str, epoch: int, rank: int) -> str:
+    """What a rank alone ended an epoch with and needs in the next one."""
+    return f"{own_states_prefix(job_id)}{epoch:06d}/{rank:06d}.safetensors"
+
+
+def own_states_prefix(job_id: str) -> str:
+    """What ranks keep to themselves from epoch to epoch."""
+    return f"jobs/{job_id}/ranks/"
+
+
 def progress(job_id: str, epoch: int, rank: int) -> str:
     """How far a rank had come when its function ran out of time."""
     return f"{progress_prefix(job_id)}{epoch:06d}/{rank:06d}.safetensors"
@@ -132,6 +142,11 @@ def report(job_id: str) -> str:
     return f"jobs/{job_id}/report.json"
 
 
+def history(job_id: str) -> str:
+    """The report of every epoch, a line of JSON each."""
+    return f"jobs/{job_id}/history.jsonl"
+
+
 def model(job_id: str) -> str:
     """The trained model's arrays."""
     return f"jobs/{job_id}/model/model.safetensors"
@@ -162,18 +177,20 @@ def task_summary(digest: str, job_id: str, task: int) -> str:
     return f"{piece_prefix(digest, job_id)}{task:03d}.json"
 
 
-def shard(digest: str, world_size: int, validation_fraction: float, rank: int) -> str:
-    """A rank's rows, or the validation rows (rank `VALIDATION`)."""
-    return f"{_split(digest, world_size, validation_fraction)}{_shard_name(rank)}.safetensors"
+def shard(digest: str, world_size: int, validation_fraction: float, kind: str, rank: int) -> str:
+    """A rank's rows, or the validation rows (rank `VALIDATION`), dense or sparse."""
+    return f"{_split(digest, world_size, validation_fraction, kind)}{_shard_name(rank)}.safetensors"
 
 
-def shard_moments(digest: str, world_size: int, validation_fraction: float, rank: int) -> str:
+def shard_moments(
+    digest: str, world_size: int, validation_fraction: float, kind: str, rank: int
+) -> str:
     """Size and moments of a shard; written after it: where this lies, the shard is whole."""
-    return f"{_split(digest, world_size, validation_fraction)}{_shard_name(rank)}.moments"
+    return f"{_split(digest, world_size, validation_fraction, kind)}{_shard_name(rank)}.moments"
 
 
-def _split(digest: str, world_size: int, validation_fraction: float) -> str:
-    return f"datasets/{digest}/workers-{world_size}-validation-{validation_fraction!r}/"
+def _split(digest: str, world_size: int, validation_fraction: float, kind: str) -> str:
+    return f"datasets/{digest}/workers-{world_size}-validation-{validation_fraction!r}-{kind}/"
 
 
 def _shard_name(rank: int) -> str:

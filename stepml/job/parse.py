@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from stepml.job.availability import refuse_unavailable, refuse_unavailable_choices
+from stepml.job.combinations import refuse_combinations
 from stepml.job.errors import InvalidJobError
 from stepml.job.schema import describe, field_schema
 from stepml.job.spec import JobSpec
@@ -40,8 +41,8 @@ def parse_job(job: bytes | str | dict[str, Any]) -> JobSpec:
         spec = msgspec.convert(document, JobSpec)
     except msgspec.ValidationError as error:
         raise InvalidJobError(_explain(str(error), document)) from None
-    _check_together(spec)
     refuse_unavailable(spec)
+    refuse_combinations(spec)
     return spec
 
 
@@ -62,18 +63,6 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise InvalidJobError(f"the job is not JSON: {name} is no number of JSON")
-
-
-def _check_together(spec: JobSpec) -> None:
-    data = spec.data
-    if data.format == "libsvm" and data.label is not None:
-        raise InvalidJobError(
-            f"data.label: libsvm rows begin with their label, got {data.label!r}; leave it out"
-        )
-    if isinstance(data.label, str) and data.header is False:
-        raise InvalidJobError(
-            f"data.label: a column name needs a header, data.header is false; got {data.label!r}"
-        )
 
 
 def _explain(message: str, document: Any) -> str:

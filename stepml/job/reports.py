@@ -18,7 +18,7 @@ class EpochReport(Event, frozen=True, kw_only=True):
     reason: str  # why training goes on or ends, in words
     next_epoch: int
     loss: float  # on the validation rows, without penalty
-    accuracy: float  # on the validation rows
+    metrics: dict[str, float]  # on the validation rows: accuracy, auc, rmse, r2, inertia
     training_loss: float  # mean over the epoch's batches, before each batch's step
     best_loss: float  # lowest validation loss so far
     epochs_without_improvement: int  # in a row, by stop.tolerance; 0 without one
@@ -26,6 +26,11 @@ class EpochReport(Event, frozen=True, kw_only=True):
     executor_seconds: list[float]  # each rank's time in its handler, by rank
     staleness_mean: float | None = None  # async: updates of others between a rank's pull and push
     staleness_max: int | None = None
+    # admm: of the epoch before, as ranks learn their residual when the next one begins.
+    primal_residual: float | None = None
+    primal_tolerance: float | None = None
+    dual_residual: float | None = None
+    dual_tolerance: float | None = None
 
 
 class DatasetReport(Event, frozen=True, kw_only=True):
@@ -35,7 +40,11 @@ class DatasetReport(Event, frozen=True, kw_only=True):
     n_features: int
     training_rows: int
     validation_rows: int
-    classes: list[float]  # labels as they stand in the data
+    classes: list[float]  # labels as they stand in the data; none of a regression or clusters
+    matrix: str  # dense or sparse
+    density: float  # share of values that are stored
+    skipped_rows: int  # data.on_bad_row skip: rows that did not parse …
+    skipped_samples: list[str]  # … and what was wrong with the first of them
 
 
 class JobReport(Event, frozen=True, kw_only=True):
@@ -47,11 +56,12 @@ class JobReport(Event, frozen=True, kw_only=True):
     reason: str
     epochs: int
     loss: float  # of the model that was written: the last epoch's
-    accuracy: float
+    metrics: dict[str, float]
     seconds: float  # from the execution's start to this report
     dataset: DatasetReport
     model_uri: str  # s3://…/model.safetensors
     report_uri: str  # s3://…/report.json
+    history_uri: str  # s3://…/history.jsonl: the report of every epoch, a line each
     versions: dict[str, str]  # of stepml, Python and NumPy
     kernels: dict[str, str]  # CPU kernels that decide the last bits of a result
     history: list[EpochReport]  # all epochs in report.json, the last ones in the execution's output

@@ -55,6 +55,7 @@ class JobState(Event, frozen=True, kw_only=True):
 
     job_id: str
     ranges: list[int]  # range tasks to do; none if the data set is partitioned already
+    parquet_ranges: list[int]  # the same for the function that reads parquet; one list is empty
     shards: list[int]  # ranks, and keys.VALIDATION
     ranks: list[int]
     chunks: list[int]  # merged by functions of their own after the ranks; none: Reduce merges

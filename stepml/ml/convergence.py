@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from stepml.job.errors import TrainingDivergedError
 from stepml.job.reports import Decision, EpochReport
 from stepml.job.spec import Stop
+from stepml.ml.matrices import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,22 @@ def require_finite(epoch: int, **losses: float) -> None:
             )
 
 
-def decide(stop: Stop, epoch: int, loss: float, previous: EpochReport | None) -> Verdict:
+def require_finite_parameters(epoch: int, parameters: Floats) -> None:
+    """Raise `TrainingDivergedError` if a parameter is no finite number, whatever the losses are."""
+    if not np.isfinite(parameters).all():
+        raise TrainingDivergedError(
+            f"a parameter of the model is no finite number after epoch {epoch}; lower "
+            "algorithm.learning_rate or set data.standardise"
+        )
+
+
+def decide(
+    stop: Stop,
+    epoch: int,
+    loss: float,
+    previous: EpochReport | None,
+    converged: str | None = None,
+) -> Verdict:
     """Return the verdict after ``epoch`` with a finite validation ``loss``.
 
     Parameters
@@ -41,20 +59,26 @@ def decide(stop: Stop, epoch: int, loss: float, previous: EpochReport | None) ->
     loss : float
     previous : EpochReport or None
         The report of the epoch before; None after the first.
+    converged : str, optional
+        Why the algorithm itself says that it is at its end.
     """
     best = previous.best_loss if previous else math.inf
     improved = stop.tolerance is None or loss < best - stop.tolerance
     without = 0 if improved or previous is None else previous.epochs_without_improvement + 1
-    decision, reason = _decision(stop, epoch, loss, without)
+    decision, reason = _decision(stop, epoch, loss, without, converged)
     return Verdict(decision, reason, min(best, loss), without)
 
 
-def _decision(stop: Stop, epoch: int, loss: float, without: int) -> tuple[Decision, str]:
+def _decision(
+    stop: Stop, epoch: int, loss: float, without: int, converged: str | None
+) -> tuple[Decision, str]:
     if stop.target_loss is not None and loss <= stop.target_loss:
         return "converged", f"loss {loss:.6g} reached target_loss {stop.target_loss:g}"
     if stop.tolerance is not None and without >= stop.patience:
         epochs = "an epoch" if stop.patience == 1 else f"{stop.patience} epochs in a row"
         return "converged", f"no improvement above tolerance {stop.tolerance:g} for {epochs}"
+    if converged is not None:
+        return "converged", converged
     if epoch >= stop.max_epochs:
         return "stopped", f"max_epochs {stop.max_epochs} reached"
     return "continue", "not converged yet"

@@ -94,8 +94,8 @@ def test_an_example_is_trained_watched_and_looked_at(
     report = json.loads((stepml.directory / "runs" / name / "report.json").read_text())
     assert arrays
     assert len(rows) == report["epochs"] == len(report["history"])
-    assert f"{report['accuracy']:.4f}" in stdout
-    assert report["accuracy"] > 0.9
+    assert f"{report['metrics']['accuracy']:.4f}" in stdout
+    assert report["metrics"]["accuracy"] > 0.9
 
     table, _ = stepml.run("epochs", name)
     assert table.count("SUCCEEDED") == report["epochs"]

@@ -53,7 +53,7 @@ def test_covertype_comes_within_a_few_thousandths_of_scikit_learn(
     loss = -np.log(probabilities[np.arange(len(truth)), truth]).mean()
     assert report["epochs"] <= 10
     assert report["loss"] == pytest.approx(loss, rel=0.003)
-    assert report["accuracy"] >= 0.755
+    assert report["metrics"]["accuracy"] >= 0.755
 
 
 @pytest.mark.timeout(300)

@@ -73,7 +73,7 @@ def test_asynchronous_jobs_learn_and_tell_their_staleness(
     ended = local_stack.run(exchanged(job, channel, "async", algorithm=GRADIENTS))
     assert ended["status"] == "SUCCEEDED", ended
     report = ended["report"]
-    assert report["accuracy"] > 0.9
+    assert report["metrics"]["accuracy"] > 0.9
     updates = 4 * -(-(1800 // 4) // 50)
     for epoch in report["history"]:
         assert 0 <= epoch["staleness_mean"] <= epoch["staleness_max"] < updates

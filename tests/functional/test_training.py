@@ -23,7 +23,7 @@ def test_a_job_trains_from_execution_input_to_model(
     assert ended["status"] == "SUCCEEDED", ended
     report = ended["report"]
     assert (report["decision"], report["reason"]) == ("stopped", "max_epochs 3 reached")
-    assert report["accuracy"] > 0.9
+    assert report["metrics"]["accuracy"] > 0.9
     assert report["history"][0]["loss"] > report["loss"]
     assert json.loads(local_stack.read(keys.report(name))) == report
     model, metadata = arrays.unpack(local_stack.read(keys.model(name)))

@@ -134,7 +134,8 @@ class Job:
         return finalise(task, self.storage, "bucket")
 
     def state_bits(self, epoch: int) -> bytes:
-        return unpack_state(self.storage.load(keys.state(self.job_id, epoch))).tobytes()
+        state = unpack_state(self.storage.load(keys.state(self.job_id, epoch)))
+        return state.parameters.tobytes()
 
     def exchanged(self) -> str:
         """Return the prefix of what its ranks exchange."""

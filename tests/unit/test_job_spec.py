@@ -10,15 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from stepml.job.availability import (
-    ALGORITHMS,
-    CHANNELS,
-    COMPRESSIONS,
-    FORMATS,
-    MODELS,
-    PATTERNS,
-    refuse_unconfigured,
-)
+from stepml.job.availability import ALGORITHMS, CHANNELS, MODELS, refuse_unconfigured
+from stepml.job.combinations import ALGORITHMS_OF_MODEL, PATTERNS_OF_ALGORITHM
 from stepml.job.errors import InvalidJobError, NotAvailableError
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
@@ -62,7 +55,10 @@ def test_a_spec_survives_json() -> None:
     [
         ({"worker": 4}, "the job: unknown field 'worker' (did you mean 'workers'?); known: alg"),
         ({"exchange__patern": "x"}, "exchange: unknown field 'patern' (did you mean 'pattern'?)"),
-        ({"model__n_clusters": 3}, "model: unknown field 'n_clusters'; known: l2, name, posi"),
+        (
+            {"model__n_clusters": 3},
+            "model: unknown field 'n_clusters'; known: class_weight, l2, name,",
+        ),
         ({"workers": 0}, "workers: expected an integer from 1 to 1600, got 0"),
         ({"workers": -3}, "workers: expected an integer from 1 to 1600, got -3"),
         ({"workers": "4"}, 'workers: expected an integer from 1 to 1600, got "4"'),
@@ -83,7 +79,7 @@ def test_a_spec_survives_json() -> None:
         ({"stop__tolerance": -1e-9}, "stop.tolerance: expected a number from 0 to 1e+300 or null"),
         (
             {"data__format": "libsvm", "data__label": 3},
-            "data.label: libsvm rows begin with their label, got 3",
+            "data.label: with data.format 'libsvm' rows begin with their label, got 3; leave it out",
         ),
         (
             {"data__header": False, "data__label": "y"},
@@ -103,7 +99,9 @@ ANYTHING: list[Any] = [None, True, 0, -1, 2**70, 1.5, -1e308, "", "x", "é", [],
 FIELDS = [
     "data data__uri data__format data__header data__label data__n_features data__seed data__ranges",
     "data__validation_fraction data__standardise data__on_bad_row workers resume_from exchange",
-    "model model__name model__l2 model__positive_class algorithm algorithm__name stop",
+    "model model__name model__l2 model__positive_class model__class_weight algorithm stop",
+    "data__matrix data__missing data__has_label algorithm__name algorithm__optimiser",
+    "algorithm__momentum algorithm__schedule algorithm__decay algorithm__clip_norm",
     "algorithm__learning_rate algorithm__batch_size algorithm__local_epochs stop__max_epochs",
     "exchange__channel exchange__pattern exchange__compression stop__target_loss stop__tolerance",
     "stop__patience stop__max_cost_usd stop__max_seconds",
@@ -144,8 +142,8 @@ def test_a_field_that_stands_twice_is_refused() -> None:
 
 
 def test_what_is_not_available_is_said_before_its_fields_are_looked_at() -> None:
-    with pytest.raises(NotAvailableError, match="model 'kmeans' is not available yet"):
-        parse_job(changed(model={"name": "kmeans"}))
+    with pytest.raises(NotAvailableError, match="model 'neural' is not available yet"):
+        parse_job(changed(model={"name": "neural"}))
     with pytest.raises(InvalidJobError, match="did you mean 'logistic_regression'"):
         parse_job(changed(model={"name": "logistic"}))
 
@@ -160,18 +158,10 @@ def test_json_that_is_no_object_is_refused(job: bytes) -> None:
     ("values", "message"),
     [
         (
-            {"model": {"name": "kmeans", "n_clusters": 3}},
-            "model 'kmeans' is not available yet; available: logistic_regression",
+            {"model": {"name": "neural", "architecture": "mlp"}},
+            "model 'neural' is not available yet; available: logistic_regression, softmax",
         ),
-        ({"algorithm": {"name": "admm"}}, "algorithm 'admm' is not available yet"),
         ({"exchange__channel": "parameter_server"}, "exchange.channel 'parameter_server' is not"),
-        (
-            {"exchange__pattern": "async"},
-            "exchange.pattern 'async' is not available yet with algorithm 'model_averaging'; "
-            "available: reduce, reduce_scatter",
-        ),
-        ({"data__format": "parquet"}, "data.format 'parquet' is not available yet; available: csv"),
-        ({"data__on_bad_row": "skip"}, "data.on_bad_row 'skip' is not available yet"),
         (
             {"stop__max_epochs": 2501},
             "stop.max_epochs: 2501 is not available yet; available: 1 to 2500",
@@ -196,42 +186,111 @@ def test_what_is_available_is_in_the_schema() -> None:
     assert set(ALGORITHMS) <= set(
         definitions["JobSpec"]["properties"]["algorithm"]["discriminator"]["mapping"]
     )
-    assert set(FORMATS) <= set(definitions["Data"]["properties"]["format"]["enum"])
-    for field, available in (
-        ("channel", CHANNELS),
-        *(("pattern", patterns) for patterns in PATTERNS.values()),
-        ("compression", COMPRESSIONS),
-    ):
-        assert set(available) <= set(definitions["Exchange"]["properties"][field]["enum"])
+    assert set(CHANNELS) <= set(definitions["Exchange"]["properties"]["channel"]["enum"])
 
 
-def test_a_shared_model_is_not_compressed() -> None:
-    exchange = {"pattern": "async", "compression": "float16"}
-    with pytest.raises(InvalidJobError, match=r"expected 'none' with exchange\.pattern 'async'"):
-        parse_job(changed(exchange=exchange, algorithm={"name": "gradient_averaging"}))
-
-
-def test_every_algorithm_has_its_patterns() -> None:
-    assert set(PATTERNS) == set(ALGORITHMS)
+KMEANS: dict[str, Any] = {"name": "kmeans", "n_clusters": 3}
+EM = {"name": "expectation_maximisation"}
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "pattern", "compression"),
+    ("values", "message"),
     [
-        (algorithm, pattern, compression)
-        for algorithm, patterns in PATTERNS.items()
-        for pattern in patterns
-        for compression in COMPRESSIONS
-        if (pattern, compression) != ("async", "float16")
+        (
+            {"model": KMEANS},
+            "algorithm.name: with model 'kmeans' expected expectation_maximisation,",
+        ),
+        (
+            {"algorithm": EM},
+            "with model 'logistic_regression' expected gradient_averaging, model_averaging or admm,"
+            " got 'expectation_maximisation'",
+        ),
+        (
+            {"algorithm": {"name": "admm"}, "exchange__pattern": "async"},
+            "exchange.pattern: with algorithm 'admm' expected reduce or reduce_scatter, got 'async'",
+        ),
+        (
+            {"exchange": {"pattern": "async", "compression": "float16"}},
+            "exchange.compression: with pattern 'async' expected none, got 'float16'",
+        ),
+        (
+            {"model": KMEANS, "algorithm": EM, "exchange__compression": "float16"},
+            "with algorithm 'expectation_maximisation' expected none, got 'float16'",
+        ),
+        (
+            {"model": {"name": "svm"}, "algorithm": {"name": "admm", "local_solver": "lbfgs"}},
+            "algorithm.local_solver: with model 'svm', whose loss has a kink, expected sgd",
+        ),
+        (
+            {"algorithm__optimiser": "adam", "algorithm__momentum": 0.5},
+            "algorithm.momentum: belongs to optimiser 'sgd', the job has 'adam'; got 0.5",
+        ),
+        ({"data__matrix": "sparse"}, "data.matrix 'sparse': goes with data.format libsvm or npz"),
+        (
+            {"data__format": "idx", "data__missing": "mean"},
+            "data.missing 'mean': goes with data.format csv, tsv, parquet or npz, got 'idx'",
+        ),
+        ({"data__has_label": False}, "data.has_label: model 'logistic_regression' learns labels"),
+        (
+            {"model": KMEANS, "algorithm": EM, "data__has_label": False, "data__format": "libsvm"},
+            "data.has_label false: goes with data.format csv, tsv, parquet or npz, got 'libsvm'",
+        ),
+        (
+            {"model": KMEANS, "algorithm": EM, "data__has_label": False, "data__label": 0},
+            "data.label: data.has_label is false, got 0",
+        ),
+        ({"model__class_weight": {"yes": 2}}, "expected labels, which are numbers, got 'yes'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job(changed(**values))
+    assert message in str(caught.value)
+
+
+def test_every_model_and_algorithm_has_its_row() -> None:
+    mappings = (
+        job_schema()["$defs"]["JobSpec"]["properties"][group]["discriminator"]["mapping"]
+        for group in ("model", "algorithm")
+    )
+    assert [set(mapping) for mapping in mappings] == [
+        set(ALGORITHMS_OF_MODEL),
+        set(PATTERNS_OF_ALGORITHM),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "algorithm", "pattern"),
+    [
+        (model, algorithm, pattern)
+        for model in MODELS
+        for algorithm in ALGORITHMS_OF_MODEL[model]
+        for pattern in PATTERNS_OF_ALGORITHM[algorithm]
     ],
 )
 @pytest.mark.parametrize("channel", CHANNELS)
-def test_all_that_is_available_goes_together(
-    channel: str, compression: str, pattern: str, algorithm: str
+def test_all_that_goes_together_is_a_job(
+    channel: str, pattern: str, algorithm: str, model: str
 ) -> None:
-    exchange = {"channel": channel, "pattern": pattern, "compression": compression}
-    parsed = parse_job(changed(exchange=exchange, algorithm={"name": algorithm}))
+    parsed = parse_job(
+        changed(
+            exchange={"channel": channel, "pattern": pattern},
+            algorithm={"name": algorithm},
+            model=KMEANS if model == "kmeans" else {"name": model},
+        )
+    )
     assert parsed.exchange.channel == channel
+
+
+def test_the_documentation_has_the_same_tables() -> None:
+    """Of docs/models.md: the rows by which combinations are refused."""
+    table = (ROOT / "docs" / "models.md").read_text()
+    for model in MODELS:
+        (row,) = [line for line in table.splitlines() if line.startswith(f"| `{model}` |")]
+        cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
+        assert [bool(cell) for cell in cells] == [
+            algorithm in ALGORITHMS_OF_MODEL[model] for algorithm in ALGORITHMS
+        ]
 
 
 @pytest.mark.parametrize("channel", [name for name in CHANNELS if name != "s3"])

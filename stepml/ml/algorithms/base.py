@@ -3,21 +3,59 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from stepml.ml.models.base import Array, Floats, Model
+from stepml.ml.models.base import Array, Floats, Matrix, Model
 
 Sums = npt.NDArray[np.float64]
+Extras = Mapping[str, Array]
+
+M_contra = TypeVar("M_contra", bound=Model, contravariant=True)
+M = TypeVar("M", bound=Model)
+NOTHING: Extras = MappingProxyType({})
 
 
 def never() -> bool:
     """Return that there is no need to pause."""
     return False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """Where training stands between two epochs; the same for all ranks."""
+
+    parameters: Floats  # (n_parameters,) of the model
+    extras: Extras = field(default_factory=dict)  # what else the algorithm carries on, by name
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One rank's part in one epoch of a job."""
+
+    epoch: int  # from 1
+    rank: int
+    shard_rows: tuple[int, ...]  # of each rank, by rank
+    seed: int  # of the job's data
+
+    @property
+    def world_size(self) -> int:
+        """Workers of the job."""
+        return len(self.shard_rows)
+
+    @property
+    def weight(self) -> float:
+        """The rank's share of all training rows."""
+        return self.shard_rows[self.rank] / sum(self.shard_rows)
+
+    def generator(self, *path: int) -> np.random.Generator:
+        """Return random numbers that seed, epoch and ``path`` name."""
+        return np.random.Generator(np.random.PCG64([self.seed, self.epoch, *path]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,24 +67,85 @@ class Progress:
     loss_sum: float = 0.0  # over the rows seen, each before its batch's step
     rows_seen: int = 0
     finished: bool = False
+    extras: Extras = field(default_factory=dict)  # what else the algorithm needs to go on
 
     @property
     def training_loss(self) -> float:
         """Mean loss of the rows seen."""
         return self.loss_sum / self.rows_seen
 
+    @property
+    def loss(self) -> Sums:
+        """The sum of losses and the rows seen, (2,), as they are added over ranks."""
+        return np.array([self.loss_sum, self.rows_seen], np.float64)
 
-class OrchestratedAlgorithm(ABC):
+    @property
+    def state(self) -> State:
+        """What an epoch in flight ends with."""
+        return State(self.parameters, self.extras)
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """How far ADMM's ranks are from agreeing, and its consensus from resting; with the tolerances.
+
+    Boyd et al. 2011, section 3.3.1.
+    """
+
+    primal: float
+    primal_tolerance: float
+    dual: float
+    dual_tolerance: float
+
+    @property
+    def are_small(self) -> bool:
+        """Whether the algorithm has converged."""
+        return self.primal <= self.primal_tolerance and self.dual <= self.dual_tolerance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What an epoch of an orchestrated algorithm ends with."""
+
+    state: State
+    training_loss: float
+    converged: str | None = None  # why the algorithm itself says that it is at its end
+    residuals: Residuals | None = None  # admm: of the epoch before
+
+
+class OrchestratedAlgorithm(ABC, Generic[M]):
     """Each rank trains alone for an epoch; the sum of what they give becomes the next state."""
+
+    # Whether a rank needs in the next epoch what it ended the last one with.
+    keeps_own_state = False
+
+    def initial_state(self, model: M, parameters: Floats) -> State:
+        """Return the state that training starts from."""
+        return State(parameters)
+
+    @abstractmethod
+    def begin(self, model: M, state: State, own: Extras, turn: Turn) -> Progress:
+        """Return the progress with which a rank's epoch begins.
+
+        Parameters
+        ----------
+        model : Model
+        state : State
+            That all ranks share: of the epoch before.
+        own : mapping
+            What the rank `ended` the epoch before with; nothing in the first one, or if it does
+            not keep that.
+        turn : Turn
+        """
 
     @abstractmethod
     def train(
         self,
-        model: Model,
+        model: M,
         progress: Progress,
-        X: Floats,
-        y: Floats,
-        seed: tuple[int, ...],
+        X: Matrix,
+        y: Array,
+        turn: Turn,
         must_pause: Callable[[], bool] = never,
     ) -> Progress:
         """Return the rank's progress at the end of the epoch, or where ``must_pause`` stopped it.
@@ -55,30 +154,50 @@ class OrchestratedAlgorithm(ABC):
         ----------
         model : Model
         progress : Progress
-            Where to begin: the epoch's common parameters, or an earlier call's result.
-        X : array of shape (n_samples, n_features)
-        y : array of shape (n_samples,), from `Model.targets`
-        seed : tuple of int
-            Names the rank's epoch: the same seed takes the batches in the same order.
+            Where to begin: from `begin`, or an earlier call's result.
+        X : matrix of shape (n_samples, n_features)
+        y : array of shape (n_samples, …), from `Model.targets`
+        turn : Turn
         must_pause : callable
             Asked before every batch but the first of a call, so that each call gets further.
         """
 
     @abstractmethod
-    def contribution(self, progress: Progress, weight: float) -> tuple[Floats, Sums]:
+    def ended(self, progress: Progress) -> Extras:
+        """Return what a rank has at the end of an epoch, which is its own."""
+
+    @abstractmethod
+    def contribution(self, own: Extras, turn: Turn) -> tuple[Array, Sums]:
         """Return what a rank gives to the exchange: a vector to be summed, and float64 sums.
 
         Parameters
         ----------
-        progress : Progress
-            Of a finished epoch.
-        weight : float
-            The rank's share of all training rows.
+        own : mapping
+            What it `ended` the epoch with; of several copies of a rank, what the first one did.
+        turn : Turn
         """
 
     @abstractmethod
-    def next_state(self, vector: Floats, trailer: Sums) -> tuple[Floats, float]:
-        """Return the common parameters and the mean training loss from the sum of contributions."""
+    def next_state(
+        self, model: M, state: State, vector: Array, trailer: Sums, turn: Turn, sample: Sample
+    ) -> Outcome:
+        """Return what the epoch ends with.
+
+        Parameters
+        ----------
+        model : Model
+        state : State
+            Of the epoch before.
+        vector, trailer : array
+            The sums of all ranks' contributions.
+        turn : Turn
+            Of any rank.
+        sample : callable
+            Returns training rows, for whoever needs some.
+        """
+
+
+Sample = Callable[[], Matrix]
 
 
 class Aggregate(Protocol):
@@ -116,38 +235,35 @@ class SharedState(Protocol):
         """The last update of each rank that it has, by rank."""
 
 
-State = TypeVar("State", bound=SharedState)
+S = TypeVar("S", bound=SharedState)
 
 
-class Shared(Protocol[State]):
+class Shared(Protocol[S]):
     """What an algorithm whose ranks do not wait for each other needs of its peers."""
 
-    def pull(self) -> State:
+    def pull(self) -> S:
         """Return the model as it is now."""
 
     def push(
-        self, sequence: int, pulled: State, change: Callable[[Array], None], told: Sequence[float]
-    ) -> State:
+        self, sequence: int, pulled: S, change: Callable[[Array], None], told: Sequence[float]
+    ) -> S:
         """Apply this rank's update number ``sequence`` (from 1) once; return the model with it."""
 
 
-class AsynchronousAlgorithm(ABC):
+class AsynchronousAlgorithm(ABC, Generic[M]):
     """Each rank changes one shared model as fast as it can, and waits for nobody's batch."""
 
     @abstractmethod
-    def n_batches(self, shard_rows: Sequence[int]) -> int:
+    def n_updates(self, shard_rows: Sequence[int]) -> int:
         """Return how many updates each rank makes in an epoch."""
 
     @abstractmethod
     def train(
         self,
-        model: Model,
-        X: Floats,
-        y: Floats,
-        *,
-        rank: int,
-        shard_rows: Sequence[int],
-        seed: tuple[int, ...],
+        model: M,
+        X: Matrix,
+        y: Array,
+        turn: Turn,
         shared: Shared[Any],
         must_pause: Callable[[], bool] = never,
     ) -> bool:
@@ -159,8 +275,12 @@ class AsynchronousAlgorithm(ABC):
         """
 
 
-class InFlightAlgorithm(ABC):
+class InFlightAlgorithm(ABC, Generic[M]):
     """Ranks exchange after every batch; each keeps a replica, and all replicas stay equal."""
+
+    @abstractmethod
+    def initial_state(self, model: M, parameters: Floats) -> State:
+        """Return the state that training starts from."""
 
     @abstractmethod
     def n_batches(self, shard_rows: Sequence[int]) -> int:
@@ -169,34 +289,27 @@ class InFlightAlgorithm(ABC):
     @abstractmethod
     def steps(
         self,
-        model: Model,
+        model: M,
         progress: Progress,
-        X: Floats,
-        y: Floats,
-        *,
-        rank: int,
-        shard_rows: Sequence[int],
-        seed: tuple[int, ...],
+        X: Matrix,
+        y: Array,
+        turn: Turn,
         exchange: AllReduce,
         must_pause: Callable[[], bool] = never,
     ) -> Iterator[Progress]:
         """Yield the progress after each step, to the end of the epoch or of the step to pause at.
 
-        The parameters yielded are those that the next step changes: keep a copy of them.
+        The arrays yielded are those that the next step changes: keep a copy of them.
 
         Parameters
         ----------
         model : Model
         progress : Progress
-            Where to begin: the epoch's common parameters, or any that were yielded, by any rank.
+            Where to begin: the epoch's common state, or any that was yielded, by any rank.
             Batches behind it that the ranks are through with are replayed.
-        X : array of shape (n_samples, n_features)
-        y : array of shape (n_samples,), from `Model.targets`
-        rank : int
-        shard_rows : sequence of int
-            Rows of each rank's shard, by rank.
-        seed : tuple of int
-            Names the epoch; the same for all ranks.
+        X : matrix of shape (n_samples, n_features)
+        y : array of shape (n_samples, …), from `Model.targets`
+        turn : Turn
         exchange : AllReduce
         must_pause : callable
             Asked before each contribution: this rank has to stop soon. All ranks stop after the

@@ -1,9 +1,10 @@
-"""Gradient averaging: mini-batch SGD on the batches of all ranks together."""
+"""Gradient averaging: mini-batch descent on the batches of all ranks together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -16,43 +17,50 @@ from stepml.ml.algorithms.base import (
     InFlightAlgorithm,
     Progress,
     Shared,
+    State,
+    Turn,
     never,
 )
-from stepml.ml.models.base import Array, Floats, Model
+from stepml.ml.algorithms.descent import Descent, take
+from stepml.ml.algorithms.local import MOMENTS
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class GradientAveraging(InFlightAlgorithm):
-    """Every step is one of SGD on the rows that all ranks take for it.
+class GradientAveraging(InFlightAlgorithm[LossModel]):
+    """Every step is one of the optimiser on the rows that all ranks take for it.
 
-    A rank's gradient counts by its rows, so the sum is the gradient of all these rows, and the
-    penalty is in it once. The same step on the same sum keeps the replicas equal, bit by bit.
+    A rank's gradient counts by its rows, so the sum is the gradient of all these rows; the penalty
+    is added to the sum, once. The same step on the same sum keeps the replicas equal, bit by bit.
+    The optimiser's moments, which are replicas too, go on from epoch to epoch.
     """
 
     spec: Spec
+    max_epochs: int
+
+    def initial_state(self, model: LossModel, parameters: Floats) -> State:
+        return State(parameters, {MOMENTS: self._descent().moments(len(parameters))})
 
     def n_batches(self, shard_rows: Sequence[int]) -> int:
         return _n_batches(self.spec, shard_rows)
 
     def steps(
         self,
-        model: Model,
+        model: LossModel,
         progress: Progress,
-        X: Floats,
-        y: Floats,
-        *,
-        rank: int,
-        shard_rows: Sequence[int],
-        seed: tuple[int, ...],
+        X: Matrix,
+        y: Array,
+        turn: Turn,
         exchange: AllReduce,
         must_pause: Callable[[], bool] = never,
     ) -> Iterator[Progress]:
-        batches = Batches.plan(rank, shard_rows, self.n_batches(shard_rows), seed)
+        batches = Batches.plan(turn, self.n_batches(turn.shard_rows))
+        descent, steps_before = self._descent(), (turn.epoch - 1) * len(batches)
         w, gradient = progress.parameters.copy(), np.empty_like(progress.parameters)
+        moments = progress.extras[MOMENTS].copy()
         trailer = np.empty(2, np.float64)
-        learning_rate = np.float32(self.spec.learning_rate)
         loss_sum, rows_seen = progress.loss_sum, progress.rows_seen
         live = False
         for number in range(progress.batches_done + 1, len(batches) + 1):
@@ -62,56 +70,60 @@ class GradientAveraging(InFlightAlgorithm):
                 rows, weight = batches[number]
                 trailer[:] = _gradient(model, w, X[rows], y[rows], weight, out=gradient)
                 aggregate = exchange.all_reduce(number, gradient, trailer, must_pause())
-            np.multiply(aggregate.vector, learning_rate, out=gradient)
-            w -= gradient
+            gradient[:] = aggregate.vector
+            epochs = turn.epoch - 1 + (number - 0.5) / len(batches)
+            steps = steps_before + number
+            rate = descent.step(w, gradient, model.penalty, moments, epochs, steps)
+            take(w, gradient, model.penalty, rate)
             loss_sum += float(aggregate.trailer[0])
             rows_seen += int(aggregate.trailer[1])
-            yield Progress(w, number, loss_sum, rows_seen, finished=number == len(batches))
+            finished = number == len(batches)
+            yield Progress(w, number, loss_sum, rows_seen, finished, {MOMENTS: moments})
             if live and aggregate.pause:  # whoever replays it has paused already
                 return
 
+    def _descent(self) -> Descent:
+        return Descent.of(self.spec, self.max_epochs)
+
 
 @dataclass(frozen=True, slots=True)
-class AsynchronousGradients(AsynchronousAlgorithm):
+class AsynchronousGradients(AsynchronousAlgorithm[LossModel]):
     """Every batch of every rank is a step of its own on the shared model.
 
     So an epoch has as many steps as all ranks have batches, each on the rows of one rank, and a
-    gradient is that of the model some steps ago.
+    gradient is that of the model some steps ago. Each rank has an optimiser of its own, whose
+    moments start afresh each epoch.
     """
 
     spec: Spec
+    max_epochs: int
 
-    def n_batches(self, shard_rows: Sequence[int]) -> int:
+    def n_updates(self, shard_rows: Sequence[int]) -> int:
         return _n_batches(self.spec, shard_rows)
 
     def train(
         self,
-        model: Model,
-        X: Floats,
-        y: Floats,
-        *,
-        rank: int,
-        shard_rows: Sequence[int],
-        seed: tuple[int, ...],
+        model: LossModel,
+        X: Matrix,
+        y: Array,
+        turn: Turn,
         shared: Shared[Any],
         must_pause: Callable[[], bool] = never,
     ) -> bool:
-        batches = Batches.plan(rank, shard_rows, self.n_batches(shard_rows), seed)
+        batches = Batches.plan(turn, self.n_updates(turn.shard_rows))
+        descent = Descent.of(self.spec, self.max_epochs)
         state = shared.pull()
-        step = np.empty_like(state.vector)
-        learning_rate = np.float32(self.spec.learning_rate)
-
-        def descend(w: Array) -> None:
-            w -= step
-
-        first = int(state.applied[rank]) + 1
+        gradient, moments = np.empty_like(state.vector), descent.moments(len(state.vector))
+        first = int(state.applied[turn.rank]) + 1
         for number in range(first, len(batches) + 1):
             if number > first and must_pause():
                 return False
             rows, _ = batches[number]
-            told = _gradient(model, state.vector, X[rows], y[rows], weight=1.0, out=step)
-            step *= learning_rate
-            state = shared.push(number, state, descend, told)
+            told = _gradient(model, state.vector, X[rows], y[rows], weight=1.0, out=gradient)
+            epochs, steps = turn.epoch - 1 + (number - 0.5) / len(batches), number - first + 1
+            rate = descent.step(state.vector, gradient, model.penalty, moments, epochs, steps)
+            change = partial(take, step=gradient, penalty=model.penalty, learning_rate=rate)
+            state = shared.push(number, state, change, told)
         return True
 
 
@@ -130,16 +142,14 @@ class Batches:
     order: Counts  # (n,) which slice each batch takes
 
     @classmethod
-    def plan(
-        cls, rank: int, shard_rows: Sequence[int], n_batches: int, seed: tuple[int, ...]
-    ) -> Self:
-        """Return the batches of ``rank``; parameters as of `InFlightAlgorithm.steps`."""
+    def plan(cls, turn: Turn, n_batches: int) -> Self:
+        """Return the batches of a rank's turn."""
         cuts = np.arange(n_batches + 1, dtype=np.int64)
         totals = np.zeros(n_batches, np.int64)
-        for n_samples in shard_rows:
+        for n_samples in turn.shard_rows:
             totals += np.diff(cuts * n_samples // n_batches)
-        order = np.random.Generator(np.random.PCG64([*seed])).permutation(n_batches)
-        return cls(cuts * shard_rows[rank] // n_batches, totals, order)
+        order = turn.generator().permutation(n_batches)
+        return cls(cuts * turn.shard_rows[turn.rank] // n_batches, totals, order)
 
     def __len__(self) -> int:
         return len(self.order)
@@ -156,7 +166,7 @@ def _n_batches(spec: Spec, shard_rows: Sequence[int]) -> int:
 
 
 def _gradient(
-    model: Model, w: Floats, X: Floats, y: Floats, weight: float, out: Floats
+    model: LossModel, w: Floats, X: Matrix, y: Array, weight: float, out: Floats
 ) -> tuple[float, int]:
     """Write the weighted gradient to ``out``; return the sum of losses, and the rows."""
     if not len(y):  # a shard with fewer rows than there are batches

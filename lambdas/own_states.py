@@ -1,0 +1,44 @@
+"""What a rank keeps to itself from epoch to epoch, in the durable store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lambdas.states import pack_own, unpack_own
+from stepml.job import keys
+from stepml.ml.algorithms import Extras
+from storage import DurableStorage
+
+
+@dataclass(frozen=True, slots=True)
+class OwnStates:
+    """One rank's, by epoch. Write-once: a second copy of the rank goes on with the first one's."""
+
+    storage: DurableStorage
+    job_id: str
+    rank: int
+
+    def find(self, epoch: int) -> Extras | None:
+        """Return what the rank ended ``epoch`` with, or None if it has not."""
+        key = self._key(epoch)
+        found = self.storage.load_many([key])
+        return unpack_own(found[key]) if key in found else None
+
+    def load(self, epoch: int) -> Extras:
+        """Return what the rank ended ``epoch`` with, or raise `KeyNotFoundError`."""
+        return unpack_own(self.storage.load(self._key(epoch)))
+
+    def publish(self, epoch: int, own: Extras) -> Extras:
+        """Store what the rank ended ``epoch`` with, and return what counts: the first."""
+        return unpack_own(self.storage.publish(self._key(epoch), pack_own(own)))
+
+    def _key(self, epoch: int) -> str:
+        return keys.own_state(self.job_id, epoch, self.rank)
+
+
+def forget_own_states(
+    storage: DurableStorage, job_id: str, epoch: int, ranks: Sequence[int]
+) -> None:
+    """Delete what ``ranks`` ended ``epoch`` with."""
+    storage.delete_many([keys.own_state(job_id, epoch, rank) for rank in ranks])

@@ -1,0 +1,135 @@
+"""Which choices of a job go together; ``docs/job.md`` has the same tables, held by a test."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from stepml.job.errors import InvalidJobError
+from stepml.job.spec import (
+    Admm,
+    Data,
+    Descent,
+    ExpectationMaximisation,
+    JobSpec,
+    KMeans,
+    Svm,
+    tag,
+)
+
+_BY_GRADIENTS = ("gradient_averaging", "model_averaging", "admm")
+ALGORITHMS_OF_MODEL = {
+    "logistic_regression": _BY_GRADIENTS,
+    "softmax_regression": _BY_GRADIENTS,
+    "svm": _BY_GRADIENTS,
+    "linear_regression": _BY_GRADIENTS,
+    "kmeans": ("expectation_maximisation",),
+    "neural": ("gradient_averaging", "model_averaging"),
+}
+PATTERNS_OF_ALGORITHM = {
+    "gradient_averaging": ("reduce", "reduce_scatter", "async"),
+    "model_averaging": ("reduce", "reduce_scatter", "async"),
+    "admm": ("reduce", "reduce_scatter"),
+    "expectation_maximisation": ("reduce", "reduce_scatter"),
+}
+# What each format can say; a field that would have no effect is refused.
+LABELLED_BY_COLUMN = ("csv", "tsv", "parquet")
+WITHOUT_LABEL = ("csv", "tsv", "parquet", "npz")
+WITH_MISSING_VALUES = ("csv", "tsv", "parquet", "npz")
+SPARSE = ("libsvm", "npz")
+
+
+def refuse_combinations(spec: JobSpec) -> None:
+    """Raise `InvalidJobError` for the first two choices of ``spec`` that do not go together."""
+    _check_algorithm(spec)
+    _check_data(spec.data)
+    _check_label(spec)
+    _check_class_weight(spec)
+
+
+def local_solver(spec: JobSpec) -> Literal["lbfgs", "sgd"]:
+    """Return what minimises on a rank of an ADMM job: unless it says, what suits its model."""
+    asked = spec.algorithm.local_solver if isinstance(spec.algorithm, Admm) else None
+    # Curvature is guessed from gradients that change smoothly: those of a kink do not.
+    return asked or ("sgd" if isinstance(spec.model, Svm) else "lbfgs")
+
+
+def _check_algorithm(spec: JobSpec) -> None:
+    model, algorithm, pattern = tag(spec.model), tag(spec.algorithm), spec.exchange.pattern
+    _require("algorithm.name", algorithm, f"model {model!r}", ALGORITHMS_OF_MODEL[model])
+    patterns = PATTERNS_OF_ALGORITHM[algorithm]
+    _require("exchange.pattern", pattern, f"algorithm {algorithm!r}", patterns)
+    if pattern == "async":
+        plain = ("none",)
+        _require("exchange.compression", spec.exchange.compression, "pattern 'async'", plain)
+    if isinstance(spec.algorithm, ExpectationMaximisation):
+        # Its sums are float64, which compression leaves as they are.
+        where = f"algorithm {algorithm!r}"
+        _require("exchange.compression", spec.exchange.compression, where, ("none",))
+    if isinstance(spec.algorithm, Descent) and spec.algorithm.optimiser != "sgd":
+        momentum = spec.algorithm.momentum
+        if momentum:
+            raise InvalidJobError(
+                f"algorithm.momentum: belongs to optimiser 'sgd', the job has "
+                f"{spec.algorithm.optimiser!r}; got {momentum:g}"
+            )
+    if isinstance(spec.algorithm, Admm) and isinstance(spec.model, Svm):
+        where = "model 'svm', whose loss has a kink,"
+        _require("algorithm.local_solver", local_solver(spec), where, ("sgd",))
+
+
+def _check_data(data: Data) -> None:
+    where = f"data.format {data.format!r}"
+    if data.matrix == "sparse":
+        _require_format("data.matrix 'sparse'", data.format, SPARSE)
+    if data.missing != "fail":
+        _require_format(f"data.missing {data.missing!r}", data.format, WITH_MISSING_VALUES)
+    if not data.has_label:
+        _require_format("data.has_label false", data.format, WITHOUT_LABEL)
+    if data.label is not None and data.format not in LABELLED_BY_COLUMN:
+        holds = {"libsvm": "rows begin with their label", "npz": "labels are the array y"}
+        raise InvalidJobError(
+            f"data.label: with {where} {holds.get(data.format, 'labels have objects of their own')}"
+            f", got {data.label!r}; leave it out"
+        )
+
+
+def _check_label(spec: JobSpec) -> None:
+    data = spec.data
+    if isinstance(data.label, str) and data.header is False:
+        raise InvalidJobError(
+            f"data.label: a column name needs a header, data.header is false; got {data.label!r}"
+        )
+    if data.has_label:
+        return
+    if not isinstance(spec.model, KMeans):
+        raise InvalidJobError(
+            f"data.has_label: model {tag(spec.model)!r} learns labels, only 'kmeans' needs none; "
+            "got false"
+        )
+    if data.label is not None:
+        raise InvalidJobError(f"data.label: data.has_label is false, got {data.label!r}")
+
+
+def _check_class_weight(spec: JobSpec) -> None:
+    weights = getattr(spec.model, "class_weight", None)
+    for label in weights if isinstance(weights, dict) else ():
+        try:
+            float(label)
+        except ValueError:
+            raise InvalidJobError(
+                f"model.class_weight: expected labels, which are numbers, got {label!r}"
+            ) from None
+
+
+def _require(field: str, value: str, where: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InvalidJobError(f"{field}: with {where} expected {_listed(choices)}, got {value!r}")
+
+
+def _require_format(what: str, value: str, formats: tuple[str, ...]) -> None:
+    if value not in formats:
+        raise InvalidJobError(f"{what}: goes with data.format {_listed(formats)}, got {value!r}")
+
+
+def _listed(choices: tuple[str, ...]) -> str:
+    return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))

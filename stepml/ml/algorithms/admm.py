@@ -1,0 +1,246 @@
+"""ADMM in consensus form: each rank fits a model of its own, pulled towards the consensus.
+
+Boyd, Parikh, Chu, Peleato, Eckstein: Distributed Optimization and Statistical Learning via the
+Alternating Direction Method of Multipliers, 2011; scaled form, sections 3.1.1 and 7.1. The names
+are theirs: ``x`` a rank's model, ``z`` the consensus, ``u`` the scaled dual, ``rho``.
+
+The mean loss over all rows is W⁻¹·Σ_r f_r with f_r = (W·n_r/N) · mean loss of rank r, so ``rho``
+means the same whatever the number of ranks and rows. The penalty is W⁻¹·Σ_r g, in the z-update.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from stepml.job.spec import Admm as Spec
+from stepml.ml import lbfgs
+from stepml.ml.algorithms.base import (
+    Extras,
+    OrchestratedAlgorithm,
+    Outcome,
+    Progress,
+    Residuals,
+    Sample,
+    State,
+    Sums,
+    Turn,
+    never,
+)
+from stepml.ml.algorithms.descent import Descent, Schedule, Sgd
+from stepml.ml.algorithms.local import LocalDescent
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Penalty
+
+# Section 3.4.1: rho changes by this factor where one residual is ten times the other.
+_FACTOR, _IMBALANCE = 2.0, 10.0
+_LBFGS = "lbfgs_"  # begins the names of the solver's arrays in a progress' extras
+_NO_PENALTY = Penalty()
+_BLOCK_ROWS = 2**14  # differentiated at once: their intermediate arrays stay in the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Admm(OrchestratedAlgorithm[LossModel]):
+    """Ranks minimise alone; what they send is their model plus its dual, of which z is made.
+
+    A rank's x and u stay its own, in the durable store. It learns z, and so its primal residual,
+    only when its next epoch begins: residuals travel with the next contribution, one epoch late.
+    """
+
+    keeps_own_state = True
+
+    spec: Spec
+    solver: Literal["lbfgs", "sgd"]  # of a rank's own problem
+
+    def initial_state(self, model: LossModel, parameters: Floats) -> State:
+        return State(
+            parameters, {"rho": _number(self.spec.rho), "dual_residual": _number(math.inf)}
+        )
+
+    def begin(self, model: LossModel, state: State, own: Extras, turn: Turn) -> Progress:
+        z, rho = state.parameters, state.extras["rho"].item()
+        x = own.get("x", z)
+        u = own.get("u", np.zeros_like(z))
+        residual = x - z
+        u = (u + residual) * np.float32(_ratio(own, rho))  # the u-update, in today's scale
+        squares = [_square(residual), _square(x), _square(u)]
+        extras = {"u": u, "anchor": z - u, "squares": np.array(squares)}
+        return Progress(x, extras=extras | {"rho": _number(rho)})
+
+    def train(
+        self,
+        model: LossModel,
+        progress: Progress,
+        X: Matrix,
+        y: Array,
+        turn: Turn,
+        must_pause: Callable[[], bool] = never,
+    ) -> Progress:
+        share = turn.weight * turn.world_size
+        solve = self._descend if self.solver == "sgd" else self._minimise
+        return solve(_Objective(model, progress, X, y, share), progress, turn, must_pause)
+
+    def ended(self, progress: Progress) -> Extras:
+        carried = {name: progress.extras[name] for name in ("u", "rho", "squares")}
+        return {"x": progress.parameters, "loss": progress.loss, **carried}
+
+    def contribution(self, own: Extras, turn: Turn) -> tuple[Array, Sums]:
+        vector = (own["x"] + own["u"]) / np.float32(turn.world_size)
+        return vector, np.concatenate([own["loss"], own["squares"]])
+
+    def next_state(
+        self,
+        model: LossModel,
+        state: State,
+        vector: Array,
+        trailer: Sums,
+        turn: Turn,
+        sample: Sample,
+    ) -> Outcome:
+        rho, before = state.extras["rho"].item(), state.extras["dual_residual"].item()
+        z = np.array(vector)
+        model.penalty.minimise_near(z, rho)
+        residuals = self._residuals(state.parameters, trailer, rho, before, turn)
+        dual = rho * math.sqrt(turn.world_size * _square(z - state.parameters))
+        extras = {"rho": _number(self._next_rho(rho, residuals)), "dual_residual": _number(dual)}
+        ends = residuals is not None and residuals.are_small
+        return Outcome(
+            State(z, extras),
+            float(trailer[0] / trailer[1]),
+            "primal and dual residual are within their tolerances" if ends else None,
+            residuals,
+        )
+
+    def _minimise(
+        self,
+        objective: _Objective,
+        progress: Progress,
+        turn: Turn,
+        must_pause: Callable[[], bool],
+    ) -> Progress:
+        extras, done = progress.extras, progress.batches_done
+        if done:
+            now = lbfgs.Iterate.unpack({name: extras[_LBFGS + name] for name in lbfgs.ARRAYS})
+        else:
+            now = lbfgs.start(objective.value_and_gradient, progress.parameters.astype(np.float64))
+        finished = now.at_end
+        while not finished:
+            if done > progress.batches_done and must_pause():
+                break
+            now, done = lbfgs.advance(objective.value_and_gradient, now), done + 1
+            finished = now.at_end or done >= self.spec.local_iterations
+        x = now.x.astype(np.float32)
+        packed = {_LBFGS + name: array for name, array in now.pack().items()}
+        return replace(
+            progress,
+            parameters=x,
+            batches_done=done,
+            loss_sum=objective.loss(x) if finished else 0.0,
+            rows_seen=len(objective),
+            finished=finished,
+            extras={**extras, **packed},
+        )
+
+    def _descend(
+        self,
+        objective: _Objective,
+        progress: Progress,
+        turn: Turn,
+        must_pause: Callable[[], bool],
+    ) -> Progress:
+        descent = Descent(Sgd(), Schedule(self.spec.learning_rate))
+        local = LocalDescent(descent, self.spec.batch_size, self.spec.local_epochs)
+        if not progress.batches_done:
+            extras = {**progress.extras, **local.begin(progress.parameters).extras}
+            progress = replace(progress, extras=extras)
+        done = local.run(
+            progress, objective.X, objective.y, turn, objective.gradient, _NO_PENALTY, must_pause
+        )
+        return replace(done, extras={**progress.extras, **done.extras})
+
+    def _residuals(
+        self, z: Floats, trailer: Sums, rho: float, dual: float, turn: Turn
+    ) -> Residuals | None:
+        """Return those of the epoch before, whose consensus is ``z``; None in the first epoch."""
+        if not math.isfinite(dual):
+            return None
+        primal, x, u = np.sqrt(trailer[2:]).tolist()
+        size = math.sqrt(turn.world_size * z.size)
+        absolute, relative = self.spec.absolute_tolerance, self.spec.relative_tolerance
+        consensus = math.sqrt(turn.world_size * _square(z))
+        return Residuals(
+            primal=primal,
+            primal_tolerance=size * absolute + relative * max(x, consensus),
+            dual=dual,
+            dual_tolerance=size * absolute + relative * rho * u,
+        )
+
+    def _next_rho(self, rho: float, residuals: Residuals | None) -> float:
+        if not self.spec.adaptive_rho or residuals is None:
+            return rho
+        if residuals.primal > _IMBALANCE * residuals.dual:
+            return rho * _FACTOR
+        if residuals.dual > _IMBALANCE * residuals.primal:
+            return rho / _FACTOR
+        return rho
+
+
+class _Objective:
+    """The x-update: f_r(x) + rho/2·‖x − (z − u)‖²."""
+
+    def __init__(
+        self, model: LossModel, progress: Progress, X: Matrix, y: Array, share: float
+    ) -> None:
+        self.X, self.y = X, y
+        self._model = model
+        self._share = share
+        self._anchor: Floats = progress.extras["anchor"]
+        self._rho = progress.extras["rho"].item()
+        self._buffer = np.empty_like(self._anchor)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def loss(self, x: Floats) -> float:
+        """Return the sum of losses of the rank's rows."""
+        return self._sums(x)[0]
+
+    def value_and_gradient(self, x: lbfgs.Vector) -> tuple[float, lbfgs.Vector]:
+        """Return both over all rows; sums of blocks and the rest are float64."""
+        away = x - self._anchor
+        loss, gradient = self._sums(x.astype(np.float32))
+        gradient *= self._share / len(self)
+        gradient += self._rho * away
+        return self._share * loss / len(self) + 0.5 * self._rho * float(away @ away), gradient
+
+    def _sums(self, x: Floats) -> tuple[float, lbfgs.Vector]:
+        loss, gradient = 0.0, np.zeros(len(x))
+        for start in range(0, len(self), _BLOCK_ROWS):
+            rows = slice(start, start + _BLOCK_ROWS)
+            n = len(self.y[rows])
+            loss += n * self._model.gradient(x, self.X[rows], self.y[rows], out=self._buffer)
+            gradient += n * self._buffer.astype(np.float64)
+        return loss, gradient
+
+    def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
+        """Write the gradient over some rows to ``out``; return their mean loss."""
+        loss = self._model.gradient(w, X, y, out=out)
+        out *= np.float32(self._share)
+        out += np.float32(self._rho) * (w - self._anchor)
+        return loss
+
+
+def _ratio(own: Extras, rho: float) -> float:
+    """Return by what ``u`` is multiplied as rho changes: rho·u, the dual itself, stays."""
+    return own["rho"].item() / rho if own else 1.0
+
+
+def _number(value: float) -> Array:
+    return np.array([value], np.float64)
+
+
+def _square(vector: Array) -> float:
+    return float(np.einsum("i,i", vector, vector, dtype=np.float64))

@@ -1,0 +1,74 @@
+"""Descent on one rank's shard alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from stepml.ml.algorithms.base import Progress, Turn, never
+from stepml.ml.algorithms.descent import Descent, take
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Penalty
+
+MOMENTS = "moments"  # in a progress' extras
+
+Gradient = Callable[[Floats, Matrix, Array, Floats], float]
+"""Writes the gradient at ``w`` on rows ``X`` and ``y`` to ``out``; returns the mean loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDescent:
+    """Mini-batch descent over a shard, in passes.
+
+    The shard was shuffled when the data were partitioned, so batches are consecutive rows (views,
+    no copies); each pass takes them in an order of its own.
+    """
+
+    descent: Descent
+    batch_size: int
+    passes: int
+
+    def begin(self, parameters: Floats) -> Progress:
+        """Return the progress that begins at ``parameters``, with moments of 0."""
+        return Progress(parameters, extras={MOMENTS: self.descent.moments(len(parameters))})
+
+    def run(
+        self,
+        progress: Progress,
+        X: Matrix,
+        y: Array,
+        turn: Turn,
+        gradient: Gradient,
+        penalty: Penalty,
+        must_pause: Callable[[], bool] = never,
+    ) -> Progress:
+        """Return the progress after all passes, or where ``must_pause`` stopped them."""
+        w, step = progress.parameters.copy(), np.empty_like(progress.parameters)
+        moments = progress.extras[MOMENTS].copy()
+        loss_sum, rows_seen, done = progress.loss_sum, progress.rows_seen, progress.batches_done
+        total = self.passes * -(-len(y) // min(self.batch_size, len(y)))
+        for number, rows in enumerate(self._batches(len(y), turn)):
+            if number < progress.batches_done:
+                continue
+            if number > progress.batches_done and must_pause():
+                return Progress(w, done, loss_sum, rows_seen, False, {MOMENTS: moments})
+            batch = y[rows]
+            loss_sum += gradient(w, X[rows], batch, step) * len(batch)
+            epochs = turn.epoch - 1 + (number + 0.5) / total
+            done = number + 1
+            take(w, step, penalty, self.descent.step(w, step, penalty, moments, epochs, done))
+            rows_seen += len(batch)
+        return Progress(w, done, loss_sum, rows_seen, True, {MOMENTS: moments})
+
+    def _batches(self, n_samples: int, turn: Turn) -> Iterator[slice]:
+        size = min(self.batch_size, n_samples)
+        starts = np.arange(0, n_samples, size)
+        for number in range(self.passes):
+            for start in turn.generator(turn.rank, number).permutation(starts):
+                yield slice(int(start), int(start) + size)
+
+
+def loss_gradient(model: LossModel) -> Gradient:
+    """Return the gradient of a model's loss, as `LocalDescent.run` wants it."""
+    return lambda w, X, y, out: model.gradient(w, X, y, out=out)

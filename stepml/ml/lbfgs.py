@@ -1,0 +1,210 @@
+"""Limited-memory BFGS that can stop after any iteration and go on to the same bits.
+
+Nocedal and Wright, Numerical Optimization, 2nd edition: algorithm 7.4 (two-loop recursion) and
+algorithms 3.5 and 3.6 (line search for the strong Wolfe conditions).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float64]
+Objective = Callable[[Vector], tuple[float, Vector]]
+"""Returns value and gradient at a point; the gradient is not changed or kept by whoever asks."""
+
+ARRAYS = ("x", "gradient", "steps", "changes", "value")  # what an iterate is packed into
+MEMORY = 10  # pairs of steps that the curvature is guessed from
+_SUFFICIENT, _CURVATURE = 1e-4, 0.9  # of the Wolfe conditions: the book's choice for quasi-Newton
+_MOST_EVALUATIONS = 25  # of a line search
+_LARGEST_STEP = 1e10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Iterate:
+    """A point on the way, with all that the next iteration depends on."""
+
+    x: Vector  # (n,)
+    value: float
+    gradient: Vector  # (n,)
+    steps: Vector  # (m, n) the last m changes of x, the oldest first …
+    changes: Vector  # (m, n) … and of the gradient
+    at_end: bool = False  # no further step makes the value smaller
+
+    def pack(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the iterate as arrays by name."""
+        return {
+            "x": self.x,
+            "gradient": self.gradient,
+            "steps": self.steps,
+            "changes": self.changes,
+            "value": np.array([self.value, self.at_end]),
+        }
+
+    @classmethod
+    def unpack(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Iterate:
+        """Return the iterate that `pack` returned the arrays of."""
+        x, gradient, steps, changes, number = (arrays[name] for name in ARRAYS)
+        value, at_end = number.tolist()
+        return cls(x, value, gradient, steps, changes, bool(at_end))
+
+
+def start(objective: Objective, x: Vector) -> Iterate:
+    """Return the iterate at ``x``."""
+    value, gradient = objective(x)
+    nothing = np.empty((0, len(x)))
+    return Iterate(x, value, gradient, nothing, nothing)
+
+
+def advance(objective: Objective, now: Iterate, tolerance: float = 1e-9) -> Iterate:
+    """Return the next iterate.
+
+    Parameters
+    ----------
+    objective : callable
+    now : Iterate
+    tolerance : float
+        At the end, if no element of the gradient is larger than this.
+    """
+    if now.at_end or np.abs(now.gradient).max() <= tolerance:
+        return _ended(now)
+    direction = _direction(now)
+    slope = float(direction @ now.gradient)
+    if slope >= 0:  # rounding has spoilt the curvature: begin with it anew
+        nothing = np.empty((0, len(now.x)))
+        now = Iterate(now.x, now.value, now.gradient, nothing, nothing)
+        direction = -now.gradient
+        slope = float(direction @ now.gradient)
+    first = 1.0 if len(now.steps) else min(1.0, 1 / float(np.abs(now.gradient).sum()))
+    found = _Search(objective, now, direction, slope).run(first)
+    return _ended(now) if found is None else _moved(now, *found)
+
+
+def minimise(
+    objective: Objective, x: Vector, *, max_iterations: int = 100, tolerance: float = 1e-9
+) -> Iterate:
+    """Return the iterate at the minimum near ``x``, or after ``max_iterations``."""
+    now = start(objective, x)
+    for _ in range(max_iterations):
+        now = advance(objective, now, tolerance)
+        if now.at_end:
+            break
+    return now
+
+
+def _ended(now: Iterate) -> Iterate:
+    return Iterate(now.x, now.value, now.gradient, now.steps, now.changes, at_end=True)
+
+
+def _moved(now: Iterate, x: Vector, value: float, gradient: Vector) -> Iterate:
+    step, change = x - now.x, gradient - now.gradient
+    curvature = float(step @ change)
+    if curvature <= 1e-12 * float(change @ change):  # the pair would spoil positive definiteness
+        return Iterate(x, value, gradient, now.steps, now.changes)
+    steps = np.vstack([now.steps, step])[-MEMORY:]
+    changes = np.vstack([now.changes, change])[-MEMORY:]
+    return Iterate(x, value, gradient, steps, changes)
+
+
+def _direction(now: Iterate) -> Vector:
+    """Return minus the guessed inverse Hessian times the gradient: the two-loop recursion."""
+    q = now.gradient.copy()
+    pairs = list(zip(now.steps, now.changes, strict=True))
+    weights = []
+    for step, change in reversed(pairs):
+        weight = float(step @ q) / float(step @ change)
+        weights.append(weight)
+        q -= weight * change
+    if pairs:
+        step, change = pairs[-1]
+        q *= float(step @ change) / float(change @ change)
+    for (step, change), weight in zip(pairs, reversed(weights), strict=True):
+        q += (weight - float(change @ q) / float(step @ change)) * step
+    return -q
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Point:
+    """A point on the line of a search."""
+
+    at: float
+    value: float
+    slope: float
+    x: Vector
+    gradient: Vector
+
+
+class _Search:
+    """A line search from an iterate, for a point that meets the strong Wolfe conditions."""
+
+    def __init__(self, objective: Objective, now: Iterate, direction: Vector, slope: float) -> None:
+        self._objective = objective
+        self._direction = direction
+        self._origin = _Point(0.0, now.value, slope, now.x, now.gradient)
+        self._left = _MOST_EVALUATIONS
+
+    def run(self, first: float) -> tuple[Vector, float, Vector] | None:
+        """Return a lower point with its value and gradient, or None if there seems to be none."""
+        found = self._bracketed(first)
+        if not found.value < self._origin.value:
+            return None
+        return found.x, found.value, found.gradient
+
+    def _bracketed(self, at: float) -> _Point:
+        before = self._origin
+        while self._left:
+            point = self._evaluated(at)
+            if self._is_too_high(point) or (before.at > 0 and point.value >= before.value):
+                return self._zoomed(before, point)
+            if abs(point.slope) <= -_CURVATURE * self._origin.slope:
+                return point
+            if point.slope >= 0:
+                return self._zoomed(point, before)
+            before, at = point, min(2 * at, _LARGEST_STEP)
+        return before
+
+    def _zoomed(self, low: _Point, high: _Point) -> _Point:
+        while self._left:
+            point = self._evaluated(_between(low, high))
+            if self._is_too_high(point) or point.value >= low.value:
+                high = point
+                continue
+            if abs(point.slope) <= -_CURVATURE * self._origin.slope:
+                return point
+            if point.slope * (high.at - low.at) >= 0:
+                high = low
+            low = point
+        return low
+
+    def _is_too_high(self, point: _Point) -> bool:
+        allowed = self._origin.value + _SUFFICIENT * point.at * self._origin.slope
+        return not point.value <= allowed  # also if it is no number
+
+    def _evaluated(self, at: float) -> _Point:
+        self._left -= 1
+        x = self._origin.x + at * self._direction
+        value, gradient = self._objective(x)
+        return _Point(at, value, float(gradient @ self._direction), x, gradient)
+
+
+def _between(low: _Point, high: _Point) -> float:
+    """Return the minimum of the cubic through both points, kept away from the ends (eq. 3.59)."""
+    middle = 0.5 * (low.at + high.at)
+    width = high.at - low.at
+    if width == 0 or not math.isfinite(high.value) or not math.isfinite(high.slope):
+        return middle
+    d1 = low.slope + high.slope - 3 * (low.value - high.value) / (low.at - high.at)
+    square = d1 * d1 - low.slope * high.slope
+    if not square >= 0:
+        return middle
+    d2 = math.copysign(math.sqrt(square), width)
+    divisor = high.slope - low.slope + 2 * d2
+    if divisor == 0:
+        return middle
+    share = 1 - (high.slope + d2 - d1) / divisor
+    return low.at + width * min(max(share, 0.1), 0.9)

@@ -1,0 +1,254 @@
+"""Ranks that learn in this process, as the functions and their exchange make them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from stepml.job import spec
+from stepml.ml.algorithms import (
+    InFlightAlgorithm,
+    OrchestratedAlgorithm,
+    Outcome,
+    Progress,
+    State,
+    Turn,
+    build_algorithm,
+)
+from stepml.ml.models import build_model
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Model
+
+
+def rows(n_samples: int = 500, n_features: int = 6, seed: int = 0) -> tuple[Floats, Floats]:
+    """Return rows of two classes, 0 and 1, that a line separates badly."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_samples, n_features)).astype(np.float32)
+    logits = X @ rng.normal(size=n_features) + 0.3
+    y = (rng.random(n_samples) < 1 / (1 + np.exp(-logits))).astype(np.float32)
+    return X, y
+
+
+def job_of(
+    model: spec.Model, algorithm: spec.Algorithm, pattern: str = "reduce", max_epochs: int = 10
+) -> spec.JobSpec:
+    """Return a job of these two."""
+    return spec.JobSpec(
+        data=spec.Data(uri="s3://bucket/data", format="csv"),
+        model=model,
+        algorithm=algorithm,
+        exchange=spec.Exchange(pattern=pattern),  # type: ignore[arg-type]
+        stop=spec.Stop(max_epochs=max_epochs),
+    )
+
+
+def model_for(model: spec.Model, X: Matrix, labels: Floats) -> Model:
+    """Return the model for these rows."""
+    classes, counts = np.unique(labels, return_counts=True)
+    return build_model(model, X.shape[1], classes.tolist(), counts.tolist())
+
+
+def cuts_of(n_samples: int, shards: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the rows of each shard: given, or about equal."""
+    if not isinstance(shards, int):
+        return tuple(shards)
+    return tuple(np.diff([n_samples * rank // shards for rank in range(shards + 1)]).tolist())
+
+
+@dataclass(eq=False)
+class Orchestra:
+    """Ranks that train alone for an epoch and are merged then."""
+
+    job: spec.JobSpec
+    X: Matrix
+    labels: Floats
+    shards: int | Sequence[int] = 1
+    start: Floats | None = None
+    seed: int = 0
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        algorithm = build_algorithm(self.job)
+        assert isinstance(algorithm, OrchestratedAlgorithm)
+        self.algorithm: OrchestratedAlgorithm[Any] = algorithm
+        self.model = model_for(self.job.model, self.X, self.labels)
+        self.shard_rows = cuts_of(len(self.X), self.shards)
+        self.own: list[Any] = [{} for _ in self.shard_rows]
+        first = self.start
+        if first is None:
+            assert isinstance(self.model, LossModel)
+            first = self.model.initial_parameters()
+        self.state = algorithm.initial_state(self.model, first)
+
+    def shard(self, rank: int) -> tuple[Matrix, Array]:
+        """Return rows and targets of a rank."""
+        ends = np.cumsum([0, *self.shard_rows])
+        part = slice(*list(pairwise(ends.tolist()))[rank])
+        return self.X[part], self.model.targets(self.labels[part])
+
+    def turn(self, rank: int) -> Turn:
+        """Return a rank's part in the epoch that comes."""
+        return Turn(len(self.outcomes) + 1, rank, self.shard_rows, self.seed)
+
+    def train(self, rank: int, must_pause: Callable[[], bool] | None = None) -> Progress:
+        """Train one rank to the end of the epoch; call it again wherever it pauses."""
+        turn, pause = self.turn(rank), must_pause or (lambda: False)
+        X, y = self.shard(rank)
+        progress = self.algorithm.begin(self.model, self.state, self.own[rank], turn)
+        while not progress.finished:
+            progress = self.algorithm.train(self.model, progress, X, y, turn, pause)
+        return progress
+
+    def epoch(self, must_pause: Callable[[], bool] | None = None) -> Outcome:
+        """Return what an epoch of all ranks ends with."""
+        ranks = range(len(self.shard_rows))
+        self.own = [self.algorithm.ended(self.train(rank, must_pause)) for rank in ranks]
+        given = [self.algorithm.contribution(self.own[r], self.turn(r)) for r in ranks]
+        vector, trailer = given[0][0].copy(), given[0][1].copy()
+        for other, more in given[1:]:
+            vector += other
+            trailer += more
+        outcome = self.algorithm.next_state(
+            self.model, self.state, vector, trailer, self.turn(0), lambda: self.X
+        )
+        self.state = outcome.state
+        self.outcomes.append(outcome)
+        return outcome
+
+    def epochs(self, number: int) -> Floats:
+        """Return the parameters after so many epochs, or when the algorithm says that it ends."""
+        for _ in range(number):
+            if self.epoch().converged:
+                break
+        return self.state.parameters
+
+
+@dataclass(frozen=True)
+class Sum:
+    """An aggregate."""
+
+    vector: Array
+    trailer: Array
+    pause: bool
+
+
+class Ranks:
+    """Threads that sum what they have in the order of their ranks; sums are kept for replay."""
+
+    def __init__(self, world_size: int) -> None:
+        self.world_size = world_size
+        self.sums: dict[int, Sum] = {}
+        self._given: dict[tuple[int, int], Sum] = {}
+        self._changed = threading.Condition()
+
+    def all_reduce(self, rank: int, batch: int, given: Sum) -> Sum:
+        copied = Sum(given.vector.copy(), given.trailer.copy(), given.pause)
+        with self._changed:
+            self._given.setdefault((batch, rank), copied)
+            parts = [self._given.get((batch, each)) for each in range(self.world_size)]
+            if batch not in self.sums and (whole := [part for part in parts if part]) == parts:
+                self.sums[batch] = Sum(
+                    sum((part.vector for part in whole[1:]), start=whole[0].vector),
+                    sum((part.trailer for part in whole[1:]), start=whole[0].trailer),
+                    any(part.pause for part in whole),
+                )
+                self._changed.notify_all()
+            assert self._changed.wait_for(lambda: batch in self.sums, timeout=20)
+            return self.sums[batch]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One rank's end of `Ranks`; ``dies_at`` is the batch that it never contributes to."""
+
+    ranks: Ranks
+    rank: int
+    dies_at: int = 10**9
+
+    def all_reduce(self, batch: int, vector: Floats, trailer: Array, pause: bool) -> Sum:
+        if batch == self.dies_at:
+            raise InterruptedError
+        return self.ranks.all_reduce(self.rank, batch, Sum(vector, trailer, pause))
+
+    def replay(self, batch: int) -> Sum | None:
+        return self.ranks.sums.get(batch)
+
+
+@dataclass(eq=False)
+class InFlightEpoch:
+    """An epoch whose ranks exchange after every batch."""
+
+    job: spec.JobSpec
+    X: Matrix
+    labels: Floats
+    shards: int | Sequence[int] = 1
+    number: int = 1
+    seed: int = 3
+    state: State | None = None
+
+    def __post_init__(self) -> None:
+        algorithm = build_algorithm(self.job)
+        assert isinstance(algorithm, InFlightAlgorithm)
+        self.algorithm: InFlightAlgorithm[Any] = algorithm
+        model = model_for(self.job.model, self.X, self.labels)
+        assert isinstance(model, LossModel)
+        self.model = model
+        self.shard_rows = cuts_of(len(self.X), self.shards)
+        if self.state is None:
+            self.state = algorithm.initial_state(model, model.initial_parameters())
+
+    def turn(self, rank: int) -> Turn:
+        """Return a rank's part."""
+        return Turn(self.number, rank, self.shard_rows, self.seed)
+
+    def shard(self, rank: int) -> tuple[Matrix, Array]:
+        """Return rows and targets of a rank."""
+        first = sum(self.shard_rows[:rank])
+        part = slice(first, first + self.shard_rows[rank])
+        return self.X[part], self.model.targets(self.labels[part])
+
+    def run(
+        self,
+        peer: Peer,
+        start: Progress | None = None,
+        must_pause: Callable[[], bool] = lambda: False,
+    ) -> list[Progress]:
+        """Return what one rank yields, as copies."""
+        assert self.state is not None
+        begin = start or Progress(self.state.parameters, extras=self.state.extras)
+        X, y = self.shard(peer.rank)
+        steps = self.algorithm.steps(
+            self.model, begin, X, y, self.turn(peer.rank), peer, must_pause
+        )
+        return [copied(step) for step in steps]
+
+    def run_all(self) -> list[list[Progress]]:
+        """Return what each rank yields."""
+        ranks = Ranks(len(self.shard_rows))
+        with ThreadPoolExecutor(len(self.shard_rows)) as threads:
+            return list(
+                threads.map(lambda rank: self.run(Peer(ranks, rank)), range(ranks.world_size))
+            )
+
+
+def copied(step: Progress) -> Progress:
+    """Return a progress whose arrays the next step does not change."""
+    extras = {name: array.copy() for name, array in step.extras.items()}
+    return replace(step, parameters=step.parameters.copy(), extras=extras)
+
+
+def averaged_gradients(
+    job: spec.JobSpec, X: Matrix, labels: Floats, shards: int | Sequence[int], epochs: int
+) -> Progress:
+    """Return rank 0's replica after so many epochs of gradient averaging."""
+    state = None
+    for number in range(1, epochs + 1):
+        epoch = InFlightEpoch(job, X, labels, shards, number, state=state)
+        last = epoch.run_all()[0][-1]
+        state = last.state
+    return last
