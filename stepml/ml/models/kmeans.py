@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,11 @@ from stepml.ml.models.base import Array, Evaluation, Floats, Matrix, Model
 Sums = npt.NDArray[np.float64]
 Clusters = npt.NDArray[np.intp]
 
-_DISTANCES = 20_480  # computed at once: they stay in the cache
+# What is computed at once, so that it stays in the cache: distances, and numbers of dense rows.
+_DISTANCES, _SPARSE_DISTANCES, _NUMBERS = 2**15, 2**21, 2**17
+_FEW = 64  # clusters; with more of them, NumPy is fast along their axis
+_FAR = 4.0  # squared distance from 0, in mean squared distances of centroids from their mean
+_CANCELLED = 0.01  # share of |x|²: squared distances below it have lost two digits
 _SAMPLE_ITERATIONS = 10
 _NOISE = 1e-6  # squared distances below this share of the squared norms are rounding errors
 
@@ -58,13 +62,10 @@ class KMeans(Model):
         w : array of shape (n_parameters,)
         X : matrix of shape (n_samples, n_features)
         """
-        sums = np.zeros((self.n_clusters, self.n_features))
-        counts, inertia = np.zeros(self.n_clusters), 0.0
-        for rows, clusters, squares in self._assigned(w, X):
-            sums += row_sums_by_group(X[rows], clusters, self.n_clusters)
-            counts += np.bincount(clusters, minlength=self.n_clusters)
-            inertia += float(squares.sum(dtype=np.float64))
-        return Accumulated(sums, counts, inertia)
+        search = self._search(w, X)
+        if self.n_clusters <= _FEW and not isinstance(X, CsrMatrix):
+            return search.accumulate_few(X)
+        return search.accumulate_many(X)
 
     def next_parameters(self, w: Floats, sums: Sums, counts: Sums) -> Floats:
         """Return the means of the clusters; a cluster without rows keeps its centroid.
@@ -112,8 +113,7 @@ class KMeans(Model):
         return Evaluation(inertia / len(X), {"inertia": inertia})
 
     def predict(self, w: Floats, X: Matrix) -> Array:
-        found = [clusters for _, clusters, _ in self._assigned(w, X)]
-        return np.concatenate(found) if found else np.zeros(0, np.intp)
+        return self._search(w, X).clusters(X)
 
     def arrays(self, w: Floats) -> dict[str, Array]:
         return {"centroids": self._centroids(w)}
@@ -127,19 +127,103 @@ class KMeans(Model):
     def _centroids(self, w: Floats) -> Floats:
         return w.reshape(self.n_clusters, self.n_features)
 
-    def _assigned(self, w: Floats, X: Matrix) -> Iterator[tuple[slice, Clusters, Floats]]:
-        """Yield, block by block, the rows, their clusters and their squared distances."""
-        centroids = self._centroids(w)
-        norms = np.square(centroids).sum(axis=1)
-        doubled = -2 * centroids.T
-        n_rows = max(1, _DISTANCES // self.n_clusters)
-        for start in range(0, len(X), n_rows):
-            rows = slice(start, start + n_rows)
-            distances = product(X[rows], doubled)
-            distances += norms
-            clusters = distances.argmin(axis=1)
-            squares = row_norms_squared(X[rows]) + distances.min(axis=1)
-            yield rows, clusters, np.maximum(squares, 0)
+    def _search(self, w: Floats, X: Matrix) -> _Search:
+        return _Search.of(self._centroids(w), dense=not isinstance(X, CsrMatrix))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """Centroids, made ready to find the nearest ones.
+
+    Distances are |c|² - 2·c·x, which lacks |x|². Where centroids lie close together and far from 0
+    that would leave few digits, so dense rows are first moved by ``origin``.
+    """
+
+    centroids: Floats  # (n_clusters, n_features), less the origin
+    origin: Floats | None  # (n_features,)
+    doubled: Floats  # -2 · centroids
+    norms: Floats  # (n_clusters, 1), squared
+
+    @classmethod
+    def of(cls, centroids: Floats, *, dense: bool) -> Self:
+        origin = _origin(centroids) if dense else None
+        moved = centroids if origin is None else centroids - origin
+        norms: Floats = np.square(moved).sum(axis=1, keepdims=True)
+        return cls(moved, origin, -2 * moved, norms)
+
+    def accumulate_few(self, X: Floats) -> Accumulated:
+        """Return what dense rows sum up to, by the nearest of a few centroids.
+
+        The rows are summed by a product with a matrix of zeros and ones, made without looking for
+        the places of the ones: NumPy is slow along short axes.
+        """
+        sums, counts, inertia = np.zeros(self.centroids.shape), np.zeros(len(self.norms)), 0.0
+        for rows in self._blocks(X):
+            block = X[rows] if self.origin is None else X[rows] - self.origin
+            distances = self._distances(block)
+            least = np.minimum.reduce(distances, axis=0)
+            nearest = distances == least
+            if np.count_nonzero(nearest) != len(block):  # some centroids are equally near
+                nearest = distances.argmin(axis=0) == np.arange(len(counts))[:, None]
+            ones = nearest.astype(np.float32)
+            sums += ones @ block
+            counts += np.add.reduce(ones, axis=1)
+            inertia += self._inertia(block, least, nearest)
+        if self.origin is not None:
+            sums += counts[:, None] * self.origin
+        return Accumulated(sums, counts, inertia)
+
+    def accumulate_many(self, X: Matrix) -> Accumulated:
+        """Return what rows sum up to, by the nearest of many centroids."""
+        clusters, inertia = np.empty(len(X), np.intp), 0.0
+        for rows in self._blocks(X):
+            block = self._moved(X[rows])
+            distances = self._distances(block)
+            found = clusters[rows] = distances.argmin(axis=0)
+            least = distances[found, np.arange(len(found))]
+            inertia += self._inertia(block, least, found)
+        counts = np.bincount(clusters, minlength=len(self.norms)).astype(np.float64)
+        return Accumulated(row_sums_by_group(X, clusters, len(counts)), counts, inertia)
+
+    def clusters(self, X: Matrix) -> Clusters:
+        """Return the number of each row's nearest centroid."""
+        clusters = np.empty(len(X), np.intp)
+        for rows in self._blocks(X):
+            clusters[rows] = self._distances(self._moved(X[rows])).argmin(axis=0)
+        return clusters
+
+    def _blocks(self, X: Matrix) -> Iterator[slice]:
+        """Yield rows of which numbers and distances stay in the cache."""
+        if isinstance(X, CsrMatrix):
+            most = _SPARSE_DISTANCES // len(self.norms)
+        else:
+            most = min(_DISTANCES // len(self.norms), _NUMBERS // X.shape[1], 2048)
+        step = max(64, most)
+        return (slice(start, start + step) for start in range(0, len(X), step))
+
+    def _moved(self, X: Matrix) -> Matrix:
+        return X if self.origin is None or isinstance(X, CsrMatrix) else X - self.origin
+
+    def _distances(self, X: Matrix) -> Floats:
+        """Return distances, (n_clusters, n_samples), along the long axis."""
+        if isinstance(X, CsrMatrix) or len(self.norms) > _FEW:
+            distances = product(X, self.doubled.T).T
+        else:
+            distances = self.doubled @ X.T
+        distances += self.norms
+        return distances
+
+    def _inertia(self, X: Matrix, least: Floats, nearest: Array) -> float:
+        """Return the sum of the squared distances, of which ``least`` lack |x|².
+
+        ``nearest`` are the rows' clusters, or a matrix of bits (n_clusters, n_samples).
+        """
+        squares = _square_sum(X)
+        inertia = squares + float(np.add.reduce(least, dtype=np.float64))
+        if isinstance(X, CsrMatrix) or inertia > _CANCELLED * squares:
+            return max(0.0, inertia)
+        clusters = nearest if nearest.ndim == 1 else nearest.argmax(axis=0)
+        return _square_sum(X - self.centroids[clusters])
 
 
 def initial_centroids(X: Matrix, n_clusters: int, restarts: int, seed: int) -> Floats:
@@ -219,3 +303,15 @@ def _dense_row(X: Matrix, row: int) -> Floats:
     pairs = X[row : row + 1].pairs
     dense[X.indices[pairs]] = X.values[pairs]
     return dense
+
+
+def _origin(centroids: Floats) -> Floats | None:
+    """Return the mean of the centroids if it is far off, measured by how far they are apart."""
+    mean: Floats = centroids.mean(axis=0, dtype=np.float64).astype(np.float32)
+    spread = float(np.square(centroids - mean).sum(axis=1).mean())
+    return mean if float(np.square(mean).sum()) > _FAR * spread else None
+
+
+def _square_sum(X: Matrix) -> float:
+    values = X.values[X.pairs] if isinstance(X, CsrMatrix) else X.ravel()
+    return float(np.dot(values, values))
