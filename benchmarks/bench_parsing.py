@@ -179,9 +179,9 @@ def _one_round(case: Case, text: bytes, few: bytes) -> dict[str, float]:
     manifest = merge("", layout, pieces)
     # A sparse data set is dense in its shards: as many ranks as make shards of at most 64 MB.
     n_ranks = max(4, -(-4 * manifest.n_rows * manifest.n_features // 2**26))
-    interval = shard_plan(manifest, n_ranks, 0.0).shards[0]
+    interval = shard_plan(manifest, n_ranks, 0.0, "dense").shards[0]
     shard_bytes = 4 * interval.n_rows * manifest.n_features
-    rates["shard"] = _rate(shard_bytes, lambda: assemble(store, manifest, interval))
+    rates["shard"] = _rate(shard_bytes, lambda: assemble(store, manifest, interval, "dense"))
     try:
         rates["other"] = _rate(len(few), lambda: case.other(few))
     except ImportError:  # scikit-learn is an extra

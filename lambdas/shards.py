@@ -8,7 +8,8 @@ from threading import Lock
 
 from lambdas.plans import TrainingPlan
 from stepml.job import keys
-from stepml.ml.data import Scale, Shard, standardise, unpack_shard
+from stepml.job.spec import Data
+from stepml.ml.data import Scale, Shard, unpack_shard
 from storage import DurableStorage
 
 
@@ -46,21 +47,27 @@ class ShardCache:
 
 
 def load_shard(job_id: str, rank: int, plan: TrainingPlan, storage: DurableStorage) -> Shard:
-    """Return the rows of ``rank`` (or `keys.VALIDATION`), standardised if the job asks for it."""
-    key = plan.shard_key(rank)
+    """Return the rows of ``rank`` (or `keys.VALIDATION`), scaled if the job asks for it.
+
+    They are kept for later calls, and read-only.
+    """
+    key, data = plan.shard_key(rank), plan.spec.data
     # A shard's key is made of its content, and its scale follows from that of its siblings.
-    name = f"{key} standardised={plan.spec.data.standardise}"
+    name = f"{key} standardised={data.standardise} missing={data.missing}"
     shard = _cache.get(name)
     if shard is None:
-        # Before it is loaded: while it is standardised there are two of it.
-        _cache.make_room(4 * plan.rows(rank) * (plan.n_features + 1))
-        shard = unpack_shard(storage.load(key))
-        if plan.spec.data.standardise:
-            scale = Scale.unpack(storage.load(keys.scale(job_id)))
-            # A copy of the labels, too: a view would keep all that was loaded.
-            shard = Shard(standardise(shard.X, scale), shard.y.copy())
+        scale = Scale.unpack(storage.load(keys.scale(job_id))) if is_scaled(data) else None
+        # Before it is loaded: the function's memory need not hold it beside those dropped.
+        _cache.make_room(int(plan.rows(rank) * plan.row_bytes))
+        # In place, in the buffer that it came in: it is never held twice.
+        shard = unpack_shard(storage.load_buffer(key), scale)
         _cache.put(name, shard)
     return shard
+
+
+def is_scaled(data: Data) -> bool:
+    """Return whether rows become something else before they are learnt from (`Scale`)."""
+    return data.standardise or data.missing == "mean"
 
 
 # Half of the function's memory; the rest is for the interpreter, requests and the arithmetic.

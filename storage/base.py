@@ -214,6 +214,18 @@ class DurableStorage(Storage):
             The value is not the one that was described with ``etag``.
         """
 
+    def load_buffer(self, key: str) -> bytearray:
+        """Return the value of ``key`` in a buffer of the caller's own, which may be changed.
+
+        Services that can, fill it without holding the value twice.
+
+        Raises
+        ------
+        KeyNotFoundError
+            The key is absent.
+        """
+        return bytearray(self.load(key))
+
     @abstractmethod
     def describe_many(self, prefix: str) -> Iterator[ObjectInfo]:
         """Yield what is known of each key that starts with ``prefix``, in order of keys."""

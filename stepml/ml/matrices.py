@@ -5,18 +5,28 @@ NumPy only: SciPy would double the functions' package.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Floats64 = npt.NDArray[np.float64]
 Offsets = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.int32]
 
+# Pairs that are worked on at a time: about 5 MB of intermediate arrays. A batch has fewer.
+_BLOCK_PAIRS = 2**18
+# Rows of a dense matrix that are summed in float32 before the sums are widened.
+_BLOCK_ROWS = 2**14
+# Elements of the matrix that tells groups of rows apart.
+_BLOCK_GROUPS = 2**20
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, eq=False)
 class CsrMatrix:
     """Rows of index and value pairs; a slice of rows is a view.
 
@@ -40,15 +50,48 @@ class CsrMatrix:
         return self.indptr.nbytes + self.indices.nbytes + self.values.nbytes
 
     @property
+    def nnz(self) -> int:
+        """Pairs of these rows."""
+        return int(self.indptr[-1] - self.indptr[0])
+
+    @property
     def pairs(self) -> slice:
         """Where the pairs of these rows lie in ``indices`` and ``values``."""
         return slice(int(self.indptr[0]), int(self.indptr[-1]))
+
+    @cached_property
+    def counts(self) -> Offsets:
+        """Pairs of each row."""
+        return np.diff(self.indptr)
+
+    @cached_property
+    def columns(self) -> npt.NDArray[np.intp]:
+        """The pairs' indices as NumPy takes them, twice as wide: only blocks are asked for it.
+
+        A batch is multiplied twice, and widened once.
+        """
+        return self.indices[self.pairs].astype(np.intp)
+
+    def blocks(self) -> Iterator[tuple[slice, CsrMatrix]]:
+        """Yield all rows, some at a time, and where they are; their arrays can be widened."""
+        if self.nnz <= _BLOCK_PAIRS:
+            yield slice(0, len(self)), self
+            return
+        start = 0
+        while start < len(self):
+            most = self.indptr[start] + _BLOCK_PAIRS
+            stop = int(np.searchsorted(self.indptr, most, side="right")) - 1
+            rows = slice(start, max(stop, start + 1))
+            yield rows, self[rows]
+            start = rows.stop
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
     def __getitem__(self, rows: slice) -> CsrMatrix:
-        start, stop, _ = rows.indices(len(self))
+        start, stop, step = rows.indices(len(self))
+        if step != 1:
+            raise ValueError(f"rows are sliced in steps of 1, not {step}")
         return CsrMatrix(
             self.indptr[start : max(start, stop) + 1], self.indices, self.values, self.n_features
         )
@@ -69,9 +112,8 @@ def product(X: Matrix, W: npt.NDArray[Any]) -> Floats:
     -------
     array of shape (n_samples,) or (n_samples, n_outputs)
     """
-    if isinstance(X, CsrMatrix):
-        return _sparse_product(X, W)
-    return X @ W
+    result: Floats = _sparse_product(X, W) if isinstance(X, CsrMatrix) else X @ W
+    return result
 
 
 def transposed_product(X: Matrix, R: Floats, out: Floats) -> None:
@@ -89,24 +131,114 @@ def transposed_product(X: Matrix, R: Floats, out: Floats) -> None:
         np.matmul(X.T, R, out=out)
 
 
+def row_norms_squared(X: Matrix) -> Floats:
+    """Return each row's squared Euclidean norm, of shape (n_samples,)."""
+    if not isinstance(X, CsrMatrix):
+        norms: Floats = np.einsum("ij,ij->i", X, X)
+        return norms
+    norms = np.empty(len(X), np.float32)
+    for rows, block in X.blocks():
+        norms[rows] = _row_sums(block, np.square(block.values[block.pairs]))
+    return norms
+
+
+def row_sums_by_group(X: Matrix, groups: npt.NDArray[np.integer[Any]], n_groups: int) -> Floats64:
+    """Return the sum of the rows of each group.
+
+    Parameters
+    ----------
+    X : matrix of shape (n_samples, n_features), of finite values
+    groups : array of integers of shape (n_samples,)
+        Each row's group, from 0 to ``n_groups - 1``.
+    n_groups : int
+
+    Returns
+    -------
+    array of shape (n_groups, n_features)
+    """
+    if isinstance(X, CsrMatrix):
+        return _sparse_sums_by_group(X, groups, n_groups)
+    return _dense_sums_by_group(X, groups, n_groups)
+
+
 def _sparse_product(X: CsrMatrix, W: npt.NDArray[Any]) -> Floats:
-    pairs = X.pairs
-    values = X.values[pairs]
-    gathered = W.take(X.indices[pairs], axis=0)
-    gathered *= values if W.ndim == 1 else values[:, None]
-    result = np.zeros((len(X), *W.shape[1:]), np.float32)
-    counts = np.diff(X.indptr)
-    filled = np.flatnonzero(counts)  # reduceat takes an empty range for the pair at its start
-    starts = X.indptr[filled] - pairs.start
-    if len(filled):
-        result[filled] = np.add.reduceat(gathered, starts, axis=0)
+    _require_length(W, X.n_features)
+    result = np.empty((len(X), *W.shape[1:]), np.float32)
+    # An output at a time: of all of them together, what is gathered would leave the cache.
+    outputs = [(W, result)] if W.ndim == 1 else [*zip(W.T, result.T, strict=True)]
+    for rows, block in X.blocks():
+        for w, z in outputs:
+            gathered = w.take(block.columns, mode="clip")  # the other modes are slower
+            gathered *= block.values[block.pairs]
+            z[rows] = _row_sums(block, gathered)
     return result
 
 
 def _sparse_transposed_product(X: CsrMatrix, R: Floats, out: Floats) -> None:
-    pairs = X.pairs
-    indices, values = X.indices[pairs], X.values[pairs]
-    counts = np.diff(X.indptr)
-    columns = [(R, out)] if R.ndim == 1 else zip(R.T, out.T, strict=True)
-    for r, column in columns:
-        column[:] = np.bincount(indices, values * np.repeat(r, counts), X.n_features)
+    _require_length(R, len(X))
+    outputs = [(R, out)] if R.ndim == 1 else [*zip(R.T, out.T, strict=True)]
+    for r, z in outputs:
+        # Float32 holds the sums of a batch, as it does for a dense one; those of a shard not.
+        sums = z if X.nnz <= _BLOCK_PAIRS else np.empty(X.n_features)
+        sums.fill(0)
+        for rows, block in X.blocks():
+            columns, terms = _terms(block, r[rows])
+            # As fast as bincount, and in place; but slow if it has to cast.
+            np.add.at(sums, columns, terms.astype(sums.dtype, copy=False))
+        z[:] = sums
+
+
+def _terms(X: CsrMatrix, r: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+    """Return the column of each pair, and its value times its row's ``r``, where that is not 0."""
+    columns, values, counts = X.columns, X.values[X.pairs], X.counts
+    active = r != 0
+    # The rows that a hinge leaves alone; to pick out more than half costs more than it saves.
+    if 2 * np.count_nonzero(active) < len(r):
+        picked = np.repeat(active, counts)
+        columns, values, counts, r = columns[picked], values[picked], counts[active], r[active]
+    return columns, values * np.repeat(r, counts)
+
+
+def _row_sums(X: CsrMatrix, pairs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the sum of each row of X, if it had the values ``pairs``."""
+    starts = X.indptr[:-1] - X.indptr[0]
+    if X.counts.all():
+        sums: npt.NDArray[Any] = np.add.reduceat(pairs, starts)
+        return sums
+    sums = np.zeros(len(X), pairs.dtype)
+    filled = X.counts > 0  # reduceat takes an empty range for the pair at its start
+    if filled.any():
+        sums[filled] = np.add.reduceat(pairs, starts[filled])
+    return sums
+
+
+def _sparse_sums_by_group(
+    X: CsrMatrix, groups: npt.NDArray[np.integer[Any]], n_groups: int
+) -> Floats64:
+    sums = np.zeros((n_groups, X.n_features))
+    for rows, block in X.blocks():
+        firsts = groups[rows].astype(np.intp) * X.n_features
+        places = np.repeat(firsts, block.counts)
+        places += block.columns
+        np.add.at(sums.reshape(-1), places, block.values[block.pairs].astype(np.float64))
+    return sums
+
+
+def _dense_sums_by_group(
+    X: Floats, groups: npt.NDArray[np.integer[Any]], n_groups: int
+) -> Floats64:
+    # One product with a matrix of zeros and ones; bincount takes ten times as long.
+    dtype = np.uint8 if n_groups <= 256 else np.int32
+    names = np.arange(n_groups, dtype=dtype)[:, None]
+    sums = np.zeros((X.shape[1], n_groups))
+    step = max(1, min(_BLOCK_ROWS, _BLOCK_GROUPS // n_groups))
+    for first in range(0, len(X), step):
+        rows = slice(first, first + step)
+        belongs = (names == groups[rows].astype(dtype)).astype(np.float32)
+        sums += X[rows].T @ belongs.T
+    return np.ascontiguousarray(sums.T)
+
+
+def _require_length(array: npt.NDArray[Any], length: int) -> None:
+    if len(array) != length:
+        raise ValueError(f"an array of length {len(array)} where {length} is needed")

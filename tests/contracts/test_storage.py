@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -53,6 +54,22 @@ def meanwhile(*calls: Callable[[], object]) -> Iterator[None]:
         yield
         for each in running:
             each.result(timeout=60)
+
+
+@contextmanager
+def promising(n_bytes: int, body: bytes) -> Iterator[str]:
+    """Serve one answer that announces ``n_bytes`` and ends behind ``body``; yield its URL."""
+    head = f'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: {n_bytes}\r\n\r\n'
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(2**16)
+                connection.sendall(head.encode() + body)
+
+        with meanwhile(answer):
+            yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 def value_of(size: int, seed: int = 0) -> bytes:
@@ -584,6 +601,21 @@ def test_descriptions_tell_size_and_change(durable: DurableStorage) -> None:
     assert durable.describe("absent") is None
 
 
+@pytest.mark.parametrize("size", [0, 1, 2**20, 5 * 2**20 + 3])
+def test_a_value_comes_in_a_buffer_that_its_reader_may_change(
+    durable: DurableStorage, size: int
+) -> None:
+    value = value_of(size)
+    durable.save("k", value)
+    buffer = durable.load_buffer("k")
+    assert buffer == value
+    buffer[:] = bytes(size)
+    assert durable.load_buffer("k") == value
+    assert durable.load("k") == value
+    with pytest.raises(KeyNotFoundError, match="absent"):
+        durable.load_buffer("absent")
+
+
 # --- S3 -------------------------------------------------------------------------------------
 
 
@@ -600,6 +632,14 @@ def test_s3_tells_what_it_refuses_from_what_is_absent(s3_storage: S3Storage) -> 
     s3_storage._client.put_bucket_policy(Bucket=bucket, Policy=policy)
     with pytest.raises(StorageDeniedError, match="S3 at k"):
         s3_storage.load("k")
+
+
+@pytest.mark.parametrize("sent", [0, 1, 1000])
+def test_s3_that_ends_a_value_early_is_unavailable(sent: int) -> None:
+    with promising(2000, bytes(sent)) as url:
+        client = aws_client("s3", url, retries={"total_max_attempts": 1})
+        with pytest.raises(StorageUnavailableError, match="S3"):
+            S3Storage("bucket", client).load_buffer("k")
 
 
 def test_s3_that_does_not_answer_is_unavailable() -> None:

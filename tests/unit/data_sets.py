@@ -11,6 +11,7 @@ from stepml.ml.data import (
     Interval,
     Manifest,
     Shard,
+    ShardKind,
     assemble,
     merge,
     plan_ranges,
@@ -83,9 +84,13 @@ def partition(
 
 
 def all_shards(
-    store: MemoryObjects, manifest: Manifest, world_size: int, fraction: float = 0.1
+    store: MemoryObjects,
+    manifest: Manifest,
+    world_size: int,
+    fraction: float = 0.1,
+    kind: ShardKind = "dense",
 ) -> list[Shard]:
     """Return the validation shard, then each rank's."""
-    plan = shard_plan(manifest, world_size, fraction)
+    plan = shard_plan(manifest, world_size, fraction, kind)
     intervals: Sequence[Interval] = (plan.validation, *plan.shards)
-    return [assemble(store, manifest, interval) for interval in intervals]
+    return [assemble(store, manifest, interval, kind) for interval in intervals]

@@ -59,6 +59,16 @@ def test_unpacked_arrays_are_read_only_views() -> None:
     assert not unpacked["w"].flags.writeable
 
 
+def test_writable_views_change_the_container() -> None:
+    data = arrays.pack({"w": np.arange(5.0)})
+    views, _ = arrays.unpack(data, writable=True)
+    views["w"] *= 2
+    unpacked, _ = arrays.unpack(data)
+    assert unpacked["w"].tolist() == [0, 2, 4, 6, 8]
+    views, _ = arrays.unpack(bytes(data), writable=True)
+    assert not views["w"].flags.writeable
+
+
 def test_every_array_is_aligned_whatever_the_order_and_lengths() -> None:
     given = {"a": np.zeros(3, np.uint8), "b": np.zeros(3, np.float32), "c": np.zeros(3)}
     unpacked, _ = arrays.unpack(bytes(arrays.pack(given)))

@@ -21,15 +21,22 @@ from stepml.job.errors import (
 from stepml.ml.data import (
     Interval,
     Manifest,
+    Scale,
     Shard,
+    ShardKind,
+    arrays,
     assemble,
     feature_moments,
     pack_shard,
+    scale_of,
+    scaled,
+    shard_kind,
     shard_plan,
     unpack_shard,
 )
 from stepml.ml.data.objects import Buffer
 from stepml.ml.data.row_ids import object_salt, row_ids
+from stepml.ml.matrices import CsrMatrix, Floats, Matrix
 from tests.unit.data_sets import MemoryObjects, all_shards, partition
 
 WORLD_SIZES = [1, 2, 3, 8]
@@ -77,18 +84,28 @@ def sparse_objects() -> tuple[MemoryObjects, list[list[str]]]:
     return MemoryObjects(a=first.encode(), b=second.encode()), rows
 
 
+_LIBSVM = {"format": "libsvm", "n_features": 3}
 KINDS: dict[str, Any] = {
-    "csv": (csv_objects, {"format": "csv"}),
-    "libsvm": (sparse_objects, {"format": "libsvm", "n_features": 3}),
+    "csv": (csv_objects, {"format": "csv"}, "dense"),
+    "libsvm": (sparse_objects, _LIBSVM, "dense"),
+    "libsvm-sparse": (sparse_objects, _LIBSVM, "sparse"),
 }
-kinds = pytest.mark.parametrize(("make", "options"), KINDS.values(), ids=KINDS)
+kinds = pytest.mark.parametrize(("make", "options", "kind"), KINDS.values(), ids=KINDS)
+
+
+def dense_of(X: Matrix) -> Floats:
+    if not isinstance(X, CsrMatrix):
+        return X
+    dense = np.zeros(X.shape, np.float32)
+    dense[np.repeat(np.arange(len(X)), X.counts), X.columns] = X.values[X.pairs]
+    return dense
 
 
 def counted(shards: Sequence[Shard]) -> Counter[bytes]:
     return Counter(
         np.append(row, label).astype(np.float32).tobytes()
         for shard in shards
-        for row, label in zip(shard.X, shard.y, strict=True)
+        for row, label in zip(dense_of(shard.X), shard.y, strict=True)
     )
 
 
@@ -98,9 +115,11 @@ def bits(shards: Sequence[Shard]) -> list[bytes]:
 
 @kinds
 @pytest.mark.parametrize("world_size", WORLD_SIZES)
-def test_every_row_is_in_exactly_one_shard(make: Any, options: Any, world_size: int) -> None:
+def test_every_row_is_in_exactly_one_shard(
+    make: Any, options: Any, kind: ShardKind, world_size: int
+) -> None:
     store, rows = make()
-    shards = all_shards(store, partition(store, 3, **options), world_size)
+    shards = all_shards(store, partition(store, 3, **options), world_size, kind=kind)
     expected = np.array(rows, np.float64).astype(np.float32)
     assert counted(shards) == Counter(row.tobytes() for row in expected)
     sizes = [len(shard.y) for shard in shards]
@@ -111,12 +130,12 @@ def test_every_row_is_in_exactly_one_shard(make: Any, options: Any, world_size: 
 @kinds
 @pytest.mark.parametrize("world_size", WORLD_SIZES)
 def test_ranges_do_not_change_a_bit_of_shards_and_moments(
-    make: Any, options: Any, world_size: int
+    make: Any, options: Any, kind: ShardKind, world_size: int
 ) -> None:
     results = []
     for n_ranges in N_RANGES:
         store, _ = make()
-        shards = all_shards(store, partition(store, n_ranges, **options), world_size)
+        shards = all_shards(store, partition(store, n_ranges, **options), world_size, kind=kind)
         moments = [bytes(feature_moments(shard.X).pack()) for shard in shards]
         results.append((bits(shards), moments))
     assert all(result == results[0] for result in results)
@@ -125,18 +144,20 @@ def test_ranges_do_not_change_a_bit_of_shards_and_moments(
 @kinds
 @pytest.mark.parametrize(("piece_bytes", "request_bytes"), [(1, 2**20), (900, 100), (5000, 33)])
 def test_pieces_and_requests_do_not_change_a_bit(
-    make: Any, options: Any, piece_bytes: int, request_bytes: int
+    make: Any, options: Any, kind: ShardKind, piece_bytes: int, request_bytes: int
 ) -> None:
     store, _ = make()
-    expected = bits(all_shards(store, partition(store, **options), 3))
+    expected = bits(all_shards(store, partition(store, **options), 3, kind=kind))
     store, _ = make()
     manifest = partition(store, 2, piece_bytes=piece_bytes, request_bytes=request_bytes, **options)
     assert len(manifest.pieces) >= 2
-    assert bits(all_shards(store, manifest, 3)) == expected
+    assert bits(all_shards(store, manifest, 3, kind=kind)) == expected
 
 
 @kinds
-def test_the_manifest_but_for_its_pieces_does_not_depend_on_ranges(make: Any, options: Any) -> None:
+def test_the_manifest_but_for_its_pieces_does_not_depend_on_ranges(
+    make: Any, options: Any, kind: ShardKind
+) -> None:
     manifests = []
     for n_ranges in N_RANGES:
         store, _ = make()
@@ -147,14 +168,16 @@ def test_the_manifest_but_for_its_pieces_does_not_depend_on_ranges(make: Any, op
 def test_more_ranges_than_lines_read_every_line_once() -> None:
     store = MemoryObjects(x=b"1,2\n3,4\n5,6")
     shards = all_shards(store, partition(store, 40, format="csv"), 2)
-    assert sorted(np.concatenate([shard.X[:, 0] for shard in shards])) == [1, 3, 5]
+    assert sorted(np.concatenate([dense_of(shard.X)[:, 0] for shard in shards])) == [1, 3, 5]
 
 
 def test_world_sizes_cut_the_same_order() -> None:
     store, _ = csv_objects()
     manifest = partition(store, 2, format="csv")
     orders = [
-        np.concatenate([shard.X for shard in all_shards(store, manifest, world_size)]).tobytes()
+        np.concatenate(
+            [dense_of(shard.X) for shard in all_shards(store, manifest, world_size)]
+        ).tobytes()
         for world_size in WORLD_SIZES
     ]
     assert len(set(orders)) == 1
@@ -208,14 +231,150 @@ def test_a_file_sorted_by_label_gives_shards_of_near_equal_shares() -> None:
         assert shard.y.mean() == pytest.approx(0.7, abs=0.05)
 
 
-def test_shards_are_contiguous_float32_and_survive_packing() -> None:
-    store, _ = csv_objects()
-    (_, shard) = all_shards(store, partition(store, format="csv", label="b"), 1)
+def shards_of(kind: ShardKind) -> list[Shard]:
+    make, options, _ = KINDS["csv" if kind == "dense" else "libsvm-sparse"]
+    store, _ = make()
+    return all_shards(store, partition(store, **options), 1, kind=kind)
+
+
+either = pytest.mark.parametrize("kind", ["dense", "sparse"])
+
+
+def test_dense_shards_are_contiguous_float32() -> None:
+    (_, shard) = shards_of("dense")
+    assert isinstance(shard.X, np.ndarray)
     assert shard.X.flags.c_contiguous
     assert (shard.X.dtype, shard.y.dtype) == (np.float32, np.float32)
-    unpacked = unpack_shard(bytes(pack_shard(shard)))
-    assert (unpacked.X == shard.X).all()
-    assert (unpacked.y == shard.y).all()
+
+
+@either
+def test_shards_survive_packing(kind: ShardKind) -> None:
+    for shard in shards_of(kind):
+        unpacked = unpack_shard(bytes(pack_shard(shard)))
+        assert (dense_of(unpacked.X) == dense_of(shard.X)).all()
+        assert (unpacked.y == shard.y).all()
+        assert bytes(pack_shard(unpacked)) == bytes(pack_shard(shard))
+
+
+@either
+def test_a_part_of_a_shard_survives_packing(kind: ShardKind) -> None:
+    (_, shard) = shards_of(kind)
+    unpacked = unpack_shard(pack_shard(Shard(shard.X[20:40], shard.y[20:40])))
+    assert (dense_of(unpacked.X) == dense_of(shard.X)[20:40]).all()
+    assert (unpacked.y == shard.y[20:40]).all()
+
+
+def test_dense_and_sparse_shards_hold_the_same_rows_in_the_same_order() -> None:
+    store, _ = sparse_objects()
+    manifest = partition(store, 3, format="libsvm", n_features=3)
+    both = zip(
+        all_shards(store, manifest, 3, kind="dense"),
+        all_shards(store, manifest, 3, kind="sparse"),
+        strict=True,
+    )
+    for dense, sparse in both:
+        assert isinstance(sparse.X, CsrMatrix)
+        assert (dense_of(sparse.X) == dense.X).all()
+        assert (dense.y == sparse.y).all()
+        assert sparse.X.nnz == np.count_nonzero(dense.X)
+
+
+@pytest.mark.parametrize("request_pairs", [1, 5, 64])
+def test_requests_for_pairs_do_not_change_a_bit(
+    monkeypatch: pytest.MonkeyPatch, request_pairs: int
+) -> None:
+    expected = bits(shards_of("sparse"))
+    monkeypatch.setattr("stepml.ml.data.assembly._REQUEST_PAIRS", request_pairs)
+    assert bits(shards_of("sparse")) == expected
+
+
+def test_rows_without_pairs_are_rows() -> None:
+    store = MemoryObjects(x=b"1\n" * 50 + b"2 2:5\n" + b"3\n" * 49)
+    manifest = partition(store, format="libsvm")
+    (validation, shard) = all_shards(store, manifest, 1, kind="sparse")
+    X = np.concatenate([dense_of(each.X) for each in (validation, shard)])
+    y = np.concatenate([validation.y, shard.y])
+    assert X.shape == (100, 2)
+    assert X[y == 2].tolist() == [[0, 5]]
+    assert not X[y != 2].any()
+
+
+@either
+def test_a_shard_is_scaled_in_its_own_buffer_and_then_read_only(kind: ShardKind) -> None:
+    (_, shard) = shards_of(kind)
+    scale = scale_of(feature_moments(shard.X), sparse=kind == "sparse")
+    expected = dense_of(scaled(shard.X, scale))
+    data = bytearray(pack_shard(shard))
+    found = unpack_shard(data, scale)
+    assert (dense_of(found.X) == expected).all()
+    assert (found.y == shard.y).all()
+    assert (dense_of(unpack_shard(data).X) == expected).all()  # no copy
+    for array in (found.y, found.X.values if isinstance(found.X, CsrMatrix) else found.X):
+        assert not array.flags.writeable
+
+
+def test_scaling_what_must_not_change_is_refused() -> None:
+    (_, shard) = shards_of("dense")
+    ones = np.ones(3, np.float32)
+    with pytest.raises(ValueError, match="read-only"):
+        unpack_shard(bytes(pack_shard(shard)), Scale(ones, ones, ones + 1))
+
+
+def sparse_container(**changes: Any) -> bytearray:
+    contents = {
+        "indptr": np.array([0, 1, 1, 3]),
+        "indices": np.array([0, 1, 2], np.int32),
+        "values": np.ones(3, np.float32),
+        "y": np.ones(3, np.float32),
+    }
+    width = changes.pop("n_features", "3")
+    contents |= {name: np.asarray(value) for name, value in changes.items()}
+    metadata = {} if width is None else {"n_features": width}
+    return arrays.pack({k: v for k, v in contents.items() if v.ndim}, metadata)
+
+
+def test_the_container_of_the_next_test_is_a_shard() -> None:
+    assert dense_of(unpack_shard(sparse_container()).X).tolist() == [[1, 0, 0], [0] * 3, [0, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"indptr": [0, 2, 1, 3]}, id="rows descend"),
+        pytest.param({"indptr": [1, 1, 1, 3]}, id="first row is not at 0"),
+        pytest.param({"indptr": [0, 1, 1, 2]}, id="last row ends early"),
+        pytest.param({"indptr": [0, 1, 1, 4]}, id="last row ends late"),
+        pytest.param({"indptr": np.zeros(0, np.int64)}, id="no rows at all"),
+        pytest.param({"indptr": np.array([0, 1, 1, 3], np.int32)}, id="narrow ends"),
+        pytest.param({"indices": np.array([0, 1, 3], np.int32)}, id="index beyond the width"),
+        pytest.param({"indices": np.array([0, -1, 2], np.int32)}, id="negative index"),
+        pytest.param({"values": np.ones(2, np.float32)}, id="fewer values"),
+        pytest.param({"values": np.ones(3)}, id="values of another kind"),
+        pytest.param({"y": np.ones(2, np.float32)}, id="fewer labels"),
+        pytest.param({"y": np.float32(0)}, id="no labels"),
+        pytest.param({"n_features": None}, id="no width"),
+        pytest.param({"n_features": "many"}, id="width is no number"),
+        pytest.param({"X": np.ones((3, 3), np.float32)}, id="both kinds"),
+    ],
+)
+def test_damaged_sparse_shards_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(DamagedValueError):
+        unpack_shard(sparse_container(**changes))
+
+
+@pytest.mark.parametrize(("rows", "labels"), [((3, 2), (2,)), ((3,), (3,)), ((3, 2), (3, 1))])
+def test_damaged_dense_shards_are_refused(rows: Any, labels: Any) -> None:
+    data = arrays.pack({"X": np.ones(rows, np.float32), "y": np.ones(labels, np.float32)})
+    with pytest.raises(DamagedValueError):
+        unpack_shard(data)
+
+
+def test_an_index_beyond_the_width_of_the_data_is_refused() -> None:
+    store, _ = sparse_objects()
+    manifest = replace(partition(store, format="libsvm", n_features=3), n_features=2)
+    for kind in ("dense", "sparse"):
+        with pytest.raises(DamagedValueError, match=r"an index of the piece"):
+            all_shards(store, manifest, 1, kind=kind)
 
 
 def test_labels_are_listed_up_to_a_thousand() -> None:
@@ -230,7 +389,7 @@ def test_labels_are_listed_up_to_a_thousand() -> None:
 
 
 @kinds
-def test_a_manifest_survives_json(make: Any, options: Any) -> None:
+def test_a_manifest_survives_json(make: Any, options: Any, kind: ShardKind) -> None:
     store, _ = make()
     manifest = partition(store, 2, **options)
     assert msgspec.json.decode(msgspec.json.encode(manifest), type=Manifest) == manifest
@@ -247,7 +406,7 @@ def test_a_header_without_rows_is_refused() -> None:
 )
 def test_at_least_one_row_validates(n_rows: int, fraction: float, n_validation: int) -> None:
     store = MemoryObjects(x=b"1,2\n" * n_rows)
-    plan = shard_plan(partition(store, format="csv"), 1, fraction)
+    plan = shard_plan(partition(store, format="csv"), 1, fraction, "dense")
     assert plan.validation == Interval(0, n_validation)
     assert plan.shards == (Interval(n_validation, n_rows),)
 
@@ -259,19 +418,64 @@ def wide_manifest(n_rows: int, n_features: int) -> Manifest:
 
 
 def test_validation_takes_at_most_64_mb() -> None:
-    plan = shard_plan(wide_manifest(1_000_000, 1000), 8, 0.5)
+    plan = shard_plan(wide_manifest(1_000_000, 1000), 8, 0.5, "dense")
     assert plan.validation.n_rows == 64 * 2**20 // 4000
 
 
 def test_more_workers_than_training_rows_are_refused() -> None:
     manifest = partition(MemoryObjects(x=b"1,2\n" * 6), format="csv")
     with pytest.raises(NotEnoughDataError, match="5 training rows are fewer than 8 workers"):
-        shard_plan(manifest, 8, 0.1)
+        shard_plan(manifest, 8, 0.1, "dense")
 
 
 def test_shards_beyond_the_limit_are_refused_with_their_size() -> None:
     with pytest.raises(InvalidDataError, match=r"500000 rows × 2000 features is 3\.7 GiB"):
-        shard_plan(wide_manifest(1_000_000, 2000), 2, 0.0)
+        shard_plan(wide_manifest(1_000_000, 2000), 2, 0.0, "dense")
+
+
+def sparse_manifest(n_rows: int, n_features: int, pairs_a_row: int) -> Manifest:
+    return replace(wide_manifest(n_rows, n_features), nnz=pairs_a_row * n_rows)
+
+
+def test_sparse_shards_are_as_large_as_their_pairs() -> None:
+    plan = shard_plan(sparse_manifest(1_000_000, 50_000, 80), 2, 0.5, "sparse")
+    assert plan.validation.n_rows == 64 * 2**20 // (80 * 8 + 12)
+    with pytest.raises(InvalidDataError, match=r"2000000 rows × 50000 features is 1\.2 GiB of pai"):
+        shard_plan(sparse_manifest(4_000_000, 50_000, 80), 2, 0.0, "sparse")
+
+
+def test_more_features_than_an_index_can_name_are_refused() -> None:
+    with pytest.raises(InvalidDataError, match="at most 2147483647 are possible"):
+        shard_plan(sparse_manifest(100, 2**31, 1), 1, 0.0, "sparse")
+
+
+@pytest.mark.parametrize(
+    ("asked", "n_features", "pairs_a_row", "world_size", "kind"),
+    [
+        ("auto", 1000, 99, 1, "sparse"),
+        ("auto", 1000, 100, 1, "dense"),
+        ("dense", 1000, 1, 1, "dense"),
+        ("sparse", 1000, 1000, 1, "sparse"),
+        ("auto", 3000, 600, 1, "sparse"),  # dense: 1.1 GiB
+        ("auto", 3000, 600, 2, "dense"),
+    ],
+)
+def test_shards_are_sparse_if_few_values_are_stored_or_dense_ones_would_be_too_large(
+    asked: str, n_features: int, pairs_a_row: int, world_size: int, kind: ShardKind
+) -> None:
+    manifest = sparse_manifest(100_000, n_features, pairs_a_row)
+    assert shard_kind(asked, manifest, world_size) == kind
+
+
+def test_dense_rows_make_dense_shards_only() -> None:
+    store = MemoryObjects(x=b"0,0,0,2\n" * 6)
+    manifest = partition(store, format="csv", header=False)
+    for asked in ("auto", "dense"):
+        assert shard_kind(asked, manifest, 1) == "dense"
+    with pytest.raises(InvalidDataError, match=r"data\.matrix: .*auto or dense.*csv.*got 'sparse'"):
+        shard_kind("sparse", manifest, 1)
+    with pytest.raises(ValueError, match="not made sparse"):
+        all_shards(store, manifest, 1, kind="sparse")
 
 
 @pytest.mark.parametrize("interval", [Interval(0, 0), Interval(-1, 2), Interval(0, 7)])
@@ -279,11 +483,13 @@ def test_an_interval_outside_the_data_is_refused(interval: Interval) -> None:
     store = MemoryObjects(x=b"1,2\n" * 6)
     manifest = partition(store, format="csv")
     with pytest.raises(ValueError, match="positions 0 to 6"):
-        assemble(store, manifest, interval)
+        assemble(store, manifest, interval, "dense")
 
 
 @kinds
-def test_a_piece_that_is_not_the_manifests_is_refused(make: Any, options: Any) -> None:
+def test_a_piece_that_is_not_the_manifests_is_refused(
+    make: Any, options: Any, kind: ShardKind
+) -> None:
     store, _ = make()
     manifest = partition(store, 2, **options)
     key = manifest.pieces[0].key
@@ -291,7 +497,7 @@ def test_a_piece_that_is_not_the_manifests_is_refused(make: Any, options: Any) -
     for damaged in (whole[:-1], whole[: len(whole) // 2], store.objects[manifest.pieces[1].key]):
         store.objects[key] = damaged
         with pytest.raises(DamagedValueError):
-            all_shards(store, manifest, 1)
+            all_shards(store, manifest, 1, kind=kind)
 
 
 class _PiecesDropped(MemoryObjects):

@@ -13,9 +13,18 @@ task read what.
 
 from __future__ import annotations
 
+from stepml.ml.data.assembly import assemble
 from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.layout import Layout, dataset_digest
-from stepml.ml.data.manifest import Interval, Manifest, ShardPlan, merge, shard_plan
+from stepml.ml.data.manifest import (
+    Interval,
+    Manifest,
+    ShardKind,
+    ShardPlan,
+    merge,
+    shard_kind,
+    shard_plan,
+)
 from stepml.ml.data.objects import DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.pieces import PieceStatistics, RangeResult, write_pieces
 from stepml.ml.data.ranges import ByteRange, plan_ranges
@@ -24,10 +33,11 @@ from stepml.ml.data.scaling import (
     Scale,
     feature_moments,
     merge_moments,
+    scale_in_place,
     scale_of,
-    standardise,
+    scaled,
 )
-from stepml.ml.data.shards import Shard, assemble, pack_shard, unpack_shard
+from stepml.ml.data.shards import Shard, pack_shard, unpack_shard
 from stepml.ml.data.sniff import sniff
 
 __all__ = [
@@ -43,6 +53,7 @@ __all__ = [
     "RangeResult",
     "Scale",
     "Shard",
+    "ShardKind",
     "ShardPlan",
     "Skipped",
     "assemble",
@@ -52,10 +63,12 @@ __all__ = [
     "merge_moments",
     "pack_shard",
     "plan_ranges",
+    "scale_in_place",
     "scale_of",
+    "scaled",
+    "shard_kind",
     "shard_plan",
     "sniff",
-    "standardise",
     "unpack_shard",
     "write_pieces",
 ]

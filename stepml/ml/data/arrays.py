@@ -110,8 +110,14 @@ def pack(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None)
     return container
 
 
-def unpack(data: Buffer) -> tuple[dict[str, Array], dict[str, str]]:
-    """Return read-only views of a container's arrays, and its metadata.
+def unpack(data: Buffer, *, writable: bool = False) -> tuple[dict[str, Array], dict[str, str]]:
+    """Return views of a container's arrays, read-only ones by default, and its metadata.
+
+    Parameters
+    ----------
+    data : bytes-like
+    writable : bool, default False
+        Return views through which ``data``, which must allow it, can be changed.
 
     Raises
     ------
@@ -123,7 +129,8 @@ def unpack(data: Buffer) -> tuple[dict[str, Array], dict[str, str]]:
         raise DamagedValueError(
             f"a container of arrays has {len(data)} bytes, its header says {found.value_bytes}"
         )
-    return _views(memoryview(data).toreadonly(), found.places), found.metadata
+    view = memoryview(data)
+    return _views(view if writable else view.toreadonly(), found.places), found.metadata
 
 
 def unpack_named(data: Buffer, names: Sequence[str]) -> dict[str, Array]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 from stepml.job.errors import (
     EmptyDataError,
@@ -18,8 +19,15 @@ from stepml.ml.data.pieces import MAX_LABELS, PieceStatistics
 
 MAX_SKIPPED_SAMPLES = 10
 MAX_VALIDATION_BYTES = 64 * 2**20
-# While a function of 3 GB standardises a shard, it holds it twice, and others beside it.
+# A function of 3 GB keeps a shard while it loads the next one.
 MAX_SHARD_BYTES = 2**30
+# Indices are int32.
+MAX_SPARSE_FEATURES = 2**31 - 1
+# A pair takes twice the bytes of a dense value, and its arithmetic about ten times as long.
+SPARSE_DENSITY = 0.1
+
+ShardKind = Literal["dense", "sparse"]
+_STORED = {"dense": "dense float32", "sparse": "pairs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,7 @@ class Manifest:
     """A partitioned data set."""
 
     digest: str  # content address, see `dataset_digest`
-    layout: Layout
+    layout: Layout  # also with what only range tasks found out
     n_rows: int
     n_features: int
     labels: tuple[float, ...] | None  # distinct ones, ascending; None: more than 1,000
@@ -96,6 +104,7 @@ def merge(
     ordered = sorted(statistics, key=lambda each: each.first)
     if not ordered:
         raise _no_rows(skipped)
+    layout = ordered[0].layout or layout
     n_features = layout.n_features or max(each.n_features for each in ordered)
     if n_features == 0:
         raise InvalidDataError("no row of the data set has a feature")
@@ -117,10 +126,40 @@ def merge(
     )
 
 
-def shard_plan(manifest: Manifest, world_size: int, validation_fraction: float) -> ShardPlan:
+def shard_kind(asked: str, manifest: Manifest, world_size: int) -> ShardKind:
+    """Return how shards hold their rows.
+
+    Parameters
+    ----------
+    asked : {"auto", "dense", "sparse"}
+        auto: sparse if the pieces are, and less than a tenth of the values is stored or dense
+        shards would take more than 1 GiB.
+    manifest : Manifest
+    world_size : int
+
+    Raises
+    ------
+    InvalidDataError
+        If dense rows are to be sparse.
+    """
+    if asked == "sparse" and not manifest.layout.is_sparse:
+        raise InvalidDataError(
+            "data.matrix: expected auto or dense, as the rows of format "
+            f"{manifest.layout.format!r} are dense here, got 'sparse'"
+        )
+    if asked == "dense" or not manifest.layout.is_sparse:
+        return "dense"
+    few = manifest.nnz < SPARSE_DENSITY * manifest.n_rows * manifest.n_features
+    most_bytes = _shard_bytes(manifest, "dense", -(-manifest.n_rows // world_size))
+    return "sparse" if asked == "sparse" or few or most_bytes > MAX_SHARD_BYTES else "dense"
+
+
+def shard_plan(
+    manifest: Manifest, world_size: int, validation_fraction: float, kind: ShardKind
+) -> ShardPlan:
     """Return which rows validate and which each rank trains on.
 
-    The first rows in the order of ids validate: at least one, at most 64 MB of them as float32.
+    The first rows in the order of ids validate: at least one, at most 64 MB of them.
     The others are cut into ``world_size`` intervals that differ by at most one row.
 
     Parameters
@@ -129,6 +168,8 @@ def shard_plan(manifest: Manifest, world_size: int, validation_fraction: float) 
         At least 1.
     validation_fraction : float
         At least 0, less than 1.
+    kind : {"dense", "sparse"}
+        From `shard_kind`.
 
     Raises
     ------
@@ -141,8 +182,7 @@ def shard_plan(manifest: Manifest, world_size: int, validation_fraction: float) 
         raise ValueError(f"world_size is at least 1, not {world_size}")
     if not 0 <= validation_fraction < 1:
         raise ValueError(f"validation_fraction is 0 to 1, not {validation_fraction}")
-    row_bytes = 4 * manifest.n_features
-    most = max(1, MAX_VALIDATION_BYTES // row_bytes)
+    most = max(1, int(MAX_VALIDATION_BYTES / _row_bytes(manifest, kind)))
     n_validation = min(max(1, round(validation_fraction * manifest.n_rows)), most)
     n_training = manifest.n_rows - n_validation
     if n_training < world_size:
@@ -150,27 +190,43 @@ def shard_plan(manifest: Manifest, world_size: int, validation_fraction: float) 
             f"{n_training} training rows are fewer than {world_size} workers "
             f"({manifest.n_rows} rows, of which {n_validation} validate)"
         )
-    check_dense_size(-(-n_training // world_size), manifest.n_features)
+    check_shard_size(manifest, kind, -(-n_training // world_size))
     cuts = [n_validation + n_training * rank // world_size for rank in range(world_size + 1)]
     shards = tuple(Interval(*ends) for ends in pairwise(cuts))
     return ShardPlan(Interval(0, n_validation), shards)
 
 
-def check_dense_size(n_rows: int, n_features: int) -> None:
-    """Refuse a shard that would take more than 1 GiB.
+def check_shard_size(manifest: Manifest, kind: ShardKind, n_rows: int) -> None:
+    """Refuse a shard that would take more than 1 GiB, or indices that it cannot hold.
 
     Raises
     ------
     InvalidDataError
         Names the size, the limit and what to do.
     """
-    value_bytes = 4 * n_rows * n_features
+    if kind == "sparse" and manifest.n_features > MAX_SPARSE_FEATURES:
+        raise InvalidDataError(
+            f"the data have {manifest.n_features} features; at most {MAX_SPARSE_FEATURES} are "
+            "possible"
+        )
+    value_bytes = _shard_bytes(manifest, kind, n_rows)
     if value_bytes > MAX_SHARD_BYTES:
         raise InvalidDataError(
-            f"a shard of {n_rows} rows × {n_features} features is "
-            f"{value_bytes / 2**30:.1f} GiB of dense float32; at most "
+            f"a shard of {n_rows} rows × {manifest.n_features} features is "
+            f"{value_bytes / 2**30:.1f} GiB of {_STORED[kind]}; at most "
             f"{MAX_SHARD_BYTES // 2**30} GiB are possible: use more workers or fewer features"
         )
+
+
+def _shard_bytes(manifest: Manifest, kind: ShardKind, n_rows: int) -> float:
+    return n_rows * _row_bytes(manifest, kind)
+
+
+def _row_bytes(manifest: Manifest, kind: ShardKind) -> float:
+    """Return how much a row takes, of sparse ones the mean: they are shuffled."""
+    if kind == "dense":
+        return 4 * manifest.n_features
+    return 8 * manifest.nnz / manifest.n_rows + 12  # index and value; end and label
 
 
 def _no_rows(skipped: Sequence[Skipped]) -> EmptyDataError:
