@@ -5,6 +5,12 @@ BIN := $(VENV)/bin
 STEPML := $(BIN)/stepml
 ASL_VALIDATOR := build/node/node_modules/.bin/asl-validator
 PACKAGES := stepml lambdas comm storage
+# Of pyarrow, what reading parquet does without (the other libraries are linked to each other).
+PYARROW_UNUSED := tests include includes src *.pyx *.pxd *.pxi flight.py libarrow_flight.so.* \
+  libarrow_python_flight.* libarrow_s3.so.* libarrow_python.so libarrow_python.so.*.*.* \
+  libarrow_python_parquet_encryption* _flight.* _s3fs.* _gcsfs.* _azurefs.* _hdfs.* _orc.* \
+  _substrait.* _dataset* _acero.* _feather.* _csv.* _json.* _pyarrow_cpp_tests.* \
+  _parquet_encryption.*
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint format schema bench package down constraints clean install install-dev \
@@ -52,11 +58,21 @@ package: install ## Put together what is deployed on AWS: build/aws
 	  --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64
 	cp -r lambdas comm storage build/aws/code/
 	cp -r stepml/__init__.py stepml/job stepml/ml build/aws/code/stepml/
-	find build/aws/code -name __pycache__ -prune -exec rm -r {} +
+	cp -r build/aws/code build/aws/code-parquet
+	$(BIN)/pip install --quiet --target build/aws/code-parquet --constraint constraints.txt \
+	  --requirement lambdas/requirements-parquet.txt --python-version 3.12 --only-binary :all: \
+	  --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64
+	@cd build/aws/code-parquet/pyarrow && rm -rf $(PYARROW_UNUSED)
+	find build/aws -name __pycache__ -prune -exec rm -r {} +
 	cp -r state_machines build/aws/
 	cp templates/*.yaml build/aws/templates/
-	sed 's|CodeUri: ../$$|CodeUri: ../code|' templates/template.yaml > build/aws/templates/template.yaml
-	@du -sh build/aws/code
+	sed -e '/^  PartitionParquetFunction:/,/Handler:/ s|CodeUri: ../$$|CodeUri: ../code-parquet|' \
+	  -e 's|CodeUri: ../$$|CodeUri: ../code|' templates/template.yaml \
+	  > build/aws/templates/template.yaml
+	@du -sm build/aws/code build/aws/code-parquet
+	@# Lambda unpacks at most 250 MB.
+	@test $$(du -sm build/aws/code | cut -f1) -lt 150
+	@test $$(du -sm build/aws/code-parquet | cut -f1) -lt 250
 	@echo "Deploy it: see docs/aws.md"
 
 down: ## End the local AWS

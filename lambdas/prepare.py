@@ -23,12 +23,15 @@ from stepml.job.errors import (
 )
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
-from stepml.job.spec import JobSpec
+from stepml.job.spec import Data, JobSpec
 from stepml.job.step import Step
 from stepml.job.tasks import JobState, PrepareTask, Progress
 from stepml.ml.data import DataObject, plan_ranges, sniff
+from stepml.ml.data.formats.idx import is_images, labels_beside
 from stepml.ml.data.layout import dataset_digest
+from stepml.ml.data.row_sources import cut_of
 from storage import DurableStorage
+from storage.base import ObjectInfo
 
 # An epoch that takes longer has failed: six functions of 15 minutes in a row, and their retries.
 EPOCH_TIMEOUT_S = 6 * 3600
@@ -75,9 +78,12 @@ def prepare(
         partitioned_before=partitioned,
     )
     ranks = list(range(spec.workers))
+    ranges = [] if partitioned else list(range(len(plan.tasks)))
+    is_parquet = plan.layout.format == "parquet"
     return JobState(
         job_id=task.job_id,
-        ranges=[] if partitioned else list(range(len(plan.tasks))),
+        ranges=[] if is_parquet else ranges,
+        parquet_ranges=ranges if is_parquet else [],
         shards=[keys.VALIDATION, *ranks],
         ranks=ranks,
         chunks=chunks_to_merge(spec),
@@ -103,7 +109,7 @@ def plan_partition(spec: JobSpec, run: str, open_bucket: OpenBucket) -> Partitio
     data = spec.data
     bucket_name, _, path = data.uri.removeprefix("s3://").partition("/")
     source = open_bucket(bucket_name)
-    objects = find_objects(source, path, data.uri)
+    objects = find_objects(source, path, data)
     layout = sniff(
         source,
         objects,
@@ -115,6 +121,7 @@ def plan_partition(spec: JobSpec, run: str, open_bucket: OpenBucket) -> Partitio
         missing=data.missing,
         on_bad_row=data.on_bad_row,
     )
+    cuts = [cut_of(each, layout) for each in objects]
     return PartitionPlan(
         spec=spec,
         run=run,
@@ -122,39 +129,54 @@ def plan_partition(spec: JobSpec, run: str, open_bucket: OpenBucket) -> Partitio
         bucket=bucket_name,
         objects=objects,
         layout=layout,
-        tasks=[list(ranges) for ranges in plan_ranges(objects, data.ranges)],
+        tasks=[list(ranges) for ranges in plan_ranges(objects, data.ranges, cuts)],
     )
 
 
-def find_objects(source: DurableStorage, path: str, uri: str) -> list[DataObject]:
+def find_objects(source: DurableStorage, path: str, data: Data) -> list[DataObject]:
     """Return the object at ``path``, or the objects below it, in order of their keys.
+
+    Where ``path`` is an object of images, its labels come with it.
 
     Raises
     ------
     DataNotFoundError
-        There is no such object, nothing below it, or no such bucket.
+        There is no such object, nothing below it, no such bucket, or no labels.
     DataDeniedError
         The functions' role may not look there.
     """
+    folder = path.rpartition("/")[0] + "/" if "/" in path else ""
     try:
-        one = None if path.endswith("/") else source.describe(path)
-        if one is not None:
-            return [DataObject(one.key, path.rsplit("/", 1)[-1], one.value_bytes, one.etag)]
-        prefix = path.rstrip("/") + "/"
-        found = [info for info in source.describe_many(prefix) if info.value_bytes]
+        found = [] if path.endswith("/") else _one(source, path, data)
+        if not found:
+            folder = path.rstrip("/") + "/"
+            found = [info for info in source.describe_many(folder) if info.value_bytes]
     except KeyNotFoundError as error:
-        raise DataNotFoundError(f"data.uri: there is no bucket for {uri}") from error
+        raise DataNotFoundError(f"data.uri: there is no bucket for {data.uri}") from error
     except StorageDeniedError as error:
         raise DataDeniedError(
-            f"data.uri: the functions may not read {uri}; a bucket other than the stack's own is "
-            "named by the parameter DataBucketName of the stack"
+            f"data.uri: the functions may not read {data.uri}; a bucket other than the stack's own "
+            "is named by the parameter DataBucketName of the stack"
         ) from error
     if not found:
-        raise DataNotFoundError(f"data.uri: nothing lies at {uri}")
+        raise DataNotFoundError(f"data.uri: nothing lies at {data.uri}")
     return [
-        DataObject(info.key, info.key.removeprefix(prefix), info.value_bytes, info.etag)
+        DataObject(info.key, info.key.removeprefix(folder), info.value_bytes, info.etag)
         for info in found
     ]
+
+
+def _one(source: DurableStorage, path: str, data: Data) -> list[ObjectInfo]:
+    """Return the object at ``path``, if there is one, and that which belongs to it."""
+    paths = [path]
+    if data.format == "idx" and data.has_label and is_images(path):
+        paths.append(labels_beside(path))
+    found = [source.describe(each) for each in paths]
+    if found[0] is None:
+        return []
+    if found[-1] is None:
+        raise DataNotFoundError(f"data.uri: {data.uri} has no labels: nothing lies at {paths[-1]}")
+    return [each for each in found if each is not None]
 
 
 def _claim(task: PrepareTask, documents: Documents) -> None:

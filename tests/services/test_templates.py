@@ -20,7 +20,7 @@ from tests.servers import redis_server
 TEMPLATES = template_path().parent
 NETWORK, CACHE = TEMPLATES / "network.yaml", TEMPLATES / "cache.yaml"
 EXCHANGING = ("prepare", "executor", "merger", "reducer", "finalise")
-OTHERS = ("partition", "plan-shards", "assemble", "initialise", "trigger")
+OTHERS = ("partition", "partition-parquet", "plan-shards", "assemble", "initialise", "trigger")
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:caches-RedisSecret-a1b2c3"
 SUBNETS, GROUPS = ["subnet-0a1b2c3d", "subnet-4e5f6a7b"], ["sg-0a1b2c3d"]
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from stepml.job import errors
+from stepml.job.tasks import JobState
 
 ROOT = Path(__file__).parents[2]
 MACHINES = ("train", "epoch")
@@ -142,6 +143,28 @@ def test_nothing_recoverable_is_caught_into_a_failed_end(name: str) -> None:
 def test_state_names_are_unique() -> None:
     names = [name for each in MACHINES for name, _ in states(machine(each))]
     assert len(names) == len(set(names))
+
+
+def test_the_state_of_a_job_is_all_that_prepare_tells() -> None:
+    selected = machine("train")["States"]["Prepare"]["ResultSelector"]
+    assert selected == {f"{name}.$": f"$.Payload.{name}" for name in JobState.__struct_fields__}
+
+
+def test_parquet_is_partitioned_like_all_else_by_another_function() -> None:
+    maps = machine("train")["States"]
+    other = json.dumps(maps["PartitionParquet"] | {"Comment": "", "Next": ""})
+    for theirs, ours in (
+        ("PartitionParquetRange", "PartitionRange"),
+        ("PartitionParquetFunction", "PartitionFunction"),
+        ("$.parquet_ranges", "$.ranges"),
+    ):
+        assert theirs in other
+        other = other.replace(theirs, ours)
+    assert json.loads(other) == maps["PartitionData"] | {"Comment": "", "Next": ""}
+    functions = resources("AWS::Serverless::Function")
+    same = ("Timeout", "MemorySize", "Policies", "CodeUri")
+    ours, theirs = functions["PartitionFunction"], functions["PartitionParquetFunction"]
+    assert [ours[name] for name in same] == [theirs[name] for name in same]
 
 
 def test_every_task_keeps_little_of_what_it_gets() -> None:

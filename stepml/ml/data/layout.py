@@ -18,15 +18,22 @@ PARTITION_VERSION = 1
 class Layout:
     """What `sniff` found out, and all that parsing needs to know."""
 
-    format: str  # csv, tsv or libsvm
-    delimiter: str  # between columns; empty for libsvm
-    n_columns: int  # label included; 0 for libsvm
+    format: str  # csv, tsv, libsvm, npz, idx or parquet
+    delimiter: str  # between columns of text; empty without any
+    n_columns: int  # label included; 0 where there are none, or none are known yet
     label_column: int  # 0-based; -1: there is no label, all columns are features
     header: bool  # the first line of each object names the columns
-    column_names: tuple[str, ...]  # from the header; empty without one
-    n_features: int | None  # None: the largest index in the data (libsvm)
+    column_names: tuple[str, ...]  # from the header or footer; empty without one
+    n_features: int | None  # None: only the rows (libsvm) or range tasks (parquet) tell
     missing: str = "fail"  # fail, zero or mean: what a missing value of a feature is
     on_bad_row: str = "fail"  # fail or skip
+    is_csr: bool = False  # npz: the matrix is sparse, as scipy writes it
+    label: str | int | None = None  # parquet: the job's, as only range tasks see the columns
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether rows are pairs of index and value."""
+        return self.format == "libsvm" or self.is_csr
 
     @property
     def has_label(self) -> bool:

@@ -6,18 +6,18 @@ A piece is a container of arrays (`stepml.ml.data.arrays`):
 ``buckets``    u64      (4097,) row at which each bucket of ids starts
 ``ids``        u64      (n,) ascending
 ``y``          f32      (n,) labels
-``X``          f32      (n, n_features)                                             csv and tsv
-``offsets``    u64      (4097,) pair at which each bucket starts                    libsvm
-``counts``     u32      (n,) pairs of each row                                      libsvm
-``indices``    u32      (nnz,) 0-based feature of each pair                         libsvm
-``values``     f32      (nnz,)                                                      libsvm
+``X``          f32      (n, n_features)                                               dense rows
+``offsets``    u64      (4097,) pair at which each bucket starts                     sparse rows
+``counts``     u32      (n,) pairs of each row                                       sparse rows
+``indices``    u32      (nnz,) 0-based feature of each pair                          sparse rows
+``values``     f32      (nnz,)                                                       sparse rows
 =============  =======  ========================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ from stepml.ml.data.objects import DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
 from stepml.ml.data.reading import REQUEST_BYTES
 from stepml.ml.data.row_ids import N_BUCKETS, RowIds, buckets, object_salt, row_ids
-from stepml.ml.data.row_sources import RowSource, open_rows
+from stepml.ml.data.row_sources import RowSource, completed, open_rows
 
 # Parsed rows that are held at a time; packing them takes the same again.
 PIECE_BYTES = 64 * 2**20
@@ -46,16 +46,17 @@ class PieceStatistics:
     """What the plan of the shards needs to know of a piece."""
 
     key: str
-    first: tuple[int, int]  # object index and byte offset of the earliest row: orders the pieces
+    first: tuple[int, int]  # object index and offset of the earliest row: orders the pieces
     n_rows: int
     bucket_counts: tuple[int, ...]  # rows in each of the 4096 buckets
     labels: tuple[float, ...] | None  # distinct ones, ascending; None: more than 1,000
     label_counts: tuple[int, ...] | None  # rows of each of them
     min_label: float
     max_label: float
-    n_features: int  # columns; libsvm: the largest 1-based index
+    n_features: int  # columns; sparse rows: the largest 1-based index
     nnz: int  # stored values
     value_bytes: int  # of the piece
+    layout: Layout | None = None  # the data set's, if only range tasks find out all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +114,13 @@ def write_pieces(
         If an object changed while it was read.
     """
     statistics: list[PieceStatistics] = []
-    reader = open_rows(source, objects, layout, request_bytes)
+    complete = completed(source, objects, layout)
+    found = None if complete == layout else complete
+    reader = open_rows(source, objects, complete, request_bytes)
     rows = _identified_rows(reader, objects, parts, seed)
     for batch in _batches(rows, piece_bytes):
-        statistics.append(_write_piece(store, piece_key(len(statistics)), batch))
+        piece = _write_piece(store, piece_key(len(statistics)), batch)
+        statistics.append(replace(piece, layout=found))
         batch.clear()  # or it would be held while the next one is read
     return RangeResult(statistics, reader.skipped)
 

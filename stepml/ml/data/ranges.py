@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from enum import Enum
+from itertools import accumulate, pairwise
 
 from stepml.job.errors import EmptyDataError
 from stepml.ml.data.objects import DataObject
@@ -16,15 +17,25 @@ RANGE_BYTES = 16 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """A part of an object; the lines that start in it belong to it."""
+    """A part of an object; the rows that start in it belong to it."""
 
     object_index: int
     start: int  # first byte
     stop: int  # byte behind the last
 
 
+class Cut(Enum):
+    """How an object may be cut into byte ranges."""
+
+    ANYWHERE = "anywhere"
+    NOWHERE = "nowhere"  # one range has all of it
+    NO_ROWS = "no rows"  # it belongs to another object: no range has it
+
+
 def plan_ranges(
-    objects: Sequence[DataObject], n_ranges: int | None = None
+    objects: Sequence[DataObject],
+    n_ranges: int | None = None,
+    cuts: Sequence[Cut] | None = None,
 ) -> list[tuple[ByteRange, ...]]:
     """Return the byte ranges of each range task: about equally many bytes, in object order.
 
@@ -32,14 +43,23 @@ def plan_ranges(
     ----------
     objects : sequence of DataObject
     n_ranges : int, optional
-        1 to 40 tasks; by default one for each 16 MB. A data set of fewer bytes gets fewer.
+        1 to 40 tasks; by default one for each 16 MB. A data set of fewer bytes gets fewer, and
+        one of objects that cannot be cut at most one for each of them.
+    cuts : sequence of Cut, optional
+        How each object may be cut; by default anywhere. One that is not cut goes to the task
+        that would have its first byte.
 
     Raises
     ------
     EmptyDataError
         If the objects hold no bytes.
     """
-    total = sum(each.value_bytes for each in objects)
+    cuts = cuts or [Cut.ANYWHERE] * len(objects)
+    sizes = [
+        0 if cut is Cut.NO_ROWS else each.value_bytes
+        for each, cut in zip(objects, cuts, strict=True)
+    ]
+    total = sum(sizes)
     if total == 0:
         raise EmptyDataError(f"the data set is empty: {len(objects)} objects without content")
     if n_ranges is None:
@@ -47,17 +67,21 @@ def plan_ranges(
     if not 1 <= n_ranges <= MAX_RANGES:
         raise ValueError(f"n_ranges is 1 to {MAX_RANGES}, not {n_ranges}")
     n_ranges = min(n_ranges, total)
-    cuts = [total * task // n_ranges for task in range(n_ranges + 1)]
-    return [_overlaps(objects, first, behind) for first, behind in pairwise(cuts)]
+    ends = [total * task // n_ranges for task in range(n_ranges + 1)]
+    tasks = (_overlaps(sizes, cuts, first, behind) for first, behind in pairwise(ends))
+    return [parts for parts in tasks if parts]
 
 
-def _overlaps(objects: Sequence[DataObject], first: int, behind: int) -> tuple[ByteRange, ...]:
+def _overlaps(
+    sizes: Sequence[int], cuts: Sequence[Cut], first: int, behind: int
+) -> tuple[ByteRange, ...]:
     parts = []
-    offset = 0  # of the object in the data set
-    for index, each in enumerate(objects):
+    offsets = accumulate(sizes, initial=0)  # of the objects in the data set
+    for index, (size, cut, offset) in enumerate(zip(sizes, cuts, offsets, strict=False)):
         start = max(first - offset, 0)
-        stop = min(behind - offset, each.value_bytes)
+        stop = min(behind - offset, size)
+        if cut is Cut.NOWHERE:
+            stop = size if start == 0 < stop else 0
         if start < stop:
             parts.append(ByteRange(index, start, stop))
-        offset += each.value_bytes
     return tuple(parts)

@@ -12,6 +12,7 @@ from stepml.ml.data.formats.numbers import is_missing
 from stepml.ml.data.formats.rows import shortened
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.sniff_binary import BINARY_FORMATS, sniff_binary
 
 # Longer lines are refused: each reader of a range may have to hold one.
 MAX_LINE_BYTES = 16 * 2**20
@@ -19,7 +20,7 @@ SNIFF_BYTES = 64 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
-_FORMATS = ("csv", "tsv", "libsvm")
+_FORMATS = ("csv", "tsv", "libsvm", *BINARY_FORMATS)
 _MAGIC = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -50,7 +51,7 @@ def sniff(
 
     Parameters
     ----------
-    format : {"csv", "tsv", "libsvm"}
+    format : {"csv", "tsv", "libsvm", "npz", "idx", "parquet"}
     header : bool, optional
         Whether each object's first line names the columns. By default it does if it holds the
         label's name, or if most of its columns are no numbers.
@@ -81,6 +82,16 @@ def sniff(
     if format not in _FORMATS:
         raise ValueError(f"format is one of {', '.join(_FORMATS)}, not {format!r}")
     first = _first_with_content(objects)
+    if format in BINARY_FORMATS:
+        layout = sniff_binary(
+            reader,
+            [each for each in objects if each.value_bytes],
+            format=format,
+            label=label,
+            n_features=n_features,
+            has_label=has_label,
+        )
+        return replace(layout, missing=missing, on_bad_row=on_bad_row)
     start = _first_bytes(reader, first)
     lines = start.removeprefix(BYTE_ORDER_MARK).splitlines()
     if format == "libsvm":
@@ -160,7 +171,7 @@ def _columns(
         _require_rows(data, start, lines[1:])
     n_columns = len(names)
     names = names if header else ()
-    column = _label_column(data, names, n_columns, label) if has_label else -1
+    column = label_column(data, names, n_columns, label) if has_label else -1
     n_features = n_columns - int(has_label)
     return Layout(format, delimiter, n_columns, column, header, names, n_features)
 
@@ -185,9 +196,16 @@ def _is_number(field: str) -> bool:
     return True
 
 
-def _label_column(
+def label_column(
     data: DataObject, names: Sequence[str], n_columns: int, label: str | int | None
 ) -> int:
+    """Return the 0-based index of the label's column, named ``names`` if they have names.
+
+    Raises
+    ------
+    InvalidDataError
+        If ``label`` is none of the columns, or the name of several.
+    """
     if isinstance(label, str):
         if not names:
             raise InvalidDataError(

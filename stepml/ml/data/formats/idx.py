@@ -1,0 +1,116 @@
+"""idx, the format of MNIST: a header of sizes, then values of one type, big-endian."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from math import prod
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepml.job.errors import InvalidDataError
+from stepml.ml.data.ranges import ByteRange
+
+# Of a header with as many dimensions as one can have.
+MAX_HEADER_BYTES = 4 + 4 * 255
+
+_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_IMAGES = re.compile(r"images.*idx\d+")
+_LABELS = re.compile(r"labels.*idx1")
+_DIMENSIONS = re.compile(r"idx\d+")
+
+
+def is_images(name: str) -> bool:
+    """Return whether an object's name is that of images: ``*images*idx3*`` or its like."""
+    return _IMAGES.search(_last(name)) is not None
+
+
+def is_labels(name: str) -> bool:
+    """Return whether an object's name is that of labels: ``*labels*idx1*``."""
+    return _LABELS.search(_last(name)) is not None and not is_images(name)
+
+
+def is_compressed(name: str) -> bool:
+    """Return whether an object's name says that it is compressed."""
+    return name.endswith(".gz")
+
+
+def labels_beside(images: str) -> str:
+    """Return the name (or key) of the object that has the labels of ``images``."""
+    folder, last = images[: -len(_last(images))], _last(images)
+    return folder + _DIMENSIONS.sub("idx1", last.replace("images", "labels"))
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the start of an idx object says of the rest."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]  # records, then the sizes of one
+
+    @property
+    def header_bytes(self) -> int:
+        """Where the first record starts."""
+        return 4 + 4 * len(self.shape)
+
+    @property
+    def n_records(self) -> int:
+        """The number of records."""
+        return self.shape[0]
+
+    @property
+    def n_values(self) -> int:
+        """Values of one record."""
+        return prod(self.shape[1:])
+
+    @property
+    def record_bytes(self) -> int:
+        """The size of one record."""
+        return self.n_values * self.dtype.itemsize
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of the whole object, uncompressed."""
+        return self.header_bytes + self.n_records * self.record_bytes
+
+    def records_of(self, part: ByteRange) -> range:
+        """Return the records that begin in ``part``."""
+        return range(self._record_from(part.start), self._record_from(part.stop))
+
+    def _record_from(self, byte: int) -> int:
+        ahead = max(byte - self.header_bytes, 0)
+        return min(-(-ahead // self.record_bytes), self.n_records)
+
+    def values(self, data: bytes) -> NDArray[Any]:
+        """Return records, one a row."""
+        return np.frombuffer(data, self.dtype).reshape(-1, self.n_values)
+
+
+def read_header(file: BinaryIO, key: str) -> Header:
+    """Return the header at the start of ``file``.
+
+    Raises
+    ------
+    InvalidDataError
+        If it is none; names the object.
+    """
+    start = file.read(4)
+    if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _DTYPES or not start[3]:
+        raise InvalidDataError(
+            f"s3 object {key} is no idx: it starts with {start.hex(' ') or 'nothing'} instead of "
+            "00 00, a type (08: unsigned bytes) and the number of dimensions"
+        )
+    sizes = file.read(4 * start[3])
+    if len(sizes) < 4 * start[3]:
+        raise InvalidDataError(f"s3 object {key} ends in the idx header")
+    shape = tuple(np.frombuffer(sizes, ">u4").tolist())
+    header = Header(np.dtype(_DTYPES[start[2]]), shape)
+    if not header.record_bytes:
+        raise InvalidDataError(f"s3 object {key}: records of the shape {shape[1:]} are empty")
+    return header

@@ -1,0 +1,203 @@
+"""npz: the zip archive of arrays that `numpy.savez` writes, read as streams."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from stepml.job.errors import InvalidDataError, StepMLError
+from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.ranged_file import buffered
+
+_CSR = ("data", "indices", "indptr", "shape", "format")
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_EXPECTED = "X (n, d) and y (n,), or a CSR matrix as scipy.sparse.save_npz writes it and y"
+# The largest width that a job may state; a row as float32 is 8 GB then, which no shard may have.
+_MOST_FEATURES = 2**31 - 1
+# No more than this is read of arrays that say what the others are.
+_SMALL_BYTES = 4096
+
+# What the standard library raises for archives that are damaged, or written as it cannot read
+# (encrypted ones: RuntimeError).
+_DAMAGES = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, RuntimeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the arrays of an npz object are."""
+
+    n_rows: int
+    n_features: int
+    is_csr: bool
+
+
+class ArrayStream:
+    """One array of an npz object, read from its start to its end."""
+
+    def __init__(self, file: IO[bytes], file_bytes: int, title: str) -> None:
+        self._file = file
+        self._title = title  # of the array, for messages
+        with damages_named(title):
+            version = npy.read_magic(file)
+            if version not in _HEADERS:
+                raise ValueError(f"version {version} of npy")
+            shape, is_fortran, dtype = _HEADERS[version](file)
+            start = file.tell()
+        self.shape: tuple[int, ...] = shape
+        self.is_fortran: bool = is_fortran
+        self.dtype: np.dtype[Any] = dtype
+        self._left_bytes = dtype.itemsize * prod(shape)
+        if dtype.hasobject:
+            raise InvalidDataError(f"{title} holds Python objects (pickles), not numbers")
+        if start + self._left_bytes != file_bytes:
+            raise InvalidDataError(
+                f"{title} has {file_bytes - start} bytes where its shape {shape} and type {dtype} "
+                f"take {self._left_bytes}"
+            )
+
+    def take(self, n: int) -> NDArray[Any]:
+        """Return the next ``n`` entries along the first axis."""
+        wanted = n * self.dtype.itemsize * prod(self.shape[1:])
+        with damages_named(self._title):
+            data = self._file.read(wanted)
+            if len(data) != wanted:
+                raise EOFError(f"ends {wanted - len(data)} bytes too early")
+            self._left_bytes -= wanted
+            if not self._left_bytes:
+                self._file.read(1)  # the archive compares the checksum at the end of an array
+            return np.frombuffer(data, self.dtype).reshape(n, *self.shape[1:])
+
+
+class Archive:
+    """The arrays of one npz object."""
+
+    def __init__(self, reader: ObjectReader, data: DataObject, request_bytes: int) -> None:
+        self._reader = reader
+        self._data = data
+        self._request_bytes = request_bytes
+        infos = self._zip(0).infolist()
+        self._members = {
+            info.filename.removesuffix(".npy"): info
+            for info in infos
+            if info.filename.endswith(".npy")
+        }
+
+    def open(self, name: str) -> ArrayStream:
+        """Return the array ``name``, which is read ahead on its own."""
+        return self._open(name, min(self._request_bytes, self._members[name].compress_size))
+
+    def _open(self, name: str, ahead_bytes: int) -> ArrayStream:
+        title, member = self.title(name), self._members[name]
+        with damages_named(title):
+            file = self._zip(ahead_bytes).open(member)
+        return ArrayStream(file, member.file_size, title)
+
+    def title(self, name: str) -> str:
+        """Return how messages call an array."""
+        return f"s3 object {self._data.key}: {name}"
+
+    def contents(self, *, has_label: bool) -> Contents:
+        """Return what the arrays are, of which no more than their headers is read.
+
+        Raises
+        ------
+        InvalidDataError
+            If they are not what a data set consists of; names the object, what is expected and
+            what is found.
+        """
+        if "X" in self._members:
+            self._require(("X", "y") if has_label else ("X",))
+            found = self._dense()
+        else:
+            self._require((*_CSR, "y") if has_label else _CSR)
+            found = self._csr()
+        if not 1 <= found.n_features <= _MOST_FEATURES:
+            raise InvalidDataError(
+                f"s3 object {self._data.key} has {found.n_features} features; "
+                f"1 to {_MOST_FEATURES} are possible"
+            )
+        if has_label:
+            self._vector("y", "biuf", found.n_rows)
+        return found
+
+    def _zip(self, ahead_bytes: int) -> zipfile.ZipFile:
+        with damages_named(f"s3 object {self._data.key} is no npz"):
+            return zipfile.ZipFile(buffered(self._reader, self._data, ahead_bytes))
+
+    def _require(self, names: Sequence[str]) -> None:
+        missing = [name for name in names if name not in self._members]
+        if missing:
+            raise InvalidDataError(
+                f"s3 object {self._data.key} has no array {missing[0]!r}: expected are "
+                f"{_EXPECTED}; found are {', '.join(self._members)[:400] or 'none'}"
+            )
+
+    def _dense(self) -> Contents:
+        X = self._open("X", 0)
+        if len(X.shape) != 2 or X.dtype.kind not in "biuf":
+            raise self._other_than("X", "real numbers of shape (n, d)", X)
+        if X.is_fortran:
+            raise InvalidDataError(
+                f"{self.title('X')} is in Fortran order, so its rows lie scattered: "
+                "write it as np.ascontiguousarray(X)"
+            )
+        return Contents(*X.shape, is_csr=False)
+
+    def _csr(self) -> Contents:
+        kind = self._small("format").tobytes().replace(b"\0", b"")
+        if kind != b"csr":
+            raise InvalidDataError(
+                f"{self.title('format')} is {kind[:20].decode('utf-8', 'replace')!r}; 'csr' is "
+                "expected: convert the matrix by its method tocsr()"
+            )
+        shape = self._small("shape")
+        if shape.shape != (2,) or shape.dtype.kind not in "iu" or shape.min() < 0:
+            raise InvalidDataError(f"{self.title('shape')} is not (rows, columns)")
+        n_rows, n_features = (int(n) for n in shape)
+        self._vector("indptr", "iu", n_rows + 1)
+        n_pairs = self._vector("indices", "iu", None)
+        self._vector("data", "biuf", n_pairs)
+        return Contents(n_rows, n_features, is_csr=True)
+
+    def _small(self, name: str) -> NDArray[Any]:
+        stream = self._open(name, 0)
+        n = prod(stream.shape)
+        if n * stream.dtype.itemsize > _SMALL_BYTES or len(stream.shape) > 1:
+            raise self._other_than(name, "a few values", stream)
+        stream.shape = (n,)
+        return stream.take(n)
+
+    def _vector(self, name: str, kinds: str, length: int | None) -> int:
+        stream = self._open(name, 0)
+        is_vector = len(stream.shape) == 1 and stream.dtype.kind in kinds
+        if not is_vector or length not in (None, stream.shape[0]):
+            numbers = "real numbers" if "f" in kinds else "integers"
+            shape = "(n,)" if length is None else f"({length},)"
+            raise self._other_than(name, f"{numbers} of shape {shape}", stream)
+        return stream.shape[0]
+
+    def _other_than(self, name: str, expected: str, found: ArrayStream) -> InvalidDataError:
+        return InvalidDataError(
+            f"{self.title(name)} has shape {found.shape} and type {found.dtype}; "
+            f"expected are {expected}"
+        )
+
+
+@contextmanager
+def damages_named(title: str) -> Iterator[None]:
+    """Turn what the standard library raises for a damaged archive into `InvalidDataError`."""
+    try:
+        yield
+    except StepMLError:
+        raise
+    except _DAMAGES as exc:
+        raise InvalidDataError(f"{title}: {exc}") from exc

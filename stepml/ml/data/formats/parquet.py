@@ -1,0 +1,182 @@
+"""Parquet: columns in row groups; everything of pyarrow is behind this module."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepml.job.errors import InvalidDataError, NotAvailableError, StepMLError
+from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.ranged_file import RangedFile
+from stepml.ml.data.ranges import ByteRange
+
+MAGIC = b"PAR1"
+
+# All columns of a row group are read side by side, each ahead by its share of this.
+_AHEAD_BYTES = 64 * 2**20
+_LEAST_AHEAD_BYTES = 64 * 2**10
+_MOST_AHEAD_BYTES = 8 * 2**20
+# How pandas calls the columns of an index.
+_INDEX = re.compile(r"__index_level_\d+__")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows of a table."""
+
+    first: int  # row in the object
+    columns: NDArray[Any]  # (n_rows, n_columns) floats; missing values are NaN
+
+
+class Table:
+    """The rows of one parquet object.
+
+    Raises
+    ------
+    NotAvailableError
+        If pyarrow is not installed.
+    InvalidDataError
+        If the object is no parquet, is damaged, or has columns that are no numbers.
+    """
+
+    def __init__(self, reader: ObjectReader, data: DataObject) -> None:
+        pyarrow, parquet = _import_pyarrow()
+        self._data = data
+        self._errors = (pyarrow.ArrowException, OSError, ValueError)
+        self._reader = reader
+        self._parquet = parquet
+        with self._damages_named():
+            self._metadata = parquet.read_metadata(RangedFile(reader, data))
+            schema = self._metadata.schema.to_arrow_schema()
+        _require_numbers(pyarrow.types, data, schema)
+        self.column_names: tuple[str, ...] = tuple(schema.names)
+
+    def batches(self, part: ByteRange, n_rows: int) -> Iterator[Batch]:
+        """Yield the rows of the row groups that begin in ``part``, at most ``n_rows`` at a time."""
+        first = 0
+        for number in range(self._metadata.num_row_groups):
+            group = self._metadata.row_group(number)
+            if group.num_rows and part.start <= self._start(group, number) < part.stop:
+                yield from self._batches(number, first, n_rows)
+            first += group.num_rows
+
+    def _start(self, group: Any, number: int) -> int:
+        columns = (group.column(index) for index in range(group.num_columns))
+        start = min(
+            min(filter(None, (each.dictionary_page_offset, each.data_page_offset)), default=0)
+            for each in columns
+        )
+        # One out of bounds would belong to no range, and its rows would silently be left out.
+        if not 0 < start < self._data.value_bytes:
+            raise InvalidDataError(
+                f"s3 object {self._data.key}: row group {number} starts at byte {start} of "
+                f"{self._data.value_bytes}"
+            )
+        return start
+
+    def _batches(self, number: int, first: int, n_rows: int) -> Iterator[Batch]:
+        share = _AHEAD_BYTES // len(self.column_names)
+        with self._damages_named():
+            file = self._parquet.ParquetFile(
+                RangedFile(self._reader, self._data),
+                metadata=self._metadata,
+                buffer_size=min(max(share, _LEAST_AHEAD_BYTES), _MOST_AHEAD_BYTES),
+                pre_buffer=False,  # it would hold the whole row group
+                page_checksum_verification=True,
+            )
+            batches = file.iter_batches(n_rows, row_groups=[number], use_threads=False)
+        behind = first + self._metadata.row_group(number).num_rows
+        while True:
+            with self._damages_named():
+                batch = next(batches, None)
+                columns = None if batch is None else _columns(batch)
+            if columns is None:
+                break
+            yield Batch(first, columns)
+            first += len(columns)
+        if first != behind:
+            raise InvalidDataError(
+                f"s3 object {self._data.key}: row group {number} lacks {behind - first} rows"
+            )
+
+    @contextmanager
+    def _damages_named(self) -> Iterator[None]:
+        try:
+            yield
+        except StepMLError:
+            raise
+        except self._errors as exc:
+            raise InvalidDataError(f"s3 object {self._data.key}: {exc}") from exc
+
+
+def require_same_columns(data: DataObject, found: Sequence[str], expected: Sequence[str]) -> None:
+    """Refuse an object that has other columns than the data set's first object.
+
+    Raises
+    ------
+    InvalidDataError
+        Names the object and the first column that differs.
+    """
+    pairs = zip_longest(found, expected, fillvalue="")
+    for column, (name, other) in enumerate(pairs, start=1):
+        if name != other:
+            raise InvalidDataError(
+                f"s3 object {data.key}: its columns are not those of the first object: "
+                f"column {column} is {name[:40]!r} instead of {other[:40]!r}"
+            )
+
+
+def _import_pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as exc:
+        raise NotAvailableError(
+            "data.format 'parquet' needs pyarrow: pip install 'stepml[parquet]'"
+        ) from exc
+    return pyarrow, pyarrow.parquet
+
+
+def _require_numbers(types: Any, data: DataObject, schema: Any) -> None:
+    for field in schema:
+        if not any(is_kind(field.type) for is_kind in _number_kinds(types)):
+            raise InvalidDataError(
+                f"s3 object {data.key}: column {field.name[:40]!r} is of type {field.type}; "
+                "numbers and booleans are possible"
+            )
+        if _INDEX.fullmatch(field.name):
+            raise InvalidDataError(
+                f"s3 object {data.key}: column {field.name!r} is the index of a pandas frame, "
+                "no feature: write it with index=False"
+            )
+    if len(set(schema.names)) != len(schema.names):
+        twice = next(name for name in schema.names if schema.names.count(name) > 1)
+        raise InvalidDataError(f"s3 object {data.key}: two columns are named {twice[:40]!r}")
+
+
+def _number_kinds(types: Any) -> tuple[Any, ...]:
+    return types.is_integer, types.is_floating, types.is_boolean
+
+
+def _columns(batch: Any) -> NDArray[Any]:
+    arrays = [_numbers(column) for column in batch.columns]
+    # float32 would not tell too large values from infinite ones.
+    is_wide = any(each.dtype.itemsize > np.dtype(np.float32).itemsize for each in arrays)
+    # Column by column in memory, as they come.
+    columns = np.empty((len(arrays), batch.num_rows), np.float64 if is_wide else np.float32)
+    for place, column in zip(columns, arrays, strict=True):
+        place[:] = column
+    return columns.T
+
+
+def _numbers(column: Any) -> NDArray[Any]:
+    # Nulls become NaN: integers come as float64 then, booleans as objects, of which None is NaN.
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values.astype(np.float32) if values.dtype.hasobject else values

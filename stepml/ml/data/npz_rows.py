@@ -1,0 +1,129 @@
+"""Rows of npz objects: a dense or a CSR matrix, and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepml.job.errors import InvalidDataError
+from stepml.ml.data.formats.npz import Archive, ArrayStream, Contents
+from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows
+from stepml.ml.data.layout import Layout
+from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.ranges import ByteRange
+from stepml.ml.data.row_checks import BLOCK_BYTES, Pairs, RowChecks, rows_per_block
+
+# Rows whose places are read at a time, and pairs that make a block.
+_CSR_ROWS = 8192
+_CSR_PAIRS = BLOCK_BYTES // 8
+
+
+class NpzRows:
+    """Reads whole objects: their arrays lie one behind the other, so no cut holds whole rows."""
+
+    def __init__(
+        self,
+        source: ObjectReader,
+        objects: Sequence[DataObject],
+        layout: Layout,
+        request_bytes: int,
+    ) -> None:
+        self._source = source
+        self._objects = objects
+        self._layout = layout
+        self._request_bytes = request_bytes
+        self._checks = RowChecks(layout)
+
+    @property
+    def skipped(self) -> Skipped:
+        """The rows that were left out so far."""
+        return self._checks.skipped
+
+    def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:
+        if part.start > 0:  # belongs to the part that starts the object
+            return
+        data = self._objects[part.object_index]
+        archive = Archive(self._source, data, self._request_bytes)
+        contents = archive.contents(has_label=self._layout.has_label)
+        self._require_alike(data, contents)
+        labels = archive.open("y") if self._layout.has_label else None
+        read = self._sparse if contents.is_csr else self._dense
+        for rows in read(data, archive, contents, labels):
+            if len(rows.y):
+                yield rows
+
+    def _require_alike(self, data: DataObject, found: Contents) -> None:
+        kinds = {False: "dense", True: "CSR"}
+        expected = (self._layout.is_sparse, self._layout.n_features)
+        if (found.is_csr, found.n_features) != expected:
+            raise InvalidDataError(
+                f"s3 object {data.key} has {found.n_features} features, {kinds[found.is_csr]}; "
+                f"the first object has {expected[1]}, {kinds[expected[0]]}"
+            )
+
+    def _dense(
+        self, data: DataObject, archive: Archive, contents: Contents, labels: ArrayStream | None
+    ) -> Iterator[DenseRows]:
+        X = archive.open("X")
+        step = rows_per_block(contents.n_features, X.dtype.itemsize)
+        for first in range(0, contents.n_rows, step):
+            n = min(step, contents.n_rows - first)
+            yield self._checks.dense(data.key, first, _take_labels(labels, n), X.take(n))
+
+    def _sparse(
+        self, data: DataObject, archive: Archive, contents: Contents, labels: ArrayStream | None
+    ) -> Iterator[SparseRows]:
+        indices, values = archive.open("indices"), archive.open("data")
+        first = 0
+        for counts in _counts(archive, contents, values.shape[0]):
+            y = _take_labels(labels, len(counts))
+            n = int(counts.sum())
+            pairs = Pairs(counts, indices.take(n), values.take(n))
+            yield self._checks.sparse(data.key, first, y, pairs)
+            first += len(counts)
+
+
+def _take_labels(labels: ArrayStream | None, n: int) -> NDArray[np.generic]:
+    return np.zeros(n, np.float32) if labels is None else labels.take(n)
+
+
+def _counts(archive: Archive, contents: Contents, n_pairs: int) -> Iterator[NDArray[np.intp]]:
+    """Yield the number of pairs of each row, for a block of rows at a time."""
+    stream = archive.open("indptr")
+    behind = int(stream.take(1)[0])
+    if behind:
+        raise InvalidDataError(f"{archive.title('indptr')} starts with {behind} instead of 0")
+    for first in range(0, contents.n_rows, _CSR_ROWS):
+        ends = stream.take(min(_CSR_ROWS, contents.n_rows - first)).astype(np.int64)
+        counts = np.diff(ends, prepend=behind)
+        behind = int(ends[-1])
+        _require_counts(archive, first, counts, contents)
+        if behind > n_pairs:
+            break
+        yield from _blocks(counts)
+    if behind != n_pairs:
+        raise InvalidDataError(
+            f"{archive.title('indptr')} ends with {behind}, but there are {n_pairs} values"
+        )
+
+
+def _require_counts(
+    archive: Archive, first: int, counts: NDArray[np.intp], contents: Contents
+) -> None:
+    wrong = np.flatnonzero((counts < 0) | (counts > contents.n_features))
+    if len(wrong):
+        raise InvalidDataError(
+            f"{archive.title('indptr')} says that row {first + wrong[0]} has {counts[wrong[0]]} "
+            f"values; 0 to {contents.n_features} are possible"
+        )
+
+
+def _blocks(counts: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """Cut rows where a block has enough pairs."""
+    block = (np.cumsum(counts) - counts) // _CSR_PAIRS
+    cuts = chain([0], np.flatnonzero(np.diff(block)) + 1, [len(counts)])
+    for first, stop in pairwise(cuts):
+        yield counts[first:stop]

@@ -1,0 +1,173 @@
+"""Rows of arrays: which of them are none, and what becomes of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepml.job.errors import BadRowError
+from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows, shortened
+from stepml.ml.data.layout import Layout
+
+# Rows of a block: its arrays stay small beside a piece, and the work of a block beside its rows'.
+BLOCK_BYTES = 512 * 1024
+# Of a sample: it goes into documents that are read often.
+_SAMPLE_CHARACTERS = 200
+_KEY_CHARACTERS = 80
+
+_Flags = NDArray[np.bool_]
+_Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """A block of a CSR matrix."""
+
+    counts: NDArray[np.intp]  # (n_rows,) pairs of each row
+    indices: NDArray[Any]  # (nnz,) integers, in any order
+    values: NDArray[Any]  # (nnz,)
+
+
+class RowChecks:
+    """Turns blocks of numbers into rows, and refuses or skips those that are none.
+
+    Parameters
+    ----------
+    layout : Layout
+        What a missing value is, and what becomes of bad rows.
+    feature_title : callable, optional
+        How messages call a feature, given its 0-based index.
+    """
+
+    def __init__(
+        self, layout: Layout, feature_title: Callable[[int], str] = "feature {}".format
+    ) -> None:
+        self.skipped = Skipped()
+        self._layout = layout
+        self._feature_title = feature_title
+
+    def dense(self, key: str, first: int, y: NDArray[Any], X: NDArray[Any]) -> DenseRows:
+        """Return the good ones of the rows ``first`` and following of the object ``key``."""
+        labels, values = to_float32(y), to_float32(X)
+        offsets = np.arange(first, first + len(y))
+        if np.isfinite(labels).all() and np.isfinite(values).all():
+            return DenseRows(offsets, labels, values)
+        values = self._filled(values)
+        wrong = self._wrong(values)
+        bad = wrong.any(axis=1) | ~np.isfinite(labels)
+        self._refuse(key, first, bad, lambda row: self._problem(y[row], X[row], wrong[row]))
+        return DenseRows(offsets[~bad], labels[~bad], values[~bad])
+
+    def sparse(self, key: str, first: int, y: NDArray[Any], pairs: Pairs) -> SparseRows:
+        """Return the good ones of the rows ``first`` and following of the object ``key``."""
+        rows = np.repeat(np.arange(len(y)), pairs.counts)
+        order = _order(rows, pairs.indices)
+        indices, given = pairs.indices[order], pairs.values[order]
+        labels, values = to_float32(y), self._filled(to_float32(given))
+        wrong = self._wrong(values) | self._misplaced(rows, indices)
+        bad = ~np.isfinite(labels)
+        bad[rows[wrong]] = True
+        if bad.any():
+            self._refuse(
+                key,
+                first,
+                bad,
+                lambda row: self._problem_of_pairs(
+                    y[row], *(each[rows == row] for each in (indices, given, wrong))
+                ),
+            )
+        good = ~bad
+        kept = good[rows]
+        return SparseRows(
+            np.arange(first, first + len(y))[good],
+            labels[good],
+            pairs.counts[good].astype(np.uint32),
+            indices[kept].astype(np.uint32),
+            values[kept],
+        )
+
+    def _filled(self, values: _Floats) -> _Floats:
+        if self._layout.missing != "zero":
+            return values
+        return np.where(np.isnan(values), np.float32(0), values)
+
+    def _wrong(self, values: _Floats) -> _Flags:
+        # NaN stands for a mean that is not known before all rows are.
+        is_wrong = np.isinf if self._layout.missing == "mean" else _is_not_finite
+        wrong: _Flags = is_wrong(values)
+        return wrong
+
+    def _misplaced(self, rows: NDArray[np.intp], indices: NDArray[Any]) -> _Flags:
+        """Return which pairs have no feature, or that of the pair before."""
+        n_features = self._layout.n_features
+        assert n_features is not None
+        wrong: _Flags = (indices < 0) | (indices >= n_features)
+        wrong[1:] |= (rows[1:] == rows[:-1]) & (indices[1:] == indices[:-1])
+        return wrong
+
+    def _refuse(self, key: str, first: int, bad: _Flags, problem_of: Callable[[int], str]) -> None:
+        """Raise `BadRowError` for the first bad row, or count them and keep samples."""
+        numbers: list[int] = np.flatnonzero(bad).tolist()
+        if numbers and self._layout.on_bad_row == "fail":
+            raise BadRowError(
+                f"s3 object {key}, row {first + numbers[0]}: {problem_of(numbers[0])}"
+            )
+        self.skipped.count += len(numbers)
+        # The end of a key tells more than its start.
+        shown = key if len(key) <= _KEY_CHARACTERS else "…" + key[1 - _KEY_CHARACTERS :]
+        for row in numbers[: self.skipped.wanted_samples]:
+            sample = f"s3 object {shown}, row {first + row}: {problem_of(row)}"
+            self.skipped.samples.append(shortened(sample.encode(), _SAMPLE_CHARACTERS))
+
+    def _problem(self, label: Any, values: NDArray[Any], wrong: _Flags) -> str:
+        if not np.isfinite(to_float32(np.asarray([label]))[0]):
+            return f"the label {_problem_of(label)}"
+        feature = int(np.flatnonzero(wrong)[0])
+        return f"{self._feature_title(feature)} {_problem_of(values[feature])}"
+
+    def _problem_of_pairs(
+        self, label: Any, indices: NDArray[Any], values: NDArray[Any], wrong: _Flags
+    ) -> str:
+        place = np.flatnonzero(wrong)[:1]
+        if not len(place):
+            return f"the label {_problem_of(label)}"
+        index = int(indices[place[0]])
+        if place[0] > 0 and index == indices[place[0] - 1]:
+            return f"two values have the index {index}"
+        assert self._layout.n_features is not None
+        if not 0 <= index < self._layout.n_features:
+            return f"the index {index} is not one of 0 to {self._layout.n_features - 1}"
+        return f"{self._feature_title(index)} {_problem_of(values[place[0]])}"
+
+
+def to_float32(values: NDArray[Any]) -> _Floats:
+    """Return ``values`` as float32; what is too large becomes infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
+def rows_per_block(n_features: int, value_bytes: int = 4) -> int:
+    """Return how many dense rows make a block."""
+    return max(1, BLOCK_BYTES // (n_features * max(value_bytes, 4)))
+
+
+def _is_not_finite(values: _Floats) -> _Flags:
+    return ~np.isfinite(values)
+
+
+def _problem_of(value: Any) -> str:
+    if np.isnan(value):
+        return "is nan, a missing value"
+    return f"is {value:g}, " + (
+        "not a finite number" if np.isinf(value) else "too large for float32"
+    )
+
+
+def _order(rows: NDArray[np.intp], indices: NDArray[Any]) -> NDArray[np.intp] | slice:
+    """Return what sorts pairs by row and index."""
+    ascends = (rows[1:] != rows[:-1]) | (indices[1:] > indices[:-1])
+    return slice(None) if ascends.all() else np.lexsort((indices, rows))
