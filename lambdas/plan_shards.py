@@ -8,10 +8,10 @@ from lambdas.environment import LambdaContext, durable
 from lambdas.logs import log
 from lambdas.plans import PartitionPlan, RangeSummary
 from stepml.job import keys
-from stepml.job.errors import BadLabelError
-from stepml.job.spec import JobSpec
+from stepml.job.errors import NotEnoughDataError
+from stepml.job.spec import JobSpec, KMeans
 from stepml.job.tasks import JobTask
-from stepml.ml.data import Manifest, merge, shard_plan
+from stepml.ml.data import Manifest, merge, shard_kind, shard_plan
 from stepml.ml.models import build_model
 from storage import DurableStorage
 
@@ -29,7 +29,7 @@ def plan_shards(job_id: str, storage: DurableStorage) -> Manifest:
     EmptyDataError
         There are no rows that parse.
     NotEnoughDataError
-        There are fewer training rows than workers.
+        There are fewer training rows than workers or clusters.
     BadLabelError
         The model cannot learn these labels.
     """
@@ -55,18 +55,15 @@ def plan_shards(job_id: str, storage: DurableStorage) -> Manifest:
 
 def check_suits(spec: JobSpec, manifest: Manifest) -> None:
     """Raise the error by which a job on this data set would fail later."""
-    shard_plan(manifest, spec.workers, spec.data.validation_fraction)
-    build_model(spec.model, manifest.n_features, class_labels(manifest))
-
-
-def class_labels(manifest: Manifest) -> tuple[float, ...]:
-    """Return the distinct labels, ascending, or raise `BadLabelError` if they are no classes."""
-    if manifest.labels is None:
-        raise BadLabelError(
-            f"the labels are no classes: more than 1,000 different ones from "
-            f"{manifest.min_label:g} to {manifest.max_label:g}; is data.label the right column?"
+    kind = shard_kind(spec.data.matrix, manifest, spec.workers)
+    plan = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
+    build_model(spec.model, manifest.n_features, manifest.labels, manifest.label_counts)
+    training_rows = sum(interval.n_rows for interval in plan.shards)
+    if isinstance(spec.model, KMeans) and spec.model.n_clusters > training_rows:
+        raise NotEnoughDataError(
+            f"model.n_clusters: expected at most as many as there are training rows, "
+            f"{training_rows}, got {spec.model.n_clusters}"
         )
-    return manifest.labels
 
 
 def _summaries(job_id: str, plan: PartitionPlan, documents: Documents) -> list[RangeSummary]:
