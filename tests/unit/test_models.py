@@ -242,6 +242,17 @@ def test_evaluating_and_differentiating_change_no_input(case: Case) -> None:
     assert (X.tobytes(), y.tobytes(), w.tobytes(), labels.tobytes()) == before
 
 
+@each_matrix
+@each_case
+def test_a_model_that_diverged_is_known_by_its_loss_alone(
+    case: Case, matrix: Callable[[Floats], Matrix]
+) -> None:
+    (X, labels), model = case.rows(), case.model()
+    w, y = np.copysign(np.float32(3e38), parameters(model)), model.targets(labels)
+    assert not np.isfinite(model.gradient(w, matrix(X), y, out=np.empty_like(w)))
+    assert not np.isfinite(model.evaluate(w, matrix(X), y).loss)
+
+
 @each_case
 def test_rows_one_at_a_time_make_up_the_gradient_of_all(case: Case) -> None:
     (X, labels), model = case.rows(37), case.model()
@@ -449,6 +460,8 @@ def test_a_label_that_was_not_learnt_is_refused(kind: Any) -> None:
 def test_what_is_not_built_yet_is_named() -> None:
     with pytest.raises(NotAvailableError, match="model 'neural' is not available yet"):
         build_model(spec.Neural(architecture="mlp"), 3, None)
+    with pytest.raises(NotAvailableError, match="model 'forest' is not available yet"):
+        restore_model({"model": "forest", "n_features": 3})
 
 
 def test_penalties_come_from_the_spec_and_leave_intercepts_alone() -> None:

@@ -38,6 +38,10 @@ __all__ = [
     "restore_model",
 ]
 
+_BINARY: dict[str, type[BinaryClassifier]] = {
+    "logistic_regression": LogisticRegression,
+    "svm": BinarySvm,
+}
 Classifier = spec.LogisticRegression | spec.SoftmaxRegression | spec.Svm
 
 
@@ -69,9 +73,7 @@ def build_model(
         return LinearRegression(n_features, l1=model.l1, l2=model.l2)
     if isinstance(model, Classifier):
         return _classifier(model, n_features, labels, label_counts)
-    raise NotAvailableError(
-        f"model {tag(model)!r} is not available yet; available: {', '.join(MODELS)}"
-    )
+    raise _not_available(tag(model))
 
 
 def restore_model(card: Mapping[str, Any]) -> Model:
@@ -81,17 +83,25 @@ def restore_model(card: Mapping[str, Any]) -> Model:
     ----------
     card : mapping
         ``model`` (its name in the job spec), ``n_features``, and what `Model.describe` gave.
+        Class weights are not in it: the restored model counts all rows alike.
+
+    Raises
+    ------
+    NotAvailableError
+        This version does not know the model.
     """
     name, n_features = card["model"], card["n_features"]
     if name == "kmeans":
         return KMeans(n_features, card["n_clusters"])
     if name == "linear_regression":
         return LinearRegression(n_features)
-    if "positive_class" in card:
-        binary = {"logistic_regression": LogisticRegression, "svm": BinarySvm}[name]
-        return binary(n_features, card["positive_class"], card["negative_class"])
-    several = {"softmax_regression": SoftmaxRegression, "svm": OneVsRestSvm}[name]
-    return several(n_features, card["classes"])
+    if name == "softmax_regression":
+        return SoftmaxRegression(n_features, card["classes"])
+    if name == "svm" and "positive_class" not in card:
+        return OneVsRestSvm(n_features, card["classes"])
+    if name in _BINARY:
+        return _BINARY[name](n_features, card["positive_class"], card["negative_class"])
+    raise _not_available(name)
 
 
 def _classifier(
@@ -110,4 +120,8 @@ def _classifier(
     positive = positive_of(model.positive_class, classes, tag(model))
     others = [label for label in classes if label != positive]
     negative = others[0] if len(others) == 1 else None
-    return kind(n_features, positive, negative, weights=weights, l2=model.l2)
+    return _BINARY[tag(model)](n_features, positive, negative, weights=weights, l2=model.l2)
+
+
+def _not_available(name: str) -> NotAvailableError:
+    return NotAvailableError(f"model {name!r} is not available yet; available: {', '.join(MODELS)}")

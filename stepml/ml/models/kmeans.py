@@ -17,11 +17,11 @@ Clusters = npt.NDArray[np.intp]
 
 # What is computed at once, so that it stays in the cache: distances, and numbers of dense rows.
 _DISTANCES, _SPARSE_DISTANCES, _NUMBERS = 2**15, 2**21, 2**17
-_FEW = 64  # clusters; with more of them, NumPy is fast along their axis
+_FEW = 128  # clusters; with more of them, NumPy is fast along their axis
 _FAR = 4.0  # squared distance from 0, in mean squared distances of centroids from their mean
 _CANCELLED = 0.01  # share of |x|²: squared distances below it have lost two digits
 _SAMPLE_ITERATIONS = 10
-_NOISE = 1e-6  # squared distances below this share of the squared norms are rounding errors
+_SURE = np.float32(1 - 1e-6)  # what of squared norms the rounding errors leave
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,19 +93,16 @@ class KMeans(Model):
         counts : array of shape (n_clusters,)
         sample : matrix of shape (n_samples, n_features)
         """
-        centroids = self._centroids(w).copy()
-        live = centroids[counts > 0]
-        distances = np.full(len(sample), np.inf, np.float32)
-        norms = row_norms_squared(sample)
-        for centroid in live:
-            np.minimum(distances, _distances(sample, norms, centroid[None])[0], out=distances)
+        centroids, rows = self._centroids(w).copy(), _Sample.of(sample)
+        nearest = np.full(len(sample), np.inf, np.float32)
+        for centroid in centroids[counts > 0]:
+            np.minimum(nearest, rows.distances(centroid[None])[0], out=nearest)
         for cluster in np.flatnonzero(counts == 0):
-            farthest = int(distances.argmax())
-            if not distances[farthest] > 0:
+            farthest = int(nearest.argmax())
+            if not nearest[farthest] > 0:
                 break
             centroids[cluster] = _dense_row(sample, farthest)
-            moved = centroids[cluster][None]
-            np.minimum(distances, _distances(sample, norms, moved)[0], out=distances)
+            np.minimum(nearest, rows.distances(centroids[cluster][None])[0], out=nearest)
         return centroids.ravel()
 
     def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
@@ -206,10 +203,8 @@ class _Search:
 
     def _distances(self, X: Matrix) -> Floats:
         """Return distances, (n_clusters, n_samples), along the long axis."""
-        if isinstance(X, CsrMatrix) or len(self.norms) > _FEW:
-            distances = product(X, self.doubled.T).T
-        else:
-            distances = self.doubled @ X.T
+        few = len(self.norms) <= _FEW and not isinstance(X, CsrMatrix)
+        distances = _products(self.doubled, X) if few else product(X, self.doubled.T).T
         distances += self.norms
         return distances
 
@@ -259,23 +254,47 @@ def _seeding(model: KMeans, X: Matrix, rng: np.random.Generator) -> tuple[Floats
     return w, model.accumulate(w, X).inertia
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sample:
+    """Rows to start from, made ready for distances from single points."""
+
+    X: Matrix  # if dense, less the origin
+    origin: Floats | np.float32  # (n_features,): the mean of dense rows; 0 for sparse ones
+    norms: Floats  # (n_samples,), squared, less what may be a rounding error
+
+    @classmethod
+    def of(cls, X: Matrix) -> Self:
+        if isinstance(X, CsrMatrix):
+            return cls(X, np.float32(0), row_norms_squared(X) * _SURE)
+        origin = X.mean(axis=0, dtype=np.float64).astype(np.float32)
+        moved = X - origin
+        return cls(moved, origin, row_norms_squared(moved) * _SURE)
+
+    def distances(self, points: Floats) -> Floats:
+        """Return squared distances, (n_points, n_samples); 0 for rows that are as good as there."""
+        moved = points - self.origin
+        distances = _products(-2 * moved, self.X)
+        distances += self.norms
+        distances += np.square(moved).sum(axis=1, keepdims=True) * _SURE
+        return np.maximum(distances, 0, out=distances)
+
+
 def _plus_plus(X: Matrix, n_clusters: int, rng: np.random.Generator) -> Floats:
     """Return centroids by greedy k-means++ (Arthur and Vassilvitskii, 2007).
 
     Each is the best of a few rows drawn by their squared distance from the nearest one so far.
     """
-    norms = row_norms_squared(X)
-    trials = 2 + int(np.log(n_clusters))
-    rows = [int(rng.integers(len(X)))]
-    nearest = _distances(X, norms, _dense_row(X, rows[0])[None])[0]
-    while len(rows) < n_clusters:
+    sample, trials = _Sample.of(X), 2 + int(np.log(n_clusters))
+    chosen = [int(rng.integers(len(X)))]
+    nearest = sample.distances(_dense_row(X, chosen[0])[None])[0]
+    while len(chosen) < n_clusters:
         drawn = _draw(nearest, trials, rng)
-        candidates = np.stack([_dense_row(X, row) for row in drawn])
-        distances = np.minimum(_distances(X, norms, candidates), nearest)
-        best = int(distances.sum(axis=1, dtype=np.float64).argmin())
-        rows.append(int(drawn[best]))
+        distances = sample.distances(np.stack([_dense_row(X, row) for row in drawn]))
+        np.minimum(distances, nearest, out=distances)
+        best = int(distances.sum(axis=1).argmin())
+        chosen.append(int(drawn[best]))
         nearest = distances[best]
-    return np.stack([_dense_row(X, row) for row in rows])
+    return np.stack([_dense_row(X, row) for row in chosen])
 
 
 def _draw(nearest: Floats, trials: int, rng: np.random.Generator) -> Clusters:
@@ -287,12 +306,11 @@ def _draw(nearest: Floats, trials: int, rng: np.random.Generator) -> Clusters:
     return drawn.clip(max=len(nearest) - 1)
 
 
-def _distances(X: Matrix, norms: Floats, centroids: Floats) -> Floats:
-    """Return squared distances, (n_centroids, n_samples); 0 where they are only rounding errors."""
-    lengths = np.square(centroids).sum(axis=1)[:, None] + norms
-    distances: Floats = product(X, centroids.T).T * np.float32(-2) + lengths
-    distances[distances <= np.float32(_NOISE) * lengths] = 0
-    return distances
+def _products(points: Floats, X: Matrix) -> Floats:
+    """Return the product of each point with each row, (n_points, n_samples), along the rows."""
+    if isinstance(X, CsrMatrix):
+        return product(X, points.T).T
+    return points @ X.T
 
 
 def _dense_row(X: Matrix, row: int) -> Floats:
@@ -309,7 +327,14 @@ def _origin(centroids: Floats) -> Floats | None:
     """Return the mean of the centroids if it is far off, measured by how far they are apart."""
     mean: Floats = centroids.mean(axis=0, dtype=np.float64).astype(np.float32)
     spread = float(np.square(centroids - mean).sum(axis=1).mean())
-    return mean if float(np.square(mean).sum()) > _FAR * spread else None
+    return _coarse(mean) if float(np.square(mean).sum()) > _FAR * spread else None
+
+
+def _coarse(numbers: Floats) -> Floats:
+    """Return them to 8 binary digits: then differences from numbers of few digits are exact."""
+    digits, exponents = np.frexp(numbers)
+    rounded: Floats = np.ldexp(np.rint(digits * 256) / 256, exponents).astype(np.float32)
+    return rounded
 
 
 def _square_sum(X: Matrix) -> float:

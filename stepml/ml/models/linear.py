@@ -10,6 +10,7 @@ import numpy as np
 from stepml.ml.matrices import product, transposed_product
 from stepml.ml.models.base import Array, Evaluation, Floats, LossModel, Matrix, Penalty
 
+_FEW = 64  # outputs; so many NumPy takes one after another much faster than row by row
 _BLOCK = 16_384  # rows evaluated at once: their intermediate arrays stay in the cache
 
 
@@ -42,21 +43,24 @@ class LinearModel(LossModel):
         return np.zeros(self.n_parameters, np.float32)
 
     def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
-        z = self.decision(w, X)
-        loss = self._differentiate(z, y)
         coefficients, intercepts = self._split(out)
-        transposed_product(X, z, coefficients)
-        intercepts[...] = np.add.reduce(z, axis=0)
-        out *= np.float32(1 / len(y))  # there are fewer parameters than rows to be divided
+        with _quiet():
+            z = self.decision(w, X)
+            loss = self._differentiate(z, y)
+            transposed_product(X, z, coefficients)
+            intercepts[...] = np.add.reduce(z, axis=0)
+            out *= np.float32(1 / len(y))  # there are fewer parameters than rows to be divided
         return loss / len(y)
 
     def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
         loss, outcomes = 0.0, []
-        for rows in _blocks(len(y)):
-            z = self.decision(w, X[rows])
-            outcomes.append(self._outcome(z))
-            loss += self._differentiate(z, y[rows])
-        return Evaluation(loss / len(y), self._metrics(np.concatenate(outcomes), y))
+        with _quiet():
+            for rows in _blocks(len(y)):
+                z = self.decision(w, X[rows])
+                outcomes.append(self._outcome(z))
+                loss += self._differentiate(z, y[rows])
+            metrics = self._metrics(np.concatenate(outcomes), y)
+        return Evaluation(loss / len(y), metrics)
 
     def predict(self, w: Floats, X: Matrix) -> Array:
         outcomes = [self._outcome(self.decision(w, X[rows])) for rows in _blocks(len(X))]
@@ -66,6 +70,8 @@ class LinearModel(LossModel):
         """Return the decision values of rows ``X``, (n_samples,) or (n_samples, n_outputs)."""
         coefficients, intercepts = self._split(w)
         z = product(X, coefficients)
+        if 1 < self.n_outputs <= _FEW:
+            z = np.asfortranarray(z)
         z += intercepts
         return z
 
@@ -103,6 +109,11 @@ class LinearModel(LossModel):
     @abstractmethod
     def _named(self, outcomes: Array) -> Array:
         """Return the labels that the outcomes stand for."""
+
+
+def _quiet() -> np.errstate:
+    """Return what keeps NumPy from warning: that a model diverged is seen by its loss."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def _blocks(n_rows: int) -> Iterator[slice]:

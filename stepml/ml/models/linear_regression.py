@@ -22,7 +22,7 @@ class LinearRegression(LinearModel):
 
     def _differentiate(self, z: Floats, y: Array) -> float:
         z -= y
-        return float(np.square(z, dtype=np.float64).sum()) / 2
+        return float(np.dot(z, z)) / 2
 
     def _outcome(self, z: Floats) -> Array:
         return z.copy()

@@ -22,10 +22,10 @@ class SoftmaxRegression(MulticlassClassifier):
     def _differentiate(self, z: Floats, y: Array) -> float:
         own = np.arange(len(y)), y
         z -= z.max(axis=1, keepdims=True)  # the largest exponential is 1: nothing overflows
-        losses = -z[own]
+        lead = z[own]
         np.exp(z, out=z)
         sums = z.sum(axis=1)
-        losses += np.log(sums)
+        losses = np.log(sums) - lead
         z /= sums[:, None]
         z[own] -= 1
         if self._factors is not None:

@@ -15,12 +15,11 @@ class BinarySvm(BinaryClassifier):
         z *= y if self.weights is None else np.copysign(np.float32(1), y)
         np.subtract(1, z, out=z)
         np.maximum(z, 0, out=z)
-        losses = z if self.weights is None else z * np.abs(y)
-        loss = float(losses.sum(dtype=np.float64))
-        np.sign(z, out=z)
+        loss = np.add.reduce(z) if self.weights is None else z @ np.abs(y)
+        z[...] = z > 0
         z *= y
         np.negative(z, out=z)
-        return loss
+        return float(loss)
 
 
 class OneVsRestSvm(MulticlassClassifier):
@@ -28,14 +27,15 @@ class OneVsRestSvm(MulticlassClassifier):
 
     def _differentiate(self, z: Floats, y: Array) -> float:
         own = np.arange(len(y)), y
-        z[own] *= -1
+        margins = z[own]
         z += 1
+        z[own] = 1 - margins
         np.maximum(z, 0, out=z)
-        factors = None if self._factors is None else self._factors[y]
         losses = z.sum(axis=1)
-        np.sign(z, out=z)
-        z[own] *= -1
-        if factors is not None:
+        z[...] = z > 0
+        z[own] = np.where(margins < 1, np.float32(-1), np.float32(0))
+        if self._factors is not None:
+            factors = self._factors[y]
             losses *= factors
             z *= factors[:, None]
         return float(losses.sum(dtype=np.float64))
