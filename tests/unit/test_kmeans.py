@@ -57,7 +57,7 @@ def test_rows_are_summed_by_their_nearest_centroid(
     for k in range(n_clusters):
         assert found.sums[k] == pytest.approx(X[clusters == k].sum(axis=0), rel=1e-5, abs=1e-4)
     assert found.inertia == pytest.approx(distances.min(axis=1).sum(), rel=1e-5)
-    assert (found.sums.dtype, found.counts.dtype) == (np.float64, np.float64)
+    assert found.sums.dtype == found.counts.dtype == np.float64
 
 
 @each_matrix

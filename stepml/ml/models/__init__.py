@@ -116,7 +116,6 @@ def _classifier(
         return SoftmaxRegression(n_features, classes, weights=weights, l2=model.l2)
     if isinstance(model, spec.Svm) and model.positive_class is None and len(classes) > 2:
         return OneVsRestSvm(n_features, classes, weights=weights, l2=model.l2)
-    kind: type[BinaryClassifier] = BinarySvm if isinstance(model, spec.Svm) else LogisticRegression
     positive = positive_of(model.positive_class, classes, tag(model))
     others = [label for label in classes if label != positive]
     negative = others[0] if len(others) == 1 else None
