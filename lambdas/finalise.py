@@ -14,13 +14,15 @@ from lambdas.environment import LambdaContext, durable, seconds_since
 from lambdas.exchanges import open_kept
 from lambdas.logs import best_effort, log
 from lambdas.plans import TrainingPlan
+from lambdas.shards import is_scaled
 from lambdas.states import unpack_state
 from stepml import __version__
 from stepml.job import keys
 from stepml.job.reports import EpochReport, JobReport
 from stepml.job.spec import tag
 from stepml.job.tasks import FinaliseTask
-from stepml.ml.data import Scale, arrays
+from stepml.ml.artifact import Artifact
+from stepml.ml.data import Scale
 from storage import DurableStorage
 from storage.factory import BUCKET_VARIABLE
 
@@ -63,29 +65,33 @@ def write_model(
     task: FinaliseTask, plan: TrainingPlan, report: JobReport, storage: DurableStorage
 ) -> None:
     """Write the model's arrays, and beside them what a prediction needs to know."""
-    parameters = unpack_state(storage.load(keys.state(task.job_id, task.epoch))).parameters
-    model = plan.model()
-    contents = model.arrays(parameters)
-    if plan.spec.data.standardise:
-        scale = Scale.unpack(storage.load(keys.scale(task.job_id)))
-        contents |= {"feature_mean": scale.mean, "feature_scale": scale.scale}
+    packed, card = trained(task, plan, report, storage).pack()
+    storage.save(keys.model(task.job_id), packed)
+    storage.save(keys.model_card(task.job_id), card)
+
+
+def trained(
+    task: FinaliseTask, plan: TrainingPlan, report: JobReport, storage: DurableStorage
+) -> Artifact:
+    """Return the model as the job's last epoch left it."""
+    spec, model = plan.spec, plan.model()
+    state = unpack_state(storage.load(keys.state(task.job_id, task.epoch)))
+    is_prepared = is_scaled(spec.data)
+    scale = Scale.unpack(storage.load(keys.scale(task.job_id))) if is_prepared else None
     card = {
-        "model": tag(plan.spec.model),
+        "model": tag(spec.model),
+        "n_features": plan.n_features,
         **model.describe(),
-        "classes": plan.labels,
         "label": plan.label_name,
         "features": plan.feature_names,
-        "n_features": plan.n_features,
-        "standardised": plan.spec.data.standardise,
+        "standardised": spec.data.standardise,
+        "job": msgspec.to_builtins(spec),
         "job_id": task.job_id,
         "epoch": task.epoch,
         "metrics": {"loss": report.loss, **report.metrics},
         "versions": report.versions,
     }
-    metadata = {"format": "stepml", "model": tag(plan.spec.model)}
-    storage.save(keys.model(task.job_id), arrays.pack(contents, metadata))
-    text = msgspec.json.format(msgspec.json.encode(card)) + b"\n"
-    storage.save(keys.model_card(task.job_id), text)
+    return Artifact(model, state.parameters, scale, card)
 
 
 def _report(

@@ -1,3 +1,27 @@
-"""StepML: distributed machine-learning training that needs no servers."""
+"""StepML: distributed machine-learning training that needs no servers.
+
+::
+
+    model = stepml.load_model("runs/my-run")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stepml.trained_model import TrainedModel, load_model
 
 __version__ = "0.1.0"
+
+__all__ = ["TrainedModel", "__version__", "load_model"]
+
+_LAZY = {"load_model": "stepml.trained_model", "TrainedModel": "stepml.trained_model"}
+
+
+def __getattr__(name: str) -> Any:
+    # Functions import this package, too: it stays free of NumPy until it is asked for.
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,207 @@
+"""``stepml predict``: what a trained model makes of a file of rows."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from stepml.cli.errors import BAD_INPUT, BadInputError
+from stepml.cli.figures import shown
+from stepml.cli.options import DEFAULT_STACK, AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.output import Output
+from stepml.cli.run import RESULTS
+
+if TYPE_CHECKING:
+    from stepml.cli.prediction_rows import Asked, PredictionRows, Source
+    from stepml.cli.prediction_table import Results
+    from stepml.trained_model import TrainedModel
+
+_RUN_NAME = re.compile(r"[0-9A-Za-z_-]+")
+
+
+class Format(StrEnum):
+    """How rows can be written."""
+
+    CSV = "csv"
+    TSV = "tsv"
+    LIBSVM = "libsvm"
+    NPZ = "npz"
+    IDX = "idx"
+    PARQUET = "parquet"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this module to ``app``."""
+    app.command(
+        epilog="Exit codes: 0 done, 2 bad input, 3 the service cannot be reached.\n\n"
+        "Example: stepml predict runs/my-run rows.csv --out predictions.csv"
+    )(predict)
+
+
+def predict(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="runs/NAME, s3://BUCKET/jobs/NAME, or a run's name."),
+    ],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A file of rows, or an s3:// object.")
+    ],
+    format: Annotated[  # noqa: A002 - the job's field
+        Format | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="csv, tsv, libsvm, npz, idx or parquet. Default: by the ending, else as the job.",
+        ),
+    ] = None,
+    header: Annotated[
+        bool | None,
+        typer.Option(
+            "--header/--no-header", help="csv, tsv: is line 1 a header?", show_default=False
+        ),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="NAME_OR_INDEX", help="The label's column. Default: as in the job."),
+    ] = None,
+    no_label: Annotated[bool, typer.Option("--no-label", help="All columns are features.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where the CSV goes, not stdout.")
+    ] = None,
+    local: Local = False,
+    endpoint_url: EndpointUrl = None,
+    stack: StackName = DEFAULT_STACK,
+    as_json: AsJson = False,
+) -> None:
+    """Predict the rows of a file with a trained model, as CSV, in their order.
+
+    Where the rows have labels, it also tells how good the predictions are.
+    """
+    from stepml.cli.prediction_rows import Asked
+
+    if label is not None and no_label:
+        raise BadInputError("--label and --no-label exclude each other; give one of them")
+    if as_json and out is None:
+        raise BadInputError("--json: predictions are CSV; say with --out where they go")
+    column = None if label is None else _name_or_index(label)
+    has_label = False if no_label else (True if label is not None else None)
+    asked = Asked(format.value if format else None, header, column, has_label)
+    target = Target.chosen(local, endpoint_url, stack)
+    output = Output(as_json)
+    source = _source(data, target)
+    with _bad_input_told(source, output):
+        _predict(model, source, asked, out, target, output)
+
+
+def _predict(
+    where: str, source: Source, asked: Asked, out: Path | None, target: Target, output: Output
+) -> None:
+    from stepml.cli.prediction_rows import prediction_rows
+    from stepml.cli.prediction_table import write_predictions
+    from stepml.trained_model import load_model
+
+    model = load_model(_place(where, target), endpoint_url=target.endpoint_url)
+    rows = prediction_rows(source, model, asked)
+    for assumption in rows.assumed:
+        output.complaint(f"assumed: {assumption}")
+    with _opened(out) as file:
+        results = write_predictions(model, rows, file)
+    output.document(_document(where, model, rows, out, results))
+    _tell(results, output)
+
+
+def _place(model: str, target: Target) -> str:
+    """Return where the model lies; a run's name stands for what is here of it, or in the stack."""
+    if Path(model).exists() or not _RUN_NAME.fullmatch(model):
+        return model
+    here = RESULTS / model
+    return str(here) if here.exists() else f"s3://{target.client().stack.bucket}/jobs/{model}"
+
+
+def _document(
+    where: str, model: TrainedModel, rows: PredictionRows, out: Path | None, results: Results
+) -> dict[str, object]:
+    return {
+        "model": where,
+        "job_id": model.card["job_id"],
+        "data": rows.source.objects[0].name,
+        "format": rows.layout.format,
+        "has_label": rows.has_label,
+        "assumed": rows.assumed,
+        "out": str(out),
+        "rows": results.rows,
+        "metrics": results.metrics,
+    }
+
+
+def _tell(results: Results, output: Output) -> None:
+    output.complaint(f"{results.rows:,} rows")
+    for name, value in results.metrics.items():
+        output.complaint(f"{name} {shown(value, 4)}")
+
+
+def _name_or_index(label: str) -> str | int:
+    try:
+        return int(label)
+    except ValueError:
+        return label
+
+
+def _source(data: str, target: Target) -> Source:
+    from stepml.cli.prediction_rows import local_source, s3_source
+
+    if not data.startswith("s3://"):
+        return local_source(data)
+    from stepml.client import connect
+
+    return s3_source(data, connect(target.endpoint_url))
+
+
+@contextmanager
+def _bad_input_told(source: Source, output: Output) -> Iterator[None]:
+    """Turn what is wrong with model or data into one line about what was given, and an end."""
+    from stepml.job.errors import DamagedValueError, InvalidDataError, NotAvailableError
+    from stepml.ml.artifact import ArtifactError
+    from stepml.trained_model import ModelNotFoundError
+
+    refusals = (
+        ArtifactError,
+        DamagedValueError,
+        InvalidDataError,
+        ModelNotFoundError,
+        NotAvailableError,
+    )
+    try:
+        yield
+    except refusals as error:
+        output.error(type(error).__name__, source.named_in(str(error)))
+        raise typer.Exit(BAD_INPUT) from None
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[TextIO]:
+    """Yield where the CSV goes; a file becomes visible when it is whole."""
+    if out is None:
+        yield sys.stdout
+        return
+    # A device or a pipe cannot be replaced.
+    aside = out if out.exists() and not out.is_file() else out.with_name(f".{out.name}.part")
+    try:
+        file = aside.open("w", encoding="ascii", newline="\n")
+    except OSError as error:
+        raise BadInputError(f"--out {str(out)!r} cannot be written: {error.strerror}") from None
+    try:
+        with file:
+            yield file
+        if aside != out:
+            aside.replace(out)
+    except BaseException:
+        if aside != out:
+            aside.unlink(missing_ok=True)
+        raise

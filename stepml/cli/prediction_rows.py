@@ -1,0 +1,317 @@
+"""The rows of one file or S3 object, read as training reads them, for a model to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stepml.cli.errors import BadInputError
+from stepml.client import Connection
+from stepml.client.connection import translated
+from stepml.client.errors import ServiceRefusedError
+from stepml.job.errors import EmptyDataError, InvalidDataError
+from stepml.ml.data import ByteRange, DataObject, Layout, ObjectReader, sniff
+from stepml.ml.data.formats.idx import is_images, labels_beside
+from stepml.ml.data.formats.rows import DenseRows, SparseRows
+from stepml.ml.data.reading import REQUEST_BYTES
+from stepml.ml.data.row_sources import completed, open_rows
+from stepml.ml.matrices import CsrMatrix, Floats, Matrix
+from stepml.model_input import column_order
+
+if TYPE_CHECKING:
+    from stepml.trained_model import TrainedModel
+
+_ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".libsvm": "libsvm",
+    ".svm": "libsvm",
+    ".npz": "npz",
+    ".parquet": "parquet",
+}
+_LABELLED = {"npz": "the labels are its array y", "idx": "the labels lie beside it"}
+_NAMED = ("csv", "tsv", "parquet")  # whose columns may have names
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How the data are written, as far as the command line says."""
+
+    format: str | None = None
+    header: bool | None = None
+    label: str | int | None = None
+    has_label: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Objects that can be read: the data, and of images their labels if there are any."""
+
+    reader: ObjectReader
+    objects: tuple[DataObject, ...]
+
+    def named_in(self, message: str) -> str:
+        """Return a message about objects as one about what the command line was given."""
+        for each in self.objects:
+            message = message.replace(f"s3 object {each.key}", each.key)
+        return message.replace("data.label", "--label").replace("data.n_features", "n_features")
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRows:
+    """The rows that a model is to predict, and what was found out about them."""
+
+    source: Source
+    layout: Layout
+    n_features: int
+    order: list[int] | None  # where the model's features are among the columns; None: in order
+    assumed: tuple[str, ...]  # what the command line left open, and how it was taken
+
+    @property
+    def has_label(self) -> bool:
+        """Whether rows have labels."""
+        return self.layout.has_label
+
+    def blocks(self) -> Iterator[tuple[Matrix, Floats]]:
+        """Yield rows and their labels, in the order of the file."""
+        source, objects = self.source.reader, self.source.objects
+        data = objects[0]
+        rows = open_rows(source, objects, self.layout, REQUEST_BYTES)
+        for block in rows.read(ByteRange(0, 0, data.value_bytes)):
+            yield self._matrix(block), block.y
+
+    def _matrix(self, rows: DenseRows | SparseRows) -> Matrix:
+        if isinstance(rows, DenseRows):
+            return rows.X if self.order is None else rows.X[:, self.order]
+        indptr = np.concatenate([[0], np.cumsum(rows.counts, dtype=np.int64)])
+        indices = rows.indices.astype(np.int32)
+        return CsrMatrix(indptr, indices, rows.values, self.n_features)
+
+
+class LocalFiles:
+    """Reads files, whose keys are their paths."""
+
+    def load_range(self, key: str, start: int, stop: int) -> bytes:
+        with Path(key).open("rb") as file:
+            file.seek(start)
+            return file.read(stop - start)
+
+
+class S3Objects:
+    """Reads objects of one bucket, whose keys are their URIs."""
+
+    def __init__(self, connection: Connection, bucket: str) -> None:
+        self._connection = connection
+        self._bucket = bucket
+
+    def load_range(self, key: str, start: int, stop: int) -> bytes:
+        _, name = parsed_uri(key)
+        with translated(self._connection.endpoint_url):
+            answer = self._connection.client("s3").get_object(
+                Bucket=self._bucket, Key=name, Range=f"bytes={start}-{stop - 1}"
+            )
+            return answer["Body"].read()
+
+    def describe(self, uri: str) -> DataObject | None:
+        """Return the object at ``uri``, or None if there is none."""
+        _, name = parsed_uri(uri)
+        try:
+            with translated(self._connection.endpoint_url):
+                head = self._connection.client("s3").head_object(Bucket=self._bucket, Key=name)
+        except ServiceRefusedError as error:
+            if error.code in {"404", "NoSuchKey", "NoSuchBucket"}:
+                return None
+            raise
+        return DataObject(uri, uri, head["ContentLength"], head["ETag"])
+
+
+def parsed_uri(uri: str) -> tuple[str, str]:
+    """Return bucket and key of ``s3://bucket/key``."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    if not bucket or not key or key.endswith("/"):
+        raise BadInputError(f"expected s3://bucket/key of one object, got {uri!r}")
+    return bucket, key
+
+
+def local_source(path: str) -> Source:
+    """Return the file ``path``, or raise `BadInputError`."""
+    found = [_file(path)]
+    labels = labels_beside(path)
+    if is_images(path) and Path(labels).is_file():
+        found.append(_file(labels))
+    return Source(LocalFiles(), tuple(found))
+
+
+def s3_source(uri: str, connection: Connection) -> Source:
+    """Return the object ``uri``, or raise `BadInputError`."""
+    reader = S3Objects(connection, parsed_uri(uri)[0])
+    found = reader.describe(uri)
+    if found is None:
+        raise BadInputError(f"nothing lies at {uri} ({connection.place})")
+    labels = reader.describe(labels_beside(uri)) if is_images(uri) else None
+    return Source(reader, (found,) if labels is None else (found, labels))
+
+
+def prediction_rows(source: Source, model: TrainedModel, asked: Asked) -> PredictionRows:
+    """Return the rows of ``source`` as ``model`` takes them.
+
+    Raises
+    ------
+    InvalidDataError
+        If they are not written as asked for, or have other features than the model.
+    """
+    name = source.objects[0].name
+    data: dict[str, Any] = model.card["job"]["data"]
+    format = asked.format or _format_of(name) or str(data["format"])  # noqa: A001
+    find = _Finder(source, model, asked, format, data)
+    if format == "libsvm":
+        return find.libsvm()
+    return find.columns() if format in _NAMED else find.arrays()
+
+
+def _file(path: str) -> DataObject:
+    file = Path(path)
+    try:
+        with file.open("rb"):
+            size = file.stat().st_size
+    except OSError as error:
+        raise BadInputError(f"data {path!r} cannot be read: {error.strerror}") from None
+    return DataObject(path, path, size, "")
+
+
+def _format_of(name: str) -> str | None:
+    return "idx" if is_images(name) else _ENDINGS.get(Path(name).suffix.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """Finds out how rows are written, and which column is the label."""
+
+    source: Source
+    model: TrainedModel
+    asked: Asked
+    format: str
+    data: dict[str, Any]  # the job's
+
+    def libsvm(self) -> PredictionRows:
+        """Return rows that begin with a label, which is only believed if it may be one."""
+        if self.asked.label is not None:
+            raise BadInputError("--label: rows of libsvm begin with their label")
+        layout = self._sniffed(n_features=self.model.n_features_in_)
+        has_label = self.asked.has_label is not False
+        assumed = () if self.asked.has_label is not None else ("each row begins with its label",)
+        return self._rows(replace(layout, label_column=0 if has_label else -1), None, *assumed)
+
+    def arrays(self) -> PredictionRows:
+        """Return rows of npz and idx, whose labels are an array of their own."""
+        if self.asked.label is not None:
+            raise BadInputError(f"--label: {self.format} has no columns to choose from")
+        layout = self._sniffed(has_label=False)
+        self._require_features(layout.n_features or 0)
+        if self.asked.has_label is False:
+            return self._rows(layout, None)
+        try:
+            return self._rows(self._sniffed(has_label=True), None, _LABELLED[self.format])
+        except InvalidDataError:
+            if self.format == "idx" and len(self.source.objects) > 1:
+                raise
+            return self._rows(layout, None, "there are no labels")
+
+    def columns(self) -> PredictionRows:
+        """Return rows of csv, tsv and parquet."""
+        layout = self._sniffed(has_label=False, header=self._header())
+        layout = completed(self.source.reader, self.source.objects, layout)
+        column, *assumed = self._label(layout)
+        names = [name for at, name in enumerate(layout.column_names) if at != column]
+        expected = self.model.card["features"]
+        order = self._order(names, expected) if names and expected else None
+        n_features = layout.n_columns - int(column >= 0)
+        self._require_features(n_features)
+        found = replace(layout, label_column=column, n_features=n_features, label=None)
+        return self._rows(found, order, *assumed)
+
+    def _rows(self, layout: Layout, order: list[int] | None, *assumed: str) -> PredictionRows:
+        said = () if self.asked.format else (f"format {self.format}",)
+        n_features = self.model.n_features_in_
+        return PredictionRows(self.source, layout, n_features, order, (*said, *assumed))
+
+    def _sniffed(self, **options: Any) -> Layout:
+        return sniff(
+            self.source.reader,
+            self.source.objects,
+            format=self.format,
+            missing=self.data["missing"],
+            **options,
+        )
+
+    def _header(self) -> bool | None:
+        """Return whether there is a header: as asked for, or if it names the model's features."""
+        features = set(self.model.card["features"])
+        if self.asked.header is not None or self.format == "parquet" or not features:
+            return self.asked.header
+        try:
+            named = self._sniffed(has_label=False, header=True)
+        except EmptyDataError:  # there is but one line
+            return None
+        return True if features <= set(named.column_names) else None
+
+    def _label(self, layout: Layout) -> tuple[Any, ...]:
+        """Return the label's column, -1 if there is none, and how that was found."""
+        names, n_columns, n_features = layout.column_names, layout.n_columns, self._width
+        if self.asked.has_label is False:
+            return (-1,)
+        if self.asked.label is not None:
+            return (_column(self.asked.label, names, n_columns),)
+        label = self.model.card["label"]
+        if label and names.count(label) == 1:
+            return names.index(label), f"the label is column {label!r}"
+        if n_columns == n_features:
+            return -1, "there is no label"
+        if n_columns != n_features + 1 or not self.data["has_label"]:
+            self._require_features(n_columns)
+        asked = self.data["label"]
+        if isinstance(asked, str):
+            raise InvalidDataError(
+                f"{self._name} has {n_columns} columns, one more than the model has features, "
+                f"and none is named {asked!r}: say with --label which one is the label"
+            )
+        column = n_columns - 1 if asked is None else _column(asked, names, n_columns)
+        return column, f"the label is {layout.column_title(column)}"
+
+    def _order(self, names: Sequence[str], expected: Sequence[str]) -> list[int] | None:
+        try:
+            return column_order(names, expected)
+        except ValueError as error:
+            raise InvalidDataError(f"{self._name}: {error}") from None
+
+    def _require_features(self, found: int) -> None:
+        if found != self._width:
+            raise InvalidDataError(
+                f"{self._name}: the model has {self._width} features, the data have {found}"
+            )
+
+    @property
+    def _width(self) -> int:
+        return self.model.n_features_in_
+
+    @property
+    def _name(self) -> str:
+        return self.source.objects[0].name
+
+
+def _column(label: str | int, names: Sequence[str], n_columns: int) -> int:
+    if isinstance(label, str):
+        if names.count(label) != 1:
+            known = f"one of {', '.join(names)[:200]}" if names else "an index: there is no header"
+            raise BadInputError(f"--label: expected {known}; got {label!r}")
+        return names.index(label)
+    if not -n_columns <= label < n_columns:
+        raise BadInputError(
+            f"--label: expected 0 to {n_columns - 1}, or -{n_columns} to -1 from the end, "
+            f"got {label}"
+        )
+    return label % n_columns

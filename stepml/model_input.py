@@ -1,0 +1,216 @@
+"""Rows as people hold them → matrices, block by block: arrays, lists, data frames, sparse matrices.
+
+Neither pandas nor SciPy is imported: what they make is known by its methods.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stepml.ml.matrices import CsrMatrix, Floats, Matrix
+
+# Values of a dense block and rows of a sparse one: 4 MB as float32, or views.
+_BLOCK_VALUES, _BLOCK_ROWS = 2**20, 2**14
+_NUMBERS = "biuf"  # kinds of dtypes
+_FEW = 8  # names in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of the right width, of which a slice at a time becomes a matrix."""
+
+    n_rows: int
+    n_features: int
+    take: Callable[[slice], Matrix]  # float32, or CSR
+    title: Callable[[int], str]  # how messages call a feature
+
+    def blocks(self, *, sparse: bool = True) -> Iterator[Matrix]:
+        """Yield all rows, some at a time, and at least one block; dense ones if not ``sparse``.
+
+        Raises
+        ------
+        ValueError
+            If a value is infinite, or too large for float32.
+        """
+        first = self.take(slice(0, 0))
+        is_sparse = sparse and isinstance(first, CsrMatrix)
+        step = _BLOCK_ROWS if is_sparse else max(1, _BLOCK_VALUES // self.n_features)
+        for start in range(0, max(1, self.n_rows), step):
+            block = self.take(slice(start, start + step))
+            self._require_finite(block, start)
+            yield block if is_sparse else dense(block)
+
+    def _require_finite(self, block: Matrix, start: int) -> None:
+        values = block.values[block.pairs] if isinstance(block, CsrMatrix) else block
+        if np.isinf(values).any():
+            row, feature = place_of(block, np.isinf)
+            raise ValueError(
+                f"X has a value in row {start + row} that is infinite or too large for float32: "
+                f"{self.title(feature)}"
+            )
+
+
+def rows_of(X: Any, n_features: int, feature_names: Sequence[str] = ()) -> Rows:
+    """Return the rows of ``X``.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        An array, nested lists, a data frame, or a sparse matrix. The columns of a data frame are
+        put into the order of ``feature_names``, if both have names.
+    n_features : int
+    feature_names : sequence of str
+        Empty: there are none.
+
+    Raises
+    ------
+    ValueError
+        If ``X`` is no matrix of numbers with these features.
+    """
+    title = _title(feature_names)
+    if isinstance(X, CsrMatrix) or hasattr(X, "tocsr"):
+        matrix = X if isinstance(X, CsrMatrix) else _csr(X)
+        require_width(matrix.n_features, n_features)
+        return Rows(len(matrix), n_features, matrix.__getitem__, title)
+    if hasattr(X, "columns"):
+        X = _in_order(X, feature_names)
+        if hasattr(X, "iloc"):
+            return _frame(X, n_features, title)
+    table = _table(X)
+    require_width(table.shape[1], n_features)
+    return Rows(len(table), n_features, lambda rows: _float32(table[rows]), title)
+
+
+def column_order(given: Sequence[str], expected: Sequence[str]) -> list[int] | None:
+    """Return where in ``given`` each of the ``expected`` names is; None: they are the same.
+
+    Raises
+    ------
+    ValueError
+        If they are not the same names; says which are missing and which are too many.
+    """
+    if list(given) == list(expected):
+        return None
+    missing, surplus = Counter(expected) - Counter(given), Counter(given) - Counter(expected)
+    if missing or surplus:
+        differences = [("missing", missing), ("not among them", surplus)]
+        raise ValueError(
+            f"expected the model's {len(expected)} features by name; "
+            + "; ".join(f"{kind}: {_few(list(names))}" for kind, names in differences if names)
+        )
+    if len(set(expected)) < len(expected):
+        raise ValueError("features of the same name can only be told apart in the model's order")
+    places = {name: place for place, name in enumerate(given)}
+    return [places[name] for name in expected]
+
+
+def require_width(found: int, expected: int) -> None:
+    """Raise `ValueError` unless so many features are ``expected``."""
+    if found != expected:
+        raise ValueError(f"the model has {expected} features, X has {found}")
+
+
+def dense(X: Matrix) -> Floats:
+    """Return a matrix with all its zeros, itself if it has them."""
+    if not isinstance(X, CsrMatrix):
+        return X
+    result = np.zeros(X.shape, np.float32)
+    for rows, block in X.blocks():
+        places = np.repeat(np.arange(rows.start, rows.stop), block.counts)
+        result[places, block.columns] = block.values[block.pairs]
+    return result
+
+
+def place_of(X: Matrix, test: Callable[[Floats], npt.NDArray[np.bool_]]) -> tuple[int, int]:
+    """Return row and feature of the first value that passes ``test``; there must be one."""
+    if isinstance(X, CsrMatrix):
+        pair = int(np.flatnonzero(test(X.values[X.pairs]))[0])
+        starts = X.indptr - X.indptr[0]
+        return int(np.searchsorted(starts, pair, side="right")) - 1, int(X.indices[X.pairs][pair])
+    row, feature = np.argwhere(test(X))[0].tolist()
+    return row, feature
+
+
+def label_vector(y: Any, n_rows: int) -> npt.NDArray[Any]:
+    """Return labels as an array of shape (n_rows,), or raise `ValueError`."""
+    labels = np.asarray(y)
+    if labels.shape != (n_rows,):
+        raise ValueError(f"expected y of shape ({n_rows},), got {labels.shape}")
+    if labels.dtype.kind not in _NUMBERS:
+        raise ValueError(f"expected numbers as labels, got {labels.dtype}")
+    return labels
+
+
+def _title(names: Sequence[str]) -> Callable[[int], str]:
+    return lambda feature: f"feature {feature}" + (f" ({names[feature]!r})" if names else "")
+
+
+def _csr(X: Any) -> CsrMatrix:
+    csr = X.tocsr()
+    if csr.ndim != 2:
+        raise ValueError(f"expected X of shape (n_samples, n_features), got {csr.shape}")
+    if csr.dtype.kind not in _NUMBERS:
+        raise ValueError(f"expected numbers, got a sparse matrix of {csr.dtype}")
+    if not csr.has_canonical_format:
+        csr = csr.copy()
+        csr.sum_duplicates()  # and sorts each row
+    indptr, indices = csr.indptr.astype(np.int64), csr.indices.astype(np.int32)
+    return CsrMatrix(indptr, indices, _float32(csr.data), int(csr.shape[1]))
+
+
+def _in_order(X: Any, feature_names: Sequence[str]) -> Any:
+    names = list(X.columns)
+    if not feature_names or not all(isinstance(name, str) for name in names):
+        return X
+    order = column_order(names, feature_names)
+    return X if order is None else X[[names[place] for place in order]]
+
+
+def _frame(X: Any, n_features: int, title: Callable[[int], str]) -> Rows:
+    strange = [
+        f"{name!r} is {dtype}"
+        for name, dtype in zip(X.columns, X.dtypes, strict=True)
+        if getattr(dtype, "kind", "O") not in _NUMBERS
+    ]
+    if strange:
+        raise ValueError(f"expected columns of numbers; {_few(strange)}")
+    require_width(len(X.columns), n_features)
+
+    def take(rows: slice) -> Floats:
+        return _float32(X.iloc[rows].to_numpy(dtype=np.float64, na_value=np.nan))
+
+    return Rows(len(X), n_features, take, title)
+
+
+def _table(X: Any) -> npt.NDArray[Any]:
+    try:
+        table = np.asarray(X)
+    except ValueError as exc:  # rows of different lengths
+        raise ValueError(f"expected X of shape (n_samples, n_features): {exc}") from exc
+    if table.dtype.kind not in _NUMBERS:
+        raise ValueError(f"expected numbers, got values of type {table.dtype}")
+    if table.ndim == 1:
+        raise ValueError(
+            f"expected X of shape (n_samples, n_features), got {table.shape}; one row is "
+            "X.reshape(1, -1), one feature X.reshape(-1, 1)"
+        )
+    if table.ndim != 2:
+        raise ValueError(f"expected X of shape (n_samples, n_features), got {table.shape}")
+    return table
+
+
+def _float32(values: npt.NDArray[Any]) -> Floats:
+    with np.errstate(over="ignore"):  # becomes infinite, which is refused with its place
+        converted: Floats = np.ascontiguousarray(values, np.float32)
+    return converted
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    return ", ".join(names[:_FEW]) + more
