@@ -16,7 +16,7 @@ Sums = npt.NDArray[np.float64]
 Clusters = npt.NDArray[np.intp]
 
 # What is computed at once, so that it stays in the cache: distances, and numbers of dense rows.
-_DISTANCES, _SPARSE_DISTANCES, _NUMBERS = 2**15, 2**21, 2**17
+_DISTANCES, _SPARSE_DISTANCES, _NUMBERS = 2**16, 2**21, 2**17
 _FEW = 128  # clusters; with more of them, NumPy is fast along their axis
 _FAR = 4.0  # squared distance from 0, in mean squared distances of centroids from their mean
 _CANCELLED = 0.01  # share of |x|²: squared distances below it have lost two digits
@@ -154,21 +154,25 @@ class _Search:
         The rows are summed by a product with a matrix of zeros and ones, made without looking for
         the places of the ones: NumPy is slow along short axes.
         """
-        sums, counts, inertia = np.zeros(self.centroids.shape), np.zeros(len(self.norms)), 0.0
+        few, inertia = len(self.norms), 0.0
+        # The BLAS takes rows by four: ten take longer than twelve.
+        belongs = np.zeros((-(-few // 4) * 4, self._step(X)), np.float32)
+        sums, counts = np.zeros((len(belongs), X.shape[1])), np.zeros(len(belongs))
         for rows in self._blocks(X):
             block = X[rows] if self.origin is None else X[rows] - self.origin
             distances = self._distances(block)
             least = np.minimum.reduce(distances, axis=0)
             nearest = distances == least
             if np.count_nonzero(nearest) != len(block):  # some centroids are equally near
-                nearest = distances.argmin(axis=0) == np.arange(len(counts))[:, None]
-            ones = nearest.astype(np.float32)
+                nearest = distances.argmin(axis=0) == np.arange(few)[:, None]
+            ones = belongs[:, : len(block)]
+            ones[:few] = nearest
             sums += ones @ block
-            counts += np.add.reduce(ones, axis=1)
+            counts += ones @ np.ones(len(block), np.float32)  # a sum, but faster
             inertia += self._inertia(block, least, nearest)
         if self.origin is not None:
             sums += counts[:, None] * self.origin
-        return Accumulated(sums, counts, inertia)
+        return Accumulated(sums[:few], counts[:few], inertia)
 
     def accumulate_many(self, X: Matrix) -> Accumulated:
         """Return what rows sum up to, by the nearest of many centroids."""
@@ -189,13 +193,15 @@ class _Search:
             clusters[rows] = self._distances(self._moved(X[rows])).argmin(axis=0)
         return clusters
 
-    def _blocks(self, X: Matrix) -> Iterator[slice]:
-        """Yield rows of which numbers and distances stay in the cache."""
+    def _step(self, X: Matrix) -> int:
+        """Return of how many rows the numbers and the distances stay in the cache."""
         if isinstance(X, CsrMatrix):
-            most = _SPARSE_DISTANCES // len(self.norms)
-        else:
-            most = min(_DISTANCES // len(self.norms), _NUMBERS // X.shape[1], 2048)
-        step = max(64, most)
+            return max(64, _SPARSE_DISTANCES // len(self.norms))
+        n_clusters, n_features = self.centroids.shape
+        return max(64, min(_DISTANCES // n_clusters, _NUMBERS // n_features, 4096))
+
+    def _blocks(self, X: Matrix) -> Iterator[slice]:
+        step = self._step(X)
         return (slice(start, start + step) for start in range(0, len(X), step))
 
     def _moved(self, X: Matrix) -> Matrix:
