@@ -14,6 +14,7 @@ Event = Mapping[str, Any]
 PHASES = {
     "Prepare": "preparing",
     "PartitionData": "partitioning",
+    "PartitionParquet": "partitioning",
     "PlanShards": "planning shards",
     "AssembleShards": "assembling",
     "InitialiseModel": "initialising the model",
@@ -21,7 +22,9 @@ PHASES = {
     "Converged?": "training",
     "Finalise": "writing the model",
 }
-UNITS = {"PartitionData": "ranges", "AssembleShards": "shards"}
+UNITS = {"PartitionData": "ranges", "PartitionParquet": "ranges", "AssembleShards": "shards"}
+# One of the two has all ranges, so the second one goes on with the count of the first.
+_CONTINUES = {"PartitionParquet": "PartitionData"}
 TRAINING = frozenset({"RunEpoch", "Converged?", "Finalise"})
 
 
@@ -43,7 +46,8 @@ class Phase:
         if self.total is None:
             return words
         if self.total == 0:
-            return f"{words}: done before"
+            is_left_to_next = self.state in _CONTINUES.values()
+            return words if is_left_to_next else f"{words}: done before"
         return f"{words} {self.done}/{self.total} {UNITS.get(self.state, 'items')}"
 
 
@@ -67,10 +71,11 @@ class JobHistory:
         if kind.endswith("StateEntered"):
             # States inside a Map are left out: they are not where the job is, but the Map.
             if (name := event["stateEnteredEventDetails"]["name"]) in PHASES:
-                self.phase = Phase(name)
+                continues = _CONTINUES.get(name) == self.phase.state
+                self.phase = replace(self.phase, state=name) if continues else Phase(name)
         elif kind == "MapStateStarted":
-            total = event.get("mapStateStartedEventDetails", {}).get("length", 0)
-            self.phase = Phase(self.phase.state, total=total)
+            items = event.get("mapStateStartedEventDetails", {}).get("length", 0)
+            self.phase = replace(self.phase, total=(self.phase.total or 0) + items)
         elif kind == "MapIterationSucceeded":
             self.phase = replace(self.phase, done=self.phase.done + 1)
         elif kind in {"TaskFailed", "TaskTimedOut"} and self.phase.state == "RunEpoch":

@@ -73,7 +73,7 @@ def test_the_number_of_ranges_changes_no_bit(local_stack: LocalStack, job: dict[
         report = local_stack.run(job | {"data": data}, name)["report"]
         digest = report["dataset"]["digest"]
         digests.add(digest)
-        shards.add(local_stack.read(keys.shard(digest, 4, 0.1, 0)))
+        shards.add(local_stack.read(keys.shard(digest, 4, 0.1, "dense", 0)))
         models.add(local_stack.read(keys.model(name)))
     assert (len(digests), len(shards), len(models)) == (2, 1, 1)
 

@@ -13,12 +13,15 @@ from stepml.ml.algorithms.descent import Descent, take
 from stepml.ml.models.base import Floats, Penalty
 
 
+NO_PENALTY = Penalty()
+
+
 def descent_of(max_epochs: int = 10, **fields: Any) -> Descent:
     return Descent.of(spec.ModelAveraging(**{"learning_rate": 0.5} | fields), max_epochs)
 
 
 def stepped(
-    w: Floats, gradient: list[float], descent: Descent, penalty: Penalty = Penalty()
+    w: Floats, gradient: list[float], descent: Descent, penalty: Penalty = NO_PENALTY
 ) -> Floats:
     """Return where one step leads."""
     at, step = w.copy(), np.array(gradient, np.float32)

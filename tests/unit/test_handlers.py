@@ -439,7 +439,10 @@ def test_diverging_training_fails_by_name() -> None:
         algorithm={"name": "model_averaging", "learning_rate": 1e6, "local_epochs": 1000},
     )
     job.initialised()
-    with np.errstate(all="ignore"), pytest.raises(TrainingDivergedError, match="lower algorithm.learning_rate"):
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(TrainingDivergedError, match="lower algorithm.learning_rate"),
+    ):
         job.epoch(1)
 
 

@@ -1,4 +1,4 @@
-"""Model averaging against mathematics; every test on dense rows, as kernels have tests of their own."""
+"""Model averaging against mathematics."""
 
 from __future__ import annotations
 

@@ -151,7 +151,8 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         turn: Turn,
         must_pause: Callable[[], bool],
     ) -> Progress:
-        descent = Descent(Sgd(), Schedule(self.spec.learning_rate))
+        # Each epoch solves a problem of its own, so its steps end small.
+        descent = Descent(Sgd(), Schedule(self.spec.learning_rate, "restarts"))
         local = LocalDescent(descent, self.spec.batch_size, self.spec.local_epochs)
         if not progress.batches_done:
             extras = {**progress.extras, **local.begin(progress.parameters).extras}

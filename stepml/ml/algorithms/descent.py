@@ -100,8 +100,15 @@ class Schedule:
         if self.kind == "exponential":
             return math.exp(-self.decay * epochs)
         if self.kind == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, epochs / self.max_epochs)))
+            return _falling(min(1.0, epochs / self.max_epochs))
+        if self.kind == "restarts":  # Loshchilov and Hutter, 2017: from 1 to 0 in every epoch
+            return _falling(epochs % 1)
         return 1.0
+
+
+def _falling(share: float) -> float:
+    """Return half a wave of the cosine, from 1 to 0."""
+    return 0.5 * (1 + math.cos(math.pi * share))
 
 
 @dataclass(frozen=True, slots=True)
