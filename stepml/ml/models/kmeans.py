@@ -198,7 +198,8 @@ class _Search:
         if isinstance(X, CsrMatrix):
             return max(64, _SPARSE_DISTANCES // len(self.norms))
         n_clusters, n_features = self.centroids.shape
-        return max(64, min(_DISTANCES // n_clusters, _NUMBERS // n_features, 4096))
+        most: int = min(_DISTANCES // n_clusters, _NUMBERS // n_features, 4096)
+        return max(64, most)
 
     def _blocks(self, X: Matrix) -> Iterator[slice]:
         step = self._step(X)
