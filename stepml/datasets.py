@@ -1,7 +1,8 @@
 """Data sets to try StepML with: fetched or written once, then kept in a cache.
 
 Covertype (UCI, CC BY 4.0) travels inside a package, so that one checked archive of a few megabytes
-serves wherever packages can be installed. Digits is part of scikit-learn and needs no network.
+serves wherever packages can be installed. Digits and diabetes are part of scikit-learn and need no
+network.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stepml.client.errors import DatasetUnavailableError
 
@@ -145,17 +147,32 @@ def _unreachable(reason: str) -> DatasetUnavailableError:
 
 
 def _write_digits(path: Path) -> None:
+    digits = _bundled("digits")
+    names = [f"pixel_{row}_{column}" for row in range(8) for column in range(8)]
+    rows = zip(digits.data.astype(int).tolist(), digits.target.tolist(), strict=True)
+    _write_table(path, [*names, "digit"], ([*pixels, digit] for pixels, digit in rows))
+
+
+def _write_diabetes(path: Path) -> None:
+    diabetes = _bundled("diabetes", scaled=False)
+    rows = zip(diabetes.data.tolist(), diabetes.target.tolist(), strict=True)
+    names = [*diabetes.feature_names, "progression"]
+    _write_table(path, names, ([*measured, progression] for measured, progression in rows))
+
+
+def _bundled(name: str, **arguments: Any) -> Any:
+    """Return a data set that is part of scikit-learn."""
     try:
-        from sklearn.datasets import load_digits
+        from sklearn import datasets
     except ImportError:
         raise DatasetUnavailableError(
-            "digits: scikit-learn is not installed; install it with: pip install 'stepml[data]'"
+            f"{name}: scikit-learn is not installed; install it with: pip install 'stepml[data]'"
         ) from None
-    digits = load_digits()
-    names = [f"pixel_{row}_{column}" for row in range(8) for column in range(8)]
-    lines = [",".join([*names, "digit"])]
-    for pixels, digit in zip(digits.data.astype(int), digits.target, strict=True):
-        lines.append(",".join(map(str, [*pixels.tolist(), int(digit)])))
+    return getattr(datasets, f"load_{name}")(**arguments)
+
+
+def _write_table(path: Path, names: list[str], rows: Iterable[list[float]]) -> None:
+    lines = [",".join(names), *(",".join(map(repr, row)) for row in rows)]
     path.write_text("\n".join(lines) + "\n", encoding="ascii", newline="\n")
 
 
@@ -179,4 +196,14 @@ DIGITS = Dataset(
     sha256="592cc047d0a1cc7fdef9fd724514209dcb45a80aa147dc3ab375e3e1a9a380f4",
     write=_write_digits,
 )
-DATASETS = {dataset.name: dataset for dataset in (COVERTYPE, DIGITS)}
+DIABETES = Dataset(
+    name="diabetes",
+    file_name="diabetes.csv",
+    label="progression",
+    rows=442,
+    features=10,
+    size_bytes=25_682,
+    sha256="861964c468642a32978c7053ff452a64b79977dba1d00c3d4349dbf4ef9d2090",
+    write=_write_diabetes,
+)
+DATASETS = {dataset.name: dataset for dataset in (COVERTYPE, DIGITS, DIABETES)}

@@ -28,6 +28,7 @@ class DatasetName(StrEnum):
 
     COVERTYPE = "covertype"
     DIGITS = "digits"
+    DIABETES = "diabetes"
 
 
 @app.callback()
@@ -58,7 +59,9 @@ def get(
 
     covertype: 581,012 rows of 54 features, fetched from the package index.
 
-    digits: 1,797 rows of 64 features, part of scikit-learn, needs no network.
+    digits: 1,797 rows of 64 features and 10 classes, part of scikit-learn, needs no network.
+
+    diabetes: 442 rows of 10 features and a number to learn, part of scikit-learn, too.
     """
     from stepml import datasets
 
