@@ -53,8 +53,10 @@ class BinaryClassifier(LinearModel):
         return min(self.positive, self.negative), max(self.positive, self.negative)
 
     def targets(self, labels: Floats) -> Floats:
-        positive = labels == np.float32(self.positive)
-        sides: Floats = np.where(positive, np.float32(1), np.float32(-1))
+        # Arithmetic takes a tenth of the time of `where`.
+        sides: Floats = (labels == np.float32(self.positive)).astype(np.float32)
+        sides *= 2
+        sides -= 1
         if self.weights is not None:
             known = np.sort(np.array(list(self.weights), np.float32))
             sides *= _factors(self.weights)[indices(labels, known)]

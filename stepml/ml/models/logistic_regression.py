@@ -23,7 +23,7 @@ class LogisticRegression(BinaryClassifier):
         return np.stack([_sigmoid(side) for side in sides], axis=1)
 
     def _differentiate(self, z: Floats, y: Array) -> float:
-        if not np.abs(z).max() < _FAR:
+        if not np.maximum.reduce(np.abs(z)) < _FAR:
             return _differentiate_anywhere(z, y)
         z *= y if self.weights is None else np.copysign(_ONE, y)
         np.negative(z, out=z)  # how far a row is on the other class's side
@@ -49,7 +49,7 @@ def _log1p_sum(x: Floats) -> float:
     """
     factors = np.add(x, 1, dtype=np.float64)
     products = np.multiply.reduceat(factors, np.arange(0, len(x), _FACTORS))
-    return float(np.log(products).sum())
+    return float(np.add.reduce(np.log(products)))
 
 
 def _sigmoid(z: Floats) -> Floats:
