@@ -45,9 +45,10 @@ format: install-dev ## Format the code, mend what can be mended
 schema: install ## Write state_machines/job.schema.json from the types
 	$(STEPML) schema > state_machines/job.schema.json
 
-bench: install-dev caches ## Measure: orchestration, cold start, parsing, exchange, training
+bench: install-dev caches ## Measure: workflow, cold start, parsing, learning, exchange, jobs
 	$(BIN)/python benchmarks/bench_workflow.py --json build/bench_workflow.json
 	$(BIN)/python benchmarks/bench_parsing.py --json build/bench_parsing.json
+	$(BIN)/python benchmarks/bench_learning.py --json build/bench_learning.json
 	$(BIN)/python benchmarks/bench_exchange.py --json build/bench_exchange.json
 	$(BIN)/python benchmarks/bench_training.py --json build/bench_training.json
 

@@ -1,0 +1,424 @@
+"""How fast one rank learns and data become shards, and what functions hold and load.
+
+Beside epochs stand those of scikit-learn on the same float32 arrays in the same process, one
+thread each, by turns. Both have the BLAS kernels that the template gives to the functions, unless
+OPENBLAS_CORETYPE says otherwise. Ours are whole epochs as an executor trains them (targets, begin,
+train; k-means also the next state), scikit-learn's are `fit` with ``max_iter=1``; of k-means, whose
+`fit` does more than iterate, a tenth of what twelve iterations take longer than two.
+
+Partitioning is all that happens to text in memory until it is the shards of four ranks and of the
+validation, in MB of text per second of processor time, whichever thread spends it. Memory is what a
+fresh process holds at most that runs a handler once, its bucket served by another process's moto.
+
+    python benchmarks/bench_learning.py [--cases logistic,hinge] [--rounds 7] [--json PATH]
+
+Figures are medians (the best of all rounds), and so are ratios. Times are the processor's: they
+count nothing of other processes, but caches are shared with them, which makes rounds slower, never
+faster. So a target is for the best.
+"""
+
+from __future__ import annotations
+
+import os
+
+# NumPy and scikit-learn read them when they are imported.
+os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
+os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
+
+import argparse
+import json
+import logging
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import boto3
+import numpy as np
+import scipy.sparse
+from moto.server import ThreadedMotoServer
+from sklearn.cluster import KMeans
+from sklearn.linear_model import SGDClassifier
+
+from benchmarks.bench_exchange import some_of
+from benchmarks.bench_parsing import MemoryObjects, float_rows, sparse_rows
+from stepml.job import spec
+from stepml.ml.algorithms import OrchestratedAlgorithm, State, Turn, build_algorithm
+from stepml.ml.data import (
+    DataObject,
+    assemble,
+    merge,
+    plan_ranges,
+    shard_kind,
+    shard_plan,
+    sniff,
+    write_pieces,
+)
+from stepml.ml.matrices import CsrMatrix, Floats, Matrix
+from stepml.ml.models import LossModel, build_model
+from storage.s3 import S3Storage
+from tests.fresh_functions import heavy_modules, peak_bytes, store_contributions, store_dense
+
+N_SAMPLES, N_FEATURES, CLUSTERS = 1_000_000, 28, 10
+N_SPARSE, WIDE, PAIRS = 100_000, 47_000, 80
+BATCH_ROWS = 1000
+L2 = 1e-4
+ITERATIONS = 10  # of k-means at a time
+TEXT_BYTES, WORKERS = 32 * 10**6, 4
+MB = 10**6
+SHARD_BYTES = 300 * MB
+BUNDLE = Path(__file__).parents[1] / "build" / "aws" / "code"  # by `make package`
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a figure, or its ratio to another one, is compared with."""
+
+    bound: float
+    at_least: bool = False
+
+    def is_met(self, value: float) -> bool:
+        """Return whether ``value`` is on the right side."""
+        return value >= self.bound if self.at_least else value <= self.bound
+
+    def __str__(self) -> str:
+        return f"{'≥' if self.at_least else '≤'} {self.bound:.3g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A figure as several rounds have it."""
+
+    median: float
+    best: float
+
+    @classmethod
+    def of(cls, values: Sequence[float], best: Callable[[Sequence[float]], float] = min) -> Self:
+        """Return the spread of some rounds' values, of which the least is the best one."""
+        return cls(statistics.median(values), best(values))
+
+    def __sub__(self, other: Self) -> Self:
+        return replace(self, median=self.median - other.median, best=self.best - other.best)
+
+    def __mul__(self, factor: float) -> Self:
+        return replace(self, median=self.median * factor, best=self.best * factor)
+
+    def __str__(self) -> str:
+        alone = self.median == self.best
+        return f"{self.median:.4g}" if alone else f"{self.median:.4g} ({self.best:.4g})"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One line of the table: ours, and what it is compared with."""
+
+    name: str
+    unit: str
+    ours: Spread
+    other_name: str = ""
+    other: Spread | None = None
+    target: Target | None = None
+
+    @property
+    def ratio(self) -> Spread | None:
+        """Ours to the other."""
+        if self.other is None:
+            return None
+        return Spread(self.ours.median / self.other.median, self.ours.best / self.other.best)
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the target is; None: there is none."""
+        judged = self.ratio or self.ours
+        return None if self.target is None else self.target.is_met(judged.best)
+
+    def row(self) -> str:
+        """Return the line."""
+        told = "" if self.target is None else f"{self.target}{'' if self.is_met else ' !'}"
+        ours, other, ratio = (
+            "" if each is None else str(each) for each in (self.ours, self.other, self.ratio)
+        )
+        return f"{self.name:25} {ours:>13} {other:>13} {ratio:>15}  {told}".rstrip()
+
+
+class Learner:
+    """One rank that has all rows."""
+
+    def __init__(
+        self, model: spec.Model, algorithm: spec.Algorithm, X: Matrix, labels: Floats
+    ) -> None:
+        data = spec.Data(uri="s3://bucket/data", format="csv")
+        built = build_algorithm(spec.JobSpec(data=data, model=model, algorithm=algorithm))
+        assert isinstance(built, OrchestratedAlgorithm)
+        self._algorithm: OrchestratedAlgorithm[Any] = built
+        self.model = build_model(model, X.shape[1], np.unique(labels).tolist())
+        self._X, self._labels = X, labels
+        self._turn = Turn(1, 0, (len(X),), 0)
+
+    def epoch(self, parameters: Floats) -> Floats:
+        """Return the parameters after one more epoch."""
+        before = self._algorithm.initial_state(self.model, parameters)
+        y = self.model.targets(self._labels)
+        progress = self._algorithm.begin(self.model, before, {}, self._turn)
+        progress = self._algorithm.train(self.model, progress, self._X, y, self._turn)
+        return self._next(before, self._algorithm.ended(progress)).parameters
+
+    def _next(self, before: State, own: Any) -> State:
+        vector, trailer = self._algorithm.contribution(own, self._turn)
+        return self._algorithm.next_state(
+            self.model, before, vector, trailer, self._turn, lambda: self._X[:BATCH_ROWS]
+        ).state
+
+
+def logistic(rounds: int) -> Iterator[Figures]:
+    """Measure an epoch of logistic regression on dense rows."""
+    X, labels = dense_rows()
+    learner = Learner(spec.LogisticRegression(l2=L2), averaging(0.1), X, labels)
+    sides = {"ours": epoch_of(learner)}
+    for name, shuffle in (("shuffled", True), ("stored order", False)):
+        sides[name] = sgd_epoch("log_loss", X, labels, shuffle=shuffle)
+    ms = by_turns(sides, rounds)
+    yield epochs("logistic, 1 M × 28", ms, "shuffled", Target(1 / 6))
+    yield epochs("… stored order", ms, "stored order")
+
+
+def hinge(rounds: int) -> Iterator[Figures]:
+    """Measure an epoch of a support vector machine on sparse rows."""
+    X, labels = wide_rows()
+    learner = Learner(spec.Svm(l2=L2), averaging(1), X, labels)
+    theirs = scipy.sparse.csr_matrix((X.values, X.indices, X.indptr.astype(np.int32)), X.shape)
+    sides = {"ours": epoch_of(learner)}
+    for name, shuffle in (("shuffled", True), ("stored order", False)):
+        sides[name] = sgd_epoch("hinge", theirs, labels, shuffle=shuffle)
+    ms = by_turns(sides, rounds)
+    yield epochs("hinge, 100 k × 80 of 47 k", ms, "shuffled", Target(1))
+    yield epochs("… stored order", ms, "stored order")
+
+
+def kmeans(rounds: int) -> Iterator[Figures]:
+    """Measure an iteration of k-means on dense rows."""
+    X, labels = dense_rows()
+    first = X[:CLUSTERS].copy()
+    learner = Learner(spec.KMeans(n_clusters=CLUSTERS), spec.ExpectationMaximisation(), X, labels)
+
+    def ours() -> None:
+        w = first.ravel()
+        for _ in range(ITERATIONS):
+            w = learner.epoch(w)
+
+    def lloyd(iterations: int) -> Callable[[], object]:
+        fitted = KMeans(CLUSTERS, init=first, n_init=1, tol=0, max_iter=iterations)
+        return lambda: fitted.fit(X)
+
+    ms = by_turns({"ours": ours, "few": lloyd(2), "more": lloyd(2 + ITERATIONS)}, rounds)
+    mine, other = ms["ours"] * (1 / ITERATIONS), (ms["more"] - ms["few"]) * (1 / ITERATIONS)
+    yield Figures("k-means, 1 M × 28, k 10", "ms", mine, "Lloyd", other, Target(2))
+
+
+def partitioning(rounds: int) -> Iterator[Figures]:
+    """Measure how text becomes shards."""
+    for name, kind, make in (
+        ("libsvm, 80 pairs", "libsvm", sparse_rows),
+        ("csv, 28 numbers", "csv", float_rows),
+    ):
+        rows = make(np.random.default_rng(0), 2000)
+        text = rows * (TEXT_BYTES // len(rows))
+        partition(rows, kind)
+        seconds = [seconds_of(partial(partition, text, kind)) for _ in range(rounds)]
+        rates = Spread.of([len(text) / MB / each for each in seconds], best=max)
+        yield Figures(name, "MB/s", rates, target=Target(60, at_least=True))
+
+
+def memory(rounds: int) -> Iterator[Figures]:
+    """Measure what an executor and a reducer hold at most, once."""
+    with a_bucket() as (storage, endpoint):
+
+        def peak_mb(module: str, event: dict[str, Any]) -> Spread:
+            return Spread.of([peak_bytes(module, event, storage.bucket, endpoint) / MB])
+
+        executor = peak_mb("lambdas.executor", store_dense(storage, "dense", SHARD_BYTES))
+        limit = Spread.of([1.3 * SHARD_BYTES / MB + 110])
+        yield Figures(
+            "executor, 300 MB (limit)", "MB", executor, "1.3 × 300 + 110", limit, Target(1)
+        )
+        few, many = (
+            peak_mb("lambdas.reducer", store_contributions(storage, f"job-{size}", size))
+            for size in (2, 16)
+        )
+        yield Figures("reducer, 16 ranks (2)", "MB", many, "2 ranks", few, Target(1.02))
+
+
+def bundle(rounds: int) -> Iterator[Figures]:
+    """Measure the functions' package, if it is there, and what handlers load beside it."""
+    if BUNDLE.is_dir():
+        size = sum(each.stat().st_blocks * 512 for each in BUNDLE.rglob("*")) / 2**20
+        yield Figures("package, unzipped MiB", "MiB", Spread.of([size]), target=Target(150))
+    else:
+        print("package: there is none, see `make package`")
+    loaded = heavy_modules()
+    name = f"loaded: {', '.join(loaded) or 'none that is heavy'}"
+    yield Figures(name, "modules", Spread.of([len(loaded)]), target=Target(0))
+
+
+CASES: dict[str, Callable[[int], Iterator[Figures]]] = {
+    each.__name__: each for each in (logistic, hinge, kmeans, partitioning, memory, bundle)
+}
+HEADINGS = {
+    "logistic": ("an epoch, ms", "StepML", "scikit-learn"),
+    "hinge": ("an epoch, ms", "StepML", "scikit-learn"),
+    "kmeans": ("an iteration, ms", "StepML", "scikit-learn"),
+    "partitioning": ("text to shards", "MB/s", ""),
+    "memory": ("a function", "MB at most", "compared to"),
+    "bundle": ("all functions", "", ""),
+}
+
+
+def averaging(learning_rate: float) -> spec.ModelAveraging:
+    """Return descent in batches of `BATCH_ROWS`."""
+    return spec.ModelAveraging(batch_size=BATCH_ROWS, learning_rate=learning_rate)
+
+
+def epoch_of(learner: Learner) -> Callable[[], object]:
+    """Return what trains a first epoch."""
+    assert isinstance(learner.model, LossModel)
+    start = learner.model.initial_parameters()
+    return lambda: learner.epoch(start)
+
+
+def sgd_epoch(loss: str, X: Any, labels: Floats, *, shuffle: bool) -> Callable[[], object]:
+    """Return what trains an epoch with scikit-learn."""
+    fitted = SGDClassifier(loss=loss, alpha=L2, max_iter=1, tol=None, shuffle=shuffle)
+    return lambda: fitted.fit(X, labels)
+
+
+def by_turns(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, Spread]:
+    """Return the milliseconds of each side; a first round does not count."""
+    ms: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(rounds + 1):
+        for name, side in sides.items():
+            ms[name].append(1000 * seconds_of(side))
+    return {name: Spread.of(each[1:]) for name, each in ms.items()}
+
+
+def seconds_of(action: Callable[[], object]) -> float:
+    """Return the processor's seconds, of all threads."""
+    start = time.process_time()
+    action()
+    return time.process_time() - start
+
+
+def epochs(name: str, ms: dict[str, Spread], other: str, target: Target | None = None) -> Figures:
+    """Return how our epochs compare with another side's."""
+    return Figures(name, "ms", ms["ours"], f"SGDClassifier, {other}", ms[other], target)
+
+
+def dense_rows() -> tuple[Floats, Floats]:
+    """Return rows of two classes that a line separates badly."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((N_SAMPLES, N_FEATURES), np.float32)
+    margins = X @ rng.standard_normal(N_FEATURES, np.float32) / 4
+    return X, (rng.random(N_SAMPLES) < 1 / (1 + np.exp(-margins))).astype(np.float32)
+
+
+def wide_rows() -> tuple[CsrMatrix, Floats]:
+    """Return rows like RCV1's: of length 1, a few columns in most of them and most in few."""
+    rng = np.random.default_rng(0)
+    drawn = np.sort((WIDE - PAIRS) * rng.random((N_SPARSE, PAIRS)) ** 3, axis=1).astype(np.int32)
+    ascending = np.arange(PAIRS, dtype=np.int32)
+    ranks = np.maximum.accumulate(drawn - ascending, axis=1) + ascending  # none twice
+    # What is frequent is anywhere, as in a vocabulary in alphabetical order.
+    indices = np.sort(rng.permutation(WIDE).astype(np.int32)[ranks], axis=1)
+    values = rng.random(indices.shape, np.float32)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    margins = (values * rng.standard_normal(WIDE)[indices]).sum(axis=1)
+    labels = (margins > 0).astype(np.float32)
+    indptr = np.arange(0, indices.size + 1, PAIRS)
+    return CsrMatrix(indptr, indices.ravel(), values.ravel(), WIDE), labels
+
+
+def partition(text: bytes, text_format: str) -> None:
+    """Make shards of ``text``."""
+    store = MemoryObjects(text)
+    data = [DataObject("data", "data", len(text), "")]
+    layout, ranges = sniff(store, data, format=text_format), plan_ranges(data, 1)[0]
+    key = "pieces/{}".format
+    result = write_pieces(store, store, data, layout, ranges, seed=0, piece_key=key)
+    manifest = merge("", layout, result.pieces)
+    kind = shard_kind("auto", manifest, WORKERS)
+    plan = shard_plan(manifest, WORKERS, 0.1, kind)
+    for interval in (*plan.shards, plan.validation):
+        assemble(store, manifest, interval, kind)
+
+
+@contextmanager
+def a_bucket() -> Iterator[tuple[S3Storage, str]]:
+    """Serve a bucket; yield it, and the endpoint for other processes."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        client = boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        client.create_bucket(Bucket="learning")
+        yield S3Storage("learning", client), endpoint
+    finally:
+        server.stop()
+
+
+def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    text = f"some of {','.join(CASES)}"
+    parser.add_argument("--cases", type=some_of(tuple(CASES)), default=[*CASES], help=text)
+    parser.add_argument("--rounds", type=int, default=7, help="of epochs and of partitioning")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    return parser.parse_args(arguments)
+
+
+def heading(case: str) -> str:
+    """Return the names of a case's columns."""
+    what, ours, other = HEADINGS[case]
+    ratio = "ratio" if other else ""
+    return f"\n{what:25} {ours:>13} {other:>13} {ratio:>15}  target".rstrip()
+
+
+def measure(options: argparse.Namespace) -> Iterator[Figures]:
+    """Yield all figures, and print them as they come."""
+    table = ""
+    for case in options.cases:
+        if heading(case) != table:
+            table = heading(case)
+            print(table)
+        for figures in CASES[case](options.rounds):
+            print(figures.row(), flush=True)
+            yield figures
+
+
+def as_json(figures: Figures) -> dict[str, Any]:
+    """Return the figures with what follows from them."""
+    ratio = None if figures.ratio is None else asdict(figures.ratio)
+    return {**asdict(figures), "ratio": ratio, "is_met": figures.is_met}
+
+
+def main() -> None:
+    """Measure, print a table, write JSON."""
+    options = options_of()
+    figures = [*measure(options)]
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps([*map(as_json, figures)], indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
