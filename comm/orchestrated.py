@@ -12,7 +12,7 @@ from stepml.job.errors import DamagedValueError, KeyNotFoundError, MissingContri
 from stepml.job.step import Step
 from storage import Storage
 
-_LOADED_AT_ONCE = 64 * 2**20  # bytes: a reducer's memory must not grow with the world size
+_LOADED_AT_ONCE = 16 * 2**20  # bytes: a reducer's memory must not grow with the world size
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ class Orchestrated:
                 present = self.channel.find_many(names) - set(batch) | found.keys()
                 missing = [rank for rank, name in enumerate(names) if name not in present]
                 raise MissingContributionError(missing, str(step))
-            yield from (decode(found[name], name) for name in batch)
             start += len(batch)
             at_once = max(1, _LOADED_AT_ONCE // max(1, len(found[batch[0]])))
+            for name in batch:
+                yield decode(found.pop(name), name)  # not held while the next ones are loaded

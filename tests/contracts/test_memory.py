@@ -10,7 +10,7 @@ from storage.s3 import S3Storage
 from tests.fresh_functions import heavy_modules, peak_bytes, store_contributions, store_dense
 
 SHARD_BYTES = 100 * 10**6
-WINDOW_BYTES = 64 * 2**20  # of contributions that a reducer loads at once
+WINDOW_BYTES = 16 * 2**20  # of contributions that a reducer loads at once
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks /proc")
 

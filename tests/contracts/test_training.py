@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,12 +62,26 @@ def wide_rows() -> bytes:
     )
 
 
-def trained(channel: str, pattern: str, algorithm: str) -> tuple[Job, bytes]:
+# By what is tried: a job's model, algorithm and data.
+GRADIENTS = {"name": "gradient_averaging", "batch_size": 6}
+LEARNERS: dict[str, dict[str, Any]] = {
+    "gradient_averaging": {"algorithm": GRADIENTS},
+    "adam": {"algorithm": GRADIENTS | {"optimiser": "adam"}},
+    "model_averaging": {"algorithm": {"name": "model_averaging", "batch_size": 6}},
+    "admm": {"algorithm": {"name": "admm"}, "model": {"name": "softmax_regression"}},
+    "expectation_maximisation": {
+        "algorithm": {"name": "expectation_maximisation"},
+        "model": {"name": "kmeans", "n_clusters": 3},
+    },
+}
+
+
+def trained(channel: str, pattern: str, learner: str, matrix: str = "auto") -> tuple[Job, bytes]:
     """Return a job after two epochs, and the bits of its state."""
     job = Job(
-        data={"uri": "s3://data/rows.libsvm", "format": "libsvm"},
-        algorithm={"name": algorithm, "batch_size": 6},
+        data={"uri": "s3://data/rows.libsvm", "format": "libsvm", "matrix": matrix},
         exchange={"channel": channel, "pattern": pattern},
+        **LEARNERS[learner],
     )
     job.data.save("rows.libsvm", wide_rows())
     job.initialised()
@@ -76,15 +91,24 @@ def trained(channel: str, pattern: str, algorithm: str) -> tuple[Job, bytes]:
 
 
 @cache
-def expected(algorithm: str) -> bytes:
-    return trained("s3", "reduce", algorithm)[1]
+def expected(learner: str) -> bytes:
+    return trained("s3", "reduce", learner)[1]
 
 
 @pytest.mark.parametrize("pattern", ["reduce", "reduce_scatter"])
-@pytest.mark.parametrize("algorithm", ["gradient_averaging", "model_averaging"])
-def test_channel_and_pattern_change_no_bit(configured: str, pattern: str, algorithm: str) -> None:
-    job, bits = trained(configured, pattern, algorithm)
-    assert bits == expected(algorithm)
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_channel_and_pattern_change_no_bit(configured: str, pattern: str, learner: str) -> None:
+    job, bits = trained(configured, pattern, learner)
+    assert bits == expected(learner)
     job.finalise(2)
     channel = exchanges.open_kept(configured, job.storage)
     assert [*channel.list("jobs/job/exchange/")] == []
+    assert [*job.storage.list("jobs/job/ranks/")] == []
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_sparse_rows_are_learnt_as_dense_ones_are(learner: str) -> None:
+    """But for the order of additions."""
+    both = [trained("s3", "reduce", learner, matrix)[1] for matrix in ("sparse", "dense")]
+    sparse, dense = (np.frombuffer(bits, np.float32) for bits in both)
+    assert sparse == pytest.approx(dense, abs=1e-4)

@@ -129,7 +129,14 @@ def test_a_directory_is_no_job_file(tmp_path: Path) -> None:
         (json.dumps({**JOB, "patern": 1}), "unknown field 'patern'"),
         (json.dumps({**JOB, "workers": -1}), "workers: expected an integer from 1 to"),
         (json.dumps({**JOB, "workers": "4"}), "workers: expected an integer"),
-        (json.dumps({**JOB, "model": {"name": "kmeans", "n_clusters": 2}}), "not available yet"),
+        (
+            json.dumps({**JOB, "model": {"name": "neural", "architecture": "mlp"}}),
+            "not available yet",
+        ),
+        (
+            json.dumps({**JOB, "model": {"name": "kmeans", "n_clusters": 2}}),
+            "expected expectation_",
+        ),
     ],
 )
 def test_a_job_that_is_wrong_is_refused_in_one_line(

@@ -12,7 +12,6 @@ from stepml.job import spec
 from stepml.ml.algorithms.descent import Descent, take
 from stepml.ml.models.base import Floats, Penalty
 
-
 NO_PENALTY = Penalty()
 
 

@@ -441,7 +441,7 @@ def test_diverging_training_fails_by_name() -> None:
     job.initialised()
     with (
         np.errstate(all="ignore"),
-        pytest.raises(TrainingDivergedError, match="lower algorithm.learning_rate"),
+        pytest.raises(TrainingDivergedError, match=r"lower algorithm\.learning_rate"),
     ):
         job.epoch(1)
 

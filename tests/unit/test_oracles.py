@@ -1,7 +1,8 @@
 """Every model by every algorithm on real data, against what scikit-learn makes of the same rows.
 
 The measure is the objective, mean loss plus penalty, of the training rows: within 1 % of its
-minimum (2 % for ADMM on the hinge loss); and accuracy or the coefficient of determination on other rows: within 0.5 points.
+minimum (2 % for ADMM on the hinge loss); and accuracy or the coefficient of determination on other
+rows: within 0.5 points.
 """
 
 from __future__ import annotations
