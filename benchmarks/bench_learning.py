@@ -12,9 +12,9 @@ fresh process holds at most that runs a handler once, its bucket served by anoth
 
     python benchmarks/bench_learning.py [--cases logistic,hinge] [--rounds 7] [--json PATH]
 
-Figures are medians (the best of all rounds), and so are ratios. Times are the processor's: they
-count nothing of other processes, but caches are shared with them, which makes rounds slower, never
-faster. So a target is for the best.
+Figures are medians (the best of all rounds), and so are ratios; targets are for the medians. Times
+are the processor's: they count nothing of other processes, but caches are shared with them, so the
+machine should have nothing else to do.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Figures:
     def is_met(self) -> bool | None:
         """Whether the target is; None: there is none."""
         judged = self.ratio or self.ours
-        return None if self.target is None else self.target.is_met(judged.best)
+        return None if self.target is None else self.target.is_met(judged.median)
 
     def row(self) -> str:
         """Return the line."""
