@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from comm import Message, Orchestrated
 from lambdas.exchanges import open_in_flight, open_kept, open_orchestrated, open_shared
 from lambdas.logs import best_effort
-from lambdas.own_states import forget_own_states
 from lambdas.plans import TrainingPlan
 from lambdas.samples import load_sample
 from lambdas.snapshots import Snapshots
@@ -79,9 +78,6 @@ def release(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage) -> N
         Snapshots(storage, task.job_id, task.epoch).delete()
     else:
         open_orchestrated(task.job_id, plan, storage).release(Step(task.epoch))
-        if algorithm.keeps_own_state and task.epoch > 1:  # the next epoch reads this one's
-            ranks = range(plan.spec.workers)
-            forget_own_states(storage, task.job_id, task.epoch - 1, ranks)
 
 
 def _shared(

@@ -13,6 +13,7 @@ from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable, seconds_since
 from lambdas.exchanges import open_kept
 from lambdas.logs import best_effort, log
+from lambdas.own_states import keep_last_own_states
 from lambdas.plans import TrainingPlan
 from lambdas.shards import is_scaled
 from lambdas.states import unpack_state
@@ -46,15 +47,16 @@ def finalise(task: FinaliseTask, storage: DurableStorage, bucket: str) -> JobRep
         lines = [msgspec.json.encode(each) + b"\n" for each in report.history]
         storage.save(keys.history(task.job_id), b"".join(lines))
         report = documents.publish(keys.report(task.job_id), report)
-    clear(task.job_id, plan, storage)
+    clear(task, plan, storage)
     log("job finished", job_id=task.job_id, decision=report.decision, loss=report.loss)
     return report
 
 
-def clear(job_id: str, plan: TrainingPlan, storage: DurableStorage) -> None:
+def clear(task: FinaliseTask, plan: TrainingPlan, storage: DurableStorage) -> None:
     """Delete what the ranks left on their way; records of failures stay, for whoever asks."""
+    job_id = task.job_id
     storage.clear(keys.progress_prefix(job_id))
-    storage.clear(keys.own_states_prefix(job_id))
+    keep_last_own_states(storage, job_id, task.epoch)
     storage.clear(keys.snapshot_prefix(job_id))
     with best_effort("clear the channel", job_id=job_id):  # what is left expires
         channel = open_kept(plan.spec.exchange.channel, storage)

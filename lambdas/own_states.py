@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lambdas.states import pack_own, unpack_own
@@ -37,8 +36,12 @@ class OwnStates:
         return keys.own_state(self.job_id, epoch, self.rank)
 
 
-def forget_own_states(
-    storage: DurableStorage, job_id: str, epoch: int, ranks: Sequence[int]
-) -> None:
-    """Delete what ``ranks`` ended ``epoch`` with."""
-    storage.delete_many([keys.own_state(job_id, epoch, rank) for rank in ranks])
+def keep_last_own_states(storage: DurableStorage, job_id: str, epoch: int) -> None:
+    """Delete what ranks ended the epochs before ``epoch`` with.
+
+    Until the job ends all are kept, as the states are that they belong to: an epoch that has
+    failed, or an earlier one, can be done again from them.
+    """
+    last = keys.own_states_of_epoch(job_id, epoch)
+    prefix = keys.own_states_prefix(job_id)
+    storage.delete_many([key for key in storage.list(prefix) if not key.startswith(last)])

@@ -52,7 +52,12 @@ def epoch_report(job_id: str, epoch: int) -> str:
 
 def own_state(job_id: str, epoch: int, rank: int) -> str:
     """What a rank alone ended an epoch with and needs in the next one."""
-    return f"{own_states_prefix(job_id)}{epoch:06d}/{rank:06d}.safetensors"
+    return f"{own_states_of_epoch(job_id, epoch)}{rank:06d}.safetensors"
+
+
+def own_states_of_epoch(job_id: str, epoch: int) -> str:
+    """What all ranks ended an epoch with."""
+    return f"{own_states_prefix(job_id)}{epoch:06d}/"
 
 
 def own_states_prefix(job_id: str) -> str:

@@ -103,7 +103,6 @@ def test_channel_and_pattern_change_no_bit(configured: str, pattern: str, learne
     job.finalise(2)
     channel = exchanges.open_kept(configured, job.storage)
     assert [*channel.list("jobs/job/exchange/")] == []
-    assert [*job.storage.list("jobs/job/ranks/")] == []
 
 
 @pytest.mark.parametrize("learner", LEARNERS)

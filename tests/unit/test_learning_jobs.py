@@ -128,14 +128,14 @@ def test_a_rank_whose_own_state_is_lost_fails_by_name() -> None:
         job.execute(2, 2)
 
 
-def test_own_states_are_kept_as_long_as_they_are_needed() -> None:
+def test_own_states_are_kept_until_the_job_ends_and_the_last_ones_after_it() -> None:
     job = initialised(**ADMM)
     for number in (1, 2, 3):
         job.epoch(number)
+    assert len([*job.storage.list(keys.own_states_prefix("job"))]) == 9
+    job.finalise(3)
     kept = sorted(job.storage.list(keys.own_states_prefix("job")))
     assert kept == [keys.own_state("job", 3, rank) for rank in range(3)]
-    job.finalise(3)
-    assert [*job.storage.list(keys.own_states_prefix("job"))] == []
 
 
 @pytest.mark.parametrize("fields", [ADMM, KMEANS, {"model": {"name": "svm"}, **ADMM}])

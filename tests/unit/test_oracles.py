@@ -22,6 +22,8 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import adjusted_rand_score
 from sklearn.svm import LinearSVC
 
+from stepml import datasets
+from stepml.client.errors import DatasetUnavailableError
 from stepml.job import spec
 from stepml.job.spec import tag
 from stepml.ml.models import LossModel, initial_centroids
@@ -57,6 +59,28 @@ def higgs() -> Rows:
     train, test = (np.loadtxt(HIGGS / f"binary.{part}") for part in ("train", "test"))
     rows = np.concatenate([train, test])
     return split(rows[:, 1:], rows[:, 0], len(train))
+
+
+@cache
+def covertype() -> Rows:
+    """Return 20,000 and 5,000 standardised rows of Covertype: class 2, or another."""
+    rows = covertypes()
+    return rows._replace(
+        y=(rows.y == 2).astype(np.float32), y_other=(rows.y_other == 2).astype(np.float32)
+    )
+
+
+@cache
+def covertypes() -> Rows:
+    """Return the same rows with their seven classes."""
+    try:
+        path = datasets.get(datasets.COVERTYPE)
+    except DatasetUnavailableError as error:
+        pytest.skip(f"Covertype is not there: {error}")
+    lines = path.read_bytes().splitlines()[1:]
+    chosen = np.random.default_rng(0).choice(len(lines), 25_000, replace=False)
+    rows = np.loadtxt([lines[number] for number in chosen], delimiter=",")
+    return split(rows[:, :-1], rows[:, -1], 20_000)
 
 
 def split(X: Any, y: Any, n_training: int) -> Rows:
@@ -179,6 +203,13 @@ def test_the_higgs_sample(name: str, algorithm: str) -> None:
     check(name, higgs, chosen, min(epochs, 40))
 
 
+@pytest.mark.parametrize("name", ["logistic", "softmax", "svm", "ridge"])
+@pytest.mark.parametrize("algorithm", ["models", "admm"])
+def test_covertype(name: str, algorithm: str) -> None:
+    chosen, epochs = ALGORITHMS[name][algorithm]
+    check(name, covertypes if name == "softmax" else covertype, chosen, min(epochs, 40))
+
+
 @pytest.mark.parametrize("algorithm", ["momentum", "admm"])
 def test_rows_in_the_order_of_their_labels(algorithm: str) -> None:
     """Each rank sees three of ten digits. What is exchanged every batch, or agreed on, is right."""
@@ -191,16 +222,19 @@ def test_rows_in_the_order_of_their_labels(algorithm: str) -> None:
     assert objective(model, w, X, y) < 1.02 * objective(model, expected, X, y)
 
 
-def test_clusters_of_digits() -> None:
-    rows = digits()
+@pytest.mark.parametrize("source", [digits, higgs, covertype])
+def test_clusters(source: Callable[[], Rows]) -> None:
+    rows = source()
     start = initial_centroids(rows.X, 10, 5, 0)
     job = job_of(spec.KMeans(n_clusters=10), spec.ExpectationMaximisation())
     learner = Orchestra(job, rows.X, rows.y, 4, start=start)
     w = learner.epochs(100)
-    reference = KMeansReference(10, n_init=20, random_state=0).fit(rows.X)
+    reference = KMeansReference(10, n_init=10, random_state=0).fit(rows.X)
     found = learner.model.evaluate(w, rows.X, rows.y).metrics["inertia"]
     # Both are the best of some seedings.
     assert found < 1.01 * reference.inertia_
+    if source is not digits:
+        return
     score = adjusted_rand_score(rows.y, learner.model.predict(w, rows.X))
     assert score > adjusted_rand_score(rows.y, reference.labels_) - 0.1
 
