@@ -12,11 +12,12 @@ from stepml.job.spec import tag
 from stepml.ml.models.base import Evaluation, LossModel, Model
 from stepml.ml.models.classes import classes_of, positive_of, weights_of
 from stepml.ml.models.classifiers import BinaryClassifier
-from stepml.ml.models.kmeans import Accumulated, KMeans, initial_centroids
+from stepml.ml.models.kmeans import Accumulated, KMeans
 from stepml.ml.models.linear import LinearModel
 from stepml.ml.models.linear_regression import LinearRegression
 from stepml.ml.models.logistic_regression import LogisticRegression
 from stepml.ml.models.penalty import Penalty
+from stepml.ml.models.seeding import initial_centroids
 from stepml.ml.models.softmax_regression import SoftmaxRegression
 from stepml.ml.models.svm import BinarySvm, OneVsRestSvm
 

@@ -9,8 +9,9 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from stepml.ml.matrices import CsrMatrix, product, row_norms_squared, row_sums_by_group
+from stepml.ml.matrices import CsrMatrix, product, row_sums_by_group
 from stepml.ml.models.base import Array, Evaluation, Floats, Matrix, Model
+from stepml.ml.models.distances import Points, dense_row, products
 
 Sums = npt.NDArray[np.float64]
 Clusters = npt.NDArray[np.intp]
@@ -20,8 +21,6 @@ _DISTANCES, _SPARSE_DISTANCES, _NUMBERS = 2**16, 2**21, 2**17
 _FEW = 128  # clusters; with more of them, NumPy is fast along their axis
 _FAR = 4.0  # squared distance from 0, in mean squared distances of centroids from their mean
 _CANCELLED = 0.01  # share of |x|²: squared distances below it have lost two digits
-_SAMPLE_ITERATIONS = 10
-_SURE = np.float32(1 - 1e-6)  # what of squared norms the rounding errors leave
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +92,7 @@ class KMeans(Model):
         counts : array of shape (n_clusters,)
         sample : matrix of shape (n_samples, n_features)
         """
-        centroids, rows = self._centroids(w).copy(), _Sample.of(sample)
+        centroids, rows = self._centroids(w).copy(), Points.of(sample)
         nearest = np.full(len(sample), np.inf, np.float32)
         for centroid in centroids[counts > 0]:
             np.minimum(nearest, rows.distances(centroid[None])[0], out=nearest)
@@ -101,7 +100,7 @@ class KMeans(Model):
             farthest = int(nearest.argmax())
             if not nearest[farthest] > 0:
                 break
-            centroids[cluster] = _dense_row(sample, farthest)
+            centroids[cluster] = dense_row(sample, farthest)
             np.minimum(nearest, rows.distances(centroids[cluster][None])[0], out=nearest)
         return centroids.ravel()
 
@@ -211,7 +210,7 @@ class _Search:
     def _distances(self, X: Matrix) -> Floats:
         """Return distances, (n_clusters, n_samples), along the long axis."""
         few = len(self.norms) <= _FEW and not isinstance(X, CsrMatrix)
-        distances = _products(self.doubled, X) if few else product(X, self.doubled.T).T
+        distances = products(self.doubled, X) if few else product(X, self.doubled.T).T
         distances += self.norms
         return distances
 
@@ -226,108 +225,6 @@ class _Search:
             return max(0.0, inertia)
         clusters = nearest if nearest.ndim == 1 else nearest.argmax(axis=0)
         return _square_sum(X - self.centroids[clusters])
-
-
-def initial_centroids(X: Matrix, n_clusters: int, restarts: int, seed: int) -> Floats:
-    """Return parameters to start from: the best of several k-means++ seedings on a sample.
-
-    Each of them is improved by a few iterations on the sample before they are compared.
-
-    Parameters
-    ----------
-    X : matrix of shape (n_samples, n_features), at least one row
-        The sample; with fewer different rows than clusters, some centroids are the same.
-    n_clusters : int
-    restarts : int
-        Seedings to choose from, at least 1.
-    seed : int
-        The same seed gives the same bits.
-
-    Returns
-    -------
-    array of shape (n_clusters * n_features,)
-    """
-    model = KMeans(X.shape[1], n_clusters)
-    seedings = (_seeding(model, X, np.random.default_rng((seed, each))) for each in range(restarts))
-    return min(seedings, key=lambda seeding: seeding[1])[0]
-
-
-def _seeding(model: KMeans, X: Matrix, rng: np.random.Generator) -> tuple[Floats, float]:
-    """Return parameters and their inertia."""
-    w = _plus_plus(X, model.n_clusters, rng).ravel()
-    for _ in range(_SAMPLE_ITERATIONS):
-        found = model.accumulate(w, X)
-        w = model.next_parameters(w, found.sums, found.counts)
-    return w, model.accumulate(w, X).inertia
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Sample:
-    """Rows to start from, made ready for distances from single points."""
-
-    X: Matrix  # if dense, less the origin
-    origin: Floats | np.float32  # (n_features,): the mean of dense rows; 0 for sparse ones
-    norms: Floats  # (n_samples,), squared, less what may be a rounding error
-
-    @classmethod
-    def of(cls, X: Matrix) -> Self:
-        if isinstance(X, CsrMatrix):
-            return cls(X, np.float32(0), row_norms_squared(X) * _SURE)
-        origin = X.mean(axis=0, dtype=np.float64).astype(np.float32)
-        moved = X - origin
-        return cls(moved, origin, row_norms_squared(moved) * _SURE)
-
-    def distances(self, points: Floats) -> Floats:
-        """Return squared distances, (n_points, n_samples); 0 for rows that are as good as there."""
-        moved = points - self.origin
-        distances = _products(-2 * moved, self.X)
-        distances += self.norms
-        distances += np.square(moved).sum(axis=1, keepdims=True) * _SURE
-        return np.maximum(distances, 0, out=distances)
-
-
-def _plus_plus(X: Matrix, n_clusters: int, rng: np.random.Generator) -> Floats:
-    """Return centroids by greedy k-means++ (Arthur and Vassilvitskii, 2007).
-
-    Each is the best of a few rows drawn by their squared distance from the nearest one so far.
-    """
-    sample, trials = _Sample.of(X), 2 + int(np.log(n_clusters))
-    chosen = [int(rng.integers(len(X)))]
-    nearest = sample.distances(_dense_row(X, chosen[0])[None])[0]
-    while len(chosen) < n_clusters:
-        drawn = _draw(nearest, trials, rng)
-        distances = sample.distances(np.stack([_dense_row(X, row) for row in drawn]))
-        np.minimum(distances, nearest, out=distances)
-        best = int(distances.sum(axis=1).argmin())
-        chosen.append(int(drawn[best]))
-        nearest = distances[best]
-    return np.stack([_dense_row(X, row) for row in chosen])
-
-
-def _draw(nearest: Floats, trials: int, rng: np.random.Generator) -> Clusters:
-    """Return rows drawn by ``nearest``, or any where all rows are centroids already."""
-    edges = np.cumsum(nearest, dtype=np.float64)
-    if not edges[-1] > 0:
-        return rng.integers(len(nearest), size=trials)
-    drawn: Clusters = np.searchsorted(edges, rng.random(trials) * edges[-1], side="right")
-    return drawn.clip(max=len(nearest) - 1)
-
-
-def _products(points: Floats, X: Matrix) -> Floats:
-    """Return the product of each point with each row, (n_points, n_samples), along the rows."""
-    if isinstance(X, CsrMatrix):
-        return product(X, points.T).T
-    return points @ X.T
-
-
-def _dense_row(X: Matrix, row: int) -> Floats:
-    if not isinstance(X, CsrMatrix):
-        only: Floats = X[row]
-        return only
-    dense = np.zeros(X.n_features, np.float32)
-    pairs = X[row : row + 1].pairs
-    dense[X.indices[pairs]] = X.values[pairs]
-    return dense
 
 
 def _origin(centroids: Floats) -> Floats | None:
