@@ -25,7 +25,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from stepml.local import objects
+from stepml.local import items, objects
 from stepml.local.caches import Caches
 from stepml.local.cloudformation import cloudformation_seams
 from stepml.local.code_store import CodeStore
@@ -106,6 +106,7 @@ class LocalAws:
         for seams in (
             functions.seams(),
             objects.seams,
+            items.seams,
             *cloudformation_seams(),
             *engine_seams(functions, self._caches),
         ):
