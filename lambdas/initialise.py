@@ -97,6 +97,6 @@ def _scale(plan: TrainingPlan, storage: DurableStorage) -> Scale:
         )
         for rank in range(spec.workers)
     ]
-    found = storage.load_many(names)
-    moments = merge_moments(Moments.unpack(found[name]) for name in names)
+    # One after another: together, those of many ranks might not fit.
+    moments = merge_moments(Moments.unpack(storage.load(name)) for name in names)
     return scale_of(moments, standardise=spec.data.standardise, sparse=plan.matrix == "sparse")

@@ -8,12 +8,16 @@ from lambdas.environment import LambdaContext, durable
 from lambdas.logs import log
 from lambdas.plans import PartitionPlan, RangeSummary
 from stepml.job import keys
-from stepml.job.errors import NotEnoughDataError
-from stepml.job.spec import JobSpec, KMeans
+from stepml.job.errors import ModelTooLargeError, NotEnoughDataError
+from stepml.job.spec import JobSpec, KMeans, tag
 from stepml.job.tasks import JobTask
+from stepml.ml.algorithms import build_algorithm
 from stepml.ml.data import Manifest, merge, shard_kind, shard_plan
 from stepml.ml.models import build_model
 from storage import DurableStorage
+
+# Of a function of 3 GB, which may hold a shard of 1 GiB and another that it used before.
+MOST_MODEL_BYTES = 2**30
 
 
 @handles(JobTask)
@@ -32,6 +36,8 @@ def plan_shards(job_id: str, storage: DurableStorage) -> Manifest:
         There are fewer training rows than workers or clusters.
     BadLabelError
         The model cannot learn these labels.
+    ModelTooLargeError
+        Training it would take more memory than the functions have.
     """
     documents = Documents(storage)
     plan = documents.load(keys.partition_plan(job_id), PartitionPlan)
@@ -57,12 +63,22 @@ def check_suits(spec: JobSpec, manifest: Manifest) -> None:
     """Raise the error by which a job on this data set would fail later."""
     kind = shard_kind(spec.data.matrix, manifest, spec.workers)
     plan = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
-    build_model(spec.model, manifest.n_features, manifest.labels, manifest.label_counts)
+    model = build_model(spec.model, manifest.n_features, manifest.labels, manifest.label_counts)
+    _check_model_size(spec, model.n_parameters)
     training_rows = sum(interval.n_rows for interval in plan.shards)
     if isinstance(spec.model, KMeans) and spec.model.n_clusters > training_rows:
         raise NotEnoughDataError(
             f"model.n_clusters: expected at most as many as there are training rows, "
             f"{training_rows}, got {spec.model.n_clusters}"
+        )
+
+
+def _check_model_size(spec: JobSpec, n_parameters: int) -> None:
+    most = MOST_MODEL_BYTES // build_algorithm(spec).bytes_per_parameter
+    if n_parameters > most:
+        raise ModelTooLargeError(
+            f"the model has {n_parameters:,} parameters; with algorithm {tag(spec.algorithm)!r} a "
+            f"function has room for {most:,}: use fewer features, classes or clusters"
         )
 
 

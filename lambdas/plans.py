@@ -12,6 +12,7 @@ from stepml.job.spec import JobSpec, learns_classes
 from stepml.ml.algorithms import Turn
 from stepml.ml.data import ByteRange, DataObject, Layout, PieceStatistics, Skipped
 from stepml.ml.models import Model, build_model
+from stepml.ml.models.classes import as_stored
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -95,9 +96,14 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             n_features=self.n_features,
             training_rows=self.training_rows,
             validation_rows=self.validation_rows,
-            classes=self.labels if learns_classes(self.spec.model) and self.labels else [],
+            classes=self._classes(),
             matrix=self.matrix,
             density=self.density,
             skipped_rows=self.skipped_rows,
             skipped_samples=self.skipped_samples,
         )
+
+    def _classes(self) -> list[float]:
+        """Return the labels as they stand in the data, if they are classes."""
+        learnt = learns_classes(self.spec.model)
+        return [as_stored(label) for label in self.labels or ()] if learnt else []

@@ -14,7 +14,7 @@ from stepml.job import keys
 from stepml.job.reports import EpochReport
 from stepml.job.tasks import ReducerTask
 from stepml.ml.algorithms import Residuals
-from stepml.ml.convergence import decide, require_finite, require_finite_parameters
+from stepml.ml.convergence import decide, require_finite_losses, require_finite_parameters
 from stepml.ml.models import Evaluation
 from stepml.ml.models.base import Floats
 from storage import DurableStorage
@@ -42,12 +42,13 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
     report = documents.find(keys.epoch_report(task.job_id, task.epoch), EpochReport)
     if report is None:
         end = state_at_end(task, plan, storage)
+        require_finite_parameters(plan.spec, task.epoch, end.state.parameters)
         state = storage.publish(
             keys.state(task.job_id, task.epoch), pack_state(end.state, task.epoch)
         )
         evaluation = evaluate(task.job_id, plan, unpack_state(state).parameters, storage)
-        require_finite_parameters(task.epoch, end.state.parameters)
-        require_finite(task.epoch, validation=evaluation.loss, training=end.training_loss)
+        losses = {"validation": evaluation.loss, "training": end.training_loss}
+        require_finite_losses(plan.spec, task.epoch, **losses)
         report = _report(task, plan, evaluation, end, documents)
     with best_effort("delete what was exchanged", job_id=task.job_id, epoch=task.epoch):
         release(task, plan, storage)

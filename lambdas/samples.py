@@ -6,25 +6,36 @@ from lambdas.documents import Documents
 from lambdas.plans import TrainingPlan
 from lambdas.shards import is_scaled
 from stepml.job import keys
+from stepml.job.spec import KMeans
 from stepml.ml.data import Interval, Manifest, Scale, assemble, scaled
 from stepml.ml.matrices import Matrix
 from storage import DurableStorage
 
 SAMPLE_BYTES = 16 * 2**20
 MOST_ROWS = 200_000
-_LEAST_ROWS = 1000
+ROWS_A_CLUSTER = 4  # fewer would leave clusters without rows of their own …
+MOST_BYTES = 512 * 2**20  # … up to what the functions have room for
 
 
 def load_sample(job_id: str, plan: TrainingPlan, storage: DurableStorage) -> Matrix:
-    """Return the first training rows in the order of ids, which is a shuffle; at most 16 MB.
+    """Return the first training rows in the order of ids, which is a shuffle.
 
-    (Unless a thousand rows are more.) They depend neither on the world size nor on the ranges.
+    At most 16 MB and 200,000 of them, or four for each cluster where that is more. They depend
+    neither on the world size nor on the ranges.
     """
     manifest = Documents(storage).load(keys.manifest(plan.digest), Manifest)
-    n_rows = max(_LEAST_ROWS, min(MOST_ROWS, int(SAMPLE_BYTES / plan.row_bytes)))
     first = plan.validation_rows
-    interval = Interval(first, first + min(n_rows, plan.training_rows))
+    interval = Interval(first, first + sample_rows(plan))
     X = assemble(storage, manifest, interval, plan.matrix).X
     if is_scaled(plan.spec.data):
         X = scaled(X, Scale.unpack(storage.load(keys.scale(job_id))))
     return X
+
+
+def sample_rows(plan: TrainingPlan) -> int:
+    """Return how many rows a sample has."""
+    usual = min(MOST_ROWS, int(SAMPLE_BYTES / plan.row_bytes))
+    model = plan.spec.model
+    wanted = ROWS_A_CLUSTER * model.n_clusters if isinstance(model, KMeans) else 0
+    most = max(1, int(MOST_BYTES / plan.row_bytes))
+    return min(max(usual, wanted), most, plan.training_rows)

@@ -9,7 +9,8 @@ together.
     StepMLError
     ├── InvalidJobError            the job spec is wrong                            never retried
     │   ├── NotAvailableError      a choice that this version or deployment lacks   never retried
-    │   └── ModelTooLargeError     the pattern async cannot share it                never retried
+    │   └── ModelTooLargeError     functions have no room for it, or async cannot share it
+    │                                                                                never retried
     ├── InvalidTaskError           a handler was called with another payload       never retried
     ├── JobIdTakenError            another execution owns this job id               never retried
     ├── InvalidDataError           the data cannot be trained on                    never retried
@@ -56,7 +57,7 @@ class NotAvailableError(InvalidJobError):
 
 
 class ModelTooLargeError(InvalidJobError):
-    """The model is too large for the pattern ``async``, in which ranks move all of it in turn."""
+    """The model is too large for a function's memory, or for ranks to move all of it in turn."""
 
 
 class InvalidTaskError(StepMLError, ValueError):

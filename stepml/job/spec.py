@@ -55,7 +55,7 @@ class Data(Group, frozen=True, kw_only=True):
     label: Annotated[
         str | int | None,
         Meta(
-            description="csv and tsv: the label's column, by name or 0-based index (-1: the last)"
+            description="csv, tsv, parquet: the label's column, by name or index (0, …; -1: the last)"
         ),
     ] = None
     n_features: Annotated[
@@ -83,7 +83,7 @@ class Data(Group, frozen=True, kw_only=True):
     ] = True
     missing: Annotated[
         Literal["fail", "zero", "mean"],
-        Meta(description="csv, tsv, parquet: what a missing value is: a bad row, 0, or the mean"),
+        Meta(description="csv, tsv, parquet, npz: a missing feature is a bad row, 0, or the mean"),
     ] = "fail"
     on_bad_row: Literal["fail", "skip"] = "fail"
     ranges: Annotated[
@@ -186,11 +186,11 @@ class Descent(Group, frozen=True, kw_only=True):
 class GradientAveraging(
     Descent, frozen=True, kw_only=True, tag_field="name", tag="gradient_averaging"
 ):
-    """Mini-batch SGD; gradients are exchanged after every batch."""
+    """Mini-batch descent; gradients are exchanged after every batch."""
 
 
 class ModelAveraging(Descent, frozen=True, kw_only=True, tag_field="name", tag="model_averaging"):
-    """Each rank runs SGD over its shard; weights are averaged once an epoch."""
+    """Each rank descends over its shard; models are averaged once an epoch."""
 
     local_epochs: Annotated[LocalEpochs, Meta(description="passes over the shard per epoch")] = 1
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stepml.job.combinations import local_solver
 from stepml.job.errors import TrainingDivergedError
 from stepml.job.reports import Decision, EpochReport
-from stepml.job.spec import Stop
+from stepml.job.spec import Admm, ExpectationMaximisation, JobSpec, Stop
 from stepml.ml.matrices import Floats
 
 
@@ -23,23 +24,32 @@ class Verdict:
     epochs_without_improvement: int
 
 
-def require_finite(epoch: int, **losses: float) -> None:
+def require_finite_parameters(job: JobSpec, epoch: int, parameters: Floats) -> None:
+    """Raise `TrainingDivergedError` if a parameter is no finite number, whatever the losses are."""
+    if not np.isfinite(parameters).all():
+        raise TrainingDivergedError(
+            f"a parameter of the model is no finite number after epoch {epoch}; {_advice(job)}"
+        )
+
+
+def require_finite_losses(job: JobSpec, epoch: int, **losses: float) -> None:
     """Raise `TrainingDivergedError` if one of an epoch's losses is no finite number."""
     for name, loss in losses.items():
         if not math.isfinite(loss):
             raise TrainingDivergedError(
-                f"the {name} loss is {loss} after epoch {epoch}; lower algorithm.learning_rate"
-                " or set data.standardise"
+                f"the {name} loss is {loss} after epoch {epoch}; {_advice(job)}"
             )
 
 
-def require_finite_parameters(epoch: int, parameters: Floats) -> None:
-    """Raise `TrainingDivergedError` if a parameter is no finite number, whatever the losses are."""
-    if not np.isfinite(parameters).all():
-        raise TrainingDivergedError(
-            f"a parameter of the model is no finite number after epoch {epoch}; lower "
-            "algorithm.learning_rate or set data.standardise"
-        )
+def _advice(job: JobSpec) -> str:
+    fields = ["lower algorithm.learning_rate"]
+    if isinstance(job.algorithm, ExpectationMaximisation):
+        fields = []
+    elif isinstance(job.algorithm, Admm) and local_solver(job) == "lbfgs":
+        fields = ["change algorithm.rho"]
+    if not job.data.standardise:
+        fields.append("set data.standardise")
+    return " or ".join(fields) or "look for huge values in the data"
 
 
 def decide(

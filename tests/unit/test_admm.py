@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ from sklearn.linear_model import ElasticNet, Ridge
 from sklearn.linear_model import LogisticRegression as Reference
 
 from stepml.job import spec
-from stepml.ml.algorithms import Outcome
+from stepml.ml.algorithms import Outcome, admm
 from stepml.ml.models.base import Floats
 from tests.unit.learning import Orchestra, job_of, rows
 
@@ -137,6 +138,30 @@ def test_steps_on_the_ranks_learn_as_well(model: spec.Model) -> None:
     reference = Reference().fit(X, y)
     found = job.model.evaluate(w, X, job.model.targets(y)).metrics["accuracy"]
     assert found > reference.score(X, y) - 0.01
+
+
+@pytest.mark.parametrize("fields", [{"rho": 100.0}, {"rho": 10.0, "learning_rate": 0.5}])
+@pytest.mark.parametrize("adaptive_rho", [False, True])
+def test_steps_stay_finite_however_strong_the_agreement_is(
+    fields: dict[str, Any], adaptive_rho: bool
+) -> None:
+    X, y = rows(3000)
+    job = consensus_of(
+        spec.Svm(l2=0.01), X, y, (100, 900, 2000), adaptive_rho=adaptive_rho, **fields
+    )
+    first = job.model.evaluate(job.state.parameters, X, job.model.targets(y)).loss
+    w = job.epochs(15)
+    assert job.model.evaluate(w, X, job.model.targets(y)).loss < first
+
+
+def test_a_pause_within_an_iteration_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admm, "_BLOCK_ROWS", 16)
+    X, y = rows(300)
+    whole, paused = (consensus_of(spec.LogisticRegression(), X, y, 2) for _ in range(2))
+    looks = itertools.cycle([False] * 23 + [True])  # now and then, amid the rows
+    for _ in range(3):
+        expected, found = whole.epoch(), paused.epoch(looks.__next__)
+        assert found.state.parameters.tobytes() == expected.state.parameters.tobytes()
 
 
 def test_data_sorted_by_label_are_no_trouble() -> None:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
+from stepml.job import spec
 from stepml.job.errors import TrainingDivergedError
 from stepml.job.reports import EpochReport
 from stepml.job.spec import Stop
-from stepml.ml.convergence import decide, require_finite
+from stepml.ml.convergence import (
+    decide,
+    require_finite_losses,
+    require_finite_parameters,
+)
+from tests.unit.learning import job_of
 
 
 def epochs(stop: Stop, losses: list[float]) -> list[tuple[str, str]]:
@@ -57,12 +64,42 @@ def test_without_tolerance_a_rising_loss_goes_on() -> None:
     assert {decision for decision, _ in epochs(Stop(), [1, 2, 3, 4])} == {"continue"}
 
 
+RATES = job_of(spec.LogisticRegression(), spec.ModelAveraging())
+
+
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_a_loss_that_is_no_number_ends_the_job_by_name(loss: float) -> None:
     with pytest.raises(
-        TrainingDivergedError, match=r"after epoch 1; lower algorithm.learning_rate"
+        TrainingDivergedError, match=r"the training loss is (nan|inf) after epoch 1"
     ):
-        require_finite(1, validation=0.5, training=loss)
+        require_finite_losses(RATES, 1, validation=0.5, training=loss)
+    require_finite_losses(RATES, 1, validation=0.5, training=0.5)
+
+
+def test_a_parameter_that_is_no_number_ends_the_job_by_name() -> None:
+    with pytest.raises(TrainingDivergedError, match="a parameter of the model is no finite number"):
+        require_finite_parameters(RATES, 1, np.array([1, np.inf], np.float32))
+    require_finite_parameters(RATES, 1, np.zeros(2, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("job", "advice"),
+    [
+        (RATES, r"; lower algorithm\.learning_rate or set data\.standardise$"),
+        (
+            job_of(spec.LogisticRegression(), spec.Admm()),
+            r"; change algorithm\.rho or set data\.standardise$",
+        ),
+        (job_of(spec.Svm(), spec.Admm()), r"; lower algorithm\.learning_rate or set data"),
+        (
+            job_of(spec.KMeans(n_clusters=2), spec.ExpectationMaximisation()),
+            r"; set data\.standardise$",
+        ),
+    ],
+)
+def test_the_advice_suits_the_job(job: spec.JobSpec, advice: str) -> None:
+    with pytest.raises(TrainingDivergedError, match=advice):
+        require_finite_losses(job, 3, validation=math.nan)
 
 
 def test_what_the_algorithm_says_ends_the_job_before_max_epochs() -> None:

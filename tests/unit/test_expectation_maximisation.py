@@ -75,7 +75,7 @@ def test_an_empty_cluster_moves_to_where_rows_are() -> None:
 
 
 def test_pausing_anywhere_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expectation_maximisation, "BLOCK_ROWS", 50)
+    monkeypatch.setattr(expectation_maximisation, "BLOCK_OPERATIONS", 50 * 4 * 5)  # 50 rows
     X = blobs()
     whole, paused = (clustering(X, X[:4].copy(), 3) for _ in range(2))
     for _ in range(3):

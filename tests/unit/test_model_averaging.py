@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Self
 
+import msgspec
 import numpy as np
 import pytest
 
 from stepml.job import spec
+from stepml.ml.algorithms import AsynchronousAlgorithm, Turn, build_algorithm, model_averaging
 from stepml.ml.models.base import Floats
 from tests.unit.learning import Orchestra, job_of, rows
+
+ASYNC = spec.Exchange(pattern="async")
 
 
 def orchestra(
@@ -103,3 +107,53 @@ def test_shards_of_one_row_and_a_class_missing_from_a_shard_are_no_trouble() -> 
     losses = [learner.epoch().training_loss for _ in range(5)]
     assert np.isfinite(learner.state.parameters).all()
     assert losses == sorted(losses, reverse=True)
+
+
+class Alone:
+    """A shared model of one rank."""
+
+    def __init__(self, vector: Floats) -> None:
+        self.vector, self.applied, self.told = vector, np.zeros(1), list[Any]()
+
+    def pull(self) -> Self:
+        return self
+
+    def push(self, sequence: int, pulled: Self, change: Any, told: Any) -> Self:
+        self.vector = self.vector.copy()
+        change(self.vector)
+        self.applied[0] = sequence
+        self.told.append(told)
+        return self
+
+
+@pytest.mark.parametrize("most_batches", [10_000, 3, 1])
+@pytest.mark.parametrize("fields", [{}, {"momentum": 0.9}, {"schedule": "cosine"}])
+def test_a_rank_alone_on_a_shared_model_takes_the_same_path(
+    fields: dict[str, Any], most_batches: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Schedule, moments and batches go on from update to update."""
+    monkeypatch.setattr(model_averaging, "MOST_BATCHES", most_batches)
+    together = orchestra(local_epochs=3, batch_size=100, **fields)
+    expected = together.epoch()
+    algorithm = build_algorithm(msgspec.structs.replace(together.job, exchange=ASYNC))
+    assert isinstance(algorithm, AsynchronousAlgorithm)
+    shared = Alone(np.zeros(7, np.float32))
+    turn = Turn(1, 0, (500,), 0)
+    X, y = together.shard(0)
+    assert algorithm.train(together.model, X, y, turn, shared)
+    assert shared.vector == pytest.approx(expected.state.parameters, abs=1e-5)
+    assert len(shared.told) == algorithm.n_updates((500,))
+    losses, counts = np.sum(shared.told, axis=0)
+    assert losses / counts == pytest.approx(expected.training_loss, rel=1e-5)
+
+
+def test_ranks_with_few_rows_make_as_many_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_averaging, "MOST_BATCHES", 1)
+    job = orchestra((1, 499), batch_size=100)
+    algorithm = build_algorithm(msgspec.structs.replace(job.job, exchange=ASYNC))
+    assert isinstance(algorithm, AsynchronousAlgorithm)
+    assert algorithm.n_updates((1, 499)) == 5
+    shared, (X, y) = Alone(np.zeros(7, np.float32)), job.shard(0)
+    assert algorithm.train(job.model, X, y, Turn(1, 0, (1, 499), 0), shared)
+    assert shared.applied[0] == 5
+    assert sum(rows for _, rows in shared.told) == 1

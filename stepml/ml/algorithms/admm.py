@@ -33,12 +33,11 @@ from stepml.ml.algorithms.base import (
 )
 from stepml.ml.algorithms.descent import Descent, Schedule, Sgd
 from stepml.ml.algorithms.local import LocalDescent
-from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Penalty
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 # Section 3.4.1: rho changes by this factor where one residual is ten times the other.
 _FACTOR, _IMBALANCE = 2.0, 10.0
 _LBFGS = "lbfgs_"  # begins the names of the solver's arrays in a progress' extras
-_NO_PENALTY = Penalty()
 _BLOCK_ROWS = 2**14  # differentiated at once: their intermediate arrays stay in the cache
 
 
@@ -51,6 +50,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
     """
 
     keeps_own_state = True
+    bytes_per_parameter = 64 + 8 * (2 * lbfgs.MEMORY + 8)  # float64 steps and changes
 
     spec: Spec
     solver: Literal["lbfgs", "sgd"]  # of a rank's own problem
@@ -128,10 +128,15 @@ class Admm(OrchestratedAlgorithm[LossModel]):
             now = lbfgs.start(objective.value_and_gradient, progress.parameters.astype(np.float64))
         finished = now.at_end
         while not finished:
-            if done > progress.batches_done and must_pause():
+            if done > progress.batches_done:
+                objective.must_pause = must_pause
+            try:
+                now = lbfgs.advance(objective.value_and_gradient, now)
+            except _PausedError:  # the iteration begins again from where it began
                 break
-            now, done = lbfgs.advance(objective.value_and_gradient, now), done + 1
+            done += 1
             finished = now.at_end or done >= self.spec.local_iterations
+        objective.must_pause = never
         x = now.x.astype(np.float32)
         packed = {_LBFGS + name: array for name, array in now.pack().items()}
         return replace(
@@ -158,7 +163,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
             extras = {**progress.extras, **local.begin(progress.parameters).extras}
             progress = replace(progress, extras=extras)
         done = local.run(
-            progress, objective.X, objective.y, turn, objective.gradient, _NO_PENALTY, must_pause
+            progress, objective.X, objective.y, turn, objective.gradient, objective, must_pause
         )
         return replace(done, extras={**progress.extras, **done.extras})
 
@@ -189,13 +194,22 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         return rho
 
 
+class _PausedError(Exception):
+    """There is no time for the rest of an iteration."""
+
+
 class _Objective:
-    """The x-update: f_r(x) + rho/2·‖x − (z − u)‖²."""
+    """The x-update: f_r(x) + rho/2·‖x − (z − u)‖².
+
+    To steps it is a loss and a `Regulariser`: the second term by its proximal operator, as steps
+    along its gradient would diverge where rho is large.
+    """
 
     def __init__(
         self, model: LossModel, progress: Progress, X: Matrix, y: Array, share: float
     ) -> None:
         self.X, self.y = X, y
+        self.must_pause: Callable[[], bool] = never  # asked between blocks of rows
         self._model = model
         self._share = share
         self._anchor: Floats = progress.extras["anchor"]
@@ -217,21 +231,31 @@ class _Objective:
         gradient += self._rho * away
         return self._share * loss / len(self) + 0.5 * self._rho * float(away @ away), gradient
 
+    def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
+        """Write the first term's gradient over some rows to ``out``; return their mean loss."""
+        loss = self._model.gradient(w, X, y, out=out)
+        out *= np.float32(self._share)
+        return loss
+
+    def add_gradient(self, w: Floats, out: Floats) -> None:
+        """Do nothing: all of the second term is in `shrink`."""
+
+    def shrink(self, w: Floats, step: float) -> None:
+        """Move ``w`` to the minimum of ``step`` times the second term plus half its distance²."""
+        pull = step * self._rho
+        w += np.float32(pull) * self._anchor
+        w /= np.float32(1 + pull)
+
     def _sums(self, x: Floats) -> tuple[float, lbfgs.Vector]:
         loss, gradient = 0.0, np.zeros(len(x))
         for start in range(0, len(self), _BLOCK_ROWS):
+            if self.must_pause():
+                raise _PausedError
             rows = slice(start, start + _BLOCK_ROWS)
             n = len(self.y[rows])
             loss += n * self._model.gradient(x, self.X[rows], self.y[rows], out=self._buffer)
             gradient += n * self._buffer.astype(np.float64)
         return loss, gradient
-
-    def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
-        """Write the gradient over some rows to ``out``; return their mean loss."""
-        loss = self._model.gradient(w, X, y, out=out)
-        out *= np.float32(self._share)
-        out += np.float32(self._rho) * (w - self._anchor)
-        return loss
 
 
 def _ratio(own: Extras, rho: float) -> float:

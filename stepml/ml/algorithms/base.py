@@ -116,6 +116,7 @@ class Outcome:
 class OrchestratedAlgorithm(ABC, Generic[M]):
     """Each rank trains alone for an epoch; the sum of what they give becomes the next state."""
 
+    bytes_per_parameter = 40  # in memory while a rank trains, or its contribution is merged
     # Whether a rank needs in the next epoch what it ended the last one with.
     keeps_own_state = False
 
@@ -253,6 +254,8 @@ class Shared(Protocol[S]):
 class AsynchronousAlgorithm(ABC, Generic[M]):
     """Each rank changes one shared model as fast as it can, and waits for nobody's batch."""
 
+    bytes_per_parameter = 40
+
     @abstractmethod
     def n_updates(self, shard_rows: Sequence[int]) -> int:
         """Return how many updates each rank makes in an epoch."""
@@ -277,6 +280,8 @@ class AsynchronousAlgorithm(ABC, Generic[M]):
 
 class InFlightAlgorithm(ABC, Generic[M]):
     """Ranks exchange after every batch; each keeps a replica, and all replicas stay equal."""
+
+    bytes_per_parameter = 40
 
     @abstractmethod
     def initial_state(self, model: M, parameters: Floats) -> State:

@@ -10,9 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from stepml.job import spec
-from stepml.ml.models.base import Floats, Penalty
+from stepml.ml.models.base import Floats
 
 Moments = npt.NDArray[np.float32]  # (n_moments, n_parameters)
+
+
+class Regulariser(Protocol):
+    """What is minimised beside the loss."""
+
+    def add_gradient(self, w: Floats, out: Floats) -> None:
+        """Add the gradient at ``w`` of what is dealt with by gradients to ``out``."""
+
+    def shrink(self, w: Floats, step: float) -> None:
+        """Apply, in place, the proximal operator of ``step`` times the rest."""
 
 
 class Optimiser(Protocol):
@@ -136,7 +146,7 @@ class Descent:
         self,
         w: Floats,
         gradient: Floats,
-        penalty: Penalty,
+        penalty: Regulariser,
         moments: Moments,
         epochs: float,
         number: int,
@@ -148,7 +158,7 @@ class Descent:
         w : array of shape (n_parameters,)
         gradient : array of shape (n_parameters,)
             Of the mean loss at ``w``, without ``penalty``.
-        penalty : Penalty
+        penalty : Regulariser
         moments : array of shape (n_moments, n_parameters)
             Changed in place.
         epochs : float
@@ -164,7 +174,7 @@ class Descent:
         return learning_rate
 
 
-def take(w: Floats, step: Floats, penalty: Penalty, learning_rate: float) -> None:
+def take(w: Floats, step: Floats, penalty: Regulariser, learning_rate: float) -> None:
     """Take a step from ``w``, in place."""
     w -= step
     penalty.shrink(w, learning_rate)

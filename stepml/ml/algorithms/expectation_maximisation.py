@@ -18,10 +18,13 @@ from stepml.ml.algorithms.base import (
     Turn,
     never,
 )
+from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models import KMeans
 from stepml.ml.models.base import Array, Matrix
 
-BLOCK_ROWS = 2**18  # between looks whether to pause
+# Multiply-adds between looks whether to pause: a second or two of work.
+BLOCK_OPERATIONS = 10**10
+_SPARSE_COST = 64  # how much longer one takes that has to look for its factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
 
     So every row counts once, wherever it is; a mean of the ranks' centroids would not do that.
     """
+
+    bytes_per_parameter = 48  # sums in float64: of a block, of the shard, and as they travel
 
     def begin(self, model: KMeans, state: State, own: Extras, turn: Turn) -> Progress:
         nothing = np.zeros(state.parameters.size + model.n_clusters, np.float64)
@@ -45,16 +50,18 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
         must_pause: Callable[[], bool] = never,
     ) -> Progress:
         sums, inertia = progress.extras["sums"].copy(), progress.loss_sum
-        n_blocks, done = -(-len(X) // BLOCK_ROWS), progress.batches_done
+        block_rows = _block_rows(model, X)
+        n_blocks, done = -(-len(X) // block_rows), progress.batches_done
         while done < n_blocks:
             if done > progress.batches_done and must_pause():
                 break
-            rows = X[done * BLOCK_ROWS : (done + 1) * BLOCK_ROWS]
+            rows = X[done * block_rows : (done + 1) * block_rows]
             found = model.accumulate(progress.parameters, rows)
-            sums += np.concatenate([found.sums.ravel(), found.counts])
+            sums[: -model.n_clusters] += found.sums.ravel()
+            sums[-model.n_clusters :] += found.counts
             inertia += found.inertia
             done += 1
-        rows_seen = min(done * BLOCK_ROWS, len(X))
+        rows_seen = min(done * block_rows, len(X))
         extras = {"sums": sums}
         return Progress(progress.parameters, done, inertia, rows_seen, done == n_blocks, extras)
 
@@ -84,3 +91,9 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
             float(trailer[0] / trailer[1]),
             "no centroid moved any more" if rests else None,
         )
+
+
+def _block_rows(model: KMeans, X: Matrix) -> int:
+    """Return how many rows are looked at together; the same for the same shard."""
+    width = _SPARSE_COST * X.nnz / len(X) if isinstance(X, CsrMatrix) else X.shape[1]
+    return max(1, int(BLOCK_OPERATIONS / (model.n_clusters * max(1.0, width))))

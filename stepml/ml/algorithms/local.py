@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from stepml.ml.algorithms.base import Progress, Turn, never
-from stepml.ml.algorithms.descent import Descent, take
-from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Penalty
+from stepml.ml.algorithms.descent import Descent, Regulariser, take
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 MOMENTS = "moments"  # in a progress' extras
 
@@ -33,6 +33,10 @@ class LocalDescent:
         """Return the progress that begins at ``parameters``, with moments of 0."""
         return Progress(parameters, extras={MOMENTS: self.descent.moments(len(parameters))})
 
+    def n_batches(self, n_samples: int) -> int:
+        """Return the batches of all passes over so many rows."""
+        return self.passes * -(-n_samples // min(self.batch_size, n_samples))
+
     def run(
         self,
         progress: Progress,
@@ -40,18 +44,19 @@ class LocalDescent:
         y: Array,
         turn: Turn,
         gradient: Gradient,
-        penalty: Penalty,
+        penalty: Regulariser,
         must_pause: Callable[[], bool] = never,
+        until: int | None = None,
     ) -> Progress:
-        """Return the progress after all passes, or where ``must_pause`` stopped them."""
+        """Return the progress after all passes or ``until`` batches, or where it had to pause."""
         w, step = progress.parameters.copy(), np.empty_like(progress.parameters)
         moments = progress.extras[MOMENTS].copy()
         loss_sum, rows_seen, done = progress.loss_sum, progress.rows_seen, progress.batches_done
-        total = self.passes * -(-len(y) // min(self.batch_size, len(y)))
+        total = self.n_batches(len(y))
         for number, rows in enumerate(self._batches(len(y), turn)):
             if number < progress.batches_done:
                 continue
-            if number > progress.batches_done and must_pause():
+            if number == until or (number > progress.batches_done and must_pause()):
                 return Progress(w, done, loss_sum, rows_seen, False, {MOMENTS: moments})
             batch = y[rows]
             loss_sum += gradient(w, X[rows], batch, step) * len(batch)

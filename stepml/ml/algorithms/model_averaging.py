@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from stepml.ml.algorithms.base import (
 from stepml.ml.algorithms.descent import Descent
 from stepml.ml.algorithms.local import LocalDescent, loss_gradient
 from stepml.ml.models.base import Array, LossModel, Matrix
+
+MOST_BATCHES = 10_000  # in one update of a shared model
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +83,17 @@ class AsynchronousModels(AsynchronousAlgorithm[LossModel]):
     """After each pass over its shard a rank adds what the pass changed to the shared model.
 
     Changes are weighted by rows, so ranks that pull and push at the same time make the mean of
-    their models, as in `ModelAveraging`. A rank makes `local_epochs` passes an epoch.
+    their models, as in `ModelAveraging`. A rank makes `local_epochs` passes an epoch, with an
+    optimiser of its own; a pass of very many batches is several updates, as no update can be
+    interrupted.
     """
 
     spec: Spec
     max_epochs: int
 
     def n_updates(self, shard_rows: Sequence[int]) -> int:
-        return self.spec.local_epochs
+        batches_a_pass = -(-max(shard_rows) // self.spec.batch_size)
+        return self.spec.local_epochs * -(-batches_a_pass // MOST_BATCHES)
 
     def train(
         self,
@@ -98,26 +104,30 @@ class AsynchronousModels(AsynchronousAlgorithm[LossModel]):
         shared: Shared[Any],
         must_pause: Callable[[], bool] = never,
     ) -> bool:
+        local = self._local()
+        n_updates, n_batches = self.n_updates(turn.shard_rows), local.n_batches(len(y))
+        ends = [n_batches * number // n_updates for number in range(n_updates + 1)]
         state = shared.pull()
         first = int(state.applied[turn.rank]) + 1
-        for number in range(first, self.spec.local_epochs + 1):
+        extras = local.begin(state.vector).extras
+        for number in range(first, n_updates + 1):
             if number > first and must_pause():
                 return False
-            change, told = self._pass(model, state.vector, X, y, turn, number)
-            state = shared.push(number, state, change, told)
+            start = Progress(state.vector, ends[number - 1], extras=extras)
+            done = start  # a rank with fewer batches than updates changes nothing now and then
+            if ends[number] > ends[number - 1]:
+                gradient, until = loss_gradient(model), ends[number]
+                done = local.run(start, X, y, turn, gradient, model.penalty, until=until)
+            extras = done.extras
+            change = (done.parameters - start.parameters) * np.float32(turn.weight)
+            told = (done.loss_sum, done.rows_seen)
+            state = shared.push(number, state, partial(_add, change=change), told)
         return True
 
-    def _pass(
-        self, model: LossModel, start: Array, X: Matrix, y: Array, turn: Turn, number: int
-    ) -> tuple[Callable[[Array], None], tuple[float, int]]:
-        """Return what adds the change of one pass to a model, and the losses' sum and rows."""
-        local = LocalDescent(Descent.of(self.spec, self.max_epochs), self.spec.batch_size, 1)
-        # Each pass takes the batches in another order.
-        of_pass = replace(turn, seed=turn.seed + number - 1)
-        done = local.run(local.begin(start), X, y, of_pass, loss_gradient(model), model.penalty)
-        change = (done.parameters - start) * np.float32(turn.weight)
+    def _local(self) -> LocalDescent:
+        descent = Descent.of(self.spec, self.max_epochs)
+        return LocalDescent(descent, self.spec.batch_size, self.spec.local_epochs)
 
-        def add(w: Array) -> None:
-            w += change
 
-        return add, (done.loss_sum, done.rows_seen)
+def _add(w: Array, change: Array) -> None:
+    w += change
