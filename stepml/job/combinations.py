@@ -112,13 +112,19 @@ def _check_label(spec: JobSpec) -> None:
 
 def _check_class_weight(spec: JobSpec) -> None:
     weights = getattr(spec.model, "class_weight", None)
-    for label in weights if isinstance(weights, dict) else ():
+    names: dict[float, str] = {}
+    for text in weights if isinstance(weights, dict) else ():
         try:
-            float(label)
+            label = float(text)
         except ValueError:
             raise InvalidJobError(
-                f"model.class_weight: expected labels, which are numbers, got {label!r}"
+                f"model.class_weight: expected labels, which are numbers, got {text!r}"
             ) from None
+        if label in names:
+            raise InvalidJobError(
+                f"model.class_weight: label {label:g} stands twice: {names[label]!r} and {text!r}"
+            )
+        names[label] = text
 
 
 def _require(field: str, value: str, where: str, choices: tuple[str, ...]) -> None:

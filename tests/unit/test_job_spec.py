@@ -240,6 +240,11 @@ EM = {"name": "expectation_maximisation"}
             "data.label: data.has_label is false, got 0",
         ),
         ({"model__class_weight": {"yes": 2}}, "expected labels, which are numbers, got 'yes'"),
+        (
+            {"model__class_weight": {"1": 2, "0": 1, "1.0": 7}},
+            "model.class_weight: label 1 stands twice: '1' and '1.0'",
+        ),
+        ({"model__class_weight": {"-0": 2, "0": 1}}, "label 0 stands twice: '-0' and '0'"),
     ],
 )
 def test_what_does_not_go_together_is_refused_by_name(values: dict[str, Any], message: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from scipy import special
 from sklearn import linear_model, metrics, svm
+from sklearn.utils import class_weight
 
 from stepml.job import spec
 from stepml.job.errors import BadLabelError, NotAvailableError
@@ -105,10 +108,18 @@ def balanced(labels: tuple[float, ...]) -> dict[float, float]:
     return {label: len(y) / (len(labels) * np.sum(y == label)) for label in labels}
 
 
+def balanced_sides(positive: float, labels: tuple[float, ...]) -> dict[float, float]:
+    _, y = rows(200, labels)
+    sides = (y == positive).astype(int)
+    weights = class_weight.compute_class_weight("balanced", classes=np.arange(2), y=sides)
+    return {label: float(weights[int(label == positive)]) for label in labels}
+
+
 TWO, THREE = (-1.0, 1.0), (1.0, 2.5, 7.0)
 WHOLE = (1.0, 2.0, 7.0)  # scikit-learn takes fractions for no classes
 SOME = {"1": 0.5, "7": 3.0}
 HALVES = {1.0: 0.5, 2.5: 1.0, 7.0: 3.0}
+SIDES = balanced_sides(2.5, THREE)
 CASES = [
     Case("logistic", spec.LogisticRegression(), TWO, lambda z, y: logistic(z, y, 1)),
     Case(
@@ -136,6 +147,13 @@ CASES = [
         TWO,
         lambda z, y: logistic(z, y, 1),
         balanced(TWO),
+    ),
+    Case(
+        "logistic, one label of three, balanced",
+        spec.LogisticRegression(positive_class=2.5, class_weight="balanced"),
+        THREE,
+        lambda z, y: logistic(z, y, 2.5),
+        SIDES,
     ),
     Case(
         "logistic, a weight of 0",
@@ -167,6 +185,20 @@ CASES = [
         THREE,
         lambda z, y: hinge(z, y, 7),
         HALVES,
+    ),
+    Case(
+        "svm, one label of three, balanced",
+        spec.Svm(positive_class=2.5, class_weight="balanced"),
+        THREE,
+        lambda z, y: hinge(z, y, 2.5),
+        SIDES,
+    ),
+    Case(
+        "svm, one against the rest, balanced",
+        spec.Svm(class_weight="balanced"),
+        THREE,
+        lambda z, y: hinges(z, y, THREE),
+        balanced(THREE),
     ),
     Case("svm, one against the rest", spec.Svm(), THREE, lambda z, y: hinges(z, y, THREE)),
     Case(
@@ -251,6 +283,39 @@ def test_a_model_that_diverged_is_known_by_its_loss_alone(
     w, y = np.copysign(np.float32(3e38), parameters(model)), model.targets(labels)
     assert not np.isfinite(model.gradient(w, matrix(X), y, out=np.empty_like(w)))
     assert not np.isfinite(model.evaluate(w, matrix(X), y).loss)
+
+
+@each_matrix
+@each_case
+def test_the_gradient_of_a_whole_shard_keeps_its_digits(
+    case: Case, matrix: Callable[[Floats], Matrix]
+) -> None:
+    (X, labels), model = case.rows(100_003), case.model()
+    w, y = parameters(model), model.targets(labels)
+    gradient, part, total, losses = np.empty_like(w), np.empty_like(w), np.zeros(len(w)), 0.0
+    loss = model.gradient(w, matrix(X), y, out=gradient)
+    for start in range(0, len(y), 1000):
+        several = slice(start, start + 1000)
+        n = len(y[several])
+        losses += n * model.gradient(w, X[several], y[several], out=part)
+        total += n * part.astype(np.float64)
+    assert loss == pytest.approx(losses / len(y), rel=2e-7)
+    assert gradient == pytest.approx(total / len(y), rel=3e-6, abs=1e-7)
+
+
+@each_matrix
+@pytest.mark.parametrize("n_outputs", [3, 60, 400])
+def test_the_gradient_of_a_whole_shard_needs_little_memory(
+    n_outputs: int, matrix: Callable[[Floats], Matrix]
+) -> None:
+    X, _ = rows(60_000)
+    model = SoftmaxRegression(N_FEATURES, range(n_outputs))
+    w, whole, y = parameters(model), matrix(X), np.arange(len(X), dtype=np.int32) % n_outputs
+    tracemalloc.start()
+    model.gradient(w, whole, y, out=np.empty_like(w))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 2**20 * 25  # decision values of 60,000 rows × 400 outputs are 96 MB
 
 
 @each_case
@@ -442,6 +507,14 @@ def test_a_weight_for_what_is_no_label_is_refused(kind: Any, text: str) -> None:
     message = rf"model.class_weight: expected labels of the data \(1, 2\), got '{text}'"
     with pytest.raises(BadLabelError, match=message):
         build_model(kind(class_weight={text: 1.0}), 3, (1, 2))
+
+
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+@pytest.mark.parametrize("texts", [("1", "1.0"), ("1", "1.00000000001"), ("+1", "1e0")])
+def test_two_weights_for_one_label_are_refused(kind: Any, texts: tuple[str, str]) -> None:
+    message = f"model.class_weight: label 1 stands twice: {texts[0]!r} and {texts[1]!r}"
+    with pytest.raises(BadLabelError, match=re.escape(message)):
+        build_model(kind(class_weight=dict.fromkeys(texts, 2.0)), 3, (1, 2))
 
 
 def test_weights_find_labels_as_they_are_stored() -> None:

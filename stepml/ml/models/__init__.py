@@ -112,12 +112,14 @@ def _classifier(
     label_counts: Sequence[int] | None,
 ) -> Model:
     classes = classes_of(labels, tag(model))
-    weights = weights_of(model.class_weight, classes, label_counts)
     if isinstance(model, spec.SoftmaxRegression):
+        weights = weights_of(model.class_weight, classes, label_counts)
         return SoftmaxRegression(n_features, classes, weights=weights, l2=model.l2)
     if isinstance(model, spec.Svm) and model.positive_class is None and len(classes) > 2:
+        weights = weights_of(model.class_weight, classes, label_counts)
         return OneVsRestSvm(n_features, classes, weights=weights, l2=model.l2)
     positive = positive_of(model.positive_class, classes, tag(model))
+    weights = weights_of(model.class_weight, classes, label_counts, positive)
     others = [label for label in classes if label != positive]
     negative = others[0] if len(others) == 1 else None
     return _BINARY[tag(model)](n_features, positive, negative, weights=weights, l2=model.l2)

@@ -60,7 +60,10 @@ def positive_of(asked: float | None, classes: Sequence[float], model: str) -> fl
 
 
 def weights_of(
-    asked: ClassWeight, classes: Sequence[float], counts: Sequence[int] | None
+    asked: ClassWeight,
+    classes: Sequence[float],
+    counts: Sequence[int] | None,
+    positive: float | None = None,
 ) -> dict[float, float] | None:
     """Return the factor of a row's loss by its label; None: all are 1.
 
@@ -70,14 +73,27 @@ def weights_of(
     classes : sequence of float
     counts : sequence of int, or None
         Rows of each class; only balanced weights need them.
+    positive : float, optional
+        The label that is told from all others: these are balanced as if they were one.
+
+    Raises
+    ------
+    BadLabelError
+        A text is no label of the data, or two of them are the same one.
     """
     if asked is None:
         return None
     if isinstance(asked, str):
-        return _balanced(classes, counts)
-    weights = dict.fromkeys(classes, 1.0)
-    weights.update({_class_named(text, classes): float(asked[text]) for text in asked})
-    return weights
+        return _balanced(classes, counts, positive)
+    names: dict[float, str] = {}
+    for text in asked:
+        label = _class_named(text, classes)
+        if label in names:
+            raise BadLabelError(
+                f"model.class_weight: label {label:g} stands twice: {names[label]!r} and {text!r}"
+            )
+        names[label] = text
+    return {label: float(asked[names[label]]) if label in names else 1.0 for label in classes}
 
 
 def indices(labels: Floats, classes: Floats) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -103,11 +119,17 @@ def shown(labels: Iterable[float]) -> str:
     return ", ".join(f"{label:g}" for label in list(labels)[:20])
 
 
-def _balanced(classes: Sequence[float], counts: Sequence[int] | None) -> dict[float, float]:
+def _balanced(
+    classes: Sequence[float], counts: Sequence[int] | None, positive: float | None
+) -> dict[float, float]:
     if counts is None or len(counts) != len(classes):
         raise ValueError("balanced class weights need the rows of each label")
-    share = sum(counts) / len(classes)
-    return {label: share / max(count, 1) for label, count in zip(classes, counts, strict=True)}
+    sides = classes if positive is None else [label == positive for label in classes]
+    rows = dict.fromkeys(sides, 0)
+    for side, count in zip(sides, counts, strict=True):
+        rows[side] += count
+    share = sum(counts) / len(rows)
+    return {label: share / max(rows[side], 1) for label, side in zip(classes, sides, strict=True)}
 
 
 def _class_named(text: str, classes: Sequence[float]) -> float:

@@ -11,7 +11,8 @@ from stepml.ml.matrices import product, transposed_product
 from stepml.ml.models.base import Array, Evaluation, Floats, LossModel, Matrix, Penalty
 
 _FEW = 64  # outputs; so many NumPy takes one after another much faster than row by row
-_BLOCK = 16_384  # rows evaluated at once: their intermediate arrays stay in the cache
+# What is computed at once, so that intermediate arrays stay small: rows, and decision values.
+_BLOCK_ROWS, _BLOCK_VALUES = 2**14, 2**20
 
 
 class LinearModel(LossModel):
@@ -34,6 +35,9 @@ class LinearModel(LossModel):
         self.n_features = n_features
         self.n_outputs = n_outputs
         self.penalty = Penalty(l1, l2, n_features * n_outputs)
+        # A block has no fewer decision values than there are parameters, which are summed by block.
+        most = max(_BLOCK_VALUES, self.n_parameters) // n_outputs
+        self._block_rows = min(_BLOCK_ROWS, most)
 
     @property
     def n_parameters(self) -> int:
@@ -43,19 +47,18 @@ class LinearModel(LossModel):
         return np.zeros(self.n_parameters, np.float32)
 
     def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
-        coefficients, intercepts = self._split(out)
         with _quiet():
-            z = self.decision(w, X)
-            loss = self._differentiate(z, y)
-            transposed_product(X, z, coefficients)
-            intercepts[...] = np.add.reduce(z, axis=0)
-            out *= np.float32(1 / len(y))  # there are fewer parameters than rows to be divided
+            if len(y) > self._block_rows:
+                loss = self._sum_by_block(w, X, y, out)
+            else:
+                loss = self._sum(w, X, y, out)
+                out *= np.float32(1 / len(y))  # there are fewer parameters than rows to be divided
         return loss / len(y)
 
     def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
         loss, outcomes = 0.0, []
         with _quiet():
-            for rows in _blocks(len(y)):
+            for rows in self._blocks(len(y)):
                 z = self.decision(w, X[rows])
                 outcomes.append(self._outcome(z))
                 loss += self._differentiate(z, y[rows])
@@ -63,7 +66,7 @@ class LinearModel(LossModel):
         return Evaluation(loss / len(y), metrics)
 
     def predict(self, w: Floats, X: Matrix) -> Array:
-        outcomes = [self._outcome(self.decision(w, X[rows])) for rows in _blocks(len(X))]
+        outcomes = [self._outcome(self.decision(w, X[rows])) for rows in self._blocks(len(X))]
         return self._named(np.concatenate(outcomes) if outcomes else np.zeros(0, np.float32))
 
     def decision(self, w: Floats, X: Matrix) -> Floats:
@@ -86,6 +89,28 @@ class LinearModel(LossModel):
     def parameters(self, arrays: Mapping[str, Array]) -> Floats:
         parts = arrays["coefficients"].T.ravel(), arrays["intercept"]
         return np.concatenate(parts, dtype=np.float32)
+
+    def _sum(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
+        """Write the gradient of the summed loss to ``out``; return that loss."""
+        coefficients, intercepts = self._split(out)
+        z = self.decision(w, X)
+        loss = self._differentiate(z, y)
+        transposed_product(X, z, coefficients)
+        intercepts[...] = np.add.reduce(z, axis=0)
+        return loss
+
+    def _sum_by_block(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
+        """Write the gradient of the mean loss to ``out``; return the summed loss."""
+        loss, total = 0.0, np.zeros(len(out), np.float64)
+        for rows in self._blocks(len(y)):
+            loss += self._sum(w, X[rows], y[rows], out)
+            total += out
+        np.multiply(total, 1 / len(y), out=out, casting="same_kind")
+        return loss
+
+    def _blocks(self, n_rows: int) -> Iterator[slice]:
+        size = self._block_rows
+        return (slice(start, start + size) for start in range(0, n_rows, size))
 
     def _split(self, w: Floats) -> tuple[Floats, Floats]:
         """Return views of the coefficients and the intercepts in ``w``."""
@@ -114,7 +139,3 @@ class LinearModel(LossModel):
 def _quiet() -> np.errstate:
     """Return what keeps NumPy from warning: that a model diverged is seen by its loss."""
     return np.errstate(over="ignore", invalid="ignore")
-
-
-def _blocks(n_rows: int) -> Iterator[slice]:
-    return (slice(start, start + _BLOCK) for start in range(0, n_rows, _BLOCK))
