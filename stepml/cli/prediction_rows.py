@@ -16,6 +16,7 @@ from stepml.client.errors import ServiceRefusedError
 from stepml.job.errors import EmptyDataError, InvalidDataError
 from stepml.ml.data import ByteRange, DataObject, Layout, ObjectReader, sniff
 from stepml.ml.data.formats.idx import is_images, labels_beside
+from stepml.ml.data.formats.npz import Archive
 from stepml.ml.data.formats.rows import DenseRows, SparseRows
 from stepml.ml.data.reading import REQUEST_BYTES
 from stepml.ml.data.row_sources import completed, open_rows
@@ -141,7 +142,7 @@ def local_source(path: str) -> Source:
     """Return the file ``path``, or raise `BadInputError`."""
     found = [_file(path)]
     labels = labels_beside(path)
-    if is_images(path) and Path(labels).is_file():
+    if _format_of(path) == "idx" and Path(labels).is_file():
         found.append(_file(labels))
     return Source(LocalFiles(), tuple(found))
 
@@ -152,7 +153,7 @@ def s3_source(uri: str, connection: Connection) -> Source:
     found = reader.describe(uri)
     if found is None:
         raise BadInputError(f"nothing lies at {uri} ({connection.place})")
-    labels = reader.describe(labels_beside(uri)) if is_images(uri) else None
+    labels = reader.describe(labels_beside(uri)) if _format_of(uri) == "idx" else None
     return Source(reader, (found,) if labels is None else (found, labels))
 
 
@@ -184,7 +185,8 @@ def _file(path: str) -> DataObject:
 
 
 def _format_of(name: str) -> str | None:
-    return "idx" if is_images(name) else _ENDINGS.get(Path(name).suffix.lower())
+    by_ending = _ENDINGS.get(Path(name).suffix.lower())
+    return "idx" if by_ending is None and is_images(name) else by_ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +216,14 @@ class _Finder:
         self._require_features(layout.n_features or 0)
         if self.asked.has_label is False:
             return self._rows(layout, None)
-        try:
-            return self._rows(self._sniffed(has_label=True), None, _LABELLED[self.format])
-        except InvalidDataError:
-            if self.format == "idx" and len(self.source.objects) > 1:
-                raise
+        if not self._has_labels():
             return self._rows(layout, None, "there are no labels")
+        return self._rows(self._sniffed(has_label=True), None, _LABELLED[self.format])
+
+    def _has_labels(self) -> bool:
+        if self.format == "idx":
+            return len(self.source.objects) > 1
+        return "y" in Archive(self.source.reader, self.source.objects[0], REQUEST_BYTES)
 
     def columns(self) -> PredictionRows:
         """Return rows of csv, tsv and parquet."""

@@ -213,6 +213,60 @@ def test_labels_can_be_ignored(tmp_path: Path) -> None:
     assert (len(rows), "accuracy" in told) == (3, False)
 
 
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.zeros(99), "rows.npz: y has shape (99,) and type float64"),
+        (np.zeros((100, 1)), "rows.npz: y has shape (100, 1)"),
+        (np.full(100, "1"), "rows.npz: y has shape (100,) and type <U1"),
+        (np.full(100, None), "rows.npz: y holds Python objects"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["dense", "csr"])
+def test_labels_that_cannot_be_read_are_not_taken_for_none(
+    kind: str, y: Any, message: str, tmp_path: Path
+) -> None:
+    it = example()
+    csr = scipy.sparse.csr_matrix(it.X)
+    parts = {"data": csr.data, "indices": csr.indices, "indptr": csr.indptr}
+    sparse = {**parts, "shape": csr.shape, "format": b"csr"}
+    np.savez(tmp_path / "rows.npz", y=y, **({"X": it.X} if kind == "dense" else sparse))
+    model = write(it.artifact, tmp_path / "model")
+
+    assert message in refused(model, "rows.npz")
+    assert len(predicted(model, "rows.npz", "--no-label")[0]) == 101
+
+
+@pytest.mark.parametrize("name", ["rows.npz", "images-idx2"])
+def test_arrays_without_labels_are_predicted_and_that_is_told(name: str, tmp_path: Path) -> None:
+    it = example()
+    if name == "rows.npz":
+        np.savez(tmp_path / name, X=it.X)
+    else:
+        sizes = np.array(it.X.shape, ">u4").tobytes()
+        content = b"\0\0\x0d\x02" + sizes + it.X.astype(">f4").tobytes()
+        (tmp_path / name).write_bytes(content)
+
+    rows, told = predicted(write(it.artifact, tmp_path / "model"), name)
+
+    assert len(rows) == 101
+    assert "there are no labels" in told
+
+
+def test_an_ending_says_more_than_the_rest_of_a_name(tmp_path: Path) -> None:
+    it = example("linear")
+    y = TrainedModel(it.artifact).predict(it.X)
+    (tmp_path / "images_idx1.csv").write_text(text_of(it.X, y))
+    (tmp_path / "labels_idx1.csv").write_text("")
+    np.savez(tmp_path / "images_idx3.npz", X=it.X, y=y)
+    model = write(it.artifact, tmp_path / "model")
+
+    for name in ("images_idx1.csv", "images_idx3.npz"):
+        told = predicted(model, name)[1]
+        assert f"assumed: format {name[-3:]}" in told
+        assert "rmse 0.0000" in told
+
+
 def test_missing_values_are_filled_as_in_the_job(tmp_path: Path) -> None:
     it = example("linear", prepared="dense", missing="mean")
     assert it.artifact.scale is not None

@@ -130,6 +130,13 @@ def test_bad_values_are_named_skipped_or_filled() -> None:
     assert (manifest.n_rows, manifest.skipped_rows) == (2, 0)
 
 
+@pytest.mark.parametrize("dtype", [">i4", ">f8"])
+def test_whole_labels_that_float32_would_merge_are_bad_rows(dtype: str) -> None:
+    objects = {TRAIN: idx(IMAGES[:2]), TRAIN_LABELS: idx([0, 2**24 + 1], dtype)}
+    with pytest.raises(BadRowError, match="row 1: the label 16777217 is not exact in float32"):
+        partitioned(objects=objects)
+
+
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("n_labels", [0, 999, 1001])
 def test_labels_that_are_not_one_an_image_are_refused_by_name(suffix: str, n_labels: int) -> None:
@@ -187,6 +194,38 @@ def test_what_is_no_data_set_is_refused_by_name(
     objects: dict[str, bytes], error: type[Exception], problem: str
 ) -> None:
     with pytest.raises(error, match=problem):
+        partitioned(objects=objects)
+
+
+def idx_header(*sizes: int, code: int = 8) -> bytes:
+    return bytes([0, 0, code, len(sizes)]) + np.array(sizes, ">u4").tobytes()
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("sizes", "shown"),
+    [
+        ((1, 65535, 65535, 65535), "65535 × 65535 × 65535"),
+        ((2**32 - 1,) * 4, "4294967295 × 4294967295 × 4294967295"),
+        ((1, *(2**32 - 1,) * 254), "4294967295 × .*…"),
+        ((4, 2**26 + 1), "67108865"),
+    ],
+)
+def test_a_header_of_enormous_records_is_refused_before_they_are_read(
+    suffix: str, sizes: tuple[int, ...], shown: str
+) -> None:
+    objects = {TRAIN + suffix: packed(idx_header(*sizes), suffix)}
+    objects[TRAIN_LABELS + suffix] = packed(idx_header(sizes[0]) + b"x", suffix)
+    problem = f"s3 object {TRAIN}{suffix} has records of {shown} values; at most 67108864 are poss"
+    with pytest.raises(InvalidDataError, match=problem) as caught:
+        partitioned(objects=objects)
+    assert len(str(caught.value)) < 400
+
+
+def test_labels_of_enormous_records_are_refused() -> None:
+    objects = mnist(suffix=".gz")
+    objects[TRAIN_LABELS + ".gz"] = packed(idx_header(1000, 2**30), ".gz")
+    with pytest.raises(InvalidDataError, match=f"{TRAIN_LABELS}.gz has records of"):
         partitioned(objects=objects)
 
 

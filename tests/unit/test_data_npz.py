@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from stepml.job.errors import BadRowError, DamagedValueError, EmptyDataError, InvalidDataError
 from stepml.ml.data import DataObject, Manifest, arrays, npz_rows, row_checks, sniff, write_pieces
+from stepml.ml.data.formats import npz as npz_format
 from stepml.ml.data.ranges import Cut, plan_ranges
 from stepml.ml.data.row_ids import object_salt, row_ids
 from stepml.ml.data.row_sources import cut_of
@@ -202,6 +203,59 @@ def test_a_bad_row_is_named_or_skipped(content: bytes, bad: int, problem: str) -
     assert ids == row_ids(np.array([1 - bad]), object_salt("x", 0))  # the other keeps its id
 
 
+MERGED = 2**24 + 1  # the smallest whole number that is none of float32
+
+
+@pytest.mark.parametrize(
+    ("dtype", "label"),
+    [
+        ("i4", MERGED),
+        ("i8", -MERGED),
+        ("i8", 2**53 + 1),
+        ("i8", -(2**63) + 1),
+        ("i8", 2**63 - 1),
+        ("u8", 2**64 - 1),
+        ("f8", MERGED),
+        ("f8", 1 - 2**53),
+        ("g", MERGED),
+    ],
+)
+@pytest.mark.parametrize("kind", ["dense", "csr"])
+def test_whole_labels_that_float32_would_merge_are_bad_rows(
+    kind: str, dtype: str, label: int
+) -> None:
+    y = np.array([3, label], dtype)
+    content = npz(X=np.ones((2, 5)), y=y) if kind == "dense" else bad_csr(y=y)
+    problem = f"the label {label} is not exact in float32"
+    with pytest.raises(BadRowError, match=f"^s3 object x, row 1: {problem}$"):
+        partition(MemoryObjects(x=content), format="npz")
+    manifest = partition(MemoryObjects(x=content), format="npz", on_bad_row="skip")
+    assert manifest.skipped_samples == (f"s3 object x, row 1: {problem}",)
+    assert manifest.labels == (3,)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "labels"),
+    [
+        ("i8", [2**24, -(2**24) - 2, 2**62, -(2**63), 0]),
+        ("u8", [2**63, 3 * 2**62]),
+        ("f8", [MERGED + 0.5, 0.1, 2.0**60 + 2**10, 1e30]),  # numbers to be learnt may be rounded
+        (">f4", [2.0**24, 1e30]),
+        ("f2", [65504]),
+        ("?", [False, True]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["dense", "csr"])
+def test_other_labels_are_what_float32_makes_of_them(
+    kind: str, dtype: str, labels: list[float]
+) -> None:
+    y = np.array(labels, dtype)
+    rows = np.ones((len(y), 2))
+    store = MemoryObjects(x=npz(X=rows, y=y) if kind == "dense" else csr(rows, y=y))
+    found = stored_rows(store, partition(store, format="npz"))
+    require_equal(found, expected_rows(x=(rows, y)))
+
+
 @pytest.mark.parametrize(("missing", "stored"), [("zero", 0.0), ("mean", np.nan)])
 def test_missing_values_are_filled_where_the_job_says_so(missing: str, stored: float) -> None:
     rows = np.array([[1, np.nan], [3, 4]])
@@ -295,6 +349,22 @@ def test_an_array_that_is_shorter_than_its_header_says_is_refused() -> None:
         archive.writestr("y.npy", header.getvalue())
     with pytest.raises(InvalidDataError, match="X has 280 bytes where its shape"):
         partition(MemoryObjects(x=file.getvalue()), format="npz")
+
+
+def test_dense_rows_may_be_as_wide_as_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(npz_format, "MAX_ROW_BYTES", 4 * 7)
+    assert partition(MemoryObjects(x=npz(X=X, y=Y)), format="npz").n_rows == len(X)
+    wider = MemoryObjects(x=npz(X=np.column_stack([X, X[:, 0]]), y=Y))
+    problem = "^s3 object x has 8 features; 1 to 7 are possible of dense rows$"
+    with pytest.raises(InvalidDataError, match=problem):
+        sniff(wider, described(wider), format="npz")
+
+
+def test_a_sparse_row_of_too_many_pairs_is_refused_before_it_is_read() -> None:
+    wide = {"shape": np.array([2, 2**31 - 1]), "indptr": np.array([0, 1, 2**25 + 2])}
+    problem = r"^s3 object x: indptr says that row 1 has 33554433 values; .* 33554432 are possible"
+    with pytest.raises(InvalidDataError, match=problem):
+        partition(MemoryObjects(x=bad_csr(**wide)), format="npz")
 
 
 def test_what_is_no_npy_is_refused() -> None:

@@ -100,6 +100,45 @@ def test_without_a_label_all_columns_are_features() -> None:
     require_equal(rows, expected_rows(x=(np.column_stack([X, Y]), np.zeros(N))))
 
 
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        (pa.int32(), 2**24 + 1),
+        (pa.uint32(), 2**32 - 1),
+        (pa.int64(), 2**53 + 1),
+        (pa.int64(), -(2**63) + 1),
+        (pa.uint64(), 2**64 - 1),
+        (pa.float64(), 2**24 + 1),
+    ],
+)
+@pytest.mark.parametrize("feature", [pa.float32(), pa.float64()])
+def test_whole_labels_that_float32_would_merge_are_bad_rows(
+    kind: Any, label: int, feature: Any
+) -> None:
+    table = {"label": pa.array([3, label], kind), "a": pa.array([1, 2], feature)}
+    problem = f"^s3 object x, row 1: the label {label} is not exact in float32$"
+    with pytest.raises(BadRowError, match=problem):
+        partitioned(written(table), label="label")
+    rows, _ = partitioned(written(table), label="label", on_bad_row="skip")
+    require_equal(rows, expected_rows(x=([[1]], [3])))
+
+
+@pytest.mark.parametrize("has_label", [True, False])
+def test_an_object_without_columns_is_refused_as_such(has_label: bool) -> None:
+    with pytest.raises(InvalidDataError, match=r"^s3 object x has no columns$"):
+        partitioned(written({}), has_label=has_label)
+
+
+def test_labels_of_every_type_may_be_missing_only_where_rows_are_skipped() -> None:
+    for kind in (pa.int64(), pa.int8(), pa.float32(), pa.float64(), pa.bool_()):
+        table = {"a": [1.0, 2.0], "label": pa.array([1, None], pa.int8()).cast(kind)}
+        with pytest.raises(BadRowError, match="row 1: the label is nan, a missing value"):
+            partitioned(written(table))
+        rows, manifest = partitioned(written(table), on_bad_row="skip", missing="mean")
+        assert manifest.skipped_rows == 1
+        require_equal(rows, expected_rows(x=([[1]], [1])))
+
+
 def test_a_row_group_belongs_to_the_range_in_which_it_begins() -> None:
     store = MemoryObjects(x=written(first_rows(30), 10))
     objects = described(store)

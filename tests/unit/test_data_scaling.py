@@ -98,6 +98,56 @@ def test_blocks_of_pairs_do_not_change_a_bit_of_sparse_moments(
     assert len(found) == 1
 
 
+def sparse_with_missing(n_rows: int) -> tuple[CsrMatrix, Floats]:
+    """Return rows of which some stored values are missing, and the same ones dense."""
+    X = sparse_rows(n_rows)
+    sparse = sparse_of(X)
+    missing = RNG.random(len(sparse.values)) < 0.3
+    missing |= sparse.indices == 4  # all that is stored of one feature
+    sparse.values[missing] = np.nan
+    X[np.nonzero(X)] = sparse.values
+    return sparse, X
+
+
+@pytest.mark.parametrize("block_pairs", [1, 50, 2**18])
+@pytest.mark.parametrize("sizes", [[1], [1, 3], [700, 20]])
+def test_missing_values_take_no_part_in_sparse_moments(
+    monkeypatch: pytest.MonkeyPatch, sizes: list[int], block_pairs: int
+) -> None:
+    monkeypatch.setattr(matrices, "_BLOCK_PAIRS", block_pairs)
+    rows = [sparse_with_missing(size) for size in sizes]
+    sparse = merge_moments(feature_moments(X) for X, _ in rows)
+    dense = merge_moments(feature_moments(X) for _, X in rows)
+    assert sparse.n.tolist() == dense.n.tolist()
+    np.testing.assert_allclose(sparse.mean, dense.mean, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(sparse.m2, dense.m2, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_missing_values_of_sparse_rows_become_the_mean(standardise: bool) -> None:
+    sparse, X = sparse_with_missing(1000)
+    missing = np.isnan(sparse.values)
+    scale = scale_of(feature_moments(sparse), standardise=standardise, sparse=True)
+    found = scaled(sparse, scale)
+    assert isinstance(found, CsrMatrix)
+    filled = np.where(missing, np.nanmean(X, axis=0)[sparse.indices], sparse.values)
+    deviations = np.nanstd(X, axis=0) if standardise else np.ones(X.shape[1])
+    deviations[deviations == 0] = 1
+    np.testing.assert_allclose(found.values, filled / deviations[sparse.indices], rtol=1e-4)
+    scale_in_place(sparse, scale)
+    assert sparse.values.tobytes() == found.values.tobytes()
+
+
+def test_a_sparse_feature_that_is_always_missing_becomes_zero() -> None:
+    values = np.full(3, np.nan, np.float32)
+    X = CsrMatrix(np.arange(4), np.zeros(3, np.int32), values, 2)
+    moments = feature_moments(X)
+    assert moments.n.tolist() == [0, 3]
+    found = scaled(X, scale_of(moments, sparse=True))
+    assert isinstance(found, CsrMatrix)
+    assert found.values.tolist() == [0, 0, 0]
+
+
 def test_moments_of_a_slice_are_those_of_its_rows() -> None:
     X = sparse_rows(100)
     part, rows = feature_moments(sparse_of(X)[10:40]), feature_moments(sparse_of(X[10:40]))

@@ -10,7 +10,7 @@ import pytest
 from stepml.job.errors import EmptyDataError, InvalidDataError
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.sniff import sniff
-from tests.unit.data_sets import MemoryObjects, described
+from tests.unit.data_sets import MemoryObjects, described, partition
 
 
 def sniffed(text: bytes, **options: Any) -> Layout:
@@ -86,6 +86,34 @@ def test_tsv_is_cut_by_tabs() -> None:
 def test_empty_objects_are_passed_over() -> None:
     store = MemoryObjects(a=b"", b=b"x,y\n1,2\n")
     assert sniff(store, described(store), format="csv").column_names == ("x", "y")
+
+
+@pytest.mark.parametrize("first", [b"a,b\n", b"a,b", b"\n\n", b"\xef\xbb\xbfa,b\r\n\r\n"])
+@pytest.mark.parametrize("header", [None, True])
+def test_objects_without_rows_are_passed_over(first: bytes, header: bool | None) -> None:
+    store = MemoryObjects(a=first, b=b"a,b\n", c=b"a,b\n1,2\n")
+    layout = sniff(store, described(store), format="csv", header=header)
+    assert layout == sniffed(b"a,b\n1,2\n")
+
+
+def test_libsvm_without_rows_is_passed_over() -> None:
+    store = MemoryObjects(a=b"\n \n", b=b"1 1:2\n")
+    assert sniff(store, described(store), format="libsvm") == sniffed(b"1 1:2\n", format="libsvm")
+
+
+def test_where_no_object_has_rows_the_first_one_is_named() -> None:
+    store = MemoryObjects(a=b"", b=b"x,y\n", c=b"x,y\n")
+    with pytest.raises(EmptyDataError, match=r"^s3 object b has no data rows$"):
+        sniff(store, described(store), format="csv")
+
+
+@pytest.mark.parametrize("n_ranges", [1, 3, 7])
+def test_an_object_of_a_header_only_adds_no_rows(n_ranges: int) -> None:
+    store = MemoryObjects(a=b"a,b\n", b=b"a,b\n1,2\n3,4\n", c=b"a,b")
+    assert partition(store, n_ranges, format="csv").n_rows == 2
+    other = MemoryObjects(a=b"a,x\n", b=b"a,b\n1,2\n")
+    with pytest.raises(InvalidDataError, match="s3 object a: its header is not that of the first"):
+        partition(other, n_ranges, format="csv")
 
 
 def test_a_first_line_longer_than_the_first_read_is_read_whole() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.npz import Archive, ArrayStream, Contents
-from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows
+from stepml.ml.data.formats.rows import MAX_ROW_BYTES, DenseRows, Skipped, SparseRows
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
@@ -19,6 +19,8 @@ from stepml.ml.data.row_checks import BLOCK_BYTES, Pairs, RowChecks, rows_per_bl
 # Rows whose places are read at a time, and pairs that make a block.
 _CSR_ROWS = 8192
 _CSR_PAIRS = BLOCK_BYTES // 8
+# Of one row.
+_MOST_PAIRS = MAX_ROW_BYTES // 8
 
 
 class NpzRows:
@@ -113,11 +115,12 @@ def _counts(archive: Archive, contents: Contents, n_pairs: int) -> Iterator[NDAr
 def _require_counts(
     archive: Archive, first: int, counts: NDArray[np.intp], contents: Contents
 ) -> None:
-    wrong = np.flatnonzero((counts < 0) | (counts > contents.n_features))
+    most = min(contents.n_features, _MOST_PAIRS)
+    wrong = np.flatnonzero((counts < 0) | (counts > most))
     if len(wrong):
         raise InvalidDataError(
             f"{archive.title('indptr')} says that row {first + wrong[0]} has {counts[wrong[0]]} "
-            f"values; 0 to {contents.n_features} are possible"
+            f"values; 0 to {most} are possible"
         )
 
 

@@ -36,10 +36,10 @@ class ParquetRows:
         table = Table(self._source, data)
         require_same_columns(data, table.column_names, self._layout.column_names)
         label = self._layout.label_column
-        for batch in table.batches(part, rows_per_block(self._layout.n_columns)):
+        for batch in table.batches(part, rows_per_block(self._layout.n_columns), label):
             y, X = np.zeros(len(batch.columns), np.float32), batch.columns
             if self._layout.has_label:
-                y, X = X[:, label], np.delete(X, label, axis=1)
+                y, X = batch.label, np.delete(X, label, axis=1)
             rows = self._checks.dense(data.key, batch.first, y, X)
             if len(rows.y):
                 yield rows
@@ -55,10 +55,12 @@ def with_columns(source: ObjectReader, objects: Sequence[DataObject], layout: La
     Raises
     ------
     InvalidDataError
-        If the label is none of the columns, or nothing is beside it.
+        If there are no columns, the label is none of them, or nothing is beside it.
     """
     first = next(each for each in objects if each.value_bytes)
     names = Table(source, first).column_names
+    if not names:
+        raise InvalidDataError(f"s3 object {first.key} has no columns")
     column = label_column(first, names, len(names), layout.label) if layout.has_label else -1
     n_features = len(names) - int(layout.has_label)
     if not n_features:

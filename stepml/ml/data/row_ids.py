@@ -26,7 +26,7 @@ def object_salt(name: str, seed: int) -> int:
 
 
 def row_ids(offsets: NDArray[np.int64], salt: int) -> RowIds:
-    """Return the ids of the rows whose lines start at ``offsets`` of one object.
+    """Return the ids of the rows at ``offsets`` of one object; of some formats: numbers of rows.
 
     Rows of one object never share an id; rows of different objects may, and are then ordered by
     object.

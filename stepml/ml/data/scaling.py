@@ -19,6 +19,7 @@ from stepml.ml.matrices import CsrMatrix, Matrix
 
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
+_Columns = NDArray[np.intp]
 
 # Values that are worked on at a time; as float64 they are 2 MB.
 _BLOCK_VALUES = 2**18
@@ -70,7 +71,7 @@ def feature_moments(X: Matrix) -> Moments:
     Parameters
     ----------
     X : matrix of shape (n_samples, n_features), at least one sample
-        What a sparse matrix does not store is 0, and counts.
+        What a sparse matrix does not store is 0, and counts; what it stores may be missing.
     """
     if isinstance(X, CsrMatrix):
         return _sparse_moments(X)
@@ -97,12 +98,12 @@ def scale_of(moments: Moments, *, standardise: bool = True, sparse: bool = False
         Give each feature mean 0 and variance 1; otherwise missing values become the feature's
         mean (0 where all are missing), and nothing else changes.
     sparse : bool, default False
-        Leave the mean as it is: zeros have to stay zeros.
+        Leave the mean as it is: zeros have to stay zeros. Missing values become it all the same.
     """
     mean = moments.mean.astype(np.float32)
     zeros, ones = np.zeros_like(mean), np.ones_like(mean)
     return Scale(
-        fill=zeros if sparse else mean,
+        fill=mean,
         mean=mean if standardise and not sparse else zeros,
         scale=_deviations(moments) if standardise else ones,
     )
@@ -152,6 +153,9 @@ def _scale_pairs(X: CsrMatrix, scale: Scale) -> None:
         raise ValueError("a sparse matrix would not stay sparse if its mean were subtracted")
     for _, block in X.blocks():
         values = block.values[block.pairs]
+        missing = np.flatnonzero(np.isnan(values))
+        if len(missing):
+            values[missing] = scale.fill.take(block.columns[missing])
         values /= scale.scale.take(block.columns)
 
 
@@ -180,16 +184,30 @@ def _block_moments_of_known(X: Floats64) -> Moments:
 
 
 def _sparse_moments(X: CsrMatrix) -> Moments:
+    n = np.full(X.n_features, len(X))
     stored, sums, m2 = (np.zeros(X.n_features) for _ in range(3))
+    for columns, values, missing_columns in _known_pairs(X):
+        stored += np.bincount(columns, minlength=X.n_features)
+        if len(missing_columns):
+            n -= np.bincount(missing_columns, minlength=X.n_features)
+        np.add.at(sums, columns, values.astype(np.float64))
+    mean = sums / np.maximum(n, 1)
+    for columns, values, _ in _known_pairs(X):
+        deviations = values - mean.take(columns)
+        np.add.at(m2, columns, np.square(deviations, out=deviations))
+    m2 += (n - stored) * mean**2  # the zeros' share
+    return Moments(n, mean, m2)
+
+
+def _known_pairs(X: CsrMatrix) -> Iterator[tuple[_Columns, Floats32, _Columns]]:
+    """Yield columns and values of some pairs at a time, and the columns of missing values."""
     for _, block in X.blocks():
-        stored += np.bincount(block.columns, minlength=X.n_features)
-        np.add.at(sums, block.columns, block.values[block.pairs].astype(np.float64))
-    mean = sums / len(X)
-    for _, block in X.blocks():
-        deviations = block.values[block.pairs] - mean.take(block.columns)
-        np.add.at(m2, block.columns, np.square(deviations, out=deviations))
-    m2 += (len(X) - stored) * mean**2  # the zeros' share
-    return Moments(np.full(X.n_features, len(X)), mean, m2)
+        columns, values = block.columns, block.values[block.pairs]
+        missing = np.isnan(values)
+        if missing.any():
+            yield columns[~missing], values[~missing], columns[missing]
+        else:
+            yield columns, values, columns[:0]
 
 
 def _deviations(moments: Moments) -> Floats32:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
@@ -45,7 +45,7 @@ def sniff(
     missing: str = "fail",
     on_bad_row: str = "fail",
 ) -> Layout:
-    """Return how the rows are written, from the first object that is not empty.
+    """Return how the rows are written, from the first object that has some.
 
     Its first line decides on the number of columns, also where bad rows are skipped.
 
@@ -72,7 +72,7 @@ def sniff(
     Raises
     ------
     EmptyDataError
-        If there is nothing but empty lines and a header.
+        If there is nothing but empty lines and headers.
     InvalidDataError
         If the content is binary or compressed, ``label`` is not one of the columns, or they are
         not ``n_features``.
@@ -81,37 +81,66 @@ def sniff(
     """
     if format not in _FORMATS:
         raise ValueError(f"format is one of {', '.join(_FORMATS)}, not {format!r}")
-    first = _first_with_content(objects)
+    written = _with_content(objects)
     if format in BINARY_FORMATS:
         layout = sniff_binary(
-            reader,
-            [each for each in objects if each.value_bytes],
-            format=format,
-            label=label,
-            n_features=n_features,
-            has_label=has_label,
+            reader, written, format=format, label=label, n_features=n_features, has_label=has_label
         )
-        return replace(layout, missing=missing, on_bad_row=on_bad_row)
-    start = _first_bytes(reader, first)
+    else:
+        layout = _first_with_rows(
+            written,
+            lambda data: _text_layout(
+                reader, data, format, header, label if has_label else None, n_features, has_label
+            ),
+        )
+    layout = replace(layout, on_bad_row=on_bad_row)
+    return layout if format == "libsvm" else replace(layout, missing=missing)
+
+
+def _with_content(objects: Sequence[DataObject]) -> list[DataObject]:
+    found = [each for each in objects if each.value_bytes]
+    if not found:
+        named = f" (s3 object {objects[0].key} has 0 bytes)" if objects else ""
+        raise EmptyDataError(
+            f"the data set is empty: {len(objects)} objects without content{named}"
+        )
+    return found
+
+
+def _first_with_rows(
+    objects: Sequence[DataObject], layout_of: Callable[[DataObject], Layout]
+) -> Layout:
+    """Return the first object's layout, or the next one's if it holds a header only, and so on."""
+    without_rows: list[EmptyDataError] = []
+    for each in objects:
+        try:
+            return layout_of(each)
+        except EmptyDataError as exc:
+            without_rows.append(exc)
+    raise without_rows[0]
+
+
+def _text_layout(
+    reader: ObjectReader,
+    data: DataObject,
+    format: str,  # noqa: A002
+    header: bool | None,
+    label: str | int | None,
+    n_features: int | None,
+    has_label: bool,
+) -> Layout:
+    start = _first_bytes(reader, data)
     lines = start.removeprefix(BYTE_ORDER_MARK).splitlines()
     if format == "libsvm":
-        _require_rows(first, start, lines)
-        return Layout(format, "", 0, 0, False, (), n_features, on_bad_row=on_bad_row)
-    layout = _columns(first, lines, start, format, header, label if has_label else None, has_label)
+        _require_rows(data, start, lines)
+        return Layout(format, "", 0, 0, False, (), n_features)
+    layout = _columns(data, lines, start, format, header, label, has_label)
     if n_features is not None and n_features != layout.n_features:
         raise InvalidDataError(
-            f"data.n_features is {n_features}, but s3 object {first.key} has "
+            f"data.n_features is {n_features}, but s3 object {data.key} has "
             f"{layout.n_features} columns{' beside the label' if has_label else ''}"
         )
-    return replace(layout, missing=missing, on_bad_row=on_bad_row)
-
-
-def _first_with_content(objects: Sequence[DataObject]) -> DataObject:
-    for each in objects:
-        if each.value_bytes:
-            return each
-    named = f" (s3 object {objects[0].key} has 0 bytes)" if objects else ""
-    raise EmptyDataError(f"the data set is empty: {len(objects)} objects without content{named}")
+    return layout
 
 
 def _first_bytes(reader: ObjectReader, data: DataObject) -> bytes:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError
+from stepml.ml.data.formats.rows import MAX_ROW_BYTES, shortened
 from stepml.ml.data.ranges import ByteRange
 
 # Of a header with as many dimensions as one can have.
@@ -98,7 +99,7 @@ def read_header(file: BinaryIO, key: str) -> Header:
     Raises
     ------
     InvalidDataError
-        If it is none; names the object.
+        If it is none, or a record is too large to be a row; names the object.
     """
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _DTYPES or not start[3]:
@@ -111,6 +112,12 @@ def read_header(file: BinaryIO, key: str) -> Header:
         raise InvalidDataError(f"s3 object {key} ends in the idx header")
     shape = tuple(np.frombuffer(sizes, ">u4").tolist())
     header = Header(np.dtype(_DTYPES[start[2]]), shape)
+    if 4 * header.n_values > MAX_ROW_BYTES:
+        sizes_of_one = shortened(" × ".join(map(str, shape[1:])).encode(), 200)
+        raise InvalidDataError(
+            f"s3 object {key} has records of {sizes_of_one} values; at most {MAX_ROW_BYTES // 4} "
+            f"are possible ({MAX_ROW_BYTES // 2**20} MiB as float32)"
+        )
     if not header.record_bytes:
         raise InvalidDataError(f"s3 object {key}: records of the shape {shape[1:]} are empty")
     return header

@@ -15,14 +15,15 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError, StepMLError
+from stepml.ml.data.formats.rows import MAX_ROW_BYTES
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.ranged_file import buffered
 
 _CSR = ("data", "indices", "indptr", "shape", "format")
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _EXPECTED = "X (n, d) and y (n,), or a CSR matrix as scipy.sparse.save_npz writes it and y"
-# The largest width that a job may state; a row as float32 is 8 GB then, which no shard may have.
-_MOST_FEATURES = 2**31 - 1
+# The largest width that a job may state.
+_MOST_SPARSE_FEATURES = 2**31 - 1
 # No more than this is read of arrays that say what the others are.
 _SMALL_BYTES = 4096
 
@@ -120,14 +121,23 @@ class Archive:
         else:
             self._require((*_CSR, "y") if has_label else _CSR)
             found = self._csr()
-        if not 1 <= found.n_features <= _MOST_FEATURES:
-            raise InvalidDataError(
-                f"s3 object {self._data.key} has {found.n_features} features; "
-                f"1 to {_MOST_FEATURES} are possible"
-            )
+        self._require_width(found)
         if has_label:
             self._vector("y", "biuf", found.n_rows)
         return found
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether there is an array ``name``."""
+        return name in self._members
+
+    def _require_width(self, found: Contents) -> None:
+        # Of sparse matrices each row is looked at.
+        most = _MOST_SPARSE_FEATURES if found.is_csr else MAX_ROW_BYTES // 4
+        if not 1 <= found.n_features <= most:
+            raise InvalidDataError(
+                f"s3 object {self._data.key} has {found.n_features} features; 1 to {most} are "
+                f"possible of {'CSR matrices' if found.is_csr else 'dense rows'}"
+            )
 
     def _zip(self, ahead_bytes: int) -> zipfile.ZipFile:
         with damages_named(f"s3 object {self._data.key} is no npz"):

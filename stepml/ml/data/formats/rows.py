@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 
 # Rows that do not parse tend to have one cause: a few are enough to see it.
 MAX_SAMPLES = 5
+# A range task, which has 3 GB, holds a row up to ten times: as it is written, sorted, as float32
+# and in a piece. So this is less than a shard may take.
+MAX_ROW_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class DenseRows:
     """Rows with a value for every feature."""
 
-    offsets: NDArray[np.int64]  # of each row's line in its object
+    offsets: NDArray[np.int64]  # of each row's line in its object; where no lines are: its number
     y: NDArray[np.float32]  # (n_rows,) labels
     X: NDArray[np.float32]  # (n_rows, n_features); may be a view that is not contiguous
 
@@ -29,7 +32,7 @@ class DenseRows:
 class SparseRows:
     """Rows of index and value pairs, one row's after the other's."""
 
-    offsets: NDArray[np.int64]  # of each row's line in its object
+    offsets: NDArray[np.int64]  # of each row's line in its object; where no lines are: its number
     y: NDArray[np.float32]  # (n_rows,) labels
     counts: NDArray[np.uint32]  # (n_rows,) pairs of each row
     indices: NDArray[np.uint32]  # (nnz,) 0-based, ascending within a row
