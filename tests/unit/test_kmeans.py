@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from sklearn import cluster
 
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
 from stepml.ml.models import KMeans, initial_centroids, restore_model
+from stepml.ml.models.seeding import Plan
 
 
 def compressed(X: Floats) -> CsrMatrix:
@@ -76,20 +78,54 @@ def test_the_first_of_equally_near_centroids_wins(
     assert found.sums[1].tolist() == [1000, 2500]
 
 
+@each_matrix
 @pytest.mark.parametrize("offset", [0, 10, 1000])
 @pytest.mark.parametrize("spread", [1, 1e-2])
-def test_inertia_keeps_its_digits(offset: float, spread: float) -> None:
+def test_inertia_keeps_its_digits(
+    offset: float, spread: float, matrix: Callable[[Floats], Matrix]
+) -> None:
     X = blobs(20_000, spread=spread) + np.float32(offset)
     fitted = cluster.KMeans(7, n_init=1, random_state=0).fit(X.astype(np.float64))
     centroids = fitted.cluster_centers_.astype(np.float32)
-    found = KMeans(6, 7).accumulate(centroids.ravel(), X)
+    found = KMeans(6, 7).accumulate(centroids.ravel(), matrix(X))
     assert found.inertia == pytest.approx(squares(X, centroids).min(axis=1).sum(), rel=1e-5)
 
 
-def test_rows_on_their_centroids_have_no_inertia() -> None:
+@each_matrix
+@pytest.mark.parametrize("filled", [0.3, 1.0])
+@pytest.mark.parametrize("apart", [1.0, 0.1])
+def test_clusters_that_are_close_together_and_far_off_are_told_apart(
+    apart: float, filled: float, matrix: Callable[[Floats], Matrix]
+) -> None:
+    rng = np.random.default_rng(0)
+    centroids = np.zeros((2, 20))
+    centroids[:, : int(20 * filled)] = 1400 / np.sqrt(20 * filled)  # the others are not stored
+    centroids[1, 0] += apart
+    X = centroids[rng.integers(2, size=10_000)]
+    X += rng.normal(size=X.shape) * (X != 0)
+    X, centroids = X.astype(np.float32), centroids.astype(np.float32)
+    distances = squares(X, centroids)
+    model, w = KMeans(20, 2), centroids.ravel()
+    clusters = model.predict(w, matrix(X))
+    assert np.mean(clusters != distances.argmin(axis=1)) <= 2e-3
+    found = model.accumulate(w, matrix(X))
+    assert found.counts.tolist() == np.bincount(clusters).tolist()
+    assert found.inertia == pytest.approx(distances.min(axis=1).sum(), rel=1e-5)
+
+
+@each_matrix
+def test_one_cluster_far_off_has_its_inertia(matrix: Callable[[Floats], Matrix]) -> None:
+    far = np.array([[3000, 0, 1], [3001, 0, 0]], np.float32)
+    X, centroids = far[np.arange(1000) % 2], np.array([[0, 0, 0], [3000.5, 0, 0.5]], np.float32)
+    found = KMeans(3, 2).accumulate(centroids.ravel(), matrix(X))
+    assert found.inertia == pytest.approx(squares(X, centroids).min(axis=1).sum(), rel=1e-6)
+
+
+@each_matrix
+def test_rows_on_their_centroids_have_no_inertia(matrix: Callable[[Floats], Matrix]) -> None:
     X = np.repeat(blobs(5), 100, axis=0) + np.float32(50)
-    found = KMeans(6, 5).accumulate(X[::100].ravel(), X)
-    assert found.inertia == 0
+    found = KMeans(6, 5).accumulate(X[::100].ravel(), matrix(X))
+    assert found.inertia == pytest.approx(0, abs=1e-6)
     assert found.counts.tolist() == [100] * 5
 
 
@@ -123,6 +159,89 @@ def test_seeding_is_about_as_good_as_that_of_scikit_learn(
     w = initial_centroids(matrix(X), 20, restarts=5, seed=0)
     theirs = cluster.KMeans(20, n_init=5, max_iter=10, random_state=0).fit(X)
     assert KMeans(6, 20).accumulate(w, X).inertia <= 1.1 * theirs.inertia_
+
+
+@each_matrix
+def test_seeding_finds_clusters_that_are_close_together_and_far_off(
+    matrix: Callable[[Floats], Matrix],
+) -> None:
+    X = blobs(2000, n_blobs=20, spread=0.01)
+    X = np.where(X == 0, X, X + np.float32(1000))  # 0 and 1000 would be clusters of their own
+    X = X[(X != 0).all(axis=1)]
+    w = initial_centroids(matrix(X), 20, restarts=5, seed=0)
+    theirs = cluster.KMeans(20, n_init=5, max_iter=10, random_state=0).fit(X.astype(np.float64))
+    inertia = squares(X, w.reshape(20, 6)).min(axis=1).sum()
+    assert inertia <= 1.1 * theirs.inertia_
+
+
+@each_matrix
+def test_seeding_ends_also_if_squares_overflow(matrix: Callable[[Floats], Matrix]) -> None:
+    X = blobs(50) * np.float32(1e30)
+    with np.errstate(all="ignore"):
+        w = initial_centroids(matrix(X), 5, restarts=2, seed=0)
+    assert w.shape == (30,)
+
+
+@each_matrix
+def test_a_small_budget_leaves_one_seeding_and_one_iteration(
+    matrix: Callable[[Floats], Matrix],
+) -> None:
+    X, model = blobs(), KMeans(6, 40)
+    spent = [
+        initial_centroids(matrix(X), 40, restarts, seed=0, budget=0).tobytes()
+        for restarts in (1, 5)
+    ]
+    assert spent[0] == spent[1]
+    w = np.frombuffer(spent[0], np.float32)
+    better = initial_centroids(matrix(X), 40, restarts=5, seed=0)
+    assert model.accumulate(better, X).inertia < model.accumulate(w, X).inertia
+    random = X[:40].ravel()
+    assert model.accumulate(w, X).inertia < 0.8 * model.accumulate(random, X).inertia
+
+
+@each_matrix
+def test_what_the_budget_allows_is_done(matrix: Callable[[Floats], Matrix]) -> None:
+    X = matrix(blobs())
+    unbounded = initial_centroids(X, 10, restarts=5, seed=0, budget=math.inf)
+    assert initial_centroids(X, 10, restarts=5, seed=0).tobytes() == unbounded.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("n_clusters", "asked", "expected"),
+    [
+        (10, 5, Plan(restarts=5, iterations=10)),
+        (500, 5, Plan(restarts=2, iterations=10)),
+        (1000, 5, Plan(restarts=1, iterations=10)),
+        (2000, 5, Plan(restarts=1, iterations=2)),
+        (100_000, 5, Plan(restarts=1, iterations=1)),
+        (500, 1, Plan(restarts=1, iterations=10)),
+    ],
+)
+def test_many_clusters_are_seeded_less_often(n_clusters: int, asked: int, expected: Plan) -> None:
+    X = np.broadcast_to(np.float32(1), (149_000, 28))
+    assert Plan.within(2e11, X, n_clusters, asked) == expected
+
+
+def test_sparse_numbers_take_more_of_the_budget() -> None:
+    X = blobs()
+    budget = 2e8
+    sparse, dense = (Plan.within(budget, each, 10, restarts=100) for each in (compressed(X), X))
+    assert 1 < sparse.restarts < dense.restarts
+
+
+@pytest.mark.parametrize("n_clusters", [2, 12])
+def test_rows_drawn_in_advance_are_as_good_as_those_drawn_one_by_one(n_clusters: int) -> None:
+    X = blobs(300, n_blobs=12)
+    dense, sparse = (
+        np.mean([_first_inertia(X, matrix, n_clusters, seed) for seed in range(60)])
+        for matrix in (X, compressed(X))  # only dense rows are drawn in advance
+    )
+    assert dense == pytest.approx(sparse, rel=0.05)
+
+
+def _first_inertia(X: Floats, matrix: Matrix, n_clusters: int, seed: int) -> float:
+    w = initial_centroids(matrix, n_clusters, restarts=1, seed=seed, budget=0)
+    return KMeans(6, n_clusters).accumulate(w, X).inertia
 
 
 def test_more_restarts_are_never_worse() -> None:

@@ -3,39 +3,121 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from stepml.ml.matrices import CsrMatrix, product, row_norms_squared
+from stepml.ml.matrices import CsrMatrix, Floats64, product, row_norms_squared, row_sums_by_group
 from stepml.ml.models.base import Floats, Matrix
 
 _SURE = np.float32(1 - 1e-6)  # what of squared norms the rounding errors leave
+_UNSURE = 2e-6  # what of a product they may be
+_AT_ONCE = 2**22  # distances, or numbers of points: 16 MB
+_FAR = 4.0  # squared distance from 0, in mean squared distances of points from their mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """Rows, made ready for their distances from single points."""
+    """Rows, made ready for their distances from single points.
 
-    X: Matrix  # if dense, less the origin
-    origin: Floats | np.float32  # (n_features,): the mean of dense rows; 0 for sparse ones
-    norms: Floats  # (n_samples,), squared, less what may be a rounding error
+    Distances are |x|² - 2·p·x + |p|², of rows and points less an origin among them: else few
+    digits would be left where rows lie close together and far from 0. From sparse rows nothing is
+    taken, they would be dense: with q = p - o, it is |x - o|² - 2·q·x + 2·q·o + |q|².
+    """
+
+    X: Matrix  # dense: transposed, less the origin, and below it its norms, and ones
+    origin: Floats  # (n_features,)
+    norms: Floats  # (n_samples,), squared, of the rows less the origin, less the rounding errors
+    reach: float  # the largest norm of sparse rows from which the origin is not taken; or 0
 
     @classmethod
     def of(cls, X: Matrix) -> Self:
         if isinstance(X, CsrMatrix):
-            return cls(X, np.float32(0), row_norms_squared(X) * _SURE)
+            return cls._of_sparse(X)
         origin = X.mean(axis=0, dtype=np.float64).astype(np.float32)
-        moved = X - origin
-        return cls(moved, origin, row_norms_squared(moved) * _SURE)
+        rows = np.ones((X.shape[1] + 2, len(X)), np.float32)
+        moved = np.subtract(X.T, origin[:, None], out=rows[:-2])
+        norms = np.einsum("ij,ij->j", moved, moved, out=rows[-2])
+        norms *= _SURE
+        return cls(rows, origin, norms, 0.0)
 
-    def distances(self, points: Floats) -> Floats:
-        """Return squared distances, (n_points, n_samples); 0 for rows that are as good as there."""
+    @classmethod
+    def _of_sparse(cls, X: CsrMatrix) -> Self:
+        norms, everywhere = row_norms_squared(X), np.zeros(len(X), np.intp)
+        mean = row_sums_by_group(X, everywhere, 1)[0] / len(X)
+        origin, square = mean.astype(np.float32), float(mean @ mean)
+        if not square > _FAR * (float(norms.mean(dtype=np.float64)) - square):
+            return cls(X, np.zeros_like(origin), norms * _SURE, 0.0)
+        reach = float(np.sqrt(norms.max()))
+        moved = squared_distances(X, origin[None], everywhere).astype(np.float32)
+        return cls(X, origin, moved * _SURE, reach)
+
+    @property
+    def most(self) -> int:
+        """How many points are measured at once without much memory."""
+        return max(1, _AT_ONCE // max(len(self.norms), len(self.origin)))
+
+    def nearest(self, points: Floats) -> Floats:
+        """Return squared distances from the nearest of the points, (n_samples,), as `distances`."""
+        nearest = np.full(len(self.norms), np.inf, np.float32)
+        for first in range(0, len(points), self.most):
+            several = self.distances(points[first : first + self.most])
+            np.minimum(nearest, several.min(axis=0), out=nearest)
+        return nearest
+
+    def distances(self, points: Floats, out: Floats | None = None) -> Floats:
+        """Return squared distances, (n_points, n_samples).
+
+        For rows that are as good as there, they are 0 or somewhat less.
+        """
         moved = points - self.origin
-        distances = products(-2 * moved, self.X)
-        distances += self.norms
-        distances += np.square(moved).sum(axis=1, keepdims=True) * _SURE
-        return np.maximum(distances, 0, out=distances)
+        norms = np.square(moved).sum(axis=1) * _SURE
+        if not isinstance(self.X, CsrMatrix):
+            factors = np.ones((len(points), len(self.X)), np.float32)
+            np.multiply(moved, -2, out=factors[:, :-2])
+            factors[:, -1] = norms
+            dense: Floats = np.matmul(factors, self.X, out=out)
+            return dense
+        if self.reach:
+            norms = norms + 2 * np.einsum("ij,j->i", moved, self.origin, dtype=np.float64)
+            norms -= _UNSURE * self.reach * np.sqrt(np.square(moved).sum(axis=1))
+        distances: Floats = np.add(product(self.X, -2 * moved.T).T, self.norms, out=out)
+        distances += norms.astype(np.float32)[:, None]
+        return distances
+
+
+def squared_distances(
+    X: CsrMatrix, points: Floats, chosen: npt.NDArray[np.integer[Any]]
+) -> Floats64:
+    """Return each row's squared distance from the point chosen for it, to the last digits.
+
+    Parameters
+    ----------
+    X : CsrMatrix of shape (n_samples, n_features)
+    points : array of shape (n_points, n_features)
+    chosen : array of integers of shape (n_samples,)
+    """
+    norms: Floats64 = np.einsum("ij,ij->i", points, points, dtype=np.float64)
+    distances: Floats64 = norms[chosen]
+    for rows, block in X.blocks():
+        places = np.repeat(chosen[rows].astype(np.intp) * X.n_features, block.counts)
+        places += block.columns
+        there = points.reshape(-1)[places].astype(np.float64)
+        values = block.values[block.pairs]
+        # (x - p)² where a value is stored, instead of p²
+        excess = (values - 2 * there) * values
+        numbers = np.repeat(np.arange(len(block)), block.counts)
+        distances[rows] += np.bincount(numbers, excess, minlength=len(block))
+    return np.maximum(distances, 0, out=distances)
+
+
+def origin_of(points: Floats) -> Floats | None:
+    """Return the mean of the points if it is far off, measured by how far they are apart."""
+    mean: Floats = points.mean(axis=0, dtype=np.float64).astype(np.float32)
+    away = points - mean
+    spread = float(np.square(away, out=away).sum(axis=1).mean())
+    return _coarse(mean) if float(np.square(mean).sum()) > _FAR * spread else None
 
 
 def products(points: Floats, X: Matrix) -> Floats:
@@ -54,3 +136,10 @@ def dense_row(X: Matrix, row: int) -> Floats:
     pairs = X[row : row + 1].pairs
     dense[X.indices[pairs]] = X.values[pairs]
     return dense
+
+
+def _coarse(numbers: Floats) -> Floats:
+    """Return them to 8 binary digits: then differences from numbers of few digits are exact."""
+    digits, exponents = np.frexp(numbers)
+    rounded: Floats = np.ldexp(np.rint(digits * 256) / 256, exponents).astype(np.float32)
+    return rounded

@@ -11,7 +11,13 @@ import numpy.typing as npt
 
 from stepml.ml.matrices import CsrMatrix, product, row_sums_by_group
 from stepml.ml.models.base import Array, Evaluation, Floats, Matrix, Model
-from stepml.ml.models.distances import Points, dense_row, products
+from stepml.ml.models.distances import (
+    Points,
+    dense_row,
+    origin_of,
+    products,
+    squared_distances,
+)
 
 Sums = npt.NDArray[np.float64]
 Clusters = npt.NDArray[np.intp]
@@ -19,7 +25,6 @@ Clusters = npt.NDArray[np.intp]
 # What is computed at once, so that it stays in the cache: distances, and numbers of dense rows.
 _DISTANCES, _SPARSE_DISTANCES, _NUMBERS = 2**16, 2**21, 2**17
 _FEW = 128  # clusters; with more of them, NumPy is fast along their axis
-_FAR = 4.0  # squared distance from 0, in mean squared distances of centroids from their mean
 _CANCELLED = 0.01  # share of |x|²: squared distances below it have lost two digits
 
 
@@ -93,9 +98,7 @@ class KMeans(Model):
         sample : matrix of shape (n_samples, n_features)
         """
         centroids, rows = self._centroids(w).copy(), Points.of(sample)
-        nearest = np.full(len(sample), np.inf, np.float32)
-        for centroid in centroids[counts > 0]:
-            np.minimum(nearest, rows.distances(centroid[None])[0], out=nearest)
+        nearest = rows.nearest(centroids[counts > 0])
         for cluster in np.flatnonzero(counts == 0):
             farthest = int(nearest.argmax())
             if not nearest[farthest] > 0:
@@ -132,20 +135,24 @@ class _Search:
     """Centroids, made ready to find the nearest ones.
 
     Distances are |c|² - 2·c·x, which lacks |x|². Where centroids lie close together and far from 0
-    that would leave few digits, so dense rows are first moved by ``origin``.
+    that would leave few digits, so dense rows are first moved by ``origin``. Sparse ones would
+    become dense, and stay: with m = c - o, distances are |m|² + 2·m·o - 2·m·x, lacking |x - o|².
     """
 
-    centroids: Floats  # (n_clusters, n_features), less the origin
+    centroids: Floats  # (n_clusters, n_features), less the origin if rows are moved
     origin: Floats | None  # (n_features,)
-    doubled: Floats  # -2 · centroids
-    norms: Floats  # (n_clusters, 1), squared
+    doubled: Floats  # -2 · (centroids - origin)
+    norms: Floats  # (n_clusters, 1), squared; for sparse rows + 2·m·o
 
     @classmethod
     def of(cls, centroids: Floats, *, dense: bool) -> Self:
-        origin = _origin(centroids) if dense else None
+        origin = origin_of(centroids)
         moved = centroids if origin is None else centroids - origin
         norms: Floats = np.square(moved).sum(axis=1, keepdims=True)
-        return cls(moved, origin, -2 * moved, norms)
+        if origin is None or dense:
+            return cls(moved, origin, -2 * moved, norms)
+        norms += 2 * np.einsum("ij,j->i", moved, origin, dtype=np.float64)[:, None]
+        return cls(centroids, origin, -2 * moved, norms)
 
     def accumulate_few(self, X: Floats) -> Accumulated:
         """Return what dense rows sum up to, by the nearest of a few centroids.
@@ -217,28 +224,18 @@ class _Search:
     def _inertia(self, X: Matrix, least: Floats, nearest: Array) -> float:
         """Return the sum of the squared distances, of which ``least`` lack |x|².
 
+        Where much of the sum cancels, or sparse rows lack another term, it is computed afresh.
         ``nearest`` are the rows' clusters, or a matrix of bits (n_clusters, n_samples).
         """
-        squares = _square_sum(X)
-        inertia = squares + float(np.add.reduce(least, dtype=np.float64))
-        if isinstance(X, CsrMatrix) or inertia > _CANCELLED * squares:
-            return max(0.0, inertia)
+        if not isinstance(X, CsrMatrix) or self.origin is None:
+            squares = _square_sum(X)
+            inertia = squares + float(np.add.reduce(least, dtype=np.float64))
+            if inertia > _CANCELLED * squares:
+                return inertia
         clusters = nearest if nearest.ndim == 1 else nearest.argmax(axis=0)
+        if isinstance(X, CsrMatrix):
+            return float(squared_distances(X, self.centroids, clusters).sum())
         return _square_sum(X - self.centroids[clusters])
-
-
-def _origin(centroids: Floats) -> Floats | None:
-    """Return the mean of the centroids if it is far off, measured by how far they are apart."""
-    mean: Floats = centroids.mean(axis=0, dtype=np.float64).astype(np.float32)
-    spread = float(np.square(centroids - mean).sum(axis=1).mean())
-    return _coarse(mean) if float(np.square(mean).sum()) > _FAR * spread else None
-
-
-def _coarse(numbers: Floats) -> Floats:
-    """Return them to 8 binary digits: then differences from numbers of few digits are exact."""
-    digits, exponents = np.frexp(numbers)
-    rounded: Floats = np.ldexp(np.rint(digits * 256) / 256, exponents).astype(np.float32)
-    return rounded
 
 
 def _square_sum(X: Matrix) -> float:

@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 import numpy.typing as npt
 
+from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models.base import Floats, Matrix
 from stepml.ml.models.distances import Points, dense_row
 from stepml.ml.models.kmeans import KMeans
 
-_SAMPLE_ITERATIONS = 10
+_ITERATIONS = 10  # on the sample, of each seeding
+_BUDGET = 2e11  # multiply-adds: about 15 s on a core of a server
+_PER_DISTANCE = 24  # what a distance takes beside its products, in multiply-adds
+_PER_PAIR = 24  # what a product with a sparse number takes
 
 
-def initial_centroids(X: Matrix, n_clusters: int, restarts: int, seed: int) -> Floats:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How often a seeding is repeated, and improved."""
+
+    restarts: int  # seedings to choose from
+    iterations: int  # on the sample, of each of them
+
+    @classmethod
+    def within(cls, budget: float, X: Matrix, n_clusters: int, restarts: int) -> Self:
+        """Return what ``budget`` multiply-adds allow of ``restarts`` and ten iterations.
+
+        First restarts are saved: many clusters even out what chance does. Iterations come next, as
+        training goes on with them; but one of each is always done.
+        """
+        numbers = _PER_PAIR * X.nnz if isinstance(X, CsrMatrix) else X.size
+        iteration = float(n_clusters * (numbers + _PER_DISTANCE * len(X)))
+        seeding = (_trials(n_clusters) + 1) * iteration  # and once more for the inertia
+        affordable = min(restarts, budget / (seeding + _ITERATIONS * iteration))
+        if affordable >= 1:
+            return cls(int(affordable), _ITERATIONS)
+        return cls(1, max(1, int((budget - seeding) // iteration)))
+
+
+def initial_centroids(
+    X: Matrix, n_clusters: int, restarts: int, seed: int, *, budget: float = _BUDGET
+) -> Floats:
     """Return parameters to start from: the best of several k-means++ seedings on a sample.
 
     Each of them is improved by a few iterations on the sample before they are compared.
@@ -26,20 +58,26 @@ def initial_centroids(X: Matrix, n_clusters: int, restarts: int, seed: int) -> F
         Seedings to choose from, at least 1.
     seed : int
         The same seed gives the same bits.
+    budget : float
+        Multiply-adds to spend, about: with large samples and many clusters there are fewer
+        restarts and iterations, but one of each.
 
     Returns
     -------
     array of shape (n_clusters * n_features,)
     """
-    model = KMeans(X.shape[1], n_clusters)
-    seedings = (_seeding(model, X, np.random.default_rng((seed, each))) for each in range(restarts))
+    model, plan = KMeans(X.shape[1], n_clusters), Plan.within(budget, X, n_clusters, restarts)
+    generators = (np.random.default_rng((seed, each)) for each in range(plan.restarts))
+    seedings = (_seeding(model, X, plan.iterations, rng) for rng in generators)
     return min(seedings, key=lambda seeding: seeding[1])[0]
 
 
-def _seeding(model: KMeans, X: Matrix, rng: np.random.Generator) -> tuple[Floats, float]:
+def _seeding(
+    model: KMeans, X: Matrix, iterations: int, rng: np.random.Generator
+) -> tuple[Floats, float]:
     """Return parameters and their inertia."""
     w = _plus_plus(X, model.n_clusters, rng).ravel()
-    for _ in range(_SAMPLE_ITERATIONS):
+    for _ in range(iterations):
         found = model.accumulate(w, X)
         w = model.next_parameters(w, found.sums, found.counts)
     return w, model.accumulate(w, X).inertia
@@ -50,25 +88,82 @@ def _plus_plus(X: Matrix, n_clusters: int, rng: np.random.Generator) -> Floats:
 
     Each is the best of a few rows drawn by their squared distance from the nearest one so far.
     """
-    sample, trials = Points.of(X), 2 + int(np.log(n_clusters))
-    chosen = [int(rng.integers(len(X)))]
-    nearest = sample.distances(dense_row(X, chosen[0])[None])[0]
-    while len(chosen) < n_clusters:
-        drawn = _draw(nearest, trials, rng)
-        distances = sample.distances(np.stack([dense_row(X, row) for row in drawn]))
-        np.minimum(distances, nearest, out=distances)
-        best = int(distances.sum(axis=1).argmin())
-        chosen.append(int(drawn[best]))
-        nearest = distances[best]
-    return np.stack([dense_row(X, row) for row in chosen])
+    trials = _trials(n_clusters)
+    candidates = _Candidates(X, trials, rng)
+    chosen, nearest = candidates.first()
+    rows, best, other = [chosen], np.empty_like(nearest), np.empty_like(nearest)
+    while len(rows) < n_clusters:
+        least = np.inf
+        for trial in range(trials):
+            row, distances = candidates.draw(nearest, ahead=1 + len(rows) // 4)
+            np.minimum(distances, nearest, out=other)
+            inertia = float(other.sum())
+            if not trial or inertia < least:
+                least, chosen, best, other = inertia, row, other, best
+        rows.append(chosen)
+        np.maximum(best, 0, out=nearest)
+    return np.stack([dense_row(X, row) for row in rows])
 
 
-def _draw(nearest: Floats, trials: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+class _Candidates:
+    """Rows of a sample, drawn by their squared distance from the nearest centroid.
+
+    To measure many rows takes little longer than to measure a few, so they are drawn in advance.
+    One that was drawn before the last centroids were chosen is taken with the chance that it
+    would be as likely now, and dropped otherwise: so rows come as if they were drawn one by one.
+    """
+
+    def __init__(self, X: Matrix, trials: int, rng: np.random.Generator) -> None:
+        self._X, self._points = X, Points.of(X)
+        self._trials, self._rng = trials, rng
+        self._left: list[tuple[int, np.float32, Floats]] = []
+        self._buffer = np.empty((0, len(X)), np.float32)
+
+    def first(self) -> tuple[int, Floats]:
+        """Return any row, and all rows' squared distances from it."""
+        row = int(self._rng.integers(len(self._X)))
+        return row, np.maximum(self._points.distances(dense_row(self._X, row)[None])[0], 0)
+
+    def draw(self, nearest: Floats, ahead: int) -> tuple[int, Floats]:
+        """Return a row, and all rows' squared distances from it, or somewhat less than 0.
+
+        Parameters
+        ----------
+        nearest : array of shape (n_samples,)
+            Squared distances from the nearest centroid.
+        ahead : int
+            How many centroids' trials may be drawn at once.
+        """
+        while True:
+            if not self._left:
+                self._measure(_drawn(nearest, self._trials * self._most(ahead), self._rng), nearest)
+            row, then, distances = self._left.pop()
+            if not self._rng.random() * then > nearest[row]:  # it may be no number
+                return row, distances
+
+    def _most(self, ahead: int) -> int:
+        if isinstance(self._X, CsrMatrix):  # products are as slow, however many there are
+            return 1
+        return max(1, min(ahead, self._points.most // self._trials))
+
+    def _measure(self, rows: npt.NDArray[np.intp], nearest: Floats) -> None:
+        if len(self._buffer) < len(rows):
+            self._buffer = np.empty((len(rows), len(self._X)), np.float32)
+        points = np.stack([dense_row(self._X, row) for row in rows])
+        distances = self._points.distances(points, out=self._buffer[: len(rows)])
+        self._left = [*zip(rows.tolist(), nearest[rows], distances, strict=True)]
+
+
+def _trials(n_clusters: int) -> int:
+    return 2 + int(np.log(n_clusters))
+
+
+def _drawn(nearest: Floats, n_rows: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
     """Return rows drawn by ``nearest``, or any where all rows are centroids already."""
     edges = np.cumsum(nearest, dtype=np.float64)
     if not edges[-1] > 0:
-        return rng.integers(len(nearest), size=trials)
+        return rng.integers(len(nearest), size=n_rows)
     drawn: npt.NDArray[np.intp] = np.searchsorted(
-        edges, rng.random(trials) * edges[-1], side="right"
+        edges, rng.random(n_rows) * edges[-1], side="right"
     )
     return drawn.clip(max=len(nearest) - 1)
