@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -104,53 +103,12 @@ def test_libsvm_may_have_comments_tabs_blanks_and_rows_without_pairs() -> None:
     assert rows.offsets.tolist() == [15, 30, 34, 48]
 
 
-MERGED = ["16777217", "-16777217", "+016777217", " 16777217 ", "16777217.0", "1.6777217e7"]
-MERGED += ["9007199254740993", "-18446744073709551615", "16777217000"]
-
-
-@pytest.mark.parametrize("label", MERGED)
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_whole_labels_that_float32_would_merge_are_bad_rows(label: str, place: int) -> None:
-    cells = ["1", "2"]
-    cells.insert(place, label)
-    bad = ",".join(cells).encode()
-    text = b"1,2,3\n16777216,16777216,16777216\n" + bad + b"\n4,5,6\n"
-    parser = parser_for(csv_layout(3, place))
-    problem = f"the label {re.escape(label.strip())} is not exact in float32: "
-    with pytest.raises(MalformedRowError, match=problem) as caught:
-        parser.parse(text, 0)
-    assert caught.value.offset == 33
-    rows, lines = parser.parse_good(text, 0)
-    assert rows.y.tolist() == [place + 1, 2**24, place + 4]
-    assert [error.problem for error in lines] == [caught.value.problem]
-
-
-@pytest.mark.parametrize("label", [label for label in MERGED if " " not in label])
-def test_whole_labels_of_libsvm_that_float32_would_merge_are_bad_rows(label: str) -> None:
-    text = f"1 1:2\n16777216\n{label} 2:16777217\n3 1:16777217\n".encode()
-    parser = parser_for(LIBSVM)
-    problem = f"^the label {re.escape(label)} is not exact in float32: "
-    with pytest.raises(MalformedRowError, match=problem):
-        parser.parse(text, 0)
-    rows, lines = parser.parse_good(text, 0)
-    assert rows.y.tolist() == [1, 2**24, 3]
-    assert len(lines) == 1
-
-
 @pytest.mark.parametrize(
-    "label",
-    ["16777216", "16777218", "-33554432", "16777217.5", "0.1", "1e20", "18014398509481984", "1e38"],
+    "label", ["16777217", "523450001", "-18446744073709551615", "16777217.0", "0.1", "1e38"]
 )
-def test_other_labels_are_what_float32_makes_of_them(label: str) -> None:
+def test_labels_are_what_float32_makes_of_them(label: str) -> None:
     for rows in (parse_csv(f"{label},1\n".encode(), 2), parse_libsvm(f"{label} 1:1\n".encode())):
         assert rows.y.tolist() == [np.float32(label)]
-
-
-def test_features_may_be_rounded() -> None:
-    assert parse_csv(b"1,16777217\n", 2).X.tolist() == [[2**24]]
-    rows = parser_for(csv_layout(2, -1)).parse(b"1,16777217\n", 0)
-    assert isinstance(rows, DenseRows)
-    assert rows.X.tolist() == [[1, 2**24]]
 
 
 def test_indices_that_float32_cannot_hold_are_exact() -> None:
@@ -162,20 +120,12 @@ Row = list[np.float32] | None  # None: a line that no reader should accept
 
 
 def plain_numbers(tokens: list[bytes]) -> Row:
-    """Return the numbers of a row, the first of which is the label."""
     try:
         with np.errstate(over="ignore"):
             numbers = [np.float32(float(token)) for token in tokens]
     except ValueError:
         return None
-    is_good = np.isfinite(numbers).all() and not merges(tokens[0], numbers[0])
-    return numbers if is_good else None
-
-
-def merges(token: bytes, number: np.float32) -> bool:
-    exact = Decimal(token.decode())
-    is_whole = exact == exact.to_integral_value() and (abs(exact) <= 2**53 or b"." not in token)
-    return is_whole and int(exact) != int(number)
+    return numbers if np.isfinite(numbers).all() else None
 
 
 def plain_csv_row(line: bytes) -> Row:
@@ -240,7 +190,7 @@ def assert_read_as(
 
 
 csv_lines = lines_of(
-    "1,2", "3,-4.5", "1", "2", ",", ".", "-", "e1", " ", "\r", '"', "nan", "12345678", "16777216"
+    "1,2", "3,-4.5", "1", "2", ",", ".", "-", "e1", " ", "\r", '"', "nan", "12345678"
 )
 libsvm_lines = lines_of(
     "1 ", "2 1:3", " 2:-4.5", " 9:1", "1", ":", " ", "\t", "\r", "#", ".", "0", "-"
@@ -304,6 +254,7 @@ BAD_COLUMNS = [
     (b"?,1,3", "column 1 ('height') is '?', a missing value: '?,1,3'"),
     (b"1,-inf,3", "column 2 ('width') is '-inf', not a finite number: '1,-inf,3'"),
     (b"1,1e39,3", "column 2 ('width') is '1e39', too large for float32: '1,1e39,3'"),
+    (b"1,2,1e39", "column 3 ('class') is '1e39', too large for float32: '1,2,1e39'"),
     (b"1,abc,3", "column 2 ('width') is 'abc', not a number: '1,abc,3'"),
     (b"1,1_0,3", "column 2 ('width') is '1_0', not a number: '1,1_0,3'"),
     (b"1,2.3.4,3", "column 2 ('width') is '2.3.4', not a number: '1,2.3.4,3'"),
@@ -315,6 +266,7 @@ BAD_COLUMNS = [
 ]
 BAD_PAIRS = [
     (b"abc 1:2", "the label is 'abc', not a number: 'abc 1:2'"),
+    (b"1e39 1:2", "the label is '1e39', too large for float32: '1e39 1:2'"),
     (b"1 2:x", "the pair '2:x' is 'x', not a number: '1 2:x'"),
     (b"1 2:", "the pair '2:' is empty, a missing value: '1 2:'"),
     (b"1 2:nan", "the pair '2:nan' is 'nan', a missing value: '1 2:nan'"),

@@ -130,13 +130,6 @@ def test_bad_values_are_named_skipped_or_filled() -> None:
     assert (manifest.n_rows, manifest.skipped_rows) == (2, 0)
 
 
-@pytest.mark.parametrize("dtype", [">i4", ">f8"])
-def test_whole_labels_that_float32_would_merge_are_bad_rows(dtype: str) -> None:
-    objects = {TRAIN: idx(IMAGES[:2]), TRAIN_LABELS: idx([0, 2**24 + 1], dtype)}
-    with pytest.raises(BadRowError, match="row 1: the label 16777217 is not exact in float32"):
-        partitioned(objects=objects)
-
-
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize("n_labels", [0, 999, 1001])
 def test_labels_that_are_not_one_an_image_are_refused_by_name(suffix: str, n_labels: int) -> None:

@@ -15,7 +15,6 @@ from stepml.ml.data.formats.numbers import (
     decode_floats,
     decode_integers,
     index_of,
-    is_merged,
     is_missing,
     missing_tokens,
     number_problem,
@@ -135,25 +134,3 @@ def test_integers_equal_those_of_python(tokens: list[bytes]) -> None:
 def test_an_integer_of_thousands_of_digits_is_bad_and_no_crash() -> None:
     _, bad = decode_integers(*decoded([b"9" * 10_000, b"0" * 10_000 + b"7"]))
     assert bad.tolist() == [0]
-
-
-@given(
-    st.one_of(
-        st.integers(-(2**70), 2**70),
-        st.builds(
-            lambda odd, zeros: odd << zeros, st.integers(-(2**26), 2**26), st.integers(0, 90)
-        ),
-        st.integers(2**24 - 3, 2**24 + 3),
-    )
-)
-def test_a_whole_number_is_merged_if_float32_is_another_one(number: int) -> None:
-    assert is_merged(number) == (int(np.float32(number)) != number)
-
-
-@given(st.floats(allow_nan=True, allow_infinity=True) | st.floats(-(2.0**54), 2.0**54).map(np.rint))
-def test_of_floats_only_whole_ones_up_to_2_53_are_merged(number: float) -> None:
-    number = float(number)
-    with np.errstate(over="ignore"):
-        changes = float(np.float32(number)) != number
-    is_whole = abs(number) <= 2**53 and number.is_integer()
-    assert is_merged(number) == (is_whole and changes)

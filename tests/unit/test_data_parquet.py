@@ -102,25 +102,12 @@ def test_without_a_label_all_columns_are_features() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "label"),
-    [
-        (pa.int32(), 2**24 + 1),
-        (pa.uint32(), 2**32 - 1),
-        (pa.int64(), 2**53 + 1),
-        (pa.int64(), -(2**63) + 1),
-        (pa.uint64(), 2**64 - 1),
-        (pa.float64(), 2**24 + 1),
-    ],
+    [(pa.int32(), 523450001), (pa.int64(), 2**24 + 1), (pa.float64(), 2**24 + 1)],
 )
-@pytest.mark.parametrize("feature", [pa.float32(), pa.float64()])
-def test_whole_labels_that_float32_would_merge_are_bad_rows(
-    kind: Any, label: int, feature: Any
-) -> None:
-    table = {"label": pa.array([3, label], kind), "a": pa.array([1, 2], feature)}
-    problem = f"^s3 object x, row 1: the label {label} is not exact in float32$"
-    with pytest.raises(BadRowError, match=problem):
-        partitioned(written(table), label="label")
-    rows, _ = partitioned(written(table), label="label", on_bad_row="skip")
-    require_equal(rows, expected_rows(x=([[1]], [3])))
+def test_labels_are_what_float32_makes_of_them(kind: Any, label: int) -> None:
+    table = {"label": pa.array([3, label], kind), "a": pa.array([1, 2], pa.float32())}
+    rows, _ = partitioned(written(table), label="label")
+    require_equal(rows, expected_rows(x=([[1], [2]], [3, label])))
 
 
 @pytest.mark.parametrize("has_label", [True, False])

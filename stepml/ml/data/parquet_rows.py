@@ -36,10 +36,10 @@ class ParquetRows:
         table = Table(self._source, data)
         require_same_columns(data, table.column_names, self._layout.column_names)
         label = self._layout.label_column
-        for batch in table.batches(part, rows_per_block(self._layout.n_columns), label):
+        for batch in table.batches(part, rows_per_block(self._layout.n_columns)):
             y, X = np.zeros(len(batch.columns), np.float32), batch.columns
             if self._layout.has_label:
-                y, X = batch.label, np.delete(X, label, axis=1)
+                y, X = X[:, label], np.delete(X, label, axis=1)
             rows = self._checks.dense(data.key, batch.first, y, X)
             if len(rows.y):
                 yield rows

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import BadRowError
-from stepml.ml.data.formats.numbers import is_merged, large_ones, merged_problem
 from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows, shortened
 from stepml.ml.data.layout import Layout
 
@@ -55,12 +54,11 @@ class RowChecks:
         """Return the good ones of the rows ``first`` and following of the object ``key``."""
         labels, values = to_float32(y), to_float32(X)
         offsets = np.arange(first, first + len(y))
-        bad = _bad_labels(y, labels)
-        if not bad.any() and np.isfinite(values).all():
+        if np.isfinite(labels).all() and np.isfinite(values).all():
             return DenseRows(offsets, labels, values)
         values = self._filled(values)
         wrong = self._wrong(values)
-        bad |= wrong.any(axis=1)
+        bad = wrong.any(axis=1) | ~np.isfinite(labels)
         self._refuse(key, first, bad, lambda row: self._problem(y[row], X[row], wrong[row]))
         return DenseRows(offsets[~bad], labels[~bad], values[~bad])
 
@@ -71,7 +69,7 @@ class RowChecks:
         indices, given = pairs.indices[order], pairs.values[order]
         labels, values = to_float32(y), self._filled(to_float32(given))
         wrong = self._wrong(values) | self._misplaced(rows, indices)
-        bad = _bad_labels(y, labels)
+        bad = ~np.isfinite(labels)
         bad[rows[wrong]] = True
         if bad.any():
             self._refuse(
@@ -126,8 +124,8 @@ class RowChecks:
             self.skipped.samples.append(shortened(sample.encode(), _SAMPLE_CHARACTERS))
 
     def _problem(self, label: Any, values: NDArray[Any], wrong: _Flags) -> str:
-        if not wrong.any() or not np.isfinite(to_float32(np.asarray([label]))[0]):
-            return _problem_of_label(label)
+        if not np.isfinite(to_float32(np.asarray([label]))[0]):
+            return f"the label {_problem_of(label)}"
         feature = int(np.flatnonzero(wrong)[0])
         return f"{self._feature_title(feature)} {_problem_of(values[feature])}"
 
@@ -136,7 +134,7 @@ class RowChecks:
     ) -> str:
         place = np.flatnonzero(wrong)[:1]
         if not len(place):
-            return _problem_of_label(label)
+            return f"the label {_problem_of(label)}"
         index = int(indices[place[0]])
         if place[0] > 0 and index == indices[place[0] - 1]:
             return f"two values have the index {index}"
@@ -159,18 +157,6 @@ def rows_per_block(n_features: int, value_bytes: int = 4) -> int:
 
 def _is_not_finite(values: _Floats) -> _Flags:
     return ~np.isfinite(values)
-
-
-def _bad_labels(given: NDArray[Any], labels: _Floats) -> _Flags:
-    bad: _Flags = ~np.isfinite(labels)
-    large = large_ones(labels)
-    bad[large] |= np.array([is_merged(label) for label in given[large].tolist()], np.bool_)
-    return bad
-
-
-def _problem_of_label(label: Any) -> str:
-    number = label.item()
-    return merged_problem(int(number)) if is_merged(number) else f"the label {_problem_of(label)}"
 
 
 def _problem_of(value: Any) -> str:

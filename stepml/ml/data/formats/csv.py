@@ -12,9 +12,6 @@ from stepml.ml.data.formats.numbers import (
     Text,
     decode_floats,
     is_missing,
-    label_problem,
-    large_ones,
-    merged_tokens,
     missing_tokens,
     number_problem,
 )
@@ -69,8 +66,6 @@ class CsvParser:
         values, bad = decode_floats(table, starts, ends)
         if self._fill is not None:
             bad = self._fill_missing(values, bad, table, (starts, ends))
-        if self._layout.has_label:
-            bad = np.concatenate([bad, self._merged_labels(values, table, starts, ends)])
         if len(bad):
             flags: Flags = np.zeros(len(lines.offsets), np.bool_)
             flags[bad // self._layout.n_columns] = True
@@ -86,14 +81,6 @@ class CsvParser:
         values[bad[filled]] = self._fill
         others: Positions = bad[~filled]
         return others
-
-    def _merged_labels(
-        self, values: Floats32, table: Text, starts: Positions, ends: Positions
-    ) -> Positions:
-        first, step = self._layout.label_column, self._layout.n_columns
-        large = first + step * large_ones(values[first::step])
-        merged: Positions = large[merged_tokens(table, starts[large], ends[large])]
-        return merged
 
     def _columns(self, lines: Lines, cells: Floats32) -> DenseRows:
         label = self._layout.label_column
@@ -113,7 +100,7 @@ class CsvParser:
             problem = number_problem(cell)
             if problem is not None and not self._is_filled(column, cell):
                 return f"{self._layout.column_title(column)} {problem}"
-        return label_problem(cells[self._layout.label_column]) if self._layout.has_label else None
+        return None
 
     def _is_filled(self, column: int, cell: bytes) -> bool:
         return self._fill is not None and column != self._layout.label_column and is_missing(cell)

@@ -12,9 +12,6 @@ from stepml.ml.data.formats.numbers import (
     decode_floats,
     decode_integers,
     index_of,
-    label_problem,
-    large_ones,
-    merged_tokens,
     number_problem,
 )
 from stepml.ml.data.formats.rows import SparseRows
@@ -28,7 +25,6 @@ class LibsvmParser:
 
     def __init__(self, layout: Layout) -> None:
         self._n_features = layout.n_features or _LARGEST_INDEX
-        self._has_label = layout.has_label
         self._is_plain = True  # so far: single spaces between pairs and no comments
 
     def parse(self, text: bytes, offset: int) -> SparseRows:
@@ -93,17 +89,14 @@ class LibsvmParser:
         row_ends = np.flatnonzero(before_newline[rest])  # the last value of each row, or its label
         label_places = np.concatenate([[0], row_ends[:-1] + 1])[: len(row_ends)]
         counts = row_ends - label_places
-        labels = numbers[label_places]
-        large = rest[label_places[large_ones(labels)]] if self._has_label else keys[:0]
-        merged = large[merged_tokens(tokens, starts[large], ends[large])]
-        bad_tokens = np.concatenate([keys[bad_indices], rest[bad_numbers], merged])
-        if len(bad_tokens) or not self._ascends(indices, counts):
+        if len(bad_indices) or len(bad_numbers) or not self._ascends(indices, counts):
+            bad_tokens = np.concatenate([keys[bad_indices], rest[bad_numbers]])
             return _of_lines(bad_tokens, before_newline) | self._disorder(indices, counts)
         is_value = np.ones(len(numbers), np.bool_)
         is_value[label_places] = False
         return SparseRows(
             lines.offsets,
-            labels,
+            numbers[label_places],
             counts.astype(np.uint32),
             (indices - np.uint64(1)).astype(np.uint32),
             numbers[is_value],
@@ -128,9 +121,6 @@ class LibsvmParser:
         problem = number_problem(label)
         if problem is not None:
             return f"the label {problem}"
-        problem = label_problem(label) if self._has_label else None
-        if problem is not None:
-            return problem
         previous = 0
         for pair in pairs:
             index, colon, value = pair.partition(b":")

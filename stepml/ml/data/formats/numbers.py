@@ -41,10 +41,6 @@ _WORD = 8
 _LONGEST = 2 * _WORD
 _LARGEST_EXACT = np.uint64(2**53)
 
-# The smallest float32 and float64 that stand for several whole numbers.
-_FIRST_GAP_32 = 2**24
-_FIRST_GAP_64 = 2**53
-
 
 def _every_byte(value: int) -> np.uint64:
     return np.uint64(value * 0x0101010101010101)
@@ -191,47 +187,6 @@ def number_problem(token: bytes) -> str | None:
     with np.errstate(over="ignore"):
         fits = np.isfinite(np.float32(value))
     return None if fits else f"is {shown!r}, too large for float32"
-
-
-def large_ones(values: Floats32) -> Positions:
-    """Return where values are so large that float32 does not tell all whole numbers apart."""
-    return np.flatnonzero(np.abs(values) >= _FIRST_GAP_32)
-
-
-def is_merged(number: float) -> bool:
-    """Return whether ``number`` is a whole one, and float32 would make another one of it.
-
-    A float of more than 2⁵³ tells no whole numbers apart itself, so it counts as a measure.
-    """
-    if not isinstance(number, int):
-        if not number.is_integer() or abs(number) > _FIRST_GAP_64:
-            return False
-        number = int(number)
-    size = abs(number)
-    return size > 0 and size // (size & -size) >= _FIRST_GAP_32  # its bits from first to last
-
-
-def merged_tokens(text: Text, starts: Positions, ends: Positions) -> Flags:
-    """Return which of the tokens `is_merged` is true of; each is looked at on its own."""
-    tokens = (text.token(*span) for span in zip(starts.tolist(), ends.tolist(), strict=True))
-    return np.array([is_merged(_number(token)) for token in tokens], np.bool_)
-
-
-def label_problem(token: bytes) -> str | None:
-    """Return why a good number is no good label, for a message; None if it is one."""
-    return merged_problem(shortened(token.strip(), 40)) if is_merged(_number(token)) else None
-
-
-def merged_problem(label: object) -> str:
-    """Return the message about a label that `is_merged` is true of."""
-    return f"the label {label} is not exact in float32"
-
-
-def _number(token: bytes) -> int | float:
-    try:
-        return int(token)
-    except ValueError:
-        return _float(token)
 
 
 def _spans(starts: Positions, ends: Positions, chosen: Positions) -> Any:

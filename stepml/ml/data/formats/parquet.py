@@ -33,7 +33,6 @@ class Batch:
 
     first: int  # row in the object
     columns: NDArray[Any]  # (n_rows, n_columns) floats; missing values are NaN
-    label: NDArray[Any]  # (n_rows,) the column of the label, of its own type unless values miss
 
 
 class Table:
@@ -59,21 +58,13 @@ class Table:
         _require_numbers(pyarrow.types, data, schema)
         self.column_names: tuple[str, ...] = tuple(schema.names)
 
-    def batches(self, part: ByteRange, n_rows: int, label: int = -1) -> Iterator[Batch]:
-        """Yield the rows of the row groups that begin in ``part``, at most ``n_rows`` at a time.
-
-        Parameters
-        ----------
-        part : ByteRange
-        n_rows : int
-        label : int
-            The column of which batches hold the exact values, too.
-        """
+    def batches(self, part: ByteRange, n_rows: int) -> Iterator[Batch]:
+        """Yield the rows of the row groups that begin in ``part``, at most ``n_rows`` at a time."""
         first = 0
         for number in range(self._metadata.num_row_groups):
             group = self._metadata.row_group(number)
             if group.num_rows and part.start <= self._start(group, number) < part.stop:
-                yield from self._batches(number, first, n_rows, label)
+                yield from self._batches(number, first, n_rows)
             first += group.num_rows
 
     def _start(self, group: Any, number: int) -> int:
@@ -90,7 +81,7 @@ class Table:
             )
         return start
 
-    def _batches(self, number: int, first: int, n_rows: int, label: int) -> Iterator[Batch]:
+    def _batches(self, number: int, first: int, n_rows: int) -> Iterator[Batch]:
         share = _AHEAD_BYTES // len(self.column_names)
         with self._damages_named():
             file = self._parquet.ParquetFile(
@@ -105,11 +96,11 @@ class Table:
         while True:
             with self._damages_named():
                 batch = next(batches, None)
-                arrays = [] if batch is None else [_numbers(column) for column in batch.columns]
-            if not arrays:
+                columns = None if batch is None else _columns(batch)
+            if columns is None:
                 break
-            yield Batch(first, _columns(arrays), arrays[label])
-            first += len(arrays[label])
+            yield Batch(first, columns)
+            first += len(columns)
         if first != behind:
             raise InvalidDataError(
                 f"s3 object {self._data.key}: row group {number} lacks {behind - first} rows"
@@ -174,11 +165,12 @@ def _number_kinds(types: Any) -> tuple[Any, ...]:
     return types.is_integer, types.is_floating, types.is_boolean
 
 
-def _columns(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def _columns(batch: Any) -> NDArray[Any]:
+    arrays = [_numbers(column) for column in batch.columns]
     # float32 would not tell too large values from infinite ones.
     is_wide = any(each.dtype.itemsize > np.dtype(np.float32).itemsize for each in arrays)
     # Column by column in memory, as they come.
-    columns = np.empty((len(arrays), len(arrays[0])), np.float64 if is_wide else np.float32)
+    columns = np.empty((len(arrays), batch.num_rows), np.float64 if is_wide else np.float32)
     for place, column in zip(columns, arrays, strict=True):
         place[:] = column
     return columns.T
