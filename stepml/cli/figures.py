@@ -16,5 +16,11 @@ def main_metric(report: EpochReport | JobReport) -> tuple[str, str]:
 
 
 def shown(value: float, decimals: int) -> str:
-    """Return a number with so many decimals, a large one with as many digits."""
-    return f"{value:.{decimals}f}" if abs(value) < 1000 else f"{value:.{decimals}g}"
+    """Return a number with so many decimals, or as many as four characters more have room for."""
+    if 0 < abs(value) < 10 ** (2 - decimals):
+        return f"{value:.3g}"
+    for places in range(decimals, -1, -1):
+        text = f"{value:.{places}f}"
+        if len(text) <= decimals + 4:
+            return text
+    return f"{value:.{decimals - 2}g}"

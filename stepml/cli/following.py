@@ -14,6 +14,11 @@ from stepml.client.connection import LOCAL_KEY, LOCAL_REGION, LOCAL_SECRET
 from stepml.client.errors import AccessError, ReportUnreadableError
 from stepml.job.reports import JobReport
 
+# What else a job could say, where its error's message speaks of the data only.
+HINTS = {
+    "BadRowError": "data.on_bad_row 'skip' leaves such rows out; data.missing says what may lack",
+}
+
 
 def follow(client: Client, execution: Execution, target: Target, out: Path, output: Output) -> int:
     """Show the job until it ends, fetch its results, and return the exit code."""
@@ -108,6 +113,8 @@ def _tell_failure(last: Snapshot, target: Target, output: Output) -> int:
         )
         return JOB_FAILED
     output.complaint(str(failure))
+    if hint := HINTS.get(failure.error):
+        output.complaint(f"  {hint}")
     output.complaint(f"look further: stepml logs {execution.name}{target.flags}")
     return JOB_FAILED
 

@@ -137,6 +137,7 @@ def _document(
         "out": str(out),
         "rows": results.rows,
         "metrics": results.metrics,
+        "unknown_labels": results.unknown_labels,
     }
 
 
@@ -144,6 +145,10 @@ def _tell(results: Results, output: Output) -> None:
     output.complaint(f"{results.rows:,} rows")
     for name, value in results.metrics.items():
         output.complaint(f"{name} {shown(value, 4)}")
+    if results.unknown_labels:
+        some = ", ".join(f"{label:g}" for label in results.unknown_labels[:5])
+        more = ", …" if len(results.unknown_labels) > 5 else ""
+        output.complaint(f"note: the model never predicts some labels of the data: {some}{more}")
 
 
 def _name_or_index(label: str) -> str | int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import numpy as np
@@ -24,6 +24,7 @@ class Results:
 
     rows: int
     metrics: dict[str, float]  # empty without labels
+    unknown_labels: list[float]  # that the model does not know: it never predicts them
 
 
 def write_predictions(model: TrainedModel, rows: PredictionRows, file: TextIO) -> Results:
@@ -46,7 +47,8 @@ def write_predictions(model: TrainedModel, rows: PredictionRows, file: TextIO) -
         score.add(X, y, predicted)
         n_rows += len(y)
     file.write(header)
-    return Results(n_rows, score.metrics() if n_rows else {})
+    unknown = sorted(score.unknown) if isinstance(score, _Accuracy) else []
+    return Results(n_rows, score.metrics() if n_rows else {}, unknown)
 
 
 def _lines(columns: Sequence[Sequence[str]]) -> str:
@@ -76,10 +78,13 @@ class _Accuracy:
     model: TrainedModel
     right: int = 0
     n: int = 0
+    unknown: set[float] = field(default_factory=set)
 
     def add(self, X: Matrix, y: Floats, predicted: Array) -> None:
-        self.right += int(np.count_nonzero(predicted == self.model.expected(y)))
+        expected = self.model.expected(y)
+        self.right += int(np.count_nonzero(predicted == expected))
         self.n += len(y)
+        self.unknown |= {*expected[~np.isin(expected, self.model.classes_)].tolist()}
 
     def metrics(self) -> dict[str, float]:
         return {"accuracy": self.right / self.n}

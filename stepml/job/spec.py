@@ -54,9 +54,7 @@ class Data(Group, frozen=True, kw_only=True):
     ] = None
     label: Annotated[
         str | int | None,
-        Meta(
-            description="csv, tsv, parquet: the label's column, by name or index (0, …; -1: the last)"
-        ),
+        Meta(description="csv, tsv, parquet: the label's column, by name or index (-1: the last)"),
     ] = None
     n_features: Annotated[
         Annotated[int, Meta(ge=1, le=2**31 - 1)] | None,

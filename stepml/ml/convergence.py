@@ -10,7 +10,7 @@ import numpy as np
 from stepml.job.combinations import local_solver
 from stepml.job.errors import TrainingDivergedError
 from stepml.job.reports import Decision, EpochReport
-from stepml.job.spec import Admm, ExpectationMaximisation, JobSpec, Stop
+from stepml.job.spec import Admm, ExpectationMaximisation, JobSpec, LinearRegression, Stop
 from stepml.ml.matrices import Floats
 
 
@@ -49,6 +49,8 @@ def _advice(job: JobSpec) -> str:
         fields = ["change algorithm.rho"]
     if not job.data.standardise:
         fields.append("set data.standardise")
+    if isinstance(job.model, LinearRegression):
+        fields.append("scale the labels")
     return " or ".join(fields) or "look for huge values in the data"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,11 @@ Vector = npt.NDArray[np.float64]
 Objective = Callable[[Vector], tuple[float, Vector]]
 """Returns value and gradient at a point; the gradient is not changed or kept by whoever asks."""
 
-ARRAYS = ("x", "gradient", "steps", "changes", "value")  # what an iterate is packed into
+ARRAYS = ("x", "gradient", "steps", "changes", "numbers")  # what an iterate is packed into
 MEMORY = 10  # pairs of steps that the curvature is guessed from
 _SUFFICIENT, _CURVATURE = 1e-4, 0.9  # of the Wolfe conditions: the book's choice for quasi-Newton
 _MOST_EVALUATIONS = 25  # of a line search
+_LEAST_COSINE = 1e-10  # between step and change of the gradient
 _LARGEST_STEP = 1e10
 
 
@@ -34,6 +35,7 @@ class Iterate:
     gradient: Vector  # (n,)
     steps: Vector  # (m, n) the last m changes of x, the oldest first …
     changes: Vector  # (m, n) … and of the gradient
+    reach: float = 0.0  # the inverse of the curvature, where that is known; 0: it is not
     at_end: bool = False  # no further step makes the value smaller
 
     def pack(self) -> dict[str, npt.NDArray[Any]]:
@@ -43,25 +45,27 @@ class Iterate:
             "gradient": self.gradient,
             "steps": self.steps,
             "changes": self.changes,
-            "value": np.array([self.value, self.at_end]),
+            "numbers": np.array([self.value, self.reach, self.at_end]),
         }
 
     @classmethod
     def unpack(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Iterate:
         """Return the iterate that `pack` returned the arrays of."""
-        x, gradient, steps, changes, number = (arrays[name] for name in ARRAYS)
-        value, at_end = number.tolist()
-        return cls(x, value, gradient, steps, changes, bool(at_end))
+        x, gradient, steps, changes, numbers = (arrays[name] for name in ARRAYS)
+        value, reach, at_end = numbers.tolist()
+        return cls(x, value, gradient, steps, changes, reach, bool(at_end))
 
 
-def start(objective: Objective, x: Vector) -> Iterate:
-    """Return the iterate at ``x``."""
+def start(objective: Objective, x: Vector, reach: float = 0.0) -> Iterate:
+    """Return the iterate at ``x``; ``reach`` may be that of an iterate on a similar objective."""
     value, gradient = objective(x)
     nothing = np.empty((0, len(x)))
-    return Iterate(x, value, gradient, nothing, nothing)
+    return Iterate(x, value, gradient, nothing, nothing, reach)
 
 
-def advance(objective: Objective, now: Iterate, tolerance: float = 1e-9) -> Iterate:
+def advance(
+    objective: Objective, now: Iterate, *, tolerance: float = 1e-9, least_fall: float = 1e-13
+) -> Iterate:
     """Return the next iterate.
 
     Parameters
@@ -70,6 +74,8 @@ def advance(objective: Objective, now: Iterate, tolerance: float = 1e-9) -> Iter
     now : Iterate
     tolerance : float
         At the end, if no element of the gradient is larger than this.
+    least_fall : float
+        At the end, if the value falls by no more than this share of it: what rounding hides.
     """
     if now.at_end or np.abs(now.gradient).max() <= tolerance:
         return _ended(now)
@@ -77,12 +83,16 @@ def advance(objective: Objective, now: Iterate, tolerance: float = 1e-9) -> Iter
     slope = float(direction @ now.gradient)
     if slope >= 0:  # rounding has spoilt the curvature: begin with it anew
         nothing = np.empty((0, len(now.x)))
-        now = Iterate(now.x, now.value, now.gradient, nothing, nothing)
+        now = replace(now, steps=nothing, changes=nothing)
         direction = -now.gradient
         slope = float(direction @ now.gradient)
-    first = 1.0 if len(now.steps) else min(1.0, 1 / float(np.abs(now.gradient).sum()))
+    first = 1.0 if len(now.steps) else _first_step(now, slope)
     found = _Search(objective, now, direction, slope).run(first)
-    return _ended(now) if found is None else _moved(now, *found)
+    if found is None:
+        return _ended(now)
+    after = _moved(now, *found)
+    falls = now.value - after.value > least_fall * max(abs(now.value), abs(after.value))
+    return after if falls else _ended(after)
 
 
 def minimise(
@@ -91,24 +101,41 @@ def minimise(
     """Return the iterate at the minimum near ``x``, or after ``max_iterations``."""
     now = start(objective, x)
     for _ in range(max_iterations):
-        now = advance(objective, now, tolerance)
+        now = advance(objective, now, tolerance=tolerance)
         if now.at_end:
             break
     return now
 
 
+def _first_step(now: Iterate, slope: float) -> float:
+    """Return how far to go along the gradient without a guess of the curvature.
+
+    To where the value would be 0 if it fell like a parabola, but not further than x is from 0. A
+    step that is small beside the value would be lost in the value's rounding errors.
+    """
+    if now.reach:
+        return now.reach
+    size = float(np.linalg.norm(now.x))
+    furthest = size / math.sqrt(-slope) if size else math.inf
+    parabola = 2 * abs(now.value) / -slope if now.value else math.inf
+    return min(furthest, parabola, _LARGEST_STEP)
+
+
 def _ended(now: Iterate) -> Iterate:
-    return Iterate(now.x, now.value, now.gradient, now.steps, now.changes, at_end=True)
+    return replace(now, at_end=True)
 
 
 def _moved(now: Iterate, x: Vector, value: float, gradient: Vector) -> Iterate:
     step, change = x - now.x, gradient - now.gradient
     curvature = float(step @ change)
-    if curvature <= 1e-12 * float(change @ change):  # the pair would spoil positive definiteness
-        return Iterate(x, value, gradient, now.steps, now.changes)
-    steps = np.vstack([now.steps, step])[-MEMORY:]
-    changes = np.vstack([now.changes, change])[-MEMORY:]
-    return Iterate(x, value, gradient, steps, changes)
+    after = replace(now, x=x, value=value, gradient=gradient)
+    # Otherwise the pair would spoil positive definiteness.
+    if curvature > _LEAST_COSINE * float(np.linalg.norm(step) * np.linalg.norm(change)):
+        steps = np.vstack([now.steps, step])[-MEMORY:]
+        changes = np.vstack([now.changes, change])[-MEMORY:]
+        reach = curvature / float(change @ change)
+        after = replace(after, steps=steps, changes=changes, reach=reach)
+    return after
 
 
 def _direction(now: Iterate) -> Vector:
@@ -121,8 +148,7 @@ def _direction(now: Iterate) -> Vector:
         weights.append(weight)
         q -= weight * change
     if pairs:
-        step, change = pairs[-1]
-        q *= float(step @ change) / float(change @ change)
+        q *= now.reach
     for (step, change), weight in zip(pairs, reversed(weights), strict=True):
         q += (weight - float(change @ q) / float(step @ change)) * step
     return -q

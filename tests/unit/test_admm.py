@@ -65,6 +65,16 @@ def test_the_lasso_is_scikit_learns_and_its_zeros_are_exact() -> None:
     assert (found[:-1] == 0).any()
 
 
+@pytest.mark.parametrize(("scale", "offset"), [(1.5e7, 4e7), (1e12, 0.0), (1e-6, 0.0)])
+@pytest.mark.parametrize("shards", [1, 3])
+def test_labels_of_any_size_are_learnt(scale: float, offset: float, shards: int) -> None:
+    X, y = regression_rows()
+    labels = (scale * (y - 4) / 4 + offset).astype(np.float32)
+    job = consensus_of(spec.LinearRegression(), X, labels, shards)
+    w = job.epochs(30)
+    assert job.model.evaluate(w, X, labels).metrics["r2"] > 0.98
+
+
 def test_residuals_fall_and_end_the_job_when_they_are_small() -> None:
     X, y = rows(600)
     job = consensus_of(spec.LogisticRegression(l2=0.01), X, y, rho=0.1)

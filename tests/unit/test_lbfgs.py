@@ -54,6 +54,18 @@ def test_an_iterate_that_was_stored_goes_on_to_the_same_bits() -> None:
     assert now.x.tobytes() == again.x.tobytes()
 
 
+@pytest.mark.parametrize("size", [1e-12, 1e15])
+def test_values_of_any_size_fall_as_far(size: float) -> None:
+    """Also where float32 has rounded the value, so that small steps do not show in it."""
+
+    def rounded(x: lbfgs.Vector) -> tuple[float, lbfgs.Vector]:
+        value, gradient = quadratic(x)
+        return float(np.float32(size * value)), size * gradient
+
+    found = lbfgs.minimise(rounded, np.full(10, 1e4), max_iterations=200, tolerance=0.0)
+    assert found.value < 1e-9 * rounded(np.full(10, 1e4))[0]
+
+
 def test_at_the_minimum_it_ends() -> None:
     now = lbfgs.minimise(quadratic, np.full(5, 1.0))
     assert now.at_end

@@ -38,6 +38,8 @@ from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 # Section 3.4.1: rho changes by this factor where one residual is ten times the other.
 _FACTOR, _IMBALANCE = 2.0, 10.0
 _LBFGS = "lbfgs_"  # begins the names of the solver's arrays in a progress' extras
+# Losses are float32: below a share like this, what a value falls by is rounding.
+_ENDS = {"tolerance": 0.0, "least_fall": 1e-9}
 _BLOCK_ROWS = 2**14  # differentiated at once: their intermediate arrays stay in the cache
 
 
@@ -68,7 +70,9 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         u = (u + residual) * np.float32(_ratio(own, rho))  # the u-update, in today's scale
         squares = [_square(residual), _square(x), _square(u)]
         extras = {"u": u, "anchor": z - u, "squares": np.array(squares)}
-        return Progress(x, extras=extras | {"rho": _number(rho)})
+        # The curvature is about that of the epoch before: it spares a search its first guesses.
+        reach = own.get("reach", _number(0.0))
+        return Progress(x, extras=extras | {"rho": _number(rho), "reach": reach})
 
     def train(
         self,
@@ -84,7 +88,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         return solve(_Objective(model, progress, X, y, share), progress, turn, must_pause)
 
     def ended(self, progress: Progress) -> Extras:
-        carried = {name: progress.extras[name] for name in ("u", "rho", "squares")}
+        carried = {name: progress.extras[name] for name in ("u", "rho", "squares", "reach")}
         return {"x": progress.parameters, "loss": progress.loss, **carried}
 
     def contribution(self, own: Extras, turn: Turn) -> tuple[Array, Sums]:
@@ -125,13 +129,14 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         if done:
             now = lbfgs.Iterate.unpack({name: extras[_LBFGS + name] for name in lbfgs.ARRAYS})
         else:
-            now = lbfgs.start(objective.value_and_gradient, progress.parameters.astype(np.float64))
+            begin = progress.parameters.astype(np.float64)
+            now = lbfgs.start(objective.value_and_gradient, begin, extras["reach"].item())
         finished = now.at_end
         while not finished:
             if done > progress.batches_done:
                 objective.must_pause = must_pause
             try:
-                now = lbfgs.advance(objective.value_and_gradient, now)
+                now = lbfgs.advance(objective.value_and_gradient, now, **_ENDS)
             except _PausedError:  # the iteration begins again from where it began
                 break
             done += 1
@@ -146,7 +151,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
             loss_sum=objective.loss(x) if finished else 0.0,
             rows_seen=len(objective),
             finished=finished,
-            extras={**extras, **packed},
+            extras={**extras, **packed, "reach": _number(now.reach)},
         )
 
     def _descend(

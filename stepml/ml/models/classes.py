@@ -14,6 +14,8 @@ MOST_CLASSES = 1000
 
 ClassWeight = Mapping[str, float] | str | None
 
+_LARGEST_APART = 2**24
+
 
 def as_stored(label: float) -> float:
     """Return the shortest number that is ``label`` as data sets store it, in float32."""
@@ -38,6 +40,11 @@ def classes_of(labels: Sequence[float] | None, model: str) -> tuple[float, ...]:
     classes = tuple(as_stored(label) for label in labels)
     if not all(math.isfinite(label) for label in classes):
         raise BadLabelError(f"{model}: expected finite labels, got {shown(classes)}")
+    if max(map(abs, classes), default=0) > _LARGEST_APART:
+        raise BadLabelError(
+            f"{model}: labels are stored as float32, which does not tell whole numbers beyond "
+            f"±{_LARGEST_APART:,} apart; the data have {max(classes, key=abs):.0f}"
+        )
     if len(classes) < 2:
         raise BadLabelError(f"{model} needs two labels; the data have only: {shown(classes)}")
     return classes
