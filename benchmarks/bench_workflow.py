@@ -42,11 +42,11 @@ WAIT_S = 300
 NO_WORK = f"""
 def prepare(event, context):
     ranks = list(range({WORKERS}))
-    return {{"job_id": event["job_id"], "ranges": [], "shards": [], "ranks": ranks,
-            "progress": {{"next_epoch": 1}}, "epoch_timeout_s": 600}}
+    return {{"job_id": event["job_id"], "ranges": [], "parquet_ranges": [], "shards": [],
+            "ranks": ranks, "chunks": [], "progress": {{"next_epoch": 1}}, "epoch_timeout_s": 600}}
 
 def executor(event, context):
-    return {{"rank": event["rank"], "seconds": 0}}
+    return {{"rank": event["rank"], "seconds": 0, "digest": ""}}
 
 def reducer(event, context):
     epoch = event["epoch"]

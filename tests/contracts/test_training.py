@@ -68,7 +68,7 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "gradient_averaging": {"algorithm": GRADIENTS},
     "adam": {"algorithm": GRADIENTS | {"optimiser": "adam"}},
     "model_averaging": {"algorithm": {"name": "model_averaging", "batch_size": 6}},
-    "admm": {"algorithm": {"name": "admm"}, "model": {"name": "softmax_regression"}},
+    "admm": {"algorithm": {"name": "admm", "local_iterations": 3}},
     "expectation_maximisation": {
         "algorithm": {"name": "expectation_maximisation"},
         "model": {"name": "kmeans", "n_clusters": 3},

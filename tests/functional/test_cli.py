@@ -133,7 +133,8 @@ def test_a_bad_row_is_one_line_with_object_and_line(
     assert first.startswith("BadRowError: ")
     assert f"data/{name}.csv" in first
     assert "line 4" in first
-    assert len(hints) == 1
+    assert "data.on_bad_row" in hints[0]
+    assert len(hints) == 2
     assert document["error"] == "BadRowError"
 
 

@@ -39,7 +39,7 @@ def test_covertype_comes_within_a_few_thousandths_of_scikit_learn(
     report = local_stack.run(covertype_job, "covertype")["report"]
     digest = report["dataset"]["digest"]
     validation, *shards = (
-        unpack_shard(local_stack.read(keys.shard(digest, 4, 0.1, rank)))
+        unpack_shard(local_stack.read(keys.shard(digest, 4, 0.1, "dense", rank)))
         for rank in (keys.VALIDATION, 0, 1, 2, 3)
     )
     assert report["dataset"]["training_rows"] == sum(len(shard.y) for shard in shards)

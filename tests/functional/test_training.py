@@ -87,7 +87,7 @@ def test_the_model_comes_near_to_scikit_learn(
     report = local_stack.run(noisy | {"stop": {"max_epochs": 8}})["report"]
     digest = report["dataset"]["digest"]
     validation, *shards = (
-        unpack_shard(local_stack.read(keys.shard(digest, workers, 0.1, rank)))
+        unpack_shard(local_stack.read(keys.shard(digest, workers, 0.1, "dense", rank)))
         for rank in (keys.VALIDATION, *range(workers))
     )
     X, y = np.concatenate([s.X for s in shards]), np.concatenate([s.y for s in shards])
