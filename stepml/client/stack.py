@@ -12,6 +12,7 @@ DEFAULT_STACK = "stepml"
 FUNCTIONS = (
     "prepare",
     "partition",
+    "partition-parquet",
     "plan-shards",
     "assemble",
     "initialise",
