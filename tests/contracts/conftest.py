@@ -135,7 +135,7 @@ def dynamodb_storage(request: pytest.FixtureRequest) -> DynamoDBStorage:
     return dynamodb(request)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def aws_endpoint() -> Iterator[str]:
     """moto, with conditional writes that are atomic, as those of AWS and of the local AWS are."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # not a line for every request
