@@ -35,7 +35,8 @@ def test_a_reducer_holds_a_window_of_contributions(
         )
         for world_size in (2, 16)
     )
-    assert many <= few + WINDOW_BYTES
+    # Twice: what requests at the same time hold comes and goes. All of them would be 64 MB.
+    assert many <= few + 2 * WINDOW_BYTES
 
 
 def test_handlers_load_nothing_that_their_package_lacks() -> None:

@@ -36,7 +36,9 @@ def covertype_job(local_stack: LocalStack) -> dict[str, Any]:
 def test_covertype_comes_within_a_few_thousandths_of_scikit_learn(
     local_stack: LocalStack, covertype_job: dict[str, Any]
 ) -> None:
-    report = local_stack.run(covertype_job, "covertype")["report"]
+    ended = local_stack.run(covertype_job, "covertype")
+    assert ended["status"] == "SUCCEEDED", ended
+    report = ended["report"]
     digest = report["dataset"]["digest"]
     validation, *shards = (
         unpack_shard(local_stack.read(keys.shard(digest, 4, 0.1, "dense", rank)))

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from stepml.cli.app import app
+from stepml.cli.following import HINTS
 from stepml.cli.look import log_style, log_text
 from stepml.cli.output import Output
 from stepml.client.logs import LogLine
@@ -101,6 +102,7 @@ def test_a_failed_run_is_one_line_about_its_first_error(job: Path, name: str) ->
 
     assert result.stderr.splitlines() == [
         "BadRowError: data/x.csv, line 17",
+        f"  {HINTS['BadRowError']}",
         f"look further: stepml logs {name} --stack failing",
     ]
 
