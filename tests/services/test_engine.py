@@ -249,10 +249,11 @@ import json
 from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
-from stepml.local.engine import executions, programs
+from stepml.local.engine import executions, history, programs
+from stepml.local.engine.events import event_seams
 
-executions.seams.apply()
-programs.seams.apply()
+for seams in (executions.seams, history.seams, programs.seams, event_seams(functions=None)):
+    seams.apply()
 backend = stepfunctions_parser_backends["123456789012"]["us-east-1"]
 machine = backend.create_state_machine(
     "m",

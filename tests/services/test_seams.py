@@ -40,6 +40,23 @@ def _writes_after_the_end() -> bool:
     return len(manager.get_event_history()) == 2
 
 
+def _misreads_paths(extract: Any) -> bool:
+    from moto.stepfunctions.parser.asl.utils.json_path import NoSuchJsonPathError
+
+    data = {"none": [], "one": [{"a": {"b": 1}}]}
+    with pytest.raises(NoSuchJsonPathError):
+        extract("$.none[*].a[*]", data)
+    return (extract("$.one[*].a.b", data), extract("$.one[0].a", data)) == (1, [{"b": 1}])
+
+
+def _changes_without_a_revision() -> bool:
+    from moto.stepfunctions.models import StateMachine
+
+    machine = StateMachine("arn", "name", "{}", "role", backend=None)  # type: ignore[arg-type]
+    machine.update(definition='{"new": 1}')
+    return not hasattr(machine, "revision_id")
+
+
 def _answers_long_names_otherwise() -> bool:
     from moto.stepfunctions.exceptions import ValidationException
     from moto.stepfunctions.models import StepFunctionBackend
@@ -84,6 +101,7 @@ def still_needed() -> dict[str, Any]:
     from moto.s3.responses import S3Response
     from moto.stepfunctions.models import StateMachine
     from moto.stepfunctions.parser.asl.component import eval_component
+    from moto.stepfunctions.parser.asl.component.intrinsic.argument import argument
     from moto.stepfunctions.parser.asl.component.program.program import Program
     from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import (
         inline_iteration_component as inline,
@@ -98,6 +116,9 @@ def still_needed() -> dict[str, Any]:
     from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
         state_task_service_sfn as nested,
     )
+    from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
+    from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
+    from moto.stepfunctions.parser.asl.eval.states import States
     from moto.stepfunctions.parser.asl.utils import boto_client
     from moto.stepfunctions.parser.backend.execution import (
         BaseExecutionWorkerCommunication,
@@ -119,9 +140,17 @@ def still_needed() -> dict[str, Any]:
         "EvalComponent.heap_key": "long_uid()" in _source(heap_key.fget),
         "CustomErrorName.__init__": _refuses_states_errors(),
         "Program.eval": "worker_thread.join" in _source(Program.eval),
+        "States._extract": _misreads_paths(States._extract),
+        "moto.stepfunctions.parser.asl.component.intrinsic.argument.argument.extract_json": (
+            _misreads_paths(vars(argument)["extract_json"])
+        ),
+        "EventManager.__init__": _lacks(EventManager, "Terminal"),
         "EventManager._publish_history_event": _writes_after_the_end(),
+        "EventManager.add_event": _lacks(EventManager, "25"),
+        "CommonStateField._eval_body": _lacks(CommonStateField, "checkpoint"),
         "Execution.__init__": _lacks(Execution, "Event()"),
         "ExecutionWorker._get_evaluation_environment": _lacks(ExecutionWorker, "RedriveCount"),
+        "Execution.announce": not hasattr(Execution, "announce"),
         "ExecutionWorker.start": _lacks(ExecutionWorker, "except"),
         "BaseExecutionWorkerCommunication.terminated": _lacks(
             BaseExecutionWorkerCommunication, "RUNNING"
@@ -142,11 +171,21 @@ def still_needed() -> dict[str, Any]:
         "StepFunctionResponse.stop_execution": _lacks(
             StepFunctionResponse.stop_execution, '"cause"'
         ),
+        "StepFunctionResponse.redrive_execution": not hasattr(
+            StepFunctionResponse, "redrive_execution"
+        ),
         "StepFunctionResponse.describe_execution": _lacks(
-            StepFunctionResponse.describe_execution, "TIMED_OUT"
+            StepFunctionResponse.describe_execution, "redrive"
         ),
         "StepFunctionResponse.list_executions": _lacks(
-            StepFunctionResponse.list_executions, "TIMED_OUT"
+            StepFunctionResponse.list_executions, "redrive"
+        ),
+        "StateMachine.update": _changes_without_a_revision(),
+        "StepFunctionResponse._describe_state_machine": _lacks(
+            StepFunctionResponse._describe_state_machine, "revisionId"
+        ),
+        "StepFunctionResponse.describe_state_machine_for_execution": _lacks(
+            StepFunctionResponse.describe_state_machine_for_execution, "definition"
         ),
         "StepFunctionResponse.get_execution_history": _lacks(
             StepFunctionResponse.get_execution_history, "reverseOrder"

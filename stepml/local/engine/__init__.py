@@ -1,13 +1,27 @@
 """Step Functions: moto's ASL interpreter, changed at the seams of this package.
 
-`programs` (parsing, names of errors, the end of a history), `executions` (start, stop, end), `maps`
-(Inline Maps), `nested` (child executions), `tasks` (functions), `api` (what is told and refused).
+`programs` (parsing, names of errors, time-outs), `paths` (JSONPath), `history` (its end, 25,000
+events), `executions` (start, stop, end), `checkpoints` and `redrive` (going on after the end),
+`maps` (Inline Maps), `nested` (child executions), `tasks` (functions), `revisions` (definitions
+that change), `api` (what is told and refused), `events` (who is told of a new status).
 """
 
 from __future__ import annotations
 
 from stepml.local.caches import Caches
-from stepml.local.engine import api, executions, maps, nested, programs
+from stepml.local.engine import (
+    api,
+    checkpoints,
+    executions,
+    history,
+    maps,
+    nested,
+    paths,
+    programs,
+    redrive,
+    revisions,
+)
+from stepml.local.engine.events import event_seams
 from stepml.local.engine.tasks import task_seams
 from stepml.local.lambda_api import LambdaApi
 from stepml.local.seams import Seams
@@ -17,10 +31,16 @@ def engine_seams(functions: LambdaApi, caches: Caches) -> list[Seams]:
     """Return the seams of the engine; Task states run in ``functions``, and use ``caches``."""
     return [
         programs.seams,
+        paths.seams,
+        history.seams,
+        checkpoints.seams,
         executions.seams,
+        redrive.seams,
         maps.seams,
         nested.seams,
+        revisions.seams,
         api.seams,
         api.start_seams(caches),
         task_seams(functions),
+        event_seams(functions),
     ]

@@ -16,7 +16,9 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from stepml.local.caches import CacheError, Caches
+from stepml.local.engine.history import history_events
 from stepml.local.engine.programs import parsed_program
+from stepml.local.engine.redrive import redrive_counts, redrive_description
 from stepml.local.seams import Seams
 
 seams = Seams()
@@ -116,22 +118,34 @@ def stop_execution(self: Any) -> ActionResult:
 
 
 @seams.replaces(
-    StepFunctionResponse, "describe_execution", why="gives TIMED_OUT executions no stopDate"
+    StepFunctionResponse,
+    "describe_execution",
+    why="gives TIMED_OUT executions no stopDate, and none their redrives",
 )
 def describe_execution(self: Any) -> ActionResult:
     described: Any = _describe_execution(self).result
     execution = self.stepfunction_backend.describe_execution(described["executionArn"])
-    return ActionResult({**described, **_stop_date(execution)})
+    redrives = redrive_description(execution)
+    return ActionResult({**described, **_stop_date(execution), **redrives})
 
 
 @seams.replaces(
-    StepFunctionResponse, "list_executions", why="gives TIMED_OUT executions no stopDate"
+    StepFunctionResponse,
+    "list_executions",
+    why="gives TIMED_OUT executions no stopDate, none their redrives, and cannot choose by them",
 )
 def list_executions(self: Any) -> ActionResult:
     listed: Any = _list_executions(self).result
     for item in listed["executions"]:
         execution = self.stepfunction_backend.describe_execution(item["executionArn"])
-        item.update(_stop_date(execution))
+        item.update(_stop_date(execution), **redrive_counts(execution))
+    wanted = self._get_param("redriveFilter")
+    if wanted is not None:
+        listed["executions"] = [
+            item
+            for item in listed["executions"]
+            if (item["redriveCount"] > 0) == (wanted == "REDRIVEN")
+        ]
     return ActionResult(listed)
 
 
@@ -142,11 +156,11 @@ def _stop_date(execution: Any) -> dict[str, Any]:
 @seams.replaces(
     StepFunctionResponse,
     "get_execution_history",
-    why="ignores reverseOrder, maxResults and nextToken",
+    why="ignores reverseOrder, maxResults and nextToken, and copies the whole history each time",
 )
 def get_execution_history(self: Any) -> ActionResult:
-    history = self.stepfunction_backend.get_execution_history(self._get_param("executionArn"))
-    events = history["events"]
+    execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+    events = history_events(execution)
     if self._get_bool_param("reverseOrder", False):
         events = events[::-1]
     first = _offset(self._get_param("nextToken"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import threading
+from functools import partial
 from typing import Any
 
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
@@ -12,6 +13,7 @@ from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommu
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.utils import TMP_THREADS
 
+from stepml.local.engine.history import FULL
 from stepml.local.seams import Seams
 
 seams = Seams()
@@ -21,23 +23,33 @@ _environment_of_worker = ExecutionWorker._get_evaluation_environment
 _reflect_execution_status: Any = BaseExecutionWorkerCommunication._reflect_execution_status
 
 
-@seams.replaces(Execution, "__init__", why="has nothing to wait for: who waits must poll")
+@seams.replaces(
+    Execution,
+    "__init__",
+    why="has nothing to wait for (who waits must poll), and knows no redrives",
+)
 def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
     _init(self, *args, **kwargs)
-    self.ended = threading.Event()
-    self.ending = threading.Lock()
+    self.ended = threading.Event()  # of the run under way: a redrive brings another
+    self.ending = threading.Lock()  # held while the status or the worker changes
+    self.redrive_count = 0
+    self.redrive_date = None
+    self.redrive_tokens = []
 
 
 @seams.replaces(
     ExecutionWorker,
     "_get_evaluation_environment",
-    why="has no Execution.RedriveCount, and a StartTime that is not JSON",
+    why="has no Execution.RedriveCount and RedriveTime, and a StartTime that is not JSON",
 )
 def environment_with_context(self: Any) -> Any:
     env: Any = _environment_of_worker(self)
-    execution = env.states.context_object.context_object_data["Execution"]
-    execution["RedriveCount"] = 0
-    execution["StartTime"] = _timestamp(execution["StartTime"])
+    execution = self._execution_communication.execution
+    context = env.states.context_object.context_object_data["Execution"]
+    context["RedriveCount"] = execution.redrive_count
+    context["StartTime"] = timestamp(context["StartTime"])
+    if execution.redrive_date is not None:
+        context["RedriveTime"] = timestamp(execution.redrive_date)
     return env
 
 
@@ -57,23 +69,36 @@ def start_worker(self: Any) -> None:
             if execution.exec_status != ExecutionStatus.RUNNING:
                 return  # stopped meanwhile, by its name
             self.env = env
-            _write_started(self)
+            enter(self, program.start_at.start_at_name)
+            write_started(self)
+            execution.announce()
     except Exception as error:
-        fail(execution, error)
+        fail(self, error)
         return
-    threading.Thread(target=_run, args=(execution, program), daemon=True).start()
+    run(self)
 
 
-def _run(execution: Any, program: Any) -> None:
-    worker = execution.exec_worker
+def enter(worker: Any, state: str) -> None:
+    """Let the environment of ``worker`` be running from now on, so that it can be stopped."""
+    worker.env.next_state_name = state
+    worker.env.event_manager.when_full = partial(_end_full, worker)
+
+
+def run(worker: Any) -> None:
+    """Run the program of ``worker`` in a thread of its own."""
+    threading.Thread(target=_run, args=(worker,), daemon=True).start()
+
+
+def _run(worker: Any) -> None:
     try:
-        program.eval(worker.env)
+        worker._get_evaluation_entrypoint().eval(worker.env)
         worker._execution_communication.terminated()
     except Exception as error:
-        fail(execution, error)
+        fail(worker, error)
 
 
-def _write_started(worker: Any) -> None:
+def write_started(worker: Any) -> None:
+    """Write the first event of an execution."""
     details = worker._evaluation_details
     worker.env.event_manager.add_event(
         context=worker.env.event_history_context,
@@ -92,32 +117,52 @@ def _write_started(worker: Any) -> None:
 @seams.replaces(
     BaseExecutionWorkerCommunication,
     "terminated",
-    why="overwrites the status of a stopped execution, wakes nobody, and gives TIMED_OUT no error",
+    why="overwrites the status of a stopped or redriven execution, wakes nobody, and gives "
+    "TIMED_OUT no error",
 )
 def terminated(self: Any) -> None:
     execution = self.execution
     with execution.ending:
-        if execution.exec_status != ExecutionStatus.RUNNING:
+        if not _is_running(execution.exec_worker, self):
             return
         _reflect_execution_status(self)
         if execution.exec_status == ExecutionStatus.TIMED_OUT:
             execution.error = "States.Timeout"
-    execution.ended.set()
+        _wake_and_tell(execution)
 
 
-def fail(execution: Any, error: Exception) -> None:
-    """End ``execution`` as FAILED for an ``error`` inside the engine itself."""
+def _is_running(worker: Any, communication: Any) -> bool:
+    """Whether the run of ``communication`` is the present one, and has not ended."""
+    execution = communication.execution
+    is_present = worker is not None and worker._execution_communication is communication
+    return is_present and execution.exec_status == ExecutionStatus.RUNNING
+
+
+def fail(worker: Any, error: Exception) -> None:
+    """End the run of ``worker`` as FAILED for an ``error`` inside the engine itself."""
     details = {"error": "States.Runtime", "cause": f"{type(error).__name__}({error})"}
+    execution = worker._execution_communication.execution
     with execution.ending:
-        if execution.exec_status != ExecutionStatus.RUNNING:
+        if not _is_running(execution.exec_worker, worker._execution_communication):
             return
         _end(execution, ExecutionStatus.FAILED, details["error"], details["cause"])
         _write_last_event(
             execution, HistoryEventType.ExecutionFailed, "executionFailedEventDetails", details
         )
-        if execution.exec_worker.env is not None:
-            execution.exec_worker.env.set_error(details)
-    execution.ended.set()
+        if worker.env is not None:
+            worker.env.set_error(details)
+        _wake_and_tell(execution)
+
+
+def _end_full(worker: Any) -> None:
+    """End the run of ``worker``, whose history has just got its last event: it is full."""
+    execution = worker._execution_communication.execution
+    with execution.ending:
+        if not _is_running(execution.exec_worker, worker._execution_communication):
+            return
+        _end(execution, ExecutionStatus.FAILED, FULL["error"], FULL["cause"])
+        worker.env.set_error(FULL)
+        _wake_and_tell(execution)
 
 
 @seams.replaces(
@@ -141,13 +186,18 @@ def stop(self: Any, stop_date: Any, error: str | None, cause: str | None) -> Non
                 given,
             )
             env.set_stop(stop_date=self.stop_date, cause=cause, error=error)
-    self.ended.set()
+        _wake_and_tell(self)
 
 
 def _end(execution: Any, status: ExecutionStatus, error: str | None, cause: str | None) -> None:
     execution.stop_date = datetime.datetime.now(tz=datetime.UTC)
     execution.error, execution.cause = error, cause
     execution.exec_status = status
+
+
+def _wake_and_tell(execution: Any) -> None:
+    execution.announce()
+    execution.ended.set()
 
 
 def _write_last_event(
@@ -162,5 +212,6 @@ def _write_last_event(
         )
 
 
-def _timestamp(moment: datetime.datetime) -> str:
+def timestamp(moment: datetime.datetime) -> str:
+    """Return ``moment`` as the context object and events have it."""
     return moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from moto.stepfunctions.parser.api import HistoryEventType
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.inline_iteration_component import (  # noqa: E501
     InlineIterationComponent,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.iteration_worker import (  # noqa: E501
     IterationWorker,
 )
-from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.job import JobPool
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.job import (
+    JobClosed,
+    JobPool,
+)
+from moto.stepfunctions.parser.asl.eval.event.event_manager import EventHistoryContext
 
+from stepml.local.engine.checkpoints import Checkpoint, keep_result
+from stepml.local.engine.history import silence
 from stepml.local.seams import Seams
 
 seams = Seams()
@@ -20,18 +27,88 @@ seams = Seams()
 INLINE_CONCURRENCY = 40
 
 
-@seams.replaces(InlineIterationComponent, "_eval_body", why="runs any number of iterations at once")
+class Iterations(JobPool):
+    """The iterations of one attempt of a Map; what a redrive keeps of them is noted on the way.
+
+    Parameters
+    ----------
+    program : Program
+        Of an iteration.
+    items : list
+    manager : EventManager
+        Of the execution.
+    checkpoint : Checkpoint or None
+        Where the execution is, if it is at this Map; iterations that it kept do not run again.
+    """
+
+    def __init__(
+        self, program: Any, items: list[Any], manager: Any, checkpoint: Checkpoint | None
+    ) -> None:
+        super().__init__(job_program=program, job_inputs=items)
+        self._manager, self._checkpoint = manager, checkpoint
+        self._running: set[int] = set()
+        kept = {} if checkpoint is None else checkpoint.begin_attempt()
+        self._open_jobs[:] = [job for job in self._open_jobs if job.job_index not in kept]
+        self._closed_jobs.update(JobClosed(index, result) for index, result in kept.items())
+        self.n_open = len(self._open_jobs)
+
+    def next_job(self) -> Any:
+        job = super().next_job()
+        if job is not None:
+            self._running.add(job.job_index)
+        return job
+
+    def close_job(self, job: Any) -> None:
+        with self._mutex:
+            self._running.discard(job.job_index)
+            if self._is_terminated():
+                return  # too late: the Map has failed
+            if isinstance(job.job_output, Exception):
+                self._worker_exception = job.job_output
+            else:
+                self._closed_jobs.add(JobClosed(job.job_index, job.job_output))
+                if self._checkpoint is not None:
+                    keep_result(self._manager, self._checkpoint, job.job_index, job.job_output)
+            self._notify_on_termination()
+
+    def running(self) -> list[int]:
+        """Return the indices of the iterations that have begun and not ended."""
+        with self._mutex:
+            return sorted(self._running)
+
+
+@seams.replaces(
+    InlineIterationComponent,
+    "_eval_body",
+    why="runs any number of iterations at once, runs all of them again after a redrive, and lets "
+    "those of a failed Map go on",
+)
 def evaluate_inline_map(self: Any, env: Any) -> None:
     eval_input = env.stack.pop()
-    items = eval_input.input_items
-    pool = JobPool(job_program=self._get_iteration_program(), job_inputs=items)
-    for _ in range(map_workers(len(items), eval_input.max_concurrency)):
+    checkpoint = env.event_manager.checkpoint
+    if checkpoint is not None and checkpoint.state != eval_input.state_name:
+        checkpoint = None  # a Map inside another one: the outer one's iterations count
+    program = self._get_iteration_program()
+    pool = Iterations(program, eval_input.input_items, env.event_manager, checkpoint)
+    for _ in range(map_workers(pool.n_open, eval_input.max_concurrency)):
         self._launch_worker(env=env, eval_input=eval_input, job_pool=pool)
     pool.await_jobs()
     failure = pool.get_worker_exception()
     if failure is not None:
+        _abort_iterations(env, eval_input.state_name, pool)
         raise failure
     env.stack.append([job.job_output for job in pool.get_closed_jobs()])
+
+
+def _abort_iterations(env: Any, name: str, pool: Iterations) -> None:
+    """End the iterations beside the one that failed: their children are stopped, no function is."""
+    silence(env)
+    for index in pool.running():
+        env.event_manager.add_event(
+            context=EventHistoryContext(env.event_history_context.source_event_id),
+            event_type=HistoryEventType.MapIterationAborted,
+            event_details={"mapIterationAbortedEventDetails": {"name": name, "index": index}},
+        )
 
 
 def map_workers(n_items: int, max_concurrency: int) -> int:

@@ -86,15 +86,22 @@ def await_child(self: Any, env: Any, **kwargs: Any) -> None:
     runtime_part = kwargs["resource_runtime_part"]
     backend: Any = stepfunctions_parser_backends[runtime_part.account][runtime_part.region]
     child = backend.describe_execution(env.stack.pop()["ExecutionArn"])
-    while not child.ended.wait(STOP_CHECK_S):
+    parse_json = self.resource.condition == ResourceCondition.Sync2
+    while (description := _ended_child(child, parse_json=parse_json)) is None:
         if not env.is_running():
             child.stop(stop_date=None, error=None, cause=None)
-    description = child_description(
-        child, parse_json=self.resource.condition == ResourceCondition.Sync2
-    )
-    if child.exec_status != ExecutionStatus.SUCCEEDED:
+    if description["Status"] != ExecutionStatus.SUCCEEDED.value:
         raise task_failure(self, env, TASK_FAILED, to_json_str(description))
     env.stack.append(description)
+
+
+def _ended_child(child: Any, *, parse_json: bool) -> dict[str, Any] | None:
+    """Return what a Task gets from its child, or None after a while in which it has not ended."""
+    child.ended.wait(STOP_CHECK_S)
+    with child.ending:  # somebody may redrive it now
+        if child.exec_status == ExecutionStatus.RUNNING:
+            return None
+        return child_description(child, parse_json=parse_json)
 
 
 def child_description(child: Any, *, parse_json: bool) -> dict[str, Any]:
@@ -107,7 +114,7 @@ def child_description(child: Any, *, parse_json: bool) -> dict[str, Any]:
         "Input": json.loads(child.execution_input) if parse_json else child.execution_input,
         "InputDetails": {"Included": True},
         "Name": child.name,
-        "RedriveCount": 0,
+        "RedriveCount": child.redrive_count,
         "StartDate": _milliseconds(child.start_date),
         "StateMachineArn": child.state_machine.arn,
         "Status": child.exec_status.value,

@@ -15,24 +15,12 @@ from moto.stepfunctions.parser.asl.component.common.error_name import custom_err
 from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
 from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
 from moto.stepfunctions.parser.asl.component.program.program import Program
-from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
 from stepml.local.seams import Seams
 
 seams = Seams()
-
-TERMINAL_EVENTS = frozenset(
-    {
-        HistoryEventType.ExecutionSucceeded,
-        HistoryEventType.ExecutionFailed,
-        HistoryEventType.ExecutionAborted,
-        HistoryEventType.ExecutionTimedOut,
-    }
-)
-
-_publish_history_event = EventManager._publish_history_event
 
 
 @lru_cache(maxsize=256)
@@ -71,7 +59,8 @@ def accept_any_error_name(self: Any, error_name: str | None) -> None:
     "event when its functions return, not when it ends",
 )
 def evaluate_program(self: Any, env: Any) -> None:
-    env.next_state_name = self.start_at.start_at_name
+    if env.is_frame() or env.next_state_name is None:
+        env.next_state_name = self.start_at.start_at_name  # else it goes on where it was left
     if self.timeout_seconds is None:
         EvalComponent.eval(self, env)
         return
@@ -99,16 +88,3 @@ def _time_out(env: Any) -> None:
         event_type=HistoryEventType.ExecutionTimedOut,
         event_details={"executionTimedOutEventDetails": {"error": "States.Timeout"}},
     )
-
-
-@seams.replaces(
-    EventManager,
-    "_publish_history_event",
-    why="threads of an ended execution (AWS kills no running function) go on writing history",
-)
-def publish_until_the_end(self: Any, *, event_type: HistoryEventType, **event: Any) -> None:
-    # Called under the manager's lock.
-    if getattr(self, "has_ended", False):
-        return
-    _publish_history_event(self, event_type=event_type, **event)
-    self.has_ended = event_type in TERMINAL_EVENTS

@@ -32,7 +32,8 @@ def reducer(event, context):
 def probe(event, context):
     """Do what the event says; return it, the greeting and how often this was called."""
     calls = perform(event, event)
-    return {"event": event, "greeting": os.environ["GREETING"], "calls": calls}
+    pad = "x" * event.get("pad_bytes", 0)
+    return {"event": event, "greeting": os.environ["GREETING"], "calls": calls, "pad": pad}
 
 
 def perform(plan, event):
@@ -40,7 +41,7 @@ def perform(plan, event):
     calls = note_call(Path(plan["calls"]), event) if "calls" in plan else 1
     if "print" in plan:
         print(plan["print"])
-    time.sleep(plan.get("sleep_s", 0))
+    time.sleep(plan["sleeps_s"][calls - 1] if "sleeps_s" in plan else plan.get("sleep_s", 0))
     if "marker" in plan:
         Path(plan["marker"]).touch()
     if "exit" in plan:

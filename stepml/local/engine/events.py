@@ -1,0 +1,151 @@
+"""EventBridge: who has a rule for it learns that an execution has a new status."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import queue
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from moto.events.models import events_backends
+from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
+from moto.stepfunctions.parser.backend.execution import Execution
+
+from stepml.local.engine.redrive import not_redrivable_reason
+from stepml.local.lambda_api import InvokeError, LambdaApi
+from stepml.local.seams import Seams
+
+logger = logging.getLogger(__name__)
+
+# EventBridge leaves input and output out of an event if they are larger than this together.
+MAX_DATA_BYTES = 248 * 1024
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """A new status of an execution, as it was then."""
+
+    execution: Any
+    detail: Event  # all but input and output
+
+
+def event_seams(functions: LambdaApi) -> Seams:
+    """Return the seam by which functions that are targets of rules learn of new statuses."""
+    seams = Seams()
+    changes: queue.SimpleQueue[StatusChange] = queue.SimpleQueue()
+    delivery = threading.Thread(
+        target=_deliver, args=(changes, functions), name="status-events", daemon=True
+    )
+    starting = threading.Lock()
+
+    @seams.replaces(Execution, "announce", why="is missing: nobody learns of a new status")
+    def announce(self: Any) -> None:
+        # The execution's lock is held, and the engine waits: the work is the other thread's.
+        if not _rules(self):
+            return
+        changes.put(StatusChange(self, _detail(self)))
+        with starting:
+            if not delivery.is_alive():
+                delivery.start()
+
+    return seams
+
+
+def _rules(execution: Any) -> list[Any]:
+    """Return the enabled rules with a pattern in the region of ``execution``."""
+    backend = events_backends[execution.account_id][execution.region_name]
+    return [
+        rule
+        for rule in list(backend.event_buses["default"].rules.values())
+        if rule.state == "ENABLED" and rule.event_pattern.get_pattern()
+    ]
+
+
+def _detail(execution: Any) -> Event:
+    reason = not_redrivable_reason(execution)
+    return {
+        "executionArn": execution.exec_arn,
+        "stateMachineArn": execution.state_machine.arn,
+        "name": execution.name,
+        "status": execution.exec_status.value,
+        "startDate": _milliseconds(execution.start_date),
+        "stopDate": _milliseconds(execution.stop_date),
+        "stateMachineVersionArn": None,
+        "stateMachineAliasArn": None,
+        "redriveCount": execution.redrive_count,
+        "redriveDate": _milliseconds(execution.redrive_date),
+        "redriveStatus": "REDRIVABLE" if reason is None else "NOT_REDRIVABLE",
+        "redriveStatusReason": reason,
+        "error": execution.error,
+        "cause": execution.cause,
+    }
+
+
+def _milliseconds(moment: datetime.datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp() * 1000)
+
+
+def _deliver(changes: queue.SimpleQueue[StatusChange], functions: LambdaApi) -> None:
+    while True:
+        change = changes.get()
+        try:
+            _deliver_one(change, functions)
+        except Exception:  # the next status must still be told
+            logger.exception("status of %s is not told", change.execution.exec_arn)
+
+
+def _deliver_one(change: StatusChange, functions: LambdaApi) -> None:
+    execution = change.execution
+    event = status_event(change)
+    for rule in _rules(execution):
+        if rule.event_pattern.matches_event(event):
+            for arn, payload in _invocations(rule, event):
+                try:
+                    functions.invoke_async(
+                        execution.account_id, execution.region_name, arn, None, payload
+                    )
+                except InvokeError as error:
+                    logger.warning("rule %s: %s is not invoked: %s", rule.name, arn, error.message)
+
+
+def status_event(change: StatusChange) -> Event:
+    """Return the event of EventBridge that tells of ``change``."""
+    execution, status = change.execution, change.detail["status"]
+    output = to_json_str(execution.output) if status == "SUCCEEDED" else None
+    is_small = len(execution.execution_input) + len(output or "") <= MAX_DATA_BYTES
+    details = {"included": is_small}
+    return {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": "Step Functions Execution Status Change",
+        "source": "aws.states",
+        "account": execution.account_id,
+        "time": f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "region": execution.region_name,
+        "resources": [execution.exec_arn],
+        "detail": {
+            **change.detail,
+            "input": execution.execution_input if is_small else None,
+            "inputDetails": details,
+            "output": output if is_small else None,
+            "outputDetails": None if output is None else details,
+        },
+    }
+
+
+def _invocations(rule: Any, event: Event) -> Iterator[tuple[str, bytes]]:
+    """Yield the functions that ``rule`` has as targets, and what each of them gets."""
+    for target in list(rule.targets):
+        if ":lambda:" not in target["Arn"]:
+            logger.warning("rule %s: %s is no function; ignored here", rule.name, target["Arn"])
+        elif "InputTransformer" in target or "InputPath" in target:
+            logger.warning("rule %s: InputPath and InputTransformer are ignored here", rule.name)
+            yield target["Arn"], json.dumps(event).encode()
+        else:
+            yield target["Arn"], target.get("Input", json.dumps(event)).encode()
