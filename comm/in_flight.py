@@ -11,6 +11,11 @@ whether what it has published is still there: its contribution to this step, and
 made of this one and the last one, which a slower rank may still need. Ranks are never further
 apart than that: whoever is at step s + 1 has the sum of step s, and nobody gets the sum of s + 1
 before all have contributed to it.
+
+**Falling behind.** A rank that is called again catches up by the sums that it missed. Where the
+channel has lost those, it would wait for contributions that nobody makes a second time. So ranks
+that have to wait also write down at which step they are, the frontier: a rank that finds itself
+behind it, and does not come nearer, raises `ReplayLostError`.
 """
 
 from __future__ import annotations
@@ -22,12 +27,14 @@ from contextlib import closing
 from comm.exchange import Group
 from comm.sums import cut, join, sum_in_rank_order
 from comm.wire import Compression, Message, decode, encode, is_whole
-from stepml.job.errors import DamagedValueError, WaitTimeoutError
+from stepml.job.errors import DamagedValueError, ReplayLostError, WaitTimeoutError
 from stepml.job.step import Step
 from storage import Storage
 from storage.base import Buffer, Clock
 
 HEAL_S = 2.0  # a lost value costs this much at most; a look costs a request
+# A rank may be one step behind for as long as its peers take to bring back the last sum.
+_LOOKS_ONE_BEHIND = 3
 
 _GARBAGE_KEYS = 64  # deleted together, when there are so many …
 _GARBAGE_BYTES = 32 * 2**20  # … or when they hold so much
@@ -57,6 +64,9 @@ class InFlight:
     compression : {"none", "float16"}
     timeout_s : float
         Longest wait for the other ranks.
+    frontier : str, optional
+        Key under which waiting ranks write which batch they are at; without one, a rank that has
+        lost touch waits until its time is out.
     heal_s : float
         Seconds of waiting between looks whether what this rank has published is still there.
     watch : callable, optional
@@ -73,11 +83,13 @@ class InFlight:
         chunks: int = 1,
         compression: Compression = "none",
         timeout_s: float = 180.0,
+        frontier: str | None = None,
         heal_s: float = HEAL_S,
         watch: Callable[[], None] | None = None,
         clock: Clock = time,
     ) -> None:
         self.timeout_s = timeout_s
+        self._frontier = frontier
         self._heal_s = heal_s
         self._group = group
         self._rank = rank
@@ -102,6 +114,8 @@ class InFlight:
         ------
         WaitTimeoutError
             Names the ranks that have not contributed.
+        ReplayLostError
+            The others are through with this step, and its sum is gone.
         """
         self._last_sums, self._sums = self._sums, {}
         self._contributed = self._publish(
@@ -133,6 +147,15 @@ class InFlight:
 
     def close(self) -> None:
         """Delete what is left to be deleted."""
+        self._garbage.flush()
+
+    def take_back(self) -> None:
+        """Delete what this rank looks after: nobody needs it any more.
+
+        Where somebody does, because another copy of the rank goes on, that one brings it back.
+        """
+        own = self._contributed | self._last_sums | self._sums
+        self._garbage.add([*own, *([self._frontier] if self._frontier else [])])
         self._garbage.flush()
 
     def _merge(self, step: Step, chunk: int) -> Message:
@@ -174,7 +197,7 @@ class InFlight:
         self, step: Step, names: Sequence[str], pace: _Pace, merged: str | None = None
     ) -> Generator[Message, None, None]:
         """Yield the messages under ``names`` in that order; a damaged one is awaited once more."""
-        watch = self._watcher(pace, merged)
+        watch = self._watcher(step, pace, merged)
         deadline = self._clock.monotonic() + self.timeout_s
         missing, first_delay_s = [*names], pace.begin()
         while missing:
@@ -196,12 +219,13 @@ class InFlight:
             except WaitTimeoutError as error:
                 raise WaitTimeoutError(self._who_is_missing(step), self.timeout_s) from error
 
-    def _watcher(self, pace: _Pace, merged: str | None) -> Callable[[], None]:
+    def _watcher(self, step: Step, pace: _Pace, merged: str | None) -> Callable[[], None]:
         """Return what is called during a wait; ``merged`` is the sum that this rank would make."""
         due = self._clock.monotonic() + self._heal_s
+        looks_behind = 0
 
         def watch() -> None:
-            nonlocal due
+            nonlocal due, looks_behind
             pace.look()
             if self._watch is not None:
                 self._watch()
@@ -210,8 +234,25 @@ class InFlight:
                 self._heal()
                 if merged is not None and self._channel.load_many([merged]):  # whole
                     raise _MergedElsewhereError
+                behind = self._steps_behind(step)
+                looks_behind = looks_behind + 1 if behind else 0
+                if behind > 1 or looks_behind > _LOOKS_ONE_BEHIND:
+                    raise ReplayLostError(
+                        f"rank {self._rank} waits for {step}, its peers are at batch "
+                        f"{step.batch + behind}; what it would catch up by is gone"
+                    )
 
         return watch
+
+    def _steps_behind(self, step: Step) -> int:
+        """Return how far the frontier is ahead of ``step``; move it here if it is not so far."""
+        if self._frontier is None:
+            return 0
+        found = self._channel.load_many([self._frontier]).get(self._frontier)
+        reached = int(bytes(found)) if found is not None else 0
+        if reached < step.batch:
+            self._channel.save(self._frontier, str(step.batch).encode())
+        return max(0, reached - step.batch)
 
     def _heal(self) -> None:
         published = self._contributed | self._last_sums | self._sums

@@ -51,6 +51,11 @@ class Orchestrated:
             self.channel.delete_many(damaged)  # publish would keep it for ever
         return len(found) - len(damaged) == self.chunks
 
+    def take_back(self, step: Step, rank: int) -> None:
+        """Delete what ``rank`` contributed: it came when nobody needed it any more."""
+        chunks = range(self.chunks)
+        self.channel.delete_many([self.group.contribution(step, rank, c) for c in chunks])
+
     def merge(self, step: Step, chunk: int = 0) -> Message:
         """Publish and return the sum of all ranks' contributions to a chunk.
 
@@ -89,6 +94,10 @@ class Orchestrated:
         contributions = [name for c in chunks for name in self.group.contributions(step, c)]
         aggregates = [self.group.aggregate(step, chunk) for chunk in chunks]
         self.channel.delete_many([*contributions, *aggregates])
+
+    def take_back_sum(self, step: Step, chunk: int) -> None:
+        """Delete the sum of a chunk: it came when nobody needed it any more."""
+        self.channel.delete(self.group.aggregate(step, chunk))
 
     def _contributions(self, step: Step, chunk: int) -> Iterator[Message]:
         """Yield the contributions in rank order, with few of them in memory."""

@@ -32,13 +32,18 @@ def train_asynchronously(
     ------
     ExecutorPausedError
         The deadline is near; what is made is in the shared model, the next call makes the rest.
+    PeerFailedError
+        Another rank has failed for good.
+    AttemptStoppedError
+        The execution has ended for which this function works.
     SharedModelLostError
         The channel has lost the shared model: the epoch has to be done again.
     """
-    shared = open_shared(task, task.rank, plan, storage, Watch(task, storage, deadline))
+    watch = Watch(task, storage, deadline)
+    shared = open_shared(task, task.rank, plan, storage, watch)
     shared.create(parameters, N_TOTALS)
     shard, model = load_shard(task.job_id, task.rank, plan, storage), plan.model()
     turn, y = plan.turn(task.epoch, task.rank), model.targets(shard.y)
-    finished = algorithm.train(model, shard.X, y, turn, shared, deadline.is_near)
+    finished = algorithm.train(model, shard.X, y, turn, shared, watch.is_time_to_pause)
     if not finished:
         raise ExecutorPausedError(f"rank {task.rank} paused; its updates are in the shared model")

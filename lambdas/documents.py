@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-import msgspec
-
-from stepml.job.errors import DamagedValueError
+from stepml.job.documents import decode, encode
 from storage import DurableStorage
-from storage.base import Buffer
 
 T = TypeVar("T")
 
@@ -31,13 +28,5 @@ class Documents:
 
     def publish(self, key: str, document: T) -> T:
         """Write ``document`` unless ``key`` has one, and return the one that counts: the first."""
-        published = self.storage.publish(key, msgspec.json.encode(document))
+        published = self.storage.publish(key, encode(document))
         return decode(published, type(document), key)
-
-
-def decode(data: Buffer, kind: type[T], key: str) -> T:
-    """Return the document in ``data``, or raise `DamagedValueError` naming ``key``."""
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise DamagedValueError(f"{key}: {error}") from error

@@ -53,7 +53,8 @@ def state_at_end(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage)
         return _shared(task, plan, algorithm.n_updates(plan.shard_rows), storage)
     exchange = open_orchestrated(task.job_id, plan, storage)
     aggregate = _merged(exchange, Step(task.epoch))
-    before = unpack_state(storage.load(keys.state(task.job_id, task.epoch - 1)))
+    before_key = keys.state(task.job_id, task.epoch - 1)
+    before = unpack_state(storage.load(before_key), before_key)
     outcome = algorithm.next_state(
         plan.model(),
         before,
@@ -72,9 +73,9 @@ def release(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage) -> N
         open_shared(task, 0, plan, storage).release()
     elif isinstance(algorithm, InFlightAlgorithm):
         batches = range(1, algorithm.n_batches(plan.shard_rows) + 1)
-        exchange = open_in_flight(task.job_id, plan, 0, storage)
+        exchange = open_in_flight(task, 0, plan, storage)
         exchange.forget(Step(task.epoch, batch) for batch in batches)
-        exchange.close()
+        exchange.take_back()
         Snapshots(storage, task.job_id, task.epoch).delete()
     else:
         open_orchestrated(task.job_id, plan, storage).release(Step(task.epoch))

@@ -61,26 +61,28 @@ def open_orchestrated(job_id: str, plan: TrainingPlan, storage: DurableStorage) 
 
 
 def open_in_flight(
-    job_id: str,
-    plan: TrainingPlan,
+    task: ExecutorTask | ReducerTask,
     rank: int,
+    plan: TrainingPlan,
     storage: DurableStorage,
     watch: Callable[[], None] | None = None,
 ) -> InFlight:
-    """Return the exchange of a job whose ranks wait for each other; ``watch`` may end a wait.
+    """Return the exchange of an attempt whose ranks wait for each other; ``watch`` may end a wait.
 
     Its `timeout_s` is that of the first wait, to be lowered after it.
     """
     exchange = plan.spec.exchange
     channel = open_kept(exchange.channel, storage)
     gradient_bytes = 4 * plan.model().n_parameters  # float32
+    group = _group(task.job_id, plan)
     return InFlight(
-        _group(job_id, plan),
+        group,
         rank,
         channel,
         chunks=in_flight_chunks(exchange.pattern, plan.spec.workers, gradient_bytes, channel),
         compression=exchange.compression,
         timeout_s=FIRST_WAIT_S,
+        frontier=keys.frontier(group.prefix, task.attempt, task.epoch),
         watch=watch,
     )
 

@@ -8,20 +8,23 @@ from typing import Any
 
 from comm import Message
 from lambdas.asynchronous import train_asynchronously
-from lambdas.documents import decode
 from lambdas.entry import handles
-from lambdas.environment import Deadline, LambdaContext, durable
+from lambdas.environment import Deadline, LambdaContext, durable, seconds_since
 from lambdas.exchanges import open_orchestrated
-from lambdas.failures import Failure, published_failure
+from lambdas.failures import published_failure
+from lambdas.fences import fence_key, require_not_stopped
 from lambdas.logs import log
 from lambdas.own_states import OwnStates
 from lambdas.plans import TrainingPlan
-from lambdas.replicas import train_replica
+from lambdas.replicas import Trained, train_replica
 from lambdas.shards import load_shard
 from lambdas.snapshots import whole_progress
 from lambdas.states import pack_progress, unpack_state
+from lambdas.watch import Watch
 from stepml.job import keys
+from stepml.job.documents import decode
 from stepml.job.errors import ExecutorPausedError, KeyNotFoundError
+from stepml.job.reports import Fence
 from stepml.job.step import Step
 from stepml.job.tasks import ExecutorResult, ExecutorTask
 from stepml.ml.algorithms import (
@@ -50,16 +53,23 @@ def execute(task: ExecutorTask, storage: DurableStorage, deadline: Deadline) -> 
         The deadline is near; the progress is saved, and the next call goes on from it.
     PeerFailedError
         Another rank has failed for good, and this one has to wait for it.
+    AttemptStoppedError
+        The execution has ended for which this function works.
     """
     began = time.monotonic()
     with published_failure(task, storage):
         beginning = _begin(task, storage)
         if beginning is None:  # a late copy of a rank: its epoch is over
             return ExecutorResult(rank=task.rank, seconds=0)
-        digest = _train(task, beginning, storage, deadline)
-    seconds = round(time.monotonic() - began, 6)
+        trained = _train(task, beginning, storage, deadline)
+    seconds = seconds_since(task.started_at) if beginning.was_paused else time.monotonic() - began
     log("rank trained", job_id=task.job_id, epoch=task.epoch, rank=task.rank, seconds=seconds)
-    return ExecutorResult(rank=task.rank, seconds=seconds, digest=digest)
+    return ExecutorResult(
+        rank=task.rank,
+        seconds=round(seconds, 3),
+        waited_seconds=round(trained.waited_s, 3),
+        digest=trained.digest,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +79,29 @@ class _Beginning:
     mine: Progress | None  # of this rank, when it ran out of time
     everybodys: Progress | None  # the snapshot of an epoch that is exchanged in flight
 
+    @property
+    def was_paused(self) -> bool:
+        """Whether this call goes on with what an earlier one began."""
+        return self.mine is not None or self.everybodys is not None
+
 
 def _begin(task: ExecutorTask, storage: DurableStorage) -> _Beginning | None:
     plan_key = keys.training_plan(task.job_id)
     state_key = keys.state(task.job_id, task.epoch - 1)
     report_key = keys.epoch_report(task.job_id, task.epoch)
-    failure_key = keys.failure(task.job_id, task.attempt)
+    fence = fence_key(task.job_id, task.attempt)
     mine_key = keys.progress(task.job_id, task.epoch, task.rank)
     snapshot_key = keys.snapshot(task.job_id, task.epoch)
-    found = storage.load_many(
-        [plan_key, state_key, report_key, failure_key, mine_key, snapshot_key]
-    )
+    found = storage.load_many([plan_key, state_key, report_key, fence, mine_key, snapshot_key])
     if report_key in found:
         return None
+    if fence in found:
+        require_not_stopped(task, decode(found[fence], Fence, fence))
     if missing := [key for key in (plan_key, state_key) if key not in found]:
         raise KeyNotFoundError(f"nothing is stored under {missing[0]}")
-    if failure_key in found and decode(found[failure_key], Failure, failure_key).rank == task.rank:
-        storage.delete(failure_key)  # the attempt was redriven: what it failed of is over
     return _Beginning(
         decode(found[plan_key], TrainingPlan, plan_key),
-        unpack_state(found[state_key]),
+        unpack_state(found[state_key], state_key),
         whole_progress(found.get(mine_key)),
         whole_progress(found.get(snapshot_key)),
     )
@@ -96,7 +109,7 @@ def _begin(task: ExecutorTask, storage: DurableStorage) -> _Beginning | None:
 
 def _train(
     task: ExecutorTask, beginning: _Beginning, storage: DurableStorage, deadline: Deadline
-) -> str:
+) -> Trained:
     plan = beginning.plan
     algorithm = build_algorithm(plan.spec)
     if isinstance(algorithm, InFlightAlgorithm):
@@ -105,13 +118,17 @@ def _train(
         return train_replica(task, plan, algorithm, start, storage, deadline)
     if isinstance(algorithm, AsynchronousAlgorithm):
         train_asynchronously(task, plan, algorithm, beginning.state.parameters, storage, deadline)
-        return ""
+        return Trained()
+    watch = Watch(task, storage, deadline, needs_peers=False)
     exchange, step = open_orchestrated(task.job_id, plan, storage), Step(task.epoch)
     if not exchange.has_contributed(step, task.rank):
-        own = _ended(task, beginning, algorithm, storage, deadline)
+        own = _ended(task, beginning, algorithm, storage, watch)
         vector, trailer = algorithm.contribution(own, plan.turn(task.epoch, task.rank))
+        watch.look()  # what an attempt gives that is over would be left lying in the channel
         exchange.contribute(step, task.rank, Message(vector, trailer))
-    return ""
+        if is_over(task, storage):
+            exchange.take_back(step, task.rank)
+    return Trained()
 
 
 def _ended(
@@ -119,18 +136,22 @@ def _ended(
     beginning: _Beginning,
     algorithm: OrchestratedAlgorithm[Any],
     storage: DurableStorage,
-    deadline: Deadline,
+    watch: Watch,
 ) -> Extras:
     """Return what the rank ends the epoch with; of several copies of it, what the first one had."""
     if not algorithm.keeps_own_state:
-        return algorithm.ended(_train_alone(task, beginning, algorithm, {}, storage, deadline))
+        return algorithm.ended(_train_alone(task, beginning, algorithm, {}, storage, watch))
     states = OwnStates(storage, task.job_id, task.rank)
     done = states.find(task.epoch)
     if done is not None:
         return done
-    own = states.load(task.epoch - 1) if task.epoch > 1 else {}
-    progress = _train_alone(task, beginning, algorithm, own, storage, deadline)
-    return states.publish(task.epoch, algorithm.ended(progress))
+    before = task.epoch - 1
+    own = states.load(before) if before > beginning.plan.own_states_after else {}
+    progress = _train_alone(task, beginning, algorithm, own, storage, watch)
+    published = states.publish(task.epoch, algorithm.ended(progress))
+    if is_over(task, storage) and published.is_mine:
+        states.delete(task.epoch)  # this copy came after the job had cleared what was there
+    return published.state
 
 
 def _train_alone(
@@ -139,18 +160,29 @@ def _train_alone(
     algorithm: OrchestratedAlgorithm[Any],
     own: Extras,
     storage: DurableStorage,
-    deadline: Deadline,
+    watch: Watch,
 ) -> Progress:
     plan, turn = beginning.plan, beginning.plan.turn(task.epoch, task.rank)
     shard, model = load_shard(task.job_id, task.rank, plan, storage), plan.model()
     start = beginning.mine or algorithm.begin(model, beginning.state, own, turn)
     y = model.targets(shard.y)
-    progress = algorithm.train(model, start, shard.X, y, turn, deadline.is_near)
+    progress = algorithm.train(model, start, shard.X, y, turn, watch.is_time_to_pause)
     if not progress.finished:
         key = keys.progress(task.job_id, task.epoch, task.rank)
         storage.save(key, pack_progress(progress))
+        if is_over(task, storage):
+            storage.delete(key)
         raise ExecutorPausedError(
             f"rank {task.rank} saved its progress after {progress.batches_done} batches "
             f"of epoch {task.epoch}"
         )
     return progress
+
+
+def is_over(task: ExecutorTask, storage: DurableStorage) -> bool:
+    """Return whether the epoch has been reduced, so that what this copy writes comes too late.
+
+    Whoever ends an epoch first says so and then clears: asked after a write, either the answer is
+    yes, or the write is cleared.
+    """
+    return bool(storage.find_many([keys.epoch_report(task.job_id, task.epoch)]))

@@ -6,34 +6,29 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-import msgspec
-
 from lambdas.documents import Documents
 from stepml.job import keys
 from stepml.job.errors import (
+    AttemptStoppedError,
     ExecutorPausedError,
     PeerFailedError,
     StorageError,
     StorageUnavailableError,
     WaitTimeoutError,
 )
+from stepml.job.reports import Failure
 from stepml.job.tasks import ExecutorTask
 from storage import DurableStorage
 
 MAX_MESSAGE_BYTES = 1024
 # After these the state machine calls the rank again, or the first error is another rank's.
-_PASSING = (ExecutorPausedError, StorageUnavailableError, WaitTimeoutError, PeerFailedError)
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """The first error for which an attempt at an epoch failed."""
-
-    rank: int
-    epoch: int
-    error: str  # the name of its class
-    message: str
-    log_group: str  # where the function wrote what it did; empty outside of Lambda
-    log_stream: str
+_PASSING = (
+    AttemptStoppedError,
+    ExecutorPausedError,
+    PeerFailedError,
+    StorageUnavailableError,
+    WaitTimeoutError,
+)
 
 
 @contextmanager
@@ -52,13 +47,6 @@ def published_failure(task: ExecutorTask, storage: DurableStorage) -> Iterator[N
             key = keys.failure(task.job_id, task.attempt)
             Documents(storage).publish(key, _failure(task, error))
         raise
-
-
-def raise_failure_of_peer(task: ExecutorTask, storage: DurableStorage) -> None:
-    """Raise `PeerFailedError` if a rank has failed for good in this attempt."""
-    failure = Documents(storage).find(keys.failure(task.job_id, task.attempt), Failure)
-    if failure is not None:
-        raise PeerFailedError(failure.rank, failure.error, failure.message)
 
 
 def _failure(task: ExecutorTask, error: Exception) -> Failure:

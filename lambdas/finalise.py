@@ -8,22 +8,23 @@ import platform
 import msgspec
 import numpy as np
 
-from lambdas.documents import Documents, decode
+from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable, seconds_since
 from lambdas.exchanges import open_kept
+from lambdas.kept import kept_after_success
 from lambdas.logs import best_effort, log
 from lambdas.own_states import keep_last_own_states
-from lambdas.plans import TrainingPlan
-from lambdas.shards import is_scaled
+from lambdas.plans import Claim, TrainingPlan
+from lambdas.shards import is_scaled, load_scale
 from lambdas.states import unpack_state
 from stepml import __version__
 from stepml.job import keys
+from stepml.job.documents import decode
 from stepml.job.reports import EpochReport, JobReport
 from stepml.job.spec import tag
 from stepml.job.tasks import FinaliseTask
 from stepml.ml.artifact import Artifact
-from stepml.ml.data import Scale
 from storage import DurableStorage
 from storage.factory import BUCKET_VARIABLE
 
@@ -58,6 +59,7 @@ def clear(task: FinaliseTask, plan: TrainingPlan, storage: DurableStorage) -> No
     storage.clear(keys.progress_prefix(job_id))
     keep_last_own_states(storage, job_id, task.epoch)
     storage.clear(keys.snapshot_prefix(job_id))
+    storage.delete(keys.ended(job_id))  # of an attempt before the one that came through
     with best_effort("clear the channel", job_id=job_id):  # what is left expires
         channel = open_kept(plan.spec.exchange.channel, storage)
         channel.clear(keys.exchange_prefix(job_id, plan.run))
@@ -77,9 +79,9 @@ def trained(
 ) -> Artifact:
     """Return the model as the job's last epoch left it."""
     spec, model = plan.spec, plan.model()
-    state = unpack_state(storage.load(keys.state(task.job_id, task.epoch)))
-    is_prepared = is_scaled(spec.data)
-    scale = Scale.unpack(storage.load(keys.scale(task.job_id))) if is_prepared else None
+    key = keys.state(task.job_id, task.epoch)
+    state = unpack_state(storage.load(key), key)
+    scale = load_scale(task.job_id, storage) if is_scaled(spec.data) else None
     card = {
         "model": tag(spec.model),
         "n_features": plan.n_features,
@@ -101,6 +103,7 @@ def _report(
 ) -> JobReport:
     history = _history(task, storage)
     last = history[-1]
+    claim = Documents(storage).load(keys.claim(task.job_id), Claim)
     return JobReport(
         job_id=task.job_id,
         spec=plan.spec,
@@ -109,7 +112,7 @@ def _report(
         epochs=last.epoch,
         loss=last.loss,
         metrics=last.metrics,
-        seconds=seconds_since(task.started_at),
+        seconds=seconds_since(claim.started_at),
         dataset=plan.dataset_report(),
         model_uri=f"s3://{bucket}/{keys.model(task.job_id)}",
         report_uri=f"s3://{bucket}/{keys.report(task.job_id)}",
@@ -120,6 +123,7 @@ def _report(
             "numpy": np.__version__,
         },
         kernels=_kernels(),
+        kept=kept_after_success(task.job_id, bucket, task.epoch),
         history=history,
     )
 

@@ -8,6 +8,7 @@ from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.logs import log
 from lambdas.plans import PartitionPlan, TrainingPlan
+from lambdas.resumption import take_over
 from lambdas.samples import load_sample
 from lambdas.shards import is_scaled
 from lambdas.states import pack_state
@@ -44,7 +45,8 @@ def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
         require_shareable(4 * model.n_parameters)  # float32
     if is_scaled(plan.spec.data):
         storage.publish(keys.scale(job_id), _scale(plan, storage).pack())
-    if storage.describe(keys.state(job_id, 0)) is None:
+    take_over(partition, job_id, storage)
+    if partition.resumed_epochs == 0 and storage.describe(keys.state(job_id, 0)) is None:
         first = _first_state(job_id, plan, model, storage)
         storage.publish(keys.state(job_id, 0), pack_state(first, epoch=0))
     log("model initialised", job_id=job_id, parameters=model.n_parameters)
@@ -71,6 +73,7 @@ def _training_plan(partition: PartitionPlan, manifest: Manifest) -> TrainingPlan
         density=manifest.nnz / (manifest.n_rows * manifest.n_features),
         skipped_rows=manifest.skipped_rows,
         skipped_samples=list(manifest.skipped_samples),
+        own_states_after=partition.own_states_after,
     )
 
 

@@ -6,6 +6,7 @@ from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.exchanges import open_orchestrated
+from lambdas.fences import look_at_fence
 from lambdas.logs import log
 from lambdas.plans import TrainingPlan
 from stepml.job import keys
@@ -26,9 +27,16 @@ def merge_chunk(task: MergerTask, storage: DurableStorage) -> None:
     ------
     MissingContributionError, DamagedValueError
         The channel lost something: the epoch has to be done again.
+    AttemptStoppedError
+        The execution has ended for which this function works.
     """
-    if storage.find_many([keys.epoch_report(task.job_id, task.epoch)]):
+    report = keys.epoch_report(task.job_id, task.epoch)
+    if storage.find_many([report]):
         return
+    look_at_fence(task, storage)
     plan = Documents(storage).load(keys.training_plan(task.job_id), TrainingPlan)
-    open_orchestrated(task.job_id, plan, storage).merge(Step(task.epoch), task.chunk)
+    exchange = open_orchestrated(task.job_id, plan, storage)
+    exchange.merge(Step(task.epoch), task.chunk)
+    if storage.find_many([report]):  # this copy is late: the reducer has cleared already
+        exchange.take_back_sum(Step(task.epoch), task.chunk)
     log("chunk merged", job_id=task.job_id, epoch=task.epoch, chunk=task.chunk)

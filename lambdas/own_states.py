@@ -11,6 +11,14 @@ from storage import DurableStorage
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedState:
+    """What counts as a rank's own state, and whether it is that of this copy of the rank."""
+
+    state: Extras
+    is_mine: bool
+
+
+@dataclass(frozen=True, slots=True)
 class OwnStates:
     """One rank's, by epoch. Write-once: a second copy of the rank goes on with the first one's."""
 
@@ -22,15 +30,22 @@ class OwnStates:
         """Return what the rank ended ``epoch`` with, or None if it has not."""
         key = self._key(epoch)
         found = self.storage.load_many([key])
-        return unpack_own(found[key]) if key in found else None
+        return unpack_own(found[key], key) if key in found else None
 
     def load(self, epoch: int) -> Extras:
         """Return what the rank ended ``epoch`` with, or raise `KeyNotFoundError`."""
-        return unpack_own(self.storage.load(self._key(epoch)))
+        key = self._key(epoch)
+        return unpack_own(self.storage.load(key), key)
 
-    def publish(self, epoch: int, own: Extras) -> Extras:
+    def publish(self, epoch: int, own: Extras) -> PublishedState:
         """Store what the rank ended ``epoch`` with, and return what counts: the first."""
-        return unpack_own(self.storage.publish(self._key(epoch), pack_own(own)))
+        key, packed = self._key(epoch), pack_own(own)
+        first = self.storage.publish(key, packed)
+        return PublishedState(unpack_own(first, key), is_mine=first is packed)
+
+    def delete(self, epoch: int) -> None:
+        """Delete what the rank ended ``epoch`` with."""
+        self.storage.delete(self._key(epoch))
 
     def _key(self, epoch: int) -> str:
         return keys.own_state(self.job_id, epoch, self.rank)

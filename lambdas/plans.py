@@ -32,6 +32,8 @@ class PartitionPlan(msgspec.Struct, frozen=True):
     objects: list[DataObject]
     layout: Layout
     tasks: list[list[ByteRange]]
+    resumed_epochs: int  # of spec.resume_from, which count as this job's; 0: it begins anew
+    own_states_after: int  # as in the training plan
 
 
 class RangeSummary(msgspec.Struct, frozen=True):
@@ -58,6 +60,9 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     density: float  # share of values that are stored
     skipped_rows: int
     skipped_samples: list[str]
+    # The last epoch from which ranks have no states of their own: 0, or where a job of another
+    # world size was resumed.
+    own_states_after: int
 
     @property
     def training_rows(self) -> int:

@@ -1,8 +1,13 @@
-"""Checks a job, claims its id, plans byte ranges and ranks; writes once all is checked."""
+"""Checks a job, claims its id, plans byte ranges and ranks; writes once all is checked.
+
+An execution that goes on with a job, because another one's history is full, begins here as well.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from typing import Any
 
 import xxhash
 
@@ -12,20 +17,24 @@ from lambdas.environment import LambdaContext, bucket, durable
 from lambdas.exchanges import Channels, chunks_to_merge
 from lambdas.logs import log
 from lambdas.plans import Claim, PartitionPlan
+from lambdas.resumption import Resumption, finished_epochs, plan_resumption
+from lambdas.workforce import Workforce, refuse_too_wide
 from stepml.job import keys
 from stepml.job.availability import refuse_unconfigured
 from stepml.job.errors import (
     DataDeniedError,
     DataNotFoundError,
+    InvalidTaskError,
     JobIdTakenError,
     KeyNotFoundError,
     StorageDeniedError,
 )
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
+from stepml.job.reports import EpochReport
 from stepml.job.spec import Data, JobSpec
 from stepml.job.step import Step
-from stepml.job.tasks import JobState, PrepareTask, Progress
+from stepml.job.tasks import Continued, JobState, PrepareTask, Progress
 from stepml.ml.data import DataObject, plan_ranges, sniff
 from stepml.ml.data.formats.idx import is_images, labels_beside
 from stepml.ml.data.layout import dataset_digest
@@ -35,26 +44,51 @@ from storage.base import ObjectInfo
 
 # An epoch that takes longer has failed: six functions of 15 minutes in a row, and their retries.
 EPOCH_TIMEOUT_S = 6 * 3600
+# Step Functions ends an execution at 25,000 events. Some are left for redrives, and each epoch has
+# twice the events that it needs, so that all of them may be retried.
+HISTORY_EVENTS = 24_000
+EVENTS_AN_EPOCH = 18
+EVENTS_AN_ITERATION = 8  # of a Map; a few of them may be retried
+CONCURRENCY_VARIABLE = "STEPML_CONCURRENCY"  # functions at once; set by templates/template.yaml
+HANDOVER_VARIABLE = "STEPML_EPOCHS_AN_EXECUTION"  # optional: fewer than fit
 
 OpenBucket = Callable[[str], DurableStorage]
 
 
 @handles(PrepareTask)
 def handler(task: PrepareTask, context: LambdaContext) -> JobState:
-    return prepare(task, durable(), bucket, Channels.of_deployment(durable()))
+    concurrency = int(os.environ[CONCURRENCY_VARIABLE])
+    continued = continued_job(task.job)
+    if continued is not None:
+        return go_on(continued, durable(), concurrency)
+    return prepare(task, durable(), bucket, Channels.of_deployment(durable()), concurrency)
 
 
 def prepare(
-    task: PrepareTask, storage: DurableStorage, open_bucket: OpenBucket, channels: Channels
+    task: PrepareTask,
+    storage: DurableStorage,
+    open_bucket: OpenBucket,
+    channels: Channels,
+    concurrency: int,
 ) -> JobState:
     """Check the job, claim its id and return what the state machine needs to run it.
+
+    Parameters
+    ----------
+    task : PrepareTask
+    storage : DurableStorage
+    open_bucket : callable
+        Returns the objects of a bucket.
+    channels : Channels
+    concurrency : int
+        Functions that the account runs at once.
 
     Raises
     ------
     InvalidJobError, InvalidDataError
         The job or the data are wrong; nothing has been written.
     NotAvailableError
-        This deployment does not have the job's channel.
+        This deployment does not have the job's channel, or not the concurrency.
     StorageUnavailableError, StorageDeniedError
         The channel cannot be reached, or refuses the functions.
     JobIdTakenError
@@ -62,9 +96,11 @@ def prepare(
     """
     spec = parse_job(task.job)
     check_job_id(task.job_id, spec.stop.max_epochs)
-    run = run_name(task)
+    refuse_too_wide(spec, concurrency)
+    run = run_name(task.execution_arn, task.started_at)
     check_channel(spec, keys.exchange_prefix(task.job_id, run), channels)
-    plan = plan_partition(spec, run, open_bucket)
+    resumption = plan_resumption(task.job_id, spec, storage)
+    plan = plan_partition(spec, run, open_bucket, resumption)
     documents = Documents(storage)
     _claim(task, documents)
     documents.publish(keys.spec(task.job_id), spec)
@@ -77,24 +113,84 @@ def prepare(
         ranges=len(plan.tasks),
         partitioned_before=partitioned,
     )
-    ranks = list(range(spec.workers))
+    done = plan.resumed_epochs
+    progress = Progress(epoch=done, decision="continue", next_epoch=done + 1)
     ranges = [] if partitioned else list(range(len(plan.tasks)))
-    is_parquet = plan.layout.format == "parquet"
+    shards = [keys.VALIDATION, *range(spec.workers)]
+    return job_state(task.job_id, plan, concurrency, progress, ranges, shards)
+
+
+def continued_job(execution_input: Any) -> Continued | None:
+    """Return what the input of an execution says that goes on with a job, None if it is a job."""
+    if not isinstance(execution_input, dict) or "continues" not in execution_input:
+        return None
+    return Continued.from_event(execution_input["continues"])
+
+
+def go_on(continued: Continued, storage: DurableStorage, concurrency: int) -> JobState:
+    """Return what the state machine needs to run the rest of a job.
+
+    Of its epochs, those that are finished by now count: an execution that is redriven starts
+    another one in the place of one that may have come further.
+
+    Raises
+    ------
+    InvalidTaskError
+        It is not the job that the other execution has begun.
+    """
+    documents = Documents(storage)
+    plan = documents.load(keys.partition_plan(continued.job_id), PartitionPlan)
+    if plan.run != continued.run:
+        raise InvalidTaskError(
+            f"continues.run: expected {plan.run!r}, that of job {continued.job_id!r}, "
+            f"got {continued.run!r}"
+        )
+    done = finished_epochs(storage, continued.job_id, continued.next_epoch - 1)
+    last = documents.load(keys.epoch_report(continued.job_id, done), EpochReport)
+    progress = Progress(epoch=done, decision=last.decision, next_epoch=last.next_epoch)
+    log("job goes on", job_id=continued.job_id, epoch=last.next_epoch)
+    return job_state(continued.job_id, plan, concurrency, progress, ranges=[], shards=[])
+
+
+def job_state(
+    job_id: str,
+    plan: PartitionPlan,
+    concurrency: int,
+    progress: Progress,
+    ranges: list[int],
+    shards: list[int],
+) -> JobState:
+    """Return the state with which ``train.asl.json`` begins."""
+    spec, is_parquet = plan.spec, plan.layout.format == "parquet"
+    workforce = Workforce(spec.workers, concurrency)
     return JobState(
-        job_id=task.job_id,
+        job_id=job_id,
+        run=plan.run,
         ranges=[] if is_parquet else ranges,
         parquet_ranges=ranges if is_parquet else [],
-        shards=[keys.VALIDATION, *ranks],
-        ranks=ranks,
+        shards=shards,
+        ranks=workforce.ranks,
+        groups=workforce.groups,
+        ranks_at_once=workforce.ranks_at_once,
+        groups_at_once=workforce.groups_at_once,
         chunks=chunks_to_merge(spec),
-        progress=Progress(next_epoch=1),
+        progress=progress,
         epoch_timeout_s=EPOCH_TIMEOUT_S,
+        handover_epoch=progress.next_epoch + epochs_an_execution(len(ranges) + len(shards)),
     )
 
 
-def run_name(task: PrepareTask) -> str:
+def epochs_an_execution(map_iterations: int) -> int:
+    """Return how many epochs fit into the history of one execution, begun with so many tasks."""
+    asked = os.environ.get(HANDOVER_VARIABLE)
+    if asked:
+        return int(asked)
+    return (HISTORY_EVENTS - map_iterations * EVENTS_AN_ITERATION) // EVENTS_AN_EPOCH
+
+
+def run_name(execution_arn: str, started_at: str) -> str:
     """Return what tells this run from every other of its job id, for its keys in the channel."""
-    return xxhash.xxh3_64_hexdigest(f"{task.execution_arn} {task.started_at}".encode())
+    return xxhash.xxh3_64_hexdigest(f"{execution_arn} {started_at}".encode())
 
 
 def check_channel(spec: JobSpec, prefix: str, channels: Channels) -> None:
@@ -104,7 +200,9 @@ def check_channel(spec: JobSpec, prefix: str, channels: Channels) -> None:
     channels.open(name).find_many([keys.aggregate(prefix, Step(1), 0)])
 
 
-def plan_partition(spec: JobSpec, run: str, open_bucket: OpenBucket) -> PartitionPlan:
+def plan_partition(
+    spec: JobSpec, run: str, open_bucket: OpenBucket, resumption: Resumption
+) -> PartitionPlan:
     """Return how the data of ``spec`` are cut, from a look at their names and first lines."""
     data = spec.data
     bucket_name, _, path = data.uri.removeprefix("s3://").partition("/")
@@ -130,6 +228,8 @@ def plan_partition(spec: JobSpec, run: str, open_bucket: OpenBucket) -> Partitio
         objects=objects,
         layout=layout,
         tasks=[list(ranges) for ranges in plan_ranges(objects, data.ranges, cuts)],
+        resumed_epochs=resumption.epochs,
+        own_states_after=resumption.own_states_after,
     )
 
 

@@ -6,6 +6,7 @@ from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable, seconds_since
 from lambdas.epoch_ends import EpochEnd, release, state_at_end
+from lambdas.fences import look_at_fence
 from lambdas.logs import best_effort, log
 from lambdas.plans import TrainingPlan
 from lambdas.shards import load_shard
@@ -36,17 +37,20 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
         Ranks that trained in flight ended with different states: likewise.
     TrainingDivergedError
         The loss is not finite.
+    AttemptStoppedError
+        The execution has ended for which this function works.
     """
     documents = Documents(storage)
     plan = documents.load(keys.training_plan(task.job_id), TrainingPlan)
     report = documents.find(keys.epoch_report(task.job_id, task.epoch), EpochReport)
     if report is None:
+        look_at_fence(task, storage)
         end = state_at_end(task, plan, storage)
         require_finite_parameters(plan.spec, task.epoch, end.state.parameters)
-        state = storage.publish(
-            keys.state(task.job_id, task.epoch), pack_state(end.state, task.epoch)
-        )
-        evaluation = evaluate(task.job_id, plan, unpack_state(state).parameters, storage)
+        look_at_fence(task, storage)  # merging may have taken a while
+        key = keys.state(task.job_id, task.epoch)
+        state = unpack_state(storage.publish(key, pack_state(end.state, task.epoch)), key)
+        evaluation = evaluate(task.job_id, plan, state.parameters, storage)
         losses = {"validation": evaluation.loss, "training": end.training_loss}
         require_finite_losses(plan.spec, task.epoch, **losses)
         report = _report(task, plan, evaluation, end, documents)
@@ -76,6 +80,7 @@ def _report(
     if task.epoch > 1:
         previous = documents.load(keys.epoch_report(task.job_id, task.epoch - 1), EpochReport)
     verdict = decide(plan.spec.stop, task.epoch, evaluation.loss, previous, end.converged)
+    seconds = seconds_since(task.started_at)
     by_rank = sorted(task.executors, key=lambda result: result.rank)
     report = EpochReport(
         epoch=task.epoch,
@@ -87,7 +92,11 @@ def _report(
         training_loss=end.training_loss,
         best_loss=verdict.best_loss,
         epochs_without_improvement=verdict.epochs_without_improvement,
-        seconds=seconds_since(task.started_at),
+        seconds=seconds,
+        active_seconds=(previous.active_seconds if previous else 0.0) + seconds,
+        cost_usd=0.0,
+        total_cost_usd=0.0,
+        stragglers=[],
         executor_seconds=[result.seconds for result in by_rank],
         staleness_mean=end.staleness_mean,
         staleness_max=end.staleness_max,

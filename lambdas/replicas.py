@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -9,18 +10,28 @@ from typing import Any
 from comm import InFlight, Message
 from lambdas.environment import Deadline
 from lambdas.exchanges import WAIT_S, open_in_flight
+from lambdas.logs import best_effort
 from lambdas.plans import TrainingPlan
 from lambdas.shards import load_shard
 from lambdas.snapshots import SnapshotKeeper, Snapshots
 from lambdas.states import digest_of
 from lambdas.watch import Watch
-from stepml.job.errors import ExecutorPausedError
+from stepml.job.errors import AttemptStoppedError, ExecutorPausedError
 from stepml.job.step import Step
 from stepml.job.tasks import ExecutorTask
 from stepml.ml.algorithms import InFlightAlgorithm, Progress
 from stepml.ml.algorithms.base import Sums
 from stepml.ml.models.base import Floats
 from storage import DurableStorage
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What is told of a rank that is through with its epoch."""
+
+    waited_s: float = 0.0  # for its peers
+    digest: str = ""  # of its replica, if the epoch is exchanged in flight
+
 
 SAVES_SNAPSHOTS = 0  # the rank that does so; its replica is as good as any
 
@@ -32,8 +43,8 @@ def train_replica(
     start: Progress,
     storage: DurableStorage,
     deadline: Deadline,
-) -> str:
-    """Train ``task.rank`` to the end of the epoch; return the digest of its replica.
+) -> Trained:
+    """Train ``task.rank`` to the end of the epoch.
 
     Raises
     ------
@@ -41,19 +52,40 @@ def train_replica(
         A rank's deadline is near: all stop after the same batch, and go on from a snapshot.
     PeerFailedError
         Another rank has failed for good.
+    ReplayLostError
+        The channel has lost what the rank needs to catch up with its peers.
+    AttemptStoppedError
+        The execution has ended for which this function works.
     """
     if start.finished:  # the last snapshot: somebody was called again after the last batch
-        return digest_of(start.state)
+        return Trained(digest=digest_of(start.state))
     watch = Watch(task, storage, deadline)
-    exchange = EpochExchange(
-        open_in_flight(task.job_id, plan, task.rank, storage, watch), task.epoch
-    )
+    exchange = EpochExchange(open_in_flight(task, task.rank, plan, storage, watch), task.epoch)
+    try:
+        return _train(task, plan, algorithm, start, storage, watch, exchange)
+    except (AttemptStoppedError, ExecutorPausedError):
+        if watch.is_over:
+            exchange.take_back()
+        raise
+
+
+def _train(
+    task: ExecutorTask,
+    plan: TrainingPlan,
+    algorithm: InFlightAlgorithm[Any],
+    start: Progress,
+    storage: DurableStorage,
+    watch: Watch,
+    exchange: EpochExchange,
+) -> Trained:
     snapshots = Snapshots(storage, task.job_id, task.epoch)
     keeper = SnapshotKeeper(snapshots, exchange.forget, start.batches_done)
     shard = load_shard(task.job_id, task.rank, plan, storage)
     model, progress = plan.model(), start
     y, turn = model.targets(shard.y), plan.turn(task.epoch, task.rank)
-    for progress in algorithm.steps(model, start, shard.X, y, turn, exchange, deadline.is_near):
+    for progress in algorithm.steps(
+        model, start, shard.X, y, turn, exchange, watch.is_time_to_pause
+    ):
         if task.rank == SAVES_SNAPSHOTS:
             keeper.after_step(progress)
     if task.rank == SAVES_SNAPSHOTS:
@@ -63,20 +95,23 @@ def train_replica(
         raise ExecutorPausedError(
             f"all ranks stopped after {progress.batches_done} batches of epoch {task.epoch}"
         )
-    return digest_of(progress.state)
+    return Trained(exchange.waited_s, digest_of(progress.state))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EpochExchange:
     """The exchange of one epoch, as the algorithm sees it."""
 
     exchange: InFlight
     epoch: int
+    waited_s: float = 0.0  # in all steps: what an exchange takes is mostly waiting for peers
 
     def all_reduce(self, batch: int, vector: Floats, trailer: Sums, pause: bool) -> Message:
         """Return the sum of all ranks' parts of ``batch``."""
         message = Message(vector, trailer, pause)
+        began = time.monotonic()
         aggregate = self.exchange.all_reduce(Step(self.epoch, batch), message)
+        self.waited_s += time.monotonic() - began
         self.exchange.timeout_s = WAIT_S  # by now all are running
         return aggregate
 
@@ -91,3 +126,8 @@ class EpochExchange:
     def close(self) -> None:
         """Delete what nobody needs any more."""
         self.exchange.close()
+
+    def take_back(self) -> None:
+        """Delete what this rank has published."""
+        with best_effort("take back what was exchanged", epoch=self.epoch):
+            self.exchange.take_back()

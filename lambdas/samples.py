@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from lambdas.documents import Documents
 from lambdas.plans import TrainingPlan
-from lambdas.shards import is_scaled
+from lambdas.shards import is_scaled, load_scale
 from stepml.job import keys
 from stepml.job.spec import KMeans
-from stepml.ml.data import Interval, Manifest, Scale, assemble, scaled
+from stepml.ml.data import Interval, Manifest, assemble, scaled
 from stepml.ml.matrices import Matrix
 from storage import DurableStorage
 
@@ -28,7 +28,7 @@ def load_sample(job_id: str, plan: TrainingPlan, storage: DurableStorage) -> Mat
     interval = Interval(first, first + sample_rows(plan))
     X = assemble(storage, manifest, interval, plan.matrix).X
     if is_scaled(plan.spec.data):
-        X = scaled(X, Scale.unpack(storage.load(keys.scale(job_id))))
+        X = scaled(X, load_scale(job_id, storage))
     return X
 
 

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from threading import Lock
 
 from lambdas.plans import TrainingPlan
+from lambdas.states import named
 from stepml.job import keys
 from stepml.job.spec import Data
 from stepml.ml.data import Scale, Shard, unpack_shard
@@ -56,13 +57,22 @@ def load_shard(job_id: str, rank: int, plan: TrainingPlan, storage: DurableStora
     name = f"{key} standardised={data.standardise} missing={data.missing}"
     shard = _cache.get(name)
     if shard is None:
-        scale = Scale.unpack(storage.load(keys.scale(job_id))) if is_scaled(data) else None
+        scale = load_scale(job_id, storage) if is_scaled(data) else None
         # Before it is loaded: the function's memory need not hold it beside those dropped.
         _cache.make_room(int(plan.rows(rank) * plan.row_bytes))
         # In place, in the buffer that it came in: it is never held twice.
-        shard = unpack_shard(storage.load_buffer(key), scale)
+        packed = storage.load_buffer(key)
+        with named(key):
+            shard = unpack_shard(packed, scale)
         _cache.put(name, shard)
     return shard
+
+
+def load_scale(job_id: str, storage: DurableStorage) -> Scale:
+    """Return how the job prepares its rows."""
+    key = keys.scale(job_id)
+    with named(key):
+        return Scale.unpack(storage.load(key))
 
 
 def is_scaled(data: Data) -> bool:

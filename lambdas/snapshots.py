@@ -45,8 +45,14 @@ class Snapshots:
             if earlier is not None and earlier.batches_done >= progress.batches_done:
                 return
             if self.storage.compare_and_save(self.key, data, version):
+                self._delete_if_over()
                 return
         raise StorageUnavailableError(f"{self.key} is replaced faster than it can be compared")
+
+    def _delete_if_over(self) -> None:
+        # A late copy of rank 0: whoever ended the epoch says so before the snapshot is deleted.
+        if self.storage.find_many([keys.epoch_report(self.job_id, self.epoch)]):
+            self.delete()
 
     def delete(self) -> None:
         """Delete the snapshot."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import xxhash
@@ -22,9 +23,16 @@ def pack_state(state: State, epoch: int) -> bytes:
     return bytes(arrays.pack(contents, {"epoch": str(epoch)}))
 
 
-def unpack_state(data: Buffer) -> State:
-    """Return the state, of read-only views of ``data``; damage is a `DamagedValueError`."""
-    views = _views(data, ("parameters",))
+def unpack_state(data: Buffer, key: str) -> State:
+    """Return the state that lies under ``key``, of read-only views of ``data``.
+
+    Raises
+    ------
+    DamagedValueError
+        Naming ``key``.
+    """
+    with named(key):
+        views = _views(data, ("parameters",))
     return State(views["parameters"], _extras(views))
 
 
@@ -33,9 +41,19 @@ def pack_own(own: Extras) -> bytes:
     return bytes(arrays.pack(own))
 
 
-def unpack_own(data: Buffer) -> Extras:
-    """Return what `pack_own` was given, as read-only views."""
-    return arrays.unpack(data)[0]
+def unpack_own(data: Buffer, key: str) -> Extras:
+    """Return what `pack_own` was given, as read-only views; errors as of `unpack_state`."""
+    with named(key):
+        return arrays.unpack(data)[0]
+
+
+@contextmanager
+def named(key: str) -> Iterator[None]:
+    """Say where a value lies that turns out to be damaged."""
+    try:
+        yield
+    except DamagedValueError as error:
+        raise DamagedValueError(f"{key}: {error}") from error
 
 
 def pack_progress(progress: Progress) -> bytes:

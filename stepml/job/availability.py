@@ -16,9 +16,6 @@ from stepml.job.spec import Algorithm, JobSpec, Model
 MODELS = ("logistic_regression", "softmax_regression", "svm", "linear_regression", "kmeans")
 ALGORITHMS = ("gradient_averaging", "model_averaging", "admm", "expectation_maximisation")
 CHANNELS = ("s3", "redis", "memcached", "dynamodb")
-WORKERS = 40  # one Inline Map
-# An execution's history ends at 25,000 events; an epoch adds 8, partitioning and retries the rest.
-MAX_EPOCHS = 2500
 # What a deployment lacks whose stack was made without the service of a channel.
 _SERVICES = {
     "redis": "Redis (its stack's parameter RedisUrl is empty)",
@@ -30,23 +27,6 @@ _SERVICES = {
 def refuse_unavailable(spec: JobSpec) -> None:
     """Raise `NotAvailableError` for the first choice of ``spec`` that this version lacks."""
     _require("exchange.channel", spec.exchange.channel, CHANNELS)
-    for field, number, most in (
-        ("workers", spec.workers, WORKERS),
-        ("stop.max_epochs", spec.stop.max_epochs, MAX_EPOCHS),
-    ):
-        if number > most:
-            raise NotAvailableError(
-                f"{field}: {number} is not available yet; available: 1 to {most}"
-            )
-    for field, value in (
-        ("stop.max_cost_usd", spec.stop.max_cost_usd),
-        ("stop.max_seconds", spec.stop.max_seconds),
-        ("resume_from", spec.resume_from),
-    ):
-        if value is not None:
-            raise NotAvailableError(
-                f"{field} is not available yet (given: {value!r}); leave it out"
-            )
 
 
 def refuse_unconfigured(channel: str, configured: Sequence[str]) -> None:

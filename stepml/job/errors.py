@@ -9,6 +9,8 @@ together.
     StepMLError
     ├── InvalidJobError            the job spec is wrong                            never retried
     │   ├── NotAvailableError      a choice that this version or deployment lacks   never retried
+    │   │   └── NotEnoughConcurrencyError  more workers than functions may run at once
+    │   │                                                                            never retried
     │   └── ModelTooLargeError     functions have no room for it, or async cannot share it
     │                                                                                never retried
     ├── InvalidTaskError           a handler was called with another payload       never retried
@@ -23,6 +25,7 @@ together.
     ├── TrainingDivergedError      the loss is not a finite number                 never retried
     ├── CompressionError           a number does not fit float16                    never retried
     ├── ExecutorPausedError        out of time, progress saved                      retried at once
+    ├── AttemptStoppedError        the execution that it belongs to has ended       never retried
     ├── PeerFailedError            another rank failed for good (carries its error) with its epoch
     ├── ReplicasDivergedError      ranks end an epoch with different states         with its epoch
     └── StorageError
@@ -30,6 +33,7 @@ together.
         ├── WaitTimeoutError         a value did not arrive (names what is missing) retried
         ├── DamagedValueError        a value that is not what was written           with its epoch
         ├── MissingContributionError a rank has not contributed                     with its epoch
+        ├── ReplayLostError          a rank cannot catch up with its peers any more with its epoch
         ├── SharedModelLostError     the model that ranks change in turn is gone    with its epoch
         ├── KeyNotFoundError         nothing is stored under a key                  never retried
         ├── ValueChangedError        a value is another than when it was described  never retried
@@ -54,6 +58,10 @@ class InvalidJobError(StepMLError, ValueError):
 
 class NotAvailableError(InvalidJobError):
     """The job spec asks for something that this version cannot do yet, or this deployment not."""
+
+
+class NotEnoughConcurrencyError(NotAvailableError):
+    """Ranks that wait for each other must all run at once, and the account runs fewer functions."""
 
 
 class ModelTooLargeError(InvalidJobError):
@@ -106,6 +114,13 @@ class CompressionError(StepMLError, OverflowError):
 
 class ExecutorPausedError(StepMLError):
     """A rank stopped before its function's deadline: its progress is saved, call it again."""
+
+
+class AttemptStoppedError(StepMLError):
+    """The execution that this function works for has ended; what it would do next counts no more.
+
+    Nobody waits for the answer: AWS ends executions, but not the functions that they have called.
+    """
 
 
 class PeerFailedError(StepMLError):
@@ -182,6 +197,10 @@ class MissingContributionError(StorageError):
         self.missing = tuple(missing)
         ranks = ", ".join(map(str, self.missing))
         super().__init__(f"no contribution to {step} from rank {ranks}")
+
+
+class ReplayLostError(StorageError):
+    """The sums are gone that a rank needs to catch up with its peers; its epoch starts again."""
 
 
 class SharedModelLostError(StorageError):

@@ -40,14 +40,19 @@ def scale(job_id: str) -> str:
     return f"jobs/{job_id}/scale.safetensors"
 
 
+def epochs_prefix(job_id: str) -> str:
+    """States and reports of a job's epochs."""
+    return f"jobs/{job_id}/epochs/"
+
+
 def state(job_id: str, epoch: int) -> str:
     """The model's state after an epoch; epoch 0 is the start."""
-    return f"jobs/{job_id}/epochs/{epoch:06d}/state.safetensors"
+    return f"{epochs_prefix(job_id)}{epoch:06d}/state.safetensors"
 
 
 def epoch_report(job_id: str, epoch: int) -> str:
     """What the reducer found and decided after an epoch."""
-    return f"jobs/{job_id}/epochs/{epoch:06d}/report.json"
+    return f"{epochs_prefix(job_id)}{epoch:06d}/report.json"
 
 
 def own_state(job_id: str, epoch: int, rank: int) -> str:
@@ -84,7 +89,8 @@ def exchange_prefix(job_id: str, run: str) -> str:
     return f"jobs/{job_id}/exchange/{run}/"
 
 
-# Below, `prefix` is an exchange_prefix. The names are short, as Memcached's keys hold 250 bytes.
+# From here to the snapshots, `prefix` is an exchange_prefix. The names are short, as Memcached's
+# keys hold 250 bytes.
 
 
 def attempt_prefix(prefix: str, attempt: str) -> str:
@@ -107,6 +113,11 @@ def contribution(prefix: str, step: Step, chunk: int, rank: int) -> str:
     return f"{step_prefix(prefix, step)}c/{chunk:06d}/{rank:06d}"
 
 
+def contributions_prefix(prefix: str, epoch: int) -> str:
+    """What ranks published to the one exchange of an epoch that is not exchanged in flight."""
+    return f"{step_prefix(prefix, Step(epoch))}c/"
+
+
 def aggregate(prefix: str, step: Step, chunk: int) -> str:
     """The sum of all ranks' contributions to one chunk of a step."""
     return f"{step_prefix(prefix, step)}a/{chunk:06d}"
@@ -127,6 +138,11 @@ def turn(prefix: str, epoch: int, ticket: int) -> str:
     return f"{epoch_prefix(prefix, epoch)}turn/{ticket:012d}"
 
 
+def frontier(prefix: str, attempt: str, epoch: int) -> str:
+    """Which batch ranks are at that wait for another one; not where an earlier attempt was."""
+    return f"{epoch_prefix(attempt_prefix(prefix, attempt), epoch)}frontier"
+
+
 def snapshot(job_id: str, epoch: int) -> str:
     """The replicas' state on the way through an epoch that is exchanged in flight."""
     return f"{snapshot_prefix(job_id)}{epoch:06d}.safetensors"
@@ -139,7 +155,27 @@ def snapshot_prefix(job_id: str) -> str:
 
 def failure(job_id: str, attempt: str) -> str:
     """The error for which an attempt at an epoch failed: the first one."""
-    return f"jobs/{job_id}/failures/{attempt}.json"
+    return f"{failures_prefix(job_id)}{attempt}.json"
+
+
+def failures_prefix(job_id: str) -> str:
+    """Why attempts at the epochs of a job failed."""
+    return f"jobs/{job_id}/failures/"
+
+
+def fence(job_id: str) -> str:
+    """Until when attempts were begun that must not go on: their execution has ended."""
+    return f"jobs/{job_id}/fence.json"
+
+
+def attempt_fence(job_id: str, attempt: str) -> str:
+    """The same for one attempt, an epoch that was redriven by itself: it began before that."""
+    return f"{failures_prefix(job_id)}{attempt}.fence.json"
+
+
+def ended(job_id: str) -> str:
+    """How the job's execution ended without a model, and what is kept for a redrive."""
+    return f"jobs/{job_id}/ended.json"
 
 
 def report(job_id: str) -> str:

@@ -1,13 +1,9 @@
-"""What a job tells about itself: one report an epoch, one at the end."""
+"""What a job tells about itself: one report an epoch, one at the end, and why something failed."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 from stepml.job.spec import JobSpec
-from stepml.job.tasks import Event
-
-Decision = Literal["continue", "converged", "stopped"]
+from stepml.job.tasks import Decision, Event
 
 
 class EpochReport(Event, frozen=True, kw_only=True):
@@ -23,7 +19,11 @@ class EpochReport(Event, frozen=True, kw_only=True):
     best_loss: float  # lowest validation loss so far
     epochs_without_improvement: int  # in a row, by stop.tolerance; 0 without one
     seconds: float  # from the epoch's start to this report
+    active_seconds: float  # of this and all earlier epochs, without failed attempts and pauses
+    cost_usd: float  # of this epoch, estimated: functions, transitions, requests to its channel
+    total_cost_usd: float  # of this and all earlier epochs
     executor_seconds: list[float]  # each rank's time in its handler, by rank
+    stragglers: list[int]  # ranks whose own work took much longer than that of most
     staleness_mean: float | None = None  # async: updates of others between a rank's pull and push
     staleness_max: int | None = None
     # admm: of the epoch before, as ranks learn their residual when the next one begins.
@@ -64,4 +64,38 @@ class JobReport(Event, frozen=True, kw_only=True):
     history_uri: str  # s3://…/history.jsonl: the report of every epoch, a line each
     versions: dict[str, str]  # of stepml, Python and NumPy
     kernels: dict[str, str]  # CPU kernels that decide the last bits of a result
+    kept: dict[str, str]  # objects and prefixes that stay (s3://…), and what each is good for
     history: list[EpochReport]  # all epochs in report.json, the last ones in the execution's output
+
+
+class Failure(Event, frozen=True, kw_only=True):
+    """The first error for which an attempt at an epoch failed."""
+
+    rank: int
+    epoch: int
+    error: str  # the name of its class
+    message: str
+    log_group: str  # where the function wrote what it did; empty outside of Lambda
+    log_stream: str
+
+
+class Fence(Event, frozen=True, kw_only=True):
+    """Says that attempts are over which functions, as AWS ends none, may still work on."""
+
+    until: str  # ISO 8601, UTC: attempts that began then or before
+    status: str  # of the execution that ended: ABORTED, FAILED or TIMED_OUT
+    execution: str  # its name
+
+
+class EndReport(Event, frozen=True, kw_only=True):
+    """How a job ended that has no model (yet)."""
+
+    job_id: str
+    execution_arn: str
+    status: str  # FAILED, TIMED_OUT or ABORTED
+    error: str
+    cause: str
+    stopped_at: str  # ISO 8601, UTC
+    epochs: int  # finished ones: a redrive goes on behind them
+    kept: dict[str, str]  # as in the final report; beside contributions, see `contributions`
+    contributions: bool  # to the failed epoch stay in the channel, so that a redrive can use them

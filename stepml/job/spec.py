@@ -259,6 +259,16 @@ class Stop(Group, frozen=True, kw_only=True):
     max_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] | None = None
 
 
+class ResumeFrom(Group, frozen=True, kw_only=True):
+    """A job whose finished epochs count as this one's."""
+
+    job: Annotated[str, Meta(min_length=1, max_length=80, description="its run name")]
+    epoch: Annotated[
+        Annotated[int, Meta(ge=0, le=100_000)] | None,
+        Meta(description="so many of its epochs; null: all that are finished"),
+    ] = None
+
+
 class JobSpec(Group, frozen=True, kw_only=True):
     """A training job: the execution input of the ``train`` state machine."""
 
@@ -271,9 +281,19 @@ class JobSpec(Group, frozen=True, kw_only=True):
     exchange: Exchange = msgspec.field(default_factory=Exchange)
     stop: Stop = msgspec.field(default_factory=Stop)
     resume_from: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=80)] | None,
-        Meta(description="the job whose last epoch is the start"),
+        Annotated[str, Meta(min_length=1, max_length=80)] | ResumeFrom | None,
+        Meta(
+            description="a job with the same data, model and algorithm, whose epochs count as this "
+            "one's; a name alone: all that are finished"
+        ),
     ] = None
+
+    @property
+    def resumed(self) -> ResumeFrom | None:
+        """What `resume_from` says, in its long form."""
+        if isinstance(self.resume_from, str):
+            return ResumeFrom(job=self.resume_from)
+        return self.resume_from
 
 
 def learns_classes(model: Model) -> bool:

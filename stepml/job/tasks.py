@@ -6,7 +6,7 @@ in the durable store under ``keys``.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +15,9 @@ from stepml.job.errors import InvalidTaskError
 
 Epoch = Annotated[int, Meta(ge=1)]
 Rank = Annotated[int, Meta(ge=0)]
+Decision = Literal["continue", "converged", "stopped"]
+# The name of the epoch's execution, a point, and how often that has been redriven.
+Attempt = Annotated[str, Meta(min_length=1, max_length=90)]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,9 +47,19 @@ class PrepareTask(Event, frozen=True, kw_only=True):
     started_at: str  # the execution's start, ISO 8601
 
 
+class Continued(Event, frozen=True, kw_only=True):
+    """The input of an execution that goes on with a job where another's history is full."""
+
+    job_id: str
+    run: str  # of that job
+    next_epoch: Epoch
+
+
 class Progress(Event, frozen=True, kw_only=True):
     """Where the loop over epochs is; ``train.asl.json`` replaces it after each epoch."""
 
+    epoch: Annotated[int, Meta(ge=0)]  # the last finished one
+    decision: Decision
     next_epoch: Epoch
 
 
@@ -54,12 +67,17 @@ class JobState(Event, frozen=True, kw_only=True):
     """What travels through ``train.asl.json``."""
 
     job_id: str
+    run: str  # tells this run from others of the same job id
     ranges: list[int]  # range tasks to do; none if the data set is partitioned already
     parquet_ranges: list[int]  # the same for the function that reads parquet; one list is empty
     shards: list[int]  # ranks, and keys.VALIDATION
-    ranks: list[int]
+    ranks: list[int]  # started by an epoch itself; none if there are groups
+    groups: list[list[int]]  # ranks of each child of an epoch; none if one Inline Map holds all
+    ranks_at_once: Annotated[int, Meta(ge=1)]  # in an Inline Map
+    groups_at_once: Annotated[int, Meta(ge=1)]
     chunks: list[int]  # merged by functions of their own after the ranks; none: Reduce merges
     progress: Progress
+    handover_epoch: Epoch  # begun by another execution: this one's history would be too long
     epoch_timeout_s: int  # an epoch that takes longer has failed
 
 
@@ -89,14 +107,17 @@ class ExecutorTask(Event, frozen=True, kw_only=True):
     job_id: str
     epoch: Epoch
     rank: Rank
-    attempt: Annotated[str, Meta(min_length=1, max_length=80)]  # name of the epoch's execution
+    attempt: Attempt
+    started_at: str  # the attempt's start, ISO 8601
 
 
 class ExecutorResult(Event, frozen=True, kw_only=True):
     """What is kept of a rank's Task in the state of the epoch: slim, 1,600 of them must fit."""
 
     rank: int
-    seconds: float  # in the handler
+    seconds: float  # in the handler; of a rank that was paused: since the epoch began
+    waited_seconds: float = 0.0  # of these: for its peers
+    cost_usd: float = 0.0  # estimated
     digest: str = ""  # of the rank's replica at the end, if the epoch is exchanged in flight
 
 
@@ -106,6 +127,8 @@ class MergerTask(Event, frozen=True, kw_only=True):
     job_id: str
     epoch: Epoch
     chunk: Annotated[int, Meta(ge=0)]
+    attempt: Attempt
+    started_at: str  # the attempt's start, ISO 8601
 
 
 class ReducerTask(Event, frozen=True, kw_only=True):
@@ -113,8 +136,8 @@ class ReducerTask(Event, frozen=True, kw_only=True):
 
     job_id: str
     epoch: Epoch
-    attempt: str  # the name of the epoch's execution
-    started_at: str  # the epoch's start, ISO 8601
+    attempt: Attempt
+    started_at: str  # the attempt's start, ISO 8601
     executors: list[ExecutorResult]
 
 
@@ -123,7 +146,6 @@ class FinaliseTask(Event, frozen=True, kw_only=True):
 
     job_id: str
     epoch: Epoch  # the last one
-    started_at: str  # the job's start, ISO 8601
 
 
 class TriggerTask(Event, frozen=True, kw_only=True):

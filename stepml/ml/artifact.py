@@ -95,14 +95,14 @@ class Artifact:
             If a later version of StepML wrote them.
         """
         found = _read_card(card)
-        named = _read_arrays(packed)
+        _require_arrays(packed)
         if found.get(_DIGEST) != _digest(packed):
             raise DamagedArtifactError(
                 "the arrays are not those that the card was written for: one of the files is "
                 "damaged, or they are of two models"
             )
         try:
-            return _assembled(named, found)
+            return _assembled(arrays.unpack(packed)[0], found)
         except _MALFORMED as exc:
             raise DamagedArtifactError(f"the card does not describe the arrays: {exc!r}") from exc
 
@@ -134,9 +134,9 @@ def _read_card(card: Buffer) -> dict[str, Any]:
     return dict(found)
 
 
-def _read_arrays(packed: Buffer) -> dict[str, arrays.Array]:
+def _require_arrays(packed: Buffer) -> None:
     try:
-        return arrays.unpack(packed)[0]
+        arrays.header(packed)
     except DamagedValueError as exc:
         raise NotAnArtifactError(f"the arrays are no safetensors: {exc}") from exc
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from stepml.job.combinations import local_solver
 from stepml.job.errors import TrainingDivergedError
-from stepml.job.reports import Decision, EpochReport
+from stepml.job.reports import EpochReport
 from stepml.job.spec import Admm, ExpectationMaximisation, JobSpec, LinearRegression, Stop
+from stepml.job.tasks import Decision
 from stepml.ml.matrices import Floats
 
 

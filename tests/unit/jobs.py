@@ -51,6 +51,7 @@ class Job:
         self, job_id: str = "job", storage: MemoryStorage | None = None, **spec: Any
     ) -> None:
         self.job_id = job_id
+        self.redrives = 0  # of each epoch's execution by itself
         self.storage = storage or MemoryStorage()
         self.data = MemoryStorage()
         configured = ("s3", *configured_channels())
@@ -68,7 +69,7 @@ class Job:
         task = PrepareTask(
             job=self.spec, job_id=self.job_id, execution_arn=arn, started_at=STARTED_AT
         )
-        return prepare(task, self.storage, lambda name: self.data, self.channels)
+        return prepare(task, self.storage, lambda name: self.data, self.channels, 1000)
 
     def partitioned(self) -> JobState:
         state = self.prepare()
@@ -88,6 +89,11 @@ class Job:
         initialise(self.job_id, self.storage)
         return state
 
+    def attempt(self, epoch: int) -> dict[str, Any]:
+        """Return what all tasks of an epoch are told."""
+        name = f"{self.job_id}-e{epoch}-r0-t0.{self.redrives}"
+        return {"job_id": self.job_id, "epoch": epoch, "attempt": name, "started_at": STARTED_AT}
+
     def execute(
         self,
         epoch: int,
@@ -95,7 +101,7 @@ class Job:
         remaining: Callable[[], float] = lambda: 900.0,
         storage: Any = None,
     ) -> ExecutorResult:
-        task = ExecutorTask(job_id=self.job_id, epoch=epoch, rank=rank, attempt=f"e{epoch}")
+        task = ExecutorTask(rank=rank, **self.attempt(epoch))
         return execute(task, storage or self.storage, Deadline(remaining))
 
     def execute_all(
@@ -110,18 +116,11 @@ class Job:
 
     def reduce(self, epoch: int, results: list[ExecutorResult] | None = None) -> EpochReport:
         results = results or [ExecutorResult(rank=rank, seconds=0.5) for rank in (2, 0, 1)]
-        task = ReducerTask(
-            job_id=self.job_id,
-            epoch=epoch,
-            attempt=f"e{epoch}",
-            started_at=STARTED_AT,
-            executors=results,
-        )
-        return reduce_epoch(task, self.storage)
+        return reduce_epoch(ReducerTask(executors=results, **self.attempt(epoch)), self.storage)
 
     def merge(self, epoch: int, chunks: Iterable[int]) -> None:
         for chunk in chunks:
-            merge_chunk(MergerTask(job_id=self.job_id, epoch=epoch, chunk=chunk), self.storage)
+            merge_chunk(MergerTask(chunk=chunk, **self.attempt(epoch)), self.storage)
 
     def epoch(self, number: int) -> EpochReport:
         results = self.execute_all(number)
@@ -130,11 +129,12 @@ class Job:
         return self.reduce(number, executors[::-1])
 
     def finalise(self, epoch: int) -> JobReport:
-        task = FinaliseTask(job_id=self.job_id, epoch=epoch, started_at=STARTED_AT)
+        task = FinaliseTask(job_id=self.job_id, epoch=epoch)
         return finalise(task, self.storage, "bucket")
 
     def state_bits(self, epoch: int) -> bytes:
-        state = unpack_state(self.storage.load(keys.state(self.job_id, epoch)))
+        key = keys.state(self.job_id, epoch)
+        state = unpack_state(self.storage.load(key), key)
         return state.parameters.tobytes()
 
     def exchanged(self) -> str:

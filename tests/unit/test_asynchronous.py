@@ -34,7 +34,7 @@ def shared_job(job_id: str = "job") -> Job:
 def applied(job: Job) -> list[float]:
     """Return the last update of each rank that the shared model has."""
     plan = load(job.storage, keys.training_plan(job.job_id), TrainingPlan)
-    task = ExecutorTask(job_id=job.job_id, epoch=1, rank=0, attempt="e1")
+    task = ExecutorTask(rank=0, **job.attempt(1))
     state = open_shared(task, 0, plan, job.storage).pull()
     return [float(last) for last in state.applied]
 
@@ -80,7 +80,7 @@ def test_a_rank_that_is_repeated_counts_once() -> None:
     job = shared_job()
     job.execute_all(1)
     plan = load(job.storage, keys.training_plan("job"), TrainingPlan)
-    task = ExecutorTask(job_id="job", epoch=1, rank=0, attempt="e1")
+    task = ExecutorTask(rank=0, **job.attempt(1))
     before = open_shared(task, 0, plan, job.storage).pull()
     job.execute_all(1)
     after = open_shared(task, 0, plan, job.storage).pull()

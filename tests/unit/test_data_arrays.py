@@ -63,7 +63,9 @@ def test_writable_views_change_the_container() -> None:
     data = arrays.pack({"w": np.arange(5.0)})
     views, _ = arrays.unpack(data, writable=True)
     views["w"] *= 2
-    unpacked, _ = arrays.unpack(data)
+    with pytest.raises(DamagedValueError, match="wrong checksum"):
+        arrays.unpack(data)
+    unpacked, _ = arrays.unpack(arrays.seal(data))
     assert unpacked["w"].tolist() == [0, 2, 4, 6, 8]
     views, _ = arrays.unpack(bytes(data), writable=True)
     assert not views["w"].flags.writeable
@@ -134,14 +136,16 @@ def test_damaged_containers_are_refused(data: bytes) -> None:
 
 
 @given(st.integers(0, 200), st.integers(0, 255))
-def test_a_changed_byte_is_refused_or_leaves_shapes_and_sizes(at: int, value: int) -> None:
-    data = arrays.pack({"w": np.arange(6.0).reshape(2, 3), "b": np.ones(2, np.float32)})
+def test_a_changed_byte_is_refused_or_changes_no_number(at: int, value: int) -> None:
+    given_arrays = {"w": np.arange(6.0).reshape(2, 3), "b": np.ones(2, np.float32)}
+    data = arrays.pack(given_arrays)
     data[at % len(data)] = value
     try:
         unpacked, _ = arrays.unpack(data)
     except DamagedValueError:
         return
-    assert sum(array.nbytes for array in unpacked.values()) == 56
+    # Only the name of the checksum can go unnoticed: containers of other programs have none.
+    assert_same(unpacked, given_arrays)
 
 
 def test_a_container_of_other_arrays_is_refused_by_their_names() -> None:

@@ -3,6 +3,8 @@
 Eight bytes with the length of the header, little-endian; the header, JSON padded with spaces;
 then the arrays' raw little-endian bytes, without gaps. Wider elements come first, so that every
 array is aligned. https://huggingface.co/docs/safetensors
+
+The metadata hold a checksum of all the rest. Containers that other programs wrote have none.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from stepml.job.errors import DamagedValueError
@@ -22,6 +25,8 @@ from stepml.ml.data.objects import Buffer
 Array = NDArray[Any]
 
 _LENGTH_BYTES = 8
+_CHECKSUM = "checksum"
+_UNSEALED = "0" * 16
 # The format's own limit: a longer header is damage, not a container.
 _LARGEST_HEADER_BYTES = 100_000_000
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -70,13 +75,15 @@ def allocate(
 ) -> tuple[bytearray, dict[str, Array]]:
     """Return a container of zeros and writable views of its arrays, to be filled in place.
 
+    Once they are filled, `seal` it: an unsealed container counts as damaged.
+
     Raises
     ------
     ValueError
         If an array's dtype has no place in the format.
     """
     order = sorted(shapes, key=lambda name: -shapes[name][0].itemsize)
-    entries: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
+    entries: dict[str, Any] = {"__metadata__": {**metadata, _CHECKSUM: _UNSEALED}}
     offset = 0
     for name in order:
         dtype, shape = shapes[name]
@@ -107,6 +114,14 @@ def pack(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None)
     container, views = allocate(shapes, metadata or {})
     for name, array in arrays.items():
         views[name][...] = array
+    return seal(container)
+
+
+def seal(container: bytearray) -> bytearray:
+    """Write the checksum of what a container holds now into it, and return it."""
+    written = header(container).metadata[_CHECKSUM]
+    place = container.index(_slot(written)) + len(_slot("")) - 1
+    container[place : place + len(written)] = _checksum(container, written).encode()
     return container
 
 
@@ -129,6 +144,9 @@ def unpack(data: Buffer, *, writable: bool = False) -> tuple[dict[str, Array], d
         raise DamagedValueError(
             f"a container of arrays has {len(data)} bytes, its header says {found.value_bytes}"
         )
+    checksum = found.metadata.pop(_CHECKSUM, None)
+    if checksum is not None and checksum != _checksum(data, checksum):
+        raise DamagedValueError("a container of arrays is not what was written: wrong checksum")
     view = memoryview(data)
     return _views(view if writable else view.toreadonly(), found.places), found.metadata
 
@@ -170,6 +188,19 @@ def header(prefix: Buffer) -> Header:
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise DamagedValueError(f"a container of arrays has a damaged header: {exc!r}") from exc
     return Header(places, metadata, _end_without_gaps(list(places.values()), first))
+
+
+def _slot(checksum: str) -> bytes:
+    return f'"{_CHECKSUM}":"{checksum}"'.encode()
+
+
+def _checksum(data: Buffer, written: str) -> str:
+    """Return the checksum of a container in which ``written`` stands as its checksum."""
+    view = memoryview(data)
+    first = _LENGTH_BYTES + int.from_bytes(view[:_LENGTH_BYTES], "little")
+    hashed = xxhash.xxh3_64(bytes(view[:first]).replace(_slot(written), _slot(_UNSEALED)))
+    hashed.update(view[first:])
+    return hashed.hexdigest()
 
 
 def _code(name: str, dtype: np.dtype[Any]) -> str:

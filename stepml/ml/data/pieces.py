@@ -168,6 +168,7 @@ def _pack(key: str, batch: Sequence[_IdentifiedRows]) -> tuple[bytearray, PieceS
     packed = _pack_dense(dense, places) if dense else _pack_sparse(sparse, places, bucket_counts)
     np.take(ids, order, out=packed.views["ids"])
     packed.views["buckets"][1:] = np.cumsum(bucket_counts)
+    arrays.seal(packed.piece)
     return packed.piece, _statistics(key, batch, packed, bucket_counts)
 
 

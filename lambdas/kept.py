@@ -1,0 +1,49 @@
+"""What stays in the durable store when a job has ended, and what it is good for."""
+
+from __future__ import annotations
+
+from stepml.job import keys
+
+_PLANS = {
+    keys.claim: "whose the run name is",
+    keys.spec: "the job as it was given",
+    keys.partition_plan: "how the data were cut",
+    keys.training_plan: "shards, classes and shape of the model",
+    keys.scale: "mean and scale of each feature, if the job asked for them",
+}
+_TRAINED = {
+    keys.model: "the model",
+    keys.model_card: "the model's card",
+    keys.report: "the final report",
+    keys.history: "the report of every epoch",
+}
+_ON_THE_WAY = {
+    keys.epochs_prefix: "state and report of each epoch: stepml retry --epoch and resume_from "
+    "begin there",
+    keys.failures_prefix: "why attempts at epochs failed",
+}
+_TO_GO_ON = {
+    keys.own_states_prefix: "what ranks need in the next epoch (admm)",
+    keys.progress_prefix: "how far ranks had come that were paused",
+    keys.snapshot_prefix: "how far the failed epoch had come in flight",
+    keys.fence: "until when attempts are over",
+    keys.ended: "how the execution ended",
+}
+
+
+def kept_after_success(job_id: str, bucket: str, last_epoch: int) -> dict[str, str]:
+    """Return the objects and prefixes that a job leaves which has a model, with their use."""
+    own = {keys.own_states_of_epoch(job_id, last_epoch): _TO_GO_ON[keys.own_states_prefix]}
+    fence = {keys.fence(job_id): _TO_GO_ON[keys.fence]}
+    named = {name(job_id): use for name, use in (_PLANS | _TRAINED | _ON_THE_WAY).items()}
+    return _in_bucket(bucket, named | own | fence)
+
+
+def kept_for_redrive(job_id: str, bucket: str) -> dict[str, str]:
+    """Return the objects and prefixes that a job leaves which can go on, with their use."""
+    named = {name(job_id): use for name, use in (_PLANS | _ON_THE_WAY | _TO_GO_ON).items()}
+    return _in_bucket(bucket, named)
+
+
+def _in_bucket(bucket: str, named: dict[str, str]) -> dict[str, str]:
+    return {f"s3://{bucket}/{key}": use for key, use in named.items()}

@@ -1,0 +1,127 @@
+"""A job that goes on where another one was: whose epochs count as its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lambdas.documents import Documents
+from lambdas.plans import PartitionPlan
+from stepml.job import keys
+from stepml.job.documents import decode
+from stepml.job.errors import InvalidJobError
+from stepml.job.reports import EpochReport
+from stepml.job.spec import JobSpec, ResumeFrom
+from stepml.ml.algorithms import OrchestratedAlgorithm, build_algorithm
+from storage import DurableStorage
+from storage.parallel import at_once
+
+_AT_ONCE = 256  # reports that are asked for together
+_MUST_EQUAL = ("data", "model", "algorithm")
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """What a job takes over."""
+
+    epochs: int = 0  # that count as its own
+    own_states_after: int = 0  # the last epoch of which it takes over no states of ranks
+
+
+def finished_epochs(storage: DurableStorage, job_id: str, after: int = 0) -> int:
+    """Return how many epochs of a job are finished, ``after`` of which are known to be."""
+    while True:
+        names = [keys.epoch_report(job_id, after + n) for n in range(1, _AT_ONCE + 1)]
+        found = storage.find_many(names)
+        in_a_row = next((n for n, name in enumerate(names) if name not in found), _AT_ONCE)
+        after += in_a_row
+        if in_a_row < _AT_ONCE:
+            return after
+
+
+def plan_resumption(job_id: str, spec: JobSpec, storage: DurableStorage) -> Resumption:
+    """Return what ``spec.resume_from`` means, once it is clear that it can be done.
+
+    Raises
+    ------
+    InvalidJobError
+        There is no such job or not so many epochs, it learns something else, or it has not kept
+        what is needed.
+    """
+    asked = spec.resumed
+    if asked is None:
+        return Resumption()
+    if asked.job == job_id:
+        raise InvalidJobError(f"resume_from.job: expected another job, got {asked.job!r} itself")
+    before = Documents(storage).find(keys.partition_plan(asked.job), PartitionPlan)
+    if before is None:
+        raise InvalidJobError(
+            f"resume_from.job: expected a job of this stack that has begun, got {asked.job!r}"
+        )
+    for group in _MUST_EQUAL:
+        if getattr(before.spec, group) != getattr(spec, group):
+            raise InvalidJobError(
+                f"{group}: expected that of resume_from.job {asked.job!r}, whose epochs count as "
+                "this job's; workers, exchange and stop may differ"
+            )
+    epochs = _epochs(asked, spec, finished_epochs(storage, asked.job))
+    return _with_own_states(asked.job, epochs, before.spec, spec, storage)
+
+
+def _epochs(asked: ResumeFrom, spec: JobSpec, finished: int) -> int:
+    epochs = finished if asked.epoch is None else asked.epoch
+    if epochs > finished:
+        raise InvalidJobError(
+            f"resume_from.epoch: expected 0 to {finished}, the epochs that job {asked.job!r} has "
+            f"finished, got {epochs}"
+        )
+    if epochs >= spec.stop.max_epochs:
+        raise InvalidJobError(
+            f"stop.max_epochs: expected more than the {epochs} epochs of job {asked.job!r} that "
+            f"count, got {spec.stop.max_epochs}"
+        )
+    return epochs
+
+
+def _with_own_states(
+    job: str, epochs: int, before: JobSpec, spec: JobSpec, storage: DurableStorage
+) -> Resumption:
+    algorithm = build_algorithm(spec)
+    keeps = isinstance(algorithm, OrchestratedAlgorithm) and algorithm.keeps_own_state
+    if not keeps or epochs == 0 or before.workers != spec.workers:
+        return Resumption(epochs, own_states_after=epochs)
+    names = [keys.own_state(job, epochs, rank) for rank in range(spec.workers)]
+    if missing := [name for name in names if name not in storage.find_many(names)]:
+        raise InvalidJobError(
+            f"resume_from.epoch: job {job!r} has not kept what its ranks ended epoch {epochs} with "
+            f"(nothing is stored under {missing[0]}); a job that has ended keeps its last epoch's"
+        )
+    return Resumption(epochs)
+
+
+def take_over(plan: PartitionPlan, job_id: str, storage: DurableStorage) -> None:
+    """Copy what a resumed job needs of the other one; what is there already stays."""
+    asked = plan.spec.resumed
+    if asked is None or plan.resumed_epochs == 0:
+        return
+    last = plan.resumed_epochs
+    copies = [(keys.state(asked.job, last), keys.state(job_id, last))]
+    if last > plan.own_states_after:
+        copies += [
+            (keys.own_state(asked.job, last, rank), keys.own_state(job_id, last, rank))
+            for rank in range(plan.spec.workers)
+        ]
+    for source, target in copies:  # one after another: they may be large
+        storage.publish(target, storage.load(source))
+    at_once(lambda names: _copy_report(*names, storage), [*_reports(asked.job, job_id, last)])
+
+
+def _reports(source: str, target: str, epochs: int) -> Iterator[tuple[str, str]]:
+    for epoch in range(1, epochs + 1):
+        yield keys.epoch_report(source, epoch), keys.epoch_report(target, epoch)
+
+
+def _copy_report(source: str, target: str, storage: DurableStorage) -> None:
+    report = storage.load(source)
+    decode(report, EpochReport, source)
+    storage.publish(target, report)

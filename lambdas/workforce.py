@@ -1,0 +1,74 @@
+"""How the ranks of an epoch are started: by one Inline Map, or by a child for every 40."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stepml.job.errors import NotAvailableError, NotEnoughConcurrencyError
+from stepml.job.spec import JobSpec, tag
+from stepml.ml.algorithms import InFlightAlgorithm, build_algorithm
+
+MAP_ITERATIONS = 40  # that an Inline Map runs at once
+# In flight, each step moves every rank's vector through one channel; beyond this it stands still.
+MOST_IN_FLIGHT = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Workforce:
+    """The ranks of a job in an account that runs ``concurrency`` functions at once."""
+
+    world_size: int
+    concurrency: int
+
+    @property
+    def ranks(self) -> list[int]:
+        """What an epoch starts by itself; none if there are groups."""
+        return [] if self._is_wide else [*range(self.world_size)]
+
+    @property
+    def groups(self) -> list[list[int]]:
+        """What each child of an epoch starts; none if a Map has room for all ranks."""
+        firsts = range(0, self.world_size, MAP_ITERATIONS) if self._is_wide else ()
+        return [[*range(n, min(n + MAP_ITERATIONS, self.world_size))] for n in firsts]
+
+    @property
+    def ranks_at_once(self) -> int:
+        """Iterations of a Map at once: more would only be throttled."""
+        return max(1, min(MAP_ITERATIONS, self.concurrency))
+
+    @property
+    def groups_at_once(self) -> int:
+        """Groups at once: as many as have work, the last one perhaps not for all its ranks."""
+        return max(1, min(MAP_ITERATIONS, -(-self.concurrency // MAP_ITERATIONS)))
+
+    @property
+    def _is_wide(self) -> bool:
+        return self.world_size > MAP_ITERATIONS
+
+
+def refuse_too_wide(spec: JobSpec, concurrency: int) -> None:
+    """Raise if ranks that wait for each other could not all run at once.
+
+    Others need not: they run in turns.
+
+    Raises
+    ------
+    NotEnoughConcurrencyError
+        The account runs fewer functions than the job has workers.
+    NotAvailableError
+        They are more than can exchange in flight.
+    """
+    if not isinstance(build_algorithm(spec), InFlightAlgorithm):
+        return
+    name = tag(spec.algorithm)
+    if spec.workers > concurrency:
+        raise NotEnoughConcurrencyError(
+            f"workers: with algorithm {name!r} in flight all ranks run at once, and this account "
+            f"runs {concurrency} functions (the stack's parameter AccountConcurrency); "
+            f"expected at most {concurrency}, got {spec.workers}"
+        )
+    if spec.workers > MOST_IN_FLIGHT:
+        raise NotAvailableError(
+            f"workers: with algorithm {name!r} all ranks exchange after every batch; expected at "
+            f"most {MOST_IN_FLIGHT}, got {spec.workers}"
+        )
