@@ -38,7 +38,7 @@ from stepml.local.log_groups import log_writer
 StartResponse = Callable[..., Any]
 
 # Asked for first by `stepml.local.deploy`: made before they are needed, since each takes a while.
-SERVICES = ("s3", "cloudformation", "iam", "logs", "states", "lambda", "dynamodb")
+SERVICES = ("s3", "cloudformation", "iam", "logs", "states", "lambda", "dynamodb", "events")
 
 
 class QuietRequestHandler(MotoRequestHandler):

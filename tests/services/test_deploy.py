@@ -139,7 +139,26 @@ class TestStacks:
         stack.template.write_text(template[:start] + template[end:])
         stack.deploy()
         rules = stack.aws.client("events").list_rules()["Rules"]
-        assert [rule["Name"] for rule in rules if rule["Name"].startswith(stack.name)] == []
+        prefix = f"{stack.name}-EndRule"
+        assert [rule["Name"] for rule in rules if rule["Name"].startswith(prefix)] == []
+
+    def test_the_event_of_a_function_is_deployed_changed_and_deleted(self, stack: Stack) -> None:
+        def patterns() -> list[dict[str, Any]]:
+            rules = stack.aws.client("events").list_rules(NamePrefix=f"{stack.name}-Noter")["Rules"]
+            return [json.loads(rule["EventPattern"])["detail"] for rule in rules]
+
+        machines = stack.deploy()
+        arns = [machines["TrainStateMachineArn"], machines["EpochStateMachineArn"]]
+        ends = ["FAILED", "TIMED_OUT", "ABORTED"]
+        assert patterns() == [{"status": ends, "stateMachineArn": arns}]
+        stack.edit("template.yaml", "[FAILED, TIMED_OUT, ABORTED]", "[FAILED]")
+        stack.deploy()
+        assert patterns() == [{"status": ["FAILED"], "stateMachineArn": arns}]
+        (rule,) = stack.aws.client("events").list_rules(NamePrefix=f"{stack.name}-Noter")["Rules"]
+        targets = stack.aws.client("events").list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        assert [target["Arn"].rpartition(":")[2] for target in targets] == [f"{stack.name}-noter"]
+        delete(stack.aws.endpoint_url, stack_name=stack.name)
+        assert patterns() == []
 
     def test_changed_policies_and_retention_are_seen(self, stack: Stack) -> None:
         stack.deploy()

@@ -101,6 +101,7 @@ def still_needed() -> dict[str, Any]:
     from moto.s3.responses import S3Response
     from moto.stepfunctions.models import StateMachine
     from moto.stepfunctions.parser.asl.component import eval_component
+    from moto.stepfunctions.parser.asl.component.common.string import string_expression
     from moto.stepfunctions.parser.asl.component.intrinsic.argument import argument
     from moto.stepfunctions.parser.asl.component.program.program import Program
     from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import (
@@ -118,7 +119,6 @@ def still_needed() -> dict[str, Any]:
     )
     from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
     from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
-    from moto.stepfunctions.parser.asl.eval.states import States
     from moto.stepfunctions.parser.asl.utils import boto_client
     from moto.stepfunctions.parser.backend.execution import (
         BaseExecutionWorkerCommunication,
@@ -140,7 +140,9 @@ def still_needed() -> dict[str, Any]:
         "EvalComponent.heap_key": "long_uid()" in _source(heap_key.fget),
         "CustomErrorName.__init__": _refuses_states_errors(),
         "Program.eval": "worker_thread.join" in _source(Program.eval),
-        "States._extract": _misreads_paths(States._extract),
+        "moto.stepfunctions.parser.asl.component.common.string.string_expression.extract_json": (
+            _misreads_paths(vars(string_expression)["extract_json"])
+        ),
         "moto.stepfunctions.parser.asl.component.intrinsic.argument.argument.extract_json": (
             _misreads_paths(vars(argument)["extract_json"])
         ),

@@ -12,6 +12,7 @@ from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
 from moto.stepfunctions.exceptions import InvalidExecutionInput, InvalidName, InvalidToken
 from moto.stepfunctions.models import StepFunctionBackend
+from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
@@ -120,11 +121,14 @@ def stop_execution(self: Any) -> ActionResult:
 @seams.replaces(
     StepFunctionResponse,
     "describe_execution",
-    why="gives TIMED_OUT executions no stopDate, and none their redrives",
+    why="gives TIMED_OUT executions no stopDate, none their redrives, and a string as output "
+    "without its quotes",
 )
 def describe_execution(self: Any) -> ActionResult:
     described: Any = _describe_execution(self).result
     execution = self.stepfunction_backend.describe_execution(described["executionArn"])
+    if "outputDetails" in described:
+        described["output"] = to_json_str(execution.output, separators=(",", ":"))
     redrives = redrive_description(execution)
     return ActionResult({**described, **_stop_date(execution), **redrives})
 

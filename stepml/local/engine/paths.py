@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from functools import lru_cache
 from typing import Any
 
 from jsonpath_ng.ext.parser import parse
+from moto.stepfunctions.parser.asl.component.common.string import string_expression
 from moto.stepfunctions.parser.asl.component.intrinsic.argument import argument
-from moto.stepfunctions.parser.asl.eval.states import States
 from moto.stepfunctions.parser.asl.utils.json_path import NoSuchJsonPathError
 
 from stepml.local.seams import Seams
@@ -24,11 +23,7 @@ _WHY = (
 )
 
 
-@seams.replaces(States, "_extract", kind=staticmethod, why=_WHY)
-def extract(query: str | None, data: Any) -> Any:
-    return copy.deepcopy(data if query is None else select(query, data))
-
-
+@seams.replaces(string_expression, "extract_json", why=_WHY)
 @seams.replaces(argument, "extract_json", why=_WHY)
 def select(path: str, data: Any) -> Any:
     """Return what ``path`` selects: all that matches if it is indefinite, else the one value.
