@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stepml.cli import data, local, look, predict, run
+from stepml.cli import data, local, look, predict, retry, run
 from stepml.cli.errors import RootGroup
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ def stepml(
 
 
 run.add_to(app)
+retry.add_to(app)
 look.add_to(app)
 predict.add_to(app)
 app.add_typer(data.app, name="data")

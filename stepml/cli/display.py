@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from stepml.cli.figures import main_metric, shown
+from stepml.cli.figures import cost, main_metric, shortened, shown
 from stepml.cli.output import Output
-from stepml.client import Snapshot
+from stepml.client import Failure, Snapshot
 from stepml.job.reports import EpochReport
 from stepml.job.spec import Stop
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 LINE_COLUMNS = 80
 AFTER_TRAINING = "Finalise"
+MAX_NAMED_STRAGGLERS = 3
 
 
 def display_for(output: Output, name: str) -> Display:
@@ -32,7 +34,7 @@ class Display:
         self._name = name
         self._phase = ""
         self._epochs = 0
-        self._failed_attempts = 0
+        self._retries = 0
 
     def __enter__(self) -> Self:
         self._output.line(self._name)
@@ -56,16 +58,25 @@ class Display:
             self._show_phase(snapshot)
 
     def _show_epochs(self, snapshot: Snapshot) -> None:
-        for failure in snapshot.failed_attempts[self._failed_attempts :]:
-            # The last failure is not retried: it is what the job ends with.
-            if not snapshot.state.ended or snapshot.state.succeeded:
-                self._output.line(_shortened(f"       tried again after {failure}"))
-                self._failed_attempts += 1
+        retried = snapshot.failed_attempts
         for report in snapshot.epochs[self._epochs :]:
+            self._show_retries(retried, report.epoch)
             if self._epochs == 0:
                 self._output.line(header(report), style="bold")
             self._output.line(epoch_row(report))
             self._epochs += 1
+        self._show_retries(retried, self._epochs + 1)
+
+    def _show_retries(self, retried: Sequence[Failure], epoch: int) -> None:
+        """Show which attempts failed at the epoch, or at one before it."""
+        while self._retries < len(retried):
+            failure = retried[self._retries]
+            if failure.epoch is not None and failure.epoch > epoch:
+                return
+            number = "an epoch" if failure.epoch is None else f"epoch {failure.epoch}"
+            line = f"       {number} is tried again after {failure.with_rank}"
+            self._output.line(shortened(line, LINE_COLUMNS))
+            self._retries += 1
 
     def _show_phase(self, snapshot: Snapshot) -> None:
         phase = str(snapshot.phase)
@@ -107,25 +118,36 @@ class LiveDisplay(Display):
 
 def header(report: EpochReport) -> str:
     """Return the line above the rows of a job, of whose epochs ``report`` is one."""
-    return f"{'epoch':>5}  {'loss':>10}  {main_metric(report)[0]:>8}  {'seconds':>7}  note"
+    metric = main_metric(report)[0]
+    return f"{'epoch':>5}  {'loss':>10}  {metric:>8}  {'seconds':>7}  {'cost $':>8}  note"
 
 
 def epoch_row(report: EpochReport) -> str:
     """Return one line of at most 80 columns about an epoch."""
     row = (
         f"{report.epoch:>5}  {shown(report.loss, 6):>10}  {main_metric(report)[1]:>8}  "
-        f"{report.seconds:>7.2f}  {epoch_note(report)}"
+        f"{report.seconds:>7.2f}  {cost(report.cost_usd):>8}  {epoch_note(report)}"
     )
-    return row.rstrip()
+    return shortened(row.rstrip(), LINE_COLUMNS)
 
 
 def epoch_note(report: EpochReport) -> str:
-    """Return what is to be said of an epoch: that it was the last, or no better."""
+    """Return what is to be said of an epoch: that it was the last, or no better, or held up."""
+    notes: list[str] = []
     if report.decision != "continue":
-        return report.decision
-    if report.epochs_without_improvement:
-        return f"no improvement ({report.epochs_without_improvement})"
-    return ""
+        notes.append(report.decision)
+    elif report.epochs_without_improvement:
+        notes.append(f"no improvement ({report.epochs_without_improvement})")
+    if report.stragglers:
+        notes.append(stragglers_note(report.stragglers))
+    return ", ".join(notes)
+
+
+def stragglers_note(ranks: Sequence[int]) -> str:
+    """Return which ranks took much longer than most, or how many, if they are more than a few."""
+    if len(ranks) > MAX_NAMED_STRAGGLERS:
+        return f"slow: {len(ranks)} ranks"
+    return f"slow: {', '.join(map(str, ranks))}"
 
 
 def max_epochs(job: str) -> int | None:
@@ -149,7 +171,3 @@ def _bar(output: Output) -> Progress:
         console=output.console,
         transient=True,
     )
-
-
-def _shortened(line: str) -> str:
-    return line if len(line) <= LINE_COLUMNS else line[: LINE_COLUMNS - 1] + "…"

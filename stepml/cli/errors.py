@@ -13,6 +13,7 @@ from stepml.cli.output import Output
 from stepml.client.errors import (
     AccessError,
     ExecutionNotFoundError,
+    RetryRefusedError,
     RunNameTakenError,
 )
 from stepml.job.errors import InvalidJobError, StepMLError
@@ -39,6 +40,15 @@ class LocalAwsFailedError(AccessError):
     """The local AWS is not installed, did not start or did not deploy."""
 
 
+_BAD_INPUT = (
+    BadInputError,
+    ExecutionNotFoundError,
+    InvalidJobError,
+    RetryRefusedError,
+    RunNameTakenError,
+)
+
+
 @contextmanager
 def local_aws_errors() -> Iterator[None]:
     """Turn what is wrong with the local AWS into an error of the command line."""
@@ -54,9 +64,7 @@ def exit_code(error: StepMLError) -> int:
     """Return the exit code that stands for ``error``."""
     if isinstance(error, AccessError):
         return NO_SERVICE
-    if isinstance(
-        error, BadInputError | InvalidJobError | ExecutionNotFoundError | RunNameTakenError
-    ):
+    if isinstance(error, _BAD_INPUT):
         return BAD_INPUT
     return JOB_FAILED
 

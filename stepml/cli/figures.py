@@ -24,3 +24,22 @@ def shown(value: float, decimals: int) -> str:
         if len(text) <= decimals + 4:
             return text
     return f"{value:.{decimals - 2}g}"
+
+
+def cost(usd: float) -> str:
+    """Return US dollars in eight characters, with six decimals or as many as there is room for."""
+    for places in range(6, -1, -1):
+        text = f"{usd:.{places}f}"
+        if len(text) <= 8:
+            return text
+    return f"{usd:.2g}"
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``number`` and its noun, in the plural if need be."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def shortened(text: str, columns: int) -> str:
+    """Return ``text``, cut off if it is longer than so many columns."""
+    return text if len(text) <= columns else f"{text[: columns - 1].rstrip()}…"

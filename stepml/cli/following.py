@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from stepml.cli.display import display_for
 from stepml.cli.errors import INTERRUPTED, JOB_FAILED
-from stepml.cli.figures import shown
+from stepml.cli.figures import cost, count, shown
 from stepml.cli.options import Target
 from stepml.cli.output import Output
-from stepml.client import Client, Execution, Snapshot, watch
+from stepml.client import Client, Execution, Failure, Snapshot, watch
 from stepml.client.connection import LOCAL_KEY, LOCAL_REGION, LOCAL_SECRET
 from stepml.client.errors import AccessError, ReportUnreadableError
 from stepml.job.reports import JobReport
@@ -20,8 +22,18 @@ HINTS = {
 }
 
 
-def follow(client: Client, execution: Execution, target: Target, out: Path, output: Output) -> int:
-    """Show the job until it ends, fetch its results, and return the exit code."""
+def follow(
+    client: Client,
+    execution: Execution,
+    target: Target,
+    out: Path,
+    output: Output,
+    more: Mapping[str, Any],
+) -> int:
+    """Show the job until it ends, fetch its results, and return the exit code.
+
+    What ``more`` has is written beside the result, in JSON.
+    """
     try:
         last = _watched(client, execution, output)
     except KeyboardInterrupt:
@@ -30,8 +42,8 @@ def follow(client: Client, execution: Execution, target: Target, out: Path, outp
         output.complaint(f"{execution.name} may go on: stepml watch {execution.name}{target.flags}")
         raise
     if not last.state.succeeded:
-        return _tell_failure(last, target, output)
-    _tell_success(client, last, target, out, output)
+        return _tell_failure(client, last, target, output, more)
+    _tell_success(client, last, target, out, output, more)
     return 0
 
 
@@ -45,16 +57,21 @@ def _watched(client: Client, execution: Execution, output: Output) -> Snapshot:
 
 
 def _tell_success(
-    client: Client, last: Snapshot, target: Target, out: Path, output: Output
+    client: Client,
+    last: Snapshot,
+    target: Target,
+    out: Path,
+    output: Output,
+    more: Mapping[str, Any],
 ) -> None:
     execution = last.state.execution
     report = client.report(execution)
     if report is None:
         raise ReportUnreadableError(f"{execution.name} succeeded but has no report in the bucket")
     files = client.download(execution, out / execution.name)
-    output.document(_result(last, report, files))
+    output.document({**_result(last, report, files), **more})
     output.line()
-    output.line(f"{execution.name}: {report.decision} after {_epochs(report.epochs)}")
+    output.line(f"{execution.name}: {report.decision} after {count(report.epochs, 'epoch')}")
     output.pairs(
         {
             "validation loss": shown(report.loss, 6),
@@ -62,6 +79,7 @@ def _tell_success(
             **_skipped(report),
             "why it ended": report.reason,
             "time": f"{report.seconds:.1f} s",
+            "cost": f"$ {cost(report.history[-1].total_cost_usd)} (estimated)",
             "model": files["model"],
             "model card": files["model_card"],
             "report": files["report"],
@@ -81,6 +99,9 @@ def _result(last: Snapshot, report: JobReport, files: dict[str, Path]) -> dict[s
         "loss": report.loss,
         "metrics": report.metrics,
         "seconds": report.seconds,
+        "active_seconds": report.history[-1].active_seconds,
+        "cost_usd": report.history[-1].total_cost_usd,
+        "kept": report.kept,
         "files": {what: str(path) for what, path in files.items()},
     }
 
@@ -100,8 +121,10 @@ def _tell_where_to_look(
     output.line(f"    --state-machine-arn {arn}")
 
 
-def _tell_failure(last: Snapshot, target: Target, output: Output) -> int:
-    execution, failure = last.state.execution, last.state.failure
+def _tell_failure(
+    client: Client, last: Snapshot, target: Target, output: Output, more: Mapping[str, Any]
+) -> int:
+    execution, failure = last.state.execution, client.failure_of(last.state)
     assert failure is not None  # it ended without success
     if output.as_json:
         output.error(
@@ -110,13 +133,40 @@ def _tell_failure(last: Snapshot, target: Target, output: Output) -> int:
             job_id=execution.name,
             execution_arn=execution.arn,
             status=last.state.status,
+            **_place(failure),
+            **more,
         )
         return JOB_FAILED
     output.complaint(str(failure))
     if hint := HINTS.get(failure.error):
         output.complaint(f"  {hint}")
-    output.complaint(f"look further: stepml logs {execution.name}{target.flags}")
+    for line in place_lines(failure):
+        output.complaint(f"  {line}")
+    of_rank = "" if failure.rank is None else f" --rank {failure.rank}"
+    output.complaint(f"look further: stepml logs {execution.name}{of_rank}{target.flags}")
+    output.complaint(f"go on:        stepml retry {execution.name}{target.flags}")
     return JOB_FAILED
+
+
+def place_lines(failure: Failure) -> list[str]:
+    """Return which rank failed and where it logged, as far as it is known."""
+    lines = []
+    if failure.rank is not None:
+        in_epoch = "" if failure.epoch is None else f" in epoch {failure.epoch}"
+        lines.append(f"rank {failure.rank}{in_epoch}")
+    if failure.log_stream:
+        lines.append(f"log group  {failure.log_group}")
+        lines.append(f"log stream {failure.log_stream}")
+    return lines
+
+
+def _place(failure: Failure) -> dict[str, Any]:
+    return {
+        "rank": failure.rank,
+        "epoch": failure.epoch,
+        "log_group": failure.log_group,
+        "log_stream": failure.log_stream,
+    }
 
 
 def _tell_interrupted(client: Client, execution: Execution, target: Target, output: Output) -> int:
@@ -126,9 +176,7 @@ def _tell_interrupted(client: Client, execution: Execution, target: Target, outp
         return INTERRUPTED
     output.complaint(message)
     output.complaint(f"  watch it: stepml watch {execution.name}{target.flags}")
-    output.complaint(
-        f"  stop it:  {_aws(target)} stepfunctions stop-execution --execution-arn {execution.arn}"
-    )
+    output.complaint(f"  stop it:  stepml stop {execution.name}{target.flags}")
     return INTERRUPTED
 
 
@@ -142,7 +190,3 @@ def _skipped(report: JobReport) -> dict[str, str]:
 
 def _aws(target: Target) -> str:
     return f"aws --endpoint-url {target.endpoint_url}" if target.endpoint_url else "aws"
-
-
-def _epochs(count: int) -> str:
-    return "1 epoch" if count == 1 else f"{count} epochs"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stepml.cli.attempts import attempt_document, attempt_row, attempts_header, reason_lines
 from stepml.cli.errors import INTERRUPTED, LOOKING_EXIT_CODES
-from stepml.cli.figures import main_metric, shown
 from stepml.cli.options import DEFAULT_STACK, AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
 
 if TYPE_CHECKING:
-    from stepml.client import EpochAttempt, LogLine
+    from stepml.client import LogLine
 
 ExecutionName = Annotated[str, typer.Argument(metavar="EXECUTION", help="Its name or ARN.")]
 
@@ -42,14 +42,15 @@ def epochs(
     job = client.execution(execution)
     attempts = client.epochs(job)
     output = Output(as_json)
-    output.document({"job_id": job.name, "epochs": [_attempt_document(each) for each in attempts]})
+    output.document({"job_id": job.name, "epochs": [attempt_document(each) for each in attempts]})
     if not attempts:
         output.line(f"{job.name} has no epochs yet")
         return
-    metric = next((main_metric(each.report)[0] for each in attempts if each.report), "metric")
-    numbers = ("epoch", "attempt", "loss", metric, "seconds")
-    columns = (*numbers[:2], "status", *numbers[2:], "decision")
-    output.table(columns, map(_attempt_row, attempts), {*numbers})
+    output.line(attempts_header(attempts), style="bold")
+    for attempt in attempts:
+        output.line(attempt_row(attempt))
+        for line in reason_lines(attempt):
+            output.line(line, style="red")
 
 
 def logs(
@@ -114,36 +115,3 @@ def log_text(line: LogLine) -> str:
 def log_style(line: LogLine) -> str | None:
     """Return the colour of a log line, None for that of the terminal."""
     return "red" if line.level in {"ERROR", "CRITICAL"} else None
-
-
-def _attempt_document(attempt: EpochAttempt) -> dict[str, Any]:
-    report = attempt.report
-    return {
-        "epoch": attempt.epoch,
-        "redrive": attempt.redrive,
-        "retry": attempt.retry,
-        "name": attempt.execution.name,
-        "execution_arn": attempt.execution.arn,
-        "status": attempt.status,
-        "loss": report.loss if report else None,
-        "metrics": report.metrics if report else None,
-        "seconds": report.seconds if report else None,
-        "decision": report.decision if report else None,
-        "reason": report.reason if report else None,
-    }
-
-
-def _attempt_row(attempt: EpochAttempt) -> tuple[str, ...]:
-    report = attempt.report
-    number = f"r{attempt.redrive} t{attempt.retry}"
-    if report is None:
-        return (str(attempt.epoch), number, attempt.status, "", "", "", "")
-    return (
-        str(attempt.epoch),
-        number,
-        attempt.status,
-        shown(report.loss, 6),
-        main_metric(report)[1],
-        f"{report.seconds:.2f}",
-        report.decision,
-    )

@@ -6,8 +6,9 @@ import os
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -58,7 +59,7 @@ def run(
     text = _read(job)
     chosen = name if name is not None else default_name(job)
     _check(text, chosen)
-    _check_directory(out / chosen)
+    check_directory(out / chosen)
     target = Target.chosen(local, endpoint_url, stack)
     output = Output(as_json)
     client = target.client()
@@ -68,7 +69,7 @@ def run(
         output.line(f"started {execution.name}")
         output.line(f"watch it with: stepml watch {execution.name}{target.flags}")
         return
-    _follow(client, execution, target, out, output)
+    follow_to_end(client, execution, target, out, output)
 
 
 def watch(
@@ -87,8 +88,8 @@ def watch(
     client = target.client()
     followed = client.execution(execution)
     client.describe(followed)  # or there is nothing to watch
-    _check_directory(out / followed.name)
-    _follow(client, followed, target, out, Output(as_json))
+    check_directory(out / followed.name)
+    follow_to_end(client, followed, target, out, Output(as_json))
 
 
 def default_name(job: Path) -> str:
@@ -113,18 +114,24 @@ def _check(text: bytes, name: str) -> None:
     check_job_id(name, parse_job(text).stop.max_epochs)
 
 
-def _check_directory(directory: Path) -> None:
+def check_directory(directory: Path) -> None:
     """Refuse a place for the results that cannot be written, before the job is started."""
     existing = next(each for each in (directory, *directory.parents) if each.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise BadInputError(f"--out: expected a directory to write to, got {str(existing)!r}")
 
 
-def _follow(
-    client: Client, execution: Execution, target: Target, out: Path, output: Output
+def follow_to_end(
+    client: Client,
+    execution: Execution,
+    target: Target,
+    out: Path,
+    output: Output,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
+    """Watch a job until it ends and fetch its results, or exit with what it ended with."""
     from stepml.cli.following import follow
 
-    code = follow(client, execution, target, out, output)
+    code = follow(client, execution, target, out, output, more or {})
     if code:
         raise typer.Exit(code)

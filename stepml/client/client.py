@@ -9,16 +9,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stepml.client import epochs, logs, transfers
+from stepml.client import attempt_failures, epochs, logs, retrying, stopping, transfers
 from stepml.client.connection import Connection, translated
+from stepml.client.continuations import continued_job, newest_continuation
 from stepml.client.errors import (
     ExecutionNotFoundError,
     RunNameTakenError,
     ServiceRefusedError,
 )
 from stepml.client.execution import EpochAttempt, Execution, ExecutionState
+from stepml.client.failures import Failure
 from stepml.client.logs import LogLine
+from stepml.client.retrying import Retried
 from stepml.client.stack import DEFAULT_STACK, Stack, find_stack
+from stepml.client.stopping import Stopped
 from stepml.client.transfers import Upload
 from stepml.job.names import MAX_NAME, check_job_id
 from stepml.job.parse import parse_job
@@ -98,7 +102,13 @@ class Client:
         return Execution(name_or_arn, f"{of_machine}:{name_or_arn}")
 
     def describe(self, execution: Execution) -> ExecutionState:
-        """Return how the execution is doing, or raise `ExecutionNotFoundError`."""
+        """Return how the execution is doing.
+
+        Raises
+        ------
+        ExecutionNotFoundError
+            There is none, or it is no job of its own but goes on with one.
+        """
         try:
             with translated(self.connection.endpoint_url):
                 found = self._states.describe_execution(executionArn=execution.arn)
@@ -109,6 +119,10 @@ class Client:
                     f"(stack {self.stack_name!r})"
                 ) from error
             raise
+        if job := continued_job(found.get("input", "")):
+            raise ExecutionNotFoundError(
+                f"{execution.name} only goes on with the run {job}; give that name instead"
+            )
         return ExecutionState(
             execution=execution,
             status=found["status"],
@@ -117,7 +131,96 @@ class Client:
             job=found.get("input", ""),
             error=found.get("error"),
             cause=found.get("cause"),
+            redrives=found.get("redriveCount", 0),
+            redrive_status=found.get("redriveStatus", ""),
+            redrive_reason=found.get("redriveStatusReason", ""),
         )
+
+    def stop(
+        self,
+        execution: Execution,
+        cause: str = "by stepml.client",
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Stopped:
+        """Stop a job: its executions at once, its functions at their next batch or wait.
+
+        A job that has ended is left as it is. What is stopped can go on: see `retry`.
+
+        Parameters
+        ----------
+        cause : str
+            Who stops it; DescribeExecution shows it from then on.
+
+        Raises
+        ------
+        ExecutionNotFoundError
+            There is no such job.
+        """
+        return stopping.stop(
+            self.connection, self.stack, lambda: self.describe(execution), cause, sleep
+        )
+
+    def retry(
+        self,
+        execution: Execution,
+        epoch: int | None = None,
+        name: str | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Retried:
+        """Go on with a job that failed, timed out or was stopped; or train it again from an epoch.
+
+        Finished epochs are not trained again. If Step Functions can redrive the execution, it
+        does; otherwise a new execution takes over what the job has finished.
+
+        Parameters
+        ----------
+        epoch : int, optional
+            The first epoch to train again, from 1 to one after the last finished one. Then it is
+            always a new execution, and the job may be running or have succeeded as well.
+        name : str, optional
+            Of the new execution; default: the job's and the time. Given without an epoch it asks
+            for a new execution.
+
+        Raises
+        ------
+        RetryRefusedError
+            The job runs or has succeeded and no epoch is given, it has not so many epochs, or its
+            input is wrong and it would fail again.
+        ExecutionNotFoundError
+            There is no such job.
+        RunNameTakenError
+            Another execution had the new name before.
+        """
+        return retrying.retry(self, execution, epoch, name, sleep)
+
+    def failure(self, execution: Execution) -> Failure | None:
+        """Return why the job ended without a model, with rank and log; None if it did not.
+
+        What the failed rank itself wrote comes first, then what Step Functions keeps of it.
+        """
+        return self.failure_of(self.describe(execution))
+
+    def failure_of(self, state: ExecutionState) -> Failure | None:
+        """Return why a job in this state has no model; None if it runs or has one."""
+        failure = state.failure
+        if failure is None or state.status == "ABORTED":
+            return failure
+        child = attempt_failures.epoch_child(state.execution.name, state.cause or "")
+        if child is None and state.error == "States.TaskFailed":  # the cause was cut off
+            child = epochs.newest_failed(self.connection, self.stack, state)
+        found = None if child is None else self.failure_of_attempt(state.execution, child)
+        return found or failure
+
+    def failure_of_attempt(self, execution: Execution, child: str) -> Failure | None:
+        """Return why an epoch's execution, named ``child``, failed; None if it is not known."""
+        arn = self.stack.epoch_arn.replace(":stateMachine:", ":execution:")
+        return attempt_failures.failure_of_attempt(
+            self.connection, self.stack, execution.name, f"{arn}:{child}"
+        )
+
+    def newest_continuation(self, state: ExecutionState) -> Execution | None:
+        """Return the execution that went on last with a long job; None if none did (yet)."""
+        return newest_continuation(self.connection, self.stack, state)
 
     def events_after(self, execution: Execution, event_id: int) -> list[dict[str, Any]]:
         """Return the execution's events with a larger id than ``event_id``, in any order."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-
+from stepml.client.attempt_failures import failure_of_attempt
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import ReportUnreadableError, ServiceRefusedError
-from stepml.client.execution import SUCCEEDED, EpochAttempt, Execution, ExecutionState
+from stepml.client.execution import RUNNING, SUCCEEDED, EpochAttempt, Execution, ExecutionState
+from stepml.client.failures import Failure, first_failure
+from stepml.client.objects import find_document, is_there
 from stepml.client.stack import Stack
 from stepml.job import keys
 from stepml.job.reports import EpochReport, JobReport
@@ -20,48 +21,85 @@ from stepml.job.reports import EpochReport, JobReport
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
 
-# What RunEpoch of train.asl.json appends to the job id.
+# What train.asl.json appends to the job id, whichever of the job's executions starts the epoch.
 _SUFFIX = re.compile(r"-e(?P<epoch>\d+)-r(?P<redrive>\d+)-t(?P<retry>\d+)")
 READERS = 8  # boto3 keeps ten connections
-_ABSENT = frozenset({"NoSuchKey", "404"})
+EXECUTIONS_PAGE = 1000  # the most that AWS gives at once
 
 
 def attempts(connection: Connection, stack: Stack, job: ExecutionState) -> list[EpochAttempt]:
     """Return every attempt at every epoch, in the order of their start, with their reports."""
     name = job.execution.name
-    found = [
+    found = _numbered(
         attempt
-        for item in _children(connection, stack, job)
+        for item in executions_since(connection, stack.epoch_arn, job)
         if (attempt := _attempt(name, item)) is not None
-    ]
-    found.sort(key=lambda attempt: (attempt.epoch, attempt.redrive, attempt.retry))
+    )
     reports = _reports(connection, stack, name, {attempt.epoch for attempt in found})
-    return [_with_report(attempt, reports) for attempt in found]
+    failures = _failures(connection, stack, name, found)
+    return [
+        replace(
+            attempt,
+            report=reports.get(attempt.epoch) if attempt.status == SUCCEEDED else None,
+            failure=failures.get(attempt.execution.arn),
+        )
+        for attempt in found
+    ]
+
+
+def newest_failed(connection: Connection, stack: Stack, job: ExecutionState) -> str | None:
+    """Return the name of the epoch's execution that failed last, None if there is none."""
+    for item in executions_since(connection, stack.epoch_arn, job):
+        if item["status"] == "FAILED" and _attempt(job.execution.name, item) is not None:
+            return item["name"]
+    return None
 
 
 def epoch_report(
     connection: Connection, stack: Stack, job_id: str, epoch: int
 ) -> EpochReport | None:
     """Return an epoch's report, or None if the epoch has none yet."""
-    body = _load(connection, stack.bucket, keys.epoch_report(job_id, epoch))
-    return None if body is None else _decoded(body, EpochReport, f"epoch {epoch} of {job_id}")
+    key, what = keys.epoch_report(job_id, epoch), f"the report of epoch {epoch} of {job_id}"
+    return find_document(connection, stack.bucket, key, EpochReport, what)
 
 
 def job_report(connection: Connection, stack: Stack, job_id: str) -> JobReport | None:
     """Return a job's final report, or None if the job has not ended well (yet)."""
-    body = _load(connection, stack.bucket, keys.report(job_id))
-    return None if body is None else _decoded(body, JobReport, job_id)
+    key, what = keys.report(job_id), f"the report of {job_id}"
+    return find_document(connection, stack.bucket, key, JobReport, what)
 
 
-def _children(
-    connection: Connection, stack: Stack, job: ExecutionState
+def finished_epochs(connection: Connection, stack: Stack, job_id: str) -> int:
+    """Return how many epochs of a job have a report; each one does that comes before another."""
+
+    def is_finished(epoch: int) -> bool:
+        return is_there(connection, stack.bucket, keys.epoch_report(job_id, epoch))
+
+    unfinished = 1
+    while is_finished(unfinished):
+        unfinished *= 2
+    finished = unfinished // 2
+    while unfinished - finished > 1:
+        middle = (finished + unfinished) // 2
+        if is_finished(middle):
+            finished = middle
+        else:
+            unfinished = middle
+    return finished
+
+
+def executions_since(
+    connection: Connection, machine: str, job: ExecutionState
 ) -> Iterator[ExecutionListItemTypeDef]:
+    """Yield the executions of a state machine that began after a job, the newest one first."""
     pages = connection.client("stepfunctions").get_paginator("list_executions")
     with translated(connection.endpoint_url):
-        for page in pages.paginate(stateMachineArn=stack.epoch_arn):
+        for page in pages.paginate(
+            stateMachineArn=machine, PaginationConfig={"PageSize": EXECUTIONS_PAGE}
+        ):
             items = page["executions"]
             yield from items
-            # Newest first: what follows a page from before the job is older still.
+            # What follows a page from before the job is older still.
             if items and all(item["startDate"] < job.started_at for item in items):
                 return
 
@@ -74,13 +112,28 @@ def _attempt(job_id: str, item: ExecutionListItemTypeDef) -> EpochAttempt | None
     return EpochAttempt(
         execution=Execution(name, item["executionArn"]),
         epoch=int(suffix["epoch"]),
+        number=0,
         redrive=int(suffix["redrive"]),
         retry=int(suffix["retry"]),
         status=item["status"],
         started_at=item["startDate"],
         ended_at=item.get("stopDate"),
         report=None,
+        failure=None,
     )
+
+
+def _numbered(found: Iterable[EpochAttempt]) -> list[EpochAttempt]:
+    """Return attempts in the order of their start, each with its number among its epoch's."""
+    so_far: Counter[int] = Counter()
+    numbered = []
+    # Those that began in the same millisecond are told apart as they are numbered.
+    for attempt in sorted(
+        found, key=lambda each: (each.started_at, each.epoch, each.redrive, each.retry)
+    ):
+        so_far[attempt.epoch] += 1
+        numbered.append(replace(attempt, number=so_far[attempt.epoch]))
+    return numbered
 
 
 def _reports(
@@ -94,25 +147,18 @@ def _reports(
         return {report.epoch: report for report in found if report is not None}
 
 
-def _with_report(attempt: EpochAttempt, reports: dict[int, EpochReport]) -> EpochAttempt:
-    report = reports.get(attempt.epoch) if attempt.status == SUCCEEDED else None
-    return replace(attempt, report=report)
+def _failures(
+    connection: Connection, stack: Stack, job_id: str, found: Iterable[EpochAttempt]
+) -> dict[str, Failure]:
+    failed = [each for each in found if each.status != SUCCEEDED and each.status not in RUNNING]
 
+    def why(attempt: EpochAttempt) -> Failure:
+        arn = attempt.execution.arn
+        known = failure_of_attempt(connection, stack, job_id, arn)
+        return known or first_failure(attempt.status)
 
-def _load(connection: Connection, bucket: str, key: str) -> bytes | None:
-    try:
-        with translated(connection.endpoint_url):
-            return connection.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ServiceRefusedError as error:
-        if error.code in _ABSENT:
-            return None
-        raise
-
-
-def _decoded(body: bytes, kind: type[Any], what: str) -> Any:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise ReportUnreadableError(
-            f"the report of {what} is of another version of StepML, or damaged: {error}"
-        ) from None
+    with ThreadPoolExecutor(READERS) as pool:
+        reasons = pool.map(why, failed)
+        return {
+            attempt.execution.arn: reason for attempt, reason in zip(failed, reasons, strict=True)
+        }

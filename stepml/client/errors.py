@@ -11,6 +11,7 @@
     │   └── DatasetUnavailableError   a data set that cannot be had now
     ├── ExecutionNotFoundError      no execution has this name
     ├── RunNameTakenError           an execution with this name exists already
+    ├── RetryRefusedError           the job cannot be retried like this
     └── ReportUnreadableError       a report that this version does not understand
 """
 
@@ -59,6 +60,10 @@ class ExecutionNotFoundError(StepMLError, LookupError):
 
 class RunNameTakenError(StepMLError):
     """An execution with this name exists already; AWS keeps names for 90 days."""
+
+
+class RetryRefusedError(StepMLError):
+    """The job cannot be retried like this: it runs, has succeeded, or has not so many epochs."""
 
 
 class ReportUnreadableError(StepMLError):

@@ -31,6 +31,9 @@ class ExecutionState:
     job: str  # its input, JSON
     error: str | None
     cause: str | None
+    redrives: int = 0  # how often it has been redriven
+    redrive_status: str = ""  # REDRIVABLE or NOT_REDRIVABLE; empty where AWS does not say
+    redrive_reason: str = ""  # why it is not redrivable, in AWS's words
 
     @property
     def ended(self) -> bool:
@@ -56,9 +59,16 @@ class EpochAttempt:
 
     execution: Execution
     epoch: int  # from 1
-    redrive: int  # how often the job had been redriven by then
-    retry: int  # how often RunEpoch had been retried by then
+    number: int  # of the attempts at this epoch, from 1, in the order of their start
+    redrive: int  # how often the execution that started it had been redriven by then
+    retry: int  # how often that one's RunEpoch had been retried by then
     status: str
     started_at: datetime
     ended_at: datetime | None
     report: EpochReport | None  # of the epoch; None until it has one, and for attempts that failed
+    failure: Failure | None  # why it failed; None if it did not
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None while it runs."""
+        return (self.ended_at - self.started_at).total_seconds() if self.ended_at else None

@@ -25,15 +25,28 @@ _STATUS_MESSAGES = {
 }
 
 
+# What a rank says that waited for another one in vain: `PeerFailedError`.
+_OF_A_PEER = re.compile(r"rank (?P<rank>\d+) failed: (?P<error>[\w.]+): (?P<message>.*)", re.DOTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """The first error of a failed execution."""
 
     error: str  # class name, e.g. BadRowError or States.Timeout
     message: str  # one line
+    rank: int | None = None  # that failed; None if it was none, or is not known
+    epoch: int | None = None  # in which it failed; None before and after training
+    log_group: str = ""  # where its function wrote what it did; empty if that is not known
+    log_stream: str = ""
 
     def __str__(self) -> str:
         return f"{self.error}: {self.message}" if self.message else self.error
+
+    @property
+    def with_rank(self) -> str:
+        """The error, after the rank that failed, if that is known."""
+        return str(self) if self.rank is None else f"rank {self.rank}: {self}"
 
 
 def first_failure(status: str, error: str | None = None, cause: str | None = None) -> Failure:
@@ -49,7 +62,10 @@ def first_failure(status: str, error: str | None = None, cause: str | None = Non
     found = _innermost(error or "", cause or "", MAX_DEPTH)
     name = found.error or _STATUS_ERRORS.get(status, "ExecutionFailed")
     message = found.message or _STATUS_MESSAGES.get(status, "")
-    return Failure(name, _one_line(message))
+    peer = _OF_A_PEER.fullmatch(message) if name == "PeerFailedError" else None
+    if peer is not None:
+        return Failure(peer["error"], one_line(peer["message"]), int(peer["rank"]))
+    return Failure(name, one_line(message))
 
 
 def _innermost(error: str, cause: str, depth: int) -> Failure:
@@ -137,5 +153,6 @@ def _unescaped(value: str, times: int) -> str:
     return value
 
 
-def _one_line(message: str) -> str:
+def one_line(message: str) -> str:
+    """Return ``message`` without line breaks and runs of blanks."""
     return " ".join(message.split())

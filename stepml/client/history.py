@@ -20,12 +20,18 @@ PHASES = {
     "InitialiseModel": "initialising the model",
     "RunEpoch": "training",
     "Converged?": "training",
+    "ContinueJob": "training",  # by another execution
     "Finalise": "writing the model",
 }
 UNITS = {"PartitionData": "ranges", "PartitionParquet": "ranges", "AssembleShards": "shards"}
 # One of the two has all ranges, so the second one goes on with the count of the first.
 _CONTINUES = {"PartitionParquet": "PartitionData"}
-TRAINING = frozenset({"RunEpoch", "Converged?", "Finalise"})
+CONTINUES = "ContinueJob"
+TRAINING = frozenset({"RunEpoch", "Converged?", CONTINUES, "Finalise"})
+_NOT_STARTED = "StepFunctions."  # errors of StartExecution: no attempt was made
+_ENDS = frozenset(
+    {"ExecutionSucceeded", "ExecutionFailed", "ExecutionAborted", "ExecutionTimedOut"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +57,24 @@ class Phase:
         return f"{words} {self.done}/{self.total} {UNITS.get(self.state, 'items')}"
 
 
+@dataclass(frozen=True, slots=True)
+class FailedTask:
+    """A Task that ran an epoch and failed; what failed is in the epoch's own execution."""
+
+    failure: Failure  # as far as this history tells
+    cause: str
+
+
 @dataclass(slots=True)
 class JobHistory:
     """What the events tell so far; feed it every event, in any portions."""
 
     last_event_id: int = 0
     phase: Phase = field(default_factory=Phase)
-    failed_attempts: list[Failure] = field(default_factory=list)  # of epochs, oldest first
+    retried: list[FailedTask] = field(default_factory=list)  # those that were tried again
+    last_failed: FailedTask | None = None  # not tried again (yet)
+    ended: bool = False  # and was not redriven since
+    _counted_before: int = 0  # items of a Map that this one goes on with
 
     def read(self, events: Iterable[Event]) -> None:
         """Take note of ``events``; those that were read before are passed over."""
@@ -71,20 +88,34 @@ class JobHistory:
         if kind.endswith("StateEntered"):
             # States inside a Map are left out: they are not where the job is, but the Map.
             if (name := event["stateEnteredEventDetails"]["name"]) in PHASES:
-                continues = _CONTINUES.get(name) == self.phase.state
-                self.phase = replace(self.phase, state=name) if continues else Phase(name)
-        elif kind == "MapStateStarted":
+                self._enter(name)
+        elif kind == "MapStateStarted":  # by a redrive once more
             items = event.get("mapStateStartedEventDetails", {}).get("length", 0)
-            self.phase = replace(self.phase, total=(self.phase.total or 0) + items)
+            self.phase = replace(self.phase, total=self._counted_before + items)
         elif kind == "MapIterationSucceeded":
             self.phase = replace(self.phase, done=self.phase.done + 1)
         elif kind in {"TaskFailed", "TaskTimedOut"} and self.phase.state == "RunEpoch":
             self._note_failed_attempt(event)
+        elif kind == "TaskScheduled":
+            self._note_retry()
+        elif kind in _ENDS or kind == "ExecutionRedriven":
+            self.ended = kind in _ENDS
+
+    def _enter(self, state: str) -> None:
+        continues = _CONTINUES.get(state) == self.phase.state
+        self._counted_before = (self.phase.total or 0) if continues else 0
+        self.phase = replace(self.phase, state=state) if continues else Phase(state)
 
     def _note_failed_attempt(self, event: Event) -> None:
         kind = event["type"]
         details = event.get(kind[0].lower() + kind[1:] + "EventDetails", {})
+        error, cause = details.get("error") or "", details.get("cause") or ""
+        if error.startswith(_NOT_STARTED):
+            return
         status = "TIMED_OUT" if kind == "TaskTimedOut" else "FAILED"
-        self.failed_attempts.append(
-            first_failure(status, details.get("error"), details.get("cause"))
-        )
+        self.last_failed = FailedTask(first_failure(status, error, cause), cause)
+
+    def _note_retry(self) -> None:
+        if self.last_failed is not None:
+            self.retried.append(self.last_failed)
+            self.last_failed = None

@@ -20,6 +20,7 @@ FUNCTIONS = (
     "merger",
     "reducer",
     "finalise",
+    "cleanup",
     "trigger",
 )
 

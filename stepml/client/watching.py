@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from stepml.client.attempt_failures import epoch_child
 from stepml.client.client import Client
 from stepml.client.connection import is_throttled
 from stepml.client.errors import AccessError
 from stepml.client.execution import Execution, ExecutionState
 from stepml.client.failures import Failure
-from stepml.client.history import JobHistory, Phase
+from stepml.client.history import CONTINUES, FailedTask, JobHistory, Phase
 from stepml.job.reports import EpochReport
 
 MAX_PAUSE_S = 30.0  # between two looks at a service that throttles
@@ -24,7 +25,7 @@ class Snapshot:
     state: ExecutionState
     phase: Phase
     epochs: tuple[EpochReport, ...]  # all so far
-    failed_attempts: tuple[Failure, ...]  # at epochs; each was retried, or ended the job
+    failed_attempts: tuple[Failure, ...]  # at epochs; each was tried again
 
 
 def watch(
@@ -58,26 +59,68 @@ def watch(
         sleep(pause_s)
 
 
+@dataclass(slots=True)
+class _Followed:
+    """An execution of the job: the first one, or one that goes on with it."""
+
+    execution: Execution
+    history: JobHistory = field(default_factory=JobHistory)
+
+
 class _Watcher:
     def __init__(self, client: Client, execution: Execution) -> None:
         self._client = client
         self._execution = execution
-        self._history = JobHistory()
+        self._first = self._newest = _Followed(execution)
         self._epochs: list[EpochReport] = []
+        self._retried: list[FailedTask] = []
+        self._failed_attempts: list[Failure] = []
 
     def look(self) -> Snapshot:
         # The state comes first: whatever was there at the end is then found by what follows.
         state = self._client.describe(self._execution)
-        events = self._client.events_after(self._execution, self._history.last_event_id)
-        self._history.read(events)
-        if self._history.phase.has_epochs:
+        self._read_history()
+        if self._needs_continuation(state):
+            self._find_continuation(state)
+        phase = self._phase()
+        if phase.has_epochs:
             self._read_epochs()
-        return Snapshot(
-            state,
-            self._history.phase,
-            tuple(self._epochs),
-            tuple(self._history.failed_attempts),
-        )
+        self._explain_failures()
+        return Snapshot(state, phase, tuple(self._epochs), tuple(self._failed_attempts))
+
+    def _read_history(self) -> None:
+        # Only the newest execution's: until it has ended, nothing happens in those before it.
+        followed = self._newest
+        events = self._client.events_after(followed.execution, followed.history.last_event_id)
+        known = len(followed.history.retried)
+        followed.history.read(events)
+        self._retried += followed.history.retried[known:]
+
+    def _needs_continuation(self, state: ExecutionState) -> bool:
+        history = self._newest.history
+        if history.phase.state == CONTINUES:
+            return True
+        # One that has ended while the job goes on may have been replaced by a retry.
+        return self._newest is not self._first and history.ended and not state.ended
+
+    def _find_continuation(self, state: ExecutionState) -> None:
+        found = self._client.newest_continuation(state)
+        if found is not None and found != self._newest.execution:
+            if self._newest.history.last_failed is not None:  # the next one tries it again
+                self._retried.append(self._newest.history.last_failed)
+            self._newest = _Followed(found)
+            self._read_history()
+
+    def _phase(self) -> Phase:
+        phase = self._newest.history.phase
+        # A continuation begins with the same states as a job, but the job trains already.
+        return phase if self._newest is self._first or phase.has_epochs else Phase(CONTINUES)
+
+    def _explain_failures(self) -> None:
+        for task in self._retried[len(self._failed_attempts) :]:
+            child = epoch_child(self._execution.name, task.cause)
+            found = child and self._client.failure_of_attempt(self._execution, child)
+            self._failed_attempts.append(found or task.failure)
 
     def _read_epochs(self) -> None:
         while not self._epochs or self._epochs[-1].decision == "continue":

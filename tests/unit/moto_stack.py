@@ -10,12 +10,12 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import boto3
-import msgspec
 from moto.core.config import default_user_config
 from moto.server import ThreadedMotoServer
 
 from stepml.client import Client, connect
 from stepml.job import keys
+from stepml.job.documents import encode
 from stepml.job.parse import parse_job
 from stepml.job.reports import DatasetReport, EpochReport, JobReport
 
@@ -61,21 +61,23 @@ class MotoStack:
         """Write the reports of ``count`` epochs, the last one converged."""
         reports = [epoch_report(epoch, last=epoch == count) for epoch in range(1, count + 1)]
         for report in reports:
-            self.put(keys.epoch_report(job_id, report.epoch), msgspec.json.encode(report))
+            self.put(keys.epoch_report(job_id, report.epoch), encode(report))
         return reports
 
     def put_results(self, job_id: str, epochs: list[EpochReport]) -> JobReport:
         """Write what Finalise writes."""
         report = job_report(job_id, epochs)
-        self.put(keys.report(job_id), msgspec.json.encode(report))
+        self.put(keys.report(job_id), encode(report))
         self.put(keys.model(job_id), b"arrays")
         self.put(keys.model_card(job_id), b"{}")
         return report
 
-    def start_child(self, name: str) -> None:
-        self.service("stepfunctions").start_execution(
-            stateMachineArn=self.client().stack.epoch_arn, name=name, input="{}"
+    def start_child(self, name: str, stack: str = "stepml", **task: Any) -> str:
+        """Start the execution of an epoch, and return its ARN."""
+        started = self.service("stepfunctions").start_execution(
+            stateMachineArn=self.client(stack).stack.epoch_arn, name=name, input=json.dumps(task)
         )
+        return str(started["executionArn"])
 
 
 @contextmanager
@@ -112,7 +114,11 @@ def epoch_report(epoch: int, *, last: bool) -> EpochReport:
         best_loss=1.0 / epoch,
         epochs_without_improvement=0,
         seconds=0.25,
+        active_seconds=0.25 * epoch,
+        cost_usd=0.000125,
+        total_cost_usd=0.000125 * epoch,
         executor_seconds=[0.1, 0.1],
+        stragglers=[],
     )
 
 
@@ -142,6 +148,7 @@ def job_report(job_id: str, epochs: list[EpochReport]) -> JobReport:
         history_uri=f"s3://{BUCKET}/{keys.history(job_id)}",
         versions={},
         kernels={},
+        kept={},
         history=epochs,
     )
 
@@ -155,7 +162,7 @@ def _deploy(stack: MotoStack, name: str) -> None:
         "End": {"Type": "Succeed"},
     }
     train = _machine(stack, f"{name}-train", {"StartAt": "InitialiseModel", "States": states})
-    child = {"StartAt": "Reduce", "States": {"Reduce": {"Type": "Succeed"}}}
+    child = _failing_child() if name == "failing" else _only("Reduce", {"Type": "Succeed"})
     outputs = {
         "Bucket": BUCKET,
         "TrainStateMachineArn": train,
@@ -166,6 +173,37 @@ def _deploy(stack: MotoStack, name: str) -> None:
         "Outputs": {key: {"Value": value} for key, value in outputs.items()},
     }
     stack.service("cloudformation").create_stack(StackName=name, TemplateBody=json.dumps(template))
+
+
+def _only(name: str, state: dict[str, Any]) -> dict[str, Any]:
+    return {"StartAt": name, "States": {name: state}}
+
+
+def _failing_child() -> dict[str, Any]:
+    """Return an epoch whose rank fails that its input names, without telling why elsewhere."""
+    states: dict[str, Any] = {
+        "IsIt?": {
+            "Type": "Choice",
+            "Choices": [{"Variable": "$.fails", "BooleanEquals": True, "Next": "Killed"}],
+            "Default": "Trained",
+        },
+        "Killed": {"Type": "Fail", "Error": "Runtime.ExitError", "Cause": "signal: killed"},
+        "Trained": {"Type": "Wait", "Seconds": 60, "End": True},
+    }
+    return _only(
+        "RunExecutors",
+        {
+            "Type": "Map",
+            "ItemsPath": "$.items",
+            "MaxConcurrency": 40,
+            "ItemProcessor": {
+                "ProcessorConfig": {"Mode": "INLINE"},
+                "StartAt": "IsIt?",
+                "States": states,
+            },
+            "End": True,
+        },
+    )
 
 
 def _machine(stack: MotoStack, name: str, definition: dict[str, Any]) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.core.responses import ActionResult
+from moto.stepfunctions.responses import StepFunctionResponse
 from typer.testing import CliRunner, Result
 
 from stepml.cli.app import app
@@ -18,6 +22,9 @@ from stepml.cli.following import HINTS
 from stepml.cli.look import log_style, log_text
 from stepml.cli.output import Output
 from stepml.client.logs import LogLine
+from stepml.job import keys
+from stepml.job.documents import encode
+from stepml.job.reports import Failure
 from tests.unit.moto_stack import BUCKET, JOB_TEXT, MotoStack, running_stack
 
 
@@ -64,9 +71,11 @@ def invoke_json(*arguments: str | Path, code: int = 0) -> Any:
 def test_a_run_shows_its_epochs_and_a_summary_and_fetches_the_model(job: Path, name: str) -> None:
     result = invoke("run", job, "--name", name)
 
-    rows = re.findall(r"^ +(\d)  +(\S+)  +(\S+)  +(\S+)(?:  (\S+))?$", result.stdout, re.M)
+    row = r"^ +(\d)  +(\S+)  +(\S+)  +(\S+)  +(\S+)(?:  (\S+))?$"
+    rows = re.findall(row, result.stdout, re.M)
     assert [row[0] for row in rows] == ["1", "2", "3"]
-    assert rows[2] == ("3", "0.333333", "0.8333", "0.25", "converged")
+    assert rows[2] == ("3", "0.333333", "0.8333", "0.25", "0.000125", "converged")
+    assert "$ 0.000375 (estimated)" in result.stdout
     assert f"{name}: converged after 3 epochs" in result.stdout
     assert "no improvement for 2 epochs" in result.stdout
     assert Path("runs", name, "model.safetensors").read_bytes() == b"arrays"
@@ -104,6 +113,7 @@ def test_a_failed_run_is_one_line_about_its_first_error(job: Path, name: str) ->
         "BadRowError: data/x.csv, line 17",
         f"  {HINTS['BadRowError']}",
         f"look further: stepml logs {name} --stack failing",
+        f"go on:        stepml retry {name} --stack failing",
     ]
 
 
@@ -123,7 +133,7 @@ def test_a_name_that_was_used_is_bad_input(job: Path, name: str) -> None:
     assert invoke_json("run", job, "--name", name, code=2)["error"] == "RunNameTakenError"
 
 
-@pytest.mark.parametrize("command", ["watch", "epochs", "logs"])
+@pytest.mark.parametrize("command", ["watch", "epochs", "logs", "stop", "retry"])
 def test_a_run_that_does_not_exist_is_one_line(command: str) -> None:
     result = invoke(command, "absent", code=2)
 
@@ -148,15 +158,140 @@ def test_epochs_are_a_table(stack: MotoStack, job: Path, name: str) -> None:
     lines = invoke("epochs", name).stdout.splitlines()
     document = invoke_json("epochs", name)
 
-    assert any(re.search(r"epoch +attempt +status +loss", line) for line in lines)
+    assert lines[0].split() == [
+        "epoch",
+        "attempt",
+        "status",
+        "loss",
+        "accuracy",
+        "seconds",
+        "cost",
+        "$",
+        "note",
+    ]
+    assert lines[1].split()[:5] == ["1", "1", "SUCCEEDED", "1.000000", "0.5000"]
+    assert lines[2].split()[-3:] == ["0.25", "0.000125", "converged"]
     assert all(len(line) <= 80 for line in lines)
-    assert [(each["epoch"], each["retry"]) for each in document["epochs"]] == [(1, 0), (3, 1)]
+    attempts = document["epochs"]
+    assert [(each["epoch"], each["attempt"], each["retry"]) for each in attempts] == [
+        (1, 1, 0),
+        (3, 1, 1),
+    ]
+    assert attempts[1]["total_cost_usd"] == 0.000375
+    assert attempts[1]["stragglers"] == []
 
 
-def test_a_run_without_epochs_says_so(job: Path, name: str) -> None:
+def fail_child(stack: MotoStack, name: str, ranks: list[int], failed: int) -> None:
+    """Run an epoch of the stack ``failing`` in which one rank is killed."""
+    items = [{"fails": rank == failed} for rank in ranks]
+    arn = stack.start_child(name, "failing", epoch=1, ranks=ranks, items=items)
+    states = stack.service("stepfunctions")
+    deadline = time.monotonic() + 60
+    while states.describe_execution(executionArn=arn)["status"] == "RUNNING":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def failed(stack: MotoStack, job: Path, name: str) -> str:
+    """A run whose epoch failed twice: of a rank that was killed, and of one that told why."""
+    invoke("run", job, "--name", name, "--stack", "failing", code=1)
+    record = Failure(
+        rank=3,
+        epoch=1,
+        error="MemoryError",
+        message="a shard of 3 GB " * 20,
+        log_group="/aws/lambda/stepml-executor",
+        log_stream="2026/01/02/[$LATEST]" + "0" * 32,
+    )
+    fail_child(stack, f"{name}-e1-r0-t0", [5, 6, 7], failed=6)
+    stack.put(keys.failure(name, f"{name}-e1-r0-t1.0"), encode(record))
+    fail_child(stack, f"{name}-e1-r0-t1", [5, 6, 7], failed=6)
+    return name
+
+
+def test_attempts_that_failed_say_why_below(failed: str) -> None:
+    lines = invoke("epochs", failed, "--stack", "failing").stdout.splitlines()
+    first, second = invoke_json("epochs", failed, "--stack", "failing")["epochs"]
+
+    assert all(len(line) <= 80 for line in lines)
+    assert re.fullmatch(r" +1 +1  FAILED +\d+\.\d\d", lines[1])
+    assert lines[2] == "       rank 6: Runtime.ExitError: signal: killed"
+    assert lines[4].startswith("       rank 3: MemoryError: a shard of 3 GB")
+    assert lines[6].endswith(" …")
+    assert lines[7] == "       log stream 2026/01/02/[$LATEST]" + "0" * 32
+    assert (first["failure"]["rank"], first["failure"]["log_stream"]) == (6, "")
+    assert second["failure"]["log_group"] == "/aws/lambda/stepml-executor"
+    assert [each["attempt"] for each in (first, second)] == [1, 2]
+
+
+def test_a_job_without_epochs_says_so(job: Path, name: str) -> None:
     invoke("run", job, "--name", name)
 
     assert invoke("epochs", name).stdout == f"{name} has no epochs yet\n"
+
+
+def test_a_job_is_stopped_once(
+    stack: MotoStack, job: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _say_when_stopped(monkeypatch)
+    invoke("run", job, "--name", name, "--stack", "endless", "--detach")
+
+    lines = invoke("stop", name, "--stack", "endless").stdout.splitlines()
+    again = invoke("stop", name, "--stack", "endless").stdout
+    document = invoke_json("stop", name, "--stack", "endless")
+
+    assert lines[0] == f"stopped {name}"
+    assert lines[-1] == f"go on with it: stepml retry {name} --stack endless"
+    assert all(len(line) <= 80 for line in lines)
+    assert again == f"{name} has ended already: ABORTED; nothing was changed\n"
+    assert (document["status"], document["stopped"]) == ("ABORTED", False)
+
+
+def _say_when_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let StopExecution answer with the moment, as AWS does and moto does not."""
+    stop = StepFunctionResponse.stop_execution
+
+    def stop_execution(self: Any) -> ActionResult:
+        stop(self)
+        return ActionResult({"stopDate": datetime.now(UTC)})
+
+    monkeypatch.setattr(StepFunctionResponse, "stop_execution", stop_execution)
+
+
+def test_a_retry_that_needs_a_new_execution_says_so_and_is_watched(
+    stack: MotoStack, job: Path, name: str
+) -> None:
+    invoke("run", job, "--name", name, "--stack", "failing", code=1)
+
+    result = invoke(
+        "retry", name, "--epoch", "2", "--name", f"{name}-b", "--stack", "failing", code=1
+    )
+    document = invoke_json("retry", name, "--detach", "--stack", "failing")
+
+    assert result.stdout.splitlines()[:3] == [
+        f"{name}-b: a new execution, from epoch 2 on",
+        f"  the epochs before it are those of {name}",
+        "  why a new one: an epoch was given",
+    ]
+    assert f"go on:        stepml retry {name}-b" in result.stderr
+    assert (document["how"], document["first_epoch"]) == ("resumed", 4)
+    assert document["job_id"].startswith(f"{name}-again-")
+
+
+def test_a_retry_of_a_run_that_succeeded_is_refused_with_what_there_is(
+    job: Path, name: str
+) -> None:
+    invoke("run", job, "--name", name)
+
+    line = invoke("retry", name, code=2).stderr
+    document = invoke_json("retry", name, "--epoch", "9", code=2)
+
+    assert line.startswith(f"RetryRefusedError: {name} has succeeded: there is nothing to retry")
+    assert line.endswith("give --epoch, 1 to 4\n")
+    assert document["message"] == (
+        f"epoch: expected 1 to 4, as {name} has finished 3 epochs, got 9"
+    )
 
 
 def test_logs_are_a_line_each(stack: MotoStack, job: Path, name: str) -> None:

@@ -26,6 +26,8 @@ from tests.unit.moto_stack import JOB, JOB_TEXT
 COMMANDS = (
     "run",
     "watch",
+    "stop",
+    "retry",
     "epochs",
     "logs",
     "schema",
@@ -35,7 +37,15 @@ COMMANDS = (
     "local status",
 )
 GROUPS = ("", "data", "local")
-WITH_SERVICE = ("watch x", "epochs x", "logs x", "logs x --follow", "data get digits --upload")
+WITH_SERVICE = (
+    "watch x",
+    "stop x",
+    "retry x",
+    "epochs x",
+    "logs x",
+    "logs x --follow",
+    "data get digits --upload",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +106,7 @@ def test_every_command_writes_json(command: str) -> None:
     assert "--json" in CliRunner().invoke(app, [*command.split(), "--help"]).stdout
 
 
-@pytest.mark.parametrize("command", ["run", "watch", "epochs", "logs", "data get"])
+@pytest.mark.parametrize("command", ["run", "watch", "stop", "retry", "epochs", "logs", "data get"])
 def test_every_command_that_needs_a_service_lets_it_be_chosen(command: str) -> None:
     text = CliRunner().invoke(app, [*command.split(), "--help"]).stdout
 

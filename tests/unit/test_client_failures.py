@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepml.client.attempt_failures import epoch_child
 from stepml.client.failures import first_failure
 
 AWS_CAUSE_LIMIT = 32_768  # characters
@@ -181,3 +182,28 @@ def test_a_cause_that_nests_without_end_is_given_up() -> None:
             break
 
     assert first_failure("FAILED", "States.TaskFailed", cause).error
+
+
+def test_what_a_peer_says_is_the_failed_ranks_own_error() -> None:
+    cause = child_cause(
+        "PeerFailedError", lambda_cause("PeerFailedError", f"rank 2 failed: BadRowError: {BAD_ROW}")
+    )
+
+    failure = first_failure("FAILED", "States.TaskFailed", cause)
+
+    assert (failure.rank, failure.with_rank) == (2, f"rank 2: BadRowError: {BAD_ROW}")
+
+
+@pytest.mark.parametrize("nested", [1, 2])
+def test_the_epoch_that_failed_is_found_wherever_it_stands(nested: int) -> None:
+    cause = child_cause("BadRowError", lambda_cause())
+    for _ in range(nested - 1):
+        cause = json.dumps({"Error": "States.TaskFailed", "Cause": cause})
+
+    assert epoch_child("x", cause) == "x-e1-r0-t0"
+    assert epoch_child("x", cause[: cause.index("-t0") + 3]) == "x-e1-r0-t0"
+
+
+@pytest.mark.parametrize("cause", ["", "{}", "x-e1-r0", "xx-e1-r0-t0", "a-x-e1-r0-t0"])
+def test_the_epoch_of_another_job_is_not_taken(cause: str) -> None:
+    assert epoch_child("x", cause) is None

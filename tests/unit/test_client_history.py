@@ -116,19 +116,71 @@ def test_reports_of_epochs_are_looked_for_only_once_training_has_begun() -> None
     assert job.phase.has_epochs
 
 
+def failed_epoch(history: History, error: str = "DamagedValueError") -> None:
+    lambda_error = {"errorType": error, "errorMessage": "checksum of rank 2"}
+    child = {"Error": error, "Cause": json.dumps(lambda_error), "Name": "job-e1-r0-t0"}
+    details = {"error": "States.TaskFailed", "cause": json.dumps(child)}
+    history.add("TaskFailed", taskFailedEventDetails=details)
+
+
 def test_an_epoch_that_failed_and_is_tried_again_is_noted_with_its_error() -> None:
     history = History()
     history.enter("Task", "RunEpoch")
-    lambda_error = {"errorType": "DamagedValueError", "errorMessage": "checksum of rank 2"}
-    child = {"Error": "DamagedValueError", "Cause": json.dumps(lambda_error)}
-    details = {"error": "States.TaskFailed", "cause": json.dumps(child)}
-    history.add("TaskFailed", taskFailedEventDetails=details)
+    history.add("TaskScheduled")
+    failed_epoch(history)
+    history.add("TaskScheduled")
     history.add("TaskTimedOut", taskTimedOutEventDetails={"error": "States.Timeout"})
+    history.add("TaskScheduled")
     job = JobHistory()
 
     job.read(history.events)
 
-    assert [failure.error for failure in job.failed_attempts] == [
-        "DamagedValueError",
-        "States.Timeout",
-    ]
+    assert [task.failure.error for task in job.retried] == ["DamagedValueError", "States.Timeout"]
+    assert "job-e1-r0-t0" in job.retried[0].cause
+    assert job.last_failed is None
+
+
+def test_an_epoch_that_failed_last_is_not_tried_again_until_the_job_is_redriven() -> None:
+    history = History()
+    history.enter("Task", "RunEpoch")
+    history.add("TaskScheduled")
+    failed_epoch(history)
+    history.add("ExecutionFailed")
+    job = JobHistory()
+
+    job.read(history.events)
+    assert (job.retried, job.ended) == ([], True)
+    assert job.last_failed is not None
+
+    history.add("ExecutionRedriven")
+    history.add("TaskScheduled")
+    job.read(history.events)
+    assert (len(job.retried), job.ended) == (1, False)
+    assert job.phase.state == "RunEpoch"
+
+
+def test_a_name_that_was_taken_is_no_attempt() -> None:
+    history = History()
+    history.enter("Task", "RunEpoch")
+    details = {"error": "StepFunctions.ExecutionAlreadyExistsException", "cause": "…"}
+    history.add("TaskFailed", taskFailedEventDetails=details)
+    history.add("TaskScheduled")
+    job = JobHistory()
+
+    job.read(history.events)
+
+    assert job.retried == []
+
+
+def test_a_map_that_a_redrive_starts_again_has_its_items_once() -> None:
+    history = History()
+    history.enter("Map", "AssembleShards")
+    history.add("MapStateStarted", mapStateStartedEventDetails={"length": 5})
+    history.add("MapIterationSucceeded")
+    history.add("ExecutionRedriven")
+    history.add("MapStateStarted", mapStateStartedEventDetails={"length": 5})
+    job = JobHistory()
+
+    job.read(history.events)
+
+    assert (job.phase.done, job.phase.total) == (1, 5)

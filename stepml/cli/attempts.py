@@ -1,0 +1,106 @@
+"""The attempts at a job's epochs, as rows of 80 columns and as JSON."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from stepml.cli.display import LINE_COLUMNS, stragglers_note
+from stepml.cli.figures import cost, main_metric, shortened, shown
+
+if TYPE_CHECKING:
+    from stepml.client import EpochAttempt, Failure
+    from stepml.job.reports import EpochReport
+
+INDENT = " " * 7  # below the number of the epoch
+REASON_LINES = 3
+WIDTHS = (">5", ">7", "<9", ">10", ">8", ">7", ">8", "<12")
+
+
+def attempts_header(attempts: Sequence[EpochAttempt]) -> str:
+    """Return the line above the rows of ``attempts``."""
+    metric = next((main_metric(each.report)[0] for each in attempts if each.report), "metric")
+    return _row("epoch", "attempt", "status", "loss", metric, "seconds", "cost $", "note")
+
+
+def attempt_row(attempt: EpochAttempt) -> str:
+    """Return one line about an attempt."""
+    report = attempt.report
+    head = (str(attempt.epoch), str(attempt.number), attempt.status)
+    if report is None:
+        seconds = "" if attempt.seconds is None else f"{attempt.seconds:.2f}"
+        return _row(*head, "", "", seconds, "", "")
+    return _row(
+        *head,
+        shown(report.loss, 6),
+        main_metric(report)[1],
+        f"{report.seconds:.2f}",
+        cost(report.cost_usd),
+        _note(report),
+    )
+
+
+def reason_lines(attempt: EpochAttempt) -> list[str]:
+    """Return why an attempt failed and where that was logged; nothing if it did not."""
+    failure = attempt.failure
+    if failure is None:
+        return []
+    lines = textwrap.wrap(
+        failure.with_rank,
+        LINE_COLUMNS,
+        initial_indent=INDENT,
+        subsequent_indent=f"{INDENT}  ",
+        max_lines=REASON_LINES,
+        placeholder=" …",
+    )
+    if failure.log_stream:
+        lines.append(shortened(f"{INDENT}log stream {failure.log_stream}", LINE_COLUMNS))
+    return lines
+
+
+def attempt_document(attempt: EpochAttempt) -> dict[str, Any]:
+    """Return all that is known of an attempt, for programs."""
+    report, failure = attempt.report, attempt.failure
+    return {
+        "epoch": attempt.epoch,
+        "attempt": attempt.number,
+        "redrive": attempt.redrive,
+        "retry": attempt.retry,
+        "name": attempt.execution.name,
+        "execution_arn": attempt.execution.arn,
+        "status": attempt.status,
+        "started_at": attempt.started_at.isoformat(),
+        "ended_at": attempt.ended_at.isoformat() if attempt.ended_at else None,
+        "failure": _failure_document(failure) if failure else None,
+        "loss": report.loss if report else None,
+        "metrics": report.metrics if report else None,
+        "seconds": report.seconds if report else attempt.seconds,
+        "active_seconds": report.active_seconds if report else None,
+        "cost_usd": report.cost_usd if report else None,
+        "total_cost_usd": report.total_cost_usd if report else None,
+        "stragglers": report.stragglers if report else None,
+        "decision": report.decision if report else None,
+        "reason": report.reason if report else None,
+    }
+
+
+def _failure_document(failure: Failure) -> dict[str, Any]:
+    return {
+        "error": failure.error,
+        "message": failure.message,
+        "rank": failure.rank,
+        "log_group": failure.log_group,
+        "log_stream": failure.log_stream,
+    }
+
+
+def _row(*cells: str) -> str:
+    row = "  ".join(f"{cell:{width}}" for cell, width in zip(cells, WIDTHS, strict=True))
+    return shortened(row.rstrip(), LINE_COLUMNS)
+
+
+def _note(report: EpochReport) -> str:
+    decision = [report.decision] if report.decision != "continue" else []
+    slow = [stragglers_note(report.stragglers)] if report.stragglers else []
+    return ", ".join([*decision, *slow])

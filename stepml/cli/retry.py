@@ -1,0 +1,113 @@
+"""``stepml stop`` and ``stepml retry``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stepml.cli.errors import EXIT_CODES, LOOKING_EXIT_CODES
+from stepml.cli.options import DEFAULT_STACK, AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.output import Output
+from stepml.cli.run import RESULTS, Out, check_directory, follow_to_end
+
+if TYPE_CHECKING:
+    from stepml.client import Execution, Retried
+
+ExecutionName = Annotated[str, typer.Argument(metavar="EXECUTION", help="Its name or ARN.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module to ``app``."""
+    app.command(
+        epilog=f"{LOOKING_EXIT_CODES}\n\nExample: stepml stop covertype-20260102-101500 --local"
+    )(stop)
+    app.command(epilog=f"{EXIT_CODES}\n\nExample: stepml retry covertype-20260102-101500 --local")(
+        retry
+    )
+
+
+def stop(
+    execution: ExecutionName,
+    local: Local = False,
+    endpoint_url: EndpointUrl = None,
+    stack: StackName = DEFAULT_STACK,
+    as_json: AsJson = False,
+) -> None:
+    """Stop a job; it can go on later.
+
+    Functions that run end at their next batch or wait.
+    """
+    target = Target.chosen(local, endpoint_url, stack)
+    client = target.client()
+    job = client.execution(execution)
+    stopped = client.stop(job, cause=f"by the command: stepml stop {job.name}")
+    output = Output(as_json)
+    state = stopped.state
+    output.document(
+        {
+            "job_id": job.name,
+            "execution_arn": job.arn,
+            "status": state.status,
+            "stopped": stopped.changed,
+        }
+    )
+    if not stopped.changed:
+        output.line(f"{job.name} has ended already: {state.status}; nothing was changed")
+        return
+    output.line(f"stopped {job.name}")
+    output.line("its functions end at their next batch or wait; finished epochs are kept")
+    output.line(f"go on with it: stepml retry {job.name}{target.flags}")
+
+
+def retry(
+    execution: ExecutionName,
+    epoch: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Train again from this epoch on, in a new execution."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the new execution, which it asks for.")
+    ] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
+    out: Out = RESULTS,
+    local: Local = False,
+    endpoint_url: EndpointUrl = None,
+    stack: StackName = DEFAULT_STACK,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with a job that failed or was stopped, behind its finished epochs.
+
+    Ctrl-C ends the watching only; the job goes on.
+    """
+    target = Target.chosen(local, endpoint_url, stack)
+    client = target.client()
+    job = client.execution(execution)
+    check_directory(out / (name or job.name))
+    retried = client.retry(job, epoch, name)
+    output = Output(as_json)
+    for line in retried_lines(job, retried):
+        output.line(line)
+    more = {"how": retried.how, "first_epoch": retried.epoch, "why": retried.reason}
+    if detach:
+        now = retried.execution
+        output.document({"job_id": now.name, "execution_arn": now.arn, **more})
+        output.line(f"watch it with: stepml watch {now.name}{target.flags}")
+        return
+    follow_to_end(client, retried.execution, target, out, output, more)
+
+
+def retried_lines(job: Execution, retried: Retried) -> list[str]:
+    """Return what was done to go on with ``job``."""
+    if retried.how == "redriven":
+        line = f"{job.name}: retried from epoch {retried.epoch}"
+        return [line, *(["  finished epochs are not trained again"] if retried.epoch > 1 else [])]
+    if retried.how == "resumed":
+        before = f"the epochs before it are those of {job.name}"
+    else:
+        before = f"with the job of {job.name}"
+    return [
+        f"{retried.execution.name}: a new execution, from epoch {retried.epoch} on",
+        f"  {before}",
+        f"  why a new one: {retried.reason}",
+    ]

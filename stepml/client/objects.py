@@ -1,0 +1,61 @@
+"""What the stack's bucket holds about a job: documents, each with its checksum."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from stepml.client.connection import Connection, translated
+from stepml.client.errors import ReportUnreadableError, ServiceRefusedError
+from stepml.job.documents import decode
+from stepml.job.errors import DamagedValueError
+
+T = TypeVar("T")
+
+_ABSENT = frozenset({"NoSuchKey", "404"})
+
+
+def find_document(
+    connection: Connection, bucket: str, key: str, kind: type[T], what: str
+) -> T | None:
+    """Return the document under ``key``, or None if there is none.
+
+    Raises
+    ------
+    ReportUnreadableError
+        It is damaged, or of another version; the message says that ``what`` is.
+    """
+    found = find_object(connection, bucket, key)
+    return None if found is None else read_document(found["Body"].read(), kind, key, what)
+
+
+def read_document(content: bytes, kind: type[T], key: str, what: str) -> T:
+    """Return the document in ``content``, or raise `ReportUnreadableError`."""
+    try:
+        return decode(content, kind, key)
+    except DamagedValueError as error:
+        raise ReportUnreadableError(
+            f"{what} is of another version of StepML, or damaged: {error}"
+        ) from None
+
+
+def find_object(connection: Connection, bucket: str, key: str) -> dict[str, Any] | None:
+    """Return what S3 answers for ``key`` (ETag, Body, not read yet), or None if there is none."""
+    try:
+        with translated(connection.endpoint_url):
+            return dict(connection.client("s3").get_object(Bucket=bucket, Key=key))
+    except ServiceRefusedError as error:
+        if error.code in _ABSENT:
+            return None
+        raise
+
+
+def is_there(connection: Connection, bucket: str, key: str) -> bool:
+    """Return whether ``key`` has an object."""
+    try:
+        with translated(connection.endpoint_url):
+            connection.client("s3").head_object(Bucket=bucket, Key=key)
+    except ServiceRefusedError as error:
+        if error.code in _ABSENT:
+            return False
+        raise
+    return True

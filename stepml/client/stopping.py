@@ -1,0 +1,105 @@
+"""Stop a job, and tell its functions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from stepml.client.connection import Connection, translated
+from stepml.client.errors import AccessError, ReportUnreadableError, ServiceRefusedError
+from stepml.client.execution import Execution, ExecutionState
+from stepml.client.objects import find_object, read_document
+from stepml.client.stack import Stack
+from stepml.job import keys
+from stepml.job.documents import encode
+from stepml.job.reports import Fence
+
+ERROR = "StoppedByUser"
+# DescribeExecution may lag behind StopExecution.
+SETTLING_S = 10.0
+FENCE_ATTEMPTS = 8
+_OTHERS_WROTE = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+
+Describe = Callable[[], ExecutionState]
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What became of a job that was to be stopped."""
+
+    state: ExecutionState  # as it is now
+    changed: bool  # False: it had ended by itself
+
+
+def stop(
+    connection: Connection,
+    stack: Stack,
+    describe: Describe,
+    cause: str,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Stopped:
+    """Stop a job unless it has ended: its executions at once, its functions when they look."""
+    state = describe()
+    if state.ended:
+        return Stopped(state, changed=False)
+    execution = state.execution
+    with translated(connection.endpoint_url):
+        stopped_at = connection.client("stepfunctions").stop_execution(
+            executionArn=execution.arn, error=ERROR, cause=cause
+        )["stopDate"]
+    try:
+        raise_fence(connection, stack, execution, stopped_at)
+    except AccessError as error:
+        raise AccessError(
+            f"{execution.name} is stopped, but its functions were not told: {error}"
+        ) from error
+    state = _settled(describe, connection.poll_s, sleep)
+    return Stopped(state, changed=not state.ended or state.status == "ABORTED")
+
+
+def raise_fence(connection: Connection, stack: Stack, job: Execution, until: datetime) -> None:
+    """Let the functions of all attempts end that began until then; a later fence stays."""
+    key = keys.fence(job.name)
+    fence = Fence(until=_iso(until), status="ABORTED", execution=job.name)
+    for _ in range(FENCE_ATTEMPTS):
+        found = find_object(connection, stack.bucket, key)
+        if found is not None and _is_as_late(found["Body"].read(), key, fence):
+            return
+        # Only over what was read: somebody else may have written a later one meanwhile.
+        condition: Any = {"IfNoneMatch": "*"} if found is None else {"IfMatch": found["ETag"]}
+        try:
+            with translated(connection.endpoint_url):
+                connection.client("s3").put_object(
+                    Bucket=stack.bucket, Key=key, Body=encode(fence), **condition
+                )
+        except ServiceRefusedError as error:
+            if error.code not in _OTHERS_WROTE:
+                raise
+        else:
+            return
+    raise ServiceRefusedError("Conflict", f"{key} was changed by others {FENCE_ATTEMPTS} times")
+
+
+def _is_as_late(content: bytes, key: str, fence: Fence) -> bool:
+    try:
+        found = read_document(content, Fence, key, key)
+        return datetime.fromisoformat(found.until) >= datetime.fromisoformat(fence.until)
+    except (ReportUnreadableError, ValueError, TypeError):  # damaged: a fence must be readable
+        return False
+
+
+def _settled(describe: Describe, poll_s: float, sleep: Callable[[float], None]) -> ExecutionState:
+    state = describe()
+    for _ in range(int(SETTLING_S / poll_s)):
+        if state.ended:
+            break
+        sleep(poll_s)
+        state = describe()
+    return state
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
