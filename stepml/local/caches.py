@@ -94,10 +94,18 @@ PROGRAMS = (
 )
 
 
-def template_parameters(caches: Iterable[CacheStatus]) -> dict[str, str]:
-    """Return the parameters of ``templates/template.yaml`` that name these servers."""
+def template_parameters(caches: Iterable[CacheStatus], concurrency: int) -> dict[str, str]:
+    """Return the parameters of ``templates/template.yaml`` that say what is here.
+
+    Parameters
+    ----------
+    caches : iterable of CacheStatus
+    concurrency : int
+        Functions that run at once.
+    """
     names = {each.channel: each.parameter for each in PROGRAMS}
-    return {names[cache.name]: cache.url for cache in caches if cache.name in names}
+    urls = {names[cache.name]: cache.url for cache in caches if cache.name in names}
+    return {"AccountConcurrency": str(concurrency), **urls}
 
 
 class Caches:

@@ -224,7 +224,8 @@ def test_ports_are_the_first_free_ones_above(tmp_path: Path) -> None:
         ports = [address(each)[1] for each in made.statuses()]
         made.close()
     assert above < ports[0] < ports[1] <= above + 20
-    assert template_parameters(made.statuses()) == {
+    assert template_parameters(made.statuses(), 7) == {
+        "AccountConcurrency": "7",
         "RedisUrl": f"redis://127.0.0.1:{ports[0]}",
         "MemcachedUrl": f"memcached://127.0.0.1:{ports[1]}",
     }

@@ -491,3 +491,30 @@ class TestHistory:
             executionArn=execution, reverseOrder=True, nextToken=newest["nextToken"]
         )
         assert len(rest["events"]) == len(events) - 2
+
+    def test_an_execution_fails_when_its_history_is_full(self, aws: RunningAws) -> None:
+        # The Map runs again and again; once takes four events an iteration.
+        mapped = {**inline_map({"Type": "Pass", "End": True}, ResultPath=None), "Next": "Ranks"}
+        del mapped["End"]
+        machine = aws.machine({"StartAt": "Ranks", "States": {"Ranks": mapped}})
+        ended = aws.run(machine, {"items": list(range(1000))})
+        full = "The execution reached the maximum number of history events (25000)."
+        assert (ended["status"], ended["error"], ended["cause"]) == (
+            "FAILED",
+            "States.Runtime",
+            full,
+        )
+        assert ended["redriveStatus"] == "NOT_REDRIVABLE"
+        assert ended["redriveStatusReason"] == "Execution history event limit exceeded"
+        states = aws.client("stepfunctions")
+        newest = states.get_execution_history(
+            executionArn=ended["executionArn"], reverseOrder=True, maxResults=2
+        )["events"]
+        assert [event["id"] for event in newest] == [25_000, 24_999]
+        assert newest[0]["executionFailedEventDetails"] == {
+            "error": "States.Runtime",
+            "cause": full,
+        }
+        with pytest.raises(ClientError) as refused:
+            states.redrive_execution(executionArn=ended["executionArn"])
+        assert refused.value.response["Error"]["Code"] == "ExecutionNotRedrivable"

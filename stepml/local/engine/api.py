@@ -125,12 +125,13 @@ def stop_execution(self: Any) -> ActionResult:
     "without its quotes",
 )
 def describe_execution(self: Any) -> ActionResult:
-    described: Any = _describe_execution(self).result
-    execution = self.stepfunction_backend.describe_execution(described["executionArn"])
-    if "outputDetails" in described:
-        described["output"] = to_json_str(execution.output, separators=(",", ":"))
-    redrives = redrive_description(execution)
-    return ActionResult({**described, **_stop_date(execution), **redrives})
+    execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+    with execution.ending:  # a redrive may be changing it
+        described: Any = _describe_execution(self).result
+        if "outputDetails" in described:
+            described["output"] = to_json_str(execution.output, separators=(",", ":"))
+        redrives = redrive_description(execution)
+        return ActionResult({**described, **_stop_date(execution), **redrives})
 
 
 @seams.replaces(
@@ -140,8 +141,10 @@ def describe_execution(self: Any) -> ActionResult:
 )
 def list_executions(self: Any) -> ActionResult:
     listed: Any = _list_executions(self).result
+    machine = self.stepfunction_backend.describe_state_machine(self._get_param("stateMachineArn"))
+    executions = {execution.execution_arn: execution for execution in machine.executions}
     for item in listed["executions"]:
-        execution = self.stepfunction_backend.describe_execution(item["executionArn"])
+        execution = executions[item["executionArn"]]
         item.update(_stop_date(execution), **redrive_counts(execution))
     wanted = self._get_param("redriveFilter")
     if wanted is not None:
