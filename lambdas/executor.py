@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
 from comm import Message
 from lambdas.asynchronous import train_asynchronously
+from lambdas.costs import Invocation
 from lambdas.entry import handles
 from lambdas.environment import Deadline, LambdaContext, durable, seconds_since
 from lambdas.exchanges import open_orchestrated
@@ -20,6 +20,7 @@ from lambdas.replicas import Trained, train_replica
 from lambdas.shards import load_shard
 from lambdas.snapshots import whole_progress
 from lambdas.states import pack_progress, unpack_state
+from lambdas.stragglers import was_redriven
 from lambdas.watch import Watch
 from stepml.job import keys
 from stepml.job.documents import decode
@@ -56,18 +57,23 @@ def execute(task: ExecutorTask, storage: DurableStorage, deadline: Deadline) -> 
     AttemptStoppedError
         The execution has ended for which this function works.
     """
-    began = time.monotonic()
+    invocation = Invocation.begin(storage)
+    storage = invocation.storage
     with published_failure(task, storage):
         beginning = _begin(task, storage)
         if beginning is None:  # a late copy of a rank: its epoch is over
             return ExecutorResult(rank=task.rank, seconds=0)
         trained = _train(task, beginning, storage, deadline)
-    seconds = seconds_since(task.started_at) if beginning.was_paused else time.monotonic() - began
-    log("rank trained", job_id=task.job_id, epoch=task.epoch, rank=task.rank, seconds=seconds)
+    seconds = invocation.seconds
+    if beginning.was_paused and not was_redriven(task.attempt):
+        seconds = seconds_since(task.started_at)
+    what = "rank had contributed already" if trained.was_there else "rank trained"
+    log(what, job_id=task.job_id, epoch=task.epoch, rank=task.rank, seconds=seconds)
     return ExecutorResult(
         rank=task.rank,
         seconds=round(seconds, 3),
         waited_seconds=round(trained.waited_s, 3),
+        cost_usd=invocation.cost_usd(seconds),
         digest=trained.digest,
     )
 
@@ -121,14 +127,15 @@ def _train(
         return Trained()
     watch = Watch(task, storage, deadline, needs_peers=False)
     exchange, step = open_orchestrated(task.job_id, plan, storage), Step(task.epoch)
-    if not exchange.has_contributed(step, task.rank):
+    there = exchange.has_contributed(step, task.rank)
+    if not there:
         own = _ended(task, beginning, algorithm, storage, watch)
         vector, trailer = algorithm.contribution(own, plan.turn(task.epoch, task.rank))
         watch.look()  # what an attempt gives that is over would be left lying in the channel
         exchange.contribute(step, task.rank, Message(vector, trailer))
         if is_over(task, storage):
             exchange.take_back(step, task.rank)
-    return Trained()
+    return Trained(was_there=there)
 
 
 def _ended(

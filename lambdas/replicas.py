@@ -31,6 +31,7 @@ class Trained:
 
     waited_s: float = 0.0  # for its peers
     digest: str = ""  # of its replica, if the epoch is exchanged in flight
+    was_there: bool = False  # an earlier attempt had done it
 
 
 SAVES_SNAPSHOTS = 0  # the rank that does so; its replica is as good as any

@@ -37,12 +37,16 @@ class RunningAws:
     @property
     def parameters(self) -> dict[str, str]:
         """What ``stepml local up`` deploys StepML with."""
-        return template_parameters(self.caches())
+        return template_parameters(self.caches(), self.status()["concurrency"])
 
     def caches(self) -> list[CacheStatus]:
+        return [CacheStatus(**each) for each in self.status()["caches"]]
+
+    def status(self) -> dict[str, Any]:
+        """Return what the server says of itself."""
         answer = ask(int(self.endpoint_url.rpartition(":")[2]), WAIT_S)
         assert answer is not None
-        return [CacheStatus(**each) for each in answer["caches"]]
+        return answer
 
     def client(self, service: Any) -> Any:
         return boto3.client(

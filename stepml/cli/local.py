@@ -139,7 +139,7 @@ def _deployed(status: LocalStatus, output: Output) -> dict[str, str]:
                 status.endpoint_url,
                 template_path(),
                 stack_name=DEFAULT_STACK,
-                parameters=template_parameters(status.caches),
+                parameters=template_parameters(status.caches, status.concurrency),
             )
     except (DeploymentError, TemplateError, LockTimeoutError) as error:
         raise LocalAwsFailedError(str(error)) from error

@@ -51,6 +51,7 @@ class Job:
         self, job_id: str = "job", storage: MemoryStorage | None = None, **spec: Any
     ) -> None:
         self.job_id = job_id
+        self.retries = 0  # of each epoch, by RunEpoch
         self.redrives = 0  # of each epoch's execution by itself
         self.storage = storage or MemoryStorage()
         self.data = MemoryStorage()
@@ -91,7 +92,7 @@ class Job:
 
     def attempt(self, epoch: int) -> dict[str, Any]:
         """Return what all tasks of an epoch are told."""
-        name = f"{self.job_id}-e{epoch}-r0-t0.{self.redrives}"
+        name = f"{self.job_id}-e{epoch}-r0-t{self.retries}.{self.redrives}"
         return {"job_id": self.job_id, "epoch": epoch, "attempt": name, "started_at": STARTED_AT}
 
     def execute(

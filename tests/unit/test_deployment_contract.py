@@ -17,7 +17,7 @@ from stepml.job import errors
 from stepml.job.tasks import JobState
 
 ROOT = Path(__file__).parents[2]
-MACHINES = ("train", "epoch")
+MACHINES = ("train", "epoch", "ranks")
 
 # What Step Functions and Lambda raise by themselves.
 AWS_ERRORS = {
@@ -32,6 +32,7 @@ AWS_ERRORS = {
     "Sandbox.Timedout",
     "States.Timeout",
     "States.TaskFailed",
+    "StepFunctions.ExecutionAlreadyExistsException",
     "StepFunctions.ExecutionLimitExceededException",
     "StepFunctions.SdkClientException",
     "StepFunctions.AWSStepFunctionsException",
@@ -45,6 +46,8 @@ NEVER_RETRIED = (
     errors.PeerFailedError,
     errors.CompressionError,
     errors.ReplicasDivergedError,
+    errors.AttemptStoppedError,
+    errors.ReplayLostError,
 )
 # They read or write the channel: it has to be allowed to them, and to be within their reach.
 EXCHANGING = {
@@ -53,6 +56,7 @@ EXCHANGING = {
     "MergerFunction",
     "ReducerFunction",
     "FinaliseFunction",
+    "CleanupFunction",
 }
 
 
@@ -117,8 +121,9 @@ def error_classes() -> dict[str, type]:
     return {name: each for name, each in vars(errors).items() if isinstance(each, type)}
 
 
-@pytest.mark.parametrize(("name", "state"), all_tasks(), ids=lambda value: str(value)[:20])
-def test_every_error_that_is_retried_exists(name: str, state: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", sorted({name for name, _ in all_tasks()}))
+def test_every_error_that_is_retried_exists(name: str) -> None:
+    state = dict(all_tasks())[name]  # those of one name are alike
     named = [error for retrier in state["Retry"] for error in retrier["ErrorEquals"]]
     assert len(named) == len(set(named))
     assert set(named) <= AWS_ERRORS | set(error_classes())
@@ -140,9 +145,26 @@ def test_nothing_recoverable_is_caught_into_a_failed_end(name: str) -> None:
     assert not [each for each, state in states(machine(name)) if state["Type"] == "Fail"]
 
 
-def test_state_names_are_unique() -> None:
-    names = [name for each in MACHINES for name, _ in states(machine(each))]
+@pytest.mark.parametrize("name", MACHINES)
+def test_state_names_are_unique(name: str) -> None:
+    names = [state for state, _ in states(machine(name))]
     assert len(names) == len(set(names))
+
+
+def test_ranks_are_trained_alike_in_an_epoch_and_in_a_group() -> None:
+    alone = machine("epoch")["States"]["RunExecutors"]
+    grouped = machine("ranks")["States"]["RunExecutors"]
+    assert alone["ItemProcessor"] == grouped["ItemProcessor"]
+    assert alone["ItemSelector"].keys() == grouped["ItemSelector"].keys()
+    group = machine("epoch")["States"]["RunGroups"]["ItemProcessor"]["States"]["RunGroup"]
+    told = {name.removesuffix(".$") for name in group["Parameters"]["Input"]}
+    assert {name.removesuffix(".$") for name in alone["ItemSelector"]} - {"rank"} <= told
+
+
+def test_an_epoch_knows_its_attempt_in_one_way() -> None:
+    text = (ROOT / "state_machines" / "epoch.asl.json").read_text()
+    made = set(re.findall(r'"attempt\.\$": "(States[^"]+)"', text))
+    assert made == {"States.Format('{}.{}', $$.Execution.Name, $$.Execution.RedriveCount)"}
 
 
 def test_the_state_of_a_job_is_all_that_prepare_tells() -> None:
@@ -179,7 +201,7 @@ def test_a_task_waits_a_minute_longer_than_its_function_may_run() -> None:
         if function is not None:
             assert state["TimeoutSeconds"] == functions[function]["Timeout"] + 60, name
         else:
-            assert "TimeoutSecondsPath" in state, name
+            assert {"TimeoutSeconds", "TimeoutSecondsPath"} & state.keys(), name
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -216,7 +238,7 @@ def test_every_variable_that_the_code_reads_is_set() -> None:
     told = template()["Globals"]["Function"]["Environment"]["Variables"].keys()
     text = (ROOT / "templates" / "template.yaml").read_text()
     optional = set(re.findall(r"# (STEPML_\w+), optional:", text))
-    assert optional == {"STEPML_CA_FILE"}
+    assert optional == {"STEPML_CA_FILE", "STEPML_EPOCHS_AN_EXECUTION"}
     assert _variables("storage/factory.py") <= told | optional
     for path in sorted((ROOT / "lambdas").glob("*.py")):
         own = {
@@ -268,15 +290,20 @@ def test_every_handler_has_a_function() -> None:
     assert {properties["Handler"] for properties in functions} == handlers
 
 
+def as_list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
 def test_the_parent_may_start_see_and_stop_its_epochs() -> None:
     policies = resources("AWS::Serverless::StateMachine")["TrainStateMachine"]["Policies"]
     actions = {
         action
         for policy in policies
         for statement in policy.get("Statement", [])
-        for action in statement["Action"]
+        for action in as_list(statement["Action"])
     }
     assert actions == {
+        "states:StartExecution",
         "states:DescribeExecution",
         "states:StopExecution",
         "events:PutTargets",
@@ -289,7 +316,8 @@ def test_the_parent_may_start_see_and_stop_its_epochs() -> None:
 
 def test_each_machine_may_invoke_just_the_functions_that_it_names() -> None:
     machines = resources("AWS::Serverless::StateMachine")
-    for name, logical in (("train", "TrainStateMachine"), ("epoch", "EpochStateMachine")):
+    for name in MACHINES:
+        logical = f"{name.title()}StateMachine"
         allowed = {
             policy["LambdaInvokePolicy"]["FunctionName"]["Ref"]
             for policy in machines[logical]["Policies"]

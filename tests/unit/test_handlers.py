@@ -489,7 +489,8 @@ def test_a_handler_logs_its_failure_with_what_it_was_about() -> None:
     before = to_stdout.setStream(stream)
     try:
         with pytest.raises(BadRowError):
-            handler({"job_id": "j", "epoch": 2, "rank": 3, "attempt": "e"}, Context())
+            event = {"job_id": "j", "epoch": 2, "rank": 3, "attempt": "e.0", "started_at": "now"}
+            handler(event, Context())
     finally:
         to_stdout.setStream(before)
     assert json.loads(stream.getvalue()) == {

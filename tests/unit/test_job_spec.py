@@ -162,14 +162,6 @@ def test_json_that_is_no_object_is_refused(job: bytes) -> None:
             "model 'neural' is not available yet; available: logistic_regression, softmax",
         ),
         ({"exchange__channel": "parameter_server"}, "exchange.channel 'parameter_server' is not"),
-        (
-            {"stop__max_epochs": 2501},
-            "stop.max_epochs: 2501 is not available yet; available: 1 to 2500",
-        ),
-        ({"workers": 41}, "workers: 41 is not available yet; available: 1 to 40"),
-        ({"stop__max_seconds": 60}, "stop.max_seconds is not available yet (given: 60)"),
-        ({"stop__max_cost_usd": 1.5}, "stop.max_cost_usd is not available yet (given: 1.5)"),
-        ({"resume_from": "other"}, "resume_from is not available yet (given: 'other')"),
     ],
 )
 def test_what_does_not_work_yet_is_refused_by_name(values: dict[str, Any], message: str) -> None:

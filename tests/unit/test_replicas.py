@@ -19,6 +19,7 @@ from stepml.job.errors import (
     ExecutorPausedError,
     MissingContributionError,
     PeerFailedError,
+    ReplayLostError,
     ReplicasDivergedError,
     StepMLError,
     WaitTimeoutError,
@@ -317,7 +318,7 @@ def test_a_damaged_snapshot_only_costs_time() -> None:
     assert job.state_bits(1) == undisturbed().state_bits(1)
 
 
-@pytest.mark.parametrize("batch", [1, 2, N_BATCHES])
+@pytest.mark.parametrize("batch", [1, 2])
 def test_a_channel_that_forgets_everything_changes_no_bit(
     batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +334,25 @@ def test_a_channel_that_forgets_everything_changes_no_bit(
         results = [each.result() for each in (*waiting, again)]
     job.reduce(1, results)
     assert job.state_bits(1) == undisturbed().state_bits(1)
+
+
+def test_a_rank_whose_replay_is_lost_says_so_and_the_epoch_begins_again() -> None:
+    job = gradient_job()
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(retried, job, rank) for rank in (0, 1)]
+        with pytest.raises(KilledError):
+            job.execute(1, 2, storage=KillingStorage(job, 2, N_BATCHES))
+        job.storage.clear(job.exchanged())
+        with pytest.raises(ReplayLostError, match=r"batch 1, its peers are at batch 4"):
+            job.execute(1, 2)
+        for peer in waiting:
+            with pytest.raises(PeerFailedError, match="rank 2 failed: ReplayLostError"):
+                peer.result()
+    job.retries = 1
+    job.epoch(1)
+    assert job.state_bits(1) == undisturbed().state_bits(1)
+    job.finalise(1)
+    assert [*job.storage.list(job.exchanged())] == []
 
 
 class FrozenClock:

@@ -1,0 +1,299 @@
+"""Jobs that are stopped, fail, go on, roll over and fan out, on the real machines and functions."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from stepml.job import keys
+from stepml.job.documents import decode
+from stepml.job.reports import EndReport, EpochReport, Failure, Fence
+from tests.functional.conftest import LocalStack
+from tests.running_aws import eventually
+
+ALGORITHMS = {
+    "model_averaging": {"name": "model_averaging", "learning_rate": 0.5, "batch_size": 50},
+    "admm": {"name": "admm"},
+    "gradient_averaging": {"name": "gradient_averaging", "learning_rate": 0.5, "batch_size": 50},
+}
+
+
+def unique(what: str) -> str:
+    return f"{what}-{uuid.uuid4().hex[:8]}"
+
+
+@contextmanager
+def configured(local_stack: LocalStack, function: str, **settings: Any) -> Iterator[None]:
+    """Change a deployed function for as long as the block runs."""
+    functions = local_stack.aws.client("lambda")
+    name = f"stepml-{function}"
+    before = functions.get_function_configuration(FunctionName=name)
+    functions.update_function_configuration(FunctionName=name, **settings)
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(
+            FunctionName=name, **{field: before[field] for field in settings}
+        )
+
+
+def redrive(local_stack: LocalStack, execution: str) -> dict[str, Any]:
+    local_stack.aws.client("stepfunctions").redrive_execution(executionArn=execution)
+    return local_stack.aws.ended(execution)
+
+
+def model(local_stack: LocalStack, job: dict[str, Any]) -> bytes:
+    name = unique("whole")
+    ended = local_stack.run(job, name)
+    assert ended["status"] == "SUCCEEDED", ended
+    return local_stack.read(keys.model(name))
+
+
+def until_epoch_runs(local_stack: LocalStack, name: str, epoch: int) -> None:
+    eventually(
+        lambda: [each["name"] for each in local_stack.epochs(name)],
+        lambda names: any(f"-e{epoch}-" in each for each in names),
+    )
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_stopped_job_goes_on_and_comes_to_the_same_bits(
+    local_stack: LocalStack, job: dict[str, Any], algorithm: str
+) -> None:
+    long = job | {
+        "algorithm": ALGORITHMS[algorithm],
+        "stop": {"max_epochs": 8},
+        "exchange": {"channel": "redis"},
+    }
+    expected = model(local_stack, long)
+    name = unique("stopped")
+    execution = local_stack.start(long, name)
+    until_epoch_runs(local_stack, name, 3)
+    local_stack.aws.client("stepfunctions").stop_execution(
+        executionArn=execution, error="Enough", cause="for now"
+    )
+    ended = local_stack.aws.ended(execution)
+    assert (ended["status"], ended["redriveStatus"]) == ("ABORTED", "REDRIVABLE")
+    report = eventually(lambda: local_stack.keys(keys.ended(name)), len)
+    report = decode(local_stack.read(keys.ended(name)), EndReport, "ended")
+    assert (report.status, report.error) == ("ABORTED", "Enough")
+    assert report.epochs >= 2
+    fence = decode(local_stack.read(keys.fence(name)), Fence, "fence")
+    assert fence.until >= report.stopped_at
+    assert redrive(local_stack, execution)["status"] == "SUCCEEDED"
+    assert local_stack.read(keys.model(name)) == expected
+    finished = [e["name"] for e in local_stack.epochs(name) if e["status"] == "SUCCEEDED"]
+    assert len(finished) == 8  # none was trained twice
+    assert not local_stack.keys(keys.ended(name))
+    assert not local_stack.keys(f"jobs/{name}/exchange/")
+
+
+def test_a_job_that_failed_is_redriven_from_the_failed_epoch(
+    local_stack: LocalStack, job: dict[str, Any]
+) -> None:
+    expected = model(local_stack, job)
+    name = unique("failed")
+    with configured(local_stack, "reducer", Handler="lambdas.reducer.mistyped"):
+        ended = local_stack.run(job, name)
+    assert ended["status"] == "FAILED"
+    assert "Runtime.HandlerNotFound" in ended["cause"]
+    eventually(lambda: local_stack.keys(keys.ended(name)), len)
+    assert len(local_stack.keys(f"jobs/{name}/exchange/")) == 4  # what the ranks have given
+    redriven = redrive(local_stack, ended["executionArn"])
+    assert redriven["status"] == "SUCCEEDED"
+    assert redriven["redriveCount"] == 1
+    assert local_stack.read(keys.model(name)) == expected
+    attempts = local_stack.epochs(name)
+    assert [each["status"] for each in attempts] == ["FAILED", "FAILED", *["SUCCEEDED"] * 3]
+    messages = Counter(line["message"] for line in logged(local_stack, "executor", name))
+    # In each of three epochs; and in those that came after another attempt, they had.
+    assert messages["rank trained"] == 3 * 4
+    assert messages["rank had contributed already"] == 2 * 4
+
+
+def logged(local_stack: LocalStack, function: str, job_id: str) -> list[dict[str, Any]]:
+    """Return what a function logged about a job."""
+    pages = local_stack.aws.client("logs").get_paginator("filter_log_events")
+    texts = [
+        event["message"]
+        for page in pages.paginate(logGroupName=f"/aws/lambda/stepml-{function}")
+        for event in page["events"]
+    ]
+    lines = [json.loads(text) for text in texts if text.startswith("{")]
+    return [line for line in lines if line.get("job_id") == job_id]
+
+
+def test_a_rank_that_fails_every_time_fails_the_job_with_its_own_error(
+    local_stack: LocalStack, job: dict[str, Any]
+) -> None:
+    name = unique("damaged")
+    began = local_stack.run(job | {"stop": {"max_epochs": 1}}, unique("before"))
+    digest = began["report"]["dataset"]["digest"]
+    other = job | {"workers": 3, "algorithm": ALGORITHMS["gradient_averaging"]}
+    local_stack.run(other | {"stop": {"max_epochs": 1}})
+    shard = keys.shard(digest, 3, 0.1, "dense", 2)
+    whole = local_stack.read(shard)
+    s3 = local_stack.aws.client("s3")
+    # A function that is warm would still have the shard.
+    with configured(local_stack, "executor", Description="another"):
+        s3.put_object(Bucket=local_stack.bucket, Key=shard, Body=whole[:-1] + b"?")
+        started = time.monotonic()
+        ended = local_stack.run(other, name)
+    assert ended["status"] == "FAILED"
+    assert time.monotonic() - started < 30  # and not the minutes that a rank waits for a peer
+    failures = local_stack.keys(keys.failures_prefix(name))
+    assert len(failures) == 2  # RunEpoch tries once more
+    failure = decode(local_stack.read(failures[0]), Failure, failures[0])
+    assert (failure.rank, failure.error) == (2, "DamagedValueError")
+    assert shard in failure.message
+    assert failure.log_group == "/aws/lambda/stepml-executor"
+    assert shard in ended["cause"]
+    s3.put_object(Bucket=local_stack.bucket, Key=shard, Body=whole)
+    assert redrive(local_stack, ended["executionArn"])["status"] == "SUCCEEDED"
+
+
+@pytest.mark.parametrize("what", ["damaged", "missing"])
+def test_a_job_refuses_to_go_on_without_its_own_objects(
+    local_stack: LocalStack, job: dict[str, Any], what: str
+) -> None:
+    long = job | {"stop": {"max_epochs": 6}}
+    expected = model(local_stack, long)
+    name = unique(what)
+    execution = local_stack.start(long, name)
+    until_epoch_runs(local_stack, name, 2)
+    local_stack.aws.client("stepfunctions").stop_execution(executionArn=execution)
+    eventually(lambda: local_stack.keys(keys.ended(name)), len)
+    done = decode(local_stack.read(keys.ended(name)), EndReport, "ended").epochs
+    state = keys.state(name, done)
+    whole, s3 = local_stack.read(state), local_stack.aws.client("s3")
+    if what == "missing":
+        s3.delete_object(Bucket=local_stack.bucket, Key=state)
+    else:
+        s3.put_object(Bucket=local_stack.bucket, Key=state, Body=whole[:-1] + b"\0")
+    ended = redrive(local_stack, execution)
+    assert ended["status"] == "FAILED"
+    assert state in ended["cause"]
+    assert {"missing": "KeyNotFoundError", "damaged": "DamagedValueError"}[what] in ended["cause"]
+    s3.put_object(Bucket=local_stack.bucket, Key=state, Body=whole)
+    assert redrive(local_stack, execution)["status"] == "SUCCEEDED"
+    assert local_stack.read(keys.model(name)) == expected
+
+
+def test_a_long_job_rolls_over_and_ends_with_its_report(
+    local_stack: LocalStack, job: dict[str, Any]
+) -> None:
+    long = job | {"stop": {"max_epochs": 7}}
+    expected = model(local_stack, long)
+    before = local_stack.aws.client("lambda").get_function_configuration(
+        FunctionName="stepml-prepare"
+    )["Environment"]["Variables"]
+    name = unique("long")
+    fewer = {"Variables": before | {"STEPML_EPOCHS_AN_EXECUTION": "3"}}
+    with configured(local_stack, "prepare", Environment=fewer):
+        ended = local_stack.run(long, name)
+    assert ended["status"] == "SUCCEEDED", ended
+    assert ended["report"]["epochs"] == 7
+    assert local_stack.read(keys.model(name)) == expected
+    parents = [
+        each["name"]
+        for each in local_stack.aws.executions(local_stack.outputs["TrainStateMachineArn"])
+        if each["name"].startswith(name)
+    ]
+    assert parents == [name, f"{name}-c4-r0-t0", f"{name}-c7-r0-t0"]
+    assert [e["name"] for e in local_stack.epochs(name)] == [
+        f"{name}-e{epoch}-r0-t0" for epoch in range(1, 8)
+    ]
+
+
+def test_a_job_that_rolled_over_is_stopped_and_redriven_as_a_whole(
+    local_stack: LocalStack, job: dict[str, Any]
+) -> None:
+    long = job | {"stop": {"max_epochs": 9}}
+    expected = model(local_stack, long)
+    before = local_stack.aws.client("lambda").get_function_configuration(
+        FunctionName="stepml-prepare"
+    )["Environment"]["Variables"]
+    name = unique("long")
+    fewer = {"Variables": before | {"STEPML_EPOCHS_AN_EXECUTION": "2"}}
+    with configured(local_stack, "prepare", Environment=fewer):
+        execution = local_stack.start(long, name)
+        until_epoch_runs(local_stack, name, 5)
+        local_stack.aws.client("stepfunctions").stop_execution(executionArn=execution)
+        eventually(lambda: local_stack.keys(keys.ended(name)), len)
+        ended = redrive(local_stack, execution)
+    assert ended["status"] == "SUCCEEDED", ended
+    assert local_stack.read(keys.model(name)) == expected
+    finished = [e["name"] for e in local_stack.epochs(name) if e["status"] == "SUCCEEDED"]
+    assert len(finished) == 9
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_job_that_resumes_another_comes_to_the_same_bits(
+    local_stack: LocalStack, job: dict[str, Any], algorithm: str
+) -> None:
+    chosen = job | {"algorithm": ALGORITHMS[algorithm]}
+    expected = model(local_stack, chosen | {"stop": {"max_epochs": 4}})
+    first = unique("first")
+    assert local_stack.run(chosen | {"stop": {"max_epochs": 2}}, first)["status"] == "SUCCEEDED"
+    name = unique("second")
+    rest = chosen | {"stop": {"max_epochs": 4}, "resume_from": first}
+    ended = local_stack.run(rest | {"exchange": {"channel": "redis"}}, name)
+    assert ended["status"] == "SUCCEEDED", ended
+    assert local_stack.read(keys.model(name)) == expected
+    assert [each["name"] for each in local_stack.epochs(name)] == [
+        f"{name}-e3-r0-t0",
+        f"{name}-e4-r0-t0",
+    ]
+    assert [each["epoch"] for each in ended["report"]["history"]] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"resume_from": "nobody"}, "resume_from.job: expected a job of this stack"),
+        ({"resume_from": {"job": "FIRST", "epoch": 9}}, "expected 0 to 1, the epochs that job"),
+        ({"resume_from": "FIRST", "stop": {"max_epochs": 1}}, "stop.max_epochs: expected more"),
+        (
+            {"resume_from": "FIRST", "algorithm": {"name": "admm"}},
+            "algorithm: expected that of resume_from.job",
+        ),
+    ],
+    ids=["unknown", "too many", "nothing left", "other algorithm"],
+)
+def test_what_cannot_be_resumed_is_refused_by_name(
+    local_stack: LocalStack, job: dict[str, Any], fields: dict[str, Any], message: str
+) -> None:
+    first = unique("first")
+    local_stack.run(job | {"stop": {"max_epochs": 1}}, first)
+    rest = json.loads(json.dumps(job | fields).replace("FIRST", first))
+    ended = local_stack.run(rest)
+    assert ended["status"] == "FAILED"
+    assert ended["error"] == "InvalidJobError"
+    assert message in ended["cause"]
+
+
+def test_a_hundred_workers_train(local_stack: LocalStack, job: dict[str, Any]) -> None:
+    name = unique("wide")
+    wide = job | {"workers": 100, "stop": {"max_epochs": 1}}
+    ended = local_stack.run(wide, name)
+    assert ended["status"] == "SUCCEEDED", ended
+    report = decode(local_stack.read(keys.epoch_report(name, 1)), EpochReport, "report")
+    assert len(report.executor_seconds) == 100
+    groups = local_stack.aws.executions(local_stack.outputs["RanksStateMachineArn"])
+    assert len([each for each in groups if each["status"] == "SUCCEEDED"]) >= 3
+
+
+def test_more_ranks_in_flight_than_functions_may_run_are_refused(
+    local_stack: LocalStack, job: dict[str, Any]
+) -> None:
+    flight = job | {"workers": 60, "algorithm": ALGORITHMS["gradient_averaging"]}
+    ended = local_stack.run(flight)
+    assert (ended["status"], ended["error"]) == ("FAILED", "NotEnoughConcurrencyError")
+    assert "expected at most 50, got 60" in ended["cause"]
