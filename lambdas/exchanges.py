@@ -8,6 +8,7 @@ from functools import cache
 from typing import Self
 
 from comm import Group, InFlight, Orchestrated, SharedModel, in_flight_chunks
+from lambdas.costs import BilledStorage
 from lambdas.plans import TrainingPlan
 from stepml.job import keys
 from stepml.job.spec import JobSpec
@@ -39,8 +40,15 @@ class Channels:
 
 
 def open_kept(name: str, storage: DurableStorage) -> Storage:
-    """Return the channel called ``name``; the durable store serves as the channel s3."""
-    return storage if name == "s3" else kept(name)
+    """Return the channel called ``name``; the durable store serves as the channel s3.
+
+    A channel that is paid by the request goes on the bill of ``storage``, if that keeps one.
+    """
+    if name == "s3":
+        return storage
+    if name == "dynamodb" and isinstance(storage, BilledStorage):
+        return storage.beside(kept(name))
+    return kept(name)
 
 
 def chunks_to_merge(spec: JobSpec) -> list[int]:

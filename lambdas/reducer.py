@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from lambdas.costs import Invocation, epoch_usd
 from lambdas.documents import Documents
 from lambdas.entry import handles
-from lambdas.environment import LambdaContext, durable, seconds_since
+from lambdas.environment import LambdaContext, durable
 from lambdas.epoch_ends import EpochEnd, release, state_at_end
+from lambdas.exchanges import chunks_to_merge
 from lambdas.fences import look_at_fence
 from lambdas.logs import best_effort, log
 from lambdas.plans import TrainingPlan
 from lambdas.shards import load_shard
 from lambdas.states import pack_state, unpack_state
+from lambdas.stragglers import attempt_seconds, find_stragglers
 from stepml.job import keys
 from stepml.job.reports import EpochReport
 from stepml.job.tasks import ReducerTask
 from stepml.ml.algorithms import Residuals
-from stepml.ml.convergence import decide, require_finite_losses, require_finite_parameters
+from stepml.ml.convergence import (
+    Spent,
+    decide,
+    require_finite_losses,
+    require_finite_parameters,
+    spent_with,
+)
 from stepml.ml.models import Evaluation
 from stepml.ml.models.base import Floats
 from storage import DurableStorage
@@ -40,6 +49,8 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
     AttemptStoppedError
         The execution has ended for which this function works.
     """
+    invocation = Invocation.begin(storage)
+    storage = invocation.storage
     documents = Documents(storage)
     plan = documents.load(keys.training_plan(task.job_id), TrainingPlan)
     report = documents.find(keys.epoch_report(task.job_id, task.epoch), EpochReport)
@@ -53,7 +64,7 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
         evaluation = evaluate(task.job_id, plan, state.parameters, storage)
         losses = {"validation": evaluation.loss, "training": end.training_loss}
         require_finite_losses(plan.spec, task.epoch, **losses)
-        report = _report(task, plan, evaluation, end, documents)
+        report = _report(task, plan, evaluation, end, invocation)
     with best_effort("delete what was exchanged", job_id=task.job_id, epoch=task.epoch):
         release(task, plan, storage)
     log("epoch reduced", job_id=task.job_id, epoch=task.epoch, loss=report.loss)
@@ -74,13 +85,14 @@ def _report(
     plan: TrainingPlan,
     evaluation: Evaluation,
     end: EpochEnd,
-    documents: Documents,
+    invocation: Invocation,
 ) -> EpochReport:
-    previous = None
+    documents, previous = Documents(invocation.storage), None
     if task.epoch > 1:
         previous = documents.load(keys.epoch_report(task.job_id, task.epoch - 1), EpochReport)
-    verdict = decide(plan.spec.stop, task.epoch, evaluation.loss, previous, end.converged)
-    seconds = seconds_since(task.started_at)
+    spent = _spent(task, plan, previous, invocation)
+    stop = plan.spec.stop
+    verdict = decide(stop, task.epoch, evaluation.loss, previous, end.converged, spent)
     by_rank = sorted(task.executors, key=lambda result: result.rank)
     report = EpochReport(
         epoch=task.epoch,
@@ -92,17 +104,32 @@ def _report(
         training_loss=end.training_loss,
         best_loss=verdict.best_loss,
         epochs_without_improvement=verdict.epochs_without_improvement,
-        seconds=seconds,
-        active_seconds=(previous.active_seconds if previous else 0.0) + seconds,
-        cost_usd=0.0,
-        total_cost_usd=0.0,
-        stragglers=[],
+        seconds=spent.epoch_seconds,
+        active_seconds=spent.seconds,
+        cost_usd=spent.epoch_cost_usd,
+        total_cost_usd=spent.cost_usd,
+        stragglers=find_stragglers(task.executors),
         executor_seconds=[result.seconds for result in by_rank],
         staleness_mean=end.staleness_mean,
         staleness_max=end.staleness_max,
         **_residual_fields(end.residuals),
     )
     return documents.publish(keys.epoch_report(task.job_id, task.epoch), report)
+
+
+def _spent(
+    task: ReducerTask, plan: TrainingPlan, previous: EpochReport | None, invocation: Invocation
+) -> Spent:
+    exchange = plan.spec.exchange
+    number_bytes = 2 if exchange.compression == "float16" else 4
+    cost_usd = epoch_usd(
+        task.executors,
+        invocation.cost_usd(),
+        len(chunks_to_merge(plan.spec)),
+        number_bytes * plan.model().n_parameters,
+        exchange.channel,
+    )
+    return spent_with(previous, attempt_seconds(task, invocation.seconds), cost_usd)
 
 
 def _residual_fields(residuals: Residuals | None) -> dict[str, float]:

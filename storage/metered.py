@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from storage.base import Buffer, Storage, Version
+from stepml.job.prices import READ_UNIT_BYTES, WRITE_UNIT_BYTES, units
+from storage.base import Buffer, DurableStorage, ObjectInfo, Storage, Version
 from storage.wrapper import Wrapper
+
+KEYS_A_LIST = 1000  # in one answer of S3
 
 
 class MeteredStorage(Wrapper):
@@ -17,6 +20,7 @@ class MeteredStorage(Wrapper):
     ----------
     requests : Counter of str
         By operation. Looks of a service that wakes its waiters are not counted, their values are.
+        A list is one request for each 1,000 keys.
     sent_bytes, received_bytes : int
         Of values, without keys and protocol.
     """
@@ -28,23 +32,21 @@ class MeteredStorage(Wrapper):
         self.received_bytes = 0
 
     def save_many(self, values: Mapping[str, Buffer]) -> None:
-        self._count_sent("save", values.values())
+        self._count_sent("save", values)
         self.inner.save_many(values)
 
     def save(self, key: str, data: Buffer) -> None:
-        self._count_sent("save", [data])
+        self._count_sent("save", {key: data})
         self.inner.save(key, data)
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
-        self.requests["load"] += len(keys)
         found = self.inner.load_many(keys)
-        self.received_bytes += sum(map(len, found.values()))
+        self._count_loaded(keys, found)
         return found
 
     def load_into(self, targets: Mapping[str, memoryview]) -> set[str]:
-        self.requests["load"] += len(targets)
         filled = self.inner.load_into(targets)
-        self.received_bytes += sum(len(targets[key]) for key in filled)
+        self._count_loaded(targets, {key: targets[key] for key in filled})
         return filled
 
     def find_many(self, keys: Sequence[str]) -> set[str]:
@@ -56,25 +58,28 @@ class MeteredStorage(Wrapper):
         self.inner.delete_many(keys)
 
     def list(self, prefix: str) -> Iterator[str]:
-        self.requests["list"] += 1
-        return self.inner.list(prefix)
+        return self._counted(self.inner.list(prefix))
 
     def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
-        self._count_sent("publish", values.values())
+        self._count_sent("publish", values)
         firsts = self.inner.publish_many(values)
         others = [first for key, first in firsts.items() if first is not values[key]]
+        self.requests["publish_late"] += len(others)
         self.received_bytes += sum(map(len, others))
         return firsts
 
     def load_version(self, key: str) -> tuple[Buffer | None, Version]:
-        self.requests["load"] += 1
         value, version = self.inner.load_version(key)
-        self.received_bytes += 0 if value is None else len(value)
+        self._count_loaded([key], {} if value is None else {key: value})
         return value, version
 
     def compare_and_save(self, key: str, data: Buffer, version: Version) -> bool:
-        self._count_sent("compare_and_save", [data])
+        self._count_sent("compare_and_save", {key: data})
         return self.inner.compare_and_save(key, data, version)
+
+    def clear(self, prefix: str) -> None:
+        self.requests["list"] += 1
+        self.inner.clear(prefix)
 
     def wait_each(self, keys: Sequence[str], **settings: Any) -> Iterator[tuple[str, Buffer]]:
         for key, value in super().wait_each(keys, **settings):
@@ -83,6 +88,78 @@ class MeteredStorage(Wrapper):
                 self.received_bytes += len(value)
             yield key, value
 
-    def _count_sent(self, operation: str, values: Collection[Buffer]) -> None:
+    def _count_sent(self, operation: str, values: Mapping[str, Buffer]) -> None:
         self.requests[operation] += len(values)
-        self.sent_bytes += sum(map(len, values))
+        self.sent_bytes += sum(map(len, values.values()))
+
+    def _count_loaded(self, asked: Collection[str], found: Mapping[str, Buffer]) -> None:
+        self.requests["load"] += len(asked)
+        self.received_bytes += sum(map(len, found.values()))
+
+    def _counted(self, listed: Iterator[Any]) -> Iterator[Any]:
+        self.requests["list"] += 1
+        for number, each in enumerate(listed):
+            if number and number % KEYS_A_LIST == 0:
+                self.requests["list"] += 1
+            yield each
+
+
+class MeteredItems(MeteredStorage):
+    """Counts as DynamoDB does, too: in units of each item's size.
+
+    Attributes
+    ----------
+    written_units : Counter of str
+        By operation.
+    read_units : int
+    """
+
+    # Besides its key and its value: the attributes' names, the version and the time of expiry.
+    _ITEM_BYTES = 46
+
+    def __init__(self, inner: Storage) -> None:
+        super().__init__(inner)
+        self.written_units: Counter[str] = Counter()
+        self.read_units = 0
+
+    def find_many(self, keys: Sequence[str]) -> set[str]:
+        self.read_units += len(keys)  # at least: their sizes are not known here
+        return super().find_many(keys)
+
+    def _count_sent(self, operation: str, values: Mapping[str, Buffer]) -> None:
+        super()._count_sent(operation, values)
+        self.written_units[operation] += self._units(values, WRITE_UNIT_BYTES)
+
+    def _count_loaded(self, asked: Collection[str], found: Mapping[str, Buffer]) -> None:
+        super()._count_loaded(asked, found)
+        self.read_units += len(asked) - len(found) + self._units(found, READ_UNIT_BYTES)
+
+    def _units(self, values: Mapping[str, Buffer], unit_bytes: int) -> int:
+        sizes = (len(key) + len(value) + self._ITEM_BYTES for key, value in values.items())
+        return sum(units(size, unit_bytes) for size in sizes)
+
+
+class MeteredDurableStorage(MeteredStorage, DurableStorage):
+    """Counts the requests to a durable storage; what describes a key counts as a find."""
+
+    inner: DurableStorage
+
+    def __init__(self, inner: DurableStorage) -> None:
+        super().__init__(inner)
+
+    def load_range(self, key: str, start: int, stop: int, etag: str | None = None) -> bytes:
+        data = self.inner.load_range(key, start, stop, etag)
+        self._count_loaded([key], {key: data})
+        return data
+
+    def load_buffer(self, key: str) -> bytearray:
+        data = self.inner.load_buffer(key)
+        self._count_loaded([key], {key: data})
+        return data
+
+    def describe_many(self, prefix: str) -> Iterator[ObjectInfo]:
+        return self._counted(self.inner.describe_many(prefix))
+
+    def describe(self, key: str) -> ObjectInfo | None:
+        self.requests["find"] += 1
+        return self.inner.describe(key)

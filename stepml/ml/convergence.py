@@ -25,6 +25,29 @@ class Verdict:
     epochs_without_improvement: int
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What an epoch and all before it took: budgets are held against this.
+
+    Of a job that was resumed, the epochs that it took over count as well.
+    """
+
+    seconds: float = 0.0  # active ones, of all epochs
+    epoch_seconds: float = 0.0
+    cost_usd: float = 0.0  # of all epochs
+    epoch_cost_usd: float = 0.0
+
+
+def spent_with(previous: EpochReport | None, epoch_seconds: float, epoch_cost_usd: float) -> Spent:
+    """Return what is spent after an epoch; ``previous`` is the report of the one before."""
+    return Spent(
+        seconds=round((previous.active_seconds if previous else 0.0) + epoch_seconds, 3),
+        epoch_seconds=epoch_seconds,
+        cost_usd=round((previous.total_cost_usd if previous else 0.0) + epoch_cost_usd, 9),
+        epoch_cost_usd=epoch_cost_usd,
+    )
+
+
 def require_finite_parameters(job: JobSpec, epoch: int, parameters: Floats) -> None:
     """Raise `TrainingDivergedError` if a parameter is no finite number, whatever the losses are."""
     if not np.isfinite(parameters).all():
@@ -61,8 +84,12 @@ def decide(
     loss: float,
     previous: EpochReport | None,
     converged: str | None = None,
+    spent: Spent | None = None,
 ) -> Verdict:
     """Return the verdict after ``epoch`` with a finite validation ``loss``.
+
+    A budget is a limit: the job ends when another epoch like the last one would exceed it. The
+    first epoch always runs, whatever it takes.
 
     Parameters
     ----------
@@ -74,16 +101,18 @@ def decide(
         The report of the epoch before; None after the first.
     converged : str, optional
         Why the algorithm itself says that it is at its end.
+    spent : Spent, optional
+        With this epoch; without it, budgets do not count.
     """
     best = previous.best_loss if previous else math.inf
     improved = stop.tolerance is None or loss < best - stop.tolerance
     without = 0 if improved or previous is None else previous.epochs_without_improvement + 1
-    decision, reason = _decision(stop, epoch, loss, without, converged)
+    decision, reason = _decision(stop, epoch, loss, without, converged, spent or Spent())
     return Verdict(decision, reason, min(best, loss), without)
 
 
 def _decision(
-    stop: Stop, epoch: int, loss: float, without: int, converged: str | None
+    stop: Stop, epoch: int, loss: float, without: int, converged: str | None, spent: Spent
 ) -> tuple[Decision, str]:
     if stop.target_loss is not None and loss <= stop.target_loss:
         return "converged", f"loss {loss:.6g} reached target_loss {stop.target_loss:g}"
@@ -94,4 +123,23 @@ def _decision(
         return "converged", converged
     if epoch >= stop.max_epochs:
         return "stopped", f"max_epochs {stop.max_epochs} reached"
+    exceeded = _exceeded_budget(stop, spent)
+    if exceeded is not None:
+        return "stopped", exceeded
     return "continue", "not converged yet"
+
+
+def _exceeded_budget(stop: Stop, spent: Spent) -> str | None:
+    """Return which budget has no room for another epoch like the last one, in words."""
+    seconds, usd = stop.max_seconds, stop.max_cost_usd
+    if seconds is not None and spent.seconds + spent.epoch_seconds > seconds:
+        return (
+            f"max_seconds {seconds}: {spent.seconds:.1f} spent, "
+            f"an epoch takes about {spent.epoch_seconds:.1f}"
+        )
+    if usd is not None and spent.cost_usd + spent.epoch_cost_usd > usd:
+        return (
+            f"max_cost_usd {usd:g}: {spent.cost_usd:.2g} spent, "
+            f"an epoch costs about {spent.epoch_cost_usd:.2g}"
+        )
+    return None

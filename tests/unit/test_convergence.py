@@ -12,6 +12,7 @@ from stepml.job.errors import TrainingDivergedError
 from stepml.job.reports import EpochReport
 from stepml.job.spec import Stop
 from stepml.ml.convergence import (
+    Spent,
     decide,
     require_finite_losses,
     require_finite_parameters,
@@ -37,7 +38,11 @@ def epochs(stop: Stop, losses: list[float]) -> list[tuple[str, str]]:
             best_loss=verdict.best_loss,
             epochs_without_improvement=verdict.epochs_without_improvement,
             seconds=0,
+            active_seconds=0,
+            cost_usd=0,
+            total_cost_usd=0,
             executor_seconds=[],
+            stragglers=[],
         )
     return decisions
 
@@ -105,3 +110,35 @@ def test_the_advice_suits_the_job(job: spec.JobSpec, advice: str) -> None:
 def test_what_the_algorithm_says_ends_the_job_before_max_epochs() -> None:
     verdict = decide(Stop(max_epochs=5), 5, 1.0, None, "no centroid moved any more")
     assert (verdict.decision, verdict.reason) == ("converged", "no centroid moved any more")
+
+
+SPENT = Spent(seconds=60, epoch_seconds=30, cost_usd=0.04, epoch_cost_usd=0.02)
+
+
+@pytest.mark.parametrize(
+    ("stop", "reason"),
+    [
+        (Stop(max_seconds=90), "not converged yet"),
+        (Stop(max_seconds=89), "max_seconds 89: 60.0 spent, an epoch takes about 30.0"),
+        (Stop(max_cost_usd=0.0601), "not converged yet"),
+        (Stop(max_cost_usd=0.0599), "max_cost_usd 0.0599: 0.04 spent, an epoch costs about 0.02"),
+    ],
+)
+def test_a_budget_has_room_for_another_epoch_or_ends_the_job(stop: Stop, reason: str) -> None:
+    verdict = decide(stop, 2, 1.0, None, spent=SPENT)
+    assert verdict.reason == reason
+    assert verdict.decision == ("continue" if reason == "not converged yet" else "stopped")
+
+
+def test_the_first_reason_wins() -> None:
+    stop = Stop(max_epochs=2, target_loss=0.5, max_seconds=1, max_cost_usd=0.001)
+    verdicts = [
+        decide(stop, 2, 0.5, None, "no centroid moved", SPENT),
+        decide(stop, 2, 0.6, None, "no centroid moved", SPENT),
+        decide(stop, 2, 0.6, None, None, SPENT),
+        decide(stop, 1, 0.6, None, None, SPENT),
+        decide(Stop(max_cost_usd=0.001), 1, 0.6, None, None, SPENT),
+    ]
+    starts = ["loss 0.5 reached", "no centroid", "max_epochs 2", "max_seconds 1:", "max_cost_usd"]
+    for verdict, start in zip(verdicts, starts, strict=True):
+        assert verdict.reason.startswith(start)

@@ -1,0 +1,161 @@
+"""What an epoch costs, estimated at list prices by the functions themselves.
+
+Counted: the memory of executors, mergers and reducer for the time that they work, their
+invocations, their requests to the durable store and to a channel that is paid by the request (s3,
+dynamodb), and the transitions of the state machines. How long mergers work is computed, not
+measured.
+
+Not counted: attempts that fail, of a rank or of an epoch, and states that are retried; how long a
+function takes to start, and what the reducer does after its report; the nodes of Redis and
+Memcached, which cost by the hour whoever uses them; preparing the data, the final report; storage,
+logs, data transfer.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Self
+
+from lambdas.workforce import Workforce
+from stepml.job.prices import (
+    GET_USD,
+    PUT_USD,
+    READ_UNIT_USD,
+    TRANSITION_USD,
+    WRITE_UNIT_BYTES,
+    WRITE_UNIT_USD,
+    function_usd,
+    units,
+)
+from stepml.job.tasks import ExecutorResult
+from storage import DurableStorage, Storage
+from storage.metered import MeteredDurableStorage, MeteredItems
+
+DIGITS = 9  # of a dollar, in reports
+PUTS = ("save", "publish", "compare_and_save", "list")
+GETS = ("load", "find", "publish_late")  # whoever publishes late asks for the first value
+
+PARENT_STATES = 2  # RunEpoch, Converged?
+EPOCH_STATES = 4  # IsWide?, RunExecutors or RunGroups, MergeChunks, Reduce
+GROUP_STATES = 2  # RunGroup, and RunExecutors in its child
+ENDS = 2  # of an execution: the examples on the price page count its start and its end
+
+# What a merger takes: some requests around its work, and then the values of all ranks.
+MERGER_S = 0.2
+MERGER_BYTES_S = 50e6
+MERGER_GETS = 5
+
+
+class BilledStorage(MeteredDurableStorage):
+    """The durable store, with a channel beside it, as one invocation uses them."""
+
+    def __init__(self, inner: DurableStorage) -> None:
+        super().__init__(inner)
+        self._items: MeteredItems | None = None
+
+    def beside(self, items: Storage) -> Storage:
+        """Return the channel ``items``, which is DynamoDB's, with its requests on this bill."""
+        if self._items is None:
+            self._items = MeteredItems(items)
+        return self._items
+
+    @property
+    def cost_usd(self) -> float:
+        """What was asked for until now."""
+        puts = sum(self.requests[name] for name in PUTS)
+        gets = sum(self.requests[name] for name in GETS)
+        items = 0.0 if self._items is None else items_usd(self._items)
+        return puts * PUT_USD + gets * GET_USD + items
+
+
+def items_usd(items: MeteredItems) -> float:
+    """Return what the requests to DynamoDB cost.
+
+    A deletion costs as much as the item that goes. Whoever deletes does not know its size, so it is
+    counted with what writes it; only what is compared and saved has another's place.
+    """
+    written = items.written_units
+    lasting = written["save"] + written["publish"]
+    write_units = 2 * lasting + written["compare_and_save"]
+    return write_units * WRITE_UNIT_USD + items.read_units * READ_UNIT_USD
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One invocation of a function, from its handler's beginning on."""
+
+    storage: BilledStorage
+    began: float  # by time.monotonic
+
+    @classmethod
+    def begin(cls, storage: DurableStorage) -> Self:
+        """Return the invocation that begins now; what it asks for goes through its `storage`."""
+        return cls(BilledStorage(storage), time.monotonic())
+
+    @property
+    def seconds(self) -> float:
+        """How long it has worked."""
+        return time.monotonic() - self.began
+
+    def cost_usd(self, seconds: float | None = None) -> float:
+        """Return what it costs until now, if it has worked for ``seconds``; None: as measured."""
+        worked = self.seconds if seconds is None else seconds
+        return round(function_usd(worked, memory_mb()) + self.storage.cost_usd, DIGITS)
+
+
+def epoch_usd(
+    executors: list[ExecutorResult],
+    reducer_usd: float,
+    n_chunks: int,
+    contribution_bytes: int,
+    channel: str,
+) -> float:
+    """Return what an epoch costs.
+
+    Parameters
+    ----------
+    executors : list of ExecutorResult
+        With the cost of each rank.
+    reducer_usd : float
+        What the reducer's invocation has cost so far.
+    n_chunks : int
+        Mergers; 0: the reducer merges.
+    contribution_bytes : int
+        What each rank gives to all mergers.
+    channel : str
+        As in ``exchange.channel``.
+    """
+    n_ranks = len(executors)
+    chunk_bytes = contribution_bytes // max(1, n_chunks)
+    ranks_usd = sum(result.cost_usd for result in executors)
+    mergers_usd = n_chunks * merger_usd(n_ranks, chunk_bytes, channel)
+    transitions_usd = n_transitions(n_ranks, n_chunks) * TRANSITION_USD
+    report_usd = PUT_USD  # it is written once its cost is known
+    return round(ranks_usd + mergers_usd + reducer_usd + report_usd + transitions_usd, DIGITS)
+
+
+def merger_usd(n_ranks: int, chunk_bytes: int, channel: str) -> float:
+    """Return about what it costs to merge a chunk; mergers have the reducer's memory."""
+    seconds = MERGER_S + n_ranks * chunk_bytes / MERGER_BYTES_S
+    gets, puts, items = MERGER_GETS, 0, 0.0
+    if channel == "s3":
+        gets, puts = gets + n_ranks, 1
+    elif channel == "dynamodb":
+        chunk_units = units(chunk_bytes, WRITE_UNIT_BYTES)
+        items = chunk_units * (2 * WRITE_UNIT_USD + n_ranks * READ_UNIT_USD / 4)
+    return function_usd(seconds, memory_mb()) + gets * GET_USD + puts * PUT_USD + items
+
+
+def n_transitions(n_ranks: int, n_chunks: int) -> int:
+    """Return the transitions of an epoch in all state machines, if nothing is retried."""
+    groups = len(Workforce(n_ranks, concurrency=n_ranks).groups)
+    gathering = 1 if groups else 0  # GatherGroups
+    epoch = EPOCH_STATES + ENDS + n_ranks + n_chunks + gathering
+    return PARENT_STATES + epoch + groups * (GROUP_STATES + ENDS)
+
+
+def memory_mb() -> int:
+    """Return the memory of this function."""
+    return int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024"))
