@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from lambdas.documents import Documents
+from lambdas.fences import look_at_fence
 from stepml.job import keys
 from stepml.job.errors import (
     AttemptStoppedError,
@@ -36,7 +37,13 @@ def published_failure(task: ExecutorTask, storage: DurableStorage) -> Iterator[N
     """Publish an error that ends ``task`` for good, and let it go on; the first of all ranks wins.
 
     Without the record peers would wait for this rank until their time is out, and the user might
-    see that instead of the cause.
+    see that instead of the cause. What a function fails of whose execution has ended is no cause
+    of anything: behind it, the channel is cleared.
+
+    Raises
+    ------
+    AttemptStoppedError
+        The execution has ended.
     """
     try:
         yield
@@ -44,6 +51,7 @@ def published_failure(task: ExecutorTask, storage: DurableStorage) -> Iterator[N
         raise
     except Exception as error:
         with suppress(StorageError):  # what failed is more important than that this failed, too
+            look_at_fence(task, storage)
             key = keys.failure(task.job_id, task.attempt)
             Documents(storage).publish(key, _failure(task, error))
         raise

@@ -1,0 +1,251 @@
+"""The fence, and what is tidied up behind an execution that has ended."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from lambdas import cleanup
+from lambdas.cleanup import EndedExecution, clean_up
+from lambdas.documents import Documents
+from lambdas.fences import fence_key, raise_fence
+from lambdas.plans import PartitionPlan
+from stepml.job import keys
+from stepml.job.documents import decode, encode
+from stepml.job.errors import AttemptStoppedError, DamagedValueError, InvalidTaskError
+from stepml.job.reports import EndReport, Fence
+from storage.memory import MemoryStorage
+from tests.unit.jobs import STARTED_AT, Job, contents, load
+
+START_MS = 1_767_323_045_678  # STARTED_AT
+LATER = "2026-01-02T03:04:06.000Z"
+EARLIER = "2026-01-02T03:04:05.000Z"
+ALGORITHMS = ("model_averaging", "admm", "gradient_averaging")
+
+
+def fence(until: str = LATER) -> Fence:
+    return Fence(until=until, status="ABORTED", execution="job")
+
+
+def ended(status: str = "FAILED", **fields: Any) -> EndedExecution:
+    settings: dict[str, Any] = {
+        "execution_arn": "arn:1",
+        "name": "job",
+        "status": status,
+        "start_date": START_MS,
+        "stop_date": START_MS + 1000,
+        "input": "{}",
+    }
+    return EndedExecution(**settings | fields)
+
+
+def child_input(job: Job, **fields: Any) -> str:
+    plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    return json.dumps({"job_id": "job", "run": plan.run, "epoch": 1} | fields)
+
+
+def trained(algorithm: str = "model_averaging", **spec: Any) -> Job:
+    job = Job(algorithm={"name": algorithm}, **spec)
+    job.initialised()
+    job.epoch(1)
+    return job
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_nothing_of_an_attempt_behind_the_fence_is_promoted(algorithm: str) -> None:
+    job = trained(algorithm)
+    results = job.execute_all(2)
+    raise_fence(keys.fence("job"), fence(), job.storage)
+    with pytest.raises(AttemptStoppedError, match=r"job ended \(ABORTED\) at 2026-01-02T03:04:06"):
+        job.execute(2, 0)
+    with pytest.raises(AttemptStoppedError):
+        job.reduce(2, results)
+    assert keys.state("job", 2) not in contents(job.storage)
+    assert keys.epoch_report("job", 2) not in contents(job.storage)
+    assert not [*job.storage.list(keys.failures_prefix("job"))]  # it is nobody's failure
+
+
+def test_a_merger_behind_the_fence_adds_nothing() -> None:
+    job = trained(exchange={"pattern": "reduce_scatter"})
+    job.execute_all(2)
+    raise_fence(keys.fence("job"), fence(), job.storage)
+    with pytest.raises(AttemptStoppedError):
+        job.merge(2, [0])
+
+
+def test_an_attempt_after_the_fence_goes_on() -> None:
+    job = trained()
+    raise_fence(keys.fence("job"), fence(EARLIER), job.storage)
+    job.epoch(2)
+
+
+def test_an_epoch_that_was_redriven_by_itself_has_a_fence_of_its_own() -> None:
+    """Its start is that of its first attempt, which is behind the fence of the job."""
+    job = trained()
+    raise_fence(keys.fence("job"), fence(), job.storage)
+    job.redrives = 1
+    job.execute_all(2)
+    clean_up(
+        ended("ABORTED", name="job-e2-r0-t0", input=child_input(job), redrive_count=1),
+        job.storage,
+        "bucket",
+    )
+    with pytest.raises(AttemptStoppedError):
+        job.execute(2, 0)
+    job.redrives = 2
+    job.epoch(2)
+
+
+def test_a_fence_is_never_taken_back() -> None:
+    storage, key = MemoryStorage(), keys.fence("job")
+    raise_fence(key, fence(LATER), storage)
+    assert raise_fence(key, fence(EARLIER), storage).until == LATER
+    assert decode(storage.load(key), Fence, key).until == LATER
+
+
+def test_what_a_function_fails_of_whose_execution_has_ended_is_no_failure() -> None:
+    job = trained()
+    job.storage.save(keys.state("job", 1), b"damaged")
+    with pytest.raises(DamagedValueError):
+        job.execute(2, 0)
+    failure = keys.failure("job", job.attempt(2)["attempt"])
+    job.storage.delete(failure)
+    job.redrives = 1
+    raise_fence(fence_key("job", job.attempt(2)["attempt"]), fence(), job.storage)
+    with pytest.raises(AttemptStoppedError):
+        job.execute(2, 0)
+    assert not [key for key in job.storage.list(keys.failures_prefix("job")) if "fence" not in key]
+
+
+@pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_behind_a_job_the_channel_is_cleared_but_for_what_a_redrive_can_use(
+    algorithm: str, status: str
+) -> None:
+    job = trained(algorithm)
+    results = job.execute_all(2)
+    prefix = job.exchanged()
+    assert [*job.storage.list(prefix)]
+    clean_up(ended(status), job.storage, "bucket")
+    report = load(job.storage, keys.ended("job"), EndReport)
+    keeps = status != "ABORTED" and algorithm != "gradient_averaging"
+    assert (report.status, report.epochs, report.contributions) == (status, 1, keeps)
+    assert len([*job.storage.list(prefix)]) == (3 if keeps else 0)
+    # Redriven, the job goes on; whoever had contributed has not to train again.
+    job.redrives = 1
+    again = job.execute_all(2)
+    assert len(again) == len(results)
+    job.reduce(2, again)
+    whole = trained(algorithm)
+    whole.epoch(2)
+    assert job.state_bits(2) == whole.state_bits(2)
+    job.finalise(2)
+    assert keys.ended("job") not in contents(job.storage)
+
+
+def test_everything_that_is_left_is_listed_as_kept() -> None:
+    job = trained("admm")
+    job.execute_all(2)
+    clean_up(ended("ABORTED"), job.storage, "bucket")
+    kept = load(job.storage, keys.ended("job"), EndReport).kept
+    left = list(job.storage.list("jobs/job/"))
+    assert not [key for key in left if not f"s3://bucket/{key}".startswith(tuple(kept))]
+    job.redrives = 1
+    job.execute_all(2)
+    report = (job.reduce(2), job.finalise(2))[1]
+    left = list(job.storage.list("jobs/job/"))
+    assert not [key for key in left if not f"s3://bucket/{key}".startswith(tuple(report.kept))]
+
+
+def test_an_epoch_that_failed_is_fenced_and_its_contributions_stay() -> None:
+    job = trained()
+    job.execute_all(2)
+    before = [*job.storage.list(job.exchanged())]
+    clean_up(ended(name="job-e2-r0-t0", input=child_input(job)), job.storage, "bucket")
+    assert load(job.storage, keys.fence("job"), Fence).execution == "job-e2-r0-t0"
+    assert [*job.storage.list(job.exchanged())] == before
+    assert keys.ended("job") not in contents(job.storage)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"execution_arn": "arn:other"},  # refused, as the name was taken
+        {"start_date": START_MS - 1000},  # had the same name once
+        {"name": "nobody"},
+        {"name": "job-e1-r0-t0", "input": '{"job_id": "job", "run": "another", "epoch": 1}'},
+        {"name": "job-e1-r0-t0", "input": '{"job_id": "nobody", "run": "r", "epoch": 1}'},
+        {"name": "job-e1-r0-t0", "input": None},  # too long for the notice
+    ],
+    ids=["other job", "earlier run", "unknown", "child of another", "child of none", "no input"],
+)
+def test_the_end_of_another_execution_changes_nothing(fields: dict[str, Any]) -> None:
+    job = trained()
+    job.execute_all(2)
+    before = contents(job.storage)
+    clean_up(ended(**fields), job.storage, "bucket")
+    assert contents(job.storage) == before
+
+
+def test_a_notice_about_a_job_that_has_come_through_changes_no_result() -> None:
+    job = trained()
+    job.epoch(2)
+    job.finalise(2)
+    before = contents(job.storage)
+    clean_up(ended("FAILED"), job.storage, "bucket")
+    after = contents(job.storage)
+    assert after.pop(keys.fence("job"))
+    assert after == before
+
+
+def test_the_notice_is_read_as_eventbridge_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[EndedExecution] = []
+    monkeypatch.setattr(cleanup, "durable", MemoryStorage)
+    monkeypatch.setattr(cleanup, "clean_up", lambda found, *_: seen.append(found))
+    monkeypatch.setenv("STEPML_BUCKET", "bucket")
+    detail = {
+        "executionArn": "arn:aws:states:us-east-1:123456789012:execution:stepml-train:job",
+        "stateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:stepml-train",
+        "name": "job",
+        "status": "FAILED",
+        "startDate": START_MS,
+        "stopDate": START_MS + 1000,
+        "input": None,
+        "inputDetails": {"included": False},
+        "output": None,
+        "outputDetails": None,
+        "error": "States.TaskFailed",
+        "cause": "…",
+        "redriveCount": 0,
+        "redriveStatus": "REDRIVABLE",
+    }
+    cleanup.handler({"detail-type": "…", "source": "aws.states", "detail": detail}, None)
+    assert seen[0].stopped_at == "2026-01-02T03:04:06.678Z"
+    with pytest.raises(InvalidTaskError, match=r"EndedExecution: .*status"):
+        cleanup.handler({"detail": {"executionArn": "a", "name": "b"}}, None)
+
+
+def test_the_start_that_tests_tell_is_one_moment() -> None:
+    assert cleanup._milliseconds(STARTED_AT) == cleanup._timestamp(START_MS)
+
+
+def test_documents_notice_every_changed_byte() -> None:
+    data = bytearray(encode(fence()))
+    assert json.loads(data)["until"] == LATER  # plain JSON for whoever reads it otherwise
+    for place in range(len(data)):
+        changed = data.copy()
+        changed[place] ^= 1
+        with pytest.raises(DamagedValueError, match=r"^where: "):
+            decode(changed, Fence, "where")
+
+
+def test_a_damaged_document_names_its_key() -> None:
+    job = trained()
+    key = keys.training_plan("job")
+    plan = bytes(job.storage.load(key))
+    job.storage.save(key, plan.replace(b'"n_features":4', b'"n_features":5'))
+    with pytest.raises(DamagedValueError, match=key):
+        job.execute(2, 0)
+    assert Documents(job.storage).find(keys.epoch_report("job", 7), EndReport) is None
