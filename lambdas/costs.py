@@ -33,7 +33,7 @@ from stepml.job.tasks import ExecutorResult
 from storage import DurableStorage, Storage
 from storage.metered import MeteredDurableStorage, MeteredItems
 
-DIGITS = 9  # of a dollar, in reports
+DIGITS = 8  # of a dollar, in what is told: the results of 1,600 ranks must fit into a state
 PUTS = ("save", "publish", "compare_and_save", "list")
 GETS = ("load", "find", "publish_late")  # whoever publishes late asks for the first value
 
