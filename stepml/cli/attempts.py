@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from stepml.cli.display import LINE_COLUMNS, stragglers_note
+from stepml.cli.display import INDENT, LINE_COLUMNS, below_row, stragglers_note
 from stepml.cli.figures import cost, main_metric, shortened, shown
 
 if TYPE_CHECKING:
     from stepml.client import EpochAttempt, Failure
     from stepml.job.reports import EpochReport
 
-INDENT = " " * 7  # below the number of the epoch
 REASON_LINES = 3
 WIDTHS = (">5", ">7", "<9", ">10", ">8", ">7", ">8", "<12")
 
@@ -46,14 +44,7 @@ def reason_lines(attempt: EpochAttempt) -> list[str]:
     failure = attempt.failure
     if failure is None:
         return []
-    lines = textwrap.wrap(
-        failure.with_rank,
-        LINE_COLUMNS,
-        initial_indent=INDENT,
-        subsequent_indent=f"{INDENT}  ",
-        max_lines=REASON_LINES,
-        placeholder=" …",
-    )
+    lines = below_row(failure.with_rank, REASON_LINES)
     if failure.log_stream:
         lines.append(shortened(f"{INDENT}log stream {failure.log_stream}", LINE_COLUMNS))
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 LINE_COLUMNS = 80
+INDENT = " " * 7  # below the number of an epoch
 AFTER_TRAINING = "Finalise"
 MAX_NAMED_STRAGGLERS = 3
 
@@ -74,8 +76,8 @@ class Display:
             if failure.epoch is not None and failure.epoch > epoch:
                 return
             number = "an epoch" if failure.epoch is None else f"epoch {failure.epoch}"
-            line = f"       {number} is tried again after {failure.with_rank}"
-            self._output.line(shortened(line, LINE_COLUMNS))
+            for line in below_row(f"{number} is tried again after {failure.with_rank}", 2):
+                self._output.line(line)
             self._retries += 1
 
     def _show_phase(self, snapshot: Snapshot) -> None:
@@ -148,6 +150,18 @@ def stragglers_note(ranks: Sequence[int]) -> str:
     if len(ranks) > MAX_NAMED_STRAGGLERS:
         return f"slow: {len(ranks)} ranks"
     return f"slow: {', '.join(map(str, ranks))}"
+
+
+def below_row(text: str, lines: int) -> list[str]:
+    """Return ``text`` in so many lines at most, to stand below the row of an epoch."""
+    return textwrap.wrap(
+        text,
+        LINE_COLUMNS,
+        initial_indent=INDENT,
+        subsequent_indent=f"{INDENT}  ",
+        max_lines=lines,
+        placeholder=" …",
+    )
 
 
 def max_epochs(job: str) -> int | None:

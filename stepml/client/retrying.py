@@ -18,7 +18,7 @@ from stepml.client.connection import translated
 from stepml.client.epochs import finished_epochs
 from stepml.client.errors import ReportUnreadableError, RetryRefusedError, ServiceRefusedError
 from stepml.client.execution import Execution, ExecutionState
-from stepml.client.objects import find_document
+from stepml.client.objects import find_document, is_there
 from stepml.job import keys
 from stepml.job.errors import InvalidJobError
 from stepml.job.names import MAX_NAME
@@ -160,6 +160,9 @@ def _definition_changed(client: Client, execution: Execution) -> bool:
 
 def _await_cleanup(client: Client, state: ExecutionState, sleep: Sleep) -> None:
     """Give the clean-up of the job's end time to pass, or it would meet the new attempt."""
+    claim = keys.claim(state.execution.name)
+    if not is_there(client.connection, client.stack.bucket, claim):
+        return  # refused before it had begun: there is nothing to clean
     for _ in range(int(CLEANUP_S / client.connection.poll_s)):
         if _is_cleaned_up(client, state):
             return

@@ -339,6 +339,7 @@ def put_end(stack: MotoStack, name: str, stopped_at: datetime) -> None:
         kept={},
         contributions=False,
     )
+    stack.put(keys.claim(name), b"{}")
     stack.put(keys.ended(name), encode(report))
 
 
@@ -375,11 +376,20 @@ def test_a_clean_up_that_never_comes_is_not_waited_for_without_end(
     stack: MotoStack, name: str
 ) -> None:
     states, pauses = States(), []
+    stack.put(keys.claim(name), b"{}")
 
     client_of(stack, states).retry(Execution(name, "arn"), sleep=pauses.append)
 
     assert states.redrives == 1
     assert sum(pauses) == pytest.approx(15)
+
+
+def test_a_job_that_was_refused_is_retried_at_once(stack: MotoStack, name: str) -> None:
+    states, pauses = States(), []
+
+    retried = client_of(stack, states).retry(Execution(name, "arn"), sleep=pauses.append)
+
+    assert (states.redrives, retried.epoch, pauses) == (1, 1, [])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,365 @@
+"""Jobs that fail, are stopped and go on, as a person does it: ``stepml stop`` and ``retry``."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepml.job import keys
+from tests.functional.conftest import LocalStack
+from tests.functional.test_cli import WAIT_S, CommandLine
+from tests.running_aws import eventually
+
+pytestmark = pytest.mark.timeout(300)  # several commands, each waits on its own
+
+EPOCHS = 20  # long enough to be interrupted
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs one job in different ways."""
+
+    stepml: CommandLine
+    stack: LocalStack
+    job: Path
+
+    def start(self, name: str) -> None:
+        self.stepml.run_json("run", self.job, "--name", name, "--detach")
+
+    def await_epochs(self, name: str, count: int) -> None:
+        eventually(lambda: self.stack.keys(keys.epoch_report(name, count)), bool)
+
+    def await_end(self, name: str) -> str:
+        arn = self.stack.outputs["TrainStateMachineArn"].replace("stateMachine", "execution")
+        return str(self.stack.aws.ended(f"{arn}:{name}")["status"])
+
+    def model(self, name: str) -> bytes:
+        return self.stack.read(keys.model(name))
+
+    def reports(self, name: str) -> list[dict[str, Any]]:
+        document: dict[str, Any] = json.loads(self.stack.read(keys.report(name)))
+        return list(document["history"])
+
+    def attempts(self, name: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.stepml.run_json("epochs", name)["epochs"]
+        return found
+
+
+@pytest.fixture
+def runs(local_stack: LocalStack, tmp_path: Path, job: dict[str, Any]) -> Runs:
+    path = tmp_path / "small.json"
+    path.write_text(json.dumps({**job, "stop": {"max_epochs": EPOCHS}}), encoding="utf-8")
+    return Runs(CommandLine(local_stack.endpoint_url, tmp_path), local_stack, path)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"retry-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(local_stack: LocalStack, job: dict[str, Any]) -> bytes:
+    """The model of a run to which nothing happens."""
+    ended = local_stack.run({**job, "stop": {"max_epochs": EPOCHS}})
+    assert ended["status"] == "SUCCEEDED"
+    return local_stack.read(keys.model(ended["name"]))
+
+
+@contextmanager
+def broken_executor(stack: LocalStack) -> Iterator[None]:
+    """Let executors fail before any code of ours runs, as after a deployment that went wrong."""
+    functions, executor = stack.aws.client("lambda"), "stepml-executor"
+    handler = functions.get_function_configuration(FunctionName=executor)["Handler"]
+    functions.update_function_configuration(FunctionName=executor, Handler="lambdas.absent.handler")
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(FunctionName=executor, Handler=handler)
+
+
+@contextmanager
+def short_executions(stack: LocalStack, epochs: int) -> Iterator[None]:
+    """Let an execution hand its job over to another one after so many epochs."""
+    functions, prepare = stack.aws.client("lambda"), "stepml-prepare"
+    settings = functions.get_function_configuration(FunctionName=prepare)["Environment"]
+    short = {**settings["Variables"], "STEPML_EPOCHS_AN_EXECUTION": str(epochs)}
+    functions.update_function_configuration(FunctionName=prepare, Environment={"Variables": short})
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(FunctionName=prepare, Environment=settings)
+
+
+@contextmanager
+def without(stack: LocalStack, key: str) -> Iterator[None]:
+    """Let an object be missing for a while."""
+    content = stack.read(key)
+    stack.aws.client("s3").delete_object(Bucket=stack.bucket, Key=key)
+    try:
+        yield
+    finally:
+        stack.upload(key, content)
+
+
+def fail(runs: Runs, name: str, after_epochs: int = 2) -> None:
+    """Let a run fail; the last attempt at its epoch fails of a rank that writes why."""
+    runs.start(name)
+    runs.await_epochs(name, after_epochs)
+    with without(runs.stack, keys.training_plan(name)):
+        assert runs.await_end(name) == "FAILED"
+
+
+def narrow(text: str) -> bool:
+    """Return whether the lines have 80 columns at most, but for paths and ARNs to be copied."""
+    lines = [line for line in text.splitlines() if "runs/" not in line and "arn:" not in line]
+    return all(len(line) <= 80 for line in lines)
+
+
+def test_a_failed_job_goes_on_and_ends_with_the_same_model(
+    runs: Runs, name: str, undisturbed: bytes
+) -> None:
+    fail(runs, name)
+    _, complaint = runs.stepml.run("watch", name, code=1)
+    before = runs.attempts(name)
+
+    shown, _ = runs.stepml.run("retry", name)
+
+    first = before[-1]["epoch"]
+    assert complaint.startswith(f"KeyNotFoundError: nothing is stored under jobs/{name}/training")
+    assert re.search(rf"^  rank \d in epoch {first}$", complaint, re.M)
+    assert "  log group  /aws/lambda/stepml-executor\n" in complaint
+    assert f"stepml retry {name}\n" in complaint
+    assert shown.startswith(f"{name}: retried from epoch {first}\n  finished epochs are not")
+    assert len(re.findall(rf"^       epoch {first} is tried again after ", shown, re.M)) == 2
+    assert re.search(rf"^       epoch {first} is tried again after rank \d: KeyNot", shown, re.M)
+    assert narrow(shown + complaint)
+    assert runs.model(name) == undisturbed
+    # Each epoch was trained once, but for the attempts that failed.
+    after = runs.attempts(name)
+    assert after[: len(before)] == before
+    trained = [each["epoch"] for each in after if each["status"] == "SUCCEEDED"]
+    assert trained == list(range(1, EPOCHS + 1))
+    numbers = [each["attempt"] for each in after if each["epoch"] == first]
+    assert numbers == [1, 2, 3]
+
+
+def test_why_attempts_failed_is_shown_with_rank_and_log(runs: Runs, name: str) -> None:
+    fail(runs, name)
+
+    table, _ = runs.stepml.run("epochs", name)
+    failed = [each for each in runs.attempts(name) if each["status"] == "FAILED"]
+
+    assert [each["failure"]["error"] for each in failed] == ["KeyNotFoundError"] * 2
+    failure = failed[-1]["failure"]
+    lines = runs.stepml.run_json("logs", name, "--rank", str(failure["rank"]))["lines"]
+    assert any(line["level"] == "ERROR" for line in lines)
+    assert f"       rank {failure['rank']}: KeyNotFoundError: nothing is stored" in table
+    assert f"       log stream {failure['log_stream']}\n" in table
+    assert narrow(table)
+
+
+def test_a_rank_that_could_not_say_why_it_failed_is_found_in_the_history(
+    runs: Runs, name: str, undisturbed: bytes
+) -> None:
+    runs.start(name)
+    runs.await_epochs(name, 1)
+    with broken_executor(runs.stack):
+        assert runs.await_end(name) == "FAILED"
+
+    document = runs.stepml.run_json("watch", name, code=1)
+    again = runs.stepml.run_json("retry", name)
+
+    assert document["error"] == "Runtime.ImportModuleError"
+    assert document["rank"] in range(4)
+    assert (again["status"], again["how"]) == ("SUCCEEDED", "redriven")
+    assert again["first_epoch"] == document["epoch"] > 1
+    assert runs.model(name) == undisturbed
+
+
+def test_a_stopped_job_goes_on(runs: Runs, name: str, undisturbed: bytes) -> None:
+    with runs.stepml.start("run", runs.job, "--name", name) as watching:
+        runs.await_epochs(name, 2)
+        shown, _ = runs.stepml.run("stop", name)
+        _, complaint = watching.communicate(timeout=WAIT_S)
+    again, _ = runs.stepml.run("stop", name)
+
+    assert watching.returncode == 1
+    assert complaint.startswith(f"StoppedByUser: by the command: stepml stop {name}\n")
+    assert f"stepml retry {name}\n" in complaint
+    assert shown.startswith(f"stopped {name}\n")
+    assert narrow(shown + complaint + again)
+    assert again == f"{name} has ended already: ABORTED; nothing was changed\n"
+    assert runs.stack.keys(keys.fence(name))
+
+    document = runs.stepml.run_json("retry", name)
+
+    assert (document["how"], document["epochs"]) == ("redriven", EPOCHS)
+    assert runs.model(name) == undisturbed
+    assert [each["epoch"] for each in runs.reports(name)] == list(range(1, EPOCHS + 1))
+
+
+def test_a_job_that_is_redriven_while_it_is_watched_is_watched_on(
+    runs: Runs, name: str, undisturbed: bytes
+) -> None:
+    fail(runs, name)
+    runs.stepml.run_json("retry", name, "--detach")
+
+    document = runs.stepml.run_json("watch", name)
+
+    assert document["status"] == "SUCCEEDED"
+    assert runs.model(name) == undisturbed
+
+
+def test_a_job_is_trained_again_from_an_epoch_on(runs: Runs, name: str, undisturbed: bytes) -> None:
+    runs.stepml.run_json("run", runs.job, "--name", name)
+    new = f"{name}-b"
+
+    shown, _ = runs.stepml.run("retry", name, "--epoch", str(EPOCHS - 1), "--name", new)
+
+    assert shown.startswith(f"{new}: a new execution, from epoch {EPOCHS - 1} on\n")
+    assert narrow(shown)
+    assert runs.model(new) == undisturbed
+    assert [each["epoch"] for each in runs.attempts(new)] == [EPOCHS - 1, EPOCHS]
+    assert len(runs.reports(new)) == EPOCHS
+    assert (runs.stepml.directory / "runs" / new / "model.safetensors").read_bytes() == undisturbed
+
+
+def test_a_state_machine_that_was_changed_needs_a_new_execution(
+    runs: Runs, name: str, undisturbed: bytes
+) -> None:
+    fail(runs, name)
+    states, machine = runs.stack.aws.client("stepfunctions"), runs.stack.outputs
+    arn = machine["TrainStateMachineArn"]
+    definition = states.describe_state_machine(stateMachineArn=arn)["definition"]
+    changed = json.dumps({**json.loads(definition), "Comment": "changed"})
+    states.update_state_machine(stateMachineArn=arn, definition=changed)
+    try:
+        document = runs.stepml.run_json("retry", name)
+    finally:
+        states.update_state_machine(stateMachineArn=arn, definition=definition)
+
+    assert document["how"] == "resumed"
+    assert document["why"] == "the state machine is another one than when it started"
+    assert document["job_id"].startswith(f"{name}-again-")
+    assert runs.model(document["job_id"]) == undisturbed
+
+
+def test_a_long_job_is_watched_across_its_executions(
+    runs: Runs, name: str, undisturbed: bytes
+) -> None:
+    with short_executions(runs.stack, 6):
+        shown, _ = runs.stepml.run("run", runs.job, "--name", name)
+
+    continuations = [
+        each["name"]
+        for each in runs.stack.aws.executions(runs.stack.outputs["TrainStateMachineArn"])
+        if each["name"].startswith(f"{name}-c")
+    ]
+    assert len(continuations) == 3
+    rows = re.findall(r"^ +(\d+)  +\d\.\d+  ", shown, re.M)
+    assert [int(row) for row in rows] == list(range(1, EPOCHS + 1))
+    assert runs.model(name) == undisturbed
+    assert [each["epoch"] for each in runs.attempts(name)] == list(range(1, EPOCHS + 1))
+    lines = runs.stepml.run_json("logs", name, "--rank", "1")["lines"]
+    assert {each["epoch"] for each in lines} == set(range(1, EPOCHS + 1))
+    refused = runs.stepml.run_json("stop", continuations[0], code=2)
+    assert f"goes on with the run {name}" in refused["message"]
+
+
+def test_a_long_job_that_fails_in_a_later_execution_goes_on(
+    runs: Runs, name: str, undisturbed: bytes
+) -> None:
+    with short_executions(runs.stack, 3):
+        fail(runs, name, after_epochs=7)
+        _, complaint = runs.stepml.run("watch", name, code=1)
+        failed = [each for each in runs.attempts(name) if each["status"] == "FAILED"]
+        shown, _ = runs.stepml.run("retry", name)
+
+    epoch = failed[-1]["epoch"]
+    assert epoch > 7
+    assert re.search(rf"^  rank \d in epoch {epoch}$", complaint, re.M)
+    assert shown.startswith(f"{name}: retried from epoch {epoch}\n")
+    assert runs.model(name) == undisturbed
+    after = runs.attempts(name)
+    numbers = [each["attempt"] for each in after if each["epoch"] == epoch]
+    assert numbers == list(range(1, len(failed) + 2))
+    assert after[-1]["epoch"] == EPOCHS
+
+
+def test_a_long_job_is_stopped_in_a_later_execution_and_goes_on(
+    runs: Runs, name: str, undisturbed: bytes
+) -> None:
+    with short_executions(runs.stack, 3):
+        runs.start(name)
+        runs.await_epochs(name, 7)
+        assert runs.stepml.run_json("stop", name)["status"] == "ABORTED"
+        states = runs.stack.aws.executions(runs.stack.outputs["TrainStateMachineArn"])
+        ended = {each["status"] for each in states if each["name"].startswith(name)}
+        document = runs.stepml.run_json("retry", name)
+
+    assert ended == {"ABORTED"}
+    assert document["how"] == "redriven"
+    assert runs.model(name) == undisturbed
+
+
+def test_what_cannot_be_retried_is_refused_in_one_line(runs: Runs, name: str) -> None:
+    runs.start(name)
+    runs.await_epochs(name, 1)
+    running = runs.stepml.run_json("retry", name, code=2)
+    runs.stepml.run_json("stop", name)
+    _, out_of_range = runs.stepml.run("retry", name, "--epoch", "99", code=2)
+    absent = runs.stepml.run_json("retry", "absent", code=2)
+
+    assert running["error"] == "RetryRefusedError"
+    assert running["message"].startswith(f"{name} runs: there is nothing to retry")
+    assert re.fullmatch(
+        rf"RetryRefusedError: epoch: expected 1 to \d+, as {name} has finished \d+ epochs?, "
+        rf"got 99\n",
+        out_of_range,
+    )
+    assert absent["error"] == "ExecutionNotFoundError"
+
+
+def test_a_job_that_was_refused_is_retried_with_the_same_input(
+    runs: Runs, name: str, job: dict[str, Any]
+) -> None:
+    key = f"data/{name}.csv"
+    uri = f"s3://{runs.stack.bucket}/{key}"
+    document = {**job, "data": {**job["data"], "uri": uri}}
+    runs.job.write_text(json.dumps(document), encoding="utf-8")
+    failed = runs.stepml.run_json("run", runs.job, "--name", name, code=1)
+    assert failed["error"] == "DataNotFoundError"
+    content = runs.stack.read(job["data"]["uri"].partition(f"{runs.stack.bucket}/")[2])
+    runs.stack.upload(key, content)
+
+    shown, _ = runs.stepml.run("retry", name)
+
+    assert shown.startswith(f"{name}: retried from epoch 1\n{name}\n")
+
+
+def test_ctrl_c_ends_the_watching_of_a_retry_and_not_the_job(runs: Runs, name: str) -> None:
+    fail(runs, name)
+    with runs.stepml.start("retry", name) as process:
+        _read_until(process, "training")
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=WAIT_S)
+
+    assert process.returncode == 130
+    assert f"stepml stop {name}\n" in stderr
+    assert runs.await_end(name) == "SUCCEEDED"
+
+
+def _read_until(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    while text not in process.stdout.readline():
+        assert process.poll() is None
