@@ -290,6 +290,39 @@ def test_a_hundred_workers_train(local_stack: LocalStack, job: dict[str, Any]) -
     assert len([each for each in groups if each["status"] == "SUCCEEDED"]) >= 3
 
 
+def test_ranks_of_several_groups_exchange_in_flight(
+    local_stack: LocalStack, job: dict[str, Any]
+) -> None:
+    wide = job | {
+        "workers": 44,
+        "algorithm": ALGORITHMS["gradient_averaging"] | {"batch_size": 20},
+        "exchange": {"channel": "redis"},
+        "stop": {"max_epochs": 1},
+    }
+    ended = local_stack.run(wide)
+    assert ended["status"] == "SUCCEEDED", ended
+
+
+def test_an_error_of_one_rank_comes_up_through_its_group(
+    local_stack: LocalStack, job: dict[str, Any]
+) -> None:
+    wide = job | {"workers": 42, "stop": {"max_epochs": 1}}
+    digest = local_stack.run(wide)["report"]["dataset"]["digest"]
+    shard, s3 = keys.shard(digest, 42, 0.1, "dense", 41), local_stack.aws.client("s3")
+    whole = local_stack.read(shard)
+    s3.put_object(Bucket=local_stack.bucket, Key=shard, Body=whole[:-1] + b"?")
+    name = unique("wide")
+    with configured(local_stack, "executor", Description="another"):
+        ended = local_stack.run(wide, name)
+    assert ended["status"] == "FAILED"
+    assert f"{shard}: a container of arrays is not what was written" in ended["cause"]
+    failures = local_stack.keys(keys.failures_prefix(name))
+    failure = decode(local_stack.read(failures[0]), Failure, failures[0])
+    assert (failure.rank, failure.error) == (41, "DamagedValueError")
+    s3.put_object(Bucket=local_stack.bucket, Key=shard, Body=whole)
+    assert redrive(local_stack, ended["executionArn"])["status"] == "SUCCEEDED"
+
+
 def test_more_ranks_in_flight_than_functions_may_run_are_refused(
     local_stack: LocalStack, job: dict[str, Any]
 ) -> None:
