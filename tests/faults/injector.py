@@ -1,0 +1,480 @@
+"""What goes into the functions' package: the real handlers, struck by faults as planned.
+
+``injector.executor`` is the handler ``lambdas.executor.handler``, and so on. Each invocation
+numbers its writes, to whichever storage, and notes them in the directory of its job::
+
+    <directory>/<job id>/plan.json        the faults that are to strike this job
+                         writes.jsonl     a line for each write that was begun
+                         claims/<fault>   the fault has struck; it does so once
+                         left/<task>      a handler has come to its end
+                         copies/<fault>   the second copy of an invocation has ended, and how
+"""
+
+from __future__ import annotations
+
+import http.client
+import importlib
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import storage.s3
+import storage.streams
+from stepml.job.errors import StorageUnavailableError
+
+DIRECTORY_VARIABLE = "STEPML_TEST_FAULTS"
+COPY = "copy"  # the field of an event that marks it as a second copy of another
+PERTURBATION = 1e-3  # what a copy with other bits adds to all that it computes
+WAIT_S = 60.0  # of a copy for the invocation that it is a copy of
+DELAY_S = 0.7
+REFUSALS = 2  # in a row; clients and the product's own retries get over them
+_TIMED = ("/frontier",)  # written by who waits for long: not at a place that can be told before
+WRITES = ("save", "save_many", "publish_many", "compare_and_save", "delete_many")
+
+Event = dict[str, Any]
+Handler = Callable[[Event, Any], Any]
+
+
+def __getattr__(name: str) -> Handler:
+    """Return the handler of the module ``lambdas.<name>`` with faults."""
+    if name.startswith("_"):
+        raise AttributeError(name)
+    module = importlib.import_module(f"lambdas.{name}")
+
+    def handler(event: Event, context: Any) -> Any:
+        copy = event.pop(COPY, None)
+        invocation = Invocation(name, event) if copy is None else Copy(name, event, copy)
+        return invocation.run(lambda: module.handler(event, context))
+
+    return handler
+
+
+class Invocation:
+    """One call of a handler, and the faults that may strike it."""
+
+    current: Invocation | None = None  # a process has one at a time
+
+    def __init__(self, function: str, event: Event) -> None:
+        self.function = function
+        self.event = event
+        self.job_id = _job_of(event)
+        self.directory = Path(os.environ[DIRECTORY_VARIABLE]) / self.job_id
+        self.position = {"function": function, "epoch": event.get("epoch"), "part": _part(event)}
+        self.numbers: dict[tuple[str, ...], int] = {}  # of the writes so far
+        self.faults = [fault for fault in self._plan() if self.position.items() <= fault.items()]
+
+    def run(self, call: Callable[[], Any]) -> Any:
+        """Call the handler."""
+        _wrap_writes("s3", "S3Storage")
+        if "redis" in self._channel():  # not otherwise: its client takes long to load
+            _wrap_writes("redis", "RedisStorage")
+        type(self).current = Invocation.current = self
+        self._strike("enter", None, None, ())
+        result = call()
+        self._strike("leave", None, None, ())
+        self._note("left", self._task)
+        return result
+
+    def write(
+        self, store: Any, operation: str, keys: Sequence[str], call: Callable[[], Any]
+    ) -> Any:
+        """Do one write, and what the plan has for it."""
+        if keys[0].endswith(_TIMED):
+            return call()
+        # What is written again has its number: by who got no answer, or found it lost.
+        number = self.numbers.setdefault((operation, *keys), len(self.numbers))
+        self._record(number, operation, keys)
+        self._strike("before", number, store, keys)
+        with self._interrupted(number, store):
+            result = call()
+        self._strike("after", number, store, keys)
+        return result
+
+    @property
+    def _task(self) -> str:
+        return "-".join(str(each) for each in self.position.values())
+
+    def _plan(self) -> list[dict[str, Any]]:
+        try:
+            plan = json.loads((self.directory / "plan.json").read_text())
+        except FileNotFoundError:
+            return []
+        faults: list[dict[str, Any]] = plan
+        return faults
+
+    def _channel(self) -> str:
+        return (self.directory / "channel").read_text() if self.directory.exists() else ""
+
+    def _record(self, number: int, operation: str, keys: Sequence[str]) -> None:
+        if self.directory.exists():
+            told = self.position | {"write": number, "operation": operation, "keys": [*keys]}
+            with (self.directory / "writes.jsonl").open("a") as file:
+                file.write(json.dumps(told) + "\n")  # one short append: lines do not mix
+
+    def _claimed(self, moment: str, number: int | None) -> dict[str, Any] | None:
+        for fault in self.faults:
+            if (fault["moment"], fault["write"]) == (moment, number):
+                self.faults.remove(fault)
+                if self._note("claims", fault["id"]):
+                    return fault
+        return None
+
+    def _note(self, kind: str, name: str, text: str = "") -> bool:
+        """Leave a file; return whether this was the first to do so."""
+        if not self.directory.exists():
+            return False
+        path = self.directory / kind / name
+        path.parent.mkdir(exist_ok=True)
+        try:
+            with path.open("x") as file:
+                file.write(text)
+        except FileExistsError:
+            return False
+        return True
+
+    def _strike(self, moment: str, number: int | None, store: Any, keys: Sequence[str]) -> None:
+        fault = self._claimed(moment, number)
+        if fault is not None:
+            _ACTIONS[fault["action"]](Struck(self, fault, store, keys))
+
+    @contextmanager
+    def _interrupted(self, number: int, store: Any) -> Iterator[None]:
+        """Let the fault that strikes during a write do so between its request and its answer."""
+        fault = self._claimed("during", number)
+        if fault is None:
+            yield
+            return
+        with _INTERRUPTIONS[fault["action"]](store):
+            yield
+
+
+class Copy(Invocation):
+    """A second call with the same event, as a service that delivers at least once may make it.
+
+    With other bits in what it computes, it waits before its first write until the first call has
+    come to its end: whoever is second must make no difference.
+    """
+
+    def __init__(self, function: str, event: Event, copy: Mapping[str, Any]) -> None:
+        super().__init__(function, event)
+        self.faults = []
+        self.fault_id = copy["fault"]
+        self.is_late = copy["late"]
+
+    def run(self, call: Callable[[], Any]) -> Any:
+        try:
+            if self.is_late:
+                with _other_bits():
+                    super().run(call)
+            else:
+                super().run(call)
+        except Exception as error:  # the service would call it again, and the job does not know it
+            self._note("copies", self.fault_id, f"{type(error).__name__}: {error}")
+        else:
+            self._note("copies", self.fault_id, "done")
+
+    def write(
+        self, store: Any, operation: str, keys: Sequence[str], call: Callable[[], Any]
+    ) -> Any:
+        if self.is_late:
+            _await_file(self.directory / "left" / self._task)
+        return call()
+
+
+class Struck(SimpleNamespace):
+    """Where a fault strikes."""
+
+    def __init__(
+        self, invocation: Invocation, fault: Mapping[str, Any], store: Any, keys: Sequence[str]
+    ) -> None:
+        super().__init__(invocation=invocation, fault=fault, store=store, keys=keys)
+
+
+def _job_of(event: Event) -> str:
+    if "job_id" in event:
+        return str(event["job_id"])
+    name = str(event.get("detail", {}).get("name", "unknown"))  # of an execution that has ended
+    return re.sub(r"-[ec]\d+-r\d+-t\d+$", "", name)
+
+
+def _part(event: Event) -> int | None:
+    return next((event[name] for name in ("rank", "chunk", "range") if name in event), None)
+
+
+def _await_file(path: Path) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+# How writes are seen
+
+
+def _wrap_writes(module: str, name: str) -> None:
+    """Number and strike the writes of a class of storages, once."""
+    kind: Any = getattr(importlib.import_module(f"storage.{module}"), name)
+    for operation in WRITES:
+        original = vars(kind).get(operation)
+        if original is not None and not hasattr(original, "__wrapped__"):
+            setattr(kind, operation, _numbered(operation, original))
+
+
+def _numbered(operation: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def write(store: Any, target: Any, *arguments: Any) -> Any:
+        keys = [target] if isinstance(target, str) else [*target]
+        current = Invocation.current
+        if current is None or not keys:
+            return original(store, target, *arguments)
+        return current.write(store, operation, keys, lambda: original(store, target, *arguments))
+
+    return write
+
+
+def _original(store: Any, operation: str) -> Callable[..., Any]:
+    """Return a storage's operation without faults."""
+    method = getattr(type(store), operation)
+    return getattr(method, "__wrapped__", method).__get__(store)  # type: ignore[no-any-return]
+
+
+# What strikes before or after a write, or at the beginning or the end of a handler
+
+
+def kill(_: Struck | None = None) -> NoReturn:
+    """End the process as ``kill -9`` does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("killed, and still here")
+
+
+def leave(_: Struck) -> NoReturn:
+    """End the process as a crash in a library does."""
+    os._exit(3)
+
+
+def be_unavailable(_: Struck) -> NoReturn:
+    """Fail as a service does that refuses for now; after a write: whose answer was lost."""
+    raise StorageUnavailableError("a fault: the storage does not answer")
+
+
+def delay(_: Struck) -> None:
+    """Take long."""
+    time.sleep(DELAY_S)
+
+
+def hang(_: Struck) -> NoReturn:
+    """Do not come back: the function is killed when its time is out."""
+    while True:
+        time.sleep(60)
+
+
+def exceed_memory(_: Struck) -> NoReturn:
+    """Take more memory than the function has."""
+    taken = []
+    while True:
+        taken.append(bytearray(os.urandom(4096) * 2048))  # 8 MB that are really there
+        time.sleep(0.005)
+
+
+def be_throttled(_: Struck) -> NoReturn:
+    """Fail as an invocation that Lambda refuses: nothing has run."""
+    raise _lambda_error("TooManyRequestsException")
+
+
+def be_refused(_: Struck) -> NoReturn:
+    """Fail as an invocation that Lambda loses."""
+    raise _lambda_error("ServiceException")
+
+
+def duplicate(struck: Struck) -> None:
+    """Have the same event delivered a second time, at the same time."""
+    _invoke_copy(struck, late=False)
+
+
+def duplicate_late(struck: Struck) -> None:
+    """Have a second copy, with other bits, that writes after this one has come to its end."""
+    _invoke_copy(struck, late=True)
+
+
+def damage(struck: Struck) -> None:
+    """Flip bits of what has just been written."""
+    found = _original(struck.store, "load_many")(struck.keys)
+    damaged = {key: _flipped(value) for key, value in found.items()}
+    if damaged:
+        _original(struck.store, "save_many")(damaged)
+
+
+def lose(struck: Struck) -> None:
+    """Lose what has just been written."""
+    _original(struck.store, "delete_many")(struck.keys)
+
+
+def clear_channel(struck: Struck) -> None:
+    """Lose all that the job has in its channel."""
+    prefix = f"jobs/{struck.invocation.job_id}/exchange/"
+    names = [*struck.store.list(prefix)]
+    if names:
+        _original(struck.store, "delete_many")(names)
+
+
+def restart_channel(struck: Struck) -> None:
+    """Kill the Redis server; the local AWS starts another one, which is empty."""
+    with socket.create_connection(_redis_address()) as connection:
+        connection.sendall(b"INFO server\r\n")
+        answer = b""
+        while (found := re.search(rb"process_id:(\d+)\r\n", answer)) is None:
+            answer += connection.recv(4096)
+    os.kill(int(found[1]), signal.SIGKILL)
+
+
+_ACTIONS: Mapping[str, Callable[[Struck], None]] = {
+    "kill": kill,
+    "exit": leave,
+    "unavailable": be_unavailable,
+    "delay": delay,
+    "hang": hang,
+    "memory": exceed_memory,
+    "throttled": be_throttled,
+    "refused": be_refused,
+    "duplicate": duplicate,
+    "late copy": duplicate_late,
+    "damage": damage,
+    "lose": lose,
+    "clear": clear_channel,
+    "restart": restart_channel,
+}
+
+
+def _lambda_error(name: str) -> Exception:
+    # A function's error is known by the name of its class, and so are those of its service.
+    kind: type[Exception] = type(f"Lambda.{name}", (Exception,), {})
+    return kind("a fault: the invocation was refused")
+
+
+def _invoke_copy(struck: Struck, *, late: bool) -> None:
+    import boto3
+
+    event = struck.invocation.event | {COPY: {"fault": struck.fault["id"], "late": late}}
+    boto3.client("lambda").invoke(
+        FunctionName=os.environ["AWS_LAMBDA_FUNCTION_NAME"],
+        InvocationType="Event",
+        Payload=json.dumps(event).encode(),
+    )
+
+
+def _flipped(value: Any) -> bytes:
+    data = bytearray(value)
+    data[len(data) // 2] ^= 0xFF
+    return bytes(data)
+
+
+def _redis_address() -> tuple[str, int]:
+    host, _, port = os.environ["STEPML_REDIS_URL"].rpartition("/")[2].partition(":")
+    return host, int(port)
+
+
+@contextmanager
+def _other_bits() -> Iterator[None]:
+    """Compute a bit more of everything."""
+    from comm import Message, in_flight, orchestrated, wire
+    from lambdas import states
+
+    encode, pack_state = wire.encode, states.pack_state
+
+    def perturbed_encode(message: Message, *arguments: Any) -> Any:
+        return encode(
+            Message(message.vector + message.vector.dtype.type(PERTURBATION), message.trailer),
+            *arguments,
+        )
+
+    def perturbed_state(state: Any, epoch: int) -> bytes:
+        return pack_state(type(state)(state.parameters + 1, state.extras), epoch)
+
+    places: list[tuple[Any, str, Any]] = [
+        (orchestrated, "encode", perturbed_encode),
+        (in_flight, "encode", perturbed_encode),
+    ]
+    if "lambdas.reducer" in sys.modules:
+        places.append((sys.modules["lambdas.reducer"], "pack_state", perturbed_state))
+    before = [(module, name, getattr(module, name)) for module, name, _ in places]
+    for module, name, value in places:
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
+
+
+# What strikes during a write: after its request, or a part of it, and before its answer
+
+
+@contextmanager
+def _on_the_way(store: Any, strike: Callable[[], NoReturn]) -> Iterator[None]:
+    """Call ``strike`` once: when S3 has its request, or Redis the first half of its commands."""
+    redis: Any = storage.streams.Stream
+    s3: Any = http.client.HTTPConnection
+    send, respond = redis.send, s3.getresponse
+
+    def restore() -> None:
+        redis.send, s3.getresponse = send, respond
+
+    def half_sent(stream: Any, request: Any) -> NoReturn:
+        restore()
+        data = b"".join(bytes(part) for part in request.parts())
+        stream.socket.sendall(data[: len(data) // 2])
+        strike()
+
+    def unanswered(connection: Any, *_: Any) -> NoReturn:
+        restore()
+        strike()
+
+    redis.send, s3.getresponse = half_sent, unanswered
+    try:
+        yield
+    finally:
+        restore()
+
+
+def _cut() -> NoReturn:
+    raise ConnectionResetError("a fault: the connection was cut")
+
+
+@contextmanager
+def _slow_down(store: Any) -> Iterator[None]:
+    """Have S3 refuse the first requests."""
+    from botocore.awsrequest import AWSResponse
+
+    left = [REFUSALS]
+
+    def refuse(request: Any, **_: Any) -> AWSResponse | None:
+        if not left[0]:
+            return None
+        left[0] -= 1
+        body = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+        raw: Any = SimpleNamespace(stream=lambda: iter([body]))
+        headers: Any = {}
+        return AWSResponse(request.url, 503, headers, raw)
+
+    events = store._client.meta.events
+    events.register_first("before-send.s3", refuse)
+    try:
+        yield
+    finally:
+        events.unregister("before-send.s3", refuse)
+
+
+_INTERRUPTIONS: Mapping[str, Callable[[Any], Any]] = {
+    "kill": lambda store: _on_the_way(store, kill),
+    "cut": lambda store: _on_the_way(store, _cut),
+    "slow down": _slow_down,
+}

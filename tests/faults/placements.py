@@ -1,0 +1,237 @@
+"""Where faults may strike a job, and how they are spread over as few jobs as possible.
+
+A job that nothing strikes tells at which points the functions write. What may happen at a point
+depends on what is written there. Everywhere the process is killed before, during and after the
+write; of all else that may happen there, the algorithms and channels share the work.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import cycle, islice
+from typing import Any
+
+# After these the state machine calls the function again, for which it has a bounded patience …
+FATAL = frozenset({"kill", "exit", "unavailable", "hang", "memory"})
+# … of its own for invocations that Lambda did not take.
+REFUSED = frozenset({"throttled", "refused"})
+# After these an epoch may have to be done again.
+LOSSES = frozenset({"damage", "lose", "clear", "restart"})
+# These outlive their invocation.
+COPIES = frozenset({"duplicate", "late copy"})
+
+EXCHANGED = frozenset({"contribution", "aggregate"})
+TRAINING = frozenset({"executor", "merger", "reducer"})  # differ by algorithm and channel
+
+_KINDS = (
+    (r"/exchange/.*/c/", "contribution"),
+    (r"/exchange/.*/a/", "aggregate"),
+    (r"/ranks/", "own state"),
+    (r"/snapshots/", "snapshot"),
+    (r"/progress/", "progress"),
+    (r"/pieces/.*\.json", "summary"),
+    (r"/pieces/", "piece"),
+    (r"/manifest\.json", "manifest"),
+    (r"\.moments", "moments"),
+    (r"/workers-", "shard"),
+    (r"/([a-z_]+)\.[a-z]+$", r"\1"),
+)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A place in a job: a call of a handler, or one of its writes."""
+
+    function: str
+    epoch: int | None
+    part: int | None  # rank, chunk or range
+    write: int | None = None  # its number in the invocation; None: the call
+    operation: str = ""
+    kind: str = ""  # of the first key
+
+    @property
+    def task(self) -> tuple[str, int | None, int | None]:
+        """The Task of the state machine that this point belongs to."""
+        return self.function, self.epoch, self.part
+
+    @property
+    def place(self) -> tuple[str, int | None, str, str]:
+        """What is the same in every epoch, and in every rank that does the same."""
+        return self.function, self.write, self.operation, self.kind
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What happens at a point."""
+
+    point: Point
+    moment: str  # enter, before, during, after, leave
+    action: str
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other faults of its job; a file name."""
+        where = [self.point.function, self.point.epoch, self.point.part, self.point.write]
+        return "-".join(
+            str(each) for each in [*where, self.moment, self.action] if each is not None
+        ).replace(" ", "-")
+
+    def planned(self) -> dict[str, Any]:
+        """Return the fault as the injector reads it."""
+        return asdict(self.point) | {
+            "id": self.name,
+            "moment": self.moment,
+            "action": self.action,
+        }
+
+
+@dataclass
+class StruckJob:
+    """The faults of one job: each will be reached, and the state machine gets over them all."""
+
+    heals: (
+        bool  # losses within an epoch; otherwise each costs an epoch's attempt, of which it has 2
+    )
+    faults: list[Fault] = field(default_factory=list)
+
+    def takes(self, fault: Fault) -> bool:
+        """Return whether there is room for another fault."""
+        return all(self._get_on(fault, other) for other in self.faults)
+
+    def _get_on(self, one: Fault, other: Fault) -> bool:
+        both_lose = one.action in LOSSES and other.action in LOSSES
+        if both_lose and not self.heals and one.point.epoch == other.point.epoch:
+            return False
+        if one.point.task != other.point.task:
+            return True
+        if one.point == other.point and one.moment == other.moment:
+            return False
+        return not (_ends(one) and _ends(other)) and not (_skips(one, other) or _skips(other, one))
+
+
+def points(writes: Iterable[dict[str, Any]]) -> list[Point]:
+    """Return the points of a job from the ``writes`` that the injector noted."""
+    found: dict[Point, None] = {}
+    for each in writes:
+        task = each["function"], each["epoch"], each["part"]
+        found[Point(*task)] = None
+        found[Point(*task, each["write"], each["operation"], kind_of(each["keys"][0]))] = None
+    return [*found]
+
+
+def kind_of(key: str) -> str:
+    """Return what lies under ``key``, in words."""
+    for pattern, kind in _KINDS:
+        match = re.search(pattern, key)
+        if match is not None:
+            return match.expand(kind)
+    raise AssertionError(f"nobody knows what {key} is")
+
+
+def happenings(place: Point, channel: str, *, in_flight: bool) -> dict[str, Sequence[str]]:
+    """Return what may happen at a point, by moment; the first one matters most."""
+    if place.write is None:
+        copies = ["duplicate"] if place.function in TRAINING else []
+        late = ["late copy"] if place.function in TRAINING and not in_flight else []
+        return {
+            "enter": ["kill", "throttled", *copies, "refused", *late, "exit", "unavailable"],
+            "leave": ["kill", "exit"],
+        }
+    is_on_s3 = place.kind not in EXCHANGED or channel == "s3"
+    lost = place.kind in EXCHANGED | {"snapshot"} and place.operation != "delete_many"
+    return {
+        "before": ["kill", "unavailable", "delay", *(["clear"] if lost else [])],
+        "during": ["kill", "cut", *(["slow down"] if is_on_s3 else [])],
+        "after": ["kill", "unavailable", *(["damage", "lose", "clear"] if lost else []), "exit"],
+    }
+
+
+class Planner:
+    """Chooses faults for one algorithm on one channel after another.
+
+    Parameters
+    ----------
+    extras : int
+        What may happen at each place besides kills: so many of it.
+    """
+
+    def __init__(self, extras: int = 1) -> None:
+        self._extras = extras
+        self._turns: dict[Any, Iterator[tuple[str, str]]] = {}
+        self._done: set[tuple[Any, str, str]] = set()  # of what is alike in all jobs
+
+    def plan(self, found: Sequence[Point], channel: str, *, in_flight: bool) -> list[StruckJob]:
+        """Return jobs whose faults strike every place of ``found`` that other jobs do not have.
+
+        The functions that do not train are alike for all algorithms: what may happen to them is
+        put where jobs have room for it, and what has none waits for the next algorithm.
+        """
+        jobs: list[StruckJob] = []
+        places = _by_place(found)
+        for candidates in places:
+            if candidates[0].function in TRAINING:
+                may = happenings(candidates[0], channel, in_flight=in_flight)
+                for moment, action in self._chosen(candidates[0].place, may):
+                    faults = [Fault(point, moment, action) for point in candidates]
+                    if not _put(jobs, faults):
+                        jobs.append(StruckJob(heals=in_flight, faults=faults[:1]))
+        for candidates in places:
+            if candidates[0].function not in TRAINING:
+                self._fill(jobs, candidates, happenings(candidates[0], channel, in_flight=False))
+        return jobs
+
+    def _chosen(self, place: Any, may: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+        for moment, actions in may.items():
+            yield moment, actions[0]
+        others = [(moment, action) for moment, actions in may.items() for action in actions[1:]]
+        turns = self._turns.setdefault((place, *others), cycle(others))
+        yield from islice(turns, min(self._extras, len(others)))
+
+    def _fill(
+        self,
+        jobs: Sequence[StruckJob],
+        candidates: Sequence[Point],
+        may: Mapping[str, Sequence[str]],
+    ) -> None:
+        for moment, actions in may.items():
+            for action in actions:
+                what = candidates[0].place, moment, action
+                if what not in self._done and _put(
+                    jobs, [Fault(point, moment, action) for point in candidates]
+                ):
+                    self._done.add(what)
+
+
+def _by_place(found: Iterable[Point]) -> list[list[Point]]:
+    """Return points that are alike together, each time beginning in another epoch or rank."""
+    alike: dict[Any, list[Point]] = defaultdict(list)
+    for point in found:
+        alike[point.place].append(point)
+    return [
+        candidates[number % len(candidates) :] + candidates[: number % len(candidates)]
+        for number, candidates in enumerate(alike.values())
+    ]
+
+
+def _put(jobs: Iterable[StruckJob], faults: Sequence[Fault]) -> bool:
+    """Add one of ``faults``, which are as good as each other, to the job with most room for it."""
+    for job in sorted(jobs, key=lambda job: len(job.faults)):
+        for fault in faults:
+            if job.takes(fault):
+                job.faults.append(fault)
+                return True
+    return False
+
+
+def _ends(fault: Fault) -> bool:
+    return fault.action in FATAL | LOSSES
+
+
+def _skips(fault: Fault, other: Fault) -> bool:
+    """Return whether the call after ``fault`` may find done what ``other`` is to strike."""
+    if not _ends(fault) or other.moment == "enter":
+        return False
+    return other.moment == "leave" or (other.point.write or 0) >= (fault.point.write or 0)
