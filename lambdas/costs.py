@@ -35,7 +35,7 @@ from storage.metered import MeteredDurableStorage, MeteredItems
 
 DIGITS = 8  # of a dollar, in what is told: the results of 1,600 ranks must fit into a state
 PUTS = ("save", "publish", "compare_and_save", "list")
-GETS = ("load", "find", "publish_late")  # whoever publishes late asks for the first value
+GETS = ("load", "find")
 
 PARENT_STATES = 2  # RunEpoch, Converged?
 EPOCH_STATES = 4  # IsWide?, RunExecutors or RunGroups, MergeChunks, Reduce
@@ -65,7 +65,7 @@ class BilledStorage(MeteredDurableStorage):
     def cost_usd(self) -> float:
         """What was asked for until now."""
         puts = sum(self.requests[name] for name in PUTS)
-        gets = sum(self.requests[name] for name in GETS)
+        gets = sum(self.requests[name] for name in GETS) + self.late_publishes
         items = 0.0 if self._items is None else items_usd(self._items)
         return puts * PUT_USD + gets * GET_USD + items
 

@@ -23,6 +23,8 @@ class MeteredStorage(Wrapper):
         A list is one request for each 1,000 keys.
     sent_bytes, received_bytes : int
         Of values, without keys and protocol.
+    late_publishes : int
+        Values that came too late; S3 is asked for the first one by another request.
     """
 
     def __init__(self, inner: Storage) -> None:
@@ -30,6 +32,7 @@ class MeteredStorage(Wrapper):
         self.requests: Counter[str] = Counter()
         self.sent_bytes = 0
         self.received_bytes = 0
+        self.late_publishes = 0
 
     def save_many(self, values: Mapping[str, Buffer]) -> None:
         self._count_sent("save", values)
@@ -64,7 +67,7 @@ class MeteredStorage(Wrapper):
         self._count_sent("publish", values)
         firsts = self.inner.publish_many(values)
         others = [first for key, first in firsts.items() if first is not values[key]]
-        self.requests["publish_late"] += len(others)
+        self.late_publishes += len(others)
         self.received_bytes += sum(map(len, others))
         return firsts
 

@@ -248,6 +248,14 @@ def test_a_channel_paid_by_the_hour_is_used_as_it_is(monkeypatch: pytest.MonkeyP
     assert exchanges.open_kept("dynamodb", billed) is exchanges.open_kept("dynamodb", billed)
 
 
+def test_whoever_publishes_late_pays_for_the_first_value() -> None:
+    billed = BilledStorage(MemoryStorage())
+    billed.publish("k", b"first")
+    assert billed.cost_usd == pytest.approx(PUT_USD)
+    billed.publish("k", b"second")
+    assert billed.cost_usd == pytest.approx(2 * PUT_USD + GET_USD)
+
+
 def test_a_metered_durable_storage_is_one_and_counts() -> None:
     inner = MemoryStorage()
     inner.save_many({f"k/{n:04d}": b"value" for n in range(1001)})
