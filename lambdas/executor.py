@@ -12,7 +12,7 @@ from lambdas.entry import handles
 from lambdas.environment import Deadline, LambdaContext, durable, seconds_since
 from lambdas.exchanges import open_orchestrated
 from lambdas.failures import published_failure
-from lambdas.fences import fence_key, require_not_stopped
+from lambdas.fences import fence_key, require_not_stopped, was_redriven
 from lambdas.logs import log
 from lambdas.own_states import OwnStates
 from lambdas.plans import TrainingPlan
@@ -20,7 +20,6 @@ from lambdas.replicas import Trained, train_replica
 from lambdas.shards import load_shard
 from lambdas.snapshots import whole_progress
 from lambdas.states import pack_progress, unpack_state
-from lambdas.stragglers import was_redriven
 from lambdas.watch import Watch
 from stepml.job import keys
 from stepml.job.documents import decode
@@ -65,8 +64,8 @@ def execute(task: ExecutorTask, storage: DurableStorage, deadline: Deadline) -> 
             return ExecutorResult(rank=task.rank, seconds=0)
         trained = _train(task, beginning, storage, deadline)
     seconds = invocation.seconds
-    if beginning.was_paused and not was_redriven(task.attempt):
-        seconds = seconds_since(task.started_at)
+    if (task.retries or beginning.was_paused) and not was_redriven(task.attempt):
+        seconds = seconds_since(task.started_at)  # with what its earlier calls have taken
     what = "rank had contributed already" if trained.was_there else "rank trained"
     log(what, job_id=task.job_id, epoch=task.epoch, rank=task.rank, seconds=seconds)
     return ExecutorResult(

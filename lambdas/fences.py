@@ -33,8 +33,14 @@ class Attempted(Protocol):
 
 def fence_key(job_id: str, attempt: str) -> str:
     """Return where the fence is that an attempt has to look at."""
-    redrives = attempt.rpartition(".")[2]
-    return keys.fence(job_id) if redrives == "0" else keys.attempt_fence(job_id, attempt)
+    if was_redriven(attempt):
+        return keys.attempt_fence(job_id, attempt)
+    return keys.fence(job_id)
+
+
+def was_redriven(attempt: str) -> bool:
+    """Return whether an attempt goes on by itself; its start is then that of the first time."""
+    return attempt.rpartition(".")[2] != "0"
 
 
 def is_stopped(task: Attempted, fence: Fence) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from lambdas.environment import seconds_since
+from lambdas.fences import was_redriven
 from stepml.job.tasks import ExecutorResult, ReducerTask
 
 LEAST_RANKS = 3  # of two, either may be the slow one
@@ -25,11 +26,6 @@ def find_stragglers(executors: Sequence[ExecutorResult]) -> list[int]:
     usual = median(work.values())
     limit = max(TIMES_THE_MEDIAN * usual, usual + LEAST_DIFFERENCE_S)
     return sorted(rank for rank, seconds in work.items() if seconds > limit)
-
-
-def was_redriven(attempt: str) -> bool:
-    """Return whether an attempt goes on by itself; its start is then that of the first time."""
-    return attempt.rpartition(".")[2] != "0"
 
 
 def attempt_seconds(task: ReducerTask, reducer_s: float) -> float:

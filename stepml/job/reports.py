@@ -10,7 +10,7 @@ class EpochReport(Event, frozen=True, kw_only=True):
     """What the reducer found and decided after an epoch; ``Converged?`` reads ``decision``."""
 
     epoch: int
-    decision: Decision  # converged: a criterion of `stop` is met; stopped: max_epochs is reached
+    decision: Decision  # converged: a criterion of `stop` is met; stopped: max_epochs or a budget
     reason: str  # why training goes on or ends, in words
     next_epoch: int
     loss: float  # on the validation rows, without penalty

@@ -255,8 +255,14 @@ class Stop(Group, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=100_000)],
         Meta(description="with tolerance: stop after so many epochs in a row without improvement"),
     ] = 1
-    max_cost_usd: Annotated[float, Meta(gt=0, le=1e9)] | None = None
-    max_seconds: Annotated[int, Meta(ge=1, le=31_536_000)] | None = None
+    max_cost_usd: Annotated[
+        Annotated[float, Meta(gt=0, le=1e9)] | None,
+        Meta(description="stop before the epochs' estimated cost is likely to exceed this"),
+    ] = None
+    max_seconds: Annotated[
+        Annotated[int, Meta(ge=1, le=31_536_000)] | None,
+        Meta(description="stop before the time spent in epochs is likely to exceed this"),
+    ] = None
 
 
 class ResumeFrom(Group, frozen=True, kw_only=True):

@@ -109,13 +109,14 @@ class ExecutorTask(Event, frozen=True, kw_only=True):
     rank: Rank
     attempt: Attempt
     started_at: str  # the attempt's start, ISO 8601
+    retries: Annotated[int, Meta(ge=0)] = 0  # how often the rank's Task has been retried in it
 
 
 class ExecutorResult(Event, frozen=True, kw_only=True):
     """What is kept of a rank's Task in the state of the epoch: slim, 1,600 of them must fit."""
 
     rank: int
-    seconds: float  # in the handler; of a rank that was paused: since the epoch began
+    seconds: float  # in the handler; of a rank that was called again: since the epoch began
     waited_seconds: float = 0.0  # of these: for its peers
     cost_usd: float = 0.0  # estimated
     digest: str = ""  # of the rank's replica at the end, if the epoch is exchanged in flight
