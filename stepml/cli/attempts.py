@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,12 @@ def attempt_document(attempt: EpochAttempt) -> dict[str, Any]:
         "decision": report.decision if report else None,
         "reason": report.reason if report else None,
     }
+
+
+def resumed_job(job: str) -> str:
+    """Return the name of the run with which the job, JSON, goes on."""
+    source = json.loads(job).get("resume_from")
+    return str(source.get("job") if isinstance(source, dict) else source)
 
 
 def _failure_document(failure: Failure) -> dict[str, Any]:

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepml.cli.attempts import attempt_document, attempt_row, attempts_header, reason_lines
+from stepml.cli.attempts import (
+    attempt_document,
+    attempt_row,
+    attempts_header,
+    reason_lines,
+    resumed_job,
+)
 from stepml.cli.errors import INTERRUPTED, LOOKING_EXIT_CODES
 from stepml.cli.options import DEFAULT_STACK, AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
 
 if TYPE_CHECKING:
-    from stepml.client import LogLine
+    from stepml.client import Client, Execution, LogLine
 
 ExecutionName = Annotated[str, typer.Argument(metavar="EXECUTION", help="Its name or ARN.")]
 
@@ -46,11 +52,20 @@ def epochs(
     if not attempts:
         output.line(f"{job.name} has no epochs yet")
         return
+    if (first := min(each.epoch for each in attempts)) > 1:
+        output.line(_resumed(client, job, first - 1))
     output.line(attempts_header(attempts), style="bold")
     for attempt in attempts:
         output.line(attempt_row(attempt))
         for line in reason_lines(attempt):
             output.line(line, style="red")
+
+
+def _resumed(client: Client, job: Execution, epochs: int) -> str:
+    """Return whose epochs a job has taken over before its first one."""
+    source = resumed_job(client.describe(job).job)
+    which = "epoch 1 is that" if epochs == 1 else f"epochs 1 to {epochs} are those"
+    return f"{which} of {source}"
 
 
 def logs(

@@ -100,8 +100,8 @@ def retry(
 def retried_lines(job: Execution, retried: Retried) -> list[str]:
     """Return what was done to go on with ``job``."""
     if retried.how == "redriven":
-        line = f"{job.name}: retried from epoch {retried.epoch}"
-        return [line, *(["  finished epochs are not trained again"] if retried.epoch > 1 else [])]
+        kept = "; finished epochs are not trained again" if retried.epoch > 1 else ""
+        return [f"retried from epoch {retried.epoch}{kept}"]
     if retried.how == "resumed":
         before = f"the epochs before it are those of {job.name}"
     else:

@@ -139,7 +139,9 @@ def test_a_failed_job_goes_on_and_ends_with_the_same_model(
     assert re.search(rf"^  rank \d in epoch {first}$", complaint, re.M)
     assert "  log group  /aws/lambda/stepml-executor\n" in complaint
     assert f"stepml retry {name}\n" in complaint
-    assert shown.startswith(f"{name}: retried from epoch {first}\n  finished epochs are not")
+    assert shown.startswith(
+        f"retried from epoch {first}; finished epochs are not trained again\n{name}\n"
+    )
     assert len(re.findall(rf"^       epoch {first} is tried again after ", shown, re.M)) == 2
     assert re.search(rf"^       epoch {first} is tried again after rank \d: KeyNot", shown, re.M)
     assert narrow(shown + complaint)
@@ -186,6 +188,21 @@ def test_a_rank_that_could_not_say_why_it_failed_is_found_in_the_history(
     assert runs.model(name) == undisturbed
 
 
+def test_the_failed_rank_of_a_wide_job_is_found_in_the_history_of_its_group(
+    runs: Runs, name: str, job: dict[str, Any]
+) -> None:
+    wide = {**job, "workers": 42, "stop": {"max_epochs": 1}}
+    runs.job.write_text(json.dumps(wide), encoding="utf-8")
+    with broken_executor(runs.stack):
+        document = runs.stepml.run_json("run", runs.job, "--name", name, code=1)
+
+    assert (document["error"], document["epoch"]) == ("Runtime.ImportModuleError", 1)
+    assert document["rank"] in range(42)
+    ranks = [each["failure"]["rank"] for each in runs.attempts(name)]
+    assert len(ranks) == 2
+    assert set(ranks) <= set(range(42))
+
+
 def test_a_stopped_job_goes_on(runs: Runs, name: str, undisturbed: bytes) -> None:
     with runs.stepml.start("run", runs.job, "--name", name) as watching:
         runs.await_epochs(name, 2)
@@ -230,6 +247,8 @@ def test_a_job_is_trained_again_from_an_epoch_on(runs: Runs, name: str, undistur
     assert narrow(shown)
     assert runs.model(new) == undisturbed
     assert [each["epoch"] for each in runs.attempts(new)] == [EPOCHS - 1, EPOCHS]
+    table, _ = runs.stepml.run("epochs", new)
+    assert table.startswith(f"epochs 1 to {EPOCHS - 2} are those of {name}\nepoch  attempt")
     assert len(runs.reports(new)) == EPOCHS
     assert (runs.stepml.directory / "runs" / new / "model.safetensors").read_bytes() == undisturbed
 
@@ -288,7 +307,7 @@ def test_a_long_job_that_fails_in_a_later_execution_goes_on(
     epoch = failed[-1]["epoch"]
     assert epoch > 7
     assert re.search(rf"^  rank \d in epoch {epoch}$", complaint, re.M)
-    assert shown.startswith(f"{name}: retried from epoch {epoch}\n")
+    assert shown.startswith(f"retried from epoch {epoch}; finished epochs are not trained")
     assert runs.model(name) == undisturbed
     after = runs.attempts(name)
     numbers = [each["attempt"] for each in after if each["epoch"] == epoch]
@@ -344,7 +363,7 @@ def test_a_job_that_was_refused_is_retried_with_the_same_input(
 
     shown, _ = runs.stepml.run("retry", name)
 
-    assert shown.startswith(f"{name}: retried from epoch 1\n{name}\n")
+    assert shown.startswith(f"retried from epoch 1\n{name}\n")
 
 
 def test_ctrl_c_ends_the_watching_of_a_retry_and_not_the_job(runs: Runs, name: str) -> None:
