@@ -33,8 +33,10 @@ from storage import Storage
 from storage.base import Buffer, Clock
 
 HEAL_S = 2.0  # a lost value costs this much at most; a look costs a request
-# A rank may be one step behind for as long as its peers take to bring back the last sum.
-_LOOKS_ONE_BEHIND = 3
+# Whoever made the last sum brings it back when it waits for the next one. Until then it computes,
+# for about as long as this rank did: so many times that it is given.
+_COMPUTES = 3
+_MOST_LOOKS = 30
 
 _GARBAGE_KEYS = 64  # deleted together, when there are so many …
 _GARBAGE_BYTES = 32 * 2**20  # … or when they hold so much
@@ -103,6 +105,8 @@ class InFlight:
         self._last_sums: dict[str, Buffer] = {}  # … and in the one before
         self._garbage = _Garbage(channel)
         self._merge_pace, self._collect_pace = _Pace(clock), _Pace(clock)
+        self._left_at = clock.monotonic()  # the last step, or the beginning
+        self._longest_s = 0.0  # between two steps
 
     def all_reduce(self, step: Step, message: Message) -> Message:
         """Contribute ``message`` and return the sum of all ranks' contributions.
@@ -117,6 +121,7 @@ class InFlight:
         ReplayLostError
             The others are through with this step, and its sum is gone.
         """
+        self._longest_s = max(self._longest_s, self._clock.monotonic() - self._left_at)
         self._last_sums, self._sums = self._sums, {}
         self._contributed = self._publish(
             {
@@ -129,7 +134,9 @@ class InFlight:
         mine = range(self._rank, self._chunks, self._group.world_size)
         sums = {chunk: self._merge(step, chunk) for chunk in mine}
         sums |= self._collect(step, [c for c in range(self._chunks) if c not in sums])
-        return join([sums[chunk] for chunk in range(self._chunks)])
+        aggregate = join([sums[chunk] for chunk in range(self._chunks)])
+        self._left_at = self._clock.monotonic()
+        return aggregate
 
     def replay(self, step: Step) -> Message | None:
         """Return the sum of a step that was made before, or None if it is not there (any more)."""
@@ -232,17 +239,25 @@ class InFlight:
             if self._clock.monotonic() >= due:
                 due = self._clock.monotonic() + self._heal_s
                 self._heal()
-                if merged is not None and self._channel.load_many([merged]):  # whole
+                if merged is not None and self._is_whole(merged):
                     raise _MergedElsewhereError
                 behind = self._steps_behind(step)
                 looks_behind = looks_behind + 1 if behind else 0
-                if behind > 1 or looks_behind > _LOOKS_ONE_BEHIND:
+                if looks_behind > (1 if behind > 1 else self._looks_one_behind):
                     raise ReplayLostError(
                         f"rank {self._rank} waits for {step}, its peers are at batch "
                         f"{step.batch + behind}; what it would catch up by is gone"
                     )
 
         return watch
+
+    @property
+    def _looks_one_behind(self) -> int:
+        return min(_MOST_LOOKS, 3 + int(_COMPUTES * self._longest_s / self._heal_s))
+
+    def _is_whole(self, name: str) -> bool:
+        found = self._channel.load_many([name])
+        return name in found and is_whole(found[name])
 
     def _steps_behind(self, step: Step) -> int:
         """Return how far the frontier is ahead of ``step``; move it here if it is not so far."""

@@ -56,6 +56,16 @@ class Orchestrated:
         chunks = range(self.chunks)
         self.channel.delete_many([self.group.contribution(step, rank, c) for c in chunks])
 
+    def add(self, step: Step, chunk: int = 0) -> Message:
+        """Return the sum of all ranks' contributions to a chunk, for whoever needs it alone.
+
+        Raises
+        ------
+        MissingContributionError, DamagedValueError
+            As `merge`.
+        """
+        return sum_in_rank_order(self._contributions(step, chunk), self.compression).message
+
     def merge(self, step: Step, chunk: int = 0) -> Message:
         """Publish and return the sum of all ranks' contributions to a chunk.
 

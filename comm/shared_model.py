@@ -118,6 +118,7 @@ class SharedModel:
         self.tries = 0  # of all pushes: loads of the model for a change
         self._group = group
         self._rank = rank
+        self._epoch = epoch
         self._channel = channel
         self._clock = clock
         self._key = keys.shared_model(group.prefix, epoch)
@@ -195,6 +196,10 @@ class SharedModel:
         """Delete what the epoch left, once no rank can need it again."""
         self._channel.delete(self._key)
         self._lease.release()
+
+    def abandon(self) -> None:
+        """Delete whatever the epoch has left, as it ends in the middle: that takes a list."""
+        self._channel.clear(keys.epoch_prefix(self._group.prefix, self._epoch))
 
     def _changed(
         self,

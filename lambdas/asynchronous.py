@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from comm import SharedModel
 from lambdas.environment import Deadline
 from lambdas.exchanges import open_shared
+from lambdas.logs import best_effort
 from lambdas.plans import TrainingPlan
 from lambdas.shards import load_shard
 from lambdas.watch import Watch
-from stepml.job.errors import ExecutorPausedError
+from stepml.job.errors import AttemptStoppedError
 from stepml.job.tasks import ExecutorTask
 from stepml.ml.algorithms import AsynchronousAlgorithm
 from stepml.ml.models.base import Floats
@@ -41,9 +43,27 @@ def train_asynchronously(
     """
     watch = Watch(task, storage, deadline)
     shared = open_shared(task, task.rank, plan, storage, watch)
+    try:
+        _train(task, plan, algorithm, parameters, storage, shared, watch)
+    except AttemptStoppedError:
+        # The last rank to leave clears what all have left; their keys are this attempt's own.
+        with best_effort("clear the attempt", job_id=task.job_id, epoch=task.epoch):
+            shared.abandon()
+        raise
+
+
+def _train(
+    task: ExecutorTask,
+    plan: TrainingPlan,
+    algorithm: AsynchronousAlgorithm[Any],
+    parameters: Floats,
+    storage: DurableStorage,
+    shared: SharedModel,
+    watch: Watch,
+) -> None:
     shared.create(parameters, N_TOTALS)
     shard, model = load_shard(task.job_id, task.rank, plan, storage), plan.model()
     turn, y = plan.turn(task.epoch, task.rank), model.targets(shard.y)
     finished = algorithm.train(model, shard.X, y, turn, shared, watch.is_time_to_pause)
     if not finished:
-        raise ExecutorPausedError(f"rank {task.rank} paused; its updates are in the shared model")
+        watch.pause(f"rank {task.rank} paused; its updates are in the shared model")

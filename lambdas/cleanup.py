@@ -1,7 +1,8 @@
 """Tidies up behind an execution that has ended without a result: fence first, then the channel.
 
 Called by EventBridge, as no state runs any more, at least once and perhaps late. What it does can
-be done again, and by an old notice to a job that goes on by now: only the channel loses something.
+be done again. A notice about a job that goes on by now stops nothing of it; but the channel may
+lose what the ranks have exchanged, as it may at any time.
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ from lambdas.fences import moment, raise_fence
 from lambdas.kept import kept_for_redrive
 from lambdas.logs import best_effort, log
 from lambdas.plans import Claim, PartitionPlan
-from lambdas.prepare import continued_job
 from lambdas.resumption import finished_epochs
 from stepml.job import keys
 from stepml.job.documents import encode
 from stepml.job.errors import InvalidTaskError
 from stepml.job.reports import EndReport, Fence
 from stepml.job.spec import JobSpec
+from stepml.job.tasks import Continued
 from stepml.ml.algorithms import OrchestratedAlgorithm, build_algorithm
 from storage import DurableStorage
 from storage.factory import BUCKET_VARIABLE
 
 _STOPPED = "ABORTED"
+_SAME_START_S = 1.0  # the notice and the state machine may round a start differently
 
 
 class EndedExecution(msgspec.Struct, frozen=True, rename="camel"):
@@ -44,7 +46,7 @@ class EndedExecution(msgspec.Struct, frozen=True, rename="camel"):
     status: str
     start_date: int  # milliseconds since 1970
     stop_date: int
-    redrive_count: int = 0
+    redrive_count: int | None = None
     input: str | None = None  # left out if it is too long
     error: str | None = None
     cause: str | None = None
@@ -72,40 +74,50 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 def clean_up(ended: EndedExecution, storage: DurableStorage, bucket: str) -> None:
     """Fence what works for the execution; behind a job, clear its channel and say what is kept."""
-    owner = _owner(ended, storage)
-    if owner is None:  # it was refused before it had begun, or its objects are gone
+    given = ended.input_document
+    if (continued := Continued.of_input(given)) is not None:
+        log("continuation ended", job_id=continued.job_id, execution=ended.name)
+        return  # whoever started it ends with it
+    if "job_id" in given:
+        _end_attempt(str(given["job_id"]), given.get("run"), ended, storage)
+    elif _owns(ended, storage):
+        _end_job(ended.name, ended, storage, bucket)
+
+
+def _end_attempt(job_id: str, run: object, ended: EndedExecution, storage: DurableStorage) -> None:
+    """Fence one attempt at an epoch; others, and the channel that all share, are left alone."""
+    plan = Documents(storage).find(keys.partition_plan(job_id), PartitionPlan)
+    if plan is None or plan.run != run:
         return
-    job_id, is_job = owner
-    fence = Fence(until=ended.stopped_at, status=ended.status, execution=ended.name)
-    is_epoch_alone = ended.redrive_count > 0 and not is_job
-    attempt = f"{ended.name}.{ended.redrive_count}"
-    key = keys.attempt_fence(job_id, attempt) if is_epoch_alone else keys.fence(job_id)
-    raise_fence(key, fence, storage)
-    log("attempts fenced", job_id=job_id, execution=ended.name, status=ended.status)
-    if is_job and storage.describe(keys.report(job_id)) is None:
-        _end_job(job_id, ended, storage, bucket)
+    attempt = f"{ended.name}.{ended.redrive_count or 0}"
+    raise_fence(keys.attempt_fence(job_id, attempt), _fence(ended), storage)
+    log("attempt fenced", job_id=job_id, attempt=attempt, status=ended.status)
 
 
-def _owner(ended: EndedExecution, storage: DurableStorage) -> tuple[str, bool] | None:
-    """Return the job that an execution worked for, and whether it was the job itself.
+def _owns(ended: EndedExecution, storage: DurableStorage) -> bool:
+    """Return whether an execution is the one that a job was begun by.
 
     Not by the name alone: names return, and a job that was refused because its name is taken must
     not stop the one that has it.
     """
-    given, documents = ended.input_document, Documents(storage)
-    continued = continued_job(given)
-    of = (continued.job_id, continued.run) if continued else (given.get("job_id"), given.get("run"))
-    if isinstance(of[0], str):
-        plan = documents.find(keys.partition_plan(of[0]), PartitionPlan)
-        return (of[0], False) if plan is not None and plan.run == of[1] else None
-    claim = documents.find(keys.claim(ended.name), Claim)
+    claim = Documents(storage).find(keys.claim(ended.name), Claim)
     if claim is None or claim.execution_arn != ended.execution_arn:
-        return None
-    is_same = _timestamp(ended.start_date) == _milliseconds(claim.started_at)
-    return (ended.name, True) if is_same else None
+        return False
+    apart_s = abs(moment(claim.started_at).timestamp() - ended.start_date / 1000)
+    if apart_s > _SAME_START_S:
+        log("another run of this name", job_id=ended.name, seconds_apart=apart_s)
+    return apart_s <= _SAME_START_S
+
+
+def _fence(ended: EndedExecution) -> Fence:
+    return Fence(until=ended.stopped_at, status=ended.status, execution=ended.name)
 
 
 def _end_job(job_id: str, ended: EndedExecution, storage: DurableStorage, bucket: str) -> None:
+    raise_fence(keys.fence(job_id), _fence(ended), storage)
+    log("job fenced", job_id=job_id, status=ended.status)
+    if storage.describe(keys.report(job_id)) is not None:
+        return  # it has come through since
     plan = Documents(storage).find(keys.partition_plan(job_id), PartitionPlan)
     keeps = plan is not None and ended.status != _STOPPED and _contributes(plan.spec)
     if plan is not None:
@@ -123,6 +135,8 @@ def _end_job(job_id: str, ended: EndedExecution, storage: DurableStorage, bucket
         contributions=keeps,
     )
     storage.save(keys.ended(job_id), encode(report))
+    if storage.describe(keys.report(job_id)) is not None:  # clearing may have taken a while
+        storage.delete(keys.ended(job_id))
     log("job ended", job_id=job_id, status=ended.status, epochs=report.epochs)
 
 
@@ -146,8 +160,3 @@ def _clear_channel(
 def _timestamp(milliseconds: int) -> str:
     found = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _milliseconds(timestamp: str) -> str:
-    """Return an ISO 8601 time as `_timestamp` writes it."""
-    return _timestamp(round(moment(timestamp).timestamp() * 1000))

@@ -150,7 +150,7 @@ def merger_usd(n_ranks: int, chunk_bytes: int, channel: str) -> float:
 
 def n_transitions(n_ranks: int, n_chunks: int) -> int:
     """Return the transitions of an epoch in all state machines, if nothing is retried."""
-    groups = len(Workforce(n_ranks, concurrency=n_ranks).groups)
+    groups = len(Workforce(n_ranks, n_ranks).groups)
     gathering = 1 if groups else 0  # GatherGroups
     epoch = EPOCH_STATES + ENDS + n_ranks + n_chunks + gathering
     return PARENT_STATES + epoch + groups * (GROUP_STATES + ENDS)

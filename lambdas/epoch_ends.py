@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from comm import Message, Orchestrated
 from lambdas.exchanges import open_in_flight, open_kept, open_orchestrated, open_shared
+from lambdas.fences import look_at_fences
 from lambdas.logs import best_effort
 from lambdas.plans import TrainingPlan
 from lambdas.samples import load_sample
@@ -99,7 +100,7 @@ def _shared(
 
 def _merged(exchange: Orchestrated, step: Step) -> Message:
     if exchange.chunks == 1:
-        return exchange.merge(step)
+        return exchange.add(step)
     try:
         return exchange.collect(step)
     except (KeyNotFoundError, DamagedValueError):  # the channel lost what was merged
@@ -119,6 +120,7 @@ def _equal_replica(task: ReducerTask, plan: TrainingPlan, storage: DurableStorag
     if others:
         # Whatever was wrong is in what was exchanged: the epoch trains again from its start. The
         # snapshot goes first: with it, all ranks of the next attempt would agree on its state.
+        look_at_fences(task, storage)  # not under the feet of the next attempt
         snapshots.delete()
         prefix = keys.exchange_prefix(task.job_id, plan.run)
         with best_effort("clear the channel", job_id=task.job_id, epoch=task.epoch):

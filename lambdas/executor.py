@@ -12,7 +12,7 @@ from lambdas.entry import handles
 from lambdas.environment import Deadline, LambdaContext, durable, seconds_since
 from lambdas.exchanges import open_orchestrated
 from lambdas.failures import published_failure
-from lambdas.fences import fence_key, require_not_stopped, was_redriven
+from lambdas.fences import comes_too_late, fence_keys, require_not_stopped, was_redriven
 from lambdas.logs import log
 from lambdas.own_states import OwnStates
 from lambdas.plans import TrainingPlan
@@ -23,8 +23,7 @@ from lambdas.states import pack_progress, unpack_state
 from lambdas.watch import Watch
 from stepml.job import keys
 from stepml.job.documents import decode
-from stepml.job.errors import ExecutorPausedError, KeyNotFoundError
-from stepml.job.reports import Fence
+from stepml.job.errors import KeyNotFoundError
 from stepml.job.step import Step
 from stepml.job.tasks import ExecutorResult, ExecutorTask
 from stepml.ml.algorithms import (
@@ -94,14 +93,13 @@ def _begin(task: ExecutorTask, storage: DurableStorage) -> _Beginning | None:
     plan_key = keys.training_plan(task.job_id)
     state_key = keys.state(task.job_id, task.epoch - 1)
     report_key = keys.epoch_report(task.job_id, task.epoch)
-    fence = fence_key(task.job_id, task.attempt)
+    fences = fence_keys(task)
     mine_key = keys.progress(task.job_id, task.epoch, task.rank)
     snapshot_key = keys.snapshot(task.job_id, task.epoch)
-    found = storage.load_many([plan_key, state_key, report_key, fence, mine_key, snapshot_key])
+    found = storage.load_many([plan_key, state_key, report_key, mine_key, snapshot_key, *fences])
     if report_key in found:
         return None
-    if fence in found:
-        require_not_stopped(task, decode(found[fence], Fence, fence))
+    require_not_stopped(task, found)
     if missing := [key for key in (plan_key, state_key) if key not in found]:
         raise KeyNotFoundError(f"nothing is stored under {missing[0]}")
     return _Beginning(
@@ -132,7 +130,7 @@ def _train(
         vector, trailer = algorithm.contribution(own, plan.turn(task.epoch, task.rank))
         watch.look()  # what an attempt gives that is over would be left lying in the channel
         exchange.contribute(step, task.rank, Message(vector, trailer))
-        if is_over(task, storage):
+        if comes_too_late(task, task.epoch, storage):
             exchange.take_back(step, task.rank)
     return Trained(was_there=there)
 
@@ -154,10 +152,7 @@ def _ended(
     before = task.epoch - 1
     own = states.load(before) if before > beginning.plan.own_states_after else {}
     progress = _train_alone(task, beginning, algorithm, own, storage, watch)
-    published = states.publish(task.epoch, algorithm.ended(progress))
-    if is_over(task, storage) and published.is_mine:
-        states.delete(task.epoch)  # this copy came after the job had cleared what was there
-    return published.state
+    return states.publish(task.epoch, algorithm.ended(progress))
 
 
 def _train_alone(
@@ -176,19 +171,10 @@ def _train_alone(
     if not progress.finished:
         key = keys.progress(task.job_id, task.epoch, task.rank)
         storage.save(key, pack_progress(progress))
-        if is_over(task, storage):
-            storage.delete(key)
-        raise ExecutorPausedError(
+        if storage.find_many([keys.epoch_report(task.job_id, task.epoch)]):
+            storage.delete(key)  # a late copy: the epoch is over, and cleared
+        watch.pause(
             f"rank {task.rank} saved its progress after {progress.batches_done} batches "
             f"of epoch {task.epoch}"
         )
     return progress
-
-
-def is_over(task: ExecutorTask, storage: DurableStorage) -> bool:
-    """Return whether the epoch has been reduced, so that what this copy writes comes too late.
-
-    Whoever ends an epoch first says so and then clears: asked after a write, either the answer is
-    yes, or the write is cleared.
-    """
-    return bool(storage.find_many([keys.epoch_report(task.job_id, task.epoch)]))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from lambdas.documents import Documents
-from lambdas.fences import look_at_fence
+from lambdas.fences import look_at_fences
 from stepml.job import keys
 from stepml.job.errors import (
     AttemptStoppedError,
@@ -51,7 +51,7 @@ def published_failure(task: ExecutorTask, storage: DurableStorage) -> Iterator[N
         raise
     except Exception as error:
         with suppress(StorageError):  # what failed is more important than that this failed, too
-            look_at_fence(task, storage)
+            look_at_fences(task, storage)
             key = keys.failure(task.job_id, task.attempt)
             Documents(storage).publish(key, _failure(task, error))
         raise

@@ -21,6 +21,7 @@ from lambdas.states import unpack_state
 from stepml import __version__
 from stepml.job import keys
 from stepml.job.documents import decode
+from stepml.job.errors import KeyNotFoundError
 from stepml.job.reports import EpochReport, JobReport
 from stepml.job.spec import tag
 from stepml.job.tasks import FinaliseTask
@@ -131,6 +132,8 @@ def _report(
 def _history(task: FinaliseTask, storage: DurableStorage) -> list[EpochReport]:
     names = [keys.epoch_report(task.job_id, epoch) for epoch in range(1, task.epoch + 1)]
     found = storage.load_many(names)
+    if missing := [name for name in names if name not in found]:
+        raise KeyNotFoundError(f"nothing is stored under {missing[0]}")
     return [decode(found[name], EpochReport, name) for name in names]
 
 

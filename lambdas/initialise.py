@@ -35,8 +35,11 @@ def handler(task: JobTask, context: LambdaContext) -> None:
 
 
 def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
-    """Publish the job's training plan, scale and first state."""
+    """Publish the job's training plan, scale and first state; done before: only return the plan."""
     documents = Documents(storage)
+    done = documents.find(keys.training_plan(job_id), TrainingPlan)
+    if done is not None:
+        return done
     partition = documents.load(keys.partition_plan(job_id), PartitionPlan)
     manifest = documents.load(keys.manifest(partition.digest), Manifest)
     plan = _training_plan(partition, manifest)

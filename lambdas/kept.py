@@ -27,6 +27,7 @@ _TO_GO_ON = {
     keys.progress_prefix: "how far ranks had come that were paused",
     keys.snapshot_prefix: "how far the failed epoch had come in flight",
     keys.fence: "until when attempts are over",
+    keys.attempt_fences_prefix: "attempts at epochs that are over",
     keys.ended: "how the execution ended",
 }
 
@@ -34,9 +35,10 @@ _TO_GO_ON = {
 def kept_after_success(job_id: str, bucket: str, last_epoch: int) -> dict[str, str]:
     """Return the objects and prefixes that a job leaves which has a model, with their use."""
     own = {keys.own_states_of_epoch(job_id, last_epoch): _TO_GO_ON[keys.own_states_prefix]}
-    fence = {keys.fence(job_id): _TO_GO_ON[keys.fence]}
-    named = {name(job_id): use for name, use in (_PLANS | _TRAINED | _ON_THE_WAY).items()}
-    return _in_bucket(bucket, named | own | fence)
+    fences = {name: _TO_GO_ON[name] for name in (keys.fence, keys.attempt_fences_prefix)}
+    uses = _PLANS | _TRAINED | _ON_THE_WAY | fences
+    named = {name(job_id): use for name, use in uses.items()}
+    return _in_bucket(bucket, named | own)
 
 
 def kept_for_redrive(job_id: str, bucket: str) -> dict[str, str]:

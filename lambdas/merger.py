@@ -6,7 +6,7 @@ from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.exchanges import open_orchestrated
-from lambdas.fences import look_at_fence
+from lambdas.fences import comes_too_late, look_at_fences
 from lambdas.logs import log
 from lambdas.plans import TrainingPlan
 from stepml.job import keys
@@ -30,13 +30,12 @@ def merge_chunk(task: MergerTask, storage: DurableStorage) -> None:
     AttemptStoppedError
         The execution has ended for which this function works.
     """
-    report = keys.epoch_report(task.job_id, task.epoch)
-    if storage.find_many([report]):
+    if storage.find_many([keys.epoch_report(task.job_id, task.epoch)]):
         return
-    look_at_fence(task, storage)
+    look_at_fences(task, storage)
     plan = Documents(storage).load(keys.training_plan(task.job_id), TrainingPlan)
     exchange = open_orchestrated(task.job_id, plan, storage)
     exchange.merge(Step(task.epoch), task.chunk)
-    if storage.find_many([report]):  # this copy is late: the reducer has cleared already
+    if comes_too_late(task, task.epoch, storage):
         exchange.take_back_sum(Step(task.epoch), task.chunk)
     log("chunk merged", job_id=task.job_id, epoch=task.epoch, chunk=task.chunk)

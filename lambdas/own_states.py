@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lambdas.documents import Documents
 from lambdas.states import pack_own, unpack_own
 from stepml.job import keys
+from stepml.job.reports import JobReport
 from stepml.ml.algorithms import Extras
 from storage import DurableStorage
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedState:
-    """What counts as a rank's own state, and whether it is that of this copy of the rank."""
-
-    state: Extras
-    is_mine: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +31,17 @@ class OwnStates:
         key = self._key(epoch)
         return unpack_own(self.storage.load(key), key)
 
-    def publish(self, epoch: int, own: Extras) -> PublishedState:
-        """Store what the rank ended ``epoch`` with, and return what counts: the first."""
-        key, packed = self._key(epoch), pack_own(own)
-        first = self.storage.publish(key, packed)
-        return PublishedState(unpack_own(first, key), is_mine=first is packed)
+    def publish(self, epoch: int, own: Extras) -> Extras:
+        """Store what the rank ended ``epoch`` with, and return what counts: the first.
 
-    def delete(self, epoch: int) -> None:
-        """Delete what the rank ended ``epoch`` with."""
-        self.storage.delete(self._key(epoch))
+        A copy that is so late that the job has ended takes back what would be left lying.
+        """
+        key = self._key(epoch)
+        first = self.storage.publish(key, pack_own(own))
+        report = Documents(self.storage).find(keys.report(self.job_id), JobReport)
+        if report is not None and epoch < report.epochs:
+            self.storage.delete(key)
+        return unpack_own(first, key)
 
     def _key(self, epoch: int) -> str:
         return keys.own_state(self.job_id, epoch, self.rank)

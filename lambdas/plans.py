@@ -32,7 +32,8 @@ class PartitionPlan(msgspec.Struct, frozen=True):
     objects: list[DataObject]
     layout: Layout
     tasks: list[list[ByteRange]]
-    resumed_epochs: int  # of spec.resume_from, which count as this job's; 0: it begins anew
+    resumed_from: str  # the job that has trained the epochs with which this one begins; or empty
+    resumed_epochs: int  # so many of them; 0: it begins anew
     own_states_after: int  # as in the training plan
 
 

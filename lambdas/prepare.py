@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
 
+import msgspec
 import xxhash
 
 from lambdas.documents import Documents
@@ -18,7 +18,7 @@ from lambdas.exchanges import Channels, chunks_to_merge
 from lambdas.logs import log
 from lambdas.plans import Claim, PartitionPlan
 from lambdas.resumption import Resumption, finished_epochs, plan_resumption
-from lambdas.workforce import Workforce, refuse_too_wide
+from lambdas.workforce import Workforce, refuse_too_wide, waits_for_all
 from stepml.job import keys
 from stepml.job.availability import refuse_unconfigured
 from stepml.job.errors import (
@@ -58,7 +58,7 @@ OpenBucket = Callable[[str], DurableStorage]
 @handles(PrepareTask)
 def handler(task: PrepareTask, context: LambdaContext) -> JobState:
     concurrency = int(os.environ[CONCURRENCY_VARIABLE])
-    continued = continued_job(task.job)
+    continued = Continued.of_input(task.job)
     if continued is not None:
         return go_on(continued, durable(), concurrency)
     return prepare(task, durable(), bucket, Channels.of_deployment(durable()), concurrency)
@@ -101,9 +101,10 @@ def prepare(
     check_channel(spec, keys.exchange_prefix(task.job_id, run), channels)
     resumption = plan_resumption(task.job_id, spec, storage)
     plan = plan_partition(spec, run, open_bucket, resumption)
+    resumption.require_same_data(plan.digest)
     documents = Documents(storage)
     _claim(task, documents)
-    documents.publish(keys.spec(task.job_id), spec)
+    storage.publish(keys.spec(task.job_id), msgspec.json.encode(spec))  # can be started again
     plan = documents.publish(keys.partition_plan(task.job_id), plan)
     partitioned = storage.describe(keys.manifest(plan.digest)) is not None
     log(
@@ -118,13 +119,6 @@ def prepare(
     ranges = [] if partitioned else list(range(len(plan.tasks)))
     shards = [keys.VALIDATION, *range(spec.workers)]
     return job_state(task.job_id, plan, concurrency, progress, ranges, shards)
-
-
-def continued_job(execution_input: Any) -> Continued | None:
-    """Return what the input of an execution says that goes on with a job, None if it is a job."""
-    if not isinstance(execution_input, dict) or "continues" not in execution_input:
-        return None
-    return Continued.from_event(execution_input["continues"])
 
 
 def go_on(continued: Continued, storage: DurableStorage, concurrency: int) -> JobState:
@@ -162,7 +156,7 @@ def job_state(
 ) -> JobState:
     """Return the state with which ``train.asl.json`` begins."""
     spec, is_parquet = plan.spec, plan.layout.format == "parquet"
-    workforce = Workforce(spec.workers, concurrency)
+    workforce = Workforce(spec.workers, concurrency, waits_for_all(spec))
     return JobState(
         job_id=job_id,
         run=plan.run,
@@ -228,6 +222,7 @@ def plan_partition(
         objects=objects,
         layout=layout,
         tasks=[list(ranges) for ranges in plan_ranges(objects, data.ranges, cuts)],
+        resumed_from=resumption.job_id,
         resumed_epochs=resumption.epochs,
         own_states_after=resumption.own_states_after,
     )

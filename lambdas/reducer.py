@@ -8,13 +8,14 @@ from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.epoch_ends import EpochEnd, release, state_at_end
 from lambdas.exchanges import chunks_to_merge
-from lambdas.fences import look_at_fence
+from lambdas.fences import look_at_fences
 from lambdas.logs import best_effort, log
 from lambdas.plans import TrainingPlan
 from lambdas.shards import load_shard
 from lambdas.states import pack_state, unpack_state
 from lambdas.stragglers import attempt_seconds, find_stragglers
 from stepml.job import keys
+from stepml.job.errors import StorageError
 from stepml.job.reports import EpochReport
 from stepml.job.tasks import ReducerTask
 from stepml.ml.algorithms import Residuals
@@ -55,20 +56,31 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
     plan = documents.load(keys.training_plan(task.job_id), TrainingPlan)
     report = documents.find(keys.epoch_report(task.job_id, task.epoch), EpochReport)
     if report is None:
-        look_at_fence(task, storage)
-        end = state_at_end(task, plan, storage)
-        require_finite_parameters(plan.spec, task.epoch, end.state.parameters)
-        look_at_fence(task, storage)  # merging may have taken a while
-        key = keys.state(task.job_id, task.epoch)
-        state = unpack_state(storage.publish(key, pack_state(end.state, task.epoch)), key)
-        evaluation = evaluate(task.job_id, plan, state.parameters, storage)
-        losses = {"validation": evaluation.loss, "training": end.training_loss}
-        require_finite_losses(plan.spec, task.epoch, **losses)
-        report = _report(task, plan, evaluation, end, invocation)
+        try:
+            report = _reduced(task, plan, invocation)
+        except StorageError:
+            # Another copy may have reduced the epoch meanwhile, and cleared what this one misses.
+            report = documents.find(keys.epoch_report(task.job_id, task.epoch), EpochReport)
+            if report is None:
+                raise
     with best_effort("delete what was exchanged", job_id=task.job_id, epoch=task.epoch):
         release(task, plan, storage)
     log("epoch reduced", job_id=task.job_id, epoch=task.epoch, loss=report.loss)
     return report
+
+
+def _reduced(task: ReducerTask, plan: TrainingPlan, invocation: Invocation) -> EpochReport:
+    storage = invocation.storage
+    look_at_fences(task, storage)
+    end = state_at_end(task, plan, storage)
+    require_finite_parameters(plan.spec, task.epoch, end.state.parameters)
+    look_at_fences(task, storage)  # merging may have taken a while
+    key = keys.state(task.job_id, task.epoch)
+    state = unpack_state(storage.publish(key, pack_state(end.state, task.epoch)), key)
+    evaluation = evaluate(task.job_id, plan, state.parameters, storage)
+    losses = {"validation": evaluation.loss, "training": end.training_loss}
+    require_finite_losses(plan.spec, task.epoch, **losses)
+    return _report(task, plan, evaluation, end, invocation)
 
 
 def evaluate(

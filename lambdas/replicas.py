@@ -16,7 +16,7 @@ from lambdas.shards import load_shard
 from lambdas.snapshots import SnapshotKeeper, Snapshots
 from lambdas.states import digest_of
 from lambdas.watch import Watch
-from stepml.job.errors import AttemptStoppedError, ExecutorPausedError
+from stepml.job.errors import AttemptStoppedError, ExecutorPausedError, ReplayLostError
 from stepml.job.step import Step
 from stepml.job.tasks import ExecutorTask
 from stepml.ml.algorithms import InFlightAlgorithm, Progress
@@ -50,7 +50,8 @@ def train_replica(
     Raises
     ------
     ExecutorPausedError
-        A rank's deadline is near: all stop after the same batch, and go on from a snapshot.
+        A rank's deadline is near: all stop after the same batch, and go on from a snapshot; or
+        this one has to go on from a later one.
     PeerFailedError
         Another rank has failed for good.
     ReplayLostError
@@ -68,6 +69,14 @@ def train_replica(
         if watch.is_over:
             exchange.take_back()
         raise
+    except ReplayLostError as error:
+        later = Snapshots(storage, task.job_id, task.epoch).load()
+        if later is None or later.batches_done <= start.batches_done:
+            raise
+        # Nothing is lost: it hung for so long that its peers have saved a later snapshot.
+        raise ExecutorPausedError(
+            f"rank {task.rank} goes on from the snapshot after batch {later.batches_done}"
+        ) from error
 
 
 def _train(

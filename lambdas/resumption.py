@@ -24,8 +24,18 @@ _MUST_EQUAL = ("data", "model", "algorithm")
 class Resumption:
     """What a job takes over."""
 
+    job_id: str = ""  # of the job that has trained the last of these epochs
     epochs: int = 0  # that count as its own
     own_states_after: int = 0  # the last epoch of which it takes over no states of ranks
+    digest: str = ""  # of the data that those epochs learnt from
+
+    def require_same_data(self, digest: str) -> None:
+        """Raise `InvalidJobError` if the data are others by now."""
+        if self.epochs and digest != self.digest:
+            raise InvalidJobError(
+                f"data.uri: what lies there is not what job {self.job_id!r} has learnt from; its "
+                "epochs cannot count as this job's"
+            )
 
 
 def finished_epochs(storage: DurableStorage, job_id: str, after: int = 0) -> int:
@@ -53,7 +63,8 @@ def plan_resumption(job_id: str, spec: JobSpec, storage: DurableStorage) -> Resu
         return Resumption()
     if asked.job == job_id:
         raise InvalidJobError(f"resume_from.job: expected another job, got {asked.job!r} itself")
-    before = Documents(storage).find(keys.partition_plan(asked.job), PartitionPlan)
+    documents = Documents(storage)
+    before = documents.find(keys.partition_plan(asked.job), PartitionPlan)
     if before is None:
         raise InvalidJobError(
             f"resume_from.job: expected a job of this stack that has begun, got {asked.job!r}"
@@ -65,7 +76,18 @@ def plan_resumption(job_id: str, spec: JobSpec, storage: DurableStorage) -> Resu
                 "this job's; workers, exchange and stop may differ"
             )
     epochs = _epochs(asked, spec, finished_epochs(storage, asked.job))
-    return _with_own_states(asked.job, epochs, before.spec, spec, storage)
+    job = asked.job
+    while before.resumed_epochs > epochs:  # it had taken them over itself: from there
+        job = before.resumed_from
+        before = documents.load(keys.partition_plan(job), PartitionPlan)
+    if epochs:
+        _require_kept(job, epochs, [keys.state(job, epochs)], storage)
+    own_states_after = epochs
+    if _takes_over_own_states(before, spec, epochs):
+        own = [keys.own_state(job, epochs, rank) for rank in range(spec.workers)]
+        _require_kept(job, epochs, own, storage)
+        own_states_after = 0
+    return Resumption(job, epochs, own_states_after, before.digest)
 
 
 def _epochs(asked: ResumeFrom, spec: JobSpec, finished: int) -> int:
@@ -83,37 +105,37 @@ def _epochs(asked: ResumeFrom, spec: JobSpec, finished: int) -> int:
     return epochs
 
 
-def _with_own_states(
-    job: str, epochs: int, before: JobSpec, spec: JobSpec, storage: DurableStorage
-) -> Resumption:
+def _takes_over_own_states(before: PartitionPlan, spec: JobSpec, epochs: int) -> bool:
+    """Return whether ranks go on with what those of the other job ended their last epoch with."""
     algorithm = build_algorithm(spec)
     keeps = isinstance(algorithm, OrchestratedAlgorithm) and algorithm.keeps_own_state
-    if not keeps or epochs == 0 or before.workers != spec.workers:
-        return Resumption(epochs, own_states_after=epochs)
-    names = [keys.own_state(job, epochs, rank) for rank in range(spec.workers)]
-    if missing := [name for name in names if name not in storage.find_many(names)]:
+    return keeps and before.spec.workers == spec.workers and epochs > before.own_states_after
+
+
+def _require_kept(job: str, epoch: int, names: list[str], storage: DurableStorage) -> None:
+    found = storage.find_many(names)
+    if missing := [name for name in names if name not in found]:
         raise InvalidJobError(
-            f"resume_from.epoch: job {job!r} has not kept what its ranks ended epoch {epochs} with "
-            f"(nothing is stored under {missing[0]}); a job that has ended keeps its last epoch's"
+            f"resume_from.epoch: job {job!r} has not kept what epoch {epoch} ended with (nothing "
+            f"is stored under {missing[0]}); of what is a rank's own, a job that has ended keeps "
+            "only its last epoch's"
         )
-    return Resumption(epochs)
 
 
 def take_over(plan: PartitionPlan, job_id: str, storage: DurableStorage) -> None:
     """Copy what a resumed job needs of the other one; what is there already stays."""
-    asked = plan.spec.resumed
-    if asked is None or plan.resumed_epochs == 0:
+    last, source = plan.resumed_epochs, plan.resumed_from
+    if last == 0:
         return
-    last = plan.resumed_epochs
-    copies = [(keys.state(asked.job, last), keys.state(job_id, last))]
+    copies = [(keys.state(source, last), keys.state(job_id, last))]
     if last > plan.own_states_after:
         copies += [
-            (keys.own_state(asked.job, last, rank), keys.own_state(job_id, last, rank))
+            (keys.own_state(source, last, rank), keys.own_state(job_id, last, rank))
             for rank in range(plan.spec.workers)
         ]
-    for source, target in copies:  # one after another: they may be large
-        storage.publish(target, storage.load(source))
-    at_once(lambda names: _copy_report(*names, storage), [*_reports(asked.job, job_id, last)])
+    for original, copy in copies:  # one after another: they may be large
+        storage.publish(copy, storage.load(original))
+    at_once(lambda names: _copy_report(*names, storage), [*_reports(source, job_id, last)])
 
 
 def _reports(source: str, target: str, epochs: int) -> Iterator[tuple[str, str]]:

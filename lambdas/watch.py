@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import NoReturn
 
 from lambdas.environment import Deadline
-from lambdas.fences import fence_key, is_stopped, require_not_stopped
+from lambdas.fences import fence_keys, has_job_ended, require_not_stopped
 from stepml.job import keys
 from stepml.job.documents import decode
-from stepml.job.errors import ExecutorPausedError, PeerFailedError
-from stepml.job.reports import Failure, Fence
+from stepml.job.errors import AttemptStoppedError, ExecutorPausedError, PeerFailedError
+from stepml.job.reports import Failure
 from stepml.job.tasks import ExecutorTask
 from storage import DurableStorage
 from storage.base import Clock
@@ -25,11 +26,11 @@ class Watch:
     deadline : Deadline
     needs_peers : bool
         Whether the rank would wait in vain for one that has failed. Otherwise what it makes is of
-        use to the next attempt, so it goes on.
+        use to the next attempt: it goes on, and when it is stopped it saves how far it is.
     clock : Clock
     """
 
-    INTERVAL_S = 2.0  # between looks at the durable store; each is three requests
+    INTERVAL_S = 2.0  # between looks at the durable store; each is four requests at most
 
     def __init__(
         self,
@@ -45,12 +46,14 @@ class Watch:
         self._deadline = deadline
         self._clock = clock
         self._looked_at = clock.monotonic()
-        self._fence = fence_key(task.job_id, task.attempt)
         self._failure = keys.failure(task.job_id, task.attempt)
         self._report = keys.epoch_report(task.job_id, task.epoch)
-        watched = (self._fence, self._report, *([self._failure] if needs_peers else []))
-        self._watched = [*watched]
+        self._needs_peers = needs_peers
+        self._watched = [*fence_keys(task), self._report]
+        if needs_peers:
+            self._watched.append(self._failure)
         self.is_over = False  # nobody needs any more what this copy has published
+        self._stopped: AttemptStoppedError | None = None
 
     def __call__(self) -> None:
         """Look after the attempt during a wait.
@@ -70,9 +73,33 @@ class Watch:
         self.look_now_and_then()
 
     def is_time_to_pause(self) -> bool:
-        """Look after the attempt between two batches; return whether the deadline is near."""
-        self.look_now_and_then()
+        """Look after the attempt between two batches; return whether to come back.
+
+        Raises
+        ------
+        AttemptStoppedError, PeerFailedError, ExecutorPausedError
+            As in a wait, of a rank that needs its peers.
+        """
+        try:
+            self.look_now_and_then()
+        except AttemptStoppedError as error:
+            if self._needs_peers:
+                raise
+            self._stopped = error
+            return True
         return self._deadline.is_near()
+
+    def pause(self, message: str) -> NoReturn:
+        """Raise what made a rank come back before it was done.
+
+        Raises
+        ------
+        AttemptStoppedError
+            The execution has ended.
+        ExecutorPausedError
+            Time is out.
+        """
+        raise self._stopped or ExecutorPausedError(message)
 
     def look_now_and_then(self) -> None:
         """Look unless that was done a moment ago."""
@@ -83,13 +110,10 @@ class Watch:
         """Look now."""
         self._looked_at = self._clock.monotonic()
         found = self._storage.load_many(self._watched)
-        if self._fence in found:
-            fence = decode(found[self._fence], Fence, self._fence)
-            self.is_over = is_stopped(self._task, fence)
-            require_not_stopped(self._task, fence)
+        self.is_over = self._report in found or has_job_ended(self._task, found)
+        require_not_stopped(self._task, found)
         if self._failure in found:
             failure = decode(found[self._failure], Failure, self._failure)
             raise PeerFailedError(failure.rank, failure.error, failure.message)
         if self._report in found:
-            self.is_over = True
             raise ExecutorPausedError(f"epoch {self._task.epoch} went on without this copy")

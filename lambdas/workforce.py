@@ -19,6 +19,7 @@ class Workforce:
 
     world_size: int
     concurrency: int
+    all_at_once: bool = False  # ranks wait for each other; others may run in turns
 
     @property
     def ranks(self) -> list[int]:
@@ -32,18 +33,26 @@ class Workforce:
         return [[*range(n, min(n + MAP_ITERATIONS, self.world_size))] for n in firsts]
 
     @property
-    def ranks_at_once(self) -> int:
-        """Iterations of a Map at once: more would only be throttled."""
-        return max(1, min(MAP_ITERATIONS, self.concurrency))
+    def groups_at_once(self) -> int:
+        """Groups at once: as many as have work."""
+        if self.all_at_once:
+            return MAP_ITERATIONS
+        return max(1, min(MAP_ITERATIONS, self.concurrency // MAP_ITERATIONS))
 
     @property
-    def groups_at_once(self) -> int:
-        """Groups at once: as many as have work, the last one perhaps not for all its ranks."""
-        return max(1, min(MAP_ITERATIONS, -(-self.concurrency // MAP_ITERATIONS)))
+    def ranks_at_once(self) -> int:
+        """Iterations of a Map at once: more would only be throttled."""
+        groups = 1 if self.all_at_once else self.groups_at_once
+        return max(1, min(MAP_ITERATIONS, self.concurrency // groups))
 
     @property
     def _is_wide(self) -> bool:
         return self.world_size > MAP_ITERATIONS
+
+
+def waits_for_all(spec: JobSpec) -> bool:
+    """Return whether the ranks of a job wait for each other, so that all must run at once."""
+    return isinstance(build_algorithm(spec), InFlightAlgorithm)
 
 
 def refuse_too_wide(spec: JobSpec, concurrency: int) -> None:
@@ -58,7 +67,7 @@ def refuse_too_wide(spec: JobSpec, concurrency: int) -> None:
     NotAvailableError
         They are more than can exchange in flight.
     """
-    if not isinstance(build_algorithm(spec), InFlightAlgorithm):
+    if not waits_for_all(spec):
         return
     name = tag(spec.algorithm)
     if spec.workers > concurrency:

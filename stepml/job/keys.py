@@ -169,8 +169,13 @@ def fence(job_id: str) -> str:
 
 
 def attempt_fence(job_id: str, attempt: str) -> str:
-    """The same for one attempt, an epoch that was redriven by itself: it began before that."""
-    return f"{failures_prefix(job_id)}{attempt}.fence.json"
+    """Says that one attempt at an epoch is over: its own execution has ended."""
+    return f"{attempt_fences_prefix(job_id)}{attempt}.json"
+
+
+def attempt_fences_prefix(job_id: str) -> str:
+    """The fences of a job's attempts."""
+    return f"jobs/{job_id}/fences/"
 
 
 def ended(job_id: str) -> str:

@@ -11,6 +11,7 @@ _ALLOWED = re.compile(r"[0-9A-Za-z_-]+")
 # Each epoch is a child execution named <job id>-e<epoch>-r<redrives>-t<retries> (train.asl.json);
 # AWS allows at most 1,000 redrives of an execution, RunEpoch retries once.
 _SUFFIX = "-e{max_epochs}-r9999-t99"
+_OF_A_CHILD = re.compile(r"-[ce]\d+-r\d+-t\d+$")
 
 
 def check_job_id(job_id: str, max_epochs: int) -> str:
@@ -19,12 +20,17 @@ def check_job_id(job_id: str, max_epochs: int) -> str:
     Raises
     ------
     InvalidJobError
-        It has other characters than letters, digits, ``-`` and ``_``, or leaves no room for the
-        suffix of its epochs' names.
+        It has other characters than letters, digits, ``-`` and ``_``, leaves no room for the
+        suffix of its epochs' names, or ends like one.
     """
     if not _ALLOWED.fullmatch(job_id):
         raise InvalidJobError(
             f"run name: expected letters, digits, '-' and '_' only, got {job_id!r}"
+        )
+    if _OF_A_CHILD.search(job_id):
+        raise InvalidJobError(
+            "run name: expected one that does not end as those of a job's epochs and continuations "
+            f"do, got {job_id!r}"
         )
     longest = MAX_NAME - len(_SUFFIX.format(max_epochs=max_epochs))
     if len(job_id) > longest:

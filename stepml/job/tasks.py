@@ -54,6 +54,13 @@ class Continued(Event, frozen=True, kw_only=True):
     run: str  # of that job
     next_epoch: Epoch
 
+    @classmethod
+    def of_input(cls, execution_input: object) -> Self | None:
+        """Return what an execution's input says, or None if it does not go on with a job."""
+        if not isinstance(execution_input, dict) or "continues" not in execution_input:
+            return None
+        return cls.from_event(execution_input["continues"])
+
 
 class Progress(Event, frozen=True, kw_only=True):
     """Where the loop over epochs is; ``train.asl.json`` replaces it after each epoch."""

@@ -152,19 +152,33 @@ def test_state_names_are_unique(name: str) -> None:
 
 
 def test_ranks_are_trained_alike_in_an_epoch_and_in_a_group() -> None:
-    alone = machine("epoch")["States"]["RunExecutors"]
-    grouped = machine("ranks")["States"]["RunExecutors"]
-    assert alone["ItemProcessor"] == grouped["ItemProcessor"]
-    assert alone["ItemSelector"].keys() == grouped["ItemSelector"].keys()
-    group = machine("epoch")["States"]["RunGroups"]["ItemProcessor"]["States"]["RunGroup"]
-    told = {name.removesuffix(".$") for name in group["Parameters"]["Input"]}
-    assert {name.removesuffix(".$") for name in alone["ItemSelector"]} - {"rank"} <= told
+    alone, grouped = (dict(states(machine(name)))["TrainRank"] for name in ("epoch", "ranks"))
+    mine, theirs = (each["Parameters"]["Payload"] for each in (alone, grouped))
+    # What tells an attempt from others is the epoch's, and a group is told.
+    assert theirs == mine | {"attempt.$": "$.attempt", "started_at.$": "$.started_at"}
+    assert alone | {"Parameters": grouped["Parameters"]} == grouped
+    group = dict(states(machine("epoch")))["RunGroup"]["Parameters"]["Input"]
+    needed = machine("ranks")["States"]["RunExecutors"]["ItemSelector"]
+    assert {name.removesuffix(".$") for name in needed} - {"rank"} <= {
+        name.removesuffix(".$") for name in group
+    }
 
 
 def test_an_epoch_knows_its_attempt_in_one_way() -> None:
-    text = (ROOT / "state_machines" / "epoch.asl.json").read_text()
-    made = set(re.findall(r'"attempt\.\$": "(States[^"]+)"', text))
-    assert made == {"States.Format('{}.{}', $$.Execution.Name, $$.Execution.RedriveCount)"}
+    # In each Task, not in a Map: those that are redriven would keep what it gave them before.
+    made = {
+        name: parameters.get("attempt.$")
+        for name, state in states(machine("epoch"))
+        if state["Type"] == "Task"
+        for parameters in (state["Parameters"].get("Payload", state["Parameters"].get("Input")),)
+    }
+    assert made.keys() == {"TrainRank", "RunGroup", "MergeChunk", "Reduce"}
+    assert set(made.values()) == {
+        "States.Format('{}.{}', $$.Execution.Name, $$.Execution.RedriveCount)"
+    }
+    assert "States.Format" not in json.dumps(
+        [state.get("ItemSelector") for _, state in states(machine("epoch"))]
+    )
 
 
 def test_the_state_of_a_job_is_all_that_prepare_tells() -> None:

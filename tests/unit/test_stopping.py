@@ -10,16 +10,18 @@ import pytest
 from lambdas import cleanup
 from lambdas.cleanup import EndedExecution, clean_up
 from lambdas.documents import Documents
-from lambdas.fences import fence_key, raise_fence
+from lambdas.fences import raise_fence
 from lambdas.plans import PartitionPlan
+from lambdas.watch import Watch
 from stepml.job import keys
 from stepml.job.documents import decode, encode
 from stepml.job.errors import AttemptStoppedError, DamagedValueError, InvalidTaskError
 from stepml.job.reports import EndReport, Fence
 from storage.memory import MemoryStorage
-from tests.unit.jobs import STARTED_AT, Job, contents, load
+from storage.wrapper import Wrapper
+from tests.unit.jobs import Job, contents, load
 
-START_MS = 1_767_323_045_678  # STARTED_AT
+START_MS = 1_767_323_045_678  # STARTED_AT of the job
 LATER = "2026-01-02T03:04:06.000Z"
 EARLIER = "2026-01-02T03:04:05.000Z"
 ALGORITHMS = ("model_averaging", "admm", "gradient_averaging")
@@ -46,8 +48,13 @@ def child_input(job: Job, **fields: Any) -> str:
     return json.dumps({"job_id": "job", "run": plan.run, "epoch": 1} | fields)
 
 
+def attempt_fence(job: Job, epoch: int = 2) -> str:
+    return keys.attempt_fence("job", job.attempt(epoch)["attempt"])
+
+
 def trained(algorithm: str = "model_averaging", **spec: Any) -> Job:
-    job = Job(algorithm={"name": algorithm}, **spec)
+    batches = {} if algorithm == "admm" else {"batch_size": 20}
+    job = Job(algorithm={"name": algorithm} | batches, **spec)
     job.initialised()
     job.epoch(1)
     return job
@@ -81,17 +88,14 @@ def test_an_attempt_after_the_fence_goes_on() -> None:
     job.epoch(2)
 
 
-def test_an_epoch_that_was_redriven_by_itself_has_a_fence_of_its_own() -> None:
-    """Its start is that of its first attempt, which is behind the fence of the job."""
+def test_an_epoch_that_was_redriven_by_itself_is_past_the_fence_of_its_job() -> None:
+    """It tells when it began at first, which was before the job had ended."""
     job = trained()
     raise_fence(keys.fence("job"), fence(), job.storage)
     job.redrives = 1
     job.execute_all(2)
-    clean_up(
-        ended("ABORTED", name="job-e2-r0-t0", input=child_input(job), redrive_count=1),
-        job.storage,
-        "bucket",
-    )
+    child = {"name": "job-e2-r0-t0", "input": child_input(job)}
+    clean_up(ended("ABORTED", **child, redrive_count=1), job.storage, "bucket")
     with pytest.raises(AttemptStoppedError):
         job.execute(2, 0)
     job.redrives = 2
@@ -113,10 +117,10 @@ def test_what_a_function_fails_of_whose_execution_has_ended_is_no_failure() -> N
     failure = keys.failure("job", job.attempt(2)["attempt"])
     job.storage.delete(failure)
     job.redrives = 1
-    raise_fence(fence_key("job", job.attempt(2)["attempt"]), fence(), job.storage)
+    raise_fence(attempt_fence(job), fence(), job.storage)
     with pytest.raises(AttemptStoppedError):
         job.execute(2, 0)
-    assert not [key for key in job.storage.list(keys.failures_prefix("job")) if "fence" not in key]
+    assert not [*job.storage.list(keys.failures_prefix("job"))]
 
 
 @pytest.mark.parametrize("status", ["FAILED", "TIMED_OUT", "ABORTED"])
@@ -159,21 +163,71 @@ def test_everything_that_is_left_is_listed_as_kept() -> None:
     assert not [key for key in left if not f"s3://bucket/{key}".startswith(tuple(report.kept))]
 
 
-def test_an_epoch_that_failed_is_fenced_and_its_contributions_stay() -> None:
+def test_an_epoch_that_failed_is_fenced_alone_and_its_contributions_stay() -> None:
     job = trained()
     job.execute_all(2)
     before = [*job.storage.list(job.exchanged())]
-    clean_up(ended(name="job-e2-r0-t0", input=child_input(job)), job.storage, "bucket")
-    assert load(job.storage, keys.fence("job"), Fence).execution == "job-e2-r0-t0"
+    child = {"name": "job-e2-r0-t0", "input": child_input(job)}
+    clean_up(ended(**child), job.storage, "bucket")
+    assert load(job.storage, attempt_fence(job), Fence).execution == "job-e2-r0-t0"
+    assert keys.fence("job") not in contents(job.storage)
     assert [*job.storage.list(job.exchanged())] == before
     assert keys.ended("job") not in contents(job.storage)
+    with pytest.raises(AttemptStoppedError):
+        job.reduce(2)
+    job.retries = 1  # begun at the same moment, and nobody's business
+    job.epoch(2)
+
+
+def test_a_rank_that_is_stopped_saves_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watch, "INTERVAL_S", 0.0)
+    job = trained("model_averaging", stop={"max_epochs": 3})
+    looks = iter([False, True])
+
+    class Stopping(Wrapper):
+        def load_many(self, wanted: Any) -> Any:
+            if keys.epoch_report("job", 2) in wanted and len(wanted) == 3 and next(looks):
+                raise_fence(keys.fence("job"), fence(), job.storage)
+            return super().load_many(wanted)
+
+    with pytest.raises(AttemptStoppedError):
+        job.execute(2, 1, storage=Stopping(job.storage))
+    assert keys.progress("job", 2, 1) in contents(job.storage)
+    job.redrives = 1
+    job.epoch(2)
+    whole = trained("model_averaging", stop={"max_epochs": 3})
+    whole.epoch(2)
+    assert job.state_bits(2) == whole.state_bits(2)
+
+
+def test_what_comes_after_the_end_of_a_job_is_taken_back() -> None:
+    """The fence rises, and the channel is cleared, between a rank's last look and its write."""
+    job = trained()
+
+    class Late(Wrapper):
+        def publish_many(self, values: Any) -> Any:
+            if any("/exchange/" in key for key in values):
+                clean_up(ended("ABORTED"), job.storage, "bucket")
+            return super().publish_many(values)
+
+    job.execute(2, 1, storage=Late(job.storage))
+    assert not [*job.storage.list(job.exchanged())]
+
+
+def test_a_continuation_that_failed_leaves_the_rest_to_its_job() -> None:
+    job = trained()
+    plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    before = contents(job.storage)
+    given = {"continues": {"job_id": "job", "run": plan.run, "next_epoch": 2}}
+    clean_up(ended(name="job-c2-r0-t0", input=json.dumps(given)), job.storage, "bucket")
+    assert contents(job.storage) == before
 
 
 @pytest.mark.parametrize(
     "fields",
     [
         {"execution_arn": "arn:other"},  # refused, as the name was taken
-        {"start_date": START_MS - 1000},  # had the same name once
+        {"start_date": START_MS - 2000},  # had the same name once
         {"name": "nobody"},
         {"name": "job-e1-r0-t0", "input": '{"job_id": "job", "run": "another", "epoch": 1}'},
         {"name": "job-e1-r0-t0", "input": '{"job_id": "nobody", "run": "r", "epoch": 1}'},
@@ -218,17 +272,13 @@ def test_the_notice_is_read_as_eventbridge_writes_it(monkeypatch: pytest.MonkeyP
         "outputDetails": None,
         "error": "States.TaskFailed",
         "cause": "…",
-        "redriveCount": 0,
+        "redriveCount": None,
         "redriveStatus": "REDRIVABLE",
     }
     cleanup.handler({"detail-type": "…", "source": "aws.states", "detail": detail}, None)
     assert seen[0].stopped_at == "2026-01-02T03:04:06.678Z"
     with pytest.raises(InvalidTaskError, match=r"EndedExecution: .*status"):
         cleanup.handler({"detail": {"executionArn": "a", "name": "b"}}, None)
-
-
-def test_the_start_that_tests_tell_is_one_moment() -> None:
-    assert cleanup._milliseconds(STARTED_AT) == cleanup._timestamp(START_MS)
 
 
 def test_documents_notice_every_changed_byte() -> None:

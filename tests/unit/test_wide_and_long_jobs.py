@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from lambdas.prepare import HANDOVER_VARIABLE, continued_job, epochs_an_execution, go_on
-from lambdas.resumption import finished_epochs
+from lambdas.initialise import initialise
+from lambdas.plans import PartitionPlan
+from lambdas.prepare import HANDOVER_VARIABLE, epochs_an_execution, go_on, job_state
+from lambdas.resumption import finished_epochs, plan_resumption
 from lambdas.workforce import MOST_IN_FLIGHT, Workforce, refuse_too_wide
 from stepml.job import keys
 from stepml.job.errors import (
@@ -17,10 +20,12 @@ from stepml.job.errors import (
     NotEnoughConcurrencyError,
 )
 from stepml.job.parse import parse_job
-from stepml.job.tasks import Continued
+from stepml.job.tasks import Continued, ExecutorResult, Progress
 from storage.memory import MemoryStorage
-from tests.unit.jobs import Job, contents
+from storage.metered import MeteredStorage
+from tests.unit.jobs import Job, contents, csv_rows, load
 
+FIRST: dict[str, Any] = {"epoch": 0, "decision": "continue", "next_epoch": 1}
 ALGORITHMS = ("model_averaging", "admm", "gradient_averaging")
 
 
@@ -35,20 +40,18 @@ def test_every_rank_is_started_once(world_size: int) -> None:
     assert len(force.groups) <= 40
 
 
-@pytest.mark.parametrize(
-    ("concurrency", "ranks", "groups"), [(1, 1, 1), (10, 10, 1), (50, 40, 2), (1000, 40, 25)]
-)
-def test_no_more_run_at_once_than_the_account_runs(
-    concurrency: int, ranks: int, groups: int
-) -> None:
+@pytest.mark.parametrize("concurrency", [1, 10, 39, 40, 50, 79, 100, 1000, 5000])
+def test_no_more_run_at_once_than_the_account_runs(concurrency: int) -> None:
     force = Workforce(1600, concurrency)
-    assert (force.ranks_at_once, force.groups_at_once) == (ranks, groups)
+    at_once = force.ranks_at_once * force.groups_at_once
+    assert min(concurrency, 1600) - 40 < at_once <= concurrency
 
 
-@pytest.mark.parametrize("world_size", [41, 90, 100, 399])
+@pytest.mark.parametrize("world_size", [2, 40, 41, 90, 100, 399])
 def test_ranks_that_wait_for_each_other_can_all_run(world_size: int) -> None:
-    force = Workforce(world_size, concurrency=world_size)
+    force = Workforce(world_size, concurrency=world_size, all_at_once=True)
     assert force.groups_at_once >= len(force.groups)
+    assert force.ranks_at_once >= max(map(len, [force.ranks, *force.groups]))
 
 
 def job_of(workers: int, **fields: Any) -> Any:
@@ -81,7 +84,8 @@ def test_a_continuation_begins_behind_what_is_finished(monkeypatch: pytest.Monke
     job.epoch(1)
     job.epoch(2)
     given = {"job_id": "job", "run": first.run, "next_epoch": 2}
-    continued = continued_job({"continues": given, "AWS_STEP_FUNCTIONS_STARTED": "arn"})
+    continued = Continued.of_input({"continues": given, "AWS_STEP_FUNCTIONS_STARTED": "arn"})
+    assert continued is not None
     assert continued == Continued(**given)
     state = go_on(continued, job.storage, 1000)
     assert (state.progress.epoch, state.progress.next_epoch, state.handover_epoch) == (2, 3, 6)
@@ -94,10 +98,10 @@ def test_a_continuation_begins_behind_what_is_finished(monkeypatch: pytest.Monke
 
 
 def test_a_job_is_no_continuation() -> None:
-    assert continued_job(Job().spec) is None
-    assert continued_job("a job as text") is None
+    assert Continued.of_input(Job().spec) is None
+    assert Continued.of_input("a job as text") is None
     with pytest.raises(InvalidTaskError):
-        continued_job({"continues": {"job_id": "job"}})
+        Continued.of_input({"continues": {"job_id": "job"}})
 
 
 @pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 600])
@@ -140,6 +144,91 @@ def test_a_resumed_job_may_have_another_world_size(algorithm: str) -> None:
     assert losses[1] == pytest.approx(losses[0], rel=0.2)
 
 
+def test_a_resumed_job_needs_the_other_one_no_more_once_it_has_begun() -> None:
+    """Which may end meanwhile, and clear what its ranks needed."""
+    source = Job(algorithm={"name": "admm"}, stop={"max_epochs": 2})
+    source.initialised()
+    source.epoch(1)
+    job = job_after(source, 1)
+    job.initialised()
+    source.epoch(2)
+    source.finalise(2)
+    initialise(job.job_id, job.storage)  # as every continuation does
+    job.epoch(2)
+    assert job.state_bits(2) == source.state_bits(2)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_a_job_that_was_resumed_is_resumed_itself(algorithm: str, epochs: int) -> None:
+    first = Job("first", algorithm={"name": algorithm}, stop={"max_epochs": 4})
+    first.initialised()
+    for epoch in range(1, 5):
+        first.epoch(epoch)
+    second = Job("second", first.storage, **first.spec)
+    second.spec["resume_from"] = {"job": "first", "epoch": 2}
+    second.initialised()
+    second.epoch(3)
+    third = job_after(second, epochs)
+    third.initialised()
+    for epoch in range(epochs + 1, 5):
+        third.epoch(epoch)
+    assert third.state_bits(4) == first.state_bits(4)
+
+
+def test_a_job_of_other_workers_that_has_come_nowhere_is_resumed() -> None:
+    source = Job(algorithm={"name": "admm"}, stop={"max_epochs": 2})
+    source.initialised()
+    source.epoch(1)
+    wide = Job("wide", source.storage, **source.spec | {"workers": 2, "resume_from": "job"})
+    wide.initialised()
+    again = job_after(wide)
+    again.initialised()
+    again.epoch(2)
+    wide.epoch(2)
+    assert again.state_bits(2) == wide.state_bits(2)
+
+
+def test_other_data_under_the_same_name_are_refused() -> None:
+    source = Job(stop={"max_epochs": 2})
+    source.initialised()
+    source.epoch(1)
+    job = job_after(source)
+    job.data.save("rows.csv", csv_rows(seed=1))
+    before = contents(job.storage)
+    with pytest.raises(InvalidJobError, match=r"data\.uri: what lies there is not what job 'job'"):
+        job.prepare("arn:2")
+    assert contents(job.storage) == before
+
+
+def test_what_is_asked_for_does_not_grow_with_the_square_of_the_ranks() -> None:
+    source = Job(algorithm={"name": "admm"}, workers=12)
+    source.initialised()
+    source.epoch(1)
+    job = job_after(source)
+    metered = MeteredStorage(job.storage)
+    plan_resumption("next", parse_job(job.spec), metered)  # type: ignore[arg-type]
+    assert metered.requests["find"] <= 256 + 1 + 12
+
+
+def plan_of(workers: int) -> PartitionPlan:
+    job = Job(workers=workers)
+    job.prepare()
+    plan: PartitionPlan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    return plan
+
+
+@pytest.mark.parametrize("workers", [41, 1600])
+def test_the_state_of_a_wide_epoch_fits_into_step_functions(workers: int) -> None:
+    state = job_state("j" * 60, plan_of(workers), 1000, Progress(**FIRST), [], [])
+    result = ExecutorResult(
+        rank=1599, seconds=899.123, waited_seconds=123.456, cost_usd=0.12345678, digest="0" * 32
+    )
+    executors = [result.to_event()] * workers
+    given = state.to_event() | {"gathered": [{"executors": executors}]}
+    assert len(json.dumps(given)) < 262_144  # behind RunGroups, where it is largest
+
+
 def test_resuming_twice_changes_nothing() -> None:
     source = Job(algorithm={"name": "admm"})
     source.initialised()
@@ -158,7 +247,7 @@ def test_resuming_twice_changes_nothing() -> None:
         ({"stop": {"max_epochs": 2}}, 2, "stop.max_epochs: expected more than the 2 epochs"),
         ({"model": {"name": "svm"}, "algorithm": {"name": "model_averaging"}}, 1, "model: exp"),
         ({"data": {"uri": "s3://data/rows.csv", "format": "csv"}}, 1, "data: expected that of"),
-        ({}, 1, "resume_from.epoch: job 'job' has not kept what its ranks ended epoch 1 with"),
+        ({}, 1, "resume_from.epoch: job 'job' has not kept what epoch 1 ended with"),
     ],
     ids=["too many", "nothing left", "other model", "other data", "own states gone"],
 )

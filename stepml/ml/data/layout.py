@@ -11,7 +11,7 @@ import msgspec
 from stepml.ml.data.objects import DataObject
 
 # Part of every digest: raise it when the same bytes would be partitioned differently.
-PARTITION_VERSION = 2
+PARTITION_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
