@@ -1,104 +1,46 @@
-"""A campaign: every place of small jobs is struck, on every algorithm and channel."""
+"""Jobs that are struck, several at once, and what became of them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
+from threading import Lock
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from tests.faults.placements import COPIES, Fault, Planner, StruckJob, points
+from tests.faults.placements import COPIES, Fault
+from tests.faults.settings import Setting
 from tests.faults.stack import FaultyStack
 from tests.running_aws import eventually
 
-EPOCHS = 4
 AT_ONCE = 10  # jobs; a Task that is to be tried again waits most of its time
-
-LOGISTIC = {"name": "logistic_regression"}
-ALGORITHMS: dict[str, dict[str, Any]] = {
-    "model_averaging": {
-        "model": LOGISTIC,
-        "algorithm": {"name": "model_averaging", "learning_rate": 0.5, "batch_size": 25},
-    },
-    "admm": {
-        "model": LOGISTIC,
-        "algorithm": {
-            "name": "admm",
-            "local_iterations": 5,
-            "absolute_tolerance": 0,
-            "relative_tolerance": 0,
-        },
-    },
-    "expectation_maximisation": {
-        "model": {"name": "kmeans", "n_clusters": 6},
-        "algorithm": {"name": "expectation_maximisation"},
-    },
-    "gradient_averaging": {
-        "model": LOGISTIC,
-        "algorithm": {
-            "name": "gradient_averaging",
-            "learning_rate": 0.1,
-            "batch_size": 25,
-            "optimiser": "adam",
-        },
-    },
-}
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One algorithm on one channel."""
+class Strike:
+    """A job and the faults that are to strike it."""
 
-    algorithm: str
-    channel: str
-    pattern: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.algorithm}-{self.channel}".replace("_", "-")
-
-    @property
-    def in_flight(self) -> bool:
-        return self.algorithm == "gradient_averaging"
-
-    def job(self, uri: str, **fields: Any) -> dict[str, Any]:
-        """Return a small job."""
-        return {
-            "data": {"uri": uri, "format": "csv", "label": "label", "standardise": True},
-            "workers": 3,
-            **ALGORITHMS[self.algorithm],
-            "exchange": {"channel": self.channel, "pattern": self.pattern},
-            "stop": {"max_epochs": EPOCHS},
-            **fields,
-        }
-
-
-SETTINGS = [
-    Setting("model_averaging", "s3", "reduce"),
-    Setting("model_averaging", "redis", "reduce_scatter"),
-    Setting("admm", "s3", "reduce_scatter"),
-    Setting("admm", "redis", "reduce"),
-    Setting("expectation_maximisation", "s3", "reduce"),
-    Setting("expectation_maximisation", "redis", "reduce_scatter"),
-    Setting("gradient_averaging", "s3", "reduce"),
-    Setting("gradient_averaging", "redis", "reduce_scatter"),
-]
+    name: str
+    setting: Setting
+    faults: Sequence[Fault]
+    stack: FaultyStack
+    options: Mapping[str, Any] = field(default_factory=dict)  # of the algorithm, and ``epochs``
+    ends: str = ""  # how the execution must end before it is redriven; empty: however it likes
+    says: str = ""  # what the cause must contain then
+    is_mended: bool = False  # before it is redriven: what was damaged or lost is put back
 
 
 @dataclass
 class Outcome:
     """What became of a job that was struck."""
 
-    name: str
-    faults: list[Fault]
+    strike: Strike
     status: str = ""
     cause: str = ""
-    first_cause: str = ""  # why the execution had to be redriven
+    first_status: str = ""  # before it was redriven
+    first_cause: str = ""
     struck: set[str] = field(default_factory=set)  # names of faults
     differing: list[str] = field(default_factory=list)  # keys with other bits
     left: list[str] = field(default_factory=list)
@@ -109,103 +51,115 @@ class Outcome:
 
     def complaints(self) -> list[str]:
         """Return what is wrong, in words."""
-        missed = sorted({fault.name for fault in self.faults} - self.struck)
-        why = self.cause or self.first_cause
+        name, wanted = self.strike.name, self.strike
+        missed = sorted({fault.name for fault in wanted.faults} - self.struck)
+        said = f"{self.first_status}: {self.first_cause}"
+        as_expected = self.first_status == wanted.ends and wanted.says in self.first_cause
         return [
-            *([] if self.status == "SUCCEEDED" else [f"{self.name} is {self.status}: {why}"]),
-            *(f"{self.name}: other bits under {key}" for key in self.differing),
-            *(f"{self.name}: left behind: {key}" for key in self.left),
-            *(f"{self.name}: never struck: {fault}" for fault in missed),
+            *([] if as_expected or not wanted.ends else [f"{name} was {said}, not as expected"]),
+            *([] if self.status == "SUCCEEDED" else [f"{name} is {self.status}: {self.cause}"]),
+            *([] if self.status == "SUCCEEDED" or not self.first_cause else [f"before: {said}"]),
+            *(f"{name}: other bits under {key}" for key in self.differing),
+            *(f"{name}: left behind: {key}" for key in self.left),
+            *(f"{name}: never struck: {fault}" for fault in missed),
         ]
 
 
 class Campaign:
-    """All struck jobs of all settings, several at once."""
+    """Runs jobs that are struck, and compares them with those that are not."""
 
-    def __init__(self, stack: FaultyStack, extras: int) -> None:
-        self.stack = stack
-        self._extras = extras
+    def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
         self._pool = ThreadPoolExecutor(AT_ONCE)
         self._rows = count(1)
-        self._bits: dict[Setting, dict[str, bytes]] = {}
-        self._running: dict[Setting, list[Future[Outcome]]] = {}
+        self._references: dict[str, Future[dict[str, bytes]]] = {}
+        self._lock = Lock()
 
-    def begin(self, settings: Sequence[Setting]) -> None:
-        """Run all ``settings`` undisturbed, then start the jobs that are struck."""
-        self._bits = dict(zip(settings, self._pool.map(self._undisturbed, settings), strict=True))
-        planner = Planner(self._extras)
-        plans = {
-            setting: planner.plan(
-                points(self.stack.writes(setting.name)),
-                setting.channel,
-                in_flight=setting.in_flight,
-            )
-            for setting in settings
-        }
-        for setting, jobs in plans.items():
-            self._running[setting] = [
-                self._pool.submit(self._strike, setting, f"{setting.name}-{number}", job)
-                for number, job in enumerate(jobs)
-            ]
+    def writes(self, setting: Setting, stack: FaultyStack) -> list[dict[str, Any]]:
+        """Return the writes of a job of ``setting`` that nothing strikes."""
+        self._expected(setting, stack, {})
+        return stack.writes(f"{setting.name}-undisturbed")
 
-    def outcomes_of(self, setting: Setting) -> list[Outcome]:
-        """Wait for the struck jobs of a setting."""
-        outcomes = [each.result() for each in self._running.pop(setting)]
-        self.outcomes += outcomes
-        return outcomes
+    def submit(self, strike: Strike) -> Future[Outcome]:
+        """Run a job that is struck, as soon as there is room for it."""
+        return self._pool.submit(self.run, strike)
 
-    def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def _undisturbed(self, setting: Setting) -> dict[str, bytes]:
-        ended = self.stack.ended(self._start(setting, setting.name))
-        assert ended["status"] == "SUCCEEDED", ended
-        return self.stack.bits(setting.name)
-
-    def _start(self, setting: Setting, name: str, faults: Sequence[Fault] = ()) -> str:
-        self.stack.place(name, setting.channel, [fault.planned() for fault in faults])
-        rows = self.stack.upload_rows(next(self._rows))
-        return self.stack.start(setting.job(rows), name)
-
-    def _strike(self, setting: Setting, name: str, job: StruckJob) -> Outcome:
-        outcome = Outcome(name, job.faults)
-        execution = self._start(setting, name, job.faults)
-        ended = self.stack.ended(execution)
-        if ended["status"] == "FAILED":
-            outcome.first_cause = ended["cause"]
-            with suppress(ClientError):  # then it stays failed
-                ended = self.stack.redriven(execution)
-        outcome.status, outcome.cause = ended["status"], ended.get("cause", "")
-        outcome.struck = {*self.stack.notes(name, "claims")}
-        self._await_copies(name, outcome)
+    def run(self, strike: Strike) -> Outcome:
+        """Run a job that is struck, redrive it once if need be, and compare."""
+        expected = self._expected(strike.setting, strike.stack, strike.options)
+        outcome = Outcome(strike)
+        self.outcomes.append(outcome)
+        execution = self._start(strike)
+        self._end(outcome, strike.stack.ended(execution))
+        if outcome.status in ("FAILED", "ABORTED"):
+            outcome.first_status, outcome.first_cause = outcome.status, outcome.cause
+            strike.stack.tidied(strike.name)
+            if strike.is_mended:
+                strike.stack.put_back(strike.name)
+            self._end(outcome, strike.stack.redriven(execution))
+        outcome.struck = {*strike.stack.notes(strike.name, "claims")}
+        self._await_copies(outcome)
         if outcome.status == "SUCCEEDED":
-            bits, expected = self.stack.bits(name), self._bits[setting]
-            keys = bits.keys() | expected.keys()
-            outcome.differing = sorted(k for k in keys if bits.get(k) != expected.get(k))
-            outcome.left = self.stack.left_behind(name)
+            bits = strike.stack.bits(strike.name)
+            names = bits.keys() | expected.keys()
+            outcome.differing = sorted(n for n in names if bits.get(n) != expected.get(n))
+            outcome.left = strike.stack.left_behind(strike.name)
         return outcome
 
-    def _await_copies(self, name: str, outcome: Outcome) -> None:
-        made = {f.name for f in outcome.faults if f.action in COPIES} & outcome.struck
-        eventually(lambda: self.stack.notes(name, "copies"), lambda copies: made <= copies.keys())
+    def close(self) -> None:
+        """End what has not begun, and wait for the rest."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _expected(
+        self, setting: Setting, stack: FaultyStack, options: Mapping[str, Any]
+    ) -> dict[str, bytes]:
+        """Return the bits of a job that nothing strikes; it is run once."""
+        tag = "-".join(f"{name}-{value}" for name, value in options.items()).replace("_", "-")
+        name = f"{setting.name}-undisturbed{'-' if tag else ''}{tag}"
+        with self._lock:
+            is_first = name not in self._references
+            reference = self._references.setdefault(name, Future())
+        if is_first:
+            try:
+                reference.set_result(self._undisturbed(Strike(name, setting, (), stack, options)))
+            except BaseException as error:
+                reference.set_exception(error)
+        return reference.result()
+
+    def _undisturbed(self, strike: Strike) -> dict[str, bytes]:
+        ended = strike.stack.ended(self._start(strike))
+        assert ended["status"] == "SUCCEEDED", ended
+        return strike.stack.bits(strike.name)
+
+    def _start(self, strike: Strike) -> str:
+        faults = [fault.planned() for fault in strike.faults]
+        strike.stack.place(strike.name, strike.setting.channel, faults)
+        rows = strike.stack.upload_rows(next(self._rows))
+        return strike.stack.start(strike.setting.job(rows, **strike.options), strike.name)
+
+    def _end(self, outcome: Outcome, ended: Mapping[str, Any]) -> None:
+        outcome.status, outcome.cause = ended["status"], ended.get("cause", "")
+
+    def _await_copies(self, outcome: Outcome) -> None:
+        strike = outcome.strike
+        made = {f.name for f in strike.faults if f.action in COPIES} & outcome.struck
+        eventually(lambda: strike.stack.notes(strike.name, "copies").keys(), made.issubset)
 
 
-def summary(outcomes: list[Outcome]) -> str:
+def summary(outcomes: Sequence[Outcome]) -> str:
     """Return what was done and what came of it, as a table."""
     struck = [
         (fault.moment, fault.action)
         for outcome in outcomes
-        for fault in outcome.faults
+        for fault in outcome.strike.faults
         if fault.name in outcome.struck
     ]
-    lines = [
-        f"  {moment:7} {action:12} {n:4}" for (moment, action), n in sorted(Counter(struck).items())
-    ]
+    table = sorted(Counter(struck).items())
+    lines = [f"  {moment:7} {action:14} {number:4}" for (moment, action), number in table]
     through = sum(outcome.came_through for outcome in outcomes)
-    redriven = sum(bool(outcome.first_cause) for outcome in outcomes)
+    redriven = sum(bool(outcome.first_status) for outcome in outcomes)
     total = (
-        f"{len(struck)} faults in {len(outcomes)} jobs, of which {through} came through with every "
-        f"bit as it was and nothing left behind ({redriven} after a redrive)"
+        f"{len(struck)} faults in {len(outcomes)} jobs; {through} came through with every bit as "
+        f"it was and nothing left behind, {redriven} of all after a redrive"
     )
     return "\n".join(["Faults injected:", *lines, total])

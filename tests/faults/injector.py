@@ -8,6 +8,7 @@ numbers its writes, to whichever storage, and notes them in the directory of its
                          claims/<fault>   the fault has struck; it does so once
                          left/<task>      a handler has come to its end
                          copies/<fault>   the second copy of an invocation has ended, and how
+                         originals/<key>  what was damaged or lost, as it had been
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
+from urllib.parse import quote
 
+import storage
 import storage.s3
 import storage.streams
 from stepml.job.errors import StorageUnavailableError
@@ -37,6 +40,9 @@ COPY = "copy"  # the field of an event that marks it as a second copy of another
 PERTURBATION = 1e-3  # what a copy with other bits adds to all that it computes
 WAIT_S = 60.0  # of a copy for the invocation that it is a copy of
 DELAY_S = 0.7
+LOOKS = 3  # at the time that is left, until it is little …
+LITTLE_TIME_MS = 10_000  # … so that a handler should pause, and need not end a wait
+SLOW_LOOK_S = 0.1
 REFUSALS = 2  # in a row; clients and the product's own retries get over them
 _TIMED = ("/frontier",)  # written by who waits for long: not at a place that can be told before
 WRITES = ("save", "save_many", "publish_many", "compare_and_save", "delete_many")
@@ -54,7 +60,7 @@ def __getattr__(name: str) -> Handler:
     def handler(event: Event, context: Any) -> Any:
         copy = event.pop(COPY, None)
         invocation = Invocation(name, event) if copy is None else Copy(name, event, copy)
-        return invocation.run(lambda: module.handler(event, context))
+        return invocation.run(module.handler, context)
 
     return handler
 
@@ -73,14 +79,15 @@ class Invocation:
         self.numbers: dict[tuple[str, ...], int] = {}  # of the writes so far
         self.faults = [fault for fault in self._plan() if self.position.items() <= fault.items()]
 
-    def run(self, call: Callable[[], Any]) -> Any:
+    def run(self, handler: Handler, context: Any) -> Any:
         """Call the handler."""
         _wrap_writes("s3", "S3Storage")
         if "redis" in self._channel():  # not otherwise: its client takes long to load
             _wrap_writes("redis", "RedisStorage")
-        type(self).current = Invocation.current = self
+        Invocation.current = self
+        self.context = Context(context)
         self._strike("enter", None, None, ())
-        result = call()
+        result = handler(self.event, self.context)
         self._strike("leave", None, None, ())
         self._note("left", self._task)
         return result
@@ -125,9 +132,17 @@ class Invocation:
         for fault in self.faults:
             if (fault["moment"], fault["write"]) == (moment, number):
                 self.faults.remove(fault)
-                if self._note("claims", fault["id"]):
+                again = (f"{fault['id']}.{time}" for time in range(1, fault.get("times", 1)))
+                if any(self._note("claims", name) for name in (fault["id"], *again)):
                     return fault
         return None
+
+    def keep(self, originals: Mapping[str, Any]) -> None:
+        """Keep what is about to be damaged or lost."""
+        directory = self.directory / "originals"
+        directory.mkdir(exist_ok=True)
+        for key, value in originals.items():
+            (directory / quote(key, safe="")).write_bytes(value)
 
     def _note(self, kind: str, name: str, text: str = "") -> bool:
         """Leave a file; return whether this was the first to do so."""
@@ -171,13 +186,10 @@ class Copy(Invocation):
         self.fault_id = copy["fault"]
         self.is_late = copy["late"]
 
-    def run(self, call: Callable[[], Any]) -> Any:
+    def run(self, handler: Handler, context: Any) -> Any:
         try:
-            if self.is_late:
-                with _other_bits():
-                    super().run(call)
-            else:
-                super().run(call)
+            with _other_bits() if self.is_late else nullcontext():
+                super().run(handler, context)
         except Exception as error:  # the service would call it again, and the job does not know it
             self._note("copies", self.fault_id, f"{type(error).__name__}: {error}")
         else:
@@ -189,6 +201,25 @@ class Copy(Invocation):
         if self.is_late:
             _await_file(self.directory / "left" / self._task)
         return call()
+
+
+class Context:
+    """What Lambda tells a handler, or what a fault would have it believe."""
+
+    looks_left = sys.maxsize  # until it says that little time is left
+    look_s = 0.0  # what each look takes
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def get_remaining_time_in_millis(self) -> int:
+        time.sleep(self.look_s)
+        self.looks_left -= 1
+        remaining_ms: int = self._real.get_remaining_time_in_millis()
+        return remaining_ms if self.looks_left > 0 else min(remaining_ms, LITTLE_TIME_MS)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
 
 class Struck(SimpleNamespace):
@@ -285,6 +316,30 @@ def exceed_memory(_: Struck) -> NoReturn:
         time.sleep(0.005)
 
 
+def be_short_of_time(struck: Struck) -> None:
+    """Believe, after a few batches, that the function's time is about to be out."""
+    struck.invocation.context.looks_left = LOOKS
+
+
+def be_slow(struck: Struck) -> None:
+    """Take long for every batch."""
+    struck.invocation.context.look_s = SLOW_LOOK_S
+
+
+def fail(_: Struck) -> NoReturn:
+    """Fail in a way that nobody expects, and that is therefore not tried again."""
+    raise RuntimeError("a fault: nobody expects this")
+
+
+def stop_job(struck: Struck) -> None:
+    """Have the user stop the job: its functions go on, as none is ended with it."""
+    import boto3
+
+    claim = storage.open_durable().load(f"jobs/{struck.invocation.job_id}/claim.json")
+    execution = json.loads(bytes(claim))["execution_arn"]
+    boto3.client("stepfunctions").stop_execution(executionArn=execution)
+
+
 def be_throttled(_: Struck) -> NoReturn:
     """Fail as an invocation that Lambda refuses: nothing has run."""
     raise _lambda_error("TooManyRequestsException")
@@ -308,13 +363,15 @@ def duplicate_late(struck: Struck) -> None:
 def damage(struck: Struck) -> None:
     """Flip bits of what has just been written."""
     found = _original(struck.store, "load_many")(struck.keys)
-    damaged = {key: _flipped(value) for key, value in found.items()}
-    if damaged:
+    struck.invocation.keep(found)
+    if found:
+        damaged = {key: _flipped(value) for key, value in found.items()}
         _original(struck.store, "save_many")(damaged)
 
 
 def lose(struck: Struck) -> None:
     """Lose what has just been written."""
+    struck.invocation.keep(_original(struck.store, "load_many")(struck.keys))
     _original(struck.store, "delete_many")(struck.keys)
 
 
@@ -324,6 +381,12 @@ def clear_channel(struck: Struck) -> None:
     names = [*struck.store.list(prefix)]
     if names:
         _original(struck.store, "delete_many")(names)
+
+
+def clear_channel_and_die(struck: Struck) -> None:
+    """Lose all that the job has in its channel, and this process."""
+    clear_channel(struck)
+    kill()
 
 
 def restart_channel(struck: Struck) -> None:
@@ -343,6 +406,10 @@ _ACTIONS: Mapping[str, Callable[[Struck], None]] = {
     "delay": delay,
     "hang": hang,
     "memory": exceed_memory,
+    "short of time": be_short_of_time,
+    "slow": be_slow,
+    "fail": fail,
+    "stop": stop_job,
     "throttled": be_throttled,
     "refused": be_refused,
     "duplicate": duplicate,
@@ -350,6 +417,7 @@ _ACTIONS: Mapping[str, Callable[[Struck], None]] = {
     "damage": damage,
     "lose": lose,
     "clear": clear_channel,
+    "clear and kill": clear_channel_and_die,
     "restart": restart_channel,
 }
 

@@ -14,10 +14,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import cycle, islice
 from typing import Any
 
-# After these the state machine calls the function again, for which it has a bounded patience …
-FATAL = frozenset({"kill", "exit", "unavailable", "hang", "memory"})
-# … of its own for invocations that Lambda did not take.
-REFUSED = frozenset({"throttled", "refused"})
+# After these the state machine calls the function again, for which it has a bounded patience.
+FATAL = frozenset({"kill", "exit", "unavailable", "hang", "memory", "short of time"})
 # After these an epoch may have to be done again.
 LOSSES = frozenset({"damage", "lose", "clear", "restart"})
 # These outlive their invocation.
@@ -70,6 +68,7 @@ class Fault:
     point: Point
     moment: str  # enter, before, during, after, leave
     action: str
+    times: int = 1
 
     @property
     def name(self) -> str:
@@ -85,6 +84,7 @@ class Fault:
             "id": self.name,
             "moment": self.moment,
             "action": self.action,
+            "times": self.times,
         }
 
 
@@ -104,6 +104,8 @@ class StruckJob:
     def _get_on(self, one: Fault, other: Fault) -> bool:
         both_lose = one.action in LOSSES and other.action in LOSSES
         if both_lose and not self.heals and one.point.epoch == other.point.epoch:
+            return False
+        if self.heals and _pauses_all(one, other):
             return False
         if one.point.task != other.point.task:
             return True
@@ -131,15 +133,14 @@ def kind_of(key: str) -> str:
     raise AssertionError(f"nobody knows what {key} is")
 
 
-def happenings(place: Point, channel: str, *, in_flight: bool) -> dict[str, Sequence[str]]:
+def happenings(place: Point, channel: str) -> dict[str, Sequence[str]]:
     """Return what may happen at a point, by moment; the first one matters most."""
     if place.write is None:
         copies = ["duplicate"] if place.function in TRAINING else []
-        late = ["late copy"] if place.function in TRAINING and not in_flight else []
-        return {
-            "enter": ["kill", "throttled", *copies, "refused", *late, "exit", "unavailable"],
-            "leave": ["kill", "exit"],
-        }
+        late = ["late copy"] if place.function in TRAINING else []
+        pause = ["short of time"] if place.function == "executor" else []
+        others = [*late, "throttled", *pause, *copies, "refused", "exit", "unavailable"]
+        return {"enter": ["kill", *others], "leave": ["kill", "exit"]}
     is_on_s3 = place.kind not in EXCHANGED or channel == "s3"
     lost = place.kind in EXCHANGED | {"snapshot"} and place.operation != "delete_many"
     return {
@@ -155,7 +156,7 @@ class Planner:
     Parameters
     ----------
     extras : int
-        What may happen at each place besides kills: so many of it.
+        What may happen at each place besides kills: so many of it, and so many losses.
     """
 
     def __init__(self, extras: int = 1) -> None:
@@ -173,22 +174,32 @@ class Planner:
         places = _by_place(found)
         for candidates in places:
             if candidates[0].function in TRAINING:
-                may = happenings(candidates[0], channel, in_flight=in_flight)
+                may = happenings(candidates[0], channel)
                 for moment, action in self._chosen(candidates[0].place, may):
                     faults = [Fault(point, moment, action) for point in candidates]
                     if not _put(jobs, faults):
                         jobs.append(StruckJob(heals=in_flight, faults=faults[:1]))
         for candidates in places:
             if candidates[0].function not in TRAINING:
-                self._fill(jobs, candidates, happenings(candidates[0], channel, in_flight=False))
+                self._fill(jobs, candidates, happenings(candidates[0], channel))
         return jobs
 
     def _chosen(self, place: Any, may: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
         for moment, actions in may.items():
             yield moment, actions[0]
         others = [(moment, action) for moment, actions in may.items() for action in actions[1:]]
-        turns = self._turns.setdefault((place, *others), cycle(others))
-        yield from islice(turns, min(self._extras, len(others)))
+        for alike in (
+            [each for each in others if each[1] in LOSSES],
+            [each for each in others if each[1] not in LOSSES],
+        ):
+            yield from islice(self._turn(place, alike), min(self._extras, len(alike)))
+
+    def _turn(self, place: Any, actions: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+        """Return an iterator over ``actions`` that begins in another place at each other one."""
+        key = (place, *actions)
+        if key not in self._turns:
+            self._turns[key] = islice(cycle(actions or [("", "")]), len(self._turns) % 7, None)
+        return self._turns[key]
 
     def _fill(
         self,
@@ -224,6 +235,12 @@ def _put(jobs: Iterable[StruckJob], faults: Sequence[Fault]) -> bool:
                 job.faults.append(fault)
                 return True
     return False
+
+
+def _pauses_all(one: Fault, other: Fault) -> bool:
+    """Return whether one ends the calls of all ranks, so that the other may not be reached."""
+    is_same_map = one.point.task[:2] == other.point.task[:2] == ("executor", one.point.epoch)
+    return is_same_map and "short of time" in (one.action, other.action)
 
 
 def _ends(fault: Fault) -> bool:

@@ -8,30 +8,46 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
+from urllib.parse import unquote
 
 import redis
 
 from stepml.job import keys
-from stepml.local.answers import ask
 from stepml.local.deploy import deploy
 from stepml.local.packing import read_template
 from stepml.local.plumbing import resource_root, task_root_files, template_path
 from tests.faults.injector import DIRECTORY_VARIABLE
 from tests.functional.conftest import LocalStack, csv_rows
-from tests.running_aws import WAIT_S, RunningAws, eventually
+from tests.running_aws import RunningAws
 
 INJECTOR = Path(__file__).with_name("injector.py")
 JOB_WAIT_S = 300.0
 JOB_POLL_S = 0.2
+TEMPORARY = "tmp"  # where functions may leave files; AWS keeps them, too, while one is warm
 FUNCTION = "AWS::Serverless::Function"
 
 
 @dataclass(frozen=True)
-class FaultyStack(LocalStack):
-    """A deployed StepML with the injector in its functions."""
+class SharedAws(RunningAws):
+    """A local AWS that many threads use: its clients are made once."""
 
-    directory: Path  # where the injector finds its plans
+    def client(self, service: Any) -> Any:
+        with _MAKING:
+            known = self.endpoint_url, service
+            if known not in _CLIENTS:
+                _CLIENTS[known] = super().client(service)
+            return _CLIENTS[known]
+
+
+_MAKING = Lock()  # boto3 makes clients in one thread only; they work in all
+_CLIENTS: dict[tuple[str, str], Any] = {}
+
+
+@dataclass(frozen=True)
+class WatchedStack(LocalStack):
+    """A deployed StepML, and what its jobs leave behind."""
 
     def upload_rows(self, copy: int) -> str:
         """Upload the rows that all jobs learn, and return their URI.
@@ -40,6 +56,67 @@ class FaultyStack(LocalStack):
         each ``copy`` is partitioned anew.
         """
         return self.upload(f"data/{copy}/rows.csv", csv_rows(300, 4) + b"\n" * copy)
+
+    def ended(self, execution: str) -> dict[str, Any]:
+        """Wait for an execution whose Tasks are tried again and again; return its description."""
+        states = self.aws.client("stepfunctions")
+        deadline = time.monotonic() + JOB_WAIT_S
+        while (described := states.describe_execution(executionArn=execution))[
+            "status"
+        ] == "RUNNING":
+            assert time.monotonic() < deadline, f"{execution} runs for more than {JOB_WAIT_S:g} s"
+            time.sleep(JOB_POLL_S)  # rarely: many are waited for at once
+        return dict(described)
+
+    def redriven(self, execution: str) -> dict[str, Any]:
+        """Redrive an execution that has failed, wait for it and return its description."""
+        self.aws.client("stepfunctions").redrive_execution(executionArn=execution)
+        return self.ended(execution)
+
+    def tidied(self, name: str) -> None:
+        """Wait until a job that has ended without a model says what it keeps."""
+        deadline = time.monotonic() + JOB_WAIT_S
+        while self.keys(keys.claim(name)) and not self.keys(keys.ended(name)):
+            assert time.monotonic() < deadline, f"nobody tidies up behind {name}"
+            time.sleep(JOB_POLL_S)
+
+    def bits(self, name: str) -> dict[str, bytes]:
+        """Return what a job has learnt: its model, and its state after each epoch."""
+        states = [key for key in self.keys(f"jobs/{name}/epochs/") if "/state" in key]
+        return {key.partition(name)[2]: self.read(key) for key in [*states, keys.model(name)]}
+
+    def left_behind(self, name: str) -> list[str]:
+        """Return what a job that has ended left beside what its report lists as kept."""
+        kept = tuple(self.report(name)["kept"])
+        stored = [f"s3://{self.bucket}/{key}" for key in self.keys(f"jobs/{name}/")]
+        left = [uri for uri in stored if not uri.startswith(kept)]
+        return sorted([*left, *self.redis_keys(f"jobs/{name}/")])
+
+    def report(self, name: str) -> dict[str, Any]:
+        """Return the report of a job, however it has ended."""
+        key = keys.report(name) if self.keys(keys.report(name)) else keys.ended(name)
+        report: dict[str, Any] = json.loads(self.read(key))
+        return report
+
+    def redis_keys(self, prefix: str) -> list[str]:
+        """Return the keys of Redis with ``prefix``, also those that only help to wait for one."""
+        with redis.Redis.from_url(self.aws.parameters["RedisUrl"]) as client:
+            try:
+                return [key.decode() for key in client.scan_iter(match=f"*{prefix}*")]
+            except redis.ConnectionError:  # no job has asked for it
+                return []
+
+    def unfinished_uploads(self) -> list[str]:
+        """Return the keys of objects that somebody began to upload in parts."""
+        listed = self.aws.client("s3").list_multipart_uploads(Bucket=self.bucket)
+        return [upload["Key"] for upload in listed.get("Uploads", [])]
+
+
+@dataclass(frozen=True)
+class FaultyStack(WatchedStack):
+    """A deployed StepML with the injector in its functions."""
+
+    directory: Path  # where the injector finds its plans
 
     def place(self, name: str, channel: str, faults: Iterable[Mapping[str, Any]] = ()) -> None:
         """Have ``faults`` strike the job ``name``, and its writes noted."""
@@ -60,51 +137,23 @@ class FaultyStack(LocalStack):
             return {}
         return {path.name: path.read_text() for path in directory.iterdir()}
 
-    def ended(self, execution: str) -> dict[str, Any]:
-        """Wait for an execution whose Tasks are tried again and again; return its description."""
-        states = self.aws.client("stepfunctions")
-        deadline = time.monotonic() + JOB_WAIT_S
-        while (described := states.describe_execution(executionArn=execution))[
-            "status"
-        ] == "RUNNING":
-            assert time.monotonic() < deadline, f"{execution} runs for more than {JOB_WAIT_S:g} s"
-            time.sleep(JOB_POLL_S)  # rarely: many are waited for at once
-        return dict(described)
+    def put_back(self, name: str) -> None:
+        """Put the objects back that faults have damaged or lost."""
+        for path in (self.directory / name / "originals").iterdir():
+            self.upload(unquote(path.name), path.read_bytes())
 
-    def redriven(self, execution: str) -> dict[str, Any]:
-        """Redrive an execution that has failed, wait for it and return its description."""
-        self.aws.client("stepfunctions").redrive_execution(executionArn=execution)
-        return self.ended(execution)
-
-    def bits(self, name: str) -> dict[str, bytes]:
-        """Return what a job has learnt: its model, and its state after each epoch."""
-        states = [key for key in self.keys(f"jobs/{name}/epochs/") if "/state" in key]
-        return {key.partition(name)[2]: self.read(key) for key in [*states, keys.model(name)]}
-
-    def left_behind(self, name: str) -> list[str]:
-        """Return what a job that has ended left beside what its report lists as kept."""
-        kept = tuple(self.report(name)["kept"])
-        stored = [f"s3://{self.bucket}/{key}" for key in self.keys(f"jobs/{name}/")]
-        left = [uri for uri in stored if not uri.startswith(kept)]
-        return sorted([*left, *self._redis_keys(name)])
-
-    def report(self, name: str) -> dict[str, Any]:
-        """Return the report of a job, however it has ended."""
-        key = keys.report(name) if self.keys(keys.report(name)) else keys.ended(name)
-        report: dict[str, Any] = json.loads(self.read(key))
-        return report
-
-    def _redis_keys(self, name: str) -> list[str]:
-        url = self.aws.parameters["RedisUrl"]
-        with redis.Redis.from_url(url) as client:
-            try:
-                return [key.decode() for key in client.scan_iter(match=f"*jobs/{name}/*")]
-            except redis.ConnectionError:  # no job has asked for it
-                return []
+    def temporary_files(self) -> list[str]:
+        """Return what functions have left in their directory for temporary files."""
+        return sorted(path.name for path in (self.directory.parent / TEMPORARY).iterdir())
 
 
 def deploy_faulty(
-    aws: RunningAws, directory: Path, *, name: str = "stepml", **limits: Any
+    aws: RunningAws,
+    directory: Path,
+    *,
+    name: str = "stepml",
+    concurrency: int | None = None,
+    **limits: Any,
 ) -> FaultyStack:
     """Deploy the real template with the injector in its package.
 
@@ -115,23 +164,31 @@ def deploy_faulty(
         For the template and for plans.
     name : str
         Of the stack.
+    concurrency : int, optional
+        What the stack is told that the account has; by default what it has.
     **limits
         Properties that all functions get, such as ``Timeout``.
     """
     place = directory / name
     plans = place / "plans"
     plans.mkdir(parents=True)
+    (place / TEMPORARY).mkdir()
     (place / "template.json").write_text(json.dumps(_template(place, plans, limits)))
+    told = {} if concurrency is None else {"AccountConcurrency": str(concurrency)}
     outputs = deploy(
-        aws.endpoint_url, place / "template.json", stack_name=name, parameters=aws.parameters
+        aws.endpoint_url,
+        place / "template.json",
+        stack_name=name,
+        parameters=aws.parameters | told,
     )
-    return FaultyStack(aws, outputs, plans)
+    shared = SharedAws(aws.endpoint_url, aws.process)
+    return FaultyStack(shared, outputs, plans)
 
 
 def _template(place: Path, plans: Path, limits: Mapping[str, Any]) -> dict[str, Any]:
     template = read_template(template_path())
     variables = template["Globals"]["Function"]["Environment"]["Variables"]
-    variables[DIRECTORY_VARIABLE] = str(plans)
+    variables |= {DIRECTORY_VARIABLE: str(plans), "TMPDIR": str(place / TEMPORARY)}
     _pack(place / "code")
     for resource in template["Resources"].values():
         properties = resource["Properties"]
@@ -153,18 +210,6 @@ def _pack(directory: Path) -> None:
     shutil.copyfile(INJECTOR, directory / INJECTOR.name)
 
 
-def idle(stack: FaultyStack) -> None:
-    """Wait until no function runs any more."""
-    eventually(lambda: busy(stack.aws), lambda functions: not functions)
-
-
-def status(aws: RunningAws) -> dict[str, Any]:
-    """Return what a local AWS says of itself."""
-    told = ask(int(aws.endpoint_url.rpartition(":")[2]), WAIT_S)
-    assert told is not None
-    return told
-
-
 def busy(aws: RunningAws) -> list[dict[str, Any]]:
     """Return the environments that run an invocation."""
-    return [each for each in status(aws)["environments"] if each["state"] != "idle"]
+    return [each for each in aws.status()["environments"] if each["state"] != "idle"]

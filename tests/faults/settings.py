@@ -1,0 +1,82 @@
+"""The jobs that faults strike: small, but with several batches, ranks and epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+WORKERS = 3
+EPOCHS = 4
+
+LOGISTIC = {"name": "logistic_regression"}
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "model_averaging": {
+        "model": LOGISTIC,
+        "algorithm": {"name": "model_averaging", "learning_rate": 0.5, "batch_size": 25},
+    },
+    "admm": {
+        "model": LOGISTIC,
+        "algorithm": {
+            "name": "admm",
+            "local_iterations": 5,
+            "absolute_tolerance": 0,
+            "relative_tolerance": 0,
+        },
+    },
+    "expectation_maximisation": {
+        "model": {"name": "kmeans", "n_clusters": 6},
+        "algorithm": {"name": "expectation_maximisation"},
+    },
+    "gradient_averaging": {
+        "model": LOGISTIC,
+        "algorithm": {
+            "name": "gradient_averaging",
+            "learning_rate": 0.1,
+            "batch_size": 30,
+            "optimiser": "adam",
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One algorithm on one channel."""
+
+    algorithm: str
+    channel: str
+    pattern: str
+
+    @property
+    def name(self) -> str:
+        """What its jobs are called."""
+        return f"{self.algorithm}-{self.channel}".replace("_", "-")
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether ranks wait for each other within an epoch."""
+        return self.algorithm == "gradient_averaging"
+
+    def job(self, uri: str, epochs: int = EPOCHS, **options: Any) -> dict[str, Any]:
+        """Return a job that learns the rows at ``uri``; ``options`` are the algorithm's."""
+        chosen = ALGORITHMS[self.algorithm]
+        return {
+            "data": {"uri": uri, "format": "csv", "label": "label", "standardise": True},
+            "workers": WORKERS,
+            "model": chosen["model"],
+            "algorithm": chosen["algorithm"] | options,
+            "exchange": {"channel": self.channel, "pattern": self.pattern},
+            "stop": {"max_epochs": epochs},
+        }
+
+
+SETTINGS = [
+    Setting("model_averaging", "s3", "reduce"),
+    Setting("model_averaging", "redis", "reduce_scatter"),
+    Setting("admm", "s3", "reduce_scatter"),
+    Setting("admm", "redis", "reduce"),
+    Setting("expectation_maximisation", "s3", "reduce"),
+    Setting("expectation_maximisation", "redis", "reduce_scatter"),
+    Setting("gradient_averaging", "s3", "reduce"),
+    Setting("gradient_averaging", "redis", "reduce_scatter"),
+]

@@ -1,0 +1,147 @@
+"""What strikes the jobs of a setting: faults of one kind after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.faults.campaign import Campaign, Strike
+from tests.faults.placements import TRAINING, Fault, Planner, Point, points
+from tests.faults.settings import EPOCHS, SETTINGS, Setting
+from tests.faults.stack import FaultyStack
+
+STOPS = 2  # jobs of each setting that are stopped
+OBJECTS = ("state", "training_plan", "shard", "scale", "report", "own state", "manifest")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where jobs run."""
+
+    campaign: Campaign
+    roomy: FaultyStack
+    narrow: FaultyStack  # its functions have little time and memory
+    planner: Planner
+
+    def points(self, setting: Setting) -> list[Point]:
+        """Return where a job of ``setting`` may be struck."""
+        return points(self.campaign.writes(setting, self.roomy))
+
+
+Theme = Callable[[Ground, Setting], Iterator[Strike]]
+
+
+def places(ground: Ground, setting: Setting) -> Iterator[Strike]:
+    """Strike every place."""
+    jobs = ground.planner.plan(ground.points(setting), setting.channel, in_flight=setting.in_flight)
+    for number, job in enumerate(jobs):
+        yield Strike(f"{setting.name}-places-{number}", setting, job.faults, ground.roomy)
+
+
+def limits(ground: Ground, setting: Setting) -> Iterator[Strike]:
+    """Let functions hang until their time is out, and take more memory than they have."""
+    found = ground.points(setting)
+    hang, memory = "hang", "memory"
+    faults = [
+        Fault(_write(found, "executor", 1, part=1), "before", hang),
+        Fault(_write(found, "reducer", 1), "after", hang),
+        Fault(_call(found, "executor", 2, part=2), "enter", memory),
+        Fault(_write(found, "reducer", 2, last=True), "before", memory),
+        Fault(_write(found, "executor", 3, part=0), "after", hang),
+        Fault(_write(found, "executor", 4, part=1), "after", memory),
+    ]
+    others = ["prepare", "partition", "assemble", "initialise", "finalise"]
+    function = others[SETTINGS.index(setting) % len(others)]
+    faults.append(Fault(_write(found, function, None), "after", hang))
+    yield Strike(f"{setting.name}-limits", setting, faults, ground.narrow)
+
+
+def stops(ground: Ground, setting: Setting) -> Iterator[Strike]:
+    """Stop the job; its functions go on."""
+    writes = [point for point in ground.points(setting) if point.write is not None]
+    found = [point for point in writes if point.function != "prepare"]  # it would be refused then
+    step, first = len(found) // STOPS, SETTINGS.index(setting)
+    for number in range(STOPS):
+        point = found[number * step + first]
+        moment = ("before", "after")[(number + first) % 2]
+        yield Strike(
+            f"{setting.name}-stop-{number}",
+            setting,
+            [Fault(point, moment, "stop")],
+            ground.roomy,
+            ends="ABORTED",
+        )
+
+
+def failures(ground: Ground, setting: Setting) -> Iterator[Strike]:
+    """Fail of what is not tried again, until the execution fails, too."""
+    found, mine = ground.points(setting), SETTINGS.index(setting)
+    functions = [*dict.fromkeys(point.function for point in found)]
+    alike = [name for name in functions if name not in TRAINING]
+    trains = [name for name in functions if name in TRAINING]
+    for name in (trains[mine % len(trains)], alike[mine % len(alike)]):
+        writes = [p for p in found if p.function == name and p.write is not None]
+        fault = Fault(writes[mine % len(writes)], ("before", "after")[mine % 2], "fail")
+        if name in TRAINING:  # its epoch is tried again, and comes to the same place
+            fault = Fault(_write(found, name, 1 + mine % EPOCHS), "before", "fail", times=2)
+        yield Strike(
+            f"{setting.name}-fails-{name.replace('_', '-')}",
+            setting,
+            [fault],
+            ground.roomy,
+            ends="FAILED",
+            says="nobody expects this",
+        )
+
+
+def objects(ground: Ground, setting: Setting) -> Iterator[Strike]:
+    """Damage and lose what only the durable store has; somebody puts it back."""
+    found = ground.points(setting)
+    there = [kind for kind in OBJECTS if any(point.kind == kind for point in found)]
+    mine = SETTINGS.index(setting)
+    for number, action in enumerate(("damage", "lose")):
+        kind = there[(2 * mine + number) % len(there)]
+        point = next(p for p in found if p.kind == kind and p.epoch in (None, 1, 2))
+        yield Strike(
+            f"{setting.name}-{action}-{kind.replace('_', '-').replace(' ', '-')}",
+            setting,
+            [Fault(point, "after", action)],
+            ground.roomy,
+            ends="FAILED",
+            says={"damage": "DamagedValueError", "lose": "KeyNotFoundError"}[action],
+            is_mended=True,
+        )
+
+
+THEMES: dict[str, Theme] = {
+    "places": places,
+    "limits": limits,
+    "stops": stops,
+    "failures": failures,
+    "objects": objects,
+}
+
+
+def _call(
+    found: Sequence[Point], function: str, epoch: int | None, part: int | None = None
+) -> Point:
+    return next(p for p in found if p.task == (function, epoch, part) and p.write is None)
+
+
+def _write(
+    found: Sequence[Point],
+    function: str,
+    epoch: int | None,
+    part: int | None = None,
+    *,
+    last: bool = False,
+) -> Point:
+    writes = [
+        p
+        for p in found
+        if p.function == function
+        and epoch in (None, p.epoch)
+        and part in (None, p.part)
+        and p.write is not None
+    ]
+    return max(writes, key=lambda p: p.write or 0) if last else writes[0]
