@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import Soak, survive
 from tests.faults.campaign import Campaign, Outcome, Strike, summary
 from tests.faults.placements import Fault, Planner, Point
 from tests.faults.settings import SETTINGS, Setting
@@ -153,13 +154,13 @@ def test_a_channel_that_restarts_changes_no_bit(
     )
 
 
-@pytest.mark.parametrize("setting", SETTINGS[::6], ids=lambda setting: setting.name)
+@pytest.mark.parametrize("setting", [SETTINGS[0], SETTINGS[-1]], ids=lambda setting: setting.name)
 def test_ranks_pause_when_their_time_is_out(
     campaign: Campaign, narrow_stack: FaultyStack, setting: Setting
 ) -> None:
     """Functions have 4 s, an epoch takes longer: each batch takes a while."""
     slow = [Fault(at(epoch, rank, None), "enter", "slow") for epoch in (1, 2) for rank in (0, 1)]
-    options = {"batch_size": 2, "epochs": 2}
+    options = {"batch_size": 8, "epochs": 2}
     outcome = run(campaign, narrow_stack, setting, "pauses", *slow, **options)
     assert "ExecutorPausedError" in errors(narrow_stack, outcome.strike.name)
 
@@ -193,6 +194,14 @@ def test_jobs_come_through_with_fewer_functions_than_ranks(
         outcome = run(campaign, stack, SETTINGS[0], "throttled", epochs=2)
         throttled = "Lambda.TooManyRequestsException"
         assert throttled in errors(stack, outcome.strike.name)
+
+
+@pytest.mark.parametrize("setting", ON_REDIS[::3], ids=lambda setting: setting.name)
+def test_random_kills_change_no_bit(stack: FaultyStack, setting: Setting) -> None:
+    soak = Soak(seed=0, seconds=8, epochs=12, pauses_s=(0.5, 2.0), redis_share=0.3)
+    survival = survive(stack, setting, soak, stack.upload_rows(0), f"{setting.name}-soaked")
+    assert not survival.verdict, survival
+    assert survival.killed
 
 
 def test_nothing_is_left_of_all_these_jobs(
