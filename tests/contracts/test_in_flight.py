@@ -11,12 +11,13 @@ import pytest
 from redis.connection import Connection
 
 from comm import InFlight, Message, in_flight_chunks
-from stepml.job.errors import PeerFailedError, WaitTimeoutError
+from stepml.job.errors import PeerFailedError, ReplayLostError, WaitTimeoutError
 from stepml.job.step import Step
 from storage import Storage
 from storage.blocks import BlockStorage
 from storage.metered import MeteredStorage
 from storage.redis import RedisStorage
+from storage.wrapper import Wrapper
 from tests.contracts.ranks import at_once, group, messages, total
 
 STEP = Step(epoch=2, batch=5)
@@ -233,6 +234,74 @@ def test_sums_can_be_replayed_until_they_are_forgotten(channel: Storage, chunks:
     restarted.forget([STEP])
     restarted.close()
     assert restarted.replay(STEP) is None
+
+
+FRONTIER = group(3).prefix + "attempt/frontier"
+
+
+@pytest.mark.parametrize("chunks", [1, 3])
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_rank_whose_peers_are_out_of_reach_says_so(
+    channel: Storage, rank: int, chunks: int
+) -> None:
+    """It is called again, and the sums by which it would catch up are gone."""
+    far = Step(STEP.epoch, STEP.batch + 7)
+    contributed, peers = messages(3, 30), [each for each in range(3) if each != rank]
+    settings: dict[str, Any] = {"chunks": chunks, "frontier": FRONTIER, "timeout_s": 20.0}
+    waiting = [
+        fork(rank_of(channel, peer, 3, **settings).all_reduce, far, contributed[peer])
+        for peer in peers
+    ]
+    lost = rank_of(channel, rank, 3, **settings)
+    with pytest.raises(ReplayLostError, match=rf"rank {rank} waits for .* at batch 12"):
+        lost.all_reduce(STEP, contributed[rank])
+    # Called again after all, where they are, it goes on with them.
+    again = rank_of(channel, rank, 3, **settings)
+    assert again.all_reduce(far, contributed[rank]).vector.tobytes() == total(contributed)
+    for thread, results in waiting:
+        thread.join()
+        assert results[0].vector.tobytes() == total(contributed)
+
+
+def test_a_rank_one_step_behind_waits_until_the_merger_has_computed(channel: Storage) -> None:
+    """It brings the lost sum back as soon as it waits itself; the others wait already."""
+    contributed = messages(3, 10)
+    ranks = [rank_of(channel, rank, 3, frontier=FRONTIER) for rank in range(3)]
+    steps = [fork(ranks[rank].all_reduce, STEP, contributed[rank]) for rank in (0, 1)]
+    losing = _Losing(channel)
+    slow = rank_of(losing, 2, 3, frontier=FRONTIER)
+    slow._left_at -= 5.0  # its own batches take so long
+    behind = fork(slow.all_reduce, STEP, contributed[2])
+    for thread, _ in steps:
+        thread.join()
+    losing.loses.set()
+    ahead = fork(ranks[1].all_reduce, NEXT, contributed[1])
+    time.sleep(1.5)  # the merger computes; many looks of the others go by
+    steps = [fork(ranks[0].all_reduce, NEXT, contributed[0])]
+    behind[0].join()
+    assert behind[1][0].vector.tobytes() == total(contributed)
+    slow.all_reduce(NEXT, contributed[2])
+    for thread, results in (ahead, *steps):
+        thread.join()
+        assert results[0].vector.tobytes() == total(contributed)
+
+
+class _Losing(Wrapper):
+    """A channel in which a rank does not see the sum of a step before it is lost."""
+
+    def __init__(self, inner: Storage) -> None:
+        super().__init__(inner)
+        self.wakes_waiters = False
+        self.loses = threading.Event()
+        self._has_lost = False
+
+    def load_many(self, keys: Any) -> Any:
+        name = group(3).aggregate(STEP, 0)
+        if self.loses.is_set() and not self._has_lost:
+            self._has_lost = True
+            self.inner.delete(name)
+        found = self.inner.load_many(keys)
+        return found if self._has_lost else {k: v for k, v in found.items() if k != name}
 
 
 def test_float16_sums_are_the_same_bits_on_all_ranks(channel: Storage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -353,6 +354,49 @@ def test_a_rank_whose_replay_is_lost_says_so_and_the_epoch_begins_again() -> Non
     assert job.state_bits(1) == undisturbed().state_bits(1)
     job.finalise(1)
     assert [*job.storage.list(job.exchanged())] == []
+
+
+class ForgetfulStorage(Wrapper):
+    """Shows no snapshot at first, as to a copy of a rank that had looked before there was one."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job.storage)
+        self._hidden: str | None = keys.snapshot("job", 1)
+
+    def load_many(self, wanted: Sequence[str]) -> dict[str, Buffer]:
+        found = super().load_many(wanted)
+        if self._hidden in wanted:
+            found.pop(self._hidden, None)
+            self._hidden = None
+        return found
+
+
+def await_snapshot(job: Job, batches_done: int) -> None:
+    deadline = time.monotonic() + 10
+    store = Snapshots(job.storage, "job", 1)
+    while (found := store.load()) is None or found.batches_done < batches_done:
+        assert time.monotonic() < deadline, "no such snapshot"
+        time.sleep(0.01)
+
+
+def test_a_copy_that_was_asleep_goes_on_from_a_later_snapshot_and_fails_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(snapshots, "INTERVAL_S", 0.0)
+    monkeypatch.setattr(exchanges, "FIRST_WAIT_S", 20.0)
+    monkeypatch.setattr(replicas, "WAIT_S", 20.0)
+    job = gradient_job()
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(retried, job, rank) for rank in (0, 1)]
+        with pytest.raises(KilledError):
+            job.execute(1, 2, storage=KillingStorage(job, 2, N_BATCHES))
+        await_snapshot(job, N_BATCHES - 1)
+        job.storage.clear(job.exchanged())  # as the sums before a snapshot are forgotten
+        with pytest.raises(ExecutorPausedError, match="goes on from the snapshot after batch 3"):
+            job.execute(1, 2, storage=ForgetfulStorage(job))
+        results = [*(each.result() for each in waiting), job.execute(1, 2)]
+    job.reduce(1, results)
+    assert job.state_bits(1) == undisturbed().state_bits(1)
 
 
 class FrozenClock:

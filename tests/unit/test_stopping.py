@@ -11,6 +11,7 @@ from lambdas import cleanup
 from lambdas.cleanup import EndedExecution, clean_up
 from lambdas.documents import Documents
 from lambdas.fences import raise_fence
+from lambdas.own_states import OwnStates
 from lambdas.plans import PartitionPlan
 from lambdas.watch import Watch
 from stepml.job import keys
@@ -299,3 +300,18 @@ def test_a_damaged_document_names_its_key() -> None:
     with pytest.raises(DamagedValueError, match=key):
         job.execute(2, 0)
     assert Documents(job.storage).find(keys.epoch_report("job", 7), EndReport) is None
+
+
+def test_a_late_copy_takes_back_its_own_state_only_when_the_job_has_ended() -> None:
+    """Until then others may have gone on from it, whoever wrote it first."""
+    job = trained("admm")
+    states = OwnStates(job.storage, "job", 0)
+    first = states.load(1)
+    states.publish(1, {name: array + 1 for name, array in first.items()})
+    assert all((states.load(1)[name] == array).all() for name, array in first.items())
+    job.epoch(2)
+    job.finalise(2)
+    states.publish(1, first)
+    states.publish(2, first)
+    assert states.find(1) is None
+    assert states.find(2) is not None  # the last one's are kept
