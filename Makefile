@@ -13,7 +13,7 @@ PYARROW_UNUSED := tests include includes src *.pyx *.pxd *.pxi flight.py libarro
   _parquet_encryption.*
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format schema bench package down constraints clean install install-dev \
+.PHONY: help run test chaos lint format schema bench package down constraints clean install install-dev \
   caches
 
 help: ## Print this
@@ -29,6 +29,9 @@ run: install ## Train Covertype on this machine, by the same state machines and 
 
 test: install-dev caches ## Run every test
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+chaos: install-dev caches ## Kill functions and Redis at random under 50-epoch jobs (CHAOS_ARGS="--seed 1")
+	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 lint: install-dev $(ASL_VALIDATOR) ## Check style, types, layers, template and state machines
 	$(BIN)/ruff check .
