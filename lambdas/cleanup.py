@@ -8,6 +8,8 @@ lose what the ranks have exchanged, as it may at any time.
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +23,7 @@ from lambdas.kept import kept_for_redrive
 from lambdas.logs import best_effort, log
 from lambdas.plans import Claim, PartitionPlan
 from lambdas.resumption import finished_epochs
+from lambdas.watch import Watch
 from stepml.job import keys
 from stepml.job.documents import encode
 from stepml.job.errors import InvalidTaskError
@@ -32,6 +35,9 @@ from storage import DurableStorage
 from storage.factory import BUCKET_VARIABLE
 
 _STOPPED = "ABORTED"
+# What ranks exchange until then in flight is cleared with the rest; what they publish later, in
+# a step that takes longer, they take back themselves.
+SETTLING_S = 1.5 * Watch.INTERVAL_S
 _SAME_START_S = 1.0  # the notice and the state machine may round a start differently
 
 
@@ -68,12 +74,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         ended = msgspec.convert(event["detail"], EndedExecution)
     except (KeyError, msgspec.ValidationError) as error:
         raise InvalidTaskError(f"EndedExecution: {error}") from None
-    clean_up(ended, durable(), os.environ[BUCKET_VARIABLE])
+    clean_up(ended, durable(), os.environ[BUCKET_VARIABLE], lambda: time.sleep(SETTLING_S))
     return {}
 
 
-def clean_up(ended: EndedExecution, storage: DurableStorage, bucket: str) -> None:
-    """Fence what works for the execution; behind a job, clear its channel and say what is kept."""
+def clean_up(
+    ended: EndedExecution, storage: DurableStorage, bucket: str, settle: Callable[[], None]
+) -> None:
+    """Fence what works for the execution; behind a job, clear its channel and say what is kept.
+
+    ``settle`` is called between the two, and gives functions time to see the fence.
+    """
     given = ended.input_document
     if (continued := Continued.of_input(given)) is not None:
         log("continuation ended", job_id=continued.job_id, execution=ended.name)
@@ -81,6 +92,9 @@ def clean_up(ended: EndedExecution, storage: DurableStorage, bucket: str) -> Non
     if "job_id" in given:
         _end_attempt(str(given["job_id"]), given.get("run"), ended, storage)
     elif _owns(ended, storage):
+        raise_fence(keys.fence(ended.name), _fence(ended), storage)
+        log("job fenced", job_id=ended.name, status=ended.status)
+        settle()
         _end_job(ended.name, ended, storage, bucket)
 
 
@@ -114,8 +128,6 @@ def _fence(ended: EndedExecution) -> Fence:
 
 
 def _end_job(job_id: str, ended: EndedExecution, storage: DurableStorage, bucket: str) -> None:
-    raise_fence(keys.fence(job_id), _fence(ended), storage)
-    log("job fenced", job_id=job_id, status=ended.status)
     if storage.describe(keys.report(job_id)) is not None:
         return  # it has come through since
     plan = Documents(storage).find(keys.partition_plan(job_id), PartitionPlan)

@@ -60,7 +60,7 @@ def execute(task: ExecutorTask, storage: DurableStorage, deadline: Deadline) -> 
     with published_failure(task, storage):
         beginning = _begin(task, storage)
         if beginning is None:  # a late copy of a rank: its epoch is over
-            return ExecutorResult(rank=task.rank, seconds=0)
+            return ExecutorResult(rank=task.rank, seconds=0, retries=task.retries)
         trained = _train(task, beginning, storage, deadline)
     seconds = invocation.seconds
     if (task.retries or beginning.was_paused) and not was_redriven(task.attempt):
@@ -72,6 +72,7 @@ def execute(task: ExecutorTask, storage: DurableStorage, deadline: Deadline) -> 
         seconds=round(seconds, 3),
         waited_seconds=round(trained.waited_s, 3),
         cost_usd=invocation.cost_usd(seconds),
+        retries=task.retries,
         digest=trained.digest,
     )
 

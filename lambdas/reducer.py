@@ -121,6 +121,7 @@ def _report(
         cost_usd=spent.epoch_cost_usd,
         total_cost_usd=spent.cost_usd,
         stragglers=find_stragglers(task.executors),
+        called_again=[result.rank for result in by_rank if result.retries],
         executor_seconds=[result.seconds for result in by_rank],
         staleness_mean=end.staleness_mean,
         staleness_max=end.staleness_max,

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lambdas.documents import Documents
+from lambdas.own_states import OwnStates
 from lambdas.plans import PartitionPlan
+from lambdas.states import unpack_state
 from stepml.job import keys
 from stepml.job.documents import decode
 from stepml.job.errors import InvalidJobError
@@ -127,14 +129,14 @@ def take_over(plan: PartitionPlan, job_id: str, storage: DurableStorage) -> None
     last, source = plan.resumed_epochs, plan.resumed_from
     if last == 0:
         return
-    copies = [(keys.state(source, last), keys.state(job_id, last))]
-    if last > plan.own_states_after:
-        copies += [
-            (keys.own_state(source, last, rank), keys.own_state(job_id, last, rank))
-            for rank in range(plan.spec.workers)
-        ]
-    for original, copy in copies:  # one after another: they may be large
-        storage.publish(copy, storage.load(original))
+    # One after another, as they may be large; what is damaged there must not become this job's.
+    original = keys.state(source, last)
+    state = storage.load(original)
+    unpack_state(state, original)
+    storage.publish(keys.state(job_id, last), state)
+    for rank in range(plan.spec.workers if last > plan.own_states_after else 0):
+        own = OwnStates(storage, source, rank).load(last)
+        OwnStates(storage, job_id, rank).publish(last, own)
     at_once(lambda names: _copy_report(*names, storage), [*_reports(source, job_id, last)])
 
 

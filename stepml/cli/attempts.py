@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from stepml.cli.display import INDENT, LINE_COLUMNS, below_row, stragglers_note
+from stepml.cli.display import INDENT, LINE_COLUMNS, below_row, rank_notes
 from stepml.cli.figures import cost, main_metric, shortened, shown
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def attempt_document(attempt: EpochAttempt) -> dict[str, Any]:
         "cost_usd": report.cost_usd if report else None,
         "total_cost_usd": report.total_cost_usd if report else None,
         "stragglers": report.stragglers if report else None,
+        "called_again": report.called_again if report else None,
         "decision": report.decision if report else None,
         "reason": report.reason if report else None,
     }
@@ -100,5 +101,4 @@ def _row(*cells: str) -> str:
 
 def _note(report: EpochReport) -> str:
     decision = [report.decision] if report.decision != "continue" else []
-    slow = [stragglers_note(report.stragglers)] if report.stragglers else []
-    return ", ".join([*decision, *slow])
+    return ", ".join([*decision, *rank_notes(report)])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LINE_COLUMNS = 80
 INDENT = " " * 7  # below the number of an epoch
 AFTER_TRAINING = "Finalise"
-MAX_NAMED_STRAGGLERS = 3
+MAX_NAMED_RANKS = 3
 
 
 def display_for(output: Output, name: str) -> Display:
@@ -140,16 +140,19 @@ def epoch_note(report: EpochReport) -> str:
         notes.append(report.decision)
     elif report.epochs_without_improvement:
         notes.append(f"no improvement ({report.epochs_without_improvement})")
-    if report.stragglers:
-        notes.append(stragglers_note(report.stragglers))
-    return ", ".join(notes)
+    return ", ".join([*notes, *rank_notes(report)])
 
 
-def stragglers_note(ranks: Sequence[int]) -> str:
-    """Return which ranks took much longer than most, or how many, if they are more than a few."""
-    if len(ranks) > MAX_NAMED_STRAGGLERS:
-        return f"slow: {len(ranks)} ranks"
-    return f"slow: {', '.join(map(str, ranks))}"
+def rank_notes(report: EpochReport) -> list[str]:
+    """Return which ranks held an epoch up, or how many, if they are more than a few."""
+    about = {"slow": report.stragglers, "again": report.called_again}
+    return [f"{what}: {_named(ranks)}" for what, ranks in about.items() if ranks]
+
+
+def _named(ranks: Sequence[int]) -> str:
+    if len(ranks) > MAX_NAMED_RANKS:
+        return f"{len(ranks)} ranks"
+    return ", ".join(map(str, ranks))
 
 
 def below_row(text: str, lines: int) -> list[str]:

@@ -144,16 +144,18 @@ def _tell_failure(
         output.complaint(f"  {line}")
     of_rank = "" if failure.rank is None else f" --rank {failure.rank}"
     output.complaint(f"look further: stepml logs {execution.name}{of_rank}{target.flags}")
-    output.complaint(f"go on:        stepml retry {execution.name}{target.flags}")
+    if not failure.is_final:
+        output.complaint(f"go on:        stepml retry {execution.name}{target.flags}")
     return JOB_FAILED
 
 
 def place_lines(failure: Failure) -> list[str]:
     """Return which rank failed and where it logged, as far as it is known."""
     lines = []
-    if failure.rank is not None:
-        in_epoch = "" if failure.epoch is None else f" in epoch {failure.epoch}"
-        lines.append(f"rank {failure.rank}{in_epoch}")
+    who = failure.state if failure.rank is None else f"rank {failure.rank}"
+    where = [who, "" if failure.epoch is None else f"in epoch {failure.epoch}"]
+    if any(where):
+        lines.append(" ".join(filter(None, where)))
     if failure.log_stream:
         lines.append(f"log group  {failure.log_group}")
         lines.append(f"log stream {failure.log_stream}")
@@ -164,6 +166,7 @@ def _place(failure: Failure) -> dict[str, Any]:
     return {
         "rank": failure.rank,
         "epoch": failure.epoch,
+        "state": failure.state,
         "log_group": failure.log_group,
         "log_stream": failure.log_stream,
     }

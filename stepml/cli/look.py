@@ -90,6 +90,9 @@ def logs(
         output.document({"job_id": job.name, "lines": [dataclasses.asdict(line) for line in lines]})
         for line in lines:
             output.line(log_text(line), log_style(line))
+        if not lines:
+            whose = "" if rank is None else f" by rank {rank}"
+            output.complaint(f"nothing was logged{whose} of {job.name}")
         return
     try:
         for line in client.follow_logs(job, rank):

@@ -99,6 +99,8 @@ def retry(
 
 def retried_lines(job: Execution, retried: Retried) -> list[str]:
     """Return what was done to go on with ``job``."""
+    if retried.epoch is None:
+        return ["retried; all its epochs are finished, the model is written"]
     if retried.how == "redriven":
         kept = "; finished epochs are not trained again" if retried.epoch > 1 else ""
         return [f"retried from epoch {retried.epoch}{kept}"]

@@ -62,7 +62,10 @@ def failure_of_attempt(
     failure = replace(first_failure(child.status, child.error, child.cause), epoch=child.epoch)
     if failure.rank is not None or child.status != "FAILED":
         return failure
-    return replace(failure, rank=_failed_rank(connection, child))
+    rank = _failed_rank(connection, child)
+    return replace(
+        failure, rank=rank, state="" if rank is not None else _failed_state(connection, child)
+    )
 
 
 def _recorded(connection: Connection, stack: Stack, job_id: str, child: _Child) -> Failure | None:
@@ -100,6 +103,16 @@ def _failed_rank(connection: Connection, child: _Child) -> int | None:
         return None
     group = _described(connection, _child_of(failed, events) or "")
     return None if group is None else _failed_rank(connection, group)
+
+
+def _failed_state(connection: Connection, child: _Child) -> str:
+    """Return the Task that an execution was at when it failed."""
+    entered = (
+        event["stateEnteredEventDetails"]["name"]
+        for event in _last_events(connection, child.arn)  # the newest first
+        if event["type"] == "TaskStateEntered"
+    )
+    return next(entered, "")
 
 
 def _last_events(connection: Connection, arn: str) -> list[Event]:

@@ -17,6 +17,8 @@ from typing import Any
 MAX_DEPTH = 8
 # What a wrapper says; the error inside it says more.
 _WRAPPERS = frozenset({"", "States.TaskFailed", "States.ALL"})
+# Said of the job itself, before anything has begun: another one has to be started.
+_OF_THE_JOB = frozenset({"InvalidJobError", "ModelTooLargeError", "JobIdTakenError"})
 _STATUS_ERRORS = {"TIMED_OUT": "States.Timeout", "ABORTED": "ExecutionAborted"}
 _STATUS_MESSAGES = {
     "TIMED_OUT": "it took longer than it may",
@@ -39,6 +41,12 @@ class Failure:
     epoch: int | None = None  # in which it failed; None before and after training
     log_group: str = ""  # where its function wrote what it did; empty if that is not known
     log_stream: str = ""
+    state: str = ""  # of the epoch's machine that failed, if it was not a rank: Reduce, MergeChunk
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job would fail of it again, whatever is mended around it."""
+        return self.error in _OF_THE_JOB
 
     def __str__(self) -> str:
         return f"{self.error}: {self.message}" if self.message else self.error

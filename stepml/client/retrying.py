@@ -44,7 +44,7 @@ class Retried:
 
     execution: Execution  # what trains now: the same one if it was redriven
     how: Literal["redriven", "resumed", "restarted"]  # the last two: by a new execution
-    epoch: int  # the first one that is trained
+    epoch: int | None  # the first one that is trained; None: only the model is to be written
     reason: str  # why it is a new execution; empty if it is not
 
 
@@ -62,14 +62,22 @@ def retry(
         return _train_again(client, state, finished, epoch, name)
     _require_ended_without_model(state, finished)
     _require_job(state)
+    _require_mendable(state)
     reason = "another name was asked for" if name else _why_not_redrivable(client, state)
     if not reason:
         _await_cleanup(client, state, sleep)
         reason = _redrive(client, state)
+    is_trained = _is_trained(client, execution, finished)
     if reason:
-        return _start_anew(client, state, finished, name, reason)
+        # Where only the model was to be written, the last epoch is trained once more.
+        return _start_anew(client, state, finished - is_trained, name, reason)
     _await_redriven(client, state, sleep)
-    return Retried(execution, "redriven", finished + 1, "")
+    return Retried(execution, "redriven", None if is_trained else finished + 1, "")
+
+
+def _is_trained(client: Client, execution: Execution, finished: int) -> bool:
+    last = client.epoch_report(execution, finished) if finished else None
+    return last is not None and last.decision != "continue"
 
 
 def _train_again(
@@ -134,6 +142,15 @@ def _require_job(state: ExecutionState) -> dict[str, Any]:
         ) from error
     job: dict[str, Any] = json.loads(state.job)
     return job
+
+
+def _require_mendable(state: ExecutionState) -> None:
+    failure = state.failure
+    if failure is not None and failure.is_final:
+        raise RetryRefusedError(
+            f"{state.execution.name} would fail again: {failure}; "
+            f"correct the job and start it with: stepml run"
+        )
 
 
 def _has_finished(state: ExecutionState, finished: int) -> str:

@@ -123,9 +123,10 @@ class _Watcher:
             self._failed_attempts.append(found or task.failure)
 
     def _read_epochs(self) -> None:
-        while not self._epochs or self._epochs[-1].decision == "continue":
-            epoch = self._epochs[-1].next_epoch if self._epochs else 1
-            report = self._client.epoch_report(self._execution, epoch)
-            if report is None:
-                return
+        # Also behind one that was the last: of a job whose epochs this one has taken over.
+        while (report := self._client.epoch_report(self._execution, self._next_epoch)) is not None:
             self._epochs.append(report)
+
+    @property
+    def _next_epoch(self) -> int:
+        return self._epochs[-1].next_epoch if self._epochs else 1

@@ -24,6 +24,7 @@ class EpochReport(Event, frozen=True, kw_only=True):
     total_cost_usd: float  # of this and all earlier epochs
     executor_seconds: list[float]  # each rank's time in its handler, by rank
     stragglers: list[int]  # ranks whose own work took much longer than that of most
+    called_again: list[int]  # ranks whose Task was retried: they were paused, killed or throttled
     staleness_mean: float | None = None  # async: updates of others between a rank's pull and push
     staleness_max: int | None = None
     # admm: of the epoch before, as ranks learn their residual when the next one begins.

@@ -65,6 +65,10 @@ def _resolve(schema: Schema, value: object) -> Schema:
     if "$ref" in schema:
         resolved: Schema = job_schema()["$defs"][schema["$ref"].rsplit("/", 1)[1]]
         return resolved
+    choices = schema.get("anyOf", []) if "discriminator" not in schema else []
+    objects = [choice for choice in choices if "$ref" in choice]
+    if len(objects) == 1 and isinstance(value, dict):
+        return _resolve(objects[0], value)  # of several kinds of values, the one with fields
     if "discriminator" in schema and isinstance(value, dict):
         mapping = schema["discriminator"]["mapping"]
         name = value.get("name")

@@ -126,6 +126,7 @@ class ExecutorResult(Event, frozen=True, kw_only=True):
     seconds: float  # in the handler; of a rank that was called again: since the epoch began
     waited_seconds: float = 0.0  # of these: for its peers
     cost_usd: float = 0.0  # estimated
+    retries: int = 0  # how often its Task was retried: after a pause, a crash, or throttling
     digest: str = ""  # of the rank's replica at the end, if the epoch is exchanged in flight
 
 

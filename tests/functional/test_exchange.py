@@ -195,7 +195,7 @@ def test_an_error_of_one_rank_ends_the_others(local_stack: LocalStack, job: dict
     attempts = [epoch["name"] for epoch in local_stack.epochs(name)]
     assert len(attempts) == 2
     for attempt in attempts:
-        failure = json.loads(local_stack.read(keys.failure(name, attempt)))
+        failure = json.loads(local_stack.read(keys.failure(name, f"{attempt}.0")))
         assert failure["error"] == "CompressionError"
         assert failure["log_group"] == "/aws/lambda/stepml-executor"
 

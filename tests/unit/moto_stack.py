@@ -57,9 +57,10 @@ class MotoStack:
     def put(self, key: str, content: bytes) -> None:
         self.service("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
 
-    def put_epochs(self, job_id: str, count: int) -> list[EpochReport]:
-        """Write the reports of ``count`` epochs, the last one converged."""
-        reports = [epoch_report(epoch, last=epoch == count) for epoch in range(1, count + 1)]
+    def put_epochs(self, job_id: str, count: int, ended: bool = True) -> list[EpochReport]:
+        """Write the reports of ``count`` epochs, the last one converged if they have ``ended``."""
+        last = count if ended else 0
+        reports = [epoch_report(epoch, last=epoch == last) for epoch in range(1, count + 1)]
         for report in reports:
             self.put(keys.epoch_report(job_id, report.epoch), encode(report))
         return reports
@@ -119,6 +120,7 @@ def epoch_report(epoch: int, *, last: bool) -> EpochReport:
         total_cost_usd=0.000125 * epoch,
         executor_seconds=[0.1, 0.1],
         stragglers=[],
+        called_again=[],
     )
 
 

@@ -93,6 +93,7 @@ def simulated(stop: Stop, costs: Sequence[float], seconds: Sequence[float]) -> l
             total_cost_usd=spent[-1].cost_usd,
             executor_seconds=[],
             stragglers=[],
+            called_again=[],
         )
     return spent
 

@@ -288,6 +288,7 @@ class States:
     refusal: str = ""  # error code of RedriveExecution
     lag: int = 0  # so many descriptions are as before the redrive
     redrives: int = 0
+    error: str = "States.TaskFailed"
     started: list[dict[str, Any]] = field(default_factory=list)
 
     def describe_execution(self, **_: Any) -> dict[str, Any]:
@@ -298,6 +299,8 @@ class States:
             "startDate": MOMENT,
             "stopDate": self.ended_at,
             "input": JOB_TEXT,
+            "error": self.error,
+            "cause": "no such choice",
             "redriveCount": 1 if is_shown else 0,
             "redriveStatus": self.status,
             "redriveStatusReason": "Execution is too old" if self.status != "REDRIVABLE" else "",
@@ -345,7 +348,7 @@ def put_end(stack: MotoStack, name: str, stopped_at: datetime) -> None:
 
 def test_a_job_that_can_be_redriven_is(stack: MotoStack, name: str) -> None:
     states, pauses = States(lag=2), []
-    stack.put_epochs(name, 2)
+    stack.put_epochs(name, 2, ended=False)
     put_end(stack, name, MOMENT)  # in whole milliseconds, as events are
 
     retried = client_of(stack, states).retry(Execution(name, "arn"), sleep=pauses.append)
@@ -354,6 +357,26 @@ def test_a_job_that_can_be_redriven_is(stack: MotoStack, name: str) -> None:
     assert (retried.how, retried.epoch) == ("redriven", 3)
     assert retried.execution == Execution(name, "arn")
     assert len(pauses) == 2  # until the redrive is seen
+
+
+def test_a_job_whose_epochs_are_all_finished_only_gets_its_model(
+    stack: MotoStack, name: str
+) -> None:
+    stack.put_epochs(name, 2)
+    put_end(stack, name, MOMENT)
+    redriven = client_of(stack, States()).retry(Execution(name, "arn"), sleep=lambda _: None)
+    assert (redriven.how, redriven.epoch) == ("redriven", None)
+    states = States(status="NOT_REDRIVABLE")
+    anew = client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)
+    # A job that takes over all its epochs would have nothing to train.
+    assert (anew.how, anew.epoch) == ("resumed", 2)
+
+
+def test_a_job_that_would_be_refused_again_is_not_retried(stack: MotoStack, name: str) -> None:
+    states = States(error="InvalidJobError")
+    with pytest.raises(RetryRefusedError, match=r"would fail again: InvalidJobError: .* start it"):
+        client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)
+    assert (states.redrives, states.started) == (0, [])
 
 
 def test_a_redrive_waits_for_the_clean_up_of_this_end(stack: MotoStack, name: str) -> None:
@@ -403,7 +426,7 @@ def test_a_job_that_was_refused_is_retried_at_once(stack: MotoStack, name: str) 
 def test_what_is_no_longer_redrivable_goes_on_anew(
     stack: MotoStack, name: str, states: States, reason: str
 ) -> None:
-    stack.put_epochs(name, 2)
+    stack.put_epochs(name, 2, ended=False)
     put_end(stack, name, MOMENT)
 
     retried = client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)

@@ -43,6 +43,7 @@ def epochs(stop: Stop, losses: list[float]) -> list[tuple[str, str]]:
             total_cost_usd=0,
             executor_seconds=[],
             stragglers=[],
+            called_again=[],
         )
     return decisions
 
