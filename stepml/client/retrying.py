@@ -72,7 +72,14 @@ def retry(
         # Where only the model was to be written, the last epoch is trained once more.
         return _start_anew(client, state, finished - is_trained, name, reason)
     _await_redriven(client, state, sleep)
-    return Retried(execution, "redriven", None if is_trained else finished + 1, "")
+    known = max(finished, _taken_over(state.job))  # its copies may not be there yet
+    return Retried(execution, "redriven", None if is_trained else known + 1, "")
+
+
+def _taken_over(job: str) -> int:
+    """Return how many epochs of another job count as those of ``job``, as far as it says."""
+    resumed = parse_job(job).resumed
+    return 0 if resumed is None else resumed.epoch or 0
 
 
 def _is_trained(client: Client, execution: Execution, finished: int) -> bool:

@@ -95,6 +95,31 @@ def test_a_stopped_job_goes_on_and_comes_to_the_same_bits(
     assert not local_stack.keys(f"jobs/{name}/exchange/")
 
 
+@pytest.mark.parametrize("pattern", ["reduce", "async"])
+@pytest.mark.parametrize("algorithm", ["gradient_averaging", "model_averaging"])
+def test_a_stopped_job_leaves_nothing_in_the_channel(
+    local_stack: LocalStack, job: dict[str, Any], algorithm: str, pattern: str
+) -> None:
+    """Functions go on for a moment after the execution has ended, and publish."""
+    long = job | {
+        "algorithm": ALGORITHMS[algorithm] | {"batch_size": 5},
+        "stop": {"max_epochs": 20},
+        "exchange": {"channel": "s3", "pattern": pattern},
+    }
+    name = unique("left")
+    execution = local_stack.start(long, name)
+    eventually(lambda: local_stack.keys(f"jobs/{name}/exchange/"), len)
+    local_stack.aws.client("stepfunctions").stop_execution(executionArn=execution)
+    eventually(lambda: local_stack.keys(keys.ended(name)), len)
+    eventually(lambda: busy_functions(local_stack), lambda busy: not busy)
+    assert local_stack.keys(f"jobs/{name}/exchange/") == []
+
+
+def busy_functions(local_stack: LocalStack) -> list[str]:
+    environments = local_stack.aws.status()["environments"]
+    return [each["function"] for each in environments if each["state"] == "busy"]
+
+
 def test_a_job_that_failed_is_redriven_from_the_failed_epoch(
     local_stack: LocalStack, job: dict[str, Any]
 ) -> None:
