@@ -90,11 +90,12 @@ def _is_trained(client: Client, execution: Execution, finished: int) -> bool:
 def _train_again(
     client: Client, state: ExecutionState, finished: int, epoch: int, name: str | None
 ) -> Retried:
-    if not 1 <= epoch <= finished + 1:
-        raise RetryRefusedError(
-            f"epoch: expected 1 to {finished + 1}, as {_has_finished(state, finished)}, got {epoch}"
-        )
     job = _require_job(state)
+    most = _most_epoch(state, finished)
+    if not 1 <= epoch <= most:
+        raise RetryRefusedError(
+            f"epoch: expected 1 to {most}, as {_has_finished(state, finished)}, got {epoch}"
+        )
     job.pop("resume_from", None)
     if epoch > 1:
         job["resume_from"] = {"job": state.execution.name, "epoch": epoch - 1}
@@ -125,17 +126,25 @@ def next_name(name: str, at: time.struct_time | None = None) -> str:
     return f"{stem[:longest]}{_AGAIN}{time.strftime(_TIME, at or time.localtime())}"
 
 
+def _most_epoch(state: ExecutionState, finished: int) -> int:
+    """Return the last epoch that a job can be trained again from."""
+    try:
+        return min(finished + 1, parse_job(state.job).stop.max_epochs)
+    except InvalidJobError:
+        return finished + 1
+
+
 def _require_ended_without_model(state: ExecutionState, finished: int) -> None:
     name = state.execution.name
     if not state.ended:
         raise RetryRefusedError(
             f"{name} runs: there is nothing to retry; to train it again from an epoch on, "
-            f"give --epoch, 1 to {finished + 1}"
+            f"give --epoch, 1 to {_most_epoch(state, finished)}"
         )
     if state.succeeded:
         raise RetryRefusedError(
             f"{name} has succeeded: there is nothing to retry; to train it again from an epoch "
-            f"on, give --epoch, 1 to {finished + 1}"
+            f"on, give --epoch, 1 to {_most_epoch(state, finished)}"
         )
 
 

@@ -7,7 +7,7 @@ import re
 from stepml.job.errors import InvalidJobError
 
 MAX_NAME = 80  # characters in the name of a Step Functions execution
-_ALLOWED = re.compile(r"[0-9A-Za-z_-]+")
+_ALLOWED = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_-]*")
 # Each epoch is a child execution named <job id>-e<epoch>-r<redrives>-t<retries> (train.asl.json);
 # AWS allows at most 1,000 redrives of an execution, RunEpoch retries once.
 _SUFFIX = "-e{max_epochs}-r9999-t99"
@@ -25,7 +25,8 @@ def check_job_id(job_id: str, max_epochs: int) -> str:
     """
     if not _ALLOWED.fullmatch(job_id):
         raise InvalidJobError(
-            f"run name: expected letters, digits, '-' and '_' only, got {job_id!r}"
+            "run name: expected letters, digits, '-' and '_' only, and no '-' at its beginning, "
+            f"got {job_id!r}"
         )
     if _OF_A_CHILD.search(job_id):
         raise InvalidJobError(
