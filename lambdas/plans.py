@@ -32,9 +32,9 @@ class PartitionPlan(msgspec.Struct, frozen=True):
     objects: list[DataObject]
     layout: Layout
     tasks: list[list[ByteRange]]
-    resumed_from: str  # the job that has trained the epochs with which this one begins; or empty
-    resumed_epochs: int  # so many of them; 0: it begins anew
-    own_states_after: int  # as in the training plan
+    resumed_from: str = ""  # the job that has trained the epochs with which this one begins
+    resumed_epochs: int = 0  # so many of them; 0: it begins anew
+    own_states_after: int = 0  # as in the training plan
 
 
 class RangeSummary(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     skipped_samples: list[str]
     # The last epoch from which ranks have no states of their own: 0, or where a job of another
     # world size was resumed.
-    own_states_after: int
+    own_states_after: int = 0
 
     @property
     def training_rows(self) -> int:

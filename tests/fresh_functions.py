@@ -46,6 +46,9 @@ print(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
 """
 
 
+BEGAN = {"attempt": "epoch-1.0", "started_at": "2026-01-02T03:04:05.678Z"}
+
+
 def peak_bytes(module: str, event: dict[str, Any], bucket: str, endpoint: str) -> int:
     """Return what a fresh process holds at most that calls the handler in ``module`` once."""
     environment = {
@@ -93,7 +96,7 @@ def store_dense(storage: S3Storage, job_id: str, shard_bytes: int) -> dict[str, 
     storage.save(keys.scale(job_id), scale.pack())
     storage.save(plan.shard_key(0), pack_shard(_dense_shard(n_rows)))
     _begin(storage, job_id, plan)
-    return {"job_id": job_id, "epoch": 1, "rank": 0, "attempt": "epoch-1"}
+    return {"job_id": job_id, "epoch": 1, "rank": 0, **BEGAN}
 
 
 def store_contributions(storage: S3Storage, job_id: str, world_size: int) -> dict[str, Any]:
@@ -113,8 +116,7 @@ def store_contributions(storage: S3Storage, job_id: str, world_size: int) -> dic
     for rank in range(world_size):
         exchange.contribute(Step(1), rank, Message(vector, np.array([1.0, 1.0])))
     executors = [{"rank": rank, "seconds": 1.0} for rank in range(world_size)]
-    began = {"attempt": "epoch-1", "started_at": "2026-01-02T03:04:05.678Z"}
-    return {"job_id": job_id, "epoch": 1, "executors": executors, **began}
+    return {"job_id": job_id, "epoch": 1, "executors": executors, **BEGAN}
 
 
 def _plan(

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from lambdas.plans import Claim
 from stepml.job import keys
+from stepml.job.documents import encode
 from tests.functional.conftest import LocalStack, csv_rows
 
 
@@ -95,8 +97,8 @@ def test_a_run_name_whose_objects_outlived_its_execution(
     local_stack: LocalStack, job: dict[str, Any]
 ) -> None:
     name = f"claimed-{uuid.uuid4().hex[:8]}"
-    claim = {"execution_arn": "arn:before", "started_at": "2025-01-01T00:00:00Z"}
-    local_stack.upload(keys.claim(name), json.dumps(claim).encode())
+    claim = Claim("arn:before", "2025-01-01T00:00:00Z")
+    local_stack.upload(keys.claim(name), encode(claim))
     found = failed(local_stack, job, name)
     assert found[0] == "JobIdTakenError"
     assert f"run name '{name}' is taken by arn:before" in found[1]

@@ -93,8 +93,6 @@ def assemble(
                 lambda part, to, n: _copy_slice(reader, part, to, n, shard), slices, targets, counts
             )
         )
-    assert isinstance(shard.packed, bytearray)
-    arrays.seal(shard.packed)
     return shard
 
 

@@ -63,6 +63,8 @@ def pack_shard(shard: Shard) -> Buffer:
 
     The metadata of a sparse one say ``n_features``.
     """
+    if isinstance(shard.packed, bytearray):  # it may have been filled, or scaled, since
+        return arrays.seal(shard.packed)
     if shard.packed is not None:
         return shard.packed
     X = shard.X
