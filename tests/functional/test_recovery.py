@@ -15,6 +15,8 @@ import pytest
 from stepml.job import keys
 from stepml.job.documents import decode
 from stepml.job.reports import EndReport, EpochReport, Failure, Fence
+from storage.blocks import BlockStorage
+from storage.dynamodb import DynamoDBStorage
 from tests.functional.conftest import LocalStack
 from tests.running_aws import eventually
 
@@ -42,6 +44,16 @@ def configured(local_stack: LocalStack, function: str, **settings: Any) -> Itera
         functions.update_function_configuration(
             FunctionName=name, **{field: before[field] for field in settings}
         )
+
+
+@contextmanager
+def epochs_an_execution(local_stack: LocalStack, epochs: int) -> Iterator[None]:
+    """Let another execution go on with a job after so many epochs."""
+    functions = local_stack.aws.client("lambda")
+    before = functions.get_function_configuration(FunctionName="stepml-prepare")
+    variables = before["Environment"]["Variables"] | {"STEPML_EPOCHS_AN_EXECUTION": str(epochs)}
+    with configured(local_stack, "prepare", Environment={"Variables": variables}):
+        yield
 
 
 def redrive(local_stack: LocalStack, execution: str) -> dict[str, Any]:
@@ -113,6 +125,30 @@ def test_a_stopped_job_leaves_nothing_in_the_channel(
     eventually(lambda: local_stack.keys(keys.ended(name)), len)
     eventually(lambda: busy_functions(local_stack), lambda busy: not busy)
     assert local_stack.keys(f"jobs/{name}/exchange/") == []
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_items_that_are_deleted_from_dynamodb_change_no_bit(
+    local_stack: LocalStack, job: dict[str, Any], algorithm: str
+) -> None:
+    long = job | {
+        "algorithm": ALGORITHMS[algorithm],
+        "stop": {"max_epochs": 3},
+        "exchange": {"channel": "dynamodb"},
+    }
+    expected = model(local_stack, long)
+    name = unique("deleted")
+    execution = local_stack.start(long, name)
+    client = local_stack.aws.client("dynamodb")
+    channel = BlockStorage(DynamoDBStorage("stepml-exchange", client))
+    eventually(lambda: [*channel.list(f"jobs/{name}/exchange/")], len)
+    channel.clear(f"jobs/{name}/exchange/")
+    ended = local_stack.aws.ended(execution)
+    if ended["status"] == "FAILED":  # both attempts at the epoch may have met it
+        ended = redrive(local_stack, execution)
+    assert ended["status"] == "SUCCEEDED", ended
+    assert local_stack.read(keys.model(name)) == expected
+    assert [*channel.list(f"jobs/{name}/")] == []
 
 
 def busy_functions(local_stack: LocalStack) -> list[str]:
@@ -216,12 +252,8 @@ def test_a_long_job_rolls_over_and_ends_with_its_report(
 ) -> None:
     long = job | {"stop": {"max_epochs": 7}}
     expected = model(local_stack, long)
-    before = local_stack.aws.client("lambda").get_function_configuration(
-        FunctionName="stepml-prepare"
-    )["Environment"]["Variables"]
     name = unique("long")
-    fewer = {"Variables": before | {"STEPML_EPOCHS_AN_EXECUTION": "3"}}
-    with configured(local_stack, "prepare", Environment=fewer):
+    with epochs_an_execution(local_stack, 3):
         ended = local_stack.run(long, name)
     assert ended["status"] == "SUCCEEDED", ended
     assert ended["report"]["epochs"] == 7
@@ -242,12 +274,8 @@ def test_a_job_that_rolled_over_is_stopped_and_redriven_as_a_whole(
 ) -> None:
     long = job | {"stop": {"max_epochs": 9}}
     expected = model(local_stack, long)
-    before = local_stack.aws.client("lambda").get_function_configuration(
-        FunctionName="stepml-prepare"
-    )["Environment"]["Variables"]
     name = unique("long")
-    fewer = {"Variables": before | {"STEPML_EPOCHS_AN_EXECUTION": "2"}}
-    with configured(local_stack, "prepare", Environment=fewer):
+    with epochs_an_execution(local_stack, 2):
         execution = local_stack.start(long, name)
         until_epoch_runs(local_stack, name, 5)
         local_stack.aws.client("stepfunctions").stop_execution(executionArn=execution)
