@@ -203,7 +203,7 @@ def test_a_rank_that_fails_every_time_fails_the_job_with_its_own_error(
     whole = local_stack.read(shard)
     s3 = local_stack.aws.client("s3")
     # A function that is warm would still have the shard.
-    with configured(local_stack, "executor", Description="another"):
+    with configured(local_stack, "executor", MemorySize=3000):
         s3.put_object(Bucket=local_stack.bucket, Key=shard, Body=whole[:-1] + b"?")
         started = time.monotonic()
         ended = local_stack.run(other, name)
@@ -365,7 +365,7 @@ def test_an_error_of_one_rank_comes_up_through_its_group(
     whole = local_stack.read(shard)
     s3.put_object(Bucket=local_stack.bucket, Key=shard, Body=whole[:-1] + b"?")
     name = unique("wide")
-    with configured(local_stack, "executor", Description="another"):
+    with configured(local_stack, "executor", MemorySize=3000):
         ended = local_stack.run(wide, name)
     assert ended["status"] == "FAILED"
     assert f"{shard}: a container of arrays is not what was written" in ended["cause"]

@@ -80,6 +80,8 @@ def test_a_stopped_chain_goes_on_with_new_children(aws: RunningAws, tmp_path: Pa
     states.stop_execution(executionArn=job)
     states.redrive_execution(executionArn=job)
     assert aws.ended(job)["status"] == "SUCCEEDED"
+    # The new ones may be through before the last of the old ones is stopped.
+    eventually(lambda: statuses(aws, machines[0]), lambda seen: "RUNNING" not in seen)
     assert [sorted(statuses(aws, machine)) for machine in machines] == [
         ["ABORTED", "ABORTED", "SUCCEEDED", "SUCCEEDED"],
         ["ABORTED", "SUCCEEDED"],
