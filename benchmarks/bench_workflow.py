@@ -42,11 +42,14 @@ WAIT_S = 300
 NO_WORK = f"""
 def prepare(event, context):
     ranks = list(range({WORKERS}))
-    return {{"job_id": event["job_id"], "ranges": [], "parquet_ranges": [], "shards": [],
-            "ranks": ranks, "chunks": [], "progress": {{"next_epoch": 1}}, "epoch_timeout_s": 600}}
+    progress = {{"epoch": 0, "decision": "continue", "next_epoch": 1}}
+    return {{"job_id": event["job_id"], "run": "run", "ranges": [], "parquet_ranges": [],
+            "shards": [], "ranks": ranks, "groups": [], "ranks_at_once": 40, "groups_at_once": 1,
+            "chunks": [], "progress": progress, "epoch_timeout_s": 600, "handover_epoch": 1000}}
 
 def executor(event, context):
-    return {{"rank": event["rank"], "seconds": 0, "digest": ""}}
+    return {{"rank": event["rank"], "seconds": 0, "waited_seconds": 0, "cost_usd": 0,
+            "retries": 0, "digest": ""}}
 
 def reducer(event, context):
     epoch = event["epoch"]
