@@ -19,6 +19,7 @@ The trailer carries sums that must not be rounded to the vector's type: losses, 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -68,14 +69,23 @@ class Draft:
         float32 or float64.
     trailer_size : int
         Numbers in the trailer.
+    data : array of uint8, optional
+        Where the message is to lie, of `message_bytes`; left out, in memory of its own.
     """
 
-    def __init__(self, size: int, dtype: np.dtype[Any], trailer_size: int) -> None:
+    def __init__(
+        self, size: int, dtype: np.dtype[Any], trailer_size: int, data: Vector | None = None
+    ) -> None:
         self._code = _code_of(dtype)
-        self._data = _memory(_HEADER.size + size * dtype.itemsize + 8 * trailer_size)
+        self._data = _memory(message_bytes(size, dtype, trailer_size)) if data is None else data[:]
         body = self._data[_HEADER.size :]
         self.vector: Vector = body[: size * dtype.itemsize].view(dtype)
         self.trailer: Vector = body[size * dtype.itemsize :].view(_TRAILER_DTYPE)
+
+    @classmethod
+    def over(cls, data: Vector, message: Message) -> Draft:
+        """Return a draft of ``message``, as it was decoded from ``data``, to be changed there."""
+        return cls(message.vector.size, message.vector.dtype, message.trailer.size, data)
 
     def finish(self, *, pause: bool = False) -> tuple[Message, memoryview]:
         """Return the message and its bytes; the numbers must not change any more."""
@@ -83,6 +93,69 @@ class Draft:
         self._data.flags.writeable = False
         self.vector.flags.writeable = self.trailer.flags.writeable = False
         return Message(self.vector, self.trailer, pause), self._data.data
+
+
+class Encoded:
+    """A message as it travels, in parts: its vector is sent from where it lies.
+
+    Attributes
+    ----------
+    parts : tuple of memoryview
+        Its bytes, in order.
+    size : int
+        How many these are.
+    """
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self, parts: Sequence[memoryview]) -> None:
+        self.parts = tuple(part for part in parts if len(part))
+        self.size = sum(map(len, self.parts))
+
+    def pieces(self, most_bytes: int) -> Iterator[tuple[int, list[memoryview]]]:
+        """Yield the offset and the parts of each piece of at most ``most_bytes``."""
+        offset, room, piece = 0, most_bytes, list[memoryview]()
+        for part in self.parts:
+            rest = part
+            while len(rest):
+                piece.append(rest[:room])
+                taken = len(piece[-1])
+                rest, room = rest[taken:], room - taken
+                if not room:
+                    yield offset, piece
+                    offset, room, piece = offset + most_bytes, most_bytes, []
+        if piece:
+            yield offset, piece
+
+    def joined(self) -> memoryview:
+        """Return the bytes as one."""
+        return self.parts[0] if len(self.parts) == 1 else memoryview(b"".join(self.parts))
+
+
+def message_bytes(size: int, dtype: np.dtype[Any], trailer_size: int) -> int:
+    """Return the length of a message with so many numbers, as it travels uncompressed."""
+    return _HEADER.size + size * dtype.itemsize + trailer_size * _TRAILER_DTYPE.itemsize
+
+
+def encode_in_parts(message: Message, compression: Compression = "none") -> Encoded:
+    """Return ``message`` as it travels, without copying its vector, which must not change.
+
+    Parameters and errors as of `encode`.
+    """
+    code, vector = _coded(message, compression)
+    vector = np.ascontiguousarray(vector)
+    trailer = np.ascontiguousarray(message.trailer, _TRAILER_DTYPE)
+    head = _memory(_HEADER.size)
+    parts = [
+        memoryview(each).cast("B") if each.size else memoryview(b"") for each in (vector, trailer)
+    ]
+    flags = _PAUSE if message.pause else 0
+    _HEADER.pack_into(head.data, 0, _MAGIC, _VERSION, code, flags, 0, vector.size, trailer.size)
+    checksum = xxhash.xxh3_64(head.data[_CHECKED:], int.from_bytes(head.data[_SEED], "little"))
+    for part in parts:
+        checksum.update(part)
+    struct.pack_into("<Q", head.data, 8, checksum.intdigest())
+    return Encoded([head.data, *parts])
 
 
 def encode(message: Message, compression: Compression = "none") -> memoryview:
@@ -100,11 +173,7 @@ def encode(message: Message, compression: Compression = "none") -> memoryview:
     CompressionError
         A number is beyond ±65,504, the largest of float16.
     """
-    code, vector = _code_of(message.vector.dtype), message.vector
-    if vector.ndim != 1:
-        raise TypeError(f"vector: expected one dimension, got shape {vector.shape}")
-    if compression == "float16" and code == 1:
-        code, vector = _HALF, _halved(vector)
+    code, vector = _coded(message, compression)
     trailer = message.trailer.astype(_TRAILER_DTYPE, copy=False)
     data = _memory(_HEADER.size + vector.nbytes + trailer.nbytes)
     body = data[_HEADER.size :]
@@ -148,6 +217,16 @@ def is_whole(data: Buffer) -> bool:
     except DamagedValueError:
         return False
     return True
+
+
+def _coded(message: Message, compression: Compression) -> tuple[int, Vector]:
+    """Return the type of the vector as it travels, and the vector in that type."""
+    code, vector = _code_of(message.vector.dtype), message.vector
+    if vector.ndim != 1:
+        raise TypeError(f"vector: expected one dimension, got shape {vector.shape}")
+    if compression == "float16" and code == 1:
+        return _HALF, _halved(vector)
+    return code, vector
 
 
 def _code_of(dtype: np.dtype[Any]) -> int:

@@ -1,0 +1,141 @@
+"""What is said between a parameter server and its clients, whatever the transport.
+
+Thrift and gRPC carry the same calls; both servers answer from `ps_server.parameters`, both clients
+speak in these types and in the refusals of `ps_server.refusals`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import msgspec
+
+from ps_server.refusals import InvalidRequest
+from stepml.job.spec import GradientAveraging
+
+Rule = Literal["bulk_synchronous", "asynchronous", "stale_synchronous"]
+Compression = Literal["none", "float16"]
+
+ALL_RANKS = -1  # pushes a sum: a rank gives back what the server has lost
+MOST_RANKS = 1600  # stepml.job.spec.MAX_WORKERS
+MOST_NAME_BYTES = 200  # of a job's name, a prefix or an attempt
+DEFAULT_PORT = 7070
+DEFAULT_GRPC_PORT = 7071
+DEFAULT_HEALTH_PORT = 7072
+
+
+class ServerUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The optimiser that a server runs on pushed gradients; travels as JSON."""
+
+    descent: GradientAveraging  # its optimiser, learning rate and schedule
+    max_epochs: int  # for the schedule
+    n_updates: int  # of each rank in an epoch
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """What a job is registered with; the same at every registration."""
+
+    world_size: int
+    message_bytes: int  # of its largest message, header included: memory is set aside for it
+    rule: Rule = "bulk_synchronous"
+    max_staleness: int = 0  # of stale_synchronous: updates that a rank may be ahead of the slowest
+    compression: Compression = "none"  # of sums
+    server_update: str = ""  # of the asynchronous rules: JSON of a ServerUpdate; empty: changes
+
+    def __post_init__(self) -> None:
+        _require("world_size", self.world_size, 1 <= self.world_size <= MOST_RANKS, "1 to 1600")
+        _require("message_bytes", self.message_bytes, self.message_bytes >= 32, "32 or more")
+        _require("rule", self.rule, self.rule in get_args(Rule), ", ".join(get_args(Rule)))
+        choices = get_args(Compression)
+        _require("compression", self.compression, self.compression in choices, ", ".join(choices))
+        _require("max_staleness", self.max_staleness, self.max_staleness >= 0, "0 or more")
+        if self.server_update:
+            if self.rule == "bulk_synchronous":
+                raise InvalidRequest("server_update: goes with the asynchronous rules only")
+            self.parsed_update()
+
+    def parsed_update(self) -> ServerUpdate | None:
+        """Return the optimiser that the server runs, or None if ranks push changes."""
+        if not self.server_update:
+            return None
+        try:
+            return msgspec.json.decode(self.server_update, type=ServerUpdate)
+        except msgspec.DecodeError as error:
+            raise InvalidRequest(f"server_update: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """What a server tells of itself to whoever has shown the token."""
+
+    incarnation: str  # another one each time it starts: it may have lost something
+    frame_bytes: int  # the largest piece of a message that it takes or sends
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a server has of a job."""
+
+    incarnation: str
+    is_new: bool  # nothing, until now
+    is_restored: bool  # what was in a snapshot: pushes since then are lost
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of a push."""
+
+    is_repeated: bool  # it counted before, and changes nothing
+    version: int = 0  # asynchronous: of the model, with this update
+    staleness: int = 0  # asynchronous: others' updates since the version it was based on
+
+
+@dataclass(frozen=True, slots=True)
+class StepStatus:
+    """What a server has of a step."""
+
+    ranks: tuple[int, ...]  # that have pushed, in order; of a sum: all
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatistics:
+    """What a server has of a job, and what it has seen of it."""
+
+    job: str
+    rule: str
+    world_size: int
+    ranks: int  # that have pushed or pulled
+    steps: int  # held: under way, or summed and not forgotten
+    held_bytes: int
+    pushes: int
+    repeated_pushes: int
+    pulls: int
+    received_bytes: int
+    sent_bytes: int
+    waited_s: float  # by all pulls
+    updates: int  # of asynchronous models
+    staleness_sum: int
+    staleness_max: int
+    lost_updates: int  # acknowledged before a restart and not in the snapshot
+    idle_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What a server tells about itself and its jobs."""
+
+    incarnation: str
+    uptime_s: float
+    connections: int
+    reserved_bytes: int  # set aside for the jobs that are registered
+    used_bytes: int
+    limit_bytes: int
+    jobs: tuple[JobStatistics, ...]
+
+
+def _require(field: str, value: object, holds: bool, expected: str) -> None:
+    if not holds:
+        raise InvalidRequest(f"{field}: expected {expected}, got {value!r}")
