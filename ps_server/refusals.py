@@ -27,7 +27,7 @@ class AccessDenied(Refusal):
     """The caller has not shown the deployment's token."""
 
 
-class InvalidRequest(Refusal, ValueError):
+class InvalidRequest(Refusal, ValueError):  # noqa: N818 — as all of them
     """The message names the field, what is allowed and what was given."""
 
 

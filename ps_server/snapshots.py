@@ -1,0 +1,116 @@
+"""How all that a parameter server has is written to a file, and read again.
+
+::
+
+    "SMPS", version, length of the index, the index as MessagePack, then one block after another
+
+The index tells each job's name and settings, the plain fields of its rule and how long its blocks
+are. What writes the file adds a checksum, and sees to it that a half-written one is never found.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+import msgspec
+
+from ps_server.calls import JobSettings
+from ps_server.memory import Block, Memory
+
+_MAGIC = b"SMPS"
+_VERSION = 1
+_HEAD = struct.Struct("<4sIQ")
+_MOST_INDEX_BYTES = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class JobImage:
+    """One job at one moment."""
+
+    name: str
+    settings: JobSettings
+    fields: dict[str, Any]  # from Rule.export
+    blocks: list[Block]  # held
+
+    def close(self) -> None:
+        """Let go of the blocks."""
+        for block in self.blocks:
+            block.drop()
+
+
+class Snapshot:
+    """All jobs, each as it was at one moment, while they go on."""
+
+    def __init__(self, images: list[JobImage]) -> None:
+        self._images = images
+
+    @property
+    def value_bytes(self) -> int:
+        """How much the blocks hold."""
+        return sum(len(block.data) for image in self._images for block in image.blocks)
+
+    @property
+    def n_jobs(self) -> int:
+        """How many jobs there are."""
+        return len(self._images)
+
+    def write(self, file: BinaryIO) -> None:
+        """Write everything; as often as you like, until `close`."""
+        index = msgspec.msgpack.encode(
+            [
+                [
+                    image.name,
+                    asdict(image.settings),
+                    image.fields,
+                    [len(block.data) for block in image.blocks],
+                ]
+                for image in self._images
+            ]
+        )
+        file.write(_HEAD.pack(_MAGIC, _VERSION, len(index)))
+        file.write(index)
+        for image in self._images:
+            for block in image.blocks:
+                file.write(block.data.data)
+
+    def close(self) -> None:
+        """Let go of the blocks; nothing happens the second time."""
+        images, self._images = self._images, []
+        for image in images:
+            image.close()
+
+
+def read_snapshot(file: BinaryIO, memory: Memory) -> Iterator[JobImage]:
+    """Yield the jobs of a snapshot; their blocks belong to the caller.
+
+    Raises
+    ------
+    ValueError
+        It is no snapshot of this version, or not a whole one.
+    """
+    magic, version, length = _HEAD.unpack(_read(file, _HEAD.size))
+    if (magic, version) != (_MAGIC, _VERSION) or length > _MOST_INDEX_BYTES:
+        raise ValueError(f"not a snapshot of version {_VERSION}")
+    for name, settings, fields, sizes in msgspec.msgpack.decode(_read(file, length)):
+        blocks = []
+        for size in sizes:
+            blocks.append(memory.take(size))
+            _read_into(file, memoryview(blocks[-1].data))
+        yield JobImage(name, JobSettings(**settings), fields, blocks)
+
+
+def _read(file: BinaryIO, size: int) -> bytearray:
+    data = bytearray(size)
+    _read_into(file, memoryview(data))
+    return data
+
+
+def _read_into(file: BinaryIO, target: memoryview) -> None:
+    while len(target):
+        n = file.readinto(target)  # type: ignore[attr-defined]  # BinaryIO lacks it, files have it
+        if not n:
+            raise ValueError("the snapshot ends in the middle")
+        target = target[n:]
