@@ -1,0 +1,356 @@
+"""A client of the parameter server over Thrift.
+
+All pieces of a message leave without waiting for the answers to them, and with them, in a step,
+the requests for the pieces of the sum; then all answers are read. Nobody can block the other by
+that: while pieces are on their way, the server answers each with a few dozen bytes, which fit into
+the buffers of the sockets; and requests for pieces are few (`_ASKED_AT_ONCE`) and as small.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+from thrift.protocol.TProtocol import TProtocolException
+from thrift.Thrift import TApplicationException, TMessageType
+
+from comm.wire import Encoded
+from ps_server.calls import (
+    JobSettings,
+    Pushed,
+    Registration,
+    Statistics,
+    StepStatus,
+    Welcome,
+)
+from ps_server.client import Address, Credentials, ParameterClient
+from ps_server.refusals import ContributionsMissing, Refusal
+from ps_server.security import client_context
+from ps_server.thrift_messages import (
+    ARGUMENTS,
+    RESULTS,
+    answer_of,
+    refusal_in,
+    settings_struct,
+    step_struct,
+)
+from ps_server.thrift_transport import BoundedProtocol, SocketTransport
+from stepml.job.step import Step
+
+_MOST_FIELDS = 2**20  # of an answer: the statistics of many jobs
+_ASKED_AT_ONCE = 64  # pieces
+_MOST_MESSAGE_BYTES = 2**40
+
+T = TypeVar("T")
+
+
+class ThriftClient(ParameterClient):
+    """One connection to a parameter server over Thrift; parameters as of `open_client`."""
+
+    def __init__(self, address: Address, credentials: Credentials, timeout_s: float) -> None:
+        self._address = address
+        self._credentials = credentials
+        self._timeout_s = timeout_s
+        self._connection: _Connection | None = None
+        self._welcome: Welcome | None = None
+        self._buffers = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
+
+    @property
+    def server(self) -> Welcome:
+        self._connected()
+        assert self._welcome is not None
+        return self._welcome
+
+    def ping(self) -> Welcome:
+        welcome: Welcome = self._call("ping")
+        return welcome
+
+    def register(self, job: str, settings: JobSettings) -> Registration:
+        found: Registration = self._call("register", job=job, settings=settings_struct(settings))
+        return found
+
+    def exists(self, job: str, step: Step) -> StepStatus:
+        status: StepStatus = self._call("exists", job=job, step=step_struct(step))
+        return status
+
+    def push(
+        self,
+        job: str,
+        step: Step,
+        rank: int,
+        message: Encoded,
+        *,
+        attempt: str = "",
+        based_on: int = 0,
+    ) -> Pushed:
+        def act(connection: _Connection) -> Pushed:
+            n_pieces = self._send_push(connection, job, step, rank, message, attempt, based_on)
+            connection.flush(self._timeout_s)
+            return self._pushed(connection, n_pieces)
+
+        return self._guarded(act)
+
+    def pull(
+        self, job: str, step: Step, rank: int, *, attempt: str = "", wait_s: float = 0.0
+    ) -> memoryview:
+        pull = _Pull(self._next_buffer, job, step, rank, attempt, wait_s)
+
+        def act(connection: _Connection) -> memoryview:
+            pull.ask(connection, self.server.frame_bytes)
+            connection.flush(self._timeout_s + wait_s)
+            return pull.finish(connection, self._timeout_s + wait_s)
+
+        return self._guarded(act)
+
+    def push_and_pull(
+        self,
+        job: str,
+        step: Step,
+        rank: int,
+        message: Encoded,
+        *,
+        attempt: str = "",
+        based_on: int = 0,
+        wait_s: float = 0.0,
+    ) -> tuple[Pushed, memoryview | ContributionsMissing]:
+        pull = _Pull(self._next_buffer, job, step, rank, attempt, wait_s)
+
+        def act(connection: _Connection) -> tuple[Pushed, memoryview | ContributionsMissing]:
+            n_pieces = self._send_push(connection, job, step, rank, message, attempt, based_on)
+            pull.ask(connection, self.server.frame_bytes, message.size)
+            connection.flush(self._timeout_s + wait_s)
+            refusal = None
+            try:
+                pushed = self._pushed(connection, n_pieces)
+            except Refusal as error:
+                refusal = error
+            try:
+                data: memoryview | ContributionsMissing = pull.finish(
+                    connection, self._timeout_s + wait_s
+                )
+            except ContributionsMissing as missing:
+                data = missing
+            except Refusal:
+                if refusal is None:
+                    raise
+            if refusal is not None:
+                raise refusal
+            return pushed, data
+
+        return self._guarded(act)
+
+    def forget(self, job: str, through: Step) -> None:
+        self._call("forget", job=job, through=step_struct(through))
+
+    def reset(self, job: str, epoch: int) -> None:
+        self._call("reset", job=job, epoch=epoch)
+
+    def delete(self, prefix: str) -> int:
+        n_jobs: int = self._call("delete", prefix=prefix)
+        return n_jobs
+
+    def statistics(self) -> Statistics:
+        found: Statistics = self._call("statistics")
+        return found
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _call(self, name: str, **arguments: Any) -> Any:
+        def act(connection: _Connection) -> Any:
+            connection.send(name, ARGUMENTS[name](**arguments))
+            connection.flush(self._timeout_s)
+            return answer_of(connection.answer(name))
+
+        return self._guarded(act)
+
+    def _guarded(self, act: Callable[[_Connection], T]) -> T:
+        """Have a call made; after an error, but for a refusal, the connection is closed."""
+        try:
+            return act(self._connected())
+        except Refusal:
+            raise
+        except BaseException as error:
+            self.close()
+            _raise_clearly(error, self._address)
+
+    def _connected(self) -> _Connection:
+        if self._connection is None:
+            connection = _Connection(self._address, self._credentials, self._timeout_s)
+            try:
+                token = ARGUMENTS["authenticate"](token=self._credentials.token)
+                connection.send("authenticate", token)
+                connection.flush(self._timeout_s)
+                self._welcome = answer_of(connection.answer("authenticate"))
+            except BaseException as error:
+                connection.close()
+                if isinstance(error, Refusal):
+                    raise
+                _raise_clearly(error, self._address)
+            self._connection = connection
+        return self._connection
+
+    def _send_push(
+        self,
+        connection: _Connection,
+        job: str,
+        step: Step,
+        rank: int,
+        message: Encoded,
+        attempt: str,
+        based_on: int,
+    ) -> int:
+        """Send all pieces of a message; return how many answers will come."""
+        n_pieces = 0
+        call = ARGUMENTS["push"](job, step_struct(step), rank, attempt, based_on, message.size)
+        for offset, parts in message.pieces(self.server.frame_bytes):
+            call.offset, call.piece = offset, parts
+            connection.send("push", call)
+            n_pieces += 1
+        return n_pieces
+
+    def _pushed(self, connection: _Connection, n_pieces: int) -> Pushed:
+        refusal, answer = None, None
+        for _ in range(n_pieces):
+            try:
+                answer = connection.answer("push")
+            except Refusal as error:
+                refusal = refusal or error
+        if refusal is not None:
+            raise refusal
+        pushed: Pushed = answer_of(answer)
+        return pushed
+
+    def _next_buffer(self, size: int) -> memoryview:
+        """Return memory for an answer; the last one but one is used again."""
+        self._buffers.reverse()
+        if len(self._buffers[0]) < size:
+            self._buffers[0] = np.empty(size, np.uint8)
+        return self._buffers[0].data[:size]
+
+
+class _Pull:
+    """A message that is pulled in pieces."""
+
+    def __init__(
+        self,
+        memory: Callable[[int], memoryview],
+        job: str,
+        step: Step,
+        rank: int,
+        attempt: str,
+        wait_s: float,
+    ) -> None:
+        self._memory = memory
+        self._call = ARGUMENTS["pull"](job, step_struct(step), rank, attempt, round(1000 * wait_s))
+        self._asked: list[int] = []  # offsets of pieces whose answers have not come
+        self._next = 0  # what has been asked for ends here
+        self._frame_bytes = 1
+        self._data: memoryview | None = None
+
+    def ask(self, connection: _Connection, frame_bytes: int, expected_bytes: int = 1) -> None:
+        """Ask for all pieces of a message that is expected to be so long."""
+        self._frame_bytes = self._call.limit = frame_bytes
+        while self._next < expected_bytes and len(self._asked) < _ASKED_AT_ONCE:
+            self._call.offset = self._next
+            connection.send("pull", self._call)
+            self._asked.append(self._next)
+            self._next += frame_bytes
+
+    def finish(self, connection: _Connection, timeout_s: float) -> memoryview:
+        """Read all answers, asking for what was not expected, and return the message."""
+        refusal: Refusal | None = None
+        while self._asked:
+            offset = self._asked.pop(0)
+            try:
+                connection.answer("pull", lambda size, at=offset: self._take(connection, at, size))
+            except Refusal as error:
+                refusal = refusal or error  # the answers to the other requests say nothing new
+            if self._data is not None and not self._asked and refusal is None:
+                self.ask(connection, self._frame_bytes, len(self._data))
+                connection.flush(timeout_s)
+        if refusal is not None:
+            raise refusal
+        assert self._data is not None
+        return self._data
+
+    def _take(self, connection: _Connection, offset: int, size: int) -> int:
+        if self._data is None:
+            total = connection.protocol.last_i64
+            if not 0 < total <= _MOST_MESSAGE_BYTES:
+                raise TProtocolException(TProtocolException.SIZE_LIMIT, f"{total} bytes")
+            self._data = self._memory(total)
+        if size != max(0, min(self._frame_bytes, len(self._data) - offset)):
+            raise TProtocolException(TProtocolException.INVALID_DATA, f"a piece of {size} bytes")
+        connection.transport.read_into(self._data[offset : offset + size])
+        return size
+
+
+class _Connection:
+    """A connected socket, and the calls on it."""
+
+    def __init__(self, address: Address, credentials: Credentials, timeout_s: float) -> None:
+        plain = socket.create_connection((address.host, address.port), timeout_s)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = plain
+        if address.is_encrypted:
+            try:
+                context = client_context(credentials)
+                connection = context.wrap_socket(plain, server_hostname=address.host)
+            except BaseException:
+                plain.close()
+                raise
+        else:
+            plain.settimeout(None)
+        self.transport = SocketTransport(connection)
+        self.protocol = BoundedProtocol(self.transport, _MOST_FIELDS)
+        self._timeout_s = timeout_s
+        self._sent = self._answered = 0
+
+    def send(self, name: str, call: Any) -> None:
+        """Write a call; it leaves with `flush`."""
+        self._sent += 1
+        self.protocol.writeMessageBegin(name, TMessageType.CALL, self._sent)
+        call.write(self.protocol)
+        self.protocol.writeMessageEnd()
+
+    def flush(self, timeout_s: float) -> None:
+        """Send all calls; each answer may take ``timeout_s``."""
+        self.transport.set_timeout(timeout_s)
+        self.transport.flush()
+
+    def answer(self, name: str, receive_binary: Callable[[int], object] | None = None) -> Any:
+        """Return the answer to the oldest call without one, or raise what it was refused with."""
+        if receive_binary is not None:
+            self.protocol.receive_binary = receive_binary
+        self._answered += 1
+        told, kind, number = self.protocol.readMessageBegin()
+        if kind == TMessageType.EXCEPTION:
+            error = TApplicationException()
+            error.read(self.protocol)
+            raise ConnectionError(f"the server failed: {error.message}")
+        if (told, number) != (name, self._answered):
+            raise TProtocolException(TProtocolException.INVALID_DATA, "another call's answer")
+        result = RESULTS[name]()
+        result.read(self.protocol)
+        refusal = refusal_in(name, result)
+        if refusal is not None:
+            raise refusal
+        return getattr(result, "success", None)
+
+    def close(self) -> None:
+        self.transport.close()
+
+
+def _raise_clearly(error: BaseException, address: Address) -> NoReturn:
+    """Raise `ConnectionError` or `TimeoutError` for what a broken connection raises."""
+    if isinstance(error, ssl.SSLCertVerificationError | TimeoutError | ConnectionError):
+        raise error
+    if isinstance(error, EOFError | OSError | TProtocolException):
+        raise ConnectionError(f"{address}: {error or type(error).__name__}") from error
+    raise error

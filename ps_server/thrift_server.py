@@ -1,0 +1,423 @@
+"""The parameter server over Thrift: one thread for each connection, which waits there for others.
+
+Not Thrift's own server and processor: a vector has to be received where it is to lie, and that is
+known only once the fields before it have been read. The structs are those of the compiler.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from thrift.protocol.TProtocol import TProtocolException
+from thrift.Thrift import TApplicationException, TMessageType
+
+from ps_server.calls import Pushed, Welcome
+from ps_server.parameters import Incoming, Outgoing, Parameters
+from ps_server.refusals import AccessDenied, InvalidRequest, Refusal
+from ps_server.thrift_messages import (
+    ARGUMENTS,
+    FRAME_BYTES,
+    METHODS,
+    RESULTS,
+    answer_struct,
+    refused,
+    settings_of,
+    step_of,
+)
+from ps_server.thrift_transport import BoundedProtocol, SocketTransport
+from stepml.job.step import Step
+
+AUTHENTICATION_S = 5.0  # until the token is there, with the handshake of TLS
+STALLED_S = 60.0  # the longest message
+IDLE_S = 900.0  # between messages: a warm function comes back within minutes, or never
+MOST_WAIT_S = 30.0  # of one pull; whoever waits longer asks again
+_LISTEN_BACKLOG = 512
+_POLL_S = 0.02
+
+_logger = logging.getLogger("stepml.ps_server")
+
+
+class ThriftServer:
+    """Answers Thrift clients from ``parameters``.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    address : tuple of str and int
+        Host and port; port 0 takes a free one.
+    token : str
+        What clients have to show.
+    ssl_context : ssl.SSLContext, optional
+        Without, nothing is encrypted.
+    frame_bytes : int
+        The largest piece of a message.
+    max_connections : int
+        More are closed at once.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        address: tuple[str, int],
+        token: str,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        frame_bytes: int = FRAME_BYTES,
+        max_connections: int = 1024,
+    ) -> None:
+        self.parameters = parameters
+        self.frame_bytes = frame_bytes
+        self.ssl_context = ssl_context
+        self._token = token.encode()
+        self._max_connections = max_connections
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._listener = socket.create_server(address, family=family, backlog=_LISTEN_BACKLOG)
+        self.port: int = self._listener.getsockname()[1]
+        self._sessions: set[_Session] = set()
+        self._lock = threading.Lock()
+        self._is_stopping = False
+        self._acceptor = threading.Thread(target=self._accept, name="thrift-accept", daemon=True)
+
+    @property
+    def connections(self) -> int:
+        """Clients that are connected."""
+        return len(self._sessions)
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._is_stopping
+
+    @property
+    def welcome(self) -> Welcome:
+        """What is told to whoever has shown the token."""
+        return Welcome(self.parameters.incarnation, self.frame_bytes)
+
+    def is_token(self, token: str) -> bool:
+        """Return whether ``token`` is the deployment's, in the same time for all wrong ones."""
+        return hmac.compare_digest(token.encode(), self._token)
+
+    def start(self) -> None:
+        """Begin to accept connections."""
+        self._acceptor.start()
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """Accept no more, let calls that are under way end, then close all connections."""
+        self._is_stopping = True
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends the wait in accept
+        self._listener.close()
+        deadline = time.monotonic() + grace_s
+        while time.monotonic() < deadline and any(each.is_busy for each in self._all_sessions()):
+            time.sleep(_POLL_S)
+        for session in self._all_sessions():
+            session.shut_down()
+        for session in self._all_sessions():
+            session.thread.join(max(_POLL_S, deadline - time.monotonic()))
+
+    def forget(self, session: _Session) -> None:
+        """Take note that a connection has ended."""
+        with self._lock:
+            self._sessions.discard(session)
+
+    def _all_sessions(self) -> list[_Session]:
+        with self._lock:
+            return [*self._sessions]
+
+    def _accept(self) -> None:
+        while not self._is_stopping:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError as error:
+                if self._is_stopping:
+                    return
+                _logger.warning("cannot accept", extra={"fields": {"reason": str(error)}})
+                time.sleep(_POLL_S)  # such as too many open files
+                continue
+            session = _Session(self, connection)
+            with self._lock:
+                if len(self._sessions) >= self._max_connections or self._is_stopping:
+                    connection.close()
+                    continue
+                self._sessions.add(session)
+            try:
+                session.thread.start()
+            except RuntimeError:  # no more threads
+                self.forget(session)
+                connection.close()
+
+
+@dataclass(slots=True)
+class _Upload:
+    """A message that arrives in pieces."""
+
+    key: tuple[Any, ...]  # of which it is: job, step, rank
+    size: int
+    received: int = 0
+    incoming: Incoming | None = None  # None: it is not needed, or was refused
+    refusal: Refusal | None = None
+
+    def close(self) -> None:
+        if self.incoming is not None:
+            self.incoming.close()
+
+
+@dataclass(slots=True)
+class _Download:
+    """A message that leaves in pieces."""
+
+    key: tuple[Any, ...]
+    size: int
+    outgoing: Outgoing
+
+    def close(self) -> None:
+        self.outgoing.close()
+
+
+class _Session:
+    """One connection."""
+
+    def __init__(self, server: ThriftServer, connection: socket.socket) -> None:
+        self.thread = threading.Thread(target=self._run, name="thrift", daemon=True)
+        self.is_busy = False  # with a call
+        self._server = server
+        self._parameters = server.parameters
+        self._socket = connection
+        self._upload: _Upload | None = None
+        self._download: _Download | None = None
+        self._answers: dict[str, Callable[[Any], object]] = {
+            "authenticate": self._authenticate,
+            "ping": lambda call: self._server.welcome,
+            "register": lambda call: self._parameters.register(
+                _text("job", call.job), settings_of(call.settings)
+            ),
+            "exists": lambda call: self._parameters.exists(
+                _text("job", call.job), step_of(call.step)
+            ),
+            "push": self._push,
+            "pull": self._pull,
+            "forget": lambda call: self._parameters.forget(
+                _text("job", call.job), step_of(call.through)
+            ),
+            "reset": lambda call: self._parameters.reset(
+                _text("job", call.job), _number("epoch", call.epoch)
+            ),
+            "delete": lambda call: self._parameters.delete(_text("prefix", call.prefix)),
+            "statistics": lambda call: self._parameters.statistics(self._server.connections),
+        }
+
+    def shut_down(self) -> None:
+        """End the connection; whoever waits for it in this moment is woken."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _run(self) -> None:
+        try:
+            self._serve()
+        except (OSError, EOFError, TProtocolException) as error:
+            # Whoever comes from outside may send anything, and may go away at any time.
+            _logger.debug("connection ended", extra={"fields": {"reason": str(error)[:200]}})
+        except Exception:
+            _logger.exception("a connection failed")
+        finally:
+            for half in (self._upload, self._download):
+                if half is not None:
+                    half.close()
+            self._socket.close()
+            self._server.forget(self)
+
+    def _serve(self) -> None:
+        deadline = time.monotonic() + AUTHENTICATION_S
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._server.ssl_context is not None:
+            self._socket.settimeout(AUTHENTICATION_S)
+            self._socket = self._server.ssl_context.wrap_socket(self._socket, server_side=True)
+        transport = SocketTransport(self._socket)
+        transport.set_timeout(AUTHENTICATION_S, deadline)
+        protocol = BoundedProtocol(transport)
+        if not self._answer_first(protocol):
+            return
+        while not self._server.is_stopping:
+            transport.set_timeout(IDLE_S)
+            if not transport.wait_for_input():
+                return
+            self.is_busy = True
+            self._answer(protocol)
+            self.is_busy = False
+
+    def _answer_first(self, protocol: BoundedProtocol) -> bool:
+        """Answer the first call; return whether it showed the token."""
+        name, kind, number = protocol.readMessageBegin()
+        if kind != TMessageType.CALL or name not in METHODS:
+            return False
+        if name == "authenticate":
+            call = ARGUMENTS[name]()
+            call.read(protocol)
+            try:
+                welcome = self._authenticate(call)
+            except AccessDenied as refusal:
+                _reply(protocol, name, number, refused(name, refusal))
+                return False
+            _reply(protocol, name, number, RESULTS[name](success=answer_struct(welcome)))
+            return True
+        # What comes with it is not looked at.
+        _reply(protocol, name, number, refused(name, AccessDenied("show the token first")))
+        return False
+
+    def _answer(self, protocol: BoundedProtocol) -> None:
+        """Read one call and answer it."""
+        transport = protocol.transport
+        transport.set_timeout(STALLED_S, time.monotonic() + STALLED_S)
+        name, kind, number = protocol.readMessageBegin()
+        if kind != TMessageType.CALL or name not in METHODS:
+            raise TProtocolException(TProtocolException.INVALID_DATA, "not one of the calls")
+        call = ARGUMENTS[name]()
+        if name == "push":
+            protocol.receive_binary = lambda size: self._receive_piece(call, size, transport)
+        call.read(protocol)
+        try:
+            answer = answer_struct(self._answers[name](call))
+        except Refusal as refusal:
+            result = refused(name, refusal)
+        else:
+            result = RESULTS[name]() if answer is None else RESULTS[name](success=answer)
+        transport.set_timeout(STALLED_S)
+        _reply(protocol, name, number, result)
+        if self._download is not None and name == "pull":
+            self._end_download(call)
+
+    def _authenticate(self, call: Any) -> Welcome:
+        if not self._server.is_token(call.token or ""):
+            raise AccessDenied("the token is wrong")
+        return self._server.welcome
+
+    def _receive_piece(self, call: Any, size: int, transport: SocketTransport) -> int:
+        """Receive a piece where it is to lie; what is not needed is dropped."""
+        if not 0 <= size <= self._server.frame_bytes:
+            raise TProtocolException(TProtocolException.SIZE_LIMIT, f"a piece of {size} bytes")
+        upload = self._upload_of(call, size)
+        if upload.incoming is None:
+            transport.drop(size)
+        else:
+            transport.read_into(upload.incoming.memory[upload.received : upload.received + size])
+        upload.received += size
+        return size
+
+    def _upload_of(self, call: Any, size: int) -> _Upload:
+        """Return what a piece belongs to; the first piece begins it."""
+        try:
+            key = (_text("job", call.job), step_of(call.step), _number("rank", call.rank))
+            total, offset = _number("size", call.size), _number("offset", call.offset)
+            upload = self._upload
+            if offset == 0:
+                if upload is not None:
+                    upload.close()
+                upload = self._upload = self._begun(key, total, call)
+            if upload is None or upload.key != key or offset != upload.received:
+                at = 0 if upload is None or upload.key != key else upload.received
+                raise InvalidRequest(f"offset: expected {at}, got {offset}")
+            if total != upload.size or offset + size > total:
+                raise InvalidRequest(
+                    f"size: expected {upload.size}, in pieces that end there, got {total} and a "
+                    f"piece of {size} bytes at {offset}"
+                )
+        except Refusal as refusal:
+            if self._upload is not None:
+                self._upload.close()
+            self._upload = upload = _Upload((), size, refusal=refusal)
+        return upload
+
+    def _begun(self, key: tuple[str, Step, int], total: int, call: Any) -> _Upload:
+        job, step, rank = key
+        try:
+            incoming = self._parameters.receive(job, step, rank, total, call.attempt or "")
+        except Refusal as refusal:
+            return _Upload(key, total, refusal=refusal)
+        return _Upload(key, total, incoming=incoming)
+
+    def _push(self, call: Any) -> Pushed:
+        upload = self._upload
+        if upload is None or call.piece is None:
+            raise InvalidRequest("piece: expected bytes, got none")
+        if upload.refusal is not None:
+            raise upload.refusal
+        if upload.received < upload.size:
+            return Pushed(is_repeated=False)  # of a piece
+        self._upload = None
+        if upload.incoming is None:
+            return self._parameters.push_repeated(*upload.key)
+        return self._parameters.push(upload.incoming, call.based_on or 0)
+
+    def _pull(self, call: Any) -> Any:
+        key = (_text("job", call.job), step_of(call.step), _number("rank", call.rank))
+        offset, limit = _number("offset", call.offset), _number("limit", call.limit)
+        if offset < 0 or limit < 1:
+            raise InvalidRequest(f"offset, limit: expected 0, 1 or more, got {offset}, {limit}")
+        if offset == 0:
+            self._drop_download()
+            wait_s = min(MOST_WAIT_S, max(0, _number("wait_ms", call.wait_ms)) / 1000)
+            job, step, rank = key
+            outgoing = self._parameters.pull(job, step, rank, wait_s, call.attempt or "")
+            self._download = _Download(key, len(outgoing.data), outgoing)
+        download = self._download
+        if download is None or download.key != key:
+            raise InvalidRequest(f"offset: expected 0, got {offset}")
+        limit = min(limit, self._server.frame_bytes)
+        piece = download.outgoing.data[offset : offset + limit]
+        return _Piece(download.size, piece)
+
+    def _end_download(self, call: Any) -> None:
+        download = self._download
+        assert download is not None
+        if (call.offset or 0) + min(call.limit or 0, self._server.frame_bytes) >= download.size:
+            download.outgoing.close()  # the record stays, for whoever asks beyond the end
+
+    def _drop_download(self) -> None:
+        if self._download is not None:
+            self._download.close()
+            self._download = None
+
+
+class _Piece:
+    """A `Pulled` that is sent from where it lies."""
+
+    def __init__(self, size: int, piece: memoryview) -> None:
+        self.size, self.piece = size, piece
+
+    def write(self, protocol: BoundedProtocol) -> None:
+        from thrift.Thrift import TType
+
+        protocol.writeFieldBegin("size", TType.I64, 1)
+        protocol.writeI64(self.size)
+        protocol.writeFieldBegin("piece", TType.STRING, 2)
+        protocol.writeBinary(self.piece)
+        protocol.writeFieldStop()
+
+
+def _reply(protocol: BoundedProtocol, name: str, number: int, result: Any) -> None:
+    failed = isinstance(result, TApplicationException)
+    kind = TMessageType.EXCEPTION if failed else TMessageType.REPLY
+    protocol.writeMessageBegin(name, kind, number)
+    result.write(protocol)
+    protocol.writeMessageEnd()
+    protocol.transport.flush()
+
+
+def _text(field: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{field}: expected a string, got none")
+    return value
+
+
+def _number(field: str, value: Any) -> int:
+    if not isinstance(value, int):
+        raise InvalidRequest(f"{field}: expected a number, got none")
+    return value
