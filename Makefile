@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STEPML := $(BIN)/stepml
 ASL_VALIDATOR := build/node/node_modules/.bin/asl-validator
-PACKAGES := stepml lambdas comm storage
+PACKAGES := stepml lambdas comm storage ps_server
 # Of pyarrow, what reading parquet does without (the other libraries are linked to each other).
 PYARROW_UNUSED := tests include includes src *.pyx *.pxd *.pxi flight.py libarrow_flight.so.* \
   libarrow_python_flight.* libarrow_s3.so.* libarrow_python.so libarrow_python.so.*.*.* \
@@ -64,7 +64,7 @@ package: install ## Put together what is deployed on AWS: build/aws
 	$(BIN)/pip install --quiet --target build/aws/code --constraint constraints.txt \
 	  --requirement lambdas/requirements.txt --python-version 3.12 --only-binary :all: \
 	  --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64
-	cp -r lambdas comm storage build/aws/code/
+	cp -r lambdas comm storage ps_server build/aws/code/
 	cp -r stepml/__init__.py stepml/job stepml/ml build/aws/code/stepml/
 	cp -r build/aws/code build/aws/code-parquet
 	$(BIN)/pip install --quiet --target build/aws/code-parquet --constraint constraints.txt \

@@ -146,9 +146,7 @@ def encode_in_parts(message: Message, compression: Compression = "none") -> Enco
     vector = np.ascontiguousarray(vector)
     trailer = np.ascontiguousarray(message.trailer, _TRAILER_DTYPE)
     head = _memory(_HEADER.size)
-    parts = [
-        memoryview(each).cast("B") if each.size else memoryview(b"") for each in (vector, trailer)
-    ]
+    parts = [each.data.cast("B") if each.size else head.data[:0] for each in (vector, trailer)]
     flags = _PAUSE if message.pause else 0
     _HEADER.pack_into(head.data, 0, _MAGIC, _VERSION, code, flags, 0, vector.size, trailer.size)
     checksum = xxhash.xxh3_64(head.data[_CHECKED:], int.from_bytes(head.data[_SEED], "little"))

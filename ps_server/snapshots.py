@@ -98,7 +98,7 @@ def read_snapshot(file: BinaryIO, memory: Memory) -> Iterator[JobImage]:
         blocks = []
         for size in sizes:
             blocks.append(memory.take(size))
-            _read_into(file, memoryview(blocks[-1].data))
+            _read_into(file, blocks[-1].data.data)
         yield JobImage(name, JobSettings(**settings), fields, blocks)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
@@ -268,7 +269,7 @@ class _Pull:
         while self._asked:
             offset = self._asked.pop(0)
             try:
-                connection.answer("pull", lambda size, at=offset: self._take(connection, at, size))
+                connection.answer("pull", partial(self._take, connection, offset))
             except Refusal as error:
                 refusal = refusal or error  # the answers to the other requests say nothing new
             if self._data is not None and not self._asked and refusal is None:

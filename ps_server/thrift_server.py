@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thrift.protocol.TProtocol import TProtocolException
-from thrift.Thrift import TApplicationException, TMessageType
+from thrift.Thrift import TApplicationException, TMessageType, TType
 
 from ps_server.calls import Pushed, Welcome
 from ps_server.parameters import Incoming, Outgoing, Parameters
@@ -84,7 +84,7 @@ class ThriftServer:
         self.port: int = self._listener.getsockname()[1]
         self._sessions: set[_Session] = set()
         self._lock = threading.Lock()
-        self._is_stopping = False
+        self._stopping = threading.Event()
         self._acceptor = threading.Thread(target=self._accept, name="thrift-accept", daemon=True)
 
     @property
@@ -94,7 +94,7 @@ class ThriftServer:
 
     @property
     def is_stopping(self) -> bool:
-        return self._is_stopping
+        return self._stopping.is_set()
 
     @property
     def welcome(self) -> Welcome:
@@ -111,7 +111,7 @@ class ThriftServer:
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Accept no more, let calls that are under way end, then close all connections."""
-        self._is_stopping = True
+        self._stopping.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # ends the wait in accept
         self._listener.close()
@@ -133,18 +133,18 @@ class ThriftServer:
             return [*self._sessions]
 
     def _accept(self) -> None:
-        while not self._is_stopping:
+        while not self.is_stopping:
             try:
                 connection, _ = self._listener.accept()
             except OSError as error:
-                if self._is_stopping:
+                if self.is_stopping:
                     return
                 _logger.warning("cannot accept", extra={"fields": {"reason": str(error)}})
                 time.sleep(_POLL_S)  # such as too many open files
                 continue
             session = _Session(self, connection)
             with self._lock:
-                if len(self._sessions) >= self._max_connections or self._is_stopping:
+                if len(self._sessions) >= self._max_connections or self.is_stopping:
                     connection.close()
                     continue
                 self._sessions.add(session)
@@ -393,8 +393,6 @@ class _Piece:
         self.size, self.piece = size, piece
 
     def write(self, protocol: BoundedProtocol) -> None:
-        from thrift.Thrift import TType
-
         protocol.writeFieldBegin("size", TType.I64, 1)
         protocol.writeI64(self.size)
         protocol.writeFieldBegin("piece", TType.STRING, 2)

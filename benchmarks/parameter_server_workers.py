@@ -1,0 +1,169 @@
+"""The worker processes of `benchmarks.bench_parameter_server`: one rank each, in all contests."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+
+import numpy as np
+
+from benchmarks.raw_exchange import RawRank
+from comm import Group, InFlight, Message
+from comm.wire import decode, encode_in_parts
+from ps_server.calls import JobSettings
+from ps_server.client import Credentials, ParameterClient, open_client
+from stepml.job.step import Step
+from storage import open_channel
+
+WARM_UP_ROUNDS = 3
+WAIT_S = 300.0  # for a worker's report, or for all at a barrier
+
+Spell = tuple[float, float]  # when something began and ended, by a clock that all processes share
+DoStep = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is measured by turns: steps with vectors of one size, over each of the contestants."""
+
+    value_bytes: int
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the contestants are."""
+
+    floor_port: int
+    token: str
+    urls: dict[str, str] = field(default_factory=dict)  # of parameter servers, by transport
+    with_redis: bool = True  # where, says the environment
+
+
+class Worker:
+    """One rank."""
+
+    def __init__(self, rank: int, world_size: int, places: Places, barrier: Barrier) -> None:
+        self._rank, self._world_size, self._barrier = rank, world_size, barrier
+        self._places = places
+        credentials = Credentials(places.token)
+        self._clients = {name: open_client(url, credentials) for name, url in places.urls.items()}
+        self._redis = open_channel("redis") if places.with_redis else None
+
+    def run(self, case: Case) -> dict[str, list[Spell]]:
+        """Take part in a case; return this rank's part of each step, by contestant."""
+        floor = RawRank(self._places.floor_port, case.value_bytes)
+        contestants: dict[str, DoStep] = {"floor": lambda number: floor.step()}
+        numbers = np.random.default_rng(self._rank).normal(size=case.value_bytes // 4)
+        message = Message(numbers.astype(np.float32), np.array([1.0, 2.0]))
+        prefix = f"jobs/bench/{case.value_bytes}/"
+        for name, client in self._clients.items():
+            contestants[name] = self._on_server(client, f"{prefix}{name}/", message)
+        if self._redis is not None:
+            contestants["redis"] = self._on_redis(prefix, message)
+        spells: dict[str, list[Spell]] = {name: [] for name in contestants}
+        for number in range(1, WARM_UP_ROUNDS + case.rounds + 1):
+            for name, step in contestants.items():
+                self._barrier.wait(WAIT_S)
+                began = time.perf_counter()
+                step(number)
+                spells[name].append((began, time.perf_counter()))
+        floor.close()
+        self._barrier.wait(WAIT_S)
+        if self._rank == 0:
+            for client in self._clients.values():
+                client.delete(prefix)
+            if self._redis is not None:
+                self._redis.clear(prefix)
+        return {name: each[WARM_UP_ROUNDS:] for name, each in spells.items()}
+
+    def _on_server(self, client: ParameterClient, job: str, message: Message) -> DoStep:
+        size = encode_in_parts(message).size
+        client.register(job, JobSettings(self._world_size, size))
+
+        def step(number: int) -> Message:
+            encoded = encode_in_parts(message)
+            _, data = client.push_and_pull(job, Step(1, number), self._rank, encoded, wait_s=30.0)
+            if not isinstance(data, memoryview):
+                raise data
+            aggregate = decode(data, "the sum")
+            if self._rank == 0 and number > 1:
+                client.forget(job, Step(1, number - 1))
+            return aggregate
+
+        return step
+
+    def _on_redis(self, prefix: str, message: Message) -> DoStep:
+        assert self._redis is not None
+        exchange = InFlight(Group(f"{prefix}redis/", self._world_size), self._rank, self._redis)
+
+        def step(number: int) -> Message:
+            aggregate = exchange.all_reduce(Step(1, number), message)
+            if self._rank == 0 and number > 1:
+                exchange.forget([Step(1, number - 1)])
+            return aggregate
+
+        return step
+
+
+def work(rank: int, world_size: int, places: Places, cases: Connection, barrier: Barrier) -> None:
+    """Take part in all cases that are asked for, in a process of its own."""
+    worker = Worker(rank, world_size, places, barrier)
+    try:
+        while True:
+            cases.send(worker.run(cases.recv()))
+    except EOFError:  # no more cases
+        return
+    except Exception:
+        traceback.print_exc()
+        barrier.abort()  # so that the others do not wait for this one
+
+
+class Workers:
+    """The worker processes."""
+
+    def __init__(self, world_size: int, places: Places) -> None:
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # inherited; NumPy reads it at its import
+        context = multiprocessing.get_context("spawn")
+        self._barrier = context.Barrier(world_size)
+        self._connections: list[Connection] = []
+        self._processes = []
+        for rank in range(world_size):
+            ours, theirs = context.Pipe()
+            arguments = (rank, world_size, places, theirs, self._barrier)
+            process = context.Process(target=work, args=arguments, daemon=True)
+            process.start()
+            theirs.close()
+            self._connections.append(ours)
+            self._processes.append(process)
+
+    def run(self, case: Case) -> dict[str, list[float]]:
+        """Return the milliseconds of each step, from its first beginning to its last end."""
+        for connection in self._connections:
+            connection.send(case)
+        reports: list[dict[str, list[Spell]]] = []
+        for connection in self._connections:
+            if not connection.poll(WAIT_S):
+                raise TimeoutError(f"no report within {WAIT_S:g} s of {case}")
+            reports.append(connection.recv())
+        return {name: _durations_ms([report[name] for report in reports]) for name in reports[0]}
+
+    def close(self) -> None:
+        """End the processes."""
+        for connection, process in zip(self._connections, self._processes, strict=True):
+            connection.close()
+            process.terminate()
+            process.join(WAIT_S)
+
+
+def _durations_ms(by_worker: list[list[Spell]]) -> list[float]:
+    return [
+        1000 * (max(stop for _, stop in spells) - min(start for start, _ in spells))
+        for spells in zip(*by_worker, strict=True)
+    ]

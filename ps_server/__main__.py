@@ -1,0 +1,57 @@
+"""Run a parameter server in the foreground: ``python -m ps_server --help``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import ssl
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+
+from ps_server import health
+from ps_server.logs import configure
+from ps_server.service import Service
+from ps_server.settings import SettingsError, read_options, settings_of
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; a second one ends at once."""
+    options = read_options(arguments)
+    try:
+        if options.health:
+            return _tell_health(options.health_listen)
+        settings = settings_of(options)
+        configure(settings.log_level)
+        stop = threading.Event()
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            if stop.is_set():
+                os._exit(1)
+            stop.set()
+
+        signal.signal(signal.SIGTERM, on_signal)
+        signal.signal(signal.SIGINT, on_signal)
+        service = Service(settings)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (OSError, ssl.SSLError, ImportError) as error:
+        print(f"the parameter server cannot start: {error}", file=sys.stderr)
+        return 1
+    service.run(stop)
+    return 0
+
+
+def _tell_health(listen: str) -> int:
+    host, _, port = listen.rpartition(":")
+    if not port.isdigit():
+        raise SettingsError(f"--health-listen: expected HOST:PORT, got {listen!r}")
+    is_well, told = health.ask((host.strip("[]"), int(port)))
+    print(told)
+    return 0 if is_well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

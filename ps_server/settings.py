@@ -1,0 +1,246 @@
+"""What a parameter server is told: flags, or environment variables of the same names."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ps_server.calls import DEFAULT_HEALTH_PORT, DEFAULT_PORT
+from ps_server.client import is_loopback
+
+ENVIRONMENT_PREFIX = "STEPML_PS_"
+TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}TOKEN"
+_MEMORY_VARIABLE = f"{ENVIRONMENT_PREFIX}MEMORY_MB"
+LEAST_TOKEN_CHARACTERS = 16
+LEAST_FRAME_BYTES, MOST_FRAME_BYTES = 2**16, 2**26
+LOG_LEVELS = ("debug", "info", "warning", "error")
+_CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+Address = tuple[str, int]
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message names the flag, what is allowed and what was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A parameter server's settings, checked."""
+
+    listen: Address  # for Thrift
+    grpc_listen: Address | None
+    health_listen: Address | None
+    token: str
+    certificate: Path | None  # None: plain, on loopback addresses only
+    key: Path | None
+    client_ca: Path | None
+    memory_bytes: int  # of all messages together
+    frame_bytes: int | None  # None: what suits the transport
+    max_connections: int
+    expiry_s: float
+    snapshots: str  # a directory or s3://bucket/prefix; empty: none
+    snapshot_s: float
+    drain_s: float
+    log_level: str
+
+    def __repr__(self) -> str:  # without the token
+        return f"Settings(listen={self.listen}, …)"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m ps_server",
+        description="Serve models and sums to StepML's functions: the channel parameter_server.",
+        epilog=f"Each flag has an environment variable: --memory-mb is {_MEMORY_VARIABLE}. The "
+        f"token, of {LEAST_TOKEN_CHARACTERS} characters or more, is in a file or in {TOKEN_VARIABLE}.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = made.add_argument
+    add("--listen", default=f"0.0.0.0:{DEFAULT_PORT}", metavar="HOST:PORT", help="for Thrift")
+    add("--grpc-listen", default="", metavar="HOST:PORT", help="for gRPC; empty: no gRPC")
+    add(
+        "--health-listen",
+        default=f"127.0.0.1:{DEFAULT_HEALTH_PORT}",
+        metavar="HOST:PORT",
+        help="for /healthz and /metrics over plain HTTP; empty: neither",
+    )
+    add("--token-file", default="", metavar="FILE", help="holds the token that clients show")
+    add("--certificate", default="", metavar="FILE", help="of the server, PEM")
+    add("--key", default="", metavar="FILE", help="of the certificate, PEM")
+    add("--client-ca", default="", metavar="FILE", help="clients have to have a certificate of it")
+    add(
+        "--plain-loopback",
+        action="store_true",
+        help="nothing is encrypted, and nobody but this machine can connect",
+    )
+    add("--memory-mb", default="", metavar="MB", help="for messages; empty: half of the machine's")
+    add("--frame-bytes", default="", metavar="BYTES", help="of a piece of a message")
+    add("--max-connections", default="1024", metavar="N")
+    add("--expiry-hours", default="24", metavar="HOURS", help="until an unused job is deleted")
+    add(
+        "--snapshots",
+        default="",
+        metavar="PLACE",
+        help="a directory or s3://bucket/prefix where to save what there is; empty: nowhere",
+    )
+    add("--snapshot-seconds", default="30", metavar="S", help="between snapshots")
+    add("--drain-seconds", default="20", metavar="S", help="for calls under way, when it stops")
+    add("--log-level", default="info", metavar="LEVEL", help=", ".join(LOG_LEVELS))
+    add(
+        "--health",
+        action="store_true",
+        help="ask the server that runs with these settings how it is, and exit with 0 or 1",
+    )
+    return made
+
+
+def read_options(
+    arguments: Sequence[str] | None, environment: Mapping[str, str] = os.environ
+) -> argparse.Namespace:
+    """Return the options of a command line, with what it leaves out from the environment."""
+    made = parser()
+    for action in made._actions:
+        name = ENVIRONMENT_PREFIX + action.dest.upper()
+        if action.dest in ("help", "health") or name not in environment:
+            continue
+        text = environment[name]
+        is_flag = isinstance(action.const, bool)
+        made.set_defaults(
+            **{action.dest: text.lower() in ("1", "true", "yes") if is_flag else text}
+        )
+    return made.parse_args(arguments)
+
+
+def settings_of(
+    options: argparse.Namespace, environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """Return the settings that options say.
+
+    Raises
+    ------
+    SettingsError
+        For the first of them that is wrong.
+    """
+    listen = _address("--listen", options.listen)
+    grpc_listen = _address("--grpc-listen", options.grpc_listen) if options.grpc_listen else None
+    health = _address("--health-listen", options.health_listen) if options.health_listen else None
+    certificate, key = _file("--certificate", options.certificate), _file("--key", options.key)
+    client_ca = _file("--client-ca", options.client_ca)
+    _check_encryption(options, [each for each in (listen, grpc_listen) if each])
+    if options.log_level not in LOG_LEVELS:
+        _refuse("--log-level", f"one of {', '.join(LOG_LEVELS)}", options.log_level)
+    if options.snapshots.startswith("s3://") and not re.match(
+        r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$", options.snapshots
+    ):
+        _refuse("--snapshots", "a directory or s3://bucket/prefix", options.snapshots)
+    return Settings(
+        listen=listen,
+        grpc_listen=grpc_listen,
+        health_listen=health,
+        token=_token(options, environment),
+        certificate=certificate,
+        key=key,
+        client_ca=client_ca,
+        memory_bytes=_memory_bytes(options.memory_mb),
+        frame_bytes=int(
+            _number("--frame-bytes", options.frame_bytes, LEAST_FRAME_BYTES, MOST_FRAME_BYTES)
+        )
+        if options.frame_bytes
+        else None,
+        max_connections=int(_number("--max-connections", options.max_connections, 1, 100_000)),
+        expiry_s=3600 * _number("--expiry-hours", options.expiry_hours, 0.001, 10_000),
+        snapshots=options.snapshots,
+        snapshot_s=_number("--snapshot-seconds", options.snapshot_seconds, 0.1, 86_400),
+        drain_s=_number("--drain-seconds", options.drain_seconds, 0, 3600),
+        log_level=options.log_level,
+    )
+
+
+def _check_encryption(options: argparse.Namespace, addresses: Sequence[Address]) -> None:
+    given = [name for name in ("certificate", "key", "client_ca") if getattr(options, name)]
+    if not options.plain_loopback:
+        if not (options.certificate and options.key):
+            raise SettingsError(
+                "--certificate and --key: expected PEM files, got none; without them "
+                "--plain-loopback serves this machine alone"
+            )
+        return
+    if given:
+        flag = "--" + given[0].replace("_", "-")
+        raise SettingsError(f"{flag}: goes without --plain-loopback, which encrypts nothing")
+    for host, port in addresses:
+        if not is_loopback(host):
+            raise SettingsError(
+                f"--plain-loopback: expected loopback addresses such as 127.0.0.1:{port}, "
+                f"got {host}:{port}"
+            )
+
+
+def _token(options: argparse.Namespace, environment: Mapping[str, str]) -> str:
+    token = environment.get(TOKEN_VARIABLE, "")
+    where = TOKEN_VARIABLE
+    if options.token_file:
+        path = _file("--token-file", options.token_file)
+        assert path is not None
+        token, where = path.read_text(encoding="utf-8").strip(), "--token-file"
+    if len(token) < LEAST_TOKEN_CHARACTERS:
+        raise SettingsError(
+            f"{where}: expected a token of {LEAST_TOKEN_CHARACTERS} characters or more, "
+            f"got {len(token)}"
+        )
+    return token
+
+
+def _memory_bytes(text: str) -> int:
+    if text:
+        return int(_number("--memory-mb", text, 1, 2**30) * 2**20)
+    return machine_bytes() // 2
+
+
+def machine_bytes() -> int:
+    """Return the memory of the machine, or of the container if that has less."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _CGROUP_LIMITS:
+        text = path.read_text(encoding="ascii").strip() if path.is_file() else ""
+        if text.isdigit():  # not "max"
+            sizes.append(int(text))
+    return min(sizes)
+
+
+def _address(flag: str, text: str) -> Address:
+    host, colon, port = text.rpartition(":")
+    host = host.strip("[]")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        _refuse(flag, "HOST:PORT", text)
+    return host, int(port)
+
+
+def _file(flag: str, text: str) -> Path | None:
+    if not text:
+        return None
+    path = Path(text)
+    if not path.is_file():
+        _refuse(flag, "a file that can be read", text)
+    return path
+
+
+def _number(flag: str, text: str, least: float, most: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not least <= number <= most:
+        _refuse(flag, f"a number from {least:g} to {most:g}", text)
+    return number
+
+
+def _refuse(flag: str, expected: str, given: str) -> None:
+    raise SettingsError(f"{flag}: expected {expected}, got {given!r}")

@@ -1,0 +1,243 @@
+"""Where snapshots lie: in a directory, or in S3. The newest whole one is found again.
+
+A snapshot ends with a checksum of all that is before it. The two newest are kept, so that there is
+one to go back to if a machine dies while it writes, or a disk damages what it holds.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import SpooledTemporaryFile, TemporaryFile
+from typing import IO, Any, BinaryIO
+
+import xxhash
+
+from ps_server.logs import log, log_failure
+from ps_server.parameters import Parameters
+from ps_server.snapshots import Snapshot
+
+_KEPT = 2
+_SUFFIX = ".stepml-ps"
+_DAMAGED = ".damaged"
+_CHECKSUM_BYTES = 8
+_READ_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotStatus:
+    """How saving goes."""
+
+    age_s: float  # since the last one, or since the start
+    seconds: float  # that it took
+    failures: int
+    is_failing: bool  # the last one did
+
+
+class SnapshotPlace(ABC):
+    """Holds snapshots under names that sort by time."""
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """Return the names of all snapshots, the newest last."""
+
+    @abstractmethod
+    def write(self, name: str, write: Callable[[BinaryIO], None]) -> None:
+        """Store what ``write`` writes; it is found whole or not at all."""
+
+    @abstractmethod
+    def open(self, name: str) -> Any:
+        """Return a context manager that yields a snapshot as a binary file."""
+
+    @abstractmethod
+    def delete(self, name: str) -> None:
+        """Delete a snapshot."""
+
+    @abstractmethod
+    def set_aside(self, name: str) -> None:
+        """Keep a damaged snapshot where it is not found any more."""
+
+
+class Snapshots:
+    """Saves what a server has, and brings it back.
+
+    Parameters
+    ----------
+    place : str
+        A directory, or ``s3://bucket/prefix``.
+    """
+
+    def __init__(self, place: str) -> None:
+        self._place: SnapshotPlace = _S3(place) if place.startswith("s3://") else _Directory(place)
+        self._saved_at = time.monotonic()
+        self._seconds = 0.0
+        self._failures = 0
+        self._is_failing = False
+
+    @property
+    def status(self) -> SnapshotStatus:
+        age_s = time.monotonic() - self._saved_at
+        return SnapshotStatus(age_s, self._seconds, self._failures, self._is_failing)
+
+    def restore(self, **settings: Any) -> Parameters:
+        """Return what the newest whole snapshot has, or nothing if there is none.
+
+        Parameters
+        ----------
+        **settings
+            Of `Parameters`.
+        """
+        for name in reversed(self._place.names()):
+            try:
+                with self._place.open(name) as file:
+                    _require_whole(file)
+                    restored = Parameters.restore(file, **settings)
+            except ValueError as error:
+                log_failure("a snapshot is damaged", error, snapshot=name)
+                self._place.set_aside(name)
+                continue
+            log("snapshot restored", snapshot=name, jobs=len(restored.statistics().jobs))
+            return restored
+        return Parameters(**settings)
+
+    def save(self, parameters: Parameters) -> None:
+        """Save all that there is now; what fails is logged, and told by `status`."""
+        began = time.monotonic()
+        snapshot = parameters.take_snapshot()
+        try:
+            name = f"{time.time_ns():020d}{_SUFFIX}"
+            self._place.write(name, lambda file: _write(snapshot, file))
+            for old in self._place.names()[:-_KEPT]:
+                self._place.delete(old)
+        except Exception as error:
+            # A full disk, or S3 that does not answer, must not end what is in memory.
+            self._failures += 1
+            self._is_failing = True
+            log_failure("a snapshot failed", error)
+        else:
+            self._is_failing = False
+            self._saved_at = time.monotonic()
+            self._seconds = self._saved_at - began
+        finally:
+            snapshot.close()
+
+
+class _Directory(SnapshotPlace):
+    def __init__(self, place: str) -> None:
+        self._path = Path(place)
+        self._path.mkdir(parents=True, exist_ok=True)
+        for left in self._path.glob("*.part"):
+            left.unlink()
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self._path.glob(f"*{_SUFFIX}"))
+
+    def write(self, name: str, write: Callable[[BinaryIO], None]) -> None:
+        path = self._path / name
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(path)
+        directory = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        with (self._path / name).open("rb") as file:
+            yield file
+
+    def delete(self, name: str) -> None:
+        (self._path / name).unlink(missing_ok=True)
+
+    def set_aside(self, name: str) -> None:
+        path = self._path / name
+        path.rename(path.with_name(name + _DAMAGED))
+
+
+class _S3(SnapshotPlace):
+    def __init__(self, place: str) -> None:
+        import boto3
+
+        self._bucket, _, prefix = place.removeprefix("s3://").partition("/")
+        self._prefix = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
+        self._client = boto3.client("s3")
+
+    def names(self) -> list[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix
+        )
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        names = [key.removeprefix(self._prefix) for key in keys]
+        return sorted(name for name in names if name.endswith(_SUFFIX))
+
+    def write(self, name: str, write: Callable[[BinaryIO], None]) -> None:
+        with TemporaryFile() as file:
+            write(file)
+            file.seek(0)
+            self._client.upload_fileobj(file, self._bucket, self._prefix + name)
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[IO[bytes]]:
+        with SpooledTemporaryFile(max_size=2**20) as file:
+            self._client.download_fileobj(self._bucket, self._prefix + name, file)
+            file.seek(0)
+            yield file
+
+    def delete(self, name: str) -> None:
+        self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
+
+    def set_aside(self, name: str) -> None:
+        key = self._prefix + name
+        self._client.copy_object(
+            CopySource={"Bucket": self._bucket, "Key": key},
+            Bucket=self._bucket,
+            Key=key + _DAMAGED,
+        )
+        self.delete(name)
+
+
+class _Checked:
+    """A file that knows the checksum of what is written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._checksum = xxhash.xxh3_64()
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._checksum.update(data)
+        return self._file.write(data)
+
+    def end(self) -> None:
+        self._file.write(self._checksum.digest())
+
+
+def _write(snapshot: Snapshot, file: BinaryIO) -> None:
+    checked = _Checked(file)
+    snapshot.write(checked)  # type: ignore[arg-type]  # it only writes
+    checked.end()
+
+
+def _require_whole(file: BinaryIO) -> None:
+    """Raise `ValueError` if the checksum is wrong; else the file is at its beginning again."""
+    size = file.seek(0, os.SEEK_END) - _CHECKSUM_BYTES
+    file.seek(0)
+    checksum = xxhash.xxh3_64()
+    while size > 0:
+        data = file.read(min(size, _READ_BYTES))
+        checksum.update(data)
+        size -= len(data)
+        if not data:
+            break
+    if file.read(_CHECKSUM_BYTES) != checksum.digest():
+        raise ValueError("the checksum is wrong")
+    file.seek(0)
