@@ -1,6 +1,12 @@
 """How workers that cannot talk to each other exchange updates: contribute, merge, collect."""
 
-from comm.exchange import Group
+from comm.exchange import (
+    Group,
+    InFlightExchange,
+    OrchestratedExchange,
+    SharedModelExchange,
+    SharedState,
+)
 from comm.in_flight import InFlight, in_flight_chunks
 from comm.orchestrated import Orchestrated
 from comm.shared_model import SharedModel, require_shareable
@@ -10,9 +16,13 @@ __all__ = [
     "Compression",
     "Group",
     "InFlight",
+    "InFlightExchange",
     "Message",
     "Orchestrated",
+    "OrchestratedExchange",
     "SharedModel",
+    "SharedModelExchange",
+    "SharedState",
     "in_flight_chunks",
     "require_shareable",
 ]

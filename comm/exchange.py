@@ -1,18 +1,32 @@
-"""What all exchanges have in common: who takes part, and where things lie.
+"""What all exchanges have in common: who takes part, where things lie, and what is promised.
 
 Every rank contributes to a step, somebody merges, everybody collects.
 
 **Publish-once.** Contributions and aggregates are published, not saved: a repeated or zombie rank
 gets the first value. BLAS results differ between thread counts and CPU kernels, so overwriting
 could make ranks diverge in silence.
+
+Each exchange is written twice: in this package over any `Storage`, where ranks merge and look what
+is there, and in ``ps_server.exchange`` over a parameter server, which adds and wakes them.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
+from comm.wire import Message, Vector, decode, encode
 from stepml.job import keys
 from stepml.job.step import Step
+from storage.base import Buffer
+
+Floats = npt.NDArray[np.float64]
+
+_HEAD = 4  # numbers of a shared model's trailer before `applied`
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +47,235 @@ class Group:
     def aggregate(self, step: Step, chunk: int) -> str:
         """Return the key of a chunk's sum."""
         return keys.aggregate(self.prefix, step, chunk)
+
+
+class InFlightExchange(ABC):
+    """One rank's part in the steps of a job whose ranks wait for each other at every step.
+
+    Attributes
+    ----------
+    timeout_s : float
+        Longest wait for the other ranks.
+    """
+
+    timeout_s: float
+
+    @abstractmethod
+    def all_reduce(self, step: Step, message: Message) -> Message:
+        """Contribute ``message`` and return the sum of all ranks' contributions.
+
+        ``pause`` of the sum is set if that of any contribution is: all ranks then know that they
+        have to stop after this step.
+
+        Raises
+        ------
+        WaitTimeoutError
+            Names the ranks that have not contributed.
+        ReplayLostError
+            The others are through with this step, and its sum is gone.
+        """
+
+    @abstractmethod
+    def replay(self, step: Step) -> Message | None:
+        """Return the sum of a step that was made before, or None if it is not there (any more)."""
+
+    @abstractmethod
+    def forget(self, steps: Iterable[Step]) -> None:
+        """Delete the sums of ``steps``, all that an epoch has up to some batch.
+
+        No rank will replay them.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Delete what is left to be deleted."""
+
+    @abstractmethod
+    def take_back(self) -> None:
+        """Delete what this rank looks after: nobody needs it any more.
+
+        Where somebody does, because another copy of the rank goes on, that one brings it back.
+        """
+
+
+class OrchestratedExchange(ABC):
+    """The exchange of ranks that contribute and come back; the state machine is the barrier.
+
+    Attributes
+    ----------
+    chunks : int
+        In how many a vector is cut, each of which somebody has to merge.
+    """
+
+    __slots__ = ()
+
+    chunks: int
+
+    @abstractmethod
+    def contribute(self, step: Step, rank: int, message: Message) -> None:
+        """Publish what ``rank`` has for ``step``; a repetition changes nothing."""
+
+    @abstractmethod
+    def has_contributed(self, step: Step, rank: int) -> bool:
+        """Return whether the contribution of ``rank`` is there and whole; what is damaged goes."""
+
+    @abstractmethod
+    def take_back(self, step: Step, rank: int) -> None:
+        """Delete what ``rank`` contributed: it came when nobody needed it any more."""
+
+    @abstractmethod
+    def add(self, step: Step, chunk: int = 0) -> Message:
+        """Return the sum of all ranks' contributions to a chunk, for whoever needs it alone.
+
+        Raises
+        ------
+        MissingContributionError, DamagedValueError
+            As `merge`.
+        """
+
+    @abstractmethod
+    def merge(self, step: Step, chunk: int = 0) -> Message:
+        """Publish and return the sum of all ranks' contributions to a chunk.
+
+        Raises
+        ------
+        MissingContributionError
+            Naming the ranks that have not contributed.
+        DamagedValueError
+            A contribution is not what its rank wrote.
+        """
+
+    @abstractmethod
+    def collect(self, step: Step) -> Message:
+        """Return the aggregate of ``step``.
+
+        Raises
+        ------
+        KeyNotFoundError
+            A chunk has not been merged.
+        """
+
+    @abstractmethod
+    def release(self, step: Step) -> None:
+        """Delete what ``step`` left, once no rank can need it again."""
+
+    @abstractmethod
+    def take_back_sum(self, step: Step, chunk: int) -> None:
+        """Delete the sum of a chunk: it came when nobody needed it any more."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedState:
+    """A model that all ranks change, at one moment.
+
+    Attributes
+    ----------
+    vector : array of shape (n,)
+        The parameters; read-only.
+    version : int
+        Updates that it consists of.
+    applied : array of shape (world_size,)
+        The last update of each rank that it has.
+    totals : array of shape (k,)
+        Sums over all updates of what their ranks tell with them, such as losses and rows.
+    staleness_sum, staleness_max : int
+        Of all updates: how many others came between a rank's pull and its push.
+    lost : int
+        Updates before later ones of the same rank that a parameter server lost when it was
+        restarted; no other channel goes on without them.
+    """
+
+    vector: Vector
+    version: int
+    applied: Floats
+    totals: Floats
+    staleness_sum: int
+    staleness_max: int
+    lost: int = 0
+
+    @property
+    def staleness_mean(self) -> float:
+        """Of all updates."""
+        return self.staleness_sum / max(1, self.version)
+
+    @classmethod
+    def parse(cls, data: Buffer, name: str, world_size: int) -> SharedState:
+        """Return the state in ``data``, or raise `DamagedValueError`."""
+        message = decode(data, name)
+        head, applied, totals = np.split(message.trailer, [_HEAD, _HEAD + world_size])
+        version, staleness_sum, staleness_max, lost = (int(each) for each in head)
+        return cls(message.vector, version, applied, totals, staleness_sum, staleness_max, lost)
+
+    def pack(self) -> memoryview:
+        """Return what `parse` reads."""
+        head = [self.version, self.staleness_sum, self.staleness_max, self.lost]
+        return encode(Message(self.vector, np.concatenate([head, self.applied, self.totals])))
+
+    @staticmethod
+    def trailer_size(world_size: int, n_totals: int) -> int:
+        """Return how many numbers travel behind the vector."""
+        return _HEAD + world_size + n_totals
+
+
+class SharedModelExchange(ABC):
+    """One rank's access to the shared model of an epoch."""
+
+    @abstractmethod
+    def create(self, vector: Vector, n_totals: int = 0) -> None:
+        """Make ``vector`` the shared model, unless there is one.
+
+        Parameters
+        ----------
+        vector : array of shape (n,)
+        n_totals : int
+            How many numbers every update tells.
+
+        Raises
+        ------
+        ModelTooLargeError
+            The channel cannot hold it.
+        """
+
+    @abstractmethod
+    def pull(self) -> SharedState:
+        """Return the model as it is now, or raise `SharedModelLostError`."""
+
+    @abstractmethod
+    def push(
+        self,
+        sequence: int,
+        pulled: SharedState,
+        change: Callable[[Vector], None],
+        told: Sequence[float] = (),
+    ) -> SharedState:
+        """Apply one update and return the model with it; a repetition changes nothing.
+
+        Parameters
+        ----------
+        sequence : int
+            This rank's number of the update, from 1 on.
+        pulled : SharedState
+            What the update was computed from.
+        change : callable
+            Changes the vector that it gets; may be called several times.
+        told : sequence of float
+            Added to the totals, once.
+
+        Raises
+        ------
+        SharedModelLostError
+            The channel has lost the model: nobody makes it again from an older copy, which would
+            lose the others' updates in silence.
+        """
+
+    @abstractmethod
+    def has_lost_updates(self, state: SharedState) -> bool:
+        """Return whether updates may be missing in ``state`` whose ranks know that they counted."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Delete what the epoch left, once no rank can need it again."""
+
+    @abstractmethod
+    def abandon(self) -> None:
+        """Delete whatever the epoch has left, as it ends in the middle."""

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 
-from comm.exchange import Group
+from comm.exchange import Group, InFlightExchange
 from comm.sums import cut, join, sum_in_rank_order
 from comm.wire import Compression, Message, decode, encode, is_whole
 from stepml.job.errors import DamagedValueError, ReplayLostError, WaitTimeoutError
@@ -53,8 +53,8 @@ def in_flight_chunks(pattern: str, world_size: int, vector_bytes: int, channel: 
     return max(1, min(world_size, vector_bytes // channel.request_bytes))
 
 
-class InFlight:
-    """One rank's part in the steps of a job.
+class InFlight(InFlightExchange):
+    """One rank's part in the steps of a job, over a storage.
 
     Parameters
     ----------
@@ -109,18 +109,6 @@ class InFlight:
         self._longest_s = 0.0  # between two steps
 
     def all_reduce(self, step: Step, message: Message) -> Message:
-        """Contribute ``message`` and return the sum of all ranks' contributions.
-
-        ``pause`` of the sum is set if that of any contribution is: all ranks then know that they
-        have to stop after this step.
-
-        Raises
-        ------
-        WaitTimeoutError
-            Names the ranks that have not contributed.
-        ReplayLostError
-            The others are through with this step, and its sum is gone.
-        """
         self._longest_s = max(self._longest_s, self._clock.monotonic() - self._left_at)
         self._last_sums, self._sums = self._sums, {}
         self._contributed = self._publish(
@@ -139,7 +127,6 @@ class InFlight:
         return aggregate
 
     def replay(self, step: Step) -> Message | None:
-        """Return the sum of a step that was made before, or None if it is not there (any more)."""
         names = [self._group.aggregate(step, chunk) for chunk in range(self._chunks)]
         found = self._channel.load_many(names)
         try:
@@ -148,19 +135,13 @@ class InFlight:
             return None
 
     def forget(self, steps: Iterable[Step]) -> None:
-        """Delete the sums of ``steps``: no rank will replay them."""
         chunks = range(self._chunks)
         self._garbage.add([self._group.aggregate(step, c) for step in steps for c in chunks])
 
     def close(self) -> None:
-        """Delete what is left to be deleted."""
         self._garbage.flush()
 
     def take_back(self) -> None:
-        """Delete what this rank looks after: nobody needs it any more.
-
-        Where somebody does, because another copy of the rank goes on, that one brings it back.
-        """
         own = self._contributed | self._last_sums | self._sums
         self._garbage.add([*own, *([self._frontier] if self._frontier else [])])
         self._garbage.flush()

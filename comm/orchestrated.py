@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from comm.exchange import Group
+from comm.exchange import Group, OrchestratedExchange
 from comm.sums import cut, join, sum_in_rank_order
 from comm.wire import Compression, Message, decode, encode, is_whole
 from stepml.job.errors import DamagedValueError, KeyNotFoundError, MissingContributionError
@@ -16,7 +16,7 @@ _LOADED_AT_ONCE = 16 * 2**20  # bytes: a reducer's memory must not grow with the
 
 
 @dataclass(frozen=True, slots=True)
-class Orchestrated:
+class Orchestrated(OrchestratedExchange):
     """Executors contribute and return; then functions of their own merge.
 
     Parameters
@@ -34,7 +34,6 @@ class Orchestrated:
     compression: Compression = "none"
 
     def contribute(self, step: Step, rank: int, message: Message) -> None:
-        """Publish what ``rank`` has for ``step``; a repetition changes nothing."""
         self.channel.publish_many(
             {
                 self.group.contribution(step, rank, chunk): encode(part, self.compression)
@@ -43,7 +42,6 @@ class Orchestrated:
         )
 
     def has_contributed(self, step: Step, rank: int) -> bool:
-        """Return whether the contribution of ``rank`` is there and whole; what is damaged goes."""
         names = [self.group.contribution(step, rank, chunk) for chunk in range(self.chunks)]
         found = self.channel.load_many(names)
         damaged = [name for name, data in found.items() if not is_whole(data)]
@@ -52,30 +50,13 @@ class Orchestrated:
         return len(found) - len(damaged) == self.chunks
 
     def take_back(self, step: Step, rank: int) -> None:
-        """Delete what ``rank`` contributed: it came when nobody needed it any more."""
         chunks = range(self.chunks)
         self.channel.delete_many([self.group.contribution(step, rank, c) for c in chunks])
 
     def add(self, step: Step, chunk: int = 0) -> Message:
-        """Return the sum of all ranks' contributions to a chunk, for whoever needs it alone.
-
-        Raises
-        ------
-        MissingContributionError, DamagedValueError
-            As `merge`.
-        """
         return sum_in_rank_order(self._contributions(step, chunk), self.compression).message
 
     def merge(self, step: Step, chunk: int = 0) -> Message:
-        """Publish and return the sum of all ranks' contributions to a chunk.
-
-        Raises
-        ------
-        MissingContributionError
-            Naming the ranks that have not contributed.
-        DamagedValueError
-            A contribution is not what its rank wrote.
-        """
         merged = sum_in_rank_order(self._contributions(step, chunk), self.compression)
         key = self.group.aggregate(step, chunk)
         try:
@@ -85,13 +66,6 @@ class Orchestrated:
             return decode(self.channel.publish(key, merged.data), key)
 
     def collect(self, step: Step) -> Message:
-        """Return the aggregate of ``step``.
-
-        Raises
-        ------
-        KeyNotFoundError
-            A chunk has not been merged.
-        """
         names = [self.group.aggregate(step, chunk) for chunk in range(self.chunks)]
         found = self.channel.load_many(names)
         if missing := [name for name in names if name not in found]:
@@ -99,14 +73,12 @@ class Orchestrated:
         return join([decode(found[name], name) for name in names])
 
     def release(self, step: Step) -> None:
-        """Delete what ``step`` left, once no rank can need it again."""
         chunks = range(self.chunks)
         contributions = [name for c in chunks for name in self.group.contributions(step, c)]
         aggregates = [self.group.aggregate(step, chunk) for chunk in chunks]
         self.channel.delete_many([*contributions, *aggregates])
 
     def take_back_sum(self, step: Step, chunk: int) -> None:
-        """Delete the sum of a chunk: it came when nobody needed it any more."""
         self.channel.delete(self.group.aggregate(step, chunk))
 
     def _contributions(self, step: Step, chunk: int) -> Iterator[Message]:

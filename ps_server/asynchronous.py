@@ -74,9 +74,9 @@ class Models(Rule):
                 raise DamagedVector(f"{name}: expected uncompressed numbers")
             staleness = model.version - based_on
             if staleness < 0 and not model.is_restored:
-                raise InvalidRequest(
-                    f"based_on: expected at most the model's version {model.version}, "
-                    f"got {based_on}"
+                raise StepForgotten(
+                    f"the model has version {model.version}, {name} is based on {based_on}: it has "
+                    "been made anew"
                 )
             change = message.vector
             if self._update is not None:  # it is turned into a step where it lies
@@ -91,7 +91,8 @@ class Models(Rule):
 
     def missing(self, step: Step, rank: int, attempt: str) -> list[int]:
         model = self._model(step)
-        if self.settings.rule == "asynchronous":
+        # Of a restored model, ranks that have made all their updates do not push again.
+        if self.settings.rule == "asynchronous" or model.is_restored:
             return []
         least = step.batch - self.settings.max_staleness
         return [int(each) for each in np.flatnonzero(model.applied < least)]

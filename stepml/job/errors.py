@@ -9,7 +9,9 @@ together.
     StepMLError
     ├── InvalidJobError            the job spec is wrong                            never retried
     │   ├── NotAvailableError      a choice that this version or deployment lacks   never retried
-    │   │   └── NotEnoughConcurrencyError  more workers than functions may run at once
+    │   │   ├── NotEnoughConcurrencyError  more workers than functions may run at once
+    │   │   │                                                                        never retried
+    │   │   └── NotEnoughServerMemoryError the parameter server has no room for the job
     │   │                                                                            never retried
     │   └── ModelTooLargeError     functions have no room for it, or async cannot share it
     │                                                                                never retried
@@ -62,6 +64,17 @@ class NotAvailableError(InvalidJobError):
 
 class NotEnoughConcurrencyError(NotAvailableError):
     """Ranks that wait for each other must all run at once, and the account runs fewer functions."""
+
+
+class NotEnoughServerMemoryError(NotAvailableError):
+    """The parameter server has no room for the job beside the others."""
+
+    def __init__(self, needed_bytes: int, free_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"exchange.channel 'parameter_server': the job needs {needed_bytes} bytes of the "
+            f"server's memory, {free_bytes} of {limit_bytes} are free; start it when others have "
+            "ended, with fewer workers, or give the server more memory (--memory-mb)"
+        )
 
 
 class ModelTooLargeError(InvalidJobError):

@@ -1,0 +1,275 @@
+"""One job on a parameter server, as one rank calls it: until there is an answer.
+
+Servers are restarted and connections break, so a call without an answer is made again, on another
+connection, until the time is out; all calls are idempotent. What the server refuses for good
+becomes an error of StepML's.
+"""
+
+from __future__ import annotations
+
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from comm.wire import Encoded
+from ps_server.calls import JobSettings, Pushed, Registration, StepStatus
+from ps_server.client import ParameterClient
+from ps_server.refusals import (
+    AccessDenied,
+    ContributionsMissing,
+    DamagedVector,
+    Draining,
+    InvalidRequest,
+    JobConflict,
+    MemoryExceeded,
+    UnknownJob,
+)
+from stepml.job.errors import (
+    CompressionError,
+    DamagedValueError,
+    NotEnoughServerMemoryError,
+    StorageDeniedError,
+    StorageError,
+    StorageUnavailableError,
+    WaitTimeoutError,
+)
+from stepml.job.step import Step
+from storage.base import Clock, backoff
+
+SLICE_S = 1.0  # the server is told to wait so long at a time; in between, `watch` is called
+PATIENCE_S = 30.0  # with a server that does not answer, in calls that wait for no rank
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What a rank pushes before it waits."""
+
+    step: Step
+    rank: int
+    message: Encoded
+    name: Callable[[int], str]  # of what another rank has to give
+    attempt: str = ""
+    based_on: int = 0
+    settings: JobSettings | None = None  # of a job that may not be known (any more)
+
+
+def nothing() -> None:
+    """Watch nothing."""
+
+
+class JobClient:
+    """The calls of one rank that concern one job.
+
+    Parameters
+    ----------
+    client : ParameterClient
+    job : str
+        Its name on the server.
+    watch : callable
+        Called about once a second in a wait; raises to end it.
+    clock : Clock
+
+    Attributes
+    ----------
+    incarnation : str
+        Of the server that gave the last answer; another one may have lost something.
+    on_break : callable
+        Called after a call without an answer: what was pulled before may be written over.
+    """
+
+    def __init__(
+        self,
+        client: ParameterClient,
+        job: str,
+        watch: Callable[[], None] = nothing,
+        clock: Clock = time,
+    ) -> None:
+        self.client = client
+        self.job = job
+        self.watch = watch
+        self.clock = clock
+        self.incarnation = ""
+        self.on_break = nothing
+
+    def call(self, act: Callable[[], T], deadline: float | None = None) -> T:
+        """Return what ``act`` returns, which is called until there is an answer.
+
+        Parameters
+        ----------
+        act : callable
+        deadline : float, optional
+            By the clock; left out: `PATIENCE_S` from now.
+
+        Raises
+        ------
+        StorageUnavailableError
+            The time is out.
+        UnknownJob, StepForgotten, ContributionsMissing
+            As the server says: what they mean depends on the call.
+        StorageDeniedError, NotEnoughServerMemoryError, DamagedValueError, StorageError
+            The server refuses for good.
+        """
+        if deadline is None:
+            deadline = self.clock.monotonic() + PATIENCE_S
+        delays = backoff(start_s=0.05)
+        while True:
+            try:
+                with _translated():
+                    answer = act()
+                    self.incarnation = self.client.server.incarnation
+                    return answer
+            except (ConnectionError, TimeoutError, Draining) as error:
+                self.on_break()
+                # Jittered: all ranks have lost their connection at the same moment.
+                delay_s = next(delays) * random.uniform(0.5, 1.0)  # noqa: S311 — no secret
+                if self.clock.monotonic() + delay_s > deadline:
+                    raise StorageUnavailableError(
+                        f"the parameter server does not answer: {error}"
+                    ) from error
+            self.watch()
+            self.clock.sleep(delay_s)
+
+    def register(self, settings: JobSettings, deadline: float | None = None) -> Registration:
+        """Have the server set memory aside; not for an attempt that is over."""
+        self.watch()
+        return self.call(lambda: self.client.register(self.job, settings), deadline)
+
+    def push(
+        self, step: Step, rank: int, message: Encoded, settings: JobSettings | None = None
+    ) -> Pushed:
+        """Push, waiting for nobody; ``settings`` are those of a job that may not be known yet."""
+        while True:
+            try:
+                return self.call(lambda: self.client.push(self.job, step, rank, message))
+            except UnknownJob:
+                if settings is None:
+                    raise
+                self.register(settings)
+
+    def push_and_wait(
+        self,
+        push: Push,
+        timeout_s: float,
+        parse: Callable[[memoryview], T],
+        look: Callable[[ContributionsMissing], None] = lambda _: None,
+    ) -> T:
+        """Push, wait in slices for the other ranks, and return what is pulled.
+
+        Parameters
+        ----------
+        push : Push
+        timeout_s : float
+            Longest wait.
+        parse : callable
+            Makes the result of what was pulled; one that arrived damaged is pulled once more.
+        look : callable
+            Called after each slice that was in vain; raises to end the wait.
+
+        Raises
+        ------
+        WaitTimeoutError
+            Names what is missing.
+        UnknownJob, StepForgotten
+            As `call`, with its other errors.
+        """
+        deadline = self.clock.monotonic() + timeout_s
+        is_pushed = False
+        while True:
+            wait_s = min(SLICE_S, max(0.0, deadline - self.clock.monotonic()))
+            ask = partial(self._ask, push, wait_s, parse, is_pushed)
+            try:
+                answer = self.call(ask, deadline)
+            except UnknownJob:
+                if push.settings is None:
+                    raise
+                self.register(push.settings, deadline)
+                is_pushed = False
+                continue
+            if not isinstance(answer, ContributionsMissing):
+                return answer
+            self.watch()
+            look(answer)
+            if self.clock.monotonic() >= deadline:
+                raise WaitTimeoutError([push.name(rank) for rank in answer.ranks], timeout_s)
+            is_pushed = push.rank not in answer.ranks  # it was, but a restarted server has lost it
+
+    def exists(self, step: Step) -> StepStatus:
+        """Return which ranks have pushed to a step."""
+        return self.call(lambda: self.client.exists(self.job, step))
+
+    def pull(self, step: Step, rank: int, parse: Callable[[memoryview], T]) -> T:
+        """Pull, waiting for nobody."""
+        return self.call(lambda: _parsed(self.client.pull(self.job, step, rank), parse))
+
+    def reset(self, epoch: int) -> None:
+        """Let go of all of an epoch."""
+        self._unless_unknown(lambda: self.client.reset(self.job, epoch))
+
+    def forget(self, through: Step) -> None:
+        """Let go of the steps of an epoch up to ``through``."""
+        self._unless_unknown(lambda: self.client.forget(self.job, through))
+
+    def delete(self) -> None:
+        """Delete the job, and all whose names begin as its does."""
+        self.call(lambda: self.client.delete(self.job))
+
+    def _ask(
+        self, push: Push, wait_s: float, parse: Callable[[memoryview], T], is_pushed: bool
+    ) -> T | ContributionsMissing:
+        where = self.job, push.step, push.rank
+        found: memoryview | ContributionsMissing
+        if is_pushed:
+            try:
+                found = self.client.pull(*where, attempt=push.attempt, wait_s=wait_s)
+            except ContributionsMissing as missing:
+                return missing
+        else:
+            _, found = self.client.push_and_pull(
+                *where,
+                push.message,
+                attempt=push.attempt,
+                based_on=push.based_on,
+                wait_s=wait_s,
+            )
+        return found if isinstance(found, ContributionsMissing) else _parsed(found, parse)
+
+    def _unless_unknown(self, act: Callable[[], None]) -> None:
+        with suppress(UnknownJob):  # what is not there need not go
+            self.call(act)
+
+
+def _parsed(data: memoryview, parse: Callable[[memoryview], T]) -> T:
+    try:
+        return parse(data)
+    except DamagedValueError as error:  # on its way here, as the server looks at what it gets
+        raise ConnectionError(str(error)) from error
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Raise what a server refuses for good as an error of StepML's."""
+    try:
+        yield
+    except AccessDenied as error:
+        raise StorageDeniedError(f"the parameter server refuses the token: {error}") from error
+    except ssl.SSLCertVerificationError as error:
+        raise StorageDeniedError(f"the parameter server's certificate: {error}") from error
+    except MemoryExceeded as error:
+        raise NotEnoughServerMemoryError(
+            error.needed_bytes, error.free_bytes, error.limit_bytes
+        ) from error
+    except DamagedVector as error:
+        raise DamagedValueError(str(error)) from error
+    except InvalidRequest as error:
+        if str(error).startswith("exchange.compression"):  # the sum is too large for float16
+            raise CompressionError(str(error)) from error
+        raise StorageError(f"the parameter server refuses: {error}") from error
+    except JobConflict as error:
+        raise StorageError(f"the parameter server refuses: {error}") from error
