@@ -28,10 +28,10 @@ run: install ## Train Covertype on this machine, by the same state machines and 
 	$(STEPML) run examples/$${job}_logistic.json --local
 
 test: install-dev caches ## Run every test
-	@# What runs whole jobs keeps all cores busy by itself. 5: none of these tests was asked for.
+	@# What runs whole jobs keeps cores busy by itself, but waits now and then. 5: none of these tests was asked for.
 	@status=0; \
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope tests/unit tests/contracts $(PYTEST_ARGS) || test $$? = 5 || status=1; \
-	$(BIN)/pytest tests/services tests/functional $(PYTEST_ARGS) || test $$? = 5 || status=1; \
+	$(BIN)/pytest -n 2 --dist loadfile tests/services tests/functional $(PYTEST_ARGS) || test $$? = 5 || status=1; \
 	exit $$status
 
 chaos: install-dev caches ## Kill functions and Redis at random under 50-epoch jobs (CHAOS_ARGS="--seed 1")

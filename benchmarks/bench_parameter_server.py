@@ -114,7 +114,7 @@ def services(options: argparse.Namespace) -> Iterator[Places]:
         floor.start()
         stack.callback(floor.terminate)
         server = stack.enter_context(
-            parameter_server(directory, transports=("thrift", "grpc"), memory_mb=MEMORY_MB)
+            parameter_server(directory, transports=transports, memory_mb=MEMORY_MB)
         )
         if "redis" in options.contestants:
             redis = stack.enter_context(redis_server(directory))

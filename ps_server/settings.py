@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m ps_server",
         description="Serve models and sums to StepML's functions: the channel parameter_server.",
         epilog=f"Each flag has an environment variable: --memory-mb is {_MEMORY_VARIABLE}. The "
-        f"token, of {LEAST_TOKEN_CHARACTERS} characters or more, is in a file or in {TOKEN_VARIABLE}.",
+        f"token has {LEAST_TOKEN_CHARACTERS} characters or more, in a file or in {TOKEN_VARIABLE}.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = made.add_argument

@@ -37,6 +37,7 @@ METHODS = (
 ARGUMENTS: dict[str, Any] = {name: getattr(ParameterServer, f"{name}_args") for name in METHODS}
 RESULTS: dict[str, Any] = {name: getattr(ParameterServer, f"{name}_result") for name in METHODS}
 
+_MEMORY_FIELDS = ("needed_bytes", "free_bytes", "limit_bytes")
 _RULES = {
     "bulk_synchronous": ttypes.Rule.BULK_SYNCHRONOUS,
     "asynchronous": ttypes.Rule.ASYNCHRONOUS,
@@ -138,12 +139,12 @@ def refused(name: str, refusal: Refusal) -> Any:
     field = _REFUSAL_FIELDS[name].get(kind)
     if field is None:
         return TApplicationException(TApplicationException.INTERNAL_ERROR, kind)
-    struct = getattr(ttypes, kind)(message=str(refusal))
+    more: dict[str, Any] = {}
     if isinstance(refusal, MemoryExceeded):
-        struct.needed_bytes, struct.free_bytes = refusal.needed_bytes, refusal.free_bytes
-        struct.limit_bytes = refusal.limit_bytes
+        more = {each: getattr(refusal, each) for each in _MEMORY_FIELDS}
     if isinstance(refusal, ContributionsMissing):
-        struct.ranks, struct.frontier = [*refusal.ranks], refusal.frontier
+        more = {"ranks": [*refusal.ranks], "frontier": refusal.frontier}
+    struct = getattr(ttypes, kind)(message=str(refusal), **more)
     return RESULTS[name](**{field: struct})
 
 
@@ -155,7 +156,7 @@ def refusal_in(name: str, result: Any) -> Refusal | None:
             continue
         if kind == "MemoryExceeded":
             return MemoryExceeded(
-                struct.message, struct.needed_bytes, struct.free_bytes, struct.limit_bytes
+                struct.message, *(getattr(struct, each) for each in _MEMORY_FIELDS)
             )
         if kind == "ContributionsMissing":
             return ContributionsMissing(struct.message, struct.ranks, struct.frontier)

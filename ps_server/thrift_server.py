@@ -133,7 +133,7 @@ class ThriftServer:
             return [*self._sessions]
 
     def _accept(self) -> None:
-        while not self.is_stopping:
+        while True:
             try:
                 connection, _ = self._listener.accept()
             except OSError as error:
