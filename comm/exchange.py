@@ -268,6 +268,12 @@ class SharedModelExchange(ABC):
             lose the others' updates in silence.
         """
 
+    def push_gradient(
+        self, sequence: int, pulled: SharedState, gradient: Vector, told: Sequence[float] = ()
+    ) -> SharedState:
+        """Have a step made of ``gradient``, by the optimiser beside the model; as `push`."""
+        raise NotImplementedError("only a parameter server has an optimiser")
+
     @abstractmethod
     def has_lost_updates(self, state: SharedState) -> bool:
         """Return whether updates may be missing in ``state`` whose ranks know that they counted."""

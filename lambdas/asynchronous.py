@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from comm import SharedModel
+from comm import SharedModelExchange
 from lambdas.environment import Deadline
 from lambdas.exchanges import open_shared
 from lambdas.logs import best_effort
@@ -16,8 +16,6 @@ from stepml.job.tasks import ExecutorTask
 from stepml.ml.algorithms import AsynchronousAlgorithm
 from stepml.ml.models.base import Floats
 from storage import DurableStorage
-
-N_TOTALS = 2  # what an update tells: the sum of its rows' losses, and their number
 
 
 def train_asynchronously(
@@ -58,10 +56,10 @@ def _train(
     algorithm: AsynchronousAlgorithm[Any],
     parameters: Floats,
     storage: DurableStorage,
-    shared: SharedModel,
+    shared: SharedModelExchange,
     watch: Watch,
 ) -> None:
-    shared.create(parameters, N_TOTALS)
+    shared.create(parameters, algorithm.n_told)
     shard, model = load_shard(task.job_id, task.rank, plan, storage), plan.model()
     turn, y = plan.turn(task.epoch, task.rank), model.targets(shard.y)
     finished = algorithm.train(model, shard.X, y, turn, shared, watch.is_time_to_pause)

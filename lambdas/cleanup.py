@@ -17,7 +17,7 @@ import msgspec
 
 from lambdas.documents import Documents
 from lambdas.environment import LambdaContext, durable
-from lambdas.exchanges import open_kept
+from lambdas.exchanges import clear_exchange, keep_contributions
 from lambdas.fences import moment, raise_fence
 from lambdas.kept import kept_for_redrive
 from lambdas.logs import best_effort, log
@@ -160,13 +160,10 @@ def _clear_channel(
     job_id: str, plan: PartitionPlan, storage: DurableStorage, *, keeps_contributions: bool
 ) -> None:
     """Delete what the ranks have exchanged; what finished ranks gave may be kept for a redrive."""
-    channel = open_kept(plan.spec.exchange.channel, storage)
-    prefix = keys.exchange_prefix(job_id, plan.run)
-    if not keeps_contributions:
-        channel.clear(prefix)
-        return
-    kept = keys.contributions_prefix(prefix, finished_epochs(storage, job_id) + 1)
-    channel.delete_many([key for key in channel.list(prefix) if not key.startswith(kept)])
+    if keeps_contributions:
+        keep_contributions(job_id, finished_epochs(storage, job_id) + 1, plan, storage)
+    else:
+        clear_exchange(job_id, plan, storage)
 
 
 def _timestamp(milliseconds: int) -> str:

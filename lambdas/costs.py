@@ -7,8 +7,8 @@ measured.
 
 Not counted: attempts that fail, of a rank or of an epoch, and states that are retried; how long a
 function takes to start, and what the reducer does after its report; the nodes of Redis and
-Memcached, which cost by the hour whoever uses them; preparing the data, the final report; storage,
-logs, data transfer.
+Memcached and the parameter server, which cost by the hour whoever uses them; preparing the data,
+the final report; storage, logs, data transfer.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from comm import Message, Orchestrated
-from lambdas.exchanges import open_in_flight, open_kept, open_orchestrated, open_shared
+from comm import Message, OrchestratedExchange
+from lambdas.exchanges import clear_epoch, open_in_flight, open_orchestrated, open_shared
 from lambdas.fences import look_at_fences
 from lambdas.logs import best_effort
 from lambdas.plans import TrainingPlan
@@ -18,6 +18,7 @@ from stepml.job.errors import (
     KeyNotFoundError,
     MissingContributionError,
     ReplicasDivergedError,
+    SharedModelLostError,
 )
 from stepml.job.step import Step
 from stepml.job.tasks import ReducerTask
@@ -42,6 +43,7 @@ class EpochEnd:
     residuals: Residuals | None = None  # admm
     staleness_mean: float | None = None  # asynchronous: of all updates
     staleness_max: int | None = None
+    lost_updates: int | None = None  # over a parameter server
 
 
 def state_at_end(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage) -> EpochEnd:
@@ -85,20 +87,27 @@ def release(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage) -> N
 def _shared(
     task: ReducerTask, plan: TrainingPlan, n_batches: int, storage: DurableStorage
 ) -> EpochEnd:
-    state = open_shared(task, 0, plan, storage).pull()
+    shared = open_shared(task, 0, plan, storage)
+    state, lost = shared.pull(), None
     behind = [rank for rank, last in enumerate(state.applied) if last < n_batches]
-    if behind:
+    if shared.has_lost_updates(state):
+        # Ranks that have made all their updates make none again: the epoch ends without them.
+        lost = state.lost + int((n_batches - state.applied).sum())
+    elif behind:
         raise MissingContributionError(behind, f"the end of epoch {task.epoch}")
     loss_sum, rows_seen = state.totals
+    if not rows_seen:
+        raise SharedModelLostError(f"all updates of epoch {task.epoch} are lost")
     return EpochEnd(
         State(state.vector),
         float(loss_sum / rows_seen),
         staleness_mean=state.staleness_mean,
         staleness_max=state.staleness_max,
+        lost_updates=lost,
     )
 
 
-def _merged(exchange: Orchestrated, step: Step) -> Message:
+def _merged(exchange: OrchestratedExchange, step: Step) -> Message:
     if exchange.chunks == 1:
         return exchange.add(step)
     try:
@@ -122,10 +131,8 @@ def _equal_replica(task: ReducerTask, plan: TrainingPlan, storage: DurableStorag
         # snapshot goes first: with it, all ranks of the next attempt would agree on its state.
         look_at_fences(task, storage)  # not under the feet of the next attempt
         snapshots.delete()
-        prefix = keys.exchange_prefix(task.job_id, plan.run)
         with best_effort("clear the channel", job_id=task.job_id, epoch=task.epoch):
-            channel = open_kept(plan.spec.exchange.channel, storage)
-            channel.clear(keys.epoch_prefix(prefix, task.epoch))
+            clear_epoch(task.job_id, task.epoch, plan, storage)
         raise ReplicasDivergedError(
             f"epoch {task.epoch} ended with another state than the last snapshot in rank "
             f"{', '.join(map(str, others))}; it trains again"

@@ -7,9 +7,22 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Self
 
-from comm import Group, InFlight, Orchestrated, SharedModel, in_flight_chunks
+from comm import (
+    Group,
+    InFlight,
+    InFlightExchange,
+    Orchestrated,
+    OrchestratedExchange,
+    SharedModel,
+    SharedModelExchange,
+    in_flight_chunks,
+)
+from lambdas import parameter_server
 from lambdas.costs import BilledStorage
-from lambdas.plans import TrainingPlan
+from lambdas.plans import PartitionPlan, TrainingPlan
+from ps_server.exchange import ServerInFlight, ServerOrchestrated
+from ps_server.job_client import JobClient, nothing
+from ps_server.shared_model import ServerSharedModel
 from stepml.job import keys
 from stepml.job.spec import JobSpec
 from stepml.job.tasks import ExecutorTask, ReducerTask
@@ -31,12 +44,25 @@ class Channels:
     """The channels of this deployment."""
 
     configured: tuple[str, ...]  # names, as in exchange.channel
-    open: Callable[[str], Storage]
+    open: Callable[[str], Storage]  # those that are storages
 
     @classmethod
     def of_deployment(cls, storage: DurableStorage) -> Self:
         """Return the channels that the environment names; s3 is the durable store itself."""
-        return cls(configured_channels(), lambda name: open_kept(name, storage))
+        return cls(all_configured(), lambda name: open_kept(name, storage))
+
+    def require_answer(self, name: str, key: str) -> None:
+        """Raise what the first exchange through a channel would fail of, when it asks for a key."""
+        if name == parameter_server.CHANNEL:
+            parameter_server.require_answer()
+        else:
+            self.open(name).find_many([key])
+
+
+def all_configured() -> tuple[str, ...]:
+    """Return the names of the channels that this deployment has."""
+    server = (parameter_server.CHANNEL,) if parameter_server.is_configured() else ()
+    return (*configured_channels(), *server)
 
 
 def open_kept(name: str, storage: DurableStorage) -> Storage:
@@ -58,13 +84,22 @@ def chunks_to_merge(spec: JobSpec) -> list[int]:
     return list(range(spec.workers)) if contributed and scattered else []
 
 
-def open_orchestrated(job_id: str, plan: TrainingPlan, storage: DurableStorage) -> Orchestrated:
+def open_orchestrated(
+    job_id: str,
+    plan: TrainingPlan,
+    storage: DurableStorage,
+    watch: Callable[[], None] = nothing,
+) -> OrchestratedExchange:
     """Return the exchange of a job whose ranks contribute and come back."""
+    group, exchange = _group(job_id, plan), plan.spec.exchange
+    if exchange.channel == parameter_server.CHANNEL:
+        client = parameter_server.kept_client()
+        return ServerOrchestrated(group, client, compression=exchange.compression, watch=watch)
     return Orchestrated(
-        _group(job_id, plan),
-        open_kept(plan.spec.exchange.channel, storage),
+        group,
+        open_kept(exchange.channel, storage),
         chunks=len(chunks_to_merge(plan.spec)) or 1,
-        compression=plan.spec.exchange.compression,
+        compression=exchange.compression,
     )
 
 
@@ -73,16 +108,26 @@ def open_in_flight(
     rank: int,
     plan: TrainingPlan,
     storage: DurableStorage,
-    watch: Callable[[], None] | None = None,
-) -> InFlight:
+    watch: Callable[[], None] = nothing,
+) -> InFlightExchange:
     """Return the exchange of an attempt whose ranks wait for each other; ``watch`` may end a wait.
 
     Its `timeout_s` is that of the first wait, to be lowered after it.
     """
-    exchange = plan.spec.exchange
+    exchange, group = plan.spec.exchange, _group(task.job_id, plan)
+    frontier = keys.frontier(group.prefix, task.attempt, task.epoch)
+    if exchange.channel == parameter_server.CHANNEL:
+        return ServerInFlight(
+            group,
+            rank,
+            parameter_server.kept_client(),
+            compression=exchange.compression,
+            timeout_s=FIRST_WAIT_S,
+            attempt=frontier,
+            watch=watch,
+        )
     channel = open_kept(exchange.channel, storage)
     gradient_bytes = 4 * plan.model().n_parameters  # float32
-    group = _group(task.job_id, plan)
     return InFlight(
         group,
         rank,
@@ -90,7 +135,7 @@ def open_in_flight(
         chunks=in_flight_chunks(exchange.pattern, plan.spec.workers, gradient_bytes, channel),
         compression=exchange.compression,
         timeout_s=FIRST_WAIT_S,
-        frontier=keys.frontier(group.prefix, task.attempt, task.epoch),
+        frontier=frontier,
         watch=watch,
     )
 
@@ -100,13 +145,62 @@ def open_shared(
     rank: int,
     plan: TrainingPlan,
     storage: DurableStorage,
-    watch: Callable[[], None] | None = None,
-) -> SharedModel:
-    """Return the model that ranks change in turn in this attempt; ``watch`` may end a wait."""
+    watch: Callable[[], None] = nothing,
+) -> SharedModelExchange:
+    """Return the model that ranks share in this attempt; ``watch`` may end a wait."""
+    exchange = plan.spec.exchange
     prefix = keys.attempt_prefix(keys.exchange_prefix(task.job_id, plan.run), task.attempt)
-    channel = open_kept(plan.spec.exchange.channel, storage)
     group = Group(prefix, plan.spec.workers)
+    if exchange.channel == parameter_server.CHANNEL:
+        return ServerSharedModel(
+            group,
+            task.epoch,
+            rank,
+            parameter_server.kept_client(),
+            max_staleness=exchange.max_staleness,
+            server_update=parameter_server.server_update(plan),
+            timeout_s=WAIT_S,
+            watch=watch,
+        )
+    channel = open_kept(exchange.channel, storage)
     return SharedModel(group, task.epoch, rank, channel, timeout_s=WAIT_S, watch=watch)
+
+
+def clear_exchange(
+    job_id: str, plan: PartitionPlan | TrainingPlan, storage: DurableStorage
+) -> None:
+    """Delete all that the ranks of this run have exchanged."""
+    prefix, channel = keys.exchange_prefix(job_id, plan.run), plan.spec.exchange.channel
+    if channel == parameter_server.CHANNEL:
+        _server_job(prefix).delete()
+    else:
+        open_kept(channel, storage).clear(prefix)
+
+
+def clear_epoch(job_id: str, epoch: int, plan: TrainingPlan, storage: DurableStorage) -> None:
+    """Delete what the ranks of this run have exchanged in an epoch."""
+    prefix, channel = keys.exchange_prefix(job_id, plan.run), plan.spec.exchange.channel
+    if channel == parameter_server.CHANNEL:
+        _server_job(prefix).reset(epoch)
+    else:
+        open_kept(channel, storage).clear(keys.epoch_prefix(prefix, epoch))
+
+
+def keep_contributions(
+    job_id: str, epoch: int, plan: PartitionPlan, storage: DurableStorage
+) -> None:
+    """Delete all that was exchanged but what ranks have contributed to ``epoch``."""
+    prefix, channel = keys.exchange_prefix(job_id, plan.run), plan.spec.exchange.channel
+    if channel == parameter_server.CHANNEL:
+        return  # there is nothing else: an epoch that is over has been let go of
+    storage_channel = open_kept(channel, storage)
+    kept_prefix = keys.contributions_prefix(prefix, epoch)
+    keys_there = storage_channel.list(prefix)
+    storage_channel.delete_many([key for key in keys_there if not key.startswith(kept_prefix)])
+
+
+def _server_job(prefix: str) -> JobClient:
+    return JobClient(parameter_server.kept_client(), prefix)
 
 
 def _group(job_id: str, plan: TrainingPlan) -> Group:

@@ -124,7 +124,8 @@ def _train(
         train_asynchronously(task, plan, algorithm, beginning.state.parameters, storage, deadline)
         return Trained()
     watch = Watch(task, storage, deadline, needs_peers=False)
-    exchange, step = open_orchestrated(task.job_id, plan, storage), Step(task.epoch)
+    exchange = open_orchestrated(task.job_id, plan, storage, watch.look_now_and_then)
+    step = Step(task.epoch)
     there = exchange.has_contributed(step, task.rank)
     if not there:
         own = _ended(task, beginning, algorithm, storage, watch)

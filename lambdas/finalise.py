@@ -11,7 +11,7 @@ import numpy as np
 from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable, seconds_since
-from lambdas.exchanges import open_kept
+from lambdas.exchanges import clear_exchange
 from lambdas.kept import kept_after_success
 from lambdas.logs import best_effort, log
 from lambdas.own_states import keep_last_own_states
@@ -62,8 +62,7 @@ def clear(task: FinaliseTask, plan: TrainingPlan, storage: DurableStorage) -> No
     storage.clear(keys.snapshot_prefix(job_id))
     storage.delete(keys.ended(job_id))  # of an attempt before the one that came through
     with best_effort("clear the channel", job_id=job_id):  # what is left expires
-        channel = open_kept(plan.spec.exchange.channel, storage)
-        channel.clear(keys.exchange_prefix(job_id, plan.run))
+        clear_exchange(job_id, plan, storage)
 
 
 def write_model(

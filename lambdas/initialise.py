@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from comm import require_shareable
+from lambdas import parameter_server
 from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
@@ -44,7 +45,9 @@ def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
     manifest = documents.load(keys.manifest(partition.digest), Manifest)
     plan = _training_plan(partition, manifest)
     model = plan.model()
-    if plan.spec.exchange.pattern == "async":
+    if plan.spec.exchange.channel == parameter_server.CHANNEL:
+        parameter_server.require_room(job_id, plan)
+    elif plan.spec.exchange.pattern == "async":
         require_shareable(4 * model.n_parameters)  # float32
     if is_scaled(plan.spec.data):
         storage.publish(keys.scale(job_id), _scale(plan, storage).pack())

@@ -191,7 +191,7 @@ def check_channel(spec: JobSpec, prefix: str, channels: Channels) -> None:
     """Raise now what the first exchange would fail of: no such service here, or no answer."""
     name = spec.exchange.channel
     refuse_unconfigured(name, channels.configured)
-    channels.open(name).find_many([keys.aggregate(prefix, Step(1), 0)])
+    channels.require_answer(name, keys.aggregate(prefix, Step(1), 0))
 
 
 def plan_partition(

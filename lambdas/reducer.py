@@ -125,6 +125,7 @@ def _report(
         executor_seconds=[result.seconds for result in by_rank],
         staleness_mean=end.staleness_mean,
         staleness_max=end.staleness_max,
+        lost_updates=end.lost_updates,
         **_residual_fields(end.residuals),
     )
     return documents.publish(keys.epoch_report(task.job_id, task.epoch), report)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from comm import InFlight, Message
+from comm import InFlightExchange, Message
 from lambdas.environment import Deadline
 from lambdas.exchanges import WAIT_S, open_in_flight
 from lambdas.logs import best_effort
@@ -112,7 +112,7 @@ def _train(
 class EpochExchange:
     """The exchange of one epoch, as the algorithm sees it."""
 
-    exchange: InFlight
+    exchange: InFlightExchange
     epoch: int
     waited_s: float = 0.0  # in all steps: what an exchange takes is mostly waiting for peers
 

@@ -52,7 +52,8 @@ class Workforce:
 
 def waits_for_all(spec: JobSpec) -> bool:
     """Return whether the ranks of a job wait for each other, so that all must run at once."""
-    return isinstance(build_algorithm(spec), InFlightAlgorithm)
+    bounded = spec.exchange.max_staleness is not None
+    return bounded or isinstance(build_algorithm(spec), InFlightAlgorithm)
 
 
 def refuse_too_wide(spec: JobSpec, concurrency: int) -> None:
@@ -69,15 +70,17 @@ def refuse_too_wide(spec: JobSpec, concurrency: int) -> None:
     """
     if not waits_for_all(spec):
         return
-    name = tag(spec.algorithm)
+    why = f"algorithm {tag(spec.algorithm)!r} in flight"
+    if spec.exchange.max_staleness is not None:
+        why = "exchange.max_staleness"
     if spec.workers > concurrency:
         raise NotEnoughConcurrencyError(
-            f"workers: with algorithm {name!r} in flight all ranks run at once, and this account "
-            f"runs {concurrency} functions (the stack's parameter AccountConcurrency); "
-            f"expected at most {concurrency}, got {spec.workers}"
+            f"workers: with {why} all ranks run at once, and this account runs {concurrency} "
+            "functions (the stack's parameter AccountConcurrency); expected at most "
+            f"{concurrency}, got {spec.workers}"
         )
     if spec.workers > MOST_IN_FLIGHT:
         raise NotAvailableError(
-            f"workers: with algorithm {name!r} all ranks exchange after every batch; expected at "
-            f"most {MOST_IN_FLIGHT}, got {spec.workers}"
+            f"workers: with {why} all ranks exchange after every batch; expected at most "
+            f"{MOST_IN_FLIGHT}, got {spec.workers}"
         )

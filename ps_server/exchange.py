@@ -22,7 +22,7 @@ from comm.exchange import Group, InFlightExchange, OrchestratedExchange
 from comm.wire import Compression, Encoded, Message, decode, encode_in_parts
 from ps_server.calls import ALL_RANKS, JobSettings
 from ps_server.client import ParameterClient
-from ps_server.job_client import JobClient, Push, nothing
+from ps_server.job_client import SLICE_S, JobClient, Push, nothing
 from ps_server.refusals import ContributionsMissing, StepForgotten, UnknownJob
 from stepml.job.errors import (
     KeyNotFoundError,
@@ -134,7 +134,7 @@ class ServerInFlight(InFlightExchange):
     def _looker(self, step: Step) -> Callable[[ContributionsMissing], None]:
         """Return what is called after each slice of a wait that was in vain."""
         due, behind_since = self._clock.monotonic() + self._heal_s, float("inf")
-        grace_s = min(_MOST_GRACE_S, _GRACE_S + _COMPUTES * self._longest_s)
+        one_behind_s = min(_MOST_GRACE_S, _GRACE_S + _COMPUTES * self._longest_s)
 
         def look(missing: ContributionsMissing) -> None:
             nonlocal due, behind_since
@@ -142,8 +142,9 @@ class ServerInFlight(InFlightExchange):
             if now >= due or self._last_at != self._job.incarnation:
                 due = now + self._heal_s
                 self._give_back()
-            behind_since = min(behind_since, now) if missing.frontier > step.batch else float("inf")
-            if now - behind_since > grace_s:
+            ahead = missing.frontier - step.batch
+            behind_since = min(behind_since, now) if ahead > 0 else float("inf")
+            if now - behind_since > (one_behind_s if ahead == 1 else SLICE_S):
                 raise self._lost(step, f"its peers are at batch {missing.frontier}")
 
         return look

@@ -73,9 +73,7 @@ class ServerSharedModel(SharedModelExchange):
         try:
             return self._job.pull(Step(self._epoch), self._rank, self._parse)
         except (UnknownJob, StepForgotten) as error:
-            raise SharedModelLostError(
-                f"the channel has lost the shared model of epoch {self._epoch}"
-            ) from error
+            raise self._lost() from error
 
     def push(
         self,
@@ -87,28 +85,12 @@ class ServerSharedModel(SharedModelExchange):
         changed = np.array(pulled.vector)
         change(changed)
         changed -= pulled.vector
-        return self.push_vector(sequence, pulled, changed, told)
+        return self._push(sequence, pulled, changed, told)
 
-    def push_vector(
-        self, sequence: int, pulled: SharedState, vector: Vector, told: Sequence[float]
+    def push_gradient(
+        self, sequence: int, pulled: SharedState, gradient: Vector, told: Sequence[float] = ()
     ) -> SharedState:
-        """Push a change of the model, or what the server's optimiser makes one of: a gradient.
-
-        Parameters and errors as of `push`.
-        """
-
-        def name(rank: int) -> str:
-            assert self._max_staleness is not None  # otherwise nobody is waited for
-            return f"rank {rank}'s update {sequence - self._max_staleness} of epoch {self._epoch}"
-
-        step, message = Step(self._epoch, sequence), Message(vector, np.array(told, np.float64))
-        push = Push(step, self._rank, encode_in_parts(message), name, based_on=pulled.version)
-        try:
-            return self._job.push_and_wait(push, self._timeout_s, self._parse)
-        except (UnknownJob, StepForgotten) as error:
-            raise SharedModelLostError(
-                f"the channel has lost updates of epoch {self._epoch}: {error}"
-            ) from error
+        return self._push(sequence, pulled, gradient, told)
 
     def has_lost_updates(self, state: SharedState) -> bool:
         settings = self._settings(state.vector, len(state.totals))
@@ -119,6 +101,27 @@ class ServerSharedModel(SharedModelExchange):
 
     def abandon(self) -> None:
         self._job.delete()
+
+    def _push(
+        self, sequence: int, pulled: SharedState, vector: Vector, told: Sequence[float]
+    ) -> SharedState:
+        def name(rank: int) -> str:
+            assert self._max_staleness is not None  # otherwise nobody is waited for
+            return f"rank {rank}'s update {sequence - self._max_staleness} of epoch {self._epoch}"
+
+        step, message = Step(self._epoch, sequence), Message(vector, np.array(told, np.float64))
+        push = Push(step, self._rank, encode_in_parts(message), name, based_on=pulled.version)
+        try:
+            return self._job.push_and_wait(push, self._timeout_s, self._parse)
+        except UnknownJob as error:
+            raise self._lost() from error
+        except StepForgotten as error:
+            raise SharedModelLostError(
+                f"the channel has lost updates of epoch {self._epoch}: {error}"
+            ) from error
+
+    def _lost(self) -> SharedModelLostError:
+        return SharedModelLostError(f"the channel has lost the shared model of epoch {self._epoch}")
 
     def _settings(self, vector: Vector, n_totals: int) -> JobSettings:
         return shared_settings(

@@ -15,12 +15,13 @@ from stepml.job.spec import Algorithm, JobSpec, Model
 
 MODELS = ("logistic_regression", "softmax_regression", "svm", "linear_regression", "kmeans")
 ALGORITHMS = ("gradient_averaging", "model_averaging", "admm", "expectation_maximisation")
-CHANNELS = ("s3", "redis", "memcached", "dynamodb")
+CHANNELS = ("s3", "redis", "memcached", "dynamodb", "parameter_server")
 # What a deployment lacks whose stack was made without the service of a channel.
 _SERVICES = {
     "redis": "Redis (its stack's parameter RedisUrl is empty)",
     "memcached": "Memcached (its stack's parameter MemcachedUrl is empty)",
     "dynamodb": "DynamoDB table (its functions have no STEPML_DYNAMODB_TABLE)",
+    "parameter_server": "parameter server (its stack's parameter ParameterServerUrl is empty)",
 }
 
 

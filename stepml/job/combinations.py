@@ -10,8 +10,10 @@ from stepml.job.spec import (
     Data,
     Descent,
     ExpectationMaximisation,
+    GradientAveraging,
     JobSpec,
     KMeans,
+    LinearRegression,
     Svm,
     tag,
 )
@@ -31,6 +33,7 @@ PATTERNS_OF_ALGORITHM = {
     "admm": ("reduce", "reduce_scatter"),
     "expectation_maximisation": ("reduce", "reduce_scatter"),
 }
+_ONLY_SHARED = "goes with channel 'parameter_server', pattern 'async'"
 # What each format can say; a field that would have no effect is refused.
 LABELLED_BY_COLUMN = ("csv", "tsv", "parquet")
 WITHOUT_LABEL = ("csv", "tsv", "parquet", "npz")
@@ -41,6 +44,7 @@ SPARSE = ("libsvm", "npz")
 def refuse_combinations(spec: JobSpec) -> None:
     """Raise `InvalidJobError` for the first two choices of ``spec`` that do not go together."""
     _check_algorithm(spec)
+    _check_server(spec)
     _check_data(spec.data)
     _check_label(spec)
     _check_class_weight(spec)
@@ -75,6 +79,36 @@ def _check_algorithm(spec: JobSpec) -> None:
     if isinstance(spec.algorithm, Admm) and isinstance(spec.model, Svm):
         where = "model 'svm', whose loss has a kink,"
         _require("algorithm.local_solver", local_solver(spec), where, ("sgd",))
+
+
+def _check_server(spec: JobSpec) -> None:
+    exchange = spec.exchange
+    has_server = exchange.channel == "parameter_server"
+    if has_server:
+        patterns = ("reduce", "async")  # the server is the one that merges
+        _require("exchange.pattern", exchange.pattern, "channel 'parameter_server'", patterns)
+    is_shared = has_server and exchange.pattern == "async"
+    if exchange.max_staleness is not None and not is_shared:
+        raise InvalidJobError(
+            f"exchange.max_staleness: {_ONLY_SHARED}, got {exchange.max_staleness}"
+        )
+    if exchange.server_update == "none":
+        return
+    if not is_shared or not isinstance(spec.algorithm, GradientAveraging):
+        raise InvalidJobError(
+            f"exchange.server_update: {_ONLY_SHARED} and algorithm 'gradient_averaging', "
+            f"got {exchange.server_update!r}"
+        )
+    if exchange.server_update != spec.algorithm.optimiser:
+        raise InvalidJobError(
+            f"exchange.server_update: expected algorithm.optimiser {spec.algorithm.optimiser!r}, "
+            f"got {exchange.server_update!r}"
+        )
+    if isinstance(spec.model, LinearRegression) and spec.model.l1:
+        raise InvalidJobError(
+            f"exchange.server_update: the server takes steps along gradients, of which model.l1 "
+            f"has none; with l1 {spec.model.l1:g} expected 'none', got {exchange.server_update!r}"
+        )
 
 
 def _check_data(data: Data) -> None:

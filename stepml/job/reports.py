@@ -27,6 +27,8 @@ class EpochReport(Event, frozen=True, kw_only=True):
     called_again: list[int]  # ranks whose Task was retried: they were paused, killed or throttled
     staleness_mean: float | None = None  # async: updates of others between a rank's pull and push
     staleness_max: int | None = None
+    # async over a parameter server: updates that it lost, as it was restarted from a snapshot.
+    lost_updates: int | None = None
     # admm: of the epoch before, as ranks learn their residual when the next one begins.
     primal_residual: float | None = None
     primal_tolerance: float | None = None

@@ -237,6 +237,21 @@ class Exchange(Group, frozen=True, kw_only=True):
     channel: Literal["s3", "redis", "memcached", "dynamodb", "parameter_server"] = "s3"
     pattern: Literal["reduce", "reduce_scatter", "async"] = "reduce"
     compression: Literal["none", "float16"] = "none"
+    max_staleness: Annotated[
+        Annotated[int, Meta(ge=0, le=1_000_000)] | None,
+        Meta(
+            description="async over a parameter_server: updates that a rank may be ahead of the "
+            "slowest; null: no limit"
+        ),
+    ] = None
+    server_update: Annotated[
+        Literal["none", "sgd", "adam"],
+        Meta(
+            description="async gradient_averaging over a parameter_server: the optimiser that the "
+            "server runs on the gradients of all ranks, that of the algorithm; none: each rank has "
+            "its own"
+        ),
+    ] = "none"
 
 
 class Stop(Group, frozen=True, kw_only=True):

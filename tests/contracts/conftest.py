@@ -22,6 +22,8 @@ from storage.memory import MemoryStorage
 from storage.redis import RedisStorage
 from storage.retrying import RetryingStorage
 from storage.s3 import S3Storage
+from tests.contracts.harness import Harness, OverServer, OverStorage
+from tests.parameter_servers import ParameterServerProcess, parameter_server
 from tests.servers import Server, memcached_server, redis_server
 
 Make = Callable[[pytest.FixtureRequest], Storage]
@@ -86,6 +88,9 @@ CHANNELS: dict[str, Make] = {
     "memcached": lambda request: BlockStorage(RetryingStorage(memcached(request))),
 }
 DURABLE = ["memory", "s3"]
+TRANSPORTS = ["thrift", "grpc"]  # of a parameter server, which is no storage
+if not (Path(__file__).parents[2] / "ps_server" / "grpc_server.py").exists():  # TODO: remove
+    TRANSPORTS = ["thrift"]
 SHORT_LIVED: dict[str, Make] = {
     "dynamodb": lambda request: dynamodb(request, expiry_s=1),
     "redis": lambda request: redis(request, expiry_s=1),
@@ -105,6 +110,30 @@ def storage(request: pytest.FixtureRequest) -> Iterator[Storage]:
 def channel(request: pytest.FixtureRequest) -> Iterator[Storage]:
     """Each storage as a job gets it for its exchange, empty."""
     yield from closing(CHANNELS[request.param](request))
+
+
+@pytest.fixture(params=[*CHANNELS, *TRANSPORTS])
+def exchanges(request: pytest.FixtureRequest) -> Iterator[Harness]:
+    """Each channel as a job gets it, empty, with the exchanges over it."""
+    if request.param in TRANSPORTS:
+        yield from over_server(request, request.param)
+        return
+    for storage in closing(CHANNELS[request.param](request)):
+        yield OverStorage(storage, request.param)
+
+
+@pytest.fixture(params=TRANSPORTS)
+def server_exchanges(request: pytest.FixtureRequest) -> Iterator[OverServer]:
+    """The exchanges over a parameter server, by each transport."""
+    yield from over_server(request, request.param)
+
+
+def over_server(request: pytest.FixtureRequest, transport: str) -> Iterator[OverServer]:
+    server = request.getfixturevalue("parameter_server_one")
+    server.start()
+    harness = OverServer(server, transport)
+    yield harness
+    harness.close()
 
 
 @pytest.fixture(params=DURABLE)
@@ -159,6 +188,15 @@ def redis_one(directory: Path) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def redis_cluster(directory: Path) -> Iterator[Server]:
     with redis_server(directory, cluster=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def parameter_server_one(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ParameterServerProcess]:
+    directory = tmp_path_factory.mktemp("parameter-server")
+    with parameter_server(directory, transports=TRANSPORTS) as server:
         yield server
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from lambdas.assemble import assemble
 from lambdas.documents import Documents
 from lambdas.environment import Deadline
-from lambdas.exchanges import Channels, chunks_to_merge, open_kept
+from lambdas.exchanges import Channels, all_configured, chunks_to_merge, open_kept
 from lambdas.executor import execute
 from lambdas.finalise import finalise
 from lambdas.initialise import initialise
@@ -38,7 +38,6 @@ from stepml.job.tasks import (
     ReducerTask,
 )
 from stepml.ml.algorithms import OrchestratedAlgorithm, build_algorithm
-from storage.factory import configured_channels
 from storage.memory import MemoryStorage
 
 STARTED_AT = "2026-01-02T03:04:05.678Z"
@@ -55,7 +54,7 @@ class Job:
         self.redrives = 0  # of each epoch's execution by itself
         self.storage = storage or MemoryStorage()
         self.data = MemoryStorage()
-        configured = ("s3", *configured_channels())
+        configured = ("s3", *all_configured())
         self.channels = Channels(configured, lambda name: open_kept(name, self.storage))
         self.spec: dict[str, Any] = {
             "data": {"uri": "s3://data/rows.csv", "format": "csv", "standardise": True},

@@ -59,8 +59,10 @@ def build_algorithm(job: spec.JobSpec) -> Algorithm:
     algorithm, is_async = job.algorithm, job.exchange.pattern == "async"
     max_epochs = job.stop.max_epochs
     if isinstance(algorithm, spec.GradientAveraging):
-        kind = AsynchronousGradients if is_async else GradientAveraging
-        return kind(algorithm, max_epochs)
+        if is_async:
+            on_server = job.exchange.server_update != "none"
+            return AsynchronousGradients(algorithm, max_epochs, on_server)
+        return GradientAveraging(algorithm, max_epochs)
     if isinstance(algorithm, spec.ModelAveraging):
         return (AsynchronousModels if is_async else ModelAveraging)(algorithm, max_epochs)
     if isinstance(algorithm, spec.Admm):

@@ -250,11 +250,18 @@ class Shared(Protocol[S]):
     ) -> S:
         """Apply this rank's update number ``sequence`` (from 1) once; return the model with it."""
 
+    def push_gradient(self, sequence: int, pulled: S, gradient: Array, told: Sequence[float]) -> S:
+        """Have a step made of ``gradient``, by the optimiser that is beside the model; as `push`.
+
+        Only a parameter server has one.
+        """
+
 
 class AsynchronousAlgorithm(ABC, Generic[M]):
     """Each rank changes one shared model as fast as it can, and waits for nobody's batch."""
 
     bytes_per_parameter = 40
+    n_told = 2  # numbers that go with an update: the sum of its rows' losses, and the rows
 
     @abstractmethod
     def n_updates(self, shard_rows: Sequence[int]) -> int:

@@ -166,12 +166,16 @@ class Descent:
         number : int
             Steps since the moments were zero, from 1.
         """
-        penalty.add_gradient(w, gradient)
-        if self.clip_norm is not None:
-            _shorten(gradient, self.clip_norm)
+        self.complete(w, gradient, penalty)
         learning_rate = self.schedule.at(epochs)
         self.optimiser.step(gradient, moments, learning_rate, number)
         return learning_rate
+
+    def complete(self, w: Floats, gradient: Floats, penalty: Regulariser) -> None:
+        """Make ``gradient``, in place, what the optimiser gets: with the penalty's, and clipped."""
+        penalty.add_gradient(w, gradient)
+        if self.clip_norm is not None:
+            _shorten(gradient, self.clip_norm)
 
 
 def take(w: Floats, step: Floats, penalty: Regulariser, learning_rate: float) -> None:

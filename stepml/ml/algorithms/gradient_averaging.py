@@ -91,12 +91,13 @@ class AsynchronousGradients(AsynchronousAlgorithm[LossModel]):
     """Every batch of every rank is a step of its own on the shared model.
 
     So an epoch has as many steps as all ranks have batches, each on the rows of one rank, and a
-    gradient is that of the model some steps ago. Each rank has an optimiser of its own, whose
-    moments start afresh each epoch.
+    gradient is that of the model some steps ago. Each rank has an optimiser of its own, or the
+    model has one for the gradients of all; its moments start afresh each epoch.
     """
 
     spec: Spec
     max_epochs: int
+    is_on_server: bool = False  # the optimiser: ranks push gradients
 
     def n_updates(self, shard_rows: Sequence[int]) -> int:
         return _n_batches(self.spec, shard_rows)
@@ -120,6 +121,10 @@ class AsynchronousGradients(AsynchronousAlgorithm[LossModel]):
                 return False
             rows, _ = batches[number]
             told = _gradient(model, state.vector, X[rows], y[rows], weight=1.0, out=gradient)
+            if self.is_on_server:
+                descent.complete(state.vector, gradient, model.penalty)
+                state = shared.push_gradient(number, state, gradient, told)
+                continue
             epochs, steps = turn.epoch - 1 + (number - 0.5) / len(batches), number - first + 1
             rate = descent.step(state.vector, gradient, model.penalty, moments, epochs, steps)
             change = partial(take, step=gradient, penalty=model.penalty, learning_rate=rate)
