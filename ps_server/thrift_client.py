@@ -38,6 +38,16 @@ from ps_server.thrift_messages import (
     settings_struct,
     step_struct,
 )
+from ps_server.thrift_packing import (
+    PULLED_TAIL,
+    PUSH_TAIL,
+    PullCall,
+    PushCall,
+    pack_pull,
+    pack_push,
+    unpack_pulled,
+    unpack_pushed,
+)
 from ps_server.thrift_transport import BoundedProtocol, SocketTransport
 from stepml.job.step import Step
 
@@ -208,24 +218,26 @@ class ThriftClient(ParameterClient):
     ) -> int:
         """Send all pieces of a message; return how many answers will come."""
         n_pieces = 0
-        call = ARGUMENTS["push"](job, step_struct(step), rank, attempt, based_on, message.size)
         for offset, parts in message.pieces(self.server.frame_bytes):
-            call.offset, call.piece = offset, parts
-            connection.send("push", call)
+            piece_bytes = sum(map(len, parts))
+            number = connection.next_number()
+            call = PushCall(
+                *(number, job, step, rank, attempt, based_on, message.size, offset, piece_bytes)
+            )
+            connection.transport.write_parts([pack_push(call), *parts, PUSH_TAIL])
             n_pieces += 1
         return n_pieces
 
     def _pushed(self, connection: _Connection, n_pieces: int) -> Pushed:
-        refusal, answer = None, None
+        refusal, answer = None, Pushed(is_repeated=False)
         for _ in range(n_pieces):
             try:
-                answer = connection.answer("push")
+                answer = connection.pushed()
             except Refusal as error:
                 refusal = refusal or error
         if refusal is not None:
             raise refusal
-        pushed: Pushed = answer_of(answer)
-        return pushed
+        return answer
 
     def _next_buffer(self, size: int) -> memoryview:
         """Return memory for an answer; the last one but one is used again."""
@@ -248,7 +260,7 @@ class _Pull:
         wait_s: float,
     ) -> None:
         self._memory = memory
-        self._call = ARGUMENTS["pull"](job, step_struct(step), rank, attempt, round(1000 * wait_s))
+        self._of = (job, step, rank, attempt, round(1000 * wait_s))
         self._asked: list[int] = []  # offsets of pieces whose answers have not come
         self._next = 0  # what has been asked for ends here
         self._frame_bytes = 1
@@ -256,10 +268,10 @@ class _Pull:
 
     def ask(self, connection: _Connection, frame_bytes: int, expected_bytes: int = 1) -> None:
         """Ask for all pieces of a message that is expected to be so long."""
-        self._frame_bytes = self._call.limit = frame_bytes
+        self._frame_bytes = frame_bytes
         while self._next < expected_bytes and len(self._asked) < _ASKED_AT_ONCE:
-            self._call.offset = self._next
-            connection.send("pull", self._call)
+            call = PullCall(connection.next_number(), *self._of, self._next, frame_bytes)
+            connection.transport.write(pack_pull(call))
             self._asked.append(self._next)
             self._next += frame_bytes
 
@@ -269,7 +281,7 @@ class _Pull:
         while self._asked:
             offset = self._asked.pop(0)
             try:
-                connection.answer("pull", partial(self._take, connection, offset))
+                connection.pulled(partial(self._take, connection, offset))
             except Refusal as error:
                 refusal = refusal or error  # the answers to the other requests say nothing new
             if self._data is not None and not self._asked and refusal is None:
@@ -280,9 +292,8 @@ class _Pull:
         assert self._data is not None
         return self._data
 
-    def _take(self, connection: _Connection, offset: int, size: int) -> int:
+    def _take(self, connection: _Connection, offset: int, total: int, size: int) -> int:
         if self._data is None:
-            total = connection.protocol.last_i64
             if not 0 < total <= _MOST_MESSAGE_BYTES:
                 raise TProtocolException(TProtocolException.SIZE_LIMIT, f"{total} bytes")
             self._data = self._memory(total)
@@ -313,10 +324,14 @@ class _Connection:
         self._timeout_s = timeout_s
         self._sent = self._answered = 0
 
+    def next_number(self) -> int:
+        """Return the number of another call, which will be answered."""
+        self._sent += 1
+        return self._sent
+
     def send(self, name: str, call: Any) -> None:
         """Write a call; it leaves with `flush`."""
-        self._sent += 1
-        self.protocol.writeMessageBegin(name, TMessageType.CALL, self._sent)
+        self.protocol.writeMessageBegin(name, TMessageType.CALL, self.next_number())
         call.write(self.protocol)
         self.protocol.writeMessageEnd()
 
@@ -325,18 +340,45 @@ class _Connection:
         self.transport.set_timeout(timeout_s)
         self.transport.flush()
 
-    def answer(self, name: str, receive_binary: Callable[[int], object] | None = None) -> Any:
+    def pushed(self) -> Pushed:
+        """Return the answer to a push, as `answer` does."""
+        packed = unpack_pushed(self._begun())
+        if packed is None:
+            pushed: Pushed = answer_of(self.answer("push"))
+            return pushed
+        number, found, size = packed
+        self.transport.consume(size)
+        self._answered += 1
+        self._require_answer("push", "push", number)
+        return found
+
+    def pulled(self, take: Callable[[int, int], object]) -> None:
+        """Have the piece taken with which a pull was answered, else do as `answer` does.
+
+        ``take`` gets the size of the message and that of the piece.
+        """
+        packed = unpack_pulled(self._begun())
+        if packed is None:
+            self.protocol.receive_binary = lambda size: take(self.protocol.last_i64, size)
+            self.answer("pull")
+            return
+        number, total, piece_bytes, size = packed
+        self.transport.consume(size)
+        self._answered += 1
+        self._require_answer("pull", "pull", number)
+        take(total, piece_bytes)
+        if self.transport.readAll(len(PULLED_TAIL)) != PULLED_TAIL:
+            raise TProtocolException(TProtocolException.INVALID_DATA, "more fields")
+
+    def answer(self, name: str) -> Any:
         """Return the answer to the oldest call without one, or raise what it was refused with."""
-        if receive_binary is not None:
-            self.protocol.receive_binary = receive_binary
         self._answered += 1
         told, kind, number = self.protocol.readMessageBegin()
         if kind == TMessageType.EXCEPTION:
             error = TApplicationException()
             error.read(self.protocol)
             raise ConnectionError(f"the server failed: {error.message}")
-        if (told, number) != (name, self._answered):
-            raise TProtocolException(TProtocolException.INVALID_DATA, "another call's answer")
+        self._require_answer(name, told, number)
         result = RESULTS[name]()
         result.read(self.protocol)
         refusal = refusal_in(name, result)
@@ -346,6 +388,15 @@ class _Connection:
 
     def close(self) -> None:
         self.transport.close()
+
+    def _begun(self) -> memoryview:
+        """Return the beginning of the next answer."""
+        self.transport.wait_for_input()
+        return self.transport.buffered()
+
+    def _require_answer(self, name: str, told: str, number: int) -> None:
+        if (told, number) != (name, self._answered):
+            raise TProtocolException(TProtocolException.INVALID_DATA, "another call's answer")
 
 
 def _raise_clearly(error: BaseException, address: Address) -> NoReturn:

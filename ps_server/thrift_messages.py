@@ -59,7 +59,9 @@ _REFUSAL_FIELDS = {name: _refusal_fields(result) for name, result in RESULTS.ite
 
 
 def step_of(step: Any) -> Step:
-    """Return the step in a struct."""
+    """Return the step in a struct; one that was not read from a struct is returned as it is."""
+    if isinstance(step, Step):
+        return step
     if step is None or step.epoch is None or step.batch is None:
         raise InvalidRequest("step: expected an epoch and a batch, got none")
     return Step(step.epoch, step.batch)

@@ -33,6 +33,15 @@ from ps_server.thrift_messages import (
     settings_of,
     step_of,
 )
+from ps_server.thrift_packing import (
+    PULLED_TAIL,
+    PUSH_TAIL,
+    PullCall,
+    PushCall,
+    pack_pulled,
+    pack_pushed,
+    unpack_call,
+)
 from ps_server.thrift_transport import BoundedProtocol, SocketTransport
 from stepml.job.step import Step
 
@@ -276,6 +285,10 @@ class _Session:
         """Read one call and answer it."""
         transport = protocol.transport
         transport.set_timeout(STALLED_S, time.monotonic() + STALLED_S)
+        packed = unpack_call(transport.buffered())
+        if packed is not None:
+            self._answer_packed(protocol, *packed)
+            return
         name, kind, number = protocol.readMessageBegin()
         if kind != TMessageType.CALL or name not in METHODS:
             raise TProtocolException(TProtocolException.INVALID_DATA, "not one of the calls")
@@ -291,7 +304,36 @@ class _Session:
             result = RESULTS[name]() if answer is None else RESULTS[name](success=answer)
         transport.set_timeout(STALLED_S)
         _reply(protocol, name, number, result)
-        if self._download is not None and name == "pull":
+        if name == "pull":
+            self._end_download(call)
+
+    def _answer_packed(
+        self, protocol: BoundedProtocol, call: PushCall | PullCall, size: int
+    ) -> None:
+        """Answer a call that lies in the buffer, or a push whose piece follows there."""
+        transport = protocol.transport
+        transport.consume(size)
+        name = "push" if isinstance(call, PushCall) else "pull"
+        try:
+            if isinstance(call, PushCall):
+                self._receive_piece(call, call.piece_bytes, transport)
+                if transport.readAll(len(PUSH_TAIL)) != PUSH_TAIL:
+                    raise TProtocolException(TProtocolException.INVALID_DATA, "more fields")
+                transport.write(pack_pushed(call.number, self._push(call)))
+            else:
+                answer = self._pull(call)
+                transport.write(pack_pulled(call.number, answer.size, len(answer.piece)))
+                transport.write(answer.piece)
+                transport.write(PULLED_TAIL)
+        except Refusal as refusal:
+            transport.set_timeout(STALLED_S)
+            _reply(protocol, name, call.number, refused(name, refusal))
+            return
+        if isinstance(call, PushCall) and transport.has_buffered():
+            return  # the answer leaves with that to the next call, which is on its way
+        transport.set_timeout(STALLED_S)
+        transport.flush()
+        if isinstance(call, PullCall):
             self._end_download(call)
 
     def _authenticate(self, call: Any) -> Welcome:
@@ -345,7 +387,7 @@ class _Session:
 
     def _push(self, call: Any) -> Pushed:
         upload = self._upload
-        if upload is None or call.piece is None:
+        if upload is None or (not isinstance(call, PushCall) and call.piece is None):
             raise InvalidRequest("piece: expected bytes, got none")
         if upload.refusal is not None:
             raise upload.refusal
@@ -376,8 +418,10 @@ class _Session:
 
     def _end_download(self, call: Any) -> None:
         download = self._download
-        assert download is not None
-        if (call.offset or 0) + min(call.limit or 0, self._server.frame_bytes) >= download.size:
+        if (
+            download is not None
+            and (call.offset or 0) + min(call.limit or 0, self._server.frame_bytes) >= download.size
+        ):
             download.outgoing.close()  # the record stays, for whoever asks beyond the end
 
     def _drop_download(self) -> None:

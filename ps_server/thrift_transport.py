@@ -10,11 +10,13 @@ Everything is bounded before memory is taken for it: whoever is at the other end
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 import struct
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
@@ -25,7 +27,12 @@ _SMALL = 4096  # bytes; what is larger is sent from where it lies
 _BUFFER_BYTES = 2**14
 _MOST_PARTS = 1000  # of one sendmsg: Linux takes 1,024
 _TIMEVAL = struct.Struct("ll")
+_TICK_S = 5.0  # how often a wait looks at the clock: to set another time for each costs two calls
+_ENCRYPTED_BYTES = 2**18  # sent at once, so that a wait for a slow receiver sees that it goes on
 _STRING_BYTES = 4096  # the longest is the JSON of a server_update
+_MOST_ITEMS = 2**16  # of a list
+_BYTE, _I16, _I32 = struct.Struct("!b"), struct.Struct("!h"), struct.Struct("!i")
+_I64, _DOUBLE, _FIELD = struct.Struct("!q"), struct.Struct("!d"), struct.Struct("!bh")
 
 Destination = Callable[[int], object]  # takes the length of a binary, and reads it
 
@@ -41,7 +48,7 @@ class SocketTransport:
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._is_encrypted = isinstance(connection, ssl.SSLSocket)
-        self._timeout_s = -1.0
+        self._patience_s = self._tick_s = -1.0
         self._deadline: float | None = None
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
         self._start = self._stop = 0  # of what has been received and not been read
@@ -50,12 +57,20 @@ class SocketTransport:
 
     def set_timeout(self, seconds: float, deadline: float | None = None) -> None:
         """Let each wait end after ``seconds``, and all of them at ``deadline`` (monotonic)."""
-        self._deadline = deadline
-        self._wait_at_most(seconds)
+        self._patience_s, self._deadline = seconds, deadline
+        self._wake_after(min(seconds, _TICK_S))
 
     def has_buffered(self) -> bool:
         """Return whether something has been received that was not read yet."""
         return self._start < self._stop
+
+    def buffered(self) -> memoryview:
+        """Return what has been received and was not read yet; `consume` says that it was."""
+        return self._buffer[self._start : self._stop]
+
+    def consume(self, size: int) -> None:
+        """Take ``size`` bytes of what is `buffered` as read."""
+        self._start += size
 
     def wait_for_input(self) -> bool:
         """Wait until something can be read; return False at the end of the stream."""
@@ -63,22 +78,13 @@ class SocketTransport:
 
     def readAll(self, size: int) -> bytes:  # noqa: N802 — Thrift's name
         """Return the next ``size`` bytes, which are few."""
-        if self._stop - self._start >= size:
-            start = self._start
-            self._start = start + size
-            return self._buffer[start : start + size].tobytes()
-        if size > _BUFFER_BYTES:
-            raise TProtocolException(TProtocolException.SIZE_LIMIT, f"{size} bytes are too many")
-        rest = self._buffer[self._start : self._stop].tobytes()
-        self._buffer[: len(rest)] = rest
-        self._start, self._stop = 0, len(rest)
-        while self._stop < size:
-            if not self._fill():
-                raise EOFError("the connection ends in the middle")
-        self._start = size
-        return self._buffer[:size].tobytes()
+        return self._buffer[(start := self._take(size)) : start + size].tobytes()
 
     read = readAll
+
+    def number(self, kind: struct.Struct) -> Any:
+        """Return the next number."""
+        return kind.unpack_from(self._buffer, self._take(kind.size))[0]
 
     def read_into(self, target: memoryview) -> None:
         """Receive all bytes of ``target``."""
@@ -87,9 +93,10 @@ class SocketTransport:
             target[:buffered] = self._buffer[self._start : self._start + buffered]
             self._start += buffered
         target = target[buffered:]
+        # One call for all of it: every return to Python would have to wait for its lock.
+        flags = 0 if self._is_encrypted else socket.MSG_WAITALL
         while len(target):
-            self._look_at_deadline()
-            received = self._receive(target)
+            received = self._patiently(self._socket.recv_into, target, 0, flags)
             if not received:
                 raise EOFError("the connection ends in the middle")
             target = target[received:]
@@ -110,7 +117,7 @@ class SocketTransport:
         self._end_small()
         self._parts.append(memoryview(data).cast("B"))
 
-    def write_parts(self, parts: Sequence[memoryview]) -> None:
+    def write_parts(self, parts: Sequence[bytes | memoryview]) -> None:
         """Take note of several parts, in order."""
         for part in parts:
             self.write(part)
@@ -121,13 +128,12 @@ class SocketTransport:
         parts, self._parts = self._parts, []
         if self._is_encrypted:  # an SSL socket cannot gather
             for part in parts:
-                self._socket.sendall(part)
+                rest = memoryview(part)
+                while len(rest):
+                    rest = rest[self._patiently(self._socket.send, rest[:_ENCRYPTED_BYTES]) :]
             return
         while parts:
-            try:
-                sent = self._socket.sendmsg(parts[:_MOST_PARTS])
-            except BlockingIOError:
-                raise TimeoutError("the other end takes nothing") from None
+            sent = self._patiently(self._socket.sendmsg, parts[:_MOST_PARTS])
             while parts and sent >= len(parts[0]):
                 sent -= len(parts.pop(0))
             if sent:
@@ -142,39 +148,57 @@ class SocketTransport:
             self._parts.append(self._small)
             self._small = bytearray()
 
+    def _take(self, size: int) -> int:
+        """Return where the next ``size`` bytes begin in the buffer; they count as read."""
+        if self._stop - self._start < size:
+            self._collect(size)
+        start = self._start
+        self._start += size
+        return start
+
+    def _collect(self, size: int) -> None:
+        if size > _BUFFER_BYTES:
+            raise TProtocolException(TProtocolException.SIZE_LIMIT, f"{size} bytes are too many")
+        rest = self._buffer[self._start : self._stop].tobytes()
+        self._buffer[: len(rest)] = rest
+        self._start, self._stop = 0, len(rest)
+        while self._stop < size:
+            if not self._fill():
+                raise EOFError("the connection ends in the middle")
+
     def _fill(self) -> int:
         """Receive what there is, behind what has not been read; return how much."""
         if self._start == self._stop:
             self._start = self._stop = 0
-        self._look_at_deadline()
-        try:
-            received = self._socket.recv_into(self._buffer[self._stop :])
-        except (BlockingIOError, ssl.SSLWantReadError):
-            raise TimeoutError("the other end is silent") from None
+        received = self._patiently(self._socket.recv_into, self._buffer[self._stop :])
         self._stop += received
         return received
 
-    def _receive(self, target: memoryview) -> int:
-        if self._is_encrypted:
-            return self._socket.recv_into(target)
-        try:
-            # One call for all of it: every return to Python would have to wait for its lock.
-            return self._socket.recv_into(target, 0, socket.MSG_WAITALL)
-        except BlockingIOError:
-            raise TimeoutError("the other end is silent") from None
+    def _patiently(self, call: Callable[..., int], *arguments: Any) -> int:
+        """Return what a call of the socket returns, however often it is woken without that."""
+        began = time.monotonic()
+        self._require_time(began, began)
+        while True:
+            try:
+                return call(*arguments)
+            except (BlockingIOError, TimeoutError) as error:  # the latter if it is encrypted
+                if error.errno == errno.ETIMEDOUT:  # the other machine is gone
+                    raise
+                self._require_time(time.monotonic(), began)
 
-    def _look_at_deadline(self) -> None:
-        if self._deadline is None:
-            return
-        remaining_s = self._deadline - time.monotonic()
+    def _require_time(self, now: float, began: float) -> None:
+        """Raise `TimeoutError` if a wait that ``began`` then, or all together, took too long."""
+        remaining_s = began + self._patience_s - now
+        if self._deadline is not None:
+            remaining_s = min(remaining_s, self._deadline - now)
         if remaining_s <= 0:
-            raise TimeoutError("the other end is too slow")
-        self._wait_at_most(remaining_s)
+            raise TimeoutError("the other end is silent, or too slow")
+        self._wake_after(min(remaining_s, _TICK_S))
 
-    def _wait_at_most(self, seconds: float) -> None:
-        if seconds == self._timeout_s:
+    def _wake_after(self, seconds: float) -> None:
+        if seconds == self._tick_s:
             return
-        self._timeout_s = seconds
+        self._tick_s = seconds
         if self._is_encrypted:
             self._socket.settimeout(seconds)
             return
@@ -207,6 +231,7 @@ class BoundedProtocol(TBinaryProtocol):  # type: ignore[misc]  # Thrift has no t
         super().__init__(transport, strictRead=True, strictWrite=True)
         self._most_fields = most_fields
         self.transport = transport
+        self._number = transport.number
         self.receive_binary: Destination = self._refuse_binary
         self.last_i64 = 0
         self._fields = 0
@@ -219,7 +244,24 @@ class BoundedProtocol(TBinaryProtocol):  # type: ignore[misc]  # Thrift has no t
         self._fields += 1
         if self._fields > self._most_fields:
             raise TProtocolException(TProtocolException.SIZE_LIMIT, "too many fields")
-        return super().readFieldBegin()
+        kind = self._number(_BYTE)
+        return None, kind, 0 if kind == TType.STOP else self._number(_I16)
+
+    def readByte(self) -> int:  # noqa: N802
+        return int(self._number(_BYTE))
+
+    def readI16(self) -> int:  # noqa: N802
+        return int(self._number(_I16))
+
+    def readI32(self) -> int:  # noqa: N802
+        return int(self._number(_I32))
+
+    def readI64(self) -> int:  # noqa: N802
+        self.last_i64 = int(self._number(_I64))
+        return self.last_i64
+
+    def readDouble(self) -> float:  # noqa: N802
+        return float(self._number(_DOUBLE))
 
     def readString(self) -> str:  # noqa: N802
         size = self.readI32()
@@ -233,9 +275,14 @@ class BoundedProtocol(TBinaryProtocol):  # type: ignore[misc]  # Thrift has no t
     def readBinary(self) -> object:  # noqa: N802
         return self.receive_binary(self.readI32())
 
-    def readI64(self) -> int:  # noqa: N802
-        self.last_i64 = super().readI64()
-        return self.last_i64
+    def readListBegin(self) -> Any:  # noqa: N802
+        kind, size = self._number(_BYTE), self.readI32()
+        if not 0 <= size <= _MOST_ITEMS:
+            raise TProtocolException(TProtocolException.SIZE_LIMIT, f"a list of {size}")
+        return kind, size
+
+    def writeFieldBegin(self, name: str, kind: int, number: int) -> None:  # noqa: N802
+        self.transport.write(_FIELD.pack(kind, number))
 
     def writeBinary(self, parts: Any) -> None:  # noqa: N802
         """Write a `binary`: bytes, or a sequence of memoryviews."""
@@ -256,7 +303,7 @@ class BoundedProtocol(TBinaryProtocol):  # type: ignore[misc]  # Thrift has no t
             TType.BYTE: self.readByte,
             TType.I16: self.readI16,
             TType.I32: self.readI32,
-            TType.I64: super().readI64,
+            TType.I64: partial(self._number, _I64),
             TType.DOUBLE: self.readDouble,
             TType.STRING: self.readString,
         }
@@ -266,12 +313,6 @@ class BoundedProtocol(TBinaryProtocol):  # type: ignore[misc]  # Thrift has no t
                 TProtocolException.INVALID_DATA, f"an unknown field of type {ttype}"
             )
         reader()
-
-    def readListBegin(self) -> Any:  # noqa: N802
-        kind, size = super().readListBegin()
-        if not 0 <= size <= 2**16:
-            raise TProtocolException(TProtocolException.SIZE_LIMIT, f"a list of {size}")
-        return kind, size
 
     def _refuse_binary(self, size: int) -> object:
         raise TProtocolException(TProtocolException.INVALID_DATA, "a vector where none belongs")
