@@ -97,6 +97,7 @@ class JobClient:
         self.clock = clock
         self.incarnation = ""
         self.on_break = nothing
+        self._is_registered = False
 
     def call(self, act: Callable[[], T], deadline: float | None = None) -> T:
         """Return what ``act`` returns, which is called until there is an answer.
@@ -139,7 +140,9 @@ class JobClient:
     def register(self, settings: JobSettings, deadline: float | None = None) -> Registration:
         """Have the server set memory aside; not for an attempt that is over."""
         self.watch()
-        return self.call(lambda: self.client.register(self.job, settings), deadline)
+        registration = self.call(lambda: self.client.register(self.job, settings), deadline)
+        self._is_registered = True
+        return registration
 
     def push(
         self, step: Step, rank: int, message: Encoded, settings: JobSettings | None = None
@@ -180,6 +183,9 @@ class JobClient:
             As `call`, with its other errors.
         """
         deadline = self.clock.monotonic() + timeout_s
+        if push.settings is not None and not self._is_registered:
+            # At once: a push that is refused may be followed by a wait, if a peer registers now.
+            self.register(push.settings, deadline)
         is_pushed = False
         while True:
             wait_s = min(SLICE_S, max(0.0, deadline - self.clock.monotonic()))

@@ -5,15 +5,22 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from lambdas import exchanges
+from lambdas.parameter_server import close_kept, settings_of
+from lambdas.plans import TrainingPlan
+from ps_server.client import TOKEN_VARIABLE, URL_VARIABLE
+from stepml.job import keys
+from stepml.job.errors import NotEnoughServerMemoryError
 from storage.factory import MEMCACHED_URL_VARIABLE, REDIS_URL_VARIABLE, TABLE_VARIABLE
-from tests.contracts.conftest import aws_client, emptied
-from tests.unit.jobs import Job
+from tests.contracts.conftest import TRANSPORTS, aws_client, emptied
+from tests.parameter_servers import ParameterServerProcess, parameter_server
+from tests.unit.jobs import Job, load
 
 WIDE = 40_000  # features: gradients of 160 KB are cut into chunks
 
@@ -32,6 +39,21 @@ def configured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     if request.param != "s3":
         exchanges.kept(request.param).close()
     exchanges.kept.cache_clear()
+
+
+@pytest.fixture(params=TRANSPORTS)
+def server(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ParameterServerProcess]:
+    """A parameter server, configured as in a function's environment, by each transport."""
+    server: ParameterServerProcess = request.getfixturevalue("parameter_server_one")
+    server.start()
+    with server.client() as client:
+        client.delete("jobs/")
+    monkeypatch.setenv(URL_VARIABLE, server.url(request.param))
+    monkeypatch.setenv(TOKEN_VARIABLE, server.token)
+    yield server
+    close_kept()
 
 
 def configure_dynamodb(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,11 +98,19 @@ LEARNERS: dict[str, dict[str, Any]] = {
 }
 
 
-def trained(channel: str, pattern: str, learner: str, matrix: str = "auto") -> tuple[Job, bytes]:
+def trained(
+    channel: str,
+    pattern: str,
+    learner: str,
+    matrix: str = "auto",
+    workers: int = 3,
+    **exchange: Any,
+) -> tuple[Job, bytes]:
     """Return a job after two epochs, and the bits of its state."""
     job = Job(
         data={"uri": "s3://data/rows.libsvm", "format": "libsvm", "matrix": matrix},
-        exchange={"channel": channel, "pattern": pattern},
+        exchange={"channel": channel, "pattern": pattern, **exchange},
+        workers=workers,
         **LEARNERS[learner],
     )
     job.data.save("rows.libsvm", wide_rows())
@@ -103,6 +133,125 @@ def test_channel_and_pattern_change_no_bit(configured: str, pattern: str, learne
     job.finalise(2)
     channel = exchanges.open_kept(configured, job.storage)
     assert [*channel.list("jobs/job/exchange/")] == []
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_parameter_server_changes_no_bit(server: ParameterServerProcess, learner: str) -> None:
+    job, bits = trained("parameter_server", "reduce", learner)
+    assert bits == expected(learner)
+    with server.client() as client:
+        assert not client.statistics().jobs[0].steps  # every epoch was let go of
+        job.finalise(2)
+        assert client.statistics().jobs == ()
+
+
+@pytest.mark.parametrize("learner", ["gradient_averaging", "model_averaging"])
+def test_float16_is_the_same_on_a_parameter_server(
+    server: ParameterServerProcess, learner: str
+) -> None:
+    settings = {"compression": "float16"}
+    _, bits = trained("parameter_server", "reduce", learner, **settings)
+    assert bits == trained("s3", "reduce", learner, **settings)[1] != expected(learner)
+
+
+@pytest.mark.parametrize("staleness", [None, 0, 2])
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+@pytest.mark.parametrize("on_server", [False, True])
+def test_asynchronous_jobs_learn_on_a_parameter_server(
+    server: ParameterServerProcess, optimiser: str, on_server: bool, staleness: int | None
+) -> None:
+    job = Job(
+        algorithm={
+            "name": "gradient_averaging",
+            "batch_size": 16,
+            "optimiser": optimiser,
+            "learning_rate": {"sgd": 0.5, "adam": 0.05}[optimiser],
+        },
+        model={"name": "logistic_regression", "l2": 0.001},
+        exchange={
+            "channel": "parameter_server",
+            "pattern": "async",
+            "max_staleness": staleness,
+            "server_update": optimiser if on_server else "none",
+        },
+    )
+    job.initialised()
+    first, second = job.epoch(1), job.epoch(2)
+    assert second.loss < first.loss < np.log(2)
+    assert first.staleness_max is not None
+    assert first.lost_updates is None
+    if staleness is not None:  # each of two others may be so far ahead, and this one, too
+        assert first.staleness_max <= 2 * (2 * staleness + 1)
+    with server.client() as client:
+        assert client.statistics().jobs == ()
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_a_server_takes_the_steps_that_a_rank_alone_would(
+    server: ParameterServerProcess, optimiser: str
+) -> None:
+    algorithm = {
+        "name": "gradient_averaging",
+        "batch_size": 50,
+        "optimiser": optimiser,
+        "clip_norm": 0.3,
+        "schedule": "cosine",
+    }
+    model = {"name": "logistic_regression", "l2": 0.01}
+    exchange = {
+        "channel": "parameter_server",
+        "pattern": "async",
+        "server_update": optimiser,
+    }
+    alone = Job("alone", algorithm=algorithm, model=model, workers=1)
+    served = Job("served", algorithm=algorithm, model=model, workers=1, exchange=exchange)
+    for job in (alone, served):
+        job.initialised()
+        job.epoch(1)
+    assert served.state_bits(1) == alone.state_bits(1)
+
+
+def test_models_of_more_than_four_megabytes_are_shared(server: ParameterServerProcess) -> None:
+    job = Job(
+        data={"uri": "s3://data/rows.libsvm", "format": "libsvm", "n_features": 2**20 + 1},
+        algorithm={"name": "gradient_averaging", "batch_size": 20},
+        exchange={"channel": "parameter_server", "pattern": "async"},
+        workers=2,
+    )
+    job.data.save("rows.libsvm", wide_rows())
+    job.initialised()
+    assert job.epoch(1).staleness_max is not None
+
+
+def test_a_job_that_has_no_room_is_refused_before_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with parameter_server(tmp_path, memory_mb=1) as small:
+        monkeypatch.setenv(URL_VARIABLE, small.url("thrift"))
+        monkeypatch.setenv(TOKEN_VARIABLE, small.token)
+        with pytest.raises(NotEnoughServerMemoryError, match=r"needs \d+ bytes of the server's"):
+            trained("parameter_server", "reduce", "gradient_averaging", workers=8)
+        with small.client() as client:
+            assert client.statistics().jobs == ()
+        close_kept()
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_what_is_asked_for_is_what_ranks_register(
+    server: ParameterServerProcess, learner: str
+) -> None:
+    job = Job(
+        data={"uri": "s3://data/rows.libsvm", "format": "libsvm"},
+        exchange={"channel": "parameter_server"},
+        **LEARNERS[learner],
+    )
+    job.data.save("rows.libsvm", wide_rows())
+    job.initialised()
+    job.execute_all(1)
+    plan = load(job.storage, keys.training_plan("job"), TrainingPlan)
+    with server.client() as client:
+        registered = client.register(job.exchanged(), settings_of(plan))
+    assert not registered.is_new
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
