@@ -47,6 +47,7 @@ _DTYPES: dict[int, np.dtype[Any]] = {
 }
 _CODES = {_DTYPES[code]: code for code in (1, 2)}
 _TRAILER_DTYPE = np.dtype("<f8")
+_BLOCK_NUMBERS = 2**16  # stay in the cache between two passes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,9 +88,26 @@ class Draft:
         """Return a draft of ``message``, as it was decoded from ``data``, to be changed there."""
         return cls(message.vector.size, message.vector.dtype, message.trailer.size, data)
 
-    def finish(self, *, pause: bool = False) -> tuple[Message, memoryview]:
-        """Return the message and its bytes; the numbers must not change any more."""
-        _seal(self._data, self._code, self.vector.size, self.trailer.size, pause=pause)
+    def finish(
+        self, *, pause: bool = False, last: Message | None = None
+    ) -> tuple[Message, memoryview]:
+        """Return the message and its bytes; the numbers must not change any more.
+
+        ``last`` is added before, if it is given: in one pass over the numbers with the checksum.
+        """
+        head = _head(self._data, self._code, self.vector.size, self.trailer.size, pause=pause)
+        checksum = RunningChecksum()
+        checksum.add(head)
+        for start in range(0, self.vector.size, _BLOCK_NUMBERS):
+            block = self.vector[start : start + _BLOCK_NUMBERS]
+            if last is not None:
+                block += last.vector[start : start + _BLOCK_NUMBERS]
+            checksum.add(block.data.cast("B"))
+        if last is not None:
+            self.trailer += last.trailer
+        if self.trailer.size:
+            checksum.add(self.trailer.data.cast("B"))
+        _write_checksum(head, checksum)
         self._data.flags.writeable = False
         self.vector.flags.writeable = self.trailer.flags.writeable = False
         return Message(self.vector, self.trailer, pause), self._data.data
@@ -145,15 +163,14 @@ def encode_in_parts(message: Message, compression: Compression = "none") -> Enco
     code, vector = _coded(message, compression)
     vector = np.ascontiguousarray(vector)
     trailer = np.ascontiguousarray(message.trailer, _TRAILER_DTYPE)
-    head = _memory(_HEADER.size)
-    parts = [each.data.cast("B") if each.size else head.data[:0] for each in (vector, trailer)]
-    flags = _PAUSE if message.pause else 0
-    _HEADER.pack_into(head.data, 0, _MAGIC, _VERSION, code, flags, 0, vector.size, trailer.size)
-    checksum = xxhash.xxh3_64(head.data[_CHECKED:], int.from_bytes(head.data[_SEED], "little"))
-    for part in parts:
-        checksum.update(part)
-    struct.pack_into("<Q", head.data, 8, checksum.intdigest())
-    return Encoded([head.data, *parts])
+    data = _memory(_HEADER.size)
+    head = _head(data, code, vector.size, trailer.size, pause=message.pause)
+    parts = [each.data.cast("B") if each.size else head[:0] for each in (vector, trailer)]
+    checksum = RunningChecksum()
+    for part in (head, *parts):
+        checksum.add(part)
+    _write_checksum(head, checksum)
+    return Encoded([head, *parts])
 
 
 def encode(message: Message, compression: Compression = "none") -> memoryview:
@@ -181,8 +198,29 @@ def encode(message: Message, compression: Compression = "none") -> memoryview:
     return data.data
 
 
-def decode(data: Buffer, name: str) -> Message:
+class RunningChecksum:
+    """The checksum of a message that arrives in pieces, taken while each is still in the cache."""
+
+    def __init__(self) -> None:
+        self._state: xxhash.xxh3_64 | None = None
+
+    def add(self, piece: memoryview) -> None:
+        """Take note of the next piece, of which the first has all of the header."""
+        if self._state is None:
+            seed = int.from_bytes(piece[_SEED], "little")
+            self._state = xxhash.xxh3_64(piece[_CHECKED:], seed)
+        else:
+            self._state.update(piece)
+
+    def value(self) -> int | None:
+        """Return the checksum of what has arrived, None if that is nothing."""
+        return None if self._state is None else self._state.intdigest()
+
+
+def decode(data: Buffer, name: str, taken: int | None = None) -> Message:
     """Return the message in ``data`` as read-only views; ``name`` is for the error's message.
+
+    ``taken`` is the checksum of ``data``, if that has been taken before.
 
     Raises
     ------
@@ -199,7 +237,7 @@ def decode(data: Buffer, name: str) -> Message:
     vector_bytes = size * dtype.itemsize
     if len(body) != vector_bytes + trailer_size * _TRAILER_DTYPE.itemsize:
         raise DamagedValueError(f"{name}: {len(body)} bytes do not hold {size} + {trailer_size}")
-    if _checksum(view) != checksum:
+    if (_checksum(view) if taken is None else taken) != checksum:
         raise DamagedValueError(f"{name}: the checksum is wrong")
     vector = np.frombuffer(body[:vector_bytes], dtype)
     if code == _HALF:
@@ -245,9 +283,19 @@ def _halved(vector: Vector) -> Vector:
 
 
 def _seal(data: Vector, code: int, size: int, trailer_size: int, *, pause: bool) -> None:
+    _head(data, code, size, trailer_size, pause=pause)
+    struct.pack_into("<Q", data.data, 8, _checksum(data.data))
+
+
+def _head(data: Vector, code: int, size: int, trailer_size: int, *, pause: bool) -> memoryview:
+    """Write a header without its checksum, and return it."""
     flags = _PAUSE if pause else 0
     _HEADER.pack_into(data.data, 0, _MAGIC, _VERSION, code, flags, 0, size, trailer_size)
-    struct.pack_into("<Q", data.data, 8, _checksum(data.data))
+    return data.data[: _HEADER.size]
+
+
+def _write_checksum(head: memoryview, checksum: RunningChecksum) -> None:
+    struct.pack_into("<Q", head, 8, checksum.value())
 
 
 def _checksum(data: memoryview) -> int:

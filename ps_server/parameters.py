@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Self
 
+from comm.wire import RunningChecksum
 from ps_server.asynchronous import Models
 from ps_server.calls import (
     ALL_RANKS,
@@ -46,6 +47,7 @@ from ps_server.synchronous import Sums
 from stepml.job.step import Step
 from storage.base import Clock
 
+_LEAST_MESSAGE_BYTES = 32  # the header
 _LEAST_RESERVED = 2**16  # of a job, with what describes it
 _SPARE_MESSAGES = 3  # two steps' sums, and one that is read while it changes
 _MOST_EPOCHS = 2**31 - 1
@@ -60,12 +62,23 @@ class Incoming:
         Where its bytes are to be written, all of them.
     """
 
-    __slots__ = ("_block", "attempt", "job", "memory", "rank", "step")
+    __slots__ = ("_block", "_checksum", "attempt", "job", "memory", "rank", "step")
 
     def __init__(self, job: _Job, step: Step, rank: int, attempt: str, block: Block) -> None:
         self.job, self.step, self.rank, self.attempt = job, step, rank, attempt
         self._block: Block | None = block
+        self._checksum = RunningChecksum()
         self.memory = block.data.data
+
+    def arrived(self, start: int, stop: int) -> None:
+        """Say that a piece is there; unless all are told of, they are looked at in the end."""
+        if stop >= _LEAST_MESSAGE_BYTES:
+            self._checksum.add(self.memory[0 if start < _LEAST_MESSAGE_BYTES else start : stop])
+
+    @property
+    def checksum(self) -> int | None:
+        """That of the pieces that `arrived`."""
+        return self._checksum.value()
 
     def taken(self) -> Block:
         """Return the block, which belongs to the caller now."""
@@ -226,7 +239,7 @@ class Parameters:
             synchronous = found.settings.rule == "bulk_synchronous"
             found.require_step(step, rank, takes_sums=synchronous)
             most = found.settings.message_bytes
-            if not 32 <= message_bytes <= most:
+            if not _LEAST_MESSAGE_BYTES <= message_bytes <= most:
                 raise InvalidRequest(
                     f"size: expected 32 to the {most} bytes that the job is registered with, "
                     f"got {message_bytes}"
@@ -249,7 +262,7 @@ class Parameters:
         block = incoming.taken()
         size = len(block.data)
         try:
-            message = decoded(block, f"rank {rank}'s push to {step}")
+            message = decoded(block, f"rank {rank}'s push to {step}", incoming.checksum)
         except DamagedVector:
             block.drop()
             raise

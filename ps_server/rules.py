@@ -115,10 +115,10 @@ class Rule(ABC):
         self.reset(0)
 
 
-def decoded(block: Block, name: str) -> Message:
-    """Return the message in a block, or raise `DamagedVector`."""
+def decoded(block: Block, name: str, checksum: int | None = None) -> Message:
+    """Return the message in a block, or raise `DamagedVector`; parameters as of `decode`."""
     try:
-        message = decode(block.data.data, name)
+        message = decode(block.data.data, name, checksum)
     except DamagedValueError as error:
         raise DamagedVector(str(error)) from None
     return message

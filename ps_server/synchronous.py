@@ -196,8 +196,6 @@ class _Sum:
         self._waiting[rank] = block, message
         while (arrived := self._waiting.pop(self._added, None)) is not None:
             self._add(*arrived)
-        if self._added == self._world_size:
-            self._complete()
 
     def pulled_by(self, rank: int) -> Block:
         """Return the sum, held once more."""
@@ -253,14 +251,19 @@ class _Sum:
 
     def _add(self, block: Block, message: Message) -> None:
         self._pause |= message.pause
+        self._added += 1
         if self._draft is None:
             self._begin(block, message)
+            if self._added == self._world_size:
+                self._complete()
+            return
+        self._own()
+        if self._added == self._world_size:
+            self._complete(message)
         else:
-            self._own()
             self._draft.vector += message.vector
             self._draft.trailer += message.trailer
-            block.drop()
-        self._added += 1
+        block.drop()
 
     def _begin(self, block: Block, message: Message) -> None:
         """Make rank 0's contribution the sum, where it lies unless it came compressed."""
@@ -287,11 +290,11 @@ class _Sum:
             )
             shared.drop()
 
-    def _complete(self) -> None:
+    def _complete(self, last: Message | None = None) -> None:
+        """End the sum, of which ``last`` is the last contribution unless it is there already."""
         assert self._block is not None
         assert self._draft is not None
-        self._own()
-        message, _ = self._draft.finish(pause=self._pause)
+        message, _ = self._draft.finish(pause=self._pause, last=last)
         self._draft, self.is_complete = None, True
         if self._compression == "none" or message.vector.dtype != np.float32:
             return

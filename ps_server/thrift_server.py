@@ -349,7 +349,9 @@ class _Session:
         if upload.incoming is None:
             transport.drop(size)
         else:
-            transport.read_into(upload.incoming.memory[upload.received : upload.received + size])
+            start, stop = upload.received, upload.received + size
+            transport.read_into(upload.incoming.memory[start:stop])
+            upload.incoming.arrived(start, stop)
         upload.received += size
         return size
 
