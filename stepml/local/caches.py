@@ -1,4 +1,4 @@
-"""The servers of the channels redis and memcached, started when a job asks for one.
+"""The servers of the channels redis, memcached and parameter_server, started when a job asks.
 
 They are the real programs, on free loopback ports that are chosen, and kept, when the local AWS
 starts: so the stack can name them before they run. They end with the local AWS, even if that is
@@ -23,8 +23,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
+from stepml.local import parameter_server
 from stepml.local.identity import HOST
+from stepml.local.parameter_server import ParameterServerProgram
 
 TETHER = Path(__file__).with_name("tether.py")
 START_WAIT_S = 10.0
@@ -47,11 +50,27 @@ class CacheStatus:
     name: str  # the channel
     url: str
     pid: int | None  # None while it is not started
+    parameters: dict[str, str]  # of the template, which say where it is
+
+
+class ServerProgram(Protocol):
+    """A program that serves a channel."""
+
+    @property
+    def channel(self) -> str: ...
+    @property
+    def program(self) -> str: ...
+    def url(self, port: int) -> str: ...
+    def parameters(self, port: int) -> dict[str, str]: ...
+    def command(self, port: int, directory: Path) -> list[str]: ...
+    def environment(self) -> dict[str, str]: ...
+    def answering_pid(self, port: int) -> int | None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class CacheProgram:
-    """A program that serves a channel."""
+    """Redis or Memcached."""
 
     channel: str  # its name in the job spec; also the URL's scheme
     program: str  # and the name of its Debian package
@@ -59,6 +78,47 @@ class CacheProgram:
     arguments: Callable[[int, Path], list[str]]  # from its port and directory
     question: bytes  # whose answer has the process id,
     answer: re.Pattern[bytes]  # … here
+
+    def url(self, port: int) -> str:
+        """Return the address of the server on ``port``, as functions are told."""
+        return f"{self.channel}://{HOST}:{port}"
+
+    def parameters(self, port: int) -> dict[str, str]:
+        """Return the parameters of the template that say where it is."""
+        return {self.parameter: self.url(port)}
+
+    def command(self, port: int, directory: Path) -> list[str]:
+        """Return program and arguments, or raise `CacheError` if it is not installed."""
+        path = shutil.which(self.program)
+        if path is None:
+            raise CacheError(
+                f"exchange.channel {self.channel!r} needs the program {self.program}, which is "
+                f"not installed; on Debian: apt-get install {self.program}"
+            )
+        return [path, *self.arguments(port, directory)]
+
+    def environment(self) -> dict[str, str]:
+        """Return what its process finds."""
+        return dict(os.environ)
+
+    def answering_pid(self, port: int) -> int | None:
+        """Return the process id of the server on ``port``, None if nothing that we know answers."""
+        received = b""
+        with (
+            suppress(OSError),
+            socket.create_connection((HOST, port), ANSWER_TIMEOUT_S) as connection,
+        ):
+            connection.sendall(self.question)
+            while (found := self.answer.search(received)) is None:
+                more = connection.recv(65536)
+                received += more
+                if not more or len(received) > 65536:
+                    return None
+            return int(found[1])
+        return None
+
+    def close(self) -> None:
+        """Do nothing: its port is another's."""
 
 
 def _redis_arguments(port: int, directory: Path) -> list[str]:
@@ -103,9 +163,10 @@ def template_parameters(caches: Iterable[CacheStatus], concurrency: int) -> dict
     concurrency : int
         Functions that run at once.
     """
-    names = {each.channel: each.parameter for each in PROGRAMS}
-    urls = {names[cache.name]: cache.url for cache in caches if cache.name in names}
-    return {"AccountConcurrency": str(concurrency), **urls}
+    parameters = {"AccountConcurrency": str(concurrency)}
+    for cache in caches:
+        parameters |= cache.parameters
+    return parameters
 
 
 class Caches:
@@ -125,7 +186,10 @@ class Caches:
         # A server is tied to the thread that starts it: to one that lives as long as this.
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="caches")
         self._servers: dict[str, _CacheServer] = {}
-        for program in PROGRAMS:
+        health = _reserve(port + len(PROGRAMS) + 2)
+        server = ParameterServerProgram(health, state / parameter_server.CHANNEL)
+        programs: list[ServerProgram] = [*PROGRAMS, server]
+        for program in programs:
             reserved = _reserve(port + 1)
             port = reserved.getsockname()[1]
             self._servers[program.channel] = _CacheServer(
@@ -159,7 +223,7 @@ class _CacheServer:
 
     def __init__(
         self,
-        program: CacheProgram,
+        program: ServerProgram,
         reserved: socket.socket,
         state: Path,
         starter: ThreadPoolExecutor,
@@ -178,9 +242,11 @@ class _CacheServer:
     def status(self) -> CacheStatus:
         process = self._process
         is_running = process is not None and process.poll() is None
-        url = f"{self._program.channel}://{HOST}:{self._port}"
         return CacheStatus(
-            self._program.channel, url, process.pid if process and is_running else None
+            self._program.channel,
+            self._program.url(self._port),
+            process.pid if process and is_running else None,
+            self._program.parameters(self._port),
         )
 
     def require(self) -> None:
@@ -189,7 +255,7 @@ class _CacheServer:
                 raise self._error("the local AWS is ending")
             if self._process is None or self._process.poll() is not None:
                 self._start()
-            elif _answering_pid(self._port, self._program) != self._process.pid:
+            elif self._program.answering_pid(self._port) != self._process.pid:
                 # Others may be at work with it: it is not ended for this job.
                 raise self._error(
                     f"{self._program.program}, process {self._process.pid} on "
@@ -201,6 +267,7 @@ class _CacheServer:
             self._is_closed = True
             self._kill()
             self._reserved.close()
+            self._program.close()
 
     def _start(self) -> None:
         process = self._process = self._starter.submit(self._spawn).result()
@@ -219,19 +286,13 @@ class _CacheServer:
                 self._start()
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        path = shutil.which(self._program.program)
-        if path is None:
-            name = self._program.program
-            raise CacheError(
-                f"exchange.channel {self._program.channel!r} needs the program {name}, which is "
-                f"not installed; on Debian: apt-get install {name}"
-            )
+        program = self._program.command(self._port, self._directory)
         self._directory.mkdir(parents=True, exist_ok=True)
-        arguments = self._program.arguments(self._port, self._directory)
-        command = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), path, *arguments]
+        command = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *program]
         with self._log_path.open("wb") as log:
             return subprocess.Popen(  # noqa: S603 — a program of the person's own PATH
                 command,
+                env=self._program.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -240,7 +301,7 @@ class _CacheServer:
 
     def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + self._start_wait_s
-        while _answering_pid(self._port, self._program) != process.pid:
+        while self._program.answering_pid(self._port) != process.pid:
             if process.poll() is not None:
                 raise self._error(f"{self._program.program} ended at once: {self._log_tail()}")
             if time.monotonic() > deadline:
@@ -293,20 +354,3 @@ def _reserve(first: int) -> socket.socket:
             continue
         return reserved
     raise OSError(f"no port of {HOST} is free")
-
-
-def _answering_pid(port: int, program: CacheProgram) -> int | None:
-    """Return the process id of the server on ``port``, None if nothing that we know answers."""
-    received = b""
-    with (
-        suppress(OSError),
-        socket.create_connection((HOST, port), ANSWER_TIMEOUT_S) as connection,
-    ):
-        connection.sendall(program.question)
-        while (found := program.answer.search(received)) is None:
-            more = connection.recv(65536)
-            received += more
-            if not more or len(received) > 65536:
-                return None
-        return int(found[1])
-    return None

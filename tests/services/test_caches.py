@@ -17,12 +17,14 @@ from redis import Redis
 
 from stepml.local import daemon
 from stepml.local.caches import PROGRAMS, CacheError, Caches, CacheStatus, template_parameters
+from stepml.local.parameter_server import CHANNEL as PARAMETER_SERVER
 from tests.running_aws import RunningAws, eventually, inline_map, only, running_aws
 from tests.services.test_daemon import is_alive, port
 
 __all__ = ["port"]  # the fixture
 
-CHANNELS = [each.channel for each in PROGRAMS]
+CACHES = [each.channel for each in PROGRAMS]
+CHANNELS = [*CACHES, PARAMETER_SERVER]
 ENDS = only({"Type": "Succeed"})
 
 
@@ -72,7 +74,7 @@ def test_a_server_runs_once_a_job_asks_for_it_and_not_before(own_aws: RunningAws
     for other in ({}, job("s3"), job("dynamodb"), {"exchange": "redis"}, {"channel": "redis"}):
         own_aws.run(machine, other)
     own_aws.run(own_aws.machine(ENDS), [1])
-    assert [each.pid for each in own_aws.caches()] == [None, None]
+    assert [each.pid for each in own_aws.caches()] == [None, None, None]
     assert not any(listens(each) for each in own_aws.caches())
     running = started(own_aws, "redis")
     assert listens(running)
@@ -151,7 +153,7 @@ def test_servers_end_with_the_local_aws_however_that_ends(
 def test_servers_are_in_the_status_and_down_ends_them(port: int) -> None:
     up = daemon.up(port=port)
     assert [each.name for each in up.caches] == CHANNELS
-    assert [address(each)[1] > port for each in up.caches] == [True, True]
+    assert [address(each)[1] > port for each in up.caches] == [True, True, True]
     aws = RunningAws(up.endpoint_url, process=None)  # type: ignore[arg-type]
     running = [started(aws, name) for name in CHANNELS]
     seen = daemon.status()
@@ -161,7 +163,7 @@ def test_servers_are_in_the_status_and_down_ends_them(port: int) -> None:
     assert [each.pid for each in running if each.pid and is_alive(each.pid)] == []
 
 
-@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize("channel", CACHES)
 def test_a_job_is_refused_if_the_program_is_not_installed(tmp_path: Path, channel: str) -> None:
     program = {each.channel: each.program for each in PROGRAMS}[channel]
     with running_aws(tmp_path, path=str(tmp_path)) as aws:
@@ -193,7 +195,7 @@ def test_a_function_that_starts_a_job_is_refused_in_the_same_way(tmp_path: Path)
 
 
 def test_a_port_that_somebody_else_took_is_named(caches: Caches) -> None:
-    (redis, _) = caches.statuses()
+    redis, *_ = caches.statuses()
     with socket.create_server(address(redis)):
         pattern = r"'redis' cannot be used: redis-server ended at once: .*Address already in use"
         with pytest.raises(CacheError, match=pattern):
@@ -223,11 +225,14 @@ def test_ports_are_the_first_free_ones_above(tmp_path: Path) -> None:
         made = Caches(above - 1, tmp_path)
         ports = [address(each)[1] for each in made.statuses()]
         made.close()
-    assert above < ports[0] < ports[1] <= above + 20
-    assert template_parameters(made.statuses(), 7) == {
+    assert above < ports[0] < ports[1] < ports[2] <= above + 20
+    parameters = template_parameters(made.statuses(), 7)
+    assert len(parameters.pop("ParameterServerToken")) >= 32
+    assert parameters == {
         "AccountConcurrency": "7",
         "RedisUrl": f"redis://127.0.0.1:{ports[0]}",
         "MemcachedUrl": f"memcached://127.0.0.1:{ports[1]}",
+        "ParameterServerUrl": f"thrift://127.0.0.1:{ports[2]}",
     }
 
 

@@ -252,8 +252,14 @@ def test_every_variable_that_the_code_reads_is_set() -> None:
     told = template()["Globals"]["Function"]["Environment"]["Variables"].keys()
     text = (ROOT / "templates" / "template.yaml").read_text()
     optional = set(re.findall(r"# (STEPML_\w+), optional:", text))
-    assert optional == {"STEPML_CA_FILE", "STEPML_EPOCHS_AN_EXECUTION"}
+    assert optional == {
+        "STEPML_CA_FILE",
+        "STEPML_EPOCHS_AN_EXECUTION",
+        "STEPML_PARAMETER_SERVER_CERTIFICATE_FILE",
+        "STEPML_PARAMETER_SERVER_KEY_FILE",
+    }
     assert _variables("storage/factory.py") <= told | optional
+    assert _variables("ps_server/client.py") <= told | optional
     for path in sorted((ROOT / "lambdas").glob("*.py")):
         own = {
             name
@@ -276,11 +282,13 @@ def test_functions_that_exchange_and_no_others_reach_the_channels() -> None:
         for name, each in functions.items()
         if {"Ref": "ExchangePolicy"} in each.get("Policies", [])
     }
-    assert in_network == allowed == EXCHANGING
+    assert allowed == EXCHANGING
+    # It asks the parameter server whether there is room, and exchanges nothing.
+    assert in_network == EXCHANGING | {"InitialiseFunction"}
     condition, inside, outside = functions["ExecutorFunction"]["VpcConfig"]["If"]
     assert (condition, outside) == ("HasVpc", {"Ref": "AWS::NoValue"})
     assert inside.keys() == {"SubnetIds", "SecurityGroupIds"}
-    assert all(functions[name]["VpcConfig"]["If"][1] == inside for name in EXCHANGING)
+    assert all(functions[name]["VpcConfig"]["If"][1] == inside for name in in_network)
 
 
 def test_functions_may_call_just_the_actions_of_dynamodb_that_the_channel_does() -> None:
