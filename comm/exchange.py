@@ -64,6 +64,7 @@ class InFlightExchange(ABC):
     def all_reduce(self, step: Step, message: Message) -> Message:
         """Contribute ``message`` and return the sum of all ranks' contributions.
 
+        Its numbers stay what they are until the next but one call.
         ``pause`` of the sum is set if that of any contribution is: all ranks then know that they
         have to stop after this step.
 
