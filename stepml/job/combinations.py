@@ -33,6 +33,7 @@ PATTERNS_OF_ALGORITHM = {
     "admm": ("reduce", "reduce_scatter"),
     "expectation_maximisation": ("reduce", "reduce_scatter"),
 }
+PATTERNS_OF_CHANNEL = {"parameter_server": ("reduce", "async")}  # it is the one that merges
 _ONLY_SHARED = "goes with channel 'parameter_server', pattern 'async'"
 # What each format can say; a field that would have no effect is refused.
 LABELLED_BY_COLUMN = ("csv", "tsv", "parquet")
@@ -84,9 +85,8 @@ def _check_algorithm(spec: JobSpec) -> None:
 def _check_server(spec: JobSpec) -> None:
     exchange = spec.exchange
     has_server = exchange.channel == "parameter_server"
-    if has_server:
-        patterns = ("reduce", "async")  # the server is the one that merges
-        _require("exchange.pattern", exchange.pattern, "channel 'parameter_server'", patterns)
+    if patterns := PATTERNS_OF_CHANNEL.get(exchange.channel):
+        _require("exchange.pattern", exchange.pattern, f"channel {exchange.channel!r}", patterns)
     is_shared = has_server and exchange.pattern == "async"
     if exchange.max_staleness is not None and not is_shared:
         raise InvalidJobError(

@@ -11,7 +11,11 @@ import msgspec
 import pytest
 
 from stepml.job.availability import ALGORITHMS, CHANNELS, MODELS, refuse_unconfigured
-from stepml.job.combinations import ALGORITHMS_OF_MODEL, PATTERNS_OF_ALGORITHM
+from stepml.job.combinations import (
+    ALGORITHMS_OF_MODEL,
+    PATTERNS_OF_ALGORITHM,
+    PATTERNS_OF_CHANNEL,
+)
 from stepml.job.errors import InvalidJobError, NotAvailableError
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
@@ -161,7 +165,6 @@ def test_json_that_is_no_object_is_refused(job: bytes) -> None:
             {"model": {"name": "neural", "architecture": "mlp"}},
             "model 'neural' is not available yet; available: logistic_regression, softmax",
         ),
-        ({"exchange__channel": "parameter_server"}, "exchange.channel 'parameter_server' is not"),
     ],
 )
 def test_what_does_not_work_yet_is_refused_by_name(values: dict[str, Any], message: str) -> None:
@@ -269,14 +272,75 @@ def test_every_model_and_algorithm_has_its_row() -> None:
 def test_all_that_goes_together_is_a_job(
     channel: str, pattern: str, algorithm: str, model: str
 ) -> None:
-    parsed = parse_job(
-        changed(
-            exchange={"channel": channel, "pattern": pattern},
-            algorithm={"name": algorithm},
-            model=KMEANS if model == "kmeans" else {"name": model},
-        )
+    job = changed(
+        exchange={"channel": channel, "pattern": pattern},
+        algorithm={"name": algorithm},
+        model=KMEANS if model == "kmeans" else {"name": model},
     )
-    assert parsed.exchange.channel == channel
+    if pattern in PATTERNS_OF_CHANNEL.get(channel, (pattern,)):
+        assert parse_job(job).exchange.channel == channel
+        return
+    with pytest.raises(InvalidJobError, match=f"channel '{channel}' expected reduce or async"):
+        parse_job(job)
+
+
+SHARED = {"channel": "parameter_server", "pattern": "async"}
+GRADIENTS = {"name": "gradient_averaging"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"exchange": {"pattern": "async", "max_staleness": 2}},
+            "exchange.max_staleness: goes with channel 'parameter_server', pattern 'async', got 2",
+        ),
+        (
+            {"exchange": {"channel": "parameter_server", "max_staleness": 0}},
+            "exchange.max_staleness: goes with channel 'parameter_server', pattern 'async', got 0",
+        ),
+        ({"exchange": SHARED | {"max_staleness": -1}}, "exchange.max_staleness: expected "),
+        (
+            {"exchange": {"pattern": "async", "server_update": "sgd"}, "algorithm": GRADIENTS},
+            "exchange.server_update: goes with channel 'parameter_server', pattern 'async' and "
+            "algorithm 'gradient_averaging', got 'sgd'",
+        ),
+        (
+            {
+                "exchange": SHARED | {"server_update": "sgd"},
+                "algorithm": {"name": "model_averaging"},
+            },
+            "and algorithm 'gradient_averaging', got 'sgd'",
+        ),
+        (
+            {"exchange": SHARED | {"server_update": "adam"}, "algorithm": GRADIENTS},
+            "exchange.server_update: expected algorithm.optimiser 'sgd', got 'adam'",
+        ),
+        (
+            {
+                "exchange": SHARED | {"server_update": "sgd"},
+                "algorithm": GRADIENTS,
+                "model": {"name": "linear_regression", "l1": 0.1},
+            },
+            "of which model.l1 has none; with l1 0.1 expected 'none', got 'sgd'",
+        ),
+        ({"exchange": SHARED | {"server_update": "lbfgs"}}, "expected one of: "),
+    ],
+)
+def test_what_only_a_parameter_server_can_do_is_refused_elsewhere(
+    values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job(changed(**values))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("server_update", ["none", "sgd"])
+@pytest.mark.parametrize("max_staleness", [None, 0, 100])
+def test_jobs_of_a_parameter_server(max_staleness: int | None, server_update: str) -> None:
+    exchange = SHARED | {"max_staleness": max_staleness, "server_update": server_update}
+    parsed = parse_job(changed(exchange=exchange, algorithm=GRADIENTS))
+    assert parsed.exchange.max_staleness == max_staleness
 
 
 def test_the_documentation_has_the_same_tables() -> None:
