@@ -32,9 +32,9 @@ def failed(local_stack: LocalStack, job: Any, name: str | None = None) -> tuple[
         ({"workers": "four"}, "InvalidJobError", "workers: expected an integer from 1 to 1600"),
         ({"workers": -1}, "InvalidJobError", "workers: expected an integer from 1 to 1600, got -1"),
         (
-            {"exchange": {"channel": "parameter_server"}},
-            "NotAvailableError",
-            "'parameter_server' is not available yet",
+            {"exchange": {"channel": "parameter_server", "pattern": "reduce_scatter"}},
+            "InvalidJobError",
+            "with channel 'parameter_server' expected reduce or async",
         ),
         (
             {"data": {"uri": "s3://no-such-bucket-anywhere/x.csv", "format": "csv"}},
