@@ -13,6 +13,8 @@ import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
+from lambdas.parameter_server import close_kept
+from ps_server.client import TOKEN_VARIABLE, URL_VARIABLE
 from stepml.local import items, objects
 from storage import Storage
 from storage.blocks import BlockStorage
@@ -134,6 +136,37 @@ def over_server(request: pytest.FixtureRequest, transport: str) -> Iterator[Over
     harness = OverServer(server, transport)
     yield harness
     harness.close()
+
+
+@pytest.fixture(params=TRANSPORTS)
+def server(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ParameterServerProcess]:
+    """A parameter server, configured as in a function's environment, by each transport."""
+    server: ParameterServerProcess = request.getfixturevalue("parameter_server_one")
+    server.start()
+    with server.client() as client:
+        client.delete("jobs/")
+    yield from configured_for(server, request.param, monkeypatch)
+
+
+@pytest.fixture(params=TRANSPORTS)
+def mortal_server(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ParameterServerProcess]:
+    """The same, of the test's own; it saves what it has when it is stopped, and else seldom."""
+    places = {"snapshots": tmp_path / "snapshots", "snapshot_seconds": 3600}
+    with parameter_server(tmp_path, transports=TRANSPORTS, **places) as server:
+        yield from configured_for(server, request.param, monkeypatch)
+
+
+def configured_for(
+    server: ParameterServerProcess, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ParameterServerProcess]:
+    monkeypatch.setenv(URL_VARIABLE, server.url(transport))
+    monkeypatch.setenv(TOKEN_VARIABLE, server.token)
+    yield server
+    close_kept()
 
 
 @pytest.fixture(params=DURABLE)

@@ -18,7 +18,7 @@ from ps_server.client import TOKEN_VARIABLE, URL_VARIABLE
 from stepml.job import keys
 from stepml.job.errors import NotEnoughServerMemoryError
 from storage.factory import MEMCACHED_URL_VARIABLE, REDIS_URL_VARIABLE, TABLE_VARIABLE
-from tests.contracts.conftest import TRANSPORTS, aws_client, emptied
+from tests.contracts.conftest import aws_client, emptied
 from tests.parameter_servers import ParameterServerProcess, parameter_server
 from tests.unit.jobs import Job, load
 
@@ -39,21 +39,6 @@ def configured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     if request.param != "s3":
         exchanges.kept(request.param).close()
     exchanges.kept.cache_clear()
-
-
-@pytest.fixture(params=TRANSPORTS)
-def server(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[ParameterServerProcess]:
-    """A parameter server, configured as in a function's environment, by each transport."""
-    server: ParameterServerProcess = request.getfixturevalue("parameter_server_one")
-    server.start()
-    with server.client() as client:
-        client.delete("jobs/")
-    monkeypatch.setenv(URL_VARIABLE, server.url(request.param))
-    monkeypatch.setenv(TOKEN_VARIABLE, server.token)
-    yield server
-    close_kept()
 
 
 def configure_dynamodb(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
