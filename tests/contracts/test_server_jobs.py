@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import pytest
 
+from comm import Message
 from ps_server import job_client
 from ps_server.client import TOKEN_VARIABLE, URL_VARIABLE
+from ps_server.exchange import ServerInFlight
 from stepml.job import keys
 from stepml.job.errors import (
     ExecutorPausedError,
@@ -24,6 +25,7 @@ from stepml.job.errors import (
     StorageUnavailableError,
 )
 from stepml.job.reports import EndReport
+from stepml.job.step import Step
 from tests.contracts.conftest import close_kept
 from tests.parameter_servers import ParameterServerProcess
 from tests.unit.jobs import Job, contents, load
@@ -63,16 +65,17 @@ def n_jobs(server: ParameterServerProcess) -> int:
         return len(client.statistics().jobs)
 
 
-def killed_at(batch: int) -> Callable[[], float]:
-    """Return a clock that ends a rank's function before it contributes to a batch."""
-    left = iter([900.0] * batch)
+def kill_once(monkeypatch: pytest.MonkeyPatch, rank: int, batch: int) -> None:
+    """End a rank's function before it contributes to a batch."""
+    all_reduce, killed = ServerInFlight.all_reduce, []
 
-    def remaining() -> float:
-        for seconds in left:
-            return seconds
-        raise KilledError
+    def killing(self: ServerInFlight, step: Step, message: Message) -> Message:
+        if (self._rank, step.batch) == (rank, batch) and not killed:
+            killed.append(rank)
+            raise KilledError
+        return all_reduce(self, step, message)
 
-    return remaining
+    monkeypatch.setattr(ServerInFlight, "all_reduce", killing)
 
 
 def test_a_deployment_without_a_server_says_so_before_anything_is_written(
@@ -132,14 +135,15 @@ def test_near_one_ranks_deadline_all_stop_and_go_on_together(
 @pytest.mark.parametrize("rank", [0, 1])
 @pytest.mark.parametrize("batch", [1, 3, N_BATCHES])
 def test_a_rank_that_is_killed_and_called_again_changes_no_bit(
-    server: ParameterServerProcess, rank: int, batch: int
+    server: ParameterServerProcess, monkeypatch: pytest.MonkeyPatch, rank: int, batch: int
 ) -> None:
     job = job_of()
+    kill_once(monkeypatch, rank, batch)
     with ThreadPoolExecutor(3) as threads:
         others = [other for other in range(3) if other != rank]
         waiting = [threads.submit(job.execute, 1, other) for other in others]
         with pytest.raises(KilledError):
-            job.execute(1, rank, killed_at(batch))
+            job.execute(1, rank)
         again = threads.submit(job.execute, 1, rank)
         results = [each.result() for each in (*waiting, again)]
     job.reduce(1, results)
@@ -148,13 +152,14 @@ def test_a_rank_that_is_killed_and_called_again_changes_no_bit(
 
 
 def test_a_rank_that_is_killed_with_the_server_begins_again_with_its_peers(
-    mortal_server: ParameterServerProcess,
+    mortal_server: ParameterServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = job_of()
+    kill_once(monkeypatch, rank=2, batch=3)
     with ThreadPoolExecutor(3) as threads:
         waiting = [threads.submit(job.execute, 1, rank) for rank in (0, 1)]
         with pytest.raises(KilledError):
-            job.execute(1, 2, killed_at(3))
+            job.execute(1, 2)
         mortal_server.kill()
         mortal_server.start()
         with pytest.raises(ReplayLostError, match="rank 2 waits for epoch 1, batch 1"):
