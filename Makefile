@@ -71,7 +71,16 @@ package: install ## Put together what is deployed on AWS: build/aws
 	  --requirement lambdas/requirements-parquet.txt --python-version 3.12 --only-binary :all: \
 	  --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64
 	@cd build/aws/code-parquet/pyarrow && rm -rf $(PYARROW_UNUSED)
+	mkdir -p build/aws/server/stepml build/aws/server/templates
+	$(BIN)/pip install --quiet --target build/aws/server --constraint constraints.txt \
+	  --requirement ps_server/requirements.txt --python-version 3.12 --only-binary :all: \
+	  --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64
+	cp -r ps_server comm storage build/aws/server/
+	cp -r stepml/__init__.py stepml/job stepml/ml build/aws/server/stepml/
+	cp templates/parameter-server.service build/aws/server/templates/
 	find build/aws -name __pycache__ -prune -exec rm -r {} +
+	cd build/aws/server && $(CURDIR)/$(BIN)/python -m zipfile -c ../parameter-server.zip *
+	rm -r build/aws/server
 	cp -r state_machines build/aws/
 	cp templates/*.yaml build/aws/templates/
 	sed -e '/^  PartitionParquetFunction:/,/Handler:/ s|CodeUri: ../$$|CodeUri: ../code-parquet|' \

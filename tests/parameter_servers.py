@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,6 +117,8 @@ def parameter_server(
     *,
     transports: Sequence[str] = ("thrift",),
     tls: Certificates | None = None,
+    token: str = TOKEN,
+    environment: Mapping[str, str] | None = None,
     **flags: object,
 ) -> Iterator[ParameterServerProcess]:
     """Run a parameter server.
@@ -129,6 +131,9 @@ def parameter_server(
         ``thrift`` is always there; ``grpc`` too, if asked for.
     tls : Certificates, optional
         Left out, it serves plainly.
+    token : str
+    environment : mapping, optional
+        Variables of the process beside those of this one.
     **flags
         By name: ``memory_mb=100``.
     """
@@ -140,7 +145,7 @@ def parameter_server(
     if "memory_mb" not in flags:
         given.append("--memory-mb=2048")
     ports = {name: free_port() for name in ("thrift", *transports, "health")}
-    server = ParameterServerProcess(directory, given, ports, tls=tls)
+    server = ParameterServerProcess(directory, given, ports, token, tls, dict(environment or {}))
     try:
         server.start()
         yield server

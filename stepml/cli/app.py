@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stepml.cli import data, local, look, predict, retry, run
+from stepml.cli import data, local, look, parameter_server, predict, retry, run
 from stepml.cli.errors import RootGroup
 
 app = typer.Typer(
@@ -41,3 +41,4 @@ look.add_to(app)
 predict.add_to(app)
 app.add_typer(data.app, name="data")
 app.add_typer(local.app, name="local")
+app.add_typer(parameter_server.app, name="ps")

@@ -1,0 +1,246 @@
+"""``stepml ps``: the parameter server, which is a process on a VM or on this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import secrets
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+
+from stepml.cli.errors import BAD_INPUT, BadInputError, LocalAwsFailedError, local_aws_errors
+from stepml.cli.options import AsJson, Local
+from stepml.cli.output import Output
+from stepml.client.errors import AccessError
+
+PACKAGES = ("thrift", "prometheus_client")  # of the extra `server`
+URL_VARIABLE = "STEPML_PARAMETER_SERVER_URL"
+TOKEN_VARIABLE = "STEPML_PARAMETER_SERVER_TOKEN"  # noqa: S105 — its name
+CHANNEL = "parameter_server"
+
+app = typer.Typer(
+    help="The parameter server: run it, ask it, make its secret.",
+    no_args_is_help=True,
+    epilog="Example: stepml ps status --local",
+)
+
+
+@app.callback()
+def parameter_server() -> None:
+    """Run the server of the channel parameter_server, and look at it."""
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog="All flags: stepml ps up -- --help. Each has an environment variable, such as "
+    "STEPML_PS_MEMORY_MB.\n\n"
+    "Example: STEPML_PS_TOKEN=$(openssl rand -hex 16) stepml ps up --plain-loopback "
+    "--listen 127.0.0.1:7070",
+)
+def up(context: typer.Context) -> None:
+    """Run a parameter server in the foreground, until Ctrl-C or SIGTERM.
+
+    What follows goes to `python -m ps_server`: --listen HOST:PORT, --certificate FILE, --key FILE,
+    --token-file FILE, --memory-mb MB, --snapshots PLACE, --plain-loopback and others.
+    """
+    _require_extra()
+    arguments = [sys.executable, "-m", "ps_server", *context.args]
+    os.execve(sys.executable, arguments, _environment())  # noqa: S606 — that is what it is for
+
+
+@app.command(
+    epilog=f"Where: URL, or {URL_VARIABLE}, with the token in {TOKEN_VARIABLE}; or --local.\n\n"
+    "Exit codes: 0 it answers, 2 bad input, 3 it does not.\n\nExample: stepml ps status --local"
+)
+def status(
+    url: Annotated[str | None, typer.Argument(metavar="[URL]", show_default=False)] = None,
+    local: Local = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the jobs of a running parameter server, and its memory."""
+    _require_extra()
+    output = Output(as_json)
+    environment = _environment()
+    if local:
+        if url is not None:
+            raise BadInputError("--local and an address exclude each other; give one of them")
+        url, environment[TOKEN_VARIABLE] = _local_server()
+    url = url or environment.get(URL_VARIABLE)
+    if not url:
+        raise BadInputError(f"expected an address, {URL_VARIABLE} or --local, got none")
+    asked = subprocess.run(  # noqa: S603 — our own module, by our own interpreter
+        [sys.executable, "-m", "ps_server.status", url],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if asked.returncode == BAD_INPUT:
+        raise BadInputError(asked.stderr.strip())
+    if asked.returncode:
+        raise AccessError(asked.stderr.strip().splitlines()[-1])
+    told = json.loads(asked.stdout)
+    output.document(told)
+    _tell(url, told, output)
+
+
+@app.command(
+    epilog="Put it into Secrets Manager; templates/parameter_server.yaml and template.yaml take "
+    "the secret's ARN.\n\nExample: stepml ps secret --host 10.0.1.10 > secret.json"
+)
+def secret(
+    host: Annotated[
+        list[str],
+        typer.Option(metavar="NAME-OR-IP", help="Under which clients reach it; may be repeated."),
+    ],
+    days: Annotated[int, typer.Option(min=1, max=36_500, help="That it is good for.")] = 3650,
+) -> None:
+    """Print a new token, certificate and key for a parameter server, as JSON.
+
+    The certificate is signed by its own key: clients trust this one and no other.
+    """
+    certificate, key = _certificate(host, days)
+    made = {"token": secrets.token_urlsafe(32), "certificate": certificate, "key": key}
+    typer.echo(json.dumps(made, indent=2))
+
+
+def _require_extra() -> None:
+    missing = [package for package in PACKAGES if find_spec(package) is None]
+    if missing:
+        raise AccessError(
+            f"the parameter server is not installed (no {', '.join(missing)}); "
+            "install it with: pip install 'stepml[server]'"
+        )
+
+
+def _environment() -> dict[str, str]:
+    from stepml.local.plumbing import PACKAGE, resource_root
+
+    # Our own folders alone: with the present one, anything called ps_server would do.
+    path = os.pathsep.join(map(str, dict.fromkeys((resource_root(), PACKAGE.parent))))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def _local_server() -> tuple[str, str]:
+    """Return address and token of the one that the local AWS has started."""
+    from stepml.local import daemon
+
+    with local_aws_errors():
+        running = daemon.status()
+    if running is None:
+        raise LocalAwsFailedError("the local AWS is not running; start it with: stepml local up")
+    for each in running.caches:
+        if each.name == CHANNEL and each.pid is not None:
+            return each.url, each.parameters["ParameterServerToken"]
+    raise AccessError("the local parameter server is not running; a job with its channel starts it")
+
+
+def _tell(url: str, told: dict[str, Any], output: Output) -> None:
+    mb = 2**20
+    output.line(f"the parameter server at {url}")
+    output.pairs(
+        {
+            "up for": f"{told['uptime_s']:.0f} s",
+            "connections": told["connections"],
+            "memory": f"{told['used_bytes'] / mb:.1f} MB used, {told['reserved_bytes'] / mb:.1f} "
+            f"set aside, {told['limit_bytes'] / mb:.0f} in all",
+            "jobs": len(told["jobs"]),
+        }
+    )
+    rows = [
+        (
+            each["job"].removeprefix("jobs/").partition("/")[0],
+            {"bulk_synchronous": "sync", "asynchronous": "async"}.get(each["rule"], "stale"),
+            f"{each['ranks']}/{each['world_size']}",
+            f"{each['held_bytes'] / mb:.1f}",
+            str(each["pushes"]),
+            f"{each['waited_s']:.0f}",
+            _staleness(each),
+        )
+        for each in told["jobs"]
+    ]
+    if rows:
+        columns = ("job", "rule", "ranks", "MB", "pushes", "waited s", "stale")
+        output.table(columns, rows, set(columns[2:]))
+
+
+def _staleness(job: dict[str, Any]) -> str:
+    if not job["updates"]:
+        return ""
+    return f"{job['staleness_sum'] / job['updates']:.1f}, most {job['staleness_max']}"
+
+
+def _certificate(hosts: list[str], days: int) -> tuple[str, str]:
+    """Return a certificate for ``hosts`` that its own key has signed, and the key; as PEM."""
+    try:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+    except ImportError:
+        raise AccessError(
+            "no cryptography to make a certificate with; install it with: "
+            "pip install 'stepml[server]'"
+        ) from None
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "StepML parameter server")])
+    names = [_general_name(host) for host in hosts]
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))  # clocks differ
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    return (
+        made.public_bytes(pem).decode(),
+        key.private_bytes(
+            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ).decode(),
+    )
+
+
+def _key_usage() -> Any:
+    """Return what the key is for: to be a server's, and to have signed itself."""
+    from cryptography import x509
+
+    others = dict.fromkeys(
+        (
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "crl_sign",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
+    )
+    return x509.KeyUsage(digital_signature=True, key_cert_sign=True, **others)
+
+
+def _general_name(host: str) -> Any:
+    from cryptography import x509
+
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return x509.DNSName(host)
+    except ValueError:
+        raise BadInputError(f"--host: expected a name or an IP address, got {host!r}") from None

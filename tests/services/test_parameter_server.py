@@ -1,0 +1,394 @@
+"""The parameter server as a process: how it is started, asked, stopped, and what it survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import ssl
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import boto3
+import numpy as np
+import pytest
+from moto.server import ThreadedMotoServer
+
+from comm.wire import Message, decode, encode_in_parts
+from ps_server.calls import JobSettings
+from ps_server.client import Credentials, open_client
+from ps_server.refusals import Draining
+from ps_server.security import client_context
+from ps_server.settings import parser
+from stepml.job.step import Step
+from tests.parameter_servers import ROOT, TOKEN, parameter_server
+from tests.servers import Certificates, certificates
+
+STEP = Step(1, 1)
+ONE = encode_in_parts(Message(np.ones(1000, np.float32), np.array([1.0])))
+SETTINGS = JobSettings(2, ONE.size)
+
+
+SERVER = (sys.executable, "-m", "ps_server")
+STEPML = (str(Path(sys.executable).with_name("stepml")),)
+
+
+def run(
+    *flags: str, token: str = TOKEN, program: tuple[str, ...] = SERVER, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the program to its end."""
+    return subprocess.run(
+        [*program, *flags],
+        cwd=ROOT,
+        env={**os.environ, "STEPML_PS_TOKEN": token, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ([], "--certificate and --key: expected PEM files, got none"),
+        (["--plain-loopback"], "--plain-loopback: expected loopback addresses such as 127.0.0.1"),
+        (["--plain-loopback", "--listen", "7070"], "--listen: expected HOST:PORT, got '7070'"),
+        (["--listen", "a:99999"], "--listen: expected HOST:PORT, got 'a:99999'"),
+        (["--certificate", "/no"], "--certificate: expected a file that can be read, got '/no'"),
+        (["--plain-loopback", "--listen=127.0.0.1:0", "--grpc-listen=0.0.0.0:1"], "0.0.0.0:1"),
+        (
+            ["--plain-loopback", "--listen=127.0.0.1:0", "--key", "pyproject.toml"],
+            "--key: goes without --plain-loopback",
+        ),
+        (
+            ["--plain-loopback", "--listen=127.0.0.1:0", "--memory-mb=0"],
+            "--memory-mb: expected a number from 1 to",
+        ),
+        (
+            ["--plain-loopback", "--listen=127.0.0.1:0", "--snapshots=s3://X"],
+            "--snapshots: expected a directory or s3://bucket/prefix, got 's3://X'",
+        ),
+        (
+            ["--plain-loopback", "--listen=127.0.0.1:0", "--log-level=loud"],
+            "--log-level: expected one of debug, info, warning, error, got 'loud'",
+        ),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_line(flags: list[str], told: str) -> None:
+    ended = run(*flags)
+    assert ended.returncode == 2
+    assert told in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("token", ["", "short"])
+def test_a_token_that_is_missing_or_short_is_refused(token: str) -> None:
+    ended = run("--plain-loopback", "--listen=127.0.0.1:0", token=token)
+    assert ended.returncode == 2
+    assert "STEPML_PS_TOKEN: expected a token of 16 characters or more" in ended.stderr
+
+
+def test_every_flag_has_an_environment_variable(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    told = run(
+        "--listen=127.0.0.1:0",
+        token="",
+        STEPML_PS_PLAIN_LOOPBACK="true",
+        STEPML_PS_TOKEN_FILE=str(tmp_path / "token"),
+        STEPML_PS_DRAIN_SECONDS="-1",
+    )
+    assert told.returncode == 2
+    assert told.stderr == "--drain-seconds: expected a number from 0 to 3600, got '-1'\n"
+
+
+def test_an_address_that_is_taken_is_named(tmp_path: Path) -> None:
+    with parameter_server(tmp_path) as running:
+        flags = ("--plain-loopback", f"--listen=127.0.0.1:{running.ports['thrift']}")
+        ended = run(*flags, "--health-listen=")
+    assert ended.returncode == 1
+    assert "the parameter server cannot start: " in ended.stderr
+    assert "Address already in use" in ended.stderr
+
+
+def test_how_it_is_and_what_it_has_is_told(tmp_path: Path) -> None:
+    with parameter_server(tmp_path, memory_mb=100) as running:
+        health = running.health()
+        assert health is not None
+        assert (health["status"], health["pid"]) == ("ok", running.pid)
+        with running.client() as client:
+            client.register("jobs/a", SETTINGS)
+            for _ in range(2):
+                client.push("jobs/a", STEP, 0, ONE)
+            lines = [line for line in running.metrics().splitlines() if line[0] != "#"]
+        metrics = {name: float(value) for name, _, value in (each.partition(" ") for each in lines)}
+        told = {
+            "stepml_ps_jobs": 1,
+            "stepml_ps_connections": 1,
+            "stepml_ps_limit_bytes": 100 * 2**20,
+            'stepml_ps_job_pushes_total{job="jobs/a"}': 2,
+            'stepml_ps_job_repeated_pushes_total{job="jobs/a"}': 1,
+            'stepml_ps_job_received_bytes_total{job="jobs/a"}': ONE.size,
+            'stepml_ps_job_ranks{job="jobs/a"}': 1,
+        }
+        assert {name: metrics[name] for name in told} == told
+        where = f"--health-listen=127.0.0.1:{running.ports['health']}"
+        asked = run("--health", where)
+        assert (asked.returncode, json.loads(asked.stdout)["status"]) == (0, "ok")
+        running.kill()
+        asked = run("--health", where)
+        assert asked.returncode == 1
+        assert "no answer from" in asked.stdout
+
+
+def test_logs_are_events_without_secrets(tmp_path: Path) -> None:
+    with parameter_server(tmp_path, log_level="debug") as running:
+        stranger = open_client(running.url("thrift"), Credentials("something else"))
+        with pytest.raises(Exception, match="token"):
+            stranger.ping()
+        stranger.close()
+        running.stop()
+        lines = [json.loads(line) for line in running.log().splitlines()]
+    assert [line["message"] for line in lines if line["level"] == "INFO"] == [
+        "parameter server ready",
+        "parameter server stops",
+        "parameter server stopped",
+    ]
+    assert TOKEN not in running.log()
+    assert "something else" not in running.log()
+
+
+def test_a_graceful_stop_wakes_who_waits_and_loses_nothing(tmp_path: Path) -> None:
+    with parameter_server(
+        tmp_path, snapshots=tmp_path / "snapshots", snapshot_seconds=1000
+    ) as running:
+        client = running.client()
+        client.register("jobs/a", SETTINGS)
+        client.push("jobs/a", STEP, 1, ONE)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(client.pull, "jobs/a", STEP, 1, wait_s=25)
+            time.sleep(0.3)
+            assert running.stop() == 0
+            with pytest.raises((Draining, ConnectionError)):
+                waiting.result(20)
+        client.close()
+        running.start()
+        with running.client() as again:
+            assert again.register("jobs/a", SETTINGS).is_restored
+            assert not again.push("jobs/a", STEP, 0, ONE).is_repeated
+            vector = decode(again.pull("jobs/a", STEP, 0), "").vector
+        assert set(vector.tolist()) == {2.0}
+
+
+def snapshot_names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.glob("*.stepml-ps"))
+
+
+def wait_for_snapshot(directory: Path, after: list[str]) -> None:
+    deadline = time.monotonic() + 20
+    while snapshot_names(directory)[-1:] == after[-1:]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("damage", [b"", b"SMPS and then nothing", None])
+def test_after_a_crash_the_newest_whole_snapshot_counts(
+    tmp_path: Path, damage: bytes | None
+) -> None:
+    place = tmp_path / "snapshots"
+    with parameter_server(tmp_path, snapshots=place, snapshot_seconds=0.2) as running:
+        with running.client() as client:
+            client.register("jobs/a", SETTINGS)
+            client.push("jobs/a", STEP, 1, ONE)
+            for _ in range(2):  # the first may have begun before
+                wait_for_snapshot(place, snapshot_names(place))
+        running.kill()
+        names = snapshot_names(place)
+        assert len(names) in (2, 3)  # killed before it deleted the oldest
+        if damage is not None:
+            (place / names[-1]).write_bytes(damage)
+        (place / "00000000000000000001.part").write_bytes(b"half of one")
+        running.start()
+        with running.client() as client:
+            assert client.exists("jobs/a", STEP).ranks == (1,)
+        told = running.log()
+        assert ("a snapshot is damaged" in told) == (damage is not None)
+        assert (place / f"{names[-1]}.damaged").exists() == (damage is not None)
+        assert not (place / "00000000000000000001.part").exists()
+
+
+def test_a_snapshot_that_fails_ends_nothing_and_is_told(tmp_path: Path) -> None:
+    place = tmp_path / "snapshots"
+    with parameter_server(tmp_path, snapshots=place, snapshot_seconds=0.1) as running:
+        _remove(place)
+        place.write_text("a file where the directory was")
+        deadline = time.monotonic() + 20
+        while (running.health() or {}).get("snapshots") != "failing":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        failures = re.search(r"stepml_ps_snapshot_failures_total (\d+)", running.metrics())
+        assert failures is not None
+        assert int(failures[1]) > 0
+        with running.client() as client:
+            client.ping()
+
+
+def _remove(directory: Path) -> None:
+    while directory.is_dir():  # while the server writes to it
+        with suppress(OSError):
+            for path in directory.iterdir():
+                path.unlink(missing_ok=True)
+            directory.rmdir()
+
+
+def test_snapshots_may_lie_in_s3(tmp_path: Path) -> None:
+    s3 = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    s3.start()
+    host, port = s3.get_host_and_port()
+    access: dict[str, str] = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    client_of_s3 = boto3.client(
+        "s3",
+        endpoint_url=access["AWS_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    client_of_s3.create_bucket(Bucket="snapshots-of-tests")
+    try:
+        with parameter_server(
+            tmp_path,
+            environment=access,
+            snapshots="s3://snapshots-of-tests/ps",
+            snapshot_seconds=1000,
+        ) as running:
+            with running.client() as client:
+                client.register("jobs/a", SETTINGS)
+                client.push("jobs/a", STEP, 1, ONE)
+            assert running.stop() == 0
+            running.start()
+            with running.client() as client:
+                assert client.exists("jobs/a", STEP).ranks == (1,)
+        listed = client_of_s3.list_objects_v2(Bucket="snapshots-of-tests")
+        assert all(item["Key"].startswith("ps/") for item in listed["Contents"])
+    finally:
+        s3.stop()
+        client_of_s3.close()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def test_a_certificate_and_a_key_that_do_not_fit_are_refused(
+    tmp_path: Path, made: Certificates
+) -> None:
+    ended = run(f"--certificate={made.certificate}", f"--key={made.ca}", "--listen=127.0.0.1:0")
+    assert ended.returncode == 1
+    assert "the parameter server cannot start: " in ended.stderr
+
+
+def stepml(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run(*arguments, program=STEPML, COLUMNS="80", **environment)
+
+
+def test_a_secret_has_what_a_server_and_its_clients_need(tmp_path: Path) -> None:
+    told = json.loads(stepml("ps", "secret", "--host", "127.0.0.1", "--host", "ps.internal").stdout)
+    for name in ("certificate", "key"):
+        (tmp_path / name).write_text(told[name])
+    # As Lambda has it: together with the other variables it has to fit into 4 KB.
+    assert len(told["certificate"]) + len(told["token"]) < 1500
+    files = Certificates(tmp_path / "certificate", tmp_path / "certificate", tmp_path / "key")
+    with parameter_server(tmp_path, tls=files, token=told["token"]) as running:
+        trusting = Credentials(told["token"], ca=told["certificate"])
+        context = client_context(trusting)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # as from Python 3.13 on
+        with open_client(running.url("thrift"), trusting) as client:
+            client.ping()
+        seen = stepml(
+            *("ps", "status", running.url("thrift"), "--json"),
+            STEPML_PARAMETER_SERVER_TOKEN=told["token"],
+            STEPML_PARAMETER_SERVER_CA=told["certificate"],
+        )
+        assert json.loads(seen.stdout)["incarnation"] == client.server.incarnation
+
+
+def test_the_jobs_of_a_server_are_shown_on_eighty_columns(tmp_path: Path) -> None:
+    with parameter_server(tmp_path) as running:
+        with running.client() as client:
+            client.register("jobs/my-job-20261126-101112-abc/exchange/0123/", SETTINGS)
+            client.push("jobs/my-job-20261126-101112-abc/exchange/0123/", STEP, 0, ONE)
+        seen = stepml(
+            "ps", "status", running.url("thrift"), STEPML_PARAMETER_SERVER_TOKEN=running.token
+        )
+        assert seen.returncode == 0, seen.stderr
+        assert re.search(r"my-job-20261126-101112-abc +sync +1/2 +0\.0 +1 +0", seen.stdout)
+        assert max(map(len, seen.stdout.splitlines())) <= 80
+        denied = stepml("ps", "status", running.url("thrift"))
+        assert denied.returncode == 3
+        assert "the token is wrong" in denied.stderr
+    gone = stepml("ps", "status", running.url("thrift"))
+    assert gone.returncode == 3
+    assert running.url("thrift") in gone.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["status"], "expected an address, STEPML_PARAMETER_SERVER_URL or --local, got none"),
+        (["status", "http://x"], "expected thrifts://host:port or grpcs://host:port"),
+        (["status", "thrift://10.0.0.1:1"], "leads to another machine without encryption"),
+        (["status", "--local", "thrift://127.0.0.1:1"], "exclude each other"),
+        (["secret", "--host", "ümlaut"], "--host: expected a name or an IP address"),
+    ],
+)
+def test_bad_input_to_the_command_is_refused(arguments: list[str], told: str) -> None:
+    ended = stepml("ps", *arguments)
+    assert ended.returncode == 2
+    assert told in " ".join(ended.stderr.split())
+
+
+def flags() -> set[str]:
+    return {flag for action in parser()._actions for flag in action.option_strings}
+
+
+@pytest.mark.parametrize(
+    "name", ["parameter-server.service", "Containerfile", "parameter_server.yaml"]
+)
+def test_files_that_run_it_use_its_flags(name: str) -> None:
+    text = (ROOT / "templates" / name).read_text(encoding="utf-8")
+    plain = text.replace('", "', " ")
+    commands = re.findall(r"-m ps_server[^\n]*", plain)
+    used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", " ".join(commands)))
+    variables = set(re.findall(r"STEPML_PS_[A-Z_]+", text)) - {"STEPML_PS_TOKEN"}
+    known = {"STEPML_PS_" + flag[2:].upper().replace("-", "_") for flag in flags()}
+    assert commands
+    assert used <= flags()
+    assert variables <= known
+    assert used | variables
+
+
+def test_the_process_has_no_more_than_it_needs_to_answer(tmp_path: Path) -> None:
+    """Without a flag for gRPC, grpcio need not be there."""
+    (tmp_path / "grpc.py").write_text("raise ImportError('no grpcio here')")
+    with (
+        parameter_server(tmp_path, environment={"PYTHONPATH": str(tmp_path)}) as running,
+        running.client() as client,
+    ):
+        client.ping()
+    ended = run(
+        *("--plain-loopback", "--listen=127.0.0.1:0", "--health-listen="),
+        "--grpc-listen=127.0.0.1:0",
+        PYTHONPATH=str(tmp_path),
+    )
+    assert ended.returncode == 1
+    assert "no grpcio here" in ended.stderr
