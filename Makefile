@@ -13,7 +13,7 @@ PYARROW_UNUSED := tests include includes src *.pyx *.pxd *.pxi flight.py libarro
   _parquet_encryption.*
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint format schema bench package down constraints clean install install-dev \
+.PHONY: help run test chaos lint format schema idl bench package down constraints clean install install-dev \
   caches
 
 help: ## Print this
@@ -52,12 +52,21 @@ format: install-dev ## Format the code, mend what can be mended
 schema: install ## Write state_machines/job.schema.json from the types
 	$(STEPML) schema > state_machines/job.schema.json
 
+idl: install-dev caches ## Write ps_server/generated from the interfaces in Thrift and Protocol Buffers
+	rm -rf build/idl && mkdir -p build/idl/ps_server/generated
+	thrift --gen py -out build/idl ps_server/parameter_server.thrift
+	cp build/idl/ps_server/generated/thrift_api/*.py ps_server/generated/thrift_api/
+	cp ps_server/parameter_server.proto build/idl/ps_server/generated/
+	cd build/idl && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=$(CURDIR) \
+	  --pyi_out=$(CURDIR) ps_server/generated/parameter_server.proto
+
 bench: install-dev caches ## Measure: workflow, cold start, parsing, learning, exchange, jobs
 	$(BIN)/python benchmarks/bench_workflow.py --json build/bench_workflow.json
 	$(BIN)/python benchmarks/bench_parsing.py --json build/bench_parsing.json
 	$(BIN)/python benchmarks/bench_learning.py --json build/bench_learning.json
 	$(BIN)/python benchmarks/bench_exchange.py --json build/bench_exchange.json
 	$(BIN)/python benchmarks/bench_training.py --json build/bench_training.json
+	$(BIN)/python benchmarks/bench_parameter_server.py --json build/bench_parameter_server.json
 
 package: install ## Put together what is deployed on AWS: build/aws
 	rm -rf build/aws && mkdir -p build/aws/code/stepml build/aws/templates
@@ -99,7 +108,7 @@ install: $(VENV)/installed ## Make .venv with what `make run` needs
 
 install-dev: $(VENV)/installed-dev ## Make .venv with what developing needs, too
 
-caches: ## Install redis-server and memcached, which tests need, unless they are there
+caches: ## Install redis-server, memcached and thrift, which tests need, unless they are there
 	@.ci/install-caches
 
 constraints: install-dev ## Pin the versions that are installed now

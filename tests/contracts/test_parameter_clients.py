@@ -31,7 +31,7 @@ from tests.cutting_proxy import cutting_proxy
 from tests.parameter_servers import ParameterServerProcess, parameter_server
 from tests.servers import HOST, Certificates, certificates
 
-TRANSPORTS = ("thrift",)
+TRANSPORTS = ("thrift", "grpc")
 STEP = Step(2, 5)
 MEMORY_MB = 600
 
