@@ -91,8 +91,6 @@ CHANNELS: dict[str, Make] = {
 }
 DURABLE = ["memory", "s3"]
 TRANSPORTS = ["thrift", "grpc"]  # of a parameter server, which is no storage
-if not (Path(__file__).parents[2] / "ps_server" / "grpc_server.py").exists():  # TODO: remove
-    TRANSPORTS = ["thrift"]
 SHORT_LIVED: dict[str, Make] = {
     "dynamodb": lambda request: dynamodb(request, expiry_s=1),
     "redis": lambda request: redis(request, expiry_s=1),

@@ -113,6 +113,7 @@ class OverServer(Harness):
     def __init__(self, server: ParameterServerProcess, transport: str) -> None:
         self.server = server
         self.transport = transport
+        self.n_steps = 2000 if transport == "grpc" else 10_000
         self._clients: list[ParameterClient] = []
         self.client = self.connect()
         self.client.delete("jobs/")
