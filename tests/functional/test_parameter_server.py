@@ -1,0 +1,325 @@
+"""Whole jobs over a parameter server: with the bits of S3, also when it, or its clients, die."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from ps_server.calls import JobSettings, JobStatistics
+from ps_server.client import Credentials, ParameterClient, open_client
+from stepml.job import keys
+from stepml.local.caches import CacheStatus
+from tests.functional.conftest import LocalStack
+from tests.functional.test_exchange import busy_executors
+from tests.functional.test_recovery import (
+    busy_functions,
+    configured,
+    logged,
+    redrive,
+    unique,
+    until_epoch_runs,
+)
+from tests.running_aws import eventually
+
+CHANNEL = "parameter_server"
+Reference = Callable[..., bytes]
+GRADIENTS = {"name": "gradient_averaging", "learning_rate": 0.5, "batch_size": 50}
+MODELS = {"name": "model_averaging", "learning_rate": 0.5, "batch_size": 50}
+KMEANS = {"model": {"name": "kmeans", "n_clusters": 3}}
+LEARNERS: dict[str, dict[str, Any]] = {
+    "gradient_averaging": {"algorithm": GRADIENTS},
+    "model_averaging": {"algorithm": MODELS},
+    "admm": {"algorithm": {"name": "admm"}},
+    "expectation_maximisation": {"algorithm": {"name": "expectation_maximisation"}, **KMEANS},
+}
+
+
+def over_server(job: dict[str, Any], learner: str, **fields: Any) -> dict[str, Any]:
+    return job | LEARNERS[learner] | {"exchange": {"channel": CHANNEL}} | fields
+
+
+def trained(local_stack: LocalStack, job: dict[str, Any], name: str | None = None) -> bytes:
+    """Run a job and return its model."""
+    name = name or unique("server")
+    ended = local_stack.run(job, name)
+    assert ended["status"] == "SUCCEEDED", ended
+    return local_stack.read(keys.model(name))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(local_stack: LocalStack) -> Reference:
+    """The model of a job as it is over another channel, trained once."""
+    known: dict[str, bytes] = {}
+
+    def model(wanted: dict[str, Any], channel: str = "redis") -> bytes:
+        plain = wanted | {"exchange": {"channel": channel}}
+        text = json.dumps(plain, sort_keys=True)
+        if text not in known:
+            known[text] = trained(local_stack, plain)
+        return known[text]
+
+    return model
+
+
+@pytest.fixture(scope="module")
+def server(local_stack: LocalStack, job: dict[str, Any]) -> CacheStatus:
+    """The parameter server, which a first job has started."""
+    before = status(local_stack)
+    trained(local_stack, over_server(job, "model_averaging", stop={"max_epochs": 1}))
+    after = status(local_stack)
+    assert after.pid is not None
+    assert after.url == before.url
+    return after
+
+
+@pytest.fixture
+def client(server: CacheStatus) -> Iterator[ParameterClient]:
+    """A client of it, as functions have one."""
+    token = server.parameters["ParameterServerToken"]
+    with open_client(server.url, Credentials(token)) as opened:
+        yield opened
+
+
+def status(local_stack: LocalStack) -> CacheStatus:
+    """Return what the local AWS says of its parameter server."""
+    return next(each for each in local_stack.aws.caches() if each.name == CHANNEL)
+
+
+def kill_server(local_stack: LocalStack) -> None:
+    """Kill it, and return once another one answers in its place."""
+    pid = status(local_stack).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: status(local_stack).pid, lambda found: found not in (None, pid))
+
+
+def jobs(client: ParameterClient, name: str) -> list[JobStatistics]:
+    """Return what a server that may just be starting has of a job."""
+    try:
+        told = client.statistics().jobs
+    except OSError:
+        return []
+    return [each for each in told if each.job.startswith(f"jobs/{name}/")]
+
+
+def until_pushed(client: ParameterClient, name: str, pushes: int) -> None:
+    eventually(
+        lambda: sum(each.pushes for each in jobs(client, name)), lambda found: found >= pushes
+    )
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_job_has_the_bits_that_it_has_over_s3(
+    local_stack: LocalStack,
+    job: dict[str, Any],
+    undisturbed: Reference,
+    client: ParameterClient,
+    learner: str,
+) -> None:
+    chosen, name = over_server(job, learner), unique("server")
+    assert trained(local_stack, chosen, name) == undisturbed(chosen, "s3")
+    assert jobs(client, name) == []  # it leaves nothing
+    assert local_stack.keys(f"jobs/{name}/exchange/") == []
+
+
+@pytest.mark.usefixtures("server")
+def test_jobs_at_once_do_not_meet(
+    local_stack: LocalStack, job: dict[str, Any], undisturbed: Reference
+) -> None:
+    wanted = [over_server(job, each) for each in ("gradient_averaging", "admm")]
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        found = list(pool.map(lambda each: trained(local_stack, each), wanted))
+    assert found == [undisturbed(each) for each in wanted]
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        {},
+        {"max_staleness": 2},
+        {"server_update": "sgd"},
+        {"server_update": "sgd", "max_staleness": 0},
+    ],
+    ids=lambda fields: " ".join(fields) or "plain",
+)
+def test_asynchronous_jobs_learn_and_tell_their_staleness(
+    local_stack: LocalStack, job: dict[str, Any], exchange: dict[str, Any]
+) -> None:
+    shared = {"channel": CHANNEL, "pattern": "async", **exchange}
+    ended = local_stack.run(over_server(job, "gradient_averaging", exchange=shared))
+    assert ended["status"] == "SUCCEEDED", ended
+    report = ended["report"]
+    assert report["metrics"]["accuracy"] > 0.9
+    updates = 4 * -(-(1800 // 4) // 50)
+    for epoch in report["history"]:
+        assert 0 <= epoch["staleness_mean"] <= epoch["staleness_max"] < updates
+        if "max_staleness" in exchange:
+            # Of three others, each may make as many updates more than this one has, plus one more.
+            assert epoch["staleness_max"] <= 3 * 2 * (exchange["max_staleness"] + 1)
+
+
+@pytest.mark.usefixtures("server")
+def test_asynchronous_passes_learn(local_stack: LocalStack, job: dict[str, Any]) -> None:
+    shared = {"channel": CHANNEL, "pattern": "async"}
+    ended = local_stack.run(over_server(job, "model_averaging", exchange=shared))
+    assert ended["status"] == "SUCCEEDED", ended
+    assert ended["report"]["metrics"]["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("learner", ["gradient_averaging", "admm"])
+def test_a_server_that_is_killed_during_a_job_changes_no_bit(
+    local_stack: LocalStack,
+    job: dict[str, Any],
+    undisturbed: Reference,
+    client: ParameterClient,
+    learner: str,
+) -> None:
+    long = over_server(job, learner)
+    if learner == "gradient_averaging":
+        long |= {"algorithm": GRADIENTS | {"batch_size": 2}, "stop": {"max_epochs": 2}}
+    expected, name = undisturbed(long), unique("killed")
+    execution = local_stack.start(long, name)
+    until_pushed(client, name, 100 if learner == "gradient_averaging" else 2)
+    kill_server(local_stack)
+    ended = local_stack.aws.ended(execution)
+    assert ended["status"] == "SUCCEEDED", ended
+    assert local_stack.read(keys.model(name)) == expected
+
+
+def test_an_asynchronous_job_survives_a_server_that_is_killed(
+    local_stack: LocalStack, job: dict[str, Any], client: ParameterClient
+) -> None:
+    shared = {"channel": CHANNEL, "pattern": "async", "server_update": "sgd"}
+    slow = GRADIENTS | {"batch_size": 2, "learning_rate": 0.05}
+    name = unique("killed")
+    long = over_server(job, "gradient_averaging", algorithm=slow, exchange=shared)
+    execution = local_stack.start(long, name)
+    until_pushed(client, name, 100)
+    kill_server(local_stack)
+    ended = local_stack.aws.ended(execution)
+    assert ended["status"] == "SUCCEEDED", ended
+    assert json.loads(ended["output"])["metrics"]["accuracy"] > 0.9
+
+
+def test_executors_that_are_killed_change_no_bit(
+    local_stack: LocalStack,
+    job: dict[str, Any],
+    undisturbed: Reference,
+    client: ParameterClient,
+) -> None:
+    algorithm = GRADIENTS | {"batch_size": 2}
+    long = over_server(job, "gradient_averaging", algorithm=algorithm, stop={"max_epochs": 2})
+    expected, name = undisturbed(long), unique("killed")
+    execution = local_stack.start(long, name)
+    until_pushed(client, name, 100)
+    for pid in busy_executors(local_stack)[1:3]:
+        os.kill(pid, signal.SIGKILL)
+    ended = local_stack.aws.ended(execution)
+    assert ended["status"] == "SUCCEEDED", ended
+    assert local_stack.read(keys.model(name)) == expected
+
+
+def test_a_job_that_lost_what_it_had_pushed_changes_no_bit(
+    local_stack: LocalStack,
+    job: dict[str, Any],
+    undisturbed: Reference,
+    client: ParameterClient,
+) -> None:
+    algorithm = GRADIENTS | {"batch_size": 2}
+    long = over_server(job, "gradient_averaging", algorithm=algorithm, stop={"max_epochs": 2})
+    expected, name = undisturbed(long), unique("lost")
+    execution = local_stack.start(long, name)
+    until_pushed(client, name, 100)
+    assert client.delete(f"jobs/{name}/") == 1
+    ended = local_stack.aws.ended(execution)
+    assert ended["status"] == "SUCCEEDED", ended
+    assert local_stack.read(keys.model(name)) == expected
+
+
+def test_a_job_that_failed_is_redriven(
+    local_stack: LocalStack,
+    job: dict[str, Any],
+    undisturbed: Reference,
+    client: ParameterClient,
+) -> None:
+    chosen, name = over_server(job, "model_averaging"), unique("failed")
+    expected = undisturbed(chosen)
+    with configured(local_stack, "reducer", Handler="lambdas.reducer.mistyped"):
+        ended = local_stack.run(chosen, name)
+    assert ended["status"] == "FAILED"
+    eventually(lambda: local_stack.keys(keys.ended(name)), bool)
+    assert [each.ranks for each in jobs(client, name)] == [4]  # what they have given stays
+    assert redrive(local_stack, ended["executionArn"])["status"] == "SUCCEEDED"
+    assert local_stack.read(keys.model(name)) == expected
+    assert jobs(client, name) == []
+    messages = [line["message"] for line in logged(local_stack, "executor", name)]
+    assert messages.count("rank had contributed already") == 2 * 4  # second attempt, and redrive
+
+
+@pytest.mark.parametrize(
+    ("learner", "pattern"), [("gradient_averaging", "reduce"), ("model_averaging", "async")]
+)
+def test_a_stopped_job_leaves_nothing_and_goes_on(
+    local_stack: LocalStack,
+    job: dict[str, Any],
+    undisturbed: Reference,
+    client: ParameterClient,
+    learner: str,
+    pattern: str,
+) -> None:
+    exchange = {"channel": CHANNEL, "pattern": pattern}
+    long = over_server(job, learner, exchange=exchange, stop={"max_epochs": 8})
+    name = unique("stopped")
+    execution = local_stack.start(long, name)
+    until_epoch_runs(local_stack, name, 3)
+    local_stack.aws.client("stepfunctions").stop_execution(executionArn=execution)
+    eventually(lambda: local_stack.keys(keys.ended(name)), bool)
+    eventually(lambda: busy_functions(local_stack), lambda busy: not busy)
+    assert jobs(client, name) == []
+    assert redrive(local_stack, execution)["status"] == "SUCCEEDED"
+    if pattern == "reduce":
+        assert local_stack.read(keys.model(name)) == undisturbed(long)
+    assert jobs(client, name) == []
+
+
+@contextmanager
+def filled(client: ParameterClient) -> Iterator[None]:
+    """Let somebody else set aside nearly all the memory that the server has."""
+    told = client.statistics()
+    ranks = 100
+    each = (told.limit_bytes - told.reserved_bytes) // (ranks + 3) - 100
+    client.register("somebody/elses", JobSettings(ranks, each))
+    try:
+        yield
+    finally:
+        client.delete("somebody/")
+
+
+def test_a_job_for_which_there_is_no_room_is_refused_before_it_trains(
+    local_stack: LocalStack, job: dict[str, Any], client: ParameterClient
+) -> None:
+    name = unique("refused")
+    with filled(client):
+        ended = local_stack.run(over_server(job, "gradient_averaging"), name)
+    assert (ended["status"], ended["error"]) == ("FAILED", "NotEnoughServerMemoryError")
+    assert "start it when others have ended" in ended["cause"]
+    assert local_stack.epochs(name) == []
+    assert redrive(local_stack, ended["executionArn"])["status"] == "SUCCEEDED"
+
+
+def test_jobs_spare_what_is_not_their_own(
+    local_stack: LocalStack, job: dict[str, Any], client: ParameterClient
+) -> None:
+    client.register("jobs/somebody/elses", JobSettings(2, 1000))
+    trained(local_stack, over_server(job, "gradient_averaging", stop={"max_epochs": 1}))
+    assert not client.register("jobs/somebody/elses", JobSettings(2, 1000)).is_new
+    client.delete("jobs/somebody/")
