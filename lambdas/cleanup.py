@@ -17,7 +17,7 @@ import msgspec
 
 from lambdas.documents import Documents
 from lambdas.environment import LambdaContext, durable
-from lambdas.exchanges import clear_exchange, keep_contributions
+from lambdas.exchanges import clear_attempt, clear_exchange, keep_contributions
 from lambdas.fences import moment, raise_fence
 from lambdas.kept import kept_for_redrive
 from lambdas.logs import best_effort, log
@@ -99,12 +99,15 @@ def clean_up(
 
 
 def _end_attempt(job_id: str, run: object, ended: EndedExecution, storage: DurableStorage) -> None:
-    """Fence one attempt at an epoch; others, and the channel that all share, are left alone."""
+    """Fence one attempt at an epoch; others, and what all share, are left alone."""
     plan = Documents(storage).find(keys.partition_plan(job_id), PartitionPlan)
     if plan is None or plan.run != run:
         return
     attempt = f"{ended.name}.{ended.redrive_count or 0}"
     raise_fence(keys.attempt_fence(job_id, attempt), _fence(ended), storage)
+    if plan.spec.exchange.pattern == "async":  # the next attempt makes a model of its own
+        with best_effort("clear the attempt", job_id=job_id, attempt=attempt):
+            clear_attempt(job_id, attempt, plan, storage)
     log("attempt fenced", job_id=job_id, attempt=attempt, status=ended.status)
 
 

@@ -177,6 +177,15 @@ def clear_exchange(
         open_kept(channel, storage).clear(prefix)
 
 
+def clear_attempt(job_id: str, attempt: str, plan: PartitionPlan, storage: DurableStorage) -> None:
+    """Delete what ranks have shared in one attempt at an epoch and with no other."""
+    prefix, channel = keys.exchange_prefix(job_id, plan.run), plan.spec.exchange.channel
+    if channel == parameter_server.CHANNEL:
+        _server_job(keys.attempt_prefix(prefix, attempt)).delete()
+    else:
+        open_kept(channel, storage).clear(keys.attempt_prefix(prefix, attempt))
+
+
 def clear_epoch(job_id: str, epoch: int, plan: TrainingPlan, storage: DurableStorage) -> None:
     """Delete what the ranks of this run have exchanged in an epoch."""
     prefix, channel = keys.exchange_prefix(job_id, plan.run), plan.spec.exchange.channel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 import msgspec
 import numpy as np
@@ -26,6 +27,7 @@ from stepml.ml.algorithms import (
 )
 
 CHANNEL = "parameter_server"
+_LOOK_S = 10.0  # for a server that may be starting
 _TIMEOUT_S = 15.0  # of silence; a rank that hangs so long can still save its progress
 
 _kept: dict[int, ParameterClient] = {}  # by thread; a function has one
@@ -58,7 +60,7 @@ def close_kept() -> None:
 def require_answer() -> None:
     """Raise what the first exchange would fail of: no answer, or a refusal of the token."""
     client = kept_client()
-    JobClient(client, "").call(client.ping)
+    JobClient(client, "").call(client.ping, time.monotonic() + _LOOK_S)
 
 
 def require_room(job_id: str, plan: TrainingPlan) -> None:

@@ -33,6 +33,7 @@ from stepml.job.errors import (
     CompressionError,
     DamagedValueError,
     NotEnoughServerMemoryError,
+    StepMLError,
     StorageDeniedError,
     StorageError,
     StorageUnavailableError,
@@ -110,11 +111,11 @@ class JobClient:
 
         Raises
         ------
-        StorageUnavailableError
-            The time is out.
+        StorageUnavailableError, NotEnoughServerMemoryError
+            The time is out: there was no answer, or no room for a message.
         UnknownJob, StepForgotten, ContributionsMissing
             As the server says: what they mean depends on the call.
-        StorageDeniedError, NotEnoughServerMemoryError, DamagedValueError, StorageError
+        StorageDeniedError, DamagedValueError, StorageError
             The server refuses for good.
         """
         if deadline is None:
@@ -126,21 +127,26 @@ class JobClient:
                     answer = act()
                     self.incarnation = self.client.server.incarnation
                     return answer
-            except (ConnectionError, TimeoutError, Draining) as error:
+            except (ConnectionError, TimeoutError, Draining, MemoryExceeded) as error:
                 self.on_break()
                 # Jittered: all ranks have lost their connection at the same moment.
                 delay_s = next(delays) * random.uniform(0.5, 1.0)  # noqa: S311 — no secret
                 if self.clock.monotonic() + delay_s > deadline:
-                    raise StorageUnavailableError(
-                        f"the parameter server does not answer: {error}"
-                    ) from error
+                    raise _unavailable(error) from error
             self.watch()
             self.clock.sleep(delay_s)
 
     def register(self, settings: JobSettings, deadline: float | None = None) -> Registration:
         """Have the server set memory aside; not for an attempt that is over."""
         self.watch()
-        registration = self.call(lambda: self.client.register(self.job, settings), deadline)
+
+        def act() -> Registration:
+            try:
+                return self.client.register(self.job, settings)
+            except MemoryExceeded as error:  # that will not be better in a moment
+                raise _unavailable(error) from error
+
+        registration = self.call(act, deadline)
         self._is_registered = True
         return registration
 
@@ -251,6 +257,12 @@ class JobClient:
             self.call(act)
 
 
+def _unavailable(error: Exception) -> StepMLError:
+    if isinstance(error, MemoryExceeded):
+        return NotEnoughServerMemoryError(error.needed_bytes, error.free_bytes, error.limit_bytes)
+    return StorageUnavailableError(f"the parameter server does not answer: {error}")
+
+
 def _parsed(data: memoryview, parse: Callable[[memoryview], T]) -> T:
     try:
         return parse(data)
@@ -267,10 +279,6 @@ def _translated() -> Iterator[None]:
         raise StorageDeniedError(f"the parameter server refuses the token: {error}") from error
     except ssl.SSLCertVerificationError as error:
         raise StorageDeniedError(f"the parameter server's certificate: {error}") from error
-    except MemoryExceeded as error:
-        raise NotEnoughServerMemoryError(
-            error.needed_bytes, error.free_bytes, error.limit_bytes
-        ) from error
     except DamagedVector as error:
         raise DamagedValueError(str(error)) from error
     except InvalidRequest as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -9,7 +10,9 @@ import msgspec
 import pytest
 
 from comm import Message
+from lambdas import parameter_server
 from lambdas.parameter_server import kept_client
+from lambdas.plans import PartitionPlan
 from ps_server import job_client
 from ps_server.client import TOKEN_VARIABLE, URL_VARIABLE
 from ps_server.exchange import ServerInFlight
@@ -100,7 +103,7 @@ def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, url: 
 def test_a_server_that_does_not_answer_is_found_before_anything_is_written(
     mortal_server: ParameterServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_client, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(parameter_server, "_LOOK_S", 0.2)
     mortal_server.kill()
     job = Job(exchange=SERVER)
     with pytest.raises(StorageUnavailableError, match="the parameter server does not answer"):
@@ -160,6 +163,9 @@ def test_a_rank_that_is_killed_with_the_server_begins_again_with_its_peers(
         waiting = [threads.submit(job.execute, 1, rank) for rank in (0, 1)]
         with pytest.raises(KilledError):
             job.execute(1, 2)
+        with mortal_server.client() as client:
+            while client.exists(job.exchanged(), Step(1, 3)).ranks != (0, 1):
+                time.sleep(0.01)
         mortal_server.kill()
         mortal_server.start()
         with pytest.raises(ReplayLostError, match="rank 2 waits for epoch 1, batch 1"):
@@ -263,6 +269,20 @@ def test_an_asynchronous_epoch_that_is_lost_begins_again(
         job.reduce(1)
     job.retries = 1
     assert job.epoch(1).lost_updates is None
+
+
+def test_an_attempt_that_failed_gives_its_memory_to_the_next_one(
+    server: ParameterServerProcess,
+) -> None:
+    job = job_of(exchange=SHARED)
+    job.execute(1, 0)
+    plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    given = {"job_id": "job", "run": plan.run, "epoch": 1}
+    child = {"name": "job-e1-r0-t0", "input": msgspec.json.encode(given).decode()}
+    clean_up(ended(**child), job.storage, "bucket", settle)
+    assert n_jobs(server) == 0
+    job.retries = 1
+    job.epoch(1)
 
 
 def test_a_stopped_asynchronous_job_leaves_nothing(server: ParameterServerProcess) -> None:

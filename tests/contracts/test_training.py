@@ -171,6 +171,18 @@ def test_asynchronous_jobs_learn_on_a_parameter_server(
         assert client.statistics().jobs == ()
 
 
+def test_models_are_averaged_asynchronously_on_a_parameter_server(
+    server: ParameterServerProcess,
+) -> None:
+    job = Job(
+        algorithm={"name": "model_averaging", "batch_size": 16, "local_epochs": 3},
+        exchange={"channel": "parameter_server", "pattern": "async", "max_staleness": 1},
+    )
+    job.initialised()
+    first, second = job.epoch(1), job.epoch(2)
+    assert second.loss < first.loss < np.log(2)
+
+
 @pytest.mark.parametrize("optimiser", ["sgd", "adam"])
 def test_a_server_takes_the_steps_that_a_rank_alone_would(
     server: ParameterServerProcess, optimiser: str

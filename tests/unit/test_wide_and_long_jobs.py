@@ -67,6 +67,11 @@ def test_what_cannot_exchange_in_flight_is_refused_by_name() -> None:
         refuse_too_wide(job_of(401, **flight), 1000)
     refuse_too_wide(job_of(1600), 10)  # they run in turns
     refuse_too_wide(job_of(11, **flight, exchange={"pattern": "async"}), 10)
+    shared = {"channel": "parameter_server", "pattern": "async"}
+    refuse_too_wide(job_of(11, **flight, exchange=shared), 10)
+    bounded = shared | {"max_staleness": 3}  # whoever is ahead waits
+    with pytest.raises(NotEnoughConcurrencyError, match=r"with exchange.max_staleness all ranks"):
+        refuse_too_wide(job_of(11, **flight, exchange=bounded), 10)
 
 
 @pytest.mark.parametrize("tasks", [0, 5, 1641])
