@@ -341,16 +341,17 @@ def _channel(execution_input: str | None) -> str:
 def _reserve(first: int) -> socket.socket:
     """Return a socket that keeps the first free port from ``first`` on for one of our servers.
 
-    It does not listen and lets its port be used again: a server that does the same, as both of
+    It does not listen and lets its port be used again: a server that does the same, as all of
     ours do, may bind it, and the system gives it to nobody who asks for any free port.
     """
     for port in chain(range(first, LAST_PORT + 1), [0]):
         reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             reserved.bind((HOST, port))
         except OSError:
             reserved.close()
             continue
+        # Only now: before, it would share the port with another one that is kept like this.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return reserved
     raise OSError(f"no port of {HOST} is free")

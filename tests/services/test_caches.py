@@ -236,6 +236,18 @@ def test_ports_are_the_first_free_ones_above(tmp_path: Path) -> None:
     }
 
 
+def test_ports_that_are_kept_are_kept_from_one_another(tmp_path: Path) -> None:
+    first = Caches(20_000, tmp_path / "first")
+    above = address(first.statuses()[0])[1] - 1
+    second = Caches(above, tmp_path / "second")
+    both = [*first.statuses(), *second.statuses()]
+    assert len({address(each)[1] for each in both}) == len(both)
+    for made in (first, second):  # one has what tells how it is where the other would have had it
+        made.start_for(f'{{"exchange":{{"channel":"{PARAMETER_SERVER}"}}}}')
+    first.close()
+    second.close()
+
+
 def test_ports_go_on_below_the_last_one(tmp_path: Path) -> None:
     made = Caches(65535, tmp_path)
     assert all(1024 <= address(each)[1] <= 65535 for each in made.statuses())
