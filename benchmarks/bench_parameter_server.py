@@ -36,7 +36,7 @@ from benchmarks.bench_exchange import short, some_of
 from benchmarks.parameter_server_workers import Case, Places, Workers
 from benchmarks.raw_exchange import RawServer
 from comm import Message
-from comm.wire import decode, encode_in_parts
+from comm.wire import encode_in_parts
 from ps_server.calls import JobSettings
 from ps_server.client import Credentials, open_client
 from stepml.job.step import Step
@@ -171,7 +171,7 @@ def measure_model(places: Places, list_rounds: int) -> Model:
         for number in range(1, MODEL_ROUNDS + 2):
             began = time.perf_counter()
             client.push(job, Step(1, number), 0, encode_in_parts(message))
-            pulled = decode(client.pull(job, Step(1, number), 0), "the model").vector
+            pulled = client.pull(job, Step(1, number), 0).message("the model").vector
             ours.append(1000 * (time.perf_counter() - began))
             if not np.array_equal(pulled, vector):
                 raise ValueError("the server returned other numbers")

@@ -14,7 +14,7 @@ import numpy as np
 from thrift.protocol.TBinaryProtocol import TBinaryProtocolAcceleratedFactory
 from thrift.Thrift import TMessageType, TType
 from thrift.transport.TSocket import TServerSocket, TSocket
-from thrift.transport.TTransport import TBufferedTransport
+from thrift.transport.TTransport import TBufferedTransport, TTransportException
 from thrift.TRecursive import fix_spec
 
 _BUFFER_BYTES = 2**20
@@ -51,7 +51,7 @@ def serve(ports: Connection) -> None:
     while True:
         try:
             name, _, number = protocol.readMessageBegin()
-        except EOFError:
+        except (EOFError, TTransportException):  # the client is gone
             return
         argument = Model()
         argument.read(protocol)

@@ -15,8 +15,8 @@ import numpy as np
 
 from benchmarks.raw_exchange import RawRank
 from comm import Group, InFlight, Message
-from comm.wire import decode, encode_in_parts
-from ps_server.calls import JobSettings
+from comm.wire import encode_in_parts
+from ps_server.calls import JobSettings, Received
 from ps_server.client import Credentials, ParameterClient, open_client
 from stepml.job.step import Step
 from storage import open_channel
@@ -90,9 +90,9 @@ class Worker:
         def step(number: int) -> Message:
             encoded = encode_in_parts(message)
             _, data = client.push_and_pull(job, Step(1, number), self._rank, encoded, wait_s=30.0)
-            if not isinstance(data, memoryview):
+            if not isinstance(data, Received):
                 raise data
-            aggregate = decode(data, "the sum")
+            aggregate = data.message("the sum")
             if self._rank == 0 and number > 1:
                 client.forget(job, Step(1, number - 1))
             return aggregate

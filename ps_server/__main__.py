@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import ssl
 import sys
 import threading
 from collections.abc import Sequence
@@ -18,8 +17,8 @@ from ps_server.settings import SettingsError, read_options, settings_of
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; a second one ends at once."""
-    options = read_options(arguments)
     try:
+        options = read_options(arguments)
         if options.health:
             return _tell_health(options.health_listen)
         settings = settings_of(options)
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    except (OSError, ssl.SSLError, ImportError) as error:
+    except (OSError, ImportError) as error:
         print(f"the parameter server cannot start: {error}", file=sys.stderr)
         return 1
     service.run(stop)

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from comm.wire import Message, decode
 from ps_server.refusals import InvalidRequest
 from stepml.job.spec import GradientAveraging
 
@@ -90,6 +91,18 @@ class Pushed:
     is_repeated: bool  # it counted before, and changes nothing
     version: int = 0  # asynchronous: of the model, with this update
     staleness: int = 0  # asynchronous: others' updates since the version it was based on
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message that was pulled."""
+
+    data: memoryview
+    checksum: int | None = None  # if it was taken while the message arrived
+
+    def message(self, name: str) -> Message:
+        """Return what it says, or raise `DamagedValueError`; ``name`` is for the error."""
+        return decode(self.data, name, self.checksum)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from ps_server.calls import (
     DEFAULT_PORT,
     JobSettings,
     Pushed,
+    Received,
     Registration,
     Statistics,
     StepStatus,
@@ -156,10 +157,10 @@ class ParameterClient(ABC):
     @abstractmethod
     def pull(
         self, job: str, step: Step, rank: int, *, attempt: str = "", wait_s: float = 0.0
-    ) -> memoryview:
-        """Return the bytes of a step's sum, or of an asynchronous model, for `comm.wire.decode`.
+    ) -> Received:
+        """Return a step's sum, or an asynchronous model.
 
-        They stay what they are until the next but one call of `pull` or `push_and_pull`.
+        Its bytes stay what they are until the next but one call of `pull` or `push_and_pull`.
 
         Parameters
         ----------
@@ -183,7 +184,7 @@ class ParameterClient(ABC):
         attempt: str = "",
         based_on: int = 0,
         wait_s: float = 0.0,
-    ) -> tuple[Pushed, memoryview | ContributionsMissing]:
+    ) -> tuple[Pushed, Received | ContributionsMissing]:
         """Push and pull in one round trip; a wait that was in vain is returned, not raised."""
 
     @abstractmethod

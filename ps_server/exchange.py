@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from comm.exchange import Group, InFlightExchange, OrchestratedExchange
-from comm.wire import Compression, Encoded, Message, decode, encode_in_parts
-from ps_server.calls import ALL_RANKS, JobSettings
+from comm.wire import Compression, Encoded, Message, encode_in_parts
+from ps_server.calls import ALL_RANKS, JobSettings, Received
 from ps_server.client import ParameterClient
 from ps_server.job_client import SLICE_S, JobClient, Push, nothing
 from ps_server.refusals import ContributionsMissing, StepForgotten, UnknownJob
@@ -103,7 +103,7 @@ class ServerInFlight(InFlightExchange):
             data, summed = self._job.push_and_wait(
                 push,
                 self.timeout_s,
-                lambda data: (data, _sum_of(step)(data)),
+                lambda received: (received.data, _sum_of(step)(received)),
                 self._looker(step),
             )
         except StepForgotten as error:
@@ -248,5 +248,5 @@ def _contribution(step: Step) -> Callable[[int], str]:
     return lambda rank: f"rank {rank}'s contribution to {step}"
 
 
-def _sum_of(step: Step) -> Callable[[memoryview], Message]:
-    return lambda data: decode(data, f"the sum of {step}")
+def _sum_of(step: Step) -> Callable[[Received], Message]:
+    return lambda received: received.message(f"the sum of {step}")

@@ -13,6 +13,7 @@ from ps_server.calls import (
     JobSettings,
     JobStatistics,
     Pushed,
+    Received,
     Registration,
     Statistics,
     StepStatus,
@@ -94,7 +95,7 @@ class GrpcClient(ParameterClient):
 
     def pull(
         self, job: str, step: Step, rank: int, *, attempt: str = "", wait_s: float = 0.0
-    ) -> memoryview:
+    ) -> Received:
         request = pb.PullRequest(
             job=job,
             step=step_message(step),
@@ -103,14 +104,14 @@ class GrpcClient(ParameterClient):
             wait_ms=round(1000 * wait_s),
         )
 
-        def act() -> memoryview:
+        def act() -> Received:
             method = self._connected().unary_stream(_path("Pull"))
             timeout_s = self._timeout_s + wait_s
             call = method(request.SerializeToString(), timeout_s, metadata=self._metadata)
             head, piece = _first(call)
             data = self._collected(head.size, piece, call)
             self._look_at(call)
-            return data
+            return Received(data)
 
         return self._guarded(act)
 
@@ -124,24 +125,24 @@ class GrpcClient(ParameterClient):
         attempt: str = "",
         based_on: int = 0,
         wait_s: float = 0.0,
-    ) -> tuple[Pushed, memoryview | ContributionsMissing]:
+    ) -> tuple[Pushed, Received | ContributionsMissing]:
         head = _push_head(job, step, rank, message, attempt, based_on)
         head.wait_ms = round(1000 * wait_s)
         frame_bytes = self.server.frame_bytes
 
-        def act() -> tuple[Pushed, memoryview | ContributionsMissing]:
+        def act() -> tuple[Pushed, Received | ContributionsMissing]:
             method = self._connected().stream_stream(_path("PushAndPull"))
             frames = _frames(head, message, frame_bytes)
             call = method(frames, self._timeout_s + wait_s, metadata=self._metadata)
             first, piece = _first(call)
-            told: memoryview | ContributionsMissing
+            told: Received | ContributionsMissing
             if first.HasField("missing"):
                 missing = first.missing
                 told = ContributionsMissing(missing.message, missing.ranks, missing.frontier)
                 for _ in call:  # to its end, where its metadata are
                     pass
             else:
-                told = self._collected(first.size, piece, call)
+                told = Received(self._collected(first.size, piece, call))
             self._look_at(call)
             return _pushed(first.pushed), told
 

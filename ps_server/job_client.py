@@ -17,7 +17,7 @@ from functools import partial
 from typing import TypeVar
 
 from comm.wire import Encoded
-from ps_server.calls import JobSettings, Pushed, Registration, StepStatus
+from ps_server.calls import JobSettings, Pushed, Received, Registration, StepStatus
 from ps_server.client import ParameterClient
 from ps_server.refusals import (
     AccessDenied,
@@ -166,7 +166,7 @@ class JobClient:
         self,
         push: Push,
         timeout_s: float,
-        parse: Callable[[memoryview], T],
+        parse: Callable[[Received], T],
         look: Callable[[ContributionsMissing], None] = lambda _: None,
     ) -> T:
         """Push, wait in slices for the other ranks, and return what is pulled.
@@ -216,7 +216,7 @@ class JobClient:
         """Return which ranks have pushed to a step."""
         return self.call(lambda: self.client.exists(self.job, step))
 
-    def pull(self, step: Step, rank: int, parse: Callable[[memoryview], T]) -> T:
+    def pull(self, step: Step, rank: int, parse: Callable[[Received], T]) -> T:
         """Pull, waiting for nobody."""
         return self.call(lambda: _parsed(self.client.pull(self.job, step, rank), parse))
 
@@ -233,10 +233,10 @@ class JobClient:
         self.call(lambda: self.client.delete(self.job))
 
     def _ask(
-        self, push: Push, wait_s: float, parse: Callable[[memoryview], T], is_pushed: bool
+        self, push: Push, wait_s: float, parse: Callable[[Received], T], is_pushed: bool
     ) -> T | ContributionsMissing:
         where = self.job, push.step, push.rank
-        found: memoryview | ContributionsMissing
+        found: Received | ContributionsMissing
         if is_pushed:
             try:
                 found = self.client.pull(*where, attempt=push.attempt, wait_s=wait_s)
@@ -263,9 +263,9 @@ def _unavailable(error: Exception) -> StepMLError:
     return StorageUnavailableError(f"the parameter server does not answer: {error}")
 
 
-def _parsed(data: memoryview, parse: Callable[[memoryview], T]) -> T:
+def _parsed(received: Received, parse: Callable[[Received], T]) -> T:
     try:
-        return parse(data)
+        return parse(received)
     except DamagedValueError as error:  # on its way here, as the server looks at what it gets
         raise ConnectionError(str(error)) from error
 

@@ -28,8 +28,12 @@ def server_context(certificate: Path, key: Path, client_ca: Path | None = None) 
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate, key, password=_no_passphrase)
     if client_ca is not None:
         context.load_verify_locations(client_ca)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def _no_passphrase() -> str:
+    return ""  # OpenSSL would ask whoever sits in front of it

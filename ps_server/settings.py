@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Mapping, Sequence
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from ps_server.calls import DEFAULT_HEALTH_PORT, DEFAULT_PORT
 from ps_server.client import is_loopback
+from ps_server.security import server_context
 
 ENVIRONMENT_PREFIX = "STEPML_PS_"
 TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}TOKEN"
@@ -18,10 +21,15 @@ _MEMORY_VARIABLE = f"{ENVIRONMENT_PREFIX}MEMORY_MB"
 LEAST_TOKEN_CHARACTERS = 16
 LEAST_FRAME_BYTES, MOST_FRAME_BYTES = 2**16, 2**26
 LOG_LEVELS = ("debug", "info", "warning", "error")
-_CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
+_SWITCHES = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "": False,
+    "0": False,
+    "false": False,
+    "no": False,
+}
 
 Address = tuple[str, int]
 
@@ -54,14 +62,20 @@ class Settings:
         return f"Settings(listen={self.listen}, …)"
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
 def parser() -> argparse.ArgumentParser:
     """Return what reads the command line."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog="python -m ps_server",
         description="Serve models and sums to StepML's functions: the channel parameter_server.",
         epilog=f"Each flag has an environment variable: --memory-mb is {_MEMORY_VARIABLE}. The "
         f"token has {LEAST_TOKEN_CHARACTERS} characters or more, in a file or in {TOKEN_VARIABLE}.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,  # a flag that is added must not change what a short one means
     )
     add = made.add_argument
     add("--listen", default=f"0.0.0.0:{DEFAULT_PORT}", metavar="HOST:PORT", help="for Thrift")
@@ -105,17 +119,21 @@ def parser() -> argparse.ArgumentParser:
 def read_options(
     arguments: Sequence[str] | None, environment: Mapping[str, str] = os.environ
 ) -> argparse.Namespace:
-    """Return the options of a command line, with what it leaves out from the environment."""
+    """Return the options of a command line, with what it leaves out from the environment.
+
+    Raises
+    ------
+    SettingsError
+        There is no such flag, or it has no value.
+    """
     made = parser()
     for action in made._actions:
         name = ENVIRONMENT_PREFIX + action.dest.upper()
         if action.dest in ("help", "health") or name not in environment:
             continue
         text = environment[name]
-        is_flag = isinstance(action.const, bool)
-        made.set_defaults(
-            **{action.dest: text.lower() in ("1", "true", "yes") if is_flag else text}
-        )
+        is_switch = isinstance(action.const, bool)
+        made.set_defaults(**{action.dest: _switch(name, text) if is_switch else text})
     return made.parse_args(arguments)
 
 
@@ -135,6 +153,8 @@ def settings_of(
     certificate, key = _file("--certificate", options.certificate), _file("--key", options.key)
     client_ca = _file("--client-ca", options.client_ca)
     _check_encryption(options, [each for each in (listen, grpc_listen) if each])
+    if certificate is not None and key is not None:
+        _check_certificate(certificate, key, client_ca)
     if options.log_level not in LOG_LEVELS:
         _refuse("--log-level", f"one of {', '.join(LOG_LEVELS)}", options.log_level)
     if options.snapshots.startswith("s3://") and not re.match(
@@ -184,13 +204,34 @@ def _check_encryption(options: argparse.Namespace, addresses: Sequence[Address])
             )
 
 
+def _check_certificate(certificate: Path, key: Path, client_ca: Path | None) -> None:
+    flags = "--certificate, --key"
+    given = f"{str(certificate)!r}, {str(key)!r}"
+    try:
+        server_context(certificate, key)
+        flags, given = "--client-ca", repr(str(client_ca))
+        server_context(certificate, key, client_ca)
+    except (ssl.SSLError, OSError) as error:
+        expected = "certificates" if flags == "--client-ca" else "a certificate and its key"
+        raise SettingsError(
+            f"{flags}: expected {expected} in PEM format, without a passphrase, got {given}: "
+            f"{error}"
+        ) from None
+
+
 def _token(options: argparse.Namespace, environment: Mapping[str, str]) -> str:
     token = environment.get(TOKEN_VARIABLE, "")
     where = TOKEN_VARIABLE
     if options.token_file:
         path = _file("--token-file", options.token_file)
         assert path is not None
-        token, where = path.read_text(encoding="utf-8").strip(), "--token-file"
+        where = "--token-file"
+        try:
+            token = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{where}: expected a text file, got {path}: {error}") from None
+    if not (token.isascii() and token.isprintable()):  # gRPC's metadata takes no others
+        raise SettingsError(f"{where}: expected a token of printable ASCII characters")
     if len(token) < LEAST_TOKEN_CHARACTERS:
         raise SettingsError(
             f"{where}: expected a token of {LEAST_TOKEN_CHARACTERS} characters or more, "
@@ -205,20 +246,42 @@ def _memory_bytes(text: str) -> int:
     return machine_bytes() // 2
 
 
-def machine_bytes() -> int:
-    """Return the memory of the machine, or of the container if that has less."""
+def machine_bytes(root: Path = Path("/")) -> int:
+    """Return the memory of the machine, or of the service or container if that has less.
+
+    Parameters
+    ----------
+    root : Path
+        Where ``proc`` and ``sys`` are.
+    """
     sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in _CGROUP_LIMITS:
+    for path in _limit_files(root):
         text = path.read_text(encoding="ascii").strip() if path.is_file() else ""
-        if text.isdigit():  # not "max"
+        if text.isdecimal():  # not "max"
             sizes.append(int(text))
     return min(sizes)
+
+
+def _limit_files(root: Path) -> Iterator[Path]:
+    """Yield where limits of this process's group may stand, and of those that it is in."""
+    groups = root / "proc/self/cgroup"
+    for line in groups.read_text(encoding="utf-8").splitlines() if groups.is_file() else []:
+        _, controllers, name = line.split(":", 2)
+        if controllers not in ("", "memory"):  # "": version 2, which has one tree for all
+            continue
+        base = root / "sys/fs/cgroup" / controllers
+        file_name = "memory.limit_in_bytes" if controllers else "memory.max"
+        inner = base / name.strip("/")
+        for directory in (inner, *inner.parents):
+            yield directory / file_name
+            if directory == base:
+                break
 
 
 def _address(flag: str, text: str) -> Address:
     host, colon, port = text.rpartition(":")
     host = host.strip("[]")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
+    if not (colon and host and port.isascii() and port.isdecimal()) or int(port) > 65535:
         _refuse(flag, "HOST:PORT", text)
     return host, int(port)
 
@@ -227,7 +290,7 @@ def _file(flag: str, text: str) -> Path | None:
     if not text:
         return None
     path = Path(text)
-    if not path.is_file():
+    if not (path.is_file() and os.access(path, os.R_OK)):
         _refuse(flag, "a file that can be read", text)
     return path
 
@@ -242,5 +305,12 @@ def _number(flag: str, text: str, least: float, most: float) -> float:
     return number
 
 
-def _refuse(flag: str, expected: str, given: str) -> None:
+def _switch(name: str, text: str) -> bool:
+    value = _SWITCHES.get(text.lower())
+    if value is None:
+        _refuse(name, "true or false", text)
+    return value
+
+
+def _refuse(flag: str, expected: str, given: str) -> NoReturn:
     raise SettingsError(f"{flag}: expected {expected}, got {given!r}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from comm.exchange import Group, SharedModelExchange, SharedState
 from comm.wire import Message, Vector, encode_in_parts, message_bytes
-from ps_server.calls import JobSettings
+from ps_server.calls import JobSettings, Received
 from ps_server.client import ParameterClient
 from ps_server.job_client import JobClient, Push, nothing
 from ps_server.refusals import StepForgotten, UnknownJob
@@ -132,8 +132,8 @@ class ServerSharedModel(SharedModelExchange):
             server_update=self._server_update,
         )
 
-    def _parse(self, data: memoryview) -> SharedState:
-        return SharedState.parse(data, "the shared model", self._group.world_size)
+    def _parse(self, received: Received) -> SharedState:
+        return SharedState.parse(received.data, "the shared model", self._group.world_size)
 
 
 def shared_settings(

@@ -18,10 +18,11 @@ import numpy as np
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TApplicationException, TMessageType
 
-from comm.wire import Encoded
+from comm.wire import Encoded, RunningChecksum
 from ps_server.calls import (
     JobSettings,
     Pushed,
+    Received,
     Registration,
     Statistics,
     StepStatus,
@@ -106,10 +107,10 @@ class ThriftClient(ParameterClient):
 
     def pull(
         self, job: str, step: Step, rank: int, *, attempt: str = "", wait_s: float = 0.0
-    ) -> memoryview:
+    ) -> Received:
         pull = _Pull(self._next_buffer, job, step, rank, attempt, wait_s)
 
-        def act(connection: _Connection) -> memoryview:
+        def act(connection: _Connection) -> Received:
             pull.ask(connection, self.server.frame_bytes)
             connection.flush(self._timeout_s + wait_s)
             return pull.finish(connection, self._timeout_s + wait_s)
@@ -126,10 +127,10 @@ class ThriftClient(ParameterClient):
         attempt: str = "",
         based_on: int = 0,
         wait_s: float = 0.0,
-    ) -> tuple[Pushed, memoryview | ContributionsMissing]:
+    ) -> tuple[Pushed, Received | ContributionsMissing]:
         pull = _Pull(self._next_buffer, job, step, rank, attempt, wait_s)
 
-        def act(connection: _Connection) -> tuple[Pushed, memoryview | ContributionsMissing]:
+        def act(connection: _Connection) -> tuple[Pushed, Received | ContributionsMissing]:
             n_pieces = self._send_push(connection, job, step, rank, message, attempt, based_on)
             pull.ask(connection, self.server.frame_bytes, message.size)
             connection.flush(self._timeout_s + wait_s)
@@ -139,7 +140,7 @@ class ThriftClient(ParameterClient):
             except Refusal as error:
                 refusal = error
             try:
-                data: memoryview | ContributionsMissing = pull.finish(
+                data: Received | ContributionsMissing = pull.finish(
                     connection, self._timeout_s + wait_s
                 )
             except ContributionsMissing as missing:
@@ -265,6 +266,7 @@ class _Pull:
         self._next = 0  # what has been asked for ends here
         self._frame_bytes = 1
         self._data: memoryview | None = None
+        self._checksum = RunningChecksum()
 
     def ask(self, connection: _Connection, frame_bytes: int, expected_bytes: int = 1) -> None:
         """Ask for all pieces of a message that is expected to be so long."""
@@ -275,7 +277,7 @@ class _Pull:
             self._asked.append(self._next)
             self._next += frame_bytes
 
-    def finish(self, connection: _Connection, timeout_s: float) -> memoryview:
+    def finish(self, connection: _Connection, timeout_s: float) -> Received:
         """Read all answers, asking for what was not expected, and return the message."""
         refusal: Refusal | None = None
         while self._asked:
@@ -290,7 +292,7 @@ class _Pull:
         if refusal is not None:
             raise refusal
         assert self._data is not None
-        return self._data
+        return Received(self._data, self._checksum.value())
 
     def _take(self, connection: _Connection, offset: int, total: int, size: int) -> int:
         if self._data is None:
@@ -299,7 +301,9 @@ class _Pull:
             self._data = self._memory(total)
         if size != max(0, min(self._frame_bytes, len(self._data) - offset)):
             raise TProtocolException(TProtocolException.INVALID_DATA, f"a piece of {size} bytes")
-        connection.transport.read_into(self._data[offset : offset + size])
+        piece = self._data[offset : offset + size]
+        connection.transport.read_into(piece)
+        self._checksum.add(piece)
         return size
 
 

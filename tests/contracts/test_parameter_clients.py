@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from comm.wire import Message, decode, encode_in_parts
-from ps_server.calls import ALL_RANKS, JobSettings, Pushed, StepStatus
+from comm.wire import Message, encode_in_parts
+from ps_server.calls import ALL_RANKS, JobSettings, Pushed, Received, StepStatus
 from ps_server.client import Address, Credentials, ParameterClient, open_client
 from ps_server.refusals import (
     AccessDenied,
@@ -71,11 +71,11 @@ def test_vectors_of_any_size_come_back(client: ParameterClient, size: int) -> No
     client.register("jobs/a", settings(1, encoded.size))
     assert client.push("jobs/a", STEP, 0, encoded) == Pushed(is_repeated=False)
     assert client.push("jobs/a", STEP, 0, encoded).is_repeated
-    assert decode(client.pull("jobs/a", STEP, 0), "").vector.tobytes() == ours.vector.tobytes()
+    assert client.pull("jobs/a", STEP, 0).message("").vector.tobytes() == ours.vector.tobytes()
     pushed, data = client.push_and_pull("jobs/a", Step(3, 1), 0, encoded)
     assert not pushed.is_repeated
-    assert isinstance(data, memoryview)
-    assert decode(data, "").vector.tobytes() == ours.vector.tobytes()
+    assert isinstance(data, Received)
+    assert data.message("").vector.tobytes() == ours.vector.tobytes()
 
 
 def test_what_was_pulled_stays_until_the_next_pull_but_one(client: ParameterClient) -> None:
@@ -83,10 +83,10 @@ def test_what_was_pulled_stays_until_the_next_pull_but_one(client: ParameterClie
     client.register("jobs/a", settings(1, encode_in_parts(first).size))
     _, one = client.push_and_pull("jobs/a", Step(1, 1), 0, encode_in_parts(first))
     _, two = client.push_and_pull("jobs/a", Step(1, 2), 0, encode_in_parts(second))
-    assert isinstance(one, memoryview)
-    assert isinstance(two, memoryview)
-    assert decode(one, "").vector.tobytes() == first.vector.tobytes()
-    assert decode(two, "").vector.tobytes() == second.vector.tobytes()
+    assert isinstance(one, Received)
+    assert isinstance(two, Received)
+    assert one.message("").vector.tobytes() == first.vector.tobytes()
+    assert two.message("").vector.tobytes() == second.vector.tobytes()
 
 
 def test_a_model_is_longer_than_its_updates(client: ParameterClient) -> None:
@@ -98,8 +98,8 @@ def test_a_model_is_longer_than_its_updates(client: ParameterClient) -> None:
     change = Message(np.ones(size, np.float32), np.zeros(2))
     pushed, data = client.push_and_pull("jobs/a", Step(1, 1), 3, encode_in_parts(change))
     assert pushed == Pushed(False, version=1)
-    assert isinstance(data, memoryview)
-    model = decode(data, "")
+    assert isinstance(data, Received)
+    model = data.message("")
     assert model.trailer[:4].tolist() == [1, 0, 0, 0]
     assert model.vector.tobytes() == (message(size).vector + 1).tobytes()
 
@@ -114,8 +114,8 @@ def test_ranks_that_wait_get_the_same_sum(
         with server.client(transport) as ours:
             encoded = encode_in_parts(contributed[rank])
             _, data = ours.push_and_pull("jobs/a", STEP, rank, encoded, wait_s=30)
-            assert isinstance(data, memoryview)
-            return decode(data, "").vector.tobytes()
+            assert isinstance(data, Received)
+            return data.message("").vector.tobytes()
 
     assert set(at_once(4, act)) == {total(contributed)}
 
@@ -260,7 +260,7 @@ def test_a_connection_that_is_cut_in_a_message_leaves_nothing_and_can_be_made_ag
         assert client.exists("jobs/a", STEP).ranks == ()
         assert not ours.push("jobs/a", STEP, 0, encode_in_parts(contributed[0])).is_repeated
     client.push("jobs/a", STEP, 1, encode_in_parts(contributed[1]))
-    assert decode(client.pull("jobs/a", STEP, 0), "").vector.tobytes() == total(contributed)
+    assert client.pull("jobs/a", STEP, 0).message("").vector.tobytes() == total(contributed)
     deadline = time.monotonic() + 10
     sum_bytes = encode_in_parts(contributed[0]).size
     while client.statistics().used_bytes != sum_bytes:  # what was cut is given back
@@ -281,8 +281,8 @@ def test_two_hundred_clients_at_once(
             for batch in range(1, n_steps + 1):
                 encoded = encode_in_parts(contributed[rank])
                 _, data = ours.push_and_pull("jobs/a", Step(1, batch), rank, encoded, wait_s=30)
-                assert isinstance(data, memoryview)
-                sums.add(decode(data, "").vector.tobytes())
+                assert isinstance(data, Received)
+                sums.add(data.message("").vector.tobytes())
         return sums
 
     assert set.union(*at_once(world_size, act)) == {total(contributed)}
@@ -304,8 +304,8 @@ def test_two_jobs_at_once_do_not_touch_each_other(
                 _, data = ours.push_and_pull(
                     f"jobs/{job}", Step(1, batch), rank, encoded, wait_s=30
                 )
-                assert isinstance(data, memoryview)
-                sums.add(decode(data, "").vector.tobytes())
+                assert isinstance(data, Received)
+                sums.add(data.message("").vector.tobytes())
         return sums
 
     sums = at_once(4, act)
@@ -330,8 +330,8 @@ def test_encrypted_vectors_come_back(
     ):
         client.register("a", settings(1, encoded.size))
         _, data = client.push_and_pull("a", STEP, 0, encoded)
-        assert isinstance(data, memoryview)
-        assert decode(data, "").vector.tobytes() == ours.vector.tobytes()
+        assert isinstance(data, Received)
+        assert data.message("").vector.tobytes() == ours.vector.tobytes()
         trusting = Credentials(own.token, ca=made.ca.read_text())
         with open_client(own.url(transport), trusting) as other:
             assert other.ping() == client.ping()
@@ -428,4 +428,4 @@ def test_many_threads_wait_while_others_work(
             time.sleep(0.01)
         client.push("jobs/slow", STEP, 49, encoded)
         for each in waiting:
-            assert isinstance(each.result(20)[1], memoryview)
+            assert isinstance(each.result(20)[1], Received)

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
 
-from comm.wire import Message, decode, encode_in_parts
+from comm.wire import Message, encode_in_parts
 from ps_server.calls import JobSettings
 from ps_server.client import Credentials, open_client
 from ps_server.refusals import Draining
@@ -180,7 +180,7 @@ def test_a_graceful_stop_wakes_who_waits_and_loses_nothing(tmp_path: Path) -> No
         with running.client() as again:
             assert again.register("jobs/a", SETTINGS).is_restored
             assert not again.push("jobs/a", STEP, 0, ONE).is_repeated
-            vector = decode(again.pull("jobs/a", STEP, 0), "").vector
+            vector = again.pull("jobs/a", STEP, 0).message("").vector
         assert set(vector.tolist()) == {2.0}
 
 
