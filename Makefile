@@ -13,7 +13,7 @@ PYARROW_UNUSED := tests include includes src *.pyx *.pxd *.pxi flight.py libarro
   _parquet_encryption.*
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint format schema idl bench package down constraints clean install install-dev \
+.PHONY: help run test chaos lint format schema idl bench soak package down constraints clean install install-dev \
   caches
 
 help: ## Print this
@@ -67,6 +67,9 @@ bench: install-dev caches ## Measure: workflow, cold start, parsing, learning, e
 	$(BIN)/python benchmarks/bench_exchange.py --json build/bench_exchange.json
 	$(BIN)/python benchmarks/bench_training.py --json build/bench_training.json
 	$(BIN)/python benchmarks/bench_parameter_server.py --json build/bench_parameter_server.json
+
+soak: install-dev ## See that a parameter server's memory stays flat in 100,500 steps
+	$(BIN)/python benchmarks/soak_parameter_server.py --json build/soak_parameter_server.json
 
 package: install ## Put together what is deployed on AWS: build/aws
 	rm -rf build/aws && mkdir -p build/aws/code/stepml build/aws/templates
