@@ -31,7 +31,8 @@ def main(arguments: list[str]) -> int:
         with client:
             print(json.dumps(asdict(client.statistics())))
     except (OSError, Refusal) as error:
-        print(f"{arguments[0]}: {error}", file=sys.stderr)
+        told = str(error).removeprefix(f"{arguments[0]}: ")
+        print(f"{arguments[0]}: {told}", file=sys.stderr)
         return _NO_ANSWER
     return 0
 
