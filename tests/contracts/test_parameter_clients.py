@@ -26,8 +26,8 @@ from ps_server.refusals import (
     UnknownJob,
 )
 from stepml.job.step import Step
+from tests.contracts.cutting_proxy import cutting_proxy
 from tests.contracts.ranks import at_once, messages, total
-from tests.cutting_proxy import cutting_proxy
 from tests.parameter_servers import ParameterServerProcess, parameter_server
 from tests.servers import HOST, Certificates, certificates
 
@@ -252,8 +252,8 @@ def test_a_connection_that_is_cut_in_a_message_leaves_nothing_and_can_be_made_ag
     contributed = messages(2, 3 * 2**20)
     client.register("jobs/a", settings(2, encode_in_parts(contributed[0]).size))
     with (
-        cutting_proxy(server.ports[transport], most_bytes) as port,
-        open_client(f"{transport}://{HOST}:{port}", server.credentials, timeout_s=20) as ours,
+        cutting_proxy(server.url(transport), [(most_bytes, 2**60)]) as proxy,
+        open_client(proxy.url, server.credentials, timeout_s=20) as ours,
     ):
         with pytest.raises((ConnectionError, TimeoutError)):
             ours.push("jobs/a", STEP, 0, encode_in_parts(contributed[0]))
