@@ -39,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ImportError) as error:
         print(f"the parameter server cannot start: {error}", file=sys.stderr)
         return 1
-    service.run(stop)
-    return 0
+    return 0 if service.run(stop) else 1
 
 
 def _tell_health(listen: str) -> int:

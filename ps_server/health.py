@@ -3,16 +3,43 @@
 from __future__ import annotations
 
 import json
+import socket
+import sys
 import threading
 from collections.abc import Callable
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from ps_server.logs import log_failure
+
 _TIMEOUT_S = 5.0
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        try:
+            super().__init__(address, handler)
+        except OSError as error:
+            raise OSError(f"cannot listen on {address[0]}:{address[1]}: {error}") from error
+
+    def server_bind(self) -> None:
+        # Not that of HTTPServer, which looks up the name of this machine: that may take long.
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        error = sys.exception()
+        if error is not None and not isinstance(error, OSError):  # who asks may go away
+            log_failure("a question about health failed", error)
 
 
 class HealthServer:
@@ -34,6 +61,7 @@ class HealthServer:
     ) -> None:
         class Handler(BaseHTTPRequestHandler):
             timeout = _TIMEOUT_S
+            server_version, sys_version = "stepml-ps", ""
 
             def do_GET(self) -> None:
                 if self.path == "/healthz":
@@ -56,8 +84,7 @@ class HealthServer:
                 self.end_headers()
                 self.wfile.write(body)
 
-        self._server = ThreadingHTTPServer(address, Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(address, Handler)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(
             target=self._server.serve_forever, name="health", daemon=True

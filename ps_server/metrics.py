@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -39,15 +40,21 @@ _COUNTED_OF_JOB: dict[str, tuple[str, Callable[[JobStatistics], float]]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Whom a collection asks."""
+
+    statistics: Callable[[], Statistics]
+    refusals: Callable[[], Mapping[str, int]]  # by kind
+    snapshots: Callable[[], SnapshotStatus | None]
+
+
 class _Collector(Collector):
-    def __init__(
-        self, statistics: Callable[[], Statistics], snapshots: Callable[[], SnapshotStatus | None]
-    ) -> None:
-        self._statistics = statistics
-        self._snapshots = snapshots
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
 
     def collect(self) -> Iterator[Metric]:
-        told = self._statistics()
+        told = self._sources.statistics()
         for name, (text, of_server) in _OF_SERVER.items():
             yield GaugeMetricFamily(_PREFIX + name, text, of_server(told))
         for name, (text, of_job) in _OF_JOB.items():
@@ -60,17 +67,22 @@ class _Collector(Collector):
             for job in told.jobs:
                 counter.add_metric([job.job], of_job(job))
             yield counter
-        status = self._snapshots()
+        refused = CounterMetricFamily(
+            f"{_PREFIX}refusals", "Calls that were refused.", labels=["kind"]
+        )
+        for kind, count in self._sources.refusals().items():
+            refused.add_metric([kind], count)
+        yield refused
+        status = self._sources.snapshots()
         if status is not None:
             yield from _of_snapshots(status)
 
 
-def registry_of(
-    statistics: Callable[[], Statistics], snapshots: Callable[[], SnapshotStatus | None]
-) -> CollectorRegistry:
-    """Return a registry that asks at each collection."""
+def registry_of(sources: Sources) -> CollectorRegistry:
+    """Return a registry that asks at each collection; it tells of the process, too."""
     registry = CollectorRegistry()
-    registry.register(_Collector(statistics, snapshots))
+    registry.register(_Collector(sources))
+    ProcessCollector(registry=registry)
     return registry
 
 

@@ -181,6 +181,7 @@ class Parameters:
         self._started_at = clock.monotonic()
         self._memory = Memory(limit_bytes)
         self._jobs: dict[str, _Job] = {}
+        self._n_registered = 0
         self._reserved_bytes = 0
         self._lock = threading.Lock()  # of the two above; held before a job's, never after
         self._is_draining = False
@@ -376,6 +377,11 @@ class Parameters:
             jobs=tuple(self._statistics_of(job) for job in self._all_jobs()),
         )
 
+    def state(self) -> object:
+        """Return another value once anything has changed that a snapshot holds."""
+        jobs = [(job.name, job.counters.pushes, job.rule.n_steps) for job in self._all_jobs()]
+        return self._n_registered, jobs
+
     def take_snapshot(self) -> Snapshot:
         """Return all that is there at this moment, job by job, to be written; to be closed."""
         images = []
@@ -445,6 +451,7 @@ class Parameters:
                 limit,
             )
         self._reserved_bytes += needed
+        self._n_registered += 1
         return job
 
     def _delete(self, names: list[str]) -> int:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from ps_server.health import HealthServer
-from ps_server.logs import log, log_failure
-from ps_server.metrics import registry_of
+from ps_server.logs import log, log_failure, logger
+from ps_server.metrics import Sources, registry_of
 from ps_server.parameters import Parameters
 from ps_server.security import server_context
-from ps_server.settings import Settings
+from ps_server.settings import Settings, machine_bytes
 from ps_server.snapshot_files import Snapshots, SnapshotStatus
 from ps_server.thrift_server import ThriftServer
 
@@ -23,6 +24,7 @@ class Transport(Protocol):
     """Answers clients."""
 
     port: int
+    refusals: Counter[str]
 
     @property
     def connections(self) -> int: ...
@@ -40,15 +42,14 @@ class Service:
     Raises
     ------
     OSError
-        An address is taken, or none of this machine's.
-    ssl.SSLError
-        The certificate and its key do not fit.
+        An address is taken, or none of this machine's; snapshots cannot be looked for, or another
+        server keeps its own there.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._snapshots = Snapshots(settings.snapshots) if settings.snapshots else None
-        self._is_draining = False
+        self._status = "starting"
         self._stopped = threading.Event()
         state: dict[str, Any] = {
             "limit_bytes": settings.memory_bytes,
@@ -56,12 +57,11 @@ class Service:
         }
         self._transports: dict[str, Transport] = {}
         self._health: HealthServer | None = None
+        self._parameters = Parameters(**state)
         try:
-            # The ports first: what is restored may be large, and another server may be there.
-            self._parameters = Parameters(**state)
+            # This first: what is restored may be large, and somebody may ask in the meantime.
             if settings.health_listen is not None:
-                registry = registry_of(self._statistics, self._snapshot_status)
-                self._health = HealthServer(settings.health_listen, self._describe, registry)
+                self._health = self._answering_health(settings.health_listen)
             if self._snapshots is not None:
                 self._parameters = self._snapshots.restore(**state)
             self._transports["thrift"] = self._thrift()
@@ -71,31 +71,44 @@ class Service:
             self._close()
             raise
 
-    def run(self, stop: threading.Event) -> None:
-        """Serve until ``stop`` is set, then stop gracefully."""
+    def run(self, stop: threading.Event) -> bool:
+        """Serve until ``stop`` is set, then stop gracefully.
+
+        Returns
+        -------
+        bool
+            Whether everything is in a snapshot, if there are to be any.
+        """
         for transport in self._transports.values():
             transport.start()
-        if self._health is not None:
-            self._health.start()
-        ports = {name: transport.port for name, transport in self._transports.items()}
-        log(
-            "parameter server ready",
-            pid=os.getpid(),
-            incarnation=self._parameters.incarnation,
-            memory_bytes=self._settings.memory_bytes,
-            encrypted=self._settings.certificate is not None,
-            health=self._health.port if self._health else None,
-            **ports,
-        )
+        self._status = "ok"
+        self._tell_ready()
         self._every(_EXPIRY_TICK_S, "expiry", self._expire)
         if self._snapshots is not None:
             self._every(self._settings.snapshot_s, "snapshots", self._save)
         stop.wait()
         self._stop()
+        status = self._snapshot_status()
+        return status is None or not status.is_failing
+
+    def _tell_ready(self) -> None:
+        settings = self._settings
+        if settings.memory_bytes > machine_bytes():
+            told = {"memory_bytes": settings.memory_bytes, "machine_bytes": machine_bytes()}
+            logger.warning("more memory is allowed than there is", extra={"fields": told})
+        log(
+            "parameter server ready",
+            pid=os.getpid(),
+            incarnation=self._parameters.incarnation,
+            memory_bytes=settings.memory_bytes,
+            encrypted=settings.certificate is not None,
+            health=self._health.port if self._health else None,
+            **{name: transport.port for name, transport in self._transports.items()},
+        )
 
     def _stop(self) -> None:
         log("parameter server stops", seconds=self._settings.drain_s)
-        self._is_draining = True
+        self._status = "draining"
         self._parameters.drain()
         stopping = [
             threading.Thread(target=transport.stop, args=(self._settings.drain_s,))
@@ -114,6 +127,12 @@ class Service:
     def _close(self) -> None:
         if self._health is not None:
             self._health.stop()
+
+    def _answering_health(self, address: tuple[str, int]) -> HealthServer:
+        sources = Sources(self._statistics, self._refusals, self._snapshot_status)
+        server = HealthServer(address, self._describe, registry_of(sources))
+        server.start()
+        return server
 
     def _thrift(self) -> Transport:
         settings = self._settings
@@ -146,8 +165,12 @@ class Service:
         )
 
     def _statistics(self) -> Any:
-        n_connections = sum(each.connections for each in self._transports.values())
+        n_connections = sum(each.connections for each in [*self._transports.values()])
         return self._parameters.statistics(n_connections)
+
+    def _refusals(self) -> Counter[str]:
+        transports = [*self._transports.values()]
+        return sum((each.refusals.copy() for each in transports), Counter())
 
     def _snapshot_status(self) -> SnapshotStatus | None:
         return self._snapshots.status if self._snapshots is not None else None
@@ -155,14 +178,14 @@ class Service:
     def _describe(self) -> tuple[bool, dict[str, Any]]:
         status = self._snapshot_status()
         told: dict[str, Any] = {
-            "status": "draining" if self._is_draining else "ok",
+            "status": self._status,
             "pid": os.getpid(),
             "incarnation": self._parameters.incarnation,
         }
         if status is not None:
             told["snapshots"] = "failing" if status.is_failing else "ok"
             told["snapshot_age_s"] = round(status.age_s, 3)
-        return not self._is_draining, told
+        return self._status == "ok", told
 
     def _expire(self) -> None:
         n_jobs = self._parameters.expire()

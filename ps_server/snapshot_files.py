@@ -129,7 +129,7 @@ class Snapshots:
         """Save all that there is now; what fails is logged, and told by `status`."""
         with self._lock:
             began = time.monotonic()
-            state = _state(parameters)
+            state = parameters.state()
             try:
                 if self._is_failing or state != self._saved:
                     self._write(parameters)
@@ -301,13 +301,6 @@ def _require_whole(file: BinaryIO) -> None:
     if file.read(_CHECKSUM_BYTES) != checksum.digest():
         raise ValueError("the checksum is wrong")
     file.seek(0)
-
-
-def _state(parameters: Parameters) -> object:
-    """Return what is another value once anything has changed that a snapshot holds."""
-    return [
-        (job.job, job.pushes, job.steps, job.held_bytes) for job in parameters.statistics().jobs
-    ]
 
 
 def _number(name: str) -> int:

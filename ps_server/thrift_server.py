@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -91,6 +92,7 @@ class ThriftServer:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self._listener = socket.create_server(address, family=family, backlog=_LISTEN_BACKLOG)
         self.port: int = self._listener.getsockname()[1]
+        self.refusals: Counter[str] = Counter()  # by kind
         self._sessions: set[_Session] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -205,7 +207,7 @@ class _Session:
         self._answers: dict[str, Callable[[Any], object]] = {
             "authenticate": self._authenticate,
             "ping": lambda call: self._server.welcome,
-            "register": lambda call: self._parameters.register(
+            "register_job": lambda call: self._parameters.register(
                 _text("job", call.job), settings_of(call.settings)
             ),
             "exists": lambda call: self._parameters.exists(
@@ -219,7 +221,7 @@ class _Session:
             "reset": lambda call: self._parameters.reset(
                 _text("job", call.job), _number("epoch", call.epoch)
             ),
-            "delete": lambda call: self._parameters.delete(_text("prefix", call.prefix)),
+            "delete_jobs": lambda call: self._parameters.delete(_text("prefix", call.prefix)),
             "statistics": lambda call: self._parameters.statistics(self._server.connections),
         }
 
@@ -273,12 +275,13 @@ class _Session:
             try:
                 welcome = self._authenticate(call)
             except AccessDenied as refusal:
-                _reply(protocol, name, number, refused(name, refusal))
+                _reply(protocol, name, number, self._refused(name, refusal))
                 return False
             _reply(protocol, name, number, RESULTS[name](success=answer_struct(welcome)))
             return True
         # What comes with it is not looked at.
-        _reply(protocol, name, number, refused(name, AccessDenied("show the token first")))
+        denied = AccessDenied("show the token first")
+        _reply(protocol, name, number, self._refused(name, denied))
         return False
 
     def _answer(self, protocol: BoundedProtocol) -> None:
@@ -299,7 +302,7 @@ class _Session:
         try:
             answer = answer_struct(self._answers[name](call))
         except Refusal as refusal:
-            result = refused(name, refusal)
+            result = self._refused(name, refusal)
         else:
             result = RESULTS[name]() if answer is None else RESULTS[name](success=answer)
         transport.set_timeout(STALLED_S)
@@ -327,7 +330,7 @@ class _Session:
                 transport.write(PULLED_TAIL)
         except Refusal as refusal:
             transport.set_timeout(STALLED_S)
-            _reply(protocol, name, call.number, refused(name, refusal))
+            _reply(protocol, name, call.number, self._refused(name, refusal))
             return
         if isinstance(call, PushCall) and transport.has_buffered():
             return  # the answer leaves with that to the next call, which is on its way
@@ -335,6 +338,10 @@ class _Session:
         transport.flush()
         if isinstance(call, PullCall):
             self._end_download(call)
+
+    def _refused(self, name: str, refusal: Refusal) -> Any:
+        self._server.refusals[type(refusal).__name__] += 1
+        return refused(name, refusal)
 
     def _authenticate(self, call: Any) -> Welcome:
         if not self._server.is_token(call.token or ""):

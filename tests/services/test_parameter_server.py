@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import ssl
+import struct
 import subprocess
 import sys
 import time
@@ -21,12 +23,12 @@ from moto.server import ThreadedMotoServer
 from comm.wire import Message, encode_in_parts
 from ps_server.calls import JobSettings
 from ps_server.client import Credentials, open_client
-from ps_server.refusals import Draining
+from ps_server.refusals import AccessDenied, Draining
 from ps_server.security import client_context
 from ps_server.settings import parser
 from stepml.job.step import Step
 from tests.parameter_servers import ROOT, TOKEN, parameter_server
-from tests.servers import Certificates, certificates
+from tests.servers import HOST, Certificates, certificates, free_port
 
 STEP = Step(1, 1)
 ONE = encode_in_parts(Message(np.ones(1000, np.float32), np.array([1.0])))
@@ -204,8 +206,10 @@ def test_after_a_crash_the_newest_whole_snapshot_counts(
         with running.client() as client:
             client.register("jobs/a", SETTINGS)
             client.push("jobs/a", STEP, 1, ONE)
-            for _ in range(2):  # the first may have begun before
-                wait_for_snapshot(place, snapshot_names(place))
+            for batch in (2, 3):  # what has not changed is not written again
+                names = snapshot_names(place)
+                client.push("jobs/a", Step(1, batch), 1, ONE)
+                wait_for_snapshot(place, names)
         running.kill()
         names = snapshot_names(place)
         assert len(names) in (2, 3)  # killed before it deleted the oldest
@@ -226,6 +230,8 @@ def test_a_snapshot_that_fails_ends_nothing_and_is_told(tmp_path: Path) -> None:
     with parameter_server(tmp_path, snapshots=place, snapshot_seconds=0.1) as running:
         _remove(place)
         place.write_text("a file where the directory was")
+        with running.client() as client:
+            client.register("jobs/a", SETTINGS)
         deadline = time.monotonic() + 20
         while (running.health() or {}).get("snapshots") != "failing":
             assert time.monotonic() < deadline
@@ -292,9 +298,104 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def test_a_certificate_and_a_key_that_do_not_fit_are_refused(
     tmp_path: Path, made: Certificates
 ) -> None:
-    ended = run(f"--certificate={made.certificate}", f"--key={made.ca}", "--listen=127.0.0.1:0")
+    given = f"--certificate={made.certificate}", f"--key={made.ca}", "--listen=127.0.0.1:0"
+    ended = run(*given)
+    assert ended.returncode == 2
+    assert "--certificate, --key: expected a certificate and its key in PEM" in ended.stderr
+    ended = run(given[0], f"--key={made.key}", given[2], "--client-ca=pyproject.toml")
+    assert ended.returncode == 2
+    assert "--client-ca: expected certificates in PEM" in ended.stderr
+
+
+@pytest.mark.parametrize("transport", ["thrift", "grpc"])
+def test_with_an_authority_of_clients_a_certificate_of_it_is_needed(
+    tmp_path: Path, made: Certificates, transport: str
+) -> None:
+    with parameter_server(
+        tmp_path, transports=("thrift", transport), tls=made, client_ca=made.ca
+    ) as running:
+        ours = Credentials(
+            TOKEN,
+            ca_file=str(made.ca),
+            certificate_file=str(made.certificate),  # any that it has signed
+            key_file=str(made.key),
+        )
+        with open_client(running.url(transport), ours) as client:
+            client.ping()
+        with running.client(transport, timeout_s=5) as stranger, pytest.raises(OSError):
+            stranger.ping()
+
+
+@pytest.mark.parametrize("transport", ["thrift", "grpc"])
+def test_whoever_has_not_the_token_learns_nothing_and_is_counted(
+    tmp_path: Path, transport: str
+) -> None:
+    with parameter_server(tmp_path, transports=("thrift", transport)) as running:
+        with running.client() as client:
+            client.register("jobs/secret", SETTINGS)
+        with open_client(running.url(transport), Credentials("not the token")) as stranger:
+            for ask in (
+                stranger.ping,
+                stranger.statistics,
+                lambda: stranger.exists("jobs/secret", STEP),
+                lambda: stranger.exists("jobs/other", STEP),
+                lambda: stranger.register("jobs/secret", SETTINGS),
+                lambda: stranger.delete("jobs/"),
+            ):
+                with pytest.raises(AccessDenied) as denied:
+                    ask()
+                assert running.health()["incarnation"] not in str(denied.value)  # type: ignore[index]
+                assert "secret" not in str(denied.value)
+        assert 'stepml_ps_refusals_total{kind="AccessDenied"} 6.0' in running.metrics()
+        with running.client() as client:
+            assert [job.job for job in client.statistics().jobs] == ["jobs/secret"]
+
+
+def test_a_second_server_does_not_take_the_snapshots_of_the_first(tmp_path: Path) -> None:
+    place = tmp_path / "snapshots"
+    with parameter_server(tmp_path, snapshots=place):
+        ended = run(
+            "--plain-loopback", "--listen=127.0.0.1:0", "--health-listen=", f"--snapshots={place}"
+        )
     assert ended.returncode == 1
-    assert "the parameter server cannot start: " in ended.stderr
+    assert f"another parameter server keeps its snapshots in {place}" in ended.stderr
+
+
+def test_without_a_way_to_snapshots_it_does_not_begin_with_nothing(tmp_path: Path) -> None:
+    ended = run(
+        *("--plain-loopback", "--listen=127.0.0.1:0", "--health-listen="),
+        "--snapshots=s3://snapshots-of-tests/ps",
+        AWS_ENDPOINT_URL=f"http://127.0.0.1:{free_port()}",
+        AWS_ACCESS_KEY_ID="test",
+        AWS_SECRET_ACCESS_KEY="test",
+        AWS_MAX_ATTEMPTS="1",
+    )
+    assert ended.returncode == 1
+    assert "the parameter server cannot start: s3://snapshots-of-tests/ps/: " in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with parameter_server(tmp_path, drain_seconds=60) as running:
+        process = running.process
+        assert process is not None
+        with socket.create_connection((HOST, running.ports["thrift"])) as half:
+            half.sendall(authentication())
+            assert half.recv(1)
+            half.sendall(b"\x80\x01")  # a call that does not go on
+            while "parameter server stops" not in running.log():
+                process.terminate()
+                time.sleep(0.2)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.5)
+            process.terminate()
+            assert process.wait(10) == 1
+
+
+def authentication() -> bytes:
+    """Return Thrift's bytes of the call that shows the token."""
+    head = struct.pack("!Hxbi12si", 0x8001, 1, 12, b"authenticate", 0)
+    return head + struct.pack("!bhi", 11, 1, len(TOKEN)) + TOKEN.encode() + b"\0"
 
 
 def stepml(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -313,13 +414,13 @@ def test_a_secret_has_what_a_server_and_its_clients_need(tmp_path: Path) -> None
         context = client_context(trusting)
         context.verify_flags |= ssl.VERIFY_X509_STRICT  # as from Python 3.13 on
         with open_client(running.url("thrift"), trusting) as client:
-            client.ping()
+            incarnation = client.ping().incarnation
         seen = stepml(
             *("ps", "status", running.url("thrift"), "--json"),
             STEPML_PARAMETER_SERVER_TOKEN=told["token"],
             STEPML_PARAMETER_SERVER_CA=told["certificate"],
         )
-        assert json.loads(seen.stdout)["incarnation"] == client.server.incarnation
+        assert json.loads(seen.stdout)["incarnation"] == incarnation
 
 
 def test_the_jobs_of_a_server_are_shown_on_eighty_columns(tmp_path: Path) -> None:
