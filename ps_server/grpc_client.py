@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 import grpc
 import numpy as np
+from grpc.experimental import ChannelOptions
 
 from comm.wire import Encoded
 from ps_server.calls import (
@@ -38,6 +40,7 @@ from stepml.job.step import Step
 
 _MOST_FRAME_BYTES = 2**26  # ps_server.settings.MOST_FRAME_BYTES
 _MOST_MESSAGE_BYTES = 2**40
+_SLOWEST = 2**20  # bytes a second: a deadline of gRPC is that of a whole call
 
 T = TypeVar("T")
 
@@ -52,6 +55,7 @@ class GrpcClient(ParameterClient):
         self._channel: Any = None
         self._welcome: Welcome | None = None
         self._metadata = ((TOKEN_KEY, f"Bearer {credentials.token}"),)
+        self._most_bytes = 0  # of the messages so far
         self._buffers = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
 
     @property
@@ -64,6 +68,7 @@ class GrpcClient(ParameterClient):
         return self._welcome
 
     def register(self, job: str, settings: JobSettings) -> Registration:
+        self._most_bytes = max(self._most_bytes, settings.message_bytes)
         request = pb.RegisterRequest(job=job, settings=settings_message(settings))
         return Registration(**plain(self._call("Register", request, pb.Registration)))
 
@@ -85,9 +90,15 @@ class GrpcClient(ParameterClient):
         frame_bytes = self.server.frame_bytes
 
         def act() -> Pushed:
-            method = self._connected().stream_unary(_path("Push"))
-            frames = _frames(head, message, frame_bytes)
-            answer, call = method.with_call(frames, self._timeout_s, metadata=self._metadata)
+            channel, frames = self._connected(), _frames(head, message, frame_bytes)
+            timeout_s = self._timeout_of(message.size)
+            # gRPC starts a thread for a stream of frames; of one frame it makes none.
+            sent: Any
+            if message.size <= frame_bytes:
+                method, sent = channel.unary_unary(_path("Push")), next(frames)
+            else:
+                method, sent = channel.stream_unary(_path("Push")), frames
+            answer, call = method.with_call(sent, timeout_s, metadata=self._metadata)
             self._look_at(call)
             return _pushed(pb.Pushed.FromString(answer))
 
@@ -106,7 +117,7 @@ class GrpcClient(ParameterClient):
 
         def act() -> Received:
             method = self._connected().unary_stream(_path("Pull"))
-            timeout_s = self._timeout_s + wait_s
+            timeout_s = self._timeout_of(self._most_bytes) + wait_s
             call = method(request.SerializeToString(), timeout_s, metadata=self._metadata)
             head, piece = _first(call)
             data = self._collected(head.size, piece, call)
@@ -131,9 +142,14 @@ class GrpcClient(ParameterClient):
         frame_bytes = self.server.frame_bytes
 
         def act() -> tuple[Pushed, Received | ContributionsMissing]:
-            method = self._connected().stream_stream(_path("PushAndPull"))
-            frames = _frames(head, message, frame_bytes)
-            call = method(frames, self._timeout_s + wait_s, metadata=self._metadata)
+            channel, frames = self._connected(), _frames(head, message, frame_bytes)
+            timeout_s = self._timeout_of(message.size + self._most_bytes) + wait_s
+            sent: Any
+            if message.size <= frame_bytes:
+                method, sent = channel.unary_stream(_path("PushAndPull")), next(frames)
+            else:
+                method, sent = channel.stream_stream(_path("PushAndPull")), frames
+            call = method(sent, timeout_s, metadata=self._metadata)
             first, piece = _first(call)
             told: Received | ContributionsMissing
             if first.HasField("missing"):
@@ -210,6 +226,8 @@ class GrpcClient(ParameterClient):
                 ("grpc.max_receive_message_length", _MOST_FRAME_BYTES + MESSAGE_BYTES),
                 ("grpc.use_local_subchannel_pool", 1),  # nobody else's failures count
                 ("grpc.enable_retries", 0),
+                ("grpc.enable_http_proxy", 0),  # which is for the internet
+                (ChannelOptions.SingleThreadedUnaryStream, 1),
             ]
             host = self._address.host
             target = f"{f'[{host}]' if ':' in host else host}:{self._address.port}"
@@ -238,7 +256,11 @@ class GrpcClient(ParameterClient):
             raise ConnectionError(f"{self._address}: {received} bytes of a message of {size}")
         return data
 
+    def _timeout_of(self, n_bytes: int) -> float:
+        return self._timeout_s + n_bytes / _SLOWEST
+
     def _next_buffer(self, size: int) -> memoryview:
+        self._most_bytes = max(self._most_bytes, size)
         self._buffers.reverse()
         if len(self._buffers[0]) < size:
             self._buffers[0] = np.empty(size, np.uint8)
@@ -285,7 +307,9 @@ def _channel_credentials(credentials: Credentials) -> grpc.ChannelCredentials:
         with open(path, "rb") as file:  # noqa: PTH123 — a name as OpenSSL takes it
             return file.read()
 
-    ca = credentials.ca.encode() or content(credentials.ca_file)
+    ca = credentials.ca.encode() or content(
+        credentials.ca_file or ssl.get_default_verify_paths().cafile
+    )
     return grpc.ssl_channel_credentials(
         ca, content(credentials.key_file), content(credentials.certificate_file)
     )
