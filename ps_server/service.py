@@ -127,6 +127,8 @@ class Service:
     def _close(self) -> None:
         if self._health is not None:
             self._health.stop()
+        if self._snapshots is not None:
+            self._snapshots.close()
 
     def _answering_health(self, address: tuple[str, int]) -> HealthServer:
         sources = Sources(self._statistics, self._refusals, self._snapshot_status)

@@ -69,6 +69,9 @@ class SnapshotPlace(ABC):
     def set_aside(self, name: str) -> None:
         """Keep a damaged snapshot where it is not found any more."""
 
+    def close(self) -> None:  # noqa: B027 — most have nothing to do
+        """Let another server use the place."""
+
 
 class Snapshots:
     """Saves what a server has, and brings it back.
@@ -144,6 +147,10 @@ class Snapshots:
             self._saved_at = began
             self._seconds = time.monotonic() - began
 
+    def close(self) -> None:
+        """Let another server use the place."""
+        self._place.close()
+
     def _write(self, parameters: Parameters) -> None:
         names = self._place.names()
         # Names have to sort by time even if somebody sets the clock back.
@@ -205,6 +212,9 @@ class _Directory(SnapshotPlace):
     def set_aside(self, name: str) -> None:
         path = self._path / name
         path.rename(path.with_name(name + _DAMAGED))
+
+    def close(self) -> None:
+        self._lock_file.close()
 
 
 class _S3(SnapshotPlace):
