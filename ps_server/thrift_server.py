@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thrift.protocol.TProtocol import TProtocolException
-from thrift.Thrift import TApplicationException, TMessageType, TType
+from thrift.Thrift import TApplicationException, TException, TMessageType, TType
 
 from ps_server.calls import Pushed, Welcome
 from ps_server.parameters import Incoming, Outgoing, Parameters
@@ -43,11 +43,12 @@ from ps_server.thrift_packing import (
     pack_pushed,
     unpack_call,
 )
-from ps_server.thrift_transport import BoundedProtocol, SocketTransport
+from ps_server.thrift_transport import BoundedProtocol, SocketTransport, set_buffers
 from stepml.job.step import Step
 
 AUTHENTICATION_S = 5.0  # until the token is there, with the handshake of TLS
-STALLED_S = 60.0  # the longest message
+STALLED_S = 60.0  # without progress, and between two pieces: memory is held for the others
+SLOWEST = 2**16  # bytes in a second, of a piece
 IDLE_S = 900.0  # between messages: a warm function comes back within minutes, or never
 MOST_WAIT_S = 30.0  # of one pull; whoever waits longer asks again
 _LISTEN_BACKLOG = 512
@@ -87,6 +88,8 @@ class ThriftServer:
         self.parameters = parameters
         self.frame_bytes = frame_bytes
         self.ssl_context = ssl_context
+        if not token:
+            raise ValueError("token: expected what clients have to show, got none")
         self._token = token.encode()
         self._max_connections = max_connections
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -188,8 +191,10 @@ class _Download:
     key: tuple[Any, ...]
     size: int
     outgoing: Outgoing
+    is_sent: bool = False
 
     def close(self) -> None:
+        self.is_sent = True
         self.outgoing.close()
 
 
@@ -204,6 +209,7 @@ class _Session:
         self._socket = connection
         self._upload: _Upload | None = None
         self._download: _Download | None = None
+        self._refused_push: tuple[Any, ...] | None = None  # its job, step and rank
         self._answers: dict[str, Callable[[Any], object]] = {
             "authenticate": self._authenticate,
             "ping": lambda call: self._server.welcome,
@@ -233,7 +239,7 @@ class _Session:
     def _run(self) -> None:
         try:
             self._serve()
-        except (OSError, EOFError, TProtocolException) as error:
+        except (OSError, EOFError, TException) as error:
             # Whoever comes from outside may send anything, and may go away at any time.
             _logger.debug("connection ended", extra={"fields": {"reason": str(error)[:200]}})
         except Exception:
@@ -256,13 +262,20 @@ class _Session:
         protocol = BoundedProtocol(transport)
         if not self._answer_first(protocol):
             return
+        set_buffers(self._socket)
         while not self._server.is_stopping:
-            transport.set_timeout(IDLE_S)
+            transport.set_timeout(STALLED_S if self._holds_memory else IDLE_S)
             if not transport.wait_for_input():
                 return
             self.is_busy = True
             self._answer(protocol)
             self.is_busy = False
+
+    @property
+    def _holds_memory(self) -> bool:
+        upload, download = self._upload, self._download
+        uploads = upload is not None and upload.incoming is not None
+        return uploads or (download is not None and not download.is_sent)
 
     def _answer_first(self, protocol: BoundedProtocol) -> bool:
         """Answer the first call; return whether it showed the token."""
@@ -287,7 +300,7 @@ class _Session:
     def _answer(self, protocol: BoundedProtocol) -> None:
         """Read one call and answer it."""
         transport = protocol.transport
-        transport.set_timeout(STALLED_S, time.monotonic() + STALLED_S)
+        _allow(transport, 0)
         packed = unpack_call(transport.buffered())
         if packed is not None:
             self._answer_packed(protocol, *packed)
@@ -305,9 +318,9 @@ class _Session:
             result = self._refused(name, refusal)
         else:
             result = RESULTS[name]() if answer is None else RESULTS[name](success=answer)
-        transport.set_timeout(STALLED_S)
+        _allow(transport, self._server.frame_bytes)
         _reply(protocol, name, number, result)
-        if name == "pull":
+        if isinstance(getattr(result, "success", None), _Piece):
             self._end_download(call)
 
     def _answer_packed(
@@ -329,12 +342,12 @@ class _Session:
                 transport.write(answer.piece)
                 transport.write(PULLED_TAIL)
         except Refusal as refusal:
-            transport.set_timeout(STALLED_S)
+            _allow(transport, 0)
             _reply(protocol, name, call.number, self._refused(name, refusal))
             return
         if isinstance(call, PushCall) and transport.has_buffered():
             return  # the answer leaves with that to the next call, which is on its way
-        transport.set_timeout(STALLED_S)
+        _allow(transport, self._server.frame_bytes)
         transport.flush()
         if isinstance(call, PullCall):
             self._end_download(call)
@@ -353,6 +366,7 @@ class _Session:
         if not 0 <= size <= self._server.frame_bytes:
             raise TProtocolException(TProtocolException.SIZE_LIMIT, f"a piece of {size} bytes")
         upload = self._upload_of(call, size)
+        _allow(transport, size)
         if upload.incoming is None:
             transport.drop(size)
         else:
@@ -388,9 +402,11 @@ class _Session:
 
     def _begun(self, key: tuple[str, Step, int], total: int, call: Any) -> _Upload:
         job, step, rank = key
+        self._refused_push = None
         try:
             incoming = self._parameters.receive(job, step, rank, total, call.attempt or "")
         except Refusal as refusal:
+            self._refused_push = key
             return _Upload(key, total, refusal=refusal)
         return _Upload(key, total, incoming=incoming)
 
@@ -405,7 +421,11 @@ class _Session:
         self._upload = None
         if upload.incoming is None:
             return self._parameters.push_repeated(*upload.key)
-        return self._parameters.push(upload.incoming, call.based_on or 0)
+        try:
+            return self._parameters.push(upload.incoming, call.based_on or 0)
+        except Refusal:
+            self._refused_push = upload.key
+            raise
 
     def _pull(self, call: Any) -> Any:
         key = (_text("job", call.job), step_of(call.step), _number("rank", call.rank))
@@ -415,6 +435,8 @@ class _Session:
         if offset == 0:
             self._drop_download()
             wait_s = min(MOST_WAIT_S, max(0, _number("wait_ms", call.wait_ms)) / 1000)
+            if key == self._refused_push:  # and this was sent with it: who waits learns that late
+                self._refused_push, wait_s = None, 0.0
             job, step, rank = key
             outgoing = self._parameters.pull(job, step, rank, wait_s, call.attempt or "")
             self._download = _Download(key, len(outgoing.data), outgoing)
@@ -427,11 +449,9 @@ class _Session:
 
     def _end_download(self, call: Any) -> None:
         download = self._download
-        if (
-            download is not None
-            and (call.offset or 0) + min(call.limit or 0, self._server.frame_bytes) >= download.size
-        ):
-            download.outgoing.close()  # the record stays, for whoever asks beyond the end
+        assert download is not None
+        if call.offset + min(call.limit, self._server.frame_bytes) >= download.size:
+            download.close()  # the record stays, for whoever asks beyond the end
 
     def _drop_download(self) -> None:
         if self._download is not None:
@@ -460,6 +480,11 @@ def _reply(protocol: BoundedProtocol, name: str, number: int, result: Any) -> No
     result.write(protocol)
     protocol.writeMessageEnd()
     protocol.transport.flush()
+
+
+def _allow(transport: SocketTransport, size: int) -> None:
+    """Give the other end time for a message with a piece of ``size`` bytes."""
+    transport.set_timeout(STALLED_S, time.monotonic() + STALLED_S + size / SLOWEST)
 
 
 def _text(field: str, value: Any) -> str:

@@ -25,6 +25,7 @@ from thrift.Thrift import TType
 
 _SMALL = 4096  # bytes; what is larger is sent from where it lies
 _BUFFER_BYTES = 2**14
+_SOCKET_BYTES = 2**19  # what is on its way: more falls out of the cache, fewer wakes too often
 _MOST_PARTS = 1000  # of one sendmsg: Linux takes 1,024
 _TIMEVAL = struct.Struct("ll")
 _TICK_S = 5.0  # how often a wait looks at the clock: to set another time for each costs two calls
@@ -35,6 +36,12 @@ _BYTE, _I16, _I32 = struct.Struct("!b"), struct.Struct("!h"), struct.Struct("!i"
 _I64, _DOUBLE, _FIELD = struct.Struct("!q"), struct.Struct("!d"), struct.Struct("!bh")
 
 Destination = Callable[[int], object]  # takes the length of a binary, and reads it
+
+
+def set_buffers(connection: socket.socket) -> None:
+    """Let vectors pass through a connection, of somebody who may send them."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SOCKET_BYTES)
 
 
 class SocketTransport:
