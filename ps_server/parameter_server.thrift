@@ -108,7 +108,7 @@ service ParameterServer {
   Welcome ping() throws (1: AccessDenied denied),
 
   /** Set memory aside for a job; a repetition changes nothing. */
-  Registration register(1: string job, 2: JobSettings settings) throws (
+  Registration register_job(1: string job, 2: JobSettings settings) throws (
     1: AccessDenied denied, 2: InvalidRequest invalid, 3: JobConflict conflict,
     4: MemoryExceeded memory, 5: Draining draining),
 
@@ -141,7 +141,7 @@ service ParameterServer {
     1: AccessDenied denied, 2: InvalidRequest invalid, 3: UnknownJob unknown),
 
   /** Delete all jobs whose names begin with a prefix; return how many. */
-  i32 delete(1: string prefix) throws (1: AccessDenied denied, 2: InvalidRequest invalid),
+  i32 delete_jobs(1: string prefix) throws (1: AccessDenied denied, 2: InvalidRequest invalid),
 
   Statistics statistics() throws (1: AccessDenied denied),
 }

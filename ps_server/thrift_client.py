@@ -81,7 +81,8 @@ class ThriftClient(ParameterClient):
         return welcome
 
     def register(self, job: str, settings: JobSettings) -> Registration:
-        found: Registration = self._call("register", job=job, settings=settings_struct(settings))
+        told = settings_struct(settings)
+        found: Registration = self._call("register_job", job=job, settings=told)
         return found
 
     def exists(self, job: str, step: Step) -> StepStatus:
@@ -161,7 +162,7 @@ class ThriftClient(ParameterClient):
         self._call("reset", job=job, epoch=epoch)
 
     def delete(self, prefix: str) -> int:
-        n_jobs: int = self._call("delete", prefix=prefix)
+        n_jobs: int = self._call("delete_jobs", prefix=prefix)
         return n_jobs
 
     def statistics(self) -> Statistics:

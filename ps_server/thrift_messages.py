@@ -25,13 +25,13 @@ FRAME_BYTES = 4 * 2**20  # of a piece: fewer calls for a vector, and a server's 
 METHODS = (
     "authenticate",
     "ping",
-    "register",
+    "register_job",
     "exists",
     "push",
     "pull",
     "forget",
     "reset",
-    "delete",
+    "delete_jobs",
     "statistics",
 )
 ARGUMENTS: dict[str, Any] = {name: getattr(ParameterServer, f"{name}_args") for name in METHODS}

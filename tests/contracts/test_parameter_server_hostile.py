@@ -57,14 +57,14 @@ def thrift_calls() -> list[bytes]:
     step = step_struct(STEP)
     return [
         thrift_call("ping"),
-        thrift_call("register", VICTIM, settings_struct(SETTINGS)),
+        thrift_call("register_job", VICTIM, settings_struct(SETTINGS)),
         thrift_call("exists", VICTIM, step),
         thrift_call("push", VICTIM, step, 0, "attempt", 0, len(VALUE), 0, VALUE),
         thrift_call("push", VICTIM, step, 0, "attempt", 0, 2**20, 0, VALUE),  # and no more
         thrift_call("pull", VICTIM, step, 0, "attempt", 1, 0, 2**20),
         thrift_call("forget", VICTIM, step),
         thrift_call("reset", VICTIM, 1),
-        thrift_call("delete", VICTIM),
+        thrift_call("delete_jobs", VICTIM),
         thrift_call("statistics"),
     ]
 

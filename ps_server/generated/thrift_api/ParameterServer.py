@@ -32,7 +32,7 @@ class Iface(object):
     def ping(self):
         pass
 
-    def register(self, job, settings):
+    def register_job(self, job, settings):
         """
         Set memory aside for a job; a repetition changes nothing.
 
@@ -110,7 +110,7 @@ class Iface(object):
         """
         pass
 
-    def delete(self, prefix):
+    def delete_jobs(self, prefix):
         """
         Delete all jobs whose names begin with a prefix; return how many.
 
@@ -195,7 +195,7 @@ class Client(Iface):
             raise result.denied
         raise TApplicationException(TApplicationException.MISSING_RESULT, "ping failed: unknown result")
 
-    def register(self, job, settings):
+    def register_job(self, job, settings):
         """
         Set memory aside for a job; a repetition changes nothing.
 
@@ -204,19 +204,19 @@ class Client(Iface):
          - settings
 
         """
-        self.send_register(job, settings)
-        return self.recv_register()
+        self.send_register_job(job, settings)
+        return self.recv_register_job()
 
-    def send_register(self, job, settings):
-        self._oprot.writeMessageBegin('register', TMessageType.CALL, self._seqid)
-        args = register_args()
+    def send_register_job(self, job, settings):
+        self._oprot.writeMessageBegin('register_job', TMessageType.CALL, self._seqid)
+        args = register_job_args()
         args.job = job
         args.settings = settings
         args.write(self._oprot)
         self._oprot.writeMessageEnd()
         self._oprot.trans.flush()
 
-    def recv_register(self):
+    def recv_register_job(self):
         iprot = self._iprot
         (fname, mtype, rseqid) = iprot.readMessageBegin()
         if mtype == TMessageType.EXCEPTION:
@@ -224,7 +224,7 @@ class Client(Iface):
             x.read(iprot)
             iprot.readMessageEnd()
             raise x
-        result = register_result()
+        result = register_job_result()
         result.read(iprot)
         iprot.readMessageEnd()
         if result.success is not None:
@@ -239,7 +239,7 @@ class Client(Iface):
             raise result.memory
         if result.draining is not None:
             raise result.draining
-        raise TApplicationException(TApplicationException.MISSING_RESULT, "register failed: unknown result")
+        raise TApplicationException(TApplicationException.MISSING_RESULT, "register_job failed: unknown result")
 
     def exists(self, job, step):
         """
@@ -484,7 +484,7 @@ class Client(Iface):
             raise result.unknown
         return
 
-    def delete(self, prefix):
+    def delete_jobs(self, prefix):
         """
         Delete all jobs whose names begin with a prefix; return how many.
 
@@ -492,18 +492,18 @@ class Client(Iface):
          - prefix
 
         """
-        self.send_delete(prefix)
-        return self.recv_delete()
+        self.send_delete_jobs(prefix)
+        return self.recv_delete_jobs()
 
-    def send_delete(self, prefix):
-        self._oprot.writeMessageBegin('delete', TMessageType.CALL, self._seqid)
-        args = delete_args()
+    def send_delete_jobs(self, prefix):
+        self._oprot.writeMessageBegin('delete_jobs', TMessageType.CALL, self._seqid)
+        args = delete_jobs_args()
         args.prefix = prefix
         args.write(self._oprot)
         self._oprot.writeMessageEnd()
         self._oprot.trans.flush()
 
-    def recv_delete(self):
+    def recv_delete_jobs(self):
         iprot = self._iprot
         (fname, mtype, rseqid) = iprot.readMessageBegin()
         if mtype == TMessageType.EXCEPTION:
@@ -511,7 +511,7 @@ class Client(Iface):
             x.read(iprot)
             iprot.readMessageEnd()
             raise x
-        result = delete_result()
+        result = delete_jobs_result()
         result.read(iprot)
         iprot.readMessageEnd()
         if result.success is not None:
@@ -520,7 +520,7 @@ class Client(Iface):
             raise result.denied
         if result.invalid is not None:
             raise result.invalid
-        raise TApplicationException(TApplicationException.MISSING_RESULT, "delete failed: unknown result")
+        raise TApplicationException(TApplicationException.MISSING_RESULT, "delete_jobs failed: unknown result")
 
     def statistics(self):
         self.send_statistics()
@@ -557,13 +557,13 @@ class Processor(Iface, TProcessor):
         self._processMap = {}
         self._processMap["authenticate"] = Processor.process_authenticate
         self._processMap["ping"] = Processor.process_ping
-        self._processMap["register"] = Processor.process_register
+        self._processMap["register_job"] = Processor.process_register_job
         self._processMap["exists"] = Processor.process_exists
         self._processMap["push"] = Processor.process_push
         self._processMap["pull"] = Processor.process_pull
         self._processMap["forget"] = Processor.process_forget
         self._processMap["reset"] = Processor.process_reset
-        self._processMap["delete"] = Processor.process_delete
+        self._processMap["delete_jobs"] = Processor.process_delete_jobs
         self._processMap["statistics"] = Processor.process_statistics
         self._on_message_begin = None
 
@@ -639,13 +639,13 @@ class Processor(Iface, TProcessor):
         oprot.writeMessageEnd()
         oprot.trans.flush()
 
-    def process_register(self, seqid, iprot, oprot):
-        args = register_args()
+    def process_register_job(self, seqid, iprot, oprot):
+        args = register_job_args()
         args.read(iprot)
         iprot.readMessageEnd()
-        result = register_result()
+        result = register_job_result()
         try:
-            result.success = self._handler.register(args.job, args.settings)
+            result.success = self._handler.register_job(args.job, args.settings)
             msg_type = TMessageType.REPLY
         except TTransport.TTransportException:
             raise
@@ -672,7 +672,7 @@ class Processor(Iface, TProcessor):
             logging.exception('Unexpected exception in handler')
             msg_type = TMessageType.EXCEPTION
             result = TApplicationException(TApplicationException.INTERNAL_ERROR, 'Internal error')
-        oprot.writeMessageBegin("register", msg_type, seqid)
+        oprot.writeMessageBegin("register_job", msg_type, seqid)
         result.write(oprot)
         oprot.writeMessageEnd()
         oprot.trans.flush()
@@ -858,13 +858,13 @@ class Processor(Iface, TProcessor):
         oprot.writeMessageEnd()
         oprot.trans.flush()
 
-    def process_delete(self, seqid, iprot, oprot):
-        args = delete_args()
+    def process_delete_jobs(self, seqid, iprot, oprot):
+        args = delete_jobs_args()
         args.read(iprot)
         iprot.readMessageEnd()
-        result = delete_result()
+        result = delete_jobs_result()
         try:
-            result.success = self._handler.delete(args.prefix)
+            result.success = self._handler.delete_jobs(args.prefix)
             msg_type = TMessageType.REPLY
         except TTransport.TTransportException:
             raise
@@ -882,7 +882,7 @@ class Processor(Iface, TProcessor):
             logging.exception('Unexpected exception in handler')
             msg_type = TMessageType.EXCEPTION
             result = TApplicationException(TApplicationException.INTERNAL_ERROR, 'Internal error')
-        oprot.writeMessageBegin("delete", msg_type, seqid)
+        oprot.writeMessageBegin("delete_jobs", msg_type, seqid)
         result.write(oprot)
         oprot.writeMessageEnd()
         oprot.trans.flush()
@@ -1169,7 +1169,7 @@ ping_result.thrift_spec = (
 )
 
 
-class register_args(object):
+class register_job_args(object):
     """
     Attributes:
      - job
@@ -1211,7 +1211,7 @@ class register_args(object):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
             oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
             return
-        oprot.writeStructBegin('register_args')
+        oprot.writeStructBegin('register_job_args')
         if self.job is not None:
             oprot.writeFieldBegin('job', TType.STRING, 1)
             oprot.writeString(self.job.encode('utf-8') if sys.version_info[0] == 2 else self.job)
@@ -1236,15 +1236,15 @@ class register_args(object):
 
     def __ne__(self, other):
         return not (self == other)
-all_structs.append(register_args)
-register_args.thrift_spec = (
+all_structs.append(register_job_args)
+register_job_args.thrift_spec = (
     None,  # 0
     (1, TType.STRING, 'job', 'UTF8', None, ),  # 1
     (2, TType.STRUCT, 'settings', [JobSettings, None], None, ),  # 2
 )
 
 
-class register_result(object):
+class register_job_result(object):
     """
     Attributes:
      - success
@@ -1314,7 +1314,7 @@ class register_result(object):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
             oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
             return
-        oprot.writeStructBegin('register_result')
+        oprot.writeStructBegin('register_job_result')
         if self.success is not None:
             oprot.writeFieldBegin('success', TType.STRUCT, 0)
             self.success.write(oprot)
@@ -1355,8 +1355,8 @@ class register_result(object):
 
     def __ne__(self, other):
         return not (self == other)
-all_structs.append(register_result)
-register_result.thrift_spec = (
+all_structs.append(register_job_result)
+register_job_result.thrift_spec = (
     (0, TType.STRUCT, 'success', [Registration, None], None, ),  # 0
     (1, TType.STRUCT, 'denied', [AccessDenied, None], None, ),  # 1
     (2, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 2
@@ -2422,7 +2422,7 @@ reset_result.thrift_spec = (
 )
 
 
-class delete_args(object):
+class delete_jobs_args(object):
     """
     Attributes:
      - prefix
@@ -2456,7 +2456,7 @@ class delete_args(object):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
             oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
             return
-        oprot.writeStructBegin('delete_args')
+        oprot.writeStructBegin('delete_jobs_args')
         if self.prefix is not None:
             oprot.writeFieldBegin('prefix', TType.STRING, 1)
             oprot.writeString(self.prefix.encode('utf-8') if sys.version_info[0] == 2 else self.prefix)
@@ -2477,14 +2477,14 @@ class delete_args(object):
 
     def __ne__(self, other):
         return not (self == other)
-all_structs.append(delete_args)
-delete_args.thrift_spec = (
+all_structs.append(delete_jobs_args)
+delete_jobs_args.thrift_spec = (
     None,  # 0
     (1, TType.STRING, 'prefix', 'UTF8', None, ),  # 1
 )
 
 
-class delete_result(object):
+class delete_jobs_result(object):
     """
     Attributes:
      - success
@@ -2532,7 +2532,7 @@ class delete_result(object):
         if oprot._fast_encode is not None and self.thrift_spec is not None:
             oprot.trans.write(oprot._fast_encode(self, [self.__class__, self.thrift_spec]))
             return
-        oprot.writeStructBegin('delete_result')
+        oprot.writeStructBegin('delete_jobs_result')
         if self.success is not None:
             oprot.writeFieldBegin('success', TType.I32, 0)
             oprot.writeI32(self.success)
@@ -2561,8 +2561,8 @@ class delete_result(object):
 
     def __ne__(self, other):
         return not (self == other)
-all_structs.append(delete_result)
-delete_result.thrift_spec = (
+all_structs.append(delete_jobs_result)
+delete_jobs_result.thrift_spec = (
     (0, TType.I32, 'success', None, None, ),  # 0
     (1, TType.STRUCT, 'denied', [AccessDenied, None], None, ),  # 1
     (2, TType.STRUCT, 'invalid', [InvalidRequest, None], None, ),  # 2
