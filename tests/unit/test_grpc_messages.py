@@ -1,0 +1,161 @@
+"""Frames are what protobuf reads and writes; what is refused comes back as it was."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ps_server import refusals
+from ps_server.calls import JobSettings
+from ps_server.generated import parameter_server_pb2 as pb
+from ps_server.grpc_messages import (
+    joined,
+    parse,
+    refusal_of,
+    settings_message,
+    settings_of,
+    split,
+    status_of,
+    step_message,
+)
+from ps_server.refusals import InvalidRequest, Refusal
+from stepml.job.step import Step
+
+HEAD = pb.PushHead(
+    job="jobs/a/", step=step_message(Step(1, 2)), rank=-1, attempt="", based_on=0, size=300
+)
+REFUSALS = [
+    refusals.InvalidRequest("rank: expected 0 to 3, got 4"),
+    refusals.UnknownJob("job 'ä' is not registered"),
+    refusals.JobConflict("100 % other\nsettings"),
+    refusals.MemoryExceeded("no room", 2**40, 0, 2**33),
+    refusals.ContributionsMissing("has to wait", range(1600), 7),
+    refusals.StepForgotten("gone"),
+    refusals.DamagedVector("the checksum is wrong"),
+    refusals.Draining("about to stop"),
+]
+
+
+@given(st.booleans(), st.binary(max_size=400), st.integers(0, 400))
+def test_frames_are_those_of_protobuf(has_head: bool, piece: bytes, cut: int) -> None:
+    head = HEAD if has_head else None
+    whole = pb.PushFrame(head=head, piece=piece).SerializeToString()
+    fields = pb.PushFrame(head=head).SerializeToString()
+    assert joined(fields, [memoryview(piece[:cut]), memoryview(piece[cut:])]) == whole
+    before, found = split(whole)
+    assert (before, bytes(found)) == (fields, piece)
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    for kind in (pb.PushFrame, pb.PullRequest, pb.RegisterRequest, pb.Nothing):
+        with suppress(InvalidRequest):
+            parse(kind, data)
+    try:
+        fields, piece = split(data)
+    except InvalidRequest:
+        return
+    assert data.startswith(fields)
+    assert data.endswith(bytes(piece))
+
+
+@given(st.data())
+def test_a_frame_with_a_wrong_byte_is_read_or_refused(data: st.DataObject) -> None:
+    frame = bytearray(pb.PushFrame(head=HEAD, piece=bytes(300)).SerializeToString())
+    frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        fields, piece = split(bytes(frame))
+        parse(pb.PushFrame, fields, optional=("piece", "wait_ms"))
+    except InvalidRequest:
+        return
+    assert len(piece) <= 300
+
+
+STEP = step_message(Step(1, 2))
+UNKNOWN = b"\xa8\x06\x01"  # field 101
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (pb.ExistsRequest(job="a").SerializeToString(), r"ExistsRequest\.step: is missing"),
+        (pb.ExistsRequest(step=STEP).SerializeToString(), r"ExistsRequest\.job: is missing"),
+        (pb.ExistsRequest(job="a", step=pb.Step(epoch=1)).SerializeToString(), r"Step\.batch"),
+        (pb.ExistsRequest(job="a", step=STEP).SerializeToString() + UNKNOWN, "not known"),
+        (pb.ExistsRequest(job="a", step=STEP).SerializeToString() * 2, "twice"),
+        (b"\x0a\x01a\x12\x07\x08\x01\x10\x02" + UNKNOWN, "not known"),  # within the step
+        (b"\x0a\x01\xff", "cannot be read"),  # not UTF-8
+        (b"\x0a\xff\xff\xff\xff\x07", "cannot be read"),  # 2^31 - 1 bytes
+        (b"\x12\x80" * 5000, "cannot be read"),
+    ],
+)
+def test_what_is_missing_or_too_much_is_named(data: bytes, told: str) -> None:
+    with pytest.raises(InvalidRequest, match=told):
+        parse(pb.ExistsRequest, data)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\x7a\x05abcd",  # shorter than it says
+        b"\x7a\x03abcd",  # more behind it
+        b"\x7a\xff\xff\xff\xff\x07abcd",
+        b"\x7a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01abcd",  # negative
+        b"\x7a",
+        b"\x0b\x0b\x0b",  # groups in groups
+        b"\x0d\x00\x00\x00\x00",
+    ],
+)
+def test_a_piece_of_another_length_is_refused(frame: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        split(frame)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: type(refusal).__name__)
+def test_refusals_come_back_as_they_were(refusal: Refusal) -> None:
+    code, details, metadata = status_of(refusal)
+    came = refusal_of(code, details, metadata)
+    assert type(came) is type(refusal)
+    assert str(came) == str(refusal)
+    assert vars(came) == vars(refusal)
+    assert sum(len(key) + len(value) for key, value in metadata) < 6000  # gRPC takes 8 KB
+
+
+def test_all_refusals_are_told() -> None:
+    denied = refusals.AccessDenied("why")
+    assert {type(each) for each in [*REFUSALS, denied]} == set(Refusal.__subclasses__())
+    code, details, metadata = status_of(denied)
+    assert (details, list(metadata)) == ("", [])
+    assert type(refusal_of(code, details, metadata)) is refusals.AccessDenied
+
+
+def test_long_refusals_are_cut() -> None:
+    _, details, _ = status_of(InvalidRequest("x" * 10**6))
+    assert len(details) <= 1000
+
+
+@pytest.mark.parametrize("rule", ["bulk_synchronous", "asynchronous", "stale_synchronous"])
+@pytest.mark.parametrize("compression", ["none", "float16"])
+def test_settings_come_back_as_they_were(rule: str, compression: str) -> None:
+    settings = JobSettings(1600, 2**40, rule, 3, compression)  # type: ignore[arg-type]
+    assert settings_of(settings_message(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rule", 0),
+        ("rule", 77),
+        ("compression", 9),
+        ("world_size", -1),
+        ("message_bytes", -(2**60)),
+    ],
+)
+def test_wrong_settings_are_refused(field: str, value: int) -> None:
+    message = settings_message(JobSettings(2, 1000))
+    setattr(message, field, value)
+    with pytest.raises(InvalidRequest, match=field):
+        settings_of(parse(pb.JobSettings, message.SerializeToString()))

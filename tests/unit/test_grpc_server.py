@@ -1,0 +1,278 @@
+"""What the gRPC server does about clients that stall, vanish, or do not keep to the order."""
+
+from __future__ import annotations
+
+import math
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from comm.wire import Encoded, Message, encode, encode_in_parts
+from ps_server.calls import JobSettings
+from ps_server.client import Address, Credentials
+from ps_server.generated import parameter_server_pb2 as pb
+from ps_server.grpc_client import GrpcClient
+from ps_server.grpc_messages import SERVICE, joined, step_message
+from ps_server.grpc_server import GrpcServer
+from ps_server.grpc_stalls import Stalls
+from ps_server.parameters import Parameters
+from stepml.job.step import Step
+
+HOST, TOKEN, JOB, STEP = "127.0.0.1", "a token", "jobs/a/", Step(1, 1)
+FRAME_BYTES, STALLED_S, WAIT_S = 2**16, 0.5, 20.0
+SIZE = 2**21  # numbers of a vector that no buffer of the system holds
+
+
+@pytest.fixture
+def parameters() -> Parameters:
+    return Parameters(limit_bytes=2**28)
+
+
+@pytest.fixture
+def server(parameters: Parameters) -> Iterator[GrpcServer]:
+    running = GrpcServer(
+        parameters, (HOST, 0), TOKEN, frame_bytes=FRAME_BYTES, stalled_s=STALLED_S, max_clients=16
+    )
+    running.start()
+    yield running
+    running.stop(1.0)
+
+
+@pytest.fixture
+def client(server: GrpcServer) -> Iterator[GrpcClient]:
+    with GrpcClient(Address("grpc", HOST, server.port, False), Credentials(TOKEN), 30.0) as ours:
+        ours.register(JOB, JobSettings(1, 4 * SIZE + 100))
+        yield ours
+
+
+@pytest.fixture
+def channel(server: GrpcServer) -> Iterator[grpc.Channel]:
+    with grpc.insecure_channel(f"{HOST}:{server.port}") as ours:
+        yield ours
+
+
+def vector(size: int = 3) -> Encoded:
+    return encode_in_parts(Message(np.ones(size, np.float32), np.zeros(0)))
+
+
+def head(size: int, **others: Any) -> bytes:
+    named = {"job": JOB, "step": step_message(STEP), "rank": 0, "attempt": "", "based_on": 0}
+    frame = pb.PushFrame(head=pb.PushHead(**{**named, "size": size, **others}))
+    data: bytes = frame.SerializeToString()
+    return data
+
+
+def call(
+    channel: grpc.Channel, name: str, frames: Iterator[bytes], token: str = f"Bearer {TOKEN}"
+) -> Any:
+    method = channel.stream_stream(f"/{SERVICE.full_name}/{name}")
+    return method(frames, timeout=WAIT_S, metadata=(("authorization", token),))
+
+
+def status(answers: Any) -> grpc.StatusCode:
+    with suppress(grpc.RpcError):
+        for _ in answers:
+            pass
+    code: grpc.StatusCode = answers.code()
+    return code
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def stalling(*frames: bytes, gap_s: float = 0.0) -> Iterator[bytes]:
+    """Yield frames, the last one again and again if there is a gap, and never end."""
+    yield from frames
+    for _ in range(1000 * int(WAIT_S)):
+        time.sleep(gap_s or 0.01)
+        if gap_s:
+            yield frames[-1]
+
+
+PIECE = joined(b"", [memoryview(b"x")])
+
+
+@pytest.mark.parametrize("name", ["Ping", "Push", "Pull", "PushAndPull"])
+def test_who_begins_a_call_and_says_nothing_is_sent_away(
+    server: GrpcServer, channel: grpc.Channel, name: str
+) -> None:
+    began = time.monotonic()
+    assert status(call(channel, name, stalling())) is grpc.StatusCode.CANCELLED
+    assert time.monotonic() - began < 10
+    wait_until(lambda: server.connections == 0)
+
+
+@pytest.mark.parametrize("others", [[], [PIECE]], ids=["silence", "little pieces"])
+def test_who_stops_within_a_message_is_sent_away_and_its_memory_is_free(
+    client: GrpcClient, channel: grpc.Channel, parameters: Parameters, others: list[bytes]
+) -> None:
+    first = joined(head(4 * SIZE), [memoryview(bytes(FRAME_BYTES))])
+    frames = stalling(first, *others, gap_s=0.05 if others else 0.0)
+    began = time.monotonic()
+    assert status(call(channel, "Push", frames)) is grpc.StatusCode.CANCELLED
+    assert time.monotonic() - began < 10
+    wait_until(lambda: parameters.statistics().used_bytes == 0)
+
+
+def test_who_does_not_read_is_sent_away_and_the_sum_is_free(
+    client: GrpcClient, channel: grpc.Channel, server: GrpcServer, parameters: Parameters
+) -> None:
+    client.push(JOB, STEP, 0, vector(SIZE))
+    asked = pb.PullRequest(job=JOB, step=step_message(STEP), rank=0, attempt="", wait_ms=0)
+    answers = call(channel, "Pull", iter([asked.SerializeToString()]))
+    next(answers)
+    wait_until(lambda: server.connections == 1)
+    wait_until(lambda: server.connections == 0)
+    client.delete(JOB)
+    assert parameters.statistics().used_bytes == 0
+    assert status(answers) is grpc.StatusCode.CANCELLED
+
+
+def test_who_vanishes_while_it_is_sent_to_leaves_nothing(
+    client: GrpcClient, channel: grpc.Channel, server: GrpcServer, parameters: Parameters
+) -> None:
+    client.push(JOB, STEP, 0, vector(SIZE))
+    asked = pb.PullRequest(job=JOB, step=step_message(STEP), rank=0, attempt="", wait_ms=0)
+    answers = call(channel, "Pull", iter([asked.SerializeToString()]))
+    next(answers)
+    answers.cancel()
+    wait_until(lambda: server.connections == 0)
+    client.delete(JOB)
+    wait_until(lambda: parameters.statistics().used_bytes == 0)
+
+
+def test_a_wait_is_no_stall(client: GrpcClient, channel: grpc.Channel) -> None:
+    client.register("jobs/b/", JobSettings(2, 100))
+    asked = pb.PullRequest(
+        job="jobs/b/", step=step_message(STEP), rank=0, attempt="", wait_ms=round(4000 * STALLED_S)
+    )
+    began = time.monotonic()
+    answers = call(channel, "Pull", iter([asked.SerializeToString()]))
+    assert status(answers) is grpc.StatusCode.FAILED_PRECONDITION
+    assert time.monotonic() - began >= 4 * STALLED_S
+
+
+WHOLE = bytes(encode(Message(np.ones(2**15, np.float32), np.zeros(0))))
+PIECES = [memoryview(WHOLE)[start : start + FRAME_BYTES] for start in range(0, len(WHOLE), 2**16)]
+FIRST, *OTHERS = [
+    joined(head(len(WHOLE)) if not number else b"", [piece]) for number, piece in enumerate(PIECES)
+]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [],
+        [b""],
+        OTHERS,
+        [*OTHERS, FIRST],
+        [FIRST, FIRST, *OTHERS],
+        [FIRST],
+        [FIRST, b"", *OTHERS],
+        [FIRST, joined(b"", []), *OTHERS],
+        [FIRST, *OTHERS[:-1], joined(b"", [PIECES[-1], memoryview(b"x")])],
+        [joined(head(len(WHOLE), wait_ms=1), PIECES[:1]), *OTHERS],
+        [joined(head(len(WHOLE) - 1), PIECES[:1]), *OTHERS],
+        [joined(head(len(WHOLE)), [memoryview(WHOLE)[: FRAME_BYTES + 1]])],
+        [joined(head(-1), PIECES[:1])],
+        [joined(head(2**31 - 1), PIECES[:1])],
+    ],
+    ids=range(14),
+)
+def test_frames_out_of_order_are_refused(
+    client: GrpcClient, channel: grpc.Channel, parameters: Parameters, frames: list[bytes]
+) -> None:
+    assert status(call(channel, "Push", iter(frames))) is grpc.StatusCode.INVALID_ARGUMENT
+    assert client.exists(JOB, STEP).ranks == ()
+    wait_until(lambda: parameters.statistics().used_bytes == 0)
+    assert status(call(channel, "Push", iter([FIRST, *OTHERS]))) is grpc.StatusCode.OK
+    assert client.exists(JOB, STEP).is_complete
+
+
+def test_a_frame_that_is_too_large_is_not_taken(client: GrpcClient, channel: grpc.Channel) -> None:
+    frame = joined(head(4 * SIZE), [memoryview(bytes(4 * FRAME_BYTES))])
+    assert status(call(channel, "Push", iter([frame]))) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    long = pb.DeleteRequest(prefix="x" * (FRAME_BYTES + 100)).SerializeToString()
+    assert status(call(channel, "Delete", iter([long]))) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", TOKEN, f"bearer {TOKEN}", f"Bearer {TOKEN[:-1]}", "x" * 4000],
+)
+@pytest.mark.parametrize("name", ["Ping", "Push", "NoSuchMethod"])
+def test_without_the_token_nothing_is_read_or_told(
+    client: GrpcClient, channel: grpc.Channel, token: str, name: str
+) -> None:
+    answers = call(channel, name, iter([]), token)
+    assert status(answers) is grpc.StatusCode.UNAUTHENTICATED
+    assert answers.details() == ""
+    assert not [*answers.trailing_metadata()]
+
+
+def test_a_connection_that_never_becomes_one_is_closed(server: GrpcServer) -> None:
+    with socket.create_connection((HOST, server.port), WAIT_S) as connection:
+        while connection.recv(4096):  # its settings, then the end
+            pass
+
+
+def test_a_proxy_of_the_environment_is_not_asked(
+    server: GrpcServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("grpc_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with GrpcClient(Address("grpc", HOST, server.port, False), Credentials(TOKEN), 30.0) as ours:
+        assert ours.ping().frame_bytes == FRAME_BYTES
+
+
+def test_a_taken_port_is_named(server: GrpcServer, parameters: Parameters) -> None:
+    with pytest.raises(OSError, match=f"{HOST}:{server.port}"):
+        GrpcServer(parameters, (HOST, server.port), TOKEN)
+
+
+class _Clock:
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        self.now += seconds
+
+
+class _Context:
+    n_cancelled = 0
+
+    def cancel(self) -> None:
+        self.n_cancelled += 1
+
+
+def test_calls_end_that_make_no_progress() -> None:
+    clock, contexts = _Clock(), [_Context() for _ in range(3)]
+    stalls = Stalls(10.0, clock)
+    with (
+        stalls.watching(contexts[0]),
+        stalls.watching(contexts[1]) as progressing,
+        stalls.watching(contexts[2]) as waiting,
+    ):
+        stalls.waits(waiting)
+        assert waiting.deadline == math.inf
+        clock.now = 9.0
+        stalls.progressed(progressing)
+        assert stalls.end_stalled() == 0
+        clock.now = 11.0
+        assert stalls.end_stalled() == 1
+        assert [each.n_cancelled for each in contexts] == [1, 0, 0]
+        assert len(stalls) == 3
+    assert len(stalls) == 0
