@@ -2,8 +2,9 @@
 
 All pieces of a message leave without waiting for the answers to them, and with them, in a step,
 the requests for the pieces of the sum; then all answers are read. Nobody can block the other by
-that: while pieces are on their way, the server answers each with a few dozen bytes, which fit into
-the buffers of the sockets; and requests for pieces are few (`_ASKED_AT_ONCE`) and as small.
+that. While pieces are on their way, the server answers each with a few dozen bytes: those to a
+message of a hundred gigabytes fit into the buffers of the sockets. The requests for pieces, which
+may find the server sending, are at most `_ASKED_AT_ONCE` of half a KiB each, and fit in as well.
 """
 
 from __future__ import annotations
@@ -49,12 +50,14 @@ from ps_server.thrift_packing import (
     unpack_pulled,
     unpack_pushed,
 )
-from ps_server.thrift_transport import BoundedProtocol, SocketTransport
+from ps_server.thrift_transport import BoundedProtocol, SocketTransport, set_buffers
 from stepml.job.step import Step
 
 _MOST_FIELDS = 2**20  # of an answer: the statistics of many jobs
 _ASKED_AT_ONCE = 64  # pieces
 _MOST_MESSAGE_BYTES = 2**40
+_LEAST_FRAME_BYTES = 32  # a header
+_MOST_WAIT_MS = 2**31 - 1
 
 T = TypeVar("T")
 
@@ -199,7 +202,7 @@ class ThriftClient(ParameterClient):
                 token = ARGUMENTS["authenticate"](token=self._credentials.token)
                 connection.send("authenticate", token)
                 connection.flush(self._timeout_s)
-                self._welcome = answer_of(connection.answer("authenticate"))
+                self._welcome = connection.welcome()
             except BaseException as error:
                 connection.close()
                 if isinstance(error, Refusal):
@@ -262,7 +265,7 @@ class _Pull:
         wait_s: float,
     ) -> None:
         self._memory = memory
-        self._of = (job, step, rank, attempt, round(1000 * wait_s))
+        self._of = (job, step, rank, attempt, round(min(1000 * wait_s, _MOST_WAIT_MS)))
         self._asked: list[int] = []  # offsets of pieces whose answers have not come
         self._next = 0  # what has been asked for ends here
         self._frame_bytes = 1
@@ -298,10 +301,10 @@ class _Pull:
     def _take(self, connection: _Connection, offset: int, total: int, size: int) -> int:
         if self._data is None:
             if not 0 < total <= _MOST_MESSAGE_BYTES:
-                raise TProtocolException(TProtocolException.SIZE_LIMIT, f"{total} bytes")
+                raise _not_ours(f"a message of {total} bytes")
             self._data = self._memory(total)
         if size != max(0, min(self._frame_bytes, len(self._data) - offset)):
-            raise TProtocolException(TProtocolException.INVALID_DATA, f"a piece of {size} bytes")
+            raise _not_ours(f"a piece of {size} bytes")
         piece = self._data[offset : offset + size]
         connection.transport.read_into(piece)
         self._checksum.add(piece)
@@ -314,6 +317,7 @@ class _Connection:
     def __init__(self, address: Address, credentials: Credentials, timeout_s: float) -> None:
         plain = socket.create_connection((address.host, address.port), timeout_s)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        set_buffers(plain)
         connection = plain
         if address.is_encrypted:
             try:
@@ -345,6 +349,13 @@ class _Connection:
         self.transport.set_timeout(timeout_s)
         self.transport.flush()
 
+    def welcome(self) -> Welcome:
+        """Return the answer to the token."""
+        welcome: Welcome = answer_of(self.answer("authenticate"))
+        if welcome.frame_bytes < _LEAST_FRAME_BYTES:
+            raise _not_ours(f"pieces of {welcome.frame_bytes} bytes")
+        return welcome
+
     def pushed(self) -> Pushed:
         """Return the answer to a push, as `answer` does."""
         packed = unpack_pushed(self._begun())
@@ -373,7 +384,7 @@ class _Connection:
         self._require_answer("pull", "pull", number)
         take(total, piece_bytes)
         if self.transport.readAll(len(PULLED_TAIL)) != PULLED_TAIL:
-            raise TProtocolException(TProtocolException.INVALID_DATA, "more fields")
+            raise _not_ours("more fields")
 
     def answer(self, name: str) -> Any:
         """Return the answer to the oldest call without one, or raise what it was refused with."""
@@ -389,7 +400,11 @@ class _Connection:
         refusal = refusal_in(name, result)
         if refusal is not None:
             raise refusal
-        return getattr(result, "success", None)
+        if not hasattr(result, "success"):
+            return None
+        if result.success is None:
+            raise _not_ours("neither an answer nor a refusal")
+        return result.success
 
     def close(self) -> None:
         self.transport.close()
@@ -401,7 +416,11 @@ class _Connection:
 
     def _require_answer(self, name: str, told: str, number: int) -> None:
         if (told, number) != (name, self._answered):
-            raise TProtocolException(TProtocolException.INVALID_DATA, "another call's answer")
+            raise _not_ours("another call's answer")
+
+
+def _not_ours(what: str) -> TProtocolException:
+    return TProtocolException(TProtocolException.INVALID_DATA, what)
 
 
 def _raise_clearly(error: BaseException, address: Address) -> NoReturn:

@@ -21,7 +21,7 @@ from ps_server.generated.thrift_api import ParameterServer, ttypes
 from ps_server.refusals import ContributionsMissing, InvalidRequest, MemoryExceeded, Refusal
 from stepml.job.step import Step
 
-FRAME_BYTES = 4 * 2**20  # of a piece: fewer calls for a vector, and a server's scratch stays small
+FRAME_BYTES = 2**24  # of a piece; each that a vector is cut into costs both sides a wake-up
 METHODS = (
     "authenticate",
     "ping",
@@ -119,7 +119,15 @@ def answer_struct(answer: object) -> Any:
 
 
 def answer_of(struct: Any) -> Any:
-    """Return what a call returned."""
+    """Return what a call returned.
+
+    Raises
+    ------
+    TProtocolException
+        A field is missing.
+    """
+    if hasattr(struct, "validate"):
+        struct.validate()
     match struct:
         case ttypes.Welcome():
             return Welcome(struct.incarnation, struct.frame_bytes)
@@ -130,6 +138,8 @@ def answer_of(struct: Any) -> Any:
         case ttypes.StepStatus():
             return StepStatus(tuple(struct.ranks), struct.is_complete)
         case ttypes.Statistics():
+            for job in struct.jobs:
+                job.validate()
             jobs = tuple(JobStatistics(**vars(job)) for job in struct.jobs)
             return Statistics(**{**vars(struct), "jobs": jobs})
     return struct

@@ -39,7 +39,8 @@ MEMORY_MB = 600
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ParameterServerProcess]:
     directory = tmp_path_factory.mktemp("parameter-server")
-    with parameter_server(directory, transports=TRANSPORTS, memory_mb=MEMORY_MB) as running:
+    flags = {"memory_mb": MEMORY_MB, "frame_bytes": 2**20}  # so that vectors come in pieces
+    with parameter_server(directory, transports=TRANSPORTS, **flags) as running:
         yield running
 
 
