@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 from contextlib import closing, suppress
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
@@ -66,7 +67,9 @@ class ParameterServerProgram:
         connection = HTTPConnection(HOST, self._health_port, timeout=_ANSWER_TIMEOUT_S)
         with closing(connection), suppress(OSError, HTTPException, ValueError, KeyError):
             connection.request("GET", "/healthz")
-            return int(json.loads(connection.getresponse().read())["pid"])
+            answer = connection.getresponse()
+            if answer.status == HTTPStatus.OK:  # and not while it starts, or stops
+                return int(json.loads(answer.read())["pid"])
         return None
 
     def close(self) -> None:

@@ -163,8 +163,8 @@ def test_asynchronous_jobs_learn_and_tell_their_staleness(
     for epoch in report["history"]:
         assert 0 <= epoch["staleness_mean"] <= epoch["staleness_max"] < updates
         if "max_staleness" in exchange:
-            # Of three others, each may make as many updates more than this one has, plus one more.
-            assert epoch["staleness_max"] <= 3 * 2 * (exchange["max_staleness"] + 1)
+            # docs/parameter_server.md says why: (W - 1) (2 s + 1).
+            assert epoch["staleness_max"] <= 3 * (2 * exchange["max_staleness"] + 1)
 
 
 @pytest.mark.usefixtures("server")
