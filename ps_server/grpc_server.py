@@ -48,6 +48,8 @@ _PING_MS, _PONG_MS = 60_000, 20_000  # whoever does not answer is gone
 _STREAMS = 64  # of a connection at once; clients use one
 
 _logger = logging.getLogger("stepml.ps_server")
+# It tells of all metadata that are not UTF-8, whoever sends them.
+logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
 
 class GrpcServer:

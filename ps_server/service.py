@@ -148,6 +148,8 @@ class Service:
         return ThriftServer(self._parameters, settings.listen, settings.token, **options)
 
     def _grpc(self) -> Transport:
+        # It has lines of its own for whatever somebody sends that is no TLS, and no limit to them.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         # Only where it is asked for, so that grpcio need not be installed.
         from ps_server.grpc_server import GrpcServer
 

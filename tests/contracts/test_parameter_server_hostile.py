@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -24,9 +25,9 @@ from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.Thrift import TMessageType
 from thrift.transport.TTransport import TMemoryBuffer
 
-from comm.wire import Message, encode
+from comm.wire import Message, encode, encode_in_parts
 from ps_server.calls import JobSettings
-from ps_server.client import ParameterClient
+from ps_server.client import Address, Credentials, ParameterClient, open_client
 from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.grpc_messages import SERVICE, settings_message, step_message
 from ps_server.thrift_messages import ARGUMENTS, settings_struct, step_struct
@@ -190,8 +191,6 @@ class Honest:
         self._ranks = [self._pool.submit(self._run, rank, make()) for rank in range(2)]
 
     def _run(self, rank: int, client: ParameterClient) -> None:
-        from comm.wire import encode_in_parts
-
         expected, number, stops = total(self._contributed), 0, False
         with client:
             while not stops:
@@ -340,12 +339,99 @@ def test_memory_is_not_taken_for_what_is_only_announced(tmp_path: Path) -> None:
             connection.close()
 
 
+def recorded(port: int, act: Callable[[int], object]) -> bytes:
+    """Return what a client sends to a port while it does something, at a port that leads there."""
+    heard = bytearray()
+    with socket.create_server((HOST, 0)) as listener:
+
+        def forward() -> None:
+            client, _ = listener.accept()
+            with client, socket.create_connection((HOST, port), 10) as server:
+                back = threading.Thread(target=carry, args=(server, client, None))
+                back.start()
+                carry(client, server, heard)
+                back.join()
+
+        thread = threading.Thread(target=forward)
+        thread.start()
+        act(listener.getsockname()[1])
+        thread.join()
+    return bytes(heard)
+
+
+def carry(source: socket.socket, target: socket.socket, heard: bytearray | None) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            if heard is not None:
+                heard += data
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+def a_session(token: str, port: int) -> None:
+    """Do over gRPC what a rank does."""
+    address = Address("grpc", HOST, port, is_encrypted=False)
+    encoded = encode_in_parts(Message(np.ones(500, np.float32), np.ones(2)))
+    with open_client(str(address), Credentials(token)) as client:
+        client.register(VICTIM, JobSettings(1, 2**20))
+        client.push_and_pull(VICTIM, STEP, 0, encoded)
+        client.delete(VICTIM)
+
+
+@pytest.mark.timeout(300)
+def test_connections_of_grpc_with_something_wrong_in_them_harm_nobody(tmp_path: Path) -> None:
+    with parameter_server(tmp_path, transports=("thrift", "grpc")) as server:
+        port = server.ports["grpc"]
+        session = recorded(port, lambda through: a_session(server.token, through))
+        assert session.startswith(b"PRI * HTTP/2.0")
+
+        def inputs(n_inputs: int, seed: int) -> None:
+            rng = random.Random(seed)
+            for _ in range(n_inputs):
+                # Behind the preface and the first settings it is taken as HTTP/2.
+                kept = rng.choice([0, 24, 100, 300])
+                send(port, session[:kept] + wrong(session[kept:], rng), rng)
+
+        with honest_ranks(server, "grpc"), ThreadPoolExecutor(4) as pool:
+            [*pool.map(inputs, [60] * 4, range(4))]
+            before = state_of(server)
+            silent = [socket.create_connection((HOST, port), 10) for _ in range(100)]
+            for connection in silent[50:]:
+                connection.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of TLS
+            [*pool.map(inputs, [300] * 4, range(4, 8))]
+            deadline = time.monotonic() + 30  # for those that never became a connection, 5
+            while (after := state_of(server))["files"] > before["files"] + 5:
+                assert time.monotonic() < deadline, (before, after)
+                time.sleep(0.2)
+            for connection in silent:
+                connection.close()
+        with server.client("grpc") as client:
+            assert client.statistics().connections == 1  # calls under way, without those of others
+        assert after["threads"] < 200  # of a pool that grows with calls at once
+        assert after["rss"] - before["rss"] < MOST_GROWTH_BYTES
+        assert failures_in(server) == []
+        assert server.stop() == 0
+
+
 def test_plain_and_encrypted_do_not_talk(tmp_path: Path) -> None:
-    with parameter_server(tmp_path, tls=certificates(tmp_path)) as server:
-        rng = random.Random(0)
+    tls = certificates(tmp_path)
+    with parameter_server(tmp_path, transports=("thrift", "grpc"), tls=tls) as server:
+        rng, requests = random.Random(0), [*grpc_requests().values()]
         for _ in range(50):
             send(server.ports["thrift"], hostile_thrift(server.token, rng), rng)
-        send(server.ports["thrift"], b"\x16\x03\x01\x02\x00\x01\x00", rng)
-        with server.client() as client:
-            client.ping()
+            preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+            send(server.ports["grpc"], preface + rng.choice(requests), rng)
+        for transport in ("thrift", "grpc"):
+            hello = recorded(server.ports[transport], shake_hands)
+            for _ in range(50):
+                send(server.ports[transport], wrong(hello, rng), rng)
+            with server.client(transport) as client:
+                client.ping()
         assert failures_in(server) == []
+
+
+def shake_hands(port: int) -> None:
+    """Begin as a client of TLS does that trusts nobody."""
+    with suppress(OSError), socket.create_connection((HOST, port), 10) as plain:
+        ssl.create_default_context().wrap_socket(plain, server_hostname="localhost").close()
