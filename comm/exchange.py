@@ -26,7 +26,8 @@ from storage.base import Buffer
 
 Floats = npt.NDArray[np.float64]
 
-_HEAD = 4  # numbers of a shared model's trailer before `applied`
+# Numbers of a shared model's trailer before `applied`: version, staleness (sum, max), lost.
+SHARED_HEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ class SharedState:
     def parse(cls, data: Buffer, name: str, world_size: int) -> SharedState:
         """Return the state in ``data``, or raise `DamagedValueError`."""
         message = decode(data, name)
-        head, applied, totals = np.split(message.trailer, [_HEAD, _HEAD + world_size])
+        head, applied, totals = np.split(message.trailer, [SHARED_HEAD, SHARED_HEAD + world_size])
         version, staleness_sum, staleness_max, lost = (int(each) for each in head)
         return cls(message.vector, version, applied, totals, staleness_sum, staleness_max, lost)
 
@@ -215,7 +216,7 @@ class SharedState:
     @staticmethod
     def trailer_size(world_size: int, n_totals: int) -> int:
         """Return how many numbers travel behind the vector."""
-        return _HEAD + world_size + n_totals
+        return SHARED_HEAD + world_size + n_totals
 
 
 class SharedModelExchange(ABC):

@@ -217,10 +217,11 @@ class RunningChecksum:
         return None if self._state is None else self._state.intdigest()
 
 
-def decode(data: Buffer, name: str, taken: int | None = None) -> Message:
+def decode(data: Buffer, name: str, taken: int | None = None, *, widen: bool = True) -> Message:
     """Return the message in ``data`` as read-only views; ``name`` is for the error's message.
 
-    ``taken`` is the checksum of ``data``, if that has been taken before.
+    ``taken`` is the checksum of ``data``, if that has been taken before. Without ``widen`` a vector
+    that travels as float16 is returned as such, and not as a copy in float32.
 
     Raises
     ------
@@ -240,7 +241,7 @@ def decode(data: Buffer, name: str, taken: int | None = None) -> Message:
     if (_checksum(view) if taken is None else taken) != checksum:
         raise DamagedValueError(f"{name}: the checksum is wrong")
     vector = np.frombuffer(body[:vector_bytes], dtype)
-    if code == _HALF:
+    if code == _HALF and widen:
         vector = vector.astype(np.float32)
         vector.flags.writeable = False
     return Message(vector, np.frombuffer(body[vector_bytes:], _TRAILER_DTYPE), bool(flags & _PAUSE))

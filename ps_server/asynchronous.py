@@ -10,12 +10,12 @@ model that somebody reads goes to another block, and one that nobody reads stays
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from comm.exchange import SHARED_HEAD as HEAD
 from comm.wire import Draft, Message, message_bytes
 from ps_server.calls import JobSettings, Pushed, ServerUpdate, StepStatus
 from ps_server.memory import Block, Memory
@@ -23,8 +23,6 @@ from ps_server.refusals import DamagedVector, InvalidRequest, StepForgotten
 from ps_server.rules import Rule, decoded, require_like
 from stepml.job.step import Step
 from stepml.ml.algorithms.descent import Descent
-
-HEAD = 4  # numbers of a pulled trailer before `applied`: version, staleness sum and max, lost
 
 Floats = npt.NDArray[np.float32]
 
@@ -126,7 +124,7 @@ class Models(Rule):
 
     def blocks(self) -> Iterator[Block]:
         for model in self._models.values():
-            yield model.block
+            yield from model.blocks()
 
     @property
     def n_steps(self) -> int:
@@ -140,13 +138,14 @@ class Models(Rule):
         models, blocks = [], []
         for epoch, model in self._models.items():
             models.append([epoch, model.export()])
-            blocks.append(model.sealed().hold())
+            model.sealed()
+            blocks += [block.hold_for_snapshot() for block in model.blocks()]
         return {"models": models}, blocks
 
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
         for epoch, described in fields["models"]:
             model = _Model(next(blocks), self.settings, self._update, self.memory)
-            model.restore(described)
+            model.restore(described, blocks)
             self._models[epoch] = model
 
     def _model(self, step: Step) -> _Model:
@@ -167,21 +166,32 @@ class Models(Rule):
         return _Model(block, self.settings, self._update, self.memory)
 
 
-@dataclass(slots=True)
-class _Update:
-    """The optimiser of a model, which the server runs."""
+class _Optimiser:
+    """The optimiser of a model, which the server runs; its moments lie in a block."""
 
-    descent: Descent
-    told: ServerUpdate
-    moments: Floats  # (n_moments, n_parameters)
-    steps: int = 0
+    def __init__(self, told: ServerUpdate, n_parameters: int, memory: Memory) -> None:
+        self.steps = 0
+        self._told = told
+        self._descent = Descent.of(told.descent, told.max_epochs)
+        self._memory = memory
+        self._shape = self._descent.optimiser.n_moments, n_parameters
+        self.block = memory.take(4 * self._shape[0] * n_parameters)
+        self.block.data[:] = 0
+
+    def own(self) -> None:
+        """Have the moments in a block that nobody reads."""
+        if self.block.is_shared:
+            read, self.block = self.block, self._memory.take(len(self.block.data))
+            np.copyto(self.block.data, read.data)
+            read.drop()
 
     def turn(self, gradient: Floats, step: Step) -> None:
         """Turn a gradient into what is to be taken from the model."""
         self.steps += 1
-        epochs = step.epoch - 1 + (step.batch - 0.5) / self.told.n_updates
-        rate = self.descent.schedule.at(epochs)
-        self.descent.optimiser.step(gradient, self.moments, rate, self.steps)
+        epochs = step.epoch - 1 + (step.batch - 0.5) / self._told.n_updates
+        rate = self._descent.schedule.at(epochs)
+        moments = self.block.data.view(np.float32).reshape(self._shape)
+        self._descent.optimiser.step(gradient, moments, rate, self.steps)
 
 
 class _Model:
@@ -203,8 +213,7 @@ class _Model:
         self.expected = Message(vector, np.zeros(self._n_told))
         self._optimiser = None
         if update is not None:
-            descent = Descent.of(update.descent, update.max_epochs)
-            self._optimiser = _Update(descent, update, descent.moments(message.vector.size))
+            self._optimiser = _Optimiser(update, message.vector.size, memory)
 
     @property
     def version(self) -> int:
@@ -238,13 +247,23 @@ class _Model:
         told: npt.NDArray[np.float64],
         staleness: int,
     ) -> None:
-        """Take an update; ``change`` may be overwritten."""
+        """Take an update; ``change`` may be overwritten.
+
+        What fails for want of memory changes nothing.
+        """
+        target = self._memory.take(len(self.block.data)) if self.block.is_shared else None
         if self._optimiser is not None:
+            try:
+                self._optimiser.own()
+            except BaseException:
+                if target is not None:
+                    target.drop()
+                raise
             self._optimiser.turn(change, step)
             np.negative(change, out=change)
         before = self._draft
-        if self.block.is_shared:
-            read, self.block = self.block, self._memory.take(len(self.block.data))
+        if target is not None:
+            read, self.block = self.block, target
             vector, trailer = before.vector, before.trailer
             self._draft = Draft(vector.size, vector.dtype, trailer.size, self.block.data)
             self._draft.trailer[:] = trailer
@@ -272,18 +291,24 @@ class _Model:
             self._is_sealed = True
         return self.block
 
+    def blocks(self) -> Iterator[Block]:
+        """Yield the model's block, then the optimiser's."""
+        yield self.block
+        if self._optimiser is not None:
+            yield self._optimiser.block
+
     def close(self) -> None:
-        self.block.drop()
+        """Give all memory back."""
+        for block in self.blocks():
+            block.drop()
 
     def export(self) -> dict[str, Any]:
-        optimiser = self._optimiser
-        if optimiser is None:
-            return {"moments": b"", "steps": 0}
-        return {"moments": optimiser.moments.tobytes(), "steps": optimiser.steps}
+        return {"steps": 0 if self._optimiser is None else self._optimiser.steps}
 
-    def restore(self, fields: dict[str, Any]) -> None:
+    def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
+        """Go on from what was exported; the model's block has been taken from ``blocks``."""
         self.is_restored = True
         if self._optimiser is not None:
             self._optimiser.steps = fields["steps"]
-            moments = np.frombuffer(fields["moments"], np.float32)
-            self._optimiser.moments[:] = moments.reshape(self._optimiser.moments.shape)
+            self._optimiser.block.drop()
+            self._optimiser.block = next(blocks)

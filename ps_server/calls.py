@@ -7,9 +7,10 @@ speak in these types and in the refusals of `ps_server.refusals`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
+from msgspec import Meta
 
 from comm.wire import Message, decode
 from ps_server.refusals import InvalidRequest
@@ -30,8 +31,8 @@ class ServerUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The optimiser that a server runs on pushed gradients; travels as JSON."""
 
     descent: GradientAveraging  # its optimiser, learning rate and schedule
-    max_epochs: int  # for the schedule
-    n_updates: int  # of each rank in an epoch
+    max_epochs: Annotated[int, Meta(ge=1)]  # for the schedule
+    n_updates: Annotated[int, Meta(ge=1)]  # of each rank in an epoch
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,23 +21,27 @@ _COUNTED_BYTES = 2**10  # what a block costs at least, with all that describes i
 class Block:
     """Memory for one message, shared by whoever holds it.
 
+    Snapshots read blocks for as long as they are written. What only they hold is not counted as
+    used: jobs have set aside what they need, and a snapshot must not hold them up.
+
     Attributes
     ----------
     data : array of uint8
         To be written only by a sole holder.
     """
 
-    __slots__ = ("_holders", "_memory", "data")
+    __slots__ = ("_holders", "_memory", "_snapshots", "data")
 
     def __init__(self, data: Bytes, memory: Memory) -> None:
         self.data = data
         self._memory = memory
         self._holders = 1
+        self._snapshots = 0
 
     @property
     def is_shared(self) -> bool:
         """Whether somebody else reads it."""
-        return self._holders > 1
+        return self._holders > 1 or self._snapshots > 0
 
     def hold(self) -> Block:
         """Count one more holder, and return the block."""
@@ -50,7 +54,22 @@ class Block:
         with self._memory.lock:
             self._holders -= 1
             if self._holders == 0:
-                self._memory.take_back(self.data)
+                self._memory.used_bytes -= counted_bytes(len(self.data))
+                if self._snapshots == 0:
+                    self._memory.keep(self.data)
+
+    def hold_for_snapshot(self) -> Block:
+        """Have the block stay as it is until `drop_from_snapshot`, and return it."""
+        with self._memory.lock:
+            self._snapshots += 1
+        return self
+
+    def drop_from_snapshot(self) -> None:
+        """Say that a snapshot does not read it any more."""
+        with self._memory.lock:
+            self._snapshots -= 1
+            if self._holders == self._snapshots == 0:
+                self._memory.keep(self.data)
 
 
 class Memory:
@@ -85,10 +104,9 @@ class Memory:
             self._release_kept(self.limit_bytes - self.used_bytes)
         return Block(np.empty(size, np.uint8), self)
 
-    def take_back(self, data: Bytes) -> None:
-        """Keep the memory of a block that nobody holds any more; the lock is held."""
+    def keep(self, data: Bytes) -> None:
+        """Keep the memory of a block that nobody reads any more; the lock is held."""
         size = len(data)
-        self.used_bytes -= counted_bytes(size)
         if size >= _SMALLEST_KEPT:
             self._kept.setdefault(size, []).append(data)
             self._kept.move_to_end(size)
@@ -113,10 +131,3 @@ class Memory:
 def counted_bytes(size: int) -> int:
     """Return what a block of ``size`` bytes counts."""
     return max(size, _COUNTED_BYTES)
-
-
-def copied(block: Block, memory: Memory) -> Block:
-    """Return another block with the same bytes."""
-    copy = memory.take(len(block.data))
-    np.copyto(copy.data, block.data)
-    return copy

@@ -51,6 +51,7 @@ _LEAST_MESSAGE_BYTES = 32  # the header
 _LEAST_RESERVED = 2**16  # of a job, with what describes it
 _SPARE_MESSAGES = 3  # two steps' sums, and one that is read while it changes
 _MOST_EPOCHS = 2**31 - 1
+_UNTOUCHED_S = 1200.0  # longer than a function lives
 
 
 class Incoming:
@@ -141,6 +142,7 @@ class _Job:
         self.used_at = now
         self.n_waiting = 0
         self.is_deleted = False
+        self.is_untouched = False  # restored, and not used since
 
     def require_step(self, step: Step, rank: int, *, takes_sums: bool) -> None:
         """Raise `InvalidRequest` for a step or a rank that the job cannot have."""
@@ -199,17 +201,17 @@ class Parameters:
         """
         self._refuse_draining()
         _require_name("job", job)
-        with self._lock:
+        with self._lock:  # so that nobody deletes it meanwhile
             known = self._jobs.get(job)
             if known is None:
                 self._jobs[job] = self._admitted(job, settings)
                 return Registration(self.incarnation, is_new=True, is_restored=False)
-        if known.settings != settings:
-            raise JobConflict(
-                f"job {job!r} is registered with {known.settings}, not with {settings}"
-            )
-        with self._using(job):
-            return Registration(self.incarnation, False, known.rule.is_restored)
+            if known.settings != settings:
+                raise JobConflict(
+                    f"job {job!r} is registered with {known.settings}, not with {settings}"
+                )
+            with self._using(job):
+                return Registration(self.incarnation, False, known.rule.is_restored)
 
     def exists(self, job: str, step: Step) -> StepStatus:
         """Return which ranks have pushed to a step."""
@@ -348,13 +350,13 @@ class Parameters:
 
     def expire(self) -> int:
         """Delete jobs that nobody has used for a long time, and return how many."""
-        oldest = self._clock.monotonic() - self._expiry_s
+        now = self._clock.monotonic()
         with self._lock:
             return self._delete(
                 [
                     name
                     for name, job in self._jobs.items()
-                    if job.used_at < oldest and not job.n_waiting
+                    if not job.n_waiting and now - job.used_at > self._expiry_of(job)
                 ]
             )
 
@@ -412,10 +414,11 @@ class Parameters:
             try:
                 job = restored._admitted(image.name, image.settings)
             except MemoryExceeded:
-                image.close()
+                for block in image.blocks:
+                    block.drop()
                 continue
             job.rule.restore(image.fields, iter(image.blocks))
-            job.rule.is_restored = True
+            job.rule.is_restored = job.is_untouched = True
             restored._jobs[image.name] = job
         return restored
 
@@ -430,7 +433,16 @@ class Parameters:
             if job.is_deleted:
                 raise UnknownJob(f"job {name!r} has been deleted")
             job.used_at = self._clock.monotonic()
+            job.is_untouched = False
             yield job
+
+    def _expiry_of(self, job: _Job) -> float:
+        """Return after how many seconds a job expires.
+
+        One that came back with a snapshot may have ended between that and the crash: then nobody
+        will ever ask for it again. Whoever does so comes within the life of a function.
+        """
+        return min(self._expiry_s, _UNTOUCHED_S) if job.is_untouched else self._expiry_s
 
     def _all_jobs(self) -> list[_Job]:
         with self._lock:
@@ -475,7 +487,7 @@ class Parameters:
                 while self._memory.free_bytes < counted_bytes(size) and job.rule.evict():
                     pass
         free, limit = self._memory.free_bytes, self._memory.limit_bytes
-        if free < size:
+        if free < counted_bytes(size):
             raise MemoryExceeded(
                 f"a message of {size} bytes has no room now; {free} of {limit} bytes are free",
                 size,

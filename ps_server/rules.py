@@ -45,10 +45,10 @@ class Rule(ABC):
     def push(
         self, step: Step, rank: int, attempt: str, block: Block, message: Message, based_on: int
     ) -> Pushed:
-        """Take what a rank has for a step, which it `needs`; the block belongs to this now.
+        """Take what a rank has for a step; the block belongs to this now.
 
-        ``message`` is what lies in ``block``. What is refused has changed nothing, and the block
-        is given back.
+        ``message`` is what lies in ``block``. What is refused, or fails, has changed nothing, and
+        the block is given back.
         """
 
     @abstractmethod
@@ -104,7 +104,7 @@ class Rule(ABC):
 
     @abstractmethod
     def export(self) -> tuple[dict[str, Any], list[Block]]:
-        """Return what `restore` needs: plain fields, and blocks to be dropped by the caller."""
+        """Return what `restore` needs: plain fields, and blocks held for a snapshot."""
 
     @abstractmethod
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
@@ -116,9 +116,12 @@ class Rule(ABC):
 
 
 def decoded(block: Block, name: str, checksum: int | None = None) -> Message:
-    """Return the message in a block, or raise `DamagedVector`; parameters as of `decode`."""
+    """Return the message in a block, or raise `DamagedVector`; parameters as of `decode`.
+
+    Views, so that nothing is held that is not counted: compressed numbers stay as they are.
+    """
     try:
-        message = decode(block.data.data, name, checksum)
+        message = decode(block.data.data, name, checksum, widen=False)
     except DamagedValueError as error:
         raise DamagedVector(str(error)) from None
     return message
@@ -131,7 +134,9 @@ def require_like(message: Message, first: Message, name: str) -> None:
 
 
 def _shape(message: Message) -> tuple[int, int, np.dtype[Any]]:
-    return message.vector.size, message.trailer.size, message.vector.dtype
+    dtype = message.vector.dtype
+    added = np.dtype(np.float32) if dtype == np.float16 else dtype  # as what it is added
+    return message.vector.size, message.trailer.size, added
 
 
 def _told(message: Message) -> str:

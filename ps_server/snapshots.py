@@ -28,7 +28,7 @@ _MOST_INDEX_BYTES = 2**31
 
 @dataclass(frozen=True, slots=True)
 class JobImage:
-    """One job at one moment."""
+    """One job at one moment; its blocks are held for a snapshot, or by whoever has read one."""
 
     name: str
     settings: JobSettings
@@ -38,7 +38,7 @@ class JobImage:
     def close(self) -> None:
         """Let go of the blocks."""
         for block in self.blocks:
-            block.drop()
+            block.drop_from_snapshot()
 
 
 class Snapshot:
@@ -70,6 +70,8 @@ class Snapshot:
                 for image in self._images
             ]
         )
+        if len(index) > _MOST_INDEX_BYTES:
+            raise ValueError(f"an index of {len(index)} bytes is too long")
         file.write(_HEAD.pack(_MAGIC, _VERSION, len(index)))
         file.write(index)
         for image in self._images:

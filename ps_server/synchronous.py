@@ -31,6 +31,8 @@ class Sums(Rule):
         super().__init__(*arguments)
         self._steps: dict[Step, _Sum] = {}
         self._frontiers: OrderedDict[tuple[str, int], int] = OrderedDict()
+        # By epoch: the furthest batch whose sum each rank has pulled.
+        self._reached: dict[int, list[int]] = {}
 
     def needs(self, step: Step, rank: int, attempt: str) -> bool:
         held = self._steps.get(step)
@@ -43,14 +45,24 @@ class Sums(Rule):
         self, step: Step, rank: int, attempt: str, block: Block, message: Message, based_on: int
     ) -> Pushed:
         held = self._steps.get(step)
-        if held is None:
-            held = _Sum(self.settings.world_size, self.settings.compression, self.memory)
         try:
+            if held is None:
+                self._refuse_behind(step, attempt)
+                held = _Sum(self.settings.world_size, self.settings.compression, self.memory)
             if held.has(rank):
+                block.drop()
                 return self.repeated(step, rank)
-            held.add(rank, block.hold(), message, f"rank {rank}'s push to {step}")
-        finally:
+            held.require_like(message, f"rank {rank}'s push to {step}")
+        except BaseException:
             block.drop()
+            raise
+        try:
+            held.add(rank, block, message)
+        except BaseException:
+            # Such as no memory: nobody knows what has been added, so all ranks push again.
+            self._steps.pop(step, None)
+            held.close()
+            raise
         self._steps[step] = held
         if attempt:
             self._move_frontier(step, attempt)
@@ -70,7 +82,11 @@ class Sums(Rule):
         return self._steps[step].is_complete
 
     def pulled(self, step: Step, rank: int) -> Block:
-        return self._steps[step].pulled_by(rank)
+        block = self._steps[step].sum_block()
+        if rank != ALL_RANKS:
+            reached = self._reached.setdefault(step.epoch, [-1] * self.settings.world_size)
+            reached[rank] = max(reached[rank], step.batch)
+        return block.hold()
 
     def status(self, step: Step) -> StepStatus:
         held = self._steps.get(step)
@@ -92,10 +108,12 @@ class Sums(Rule):
         self._close([step for step in self._steps if epoch in (0, step.epoch)])
         for key in [key for key in self._frontiers if epoch in (0, key[1])]:
             del self._frontiers[key]
+        for each in [each for each in self._reached if epoch in (0, each)]:
+            del self._reached[each]
 
     def evict(self) -> bool:
         old = sorted(self._steps)[:-_NEVER_EVICTED]
-        gone = [step for step in old if self._steps[step].is_through]
+        gone = [step for step in old if self._steps[step].is_complete and self._is_through(step)]
         self._close(gone)
         return bool(gone)
 
@@ -112,9 +130,10 @@ class Sums(Rule):
         steps = []
         for step, held in self._steps.items():
             steps.append([step.epoch, step.batch, held.export()])
-            blocks += [block.hold() for block in held.blocks()]
+            blocks += [block.hold_for_snapshot() for block in held.blocks()]
         frontiers = [[*key, batch] for key, batch in self._frontiers.items()]
-        return {"steps": steps, "frontiers": frontiers}, blocks
+        reached = [*self._reached.items()]
+        return {"steps": steps, "frontiers": frontiers, "reached": reached}, blocks
 
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
         for epoch, batch, described in fields["steps"]:
@@ -123,6 +142,12 @@ class Sums(Rule):
             self._steps[Step(epoch, batch)] = held
         for attempt, epoch, batch in fields["frontiers"]:
             self._frontiers[attempt, epoch] = batch
+        self._reached = dict(fields["reached"])
+
+    def _is_through(self, step: Step) -> bool:
+        """Return whether all ranks have this step's sum, or one behind it."""
+        reached = self._reached.get(step.epoch)
+        return reached is not None and min(reached) >= step.batch
 
     def _refuse_behind(self, step: Step, attempt: str) -> None:
         """Refuse a rank whose peers are out of reach.
@@ -145,6 +170,9 @@ class Sums(Rule):
     def _close(self, steps: list[Step]) -> None:
         for step in steps:
             self._steps.pop(step).close()
+        epochs = {step.epoch for step in self._steps}
+        for epoch in [each for each in self._reached if each not in epochs]:
+            del self._reached[epoch]
 
 
 class _Sum:
@@ -161,13 +189,7 @@ class _Sum:
         self._first: Message | None = None  # what all others have to be like
         self._pause = False
         self._waiting: dict[int, tuple[Block, Message]] = {}
-        self._pulled: set[int] = set()
         self._error = ""  # why there is no sum
-
-    @property
-    def is_through(self) -> bool:
-        """Whether all ranks have pulled the sum."""
-        return self.is_complete and len(self._pulled) >= self._world_size
 
     def has(self, rank: int) -> bool:
         if self.is_complete:
@@ -179,14 +201,16 @@ class _Sum:
             return []
         return [r for r in range(self._added, self._world_size) if r not in self._waiting]
 
-    def add(self, rank: int, block: Block, message: Message, name: str) -> None:
-        """Take a contribution; the block belongs to this now, unless it is refused."""
+    def require_like(self, message: Message, name: str) -> None:
+        """Raise `DamagedVector` for what cannot be added to what is here."""
         if self._first is not None:
-            try:
-                require_like(message, self._first, name)
-            except BaseException:
-                block.drop()
-                raise
+            require_like(message, self._first, name)
+
+    def add(self, rank: int, block: Block, message: Message) -> None:
+        """Take a contribution; the block belongs to this now.
+
+        After an error nothing here is to be relied on, and `close` gives all memory back.
+        """
         if rank == ALL_RANKS:
             self.close()
             self._block, self.is_complete = block, True
@@ -194,17 +218,15 @@ class _Sum:
         if self._first is None:
             self._first = _outline(message)
         self._waiting[rank] = block, message
-        while (arrived := self._waiting.pop(self._added, None)) is not None:
+        while (arrived := self._waiting.get(self._added)) is not None:
             self._add(*arrived)
 
-    def pulled_by(self, rank: int) -> Block:
-        """Return the sum, held once more."""
+    def sum_block(self) -> Block:
+        """Return where the sum lies."""
         if self._error:
             raise InvalidRequest(self._error)
         assert self._block is not None
-        if rank != ALL_RANKS:
-            self._pulled.add(rank)
-        return self._block.hold()
+        return self._block
 
     def blocks(self) -> Iterator[Block]:
         """Yield the sum's block, if there is one, then those of the ranks that wait, in order."""
@@ -215,7 +237,8 @@ class _Sum:
 
     def close(self) -> None:
         """Give all memory back."""
-        for block in self.blocks():
+        blocks = {id(block): block for block in self.blocks()}  # the sum may lie in rank 0's
+        for block in blocks.values():
             block.drop()
         self._block = self._draft = None
         self._waiting = {}
@@ -229,15 +252,13 @@ class _Sum:
             "pause": self._pause,
             "complete": self.is_complete,
             "waiting": sorted(self._waiting),
-            "pulled": sorted(self._pulled),
             "has_sum": self._block is not None,
             "error": self._error,
         }
 
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
         self._added, self._pause = fields["added"], fields["pause"]
-        self.is_complete, self._pulled = fields["complete"], set(fields["pulled"])
-        self._error = fields["error"]
+        self.is_complete, self._error = fields["complete"], fields["error"]
         if fields["has_sum"]:
             self._block = next(blocks)
             message = decoded(self._block, "a restored sum")
@@ -250,32 +271,38 @@ class _Sum:
             self._waiting[rank], self._first = (block, message), _outline(message)
 
     def _add(self, block: Block, message: Message) -> None:
+        """Add the contribution of the next rank, which waits until that is done."""
         self._pause |= message.pause
-        self._added += 1
+        is_last = self._added == self._world_size - 1
+        last = None
         if self._draft is None:
             self._begin(block, message)
-            if self._added == self._world_size:
-                self._complete()
-            return
-        self._own()
-        if self._added == self._world_size:
-            self._complete(message)
         else:
-            self._draft.vector += message.vector
-            self._draft.trailer += message.trailer
-        block.drop()
+            self._own()
+            if is_last:
+                last = message
+            else:
+                self._draft.vector += message.vector
+                self._draft.trailer += message.trailer
+        is_sum = self._block is block
+        if is_last:
+            self._complete(last)
+        del self._waiting[self._added]
+        self._added += 1
+        if not is_sum:
+            block.drop()
 
     def _begin(self, block: Block, message: Message) -> None:
         """Make rank 0's contribution the sum, where it lies unless it came compressed."""
         size, dtype, trailer_size = message.vector.size, message.vector.dtype, message.trailer.size
-        if len(block.data) == message_bytes(size, dtype, trailer_size):
+        if dtype != np.float16:
             self._block, self._draft = block, Draft.over(block.data, message)
             return
+        dtype = np.dtype(np.float32)
         self._block = self._memory.take(message_bytes(size, dtype, trailer_size))
         self._draft = Draft(size, dtype, trailer_size, self._block.data)
         self._draft.vector[:] = message.vector
         self._draft.trailer[:] = message.trailer
-        block.drop()
 
     def _own(self) -> None:
         """Have the sum in a block that nobody reads: a snapshot may be being written."""
@@ -301,12 +328,12 @@ class _Sum:
         full, self._block = self._block, None
         try:
             data = encode(message, "float16")
-        except CompressionError as error:  # of the sum: nobody's push was wrong
-            self._error = str(error)
-        else:
             self._block = self._memory.take(len(data))
             self._block.data[:] = np.frombuffer(data, np.uint8)
-        full.drop()
+        except CompressionError as error:  # of the sum: nobody's push was wrong
+            self._error = str(error)
+        finally:
+            full.drop()
 
 
 def _outline(message: Message) -> Message:

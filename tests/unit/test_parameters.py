@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -281,6 +282,14 @@ def test_registering_again_changes_nothing_and_other_settings_are_refused() -> N
             InvalidRequest,
             "server_update: ",
         ),
+        (
+            lambda s: JobSettings(
+                *(1, 99, "asynchronous"),  # type: ignore[arg-type]
+                server_update='{"descent":{"name":"gradient_averaging"},"max_epochs":1,"n_updates":0}',
+            ),
+            InvalidRequest,
+            r"server_update: .*n_updates",
+        ),
     ],
 )
 def test_wrong_calls_are_refused_by_name(
@@ -349,6 +358,140 @@ def test_sums_that_a_rank_has_not_pulled_are_never_let_go_of() -> None:
                 push(state, rank, message, Step(1, batch), attempt="")
             pull(state, 0, Step(1, batch), attempt="")
     assert state.exists(JOB, Step(1, 1)).is_complete
+
+
+def test_sums_that_no_rank_will_pull_any_more_go_when_their_memory_is_needed() -> None:
+    """Given back for a rank that then went on from a later snapshot, say."""
+    message = messages(1, 2**16)[0]
+    size = len(encode(message))
+    state = parameters(limit_bytes=6 * size)
+    state.register(JOB, JobSettings(2, size))
+    for batch in range(1, 30):
+        push(state, ALL_RANKS, message, Step(1, batch), attempt="")
+        if batch % 3 == 0:
+            for rank in range(2):
+                pull(state, rank, Step(1, batch), attempt="")
+    assert state.exists(JOB, Step(1, 29)).is_complete
+
+
+def test_a_snapshot_that_is_being_written_holds_nobody_up() -> None:
+    contributed = messages(4, 2**14)
+    size = len(encode(contributed[0]))
+    settings = JobSettings(4, size)
+    state = parameters(limit_bytes=reserved_bytes(settings))
+    state.register(JOB, settings)
+    for rank in (1, 2, 3):
+        push(state, rank, contributed[rank], Step(1, 1))
+    snapshot = state.take_snapshot()
+    push(state, 0, contributed[0], Step(1, 1))
+    for batch in range(2, 12):
+        for rank in (3, 1, 0, 2):
+            push(state, rank, contributed[rank], Step(1, batch))
+        for rank in range(4):
+            assert pull(state, rank, Step(1, batch)).vector.tobytes() == total(contributed)
+    file = io.BytesIO()
+    snapshot.write(file)
+    snapshot.close()
+    file.seek(0)
+    later = Parameters.restore(file, limit_bytes=2**26)
+    assert later.exists(JOB, Step(1, 1)).ranks == (1, 2, 3)
+    push(later, 0, contributed[0], Step(1, 1))
+    assert pull(later, step=Step(1, 1)).vector.tobytes() == total(contributed)
+    state.delete(JOB)
+    assert used_bytes(state) == 0
+
+
+@pytest.mark.parametrize("compression", ["none", "float16"])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+@pytest.mark.parametrize("failing", range(6))
+def test_a_push_that_fails_for_want_of_memory_counts_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, order: tuple[int, ...], failing: int, compression: Any
+) -> None:
+    contributed = messages(3, 500)
+    state, calm = registered(3, compression=compression), registered(3, compression=compression)
+    take, calls = state._memory.take, 0
+
+    def failing_take(size: int) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == failing + 1:
+            raise MemoryError
+        return take(size)
+
+    monkeypatch.setattr(state._memory, "take", failing_take)
+    snapshots = []
+    for _ in range(2):  # ranks that are missing push again
+        for rank in order:
+            with suppress(MemoryError):
+                push(state, rank, contributed[rank], compression=compression)
+            snapshots.append(state.take_snapshot())  # so that sums are copied to be changed
+    for rank in order:
+        push(calm, rank, contributed[rank], compression=compression)
+    assert pull(state).vector.tobytes() == pull(calm).vector.tobytes()
+    for snapshot in snapshots:
+        snapshot.close()
+    state.delete(JOB)
+    assert used_bytes(state) == 0
+
+
+@pytest.mark.parametrize("failing", range(3))
+def test_an_update_that_fails_for_want_of_memory_counts_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    spec = GradientAveraging(learning_rate=0.1, optimiser="adam")
+    text = msgspec.json.encode(ServerUpdate(spec, 10, n_updates=5)).decode()
+    state, calm = (asynchronous(server_update=text) for _ in range(2))
+    take, calls = state._memory.take, 0
+
+    def failing_take(size: int) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == failing + 1:
+            raise MemoryError
+        return take(size)
+
+    monkeypatch.setattr(state._memory, "take", failing_take)
+    snapshot = state.take_snapshot()  # so that model and moments are copied to be changed
+    with pytest.raises(MemoryError):
+        update(state, 0, 1)
+    snapshot.close()
+    for each in (state, calm):
+        update(each, 0, 1)
+        update(each, 0, 2)
+    assert model(state).vector.tobytes() == model(calm).vector.tobytes()
+    state.delete(JOB)
+    assert used_bytes(state) == 0
+
+
+def test_ranks_that_wait_hold_no_more_than_is_counted() -> None:
+    state = registered(3, compression="float16")
+    for rank in (1, 2):
+        push(state, rank, messages(1, 500)[0], compression="float16")
+    held = state._jobs[JOB].rule._steps[STEP]._waiting  # type: ignore[attr-defined]
+    assert [message.vector.base is None for _, message in held.values()] == [False, False]
+
+
+def test_a_late_push_makes_no_step_that_is_forgotten() -> None:
+    state = registered(1)
+    late = state.receive(JOB, Step(1, 1), 0, len(encode(messages(1, 5)[0])), ATTEMPT)
+    assert late is not None
+    late.memory[:] = encode(messages(1, 5)[0])
+    for batch in range(1, 6):
+        push(state, 0, messages(1, 5)[0], Step(1, batch))
+    state.forget(JOB, Step(1, 4))
+    with pytest.raises(StepForgotten):
+        state.push(late)
+    state.forget(JOB, Step(1, 5))
+    assert used_bytes(state) == 0
+
+
+def test_jobs_that_came_back_and_nobody_asks_for_expire_early() -> None:
+    clock = StepClock()
+    later = restored(registered(2), clock=clock)
+    later.register("new", JobSettings(1, 1000))
+    clock.sleep(1300)
+    assert later.expire() == 1
+    assert [each.job for each in later.statistics().jobs] == ["new"]
 
 
 def test_messages_that_are_given_up_leave_nothing() -> None:
