@@ -203,7 +203,11 @@ class SharedState:
     @classmethod
     def parse(cls, data: Buffer, name: str, world_size: int) -> SharedState:
         """Return the state in ``data``, or raise `DamagedValueError`."""
-        message = decode(data, name)
+        return cls.of(decode(data, name), world_size)
+
+    @classmethod
+    def of(cls, message: Message, world_size: int) -> SharedState:
+        """Return the state that ``message`` is."""
         head, applied, totals = np.split(message.trailer, [SHARED_HEAD, SHARED_HEAD + world_size])
         version, staleness_sum, staleness_max, lost = (int(each) for each in head)
         return cls(message.vector, version, applied, totals, staleness_sum, staleness_max, lost)

@@ -12,6 +12,8 @@ from grpc.experimental import ChannelOptions
 
 from comm.wire import Encoded
 from ps_server.calls import (
+    LEAST_FRAME_BYTES,
+    MOST_FRAME_BYTES,
     JobSettings,
     JobStatistics,
     Pushed,
@@ -38,7 +40,6 @@ from ps_server.grpc_messages import (
 from ps_server.refusals import ContributionsMissing, Refusal
 from stepml.job.step import Step
 
-_MOST_FRAME_BYTES = 2**26  # ps_server.settings.MOST_FRAME_BYTES
 _MOST_MESSAGE_BYTES = 2**40
 _SLOWEST = 2**20  # bytes a second: a deadline of gRPC is that of a whole call
 
@@ -87,7 +88,7 @@ class GrpcClient(ParameterClient):
         based_on: int = 0,
     ) -> Pushed:
         head = _push_head(job, step, rank, message, attempt, based_on)
-        frame_bytes = self.server.frame_bytes
+        frame_bytes = self._frame_bytes()
 
         def act() -> Pushed:
             channel, frames = self._connected(), _frames(head, message, frame_bytes)
@@ -139,7 +140,7 @@ class GrpcClient(ParameterClient):
     ) -> tuple[Pushed, Received | ContributionsMissing]:
         head = _push_head(job, step, rank, message, attempt, based_on)
         head.wait_ms = round(1000 * wait_s)
-        frame_bytes = self.server.frame_bytes
+        frame_bytes = self._frame_bytes()
 
         def act() -> tuple[Pushed, Received | ContributionsMissing]:
             channel, frames = self._connected(), _frames(head, message, frame_bytes)
@@ -213,17 +214,23 @@ class GrpcClient(ParameterClient):
         self._look_at(error)
         return refusal_of(error.code(), error.details() or "", metadata)
 
+    def _frame_bytes(self) -> int:
+        if self.server.frame_bytes == LEAST_FRAME_BYTES:  # perhaps only until it is asked
+            return self.ping().frame_bytes
+        return self.server.frame_bytes
+
     def _look_at(self, call: Any) -> None:
         """Take note of the server's incarnation: channels connect again without a word."""
         told = dict(call.trailing_metadata() or ()).get(INCARNATION_KEY)
         known = self._welcome
         if told and known is not None and told != known.incarnation:
-            self._welcome = Welcome(str(told), known.frame_bytes)
+            # It may have been started with other settings, too: until it is asked, any takes this.
+            self._welcome = Welcome(str(told), min(known.frame_bytes, LEAST_FRAME_BYTES))
 
     def _connected(self) -> Any:
         if self._channel is None:
             options = [
-                ("grpc.max_receive_message_length", _MOST_FRAME_BYTES + MESSAGE_BYTES),
+                ("grpc.max_receive_message_length", MOST_FRAME_BYTES + MESSAGE_BYTES),
                 ("grpc.use_local_subchannel_pool", 1),  # nobody else's failures count
                 ("grpc.enable_retries", 0),
                 ("grpc.enable_http_proxy", 0),  # which is for the internet

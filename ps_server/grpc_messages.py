@@ -21,7 +21,6 @@ from stepml.job.step import Step
 SERVICE = pb.DESCRIPTOR.services_by_name["ParameterServer"]
 FRAME_BYTES = 2**20  # of a piece; smaller ones are slower, larger ones are not faster
 MESSAGE_BYTES = 2**16  # of a message without a piece, and of what a frame has beside it
-MOST_WAIT_S = 30.0  # of one call; whoever waits longer calls again
 
 TOKEN_KEY = "authorization"  # noqa: S105 — keys of metadata
 INCARNATION_KEY = "stepml-incarnation"

@@ -18,13 +18,12 @@ from typing import Any
 
 import grpc
 
-from ps_server.calls import Pushed, Welcome
+from ps_server.calls import MOST_WAIT_S, Pushed, Welcome
 from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.grpc_messages import (
     FRAME_BYTES,
     INCARNATION_KEY,
     MESSAGE_BYTES,
-    MOST_WAIT_S,
     SERVICE,
     TOKEN_KEY,
     joined,

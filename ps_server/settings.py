@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from ps_server.calls import DEFAULT_HEALTH_PORT, DEFAULT_PORT
+from ps_server.calls import DEFAULT_HEALTH_PORT, DEFAULT_PORT, LEAST_FRAME_BYTES, MOST_FRAME_BYTES
 from ps_server.client import is_loopback
 from ps_server.security import server_context
 
@@ -19,7 +19,6 @@ ENVIRONMENT_PREFIX = "STEPML_PS_"
 TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}TOKEN"
 _MEMORY_VARIABLE = f"{ENVIRONMENT_PREFIX}MEMORY_MB"
 LEAST_TOKEN_CHARACTERS = 16
-LEAST_FRAME_BYTES, MOST_FRAME_BYTES = 2**16, 2**26
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _SWITCHES = {
     "1": True,

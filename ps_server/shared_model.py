@@ -133,7 +133,7 @@ class ServerSharedModel(SharedModelExchange):
         )
 
     def _parse(self, received: Received) -> SharedState:
-        return SharedState.parse(received.data, "the shared model", self._group.world_size)
+        return SharedState.of(received.message("the shared model"), self._group.world_size)
 
 
 def shared_settings(

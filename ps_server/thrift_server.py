@@ -21,7 +21,7 @@ from typing import Any
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TApplicationException, TException, TMessageType, TType
 
-from ps_server.calls import Pushed, Welcome
+from ps_server.calls import MOST_WAIT_S, Pushed, Welcome
 from ps_server.parameters import Incoming, Outgoing, Parameters
 from ps_server.refusals import AccessDenied, InvalidRequest, Refusal
 from ps_server.thrift_messages import (
@@ -50,7 +50,7 @@ AUTHENTICATION_S = 5.0  # until the token is there, with the handshake of TLS
 STALLED_S = 60.0  # without progress, and between two pieces: memory is held for the others
 SLOWEST = 2**16  # bytes in a second, of a piece
 IDLE_S = 900.0  # between messages: a warm function comes back within minutes, or never
-MOST_WAIT_S = 30.0  # of one pull; whoever waits longer asks again
+_MOST_STRANGERS = 128  # connections without the token yet
 _LISTEN_BACKLOG = 512
 _POLL_S = 0.02
 
@@ -96,7 +96,7 @@ class ThriftServer:
         self._listener = socket.create_server(address, family=family, backlog=_LISTEN_BACKLOG)
         self.port: int = self._listener.getsockname()[1]
         self.refusals: Counter[str] = Counter()  # by kind
-        self._sessions: set[_Session] = set()
+        self._sessions: dict[_Session, None] = {}  # the oldest first
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._acceptor = threading.Thread(target=self._accept, name="thrift-accept", daemon=True)
@@ -137,10 +137,17 @@ class ThriftServer:
         for session in self._all_sessions():
             session.thread.join(max(_POLL_S, deadline - time.monotonic()))
 
+    def trust(self, session: _Session) -> bool:
+        """Take note that a client has shown the token; return whether there is room for it."""
+        with self._lock:
+            n_trusted = sum(each.is_trusted for each in self._sessions)
+            session.is_trusted = n_trusted < self._max_connections
+            return session.is_trusted
+
     def forget(self, session: _Session) -> None:
         """Take note that a connection has ended."""
         with self._lock:
-            self._sessions.discard(session)
+            self._sessions.pop(session, None)
 
     def _all_sessions(self) -> list[_Session]:
         with self._lock:
@@ -158,10 +165,13 @@ class ThriftServer:
                 continue
             session = _Session(self, connection)
             with self._lock:
-                if len(self._sessions) >= self._max_connections or self.is_stopping:
+                if self.is_stopping:
                     connection.close()
                     continue
-                self._sessions.add(session)
+                strangers = [each for each in self._sessions if not each.is_trusted]
+                self._sessions[session] = None
+            if len(strangers) >= _MOST_STRANGERS:
+                strangers[0].shut_down()  # the oldest, so that nobody keeps the others out
             try:
                 session.thread.start()
             except RuntimeError:  # no more threads
@@ -204,6 +214,7 @@ class _Session:
     def __init__(self, server: ThriftServer, connection: socket.socket) -> None:
         self.thread = threading.Thread(target=self._run, name="thrift", daemon=True)
         self.is_busy = False  # with a call
+        self.is_trusted = False  # it has shown the token
         self._server = server
         self._parameters = server.parameters
         self._socket = connection
@@ -260,7 +271,7 @@ class _Session:
         transport = SocketTransport(self._socket)
         transport.set_timeout(AUTHENTICATION_S, deadline)
         protocol = BoundedProtocol(transport)
-        if not self._answer_first(protocol):
+        if not self._answer_first(protocol) or not self._server.trust(self):
             return
         set_buffers(self._socket)
         while not self._server.is_stopping:

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -313,6 +313,21 @@ def test_who_says_nothing_is_sent_away(tmp_path: Path) -> None:
         assert time.monotonic() - began < 11
         with server.client() as client:
             assert client.statistics().connections == 1
+
+
+def test_crowds_without_the_token_keep_nobody_out(tmp_path: Path) -> None:
+    with parameter_server(tmp_path, max_connections=10) as server, ExitStack() as stack:
+        crowd = []
+        for _ in range(300):
+            crowd.append(socket.create_connection((HOST, server.ports["thrift"]), 10))
+            stack.enter_context(crowd[-1])
+        for _ in range(10):
+            client = stack.enter_context(server.client())
+            client.ping()
+        too_many = stack.enter_context(server.client())
+        with pytest.raises(ConnectionError):
+            too_many.ping()
+        assert state_of(server)["threads"] < 200
 
 
 def test_memory_is_not_taken_for_what_is_only_announced(tmp_path: Path) -> None:
