@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stepml.cli.parameter_server import _certificate
 from stepml.job import errors
 from stepml.job.tasks import JobState
 
@@ -272,6 +273,14 @@ def test_every_variable_that_the_code_reads_is_set() -> None:
 
 def _variables(path: str) -> set[str]:
     return set(re.findall(r"\bSTEPML_[A-Z_]+\b", (ROOT / path).read_text()))
+
+
+def test_a_certificate_of_stepml_fits_into_the_environment_of_a_function() -> None:
+    """Lambda has 4 KB for all variables; others are given half of that here."""
+    certificate, _ = _certificate(["ps." + "x" * 60 + ".example.com", "10.74.0.10"], days=3650)
+    assert len(certificate) < 1024
+    names = template()["Globals"]["Function"]["Environment"]["Variables"]
+    assert sum(map(len, names)) + len(certificate) + 2048 < 4096
 
 
 def test_functions_that_exchange_and_no_others_reach_the_channels() -> None:
