@@ -83,22 +83,25 @@ package: install ## Put together what is deployed on AWS: build/aws
 	  --requirement lambdas/requirements-parquet.txt --python-version 3.12 --only-binary :all: \
 	  --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64
 	@cd build/aws/code-parquet/pyarrow && rm -rf $(PYARROW_UNUSED)
-	mkdir -p build/aws/server/stepml build/aws/server/templates
-	$(BIN)/pip install --quiet --target build/aws/server --constraint constraints.txt \
-	  --requirement ps_server/requirements.txt --python-version 3.12 --only-binary :all: \
-	  --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64
-	cp -r ps_server comm storage build/aws/server/
-	cp -r stepml/__init__.py stepml/job stepml/ml build/aws/server/stepml/
-	cp templates/parameter-server.service build/aws/server/templates/
+	for processor in x86_64 aarch64; do \
+	  server=build/aws/server-$$processor; mkdir -p $$server/stepml $$server/templates || exit; \
+	  $(BIN)/pip install --quiet --target $$server --constraint constraints.txt \
+	    --requirement ps_server/requirements.txt --python-version 3.12 --only-binary :all: \
+	    --platform manylinux2014_$$processor --platform manylinux_2_28_$$processor || exit; \
+	  cp -r ps_server comm storage $$server/ || exit; \
+	  cp -r stepml/__init__.py stepml/job stepml/ml $$server/stepml/ || exit; \
+	  cp templates/parameter-server.service $$server/templates/ || exit; \
+	done
 	find build/aws -name __pycache__ -prune -exec rm -r {} +
-	cd build/aws/server && $(CURDIR)/$(BIN)/python -m zipfile -c ../parameter-server.zip *
-	rm -r build/aws/server
+	cd build/aws/server-x86_64 && $(CURDIR)/$(BIN)/python -m zipfile -c ../parameter-server.zip *
+	cd build/aws/server-aarch64 && $(CURDIR)/$(BIN)/python -m zipfile -c ../parameter-server-arm64.zip *
+	rm -r build/aws/server-x86_64 build/aws/server-aarch64
 	cp -r state_machines build/aws/
 	cp templates/*.yaml build/aws/templates/
 	sed -e '/^  PartitionParquetFunction:/,/Handler:/ s|CodeUri: ../$$|CodeUri: ../code-parquet|' \
 	  -e 's|CodeUri: ../$$|CodeUri: ../code|' templates/template.yaml \
 	  > build/aws/templates/template.yaml
-	@du -sm build/aws/code build/aws/code-parquet
+	@du -sm build/aws/code build/aws/code-parquet build/aws/*.zip
 	@# Lambda unpacks at most 250 MB.
 	@test $$(du -sm build/aws/code | cut -f1) -lt 150
 	@test $$(du -sm build/aws/code-parquet | cut -f1) -lt 250

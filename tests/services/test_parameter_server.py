@@ -472,7 +472,7 @@ def test_files_that_run_it_use_its_flags(name: str) -> None:
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", " ".join(commands)))
     variables = set(re.findall(r"STEPML_PS_[A-Z_]+", text)) - {"STEPML_PS_TOKEN"}
     known = {"STEPML_PS_" + flag[2:].upper().replace("-", "_") for flag in flags()}
-    assert commands
+    assert commands or name == "parameter_server.yaml"  # whose VM runs the service
     assert used <= flags()
     assert variables <= known
     assert used | variables

@@ -19,8 +19,9 @@ from tests.servers import redis_server
 
 TEMPLATES = template_path().parent
 NETWORK, CACHE = TEMPLATES / "network.yaml", TEMPLATES / "cache.yaml"
-EXCHANGING = ("prepare", "executor", "merger", "reducer", "finalise")
-OTHERS = ("partition", "partition-parquet", "plan-shards", "assemble", "initialise", "trigger")
+SERVER = TEMPLATES / "parameter_server.yaml"
+EXCHANGING = ("initialise", "prepare", "executor", "merger", "reducer", "finalise")
+OTHERS = ("partition", "partition-parquet", "plan-shards", "assemble", "trigger")
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:caches-RedisSecret-a1b2c3"
 SUBNETS, GROUPS = ["subnet-0a1b2c3d", "subnet-4e5f6a7b"], ["sg-0a1b2c3d"]
 
@@ -140,14 +141,27 @@ def test_a_parameter_that_cannot_be_meant_is_refused(
 
 
 def test_what_one_template_puts_out_the_next_takes_in() -> None:
-    network, cache, main = (read_template(path) for path in (NETWORK, CACHE, template_path()))
-    taken = set(cache["Parameters"]) | set(main["Parameters"])
-    assert set(network["Outputs"]) == {"SubnetIds", "SecurityGroupIds", "CacheSecurityGroupIds"}
+    network, cache, server, main = (
+        read_template(path) for path in (NETWORK, CACHE, SERVER, template_path())
+    )
+    renamed = {  # where the next one takes one of several
+        "SecurityGroupIds": "FunctionSecurityGroupId",
+        "FirstSubnetId": "SubnetId",
+        "FirstSubnetZone": "AvailabilityZone",
+    }
+    told = set(network["Outputs"])
+    assert told == {"SubnetIds", "CacheSecurityGroupIds", "VpcId", *renamed}
     assert set(cache["Outputs"]) == {"RedisUrl", "RedisSecretArn", "MemcachedUrl"}
-    assert set(network["Outputs"]) <= taken
-    assert set(cache["Outputs"]) <= set(main["Parameters"])
-    without_default = {n for n, each in cache["Parameters"].items() if "Default" not in each}
-    assert without_default <= set(network["Outputs"])
+    assert set(server["Outputs"]) == {"ParameterServerUrl", "ParameterServerSecretArn"}
+    needed = {
+        name: {n for n, each in template["Parameters"].items() if "Default" not in each}
+        for name, template in (("cache", cache), ("server", server))
+    }
+    assert needed["cache"] <= told
+    of_the_person = {"PrivateIp", "SecretArn", "CodeBucket"}
+    assert needed["server"] - of_the_person <= {renamed.get(name, name) for name in told}
+    assert {"SubnetIds", "SecurityGroupIds"} <= set(main["Parameters"])
+    assert set(cache["Outputs"]) | set(server["Outputs"]) <= set(main["Parameters"])
 
 
 def test_each_cache_is_made_only_if_it_is_asked_for() -> None:
