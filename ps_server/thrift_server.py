@@ -213,7 +213,7 @@ class _Session:
 
     def __init__(self, server: ThriftServer, connection: socket.socket) -> None:
         self.thread = threading.Thread(target=self._run, name="thrift", daemon=True)
-        self.is_busy = False  # with a call
+        self.is_busy = False  # with a call, or a message of which there is more to come
         self.is_trusted = False  # it has shown the token
         self._server = server
         self._parameters = server.parameters
@@ -274,13 +274,15 @@ class _Session:
         if not self._answer_first(protocol) or not self._server.trust(self):
             return
         set_buffers(self._socket)
-        while not self._server.is_stopping:
+        while True:
+            self.is_busy = self._holds_memory or transport.has_buffered()
+            if self._server.is_stopping and not self.is_busy:
+                return
             transport.set_timeout(STALLED_S if self._holds_memory else IDLE_S)
             if not transport.wait_for_input():
                 return
             self.is_busy = True
             self._answer(protocol)
-            self.is_busy = False
 
     @property
     def _holds_memory(self) -> bool:

@@ -134,7 +134,12 @@ def test_a_wait_may_be_longer_than_a_tick(
     monkeypatch.setattr("ps_server.thrift_transport._TICK_S", 0.02)
     transport, theirs = ends
     transport.set_timeout(10.0)
-    thread = in_thread(lambda: (time.sleep(0.2), theirs.sendall(b"late")))
+
+    def send_late() -> None:
+        time.sleep(0.2)
+        theirs.sendall(b"late")
+
+    thread = in_thread(send_late)
     assert transport.readAll(4) == b"late"
     thread.join()
 
