@@ -383,9 +383,11 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
             half.sendall(authentication())
             assert half.recv(1)
             half.sendall(b"\x80\x01")  # a call that does not go on
+            process.terminate()
+            deadline = time.monotonic() + 20
             while "parameter server stops" not in running.log():
-                process.terminate()
-                time.sleep(0.2)
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(0.5)
             process.terminate()
