@@ -51,6 +51,7 @@ STALLED_S = 60.0  # without progress, and between two pieces: memory is held for
 SLOWEST = 2**16  # bytes in a second, of a piece
 IDLE_S = 900.0  # between messages: a warm function comes back within minutes, or never
 _MOST_STRANGERS = 128  # connections without the token yet
+_LEAVING_S = 0.5
 _LISTEN_BACKLOG = 512
 _POLL_S = 0.02
 
@@ -172,6 +173,7 @@ class ThriftServer:
                 self._sessions[session] = None
             if len(strangers) >= _MOST_STRANGERS:
                 strangers[0].shut_down()  # the oldest, so that nobody keeps the others out
+                strangers[0].thread.join(_LEAVING_S)  # there are no more than that at once
             try:
                 session.thread.start()
             except RuntimeError:  # no more threads
