@@ -52,6 +52,32 @@ def test_an_object_in_parts_is_whole_and_its_ranges_are_its_slices(
     assert objects.head_object(Bucket=bucket, Key="parts")["ETag"].endswith('-3"')
 
 
+def test_keys_can_be_listed_while_others_are_deleted(aws: RunningAws, bucket: str) -> None:
+    stop = threading.Event()
+
+    def come_and_go(writer: int) -> None:
+        objects = aws.client("s3")
+        while not stop.is_set():
+            for number in range(10):
+                objects.put_object(Bucket=bucket, Key=f"moving/{writer}/{number}", Body=b"1")
+            for number in range(10):
+                objects.delete_object(Bucket=bucket, Key=f"moving/{writer}/{number}")
+
+    writers = [threading.Thread(target=come_and_go, args=(writer,)) for writer in range(3)]
+    for writer in writers:
+        writer.start()
+    objects = aws.client("s3")
+    objects.put_object(Bucket=bucket, Key="moving/stays", Body=b"1")
+    try:
+        for _ in range(200):
+            listed = objects.list_objects_v2(Bucket=bucket, Prefix="moving/")["Contents"]
+            assert "moving/stays" in [item["Key"] for item in listed]
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join(60)
+
+
 def test_one_of_many_writers_that_want_to_be_first_is(aws: RunningAws, bucket: str) -> None:
     won: list[int] = []
     refused: list[str] = []
