@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -14,6 +15,9 @@ from ps_server.logs import configure
 from ps_server.service import Service
 from ps_server.settings import SettingsError, read_options, settings_of
 
+_M_ARENA_MAX = -8  # of malloc.h
+_ARENAS = 2
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; a second one ends at once."""
@@ -23,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _tell_health(options.health_listen)
         settings = settings_of(options)
         configure(settings.log_level)
+        _limit_arenas()
         stop = threading.Event()
 
         def on_signal(number: int, frame: FrameType | None) -> None:
@@ -40,6 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"the parameter server cannot start: {error}", file=sys.stderr)
         return 1
     return 0 if service.run(stop) else 1
+
+
+def _limit_arenas() -> None:
+    """Have all threads share a few heaps of the C library.
+
+    It would give each connection's thread one of its own, up to eight a processor, which are not
+    given back: twice the memory after jobs of many sizes, and nothing is faster by it.
+    """
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # others than glibc's have none
+    if set_option is not None:
+        set_option(_M_ARENA_MAX, _ARENAS)
 
 
 def _tell_health(listen: str) -> int:
