@@ -10,7 +10,8 @@ model as Thrift's ``list<double>`` (`benchmarks.list_of_doubles`).
 
     python benchmarks/bench_parameter_server.py [--sizes 1KB,12MB] [--targets] [--json FILE]
 
-Figures are medians, in ms; the machine should have nothing else to do.
+Figures are medians in ms, with the smallest, and how many times the floor that is; the machine
+should have nothing else to do.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def received(connection: Connection) -> int:
 def measure_steps(places: Places, options: argparse.Namespace) -> Iterator[Steps]:
     """Yield the figures of steps, and print them as they come."""
     workers = Workers(WORLD_SIZE, places)
-    print(f"{'':6}" + "".join(f"{name:>20}" for name in ("floor", *options.contestants)))
+    print(f"{'floor':>20}" + "".join(f"{name:>20}" for name in options.contestants))
     for size in options.sizes:
         by_contestant = workers.run(Case(SIZES[size], options.rounds or ROUNDS[size]))
         floor_ms = statistics.median(by_contestant["floor"])
@@ -151,12 +152,12 @@ def measure_steps(places: Places, options: argparse.Namespace) -> Iterator[Steps
             Steps(name, size, by_contestant[name], floor_ms, redis_ms)
             for name in options.contestants
         ]
-        cells = [f"{short(floor_ms):>8} ({short(min(by_contestant['floor']))})"]
-        cells += [
-            f"{short(each.median_ms)} ({short(min(each.ms))}) {each.median_ms / floor_ms:.2f}×"
+        floor = f"{short(floor_ms)} ({short(min(by_contestant['floor']))})"
+        cells = [
+            f"{short(each.median_ms)} ({short(min(each.ms))}) {each.median_ms / floor_ms:.3g}×"
             for each in figures
         ]
-        print(f"{size:6}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
+        print(f"{size:6}{floor:>14}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
         yield from figures
     workers.close()
 

@@ -25,7 +25,7 @@ WARM_UP_ROUNDS = 3
 WAIT_S = 300.0  # for a worker's report, or for all at a barrier
 
 Spell = tuple[float, float]  # when something began and ended, by a clock that all processes share
-DoStep = Callable[[int], object]
+Act = Callable[[int], object]  # on a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,10 @@ class Worker:
     def run(self, case: Case) -> dict[str, list[Spell]]:
         """Take part in a case; return this rank's part of each step, by contestant."""
         floor = RawRank(self._places.floor_port, case.value_bytes)
-        contestants: dict[str, DoStep] = {"floor": lambda number: floor.step()}
+        # What is timed of a step, and what lets go of it afterwards.
+        contestants: dict[str, tuple[Act, Act]] = {
+            "floor": (lambda _: floor.step(), lambda _: None)
+        }
         numbers = np.random.default_rng(self._rank).normal(size=case.value_bytes // 4)
         message = Message(numbers.astype(np.float32), np.array([1.0, 2.0]))
         prefix = f"jobs/bench/{case.value_bytes}/"
@@ -69,11 +72,13 @@ class Worker:
             contestants["redis"] = self._on_redis(prefix, message)
         spells: dict[str, list[Spell]] = {name: [] for name in contestants}
         for number in range(1, WARM_UP_ROUNDS + case.rounds + 1):
-            for name, step in contestants.items():
+            for name, (step, forget) in contestants.items():
                 self._barrier.wait(WAIT_S)
                 began = time.perf_counter()
                 step(number)
                 spells[name].append((began, time.perf_counter()))
+                if self._rank == 0 and number > 1:
+                    forget(number - 1)
         floor.close()
         self._barrier.wait(WAIT_S)
         if self._rank == 0:
@@ -83,7 +88,7 @@ class Worker:
                 self._redis.clear(prefix)
         return {name: each[WARM_UP_ROUNDS:] for name, each in spells.items()}
 
-    def _on_server(self, client: ParameterClient, job: str, message: Message) -> DoStep:
+    def _on_server(self, client: ParameterClient, job: str, message: Message) -> tuple[Act, Act]:
         size = encode_in_parts(message).size
         client.register(job, JobSettings(self._world_size, size))
 
@@ -92,24 +97,18 @@ class Worker:
             _, data = client.push_and_pull(job, Step(1, number), self._rank, encoded, wait_s=30.0)
             if not isinstance(data, Received):
                 raise data
-            aggregate = data.message("the sum")
-            if self._rank == 0 and number > 1:
-                client.forget(job, Step(1, number - 1))
-            return aggregate
+            return data.message("the sum")
 
-        return step
+        return step, lambda number: client.forget(job, Step(1, number))
 
-    def _on_redis(self, prefix: str, message: Message) -> DoStep:
+    def _on_redis(self, prefix: str, message: Message) -> tuple[Act, Act]:
         assert self._redis is not None
         exchange = InFlight(Group(f"{prefix}redis/", self._world_size), self._rank, self._redis)
 
         def step(number: int) -> Message:
-            aggregate = exchange.all_reduce(Step(1, number), message)
-            if self._rank == 0 and number > 1:
-                exchange.forget([Step(1, number - 1)])
-            return aggregate
+            return exchange.all_reduce(Step(1, number), message)
 
-        return step
+        return step, lambda number: exchange.forget([Step(1, number)])
 
 
 def work(rank: int, world_size: int, places: Places, cases: Connection, barrier: Barrier) -> None:
