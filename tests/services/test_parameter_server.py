@@ -26,6 +26,7 @@ from ps_server.client import Credentials, open_client
 from ps_server.refusals import AccessDenied, Draining
 from ps_server.security import client_context
 from ps_server.settings import parser
+from ps_server.thrift_packing import PushCall, pack_push
 from stepml.job.step import Step
 from tests.parameter_servers import ROOT, TOKEN, parameter_server
 from tests.servers import HOST, Certificates, certificates, free_port
@@ -382,7 +383,14 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         with socket.create_connection((HOST, running.ports["thrift"])) as half:
             half.sendall(authentication())
             assert half.recv(1)
-            half.sendall(b"\x80\x01")  # a call that does not go on
+            with running.client() as client:
+                client.register("jobs/a", SETTINGS)
+                call = PushCall(1, "jobs/a", STEP, 0, "", 0, ONE.size, 0, ONE.size)
+                half.sendall(pack_push(call) + bytes(10))  # a message that does not go on
+                deadline = time.monotonic() + 20
+                while not client.statistics().used_bytes:  # until the server is at it
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
             process.terminate()
             deadline = time.monotonic() + 20
             while "parameter server stops" not in running.log():
