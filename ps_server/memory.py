@@ -94,8 +94,19 @@ class Memory:
         return self.limit_bytes - self.used_bytes
 
     def take(self, size: int) -> Block:
-        """Return a block of ``size`` bytes, which are not cleared."""
+        """Return a block of ``size`` bytes, which are not cleared; of those that are set aside."""
+        block = self._take(size, within=None)
+        assert block is not None
+        return block
+
+    def take_within_limit(self, size: int) -> Block | None:
+        """Return a block of ``size`` bytes, or None if there is no room for it."""
+        return self._take(size, within=self.limit_bytes)
+
+    def _take(self, size: int, within: int | None) -> Block | None:
         with self.lock:
+            if within is not None and self.used_bytes + counted_bytes(size) > within:
+                return None
             self.used_bytes += counted_bytes(size)
             same = self._kept.get(size)
             if same:

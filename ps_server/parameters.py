@@ -249,8 +249,10 @@ class Parameters:
                 )
             if not found.rule.needs(step, rank, attempt):
                 return None
-        self._make_room(message_bytes)
-        return Incoming(found, step, rank, attempt, self._memory.take(message_bytes))
+        # Many arrive at the same time: there may be room for one of them.
+        while (block := self._memory.take_within_limit(message_bytes)) is None:
+            self._make_room(message_bytes)
+        return Incoming(found, step, rank, attempt, block)
 
     def push(self, incoming: Incoming, based_on: int = 0) -> Pushed:
         """Have a message count that has arrived; of two for the same rank and step the first does.

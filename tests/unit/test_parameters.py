@@ -409,16 +409,16 @@ def test_a_push_that_fails_for_want_of_memory_counts_for_nothing(
 ) -> None:
     contributed = messages(3, 500)
     state, calm = registered(3, compression=compression), registered(3, compression=compression)
-    take, calls = state._memory.take, 0
+    take, calls = state._memory._take, 0
 
-    def failing_take(size: int) -> Any:
+    def failing_take(size: int, within: int | None) -> Any:
         nonlocal calls
         calls += 1
         if calls == failing + 1:
             raise MemoryError
-        return take(size)
+        return take(size, within)
 
-    monkeypatch.setattr(state._memory, "take", failing_take)
+    monkeypatch.setattr(state._memory, "_take", failing_take)
     snapshots = []
     for _ in range(2):  # ranks that are missing push again
         for rank in order:
@@ -441,16 +441,16 @@ def test_an_update_that_fails_for_want_of_memory_counts_for_nothing(
     spec = GradientAveraging(learning_rate=0.1, optimiser="adam")
     text = msgspec.json.encode(ServerUpdate(spec, 10, n_updates=5)).decode()
     state, calm = (asynchronous(server_update=text) for _ in range(2))
-    take, calls = state._memory.take, 0
+    take, calls = state._memory._take, 0
 
-    def failing_take(size: int) -> Any:
+    def failing_take(size: int, within: int | None) -> Any:
         nonlocal calls
         calls += 1
         if calls == failing + 1:
             raise MemoryError
-        return take(size)
+        return take(size, within)
 
-    monkeypatch.setattr(state._memory, "take", failing_take)
+    monkeypatch.setattr(state._memory, "_take", failing_take)
     snapshot = state.take_snapshot()  # so that model and moments are copied to be changed
     with pytest.raises(MemoryError):
         update(state, 0, 1)
@@ -492,6 +492,23 @@ def test_jobs_that_came_back_and_nobody_asks_for_expire_early() -> None:
     clock.sleep(1300)
     assert later.expire() == 1
     assert [each.job for each in later.statistics().jobs] == ["new"]
+
+
+def test_messages_that_arrive_together_do_not_exceed_the_limit() -> None:
+    size = 2**16
+    state = parameters(limit_bytes=8 * size)
+    state.register(JOB, JobSettings(5, size))
+
+    def act(number: int) -> bool:
+        with suppress(MemoryExceeded):
+            return state.receive(JOB, Step(1, number + 1), 0, size, "") is not None
+        return False
+
+    for _ in range(20):
+        assert sum(at_once(16, act)) == 8
+        assert used_bytes(state) == 8 * size
+        state = parameters(limit_bytes=8 * size)
+        state.register(JOB, JobSettings(5, size))
 
 
 def test_messages_that_are_given_up_leave_nothing() -> None:
