@@ -233,9 +233,13 @@ def open_client(url: str, credentials: Credentials, *, timeout_s: float = 30.0) 
     Raises
     ------
     ValueError
-        ``url`` is not an address.
+        ``url`` is not an address; or what is to be trusted is no certificate.
     """
     address = Address.parse(url)
+    if credentials.ca and "-----BEGIN CERTIFICATE-----" not in credentials.ca:
+        raise ValueError(
+            f"{CA_VARIABLE}: expected a certificate as text (PEM), got {credentials.ca[:40]!r}"
+        )
     if address.transport == "grpc":
         from ps_server.grpc_client import GrpcClient
 

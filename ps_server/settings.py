@@ -187,8 +187,10 @@ def _check_encryption(options: argparse.Namespace, addresses: Sequence[Address])
     given = [name for name in ("certificate", "key", "client_ca") if getattr(options, name)]
     if not options.plain_loopback:
         if not (options.certificate and options.key):
+            files = [name for name in ("certificate", "key") if name in given]
+            got = f"--{files[0]} alone" if files else "none"
             raise SettingsError(
-                "--certificate and --key: expected PEM files, got none; without them "
+                f"--certificate and --key: expected PEM files, got {got}; without them "
                 "--plain-loopback serves this machine alone"
             )
         return
@@ -234,7 +236,7 @@ def _token(options: argparse.Namespace, environment: Mapping[str, str]) -> str:
     if len(token) < LEAST_TOKEN_CHARACTERS:
         raise SettingsError(
             f"{where}: expected a token of {LEAST_TOKEN_CHARACTERS} characters or more, "
-            f"got {len(token)}"
+            f"got {len(token)}" + ("" if options.token_file else "; or a --token-file")
         )
     return token
 
@@ -300,8 +302,12 @@ def _number(flag: str, text: str, least: float, most: float) -> float:
     except ValueError:
         number = float("nan")
     if not least <= number <= most:
-        _refuse(flag, f"a number from {least:g} to {most:g}", text)
+        _refuse(flag, f"a number from {_plain(least)} to {_plain(most)}", text)
     return number
+
+
+def _plain(number: float) -> str:
+    return f"{number:.0f}" if number == int(number) else f"{number:g}"
 
 
 def _switch(name: str, text: str) -> bool:

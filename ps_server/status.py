@@ -6,10 +6,17 @@ Token and certificates are those of the functions' environment variables (`ps_se
 from __future__ import annotations
 
 import json
+import ssl
 import sys
 from dataclasses import asdict
 
-from ps_server.client import URL_VARIABLE, Credentials, open_client
+from ps_server.client import (
+    CA_VARIABLE,
+    TOKEN_VARIABLE,
+    URL_VARIABLE,
+    Credentials,
+    open_client,
+)
 from ps_server.refusals import Refusal
 
 _TIMEOUT_S = 10.0
@@ -22,16 +29,22 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print(f"expected one address, such as ${URL_VARIABLE}", file=sys.stderr)
         return _BAD_INPUT
+    credentials = Credentials.of_environment()
     try:
-        client = open_client(arguments[0], Credentials.of_environment(), timeout_s=_TIMEOUT_S)
+        client = open_client(arguments[0], credentials, timeout_s=_TIMEOUT_S)
     except (ValueError, ImportError) as error:
         print(error, file=sys.stderr)
+        return _BAD_INPUT
+    if not credentials.token:
+        print(f"{TOKEN_VARIABLE}: expected the server's token, got none", file=sys.stderr)
         return _BAD_INPUT
     try:
         with client:
             print(json.dumps(asdict(client.statistics())))
     except (OSError, Refusal) as error:
         told = str(error).removeprefix(f"{arguments[0]}: ")
+        if isinstance(error, ssl.SSLCertVerificationError):
+            told += f"; {CA_VARIABLE} has to hold the server's certificate"
         print(f"{arguments[0]}: {told}", file=sys.stderr)
         return _NO_ANSWER
     return 0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from stepml.cli.figures import cost, main_metric, shortened, shown
+from stepml.cli.figures import cost, count, main_metric, shortened, shown
 from stepml.cli.output import Output
 from stepml.client import Failure, Snapshot
 from stepml.job.reports import EpochReport
@@ -144,9 +144,12 @@ def epoch_note(report: EpochReport) -> str:
 
 
 def rank_notes(report: EpochReport) -> list[str]:
-    """Return which ranks held an epoch up, or how many, if they are more than a few."""
+    """Return what happened to ranks: which held the epoch up, and how many updates were lost."""
     about = {"slow": report.stragglers, "again": report.called_again}
-    return [f"{what}: {_named(ranks)}" for what, ranks in about.items() if ranks]
+    notes = [f"{what}: {_named(ranks)}" for what, ranks in about.items() if ranks]
+    if report.lost_updates:
+        notes.append(f"{count(report.lost_updates, 'update')} lost")
+    return notes
 
 
 def _named(ranks: Sequence[int]) -> str:

@@ -62,6 +62,9 @@ def _check_algorithm(spec: JobSpec) -> None:
     model, algorithm, pattern = tag(spec.model), tag(spec.algorithm), spec.exchange.pattern
     _require("algorithm.name", algorithm, f"model {model!r}", ALGORITHMS_OF_MODEL[model])
     patterns = PATTERNS_OF_ALGORITHM[algorithm]
+    if pattern not in patterns:  # of these, name those that the channel has, too
+        of_channel = PATTERNS_OF_CHANNEL.get(spec.exchange.channel, patterns)
+        patterns = tuple(each for each in patterns if each in of_channel)
     _require("exchange.pattern", pattern, f"algorithm {algorithm!r}", patterns)
     if pattern == "async":
         plain = ("none",)
@@ -90,19 +93,21 @@ def _check_server(spec: JobSpec) -> None:
     is_shared = has_server and exchange.pattern == "async"
     if exchange.max_staleness is not None and not is_shared:
         raise InvalidJobError(
-            f"exchange.max_staleness: {_ONLY_SHARED}, got {exchange.max_staleness}"
+            f"exchange.max_staleness: {_ONLY_SHARED}, not with channel {exchange.channel!r}, "
+            f"pattern {exchange.pattern!r}; got {exchange.max_staleness}"
         )
     if exchange.server_update == "none":
         return
     if not is_shared or not isinstance(spec.algorithm, GradientAveraging):
         raise InvalidJobError(
-            f"exchange.server_update: {_ONLY_SHARED} and algorithm 'gradient_averaging', "
-            f"got {exchange.server_update!r}"
+            f"exchange.server_update: {_ONLY_SHARED} and algorithm 'gradient_averaging', not with "
+            f"channel {exchange.channel!r}, pattern {exchange.pattern!r} and algorithm "
+            f"{tag(spec.algorithm)!r}; got {exchange.server_update!r}"
         )
     if exchange.server_update != spec.algorithm.optimiser:
         raise InvalidJobError(
-            f"exchange.server_update: expected algorithm.optimiser {spec.algorithm.optimiser!r}, "
-            f"got {exchange.server_update!r}"
+            f"exchange.server_update: with algorithm.optimiser {spec.algorithm.optimiser!r} "
+            f"expected {spec.algorithm.optimiser!r} or 'none', got {exchange.server_update!r}"
         )
     if isinstance(spec.model, LinearRegression) and spec.model.l1:
         raise InvalidJobError(

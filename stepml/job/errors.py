@@ -70,10 +70,11 @@ class NotEnoughServerMemoryError(NotAvailableError):
     """The parameter server has no room for the job beside the others."""
 
     def __init__(self, needed_bytes: int, free_bytes: int, limit_bytes: int) -> None:
+        wait = "" if needed_bytes > limit_bytes else "start it when others have ended, or "
         super().__init__(
             f"exchange.channel 'parameter_server': the job needs {needed_bytes} bytes of the "
-            f"server's memory, {free_bytes} of {limit_bytes} are free; start it when others have "
-            "ended, with fewer workers, or give the server more memory (--memory-mb)"
+            f"server's memory, {free_bytes} of {limit_bytes} are free; {wait}start it with fewer "
+            "workers, or give the server more memory (--memory-mb, or STEPML_PS_MEMORY_MB)"
         )
 
 

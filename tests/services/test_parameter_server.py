@@ -59,6 +59,10 @@ def run(
     ("flags", "told"),
     [
         ([], "--certificate and --key: expected PEM files, got none"),
+        (
+            ["--certificate", "pyproject.toml"],
+            "--certificate and --key: expected PEM files, got --certificate alone",
+        ),
         (["--plain-loopback"], "--plain-loopback: expected loopback addresses such as 127.0.0.1"),
         (["--plain-loopback", "--listen", "7070"], "--listen: expected HOST:PORT, got '7070'"),
         (["--listen", "a:99999"], "--listen: expected HOST:PORT, got 'a:99999'"),
@@ -423,6 +427,11 @@ def test_a_secret_has_what_a_server_and_its_clients_need(tmp_path: Path) -> None
         trusting = Credentials(told["token"], ca=told["certificate"])
         context = client_context(trusting)
         context.verify_flags |= ssl.VERIFY_X509_STRICT  # as from Python 3.13 on
+        with (
+            socket.create_connection((HOST, running.ports["thrift"]), 10) as plain,
+            context.wrap_socket(plain, server_hostname=HOST) as encrypted,
+        ):
+            assert encrypted.version() in ("TLSv1.2", "TLSv1.3")
         with open_client(running.url("thrift"), trusting) as client:
             incarnation = client.ping().incarnation
         seen = stepml(
@@ -430,6 +439,15 @@ def test_a_secret_has_what_a_server_and_its_clients_need(tmp_path: Path) -> None
             STEPML_PARAMETER_SERVER_TOKEN=told["token"],
             STEPML_PARAMETER_SERVER_CA=told["certificate"],
         )
+        token = {"STEPML_PARAMETER_SERVER_TOKEN": told["token"]}
+        for ca, code, hint in (
+            ("", 3, "STEPML_PARAMETER_SERVER_CA has to hold the server's certificate"),
+            ("secret/certificate.pem", 2, "STEPML_PARAMETER_SERVER_CA: expected a certificate as"),
+        ):
+            variables = {**token, "STEPML_PARAMETER_SERVER_CA": ca}
+            refused = stepml("ps", "status", running.url("thrift"), **variables)
+            assert refused.returncode == code
+            assert hint in " ".join(refused.stderr.split())
         assert json.loads(seen.stdout)["incarnation"] == incarnation
 
 
@@ -444,10 +462,11 @@ def test_the_jobs_of_a_server_are_shown_on_eighty_columns(tmp_path: Path) -> Non
         assert seen.returncode == 0, seen.stderr
         assert re.search(r"my-job-20261126-101112-abc +sync +1/2 +0\.0 +1 +0", seen.stdout)
         assert max(map(len, seen.stdout.splitlines())) <= 80
-        denied = stepml("ps", "status", running.url("thrift"))
+        wrong = {"STEPML_PARAMETER_SERVER_TOKEN": "not the token of this"}
+        denied = stepml("ps", "status", running.url("thrift"), **wrong)
         assert denied.returncode == 3
         assert "the token is wrong" in denied.stderr
-    gone = stepml("ps", "status", running.url("thrift"))
+    gone = stepml("ps", "status", running.url("thrift"), **wrong)
     assert gone.returncode == 3
     assert running.url("thrift") in gone.stderr
 
@@ -459,6 +478,10 @@ def test_the_jobs_of_a_server_are_shown_on_eighty_columns(tmp_path: Path) -> Non
         (["status", "http://x"], "expected thrifts://host:port or grpcs://host:port"),
         (["status", "thrift://10.0.0.1:1"], "leads to another machine without encryption"),
         (["status", "--local", "thrift://127.0.0.1:1"], "exclude each other"),
+        (
+            ["status", "thrift://127.0.0.1:1"],
+            "STEPML_PARAMETER_SERVER_TOKEN: expected the server's",
+        ),
         (["secret", "--host", "ümlaut"], "--host: expected a name or an IP address"),
     ],
 )

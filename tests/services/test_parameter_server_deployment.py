@@ -169,11 +169,11 @@ def scripts(
 
 
 def test_scripts_of_a_vm_can_be_read_by_its_shell(scripts: dict[str, str], tmp_path: Path) -> None:
-    for name in ("", "/root/install", "/etc/stepml/fetch-secret"):
+    for name in ("", "/usr/local/sbin/install-stepml", "/etc/stepml/fetch-secret"):
         (tmp_path / "script").write_text(scripts[name])
         subprocess.run(["bash", "-n", tmp_path / "script"], check=True)
     assert "${" not in "".join(scripts.values())  # CloudFormation has filled in everything
-    install = scripts["/root/install"]
+    install = scripts["/usr/local/sbin/install-stepml"]
     assert 'aws s3 cp "s3://code-of-tests/parameter-server.zip"' in install
     assert scripts["/etc/stepml/parameter-server.env"].splitlines() == [
         "STEPML_PS_MEMORY_MB=3000",

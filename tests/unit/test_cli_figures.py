@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from stepml.cli.display import epoch_note
 from stepml.cli.figures import shown
+from tests.unit.moto_stack import epoch_report
 
 
 @pytest.mark.parametrize(
@@ -26,3 +29,14 @@ from stepml.cli.figures import shown
 def test_what_there_is_room_for_is_shown(value: float, decimals: int, text: str) -> None:
     assert shown(value, decimals) == text
     assert len(text) <= decimals + 4
+
+
+@pytest.mark.parametrize(
+    ("lost", "note"),
+    [(None, ""), (0, ""), (1, "1 update lost"), (7079, "again: 2, 7079 updates lost")],
+)
+def test_updates_that_a_restart_lost_are_told(lost: int | None, note: str) -> None:
+    report = msgspec.structs.replace(epoch_report(1, last=False), lost_updates=lost)
+    if "again" in note:
+        report = msgspec.structs.replace(report, called_again=[2])
+    assert epoch_note(report) == note

@@ -293,28 +293,36 @@ GRADIENTS = {"name": "gradient_averaging"}
     [
         (
             {"exchange": {"pattern": "async", "max_staleness": 2}},
-            "exchange.max_staleness: goes with channel 'parameter_server', pattern 'async', got 2",
+            "exchange.max_staleness: goes with channel 'parameter_server', pattern 'async', not "
+            "with channel 's3', pattern 'async'; got 2",
         ),
         (
             {"exchange": {"channel": "parameter_server", "max_staleness": 0}},
-            "exchange.max_staleness: goes with channel 'parameter_server', pattern 'async', got 0",
+            "exchange.max_staleness: goes with channel 'parameter_server', pattern 'async', not "
+            "with channel 'parameter_server', pattern 'reduce'; got 0",
         ),
         ({"exchange": SHARED | {"max_staleness": -1}}, "exchange.max_staleness: expected "),
         (
             {"exchange": {"pattern": "async", "server_update": "sgd"}, "algorithm": GRADIENTS},
             "exchange.server_update: goes with channel 'parameter_server', pattern 'async' and "
-            "algorithm 'gradient_averaging', got 'sgd'",
+            "algorithm 'gradient_averaging', not with channel 's3', pattern 'async' and algorithm "
+            "'gradient_averaging'; got 'sgd'",
         ),
         (
             {
                 "exchange": SHARED | {"server_update": "sgd"},
                 "algorithm": {"name": "model_averaging"},
             },
-            "and algorithm 'gradient_averaging', got 'sgd'",
+            "pattern 'async' and algorithm 'model_averaging'; got 'sgd'",
         ),
         (
             {"exchange": SHARED | {"server_update": "adam"}, "algorithm": GRADIENTS},
-            "exchange.server_update: expected algorithm.optimiser 'sgd', got 'adam'",
+            "exchange.server_update: with algorithm.optimiser 'sgd' expected 'sgd' or 'none', got "
+            "'adam'",
+        ),
+        (
+            {"exchange": SHARED, "algorithm": {"name": "admm"}},
+            "exchange.pattern: with algorithm 'admm' expected reduce, got 'async'",
         ),
         (
             {
