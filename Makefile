@@ -35,7 +35,7 @@ test: install-dev caches ## Run every test
 	exit $$status
 
 chaos: install-dev caches ## Kill functions and Redis at random under 50-epoch jobs (CHAOS_ARGS="--seed 1")
-	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+	$(BIN)/python -m tests.faults.chaos $(CHAOS_ARGS)
 
 lint: install-dev $(ASL_VALIDATOR) ## Check style, types, layers, template and state machines
 	$(BIN)/ruff check .

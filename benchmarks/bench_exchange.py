@@ -33,8 +33,8 @@ from tempfile import TemporaryDirectory
 from benchmarks.exchange_workers import COMPUTE_S, Case, Report, Spell, Workers
 from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from storage import factory
-from tests.running_aws import running_aws
-from tests.servers import memcached_server, redis_server
+from tests.support.running_aws import running_aws
+from tests.support.servers import memcached_server, redis_server
 
 CHANNELS = ("redis", "memcached", "s3", "dynamodb")
 CACHES = CHANNELS[:2]

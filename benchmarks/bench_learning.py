@@ -61,7 +61,12 @@ from stepml.ml.data import (
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
 from stepml.ml.models import LossModel, build_model
 from storage.s3 import S3Storage
-from tests.fresh_functions import heavy_modules, peak_bytes, store_contributions, store_dense
+from tests.support.fresh_functions import (
+    heavy_modules,
+    peak_bytes,
+    store_contributions,
+    store_dense,
+)
 
 N_SAMPLES, N_FEATURES, CLUSTERS = 1_000_000, 28, 10
 N_SPARSE, WIDE, PAIRS = 100_000, 47_000, 80

@@ -42,8 +42,8 @@ from ps_server.calls import JobSettings
 from ps_server.client import Credentials, open_client
 from stepml.job.step import Step
 from storage import factory
-from tests.parameter_servers import parameter_server
-from tests.servers import redis_server
+from tests.support.parameter_servers import parameter_server
+from tests.support.servers import redis_server
 
 WORLD_SIZE = 4
 CONTESTANTS = ("thrift", "grpc", "redis")

@@ -27,7 +27,7 @@ from comm import Message
 from comm.wire import encode_in_parts
 from ps_server.calls import JobSettings, Received
 from stepml.job.step import Step
-from tests.parameter_servers import ParameterServerProcess, parameter_server
+from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 
 WORLD_SIZE = 4
 SMALL_BYTES, LARGE_BYTES = 2**10, 12 * 2**20

@@ -1,4 +1,4 @@
-"""The contract of all storages; ``tests/contracts/test_storage.py`` holds every backend to it."""
+"""The contract of all storages; ``tests/contracts/storage/`` holds every backend to it."""
 
 from __future__ import annotations
 

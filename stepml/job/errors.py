@@ -1,8 +1,7 @@
 """Every error that StepML raises by name.
 
 The names are API: a failed Lambda function reports its exception's class name, and the ``Retry``
-lists of ``state_machines/`` match it; ``tests/unit/test_deployment_contract.py`` holds the two
-together.
+lists of ``state_machines/`` match it; ``tests/unit/deployment/`` holds the two together.
 
 ::
 

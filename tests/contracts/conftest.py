@@ -24,9 +24,9 @@ from storage.memory import MemoryStorage
 from storage.redis import RedisStorage
 from storage.retrying import RetryingStorage
 from storage.s3 import S3Storage
-from tests.contracts.harness import Harness, OverServer, OverStorage
-from tests.parameter_servers import ParameterServerProcess, parameter_server
-from tests.servers import Server, memcached_server, redis_server
+from tests.support.harness import Harness, OverServer, OverStorage
+from tests.support.parameter_servers import ParameterServerProcess, parameter_server
+from tests.support.servers import Server, memcached_server, redis_server
 
 Make = Callable[[pytest.FixtureRequest], Storage]
 DAY_S = 86_400

@@ -13,7 +13,7 @@ from typing import Any
 from tests.faults.placements import COPIES, Fault
 from tests.faults.settings import Setting
 from tests.faults.stack import FaultyStack
-from tests.running_aws import eventually
+from tests.support.running_aws import eventually
 
 AT_ONCE = 10  # jobs; a Task that is to be tried again waits most of its time
 

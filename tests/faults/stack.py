@@ -20,7 +20,7 @@ from stepml.local.packing import read_template
 from stepml.local.plumbing import resource_root, task_root_files, template_path
 from tests.faults.injector import DIRECTORY_VARIABLE
 from tests.functional.conftest import LocalStack, csv_rows
-from tests.running_aws import RunningAws
+from tests.support.running_aws import RunningAws
 
 INJECTOR = Path(__file__).with_name("injector.py")
 JOB_WAIT_S = 300.0

@@ -7,7 +7,6 @@ import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 
 from stepml.local.deploy import deploy
-from tests.running_aws import RunningAws, running_aws
+from tests.support.paths import ROOT
+from tests.support.running_aws import RunningAws, running_aws
 
-TEMPLATE = Path(__file__).parents[2] / "templates" / "template.yaml"
+TEMPLATE = ROOT / "templates" / "template.yaml"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+from tests.support.paths import ROOT
+
+EXAMPLES = ROOT / "examples"
 WAIT_S = 90.0  # generous: the machine may be busy
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,9 @@ from stepml.client.errors import DatasetUnavailableError
 from stepml.job import keys
 from stepml.ml.data import Scale, unpack_shard
 from tests.functional.conftest import LocalStack
+from tests.support.paths import ROOT
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "covertype_logistic.json"
+EXAMPLE = ROOT / "examples" / "covertype_logistic.json"
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 
 from stepml import datasets
 from tests.functional.conftest import LocalStack
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.json"))
 # The large one has a test of its own (test_covertype.py).
 SMALL = [each for each in EXAMPLES if not each.stem.startswith("covertype")]

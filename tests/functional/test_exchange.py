@@ -21,7 +21,7 @@ from storage.blocks import BlockStorage
 from storage.memcached import MemcachedStorage
 from storage.redis import RedisStorage
 from tests.functional.conftest import LocalStack, csv_rows
-from tests.running_aws import eventually
+from tests.support.running_aws import eventually
 
 CHANNELS = ("s3", "redis", "memcached", "dynamodb")
 GRADIENTS = {"name": "gradient_averaging", "learning_rate": 0.5, "batch_size": 50}

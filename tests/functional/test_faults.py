@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos import Soak, survive
 from tests.faults.campaign import Campaign, Outcome, Strike, summary
+from tests.faults.chaos import Soak, survive
 from tests.faults.placements import Fault, Planner, Point
 from tests.faults.settings import SETTINGS, Setting
 from tests.faults.stack import FaultyStack, busy, deploy_faulty
 from tests.faults.themes import THEMES, Ground
-from tests.running_aws import RunningAws, eventually, running_aws
+from tests.support.running_aws import RunningAws, eventually, running_aws
 
 pytestmark = pytest.mark.timeout(600)
 

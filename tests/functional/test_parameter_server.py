@@ -26,7 +26,7 @@ from tests.functional.test_recovery import (
     unique,
     until_epoch_runs,
 )
-from tests.running_aws import eventually
+from tests.support.running_aws import eventually
 
 CHANNEL = "parameter_server"
 Reference = Callable[..., bytes]

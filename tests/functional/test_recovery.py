@@ -18,7 +18,7 @@ from stepml.job.reports import EndReport, EpochReport, Failure, Fence
 from storage.blocks import BlockStorage
 from storage.dynamodb import DynamoDBStorage
 from tests.functional.conftest import LocalStack
-from tests.running_aws import eventually
+from tests.support.running_aws import eventually
 
 ALGORITHMS = {
     "model_averaging": {"name": "model_averaging", "learning_rate": 0.5, "batch_size": 50},

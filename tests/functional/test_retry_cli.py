@@ -18,7 +18,7 @@ import pytest
 from stepml.job import keys
 from tests.functional.conftest import LocalStack
 from tests.functional.test_cli import WAIT_S, CommandLine
-from tests.running_aws import eventually
+from tests.support.running_aws import eventually
 
 pytestmark = pytest.mark.timeout(300)  # several commands, each waits on its own
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from stepml.local.deploy import deploy
-from tests.running_aws import APPLICATION, RunningAws, running_aws
+from tests.support.paths import APPLICATION
+from tests.support.running_aws import RunningAws, running_aws
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ from redis import Redis
 from stepml.local import daemon
 from stepml.local.caches import PROGRAMS, CacheError, Caches, CacheStatus, template_parameters
 from stepml.local.parameter_server import CHANNEL as PARAMETER_SERVER
-from tests.running_aws import RunningAws, eventually, inline_map, only, running_aws
 from tests.services.test_daemon import is_alive, port
+from tests.support.running_aws import RunningAws, eventually, inline_map, only, running_aws
 
 __all__ = ["port"]  # the fixture
 

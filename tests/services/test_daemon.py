@@ -20,7 +20,8 @@ import pytest
 from stepml.local import daemon
 from stepml.local.deploy import deploy
 from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
-from tests.running_aws import APPLICATION, WAIT_S, eventually, running_aws
+from tests.support.paths import APPLICATION
+from tests.support.running_aws import WAIT_S, eventually, running_aws
 
 
 @pytest.fixture

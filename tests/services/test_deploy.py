@@ -19,7 +19,8 @@ from botocore.exceptions import ClientError
 from stepml.local.deploy import DeploymentError, TemplateError, delete, deploy
 from stepml.local.packing import packed, read_template, zip_archive
 from stepml.local.plumbing import resource_root, task_root_files
-from tests.running_aws import APPLICATION, RunningAws, eventually
+from tests.support.paths import APPLICATION
+from tests.support.running_aws import RunningAws, eventually
 
 
 @dataclass(frozen=True)

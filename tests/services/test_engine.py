@@ -14,8 +14,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stepml.local.deploy import deploy
-from tests.running_aws import (
-    APPLICATION,
+from tests.support.paths import APPLICATION
+from tests.support.running_aws import (
     WAIT_S,
     RunningAws,
     eventually,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.running_aws import RunningAws, eventually, only, task
+from tests.support.running_aws import RunningAws, eventually, only, task
 
 PROBE = "app-probe"
 

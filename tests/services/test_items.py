@@ -6,7 +6,7 @@ import threading
 
 from botocore.exceptions import ClientError
 
-from tests.running_aws import RunningAws
+from tests.support.running_aws import RunningAws
 
 
 def test_one_of_many_writers_that_want_to_be_first_is(aws: RunningAws) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.running_aws import RunningAws, inline_map, only, task
+from tests.support.running_aws import RunningAws, inline_map, only, task
 
 PROBE = "app-probe"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.running_aws import RunningAws, eventually, inline_map, only, task
+from tests.support.running_aws import RunningAws, eventually, inline_map, only, task
 
 PROBE = "app-probe"
 STOP_S = 1.0  # in which a chain of four levels has stopped; it takes a tenth of that

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.running_aws import RunningAws
+from tests.support.running_aws import RunningAws
 
 MB = 1_000_000
 

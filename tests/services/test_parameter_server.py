@@ -28,8 +28,8 @@ from ps_server.security import client_context
 from ps_server.settings import parser
 from ps_server.thrift_packing import PushCall, pack_push
 from stepml.job.step import Step
-from tests.parameter_servers import ROOT, TOKEN, parameter_server
-from tests.servers import HOST, Certificates, certificates, free_port
+from tests.support.parameter_servers import ROOT, TOKEN, parameter_server
+from tests.support.servers import HOST, Certificates, certificates, free_port
 
 STEP = Step(1, 1)
 ONE = encode_in_parts(Message(np.ones(1000, np.float32), np.array([1.0])))

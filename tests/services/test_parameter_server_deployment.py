@@ -19,8 +19,8 @@ import pytest
 from stepml.local.deploy import delete
 from stepml.local.packing import read_template
 from stepml.local.plumbing import template_path
-from tests.parameter_servers import ROOT, TOKEN
-from tests.running_aws import RunningAws
+from tests.support.parameter_servers import ROOT, TOKEN
+from tests.support.running_aws import RunningAws
 
 TEMPLATES = template_path().parent
 TEMPLATE = TEMPLATES / "parameter_server.yaml"

@@ -18,7 +18,7 @@ from moto.stepfunctions.parser.api import ExecutionStatus
 
 from stepml.local.engine.history import MAX_EVENTS
 from stepml.local.engine.redrive import not_redrivable_reason
-from tests.running_aws import RunningAws, eventually, inline_map, only, task
+from tests.support.running_aws import RunningAws, eventually, inline_map, only, task
 
 PROBE = "app-probe"
 

@@ -14,8 +14,8 @@ from stepml.local.deploy import delete, deploy
 from stepml.local.packing import read_template
 from stepml.local.plumbing import template_path
 from storage.redis import RedisStorage
-from tests.running_aws import RunningAws
-from tests.servers import redis_server
+from tests.support.running_aws import RunningAws
+from tests.support.servers import redis_server
 
 TEMPLATES = template_path().parent
 NETWORK, CACHE = TEMPLATES / "network.yaml", TEMPLATES / "cache.yaml"

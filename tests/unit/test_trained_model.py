@@ -20,8 +20,8 @@ from stepml.job import keys
 from stepml.ml.artifact import DamagedArtifactError
 from stepml.ml.data import scaled
 from stepml.trained_model import ModelNotFoundError, TrainedModel
-from tests.unit.artifacts import MODELS, N_FEATURES, NAMES, Example, example, write
-from tests.unit.moto_stack import BUCKET, MotoStack, running_stack
+from tests.support.artifacts import MODELS, N_FEATURES, NAMES, Example, example, write
+from tests.support.moto_stack import BUCKET, MotoStack, running_stack
 
 CLASSIFIERS = [kind for kind in MODELS if kind not in ("linear", "kmeans")]
 WITH_PROBABILITIES = [kind for kind in CLASSIFIERS if "svm" not in kind]

@@ -1,0 +1,234 @@
+"""What the asynchronous exchange promises: every update counts exactly once, on every channel."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from comm.lease import FifoLease
+from stepml.job import keys
+from stepml.job.errors import ModelTooLargeError, SharedModelLostError, WaitTimeoutError
+from storage import Storage
+from storage.faulty import FaultyStorage
+from tests.support.harness import Harness, OverStorage
+from tests.support.ranks import at_once, group
+
+EPOCH = 1
+
+
+def model_of(exchanges: Harness, rank: int, world_size: int, **settings: Any) -> Any:
+    return exchanges.shared(group(world_size), EPOCH, rank, **settings)
+
+
+def add(number: float) -> Any:
+    def change(vector: np.ndarray) -> None:
+        vector += np.float32(number)
+
+    return change
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4, 8])
+def test_every_update_counts_exactly_once(exchanges: Harness, world_size: int) -> None:
+    def act(rank: int) -> int:
+        ours = model_of(exchanges, rank, world_size)
+        ours.create(np.zeros(300, np.float32), n_totals=2)
+        state = ours.pull()
+        for sequence in range(1, 6):
+            state = ours.push(sequence, state, add(1), told=(0.5, rank))
+        return getattr(ours, "tries", 5)
+
+    tries = at_once(world_size, act)
+    state = model_of(exchanges, 0, world_size).pull()
+    assert state.vector.tolist() == [5.0 * world_size] * 300
+    assert state.version == 5 * world_size
+    assert state.applied.tolist() == [5] * world_size
+    assert state.totals.tolist() == [2.5 * world_size, 5 * sum(range(world_size))]
+    assert sum(tries) == 5 * world_size  # the lease keeps work from being thrown away
+
+
+def test_staleness_counts_the_updates_in_between(exchanges: Harness) -> None:
+    one, other = model_of(exchanges, 0, 2), model_of(exchanges, 1, 2)
+    one.create(np.zeros(3, np.float32))
+    pulled = one.pull()
+    state = other.pull()
+    for sequence in (1, 2):
+        state = other.push(sequence, state, add(1))
+    assert (state.staleness_sum, state.staleness_max) == (0, 0)
+    state = one.push(1, pulled, add(1))
+    assert (state.version, state.staleness_sum, state.staleness_max) == (3, 2, 2)
+
+
+def test_a_repeated_update_changes_nothing(exchanges: Harness) -> None:
+    ours = model_of(exchanges, 0, 1)
+    ours.create(np.zeros(3, np.float32))
+    start = ours.pull()
+    once = ours.push(1, start, add(1))
+    again = model_of(exchanges, 0, 1).push(1, start, add(7))
+    assert again.vector.tolist() == once.vector.tolist() == [1, 1, 1]
+    assert again.version == 1
+
+
+def test_an_update_whose_answer_was_lost_counts_once(channel: Storage) -> None:
+    # Call 0 of compare_and_save takes the ticket, call 1 saves the model.
+    faulty = FaultyStorage(channel, lose_answer={"compare_and_save": [1]})
+    ours = model_of(OverStorage(faulty), 0, 1)
+    ours.create(np.zeros(3, np.float32))
+    state = ours.push(1, ours.pull(), add(1))
+    assert state.vector.tolist() == [1, 1, 1]
+    assert model_of(OverStorage(channel), 0, 1).pull().version == 1
+
+
+def test_an_update_that_failed_is_made_again(channel: Storage) -> None:
+    faulty = FaultyStorage(channel, fail={"compare_and_save": [1]})
+    ours = model_of(OverStorage(faulty), 0, 1)
+    ours.create(np.zeros(3, np.float32))
+    assert ours.push(1, ours.pull(), add(1)).vector.tolist() == [1, 1, 1]
+
+
+def test_the_first_to_create_the_model_wins(exchanges: Harness) -> None:
+    model_of(exchanges, 0, 2).create(np.ones(3, np.float32))
+    other = model_of(exchanges, 1, 2)
+    other.create(np.zeros(3, np.float32))
+    assert other.pull().vector.tolist() == [1, 1, 1]
+
+
+def test_a_lost_model_is_an_error_and_is_not_made_again(exchanges: Harness) -> None:
+    ours = model_of(exchanges, 0, 1)
+    ours.create(np.zeros(3, np.float32))
+    state = ours.push(1, ours.pull(), add(1))
+    exchanges.lose_everything()
+    with pytest.raises(SharedModelLostError, match="the channel has lost the shared model"):
+        ours.push(2, state, add(1))
+    with pytest.raises(SharedModelLostError):
+        ours.pull()
+    assert keys.shared_model(group(1).prefix, EPOCH) not in exchanges.left_behind()
+
+
+@pytest.mark.parametrize("updates_before", [1, 3])
+def test_updates_are_not_lost_in_silence_when_a_late_rank_makes_the_model_again(
+    exchanges: Harness, updates_before: int
+) -> None:
+    early, late = model_of(exchanges, 0, 2), model_of(exchanges, 1, 2)
+    early.create(np.zeros(3, np.float32))
+    state = early.pull()
+    for sequence in range(1, updates_before + 1):
+        state = early.push(sequence, state, add(1))
+    exchanges.lose_everything()
+    late.create(np.zeros(3, np.float32))
+    with pytest.raises(SharedModelLostError, match="the channel has lost updates"):
+        early.push(updates_before + 1, state, add(1))
+
+
+def test_models_above_four_megabytes_are_refused(channel: Storage) -> None:
+    with pytest.raises(ModelTooLargeError, match=r"up to 4194304 bytes, this one has 4194308"):
+        model_of(OverStorage(channel), 0, 1).create(np.zeros(2**20 + 1, np.float32))
+    assert not [*channel.list("jobs/")]
+
+
+def test_large_models_are_replaced_without_leaving_blocks(channel: Storage) -> None:
+    ours = model_of(OverStorage(channel), 0, 1)
+    ours.create(np.zeros(2**20, np.float32))
+    state = ours.pull()
+    for sequence in range(1, 4):
+        state = ours.push(sequence, state, add(1))
+    assert set(state.vector.tolist()) == {3.0}
+    channel.delete_many([*channel.list(group(1).prefix)])
+    inner = getattr(channel, "inner", channel)
+    assert [*inner.list(group(1).prefix)] == []
+
+
+def test_a_released_epoch_leaves_nothing(exchanges: Harness) -> None:
+    def act(rank: int) -> None:
+        ours = model_of(exchanges, rank, 3)
+        ours.create(np.zeros(3, np.float32))
+        state = ours.pull()
+        for sequence in (1, 2):
+            state = ours.push(sequence, state, add(1))
+
+    at_once(3, act)
+    model_of(exchanges, 0, 3).release()
+    assert exchanges.left_behind() == []
+
+
+def test_turns_come_in_the_order_of_the_tickets(channel: Storage) -> None:
+    order: list[int] = []
+    waiting: list[threading.Thread] = []
+    lease = FifoLease(group(4), EPOCH, channel)
+
+    def act(rank: int) -> None:
+        with lease.turn():
+            order.append(rank)
+
+    with lease.turn():
+        for rank in range(4):
+            thread = threading.Thread(target=act, args=(rank,))
+            thread.start()
+            waiting.append(thread)
+            while channel.load(keys.lease(lease.group.prefix, EPOCH)) != b"%d" % (rank + 2):
+                time.sleep(0.005)
+    for thread in waiting:
+        thread.join()
+    assert order == [0, 1, 2, 3]
+
+
+def test_a_dead_holder_is_passed_over(channel: Storage) -> None:
+    lease = FifoLease(group(2), EPOCH, channel, lease_s=0.4)
+    lease._take_ticket()  # and then it died
+    began = time.monotonic()
+    with lease.turn():
+        assert 0.3 < time.monotonic() - began < 20
+    with lease.turn():
+        pass
+
+
+def test_dead_ranks_in_a_row_are_passed_over(channel: Storage) -> None:
+    lease_s = 1.0  # much longer than a turn takes on a busy machine
+    lease = FifoLease(group(4), EPOCH, channel, lease_s=lease_s)
+    for _ in range(3):
+        lease._take_ticket()  # the first holds its turn for ever, the others never wait for theirs
+    began = time.monotonic()
+    with lease.turn():
+        assert time.monotonic() - began < 20
+    began = time.monotonic()
+    with lease.turn():
+        assert time.monotonic() - began < lease_s  # nobody is waited for again
+
+
+def test_a_wait_for_a_turn_ends(channel: Storage) -> None:
+    lease = FifoLease(group(2), EPOCH, channel, lease_s=0.8, timeout_s=0.3)
+    lease._take_ticket()  # and keeps its turn
+    with pytest.raises(WaitTimeoutError), lease.turn():
+        raise AssertionError("it is not our turn")
+
+
+def test_an_emptied_channel_holds_nobody_up(channel: Storage) -> None:
+    lease = FifoLease(group(2), EPOCH, channel, lease_s=2.0)
+    lease._take_ticket()
+    ticket = lease._take_ticket()
+    channel.clear(group(2).prefix)
+    began = time.monotonic()
+    lease._await_turn(ticket)
+    assert time.monotonic() - began < 1.9
+
+
+def test_ranks_get_about_as_many_updates_each(exchanges: Harness) -> None:
+    ends = time.monotonic() + 0.7
+
+    def act(rank: int) -> int:
+        ours = model_of(exchanges, rank, 4)
+        ours.create(np.zeros(64, np.float32))
+        state, sequence = ours.pull(), 0
+        while time.monotonic() < ends:
+            sequence += 1
+            state = ours.push(sequence, state, add(1))
+            time.sleep(random.uniform(0, 0.001))
+        return sequence
+
+    counts = at_once(4, act)
+    assert model_of(exchanges, 0, 4).pull().version == sum(counts)
+    assert max(counts) - min(counts) <= 1 + 0.3 * max(counts)

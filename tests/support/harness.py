@@ -1,0 +1,160 @@
+"""What suites of exchanges run on: a storage, or a parameter server; and a look behind both."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from typing import Any
+
+from comm import (
+    Group,
+    InFlight,
+    InFlightExchange,
+    Message,
+    Orchestrated,
+    OrchestratedExchange,
+    SharedModel,
+    SharedModelExchange,
+)
+from comm.wire import encode, encode_in_parts
+from ps_server.calls import JobSettings
+from ps_server.client import ParameterClient, open_client
+from ps_server.exchange import ServerInFlight, ServerOrchestrated
+from ps_server.refusals import UnknownJob
+from ps_server.shared_model import ServerSharedModel
+from stepml.job.step import Step
+from storage import Storage
+from tests.support.parameter_servers import ParameterServerProcess
+
+WAIT_S = 30.0
+
+
+class Harness(ABC):
+    """Makes the exchanges of ranks, each with a connection of its own."""
+
+    n_steps = 10_000  # in a test of many
+
+    @abstractmethod
+    def in_flight(
+        self, ours: Group, rank: int, *, chunks: int = 1, frontier: str = "", **settings: Any
+    ) -> InFlightExchange: ...
+
+    @abstractmethod
+    def orchestrated(
+        self, ours: Group, *, chunks: int = 1, compression: Any = "none"
+    ) -> OrchestratedExchange: ...
+
+    @abstractmethod
+    def shared(
+        self, ours: Group, epoch: int, rank: int, **settings: Any
+    ) -> SharedModelExchange: ...
+
+    @abstractmethod
+    def publish(self, ours: Group, step: Step, rank: int, message: Message) -> None:
+        """Contribute for a rank that is not there (any more)."""
+
+    @abstractmethod
+    def has_contributed(self, ours: Group, step: Step, rank: int) -> bool: ...
+
+    @abstractmethod
+    def lose_everything(self) -> None:
+        """Have all that was exchanged lost."""
+
+    @abstractmethod
+    def left_behind(self) -> list[str]:
+        """Return what is there of all jobs, a name for each step at least."""
+
+    def wait_for_contribution(self, ours: Group, step: Step, rank: int) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while not self.has_contributed(ours, step, rank):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+
+class OverStorage(Harness):
+    """The exchanges of `comm`."""
+
+    def __init__(self, channel: Storage, name: str = "") -> None:
+        self.channel = channel
+        # A step on an emulated AWS takes as long as a hundred on the others.
+        self.n_steps = 60 if name in ("s3", "dynamodb") else 10_000
+
+    def in_flight(
+        self, ours: Group, rank: int, *, chunks: int = 1, frontier: str = "", **settings: Any
+    ) -> InFlightExchange:
+        return InFlight(
+            ours, rank, self.channel, chunks=chunks, frontier=frontier or None, **settings
+        )
+
+    def orchestrated(
+        self, ours: Group, *, chunks: int = 1, compression: Any = "none"
+    ) -> OrchestratedExchange:
+        return Orchestrated(ours, self.channel, chunks=chunks, compression=compression)
+
+    def shared(self, ours: Group, epoch: int, rank: int, **settings: Any) -> SharedModelExchange:
+        return SharedModel(ours, epoch, rank, self.channel, **settings)
+
+    def publish(self, ours: Group, step: Step, rank: int, message: Message) -> None:
+        self.channel.publish(ours.contribution(step, rank, 0), encode(message))
+
+    def has_contributed(self, ours: Group, step: Step, rank: int) -> bool:
+        return bool(self.channel.find_many([ours.contribution(step, rank, 0)]))
+
+    def lose_everything(self) -> None:
+        self.channel.clear("jobs/")
+
+    def left_behind(self) -> list[str]:
+        return [*self.channel.list("jobs/")]
+
+
+class OverServer(Harness):
+    """The exchanges of `ps_server`, over one transport; vectors are not cut there."""
+
+    def __init__(self, server: ParameterServerProcess, transport: str) -> None:
+        self.server = server
+        self.transport = transport
+        self.n_steps = 2000 if transport == "grpc" else 10_000
+        self._clients: list[ParameterClient] = []
+        self.client = self.connect()
+        self.client.delete("jobs/")
+
+    def connect(self, url: str | None = None) -> ParameterClient:
+        """Return another connection, which `close` ends."""
+        client = open_client(url or self.server.url(self.transport), self.server.credentials)
+        self._clients.append(client)
+        return client
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+    def in_flight(
+        self, ours: Group, rank: int, *, chunks: int = 1, frontier: str = "", **settings: Any
+    ) -> InFlightExchange:
+        return ServerInFlight(ours, rank, self.connect(), attempt=frontier, **settings)
+
+    def orchestrated(
+        self, ours: Group, *, chunks: int = 1, compression: Any = "none"
+    ) -> OrchestratedExchange:
+        return ServerOrchestrated(ours, self.connect(), compression=compression)
+
+    def shared(self, ours: Group, epoch: int, rank: int, **settings: Any) -> SharedModelExchange:
+        return ServerSharedModel(ours, epoch, rank, self.connect(), **settings)
+
+    def publish(self, ours: Group, step: Step, rank: int, message: Message) -> None:
+        given = encode_in_parts(message)
+        self.client.register(ours.prefix, JobSettings(ours.world_size, given.size))
+        self.client.push(ours.prefix, step, rank, given)
+
+    def has_contributed(self, ours: Group, step: Step, rank: int) -> bool:
+        try:
+            return rank in self.client.exists(ours.prefix, step).ranks
+        except UnknownJob:
+            return False
+
+    def lose_everything(self) -> None:
+        self.client.delete("jobs/")
+
+    def left_behind(self) -> list[str]:
+        jobs = self.client.statistics().jobs
+        return [f"{job.job} {number}" for job in jobs for number in range(job.steps)]

@@ -1,0 +1,161 @@
+"""A local AWS that really runs, and what tests do with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from stepml.local.answers import ask
+from stepml.local.caches import CacheStatus, template_parameters
+from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+
+ROLE = "arn:aws:iam::123456789012:role/states"
+WAIT_S = 90.0  # generous: the machine may be busy
+
+
+@dataclass(frozen=True)
+class RunningAws:
+    """A server process of its own, on a free port."""
+
+    endpoint_url: str
+    process: subprocess.Popen[str]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What ``stepml local up`` deploys StepML with."""
+        return template_parameters(self.caches(), self.status()["concurrency"])
+
+    def caches(self) -> list[CacheStatus]:
+        return [CacheStatus(**each) for each in self.status()["caches"]]
+
+    def status(self) -> dict[str, Any]:
+        """Return what the server says of itself."""
+        answer = ask(int(self.endpoint_url.rpartition(":")[2]), WAIT_S)
+        assert answer is not None
+        return answer
+
+    def client(self, service: Any) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint_url,
+            region_name=REGION,
+            aws_access_key_id=ACCESS_KEY_ID,
+            aws_secret_access_key=SECRET_ACCESS_KEY,
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=120),
+        )
+
+    def machine(self, definition: dict[str, Any], **settings: Any) -> str:
+        """Make a state machine and return its ARN."""
+        created = self.client("stepfunctions").create_state_machine(
+            name=f"test-{uuid.uuid4().hex[:12]}",
+            definition=json.dumps(definition),
+            roleArn=ROLE,
+            **settings,
+        )
+        return str(created["stateMachineArn"])
+
+    def start(self, machine: str, job: Any = None, **settings: Any) -> str:
+        """Start an execution and return its ARN."""
+        started = self.client("stepfunctions").start_execution(
+            stateMachineArn=machine, input=json.dumps(job or {}), **settings
+        )
+        return str(started["executionArn"])
+
+    def ended(self, execution: str) -> dict[str, Any]:
+        """Wait for an execution and return its description."""
+        states = self.client("stepfunctions")
+        return eventually(
+            lambda: states.describe_execution(executionArn=execution),
+            lambda described: described["status"] != "RUNNING",
+        )
+
+    def run(self, machine: str, job: Any = None, **settings: Any) -> dict[str, Any]:
+        """Run an execution to its end and return its description."""
+        return self.ended(self.start(machine, job, **settings))
+
+    def events(self, execution: str) -> list[dict[str, Any]]:
+        """Return the whole history of an execution."""
+        pages = self.client("stepfunctions").get_paginator("get_execution_history")
+        return [
+            event for page in pages.paginate(executionArn=execution) for event in page["events"]
+        ]
+
+    def executions(self, machine: str) -> list[dict[str, Any]]:
+        """Return the executions of a machine, the first one first."""
+        listed = self.client("stepfunctions").list_executions(stateMachineArn=machine)
+        return list(reversed(listed["executions"]))
+
+
+def eventually(look: Callable[[], Any], is_done: Callable[[Any], bool]) -> Any:
+    """Return what ``look`` sees once ``is_done`` says so."""
+    deadline = time.monotonic() + WAIT_S
+    while not is_done(seen := look()):
+        assert time.monotonic() < deadline, f"still {seen} after {WAIT_S:g} s"
+        time.sleep(0.02)
+    return seen
+
+
+@contextmanager
+def running_aws(
+    state: Path, *, concurrency: int = 50, path: str | None = None
+) -> Iterator[RunningAws]:
+    """Run a local AWS in a process of its own, with another PATH if given, until the block ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stepml.local", "--port=0", f"--concurrency={concurrency}"],
+        env={
+            **os.environ,
+            "STEPML_STATE_DIR": str(state),
+            **({} if path is None else {"PATH": path}),
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            endpoint_url = process.stdout.readline().split()[-1]
+            yield RunningAws(endpoint_url, process)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(WAIT_S)
+
+
+def task(function: str, **fields: Any) -> dict[str, Any]:
+    """Return a last Task state that invokes a function with the state's input."""
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::lambda:invoke",
+        "Parameters": {"FunctionName": function, "Payload.$": "$"},
+        "OutputPath": "$.Payload",
+        "End": True,
+        **fields,
+    }
+
+
+def only(state: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """Return a state machine of a single state."""
+    return {"StartAt": "Only", "States": {"Only": state}, **fields}
+
+
+def inline_map(state: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """Return a last Map state over ``$.items`` whose iterations are a single state."""
+    return {
+        "Type": "Map",
+        "ItemsPath": "$.items",
+        "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, **only(state)},
+        "End": True,
+        **fields,
+    }

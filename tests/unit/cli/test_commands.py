@@ -1,0 +1,363 @@
+"""The commands against a server whose jobs end at once: what they write, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.core.responses import ActionResult
+from moto.stepfunctions.responses import StepFunctionResponse
+from typer.testing import CliRunner, Result
+
+from stepml.cli.app import app
+from stepml.cli.following import HINTS
+from stepml.cli.look import log_style, log_text
+from stepml.cli.output import Output
+from stepml.client.logs import LogLine
+from stepml.job import keys
+from stepml.job.documents import encode
+from stepml.job.reports import Failure
+from tests.support.moto_stack import BUCKET, JOB_TEXT, MotoStack, running_stack
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[MotoStack]:
+    with running_stack() as running:
+        yield running
+
+
+@pytest.fixture
+def name(stack: MotoStack) -> str:
+    """The name of a run whose three epochs and results will be found."""
+    name = f"run-{uuid.uuid4().hex[:8]}"
+    stack.put_results(name, stack.put_epochs(name, 3))
+    return name
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    path = tmp_path / "job.json"
+    path.write_text(JOB_TEXT, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _own_directories(stack: MotoStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", stack.endpoint_url)
+    monkeypatch.setenv("STEPML_STATE_DIR", str(tmp_path / "state"))
+
+
+def invoke(*arguments: str | Path, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def invoke_json(*arguments: str | Path, code: int = 0) -> Any:
+    result = invoke(*arguments, "--json", code=code)
+    assert result.stderr == ""
+    return json.loads(result.stdout)
+
+
+def test_a_run_shows_its_epochs_and_a_summary_and_fetches_the_model(job: Path, name: str) -> None:
+    result = invoke("run", job, "--name", name)
+
+    row = r"^ +(\d)  +(\S+)  +(\S+)  +(\S+)  +(\S+)(?:  (\S+))?$"
+    rows = re.findall(row, result.stdout, re.M)
+    assert [row[0] for row in rows] == ["1", "2", "3"]
+    assert rows[2] == ("3", "0.333333", "0.8333", "0.25", "0.000125", "converged")
+    assert "$ 0.000375 (estimated)" in result.stdout
+    assert f"{name}: converged after 3 epochs" in result.stdout
+    assert "no improvement for 2 epochs" in result.stdout
+    assert Path("runs", name, "model.safetensors").read_bytes() == b"arrays"
+    assert f"stepml epochs {name}" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_a_run_in_json_is_one_document(job: Path, name: str, tmp_path: Path) -> None:
+    document = invoke_json("run", job, "--name", name, "--out", tmp_path / "results")
+
+    assert document["job_id"] == name
+    assert document["status"] == "SUCCEEDED"
+    assert document["epochs"] == 3
+    assert all(Path(path).is_file() for path in document["files"].values())
+
+
+def test_a_detached_run_can_be_watched_afterwards(job: Path, name: str) -> None:
+    started = invoke_json("run", job, "--name", name, "--detach")
+    assert started["job_id"] == name
+
+    for execution in (name, started["execution_arn"]):
+        assert invoke_json("watch", execution)["decision"] == "converged"
+
+
+def test_a_run_without_a_name_gets_one(job: Path) -> None:
+    started = invoke_json("run", job, "--detach")
+
+    assert re.fullmatch(r"job-\d{8}-\d{6}-[0-9a-f]{3}", started["job_id"])
+
+
+def test_a_failed_run_is_one_line_about_its_first_error(job: Path, name: str) -> None:
+    result = invoke("run", job, "--name", name, "--stack", "failing", code=1)
+
+    assert result.stderr.splitlines() == [
+        "BadRowError: data/x.csv, line 17",
+        f"  {HINTS['BadRowError']}",
+        f"look further: stepml logs {name} --stack failing",
+        f"go on:        stepml retry {name} --stack failing",
+    ]
+
+
+def test_a_failed_run_in_json_has_error_and_message(job: Path, name: str) -> None:
+    document = invoke_json("run", job, "--name", name, "--stack", "failing", code=1)
+
+    assert document["error"] == "BadRowError"
+    assert document["message"] == "data/x.csv, line 17"
+    assert document["status"] == "FAILED"
+    assert document["job_id"] == name
+
+
+def test_a_name_that_was_used_is_bad_input(job: Path, name: str) -> None:
+    invoke("run", job, "--name", name)
+    job.write_text(JOB_TEXT.replace('"max_epochs": 3', '"max_epochs": 4'), encoding="utf-8")
+
+    assert invoke_json("run", job, "--name", name, code=2)["error"] == "RunNameTakenError"
+
+
+@pytest.mark.parametrize("command", ["watch", "epochs", "logs", "stop", "retry"])
+def test_a_run_that_does_not_exist_is_one_line(command: str) -> None:
+    result = invoke(command, "absent", code=2)
+
+    assert result.stderr.startswith(
+        "ExecutionNotFoundError: no run named 'absent' at http://127.0.0.1:"
+    )
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_missing_stack_is_one_line(job: Path) -> None:
+    result = invoke("run", job, "--stack", "absent", code=3)
+
+    assert result.stderr.startswith("StackNotFoundError: no stack 'absent' at http://127.0.0.1:")
+    assert result.stderr.count("\n") == 1
+
+
+def test_epochs_are_a_table(stack: MotoStack, job: Path, name: str) -> None:
+    invoke("run", job, "--name", name)
+    stack.start_child(f"{name}-e1-r0-t0")
+    stack.start_child(f"{name}-e3-r0-t1")
+
+    lines = invoke("epochs", name).stdout.splitlines()
+    document = invoke_json("epochs", name)
+
+    assert lines[0].split() == [
+        "epoch",
+        "attempt",
+        "status",
+        "loss",
+        "accuracy",
+        "seconds",
+        "cost",
+        "$",
+        "note",
+    ]
+    assert lines[1].split()[:5] == ["1", "1", "SUCCEEDED", "1.000000", "0.5000"]
+    assert lines[2].split()[-3:] == ["0.25", "0.000125", "converged"]
+    assert all(len(line) <= 80 for line in lines)
+    attempts = document["epochs"]
+    assert [(each["epoch"], each["attempt"], each["retry"]) for each in attempts] == [
+        (1, 1, 0),
+        (3, 1, 1),
+    ]
+    assert attempts[1]["total_cost_usd"] == 0.000375
+    assert attempts[1]["stragglers"] == []
+
+
+def fail_child(stack: MotoStack, name: str, ranks: list[int], failed: int) -> None:
+    """Run an epoch of the stack ``failing`` in which one rank is killed."""
+    items = [{"fails": rank == failed} for rank in ranks]
+    arn = stack.start_child(name, "failing", epoch=1, ranks=ranks, items=items)
+    states = stack.service("stepfunctions")
+    deadline = time.monotonic() + 60
+    while states.describe_execution(executionArn=arn)["status"] == "RUNNING":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def failed(stack: MotoStack, job: Path, name: str) -> str:
+    """A run whose epoch failed twice: of a rank that was killed, and of one that told why."""
+    invoke("run", job, "--name", name, "--stack", "failing", code=1)
+    record = Failure(
+        rank=3,
+        epoch=1,
+        error="MemoryError",
+        message="a shard of 3 GB " * 20,
+        log_group="/aws/lambda/stepml-executor",
+        log_stream="2026/01/02/[$LATEST]" + "0" * 32,
+    )
+    fail_child(stack, f"{name}-e1-r0-t0", [5, 6, 7], failed=6)
+    stack.put(keys.failure(name, f"{name}-e1-r0-t1.0"), encode(record))
+    fail_child(stack, f"{name}-e1-r0-t1", [5, 6, 7], failed=6)
+    return name
+
+
+def test_attempts_that_failed_say_why_below(failed: str) -> None:
+    lines = invoke("epochs", failed, "--stack", "failing").stdout.splitlines()
+    first, second = invoke_json("epochs", failed, "--stack", "failing")["epochs"]
+
+    assert all(len(line) <= 80 for line in lines)
+    assert re.fullmatch(r" +1 +1  FAILED +\d+\.\d\d", lines[1])
+    assert lines[2] == "       rank 6: Runtime.ExitError: signal: killed"
+    assert lines[4].startswith("       rank 3: MemoryError: a shard of 3 GB")
+    assert lines[6].endswith(" …")
+    assert lines[7] == "       log stream 2026/01/02/[$LATEST]" + "0" * 32
+    assert (first["failure"]["rank"], first["failure"]["log_stream"]) == (6, "")
+    assert second["failure"]["log_group"] == "/aws/lambda/stepml-executor"
+    assert [each["attempt"] for each in (first, second)] == [1, 2]
+
+
+def test_a_job_without_epochs_says_so(job: Path, name: str) -> None:
+    invoke("run", job, "--name", name)
+
+    assert invoke("epochs", name).stdout == f"{name} has no epochs yet\n"
+
+
+def test_a_job_is_stopped_once(
+    stack: MotoStack, job: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _say_when_stopped(monkeypatch)
+    invoke("run", job, "--name", name, "--stack", "endless", "--detach")
+
+    lines = invoke("stop", name, "--stack", "endless").stdout.splitlines()
+    again = invoke("stop", name, "--stack", "endless").stdout
+    document = invoke_json("stop", name, "--stack", "endless")
+
+    assert lines[0] == f"stopped {name}"
+    assert lines[-1] == f"go on with it: stepml retry {name} --stack endless"
+    assert all(len(line) <= 80 for line in lines)
+    assert again == f"{name} has ended already: ABORTED; nothing was changed\n"
+    assert (document["status"], document["stopped"]) == ("ABORTED", False)
+
+
+def _say_when_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let StopExecution answer with the moment, as AWS does and moto does not."""
+    stop = StepFunctionResponse.stop_execution
+
+    def stop_execution(self: Any) -> ActionResult:
+        stop(self)
+        return ActionResult({"stopDate": datetime.now(UTC)})
+
+    monkeypatch.setattr(StepFunctionResponse, "stop_execution", stop_execution)
+
+
+def test_a_retry_that_needs_a_new_execution_says_so_and_is_watched(
+    stack: MotoStack, job: Path, name: str
+) -> None:
+    invoke("run", job, "--name", name, "--stack", "failing", code=1)
+
+    result = invoke(
+        "retry", name, "--epoch", "2", "--name", f"{name}-b", "--stack", "failing", code=1
+    )
+    document = invoke_json("retry", name, "--detach", "--stack", "failing")
+
+    assert result.stdout.splitlines()[:3] == [
+        f"{name}-b: a new execution, from epoch 2 on",
+        f"  the epochs before it are those of {name}",
+        "  why a new one: an epoch was given",
+    ]
+    assert f"go on:        stepml retry {name}-b" in result.stderr
+    # All three epochs are finished, and nothing is left but to train the last one once more.
+    assert (document["how"], document["first_epoch"]) == ("resumed", 3)
+    assert document["job_id"].startswith(f"{name}-again-")
+
+
+def test_a_retry_of_a_run_that_succeeded_is_refused_with_what_there_is(
+    job: Path, name: str
+) -> None:
+    invoke("run", job, "--name", name)
+
+    line = invoke("retry", name, code=2).stderr
+    document = invoke_json("retry", name, "--epoch", "9", code=2)
+
+    assert line.startswith(f"RetryRefusedError: {name} has succeeded: there is nothing to retry")
+    assert line.endswith("give --epoch, 1 to 3\n")
+    assert document["message"] == (
+        f"epoch: expected 1 to 3, as {name} has finished 3 epochs, got 9"
+    )
+
+
+def test_logs_are_a_line_each(stack: MotoStack, job: Path, name: str) -> None:
+    started = invoke_json("run", job, "--name", name)
+    assert started["status"] == "SUCCEEDED"
+    client = stack.client()
+    moment = client.describe(client.execution(name)).started_at
+    entry = {"level": "INFO", "message": "rank trained", "job_id": name, "epoch": 2, "rank": 1}
+    logs = stack.service("logs")
+    group = "/aws/lambda/stepml-executor"
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName="s")
+    event = {
+        "timestamp": int(moment.timestamp() * 1000),
+        "message": json.dumps({**entry, "rows": 5}),
+    }
+    logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=[event])
+
+    text = invoke("logs", name).stdout
+    followed = invoke("logs", name, "--rank", "1", "--follow", "--json").stdout.splitlines()
+
+    assert text.endswith("epoch 2, rank 1: rank trained rows=5\n")
+    assert [json.loads(line)["message"] for line in followed] == ["rank trained"]
+    assert invoke_json("logs", name)["lines"][0]["fields"] == {"rows": 5}
+    assert invoke_json("logs", name, "--rank", "0")["lines"] == []
+
+
+def test_what_failed_is_a_red_line_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"error": "BadRowError", "reason": "data/x.csv, line 17", "rows": 5}
+    line = LogLine("1", 0, "executor", "ERROR", "executor failed", 2, 1, fields)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    Output(as_json=False).line(log_text(line), log_style(line))
+
+    told = capsys.readouterr().out
+    assert told.startswith("\x1b[31m")
+    assert (
+        "executor, epoch 2, rank 1: executor failed: BadRowError: data/x.csv, line 17 rows=5"
+        in told
+    )
+    assert log_style(replace(line, level="INFO")) is None
+
+
+def test_digits_are_made_once_and_uploaded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPML_CACHE_DIR", str(tmp_path / "cache"))
+
+    first = invoke_json("data", "get", "digits")
+    second = invoke_json("data", "get", "digits", "--upload")
+
+    assert first["uri"] == second["uri"] == f"s3://{BUCKET}/data/digits.csv"
+    assert (first["uploaded"], second["uploaded"]) == (True, False)
+    lines = Path(first["path"]).read_text(encoding="ascii").splitlines()
+    assert len(lines) == 1 + first["rows"]
+    assert lines[0].split(",")[-1] == first["label"] == "digit"
+
+
+def test_a_data_set_can_stay_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPML_CACHE_DIR", str(tmp_path / "cache"))
+
+    assert invoke_json("data", "get", "digits", "--no-upload")["uri"] is None

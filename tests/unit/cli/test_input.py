@@ -1,0 +1,348 @@
+"""What the command line refuses, how it says so, and its help; no service is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from stepml.cli.app import app
+from stepml.cli.options import Target
+from stepml.cli.run import default_name
+from stepml.job.names import check_job_id
+from stepml.job.schema import job_schema
+from tests.support.moto_stack import JOB, JOB_TEXT
+
+COMMANDS = (
+    "run",
+    "watch",
+    "stop",
+    "retry",
+    "epochs",
+    "logs",
+    "schema",
+    "data get",
+    "local up",
+    "local down",
+    "local status",
+)
+GROUPS = ("", "data", "local")
+WITH_SERVICE = (
+    "watch x",
+    "stop x",
+    "retry x",
+    "epochs x",
+    "logs x",
+    "logs x --follow",
+    "data get digits --upload",
+)
+
+
+@pytest.fixture(autouse=True)
+def _no_choice_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in ("AWS_ENDPOINT_URL", "STEPML_LOCAL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("STEPML_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("STEPML_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """An endpoint at which nothing answers: the port is bound, but not listened on."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    path = tmp_path / "my job.json"
+    path.write_text(JOB_TEXT, encoding="utf-8")
+    return path
+
+
+def refused(*arguments: str | Path, code: int = 2) -> str:
+    """Run a command that fails, and return the one line that it writes."""
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert result.exit_code == code, result.output
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.output
+    return result.stderr.strip()
+
+
+def refused_in_json(*arguments: str | Path, code: int = 2) -> dict[str, str]:
+    result = CliRunner().invoke(app, [*(str(each) for each in arguments), "--json"])
+    assert result.exit_code == code, result.output
+    assert result.stderr == ""
+    document: dict[str, str] = json.loads(result.stdout)
+    return document
+
+
+@pytest.mark.parametrize("command", [*GROUPS, *COMMANDS])
+def test_help_ends_with_an_example(command: str) -> None:
+    result = CliRunner().invoke(app, [*command.split(), "--help"])
+
+    assert result.exit_code == 0
+    last = result.stdout.strip().splitlines()[-1].strip()
+    assert re.fullmatch(rf"Example: stepml {command.split()[0] if command else ''}.*", last)
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_writes_json(command: str) -> None:
+    assert "--json" in CliRunner().invoke(app, [*command.split(), "--help"]).stdout
+
+
+@pytest.mark.parametrize("command", ["run", "watch", "stop", "retry", "epochs", "logs", "data get"])
+def test_every_command_that_needs_a_service_lets_it_be_chosen(command: str) -> None:
+    text = CliRunner().invoke(app, [*command.split(), "--help"]).stdout
+
+    assert all(option in text for option in ("--local", "--endpoint-url", "--stack"))
+
+
+def test_the_schema_is_the_one_of_jobs() -> None:
+    result = CliRunner().invoke(app, ["schema"])
+
+    assert json.loads(result.stdout) == job_schema()
+
+
+def test_a_job_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    line = refused("run", tmp_path / "none.json", "--local")
+
+    assert "none.json' cannot be read: No such file or directory" in line
+
+
+def test_a_directory_is_no_job_file(tmp_path: Path) -> None:
+    assert "cannot be read: Is a directory" in refused("run", tmp_path, "--local")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("data: 1", "the job is not JSON"),
+        ("", "the job is not JSON"),
+        ("[]", "the job: expected an object, got []"),
+        ("{}", "data: is required"),
+        (json.dumps({**JOB, "patern": 1}), "unknown field 'patern'"),
+        (json.dumps({**JOB, "workers": -1}), "workers: expected an integer from 1 to"),
+        (json.dumps({**JOB, "workers": "4"}), "workers: expected an integer"),
+        (
+            json.dumps({**JOB, "model": {"name": "neural", "architecture": "mlp"}}),
+            "not available yet",
+        ),
+        (
+            json.dumps({**JOB, "model": {"name": "kmeans", "n_clusters": 2}}),
+            "expected expectation_",
+        ),
+    ],
+)
+def test_a_job_that_is_wrong_is_refused_in_one_line(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(text, encoding="utf-8")
+
+    assert expected in refused("run", path, "--local")
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_bytes(b'{"data": "\xff\xfe"}')
+
+    assert "the job is not JSON" in refused("run", path, "--local")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("x" * 81, "run name: expected at most"),
+        ("a b", "run name: expected letters, digits"),
+        ("", "run name: expected letters, digits"),
+    ],
+)
+def test_a_run_name_that_is_wrong_is_refused(job: Path, name: str, expected: str) -> None:
+    assert expected in refused("run", job, "--name", name, "--local")
+
+
+@pytest.mark.parametrize("stem", ["job", "my job (2)", "x" * 200, "größe", "---", "ümläut-ß"])
+def test_a_default_name_can_always_name_a_job(stem: str) -> None:
+    name = default_name(Path(f"{stem}.json"))
+
+    assert check_job_id(name, max_epochs=100_000) == name
+    assert re.search(r"-\d{8}-\d{6}-[0-9a-f]{3}$", name)
+
+
+@pytest.mark.parametrize("command", WITH_SERVICE)
+def test_nothing_at_the_endpoint_is_one_line(command: str, nowhere: str) -> None:
+    line = refused(*command.split(), "--endpoint-url", nowhere, code=3)
+
+    expected = f"EndpointUnreachableError: nothing answers at {nowhere}; start it with: "
+    assert line.startswith(expected + "stepml local up")
+
+
+def test_nothing_at_the_endpoint_of_the_environment_is_one_line(
+    job: Path, nowhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", nowhere)
+
+    assert f"nothing answers at {nowhere}" in refused("run", job, code=3)
+
+
+def test_without_credentials_the_way_around_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+    line = refused("watch", "x", code=3)
+
+    assert "no AWS credentials" in line
+    assert "--local" in line
+
+
+def test_without_a_region_the_way_around_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(variable, raising=False)
+
+    assert "region" in refused("watch", "x", code=3)
+
+
+def test_two_endpoints_are_refused(nowhere: str) -> None:
+    line = refused("watch", "x", "--local", "--endpoint-url", nowhere)
+
+    assert "--local and --endpoint-url exclude each other" in line
+
+
+def test_an_endpoint_that_is_no_url_is_refused() -> None:
+    line = refused("watch", "x", "--endpoint-url", "localhost:1")
+
+    assert "endpoint: expected http://… or https://…, got 'localhost:1'" in line
+
+
+def test_a_data_set_whose_upload_nobody_asked_for_is_kept_all_the_same(nowhere: str) -> None:
+    result = CliRunner().invoke(app, ["data", "get", "digits", "--endpoint-url", nowhere])
+
+    assert result.exit_code == 0
+    assert "digits.csv" in result.stdout
+    assert result.stderr.startswith("not uploaded: nothing answers at")
+
+
+def test_errors_are_json_when_asked_for(tmp_path: Path, job: Path, nowhere: str) -> None:
+    missing = refused_in_json("run", tmp_path / "none.json")
+    assert missing["error"] == "BadInputError"
+    named = refused_in_json("run", job, "--name", "a b")
+    assert named["error"] == "InvalidJobError"
+    assert named["message"].startswith("run name: expected letters")
+    unreachable = refused_in_json("watch", "x", "--endpoint-url", nowhere, code=3)
+    assert unreachable["error"] == "EndpointUnreachableError"
+
+
+def test_wrong_use_is_json_as_well_when_asked_for() -> None:
+    assert refused_in_json("watch")["error"] == "UsageError"
+    assert "--nope" in refused_in_json("watch", "x", "--nope")["message"]
+    assert "nope" in refused_in_json("data", "get", "nope")["message"]
+
+
+def test_the_local_aws_that_does_not_run_has_a_status() -> None:
+    result = CliRunner().invoke(app, ["local", "status", "--json"])
+
+    assert result.exit_code == 3
+    assert json.loads(result.stdout) == {"running": False}
+
+
+def test_ending_the_local_aws_that_does_not_run_is_no_error() -> None:
+    result = CliRunner().invoke(app, ["local", "down", "--json"])
+
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == {"running": False, "ended": False}
+
+
+@pytest.mark.parametrize("package", ["moto", "awslambdaric", "samtranslator"])
+def test_without_the_extra_the_local_aws_says_how_to_install_it(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)  # as Python marks what cannot be imported
+
+    line = refused("local", "up", code=3)
+
+    assert f"not installed (no {package}); install it with: pip install 'stepml[local]'" in line
+
+
+@pytest.mark.parametrize("value", ["1", "true", "yes"])
+def test_the_environment_chooses_the_aws_on_this_machine(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPML_LOCAL", value)
+
+    assert Target.chosen(local=False, endpoint_url=None, stack="stepml").endpoint_url == (
+        "http://127.0.0.1:4566"
+    )
+
+
+def test_an_option_wins_over_the_environment(nowhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("STEPML_LOCAL", "1")
+
+    by_url = Target.chosen(local=False, endpoint_url=nowhere, stack="stepml")
+    by_name = Target.chosen(local=True, endpoint_url=None, stack="mine")
+
+    assert (by_url.endpoint_url, by_url.flags) == (nowhere, f" --endpoint-url {nowhere}")
+    assert by_name.endpoint_url == "http://127.0.0.1:4566"
+    assert by_name.flags == " --local --stack mine"
+
+
+def test_help_imports_neither_boto3_nor_numpy_nor_moto() -> None:
+    code = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from stepml.cli.app import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "heavy = {'boto3', 'botocore', 'numpy', 'moto', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": "."})
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "stepml", "--version"], check=True, capture_output=True, text=True
+    )
+
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", done.stdout)
+
+
+def test_results_that_cannot_be_written_are_refused_before_the_start(
+    job: Path, nowhere: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    line = refused("run", str(job), "--out", str(tmp_path / "file"), "--endpoint-url", nowhere)
+
+    assert line.startswith("BadInputError: --out: expected a directory to write to, got ")
+
+
+def test_an_answer_of_something_else_is_one_line(job: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _SomethingElse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        line = refused("run", str(job), "--endpoint-url", url, code=3)
+        server.shutdown()
+
+    assert line.startswith(f"EndpointUnreachableError: what answers at {url} is no AWS service")
+
+
+class _SomethingElse(SimpleHTTPRequestHandler):
+    """A web server that knows nothing of AWS."""
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        return

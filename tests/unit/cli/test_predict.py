@@ -1,0 +1,432 @@
+"""``stepml predict``: files of every format in, CSV and a score out."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import scipy.sparse
+from typer.testing import CliRunner
+
+from stepml.cli.app import app
+from stepml.job import keys
+from stepml.trained_model import TrainedModel
+from tests.support.artifacts import MODELS, NAMES, example, write
+from tests.support.moto_stack import BUCKET, MotoStack, running_stack
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in ("AWS_ENDPOINT_URL", "STEPML_LOCAL", "AWS_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[MotoStack]:
+    with running_stack() as running:
+        yield running
+
+
+def predicted(*arguments: str | Path) -> tuple[list[list[str]], str]:
+    """Run the command; return header and rows, and what it told on stderr."""
+    result = CliRunner().invoke(app, ["predict", *map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    return list(csv.reader(io.StringIO(result.stdout))), result.stderr
+
+
+def refused(*arguments: str | Path, code: int = 2) -> str:
+    result = CliRunner().invoke(app, ["predict", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+    return result.stderr.strip().splitlines()[-1]
+
+
+def text_of(X: Any, y: Any = None, names: Any = (), delimiter: str = ",") -> str:
+    columns = X if y is None else np.column_stack([X, y])
+    header = [delimiter.join(names)] if names else []
+    rows = [delimiter.join(map(str, row)) for row in np.asarray(columns, np.float32).tolist()]
+    return "\n".join([*header, *rows]) + "\n"
+
+
+def labels_of(model: TrainedModel, X: Any) -> Any:
+    """Return labels that most predictions agree with."""
+    y = model.predict(X).astype(np.float32)
+    y[::10] = np.roll(y, 1)[::10]
+    return y
+
+
+@pytest.mark.parametrize("prepared", ["", "dense", "sparse"])
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_table_is_what_the_model_predicts(kind: str, prepared: str, tmp_path: Path) -> None:
+    it = example(kind, prepared=prepared)
+    model = TrainedModel(it.artifact)
+    (tmp_path / "rows.csv").write_text(text_of(it.X))
+
+    rows, told = predicted(write(it.artifact, tmp_path / "model"), "rows.csv")
+
+    values = np.array(rows[1:], np.float32)
+    assert np.allclose(values[:, 0], model.predict(it.X), rtol=1e-5, atol=1e-5)
+    classes = getattr(model, "classes_", []) if hasattr(model, "predict_proba") else []
+    assert rows[0] == ["prediction", *(f"probability_{label:g}" for label in classes)]
+    if len(classes):
+        assert np.allclose(values[:, 1:], model.predict_proba(it.X), atol=1e-5)
+    assert "there is no label" in told
+    assert "100 rows" in told
+    assert "accuracy" not in told
+    assert ("inertia" in told) == (kind == "kmeans")
+
+
+def test_whole_labels_are_written_as_such(tmp_path: Path) -> None:
+    it = example("svm of several classes")
+    (tmp_path / "rows.csv").write_text(text_of(it.X))
+
+    rows, _ = predicted(write(it.artifact, tmp_path / "model"), "rows.csv")
+
+    assert {row[0] for row in rows[1:]} <= {"0.5", "1", "3"}
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "libsvm", "npz", "sparse.npz", "parquet", "idx"])
+def test_every_format_is_scored_by_its_labels(ending: str, tmp_path: Path) -> None:
+    it = example("softmax")
+    X = it.X.astype(">f4")
+    model = TrainedModel(it.artifact)
+    y = labels_of(model, X)
+    expected = f"accuracy {model.score(X, y):.4f}"
+    file = tmp_path / f"rows.{ending}"
+    if ending in ("csv", "tsv"):
+        file.write_text(text_of(X, y, delimiter="," if ending == "csv" else "\t"))
+    elif ending == "libsvm":
+        pairs = (" ".join(f"{at + 1}:{x}" for at, x in enumerate(row) if x) for row in X.tolist())
+        file.write_text("".join(f"{label:g} {row}\n" for label, row in zip(y, pairs, strict=True)))
+    elif ending == "npz":
+        np.savez(file, X=X, y=y)
+    elif ending == "sparse.npz":
+        csr = scipy.sparse.csr_matrix(it.X)
+        shape = {"shape": csr.shape, "format": b"csr"}
+        np.savez(file, data=csr.data, indices=csr.indices, indptr=csr.indptr, y=y, **shape)
+    elif ending == "parquet":
+        columns = dict(zip(NAMES, it.X.T, strict=True))
+        pq.write_table(pa.table({**columns, "label": y}), file)
+    else:
+        file = tmp_path / "images-idx2-float.gz"
+        sizes = np.array(X.shape, ">u4").tobytes()
+        file.write_bytes(gzip.compress(b"\0\0\x0d\x02" + sizes + X.tobytes()))
+        labels = b"\0\0\x08\x01" + sizes[:4] + y.astype(np.uint8).tobytes()
+        (tmp_path / "labels-idx1-float.gz").write_bytes(gzip.compress(labels))
+
+    rows, told = predicted(write(it.artifact, tmp_path / "model"), file)
+
+    assert np.array_equal(np.array(rows[1:], np.float32)[:, 0], model.predict(it.X))
+    assert expected in told
+    assert f"assumed: format {ending.removeprefix('sparse.')}" in told
+
+
+def test_a_regression_is_scored_over_all_blocks(tmp_path: Path) -> None:
+    it = example("linear")
+    X = np.tile(it.X, (100, 1))
+    model = TrainedModel(it.artifact)
+    y = model.predict(X) + np.arange(len(X), dtype=np.float32) % 5
+    (tmp_path / "rows.csv").write_text(text_of(X, y))
+
+    rows, told = predicted(write(it.artifact, tmp_path / "model"), "rows.csv")
+
+    assert len(rows) == 1 + len(X)
+    assert f"rmse {np.sqrt(6):.4f}" in told
+    assert f"r2 {model.score(X, y):.4f}" in told
+
+
+def test_one_label_against_the_rest_is_scored_by_the_data_s_labels(tmp_path: Path) -> None:
+    it = example("logistic, one against rest")
+    y = np.where(TrainedModel(it.artifact).predict(it.X) == 1, 3, np.arange(100) % 3)
+    (tmp_path / "rows.csv").write_text(text_of(it.X, y))
+
+    assert "accuracy 1.0000" in predicted(write(it.artifact, tmp_path / "model"), "rows.csv")[1]
+
+
+def test_columns_are_put_into_the_order_of_the_features(tmp_path: Path) -> None:
+    it = example("linear", features=True)
+    order = [2, 0, 3, 1]
+    names = [NAMES[place] for place in order]
+    model, y = write(it.artifact, tmp_path / "model"), TrainedModel(it.artifact).predict(it.X)
+    (tmp_path / "plain.csv").write_text(text_of(it.X[:, order], names=names))
+    labelled = np.column_stack([it.X[:, order[:2]], y, it.X[:, order[2:]]])
+    (tmp_path / "labelled.csv").write_text(text_of(labelled, names=[*names[:2], "y", *names[2:]]))
+
+    plain, _ = predicted(model, "plain.csv")
+    with_label, told = predicted(model, "labelled.csv")
+
+    assert plain == with_label
+    assert np.allclose(np.array(plain[1:], np.float32)[:, 0], y)
+    assert "assumed: the label is column 'y'" in told
+    assert "rmse 0.0000" in told
+
+
+def test_a_header_of_numbers_is_known_by_the_model_s_names(tmp_path: Path) -> None:
+    it = example("linear", features=True)
+    it.artifact.card["features"][:] = ["1", "2", "3", "4"]  # type: ignore[index]
+    (tmp_path / "rows.csv").write_text("1,2,3,4\n0,0,0,0\n")
+
+    rows, _ = predicted(write(it.artifact, tmp_path / "model"), "rows.csv")
+
+    assert len(rows) == 2
+
+
+def test_where_the_label_is_can_be_said(tmp_path: Path) -> None:
+    it = example("linear")
+    y = TrainedModel(it.artifact).predict(it.X)
+    model = write(it.artifact, tmp_path / "model")
+    first = np.column_stack([y, it.X])
+    (tmp_path / "rows.csv").write_text(text_of(first))
+    (tmp_path / "named.csv").write_text(text_of(first, names=["out", *NAMES]))
+
+    for options in (["rows.csv", "--label", "0"], ["rows.csv", "--label", "-5"]):
+        assert "rmse 0.0000" in predicted(model, *options)[1]
+    assert "rmse 0.0000" in predicted(model, "named.csv", "--label", "out")[1]
+    (tmp_path / "job").mkdir()
+    indexed = example("linear", label=0)
+    told = predicted(write(indexed.artifact, tmp_path / "job"), "rows.csv")[1]
+    assert "assumed: the label is column 1" in told
+    assert "rmse 0.0000" in told
+
+
+def test_labels_can_be_ignored(tmp_path: Path) -> None:
+    it = example()
+    np.savez(tmp_path / "rows.npz", X=it.X, y=np.zeros(100))
+    (tmp_path / "rows.svm").write_text("7 1:2\n7 4:1\n")
+    model = write(it.artifact, tmp_path / "model")
+
+    assert "accuracy" not in predicted(model, "rows.npz", "--no-label")[1]
+    rows, told = predicted(model, "rows.svm", "--no-label")
+    assert (len(rows), "accuracy" in told) == (3, False)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.zeros(99), "rows.npz: y has shape (99,) and type float64"),
+        (np.zeros((100, 1)), "rows.npz: y has shape (100, 1)"),
+        (np.full(100, "1"), "rows.npz: y has shape (100,) and type <U1"),
+        (np.full(100, None), "rows.npz: y holds Python objects"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["dense", "csr"])
+def test_labels_that_cannot_be_read_are_not_taken_for_none(
+    kind: str, y: Any, message: str, tmp_path: Path
+) -> None:
+    it = example()
+    csr = scipy.sparse.csr_matrix(it.X)
+    parts = {"data": csr.data, "indices": csr.indices, "indptr": csr.indptr}
+    sparse = {**parts, "shape": csr.shape, "format": b"csr"}
+    np.savez(tmp_path / "rows.npz", y=y, **({"X": it.X} if kind == "dense" else sparse))
+    model = write(it.artifact, tmp_path / "model")
+
+    assert message in refused(model, "rows.npz")
+    assert len(predicted(model, "rows.npz", "--no-label")[0]) == 101
+
+
+@pytest.mark.parametrize("name", ["rows.npz", "images-idx2"])
+def test_arrays_without_labels_are_predicted_and_that_is_told(name: str, tmp_path: Path) -> None:
+    it = example()
+    if name == "rows.npz":
+        np.savez(tmp_path / name, X=it.X)
+    else:
+        sizes = np.array(it.X.shape, ">u4").tobytes()
+        content = b"\0\0\x0d\x02" + sizes + it.X.astype(">f4").tobytes()
+        (tmp_path / name).write_bytes(content)
+
+    rows, told = predicted(write(it.artifact, tmp_path / "model"), name)
+
+    assert len(rows) == 101
+    assert "there are no labels" in told
+
+
+def test_an_ending_says_more_than_the_rest_of_a_name(tmp_path: Path) -> None:
+    it = example("linear")
+    y = TrainedModel(it.artifact).predict(it.X)
+    (tmp_path / "images_idx1.csv").write_text(text_of(it.X, y))
+    (tmp_path / "labels_idx1.csv").write_text("")
+    np.savez(tmp_path / "images_idx3.npz", X=it.X, y=y)
+    model = write(it.artifact, tmp_path / "model")
+
+    for name in ("images_idx1.csv", "images_idx3.npz"):
+        told = predicted(model, name)[1]
+        assert f"assumed: format {name[-3:]}" in told
+        assert "rmse 0.0000" in told
+
+
+def test_missing_values_are_filled_as_in_the_job(tmp_path: Path) -> None:
+    it = example("linear", prepared="dense", missing="mean")
+    assert it.artifact.scale is not None
+    model = write(it.artifact, tmp_path / "model")
+    (tmp_path / "rows.csv").write_text("1,,3,4\n")
+
+    rows, _ = predicted(model, "rows.csv")
+
+    filled = [[1, it.artifact.scale.fill[1], 3, 4]]
+    assert float(rows[1][0]) == pytest.approx(float(TrainedModel(it.artifact).predict(filled)[0]))
+
+
+def test_the_table_goes_to_a_file_and_the_score_into_the_json(tmp_path: Path) -> None:
+    it = example("linear")
+    y = TrainedModel(it.artifact).predict(it.X)
+    (tmp_path / "rows.txt").write_text(text_of(it.X, y))
+    model = write(it.artifact, tmp_path / "model")
+
+    arguments = ["predict", str(model), "rows.txt", "--out", "table.csv", "--json"]
+    result = CliRunner().invoke(app, arguments)
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    document = json.loads(result.stdout)
+    assert document["metrics"] == {"rmse": pytest.approx(0), "r2": pytest.approx(1)}
+    assert document["rows"] == 100
+    assert document["has_label"] is True
+    assert document["assumed"] == ["format csv", "the label is column 5"]
+    assert (tmp_path / "table.csv").read_text().count("\n") == 101
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["model", "rows.txt", "table.csv"]
+
+
+def test_a_bad_row_leaves_no_table(tmp_path: Path) -> None:
+    it = example("linear")
+    (tmp_path / "rows.csv").write_text("1,2,3,4\n1,2,x,4\n")
+    (tmp_path / "table.csv").write_text("from before")
+    model = write(it.artifact, tmp_path / "model")
+
+    line = refused(model, "rows.csv", "--out", "table.csv")
+
+    assert line == "BadRowError: rows.csv, line 2: column 3 is 'x', not a number: '1,2,x,4'"
+    assert (tmp_path / "table.csv").read_text() == "from before"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("1,2,3\n", [], "InvalidDataError: rows.csv: the model has 4 features, the data have 3"),
+        ("1,2,3,4,5,6\n", [], "the model has 4 features, the data have 6"),
+        ("1,2,3,4,5\n", ["--no-label"], "the model has 4 features, the data have 5"),
+        ("1,2,3,4\n", ["--label", "0"], "the model has 4 features, the data have 3"),
+        ("a,b,c,x\n1,2,3,4\n", [], "rows.csv: expected the model's 4 features by name; missing: d"),
+        ("a,b,c,d,e\n1,2,3,4,5\n", ["--no-label"], "by name; not among them: e"),
+        ("1,2,3,4,5\n", ["--label", "y"], "--label: expected an index: there is no header; got"),
+        ("a,b,c,d,e\n1,2,3,4,5\n", ["--label", "z"], "expected one of a, b, c, d, e; got 'z'"),
+        ("1,2,3,4,5\n", ["--label", "5"], "--label: expected 0 to 4, or -5 to -1 from the end"),
+        ("1,2,3,4,5\n", ["--label", "1", "--no-label"], "exclude each other"),
+        ("", [], "EmptyDataError: the data set is empty"),
+        ("1,2,,4\n", [], "BadRowError: rows.csv, line 1: column 3"),
+        ("PK\x03\x04", [], "InvalidDataError: rows.csv is zip"),
+        ("1,2,3,4\n", ["--format", "npz"], "InvalidDataError: rows.csv is no npz"),
+        ("1,2,3,4\n", ["--format", "npz", "--label", "1"], "--label: npz has no columns"),
+        ("1 1:2\n", ["--format", "libsvm", "--label", "1"], "begin with their label"),
+        ("1 5:2\n", ["--format", "libsvm"], "BadRowError: rows.csv, line 1"),
+        ("1,2,3,4\n", ["--json"], '"message": "--json: predictions are CSV'),
+        ("1,2,3,4\n", ["--out", "none/x.csv"], "--out 'none/x.csv' cannot be written: No such"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(
+    text: str, options: list[str], message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text(text)
+    model = write(example(features=True).artifact, tmp_path / "model")
+
+    if "--json" in options:
+        result = CliRunner().invoke(app, ["predict", str(model), "rows.csv", *options])
+        assert (result.exit_code, result.stderr) == (2, "")
+        assert message in result.stdout
+    else:
+        assert message in refused(model, "rows.csv", *options)
+
+
+def test_the_help_says_what_every_command_says() -> None:
+    result = CliRunner().invoke(app, ["predict", "--help"])
+
+    assert result.exit_code == 0
+    assert all(option in result.stdout for option in ("--json", "--local", "--endpoint-url"))
+    lines = [line.strip() for line in result.stdout.strip().splitlines()]
+    assert lines[-1].startswith("Example: stepml predict ")
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+    model = write(example().artifact, tmp_path / "model")
+    (tmp_path / "rows.csv").write_text("1,2,3,4\n")
+
+    assert refused(model, "x.csv").endswith(
+        "data 'x.csv' cannot be read: No such file or directory"
+    )
+    assert "cannot be read: Is a directory" in refused(model, tmp_path)
+    assert "ModelNotFoundError: no model at ./none" in refused("./none", "rows.csv")
+    (model / "model.json").write_text("{}")
+    assert "NotAnArtifactError: model/model.safetensors: the card" in refused("model", "rows.csv")
+
+
+def test_a_run_s_name_stands_for_its_model(tmp_path: Path, stack: MotoStack) -> None:
+    it = example("linear")
+    write(it.artifact, tmp_path / "runs" / "here")
+    packed, card = it.artifact.pack()
+    stack.put(keys.model("there"), packed)
+    stack.put(keys.model_card("there"), card)
+    (tmp_path / "rows.csv").write_text("1,2,3,4\n")
+
+    here, _ = predicted("here", "rows.csv")
+    there, _ = predicted("there", "rows.csv", "--endpoint-url", stack.endpoint_url)
+
+    assert here == there
+    line = refused("nowhere", "rows.csv", "--endpoint-url", stack.endpoint_url)
+    assert f"no model at s3://{BUCKET}/jobs/nowhere" in line
+
+
+def test_data_are_read_from_s3(tmp_path: Path, stack: MotoStack) -> None:
+    it = example("linear")
+    y = TrainedModel(it.artifact).predict(it.X)
+    model = write(it.artifact, tmp_path / "model")
+    stack.put("data/rows.csv", text_of(it.X, y).encode())
+    stack.put("data/bad.csv", b"1,2,3,4\n1,2,3\n")
+    where = ("--endpoint-url", stack.endpoint_url)
+
+    rows, told = predicted(model, f"s3://{BUCKET}/data/rows.csv", *where)
+
+    assert np.allclose(np.array(rows[1:], np.float32)[:, 0], y)
+    assert "rmse 0.0000" in told
+    assert f"BadRowError: s3://{BUCKET}/data/bad.csv, line 2" in str(
+        CliRunner()
+        .invoke(app, ["predict", str(model), f"s3://{BUCKET}/data/bad.csv", *where])
+        .stderr
+    )
+    assert "nothing lies at s3://" in refused(model, f"s3://{BUCKET}/data/none.csv", *where)
+    assert "of one object" in refused(model, f"s3://{BUCKET}/data/", *where)
+    nowhere = ("--endpoint-url", "http://127.0.0.1:9")
+    assert "nothing answers" in refused(model, f"s3://{BUCKET}/data/rows.csv", *nowhere, code=3)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "labelled.csv", "rows.svm", "rows.npz"])
+def test_the_command_as_a_process(name: str, tmp_path: Path) -> None:
+    it = example("svm")
+    model = TrainedModel(it.artifact)
+    y = model.predict(it.X)
+    (tmp_path / "rows.csv").write_text(text_of(it.X))
+    (tmp_path / "labelled.csv").write_text(text_of(it.X, y))
+    pairs = (" ".join(f"{at + 1}:{x}" for at, x in enumerate(row) if x) for row in it.X.tolist())
+    lines = (f"{label:g} {row}\n" for label, row in zip(y, pairs, strict=True))
+    (tmp_path / "rows.svm").write_text("".join(lines))
+    np.savez_compressed(tmp_path / "rows.npz", X=it.X, y=y)
+    write(it.artifact, tmp_path / "model")
+
+    command = [sys.executable, "-m", "stepml", "predict", "model", name]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+
+    assert answer.stdout.splitlines() == ["prediction", *(f"{label:g}" for label in y)]
+    assert ("accuracy 1.0000" in answer.stderr) == (name != "rows.csv")
+    assert all(len(line) <= 80 for line in answer.stderr.splitlines())

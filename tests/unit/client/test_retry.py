@@ -1,0 +1,447 @@
+"""Stopping and retrying jobs against moto's server; redriving, which it lacks, against a double."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from stepml.client import Client, Connection, Execution, ExecutionNotFoundError, RetryRefusedError
+from stepml.client.connection import connect
+from stepml.client.epochs import finished_epochs
+from stepml.client.retrying import next_name
+from stepml.client.stopping import raise_fence
+from stepml.job import keys
+from stepml.job.documents import decode, encode
+from stepml.job.names import check_job_id
+from stepml.job.reports import EndReport, Fence
+from tests.support.moto_stack import BUCKET, JOB, JOB_TEXT, MotoStack, epoch_report, running_stack
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_912, UTC)
+LATER = MOMENT + timedelta(milliseconds=1)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[MotoStack]:
+    with running_stack() as running:
+        yield running
+
+
+@pytest.fixture
+def name() -> str:
+    return f"run-{uuid.uuid4().hex[:8]}"
+
+
+def failed_job(stack: MotoStack, name: str, epochs: int = 0, job: str = JOB_TEXT) -> Execution:
+    """Return a job that has ended FAILED, with so many epochs finished."""
+    for epoch in range(1, epochs + 1):
+        report = epoch_report(epoch, last=False)
+        stack.put(keys.epoch_report(name, epoch), encode(report))
+    client = stack.client("failing")
+    states = stack.service("stepfunctions")
+    execution = client.execution(name)
+    states.start_execution(stateMachineArn=client.stack.train_arn, name=name, input=job)
+    while not client.describe(execution).ended:
+        time.sleep(0.02)
+    return execution
+
+
+def stoppable(client: Client) -> Client:
+    """Return the client of a server that says when it stopped an execution; moto does not."""
+    states = client.connection.client("stepfunctions")
+    stop: Any = states.stop_execution
+    answer = {"stopDate": datetime.now(UTC)}
+    vars(states)["stop_execution"] = lambda **request: {**stop(**request), **answer}
+    return client
+
+
+def fence_of(stack: MotoStack, name: str) -> Fence:
+    body = stack.service("s3").get_object(Bucket=BUCKET, Key=keys.fence(name))["Body"].read()
+    return decode(body, Fence, "fence")
+
+
+def input_of(client: Client, execution: Execution) -> Any:
+    return json.loads(client.describe(execution).job)
+
+
+def test_a_stopped_job_has_a_fence_at_the_moment_of_its_end(stack: MotoStack, name: str) -> None:
+    client = stoppable(stack.client("endless"))
+    execution = client.start(JOB_TEXT, name)
+
+    stopped = client.stop(execution)
+
+    assert (stopped.changed, stopped.state.status) == (True, "ABORTED")
+    fence = fence_of(stack, name)
+    assert (fence.status, fence.execution) == ("ABORTED", name)
+    until = datetime.fromisoformat(fence.until)
+    assert until.utcoffset() == timedelta(0)
+    assert stopped.state.ended_at is not None
+    assert abs(until - stopped.state.ended_at) < timedelta(seconds=1)
+
+
+def test_a_job_that_has_ended_is_not_stopped(stack: MotoStack, name: str) -> None:
+    execution = failed_job(stack, name)
+
+    stopped = stack.client("failing").stop(execution)
+
+    assert (stopped.changed, stopped.state.status) == (False, "FAILED")
+    listed = stack.service("s3").list_objects_v2(Bucket=BUCKET, Prefix=keys.fence(name))
+    assert listed["KeyCount"] == 0
+
+
+def test_an_unknown_job_cannot_be_stopped(stack: MotoStack) -> None:
+    client = stack.client()
+
+    with pytest.raises(ExecutionNotFoundError, match="no run named 'absent'"):
+        client.stop(client.execution("absent"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [(MOMENT, LATER, "05.679Z"), (LATER, MOMENT, "05.679Z"), (MOMENT, MOMENT, "05.678Z")],
+)
+def test_a_fence_is_never_lowered(
+    stack: MotoStack, name: str, first: datetime, second: datetime, expected: str
+) -> None:
+    client = stack.client()
+
+    for moment in (first, second):
+        raise_fence(client.connection, client.stack, Execution(name, ""), moment)
+
+    assert fence_of(stack, name).until == f"2026-01-02T03:04:{expected}"
+
+
+def test_a_damaged_fence_is_replaced(stack: MotoStack, name: str) -> None:
+    client = stack.client()
+    stack.put(keys.fence(name), b"{}")
+
+    raise_fence(client.connection, client.stack, Execution(name, ""), MOMENT)
+
+    assert fence_of(stack, name).until == "2026-01-02T03:04:05.678Z"
+
+
+def test_a_fence_that_somebody_raises_meanwhile_is_kept(
+    stack: MotoStack, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = stack.client()
+    s3 = client.connection.client("s3")
+    put, theirs = s3.put_object, encode(Fence(until=LATER.isoformat(), status="x", execution="y"))
+
+    def put_too_late(**request: Any) -> Any:
+        stack.put(keys.fence(name), theirs)
+        return put(**request)
+
+    monkeypatch.setattr(s3, "put_object", put_too_late)
+    raise_fence(client.connection, client.stack, Execution(name, ""), MOMENT)
+
+    assert fence_of(stack, name).execution == "y"
+
+
+def test_what_cannot_be_redriven_goes_on_in_a_new_execution(stack: MotoStack, name: str) -> None:
+    client = stack.client("failing")
+    execution = failed_job(stack, name, epochs=3)
+
+    retried = client.retry(execution)
+
+    assert (retried.how, retried.epoch) == ("resumed", 4)
+    assert retried.reason == "Step Functions cannot redrive it"
+    assert retried.execution.name.startswith(f"{name}-again-2")
+    expected = {**JOB, "resume_from": {"job": name, "epoch": 3}}
+    assert input_of(client, retried.execution) == expected
+
+
+def test_a_new_execution_of_a_resumed_job_resumes_that_one(stack: MotoStack, name: str) -> None:
+    client = stack.client("failing")
+    job = json.dumps({**JOB, "resume_from": "older"})
+    execution = failed_job(stack, name, epochs=2, job=job)
+
+    retried = client.retry(execution, name=f"{name}-b")
+
+    assert retried.execution.name == f"{name}-b"
+    assert input_of(client, retried.execution)["resume_from"] == {"job": name, "epoch": 2}
+
+
+@pytest.mark.parametrize("resume_from", [None, "older"])
+def test_a_job_of_which_nothing_was_trained_starts_with_the_same_input(
+    stack: MotoStack, name: str, resume_from: str | None
+) -> None:
+    client = stack.client("failing")
+    job = {**JOB, "resume_from": resume_from}
+    execution = failed_job(stack, name, job=json.dumps(job))
+
+    retried = client.retry(execution)
+
+    assert (retried.how, retried.epoch) == ("restarted", 1)
+    assert input_of(client, retried.execution) == job
+
+
+@pytest.mark.parametrize(("epoch", "how"), [(1, "restarted"), (2, "resumed"), (3, "resumed")])
+def test_a_job_is_trained_again_from_an_epoch_on(
+    stack: MotoStack, name: str, epoch: int, how: str
+) -> None:
+    client = stack.client("failing")
+    execution = failed_job(stack, name, epochs=2, job=json.dumps({**JOB, "resume_from": "older"}))
+
+    retried = client.retry(execution, epoch)
+
+    assert (retried.how, retried.epoch) == (how, epoch)
+    resumed = input_of(client, retried.execution).get("resume_from")
+    assert resumed == (None if epoch == 1 else {"job": name, "epoch": epoch - 1})
+
+
+@pytest.mark.parametrize("epoch", [-1, 0, 4])
+def test_an_epoch_out_of_range_is_refused_with_the_range(
+    stack: MotoStack, name: str, epoch: int
+) -> None:
+    execution = failed_job(stack, name, epochs=2)
+
+    with pytest.raises(
+        RetryRefusedError,
+        match=rf"^epoch: expected 1 to 3, as {name} has finished 2 epochs, got {epoch}$",
+    ):
+        stack.client("failing").retry(execution, epoch)
+
+
+def test_a_job_that_runs_or_has_succeeded_is_not_retried(stack: MotoStack, name: str) -> None:
+    runs, succeeded = stoppable(stack.client("endless")), stack.client()
+    execution = runs.start(JOB_TEXT, name)
+    with pytest.raises(RetryRefusedError, match=f"{name} runs: .*--epoch, 1 to 1$"):
+        runs.retry(execution)
+    runs.stop(execution)
+
+    stack.put_epochs(name, 3)
+    execution = succeeded.start(JOB_TEXT, name)
+    while not succeeded.describe(execution).ended:
+        time.sleep(0.02)
+    with pytest.raises(RetryRefusedError, match=f"{name} has succeeded: .*--epoch, 1 to 3$"):
+        succeeded.retry(execution)
+
+
+def test_a_running_job_can_be_trained_again_beside_itself(stack: MotoStack, name: str) -> None:
+    client = stoppable(stack.client("endless"))
+    stack.put_epochs(name, 2)
+    execution = client.start(JOB_TEXT, name)
+
+    retried = client.retry(execution, epoch=2)
+
+    assert input_of(client, retried.execution)["resume_from"] == {"job": name, "epoch": 1}
+    assert not client.describe(execution).ended
+    for each in (execution, retried.execution):
+        client.stop(each)
+
+
+@pytest.mark.parametrize("epoch", [None, 1])
+def test_a_job_whose_input_is_wrong_is_not_started_again(
+    stack: MotoStack, name: str, epoch: int | None
+) -> None:
+    execution = failed_job(stack, name, job="{}")
+
+    with pytest.raises(
+        RetryRefusedError, match=r"its job is wrong: data: is required .*stepml run"
+    ):
+        stack.client("failing").retry(execution, epoch)
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 2, 3, 4, 7, 8, 9])
+def test_all_finished_epochs_are_counted(stack: MotoStack, name: str, epochs: int) -> None:
+    if epochs:
+        stack.put_epochs(name, epochs)
+    client = stack.client()
+
+    assert finished_epochs(client.connection, client.stack, name) == epochs
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 61, "job-again-20260102-101500"])
+def test_the_next_name_can_always_name_a_job(name: str) -> None:
+    new = next_name(name)
+
+    check_job_id(new, 100_000)
+    assert new.count("-again-") == 1
+
+
+def test_an_execution_that_goes_on_with_a_job_is_not_a_job(stack: MotoStack, name: str) -> None:
+    client = stack.client()
+    part = f"{name}-c9-r0-t0"
+    continues = {"continues": {"job_id": name, "run": "r", "next_epoch": 9}}
+    stack.service("stepfunctions").start_execution(
+        stateMachineArn=client.stack.train_arn, name=part, input=json.dumps(continues)
+    )
+
+    with pytest.raises(ExecutionNotFoundError, match=f"goes on with the run {name}; give that"):
+        client.retry(client.execution(part))
+
+
+@dataclass
+class States:
+    """Step Functions of one job that has ended and can be redriven."""
+
+    ended_at: datetime = MOMENT
+    definition: str = "{}"  # now; it was started with {}
+    status: str = "REDRIVABLE"
+    refusal: str = ""  # error code of RedriveExecution
+    lag: int = 0  # so many descriptions are as before the redrive
+    redrives: int = 0
+    error: str = "States.TaskFailed"
+    started: list[dict[str, Any]] = field(default_factory=list)
+
+    def describe_execution(self, **_: Any) -> dict[str, Any]:
+        is_shown = self.redrives and self.lag <= 0
+        self.lag -= bool(self.redrives)
+        return {
+            "status": "RUNNING" if is_shown else "FAILED",
+            "startDate": MOMENT,
+            "stopDate": self.ended_at,
+            "input": JOB_TEXT,
+            "error": self.error,
+            "cause": "no such choice",
+            "redriveCount": 1 if is_shown else 0,
+            "redriveStatus": self.status,
+            "redriveStatusReason": "Execution is too old" if self.status != "REDRIVABLE" else "",
+        }
+
+    def describe_state_machine_for_execution(self, **_: Any) -> dict[str, Any]:
+        return {"definition": "{}"}
+
+    def describe_state_machine(self, **_: Any) -> dict[str, Any]:
+        return {"definition": self.definition}
+
+    def redrive_execution(self, **_: Any) -> dict[str, Any]:
+        if self.refusal:
+            answer: Any = {"Error": {"Code": self.refusal, "Message": "no"}}
+            raise ClientError(answer, "RedriveExecution")
+        self.redrives += 1
+        return {"redriveDate": MOMENT}
+
+    def start_execution(self, **request: Any) -> dict[str, Any]:
+        self.started.append(request)
+        return {"executionArn": "arn:new"}
+
+
+def client_of(stack: MotoStack, states: States) -> Client:
+    connection: Connection = connect(stack.endpoint_url)
+    connection._clients["stepfunctions"] = states
+    return Client(connection)
+
+
+def put_end(stack: MotoStack, name: str, stopped_at: datetime) -> None:
+    report = EndReport(
+        job_id=name,
+        execution_arn="arn",
+        status="FAILED",
+        error="e",
+        cause="c",
+        stopped_at=stopped_at.isoformat(timespec="milliseconds"),
+        epochs=2,
+        kept={},
+        contributions=False,
+    )
+    stack.put(keys.claim(name), b"{}")
+    stack.put(keys.ended(name), encode(report))
+
+
+def test_a_job_that_can_be_redriven_is(stack: MotoStack, name: str) -> None:
+    states, pauses = States(lag=2), []
+    stack.put_epochs(name, 2, ended=False)
+    put_end(stack, name, MOMENT)  # in whole milliseconds, as events are
+
+    retried = client_of(stack, states).retry(Execution(name, "arn"), sleep=pauses.append)
+
+    assert (states.redrives, states.started) == (1, [])
+    assert (retried.how, retried.epoch) == ("redriven", 3)
+    assert retried.execution == Execution(name, "arn")
+    assert len(pauses) == 2  # until the redrive is seen
+
+
+def test_a_job_whose_epochs_are_all_finished_only_gets_its_model(
+    stack: MotoStack, name: str
+) -> None:
+    stack.put_epochs(name, 2)
+    put_end(stack, name, MOMENT)
+    redriven = client_of(stack, States()).retry(Execution(name, "arn"), sleep=lambda _: None)
+    assert (redriven.how, redriven.epoch) == ("redriven", None)
+    states = States(status="NOT_REDRIVABLE")
+    anew = client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)
+    # A job that takes over all its epochs would have nothing to train.
+    assert (anew.how, anew.epoch) == ("resumed", 2)
+
+
+def test_a_job_that_would_be_refused_again_is_not_retried(stack: MotoStack, name: str) -> None:
+    states = States(error="InvalidJobError")
+    with pytest.raises(RetryRefusedError, match=r"would fail again: InvalidJobError: .* start it"):
+        client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)
+    assert (states.redrives, states.started) == (0, [])
+
+
+def test_a_redrive_waits_for_the_clean_up_of_this_end(stack: MotoStack, name: str) -> None:
+    states, waited = States(), 0
+    put_end(stack, name, MOMENT - timedelta(hours=1))  # of the end before
+
+    def sleep(_seconds: float) -> None:
+        nonlocal waited
+        assert states.redrives == 0
+        waited += 1
+        if waited == 3:
+            put_end(stack, name, MOMENT)
+
+    client_of(stack, states).retry(Execution(name, "arn"), sleep=sleep)
+
+    assert (states.redrives, waited) == (1, 3)
+
+
+def test_a_clean_up_that_never_comes_is_not_waited_for_without_end(
+    stack: MotoStack, name: str
+) -> None:
+    states, pauses = States(), []
+    stack.put(keys.claim(name), b"{}")
+
+    client_of(stack, states).retry(Execution(name, "arn"), sleep=pauses.append)
+
+    assert states.redrives == 1
+    assert sum(pauses) == pytest.approx(15)
+
+
+def test_a_job_that_was_refused_is_retried_at_once(stack: MotoStack, name: str) -> None:
+    states, pauses = States(), []
+
+    retried = client_of(stack, states).retry(Execution(name, "arn"), sleep=pauses.append)
+
+    assert (states.redrives, retried.epoch, pauses) == (1, 1, [])
+
+
+@pytest.mark.parametrize(
+    ("states", "reason"),
+    [
+        (States(status="NOT_REDRIVABLE"), "Execution is too old"),
+        (States(definition='{"StartAt": "Other"}'), "the state machine is another one"),
+        (States(refusal="ExecutionNotRedrivable"), "RedriveExecution: ExecutionNotRedrivable: no"),
+    ],
+)
+def test_what_is_no_longer_redrivable_goes_on_anew(
+    stack: MotoStack, name: str, states: States, reason: str
+) -> None:
+    stack.put_epochs(name, 2, ended=False)
+    put_end(stack, name, MOMENT)
+
+    retried = client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)
+
+    assert states.redrives == 0
+    assert retried.how == "resumed"
+    assert retried.reason.startswith(reason)
+    resumed = json.loads(states.started[0]["input"])["resume_from"]
+    assert resumed == {"job": name, "epoch": 2}
+
+
+def test_a_name_asks_for_a_new_execution(stack: MotoStack, name: str) -> None:
+    states = States()
+
+    retried = client_of(stack, states).retry(Execution(name, "arn"), name=f"{name}-b")
+
+    assert states.redrives == 0
+    assert retried.reason == "another name was asked for"

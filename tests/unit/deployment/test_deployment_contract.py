@@ -1,0 +1,375 @@
+"""State machines, template and code are held together: names that only AWS would compare."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from stepml.cli.parameter_server import _certificate
+from stepml.job import errors
+from stepml.job.tasks import JobState
+from tests.support.paths import ROOT
+
+MACHINES = ("train", "epoch", "ranks")
+
+# What Step Functions and Lambda raise by themselves.
+AWS_ERRORS = {
+    "Lambda.TooManyRequestsException",
+    "Lambda.ServiceException",
+    "Lambda.AWSLambdaException",
+    "Lambda.SdkClientException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.Unknown",
+    "Runtime.ExitError",
+    "Runtime.OutOfMemory",
+    "Sandbox.Timedout",
+    "States.Timeout",
+    "States.TaskFailed",
+    "StepFunctions.ExecutionAlreadyExistsException",
+    "StepFunctions.ExecutionLimitExceededException",
+    "StepFunctions.SdkClientException",
+    "StepFunctions.AWSStepFunctionsException",
+}
+NEVER_RETRIED = (
+    errors.InvalidJobError,
+    errors.InvalidTaskError,
+    errors.InvalidDataError,
+    errors.JobIdTakenError,
+    errors.TrainingDivergedError,
+    errors.PeerFailedError,
+    errors.CompressionError,
+    errors.ReplicasDivergedError,
+    errors.AttemptStoppedError,
+    errors.ReplayLostError,
+)
+# They read or write the channel: it has to be allowed to them, and to be within their reach.
+EXCHANGING = {
+    "PrepareFunction",
+    "ExecutorFunction",
+    "MergerFunction",
+    "ReducerFunction",
+    "FinaliseFunction",
+    "CleanupFunction",
+}
+
+
+class _Tagged(yaml.SafeLoader):
+    """Reads !Ref and its like as ``{"Ref": …}``."""
+
+
+def _tagged(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        return {suffix: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {suffix: loader.construct_mapping(node, deep=True)}
+
+
+_Tagged.add_multi_constructor("!", _tagged)
+
+
+def template() -> dict[str, Any]:
+    loaded = yaml.load((ROOT / "templates" / "template.yaml").read_text(), _Tagged)
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: resource["Properties"]
+        for name, resource in template()["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def machine(name: str) -> dict[str, Any]:
+    loaded = json.loads((ROOT / "state_machines" / f"{name}.asl.json").read_text())
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def states(definition: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, state in definition["States"].items():
+        yield name, state
+        if "ItemProcessor" in state:
+            yield from states(state["ItemProcessor"])
+
+
+def all_tasks() -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (name, state)
+        for each in MACHINES
+        for name, state in states(machine(each))
+        if state["Type"] == "Task"
+    ]
+
+
+def invoked_function(state: dict[str, Any]) -> str | None:
+    function = state["Parameters"].get("FunctionName")
+    return function and function.removeprefix("${").removesuffix("}")
+
+
+def error_classes() -> dict[str, type]:
+    return {name: each for name, each in vars(errors).items() if isinstance(each, type)}
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in all_tasks()}))
+def test_every_error_that_is_retried_exists(name: str) -> None:
+    state = dict(all_tasks())[name]  # those of one name are alike
+    named = [error for retrier in state["Retry"] for error in retrier["ErrorEquals"]]
+    assert len(named) == len(set(named))
+    assert set(named) <= AWS_ERRORS | set(error_classes())
+    never = {c for c, each in error_classes().items() if issubclass(each, NEVER_RETRIED)}
+    assert not never & set(named), f"{name} repeats what fails the same way again"
+
+
+def test_every_function_is_retried_by_the_same_rules() -> None:
+    rules = [state["Retry"][-2:] for _, state in all_tasks() if invoked_function(state)]
+    assert all(each == rules[0] for each in rules)
+    throttled, crashed = rules[0]
+    assert throttled["MaxAttempts"] > crashed["MaxAttempts"]  # throttling passes by itself
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_nothing_recoverable_is_caught_into_a_failed_end(name: str) -> None:
+    # An execution that is caught into Fail only fails again when it is redriven.
+    assert not [each for each, state in states(machine(name)) if "Catch" in state]
+    assert not [each for each, state in states(machine(name)) if state["Type"] == "Fail"]
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_state_names_are_unique(name: str) -> None:
+    names = [state for state, _ in states(machine(name))]
+    assert len(names) == len(set(names))
+
+
+def test_ranks_are_trained_alike_in_an_epoch_and_in_a_group() -> None:
+    alone, grouped = (dict(states(machine(name)))["TrainRank"] for name in ("epoch", "ranks"))
+    mine, theirs = (each["Parameters"]["Payload"] for each in (alone, grouped))
+    # What tells an attempt from others is the epoch's, and a group is told.
+    assert theirs == mine | {"attempt.$": "$.attempt", "started_at.$": "$.started_at"}
+    assert alone | {"Parameters": grouped["Parameters"]} == grouped
+    group = dict(states(machine("epoch")))["RunGroup"]["Parameters"]["Input"]
+    needed = machine("ranks")["States"]["RunExecutors"]["ItemSelector"]
+    assert {name.removesuffix(".$") for name in needed} - {"rank"} <= {
+        name.removesuffix(".$") for name in group
+    }
+
+
+def test_an_epoch_knows_its_attempt_in_one_way() -> None:
+    # In each Task, not in a Map: those that are redriven would keep what it gave them before.
+    made = {
+        name: parameters.get("attempt.$")
+        for name, state in states(machine("epoch"))
+        if state["Type"] == "Task"
+        for parameters in (state["Parameters"].get("Payload", state["Parameters"].get("Input")),)
+    }
+    assert made.keys() == {"TrainRank", "RunGroup", "MergeChunk", "Reduce"}
+    assert set(made.values()) == {
+        "States.Format('{}.{}', $$.Execution.Name, $$.Execution.RedriveCount)"
+    }
+    assert "States.Format" not in json.dumps(
+        [state.get("ItemSelector") for _, state in states(machine("epoch"))]
+    )
+
+
+def test_the_state_of_a_job_is_all_that_prepare_tells() -> None:
+    selected = machine("train")["States"]["Prepare"]["ResultSelector"]
+    assert selected == {f"{name}.$": f"$.Payload.{name}" for name in JobState.__struct_fields__}
+
+
+def test_parquet_is_partitioned_like_all_else_by_another_function() -> None:
+    maps = machine("train")["States"]
+    other = json.dumps(maps["PartitionParquet"] | {"Comment": "", "Next": ""})
+    for theirs, ours in (
+        ("PartitionParquetRange", "PartitionRange"),
+        ("PartitionParquetFunction", "PartitionFunction"),
+        ("$.parquet_ranges", "$.ranges"),
+    ):
+        assert theirs in other
+        other = other.replace(theirs, ours)
+    assert json.loads(other) == maps["PartitionData"] | {"Comment": "", "Next": ""}
+    functions = resources("AWS::Serverless::Function")
+    same = ("Timeout", "MemorySize", "Policies", "CodeUri")
+    ours, theirs = functions["PartitionFunction"], functions["PartitionParquetFunction"]
+    assert [ours[name] for name in same] == [theirs[name] for name in same]
+
+
+def test_every_task_keeps_little_of_what_it_gets() -> None:
+    for name, state in all_tasks():
+        assert state.get("ResultPath", "") is None or "ResultSelector" in state, name
+
+
+def test_a_task_waits_a_minute_longer_than_its_function_may_run() -> None:
+    functions = resources("AWS::Serverless::Function")
+    for name, state in all_tasks():
+        function = invoked_function(state)
+        if function is not None:
+            assert state["TimeoutSeconds"] == functions[function]["Timeout"] + 60, name
+        else:
+            assert {"TimeoutSeconds", "TimeoutSecondsPath"} & state.keys(), name
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_every_placeholder_is_substituted_and_every_substitution_used(name: str) -> None:
+    text = (ROOT / "state_machines" / f"{name}.asl.json").read_text()
+    machines = resources("AWS::Serverless::StateMachine")
+    (properties,) = (
+        m for m in machines.values() if m["DefinitionUri"].endswith(f"/{name}.asl.json")
+    )
+    substituted = properties["DefinitionSubstitutions"]
+    assert set(re.findall(r"\$\{(\w+)\}", text)) == set(substituted)
+    known = set(template()["Resources"])
+    for placeholder, value in substituted.items():
+        assert placeholder in known
+        assert next(iter(value.values())).split(".")[0] == placeholder
+
+
+def test_every_function_has_its_handler_its_log_group_and_its_name() -> None:
+    groups = {g["LogGroupName"]["Sub"] for g in resources("AWS::Logs::LogGroup").values()}
+    for logical, properties in resources("AWS::Serverless::Function").items():
+        module, function = properties["Handler"].rsplit(".", 1)
+        assert callable(getattr(importlib.import_module(module), function)), logical
+        name = properties["FunctionName"]["Sub"]
+        assert name == "${AWS::StackName}-" + module.rsplit(".", 1)[1].replace("_", "-")
+        assert f"/aws/lambda/{name}" in groups
+
+
+def test_code_is_named_where_the_aws_cli_packs_it() -> None:
+    functions = resources("AWS::Serverless::Function")
+    assert {properties.get("CodeUri") for properties in functions.values()} == {"../"}
+
+
+def test_every_variable_that_the_code_reads_is_set() -> None:
+    told = template()["Globals"]["Function"]["Environment"]["Variables"].keys()
+    text = (ROOT / "templates" / "template.yaml").read_text()
+    optional = set(re.findall(r"# (STEPML_\w+), optional:", text))
+    assert optional == {
+        "STEPML_CA_FILE",
+        "STEPML_EPOCHS_AN_EXECUTION",
+        "STEPML_PARAMETER_SERVER_CERTIFICATE_FILE",
+        "STEPML_PARAMETER_SERVER_KEY_FILE",
+    }
+    assert _variables("storage/factory.py") <= told | optional
+    assert _variables("ps_server/client.py") <= told | optional
+    for path in sorted((ROOT / "lambdas").glob("*.py")):
+        own = {
+            name
+            for properties in resources("AWS::Serverless::Function").values()
+            if properties["Handler"] == f"lambdas.{path.stem}.handler"
+            for name in properties.get("Environment", {}).get("Variables", {})
+        }
+        assert _variables(f"lambdas/{path.name}") <= told | optional | own, path.name
+
+
+def _variables(path: str) -> set[str]:
+    return set(re.findall(r"\bSTEPML_[A-Z_]+\b", (ROOT / path).read_text()))
+
+
+def test_a_certificate_of_stepml_fits_into_the_environment_of_a_function() -> None:
+    """Lambda has 4 KB for all variables; others are given half of that here."""
+    certificate, _ = _certificate(["ps." + "x" * 60 + ".example.com", "10.74.0.10"], days=3650)
+    assert len(certificate) < 1024
+    names = template()["Globals"]["Function"]["Environment"]["Variables"]
+    assert sum(map(len, names)) + len(certificate) + 2048 < 4096
+
+
+def test_functions_that_exchange_and_no_others_reach_the_channels() -> None:
+    functions = resources("AWS::Serverless::Function")
+    in_network = {name for name, each in functions.items() if "VpcConfig" in each}
+    allowed = {
+        name
+        for name, each in functions.items()
+        if {"Ref": "ExchangePolicy"} in each.get("Policies", [])
+    }
+    assert allowed == EXCHANGING
+    # It asks the parameter server whether there is room, and exchanges nothing.
+    assert in_network == EXCHANGING | {"InitialiseFunction"}
+    condition, inside, outside = functions["ExecutorFunction"]["VpcConfig"]["If"]
+    assert (condition, outside) == ("HasVpc", {"Ref": "AWS::NoValue"})
+    assert inside.keys() == {"SubnetIds", "SecurityGroupIds"}
+    assert all(functions[name]["VpcConfig"]["If"][1] == inside for name in in_network)
+
+
+def test_functions_may_call_just_the_actions_of_dynamodb_that_the_channel_does() -> None:
+    source = (ROOT / "storage" / "dynamodb.py").read_text()
+    called = re.findall(r"_client\.(?!get_paginator|close)(\w+)\(", source)
+    called += re.findall(r"get_paginator\(\"(\w+)\"\)", source)
+    actions = {"dynamodb:" + name.title().replace("_", "") for name in called}
+    policy = resources("AWS::IAM::ManagedPolicy")["ExchangePolicy"]["PolicyDocument"]
+    (statement,) = policy["Statement"]
+    assert set(statement["Action"]) == actions
+    assert statement["Resource"] == {"GetAtt": "ExchangeTable.Arn"}
+
+
+def test_every_handler_has_a_function() -> None:
+    handlers = {
+        f"lambdas.{path.stem}.handler"
+        for path in (ROOT / "lambdas").glob("*.py")
+        if "\ndef handler(" in path.read_text()
+    }
+    functions = resources("AWS::Serverless::Function").values()
+    assert {properties["Handler"] for properties in functions} == handlers
+
+
+def as_list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def test_the_parent_may_start_see_and_stop_its_epochs() -> None:
+    policies = resources("AWS::Serverless::StateMachine")["TrainStateMachine"]["Policies"]
+    actions = {
+        action
+        for policy in policies
+        for statement in policy.get("Statement", [])
+        for action in as_list(statement["Action"])
+    }
+    assert actions == {
+        "states:StartExecution",
+        "states:DescribeExecution",
+        "states:StopExecution",
+        "events:PutTargets",
+        "events:PutRule",
+        "events:DescribeRule",
+    }
+    templates = {next(iter(policy)) for policy in policies}
+    assert {"LambdaInvokePolicy", "StepFunctionsExecutionPolicy"} <= templates
+
+
+def test_each_machine_may_invoke_just_the_functions_that_it_names() -> None:
+    machines = resources("AWS::Serverless::StateMachine")
+    for name in MACHINES:
+        logical = f"{name.title()}StateMachine"
+        allowed = {
+            policy["LambdaInvokePolicy"]["FunctionName"]["Ref"]
+            for policy in machines[logical]["Policies"]
+            if "LambdaInvokePolicy" in policy
+        }
+        tasks = [state for _, state in states(machine(name)) if state["Type"] == "Task"]
+        assert allowed == {invoked_function(state) for state in tasks} - {None}
+
+
+def test_the_error_tree_in_the_module_is_complete() -> None:
+    assert errors.__doc__ is not None
+    drawn = set(re.findall(r"\w+Error", errors.__doc__))
+    assert drawn == {name for name in error_classes() if name.endswith("Error")}
+
+
+def test_no_generated_or_foreign_file_is_checked_in() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    forbidden = re.compile(
+        r"(^|/)(build|dist|runs|\.venv|__pycache__|node_modules)/|\.(pyc|csv|whl)$"
+    )
+    assert not [name for name in listed.stdout.splitlines() if forbidden.search(name)]

@@ -1,0 +1,63 @@
+"""docs/parameter_server.md says what the program does."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from prometheus_client import generate_latest
+
+from ps_server.calls import JobSettings
+from ps_server.metrics import Sources, registry_of
+from ps_server.parameters import Parameters, reserved_bytes
+from ps_server.settings import parser
+from ps_server.snapshot_files import SnapshotStatus
+from tests.support.paths import ROOT
+
+PAGE = (ROOT / "docs" / "parameter_server.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    return PAGE.partition(f"{title}\n")[2].partition("\n#")[0]
+
+
+def test_every_flag_is_told() -> None:
+    told = set(re.findall(r"`(--[a-z-]+)`", section("### Settings").partition("**Stopping")[0]))
+    assert told == {flag for action in parser()._actions for flag in action.option_strings} - {
+        "-h",
+        "--help",
+    }
+
+
+def test_every_metric_is_told() -> None:
+    parameters = Parameters(limit_bytes=2**20)
+    parameters.register("a", JobSettings(1, 100))
+    sources = Sources(
+        parameters.statistics, lambda: {"Draining": 1}, lambda: SnapshotStatus(1, 1, 0, False)
+    )
+    text = generate_latest(registry_of(sources)).decode()
+    names = set(re.findall(r"^stepml_ps_(\w+)", text, flags=re.MULTILINE))
+    table = section("### Settings").partition("**Metrics**")[2].partition("Worth an alarm")[0]
+    told = set(re.findall(r"`([a-z_]+)`", table)) - {"stepml_ps_", "job", "kind"}
+    assert told == names
+
+
+@pytest.mark.parametrize(
+    ("settings", "messages"),
+    [
+        (JobSettings(10, 2**20), "(W + 3) × n"),
+        (JobSettings(10, 2**20, compression="float16"), "(W + 6) × n"),
+        (JobSettings(10, 2**20, rule="asynchronous"), "(W + 3) × n"),
+    ],
+)
+def test_the_memory_of_a_job_is_what_is_told(settings: JobSettings, messages: str) -> None:
+    assert messages in section("## How large the VM has to be")
+    spare = int(messages[5])
+    assert reserved_bytes(settings) == (10 + spare) * 2**20
+    assert reserved_bytes(JobSettings(1, 32)) == 2**16
+
+
+def test_the_page_tells_the_rules() -> None:
+    told = section("## What it does")
+    for rule in ("bulk-synchronous", "asynchronous", "stale-synchronous"):
+        assert f"| {rule} |" in told

@@ -1,0 +1,415 @@
+"""The job spec is parsed strictly, and says what is wrong in terms of the field."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from stepml.job.availability import ALGORITHMS, CHANNELS, MODELS, refuse_unconfigured
+from stepml.job.combinations import (
+    ALGORITHMS_OF_MODEL,
+    PATTERNS_OF_ALGORITHM,
+    PATTERNS_OF_CHANNEL,
+)
+from stepml.job.errors import InvalidJobError, NotAvailableError
+from stepml.job.names import check_job_id
+from stepml.job.parse import parse_job
+from stepml.job.schema import job_schema
+from stepml.job.spec import JobSpec
+from tests.support.paths import ROOT
+
+JOB: dict[str, Any] = {
+    "data": {"uri": "s3://bucket/rows.csv", "format": "csv"},
+    "model": {"name": "logistic_regression"},
+    "algorithm": {"name": "model_averaging"},
+}
+
+
+def changed(**values: Any) -> dict[str, Any]:
+    """Return JOB with fields changed: ``stop__max_epochs=3`` sets stop.max_epochs."""
+    job = copy.deepcopy(JOB)
+    for path, value in values.items():
+        *groups, field = path.split("__")
+        target = job
+        for group in groups:
+            target = target.setdefault(group, {})
+        target[field] = value
+    return job
+
+
+def test_what_is_left_out_has_a_default() -> None:
+    spec = parse_job(JOB)
+    assert spec.workers == 4
+    assert (spec.exchange.channel, spec.exchange.pattern) == ("s3", "reduce")
+    assert spec.data.validation_fraction == 0.1
+
+
+def test_a_spec_survives_json() -> None:
+    spec = parse_job(changed(stop__target_loss=0.5, data__label=-1))
+    assert parse_job(msgspec.json.encode(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"worker": 4}, "the job: unknown field 'worker' (did you mean 'workers'?); known: alg"),
+        ({"exchange__patern": "x"}, "exchange: unknown field 'patern' (did you mean 'pattern'?)"),
+        (
+            {"model__n_clusters": 3},
+            "model: unknown field 'n_clusters'; known: class_weight, l2, name,",
+        ),
+        ({"workers": 0}, "workers: expected an integer from 1 to 1600, got 0"),
+        ({"workers": -3}, "workers: expected an integer from 1 to 1600, got -3"),
+        ({"workers": "4"}, 'workers: expected an integer from 1 to 1600, got "4"'),
+        ({"workers": True}, "workers: expected an integer from 1 to 1600, got true"),
+        ({"workers": None}, "workers: expected an integer from 1 to 1600, got null"),
+        ({"data": 3}, "data: expected an object, got 3"),
+        ({"model": {}}, "model.name: is required (one of: kmeans, linear_regression, logistic"),
+        ({"model__name": "knn"}, "model.name: expected one of: kmeans, linear_regression"),
+        ({"exchange__channel": "kafka"}, "exchange.channel: expected one of: dynamodb, memcached"),
+        ({"data__uri": "rows.csv"}, "data.uri: expected a string like s3://bucket/key of one"),
+        ({"data__validation_fraction": 0}, "expected a number above 0, at most 0.5, got 0"),
+        ({"data__validation_fraction": 0.6}, "expected a number above 0, at most 0.5, got 0.6"),
+        ({"data__label": 1.5}, "data.label: expected a string or an integer or null, got 1.5"),
+        ({"data__ranges": 41}, "data.ranges: expected an integer from 1 to 40 or null, got 41"),
+        ({"algorithm__learning_rate": -1}, "algorithm.learning_rate: expected a number above 0"),
+        ({"algorithm__batch_size": 0}, "algorithm.batch_size: expected an integer from 1 to"),
+        ({"stop__max_epochs": 0}, "stop.max_epochs: expected an integer from 1 to 100000, got 0"),
+        ({"stop__tolerance": -1e-9}, "stop.tolerance: expected a number from 0 to 1e+300 or null"),
+        (
+            {"data__format": "libsvm", "data__label": 3},
+            "data.label: with data.format 'libsvm' rows begin with their label, got 3",
+        ),
+        (
+            {"data__header": False, "data__label": "y"},
+            "data.label: a column name needs a header, data.header is false; got 'y'",
+        ),
+    ],
+)
+def test_the_message_names_the_field_the_choices_and_the_value(
+    values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job(changed(**values))
+    assert message in str(caught.value)
+
+
+ANYTHING: list[Any] = [None, True, 0, -1, 2**70, 1.5, -1e308, "", "x", "é", [], ["x"], {}, {"x": 1}]
+FIELDS = [
+    "data data__uri data__format data__header data__label data__n_features data__seed data__ranges",
+    "data__validation_fraction data__standardise data__on_bad_row workers resume_from exchange",
+    "model model__name model__l2 model__positive_class model__class_weight algorithm stop",
+    "data__matrix data__missing data__has_label algorithm__name algorithm__optimiser",
+    "algorithm__momentum algorithm__schedule algorithm__decay algorithm__clip_norm",
+    "algorithm__learning_rate algorithm__batch_size algorithm__local_epochs stop__max_epochs",
+    "exchange__channel exchange__pattern exchange__compression stop__target_loss stop__tolerance",
+    "stop__patience stop__max_cost_usd stop__max_seconds",
+]
+
+
+@pytest.mark.parametrize("field", " ".join(FIELDS).split())
+def test_whatever_a_field_holds_it_is_taken_or_refused_by_name(field: str) -> None:
+    for value in ANYTHING:
+        try:
+            assert isinstance(parse_job(changed(**{field: value})), JobSpec)
+        except InvalidJobError as error:
+            assert field.split("__")[0] in str(error)
+
+
+@pytest.mark.parametrize("field", ["data", "model", "algorithm"])
+def test_required_groups_are_named(field: str) -> None:
+    job = copy.deepcopy(JOB)
+    del job[field]
+    with pytest.raises(InvalidJobError, match=rf"^{field}: is required"):
+        parse_job(job)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"{'data': 1}", b'{"workers": NaN}'])
+def test_what_is_not_json_is_refused(text: bytes) -> None:
+    with pytest.raises(InvalidJobError, match=r"^the job is not JSON: "):
+        parse_job(text)
+
+
+def test_a_mistake_in_the_json_is_shown_where_it_is() -> None:
+    with pytest.raises(InvalidJobError, match="line 2 column 15"):
+        parse_job(b'{\n  "workers": 4x\n}')
+
+
+def test_a_field_that_stands_twice_is_refused() -> None:
+    with pytest.raises(InvalidJobError, match="a field twice: workers"):
+        parse_job('{"workers": 2, "workers": 4}')
+
+
+def test_what_is_not_available_is_said_before_its_fields_are_looked_at() -> None:
+    with pytest.raises(NotAvailableError, match="model 'neural' is not available yet"):
+        parse_job(changed(model={"name": "neural"}))
+    with pytest.raises(InvalidJobError, match="did you mean 'logistic_regression'"):
+        parse_job(changed(model={"name": "logistic"}))
+
+
+@pytest.mark.parametrize("job", [b"3", b"[]", b'"job"', b"null"])
+def test_json_that_is_no_object_is_refused(job: bytes) -> None:
+    with pytest.raises(InvalidJobError, match="the job: expected an object, got "):
+        parse_job(job)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"model": {"name": "neural", "architecture": "mlp"}},
+            "model 'neural' is not available yet; available: logistic_regression, softmax",
+        ),
+    ],
+)
+def test_what_does_not_work_yet_is_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(NotAvailableError) as caught:
+        parse_job(changed(**values))
+    assert message in str(caught.value)
+
+
+def test_what_is_available_is_in_the_schema() -> None:
+    definitions = job_schema()["$defs"]
+    assert set(MODELS) <= set(
+        definitions["JobSpec"]["properties"]["model"]["discriminator"]["mapping"]
+    )
+    assert set(ALGORITHMS) <= set(
+        definitions["JobSpec"]["properties"]["algorithm"]["discriminator"]["mapping"]
+    )
+    assert set(CHANNELS) <= set(definitions["Exchange"]["properties"]["channel"]["enum"])
+
+
+KMEANS: dict[str, Any] = {"name": "kmeans", "n_clusters": 3}
+EM = {"name": "expectation_maximisation"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"model": KMEANS},
+            "algorithm.name: with model 'kmeans' expected expectation_maximisation,",
+        ),
+        (
+            {"algorithm": EM},
+            "with model 'logistic_regression' expected gradient_averaging, model_averaging or admm,"
+            " got 'expectation_maximisation'",
+        ),
+        (
+            {"algorithm": {"name": "admm"}, "exchange__pattern": "async"},
+            "pattern: with algorithm 'admm' expected reduce or reduce_scatter, got 'async'",
+        ),
+        (
+            {"exchange": {"pattern": "async", "compression": "float16"}},
+            "exchange.compression: with pattern 'async' expected none, got 'float16'",
+        ),
+        (
+            {"model": KMEANS, "algorithm": EM, "exchange__compression": "float16"},
+            "with algorithm 'expectation_maximisation' expected none, got 'float16'",
+        ),
+        (
+            {"model": {"name": "svm"}, "algorithm": {"name": "admm", "local_solver": "lbfgs"}},
+            "algorithm.local_solver: with model 'svm', whose loss has a kink, expected sgd",
+        ),
+        (
+            {"algorithm__optimiser": "adam", "algorithm__momentum": 0.5},
+            "algorithm.momentum: belongs to optimiser 'sgd', the job has 'adam'; got 0.5",
+        ),
+        ({"data__matrix": "sparse"}, "data.matrix 'sparse': goes with data.format libsvm or npz"),
+        (
+            {"data__format": "idx", "data__missing": "mean"},
+            "data.missing 'mean': goes with data.format csv, tsv, parquet or npz, got 'idx'",
+        ),
+        ({"data__has_label": False}, "data.has_label: model 'logistic_regression' learns labels"),
+        (
+            {"model": KMEANS, "algorithm": EM, "data__has_label": False, "data__format": "libsvm"},
+            "data.has_label false: goes with data.format csv, tsv, parquet or npz, got 'libsvm'",
+        ),
+        (
+            {"model": KMEANS, "algorithm": EM, "data__has_label": False, "data__label": 0},
+            "data.label: data.has_label is false, got 0",
+        ),
+        ({"model__class_weight": {"yes": 2}}, "expected labels, which are numbers, got 'yes'"),
+        (
+            {"model__class_weight": {"1": 2, "0": 1, "1.0": 7}},
+            "model.class_weight: label 1 stands twice: '1' and '1.0'",
+        ),
+        ({"model__class_weight": {"-0": 2, "0": 1}}, "label 0 stands twice: '-0' and '0'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_by_name(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job(changed(**values))
+    assert message in str(caught.value)
+
+
+def test_every_model_and_algorithm_has_its_row() -> None:
+    mappings = (
+        job_schema()["$defs"]["JobSpec"]["properties"][group]["discriminator"]["mapping"]
+        for group in ("model", "algorithm")
+    )
+    assert [set(mapping) for mapping in mappings] == [
+        set(ALGORITHMS_OF_MODEL),
+        set(PATTERNS_OF_ALGORITHM),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "algorithm", "pattern"),
+    [
+        (model, algorithm, pattern)
+        for model in MODELS
+        for algorithm in ALGORITHMS_OF_MODEL[model]
+        for pattern in PATTERNS_OF_ALGORITHM[algorithm]
+    ],
+)
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_all_that_goes_together_is_a_job(
+    channel: str, pattern: str, algorithm: str, model: str
+) -> None:
+    job = changed(
+        exchange={"channel": channel, "pattern": pattern},
+        algorithm={"name": algorithm},
+        model=KMEANS if model == "kmeans" else {"name": model},
+    )
+    if pattern in PATTERNS_OF_CHANNEL.get(channel, (pattern,)):
+        assert parse_job(job).exchange.channel == channel
+        return
+    with pytest.raises(InvalidJobError, match=f"channel '{channel}' expected reduce or async"):
+        parse_job(job)
+
+
+SHARED = {"channel": "parameter_server", "pattern": "async"}
+GRADIENTS = {"name": "gradient_averaging"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"exchange": {"pattern": "async", "max_staleness": 2}},
+            "exchange.max_staleness: goes with channel 'parameter_server', pattern 'async', not "
+            "with channel 's3', pattern 'async'; got 2",
+        ),
+        (
+            {"exchange": {"channel": "parameter_server", "max_staleness": 0}},
+            "exchange.max_staleness: goes with channel 'parameter_server', pattern 'async', not "
+            "with channel 'parameter_server', pattern 'reduce'; got 0",
+        ),
+        ({"exchange": SHARED | {"max_staleness": -1}}, "exchange.max_staleness: expected "),
+        (
+            {"exchange": {"pattern": "async", "server_update": "sgd"}, "algorithm": GRADIENTS},
+            "exchange.server_update: goes with channel 'parameter_server', pattern 'async' and "
+            "algorithm 'gradient_averaging', not with channel 's3', pattern 'async' and algorithm "
+            "'gradient_averaging'; got 'sgd'",
+        ),
+        (
+            {
+                "exchange": SHARED | {"server_update": "sgd"},
+                "algorithm": {"name": "model_averaging"},
+            },
+            "pattern 'async' and algorithm 'model_averaging'; got 'sgd'",
+        ),
+        (
+            {"exchange": SHARED | {"server_update": "adam"}, "algorithm": GRADIENTS},
+            "exchange.server_update: with algorithm.optimiser 'sgd' expected 'sgd' or 'none', got "
+            "'adam'",
+        ),
+        (
+            {"exchange": SHARED, "algorithm": {"name": "admm"}},
+            "exchange.pattern: with algorithm 'admm' expected reduce, got 'async'",
+        ),
+        (
+            {
+                "exchange": SHARED | {"server_update": "sgd"},
+                "algorithm": GRADIENTS,
+                "model": {"name": "linear_regression", "l1": 0.1},
+            },
+            "of which model.l1 has none; with l1 0.1 expected 'none', got 'sgd'",
+        ),
+        ({"exchange": SHARED | {"server_update": "lbfgs"}}, "expected one of: "),
+    ],
+)
+def test_what_only_a_parameter_server_can_do_is_refused_elsewhere(
+    values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job(changed(**values))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("server_update", ["none", "sgd"])
+@pytest.mark.parametrize("max_staleness", [None, 0, 100])
+def test_jobs_of_a_parameter_server(max_staleness: int | None, server_update: str) -> None:
+    exchange = SHARED | {"max_staleness": max_staleness, "server_update": server_update}
+    parsed = parse_job(changed(exchange=exchange, algorithm=GRADIENTS))
+    assert parsed.exchange.max_staleness == max_staleness
+
+
+def test_the_documentation_has_the_same_tables() -> None:
+    """Of docs/models.md: the rows by which combinations are refused."""
+    table, *_ = (ROOT / "docs" / "models.md").read_text().split("## What is learnt")
+    for model in MODELS:
+        (row,) = [line for line in table.splitlines() if line.startswith(f"| `{model}` |")]
+        cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
+        assert [bool(cell) for cell in cells] == [
+            algorithm in ALGORITHMS_OF_MODEL[model] for algorithm in ALGORITHMS
+        ]
+
+
+@pytest.mark.parametrize("channel", [name for name in CHANNELS if name != "s3"])
+def test_a_service_that_the_deployment_lacks_is_named(channel: str) -> None:
+    refuse_unconfigured(channel, ("s3", channel))
+    with pytest.raises(
+        NotAvailableError,
+        match=rf"exchange.channel '{channel}': this deployment has no .*; available here: s3$",
+    ):
+        refuse_unconfigured(channel, ("s3",))
+
+
+def test_the_checked_in_schema_is_current() -> None:
+    """`make schema` writes it."""
+    checked_in = json.loads((ROOT / "state_machines" / "job.schema.json").read_text())
+    assert checked_in == job_schema()
+
+
+@pytest.mark.parametrize(
+    "example", sorted((ROOT / "examples").glob("*.json")), ids=lambda p: p.stem
+)
+def test_every_example_is_a_job(example: Path) -> None:
+    assert isinstance(parse_job(example.read_bytes()), JobSpec)
+
+
+@pytest.mark.parametrize("name", ["a", "A-1_b", "x" * 60])
+def test_good_run_names(name: str) -> None:
+    assert check_job_id(name, max_epochs=10) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("", "''"), ("a b", "'a b'"), ("é", "'é'"), ("a/b", "'a/b'")]
+)
+def test_run_names_of_other_characters_are_refused(name: str, shown: str) -> None:
+    with pytest.raises(InvalidJobError, match="letters, digits") as caught:
+        check_job_id(name, max_epochs=10)
+    assert shown in str(caught.value)
+
+
+def test_a_run_name_leaves_room_for_the_names_of_its_epochs() -> None:
+    longest = "x" * 66
+    assert len(f"{longest}-e10-r9999-t99") == 80
+    assert check_job_id(longest, max_epochs=10) == longest
+    with pytest.raises(InvalidJobError, match=r"expected at most 66 characters .*, got 67"):
+        check_job_id(longest + "x", max_epochs=10)
+
+
+def test_every_field_is_documented() -> None:
+    text = (ROOT / "docs" / "job.md").read_text()
+    fields = {
+        field for definition in job_schema()["$defs"].values() for field in definition["properties"]
+    }
+    assert {field for field in fields if f"`{field}`" not in text} == set()

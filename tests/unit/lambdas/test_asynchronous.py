@@ -1,0 +1,118 @@
+"""Training asynchronously: ranks that change one shared model in turn, die and come back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lambdas.exchanges import open_shared
+from lambdas.plans import TrainingPlan
+from stepml.job import keys
+from stepml.job.errors import (
+    ExecutorPausedError,
+    MissingContributionError,
+    ModelTooLargeError,
+    SharedModelLostError,
+)
+from stepml.job.tasks import ExecutorTask
+from tests.support.jobs import Job, load
+
+N_BATCHES = 4  # of each rank, in batches of 16 of its 60 rows
+WORKERS = 3
+
+
+def shared_job(job_id: str = "job") -> Job:
+    job = Job(
+        job_id,
+        algorithm={"name": "gradient_averaging", "batch_size": 16, "learning_rate": 0.5},
+        exchange={"pattern": "async"},
+    )
+    job.initialised()
+    return job
+
+
+def applied(job: Job) -> list[float]:
+    """Return the last update of each rank that the shared model has."""
+    plan = load(job.storage, keys.training_plan(job.job_id), TrainingPlan)
+    task = ExecutorTask(rank=0, **job.attempt(1))
+    state = open_shared(task, 0, plan, job.storage).pull()
+    return [float(last) for last in state.applied]
+
+
+def seconds_left(job: Job) -> float:
+    """Return what is left to rank 1: little as soon as it has made two updates."""
+    try:
+        return 10.0 if applied(job)[1] >= 2 else 900.0
+    except SharedModelLostError:  # not made yet
+        return 900.0
+
+
+def test_an_asynchronous_job_learns_and_leaves_nothing() -> None:
+    job = shared_job()
+    first, second = job.epoch(1), job.epoch(2)
+    assert second.loss < first.loss < np.log(2)
+    assert first.training_loss < np.log(2)
+    assert first.staleness_mean is not None
+    assert first.staleness_max is not None
+    assert 0 <= first.staleness_mean <= first.staleness_max < WORKERS * N_BATCHES
+    assert [*job.storage.list(job.exchanged())] == []
+
+
+def test_one_rank_alone_does_plain_sgd() -> None:
+    """Its update is computed on the model that it changes, so nothing is stale."""
+    spec = {"workers": 1, "exchange": {"pattern": "async"}}
+    algorithm = {"name": "gradient_averaging", "batch_size": 50}
+    alone = Job("alone", algorithm=algorithm, **spec)
+    together = Job("together", algorithm=algorithm, workers=1)
+    for job in (alone, together):
+        job.initialised()
+        job.epoch(1)
+    assert alone.state_bits(1) == together.state_bits(1)
+
+
+def test_synchronous_reports_say_nothing_of_staleness() -> None:
+    job = Job()
+    job.initialised()
+    assert job.epoch(1).staleness_mean is None
+
+
+def test_a_rank_that_is_repeated_counts_once() -> None:
+    job = shared_job()
+    job.execute_all(1)
+    plan = load(job.storage, keys.training_plan("job"), TrainingPlan)
+    task = ExecutorTask(rank=0, **job.attempt(1))
+    before = open_shared(task, 0, plan, job.storage).pull()
+    job.execute_all(1)
+    after = open_shared(task, 0, plan, job.storage).pull()
+    assert after.version == before.version == WORKERS * N_BATCHES
+    assert after.vector.tobytes() == before.vector.tobytes()
+    job.reduce(1)
+
+
+def test_a_rank_that_pauses_goes_on_where_it_stopped() -> None:
+    job = shared_job()
+    with pytest.raises(ExecutorPausedError, match="rank 1 paused"):
+        job.execute(1, 1, lambda: seconds_left(job))
+    assert applied(job) == [0, 2, 0]
+    with pytest.raises(MissingContributionError, match="the end of epoch 1 from rank 0, 1, 2"):
+        job.reduce(1)
+    job.execute_all(1)
+    assert applied(job) == [N_BATCHES] * WORKERS
+    job.reduce(1)
+
+
+def test_a_lost_model_fails_the_epoch_which_starts_again() -> None:
+    job = shared_job()
+    job.execute(1, 0)
+    job.storage.clear(job.exchanged())
+    with pytest.raises(SharedModelLostError):
+        job.reduce(1)
+    job.epoch(1)
+
+
+def test_models_that_are_too_large_are_refused_before_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("comm.shared_model.MOST_BYTES", 16)
+    with pytest.raises(ModelTooLargeError, match=r"up to 16 bytes, this one has 20; use reduce"):
+        shared_job()

@@ -1,0 +1,226 @@
+"""Budgets and stragglers: jobs that end in order, and ranks that keep the others waiting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from lambdas.stragglers import find_stragglers
+from stepml.job import keys
+from stepml.job.errors import ExecutorPausedError
+from stepml.job.reports import EpochReport
+from stepml.job.spec import Stop
+from stepml.job.tasks import ExecutorResult
+from stepml.ml.convergence import Spent, decide, spent_with
+from storage.base import Buffer
+from storage.metered import MeteredDurableStorage
+from tests.support.jobs import Job
+
+Costs = st.lists(st.floats(1e-6, 10), min_size=1, max_size=30)
+FOREVER = 1000
+
+
+class TimedJob(Job):
+    """A job whose attempts begin when they do."""
+
+    def __init__(self, **spec: Any) -> None:
+        super().__init__(**spec)
+        self.began = timedelta()  # ago
+        self.slow_rank: int | None = None
+
+    def attempt(self, epoch: int) -> dict[str, Any]:
+        started_at = (datetime.now(UTC) - self.began).isoformat()
+        return super().attempt(epoch) | {"started_at": started_at}
+
+    def execute(
+        self,
+        epoch: int,
+        rank: int,
+        remaining: Callable[[], float] = lambda: 900.0,
+        storage: Any = None,
+    ) -> ExecutorResult:
+        slow = SlowStorage(self.storage) if rank == self.slow_rank else None
+        return super().execute(epoch, rank, remaining, storage or slow)
+
+    def run(self) -> list[EpochReport]:
+        """Run epochs as `Converged?` does, until one says that it is the last."""
+        reports: list[EpochReport] = []
+        while not reports or reports[-1].decision == "continue":
+            number = len(reports) + 1
+            reports.append(self.reduce(number, self.execute_all(number)))
+        return reports
+
+
+class SlowStorage(MeteredDurableStorage):
+    """Takes its time, once."""
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
+        if not self.requests["load"]:
+            time.sleep(1.3)
+        return super().load_many(keys)
+
+
+def simulated(stop: Stop, costs: Sequence[float], seconds: Sequence[float]) -> list[Spent]:
+    """Return what is spent after each epoch that runs, of a job whose epochs take so much."""
+    previous: EpochReport | None = None
+    spent: list[Spent] = []
+    for epoch, (usd, took) in enumerate(zip(costs, seconds, strict=True), start=1):
+        spent.append(spent_with(previous, took, usd))
+        verdict = decide(stop, epoch, 1.0, previous, spent=spent[-1])
+        if verdict.decision != "continue":
+            return spent
+        previous = EpochReport(
+            epoch=epoch,
+            decision=verdict.decision,
+            reason=verdict.reason,
+            next_epoch=epoch + 1,
+            loss=1.0,
+            metrics={},
+            training_loss=1.0,
+            best_loss=1.0,
+            epochs_without_improvement=0,
+            seconds=took,
+            active_seconds=spent[-1].seconds,
+            cost_usd=usd,
+            total_cost_usd=spent[-1].cost_usd,
+            executor_seconds=[],
+            stragglers=[],
+            called_again=[],
+        )
+    return spent
+
+
+@given(Costs, st.floats(1e-6, 50))
+def test_a_budget_holds_but_for_what_the_last_epoch_did_not_predict(
+    costs: list[float], budget: float
+) -> None:
+    stop = Stop(max_epochs=FOREVER, max_cost_usd=budget)
+    spent = simulated(stop, costs, [1.0] * len(costs))
+    n = len(spent)
+    unforeseen = max(0.0, costs[n - 1] - costs[n - 2]) if n > 1 else costs[0]
+    assert spent[-1].cost_usd <= budget + unforeseen + 1e-6
+    if n < len(costs):  # nor does it end with room for another epoch like the last
+        assert spent[-1].cost_usd + costs[n - 1] > budget
+
+
+@given(st.lists(st.floats(0.001, 100), min_size=1, max_size=30), st.integers(1, 500))
+def test_so_does_one_of_time(seconds: list[float], budget: int) -> None:
+    stop = Stop(max_epochs=FOREVER, max_seconds=budget)
+    spent = simulated(stop, [0.01] * len(seconds), seconds)
+    n = len(spent)
+    unforeseen = max(0.0, seconds[n - 1] - seconds[n - 2]) if n > 1 else seconds[0]
+    assert spent[-1].seconds <= budget + unforeseen + 0.001 * n
+
+
+def test_a_job_ends_before_it_costs_too_much() -> None:
+    job = TimedJob(stop={"max_epochs": FOREVER, "max_cost_usd": 0.002})
+    job.initialised()
+    reports = job.run()
+    assert 2 <= len(reports) <= 7  # 11 transitions alone cost $0.000275
+    assert reports[-1].decision == "stopped"
+    assert reports[-1].reason.startswith("max_cost_usd 0.002: ")
+    assert reports[-1].total_cost_usd <= 0.002
+    assert job.finalise(len(reports)).epochs == len(reports)
+    assert job.storage.find_many([keys.model("job")])
+
+
+@pytest.mark.parametrize("stop", [{"max_cost_usd": 1e-9}, {"max_seconds": 1}])
+def test_the_first_epoch_always_runs(stop: dict[str, Any]) -> None:
+    job = TimedJob(stop={"max_epochs": FOREVER} | stop)
+    job.began = timedelta(seconds=2)
+    job.initialised()
+    (report,) = job.run()
+    (field,) = stop
+    assert report.decision == "stopped"
+    assert report.reason.startswith(field)
+
+
+def test_a_pause_between_attempts_is_no_active_time() -> None:
+    job = TimedJob(stop={"max_epochs": FOREVER, "max_seconds": 3600})
+    job.initialised()
+    job.began = timedelta(seconds=10)
+    first = job.reduce(1, job.execute_all(1))
+    assert 10 <= first.active_seconds < 15
+    job.retries = 1  # RunEpoch began another attempt next day: that tells when it began
+    second = job.reduce(2, job.execute_all(2))
+    assert 20 <= second.active_seconds < 30
+    # The epoch's execution was redriven by itself next day: it tells when it began at first.
+    job.began, job.redrives = timedelta(days=1), 1
+    results = [replace(result, seconds=2.0 + result.rank) for result in job.execute_all(3)]
+    third = job.reduce(3, results)
+    assert third.decision == "continue"
+    assert 4 <= third.seconds < 9  # the slowest rank's, and the reducer's
+    assert third.active_seconds == pytest.approx(second.active_seconds + third.seconds)
+
+
+@pytest.mark.parametrize("algorithm", ["model_averaging", "gradient_averaging"])
+def test_a_paused_rank_counts_from_the_epochs_start_unless_that_was_redriven(
+    algorithm: str,
+) -> None:
+    job = TimedJob(algorithm={"name": algorithm, "batch_size": 20})
+    job.initialised()
+    _pause_all(job)
+    job.began = timedelta(seconds=100)
+    results = job.execute_all(1)
+    assert min(result.seconds for result in results) >= 100
+    assert min(result.cost_usd for result in results) > 100 * 1.6e-5
+    job = TimedJob(algorithm={"name": algorithm, "batch_size": 20})
+    job.initialised()
+    _pause_all(job)
+    job.began, job.redrives = timedelta(days=1), 1
+    assert max(result.seconds for result in job.execute_all(1)) < 5
+
+
+def _pause_all(job: Job) -> None:
+    def paused(rank: int) -> None:
+        left = iter((900.0,))  # at the call's start; at the first batch time is nearly out
+        with pytest.raises(ExecutorPausedError):
+            job.execute(1, rank, lambda: next(left, 12.0))
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(paused, range(3)))
+
+
+@pytest.mark.parametrize(
+    ("work", "found"),
+    [
+        ([10, 10, 10], []),
+        ([10, 10, 15], []),  # not more than half as much again
+        ([10, 10, 15.1], [2]),
+        ([0.1, 0.1, 0.1, 1.05], []),  # ten times as much, but less than a second
+        ([0.1, 1.2, 0.1, 0.1], [1]),
+        ([10, 90], []),  # of two, nobody knows
+        ([90], []),
+        ([9, 30, 10, 11, 40], [1, 4]),
+        ([], []),
+    ],
+)
+def test_stragglers_take_much_longer_than_most(work: list[float], found: list[int]) -> None:
+    alone = [ExecutorResult(rank=rank, seconds=s) for rank, s in enumerate(work)]
+    assert find_stragglers(alone) == found
+    longest = max(work, default=0.0) + 5  # in flight all take as long
+    waited = [
+        ExecutorResult(rank=rank, seconds=longest, waited_seconds=longest - s)
+        for rank, s in enumerate(work)
+    ]
+    assert find_stragglers(waited[::-1]) == found
+
+
+@pytest.mark.parametrize("algorithm", ["model_averaging", "gradient_averaging"])
+def test_a_slow_rank_is_named_in_the_report(algorithm: str) -> None:
+    job = TimedJob(workers=4, algorithm={"name": algorithm, "batch_size": 20})
+    job.initialised()
+    assert job.reduce(1, job.execute_all(1)).stragglers == []
+    job.slow_rank = 2
+    report = job.reduce(2, job.execute_all(2))
+    assert report.stragglers == [2]
+    waited_for_it = [seconds > 1.2 for seconds in report.executor_seconds]
+    assert all(waited_for_it) == (algorithm == "gradient_averaging")

@@ -1,0 +1,271 @@
+"""What an epoch costs: each request, millisecond and transition at its price."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambdas import costs, exchanges
+from lambdas.costs import (
+    DIGITS,
+    BilledStorage,
+    Invocation,
+    epoch_usd,
+    items_usd,
+    merger_usd,
+    n_transitions,
+)
+from stepml.job.prices import (
+    GB_SECOND_USD,
+    GET_USD,
+    INVOCATION_USD,
+    PUT_USD,
+    READ_UNIT_USD,
+    TRANSITION_USD,
+    WRITE_UNIT_USD,
+    function_usd,
+)
+from stepml.job.tasks import ExecutorResult
+from storage.base import Buffer, Version
+from storage.memory import MemoryStorage
+from storage.metered import MeteredDurableStorage, MeteredItems
+from tests.support.jobs import Job
+from tests.support.paths import ROOT
+
+MACHINES = ROOT / "state_machines"
+MEMORY = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
+EXACTLY = 1e-12
+
+
+@pytest.fixture
+def requests_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let time cost nothing, and leave no digit out."""
+    monkeypatch.setenv(MEMORY, "0")
+    monkeypatch.setattr(costs, "DIGITS", 15)
+
+
+class CountingStorage(MemoryStorage):
+    """Counts the requests that S3 would get, from below."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def save_many(self, values: Mapping[str, Buffer]) -> None:
+        self.counts["put"] += len(values)
+        super().save_many(values)
+
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        self.counts["put"] += len(values)
+        return super().publish_many(values)
+
+    def compare_and_save(self, key: str, data: Buffer, version: Version) -> bool:
+        self.counts["put"] += 1
+        return super().compare_and_save(key, data, version)
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
+        self.counts["get"] += len(keys)
+        return super().load_many(keys)
+
+    def find_many(self, keys: Sequence[str]) -> set[str]:
+        self.counts["get"] += len(keys)
+        return super().find_many(keys)
+
+    def load_version(self, key: str) -> tuple[Buffer | None, Version]:
+        self.counts["get"] += 1
+        return super().load_version(key)
+
+    def requests_usd(self) -> float:
+        return self.counts["put"] * PUT_USD + self.counts["get"] * GET_USD
+
+
+@given(st.floats(0, 900), st.integers(128, 10_240))
+def test_a_function_costs_its_memory_for_each_millisecond_begun(seconds: float, mb: int) -> None:
+    price = function_usd(seconds, mb) - INVOCATION_USD
+    exact = seconds * mb / 1024 * GB_SECOND_USD
+    assert exact * (1 - 1e-6) <= price + 1e-12
+    assert price <= exact + 0.001 * mb / 1024 * GB_SECOND_USD + 1e-12
+    assert function_usd(seconds, 2 * mb) >= function_usd(seconds, mb)
+
+
+def test_whole_milliseconds_stay_whole() -> None:
+    # 1.001 s are 1000.9999… or 1001.0000…1 ms in floats.
+    for milliseconds in range(1, 3000):
+        price = function_usd(milliseconds / 1000, 1024) - INVOCATION_USD
+        assert price == pytest.approx(milliseconds / 1000 * GB_SECOND_USD, rel=1e-9)
+
+
+@pytest.mark.parametrize("pattern", ["reduce", "reduce_scatter"])
+@pytest.mark.parametrize("algorithm", ["model_averaging", "gradient_averaging"])
+@pytest.mark.usefixtures("requests_only")
+def test_ranks_on_s3_cost_their_requests(algorithm: str, pattern: str) -> None:
+    storage = CountingStorage()
+    job = Job(
+        storage=storage,
+        algorithm={"name": algorithm, "batch_size": 20},
+        exchange={"pattern": pattern},
+    )
+    job.initialised()
+    storage.counts.clear()
+    results = job.execute_all(1)
+    counted = sum(result.cost_usd - INVOCATION_USD for result in results)
+    assert counted == pytest.approx(storage.requests_usd(), abs=EXACTLY)
+    steps = 3 if algorithm == "gradient_averaging" else 1  # 60 rows a rank
+    assert storage.counts["put"] >= 3 * steps
+
+
+@pytest.mark.usefixtures("requests_only")
+def test_in_flight_on_s3_every_batch_costs() -> None:
+    sums = []
+    for batch_size in (60, 10):
+        job = Job(algorithm={"name": "gradient_averaging", "batch_size": batch_size})
+        job.initialised()
+        sums.append(sum(result.cost_usd for result in job.execute_all(1)))
+    # Five batches more: each at least a contribution of three ranks, and one sum.
+    assert sums[1] - sums[0] > 5 * 4 * PUT_USD
+
+
+def test_the_epochs_add_up_to_the_total() -> None:
+    job = Job(stop={"max_epochs": 4})
+    job.initialised()
+    reports = [job.reduce(epoch, job.execute_all(epoch)) for epoch in range(1, 5)]
+    each = [report.cost_usd for report in reports]
+    assert min(each) > n_transitions(3, 0) * TRANSITION_USD
+    totals = [round(sum(each[: n + 1]), DIGITS) for n in range(4)]
+    assert [report.total_cost_usd for report in reports] == totals
+
+
+def test_an_epoch_costs_more_with_more_workers_and_more_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    by_workers = []
+    for workers in (1, 2, 4):
+        job = Job(workers=workers)
+        job.initialised()
+        by_workers.append(job.reduce(1, job.execute_all(1)).cost_usd)
+    assert by_workers == sorted(set(by_workers))
+    by_memory = []
+    for mb in ("128", "1769", "10240"):
+        monkeypatch.setenv(MEMORY, mb)
+        by_memory.append(Invocation.begin(MemoryStorage()).cost_usd(seconds=2.0))
+    assert by_memory == sorted(set(by_memory))
+    assert by_memory[2] == pytest.approx(INVOCATION_USD + 20 * GB_SECOND_USD, abs=10**-DIGITS)
+
+
+def test_an_epoch_is_ranks_mergers_reducer_report_and_transitions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ranks = [ExecutorResult(rank=rank, seconds=1, cost_usd=0.001) for rank in range(3)]
+    alone = epoch_usd(ranks, 0.002, 0, 4000, "s3")
+    assert alone == pytest.approx(0.005 + PUT_USD + 11 * TRANSITION_USD)
+    scattered = epoch_usd(ranks, 0.002, 3, 4000, "s3")
+    mergers = 3 * (TRANSITION_USD + merger_usd(3, 4000 // 3, "s3"))
+    assert scattered == pytest.approx(alone + mergers, abs=10**-DIGITS)
+    monkeypatch.setenv(MEMORY, "0")
+    redis = merger_usd(8, 4000, "redis")
+    assert merger_usd(8, 4000, "s3") == pytest.approx(redis + 8 * GET_USD + PUT_USD)
+    assert merger_usd(8, 4096, "dynamodb") == pytest.approx(
+        redis + 4 * (2 * WRITE_UNIT_USD + 8 * READ_UNIT_USD / 4)
+    )
+
+
+@pytest.mark.parametrize("n_ranks", [1, 40, 41, 100, 1600])
+@pytest.mark.parametrize("n_chunks", [0, 5])
+def test_transitions_are_those_of_the_state_machines(n_ranks: int, n_chunks: int) -> None:
+    firsts = range(0, n_ranks, 40) if n_ranks > 40 else ()
+    groups = [range(first, min(first + 40, n_ranks)) for first in firsts]
+    iterations = {"RunExecutors": n_ranks, "RunGroups": len(groups), "MergeChunks": n_chunks}
+    epoch = _walked("epoch", "RunGroups" if groups else "RunExecutors", iterations)
+    ranks = sum(_walked("ranks", "", {"RunExecutors": len(group)}) for group in groups)
+    assert n_transitions(n_ranks, n_chunks) == 2 + epoch + ranks
+
+
+def _walked(machine: str, choice: str, iterations: dict[str, int]) -> int:
+    """Return the transitions of an execution whose Maps have so many iterations."""
+    definition = json.loads((MACHINES / f"{machine}.asl.json").read_text())
+    name, count = definition["StartAt"], 2
+    while name is not None:
+        state: dict[str, Any] = definition["States"][name]
+        count += 1
+        if state["Type"] == "Map":
+            count += iterations[name] * len(state["ItemProcessor"]["States"])
+        name = choice if state["Type"] == "Choice" else state.get("Next")
+    return count
+
+
+def test_dynamodb_counts_units_of_items() -> None:
+    items = MeteredItems(MemoryStorage())
+    items.publish("k", bytes(2000))  # with its key and the rest about 2,047 bytes: 2 units
+    items.publish("k", bytes(2000))  # too late; it is charged all the same
+    items.save("l", bytes(2048 - 46))  # a byte too much
+    assert items.written_units == {"publish": 4, "save": 3}
+    assert items.load_many(["k", "l", "absent"]).keys() == {"k", "l"}
+    assert items.read_units == 3
+    items.save("m", bytes(5000))
+    items.load_many(["m"])
+    assert items.read_units == 5
+    # Whatever is written is deleted once, at the same price.
+    before = items_usd(items)
+    items.delete_many(["k", "l", "m"])
+    assert items_usd(items) == before == pytest.approx(24 * WRITE_UNIT_USD + 5 * READ_UNIT_USD)
+
+
+@pytest.mark.usefixtures("requests_only")
+@pytest.mark.parametrize("algorithm", ["model_averaging", "gradient_averaging"])
+def test_a_channel_paid_by_the_request_is_on_the_bill(
+    monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    monkeypatch.setenv("STEPML_DYNAMODB_TABLE", "table")
+    channel = MemoryStorage()
+    monkeypatch.setattr(exchanges, "kept", lambda name: channel)
+    storage = CountingStorage()
+    job = Job(
+        storage=storage,
+        algorithm={"name": algorithm, "batch_size": 20},
+        exchange={"channel": "dynamodb"},
+    )
+    job.initialised()
+    storage.counts.clear()
+    results = job.execute_all(1)
+    beside = sum(result.cost_usd - INVOCATION_USD for result in results) - storage.requests_usd()
+    assert beside > 3 * 2 * WRITE_UNIT_USD - EXACTLY
+    assert [*channel.list("")]
+
+
+def test_a_channel_paid_by_the_hour_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    channel = MemoryStorage()
+    monkeypatch.setattr(exchanges, "kept", lambda name: channel)
+    billed = BilledStorage(MemoryStorage())
+    for name in ("redis", "memcached"):
+        assert exchanges.open_kept(name, billed) is channel
+    assert exchanges.open_kept("s3", billed) is billed
+    assert exchanges.open_kept("dynamodb", billed) is exchanges.open_kept("dynamodb", billed)
+
+
+def test_whoever_publishes_late_pays_for_the_first_value() -> None:
+    billed = BilledStorage(MemoryStorage())
+    billed.publish("k", b"first")
+    assert billed.cost_usd == pytest.approx(PUT_USD)
+    billed.publish("k", b"second")
+    assert billed.cost_usd == pytest.approx(2 * PUT_USD + GET_USD)
+
+
+def test_a_metered_durable_storage_is_one_and_counts() -> None:
+    inner = MemoryStorage()
+    inner.save_many({f"k/{n:04d}": b"value" for n in range(1001)})
+    metered = MeteredDurableStorage(inner)
+    assert metered.load_range("k/0000", 1, 3) == b"al"
+    assert metered.load_buffer("k/0000") == b"value"
+    described = metered.describe("k/0000")
+    assert described is not None
+    assert described.value_bytes == 5
+    assert len([*metered.describe_many("k/")]) == 1001
+    assert metered.requests == {"load": 2, "find": 1, "list": 2}
+    metered.clear("k/")
+    assert [*inner.list("")] == []

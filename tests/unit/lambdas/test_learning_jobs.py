@@ -1,0 +1,273 @@
+"""Jobs of every model and algorithm, step after step: retries, copies, imperfect data."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lambdas import plan_shards, samples
+from lambdas.plans import TrainingPlan
+from stepml.job import keys
+from stepml.job.errors import (
+    BadLabelError,
+    ExecutorPausedError,
+    KeyNotFoundError,
+    ModelTooLargeError,
+    NotEnoughDataError,
+)
+from stepml.job.step import Step
+from stepml.ml.data import arrays
+from tests.support.jobs import Job, contents, csv_rows, load
+
+ADMM: dict[str, Any] = {"algorithm": {"name": "admm"}}
+KMEANS: dict[str, Any] = {
+    "model": {"name": "kmeans", "n_clusters": 3},
+    "algorithm": {"name": "expectation_maximisation"},
+}
+ASYNC: dict[str, Any] = {
+    "algorithm": {"name": "model_averaging"},
+    "exchange": {"pattern": "async"},
+}
+RIDGE: dict[str, Any] = {
+    "model": {"name": "linear_regression", "l2": 0.01},
+    "algorithm": {"name": "model_averaging", "learning_rate": 0.1, "batch_size": 20},
+}
+
+
+def initialised(job_id: str = "job", **fields: Any) -> Job:
+    job = Job(job_id, **fields)
+    job.initialised()
+    return job
+
+
+@pytest.mark.parametrize(
+    ("fields", "metrics"),
+    [
+        ({}, {"accuracy", "auc"}),
+        ({"model": {"name": "softmax_regression"}}, {"accuracy"}),
+        ({"model": {"name": "svm"}}, {"accuracy", "auc"}),
+        (RIDGE, {"rmse", "r2"}),
+        (KMEANS, {"inertia"}),
+        (ADMM, {"accuracy", "auc"}),
+        (
+            {"algorithm": {"name": "model_averaging"}, "exchange": {"pattern": "async"}},
+            {"accuracy"},
+        ),
+    ],
+)
+def test_a_job_learns_and_tells_its_metrics(fields: dict[str, Any], metrics: set[str]) -> None:
+    job = initialised(**fields)
+    reports = [job.epoch(number) for number in range(1, 6)]
+    assert reports[-1].training_loss < reports[0].training_loss
+    assert metrics <= set(reports[-1].metrics)
+    report = job.finalise(5)
+    lines = job.storage.load(keys.history("job")).decode().splitlines()  # type: ignore[union-attr]
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
+    assert json.loads(lines[-1])["metrics"] == report.metrics
+
+
+def test_residuals_are_reported_an_epoch_late_and_end_the_job() -> None:
+    algorithm = {"name": "admm", "relative_tolerance": 0.5}
+    job = initialised(algorithm=algorithm, stop={"max_epochs": 50})
+    first, second = job.epoch(1), job.epoch(2)
+    assert first.primal_residual is None
+    assert second.primal_residual is not None
+    assert second.dual_tolerance is not None
+    number = 2
+    report = second
+    while report.decision == "continue":
+        number += 1
+        report = job.epoch(number)
+    assert report.reason == "primal and dual residual are within their tolerances"
+
+
+def test_clusters_that_rest_end_the_job() -> None:
+    job = initialised(**KMEANS, stop={"max_epochs": 100})
+    number, decision = 0, "continue"
+    while decision == "continue":
+        number += 1
+        decision = job.epoch(number).decision
+    assert decision == "converged"
+    assert job.finalise(number).reason == "no centroid moved any more"
+
+
+def test_clusters_begin_at_the_same_rows_for_any_world_size() -> None:
+    bits = {initialised(workers=workers, **KMEANS).state_bits(0) for workers in (1, 2, 5)}
+    # Standardised by moments that are added in another order.
+    first, *others = (np.frombuffer(each, np.float32) for each in bits)
+    for other in others:
+        assert other == pytest.approx(first, abs=1e-4)
+
+
+def test_a_rank_contributes_what_it_had_stored() -> None:
+    """Of two copies with other bits the first one counts, also if its contribution got lost."""
+    job, undisturbed = initialised("twice", **ADMM), initialised("whole", **ADMM)
+    undisturbed.epoch(1)
+    undisturbed.epoch(2)
+    job.epoch(1)
+    job.execute(2, 1)
+    key = keys.contribution(job.exchanged(), Step(2), 0, 1)
+    before = job.storage.load(key)
+    job.storage.delete(key)
+    job.storage.clear(f"datasets/{digest_of(job)}")  # training again would need its shard
+    job.execute(2, 1)
+    assert job.storage.load(key) == before
+
+
+def digest_of(job: Job) -> str:
+    plan = json.loads(job.storage.load(keys.training_plan(job.job_id)))
+    return str(plan["digest"])
+
+
+def test_a_rank_whose_own_state_is_lost_fails_by_name() -> None:
+    job = initialised(**ADMM)
+    job.epoch(1)
+    job.storage.delete(keys.own_state("job", 1, 2))
+    job.execute(2, 0)
+    with pytest.raises(KeyNotFoundError, match="ranks/000001/000002"):
+        job.execute(2, 2)
+
+
+def test_own_states_are_kept_until_the_job_ends_and_the_last_ones_after_it() -> None:
+    job = initialised(**ADMM)
+    for number in (1, 2, 3):
+        job.epoch(number)
+    assert len([*job.storage.list(keys.own_states_prefix("job"))]) == 9
+    job.finalise(3)
+    kept = sorted(job.storage.list(keys.own_states_prefix("job")))
+    assert kept == [keys.own_state("job", 3, rank) for rank in range(3)]
+
+
+@pytest.mark.parametrize("fields", [ADMM, KMEANS, {"model": {"name": "svm"}, **ADMM}])
+def test_a_rank_out_of_time_changes_no_bit(fields: dict[str, Any]) -> None:
+    job, undisturbed = initialised("paused", **fields), initialised("whole", **fields)
+    for number in (1, 2):
+        undisturbed.epoch(number)
+        for _ in range(3):
+            out_of_time = iter([100.0] + [1.0] * 1000)
+            try:
+                job.execute(number, 0, out_of_time.__next__)
+            except ExecutorPausedError:
+                continue
+        job.epoch(number)
+    assert job.state_bits(2) == undisturbed.state_bits(2)
+
+
+@pytest.mark.parametrize("fields", [ADMM, KMEANS, RIDGE])
+def test_repeating_every_step_changes_nothing(fields: dict[str, Any]) -> None:
+    job = initialised(**fields)
+    first = job.epoch(1)
+    before = contents(job.storage)
+    job.execute(1, 0)
+    assert job.reduce(1) == first
+    assert contents(job.storage) == before
+
+
+def test_rows_that_do_not_parse_are_left_out_and_reported() -> None:
+    good = csv_rows()
+    lines = good.split(b"\n")
+    job = Job("skips", data=data_of(on_bad_row="skip"))
+    # Behind the others, so that the offsets of these, and their ids, stay.
+    job.data.save("rows.csv", good + b"1,2,x,4,0\n1,2\n")
+    clean = Job("clean", data=data_of(on_bad_row="skip"))
+    for each in (job, clean):
+        each.initialised()
+        each.epoch(1)
+    assert job.state_bits(1) == clean.state_bits(1)
+    data = job.finalise(1).dataset
+    assert data.skipped_rows == 2
+    assert f"line {len(lines)}" in data.skipped_samples[0]
+    assert clean.finalise(1).dataset.skipped_rows == 0
+
+
+def data_of(**fields: Any) -> dict[str, Any]:
+    return {"uri": "s3://data/rows.csv", "format": "csv", "standardise": True} | fields
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_missing_values_become_the_mean_in_training_and_in_the_model(standardise: bool) -> None:
+    rows = [line.split(b",") for line in csv_rows().split()]
+    for number in range(0, len(rows), 7):
+        rows[number][2] = b"NA"
+    job = Job(data=data_of(missing="mean", standardise=standardise))
+    job.data.save("rows.csv", b"".join(b",".join(row) + b"\n" for row in rows))
+    job.initialised()
+    assert job.epoch(1).loss < np.log(2)
+    job.finalise(1)
+    model, _ = arrays.unpack(job.storage.load(keys.model("job")))
+    known = [float(row[2]) for row in rows if row[2] != b"NA"]
+    assert model["feature_fill"][2] == pytest.approx(np.mean(known), abs=0.2)  # of training rows
+
+
+def test_a_table_without_a_label_is_clustered() -> None:
+    job = Job(data=data_of(has_label=False), **KMEANS)
+    job.initialised()
+    job.epoch(1)
+    report = job.finalise(1)
+    assert report.dataset.n_features == 5
+    assert report.dataset.classes == []
+
+
+def test_sparse_rows_stay_sparse() -> None:
+    rng = np.random.default_rng(0)
+    lines = [
+        f"{number % 2} " + " ".join(f"{i}:1" for i in sorted(rng.choice(500, 5, False) + 1))
+        for number in range(200)
+    ]
+    uri = {"uri": "s3://data/rows.libsvm", "format": "libsvm", "standardise": True}
+    job = Job(data=uri, model={"name": "svm"})
+    job.data.save("rows.libsvm", ("\n".join(lines) + "\n").encode())
+    job.initialised()
+    job.epoch(1)
+    data = job.finalise(1).dataset
+    assert data.matrix == "sparse"
+    assert data.density == pytest.approx(5 / data.n_features)
+
+
+def test_what_does_not_suit_the_data_is_refused_before_training(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(
+        NotEnoughDataError, match=r"model.n_clusters: .* training rows, 180, got 200"
+    ):
+        Job(**KMEANS | {"model": {"name": "kmeans", "n_clusters": 200}}).partitioned()
+    with pytest.raises(BadLabelError, match=r"model.class_weight"):
+        Job(model={"name": "logistic_regression", "class_weight": {"7": 2}}).partitioned()
+    monkeypatch.setattr(plan_shards, "MOST_MODEL_BYTES", 1000)
+    with pytest.raises(ModelTooLargeError, match=r"5 parameters; with algorithm 'admm' .* for 3:"):
+        Job(**ADMM).partitioned()
+    job = Job(model={"name": "softmax_regression"})
+    job.data.save("rows.csv", b"".join(b"1,%d\n" % number for number in range(1500)))
+    with pytest.raises(BadLabelError, match="more than 1,000 different ones"):
+        job.partitioned()
+
+
+def test_labels_that_are_no_classes_are_learnt_as_numbers() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, 3))
+    y = X @ [1, 2, 3] + rng.normal(size=1500)
+    job = Job(**RIDGE)
+    rows = zip(X.tolist(), y.tolist(), strict=True)
+    job.data.save("rows.csv", b"".join(f"{','.join(map(str, x))},{t}\n".encode() for x, t in rows))
+    job.initialised()
+    for number in range(1, 6):
+        report = job.epoch(number)
+    assert report.metrics["r2"] > 0.9
+
+
+def test_a_sample_has_rows_for_every_cluster_and_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "SAMPLE_BYTES", 20 * 10)  # ten rows of five numbers
+    plan: TrainingPlan = load(
+        initialised(**KMEANS).storage, keys.training_plan("job"), TrainingPlan
+    )
+    assert samples.sample_rows(plan) == 12
+    monkeypatch.setattr(samples, "ROWS_A_CLUSTER", 1)
+    assert samples.sample_rows(plan) == 10
+    monkeypatch.setattr(samples, "MOST_BYTES", 20 * 7)
+    assert samples.sample_rows(plan) == 7
+    monkeypatch.setattr(samples, "SAMPLE_BYTES", 2**30)
+    monkeypatch.setattr(samples, "MOST_BYTES", 2**30)
+    assert samples.sample_rows(plan) == plan.training_rows

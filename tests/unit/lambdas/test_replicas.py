@@ -1,0 +1,461 @@
+"""Training in flight: ranks that wait for each other, die, pause and come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import numpy as np
+import pytest
+
+from lambdas import exchanges, replicas, snapshots
+from lambdas.failures import published_failure
+from lambdas.snapshots import SnapshotKeeper, Snapshots
+from stepml.job import keys
+from stepml.job.errors import (
+    BadRowError,
+    DamagedValueError,
+    ExecutorPausedError,
+    MissingContributionError,
+    PeerFailedError,
+    ReplayLostError,
+    ReplicasDivergedError,
+    StepMLError,
+    WaitTimeoutError,
+)
+from stepml.job.reports import Failure
+from stepml.job.step import Step
+from stepml.job.tasks import ExecutorResult, ExecutorTask
+from stepml.ml.algorithms import Progress
+from storage.base import Buffer
+from storage.memory import MemoryStorage
+from storage.wrapper import Wrapper
+from tests.support.jobs import Job, contents, load
+
+N_BATCHES = 4  # of the 180 training rows of three ranks
+Remaining = Callable[[], float]
+
+
+class KilledError(BaseException):
+    """What ends a function from outside; no handler gets to see it."""
+
+
+def gradient_job(job_id: str = "job", **spec: object) -> Job:
+    job = Job(job_id, algorithm={"name": "gradient_averaging", "batch_size": 16}, **spec)
+    job.initialised()
+    return job
+
+
+def undisturbed(epochs: int = 1) -> Job:
+    job = gradient_job("whole")
+    for epoch in range(1, epochs + 1):
+        job.epoch(epoch)
+    return job
+
+
+def plenty() -> float:
+    return 900.0
+
+
+def batches(*seconds: float) -> Remaining:
+    """Return a clock of the time left: at the call's start, at each batch, and then for ever."""
+    left: Iterator[float] = iter((900.0, *seconds[:-1]))
+    return lambda: next(left, seconds[-1])
+
+
+class KillingStorage(Wrapper):
+    """Ends a rank when it contributes to a batch, before or after that has an effect."""
+
+    def __init__(self, job: Job, rank: int, batch: int, after: bool = False) -> None:
+        super().__init__(job.storage)
+        self._key = keys.contribution(job.exchanged(), Step(1, batch), 0, rank)
+        self._after = after
+
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        if self._key in values and not self._after:
+            raise KilledError
+        firsts = self.inner.publish_many(values)
+        if self._key in values:
+            raise KilledError
+        return firsts
+
+
+def retried(job: Job, rank: int) -> ExecutorResult:
+    """Call a rank as its Task does: again if it paused or waited in vain."""
+    for _ in range(4):
+        try:
+            return job.execute(1, rank)
+        except (ExecutorPausedError, WaitTimeoutError):
+            continue
+    raise AssertionError(f"rank {rank} does not come to an end")
+
+
+def run(job: Job, clocks: Sequence[Remaining], epoch: int = 1) -> list[ExecutorResult | None]:
+    """Run all ranks at once; those that pause have no result."""
+
+    def execute(rank: int) -> ExecutorResult | None:
+        try:
+            return job.execute(epoch, rank, clocks[rank])
+        except ExecutorPausedError:
+            return None
+
+    with ThreadPoolExecutor(len(clocks)) as threads:
+        return list(threads.map(execute, range(len(clocks))))
+
+
+@pytest.mark.parametrize("pattern", ["reduce", "reduce_scatter"])
+@pytest.mark.parametrize("compression", ["none", "float16"])
+def test_a_job_in_flight_learns(pattern: str, compression: str) -> None:
+    job = gradient_job(
+        exchange={"pattern": pattern, "compression": compression}, stop={"max_epochs": 3}
+    )
+    reports = [job.epoch(number) for number in (1, 2, 3)]
+    assert reports[2].loss < reports[1].loss < reports[0].loss < np.log(2)
+    assert reports[2].training_loss < reports[0].training_loss
+    report = job.finalise(3)
+    assert report.loss == reports[2].loss
+    for left_over in ("exchange", "snapshots", "progress", "failures"):
+        assert [*job.storage.list(f"jobs/job/{left_over}/")] == []
+
+
+def test_all_ranks_end_with_the_same_replica() -> None:
+    job = gradient_job()
+    digests = {result.digest for result in job.execute_all(1)}
+    assert len(digests) == 1
+    assert digests != {""}
+
+
+@pytest.mark.parametrize("compression", ["none", "float16"])
+@pytest.mark.parametrize("algorithm", ["gradient_averaging", "model_averaging"])
+def test_the_pattern_changes_no_bit(algorithm: str, compression: str) -> None:
+    # 40,000 features: enough for in-flight gradients to be cut.
+    rng = np.random.default_rng(0)
+    rows = b"".join(
+        b"%d 1:%.3f %d:1.5 40000:%.3f\n"
+        % (rng.integers(2), rng.normal(), rng.integers(2, 40_000), rng.normal())
+        for _ in range(40)
+    )
+    bits = {}
+    for pattern in ("reduce", "reduce_scatter"):
+        job = Job(
+            data={"uri": "s3://data/rows.libsvm", "format": "libsvm"},
+            algorithm={"name": algorithm, "batch_size": 6},
+            exchange={"pattern": pattern, "compression": compression},
+        )
+        job.data.save("rows.libsvm", rows)
+        state = job.initialised()
+        if algorithm == "model_averaging":
+            assert state.chunks == ([0, 1, 2] if pattern == "reduce_scatter" else [])
+        job.epoch(1)
+        job.epoch(2)
+        bits[pattern] = job.state_bits(2)
+    assert bits["reduce"] == bits["reduce_scatter"]
+
+
+def test_a_repeated_epoch_changes_nothing() -> None:
+    job = gradient_job()
+    results = job.execute_all(1)
+    assert {result.digest for result in job.execute_all(1)} == {results[0].digest}
+    first = job.reduce(1, results)
+    before = contents(job.storage)
+    assert {result.digest for result in job.execute_all(1)} == {""}  # late copies
+    assert job.reduce(1, results) == first
+    assert contents(job.storage) == before
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("rank", [0, 1, 2])
+@pytest.mark.parametrize("batch", [1, 3, N_BATCHES])
+def test_a_rank_that_is_killed_and_called_again_changes_no_bit(
+    rank: int, batch: int, after: bool
+) -> None:
+    job = gradient_job()
+    others = [other for other in range(3) if other != rank]
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(job.execute, 1, other) for other in others]
+        with pytest.raises(KilledError):
+            job.execute(1, rank, storage=KillingStorage(job, rank, batch, after))
+        again = threads.submit(job.execute, 1, rank)
+        results = [each.result() for each in (*waiting, again)]
+    job.reduce(1, results)
+    assert job.state_bits(1) == undisturbed().state_bits(1)
+
+
+def test_a_killed_rank_goes_on_from_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "INTERVAL_S", 0.0)  # one after each step
+    job = gradient_job()
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(job.execute, 1, rank) for rank in (0, 1)]
+        with pytest.raises(KilledError):
+            job.execute(1, 2, storage=KillingStorage(job, 2, N_BATCHES))
+        for batch in range(1, N_BATCHES - 1):  # what no one could replay from the start
+            job.storage.delete(keys.aggregate(job.exchanged(), Step(1, batch), 0))
+        again = threads.submit(job.execute, 1, 2)
+        results = [each.result() for each in (*waiting, again)]
+    job.reduce(1, results)
+    assert job.state_bits(1) == undisturbed().state_bits(1)
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_near_one_ranks_deadline_all_stop_and_go_on_together(rank: int) -> None:
+    job = gradient_job()
+    clocks = [plenty] * 3
+    clocks[rank] = batches(900, 900, 900, 10)  # near its end, but there is time for the exchange
+    assert run(job, clocks) == [None] * 3
+    saved = Snapshots(job.storage, "job", 1).load()
+    assert saved is not None
+    assert 0 < saved.batches_done < N_BATCHES
+    job.epoch(1)
+    job.epoch(2)
+    whole = undisturbed(epochs=2)
+    assert job.state_bits(2) == whole.state_bits(2)
+    report, expected = job.finalise(2), whole.finalise(2)
+    assert [each.training_loss for each in report.history] == [
+        each.training_loss for each in expected.history
+    ]
+
+
+def test_a_rank_does_not_wait_longer_than_its_function_may_run() -> None:
+    job = gradient_job()
+    with pytest.raises(ExecutorPausedError, match="rank 1 waited until its time was out"):
+        job.execute(1, 1, batches(1))
+    with ThreadPoolExecutor(3) as threads:  # its contribution says that it has to pause
+        job.reduce(1, list(threads.map(lambda rank: retried(job, rank), range(3))))
+    assert job.state_bits(1) == undisturbed().state_bits(1)
+
+
+def failure(job: Job) -> Failure:
+    found = load(job.storage, keys.failure(job.job_id, job.attempt(1)["attempt"]), Failure)
+    assert isinstance(found, Failure)
+    return found
+
+
+def test_a_rank_that_fails_for_good_ends_its_peers_with_its_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/executor")
+    job = gradient_job(data={"uri": "s3://data/rows.csv", "format": "csv", "seed": 99})
+    shard = next(key for key in job.storage.list("datasets/") if "rank-000001.safe" in key)
+    whole = job.storage.load(shard)
+    job.storage.save(shard, b"no shard")
+    errors: dict[int, StepMLError] = {}
+
+    def execute(rank: int) -> None:
+        with pytest.raises(StepMLError) as caught:
+            job.execute(1, rank)
+        errors[rank] = caught.value
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(execute, range(3)))
+    assert isinstance(errors[1], DamagedValueError)
+    for rank in (0, 2):
+        error = errors[rank]
+        assert isinstance(error, PeerFailedError)
+        assert (error.rank, error.error) == (1, "DamagedValueError")
+        assert str(errors[1]) in str(error)
+    assert failure(job).log_group == "/aws/lambda/executor"
+    assert failure(job).rank == 1
+    # Redriven once the cause is gone, the record of the attempt that failed disturbs nobody.
+    job.storage.save(shard, whole)
+    job.redrives = 1
+    job.execute_all(1)
+
+
+def test_the_first_failure_counts_and_its_message_is_cut_to_a_kilobyte() -> None:
+    job, storage = Job(), MemoryStorage()
+    for rank, message in ((1, "ä" * 3000), (0, "second")):
+        task = ExecutorTask(rank=rank, **job.attempt(1))
+        with pytest.raises(BadRowError), published_failure(task, storage):
+            raise BadRowError(message)
+    found = load(storage, keys.failure("job", job.attempt(1)["attempt"]), Failure)
+    assert (found.rank, found.error, found.message) == (1, "BadRowError", "ä" * 512)
+
+
+@pytest.mark.parametrize("algorithm", ["gradient_averaging", "model_averaging"])
+def test_ranks_of_every_algorithm_leave_their_error(algorithm: str) -> None:
+    job = Job(algorithm={"name": algorithm})
+    job.initialised()
+    job.storage.save(keys.state("job", 0), b"no state")
+    with pytest.raises(DamagedValueError):
+        job.execute(1, 2)
+    assert failure(job).error == "DamagedValueError"
+
+
+def test_a_pause_is_no_failure() -> None:
+    job = gradient_job()
+    with pytest.raises(ExecutorPausedError):
+        job.execute(1, 1, batches(1))
+    assert keys.failure("job", job.attempt(1)["attempt"]) not in contents(job.storage)
+
+
+def test_replicas_that_differ_fail_the_reduce_and_the_epoch_trains_again() -> None:
+    job = gradient_job()
+    results = job.execute_all(1)
+    results[1] = msgspec.structs.replace(results[1], digest="0" * 32)
+    with pytest.raises(ReplicasDivergedError, match="in rank 1; it trains again"):
+        job.reduce(1, results)
+    assert [*job.storage.list("jobs/job/exchange/")] == []
+    assert [*job.storage.list(keys.snapshot_prefix("job"))] == []
+    job.epoch(1)
+    assert job.state_bits(1) == undisturbed().state_bits(1)
+
+
+def test_an_epoch_without_its_last_snapshot_is_not_reduced() -> None:
+    job = gradient_job()
+    results = job.execute_all(1)
+    job.storage.delete(keys.snapshot("job", 1))
+    with pytest.raises(MissingContributionError, match="rank 0"):
+        job.reduce(1, results)
+    job.epoch(1)
+    assert job.state_bits(1) == undisturbed().state_bits(1)
+
+
+def test_a_damaged_snapshot_only_costs_time() -> None:
+    job = gradient_job()
+    job.storage.save(keys.snapshot("job", 1), b"no container of arrays")
+    job.epoch(1)
+    assert job.state_bits(1) == undisturbed().state_bits(1)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_channel_that_forgets_everything_changes_no_bit(
+    batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchanges, "FIRST_WAIT_S", 4.0)
+    monkeypatch.setattr(replicas, "WAIT_S", 4.0)
+    job = gradient_job()
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(retried, job, rank) for rank in (0, 1)]
+        with pytest.raises(KilledError):
+            job.execute(1, 2, storage=KillingStorage(job, 2, batch))
+        job.storage.clear("jobs/job/exchange/")
+        again = threads.submit(retried, job, 2)
+        results = [each.result() for each in (*waiting, again)]
+    job.reduce(1, results)
+    assert job.state_bits(1) == undisturbed().state_bits(1)
+
+
+def test_a_rank_whose_replay_is_lost_says_so_and_the_epoch_begins_again() -> None:
+    job = gradient_job()
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(retried, job, rank) for rank in (0, 1)]
+        with pytest.raises(KilledError):
+            job.execute(1, 2, storage=KillingStorage(job, 2, N_BATCHES))
+        job.storage.clear(job.exchanged())
+        with pytest.raises(ReplayLostError, match=r"batch 1, its peers are at batch 4"):
+            job.execute(1, 2)
+        for peer in waiting:
+            with pytest.raises(PeerFailedError, match="rank 2 failed: ReplayLostError"):
+                peer.result()
+    job.retries = 1
+    job.epoch(1)
+    assert job.state_bits(1) == undisturbed().state_bits(1)
+    job.finalise(1)
+    assert [*job.storage.list(job.exchanged())] == []
+
+
+class ForgetfulStorage(Wrapper):
+    """Shows no snapshot at first, as to a copy of a rank that had looked before there was one."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job.storage)
+        self._hidden: str | None = keys.snapshot("job", 1)
+
+    def load_many(self, wanted: Sequence[str]) -> dict[str, Buffer]:
+        found = super().load_many(wanted)
+        if self._hidden in wanted:
+            found.pop(self._hidden, None)
+            self._hidden = None
+        return found
+
+
+def await_snapshot(job: Job, batches_done: int) -> None:
+    deadline = time.monotonic() + 10
+    store = Snapshots(job.storage, "job", 1)
+    while (found := store.load()) is None or found.batches_done < batches_done:
+        assert time.monotonic() < deadline, "no such snapshot"
+        time.sleep(0.01)
+
+
+def test_a_copy_that_was_asleep_goes_on_from_a_later_snapshot_and_fails_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(snapshots, "INTERVAL_S", 0.0)
+    monkeypatch.setattr(exchanges, "FIRST_WAIT_S", 20.0)
+    monkeypatch.setattr(replicas, "WAIT_S", 20.0)
+    job = gradient_job()
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [threads.submit(retried, job, rank) for rank in (0, 1)]
+        with pytest.raises(KilledError):
+            job.execute(1, 2, storage=KillingStorage(job, 2, N_BATCHES))
+        await_snapshot(job, N_BATCHES - 1)
+        job.storage.clear(job.exchanged())  # as the sums before a snapshot are forgotten
+        with pytest.raises(ExecutorPausedError, match="goes on from the snapshot after batch 3"):
+            job.execute(1, 2, storage=ForgetfulStorage(job))
+        again = job.execute(1, 2)
+        results = [*(each.result() for each in waiting), again]
+    job.reduce(1, results)
+    assert job.state_bits(1) == undisturbed().state_bits(1)
+
+
+class FrozenClock:
+    """Time that passes only when it is told to."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        self.now += seconds
+
+
+def progress(batches_done: int, parameters: int = 3) -> Progress:
+    return Progress(np.zeros(parameters, np.float32), batches_done)
+
+
+def test_a_snapshot_is_due_after_a_time() -> None:
+    clock, store = FrozenClock(), Snapshots(MemoryStorage(), "job", 1)
+    forgotten: list[int] = []
+    keeper = SnapshotKeeper(store, forgotten.extend, 0, clock)
+    saved = []
+    for batch in range(1, 101):
+        clock.sleep(1)
+        keeper.after_step(progress(batch))
+        snapshot = store.load()
+        saved.append(snapshot.batches_done if snapshot else 0)
+        # Whoever has loaded the snapshot before this one can still replay what followed it.
+        assert forgotten == list(range(1, max(0, saved[-1] - 30) + 1))
+    assert sorted(set(saved)) == [0, 30, 60, 90]
+
+
+def test_a_snapshot_is_due_when_much_would_have_to_be_replayed() -> None:
+    store = Snapshots(MemoryStorage(), "job", 1)
+    keeper = SnapshotKeeper(store, lambda batches: None, 0, FrozenClock())
+    for batch in range(1, 258):
+        assert store.load() is None
+        keeper.after_step(progress(batch, parameters=2**18))  # 1 MB
+    found = store.load()
+    assert found is not None
+    assert found.batches_done == 257
+
+
+def test_a_sum_is_kept_until_all_must_have_it() -> None:
+    clock, forgotten = FrozenClock(), list[int]()
+    keeper = SnapshotKeeper(Snapshots(MemoryStorage(), "job", 1), forgotten.extend, 0, clock)
+    for batch in (1, 2):
+        clock.sleep(60)
+        keeper.after_step(progress(batch))
+        keeper.save(progress(batch))
+    assert forgotten == [1]  # that of batch 2 is what slower ranks wait for
+
+
+def test_a_late_copy_takes_no_snapshot_back() -> None:
+    store = Snapshots(MemoryStorage(), "job", 1)
+    store.save(progress(7))
+    store.save(progress(5))
+    found = store.load()
+    assert found is not None
+    assert found.batches_done == 7

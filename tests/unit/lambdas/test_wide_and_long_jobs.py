@@ -1,0 +1,281 @@
+"""Jobs of many workers, of many epochs, and those that go on where others were."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from lambdas.initialise import initialise
+from lambdas.plans import PartitionPlan
+from lambdas.prepare import HANDOVER_VARIABLE, epochs_an_execution, go_on, job_state
+from lambdas.resumption import finished_epochs, plan_resumption
+from lambdas.workforce import MOST_IN_FLIGHT, Workforce, refuse_too_wide
+from stepml.job import keys
+from stepml.job.errors import (
+    InvalidJobError,
+    InvalidTaskError,
+    NotAvailableError,
+    NotEnoughConcurrencyError,
+)
+from stepml.job.parse import parse_job
+from stepml.job.tasks import Continued, ExecutorResult, Progress
+from storage.memory import MemoryStorage
+from storage.metered import MeteredStorage
+from tests.support.jobs import Job, contents, csv_rows, load
+
+FIRST: dict[str, Any] = {"epoch": 0, "decision": "continue", "next_epoch": 1}
+ALGORITHMS = ("model_averaging", "admm", "gradient_averaging")
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 40, 41, 80, 100, 1600])
+def test_every_rank_is_started_once(world_size: int) -> None:
+    force = Workforce(world_size, 1000)
+    assert [*force.ranks, *(rank for group in force.groups for rank in group)] == [
+        *range(world_size)
+    ]
+    assert bool(force.ranks) != bool(force.groups)
+    assert max(map(len, force.groups), default=0) <= 40
+    assert len(force.groups) <= 40
+
+
+@pytest.mark.parametrize("concurrency", [1, 10, 39, 40, 50, 79, 100, 1000, 5000])
+def test_no_more_run_at_once_than_the_account_runs(concurrency: int) -> None:
+    force = Workforce(1600, concurrency)
+    at_once = force.ranks_at_once * force.groups_at_once
+    assert min(concurrency, 1600) - 40 < at_once <= concurrency
+
+
+@pytest.mark.parametrize("world_size", [2, 40, 41, 90, 100, 399])
+def test_ranks_that_wait_for_each_other_can_all_run(world_size: int) -> None:
+    force = Workforce(world_size, concurrency=world_size, all_at_once=True)
+    assert force.groups_at_once >= len(force.groups)
+    assert force.ranks_at_once >= max(map(len, [force.ranks, *force.groups]))
+
+
+def job_of(workers: int, **fields: Any) -> Any:
+    return parse_job(Job(workers=workers, **fields).spec)
+
+
+def test_what_cannot_exchange_in_flight_is_refused_by_name() -> None:
+    flight = {"algorithm": {"name": "gradient_averaging"}}
+    refuse_too_wide(job_of(10, **flight), 10)
+    with pytest.raises(NotEnoughConcurrencyError, match=r"workers: .* at most 10, got 11"):
+        refuse_too_wide(job_of(11, **flight), 10)
+    with pytest.raises(NotAvailableError, match=f"at most {MOST_IN_FLIGHT}, got 401"):
+        refuse_too_wide(job_of(401, **flight), 1000)
+    refuse_too_wide(job_of(1600), 10)  # they run in turns
+    refuse_too_wide(job_of(11, **flight, exchange={"pattern": "async"}), 10)
+    shared = {"channel": "parameter_server", "pattern": "async"}
+    refuse_too_wide(job_of(11, **flight, exchange=shared), 10)
+    bounded = shared | {"max_staleness": 3}  # whoever is ahead waits
+    with pytest.raises(NotEnoughConcurrencyError, match=r"with exchange.max_staleness all ranks"):
+        refuse_too_wide(job_of(11, **flight, exchange=bounded), 10)
+
+
+@pytest.mark.parametrize("tasks", [0, 5, 1641])
+def test_a_history_has_room_for_an_executions_epochs(tasks: int) -> None:
+    epochs = epochs_an_execution(tasks)
+    assert epochs > 500
+    assert 8 * tasks + 18 * epochs < 25_000
+
+
+def test_a_continuation_begins_behind_what_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HANDOVER_VARIABLE, "3")
+    job = Job(stop={"max_epochs": 3})
+    first = job.initialised()
+    assert (first.progress.next_epoch, first.handover_epoch) == (1, 4)
+    job.epoch(1)
+    job.epoch(2)
+    given = {"job_id": "job", "run": first.run, "next_epoch": 2}
+    continued = Continued.of_input({"continues": given, "AWS_STEP_FUNCTIONS_STARTED": "arn"})
+    assert continued is not None
+    assert continued == Continued(**given)
+    state = go_on(continued, job.storage, 1000)
+    assert (state.progress.epoch, state.progress.next_epoch, state.handover_epoch) == (2, 3, 6)
+    assert state.progress.decision == "continue"
+    assert (state.ranges, state.shards, state.ranks) == ([], [], [0, 1, 2])
+    job.epoch(3)
+    assert go_on(continued, job.storage, 1000).progress.decision == "stopped"
+    with pytest.raises(InvalidTaskError, match=r"continues\.run"):
+        go_on(Continued(**given | {"run": "another"}), job.storage, 1000)
+
+
+def test_a_job_is_no_continuation() -> None:
+    assert Continued.of_input(Job().spec) is None
+    assert Continued.of_input("a job as text") is None
+    with pytest.raises(InvalidTaskError):
+        Continued.of_input({"continues": {"job_id": "job"}})
+
+
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 600])
+def test_finished_epochs_are_counted_up_to_the_first_gap(count: int) -> None:
+    storage = MemoryStorage()
+    for epoch in [*range(1, count + 1), count + 2]:
+        storage.save(keys.epoch_report("job", epoch), b"")
+    assert finished_epochs(storage, "job") == count
+    assert finished_epochs(storage, "job", min(count, 3)) == count
+
+
+def job_after(source: Job, epochs: int | None = None, **spec: Any) -> Job:
+    job = Job("next", source.storage, **{**source.spec, **spec})
+    job.spec["resume_from"] = {"job": source.job_id, "epoch": epochs}
+    return job
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_resumed_job_comes_to_the_bits_of_a_whole_one(algorithm: str) -> None:
+    source = Job(algorithm={"name": algorithm}, stop={"max_epochs": 4})
+    source.initialised()
+    for epoch in range(1, 5):
+        source.epoch(epoch)
+    job = job_after(source, 2)
+    state = job.initialised()
+    assert (state.progress.epoch, state.progress.next_epoch) == (2, 3)
+    assert [job.epoch(epoch).epoch for epoch in (3, 4)] == [3, 4]
+    assert job.state_bits(4) == source.state_bits(4)
+    assert [report.epoch for report in job.finalise(4).history] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_resumed_job_may_have_another_world_size(algorithm: str) -> None:
+    source = Job(algorithm={"name": algorithm}, stop={"max_epochs": 2})
+    source.initialised()
+    source.epoch(1)
+    job = job_after(source, workers=2)
+    job.initialised()
+    losses = [source.epoch(2).loss, job.epoch(2).loss]
+    assert losses[1] == pytest.approx(losses[0], rel=0.2)
+
+
+def test_a_resumed_job_needs_the_other_one_no_more_once_it_has_begun() -> None:
+    """Which may end meanwhile, and clear what its ranks needed."""
+    source = Job(algorithm={"name": "admm"}, stop={"max_epochs": 2})
+    source.initialised()
+    source.epoch(1)
+    job = job_after(source, 1)
+    job.initialised()
+    source.epoch(2)
+    source.finalise(2)
+    initialise(job.job_id, job.storage)  # as every continuation does
+    job.epoch(2)
+    assert job.state_bits(2) == source.state_bits(2)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_a_job_that_was_resumed_is_resumed_itself(algorithm: str, epochs: int) -> None:
+    first = Job("first", algorithm={"name": algorithm}, stop={"max_epochs": 4})
+    first.initialised()
+    for epoch in range(1, 5):
+        first.epoch(epoch)
+    second = Job("second", first.storage, **first.spec)
+    second.spec["resume_from"] = {"job": "first", "epoch": 2}
+    second.initialised()
+    second.epoch(3)
+    third = job_after(second, epochs)
+    third.initialised()
+    for epoch in range(epochs + 1, 5):
+        third.epoch(epoch)
+    assert third.state_bits(4) == first.state_bits(4)
+
+
+def test_a_job_of_other_workers_that_has_come_nowhere_is_resumed() -> None:
+    source = Job(algorithm={"name": "admm"}, stop={"max_epochs": 2})
+    source.initialised()
+    source.epoch(1)
+    wide = Job("wide", source.storage, **source.spec | {"workers": 2, "resume_from": "job"})
+    wide.initialised()
+    again = job_after(wide)
+    again.initialised()
+    again.epoch(2)
+    wide.epoch(2)
+    assert again.state_bits(2) == wide.state_bits(2)
+
+
+def test_other_data_under_the_same_name_are_refused() -> None:
+    source = Job(stop={"max_epochs": 2})
+    source.initialised()
+    source.epoch(1)
+    job = job_after(source)
+    job.data.save("rows.csv", csv_rows(seed=1))
+    before = contents(job.storage)
+    with pytest.raises(InvalidJobError, match=r"data\.uri: what lies there is not what job 'job'"):
+        job.prepare("arn:2")
+    assert contents(job.storage) == before
+
+
+def test_what_is_asked_for_does_not_grow_with_the_square_of_the_ranks() -> None:
+    source = Job(algorithm={"name": "admm"}, workers=12)
+    source.initialised()
+    source.epoch(1)
+    job = job_after(source)
+    metered = MeteredStorage(job.storage)
+    plan_resumption("next", parse_job(job.spec), metered)  # type: ignore[arg-type]
+    assert metered.requests["find"] <= 256 + 1 + 12
+
+
+def plan_of(workers: int) -> PartitionPlan:
+    job = Job(workers=workers)
+    job.prepare()
+    plan: PartitionPlan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    return plan
+
+
+@pytest.mark.parametrize("workers", [41, 1600])
+def test_the_state_of_a_wide_epoch_fits_into_step_functions(workers: int) -> None:
+    state = job_state("j" * 60, plan_of(workers), 1000, Progress(**FIRST), [], [])
+    result = ExecutorResult(
+        rank=1599, seconds=899.123, waited_seconds=123.456, cost_usd=0.12345678, digest="0" * 32
+    )
+    executors = [result.to_event()] * workers
+    given = state.to_event() | {"gathered": [{"executors": executors}]}
+    assert len(json.dumps(given)) < 262_144  # behind RunGroups, where it is largest
+
+
+def test_resuming_twice_changes_nothing() -> None:
+    source = Job(algorithm={"name": "admm"})
+    source.initialised()
+    source.epoch(1)
+    job = job_after(source)
+    job.initialised()
+    before = contents(job.storage)
+    job.initialised()
+    assert contents(job.storage) == before
+
+
+@pytest.mark.parametrize(
+    ("spec", "epochs", "message"),
+    [
+        ({"stop": {"max_epochs": 3}}, 3, "resume_from.epoch: expected 0 to 2, .* got 3"),
+        ({"stop": {"max_epochs": 2}}, 2, "stop.max_epochs: expected more than the 2 epochs"),
+        ({"model": {"name": "svm"}, "algorithm": {"name": "model_averaging"}}, 1, "model: exp"),
+        ({"data": {"uri": "s3://data/rows.csv", "format": "csv"}}, 1, "data: expected that of"),
+        ({}, 1, "resume_from.epoch: job 'job' has not kept what epoch 1 ended with"),
+    ],
+    ids=["too many", "nothing left", "other model", "other data", "own states gone"],
+)
+def test_what_cannot_be_resumed_is_refused_before_anything_is_written(
+    spec: dict[str, Any], epochs: int, message: str
+) -> None:
+    source = Job(algorithm={"name": "admm"}, stop={"max_epochs": 2})
+    source.initialised()
+    source.epoch(1)
+    source.epoch(2)
+    source.finalise(2)
+    job = job_after(source, epochs, **({"stop": {"max_epochs": 4}} | spec))
+    before = contents(job.storage)
+    with pytest.raises(InvalidJobError, match=message):
+        job.prepare("arn:2")
+    assert contents(job.storage) == before
+
+
+def test_a_job_cannot_resume_itself_or_nobody() -> None:
+    job = Job()
+    job.spec["resume_from"] = "job"
+    with pytest.raises(InvalidJobError, match=r"resume_from.job: expected another job, got 'job'"):
+        job.prepare()
+    job.spec["resume_from"] = "nobody"
+    with pytest.raises(InvalidJobError, match="expected a job of this stack that has begun"):
+        job.prepare()

@@ -1,0 +1,342 @@
+"""parquet: row groups cut at any byte, columns that only range tasks see."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lambdas.partition import partition as partition_range
+from lambdas.plan_shards import plan_shards
+from lambdas.plans import PartitionPlan
+from stepml.job import keys
+from stepml.job.errors import (
+    BadRowError,
+    DamagedValueError,
+    EmptyDataError,
+    InvalidDataError,
+    NotAvailableError,
+    StorageUnavailableError,
+)
+from stepml.job.tasks import PartitionTask
+from stepml.ml.data import Manifest, parquet_rows, plan_ranges, row_checks, sniff
+from stepml.ml.data.formats import parquet
+from stepml.ml.data.ranges import ByteRange
+from tests.support.data_sets import MemoryObjects, described, partition
+from tests.support.jobs import Job, load
+from tests.unit.ml.data.test_npz import expected_rows, require_equal, stored_rows
+
+RNG = np.random.default_rng(5)
+N = 3000
+COLUMNS = {
+    "a": RNG.normal(size=N),
+    "b": RNG.integers(-50, 50, N),
+    "c": RNG.integers(0, 2, N).astype(bool),
+    "d": RNG.normal(size=N).astype(np.float32),
+    "label": RNG.integers(0, 3, N),
+}
+X = np.stack([COLUMNS[name] for name in "abcd"], axis=1)
+Y = COLUMNS["label"]
+
+
+def written(columns: Any, row_group_size: int = 250, **options: Any) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file, row_group_size=row_group_size, **options)
+    return file.getvalue()
+
+
+def first_rows(n: int) -> dict[str, Any]:
+    return {name: column[:n] for name, column in COLUMNS.items()}
+
+
+def partitioned(
+    content: bytes, n_ranges: int = 1, **options: Any
+) -> tuple[tuple[np.ndarray, ...], Manifest]:
+    store = MemoryObjects(x=content)
+    manifest = partition(store, n_ranges, format="parquet", **options)
+    return stored_rows(store, manifest), manifest
+
+
+@pytest.mark.parametrize("n_ranges", [1, 2, 3, 8, 40])
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "lz4", "brotli"])
+def test_the_rows_are_those_of_the_table_whatever_the_ranges(
+    n_ranges: int, compression: str
+) -> None:
+    store = MemoryObjects(
+        a=written(COLUMNS, compression=compression),
+        b=written(first_rows(7), 3),
+        c=written(first_rows(0)),
+        d=written(COLUMNS, 10**6, use_dictionary=False, data_page_version="2.0"),
+    )
+    manifest = partition(store, n_ranges, format="parquet", piece_bytes=20_000)
+    expected = expected_rows(a=(X, Y), b=(X[:7], Y[:7]), d=(X, Y))
+    require_equal(stored_rows(store, manifest), expected)
+
+
+def test_the_manifest_knows_the_columns() -> None:
+    _, manifest = partitioned(written(COLUMNS), 3)
+    assert manifest.layout.column_names == tuple(COLUMNS)
+    assert (manifest.layout.label_column, manifest.layout.n_columns) == (4, 5)
+    assert (manifest.n_features, manifest.layout.n_features) == (4, 4)
+
+
+@pytest.mark.parametrize(("label", "column"), [("b", 1), (0, 0), (-2, 3), (None, 4)])
+def test_the_label_is_named_or_counted(label: str | int | None, column: int) -> None:
+    table = np.stack(list(COLUMNS.values()), axis=1)
+    rows, manifest = partitioned(written(COLUMNS), 2, label=label)
+    assert manifest.layout.label_column == column
+    require_equal(rows, expected_rows(x=(np.delete(table, column, axis=1), table[:, column])))
+
+
+def test_without_a_label_all_columns_are_features() -> None:
+    rows, manifest = partitioned(written(COLUMNS), 2, has_label=False)
+    assert manifest.n_features == 5
+    require_equal(rows, expected_rows(x=(np.column_stack([X, Y]), np.zeros(N))))
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [(pa.int32(), 523450001), (pa.int64(), 2**24 + 1), (pa.float64(), 2**24 + 1)],
+)
+def test_labels_are_what_float32_makes_of_them(kind: Any, label: int) -> None:
+    table = {"label": pa.array([3, label], kind), "a": pa.array([1, 2], pa.float32())}
+    rows, _ = partitioned(written(table), label="label")
+    require_equal(rows, expected_rows(x=([[1], [2]], [3, label])))
+
+
+@pytest.mark.parametrize("has_label", [True, False])
+def test_an_object_without_columns_is_refused_as_such(has_label: bool) -> None:
+    with pytest.raises(InvalidDataError, match=r"^s3 object x has no columns$"):
+        partitioned(written({}), has_label=has_label)
+
+
+def test_labels_of_every_type_may_be_missing_only_where_rows_are_skipped() -> None:
+    for kind in (pa.int64(), pa.int8(), pa.float32(), pa.float64(), pa.bool_()):
+        table = {"a": [1.0, 2.0], "label": pa.array([1, None], pa.int8()).cast(kind)}
+        with pytest.raises(BadRowError, match="row 1: the label is nan, a missing value"):
+            partitioned(written(table))
+        rows, manifest = partitioned(written(table), on_bad_row="skip", missing="mean")
+        assert manifest.skipped_rows == 1
+        require_equal(rows, expected_rows(x=([[1]], [1])))
+
+
+def test_a_row_group_belongs_to_the_range_in_which_it_begins() -> None:
+    store = MemoryObjects(x=written(first_rows(30), 10))
+    objects = described(store)
+    metadata = pq.read_metadata(io.BytesIO(store.objects["x"]))
+    starts = [
+        metadata.row_group(group).column(0).dictionary_page_offset
+        for group in range(metadata.num_row_groups)
+    ]
+    layout = parquet_rows.with_columns(store, objects, sniff(store, objects, format="parquet"))
+    rows = parquet_rows.ParquetRows(store, objects, layout)
+    for cut in {1, objects[0].value_bytes - 1, *starts, *(start + 1 for start in starts)}:
+        parts = ByteRange(0, 0, cut), ByteRange(0, cut, objects[0].value_bytes)
+        found = [[int(n) for block in rows.read(part) for n in block.offsets] for part in parts]
+        n_before = 10 * sum(start < cut for start in starts)
+        assert found == [list(range(n_before)), list(range(n_before, 30))]
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.int8(), pa.uint16(), pa.int64(), pa.float16(), pa.float32(), pa.bool_()]
+)
+@pytest.mark.parametrize(("missing", "stored"), [("zero", 0.0), ("mean", np.nan)])
+def test_nulls_are_filled_where_the_job_says_so(kind: Any, missing: str, stored: float) -> None:
+    values = pa.array([1, None, 0], pa.int8()).cast(kind)
+    columns = {"a": [0.5, 1.5, 2.5], "b": values, "y": [0, 1, 0]}
+    rows, _ = partitioned(written(columns), missing=missing)
+    require_equal(rows, expected_rows(x=([[0.5, 1], [1.5, stored], [2.5, 0]], [0, 1, 0])))
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"a": [1, None, 3], "y": [0, 1, 0]}, r"column 1 \('a'\) is nan, a missing value"),
+        ({"a": [1.0, np.nan, 3], "y": [0, 1, 0]}, r"column 1 \('a'\) is nan, a missing value"),
+        ({"a": [1.0, np.inf, 3], "y": [0, 1, 0]}, r"column 1 \('a'\) is inf, not a finite number"),
+        ({"a": [1.0, 2.0, 3], "y": [0, None, 0]}, "the label is nan, a missing value"),
+    ],
+)
+def test_a_bad_row_is_named_or_skipped(columns: Any, problem: str) -> None:
+    with pytest.raises(BadRowError, match=f"^s3 object x, row 1: {problem}$"):
+        partitioned(written(columns, 2))
+    rows, manifest = partitioned(written(columns, 2), on_bad_row="skip")
+    assert (manifest.n_rows, manifest.skipped_rows) == (2, 1)
+    everything = expected_rows(x=([[1]] * 3, [0] * 3))[0]
+    assert set(rows[0]) < set(everything)  # the others keep their ids
+
+
+def test_columns_behind_the_label_are_named_right() -> None:
+    columns = {"a": [1.0, 2.0], "y": [0, 1], "b": [1.0, None]}
+    with pytest.raises(BadRowError, match=r"x, row 1: column 3 \('b'\) is nan"):
+        partitioned(written(columns), label="y")
+
+
+def test_numbers_too_large_for_float32_are_bad() -> None:
+    with pytest.raises(BadRowError, match=r"x, row 1: column 1 \('a'\) is 1e\+39, too large"):
+        partitioned(written({"a": [1.0, 1e39], "y": [0, 1]}))
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"a": ["u", "v"], "y": [0, 1]}, "column 'a' is of type string; numbers and booleans"),
+        (
+            {"a": pa.array(["u", "v"]).dictionary_encode(), "y": [0, 1]},
+            "column 'a' is of type dictionary",
+        ),
+        ({"a": pa.array([1, 2], pa.date32()), "y": [0, 1]}, "column 'a' is of type date32"),
+        ({"a": pa.array([1, 2], pa.timestamp("s")), "y": [0, 1]}, "column 'a' is of type timest"),
+        ({"a": [[1], [2]], "y": [0, 1]}, "column 'a' is of type list"),
+        ({"a": [{"b": 1}, {"b": 2}], "y": [0, 1]}, "column 'a' is of type struct"),
+        ({"a": [None, None], "y": [0, 1]}, "column 'a' is of type null"),
+        ({"a": [1, 2], "__index_level_0__": [0, 1]}, "__index_level_0__' is the index of a pandas"),
+        ({"y": [0, 1]}, "has a label and no features"),
+    ],
+)
+def test_columns_that_are_no_numbers_are_refused_by_name(columns: Any, problem: str) -> None:
+    with pytest.raises(InvalidDataError, match=f"s3 object x.*{problem}"):
+        partitioned(written(columns))
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    file = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array([1])] * 2, ["a", "a"]), file)
+    with pytest.raises(InvalidDataError, match="s3 object x: two columns are named 'a'"):
+        partitioned(file.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("label", "problem"),
+    [("z", "data.label is 'z', which is none of the columns of s3 object x: a, b"), (5, "is 5")],
+)
+def test_a_label_that_is_no_column_is_refused(label: str | int, problem: str) -> None:
+    with pytest.raises(InvalidDataError, match=problem):
+        partitioned(written(COLUMNS), label=label)
+
+
+def test_the_width_that_the_job_states_is_compared() -> None:
+    with pytest.raises(InvalidDataError, match=r"data.n_features is 3, but s3 object x has 4"):
+        partitioned(written(COLUMNS), n_features=3)
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        ({"a": [1], "x": [2], "y": [0]}, "column 2 is 'x' instead of 'b'"),
+        ({"a": [1], "b": [2]}, "column 3 is '' instead of 'y'"),
+        ({"a": [1], "b": [2], "y": [0], "z": [0]}, "column 4 is 'z' instead of ''"),
+    ],
+)
+@pytest.mark.parametrize("n_ranges", [1, 2, 20])
+def test_objects_with_other_columns_are_refused_by_name(
+    other: Any, problem: str, n_ranges: int
+) -> None:
+    store = MemoryObjects(a=written({"a": [1], "b": [2], "y": [0]}), b=written(other))
+    with pytest.raises(
+        InvalidDataError, match=f"b: its columns are not those of the first object: {problem}"
+    ):
+        partition(store, n_ranges, format="parquet")
+
+
+def test_what_is_no_parquet_is_refused_by_prepare() -> None:
+    store = MemoryObjects(x=b"PK\x03\x04 and more")
+    with pytest.raises(InvalidDataError, match="x is no parquet: it starts with 50 4b 03 04 inste"):
+        sniff(store, described(store), format="parquet")
+
+
+@pytest.mark.parametrize("n_bytes", [4, 8, 11, 5000, -1])
+def test_a_truncated_object_is_refused_by_name(n_bytes: int) -> None:
+    with pytest.raises(InvalidDataError, match=r"^s3 object x: "):
+        partitioned(written(COLUMNS)[:n_bytes])
+
+
+@pytest.mark.parametrize("place", range(50, 3000, 350))
+def test_a_damaged_page_is_refused_by_name(place: int) -> None:
+    content = bytearray(written(COLUMNS, write_page_checksum=True))
+    content[place : place + 20] = b"\xff" * 20
+    with pytest.raises(InvalidDataError, match=r"^s3 object x: "):
+        partitioned(bytes(content))
+
+
+def test_an_object_without_rows_is_an_empty_data_set() -> None:
+    with pytest.raises(EmptyDataError, match="no rows"):
+        partitioned(written(first_rows(0)))
+
+
+def test_rows_come_in_blocks_and_prepare_reads_the_magic_only() -> None:
+    store = MemoryObjects(x=written(COLUMNS, 2000))
+    objects = described(store)
+    layout = sniff(store, objects, format="parquet")
+    assert store.read_bytes == len(parquet.MAGIC)
+    layout = parquet_rows.with_columns(store, objects, layout)
+    rows = parquet_rows.ParquetRows(store, objects, layout)
+    (part,) = plan_ranges(objects)[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_checks, "BLOCK_BYTES", 2000)
+        sizes = [each.X.nbytes for each in rows.read(part)]
+    assert max(sizes) <= 2000
+    # The footer is read for the columns, and again with the rows.
+    assert store.read_bytes < objects[0].value_bytes + 2 * 65536 + 100
+
+
+class _Failing(MemoryObjects):
+    def load_range(self, key: str, start: int, stop: int) -> bytes:
+        if self.read_bytes > 70_000:
+            raise StorageUnavailableError("slow down")
+        return super().load_range(key, start, stop)
+
+
+def test_what_the_store_raises_keeps_its_name() -> None:
+    store = _Failing(x=written(COLUMNS))
+    with pytest.raises(StorageUnavailableError, match="slow down"):
+        partition(store, format="parquet")
+    store = MemoryObjects(x=written(COLUMNS))
+    objects = described(store)
+    layout = sniff(store, objects, format="parquet")
+    store.objects["x"] = store.objects["x"][:-10]
+    with pytest.raises(DamagedValueError, match=r"x ends at byte .* it was changed"):
+        parquet_rows.with_columns(store, objects, layout)
+
+
+def test_without_pyarrow_the_format_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = written(COLUMNS)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(NotAvailableError, match=r"needs pyarrow: pip install 'stepml\[parquet\]'"):
+        partitioned(content)
+
+
+def test_nothing_imports_pyarrow_before_it_is_needed() -> None:
+    code = (
+        "import sys; import lambdas.partition_parquet, lambdas.prepare, stepml.ml.data;"
+        "sys.exit('pyarrow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_job_has_its_parquet_ranges_done_by_the_function_that_reads_them() -> None:
+    job = Job(
+        data={"uri": "s3://data/rows.parquet", "format": "parquet", "ranges": 3},
+        model={"name": "softmax_regression"},
+    )
+    job.data.save("rows.parquet", written(COLUMNS))
+    state = job.prepare()
+    assert (state.ranges, state.parquet_ranges) == ([], [0, 1, 2])
+    plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    for number in state.parquet_ranges:
+        partition_range(PartitionTask(job_id="job", range=number), plan, job.data, job.storage)
+    manifest = plan_shards("job", job.storage)
+    assert (manifest.n_rows, manifest.layout.column_names) == (N, tuple(COLUMNS))
+    again = job.prepare()
+    assert (again.ranges, again.parquet_ranges) == ([], [])  # done before
+
+
+def test_a_job_of_another_format_has_no_parquet_ranges() -> None:
+    state = Job().prepare()
+    assert (state.ranges, state.parquet_ranges) == ([0], [])
