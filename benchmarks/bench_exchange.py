@@ -30,7 +30,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.exchange_workers import COMPUTE_S, Case, Report, Spell, Workers
+from benchmarks.exchange_workers import COMPUTE_S, Case, Report, Spell, WorkerProcesses
 from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from storage import factory
 from tests.support.running_aws import running_aws
@@ -241,12 +241,12 @@ def local_aws(state: Path) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def workers(channel: str, world_sizes: Sequence[int]) -> Iterator[Workers]:
+def workers(channel: str, world_sizes: Sequence[int]) -> Iterator[WorkerProcesses]:
     """Run a channel's service and its worker processes."""
     with service(channel) as environment, ExitStack() as stack:
         # The processes inherit it; NumPy reads its variable when it is imported.
         os.environ.update(environment, OPENBLAS_NUM_THREADS="1")
-        started = Workers(world_sizes)
+        started = WorkerProcesses(world_sizes)
         stack.callback(started.close)
         yield started
 

@@ -47,7 +47,7 @@ from sklearn.linear_model import SGDClassifier
 from benchmarks.bench_exchange import some_of
 from benchmarks.bench_parsing import MemoryObjects, float_rows, sparse_rows
 from stepml.job import spec
-from stepml.ml.algorithms import OrchestratedAlgorithm, State, Turn, build_algorithm
+from stepml.ml.algorithms import OrchestratedAlgorithm, RankEpoch, State, build_algorithm
 from stepml.ml.data import (
     DataObject,
     assemble,
@@ -162,20 +162,20 @@ class Learner:
         self._algorithm: OrchestratedAlgorithm[Any] = built
         self.model = build_model(model, X.shape[1], np.unique(labels).tolist())
         self._X, self._labels = X, labels
-        self._turn = Turn(1, 0, (len(X),), 0)
+        self._rank_epoch = RankEpoch(1, 0, (len(X),), 0)
 
     def epoch(self, parameters: Floats) -> Floats:
         """Return the parameters after one more epoch."""
         before = self._algorithm.initial_state(self.model, parameters)
         y = self.model.targets(self._labels)
-        progress = self._algorithm.begin(self.model, before, {}, self._turn)
-        progress = self._algorithm.train(self.model, progress, self._X, y, self._turn)
-        return self._next(before, self._algorithm.ended(progress)).parameters
+        progress = self._algorithm.begin(self.model, before, {}, self._rank_epoch)
+        progress = self._algorithm.train(self.model, progress, self._X, y, self._rank_epoch)
+        return self._next(before, self._algorithm.rank_result(progress)).parameters
 
-    def _next(self, before: State, own: Any) -> State:
-        vector, trailer = self._algorithm.contribution(own, self._turn)
+    def _next(self, before: State, rank_state: Any) -> State:
+        vector, trailer = self._algorithm.contribution(rank_state, self._rank_epoch)
         return self._algorithm.next_state(
-            self.model, before, vector, trailer, self._turn, lambda: self._X[:BATCH_ROWS]
+            self.model, before, vector, trailer, self._rank_epoch, lambda: self._X[:BATCH_ROWS]
         ).state
 
 

@@ -34,7 +34,7 @@ import numpy as np
 
 from benchmarks import list_of_doubles
 from benchmarks.bench_exchange import short, some_of
-from benchmarks.parameter_server_workers import Case, Places, Workers
+from benchmarks.parameter_server_workers import Case, Places, WorkerProcesses
 from benchmarks.raw_exchange import RawServer
 from comm import Message
 from comm.wire import encode_in_parts
@@ -141,7 +141,7 @@ def received(connection: Connection) -> int:
 
 def measure_steps(places: Places, options: argparse.Namespace) -> Iterator[Steps]:
     """Yield the figures of steps, and print them as they come."""
-    workers = Workers(WORLD_SIZE, places)
+    workers = WorkerProcesses(WORLD_SIZE, places)
     print(f"{'floor':>20}" + "".join(f"{name:>20}" for name in options.contestants))
     for size in options.sizes:
         by_contestant = workers.run(Case(SIZES[size], options.rounds or ROUNDS[size]))

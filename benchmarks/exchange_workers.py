@@ -14,7 +14,7 @@ from multiprocessing.synchronize import Barrier
 import numpy as np
 
 from benchmarks.floor import BLOCK_BYTES, MOST_BYTES, Floor
-from comm import Group, InFlight, Message, in_flight_chunks
+from comm import InFlight, Message, Workers, in_flight_chunks
 from comm.shared_model import SharedModel
 from stepml.job.step import Step
 from storage import Storage, open_channel
@@ -122,7 +122,7 @@ class Worker:
 
     def _change(self, case: Case, channel: Storage) -> Report:
         """Change a shared model as often as there is time for."""
-        model = SharedModel(Group(case.prefix, case.world_size), 1, self._rank, channel)
+        model = SharedModel(Workers(case.prefix, case.world_size), 1, self._rank, channel)
         change = self._message(case).vector
         if self._rank == 0:
             model.create(change)
@@ -151,8 +151,8 @@ class Worker:
         self._barriers[case.world_size].wait(WAIT_S)
 
     def _exchange(self, case: Case, name: str, channel: Storage) -> InFlight:
-        group = Group(f"{case.prefix}{name}/", case.world_size)
-        return InFlight(group, self._rank, channel, chunks=case.chunks(channel))
+        workers = Workers(f"{case.prefix}{name}/", case.world_size)
+        return InFlight(workers, self._rank, channel, chunks=case.chunks(channel))
 
     def _message(self, case: Case) -> Message:
         numbers = np.random.default_rng(self._rank).normal(size=case.value_bytes // 4)
@@ -205,7 +205,7 @@ def work(rank: int, cases: Connection, barriers: Mapping[int, Barrier]) -> None:
             barrier.abort()
 
 
-class Workers:
+class WorkerProcesses:
     """The worker processes of one channel; their environment says where it is."""
 
     def __init__(self, world_sizes: Sequence[int]) -> None:

@@ -14,7 +14,7 @@ from multiprocessing.synchronize import Barrier
 import numpy as np
 
 from benchmarks.raw_exchange import RawRank
-from comm import Group, InFlight, Message
+from comm import InFlight, Message, Workers
 from comm.wire import encode_in_parts
 from ps_server.calls import JobSettings, Received
 from ps_server.client import Credentials, ParameterClient, open_client
@@ -103,7 +103,7 @@ class Worker:
 
     def _on_redis(self, prefix: str, message: Message) -> tuple[Act, Act]:
         assert self._redis is not None
-        exchange = InFlight(Group(f"{prefix}redis/", self._world_size), self._rank, self._redis)
+        exchange = InFlight(Workers(f"{prefix}redis/", self._world_size), self._rank, self._redis)
 
         def step(number: int) -> Message:
             return exchange.all_reduce(Step(1, number), message)
@@ -124,7 +124,7 @@ def work(rank: int, world_size: int, places: Places, cases: Connection, barrier:
         barrier.abort()  # so that the others do not wait for this one
 
 
-class Workers:
+class WorkerProcesses:
     """The worker processes."""
 
     def __init__(self, world_size: int, places: Places) -> None:

@@ -1,11 +1,11 @@
 """How workers that cannot talk to each other exchange updates: contribute, merge, collect."""
 
 from comm.exchange import (
-    Group,
     InFlightExchange,
     OrchestratedExchange,
     SharedModelExchange,
     SharedState,
+    Workers,
 )
 from comm.in_flight import InFlight, in_flight_chunks
 from comm.orchestrated import Orchestrated
@@ -14,7 +14,6 @@ from comm.wire import Compression, Message
 
 __all__ = [
     "Compression",
-    "Group",
     "InFlight",
     "InFlightExchange",
     "Message",
@@ -23,6 +22,7 @@ __all__ = [
     "SharedModel",
     "SharedModelExchange",
     "SharedState",
+    "Workers",
     "in_flight_chunks",
     "require_shareable",
 ]

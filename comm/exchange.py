@@ -31,7 +31,7 @@ SHARED_HEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Workers:
     """The workers of one run of a job."""
 
     prefix: str  # of all keys of this run: keys.exchange_prefix
@@ -93,7 +93,7 @@ class InFlightExchange(ABC):
         """Delete what is left to be deleted."""
 
     @abstractmethod
-    def take_back(self) -> None:
+    def withdraw(self) -> None:
         """Delete what this rank looks after: nobody needs it any more.
 
         Where somebody does, because another copy of the rank goes on, that one brings it back.
@@ -122,7 +122,7 @@ class OrchestratedExchange(ABC):
         """Return whether the contribution of ``rank`` is there and whole; what is damaged goes."""
 
     @abstractmethod
-    def take_back(self, step: Step, rank: int) -> None:
+    def withdraw(self, step: Step, rank: int) -> None:
         """Delete what ``rank`` contributed: it came when nobody needed it any more."""
 
     @abstractmethod
@@ -162,7 +162,7 @@ class OrchestratedExchange(ABC):
         """Delete what ``step`` left, once no rank can need it again."""
 
     @abstractmethod
-    def take_back_sum(self, step: Step, chunk: int) -> None:
+    def withdraw_sum(self, step: Step, chunk: int) -> None:
         """Delete the sum of a chunk: it came when nobody needed it any more."""
 
 
@@ -252,7 +252,7 @@ class SharedModelExchange(ABC):
         sequence: int,
         pulled: SharedState,
         change: Callable[[Vector], None],
-        told: Sequence[float] = (),
+        totals: Sequence[float] = (),
     ) -> SharedState:
         """Apply one update and return the model with it; a repetition changes nothing.
 
@@ -264,7 +264,7 @@ class SharedModelExchange(ABC):
             What the update was computed from.
         change : callable
             Changes the vector that it gets; may be called several times.
-        told : sequence of float
+        totals : sequence of float
             Added to the totals, once.
 
         Raises
@@ -275,7 +275,7 @@ class SharedModelExchange(ABC):
         """
 
     def push_gradient(
-        self, sequence: int, pulled: SharedState, gradient: Vector, told: Sequence[float] = ()
+        self, sequence: int, pulled: SharedState, gradient: Vector, totals: Sequence[float] = ()
     ) -> SharedState:
         """Have a step made of ``gradient``, by the optimiser beside the model; as `push`."""
         raise NotImplementedError("only a parameter server has an optimiser")

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 
-from comm.exchange import Group, InFlightExchange
+from comm.exchange import InFlightExchange, Workers
 from comm.sums import cut, join, sum_in_rank_order
 from comm.wire import Compression, Message, decode, encode, is_whole
 from stepml.job.errors import DamagedValueError, ReplayLostError, WaitTimeoutError
@@ -58,7 +58,7 @@ class InFlight(InFlightExchange):
 
     Parameters
     ----------
-    group : Group
+    workers : Workers
     rank : int
     channel : Storage
     chunks : int
@@ -78,7 +78,7 @@ class InFlight(InFlightExchange):
 
     def __init__(
         self,
-        group: Group,
+        workers: Workers,
         rank: int,
         channel: Storage,
         *,
@@ -93,7 +93,7 @@ class InFlight(InFlightExchange):
         self.timeout_s = timeout_s
         self._frontier = frontier
         self._heal_s = heal_s
-        self._group = group
+        self._workers = workers
         self._rank = rank
         self._channel = channel
         self._chunks = chunks
@@ -113,13 +113,13 @@ class InFlight(InFlightExchange):
         self._last_sums, self._sums = self._sums, {}
         self._contributed = self._publish(
             {
-                self._group.contribution(step, self._rank, chunk): encode(part, self._compression)
+                self._workers.contribution(step, self._rank, chunk): encode(part, self._compression)
                 for chunk, part in enumerate(cut(message, self._chunks))
             }
         )
         # While the others' contributions are still on their way.
         self._garbage.flush_if_much()
-        mine = range(self._rank, self._chunks, self._group.world_size)
+        mine = range(self._rank, self._chunks, self._workers.world_size)
         sums = {chunk: self._merge(step, chunk) for chunk in mine}
         sums |= self._collect(step, [c for c in range(self._chunks) if c not in sums])
         aggregate = join([sums[chunk] for chunk in range(self._chunks)])
@@ -127,7 +127,7 @@ class InFlight(InFlightExchange):
         return aggregate
 
     def replay(self, step: Step) -> Message | None:
-        names = [self._group.aggregate(step, chunk) for chunk in range(self._chunks)]
+        names = [self._workers.aggregate(step, chunk) for chunk in range(self._chunks)]
         found = self._channel.load_many(names)
         try:
             return join([decode(found[name], name) for name in names])
@@ -136,19 +136,19 @@ class InFlight(InFlightExchange):
 
     def forget(self, steps: Iterable[Step]) -> None:
         chunks = range(self._chunks)
-        self._garbage.add([self._group.aggregate(step, c) for step in steps for c in chunks])
+        self._garbage.add([self._workers.aggregate(step, c) for step in steps for c in chunks])
 
     def close(self) -> None:
         self._garbage.flush()
 
-    def take_back(self) -> None:
+    def withdraw(self) -> None:
         own = self._contributed | self._last_sums | self._sums
         self._garbage.add([*own, *([self._frontier] if self._frontier else [])])
         self._garbage.flush()
 
     def _merge(self, step: Step, chunk: int) -> Message:
-        key = self._group.aggregate(step, chunk)
-        names = self._group.contributions(step, chunk)
+        key = self._workers.aggregate(step, chunk)
+        names = self._workers.contributions(step, chunk)
         try:
             aggregate = sum_in_rank_order(self._arriving(step, names, key), self._compression)
         except _MergedElsewhereError:  # by a copy of this rank
@@ -178,7 +178,7 @@ class InFlight(InFlightExchange):
                     yield next(arriving)
 
     def _collect(self, step: Step, chunks: Sequence[int]) -> dict[int, Message]:
-        names = [self._group.aggregate(step, chunk) for chunk in chunks]
+        names = [self._workers.aggregate(step, chunk) for chunk in chunks]
         return dict(zip(chunks, self._waiting(step, names, self._collect_pace), strict=True))
 
     def _waiting(
@@ -256,9 +256,9 @@ class InFlight(InFlightExchange):
         self._publish({key: data for key, data in published.items() if key not in there})
 
     def _who_is_missing(self, step: Step) -> list[str]:
-        ranks = range(self._group.world_size)
+        ranks = range(self._workers.world_size)
         chunks = range(self._chunks)
-        names = {r: [self._group.contribution(step, r, c) for c in chunks] for r in ranks}
+        names = {r: [self._workers.contribution(step, r, c) for c in chunks] for r in ranks}
         found = self._channel.find_many([name for each in names.values() for name in each])
         silent = [
             f"rank {rank}'s contribution to {step}"
@@ -267,10 +267,10 @@ class InFlight(InFlightExchange):
         ]
         if silent:
             return silent
-        sums = {c: self._group.aggregate(step, c) for c in chunks}
+        sums = {c: self._workers.aggregate(step, c) for c in chunks}
         there = self._channel.find_many([*sums.values()])
         return [
-            f"rank {chunk % self._group.world_size}'s sum of {step}"
+            f"rank {chunk % self._workers.world_size}'s sum of {step}"
             for chunk, name in sums.items()
             if name not in there
         ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from comm.exchange import Group
+from comm.exchange import Workers
 from stepml.job import keys
 from stepml.job.errors import StorageError, StorageUnavailableError, WaitTimeoutError
 from storage import Storage
@@ -28,7 +28,7 @@ class FifoLease:
 
     Parameters
     ----------
-    group : Group
+    workers : Workers
     epoch : int
     channel : Storage
     lease_s : float
@@ -40,7 +40,7 @@ class FifoLease:
     clock : Clock
     """
 
-    group: Group
+    workers: Workers
     epoch: int
     channel: Storage
     lease_s: float = 10.0
@@ -64,13 +64,13 @@ class FifoLease:
 
     def release(self) -> None:
         """Delete what all turns left, once nobody wants one any more."""
-        key = keys.lease(self.group.prefix, self.epoch)
+        key = keys.lease(self.workers.prefix, self.epoch)
         value = self.channel.load_many([key]).get(key)
         if value is not None:
             self.channel.delete_many([key, self._turn(int(bytes(value)))])
 
     def _take_ticket(self) -> int:
-        key = keys.lease(self.group.prefix, self.epoch)
+        key = keys.lease(self.workers.prefix, self.epoch)
         delays = backoff(start_s=0.0005, most_s=0.05)
         for _ in range(_MOST_TRIES):
             value, version = self.channel.load_version(key)
@@ -114,7 +114,7 @@ class FifoLease:
         return max((each for each in earlier if self._turn(each) in found), default=0)
 
     def _is_there(self) -> bool:
-        return bool(self.channel.find_many([keys.lease(self.group.prefix, self.epoch)]))
+        return bool(self.channel.find_many([keys.lease(self.workers.prefix, self.epoch)]))
 
     def _turn(self, ticket: int) -> str:
-        return keys.turn(self.group.prefix, self.epoch, ticket)
+        return keys.turn(self.workers.prefix, self.epoch, ticket)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from comm.exchange import Group, OrchestratedExchange
+from comm.exchange import OrchestratedExchange, Workers
 from comm.sums import cut, join, sum_in_rank_order
 from comm.wire import Compression, Message, decode, encode, is_whole
 from stepml.job.errors import DamagedValueError, KeyNotFoundError, MissingContributionError
@@ -21,14 +21,14 @@ class Orchestrated(OrchestratedExchange):
 
     Parameters
     ----------
-    group : Group
+    workers : Workers
     channel : Storage
     chunks : int
         1 is the pattern ``reduce``: one merger; the world size is ``reduce_scatter``.
     compression : {"none", "float16"}
     """
 
-    group: Group
+    workers: Workers
     channel: Storage
     chunks: int = 1
     compression: Compression = "none"
@@ -36,29 +36,29 @@ class Orchestrated(OrchestratedExchange):
     def contribute(self, step: Step, rank: int, message: Message) -> None:
         self.channel.publish_many(
             {
-                self.group.contribution(step, rank, chunk): encode(part, self.compression)
+                self.workers.contribution(step, rank, chunk): encode(part, self.compression)
                 for chunk, part in enumerate(cut(message, self.chunks))
             }
         )
 
     def has_contributed(self, step: Step, rank: int) -> bool:
-        names = [self.group.contribution(step, rank, chunk) for chunk in range(self.chunks)]
+        names = [self.workers.contribution(step, rank, chunk) for chunk in range(self.chunks)]
         found = self.channel.load_many(names)
         damaged = [name for name, data in found.items() if not is_whole(data)]
         if damaged:
             self.channel.delete_many(damaged)  # publish would keep it for ever
         return len(found) - len(damaged) == self.chunks
 
-    def take_back(self, step: Step, rank: int) -> None:
+    def withdraw(self, step: Step, rank: int) -> None:
         chunks = range(self.chunks)
-        self.channel.delete_many([self.group.contribution(step, rank, c) for c in chunks])
+        self.channel.delete_many([self.workers.contribution(step, rank, c) for c in chunks])
 
     def add(self, step: Step, chunk: int = 0) -> Message:
         return sum_in_rank_order(self._contributions(step, chunk), self.compression).message
 
     def merge(self, step: Step, chunk: int = 0) -> Message:
         merged = sum_in_rank_order(self._contributions(step, chunk), self.compression)
-        key = self.group.aggregate(step, chunk)
+        key = self.workers.aggregate(step, chunk)
         try:
             return decode(self.channel.publish(key, merged.data), key)
         except DamagedValueError:  # the first one; publishing would keep it for ever
@@ -66,7 +66,7 @@ class Orchestrated(OrchestratedExchange):
             return decode(self.channel.publish(key, merged.data), key)
 
     def collect(self, step: Step) -> Message:
-        names = [self.group.aggregate(step, chunk) for chunk in range(self.chunks)]
+        names = [self.workers.aggregate(step, chunk) for chunk in range(self.chunks)]
         found = self.channel.load_many(names)
         if missing := [name for name in names if name not in found]:
             raise KeyNotFoundError(f"no aggregate of {step} under {missing[0]}")
@@ -74,16 +74,16 @@ class Orchestrated(OrchestratedExchange):
 
     def release(self, step: Step) -> None:
         chunks = range(self.chunks)
-        contributions = [name for c in chunks for name in self.group.contributions(step, c)]
-        aggregates = [self.group.aggregate(step, chunk) for chunk in chunks]
+        contributions = [name for c in chunks for name in self.workers.contributions(step, c)]
+        aggregates = [self.workers.aggregate(step, chunk) for chunk in chunks]
         self.channel.delete_many([*contributions, *aggregates])
 
-    def take_back_sum(self, step: Step, chunk: int) -> None:
-        self.channel.delete(self.group.aggregate(step, chunk))
+    def withdraw_sum(self, step: Step, chunk: int) -> None:
+        self.channel.delete(self.workers.aggregate(step, chunk))
 
     def _contributions(self, step: Step, chunk: int) -> Iterator[Message]:
         """Yield the contributions in rank order, with few of them in memory."""
-        names = self.group.contributions(step, chunk)
+        names = self.workers.contributions(step, chunk)
         at_once, start = 1, 0
         while start < len(names):
             batch = names[start : start + at_once]

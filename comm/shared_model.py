@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from comm.exchange import Group, SharedModelExchange, SharedState
+from comm.exchange import SharedModelExchange, SharedState, Workers
 from comm.lease import FifoLease
 from comm.wire import Vector
 from stepml.job import keys
@@ -43,7 +43,7 @@ class SharedModel(SharedModelExchange):
 
     Parameters
     ----------
-    group : Group
+    workers : Workers
     epoch : int
     rank : int
     channel : Storage
@@ -58,7 +58,7 @@ class SharedModel(SharedModelExchange):
 
     def __init__(
         self,
-        group: Group,
+        workers: Workers,
         epoch: int,
         rank: int,
         channel: Storage,
@@ -69,17 +69,17 @@ class SharedModel(SharedModelExchange):
         clock: Clock = time,
     ) -> None:
         self.tries = 0  # of all pushes: loads of the model for a change
-        self._group = group
+        self._workers = workers
         self._rank = rank
         self._epoch = epoch
         self._channel = channel
         self._clock = clock
-        self._key = keys.shared_model(group.prefix, epoch)
-        self._lease = FifoLease(group, epoch, channel, lease_s, timeout_s, watch, clock)
+        self._key = keys.shared_model(workers.prefix, epoch)
+        self._lease = FifoLease(workers, epoch, channel, lease_s, timeout_s, watch, clock)
 
     def create(self, vector: Vector, n_totals: int = 0) -> None:
         require_shareable(vector.nbytes)
-        nobody, nothing = np.zeros(self._group.world_size), np.zeros(n_totals)
+        nobody, nothing = np.zeros(self._workers.world_size), np.zeros(n_totals)
         first = SharedState(vector, 0, nobody, nothing, 0, 0)
         self._channel.publish(self._key, first.pack())
 
@@ -91,7 +91,7 @@ class SharedModel(SharedModelExchange):
         sequence: int,
         pulled: SharedState,
         change: Callable[[Vector], None],
-        told: Sequence[float] = (),
+        totals: Sequence[float] = (),
     ) -> SharedState:
         delays = backoff(start_s=0.001, most_s=0.1)
         with self._lease.turn():
@@ -103,7 +103,7 @@ class SharedModel(SharedModelExchange):
                     # A rank that began late has made it again from the epoch's start.
                     raise SharedModelLostError(f"the channel has lost updates of {self._key}")
                 self.tries += 1
-                changed = self._changed(now, sequence, pulled, change, told)
+                changed = self._changed(now, sequence, pulled, change, totals)
                 try:
                     if self._channel.compare_and_save(self._key, changed.pack(), version):
                         return changed
@@ -120,7 +120,7 @@ class SharedModel(SharedModelExchange):
         self._lease.release()
 
     def abandon(self) -> None:
-        self._channel.clear(keys.epoch_prefix(self._group.prefix, self._epoch))
+        self._channel.clear(keys.epoch_prefix(self._workers.prefix, self._epoch))
 
     def _changed(
         self,
@@ -128,7 +128,7 @@ class SharedModel(SharedModelExchange):
         sequence: int,
         pulled: SharedState,
         change: Callable[[Vector], None],
-        told: Sequence[float],
+        totals: Sequence[float],
     ) -> SharedState:
         vector, applied = np.array(now.vector), np.array(now.applied)
         change(vector)
@@ -138,7 +138,7 @@ class SharedModel(SharedModelExchange):
             vector,
             now.version + 1,
             applied,
-            now.totals + np.array(told, np.float64),
+            now.totals + np.array(totals, np.float64),
             now.staleness_sum + staleness,
             max(now.staleness_max, staleness),
         )
@@ -147,4 +147,4 @@ class SharedModel(SharedModelExchange):
         data, version = self._channel.load_version(self._key)
         if data is None:
             raise SharedModelLostError(f"the channel has lost the shared model, {self._key}")
-        return SharedState.parse(data, self._key, self._group.world_size), version
+        return SharedState.parse(data, self._key, self._workers.world_size), version

@@ -59,9 +59,9 @@ def _train(
     shared: SharedModelExchange,
     watch: Watch,
 ) -> None:
-    shared.create(parameters, algorithm.n_told)
+    shared.create(parameters, algorithm.n_totals)
     shard, model = load_shard(task.job_id, task.rank, plan, storage), plan.model()
-    turn, y = plan.turn(task.epoch, task.rank), model.targets(shard.y)
-    finished = algorithm.train(model, shard.X, y, turn, shared, watch.is_time_to_pause)
+    rank_epoch, y = plan.rank_epoch(task.epoch, task.rank), model.targets(shard.y)
+    finished = algorithm.train(model, shard.X, y, rank_epoch, shared, watch.is_time_to_pause)
     if not finished:
         watch.pause(f"rank {task.rank} paused; its updates are in the shared model")

@@ -47,11 +47,11 @@ class Deadline:
         """Return the deadline of the invocation that ``context`` belongs to."""
         return cls(lambda: context.get_remaining_time_in_millis() / 1000)
 
-    def is_near(self) -> bool:
+    def must_save(self) -> bool:
         """Return whether it is time to save progress and stop."""
         return self._remaining_s() < self._margin_s
 
-    def is_here(self) -> bool:
+    def is_over(self) -> bool:
         """Return whether not even a wait may go on: half of the margin has gone by."""
         return self._remaining_s() < 0.5 * self._margin_s
 

@@ -25,7 +25,7 @@ from stepml.job.tasks import ReducerTask
 from stepml.ml.algorithms import (
     AsynchronousAlgorithm,
     InFlightAlgorithm,
-    Progress,
+    RankProgress,
     Residuals,
     State,
     build_algorithm,
@@ -63,7 +63,7 @@ def state_at_end(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage)
         before,
         aggregate.vector,
         aggregate.trailer,
-        plan.turn(task.epoch, rank=0),
+        plan.rank_epoch(task.epoch, rank=0),
         lambda: load_sample(task.job_id, plan, storage),
     )
     return EpochEnd(outcome.state, outcome.training_loss, outcome.converged, outcome.residuals)
@@ -78,7 +78,7 @@ def release(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage) -> N
         batches = range(1, algorithm.n_batches(plan.shard_rows) + 1)
         exchange = open_in_flight(task, 0, plan, storage)
         exchange.forget(Step(task.epoch, batch) for batch in batches)
-        exchange.take_back()
+        exchange.withdraw()
         Snapshots(storage, task.job_id, task.epoch).delete()
     else:
         open_orchestrated(task.job_id, plan, storage).release(Step(task.epoch))
@@ -118,7 +118,7 @@ def _merged(exchange: OrchestratedExchange, step: Step) -> Message:
         return exchange.collect(step)
 
 
-def _equal_replica(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage) -> Progress:
+def _equal_replica(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage) -> RankProgress:
     """Return the last snapshot, which is what all ranks ended with."""
     snapshots = Snapshots(storage, task.job_id, task.epoch)
     final = snapshots.load()

@@ -8,13 +8,13 @@ from functools import cache
 from typing import Self
 
 from comm import (
-    Group,
     InFlight,
     InFlightExchange,
     Orchestrated,
     OrchestratedExchange,
     SharedModel,
     SharedModelExchange,
+    Workers,
     in_flight_chunks,
 )
 from lambdas import parameter_server
@@ -91,12 +91,12 @@ def open_orchestrated(
     watch: Callable[[], None] = nothing,
 ) -> OrchestratedExchange:
     """Return the exchange of a job whose ranks contribute and come back."""
-    group, exchange = _group(job_id, plan), plan.spec.exchange
+    workers, exchange = _workers(job_id, plan), plan.spec.exchange
     if exchange.channel == parameter_server.CHANNEL:
         client = parameter_server.kept_client()
-        return ServerOrchestrated(group, client, compression=exchange.compression, watch=watch)
+        return ServerOrchestrated(workers, client, compression=exchange.compression, watch=watch)
     return Orchestrated(
-        group,
+        workers,
         open_kept(exchange.channel, storage),
         chunks=len(chunks_to_merge(plan.spec)) or 1,
         compression=exchange.compression,
@@ -114,11 +114,11 @@ def open_in_flight(
 
     Its `timeout_s` is that of the first wait, to be lowered after it.
     """
-    exchange, group = plan.spec.exchange, _group(task.job_id, plan)
-    frontier = keys.frontier(group.prefix, task.attempt, task.epoch)
+    exchange, workers = plan.spec.exchange, _workers(task.job_id, plan)
+    frontier = keys.frontier(workers.prefix, task.attempt, task.epoch)
     if exchange.channel == parameter_server.CHANNEL:
         return ServerInFlight(
-            group,
+            workers,
             rank,
             parameter_server.kept_client(),
             compression=exchange.compression,
@@ -129,7 +129,7 @@ def open_in_flight(
     channel = open_kept(exchange.channel, storage)
     gradient_bytes = 4 * plan.model().n_parameters  # float32
     return InFlight(
-        group,
+        workers,
         rank,
         channel,
         chunks=in_flight_chunks(exchange.pattern, plan.spec.workers, gradient_bytes, channel),
@@ -150,10 +150,10 @@ def open_shared(
     """Return the model that ranks share in this attempt; ``watch`` may end a wait."""
     exchange = plan.spec.exchange
     prefix = keys.attempt_prefix(keys.exchange_prefix(task.job_id, plan.run), task.attempt)
-    group = Group(prefix, plan.spec.workers)
+    workers = Workers(prefix, plan.spec.workers)
     if exchange.channel == parameter_server.CHANNEL:
         return ServerSharedModel(
-            group,
+            workers,
             task.epoch,
             rank,
             parameter_server.kept_client(),
@@ -163,7 +163,7 @@ def open_shared(
             watch=watch,
         )
     channel = open_kept(exchange.channel, storage)
-    return SharedModel(group, task.epoch, rank, channel, timeout_s=WAIT_S, watch=watch)
+    return SharedModel(workers, task.epoch, rank, channel, timeout_s=WAIT_S, watch=watch)
 
 
 def clear_exchange(
@@ -212,5 +212,5 @@ def _server_job(prefix: str) -> JobClient:
     return JobClient(parameter_server.kept_client(), prefix)
 
 
-def _group(job_id: str, plan: TrainingPlan) -> Group:
-    return Group(keys.exchange_prefix(job_id, plan.run), plan.spec.workers)
+def _workers(job_id: str, plan: TrainingPlan) -> Workers:
+    return Workers(keys.exchange_prefix(job_id, plan.run), plan.spec.workers)

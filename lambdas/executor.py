@@ -31,7 +31,7 @@ from stepml.ml.algorithms import (
     Extras,
     InFlightAlgorithm,
     OrchestratedAlgorithm,
-    Progress,
+    RankProgress,
     State,
     build_algorithm,
 )
@@ -81,8 +81,8 @@ def execute(task: ExecutorTask, storage: DurableStorage, deadline: Deadline) -> 
 class _Beginning:
     plan: TrainingPlan
     state: State  # of the epoch before
-    mine: Progress | None  # of this rank, when it ran out of time
-    everybodys: Progress | None  # the snapshot of an epoch that is exchanged in flight
+    mine: RankProgress | None  # of this rank, when it ran out of time
+    everybodys: RankProgress | None  # the snapshot of an epoch that is exchanged in flight
 
     @property
     def was_paused(self) -> bool:
@@ -118,7 +118,7 @@ def _train(
     algorithm = build_algorithm(plan.spec)
     if isinstance(algorithm, InFlightAlgorithm):
         state = beginning.state
-        start = beginning.everybodys or Progress(state.parameters, extras=state.extras)
+        start = beginning.everybodys or RankProgress(state.parameters, extras=state.extras)
         return train_replica(task, plan, algorithm, start, storage, deadline)
     if isinstance(algorithm, AsynchronousAlgorithm):
         train_asynchronously(task, plan, algorithm, beginning.state.parameters, storage, deadline)
@@ -128,12 +128,12 @@ def _train(
     step = Step(task.epoch)
     there = exchange.has_contributed(step, task.rank)
     if not there:
-        own = _ended(task, beginning, algorithm, storage, watch)
-        vector, trailer = algorithm.contribution(own, plan.turn(task.epoch, task.rank))
+        rank_state = _ended(task, beginning, algorithm, storage, watch)
+        vector, trailer = algorithm.contribution(rank_state, plan.rank_epoch(task.epoch, task.rank))
         watch.look()  # what an attempt gives that is over would be left lying in the channel
         exchange.contribute(step, task.rank, Message(vector, trailer))
         if comes_too_late(task, task.epoch, storage):
-            exchange.take_back(step, task.rank)
+            exchange.withdraw(step, task.rank)
     return Trained(was_there=there)
 
 
@@ -145,31 +145,31 @@ def _ended(
     watch: Watch,
 ) -> Extras:
     """Return what the rank ends the epoch with; of several copies of it, what the first one had."""
-    if not algorithm.keeps_own_state:
-        return algorithm.ended(_train_alone(task, beginning, algorithm, {}, storage, watch))
+    if not algorithm.keeps_rank_state:
+        return algorithm.rank_result(_train_alone(task, beginning, algorithm, {}, storage, watch))
     states = OwnStates(storage, task.job_id, task.rank)
     done = states.find(task.epoch)
     if done is not None:
         return done
     before = task.epoch - 1
-    own = states.load(before) if before > beginning.plan.own_states_after else {}
-    progress = _train_alone(task, beginning, algorithm, own, storage, watch)
-    return states.publish(task.epoch, algorithm.ended(progress))
+    rank_state = states.load(before) if before > beginning.plan.own_states_after else {}
+    progress = _train_alone(task, beginning, algorithm, rank_state, storage, watch)
+    return states.publish(task.epoch, algorithm.rank_result(progress))
 
 
 def _train_alone(
     task: ExecutorTask,
     beginning: _Beginning,
     algorithm: OrchestratedAlgorithm[Any],
-    own: Extras,
+    rank_state: Extras,
     storage: DurableStorage,
     watch: Watch,
-) -> Progress:
-    plan, turn = beginning.plan, beginning.plan.turn(task.epoch, task.rank)
+) -> RankProgress:
+    plan, rank_epoch = beginning.plan, beginning.plan.rank_epoch(task.epoch, task.rank)
     shard, model = load_shard(task.job_id, task.rank, plan, storage), plan.model()
-    start = beginning.mine or algorithm.begin(model, beginning.state, own, turn)
+    start = beginning.mine or algorithm.begin(model, beginning.state, rank_state, rank_epoch)
     y = model.targets(shard.y)
-    progress = algorithm.train(model, start, shard.X, y, turn, watch.is_time_to_pause)
+    progress = algorithm.train(model, start, shard.X, y, rank_epoch, watch.is_time_to_pause)
     if not progress.finished:
         key = keys.progress(task.job_id, task.epoch, task.rank)
         storage.save(key, pack_progress(progress))

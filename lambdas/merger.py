@@ -37,5 +37,5 @@ def merge_chunk(task: MergerTask, storage: DurableStorage) -> None:
     exchange = open_orchestrated(task.job_id, plan, storage)
     exchange.merge(Step(task.epoch), task.chunk)
     if comes_too_late(task, task.epoch, storage):
-        exchange.take_back_sum(Step(task.epoch), task.chunk)
+        exchange.withdraw_sum(Step(task.epoch), task.chunk)
     log("chunk merged", job_id=task.job_id, epoch=task.epoch, chunk=task.chunk)

@@ -31,13 +31,13 @@ class OwnStates:
         key = self._key(epoch)
         return unpack_own(self.storage.load(key), key)
 
-    def publish(self, epoch: int, own: Extras) -> Extras:
+    def publish(self, epoch: int, rank_state: Extras) -> Extras:
         """Store what the rank ended ``epoch`` with, and return what counts: the first.
 
         A copy that is so late that the job has ended takes back what would be left lying.
         """
         key = self._key(epoch)
-        first = self.storage.publish(key, pack_own(own))
+        first = self.storage.publish(key, pack_own(rank_state))
         report = Documents(self.storage).find(keys.report(self.job_id), JobReport)
         if report is not None and epoch < report.epochs:
             self.storage.delete(key)

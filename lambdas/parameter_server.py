@@ -22,7 +22,7 @@ from stepml.ml.algorithms import (
     AsynchronousAlgorithm,
     AsynchronousGradients,
     OrchestratedAlgorithm,
-    Progress,
+    RankProgress,
     build_algorithm,
 )
 
@@ -80,15 +80,15 @@ def settings_of(plan: TrainingPlan) -> JobSettings:
         return shared_settings(
             spec.workers,
             parameters,
-            algorithm.n_told,
+            algorithm.n_totals,
             max_staleness=spec.exchange.max_staleness,
             server_update=server_update(plan),
         )
-    message = Message(parameters, Progress(parameters).loss)
+    message = Message(parameters, RankProgress(parameters).loss)
     if isinstance(algorithm, OrchestratedAlgorithm):
-        turn = plan.turn(epoch=1, rank=0)
-        begun = algorithm.begin(model, algorithm.initial_state(model, parameters), {}, turn)
-        message = Message(*algorithm.contribution(algorithm.ended(begun), turn))
+        rank_epoch = plan.rank_epoch(epoch=1, rank=0)
+        begun = algorithm.begin(model, algorithm.initial_state(model, parameters), {}, rank_epoch)
+        message = Message(*algorithm.contribution(algorithm.rank_result(begun), rank_epoch))
     compression, dtype = spec.exchange.compression, message.vector.dtype
     if compression == "float16" and dtype == np.float32:
         dtype = np.dtype(np.float16)

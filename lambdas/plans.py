@@ -9,7 +9,7 @@ import msgspec
 from stepml.job import keys
 from stepml.job.reports import DatasetReport
 from stepml.job.spec import JobSpec, learns_classes
-from stepml.ml.algorithms import Turn
+from stepml.ml.algorithms import RankEpoch
 from stepml.ml.data import ByteRange, DataObject, Layout, PieceStatistics, Skipped
 from stepml.ml.models import Model, build_model
 from stepml.ml.models.classes import as_stored
@@ -85,9 +85,9 @@ class TrainingPlan(msgspec.Struct, frozen=True):
         """Return the job's model."""
         return build_model(self.spec.model, self.n_features, self.labels, self.label_counts)
 
-    def turn(self, epoch: int, rank: int) -> Turn:
+    def rank_epoch(self, epoch: int, rank: int) -> RankEpoch:
         """Return the part of ``rank`` in ``epoch``."""
-        return Turn(epoch, rank, tuple(self.shard_rows), self.spec.data.seed)
+        return RankEpoch(epoch, rank, tuple(self.shard_rows), self.spec.data.seed)
 
     def shard_key(self, rank: int) -> str:
         """Return where the rows of ``rank`` (or `keys.VALIDATION`) are."""

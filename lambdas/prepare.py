@@ -34,7 +34,7 @@ from stepml.job.parse import parse_job
 from stepml.job.reports import EpochReport
 from stepml.job.spec import Data, JobSpec
 from stepml.job.step import Step
-from stepml.job.tasks import Continued, JobState, PrepareTask, Progress
+from stepml.job.tasks import Continued, JobState, LoopPosition, PrepareTask
 from stepml.ml.data import DataObject, plan_ranges, sniff
 from stepml.ml.data.formats.idx import is_images, labels_beside
 from stepml.ml.data.layout import dataset_digest
@@ -115,7 +115,7 @@ def prepare(
         partitioned_before=partitioned,
     )
     done = plan.resumed_epochs
-    progress = Progress(epoch=done, decision="continue", next_epoch=done + 1)
+    progress = LoopPosition(epoch=done, decision="continue", next_epoch=done + 1)
     ranges = [] if partitioned else list(range(len(plan.tasks)))
     shards = [keys.VALIDATION, *range(spec.workers)]
     return job_state(task.job_id, plan, concurrency, progress, ranges, shards)
@@ -141,7 +141,7 @@ def go_on(continued: Continued, storage: DurableStorage, concurrency: int) -> Jo
         )
     done = finished_epochs(storage, continued.job_id, continued.next_epoch - 1)
     last = documents.load(keys.epoch_report(continued.job_id, done), EpochReport)
-    progress = Progress(epoch=done, decision=last.decision, next_epoch=last.next_epoch)
+    progress = LoopPosition(epoch=done, decision=last.decision, next_epoch=last.next_epoch)
     log("job goes on", job_id=continued.job_id, epoch=last.next_epoch)
     return job_state(continued.job_id, plan, concurrency, progress, ranges=[], shards=[])
 
@@ -150,7 +150,7 @@ def job_state(
     job_id: str,
     plan: PartitionPlan,
     concurrency: int,
-    progress: Progress,
+    progress: LoopPosition,
     ranges: list[int],
     shards: list[int],
 ) -> JobState:

@@ -19,7 +19,7 @@ from lambdas.watch import Watch
 from stepml.job.errors import AttemptStoppedError, ExecutorPausedError, ReplayLostError
 from stepml.job.step import Step
 from stepml.job.tasks import ExecutorTask
-from stepml.ml.algorithms import InFlightAlgorithm, Progress
+from stepml.ml.algorithms import InFlightAlgorithm, RankProgress
 from stepml.ml.algorithms.base import Sums
 from stepml.ml.models.base import Floats
 from storage import DurableStorage
@@ -41,7 +41,7 @@ def train_replica(
     task: ExecutorTask,
     plan: TrainingPlan,
     algorithm: InFlightAlgorithm[Any],
-    start: Progress,
+    start: RankProgress,
     storage: DurableStorage,
     deadline: Deadline,
 ) -> Trained:
@@ -67,7 +67,7 @@ def train_replica(
         return _train(task, plan, algorithm, start, storage, watch, exchange)
     except (AttemptStoppedError, ExecutorPausedError):
         if watch.is_over:
-            exchange.take_back()
+            exchange.withdraw()
         raise
     except ReplayLostError as error:
         later = Snapshots(storage, task.job_id, task.epoch).load()
@@ -83,7 +83,7 @@ def _train(
     task: ExecutorTask,
     plan: TrainingPlan,
     algorithm: InFlightAlgorithm[Any],
-    start: Progress,
+    start: RankProgress,
     storage: DurableStorage,
     watch: Watch,
     exchange: EpochExchange,
@@ -92,9 +92,9 @@ def _train(
     keeper = SnapshotKeeper(snapshots, exchange.forget, start.batches_done)
     shard = load_shard(task.job_id, task.rank, plan, storage)
     model, progress = plan.model(), start
-    y, turn = model.targets(shard.y), plan.turn(task.epoch, task.rank)
+    y, rank_epoch = model.targets(shard.y), plan.rank_epoch(task.epoch, task.rank)
     for progress in algorithm.steps(
-        model, start, shard.X, y, turn, exchange, watch.is_time_to_pause
+        model, start, shard.X, y, rank_epoch, exchange, watch.is_time_to_pause
     ):
         if task.rank == SAVES_SNAPSHOTS:
             keeper.after_step(progress)
@@ -137,7 +137,7 @@ class EpochExchange:
         """Delete what nobody needs any more."""
         self.exchange.close()
 
-    def take_back(self) -> None:
+    def withdraw(self) -> None:
         """Delete what this rank has published."""
         with best_effort("take back what was exchanged", epoch=self.epoch):
-            self.exchange.take_back()
+            self.exchange.withdraw()

@@ -110,7 +110,7 @@ def _epochs(asked: ResumeFrom, spec: JobSpec, finished: int) -> int:
 def _takes_over_own_states(before: PartitionPlan, spec: JobSpec, epochs: int) -> bool:
     """Return whether ranks go on with what those of the other job ended their last epoch with."""
     algorithm = build_algorithm(spec)
-    keeps = isinstance(algorithm, OrchestratedAlgorithm) and algorithm.keeps_own_state
+    keeps = isinstance(algorithm, OrchestratedAlgorithm) and algorithm.keeps_rank_state
     return keeps and before.spec.workers == spec.workers and epochs > before.own_states_after
 
 

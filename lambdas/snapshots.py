@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lambdas.states import pack_progress, unpack_progress
 from stepml.job import keys
 from stepml.job.errors import DamagedValueError, StorageUnavailableError
-from stepml.ml.algorithms import Progress
+from stepml.ml.algorithms import RankProgress
 from storage import DurableStorage
 from storage.base import Buffer, Clock
 
@@ -32,11 +32,11 @@ class Snapshots:
         """Where it is."""
         return keys.snapshot(self.job_id, self.epoch)
 
-    def load(self) -> Progress | None:
+    def load(self) -> RankProgress | None:
         """Return the snapshot, or None if there is none that can be read."""
         return whole_progress(self.storage.load_many([self.key]).get(self.key))
 
-    def save(self, progress: Progress) -> None:
+    def save(self, progress: RankProgress) -> None:
         """Replace the snapshot, unless it is further: a late copy of rank 0 takes nothing back."""
         data = pack_progress(progress)
         for _ in range(_MAX_CONFLICTS):
@@ -59,7 +59,7 @@ class Snapshots:
         self.storage.delete(self.key)
 
 
-def whole_progress(data: Buffer | None) -> Progress | None:
+def whole_progress(data: Buffer | None) -> RankProgress | None:
     """Return the progress in ``data``; damaged, it is as good as absent: only time is lost."""
     try:
         return None if data is None else unpack_progress(data)
@@ -95,14 +95,14 @@ class SnapshotKeeper:
         self._saved_at = clock.monotonic()
         self._before_last = self._last = batches_done
 
-    def after_step(self, progress: Progress) -> None:
+    def after_step(self, progress: RankProgress) -> None:
         """Save a snapshot if it is time to."""
         replay_bytes = (progress.batches_done - self._last) * progress.parameters.nbytes
         waited_s = self._clock.monotonic() - self._saved_at
         if replay_bytes > MAX_REPLAY_BYTES or waited_s >= INTERVAL_S:
             self.save(progress)
 
-    def save(self, progress: Progress) -> None:
+    def save(self, progress: RankProgress) -> None:
         """Save a snapshot; the same progress a second time changes nothing."""
         if progress.batches_done == self._last:
             return  # its aggregate may still be on its way to others

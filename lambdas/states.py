@@ -9,7 +9,7 @@ import numpy as np
 import xxhash
 
 from stepml.job.errors import DamagedValueError
-from stepml.ml.algorithms import Extras, Progress, State
+from stepml.ml.algorithms import Extras, RankProgress, State
 from stepml.ml.data import arrays
 from stepml.ml.data.objects import Buffer
 from stepml.ml.models.base import Array
@@ -36,9 +36,9 @@ def unpack_state(data: Buffer, key: str) -> State:
     return State(views["parameters"], _extras(views))
 
 
-def pack_own(own: Extras) -> bytes:
+def pack_own(rank_state: Extras) -> bytes:
     """Return what a rank ended an epoch with as a container of arrays."""
-    return bytes(arrays.pack(own))
+    return bytes(arrays.pack(rank_state))
 
 
 def unpack_own(data: Buffer, key: str) -> Extras:
@@ -56,7 +56,7 @@ def named(key: str) -> Iterator[None]:
         raise DamagedValueError(f"{key}: {error}") from error
 
 
-def pack_progress(progress: Progress) -> bytes:
+def pack_progress(progress: RankProgress) -> bytes:
     """Return how far a rank is in its epoch as a container of arrays."""
     contents: dict[str, Array] = {
         "parameters": progress.parameters,
@@ -69,13 +69,15 @@ def pack_progress(progress: Progress) -> bytes:
     return bytes(arrays.pack(contents))
 
 
-def unpack_progress(data: Buffer) -> Progress:
+def unpack_progress(data: Buffer) -> RankProgress:
     """Return the progress that `pack_progress` wrote."""
     views = _views(data, ("parameters", "counts", "loss"))
     batches_done, rows_seen, finished = views["counts"].tolist()
     loss_sum = views["loss"].item()
     extras = _extras(views)
-    return Progress(views["parameters"], batches_done, loss_sum, rows_seen, bool(finished), extras)
+    return RankProgress(
+        views["parameters"], batches_done, loss_sum, rows_seen, bool(finished), extras
+    )
 
 
 def digest_of(state: State) -> str:

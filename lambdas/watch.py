@@ -68,7 +68,7 @@ class Watch:
             Time is out; or the epoch went on without this copy, which would see that if it were
             called again.
         """
-        if self._deadline.is_here():
+        if self._deadline.is_over():
             raise ExecutorPausedError(f"rank {self._task.rank} waited until its time was out")
         self.look_now_and_then()
 
@@ -87,7 +87,7 @@ class Watch:
                 raise
             self._stopped = error
             return True
-        return self._deadline.is_near()
+        return self._deadline.must_save()
 
     def pause(self, message: str) -> NoReturn:
         """Raise what made a rank come back before it was done.

@@ -155,10 +155,10 @@ class Models(Rule):
         return model
 
     def _created(self, message: Message) -> _Model:
-        size, dtype, n_told = message.vector.size, message.vector.dtype, message.trailer.size
+        size, dtype, n_totals = message.vector.size, message.vector.dtype, message.trailer.size
         if self._update is not None and dtype != np.float32:
             raise InvalidRequest(f"server_update: expected a model of float32, got {dtype}")
-        n_trailer = HEAD + self.settings.world_size + n_told
+        n_trailer = HEAD + self.settings.world_size + n_totals
         block = self.memory.take(message_bytes(size, dtype, n_trailer))
         draft = Draft(size, dtype, n_trailer, block.data)
         draft.vector[:], draft.trailer[:] = message.vector, 0
@@ -205,12 +205,12 @@ class _Model:
         self._memory = memory
         self._world_size = settings.world_size
         message = decoded(block, "a model")
-        self._n_told = message.trailer.size - HEAD - settings.world_size
+        self._n_totals = message.trailer.size - HEAD - settings.world_size
         self.expected = Message(np.empty(0), np.empty(0))  # what an update has to be like
         self._draft = Draft.over(block.data, message)
         self._is_sealed = True
         vector = np.broadcast_to(np.zeros((), message.vector.dtype), message.vector.shape)
-        self.expected = Message(vector, np.zeros(self._n_told))
+        self.expected = Message(vector, np.zeros(self._n_totals))
         self._optimiser = None
         if update is not None:
             self._optimiser = _Optimiser(update, message.vector.size, memory)

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from comm.exchange import Group, InFlightExchange, OrchestratedExchange
+from comm.exchange import InFlightExchange, OrchestratedExchange, Workers
 from comm.wire import Compression, Encoded, Message, encode_in_parts
 from ps_server.calls import ALL_RANKS, JobSettings, Received
 from ps_server.client import ParameterClient
@@ -45,7 +45,7 @@ class ServerInFlight(InFlightExchange):
 
     Parameters
     ----------
-    group : Group
+    workers : Workers
     rank : int
     client : ParameterClient
     compression : {"none", "float16"}
@@ -63,7 +63,7 @@ class ServerInFlight(InFlightExchange):
 
     def __init__(
         self,
-        group: Group,
+        workers: Workers,
         rank: int,
         client: ParameterClient,
         *,
@@ -75,9 +75,9 @@ class ServerInFlight(InFlightExchange):
         clock: Clock = time,
     ) -> None:
         self.timeout_s = timeout_s
-        self._group = group
+        self._workers = workers
         self._rank = rank
-        self._job = JobClient(client, group.prefix, watch, clock)
+        self._job = JobClient(client, workers.prefix, watch, clock)
         self._job.on_break = self._keep_last
         self._compression: Compression = compression
         self._attempt = attempt
@@ -95,7 +95,7 @@ class ServerInFlight(InFlightExchange):
         self._epoch = step.epoch
         contribution = encode_in_parts(message, self._compression)
         settings = JobSettings(
-            self._group.world_size, contribution.size, compression=self._compression
+            self._workers.world_size, contribution.size, compression=self._compression
         )
         push = Push(step, self._rank, contribution, _contribution(step), self._attempt, 0, settings)
 
@@ -127,7 +127,7 @@ class ServerInFlight(InFlightExchange):
     def close(self) -> None:
         """Do nothing: what the server need not keep it has been told."""
 
-    def take_back(self) -> None:
+    def withdraw(self) -> None:
         if self._epoch:
             self._job.reset(self._epoch)
 
@@ -180,7 +180,7 @@ class ServerOrchestrated(OrchestratedExchange):
 
     Parameters
     ----------
-    group : Group
+    workers : Workers
     client : ParameterClient
     compression : {"none", "float16"}
     watch : callable
@@ -192,21 +192,21 @@ class ServerOrchestrated(OrchestratedExchange):
 
     def __init__(
         self,
-        group: Group,
+        workers: Workers,
         client: ParameterClient,
         *,
         compression: Compression = "none",
         watch: Callable[[], None] = nothing,
         clock: Clock = time,
     ) -> None:
-        self._group = group
-        self._job = JobClient(client, group.prefix, watch, clock)
+        self._workers = workers
+        self._job = JobClient(client, workers.prefix, watch, clock)
         self._compression: Compression = compression
         self._has_left = False  # something that was not there before
 
     def contribute(self, step: Step, rank: int, message: Message) -> None:
         given = encode_in_parts(message, self._compression)
-        settings = JobSettings(self._group.world_size, given.size, compression=self._compression)
+        settings = JobSettings(self._workers.world_size, given.size, compression=self._compression)
         self._has_left = not self._job.push(step, rank, given, settings).is_repeated
 
     def has_contributed(self, step: Step, rank: int) -> bool:
@@ -215,7 +215,7 @@ class ServerOrchestrated(OrchestratedExchange):
         except UnknownJob:
             return False
 
-    def take_back(self, step: Step, rank: int) -> None:
+    def withdraw(self, step: Step, rank: int) -> None:
         if self._has_left:  # others of this step come too late as well
             self.release(step)
 
@@ -225,7 +225,7 @@ class ServerOrchestrated(OrchestratedExchange):
         except ContributionsMissing as error:
             raise MissingContributionError(error.ranks, str(step)) from error
         except UnknownJob as error:
-            everybody = range(self._group.world_size)
+            everybody = range(self._workers.world_size)
             raise MissingContributionError(everybody, str(step)) from error
 
     def merge(self, step: Step, chunk: int = 0) -> Message:
@@ -240,7 +240,7 @@ class ServerOrchestrated(OrchestratedExchange):
     def release(self, step: Step) -> None:
         self._job.reset(step.epoch)
 
-    def take_back_sum(self, step: Step, chunk: int) -> None:
+    def withdraw_sum(self, step: Step, chunk: int) -> None:
         """Do nothing: the server makes the sum, and keeps it with the contributions."""
 
 

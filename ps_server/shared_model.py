@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from comm.exchange import Group, SharedModelExchange, SharedState
+from comm.exchange import SharedModelExchange, SharedState, Workers
 from comm.wire import Message, Vector, encode_in_parts, message_bytes
 from ps_server.calls import JobSettings, Received
 from ps_server.client import ParameterClient
@@ -27,7 +27,7 @@ class ServerSharedModel(SharedModelExchange):
 
     Parameters
     ----------
-    group : Group
+    workers : Workers
         Its prefix belongs to one attempt at the epoch.
     epoch : int
     rank : int
@@ -45,7 +45,7 @@ class ServerSharedModel(SharedModelExchange):
 
     def __init__(
         self,
-        group: Group,
+        workers: Workers,
         epoch: int,
         rank: int,
         client: ParameterClient,
@@ -56,13 +56,13 @@ class ServerSharedModel(SharedModelExchange):
         watch: Callable[[], None] = nothing,
         clock: Clock = time,
     ) -> None:
-        self._group = group
+        self._workers = workers
         self._epoch = epoch
         self._rank = rank
         self._max_staleness = max_staleness
         self._server_update = server_update
         self._timeout_s = timeout_s
-        self._job = JobClient(client, group.prefix, watch, clock)
+        self._job = JobClient(client, workers.prefix, watch, clock)
 
     def create(self, vector: Vector, n_totals: int = 0) -> None:
         message = encode_in_parts(Message(vector, np.zeros(n_totals)))
@@ -80,17 +80,17 @@ class ServerSharedModel(SharedModelExchange):
         sequence: int,
         pulled: SharedState,
         change: Callable[[Vector], None],
-        told: Sequence[float] = (),
+        totals: Sequence[float] = (),
     ) -> SharedState:
         changed = np.array(pulled.vector)
         change(changed)
         changed -= pulled.vector
-        return self._push(sequence, pulled, changed, told)
+        return self._push(sequence, pulled, changed, totals)
 
     def push_gradient(
-        self, sequence: int, pulled: SharedState, gradient: Vector, told: Sequence[float] = ()
+        self, sequence: int, pulled: SharedState, gradient: Vector, totals: Sequence[float] = ()
     ) -> SharedState:
-        return self._push(sequence, pulled, gradient, told)
+        return self._push(sequence, pulled, gradient, totals)
 
     def has_lost_updates(self, state: SharedState) -> bool:
         settings = self._settings(state.vector, len(state.totals))
@@ -103,13 +103,13 @@ class ServerSharedModel(SharedModelExchange):
         self._job.delete()
 
     def _push(
-        self, sequence: int, pulled: SharedState, vector: Vector, told: Sequence[float]
+        self, sequence: int, pulled: SharedState, vector: Vector, totals: Sequence[float]
     ) -> SharedState:
         def name(rank: int) -> str:
             assert self._max_staleness is not None  # otherwise nobody is waited for
             return f"rank {rank}'s update {sequence - self._max_staleness} of epoch {self._epoch}"
 
-        step, message = Step(self._epoch, sequence), Message(vector, np.array(told, np.float64))
+        step, message = Step(self._epoch, sequence), Message(vector, np.array(totals, np.float64))
         push = Push(step, self._rank, encode_in_parts(message), name, based_on=pulled.version)
         try:
             return self._job.push_and_wait(push, self._timeout_s, self._parse)
@@ -125,7 +125,7 @@ class ServerSharedModel(SharedModelExchange):
 
     def _settings(self, vector: Vector, n_totals: int) -> JobSettings:
         return shared_settings(
-            self._group.world_size,
+            self._workers.world_size,
             vector,
             n_totals,
             max_staleness=self._max_staleness,
@@ -133,7 +133,7 @@ class ServerSharedModel(SharedModelExchange):
         )
 
     def _parse(self, received: Received) -> SharedState:
-        return SharedState.of(received.message("the shared model"), self._group.world_size)
+        return SharedState.of(received.message("the shared model"), self._workers.world_size)
 
 
 def shared_settings(

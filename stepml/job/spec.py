@@ -40,11 +40,11 @@ ClassWeight = Annotated[
 ]
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class SpecGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the groups of the spec: immutable, and a field that is not known is refused."""
 
 
-class Data(Group, frozen=True, kw_only=True):
+class Data(SpecGroup, frozen=True, kw_only=True):
     """What is trained on, and how it is cut."""
 
     uri: S3Uri
@@ -91,7 +91,7 @@ class Data(Group, frozen=True, kw_only=True):
 
 
 class LogisticRegression(
-    Group, frozen=True, kw_only=True, tag_field="name", tag="logistic_regression"
+    SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="logistic_regression"
 ):
     """Two classes, log-loss; L2 penalty l2/2·‖w‖² with a free intercept."""
 
@@ -101,7 +101,7 @@ class LogisticRegression(
 
 
 class SoftmaxRegression(
-    Group, frozen=True, kw_only=True, tag_field="name", tag="softmax_regression"
+    SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="softmax_regression"
 ):
     """Several classes, cross-entropy; L2 penalty l2/2·‖w‖² with free intercepts."""
 
@@ -109,7 +109,7 @@ class SoftmaxRegression(
     class_weight: ClassWeight = None
 
 
-class Svm(Group, frozen=True, kw_only=True, tag_field="name", tag="svm"):
+class Svm(SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="svm"):
     """Linear support vector machine: hinge loss, one-vs-rest for several classes."""
 
     l2: Penalty = 1e-4
@@ -117,14 +117,16 @@ class Svm(Group, frozen=True, kw_only=True, tag_field="name", tag="svm"):
     class_weight: ClassWeight = None
 
 
-class LinearRegression(Group, frozen=True, kw_only=True, tag_field="name", tag="linear_regression"):
+class LinearRegression(
+    SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="linear_regression"
+):
     """Least squares: half the mean squared error; penalty l1·‖w‖₁ + l2/2·‖w‖², free intercept."""
 
     l1: Penalty = 0.0
     l2: Penalty = 0.0
 
 
-class KMeans(Group, frozen=True, kw_only=True, tag_field="name", tag="kmeans"):
+class KMeans(SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="kmeans"):
     """Clusters by nearest centroid; labels play no part."""
 
     n_clusters: Annotated[int, Meta(ge=2, le=10_000)]
@@ -134,7 +136,7 @@ class KMeans(Group, frozen=True, kw_only=True, tag_field="name", tag="kmeans"):
     ] = 5
 
 
-class Neural(Group, frozen=True, kw_only=True, tag_field="name", tag="neural"):
+class Neural(SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="neural"):
     """A torch module."""
 
     architecture: Annotated[
@@ -147,7 +149,7 @@ class Neural(Group, frozen=True, kw_only=True, tag_field="name", tag="neural"):
     ]
 
 
-class Descent(Group, frozen=True, kw_only=True):
+class Descent(SpecGroup, frozen=True, kw_only=True):
     """Mini-batch descent: what algorithms that take steps along gradients have in common."""
 
     learning_rate: LearningRate = 0.1
@@ -193,7 +195,7 @@ class ModelAveraging(Descent, frozen=True, kw_only=True, tag_field="name", tag="
     local_epochs: Annotated[LocalEpochs, Meta(description="passes over the shard per epoch")] = 1
 
 
-class Admm(Group, frozen=True, kw_only=True, tag_field="name", tag="admm"):
+class Admm(SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="admm"):
     """Consensus ADMM (Boyd et al. 2011, sections 7.1 and 3.3)."""
 
     rho: Annotated[
@@ -222,7 +224,7 @@ class Admm(Group, frozen=True, kw_only=True, tag_field="name", tag="admm"):
 
 
 class ExpectationMaximisation(
-    Group, frozen=True, kw_only=True, tag_field="name", tag="expectation_maximisation"
+    SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="expectation_maximisation"
 ):
     """Sums and counts per cluster, exchanged once an epoch."""
 
@@ -231,7 +233,7 @@ Model = LogisticRegression | SoftmaxRegression | Svm | LinearRegression | KMeans
 Algorithm = GradientAveraging | ModelAveraging | Admm | ExpectationMaximisation
 
 
-class Exchange(Group, frozen=True, kw_only=True):
+class Exchange(SpecGroup, frozen=True, kw_only=True):
     """How workers exchange updates."""
 
     channel: Literal["s3", "redis", "memcached", "dynamodb", "parameter_server"] = "s3"
@@ -254,7 +256,7 @@ class Exchange(Group, frozen=True, kw_only=True):
     ] = "none"
 
 
-class Stop(Group, frozen=True, kw_only=True):
+class Stop(SpecGroup, frozen=True, kw_only=True):
     """When training ends; the first condition that holds wins."""
 
     max_epochs: Annotated[int, Meta(ge=1, le=100_000)] = 10
@@ -280,7 +282,7 @@ class Stop(Group, frozen=True, kw_only=True):
     ] = None
 
 
-class ResumeFrom(Group, frozen=True, kw_only=True):
+class ResumeFrom(SpecGroup, frozen=True, kw_only=True):
     """A job whose finished epochs count as this one's."""
 
     job: Annotated[str, Meta(min_length=1, max_length=80, description="its run name")]
@@ -290,7 +292,7 @@ class ResumeFrom(Group, frozen=True, kw_only=True):
     ] = None
 
 
-class JobSpec(Group, frozen=True, kw_only=True):
+class JobSpec(SpecGroup, frozen=True, kw_only=True):
     """A training job: the execution input of the ``train`` state machine."""
 
     data: Data

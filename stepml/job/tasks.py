@@ -62,7 +62,7 @@ class Continued(Event, frozen=True, kw_only=True):
         return cls.from_event(execution_input["continues"])
 
 
-class Progress(Event, frozen=True, kw_only=True):
+class LoopPosition(Event, frozen=True, kw_only=True):
     """Where the loop over epochs is; ``train.asl.json`` replaces it after each epoch."""
 
     epoch: Annotated[int, Meta(ge=0)]  # the last finished one
@@ -83,7 +83,7 @@ class JobState(Event, frozen=True, kw_only=True):
     ranks_at_once: Annotated[int, Meta(ge=1)]  # in an Inline Map
     groups_at_once: Annotated[int, Meta(ge=1)]
     chunks: list[int]  # merged by functions of their own after the ranks; none: Reduce merges
-    progress: Progress
+    progress: LoopPosition
     handover_epoch: Epoch  # begun by another execution: this one's history would be too long
     epoch_timeout_s: int  # an epoch that takes longer has failed
 

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from comm import (
-    Group,
     InFlight,
     InFlightExchange,
     Message,
@@ -15,6 +14,7 @@ from comm import (
     OrchestratedExchange,
     SharedModel,
     SharedModelExchange,
+    Workers,
 )
 from comm.wire import encode, encode_in_parts
 from ps_server.calls import JobSettings
@@ -36,25 +36,25 @@ class Harness(ABC):
 
     @abstractmethod
     def in_flight(
-        self, ours: Group, rank: int, *, chunks: int = 1, frontier: str = "", **settings: Any
+        self, ours: Workers, rank: int, *, chunks: int = 1, frontier: str = "", **settings: Any
     ) -> InFlightExchange: ...
 
     @abstractmethod
     def orchestrated(
-        self, ours: Group, *, chunks: int = 1, compression: Any = "none"
+        self, ours: Workers, *, chunks: int = 1, compression: Any = "none"
     ) -> OrchestratedExchange: ...
 
     @abstractmethod
     def shared(
-        self, ours: Group, epoch: int, rank: int, **settings: Any
+        self, ours: Workers, epoch: int, rank: int, **settings: Any
     ) -> SharedModelExchange: ...
 
     @abstractmethod
-    def publish(self, ours: Group, step: Step, rank: int, message: Message) -> None:
+    def publish(self, ours: Workers, step: Step, rank: int, message: Message) -> None:
         """Contribute for a rank that is not there (any more)."""
 
     @abstractmethod
-    def has_contributed(self, ours: Group, step: Step, rank: int) -> bool: ...
+    def has_contributed(self, ours: Workers, step: Step, rank: int) -> bool: ...
 
     @abstractmethod
     def lose_everything(self) -> None:
@@ -64,7 +64,7 @@ class Harness(ABC):
     def left_behind(self) -> list[str]:
         """Return what is there of all jobs, a name for each step at least."""
 
-    def wait_for_contribution(self, ours: Group, step: Step, rank: int) -> None:
+    def wait_for_contribution(self, ours: Workers, step: Step, rank: int) -> None:
         deadline = time.monotonic() + WAIT_S
         while not self.has_contributed(ours, step, rank):
             assert time.monotonic() < deadline
@@ -80,24 +80,24 @@ class OverStorage(Harness):
         self.n_steps = 60 if name in ("s3", "dynamodb") else 10_000
 
     def in_flight(
-        self, ours: Group, rank: int, *, chunks: int = 1, frontier: str = "", **settings: Any
+        self, ours: Workers, rank: int, *, chunks: int = 1, frontier: str = "", **settings: Any
     ) -> InFlightExchange:
         return InFlight(
             ours, rank, self.channel, chunks=chunks, frontier=frontier or None, **settings
         )
 
     def orchestrated(
-        self, ours: Group, *, chunks: int = 1, compression: Any = "none"
+        self, ours: Workers, *, chunks: int = 1, compression: Any = "none"
     ) -> OrchestratedExchange:
         return Orchestrated(ours, self.channel, chunks=chunks, compression=compression)
 
-    def shared(self, ours: Group, epoch: int, rank: int, **settings: Any) -> SharedModelExchange:
+    def shared(self, ours: Workers, epoch: int, rank: int, **settings: Any) -> SharedModelExchange:
         return SharedModel(ours, epoch, rank, self.channel, **settings)
 
-    def publish(self, ours: Group, step: Step, rank: int, message: Message) -> None:
+    def publish(self, ours: Workers, step: Step, rank: int, message: Message) -> None:
         self.channel.publish(ours.contribution(step, rank, 0), encode(message))
 
-    def has_contributed(self, ours: Group, step: Step, rank: int) -> bool:
+    def has_contributed(self, ours: Workers, step: Step, rank: int) -> bool:
         return bool(self.channel.find_many([ours.contribution(step, rank, 0)]))
 
     def lose_everything(self) -> None:
@@ -129,24 +129,24 @@ class OverServer(Harness):
             client.close()
 
     def in_flight(
-        self, ours: Group, rank: int, *, chunks: int = 1, frontier: str = "", **settings: Any
+        self, ours: Workers, rank: int, *, chunks: int = 1, frontier: str = "", **settings: Any
     ) -> InFlightExchange:
         return ServerInFlight(ours, rank, self.connect(), attempt=frontier, **settings)
 
     def orchestrated(
-        self, ours: Group, *, chunks: int = 1, compression: Any = "none"
+        self, ours: Workers, *, chunks: int = 1, compression: Any = "none"
     ) -> OrchestratedExchange:
         return ServerOrchestrated(ours, self.connect(), compression=compression)
 
-    def shared(self, ours: Group, epoch: int, rank: int, **settings: Any) -> SharedModelExchange:
+    def shared(self, ours: Workers, epoch: int, rank: int, **settings: Any) -> SharedModelExchange:
         return ServerSharedModel(ours, epoch, rank, self.connect(), **settings)
 
-    def publish(self, ours: Group, step: Step, rank: int, message: Message) -> None:
+    def publish(self, ours: Workers, step: Step, rank: int, message: Message) -> None:
         given = encode_in_parts(message)
         self.client.register(ours.prefix, JobSettings(ours.world_size, given.size))
         self.client.push(ours.prefix, step, rank, given)
 
-    def has_contributed(self, ours: Group, step: Step, rank: int) -> bool:
+    def has_contributed(self, ours: Workers, step: Step, rank: int) -> bool:
         try:
             return rank in self.client.exists(ours.prefix, step).ranks
         except UnknownJob:

@@ -16,9 +16,9 @@ from stepml.ml.algorithms import (
     InFlightAlgorithm,
     OrchestratedAlgorithm,
     Outcome,
-    Progress,
+    RankEpoch,
+    RankProgress,
     State,
-    Turn,
     build_algorithm,
 )
 from stepml.ml.models import build_model
@@ -78,7 +78,7 @@ class Orchestra:
         self.algorithm: OrchestratedAlgorithm[Any] = algorithm
         self.model = model_for(self.job.model, self.X, self.labels)
         self.shard_rows = cuts_of(len(self.X), self.shards)
-        self.own: list[Any] = [{} for _ in self.shard_rows]
+        self.rank_states: list[Any] = [{} for _ in self.shard_rows]
         first = self.start
         if first is None:
             assert isinstance(self.model, LossModel)
@@ -91,30 +91,34 @@ class Orchestra:
         part = slice(*list(pairwise(ends.tolist()))[rank])
         return self.X[part], self.model.targets(self.labels[part])
 
-    def turn(self, rank: int) -> Turn:
+    def rank_epoch(self, rank: int) -> RankEpoch:
         """Return a rank's part in the epoch that comes."""
-        return Turn(len(self.outcomes) + 1, rank, self.shard_rows, self.seed)
+        return RankEpoch(len(self.outcomes) + 1, rank, self.shard_rows, self.seed)
 
-    def train(self, rank: int, must_pause: Callable[[], bool] | None = None) -> Progress:
+    def train(self, rank: int, must_pause: Callable[[], bool] | None = None) -> RankProgress:
         """Train one rank to the end of the epoch; call it again wherever it pauses."""
-        turn, pause = self.turn(rank), must_pause or (lambda: False)
+        rank_epoch, pause = self.rank_epoch(rank), must_pause or (lambda: False)
         X, y = self.shard(rank)
-        progress = self.algorithm.begin(self.model, self.state, self.own[rank], turn)
+        progress = self.algorithm.begin(self.model, self.state, self.rank_states[rank], rank_epoch)
         while not progress.finished:
-            progress = self.algorithm.train(self.model, progress, X, y, turn, pause)
+            progress = self.algorithm.train(self.model, progress, X, y, rank_epoch, pause)
         return progress
 
     def epoch(self, must_pause: Callable[[], bool] | None = None) -> Outcome:
         """Return what an epoch of all ranks ends with."""
         ranks = range(len(self.shard_rows))
-        self.own = [self.algorithm.ended(self.train(rank, must_pause)) for rank in ranks]
-        given = [self.algorithm.contribution(self.own[r], self.turn(r)) for r in ranks]
+        self.rank_states = [
+            self.algorithm.rank_result(self.train(rank, must_pause)) for rank in ranks
+        ]
+        given = [
+            self.algorithm.contribution(self.rank_states[r], self.rank_epoch(r)) for r in ranks
+        ]
         vector, trailer = given[0][0].copy(), given[0][1].copy()
         for other, more in given[1:]:
             vector += other
             trailer += more
         outcome = self.algorithm.next_state(
-            self.model, self.state, vector, trailer, self.turn(0), lambda: self.X
+            self.model, self.state, vector, trailer, self.rank_epoch(0), lambda: self.X
         )
         self.state = outcome.state
         self.outcomes.append(outcome)
@@ -202,9 +206,9 @@ class InFlightEpoch:
         if self.state is None:
             self.state = algorithm.initial_state(model, model.initial_parameters())
 
-    def turn(self, rank: int) -> Turn:
+    def rank_epoch(self, rank: int) -> RankEpoch:
         """Return a rank's part."""
-        return Turn(self.number, rank, self.shard_rows, self.seed)
+        return RankEpoch(self.number, rank, self.shard_rows, self.seed)
 
     def shard(self, rank: int) -> tuple[Matrix, Array]:
         """Return rows and targets of a rank."""
@@ -215,19 +219,19 @@ class InFlightEpoch:
     def run(
         self,
         peer: Peer,
-        start: Progress | None = None,
+        start: RankProgress | None = None,
         must_pause: Callable[[], bool] = lambda: False,
-    ) -> list[Progress]:
+    ) -> list[RankProgress]:
         """Return what one rank yields, as copies."""
         assert self.state is not None
-        begin = start or Progress(self.state.parameters, extras=self.state.extras)
+        begin = start or RankProgress(self.state.parameters, extras=self.state.extras)
         X, y = self.shard(peer.rank)
         steps = self.algorithm.steps(
-            self.model, begin, X, y, self.turn(peer.rank), peer, must_pause
+            self.model, begin, X, y, self.rank_epoch(peer.rank), peer, must_pause
         )
         return [copied(step) for step in steps]
 
-    def run_all(self) -> list[list[Progress]]:
+    def run_all(self) -> list[list[RankProgress]]:
         """Return what each rank yields."""
         ranks = Ranks(len(self.shard_rows))
         with ThreadPoolExecutor(len(self.shard_rows)) as threads:
@@ -236,7 +240,7 @@ class InFlightEpoch:
             )
 
 
-def copied(step: Progress) -> Progress:
+def copied(step: RankProgress) -> RankProgress:
     """Return a progress whose arrays the next step does not change."""
     extras = {name: array.copy() for name, array in step.extras.items()}
     return replace(step, parameters=step.parameters.copy(), extras=extras)
@@ -244,7 +248,7 @@ def copied(step: Progress) -> Progress:
 
 def averaged_gradients(
     job: spec.JobSpec, X: Matrix, labels: Floats, shards: int | Sequence[int], epochs: int
-) -> Progress:
+) -> RankProgress:
     """Return rank 0's replica after so many epochs of gradient averaging."""
     state = None
     for number in range(1, epochs + 1):

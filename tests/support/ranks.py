@@ -8,13 +8,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from comm import Group, Message
+from comm import Message, Workers
 
 T = TypeVar("T")
 
 
-def group(world_size: int, job_id: str = "job") -> Group:
-    return Group(f"jobs/{job_id}/exchange/0123456789abcdef/", world_size)
+def workers(world_size: int, job_id: str = "job") -> Workers:
+    return Workers(f"jobs/{job_id}/exchange/0123456789abcdef/", world_size)
 
 
 def messages(world_size: int, size: int, seed: int = 0) -> list[Message]:

@@ -18,10 +18,10 @@ from stepml.ml.algorithms.base import (
     InFlightAlgorithm,
     OrchestratedAlgorithm,
     Outcome,
-    Progress,
+    RankEpoch,
+    RankProgress,
     Residuals,
     State,
-    Turn,
 )
 from stepml.ml.algorithms.expectation_maximisation import ExpectationMaximisation
 from stepml.ml.algorithms.gradient_averaging import AsynchronousGradients, GradientAveraging
@@ -42,10 +42,10 @@ __all__ = [
     "ModelAveraging",
     "OrchestratedAlgorithm",
     "Outcome",
-    "Progress",
+    "RankEpoch",
+    "RankProgress",
     "Residuals",
     "State",
-    "Turn",
     "build_algorithm",
 ]
 

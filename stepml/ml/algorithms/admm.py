@@ -23,12 +23,12 @@ from stepml.ml.algorithms.base import (
     Extras,
     OrchestratedAlgorithm,
     Outcome,
-    Progress,
+    RankEpoch,
+    RankProgress,
     Residuals,
     Sample,
     State,
     Sums,
-    Turn,
     never,
 )
 from stepml.ml.algorithms.descent import Descent, Schedule, Sgd
@@ -51,7 +51,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
     only when its next epoch begins: residuals travel with the next contribution, one epoch late.
     """
 
-    keeps_own_state = True
+    keeps_rank_state = True
     bytes_per_parameter = 64 + 8 * (2 * lbfgs.MEMORY + 8)  # float64 steps and changes
 
     spec: Spec
@@ -62,38 +62,40 @@ class Admm(OrchestratedAlgorithm[LossModel]):
             parameters, {"rho": _number(self.spec.rho), "dual_residual": _number(math.inf)}
         )
 
-    def begin(self, model: LossModel, state: State, own: Extras, turn: Turn) -> Progress:
+    def begin(
+        self, model: LossModel, state: State, rank_state: Extras, rank_epoch: RankEpoch
+    ) -> RankProgress:
         z, rho = state.parameters, state.extras["rho"].item()
-        x = own.get("x", z)
-        u = own.get("u", np.zeros_like(z))
+        x = rank_state.get("x", z)
+        u = rank_state.get("u", np.zeros_like(z))
         residual = x - z
-        u = (u + residual) * np.float32(_ratio(own, rho))  # the u-update, in today's scale
+        u = (u + residual) * np.float32(_ratio(rank_state, rho))  # the u-update, in today's scale
         squares = [_square(residual), _square(x), _square(u)]
         extras = {"u": u, "anchor": z - u, "squares": np.array(squares)}
         # The curvature is about that of the epoch before: it spares a search its first guesses.
-        reach = own.get("reach", _number(0.0))
-        return Progress(x, extras=extras | {"rho": _number(rho), "reach": reach})
+        reach = rank_state.get("reach", _number(0.0))
+        return RankProgress(x, extras=extras | {"rho": _number(rho), "reach": reach})
 
     def train(
         self,
         model: LossModel,
-        progress: Progress,
+        progress: RankProgress,
         X: Matrix,
         y: Array,
-        turn: Turn,
+        rank_epoch: RankEpoch,
         must_pause: Callable[[], bool] = never,
-    ) -> Progress:
-        share = turn.weight * turn.world_size
+    ) -> RankProgress:
+        share = rank_epoch.weight * rank_epoch.world_size
         solve = self._descend if self.solver == "sgd" else self._minimise
-        return solve(_Objective(model, progress, X, y, share), progress, turn, must_pause)
+        return solve(_Objective(model, progress, X, y, share), progress, rank_epoch, must_pause)
 
-    def ended(self, progress: Progress) -> Extras:
+    def rank_result(self, progress: RankProgress) -> Extras:
         carried = {name: progress.extras[name] for name in ("u", "rho", "squares", "reach")}
         return {"x": progress.parameters, "loss": progress.loss, **carried}
 
-    def contribution(self, own: Extras, turn: Turn) -> tuple[Array, Sums]:
-        vector = (own["x"] + own["u"]) / np.float32(turn.world_size)
-        return vector, np.concatenate([own["loss"], own["squares"]])
+    def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
+        vector = (rank_state["x"] + rank_state["u"]) / np.float32(rank_epoch.world_size)
+        return vector, np.concatenate([rank_state["loss"], rank_state["squares"]])
 
     def next_state(
         self,
@@ -101,14 +103,14 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         state: State,
         vector: Array,
         trailer: Sums,
-        turn: Turn,
+        rank_epoch: RankEpoch,
         sample: Sample,
     ) -> Outcome:
         rho, before = state.extras["rho"].item(), state.extras["dual_residual"].item()
         z = np.array(vector)
         model.penalty.minimise_near(z, rho)
-        residuals = self._residuals(state.parameters, trailer, rho, before, turn)
-        dual = rho * math.sqrt(turn.world_size * _square(z - state.parameters))
+        residuals = self._residuals(state.parameters, trailer, rho, before, rank_epoch)
+        dual = rho * math.sqrt(rank_epoch.world_size * _square(z - state.parameters))
         extras = {"rho": _number(self._next_rho(rho, residuals)), "dual_residual": _number(dual)}
         ends = residuals is not None and residuals.are_small
         return Outcome(
@@ -121,10 +123,10 @@ class Admm(OrchestratedAlgorithm[LossModel]):
     def _minimise(
         self,
         objective: _Objective,
-        progress: Progress,
-        turn: Turn,
+        progress: RankProgress,
+        rank_epoch: RankEpoch,
         must_pause: Callable[[], bool],
-    ) -> Progress:
+    ) -> RankProgress:
         extras, done = progress.extras, progress.batches_done
         if done:
             now = lbfgs.Iterate.unpack({name: extras[_LBFGS + name] for name in lbfgs.ARRAYS})
@@ -157,10 +159,10 @@ class Admm(OrchestratedAlgorithm[LossModel]):
     def _descend(
         self,
         objective: _Objective,
-        progress: Progress,
-        turn: Turn,
+        progress: RankProgress,
+        rank_epoch: RankEpoch,
         must_pause: Callable[[], bool],
-    ) -> Progress:
+    ) -> RankProgress:
         # Each epoch solves a problem of its own, so its steps end small.
         descent = Descent(Sgd(), Schedule(self.spec.learning_rate, "restarts"))
         local = LocalDescent(descent, self.spec.batch_size, self.spec.local_epochs)
@@ -168,20 +170,26 @@ class Admm(OrchestratedAlgorithm[LossModel]):
             extras = {**progress.extras, **local.begin(progress.parameters).extras}
             progress = replace(progress, extras=extras)
         done = local.run(
-            progress, objective.X, objective.y, turn, objective.gradient, objective, must_pause
+            progress,
+            objective.X,
+            objective.y,
+            rank_epoch,
+            objective.gradient,
+            objective,
+            must_pause,
         )
         return replace(done, extras={**progress.extras, **done.extras})
 
     def _residuals(
-        self, z: Floats, trailer: Sums, rho: float, dual: float, turn: Turn
+        self, z: Floats, trailer: Sums, rho: float, dual: float, rank_epoch: RankEpoch
     ) -> Residuals | None:
         """Return those of the epoch before, whose consensus is ``z``; None in the first epoch."""
         if not math.isfinite(dual):
             return None
         primal, x, u = np.sqrt(trailer[2:]).tolist()
-        size = math.sqrt(turn.world_size * z.size)
+        size = math.sqrt(rank_epoch.world_size * z.size)
         absolute, relative = self.spec.absolute_tolerance, self.spec.relative_tolerance
-        consensus = math.sqrt(turn.world_size * _square(z))
+        consensus = math.sqrt(rank_epoch.world_size * _square(z))
         return Residuals(
             primal=primal,
             primal_tolerance=size * absolute + relative * max(x, consensus),
@@ -211,7 +219,7 @@ class _Objective:
     """
 
     def __init__(
-        self, model: LossModel, progress: Progress, X: Matrix, y: Array, share: float
+        self, model: LossModel, progress: RankProgress, X: Matrix, y: Array, share: float
     ) -> None:
         self.X, self.y = X, y
         self.must_pause: Callable[[], bool] = never  # asked between blocks of rows
@@ -263,9 +271,9 @@ class _Objective:
         return loss, gradient
 
 
-def _ratio(own: Extras, rho: float) -> float:
+def _ratio(rank_state: Extras, rho: float) -> float:
     """Return by what ``u`` is multiplied as rho changes: rho·u, the dual itself, stays."""
-    return own["rho"].item() / rho if own else 1.0
+    return rank_state["rho"].item() / rho if rank_state else 1.0
 
 
 def _number(value: float) -> Array:

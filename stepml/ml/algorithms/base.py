@@ -35,7 +35,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RankEpoch:
     """One rank's part in one epoch of a job."""
 
     epoch: int  # from 1
@@ -59,7 +59,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Progress:
+class RankProgress:
     """How far a rank is in its epoch; in flight, how far all ranks are."""
 
     parameters: Floats  # (n_parameters,)
@@ -117,15 +117,17 @@ class OrchestratedAlgorithm(ABC, Generic[M]):
     """Each rank trains alone for an epoch; the sum of what they give becomes the next state."""
 
     bytes_per_parameter = 40  # in memory while a rank trains, or its contribution is merged
-    # Whether a rank needs in the next epoch what it ended the last one with.
-    keeps_own_state = False
+    # Whether a rank needs its `rank_result` in the next epoch.
+    keeps_rank_state = False
 
     def initial_state(self, model: M, parameters: Floats) -> State:
         """Return the state that training starts from."""
         return State(parameters)
 
     @abstractmethod
-    def begin(self, model: M, state: State, own: Extras, turn: Turn) -> Progress:
+    def begin(
+        self, model: M, state: State, rank_state: Extras, rank_epoch: RankEpoch
+    ) -> RankProgress:
         """Return the progress with which a rank's epoch begins.
 
         Parameters
@@ -133,54 +135,60 @@ class OrchestratedAlgorithm(ABC, Generic[M]):
         model : Model
         state : State
             That all ranks share: of the epoch before.
-        own : mapping
-            What the rank `ended` the epoch before with; nothing in the first one, or if it does
-            not keep that.
-        turn : Turn
+        rank_state : mapping
+            The `rank_result` of the epoch before; empty in the first one, or if the algorithm has
+            no state of a rank.
+        rank_epoch : RankEpoch
         """
 
     @abstractmethod
     def train(
         self,
         model: M,
-        progress: Progress,
+        progress: RankProgress,
         X: Matrix,
         y: Array,
-        turn: Turn,
+        rank_epoch: RankEpoch,
         must_pause: Callable[[], bool] = never,
-    ) -> Progress:
+    ) -> RankProgress:
         """Return the rank's progress at the end of the epoch, or where ``must_pause`` stopped it.
 
         Parameters
         ----------
         model : Model
-        progress : Progress
+        progress : RankProgress
             Where to begin: from `begin`, or an earlier call's result.
         X : matrix of shape (n_samples, n_features)
         y : array of shape (n_samples, …), from `Model.targets`
-        turn : Turn
+        rank_epoch : RankEpoch
         must_pause : callable
             Asked before every batch but the first of a call, so that each call gets further.
         """
 
     @abstractmethod
-    def ended(self, progress: Progress) -> Extras:
-        """Return what a rank has at the end of an epoch, which is its own."""
+    def rank_result(self, progress: RankProgress) -> Extras:
+        """Return the arrays with which a rank ends an epoch."""
 
     @abstractmethod
-    def contribution(self, own: Extras, turn: Turn) -> tuple[Array, Sums]:
+    def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
         """Return what a rank gives to the exchange: a vector to be summed, and float64 sums.
 
         Parameters
         ----------
-        own : mapping
-            What it `ended` the epoch with; of several copies of a rank, what the first one did.
-        turn : Turn
+        rank_state : mapping
+            The `rank_result` of the epoch; of several copies of a rank, that of the first one.
+        rank_epoch : RankEpoch
         """
 
     @abstractmethod
     def next_state(
-        self, model: M, state: State, vector: Array, trailer: Sums, turn: Turn, sample: Sample
+        self,
+        model: M,
+        state: State,
+        vector: Array,
+        trailer: Sums,
+        rank_epoch: RankEpoch,
+        sample: Sample,
     ) -> Outcome:
         """Return what the epoch ends with.
 
@@ -191,7 +199,7 @@ class OrchestratedAlgorithm(ABC, Generic[M]):
             Of the epoch before.
         vector, trailer : array
             The sums of all ranks' contributions.
-        turn : Turn
+        rank_epoch : RankEpoch
             Of any rank.
         sample : callable
             Returns training rows, for whoever needs some.
@@ -246,11 +254,13 @@ class Shared(Protocol[S]):
         """Return the model as it is now."""
 
     def push(
-        self, sequence: int, pulled: S, change: Callable[[Array], None], told: Sequence[float]
+        self, sequence: int, pulled: S, change: Callable[[Array], None], totals: Sequence[float]
     ) -> S:
         """Apply this rank's update number ``sequence`` (from 1) once; return the model with it."""
 
-    def push_gradient(self, sequence: int, pulled: S, gradient: Array, told: Sequence[float]) -> S:
+    def push_gradient(
+        self, sequence: int, pulled: S, gradient: Array, totals: Sequence[float]
+    ) -> S:
         """Have a step made of ``gradient``, by the optimiser that is beside the model; as `push`.
 
         Only a parameter server has one.
@@ -261,7 +271,7 @@ class AsynchronousAlgorithm(ABC, Generic[M]):
     """Each rank changes one shared model as fast as it can, and waits for nobody's batch."""
 
     bytes_per_parameter = 40
-    n_told = 2  # numbers that go with an update: the sum of its rows' losses, and the rows
+    n_totals = 2  # numbers that go with an update: the sum of its rows' losses, and the rows
 
     @abstractmethod
     def n_updates(self, shard_rows: Sequence[int]) -> int:
@@ -273,7 +283,7 @@ class AsynchronousAlgorithm(ABC, Generic[M]):
         model: M,
         X: Matrix,
         y: Array,
-        turn: Turn,
+        rank_epoch: RankEpoch,
         shared: Shared[Any],
         must_pause: Callable[[], bool] = never,
     ) -> bool:
@@ -302,13 +312,13 @@ class InFlightAlgorithm(ABC, Generic[M]):
     def steps(
         self,
         model: M,
-        progress: Progress,
+        progress: RankProgress,
         X: Matrix,
         y: Array,
-        turn: Turn,
+        rank_epoch: RankEpoch,
         exchange: AllReduce,
         must_pause: Callable[[], bool] = never,
-    ) -> Iterator[Progress]:
+    ) -> Iterator[RankProgress]:
         """Yield the progress after each step, to the end of the epoch or of the step to pause at.
 
         The arrays yielded are those that the next step changes: keep a copy of them.
@@ -316,12 +326,12 @@ class InFlightAlgorithm(ABC, Generic[M]):
         Parameters
         ----------
         model : Model
-        progress : Progress
+        progress : RankProgress
             Where to begin: the epoch's common state, or any that was yielded, by any rank.
             Batches behind it that the ranks are through with are replayed.
         X : matrix of shape (n_samples, n_features)
         y : array of shape (n_samples, …), from `Model.targets`
-        turn : Turn
+        rank_epoch : RankEpoch
         exchange : AllReduce
         must_pause : callable
             Asked before each contribution: this rank has to stop soon. All ranks stop after the

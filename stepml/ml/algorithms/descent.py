@@ -151,7 +151,7 @@ class Descent:
         epochs: float,
         number: int,
     ) -> float:
-        """Turn ``gradient`` into a step, in place, and return the learning rate; for `take`.
+        """RankEpoch ``gradient`` into a step, in place, and return the learning rate; for `take`.
 
         Parameters
         ----------

@@ -11,11 +11,11 @@ from stepml.ml.algorithms.base import (
     Extras,
     OrchestratedAlgorithm,
     Outcome,
-    Progress,
+    RankEpoch,
+    RankProgress,
     Sample,
     State,
     Sums,
-    Turn,
     never,
 )
 from stepml.ml.matrices import CsrMatrix
@@ -36,19 +36,21 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
 
     bytes_per_parameter = 48  # sums in float64: of a block, of the shard, and as they travel
 
-    def begin(self, model: KMeans, state: State, own: Extras, turn: Turn) -> Progress:
+    def begin(
+        self, model: KMeans, state: State, rank_state: Extras, rank_epoch: RankEpoch
+    ) -> RankProgress:
         nothing = np.zeros(state.parameters.size + model.n_clusters, np.float64)
-        return Progress(state.parameters, extras={"sums": nothing})
+        return RankProgress(state.parameters, extras={"sums": nothing})
 
     def train(
         self,
         model: KMeans,
-        progress: Progress,
+        progress: RankProgress,
         X: Matrix,
         y: Array,
-        turn: Turn,
+        rank_epoch: RankEpoch,
         must_pause: Callable[[], bool] = never,
-    ) -> Progress:
+    ) -> RankProgress:
         sums, inertia = progress.extras["sums"].copy(), progress.loss_sum
         block_rows = _block_rows(model, X)
         n_blocks, done = -(-len(X) // block_rows), progress.batches_done
@@ -63,13 +65,13 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
             done += 1
         rows_seen = min(done * block_rows, len(X))
         extras = {"sums": sums}
-        return Progress(progress.parameters, done, inertia, rows_seen, done == n_blocks, extras)
+        return RankProgress(progress.parameters, done, inertia, rows_seen, done == n_blocks, extras)
 
-    def ended(self, progress: Progress) -> Extras:
+    def rank_result(self, progress: RankProgress) -> Extras:
         return {"sums": progress.extras["sums"], "loss": progress.loss}
 
-    def contribution(self, own: Extras, turn: Turn) -> tuple[Array, Sums]:
-        return own["sums"], own["loss"]
+    def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
+        return rank_state["sums"], rank_state["loss"]
 
     def next_state(
         self,
@@ -77,7 +79,7 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
         state: State,
         vector: Array,
         trailer: Sums,
-        turn: Turn,
+        rank_epoch: RankEpoch,
         sample: Sample,
     ) -> Outcome:
         n_clusters = model.n_clusters

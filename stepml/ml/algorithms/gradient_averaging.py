@@ -15,10 +15,10 @@ from stepml.ml.algorithms.base import (
     AllReduce,
     AsynchronousAlgorithm,
     InFlightAlgorithm,
-    Progress,
+    RankEpoch,
+    RankProgress,
     Shared,
     State,
-    Turn,
     never,
 )
 from stepml.ml.algorithms.descent import Descent, take
@@ -49,15 +49,15 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
     def steps(
         self,
         model: LossModel,
-        progress: Progress,
+        progress: RankProgress,
         X: Matrix,
         y: Array,
-        turn: Turn,
+        rank_epoch: RankEpoch,
         exchange: AllReduce,
         must_pause: Callable[[], bool] = never,
-    ) -> Iterator[Progress]:
-        batches = Batches.plan(turn, self.n_batches(turn.shard_rows))
-        descent, steps_before = self._descent(), (turn.epoch - 1) * len(batches)
+    ) -> Iterator[RankProgress]:
+        batches = Batches.plan(rank_epoch, self.n_batches(rank_epoch.shard_rows))
+        descent, steps_before = self._descent(), (rank_epoch.epoch - 1) * len(batches)
         w, gradient = progress.parameters.copy(), np.empty_like(progress.parameters)
         moments = progress.extras[MOMENTS].copy()
         trailer = np.empty(2, np.float64)
@@ -71,14 +71,14 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
                 trailer[:] = _gradient(model, w, X[rows], y[rows], weight, out=gradient)
                 aggregate = exchange.all_reduce(number, gradient, trailer, must_pause())
             gradient[:] = aggregate.vector
-            epochs = turn.epoch - 1 + (number - 0.5) / len(batches)
+            epochs = rank_epoch.epoch - 1 + (number - 0.5) / len(batches)
             steps = steps_before + number
             rate = descent.step(w, gradient, model.penalty, moments, epochs, steps)
             take(w, gradient, model.penalty, rate)
             loss_sum += float(aggregate.trailer[0])
             rows_seen += int(aggregate.trailer[1])
             finished = number == len(batches)
-            yield Progress(w, number, loss_sum, rows_seen, finished, {MOMENTS: moments})
+            yield RankProgress(w, number, loss_sum, rows_seen, finished, {MOMENTS: moments})
             if live and aggregate.pause:  # whoever replays it has paused already
                 return
 
@@ -107,28 +107,28 @@ class AsynchronousGradients(AsynchronousAlgorithm[LossModel]):
         model: LossModel,
         X: Matrix,
         y: Array,
-        turn: Turn,
+        rank_epoch: RankEpoch,
         shared: Shared[Any],
         must_pause: Callable[[], bool] = never,
     ) -> bool:
-        batches = Batches.plan(turn, self.n_updates(turn.shard_rows))
+        batches = Batches.plan(rank_epoch, self.n_updates(rank_epoch.shard_rows))
         descent = Descent.of(self.spec, self.max_epochs)
         state = shared.pull()
         gradient, moments = np.empty_like(state.vector), descent.moments(len(state.vector))
-        first = int(state.applied[turn.rank]) + 1
+        first = int(state.applied[rank_epoch.rank]) + 1
         for number in range(first, len(batches) + 1):
             if number > first and must_pause():
                 return False
             rows, _ = batches[number]
-            told = _gradient(model, state.vector, X[rows], y[rows], weight=1.0, out=gradient)
+            totals = _gradient(model, state.vector, X[rows], y[rows], weight=1.0, out=gradient)
             if self.is_on_server:
                 descent.complete(state.vector, gradient, model.penalty)
-                state = shared.push_gradient(number, state, gradient, told)
+                state = shared.push_gradient(number, state, gradient, totals)
                 continue
-            epochs, steps = turn.epoch - 1 + (number - 0.5) / len(batches), number - first + 1
+            epochs, steps = rank_epoch.epoch - 1 + (number - 0.5) / len(batches), number - first + 1
             rate = descent.step(state.vector, gradient, model.penalty, moments, epochs, steps)
             change = partial(take, step=gradient, penalty=model.penalty, learning_rate=rate)
-            state = shared.push(number, state, change, told)
+            state = shared.push(number, state, change, totals)
         return True
 
 
@@ -147,14 +147,14 @@ class Batches:
     order: Counts  # (n,) which slice each batch takes
 
     @classmethod
-    def plan(cls, turn: Turn, n_batches: int) -> Self:
-        """Return the batches of a rank's turn."""
+    def plan(cls, rank_epoch: RankEpoch, n_batches: int) -> Self:
+        """Return the batches of a rank's rank_epoch."""
         cuts = np.arange(n_batches + 1, dtype=np.int64)
         totals = np.zeros(n_batches, np.int64)
-        for n_samples in turn.shard_rows:
+        for n_samples in rank_epoch.shard_rows:
             totals += np.diff(cuts * n_samples // n_batches)
-        order = turn.generator().permutation(n_batches)
-        return cls(cuts * turn.shard_rows[turn.rank] // n_batches, totals, order)
+        order = rank_epoch.generator().permutation(n_batches)
+        return cls(cuts * rank_epoch.shard_rows[rank_epoch.rank] // n_batches, totals, order)
 
     def __len__(self) -> int:
         return len(self.order)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stepml.ml.algorithms.base import Progress, Turn, never
+from stepml.ml.algorithms.base import RankEpoch, RankProgress, never
 from stepml.ml.algorithms.descent import Descent, Regulariser, take
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
@@ -29,9 +29,9 @@ class LocalDescent:
     batch_size: int
     passes: int
 
-    def begin(self, parameters: Floats) -> Progress:
+    def begin(self, parameters: Floats) -> RankProgress:
         """Return the progress that begins at ``parameters``, with moments of 0."""
-        return Progress(parameters, extras={MOMENTS: self.descent.moments(len(parameters))})
+        return RankProgress(parameters, extras={MOMENTS: self.descent.moments(len(parameters))})
 
     def n_batches(self, n_samples: int) -> int:
         """Return the batches of all passes over so many rows."""
@@ -39,38 +39,38 @@ class LocalDescent:
 
     def run(
         self,
-        progress: Progress,
+        progress: RankProgress,
         X: Matrix,
         y: Array,
-        turn: Turn,
+        rank_epoch: RankEpoch,
         gradient: Gradient,
         penalty: Regulariser,
         must_pause: Callable[[], bool] = never,
         until: int | None = None,
-    ) -> Progress:
+    ) -> RankProgress:
         """Return the progress after all passes or ``until`` batches, or where it had to pause."""
         w, step = progress.parameters.copy(), np.empty_like(progress.parameters)
         moments = progress.extras[MOMENTS].copy()
         loss_sum, rows_seen, done = progress.loss_sum, progress.rows_seen, progress.batches_done
         total = self.n_batches(len(y))
-        for number, rows in enumerate(self._batches(len(y), turn)):
+        for number, rows in enumerate(self._batches(len(y), rank_epoch)):
             if number < progress.batches_done:
                 continue
             if number == until or (number > progress.batches_done and must_pause()):
-                return Progress(w, done, loss_sum, rows_seen, False, {MOMENTS: moments})
+                return RankProgress(w, done, loss_sum, rows_seen, False, {MOMENTS: moments})
             batch = y[rows]
             loss_sum += gradient(w, X[rows], batch, step) * len(batch)
-            epochs = turn.epoch - 1 + (number + 0.5) / total
+            epochs = rank_epoch.epoch - 1 + (number + 0.5) / total
             done = number + 1
             take(w, step, penalty, self.descent.step(w, step, penalty, moments, epochs, done))
             rows_seen += len(batch)
-        return Progress(w, done, loss_sum, rows_seen, True, {MOMENTS: moments})
+        return RankProgress(w, done, loss_sum, rows_seen, True, {MOMENTS: moments})
 
-    def _batches(self, n_samples: int, turn: Turn) -> Iterator[slice]:
+    def _batches(self, n_samples: int, rank_epoch: RankEpoch) -> Iterator[slice]:
         size = min(self.batch_size, n_samples)
         starts = np.arange(0, n_samples, size)
         for number in range(self.passes):
-            for start in turn.generator(turn.rank, number).permutation(starts):
+            for start in rank_epoch.generator(rank_epoch.rank, number).permutation(starts):
                 yield slice(int(start), int(start) + size)
 
 

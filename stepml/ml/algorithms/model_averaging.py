@@ -15,12 +15,12 @@ from stepml.ml.algorithms.base import (
     Extras,
     OrchestratedAlgorithm,
     Outcome,
-    Progress,
+    RankEpoch,
+    RankProgress,
     Sample,
     Shared,
     State,
     Sums,
-    Turn,
     never,
 )
 from stepml.ml.algorithms.descent import Descent
@@ -41,26 +41,28 @@ class ModelAveraging(OrchestratedAlgorithm[LossModel]):
     spec: Spec
     max_epochs: int
 
-    def begin(self, model: LossModel, state: State, own: Extras, turn: Turn) -> Progress:
+    def begin(
+        self, model: LossModel, state: State, rank_state: Extras, rank_epoch: RankEpoch
+    ) -> RankProgress:
         return self._local().begin(state.parameters)
 
     def train(
         self,
         model: LossModel,
-        progress: Progress,
+        progress: RankProgress,
         X: Matrix,
         y: Array,
-        turn: Turn,
+        rank_epoch: RankEpoch,
         must_pause: Callable[[], bool] = never,
-    ) -> Progress:
+    ) -> RankProgress:
         gradient = loss_gradient(model)
-        return self._local().run(progress, X, y, turn, gradient, model.penalty, must_pause)
+        return self._local().run(progress, X, y, rank_epoch, gradient, model.penalty, must_pause)
 
-    def ended(self, progress: Progress) -> Extras:
+    def rank_result(self, progress: RankProgress) -> Extras:
         return {"parameters": progress.parameters, "loss": progress.loss}
 
-    def contribution(self, own: Extras, turn: Turn) -> tuple[Array, Sums]:
-        return own["parameters"] * np.float32(turn.weight), own["loss"]
+    def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
+        return rank_state["parameters"] * np.float32(rank_epoch.weight), rank_state["loss"]
 
     def next_state(
         self,
@@ -68,7 +70,7 @@ class ModelAveraging(OrchestratedAlgorithm[LossModel]):
         state: State,
         vector: Array,
         trailer: Sums,
-        turn: Turn,
+        rank_epoch: RankEpoch,
         sample: Sample,
     ) -> Outcome:
         return Outcome(State(vector), float(trailer[0] / trailer[1]))
@@ -100,28 +102,28 @@ class AsynchronousModels(AsynchronousAlgorithm[LossModel]):
         model: LossModel,
         X: Matrix,
         y: Array,
-        turn: Turn,
+        rank_epoch: RankEpoch,
         shared: Shared[Any],
         must_pause: Callable[[], bool] = never,
     ) -> bool:
         local = self._local()
-        n_updates, n_batches = self.n_updates(turn.shard_rows), local.n_batches(len(y))
+        n_updates, n_batches = self.n_updates(rank_epoch.shard_rows), local.n_batches(len(y))
         ends = [n_batches * number // n_updates for number in range(n_updates + 1)]
         state = shared.pull()
-        first = int(state.applied[turn.rank]) + 1
+        first = int(state.applied[rank_epoch.rank]) + 1
         extras = local.begin(state.vector).extras
         for number in range(first, n_updates + 1):
             if number > first and must_pause():
                 return False
-            start = Progress(state.vector, ends[number - 1], extras=extras)
+            start = RankProgress(state.vector, ends[number - 1], extras=extras)
             done = start  # a rank with fewer batches than updates changes nothing now and then
             if ends[number] > ends[number - 1]:
                 gradient, until = loss_gradient(model), ends[number]
-                done = local.run(start, X, y, turn, gradient, model.penalty, until=until)
+                done = local.run(start, X, y, rank_epoch, gradient, model.penalty, until=until)
             extras = done.extras
-            change = (done.parameters - start.parameters) * np.float32(turn.weight)
-            told = (done.loss_sum, done.rows_seen)
-            state = shared.push(number, state, partial(_add, change=change), told)
+            change = (done.parameters - start.parameters) * np.float32(rank_epoch.weight)
+            totals = (done.loss_sum, done.rows_seen)
+            state = shared.push(number, state, partial(_add, change=change), totals)
         return True
 
     def _local(self) -> LocalDescent:

@@ -19,7 +19,7 @@ from storage.metered import MeteredStorage
 from storage.redis import RedisStorage
 from storage.wrapper import Wrapper
 from tests.support.harness import Harness, OverStorage
-from tests.support.ranks import at_once, group, messages, total
+from tests.support.ranks import at_once, messages, total, workers
 
 STEP = Step(epoch=2, batch=5)
 NEXT = Step(epoch=2, batch=6)
@@ -29,11 +29,11 @@ def rank_of(
     exchanges: Harness, rank: int, world_size: int, job: str = "job", **settings: Any
 ) -> InFlightExchange:
     settings = {"timeout_s": 60.0, "heal_s": 0.2} | settings
-    return exchanges.in_flight(group(world_size, job), rank, **settings)
+    return exchanges.in_flight(workers(world_size, job), rank, **settings)
 
 
 def wait_for_contribution(exchanges: Harness, rank: int, world_size: int) -> None:
-    exchanges.wait_for_contribution(group(world_size), STEP, rank)
+    exchanges.wait_for_contribution(workers(world_size), STEP, rank)
 
 
 def fork(act: Any, *arguments: Any) -> tuple[threading.Thread, list[Any]]:
@@ -138,7 +138,7 @@ def test_a_dead_merger_is_named(channel: Storage) -> None:
         rank_of(OverStorage(channel), 1, 2, timeout_s=0.6),
         rank_of(OverStorage(channel), 0, 2),
     )
-    channel.publish(other._group.contribution(STEP, 0, 0), b"then it died")
+    channel.publish(other._workers.contribution(STEP, 0, 0), b"then it died")
     with pytest.raises(WaitTimeoutError, match="rank 0's sum of epoch 2, batch 5"):
         ours.all_reduce(STEP, messages(1, 10)[0])
 
@@ -174,7 +174,7 @@ def test_a_sum_that_is_lost_before_a_slow_rank_has_it_is_published_again(
 ) -> None:
     first, second = messages(2, 40), messages(2, 40, seed=1)
     fast, slow = rank_of(exchanges, 0, 2), rank_of(exchanges, 1, 2)
-    exchanges.publish(group(2), STEP, 1, first[1])
+    exchanges.publish(workers(2), STEP, 1, first[1])
     assert fast.all_reduce(STEP, first[0]).vector.tobytes() == total(first)
     exchanges.lose_everything()
     thread, results = fork(fast.all_reduce, NEXT, second[0])
@@ -188,7 +188,7 @@ def test_a_damaged_contribution_is_published_again(channel: Storage) -> None:
     contributed = messages(2, 40)
     thread, results = fork(rank_of(OverStorage(channel), 1, 2).all_reduce, STEP, contributed[1])
     wait_for_contribution(OverStorage(channel), 1, 2)
-    key = group(2).contribution(STEP, 1, 0)
+    key = workers(2).contribution(STEP, 1, 0)
     damaged = bytearray(channel.load(key))
     damaged[50] ^= 1
     channel.save(key, damaged)
@@ -200,9 +200,9 @@ def test_a_damaged_contribution_is_published_again(channel: Storage) -> None:
 def test_a_damaged_sum_is_published_again(channel: Storage) -> None:
     first, second = messages(2, 40), messages(2, 40, seed=1)
     fast, slow = rank_of(OverStorage(channel), 0, 2), rank_of(OverStorage(channel), 1, 2)
-    OverStorage(channel).publish(group(2), STEP, 1, first[1])
+    OverStorage(channel).publish(workers(2), STEP, 1, first[1])
     fast.all_reduce(STEP, first[0])
-    channel.save(group(2).aggregate(STEP, 0), b"damaged")
+    channel.save(workers(2).aggregate(STEP, 0), b"damaged")
     thread, _ = fork(fast.all_reduce, NEXT, second[0])
     assert slow.all_reduce(STEP, first[1]).vector.tobytes() == total(first)
     slow.all_reduce(NEXT, second[1])
@@ -247,7 +247,7 @@ def test_sums_can_be_replayed_until_they_are_forgotten(exchanges: Harness, chunk
     assert restarted.replay(STEP) is None
 
 
-FRONTIER = group(3).prefix + "attempt/frontier"
+FRONTIER = workers(3).prefix + "attempt/frontier"
 
 
 @pytest.mark.parametrize("chunks", [1, 3])
@@ -307,7 +307,7 @@ class _Losing(Wrapper):
         self._has_lost = False
 
     def load_many(self, keys: Any) -> Any:
-        name = group(3).aggregate(STEP, 0)
+        name = workers(3).aggregate(STEP, 0)
         if self.loses.is_set() and not self._has_lost:
             self._has_lost = True
             self.inner.delete(name)
@@ -381,7 +381,7 @@ def test_steps_open_no_connections(
     channels = [BlockStorage(RedisStorage(server.url)) for _ in range(2)]
 
     def act(rank: int) -> None:
-        ours = InFlight(group(2, f"quiet-{chunks}"), rank, channels[rank], chunks=chunks)
+        ours = InFlight(workers(2, f"quiet-{chunks}"), rank, channels[rank], chunks=chunks)
         for batch in range(1, 31):
             ours.all_reduce(Step(1, batch), contributed[rank])
             if rank == 0:

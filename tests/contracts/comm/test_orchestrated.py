@@ -11,7 +11,7 @@ from stepml.job.errors import DamagedValueError, KeyNotFoundError, MissingContri
 from stepml.job.step import Step
 from storage import Storage
 from tests.support.harness import Harness, OverStorage
-from tests.support.ranks import group, messages, total
+from tests.support.ranks import messages, total, workers
 
 STEP = Step(epoch=3)
 
@@ -19,7 +19,7 @@ STEP = Step(epoch=3)
 def exchange(
     exchanges: Harness, world_size: int, chunks: int = 1, job: str = "job"
 ) -> OrchestratedExchange:
-    return exchanges.orchestrated(group(world_size, job), chunks=chunks)
+    return exchanges.orchestrated(workers(world_size, job), chunks=chunks)
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -84,7 +84,7 @@ def test_a_damaged_contribution_is_refused_and_can_be_replaced(channel: Storage)
     message = messages(1, 100)[0]
     damaged = bytearray(encode(message))
     damaged[200] ^= 1
-    channel.save(group(1).contribution(STEP, 0, 0), damaged)
+    channel.save(workers(1).contribution(STEP, 0, 0), damaged)
     with pytest.raises(DamagedValueError, match="checksum"):
         ours.merge(STEP)
     assert not ours.has_contributed(STEP, 0)
@@ -97,7 +97,7 @@ def test_a_damaged_aggregate_is_made_again(channel: Storage) -> None:
     ours = exchange(OverStorage(channel), 1)
     message = messages(1, 10)[0]
     ours.contribute(STEP, 0, message)
-    channel.save(group(1).aggregate(STEP, 0), b"damaged")
+    channel.save(workers(1).aggregate(STEP, 0), b"damaged")
     assert ours.merge(STEP).vector.tobytes() == message.vector.tobytes()
     assert ours.collect(STEP).vector.tobytes() == message.vector.tobytes()
 
@@ -107,7 +107,7 @@ def test_a_rank_has_contributed_when_all_its_chunks_are_there(channel: Storage) 
     assert not ours.has_contributed(STEP, 1)
     ours.contribute(STEP, 1, messages(1, 9)[0])
     assert ours.has_contributed(STEP, 1)
-    channel.delete(group(3).contribution(STEP, 1, 2))
+    channel.delete(workers(3).contribution(STEP, 1, 2))
     assert not ours.has_contributed(STEP, 1)
 
 
@@ -120,7 +120,7 @@ def test_merging_again_returns_the_first_aggregate(exchanges: Harness) -> None:
 
 
 def test_float16_aggregates_are_what_everybody_decodes(exchanges: Harness) -> None:
-    ours = exchanges.orchestrated(group(2), compression="float16")
+    ours = exchanges.orchestrated(workers(2), compression="float16")
     contributed = messages(2, 100)
     for rank, message in enumerate(contributed):
         ours.contribute(STEP, rank, message)

@@ -16,13 +16,13 @@ from stepml.job.errors import ModelTooLargeError, SharedModelLostError, WaitTime
 from storage import Storage
 from storage.faulty import FaultyStorage
 from tests.support.harness import Harness, OverStorage
-from tests.support.ranks import at_once, group
+from tests.support.ranks import at_once, workers
 
 EPOCH = 1
 
 
 def model_of(exchanges: Harness, rank: int, world_size: int, **settings: Any) -> Any:
-    return exchanges.shared(group(world_size), EPOCH, rank, **settings)
+    return exchanges.shared(workers(world_size), EPOCH, rank, **settings)
 
 
 def add(number: float) -> Any:
@@ -39,7 +39,7 @@ def test_every_update_counts_exactly_once(exchanges: Harness, world_size: int) -
         ours.create(np.zeros(300, np.float32), n_totals=2)
         state = ours.pull()
         for sequence in range(1, 6):
-            state = ours.push(sequence, state, add(1), told=(0.5, rank))
+            state = ours.push(sequence, state, add(1), totals=(0.5, rank))
         return getattr(ours, "tries", 5)
 
     tries = at_once(world_size, act)
@@ -106,7 +106,7 @@ def test_a_lost_model_is_an_error_and_is_not_made_again(exchanges: Harness) -> N
         ours.push(2, state, add(1))
     with pytest.raises(SharedModelLostError):
         ours.pull()
-    assert keys.shared_model(group(1).prefix, EPOCH) not in exchanges.left_behind()
+    assert keys.shared_model(workers(1).prefix, EPOCH) not in exchanges.left_behind()
 
 
 @pytest.mark.parametrize("updates_before", [1, 3])
@@ -137,9 +137,9 @@ def test_large_models_are_replaced_without_leaving_blocks(channel: Storage) -> N
     for sequence in range(1, 4):
         state = ours.push(sequence, state, add(1))
     assert set(state.vector.tolist()) == {3.0}
-    channel.delete_many([*channel.list(group(1).prefix)])
+    channel.delete_many([*channel.list(workers(1).prefix)])
     inner = getattr(channel, "inner", channel)
-    assert [*inner.list(group(1).prefix)] == []
+    assert [*inner.list(workers(1).prefix)] == []
 
 
 def test_a_released_epoch_leaves_nothing(exchanges: Harness) -> None:
@@ -158,7 +158,7 @@ def test_a_released_epoch_leaves_nothing(exchanges: Harness) -> None:
 def test_turns_come_in_the_order_of_the_tickets(channel: Storage) -> None:
     order: list[int] = []
     waiting: list[threading.Thread] = []
-    lease = FifoLease(group(4), EPOCH, channel)
+    lease = FifoLease(workers(4), EPOCH, channel)
 
     def act(rank: int) -> None:
         with lease.turn():
@@ -169,7 +169,7 @@ def test_turns_come_in_the_order_of_the_tickets(channel: Storage) -> None:
             thread = threading.Thread(target=act, args=(rank,))
             thread.start()
             waiting.append(thread)
-            while channel.load(keys.lease(lease.group.prefix, EPOCH)) != b"%d" % (rank + 2):
+            while channel.load(keys.lease(lease.workers.prefix, EPOCH)) != b"%d" % (rank + 2):
                 time.sleep(0.005)
     for thread in waiting:
         thread.join()
@@ -177,7 +177,7 @@ def test_turns_come_in_the_order_of_the_tickets(channel: Storage) -> None:
 
 
 def test_a_dead_holder_is_passed_over(channel: Storage) -> None:
-    lease = FifoLease(group(2), EPOCH, channel, lease_s=0.4)
+    lease = FifoLease(workers(2), EPOCH, channel, lease_s=0.4)
     lease._take_ticket()  # and then it died
     began = time.monotonic()
     with lease.turn():
@@ -188,7 +188,7 @@ def test_a_dead_holder_is_passed_over(channel: Storage) -> None:
 
 def test_dead_ranks_in_a_row_are_passed_over(channel: Storage) -> None:
     lease_s = 1.0  # much longer than a turn takes on a busy machine
-    lease = FifoLease(group(4), EPOCH, channel, lease_s=lease_s)
+    lease = FifoLease(workers(4), EPOCH, channel, lease_s=lease_s)
     for _ in range(3):
         lease._take_ticket()  # the first holds its turn for ever, the others never wait for theirs
     began = time.monotonic()
@@ -200,17 +200,17 @@ def test_dead_ranks_in_a_row_are_passed_over(channel: Storage) -> None:
 
 
 def test_a_wait_for_a_turn_ends(channel: Storage) -> None:
-    lease = FifoLease(group(2), EPOCH, channel, lease_s=0.8, timeout_s=0.3)
+    lease = FifoLease(workers(2), EPOCH, channel, lease_s=0.8, timeout_s=0.3)
     lease._take_ticket()  # and keeps its turn
     with pytest.raises(WaitTimeoutError), lease.turn():
         raise AssertionError("it is not our turn")
 
 
 def test_an_emptied_channel_holds_nobody_up(channel: Storage) -> None:
-    lease = FifoLease(group(2), EPOCH, channel, lease_s=2.0)
+    lease = FifoLease(workers(2), EPOCH, channel, lease_s=2.0)
     lease._take_ticket()
     ticket = lease._take_ticket()
-    channel.clear(group(2).prefix)
+    channel.clear(workers(2).prefix)
     began = time.monotonic()
     lease._await_turn(ticket)
     assert time.monotonic() - began < 1.9

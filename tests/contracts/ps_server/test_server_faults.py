@@ -36,7 +36,7 @@ from tests.contracts.conftest import TRANSPORTS
 from tests.support.cutting_proxy import cutting_proxy
 from tests.support.harness import OverServer
 from tests.support.parameter_servers import parameter_server
-from tests.support.ranks import at_once, group, messages, total
+from tests.support.ranks import at_once, messages, total, workers
 
 STEP, NEXT = Step(2, 5), Step(2, 6)
 
@@ -61,11 +61,13 @@ def snapshotting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ove
 
 
 def rank_of(harness: OverServer, rank: int, world_size: int, **settings: Any) -> InFlightExchange:
-    return harness.in_flight(group(world_size), rank, **{"heal_s": 0.2, "timeout_s": 60} | settings)
+    return harness.in_flight(
+        workers(world_size), rank, **{"heal_s": 0.2, "timeout_s": 60} | settings
+    )
 
 
 def model_of(harness: OverServer, rank: int, world_size: int, **settings: Any) -> ServerSharedModel:
-    ours = harness.shared(group(world_size), 1, rank, **settings)
+    ours = harness.shared(workers(world_size), 1, rank, **settings)
     assert isinstance(ours, ServerSharedModel)
     return ours
 
@@ -82,7 +84,7 @@ def test_a_server_that_is_killed_during_a_step_gets_everything_again(mortal: Ove
     ranks = [rank_of(mortal, rank, 3) for rank in range(3)]
     waiting = [fork(ranks[rank].all_reduce, STEP, contributed[rank]) for rank in (0, 1)]
     for rank in (0, 1):
-        mortal.wait_for_contribution(group(3), STEP, rank)
+        mortal.wait_for_contribution(workers(3), STEP, rank)
     mortal.server.kill()
     time.sleep(0.3)
     mortal.server.start()
@@ -98,7 +100,7 @@ def test_a_sum_that_a_killed_server_had_for_a_slow_rank_is_given_back(
 ) -> None:
     first, second = messages(3, size), messages(3, size, seed=1)
     ranks = [rank_of(mortal, rank, 3, frontier="an attempt") for rank in range(3)]
-    mortal.publish(group(3), STEP, 2, first[2])
+    mortal.publish(workers(3), STEP, 2, first[2])
     at_once(2, lambda rank: ranks[rank].all_reduce(STEP, first[rank]))
     mortal.server.kill()
     mortal.server.start()
@@ -140,7 +142,7 @@ def test_jobs_go_on_while_a_server_is_killed_again_and_again(mortal: OverServer)
 def test_a_graceful_restart_keeps_the_steps(snapshotting: OverServer) -> None:
     contributed = messages(2, 1000)
     ours = rank_of(snapshotting, 0, 2)
-    snapshotting.publish(group(2), STEP, 1, contributed[1])
+    snapshotting.publish(workers(2), STEP, 1, contributed[1])
     snapshotting.server.stop()
     restart = threading.Timer(0.3, snapshotting.server.start)
     restart.start()
@@ -162,7 +164,7 @@ def test_a_connection_that_is_cut_in_the_middle_changes_nothing(
         def act(rank: int) -> list[bytes]:
             ours = rank_of(server_exchanges, rank, 2)
             if rank == 1:
-                ours = ServerInFlight(group(2), rank, client, timeout_s=60)
+                ours = ServerInFlight(workers(2), rank, client, timeout_s=60)
             return [
                 ours.all_reduce(Step(1, n), contributed[n - 1][rank]).vector.tobytes()
                 for n in (1, 2, 3)
@@ -219,7 +221,7 @@ def test_one_behind_without_anybody_who_gives_the_sum_back_is_found_out(
     # A rank that has replayed the step's sum does not hold it.
     ahead = rank_of(server_exchanges, 0, 2, frontier="an attempt")
     waiting = fork(ahead.all_reduce, NEXT, contributed[0])
-    server_exchanges.wait_for_contribution(group(2), NEXT, 0)
+    server_exchanges.wait_for_contribution(workers(2), NEXT, 0)
     behind = rank_of(server_exchanges, 1, 2, frontier="an attempt")
     with pytest.raises(ReplayLostError, match=r"rank 1 waits for epoch 2, batch 5: .* at batch 6"):
         behind.all_reduce(STEP, contributed[1])
@@ -244,8 +246,8 @@ def test_refusals_have_names_that_users_know(mortal: OverServer) -> None:
     url = mortal.server.url(mortal.transport)
     denied = open_client(url, Credentials("another token, as long as one"))
     with denied, pytest.raises(StorageDeniedError, match="token"):
-        ServerOrchestrated(group(1), denied).contribute(STEP, 0, message)
-    ours = mortal.orchestrated(group(2))
+        ServerOrchestrated(workers(1), denied).contribute(STEP, 0, message)
+    ours = mortal.orchestrated(workers(2))
     ours.contribute(STEP, 0, message)
     with pytest.raises(DamagedValueError):  # it cannot be added to that of rank 0
         ours.contribute(STEP, 1, messages(1, 9)[0])
@@ -253,7 +255,7 @@ def test_refusals_have_names_that_users_know(mortal: OverServer) -> None:
         ours.contribute(STEP, 2, message)
     with pytest.raises(StorageError, match=r"refuses: job .* is registered with"):
         rank_of(mortal, 0, 3).all_reduce(STEP, message)
-    huge = 2**40 // group(2).world_size
+    huge = 2**40 // workers(2).world_size
     with pytest.raises(NotEnoughServerMemoryError, match="bytes of the server's memory"):
         JobClient(mortal.client, "jobs/huge/").register(JobSettings(2, huge))
 
@@ -261,7 +263,7 @@ def test_refusals_have_names_that_users_know(mortal: OverServer) -> None:
 def test_a_sum_beyond_float16_is_named_as_on_other_channels(server_exchanges: OverServer) -> None:
     message = messages(1, 3)[0]
     large = type(message)(np.full(3, 60_000, np.float32), message.trailer)
-    ours = server_exchanges.orchestrated(group(2), compression="float16")
+    ours = server_exchanges.orchestrated(workers(2), compression="float16")
     for rank in (0, 1):
         ours.contribute(STEP, rank, large)
     with pytest.raises(CompressionError, match="float16 holds numbers up to 65,504"):
@@ -269,12 +271,12 @@ def test_a_sum_beyond_float16_is_named_as_on_other_channels(server_exchanges: Ov
 
 
 def test_what_comes_too_late_is_let_go_of(server_exchanges: OverServer) -> None:
-    late, repeated = (server_exchanges.orchestrated(group(2)) for _ in range(2))
+    late, repeated = (server_exchanges.orchestrated(workers(2)) for _ in range(2))
     late.contribute(STEP, 0, messages(1, 10)[0])
     repeated.contribute(STEP, 0, messages(1, 10)[0])
-    repeated.take_back(STEP, 0)  # it has left nothing
-    assert server_exchanges.has_contributed(group(2), STEP, 0)
-    late.take_back(STEP, 0)
+    repeated.withdraw(STEP, 0)  # it has left nothing
+    assert server_exchanges.has_contributed(workers(2), STEP, 0)
+    late.withdraw(STEP, 0)
     assert server_exchanges.left_behind() == []
 
 
@@ -282,7 +284,7 @@ def test_a_rank_that_is_taken_back_leaves_nothing(server_exchanges: OverServer) 
     ours = rank_of(server_exchanges, 0, 2, timeout_s=0.1)
     with pytest.raises(WaitTimeoutError):
         ours.all_reduce(STEP, messages(1, 10)[0])
-    ours.take_back()
+    ours.withdraw()
     assert server_exchanges.left_behind() == []
 
 
@@ -339,7 +341,7 @@ def test_every_update_counts_once_through_connections_that_are_cut(
         clients = [server_exchanges.connect(proxy.url) for _ in range(3)]
 
         def act(rank: int) -> None:
-            ours = ServerSharedModel(group(3), 1, rank, clients[rank])
+            ours = ServerSharedModel(workers(3), 1, rank, clients[rank])
             ours.create(np.zeros(300, np.float32), n_totals=1)
             state = ours.pull()
             for sequence in range(1, n_updates + 1):

@@ -28,7 +28,7 @@ from stepml.job.errors import (
 from stepml.job.reports import Failure
 from stepml.job.step import Step
 from stepml.job.tasks import ExecutorResult, ExecutorTask
-from stepml.ml.algorithms import Progress
+from stepml.ml.algorithms import RankProgress
 from storage.base import Buffer
 from storage.memory import MemoryStorage
 from storage.wrapper import Wrapper
@@ -401,7 +401,7 @@ def test_a_copy_that_was_asleep_goes_on_from_a_later_snapshot_and_fails_nobody(
 
 
 class FrozenClock:
-    """Time that passes only when it is told to."""
+    """Time that passes only when it is totals to."""
 
     now = 0.0
 
@@ -412,8 +412,8 @@ class FrozenClock:
         self.now += seconds
 
 
-def progress(batches_done: int, parameters: int = 3) -> Progress:
-    return Progress(np.zeros(parameters, np.float32), batches_done)
+def progress(batches_done: int, parameters: int = 3) -> RankProgress:
+    return RankProgress(np.zeros(parameters, np.float32), batches_done)
 
 
 def test_a_snapshot_is_due_after_a_time() -> None:

@@ -20,7 +20,7 @@ from stepml.job.errors import (
     NotEnoughConcurrencyError,
 )
 from stepml.job.parse import parse_job
-from stepml.job.tasks import Continued, ExecutorResult, Progress
+from stepml.job.tasks import Continued, ExecutorResult, LoopPosition
 from storage.memory import MemoryStorage
 from storage.metered import MeteredStorage
 from tests.support.jobs import Job, contents, csv_rows, load
@@ -225,7 +225,7 @@ def plan_of(workers: int) -> PartitionPlan:
 
 @pytest.mark.parametrize("workers", [41, 1600])
 def test_the_state_of_a_wide_epoch_fits_into_step_functions(workers: int) -> None:
-    state = job_state("j" * 60, plan_of(workers), 1000, Progress(**FIRST), [], [])
+    state = job_state("j" * 60, plan_of(workers), 1000, LoopPosition(**FIRST), [], [])
     result = ExecutorResult(
         rank=1599, seconds=899.123, waited_seconds=123.456, cost_usd=0.12345678, digest="0" * 32
     )

@@ -94,9 +94,9 @@ def test_residuals_are_those_of_the_definition() -> None:
     xs, zs, us = [], [job.state.parameters], []
     for _ in range(4):
         job.epoch()
-        xs.append([own["x"].astype(float) for own in job.own])
+        xs.append([rank_state["x"].astype(float) for rank_state in job.rank_states])
         zs.append(job.state.parameters)
-        us.append([own["u"].astype(float) for own in job.own])
+        us.append([rank_state["u"].astype(float) for rank_state in job.rank_states])
     for late in (1, 2, 3):  # the outcome of epoch late + 1 tells of epoch late
         found = job.outcomes[late].residuals
         assert found is not None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stepml.job import spec
-from stepml.ml.algorithms import GradientAveraging, Progress, Turn
+from stepml.ml.algorithms import GradientAveraging, RankEpoch, RankProgress
 from stepml.ml.algorithms.gradient_averaging import Batches
 from tests.support.learning import InFlightEpoch, Peer, Ranks, averaged_gradients, job_of, rows
 
@@ -28,14 +28,14 @@ def epoch_of(
     return InFlightEpoch(job, *rows(sum(shard_rows)), shard_rows)
 
 
-def after(progress: Progress | None) -> Progress:
+def after(progress: RankProgress | None) -> RankProgress:
     """Return the start of an epoch after another one, or of the first one."""
     state = progress.state if progress else epoch_of((100,)).state
     assert state is not None
-    return Progress(state.parameters, extras=state.extras)
+    return RankProgress(state.parameters, extras=state.extras)
 
 
-def bits_of(progress: Progress) -> tuple[bytes, ...]:
+def bits_of(progress: RankProgress) -> tuple[bytes, ...]:
     """Return all that replicas must have the same."""
     extras = (array.tobytes() for _, array in sorted(progress.extras.items()))
     return progress.parameters.tobytes(), *extras
@@ -52,7 +52,9 @@ def test_an_epoch_takes_every_row_once_in_batches_of_like_size(
     algorithm = GradientAveraging(spec.GradientAveraging(batch_size=batch_size), max_epochs=1)
     n_batches = algorithm.n_batches(shard_rows)
     assert n_batches == math.ceil(max(shard_rows) / batch_size)
-    plans = [Batches.plan(Turn(1, r, shard_rows, 0), n_batches) for r in range(len(shard_rows))]
+    plans = [
+        Batches.plan(RankEpoch(1, r, shard_rows, 0), n_batches) for r in range(len(shard_rows))
+    ]
     for plan, n_samples in zip(plans, shard_rows, strict=True):
         slices = [plan[number][0] for number in range(1, len(plan) + 1)]
         taken = [row for each in slices for row in range(each.start, each.stop)]
@@ -66,7 +68,7 @@ def test_an_epoch_takes_every_row_once_in_batches_of_like_size(
 
 def test_batches_come_in_another_order_every_epoch_and_the_same_for_all_ranks() -> None:
     first, again, other_rank, next_epoch = (
-        Batches.plan(Turn(epoch, rank, (500, 300), 0), 50).order.tolist()
+        Batches.plan(RankEpoch(epoch, rank, (500, 300), 0), 50).order.tolist()
         for rank, epoch in ((0, 1), (0, 1), (1, 1), (0, 2))
     )
     assert first == again == other_rank
@@ -97,7 +99,9 @@ def test_workers_that_average_gradients_equal_one_on_their_batches_together(
     epoch = epoch_of(shard_rows, batch_size=2, l2=l2, learning_rate=0.05)
     shards = [epoch.shard(rank) for rank in range(len(shard_rows))]
     n_batches = math.ceil(max(shard_rows) / 2)
-    plans = [Batches.plan(Turn(1, rank, shard_rows, 3), n_batches) for rank in range(len(shards))]
+    plans = [
+        Batches.plan(RankEpoch(1, rank, shard_rows, 3), n_batches) for rank in range(len(shards))
+    ]
     model, gradient = epoch.model, np.empty(7, np.float32)
     expected, loss_sum = np.zeros(7, np.float32), 0.0
     for number in range(1, len(plans[0]) + 1):

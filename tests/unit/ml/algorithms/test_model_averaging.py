@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stepml.job import spec
-from stepml.ml.algorithms import AsynchronousAlgorithm, Turn, build_algorithm, model_averaging
+from stepml.ml.algorithms import AsynchronousAlgorithm, RankEpoch, build_algorithm, model_averaging
 from stepml.ml.models.base import Floats
 from tests.support.learning import Orchestra, job_of, rows
 
@@ -113,16 +113,16 @@ class Alone:
     """A shared model of one rank."""
 
     def __init__(self, vector: Floats) -> None:
-        self.vector, self.applied, self.told = vector, np.zeros(1), list[Any]()
+        self.vector, self.applied, self.totals = vector, np.zeros(1), list[Any]()
 
     def pull(self) -> Self:
         return self
 
-    def push(self, sequence: int, pulled: Self, change: Any, told: Any) -> Self:
+    def push(self, sequence: int, pulled: Self, change: Any, totals: Any) -> Self:
         self.vector = self.vector.copy()
         change(self.vector)
         self.applied[0] = sequence
-        self.told.append(told)
+        self.totals.append(totals)
         return self
 
 
@@ -138,12 +138,12 @@ def test_a_rank_alone_on_a_shared_model_takes_the_same_path(
     algorithm = build_algorithm(msgspec.structs.replace(together.job, exchange=ASYNC))
     assert isinstance(algorithm, AsynchronousAlgorithm)
     shared = Alone(np.zeros(7, np.float32))
-    turn = Turn(1, 0, (500,), 0)
+    rank_epoch = RankEpoch(1, 0, (500,), 0)
     X, y = together.shard(0)
-    assert algorithm.train(together.model, X, y, turn, shared)
+    assert algorithm.train(together.model, X, y, rank_epoch, shared)
     assert shared.vector == pytest.approx(expected.state.parameters, abs=1e-5)
-    assert len(shared.told) == algorithm.n_updates((500,))
-    losses, counts = np.sum(shared.told, axis=0)
+    assert len(shared.totals) == algorithm.n_updates((500,))
+    losses, counts = np.sum(shared.totals, axis=0)
     assert losses / counts == pytest.approx(expected.training_loss, rel=1e-5)
 
 
@@ -154,6 +154,6 @@ def test_ranks_with_few_rows_make_as_many_updates(monkeypatch: pytest.MonkeyPatc
     assert isinstance(algorithm, AsynchronousAlgorithm)
     assert algorithm.n_updates((1, 499)) == 5
     shared, (X, y) = Alone(np.zeros(7, np.float32)), job.shard(0)
-    assert algorithm.train(job.model, X, y, Turn(1, 0, (1, 499), 0), shared)
+    assert algorithm.train(job.model, X, y, RankEpoch(1, 0, (1, 499), 0), shared)
     assert shared.applied[0] == 5
-    assert sum(rows for _, rows in shared.told) == 1
+    assert sum(rows for _, rows in shared.totals) == 1
