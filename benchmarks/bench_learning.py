@@ -50,6 +50,7 @@ from stepml.job import spec
 from stepml.ml.algorithms import OrchestratedAlgorithm, RankEpoch, State, build_algorithm
 from stepml.ml.data import (
     DataObject,
+    SourceFormat,
     assemble,
     merge,
     plan_ranges,
@@ -351,7 +352,7 @@ def partition(text: bytes, text_format: str) -> None:
     """Make shards of ``text``."""
     store = MemoryObjects(text)
     data = [DataObject("data", "data", len(text), "")]
-    layout, ranges = sniff(store, data, format=text_format), plan_ranges(data, 1)[0]
+    layout, ranges = sniff(store, data, SourceFormat(format=text_format)), plan_ranges(data, 1)[0]
     key = "pieces/{}".format
     result = write_pieces(store, store, data, layout, ranges, seed=0, piece_key=key)
     manifest = merge("", layout, result.pieces)

@@ -23,7 +23,16 @@ from typing import Any
 
 import numpy as np
 
-from stepml.ml.data import DataObject, assemble, merge, plan_ranges, shard_plan, sniff, write_pieces
+from stepml.ml.data import (
+    DataObject,
+    SourceFormat,
+    assemble,
+    merge,
+    plan_ranges,
+    shard_plan,
+    sniff,
+    write_pieces,
+)
 from stepml.ml.data.formats import parser_for
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import Buffer
@@ -159,7 +168,7 @@ def measure(case: Case, text_bytes: int, rounds: int) -> Result:
 def _one_round(case: Case, text: bytes, few: bytes) -> dict[str, float]:
     store = MemoryObjects(text)
     data = DataObject("data", "data", len(text), "")
-    layout = sniff(store, [data], format=case.format)
+    layout = sniff(store, [data], SourceFormat(format=case.format))
     pieces = []
 
     def write() -> None:

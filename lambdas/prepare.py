@@ -21,26 +21,15 @@ from lambdas.resumption import Resumption, finished_epochs, plan_resumption
 from lambdas.workforce import Workforce, refuse_too_wide, waits_for_all
 from stepml.job import keys
 from stepml.job.availability import refuse_unconfigured
-from stepml.job.errors import (
-    DataDeniedError,
-    DataNotFoundError,
-    InvalidTaskError,
-    JobIdTakenError,
-    KeyNotFoundError,
-    StorageDeniedError,
-)
+from stepml.job.errors import InvalidTaskError, JobIdTakenError
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
 from stepml.job.reports import EpochReport
-from stepml.job.spec import Data, JobSpec
+from stepml.job.spec import JobSpec
 from stepml.job.step import Step
 from stepml.job.tasks import Continued, JobState, LoopPosition, PrepareTask
-from stepml.ml.data import DataObject, plan_ranges, sniff
-from stepml.ml.data.formats.idx import is_images, labels_beside
-from stepml.ml.data.layout import dataset_digest
-from stepml.ml.data.row_sources import cut_of
+from stepml.ml.data import plan_data
 from storage import DurableStorage
-from storage.base import ObjectInfo
 
 # An epoch that takes longer has failed: six functions of 15 minutes in a row, and their retries.
 EPOCH_TIMEOUT_S = 6 * 3600
@@ -198,80 +187,20 @@ def plan_partition(
     spec: JobSpec, run: str, open_bucket: OpenBucket, resumption: Resumption
 ) -> PartitionPlan:
     """Return how the data of ``spec`` are cut, from a look at their names and first lines."""
-    data = spec.data
-    bucket_name, _, path = data.uri.removeprefix("s3://").partition("/")
-    source = open_bucket(bucket_name)
-    objects = find_objects(source, path, data)
-    layout = sniff(
-        source,
-        objects,
-        format=data.format,
-        header=data.header,
-        label=data.label,
-        n_features=data.n_features,
-        has_label=data.has_label,
-        missing=data.missing,
-        on_bad_row=data.on_bad_row,
-    )
-    cuts = [cut_of(each, layout) for each in objects]
+    bucket_name, _, path = spec.data.uri.removeprefix("s3://").partition("/")
+    planned = plan_data(open_bucket(bucket_name), path, spec.data)
     return PartitionPlan(
         spec=spec,
         run=run,
-        digest=dataset_digest(objects, layout, data.seed),
+        digest=planned.digest,
         bucket=bucket_name,
-        objects=objects,
-        layout=layout,
-        tasks=[list(ranges) for ranges in plan_ranges(objects, data.ranges, cuts)],
+        objects=planned.objects,
+        layout=planned.layout,
+        tasks=planned.tasks,
         resumed_from=resumption.job_id,
         resumed_epochs=resumption.epochs,
         own_states_after=resumption.own_states_after,
     )
-
-
-def find_objects(source: DurableStorage, path: str, data: Data) -> list[DataObject]:
-    """Return the object at ``path``, or the objects below it, in order of their keys.
-
-    Where ``path`` is an object of images, its labels come with it.
-
-    Raises
-    ------
-    DataNotFoundError
-        There is no such object, nothing below it, no such bucket, or no labels.
-    DataDeniedError
-        The functions' role may not look there.
-    """
-    folder = path.rpartition("/")[0] + "/" if "/" in path else ""
-    try:
-        found = [] if path.endswith("/") else _one(source, path, data)
-        if not found:
-            folder = path.rstrip("/") + "/"
-            found = [info for info in source.describe_many(folder) if info.value_bytes]
-    except KeyNotFoundError as error:
-        raise DataNotFoundError(f"data.uri: there is no bucket for {data.uri}") from error
-    except StorageDeniedError as error:
-        raise DataDeniedError(
-            f"data.uri: the functions may not read {data.uri}; a bucket other than the stack's own "
-            "is named by the parameter DataBucketName of the stack"
-        ) from error
-    if not found:
-        raise DataNotFoundError(f"data.uri: nothing lies at {data.uri}")
-    return [
-        DataObject(info.key, info.key.removeprefix(folder), info.value_bytes, info.etag)
-        for info in found
-    ]
-
-
-def _one(source: DurableStorage, path: str, data: Data) -> list[ObjectInfo]:
-    """Return the object at ``path``, if there is one, and that which belongs to it."""
-    paths = [path]
-    if data.format == "idx" and data.has_label and is_images(path):
-        paths.append(labels_beside(path))
-    found = [source.describe(each) for each in paths]
-    if found[0] is None:
-        return []
-    if found[-1] is None:
-        raise DataNotFoundError(f"data.uri: {data.uri} has no labels: nothing lies at {paths[-1]}")
-    return [each for each in found if each is not None]
 
 
 def _claim(task: PrepareTask, documents: Documents) -> None:

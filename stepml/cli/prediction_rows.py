@@ -14,7 +14,7 @@ from stepml.client import Connection
 from stepml.client.connection import translated
 from stepml.client.errors import ServiceRefusedError
 from stepml.job.errors import EmptyDataError, InvalidDataError
-from stepml.ml.data import ByteRange, DataObject, Layout, ObjectReader, sniff
+from stepml.ml.data import ByteRange, DataObject, Layout, ObjectReader, SourceFormat, sniff
 from stepml.ml.data.formats.idx import is_images, labels_beside
 from stepml.ml.data.formats.npz import Archive
 from stepml.ml.data.formats.rows import DenseRows, SparseRows
@@ -244,13 +244,8 @@ class _Finder:
         return PredictionRows(self.source, layout, n_features, order, (*said, *assumed))
 
     def _sniffed(self, **options: Any) -> Layout:
-        return sniff(
-            self.source.reader,
-            self.source.objects,
-            format=self.format,
-            missing=self.data["missing"],
-            **options,
-        )
+        source = SourceFormat(format=self.format, missing=self.data["missing"], **options)
+        return sniff(self.source.reader, self.source.objects, source)
 
     def _header(self) -> bool | None:
         """Return whether there is a header: as asked for, or if it names the model's features."""

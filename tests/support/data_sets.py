@@ -12,6 +12,7 @@ from stepml.ml.data import (
     Manifest,
     Shard,
     ShardKind,
+    SourceFormat,
     assemble,
     merge,
     plan_ranges,
@@ -64,7 +65,7 @@ def partition(
 ) -> Manifest:
     """Partition everything in ``store`` into pieces in the same store."""
     objects = described(store, prefix)
-    layout = sniff(store, objects, **options)
+    layout = sniff(store, objects, SourceFormat(**options))
     results = []
     for task, parts in enumerate(plan_ranges(objects, n_ranges)):
         result = write_pieces(

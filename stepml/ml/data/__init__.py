@@ -27,6 +27,7 @@ from stepml.ml.data.manifest import (
 )
 from stepml.ml.data.objects import DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.pieces import PieceStatistics, RangeResult, write_pieces
+from stepml.ml.data.planning import DataPlan, plan_data
 from stepml.ml.data.ranges import ByteRange, plan_ranges
 from stepml.ml.data.scaling import (
     Moments,
@@ -39,10 +40,12 @@ from stepml.ml.data.scaling import (
 )
 from stepml.ml.data.shards import Shard, pack_shard, unpack_shard
 from stepml.ml.data.sniff import sniff
+from stepml.ml.data.source_format import SourceFormat
 
 __all__ = [
     "ByteRange",
     "DataObject",
+    "DataPlan",
     "Interval",
     "Layout",
     "Manifest",
@@ -56,12 +59,14 @@ __all__ = [
     "ShardKind",
     "ShardPlan",
     "Skipped",
+    "SourceFormat",
     "assemble",
     "dataset_digest",
     "feature_moments",
     "merge",
     "merge_moments",
     "pack_shard",
+    "plan_data",
     "plan_ranges",
     "scale_in_place",
     "scale_of",

@@ -1,7 +1,8 @@
-"""What this package needs of an object store, and how it names a data set's objects."""
+"""The object store as this package uses it, and the objects of a data set."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +25,29 @@ class ObjectReader(Protocol):
 
     def load_range(self, key: str, start: int, stop: int) -> bytes:
         """Return the bytes ``[start, stop)`` of an object, fewer if it ends before."""
+        ...
+
+
+class ObjectInfo(Protocol):
+    """What an object store says about an object without reading it."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def value_bytes(self) -> int: ...
+    @property
+    def etag(self) -> str: ...
+
+
+class ObjectCatalogue(ObjectReader, Protocol):
+    """Finds and reads objects."""
+
+    def describe(self, key: str) -> ObjectInfo | None:
+        """Return the description of one object, or None if it is absent."""
+        ...
+
+    def describe_many(self, prefix: str) -> Iterator[ObjectInfo]:
+        """Yield the description of each object whose key starts with ``prefix``, in key order."""
         ...
 
 

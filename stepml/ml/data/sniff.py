@@ -13,6 +13,7 @@ from stepml.ml.data.formats.rows import shortened
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.sniff_binary import BINARY_FORMATS, sniff_binary
+from stepml.ml.data.source_format import SourceFormat
 
 # Longer lines are refused: each reader of a range may have to hold one.
 MAX_LINE_BYTES = 16 * 2**20
@@ -33,68 +34,30 @@ _MAGIC = {
 }
 
 
-def sniff(
-    reader: ObjectReader,
-    objects: Sequence[DataObject],
-    *,
-    format: str,  # noqa: A002 - the job's field
-    header: bool | None = None,
-    label: str | int | None = None,
-    n_features: int | None = None,
-    has_label: bool = True,
-    missing: str = "fail",
-    on_bad_row: str = "fail",
-) -> Layout:
-    """Return how the rows are written, from the first object that has some.
+def sniff(reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat) -> Layout:
+    """Find out how the rows are written, from the first object that has some.
 
     Its first line decides on the number of columns, also where bad rows are skipped.
-
-    Parameters
-    ----------
-    format : {"csv", "tsv", "libsvm", "npz", "idx", "parquet"}
-    header : bool, optional
-        Whether each object's first line names the columns. By default it does if it holds the
-        label's name, or if most of its columns are no numbers.
-    label : str or int, optional
-        The label's column: its name, or its 0-based index, negative ones counting from the end.
-        The last one by default. libsvm has the label in front.
-    n_features : int, optional
-        The number of features; by default that of the columns beside the label, or libsvm's
-        largest index.
-    has_label : bool
-        Whether a column is the label, or all are features. libsvm always has one.
-    missing : {"fail", "zero", "mean"}
-        What a missing value of a feature is: a bad row, 0, or NaN, which stands for a mean. libsvm
-        leaves no value open, so this changes nothing there.
-    on_bad_row : {"fail", "skip"}
-        What is done with rows that do not parse.
 
     Raises
     ------
     EmptyDataError
         If there is nothing but empty lines and headers.
     InvalidDataError
-        If the content is binary or compressed, ``label`` is not one of the columns, or they are
+        If the content is binary or compressed, the label is not one of the columns, or there are
         not ``n_features``.
     ValueError
-        If ``format`` is none of the above.
+        If the format is not known.
     """
-    if format not in _FORMATS:
-        raise ValueError(f"format is one of {', '.join(_FORMATS)}, not {format!r}")
+    if source.format not in _FORMATS:
+        raise ValueError(f"format is one of {', '.join(_FORMATS)}, not {source.format!r}")
     written = _with_content(objects)
-    if format in BINARY_FORMATS:
-        layout = sniff_binary(
-            reader, written, format=format, label=label, n_features=n_features, has_label=has_label
-        )
+    if source.format in BINARY_FORMATS:
+        layout = sniff_binary(reader, written, source)
     else:
-        layout = _first_with_rows(
-            written,
-            lambda data: _text_layout(
-                reader, data, format, header, label if has_label else None, n_features, has_label
-            ),
-        )
-    layout = replace(layout, on_bad_row=on_bad_row)
-    return layout if format == "libsvm" else replace(layout, missing=missing)
+        layout = _first_with_rows(written, lambda data: _text_layout(reader, data, source))
+    layout = replace(layout, on_bad_row=source.on_bad_row)
+    return layout if source.format == "libsvm" else replace(layout, missing=source.missing)
 
 
 def _with_content(objects: Sequence[DataObject]) -> list[DataObject]:
@@ -120,25 +83,17 @@ def _first_with_rows(
     raise without_rows[0]
 
 
-def _text_layout(
-    reader: ObjectReader,
-    data: DataObject,
-    format: str,  # noqa: A002
-    header: bool | None,
-    label: str | int | None,
-    n_features: int | None,
-    has_label: bool,
-) -> Layout:
+def _text_layout(reader: ObjectReader, data: DataObject, source: SourceFormat) -> Layout:
     start = _first_bytes(reader, data)
     lines = start.removeprefix(BYTE_ORDER_MARK).splitlines()
-    if format == "libsvm":
+    if source.format == "libsvm":
         _require_rows(data, start, lines)
-        return Layout(format, "", 0, 0, False, (), n_features)
-    layout = _columns(data, lines, start, format, header, label, has_label)
-    if n_features is not None and n_features != layout.n_features:
+        return Layout("libsvm", "", 0, 0, False, (), source.n_features)
+    layout = _columns(data, lines, start, source)
+    if source.n_features not in (None, layout.n_features):
         raise InvalidDataError(
-            f"data.n_features is {n_features}, but s3 object {data.key} has "
-            f"{layout.n_features} columns{' beside the label' if has_label else ''}"
+            f"data.n_features is {source.n_features}, but s3 object {data.key} has "
+            f"{layout.n_features} columns{' beside the label' if source.has_label else ''}"
         )
     return layout
 
@@ -175,23 +130,17 @@ def _require_rows(data: DataObject, start: bytes, lines: Sequence[bytes]) -> Non
 
 
 def _columns(
-    data: DataObject,
-    lines: Sequence[bytes],
-    start: bytes,
-    format: str,  # noqa: A002
-    header: bool | None,
-    label: str | int | None,
-    has_label: bool,
+    data: DataObject, lines: Sequence[bytes], start: bytes, source: SourceFormat
 ) -> Layout:
     written = [line for line in lines if line]
     if not written:
         raise EmptyDataError(f"s3 object {data.key} has no data rows")
-    delimiter = _DELIMITERS[format]
+    delimiter = _DELIMITERS[source.format]
+    label, has_label = (source.label if source.has_label else None), source.has_label
     names = _fields(written[0], delimiter)
     if has_label:
-        _require_features(data, names, format, delimiter)
-    if header is None:
-        header = _is_header(names, label)
+        _require_features(data, names, source.format, delimiter)
+    header = _is_header(names, label) if source.header is None else source.header
     if header and not lines[0]:
         raise InvalidDataError(
             f"s3 object {data.key} starts with an empty line: a header must be the first line"
@@ -202,7 +151,7 @@ def _columns(
     names = names if header else ()
     column = label_column(data, names, n_columns, label) if has_label else -1
     n_features = n_columns - int(has_label)
-    return Layout(format, delimiter, n_columns, column, header, names, n_features)
+    return Layout(source.format, delimiter, n_columns, column, header, names, n_features)
 
 
 def _fields(line: bytes, delimiter: str) -> tuple[str, ...]:

@@ -10,52 +10,37 @@ from stepml.ml.data.formats.npz import Archive
 from stepml.ml.data.idx_rows import Records, labels_object, require_labels
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.source_format import SourceFormat
 
 _REQUEST_BYTES = 64 * 1024
 
 
-BINARY_FORMATS = ("npz", "idx", "parquet")
-
-
 def sniff_binary(
-    reader: ObjectReader,
-    objects: Sequence[DataObject],
-    *,
-    format: str,  # noqa: A002 - the job's field
-    label: str | int | None,
-    n_features: int | None,
-    has_label: bool,
+    reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat
 ) -> Layout:
-    """Return how rows are written that are no lines of text.
+    """Find out how rows are written that are not lines of text.
 
     Parameters
     ----------
     objects : sequence of DataObject
         Those that are not empty; at least one.
-    format : {"npz", "idx", "parquet"}
+    source : SourceFormat
+        Of format npz, idx or parquet.
 
-    The others are those of `stepml.ml.data.sniff`, which also says what is raised.
+    `stepml.ml.data.sniff` has the errors.
     """
-    if format == "npz":
-        return sniff_npz(reader, objects, n_features, has_label)
-    if format == "idx":
-        return sniff_idx(reader, objects, n_features, has_label)
-    return sniff_parquet(reader, objects, n_features, has_label, label)
+    return _SNIFFERS[source.format](reader, objects, source)
 
 
-def sniff_npz(
-    reader: ObjectReader, objects: Sequence[DataObject], n_features: int | None, has_label: bool
-) -> Layout:
+def sniff_npz(reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat) -> Layout:
     """Return the layout of npz objects, from the headers of the first one's arrays."""
     first = objects[0]
-    found = Archive(reader, first, _REQUEST_BYTES).contents(has_label=has_label)
-    _require_features(first, n_features, found.n_features)
-    return _layout("npz", found.n_features, has_label, is_csr=found.is_csr)
+    found = Archive(reader, first, _REQUEST_BYTES).contents(has_label=source.has_label)
+    _require_features(first, source.n_features, found.n_features)
+    return _layout("npz", found.n_features, source.has_label, is_csr=found.is_csr)
 
 
-def sniff_idx(
-    reader: ObjectReader, objects: Sequence[DataObject], n_features: int | None, has_label: bool
-) -> Layout:
+def sniff_idx(reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat) -> Layout:
     """Return the layout of idx objects, from the names of all and the header of the first one.
 
     Raises
@@ -71,21 +56,17 @@ def sniff_idx(
             f"no s3 object is named like images: expected are *images*idx3*, found is "
             f"{objects[0].key}"
         )
-    _require_nothing_else(objects, images, has_label)
+    _require_nothing_else(objects, images, source.has_label)
     sizes = Records(reader, images[0], _REQUEST_BYTES).header
-    if has_label:
+    if source.has_label:
         labels = Records(reader, labels_object(objects, images[0]), _REQUEST_BYTES).header
         require_labels(images[0], sizes, labels)
-    _require_features(images[0], n_features, sizes.n_values)
-    return _layout("idx", sizes.n_values, has_label)
+    _require_features(images[0], source.n_features, sizes.n_values)
+    return _layout("idx", sizes.n_values, source.has_label)
 
 
 def sniff_parquet(
-    reader: ObjectReader,
-    objects: Sequence[DataObject],
-    n_features: int | None,
-    has_label: bool,
-    label: str | int | None,
+    reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat
 ) -> Layout:
     """Return what is known of parquet objects without their footers, which need pyarrow."""
     start = reader.load_range(objects[0].key, 0, len(parquet.MAGIC))
@@ -94,7 +75,7 @@ def sniff_parquet(
             f"s3 object {objects[0].key} is no parquet: it starts with "
             f"{start.hex(' ') or 'nothing'} instead of {parquet.MAGIC.hex(' ')} (PAR1)"
         )
-    return _layout("parquet", n_features, has_label, label=label)
+    return _layout("parquet", source.n_features, source.has_label, label=source.label)
 
 
 def _layout(
@@ -137,3 +118,7 @@ def _require_nothing_else(
                 f"s3 object {each.key} is neither images (*images*idx3*) nor their labels: with "
                 "data.format 'idx', nothing else may lie at data.uri"
             )
+
+
+_SNIFFERS = {"npz": sniff_npz, "idx": sniff_idx, "parquet": sniff_parquet}
+BINARY_FORMATS = tuple(_SNIFFERS)

@@ -10,7 +10,6 @@ import pytest
 
 from lambdas.partition import partition as partition_range
 from lambdas.plans import PartitionPlan
-from lambdas.prepare import find_objects
 from stepml.job import keys
 from stepml.job.errors import (
     BadRowError,
@@ -21,8 +20,9 @@ from stepml.job.errors import (
 )
 from stepml.job.spec import Data
 from stepml.job.tasks import PartitionTask
-from stepml.ml.data import idx_rows, plan_ranges, row_checks, sniff
+from stepml.ml.data import SourceFormat, idx_rows, plan_ranges, row_checks, sniff
 from stepml.ml.data.formats.idx import labels_beside
+from stepml.ml.data.planning import find_objects
 from stepml.ml.data.ranges import ByteRange, Cut
 from stepml.ml.data.row_sources import cut_of
 from storage.memory import MemoryStorage
@@ -78,7 +78,7 @@ def test_the_rows_are_those_of_the_images_whatever_the_ranges(n_ranges: int, suf
 def test_a_record_belongs_to_the_range_in_which_it_begins() -> None:
     store = MemoryObjects(**mnist(IMAGES[:3], LABELS[:3]))
     objects = described(store)
-    rows = idx_rows.IdxRows(store, objects, sniff(store, objects, format="idx"), 1000)
+    rows = idx_rows.IdxRows(store, objects, sniff(store, objects, SourceFormat(format="idx")), 1000)
     size = objects[0].value_bytes
     for cut in range(1, size):
         parts = [list(rows.read(ByteRange(0, *part))) for part in ((0, cut), (cut, size))]
@@ -91,7 +91,7 @@ def test_labels_have_no_ranges_and_compressed_images_are_not_cut() -> None:
     for suffix, cut in (("", Cut.ANYWHERE), (".gz", Cut.NOWHERE)):
         store = MemoryObjects(**mnist(suffix=suffix))
         objects = described(store)
-        layout = sniff(store, objects, format="idx")
+        layout = sniff(store, objects, SourceFormat(format="idx"))
         cuts = [cut_of(each, layout) for each in objects]
         assert cuts == [cut, Cut.NO_ROWS]
         tasks = plan_ranges(objects, 40, cuts)
@@ -250,7 +250,7 @@ def test_ranges_read_little_of_each_other(monkeypatch: pytest.MonkeyPatch) -> No
     images = np.zeros((60_000, 28, 28), np.uint8)
     store = MemoryObjects(**mnist(images, np.zeros(60_000)))
     objects = described(store)
-    layout = sniff(store, objects, format="idx")
+    layout = sniff(store, objects, SourceFormat(format="idx"))
     rows = idx_rows.IdxRows(store, objects, layout, 2**20)
     cuts = [cut_of(each, layout) for each in objects]
     for (part,) in plan_ranges(objects, 40, cuts):

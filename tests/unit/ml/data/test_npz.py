@@ -14,7 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepml.job.errors import BadRowError, DamagedValueError, EmptyDataError, InvalidDataError
-from stepml.ml.data import DataObject, Manifest, arrays, npz_rows, row_checks, sniff, write_pieces
+from stepml.ml.data import (
+    DataObject,
+    Manifest,
+    SourceFormat,
+    arrays,
+    npz_rows,
+    row_checks,
+    sniff,
+    write_pieces,
+)
 from stepml.ml.data.formats import npz as npz_format
 from stepml.ml.data.ranges import Cut, plan_ranges
 from stepml.ml.data.row_ids import object_salt, row_ids
@@ -130,7 +139,7 @@ def test_all_real_numbers_are_read(dtype: str) -> None:
 def test_an_object_is_not_cut_and_goes_to_the_task_that_has_its_start() -> None:
     store = MemoryObjects(a=npz(X=X, y=Y), b=npz(X=X[:9], y=Y[:9]), c=npz(X=X, y=Y))
     objects = described(store)
-    layout = sniff(store, objects, format="npz")
+    layout = sniff(store, objects, SourceFormat(format="npz"))
     cuts = [cut_of(each, layout) for each in objects]
     assert cuts == [Cut.NOWHERE] * 3
     tasks = plan_ranges(objects, 40, cuts)
@@ -326,7 +335,7 @@ def test_dense_rows_may_be_as_wide_as_the_limit(monkeypatch: pytest.MonkeyPatch)
     wider = MemoryObjects(x=npz(X=np.column_stack([X, X[:, 0]]), y=Y))
     problem = "^s3 object x has 8 features; 1 to 7 are possible of dense rows$"
     with pytest.raises(InvalidDataError, match=problem):
-        sniff(wider, described(wider), format="npz")
+        sniff(wider, described(wider), SourceFormat(format="npz"))
 
 
 def test_a_sparse_row_of_too_many_pairs_is_refused_before_it_is_read() -> None:
@@ -375,7 +384,7 @@ def test_an_object_without_rows_adds_none_and_alone_is_empty() -> None:
 def test_rows_come_in_blocks_and_requests_are_bounded() -> None:
     store = MemoryObjects(x=npz(X=np.zeros((50_000, 30)), y=np.zeros(50_000)))
     objects = described(store)
-    layout = sniff(store, objects, format="npz")
+    layout = sniff(store, objects, SourceFormat(format="npz"))
     assert store.read_bytes < 600_000  # Prepare reads headers only
     (part,) = plan_ranges(objects)[0]
     reader = npz_rows.NpzRows(store, objects, layout, request_bytes=100_000)
@@ -388,7 +397,7 @@ def test_rows_come_in_blocks_and_requests_are_bounded() -> None:
 def test_an_object_that_shrank_is_no_damaged_archive() -> None:
     store = MemoryObjects(x=npz(X=X, y=Y))
     objects = described(store)
-    layout = sniff(store, objects, format="npz")
+    layout = sniff(store, objects, SourceFormat(format="npz"))
     store.objects["x"] = store.objects["x"][:-500]
     with pytest.raises(DamagedValueError, match=r"x ends at byte .* it was changed"):
         write_pieces(

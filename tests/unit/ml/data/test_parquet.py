@@ -25,7 +25,7 @@ from stepml.job.errors import (
     StorageUnavailableError,
 )
 from stepml.job.tasks import PartitionTask
-from stepml.ml.data import Manifest, parquet_rows, plan_ranges, row_checks, sniff
+from stepml.ml.data import Manifest, SourceFormat, parquet_rows, plan_ranges, row_checks, sniff
 from stepml.ml.data.formats import parquet
 from stepml.ml.data.ranges import ByteRange
 from tests.support.data_sets import MemoryObjects, described, partition
@@ -134,7 +134,9 @@ def test_a_row_group_belongs_to_the_range_in_which_it_begins() -> None:
         metadata.row_group(group).column(0).dictionary_page_offset
         for group in range(metadata.num_row_groups)
     ]
-    layout = parquet_rows.with_columns(store, objects, sniff(store, objects, format="parquet"))
+    layout = parquet_rows.with_columns(
+        store, objects, sniff(store, objects, SourceFormat(format="parquet"))
+    )
     rows = parquet_rows.ParquetRows(store, objects, layout)
     for cut in {1, objects[0].value_bytes - 1, *starts, *(start + 1 for start in starts)}:
         parts = ByteRange(0, 0, cut), ByteRange(0, cut, objects[0].value_bytes)
@@ -248,7 +250,7 @@ def test_objects_with_other_columns_are_refused_by_name(
 def test_what_is_no_parquet_is_refused_by_prepare() -> None:
     store = MemoryObjects(x=b"PK\x03\x04 and more")
     with pytest.raises(InvalidDataError, match="x is no parquet: it starts with 50 4b 03 04 inste"):
-        sniff(store, described(store), format="parquet")
+        sniff(store, described(store), SourceFormat(format="parquet"))
 
 
 @pytest.mark.parametrize("n_bytes", [4, 8, 11, 5000, -1])
@@ -273,7 +275,7 @@ def test_an_object_without_rows_is_an_empty_data_set() -> None:
 def test_rows_come_in_blocks_and_prepare_reads_the_magic_only() -> None:
     store = MemoryObjects(x=written(COLUMNS, 2000))
     objects = described(store)
-    layout = sniff(store, objects, format="parquet")
+    layout = sniff(store, objects, SourceFormat(format="parquet"))
     assert store.read_bytes == len(parquet.MAGIC)
     layout = parquet_rows.with_columns(store, objects, layout)
     rows = parquet_rows.ParquetRows(store, objects, layout)
@@ -299,7 +301,7 @@ def test_what_the_store_raises_keeps_its_name() -> None:
         partition(store, format="parquet")
     store = MemoryObjects(x=written(COLUMNS))
     objects = described(store)
-    layout = sniff(store, objects, format="parquet")
+    layout = sniff(store, objects, SourceFormat(format="parquet"))
     store.objects["x"] = store.objects["x"][:-10]
     with pytest.raises(DamagedValueError, match=r"x ends at byte .* it was changed"):
         parquet_rows.with_columns(store, objects, layout)

@@ -10,12 +10,13 @@ import pytest
 from stepml.job.errors import EmptyDataError, InvalidDataError
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.sniff import sniff
+from stepml.ml.data.source_format import SourceFormat
 from tests.support.data_sets import MemoryObjects, described, partition
 
 
 def sniffed(text: bytes, **options: Any) -> Layout:
     store = MemoryObjects(x=text)
-    return sniff(store, described(store), **{"format": "csv"} | options)
+    return sniff(store, described(store), SourceFormat(**{"format": "csv"} | options))
 
 
 @pytest.mark.parametrize(
@@ -85,26 +86,28 @@ def test_tsv_is_cut_by_tabs() -> None:
 
 def test_empty_objects_are_passed_over() -> None:
     store = MemoryObjects(a=b"", b=b"x,y\n1,2\n")
-    assert sniff(store, described(store), format="csv").column_names == ("x", "y")
+    assert sniff(store, described(store), SourceFormat(format="csv")).column_names == ("x", "y")
 
 
 @pytest.mark.parametrize("first", [b"a,b\n", b"a,b", b"\n\n", b"\xef\xbb\xbfa,b\r\n\r\n"])
 @pytest.mark.parametrize("header", [None, True])
 def test_objects_without_rows_are_passed_over(first: bytes, header: bool | None) -> None:
     store = MemoryObjects(a=first, b=b"a,b\n", c=b"a,b\n1,2\n")
-    layout = sniff(store, described(store), format="csv", header=header)
+    layout = sniff(store, described(store), SourceFormat(format="csv", header=header))
     assert layout == sniffed(b"a,b\n1,2\n")
 
 
 def test_libsvm_without_rows_is_passed_over() -> None:
     store = MemoryObjects(a=b"\n \n", b=b"1 1:2\n")
-    assert sniff(store, described(store), format="libsvm") == sniffed(b"1 1:2\n", format="libsvm")
+    assert sniff(store, described(store), SourceFormat(format="libsvm")) == sniffed(
+        b"1 1:2\n", format="libsvm"
+    )
 
 
 def test_where_no_object_has_rows_the_first_one_is_named() -> None:
     store = MemoryObjects(a=b"", b=b"x,y\n", c=b"x,y\n")
     with pytest.raises(EmptyDataError, match=r"^s3 object b has no data rows$"):
-        sniff(store, described(store), format="csv")
+        sniff(store, described(store), SourceFormat(format="csv"))
 
 
 @pytest.mark.parametrize("n_ranges", [1, 3, 7])
@@ -130,7 +133,7 @@ def test_no_rows_are_refused(text: bytes) -> None:
 
 def test_no_objects_are_refused() -> None:
     with pytest.raises(EmptyDataError):
-        sniff(MemoryObjects(), [], format="csv")
+        sniff(MemoryObjects(), [], SourceFormat(format="csv"))
 
 
 @pytest.mark.parametrize(
@@ -179,7 +182,9 @@ def test_the_digest_changes_with_whatever_changes_the_shards() -> None:
         {"missing": "mean"},
         {"on_bad_row": "skip"},
     ]
-    layouts = [sniff(store, objects, format="csv", **options) for options in differing]
+    layouts = [
+        sniff(store, objects, SourceFormat(format="csv", **options)) for options in differing
+    ]
     store.objects["b"] = b"a,b\n1,3\n"
     digests = {
         dataset_digest(each, layout, seed)
@@ -195,5 +200,5 @@ def test_the_digest_does_not_depend_on_where_the_objects_lie() -> None:
     store = MemoryObjects(a=b"a,b\n1,2\n")
     (data,) = described(store)
     moved = type(data)("elsewhere/a", data.name, data.value_bytes, data.etag)
-    layout = sniff(store, [data], format="csv")
+    layout = sniff(store, [data], SourceFormat(format="csv"))
     assert dataset_digest([data], layout, 0) == dataset_digest([moved], layout, 0)

@@ -1,0 +1,103 @@
+"""The plan for a data set's partition: its objects, their layout and the byte ranges to parse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stepml.job.errors import (
+    DataDeniedError,
+    DataNotFoundError,
+    KeyNotFoundError,
+    StorageDeniedError,
+)
+from stepml.job.spec import Data
+from stepml.ml.data.formats.idx import is_images, labels_beside
+from stepml.ml.data.layout import Layout, dataset_digest
+from stepml.ml.data.objects import DataObject, ObjectCatalogue, ObjectInfo
+from stepml.ml.data.ranges import ByteRange, plan_ranges
+from stepml.ml.data.row_sources import cut_of
+from stepml.ml.data.sniff import sniff
+from stepml.ml.data.source_format import SourceFormat
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlan:
+    """How a data set is partitioned."""
+
+    objects: list[DataObject]  # in order of their keys
+    layout: Layout
+    tasks: list[list[ByteRange]]  # the byte ranges of each range task
+    digest: str  # content address of the partitioned data set, see `dataset_digest`
+
+
+def plan_data(source: ObjectCatalogue, path: str, data: Data) -> DataPlan:
+    """Plan the partition of the data at ``path``, from their names and first lines.
+
+    Parameters
+    ----------
+    source : ObjectCatalogue
+        The bucket of ``data.uri``.
+    path : str
+        The key of one object, or the common start of several keys.
+    data : Data
+
+    Raises
+    ------
+    InvalidDataError
+        The data are not what ``data`` says; see `find_objects` and `sniff`.
+    """
+    objects = find_objects(source, path, data)
+    layout = sniff(source, objects, SourceFormat.from_data(data))
+    cuts = [cut_of(each, layout) for each in objects]
+    return DataPlan(
+        objects=objects,
+        layout=layout,
+        tasks=[list(ranges) for ranges in plan_ranges(objects, data.ranges, cuts)],
+        digest=dataset_digest(objects, layout, data.seed),
+    )
+
+
+def find_objects(source: ObjectCatalogue, path: str, data: Data) -> list[DataObject]:
+    """Return the object at ``path``, or the objects below it, in order of their keys.
+
+    If ``path`` is an object of images, the object of their labels comes with it.
+
+    Raises
+    ------
+    DataNotFoundError
+        There is no such object, nothing below it, no such bucket, or no labels.
+    DataDeniedError
+        The functions' role may not read there.
+    """
+    folder = path.rpartition("/")[0] + "/" if "/" in path else ""
+    try:
+        found = [] if path.endswith("/") else _one(source, path, data)
+        if not found:
+            folder = path.rstrip("/") + "/"
+            found = [info for info in source.describe_many(folder) if info.value_bytes]
+    except KeyNotFoundError as error:
+        raise DataNotFoundError(f"data.uri: there is no bucket for {data.uri}") from error
+    except StorageDeniedError as error:
+        raise DataDeniedError(
+            f"data.uri: the functions may not read {data.uri}; a bucket other than the stack's own "
+            "is named by the parameter DataBucketName of the stack"
+        ) from error
+    if not found:
+        raise DataNotFoundError(f"data.uri: nothing lies at {data.uri}")
+    return [
+        DataObject(info.key, info.key.removeprefix(folder), info.value_bytes, info.etag)
+        for info in found
+    ]
+
+
+def _one(source: ObjectCatalogue, path: str, data: Data) -> list[ObjectInfo]:
+    """Return the object at ``path`` and its companion, or nothing if there is no such object."""
+    paths = [path]
+    if data.format == "idx" and data.has_label and is_images(path):
+        paths.append(labels_beside(path))
+    found = [source.describe(each) for each in paths]
+    if found[0] is None:
+        return []
+    if found[-1] is None:
+        raise DataNotFoundError(f"data.uri: {data.uri} has no labels: nothing lies at {paths[-1]}")
+    return [each for each in found if each is not None]

@@ -1,0 +1,40 @@
+"""The user's description of how a data set is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stepml.job.spec import Data
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFormat:
+    """How the objects of a data set are written, as far as the job says so."""
+
+    format: str  # csv, tsv, libsvm, npz, idx or parquet
+    # Whether line 1 of each object names the columns. None: it does if it holds the label's name,
+    # or if most of its columns are not numbers.
+    header: bool | None = None
+    # The label's column: its name, or its 0-based index; negative ones count from the end.
+    # None: the last column. libsvm has the label in front.
+    label: str | int | None = None
+    # None: as many as the columns beside the label, or libsvm's largest index.
+    n_features: int | None = None
+    has_label: bool = True  # False: all columns are features. libsvm always has a label.
+    # A missing value of a feature: a bad row (fail), 0 (zero) or NaN, which stands for a mean.
+    # libsvm writes no missing values.
+    missing: str = "fail"
+    on_bad_row: str = "fail"  # fail or skip
+
+    @classmethod
+    def from_data(cls, data: Data) -> SourceFormat:
+        """Return the description in a job's ``data``."""
+        return cls(
+            format=data.format,
+            header=data.header,
+            label=data.label,
+            n_features=data.n_features,
+            has_label=data.has_label,
+            missing=data.missing,
+            on_bad_row=data.on_bad_row,
+        )
