@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from stepml.job.errors import InvalidJobError
+from stepml.job.formats import FORMATS, FormatFacts
 from stepml.job.spec import (
     Admm,
     Data,
@@ -35,11 +37,6 @@ PATTERNS_OF_ALGORITHM = {
 }
 PATTERNS_OF_CHANNEL = {"parameter_server": ("reduce", "async")}  # it is the one that merges
 _ONLY_SHARED = "goes with channel 'parameter_server', pattern 'async'"
-# What each format can say; a field that would have no effect is refused.
-LABELLED_BY_COLUMN = ("csv", "tsv", "parquet")
-WITHOUT_LABEL = ("csv", "tsv", "parquet", "npz")
-WITH_MISSING_VALUES = ("csv", "tsv", "parquet", "npz")
-SPARSE = ("libsvm", "npz")
 
 
 def refuse_combinations(spec: JobSpec) -> None:
@@ -117,18 +114,19 @@ def _check_server(spec: JobSpec) -> None:
 
 
 def _check_data(data: Data) -> None:
-    where = f"data.format {data.format!r}"
+    """Refuse fields that would have no effect with the job's format."""
     if data.matrix == "sparse":
-        _require_format("data.matrix 'sparse'", data.format, SPARSE)
+        _require_format("data.matrix 'sparse'", data, lambda facts: facts.sparse != "never")
     if data.missing != "fail":
-        _require_format(f"data.missing {data.missing!r}", data.format, WITH_MISSING_VALUES)
+        what = f"data.missing {data.missing!r}"
+        _require_format(what, data, lambda facts: facts.has_missing_values)
     if not data.has_label:
-        _require_format("data.has_label false", data.format, WITHOUT_LABEL)
-    if data.label is not None and data.format not in LABELLED_BY_COLUMN:
-        holds = {"libsvm": "rows begin with their label", "npz": "labels are the array y"}
+        _require_format("data.has_label false", data, lambda facts: not facts.needs_label)
+    facts = FORMATS[data.format]
+    if data.label is not None and facts.label != "column":
         raise InvalidJobError(
-            f"data.label: with {where} {holds.get(data.format, 'labels have objects of their own')}"
-            f", got {data.label!r}; leave it out"
+            f"data.label: with data.format {data.format!r} {facts.label_words}, got {data.label!r};"
+            " leave it out"
         )
 
 
@@ -171,9 +169,12 @@ def _require(field: str, value: str, where: str, choices: tuple[str, ...]) -> No
         raise InvalidJobError(f"{field}: with {where} expected {_listed(choices)}, got {value!r}")
 
 
-def _require_format(what: str, value: str, formats: tuple[str, ...]) -> None:
-    if value not in formats:
-        raise InvalidJobError(f"{what}: goes with data.format {_listed(formats)}, got {value!r}")
+def _require_format(what: str, data: Data, has_it: Callable[[FormatFacts], bool]) -> None:
+    if not has_it(FORMATS[data.format]):
+        choices = tuple(name for name, facts in FORMATS.items() if has_it(facts))
+        raise InvalidJobError(
+            f"{what}: goes with data.format {_listed(choices)}, got {data.format!r}"
+        )
 
 
 def _listed(choices: tuple[str, ...]) -> str:

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from stepml.job.formats import Format
+
 MAX_WORKERS = 1600  # 40 groups of 40 ranks: an Inline Map runs 40 iterations at once
 MAX_RANGES = 40
 
@@ -48,7 +50,7 @@ class Data(SpecGroup, frozen=True, kw_only=True):
     """What is trained on, and how it is cut."""
 
     uri: S3Uri
-    format: Literal["csv", "tsv", "libsvm", "npz", "parquet", "idx"]
+    format: Format
     header: Annotated[
         bool | None, Meta(description="csv and tsv: is line 1 a header? null: look and see")
     ] = None
