@@ -33,6 +33,7 @@ TETHER = Path(__file__).with_name("tether.py")
 START_WAIT_S = 10.0
 END_WAIT_S = 10.0  # a killed process is gone at once unless the kernel holds it
 ANSWER_TIMEOUT_S = 1.0
+DYING_WAIT_S = 1.0
 POLL_S = 0.01
 MEMCACHED_MB = 1024
 LAST_PORT = 65535
@@ -253,14 +254,12 @@ class _CacheServer:
         with self._changing:
             if self._is_closed:
                 raise self._error("the local AWS is ending")
-            if self._process is None or self._process.poll() is not None:
+            process = self._process
+            if process is None or process.poll() is not None:
                 self._start()
-            elif self._program.answering_pid(self._port) != self._process.pid:
-                # Others may be at work with it: it is not ended for this job.
-                raise self._error(
-                    f"{self._program.program}, process {self._process.pid} on "
-                    f"{HOST}:{self._port}, does not answer; `stepml local down` ends it"
-                )
+            elif self._program.answering_pid(self._port) != process.pid:
+                self._require_end(process)
+                self._start()
 
     def close(self) -> None:
         with self._changing:
@@ -277,6 +276,22 @@ class _CacheServer:
             self._kill()  # so that the next job gets a new one
             raise
         threading.Thread(target=self._replace, args=(process,), daemon=True).start()
+
+    def _require_end(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for the end of a silent server: a killed one closes its sockets before it is gone.
+
+        Raises
+        ------
+        CacheError
+            It still runs. Other jobs may be using it, so it is not ended for this one.
+        """
+        try:
+            process.wait(DYING_WAIT_S)
+        except subprocess.TimeoutExpired:
+            raise self._error(
+                f"{self._program.program}, process {process.pid} on "
+                f"{HOST}:{self._port}, does not answer; `stepml local down` ends it"
+            ) from None
 
     def _replace(self, process: subprocess.Popen[bytes]) -> None:
         """Start a new server when ``process`` ends: jobs under way heal, as they do on AWS."""

@@ -309,10 +309,19 @@ def test_followed_logs_come_once_each_and_end_with_the_job(stack: MotoStack, nam
         _log(stack, "executor", started + number, _entry(name, str(number)), group="endless")
         if number == 3:
             stack.service("stepfunctions").stop_execution(executionArn=execution.arn)
+            _await_end(client, execution)
 
     lines = client.follow_logs(execution, sleep=sleep)
 
     assert [line.message for line in lines] == ["0", "1", "2", "3"]
+
+
+def _await_end(client: Client, execution: Execution) -> None:
+    """Wait until a stopped execution has ended: moto only asks its thread to end."""
+    deadline = time.monotonic() + WAIT_S
+    while not client.describe(execution).ended:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def _entry(job_id: str, message: str, **fields: object) -> dict[str, object]:
