@@ -43,9 +43,10 @@ NO_WORK = f"""
 def prepare(event, context):
     ranks = list(range({WORKERS}))
     progress = {{"epoch": 0, "decision": "continue", "next_epoch": 1}}
-    return {{"job_id": event["job_id"], "run": "run", "ranges": [], "parquet_ranges": [],
-            "shards": [], "ranks": ranks, "groups": [], "ranks_at_once": 40, "groups_at_once": 1,
-            "chunks": [], "progress": progress, "epoch_timeout_s": 600, "handover_epoch": 1000}}
+    return {{"job_id": event["job_id"], "run": "run", "functions": {{"partition": "partition"}},
+            "ranges": [], "shards": [], "ranks": ranks, "groups": [], "ranks_at_once": 40,
+            "groups_at_once": 1, "chunks": [], "progress": progress, "epoch_timeout_s": 600,
+            "handover_epoch": 1000}}
 
 def executor(event, context):
     return {{"rank": event["rank"], "seconds": 0, "waited_seconds": 0, "cost_usd": 0,

@@ -22,12 +22,13 @@ from lambdas.workforce import Workforce, refuse_too_wide, waits_for_all
 from stepml.job import keys
 from stepml.job.availability import refuse_unconfigured
 from stepml.job.errors import InvalidTaskError, JobIdTakenError
+from stepml.job.formats import FORMATS
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
 from stepml.job.reports import EpochReport
 from stepml.job.spec import JobSpec
 from stepml.job.step import Step
-from stepml.job.tasks import Continued, JobState, LoopPosition, PrepareTask
+from stepml.job.tasks import Continued, JobFunctions, JobState, LoopPosition, PrepareTask
 from stepml.ml.data import plan_data
 from storage import DurableStorage
 
@@ -144,13 +145,13 @@ def job_state(
     shards: list[int],
 ) -> JobState:
     """Return the state with which ``train.asl.json`` begins."""
-    spec, is_parquet = plan.spec, plan.layout.format == "parquet"
+    spec = plan.spec
     workforce = Workforce(spec.workers, concurrency, waits_for_all(spec))
     return JobState(
         job_id=job_id,
         run=plan.run,
-        ranges=[] if is_parquet else ranges,
-        parquet_ranges=ranges if is_parquet else [],
+        functions=JobFunctions(partition=FORMATS[plan.layout.format].function),
+        ranges=ranges,
         shards=shards,
         ranks=workforce.ranks,
         groups=workforce.groups,

@@ -14,7 +14,6 @@ Event = Mapping[str, Any]
 PHASES = {
     "Prepare": "preparing",
     "PartitionData": "partitioning",
-    "PartitionParquet": "partitioning",
     "PlanShards": "planning shards",
     "AssembleShards": "assembling",
     "InitialiseModel": "initialising the model",
@@ -23,9 +22,7 @@ PHASES = {
     "ContinueJob": "training",  # by another execution
     "Finalise": "writing the model",
 }
-UNITS = {"PartitionData": "ranges", "PartitionParquet": "ranges", "AssembleShards": "shards"}
-# One of the two has all ranges, so the second one goes on with the count of the first.
-_CONTINUES = {"PartitionParquet": "PartitionData"}
+UNITS = {"PartitionData": "ranges", "AssembleShards": "shards"}
 CONTINUES = "ContinueJob"
 TRAINING = frozenset({"RunEpoch", "Converged?", CONTINUES, "Finalise"})
 _NOT_STARTED = "StepFunctions."  # errors of StartExecution: no attempt was made
@@ -52,8 +49,7 @@ class Phase:
         if self.total is None:
             return words
         if self.total == 0:
-            is_left_to_next = self.state in _CONTINUES.values()
-            return words if is_left_to_next else f"{words}: done before"
+            return f"{words}: done before"
         return f"{words} {self.done}/{self.total} {UNITS.get(self.state, 'items')}"
 
 
@@ -74,7 +70,6 @@ class JobHistory:
     retried: list[FailedTask] = field(default_factory=list)  # those that were tried again
     last_failed: FailedTask | None = None  # not tried again (yet)
     ended: bool = False  # and was not redriven since
-    _counted_before: int = 0  # items of a Map that this one goes on with
 
     def read(self, events: Iterable[Event]) -> None:
         """Take note of ``events``; those that were read before are passed over."""
@@ -88,10 +83,10 @@ class JobHistory:
         if kind.endswith("StateEntered"):
             # States inside a Map are left out: they are not where the job is, but the Map.
             if (name := event["stateEnteredEventDetails"]["name"]) in PHASES:
-                self._enter(name)
+                self.phase = Phase(name)
         elif kind == "MapStateStarted":  # by a redrive once more
             items = event.get("mapStateStartedEventDetails", {}).get("length", 0)
-            self.phase = replace(self.phase, total=self._counted_before + items)
+            self.phase = replace(self.phase, total=items)
         elif kind == "MapIterationSucceeded":
             self.phase = replace(self.phase, done=self.phase.done + 1)
         elif kind in {"TaskFailed", "TaskTimedOut"} and self.phase.state == "RunEpoch":
@@ -100,11 +95,6 @@ class JobHistory:
             self._note_retry()
         elif kind in _ENDS or kind == "ExecutionRedriven":
             self.ended = kind in _ENDS
-
-    def _enter(self, state: str) -> None:
-        continues = _CONTINUES.get(state) == self.phase.state
-        self._counted_before = (self.phase.total or 0) if continues else 0
-        self.phase = replace(self.phase, state=state) if continues else Phase(state)
 
     def _note_failed_attempt(self, event: Event) -> None:
         kind = event["type"]

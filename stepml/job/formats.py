@@ -21,7 +21,7 @@ class FormatFacts:
     needs_label: bool = False  # data.has_label cannot be false
     has_missing_values: bool = False  # data.missing has an effect
     sparse: Literal["never", "sometimes", "always"] = "never"
-    function: str = "partition"  # the Lambda function that reads it
+    function: str = "partition"  # name of the Lambda function that reads it
 
 
 _COLUMNS = FormatFacts(label="column", label_words="the label is a column", has_missing_values=True)
@@ -32,7 +32,7 @@ FORMATS: dict[str, FormatFacts] = {
         label="column",
         label_words="the label is a column",
         has_missing_values=True,
-        function="partition_parquet",  # its package has pyarrow
+        function="partition-parquet",  # its package has pyarrow
     ),
     "libsvm": FormatFacts(
         label="first",

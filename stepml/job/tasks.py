@@ -70,13 +70,19 @@ class LoopPosition(Event, frozen=True, kw_only=True):
     next_epoch: Epoch
 
 
+class JobFunctions(Event, frozen=True, kw_only=True):
+    """The functions that Prepare chooses for a job, by name without the stack's."""
+
+    partition: str  # reads the data's format
+
+
 class JobState(Event, frozen=True, kw_only=True):
     """What travels through ``train.asl.json``."""
 
     job_id: str
     run: str  # tells this run from others of the same job id
+    functions: JobFunctions
     ranges: list[int]  # range tasks to do; none if the data set is partitioned already
-    parquet_ranges: list[int]  # the same for the function that reads parquet; one list is empty
     shards: list[int]  # ranks, and keys.VALIDATION
     ranks: list[int]  # started by an epoch itself; none if there are groups
     groups: list[list[int]]  # ranks of each child of an epoch; none if one Inline Map holds all

@@ -440,6 +440,13 @@ class TestContext:
         assert aws.run(aws.machine(only(counted)))["status"] == "SUCCEEDED"
         assert [call["attempt"] for call in calls(tmp_path / "calls")] == [0, 1]
 
+    @pytest.mark.parametrize(("name", "status"), [("probe", "SUCCEEDED"), ("none", "FAILED")])
+    def test_the_state_names_the_function(self, aws: RunningAws, name: str, status: str) -> None:
+        parameters = {"FunctionName.$": "States.Format('app-{}', $.function)", "Payload": {}}
+        ended = aws.run(aws.machine(only(task(PROBE, Parameters=parameters))), {"function": name})
+        assert ended["status"] == status
+        assert ended.get("error") in (None, "Lambda.ResourceNotFoundException")
+
 
 class TestNames:
     @pytest.mark.parametrize("name", ["n" * 81, "a b", "a/b", "a:b", "a*", "{a}", "tab\there"])

@@ -74,7 +74,7 @@ class Job:
     def partitioned(self) -> JobState:
         state = self.prepare()
         key = keys.partition_plan(self.job_id)
-        for number in (*state.ranges, *state.parquet_ranges):
+        for number in state.ranges:
             plan = load(self.storage, key, PartitionPlan)
             partition(
                 PartitionTask(job_id=self.job_id, range=number), plan, self.data, self.storage

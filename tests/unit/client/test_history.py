@@ -53,28 +53,13 @@ def test_finished_ranges_are_counted() -> None:
 
 def test_a_data_set_that_is_partitioned_already_is_told() -> None:
     history = History()
+    history.enter("Map", "PartitionData")
+    history.add("MapStateStarted", mapStateStartedEventDetails={"length": 0})
     job = JobHistory()
-    for name, words in (
-        ("PartitionData", "partitioning"),
-        ("PartitionParquet", "partitioning: done before"),
-    ):
-        history.enter("Map", name)
-        history.add("MapStateStarted", mapStateStartedEventDetails={"length": 0})
-        job.read(history.events)
-        assert str(job.phase) == words
 
+    job.read(history.events)
 
-def test_ranges_are_counted_whoever_has_them() -> None:
-    for lengths in ((2, 0), (0, 2)):
-        history = History()
-        for name, length in zip(("PartitionData", "PartitionParquet"), lengths, strict=True):
-            history.enter("Map", name)
-            history.add("MapStateStarted", mapStateStartedEventDetails={"length": length})
-            for _ in range(length):
-                history.add("MapIterationSucceeded")
-        job = JobHistory()
-        job.read(history.events)
-        assert str(job.phase) == "partitioning 2/2 ranges"
+    assert str(job.phase) == "partitioning: done before"
 
 
 def test_events_that_come_again_or_backwards_are_counted_once() -> None:

@@ -14,7 +14,8 @@ import yaml
 
 from stepml.cli.parameter_server import _certificate
 from stepml.job import errors
-from stepml.job.tasks import JobState
+from stepml.job.formats import FORMATS
+from stepml.job.tasks import JobFunctions, JobState
 from tests.support.paths import ROOT
 
 MACHINES = ("train", "epoch", "ranks")
@@ -58,6 +59,10 @@ EXCHANGING = {
     "FinaliseFunction",
     "CleanupFunction",
 }
+
+
+# The functions of which Prepare chooses one for a job, by their part in it.
+CHOICES = {"partition": {each.function for each in FORMATS.values()}}
 
 
 class _Tagged(yaml.SafeLoader):
@@ -112,9 +117,30 @@ def all_tasks() -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def invoked_function(state: dict[str, Any]) -> str | None:
+def invoked_functions(name: str, state: dict[str, Any]) -> set[str]:
+    """Return the functions, as the template calls them, that the Task ``name`` may invoke."""
+    if "FunctionName.$" in state["Parameters"]:
+        return chosen_functions(name)
     function = state["Parameters"].get("FunctionName")
-    return function and function.removeprefix("${").removesuffix("}")
+    return {function.removeprefix("${").removesuffix("}")} if function else set()
+
+
+def chosen_functions(task: str) -> set[str]:
+    """Return the functions of which Prepare chooses one for a Task inside a Map."""
+    (surrounding,) = (
+        state
+        for each in MACHINES
+        for _, state in states(machine(each))
+        if task in state.get("ItemProcessor", {}).get("States", {})
+    )
+    role = surrounding["ItemSelector"]["function.$"].removeprefix("$.functions.")
+    parameters = surrounding["ItemProcessor"]["States"][task]["Parameters"]
+    assert parameters["FunctionName.$"] == "States.Format('${StackName}-{}', $.function)"
+    names = {"${AWS::StackName}-" + name for name in CHOICES[role]}
+    functions = resources("AWS::Serverless::Function").items()
+    found = {logical for logical, each in functions if each["FunctionName"]["Sub"] in names}
+    assert len(found) == len(names), f"{names} are not all in the template"
+    return found
 
 
 def error_classes() -> dict[str, type]:
@@ -132,7 +158,7 @@ def test_every_error_that_is_retried_exists(name: str) -> None:
 
 
 def test_every_function_is_retried_by_the_same_rules() -> None:
-    rules = [state["Retry"][-2:] for _, state in all_tasks() if invoked_function(state)]
+    rules = [state["Retry"][-2:] for name, state in all_tasks() if invoked_functions(name, state)]
     assert all(each == rules[0] for each in rules)
     throttled, crashed = rules[0]
     assert throttled["MaxAttempts"] > crashed["MaxAttempts"]  # throttling passes by itself
@@ -186,21 +212,22 @@ def test_the_state_of_a_job_is_all_that_prepare_tells() -> None:
     assert selected == {f"{name}.$": f"$.Payload.{name}" for name in JobState.__struct_fields__}
 
 
-def test_parquet_is_partitioned_like_all_else_by_another_function() -> None:
-    maps = machine("train")["States"]
-    other = json.dumps(maps["PartitionParquet"] | {"Comment": "", "Next": ""})
-    for theirs, ours in (
-        ("PartitionParquetRange", "PartitionRange"),
-        ("PartitionParquetFunction", "PartitionFunction"),
-        ("$.parquet_ranges", "$.ranges"),
-    ):
-        assert theirs in other
-        other = other.replace(theirs, ours)
-    assert json.loads(other) == maps["PartitionData"] | {"Comment": "", "Next": ""}
+def test_functions_are_chosen_for_the_parts_that_the_state_names() -> None:
+    assert CHOICES.keys() == set(JobFunctions.__struct_fields__)
+
+
+@pytest.mark.parametrize("part", CHOICES)
+def test_functions_of_one_part_differ_in_their_package_alone(part: str) -> None:
     functions = resources("AWS::Serverless::Function")
-    same = ("Timeout", "MemorySize", "Policies", "CodeUri")
-    ours, theirs = functions["PartitionFunction"], functions["PartitionParquetFunction"]
-    assert [ours[name] for name in same] == [theirs[name] for name in same]
+    names = {"${AWS::StackName}-" + name for name in CHOICES[part]}
+    own = ("FunctionName", "Description", "CodeUri")
+    alike = [
+        {name: value for name, value in each.items() if name not in own}
+        for each in functions.values()
+        if each["FunctionName"]["Sub"] in names
+    ]
+    assert len(alike) == len(names)
+    assert all(each == alike[0] for each in alike)
 
 
 def test_every_task_keeps_little_of_what_it_gets() -> None:
@@ -211,10 +238,10 @@ def test_every_task_keeps_little_of_what_it_gets() -> None:
 def test_a_task_waits_a_minute_longer_than_its_function_may_run() -> None:
     functions = resources("AWS::Serverless::Function")
     for name, state in all_tasks():
-        function = invoked_function(state)
-        if function is not None:
+        invoked = invoked_functions(name, state)
+        for function in invoked:
             assert state["TimeoutSeconds"] == functions[function]["Timeout"] + 60, name
-        else:
+        if not invoked:
             assert {"TimeoutSeconds", "TimeoutSecondsPath"} & state.keys(), name
 
 
@@ -229,6 +256,9 @@ def test_every_placeholder_is_substituted_and_every_substitution_used(name: str)
     assert set(re.findall(r"\$\{(\w+)\}", text)) == set(substituted)
     known = set(template()["Resources"])
     for placeholder, value in substituted.items():
+        if placeholder == "StackName":
+            assert value == {"Ref": "AWS::StackName"}
+            continue
         assert placeholder in known
         assert next(iter(value.values())).split(".")[0] == placeholder
 
@@ -239,7 +269,8 @@ def test_every_function_has_its_handler_its_log_group_and_its_name() -> None:
         module, function = properties["Handler"].rsplit(".", 1)
         assert callable(getattr(importlib.import_module(module), function)), logical
         name = properties["FunctionName"]["Sub"]
-        assert name == "${AWS::StackName}-" + module.rsplit(".", 1)[1].replace("_", "-")
+        handler = "${AWS::StackName}-" + module.rsplit(".", 1)[1].replace("_", "-")
+        assert name == handler or name.startswith(handler + "-")  # such as partition-parquet
         assert f"/aws/lambda/{name}" in groups
 
 
@@ -353,8 +384,8 @@ def test_each_machine_may_invoke_just_the_functions_that_it_names() -> None:
             for policy in machines[logical]["Policies"]
             if "LambdaInvokePolicy" in policy
         }
-        tasks = [state for _, state in states(machine(name)) if state["Type"] == "Task"]
-        assert allowed == {invoked_function(state) for state in tasks} - {None}
+        tasks = [each for each in states(machine(name)) if each[1]["Type"] == "Task"]
+        assert allowed == set().union(*(invoked_functions(*each) for each in tasks))
 
 
 def test_the_error_tree_in_the_module_is_complete() -> None:

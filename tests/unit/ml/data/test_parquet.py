@@ -316,7 +316,7 @@ def test_without_pyarrow_the_format_is_not_available(monkeypatch: pytest.MonkeyP
 
 def test_nothing_imports_pyarrow_before_it_is_needed() -> None:
     code = (
-        "import sys; import lambdas.partition_parquet, lambdas.prepare, stepml.ml.data;"
+        "import sys; import lambdas.partition, lambdas.prepare, stepml.ml.data;"
         "sys.exit('pyarrow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -329,16 +329,16 @@ def test_a_job_has_its_parquet_ranges_done_by_the_function_that_reads_them() -> 
     )
     job.data.save("rows.parquet", written(COLUMNS))
     state = job.prepare()
-    assert (state.ranges, state.parquet_ranges) == ([], [0, 1, 2])
+    assert (state.ranges, state.functions.partition) == ([0, 1, 2], "partition-parquet")
     plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
-    for number in state.parquet_ranges:
+    for number in state.ranges:
         partition_range(PartitionTask(job_id="job", range=number), plan, job.data, job.storage)
     manifest = plan_shards("job", job.storage)
     assert (manifest.n_rows, manifest.layout.column_names) == (N, tuple(COLUMNS))
     again = job.prepare()
-    assert (again.ranges, again.parquet_ranges) == ([], [])  # done before
+    assert again.ranges == []  # done before
 
 
-def test_a_job_of_another_format_has_no_parquet_ranges() -> None:
+def test_data_of_another_format_are_partitioned_by_the_function_without_pyarrow() -> None:
     state = Job().prepare()
-    assert (state.ranges, state.parquet_ranges) == ([0], [])
+    assert (state.ranges, state.functions.partition) == ([0], "partition")
