@@ -5,12 +5,6 @@ BIN := $(VENV)/bin
 STEPML := $(BIN)/stepml
 ASL_VALIDATOR := build/node/node_modules/.bin/asl-validator
 PACKAGES := stepml lambdas comm storage ps_server
-# Of pyarrow, what reading parquet does without (the other libraries are linked to each other).
-PYARROW_UNUSED := tests include includes src *.pyx *.pxd *.pxi flight.py libarrow_flight.so.* \
-  libarrow_python_flight.* libarrow_s3.so.* libarrow_python.so libarrow_python.so.*.*.* \
-  libarrow_python_parquet_encryption* _flight.* _s3fs.* _gcsfs.* _azurefs.* _hdfs.* _orc.* \
-  _substrait.* _dataset* _acero.* _feather.* _csv.* _json.* _pyarrow_cpp_tests.* \
-  _parquet_encryption.*
 
 .DEFAULT_GOAL := help
 .PHONY: help run test chaos lint format schema idl bench soak package down constraints clean install install-dev \
@@ -71,40 +65,8 @@ bench: install-dev caches ## Measure: workflow, cold start, parsing, learning, e
 soak: install-dev ## See that a parameter server's memory stays flat in 100,500 steps
 	$(BIN)/python benchmarks/soak_parameter_server.py --json build/soak_parameter_server.json
 
-package: install ## Put together what is deployed on AWS: build/aws
-	rm -rf build/aws && mkdir -p build/aws/code/stepml build/aws/templates
-	$(BIN)/pip install --quiet --target build/aws/code --constraint constraints.txt \
-	  --requirement lambdas/requirements.txt --python-version 3.12 --only-binary :all: \
-	  --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64
-	cp -r lambdas comm storage ps_server build/aws/code/
-	cp -r stepml/__init__.py stepml/job stepml/ml build/aws/code/stepml/
-	cp -r build/aws/code build/aws/code-parquet
-	$(BIN)/pip install --quiet --target build/aws/code-parquet --constraint constraints.txt \
-	  --requirement lambdas/requirements-parquet.txt --python-version 3.12 --only-binary :all: \
-	  --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64
-	@cd build/aws/code-parquet/pyarrow && rm -rf $(PYARROW_UNUSED)
-	for processor in x86_64 aarch64; do \
-	  server=build/aws/server-$$processor; mkdir -p $$server/stepml $$server/templates || exit; \
-	  $(BIN)/pip install --quiet --target $$server --constraint constraints.txt \
-	    --requirement ps_server/requirements.txt --python-version 3.12 --only-binary :all: \
-	    --platform manylinux2014_$$processor --platform manylinux_2_28_$$processor || exit; \
-	  cp -r ps_server comm storage $$server/ || exit; \
-	  cp -r stepml/__init__.py stepml/job stepml/ml $$server/stepml/ || exit; \
-	  cp templates/parameter-server.service $$server/templates/ || exit; \
-	done
-	find build/aws -name __pycache__ -prune -exec rm -r {} +
-	cd build/aws/server-x86_64 && $(CURDIR)/$(BIN)/python -m zipfile -c ../parameter-server.zip *
-	cd build/aws/server-aarch64 && $(CURDIR)/$(BIN)/python -m zipfile -c ../parameter-server-arm64.zip *
-	rm -r build/aws/server-x86_64 build/aws/server-aarch64
-	cp -r state_machines build/aws/
-	cp templates/*.yaml build/aws/templates/
-	sed -e '/^  PartitionParquetFunction:/,/Handler:/ s|CodeUri: ../$$|CodeUri: ../code-parquet|' \
-	  -e 's|CodeUri: ../$$|CodeUri: ../code|' templates/template.yaml \
-	  > build/aws/templates/template.yaml
-	@du -sm build/aws/code build/aws/code-parquet build/aws/*.zip
-	@# Lambda unpacks at most 250 MB.
-	@test $$(du -sm build/aws/code | cut -f1) -lt 150
-	@test $$(du -sm build/aws/code-parquet | cut -f1) -lt 250
+package: install ## Build the packages and templates to deploy on AWS, in build/aws
+	$(BIN)/python -m stepml.packaging build/aws --constraint constraints.txt
 	@echo "Deploy it: see docs/aws.md"
 
 down: ## End the local AWS

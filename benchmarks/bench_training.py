@@ -30,7 +30,7 @@ import numpy as np
 
 from benchmarks.bench_exchange import CACHES, CHANNELS, some_of
 from stepml.local.deploy import deploy
-from stepml.local.plumbing import resource_root
+from stepml.packaging.sources import resource_root
 from tests.support.running_aws import RunningAws, running_aws
 
 ALGORITHMS = ("model_averaging", "gradient_averaging")

@@ -31,7 +31,7 @@ from typing import Any
 import boto3
 
 from stepml.local.deploy import deploy
-from stepml.local.plumbing import resource_root
+from stepml.packaging.sources import resource_root
 
 EPOCHS = 50
 WORKERS = 4

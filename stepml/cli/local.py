@@ -129,7 +129,7 @@ def _deployed(status: LocalStatus, output: Output) -> dict[str, str]:
     from stepml.local.caches import template_parameters
     from stepml.local.deploy import STACK_WAIT_S, DeploymentError, TemplateError, deploy
     from stepml.local.locks import LockTimeoutError, exclusive
-    from stepml.local.plumbing import template_path
+    from stepml.packaging.sources import template_path
 
     showing = output.console.status("deploying") if output.is_live else nullcontext()
     try:

@@ -120,7 +120,7 @@ def _require_extra() -> None:
 
 
 def _environment() -> dict[str, str]:
-    from stepml.local.plumbing import PACKAGE, resource_root
+    from stepml.packaging.sources import PACKAGE, resource_root
 
     # Our own folders alone: with the present one, anything called ps_server would do.
     path = os.pathsep.join(map(str, dict.fromkeys((resource_root(), PACKAGE.parent))))

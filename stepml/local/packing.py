@@ -19,7 +19,8 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 from stepml.local.identity import REGION
-from stepml.local.plumbing import task_root_files
+from stepml.packaging.packages import code_package
+from stepml.packaging.sources import files_below, resource_root
 
 Upload = Callable[[str, bytes], str]  # (key, content) → s3:// URI
 
@@ -81,21 +82,41 @@ def packed(template: Mapping[str, Any], base: Path, upload: Upload) -> dict[str,
         same template gives the same URIs.
     """
     result = copy.deepcopy(dict(template))
-    uris: dict[Path, str] = {}
+    uris: dict[tuple[Path, ...], str] = {}
     for properties in _with_field(result, "CodeUri"):
-        directory = _local(base, properties["CodeUri"])
-        if directory is None:
+        if _is_in_s3(properties["CodeUri"]):
             continue
-        if directory not in uris:
-            archive = zip_archive(task_root_files(directory))
-            uris[directory] = upload(f"code/{_digest(archive)}.zip", archive)
-        properties["CodeUri"] = uris[directory]
+        files = code_files(base, properties["CodeUri"])
+        content = tuple(files.values())
+        if content not in uris:
+            archive = zip_archive(files)
+            uris[content] = upload(f"code/{_digest(archive)}.zip", archive)
+        properties["CodeUri"] = uris[content]
     for properties in _with_field(result, "DefinitionUri"):
-        definition = _local(base, properties["DefinitionUri"])
-        if definition is not None:
-            text = definition.read_bytes()
+        if not _is_in_s3(properties["DefinitionUri"]):
+            text = _existing(base, properties["DefinitionUri"]).read_bytes()
             properties["DefinitionUri"] = upload(f"definitions/{_digest(text)}.json", text)
     return result
+
+
+def code_files(base: Path, uri: str) -> dict[str, Path]:
+    """Return the files of a function, by their name in its zip.
+
+    Parameters
+    ----------
+    base : Path
+        The template's directory.
+    uri : str
+        A ``CodeUri``: the name of a package of ours beside the template's directory, or a folder
+        with all files of the function.
+
+    Raises
+    ------
+    TemplateError
+        There is no such folder.
+    """
+    package = code_package((base / uri).resolve(), resource_root())
+    return package.files() if package is not None else files_below(_existing(base, uri))
 
 
 def zip_archive(files: Mapping[str, Path]) -> bytes:
@@ -155,10 +176,11 @@ def _with_field(template: dict[str, Any], field: str) -> Iterator[dict[str, Any]
     yield from (section for section in sections if field in section)
 
 
-def _local(base: Path, uri: Any) -> Path | None:
-    """Return the path that ``uri`` names, None if it already lies in S3."""
-    if not isinstance(uri, str) or uri.startswith("s3://"):
-        return None
+def _is_in_s3(uri: Any) -> bool:
+    return not isinstance(uri, str) or uri.startswith("s3://")
+
+
+def _existing(base: Path, uri: str) -> Path:
     path = (base / uri).resolve()
     if not path.exists():
         raise TemplateError(f"no file or directory at {path}, which the template names as {uri!r}")

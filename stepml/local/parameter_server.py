@@ -14,7 +14,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from stepml.local.identity import HOST
-from stepml.local.plumbing import PACKAGE, resource_root
+from stepml.packaging.sources import PACKAGE, resource_root
 
 CHANNEL = "parameter_server"
 SNAPSHOT_S = 5  # a killed one has at least what was there so long ago

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from stepml.local.deploy import deploy
-from stepml.local.plumbing import template_path
+from stepml.packaging.sources import template_path
 from tests.faults.settings import SETTINGS, Setting
 from tests.faults.stack import SharedAws, WatchedStack, busy
 from tests.support.running_aws import running_aws

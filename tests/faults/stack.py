@@ -17,7 +17,8 @@ import redis
 from stepml.job import keys
 from stepml.local.deploy import deploy
 from stepml.local.packing import read_template
-from stepml.local.plumbing import resource_root, task_root_files, template_path
+from stepml.packaging.packages import FUNCTION_PACKAGES
+from stepml.packaging.sources import template_path
 from tests.faults.injector import DIRECTORY_VARIABLE
 from tests.functional.conftest import LocalStack, csv_rows
 from tests.support.running_aws import RunningAws
@@ -203,7 +204,7 @@ def _template(place: Path, plans: Path, limits: Mapping[str, Any]) -> dict[str, 
 
 def _pack(directory: Path) -> None:
     """Put together the functions' package, and the injector."""
-    for name, source in task_root_files(resource_root()).items():
+    for name, source in FUNCTION_PACKAGES["code"].files().items():
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)

@@ -17,8 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stepml.local.deploy import DeploymentError, TemplateError, delete, deploy
-from stepml.local.packing import packed, read_template, zip_archive
-from stepml.local.plumbing import resource_root, task_root_files
+from stepml.local.packing import code_files, packed, read_template, zip_archive
+from stepml.packaging.sources import files_below, template_path
 from tests.support.paths import APPLICATION
 from tests.support.running_aws import RunningAws, eventually
 
@@ -319,11 +319,11 @@ class TestPacking:
         for name in ("first", "second"):
             (tmp_path / name).mkdir()
             (tmp_path / name / "module.py").write_text("x = 1\n")
-        first, second = (task_root_files(tmp_path / name) for name in ("first", "second"))
+        first, second = (files_below(tmp_path / name) for name in ("first", "second"))
         assert zip_archive(first) == zip_archive(second)
 
     def test_only_the_task_root_goes_into_a_function_of_ours(self) -> None:
-        names = {Path(name).parts[:2] for name in task_root_files(resource_root())}
+        names = {Path(name).parts[:2] for name in code_files(template_path().parent, "../code")}
         assert ("stepml", "__init__.py") in names
         assert ("stepml", "job") in names
         assert {top for top, *_ in names} <= {"lambdas", "comm", "storage", "ps_server", "stepml"}

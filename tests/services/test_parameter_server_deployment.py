@@ -18,7 +18,7 @@ import pytest
 
 from stepml.local.deploy import delete
 from stepml.local.packing import read_template
-from stepml.local.plumbing import template_path
+from stepml.packaging.sources import template_path
 from tests.support.parameter_servers import ROOT, TOKEN
 from tests.support.running_aws import RunningAws
 

@@ -12,7 +12,7 @@ import pytest
 from stepml.job import keys
 from stepml.local.deploy import delete, deploy
 from stepml.local.packing import read_template
-from stepml.local.plumbing import template_path
+from stepml.packaging.sources import template_path
 from storage.redis import RedisStorage
 from tests.support.running_aws import RunningAws
 from tests.support.servers import redis_server

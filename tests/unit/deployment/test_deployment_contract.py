@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,13 @@ from stepml.cli.parameter_server import _certificate
 from stepml.job import errors
 from stepml.job.formats import FORMATS
 from stepml.job.tasks import JobFunctions, JobState
+from stepml.packaging.__main__ import FUNCTIONS_PROCESSOR
+from stepml.packaging.packages import (
+    FUNCTION_PACKAGES,
+    PYTHON_VERSION,
+    SERVER_PACKAGE,
+    Package,
+)
 from tests.support.paths import ROOT
 
 MACHINES = ("train", "epoch", "ranks")
@@ -274,9 +282,26 @@ def test_every_function_has_its_handler_its_log_group_and_its_name() -> None:
         assert f"/aws/lambda/{name}" in groups
 
 
-def test_code_is_named_where_the_aws_cli_packs_it() -> None:
+def test_every_function_names_its_package_where_the_aws_cli_packs_it() -> None:
     functions = resources("AWS::Serverless::Function")
-    assert {properties.get("CodeUri") for properties in functions.values()} == {"../"}
+    named = {properties.get("CodeUri") for properties in functions.values()}
+    assert named == {f"../{name}" for name in FUNCTION_PACKAGES}
+
+
+def test_packages_are_built_for_the_functions_python_and_processor() -> None:
+    settings = template()["Globals"]["Function"]
+    assert settings["Runtime"] == f"python{PYTHON_VERSION}"
+    assert settings["Architectures"] == [FUNCTIONS_PROCESSOR]
+
+
+@pytest.mark.parametrize("package", [*FUNCTION_PACKAGES.values(), SERVER_PACKAGE])
+def test_the_wheel_has_every_source_and_requirement_of_a_package(package: Package) -> None:
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packaged = set(pyproject["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"])
+    named = (*package.sources, *package.requirements)
+    assert {name.split("/")[0] for name in named} <= packaged
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    assert package.files()
 
 
 def test_every_variable_that_the_code_reads_is_set() -> None:
