@@ -43,7 +43,9 @@ NO_WORK = f"""
 def prepare(event, context):
     ranks = list(range({WORKERS}))
     progress = {{"epoch": 0, "decision": "continue", "next_epoch": 1}}
-    return {{"job_id": event["job_id"], "run": "run", "functions": {{"partition": "partition"}},
+    return {{"job_id": event["job_id"], "run": "run",
+            "functions": {{"partition": "partition", "initialise": "initialise",
+                          "executor": "executor", "reducer": "reducer"}},
             "ranges": [], "shards": [], "ranks": ranks, "groups": [], "ranks_at_once": 40,
             "groups_at_once": 1, "chunks": [], "progress": progress, "epoch_timeout_s": 600,
             "handover_epoch": 1000}}

@@ -71,9 +71,15 @@ class LoopPosition(Event, frozen=True, kw_only=True):
 
 
 class JobFunctions(Event, frozen=True, kw_only=True):
-    """The functions that Prepare chooses for a job, by name without the stack's."""
+    """The functions that Prepare chooses for a job, by name without the stack's.
 
-    partition: str  # reads the data's format
+    Their packages depend on the job: on the format of its data, or on its model.
+    """
+
+    partition: str = "partition"
+    initialise: str = "initialise"
+    executor: str = "executor"
+    reducer: str = "reducer"
 
 
 class JobState(Event, frozen=True, kw_only=True):

@@ -70,7 +70,8 @@ EXCHANGING = {
 
 
 # The functions of which Prepare chooses one for a job, by their part in it.
-CHOICES = {"partition": {each.function for each in FORMATS.values()}}
+CHOICES = {name: {function} for name, function in JobFunctions().to_event().items()}
+CHOICES["partition"] = {each.function for each in FORMATS.values()}
 
 
 class _Tagged(yaml.SafeLoader):
@@ -134,21 +135,34 @@ def invoked_functions(name: str, state: dict[str, Any]) -> set[str]:
 
 
 def chosen_functions(task: str) -> set[str]:
-    """Return the functions of which Prepare chooses one for a Task inside a Map."""
-    (surrounding,) = (
-        state
-        for each in MACHINES
-        for _, state in states(machine(each))
-        if task in state.get("ItemProcessor", {}).get("States", {})
-    )
-    role = surrounding["ItemSelector"]["function.$"].removeprefix("$.functions.")
-    parameters = surrounding["ItemProcessor"]["States"][task]["Parameters"]
-    assert parameters["FunctionName.$"] == "States.Format('${StackName}-{}', $.function)"
-    names = {"${AWS::StackName}-" + name for name in CHOICES[role]}
+    """Return the functions of which Prepare chooses one for ``task``."""
+    names = {"${AWS::StackName}-" + name for name in CHOICES[part_of(task)]}
     functions = resources("AWS::Serverless::Function").items()
     found = {logical for logical, each in functions if each["FunctionName"]["Sub"] in names}
     assert len(found) == len(names), f"{names} are not all in the template"
     return found
+
+
+def part_of(task: str) -> str:
+    """Return the part in a job that the function of ``task`` has: a field of `JobFunctions`.
+
+    A Task inside a Map gets the name from the Map's items, one in a group from the epoch.
+    """
+    every = [each for name in MACHINES for each in states(machine(name))]
+    (path,) = {
+        re.fullmatch(r"States.Format\('\$\{StackName\}-\{\}', (.+)\)", name)[1]  # type: ignore[index]
+        for each, state in every
+        if each == task and (name := state["Parameters"]["FunctionName.$"])
+    }
+    if path == "$.function":
+        (path,) = {
+            state["ItemSelector"]["function.$"]
+            for _, state in every
+            if task in state.get("ItemProcessor", {}).get("States", {})
+        } - {path}
+    part = path.removeprefix("$.functions.")
+    assert part in CHOICES, path
+    return str(part)
 
 
 def error_classes() -> dict[str, type]:
@@ -220,8 +234,9 @@ def test_the_state_of_a_job_is_all_that_prepare_tells() -> None:
     assert selected == {f"{name}.$": f"$.Payload.{name}" for name in JobState.__struct_fields__}
 
 
-def test_functions_are_chosen_for_the_parts_that_the_state_names() -> None:
-    assert CHOICES.keys() == set(JobFunctions.__struct_fields__)
+def test_every_function_that_prepare_chooses_is_invoked() -> None:
+    tasks = {name for name, state in all_tasks() if "FunctionName.$" in state["Parameters"]}
+    assert sorted(map(part_of, tasks)) == sorted(CHOICES)
 
 
 @pytest.mark.parametrize("part", CHOICES)
