@@ -149,14 +149,16 @@ def template_without_work(directory: Path) -> Path:
     """Copy the template and machines, with handlers that return at once; return the template."""
     for folder in ("templates", "state_machines"):
         shutil.copytree(resource_root() / folder, directory / folder)
-    (directory / "no_work.py").write_text(NO_WORK)
+    (directory / "code").mkdir()
+    (directory / "code" / "no_work.py").write_text(NO_WORK)
     template = directory / "templates" / "template.yaml"
 
     def handler(match: re.Match[str]) -> str:
         name = match[1] if match[1] in ("prepare", "executor", "reducer") else "nothing"
         return f"Handler: no_work.{name}"
 
-    template.write_text(re.sub(r"Handler: lambdas\.(\w+)\.handler", handler, template.read_text()))
+    text = re.sub(r"CodeUri: .*", "CodeUri: ../code", template.read_text())
+    template.write_text(re.sub(r"Handler: lambdas\.(\w+)\.handler", handler, text))
     return template
 
 

@@ -1,4 +1,4 @@
-"""Deploy a SAM template into the local AWS, as it would be deployed into an account."""
+"""Deploys a SAM template into the local AWS, as into an account."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ DEPLOYMENT_BUCKET = f"stepml-deployments-{ACCOUNT_ID}-{REGION}"
 STACK_WAIT_S = 120.0
 STACK_POLL_S = 0.05
 DEPLOYED = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
-# AWS wants a stack in one of these deleted before it can be made again.
+# A stack in one of these states must be deleted before it can be created again.
 DEAD = frozenset({"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
 
 
 class DeploymentError(Exception):
-    """CloudFormation could not do it; the message has the reason of the stack's events."""
+    """CloudFormation failed; the message has the reason from the stack's events."""
 
 
 def deploy(
@@ -46,7 +46,7 @@ def deploy(
     Parameters
     ----------
     endpoint_url : str
-        Of a running local AWS.
+        The address of a running local AWS.
     template_path : Path
         A SAM template; its ``CodeUri`` and ``DefinitionUri`` are packed and uploaded.
     stack_name : str
@@ -56,7 +56,7 @@ def deploy(
     Raises
     ------
     TemplateError
-        The template is missing, not valid, or needs what the local AWS does not have.
+        The template is missing or invalid, or needs something that the local AWS does not have.
     DeploymentError
         CloudFormation failed; the stack is as it was before.
     """
@@ -70,7 +70,7 @@ def deploy(
 
 
 def delete(endpoint_url: str, *, stack_name: str = DEFAULT_STACK_NAME) -> None:
-    """Delete the stack and everything that it made; nothing happens if there is none.
+    """Delete the stack and its resources, if there is one.
 
     Raises
     ------
@@ -187,6 +187,6 @@ def _client(service: Any, endpoint_url: str) -> Any:
         region_name=REGION,
         aws_access_key_id=ACCESS_KEY_ID,
         aws_secret_access_key=SECRET_ACCESS_KEY,
-        # A failure of the local AWS is the same at the next try.
+        # A request that the local AWS refuses once fails again.
         config=Config(retries={"total_max_attempts": 1}),
     )

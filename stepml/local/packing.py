@@ -1,4 +1,4 @@
-"""A SAM template made ready for CloudFormation: code and definitions in S3, macros expanded."""
+"""Prepares a SAM template for CloudFormation: uploads code and definitions, expands SAM."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Upload = Callable[[str, bytes], str]  # (key, content) → s3:// URI
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 FILE_MODE = 0o644 << 16
 
-# Resource types whose creation, change and deletion by the local AWS is tested. moto reports types
-# that it does not know as created, so that nothing but this list would notice.
+# Tests cover how the local AWS creates, changes and deletes these. moto reports unknown types as
+# created, so only this list reveals them.
 SUPPORTED_TYPES = frozenset(
     {
         "AWS::DynamoDB::Table",
@@ -56,7 +56,7 @@ def read_template(path: Path) -> dict[str, Any]:
     Raises
     ------
     TemplateError
-        There is no such file, or it is no template.
+        There is no such file, or it is not a template.
     """
     parse: Any = yaml_parse
     try:
@@ -69,7 +69,7 @@ def read_template(path: Path) -> dict[str, Any]:
 
 
 def packed(template: Mapping[str, Any], base: Path, upload: Upload) -> dict[str, Any]:
-    """Return ``template`` with local code and definitions uploaded and referred to by S3 URI.
+    """Upload local code and definitions, and return ``template`` with their S3 URIs.
 
     Parameters
     ----------
@@ -78,8 +78,8 @@ def packed(template: Mapping[str, Any], base: Path, upload: Upload) -> dict[str,
     base : Path
         The template's directory; its paths are relative to it.
     upload : callable
-        Stores a content under a key and returns its URI. Keys are made from contents, so the
-        same template gives the same URIs.
+        Stores a content under a key and returns its URI. Keys are digests of the contents, so
+        the same template has the same URIs.
     """
     result = copy.deepcopy(dict(template))
     uris: dict[tuple[Path, ...], str] = {}
@@ -120,7 +120,7 @@ def code_files(base: Path, uri: str) -> dict[str, Path]:
 
 
 def zip_archive(files: Mapping[str, Path]) -> bytes:
-    """Return a zip of ``files``, by name; equal contents give equal bytes."""
+    """Return a zip of ``files``, by name; equal files have equal zips."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
@@ -137,7 +137,7 @@ def translated(template: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     TemplateError
-        SAM refuses the template, or it needs a resource type that the local AWS does not have.
+        SAM refuses the template, or the local AWS does not have one of its resource types.
     """
     # Only its region is read; no call is made.
     session = boto3.Session(region_name=os.environ.get("AWS_DEFAULT_REGION", REGION))
