@@ -12,7 +12,7 @@ from tests.unit.deployment.test_deployment_contract import (
     ROOT,
     all_tasks,
     error_classes,
-    invoked_function,
+    invoked_functions,
 )
 
 PAGE = (ROOT / "docs" / "failures.md").read_text()
@@ -31,7 +31,7 @@ def names(cell: str) -> frozenset[str]:
 
 
 def retriers_of_the_page() -> set[tuple[Any, ...]]:
-    functions = frozenset(name for name, state in all_tasks() if invoked_function(state))
+    functions = frozenset(name for name, state in all_tasks() if invoked_functions(name, state))
     found = set()
     for cells in rows("errors"):
         listed, states, attempts, pause, factor, longest = cells[:6]
