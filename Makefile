@@ -48,9 +48,9 @@ schema: install ## Write state_machines/job.schema.json from the types
 
 idl: install-dev caches ## Write ps_server/generated from the interfaces in Thrift and Protocol Buffers
 	rm -rf build/idl && mkdir -p build/idl/ps_server/generated
-	thrift --gen py -out build/idl ps_server/parameter_server.thrift
+	thrift --gen py -out build/idl ps_server/protocol/parameter_server.thrift
 	cp build/idl/ps_server/generated/thrift_api/*.py ps_server/generated/thrift_api/
-	cp ps_server/parameter_server.proto build/idl/ps_server/generated/
+	cp ps_server/protocol/parameter_server.proto build/idl/ps_server/generated/
 	cd build/idl && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=$(CURDIR) \
 	  --pyi_out=$(CURDIR) ps_server/generated/parameter_server.proto
 

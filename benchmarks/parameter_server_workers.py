@@ -16,8 +16,10 @@ import numpy as np
 from benchmarks.raw_exchange import RawRank
 from comm import InFlight, Message, Workers
 from comm.wire import encode_in_parts
-from ps_server.calls import JobSettings, Received
-from ps_server.client import Credentials, ParameterClient, open_client
+from ps_server.client.opening import open_client
+from ps_server.protocol.addresses import Credentials
+from ps_server.protocol.calls import JobSettings, Received
+from ps_server.protocol.clients import ParameterClient
 from stepml.job.step import Step
 from storage import open_channel
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from comm import Message
 from comm.wire import encode_in_parts
-from ps_server.calls import JobSettings, Received
+from ps_server.protocol.calls import JobSettings, Received
 from stepml.job.step import Step
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 

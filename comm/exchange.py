@@ -7,7 +7,7 @@ gets the first value. BLAS results differ between thread counts and CPU kernels,
 could make ranks diverge in silence.
 
 Each exchange is written twice: in this package over any `Storage`, where ranks merge and look what
-is there, and in ``ps_server.exchange`` over a parameter server, which adds and wakes them.
+is there, and in ``ps_server.client.exchange`` over a parameter server, which adds and wakes them.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from comm import (
 from lambdas import parameter_server
 from lambdas.costs import BilledStorage
 from lambdas.plans import PartitionPlan, TrainingPlan
-from ps_server.exchange import ServerInFlight, ServerOrchestrated
-from ps_server.job_client import JobClient, nothing
-from ps_server.shared_model import ServerSharedModel
+from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
+from ps_server.client.jobs import JobClient, nothing
+from ps_server.client.shared_model import ServerSharedModel
 from stepml.job import keys
 from stepml.job.spec import JobSpec
 from stepml.job.tasks import ExecutorTask, ReducerTask

@@ -12,10 +12,12 @@ import numpy as np
 from comm import Message
 from comm.wire import message_bytes
 from lambdas.plans import TrainingPlan
-from ps_server.calls import JobSettings, ServerUpdate
-from ps_server.client import URL_VARIABLE, Credentials, ParameterClient, open_client
-from ps_server.job_client import JobClient
-from ps_server.shared_model import shared_settings
+from ps_server.client.jobs import JobClient
+from ps_server.client.opening import open_client
+from ps_server.client.shared_model import shared_settings
+from ps_server.protocol.addresses import URL_VARIABLE, Credentials
+from ps_server.protocol.calls import JobSettings, ServerUpdate
+from ps_server.protocol.clients import ParameterClient
 from stepml.job import keys
 from stepml.job.errors import NotAvailableError
 from stepml.ml.algorithms import (

@@ -10,10 +10,10 @@ import threading
 from collections.abc import Sequence
 from types import FrameType
 
-from ps_server import health
 from ps_server.logs import configure
-from ps_server.service import Service
-from ps_server.settings import SettingsError, read_options, settings_of
+from ps_server.process import health
+from ps_server.process.service import Service
+from ps_server.process.settings import SettingsError, read_options, settings_of
 
 _M_ARENA_MAX = -8  # of malloc.h
 _ARENAS = 2

@@ -75,7 +75,7 @@ def status(
     if not url:
         raise BadInputError(f"expected an address, {URL_VARIABLE} or --local, got none")
     asked = subprocess.run(  # noqa: S603 — our own module, by our own interpreter
-        [sys.executable, "-m", "ps_server.status", url],
+        [sys.executable, "-m", "ps_server.process.status", url],
         env=environment,
         capture_output=True,
         text=True,

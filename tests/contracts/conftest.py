@@ -14,7 +14,7 @@ from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from lambdas.parameter_server import close_kept
-from ps_server.client import TOKEN_VARIABLE, URL_VARIABLE
+from ps_server.protocol.addresses import TOKEN_VARIABLE, URL_VARIABLE
 from stepml.local import items, objects
 from storage import Storage
 from storage.blocks import BlockStorage

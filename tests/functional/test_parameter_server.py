@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from ps_server.calls import JobSettings, JobStatistics
-from ps_server.client import Credentials, ParameterClient, open_client
+from ps_server.client.opening import open_client
+from ps_server.protocol.addresses import Credentials
+from ps_server.protocol.calls import JobSettings, JobStatistics
+from ps_server.protocol.clients import ParameterClient
 from stepml.job import keys
 from stepml.local.caches import CacheStatus
 from tests.functional.conftest import LocalStack

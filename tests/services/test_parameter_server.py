@@ -21,12 +21,13 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from comm.wire import Message, encode_in_parts
-from ps_server.calls import JobSettings
-from ps_server.client import Credentials, open_client
-from ps_server.refusals import AccessDenied, Draining
-from ps_server.security import client_context
-from ps_server.settings import parser
-from ps_server.thrift_packing import PushCall, pack_push
+from ps_server.client.opening import open_client
+from ps_server.over_thrift.packing import PushCall, pack_push
+from ps_server.process.settings import parser
+from ps_server.protocol.addresses import Credentials
+from ps_server.protocol.calls import JobSettings
+from ps_server.protocol.certificates import client_context
+from ps_server.protocol.refusals import AccessDenied, Draining
 from stepml.job.step import Step
 from tests.support.parameter_servers import ROOT, TOKEN, parameter_server
 from tests.support.servers import HOST, Certificates, certificates, free_port

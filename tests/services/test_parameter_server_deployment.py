@@ -279,7 +279,8 @@ def test_what_a_container_has_is_all_that_the_server_needs(tmp_path: Path) -> No
     process.stderr.close()
     # An installed StepML must not have helped out.
     program = (
-        "import json, sys, ps_server.__main__, ps_server.grpc_server, ps_server.status\n"
+        "import json, sys, ps_server.__main__\n"
+        "import ps_server.over_grpc.server, ps_server.process.status\n"
         "print(json.dumps({n: m.__file__ for n, m in sys.modules.items() "
         "if n.partition('.')[0] in ('stepml', 'comm', 'storage', 'ps_server', 'lambdas')}))"
     )

@@ -17,11 +17,12 @@ from comm import (
     Workers,
 )
 from comm.wire import encode, encode_in_parts
-from ps_server.calls import JobSettings
-from ps_server.client import ParameterClient, open_client
-from ps_server.exchange import ServerInFlight, ServerOrchestrated
-from ps_server.refusals import UnknownJob
-from ps_server.shared_model import ServerSharedModel
+from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
+from ps_server.client.opening import open_client
+from ps_server.client.shared_model import ServerSharedModel
+from ps_server.protocol.calls import JobSettings
+from ps_server.protocol.clients import ParameterClient
+from ps_server.protocol.refusals import UnknownJob
 from stepml.job.step import Step
 from storage import Storage
 from tests.support.parameter_servers import ParameterServerProcess

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ps_server.client import Credentials, ParameterClient, open_client
+from ps_server.client.opening import open_client
+from ps_server.protocol.addresses import Credentials
+from ps_server.protocol.clients import ParameterClient
 from tests.support.paths import ROOT
 from tests.support.servers import HOST, Certificates, free_port
 

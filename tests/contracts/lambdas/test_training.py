@@ -14,7 +14,7 @@ import pytest
 from lambdas import exchanges
 from lambdas.parameter_server import close_kept, settings_of
 from lambdas.plans import TrainingPlan
-from ps_server.client import TOKEN_VARIABLE, URL_VARIABLE
+from ps_server.protocol.addresses import TOKEN_VARIABLE, URL_VARIABLE
 from stepml.job import keys
 from stepml.job.errors import NotEnoughServerMemoryError
 from storage.factory import MEMCACHED_URL_VARIABLE, REDIS_URL_VARIABLE, TABLE_VARIABLE

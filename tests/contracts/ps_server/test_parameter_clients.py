@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from comm.wire import Message, encode_in_parts
-from ps_server.calls import ALL_RANKS, JobSettings, Pushed, Received, StepStatus
-from ps_server.client import Address, Credentials, ParameterClient, open_client
-from ps_server.refusals import (
+from ps_server.client.opening import open_client
+from ps_server.protocol.addresses import Address, Credentials
+from ps_server.protocol.calls import ALL_RANKS, JobSettings, Pushed, Received, StepStatus
+from ps_server.protocol.clients import ParameterClient
+from ps_server.protocol.refusals import (
     AccessDenied,
     ContributionsMissing,
     DamagedVector,

@@ -26,11 +26,13 @@ from thrift.Thrift import TMessageType
 from thrift.transport.TTransport import TMemoryBuffer
 
 from comm.wire import Message, encode, encode_in_parts
-from ps_server.calls import JobSettings
-from ps_server.client import Address, Credentials, ParameterClient, open_client
+from ps_server.client.opening import open_client
 from ps_server.generated import parameter_server_pb2 as pb
-from ps_server.grpc_messages import SERVICE, settings_message, step_message
-from ps_server.thrift_messages import ARGUMENTS, settings_struct, step_struct
+from ps_server.over_grpc.messages import SERVICE, settings_message, step_message
+from ps_server.over_thrift.messages import ARGUMENTS, settings_struct, step_struct
+from ps_server.protocol.addresses import Address, Credentials
+from ps_server.protocol.calls import JobSettings
+from ps_server.protocol.clients import ParameterClient
 from stepml.job.step import Step
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 from tests.support.ranks import messages, total

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from comm import InFlightExchange, Message
-from ps_server import exchange as server_exchange
-from ps_server.calls import JobSettings
-from ps_server.client import Credentials, open_client
-from ps_server.exchange import ServerInFlight, ServerOrchestrated
-from ps_server.job_client import JobClient
-from ps_server.shared_model import ServerSharedModel
+from ps_server.client import exchange as server_exchange
+from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
+from ps_server.client.jobs import JobClient
+from ps_server.client.opening import open_client
+from ps_server.client.shared_model import ServerSharedModel
+from ps_server.protocol.addresses import Credentials
+from ps_server.protocol.calls import JobSettings
 from stepml.job.errors import (
     CompressionError,
     DamagedValueError,

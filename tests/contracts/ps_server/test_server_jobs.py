@@ -13,9 +13,9 @@ from comm import Message
 from lambdas import parameter_server
 from lambdas.parameter_server import kept_client
 from lambdas.plans import PartitionPlan
-from ps_server import job_client
-from ps_server.client import TOKEN_VARIABLE, URL_VARIABLE
-from ps_server.exchange import ServerInFlight
+from ps_server.client import jobs as job_client
+from ps_server.client.exchange import ServerInFlight
+from ps_server.protocol.addresses import TOKEN_VARIABLE, URL_VARIABLE
 from stepml.job import keys
 from stepml.job.errors import (
     ExecutorPausedError,

@@ -330,7 +330,7 @@ def test_every_variable_that_the_code_reads_is_set() -> None:
         "STEPML_PARAMETER_SERVER_KEY_FILE",
     }
     assert _variables("storage/factory.py") <= told | optional
-    assert _variables("ps_server/client.py") <= told | optional
+    assert _variables("ps_server/protocol/addresses.py") <= told | optional
     for path in sorted((ROOT / "lambdas").glob("*.py")):
         own = {
             name

@@ -7,11 +7,11 @@ import re
 import pytest
 from prometheus_client import generate_latest
 
-from ps_server.calls import JobSettings
-from ps_server.metrics import Sources, registry_of
-from ps_server.parameters import Parameters, reserved_bytes
-from ps_server.settings import parser
-from ps_server.snapshot_files import SnapshotStatus
+from ps_server.process.metrics import Sources, registry_of
+from ps_server.process.settings import parser
+from ps_server.protocol.calls import JobSettings
+from ps_server.state.parameters import Parameters, reserved_bytes
+from ps_server.state.snapshot_files import SnapshotStatus
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "parameter_server.md").read_text(encoding="utf-8")

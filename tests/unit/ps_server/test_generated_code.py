@@ -29,7 +29,7 @@ def test_the_thrift_code_is_that_of_the_interface(tmp_path: Path) -> None:
     if here != made_by[1]:
         pytest.skip(f"needs thrift {made_by[1]}, this is {here}")
     subprocess.run(
-        [compiler, "--gen", "py", "-out", tmp_path, "ps_server/parameter_server.thrift"],
+        [compiler, "--gen", "py", "-out", tmp_path, "ps_server/protocol/parameter_server.thrift"],
         cwd=ROOT,
         capture_output=True,
         check=True,
@@ -44,7 +44,9 @@ def test_the_grpc_code_is_that_of_the_interface(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", f"--python_out={tmp_path}"]
     command += [f"--pyi_out={tmp_path}", "ps_server/generated/parameter_server.proto"]
     (tmp_path / "ps_server/generated").mkdir(parents=True)
-    shutil.copy(ROOT / "ps_server/parameter_server.proto", tmp_path / "ps_server/generated")
+    shutil.copy(
+        ROOT / "ps_server/protocol/parameter_server.proto", tmp_path / "ps_server/generated"
+    )
     subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
     text = (tmp_path / "ps_server/generated" / PROTO[0]).read_text()
     here = re.search(r"Protobuf Python Version: ([\d.]+)", text)
@@ -58,8 +60,8 @@ def test_the_grpc_code_is_that_of_the_interface(tmp_path: Path) -> None:
 
 
 def test_both_interfaces_have_the_same_calls() -> None:
-    thrift = (ROOT / "ps_server/parameter_server.thrift").read_text()
-    proto = (ROOT / "ps_server/parameter_server.proto").read_text()
+    thrift = (ROOT / "ps_server/protocol/parameter_server.thrift").read_text()
+    proto = (ROOT / "ps_server/protocol/parameter_server.proto").read_text()
     service = re.sub(r"/\*.*?\*/", "", thrift.partition("service ")[2], flags=re.DOTALL)
     calls = set(re.findall(r"^  \w+ (\w+)\(", service, flags=re.MULTILINE))
     rpcs = {name.lower() for name in re.findall(r"rpc (\w+)\(", proto)}
@@ -74,7 +76,7 @@ def test_clients_of_other_languages_can_be_made(tmp_path: Path, language: str) -
     compiler = shutil.which("thrift")
     if compiler is None:
         pytest.skip("needs the program thrift: apt-get install thrift-compiler")
-    interface = ROOT / "ps_server/parameter_server.thrift"
+    interface = ROOT / "ps_server/protocol/parameter_server.thrift"
     subprocess.run([compiler, "--gen", language, "-out", tmp_path, interface], check=True)
     assert any(tmp_path.iterdir())
 

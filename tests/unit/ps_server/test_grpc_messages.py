@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ps_server import refusals
-from ps_server.calls import JobSettings
 from ps_server.generated import parameter_server_pb2 as pb
-from ps_server.grpc_messages import (
+from ps_server.over_grpc.messages import (
     joined,
     parse,
     refusal_of,
@@ -21,7 +19,9 @@ from ps_server.grpc_messages import (
     status_of,
     step_message,
 )
-from ps_server.refusals import InvalidRequest, Refusal
+from ps_server.protocol import refusals
+from ps_server.protocol.calls import JobSettings
+from ps_server.protocol.refusals import InvalidRequest, Refusal
 from stepml.job.step import Step
 
 HEAD = pb.PushHead(

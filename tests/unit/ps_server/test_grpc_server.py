@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from comm.wire import Encoded, Message, encode, encode_in_parts
-from ps_server.calls import JobSettings
-from ps_server.client import Address, Credentials
 from ps_server.generated import parameter_server_pb2 as pb
-from ps_server.grpc_client import GrpcClient
-from ps_server.grpc_messages import SERVICE, joined, step_message
-from ps_server.grpc_server import GrpcServer
-from ps_server.grpc_stalls import Stalls
-from ps_server.parameters import Parameters
+from ps_server.over_grpc.client import GrpcClient
+from ps_server.over_grpc.messages import SERVICE, joined, step_message
+from ps_server.over_grpc.server import GrpcServer
+from ps_server.over_grpc.stalls import Stalls
+from ps_server.protocol.addresses import Address, Credentials
+from ps_server.protocol.calls import JobSettings
+from ps_server.state.parameters import Parameters
 from stepml.job.step import Step
 
 HOST, TOKEN, JOB, STEP = "127.0.0.1", "a token", "jobs/a/", Step(1, 1)

@@ -16,10 +16,8 @@ import pytest
 
 from comm.sums import sum_in_rank_order
 from comm.wire import Compression, Message, decode, encode
-from ps_server.asynchronous import HEAD
-from ps_server.calls import ALL_RANKS, JobSettings, Pushed, Registration, ServerUpdate
-from ps_server.parameters import Parameters, reserved_bytes
-from ps_server.refusals import (
+from ps_server.protocol.calls import ALL_RANKS, JobSettings, Pushed, Registration, ServerUpdate
+from ps_server.protocol.refusals import (
     ContributionsMissing,
     DamagedVector,
     Draining,
@@ -30,6 +28,8 @@ from ps_server.refusals import (
     StepForgotten,
     UnknownJob,
 )
+from ps_server.state.asynchronous import HEAD
+from ps_server.state.parameters import Parameters, reserved_bytes
 from stepml.job.spec import GradientAveraging
 from stepml.job.step import Step
 from stepml.ml.algorithms.descent import Descent

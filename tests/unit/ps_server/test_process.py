@@ -20,13 +20,10 @@ import pytest
 from prometheus_client import generate_latest
 
 from comm.wire import Message, encode_in_parts
-from ps_server import snapshot_files
-from ps_server.calls import JobSettings
-from ps_server.health import HealthServer, ask
 from ps_server.logs import BURST, BURST_S, RateLimit
-from ps_server.metrics import Sources, registry_of
-from ps_server.parameters import Parameters
-from ps_server.settings import (
+from ps_server.process.health import HealthServer, ask
+from ps_server.process.metrics import Sources, registry_of
+from ps_server.process.settings import (
     Settings,
     SettingsError,
     machine_bytes,
@@ -34,7 +31,10 @@ from ps_server.settings import (
     read_options,
     settings_of,
 )
-from ps_server.snapshot_files import Snapshots, SnapshotStatus
+from ps_server.protocol.calls import JobSettings
+from ps_server.state import snapshot_files
+from ps_server.state.parameters import Parameters
+from ps_server.state.snapshot_files import Snapshots, SnapshotStatus
 from stepml.job.step import Step
 
 PLAIN = ("--plain-loopback", "--listen=127.0.0.1:0")

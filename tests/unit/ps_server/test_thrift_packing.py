@@ -11,9 +11,8 @@ from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.Thrift import TMessageType
 from thrift.transport.TTransport import TMemoryBuffer
 
-from ps_server.calls import Pushed
 from ps_server.generated.thrift_api import ParameterServer, ttypes
-from ps_server.thrift_packing import (
+from ps_server.over_thrift.packing import (
     PULLED_TAIL,
     PUSH_TAIL,
     PullCall,
@@ -26,6 +25,7 @@ from ps_server.thrift_packing import (
     unpack_pulled,
     unpack_pushed,
 )
+from ps_server.protocol.calls import Pushed
 from stepml.job.step import Step
 
 I32 = st.integers(-(2**31), 2**31 - 1)

@@ -18,13 +18,14 @@ from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TBufferedTransport, TMemoryBuffer
 
 from comm.wire import Message, decode, encode, encode_in_parts
-from ps_server import refusals, thrift_server
-from ps_server.calls import JobSettings, Received
-from ps_server.client import Address, Credentials
 from ps_server.generated.thrift_api import ParameterServer, ttypes
-from ps_server.parameters import Parameters
-from ps_server.thrift_client import ThriftClient
-from ps_server.thrift_server import ThriftServer
+from ps_server.over_thrift import server as thrift_server
+from ps_server.over_thrift.client import ThriftClient
+from ps_server.over_thrift.server import ThriftServer
+from ps_server.protocol import refusals
+from ps_server.protocol.addresses import Address, Credentials
+from ps_server.protocol.calls import JobSettings, Received
+from ps_server.state.parameters import Parameters
 from stepml.job.step import Step
 
 HOST = "127.0.0.1"

@@ -16,7 +16,7 @@ import pytest
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TType
 
-from ps_server.thrift_transport import BoundedProtocol, SocketTransport, set_buffers
+from ps_server.over_thrift.transport import BoundedProtocol, SocketTransport, set_buffers
 from tests.support.servers import certificates
 
 
@@ -131,7 +131,7 @@ def test_a_deadline_holds_for_whoever_sends_drop_by_drop(
 def test_a_wait_may_be_longer_than_a_tick(
     ends: tuple[SocketTransport, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ps_server.thrift_transport._TICK_S", 0.02)
+    monkeypatch.setattr("ps_server.over_thrift.transport._TICK_S", 0.02)
     transport, theirs = ends
     transport.set_timeout(10.0)
 

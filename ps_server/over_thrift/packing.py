@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.Thrift import TMessageType, TType
 
-from ps_server.calls import Pushed
+from ps_server.protocol.calls import Pushed
 from stepml.job.step import Step
 
 # A message begins with version and type, the name, and a number; a field with type and number.

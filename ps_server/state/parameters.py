@@ -20,8 +20,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Self
 
 from comm.wire import RunningChecksum
-from ps_server.asynchronous import Models
-from ps_server.calls import (
+from ps_server.protocol.calls import (
     ALL_RANKS,
     MOST_NAME_BYTES,
     JobSettings,
@@ -31,8 +30,7 @@ from ps_server.calls import (
     Statistics,
     StepStatus,
 )
-from ps_server.memory import Block, Memory, counted_bytes
-from ps_server.refusals import (
+from ps_server.protocol.refusals import (
     ContributionsMissing,
     DamagedVector,
     Draining,
@@ -41,9 +39,11 @@ from ps_server.refusals import (
     MemoryExceeded,
     UnknownJob,
 )
-from ps_server.rules import Rule, decoded
-from ps_server.snapshots import JobImage, Snapshot, read_snapshot
-from ps_server.synchronous import Sums
+from ps_server.state.asynchronous import Models
+from ps_server.state.memory import Block, Memory, counted_bytes
+from ps_server.state.rules import Rule, decoded
+from ps_server.state.snapshots import JobImage, Snapshot, read_snapshot
+from ps_server.state.synchronous import Sums
 from stepml.job.step import Step
 from storage.base import Clock
 

@@ -23,9 +23,9 @@ import msgspec
 import xxhash
 
 from ps_server.logs import log, log_failure
-from ps_server.parameters import Parameters
-from ps_server.refusals import Refusal
-from ps_server.snapshots import Snapshot
+from ps_server.protocol.refusals import Refusal
+from ps_server.state.parameters import Parameters
+from ps_server.state.snapshots import Snapshot
 
 _KEPT = 2
 _SUFFIX = ".stepml-ps"

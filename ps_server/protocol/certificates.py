@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from ps_server.client import Credentials
+from ps_server.protocol.addresses import Credentials
 
 
 def client_context(credentials: Credentials) -> ssl.SSLContext:

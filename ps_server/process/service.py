@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ps_server.health import HealthServer
 from ps_server.logs import log, log_failure, logger
-from ps_server.metrics import Sources, registry_of
-from ps_server.parameters import Parameters
-from ps_server.security import server_context
-from ps_server.settings import Settings, machine_bytes
-from ps_server.snapshot_files import Snapshots, SnapshotStatus
-from ps_server.thrift_server import ThriftServer
+from ps_server.over_thrift.server import ThriftServer
+from ps_server.process.health import HealthServer
+from ps_server.process.metrics import Sources, registry_of
+from ps_server.process.settings import Settings, machine_bytes
+from ps_server.protocol.certificates import server_context
+from ps_server.state.parameters import Parameters
+from ps_server.state.snapshot_files import Snapshots, SnapshotStatus
 
 _EXPIRY_TICK_S = 60.0
 
@@ -151,7 +151,7 @@ class Service:
         # It has lines of its own for whatever somebody sends that is no TLS, and no limit to them.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         # Only where it is asked for, so that grpcio need not be installed.
-        from ps_server.grpc_server import GrpcServer
+        from ps_server.over_grpc.server import GrpcServer
 
         settings = self._settings
         assert settings.grpc_listen is not None

@@ -13,9 +13,14 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from ps_server import calls, refusals
 from ps_server.generated import parameter_server_pb2 as pb
-from ps_server.refusals import ContributionsMissing, InvalidRequest, MemoryExceeded, Refusal
+from ps_server.protocol import calls, refusals
+from ps_server.protocol.refusals import (
+    ContributionsMissing,
+    InvalidRequest,
+    MemoryExceeded,
+    Refusal,
+)
 from stepml.job.step import Step
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ParameterServer"]

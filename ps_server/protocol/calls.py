@@ -1,7 +1,7 @@
 """What is said between a parameter server and its clients, whatever the transport.
 
-Thrift and gRPC carry the same calls; both servers answer from `ps_server.parameters`, both clients
-speak in these types and in the refusals of `ps_server.refusals`.
+Thrift and gRPC carry the same calls. Both servers answer from `ps_server.state.parameters`; both
+clients use these types and the refusals of `ps_server.protocol.refusals`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from comm.wire import Message, decode
-from ps_server.refusals import InvalidRequest
+from ps_server.protocol.refusals import InvalidRequest
 from stepml.job.spec import GradientAveraging
 
 Rule = Literal["bulk_synchronous", "asynchronous", "stale_synchronous"]

@@ -1,6 +1,7 @@
-"""Ask a running parameter server what it has: ``python -m ps_server.status URL`` prints JSON.
+"""Print the statistics of a running server as JSON: ``python -m ps_server.process.status URL``.
 
-Token and certificates are those of the functions' environment variables (`ps_server.client`).
+Token and certificates come from the functions' environment variables, listed in
+`ps_server.protocol.addresses`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,9 @@ import ssl
 import sys
 from dataclasses import asdict
 
-from ps_server.client import (
-    CA_VARIABLE,
-    TOKEN_VARIABLE,
-    URL_VARIABLE,
-    Credentials,
-    open_client,
-)
-from ps_server.refusals import Refusal
+from ps_server.client.opening import open_client
+from ps_server.protocol.addresses import CA_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, Credentials
+from ps_server.protocol.refusals import Refusal
 
 _TIMEOUT_S = 10.0
 _BAD_INPUT = 2

@@ -21,10 +21,7 @@ from typing import Any
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TApplicationException, TException, TMessageType, TType
 
-from ps_server.calls import MOST_WAIT_S, Pushed, Welcome
-from ps_server.parameters import Incoming, Outgoing, Parameters
-from ps_server.refusals import AccessDenied, InvalidRequest, Refusal
-from ps_server.thrift_messages import (
+from ps_server.over_thrift.messages import (
     ARGUMENTS,
     FRAME_BYTES,
     METHODS,
@@ -34,7 +31,7 @@ from ps_server.thrift_messages import (
     settings_of,
     step_of,
 )
-from ps_server.thrift_packing import (
+from ps_server.over_thrift.packing import (
     PULLED_TAIL,
     PUSH_TAIL,
     PullCall,
@@ -43,7 +40,10 @@ from ps_server.thrift_packing import (
     pack_pushed,
     unpack_call,
 )
-from ps_server.thrift_transport import BoundedProtocol, SocketTransport, set_buffers
+from ps_server.over_thrift.transport import BoundedProtocol, SocketTransport, set_buffers
+from ps_server.protocol.calls import MOST_WAIT_S, Pushed, Welcome
+from ps_server.protocol.refusals import AccessDenied, InvalidRequest, Refusal
+from ps_server.state.parameters import Incoming, Outgoing, Parameters
 from stepml.job.step import Step
 
 AUTHENTICATION_S = 5.0  # until the token is there, with the handshake of TLS

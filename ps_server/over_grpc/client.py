@@ -11,21 +11,8 @@ import numpy as np
 from grpc.experimental import ChannelOptions
 
 from comm.wire import Encoded
-from ps_server.calls import (
-    LEAST_FRAME_BYTES,
-    MOST_FRAME_BYTES,
-    JobSettings,
-    JobStatistics,
-    Pushed,
-    Received,
-    Registration,
-    Statistics,
-    StepStatus,
-    Welcome,
-)
-from ps_server.client import Address, Credentials, ParameterClient
 from ps_server.generated import parameter_server_pb2 as pb
-from ps_server.grpc_messages import (
+from ps_server.over_grpc.messages import (
     INCARNATION_KEY,
     MESSAGE_BYTES,
     SERVICE,
@@ -37,7 +24,21 @@ from ps_server.grpc_messages import (
     split,
     step_message,
 )
-from ps_server.refusals import ContributionsMissing, Refusal
+from ps_server.protocol.addresses import Address, Credentials
+from ps_server.protocol.calls import (
+    LEAST_FRAME_BYTES,
+    MOST_FRAME_BYTES,
+    JobSettings,
+    JobStatistics,
+    Pushed,
+    Received,
+    Registration,
+    Statistics,
+    StepStatus,
+    Welcome,
+)
+from ps_server.protocol.clients import ParameterClient
+from ps_server.protocol.refusals import ContributionsMissing, Refusal
 from stepml.job.step import Step
 
 _MOST_MESSAGE_BYTES = 2**40

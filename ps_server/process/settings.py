@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from ps_server.calls import DEFAULT_HEALTH_PORT, DEFAULT_PORT, LEAST_FRAME_BYTES, MOST_FRAME_BYTES
-from ps_server.client import is_loopback
-from ps_server.security import server_context
+from ps_server.protocol.addresses import is_loopback
+from ps_server.protocol.calls import (
+    DEFAULT_HEALTH_PORT,
+    DEFAULT_PORT,
+    LEAST_FRAME_BYTES,
+    MOST_FRAME_BYTES,
+)
+from ps_server.protocol.certificates import server_context
 
 ENVIRONMENT_PREFIX = "STEPML_PS_"
 TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}TOKEN"

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from ps_server.calls import JobSettings
-from ps_server.memory import Block, Memory
+from ps_server.protocol.calls import JobSettings
+from ps_server.state.memory import Block, Memory
 
 _MAGIC = b"SMPS"
 _VERSION = 1

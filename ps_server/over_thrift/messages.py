@@ -7,8 +7,9 @@ from typing import Any
 
 from thrift.Thrift import TApplicationException
 
-from ps_server import refusals
-from ps_server.calls import (
+from ps_server.generated.thrift_api import ParameterServer, ttypes
+from ps_server.protocol import refusals
+from ps_server.protocol.calls import (
     JobSettings,
     JobStatistics,
     Pushed,
@@ -17,8 +18,12 @@ from ps_server.calls import (
     StepStatus,
     Welcome,
 )
-from ps_server.generated.thrift_api import ParameterServer, ttypes
-from ps_server.refusals import ContributionsMissing, InvalidRequest, MemoryExceeded, Refusal
+from ps_server.protocol.refusals import (
+    ContributionsMissing,
+    InvalidRequest,
+    MemoryExceeded,
+    Refusal,
+)
 from stepml.job.step import Step
 
 FRAME_BYTES = 2**24  # of a piece; each that a vector is cut into costs both sides a wake-up

@@ -1,6 +1,6 @@
 """The parameter server over gRPC, for clients that would rather speak that.
 
-Calls are taken as bytes and taken apart by `ps_server.grpc_messages`: the pieces of a vector go
+Calls arrive as bytes and are parsed by `ps_server.over_grpc.messages`: the pieces of a vector go
 straight to where it is to lie, and gRPC itself makes the one copy more that it cannot do without.
 """
 
@@ -18,9 +18,8 @@ from typing import Any
 
 import grpc
 
-from ps_server.calls import MOST_WAIT_S, Pushed, Welcome
 from ps_server.generated import parameter_server_pb2 as pb
-from ps_server.grpc_messages import (
+from ps_server.over_grpc.messages import (
     FRAME_BYTES,
     INCARNATION_KEY,
     MESSAGE_BYTES,
@@ -36,9 +35,10 @@ from ps_server.grpc_messages import (
     status_of,
     step_of,
 )
-from ps_server.grpc_stalls import Call, Stalls
-from ps_server.parameters import Outgoing, Parameters
-from ps_server.refusals import AccessDenied, ContributionsMissing, InvalidRequest, Refusal
+from ps_server.over_grpc.stalls import Call, Stalls
+from ps_server.protocol.calls import MOST_WAIT_S, Pushed, Welcome
+from ps_server.protocol.refusals import AccessDenied, ContributionsMissing, InvalidRequest, Refusal
+from ps_server.state.parameters import Outgoing, Parameters
 
 _IDLE_MS = 900_000  # as over Thrift
 _STALLED_S = 60.0  # the longest frame; as over Thrift

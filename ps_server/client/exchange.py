@@ -20,10 +20,10 @@ from contextlib import suppress
 
 from comm.exchange import InFlightExchange, OrchestratedExchange, Workers
 from comm.wire import Compression, Encoded, Message, encode_in_parts
-from ps_server.calls import ALL_RANKS, JobSettings, Received
-from ps_server.client import ParameterClient
-from ps_server.job_client import SLICE_S, JobClient, Push, nothing
-from ps_server.refusals import ContributionsMissing, StepForgotten, UnknownJob
+from ps_server.client.jobs import SLICE_S, JobClient, Push, nothing
+from ps_server.protocol.calls import ALL_RANKS, JobSettings, Received
+from ps_server.protocol.clients import ParameterClient
+from ps_server.protocol.refusals import ContributionsMissing, StepForgotten, UnknownJob
 from stepml.job.errors import (
     KeyNotFoundError,
     MissingContributionError,

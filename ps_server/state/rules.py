@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from comm.wire import Message, decode
-from ps_server.calls import JobSettings, Pushed, StepStatus
-from ps_server.memory import Block, Memory
-from ps_server.refusals import DamagedVector
+from ps_server.protocol.calls import JobSettings, Pushed, StepStatus
+from ps_server.protocol.refusals import DamagedVector
+from ps_server.state.memory import Block, Memory
 from stepml.job.errors import DamagedValueError
 from stepml.job.step import Step
 

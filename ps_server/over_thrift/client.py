@@ -20,19 +20,7 @@ from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TApplicationException, TMessageType
 
 from comm.wire import Encoded, RunningChecksum
-from ps_server.calls import (
-    JobSettings,
-    Pushed,
-    Received,
-    Registration,
-    Statistics,
-    StepStatus,
-    Welcome,
-)
-from ps_server.client import Address, Credentials, ParameterClient
-from ps_server.refusals import ContributionsMissing, Refusal
-from ps_server.security import client_context
-from ps_server.thrift_messages import (
+from ps_server.over_thrift.messages import (
     ARGUMENTS,
     RESULTS,
     answer_of,
@@ -40,7 +28,7 @@ from ps_server.thrift_messages import (
     settings_struct,
     step_struct,
 )
-from ps_server.thrift_packing import (
+from ps_server.over_thrift.packing import (
     PULLED_TAIL,
     PUSH_TAIL,
     PullCall,
@@ -50,7 +38,20 @@ from ps_server.thrift_packing import (
     unpack_pulled,
     unpack_pushed,
 )
-from ps_server.thrift_transport import BoundedProtocol, SocketTransport, set_buffers
+from ps_server.over_thrift.transport import BoundedProtocol, SocketTransport, set_buffers
+from ps_server.protocol.addresses import Address, Credentials
+from ps_server.protocol.calls import (
+    JobSettings,
+    Pushed,
+    Received,
+    Registration,
+    Statistics,
+    StepStatus,
+    Welcome,
+)
+from ps_server.protocol.certificates import client_context
+from ps_server.protocol.clients import ParameterClient
+from ps_server.protocol.refusals import ContributionsMissing, Refusal
 from stepml.job.step import Step
 
 _MOST_FIELDS = 2**20  # of an answer: the statistics of many jobs

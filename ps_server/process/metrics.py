@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ps_server.calls import JobStatistics, Statistics
-from ps_server.snapshot_files import SnapshotStatus
+from ps_server.protocol.calls import JobStatistics, Statistics
+from ps_server.state.snapshot_files import SnapshotStatus
 
 _PREFIX = "stepml_ps_"
 _OF_SERVER: dict[str, tuple[str, Callable[[Statistics], float]]] = {

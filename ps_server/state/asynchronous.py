@@ -17,10 +17,10 @@ import numpy.typing as npt
 
 from comm.exchange import SHARED_HEAD as HEAD
 from comm.wire import Draft, Message, message_bytes
-from ps_server.calls import JobSettings, Pushed, ServerUpdate, StepStatus
-from ps_server.memory import Block, Memory
-from ps_server.refusals import DamagedVector, InvalidRequest, StepForgotten
-from ps_server.rules import Rule, decoded, require_like
+from ps_server.protocol.calls import JobSettings, Pushed, ServerUpdate, StepStatus
+from ps_server.protocol.refusals import DamagedVector, InvalidRequest, StepForgotten
+from ps_server.state.memory import Block, Memory
+from ps_server.state.rules import Rule, decoded, require_like
 from stepml.job.step import Step
 from stepml.ml.algorithms.descent import Descent
 

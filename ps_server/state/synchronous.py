@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from comm.wire import Draft, Message, encode, message_bytes
-from ps_server.calls import ALL_RANKS, Pushed, StepStatus
-from ps_server.memory import Block, Memory
-from ps_server.refusals import InvalidRequest, StepForgotten
-from ps_server.rules import Rule, decoded, require_like
+from ps_server.protocol.calls import ALL_RANKS, Pushed, StepStatus
+from ps_server.protocol.refusals import InvalidRequest, StepForgotten
+from ps_server.state.memory import Block, Memory
+from ps_server.state.rules import Rule, decoded, require_like
 from stepml.job.errors import CompressionError
 from stepml.job.step import Step
 

@@ -17,9 +17,9 @@ from functools import partial
 from typing import TypeVar
 
 from comm.wire import Encoded
-from ps_server.calls import JobSettings, Pushed, Received, Registration, StepStatus
-from ps_server.client import ParameterClient
-from ps_server.refusals import (
+from ps_server.protocol.calls import JobSettings, Pushed, Received, Registration, StepStatus
+from ps_server.protocol.clients import ParameterClient
+from ps_server.protocol.refusals import (
     AccessDenied,
     ContributionsMissing,
     DamagedVector,

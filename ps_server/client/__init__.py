@@ -1,0 +1,1 @@
+"""Exchanges and jobs of the functions that use a parameter server."""

@@ -1,0 +1,1 @@
+"""The parameter server over gRPC: its server and its client."""

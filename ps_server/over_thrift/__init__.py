@@ -1,0 +1,1 @@
+"""The parameter server over Thrift: its server and its client."""

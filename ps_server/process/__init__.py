@@ -1,0 +1,1 @@
+"""The server process: settings, health, metrics and a graceful stop."""

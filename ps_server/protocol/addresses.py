@@ -1,0 +1,95 @@
+"""The address of a parameter server, and the credentials that a client shows."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from typing import Literal, Self, cast
+from urllib.parse import urlsplit
+
+from ps_server.protocol.calls import DEFAULT_GRPC_PORT, DEFAULT_PORT
+
+URL_VARIABLE = "STEPML_PARAMETER_SERVER_URL"  # all of them are set by templates/template.yaml
+TOKEN_VARIABLE = "STEPML_PARAMETER_SERVER_TOKEN"  # noqa: S105 — its name
+CA_VARIABLE = "STEPML_PARAMETER_SERVER_CA"  # PEM text
+CERTIFICATE_FILE_VARIABLE = "STEPML_PARAMETER_SERVER_CERTIFICATE_FILE"
+KEY_FILE_VARIABLE = "STEPML_PARAMETER_SERVER_KEY_FILE"
+CA_FILE_VARIABLE = "STEPML_CA_FILE"
+
+_SCHEMES = ("thrift", "thrifts", "grpc", "grpcs")
+_EXPECTED = "thrifts://host:port or grpcs://host:port; without the s only on this machine"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a parameter server listens."""
+
+    transport: Literal["thrift", "grpc"]
+    host: str
+    port: int
+    is_encrypted: bool
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Return the address in ``url``.
+
+        Raises
+        ------
+        ValueError
+            It is none; or it is not encrypted and leads to another machine.
+        """
+        parts = urlsplit(url)
+        name = "the address of the parameter server"
+        if parts.username is not None or parts.password is not None:
+            raise ValueError(f"{name}: expected {_EXPECTED}, got one with a password in it")
+        try:
+            port = parts.port
+        except ValueError:
+            port = -1
+        rest = parts.path.rstrip("/") + parts.query + parts.fragment
+        if parts.scheme not in _SCHEMES or not parts.hostname or port == -1 or rest:
+            raise ValueError(f"{name}: expected {_EXPECTED}, got {url!r}")
+        transport = parts.scheme.removesuffix("s")
+        is_encrypted = parts.scheme.endswith("s")
+        if not is_encrypted and not is_loopback(parts.hostname):
+            raise ValueError(
+                f"{name}: {url!r} leads to another machine without encryption; expected {_EXPECTED}"
+            )
+        default = DEFAULT_PORT if transport == "thrift" else DEFAULT_GRPC_PORT
+        chosen = cast(Literal["thrift", "grpc"], transport)
+        return cls(chosen, parts.hostname, port or default, is_encrypted)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.transport}{'s' if self.is_encrypted else ''}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a client shows, and whom it trusts."""
+
+    token: str
+    ca: str = ""  # PEM text, such as the server's own certificate; empty: what the system trusts
+    ca_file: str | None = None  # or a file
+    certificate_file: str | None = None  # of the client, if the server asks for one
+    key_file: str | None = None
+
+    @classmethod
+    def of_environment(cls) -> Self:
+        """Return what the functions' environment says."""
+        return cls(
+            token=os.environ.get(TOKEN_VARIABLE, ""),
+            ca=os.environ.get(CA_VARIABLE, ""),
+            ca_file=os.environ.get(CA_FILE_VARIABLE) or None,
+            certificate_file=os.environ.get(CERTIFICATE_FILE_VARIABLE) or None,
+            key_file=os.environ.get(KEY_FILE_VARIABLE) or None,
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether ``host`` is this machine, and no name that somebody else resolves."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

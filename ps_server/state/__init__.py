@@ -1,0 +1,1 @@
+"""Jobs, sums and models of a parameter server, without sockets."""
