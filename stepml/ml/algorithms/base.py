@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -16,9 +15,7 @@ from stepml.ml.models.base import Array, Floats, Matrix, Model
 Sums = npt.NDArray[np.float64]
 Extras = Mapping[str, Array]
 
-M_contra = TypeVar("M_contra", bound=Model, contravariant=True)
 M = TypeVar("M", bound=Model)
-NOTHING: Extras = MappingProxyType({})
 
 
 def never() -> bool:
