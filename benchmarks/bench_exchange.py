@@ -31,13 +31,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.exchange_workers import COMPUTE_S, Case, Report, Spell, WorkerProcesses
+from stepml.job.channels import CHANNELS
 from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
-from storage import factory
 from tests.support.running_aws import running_aws
 from tests.support.servers import memcached_server, redis_server
 
-CHANNELS = ("redis", "memcached", "s3", "dynamodb")
-CACHES = CHANNELS[:2]
+MEASURED = ("redis", "memcached", "s3", "dynamodb")
+CACHES = MEASURED[:2]
 PATTERNS = ("reduce", "reduce_scatter", "async")
 SIZES = {"1KB": 2**10, "1MB": 2**20, "12MB": 12 * 2**20}
 WORLD_SIZES = ("2", "4", "8")
@@ -209,10 +209,10 @@ def service(channel: str) -> Iterator[dict[str, str]]:
     with TemporaryDirectory() as directory:
         if channel == "redis":
             with redis_server(Path(directory)) as server:
-                yield {factory.REDIS_URL_VARIABLE: server.url}
+                yield {CHANNELS["redis"].variable: server.url}
         elif channel == "memcached":
             with memcached_server() as server:
-                yield {factory.MEMCACHED_URL_VARIABLE: server.url}
+                yield {CHANNELS["memcached"].variable: server.url}
         else:
             with local_aws(Path(directory)) as environment:
                 yield environment
@@ -235,8 +235,8 @@ def local_aws(state: Path) -> Iterator[dict[str, str]]:
             "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
             "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
             "AWS_DEFAULT_REGION": REGION,
-            factory.BUCKET_VARIABLE: name,
-            factory.TABLE_VARIABLE: name,
+            CHANNELS["s3"].variable: name,
+            CHANNELS["dynamodb"].variable: name,
         }
 
 
@@ -290,7 +290,7 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     for name, choices in (
-        ("channels", CHANNELS),
+        ("channels", MEASURED),
         ("patterns", PATTERNS),
         ("sizes", tuple(SIZES)),
         ("world-sizes", WORLD_SIZES),

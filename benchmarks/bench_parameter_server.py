@@ -41,8 +41,8 @@ from comm.wire import encode_in_parts
 from ps_server.client.opening import open_client
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings
+from stepml.job.channels import CHANNELS
 from stepml.job.step import Step
-from storage import factory
 from tests.support.parameter_servers import parameter_server
 from tests.support.servers import redis_server
 
@@ -120,7 +120,7 @@ def services(options: argparse.Namespace) -> Iterator[Places]:
         )
         if "redis" in options.contestants:
             redis = stack.enter_context(redis_server(directory))
-            os.environ[factory.REDIS_URL_VARIABLE] = redis.url
+            os.environ[CHANNELS["redis"].variable] = redis.url
         urls = {name: server.url(name) for name in transports}
         urls.setdefault("thrift", server.url("thrift"))
         yield Places(received(ours), server.token, urls, "redis" in options.contestants)

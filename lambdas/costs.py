@@ -19,19 +19,17 @@ from dataclasses import dataclass
 from typing import Self
 
 from lambdas.workforce import Workforce
+from stepml.job.channels import CHANNELS
 from stepml.job.prices import (
     GET_USD,
     PUT_USD,
-    READ_UNIT_USD,
     TRANSITION_USD,
-    WRITE_UNIT_BYTES,
-    WRITE_UNIT_USD,
+    Tariff,
     function_usd,
-    units,
 )
 from stepml.job.tasks import ExecutorResult
 from storage import DurableStorage, Storage
-from storage.metered import MeteredDurableStorage, MeteredItems
+from storage.metered import MeteredChannel, MeteredDurableStorage
 
 DIGITS = 8  # of a dollar, in what is told: the results of 1,600 ranks must fit into a state
 PUTS = ("save", "publish", "compare_and_save", "list")
@@ -53,33 +51,33 @@ class BilledStorage(MeteredDurableStorage):
 
     def __init__(self, inner: DurableStorage) -> None:
         super().__init__(inner)
-        self._items: MeteredItems | None = None
+        self._channel: MeteredChannel | None = None
 
-    def beside(self, items: Storage) -> Storage:
-        """Return the channel ``items``, which is DynamoDB's, with its requests on this bill."""
-        if self._items is None:
-            self._items = MeteredItems(items)
-        return self._items
+    def beside(self, channel: Storage, tariff: Tariff) -> Storage:
+        """Return ``channel`` with its requests on this bill."""
+        if self._channel is None:
+            self._channel = MeteredChannel(channel, tariff)
+        return self._channel
 
     @property
     def cost_usd(self) -> float:
         """What was asked for until now."""
         puts = sum(self.requests[name] for name in PUTS)
         gets = sum(self.requests[name] for name in GETS) + self.late_publishes
-        items = 0.0 if self._items is None else items_usd(self._items)
-        return puts * PUT_USD + gets * GET_USD + items
+        channel = 0.0 if self._channel is None else channel_usd(self._channel)
+        return puts * PUT_USD + gets * GET_USD + channel
 
 
-def items_usd(items: MeteredItems) -> float:
-    """Return what the requests to DynamoDB cost.
+def channel_usd(channel: MeteredChannel) -> float:
+    """Return the cost of the requests to a channel.
 
-    A deletion costs as much as the item that goes. Whoever deletes does not know its size, so it is
-    counted with what writes it; only what is compared and saved has another's place.
+    A deletion is charged by the size of the deleted value, which is unknown then: it is counted
+    with the write. A value written by compare_and_save replaces another, so it adds no deletion.
     """
-    written = items.written_units
-    lasting = written["save"] + written["publish"]
-    write_units = 2 * lasting + written["compare_and_save"]
-    return write_units * WRITE_UNIT_USD + items.read_units * READ_UNIT_USD
+    tariff, written = channel.tariff, channel.written_units
+    lasting = _writes(tariff) * (written["save"] + written["publish"])
+    write_units = lasting + written["compare_and_save"]
+    return write_units * tariff.write_usd + channel.read_units * tariff.read_usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +137,16 @@ def epoch_usd(
 def merger_usd(n_ranks: int, chunk_bytes: int, channel: str) -> float:
     """Return about what it costs to merge a chunk; mergers have the reducer's memory."""
     seconds = MERGER_S + n_ranks * chunk_bytes / MERGER_BYTES_S
-    gets, puts, items = MERGER_GETS, 0, 0.0
-    if channel == "s3":
-        gets, puts = gets + n_ranks, 1
-    elif channel == "dynamodb":
-        chunk_units = units(chunk_bytes, WRITE_UNIT_BYTES)
-        items = chunk_units * (2 * WRITE_UNIT_USD + n_ranks * READ_UNIT_USD / 4)
-    return function_usd(seconds, memory_mb()) + gets * GET_USD + puts * PUT_USD + items
+    merging = 0.0
+    if tariff := CHANNELS[channel].tariff:
+        written = _writes(tariff) * tariff.write_units(chunk_bytes) * tariff.write_usd
+        merging = written + n_ranks * tariff.read_units(chunk_bytes) * tariff.read_usd
+    return function_usd(seconds, memory_mb()) + MERGER_GETS * GET_USD + merging
+
+
+def _writes(tariff: Tariff) -> int:
+    """Return how often a value that is deleted in the end is charged for."""
+    return 2 if tariff.charges_deletions else 1
 
 
 def n_transitions(n_ranks: int, n_chunks: int) -> int:

@@ -24,11 +24,11 @@ from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
 from ps_server.client.jobs import JobClient, nothing
 from ps_server.client.shared_model import ServerSharedModel
 from stepml.job import keys
+from stepml.job.channels import CHANNELS, DURABLE, configured_channels
 from stepml.job.spec import JobSpec
 from stepml.job.tasks import ExecutorTask, ReducerTask
 from stepml.ml.algorithms import OrchestratedAlgorithm, build_algorithm
 from storage import DurableStorage, Storage, open_channel
-from storage.factory import configured_channels
 
 # A wait outlasts the restart of a lone peer, which backs off, starts cold, reads its shard and
 # replays what it has missed. Before a rank's first exchange its peers may all be doing that, and
@@ -49,7 +49,7 @@ class Channels:
     @classmethod
     def of_deployment(cls, storage: DurableStorage) -> Self:
         """Return the channels that the environment names; s3 is the durable store itself."""
-        return cls(all_configured(), lambda name: open_kept(name, storage))
+        return cls(configured_channels(), lambda name: open_kept(name, storage))
 
     def require_answer(self, name: str, key: str) -> None:
         """Raise what the first exchange through a channel would fail of, when it asks for a key."""
@@ -59,21 +59,16 @@ class Channels:
             self.open(name).find_many([key])
 
 
-def all_configured() -> tuple[str, ...]:
-    """Return the names of the channels that this deployment has."""
-    server = (parameter_server.CHANNEL,) if parameter_server.is_configured() else ()
-    return (*configured_channels(), *server)
-
-
 def open_kept(name: str, storage: DurableStorage) -> Storage:
     """Return the channel called ``name``; the durable store serves as the channel s3.
 
     A channel that is paid by the request goes on the bill of ``storage``, if that keeps one.
     """
-    if name == "s3":
+    if name == DURABLE:
         return storage
-    if name == "dynamodb" and isinstance(storage, BilledStorage):
-        return storage.beside(kept(name))
+    tariff = CHANNELS[name].tariff
+    if tariff is not None and isinstance(storage, BilledStorage):
+        return storage.beside(kept(name), tariff)
     return kept(name)
 
 

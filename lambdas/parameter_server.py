@@ -19,6 +19,7 @@ from ps_server.protocol.addresses import URL_VARIABLE, Credentials
 from ps_server.protocol.calls import JobSettings, ServerUpdate
 from ps_server.protocol.clients import ParameterClient
 from stepml.job import keys
+from stepml.job.channels import PARAMETER_SERVER
 from stepml.job.errors import NotAvailableError
 from stepml.ml.algorithms import (
     AsynchronousAlgorithm,
@@ -28,7 +29,7 @@ from stepml.ml.algorithms import (
     build_algorithm,
 )
 
-CHANNEL = "parameter_server"
+CHANNEL = PARAMETER_SERVER
 _LOOK_S = 10.0  # for a server that may be starting
 _TIMEOUT_S = 15.0  # of silence; a rank that hangs so long can still save its progress
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from stepml.job.errors import KeyNotFoundError, WaitTimeoutError
 
 Buffer = bytes | bytearray | memoryview
+CA_FILE_VARIABLE = "STEPML_CA_FILE"  # certificates (PEM) to trust instead of the system's
 
 
 class Clock(Protocol):

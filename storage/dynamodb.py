@@ -197,6 +197,11 @@ class _ConditionFailedError(StorageError):
         self.item = item
 
 
+def open_storage(table: str, environment: Mapping[str, str]) -> DynamoDBStorage:
+    """Open the table of this deployment."""
+    return DynamoDBStorage(table)
+
+
 def default_client() -> DynamoDBClient:
     """Return a client whose every call ends: it tries five times, half a minute each at most."""
     return boto3.client(

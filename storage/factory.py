@@ -1,95 +1,53 @@
-"""Which storage a name stands for. A backend's client is imported only where it is used.
-
-A new backend is a module with one class, a line in `_BACKENDS` here, and a line in the fixture of
-``tests/contracts/conftest.py``.
-"""
+"""Opens the storages of this deployment; a service's client is imported when it is used."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import NamedTuple
+from importlib import import_module
+from typing import cast
 
+from stepml.job.channels import CHANNELS, DURABLE, configured_channels
 from stepml.job.errors import NotAvailableError
 from storage.base import DurableStorage, Storage
 
-BUCKET_VARIABLE = "STEPML_BUCKET"  # all of them are set by templates/template.yaml
-TABLE_VARIABLE = "STEPML_DYNAMODB_TABLE"
-REDIS_URL_VARIABLE = "STEPML_REDIS_URL"
-REDIS_PASSWORD_VARIABLE = "STEPML_REDIS_PASSWORD"  # noqa: S105 — its name
-MEMCACHED_URL_VARIABLE = "STEPML_MEMCACHED_URL"
-CA_FILE_VARIABLE = "STEPML_CA_FILE"
+BUCKET_VARIABLE = CHANNELS[DURABLE].variable
 
 
 def open_durable() -> DurableStorage:
-    """Return the durable store of this deployment: the bucket that the template names."""
-    from storage.s3 import S3Storage
-
-    return S3Storage(os.environ[BUCKET_VARIABLE])
+    """Open the durable store of this deployment."""
+    return cast("DurableStorage", _open(DURABLE))
 
 
 def open_channel(name: str) -> Storage:
-    """Return the channel called ``name`` in the job spec (``exchange.channel``).
+    """Open the channel ``name`` (``exchange.channel``), which must be a storage.
 
     Raises
     ------
     NotAvailableError
         This deployment has no such service.
     """
-    if name not in configured_channels():
-        variable = f", {_BACKENDS[name].variable} is empty" if name in _BACKENDS else ""
+    storages = [each for each in configured_channels() if CHANNELS[each].opener is not None]
+    if name not in storages:
+        variable = f", {CHANNELS[name].variable} is empty" if name in CHANNELS else ""
         raise NotAvailableError(
             f"exchange.channel {name!r} is not available in this deployment{variable}; available: "
-            f"{', '.join(configured_channels())}"
+            f"{', '.join(storages)}"
         )
-    return _BACKENDS[name].open()
+    storage = _open(name)
+    return storage if name == DURABLE else _in_blocks(storage)
 
 
-def configured_channels() -> tuple[str, ...]:
-    """Return the names of the channels that this deployment has."""
-    return tuple(name for name, backend in _BACKENDS.items() if os.environ.get(backend.variable))
-
-
-def _open_dynamodb() -> Storage:
-    from storage.dynamodb import DynamoDBStorage
-
-    return _in_blocks(DynamoDBStorage(os.environ[TABLE_VARIABLE]))
-
-
-def _open_redis() -> Storage:
-    from storage.redis import RedisStorage
-
-    return _in_blocks(
-        RedisStorage(
-            os.environ[REDIS_URL_VARIABLE],
-            password=os.environ.get(REDIS_PASSWORD_VARIABLE, ""),
-            ca_file=os.environ.get(CA_FILE_VARIABLE) or None,
-        )
-    )
-
-
-def _open_memcached() -> Storage:
-    from storage.memcached import MemcachedStorage
-
-    ca_file = os.environ.get(CA_FILE_VARIABLE) or None
-    return _in_blocks(MemcachedStorage(os.environ[MEMCACHED_URL_VARIABLE], ca_file=ca_file))
+def _open(name: str) -> Storage:
+    channel = CHANNELS[name]
+    module, _, function = str(channel.opener).partition(":")
+    opener = getattr(import_module(module), function)
+    return cast("Storage", opener(os.environ[channel.variable], os.environ))
 
 
 def _in_blocks(storage: Storage) -> Storage:
     from storage.blocks import BlockStorage
     from storage.retrying import RetryingStorage
 
-    return BlockStorage(RetryingStorage(storage))
-
-
-class _Backend(NamedTuple):
-    variable: str  # the environment variable that says where it is
-    open: Callable[[], Storage]
-
-
-_BACKENDS = {
-    "s3": _Backend(BUCKET_VARIABLE, open_durable),
-    "redis": _Backend(REDIS_URL_VARIABLE, _open_redis),
-    "memcached": _Backend(MEMCACHED_URL_VARIABLE, _open_memcached),
-    "dynamodb": _Backend(TABLE_VARIABLE, _open_dynamodb),
-}
+    retrying = RetryingStorage(storage)
+    has_limit = retrying.block_bytes or retrying.max_value_bytes
+    return BlockStorage(retrying) if has_limit else retrying

@@ -19,7 +19,7 @@ from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError
 
 from stepml.job.errors import StorageError, StorageUnavailableError
-from storage.base import Buffer, Storage, Version, backoff
+from storage.base import CA_FILE_VARIABLE, Buffer, Storage, Version, backoff
 from storage.streams import Request, Stream
 
 EXPIRY_S = 86_400  # longer than any epoch; what a dead job leaves is gone by then
@@ -265,6 +265,11 @@ class _Server:
         client.version()  # connects
         assert client.sock is not None
         return client, Stream(client.sock)
+
+
+def open_storage(url: str, environment: Mapping[str, str]) -> MemcachedStorage:
+    """Open the Memcached of this deployment."""
+    return MemcachedStorage(url, ca_file=environment.get(CA_FILE_VARIABLE) or None)
 
 
 def _addresses(url: str, ca_file: str | None) -> Iterator[tuple[str, int, ssl.SSLContext | None]]:

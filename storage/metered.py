@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from stepml.job.prices import READ_UNIT_BYTES, WRITE_UNIT_BYTES, units
+from stepml.job.prices import Tariff
 from storage.base import Buffer, DurableStorage, ObjectInfo, Storage, Version
 from storage.wrapper import Wrapper
 
@@ -107,8 +107,14 @@ class MeteredStorage(Wrapper):
             yield each
 
 
-class MeteredItems(MeteredStorage):
-    """Counts as DynamoDB does, too: in units of each item's size.
+class MeteredChannel(MeteredStorage):
+    """Counts the units of a tariff, too.
+
+    Parameters
+    ----------
+    inner : Storage
+    tariff : Tariff
+        Of the service of ``inner``.
 
     Attributes
     ----------
@@ -117,11 +123,9 @@ class MeteredItems(MeteredStorage):
     read_units : int
     """
 
-    # Besides its key and its value: the attributes' names, the version and the time of expiry.
-    _ITEM_BYTES = 46
-
-    def __init__(self, inner: Storage) -> None:
+    def __init__(self, inner: Storage, tariff: Tariff) -> None:
         super().__init__(inner)
+        self.tariff = tariff
         self.written_units: Counter[str] = Counter()
         self.read_units = 0
 
@@ -131,15 +135,15 @@ class MeteredItems(MeteredStorage):
 
     def _count_sent(self, operation: str, values: Mapping[str, Buffer]) -> None:
         super()._count_sent(operation, values)
-        self.written_units[operation] += self._units(values, WRITE_UNIT_BYTES)
+        self.written_units[operation] += self._units(values, self.tariff.write_units)
 
     def _count_loaded(self, asked: Collection[str], found: Mapping[str, Buffer]) -> None:
         super()._count_loaded(asked, found)
-        self.read_units += len(asked) - len(found) + self._units(found, READ_UNIT_BYTES)
+        self.read_units += len(asked) - len(found) + self._units(found, self.tariff.read_units)
 
-    def _units(self, values: Mapping[str, Buffer], unit_bytes: int) -> int:
-        sizes = (len(key) + len(value) + self._ITEM_BYTES for key, value in values.items())
-        return sum(units(size, unit_bytes) for size in sizes)
+    def _units(self, values: Mapping[str, Buffer], units: Callable[[int], int]) -> int:
+        overhead = self.tariff.overhead_bytes
+        return sum(units(len(key) + len(value) + overhead) for key, value in values.items())
 
 
 class MeteredDurableStorage(MeteredStorage, DurableStorage):

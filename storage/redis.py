@@ -19,11 +19,12 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from stepml.job.errors import StorageUnavailableError, WaitTimeoutError
-from storage.base import Buffer, Clock, Storage, Version
+from storage.base import CA_FILE_VARIABLE, Buffer, Clock, Storage, Version
 from storage.redis_nodes import Pool, open_nodes, translated
 from storage.resp import Command, Reply, encoded, is_value, read_reply
 from storage.streams import Stream
 
+PASSWORD_VARIABLE = "STEPML_REDIS_PASSWORD"  # noqa: S105 — its name
 EXPIRY_S = 86_400  # longer than any epoch; what a dead job leaves is gone by then
 
 _LOOK_S = 1.0  # a waiter blocks this long before it looks whether it should go on
@@ -261,6 +262,15 @@ class RedisStorage(Storage):
                 raise ValueError(
                     f"a value of Redis has at most {self.max_value_bytes} bytes, got {len(data)}"
                 )
+
+
+def open_storage(url: str, environment: Mapping[str, str]) -> RedisStorage:
+    """Open the Redis of this deployment."""
+    return RedisStorage(
+        url,
+        password=environment.get(PASSWORD_VARIABLE, ""),
+        ca_file=environment.get(CA_FILE_VARIABLE) or None,
+    )
 
 
 def _ready(key: str) -> str:

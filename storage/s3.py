@@ -167,6 +167,11 @@ class _BeyondEndError(StorageError):
     """A range begins behind the end of the object."""
 
 
+def open_storage(bucket: str, environment: Mapping[str, str]) -> S3Storage:
+    """Open the bucket of this deployment."""
+    return S3Storage(bucket)
+
+
 def default_client() -> S3Client:
     """Return a client whose every call ends: it tries five times, a minute each at most."""
     return boto3.client(

@@ -10,32 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args
 
+from stepml.job.channels import CHANNELS
 from stepml.job.errors import NotAvailableError
-from stepml.job.spec import Algorithm, JobSpec, Model
+from stepml.job.spec import Algorithm, Model
 
 MODELS = ("logistic_regression", "softmax_regression", "svm", "linear_regression", "kmeans")
 ALGORITHMS = ("gradient_averaging", "model_averaging", "admm", "expectation_maximisation")
-CHANNELS = ("s3", "redis", "memcached", "dynamodb", "parameter_server")
-# What a deployment lacks whose stack was made without the service of a channel.
-_SERVICES = {
-    "redis": "Redis (its stack's parameter RedisUrl is empty)",
-    "memcached": "Memcached (its stack's parameter MemcachedUrl is empty)",
-    "dynamodb": "DynamoDB table (its functions have no STEPML_DYNAMODB_TABLE)",
-    "parameter_server": "parameter server (its stack's parameter ParameterServerUrl is empty)",
-}
-
-
-def refuse_unavailable(spec: JobSpec) -> None:
-    """Raise `NotAvailableError` for the first choice of ``spec`` that this version lacks."""
-    _require("exchange.channel", spec.exchange.channel, CHANNELS)
 
 
 def refuse_unconfigured(channel: str, configured: Sequence[str]) -> None:
     """Raise `NotAvailableError` if this deployment does not have the service of ``channel``."""
     if channel not in configured:
         raise NotAvailableError(
-            f"exchange.channel {channel!r}: this deployment has no "
-            f"{_SERVICES.get(channel, channel)}; available here: {', '.join(configured)}"
+            f"exchange.channel {channel!r}: this deployment has no {CHANNELS[channel].lacking}; "
+            f"available here: {', '.join(configured)}"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from stepml.job.channels import CHANNELS
 from stepml.job.errors import InvalidJobError
 from stepml.job.formats import FORMATS, FormatFacts
 from stepml.job.spec import (
@@ -35,7 +36,6 @@ PATTERNS_OF_ALGORITHM = {
     "admm": ("reduce", "reduce_scatter"),
     "expectation_maximisation": ("reduce", "reduce_scatter"),
 }
-PATTERNS_OF_CHANNEL = {"parameter_server": ("reduce", "async")}  # it is the one that merges
 _ONLY_SHARED = "goes with channel 'parameter_server', pattern 'async'"
 
 
@@ -60,7 +60,7 @@ def _check_algorithm(spec: JobSpec) -> None:
     _require("algorithm.name", algorithm, f"model {model!r}", ALGORITHMS_OF_MODEL[model])
     patterns = PATTERNS_OF_ALGORITHM[algorithm]
     if pattern not in patterns:  # of these, name those that the channel has, too
-        of_channel = PATTERNS_OF_CHANNEL.get(spec.exchange.channel, patterns)
+        of_channel = CHANNELS[spec.exchange.channel].patterns
         patterns = tuple(each for each in patterns if each in of_channel)
     _require("exchange.pattern", pattern, f"algorithm {algorithm!r}", patterns)
     if pattern == "async":
@@ -84,10 +84,9 @@ def _check_algorithm(spec: JobSpec) -> None:
 
 def _check_server(spec: JobSpec) -> None:
     exchange = spec.exchange
-    has_server = exchange.channel == "parameter_server"
-    if patterns := PATTERNS_OF_CHANNEL.get(exchange.channel):
-        _require("exchange.pattern", exchange.pattern, f"channel {exchange.channel!r}", patterns)
-    is_shared = has_server and exchange.pattern == "async"
+    channel = CHANNELS[exchange.channel]
+    _require("exchange.pattern", exchange.pattern, f"channel {channel.name!r}", channel.patterns)
+    is_shared = channel.merges and exchange.pattern == "async"
     if exchange.max_staleness is not None and not is_shared:
         raise InvalidJobError(
             f"exchange.max_staleness: {_ONLY_SHARED}, not with channel {exchange.channel!r}, "

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from stepml.job.availability import refuse_unavailable, refuse_unavailable_choices
+from stepml.job.availability import refuse_unavailable_choices
 from stepml.job.combinations import refuse_combinations
 from stepml.job.errors import InvalidJobError
 from stepml.job.schema import describe, field_schema
@@ -41,7 +41,6 @@ def parse_job(job: bytes | str | dict[str, Any]) -> JobSpec:
         spec = msgspec.convert(document, JobSpec)
     except msgspec.ValidationError as error:
         raise InvalidJobError(_explain(str(error), document)) from None
-    refuse_unavailable(spec)
     refuse_combinations(spec)
     return spec
 

@@ -9,6 +9,7 @@ looked at: most regions cost as much or up to a half more.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 GB_SECOND_USD = 0.0000166667  # of a function's memory
 INVOCATION_USD = 0.20e-6
@@ -22,6 +23,26 @@ WRITE_UNIT_BYTES = 1024
 READ_UNIT_BYTES = 4096
 
 
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """Prices of a storage service that charges by the request."""
+
+    write_usd: float  # per unit
+    read_usd: float  # per unit
+    write_unit_bytes: int | None = None  # of a written value; None: any value is one unit
+    read_unit_bytes: int | None = None  # of a read value; None: any value is one unit
+    overhead_bytes: int = 0  # counted for each value beside its key and data
+    charges_deletions: bool = False  # like writes of the deleted value
+
+    def write_units(self, n_bytes: int) -> int:
+        """Return the units of a written value."""
+        return units(n_bytes, self.write_unit_bytes or n_bytes)
+
+    def read_units(self, n_bytes: int) -> int:
+        """Return the units of a read value; an absent one counts as 0 bytes."""
+        return units(n_bytes, self.read_unit_bytes or n_bytes)
+
+
 def function_usd(seconds: float, memory_mb: int) -> float:
     """Return the price of one invocation; Lambda charges for each millisecond that has begun."""
     # A measured time in whole milliseconds must not become one more by its last bit.
@@ -29,6 +50,17 @@ def function_usd(seconds: float, memory_mb: int) -> float:
     return INVOCATION_USD + milliseconds / 1000 * memory_mb / 1024 * GB_SECOND_USD
 
 
-def units(item_bytes: int, unit_bytes: int) -> int:
-    """Return as how many units DynamoDB counts an item; an absent one is the smallest."""
-    return max(1, -(-item_bytes // unit_bytes))
+def units(n_bytes: int, unit_bytes: int) -> int:
+    """Return the number of units that hold ``n_bytes``, at least 1."""
+    return max(1, -(-n_bytes // max(1, unit_bytes)))
+
+
+S3_TARIFF = Tariff(PUT_USD, GET_USD)
+DYNAMODB_TARIFF = Tariff(
+    WRITE_UNIT_USD,
+    READ_UNIT_USD,
+    WRITE_UNIT_BYTES,
+    READ_UNIT_BYTES,
+    overhead_bytes=46,  # the attributes' names, the version and the time of expiry
+    charges_deletions=True,
+)

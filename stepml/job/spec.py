@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from stepml.job.channels import DURABLE, ChannelName, Pattern
 from stepml.job.formats import Format
 
 MAX_WORKERS = 1600  # 40 groups of 40 ranks: an Inline Map runs 40 iterations at once
@@ -238,8 +239,8 @@ Algorithm = GradientAveraging | ModelAveraging | Admm | ExpectationMaximisation
 class Exchange(SpecGroup, frozen=True, kw_only=True):
     """How workers exchange updates."""
 
-    channel: Literal["s3", "redis", "memcached", "dynamodb", "parameter_server"] = "s3"
-    pattern: Literal["reduce", "reduce_scatter", "async"] = "reduce"
+    channel: ChannelName = DURABLE
+    pattern: Pattern = "reduce"
     compression: Literal["none", "float16"] = "none"
     max_staleness: Annotated[
         Annotated[int, Meta(ge=0, le=1_000_000)] | None,

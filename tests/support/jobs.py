@@ -12,7 +12,7 @@ import numpy as np
 from lambdas.assemble import assemble
 from lambdas.documents import Documents
 from lambdas.environment import Deadline
-from lambdas.exchanges import Channels, all_configured, chunks_to_merge, open_kept
+from lambdas.exchanges import Channels, chunks_to_merge, open_kept
 from lambdas.executor import execute
 from lambdas.finalise import finalise
 from lambdas.initialise import initialise
@@ -24,6 +24,7 @@ from lambdas.prepare import prepare
 from lambdas.reducer import reduce_epoch
 from lambdas.states import unpack_state
 from stepml.job import keys
+from stepml.job.channels import configured_channels
 from stepml.job.parse import parse_job
 from stepml.job.reports import EpochReport, JobReport
 from stepml.job.tasks import (
@@ -54,7 +55,7 @@ class Job:
         self.redrives = 0  # of each epoch's execution by itself
         self.storage = storage or MemoryStorage()
         self.data = MemoryStorage()
-        configured = ("s3", *all_configured())
+        configured = ("s3", *configured_channels())
         self.channels = Channels(configured, lambda name: open_kept(name, self.storage))
         self.spec: dict[str, Any] = {
             "data": {"uri": "s3://data/rows.csv", "format": "csv", "standardise": True},

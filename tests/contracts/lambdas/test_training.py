@@ -16,8 +16,8 @@ from lambdas.parameter_server import close_kept, settings_of
 from lambdas.plans import TrainingPlan
 from ps_server.protocol.addresses import TOKEN_VARIABLE, URL_VARIABLE
 from stepml.job import keys
+from stepml.job.channels import CHANNELS
 from stepml.job.errors import NotEnoughServerMemoryError
-from storage.factory import MEMCACHED_URL_VARIABLE, REDIS_URL_VARIABLE, TABLE_VARIABLE
 from tests.contracts.conftest import aws_client, emptied
 from tests.support.jobs import Job, load
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
@@ -31,9 +31,9 @@ def configured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     if request.param == "dynamodb":
         configure_dynamodb(request.getfixturevalue("aws_endpoint"), monkeypatch)
     elif request.param == "redis":
-        monkeypatch.setenv(REDIS_URL_VARIABLE, emptied(request, "redis_one").url)
+        monkeypatch.setenv(CHANNELS["redis"].variable, emptied(request, "redis_one").url)
     elif request.param == "memcached":
-        monkeypatch.setenv(MEMCACHED_URL_VARIABLE, emptied(request, "memcached_one").url)
+        monkeypatch.setenv(CHANNELS["memcached"].variable, emptied(request, "memcached_one").url)
     exchanges.kept.cache_clear()
     yield request.param
     if request.param != "s3":
@@ -50,7 +50,7 @@ def configure_dynamodb(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
         BillingMode="PAY_PER_REQUEST",
     )
     for name, value in (
-        (TABLE_VARIABLE, table),
+        (CHANNELS["dynamodb"].variable, table),
         ("AWS_ENDPOINT_URL", endpoint),
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),

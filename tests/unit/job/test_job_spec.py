@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from stepml.job.availability import ALGORITHMS, CHANNELS, MODELS, refuse_unconfigured
+from stepml.job.availability import ALGORITHMS, MODELS, refuse_unconfigured
+from stepml.job.channels import CHANNELS
 from stepml.job.combinations import (
     ALGORITHMS_OF_MODEL,
     PATTERNS_OF_ALGORITHM,
-    PATTERNS_OF_CHANNEL,
 )
 from stepml.job.errors import InvalidJobError, NotAvailableError
 from stepml.job.names import check_job_id
@@ -277,7 +277,7 @@ def test_all_that_goes_together_is_a_job(
         algorithm={"name": algorithm},
         model=KMEANS if model == "kmeans" else {"name": model},
     )
-    if pattern in PATTERNS_OF_CHANNEL.get(channel, (pattern,)):
+    if pattern in CHANNELS[channel].patterns:
         assert parse_job(job).exchange.channel == channel
         return
     with pytest.raises(InvalidJobError, match=f"channel '{channel}' expected reduce or async"):

@@ -16,12 +16,13 @@ from lambdas.costs import (
     DIGITS,
     BilledStorage,
     Invocation,
+    channel_usd,
     epoch_usd,
-    items_usd,
     merger_usd,
     n_transitions,
 )
 from stepml.job.prices import (
+    DYNAMODB_TARIFF,
     GB_SECOND_USD,
     GET_USD,
     INVOCATION_USD,
@@ -34,7 +35,7 @@ from stepml.job.prices import (
 from stepml.job.tasks import ExecutorResult
 from storage.base import Buffer, Version
 from storage.memory import MemoryStorage
-from storage.metered import MeteredDurableStorage, MeteredItems
+from storage.metered import MeteredChannel, MeteredDurableStorage
 from tests.support.jobs import Job
 from tests.support.paths import ROOT
 
@@ -200,7 +201,7 @@ def _walked(machine: str, choice: str, iterations: dict[str, int]) -> int:
 
 
 def test_dynamodb_counts_units_of_items() -> None:
-    items = MeteredItems(MemoryStorage())
+    items = MeteredChannel(MemoryStorage(), DYNAMODB_TARIFF)
     items.publish("k", bytes(2000))  # with its key and the rest about 2,047 bytes: 2 units
     items.publish("k", bytes(2000))  # too late; it is charged all the same
     items.save("l", bytes(2048 - 46))  # a byte too much
@@ -211,9 +212,9 @@ def test_dynamodb_counts_units_of_items() -> None:
     items.load_many(["m"])
     assert items.read_units == 5
     # Whatever is written is deleted once, at the same price.
-    before = items_usd(items)
+    before = channel_usd(items)
     items.delete_many(["k", "l", "m"])
-    assert items_usd(items) == before == pytest.approx(24 * WRITE_UNIT_USD + 5 * READ_UNIT_USD)
+    assert channel_usd(items) == before == pytest.approx(24 * WRITE_UNIT_USD + 5 * READ_UNIT_USD)
 
 
 @pytest.mark.usefixtures("requests_only")
