@@ -36,6 +36,7 @@ from ps_server.protocol.clients import ParameterClient
 from stepml.job.step import Step
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 from tests.support.ranks import messages, total
+from tests.support.running_aws import eventually
 from tests.support.servers import HOST, certificates
 
 N_THRIFT, N_GRPC, N_WIRES = 8000, 1600, 500
@@ -221,8 +222,7 @@ def honest_ranks(server: ParameterServerProcess, transport: str) -> Iterator[Hon
     honest = Honest(lambda: server.client(transport, timeout_s=60), f"jobs/honest/{transport}/")
     yield honest
     steps = honest.steps
-    time.sleep(0.5)
-    assert honest.steps > steps  # they go on
+    eventually(lambda: honest.steps, lambda now: now > steps)  # they go on
     honest.finish()
 
 
