@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepml.cli.options import DEFAULT_STACK, AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
+from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from pathlib import Path

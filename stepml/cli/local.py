@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stepml.cli.errors import NO_SERVICE, LocalAwsFailedError, local_aws_errors
-from stepml.cli.options import DEFAULT_STACK, AsJson
+from stepml.cli.options import AsJson
 from stepml.cli.output import Output
+from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.local.daemon import LocalStatus

@@ -16,13 +16,19 @@ from stepml.cli.attempts import (
     resumed_job,
 )
 from stepml.cli.errors import INTERRUPTED, LOOKING_EXIT_CODES
-from stepml.cli.options import DEFAULT_STACK, AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.options import (
+    AsJson,
+    EndpointUrl,
+    ExecutionName,
+    Local,
+    StackName,
+    Target,
+)
 from stepml.cli.output import Output
+from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution, LogLine
-
-ExecutionName = Annotated[str, typer.Argument(metavar="EXECUTION", help="Its name or ARN.")]
 
 
 def add_to(app: typer.Typer) -> None:

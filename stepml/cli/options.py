@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stepml.cli.errors import BadInputError, local_aws_errors
+from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.client import Client
@@ -39,7 +40,7 @@ StackName = Annotated[
     typer.Option("--stack", metavar="NAME", help="The deployed stack.", rich_help_panel=WHERE),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
-DEFAULT_STACK = "stepml"
+ExecutionName = Annotated[str, typer.Argument(metavar="EXECUTION", help="Its name or ARN.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,14 @@ import typer
 
 from stepml.cli.errors import BAD_INPUT, BadInputError
 from stepml.cli.figures import shown
-from stepml.cli.options import DEFAULT_STACK, AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
 from stepml.cli.run import RESULTS
+from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
-    from stepml.cli.prediction_rows import Asked, PredictionRows, Source
+    from stepml.cli.prediction_rows import Asked, PredictionRows
+    from stepml.cli.prediction_source import Source
     from stepml.cli.prediction_table import Results
     from stepml.trained_model import TrainedModel
 
@@ -159,7 +161,7 @@ def _name_or_index(label: str) -> str | int:
 
 
 def _source(data: str, target: Target) -> Source:
-    from stepml.cli.prediction_rows import local_source, s3_source
+    from stepml.cli.prediction_source import local_source, s3_source
 
     if not data.startswith("s3://"):
         return local_source(data)

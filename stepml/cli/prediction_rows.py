@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stepml.cli.errors import BadInputError
-from stepml.client import Connection
-from stepml.client.connection import translated
-from stepml.client.errors import ServiceRefusedError
+from stepml.cli.prediction_source import Source, format_of
 from stepml.job.errors import EmptyDataError, InvalidDataError
-from stepml.ml.data import ByteRange, DataObject, Layout, ObjectReader, SourceFormat, sniff
-from stepml.ml.data.formats.idx import is_images, labels_beside
+from stepml.ml.data import ByteRange, Layout, SourceFormat, sniff
 from stepml.ml.data.formats.npz import Archive
 from stepml.ml.data.formats.rows import DenseRows, SparseRows
 from stepml.ml.data.reading import REQUEST_BYTES
@@ -26,14 +22,6 @@ from stepml.model_input import column_order
 if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
 
-_ENDINGS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".libsvm": "libsvm",
-    ".svm": "libsvm",
-    ".npz": "npz",
-    ".parquet": "parquet",
-}
 _LABELLED = {"npz": "the labels are its array y", "idx": "the labels lie beside it"}
 _NAMED = ("csv", "tsv", "parquet")  # whose columns may have names
 
@@ -46,20 +34,6 @@ class Asked:
     header: bool | None = None
     label: str | int | None = None
     has_label: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Objects that can be read: the data, and of images their labels if there are any."""
-
-    reader: ObjectReader
-    objects: tuple[DataObject, ...]
-
-    def named_in(self, message: str) -> str:
-        """Return a message about objects as one about what the command line was given."""
-        for each in self.objects:
-            message = message.replace(f"s3 object {each.key}", each.key)
-        return message.replace("data.label", "--label").replace("data.n_features", "n_features")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,70 +67,6 @@ class PredictionRows:
         return CsrMatrix(indptr, indices, rows.values, self.n_features)
 
 
-class LocalFiles:
-    """Reads files, whose keys are their paths."""
-
-    def load_range(self, key: str, start: int, stop: int) -> bytes:
-        with Path(key).open("rb") as file:
-            file.seek(start)
-            return file.read(stop - start)
-
-
-class S3Objects:
-    """Reads objects of one bucket, whose keys are their URIs."""
-
-    def __init__(self, connection: Connection, bucket: str) -> None:
-        self._connection = connection
-        self._bucket = bucket
-
-    def load_range(self, key: str, start: int, stop: int) -> bytes:
-        _, name = parsed_uri(key)
-        with translated(self._connection.endpoint_url):
-            answer = self._connection.client("s3").get_object(
-                Bucket=self._bucket, Key=name, Range=f"bytes={start}-{stop - 1}"
-            )
-            return answer["Body"].read()
-
-    def describe(self, uri: str) -> DataObject | None:
-        """Return the object at ``uri``, or None if there is none."""
-        _, name = parsed_uri(uri)
-        try:
-            with translated(self._connection.endpoint_url):
-                head = self._connection.client("s3").head_object(Bucket=self._bucket, Key=name)
-        except ServiceRefusedError as error:
-            if error.code in {"404", "NoSuchKey", "NoSuchBucket"}:
-                return None
-            raise
-        return DataObject(uri, uri, head["ContentLength"], head["ETag"])
-
-
-def parsed_uri(uri: str) -> tuple[str, str]:
-    """Return bucket and key of ``s3://bucket/key``."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    if not bucket or not key or key.endswith("/"):
-        raise BadInputError(f"expected s3://bucket/key of one object, got {uri!r}")
-    return bucket, key
-
-
-def local_source(path: str) -> Source:
-    """Return the file ``path``, or raise `BadInputError`."""
-    found = [_file(path)]
-    labels = labels_beside(path)
-    if _format_of(path) == "idx" and Path(labels).is_file():
-        found.append(_file(labels))
-    return Source(LocalFiles(), tuple(found))
-
-
-def s3_source(uri: str, connection: Connection) -> Source:
-    """Return the object ``uri``, or raise `BadInputError`."""
-    reader = S3Objects(connection, parsed_uri(uri)[0])
-    found = reader.describe(uri)
-    if found is None:
-        raise BadInputError(f"nothing lies at {uri} ({connection.place})")
-    labels = reader.describe(labels_beside(uri)) if _format_of(uri) == "idx" else None
-    return Source(reader, (found,) if labels is None else (found, labels))
-
-
 def prediction_rows(source: Source, model: TrainedModel, asked: Asked) -> PredictionRows:
     """Return the rows of ``source`` as ``model`` takes them.
 
@@ -167,26 +77,11 @@ def prediction_rows(source: Source, model: TrainedModel, asked: Asked) -> Predic
     """
     name = source.objects[0].name
     data: dict[str, Any] = model.card["job"]["data"]
-    format = asked.format or _format_of(name) or str(data["format"])  # noqa: A001
+    format = asked.format or format_of(name) or str(data["format"])  # noqa: A001
     find = _Finder(source, model, asked, format, data)
     if format == "libsvm":
         return find.libsvm()
     return find.columns() if format in _NAMED else find.arrays()
-
-
-def _file(path: str) -> DataObject:
-    file = Path(path)
-    try:
-        with file.open("rb"):
-            size = file.stat().st_size
-    except OSError as error:
-        raise BadInputError(f"data {path!r} cannot be read: {error.strerror}") from None
-    return DataObject(path, path, size, "")
-
-
-def _format_of(name: str) -> str | None:
-    by_ending = _ENDINGS.get(Path(name).suffix.lower())
-    return "idx" if by_ending is None and is_images(name) else by_ending
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stepml.cli.errors import EXIT_CODES, LOOKING_EXIT_CODES
-from stepml.cli.options import DEFAULT_STACK, AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.options import (
+    AsJson,
+    EndpointUrl,
+    ExecutionName,
+    Local,
+    StackName,
+    Target,
+)
 from stepml.cli.output import Output
 from stepml.cli.run import RESULTS, Out, check_directory, follow_to_end
+from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.client import Execution, Retried
-
-ExecutionName = Annotated[str, typer.Argument(metavar="EXECUTION", help="Its name or ARN.")]
 
 
 def add_to(app: typer.Typer) -> None:

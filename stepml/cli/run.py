@@ -13,8 +13,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stepml.cli.errors import EXIT_CODES, BadInputError
-from stepml.cli.options import DEFAULT_STACK, AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.options import (
+    AsJson,
+    EndpointUrl,
+    ExecutionName,
+    Local,
+    StackName,
+    Target,
+)
 from stepml.cli.output import Output
+from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution
@@ -73,7 +81,7 @@ def run(
 
 
 def watch(
-    execution: Annotated[str, typer.Argument(metavar="EXECUTION", help="Its name or ARN.")],
+    execution: ExecutionName,
     out: Out = RESULTS,
     local: Local = False,
     endpoint_url: EndpointUrl = None,

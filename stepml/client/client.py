@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from stepml.client import attempt_failures, epochs, logs, retrying, stopping, transfers
-from stepml.client.connection import Connection, translated
-from stepml.client.continuations import continued_job, newest_continuation
-from stepml.client.errors import (
-    ExecutionNotFoundError,
-    RunNameTakenError,
-    ServiceRefusedError,
+from stepml.client import (
+    attempt_failures,
+    epochs,
+    executions,
+    logs,
+    retrying,
+    stopping,
+    transfers,
 )
+from stepml.client.connection import Connection
+from stepml.client.continuations import newest_continuation
 from stepml.client.execution import EpochAttempt, Execution, ExecutionState
+from stepml.client.executions import checked_job
 from stepml.client.failures import Failure
 from stepml.client.logs import LogLine
 from stepml.client.retrying import Retried
 from stepml.client.stack import DEFAULT_STACK, Stack, find_stack
 from stepml.client.stopping import Stopped
 from stepml.client.transfers import Upload
-from stepml.job.names import MAX_NAME, check_job_id
-from stepml.job.parse import parse_job
 from stepml.job.reports import EpochReport, JobReport
-
-_NAME = re.compile(rf"[0-9A-Za-z_-]{{1,{MAX_NAME}}}")
-_EXECUTION_ARN = re.compile(r"(?P<machine>arn:[^:]+:states:.+?):(?P<name>[^:]+)")
-# Events a page: the most that AWS gives at once for a first look, then a few epochs' worth.
-HISTORY_PAGE, RECENT_PAGE = 1000, 100
 
 
 class Client:
@@ -68,20 +64,8 @@ class Client:
         RunNameTakenError
             Another execution had the name before.
         """
-        check_job_id(name, parse_job(job).stop.max_epochs)
-        text = job.decode() if isinstance(job, bytes) else job
-        try:
-            with translated(self.connection.endpoint_url):
-                answer = self._states.start_execution(
-                    stateMachineArn=self.stack.train_arn, name=name, input=text
-                )
-        except ServiceRefusedError as error:
-            if error.code == "ExecutionAlreadyExists":
-                raise RunNameTakenError(
-                    f"a run named {name!r} exists already; choose another name"
-                ) from error
-            raise
-        return Execution(name, answer["executionArn"])
+        text = checked_job(job, name)
+        return executions.start(self.connection, self.stack, text, name)
 
     def execution(self, name_or_arn: str) -> Execution:
         """Return the execution with this name or ARN; whether it exists is not looked at.
@@ -91,15 +75,7 @@ class Client:
         ExecutionNotFoundError
             It cannot be a job of this stack.
         """
-        of_machine = self.stack.train_arn.replace(":stateMachine:", ":execution:")
-        arn = _EXECUTION_ARN.fullmatch(name_or_arn)
-        if arn is not None and arn["machine"] == of_machine:
-            return Execution(arn["name"], name_or_arn)
-        if not _NAME.fullmatch(name_or_arn):
-            raise ExecutionNotFoundError(
-                f"{name_or_arn!r} is neither a run's name nor an ARN that starts with {of_machine}"
-            )
-        return Execution(name_or_arn, f"{of_machine}:{name_or_arn}")
+        return executions.named_execution(self.stack, name_or_arn)
 
     def describe(self, execution: Execution) -> ExecutionState:
         """Return how the execution is doing.
@@ -109,32 +85,7 @@ class Client:
         ExecutionNotFoundError
             There is none, or it is no job of its own but goes on with one.
         """
-        try:
-            with translated(self.connection.endpoint_url):
-                found = self._states.describe_execution(executionArn=execution.arn)
-        except ServiceRefusedError as error:
-            if error.code in {"ExecutionDoesNotExist", "InvalidArn"}:
-                raise ExecutionNotFoundError(
-                    f"no run named {execution.name!r} at {self.connection.place} "
-                    f"(stack {self.stack_name!r})"
-                ) from error
-            raise
-        if job := continued_job(found.get("input", "")):
-            raise ExecutionNotFoundError(
-                f"{execution.name} only goes on with the run {job}; give that name instead"
-            )
-        return ExecutionState(
-            execution=execution,
-            status=found["status"],
-            started_at=found["startDate"],
-            ended_at=found.get("stopDate"),
-            job=found.get("input", ""),
-            error=found.get("error"),
-            cause=found.get("cause"),
-            redrives=found.get("redriveCount", 0),
-            redrive_status=found.get("redriveStatus", ""),
-            redrive_reason=found.get("redriveStatusReason", ""),
-        )
+        return executions.describe(self.connection, self.stack_name, execution)
 
     def stop(
         self,
@@ -191,7 +142,7 @@ class Client:
         RunNameTakenError
             Another execution had the new name before.
         """
-        return retrying.retry(self, execution, epoch, name, sleep)
+        return retrying.retry(self.connection, self.stack, execution, epoch, name, sleep)
 
     def failure(self, execution: Execution) -> Failure | None:
         """Return why the job ended without a model, with rank and log; None if it did not.
@@ -224,20 +175,7 @@ class Client:
 
     def events_after(self, execution: Execution, event_id: int) -> list[dict[str, Any]]:
         """Return the execution's events with a larger id than ``event_id``, in any order."""
-        found: list[dict[str, Any]] = []
-        pages = self._states.get_paginator("get_execution_history")
-        with translated(self.connection.endpoint_url):
-            for page in pages.paginate(
-                executionArn=execution.arn,
-                reverseOrder=True,  # the new ones are on the first page
-                includeExecutionData=False,
-                maxResults=RECENT_PAGE if event_id else HISTORY_PAGE,
-            ):
-                events: list[Any] = list(page["events"])
-                found += [event for event in events if event["id"] > event_id]
-                if any(event["id"] <= event_id for event in events):
-                    break
-        return found
+        return executions.events_after(self.connection, execution, event_id)
 
     def epoch_report(self, execution: Execution, epoch: int) -> EpochReport | None:
         """Return an epoch's report, or None if there is none yet."""
@@ -275,7 +213,3 @@ class Client:
     ) -> Upload:
         """Copy a file to the stack's bucket, unless one of the same size is there."""
         return transfers.upload(self.connection, self.stack, path, key, on_bytes)
-
-    @property
-    def _states(self) -> Any:
-        return self.connection.client("stepfunctions")

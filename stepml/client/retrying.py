@@ -12,21 +12,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from stepml.client.connection import translated
-from stepml.client.epochs import finished_epochs
+from stepml.client.connection import Connection, translated
+from stepml.client.epochs import epoch_report, finished_epochs
 from stepml.client.errors import ReportUnreadableError, RetryRefusedError, ServiceRefusedError
 from stepml.client.execution import Execution, ExecutionState
+from stepml.client.executions import checked_job, describe, start
 from stepml.client.objects import find_document, is_there
+from stepml.client.stack import Stack
 from stepml.job import keys
 from stepml.job.errors import InvalidJobError
 from stepml.job.names import MAX_NAME
 from stepml.job.parse import parse_job
 from stepml.job.reports import EndReport
-
-if TYPE_CHECKING:
-    from stepml.client.client import Client
 
 CLEANUP_S = 15.0  # EventBridge invokes the clean-up within seconds
 SETTLING_S = 10.0  # DescribeExecution may lag behind RedriveExecution
@@ -49,85 +48,147 @@ class Retried:
 
 
 def retry(
-    client: Client,
+    connection: Connection,
+    stack: Stack,
     execution: Execution,
     epoch: int | None,
     name: str | None,
     sleep: Sleep = time.sleep,
 ) -> Retried:
-    """Go on with a job behind its finished epochs, or train it again from ``epoch`` on."""
-    state = client.describe(execution)
-    finished = finished_epochs(client.connection, client.stack, execution.name)
-    if epoch is not None:
-        return _train_again(client, state, finished, epoch, name)
-    _require_ended_without_model(state, finished)
-    _require_job(state)
-    _require_mendable(state)
-    reason = "another name was asked for" if name else _why_not_redrivable(client, state)
-    if not reason:
-        _await_cleanup(client, state, sleep)
-        reason = _redrive(client, state)
-    is_trained = _is_trained(client, execution, finished)
-    if reason:
-        # Where only the model was to be written, the last epoch is trained once more.
-        return _start_anew(client, state, finished - is_trained, name, reason)
-    _await_redriven(client, state, sleep)
-    known = max(finished, _taken_over(state.job))  # its copies may not be there yet
-    return Retried(execution, "redriven", None if is_trained else known + 1, "")
-
-
-def _taken_over(job: str) -> int:
-    """Return how many epochs of another job count as those of ``job``, as far as it says."""
-    resumed = parse_job(job).resumed
-    return 0 if resumed is None else resumed.epoch or 0
-
-
-def _is_trained(client: Client, execution: Execution, finished: int) -> bool:
-    last = client.epoch_report(execution, finished) if finished else None
-    return last is not None and last.decision != "continue"
-
-
-def _train_again(
-    client: Client, state: ExecutionState, finished: int, epoch: int, name: str | None
-) -> Retried:
-    job = _require_job(state)
-    most = _most_epoch(state, finished)
-    if not 1 <= epoch <= most:
-        raise RetryRefusedError(
-            f"epoch: expected 1 to {most}, as {_has_finished(state, finished)}, got {epoch}"
-        )
-    job.pop("resume_from", None)
-    if epoch > 1:
-        job["resume_from"] = {"job": state.execution.name, "epoch": epoch - 1}
-    started = _start(client, state, job, name)
-    return Retried(started, "resumed" if epoch > 1 else "restarted", epoch, "an epoch was given")
-
-
-def _start_anew(
-    client: Client, state: ExecutionState, finished: int, name: str | None, reason: str
-) -> Retried:
-    job = _require_job(state)
-    if finished:  # otherwise there is nothing to take over, maybe not even a claim of the name
-        job["resume_from"] = {"job": state.execution.name, "epoch": finished}
-    started = _start(client, state, job, name)
-    return Retried(started, "resumed" if finished else "restarted", finished + 1, reason)
-
-
-def _start(
-    client: Client, state: ExecutionState, job: dict[str, Any], name: str | None
-) -> Execution:
-    return client.start(json.dumps(job), name or next_name(state.execution.name))
+    """Resume a job after its finished epochs, or train it again from ``epoch``."""
+    state = describe(connection, stack.name, execution)
+    finished = finished_epochs(connection, stack, execution.name)
+    retrier = _Retrier(connection, stack, state, finished, sleep)
+    return retrier.resume(name) if epoch is None else retrier.train_again(epoch, name)
 
 
 def next_name(name: str, at: time.struct_time | None = None) -> str:
-    """Return the name of a new execution that goes on with the job ``name``."""
+    """Return the name of a new execution that continues the job ``name``."""
     stem = name.partition(_AGAIN)[0]
     longest = MAX_NAME - _SUFFIX_CHARACTERS - len(_AGAIN) - _TIME_CHARACTERS
     return f"{stem[:longest]}{_AGAIN}{time.strftime(_TIME, at or time.localtime())}"
 
 
-def _most_epoch(state: ExecutionState, finished: int) -> int:
-    """Return the last epoch that a job can be trained again from."""
+@dataclass(frozen=True, slots=True)
+class _Retrier:
+    connection: Connection
+    stack: Stack
+    state: ExecutionState  # of the job when the retry was requested
+    finished: int  # epochs
+    sleep: Sleep
+
+    def resume(self, name: str | None) -> Retried:
+        _require_ended_without_model(self.state, self.finished)
+        _require_job(self.state)
+        _require_mendable(self.state)
+        reason = "another name was requested" if name else self._why_not_redrivable()
+        if not reason:
+            self._await_cleanup()
+            reason = self._redrive()
+        is_trained = self._is_trained()
+        if reason:
+            # If only the model is missing, the last epoch is trained once more.
+            return self._start_anew(self.finished - is_trained, name, reason)
+        self._await_redriven()
+        known = max(self.finished, _resumed_epochs(self.state.job))  # may not be copied yet
+        epoch = None if is_trained else known + 1
+        return Retried(self.state.execution, "redriven", epoch, "")
+
+    def train_again(self, epoch: int, name: str | None) -> Retried:
+        job = _require_job(self.state)
+        most = _last_epoch_to_retry(self.state, self.finished)
+        if not 1 <= epoch <= most:
+            finished = _finished_epochs_text(self.state, self.finished)
+            raise RetryRefusedError(f"epoch: expected 1 to {most}, as {finished}, got {epoch}")
+        job.pop("resume_from", None)
+        if epoch > 1:
+            job["resume_from"] = {"job": self.state.execution.name, "epoch": epoch - 1}
+        how: Literal["resumed", "restarted"] = "resumed" if epoch > 1 else "restarted"
+        return Retried(self._start(job, name), how, epoch, "an epoch was given")
+
+    def _start_anew(self, finished: int, name: str | None, reason: str) -> Retried:
+        job = _require_job(self.state)
+        if finished:  # without finished epochs the name may not even be claimed
+            job["resume_from"] = {"job": self.state.execution.name, "epoch": finished}
+        how: Literal["resumed", "restarted"] = "resumed" if finished else "restarted"
+        return Retried(self._start(job, name), how, finished + 1, reason)
+
+    def _start(self, job: dict[str, Any], name: str | None) -> Execution:
+        name = name or next_name(self.state.execution.name)
+        return start(self.connection, self.stack, checked_job(json.dumps(job), name), name)
+
+    def _is_trained(self) -> bool:
+        if not self.finished:
+            return False
+        job_id = self.state.execution.name
+        last = epoch_report(self.connection, self.stack, job_id, self.finished)
+        return last is not None and last.decision != "continue"
+
+    def _why_not_redrivable(self) -> str:
+        """Return the reason why Step Functions cannot redrive the execution, or ""."""
+        if self.state.redrive_status != "REDRIVABLE":
+            return self.state.redrive_reason or "Step Functions cannot redrive it"
+        if self._definition_changed():
+            return "the state machine has changed since it started"
+        return ""
+
+    def _definition_changed(self) -> bool:
+        states, arn = self.connection.client("stepfunctions"), self.state.execution.arn
+        with translated(self.connection.endpoint_url):
+            then = states.describe_state_machine_for_execution(executionArn=arn)
+            now = states.describe_state_machine(stateMachineArn=self.stack.train_arn)
+        return then["definition"] != now["definition"]
+
+    def _await_cleanup(self) -> None:
+        """Wait for the clean-up of the ended attempt, which would disturb the new one."""
+        claim = keys.claim(self.state.execution.name)
+        if not is_there(self.connection, self.stack.bucket, claim):
+            return  # refused before it began: there is nothing to clean
+        for _ in range(int(CLEANUP_S / self.connection.poll_s)):
+            if self._is_cleaned_up():
+                return
+            self.sleep(self.connection.poll_s)
+
+    def _is_cleaned_up(self) -> bool:
+        key = keys.ended(self.state.execution.name)
+        try:
+            found = find_document(self.connection, self.stack.bucket, key, EndReport, key)
+            if found is None or self.state.ended_at is None:
+                return False
+            ended_at = _to_milliseconds(self.state.ended_at)
+            return datetime.fromisoformat(found.stopped_at) >= ended_at
+        except (ReportUnreadableError, ValueError):
+            return False
+
+    def _redrive(self) -> str:
+        """Redrive the execution; return the reason if AWS refuses, else ""."""
+        try:
+            with translated(self.connection.endpoint_url):
+                self.connection.client("stepfunctions").redrive_execution(
+                    executionArn=self.state.execution.arn
+                )
+        except ServiceRefusedError as error:
+            if error.code != "ExecutionNotRedrivable":
+                raise
+            return str(error)
+        return ""
+
+    def _await_redriven(self) -> None:
+        """Wait until the state before the redrive has gone: watching would end with it."""
+        for _ in range(int(SETTLING_S / self.connection.poll_s)):
+            now = describe(self.connection, self.stack.name, self.state.execution)
+            if not now.ended or now.redrives > self.state.redrives:
+                return
+            self.sleep(self.connection.poll_s)
+
+
+def _resumed_epochs(job: str) -> int:
+    """Return the number of epochs that ``job`` takes from another job, if it says so."""
+    resumed = parse_job(job).resumed
+    return 0 if resumed is None else resumed.epoch or 0
+
+
+def _last_epoch_to_retry(state: ExecutionState, finished: int) -> int:
     try:
         return min(finished + 1, parse_job(state.job).stop.max_epochs)
     except InvalidJobError:
@@ -135,17 +196,13 @@ def _most_epoch(state: ExecutionState, finished: int) -> int:
 
 
 def _require_ended_without_model(state: ExecutionState, finished: int) -> None:
-    name = state.execution.name
-    if not state.ended:
-        raise RetryRefusedError(
-            f"{name} runs: there is nothing to retry; to train it again from an epoch on, "
-            f"give --epoch, 1 to {_most_epoch(state, finished)}"
-        )
-    if state.succeeded:
-        raise RetryRefusedError(
-            f"{name} has succeeded: there is nothing to retry; to train it again from an epoch "
-            f"on, give --epoch, 1 to {_most_epoch(state, finished)}"
-        )
+    if state.ended and not state.succeeded:
+        return
+    now = "has succeeded" if state.ended else "is running"
+    raise RetryRefusedError(
+        f"{state.execution.name} {now}: there is nothing to retry; to train it again from an "
+        f"epoch, give --epoch, 1 to {_last_epoch_to_retry(state, finished)}"
+    )
 
 
 def _require_job(state: ExecutionState) -> dict[str, Any]:
@@ -169,73 +226,11 @@ def _require_mendable(state: ExecutionState) -> None:
         )
 
 
-def _has_finished(state: ExecutionState, finished: int) -> str:
+def _finished_epochs_text(state: ExecutionState, finished: int) -> str:
     epochs = {0: "no epoch", 1: "1 epoch"}.get(finished, f"{finished} epochs")
     return f"{state.execution.name} has finished {epochs}"
 
 
-def _why_not_redrivable(client: Client, state: ExecutionState) -> str:
-    """Return why Step Functions cannot go on with the execution; empty if it can."""
-    if state.redrive_status != "REDRIVABLE":
-        return state.redrive_reason or "Step Functions cannot redrive it"
-    if _definition_changed(client, state.execution):
-        return "the state machine is another one than when it started"
-    return ""
-
-
-def _definition_changed(client: Client, execution: Execution) -> bool:
-    states = client.connection.client("stepfunctions")
-    with translated(client.connection.endpoint_url):
-        then = states.describe_state_machine_for_execution(executionArn=execution.arn)
-        now = states.describe_state_machine(stateMachineArn=client.stack.train_arn)
-    return then["definition"] != now["definition"]
-
-
-def _await_cleanup(client: Client, state: ExecutionState, sleep: Sleep) -> None:
-    """Give the clean-up of the job's end time to pass, or it would meet the new attempt."""
-    claim = keys.claim(state.execution.name)
-    if not is_there(client.connection, client.stack.bucket, claim):
-        return  # refused before it had begun: there is nothing to clean
-    for _ in range(int(CLEANUP_S / client.connection.poll_s)):
-        if _is_cleaned_up(client, state):
-            return
-        sleep(client.connection.poll_s)
-
-
-def _is_cleaned_up(client: Client, state: ExecutionState) -> bool:
-    key = keys.ended(state.execution.name)
-    try:
-        found = find_document(client.connection, client.stack.bucket, key, EndReport, key)
-        if found is None or state.ended_at is None:
-            return False
-        return datetime.fromisoformat(found.stopped_at) >= _to_milliseconds(state.ended_at)
-    except (ReportUnreadableError, ValueError):
-        return False
-
-
 def _to_milliseconds(moment: datetime) -> datetime:
-    # Events tell whole milliseconds.
+    # Events have whole milliseconds.
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-def _redrive(client: Client, state: ExecutionState) -> str:
-    """Redrive the execution; return why AWS refuses to, empty if it does not."""
-    try:
-        with translated(client.connection.endpoint_url):
-            client.connection.client("stepfunctions").redrive_execution(
-                executionArn=state.execution.arn
-            )
-    except ServiceRefusedError as error:
-        if error.code != "ExecutionNotRedrivable":
-            raise
-        return str(error)
-    return ""
-
-
-def _await_redriven(client: Client, before: ExecutionState, sleep: Sleep) -> None:
-    """Wait until the execution's old end is not shown any more: watching would end with it."""
-    for _ in range(int(SETTLING_S / client.connection.poll_s)):
-        now = client.describe(before.execution)
-        if not now.ended or now.redrives > before.redrives:
-            return
-        sleep(client.connection.poll_s)

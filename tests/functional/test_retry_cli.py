@@ -268,7 +268,7 @@ def test_a_state_machine_that_was_changed_needs_a_new_execution(
         states.update_state_machine(stateMachineArn=arn, definition=definition)
 
     assert document["how"] == "resumed"
-    assert document["why"] == "the state machine is another one than when it started"
+    assert document["why"] == "the state machine has changed since it started"
     assert document["job_id"].startswith(f"{name}-again-")
     assert runs.model(document["job_id"]) == undisturbed
 
@@ -292,7 +292,7 @@ def test_a_long_job_is_watched_across_its_executions(
     lines = runs.stepml.run_json("logs", name, "--rank", "1")["lines"]
     assert {each["epoch"] for each in lines} == set(range(1, EPOCHS + 1))
     refused = runs.stepml.run_json("stop", continuations[0], code=2)
-    assert f"goes on with the run {name}" in refused["message"]
+    assert f"is a continuation of the run {name}" in refused["message"]
 
 
 def test_a_long_job_that_fails_in_a_later_execution_goes_on(
@@ -340,7 +340,7 @@ def test_what_cannot_be_retried_is_refused_in_one_line(runs: Runs, name: str) ->
     absent = runs.stepml.run_json("retry", "absent", code=2)
 
     assert running["error"] == "RetryRefusedError"
-    assert running["message"].startswith(f"{name} runs: there is nothing to retry")
+    assert running["message"].startswith(f"{name} is running: there is nothing to retry")
     assert re.fullmatch(
         rf"RetryRefusedError: epoch: expected 1 to \d+, as {name} has finished \d+ epochs?, "
         rf"got 99\n",

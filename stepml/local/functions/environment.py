@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -32,6 +31,7 @@ from stepml.local.functions.runtime_api import (
     Connection,
     RuntimeApi,
     RuntimeRequest,
+    invocation_headers,
     invocation_path,
 )
 from stepml.local.functions.sandbox import Sandbox
@@ -183,12 +183,7 @@ class Environment:
     def _deliver(self, request_id: str, payload: bytes, deadline_ms: int) -> None:
         assert self._waiting is not None
         connection, self._offered, self._waiting = self._waiting, self._waiting, None
-        headers = {
-            "Lambda-Runtime-Aws-Request-Id": request_id,
-            "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
-            "Lambda-Runtime-Invoked-Function-Arn": self.function.arn,
-            "Lambda-Runtime-Trace-Id": _trace_id(),
-        }
+        headers = invocation_headers(request_id, deadline_ms, self.function.arn)
         with suppress(ConnectionError):  # it has just died, which whoever waits for it will see
             connection.reply(HTTPStatus.OK, payload or b"{}", headers)
 
@@ -298,8 +293,3 @@ class Environment:
         sandbox = self._sandbox
         if sandbox is not None:
             sandbox.signal(number)
-
-
-def _trace_id() -> str:
-    root = f"1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]}"
-    return f"Root={root};Parent={uuid.uuid4().hex[:16]};Sampled=0"

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,6 +26,17 @@ SEND_TIMEOUT_S = 10.0  # a living process reads its event at once
 
 _LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)", re.IGNORECASE | re.MULTILINE)
 _EXPECTS = re.compile(rb"^expect:[ \t]*100-continue", re.IGNORECASE | re.MULTILINE)
+
+
+def invocation_headers(request_id: str, deadline_ms: int, function_arn: str) -> dict[str, str]:
+    """Return the headers of an event."""
+    root = f"1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]}"
+    return {
+        "Lambda-Runtime-Aws-Request-Id": request_id,
+        "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
+        "Lambda-Runtime-Invoked-Function-Arn": function_arn,
+        "Lambda-Runtime-Trace-Id": f"Root={root};Parent={uuid.uuid4().hex[:16]};Sampled=0",
+    }
 
 
 def invocation_path(request_id: str, outcome: str) -> str:

@@ -212,7 +212,7 @@ def test_an_epoch_out_of_range_is_refused_with_the_range(
 def test_a_job_that_runs_or_has_succeeded_is_not_retried(stack: MotoStack, name: str) -> None:
     runs, succeeded = stoppable(stack.client("endless")), stack.client()
     execution = runs.start(JOB_TEXT, name)
-    with pytest.raises(RetryRefusedError, match=f"{name} runs: .*--epoch, 1 to 1$"):
+    with pytest.raises(RetryRefusedError, match=f"{name} is running: .*--epoch, 1 to 1$"):
         runs.retry(execution)
     runs.stop(execution)
 
@@ -274,7 +274,7 @@ def test_an_execution_that_goes_on_with_a_job_is_not_a_job(stack: MotoStack, nam
         stateMachineArn=client.stack.train_arn, name=part, input=json.dumps(continues)
     )
 
-    with pytest.raises(ExecutionNotFoundError, match=f"goes on with the run {name}; give that"):
+    with pytest.raises(ExecutionNotFoundError, match=f"a continuation of the run {name}; give"):
         client.retry(client.execution(part))
 
 
@@ -419,7 +419,7 @@ def test_a_job_that_was_refused_is_retried_at_once(stack: MotoStack, name: str) 
     ("states", "reason"),
     [
         (States(status="NOT_REDRIVABLE"), "Execution is too old"),
-        (States(definition='{"StartAt": "Other"}'), "the state machine is another one"),
+        (States(definition='{"StartAt": "Other"}'), "the state machine has changed"),
         (States(refusal="ExecutionNotRedrivable"), "RedriveExecution: ExecutionNotRedrivable: no"),
     ],
 )
@@ -444,4 +444,4 @@ def test_a_name_asks_for_a_new_execution(stack: MotoStack, name: str) -> None:
     retried = client_of(stack, states).retry(Execution(name, "arn"), name=f"{name}-b")
 
     assert states.redrives == 0
-    assert retried.reason == "another name was asked for"
+    assert retried.reason == "another name was requested"
