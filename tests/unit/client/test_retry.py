@@ -274,7 +274,8 @@ def test_an_execution_that_goes_on_with_a_job_is_not_a_job(stack: MotoStack, nam
         stateMachineArn=client.stack.train_arn, name=part, input=json.dumps(continues)
     )
 
-    with pytest.raises(ExecutionNotFoundError, match=f"a continuation of the run {name}; give"):
+    refusal = f"is a continuation of the run {name}; give that"
+    with pytest.raises(ExecutionNotFoundError, match=refusal):
         client.retry(client.execution(part))
 
 
