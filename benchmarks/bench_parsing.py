@@ -33,10 +33,11 @@ from stepml.ml.data import (
     sniff,
     write_pieces,
 )
-from stepml.ml.data.formats import parser_for
+from stepml.ml.data.formats import FORMATS
+from stepml.ml.data.formats.text import TextFormat
+from stepml.ml.data.formats.text.reading import line_blocks
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import Buffer
-from stepml.ml.data.reading import line_blocks
 
 # The other readers are up to ten times slower: they parse this much of the same text.
 _OTHERS_BYTES = 2 * 2**20
@@ -138,7 +139,9 @@ def _rate(n_bytes: int, action: Callable[[], object]) -> float:
 
 
 def _parse(store: MemoryObjects, data: DataObject, layout: Layout) -> None:
-    parser = parser_for(layout)
+    data_format = FORMATS[layout.format]
+    assert isinstance(data_format, TextFormat)
+    parser = data_format.parser(layout)
     for part in plan_ranges([data], 1)[0]:
         for block in line_blocks(store, data, part, header=layout.header):
             parser.parse(block.text, block.offset)

@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stepml.cli.errors import BadInputError
-from stepml.cli.prediction_source import Source, format_of
+from stepml.cli.prediction_source import Source
 from stepml.job.errors import EmptyDataError, InvalidDataError
+from stepml.job.formats import FORMATS as FACTS
 from stepml.ml.data import ByteRange, Layout, SourceFormat, sniff
-from stepml.ml.data.formats.npz import Archive
+from stepml.ml.data.formats import FORMATS, format_of_file
+from stepml.ml.data.formats.base import DataFormat
 from stepml.ml.data.formats.rows import DenseRows, SparseRows
-from stepml.ml.data.reading import REQUEST_BYTES
-from stepml.ml.data.row_sources import completed, open_rows
+from stepml.ml.data.objects import REQUEST_BYTES
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
 from stepml.model_input import column_order
 
 if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
-
-_LABELLED = {"npz": "the labels are its array y", "idx": "the labels lie beside it"}
-_NAMED = ("csv", "tsv", "parquet")  # whose columns may have names
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,8 @@ class PredictionRows:
         """Yield rows and their labels, in the order of the file."""
         source, objects = self.source.reader, self.source.objects
         data = objects[0]
-        rows = open_rows(source, objects, self.layout, REQUEST_BYTES)
+        data_format = FORMATS[self.layout.format]
+        rows = data_format.open_rows(source, objects, self.layout, REQUEST_BYTES)
         for block in rows.read(ByteRange(0, 0, data.value_bytes)):
             yield self._matrix(block), block.y
 
@@ -77,11 +76,10 @@ def prediction_rows(source: Source, model: TrainedModel, asked: Asked) -> Predic
     """
     name = source.objects[0].name
     data: dict[str, Any] = model.card["job"]["data"]
-    format = asked.format or format_of(name) or str(data["format"])  # noqa: A001
+    format = asked.format or format_of_file(name) or str(data["format"])  # noqa: A001
     find = _Finder(source, model, asked, format, data)
-    if format == "libsvm":
-        return find.libsvm()
-    return find.columns() if format in _NAMED else find.arrays()
+    places = {"column": find.columns, "first": find.labels_first, "apart": find.arrays}
+    return places[FACTS[format].label]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,36 +92,31 @@ class _Finder:
     format: str
     data: dict[str, Any]  # the job's
 
-    def libsvm(self) -> PredictionRows:
-        """Return rows that begin with a label, which is only believed if it may be one."""
+    def labels_first(self) -> PredictionRows:
+        """Return rows that begin with their label."""
         if self.asked.label is not None:
-            raise BadInputError("--label: rows of libsvm begin with their label")
+            raise BadInputError(f"--label: rows of {self.format} begin with their label")
         layout = self._sniffed(n_features=self.model.n_features_in_)
         has_label = self.asked.has_label is not False
-        assumed = () if self.asked.has_label is not None else ("each row begins with its label",)
+        assumed = () if self.asked.has_label is not None else (FACTS[self.format].label_words,)
         return self._rows(replace(layout, label_column=0 if has_label else -1), None, *assumed)
 
     def arrays(self) -> PredictionRows:
-        """Return rows of npz and idx, whose labels are an array of their own."""
+        """Return rows whose labels are an array of their own."""
         if self.asked.label is not None:
             raise BadInputError(f"--label: {self.format} has no columns to choose from")
         layout = self._sniffed(has_label=False)
         self._require_features(layout.n_features or 0)
         if self.asked.has_label is False:
             return self._rows(layout, None)
-        if not self._has_labels():
+        if not self._format.has_labels(self.source.reader, self.source.objects):
             return self._rows(layout, None, "there are no labels")
-        return self._rows(self._sniffed(has_label=True), None, _LABELLED[self.format])
-
-    def _has_labels(self) -> bool:
-        if self.format == "idx":
-            return len(self.source.objects) > 1
-        return "y" in Archive(self.source.reader, self.source.objects[0], REQUEST_BYTES)
+        return self._rows(self._sniffed(has_label=True), None, FACTS[self.format].label_words)
 
     def columns(self) -> PredictionRows:
-        """Return rows of csv, tsv and parquet."""
+        """Return rows of columns, one of which may be the label."""
         layout = self._sniffed(has_label=False, header=self._header())
-        layout = completed(self.source.reader, self.source.objects, layout)
+        layout = self._format.complete(self.source.reader, self.source.objects, layout)
         column, *assumed = self._label(layout)
         names = [name for at, name in enumerate(layout.column_names) if at != column]
         expected = self.model.card["features"]
@@ -145,7 +138,7 @@ class _Finder:
     def _header(self) -> bool | None:
         """Return whether there is a header: as asked for, or if it names the model's features."""
         features = set(self.model.card["features"])
-        if self.asked.header is not None or self.format == "parquet" or not features:
+        if self.asked.header is not None or not features:
             return self.asked.header
         try:
             named = self._sniffed(has_label=False, header=True)
@@ -187,6 +180,10 @@ class _Finder:
             raise InvalidDataError(
                 f"{self._name}: the model has {self._width} features, the data have {found}"
             )
+
+    @property
+    def _format(self) -> DataFormat:
+        return FORMATS[self.format]
 
     @property
     def _width(self) -> int:

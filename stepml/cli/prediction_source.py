@@ -10,16 +10,7 @@ from stepml.client import Connection
 from stepml.client.connection import translated
 from stepml.client.errors import ServiceRefusedError
 from stepml.ml.data import DataObject, ObjectReader
-from stepml.ml.data.formats.idx import is_images, labels_beside
-
-_ENDINGS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".libsvm": "libsvm",
-    ".svm": "libsvm",
-    ".npz": "npz",
-    ".parquet": "parquet",
-}
+from stepml.ml.data.formats import FORMATS, format_of_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +75,8 @@ def parsed_uri(uri: str) -> tuple[str, str]:
 def local_source(path: str) -> Source:
     """Return the file ``path``, or raise `BadInputError`."""
     found = [_file(path)]
-    labels = labels_beside(path)
-    if format_of(path) == "idx" and Path(labels).is_file():
+    labels = _labels_beside(path)
+    if labels is not None and Path(labels).is_file():
         found.append(_file(labels))
     return Source(LocalFiles(), tuple(found))
 
@@ -96,13 +87,9 @@ def s3_source(uri: str, connection: Connection) -> Source:
     found = reader.describe(uri)
     if found is None:
         raise BadInputError(f"nothing lies at {uri} ({connection.place})")
-    labels = reader.describe(labels_beside(uri)) if format_of(uri) == "idx" else None
+    beside = _labels_beside(uri)
+    labels = None if beside is None else reader.describe(beside)
     return Source(reader, (found,) if labels is None else (found, labels))
-
-
-def format_of(name: str) -> str | None:
-    by_ending = _ENDINGS.get(Path(name).suffix.lower())
-    return "idx" if by_ending is None and is_images(name) else by_ending
 
 
 def _file(path: str) -> DataObject:
@@ -113,3 +100,8 @@ def _file(path: str) -> DataObject:
     except OSError as error:
         raise BadInputError(f"data {path!r} cannot be read: {error.strerror}") from None
     return DataObject(path, path, size, "")
+
+
+def _labels_beside(key: str) -> str | None:
+    format = format_of_file(key)  # noqa: A001
+    return None if format is None else FORMATS[format].labels_beside(key)

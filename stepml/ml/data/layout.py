@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from stepml.job.formats import FORMATS
 from stepml.ml.data.objects import DataObject
 
 # Part of every digest: raise it when the same bytes would be partitioned differently.
@@ -33,7 +34,7 @@ class Layout:
     @property
     def is_sparse(self) -> bool:
         """Whether rows are pairs of index and value."""
-        return self.format == "libsvm" or self.is_csr
+        return FORMATS[self.format].sparse == "always" or self.is_csr
 
     @property
     def has_label(self) -> bool:

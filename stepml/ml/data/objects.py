@@ -9,6 +9,8 @@ from typing import Protocol
 # `collections.abc.Buffer` comes with Python 3.12.
 Buffer = bytes | bytearray | memoryview
 
+REQUEST_BYTES = 8 * 2**20  # of one ranged request, unless the caller asks for less
+
 
 @dataclass(frozen=True, slots=True)
 class DataObject:

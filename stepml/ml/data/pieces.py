@@ -24,13 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.ml.data import arrays
+from stepml.ml.data.formats import FORMATS
+from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows
 from stepml.ml.data.layout import Layout
-from stepml.ml.data.objects import DataObject, ObjectReader, ObjectWriter
+from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
-from stepml.ml.data.reading import REQUEST_BYTES
 from stepml.ml.data.row_ids import N_BUCKETS, RowIds, buckets, object_salt, row_ids
-from stepml.ml.data.row_sources import RowSource, completed, open_rows
 
 # Parsed rows that are held at a time; packing them takes the same again.
 PIECE_BYTES = 64 * 2**20
@@ -114,9 +114,10 @@ def write_pieces(
         If an object changed while it was read.
     """
     statistics: list[PieceStatistics] = []
-    complete = completed(source, objects, layout)
+    data_format = FORMATS[layout.format]
+    complete = data_format.complete(source, objects, layout)
     found = None if complete == layout else complete
-    reader = open_rows(source, objects, complete, request_bytes)
+    reader = data_format.open_rows(source, objects, complete, request_bytes)
     rows = _identified_rows(reader, objects, parts, seed)
     for batch in _batches(rows, piece_bytes):
         piece = _write_piece(store, piece_key(len(statistics)), batch)

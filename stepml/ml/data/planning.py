@@ -11,11 +11,10 @@ from stepml.job.errors import (
     StorageDeniedError,
 )
 from stepml.job.spec import Data
-from stepml.ml.data.formats.idx import is_images, labels_beside
+from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.objects import DataObject, ObjectCatalogue, ObjectInfo
 from stepml.ml.data.ranges import ByteRange, plan_ranges
-from stepml.ml.data.row_sources import cut_of
 from stepml.ml.data.sniff import sniff
 from stepml.ml.data.source_format import SourceFormat
 
@@ -48,7 +47,7 @@ def plan_data(source: ObjectCatalogue, path: str, data: Data) -> DataPlan:
     """
     objects = find_objects(source, path, data)
     layout = sniff(source, objects, SourceFormat.from_data(data))
-    cuts = [cut_of(each, layout) for each in objects]
+    cuts = [FORMATS[layout.format].cut_of(each) for each in objects]
     return DataPlan(
         objects=objects,
         layout=layout,
@@ -92,12 +91,11 @@ def find_objects(source: ObjectCatalogue, path: str, data: Data) -> list[DataObj
 
 def _one(source: ObjectCatalogue, path: str, data: Data) -> list[ObjectInfo]:
     """Return the object at ``path`` and its companion, or nothing if there is no such object."""
-    paths = [path]
-    if data.format == "idx" and data.has_label and is_images(path):
-        paths.append(labels_beside(path))
-    found = [source.describe(each) for each in paths]
-    if found[0] is None:
-        return []
-    if found[-1] is None:
-        raise DataNotFoundError(f"data.uri: {data.uri} has no labels: nothing lies at {paths[-1]}")
-    return [each for each in found if each is not None]
+    found = source.describe(path)
+    beside = FORMATS[data.format].labels_beside(path) if data.has_label else None
+    if found is None or beside is None:
+        return [] if found is None else [found]
+    labels = source.describe(beside)
+    if labels is None:
+        raise DataNotFoundError(f"data.uri: {data.uri} has no labels: nothing lies at {beside}")
+    return [found, labels]

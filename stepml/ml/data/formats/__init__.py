@@ -1,38 +1,24 @@
-"""One module per text format: blocks of lines → arrays."""
+"""The registry of data formats: one module or package each."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from stepml.ml.data.formats.base import DataFormat
+from stepml.ml.data.formats.csv import Csv
+from stepml.ml.data.formats.idx import Idx
+from stepml.ml.data.formats.libsvm import Libsvm
+from stepml.ml.data.formats.npz import Npz
+from stepml.ml.data.formats.parquet import Parquet
 
-from stepml.ml.data.formats.csv import CsvParser
-from stepml.ml.data.formats.libsvm import LibsvmParser
-from stepml.ml.data.formats.lines import BadLines
-from stepml.ml.data.formats.rows import DenseRows, SparseRows
-from stepml.ml.data.layout import Layout
-
-
-class Parser(Protocol):
-    """Parses blocks of whole lines."""
-
-    def parse(self, text: bytes, offset: int) -> DenseRows | SparseRows:
-        """Return the rows of ``text``, which ends with a newline and starts at ``offset``.
-
-        Raises
-        ------
-        MalformedRowError
-            For the first row that does not parse.
-        """
-        ...
-
-    def parse_good(self, text: bytes, offset: int) -> tuple[DenseRows | SparseRows, BadLines]:
-        """Return the rows that parse, and the lines that do not.
-
-        A line is bad if `parse` would refuse it: a wrong number of columns, quotes, indices that
-        do not ascend, or a value that is none. As fast as `parse` if there is no such line.
-        """
-        ...
+FORMATS: dict[str, DataFormat] = {
+    "csv": Csv("csv", ",", (".csv",)),
+    "tsv": Csv("tsv", "\t", (".tsv",)),
+    "libsvm": Libsvm(),
+    "npz": Npz(),
+    "parquet": Parquet(),
+    "idx": Idx(),
+}
 
 
-def parser_for(layout: Layout) -> Parser:
-    """Return the parser of a data set's format."""
-    return LibsvmParser(layout) if layout.format == "libsvm" else CsvParser(layout)
+def format_of_file(name: str) -> str | None:
+    """Return the format that a file's name suggests, or None."""
+    return next((each.name for each in FORMATS.values() if each.matches(name)), None)

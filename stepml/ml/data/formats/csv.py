@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 import numpy as np
 
-from stepml.ml.data.formats.lines import NEWLINE, BadLines, Lines, parse_good
-from stepml.ml.data.formats.numbers import (
+from stepml.job.errors import EmptyDataError, InvalidDataError
+from stepml.ml.data.formats.columns import label_column
+from stepml.ml.data.formats.rows import DenseRows
+from stepml.ml.data.formats.text import TextFormat
+from stepml.ml.data.formats.text.first_lines import FirstLines, fields_of
+from stepml.ml.data.formats.text.lines import NEWLINE, BadLines, Lines, parse_good
+from stepml.ml.data.formats.text.numbers import (
     Flags,
     Floats32,
     Positions,
@@ -15,11 +23,75 @@ from stepml.ml.data.formats.numbers import (
     missing_tokens,
     number_problem,
 )
-from stepml.ml.data.formats.rows import DenseRows
+from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.layout import Layout
+from stepml.ml.data.objects import DataObject
+from stepml.ml.data.source_format import SourceFormat
 
 # NaN stands for a mean that is not known before all rows are.
 _FILLS = {"zero": 0.0, "mean": np.nan}
+
+
+@dataclass(frozen=True)
+class Csv(TextFormat):
+    """Columns between delimiters."""
+
+    name: str
+    delimiter: str
+    endings: tuple[str, ...]
+    limits: ReadLimits = field(default_factory=ReadLimits)
+
+    def layout_of(self, first: FirstLines, source: SourceFormat) -> Layout:
+        names = self._first_fields(first)
+        if source.has_label:
+            self._require_features(first.data, names)
+        label = source.label if source.has_label else None
+        header = _is_header(names, label) if source.header is None else source.header
+        if header:
+            _require_header(first)
+        return self._layout(first.data, names, header, source)
+
+    def parser(self, layout: Layout) -> CsvParser:
+        return CsvParser(layout)
+
+    def _first_fields(self, first: FirstLines) -> tuple[str, ...]:
+        for line in first.lines:
+            if line:
+                return fields_of(line, self.delimiter)
+        raise EmptyDataError(f"s3 object {first.data.key} has no data rows")
+
+    def _require_features(self, data: DataObject, names: Sequence[str]) -> None:
+        if len(names) < 2:
+            raise InvalidDataError(
+                f"s3 object {data.key} has one column, a label and no features: format "
+                f"{self.name!r} separates columns by {self.delimiter!r}, the first line is "
+                f"{names[0][:60]!r}"
+            )
+
+    def _layout(
+        self, data: DataObject, first: Sequence[str], header: bool, source: SourceFormat
+    ) -> Layout:
+        names = tuple(first) if header else ()
+        n_columns, n_features = len(first), len(first) - int(source.has_label)
+        column = -1
+        if source.has_label:
+            column = label_column(data, names, n_columns, source.label)
+        if source.n_features not in (None, n_features):
+            raise InvalidDataError(
+                f"data.n_features is {source.n_features}, but s3 object {data.key} has "
+                f"{n_features} columns{' beside the label' if source.has_label else ''}"
+            )
+        return Layout(
+            format=self.name,
+            delimiter=self.delimiter,
+            n_columns=n_columns,
+            label_column=column,
+            header=header,
+            column_names=names,
+            n_features=n_features,
+            missing=source.missing,
+            on_bad_row=source.on_bad_row,
+        )
 
 
 class CsvParser:
@@ -104,3 +176,26 @@ class CsvParser:
 
     def _is_filled(self, column: int, cell: bytes) -> bool:
         return self._fill is not None and column != self._layout.label_column and is_missing(cell)
+
+
+def _require_header(first: FirstLines) -> None:
+    if not first.lines[0]:
+        raise InvalidDataError(
+            f"s3 object {first.data.key} starts with an empty line: a header must be the first line"
+        )
+    first.require_rows(1)
+
+
+def _is_header(fields: Sequence[str], label: str | int | None) -> bool:
+    # A line with a few fields that are not numbers is a bad row rather than a header: the user
+    # sees refused rows, but not rows that were read as a header. Missing values are not names.
+    n_names = sum(not _is_number(field) and not is_missing(field.encode()) for field in fields)
+    return (isinstance(label, str) and label in fields) or 2 * n_names > len(fields)
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True

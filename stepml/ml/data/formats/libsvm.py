@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
-from stepml.ml.data.formats.lines import NEWLINE, BadLines, Lines, parse_good
-from stepml.ml.data.formats.numbers import (
+from stepml.ml.data.formats.rows import SparseRows
+from stepml.ml.data.formats.text import TextFormat
+from stepml.ml.data.formats.text.first_lines import FirstLines
+from stepml.ml.data.formats.text.lines import NEWLINE, BadLines, Lines, parse_good
+from stepml.ml.data.formats.text.numbers import (
     Flags,
     Positions,
     Text,
@@ -14,10 +19,36 @@ from stepml.ml.data.formats.numbers import (
     index_of,
     number_problem,
 )
-from stepml.ml.data.formats.rows import SparseRows
+from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.layout import Layout
+from stepml.ml.data.source_format import SourceFormat
 
 _LARGEST_INDEX = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class Libsvm(TextFormat):
+    """Labels and pairs of index and value."""
+
+    name = "libsvm"
+    endings = (".libsvm", ".svm")
+    limits: ReadLimits = field(default_factory=ReadLimits)
+
+    def layout_of(self, first: FirstLines, source: SourceFormat) -> Layout:
+        first.require_rows()
+        return Layout(
+            format=self.name,
+            delimiter="",
+            n_columns=0,
+            label_column=0,
+            header=False,
+            column_names=(),
+            n_features=source.n_features,
+            on_bad_row=source.on_bad_row,
+        )
+
+    def parser(self, layout: Layout) -> LibsvmParser:
+        return LibsvmParser(layout)
 
 
 class LibsvmParser:

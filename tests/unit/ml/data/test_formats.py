@@ -12,11 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stepml.job.errors import BadRowError, EmptyDataError, InvalidDataError
-from stepml.ml.data import reading
-from stepml.ml.data.formats import parser_for
-from stepml.ml.data.formats.csv import CsvParser
+from stepml.ml.data.formats import FORMATS
+from stepml.ml.data.formats.csv import Csv, CsvParser
 from stepml.ml.data.formats.libsvm import LibsvmParser
 from stepml.ml.data.formats.rows import DenseRows, MalformedRowError, SparseRows
+from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.layout import Layout
 from tests.support.data_sets import MemoryObjects, all_shards, partition
 
@@ -34,13 +34,13 @@ LIBSVM = Layout("libsvm", "", 0, 0, False, (), None)
 def parse_csv(
     text: bytes, n_columns: int, label: int = 0, delimiter: str = ",", missing: str = "fail"
 ) -> DenseRows:
-    rows = parser_for(csv_layout(n_columns, label, delimiter, missing)).parse(text, 0)
+    rows = CsvParser(csv_layout(n_columns, label, delimiter, missing)).parse(text, 0)
     assert isinstance(rows, DenseRows)
     return rows
 
 
 def parse_libsvm(text: bytes) -> SparseRows:
-    rows = parser_for(LIBSVM).parse(text, 0)
+    rows = LibsvmParser(LIBSVM).parse(text, 0)
     assert isinstance(rows, SparseRows)
     return rows
 
@@ -86,7 +86,7 @@ def test_line_ends_of_windows_and_empty_lines_change_no_row() -> None:
 
 
 def test_offsets_are_those_of_the_lines_in_the_object() -> None:
-    rows = parser_for(csv_layout(2)).parse(b"\r\n1,2\r\n\n3,4\n", 100)
+    rows = CsvParser(csv_layout(2)).parse(b"\r\n1,2\r\n\n3,4\n", 100)
     assert rows.offsets.tolist() == [102, 108]
 
 
@@ -460,7 +460,8 @@ def test_a_sample_says_what_is_wrong_in_few_words() -> None:
 def test_lines_far_from_each_other_are_named_by_their_byte(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reading, "MAX_COUNTED_BYTES", 400)
+    csv_format = Csv("csv", ",", (".csv",), ReadLimits(max_counted_bytes=400))
+    monkeypatch.setitem(FORMATS, "csv", csv_format)
     text = b"1,2\nx,1\n" + b"1,2\n" * 200 + b"x,2\n"
     store = MemoryObjects(x=text)
     samples = partition(store, format="csv", on_bad_row="skip").skipped_samples
@@ -490,7 +491,8 @@ def test_rows_with_missing_values_are_skipped_or_filled() -> None:
 
 
 def test_a_line_that_is_too_long_is_not_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_LINE_BYTES", 2**17)
+    csv_format = Csv("csv", ",", (".csv",), ReadLimits(max_line_bytes=2**17))
+    monkeypatch.setitem(FORMATS, "csv", csv_format)
     store = MemoryObjects(x=b"1,2\n" + b"3" * 2**20 + b"\n")
     with pytest.raises(BadRowError, match="line 2: longer than"):
         partition(store, format="csv", on_bad_row="skip", request_bytes=2**16)

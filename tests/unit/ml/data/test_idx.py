@@ -20,11 +20,12 @@ from stepml.job.errors import (
 )
 from stepml.job.spec import Data
 from stepml.job.tasks import PartitionTask
-from stepml.ml.data import SourceFormat, idx_rows, plan_ranges, row_checks, sniff
-from stepml.ml.data.formats.idx import labels_beside
+from stepml.ml.data import SourceFormat, plan_ranges, sniff
+from stepml.ml.data.formats import FORMATS
+from stepml.ml.data.formats.idx.header import labels_beside
+from stepml.ml.data.formats.idx.rows import IdxRows
 from stepml.ml.data.planning import find_objects
 from stepml.ml.data.ranges import ByteRange, Cut
-from stepml.ml.data.row_sources import cut_of
 from storage.memory import MemoryStorage
 from tests.support.data_sets import MemoryObjects, described, partition
 from tests.support.jobs import Job, load
@@ -78,7 +79,7 @@ def test_the_rows_are_those_of_the_images_whatever_the_ranges(n_ranges: int, suf
 def test_a_record_belongs_to_the_range_in_which_it_begins() -> None:
     store = MemoryObjects(**mnist(IMAGES[:3], LABELS[:3]))
     objects = described(store)
-    rows = idx_rows.IdxRows(store, objects, sniff(store, objects, SourceFormat(format="idx")), 1000)
+    rows = IdxRows(store, objects, sniff(store, objects, SourceFormat(format="idx")), 1000)
     size = objects[0].value_bytes
     for cut in range(1, size):
         parts = [list(rows.read(ByteRange(0, *part))) for part in ((0, cut), (cut, size))]
@@ -91,8 +92,7 @@ def test_labels_have_no_ranges_and_compressed_images_are_not_cut() -> None:
     for suffix, cut in (("", Cut.ANYWHERE), (".gz", Cut.NOWHERE)):
         store = MemoryObjects(**mnist(suffix=suffix))
         objects = described(store)
-        layout = sniff(store, objects, SourceFormat(format="idx"))
-        cuts = [cut_of(each, layout) for each in objects]
+        cuts = [FORMATS["idx"].cut_of(each) for each in objects]
         assert cuts == [cut, Cut.NO_ROWS]
         tasks = plan_ranges(objects, 40, cuts)
         assert {part.object_index for parts in tasks for part in parts} == {0}
@@ -245,14 +245,13 @@ def test_the_width_that_the_job_states_is_compared() -> None:
         partitioned(objects=mnist(), n_features=9)
 
 
-def test_ranges_read_little_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_checks, "BLOCK_BYTES", 100_000)
+def test_ranges_read_little_of_each_other() -> None:
     images = np.zeros((60_000, 28, 28), np.uint8)
     store = MemoryObjects(**mnist(images, np.zeros(60_000)))
     objects = described(store)
     layout = sniff(store, objects, SourceFormat(format="idx"))
-    rows = idx_rows.IdxRows(store, objects, layout, 2**20)
-    cuts = [cut_of(each, layout) for each in objects]
+    rows = IdxRows(store, objects, layout, 2**20, block_bytes=100_000)
+    cuts = [FORMATS["idx"].cut_of(each) for each in objects]
     for (part,) in plan_ranges(objects, 40, cuts):
         assert max(each.X.nbytes for each in rows.read(part)) <= 100_000
     assert store.largest_read_bytes <= 2**20

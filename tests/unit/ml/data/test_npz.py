@@ -19,15 +19,15 @@ from stepml.ml.data import (
     Manifest,
     SourceFormat,
     arrays,
-    npz_rows,
-    row_checks,
     sniff,
     write_pieces,
 )
-from stepml.ml.data.formats import npz as npz_format
+from stepml.ml.data.formats import FORMATS
+from stepml.ml.data.formats.npz import Npz, archive
+from stepml.ml.data.formats.npz.rows import CsrBlocks, NpzRows
+from stepml.ml.data.formats.row_checks import BLOCK_BYTES
 from stepml.ml.data.ranges import Cut, plan_ranges
 from stepml.ml.data.row_ids import object_salt, row_ids
-from stepml.ml.data.row_sources import cut_of
 from tests.support.data_sets import MemoryObjects, described, partition
 
 RNG = np.random.default_rng(7)
@@ -108,8 +108,8 @@ def test_the_rows_are_those_of_the_arrays_whatever_the_ranges(
 def test_the_rows_of_csr_matrices_are_those_of_the_matrix(
     monkeypatch: pytest.MonkeyPatch, n_ranges: int
 ) -> None:
-    monkeypatch.setattr(npz_rows, "_CSR_ROWS", 70)
-    monkeypatch.setattr(npz_rows, "_CSR_PAIRS", 50)
+    small_blocks = Npz(csr_blocks=CsrBlocks(rows=70, pairs=50))
+    monkeypatch.setitem(FORMATS, "npz", small_blocks)
     matrix, more = sparse_matrix(1000, 30), sparse_matrix(5, 30)
     store = MemoryObjects(a=csr(matrix, y=Y[:1000]), b=csr(more, y=Y[:5]))
     manifest = partition(store, n_ranges, format="npz")
@@ -139,8 +139,7 @@ def test_all_real_numbers_are_read(dtype: str) -> None:
 def test_an_object_is_not_cut_and_goes_to_the_task_that_has_its_start() -> None:
     store = MemoryObjects(a=npz(X=X, y=Y), b=npz(X=X[:9], y=Y[:9]), c=npz(X=X, y=Y))
     objects = described(store)
-    layout = sniff(store, objects, SourceFormat(format="npz"))
-    cuts = [cut_of(each, layout) for each in objects]
+    cuts = [FORMATS["npz"].cut_of(each) for each in objects]
     assert cuts == [Cut.NOWHERE] * 3
     tasks = plan_ranges(objects, 40, cuts)
     sizes = [each.value_bytes for each in objects]
@@ -330,7 +329,7 @@ def test_an_array_that_is_shorter_than_its_header_says_is_refused() -> None:
 
 
 def test_dense_rows_may_be_as_wide_as_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(npz_format, "MAX_ROW_BYTES", 4 * 7)
+    monkeypatch.setattr(archive, "MAX_ROW_BYTES", 4 * 7)
     assert partition(MemoryObjects(x=npz(X=X, y=Y)), format="npz").n_rows == len(X)
     wider = MemoryObjects(x=npz(X=np.column_stack([X, X[:, 0]]), y=Y))
     problem = "^s3 object x has 8 features; 1 to 7 are possible of dense rows$"
@@ -387,9 +386,9 @@ def test_rows_come_in_blocks_and_requests_are_bounded() -> None:
     layout = sniff(store, objects, SourceFormat(format="npz"))
     assert store.read_bytes < 600_000  # Prepare reads headers only
     (part,) = plan_ranges(objects)[0]
-    reader = npz_rows.NpzRows(store, objects, layout, request_bytes=100_000)
+    reader = NpzRows(store, objects, layout, 100_000, CsrBlocks())
     sizes = [rows.X.nbytes for rows in reader.read(part)]
-    assert max(sizes) <= row_checks.BLOCK_BYTES
+    assert max(sizes) <= BLOCK_BYTES
     assert store.largest_read_bytes <= 10 * 100_000
     assert store.read_bytes < 1.1 * objects[0].value_bytes + 1_200_000
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepml.ml.data.formats.numbers import (
+from stepml.ml.data.formats.text.numbers import (
     Text,
     decode_floats,
     decode_integers,

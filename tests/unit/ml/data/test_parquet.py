@@ -25,8 +25,9 @@ from stepml.job.errors import (
     StorageUnavailableError,
 )
 from stepml.job.tasks import PartitionTask
-from stepml.ml.data import Manifest, SourceFormat, parquet_rows, plan_ranges, row_checks, sniff
-from stepml.ml.data.formats import parquet
+from stepml.ml.data import Manifest, SourceFormat, plan_ranges, sniff
+from stepml.ml.data.formats.parquet import MAGIC, with_columns
+from stepml.ml.data.formats.parquet.rows import ParquetRows
 from stepml.ml.data.ranges import ByteRange
 from tests.support.data_sets import MemoryObjects, described, partition
 from tests.support.jobs import Job, load
@@ -134,10 +135,8 @@ def test_a_row_group_belongs_to_the_range_in_which_it_begins() -> None:
         metadata.row_group(group).column(0).dictionary_page_offset
         for group in range(metadata.num_row_groups)
     ]
-    layout = parquet_rows.with_columns(
-        store, objects, sniff(store, objects, SourceFormat(format="parquet"))
-    )
-    rows = parquet_rows.ParquetRows(store, objects, layout)
+    layout = with_columns(store, objects, sniff(store, objects, SourceFormat(format="parquet")))
+    rows = ParquetRows(store, objects, layout)
     for cut in {1, objects[0].value_bytes - 1, *starts, *(start + 1 for start in starts)}:
         parts = ByteRange(0, 0, cut), ByteRange(0, cut, objects[0].value_bytes)
         found = [[int(n) for block in rows.read(part) for n in block.offsets] for part in parts]
@@ -276,13 +275,11 @@ def test_rows_come_in_blocks_and_prepare_reads_the_magic_only() -> None:
     store = MemoryObjects(x=written(COLUMNS, 2000))
     objects = described(store)
     layout = sniff(store, objects, SourceFormat(format="parquet"))
-    assert store.read_bytes == len(parquet.MAGIC)
-    layout = parquet_rows.with_columns(store, objects, layout)
-    rows = parquet_rows.ParquetRows(store, objects, layout)
+    assert store.read_bytes == len(MAGIC)
+    layout = with_columns(store, objects, layout)
+    rows = ParquetRows(store, objects, layout, block_bytes=2000)
     (part,) = plan_ranges(objects)[0]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(row_checks, "BLOCK_BYTES", 2000)
-        sizes = [each.X.nbytes for each in rows.read(part)]
+    sizes = [each.X.nbytes for each in rows.read(part)]
     assert max(sizes) <= 2000
     # The footer is read for the columns, and again with the rows.
     assert store.read_bytes < objects[0].value_bytes + 2 * 65536 + 100
@@ -304,7 +301,7 @@ def test_what_the_store_raises_keeps_its_name() -> None:
     layout = sniff(store, objects, SourceFormat(format="parquet"))
     store.objects["x"] = store.objects["x"][:-10]
     with pytest.raises(DamagedValueError, match=r"x ends at byte .* it was changed"):
-        parquet_rows.with_columns(store, objects, layout)
+        with_columns(store, objects, layout)
 
 
 def test_without_pyarrow_the_format_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:

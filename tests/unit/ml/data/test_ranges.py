@@ -7,10 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepml.job.errors import BadRowError, DamagedValueError, EmptyDataError
-from stepml.ml.data import reading
+from stepml.ml.data.formats.text.reading import (
+    MAX_LINE_BYTES,
+    LineCounter,
+    line_blocks,
+    line_number,
+)
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.ranges import MAX_RANGES, RANGE_BYTES, ByteRange, plan_ranges
-from stepml.ml.data.reading import LineCounter, line_blocks, line_number
 from tests.support.data_sets import MemoryObjects, described
 
 N_RANGES = [1, 2, 3, 7, 40]
@@ -58,7 +62,13 @@ def test_impossible_numbers_of_ranges_are_refused(n_ranges: int) -> None:
 
 
 def read(
-    text: bytes, n_ranges: int, *, header: bool, request_bytes: int = 5, block_bytes: int = 3
+    text: bytes,
+    n_ranges: int,
+    *,
+    header: bool,
+    request_bytes: int = 5,
+    block_bytes: int = 3,
+    max_line_bytes: int = MAX_LINE_BYTES,
 ) -> list[tuple[int, bytes]]:
     """Return (offset, line) of everything that the ranges of one object yield."""
     store = MemoryObjects(x=text)
@@ -72,6 +82,7 @@ def read(
             header=header,
             request_bytes=request_bytes,
             block_bytes=block_bytes,
+            max_line_bytes=max_line_bytes,
         ):
             offset = block.offset
             assert block.text.endswith(b"\n")
@@ -113,10 +124,15 @@ def test_lines_much_longer_than_ranges_are_read_once(n_ranges: int) -> None:
     assert lines == plain_lines(text)
 
 
-def test_a_line_that_a_range_must_hold_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_LINE_BYTES", 2**20)
+def test_a_line_that_a_range_must_hold_is_bounded() -> None:
     with pytest.raises(BadRowError, match="s3 object x, line 3: longer than 1 MB"):
-        read(b"a\nb\n" + b"x" * 2**22, 1, header=False, request_bytes=2**16)
+        read(
+            b"a\nb\n" + b"x" * 2**22,
+            1,
+            header=False,
+            request_bytes=2**16,
+            max_line_bytes=2**20,
+        )
 
 
 def test_no_request_is_larger_than_told() -> None:
@@ -145,11 +161,14 @@ def test_an_object_that_shrank_is_no_short_data_set() -> None:
         list(line_blocks(store, grown, ByteRange(0, 0, 50), header=False))
 
 
-def test_lines_are_counted_across_requests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "REQUEST_BYTES", 7)
+def test_lines_are_counted_across_requests() -> None:
     store = MemoryObjects(x=b"1,2\n" * 10)
     (data,) = described(store)
-    assert [line_number(store, data, offset) for offset in (0, 4, 36)] == [1, 2, 10]
+    assert [line_number(store, data, offset, request_bytes=7) for offset in (0, 4, 36)] == [
+        1,
+        2,
+        10,
+    ]
 
 
 def test_a_counter_reads_each_byte_once_and_numbers_as_from_the_start() -> None:
@@ -165,9 +184,8 @@ def test_a_counter_reads_each_byte_once_and_numbers_as_from_the_start() -> None:
     assert store.read_bytes == 36
 
 
-def test_a_counter_does_not_count_too_far(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAX_COUNTED_BYTES", 8)
+def test_a_counter_does_not_count_too_far() -> None:
     store = MemoryObjects(x=b"1,2\n" * 10)
     (data,) = described(store)
-    counter = LineCounter(store)
+    counter = LineCounter(store, max_counted_bytes=8)
     assert [counter.number(data, offset) for offset in (4, 12, 36)] == [2, 4, None]

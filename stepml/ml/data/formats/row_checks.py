@@ -150,9 +150,9 @@ def to_float32(values: NDArray[Any]) -> _Floats:
         return values.astype(np.float32)
 
 
-def rows_per_block(n_features: int, value_bytes: int = 4) -> int:
+def rows_per_block(n_features: int, value_bytes: int = 4, block_bytes: int = BLOCK_BYTES) -> int:
     """Return how many dense rows make a block."""
-    return max(1, BLOCK_BYTES // (n_features * max(value_bytes, 4)))
+    return max(1, block_bytes // (n_features * max(value_bytes, 4)))
 
 
 def _is_not_finite(values: _Floats) -> _Flags:

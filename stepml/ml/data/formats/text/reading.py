@@ -6,17 +6,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stepml.job.errors import BadRowError, DamagedValueError
-from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
-from stepml.ml.data.sniff import BYTE_ORDER_MARK, MAX_LINE_BYTES
 
-REQUEST_BYTES = 8 * 2**20
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Longer lines are refused: each reader of a range may have to hold one.
+MAX_LINE_BYTES = 16 * 2**20
 # Small enough for the arrays of one block to stay in the processor's cache.
 BLOCK_BYTES = 128 * 1024
 # Counting lines reads the object from its start: more than a few seconds' worth is not worth it.
 MAX_COUNTED_BYTES = 256 * 2**20
 # The last line of a range usually ends soon behind it.
 _BEHIND_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """The limits of reading lines."""
+
+    max_line_bytes: int = MAX_LINE_BYTES  # a longer line is an error
+    max_counted_bytes: int = MAX_COUNTED_BYTES  # a sample behind more has no line number
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ def line_blocks(
     header: bool,
     request_bytes: int = REQUEST_BYTES,
     block_bytes: int = BLOCK_BYTES,
+    max_line_bytes: int = MAX_LINE_BYTES,
 ) -> Iterator[Block]:
     """Yield the lines that start in ``part``, without the object's first line if ``header``.
 
@@ -47,7 +57,7 @@ def line_blocks(
     DamagedValueError
         If the object ends before ``data.value_bytes``.
     """
-    for chunk in _whole_lines(reader, data, part, header, request_bytes):
+    for chunk in _whole_lines(reader, data, part, header, request_bytes, max_line_bytes):
         start = 0
         while start < len(chunk.text):
             stop = chunk.text.rfind(b"\n", start, start + block_bytes) + 1
@@ -57,40 +67,56 @@ def line_blocks(
             start = stop
 
 
-def line_number(reader: ObjectReader, data: DataObject, offset: int) -> int:
+def line_number(
+    reader: ObjectReader, data: DataObject, offset: int, request_bytes: int = REQUEST_BYTES
+) -> int:
     """Return the number, from 1, of the line that starts at ``offset``, by counting newlines."""
-    return 1 + _newlines(reader, data, 0, offset)
+    return 1 + _newlines(reader, data, 0, offset, request_bytes)
 
 
 class LineCounter:
-    """Numbers the lines of objects; counts on from the line before if that is of the same one."""
+    """Numbers the lines of objects; within one object it continues from the last line."""
 
-    def __init__(self, reader: ObjectReader) -> None:
+    def __init__(
+        self,
+        reader: ObjectReader,
+        request_bytes: int = REQUEST_BYTES,
+        max_counted_bytes: int = MAX_COUNTED_BYTES,
+    ) -> None:
         self._reader = reader
+        self._request_bytes = request_bytes
+        self._max_counted_bytes = max_counted_bytes
         self._key = ""
         self._offset = 0
         self._number = 1
 
     def number(self, data: DataObject, offset: int) -> int | None:
-        """Return what `line_number` does, or None if too many bytes lie in between to count."""
+        """Return the line's number, from 1, or None if counting would read too many bytes."""
         if data.key != self._key or offset < self._offset:
             self._key, self._offset, self._number = data.key, 0, 1
-        if offset - self._offset > MAX_COUNTED_BYTES:
+        if offset - self._offset > self._max_counted_bytes:
             return None
-        self._number += _newlines(self._reader, data, self._offset, offset)
+        self._number += _newlines(self._reader, data, self._offset, offset, self._request_bytes)
         self._offset = offset
         return self._number
 
 
-def _newlines(reader: ObjectReader, data: DataObject, start: int, stop: int) -> int:
+def _newlines(
+    reader: ObjectReader, data: DataObject, start: int, stop: int, request_bytes: int
+) -> int:
     return sum(
-        reader.load_range(data.key, at, min(at + REQUEST_BYTES, stop)).count(b"\n")
-        for at in range(start, stop, REQUEST_BYTES)
+        reader.load_range(data.key, at, min(at + request_bytes, stop)).count(b"\n")
+        for at in range(start, stop, request_bytes)
     )
 
 
 def _whole_lines(
-    reader: ObjectReader, data: DataObject, part: ByteRange, header: bool, request_bytes: int
+    reader: ObjectReader,
+    data: DataObject,
+    part: ByteRange,
+    header: bool,
+    request_bytes: int,
+    max_line_bytes: int,
 ) -> Iterator[Block]:
     # A line starts at part.start if the byte before it ends one; so reading begins there, and
     # everything up to the first newline belongs to the range before, or is the header.
@@ -120,8 +146,8 @@ def _whole_lines(
             pending = pending[whole:]
         if owned or position - len(pending) >= part.stop:
             return
-        if len(pending) > MAX_LINE_BYTES:
-            raise _too_long(reader, data, position - len(pending))
+        if len(pending) > max_line_bytes:
+            raise _too_long(reader, data, position - len(pending), max_line_bytes)
     if pending:
         yield Block(pending + b"\n", position - len(pending))
 
@@ -136,10 +162,12 @@ def _load(reader: ObjectReader, data: DataObject, start: int, stop: int) -> byte
     return chunk
 
 
-def _too_long(reader: ObjectReader, data: DataObject, offset: int) -> BadRowError:
+def _too_long(
+    reader: ObjectReader, data: DataObject, offset: int, max_line_bytes: int
+) -> BadRowError:
     return BadRowError(
         f"s3 object {data.key}, line {line_number(reader, data, offset)}: "
-        f"longer than {MAX_LINE_BYTES // 2**20} MB"
+        f"longer than {max_line_bytes / 2**20:g} MB"
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Protocol
 
 from stepml.job.errors import BadRowError
-from stepml.ml.data.formats import parser_for
-from stepml.ml.data.formats.lines import BadLines
+from stepml.ml.data.formats.columns import require_same_names
 from stepml.ml.data.formats.rows import (
     DenseRows,
     MalformedRowError,
@@ -15,15 +15,44 @@ from stepml.ml.data.formats.rows import (
     SparseRows,
     shortened,
 )
+from stepml.ml.data.formats.text.first_lines import fields_of, first_lines
+from stepml.ml.data.formats.text.lines import BadLines
+from stepml.ml.data.formats.text.reading import (
+    Block,
+    LineCounter,
+    ReadLimits,
+    line_blocks,
+    line_number,
+)
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
-from stepml.ml.data.reading import Block, LineCounter, line_blocks, line_number
-from stepml.ml.data.sniff import require_same_header
 
 # Of a sample: it goes into documents that are read often.
 _SAMPLE_CHARACTERS = 200
 _KEY_CHARACTERS = 80
+
+
+class Parser(Protocol):
+    """Parses blocks of whole lines."""
+
+    def parse(self, text: bytes, offset: int) -> DenseRows | SparseRows:
+        """Return the rows of ``text``, which ends with a newline and starts at ``offset``.
+
+        Raises
+        ------
+        MalformedRowError
+            For the first row that does not parse.
+        """
+        ...
+
+    def parse_good(self, text: bytes, offset: int) -> tuple[DenseRows | SparseRows, BadLines]:
+        """Return the rows that parse, and the lines that do not.
+
+        A line is bad if `parse` would refuse it: a wrong number of columns, quotes, indices that
+        do not ascend, or a malformed value. As fast as `parse` if there is no such line.
+        """
+        ...
 
 
 class TextRows:
@@ -38,27 +67,40 @@ class TextRows:
         source: ObjectReader,
         objects: Sequence[DataObject],
         layout: Layout,
+        parser: Parser,
         request_bytes: int,
+        limits: ReadLimits,
     ) -> None:
         self.skipped = Skipped()
         self._source = source
         self._objects = objects
         self._layout = layout
         self._request_bytes = request_bytes
-        self._parser = parser_for(layout)
-        self._counter = LineCounter(source)
+        self._limits = limits
+        self._parser = parser
+        self._counter = LineCounter(source, max_counted_bytes=limits.max_counted_bytes)
 
     def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:
         data, header = self._objects[part.object_index], self._layout.header
         if header and part.start == 0:
-            require_same_header(self._source, data, self._layout)
+            self._require_same_header(data)
         parse = self._parse_good if self._layout.on_bad_row == "skip" else self._parse
         for block in line_blocks(
-            self._source, data, part, header=header, request_bytes=self._request_bytes
+            self._source,
+            data,
+            part,
+            header=header,
+            request_bytes=self._request_bytes,
+            max_line_bytes=self._limits.max_line_bytes,
         ):
             rows = parse(data, block)
             if len(rows.y):
                 yield rows
+
+    def _require_same_header(self, data: DataObject) -> None:
+        lines = first_lines(self._source, data).lines
+        names = fields_of(lines[0], self._layout.delimiter) if lines else ()
+        require_same_names(data, names, self._layout.column_names, "its header is not that")
 
     def _parse(self, data: DataObject, block: Block) -> DenseRows | SparseRows:
         try:

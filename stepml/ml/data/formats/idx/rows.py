@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import DataNotFoundError, InvalidDataError
-from stepml.ml.data.formats import idx
+from stepml.ml.data.formats.idx import header as idx
+from stepml.ml.data.formats.ranged_file import RangedFile, buffered
+from stepml.ml.data.formats.row_checks import BLOCK_BYTES, RowChecks, rows_per_block
 from stepml.ml.data.formats.rows import DenseRows, Skipped
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
-from stepml.ml.data.ranged_file import RangedFile, buffered
 from stepml.ml.data.ranges import ByteRange
-from stepml.ml.data.row_checks import RowChecks, rows_per_block
 
 _DAMAGES = (gzip.BadGzipFile, EOFError, zlib.error)
 
@@ -107,7 +107,9 @@ class IdxRows:
         objects: Sequence[DataObject],
         layout: Layout,
         request_bytes: int,
+        block_bytes: int = BLOCK_BYTES,
     ) -> None:
+        self._block_bytes = block_bytes
         self._source = source
         self._objects = objects
         self._layout = layout
@@ -157,7 +159,7 @@ class IdxRows:
     def _rows(
         self, data: DataObject, images: Records, labels: Records | None, records: range
     ) -> Iterator[DenseRows]:
-        step = rows_per_block(images.header.n_values)
+        step = rows_per_block(images.header.n_values, block_bytes=self._block_bytes)
         for first in records[::step]:
             n = min(step, records.stop - first)
             y = np.zeros(n, np.float32) if labels is None else labels.take(n)[:, 0]

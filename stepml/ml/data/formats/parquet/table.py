@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError, NotAvailableError, StepMLError
+from stepml.ml.data.formats.ranged_file import RangedFile
 from stepml.ml.data.objects import DataObject, ObjectReader
-from stepml.ml.data.ranged_file import RangedFile
 from stepml.ml.data.ranges import ByteRange
 
 MAGIC = b"PAR1"
@@ -114,23 +113,6 @@ class Table:
             raise
         except self._errors as exc:
             raise InvalidDataError(f"s3 object {self._data.key}: {exc}") from exc
-
-
-def require_same_columns(data: DataObject, found: Sequence[str], expected: Sequence[str]) -> None:
-    """Refuse an object that has other columns than the data set's first object.
-
-    Raises
-    ------
-    InvalidDataError
-        Names the object and the first column that differs.
-    """
-    pairs = zip_longest(found, expected, fillvalue="")
-    for column, (name, other) in enumerate(pairs, start=1):
-        if name != other:
-            raise InvalidDataError(
-                f"s3 object {data.key}: its columns are not those of the first object: "
-                f"column {column} is {name[:40]!r} instead of {other[:40]!r}"
-            )
 
 
 def _import_pyarrow() -> tuple[Any, Any]:

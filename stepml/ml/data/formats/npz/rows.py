@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError
-from stepml.ml.data.formats.npz import Archive, ArrayStream, Contents
+from stepml.ml.data.formats.npz.archive import Archive, ArrayStream, Contents
+from stepml.ml.data.formats.row_checks import BLOCK_BYTES, Pairs, RowChecks, rows_per_block
 from stepml.ml.data.formats.rows import MAX_ROW_BYTES, DenseRows, Skipped, SparseRows
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
-from stepml.ml.data.row_checks import BLOCK_BYTES, Pairs, RowChecks, rows_per_block
 
-# Rows whose places are read at a time, and pairs that make a block.
-_CSR_ROWS = 8192
-_CSR_PAIRS = BLOCK_BYTES // 8
 # Of one row.
 _MOST_PAIRS = MAX_ROW_BYTES // 8
+
+
+@dataclass(frozen=True, slots=True)
+class CsrBlocks:
+    """The sizes in which a CSR matrix is read."""
+
+    rows: int = 8192  # whose places are read at a time
+    pairs: int = BLOCK_BYTES // 8  # that make a block
 
 
 class NpzRows:
@@ -32,11 +38,13 @@ class NpzRows:
         objects: Sequence[DataObject],
         layout: Layout,
         request_bytes: int,
+        csr_blocks: CsrBlocks,
     ) -> None:
         self._source = source
         self._objects = objects
         self._layout = layout
         self._request_bytes = request_bytes
+        self._csr_blocks = csr_blocks
         self._checks = RowChecks(layout)
 
     @property
@@ -80,7 +88,7 @@ class NpzRows:
     ) -> Iterator[SparseRows]:
         indices, values = archive.open("indices"), archive.open("data")
         first = 0
-        for counts in _counts(archive, contents, values.shape[0]):
+        for counts in _counts(archive, contents, values.shape[0], self._csr_blocks):
             y = _take_labels(labels, len(counts))
             n = int(counts.sum())
             pairs = Pairs(counts, indices.take(n), values.take(n))
@@ -92,20 +100,22 @@ def _take_labels(labels: ArrayStream | None, n: int) -> NDArray[np.generic]:
     return np.zeros(n, np.float32) if labels is None else labels.take(n)
 
 
-def _counts(archive: Archive, contents: Contents, n_pairs: int) -> Iterator[NDArray[np.intp]]:
+def _counts(
+    archive: Archive, contents: Contents, n_pairs: int, sizes: CsrBlocks
+) -> Iterator[NDArray[np.intp]]:
     """Yield the number of pairs of each row, for a block of rows at a time."""
     stream = archive.open("indptr")
     behind = int(stream.take(1)[0])
     if behind:
         raise InvalidDataError(f"{archive.title('indptr')} starts with {behind} instead of 0")
-    for first in range(0, contents.n_rows, _CSR_ROWS):
-        ends = stream.take(min(_CSR_ROWS, contents.n_rows - first)).astype(np.int64)
+    for first in range(0, contents.n_rows, sizes.rows):
+        ends = stream.take(min(sizes.rows, contents.n_rows - first)).astype(np.int64)
         counts = np.diff(ends, prepend=behind)
         behind = int(ends[-1])
         _require_counts(archive, first, counts, contents)
         if behind > n_pairs:
             break
-        yield from _blocks(counts)
+        yield from _blocks(counts, sizes.pairs)
     if behind != n_pairs:
         raise InvalidDataError(
             f"{archive.title('indptr')} ends with {behind}, but there are {n_pairs} values"
@@ -124,9 +134,9 @@ def _require_counts(
         )
 
 
-def _blocks(counts: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+def _blocks(counts: NDArray[np.intp], n_pairs: int) -> Iterator[NDArray[np.intp]]:
     """Cut rows where a block has enough pairs."""
-    block = (np.cumsum(counts) - counts) // _CSR_PAIRS
+    block = (np.cumsum(counts) - counts) // n_pairs
     cuts = chain([0], np.flatnonzero(np.diff(block)) + 1, [len(counts)])
     for first, stop in pairwise(cuts):
         yield counts[first:stop]

@@ -15,9 +15,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError, StepMLError
+from stepml.ml.data.formats.ranged_file import buffered
 from stepml.ml.data.formats.rows import MAX_ROW_BYTES
 from stepml.ml.data.objects import DataObject, ObjectReader
-from stepml.ml.data.ranged_file import buffered
 
 _CSR = ("data", "indices", "indptr", "shape", "format")
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}

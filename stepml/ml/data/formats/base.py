@@ -1,0 +1,150 @@
+"""A data format: how to recognise, cut and read objects that hold rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from stepml.job.errors import InvalidDataError
+from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows
+from stepml.ml.data.layout import Layout
+from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.ranges import ByteRange, Cut
+from stepml.ml.data.source_format import SourceFormat
+
+
+class RowSource(Protocol):
+    """The rows of a data set's objects.
+
+    Attributes
+    ----------
+    skipped : Skipped
+        The malformed rows that `read` has left out so far, of all parts.
+    """
+
+    @property
+    def skipped(self) -> Skipped: ...
+
+    def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:
+        """Yield the rows of ``part`` in blocks of at least one row, in bounded memory.
+
+        A row belongs to the part in which it begins, so the parts of an object yield each row
+        once.
+
+        Raises
+        ------
+        BadRowError
+            For the first malformed row, unless such rows are skipped; names the object, the place
+            and the content.
+        InvalidDataError
+            If the object is not like the data set's first one.
+        DamagedValueError
+            If the object changed while it was read.
+        """
+        ...
+
+
+class DataFormat(ABC):
+    """One way in which objects hold rows.
+
+    Attributes
+    ----------
+    name : str
+        The name in a job's ``data.format``.
+    endings : tuple of str
+        The endings of file names, in lower case.
+    """
+
+    name: str
+    endings: tuple[str, ...] = ()
+
+    @abstractmethod
+    def sniff(
+        self, reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat
+    ) -> Layout:
+        """Find out how the rows are written, from the starts of ``objects``.
+
+        Parameters
+        ----------
+        reader : ObjectReader
+        objects : sequence of DataObject
+            Those that are not empty; at least one.
+        source : SourceFormat
+
+        Raises
+        ------
+        EmptyDataError
+            If there are no rows.
+        InvalidDataError
+            If the objects are not of this format, or not what ``source`` says.
+        """
+
+    @abstractmethod
+    def open_rows(
+        self,
+        reader: ObjectReader,
+        objects: Sequence[DataObject],
+        layout: Layout,
+        request_bytes: int,
+    ) -> RowSource:
+        """Return a reader of the rows of ``objects``.
+
+        ``layout`` is complete, see `complete`. One request reads about ``request_bytes``.
+        """
+
+    def matches(self, name: str) -> bool:
+        """Return whether ``name`` is that of a file in this format."""
+        return name.lower().endswith(self.endings)
+
+    def labels_beside(self, key: str) -> str | None:
+        """Return the key of the object with the labels of ``key``; None if it has its own."""
+        return None
+
+    def has_labels(self, reader: ObjectReader, objects: Sequence[DataObject]) -> bool:
+        """Return whether labels are stored apart from the features, and present."""
+        return False
+
+    def cut_of(self, data: DataObject) -> Cut:
+        """Return how an object may be cut into byte ranges."""
+        return Cut.ANYWHERE
+
+    def complete(
+        self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
+    ) -> Layout:
+        """Return ``layout`` with the facts that only range tasks find out.
+
+        Raises
+        ------
+        NotAvailableError
+            If the library that reads the format is not installed.
+        InvalidDataError
+            If the columns are not what the layout says.
+        """
+        return layout
+
+
+def layout_without_columns(
+    source: SourceFormat, n_features: int | None, *, is_csr: bool = False
+) -> Layout:
+    """Return the layout of rows whose features and labels are not columns of text."""
+    return Layout(
+        format=source.format,
+        delimiter="",
+        n_columns=0,
+        label_column=0 if source.has_label else -1,
+        header=False,
+        column_names=(),
+        n_features=n_features,
+        missing=source.missing,
+        on_bad_row=source.on_bad_row,
+        is_csr=is_csr,
+    )
+
+
+def require_n_features(data: DataObject, stated: int | None, found: int) -> None:
+    """Raise `InvalidDataError` if the job states another number of features than ``found``."""
+    if stated not in (None, found):
+        raise InvalidDataError(
+            f"data.n_features is {stated}, but s3 object {data.key} has {found} features"
+        )

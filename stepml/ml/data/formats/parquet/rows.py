@@ -1,0 +1,57 @@
+"""Rows of parquet objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from stepml.ml.data.formats.columns import require_same_names
+from stepml.ml.data.formats.parquet.table import Table
+from stepml.ml.data.formats.row_checks import BLOCK_BYTES, RowChecks, rows_per_block
+from stepml.ml.data.formats.rows import DenseRows, Skipped
+from stepml.ml.data.layout import Layout
+from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.ranges import ByteRange
+
+
+class ParquetRows:
+    """Reads the row groups of byte ranges; one belongs to the range in which it begins."""
+
+    def __init__(
+        self,
+        source: ObjectReader,
+        objects: Sequence[DataObject],
+        layout: Layout,
+        block_bytes: int = BLOCK_BYTES,
+    ) -> None:
+        self._block_bytes = block_bytes
+        self._source = source
+        self._objects = objects
+        self._layout = layout  # complete
+        self._checks = RowChecks(layout, self._feature_title)
+
+    @property
+    def skipped(self) -> Skipped:
+        """The rows that were left out so far."""
+        return self._checks.skipped
+
+    def read(self, part: ByteRange) -> Iterator[DenseRows]:
+        data = self._objects[part.object_index]
+        table = Table(self._source, data)
+        require_same_names(
+            data, table.column_names, self._layout.column_names, "its columns are not those"
+        )
+        label = self._layout.label_column
+        n_rows = rows_per_block(self._layout.n_columns, block_bytes=self._block_bytes)
+        for batch in table.batches(part, n_rows):
+            y, X = np.zeros(len(batch.columns), np.float32), batch.columns
+            if self._layout.has_label:
+                y, X = X[:, label], np.delete(X, label, axis=1)
+            rows = self._checks.dense(data.key, batch.first, y, X)
+            if len(rows.y):
+                yield rows
+
+    def _feature_title(self, feature: int) -> str:
+        is_behind = self._layout.has_label and feature >= self._layout.label_column
+        return self._layout.column_title(feature + int(is_behind))

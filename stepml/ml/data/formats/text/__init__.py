@@ -1,0 +1,65 @@
+"""Formats of lines of text: ranges are cut at newlines, lines are parsed in blocks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from stepml.job.errors import EmptyDataError
+from stepml.ml.data.formats.base import DataFormat
+from stepml.ml.data.formats.text.first_lines import FirstLines, first_lines
+from stepml.ml.data.formats.text.reading import ReadLimits
+from stepml.ml.data.formats.text.rows import Parser, TextRows
+from stepml.ml.data.layout import Layout
+from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.source_format import SourceFormat
+
+__all__ = ["Parser", "TextFormat"]
+
+
+class TextFormat(DataFormat):
+    """A format with one row a line.
+
+    Attributes
+    ----------
+    limits : ReadLimits
+    """
+
+    limits = ReadLimits()
+
+    @abstractmethod
+    def layout_of(self, first: FirstLines, source: SourceFormat) -> Layout:
+        """Return the layout that an object's first lines show.
+
+        Raises
+        ------
+        EmptyDataError
+            If the object has no rows: the next one is asked.
+        InvalidDataError
+            If the lines are not what ``source`` says.
+        """
+
+    @abstractmethod
+    def parser(self, layout: Layout) -> Parser:
+        """Return a parser of lines."""
+
+    def sniff(
+        self, reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat
+    ) -> Layout:
+        without_rows: list[EmptyDataError] = []
+        for each in objects:
+            try:
+                return self.layout_of(first_lines(reader, each), source)
+            except EmptyDataError as exc:
+                without_rows.append(exc)
+        raise without_rows[0]
+
+    def open_rows(
+        self,
+        reader: ObjectReader,
+        objects: Sequence[DataObject],
+        layout: Layout,
+        request_bytes: int,
+    ) -> TextRows:
+        parser = self.parser(layout)
+        return TextRows(reader, objects, layout, parser, request_bytes, self.limits)

@@ -1,0 +1,77 @@
+"""The first lines of an object of text."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stepml.job.errors import EmptyDataError, InvalidDataError
+from stepml.ml.data.formats.text.reading import BYTE_ORDER_MARK, MAX_LINE_BYTES
+from stepml.ml.data.objects import DataObject, ObjectReader
+
+_SNIFF_BYTES = 64 * 1024
+_MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip (or npz)",
+    b"PAR1": "parquet",
+    b"\x93NUMPY": "npy",
+    b"\x89HDF": "HDF5",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLines:
+    """The first lines of one object."""
+
+    data: DataObject
+    lines: Sequence[bytes]  # without their ends
+    is_all: bool  # the object has no more
+
+    def require_rows(self, first: int = 0) -> None:
+        """Raise `EmptyDataError` if there is certainly no row from line ``first`` on."""
+        # If the first bytes of a longer object are empty lines, the parser decides.
+        if self.is_all and not any(line.strip() for line in self.lines[first:]):
+            raise EmptyDataError(f"s3 object {self.data.key} has no data rows")
+
+
+def first_lines(reader: ObjectReader, data: DataObject) -> FirstLines:
+    """Return the first lines of ``data``: at least one, whatever its length.
+
+    Raises
+    ------
+    InvalidDataError
+        If the content is binary or compressed.
+    """
+    start = reader.load_range(data.key, 0, _SNIFF_BYTES)
+    _refuse_binary(data, start)
+    # A first line of thousands of columns may be longer.
+    while b"\n" not in start and len(start) < min(data.value_bytes, MAX_LINE_BYTES):
+        more = reader.load_range(data.key, len(start), 2 * len(start))
+        if not more:
+            break
+        start += more
+    lines = start.removeprefix(BYTE_ORDER_MARK).splitlines()
+    return FirstLines(data, lines, is_all=len(start) >= data.value_bytes)
+
+
+def _refuse_binary(data: DataObject, start: bytes) -> None:
+    for magic, kind in _MAGIC.items():
+        if start.startswith(magic):
+            raise InvalidDataError(
+                f"s3 object {data.key} is {kind}: it cannot be cut by bytes; "
+                "store it as plain csv, tsv or libsvm"
+            )
+    if b"\0" in start:
+        raise InvalidDataError(
+            f"s3 object {data.key} is binary, not text: byte {start.index(0)} is zero"
+        )
+
+
+def fields_of(line: bytes, delimiter: str) -> tuple[str, ...]:
+    """Return the fields of a line, which may be quoted, without blanks around them."""
+    text = line.decode("utf-8", "replace")
+    return tuple(field.strip() for field in next(csv.reader([text], delimiter=delimiter)))
