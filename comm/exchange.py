@@ -88,9 +88,8 @@ class InFlightExchange(ABC):
         No rank will replay them.
         """
 
-    @abstractmethod
-    def close(self) -> None:
-        """Delete what is left to be deleted."""
+    def close(self) -> None:  # noqa: B027 — optional: a parameter server needs no such call
+        """Delete the values that the exchange has noted as not needed any more."""
 
     @abstractmethod
     def withdraw(self) -> None:
@@ -101,17 +100,9 @@ class InFlightExchange(ABC):
 
 
 class OrchestratedExchange(ABC):
-    """The exchange of ranks that contribute and come back; the state machine is the barrier.
-
-    Attributes
-    ----------
-    chunks : int
-        In how many a vector is cut, each of which somebody has to merge.
-    """
+    """The exchange of ranks that contribute and return; the state machine is the barrier."""
 
     __slots__ = ()
-
-    chunks: int
 
     @abstractmethod
     def contribute(self, step: Step, rank: int, message: Message) -> None:
@@ -126,44 +117,20 @@ class OrchestratedExchange(ABC):
         """Delete what ``rank`` contributed: it came when nobody needed it any more."""
 
     @abstractmethod
-    def add(self, step: Step, chunk: int = 0) -> Message:
-        """Return the sum of all ranks' contributions to a chunk, for whoever needs it alone.
-
-        Raises
-        ------
-        MissingContributionError, DamagedValueError
-            As `merge`.
-        """
-
-    @abstractmethod
-    def merge(self, step: Step, chunk: int = 0) -> Message:
-        """Publish and return the sum of all ranks' contributions to a chunk.
+    def sum(self, step: Step) -> Message:
+        """Return the sum of all ranks' contributions.
 
         Raises
         ------
         MissingContributionError
             Naming the ranks that have not contributed.
         DamagedValueError
-            A contribution is not what its rank wrote.
-        """
-
-    @abstractmethod
-    def collect(self, step: Step) -> Message:
-        """Return the aggregate of ``step``.
-
-        Raises
-        ------
-        KeyNotFoundError
-            A chunk has not been merged.
+            A contribution is damaged.
         """
 
     @abstractmethod
     def release(self, step: Step) -> None:
-        """Delete what ``step`` left, once no rank can need it again."""
-
-    @abstractmethod
-    def withdraw_sum(self, step: Step, chunk: int) -> None:
-        """Delete the sum of a chunk: it came when nobody needed it any more."""
+        """Delete the values of ``step``, once no rank can need them again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -273,12 +240,6 @@ class SharedModelExchange(ABC):
             The channel has lost the model: nobody makes it again from an older copy, which would
             lose the others' updates in silence.
         """
-
-    def push_gradient(
-        self, sequence: int, pulled: SharedState, gradient: Vector, totals: Sequence[float] = ()
-    ) -> SharedState:
-        """Have a step made of ``gradient``, by the optimiser beside the model; as `push`."""
-        raise NotImplementedError("only a parameter server has an optimiser")
 
     @abstractmethod
     def has_lost_updates(self, state: SharedState) -> bool:

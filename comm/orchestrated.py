@@ -53,10 +53,18 @@ class Orchestrated(OrchestratedExchange):
         chunks = range(self.chunks)
         self.channel.delete_many([self.workers.contribution(step, rank, c) for c in chunks])
 
-    def add(self, step: Step, chunk: int = 0) -> Message:
-        return sum_in_rank_order(self._contributions(step, chunk), self.compression).message
+    def sum(self, step: Step) -> Message:
+        if self.chunks == 1:  # nobody else needs it: it is not published
+            return sum_in_rank_order(self._contributions(step, 0), self.compression).message
+        try:
+            return self.collect(step)
+        except (KeyNotFoundError, DamagedValueError):  # the channel lost the sum of a chunk
+            for chunk in range(self.chunks):
+                self.merge(step, chunk)
+            return self.collect(step)
 
     def merge(self, step: Step, chunk: int = 0) -> Message:
+        """Publish and return the sum of all ranks' contributions to a chunk; errors as of `sum`."""
         merged = sum_in_rank_order(self._contributions(step, chunk), self.compression)
         key = self.workers.aggregate(step, chunk)
         try:
@@ -66,6 +74,15 @@ class Orchestrated(OrchestratedExchange):
             return decode(self.channel.publish(key, merged.data), key)
 
     def collect(self, step: Step) -> Message:
+        """Return the sum that the mergers published.
+
+        Raises
+        ------
+        KeyNotFoundError
+            A chunk has not been merged.
+        DamagedValueError
+            The sum of a chunk is damaged.
+        """
         names = [self.workers.aggregate(step, chunk) for chunk in range(self.chunks)]
         found = self.channel.load_many(names)
         if missing := [name for name in names if name not in found]:
@@ -79,6 +96,7 @@ class Orchestrated(OrchestratedExchange):
         self.channel.delete_many([*contributions, *aggregates])
 
     def withdraw_sum(self, step: Step, chunk: int) -> None:
+        """Delete the sum of a chunk that was published too late to be cleared with the epoch."""
         self.channel.delete(self.workers.aggregate(step, chunk))
 
     def _contributions(self, step: Step, chunk: int) -> Iterator[Message]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from comm import Message, OrchestratedExchange
 from lambdas.exchanges import clear_epoch, open_in_flight, open_orchestrated, open_shared
 from lambdas.fences import look_at_fences
 from lambdas.logs import best_effort
@@ -14,8 +13,6 @@ from lambdas.snapshots import Snapshots
 from lambdas.states import digest_of, unpack_state
 from stepml.job import keys
 from stepml.job.errors import (
-    DamagedValueError,
-    KeyNotFoundError,
     MissingContributionError,
     ReplicasDivergedError,
     SharedModelLostError,
@@ -55,7 +52,7 @@ def state_at_end(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage)
     if isinstance(algorithm, AsynchronousAlgorithm):
         return _shared(task, plan, algorithm.n_updates(plan.shard_rows), storage)
     exchange = open_orchestrated(task.job_id, plan, storage)
-    aggregate = _merged(exchange, Step(task.epoch))
+    aggregate = exchange.sum(Step(task.epoch))
     before_key = keys.state(task.job_id, task.epoch - 1)
     before = unpack_state(storage.load(before_key), before_key)
     outcome = algorithm.next_state(
@@ -105,17 +102,6 @@ def _shared(
         staleness_max=state.staleness_max,
         lost_updates=lost,
     )
-
-
-def _merged(exchange: OrchestratedExchange, step: Step) -> Message:
-    if exchange.chunks == 1:
-        return exchange.add(step)
-    try:
-        return exchange.collect(step)
-    except (KeyNotFoundError, DamagedValueError):  # the channel lost what was merged
-        for chunk in range(exchange.chunks):
-            exchange.merge(step, chunk)
-        return exchange.collect(step)
 
 
 def _equal_replica(task: ReducerTask, plan: TrainingPlan, storage: DurableStorage) -> RankProgress:

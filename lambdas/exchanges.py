@@ -90,8 +90,14 @@ def open_orchestrated(
     if exchange.channel == parameter_server.CHANNEL:
         client = parameter_server.kept_client()
         return ServerOrchestrated(workers, client, compression=exchange.compression, watch=watch)
+    return open_mergeable(job_id, plan, storage)
+
+
+def open_mergeable(job_id: str, plan: TrainingPlan, storage: DurableStorage) -> Orchestrated:
+    """Return the exchange whose contributions functions merge: that over a storage."""
+    exchange = plan.spec.exchange
     return Orchestrated(
-        workers,
+        _workers(job_id, plan),
         open_kept(exchange.channel, storage),
         chunks=len(chunks_to_merge(plan.spec)) or 1,
         compression=exchange.compression,

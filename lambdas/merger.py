@@ -5,7 +5,7 @@ from __future__ import annotations
 from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
-from lambdas.exchanges import open_orchestrated
+from lambdas.exchanges import open_mergeable
 from lambdas.fences import comes_too_late, look_at_fences
 from lambdas.logs import log
 from lambdas.plans import TrainingPlan
@@ -34,7 +34,7 @@ def merge_chunk(task: MergerTask, storage: DurableStorage) -> None:
         return
     look_at_fences(task, storage)
     plan = Documents(storage).load(keys.training_plan(task.job_id), TrainingPlan)
-    exchange = open_orchestrated(task.job_id, plan, storage)
+    exchange = open_mergeable(task.job_id, plan, storage)
     exchange.merge(Step(task.epoch), task.chunk)
     if comes_too_late(task, task.epoch, storage):
         exchange.withdraw_sum(Step(task.epoch), task.chunk)

@@ -24,11 +24,7 @@ from ps_server.client.jobs import SLICE_S, JobClient, Push, nothing
 from ps_server.protocol.calls import ALL_RANKS, JobSettings, Received
 from ps_server.protocol.clients import ParameterClient
 from ps_server.protocol.refusals import ContributionsMissing, StepForgotten, UnknownJob
-from stepml.job.errors import (
-    KeyNotFoundError,
-    MissingContributionError,
-    ReplayLostError,
-)
+from stepml.job.errors import MissingContributionError, ReplayLostError
 from stepml.job.step import Step
 from storage.base import Clock
 
@@ -124,9 +120,6 @@ class ServerInFlight(InFlightExchange):
             self._epoch = through.epoch
             self._job.forget(through)
 
-    def close(self) -> None:
-        """Do nothing: what the server need not keep it has been told."""
-
     def withdraw(self) -> None:
         if self._epoch:
             self._job.reset(self._epoch)
@@ -188,8 +181,6 @@ class ServerOrchestrated(OrchestratedExchange):
     clock : Clock
     """
 
-    chunks = 1
-
     def __init__(
         self,
         workers: Workers,
@@ -219,7 +210,7 @@ class ServerOrchestrated(OrchestratedExchange):
         if self._has_left:  # others of this step come too late as well
             self.release(step)
 
-    def add(self, step: Step, chunk: int = 0) -> Message:
+    def sum(self, step: Step) -> Message:
         try:
             return self._job.pull(step, ALL_RANKS, _sum_of(step))
         except ContributionsMissing as error:
@@ -228,20 +219,8 @@ class ServerOrchestrated(OrchestratedExchange):
             everybody = range(self._workers.world_size)
             raise MissingContributionError(everybody, str(step)) from error
 
-    def merge(self, step: Step, chunk: int = 0) -> Message:
-        return self.add(step)
-
-    def collect(self, step: Step) -> Message:
-        try:
-            return self.add(step)
-        except MissingContributionError as error:
-            raise KeyNotFoundError(f"no aggregate of {step}: {error}") from error
-
     def release(self, step: Step) -> None:
         self._job.reset(step.epoch)
-
-    def withdraw_sum(self, step: Step, chunk: int) -> None:
-        """Do nothing: the server makes the sum, and keeps it with the contributions."""
 
 
 def _contribution(step: Step) -> Callable[[int], str]:

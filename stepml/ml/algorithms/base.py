@@ -255,13 +255,14 @@ class Shared(Protocol[S]):
     ) -> S:
         """Apply this rank's update number ``sequence`` (from 1) once; return the model with it."""
 
+
+class SharedWithOptimiser(Shared[S], Protocol[S]):
+    """A shared model with an optimiser of its own; a parameter server has one."""
+
     def push_gradient(
         self, sequence: int, pulled: S, gradient: Array, totals: Sequence[float]
     ) -> S:
-        """Have a step made of ``gradient``, by the optimiser that is beside the model; as `push`.
-
-        Only a parameter server has one.
-        """
+        """Make a step from ``gradient`` with the model's optimiser; otherwise as `push`."""
 
 
 class AsynchronousAlgorithm(ABC, Generic[M]):

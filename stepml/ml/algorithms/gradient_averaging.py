@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from stepml.ml.algorithms.base import (
     RankEpoch,
     RankProgress,
     Shared,
+    SharedWithOptimiser,
     State,
     never,
 )
@@ -123,7 +124,9 @@ class AsynchronousGradients(AsynchronousAlgorithm[LossModel]):
             totals = _gradient(model, state.vector, X[rows], y[rows], weight=1.0, out=gradient)
             if self.is_on_server:
                 descent.complete(state.vector, gradient, model.penalty)
-                state = shared.push_gradient(number, state, gradient, totals)
+                # exchange.server_update is refused with every channel that has no optimiser.
+                server = cast(SharedWithOptimiser[Any], shared)
+                state = server.push_gradient(number, state, gradient, totals)
                 continue
             epochs, steps = rank_epoch.epoch - 1 + (number - 0.5) / len(batches), number - first + 1
             rate = descent.step(state.vector, gradient, model.penalty, moments, epochs, steps)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from comm import OrchestratedExchange
+from comm import Orchestrated, OrchestratedExchange
 from comm.wire import encode
 from stepml.job.errors import DamagedValueError, KeyNotFoundError, MissingContributionError
 from stepml.job.step import Step
 from storage import Storage
-from tests.support.harness import Harness, OverStorage
+from tests.support.harness import Harness
 from tests.support.ranks import messages, total, workers
 
 STEP = Step(epoch=3)
@@ -20,6 +20,17 @@ def exchange(
     exchanges: Harness, world_size: int, chunks: int = 1, job: str = "job"
 ) -> OrchestratedExchange:
     return exchanges.orchestrated(workers(world_size, job), chunks=chunks)
+
+
+def merge(ours: OrchestratedExchange, step: Step = STEP) -> None:
+    """Merge all chunks, as functions do over a storage; a parameter server merges by itself."""
+    if isinstance(ours, Orchestrated):
+        for chunk in reversed(range(ours.chunks)):
+            ours.merge(step, chunk)
+
+
+def stored(channel: Storage, world_size: int, chunks: int = 1) -> Orchestrated:
+    return Orchestrated(workers(world_size), channel, chunks=chunks)
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -33,9 +44,8 @@ def test_the_aggregate_is_the_sum_in_rank_order_whoever_comes_first(
     ours = exchange(exchanges, world_size, chunks)
     for rank in np.random.default_rng(0).permutation(world_size):
         ours.contribute(STEP, int(rank), contributed[rank])
-    for chunk in reversed(range(ours.chunks)):
-        ours.merge(STEP, chunk)
-    merged = ours.collect(STEP)
+    merge(ours)
+    merged = ours.sum(STEP)
     assert merged.vector.tobytes() == total(contributed)
     assert merged.trailer[1] == world_size
 
@@ -45,9 +55,8 @@ def test_twelve_megabytes_travel(exchanges: Harness) -> None:
     ours = exchange(exchanges, 2, chunks=2)
     for rank, message in enumerate(contributed):
         ours.contribute(STEP, rank, message)
-    for chunk in range(2):
-        ours.merge(STEP, chunk)
-    assert ours.collect(STEP).vector.tobytes() == total(contributed)
+    merge(ours)
+    assert ours.sum(STEP).vector.tobytes() == total(contributed)
     ours.release(STEP)
     assert exchanges.left_behind() == []
 
@@ -58,7 +67,7 @@ def test_the_first_contribution_of_a_rank_stands_and_counts_once(exchanges: Harn
     ours.contribute(STEP, 0, first)
     ours.contribute(STEP, 1, other)
     ours.contribute(STEP, 0, second)
-    assert ours.merge(STEP).vector.tobytes() == total([first, other])
+    assert ours.sum(STEP).vector.tobytes() == total([first, other])
 
 
 def test_missing_ranks_are_named(exchanges: Harness) -> None:
@@ -66,12 +75,12 @@ def test_missing_ranks_are_named(exchanges: Harness) -> None:
     for rank in (0, 2):
         ours.contribute(STEP, rank, messages(1, 3)[0])
     with pytest.raises(MissingContributionError, match="to epoch 3 from rank 1, 3") as caught:
-        ours.merge(STEP)
+        ours.sum(STEP)
     assert caught.value.missing == (1, 3)
 
 
 def test_a_chunk_that_nobody_has_merged_is_named(channel: Storage) -> None:
-    ours = exchange(OverStorage(channel), 2, chunks=2)
+    ours = stored(channel, 2, chunks=2)
     for rank, message in enumerate(messages(2, 10)):
         ours.contribute(STEP, rank, message)
     ours.merge(STEP, 0)
@@ -80,7 +89,7 @@ def test_a_chunk_that_nobody_has_merged_is_named(channel: Storage) -> None:
 
 
 def test_a_damaged_contribution_is_refused_and_can_be_replaced(channel: Storage) -> None:
-    ours = exchange(OverStorage(channel), 1)
+    ours = stored(channel, 1)
     message = messages(1, 100)[0]
     damaged = bytearray(encode(message))
     damaged[200] ^= 1
@@ -94,7 +103,7 @@ def test_a_damaged_contribution_is_refused_and_can_be_replaced(channel: Storage)
 
 
 def test_a_damaged_aggregate_is_made_again(channel: Storage) -> None:
-    ours = exchange(OverStorage(channel), 1)
+    ours = stored(channel, 1)
     message = messages(1, 10)[0]
     ours.contribute(STEP, 0, message)
     channel.save(workers(1).aggregate(STEP, 0), b"damaged")
@@ -103,7 +112,7 @@ def test_a_damaged_aggregate_is_made_again(channel: Storage) -> None:
 
 
 def test_a_rank_has_contributed_when_all_its_chunks_are_there(channel: Storage) -> None:
-    ours = exchange(OverStorage(channel), 3, chunks=3)
+    ours = stored(channel, 3, chunks=3)
     assert not ours.has_contributed(STEP, 1)
     ours.contribute(STEP, 1, messages(1, 9)[0])
     assert ours.has_contributed(STEP, 1)
@@ -115,8 +124,9 @@ def test_merging_again_returns_the_first_aggregate(exchanges: Harness) -> None:
     ours = exchange(exchanges, 2)
     for rank, message in enumerate(messages(2, 9)):
         ours.contribute(STEP, rank, message)
-    first = ours.merge(STEP)
-    assert ours.merge(STEP).vector.tobytes() == first.vector.tobytes()
+    first = ours.merge(STEP) if isinstance(ours, Orchestrated) else ours.sum(STEP)
+    merge(ours)
+    assert ours.sum(STEP).vector.tobytes() == first.vector.tobytes()
 
 
 def test_float16_aggregates_are_what_everybody_decodes(exchanges: Harness) -> None:
@@ -126,8 +136,9 @@ def test_float16_aggregates_are_what_everybody_decodes(exchanges: Harness) -> No
         ours.contribute(STEP, rank, message)
     halves = [message.vector.astype(np.float16).astype(np.float32) for message in contributed]
     expected = (halves[0] + halves[1]).astype(np.float16).astype(np.float32)
-    assert ours.merge(STEP).vector.tobytes() == expected.tobytes()
-    assert ours.collect(STEP).vector.tobytes() == expected.tobytes()
+    assert ours.sum(STEP).vector.tobytes() == expected.tobytes()
+    merge(ours)
+    assert ours.sum(STEP).vector.tobytes() == expected.tobytes()
 
 
 def test_jobs_and_steps_do_not_touch_each_other(exchanges: Harness) -> None:
@@ -138,8 +149,8 @@ def test_jobs_and_steps_do_not_touch_each_other(exchanges: Harness) -> None:
     one.contribute(Step(4), 0, c)
     one.release(STEP)
     assert not one.has_contributed(STEP, 0)
-    assert one.merge(Step(4)).vector.tobytes() == c.vector.tobytes()
-    assert other.merge(STEP).vector.tobytes() == b.vector.tobytes()
+    assert one.sum(Step(4)).vector.tobytes() == c.vector.tobytes()
+    assert other.sum(STEP).vector.tobytes() == b.vector.tobytes()
 
 
 def test_released_steps_leave_nothing(exchanges: Harness) -> None:
@@ -147,7 +158,6 @@ def test_released_steps_leave_nothing(exchanges: Harness) -> None:
     for epoch in range(1, 4):
         for rank, message in enumerate(messages(3, 8)):
             ours.contribute(Step(epoch), rank, message)
-        for chunk in range(3):
-            ours.merge(Step(epoch), chunk)
+        merge(ours, Step(epoch))
         ours.release(Step(epoch))
     assert exchanges.left_behind() == []

@@ -268,7 +268,7 @@ def test_a_sum_beyond_float16_is_named_as_on_other_channels(server_exchanges: Ov
     for rank in (0, 1):
         ours.contribute(STEP, rank, large)
     with pytest.raises(CompressionError, match="float16 holds numbers up to 65,504"):
-        ours.add(STEP)
+        ours.sum(STEP)
 
 
 def test_what_comes_too_late_is_let_go_of(server_exchanges: OverServer) -> None:
