@@ -23,7 +23,7 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A state of one value; ``None`` as a token stands for "absent"."""
+    """A state of one value; the token ``None`` means that the key is absent."""
 
     token: str | None
 
@@ -34,20 +34,20 @@ ABSENT = Version(None)
 class Storage(ABC):
     """A flat map from keys to bytes, shared by all workers of a job.
 
-    All operations are idempotent, so a retried function may repeat them, and a value becomes
-    visible whole or not at all. A service that fails or refuses for now raises
+    All operations are idempotent, so a retried function may repeat them. A value becomes visible
+    whole or not at all. A service that fails, or refuses a request for now, raises
     `StorageUnavailableError`.
 
-    A key is 1 to 200 printable ASCII characters without spaces, braces and ``#``. A value that is
-    returned must not be changed.
+    A key is 1 to 200 printable ASCII characters without spaces, braces and ``#``. Callers must not
+    change a returned value.
     """
 
-    max_value_bytes: int | None = None  # larger values have to be cut; None: no limit to speak of
-    block_bytes: int | None = None  # larger values travel better in blocks of this size
-    request_bytes: int = 2**16  # moving so much takes about as long as a request by itself
-    wakes_waiters: bool = False  # the service ends a wait; otherwise waiters look again and again
-    looks_are_cheap: bool = False  # so the first need not wait for a moment that may be too late
-    poll_start_s: float = 0.005  # a waiter's second look; the delays grow from here …
+    max_value_bytes: int | None = None  # None: no practical limit; larger values must be cut
+    block_bytes: int | None = None  # larger values travel faster in blocks of this size
+    request_bytes: int = 2**16  # transferring these takes about as long as an empty request
+    wakes_waiters: bool = False  # the service ends a wait; otherwise waiters poll
+    looks_are_cheap: bool = False  # a waiter may look at once, even if that is probably too early
+    poll_start_s: float = 0.005  # before a waiter's second look; the delays grow from here …
     poll_most_s: float = 1.0  # … to here
 
     @abstractmethod
@@ -59,28 +59,28 @@ class Storage(ABC):
 
     @abstractmethod
     def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
-        """Return the values of those ``keys`` that exist; absent ones are left out."""
+        """Return the values of those ``keys`` that exist."""
 
     @abstractmethod
     def find_many(self, keys: Sequence[str]) -> set[str]:
-        """Return those ``keys`` that exist; no value travels."""
+        """Return those ``keys`` that exist, without transferring values."""
 
     @abstractmethod
     def delete_many(self, keys: Sequence[str]) -> None:
-        """Delete the values of ``keys``; absent ones are no error."""
+        """Delete the values of ``keys``; absent keys are ignored."""
 
     @abstractmethod
     def list(self, prefix: str) -> Iterator[str]:
-        """Yield every key that starts with ``prefix``, in no order that can be relied on.
+        """Yield every key that starts with ``prefix``, in any order.
 
-        Some services have to walk through all that they hold: nothing on the way of a step lists.
+        Some services scan all their keys for this, so it must not be called in a training step.
         """
 
     @abstractmethod
     def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
-        """Store each value under its key unless that has one, and return what each has now.
+        """Store each value unless its key already has one; return the value of each key.
 
-        Whoever comes second gets the first value back; who came first, its own, the same object.
+        The first writer gets its own object back, later ones the first writer's value.
         """
 
     @abstractmethod
@@ -91,12 +91,12 @@ class Storage(ABC):
     def compare_and_save(self, key: str, data: Buffer, version: Version) -> bool:
         """Store ``data`` if ``key`` is still at ``version``; return whether it was.
 
-        The one operation that is not idempotent: whether a call without an answer counted has to
-        be seen in the value.
+        This operation alone is not idempotent: after a call without an answer, only the stored
+        value shows whether the call took effect.
         """
 
     def publish(self, key: str, data: Buffer) -> Buffer:
-        """Store ``data`` under ``key`` unless it has a value, and return the value it has now."""
+        """Store ``data`` under ``key`` unless it has a value; return the value of ``key``."""
         return self.publish_many({key: data})[key]
 
     def save(self, key: str, data: Buffer) -> None:
@@ -124,19 +124,34 @@ class Storage(ABC):
         self.delete_many([key])
 
     def clear(self, prefix: str) -> None:
-        """Delete every key that starts with ``prefix``; never more than that.
+        """Delete every key that starts with ``prefix``.
 
         Raises
         ------
         ValueError
-            ``prefix`` is empty: that would be the whole store, which may be shared.
+            ``prefix`` is empty, which would delete the whole store.
         """
         if not prefix:
             raise ValueError("clear: expected a prefix of at least one character, got ''")
         self.delete_many([*self.list(prefix)])
 
     def close(self) -> None:  # noqa: B027 — most services need nothing
-        """Release the connections; the storage is not used afterwards."""
+        """Release the connections; the storage cannot be used afterwards."""
+
+    def require_size(self, *values: Buffer) -> None:
+        """Check that the service can store ``values``.
+
+        Raises
+        ------
+        ValueError
+            One has more than ``max_value_bytes``.
+        """
+        for value in values:
+            if self.max_value_bytes is not None and len(value) > self.max_value_bytes:
+                raise ValueError(
+                    f"{type(self).__name__} stores values of at most {self.max_value_bytes} bytes, "
+                    f"got {len(value)}"
+                )
 
     def wait_each(
         self,
@@ -147,9 +162,9 @@ class Storage(ABC):
         clock: Clock = time,
         watch: Callable[[], None] | None = None,
     ) -> Iterator[tuple[str, Buffer]]:
-        """Yield each key and its value in the order of ``keys``, as soon as it is there.
+        """Yield each key and its value in the order of ``keys``, as soon as it exists.
 
-        Only absent keys are asked for again.
+        Only absent keys are requested again.
 
         Parameters
         ----------
@@ -157,8 +172,8 @@ class Storage(ABC):
         timeout_s : float
             Seconds after which `WaitTimeoutError` names the keys still missing.
         first_delay_s : float, default 0
-            Seconds before the first look, unless looks are cheap: about as long as the last such
-            wait looked in vain.
+            Seconds before the first look, unless looks are cheap: about the time that the last
+            such wait took.
         clock : Clock
         watch : callable, optional
             Called before each look, and about once a second; raises to end the wait.
@@ -201,24 +216,24 @@ class Storage(ABC):
 
 
 class DurableStorage(Storage):
-    """A storage that loses nothing and reads parts of values: data, states and reports."""
+    """A storage that loses nothing and can read parts of values: data, states and reports."""
 
     @abstractmethod
     def load_range(self, key: str, start: int, stop: int, etag: str | None = None) -> bytes:
-        """Return the bytes ``start`` to ``stop`` of a value, cut at its end.
+        """Return the bytes ``start`` to ``stop`` of a value, fewer if it ends before.
 
         Raises
         ------
         KeyNotFoundError
             The key is absent.
         ValueChangedError
-            The value is not the one that was described with ``etag``.
+            The value has changed since it had ``etag``.
         """
 
     def load_buffer(self, key: str) -> bytearray:
-        """Return the value of ``key`` in a buffer of the caller's own, which may be changed.
+        """Return the value of ``key`` in a new buffer, which the caller may change.
 
-        Services that can, fill it without holding the value twice.
+        Subclasses may fill it without a second copy in memory.
 
         Raises
         ------
@@ -229,16 +244,16 @@ class DurableStorage(Storage):
 
     @abstractmethod
     def describe_many(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Yield what is known of each key that starts with ``prefix``, in order of keys."""
+        """Yield the description of each key that starts with ``prefix``, in the order of keys."""
 
     @abstractmethod
     def describe(self, key: str) -> ObjectInfo | None:
-        """Return what is known of one key, or None if it is absent."""
+        """Return the description of one key, or None if it is absent."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What is known of a stored value without reading it."""
+    """Description of a stored value, available without reading it."""
 
     key: str
     value_bytes: int

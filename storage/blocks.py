@@ -1,8 +1,8 @@
-"""Values larger than a service takes, or moves well, in blocks.
+"""Stores large values in blocks: a service may limit their size, or transfer blocks faster.
 
-The blocks of a value lie under ``<key>#<token>/<number>``, with a token of their own for every
-write, and under ``<key>`` a manifest says which they are. It is written last, so the value becomes
-visible whole or not at all, and writers at the same time never mix their blocks.
+The blocks of a value have the keys ``<key>#<token>/<number>``; every write draws a new token, so
+concurrent writers never mix their blocks. ``<key>`` itself holds a manifest of the blocks. It is
+written last, so the value becomes visible whole or not at all.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from stepml.job.errors import StorageUnavailableError, WaitTimeoutError
 from storage.base import Buffer, Clock, Storage, Version
 from storage.wrapper import Wrapper
 
-# A value that begins like this is itself stored in blocks: nothing is taken for what it is not.
+# Begins a manifest. A user's value with the same beginning is stored in blocks, whatever its size.
 _MAGIC = bytes.fromhex("b10c5a9be3f24d0e8c61d7a4f3920b57")
 _LAYOUT = struct.Struct("<16s8sQI")  # magic, token, bytes of the value, number of blocks
-_MOST_TRIES = 10  # while others replace the value under our hands
+_MOST_TRIES = 10  # while other writers replace the value
 _REMEMBERED = 4096
 _LOST_BLOCK_DELAY_S = 0.02
-_DELETED_AT_ONCE = 64  # values not known here are read: at most a block each
+_DELETED_AT_ONCE = 64  # keys; each unknown one is read, which transfers at most a block
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Which blocks a value consists of."""
+    """The blocks of one value."""
 
     token: bytes  # of one write
     value_bytes: int
@@ -40,13 +40,13 @@ class Manifest:
 
     @classmethod
     def plan(cls, value_bytes: int, block_bytes: int) -> Manifest:
-        """Return a new manifest with blocks of equal size (the last ones may be a byte less)."""
+        """Return a new manifest whose blocks are equally large, give or take a byte."""
         n_blocks = max(1, -(-value_bytes // block_bytes))
         return cls(secrets.token_bytes(8), value_bytes, n_blocks)
 
     @classmethod
     def parse(cls, data: Buffer) -> Manifest | None:
-        """Return the manifest that ``data`` is, or None if it is a value."""
+        """Return the manifest in ``data``, or None if it is a value."""
         if len(data) != _LAYOUT.size or bytes(data[: len(_MAGIC)]) != _MAGIC:
             return None
         return cls(*_LAYOUT.unpack(data)[1:])
@@ -73,23 +73,21 @@ class BlockStorage(Wrapper):
     Parameters
     ----------
     inner : Storage
-        Where the blocks go.
+        Stores the blocks.
     block_bytes : int, optional
-        Largest value that is stored as it is, and largest block; the inner storage's choice if
-        left out.
+        Size of the largest block; smaller values are stored whole. Defaults to the inner
+        storage's ``block_bytes`` or ``max_value_bytes``.
     """
 
     def __init__(self, inner: Storage, block_bytes: int | None = None) -> None:
         super().__init__(inner)
         chosen = block_bytes or inner.block_bytes or inner.max_value_bytes
         if chosen is None:
-            raise ValueError(
-                "block_bytes: the inner storage has no limit; say how large blocks are"
-            )
+            raise ValueError("block_bytes: the inner storage has no limit, so a size is needed")
         self.block_bytes = self._block_bytes = chosen
         self.max_value_bytes = None
-        # Spares a look at what is deleted. What is not remembered, or was replaced by somebody
-        # else meanwhile, costs a request or leaves blocks to `clear` and expiry.
+        # Manifests seen so far, None for whole values: a key in here is deleted without being
+        # read. Blocks of a value that another writer has replaced are left to `clear` and expiry.
         self._layouts: OrderedDict[str, Manifest | None] = OrderedDict()
         self._lock = Lock()
 
@@ -111,7 +109,7 @@ class BlockStorage(Wrapper):
             values |= wholes
             if not lost:
                 break
-            # Replaced while its blocks were read; or they are lost: as good as absent.
+            # Replaced while its blocks were read, or the blocks are lost; then it counts as absent.
             again = self.inner.load_many([*lost])
             stored = {key: value for key, value in again.items() if bytes(value) != lost[key]}
         return values
@@ -123,7 +121,7 @@ class BlockStorage(Wrapper):
         parts = {key: [key, *self._known_blocks(key)] for key in keys}
         found = self.inner.find_many([name for names in parts.values() for name in names])
         whole = {key for key, names in parts.items() if found.issuperset(names)}
-        # Blocks that are not there any more: lost, or those of a value that has been replaced.
+        # Blocks are missing: they are lost, or the value has been replaced.
         replaced = self.load_many([key for key in keys if key in found and key not in whole])
         return whole | replaced.keys()
 
@@ -136,7 +134,7 @@ class BlockStorage(Wrapper):
         for key, value in self.inner.load_many(unknown).items():
             self._remember(key, Manifest.parse(value))
         blocks = [name for key in keys for name in self._known_blocks(key)]
-        # The manifests first: a value without its blocks should not be seen.
+        # Manifests first: no reader should see one without its blocks.
         self.inner.delete_many([*keys, *blocks])
         self._forget(keys)
 
@@ -154,19 +152,19 @@ class BlockStorage(Wrapper):
         }
 
     def _second(self, key: str, data: Buffer, stored: Buffer, first: Buffer) -> Buffer:
-        """Return what a key has whose ``first`` value is another than the one just ``stored``."""
-        if bytes(first) == bytes(stored):  # it is ours after all: the call was repeated
+        """Return the value of a key that had the ``first`` one before ours was ``stored``."""
+        if bytes(first) == bytes(stored):  # our own: the call was repeated
             return data
         for _ in range(_MOST_TRIES):
             values = self.load_many([key])
             if key in values:
                 self._drop_blocks(key, stored)
                 return values[key]
-            # Its blocks are lost: what is left of it would stand in the way for ever.
+            # Its blocks are lost. Replace its manifest, which would block the key for ever.
             _, version = self.inner.load_version(key)
             if self.inner.compare_and_save(key, stored, version):
                 return data
-        raise StorageUnavailableError(f"{key} neither takes nor has a whole value")
+        raise StorageUnavailableError(f"{key} accepts no value and has no complete one")
 
     def load_version(self, key: str) -> tuple[Buffer | None, Version]:
         for _ in range(_MOST_TRIES):
@@ -208,7 +206,7 @@ class BlockStorage(Wrapper):
             keys, timeout_s=timeout_s, first_delay_s=first_delay_s, clock=clock, watch=watch
         ):
             values, _ = self._wholes({key: value})
-            while key not in values:  # its blocks are lost, or it was replaced: look again
+            while key not in values:  # its blocks are lost, or it was replaced
                 remaining_s = deadline - clock.monotonic()
                 if remaining_s <= 0:
                     raise WaitTimeoutError([key], timeout_s)
@@ -219,7 +217,7 @@ class BlockStorage(Wrapper):
             yield key, values[key]
 
     def _put_blocks(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
-        """Store the blocks of the values that need any; return what is to lie under the keys."""
+        """Store the blocks of large values; return each key's own value: whole, or a manifest."""
         stored: dict[str, Buffer] = {}
         blocks: dict[str, Buffer] = {}
         for key, data in values.items():
@@ -239,7 +237,7 @@ class BlockStorage(Wrapper):
             self.inner.delete_many(manifest.keys(key))
 
     def _wholes(self, stored: Mapping[str, Buffer]) -> tuple[dict[str, Buffer], dict[str, bytes]]:
-        """Return the values that ``stored`` stands for, and the manifests whose blocks are lost."""
+        """Put values together; return them, and the manifests whose blocks are lost."""
         wholes: dict[str, Buffer] = {}
         manifests: dict[str, Manifest] = {}
         targets: dict[str, memoryview] = {}
@@ -280,5 +278,5 @@ class BlockStorage(Wrapper):
 
 
 def _memory(size: int) -> memoryview:
-    # Not filled with zeros, as a bytearray would be.
+    # np.empty: a bytearray would be filled with zeros first.
     return memoryview(np.empty(size, np.uint8).data)

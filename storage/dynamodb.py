@@ -1,4 +1,11 @@
-"""Amazon DynamoDB: a channel without servers, for models of up to some megabytes."""
+"""Amazon DynamoDB: a channel without servers, for models of up to some megabytes.
+
+Three layers repeat requests, each for failures that the others cannot see. boto3 repeats a request
+that is refused or gets no answer, `list` and `compare_and_save` included. `_until_done` sends again
+the items that an answer lists as unprocessed, which boto3 takes for success. When both give up,
+`RetryingStorage` starts the whole operation again: a new table can throttle for tens of seconds,
+and between the attempts a waiting rank checks whether it should go on.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +32,7 @@ Item = dict[str, Any]  # attribute values as the service writes them: {"key": {"
 
 WRITE_BATCH = 25  # BatchWriteItem takes at most 25 items; 25 of the largest stay below its 16 MB
 READ_BATCH = 40  # of at most 100 keys a BatchGetItem: 40 of the largest items fill its 16 MB
-_IDLE_ROUNDS = 12  # answers in a row that nothing was done: 8 seconds, besides boto3's attempts
+_IDLE_ROUNDS = 12  # answers in a row without progress: 8 seconds
 _NAMES = {"#k": "key", "#d": "data", "#v": "version", "#e": "expires_at"}  # some are reserved words
 _IS_ABSENT = "(attribute_not_exists(#k) OR #e <= :now)"
 _IS_AT_VERSION = "#v = :v AND #e > :now"
@@ -41,9 +48,9 @@ _BUSY = {
 class DynamoDBStorage(Storage):
     """The items of one table, which expire.
 
-    An item has a ``key`` (the partition key, a string), its ``data`` (binary), a ``version`` that
-    every write draws anew, and ``expires_at`` (seconds since 1970, the table's TTL attribute). The
-    service deletes what has expired within days; here it counts as absent from that second on.
+    An item has a ``key`` (the partition key, a string), its ``data`` (binary), a ``version`` (new
+    with every write), and ``expires_at`` (seconds since 1970, the table's TTL attribute). An
+    expired item counts as absent at once; the service deletes it within days.
 
     `list` and `clear` read the whole table, whatever the prefix, and are charged for it.
 
@@ -51,13 +58,12 @@ class DynamoDBStorage(Storage):
     ----------
     table : str
     client : DynamoDBClient, optional
-        A boto3 client; by default one made from the environment, with bounded time-outs.
+        A boto3 client. The default is made from the environment and has time-outs.
     expiry_s : int, default 86400
-        Seconds that a value is kept after its last write.
+        Seconds from the last write of a value until it expires.
     """
 
-    # DynamoDB items hold at most 400 KB (409,600 bytes): the names of the attributes, the key, the
-    # version and the time of expiry count too.
+    # DynamoDB items hold at most 400 KB (409,600 bytes), attribute names and all values included.
     max_value_bytes = 400_000
     block_bytes = max_value_bytes
 
@@ -121,11 +127,7 @@ class DynamoDBStorage(Storage):
         self._client.close()
 
     def _item(self, key: str, data: Buffer) -> Item:
-        if len(data) > self.max_value_bytes:
-            raise ValueError(
-                f"{key}: expected at most {self.max_value_bytes} bytes, "
-                f"which is what an item of DynamoDB can hold, got {len(data)}"
-            )
+        self.require_size(data)
         return {
             **_key(key),
             "data": {"B": bytes(data) if isinstance(data, memoryview) else data},
@@ -134,7 +136,7 @@ class DynamoDBStorage(Storage):
         }
 
     def _put_if(self, item: Item, condition: str, version: str | None = None) -> Item | None:
-        """Write ``item`` if the condition holds, or return the item that is there instead."""
+        """Write ``item`` if the condition holds; otherwise return the stored item."""
         values = {":now": _now()} | ({} if version is None else {":v": _s(version)})
         key = item["key"]["S"]
         try:
@@ -148,7 +150,7 @@ class DynamoDBStorage(Storage):
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
         except _ConditionFailedError as error:
-            # An answer may get lost on its way: then boto3's second attempt meets our own write.
+            # If an answer was lost, boto3's second attempt finds our own write.
             return None if error.item.get("version") == item["version"] else error.item
         return None
 
@@ -183,7 +185,7 @@ class DynamoDBStorage(Storage):
     def _in_batches(
         self, call: Callable[[Sequence[T]], Sequence[T]], items: Sequence[T], most: int
     ) -> None:
-        """Give ``call`` all items, batch by batch, and again those that it returns as left over."""
+        """Pass all items to ``call`` in batches; repeat those that it returns as unprocessed."""
         batches = [items[start : start + most] for start in range(0, len(items), most)]
         with _translated(self.table):
             at_once(lambda batch: _until_done(call, batch), batches)
@@ -203,7 +205,7 @@ def open_storage(table: str, environment: Mapping[str, str]) -> DynamoDBStorage:
 
 
 def default_client() -> DynamoDBClient:
-    """Return a client whose every call ends: it tries five times, half a minute each at most."""
+    """Return a client with time-outs: five attempts of at most half a minute."""
     return boto3.client(
         "dynamodb",
         config=Config(
@@ -229,7 +231,7 @@ def _until_done(call: Callable[[Sequence[T]], Sequence[T]], batch: Sequence[T]) 
 
 @contextmanager
 def _translated(key: str) -> Iterator[None]:
-    """Turn the errors of boto3 into those of the contract."""
+    """Translate errors of boto3 into those of `Storage`."""
     try:
         yield
     except ClientError as error:
@@ -258,5 +260,5 @@ def _now() -> Item:
 
 
 def _used(*expressions: str) -> dict[str, str]:
-    """Return the names of attributes that the expressions use; others are refused."""
+    """Return the attribute names in the expressions; DynamoDB refuses unused ones."""
     return {name: _NAMES[name] for name in _NAMES if any(name in text for text in expressions)}

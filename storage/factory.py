@@ -1,4 +1,4 @@
-"""Opens the storages of this deployment; a service's client is imported when it is used."""
+"""Opens the storages of this deployment, and imports only the client libraries that it needs."""
 
 from __future__ import annotations
 

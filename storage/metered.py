@@ -1,4 +1,4 @@
-"""Counts what a storage is asked for."""
+"""Counts the requests to a storage."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class MeteredStorage(Wrapper):
     Attributes
     ----------
     requests : Counter of str
-        By operation. Looks of a service that wakes its waiters are not counted, their values are.
-        A list is one request for each 1,000 keys.
+        By operation. A list is one request for each 1,000 keys. If the service wakes waiters, a
+        wait counts one request for each value.
     sent_bytes, received_bytes : int
         Of values, without keys and protocol.
     late_publishes : int
-        Values that came too late; S3 is asked for the first one by another request.
+        Values whose key already had one; S3 needs another request to load that.
     """
 
     def __init__(self, inner: Storage) -> None:
@@ -108,13 +108,13 @@ class MeteredStorage(Wrapper):
 
 
 class MeteredChannel(MeteredStorage):
-    """Counts the units of a tariff, too.
+    """Counts the units of a tariff as well.
 
     Parameters
     ----------
     inner : Storage
     tariff : Tariff
-        Of the service of ``inner``.
+        The prices of the service.
 
     Attributes
     ----------
@@ -130,7 +130,7 @@ class MeteredChannel(MeteredStorage):
         self.read_units = 0
 
     def find_many(self, keys: Sequence[str]) -> set[str]:
-        self.read_units += len(keys)  # at least: their sizes are not known here
+        self.read_units += len(keys)  # a lower bound, as the sizes are unknown
         return super().find_many(keys)
 
     def _count_sent(self, operation: str, values: Mapping[str, Buffer]) -> None:
@@ -147,7 +147,7 @@ class MeteredChannel(MeteredStorage):
 
 
 class MeteredDurableStorage(MeteredStorage, DurableStorage):
-    """Counts the requests to a durable storage; what describes a key counts as a find."""
+    """Counts the requests to a durable storage; a description counts as a find."""
 
     inner: DurableStorage
 

@@ -1,4 +1,4 @@
-"""Requests of an HTTP service at once: its connections wait longer than they work."""
+"""Concurrent requests to an HTTP service, whose connections mostly wait."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-PARALLEL = 8  # requests at once; a Lambda function's network is full by then
+PARALLEL = 8  # requests at once; more do not transfer faster in a Lambda function
 
 
 def at_once(call: Callable[[T], R], items: Collection[T]) -> Sequence[R]:

@@ -1,11 +1,11 @@
 """Redis, or a service that speaks its protocol (ElastiCache, Valkey): the fast channel.
 
-Requires Redis 6.2. The library connects, logs in and knows a cluster's nodes; values travel over
-its sockets by `storage.streams`, which spares the copies that it makes of them.
+Requires Redis 6.2. redis-py connects, logs in and finds a cluster's nodes; values travel over its
+sockets by `storage.streams`, which avoids the library's copies.
 
-**Waking.** Beside a value lies a list of one token, ``ready:{key}``. Whoever waits moves the token
-from the list to the list (``BLMOVE``): it stays, so that it wakes all waiters, and as the command
-names one key it works on a cluster. A token may outlive its value; then it is removed.
+**Waking.** Each value has a list with one token, ``ready:{key}``. A waiter moves the token from the
+list to the same list (``BLMOVE``), so the token stays and wakes every waiter. The command names one
+key, so it works on a cluster. A token that outlives its value is removed by the next waiter.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from storage.resp import Command, Reply, encoded, is_value, read_reply
 from storage.streams import Stream
 
 PASSWORD_VARIABLE = "STEPML_REDIS_PASSWORD"  # noqa: S105 — its name
-EXPIRY_S = 86_400  # longer than any epoch; what a dead job leaves is gone by then
+EXPIRY_S = 86_400  # longer than any epoch; removes the values of dead jobs
 
-_LOOK_S = 1.0  # a waiter blocks this long before it looks whether it should go on
+_LOOK_S = 1.0  # a waiter blocks this long before it checks whether it should go on
 _STALE_DELAY_S = 0.01  # after a token without a value
 _MAX_CONFLICTS = 10
 _READY = "ready:"
 
-# The token of a version is the value's SHA-1, as Redis computes it; "" stands for an absent key.
+# The token of a version is the value's SHA-1, computed by Redis; "" stands for an absent key.
 _COMPARE_AND_SAVE = """
 local value = redis.call('GET', KEYS[1])
 local token = value and redis.sha1hex(value) or ''
@@ -41,13 +41,13 @@ redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """
 
-# Only if the value has not come back since: its new token would be the one that is removed.
+# Only while the value is absent: if it has been saved again, the token is a new one.
 _REMOVE_STALE = """
 if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('UNLINK', KEYS[2]) end
 return 1
 """
 
-KeyedCommand = tuple[str, Command]  # a command, and the key that decides which server gets it
+KeyedCommand = tuple[str, Command]  # a command, and the key that determines its server
 Commands = list[KeyedCommand]
 Replies = list[Reply]
 
@@ -61,7 +61,7 @@ class RedisStorage(Storage):
         ``redis://host:port``, or ``rediss://user@host:port`` with TLS; ``?cluster=true`` for a
         cluster.
     password : str, optional
-        Of the user.
+        The password of the user.
     ca_file : str, optional
         Certificates to trust with TLS, instead of the system's.
     expiry_s : int
@@ -69,7 +69,7 @@ class RedisStorage(Storage):
     """
 
     max_value_bytes = 512 * 2**20  # Redis' proto-max-bulk-len
-    block_bytes = 2**20 + 4096  # measured: the fastest; 1 MiB and its header stay together
+    block_bytes = 2**20 + 4096  # measured as the fastest; holds 1 MiB and its header
     wakes_waiters = True
 
     def __init__(
@@ -80,11 +80,11 @@ class RedisStorage(Storage):
         self._streams: WeakKeyDictionary[Any, Stream] = WeakKeyDictionary()  # by connection
 
     def save_many(self, values: Mapping[str, Buffer]) -> None:
-        self._require_size(values.values())
+        self.require_size(*values.values())
         self._run([(key, self._set(key, data)) for key, data in values.items()])
 
     def save(self, key: str, data: Buffer) -> None:
-        self._require_size([data])
+        self.require_size(data)
         self._run([(key, self._set(key, data)), *self._wake(key)])
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
@@ -115,7 +115,7 @@ class RedisStorage(Storage):
                         yield name
 
     def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
-        self._require_size(values.values())
+        self.require_size(*values.values())
         published: dict[str, Buffer] = {}
         for _ in range(_MAX_CONFLICTS):
             left = {key: data for key, data in values.items() if key not in published}
@@ -127,14 +127,14 @@ class RedisStorage(Storage):
             published |= self.load_many([key for key in left if key not in stored])
             if len(published) == len(values):  # else: deleted or expired since
                 return published
-        raise StorageUnavailableError(f"Redis neither takes nor has a value for {next(iter(left))}")
+        raise StorageUnavailableError(f"Redis accepts no value for {next(iter(left))} and has none")
 
     def load_version(self, key: str) -> tuple[Buffer | None, Version]:
         value = self.load_many([key]).get(key)
         return value, Version(None if value is None else _digest(value))
 
     def compare_and_save(self, key: str, data: Buffer, version: Version) -> bool:
-        self._require_size([data])
+        self.require_size(data)
         script = (b"EVAL", _COMPARE_AND_SAVE.encode(), b"1", key)
         arguments = ((version.token or "").encode(), data, self._expiry_ms)
         saved, *_rest = self._run([(key, (*script, *arguments)), *self._wake(key)])
@@ -172,8 +172,8 @@ class RedisStorage(Storage):
     def _blocking_look(
         self, keys: Sequence[str], each_s: float, clock: Clock
     ) -> Iterator[tuple[str, Buffer]]:
-        """Yield those of ``keys`` that exist, waiting ``each_s`` for each that does not."""
-        block_s = b"%.3f" % max(0.001, each_s)  # 0 would be for ever
+        """Yield those of ``keys`` that exist, waiting ``each_s`` seconds for each absent one."""
+        block_s = b"%.3f" % max(0.001, each_s)  # 0 would wait for ever
         stale = []
         pools = {key: self._nodes.pool(key) for key in keys}
         move = (b"LEFT", b"RIGHT", block_s)
@@ -194,11 +194,11 @@ class RedisStorage(Storage):
                         stale.append(key)
                 elif key != keys[-1]:
                     yield key, value
-        # The last one is given with the connections back: whoever has it may not ask for more, and
-        # a generator that is left in the middle has to cut them.
+        # The last value is yielded after the connections are returned. A caller may stop there, and
+        # a generator that is closed while it borrows connections has to close these, too.
         if keys and is_value(value):
             yield keys[-1], value
-        if stale:  # BLMOVE would return at once, for ever
+        if stale:  # BLMOVE would return at once every time
             script = (b"EVAL", _REMOVE_STALE.encode(), b"2")
             self._run([(key, (*script, key, _ready(key))) for key in stale])
             clock.sleep(_STALE_DELAY_S)
@@ -216,9 +216,9 @@ class RedisStorage(Storage):
         commands: Sequence[KeyedCommand],
         targets: Sequence[memoryview] | None = None,
     ) -> Replies:
-        """Run commands, each at the node of its key, and return their replies in order.
+        """Run each command on the node of its key; return the replies in the commands' order.
 
-        All nodes get their commands before the first reply is read.
+        All nodes receive their commands before the first reply is read.
         """
         pools = [self._nodes.pool(key) for key, _ in commands]
         with ExitStack() as connections:
@@ -238,7 +238,7 @@ class RedisStorage(Storage):
 
     @contextmanager
     def _stream(self, pool: Pool) -> Iterator[Stream]:
-        """Lend a connection; one that is left by an error may have replies under way: it is cut."""
+        """Lend a connection; after an error it is closed, as replies may still arrive on it."""
         with translated(self._nodes.refresh):
             connection: Any = pool.get_connection()
             try:
@@ -250,18 +250,11 @@ class RedisStorage(Storage):
                 pool.release(connection)
 
     def _stream_of(self, connection: Any) -> Stream:
-        # redis-py has no public way to a connection's socket; the contract tests hold it.
+        # redis-py has no public access to a connection's socket; the contract tests cover this.
         stream = self._streams.get(connection)
         if stream is None or stream.socket is not connection._sock:
             stream = self._streams[connection] = Stream(connection._sock)
         return stream
-
-    def _require_size(self, values: Any) -> None:
-        for data in values:
-            if len(data) > self.max_value_bytes:
-                raise ValueError(
-                    f"a value of Redis has at most {self.max_value_bytes} bytes, got {len(data)}"
-                )
 
 
 def open_storage(url: str, environment: Mapping[str, str]) -> RedisStorage:
@@ -274,7 +267,7 @@ def open_storage(url: str, environment: Mapping[str, str]) -> RedisStorage:
 
 
 def _ready(key: str) -> str:
-    # What is in braces decides the slot: on a cluster it lies beside its value.
+    # The part in braces determines the slot, so the token is on the same node as its value.
     return f"{_READY}{{{key}}}"
 
 

@@ -1,4 +1,4 @@
-"""The servers of a Redis: one, or those of a cluster, and which of them holds a key."""
+"""The nodes of Redis: one server, or a cluster that distributes keys over several."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from redis.retry import Retry
 
 from stepml.job.errors import StorageDeniedError, StorageError, StorageUnavailableError
 
-_TIMEOUT_S = 20.0  # of a command; a server that takes longer is as good as down
+_TIMEOUT_S = 20.0  # of a command; a server that takes longer counts as down
 _CONNECT_TIMEOUT_S = 5.0
 
 Pool = redis.ConnectionPool
 
 
 class RedisNodes(ABC):
-    """Which server holds a key."""
+    """Maps keys to servers."""
 
     @abstractmethod
     def pool(self, key: str) -> Pool:
@@ -32,11 +32,11 @@ class RedisNodes(ABC):
 
     @abstractmethod
     def clients(self) -> Sequence[redis.Redis]:
-        """Return a client of each server that has keys of its own."""
+        """Return a client for each primary server."""
 
     @abstractmethod
     def refresh(self) -> None:
-        """Learn anew which server holds which keys."""
+        """Forget which server holds which keys."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -53,14 +53,14 @@ class _OneServer(RedisNodes):
         return [self._client]
 
     def refresh(self) -> None:
-        """Nothing: the one server holds all keys."""
+        """Do nothing: the one server holds all keys."""
 
     def close(self) -> None:
         self._client.close()
 
 
 class _Cluster(RedisNodes):
-    """Connected when it is used first, so that a cluster that is down is found down then."""
+    """Connects when first used, so a cluster that is down raises its error then."""
 
     def __init__(self, connect: Callable[[], RedisCluster]) -> None:
         self._connect = connect
@@ -107,11 +107,11 @@ def open_nodes(url: str, password: str, ca_file: str | None) -> RedisNodes:
         "port": parts.port or 6379,
         "username": parts.username or None,
         "password": password or None,
-        "protocol": 2,  # whose replies `_read_reply` reads
+        "protocol": 2,  # the version that `storage.resp` reads
         "socket_timeout": _TIMEOUT_S,
         "socket_connect_timeout": _CONNECT_TIMEOUT_S,
         "socket_keepalive": True,
-        "retry": Retry(NoBackoff(), 0),  # `RetryingStorage` repeats what may be repeated
+        "retry": Retry(NoBackoff(), 0),  # `RetryingStorage` repeats operations
     }
     if parts.scheme == "rediss":
         settings |= {"ssl": True, "ssl_ca_certs": ca_file, "ssl_check_hostname": True}
@@ -122,13 +122,13 @@ def open_nodes(url: str, password: str, ca_file: str | None) -> RedisNodes:
 
 @contextmanager
 def translated(refresh: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Turn the errors of sockets and of redis-py into those of the contract."""
+    """Translate errors of sockets and of redis-py into those of `Storage`."""
     try:
         yield
-    except StorageUnavailableError:  # a key has moved, or its server is no primary any more
+    except StorageUnavailableError:  # a key has moved, or its server is no longer a primary
         refresh()
         raise
-    except StorageError:  # some are OSErrors, too
+    except StorageError:  # before OSError, as some are both
         raise
     except (redis.AuthenticationError, NoPermissionError) as error:
         raise StorageDeniedError(f"Redis: {error}") from error

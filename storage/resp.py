@@ -1,4 +1,4 @@
-"""The protocol of Redis, version 2, as far as the storage speaks it by itself."""
+"""The protocol of Redis (RESP), version 2: the part that the storage itself writes and reads."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def encoded(commands: Iterable[Command]) -> Request:
 
 
 def read_reply(stream: Stream, key: str, target: memoryview | None = None) -> Reply:
-    """Return one reply: a value (``target``, if it fits in there), a number, or None."""
+    """Return one reply: a value (in ``target`` if the sizes match), a number, or None."""
     line = stream.read_line()
     kind, rest = line[:1], line[1:]
     if kind == b"$":
@@ -73,5 +73,5 @@ def _error(message: str, key: str) -> StorageError:
 
 
 def is_value(reply: Reply) -> TypeGuard[Buffer]:
-    """Return whether a reply is a string of bytes."""
+    """Return whether a reply is a value."""
     return reply is not None and not isinstance(reply, int)

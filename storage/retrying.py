@@ -1,4 +1,4 @@
-"""Repeats what a service refuses for now."""
+"""Repeats operations that a service refuses for now."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from storage.wrapper import Wrapper
 
 T = TypeVar("T")
 
-ATTEMPTS = 6  # over 8 s or so; the Task's own retries outlast a server's fail-over
+ATTEMPTS = 6  # over about 8 s; the retries of the Task in Step Functions outlast a fail-over
 FIRST_DELAY_S = 0.1
 MOST_DELAY_S = 5.0
 
 
 class RetryingStorage(Wrapper):
-    """Tries an operation again after `StorageUnavailableError`, with growing, jittered delays.
+    """Repeats an operation after `StorageUnavailableError`, with growing, jittered delays.
 
-    All but `compare_and_save` and `list`: a repetition of the first cannot tell its own success
-    from a rival's, and of the second some keys have been seen already.
+    Two operations are not repeated: a second `compare_and_save` could not distinguish its own
+    earlier success from another writer's, and a second `list` would yield keys twice.
 
     Parameters
     ----------
@@ -100,6 +100,6 @@ class RetryingStorage(Wrapper):
 def _delays() -> Iterator[float]:
     delay_s = FIRST_DELAY_S
     for _ in range(ATTEMPTS - 1):
-        # Jitter: workers that were refused together should not come back together.
+        # Jitter: workers that were refused together should not return together.
         yield delay_s * random.uniform(0.5, 1.0)  # noqa: S311
         delay_s = min(3 * delay_s, MOST_DELAY_S)

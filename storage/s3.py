@@ -28,8 +28,8 @@ DELETE_BATCH = 1000  # S3's DeleteObjects takes at most 1,000 keys
 _ABSENT = {"NoSuchKey", "NoSuchBucket", "NotFound", "404"}
 _DENIED = {"AccessDenied", "Forbidden", "403"}
 _EXISTS = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
-_WINDOW_BYTES = 2**20  # urllib3 holds what is read a second time
-_MAX_CONFLICTS = 10  # a race for one key ends with the first winner; more is a broken service
+_WINDOW_BYTES = 2**20  # per read, as urllib3 holds a second copy of it
+_MAX_CONFLICTS = 10  # a race for one key ends sooner unless the service is broken
 
 
 class S3Storage(DurableStorage):
@@ -39,7 +39,7 @@ class S3Storage(DurableStorage):
     ----------
     bucket : str
     client : S3Client, optional
-        A boto3 client; by default one made from the environment, with bounded time-outs.
+        A boto3 client. The default is made from the environment and has time-outs.
     """
 
     max_value_bytes = 5 * 2**30  # one PutObject
@@ -145,7 +145,7 @@ class S3Storage(DurableStorage):
             first = self._get(key)
             if first is not None:  # None: deleted since, or the other writer has not finished
                 return key, first
-        raise StorageUnavailableError(f"S3 neither takes nor has a value for {key}")
+        raise StorageUnavailableError(f"S3 accepts no value for {key} and has none")
 
     def _get(self, key: str) -> Buffer | None:
         return self.load_version(key)[0]
@@ -164,7 +164,7 @@ class _ConditionFailedError(StorageError):
 
 
 class _BeyondEndError(StorageError):
-    """A range begins behind the end of the object."""
+    """A range begins after the end of the object."""
 
 
 def open_storage(bucket: str, environment: Mapping[str, str]) -> S3Storage:
@@ -173,7 +173,7 @@ def open_storage(bucket: str, environment: Mapping[str, str]) -> S3Storage:
 
 
 def default_client() -> S3Client:
-    """Return a client whose every call ends: it tries five times, a minute each at most."""
+    """Return a client with time-outs: five attempts of at most a minute."""
     return boto3.client(
         "s3",
         config=Config(
@@ -181,8 +181,7 @@ def default_client() -> S3Client:
             read_timeout=60,
             max_pool_connections=2 * PARALLEL,
             retries={"mode": "standard", "total_max_attempts": 5},
-            # Values carry our own checksums where they need one; S3's are kept for uploads only
-            # where the service demands them.
+            # Values that need a checksum have one of ours.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         ),
@@ -191,7 +190,7 @@ def default_client() -> S3Client:
 
 @contextmanager
 def _translated(key: str) -> Iterator[None]:
-    """Turn the errors of boto3 into those of the contract."""
+    """Translate errors of boto3 into those of `Storage`."""
     try:
         yield
     except ClientError as error:
@@ -215,7 +214,7 @@ def _translated(key: str) -> Iterator[None]:
 def _fill(target: memoryview, body: StreamingBody) -> None:
     filled = 0
     while filled < len(target):
-        # Its stubs ask for a file, but it takes any buffer.
+        # The stubs demand a file, but any buffer works.
         n = body.readinto(cast("Any", target[filled : filled + _WINDOW_BYTES]))
         if n == 0:
             raise StorageUnavailableError(f"S3 sent {filled} of {len(target)} bytes")
@@ -223,5 +222,5 @@ def _fill(target: memoryview, body: StreamingBody) -> None:
 
 
 def _body(data: Buffer) -> bytes:
-    # boto3 takes a bytearray as it is, whatever its types say; a copy of a large shard would count.
+    # boto3 accepts a bytearray, despite its stubs; a copy of a large shard would cost memory.
     return bytes(data) if isinstance(data, memoryview) else cast("bytes", data)

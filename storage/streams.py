@@ -1,8 +1,8 @@
-"""Bytes to and from a server without copies of large values.
+"""Sends bytes to a server, and receives them, without copying large values.
 
-The clients of Redis and Memcached join a request before they send it and collect an answer from
-small pieces: with values of megabytes that is most of the time. Here a request is gathered from
-where its parts lie, and a large value is received into the place where it stays.
+The clients of Redis and Memcached copy a request into one buffer and assemble an answer from small
+pieces, which takes most of the time for values of megabytes. Here, the system gathers a request
+from its parts, and a large value is received into its final memory.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import numpy as np
 
 from storage.base import Buffer
 
-_SMALL = 8192  # bytes up to which copying is cheaper than another element of sendmsg's vector
+_SMALL = 8192  # bytes; copying fewer is cheaper than another element of sendmsg's vector
 _MOST_PARTS = 512  # of one sendmsg; Linux takes 1,024
-_BUFFERED = 65536  # bytes received at once while it is not known whose they are
+_BUFFERED = 65536  # bytes received at once, unless they go directly into a value
 
 
 class Request:
-    """One or many commands, to be sent at once: small parts joined, large ones as they are."""
+    """One or more commands, sent together; small parts are joined, large ones are not copied."""
 
     def __init__(self) -> None:
         self._parts: list[Buffer] = []
         self._tail = bytearray()
 
     def add(self, data: Buffer) -> None:
-        """Append ``data``; a large one must not change before it is sent."""
+        """Append ``data``; if large, it must not change before it is sent."""
         if len(data) <= _SMALL:
             self._tail += data
             return
@@ -39,28 +39,28 @@ class Request:
         self._parts.append(data)
 
     def parts(self) -> Iterator[Buffer]:
-        """Yield what is to be sent, in order."""
+        """Yield the parts to send, in order."""
         yield from self._parts
         if self._tail:
             yield self._tail
 
 
 class Stream:
-    """A connected socket, read by lines and by lengths.
+    """A connected socket, which reads lines and values of a known size.
 
     Raises
     ------
     ConnectionError
         The server has closed the connection.
     TimeoutError
-        It did not answer within the socket's time-out.
+        The server did not answer within the socket's time-out.
     """
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self._buffer = bytearray(_BUFFERED)
         self._view = memoryview(self._buffer)
-        self._start = self._stop = 0  # what of the buffer is received and not read
+        self._start = self._stop = 0  # the part of the buffer that is received but not read
 
     def send(self, request: Request) -> None:
         """Send a whole request."""
@@ -77,7 +77,7 @@ class Stream:
                 parts[0] = parts[0][sent:]
 
     def is_quiet(self) -> bool:
-        """Return whether nothing is there to be read: between requests, anything is the end."""
+        """Return whether nothing can be read; anything between requests ends the connection."""
         if self._start != self._stop:
             return False
         poll = select.poll()
@@ -85,7 +85,7 @@ class Stream:
         return not poll.poll(0)
 
     def read_line(self) -> bytes:
-        """Return the next line without its end, ``\\r\\n`` or ``\\n``."""
+        """Return the next line without its ``\\r\\n`` or ``\\n``."""
         searched = self._start
         while (end := self._buffer.find(b"\n", searched, self._stop)) < 0:
             seen = self._stop - self._start
@@ -96,16 +96,16 @@ class Stream:
         return line.removesuffix(b"\r")
 
     def read_value(self, size: int, target: memoryview | None = None) -> Buffer:
-        """Return the next ``size`` bytes and skip the ``\\r\\n`` behind them.
+        """Return the next ``size`` bytes and skip the ``\\r\\n`` after them.
 
         Parameters
         ----------
         size : int
         target : memoryview of ``size`` bytes, optional
-            Where they are received; otherwise into new memory.
+            Receives the bytes; the default is new memory.
         """
         if target is None:
-            # np.empty, as a bytearray would be filled with zeros first.
+            # np.empty: a bytearray would be filled with zeros first.
             target = memoryview(np.empty(size, np.uint8).data)
         buffered = min(size, self._stop - self._start)
         target[:buffered] = self._view[self._start : self._start + buffered]
@@ -124,7 +124,7 @@ class Stream:
         self._start += 2
 
     def _receive_more(self) -> None:
-        if self._start:  # what is left goes to the front, so that there is room behind it
+        if self._start:  # move unread bytes to the front, to make room after them
             left = self._stop - self._start
             self._buffer[:left] = self._buffer[self._start : self._stop]
             self._start, self._stop = 0, left

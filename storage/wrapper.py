@@ -1,4 +1,4 @@
-"""What all storages that add something to another have in common."""
+"""The base class of storages that wrap another storage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from storage.base import Buffer, Clock, Storage, Version
 
 
 class Wrapper(Storage):
-    """Passes every operation on; subclasses override what they add to."""
+    """Delegates every operation to ``inner``; subclasses override some."""
 
     def __init__(self, inner: Storage) -> None:
         self.inner = inner
@@ -66,7 +66,7 @@ class Wrapper(Storage):
         clock: Clock = time,
         watch: Callable[[], None] | None = None,
     ) -> Iterator[tuple[str, Buffer]]:
-        # Without a service that wakes, the wait is made of looks, which go through this wrapper.
+        # Without a service that wakes waiters, a wait polls through this wrapper's `load_many`.
         wait = self.inner.wait_each if self.wakes_waiters else super().wait_each
         return wait(
             keys, timeout_s=timeout_s, first_delay_s=first_delay_s, clock=clock, watch=watch

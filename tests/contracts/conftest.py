@@ -20,10 +20,10 @@ from storage import Storage
 from storage.blocks import BlockStorage
 from storage.dynamodb import DynamoDBStorage
 from storage.memcached import MemcachedStorage
-from storage.memory import MemoryStorage
 from storage.redis import RedisStorage
 from storage.retrying import RetryingStorage
 from storage.s3 import S3Storage
+from storage.testing.memory import MemoryStorage
 from tests.support.harness import Harness, OverServer, OverStorage
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 from tests.support.servers import Server, memcached_server, redis_server

@@ -39,7 +39,7 @@ from stepml.job.tasks import (
     ReducerTask,
 )
 from stepml.ml.algorithms import OrchestratedAlgorithm, build_algorithm
-from storage.memory import MemoryStorage
+from storage.testing.memory import MemoryStorage
 
 STARTED_AT = "2026-01-02T03:04:05.678Z"
 

@@ -14,7 +14,7 @@ from comm.lease import FifoLease
 from stepml.job import keys
 from stepml.job.errors import ModelTooLargeError, SharedModelLostError, WaitTimeoutError
 from storage import Storage
-from storage.faulty import FaultyStorage
+from storage.testing.faulty import FaultyStorage
 from tests.support.harness import Harness, OverStorage
 from tests.support.ranks import at_once, workers
 

@@ -9,7 +9,7 @@ import pytest
 from stepml.job.errors import WaitTimeoutError
 from storage.base import ABSENT, Storage
 from storage.blocks import BlockStorage
-from storage.memory import MemoryStorage
+from storage.testing.memory import MemoryStorage
 
 BLOCK = 1000
 
@@ -167,6 +167,6 @@ def test_a_value_that_looks_like_a_manifest_is_a_value(
     assert [*inner.list("")] == []
 
 
-def test_a_storage_without_a_limit_has_to_be_told_how_large_blocks_are() -> None:
-    with pytest.raises(ValueError, match="say how large"):
+def test_a_storage_without_a_limit_needs_a_size_of_blocks() -> None:
+    with pytest.raises(ValueError, match="so a size is needed"):
         BlockStorage(MemoryStorage())

@@ -34,8 +34,8 @@ from stepml.job.prices import (
 )
 from stepml.job.tasks import ExecutorResult
 from storage.base import Buffer, Version
-from storage.memory import MemoryStorage
 from storage.metered import MeteredChannel, MeteredDurableStorage
+from storage.testing.memory import MemoryStorage
 from tests.support.jobs import Job
 from tests.support.paths import ROOT
 

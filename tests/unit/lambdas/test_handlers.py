@@ -46,8 +46,8 @@ from stepml.job.tasks import (
 )
 from stepml.ml.data import Shard, arrays, unpack_shard
 from storage import Storage
-from storage.faulty import FaultyStorage
-from storage.memory import MemoryStorage
+from storage.testing.faulty import FaultyStorage
+from storage.testing.memory import MemoryStorage
 from tests.support.jobs import Job, contents, csv_rows, load
 
 

@@ -30,7 +30,7 @@ from stepml.job.step import Step
 from stepml.job.tasks import ExecutorResult, ExecutorTask
 from stepml.ml.algorithms import RankProgress
 from storage.base import Buffer
-from storage.memory import MemoryStorage
+from storage.testing.memory import MemoryStorage
 from storage.wrapper import Wrapper
 from tests.support.jobs import Job, contents, load
 

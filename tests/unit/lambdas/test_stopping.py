@@ -18,7 +18,7 @@ from stepml.job import keys
 from stepml.job.documents import decode, encode
 from stepml.job.errors import AttemptStoppedError, DamagedValueError, InvalidTaskError
 from stepml.job.reports import EndReport, Fence
-from storage.memory import MemoryStorage
+from storage.testing.memory import MemoryStorage
 from storage.wrapper import Wrapper
 from tests.support.jobs import Job, contents, load
 

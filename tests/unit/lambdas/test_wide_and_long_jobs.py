@@ -21,8 +21,8 @@ from stepml.job.errors import (
 )
 from stepml.job.parse import parse_job
 from stepml.job.tasks import Continued, ExecutorResult, LoopPosition
-from storage.memory import MemoryStorage
 from storage.metered import MeteredStorage
+from storage.testing.memory import MemoryStorage
 from tests.support.jobs import Job, contents, csv_rows, load
 
 FIRST: dict[str, Any] = {"epoch": 0, "decision": "continue", "next_epoch": 1}

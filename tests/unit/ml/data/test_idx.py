@@ -26,7 +26,7 @@ from stepml.ml.data.formats.idx.header import labels_beside
 from stepml.ml.data.formats.idx.rows import IdxRows
 from stepml.ml.data.planning import find_objects
 from stepml.ml.data.ranges import ByteRange, Cut
-from storage.memory import MemoryStorage
+from storage.testing.memory import MemoryStorage
 from tests.support.data_sets import MemoryObjects, described, partition
 from tests.support.jobs import Job, load
 from tests.unit.ml.data.test_npz import expected_rows, require_equal, stored_rows

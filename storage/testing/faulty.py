@@ -1,4 +1,4 @@
-"""Faults where they are wanted: how tests see what a service does once in a million calls."""
+"""Injects faults that a service shows once in a million calls."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class FaultyStorage(Wrapper):
     ----------
     inner : Storage
     fail : mapping of operation to positions, optional
-        ``{"publish_many": [0]}``: the first one raises `StorageUnavailableError`, and did nothing.
+        ``{"publish_many": [0]}``: the first call raises `StorageUnavailableError` without effect.
     lose_answer : mapping of operation to positions, optional
-        The call takes effect, and raises all the same.
+        These calls take effect and then raise `StorageUnavailableError`.
     """
 
     def __init__(

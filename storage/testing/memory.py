@@ -1,4 +1,4 @@
-"""A storage in this process: the reference of the contract, and the store of a world of one."""
+"""A storage in this process: the reference of the contract."""
 
 from __future__ import annotations
 

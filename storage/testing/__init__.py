@@ -1,0 +1,1 @@
+"""Storages for tests alone: packages and the wheel leave this folder out."""
