@@ -80,12 +80,12 @@ def test_the_page_says_who_raises_an_error_and_what_comes_of_it(
 
 
 def _in_the_tree(error: str) -> str:
-    """Return what the tree of errors says about an error, or about the one that it belongs to."""
+    """Return the retry rule of an error, or of its nearest parent, in the tree of errors."""
     assert errors.__doc__ is not None
     tree = " ".join(errors.__doc__.split())
     for each in type.mro(error_classes()[error]):
         found = re.search(rf"── {each.__name__} ((?:(?!──).)*)", tree)
-        told = found and re.search(r"never retried|with its epoch|retried", found[1])
-        if told:
-            return told[0]
+        rule = found and re.search(r"never retried|with its epoch|retried", found[1])
+        if rule:
+            return rule[0]
     return "with its epoch"
