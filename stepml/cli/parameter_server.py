@@ -18,11 +18,12 @@ from stepml.cli.errors import BAD_INPUT, BadInputError, LocalAwsFailedError, loc
 from stepml.cli.options import AsJson, Local
 from stepml.cli.output import Output
 from stepml.client.errors import AccessError
+from stepml.job.channels import CHANNELS, PARAMETER_SERVER
 
 PACKAGES = ("thrift", "prometheus_client")  # of the extra `server`
-URL_VARIABLE = "STEPML_PARAMETER_SERVER_URL"
+URL_VARIABLE = CHANNELS[PARAMETER_SERVER].variable
 TOKEN_VARIABLE = "STEPML_PARAMETER_SERVER_TOKEN"  # noqa: S105 — its name
-CHANNEL = "parameter_server"
+
 
 app = typer.Typer(
     help="The parameter server: run it, ask it, make its secret.",
@@ -136,7 +137,7 @@ def _local_server() -> tuple[str, str]:
     if running is None:
         raise LocalAwsFailedError("the local AWS is not running; start it with: stepml local up")
     for each in running.caches:
-        if each.name == CHANNEL and each.pid is not None:
+        if each.name == PARAMETER_SERVER and each.pid is not None:
             return each.url, each.parameters["ParameterServerToken"]
     raise AccessError("the local parameter server is not running; a job with its channel starts it")
 

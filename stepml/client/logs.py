@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from stepml.client.connection import Connection, translated
 from stepml.client.execution import ExecutionState
-from stepml.client.stack import FUNCTIONS, Stack
+from stepml.client.stack import Stack
+from stepml.packaging.functions import function_names
 
 if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
@@ -106,7 +107,7 @@ def _groups(connection: Connection, stack: Stack) -> dict[str, str]:
             for page in pages.paginate(logGroupNamePrefix=prefix)
             for group in page["logGroups"]
         }
-    groups = {function: f"{prefix}{function}" for function in FUNCTIONS}
+    groups = {function: f"{prefix}{function}" for function in function_names()}
     return {function: group for function, group in groups.items() if group in found}
 
 

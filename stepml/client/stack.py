@@ -8,21 +8,6 @@ from stepml.client.connection import Connection, translated
 from stepml.client.errors import ServiceRefusedError, StackNotFoundError
 
 DEFAULT_STACK = "stepml"
-# As in templates/template.yaml, where each has the stack's name before it.
-FUNCTIONS = (
-    "prepare",
-    "partition",
-    "partition-parquet",
-    "plan-shards",
-    "assemble",
-    "initialise",
-    "executor",
-    "merger",
-    "reducer",
-    "finalise",
-    "cleanup",
-    "trigger",
-)
 
 
 @dataclass(frozen=True, slots=True)

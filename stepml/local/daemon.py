@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stepml.local.answers import NoAnswerError, ask
-from stepml.local.caches import CacheStatus
+from stepml.local.cache_server import CacheStatus
 from stepml.local.identity import (
     DEFAULT_CONCURRENCY,
     DEFAULT_PORT,

@@ -13,26 +13,27 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from stepml.job.channels import CHANNELS, PARAMETER_SERVER
 from stepml.local.identity import HOST
+from stepml.local.ports import port_of
 from stepml.packaging.sources import PACKAGE, resource_root
 
-CHANNEL = "parameter_server"
-SNAPSHOT_S = 5  # a killed one has at least what was there so long ago
+SNAPSHOT_S = 5  # a killed server loses at most the changes of so many seconds
 _ANSWER_TIMEOUT_S = 1.0
 
 
 class ParameterServerProgram:
-    """How it is started, and how it is told from another one.
+    """The program that serves the channel parameter_server; a `LocalProgram`.
 
     Parameters
     ----------
     health : socket
-        Keeps the port on which it tells how it is.
+        Reserves the port on which the server reports its health.
     directory : Path
-        For its snapshots, of which those of an earlier local AWS are deleted.
+        For snapshots; those of an earlier local AWS are deleted.
     """
 
-    channel = CHANNEL
+    channel = PARAMETER_SERVER
     program = "python -m ps_server"
 
     def __init__(self, health: socket.socket, directory: Path) -> None:
@@ -42,15 +43,16 @@ class ParameterServerProgram:
         shutil.rmtree(self._snapshots, ignore_errors=True)
 
     def url(self, port: int) -> str:
-        """Return its address, as functions are told."""
+        """Return the address for functions of the server on ``port``."""
         return f"thrift://{HOST}:{port}"
 
     def parameters(self, port: int) -> dict[str, str]:
-        """Return the parameters of the template that say where it is, and what it is shown."""
-        return {"ParameterServerUrl": self.url(port), "ParameterServerToken": self._token}
+        """Return the template parameters with the server's address and its token."""
+        address = str(CHANNELS[self.channel].parameter)
+        return {address: self.url(port), "ParameterServerToken": self._token}
 
     def command(self, port: int, directory: Path) -> list[str]:
-        """Return program and arguments."""
+        """Return the executable and its arguments."""
         return [
             *(sys.executable, "-m", "ps_server", "--plain-loopback"),
             *("--listen", f"{HOST}:{port}", "--health-listen", f"{HOST}:{self._health_port}"),
@@ -58,25 +60,24 @@ class ParameterServerProgram:
         ]
 
     def environment(self) -> dict[str, str]:
-        """Return what its process finds: ``ps_server``, and the token."""
+        """Return the environment variables of the process, with its token."""
         path = os.pathsep.join(map(str, dict.fromkeys((resource_root(), PACKAGE.parent))))
         return {**os.environ, "PYTHONPATH": path, "STEPML_PS_TOKEN": self._token}
 
     def answering_pid(self, port: int) -> int | None:
-        """Return the process id of the one that runs, None if none answers."""
+        """Return the process id of the running server, or None if none answers."""
         connection = HTTPConnection(HOST, self._health_port, timeout=_ANSWER_TIMEOUT_S)
         with closing(connection), suppress(OSError, HTTPException, ValueError, KeyError):
             connection.request("GET", "/healthz")
             answer = connection.getresponse()
-            if answer.status == HTTPStatus.OK:  # and not while it starts, or stops
+            if answer.status == HTTPStatus.OK:  # not while it starts or stops
                 return int(json.loads(answer.read())["pid"])
         return None
 
     def close(self) -> None:
-        """Give back its port."""
+        """Release the health port."""
         self._health.close()
 
     @property
     def _health_port(self) -> int:
-        port: int = self._health.getsockname()[1]
-        return port
+        return port_of(self._health)

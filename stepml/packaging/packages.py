@@ -1,4 +1,4 @@
-"""The packages that are deployed, each described once.
+"""The deployed packages, each described once.
 
 A function of ``templates/template.yaml`` names its package as ``CodeUri: ../<name>``. Locally the
 package has our files alone, as the libraries are those of the Python that runs StepML.

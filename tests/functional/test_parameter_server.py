@@ -17,7 +17,8 @@ from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings, JobStatistics
 from ps_server.protocol.clients import ParameterClient
 from stepml.job import keys
-from stepml.local.caches import CacheStatus
+from stepml.job.channels import PARAMETER_SERVER
+from stepml.local.cache_server import CacheStatus
 from tests.functional.conftest import LocalStack
 from tests.functional.test_exchange import busy_executors
 from tests.functional.test_recovery import (
@@ -30,7 +31,7 @@ from tests.functional.test_recovery import (
 )
 from tests.support.running_aws import eventually
 
-CHANNEL = "parameter_server"
+CHANNEL = PARAMETER_SERVER
 Reference = Callable[..., bytes]
 GRADIENTS = {"name": "gradient_averaging", "learning_rate": 0.5, "batch_size": 50}
 MODELS = {"name": "model_averaging", "learning_rate": 0.5, "batch_size": 50}

@@ -15,9 +15,11 @@ from botocore.exceptions import ClientError
 from pymemcache import Client as Memcached
 from redis import Redis
 
+from stepml.job.channels import PARAMETER_SERVER
 from stepml.local import daemon
-from stepml.local.caches import PROGRAMS, CacheError, Caches, CacheStatus, template_parameters
-from stepml.local.parameter_server import CHANNEL as PARAMETER_SERVER
+from stepml.local.cache_server import CacheStatus
+from stepml.local.caches import Caches, template_parameters
+from stepml.local.channel_programs import PROGRAMS, CacheError
 from tests.services.test_daemon import is_alive, port
 from tests.support.running_aws import RunningAws, eventually, inline_map, only, running_aws
 

@@ -19,7 +19,8 @@ import boto3
 from botocore.config import Config
 
 from stepml.local.answers import ask
-from stepml.local.caches import CacheStatus, template_parameters
+from stepml.local.cache_server import CacheStatus
+from stepml.local.caches import template_parameters
 from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 
 ROLE = "arn:aws:iam::123456789012:role/states"

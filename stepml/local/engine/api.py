@@ -16,7 +16,8 @@ from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
-from stepml.local.caches import CacheError, Caches
+from stepml.local.caches import Caches
+from stepml.local.channel_programs import CacheError
 from stepml.local.engine.history import history_events
 from stepml.local.engine.programs import parsed_program
 from stepml.local.engine.redrive import redrive_counts, redrive_description

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import socket
 import time
 import uuid
@@ -28,11 +27,9 @@ from stepml.client.errors import (
     ReportUnreadableError,
     StackNotFoundError,
 )
-from stepml.client.stack import FUNCTIONS
 from stepml.job import keys
 from stepml.job.errors import InvalidJobError
 from tests.support.moto_stack import BUCKET, JOB_TEXT, MotoStack, running_stack
-from tests.support.paths import ROOT
 
 WAIT_S = 60.0
 
@@ -288,13 +285,6 @@ def test_logs_of_a_stack_whose_name_goes_on_are_left_out(stack: MotoStack, name:
     last_snapshot(client, execution)
 
     assert [line.message for line in client.logs(execution)] == ["ours"]
-
-
-def test_the_functions_whose_logs_are_read_are_those_of_the_template() -> None:
-    template = ROOT / "templates" / "template.yaml"
-    named = re.findall(r'FunctionName: !Sub "\$\{AWS::StackName\}-([a-z-]+)"', template.read_text())
-
-    assert sorted(FUNCTIONS) == sorted(named)
 
 
 def test_followed_logs_come_once_each_and_end_with_the_job(stack: MotoStack, name: str) -> None:

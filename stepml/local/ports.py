@@ -1,0 +1,41 @@
+"""Reserves ports of this machine for servers that start later."""
+
+from __future__ import annotations
+
+import socket
+from itertools import chain
+
+from stepml.local.identity import HOST
+
+LAST_PORT = 65535
+
+
+def reserve_port(first: int) -> socket.socket:
+    """Return a socket that reserves the first free port from ``first`` on, or any free one.
+
+    The socket does not listen, and sets SO_REUSEADDR after binding. A server that sets it as well,
+    as all of ours do, can bind the port; the system gives it to no other program that asks for a
+    free port.
+
+    Raises
+    ------
+    OSError
+        No port is free.
+    """
+    for port in chain(range(first, LAST_PORT + 1), [0]):
+        reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            reserved.bind((HOST, port))
+        except OSError:
+            reserved.close()
+            continue
+        # After binding: set before, it would share the port with another reservation.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return reserved
+    raise OSError(f"no port of {HOST} is free")
+
+
+def port_of(reserved: socket.socket) -> int:
+    """Return the port that ``reserved`` is bound to."""
+    port: int = reserved.getsockname()[1]
+    return port

@@ -1,0 +1,16 @@
+"""Functions: their names are those of the template."""
+
+from __future__ import annotations
+
+from stepml.local.packing import read_template
+from stepml.packaging.functions import function_names
+from stepml.packaging.sources import template_path
+
+
+def test_every_function_of_the_template_has_its_name() -> None:
+    functions = [
+        resource["Properties"]["FunctionName"]["Fn::Sub"]
+        for resource in read_template(template_path())["Resources"].values()
+        if resource["Type"] == "AWS::Serverless::Function"
+    ]
+    assert [f"${{AWS::StackName}}-{name}" for name in function_names()] == functions
