@@ -1,4 +1,4 @@
-"""docs/failures.md, the state machines and the code say the same about errors."""
+"""docs/failures.md, the state machines and the code agree about errors."""
 
 from __future__ import annotations
 

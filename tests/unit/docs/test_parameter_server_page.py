@@ -1,4 +1,4 @@
-"""docs/parameter_server.md says what the program does."""
+"""docs/parameter_server.md matches the program."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def section(title: str) -> str:
     return PAGE.partition(f"{title}\n")[2].partition("\n#")[0]
 
 
-def test_every_flag_is_told() -> None:
-    told = set(re.findall(r"`(--[a-z-]+)`", section("### Settings").partition("**Stopping")[0]))
-    assert told == {flag for action in parser()._actions for flag in action.option_strings} - {
+def test_every_flag_is_listed() -> None:
+    listed = set(re.findall(r"`(--[a-z-]+)`", section("### Settings").partition("**Stopping")[0]))
+    assert listed == {flag for action in parser()._actions for flag in action.option_strings} - {
         "-h",
         "--help",
     }
 
 
-def test_every_metric_is_told() -> None:
+def test_every_metric_is_listed() -> None:
     parameters = Parameters(limit_bytes=2**20)
     parameters.register("a", JobSettings(1, 100))
     sources = Sources(
@@ -38,8 +38,8 @@ def test_every_metric_is_told() -> None:
     text = generate_latest(registry_of(sources)).decode()
     names = set(re.findall(r"^stepml_ps_(\w+)", text, flags=re.MULTILINE))
     table = section("### Settings").partition("**Metrics**")[2].partition("Worth an alarm")[0]
-    told = set(re.findall(r"`([a-z_]+)`", table)) - {"stepml_ps_", "job", "kind"}
-    assert told == names
+    listed = set(re.findall(r"`([a-z_]+)`", table)) - {"stepml_ps_", "job", "kind"}
+    assert listed == names
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def test_every_metric_is_told() -> None:
         (JobSettings(10, 2**20, rule="asynchronous"), "(W + 3) × n"),
     ],
 )
-def test_the_memory_of_a_job_is_what_is_told(settings: JobSettings, messages: str) -> None:
+def test_the_page_gives_the_memory_of_a_job(settings: JobSettings, messages: str) -> None:
     assert messages in section("## How large the VM has to be")
     spare = int(messages[5])
     assert reserved_bytes(settings) == (10 + spare) * 2**20
     assert reserved_bytes(JobSettings(1, 32)) == 2**16
 
 
-def test_the_page_tells_the_rules() -> None:
-    told = section("## What it does")
+def test_the_page_lists_the_rules() -> None:
+    rules = section("## What it does")
     for rule in ("bulk-synchronous", "asynchronous", "stale-synchronous"):
-        assert f"| {rule} |" in told
+        assert f"| {rule} |" in rules
