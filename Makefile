@@ -52,7 +52,7 @@ idl: install-dev caches ## Write ps_server/generated from the interfaces in Thri
 	cp build/idl/ps_server/generated/thrift_api/*.py ps_server/generated/thrift_api/
 	cp ps_server/protocol/parameter_server.proto build/idl/ps_server/generated/
 	cd build/idl && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=$(CURDIR) \
-	  --pyi_out=$(CURDIR) ps_server/generated/parameter_server.proto
+	  --pyi_out=$(CURDIR) --grpc_python_out=$(CURDIR) ps_server/generated/parameter_server.proto
 
 bench: install-dev caches ## Measure: workflow, cold start, parsing, learning, exchange, jobs
 	$(BIN)/python benchmarks/bench_workflow.py --json build/bench_workflow.json

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -10,19 +9,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from stepml.job.errors import StorageError
+from stepml.job.json_logs import JsonFormatter
 
 _logger = logging.getLogger("stepml")
 
 
-class _JsonFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        fields: dict[str, Any] = getattr(record, "fields", {})
-        return json.dumps({"level": record.levelname, "message": record.getMessage(), **fields})
-
-
 def _configure() -> None:
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_JsonFormatter())
+    handler.setFormatter(JsonFormatter())
     _logger.handlers = [handler]
     _logger.setLevel(logging.INFO)
     _logger.propagate = False  # Lambda's own handler would print every line again

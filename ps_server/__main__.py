@@ -7,36 +7,28 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
 from types import FrameType
 
 from ps_server.logs import configure
 from ps_server.process import health
 from ps_server.process.service import Service
-from ps_server.process.settings import SettingsError, read_options, settings_of
+from ps_server.process.settings import SettingsError, read_settings
 
 _M_ARENA_MAX = -8  # of malloc.h
 _ARENAS = 2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; a second one ends at once."""
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; a second signal ends the process at once."""
     try:
-        options = read_options(arguments)
-        if options.health:
-            return _tell_health(options.health_listen)
-        settings = settings_of(options)
+        settings = read_settings(sys.argv[1:])
+        if settings.health and settings.health_listen:
+            is_well, answer = health.ask(settings.health_listen)
+            print(answer)
+            return 0 if is_well else 1
         configure(settings.log_level)
         _limit_arenas()
-        stop = threading.Event()
-
-        def on_signal(number: int, frame: FrameType | None) -> None:
-            if stop.is_set():
-                os._exit(1)
-            stop.set()
-
-        signal.signal(signal.SIGTERM, on_signal)
-        signal.signal(signal.SIGINT, on_signal)
+        stop = _stop_at_signals()
         service = Service(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -47,24 +39,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if service.run(stop) else 1
 
 
-def _limit_arenas() -> None:
-    """Have all threads share a few heaps of the C library.
+def _stop_at_signals() -> threading.Event:
+    stop = threading.Event()
 
-    It would give each connection's thread one of its own, up to eight a processor, which are not
-    given back: twice the memory after jobs of many sizes, and nothing is faster by it.
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stop
+
+
+def _limit_arenas() -> None:
+    """Let all threads share a few heaps of the C library.
+
+    By default up to eight heaps a processor are made and never given back: twice the memory after
+    jobs of many sizes, and no gain in speed.
     """
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # others than glibc's have none
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
     if set_option is not None:
         set_option(_M_ARENA_MAX, _ARENAS)
-
-
-def _tell_health(listen: str) -> int:
-    host, _, port = listen.rpartition(":")
-    if not port.isdigit():
-        raise SettingsError(f"--health-listen: expected HOST:PORT, got {listen!r}")
-    is_well, told = health.ask((host.strip("[]"), int(port)))
-    print(told)
-    return 0 if is_well else 1
 
 
 if __name__ == "__main__":

@@ -1,45 +1,30 @@
-"""Logs of a parameter server: one JSON object a line, an event with fields; never vectors."""
+"""Logs of a parameter server: events with fields, as JSON on standard error."""
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from stepml.job.json_logs import JsonFormatter
 from storage.base import Clock
 
 BURST = 20  # lines of one message and level
-BURST_S = 10.0  # in this time; the rest of them is counted
+BURST_S = 10.0  # in this time; the other lines are counted
 _MOST_KNOWN = 1000
-# What they log at level debug is long, and some of it is headers of requests.
+# Their lines at level debug are long, and some show headers of requests.
 _OTHERS = ("boto3", "botocore", "s3transfer", "urllib3", "grpc")
 
 logger = logging.getLogger("stepml.ps_server")
 
 
-class _JsonFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {
-            "at": at.replace("+00:00", "Z"),
-            "level": record.levelname,
-            "message": record.getMessage(),
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
-
-
 class RateLimit(logging.Filter):
-    """Drops lines of which there are too many: whoever can connect could fill the disk.
+    """Drops repeated lines, with which anybody who can connect could fill the disk.
 
-    The first one after that tells how many of them there were, in the field ``left_out``.
+    The first line after a burst has the number of dropped ones in the field ``left_out``.
     """
 
     def __init__(self, clock: Clock = time) -> None:
@@ -51,7 +36,7 @@ class RateLimit(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         now = self._clock.monotonic()
         with self._lock:
-            if len(self._seen) > _MOST_KNOWN:  # messages are constants, those of others may not be
+            if len(self._seen) > _MOST_KNOWN:  # our messages are constants, others' may not be
                 self._seen.clear()
             burst = self._seen.setdefault((str(record.msg), record.levelno), _Burst(now))
             if now - burst.began >= BURST_S:
@@ -69,9 +54,9 @@ class _Burst:
 
 
 def configure(level: str) -> None:
-    """Have everything from ``level`` on written to standard error."""
+    """Write all events from ``level`` on to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter())
+    handler.setFormatter(JsonFormatter(has_time=True))
     handler.addFilter(RateLimit())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in _OTHERS:
@@ -84,6 +69,6 @@ def log(message: str, **fields: Any) -> None:
 
 
 def log_failure(message: str, error: BaseException, **fields: Any) -> None:
-    """Write that something failed which ends nothing."""
+    """Write a failure that ends nothing."""
     told = {"error": type(error).__name__, "reason": str(error)[:1000], **fields}
     logger.error(message, extra={"fields": told})

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
-import numpy as np
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TApplicationException, TMessageType
 
@@ -50,13 +49,12 @@ from ps_server.protocol.calls import (
     Welcome,
 )
 from ps_server.protocol.certificates import client_context
-from ps_server.protocol.clients import ParameterClient
+from ps_server.protocol.clients import ParameterClient, Target
 from ps_server.protocol.refusals import ContributionsMissing, Refusal
 from stepml.job.step import Step
 
 _MOST_FIELDS = 2**20  # of an answer: the statistics of many jobs
 _ASKED_AT_ONCE = 64  # pieces
-_MOST_MESSAGE_BYTES = 2**40
 _LEAST_FRAME_BYTES = 32  # a header
 _MOST_WAIT_MS = 2**31 - 1
 
@@ -64,15 +62,11 @@ T = TypeVar("T")
 
 
 class ThriftClient(ParameterClient):
-    """One connection to a parameter server over Thrift; parameters as of `open_client`."""
+    """One connection to a parameter server over Thrift."""
 
     def __init__(self, address: Address, credentials: Credentials, timeout_s: float) -> None:
-        self._address = address
-        self._credentials = credentials
-        self._timeout_s = timeout_s
+        super().__init__(address, credentials, timeout_s)
         self._connection: _Connection | None = None
-        self._welcome: Welcome | None = None
-        self._buffers = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
 
     @property
     def server(self) -> Welcome:
@@ -93,27 +87,16 @@ class ThriftClient(ParameterClient):
         status: StepStatus = self._call("exists", job=job, step=step_struct(step))
         return status
 
-    def push(
-        self,
-        job: str,
-        step: Step,
-        rank: int,
-        message: Encoded,
-        *,
-        attempt: str = "",
-        based_on: int = 0,
-    ) -> Pushed:
+    def _push(self, target: Target, message: Encoded) -> Pushed:
         def act(connection: _Connection) -> Pushed:
-            n_pieces = self._send_push(connection, job, step, rank, message, attempt, based_on)
+            n_pieces = self._send_push(connection, target, message)
             connection.flush(self._timeout_s)
             return self._pushed(connection, n_pieces)
 
         return self._guarded(act)
 
-    def pull(
-        self, job: str, step: Step, rank: int, *, attempt: str = "", wait_s: float = 0.0
-    ) -> Received:
-        pull = _Pull(self._next_buffer, job, step, rank, attempt, wait_s)
+    def _pull(self, target: Target, wait_s: float) -> Received:
+        pull = _Pull(self._next_buffer, target, wait_s)
 
         def act(connection: _Connection) -> Received:
             pull.ask(connection, self.server.frame_bytes)
@@ -122,21 +105,13 @@ class ThriftClient(ParameterClient):
 
         return self._guarded(act)
 
-    def push_and_pull(
-        self,
-        job: str,
-        step: Step,
-        rank: int,
-        message: Encoded,
-        *,
-        attempt: str = "",
-        based_on: int = 0,
-        wait_s: float = 0.0,
+    def _push_and_pull(
+        self, target: Target, message: Encoded, wait_s: float
     ) -> tuple[Pushed, Received | ContributionsMissing]:
-        pull = _Pull(self._next_buffer, job, step, rank, attempt, wait_s)
+        pull = _Pull(self._next_buffer, target, wait_s)
 
         def act(connection: _Connection) -> tuple[Pushed, Received | ContributionsMissing]:
-            n_pieces = self._send_push(connection, job, step, rank, message, attempt, based_on)
+            n_pieces = self._send_push(connection, target, message)
             pull.ask(connection, self.server.frame_bytes, message.size)
             connection.flush(self._timeout_s + wait_s)
             refusal = None
@@ -212,23 +187,15 @@ class ThriftClient(ParameterClient):
             self._connection = connection
         return self._connection
 
-    def _send_push(
-        self,
-        connection: _Connection,
-        job: str,
-        step: Step,
-        rank: int,
-        message: Encoded,
-        attempt: str,
-        based_on: int,
-    ) -> int:
+    def _send_push(self, connection: _Connection, target: Target, message: Encoded) -> int:
         """Send all pieces of a message; return how many answers will come."""
         n_pieces = 0
         for offset, parts in message.pieces(self.server.frame_bytes):
             piece_bytes = sum(map(len, parts))
             number = connection.next_number()
             call = PushCall(
-                *(number, job, step, rank, attempt, based_on, message.size, offset, piece_bytes)
+                *(number, target.job, target.step, target.rank, target.attempt),
+                *(target.based_on, message.size, offset, piece_bytes),
             )
             connection.transport.write_parts([pack_push(call), *parts, PUSH_TAIL])
             n_pieces += 1
@@ -245,28 +212,14 @@ class ThriftClient(ParameterClient):
             raise refusal
         return answer
 
-    def _next_buffer(self, size: int) -> memoryview:
-        """Return memory for an answer; the last one but one is used again."""
-        self._buffers.reverse()
-        if len(self._buffers[0]) < size:
-            self._buffers[0] = np.empty(size, np.uint8)
-        return self._buffers[0].data[:size]
-
 
 class _Pull:
     """A message that is pulled in pieces."""
 
-    def __init__(
-        self,
-        memory: Callable[[int], memoryview],
-        job: str,
-        step: Step,
-        rank: int,
-        attempt: str,
-        wait_s: float,
-    ) -> None:
+    def __init__(self, memory: Callable[[int], memoryview], target: Target, wait_s: float) -> None:
         self._memory = memory
-        self._of = (job, step, rank, attempt, round(min(1000 * wait_s, _MOST_WAIT_MS)))
+        wait_ms = round(min(1000 * wait_s, _MOST_WAIT_MS))
+        self._of = (target.job, target.step, target.rank, target.attempt, wait_ms)
         self._asked: list[int] = []  # offsets of pieces whose answers have not come
         self._next = 0  # what has been asked for ends here
         self._frame_bytes = 1
@@ -301,8 +254,6 @@ class _Pull:
 
     def _take(self, connection: _Connection, offset: int, total: int, size: int) -> int:
         if self._data is None:
-            if not 0 < total <= _MOST_MESSAGE_BYTES:
-                raise _not_ours(f"a message of {total} bytes")
             self._data = self._memory(total)
         if size != max(0, min(self._frame_bytes, len(self._data) - offset)):
             raise _not_ours(f"a piece of {size} bytes")

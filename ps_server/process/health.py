@@ -1,4 +1,4 @@
-"""How a parameter server is: ``/healthz`` for whoever restarts it, ``/metrics`` for Prometheus."""
+"""The health and the metrics of a parameter server over HTTP, as one WSGI application."""
 
 from __future__ import annotations
 
@@ -6,103 +6,110 @@ import json
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.client import HTTPConnection, HTTPException
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from ps_server.logs import log_failure
 
 _TIMEOUT_S = 5.0
 
+Describe = Callable[[], tuple[bool, dict[str, Any]]]
+Application = Callable[..., Iterable[bytes]]
 
-class _Server(ThreadingHTTPServer):
+
+def application(describe: Describe, registry: CollectorRegistry) -> Application:
+    """Return the application that serves ``/healthz`` and ``/metrics``.
+
+    Parameters
+    ----------
+    describe : callable
+        Returns whether the server is well, and the fields of ``/healthz``.
+    registry : CollectorRegistry
+    """
+    metrics: Application = make_wsgi_app(registry)
+
+    def serve(environ: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
+        def start_ours(status: str, headers: list[tuple[str, str]], *more: Any) -> object:
+            return start(status, [*headers, ("Server", "stepml-ps")], *more)
+
+        if environ["PATH_INFO"] == "/metrics":
+            return metrics(environ, start_ours)
+        if environ["PATH_INFO"] != "/healthz":
+            start_ours("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"/healthz or /metrics\n"]
+        is_well, fields = describe()
+        status = "200 OK" if is_well else "503 Service Unavailable"
+        start_ours(status, [("Content-Type", "application/json")])
+        return [json.dumps(fields).encode()]
+
+    return serve
+
+
+class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
-        try:
-            super().__init__(address, handler)
-        except OSError as error:
-            raise OSError(f"cannot listen on {address[0]}:{address[1]}: {error}") from error
 
     def server_bind(self) -> None:
         # Not that of HTTPServer, which looks up the name of this machine: that may take long.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+        self.setup_environ()
 
     def handle_error(self, request: object, client_address: object) -> None:
         error = sys.exception()
-        if error is not None and not isinstance(error, OSError):  # who asks may go away
+        if error is not None and not isinstance(error, OSError):  # the client may go away
             log_failure("a question about health failed", error)
 
 
+class _ServerV6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = _TIMEOUT_S
+    server_version, sys_version = "stepml-ps", ""
+
+    def log_message(self, *arguments: object) -> None:
+        pass  # there is a request every few seconds
+
+
 class HealthServer:
-    """Serves both, in threads of its own.
+    """Serves a WSGI application in threads of its own.
 
     Parameters
     ----------
     address : tuple of str and int
-    describe : callable
-        Returns whether all is well, and what is told.
-    registry : CollectorRegistry
+    serve : callable
+        Such as `application`.
     """
 
-    def __init__(
-        self,
-        address: tuple[str, int],
-        describe: Callable[[], tuple[bool, dict[str, Any]]],
-        registry: CollectorRegistry,
-    ) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            timeout = _TIMEOUT_S
-            server_version, sys_version = "stepml-ps", ""
-
-            def do_GET(self) -> None:
-                if self.path == "/healthz":
-                    is_well, told = describe()
-                    self._answer(200 if is_well else 503, "application/json", json.dumps(told))
-                elif self.path == "/metrics":
-                    text = generate_latest(registry).decode()
-                    self._answer(200, CONTENT_TYPE_LATEST, text)
-                else:
-                    self._answer(404, "text/plain", "/healthz or /metrics\n")
-
-            def log_message(self, *arguments: object) -> None:
-                pass  # somebody asks every few seconds
-
-            def _answer(self, code: int, kind: str, text: str) -> None:
-                body = text.encode()
-                self.send_response(code)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        self._server = _Server(address, Handler)
-        self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="health", daemon=True
-        )
+    def __init__(self, address: tuple[str, int], serve: Application) -> None:
+        kind = _ServerV6 if ":" in address[0] else _Server
+        try:
+            self._server = kind(address, _Handler)
+        except OSError as error:
+            raise OSError(f"cannot listen on {address[0]}:{address[1]}: {error}") from error
+        self._server.set_app(serve)
+        self.port: int = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Answer nobody any more; also before the start."""
+        """End all answers; also before the start."""
         if self._thread.is_alive():
             self._server.shutdown()
         self._server.server_close()
 
 
 def ask(address: tuple[str, int]) -> tuple[bool, str]:
-    """Return whether the server whose ``/healthz`` is at ``address`` is well, and what it says."""
+    """Return whether the server whose ``/healthz`` is at ``address`` is well, and its answer."""
     connection = HTTPConnection(*address, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", "/healthz")

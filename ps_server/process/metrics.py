@@ -1,4 +1,4 @@
-"""What a parameter server tells Prometheus."""
+"""The metrics of a parameter server, for Prometheus."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ps_server.protocol.calls import JobStatistics, Statistics
+from ps_server.protocol.calls import Statistics
 from ps_server.state.snapshot_files import SnapshotStatus
 
 _PREFIX = "stepml_ps_"
-_OF_SERVER: dict[str, tuple[str, Callable[[Statistics], float]]] = {
-    "jobs": ("Jobs that are registered.", lambda told: len(told.jobs)),
-    "connections": ("Clients that are connected.", lambda told: told.connections),
-    "reserved_bytes": ("Memory that is set aside for jobs.", lambda told: told.reserved_bytes),
-    "used_bytes": ("Memory that messages take.", lambda told: told.used_bytes),
-    "limit_bytes": ("Memory that messages may take.", lambda told: told.limit_bytes),
-    "uptime_seconds": ("Since the server started.", lambda told: told.uptime_s),
-}
-_OF_JOB: dict[str, tuple[str, Callable[[JobStatistics], float]]] = {
-    "job_ranks": ("Ranks that have pushed or pulled.", lambda job: job.ranks),
-    "job_steps": ("Steps, or models, that are held.", lambda job: job.steps),
-    "job_held_bytes": ("Memory that they take.", lambda job: job.held_bytes),
-    "job_staleness_max": ("Most updates between pull and push.", lambda job: job.staleness_max),
-    "job_lost_updates": ("Updates that a restart lost.", lambda job: job.lost_updates),
-}
-_COUNTED_OF_JOB: dict[str, tuple[str, Callable[[JobStatistics], float]]] = {
-    "job_pushes": ("Messages that were pushed.", lambda job: job.pushes),
-    "job_repeated_pushes": ("Of these, repetitions.", lambda job: job.repeated_pushes),
-    "job_pulls": ("Sums and models that were pulled.", lambda job: job.pulls),
-    "job_received_bytes": ("Bytes of pushed messages.", lambda job: job.received_bytes),
-    "job_sent_bytes": ("Bytes of pulled messages.", lambda job: job.sent_bytes),
-    "job_waited_seconds": ("Time that pulls have waited.", lambda job: job.waited_s),
-    "job_updates": ("Updates of asynchronous models.", lambda job: job.updates),
-    "job_staleness": ("Others' updates between pull and push.", lambda job: job.staleness_sum),
-}
+# The metric's name, the attribute of `Statistics` or `JobStatistics`, the text.
+_OF_SERVER = (
+    ("connections", "connections", "Clients that are connected."),
+    ("reserved_bytes", "reserved_bytes", "Memory set aside for jobs."),
+    ("used_bytes", "used_bytes", "Memory of all messages."),
+    ("limit_bytes", "limit_bytes", "Most memory of all messages."),
+    ("uptime_seconds", "uptime_s", "Time since the start."),
+)
+_OF_JOB = (
+    ("job_ranks", "ranks", "Ranks that have pushed or pulled."),
+    ("job_steps", "steps", "Steps or models in memory."),
+    ("job_held_bytes", "held_bytes", "Memory of the steps or models."),
+    ("job_staleness_max", "staleness_max", "Most updates between pull and push."),
+    ("job_lost_updates", "lost_updates", "Updates lost by a restart."),
+)
+_COUNTED_OF_JOB = (
+    ("job_pushes", "pushes", "Pushes."),
+    ("job_repeated_pushes", "repeated_pushes", "Repeated pushes."),
+    ("job_pulls", "pulls", "Sums and models pulled."),
+    ("job_received_bytes", "received_bytes", "Bytes of pushed messages."),
+    ("job_sent_bytes", "sent_bytes", "Bytes of pulled messages."),
+    ("job_waited_seconds", "waited_s", "Time that pulls have waited."),
+    ("job_updates", "updates", "Updates of asynchronous models."),
+    ("job_staleness", "staleness_sum", "Others' updates between pull and push."),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Whom a collection asks."""
+    """The functions that a collection calls."""
 
     statistics: Callable[[], Statistics]
     refusals: Callable[[], Mapping[str, int]]  # by kind
@@ -54,22 +54,20 @@ class _Collector(Collector):
         self._sources = sources
 
     def collect(self) -> Iterator[Metric]:
-        told = self._sources.statistics()
-        for name, (text, of_server) in _OF_SERVER.items():
-            yield GaugeMetricFamily(_PREFIX + name, text, of_server(told))
-        for name, (text, of_job) in _OF_JOB.items():
-            gauge = GaugeMetricFamily(_PREFIX + name, text, labels=["job"])
-            for job in told.jobs:
-                gauge.add_metric([job.job], of_job(job))
-            yield gauge
-        for name, (text, of_job) in _COUNTED_OF_JOB.items():
-            counter = CounterMetricFamily(_PREFIX + name, text, labels=["job"])
-            for job in told.jobs:
-                counter.add_metric([job.job], of_job(job))
-            yield counter
-        refused = CounterMetricFamily(
-            f"{_PREFIX}refusals", "Calls that were refused.", labels=["kind"]
-        )
+        found = self._sources.statistics()
+        yield GaugeMetricFamily(f"{_PREFIX}jobs", "Registered jobs.", len(found.jobs))
+        for name, attribute, text in _OF_SERVER:
+            yield GaugeMetricFamily(_PREFIX + name, text, getattr(found, attribute))
+        for family, metrics in (
+            (GaugeMetricFamily, _OF_JOB),
+            (CounterMetricFamily, _COUNTED_OF_JOB),
+        ):
+            for name, attribute, text in metrics:
+                metric = family(_PREFIX + name, text, labels=["job"])
+                for job in found.jobs:
+                    metric.add_metric([job.job], getattr(job, attribute))
+                yield metric
+        refused = CounterMetricFamily(f"{_PREFIX}refusals", "Refused calls.", labels=["kind"])
         for kind, count in self._sources.refusals().items():
             refused.add_metric([kind], count)
         yield refused
@@ -79,7 +77,7 @@ class _Collector(Collector):
 
 
 def registry_of(sources: Sources) -> CollectorRegistry:
-    """Return a registry that asks at each collection; it tells of the process, too."""
+    """Return a registry that asks ``sources`` at each collection; with metrics of the process."""
     registry = CollectorRegistry()
     registry.register(_Collector(sources))
     ProcessCollector(registry=registry)
@@ -87,12 +85,8 @@ def registry_of(sources: Sources) -> CollectorRegistry:
 
 
 def _of_snapshots(status: SnapshotStatus) -> Iterator[Metric]:
-    yield GaugeMetricFamily(
-        f"{_PREFIX}snapshot_age_seconds", "Since the last snapshot.", status.age_s
-    )
-    yield GaugeMetricFamily(
-        f"{_PREFIX}snapshot_seconds", "That the last snapshot took.", status.seconds
-    )
-    yield CounterMetricFamily(
-        f"{_PREFIX}snapshot_failures", "Snapshots that failed.", status.failures
-    )
+    age, seconds = f"{_PREFIX}snapshot_age_seconds", f"{_PREFIX}snapshot_seconds"
+    yield GaugeMetricFamily(age, "Time since the last snapshot.", status.age_s)
+    yield GaugeMetricFamily(seconds, "Time to write the last snapshot.", status.seconds)
+    failures = f"{_PREFIX}snapshot_failures"
+    yield CounterMetricFamily(failures, "Snapshots that failed.", status.failures)

@@ -1,4 +1,4 @@
-"""A parameter server's process: its state, who answers from it, and what is done now and then."""
+"""The process of a parameter server: its state, its transports and its regular work."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from ps_server.logs import log, log_failure, logger
 from ps_server.over_thrift.server import ThriftServer
-from ps_server.process.health import HealthServer
+from ps_server.process.health import HealthServer, application
 from ps_server.process.metrics import Sources, registry_of
 from ps_server.process.settings import Settings, machine_bytes
+from ps_server.protocol.calls import Statistics
 from ps_server.protocol.certificates import server_context
 from ps_server.state.parameters import Parameters
 from ps_server.state.snapshot_files import Snapshots, SnapshotStatus
@@ -42,8 +44,8 @@ class Service:
     Raises
     ------
     OSError
-        An address is taken, or none of this machine's; snapshots cannot be looked for, or another
-        server keeps its own there.
+        An address is taken, or not one of this machine's; snapshots cannot be read, or another
+        server writes to the same place.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -51,22 +53,22 @@ class Service:
         self._snapshots = Snapshots(settings.snapshots) if settings.snapshots else None
         self._status = "starting"
         self._stopped = threading.Event()
-        state: dict[str, Any] = {
-            "limit_bytes": settings.memory_bytes,
+        limits: dict[str, Any] = {
+            "limit_bytes": settings.limit_bytes,
             "expiry_s": settings.expiry_s,
         }
         self._transports: dict[str, Transport] = {}
         self._health: HealthServer | None = None
-        self._parameters = Parameters(**state)
+        self._parameters = Parameters(**limits)
         try:
-            # This first: what is restored may be large, and somebody may ask in the meantime.
+            # First: a snapshot may be large, and its reading takes time.
             if settings.health_listen is not None:
-                self._health = self._answering_health(settings.health_listen)
+                self._health = self._started_health(settings.health_listen)
             if self._snapshots is not None:
-                self._parameters = self._snapshots.restore(**state)
+                self._parameters = self._snapshots.restore(**limits)
             self._transports["thrift"] = self._thrift()
             if settings.grpc_listen is not None:
-                self._transports["grpc"] = self._grpc()
+                self._transports["grpc"] = self._grpc(settings.grpc_listen)
         except BaseException:
             self._close()
             raise
@@ -77,12 +79,12 @@ class Service:
         Returns
         -------
         bool
-            Whether everything is in a snapshot, if there are to be any.
+            Whether the last snapshot was written; True without snapshots.
         """
         for transport in self._transports.values():
             transport.start()
         self._status = "ok"
-        self._tell_ready()
+        self._log_ready()
         self._every(_EXPIRY_TICK_S, "expiry", self._expire)
         if self._snapshots is not None:
             self._every(self._settings.snapshot_s, "snapshots", self._save)
@@ -91,33 +93,29 @@ class Service:
         status = self._snapshot_status()
         return status is None or not status.is_failing
 
-    def _tell_ready(self) -> None:
-        settings = self._settings
-        if settings.memory_bytes > machine_bytes():
-            told = {"memory_bytes": settings.memory_bytes, "machine_bytes": machine_bytes()}
-            logger.warning("more memory is allowed than there is", extra={"fields": told})
+    def _log_ready(self) -> None:
+        limit, machine = self._settings.limit_bytes, machine_bytes()
+        if limit > machine:
+            fields = {"memory_bytes": limit, "machine_bytes": machine}
+            logger.warning("more memory is allowed than there is", extra={"fields": fields})
         log(
             "parameter server ready",
             pid=os.getpid(),
             incarnation=self._parameters.incarnation,
-            memory_bytes=settings.memory_bytes,
-            encrypted=settings.certificate is not None,
+            memory_bytes=limit,
+            encrypted=self._settings.certificate is not None,
             health=self._health.port if self._health else None,
             **{name: transport.port for name, transport in self._transports.items()},
         )
 
     def _stop(self) -> None:
-        log("parameter server stops", seconds=self._settings.drain_s)
+        drain_s = self._settings.drain_s
+        log("parameter server stops", seconds=drain_s)
         self._status = "draining"
         self._parameters.drain()
-        stopping = [
-            threading.Thread(target=transport.stop, args=(self._settings.drain_s,))
-            for transport in self._transports.values()
-        ]
-        for thread in stopping:
-            thread.start()
-        for thread in stopping:
-            thread.join()
+        with ThreadPoolExecutor() as pool:
+            for transport in self._transports.values():
+                pool.submit(transport.stop, drain_s)
         self._stopped.set()
         if self._snapshots is not None:
             self._save()
@@ -130,47 +128,52 @@ class Service:
         if self._snapshots is not None:
             self._snapshots.close()
 
-    def _answering_health(self, address: tuple[str, int]) -> HealthServer:
+    def _started_health(self, address: tuple[str, int]) -> HealthServer:
         sources = Sources(self._statistics, self._refusals, self._snapshot_status)
-        server = HealthServer(address, self._describe, registry_of(sources))
+        server = HealthServer(address, application(self._describe, registry_of(sources)))
         server.start()
         return server
 
     def _thrift(self) -> Transport:
-        settings = self._settings
-        options: dict[str, Any] = {"max_connections": settings.max_connections}
-        if settings.frame_bytes is not None:
-            options["frame_bytes"] = settings.frame_bytes
+        settings, context = self._settings, None
         if settings.certificate is not None and settings.key is not None:
-            options["ssl_context"] = server_context(
-                settings.certificate, settings.key, settings.client_ca
-            )
-        return ThriftServer(self._parameters, settings.listen, settings.token, **options)
+            context = server_context(settings.certificate, settings.key, settings.client_ca)
+        return ThriftServer(
+            self._parameters,
+            settings.listen,
+            settings.token,
+            ssl_context=context,
+            max_connections=settings.max_connections,
+            **self._frame_bytes,
+        )
 
-    def _grpc(self) -> Transport:
-        # It has lines of its own for whatever somebody sends that is no TLS, and no limit to them.
+    def _grpc(self, address: tuple[str, int]) -> Transport:
+        # gRPC's own log has lines about everybody who sends no TLS, without a limit.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        # Only where it is asked for, so that grpcio need not be installed.
+        # Imported here, so that grpcio need not be installed for Thrift.
         from ps_server.over_grpc.server import GrpcServer
 
         settings = self._settings
-        assert settings.grpc_listen is not None
-        options: dict[str, Any] = {"max_clients": settings.max_connections}
-        if settings.frame_bytes is not None:
-            options["frame_bytes"] = settings.frame_bytes
         return GrpcServer(
             self._parameters,
-            settings.grpc_listen,
+            address,
             settings.token,
             certificate=settings.certificate,
             key=settings.key,
             client_ca=settings.client_ca,
-            **options,
+            max_clients=settings.max_connections,
+            **self._frame_bytes,
         )
 
-    def _statistics(self) -> Any:
-        n_connections = sum(each.connections for each in [*self._transports.values()])
-        return self._parameters.statistics(n_connections)
+    @property
+    def _frame_bytes(self) -> dict[str, int]:
+        frame_bytes = self._settings.frame_bytes
+        return {} if frame_bytes is None else {"frame_bytes": frame_bytes}
+
+    def _statistics(self) -> Statistics:
+        return self._parameters.statistics(
+            sum(each.connections for each in [*self._transports.values()])
+        )
 
     def _refusals(self) -> Counter[str]:
         transports = [*self._transports.values()]
@@ -181,15 +184,15 @@ class Service:
 
     def _describe(self) -> tuple[bool, dict[str, Any]]:
         status = self._snapshot_status()
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "status": self._status,
             "pid": os.getpid(),
             "incarnation": self._parameters.incarnation,
         }
         if status is not None:
-            told["snapshots"] = "failing" if status.is_failing else "ok"
-            told["snapshot_age_s"] = round(status.age_s, 3)
-        return self._status == "ok", told
+            fields["snapshots"] = "failing" if status.is_failing else "ok"
+            fields["snapshot_age_s"] = round(status.age_s, 3)
+        return self._status == "ok", fields
 
     def _expire(self) -> None:
         n_jobs = self._parameters.expire()
@@ -201,7 +204,7 @@ class Service:
         self._snapshots.save(self._parameters)
 
     def _every(self, seconds: float, name: str, act: Callable[[], None]) -> None:
-        """Do something now and then, in a thread of its own."""
+        """Call ``act`` regularly, in a thread of its own."""
 
         def repeat() -> None:
             while not self._stopped.wait(seconds):

@@ -1,15 +1,17 @@
-"""What a parameter server is told: flags, or environment variables of the same names."""
+"""The settings of a parameter server: flags, or environment variables of the same names."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NamedTuple
+
+import typer
+from typer.exceptions import TyperException
 
 from ps_server.protocol.addresses import is_loopback
 from ps_server.protocol.calls import (
@@ -22,243 +24,246 @@ from ps_server.protocol.certificates import server_context
 
 ENVIRONMENT_PREFIX = "STEPML_PS_"
 TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}TOKEN"
-_MEMORY_VARIABLE = f"{ENVIRONMENT_PREFIX}MEMORY_MB"
 LEAST_TOKEN_CHARACTERS = 16
 LOG_LEVELS = ("debug", "info", "warning", "error")
-_SWITCHES = {
-    "1": True,
-    "true": True,
-    "yes": True,
-    "": False,
-    "0": False,
-    "false": False,
-    "no": False,
-}
 
-Address = tuple[str, int]
+Parser = Callable[[str], Any]
+
+
+class Address(NamedTuple):
+    """The host and the port on which something listens."""
+
+    host: str
+    port: int
 
 
 class SettingsError(ValueError):
     """A setting is wrong; the message names the flag, what is allowed and what was given."""
 
 
+def _require(holds: bool, expected: str, given: str) -> None:
+    if not holds:
+        raise typer.BadParameter(f"expected {expected}, got {given!r}")
+
+
+def _optional(parse: Parser) -> Parser:
+    return lambda text: parse(text) if text else None
+
+
+def _address(text: str) -> Address:
+    host, colon, port = text.rpartition(":")
+    host = host.strip("[]")
+    is_number = port.isascii() and port.isdecimal()
+    _require(bool(colon and host and is_number) and int(port) <= 65535, "HOST:PORT", text)
+    return Address(host, int(port))
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    _require(path.is_file() and os.access(path, os.R_OK), "a file that can be read", text)
+    return path
+
+
+def _place(text: str) -> str:
+    is_bucket = re.match(r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$", text)
+    is_good = bool(is_bucket) or not text.startswith("s3://")
+    _require(is_good, "a directory or s3://bucket/prefix", text)
+    return text
+
+
+def _level(text: str) -> str:
+    _require(text in LOG_LEVELS, f"one of {', '.join(LOG_LEVELS)}", text)
+    return text
+
+
+def _number(least: float, most: float, scale: float = 1) -> Parser:
+    """Return a parser of numbers from ``least`` to ``most``; it multiplies them by ``scale``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        _require(least <= value <= most, f"a number from {least:.12g} to {most:.12g}", text)
+        return value * scale
+
+    return parse
+
+
+def _whole(least: float, most: float, scale: float = 1) -> Parser:
+    number = _number(least, most, scale)
+    return lambda text: int(number(text))
+
+
+_FRAME_BYTES = _whole(LEAST_FRAME_BYTES, MOST_FRAME_BYTES)
+_MEMORY_BYTES = _whole(1, 2**30, 2**20)
+_HEALTH = f"127.0.0.1:{DEFAULT_HEALTH_PORT}"
+
+
+def variable_of(flag: str) -> str:
+    """Return the environment variable of a flag."""
+    return ENVIRONMENT_PREFIX + flag.removeprefix("--").upper().replace("-", "_")
+
+
+def _flag(name: str, parse: Parser, default: str, text: str) -> Any:
+    return typer.Option(default, name, parser=parse, envvar=variable_of(name), help=text)
+
+
+def _switch(name: str, text: str) -> Any:
+    return typer.Option(False, name, envvar=variable_of(name), help=text)
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A parameter server's settings, checked."""
+    """Serve models and sums to StepML's functions: the channel parameter_server."""
 
-    listen: Address  # for Thrift
-    grpc_listen: Address | None
-    health_listen: Address | None
-    token: str
-    certificate: Path | None  # None: plain, on loopback addresses only
-    key: Path | None
-    client_ca: Path | None
-    memory_bytes: int  # of all messages together
-    frame_bytes: int | None  # None: what suits the transport
-    max_connections: int
-    expiry_s: float
-    snapshots: str  # a directory or s3://bucket/prefix; empty: none
-    snapshot_s: float
-    drain_s: float
-    log_level: str
-
-    def __repr__(self) -> str:  # without the token
-        return f"Settings(listen={self.listen}, …)"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SettingsError(message)
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
-    made = _Parser(
-        prog="python -m ps_server",
-        description="Serve models and sums to StepML's functions: the channel parameter_server.",
-        epilog=f"Each flag has an environment variable: --memory-mb is {_MEMORY_VARIABLE}. The "
-        f"token has {LEAST_TOKEN_CHARACTERS} characters or more, in a file or in {TOKEN_VARIABLE}.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,  # a flag that is added must not change what a short one means
+    listen: Address = _flag("--listen", _address, f"0.0.0.0:{DEFAULT_PORT}", "For Thrift.")
+    grpc_listen: Address | None = _flag("--grpc-listen", _optional(_address), "", "For gRPC.")
+    health_listen: Address | None = _flag(
+        "--health-listen", _optional(_address), _HEALTH, "For /healthz and /metrics over HTTP."
     )
-    add = made.add_argument
-    add("--listen", default=f"0.0.0.0:{DEFAULT_PORT}", metavar="HOST:PORT", help="for Thrift")
-    add("--grpc-listen", default="", metavar="HOST:PORT", help="for gRPC; empty: no gRPC")
-    add(
-        "--health-listen",
-        default=f"127.0.0.1:{DEFAULT_HEALTH_PORT}",
-        metavar="HOST:PORT",
-        help="for /healthz and /metrics over plain HTTP; empty: neither",
+    token_file: Path | None = _flag(
+        "--token-file", _optional(_file), "", f"With the token; or {TOKEN_VARIABLE}."
     )
-    add("--token-file", default="", metavar="FILE", help="holds the token that clients show")
-    add("--certificate", default="", metavar="FILE", help="of the server, PEM")
-    add("--key", default="", metavar="FILE", help="of the certificate, PEM")
-    add("--client-ca", default="", metavar="FILE", help="clients have to have a certificate of it")
-    add(
-        "--plain-loopback",
-        action="store_true",
-        help="nothing is encrypted, and nobody but this machine can connect",
+    certificate: Path | None = _flag("--certificate", _optional(_file), "", "Of the server, PEM.")
+    key: Path | None = _flag("--key", _optional(_file), "", "Of the certificate, PEM.")
+    client_ca: Path | None = _flag(
+        "--client-ca", _optional(_file), "", "Clients need a certificate signed by it."
     )
-    add("--memory-mb", default="", metavar="MB", help="for messages; empty: half of the machine's")
-    add("--frame-bytes", default="", metavar="BYTES", help="of a piece of a message")
-    add("--max-connections", default="1024", metavar="N")
-    add("--expiry-hours", default="24", metavar="HOURS", help="until an unused job is deleted")
-    add(
-        "--snapshots",
-        default="",
-        metavar="PLACE",
-        help="a directory or s3://bucket/prefix where to save what there is; empty: nowhere",
+    plain_loopback: bool = _switch("--plain-loopback", "No encryption; for this machine only.")
+    memory_bytes: int | None = _flag(
+        "--memory-mb", _optional(_MEMORY_BYTES), "", "For messages; else half of the machine's."
     )
-    add("--snapshot-seconds", default="30", metavar="S", help="between snapshots")
-    add("--drain-seconds", default="20", metavar="S", help="for calls under way, when it stops")
-    add("--log-level", default="info", metavar="LEVEL", help=", ".join(LOG_LEVELS))
-    add(
-        "--health",
-        action="store_true",
-        help="ask the server that runs with these settings how it is, and exit with 0 or 1",
+    frame_bytes: int | None = _flag(
+        "--frame-bytes", _optional(_FRAME_BYTES), "", "Of a piece of a message."
     )
-    return made
+    max_connections: int = _flag("--max-connections", _whole(1, 1e5), "1024", "More are refused.")
+    expiry_s: float = _flag(
+        "--expiry-hours", _number(0.001, 10_000, 3600), "24", "Until an unused job is deleted."
+    )
+    snapshots: str = _flag("--snapshots", _place, "", "A directory or s3://bucket/prefix.")
+    snapshot_s: float = _flag("--snapshot-seconds", _number(0.1, 86_400), "30", "In between.")
+    drain_s: float = _flag("--drain-seconds", _number(0, 3600), "20", "For calls, at a stop.")
+    log_level: str = _flag("--log-level", _level, "info", f"One of {', '.join(LOG_LEVELS)}.")
+    health: bool = typer.Option(
+        False, "--health", help="Ask the running server for its health; exit with 0 or 1."
+    )
+
+    def __post_init__(self) -> None:
+        if self.health:
+            if self.health_listen is None:
+                raise SettingsError("--health-listen: expected HOST:PORT, got ''")
+            return
+        if self.plain_loopback:
+            self._require_loopback()
+        elif self.certificate is None or self.key is None:
+            given = [flag for flag, file in self._files() if file]
+            raise SettingsError(
+                f"--certificate and --key: expected PEM files, got "
+                f"{f'{given[0]} alone' if given else 'none'}; without them --plain-loopback "
+                "serves this machine alone"
+            )
+        else:
+            _require_certificate(self.certificate, self.key, self.client_ca)
+        _require_token(self.token, "--token-file" if self.token_file else TOKEN_VARIABLE)
+
+    @property
+    def token(self) -> str:
+        """The token that clients show."""
+        if self.token_file is None:
+            return os.environ.get(TOKEN_VARIABLE, "")
+        try:
+            return self.token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            path = self.token_file
+            raise SettingsError(
+                f"--token-file: expected a text file, got {path}: {error}"
+            ) from None
+
+    @property
+    def limit_bytes(self) -> int:
+        """Most memory of all messages together."""
+        return self.memory_bytes or machine_bytes() // 2
+
+    def _files(self) -> list[tuple[str, Path | None]]:
+        files = [("--certificate", self.certificate), ("--key", self.key)]
+        return [*files, ("--client-ca", self.client_ca)]
+
+    def _require_loopback(self) -> None:
+        for flag, file in self._files():
+            if file is not None:
+                raise SettingsError(
+                    f"{flag}: goes without --plain-loopback, which encrypts nothing"
+                )
+        for host, port in filter(None, (self.listen, self.grpc_listen)):
+            if not is_loopback(host):
+                raise SettingsError(
+                    f"--plain-loopback: expected loopback addresses such as 127.0.0.1:{port}, "
+                    f"got {host}:{port}"
+                )
 
 
-def read_options(
-    arguments: Sequence[str] | None, environment: Mapping[str, str] = os.environ
-) -> argparse.Namespace:
-    """Return the options of a command line, with what it leaves out from the environment.
+def command() -> Any:
+    """Return the command line of the program."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command()(Settings)
+    return typer.main.get_command(app)
+
+
+def read_settings(arguments: Sequence[str]) -> Settings:
+    """Parse a command line, and the environment for the flags that it leaves out.
 
     Raises
     ------
     SettingsError
-        There is no such flag, or it has no value.
+        For the first setting that is wrong.
     """
-    made = parser()
-    for action in made._actions:
-        name = ENVIRONMENT_PREFIX + action.dest.upper()
-        if action.dest in ("help", "health") or name not in environment:
-            continue
-        text = environment[name]
-        is_switch = isinstance(action.const, bool)
-        made.set_defaults(**{action.dest: _switch(name, text) if is_switch else text})
-    return made.parse_args(arguments)
-
-
-def settings_of(
-    options: argparse.Namespace, environment: Mapping[str, str] = os.environ
-) -> Settings:
-    """Return the settings that options say.
-
-    Raises
-    ------
-    SettingsError
-        For the first of them that is wrong.
-    """
-    listen = _address("--listen", options.listen)
-    grpc_listen = _address("--grpc-listen", options.grpc_listen) if options.grpc_listen else None
-    health = _address("--health-listen", options.health_listen) if options.health_listen else None
-    certificate, key = _file("--certificate", options.certificate), _file("--key", options.key)
-    client_ca = _file("--client-ca", options.client_ca)
-    _check_encryption(options, [each for each in (listen, grpc_listen) if each])
-    if certificate is not None and key is not None:
-        _check_certificate(certificate, key, client_ca)
-    if options.log_level not in LOG_LEVELS:
-        _refuse("--log-level", f"one of {', '.join(LOG_LEVELS)}", options.log_level)
-    if options.snapshots.startswith("s3://") and not re.match(
-        r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$", options.snapshots
-    ):
-        _refuse("--snapshots", "a directory or s3://bucket/prefix", options.snapshots)
-    return Settings(
-        listen=listen,
-        grpc_listen=grpc_listen,
-        health_listen=health,
-        token=_token(options, environment),
-        certificate=certificate,
-        key=key,
-        client_ca=client_ca,
-        memory_bytes=_memory_bytes(options.memory_mb),
-        frame_bytes=int(
-            _number("--frame-bytes", options.frame_bytes, LEAST_FRAME_BYTES, MOST_FRAME_BYTES)
+    variable = variable_of("--health-listen")
+    emptied = ["--health-listen="] if os.environ.get(variable) == "" else []
+    try:
+        settings = command().main(
+            [*emptied, *arguments], prog_name="python -m ps_server", standalone_mode=False
         )
-        if options.frame_bytes
-        else None,
-        max_connections=int(_number("--max-connections", options.max_connections, 1, 100_000)),
-        expiry_s=3600 * _number("--expiry-hours", options.expiry_hours, 0.001, 10_000),
-        snapshots=options.snapshots,
-        snapshot_s=_number("--snapshot-seconds", options.snapshot_seconds, 0.1, 86_400),
-        drain_s=_number("--drain-seconds", options.drain_seconds, 0, 3600),
-        log_level=options.log_level,
-    )
+    except TyperException as error:
+        flag = getattr(error, "param", None)
+        told = error.format_message()
+        raise SettingsError(f"{flag.opts[0]}: {error.message}" if flag else told) from None
+    if not isinstance(settings, Settings):
+        raise SystemExit(settings)  # after --help
+    return settings
 
 
-def _check_encryption(options: argparse.Namespace, addresses: Sequence[Address]) -> None:
-    given = [name for name in ("certificate", "key", "client_ca") if getattr(options, name)]
-    if not options.plain_loopback:
-        if not (options.certificate and options.key):
-            files = [name for name in ("certificate", "key") if name in given]
-            got = f"--{files[0]} alone" if files else "none"
-            raise SettingsError(
-                f"--certificate and --key: expected PEM files, got {got}; without them "
-                "--plain-loopback serves this machine alone"
-            )
-        return
-    if given:
-        flag = "--" + given[0].replace("_", "-")
-        raise SettingsError(f"{flag}: goes without --plain-loopback, which encrypts nothing")
-    for host, port in addresses:
-        if not is_loopback(host):
-            raise SettingsError(
-                f"--plain-loopback: expected loopback addresses such as 127.0.0.1:{port}, "
-                f"got {host}:{port}"
-            )
-
-
-def _check_certificate(certificate: Path, key: Path, client_ca: Path | None) -> None:
-    flags = "--certificate, --key"
+def _require_certificate(certificate: Path, key: Path, client_ca: Path | None) -> None:
+    flags, expected = "--certificate, --key", "a certificate and its key"
     given = f"{str(certificate)!r}, {str(key)!r}"
     try:
         server_context(certificate, key)
-        flags, given = "--client-ca", repr(str(client_ca))
+        flags, expected, given = "--client-ca", "certificates", repr(str(client_ca))
         server_context(certificate, key, client_ca)
     except (ssl.SSLError, OSError) as error:
-        expected = "certificates" if flags == "--client-ca" else "a certificate and its key"
         raise SettingsError(
             f"{flags}: expected {expected} in PEM format, without a passphrase, got {given}: "
             f"{error}"
         ) from None
 
 
-def _token(options: argparse.Namespace, environment: Mapping[str, str]) -> str:
-    token = environment.get(TOKEN_VARIABLE, "")
-    where = TOKEN_VARIABLE
-    if options.token_file:
-        path = _file("--token-file", options.token_file)
-        assert path is not None
-        where = "--token-file"
-        try:
-            token = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{where}: expected a text file, got {path}: {error}") from None
+def _require_token(token: str, where: str) -> None:
     if not (token.isascii() and token.isprintable()):  # gRPC's metadata takes no others
         raise SettingsError(f"{where}: expected a token of printable ASCII characters")
     if len(token) < LEAST_TOKEN_CHARACTERS:
         raise SettingsError(
-            f"{where}: expected a token of {LEAST_TOKEN_CHARACTERS} characters or more, "
-            f"got {len(token)}" + ("" if options.token_file else "; or a --token-file")
+            f"{where}: expected a token of {LEAST_TOKEN_CHARACTERS} characters or more, got "
+            f"{len(token)}" + ("; or a --token-file" if where == TOKEN_VARIABLE else "")
         )
-    return token
-
-
-def _memory_bytes(text: str) -> int:
-    if text:
-        return int(_number("--memory-mb", text, 1, 2**30) * 2**20)
-    return machine_bytes() // 2
 
 
 def machine_bytes(root: Path = Path("/")) -> int:
-    """Return the memory of the machine, or of the service or container if that has less.
+    """Return the memory of the machine, or of its service or container if that has less.
 
     Parameters
     ----------
     root : Path
-        Where ``proc`` and ``sys`` are.
+        Parent of ``proc`` and ``sys``.
     """
     sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in _limit_files(root):
@@ -269,7 +274,7 @@ def machine_bytes(root: Path = Path("/")) -> int:
 
 
 def _limit_files(root: Path) -> Iterator[Path]:
-    """Yield where limits of this process's group may stand, and of those that it is in."""
+    """Yield the files that may limit this process's group, and the groups around it."""
     groups = root / "proc/self/cgroup"
     for line in groups.read_text(encoding="utf-8").splitlines() if groups.is_file() else []:
         _, controllers, name = line.split(":", 2)
@@ -282,45 +287,3 @@ def _limit_files(root: Path) -> Iterator[Path]:
             yield directory / file_name
             if directory == base:
                 break
-
-
-def _address(flag: str, text: str) -> Address:
-    host, colon, port = text.rpartition(":")
-    host = host.strip("[]")
-    if not (colon and host and port.isascii() and port.isdecimal()) or int(port) > 65535:
-        _refuse(flag, "HOST:PORT", text)
-    return host, int(port)
-
-
-def _file(flag: str, text: str) -> Path | None:
-    if not text:
-        return None
-    path = Path(text)
-    if not (path.is_file() and os.access(path, os.R_OK)):
-        _refuse(flag, "a file that can be read", text)
-    return path
-
-
-def _number(flag: str, text: str, least: float, most: float) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not least <= number <= most:
-        _refuse(flag, f"a number from {_plain(least)} to {_plain(most)}", text)
-    return number
-
-
-def _plain(number: float) -> str:
-    return f"{number:.0f}" if number == int(number) else f"{number:g}"
-
-
-def _switch(name: str, text: str) -> bool:
-    value = _SWITCHES.get(text.lower())
-    if value is None:
-        _refuse(name, "true or false", text)
-    return value
-
-
-def _refuse(flag: str, expected: str, given: str) -> NoReturn:
-    raise SettingsError(f"{flag}: expected {expected}, got {given!r}")

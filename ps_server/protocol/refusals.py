@@ -1,4 +1,4 @@
-"""Why a parameter server refuses a call; each travels under its own name over every transport.
+"""The reasons for which a parameter server refuses a call; every transport carries their names.
 
 ::
 
@@ -9,18 +9,21 @@
     ├── JobConflict           registered with other settings
     ├── MemoryExceeded        there is no room for the job
     ├── ContributionsMissing  the wait is over; names the ranks that have not pushed
-    ├── StepForgotten         the others are through with the step, and its sum is gone
+    ├── StepForgotten         the other ranks are past the step, and its sum is gone; or no model
     ├── DamagedVector         the checksum, the length or the type is wrong
-    └── Draining              it is about to stop; whoever comes after it has everything
+    └── Draining              the server is about to stop; its successor has everything
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 
 class Refusal(Exception):  # noqa: N818 — an answer of the server, not of this program
-    """Base of all refusals."""
+    """Base of all refusals; ``fields`` names the attributes beside the message."""
+
+    fields: ClassVar[tuple[str, ...]] = ()
 
 
 class AccessDenied(Refusal):
@@ -32,7 +35,7 @@ class InvalidRequest(Refusal, ValueError):  # noqa: N818 — as all of them
 
 
 class UnknownJob(Refusal):
-    """Nothing is known of the job, or no longer."""
+    """The job is not registered, or no longer."""
 
 
 class JobConflict(Refusal):
@@ -40,12 +43,9 @@ class JobConflict(Refusal):
 
 
 class MemoryExceeded(Refusal):
-    """The job does not fit beside the others.
+    """The job, or a message of it, does not fit beside the others."""
 
-    Attributes
-    ----------
-    needed_bytes, free_bytes, limit_bytes : int
-    """
+    fields = ("needed_bytes", "free_bytes", "limit_bytes")
 
     def __init__(self, message: str, needed_bytes: int, free_bytes: int, limit_bytes: int) -> None:
         self.needed_bytes = needed_bytes
@@ -55,15 +55,17 @@ class MemoryExceeded(Refusal):
 
 
 class ContributionsMissing(Refusal):
-    """A pull has waited as long as it was told to.
+    """A pull has waited as long as it may.
 
     Attributes
     ----------
     ranks : tuple of int
-        Those that have not pushed yet; of a stale-synchronous model, those too far behind.
+        Ranks that have not pushed yet; of a stale-synchronous model, those too far behind.
     frontier : int
         The furthest batch of the epoch that a rank of the same attempt has pushed to.
     """
+
+    fields = ("ranks", "frontier")
 
     def __init__(self, message: str, ranks: Sequence[int], frontier: int = 0) -> None:
         self.ranks = tuple(ranks)
@@ -72,11 +74,11 @@ class ContributionsMissing(Refusal):
 
 
 class StepForgotten(Refusal):
-    """The ranks are through with a step, and its sum is gone; or a model is not there."""
+    """The other ranks are past a step, and its sum is gone; or there is no such model."""
 
 
 class DamagedVector(Refusal):
-    """What was pushed is not a message, or not one that fits the others of its step."""
+    """A pushed message is damaged, or does not fit the others of its step."""
 
 
 class Draining(Refusal):

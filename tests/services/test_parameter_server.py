@@ -23,7 +23,7 @@ from moto.server import ThreadedMotoServer
 from comm.wire import Message, encode_in_parts
 from ps_server.client.opening import open_client
 from ps_server.over_thrift.packing import PushCall, pack_push
-from ps_server.process.settings import parser
+from ps_server.process.settings import command
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings
 from ps_server.protocol.certificates import client_context
@@ -493,7 +493,7 @@ def test_bad_input_to_the_command_is_refused(arguments: list[str], told: str) ->
 
 
 def flags() -> set[str]:
-    return {flag for action in parser()._actions for flag in action.option_strings}
+    return {flag for parameter in command().params for flag in parameter.opts}
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from thrift.transport.TTransport import TMemoryBuffer
 from comm.wire import Message, encode, encode_in_parts
 from ps_server.client.opening import open_client
 from ps_server.generated import parameter_server_pb2 as pb
-from ps_server.over_grpc.messages import SERVICE, settings_message, step_message
+from ps_server.over_grpc.messages import message_of
 from ps_server.over_thrift.messages import ARGUMENTS, settings_struct, step_struct
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import JobSettings
@@ -134,7 +134,7 @@ def send(port: int, data: bytes, rng: random.Random) -> None:
 
 def grpc_requests() -> dict[str, bytes]:
     """Return requests as an honest client makes them."""
-    step = step_message(STEP)
+    step = message_of(pb.Step, STEP)
     head = pb.PushHead(
         job=VICTIM, step=step, rank=0, attempt="", based_on=0, size=len(VALUE), wait_ms=1
     )
@@ -142,7 +142,9 @@ def grpc_requests() -> dict[str, bytes]:
         name: message.SerializeToString()
         for name, message in {
             "Ping": pb.Nothing(),
-            "Register": pb.RegisterRequest(job=VICTIM, settings=settings_message(SETTINGS)),
+            "Register": pb.RegisterRequest(
+                job=VICTIM, settings=message_of(pb.JobSettings, SETTINGS)
+            ),
             "Exists": pb.ExistsRequest(job=VICTIM, step=step),
             "Push": pb.PushFrame(head=head, piece=VALUE),
             "Pull": pb.PullRequest(job=VICTIM, step=step, rank=0, attempt="", wait_ms=1),
@@ -168,7 +170,7 @@ def hostile_grpc(server: ParameterServerProcess, n_calls: int, seed: int) -> Cou
             if rng.random() < 0.01:
                 frames[at] = bytes(2**21)  # larger than what it takes
             token = rng.choice([server.token] * 5 + ["", "wrong"])
-            call = channel.stream_stream(f"/{SERVICE.full_name}/{name}")(
+            call = channel.stream_stream(f"/stepml.parameter_server.v1.ParameterServer/{name}")(
                 iter(frames), timeout=20, metadata=(("authorization", f"Bearer {token}"),)
             )
             try:

@@ -15,7 +15,7 @@ from tests.support.paths import ROOT
 
 GENERATED = ROOT / "ps_server" / "generated"
 THRIFT = ("__init__.py", "constants.py", "ttypes.py", "ParameterServer.py")
-PROTO = ("parameter_server_pb2.py", "parameter_server_pb2.pyi")
+PROTO = ("parameter_server_pb2.py", "parameter_server_pb2.pyi", "parameter_server_pb2_grpc.py")
 
 
 def test_the_thrift_code_is_that_of_the_interface(tmp_path: Path) -> None:
@@ -42,7 +42,8 @@ def test_the_thrift_code_is_that_of_the_interface(tmp_path: Path) -> None:
 def test_the_grpc_code_is_that_of_the_interface(tmp_path: Path) -> None:
     made_by = re.search(r"Protobuf Python Version: ([\d.]+)", (GENERATED / PROTO[0]).read_text())
     command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", f"--python_out={tmp_path}"]
-    command += [f"--pyi_out={tmp_path}", "ps_server/generated/parameter_server.proto"]
+    command += [f"--pyi_out={tmp_path}", f"--grpc_python_out={tmp_path}"]
+    command += ["ps_server/generated/parameter_server.proto"]
     (tmp_path / "ps_server/generated").mkdir(parents=True)
     shutil.copy(
         ROOT / "ps_server/protocol/parameter_server.proto", tmp_path / "ps_server/generated"

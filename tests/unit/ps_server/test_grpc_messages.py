@@ -1,4 +1,4 @@
-"""Frames are what protobuf reads and writes; what is refused comes back as it was."""
+"""Messages are complete or refused; refusals and settings come back as they were."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from hypothesis import strategies as st
 
 from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.over_grpc.messages import (
-    joined,
+    fields_of,
+    message_of,
     parse,
     refusal_of,
-    settings_message,
-    settings_of,
-    split,
     status_of,
-    step_message,
 )
 from ps_server.protocol import refusals
 from ps_server.protocol.calls import JobSettings
@@ -25,7 +22,7 @@ from ps_server.protocol.refusals import InvalidRequest, Refusal
 from stepml.job.step import Step
 
 HEAD = pb.PushHead(
-    job="jobs/a/", step=step_message(Step(1, 2)), rank=-1, attempt="", based_on=0, size=300
+    job="jobs/a/", step=message_of(pb.Step, Step(1, 2)), rank=-1, attempt="", based_on=0, size=300
 )
 REFUSALS = [
     refusals.InvalidRequest("rank: expected 0 to 3, got 4"),
@@ -39,27 +36,11 @@ REFUSALS = [
 ]
 
 
-@given(st.booleans(), st.binary(max_size=400), st.integers(0, 400))
-def test_frames_are_those_of_protobuf(has_head: bool, piece: bytes, cut: int) -> None:
-    head = HEAD if has_head else None
-    whole = pb.PushFrame(head=head, piece=piece).SerializeToString()
-    fields = pb.PushFrame(head=head).SerializeToString()
-    assert joined(fields, [memoryview(piece[:cut]), memoryview(piece[cut:])]) == whole
-    before, found = split(whole)
-    assert (before, bytes(found)) == (fields, piece)
-
-
 @given(st.binary(max_size=100))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     for kind in (pb.PushFrame, pb.PullRequest, pb.RegisterRequest, pb.Nothing):
         with suppress(InvalidRequest):
-            parse(kind, data)
-    try:
-        fields, piece = split(data)
-    except InvalidRequest:
-        return
-    assert data.startswith(fields)
-    assert data.endswith(bytes(piece))
+            parse(kind.FromString, data)
 
 
 @given(st.data())
@@ -67,14 +48,13 @@ def test_a_frame_with_a_wrong_byte_is_read_or_refused(data: st.DataObject) -> No
     frame = bytearray(pb.PushFrame(head=HEAD, piece=bytes(300)).SerializeToString())
     frame[data.draw(st.integers(0, len(frame) - 1))] = data.draw(st.integers(0, 255))
     try:
-        fields, piece = split(bytes(frame))
-        parse(pb.PushFrame, fields, optional=("piece", "wait_ms"))
+        read = parse(pb.PushFrame.FromString, bytes(frame))
     except InvalidRequest:
         return
-    assert len(piece) <= 300
+    assert len(read.piece) <= 300
 
 
-STEP = step_message(Step(1, 2))
+STEP = message_of(pb.Step, Step(1, 2))
 UNKNOWN = b"\xa8\x06\x01"  # field 101
 
 
@@ -94,7 +74,7 @@ UNKNOWN = b"\xa8\x06\x01"  # field 101
 )
 def test_what_is_missing_or_too_much_is_named(data: bytes, told: str) -> None:
     with pytest.raises(InvalidRequest, match=told):
-        parse(pb.ExistsRequest, data)
+        parse(pb.ExistsRequest.FromString, data)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +91,7 @@ def test_what_is_missing_or_too_much_is_named(data: bytes, told: str) -> None:
 )
 def test_a_piece_of_another_length_is_refused(frame: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        split(frame)
+        parse(pb.PushFrame.FromString, frame)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: type(refusal).__name__)
@@ -141,7 +121,7 @@ def test_long_refusals_are_cut() -> None:
 @pytest.mark.parametrize("compression", ["none", "float16"])
 def test_settings_come_back_as_they_were(rule: str, compression: str) -> None:
     settings = JobSettings(1600, 2**40, rule, 3, compression)  # type: ignore[arg-type]
-    assert settings_of(settings_message(settings)) == settings
+    assert JobSettings(**fields_of(message_of(pb.JobSettings, settings))) == settings
 
 
 @pytest.mark.parametrize(
@@ -155,7 +135,7 @@ def test_settings_come_back_as_they_were(rule: str, compression: str) -> None:
     ],
 )
 def test_wrong_settings_are_refused(field: str, value: int) -> None:
-    message = settings_message(JobSettings(2, 1000))
+    message = message_of(pb.JobSettings, JobSettings(2, 1000))
     setattr(message, field, value)
     with pytest.raises(InvalidRequest, match=field):
-        settings_of(parse(pb.JobSettings, message.SerializeToString()))
+        JobSettings(**fields_of(parse(pb.JobSettings.FromString, message.SerializeToString())))

@@ -15,10 +15,10 @@ import pytest
 
 from comm.wire import Encoded, Message, encode, encode_in_parts
 from ps_server.generated import parameter_server_pb2 as pb
+from ps_server.over_grpc.calls import Stalls
 from ps_server.over_grpc.client import GrpcClient
-from ps_server.over_grpc.messages import SERVICE, joined, step_message
+from ps_server.over_grpc.messages import message_of
 from ps_server.over_grpc.server import GrpcServer
-from ps_server.over_grpc.stalls import Stalls
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import JobSettings
 from ps_server.state.parameters import Parameters
@@ -61,17 +61,21 @@ def vector(size: int = 3) -> Encoded:
     return encode_in_parts(Message(np.ones(size, np.float32), np.zeros(0)))
 
 
-def head(size: int, **others: Any) -> bytes:
-    named = {"job": JOB, "step": step_message(STEP), "rank": 0, "attempt": "", "based_on": 0}
-    frame = pb.PushFrame(head=pb.PushHead(**{**named, "size": size, **others}))
-    data: bytes = frame.SerializeToString()
+def head(size: int, **others: Any) -> Any:
+    step = message_of(pb.Step, STEP)
+    named = {"job": JOB, "step": step, "rank": 0, "attempt": "", "based_on": 0}
+    return pb.PushHead(**{**named, "size": size, **others})
+
+
+def frame(head: Any, *pieces: bytes | memoryview) -> bytes:
+    data: bytes = pb.PushFrame(head=head, piece=b"".join(pieces)).SerializeToString()
     return data
 
 
 def call(
     channel: grpc.Channel, name: str, frames: Iterator[bytes], token: str = f"Bearer {TOKEN}"
 ) -> Any:
-    method = channel.stream_stream(f"/{SERVICE.full_name}/{name}")
+    method = channel.stream_stream(f"/stepml.parameter_server.v1.ParameterServer/{name}")
     return method(frames, timeout=WAIT_S, metadata=(("authorization", token),))
 
 
@@ -99,7 +103,7 @@ def stalling(*frames: bytes, gap_s: float = 0.0) -> Iterator[bytes]:
             yield frames[-1]
 
 
-PIECE = joined(b"", [memoryview(b"x")])
+PIECE = frame(None, b"x")
 
 
 @pytest.mark.parametrize("name", ["Ping", "Push", "Pull", "PushAndPull"])
@@ -116,7 +120,7 @@ def test_who_begins_a_call_and_says_nothing_is_sent_away(
 def test_who_stops_within_a_message_is_sent_away_and_its_memory_is_free(
     client: GrpcClient, channel: grpc.Channel, parameters: Parameters, others: list[bytes]
 ) -> None:
-    first = joined(head(4 * SIZE), [memoryview(bytes(FRAME_BYTES))])
+    first = frame(head(4 * SIZE), bytes(FRAME_BYTES))
     frames = stalling(first, *others, gap_s=0.05 if others else 0.0)
     began = time.monotonic()
     assert status(call(channel, "Push", frames)) is grpc.StatusCode.CANCELLED
@@ -128,7 +132,7 @@ def test_who_does_not_read_is_sent_away_and_the_sum_is_free(
     client: GrpcClient, channel: grpc.Channel, server: GrpcServer, parameters: Parameters
 ) -> None:
     client.push(JOB, STEP, 0, vector(SIZE))
-    asked = pb.PullRequest(job=JOB, step=step_message(STEP), rank=0, attempt="", wait_ms=0)
+    asked = pb.PullRequest(job=JOB, step=message_of(pb.Step, STEP), rank=0, attempt="", wait_ms=0)
     answers = call(channel, "Pull", iter([asked.SerializeToString()]))
     next(answers)
     wait_until(lambda: server.connections == 1)
@@ -142,7 +146,7 @@ def test_who_vanishes_while_it_is_sent_to_leaves_nothing(
     client: GrpcClient, channel: grpc.Channel, server: GrpcServer, parameters: Parameters
 ) -> None:
     client.push(JOB, STEP, 0, vector(SIZE))
-    asked = pb.PullRequest(job=JOB, step=step_message(STEP), rank=0, attempt="", wait_ms=0)
+    asked = pb.PullRequest(job=JOB, step=message_of(pb.Step, STEP), rank=0, attempt="", wait_ms=0)
     answers = call(channel, "Pull", iter([asked.SerializeToString()]))
     next(answers)
     answers.cancel()
@@ -154,7 +158,11 @@ def test_who_vanishes_while_it_is_sent_to_leaves_nothing(
 def test_a_wait_is_no_stall(client: GrpcClient, channel: grpc.Channel) -> None:
     client.register("jobs/b/", JobSettings(2, 100))
     asked = pb.PullRequest(
-        job="jobs/b/", step=step_message(STEP), rank=0, attempt="", wait_ms=round(4000 * STALLED_S)
+        job="jobs/b/",
+        step=message_of(pb.Step, STEP),
+        rank=0,
+        attempt="",
+        wait_ms=round(4000 * STALLED_S),
     )
     began = time.monotonic()
     answers = call(channel, "Pull", iter([asked.SerializeToString()]))
@@ -165,7 +173,7 @@ def test_a_wait_is_no_stall(client: GrpcClient, channel: grpc.Channel) -> None:
 WHOLE = bytes(encode(Message(np.ones(2**15, np.float32), np.zeros(0))))
 PIECES = [memoryview(WHOLE)[start : start + FRAME_BYTES] for start in range(0, len(WHOLE), 2**16)]
 FIRST, *OTHERS = [
-    joined(head(len(WHOLE)) if not number else b"", [piece]) for number, piece in enumerate(PIECES)
+    frame(None if number else head(len(WHOLE)), piece) for number, piece in enumerate(PIECES)
 ]
 
 
@@ -179,13 +187,13 @@ FIRST, *OTHERS = [
         [FIRST, FIRST, *OTHERS],
         [FIRST],
         [FIRST, b"", *OTHERS],
-        [FIRST, joined(b"", []), *OTHERS],
-        [FIRST, *OTHERS[:-1], joined(b"", [PIECES[-1], memoryview(b"x")])],
-        [joined(head(len(WHOLE), wait_ms=1), PIECES[:1]), *OTHERS],
-        [joined(head(len(WHOLE) - 1), PIECES[:1]), *OTHERS],
-        [joined(head(len(WHOLE)), [memoryview(WHOLE)[: FRAME_BYTES + 1]])],
-        [joined(head(-1), PIECES[:1])],
-        [joined(head(2**31 - 1), PIECES[:1])],
+        [FIRST, frame(None), *OTHERS],
+        [FIRST, *OTHERS[:-1], frame(None, PIECES[-1], b"x")],
+        [frame(head(len(WHOLE), wait_ms=1), PIECES[0]), *OTHERS],
+        [frame(head(len(WHOLE) - 1), PIECES[0]), *OTHERS],
+        [frame(head(len(WHOLE)), WHOLE[: FRAME_BYTES + 1])],
+        [frame(head(-1), PIECES[0])],
+        [frame(head(2**31 - 1), PIECES[0])],
     ],
     ids=range(14),
 )
@@ -200,8 +208,8 @@ def test_frames_out_of_order_are_refused(
 
 
 def test_a_frame_that_is_too_large_is_not_taken(client: GrpcClient, channel: grpc.Channel) -> None:
-    frame = joined(head(4 * SIZE), [memoryview(bytes(4 * FRAME_BYTES))])
-    assert status(call(channel, "Push", iter([frame]))) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    large = frame(head(4 * SIZE), bytes(4 * FRAME_BYTES))
+    assert status(call(channel, "Push", iter([large]))) is grpc.StatusCode.RESOURCE_EXHAUSTED
     long = pb.DeleteRequest(prefix="x" * (FRAME_BYTES + 100)).SerializeToString()
     assert status(call(channel, "Delete", iter([long]))) is grpc.StatusCode.INVALID_ARGUMENT
 
@@ -266,10 +274,10 @@ def test_calls_end_that_make_no_progress() -> None:
         stalls.watching(contexts[1]) as progressing,
         stalls.watching(contexts[2]) as waiting,
     ):
-        stalls.waits(waiting)
+        waiting.waits()
         assert waiting.deadline == math.inf
         clock.now = 9.0
-        stalls.progressed(progressing)
+        progressing.progressed()
         assert stalls.end_stalled() == 0
         clock.now = 11.0
         assert stalls.end_stalled() == 1

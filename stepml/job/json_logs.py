@@ -1,0 +1,33 @@
+"""Log records as JSON, one object a line: an event with fields, never data or secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record with the ``fields`` of its ``extra``, and the trace of its error.
+
+    Parameters
+    ----------
+    has_time : bool
+        Whether a line begins with the time, in the field ``at``.
+    """
+
+    def __init__(self, *, has_time: bool = False) -> None:
+        super().__init__()
+        self._has_time = has_time
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {}
+        if self._has_time:
+            at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+            line["at"] = at.replace("+00:00", "Z")
+        fields = getattr(record, "fields", {})
+        line |= {"level": record.levelname, "message": record.getMessage(), **fields}
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
