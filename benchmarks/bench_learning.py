@@ -46,7 +46,7 @@ from sklearn.linear_model import SGDClassifier
 
 from benchmarks.bench_exchange import some_of
 from benchmarks.bench_parsing import MemoryObjects, float_rows, sparse_rows
-from stepml.job import spec
+from stepml.job import algorithms, models, spec
 from stepml.ml.algorithms import OrchestratedAlgorithm, RankEpoch, State, build_algorithm
 from stepml.ml.data import (
     DataObject,
@@ -155,7 +155,7 @@ class Learner:
     """One rank that has all rows."""
 
     def __init__(
-        self, model: spec.Model, algorithm: spec.Algorithm, X: Matrix, labels: Floats
+        self, model: models.Model, algorithm: algorithms.Algorithm, X: Matrix, labels: Floats
     ) -> None:
         data = spec.Data(uri="s3://bucket/data", format="csv")
         built = build_algorithm(spec.JobSpec(data=data, model=model, algorithm=algorithm))
@@ -183,7 +183,7 @@ class Learner:
 def logistic(rounds: int) -> Iterator[Figures]:
     """Measure an epoch of logistic regression on dense rows."""
     X, labels = dense_rows()
-    learner = Learner(spec.LogisticRegression(l2=L2), averaging(0.1), X, labels)
+    learner = Learner(models.LogisticRegression(l2=L2), averaging(0.1), X, labels)
     sides = {"ours": epoch_of(learner)}
     for name, shuffle in (("shuffled", True), ("stored order", False)):
         sides[name] = sgd_epoch("log_loss", X, labels, shuffle=shuffle)
@@ -195,7 +195,7 @@ def logistic(rounds: int) -> Iterator[Figures]:
 def hinge(rounds: int) -> Iterator[Figures]:
     """Measure an epoch of a support vector machine on sparse rows."""
     X, labels = wide_rows()
-    learner = Learner(spec.Svm(l2=L2), averaging(1), X, labels)
+    learner = Learner(models.Svm(l2=L2), averaging(1), X, labels)
     theirs = scipy.sparse.csr_matrix((X.values, X.indices, X.indptr.astype(np.int32)), X.shape)
     sides = {"ours": epoch_of(learner)}
     for name, shuffle in (("shuffled", True), ("stored order", False)):
@@ -209,7 +209,9 @@ def kmeans(rounds: int) -> Iterator[Figures]:
     """Measure an iteration of k-means on dense rows."""
     X, labels = dense_rows()
     first = X[:CLUSTERS].copy()
-    learner = Learner(spec.KMeans(n_clusters=CLUSTERS), spec.ExpectationMaximisation(), X, labels)
+    learner = Learner(
+        models.KMeans(n_clusters=CLUSTERS), algorithms.ExpectationMaximisation(), X, labels
+    )
 
     def ours() -> None:
         w = first.ravel()
@@ -285,9 +287,9 @@ HEADINGS = {
 }
 
 
-def averaging(learning_rate: float) -> spec.ModelAveraging:
+def averaging(learning_rate: float) -> algorithms.ModelAveraging:
     """Return descent in batches of `BATCH_ROWS`."""
-    return spec.ModelAveraging(batch_size=BATCH_ROWS, learning_rate=learning_rate)
+    return algorithms.ModelAveraging(batch_size=BATCH_ROWS, learning_rate=learning_rate)
 
 
 def epoch_of(learner: Learner) -> Callable[[], object]:

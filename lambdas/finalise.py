@@ -23,7 +23,7 @@ from stepml.job import keys
 from stepml.job.documents import decode
 from stepml.job.errors import KeyNotFoundError
 from stepml.job.reports import EpochReport, JobReport
-from stepml.job.spec import tag
+from stepml.job.spec_base import tag
 from stepml.job.tasks import FinaliseTask
 from stepml.ml.artifact import Artifact
 from storage import DurableStorage

@@ -14,7 +14,6 @@ from lambdas.samples import load_sample
 from lambdas.shards import is_scaled
 from lambdas.states import pack_state
 from stepml.job import keys
-from stepml.job.spec import KMeans
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import AsynchronousAlgorithm, State, build_algorithm
 from stepml.ml.data import (
@@ -26,7 +25,7 @@ from stepml.ml.data import (
     shard_kind,
     shard_plan,
 )
-from stepml.ml.models import LossModel, Model, initial_centroids
+from stepml.ml.models import Model
 from storage import DurableStorage
 
 
@@ -84,15 +83,10 @@ def _training_plan(partition: PartitionPlan, manifest: Manifest) -> TrainingPlan
 
 
 def _first_state(job_id: str, plan: TrainingPlan, model: Model, storage: DurableStorage) -> State:
-    spec = plan.spec
-    if isinstance(model, LossModel):
-        parameters = model.initial_parameters()
-    else:
-        assert isinstance(spec.model, KMeans)  # the one model that is learnt without a loss
-        sample = load_sample(job_id, plan, storage)
-        clusters, restarts = spec.model.n_clusters, spec.model.restarts
-        parameters = initial_centroids(sample, clusters, restarts, spec.data.seed)
-    algorithm = build_algorithm(spec)
+    parameters = model.first_parameters(
+        lambda: load_sample(job_id, plan, storage), plan.spec.data.seed
+    )
+    algorithm = build_algorithm(plan.spec)
     if isinstance(algorithm, AsynchronousAlgorithm):
         return State(parameters)
     return algorithm.initial_state(model, parameters)

@@ -8,8 +8,9 @@ from lambdas.environment import LambdaContext, durable
 from lambdas.logs import log
 from lambdas.plans import PartitionPlan, RangeSummary
 from stepml.job import keys
-from stepml.job.errors import ModelTooLargeError, NotEnoughDataError
-from stepml.job.spec import JobSpec, KMeans, tag
+from stepml.job.errors import ModelTooLargeError
+from stepml.job.spec import JobSpec
+from stepml.job.spec_base import tag
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import build_algorithm
 from stepml.ml.data import Manifest, merge, shard_kind, shard_plan
@@ -66,11 +67,7 @@ def check_suits(spec: JobSpec, manifest: Manifest) -> None:
     model = build_model(spec.model, manifest.n_features, manifest.labels, manifest.label_counts)
     _check_model_size(spec, model.n_parameters)
     training_rows = sum(interval.n_rows for interval in plan.shards)
-    if isinstance(spec.model, KMeans) and spec.model.n_clusters > training_rows:
-        raise NotEnoughDataError(
-            f"model.n_clusters: expected at most as many as there are training rows, "
-            f"{training_rows}, got {spec.model.n_clusters}"
-        )
+    spec.model.check_rows(training_rows)
 
 
 def _check_model_size(spec: JobSpec, n_parameters: int) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from stepml.job import keys
 from stepml.job.reports import DatasetReport
-from stepml.job.spec import JobSpec, learns_classes
+from stepml.job.spec import JobSpec
 from stepml.ml.algorithms import RankEpoch
 from stepml.ml.data import ByteRange, DataObject, Layout, PieceStatistics, Skipped
 from stepml.ml.models import Model, build_model
@@ -111,5 +111,5 @@ class TrainingPlan(msgspec.Struct, frozen=True):
 
     def _classes(self) -> list[float]:
         """Return the labels as they stand in the data, if they are classes."""
-        learnt = learns_classes(self.spec.model)
-        return [as_stored(label) for label in self.labels or ()] if learnt else []
+        learnt = self.labels if self.spec.model.learns_classes else None
+        return [as_stored(label) for label in learnt or ()]

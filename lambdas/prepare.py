@@ -22,7 +22,6 @@ from lambdas.workforce import Workforce, refuse_too_wide, waits_for_all
 from stepml.job import keys
 from stepml.job.availability import refuse_unconfigured
 from stepml.job.errors import InvalidTaskError, JobIdTakenError
-from stepml.job.formats import FORMATS
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
 from stepml.job.reports import EpochReport
@@ -150,7 +149,7 @@ def job_state(
     return JobState(
         job_id=job_id,
         run=plan.run,
-        functions=JobFunctions(partition=FORMATS[plan.layout.format].function),
+        functions=JobFunctions.of(spec),
         ranges=ranges,
         shards=shards,
         ranks=workforce.ranks,

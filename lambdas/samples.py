@@ -6,7 +6,6 @@ from lambdas.documents import Documents
 from lambdas.plans import TrainingPlan
 from lambdas.shards import is_scaled, load_scale
 from stepml.job import keys
-from stepml.job.spec import KMeans
 from stepml.ml.data import Interval, Manifest, assemble, scaled
 from stepml.ml.matrices import Matrix
 from storage import DurableStorage
@@ -35,7 +34,6 @@ def load_sample(job_id: str, plan: TrainingPlan, storage: DurableStorage) -> Mat
 def sample_rows(plan: TrainingPlan) -> int:
     """Return how many rows a sample has."""
     usual = min(MOST_ROWS, int(SAMPLE_BYTES / plan.row_bytes))
-    model = plan.spec.model
-    wanted = ROWS_A_CLUSTER * model.n_clusters if isinstance(model, KMeans) else 0
+    wanted = ROWS_A_CLUSTER * plan.spec.model.min_rows
     most = max(1, int(MOST_BYTES / plan.row_bytes))
     return min(max(usual, wanted), most, plan.training_rows)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stepml.job.errors import NotAvailableError, NotEnoughConcurrencyError
-from stepml.job.spec import JobSpec, tag
+from stepml.job.spec import JobSpec
+from stepml.job.spec_base import tag
 from stepml.ml.algorithms import InFlightAlgorithm, build_algorithm
 
 MAP_ITERATIONS = 40  # that an Inline Map runs at once

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from comm.wire import Message, decode
 from ps_server.protocol.refusals import InvalidRequest
-from stepml.job.spec import GradientAveraging
+from stepml.job.algorithms import GradientAveraging
 
 Rule = Literal["bulk_synchronous", "asynchronous", "stale_synchronous"]
 Compression = Literal["none", "float16"]

@@ -1,21 +1,19 @@
-"""What of the job spec works in this version.
+"""Choices of the job spec that this version or this deployment lacks.
 
-The spec is written for the whole product; a choice that does not work yet is refused by name at
-the door instead of failing, or being ignored, later. What starts to work is added to a line here.
-The services behind the channels are a matter of the deployment: Prepare asks for what it has.
+The spec describes the whole product. A choice that is not available yet is refused by its name
+before anything starts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 from stepml.job.channels import CHANNELS
 from stepml.job.errors import NotAvailableError
-from stepml.job.spec import Algorithm, Model
+from stepml.job.models import MODELS
 
-MODELS = ("logistic_regression", "softmax_regression", "svm", "linear_regression", "kmeans")
-ALGORITHMS = ("gradient_averaging", "model_averaging", "admm", "expectation_maximisation")
+AVAILABLE_MODELS = tuple(name for name, model in MODELS.items() if model.is_available)
 
 
 def refuse_unconfigured(channel: str, configured: Sequence[str]) -> None:
@@ -28,22 +26,18 @@ def refuse_unconfigured(channel: str, configured: Sequence[str]) -> None:
 
 
 def refuse_unavailable_choices(document: Any) -> None:
-    """Raise `NotAvailableError` for a model or algorithm that is known but not available.
+    """Raise `NotAvailableError` if ``document`` asks for a model that is not available yet.
 
-    Before anything else is said about its fields, which would be of no use.
+    Messages about the fields of such a model would not help, so this check comes first.
     """
-    for group, known, available in (
-        ("model", get_args(Model), MODELS),
-        ("algorithm", get_args(Algorithm), ALGORITHMS),
-    ):
-        chosen = document.get(group) if isinstance(document, dict) else None
-        name = chosen.get("name") if isinstance(chosen, dict) else None
-        if name in [each.__struct_config__.tag for each in known]:
-            _require(group, str(name), available)
+    chosen = document.get("model") if isinstance(document, dict) else None
+    name = chosen.get("name") if isinstance(chosen, dict) else None
+    if isinstance(name, str) and name in MODELS and name not in AVAILABLE_MODELS:
+        raise model_not_available(name)
 
 
-def _require(field: str, value: str, available: Sequence[str]) -> None:
-    if value not in available:
-        raise NotAvailableError(
-            f"{field} {value!r} is not available yet; available: {', '.join(available)}"
-        )
+def model_not_available(name: str) -> NotAvailableError:
+    """Return the error for a model that this version does not have."""
+    return NotAvailableError(
+        f"model {name!r} is not available yet; available: {', '.join(AVAILABLE_MODELS)}"
+    )

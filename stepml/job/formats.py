@@ -6,22 +6,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
-Format = Literal["csv", "tsv", "libsvm", "npz", "parquet", "idx"]
+from typing import TYPE_CHECKING, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatFacts:
-    """What data of one format can hold."""
+    """The properties of data in one format."""
 
-    # Where labels are: in a column that data.label chooses, at the start of each row, or apart.
+    # Labels are in a column that data.label chooses, at the start of each row, or apart.
     label: Literal["column", "first", "apart"]
     label_words: str  # the same, for messages
     needs_label: bool = False  # data.has_label cannot be false
     has_missing_values: bool = False  # data.missing has an effect
     sparse: Literal["never", "sometimes", "always"] = "never"
-    function: str = "partition"  # name of the Lambda function that reads it
+    function_kind: str = ""  # "parquet": the function partition-parquet; empty: partition
 
 
 _COLUMNS = FormatFacts(label="column", label_words="the label is a column", has_missing_values=True)
@@ -32,7 +30,7 @@ FORMATS: dict[str, FormatFacts] = {
         label="column",
         label_words="the label is a column",
         has_missing_values=True,
-        function="partition-parquet",  # its package has pyarrow
+        function_kind="parquet",  # its package has pyarrow
     ),
     "libsvm": FormatFacts(
         label="first",
@@ -50,3 +48,8 @@ FORMATS: dict[str, FormatFacts] = {
         label="apart", label_words="labels have objects of their own", needs_label=True
     ),
 }
+
+if TYPE_CHECKING:
+    Format = str
+else:  # the choices of data.format, for the parser and the schema
+    Format = Literal[tuple(FORMATS)]

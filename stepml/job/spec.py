@@ -11,8 +11,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from stepml.job.algorithms import Algorithm
 from stepml.job.channels import DURABLE, ChannelName, Pattern
 from stepml.job.formats import Format
+from stepml.job.models import Model
+from stepml.job.spec_base import SpecGroup
 
 MAX_WORKERS = 1600  # 40 groups of 40 ranks: an Inline Map runs 40 iterations at once
 MAX_RANGES = 40
@@ -26,25 +29,6 @@ S3Uri = Annotated[
     ),
 ]
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Penalty = Annotated[float, Meta(ge=0, le=1e6)]
-BatchSize = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-LearningRate = Annotated[float, Meta(gt=0, le=1e6)]
-LocalEpochs = Annotated[int, Meta(ge=1, le=1000)]
-PositiveClass = Annotated[
-    float | None,
-    Meta(description="this label against all others; null: the larger of the two labels"),
-]
-ClassWeight = Annotated[
-    Literal["balanced"] | dict[str, Annotated[float, Meta(ge=0, le=1e6)]] | None,
-    Meta(
-        description="factor of a row's loss by its label, 1 where none is given; balanced: "
-        "rows / (classes · rows of the label)"
-    ),
-]
-
-
-class SpecGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the groups of the spec: immutable, and a field that is not known is refused."""
 
 
 class Data(SpecGroup, frozen=True, kw_only=True):
@@ -91,149 +75,6 @@ class Data(SpecGroup, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=MAX_RANGES)] | None,
         Meta(description="functions that parse at once; null: one for each 16 MB"),
     ] = None
-
-
-class LogisticRegression(
-    SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="logistic_regression"
-):
-    """Two classes, log-loss; L2 penalty l2/2·‖w‖² with a free intercept."""
-
-    l2: Penalty = 0.0
-    positive_class: PositiveClass = None
-    class_weight: ClassWeight = None
-
-
-class SoftmaxRegression(
-    SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="softmax_regression"
-):
-    """Several classes, cross-entropy; L2 penalty l2/2·‖w‖² with free intercepts."""
-
-    l2: Penalty = 0.0
-    class_weight: ClassWeight = None
-
-
-class Svm(SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="svm"):
-    """Linear support vector machine: hinge loss, one-vs-rest for several classes."""
-
-    l2: Penalty = 1e-4
-    positive_class: PositiveClass = None
-    class_weight: ClassWeight = None
-
-
-class LinearRegression(
-    SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="linear_regression"
-):
-    """Least squares: half the mean squared error; penalty l1·‖w‖₁ + l2/2·‖w‖², free intercept."""
-
-    l1: Penalty = 0.0
-    l2: Penalty = 0.0
-
-
-class KMeans(SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="kmeans"):
-    """Clusters by nearest centroid; labels play no part."""
-
-    n_clusters: Annotated[int, Meta(ge=2, le=10_000)]
-    restarts: Annotated[
-        Annotated[int, Meta(ge=1, le=100)],
-        Meta(description="k-means++ seedings on a sample of the data; the best one starts"),
-    ] = 5
-
-
-class Neural(SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="neural"):
-    """A torch module."""
-
-    architecture: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            max_length=200,
-            description="mlp, mobilenet, resnet18, resnet50, or module:function of your own",
-        ),
-    ]
-
-
-class Descent(SpecGroup, frozen=True, kw_only=True):
-    """Mini-batch descent: what algorithms that take steps along gradients have in common."""
-
-    learning_rate: LearningRate = 0.1
-    batch_size: Annotated[
-        BatchSize, Meta(description="rows of each rank a step; a shard's size or more: all")
-    ] = 1000
-    optimiser: Annotated[
-        Literal["sgd", "adam"],
-        Meta(description="sgd, with momentum if that is set, or adam (Kingma and Ba, 2015)"),
-    ] = "sgd"
-    momentum: Annotated[
-        Annotated[float, Meta(ge=0, lt=1)], Meta(description="of sgd: the share of the last step")
-    ] = 0.0
-    schedule: Annotated[
-        Literal["constant", "inverse", "exponential", "cosine"],
-        Meta(
-            description="factor of the learning rate after t epochs: 1, 1 / (1 + decay·t), "
-            "exp(-decay·t), or from 1 to 0 at stop.max_epochs"
-        ),
-    ] = "constant"
-    decay: Annotated[
-        Annotated[float, Meta(ge=0, le=1e6)], Meta(description="of inverse and exponential")
-    ] = 0.1
-    warmup_epochs: Annotated[
-        Annotated[float, Meta(ge=0, le=100_000)],
-        Meta(description="epochs in which the learning rate rises from 0"),
-    ] = 0.0
-    clip_norm: Annotated[
-        Annotated[float, Meta(gt=0, le=1e9)] | None,
-        Meta(description="longer gradients are shortened to this Euclidean norm"),
-    ] = None
-
-
-class GradientAveraging(
-    Descent, frozen=True, kw_only=True, tag_field="name", tag="gradient_averaging"
-):
-    """Mini-batch descent; gradients are exchanged after every batch."""
-
-
-class ModelAveraging(Descent, frozen=True, kw_only=True, tag_field="name", tag="model_averaging"):
-    """Each rank descends over its shard; models are averaged once an epoch."""
-
-    local_epochs: Annotated[LocalEpochs, Meta(description="passes over the shard per epoch")] = 1
-
-
-class Admm(SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="admm"):
-    """Consensus ADMM (Boyd et al. 2011, sections 7.1 and 3.3)."""
-
-    rho: Annotated[
-        Annotated[float, Meta(gt=0, le=1e6)],
-        Meta(description="weight of the agreement beside the mean loss of a rank"),
-    ] = 0.1
-    adaptive_rho: Annotated[
-        bool, Meta(description="double or halve rho when one residual is ten times the other")
-    ] = False
-    absolute_tolerance: Annotated[
-        Annotated[float, Meta(ge=0, le=1)], Meta(description="of the residuals; 0 with both: never")
-    ] = 1e-4
-    relative_tolerance: Annotated[
-        Annotated[float, Meta(ge=0, le=1)], Meta(description="of the residuals")
-    ] = 1e-3
-    local_solver: Annotated[
-        Literal["lbfgs", "sgd"] | None,
-        Meta(description="what minimises on a rank; null: lbfgs, for svm sgd"),
-    ] = None
-    local_iterations: Annotated[
-        Annotated[int, Meta(ge=1, le=10_000)], Meta(description="of lbfgs, at most, per epoch")
-    ] = 20
-    local_epochs: Annotated[LocalEpochs, Meta(description="of sgd: passes over the shard")] = 1
-    learning_rate: Annotated[LearningRate, Meta(description="of sgd")] = 0.1
-    batch_size: Annotated[BatchSize, Meta(description="of sgd: rows a step")] = 1000
-
-
-class ExpectationMaximisation(
-    SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="expectation_maximisation"
-):
-    """Sums and counts per cluster, exchanged once an epoch."""
-
-
-Model = LogisticRegression | SoftmaxRegression | Svm | LinearRegression | KMeans | Neural
-Algorithm = GradientAveraging | ModelAveraging | Admm | ExpectationMaximisation
 
 
 class Exchange(SpecGroup, frozen=True, kw_only=True):
@@ -320,13 +161,3 @@ class JobSpec(SpecGroup, frozen=True, kw_only=True):
         if isinstance(self.resume_from, str):
             return ResumeFrom(job=self.resume_from)
         return self.resume_from
-
-
-def learns_classes(model: Model) -> bool:
-    """Return whether the model's labels are classes."""
-    return isinstance(model, LogisticRegression | SoftmaxRegression | Svm | Neural)
-
-
-def tag(choice: object) -> str:
-    """Return the name by which a model or an algorithm is chosen in the spec."""
-    return str(type(choice).__struct_config__.tag)  # type: ignore[attr-defined]

@@ -12,6 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from stepml.job.errors import InvalidTaskError
+from stepml.job.formats import FORMATS
+from stepml.job.spec import JobSpec
 
 Epoch = Annotated[int, Meta(ge=1)]
 Rank = Annotated[int, Meta(ge=0)]
@@ -80,6 +82,18 @@ class JobFunctions(Event, frozen=True, kw_only=True):
     initialise: str = "initialise"
     executor: str = "executor"
     reducer: str = "reducer"
+
+    @classmethod
+    def of(cls, spec: JobSpec) -> Self:
+        """Return the functions of a job."""
+        by_format = FORMATS[spec.data.format].function_kind
+        by_model = spec.model.function_kind
+        return cls(
+            partition=function_name("partition", by_format),
+            initialise=function_name("initialise", by_model),
+            executor=function_name("executor", by_model),
+            reducer=function_name("reducer", by_model),
+        )
 
 
 class JobState(Event, frozen=True, kw_only=True):
@@ -181,3 +195,8 @@ class TriggerResult(Event, frozen=True, kw_only=True):
 
     job_id: str
     execution_arn: str
+
+
+def function_name(part: str, kind: str) -> str:
+    """Return the name, without the stack's, of the function of a ``kind`` that does a ``part``."""
+    return f"{part}-{kind}" if kind else part

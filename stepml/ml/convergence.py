@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stepml.job.combinations import local_solver
 from stepml.job.errors import TrainingDivergedError
 from stepml.job.reports import EpochReport
-from stepml.job.spec import Admm, ExpectationMaximisation, JobSpec, LinearRegression, Stop
+from stepml.job.spec import JobSpec, Stop
 from stepml.job.tasks import Decision
 from stepml.ml.matrices import Floats
 
@@ -66,15 +65,8 @@ def require_finite_losses(job: JobSpec, epoch: int, **losses: float) -> None:
 
 
 def _advice(job: JobSpec) -> str:
-    fields = ["lower algorithm.learning_rate"]
-    if isinstance(job.algorithm, ExpectationMaximisation):
-        fields = []
-    elif isinstance(job.algorithm, Admm) and local_solver(job) == "lbfgs":
-        fields = ["change algorithm.rho"]
-    if not job.data.standardise:
-        fields.append("set data.standardise")
-    if isinstance(job.model, LinearRegression):
-        fields.append("scale the labels")
+    standardise = () if job.data.standardise else ("set data.standardise",)
+    fields = (*job.algorithm.remedies(job.model), *standardise, *job.model.remedies)
     return " or ".join(fields) or "look for huge values in the data"
 
 

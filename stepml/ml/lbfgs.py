@@ -95,18 +95,6 @@ def advance(
     return after if falls else _ended(after)
 
 
-def minimise(
-    objective: Objective, x: Vector, *, max_iterations: int = 100, tolerance: float = 1e-9
-) -> Iterate:
-    """Return the iterate at the minimum near ``x``, or after ``max_iterations``."""
-    now = start(objective, x)
-    for _ in range(max_iterations):
-        now = advance(objective, now, tolerance=tolerance)
-        if now.at_end:
-            break
-    return now
-
-
 def _first_step(now: Iterate, slope: float) -> float:
     """Return how far to go along the gradient without a guess of the curvature.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stepml.job import spec
+from stepml.job import algorithms, models, spec
 from stepml.ml.algorithms import (
     InFlightAlgorithm,
     OrchestratedAlgorithm,
@@ -35,7 +35,10 @@ def rows(n_samples: int = 500, n_features: int = 6, seed: int = 0) -> tuple[Floa
 
 
 def job_of(
-    model: spec.Model, algorithm: spec.Algorithm, pattern: str = "reduce", max_epochs: int = 10
+    model: models.Model,
+    algorithm: algorithms.Algorithm,
+    pattern: str = "reduce",
+    max_epochs: int = 10,
 ) -> spec.JobSpec:
     """Return a job of these two."""
     return spec.JobSpec(
@@ -47,7 +50,7 @@ def job_of(
     )
 
 
-def model_for(model: spec.Model, X: Matrix, labels: Floats) -> Model:
+def model_for(model: models.Model, X: Matrix, labels: Floats) -> Model:
     """Return the model for these rows."""
     classes, counts = np.unique(labels, return_counts=True)
     return build_model(model, X.shape[1], classes.tolist(), counts.tolist())

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from stepml.job import spec
-from stepml.job.availability import ALGORITHMS
-from stepml.job.combinations import local_solver
-from stepml.job.errors import NotAvailableError
-from stepml.job.spec import tag
+from stepml.job.spec import JobSpec
+from stepml.job.spec_base import tag
 from stepml.ml.algorithms.admm import Admm
 from stepml.ml.algorithms.base import (
     Aggregate,
@@ -28,6 +26,7 @@ from stepml.ml.algorithms.gradient_averaging import AsynchronousGradients, Gradi
 from stepml.ml.algorithms.model_averaging import AsynchronousModels, ModelAveraging
 
 __all__ = [
+    "ALGORITHMS",
     "Admm",
     "Aggregate",
     "Algorithm",
@@ -50,25 +49,16 @@ __all__ = [
 ]
 
 
-# Which models go with which algorithm was checked when the job was parsed.
 Algorithm = OrchestratedAlgorithm[Any] | InFlightAlgorithm[Any] | AsynchronousAlgorithm[Any]
 
+ALGORITHMS: dict[str, Callable[[JobSpec], Algorithm]] = {
+    "gradient_averaging": GradientAveraging.from_job,
+    "model_averaging": ModelAveraging.from_job,
+    "admm": Admm.from_job,
+    "expectation_maximisation": ExpectationMaximisation.from_job,
+}
 
-def build_algorithm(job: spec.JobSpec) -> Algorithm:
-    """Return the algorithm that the job spec asks for, as its pattern wants it."""
-    algorithm, is_async = job.algorithm, job.exchange.pattern == "async"
-    max_epochs = job.stop.max_epochs
-    if isinstance(algorithm, spec.GradientAveraging):
-        if is_async:
-            on_server = job.exchange.server_update != "none"
-            return AsynchronousGradients(algorithm, max_epochs, on_server)
-        return GradientAveraging(algorithm, max_epochs)
-    if isinstance(algorithm, spec.ModelAveraging):
-        return (AsynchronousModels if is_async else ModelAveraging)(algorithm, max_epochs)
-    if isinstance(algorithm, spec.Admm):
-        return Admm(algorithm, local_solver(job))
-    if isinstance(algorithm, spec.ExpectationMaximisation):
-        return ExpectationMaximisation()
-    raise NotAvailableError(
-        f"algorithm {tag(algorithm)!r} is not available yet; available: {', '.join(ALGORITHMS)}"
-    )
+
+def build_algorithm(job: JobSpec) -> Algorithm:
+    """Return the algorithm of a job, in the variant for its pattern."""
+    return ALGORITHMS[tag(job.algorithm)](job)

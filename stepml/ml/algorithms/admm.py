@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
-from stepml.job.spec import Admm as Spec
+from stepml.job.algorithms import Admm as Spec
+from stepml.job.spec import JobSpec
 from stepml.ml import lbfgs
 from stepml.ml.algorithms.base import (
     Extras,
@@ -56,6 +57,12 @@ class Admm(OrchestratedAlgorithm[LossModel]):
 
     spec: Spec
     solver: Literal["lbfgs", "sgd"]  # of a rank's own problem
+
+    @classmethod
+    def from_job(cls, job: JobSpec) -> Self:
+        """Return the algorithm of a job."""
+        assert isinstance(job.algorithm, Spec)
+        return cls(job.algorithm, job.algorithm.solver(job.model))
 
     def initial_state(self, model: LossModel, parameters: Floats) -> State:
         return State(

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from stepml.job import spec
+from stepml.job import algorithms as specs
 from stepml.ml.models.base import Floats
 
 Moments = npt.NDArray[np.float32]  # (n_moments, n_parameters)
@@ -130,7 +130,7 @@ class Descent:
     clip_norm: float | None = None
 
     @classmethod
-    def of(cls, fields: spec.Descent, max_epochs: int) -> Descent:
+    def of(cls, fields: specs.Descent, max_epochs: int) -> Descent:
         """Return the descent of an algorithm's ``fields`` in a job of ``max_epochs``."""
         optimiser = Adam() if fields.optimiser == "adam" else Sgd(fields.momentum)
         schedule = Schedule(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
+from stepml.job.spec import JobSpec
 from stepml.ml.algorithms.base import (
     Extras,
     OrchestratedAlgorithm,
@@ -35,6 +37,11 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
     """
 
     bytes_per_parameter = 48  # sums in float64: of a block, of the shard, and as they travel
+
+    @classmethod
+    def from_job(cls, job: JobSpec) -> Self:
+        """Return the algorithm of a job."""
+        return cls()
 
     def begin(
         self, model: KMeans, state: State, rank_state: Extras, rank_epoch: RankEpoch

@@ -10,7 +10,8 @@ from typing import Any, Self, cast
 import numpy as np
 import numpy.typing as npt
 
-from stepml.job.spec import GradientAveraging as Spec
+from stepml.job.algorithms import GradientAveraging as Spec
+from stepml.job.spec import JobSpec
 from stepml.ml.algorithms.base import (
     AllReduce,
     AsynchronousAlgorithm,
@@ -40,6 +41,15 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
 
     spec: Spec
     max_epochs: int
+
+    @classmethod
+    def from_job(cls, job: JobSpec) -> GradientAveraging | AsynchronousGradients:
+        """Return the algorithm of a job, in the variant for its pattern."""
+        assert isinstance(job.algorithm, Spec)
+        if job.exchange.pattern == "async":
+            on_server = job.exchange.server_update != "none"
+            return AsynchronousGradients(job.algorithm, job.stop.max_epochs, on_server)
+        return cls(job.algorithm, job.stop.max_epochs)
 
     def initial_state(self, model: LossModel, parameters: Floats) -> State:
         return State(parameters, {MOMENTS: self._descent().moments(len(parameters))})

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from stepml.job.spec import ModelAveraging as Spec
+from stepml.job.algorithms import ModelAveraging as Spec
+from stepml.job.spec import JobSpec
 from stepml.ml.algorithms.base import (
     AsynchronousAlgorithm,
     Extras,
@@ -40,6 +41,13 @@ class ModelAveraging(OrchestratedAlgorithm[LossModel]):
 
     spec: Spec
     max_epochs: int
+
+    @classmethod
+    def from_job(cls, job: JobSpec) -> ModelAveraging | AsynchronousModels:
+        """Return the algorithm of a job, in the variant for its pattern."""
+        assert isinstance(job.algorithm, Spec)
+        variant = AsynchronousModels if job.exchange.pattern == "async" else cls
+        return variant(job.algorithm, job.stop.max_epochs)
 
     def begin(
         self, model: LossModel, state: State, rank_state: Extras, rank_epoch: RankEpoch

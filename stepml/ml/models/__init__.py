@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stepml.job import spec
-from stepml.job.availability import MODELS
-from stepml.job.errors import NotAvailableError
-from stepml.job.spec import tag
-from stepml.ml.models.base import Evaluation, LossModel, Model
-from stepml.ml.models.classes import classes_of, positive_of, weights_of
-from stepml.ml.models.classifiers import BinaryClassifier
-from stepml.ml.models.kmeans import Accumulated, KMeans
+from stepml.job.availability import model_not_available
+from stepml.job.models import ModelSpec
+from stepml.job.spec_base import tag
+from stepml.ml.models.base import DataFacts, Evaluation, LossModel, Model
+from stepml.ml.models.kmeans import KMeans
 from stepml.ml.models.linear import LinearModel
 from stepml.ml.models.linear_regression import LinearRegression
 from stepml.ml.models.logistic_regression import LogisticRegression
@@ -22,8 +19,9 @@ from stepml.ml.models.softmax_regression import SoftmaxRegression
 from stepml.ml.models.svm import BinarySvm, OneVsRestSvm
 
 __all__ = [
-    "Accumulated",
+    "MODELS",
     "BinarySvm",
+    "DataFacts",
     "Evaluation",
     "KMeans",
     "LinearModel",
@@ -39,24 +37,26 @@ __all__ = [
     "restore_model",
 ]
 
-_BINARY: dict[str, type[BinaryClassifier]] = {
+MODELS: dict[str, type[Model]] = {
     "logistic_regression": LogisticRegression,
+    "softmax_regression": SoftmaxRegression,
     "svm": BinarySvm,
+    "linear_regression": LinearRegression,
+    "kmeans": KMeans,
 }
-Classifier = spec.LogisticRegression | spec.SoftmaxRegression | spec.Svm
 
 
 def build_model(
-    model: spec.Model,
+    spec: ModelSpec,
     n_features: int,
     labels: Sequence[float] | None,
     label_counts: Sequence[int] | None = None,
 ) -> Model:
-    """Return the model that the job spec asks for.
+    """Return the model of a job.
 
     Parameters
     ----------
-    model : spec.Model
+    spec : ModelSpec
     n_features : int
     labels : sequence of float, or None
         The distinct labels of the data, in ascending order; None: more than 1,000.
@@ -68,22 +68,16 @@ def build_model(
     BadLabelError
         The labels do not fit the model.
     """
-    if isinstance(model, spec.KMeans):
-        return KMeans(n_features, model.n_clusters)
-    if isinstance(model, spec.LinearRegression):
-        return LinearRegression(n_features, l1=model.l1, l2=model.l2)
-    if isinstance(model, Classifier):
-        return _classifier(model, n_features, labels, label_counts)
-    raise _not_available(tag(model))
+    return _model_named(tag(spec)).from_spec(spec, DataFacts(n_features, labels, label_counts))
 
 
 def restore_model(card: Mapping[str, Any]) -> Model:
-    """Return the model that an artifact's card describes, to predict and evaluate with.
+    """Return the trained model of an artifact's card, for predictions and evaluation.
 
     Parameters
     ----------
     card : mapping
-        ``model`` (its name in the job spec), ``n_features``, and what `Model.describe` gave.
+        ``model`` (its name in the job spec), ``n_features``, and the items of `Model.describe`.
         Class weights are not in it: the restored model counts all rows alike.
 
     Raises
@@ -91,39 +85,10 @@ def restore_model(card: Mapping[str, Any]) -> Model:
     NotAvailableError
         This version does not know the model.
     """
-    name, n_features = card["model"], card["n_features"]
-    if name == "kmeans":
-        return KMeans(n_features, card["n_clusters"])
-    if name == "linear_regression":
-        return LinearRegression(n_features)
-    if name == "softmax_regression":
-        return SoftmaxRegression(n_features, card["classes"])
-    if name == "svm" and "positive_class" not in card:
-        return OneVsRestSvm(n_features, card["classes"])
-    if name in _BINARY:
-        return _BINARY[name](n_features, card["positive_class"], card["negative_class"])
-    raise _not_available(name)
+    return _model_named(card["model"]).from_card(card)
 
 
-def _classifier(
-    model: Classifier,
-    n_features: int,
-    labels: Sequence[float] | None,
-    label_counts: Sequence[int] | None,
-) -> Model:
-    classes = classes_of(labels, tag(model))
-    if isinstance(model, spec.SoftmaxRegression):
-        weights = weights_of(model.class_weight, classes, label_counts)
-        return SoftmaxRegression(n_features, classes, weights=weights, l2=model.l2)
-    if isinstance(model, spec.Svm) and model.positive_class is None and len(classes) > 2:
-        weights = weights_of(model.class_weight, classes, label_counts)
-        return OneVsRestSvm(n_features, classes, weights=weights, l2=model.l2)
-    positive = positive_of(model.positive_class, classes, tag(model))
-    weights = weights_of(model.class_weight, classes, label_counts, positive)
-    others = [label for label in classes if label != positive]
-    negative = others[0] if len(others) == 1 else None
-    return _BINARY[tag(model)](n_features, positive, negative, weights=weights, l2=model.l2)
-
-
-def _not_available(name: str) -> NotAvailableError:
-    return NotAvailableError(f"model {name!r} is not available yet; available: {', '.join(MODELS)}")
+def _model_named(name: str) -> type[Model]:
+    if name not in MODELS:
+        raise model_not_available(name)
+    return MODELS[name]

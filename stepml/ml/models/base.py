@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,19 @@ from stepml.ml.models.penalty import Penalty
 
 Array = npt.NDArray[Any]
 
-__all__ = ["Array", "Evaluation", "Floats", "LossModel", "Matrix", "Model", "Penalty"]
+__all__ = ["Array", "DataFacts", "Evaluation", "Floats", "LossModel", "Matrix", "Model", "Penalty"]
+
+Sample = Callable[[], Matrix]
+"""Returns a sample of the training rows; it is loaded only if it is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """The properties of a data set that decide on the shape of a model."""
+
+    n_features: int
+    labels: Sequence[float] | None = None  # distinct, ascending; None: more than 1,000
+    label_counts: Sequence[int] | None = None  # rows of each label
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,40 @@ class Model(ABC):
     """A model with all its parameters in one float32 vector ``w`` of shape (n_parameters,)."""
 
     n_features: int
+
+    @classmethod
+    @abstractmethod
+    def from_spec(cls, spec: Any, facts: DataFacts) -> Model:
+        """Return the model for a job.
+
+        Parameters
+        ----------
+        spec : ModelSpec
+            The class of `stepml.job.models` for this model.
+        facts : DataFacts
+
+        Raises
+        ------
+        BadLabelError
+            The labels do not fit the model.
+        """
+
+    @classmethod
+    @abstractmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Model:
+        """Return a trained model from its card, which has ``n_features`` and `describe`'s items."""
+
+    @abstractmethod
+    def first_parameters(self, sample: Sample, seed: int) -> Floats:
+        """Return the parameters from which all ranks start.
+
+        Parameters
+        ----------
+        sample : callable
+            Returns training rows.
+        seed : int
+            The same seed gives the same bits.
+        """
 
     @property
     @abstractmethod
@@ -66,7 +112,10 @@ class LossModel(Model):
 
     @abstractmethod
     def initial_parameters(self) -> Floats:
-        """Return the parameters that all ranks start from."""
+        """Return the parameters from which all ranks start; they depend on no data."""
+
+    def first_parameters(self, sample: Sample, seed: int) -> Floats:
+        return self.initial_parameters()
 
     @abstractmethod
     def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:

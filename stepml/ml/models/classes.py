@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from stepml.job.errors import BadLabelError
+from stepml.job.spec_base import parse_labels
 from stepml.ml.models.base import Floats
 
 MOST_CLASSES = 1000
@@ -92,14 +93,7 @@ def weights_of(
         return None
     if isinstance(asked, str):
         return _balanced(classes, counts, positive)
-    names: dict[float, str] = {}
-    for text in asked:
-        label = _class_named(text, classes)
-        if label in names:
-            raise BadLabelError(
-                f"model.class_weight: label {label:g} stands twice: {names[label]!r} and {text!r}"
-            )
-        names[label] = text
+    names = parse_labels(asked, lambda text: _class_named(text, classes), BadLabelError)
     return {label: float(asked[names[label]]) if label in names else 1.0 for label in classes}
 
 

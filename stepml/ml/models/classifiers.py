@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from stepml.ml.models.base import Array, Floats
-from stepml.ml.models.classes import indices
+from stepml.job import models as specs
+from stepml.job.spec_base import tag
+from stepml.ml.models.base import Array, DataFacts, Floats, Model
+from stepml.ml.models.classes import classes_of, indices, positive_of, weights_of
 from stepml.ml.models.linear import LinearModel
 from stepml.ml.models.metrics import accuracy, binary_metrics
 
@@ -44,6 +46,19 @@ class BinaryClassifier(LinearModel):
         self.positive = positive
         self.negative = negative
         self.weights = weights
+
+    @classmethod
+    def from_spec(cls, spec: specs.LogisticRegression | specs.Svm, facts: DataFacts) -> Model:
+        classes = classes_of(facts.labels, tag(spec))
+        positive = positive_of(spec.positive_class, classes, tag(spec))
+        weights = weights_of(spec.class_weight, classes, facts.label_counts, positive)
+        others = [label for label in classes if label != positive]
+        negative = others[0] if len(others) == 1 else None
+        return cls(facts.n_features, positive, negative, weights=weights, l2=spec.l2)
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Model:
+        return cls(card["n_features"], card["positive_class"], card["negative_class"])
 
     @property
     def classes(self) -> tuple[float, float]:
@@ -110,6 +125,16 @@ class MulticlassClassifier(LinearModel):
         self.weights = weights
         self._labels = np.array(self.classes, np.float32)
         self._factors = None if weights is None else _factors(weights)
+
+    @classmethod
+    def from_spec(cls, spec: specs.SoftmaxRegression | specs.Svm, facts: DataFacts) -> Model:
+        classes = classes_of(facts.labels, tag(spec))
+        weights = weights_of(spec.class_weight, classes, facts.label_counts)
+        return cls(facts.n_features, classes, weights=weights, l2=spec.l2)
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Model:
+        return cls(card["n_features"], card["classes"])
 
     def targets(self, labels: Floats) -> Array:
         return indices(labels, self._labels)

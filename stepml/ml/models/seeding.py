@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models.base import Floats, Matrix
+from stepml.ml.models.centroids import accumulate, next_centroids
 from stepml.ml.models.distances import Points, dense_row
-from stepml.ml.models.kmeans import KMeans
 
 _ITERATIONS = 10  # on the sample, of each seeding
 _BUDGET = 2e11  # multiply-adds: about 15 s on a core of a server
@@ -66,21 +66,21 @@ def initial_centroids(
     -------
     array of shape (n_clusters * n_features,)
     """
-    model, plan = KMeans(X.shape[1], n_clusters), Plan.within(budget, X, n_clusters, restarts)
+    plan = Plan.within(budget, X, n_clusters, restarts)
     generators = (np.random.default_rng((seed, each)) for each in range(plan.restarts))
-    seedings = (_seeding(model, X, plan.iterations, rng) for rng in generators)
-    return min(seedings, key=lambda seeding: seeding[1])[0]
+    seedings = (_seeding(X, n_clusters, plan.iterations, rng) for rng in generators)
+    return min(seedings, key=lambda seeding: seeding[1])[0].ravel()
 
 
 def _seeding(
-    model: KMeans, X: Matrix, iterations: int, rng: np.random.Generator
+    X: Matrix, n_clusters: int, iterations: int, rng: np.random.Generator
 ) -> tuple[Floats, float]:
-    """Return parameters and their inertia."""
-    w = _plus_plus(X, model.n_clusters, rng).ravel()
+    """Return centroids and their inertia."""
+    centroids = _plus_plus(X, n_clusters, rng)
     for _ in range(iterations):
-        found = model.accumulate(w, X)
-        w = model.next_parameters(w, found.sums, found.counts)
-    return w, model.accumulate(w, X).inertia
+        found = accumulate(centroids, X)
+        centroids = next_centroids(centroids, found.sums, found.counts)
+    return centroids, accumulate(centroids, X).inertia
 
 
 def _plus_plus(X: Matrix, n_clusters: int, rng: np.random.Generator) -> Floats:

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from stepml.ml.models.base import Array, Floats
+from stepml.job import models as specs
+from stepml.job.spec_base import tag
+from stepml.ml.models.base import Array, DataFacts, Floats, Model
+from stepml.ml.models.classes import classes_of
 from stepml.ml.models.classifiers import BinaryClassifier, MulticlassClassifier
 
 
 class BinarySvm(BinaryClassifier):
-    """Loss max(0, 1 - z) for the decision value z of a positive row, of a negative one at -z."""
+    """Loss max(0, 1 - z) for the decision value z of a positive row, of a negative one at -z.
+
+    A job or card with several classes and no positive one gives a `OneVsRestSvm`.
+    """
+
+    @classmethod
+    def from_spec(cls, spec: specs.LogisticRegression | specs.Svm, facts: DataFacts) -> Model:
+        assert isinstance(spec, specs.Svm)
+        if len(classes_of(facts.labels, tag(spec))) > 2 and spec.positive_class is None:
+            return OneVsRestSvm.from_spec(spec, facts)
+        return super().from_spec(spec, facts)
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Model:
+        several = "positive_class" not in card
+        return OneVsRestSvm.from_card(card) if several else super().from_card(card)
 
     def _differentiate(self, z: Floats, y: Array) -> float:
         z *= y if self.weights is None else np.copysign(np.float32(1), y)

@@ -16,7 +16,8 @@ import yaml
 from stepml.cli.parameter_server import _certificate
 from stepml.job import errors
 from stepml.job.formats import FORMATS
-from stepml.job.tasks import JobFunctions, JobState
+from stepml.job.models import MODELS
+from stepml.job.tasks import JobFunctions, JobState, function_name
 from stepml.packaging.__main__ import FUNCTIONS_PROCESSOR
 from stepml.packaging.packages import (
     FUNCTION_PACKAGES,
@@ -69,9 +70,15 @@ EXCHANGING = {
 }
 
 
+FORMAT_KINDS = {each.function_kind for each in FORMATS.values()}
+MODEL_KINDS = {each.function_kind for each in MODELS.values() if each.is_available}
 # The functions of which Prepare chooses one for a job, by their part in it.
-CHOICES = {name: {function} for name, function in JobFunctions().to_event().items()}
-CHOICES["partition"] = {each.function for each in FORMATS.values()}
+CHOICES = {
+    part: {
+        function_name(part, kind) for kind in (FORMAT_KINDS if part == "partition" else MODEL_KINDS)
+    }
+    for part in JobFunctions().to_event()
+}
 
 
 class _Tagged(yaml.SafeLoader):

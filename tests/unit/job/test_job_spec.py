@@ -10,13 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from stepml.job.availability import ALGORITHMS, MODELS, refuse_unconfigured
+from stepml.job.algorithms import ALGORITHMS
+from stepml.job.availability import AVAILABLE_MODELS, refuse_unconfigured
 from stepml.job.channels import CHANNELS
-from stepml.job.combinations import (
-    ALGORITHMS_OF_MODEL,
-    PATTERNS_OF_ALGORITHM,
-)
 from stepml.job.errors import InvalidJobError, NotAvailableError
+from stepml.job.models import MODELS
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
 from stepml.job.schema import job_schema
@@ -253,19 +251,16 @@ def test_every_model_and_algorithm_has_its_row() -> None:
         job_schema()["$defs"]["JobSpec"]["properties"][group]["discriminator"]["mapping"]
         for group in ("model", "algorithm")
     )
-    assert [set(mapping) for mapping in mappings] == [
-        set(ALGORITHMS_OF_MODEL),
-        set(PATTERNS_OF_ALGORITHM),
-    ]
+    assert [set(mapping) for mapping in mappings] == [set(MODELS), set(ALGORITHMS)]
 
 
 @pytest.mark.parametrize(
     ("model", "algorithm", "pattern"),
     [
         (model, algorithm, pattern)
-        for model in MODELS
-        for algorithm in ALGORITHMS_OF_MODEL[model]
-        for pattern in PATTERNS_OF_ALGORITHM[algorithm]
+        for model in AVAILABLE_MODELS
+        for algorithm in MODELS[model].algorithms
+        for pattern in ALGORITHMS[algorithm].patterns
     ],
 )
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -354,11 +349,11 @@ def test_jobs_of_a_parameter_server(max_staleness: int | None, server_update: st
 def test_the_documentation_has_the_same_tables() -> None:
     """Of docs/models.md: the rows by which combinations are refused."""
     table, *_ = (ROOT / "docs" / "models.md").read_text().split("## What is learnt")
-    for model in MODELS:
+    for model in AVAILABLE_MODELS:
         (row,) = [line for line in table.splitlines() if line.startswith(f"| `{model}` |")]
         cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
         assert [bool(cell) for cell in cells] == [
-            algorithm in ALGORITHMS_OF_MODEL[model] for algorithm in ALGORITHMS
+            algorithm in MODELS[model].algorithms for algorithm in ALGORITHMS
         ]
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from stepml.job import spec
+from stepml.job import algorithms, models, spec
 from stepml.job.errors import TrainingDivergedError
 from stepml.job.reports import EpochReport
 from stepml.job.spec import Stop
@@ -70,7 +70,7 @@ def test_without_tolerance_a_rising_loss_goes_on() -> None:
     assert {decision for decision, _ in epochs(Stop(), [1, 2, 3, 4])} == {"continue"}
 
 
-RATES = job_of(spec.LogisticRegression(), spec.ModelAveraging())
+RATES = job_of(models.LogisticRegression(), algorithms.ModelAveraging())
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
@@ -93,12 +93,12 @@ def test_a_parameter_that_is_no_number_ends_the_job_by_name() -> None:
     [
         (RATES, r"; lower algorithm\.learning_rate or set data\.standardise$"),
         (
-            job_of(spec.LogisticRegression(), spec.Admm()),
+            job_of(models.LogisticRegression(), algorithms.Admm()),
             r"; change algorithm\.rho or set data\.standardise$",
         ),
-        (job_of(spec.Svm(), spec.Admm()), r"; lower algorithm\.learning_rate or set data"),
+        (job_of(models.Svm(), algorithms.Admm()), r"; lower algorithm\.learning_rate or set data"),
         (
-            job_of(spec.KMeans(n_clusters=2), spec.ExpectationMaximisation()),
+            job_of(models.KMeans(n_clusters=2), algorithms.ExpectationMaximisation()),
             r"; set data\.standardise$",
         ),
     ],

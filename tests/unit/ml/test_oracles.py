@@ -23,8 +23,8 @@ from sklearn.svm import LinearSVC
 
 from stepml import datasets
 from stepml.client.errors import DatasetUnavailableError
-from stepml.job import spec
-from stepml.job.spec import tag
+from stepml.job import algorithms, models
+from stepml.job.spec_base import tag
 from stepml.ml.models import LossModel, initial_centroids
 from stepml.ml.models.base import Floats
 from tests.support.learning import Orchestra, averaged_gradients, job_of, model_for
@@ -93,52 +93,56 @@ def split(X: Any, y: Any, n_training: int) -> Rows:
 class Case(NamedTuple):
     """A model, and scikit-learn's parameters for it."""
 
-    model: spec.Model
+    model: models.Model
     reference: Callable[[Floats, Floats], Any]
 
 
 CASES = {
     "logistic": Case(
-        spec.LogisticRegression(l2=L2),
+        models.LogisticRegression(l2=L2),
         lambda X, y: LogisticReference(C=1 / (L2 * len(y)), tol=1e-8, max_iter=5000).fit(X, y),
     ),
     "softmax": Case(
-        spec.SoftmaxRegression(l2=L2),
+        models.SoftmaxRegression(l2=L2),
         lambda X, y: LogisticReference(C=1 / (L2 * len(y)), tol=1e-8, max_iter=5000).fit(X, y),
     ),
     # Its intercept is penalised, hence the scaling: next to nothing.
     "svm": Case(
-        spec.Svm(l2=L2),
+        models.Svm(l2=L2),
         lambda X, y: LinearSVC(
             loss="hinge", C=1 / (L2 * len(y)), intercept_scaling=30, max_iter=200_000, tol=1e-5
         ).fit(X, y),
     ),
-    "ridge": Case(spec.LinearRegression(l2=0.1), lambda X, y: Ridge(0.1 * len(y)).fit(X, y)),
+    "ridge": Case(models.LinearRegression(l2=0.1), lambda X, y: Ridge(0.1 * len(y)).fit(X, y)),
 }
 
 COSINE = {"schedule": "cosine"}
-MOMENTUM = spec.GradientAveraging(learning_rate=0.1, batch_size=50, momentum=0.9, **COSINE)
-ADAM = spec.GradientAveraging(learning_rate=0.1, batch_size=50, optimiser="adam", **COSINE)
-MODELS = spec.ModelAveraging(learning_rate=0.5, batch_size=50, **COSINE)
-STEPS = spec.Admm(local_solver="sgd", local_epochs=5, batch_size=20, rho=0.1)
-ALGORITHMS: dict[str, dict[str, tuple[spec.Algorithm, int]]] = {
+MOMENTUM = algorithms.GradientAveraging(learning_rate=0.1, batch_size=50, momentum=0.9, **COSINE)
+ADAM = algorithms.GradientAveraging(learning_rate=0.1, batch_size=50, optimiser="adam", **COSINE)
+MODELS = algorithms.ModelAveraging(learning_rate=0.5, batch_size=50, **COSINE)
+STEPS = algorithms.Admm(local_solver="sgd", local_epochs=5, batch_size=20, rho=0.1)
+ALGORITHMS: dict[str, dict[str, tuple[algorithms.Algorithm, int]]] = {
     "logistic": {"momentum": (MOMENTUM, 60), "adam": (ADAM, 80), "models": (MODELS, 80)},
     "softmax": {"momentum": (MOMENTUM, 100), "adam": (ADAM, 100), "models": (MODELS, 100)},
     "svm": {"momentum": (MOMENTUM, 200), "adam": (ADAM, 200), "models": (MODELS, 200)},
     "ridge": {
         "momentum": (
-            spec.GradientAveraging(learning_rate=0.05, batch_size=100, momentum=0.9, **COSINE),
+            algorithms.GradientAveraging(
+                learning_rate=0.05, batch_size=100, momentum=0.9, **COSINE
+            ),
             60,
         ),
         "adam": (
-            spec.GradientAveraging(learning_rate=0.2, batch_size=100, optimiser="adam", **COSINE),
+            algorithms.GradientAveraging(
+                learning_rate=0.2, batch_size=100, optimiser="adam", **COSINE
+            ),
             60,
         ),
-        "models": (spec.ModelAveraging(learning_rate=0.05, batch_size=50, **COSINE), 100),
+        "models": (algorithms.ModelAveraging(learning_rate=0.05, batch_size=50, **COSINE), 100),
     },
 }
 for name, by_name in ALGORITHMS.items():
-    by_name["admm"] = (STEPS, 90) if name == "svm" else (spec.Admm(), 60)
+    by_name["admm"] = (STEPS, 90) if name == "svm" else (algorithms.Admm(), 60)
 
 
 def labels_for(name: str, y: Floats) -> Floats:
@@ -147,10 +151,10 @@ def labels_for(name: str, y: Floats) -> Floats:
 
 
 def learnt(
-    model: spec.Model, algorithm: spec.Algorithm, X: Floats, y: Floats, epochs: int
+    model: models.Model, algorithm: algorithms.Algorithm, X: Floats, y: Floats, epochs: int
 ) -> Floats:
     job = job_of(model, algorithm, max_epochs=epochs)
-    if isinstance(algorithm, spec.GradientAveraging):
+    if isinstance(algorithm, algorithms.GradientAveraging):
         return averaged_gradients(job, X, y, 4, epochs).parameters
     return Orchestra(job, X, y, 4).epochs(epochs)
 
@@ -172,7 +176,9 @@ def reference_of(name: str, rows: Callable[[], Rows]) -> tuple[LossModel, Floats
     return model, model.parameters({"coefficients": coefficients, "intercept": intercept})
 
 
-def check(name: str, rows: Callable[[], Rows], algorithm: spec.Algorithm, epochs: int) -> None:
+def check(
+    name: str, rows: Callable[[], Rows], algorithm: algorithms.Algorithm, epochs: int
+) -> None:
     X, labels, X_other, labels_other = rows()
     y, y_other = labels_for(name, labels), labels_for(name, labels_other)
     model, expected = reference_of(name, rows)
@@ -218,7 +224,7 @@ def test_rows_in_the_order_of_their_labels(algorithm: str) -> None:
     X, y = rows.X[order], rows.y[order]
     model, expected = reference_of("softmax", digits)
     chosen, epochs = ALGORITHMS["softmax"][algorithm]
-    w = learnt(spec.SoftmaxRegression(l2=L2), chosen, X, y, 2 * epochs)
+    w = learnt(models.SoftmaxRegression(l2=L2), chosen, X, y, 2 * epochs)
     assert objective(model, w, X, y) < 1.02 * objective(model, expected, X, y)
 
 
@@ -226,7 +232,7 @@ def test_rows_in_the_order_of_their_labels(algorithm: str) -> None:
 def test_clusters(source: Callable[[], Rows]) -> None:
     rows = source()
     start = initial_centroids(rows.X, 10, 5, 0)
-    job = job_of(spec.KMeans(n_clusters=10), spec.ExpectationMaximisation())
+    job = job_of(models.KMeans(n_clusters=10), algorithms.ExpectationMaximisation())
     learner = Orchestra(job, rows.X, rows.y, 4, start=start)
     w = learner.epochs(100)
     reference = KMeansReference(10, n_init=10, random_state=0).fit(rows.X)
@@ -250,7 +256,7 @@ def test_hard_rows_are_no_trouble(name: str) -> None:
     shards = (1, 149, 150)
     for algorithm, _ in ALGORITHMS[name].values():
         job = job_of(CASES[name].model, algorithm)
-        if isinstance(algorithm, spec.GradientAveraging):
+        if isinstance(algorithm, algorithms.GradientAveraging):
             w = averaged_gradients(job, X[order], y[order], shards, 5).parameters
         else:
             w = Orchestra(job, X[order], y[order], shards).epochs(5)

@@ -30,7 +30,7 @@ from ps_server.protocol.refusals import (
 )
 from ps_server.state.asynchronous import HEAD
 from ps_server.state.parameters import Parameters, reserved_bytes
-from stepml.job.spec import GradientAveraging
+from stepml.job.algorithms import GradientAveraging
 from stepml.job.step import Step
 from stepml.ml.algorithms.descent import Descent
 from tests.support.ranks import at_once, messages, total

@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import ElasticNet, Ridge
 from sklearn.linear_model import LogisticRegression as Reference
 
-from stepml.job import spec
+from stepml.job import algorithms, models
 from stepml.ml.algorithms import Outcome, admm
 from stepml.ml.models.base import Floats
 from tests.support.learning import Orchestra, job_of, rows
@@ -20,9 +20,9 @@ TIGHT = {"absolute_tolerance": 0.0, "relative_tolerance": 1e-5}
 
 
 def consensus_of(
-    model: spec.Model, X: Floats, y: Floats, shards: Any = 4, **fields: Any
+    model: models.Model, X: Floats, y: Floats, shards: Any = 4, **fields: Any
 ) -> Orchestra:
-    return Orchestra(job_of(model, spec.Admm(**fields)), X, y, shards)
+    return Orchestra(job_of(model, algorithms.Admm(**fields)), X, y, shards)
 
 
 def regression_rows(n_samples: int = 600) -> tuple[Floats, Floats]:
@@ -41,7 +41,7 @@ def solution_distance(found: Floats, coefficients: Any, intercept: Any) -> float
 @pytest.mark.parametrize("fields", [{"rho": 0.1}, {"rho": 5.0, "adaptive_rho": True}])
 def test_the_solution_is_the_direct_one(shards: Any, fields: dict[str, Any]) -> None:
     X, y = rows(600)
-    job = consensus_of(spec.LogisticRegression(l2=0.05), X, y, shards, **TIGHT, **fields)
+    job = consensus_of(models.LogisticRegression(l2=0.05), X, y, shards, **TIGHT, **fields)
     found = job.epochs(200)
     reference = Reference(C=1 / (0.05 * len(y)), tol=1e-10, max_iter=10_000).fit(X, y)
     assert solution_distance(found, reference.coef_, reference.intercept_) < 1e-3
@@ -50,14 +50,14 @@ def test_the_solution_is_the_direct_one(shards: Any, fields: dict[str, Any]) -> 
 @pytest.mark.parametrize("l2", [0.0, 0.5])
 def test_ridge_is_scikit_learns(l2: float) -> None:
     X, y = regression_rows()
-    found = consensus_of(spec.LinearRegression(l2=l2), X, y, rho=0.5, **TIGHT).epochs(200)
+    found = consensus_of(models.LinearRegression(l2=l2), X, y, rho=0.5, **TIGHT).epochs(200)
     reference = Ridge(alpha=l2 * len(y), solver="cholesky").fit(X.astype(float), y)
     assert solution_distance(found, reference.coef_, reference.intercept_) < 1e-3
 
 
 def test_the_lasso_is_scikit_learns_and_its_zeros_are_exact() -> None:
     X, y = regression_rows()
-    model = spec.LinearRegression(l1=0.2, l2=0.1)
+    model = models.LinearRegression(l1=0.2, l2=0.1)
     found = consensus_of(model, X, y, rho=0.5, **TIGHT).epochs(200)
     reference = ElasticNet(alpha=0.3, l1_ratio=2 / 3, tol=1e-10).fit(X.astype(float), y)
     assert solution_distance(found, reference.coef_, reference.intercept_) < 1e-3
@@ -70,14 +70,14 @@ def test_the_lasso_is_scikit_learns_and_its_zeros_are_exact() -> None:
 def test_labels_of_any_size_are_learnt(scale: float, offset: float, shards: int) -> None:
     X, y = regression_rows()
     labels = (scale * (y - 4) / 4 + offset).astype(np.float32)
-    job = consensus_of(spec.LinearRegression(), X, labels, shards)
+    job = consensus_of(models.LinearRegression(), X, labels, shards)
     w = job.epochs(30)
     assert job.model.evaluate(w, X, labels).metrics["r2"] > 0.98
 
 
 def test_residuals_fall_and_end_the_job_when_they_are_small() -> None:
     X, y = rows(600)
-    job = consensus_of(spec.LogisticRegression(l2=0.01), X, y, rho=0.1)
+    job = consensus_of(models.LogisticRegression(l2=0.01), X, y, rho=0.1)
     job.epochs(100)
     assert job.outcomes[0].residuals is None  # they come an epoch late
     residuals = [each.residuals for each in job.outcomes[1:]]
@@ -90,7 +90,7 @@ def test_residuals_fall_and_end_the_job_when_they_are_small() -> None:
 def test_residuals_are_those_of_the_definition() -> None:
     """Boyd et al. 2011, section 3.3, computed from what ranks and consensus were."""
     X, y = rows(300)
-    job = consensus_of(spec.LogisticRegression(l2=0.01), X, y, 3, rho=0.2)
+    job = consensus_of(models.LogisticRegression(l2=0.01), X, y, 3, rho=0.2)
     xs, zs, us = [], [job.state.parameters], []
     for _ in range(4):
         job.epoch()
@@ -114,7 +114,7 @@ def test_residuals_are_those_of_the_definition() -> None:
 def test_adaptive_rho_balances_the_residuals() -> None:
     X, y = rows(600)
     fixed, adaptive = (
-        consensus_of(spec.LogisticRegression(l2=0.01), X, y, rho=50.0, adaptive_rho=adapts)
+        consensus_of(models.LogisticRegression(l2=0.01), X, y, rho=50.0, adaptive_rho=adapts)
         for adapts in (False, True)
     )
     for job in (fixed, adaptive):
@@ -129,7 +129,7 @@ def test_pausing_anywhere_changes_no_bit(solver: str) -> None:
     outcomes: list[list[Outcome]] = []
     for must_pause in (None, lambda: True):
         job = consensus_of(
-            spec.LogisticRegression(), X, y, 3, local_solver=solver, batch_size=20, local_epochs=2
+            models.LogisticRegression(), X, y, 3, local_solver=solver, batch_size=20, local_epochs=2
         )
         for _ in range(3):
             job.epoch(must_pause)
@@ -139,8 +139,8 @@ def test_pausing_anywhere_changes_no_bit(solver: str) -> None:
         assert whole.training_loss == paused.training_loss
 
 
-@pytest.mark.parametrize("model", [spec.Svm(l2=0.01), spec.LogisticRegression(l2=0.01)])
-def test_steps_on_the_ranks_learn_as_well(model: spec.Model) -> None:
+@pytest.mark.parametrize("model", [models.Svm(l2=0.01), models.LogisticRegression(l2=0.01)])
+def test_steps_on_the_ranks_learn_as_well(model: models.Model) -> None:
     X, y = rows(2000)
     fields = {"local_solver": "sgd", "local_epochs": 5, "batch_size": 20, "learning_rate": 0.05}
     job = consensus_of(model, X, y, **fields)
@@ -157,7 +157,7 @@ def test_steps_stay_finite_however_strong_the_agreement_is(
 ) -> None:
     X, y = rows(3000)
     job = consensus_of(
-        spec.Svm(l2=0.01), X, y, (100, 900, 2000), adaptive_rho=adaptive_rho, **fields
+        models.Svm(l2=0.01), X, y, (100, 900, 2000), adaptive_rho=adaptive_rho, **fields
     )
     first = job.model.evaluate(job.state.parameters, X, job.model.targets(y)).loss
     w = job.epochs(15)
@@ -167,7 +167,7 @@ def test_steps_stay_finite_however_strong_the_agreement_is(
 def test_a_pause_within_an_iteration_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admm, "_BLOCK_ROWS", 16)
     X, y = rows(300)
-    whole, paused = (consensus_of(spec.LogisticRegression(), X, y, 2) for _ in range(2))
+    whole, paused = (consensus_of(models.LogisticRegression(), X, y, 2) for _ in range(2))
     looks = itertools.cycle([False] * 23 + [True])  # now and then, amid the rows
     for _ in range(3):
         expected, found = whole.epoch(), paused.epoch(looks.__next__)
@@ -178,7 +178,7 @@ def test_data_sorted_by_label_are_no_trouble() -> None:
     """Where averaged models only get close, the consensus is the solution."""
     X, y = rows(600)
     order = np.argsort(y, kind="stable")
-    job = consensus_of(spec.LogisticRegression(l2=0.05), X[order], y[order], **TIGHT)
+    job = consensus_of(models.LogisticRegression(l2=0.05), X[order], y[order], **TIGHT)
     found = job.epochs(400)
     reference = Reference(C=1 / (0.05 * len(y)), tol=1e-10, max_iter=10_000).fit(X, y)
     assert solution_distance(found, reference.coef_, reference.intercept_) < 5e-3

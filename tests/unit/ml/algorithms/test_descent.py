@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stepml.job import spec
+from stepml.job import algorithms
 from stepml.ml.algorithms.descent import Descent, take
 from stepml.ml.models.base import Floats, Penalty
 
@@ -16,7 +16,7 @@ NO_PENALTY = Penalty()
 
 
 def descent_of(max_epochs: int = 10, **fields: Any) -> Descent:
-    return Descent.of(spec.ModelAveraging(**{"learning_rate": 0.5} | fields), max_epochs)
+    return Descent.of(algorithms.ModelAveraging(**{"learning_rate": 0.5} | fields), max_epochs)
 
 
 def stepped(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans as Reference
 
-from stepml.job import spec
+from stepml.job import algorithms, models
 from stepml.ml.algorithms import expectation_maximisation
 from stepml.ml.models.base import Floats
 from tests.support.learning import Orchestra, job_of
@@ -23,7 +23,7 @@ def blobs(n_samples: int = 600) -> Floats:
 
 
 def clustering(X: Floats, start: Floats, shards: Any = 1) -> Orchestra:
-    job = job_of(spec.KMeans(n_clusters=len(start)), spec.ExpectationMaximisation())
+    job = job_of(models.KMeans(n_clusters=len(start)), algorithms.ExpectationMaximisation())
     return Orchestra(job, X, np.zeros(len(X), np.float32), shards, start=start.ravel())
 
 

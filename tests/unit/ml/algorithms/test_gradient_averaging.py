@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stepml.job import spec
+from stepml.job import algorithms, models
 from stepml.ml.algorithms import GradientAveraging, RankEpoch, RankProgress
 from stepml.ml.algorithms.gradient_averaging import Batches
 from tests.support.learning import InFlightEpoch, Peer, Ranks, averaged_gradients, job_of, rows
@@ -23,8 +23,10 @@ def epoch_of(
     **fields: Any,
 ) -> InFlightEpoch:
     """Return an epoch on shards of these sizes."""
-    algorithm = spec.GradientAveraging(learning_rate=learning_rate, batch_size=batch_size, **fields)
-    job = job_of(spec.LogisticRegression(l2=l2), algorithm)
+    algorithm = algorithms.GradientAveraging(
+        learning_rate=learning_rate, batch_size=batch_size, **fields
+    )
+    job = job_of(models.LogisticRegression(l2=l2), algorithm)
     return InFlightEpoch(job, *rows(sum(shard_rows)), shard_rows)
 
 
@@ -49,7 +51,7 @@ SHARDS = [(500,), (250, 250), (200, 130, 170), (97, 1, 2), (3, 1, 1, 1, 1, 1, 1,
 def test_an_epoch_takes_every_row_once_in_batches_of_like_size(
     shard_rows: tuple[int, ...], batch_size: int
 ) -> None:
-    algorithm = GradientAveraging(spec.GradientAveraging(batch_size=batch_size), max_epochs=1)
+    algorithm = GradientAveraging(algorithms.GradientAveraging(batch_size=batch_size), max_epochs=1)
     n_batches = algorithm.n_batches(shard_rows)
     assert n_batches == math.ceil(max(shard_rows) / batch_size)
     plans = [
@@ -196,8 +198,8 @@ def test_steps_leave_the_common_parameters_alone() -> None:
 def test_moments_go_on_from_epoch_to_epoch(optimiser: dict[str, Any]) -> None:
     """Two epochs of one batch are two steps of an optimiser that is not interrupted."""
     X, y = rows(200)
-    algorithm = spec.GradientAveraging(learning_rate=0.1, batch_size=10**6, **optimiser)
-    job = job_of(spec.LogisticRegression(), algorithm)
+    algorithm = algorithms.GradientAveraging(learning_rate=0.1, batch_size=10**6, **optimiser)
+    job = job_of(models.LogisticRegression(), algorithm)
     found = averaged_gradients(job, X, y, 3, epochs=5)
     w, gradient = np.zeros(7), np.empty(7)
     mean, square, velocity = np.zeros(7), np.zeros(7), np.zeros(7)

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from stepml.job import spec
+from stepml.job import algorithms, models, spec
 from stepml.ml.algorithms import AsynchronousAlgorithm, RankEpoch, build_algorithm, model_averaging
 from stepml.ml.models.base import Floats
 from tests.support.learning import Orchestra, job_of, rows
@@ -20,9 +20,9 @@ ASYNC = spec.Exchange(pattern="async")
 def orchestra(
     shards: Any = 1, n_samples: int = 500, seed: int = 0, l2: float = 0.0, **fields: Any
 ) -> Orchestra:
-    algorithm = spec.ModelAveraging(**{"learning_rate": 0.5, "batch_size": 100} | fields)
+    algorithm = algorithms.ModelAveraging(**{"learning_rate": 0.5, "batch_size": 100} | fields)
     X, y = rows(n_samples)
-    job = job_of(spec.LogisticRegression(l2=l2), algorithm)
+    job = job_of(models.LogisticRegression(l2=l2), algorithm)
     return Orchestra(job, X, y, shards, seed=seed)
 
 
@@ -102,7 +102,7 @@ def test_training_leaves_the_common_parameters_alone() -> None:
 def test_shards_of_one_row_and_a_class_missing_from_a_shard_are_no_trouble() -> None:
     X, y = rows(102)
     order = np.argsort(y, kind="stable")  # sorted by label
-    job = job_of(spec.LogisticRegression(), spec.ModelAveraging(batch_size=10))
+    job = job_of(models.LogisticRegression(), algorithms.ModelAveraging(batch_size=10))
     learner = Orchestra(job, X[order], y[order], (1, 50, 1, 50))
     losses = [learner.epoch().training_loss for _ in range(5)]
     assert np.isfinite(learner.state.parameters).all()

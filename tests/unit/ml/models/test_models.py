@@ -15,9 +15,9 @@ from scipy import special
 from sklearn import linear_model, metrics, svm
 from sklearn.utils import class_weight
 
-from stepml.job import spec
+from stepml.job import models
 from stepml.job.errors import BadLabelError, NotAvailableError
-from stepml.job.spec import tag
+from stepml.job.spec_base import tag
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
 from stepml.ml.models import (
     BinarySvm,
@@ -79,7 +79,7 @@ class Case:
     """A model, the labels it learns, and the loss of each row by the book."""
 
     name: str
-    asked: spec.Model
+    asked: models.Model
     labels: tuple[float, ...]
     losses: Callable[[Sums, Floats], Sums]
     weights: dict[float, float] | None = None
@@ -121,94 +121,94 @@ SOME = {"1": 0.5, "7": 3.0}
 HALVES = {1.0: 0.5, 2.5: 1.0, 7.0: 3.0}
 SIDES = balanced_sides(2.5, THREE)
 CASES = [
-    Case("logistic", spec.LogisticRegression(), TWO, lambda z, y: logistic(z, y, 1)),
+    Case("logistic", models.LogisticRegression(), TWO, lambda z, y: logistic(z, y, 1)),
     Case(
         "logistic, the smaller label",
-        spec.LogisticRegression(positive_class=-1),
+        models.LogisticRegression(positive_class=-1),
         TWO,
         lambda z, y: logistic(z, y, -1),
     ),
     Case(
         "logistic, one label of three",
-        spec.LogisticRegression(positive_class=2.5),
+        models.LogisticRegression(positive_class=2.5),
         THREE,
         lambda z, y: logistic(z, y, 2.5),
     ),
     Case(
         "logistic, weighted",
-        spec.LogisticRegression(positive_class=2.5, class_weight=SOME),
+        models.LogisticRegression(positive_class=2.5, class_weight=SOME),
         THREE,
         lambda z, y: logistic(z, y, 2.5),
         HALVES,
     ),
     Case(
         "logistic, balanced",
-        spec.LogisticRegression(class_weight="balanced"),
+        models.LogisticRegression(class_weight="balanced"),
         TWO,
         lambda z, y: logistic(z, y, 1),
         balanced(TWO),
     ),
     Case(
         "logistic, one label of three, balanced",
-        spec.LogisticRegression(positive_class=2.5, class_weight="balanced"),
+        models.LogisticRegression(positive_class=2.5, class_weight="balanced"),
         THREE,
         lambda z, y: logistic(z, y, 2.5),
         SIDES,
     ),
     Case(
         "logistic, a weight of 0",
-        spec.LogisticRegression(class_weight={"1": 0.0}),
+        models.LogisticRegression(class_weight={"1": 0.0}),
         TWO,
         lambda z, y: logistic(z, y, 1),
         {-1: 1, 1: 0},
     ),
-    Case("softmax", spec.SoftmaxRegression(), THREE, lambda z, y: softmax(z, y, THREE)),
-    Case("softmax of two", spec.SoftmaxRegression(), TWO, lambda z, y: softmax(z, y, TWO)),
+    Case("softmax", models.SoftmaxRegression(), THREE, lambda z, y: softmax(z, y, THREE)),
+    Case("softmax of two", models.SoftmaxRegression(), TWO, lambda z, y: softmax(z, y, TWO)),
     Case(
         "softmax, weighted",
-        spec.SoftmaxRegression(class_weight=SOME),
+        models.SoftmaxRegression(class_weight=SOME),
         THREE,
         lambda z, y: softmax(z, y, THREE),
         HALVES,
     ),
     Case(
         "softmax, balanced",
-        spec.SoftmaxRegression(class_weight="balanced"),
+        models.SoftmaxRegression(class_weight="balanced"),
         THREE,
         lambda z, y: softmax(z, y, THREE),
         balanced(THREE),
     ),
-    Case("svm", spec.Svm(), TWO, lambda z, y: hinge(z, y, 1)),
+    Case("svm", models.Svm(), TWO, lambda z, y: hinge(z, y, 1)),
     Case(
         "svm, one label of three",
-        spec.Svm(positive_class=7, class_weight=SOME),
+        models.Svm(positive_class=7, class_weight=SOME),
         THREE,
         lambda z, y: hinge(z, y, 7),
         HALVES,
     ),
     Case(
         "svm, one label of three, balanced",
-        spec.Svm(positive_class=2.5, class_weight="balanced"),
+        models.Svm(positive_class=2.5, class_weight="balanced"),
         THREE,
         lambda z, y: hinge(z, y, 2.5),
         SIDES,
     ),
     Case(
         "svm, one against the rest, balanced",
-        spec.Svm(class_weight="balanced"),
+        models.Svm(class_weight="balanced"),
         THREE,
         lambda z, y: hinges(z, y, THREE),
         balanced(THREE),
     ),
-    Case("svm, one against the rest", spec.Svm(), THREE, lambda z, y: hinges(z, y, THREE)),
+    Case("svm, one against the rest", models.Svm(), THREE, lambda z, y: hinges(z, y, THREE)),
     Case(
         "svm, one against the rest, weighted",
-        spec.Svm(class_weight=SOME),
+        models.Svm(class_weight=SOME),
         THREE,
         lambda z, y: hinges(z, y, THREE),
         HALVES,
     ),
-    Case("linear", spec.LinearRegression(), (), lambda z, y: (z - y) ** 2 / 2),
+    Case("linear", models.LinearRegression(), (), lambda z, y: (z - y) ** 2 / 2),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 each_matrix = pytest.mark.parametrize("matrix", [lambda X: X, compressed], ids=["dense", "sparse"])
@@ -379,7 +379,7 @@ def test_a_row_on_the_margin_pulls_nowhere() -> None:
 def test_loss_and_probabilities_are_those_of_scikit_learn() -> None:
     X, labels = rows(2000, WHOLE)
     theirs = linear_model.LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(X, labels)
-    ours = build_model(spec.SoftmaxRegression(), N_FEATURES, WHOLE)
+    ours = build_model(models.SoftmaxRegression(), N_FEATURES, WHOLE)
     assert isinstance(ours, SoftmaxRegression)
     w = ours.parameters({"coefficients": theirs.coef_, "intercept": theirs.intercept_})
     assert ours.probabilities(w, X) == pytest.approx(theirs.predict_proba(X), abs=1e-6)
@@ -401,14 +401,14 @@ def test_the_sparse_product_of_one_against_the_rest_is_that_of_scikit_learn() ->
 @pytest.mark.parametrize(
     ("asked", "labels", "classes"),
     [
-        (spec.LogisticRegression(), (0, 3), [0, 3]),
-        (spec.LogisticRegression(positive_class=0), (0, 3), [0, 3]),
-        (spec.LogisticRegression(positive_class=0), (0, 3, 4), [0, 1]),
-        (spec.LogisticRegression(positive_class=0.1), (0.1, 0.2), [0.1, 0.2]),
+        (models.LogisticRegression(), (0, 3), [0, 3]),
+        (models.LogisticRegression(positive_class=0), (0, 3), [0, 3]),
+        (models.LogisticRegression(positive_class=0), (0, 3, 4), [0, 1]),
+        (models.LogisticRegression(positive_class=0.1), (0.1, 0.2), [0.1, 0.2]),
     ],
 )
 def test_probabilities_are_in_the_order_of_the_classes(
-    asked: spec.LogisticRegression, labels: tuple[float, ...], classes: list[float]
+    asked: models.LogisticRegression, labels: tuple[float, ...], classes: list[float]
 ) -> None:
     model = build_model(asked, 1, labels)
     assert isinstance(model, LogisticRegression)
@@ -439,15 +439,15 @@ def test_a_model_is_restored_from_its_artifact(case: Case) -> None:
 @pytest.mark.parametrize(
     ("asked", "labels", "shapes"),
     [
-        (spec.LogisticRegression(), TWO, {"coefficients": (5,), "intercept": (1,)}),
-        (spec.SoftmaxRegression(), TWO, {"coefficients": (2, 5), "intercept": (2,)}),
-        (spec.Svm(), THREE, {"coefficients": (3, 5), "intercept": (3,)}),
-        (spec.LinearRegression(), None, {"coefficients": (5,), "intercept": (1,)}),
-        (spec.KMeans(n_clusters=3), None, {"centroids": (3, 5)}),
+        (models.LogisticRegression(), TWO, {"coefficients": (5,), "intercept": (1,)}),
+        (models.SoftmaxRegression(), TWO, {"coefficients": (2, 5), "intercept": (2,)}),
+        (models.Svm(), THREE, {"coefficients": (3, 5), "intercept": (3,)}),
+        (models.LinearRegression(), None, {"coefficients": (5,), "intercept": (1,)}),
+        (models.KMeans(n_clusters=3), None, {"centroids": (3, 5)}),
     ],
 )
 def test_artifacts_have_arrays_of_the_usual_shapes(
-    asked: spec.Model, labels: tuple[float, ...] | None, shapes: dict[str, tuple[int, ...]]
+    asked: models.Model, labels: tuple[float, ...] | None, shapes: dict[str, tuple[int, ...]]
 ) -> None:
     model = build_model(asked, N_FEATURES, labels)
     arrays = model.arrays(np.zeros(model.n_parameters, np.float32))
@@ -455,7 +455,7 @@ def test_artifacts_have_arrays_of_the_usual_shapes(
 
 
 def test_one_label_of_many_is_predicted_as_1_and_the_others_as_0() -> None:
-    model = build_model(spec.Svm(positive_class=7), 1, THREE)
+    model = build_model(models.Svm(positive_class=7), 1, THREE)
     w, X = np.array([1, 0], np.float32), np.array([[2], [-2]], np.float32)
     assert model.predict(w, X).tolist() == [1, 0]
 
@@ -466,7 +466,7 @@ def test_no_rows_have_no_predictions() -> None:
         assert model.predict(parameters(model), np.zeros((0, N_FEATURES), np.float32)).shape == (0,)
 
 
-CLASSIFIERS = [spec.LogisticRegression, spec.SoftmaxRegression, spec.Svm]
+CLASSIFIERS = [models.LogisticRegression, models.SoftmaxRegression, models.Svm]
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
@@ -489,7 +489,7 @@ def test_labels_that_are_no_classes_are_refused(
         build_model(kind(), 3, labels)
 
 
-@pytest.mark.parametrize("kind", [spec.LogisticRegression, spec.Svm])
+@pytest.mark.parametrize("kind", [models.LogisticRegression, models.Svm])
 def test_a_positive_class_that_is_no_label_is_refused(kind: Any) -> None:
     message = r"model.positive_class: expected a label of the data \(1, 2, 3\), got 4"
     with pytest.raises(BadLabelError, match=message):
@@ -499,7 +499,7 @@ def test_a_positive_class_that_is_no_label_is_refused(kind: Any) -> None:
 def test_logistic_regression_asks_which_of_many_labels_is_meant() -> None:
     message = r"two labels, the data have 3 \(1, 2, 3\); set model.positive_class"
     with pytest.raises(BadLabelError, match=message):
-        build_model(spec.LogisticRegression(), 3, (1, 2, 3))
+        build_model(models.LogisticRegression(), 3, (1, 2, 3))
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
@@ -520,11 +520,11 @@ def test_two_weights_for_one_label_are_refused(kind: Any, texts: tuple[str, str]
 
 def test_weights_find_labels_as_they_are_stored() -> None:
     labels = [float(np.float32(0.1)), float(np.float32(0.2))]
-    model = build_model(spec.LogisticRegression(class_weight={"0.1": 3}), 1, labels)
+    model = build_model(models.LogisticRegression(class_weight={"0.1": 3}), 1, labels)
     assert model.targets(np.array(labels, np.float32)).tolist() == [-3, 1]
 
 
-@pytest.mark.parametrize("kind", [spec.SoftmaxRegression, spec.Svm])
+@pytest.mark.parametrize("kind", [models.SoftmaxRegression, models.Svm])
 def test_a_label_that_was_not_learnt_is_refused(kind: Any) -> None:
     model = build_model(kind(), 1, (1, 2, 3))
     with pytest.raises(BadLabelError, match=r"labels that were learnt \(1, 2, 3\), got 2.5"):
@@ -533,14 +533,14 @@ def test_a_label_that_was_not_learnt_is_refused(kind: Any) -> None:
 
 def test_what_is_not_built_yet_is_named() -> None:
     with pytest.raises(NotAvailableError, match="model 'neural' is not available yet"):
-        build_model(spec.Neural(architecture="mlp"), 3, None)
+        build_model(models.Neural(architecture="mlp"), 3, None)
     with pytest.raises(NotAvailableError, match="model 'forest' is not available yet"):
         restore_model({"model": "forest", "n_features": 3})
 
 
 def test_penalties_come_from_the_spec_and_leave_intercepts_alone() -> None:
-    assert build_model(spec.SoftmaxRegression(l2=2), 5, THREE).penalty == Penalty(0, 2, 15)
-    assert build_model(spec.LinearRegression(l1=1, l2=2), 5, None).penalty == Penalty(1, 2, 5)
+    assert build_model(models.SoftmaxRegression(l2=2), 5, THREE).penalty == Penalty(0, 2, 15)
+    assert build_model(models.LinearRegression(l1=1, l2=2), 5, None).penalty == Penalty(1, 2, 5)
 
 
 @pytest.mark.parametrize(("l1", "l2"), [(0, 0), (0, 0.7), (0.3, 0), (0.3, 0.7)])

@@ -1,0 +1,158 @@
+"""The algorithms of a job spec: fields, and the choices that go with each.
+
+`stepml.ml.algorithms` implements them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, get_args
+
+from msgspec import Meta
+
+from stepml.job.channels import Pattern
+from stepml.job.errors import InvalidJobError
+from stepml.job.models import ModelSpec
+from stepml.job.spec_base import SpecGroup, require_choice, tag
+
+BatchSize = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+LearningRate = Annotated[float, Meta(gt=0, le=1e6)]
+LocalEpochs = Annotated[int, Meta(ge=1, le=1000)]
+
+
+class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
+    """Base of the algorithms.
+
+    Attributes
+    ----------
+    patterns : tuple of str
+        The exchange patterns of the algorithm.
+    compresses : bool
+        Its contributions are float32, so ``exchange.compression`` has an effect.
+    server_steps : bool
+        A parameter server can run its optimiser (``exchange.server_update``).
+    """
+
+    patterns: ClassVar[tuple[Pattern, ...]] = ("reduce", "reduce_scatter")
+    compresses: ClassVar[bool] = True
+    server_steps: ClassVar[bool] = False
+
+    def check(self, model: ModelSpec) -> None:
+        """Raise `InvalidJobError` if fields do not go together, or not with ``model``."""
+
+    def remedies(self, model: ModelSpec) -> tuple[str, ...]:
+        """Return advice for a job that diverges."""
+        return ("lower algorithm.learning_rate",)
+
+
+class Descent(AlgorithmSpec, frozen=True, kw_only=True):
+    """Mini-batch descent: what algorithms that take steps along gradients have in common."""
+
+    patterns: ClassVar[tuple[Pattern, ...]] = ("reduce", "reduce_scatter", "async")
+
+    learning_rate: LearningRate = 0.1
+    batch_size: Annotated[
+        BatchSize, Meta(description="rows of each rank a step; a shard's size or more: all")
+    ] = 1000
+    optimiser: Annotated[
+        Literal["sgd", "adam"],
+        Meta(description="sgd, with momentum if that is set, or adam (Kingma and Ba, 2015)"),
+    ] = "sgd"
+    momentum: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)], Meta(description="of sgd: the share of the last step")
+    ] = 0.0
+    schedule: Annotated[
+        Literal["constant", "inverse", "exponential", "cosine"],
+        Meta(
+            description="factor of the learning rate after t epochs: 1, 1 / (1 + decay·t), "
+            "exp(-decay·t), or from 1 to 0 at stop.max_epochs"
+        ),
+    ] = "constant"
+    decay: Annotated[
+        Annotated[float, Meta(ge=0, le=1e6)], Meta(description="of inverse and exponential")
+    ] = 0.1
+    warmup_epochs: Annotated[
+        Annotated[float, Meta(ge=0, le=100_000)],
+        Meta(description="epochs in which the learning rate rises from 0"),
+    ] = 0.0
+    clip_norm: Annotated[
+        Annotated[float, Meta(gt=0, le=1e9)] | None,
+        Meta(description="longer gradients are shortened to this Euclidean norm"),
+    ] = None
+
+    def check(self, model: ModelSpec) -> None:
+        if self.optimiser != "sgd" and self.momentum:
+            raise InvalidJobError(
+                f"algorithm.momentum: belongs to optimiser 'sgd', the job has "
+                f"{self.optimiser!r}; got {self.momentum:g}"
+            )
+
+
+class GradientAveraging(
+    Descent, frozen=True, kw_only=True, tag_field="name", tag="gradient_averaging"
+):
+    """Mini-batch descent; gradients are exchanged after every batch."""
+
+    server_steps: ClassVar[bool] = True
+
+
+class ModelAveraging(Descent, frozen=True, kw_only=True, tag_field="name", tag="model_averaging"):
+    """Each rank descends over its shard; models are averaged once an epoch."""
+
+    local_epochs: Annotated[LocalEpochs, Meta(description="passes over the shard per epoch")] = 1
+
+
+class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm"):
+    """Consensus ADMM (Boyd et al. 2011, sections 7.1 and 3.3)."""
+
+    rho: Annotated[
+        Annotated[float, Meta(gt=0, le=1e6)],
+        Meta(description="weight of the agreement beside the mean loss of a rank"),
+    ] = 0.1
+    adaptive_rho: Annotated[
+        bool, Meta(description="double or halve rho when one residual is ten times the other")
+    ] = False
+    absolute_tolerance: Annotated[
+        Annotated[float, Meta(ge=0, le=1)], Meta(description="of the residuals; 0 with both: never")
+    ] = 1e-4
+    relative_tolerance: Annotated[
+        Annotated[float, Meta(ge=0, le=1)], Meta(description="of the residuals")
+    ] = 1e-3
+    local_solver: Annotated[
+        Literal["lbfgs", "sgd"] | None,
+        Meta(description="what minimises on a rank; null: lbfgs, for svm sgd"),
+    ] = None
+    local_iterations: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)], Meta(description="of lbfgs, at most, per epoch")
+    ] = 20
+    local_epochs: Annotated[LocalEpochs, Meta(description="of sgd: passes over the shard")] = 1
+    learning_rate: Annotated[LearningRate, Meta(description="of sgd")] = 0.1
+    batch_size: Annotated[BatchSize, Meta(description="of sgd: rows a step")] = 1000
+
+    def check(self, model: ModelSpec) -> None:
+        if not model.is_smooth:
+            where = f"model {tag(model)!r}, whose loss has a kink,"
+            require_choice("algorithm.local_solver", self.solver(model), where, ("sgd",))
+
+    def remedies(self, model: ModelSpec) -> tuple[str, ...]:
+        lower = super().remedies(model)
+        return ("change algorithm.rho",) if self.solver(model) == "lbfgs" else lower
+
+    def solver(self, model: ModelSpec) -> Literal["lbfgs", "sgd"]:
+        """Return the solver of a rank's own problem; the default depends on ``model``."""
+        # L-BFGS estimates curvature from gradients that change smoothly, without kinks.
+        return self.local_solver or ("lbfgs" if model.is_smooth else "sgd")
+
+
+class ExpectationMaximisation(
+    AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="expectation_maximisation"
+):
+    """Sums and counts per cluster, exchanged once an epoch."""
+
+    compresses: ClassVar[bool] = False  # its sums are float64
+
+    def remedies(self, model: ModelSpec) -> tuple[str, ...]:
+        return ()
+
+
+Algorithm = GradientAveraging | ModelAveraging | Admm | ExpectationMaximisation
+ALGORITHMS: dict[str, type[AlgorithmSpec]] = {tag(each): each for each in get_args(Algorithm)}

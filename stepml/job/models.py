@@ -1,0 +1,165 @@
+"""The models of a job spec: fields, and the choices that go with each.
+
+`stepml.ml.models` implements them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, get_args
+
+from msgspec import Meta
+
+from stepml.job.errors import NotEnoughDataError
+from stepml.job.spec_base import SpecGroup, tag
+
+Penalty = Annotated[float, Meta(ge=0, le=1e6)]
+PositiveClass = Annotated[
+    float | None,
+    Meta(description="this label against all others; null: the larger of the two labels"),
+]
+ClassWeight = Annotated[
+    Literal["balanced"] | dict[str, Annotated[float, Meta(ge=0, le=1e6)]] | None,
+    Meta(
+        description="factor of a row's loss by its label, 1 where none is given; balanced: "
+        "rows / (classes · rows of the label)"
+    ),
+]
+
+
+class ModelSpec(SpecGroup, frozen=True, kw_only=True):
+    """Base of the models.
+
+    Attributes
+    ----------
+    algorithms : tuple of str
+        Names of the algorithms that train the model.
+    needs_labels : bool
+        Labels are learnt; otherwise ``data.has_label`` may be false.
+    learns_classes : bool
+        The labels are classes.
+    is_smooth : bool
+        The loss has a gradient everywhere; otherwise it has kinks.
+    remedies : tuple of str
+        Advice for a job that diverges, beside that of its algorithm.
+    function_kind : str
+        The functions whose package has the libraries of the model: "torch" stands for
+        executor-torch and so on; empty: NumPy is enough.
+    is_available : bool
+        False: this version knows the name only.
+    """
+
+    algorithms: ClassVar[tuple[str, ...]] = ("gradient_averaging", "model_averaging", "admm")
+    needs_labels: ClassVar[bool] = True
+    learns_classes: ClassVar[bool] = False
+    is_smooth: ClassVar[bool] = True
+    remedies: ClassVar[tuple[str, ...]] = ()
+    function_kind: ClassVar[str] = ""
+    is_available: ClassVar[bool] = True
+
+    @property
+    def l1_factor(self) -> float:
+        """The factor of the penalty that has no gradient."""
+        return 0.0
+
+    @property
+    def min_rows(self) -> int:
+        """The fewest training rows that are enough."""
+        return 1
+
+    def check_rows(self, training_rows: int) -> None:
+        """Raise `NotEnoughDataError` if there are fewer training rows than `min_rows`."""
+
+
+class LogisticRegression(
+    ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="logistic_regression"
+):
+    """Two classes, log-loss; L2 penalty l2/2·‖w‖² with a free intercept."""
+
+    learns_classes: ClassVar[bool] = True
+
+    l2: Penalty = 0.0
+    positive_class: PositiveClass = None
+    class_weight: ClassWeight = None
+
+
+class SoftmaxRegression(
+    ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="softmax_regression"
+):
+    """Several classes, cross-entropy; L2 penalty l2/2·‖w‖² with free intercepts."""
+
+    learns_classes: ClassVar[bool] = True
+
+    l2: Penalty = 0.0
+    class_weight: ClassWeight = None
+
+
+class Svm(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="svm"):
+    """Linear support vector machine: hinge loss, one-vs-rest for several classes."""
+
+    learns_classes: ClassVar[bool] = True
+    is_smooth: ClassVar[bool] = False
+
+    l2: Penalty = 1e-4
+    positive_class: PositiveClass = None
+    class_weight: ClassWeight = None
+
+
+class LinearRegression(
+    ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="linear_regression"
+):
+    """Least squares: half the mean squared error; penalty l1·‖w‖₁ + l2/2·‖w‖², free intercept."""
+
+    remedies: ClassVar[tuple[str, ...]] = ("scale the labels",)
+
+    l1: Penalty = 0.0
+    l2: Penalty = 0.0
+
+    @property
+    def l1_factor(self) -> float:
+        return self.l1
+
+
+class KMeans(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="kmeans"):
+    """Clusters by nearest centroid; labels play no part."""
+
+    algorithms: ClassVar[tuple[str, ...]] = ("expectation_maximisation",)
+    needs_labels: ClassVar[bool] = False
+
+    n_clusters: Annotated[int, Meta(ge=2, le=10_000)]
+    restarts: Annotated[
+        Annotated[int, Meta(ge=1, le=100)],
+        Meta(description="k-means++ seedings on a sample of the data; the best one starts"),
+    ] = 5
+
+    @property
+    def min_rows(self) -> int:
+        return self.n_clusters
+
+    def check_rows(self, training_rows: int) -> None:
+        if training_rows < self.min_rows:
+            raise NotEnoughDataError(
+                f"model.n_clusters: expected at most as many as there are training rows, "
+                f"{training_rows}, got {self.n_clusters}"
+            )
+
+
+class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural"):
+    """A torch module."""
+
+    algorithms: ClassVar[tuple[str, ...]] = ("gradient_averaging", "model_averaging")
+    learns_classes: ClassVar[bool] = True
+    function_kind: ClassVar[str] = "torch"
+    is_available: ClassVar[bool] = False
+
+    architecture: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=200,
+            description="mlp, mobilenet, resnet18, resnet50, or module:function of your own",
+        ),
+    ]
+
+
+Model = LogisticRegression | SoftmaxRegression | Svm | LinearRegression | KMeans | Neural
+MODELS: dict[str, type[ModelSpec]] = {tag(each): each for each in get_args(Model)}
