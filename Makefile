@@ -10,10 +10,10 @@ PACKAGES := stepml lambdas comm storage ps_server
 .PHONY: help run test chaos lint format schema idl bench soak package down constraints clean install install-dev \
   caches
 
-help: ## Print this
+help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
-run: install ## Train Covertype on this machine, by the same state machines and functions as on AWS
+run: install ## Train Covertype locally, with the same state machines and functions as on AWS
 	@trap '$(STEPML) local down' INT TERM HUP; \
 	$(STEPML) local up || exit; \
 	if $(STEPML) data get covertype --local --upload; then job=covertype; \
@@ -22,7 +22,7 @@ run: install ## Train Covertype on this machine, by the same state machines and 
 	$(STEPML) run examples/$${job}_logistic.json --local
 
 test: install-dev caches ## Run every test
-	@# What runs whole jobs keeps cores busy by itself, but waits now and then. 5: none of these tests was asked for.
+	@# Whole jobs use several cores, but also wait: two at once. Exit code 5: PYTEST_ARGS selects none of these tests.
 	@status=0; \
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope tests/unit tests/contracts $(PYTEST_ARGS) || test $$? = 5 || status=1; \
 	$(BIN)/pytest -n 2 --dist loadfile tests/services tests/functional $(PYTEST_ARGS) || test $$? = 5 || status=1; \
@@ -39,14 +39,14 @@ lint: install-dev $(ASL_VALIDATOR) ## Check style, types, layers, template and s
 	$(BIN)/cfn-lint templates/*.yaml
 	for machine in state_machines/*.asl.json; do $(ASL_VALIDATOR) --json-path $$machine || exit; done
 
-format: install-dev ## Format the code, mend what can be mended
+format: install-dev ## Format the code and apply ruff's fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schema: install ## Write state_machines/job.schema.json from the types
+schema: install ## Generate state_machines/job.schema.json from the types
 	$(STEPML) schema > state_machines/job.schema.json
 
-idl: install-dev caches ## Write ps_server/generated from the interfaces in Thrift and Protocol Buffers
+idl: install-dev caches ## Generate ps_server/generated from the Thrift and Protocol Buffers interfaces
 	rm -rf build/idl && mkdir -p build/idl/ps_server/generated
 	thrift --gen py -out build/idl ps_server/protocol/parameter_server.thrift
 	cp build/idl/ps_server/generated/thrift_api/*.py ps_server/generated/thrift_api/
@@ -54,7 +54,7 @@ idl: install-dev caches ## Write ps_server/generated from the interfaces in Thri
 	cd build/idl && $(CURDIR)/$(BIN)/python -m grpc_tools.protoc -I. --python_out=$(CURDIR) \
 	  --pyi_out=$(CURDIR) --grpc_python_out=$(CURDIR) ps_server/generated/parameter_server.proto
 
-bench: install-dev caches ## Measure: workflow, cold start, parsing, learning, exchange, jobs
+bench: install-dev caches ## Measure workflow, cold start, parsing, learning, exchange and jobs
 	$(BIN)/python benchmarks/bench_workflow.py --json build/bench_workflow.json
 	$(BIN)/python benchmarks/bench_parsing.py --json build/bench_parsing.json
 	$(BIN)/python benchmarks/bench_learning.py --json build/bench_learning.json
@@ -62,27 +62,27 @@ bench: install-dev caches ## Measure: workflow, cold start, parsing, learning, e
 	$(BIN)/python benchmarks/bench_training.py --json build/bench_training.json
 	$(BIN)/python benchmarks/bench_parameter_server.py --json build/bench_parameter_server.json
 
-soak: install-dev ## See that a parameter server's memory stays flat in 100,500 steps
+soak: install-dev ## Check that a parameter server's memory stays flat over 100,500 steps
 	$(BIN)/python benchmarks/soak_parameter_server.py --json build/soak_parameter_server.json
 
-package: install ## Build the packages and templates to deploy on AWS, in build/aws
+package: install ## Build the packages and templates for AWS in build/aws
 	$(BIN)/python -m stepml.packaging build/aws --constraint constraints.txt
-	@echo "Deploy it: see docs/aws.md"
+	@echo "To deploy it, see docs/aws.md"
 
-down: ## End the local AWS
+down: ## Stop the local AWS
 	@test ! -x $(STEPML) || $(STEPML) local down
 
-install: $(VENV)/installed ## Make .venv with what `make run` needs
+install: $(VENV)/installed ## Create .venv for `make run`
 
-install-dev: $(VENV)/installed-dev ## Make .venv with what developing needs, too
+install-dev: $(VENV)/installed-dev ## Create .venv for development
 
-caches: ## Install redis-server, memcached and thrift, which tests need, unless they are there
+caches: ## Install redis-server, memcached and thrift for the tests, if missing
 	@.ci/install-caches
 
-constraints: install-dev ## Pin the versions that are installed now
+constraints: install-dev ## Pin the installed versions
 	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools > constraints.txt
 
-clean: down ## Remove everything that a command can make again
+clean: down ## Remove everything that can be generated again
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(BIN)/python:

@@ -1,20 +1,21 @@
-"""What a step costs while workers wait for each other, on each channel and by each pattern.
+"""Measure a step of each channel and pattern, with workers that wait for each other.
 
-A step is timed from the first worker's call to the last one's return; each begins at a barrier, and
-the worker processes are warm. Beside it stands its floor, taken in the same processes by turns with
-the steps: the same bytes through raw sockets (`benchmarks.floor`), in blocks of whichever size is
-the fastest. S3 and DynamoDB have none; a local AWS serves them.
+A step is timed from the first worker's call to the last one's return. Each step begins at a
+barrier, and the worker processes are warm. The same processes alternate steps with a floor: the
+same bytes through raw sockets (`benchmarks.floor`), in blocks of the fastest size. S3 and DynamoDB
+have no floor; a local AWS serves them.
 
-Requests and MB are those of a worker at each step, and of rank 0, which merges. They are counted in
-rounds of their own, below everything that adds to them; each key, also of a block, is a request.
+Requests and MB are those of one worker in one step, and of rank 0, which merges. They are counted
+in separate rounds, below every wrapper that adds requests. Each key is a request, also that of a
+block.
 
-``async`` has no steps: workers compute (they sleep for 20 ms) and change the shared model by turns.
-A change is timed from its beginning, with the wait for the turn. Tries are loads of the model for a
-change; stale are the others' changes that came between a worker's last change and its next.
+``async`` has no steps: workers compute (they sleep for 20 ms) and change the shared model in turn.
+A change is timed from its beginning and includes the wait for the turn. Tries are loads of the
+model for a change; stale counts the others' changes between two changes of a worker.
 
     python benchmarks/bench_exchange.py [--channels redis,s3] [--sizes 1KB,12MB] [--targets] …
 
-Figures are medians; the machine should have nothing else to do.
+Figures are medians. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -48,14 +49,14 @@ TARGET_WORLD_SIZE = 4
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a step should not exceed."""
+    """Upper limits of a step."""
 
     ms: float | None = None
     ratio: float | None = None  # to the floor
 
     @classmethod
     def of(cls, channel: str, pattern: str, size: str) -> Target:
-        """Return the target of steps between 4 workers."""
+        """Return the target for steps of 4 workers."""
         if channel not in CACHES:
             return cls(60 if size == "1KB" else None)
         if size == "12MB":
@@ -105,7 +106,7 @@ class Steps:
 
     @property
     def misses(self) -> list[str]:
-        """Return what is above its target."""
+        """Return a message for each missed target."""
         return [
             f"{self.channel} {self.pattern} {self.size}: {value:.3g} {unit}, target ≤ {most:g}"
             for value, unit, most in (
@@ -135,8 +136,8 @@ class Steps:
         if not with_target or self.target == Target():
             return row
         limits = [self.target.ms, self.target.ratio]
-        told = " ".join(f"≤{most:g}" for most in limits if most is not None)
-        return f"{row} {'!' if self.misses else ' '}{told}"
+        targets = " ".join(f"≤{most:g}" for most in limits if most is not None)
+        return f"{row} {'!' if self.misses else ' '}{targets}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ class Changes:
 
 
 def durations_ms(by_worker: Sequence[Sequence[Spell]]) -> list[float]:
-    """Return how long each round took, from the first worker's beginning to the last one's end."""
+    """Return the duration of each round, from the first worker's start to the last one's end."""
     return [
         1000 * (max(stop for _, stop in spells) - min(start for start, _ in spells))
         for spells in zip(*by_worker, strict=True)
@@ -199,13 +200,13 @@ def durations_ms(by_worker: Sequence[Sequence[Spell]]) -> list[float]:
 
 
 def short(number: float | None) -> str:
-    """Return a number with three digits, or more before the point."""
+    """Return a number with three significant digits, or all digits before the point."""
     return "–" if number is None else f"{number:.0f}" if number >= 100 else f"{number:.3g}"
 
 
 @contextmanager
 def service(channel: str) -> Iterator[dict[str, str]]:
-    """Run what serves a channel; yield the environment of its workers."""
+    """Run a channel's service; yield the environment of its workers."""
     with TemporaryDirectory() as directory:
         if channel == "redis":
             with redis_server(Path(directory)) as server:
@@ -244,7 +245,7 @@ def local_aws(state: Path) -> Iterator[dict[str, str]]:
 def workers(channel: str, world_sizes: Sequence[int]) -> Iterator[WorkerProcesses]:
     """Run a channel's service and its worker processes."""
     with service(channel) as environment, ExitStack() as stack:
-        # The processes inherit it; NumPy reads its variable when it is imported.
+        # The processes inherit it, and NumPy reads the variable at import.
         os.environ.update(environment, OPENBLAS_NUM_THREADS="1")
         started = WorkerProcesses(world_sizes)
         stack.callback(started.close)
@@ -266,7 +267,7 @@ def cases(channel: str, options: argparse.Namespace) -> Iterator[tuple[str, Case
 
 
 def takes_long(case: Case) -> bool:
-    """Return whether a case takes much longer than most, and is done only when asked for."""
+    """Return whether a case takes much longer than most, so that it runs only on request."""
     if case.channel in CACHES or case.value_bytes < SIZES["12MB"]:
         return False
     return case.channel == "dynamodb" or case.world_size == 8
@@ -297,10 +298,10 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     ):
         text = f"some of {','.join(choices)}"
         parser.add_argument(f"--{name}", type=some_of(choices), default=[*choices], help=text)
-    parser.add_argument("--rounds", type=int, default=0, help="of each case")
+    parser.add_argument("--rounds", type=int, default=0, help="rounds of each case")
     parser.add_argument("--all", action="store_true", help="also 12MB on DynamoDB, and × 8 on S3")
-    parser.add_argument("--targets", action="store_true", help="fail if one is missed")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--targets", action="store_true", help="fail if a target is missed")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args(arguments)
     options.world_sizes = [int(size) for size in options.world_sizes]
     return options

@@ -1,27 +1,27 @@
-"""How fast one rank learns and data become shards, and what functions hold and load.
+"""Measure the speed of a rank and of partitioning, and the memory and imports of functions.
 
-Beside epochs stand those of scikit-learn on the same float32 arrays in the same process, one
-thread each, by turns. Both have the BLAS kernels that the template gives to the functions, unless
-OPENBLAS_CORETYPE says otherwise. Ours are whole epochs as an executor trains them (targets, begin,
-train; k-means also the next state), scikit-learn's are `fit` with ``max_iter=1``; of k-means, whose
-`fit` does more than iterate, a tenth of what twelve iterations take longer than two.
+Epochs are measured beside scikit-learn's, in turn, on the same float32 arrays in the same process,
+with one thread each. Both use the BLAS kernels that the template sets for the functions, unless
+OPENBLAS_CORETYPE says otherwise. Ours are whole epochs of an executor (targets, begin, train; for
+k-means also the next state). scikit-learn's are `fit` with ``max_iter=1``. Because `fit` of k-means
+does more than iterate, its figure is a tenth of the difference between twelve iterations and two.
 
-Partitioning is all that happens to text in memory until it is the shards of four ranks and of the
-validation, in MB of text per second of processor time, whichever thread spends it. Memory is what a
-fresh process holds at most that runs a handler once, its bucket served by another process's moto.
+Partitioning covers everything from text in memory to the shards of four ranks and of the
+validation, in MB of text per second of processor time of all threads. Memory is the peak of a fresh
+process that runs a handler once; moto serves its bucket from another process.
 
     python benchmarks/bench_learning.py [--cases logistic,hinge] [--rounds 7] [--json PATH]
 
-Figures are medians (the best of all rounds), and so are ratios; targets are for the medians. Times
-are the processor's: they count nothing of other processes, but caches are shared with them, so the
-machine should have nothing else to do.
+Figures are medians (best of all rounds), and so are ratios; targets apply to the medians. Times are
+processor time, which excludes other processes. But processes share caches, so run it on an idle
+machine.
 """
 
 from __future__ import annotations
 
 import os
 
-# NumPy and scikit-learn read them when they are imported.
+# NumPy and scikit-learn read these at import.
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
 os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
 
@@ -73,7 +73,7 @@ N_SAMPLES, N_FEATURES, CLUSTERS = 1_000_000, 28, 10
 N_SPARSE, WIDE, PAIRS = 100_000, 47_000, 80
 BATCH_ROWS = 1000
 L2 = 1e-4
-ITERATIONS = 10  # of k-means at a time
+ITERATIONS = 10  # of k-means in one measurement
 TEXT_BYTES, WORKERS = 32 * 10**6, 4
 MB = 10**6
 SHARD_BYTES = 300 * MB
@@ -82,13 +82,13 @@ BUNDLE = Path(__file__).parents[1] / "build" / "aws" / "code"  # by `make packag
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a figure, or its ratio to another one, is compared with."""
+    """A bound of a figure, or of its ratio to another one."""
 
     bound: float
     at_least: bool = False
 
     def is_met(self, value: float) -> bool:
-        """Return whether ``value`` is on the right side."""
+        """Return whether ``value`` meets the bound."""
         return value >= self.bound if self.at_least else value <= self.bound
 
     def __str__(self) -> str:
@@ -97,14 +97,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A figure as several rounds have it."""
+    """A figure of several rounds."""
 
     median: float
     best: float
 
     @classmethod
     def of(cls, values: Sequence[float], best: Callable[[Sequence[float]], float] = min) -> Self:
-        """Return the spread of some rounds' values, of which the least is the best one."""
+        """Return the spread of the values of several rounds; the smallest is the best."""
         return cls(statistics.median(values), best(values))
 
     def __sub__(self, other: Self) -> Self:
@@ -120,7 +120,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One line of the table: ours, and what it is compared with."""
+    """One line of the table: our figure, and the one to compare it with."""
 
     name: str
     unit: str
@@ -131,28 +131,28 @@ class Figures:
 
     @property
     def ratio(self) -> Spread | None:
-        """Ours to the other."""
+        """Our figure divided by the other."""
         if self.other is None:
             return None
         return Spread(self.ours.median / self.other.median, self.ours.best / self.other.best)
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the target is; None: there is none."""
+        """Whether the target is met; None without a target."""
         judged = self.ratio or self.ours
         return None if self.target is None else self.target.is_met(judged.median)
 
     def row(self) -> str:
         """Return the line."""
-        told = "" if self.target is None else f"{self.target}{'' if self.is_met else ' !'}"
+        target = "" if self.target is None else f"{self.target}{'' if self.is_met else ' !'}"
         ours, other, ratio = (
             "" if each is None else str(each) for each in (self.ours, self.other, self.ratio)
         )
-        return f"{self.name:25} {ours:>13} {other:>13} {ratio:>15}  {told}".rstrip()
+        return f"{self.name:25} {ours:>13} {other:>13} {ratio:>15}  {target}".rstrip()
 
 
 class Learner:
-    """One rank that has all rows."""
+    """One rank with all rows."""
 
     def __init__(
         self, model: models.Model, algorithm: algorithms.Algorithm, X: Matrix, labels: Floats
@@ -228,7 +228,7 @@ def kmeans(rounds: int) -> Iterator[Figures]:
 
 
 def partitioning(rounds: int) -> Iterator[Figures]:
-    """Measure how text becomes shards."""
+    """Measure the partitioning of text into shards."""
     for name, kind, make in (
         ("libsvm, 80 pairs", "libsvm", sparse_rows),
         ("csv, 28 numbers", "csv", float_rows),
@@ -242,7 +242,7 @@ def partitioning(rounds: int) -> Iterator[Figures]:
 
 
 def memory(rounds: int) -> Iterator[Figures]:
-    """Measure what an executor and a reducer hold at most, once."""
+    """Measure the peak memory of an executor and a reducer, once."""
     with a_bucket() as (storage, endpoint):
 
         def peak_mb(module: str, event: dict[str, Any]) -> Spread:
@@ -257,20 +257,20 @@ def memory(rounds: int) -> Iterator[Figures]:
             peak_mb("lambdas.reducer", store_contributions(storage, f"job-{size}", size))
             for size in (2, 16)
         )
-        # One window of contributions, of 16 MiB, may come on top of what two ranks give.
+        # The contributions of two ranks, and one more window of 16 MiB.
         most = Spread.of([few.best + 16 * 2**20 / MB])
         yield Figures("reducer, 16 ranks (limit)", "MB", many, "2 ranks + 16.8", most, Target(1))
 
 
 def bundle(rounds: int) -> Iterator[Figures]:
-    """Measure the functions' package, if it is there, and what handlers load beside it."""
+    """Measure the functions' package, if it exists, and the imports of handlers."""
     if BUNDLE.is_dir():
         size = sum(each.stat().st_blocks * 512 for each in BUNDLE.rglob("*")) / 2**20
         yield Figures("package, unzipped MiB", "MiB", Spread.of([size]), target=Target(150))
     else:
-        print("package: there is none, see `make package`")
+        print("package: none, see `make package`")
     loaded = heavy_modules()
-    name = f"loaded: {', '.join(loaded) or 'none that is heavy'}"
+    name = f"loaded: {', '.join(loaded) or 'no heavy module'}"
     yield Figures(name, "modules", Spread.of([len(loaded)]), target=Target(0))
 
 
@@ -293,20 +293,20 @@ def averaging(learning_rate: float) -> algorithms.ModelAveraging:
 
 
 def epoch_of(learner: Learner) -> Callable[[], object]:
-    """Return what trains a first epoch."""
+    """Return a function that trains a first epoch."""
     assert isinstance(learner.model, LossModel)
     start = learner.model.initial_parameters()
     return lambda: learner.epoch(start)
 
 
 def sgd_epoch(loss: str, X: Any, labels: Floats, *, shuffle: bool) -> Callable[[], object]:
-    """Return what trains an epoch with scikit-learn."""
+    """Return a function that trains an epoch with scikit-learn."""
     fitted = SGDClassifier(loss=loss, alpha=L2, max_iter=1, tol=None, shuffle=shuffle)
     return lambda: fitted.fit(X, labels)
 
 
 def by_turns(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, Spread]:
-    """Return the milliseconds of each side; a first round does not count."""
+    """Return the milliseconds of each side, without the first round."""
     ms: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(rounds + 1):
         for name, side in sides.items():
@@ -315,19 +315,19 @@ def by_turns(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, S
 
 
 def seconds_of(action: Callable[[], object]) -> float:
-    """Return the processor's seconds, of all threads."""
+    """Return the processor time of all threads, in seconds."""
     start = time.process_time()
     action()
     return time.process_time() - start
 
 
 def epochs(name: str, ms: dict[str, Spread], other: str, target: Target | None = None) -> Figures:
-    """Return how our epochs compare with another side's."""
+    """Return the figures of our epochs and another side's."""
     return Figures(name, "ms", ms["ours"], f"SGDClassifier, {other}", ms[other], target)
 
 
 def dense_rows() -> tuple[Floats, Floats]:
-    """Return rows of two classes that a line separates badly."""
+    """Return rows of two classes that overlap along a line."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((N_SAMPLES, N_FEATURES), np.float32)
     margins = X @ rng.standard_normal(N_FEATURES, np.float32) / 4
@@ -335,12 +335,12 @@ def dense_rows() -> tuple[Floats, Floats]:
 
 
 def wide_rows() -> tuple[CsrMatrix, Floats]:
-    """Return rows like RCV1's: of length 1, a few columns in most of them and most in few."""
+    """Return rows like RCV1's: of norm 1; a few columns are frequent, most are rare."""
     rng = np.random.default_rng(0)
     drawn = np.sort((WIDE - PAIRS) * rng.random((N_SPARSE, PAIRS)) ** 3, axis=1).astype(np.int32)
     ascending = np.arange(PAIRS, dtype=np.int32)
-    ranks = np.maximum.accumulate(drawn - ascending, axis=1) + ascending  # none twice
-    # What is frequent is anywhere, as in a vocabulary in alphabetical order.
+    ranks = np.maximum.accumulate(drawn - ascending, axis=1) + ascending  # all different
+    # Frequent columns are spread, as in a vocabulary in alphabetical order.
     indices = np.sort(rng.permutation(WIDE).astype(np.int32)[ranks], axis=1)
     values = rng.random(indices.shape, np.float32)
     values /= np.linalg.norm(values, axis=1, keepdims=True)
@@ -351,7 +351,7 @@ def wide_rows() -> tuple[CsrMatrix, Floats]:
 
 
 def partition(text: bytes, text_format: str) -> None:
-    """Make shards of ``text``."""
+    """Partition ``text`` into shards."""
     store = MemoryObjects(text)
     data = [DataObject("data", "data", len(text), "")]
     layout, ranges = sniff(store, data, SourceFormat(format=text_format)), plan_ranges(data, 1)[0]
@@ -366,7 +366,7 @@ def partition(text: bytes, text_format: str) -> None:
 
 @contextmanager
 def a_bucket() -> Iterator[tuple[S3Storage, str]]:
-    """Serve a bucket; yield it, and the endpoint for other processes."""
+    """Serve a bucket; yield it and its endpoint for other processes."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
@@ -391,8 +391,10 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     text = f"some of {','.join(CASES)}"
     parser.add_argument("--cases", type=some_of(tuple(CASES)), default=[*CASES], help=text)
-    parser.add_argument("--rounds", type=int, default=7, help="of epochs and of partitioning")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument(
+        "--rounds", type=int, default=7, help="rounds of epochs and of partitioning"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args(arguments)
 
 
@@ -416,7 +418,7 @@ def measure(options: argparse.Namespace) -> Iterator[Figures]:
 
 
 def as_json(figures: Figures) -> dict[str, Any]:
-    """Return the figures with what follows from them."""
+    """Return the figures with their ratio and target."""
     ratio = None if figures.ratio is None else asdict(figures.ratio)
     return {**asdict(figures), "ratio": ratio, "is_met": figures.is_met}
 

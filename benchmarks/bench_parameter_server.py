@@ -1,17 +1,17 @@
-"""What a synchronous step costs with a parameter server, over Thrift and gRPC, and over Redis.
+"""Measure a synchronous step with a parameter server, over Thrift and gRPC, and over Redis.
 
-Four worker processes push a vector and pull the sum, as functions do in gradient averaging:
-checked and added in rank order. A step is timed from the first worker's call to the last one's
-return. The contestants take turns, so whatever slows the machine slows all of them; beside
-them stands the floor (`benchmarks.raw_exchange`): the same bytes through raw sockets, nothing else.
+Four worker processes push a vector and pull the sum, like functions in gradient averaging; the sum
+is checked and added in rank order. A step is timed from the first worker's call to the last one's
+return. The contestants take turns, so a slow machine slows all of them. The floor
+(`benchmarks.raw_exchange`) sends the same bytes through raw sockets and does nothing else.
 
 The last line is one worker that pushes a model of 75 MB and pulls it back, compared with the same
 model as Thrift's ``list<double>`` (`benchmarks.list_of_doubles`).
 
     python benchmarks/bench_parameter_server.py [--sizes 1KB,12MB] [--targets] [--json FILE]
 
-Figures are medians in ms, with the smallest, and how many times the floor that is; the machine
-should have nothing else to do.
+Figures are medians in ms, with the smallest in brackets, and as multiples of the floor. Run it on
+an idle machine.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Steps:
 
     @property
     def misses(self) -> list[str]:
-        """Return what is above its target."""
+        """Return a message for each missed target."""
         if self.contestant != "thrift":
             return []
         limits = {"1KB": [(1.0, "1 ms")], "12MB": [(1.5 * self.floor_ms, "1.5 × the floor")]}
@@ -99,14 +99,14 @@ class Model:
 
     @property
     def misses(self) -> list[str]:
-        """Return what is above its target."""
-        told = f"75 MB: {self.factor:.1f} × faster than list<double>, target ≥ 20"
-        return [told] if self.factor < 20 else []
+        """Return a message for each missed target."""
+        miss = f"75 MB: {self.factor:.1f} × faster than list<double>, target ≥ 20"
+        return [miss] if self.factor < 20 else []
 
 
 @contextmanager
 def services(options: argparse.Namespace) -> Iterator[Places]:
-    """Run all that the contestants need."""
+    """Run the services of all contestants."""
     transports = [name for name in ("thrift", "grpc") if name in options.contestants]
     with ExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory()))
@@ -134,7 +134,7 @@ def serve_floor(ports: Connection) -> None:
 
 
 def received(connection: Connection) -> int:
-    """Return the port that a process tells."""
+    """Return the port that a process reports."""
     if not connection.poll(WAIT_S):
         raise TimeoutError("a process of the benchmark does not start")
     return int(connection.recv())
@@ -200,10 +200,10 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for name, choices in (("contestants", CONTESTANTS), ("sizes", tuple(SIZES))):
         text = f"some of {','.join(choices)}"
         parser.add_argument(f"--{name}", type=some_of(choices), default=[*choices], help=text)
-    parser.add_argument("--rounds", type=int, default=0, help="of each size")
-    parser.add_argument("--no-model", action="store_true", help="without the model of 75 MB")
-    parser.add_argument("--targets", action="store_true", help="fail if one is missed")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--rounds", type=int, default=0, help="rounds of each size")
+    parser.add_argument("--no-model", action="store_true", help="skip the model of 75 MB")
+    parser.add_argument("--targets", action="store_true", help="fail if a target is missed")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args(arguments)
 
 

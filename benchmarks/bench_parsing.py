@@ -1,10 +1,10 @@
-"""How fast text becomes arrays and pieces, in MB of text a second and on one thread.
+"""Measure the parsing of text into arrays and pieces, in MB of text a second on one thread.
 
-Each figure is the median of some rounds over data in memory; NumPy's and scikit-learn's readers
-parse the same text (a part of it where they are slow) in the same rounds. `parse` is arrays in
-memory; `pieces` is all that a range task does but the upload: parse, hash, sort, pack; `shard` is
-the assembly of one rank's, in MB of its dense float32 rows instead of text.
-A sparse shard is mostly zeros, pages that nobody has touched: its figure says little.
+Each figure is the median of some rounds over data in memory. NumPy's and scikit-learn's readers
+parse the same text in the same rounds (only a part of it if they are slow). `parse` is the time to
+arrays in memory. `pieces` is all work of a range task except the upload: parse, hash, sort, pack.
+`shard` is the assembly of one rank's shard, in MB of its dense float32 rows instead of text. A
+sparse shard is mostly zeros, in pages that are never touched, so its figure says little.
 
     python -m benchmarks.bench_parsing [--mb 16] [--rounds 5] [--json PATH]
 """
@@ -39,12 +39,12 @@ from stepml.ml.data.formats.text.reading import line_blocks
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import Buffer
 
-# The other readers are up to ten times slower: they parse this much of the same text.
+# The other readers are up to ten times slower, so they parse only this much of the text.
 _OTHERS_BYTES = 2 * 2**20
 
 
 class MemoryObjects:
-    """Objects by key, saved without a copy: what is measured is ours."""
+    """Objects by key, saved without a copy, so that only our own work is measured."""
 
     def __init__(self, text: bytes) -> None:
         self.objects: dict[str, memoryview] = {"data": memoryview(text)}
@@ -58,7 +58,7 @@ class MemoryObjects:
         return bytes(self.objects[key])
 
     def save(self, key: str, data: Buffer) -> None:
-        """Keep an object."""
+        """Save an object."""
         self.objects[key] = memoryview(data)
 
 
@@ -69,7 +69,7 @@ class Case:
     name: str
     format: str
     make: Callable[[np.random.Generator, int], bytes]  # some rows
-    other_name: str  # the reader that ours is compared with
+    other_name: str  # the reader to compare ours with
     other: Callable[[bytes], object]
 
 
@@ -153,7 +153,7 @@ def measure(case: Case, text_bytes: int, rounds: int) -> Result:
     text = rows * max(1, text_bytes // len(rows))
     few = rows * max(1, min(_OTHERS_BYTES, text_bytes) // len(rows))
     rates: dict[str, list[float]] = {"parse": [], "pieces": [], "shard": [], "other": []}
-    _one_round(case, few, few)  # imports and first pages are not what is measured
+    _one_round(case, few, few)  # excludes imports and first pages from the measurement
     for _ in range(rounds):
         for name, rate in _one_round(case, text, few).items():
             rates[name].append(rate)
@@ -215,11 +215,11 @@ def show(results: list[Result]) -> None:
 
 
 def main() -> None:
-    """Measure, print and, if asked to, write JSON."""
+    """Measure, print and, on request, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--mb", type=int, default=16, help="text of each case, in MB")
+    parser.add_argument("--mb", type=int, default=16, help="MB of text of each case")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="also write the results there")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     options = parser.parse_args()
     results = [measure(case, options.mb * 10**6, options.rounds) for case in CASES]
     show(results)

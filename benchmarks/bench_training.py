@@ -1,15 +1,16 @@
-"""How long a whole job takes, from start-execution to SUCCEEDED, on each channel.
+"""Measure a whole job, from start-execution to SUCCEEDED, on each channel.
 
 100,000 rows of 28 numbers, 4 workers, 10 epochs, batches of 1,000 rows a worker, learning rate 0.1,
-pattern reduce, by the real template on a local AWS of its own. The shards are ready, made by an
-earlier job, and the functions warm, by one on the same channel.
+pattern reduce, with the real template on a local AWS of its own. An earlier job has made the
+shards, and another on the same channel has warmed the functions.
 
-`epochs` is the sum of the epochs' times, each from its child execution's start to its report, and
-`executors` that of each epoch's slowest rank: what is between them is the workflow's.
+`epochs` is the sum of the epochs' times, each from its child execution's start to its report.
+`executors` is the sum over each epoch's slowest rank. The difference between them is the
+workflow's.
 
     python benchmarks/bench_training.py [--channels redis,s3] [--runs 3] [--targets] [--json PATH]
 
-Figures are medians (minimum – maximum); the machine should have nothing else to do.
+Figures are medians (minimum – maximum). Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ SEED, STEEPNESS = 0, 2.04  # scikit-learn then reaches a loss of 0.458 on the va
 WORKERS, EPOCHS = 4, 10
 WARM_UP_EPOCHS = 2
 WAIT_S = 300.0
-POLL_S = 0.1  # each look takes time from the execution
+POLL_S = 0.1  # each poll slows the execution
 TARGET_LOSS = 0.462
 
 
@@ -58,7 +59,7 @@ class Training:
 
     @classmethod
     def of(cls, channel: str, algorithm: str, runs: Sequence[dict[str, Any]]) -> Training:
-        """Take the figures from the executions' descriptions."""
+        """Extract the figures from the executions' descriptions."""
         reports = [json.loads(run["output"]) for run in runs]
         return cls(
             channel,
@@ -73,7 +74,7 @@ class Training:
 
     @property
     def misses(self) -> list[str]:
-        """Return what is above its target."""
+        """Return a message for each missed target."""
         return [
             f"{self.channel} {self.algorithm}: {name} {value:.4g}, target ≤ {most:g}"
             for name, value, most in (
@@ -136,7 +137,7 @@ class Stack:
             "status"
         ] == "RUNNING":
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{name} still runs after {WAIT_S:g} s")
+                raise TimeoutError(f"{name} is still running after {WAIT_S:g} s")
             time.sleep(POLL_S)
         if ended["status"] != "SUCCEEDED":
             raise RuntimeError(f"{name}: {ended.get('error')}: {ended.get('cause')}")
@@ -145,7 +146,7 @@ class Stack:
 
 
 def rows() -> bytes:
-    """Return rows whose two classes a plane separates but for noise; the label comes first."""
+    """Return rows of two classes, separated by a plane except for noise; the label comes first."""
     rng = np.random.default_rng(SEED)
     X = rng.normal(size=(N_SAMPLES, N_FEATURES)).astype(np.float32)
     w = rng.normal(size=N_FEATURES)
@@ -178,9 +179,9 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     for name, choices in (("channels", CHANNELS), ("algorithms", ALGORITHMS)):
         text = f"some of {','.join(choices)}"
         parser.add_argument(f"--{name}", type=some_of(choices), default=[*choices], help=text)
-    parser.add_argument("--runs", type=int, default=3, help="of each job")
-    parser.add_argument("--targets", action="store_true", help="fail if one is missed")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each job")
+    parser.add_argument("--targets", action="store_true", help="fail if a target is missed")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args(arguments)
 
 

@@ -1,13 +1,13 @@
-"""What the workflow itself costs on this machine, beside the work that it drives.
+"""Measure the overhead of the workflow on this machine.
 
-Deploys the real template and state machines into a local AWS of its own and measures
+It deploys the real template and state machines into a local AWS of its own and measures
 
-* an epoch without work: the same machines, but handlers that return at once; 4 workers, warm.
-  The figure is the time from one epoch's start to the next, parent and child execution included;
+* an empty epoch: the same machines with handlers that return at once, 4 workers, warm. The figure
+  is the time from one epoch's start to the next, including parent and child execution;
 * the cold start of the real executor's environment: process, runtime client, imports, S3 client;
-* with ``--data FILE`` (Covertype as CSV), a whole job, cold: partitioning and everything.
+* with ``--data FILE`` (Covertype as CSV), a whole cold job, including partitioning.
 
-Figures are medians (minimum – maximum) of one run; the machine should have nothing else to do.
+Figures are medians (minimum – maximum) of one run. Run it on an idle machine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ WORKERS = 4
 COLD_STARTS = 7
 WAIT_S = 300
 
-# What each handler must return for the state machines to go on, and nothing else.
+# The minimal result of each handler with which the state machines continue.
 NO_WORK = f"""
 def prepare(event, context):
     ranks = list(range({WORKERS}))
@@ -108,7 +108,7 @@ class Aws:
             "status"
         ] == "RUNNING":
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{name} still runs after {WAIT_S} s")
+                raise TimeoutError(f"{name} is still running after {WAIT_S} s")
             time.sleep(0.2)
         if described["status"] != "SUCCEEDED":
             raise RuntimeError(f"{name}: {described.get('error')}: {described.get('cause')}")
@@ -136,7 +136,7 @@ def local_aws() -> Iterator[Aws]:
 
 
 def entered(history: list[dict[str, Any]], state: str) -> list[float]:
-    """Return when the execution entered ``state``, each time, in seconds."""
+    """Return the times at which the execution entered ``state``, in seconds."""
     return [
         event["timestamp"].timestamp()
         for event in history
@@ -163,7 +163,7 @@ def template_without_work(directory: Path) -> Path:
 
 
 def empty_epochs(aws: Aws) -> Figure:
-    """Measure the epochs of a job without work, the cold ones left out."""
+    """Measure the epochs of a job without work, except the cold ones."""
     with tempfile.TemporaryDirectory() as directory:
         stack = "nowork"
         outputs = deploy(aws.endpoint_url, template_without_work(Path(directory)), stack_name=stack)
@@ -175,11 +175,11 @@ def empty_epochs(aws: Aws) -> Figure:
 
 
 def cold_starts(aws: Aws) -> Figure:
-    """Measure the executor's first answer in a new environment, and nothing but refused work."""
+    """Measure the executor's first answer in a new environment; it refuses the task."""
     outputs = deploy(aws.endpoint_url, resource_root() / "templates" / "template.yaml")
     functions, seconds = aws.client("lambda"), []
     for number in range(COLD_STARTS + 1):
-        # Another configuration ends the environments that there are.
+        # A changed configuration ends the existing environments.
         functions.update_function_configuration(
             FunctionName="stepml-executor",
             Description=f"cold start {number}",
@@ -192,7 +192,7 @@ def cold_starts(aws: Aws) -> Figure:
 
 
 def init_seconds(aws: Aws, outputs: dict[str, str]) -> float:
-    """Return the INIT time that the last REPORT line of the executor tells."""
+    """Return the INIT time in the last REPORT line of the executor."""
     assert outputs
     events = aws.client("logs").filter_log_events(logGroupName="/aws/lambda/stepml-executor")
     reports = [e["message"] for e in events["events"] if "Init Duration" in e["message"]]
@@ -219,7 +219,7 @@ def whole_job(aws: Aws, data: Path) -> list[Figure]:
 def main() -> None:
     """Measure, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--data", type=Path, help="Covertype as CSV, from `stepml data get`")
     options = parser.parse_args()
     with local_aws() as aws:

@@ -1,4 +1,4 @@
-"""The worker processes of `benchmarks.bench_exchange`, and what each of them does."""
+"""The worker processes of `benchmarks.bench_exchange`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Spell = tuple[float, float]  # when something began and ended, by a clock that a
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is measured at once."""
+    """One measurement."""
 
     channel: str
     pattern: str
@@ -42,17 +42,17 @@ class Case:
 
     @property
     def prefix(self) -> str:
-        """Return how all keys of the case begin."""
+        """Return the prefix of all keys of the case."""
         return f"jobs/bench/{self.pattern}-{self.value_bytes}-{self.world_size}/"
 
     def chunks(self, channel: Storage) -> int:
-        """Return into how many chunks the vector is cut."""
+        """Return the number of chunks of the vector."""
         return in_flight_chunks(self.pattern, self.world_size, self.value_bytes, channel)
 
 
 @dataclass(slots=True)
 class Report:
-    """What one worker has seen of a case."""
+    """One worker's report of a case."""
 
     spells: list[Spell] = field(default_factory=list)  # steps, or changes of the shared model
     floors: dict[int, list[Spell]] = field(default_factory=dict)  # by the size of blocks
@@ -63,7 +63,7 @@ class Report:
 
 
 class Worker:
-    """One rank, which keeps its connections from case to case, as a warm function does."""
+    """One rank. Like a warm function, it reuses its connections for all cases."""
 
     def __init__(self, rank: int, barriers: Mapping[int, Barrier]) -> None:
         self._rank = rank
@@ -104,13 +104,13 @@ class Worker:
         return report
 
     def _count(self, case: Case, channel: Storage, report: Report) -> None:
-        """Count requests and bytes, in rounds of their own so that no time goes by for it."""
+        """Count requests and bytes, in separate rounds so that counting takes no measured time."""
         metered, meter = with_meter(channel)
         exchange, message = self._exchange(case, "counted", metered), self._message(case)
         for number in range(1, WARM_UP_ROUNDS + COUNTED_ROUNDS + 1):
             self._meet(case)
             if number == WARM_UP_ROUNDS + 1:
-                exchange.close()  # deletes what is left of the rounds before
+                exchange.close()  # deletes the remaining keys of the rounds before
                 before = counted(meter)
             exchange.all_reduce(Step(1, number), message)
             if self._rank == 0 and number > 1:
@@ -121,7 +121,7 @@ class Worker:
         report.value_bytes = (value_bytes - before[1]) / COUNTED_ROUNDS
 
     def _change(self, case: Case, channel: Storage) -> Report:
-        """Change a shared model as often as there is time for."""
+        """Change a shared model as often as time allows."""
         model = SharedModel(Workers(case.prefix, case.world_size), 1, self._rank, channel)
         change = self._message(case).vector
         if self._rank == 0:
@@ -159,7 +159,7 @@ class Worker:
         return Message(numbers.astype(np.float32), np.array([1.0, 2.0]))
 
     def _floors(self, case: Case, channel: Storage) -> dict[int, Floor]:
-        """Return floors with blocks of different sizes, as far as that makes a difference."""
+        """Return floors with blocks of each size that makes a difference."""
         if case.channel not in MOST_BYTES:
             return {}
         chunks = case.chunks(channel)
@@ -192,7 +192,7 @@ def counted(meter: MeteredStorage) -> tuple[int, int]:
 
 
 def work(rank: int, cases: Connection, barriers: Mapping[int, Barrier]) -> None:
-    """Take part in all cases that are asked for, in a process of its own."""
+    """Take part in all requested cases, in a process of its own."""
     worker = Worker(rank, barriers)
     try:
         while True:
@@ -201,16 +201,16 @@ def work(rank: int, cases: Connection, barriers: Mapping[int, Barrier]) -> None:
         return
     except Exception:
         traceback.print_exc()
-        for barrier in barriers.values():  # so that the others do not wait for this one
+        for barrier in barriers.values():  # the others must not wait for this one
             barrier.abort()
 
 
 class WorkerProcesses:
-    """The worker processes of one channel; their environment says where it is."""
+    """The worker processes of one channel; their environment has its address."""
 
     def __init__(self, world_sizes: Sequence[int]) -> None:
         context = multiprocessing.get_context("spawn")
-        # Kept, as a barrier ends with its last owner, and processes take a while to start.
+        # Referenced here: a barrier ends with its last owner, and processes take a while to start.
         self._barriers = barriers = {size: context.Barrier(size) for size in world_sizes}
         self._connections: list[Connection] = []
         self._processes = []
@@ -243,5 +243,5 @@ def _received(connection: Connection, case: Case) -> Report:
     try:
         report: Report = connection.recv()
     except (EOFError, ConnectionError):
-        raise RuntimeError(f"a worker has failed at {case}") from None
+        raise RuntimeError(f"a worker failed at {case}") from None
     return report

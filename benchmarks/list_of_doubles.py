@@ -1,6 +1,6 @@
-"""A model as Thrift's ``list<double>``, the obvious way to send one: what ours is compared with.
+"""A model as Thrift's ``list<double>``: the obvious format, to compare ours with.
 
-Stock Thrift at its best: the accelerated protocol and buffered transports, one connection.
+It uses stock Thrift at its best: the accelerated protocol, buffered transports, one connection.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BUFFER_BYTES = 2**20
 
 
 class Model:
-    """As the compiler writes ``struct Model { 1: list<double> numbers }``."""
+    """The compiler's output for ``struct Model { 1: list<double> numbers }``."""
 
     thrift_spec: Any = None
 
@@ -41,7 +41,7 @@ fix_spec([Model])
 
 
 def serve(ports: Connection) -> None:
-    """Keep what is pushed and hand it out, to one client, until it is gone."""
+    """Store a pushed model and return it, for one client, until the client disconnects."""
     listener = TServerSocket("127.0.0.1", _free_port())
     listener.listen()
     ports.send(listener.port)
@@ -51,7 +51,7 @@ def serve(ports: Connection) -> None:
     while True:
         try:
             name, _, number = protocol.readMessageBegin()
-        except (EOFError, TTransportException):  # the client is gone
+        except (EOFError, TTransportException):  # the client has disconnected
             return
         argument = Model()
         argument.read(protocol)
@@ -62,7 +62,7 @@ def serve(ports: Connection) -> None:
 
 
 def push_and_pull_s(port: int, vector: np.ndarray, rounds: int) -> list[float]:
-    """Return how long it takes to push a vector and to pull it, as arrays, each time."""
+    """Return the durations of pushing a vector and pulling it, as arrays."""
     transport = TBufferedTransport(TSocket("127.0.0.1", port), _BUFFER_BYTES)
     transport.open()
     protocol = TBinaryProtocolAcceleratedFactory().getProtocol(transport)

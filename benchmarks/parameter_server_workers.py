@@ -1,4 +1,4 @@
-"""The worker processes of `benchmarks.bench_parameter_server`: one rank each, in all contests."""
+"""The worker processes of `benchmarks.bench_parameter_server`, one for each rank."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Act = Callable[[int], object]  # on a step
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is measured by turns: steps with vectors of one size, over each of the contestants."""
+    """Steps with vectors of one size; the contestants take turns."""
 
     value_bytes: int
     rounds: int
@@ -40,12 +40,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where the contestants are."""
+    """The addresses of the contestants."""
 
     floor_port: int
     token: str
     urls: dict[str, str] = field(default_factory=dict)  # of parameter servers, by transport
-    with_redis: bool = True  # where, says the environment
+    with_redis: bool = True  # its address is in the environment
 
 
 class Worker:
@@ -61,7 +61,7 @@ class Worker:
     def run(self, case: Case) -> dict[str, list[Spell]]:
         """Take part in a case; return this rank's part of each step, by contestant."""
         floor = RawRank(self._places.floor_port, case.value_bytes)
-        # What is timed of a step, and what lets go of it afterwards.
+        # The timed part of a step, and its clean-up.
         contestants: dict[str, tuple[Act, Act]] = {
             "floor": (lambda _: floor.step(), lambda _: None)
         }
@@ -114,7 +114,7 @@ class Worker:
 
 
 def work(rank: int, world_size: int, places: Places, cases: Connection, barrier: Barrier) -> None:
-    """Take part in all cases that are asked for, in a process of its own."""
+    """Take part in all requested cases, in a process of its own."""
     worker = Worker(rank, world_size, places, barrier)
     try:
         while True:
@@ -123,7 +123,7 @@ def work(rank: int, world_size: int, places: Places, cases: Connection, barrier:
         return
     except Exception:
         traceback.print_exc()
-        barrier.abort()  # so that the others do not wait for this one
+        barrier.abort()  # the others must not wait for this one
 
 
 class WorkerProcesses:

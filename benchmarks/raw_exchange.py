@@ -1,7 +1,7 @@
-"""The time that a step with a parameter server cannot beat: its bytes through raw sockets.
+"""The lower bound for a step with a parameter server: its bytes through raw sockets.
 
-Each rank sends a vector to one process and gets as many bytes back, from where they were received.
-Nothing is added, checked or named, and nobody waits for anybody.
+Each rank sends a vector to one process, which returns as many bytes from the memory that received
+them. Nothing is added, checked or named, and no rank waits for another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _READY = b"r"
 
 
 class RawServer:
-    """Gives back what it gets; one thread for each connection."""
+    """Return all received bytes; one thread for each connection."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))

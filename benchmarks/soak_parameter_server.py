@@ -1,9 +1,9 @@
-"""Whether a parameter server's memory stays flat: many small steps, then large ones.
+"""Check that a parameter server's memory stays flat over many small steps, then large ones.
 
-Four worker threads of this process push and pull over real connections to a server process; after
-each tenth of the steps its resident memory is read. It is flat if the least of the last three is
-no more than the most of the third to the fifth, and 5 % or 2 MB, whichever is more: what gRPC has
-in its buffers goes up and down. A loss of 100 bytes a small step is found.
+Four worker threads of this process push and pull over real connections to a server process. After
+each tenth of the steps, the server's resident memory is read. It is flat if the least of the last
+three readings exceeds the most of the third to the fifth by no more than 5 % or 2 MB, whichever is
+more: gRPC's buffers fluctuate. A leak of 100 bytes a small step is found.
 
     python benchmarks/soak_parameter_server.py [--transport grpc] [--small 1000] [--large 50]
 """
@@ -32,7 +32,7 @@ from tests.support.parameter_servers import ParameterServerProcess, parameter_se
 WORLD_SIZE = 4
 SMALL_BYTES, LARGE_BYTES = 2**10, 12 * 2**20
 SPELLS = 10
-KEPT_STEPS = 3  # sums that lie there until a later step
+KEPT_STEPS = 3  # sums that the server holds until a later step
 WAIT_S = 60.0
 SLACK_BYTES, SLACK = 2 * 2**20, 0.05
 
@@ -92,7 +92,7 @@ def soak(
 
 
 def measured(server: ParameterServerProcess, size: str, steps: int, seconds: float) -> Spell:
-    """Return what the server's process has now."""
+    """Return the current usage of the server's process."""
     place = Path(f"/proc/{server.pid}")
     status = dict(
         line.split(":", 1) for line in (place / "status").read_text(encoding="ascii").splitlines()
@@ -111,7 +111,7 @@ def row(spell: Spell) -> str:
 
 
 def is_flat(spells: Sequence[Spell]) -> bool:
-    """Return whether the memory at the end is what it was after a few tenths."""
+    """Return whether the memory at the end is no larger than after the first tenths."""
     before = max(spell.rss_bytes for spell in spells[2:5])
     last = min(spell.rss_bytes for spell in spells[-3:])
     return last <= before + max(SLACK_BYTES, SLACK * before)
@@ -121,9 +121,9 @@ def main() -> int:
     """Run steps of both sizes, print a table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--transport", choices=("thrift", "grpc"), default="thrift")
-    parser.add_argument("--small", type=int, default=100_000, help="steps of 1 KB")
-    parser.add_argument("--large", type=int, default=500, help="steps of 12 MB")
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--small", type=int, default=100_000, help="number of steps of 1 KB")
+    parser.add_argument("--large", type=int, default=500, help="number of steps of 12 MB")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
     figures: list[list[Spell]] = []
     print(f"{'':6} {'steps':>9} {'seconds':>9} {'RSS MB':>9} {'threads':>9} {'files':>9}")
