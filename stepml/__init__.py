@@ -11,13 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stepml.trained_model import TrainedModel, load_model
+    from stepml.model_loading import load_model
+    from stepml.trained_model import TrainedModel
 
 __version__ = "0.1.0"
 
 __all__ = ["TrainedModel", "__version__", "load_model"]
 
-_LAZY = {"load_model": "stepml.trained_model", "TrainedModel": "stepml.trained_model"}
+_LAZY = {"load_model": "stepml.model_loading", "TrainedModel": "stepml.trained_model"}
 
 
 def __getattr__(name: str) -> Any:

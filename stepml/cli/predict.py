@@ -106,7 +106,7 @@ def _predict(
 ) -> None:
     from stepml.cli.prediction_rows import prediction_rows
     from stepml.cli.prediction_table import write_predictions
-    from stepml.trained_model import load_model
+    from stepml.model_loading import load_model
 
     model = load_model(_place(where, target), endpoint_url=target.endpoint_url)
     rows = prediction_rows(source, model, asked)
@@ -175,7 +175,7 @@ def _bad_input_told(source: Source, output: Output) -> Iterator[None]:
     """Turn what is wrong with model or data into one line about what was given, and an end."""
     from stepml.job.errors import DamagedValueError, InvalidDataError, NotAvailableError
     from stepml.ml.artifact import ArtifactError
-    from stepml.trained_model import ModelNotFoundError
+    from stepml.model_loading import ModelNotFoundError
 
     refusals = (
         ArtifactError,

@@ -19,7 +19,8 @@ from stepml.client.errors import EndpointUnreachableError
 from stepml.job import keys
 from stepml.ml.artifact import DamagedArtifactError
 from stepml.ml.data import scaled
-from stepml.trained_model import ModelNotFoundError, TrainedModel
+from stepml.model_loading import ModelNotFoundError
+from stepml.trained_model import TrainedModel
 from tests.support.artifacts import MODELS, N_FEATURES, NAMES, Example, example, write
 from tests.support.moto_stack import BUCKET, MotoStack, running_stack
 
@@ -312,7 +313,7 @@ def test_one_label_against_the_rest_is_scored_by_labels_or_bools() -> None:
     predicted = model.predict(it.X)
 
     assert model.score(it.X, predicted == 1) == 1
-    with pytest.raises(ValueError, match="got only 0 and 1, none of which is the class 3"):
+    with pytest.raises(ValueError, match="got only 0 and 1, and neither is the learnt class 3"):
         model.score(it.X, predicted)
 
 
