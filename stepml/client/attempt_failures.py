@@ -1,7 +1,7 @@
-"""Why an attempt at an epoch failed, and of which rank.
+"""Finds the error and the rank that made an attempt at an epoch fail.
 
-A rank that fails for good writes why to the bucket. One that was killed could not: what is left is
-the error of the epoch's execution, whose history tells which iteration of its Map failed first.
+A rank writes its final error to the bucket. A killed rank cannot; then only the epoch's execution
+has an error, and its history shows which iteration of the Map failed first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stepml.job import keys, reports
 
 Event = Mapping[str, Any]
 
-# Below the first iteration that failed lie those of the same Map that were aborted, 40 at most.
+# The events after the first failed iteration abort the others of its Map, at most 40.
 EVENTS = 1000
 _RANKS, _GROUPS = "RunExecutors", "RunGroups"  # Maps of epoch.asl.json and ranks.asl.json
 _EXECUTION_ARN = re.compile(r"arn:[^:\"\\]+:states:[^:\"\\]*:\d*:execution:[^:\"\\]+:[^:\"\\]+")
@@ -44,7 +44,7 @@ class _Child:
 
 
 def epoch_child(job_id: str, cause: str) -> str | None:
-    """Return the name of the epoch's execution that a job's ``cause`` tells of, None if none."""
+    """Return the name of the epoch's execution in a job's ``cause``, or None."""
     found = re.search(rf"(?<![\w-]){re.escape(job_id)}-e\d+-r\d+-t\d+(?![\w-])", cause)
     return None if found is None else found[0]
 
@@ -52,7 +52,7 @@ def epoch_child(job_id: str, cause: str) -> str | None:
 def failure_of_attempt(
     connection: Connection, stack: Stack, job_id: str, arn: str
 ) -> Failure | None:
-    """Return why the epoch's execution ``arn`` failed; None if AWS does not know it (any more)."""
+    """Return the failure of the epoch's execution ``arn``, or None if AWS has no such execution."""
     child = _described(connection, arn)
     if child is None:
         return None
@@ -71,7 +71,7 @@ def failure_of_attempt(
 def _recorded(connection: Connection, stack: Stack, job_id: str, child: _Child) -> Failure | None:
     key = keys.failure(job_id, f"{child.name}.{child.redrives}")
     found: reports.Failure | None = None
-    with suppress(ReportUnreadableError):  # then the execution itself has to tell
+    with suppress(ReportUnreadableError):  # then the execution has the only error
         found = find_document(connection, stack.bucket, key, reports.Failure, key)
     if found is None:
         return None
@@ -86,7 +86,7 @@ def _recorded(connection: Connection, stack: Stack, job_id: str, child: _Child) 
 
 
 def _failed_rank(connection: Connection, child: _Child) -> int | None:
-    """Return the rank whose iteration failed first, in the execution or in that of its group."""
+    """Return the rank whose iteration failed first, in the execution or its group's execution."""
     events = _last_events(connection, child.arn)
     failed = min(
         (event for event in events if event["type"] == "MapIterationFailed"),
@@ -106,7 +106,7 @@ def _failed_rank(connection: Connection, child: _Child) -> int | None:
 
 
 def _failed_state(connection: Connection, child: _Child) -> str:
-    """Return the Task that an execution was at when it failed."""
+    """Return the name of the Task that failed in an execution."""
     entered = (
         event["stateEnteredEventDetails"]["name"]
         for event in _last_events(connection, child.arn)  # the newest first
@@ -116,7 +116,7 @@ def _failed_state(connection: Connection, child: _Child) -> str:
 
 
 def _last_events(connection: Connection, arn: str) -> list[Event]:
-    """Return the newest events of an execution, of those after its last redrive."""
+    """Return the newest events of an execution since its last redrive."""
     with translated(connection.endpoint_url):
         answer = connection.client("stepfunctions").get_execution_history(
             executionArn=arn, reverseOrder=True, includeExecutionData=True, maxResults=EVENTS
@@ -126,7 +126,7 @@ def _last_events(connection: Connection, arn: str) -> list[Event]:
 
 
 def _child_of(failed: Event, events: list[Event]) -> str | None:
-    """Return the execution that an iteration waited for: an event that led to its end names it."""
+    """Return the execution that an iteration waited for, named in the events before its end."""
     by_id = {event["id"]: event for event in events}
     event: Event | None = failed
     for _ in events:

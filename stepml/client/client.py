@@ -1,4 +1,4 @@
-"""What a person can ask of a deployed StepML: start jobs, look at them, fetch their results."""
+"""The client of a deployed StepML: starts jobs, watches them, downloads their results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Client:
     connection : Connection
         See `stepml.client.connect`.
     stack_name : str
-        The CloudFormation stack; looked up when it is first needed.
+        The CloudFormation stack, looked up at the first use.
 
     Every method raises `AccessError` if the services cannot be reached or refuse.
     """
@@ -53,22 +53,22 @@ class Client:
         return find_stack(self.connection, self.stack_name)
 
     def start(self, job: bytes | str, name: str) -> Execution:
-        """Start the job that the JSON text ``job`` states; ``name`` becomes its id.
+        """Start the job described by the JSON text ``job``; ``name`` becomes its id.
 
-        Starting the same job by the same name again, while it runs, changes nothing.
+        Starting a running job again with the same name and text changes nothing.
 
         Raises
         ------
         InvalidJobError
-            The job or the name is wrong; nothing has started.
+            The job or the name is invalid; nothing has started.
         RunNameTakenError
-            Another execution had the name before.
+            Another execution has used the name.
         """
         text = checked_job(job, name)
         return executions.start(self.connection, self.stack, text, name)
 
     def execution(self, name_or_arn: str) -> Execution:
-        """Return the execution with this name or ARN; whether it exists is not looked at.
+        """Return the execution with this name or ARN, without checking that it exists.
 
         Raises
         ------
@@ -78,12 +78,12 @@ class Client:
         return executions.named_execution(self.stack, name_or_arn)
 
     def describe(self, execution: Execution) -> ExecutionState:
-        """Return how the execution is doing.
+        """Return the state of the execution.
 
         Raises
         ------
         ExecutionNotFoundError
-            There is none, or it is no job of its own but goes on with one.
+            There is none, or it continues another job.
         """
         return executions.describe(self.connection, self.stack_name, execution)
 
@@ -95,12 +95,12 @@ class Client:
     ) -> Stopped:
         """Stop a job: its executions at once, its functions at their next batch or wait.
 
-        A job that has ended is left as it is. What is stopped can go on: see `retry`.
+        A job that has ended does not change. A stopped job can be resumed: see `retry`.
 
         Parameters
         ----------
         cause : str
-            Who stops it; DescribeExecution shows it from then on.
+            The person or program that stops it; DescribeExecution shows it.
 
         Raises
         ------
@@ -118,7 +118,7 @@ class Client:
         name: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> Retried:
-        """Go on with a job that failed, timed out or was stopped; or train it again from an epoch.
+        """Resume a job that failed, timed out or was stopped, or train it again from an epoch.
 
         Finished epochs are not trained again. If Step Functions can redrive the execution, it
         does; otherwise a new execution takes over what the job has finished.
@@ -126,33 +126,33 @@ class Client:
         Parameters
         ----------
         epoch : int, optional
-            The first epoch to train again, from 1 to one after the last finished one. Then it is
-            always a new execution, and the job may be running or have succeeded as well.
+            The first epoch to train again, from 1 to one after the last finished one. This
+            always starts a new execution; the job may also be running or have succeeded.
         name : str, optional
-            Of the new execution; default: the job's and the time. Given without an epoch it asks
-            for a new execution.
+            Name of the new execution. Defaults to the job's name and the time. A name without an
+            epoch starts a new execution as well.
 
         Raises
         ------
         RetryRefusedError
-            The job runs or has succeeded and no epoch is given, it has not so many epochs, or its
-            input is wrong and it would fail again.
+            No epoch is given and the job is running or has succeeded; or it has fewer epochs; or
+            its input is invalid, so that it would fail again.
         ExecutionNotFoundError
             There is no such job.
         RunNameTakenError
-            Another execution had the new name before.
+            Another execution has used the new name.
         """
         return retrying.retry(self.connection, self.stack, execution, epoch, name, sleep)
 
     def failure(self, execution: Execution) -> Failure | None:
-        """Return why the job ended without a model, with rank and log; None if it did not.
+        """Return the failure that ended the job, with rank and log group, or None.
 
-        What the failed rank itself wrote comes first, then what Step Functions keeps of it.
+        The error that the failed rank wrote takes precedence over that in Step Functions.
         """
         return self.failure_of(self.describe(execution))
 
     def failure_of(self, state: ExecutionState) -> Failure | None:
-        """Return why a job in this state has no model; None if it runs or has one."""
+        """Return the failure of a job in this state; None if it is running or has succeeded."""
         failure = state.failure
         if failure is None or state.status == "ABORTED":
             return failure
@@ -163,14 +163,14 @@ class Client:
         return found or failure
 
     def failure_of_attempt(self, execution: Execution, child: str) -> Failure | None:
-        """Return why an epoch's execution, named ``child``, failed; None if it is not known."""
+        """Return the failure of an epoch's execution named ``child``; None if it is unknown."""
         arn = self.stack.epoch_arn.replace(":stateMachine:", ":execution:")
         return attempt_failures.failure_of_attempt(
             self.connection, self.stack, execution.name, f"{arn}:{child}"
         )
 
     def newest_continuation(self, state: ExecutionState) -> Execution | None:
-        """Return the execution that went on last with a long job; None if none did (yet)."""
+        """Return the newest execution that continues a long job, or None."""
         return newest_continuation(self.connection, self.stack, state)
 
     def events_after(self, execution: Execution, event_id: int) -> list[dict[str, Any]]:
@@ -182,7 +182,7 @@ class Client:
         return epochs.epoch_report(self.connection, self.stack, execution.name, epoch)
 
     def report(self, execution: Execution) -> JobReport | None:
-        """Return the final report, or None if there is none (yet)."""
+        """Return the final report, or None if there is none yet."""
         return epochs.job_report(self.connection, self.stack, execution.name)
 
     def epochs(self, execution: Execution) -> list[EpochAttempt]:
@@ -190,7 +190,7 @@ class Client:
         return epochs.attempts(self.connection, self.stack, self.describe(execution))
 
     def logs(self, execution: Execution, rank: int | None = None) -> list[LogLine]:
-        """Return what the job's functions logged, of one rank or of all, oldest first."""
+        """Return the log lines of the job's functions, of one rank or all, oldest first."""
         return logs.read_logs(self.connection, self.stack, self.describe(execution), rank)
 
     def follow_logs(
@@ -199,7 +199,7 @@ class Client:
         rank: int | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> Iterator[LogLine]:
-        """Yield what the job's functions log, until the job has ended."""
+        """Yield new log lines of the job's functions until the job has ended."""
         return logs.follow_logs(
             self.connection, self.stack, lambda: self.describe(execution), sleep, rank
         )
@@ -211,5 +211,5 @@ class Client:
     def upload(
         self, path: Path, key: str, on_bytes: Callable[[int], object] | None = None
     ) -> Upload:
-        """Copy a file to the stack's bucket, unless one of the same size is there."""
+        """Copy a file to the stack's bucket, unless its content is there already."""
         return transfers.upload(self.connection, self.stack, path, key, on_bytes)

@@ -1,4 +1,4 @@
-"""Where the AWS services are, and what their errors mean to a person."""
+"""Connects to the AWS services and words their errors for people."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-# The local AWS takes any credentials; botocore wants some.
+# The local AWS accepts any credentials, but botocore demands some.
 LOCAL_KEY, LOCAL_SECRET, LOCAL_REGION = "test", "test", "us-east-1"
 LOCAL_PORT = 4566
 CONNECT_TIMEOUT_S = 5
@@ -56,7 +56,7 @@ class Connection:
 
     session: boto3.Session
     endpoint_url: str | None  # None: AWS
-    has_local_credentials: bool = False  # the dummies: plain AWS clients need them as well
+    has_local_credentials: bool = False  # dummies, which other AWS clients need as well
     _clients: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -66,12 +66,12 @@ class Connection:
 
     @property
     def poll_s(self) -> float:
-        """How often to ask how far a job is, in seconds."""
+        """Seconds between two requests for the state of a job."""
         return LOCAL_POLL_S if self.is_local else POLL_S
 
     @property
     def place(self) -> str:
-        """The endpoint or the region, as a message names it."""
+        """The endpoint or the region, for messages."""
         return self.endpoint_url or str(self.session.region_name)
 
     @overload
@@ -83,7 +83,7 @@ class Connection:
     @overload
     def client(self, service: Literal["logs"]) -> CloudWatchLogsClient: ...
     def client(self, service: Any) -> Any:
-        """Return the service's client; one is made and kept for each service."""
+        """Return the client of a service, the same one at every call."""
         if service not in self._clients:
             self._clients[service] = self._new_client(service)
         return self._clients[service]
@@ -99,7 +99,7 @@ class Connection:
             retries=retries,
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
-            # A bucket's name cannot become a host name of a loopback endpoint.
+            # A loopback endpoint has no host names for buckets.
             s3={"addressing_style": "path"} if self.is_local else None,
         )
         with translated(self.endpoint_url):
@@ -109,7 +109,7 @@ class Connection:
 def connect(endpoint_url: str | None = None, region: str | None = None) -> Connection:
     """Return a connection to AWS, or to the services at ``endpoint_url``.
 
-    Nothing is sent yet. At a loopback address without credentials dummies are used.
+    No request is sent. For a loopback address, missing credentials are replaced by dummies.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def connect(endpoint_url: str | None = None, region: str | None = None) -> Conne
             return Connection(
                 boto3.Session(region_name=region, botocore_session=core), endpoint_url
             )
-        # Asking a cloud machine's metadata service takes seconds where there is none.
+        # Looking for a cloud machine's metadata service takes seconds on other machines.
         resolver = core.get_component("credential_provider")
         resolver.remove("iam-role")
         resolver.remove("container-role")
@@ -146,13 +146,13 @@ def is_loopback(endpoint_url: str | None) -> bool:
 
 
 def is_throttled(error: AccessError) -> bool:
-    """Return whether the service asked to be called less often."""
+    """Return whether the service refused because of too many requests."""
     return isinstance(error, ServiceRefusedError) and error.code in _THROTTLED
 
 
 @contextmanager
 def translated(endpoint_url: str | None) -> Iterator[None]:
-    """Turn botocore's errors into `AccessError`, each one line that says what to do."""
+    """Translate botocore's errors into `AccessError`, whose one-line messages say what to do."""
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
@@ -164,7 +164,7 @@ def translated(endpoint_url: str | None) -> Iterator[None]:
         raise _from_client_side(error, endpoint_url) from error
     except ResponseParserError as error:
         raise EndpointUnreachableError(
-            f"what answers at {endpoint_url or 'AWS'} is no AWS service: {str(error)[:100]!r}"
+            f"the server at {endpoint_url or 'AWS'} is no AWS service: {str(error)[:100]!r}"
         ) from error
 
 

@@ -21,14 +21,14 @@ from stepml.job.reports import EpochReport, JobReport
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
 
-# What train.asl.json appends to the job id, whichever of the job's executions starts the epoch.
+# The suffix that train.asl.json appends to the job id; the same in each of the job's executions.
 _SUFFIX = re.compile(r"-e(?P<epoch>\d+)-r(?P<redrive>\d+)-t(?P<retry>\d+)")
 READERS = 8  # boto3 keeps ten connections
-EXECUTIONS_PAGE = 1000  # the most that AWS gives at once
+EXECUTIONS_PAGE = 1000  # the limit of AWS
 
 
 def attempts(connection: Connection, stack: Stack, job: ExecutionState) -> list[EpochAttempt]:
-    """Return every attempt at every epoch, in the order of their start, with their reports."""
+    """Return every attempt at every epoch in the order of their start, with reports."""
     name = job.execution.name
     found = _numbered(
         attempt
@@ -48,7 +48,7 @@ def attempts(connection: Connection, stack: Stack, job: ExecutionState) -> list[
 
 
 def newest_failed(connection: Connection, stack: Stack, job: ExecutionState) -> str | None:
-    """Return the name of the epoch's execution that failed last, None if there is none."""
+    """Return the name of the epoch's execution that failed last, or None."""
     for item in executions_since(connection, stack.epoch_arn, job):
         if item["status"] == "FAILED" and _attempt(job.execution.name, item) is not None:
             return item["name"]
@@ -58,19 +58,19 @@ def newest_failed(connection: Connection, stack: Stack, job: ExecutionState) -> 
 def epoch_report(
     connection: Connection, stack: Stack, job_id: str, epoch: int
 ) -> EpochReport | None:
-    """Return an epoch's report, or None if the epoch has none yet."""
+    """Return an epoch's report, or None if there is none yet."""
     key, what = keys.epoch_report(job_id, epoch), f"the report of epoch {epoch} of {job_id}"
     return find_document(connection, stack.bucket, key, EpochReport, what)
 
 
 def job_report(connection: Connection, stack: Stack, job_id: str) -> JobReport | None:
-    """Return a job's final report, or None if the job has not ended well (yet)."""
+    """Return a job's final report, or None if there is none yet."""
     key, what = keys.report(job_id), f"the report of {job_id}"
     return find_document(connection, stack.bucket, key, JobReport, what)
 
 
 def finished_epochs(connection: Connection, stack: Stack, job_id: str) -> int:
-    """Return how many epochs of a job have a report; each one does that comes before another."""
+    """Return the number of epochs with a report; those of a job have them without a gap."""
 
     def is_finished(epoch: int) -> bool:
         return is_there(connection, stack.bucket, keys.epoch_report(job_id, epoch))
@@ -91,7 +91,7 @@ def finished_epochs(connection: Connection, stack: Stack, job_id: str) -> int:
 def executions_since(
     connection: Connection, machine: str, job: ExecutionState
 ) -> Iterator[ExecutionListItemTypeDef]:
-    """Yield the executions of a state machine that began after a job, the newest one first."""
+    """Yield the executions of a state machine that started after a job, newest first."""
     pages = connection.client("stepfunctions").get_paginator("list_executions")
     with translated(connection.endpoint_url):
         for page in pages.paginate(
@@ -99,7 +99,7 @@ def executions_since(
         ):
             items = page["executions"]
             yield from items
-            # What follows a page from before the job is older still.
+            # The next pages are older still.
             if items and all(item["startDate"] < job.started_at for item in items):
                 return
 
@@ -124,10 +124,10 @@ def _attempt(job_id: str, item: ExecutionListItemTypeDef) -> EpochAttempt | None
 
 
 def _numbered(found: Iterable[EpochAttempt]) -> list[EpochAttempt]:
-    """Return attempts in the order of their start, each with its number among its epoch's."""
+    """Return attempts in the order of their start, numbered within each epoch."""
     so_far: Counter[int] = Counter()
     numbered = []
-    # Those that began in the same millisecond are told apart as they are numbered.
+    # Redrives and retries order attempts that started in the same millisecond.
     for attempt in sorted(
         found, key=lambda each: (each.started_at, each.epoch, each.redrive, each.retry)
     ):

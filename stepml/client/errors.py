@@ -8,11 +8,11 @@
     │   ├── CredentialsError          none, incomplete or refused credentials, or no region
     │   ├── StackNotFoundError        StepML is not deployed there
     │   ├── ServiceRefusedError       the service answered with an error of its own
-    │   └── DatasetUnavailableError   a data set that cannot be had now
+    │   └── DatasetUnavailableError   a data set cannot be fetched or made now
     ├── ExecutionNotFoundError      no execution has this name
-    ├── RunNameTakenError           an execution with this name exists already
+    ├── RunNameTakenError           another execution has this name
     ├── RetryRefusedError           the job cannot be retried like this
-    └── ReportUnreadableError       a report that this version does not understand
+    └── ReportUnreadableError       a report is damaged, or of another version
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stepml.job.errors import StepMLError
 
 
 class AccessError(StepMLError):
-    """A service cannot be used as it is; nothing is wrong with what was asked for."""
+    """A service cannot be used now; the request itself was valid."""
 
 
 class EndpointUnreachableError(AccessError, ConnectionError):
@@ -33,7 +33,7 @@ class CredentialsError(AccessError):
 
 
 class StackNotFoundError(AccessError):
-    """The stack does not exist there, or is not one of StepML."""
+    """The stack does not exist there, or is no stack of StepML."""
 
 
 class ServiceRefusedError(AccessError):
@@ -51,7 +51,7 @@ class ServiceRefusedError(AccessError):
 
 
 class DatasetUnavailableError(AccessError):
-    """A data set cannot be had: no network, a missing package, or another archive than expected."""
+    """A data set is unavailable: no network, a missing package, or unexpected content."""
 
 
 class ExecutionNotFoundError(StepMLError, LookupError):
@@ -59,12 +59,12 @@ class ExecutionNotFoundError(StepMLError, LookupError):
 
 
 class RunNameTakenError(StepMLError):
-    """An execution with this name exists already; AWS keeps names for 90 days."""
+    """Another execution has this name; AWS reserves a name for 90 days."""
 
 
 class RetryRefusedError(StepMLError):
-    """The job cannot be retried like this: it runs, has succeeded, or has not so many epochs."""
+    """The job cannot be retried: it is running, has succeeded, or has fewer epochs."""
 
 
 class ReportUnreadableError(StepMLError):
-    """A report was written by another version of StepML, or damaged."""
+    """A report is damaged, or was written by another version of StepML."""

@@ -22,7 +22,7 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class ExecutionState:
-    """How an execution is doing."""
+    """The state of an execution."""
 
     execution: Execution
     status: str  # RUNNING, SUCCEEDED, FAILED, TIMED_OUT, ABORTED or PENDING_REDRIVE
@@ -33,11 +33,11 @@ class ExecutionState:
     cause: str | None
     redrives: int = 0  # how often it has been redriven
     redrive_status: str = ""  # REDRIVABLE or NOT_REDRIVABLE; empty where AWS does not say
-    redrive_reason: str = ""  # why it is not redrivable, in AWS's words
+    redrive_reason: str = ""  # AWS's reason why it is not redrivable
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen, but for a redrive."""
+        """Whether the execution is over; only a redrive can change it."""
         return self.status not in RUNNING
 
     @property
@@ -47,7 +47,7 @@ class ExecutionState:
 
     @property
     def failure(self) -> Failure | None:
-        """The first error, if it ended without a model."""
+        """The first error of an execution that ended without a model, else None."""
         if not self.ended or self.succeeded:
             return None
         return first_failure(self.status, self.error, self.cause)
@@ -55,20 +55,20 @@ class ExecutionState:
 
 @dataclass(frozen=True, slots=True)
 class EpochAttempt:
-    """One child execution: an epoch, tried once."""
+    """One attempt at an epoch: a child execution."""
 
     execution: Execution
     epoch: int  # from 1
     number: int  # of the attempts at this epoch, from 1, in the order of their start
-    redrive: int  # how often the execution that started it had been redriven by then
-    retry: int  # how often that one's RunEpoch had been retried by then
+    redrive: int  # redrives of the parent execution before this attempt
+    retry: int  # retries of the parent's RunEpoch before this attempt
     status: str
     started_at: datetime
     ended_at: datetime | None
-    report: EpochReport | None  # of the epoch; None until it has one, and for attempts that failed
-    failure: Failure | None  # why it failed; None if it did not
+    report: EpochReport | None  # of the epoch; None for running and failed attempts
+    failure: Failure | None  # None unless it failed
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; None while it runs."""
+        """Its duration in seconds; None while it runs."""
         return (self.ended_at - self.started_at).total_seconds() if self.ended_at else None

@@ -1,9 +1,9 @@
-"""Why an execution failed, in one line, out of what Step Functions keeps of it.
+"""Finds the innermost error of a failed execution, as one line.
 
-``error`` and ``cause`` of a failed execution come in many shapes. An epoch that failed shows as
-``States.TaskFailed`` with the child execution as JSON, whose own ``Cause`` is JSON again: a Lambda
-function's error. On AWS a cause is cut off at 32,768 characters, which leaves JSON that does not
-parse; the names and messages before the cut are recovered by their quotes.
+``error`` and ``cause`` of a failed execution have many forms. A failed epoch is a
+``States.TaskFailed`` with the child execution as JSON, whose ``Cause`` is JSON again: a Lambda
+function's error. AWS cuts a cause off at 32,768 characters, which leaves invalid JSON; names and
+messages before the cut are recovered by their quotes.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-# Cause within cause: the parent's, the child's, a Lambda function's, and room for nested groups.
+# Nested causes: the parent's, the child's, a Lambda function's, and some for nested groups.
 MAX_DEPTH = 8
-# What a wrapper says; the error inside it says more.
+# Errors of a wrapper, around a more precise one.
 _WRAPPERS = frozenset({"", "States.TaskFailed", "States.ALL"})
-# Said of the job itself, before anything has begun: another one has to be started.
+# Errors in the job itself, found before it starts: it must be corrected and started anew.
 _OF_THE_JOB = frozenset({"InvalidJobError", "ModelTooLargeError", "JobIdTakenError"})
 _STATUS_ERRORS = {"TIMED_OUT": "States.Timeout", "ABORTED": "ExecutionAborted"}
 _STATUS_MESSAGES = {
-    "TIMED_OUT": "it took longer than it may",
+    "TIMED_OUT": "it exceeded its time limit",
     "ABORTED": "it was stopped",
     "FAILED": "no reason was given",
 }
 
 
-# What a rank says that waited for another one in vain: `PeerFailedError`.
+# The message of `PeerFailedError`: a rank waited for another one, which had failed.
 _OF_A_PEER = re.compile(r"rank (?P<rank>\d+) failed: (?P<error>[\w.]+): (?P<message>.*)", re.DOTALL)
 
 
@@ -37,15 +37,15 @@ class Failure:
 
     error: str  # class name, e.g. BadRowError or States.Timeout
     message: str  # one line
-    rank: int | None = None  # that failed; None if it was none, or is not known
-    epoch: int | None = None  # in which it failed; None before and after training
-    log_group: str = ""  # where its function wrote what it did; empty if that is not known
+    rank: int | None = None  # the failed rank; None if no rank failed, or it is unknown
+    epoch: int | None = None  # None before and after training
+    log_group: str = ""  # of the failed function; empty if unknown
     log_stream: str = ""
-    state: str = ""  # of the epoch's machine that failed, if it was not a rank: Reduce, MergeChunk
+    state: str = ""  # of the epoch's machine, if no rank failed: Reduce, MergeChunk
 
     @property
     def is_final(self) -> bool:
-        """Whether the job would fail of it again, whatever is mended around it."""
+        """Whether a retry would fail with the same error, as it is in the job itself."""
         return self.error in _OF_THE_JOB
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ class Failure:
 
     @property
     def with_rank(self) -> str:
-        """The error, after the rank that failed, if that is known."""
+        """Return the error, preceded by the failed rank if that is known."""
         return str(self) if self.rank is None else f"rank {self.rank}: {self}"
 
 
@@ -65,7 +65,7 @@ def first_failure(status: str, error: str | None = None, cause: str | None = Non
     status : str
         FAILED, TIMED_OUT or ABORTED.
     error, cause : str, optional
-        As DescribeExecution gives them; any text is accepted, JSON is looked into.
+        From DescribeExecution. Any text is accepted; JSON is parsed.
     """
     found = _innermost(error or "", cause or "", MAX_DEPTH)
     name = found.error or _STATUS_ERRORS.get(status, "ExecutionFailed")
@@ -119,7 +119,7 @@ def _from_child_without_error(error: str, document: dict[str, Any], cause: str) 
 
 
 def _recovered(error: str, cause: str) -> Failure:
-    """Look for names and messages in text that is not, or no longer, JSON."""
+    """Search names and messages in text that is not valid JSON."""
     if not cause.lstrip().startswith("{"):
         return Failure(error, cause)
     name = _deepest(cause, ("errorType",)) or _deepest(cause, ("Error", "error"))
@@ -152,7 +152,7 @@ def _field_at(text: str, field: str, depth: int) -> str | None:
 
 def _unescaped(value: str, times: int) -> str:
     for _ in range(times):
-        # A cut may have left half an escape at the end.
+        # The cut may have left half an escape at the end.
         value = re.sub(r"(?<!\\)((?:\\\\)*)\\(?:u[0-9a-fA-F]{0,3})?$", r"\1", value)
         try:
             value = json.loads(f'"{value}"', strict=False)
@@ -162,5 +162,5 @@ def _unescaped(value: str, times: int) -> str:
 
 
 def one_line(message: str) -> str:
-    """Return ``message`` without line breaks and runs of blanks."""
+    """Return ``message`` with every run of white space replaced by one blank."""
     return " ".join(message.split())

@@ -1,4 +1,4 @@
-"""How far a job is, read from the events of its execution."""
+"""Reads the progress of a job from the events of its execution."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stepml.client.failures import Failure, first_failure
 
 Event = Mapping[str, Any]
 
-# The states of train.asl.json in their order, and what they do in a person's words.
+# The states of train.asl.json in their order, described for people.
 PHASES = {
     "Prepare": "preparing",
     "PartitionData": "partitioning",
@@ -33,15 +33,15 @@ _ENDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """Where an execution is."""
+    """The present phase of an execution."""
 
     state: str = ""  # name of the state, empty before the first
     done: int = 0  # finished iterations of a Map
-    total: int | None = None  # iterations of a Map; None if it is none
+    total: int | None = None  # iterations of a Map; None in other states
 
     @property
     def has_epochs(self) -> bool:
-        """Whether reports of epochs may exist: before, they would be another job's."""
+        """Whether reports of epochs may exist; earlier ones belong to another job."""
         return self.state in TRAINING
 
     def __str__(self) -> str:
@@ -55,24 +55,24 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class FailedTask:
-    """A Task that ran an epoch and failed; what failed is in the epoch's own execution."""
+    """A failed Task that ran an epoch; the epoch's own execution has the original error."""
 
-    failure: Failure  # as far as this history tells
+    failure: Failure  # as in this history
     cause: str
 
 
 @dataclass(slots=True)
 class JobHistory:
-    """What the events tell so far; feed it every event, in any portions."""
+    """The progress that a job's events show; call `read` with every event, in any portions."""
 
     last_event_id: int = 0
     phase: Phase = field(default_factory=Phase)
-    retried: list[FailedTask] = field(default_factory=list)  # those that were tried again
-    last_failed: FailedTask | None = None  # not tried again (yet)
-    ended: bool = False  # and was not redriven since
+    retried: list[FailedTask] = field(default_factory=list)
+    last_failed: FailedTask | None = None  # not retried yet
+    ended: bool = False  # and not redriven since
 
     def read(self, events: Iterable[Event]) -> None:
-        """Take note of ``events``; those that were read before are passed over."""
+        """Read ``events``; those already read are ignored."""
         for event in sorted(events, key=lambda event: int(event["id"])):
             if event["id"] > self.last_event_id:
                 self.last_event_id = event["id"]
@@ -81,7 +81,7 @@ class JobHistory:
     def _read_one(self, event: Event) -> None:
         kind = event["type"]
         if kind.endswith("StateEntered"):
-            # States inside a Map are left out: they are not where the job is, but the Map.
+            # States inside a Map are ignored: the job's phase is the Map.
             if (name := event["stateEnteredEventDetails"]["name"]) in PHASES:
                 self.phase = Phase(name)
         elif kind == "MapStateStarted":  # by a redrive once more

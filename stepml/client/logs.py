@@ -1,4 +1,4 @@
-"""What the functions of a job logged: one JSON object a line, in CloudWatch Logs."""
+"""Reads the log lines of a job's functions from CloudWatch Logs; each is a JSON object."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from stepml.packaging.functions import function_names
 if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
 
-# Lines reach CloudWatch Logs a little after they were written, by a clock that is not ours.
+# Lines arrive in CloudWatch Logs with some delay, and another machine's clock dates them.
 MARGIN = timedelta(seconds=60)
-# Fields that have a place of their own, or are known to whoever asks.
+# Fields of `LogLine`, or known to its reader.
 _PLACED = frozenset({"level", "message", "job_id", "epoch", "rank", "timestamp"})
 
 
@@ -33,13 +33,13 @@ class LogLine:
     message: str
     epoch: int | None
     rank: int | None
-    fields: dict[str, Any]  # everything else that was logged
+    fields: dict[str, Any]  # all others
 
 
 def read_logs(
     connection: Connection, stack: Stack, job: ExecutionState, rank: int | None = None
 ) -> list[LogLine]:
-    """Return all lines of a job, of one rank or of all, oldest first."""
+    """Return the lines of a job, of one rank or all, oldest first."""
     end = job.ended_at + MARGIN if job.ended_at else None
     found = _lines(connection, stack, job, rank, job.started_at - MARGIN, end)
     return sorted(found, key=lambda line: line.timestamp_ms)
@@ -52,7 +52,7 @@ def follow_logs(
     sleep: Callable[[float], None],
     rank: int | None = None,
 ) -> Iterator[LogLine]:
-    """Yield a job's lines as they come, until the job has ended."""
+    """Yield a job's new lines until the job has ended."""
     seen: set[str] = set()
     job = describe()
     begin = job.started_at - MARGIN
@@ -69,7 +69,7 @@ def follow_logs(
             newest = datetime.fromtimestamp(new[-1].timestamp_ms / 1000, job.started_at.tzinfo)
             begin = max(begin, newest - MARGIN)
         sleep(connection.poll_s)
-        job = describe()  # before reading: what was logged before the end is read once more
+        job = describe()  # before reading, so that the last lines before the end are read
 
 
 def _lines(
@@ -98,8 +98,8 @@ def _lines(
 
 
 def _groups(connection: Connection, stack: Stack) -> dict[str, str]:
-    """Return the log groups that exist, by function."""
-    prefix = f"/aws/lambda/{stack.name}-"  # also that of a stack whose name goes on like this
+    """Return the existing log groups by function."""
+    prefix = f"/aws/lambda/{stack.name}-"  # also matches stacks whose names begin like this one
     pages = connection.client("logs").get_paginator("describe_log_groups")
     with translated(connection.endpoint_url):
         found = {
@@ -112,8 +112,8 @@ def _groups(connection: Connection, stack: Stack) -> dict[str, str]:
 
 
 def _pattern(job_id: str, rank: int | None) -> str:
-    # Job ids have letters, digits, - and _ only, so nothing needs escaping. The local AWS ignores
-    # patterns of this kind, which is why every line is looked at again here.
+    # Job ids consist of letters, digits, - and _, so nothing needs escaping. The local AWS ignores
+    # such patterns, so `_lines` filters again.
     of_job = f'$.job_id = "{job_id}"'
     return f"{{ {of_job} }}" if rank is None else f"{{ ({of_job}) && ($.rank = {rank}) }}"
 
@@ -122,7 +122,7 @@ def _parsed(event: FilteredLogEventTypeDef, function: str, job_id: str) -> LogLi
     try:
         entry = json.loads(event["message"])
     except ValueError:
-        return None  # the platform's own lines, or a library's
+        return None  # a line of the platform or of a library
     if not isinstance(entry, dict) or entry.get("job_id") != job_id:
         return None
     return LogLine(

@@ -1,4 +1,4 @@
-"""What the stack's bucket holds about a job: documents, each with its checksum."""
+"""Reads a job's documents from the stack's bucket and verifies their checksums."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def find_document(
     Raises
     ------
     ReportUnreadableError
-        It is damaged, or of another version; the message says that ``what`` is.
+        It is damaged, or of another version. ``what`` names it in the message.
     """
     found = find_object(connection, bucket, key)
     return None if found is None else read_document(found["Body"].read(), kind, key, what)
@@ -39,7 +39,7 @@ def read_document(content: bytes, kind: type[T], key: str, what: str) -> T:
 
 
 def find_object(connection: Connection, bucket: str, key: str) -> dict[str, Any] | None:
-    """Return what S3 answers for ``key`` (ETag, Body, not read yet), or None if there is none."""
+    """Return S3's answer for ``key``, with ETag and an unread Body, or None if it is absent."""
     try:
         with translated(connection.endpoint_url):
             return dict(connection.client("s3").get_object(Bucket=bucket, Key=key))

@@ -1,8 +1,8 @@
-"""Go on with a job that has ended, or train it again from an epoch on.
+"""Resumes a job that has ended, or trains it again from an epoch.
 
-Step Functions redrives an execution that failed, was stopped or timed out, for 14 days, with the
-definition that it was started with. Otherwise a new execution takes over the epochs that the job
-has finished.
+For 14 days, Step Functions can redrive an execution that failed, was stopped or timed out, with the
+definition from its start. Otherwise a new execution takes over the epochs that the job has
+finished.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ Sleep = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """A job that goes on."""
+    """A job that has been resumed."""
 
-    execution: Execution  # what trains now: the same one if it was redriven
-    how: Literal["redriven", "resumed", "restarted"]  # the last two: by a new execution
-    epoch: int | None  # the first one that is trained; None: only the model is to be written
-    reason: str  # why it is a new execution; empty if it is not
+    execution: Execution  # the one that trains now; the same as before if it was redriven
+    how: Literal["redriven", "resumed", "restarted"]  # the last two by a new execution
+    epoch: int | None  # the first one to train; None if only the model has to be written
+    reason: str  # for a new execution; empty if it was redriven
 
 
 def retry(
@@ -143,7 +143,7 @@ class _Retrier:
         """Wait for the clean-up of the ended attempt, which would disturb the new one."""
         claim = keys.claim(self.state.execution.name)
         if not is_there(self.connection, self.stack.bucket, claim):
-            return  # refused before it began: there is nothing to clean
+            return  # refused before it began, so nothing needs cleaning
         for _ in range(int(CLEANUP_S / self.connection.poll_s)):
             if self._is_cleaned_up():
                 return

@@ -1,4 +1,4 @@
-"""What a deployed stack consists of, as far as its users need to know."""
+"""Finds a deployed stack and the resources that its users need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULT_STACK = "stepml"
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The outputs of a stack that was made from ``templates/template.yaml``."""
+    """The outputs of a stack of ``templates/template.yaml``."""
 
     name: str
     bucket: str  # the durable store
@@ -21,12 +21,12 @@ class Stack:
 
 
 def find_stack(connection: Connection, name: str = DEFAULT_STACK) -> Stack:
-    """Return the stack ``name``.
+    """Find the stack ``name``.
 
     Raises
     ------
     StackNotFoundError
-        There is no such stack, or it is not one of StepML.
+        There is no such stack, or it is no stack of StepML.
     AccessError
         CloudFormation cannot be reached or refuses.
     """
@@ -40,7 +40,7 @@ def find_stack(connection: Connection, name: str = DEFAULT_STACK) -> Stack:
         )
     except KeyError as error:
         raise StackNotFoundError(
-            f"stack {name!r} at {connection.place} is not one of StepML: "
+            f"stack {name!r} at {connection.place} is no stack of StepML: "
             f"it has no output {error.args[0]}"
         ) from None
 

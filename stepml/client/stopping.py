@@ -1,4 +1,4 @@
-"""Stop a job, and tell its functions."""
+"""Stops a job and its functions."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Describe = Callable[[], ExecutionState]
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """What became of a job that was to be stopped."""
+    """The result of stopping a job."""
 
-    state: ExecutionState  # as it is now
-    changed: bool  # False: it had ended by itself
+    state: ExecutionState  # the state after the request
+    changed: bool  # False if it had ended by itself
 
 
 def stop(
@@ -41,7 +41,7 @@ def stop(
     cause: str,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Stopped:
-    """Stop a job unless it has ended: its executions at once, its functions when they look."""
+    """Stop a job unless it has ended: executions at once, functions at their next batch or wait."""
     state = describe()
     if state.ended:
         return Stopped(state, changed=False)
@@ -54,21 +54,21 @@ def stop(
         raise_fence(connection, stack, execution, stopped_at)
     except AccessError as error:
         raise AccessError(
-            f"{execution.name} is stopped, but its functions were not told: {error}"
+            f"{execution.name} is stopped, but its functions may still run: {error}"
         ) from error
     state = _settled(describe, connection.poll_s, sleep)
     return Stopped(state, changed=not state.ended or state.status == "ABORTED")
 
 
 def raise_fence(connection: Connection, stack: Stack, job: Execution, until: datetime) -> None:
-    """Let the functions of all attempts end that began until then; a later fence stays."""
+    """End the functions of all attempts that began before ``until``; keep a later fence."""
     key = keys.fence(job.name)
     fence = Fence(until=_iso(until), status="ABORTED", execution=job.name)
     for _ in range(FENCE_ATTEMPTS):
         found = find_object(connection, stack.bucket, key)
         if found is not None and _is_as_late(found["Body"].read(), key, fence):
             return
-        # Only over what was read: somebody else may have written a later one meanwhile.
+        # Conditional on the fence just read: another client may have written a later one.
         condition: Any = {"IfNoneMatch": "*"} if found is None else {"IfMatch": found["ETag"]}
         try:
             with translated(connection.endpoint_url):
@@ -80,14 +80,16 @@ def raise_fence(connection: Connection, stack: Stack, job: Execution, until: dat
                 raise
         else:
             return
-    raise ServiceRefusedError("Conflict", f"{key} was changed by others {FENCE_ATTEMPTS} times")
+    raise ServiceRefusedError(
+        "Conflict", f"other clients changed {key} {FENCE_ATTEMPTS} times at the same moment"
+    )
 
 
 def _is_as_late(content: bytes, key: str, fence: Fence) -> bool:
     try:
         found = read_document(content, Fence, key, key)
         return datetime.fromisoformat(found.until) >= datetime.fromisoformat(fence.until)
-    except (ReportUnreadableError, ValueError, TypeError):  # damaged: a fence must be readable
+    except (ReportUnreadableError, ValueError, TypeError):  # damaged, so it is replaced
         return False
 
 

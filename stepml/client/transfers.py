@@ -1,4 +1,4 @@
-"""Files to and from the stack's bucket."""
+"""Transfers files to and from the stack's bucket."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from stepml.client.errors import ServiceRefusedError
 from stepml.client.stack import Stack
 from stepml.job import keys
 
-# Metadata of an object: the ETag of one that was sent in parts is not a digest of its content.
+# Metadata of an object: the ETag of an object sent in parts is no digest of its content.
 DIGEST = "sha256"
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A local file that lies in the bucket."""
+    """A local file whose content is in the bucket."""
 
     uri: str  # s3://…
-    sent: bool  # False: it was there already
+    sent: bool  # False if it was there already
 
 
 def upload(
@@ -36,7 +36,7 @@ def upload(
     Parameters
     ----------
     on_bytes : callable, optional
-        Called with the number of bytes of each portion that was sent, from other threads.
+        Called with the number of bytes of each sent portion, from other threads.
     """
     uri = f"s3://{stack.bucket}/{key}"
     with path.open("rb") as data:
@@ -44,7 +44,7 @@ def upload(
     if _content(connection, stack.bucket, key) == content:
         return Upload(uri, sent=False)
     with translated(connection.endpoint_url), path.open("rb") as data:
-        # Not upload_file: that wraps the service's error in one of its own.
+        # upload_file would wrap the service's error in one of its own.
         connection.client("s3").upload_fileobj(
             data,
             stack.bucket,
@@ -58,7 +58,7 @@ def upload(
 def download_results(
     connection: Connection, stack: Stack, job_id: str, directory: Path
 ) -> dict[str, Path]:
-    """Copy a job's model and report to ``directory``; files there are replaced.
+    """Copy a job's model and report to ``directory``, replacing files there.
 
     Returns
     -------
@@ -74,13 +74,13 @@ def download_results(
     files = {}
     for what, key in sources.items():
         files[what] = directory / key.rsplit("/", 1)[1]
-        with translated(connection.endpoint_url):  # boto3 writes aside, then renames
+        with translated(connection.endpoint_url):  # boto3 writes a temporary file and renames it
             connection.client("s3").download_file(stack.bucket, key, str(files[what]))
     return files
 
 
 def _content(connection: Connection, bucket: str, key: str) -> tuple[int, str | None] | None:
-    """Return an object's size and SHA-256, this None if another program wrote the object."""
+    """Return an object's size and SHA-256; the latter is None if another program wrote it."""
     try:
         with translated(connection.endpoint_url):
             head = connection.client("s3").head_object(Bucket=bucket, Key=key)

@@ -1,4 +1,4 @@
-"""Follow a job until it has ended."""
+"""Watches a job until it has ended."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from stepml.client.failures import Failure
 from stepml.client.history import CONTINUES, FailedTask, JobHistory, Phase
 from stepml.job.reports import EpochReport
 
-MAX_PAUSE_S = 30.0  # between two looks at a service that throttles
+MAX_PAUSE_S = 30.0  # between two requests to a service that throttles
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is known of a job at one moment."""
+    """The state of a job at one moment."""
 
     state: ExecutionState
     phase: Phase
     epochs: tuple[EpochReport, ...]  # all so far
-    failed_attempts: tuple[Failure, ...]  # at epochs; each was tried again
+    failed_attempts: tuple[Failure, ...]  # at epochs; each has been retried
 
 
 def watch(
@@ -40,7 +40,7 @@ def watch(
     ExecutionNotFoundError
         There is no such execution.
     AccessError
-        The services cannot be reached any more.
+        The services can no longer be reached.
     """
     watcher = _Watcher(client, execution)
     pause_s = client.connection.poll_s
@@ -61,7 +61,7 @@ def watch(
 
 @dataclass(slots=True)
 class _Followed:
-    """An execution of the job: the first one, or one that goes on with it."""
+    """An execution of the job: the first one, or one that continues it."""
 
     execution: Execution
     history: JobHistory = field(default_factory=JobHistory)
@@ -77,7 +77,7 @@ class _Watcher:
         self._failed_attempts: list[Failure] = []
 
     def look(self) -> Snapshot:
-        # The state comes first: whatever was there at the end is then found by what follows.
+        # The state is read first, so that the following reads find everything from before the end.
         state = self._client.describe(self._execution)
         self._read_history()
         if self._needs_continuation(state):
@@ -89,7 +89,7 @@ class _Watcher:
         return Snapshot(state, phase, tuple(self._epochs), tuple(self._failed_attempts))
 
     def _read_history(self) -> None:
-        # Only the newest execution's: until it has ended, nothing happens in those before it.
+        # Only of the newest execution: the earlier ones wait for it.
         followed = self._newest
         events = self._client.events_after(followed.execution, followed.history.last_event_id)
         known = len(followed.history.retried)
@@ -100,20 +100,20 @@ class _Watcher:
         history = self._newest.history
         if history.phase.state == CONTINUES:
             return True
-        # One that has ended while the job goes on may have been replaced by a retry.
+        # A continuation that has ended while the job goes on may be replaced by a retry.
         return self._newest is not self._first and history.ended and not state.ended
 
     def _find_continuation(self, state: ExecutionState) -> None:
         found = self._client.newest_continuation(state)
         if found is not None and found != self._newest.execution:
-            if self._newest.history.last_failed is not None:  # the next one tries it again
+            if self._newest.history.last_failed is not None:  # the next one retries it
                 self._retried.append(self._newest.history.last_failed)
             self._newest = _Followed(found)
             self._read_history()
 
     def _phase(self) -> Phase:
         phase = self._newest.history.phase
-        # A continuation begins with the same states as a job, but the job trains already.
+        # A continuation starts with the same states as a job, but the job already trains.
         return phase if self._newest is self._first or phase.has_epochs else Phase(CONTINUES)
 
     def _explain_failures(self) -> None:
@@ -123,7 +123,7 @@ class _Watcher:
             self._failed_attempts.append(found or task.failure)
 
     def _read_epochs(self) -> None:
-        # Also behind one that was the last: of a job whose epochs this one has taken over.
+        # Continue after a report of a last epoch: it may be of a job that this one has resumed.
         while (report := self._client.epoch_report(self._execution, self._next_epoch)) is not None:
             self._epochs.append(report)
 

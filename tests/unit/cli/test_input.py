@@ -338,7 +338,7 @@ def test_an_answer_of_something_else_is_one_line(job: Path) -> None:
         line = refused("run", str(job), "--endpoint-url", url, code=3)
         server.shutdown()
 
-    assert line.startswith(f"EndpointUnreachableError: what answers at {url} is no AWS service")
+    assert line.startswith(f"EndpointUnreachableError: the server at {url} is no AWS service")
 
 
 class _SomethingElse(SimpleHTTPRequestHandler):

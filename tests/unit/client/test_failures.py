@@ -136,7 +136,7 @@ def test_a_child_without_an_error_is_told_by_its_status() -> None:
 
     failure = first_failure("FAILED", "States.TaskFailed", cause)
 
-    assert str(failure) == "States.Timeout: x-e1-r0-t0: it took longer than it may"
+    assert str(failure) == "States.Timeout: x-e1-r0-t0: it exceeded its time limit"
 
 
 def test_text_that_is_not_json_is_the_message() -> None:
@@ -149,7 +149,7 @@ def test_text_that_is_not_json_is_the_message() -> None:
     ("status", "expected"),
     [
         ("FAILED", "ExecutionFailed: no reason was given"),
-        ("TIMED_OUT", "States.Timeout: it took longer than it may"),
+        ("TIMED_OUT", "States.Timeout: it exceeded its time limit"),
         ("ABORTED", "ExecutionAborted: it was stopped"),
     ],
 )
