@@ -1,4 +1,4 @@
-"""The ``stepml`` command: what it consists of."""
+"""The ``stepml`` command, assembled from its subcommands."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(version("stepml"))
         raise typer.Exit
 

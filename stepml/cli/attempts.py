@@ -1,4 +1,4 @@
-"""The attempts at a job's epochs, as rows of 80 columns and as JSON."""
+"""Shows the attempts at a job's epochs as rows of 80 columns or as JSON."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ WIDTHS = (">5", ">7", "<9", ">10", ">8", ">7", ">8", "<12")
 
 
 def attempts_header(attempts: Sequence[EpochAttempt]) -> str:
-    """Return the line above the rows of ``attempts``."""
+    """Return the table header for the rows of ``attempts``."""
     metric = next((main_metric(each.report)[0] for each in attempts if each.report), "metric")
     return _row("epoch", "attempt", "status", "loss", metric, "seconds", "cost $", "note")
 
 
 def attempt_row(attempt: EpochAttempt) -> str:
-    """Return one line about an attempt."""
+    """Return the table row of an attempt."""
     report = attempt.report
     head = (str(attempt.epoch), str(attempt.number), attempt.status)
     if report is None:
@@ -41,7 +41,7 @@ def attempt_row(attempt: EpochAttempt) -> str:
 
 
 def reason_lines(attempt: EpochAttempt) -> list[str]:
-    """Return why an attempt failed and where that was logged; nothing if it did not."""
+    """Return the error and the log group of a failed attempt; no lines for others."""
     failure = attempt.failure
     if failure is None:
         return []
@@ -52,7 +52,7 @@ def reason_lines(attempt: EpochAttempt) -> list[str]:
 
 
 def attempt_document(attempt: EpochAttempt) -> dict[str, Any]:
-    """Return all that is known of an attempt, for programs."""
+    """Return an attempt as a JSON document."""
     report, failure = attempt.report, attempt.failure
     return {
         "epoch": attempt.epoch,
@@ -79,7 +79,7 @@ def attempt_document(attempt: EpochAttempt) -> dict[str, Any]:
 
 
 def resumed_job(job: str) -> str:
-    """Return the name of the run with which the job, JSON, goes on."""
+    """Return the name of the run that the job, a JSON text, resumes."""
     source = json.loads(job).get("resume_from")
     return str(source.get("job") if isinstance(source, dict) else source)
 

@@ -25,7 +25,7 @@ app = typer.Typer(
 
 
 class DatasetName(StrEnum):
-    """The data sets that there are."""
+    """The available data sets."""
 
     COVERTYPE = "covertype"
     DIGITS = "digits"
@@ -42,12 +42,12 @@ def data() -> None:
     "reached.\n\nExample: stepml data get covertype --local"
 )
 def get(
-    name: Annotated[DatasetName, typer.Argument(help="Which one.")],
+    name: Annotated[DatasetName, typer.Argument(help="The data set.")],
     upload: Annotated[
         bool | None,
         typer.Option(
             "--upload/--no-upload",
-            help="Copy it to the stack's bucket. Default: if an endpoint is chosen and answers.",
+            help="Copy it to the stack's bucket. Default: if an endpoint is given and answers.",
             show_default=False,
         ),
     ] = None,
@@ -56,13 +56,13 @@ def get(
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch a data set once, keep it, and copy it to the stack's bucket.
+    """Fetch a data set into a cache and copy it to the stack's bucket.
 
     covertype: 581,012 rows of 54 features, fetched from the package index.
 
-    digits: 1,797 rows of 64 features and 10 classes, part of scikit-learn, needs no network.
+    digits: 1,797 rows of 64 features and 10 classes, from scikit-learn, without network.
 
-    diabetes: 442 rows of 10 features and a number to learn, part of scikit-learn, too.
+    diabetes: 442 rows of 10 features and a numeric label, from scikit-learn, without network.
     """
     from stepml import datasets
 

@@ -1,4 +1,4 @@
-"""What a person sees while a job runs: where it is, and a row for each epoch."""
+"""Shows a running job: its phase, and a row for each epoch."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 LINE_COLUMNS = 80
-INDENT = " " * 7  # below the number of an epoch
+INDENT = " " * 7  # as wide as the number of an epoch
 AFTER_TRAINING = "Finalise"
 MAX_NAMED_RANKS = 3
 
 
 def display_for(output: Output, name: str) -> Display:
-    """Return the display that suits ``output``."""
+    """Return a display for ``output``: a live one for terminals."""
     return LiveDisplay(output, name) if output.is_live else Display(output, name)
 
 
@@ -70,13 +70,13 @@ class Display:
         self._show_retries(retried, self._epochs + 1)
 
     def _show_retries(self, retried: Sequence[Failure], epoch: int) -> None:
-        """Show which attempts failed at the epoch, or at one before it."""
+        """Show the failed attempts at ``epoch`` and at earlier ones."""
         while self._retries < len(retried):
             failure = retried[self._retries]
             if failure.epoch is not None and failure.epoch > epoch:
                 return
             number = "an epoch" if failure.epoch is None else f"epoch {failure.epoch}"
-            for line in below_row(f"{number} is tried again after {failure.with_rank}", 2):
+            for line in below_row(f"{number} is retried after {failure.with_rank}", 2):
                 self._output.line(line)
             self._retries += 1
 
@@ -88,7 +88,7 @@ class Display:
 
 
 class LiveDisplay(Display):
-    """Rows of epochs that stay, above a bar that moves."""
+    """Rows of epochs above a progress bar."""
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -119,13 +119,13 @@ class LiveDisplay(Display):
 
 
 def header(report: EpochReport) -> str:
-    """Return the line above the rows of a job, of whose epochs ``report`` is one."""
+    """Return the table header for the epochs of a job; ``report`` is that of any epoch."""
     metric = main_metric(report)[0]
     return f"{'epoch':>5}  {'loss':>10}  {metric:>8}  {'seconds':>7}  {'cost $':>8}  note"
 
 
 def epoch_row(report: EpochReport) -> str:
-    """Return one line of at most 80 columns about an epoch."""
+    """Return the table row of an epoch, at most 80 columns wide."""
     row = (
         f"{report.epoch:>5}  {shown(report.loss, 6):>10}  {main_metric(report)[1]:>8}  "
         f"{report.seconds:>7.2f}  {cost(report.cost_usd):>8}  {epoch_note(report)}"
@@ -134,7 +134,7 @@ def epoch_row(report: EpochReport) -> str:
 
 
 def epoch_note(report: EpochReport) -> str:
-    """Return what is to be said of an epoch: that it was the last, or no better, or held up."""
+    """Return the note on an epoch: its decision, no improvement, delayed ranks."""
     notes: list[str] = []
     if report.decision != "continue":
         notes.append(report.decision)
@@ -144,7 +144,7 @@ def epoch_note(report: EpochReport) -> str:
 
 
 def rank_notes(report: EpochReport) -> list[str]:
-    """Return what happened to ranks: which held the epoch up, and how many updates were lost."""
+    """Return notes on ranks: those that delayed the epoch, and the number of lost updates."""
     about = {"slow": report.stragglers, "again": report.called_again}
     notes = [f"{what}: {_named(ranks)}" for what, ranks in about.items() if ranks]
     if report.lost_updates:
@@ -159,7 +159,7 @@ def _named(ranks: Sequence[int]) -> str:
 
 
 def below_row(text: str, lines: int) -> list[str]:
-    """Return ``text`` in so many lines at most, to stand below the row of an epoch."""
+    """Return ``text`` as at most ``lines`` lines, indented for the place below an epoch's row."""
     return textwrap.wrap(
         text,
         LINE_COLUMNS,
@@ -171,7 +171,7 @@ def below_row(text: str, lines: int) -> list[str]:
 
 
 def max_epochs(job: str) -> int | None:
-    """Return after how many epochs the job ends at the latest; None if it does not parse."""
+    """Return the job's maximum number of epochs, or None if the job does not parse."""
     try:
         value = json.loads(job).get("stop", {}).get("max_epochs", Stop().max_epochs)
     except (ValueError, AttributeError):

@@ -1,4 +1,4 @@
-"""What an error means to whoever called the command: one line and an exit code."""
+"""Turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LOOKING_EXIT_CODES = (
 
 
 class BadInputError(StepMLError):
-    """An argument of the command is wrong."""
+    """An argument of the command is invalid."""
 
 
 class LocalAwsFailedError(AccessError):
@@ -51,7 +51,7 @@ _BAD_INPUT = (
 
 @contextmanager
 def local_aws_errors() -> Iterator[None]:
-    """Turn what is wrong with the local AWS into an error of the command line."""
+    """Translate errors of the local AWS into errors of the command line."""
     from stepml.local.daemon import LocalAwsError
 
     try:
@@ -61,7 +61,7 @@ def local_aws_errors() -> Iterator[None]:
 
 
 def exit_code(error: StepMLError) -> int:
-    """Return the exit code that stands for ``error``."""
+    """Return the exit code for ``error``."""
     if isinstance(error, AccessError):
         return NO_SERVICE
     if isinstance(error, _BAD_INPUT):
@@ -70,7 +70,7 @@ def exit_code(error: StepMLError) -> int:
 
 
 class RootGroup(TyperGroup):
-    """The root command: expected errors become one line (or one JSON object) and an exit code."""
+    """The root command; it turns expected errors into one line or JSON object and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         as_json = "--json" in ctx.args

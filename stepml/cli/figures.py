@@ -1,4 +1,4 @@
-"""Losses and metrics as a person reads them."""
+"""Formats losses, metrics and costs for people."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 def main_metric(report: EpochReport | JobReport) -> tuple[str, str]:
-    """Return the first of a report's metrics, which says most, and its value; "" if none."""
+    """Return the name and value of a report's first metric, or empty strings."""
     for name, value in report.metrics.items():
         return name, shown(value, 4)
     return "", ""
 
 
 def shown(value: float, decimals: int) -> str:
-    """Return a number with so many decimals, or as many as four characters more have room for."""
+    """Format a number with ``decimals`` decimals, fewer if it needs too many characters."""
     if 0 < abs(value) < 10 ** (2 - decimals):
         return f"{value:.3g}"
     for places in range(decimals, -1, -1):
@@ -27,7 +27,7 @@ def shown(value: float, decimals: int) -> str:
 
 
 def cost(usd: float) -> str:
-    """Return US dollars in eight characters, with six decimals or as many as there is room for."""
+    """Format US dollars in eight characters, with at most six decimals."""
     for places in range(6, -1, -1):
         text = f"{usd:.{places}f}"
         if len(text) <= 8:
@@ -36,10 +36,10 @@ def cost(usd: float) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Return ``number`` and its noun, in the plural if need be."""
+    """Return ``number`` and ``noun``, in the plural unless the number is 1."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def shortened(text: str, columns: int) -> str:
-    """Return ``text``, cut off if it is longer than so many columns."""
+    """Return ``text``, cut off after ``columns`` characters."""
     return text if len(text) <= columns else f"{text[: columns - 1].rstrip()}…"

@@ -1,4 +1,4 @@
-"""Watch one job on the terminal, and say how it ended."""
+"""Watches one job on the terminal and shows its result or failure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from stepml.client.connection import LOCAL_KEY, LOCAL_REGION, LOCAL_SECRET
 from stepml.client.errors import AccessError, ReportUnreadableError
 from stepml.job.reports import JobReport
 
-# What else a job could say, where its error's message speaks of the data only.
+# Fields of the job that would avoid an error, if its message mentions only the data.
 HINTS = {
-    "BadRowError": "data.on_bad_row 'skip' leaves such rows out; data.missing says what may lack",
+    "BadRowError": "data.on_bad_row 'skip' skips such rows; data.missing allows missing values",
 }
 
 
@@ -30,20 +30,22 @@ def follow(
     output: Output,
     more: Mapping[str, Any],
 ) -> int:
-    """Show the job until it ends, fetch its results, and return the exit code.
+    """Show the job until it ends, download its results, and return the exit code.
 
-    What ``more`` has is written beside the result, in JSON.
+    ``more`` is added to the result in JSON.
     """
     try:
         last = _watched(client, execution, output)
     except KeyboardInterrupt:
-        return _tell_interrupted(client, execution, target, output)
+        return _show_interrupted(client, execution, target, output)
     except AccessError:
-        output.complaint(f"{execution.name} may go on: stepml watch {execution.name}{target.flags}")
+        output.complaint(
+            f"{execution.name} may still run: stepml watch {execution.name}{target.flags}"
+        )
         raise
     if not last.state.succeeded:
-        return _tell_failure(client, last, target, output, more)
-    _tell_success(client, last, target, out, output, more)
+        return _show_failure(client, last, target, output, more)
+    _show_success(client, last, target, out, output, more)
     return 0
 
 
@@ -56,7 +58,7 @@ def _watched(client: Client, execution: Execution, output: Output) -> Snapshot:
     return last
 
 
-def _tell_success(
+def _show_success(
     client: Client,
     last: Snapshot,
     target: Target,
@@ -85,7 +87,7 @@ def _tell_success(
             "report": files["report"],
         }
     )
-    _tell_where_to_look(client, execution, target, output)
+    _show_where_to_look(client, execution, target, output)
 
 
 def _result(last: Snapshot, report: JobReport, files: dict[str, Path]) -> dict[str, object]:
@@ -106,7 +108,7 @@ def _result(last: Snapshot, report: JobReport, files: dict[str, Path]) -> dict[s
     }
 
 
-def _tell_where_to_look(
+def _show_where_to_look(
     client: Client, execution: Execution, target: Target, output: Output
 ) -> None:
     connection, arn = client.connection, client.stack.epoch_arn
@@ -121,7 +123,7 @@ def _tell_where_to_look(
     output.line(f"    --state-machine-arn {arn}")
 
 
-def _tell_failure(
+def _show_failure(
     client: Client, last: Snapshot, target: Target, output: Output, more: Mapping[str, Any]
 ) -> int:
     execution, failure = last.state.execution, client.failure_of(last.state)
@@ -150,7 +152,7 @@ def _tell_failure(
 
 
 def place_lines(failure: Failure) -> list[str]:
-    """Return which rank failed and where it logged, as far as it is known."""
+    """Return lines with the failed rank or state and its log, as far as they are known."""
     lines = []
     who = failure.state if failure.rank is None else f"rank {failure.rank}"
     where = [who, "" if failure.epoch is None else f"in epoch {failure.epoch}"]
@@ -172,8 +174,8 @@ def _place(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _tell_interrupted(client: Client, execution: Execution, target: Target, output: Output) -> int:
-    message = f"stopped watching; {execution.name} goes on, as long as its AWS does"
+def _show_interrupted(client: Client, execution: Execution, target: Target, output: Output) -> int:
+    message = f"stopped watching; {execution.name} continues, as long as its AWS runs"
     if output.as_json:
         output.error("Interrupted", message, job_id=execution.name, execution_arn=execution.arn)
         return INTERRUPTED
@@ -184,7 +186,7 @@ def _tell_interrupted(client: Client, execution: Execution, target: Target, outp
 
 
 def _skipped(report: JobReport) -> dict[str, str]:
-    """Return what is to be said of rows that were left out, if any were."""
+    """Return a line on skipped rows, if there are any."""
     data = report.dataset
     if not data.skipped_rows:
         return {}

@@ -1,4 +1,4 @@
-"""``stepml local``: the AWS on this machine."""
+"""``stepml local``: AWS services on this machine."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from stepml.client.stack import DEFAULT_STACK
 if TYPE_CHECKING:
     from stepml.local.daemon import LocalStatus
 
-# What the extra `local` installs.
+# Installed by the extra `local`.
 PACKAGES = ("moto", "awslambdaric", "samtranslator")
 LIVENESS_POLL_S = 1.0
 
 app = typer.Typer(
-    help="The AWS on this machine.",
+    help="AWS services on this machine.",
     no_args_is_help=True,
     epilog="Example: stepml local up",
 )
@@ -41,20 +41,18 @@ def local() -> None:
 def up(
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, metavar="PORT", help="Of 127.0.0.1. Default: 4566."),
+        typer.Option(min=1, max=65535, metavar="PORT", help="Port of 127.0.0.1. Default: 4566."),
     ] = None,
     concurrency: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Functions that run at once. Default: 1000."),
+        typer.Option(min=1, metavar="N", help="Maximum of functions at once. Default: 1000."),
     ] = None,
-    foreground: Annotated[
-        bool, typer.Option("--foreground", help="Stay, and end it at Ctrl-C.")
-    ] = False,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Run until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start the local AWS, unless it runs, and deploy StepML into it.
+    """Start the local AWS, unless it is running, and deploy StepML into it.
 
-    Once more after a change: what has changed is deployed.
+    Run it again after a change to deploy that.
     """
     _require_extra()
     from stepml.local import daemon
@@ -64,7 +62,7 @@ def up(
         status = daemon.up(port=port, concurrency=concurrency, with_parent=foreground)
         if foreground:
             afterwards.callback(daemon.down)
-        _tell_status(status, output, _deployed(status, output))
+        _show_status(status, output, _deployed(status, output))
         while foreground and not ending.wait(LIVENESS_POLL_S):
             if not daemon.is_running():
                 raise LocalAwsFailedError(f"the local AWS has ended; see {status.log_path}")
@@ -72,7 +70,7 @@ def up(
 
 @app.command(epilog="Example: stepml local down")
 def down(as_json: AsJson = False) -> None:
-    """End the local AWS; everything that it stored is gone with it."""
+    """Stop the local AWS and delete everything that it has stored."""
     from stepml.local import daemon
 
     with local_aws_errors():
@@ -84,7 +82,7 @@ def down(as_json: AsJson = False) -> None:
 
 @app.command(epilog="Exit codes: 0 it runs, 3 it does not.\n\nExample: stepml local status")
 def status(as_json: AsJson = False) -> None:
-    """Show whether the local AWS runs, its function processes and its channels' servers."""
+    """Show whether the local AWS is running, with its functions and the servers of channels."""
     from stepml.local import daemon
 
     output = Output(as_json)
@@ -94,7 +92,7 @@ def status(as_json: AsJson = False) -> None:
         output.document({"running": False})
         output.line("the local AWS is not running; start it with: stepml local up")
         raise typer.Exit(NO_SERVICE)
-    _tell_status(found, output, outputs=None)
+    _show_status(found, output, outputs=None)
     if found.environments:
         rows = [(each.function, str(each.pid or ""), each.state) for each in found.environments]
         output.table(("function", "pid", "state"), rows, {"pid"})
@@ -114,7 +112,7 @@ def _require_extra() -> None:
 
 @contextmanager
 def _ending(foreground: bool) -> Iterator[threading.Event]:
-    """With ``foreground``, let Ctrl-C, SIGTERM and SIGHUP set the event, and nothing else."""
+    """Yield an event; with ``foreground``, Ctrl-C, SIGTERM and SIGHUP do nothing but set it."""
     ending = threading.Event()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if foreground else ()
     before = {number: signal.signal(number, lambda *_: ending.set()) for number in numbers}
@@ -134,7 +132,7 @@ def _deployed(status: LocalStatus, output: Output) -> dict[str, str]:
 
     showing = output.console.status("deploying") if output.is_live else nullcontext()
     try:
-        # Two at once would both create the stack.
+        # Two concurrent deployments would both create the stack.
         with translated(status.endpoint_url), showing, exclusive("deploy", 2 * STACK_WAIT_S):
             return deploy(
                 status.endpoint_url,
@@ -146,7 +144,7 @@ def _deployed(status: LocalStatus, output: Output) -> dict[str, str]:
         raise LocalAwsFailedError(str(error)) from error
 
 
-def _tell_status(status: LocalStatus, output: Output, outputs: dict[str, str] | None) -> None:
+def _show_status(status: LocalStatus, output: Output, outputs: dict[str, str] | None) -> None:
     output.document(
         {
             "running": True,

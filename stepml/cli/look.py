@@ -49,7 +49,7 @@ def epochs(
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
-    """Show the epochs of a job: each attempt is an execution of its own."""
+    """Show the epochs of a job, with every attempt at each."""
     client = Target.chosen(local, endpoint_url, stack).client()
     job = client.execution(execution)
     attempts = client.epochs(job)
@@ -68,7 +68,7 @@ def epochs(
 
 
 def _resumed(client: Client, job: Execution, epochs: int) -> str:
-    """Return whose epochs a job has taken over before its first one."""
+    """Return a line on the epochs that a job has taken over from another one."""
     source = resumed_job(client.describe(job).job)
     which = "epoch 1 is that" if epochs == 1 else f"epochs 1 to {epochs} are those"
     return f"{which} of {source}"
@@ -77,17 +77,17 @@ def _resumed(client: Client, job: Execution, epochs: int) -> str:
 def logs(
     execution: ExecutionName,
     rank: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Only what this rank logged.")
+        int | None, typer.Option(min=0, metavar="N", help="Only the lines of this rank.")
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Until the job ends; with --json a line each.")
+        bool, typer.Option("--follow", help="Show new lines until the job ends.")
     ] = False,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the functions of a job logged."""
+    """Show the log lines of a job's functions."""
     client = Target.chosen(local, endpoint_url, stack).client()
     job = client.execution(execution)
     output = Output(as_json)
@@ -98,7 +98,7 @@ def logs(
             output.line(log_text(line), log_style(line))
         if not lines:
             whose = "" if rank is None else f" by rank {rank}"
-            output.complaint(f"nothing was logged{whose} of {job.name}")
+            output.complaint(f"no log lines{whose} of {job.name}")
         return
     try:
         for line in client.follow_logs(job, rank):
@@ -109,7 +109,7 @@ def logs(
 
 
 def schema(as_json: AsJson = False) -> None:
-    """Print the JSON Schema of jobs.
+    """Print the JSON Schema of job files.
 
     It is JSON with and without --json.
     """
@@ -120,7 +120,7 @@ def schema(as_json: AsJson = False) -> None:
 
 
 def log_text(line: LogLine) -> str:
-    """Return a log line as a person reads it."""
+    """Format a log line for people."""
     moment = datetime.fromtimestamp(line.timestamp_ms / 1000).astimezone()
     where = [line.function]
     if line.epoch is not None:
@@ -128,7 +128,7 @@ def log_text(line: LogLine) -> str:
     if line.rank is not None:
         where.append(f"rank {line.rank}")
     fields = dict(line.fields)
-    # What failed: its class and its message, as in Python's own traces.
+    # An error as in Python's traces: class and message.
     failure = [str(fields.pop(name)) for name in ("error", "reason") if name in fields]
     message = ": ".join([line.message, *failure])
     others = "".join(f" {name}={value}" for name, value in fields.items())
@@ -137,5 +137,5 @@ def log_text(line: LogLine) -> str:
 
 
 def log_style(line: LogLine) -> str | None:
-    """Return the colour of a log line, None for that of the terminal."""
+    """Return the colour of a log line; None for the terminal's default."""
     return "red" if line.level in {"ERROR", "CRITICAL"} else None

@@ -1,4 +1,4 @@
-"""Options that commands share: where the services are, and how to write."""
+"""Options shared by commands: the address of the services and the form of the output."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ StackName = Annotated[
     typer.Option("--stack", metavar="NAME", help="The deployed stack.", rich_help_panel=WHERE),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, for programs.")]
-ExecutionName = Annotated[str, typer.Argument(metavar="EXECUTION", help="Its name or ARN.")]
+ExecutionName = Annotated[str, typer.Argument(metavar="EXECUTION", help="The job's name or ARN.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which services a command speaks to."""
+    """The services that a command uses."""
 
     endpoint_url: str | None  # None: AWS
     stack: str
-    flags: str  # what repeats this choice on a command line: " --local"
+    flags: str  # the options for the same target, for messages: " --local"
 
     @classmethod
     def chosen(cls, local: bool, endpoint_url: str | None, stack: str) -> Target:
-        """Return what options choose, else the environment, else AWS."""
+        """Return the target chosen by options, else by the environment, else AWS."""
         if local and endpoint_url:
             raise BadInputError("--local and --endpoint-url exclude each other; give one of them")
         named = "" if stack == DEFAULT_STACK else f" --stack {stack}"
@@ -68,14 +68,14 @@ class Target:
         return cls(None, stack, named)
 
     def client(self) -> Client:
-        """Return a client of the stack; nothing is sent yet."""
+        """Return a client of the stack, without sending a request."""
         from stepml.client import Client, connect
 
         return Client(connect(self.endpoint_url), self.stack)
 
 
 def local_endpoint() -> str:
-    """Return the endpoint of the running local AWS, or the one it would have by default."""
+    """Return the endpoint of the running local AWS, or its default endpoint."""
     from stepml.local import daemon
     from stepml.local.identity import DEFAULT_PORT, endpoint_url
 

@@ -1,4 +1,4 @@
-"""What the commands write: text of 80 columns for people, JSON for programs."""
+"""Writes the output of commands: text of 80 columns for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Output:
-    """The command's way to stdout and stderr.
+    """Writes to stdout and stderr.
 
     Parameters
     ----------
     as_json : bool
-        Then stdout gets JSON only and stderr nothing.
+        Whether to write only JSON to stdout and nothing to stderr.
     """
 
     def __init__(self, as_json: bool) -> None:
@@ -26,28 +26,28 @@ class Output:
 
     @cached_property
     def console(self) -> Console:
-        """For people; without colours where there is no terminal or NO_COLOR is set."""
+        """The console for people, with colours on a terminal unless NO_COLOR is set."""
         from rich.console import Console
 
         return Console(highlight=False, emoji=False, markup=False, quiet=self.as_json)
 
     @property
     def is_live(self) -> bool:
-        """Whether what was written can be overwritten."""
+        """Whether written text can be overwritten."""
         return not self.as_json and self.console.is_terminal and not self.console.is_dumb_terminal
 
     def document(self, content: Any) -> None:
-        """Write the result as JSON, if that was asked for."""
+        """Write the result, if JSON was requested."""
         if self.as_json:
             _write(sys.stdout, json.dumps(content, indent=2, default=str, ensure_ascii=False))
 
     def json_line(self, content: Any) -> None:
-        """Write one of many results as a line of JSON, if that was asked for."""
+        """Write one of many results on a line, if JSON was requested."""
         if self.as_json:
             _write(sys.stdout, json.dumps(content, default=str))
 
     def line(self, text: str = "", style: str | None = None) -> None:
-        """Write a line for people; it is never wrapped, so that it can be copied."""
+        """Write a line for people, without wrapping it, so that it can be copied."""
         if not self.as_json:
             self.console.print(text, style=style, soft_wrap=True)
 
@@ -60,7 +60,7 @@ class Output:
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: set[str]
     ) -> None:
-        """Write a table for people; the columns in ``numbers`` are aligned right."""
+        """Write a table for people, with the columns in ``numbers`` aligned right."""
         if self.as_json:
             return
         from rich import box

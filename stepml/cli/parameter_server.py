@@ -1,4 +1,4 @@
-"""``stepml ps``: the parameter server, which is a process on a VM or on this machine."""
+"""``stepml ps``: the parameter server, a process on a VM or on this machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOKEN_VARIABLE = "STEPML_PARAMETER_SERVER_TOKEN"  # noqa: S105 — its name
 
 
 app = typer.Typer(
-    help="The parameter server: run it, ask it, make its secret.",
+    help="The parameter server: run it, show its state, make its secret.",
     no_args_is_help=True,
     epilog="Example: stepml ps status --local",
 )
@@ -34,7 +34,7 @@ app = typer.Typer(
 
 @app.callback()
 def parameter_server() -> None:
-    """Run the server of the channel parameter_server, and look at it."""
+    """Run the server of the channel parameter_server, or show its state."""
 
 
 @app.command(
@@ -47,8 +47,8 @@ def parameter_server() -> None:
 def up(context: typer.Context) -> None:
     """Run a parameter server in the foreground, until Ctrl-C or SIGTERM.
 
-    What follows goes to `python -m ps_server`: --listen HOST:PORT, --certificate FILE, --key FILE,
-    --token-file FILE, --memory-mb MB, --snapshots PLACE, --plain-loopback and others.
+    All options are those of `python -m ps_server`: --listen HOST:PORT, --certificate FILE,
+    --key FILE, --token-file FILE, --memory-mb MB, --snapshots PLACE, --plain-loopback and others.
     """
     _require_extra()
     arguments = [sys.executable, "-m", "ps_server", *context.args]
@@ -56,7 +56,8 @@ def up(context: typer.Context) -> None:
 
 
 @app.command(
-    epilog=f"Where: URL, or {URL_VARIABLE}, with the token in {TOKEN_VARIABLE}; or --local.\n\n"
+    epilog=f"The address is URL, else {URL_VARIABLE}, with the token in {TOKEN_VARIABLE}; or use "
+    "--local.\n\n"
     "Exit codes: 0 it answers, 2 bad input, 3 it does not.\n\nExample: stepml ps status --local"
 )
 def status(
@@ -64,7 +65,7 @@ def status(
     local: Local = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show the jobs of a running parameter server, and its memory."""
+    """Show the jobs and the memory of a running parameter server."""
     _require_extra()
     output = Output(as_json)
     environment = _environment()
@@ -75,36 +76,36 @@ def status(
     url = url or environment.get(URL_VARIABLE)
     if not url:
         raise BadInputError(f"expected an address, {URL_VARIABLE} or --local, got none")
-    asked = subprocess.run(  # noqa: S603 — our own module, by our own interpreter
+    result = subprocess.run(  # noqa: S603 — our own module, by our own interpreter
         [sys.executable, "-m", "ps_server.process.status", url],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    if asked.returncode == BAD_INPUT:
-        raise BadInputError(asked.stderr.strip())
-    if asked.returncode:
-        raise AccessError(asked.stderr.strip().splitlines()[-1])
-    told = json.loads(asked.stdout)
-    output.document(told)
-    _tell(url, told, output)
+    if result.returncode == BAD_INPUT:
+        raise BadInputError(result.stderr.strip())
+    if result.returncode:
+        raise AccessError(result.stderr.strip().splitlines()[-1])
+    answer = json.loads(result.stdout)
+    output.document(answer)
+    _show(url, answer, output)
 
 
 @app.command(
-    epilog="Put it into Secrets Manager; templates/parameter_server.yaml and template.yaml take "
-    "the secret's ARN.\n\nExample: stepml ps secret --host 10.0.1.10 > secret.json"
+    epilog="Store it in Secrets Manager; templates/parameter_server.yaml and template.yaml have a "
+    "parameter for its ARN.\n\nExample: stepml ps secret --host 10.0.1.10 > secret.json"
 )
 def secret(
     host: Annotated[
         list[str],
-        typer.Option(metavar="NAME-OR-IP", help="Under which clients reach it; may be repeated."),
+        typer.Option(metavar="NAME-OR-IP", help="The server's address; may be repeated."),
     ],
-    days: Annotated[int, typer.Option(min=1, max=36_500, help="That it is good for.")] = 3650,
+    days: Annotated[int, typer.Option(min=1, max=36_500, help="Validity, in days.")] = 3650,
 ) -> None:
     """Print a new token, certificate and key for a parameter server, as JSON.
 
-    The certificate is signed by its own key: clients trust this one and no other.
+    The certificate is self-signed. Clients trust it alone.
     """
     certificate, key = _certificate(host, days)
     made = {"token": secrets.token_urlsafe(32), "certificate": certificate, "key": key}
@@ -123,13 +124,13 @@ def _require_extra() -> None:
 def _environment() -> dict[str, str]:
     from stepml.packaging.sources import PACKAGE, resource_root
 
-    # Our own folders alone: with the present one, anything called ps_server would do.
+    # Only our own folders: the present directory might have another ps_server.
     path = os.pathsep.join(map(str, dict.fromkeys((resource_root(), PACKAGE.parent))))
     return {**os.environ, "PYTHONPATH": path}
 
 
 def _local_server() -> tuple[str, str]:
-    """Return address and token of the one that the local AWS has started."""
+    """Return the address and the token of the local AWS's parameter server."""
     from stepml.local import daemon
 
     with local_aws_errors():
@@ -139,19 +140,23 @@ def _local_server() -> tuple[str, str]:
     for each in running.caches:
         if each.name == PARAMETER_SERVER and each.pid is not None:
             return each.url, each.parameters["ParameterServerToken"]
-    raise AccessError("the local parameter server is not running; a job with its channel starts it")
+    raise AccessError(
+        "the local parameter server is not running; a job with the channel parameter_server "
+        "starts it"
+    )
 
 
-def _tell(url: str, told: dict[str, Any], output: Output) -> None:
+def _show(url: str, answer: dict[str, Any], output: Output) -> None:
     mb = 2**20
     output.line(f"the parameter server at {url}")
     output.pairs(
         {
-            "up for": f"{told['uptime_s']:.0f} s",
-            "connections": told["connections"],
-            "memory": f"{told['used_bytes'] / mb:.1f} MB used, {told['reserved_bytes'] / mb:.1f} "
-            f"set aside, {told['limit_bytes'] / mb:.0f} in all",
-            "jobs": len(told["jobs"]),
+            "up for": f"{answer['uptime_s']:.0f} s",
+            "connections": answer["connections"],
+            "memory": f"{answer['used_bytes'] / mb:.1f} MB used, "
+            f"{answer['reserved_bytes'] / mb:.1f} reserved, "
+            f"{answer['limit_bytes'] / mb:.0f} in total",
+            "jobs": len(answer["jobs"]),
         }
     )
     rows = [
@@ -164,7 +169,7 @@ def _tell(url: str, told: dict[str, Any], output: Output) -> None:
             f"{each['waited_s']:.0f}",
             _staleness(each),
         )
-        for each in told["jobs"]
+        for each in answer["jobs"]
     ]
     if rows:
         columns = ("job", "rule", "ranks", "MB", "pushes", "waited s", "stale")
@@ -178,14 +183,14 @@ def _staleness(job: dict[str, Any]) -> str:
 
 
 def _certificate(hosts: list[str], days: int) -> tuple[str, str]:
-    """Return a certificate for ``hosts`` that its own key has signed, and the key; as PEM."""
+    """Return a self-signed certificate for ``hosts`` and its key, as PEM."""
     try:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
     except ImportError:
         raise AccessError(
-            "no cryptography to make a certificate with; install it with: "
+            "the package cryptography, which makes certificates, is missing; install it with: "
             "pip install 'stepml[server]'"
         ) from None
     key = ec.generate_private_key(ec.SECP256R1())
@@ -216,7 +221,7 @@ def _certificate(hosts: list[str], days: int) -> tuple[str, str]:
 
 
 def _key_usage() -> Any:
-    """Return what the key is for: to be a server's, and to have signed itself."""
+    """Return the key's usage: a server's key, which signs its own certificate."""
     from cryptography import x509
 
     others = dict.fromkeys(

@@ -1,4 +1,4 @@
-"""``stepml predict``: what a trained model makes of a file of rows."""
+"""``stepml predict``: predictions of a trained model for a file of rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stepml.cli.run import RESULTS
 from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
-    from stepml.cli.prediction_rows import Asked, PredictionRows
+    from stepml.cli.prediction_rows import GivenFormat, PredictionRows
     from stepml.cli.prediction_source import Source
     from stepml.cli.prediction_table import Results
     from stepml.trained_model import TrainedModel
@@ -29,7 +29,7 @@ _RUN_NAME = re.compile(r"[0-9A-Za-z_-]+")
 
 
 class Format(StrEnum):
-    """How rows can be written."""
+    """Formats of rows."""
 
     CSV = "csv"
     TSV = "tsv"
@@ -59,67 +59,68 @@ def predict(
         Format | None,
         typer.Option(
             metavar="FORMAT",
-            help="csv, tsv, libsvm, npz, idx or parquet. Default: by the ending, else as the job.",
+            help="csv, tsv, libsvm, npz, idx or parquet. Default: from the ending, else the job's.",
         ),
     ] = None,
     header: Annotated[
         bool | None,
         typer.Option(
-            "--header/--no-header", help="csv, tsv: is line 1 a header?", show_default=False
+            "--header/--no-header", help="csv, tsv: whether line 1 is a header.", show_default=False
         ),
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option(metavar="NAME_OR_INDEX", help="The label's column. Default: as in the job."),
+        typer.Option(metavar="NAME_OR_INDEX", help="The label's column. Default: the job's."),
     ] = None,
     no_label: Annotated[bool, typer.Option("--no-label", help="All columns are features.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where the CSV goes, not stdout.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the CSV here, not to stdout."),
     ] = None,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
-    """Predict the rows of a file with a trained model, as CSV, in their order.
+    """Predict each row of a file with a trained model and write CSV.
 
-    Where the rows have labels, it also tells how good the predictions are.
+    If the rows have labels, the quality of the predictions is shown as well.
     """
-    from stepml.cli.prediction_rows import Asked
+    from stepml.cli.prediction_rows import GivenFormat
 
     if label is not None and no_label:
         raise BadInputError("--label and --no-label exclude each other; give one of them")
     if as_json and out is None:
-        raise BadInputError("--json: predictions are CSV; say with --out where they go")
+        raise BadInputError("--json: predictions are CSV; write them to a file with --out")
     column = None if label is None else _name_or_index(label)
     has_label = False if no_label else (True if label is not None else None)
-    asked = Asked(format.value if format else None, header, column, has_label)
+    given = GivenFormat(format.value if format else None, header, column, has_label)
     target = Target.chosen(local, endpoint_url, stack)
     output = Output(as_json)
     source = _source(data, target)
-    with _bad_input_told(source, output):
-        _predict(model, source, asked, out, target, output)
+    with _bad_input_errors(source, output):
+        _predict(model, source, given, out, target, output)
 
 
 def _predict(
-    where: str, source: Source, asked: Asked, out: Path | None, target: Target, output: Output
+    where: str, source: Source, given: GivenFormat, out: Path | None, target: Target, output: Output
 ) -> None:
     from stepml.cli.prediction_rows import prediction_rows
     from stepml.cli.prediction_table import write_predictions
     from stepml.model_loading import load_model
 
     model = load_model(_place(where, target), endpoint_url=target.endpoint_url)
-    rows = prediction_rows(source, model, asked)
+    rows = prediction_rows(source, model, given)
     for assumption in rows.assumed:
         output.complaint(f"assumed: {assumption}")
     with _opened(out) as file:
         results = write_predictions(model, rows, file)
     output.document(_document(where, model, rows, out, results))
-    _tell(results, output)
+    _show(results, output)
 
 
 def _place(model: str, target: Target) -> str:
-    """Return where the model lies; a run's name stands for what is here of it, or in the stack."""
+    """Return the path or URI of the model: a run's name is looked up here, then in the stack."""
     if Path(model).exists() or not _RUN_NAME.fullmatch(model):
         return model
     here = RESULTS / model
@@ -143,7 +144,7 @@ def _document(
     }
 
 
-def _tell(results: Results, output: Output) -> None:
+def _show(results: Results, output: Output) -> None:
     output.complaint(f"{results.rows:,} rows")
     for name, value in results.metrics.items():
         output.complaint(f"{name} {shown(value, 4)}")
@@ -171,8 +172,8 @@ def _source(data: str, target: Target) -> Source:
 
 
 @contextmanager
-def _bad_input_told(source: Source, output: Output) -> Iterator[None]:
-    """Turn what is wrong with model or data into one line about what was given, and an end."""
+def _bad_input_errors(source: Source, output: Output) -> Iterator[None]:
+    """Turn errors of the model or the data into one line and an exit."""
     from stepml.job.errors import DamagedValueError, InvalidDataError, NotAvailableError
     from stepml.ml.artifact import ArtifactError
     from stepml.model_loading import ModelNotFoundError
@@ -193,7 +194,7 @@ def _bad_input_told(source: Source, output: Output) -> Iterator[None]:
 
 @contextmanager
 def _opened(out: Path | None) -> Iterator[TextIO]:
-    """Yield where the CSV goes; a file becomes visible when it is whole."""
+    """Yield the file for the CSV, which becomes visible when it is complete."""
     if out is None:
         yield sys.stdout
         return

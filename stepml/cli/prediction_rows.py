@@ -1,4 +1,4 @@
-"""The rows of one file or S3 object, read as training reads them, for a model to predict."""
+"""Reads the rows of one file or S3 object for a model, with the readers of training."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """How the data are written, as far as the command line says."""
+class GivenFormat:
+    """The format of the data, as given on the command line."""
 
     format: str | None = None
     header: bool | None = None
@@ -36,13 +36,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class PredictionRows:
-    """The rows that a model is to predict, and what was found out about them."""
+    """The rows to predict, and the assumptions about them."""
 
     source: Source
     layout: Layout
     n_features: int
-    order: list[int] | None  # where the model's features are among the columns; None: in order
-    assumed: tuple[str, ...]  # what the command line left open, and how it was taken
+    order: list[int] | None  # columns of the model's features; None if they are in order
+    assumed: tuple[str, ...]  # guesses about the format that the user should see
 
     @property
     def has_label(self) -> bool:
@@ -66,48 +66,48 @@ class PredictionRows:
         return CsrMatrix(indptr, indices, rows.values, self.n_features)
 
 
-def prediction_rows(source: Source, model: TrainedModel, asked: Asked) -> PredictionRows:
-    """Return the rows of ``source`` as ``model`` takes them.
+def prediction_rows(source: Source, model: TrainedModel, given: GivenFormat) -> PredictionRows:
+    """Return the rows of ``source`` with the features in the order of ``model``.
 
     Raises
     ------
     InvalidDataError
-        If they are not written as asked for, or have other features than the model.
+        They do not have the given format, or the features of the model.
     """
     name = source.objects[0].name
     data: dict[str, Any] = model.card["job"]["data"]
-    format = asked.format or format_of_file(name) or str(data["format"])  # noqa: A001
-    find = _Finder(source, model, asked, format, data)
+    format = given.format or format_of_file(name) or str(data["format"])  # noqa: A001
+    find = _Finder(source, model, given, format, data)
     places = {"column": find.columns, "first": find.labels_first, "apart": find.arrays}
     return places[FACTS[format].label]()
 
 
 @dataclass(frozen=True, slots=True)
 class _Finder:
-    """Finds out how rows are written, and which column is the label."""
+    """Detects the format of rows and the column of the label."""
 
     source: Source
     model: TrainedModel
-    asked: Asked
+    given: GivenFormat
     format: str
-    data: dict[str, Any]  # the job's
+    data: dict[str, Any]  # of the job
 
     def labels_first(self) -> PredictionRows:
         """Return rows that begin with their label."""
-        if self.asked.label is not None:
+        if self.given.label is not None:
             raise BadInputError(f"--label: rows of {self.format} begin with their label")
         layout = self._sniffed(n_features=self.model.n_features_in_)
-        has_label = self.asked.has_label is not False
-        assumed = () if self.asked.has_label is not None else (FACTS[self.format].label_words,)
+        has_label = self.given.has_label is not False
+        assumed = () if self.given.has_label is not None else (FACTS[self.format].label_words,)
         return self._rows(replace(layout, label_column=0 if has_label else -1), None, *assumed)
 
     def arrays(self) -> PredictionRows:
-        """Return rows whose labels are an array of their own."""
-        if self.asked.label is not None:
+        """Return rows whose labels are a separate array."""
+        if self.given.label is not None:
             raise BadInputError(f"--label: {self.format} has no columns to choose from")
         layout = self._sniffed(has_label=False)
         self._require_features(layout.n_features or 0)
-        if self.asked.has_label is False:
+        if self.given.has_label is False:
             return self._rows(layout, None)
         if not self._format.has_labels(self.source.reader, self.source.objects):
             return self._rows(layout, None, "there are no labels")
@@ -127,7 +127,7 @@ class _Finder:
         return self._rows(found, order, *assumed)
 
     def _rows(self, layout: Layout, order: list[int] | None, *assumed: str) -> PredictionRows:
-        said = () if self.asked.format else (f"format {self.format}",)
+        said = () if self.given.format else (f"format {self.format}",)
         n_features = self.model.n_features_in_
         return PredictionRows(self.source, layout, n_features, order, (*said, *assumed))
 
@@ -136,23 +136,23 @@ class _Finder:
         return sniff(self.source.reader, self.source.objects, source)
 
     def _header(self) -> bool | None:
-        """Return whether there is a header: as asked for, or if it names the model's features."""
+        """Return whether there is a header: as given, else if line 1 names the model's features."""
         features = set(self.model.card["features"])
-        if self.asked.header is not None or not features:
-            return self.asked.header
+        if self.given.header is not None or not features:
+            return self.given.header
         try:
             named = self._sniffed(has_label=False, header=True)
-        except EmptyDataError:  # there is but one line
+        except EmptyDataError:  # there is only one line
             return None
         return True if features <= set(named.column_names) else None
 
     def _label(self, layout: Layout) -> tuple[Any, ...]:
-        """Return the label's column, -1 if there is none, and how that was found."""
+        """Return the label's column, or -1 if there is none, and the assumption behind it."""
         names, n_columns, n_features = layout.column_names, layout.n_columns, self._width
-        if self.asked.has_label is False:
+        if self.given.has_label is False:
             return (-1,)
-        if self.asked.label is not None:
-            return (_column(self.asked.label, names, n_columns),)
+        if self.given.label is not None:
+            return (_column(self.given.label, names, n_columns),)
         label = self.model.card["label"]
         if label and names.count(label) == 1:
             return names.index(label), f"the label is column {label!r}"
@@ -164,7 +164,7 @@ class _Finder:
         if isinstance(asked, str):
             raise InvalidDataError(
                 f"{self._name} has {n_columns} columns, one more than the model has features, "
-                f"and none is named {asked!r}: say with --label which one is the label"
+                f"and none is named {asked!r}; give the label's column with --label"
             )
         column = n_columns - 1 if asked is None else _column(asked, names, n_columns)
         return column, f"the label is {layout.column_title(column)}"

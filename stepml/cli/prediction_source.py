@@ -1,4 +1,4 @@
-"""Files and S3 objects of rows, which the reader of training data reads."""
+"""Files and S3 objects of rows, as sources for the readers of training data."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from stepml.ml.data.formats import FORMATS, format_of_file
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Objects that can be read: the data, and of images their labels if there are any."""
+    """Readable objects: the data, and for images their labels, if any."""
 
     reader: ObjectReader
     objects: tuple[DataObject, ...]
 
     def named_in(self, message: str) -> str:
-        """Return a message about objects as one about what the command line was given."""
+        """Return a message about objects in terms of the command line's arguments."""
         for each in self.objects:
             message = message.replace(f"s3 object {each.key}", each.key)
         return message.replace("data.label", "--label").replace("data.n_features", "n_features")
 
 
 class LocalFiles:
-    """Reads files, whose keys are their paths."""
+    """Reads files; a key is a path."""
 
     def load_range(self, key: str, start: int, stop: int) -> bytes:
         with Path(key).open("rb") as file:
@@ -37,7 +37,7 @@ class LocalFiles:
 
 
 class S3Objects:
-    """Reads objects of one bucket, whose keys are their URIs."""
+    """Reads objects of one bucket; a key is a URI."""
 
     def __init__(self, connection: Connection, bucket: str) -> None:
         self._connection = connection
@@ -86,7 +86,7 @@ def s3_source(uri: str, connection: Connection) -> Source:
     reader = S3Objects(connection, parsed_uri(uri)[0])
     found = reader.describe(uri)
     if found is None:
-        raise BadInputError(f"nothing lies at {uri} ({connection.place})")
+        raise BadInputError(f"no object at {uri} ({connection.place})")
     beside = _labels_beside(uri)
     labels = None if beside is None else reader.describe(beside)
     return Source(reader, (found,) if labels is None else (found, labels))

@@ -1,4 +1,4 @@
-"""Predictions as lines of CSV, and how good they are; a block of rows at a time."""
+"""Writes predictions as CSV and measures their quality, a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What became of the rows of one file."""
+    """The result for the rows of one file."""
 
     rows: int
     metrics: dict[str, float]  # empty without labels
-    unknown_labels: list[float]  # that the model does not know: it never predicts them
+    unknown_labels: list[float]  # labels of the data that the model never predicts
 
 
 def write_predictions(model: TrainedModel, rows: PredictionRows, file: TextIO) -> Results:
-    """Write a header, and a line for each row; return how good they are.
+    """Write a header and a line for each row; return the quality of the predictions.
 
-    The columns are ``prediction`` and, where the model knows probabilities,
-    ``probability_<class>`` of each class.
+    The columns are ``prediction`` and, for models with probabilities, ``probability_<class>`` of
+    each class.
     """
     score, n_rows = _score_of(model, has_label=rows.has_label), 0
     has_probabilities = hasattr(model, "predict_proba")
@@ -42,7 +42,7 @@ def write_predictions(model: TrainedModel, rows: PredictionRows, file: TextIO) -
         columns = [[_text(value) for value in predicted]]
         if has_probabilities:
             columns += model.predict_proba(X).astype(str).T.tolist()
-        file.write(header + _lines(columns))  # not before rows were read: bad ones write nothing
+        file.write(header + _lines(columns))  # after reading rows, so bad ones write nothing
         header = ""
         score.add(X, y, predicted)
         n_rows += len(y)
@@ -56,7 +56,7 @@ def _lines(columns: Sequence[Sequence[str]]) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return a label, a number or a cluster with as few digits as tell it."""
+    """Format a label, a number or a cluster, without a trailing ``.0``."""
     return str(value).removesuffix(".0")
 
 

@@ -40,9 +40,9 @@ def stop(
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
-    """Stop a job; it can go on later.
+    """Stop a job; it can be resumed later.
 
-    Functions that run end at their next batch or wait.
+    Running functions end at their next batch or wait.
     """
     target = Target.chosen(local, endpoint_url, stack)
     client = target.client()
@@ -59,11 +59,11 @@ def stop(
         }
     )
     if not stopped.changed:
-        output.line(f"{job.name} has ended already: {state.status}; nothing was changed")
+        output.line(f"{job.name} has already ended: {state.status}; nothing was changed")
         return
     output.line(f"stopped {job.name}")
     output.line("its functions end at their next batch or wait; finished epochs are kept")
-    output.line(f"go on with it: stepml retry {job.name}{target.flags}")
+    output.line(f"resume it: stepml retry {job.name}{target.flags}")
 
 
 def retry(
@@ -73,7 +73,7 @@ def retry(
         typer.Option(metavar="N", help="Train again from this epoch on, in a new execution."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of the new execution, which it asks for.")
+        str | None, typer.Option(metavar="NAME", help="Start a new execution with this name.")
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
     out: Out = RESULTS,
@@ -82,9 +82,9 @@ def retry(
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a job that failed or was stopped, behind its finished epochs.
+    """Resume a job that failed or was stopped, after its finished epochs.
 
-    Ctrl-C ends the watching only; the job goes on.
+    Ctrl-C stops watching; the job continues.
     """
     target = Target.chosen(local, endpoint_url, stack)
     client = target.client()
@@ -104,12 +104,12 @@ def retry(
 
 
 def retried_lines(job: Execution, retried: Retried) -> list[str]:
-    """Return what was done to go on with ``job``."""
+    """Return lines that say how ``job`` was resumed."""
     if retried.epoch is None:
         return ["retried; all its epochs are finished, the model is written"]
     if retried.how == "redriven":
-        kept = "; finished epochs are not trained again" if retried.epoch > 1 else ""
-        return [f"retried from epoch {retried.epoch}{kept}"]
+        note = "; finished epochs are not trained again" if retried.epoch > 1 else ""
+        return [f"retried from epoch {retried.epoch}{note}"]
     if retried.how == "resumed":
         before = f"the epochs before it are those of {job.name}"
     else:

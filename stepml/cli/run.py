@@ -27,13 +27,13 @@ from stepml.client.stack import DEFAULT_STACK
 if TYPE_CHECKING:
     from stepml.client import Client, Execution
 
-# With the time and the suffix of its epochs' names a run name stays below 80 characters.
+# With the time and the suffix of its epochs' names, a run name stays below 80 characters.
 MAX_STEM = 40
 RESULTS = Path("runs")
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.json", help="The job, a JSON object.")]
 Out = Annotated[
-    Path, typer.Option("--out", metavar="DIRECTORY", help="Where the model and the report go.")
+    Path, typer.Option("--out", metavar="DIRECTORY", help="Directory for the model and the report.")
 ]
 
 
@@ -60,9 +60,9 @@ def run(
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
-    """Start a job, watch it until it ends, and fetch its model.
+    """Start a job, watch it until it ends, and download its model.
 
-    Ctrl-C ends the watching only; the job goes on.
+    Ctrl-C stops watching; the job continues.
     """
     text = _read(job)
     chosen = name if name is not None else default_name(job)
@@ -88,22 +88,22 @@ def watch(
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
-    """Watch a job until it ends, and fetch its model.
+    """Watch a job until it ends, and download its model.
 
-    Ctrl-C ends the watching only; the job goes on.
+    Ctrl-C stops watching; the job continues.
     """
     target = Target.chosen(local, endpoint_url, stack)
     client = target.client()
     followed = client.execution(execution)
-    client.describe(followed)  # or there is nothing to watch
+    client.describe(followed)  # raises if there is none
     check_directory(out / followed.name)
     follow_to_end(client, followed, target, out, Output(as_json))
 
 
 def default_name(job: Path) -> str:
-    """Return a run name made of the job file's name and the local time."""
+    """Return a run name from the job file's name and the local time."""
     stem = re.sub(r"[^0-9A-Za-z_-]+", "-", job.stem).strip("-")[:MAX_STEM] or "job"
-    # With three letters by chance: two runs may be started in the same second.
+    # Three random letters distinguish runs that start in the same second.
     return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)[:3]}"
 
 
@@ -115,7 +115,7 @@ def _read(job: Path) -> bytes:
 
 
 def _check(text: bytes, name: str) -> None:
-    """Refuse what is wrong before anything is asked of a service."""
+    """Refuse an invalid job or name before any request."""
     from stepml.job.names import check_job_id
     from stepml.job.parse import parse_job
 
@@ -123,7 +123,7 @@ def _check(text: bytes, name: str) -> None:
 
 
 def check_directory(directory: Path) -> None:
-    """Refuse a place for the results that cannot be written, before the job is started."""
+    """Refuse a directory that cannot be written to, before the job starts."""
     existing = next(each for each in (directory, *directory.parents) if each.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise BadInputError(f"--out: expected a directory to write to, got {str(existing)!r}")
@@ -137,7 +137,7 @@ def follow_to_end(
     output: Output,
     more: Mapping[str, Any] | None = None,
 ) -> None:
-    """Watch a job until it ends and fetch its results, or exit with what it ended with."""
+    """Watch a job until it ends, download its results, and exit with its exit code."""
     from stepml.cli.following import follow
 
     code = follow(client, execution, target, out, output, more or {})

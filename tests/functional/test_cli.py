@@ -157,7 +157,7 @@ def test_ctrl_c_ends_the_watching_and_not_the_job(
         _, stderr = process.communicate(timeout=WAIT_S)
 
     assert process.returncode == 130
-    assert f"{name} goes on" in stderr
+    assert f"{name} continues" in stderr
     assert f"stepml watch {name}" in stderr
     assert f"stepml stop {name}" in stderr
     stopped = stepml.run_json("stop", name)

@@ -142,8 +142,8 @@ def test_a_failed_job_goes_on_and_ends_with_the_same_model(
     assert shown.startswith(
         f"retried from epoch {first}; finished epochs are not trained again\n{name}\n"
     )
-    assert len(re.findall(rf"^       epoch {first} is tried again after ", shown, re.M)) == 2
-    assert re.search(rf"^       epoch {first} is tried again after rank \d: KeyNot", shown, re.M)
+    assert len(re.findall(rf"^       epoch {first} is retried after ", shown, re.M)) == 2
+    assert re.search(rf"^       epoch {first} is retried after rank \d: KeyNot", shown, re.M)
     assert narrow(shown + complaint)
     assert runs.model(name) == undisturbed
     # Each epoch was trained once, but for the attempts that failed.
@@ -215,7 +215,7 @@ def test_a_stopped_job_goes_on(runs: Runs, name: str, undisturbed: bytes) -> Non
     assert f"stepml retry {name}\n" in complaint
     assert shown.startswith(f"stopped {name}\n")
     assert narrow(shown + complaint + again)
-    assert again == f"{name} has ended already: ABORTED; nothing was changed\n"
+    assert again == f"{name} has already ended: ABORTED; nothing was changed\n"
     assert runs.stack.keys(keys.fence(name))
 
     document = runs.stepml.run_json("retry", name)

@@ -242,9 +242,9 @@ def test_a_job_is_stopped_once(
     document = invoke_json("stop", name, "--stack", "endless")
 
     assert lines[0] == f"stopped {name}"
-    assert lines[-1] == f"go on with it: stepml retry {name} --stack endless"
+    assert lines[-1] == f"resume it: stepml retry {name} --stack endless"
     assert all(len(line) <= 80 for line in lines)
-    assert again == f"{name} has ended already: ABORTED; nothing was changed\n"
+    assert again == f"{name} has already ended: ABORTED; nothing was changed\n"
     assert (document["status"], document["stopped"]) == ("ABORTED", False)
 
 

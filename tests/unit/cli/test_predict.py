@@ -405,7 +405,7 @@ def test_data_are_read_from_s3(tmp_path: Path, stack: MotoStack) -> None:
         .invoke(app, ["predict", str(model), f"s3://{BUCKET}/data/bad.csv", *where])
         .stderr
     )
-    assert "nothing lies at s3://" in refused(model, f"s3://{BUCKET}/data/none.csv", *where)
+    assert "no object at s3://" in refused(model, f"s3://{BUCKET}/data/none.csv", *where)
     assert "of one object" in refused(model, f"s3://{BUCKET}/data/", *where)
     nowhere = ("--endpoint-url", "http://127.0.0.1:9")
     assert "nothing answers" in refused(model, f"s3://{BUCKET}/data/rows.csv", *nowhere, code=3)

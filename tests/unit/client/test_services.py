@@ -79,7 +79,7 @@ def test_a_stack_of_something_else_is_refused(stack: MotoStack) -> None:
         StackName="other", TemplateBody=json.dumps(template)
     )
 
-    with pytest.raises(StackNotFoundError, match="not one of StepML: it has no output Bucket"):
+    with pytest.raises(StackNotFoundError, match="no stack of StepML: it has no output Bucket"):
         _ = stack.client("other").stack
 
 
