@@ -1,15 +1,14 @@
-"""Merges one chunk of what the ranks contributed to an epoch; only for `reduce_scatter`."""
+"""Merges one chunk of the ranks' contributions to an epoch; only for `reduce_scatter`."""
 
 from __future__ import annotations
 
-from lambdas.documents import Documents
+from lambdas.attempts.fences import Fences
+from lambdas.channels import mergeable_of
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
-from lambdas.exchanges import open_mergeable
-from lambdas.fences import comes_too_late, look_at_fences
+from lambdas.epochs import epochs_of
+from lambdas.job_store import JobStore
 from lambdas.logs import log
-from lambdas.plans import TrainingPlan
-from stepml.job import keys
 from stepml.job.step import Step
 from stepml.job.tasks import MergerTask
 from storage import DurableStorage
@@ -26,16 +25,18 @@ def merge_chunk(task: MergerTask, storage: DurableStorage) -> None:
     Raises
     ------
     MissingContributionError, DamagedValueError
-        The channel lost something: the epoch has to be done again.
+        The channel lost something: the epoch has to be trained again.
     AttemptStoppedError
-        The execution has ended for which this function works.
+        The execution has ended.
     """
-    if storage.find_many([keys.epoch_report(task.job_id, task.epoch)]):
+    store = JobStore(storage, task.job_id)
+    if store.report(task.epoch).exists():
         return
-    look_at_fences(task, storage)
-    plan = Documents(storage).load(keys.training_plan(task.job_id), TrainingPlan)
-    exchange = open_mergeable(task.job_id, plan, storage)
+    fences = Fences(store, task)
+    fences.look()
+    plan = store.training_plan.load()
+    exchange = mergeable_of(store, plan, len(epochs_of(plan.spec).chunks))
     exchange.merge(Step(task.epoch), task.chunk)
-    if comes_too_late(task, task.epoch, storage):
+    if fences.comes_too_late():
         exchange.withdraw_sum(Step(task.epoch), task.chunk)
     log("chunk merged", job_id=task.job_id, epoch=task.epoch, chunk=task.chunk)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, bucket, durable
+from lambdas.job_store import JobStore, PartitionPlan, RangeSummary
 from lambdas.logs import log
-from lambdas.plans import PartitionPlan, RangeSummary
-from stepml.job import keys
 from stepml.job.tasks import PartitionTask
 from stepml.ml.data import write_pieces
 from storage import DurableStorage
@@ -18,17 +16,17 @@ from storage import DurableStorage
 
 @handles(PartitionTask)
 def handler(task: PartitionTask, context: LambdaContext) -> None:
-    plan = Documents(durable()).load(keys.partition_plan(task.job_id), PartitionPlan)
+    plan = JobStore(durable(), task.job_id).partition_plan.load()
     partition(task, plan, source=bucket(plan.bucket), storage=durable())
 
 
 def partition(
     task: PartitionTask, plan: PartitionPlan, source: DurableStorage, storage: DurableStorage
 ) -> RangeSummary:
-    """Write the pieces of one range task, then what they are; done before: only return that."""
-    documents = Documents(storage)
-    summary = keys.task_summary(plan.digest, task.job_id, task.range)
-    done = documents.find(summary, RangeSummary)
+    """Write the pieces of one range and then their summary; if done before, return the summary."""
+    data_set = JobStore(storage, task.job_id).data_set(plan.digest)
+    summary = data_set.summary(task.range)
+    done = summary.find()
     if done is not None:
         return done
     result = write_pieces(
@@ -38,7 +36,7 @@ def partition(
         plan.layout,
         plan.tasks[task.range],
         seed=plan.spec.data.seed,
-        piece_key=partial(keys.piece, plan.digest, task.job_id, task.range),
+        piece_key=partial(data_set.piece_key, task.range),
     )
     log(
         "range partitioned",
@@ -48,14 +46,14 @@ def partition(
         skipped=result.skipped.count,
         pieces=len(result.pieces),
     )
-    return documents.publish(summary, RangeSummary(result.pieces, result.skipped))
+    return summary.publish(RangeSummary(result.pieces, result.skipped))
 
 
 @dataclass(frozen=True, slots=True)
 class _AsPlanned:
-    """Reads the data, and refuses objects that are no longer those that the plan describes.
+    """Reads the data, and refuses objects that have changed since the plan was made.
 
-    Their rows would go into a data set that is addressed by what it was made of.
+    The data set is addressed by the contents of these objects.
     """
 
     source: DurableStorage

@@ -1,13 +1,12 @@
-"""Merges what the ranges found into the manifest of the data set, and checks it against the job."""
+"""Merges the results of all ranges into the data set's manifest, and checks it against the job."""
 
 from __future__ import annotations
 
-from lambdas.documents import Documents
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
+from lambdas.job_store import JobStore, PartitionPlan
+from lambdas.job_store.data_sets import DataSetStore
 from lambdas.logs import log
-from lambdas.plans import PartitionPlan, RangeSummary
-from stepml.job import keys
 from stepml.job.errors import ModelTooLargeError
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import tag
@@ -26,7 +25,9 @@ def handler(task: JobTask, context: LambdaContext) -> None:
     plan_shards(task.job_id, durable())
 
 
-def plan_shards(job_id: str, storage: DurableStorage) -> Manifest:
+def plan_shards(
+    job_id: str, storage: DurableStorage, *, most_model_bytes: int = MOST_MODEL_BYTES
+) -> Manifest:
     """Publish the data set's manifest, and refuse a job that it does not suit.
 
     Raises
@@ -38,18 +39,14 @@ def plan_shards(job_id: str, storage: DurableStorage) -> Manifest:
     BadLabelError
         The model cannot learn these labels.
     ModelTooLargeError
-        Training it would take more memory than the functions have.
+        Training it would take more memory than ``most_model_bytes``.
     """
-    documents = Documents(storage)
-    plan = documents.load(keys.partition_plan(job_id), PartitionPlan)
-    manifest = documents.find(keys.manifest(plan.digest), Manifest)
-    if manifest is None:
-        merged = _merged(plan, _summaries(job_id, plan, documents))
-        manifest = documents.publish(keys.manifest(plan.digest), merged)
-    mine = keys.piece_prefix(plan.digest, job_id)
-    if not any(piece.key.startswith(mine) for piece in manifest.pieces):
-        storage.clear(mine)  # another job was faster: its pieces hold the same rows
-    check_suits(plan.spec, manifest)
+    store = JobStore(storage, job_id)
+    plan = store.partition_plan.load()
+    data_set = store.data_set(plan.digest)
+    manifest = data_set.manifest.find() or data_set.manifest.publish(_merged(plan, data_set))
+    data_set.delete_unused_pieces(manifest)
+    check_suits(plan.spec, manifest, most_model_bytes)
     log(
         "shards planned",
         job_id=job_id,
@@ -60,32 +57,24 @@ def plan_shards(job_id: str, storage: DurableStorage) -> Manifest:
     return manifest
 
 
-def check_suits(spec: JobSpec, manifest: Manifest) -> None:
-    """Raise the error by which a job on this data set would fail later."""
+def check_suits(
+    spec: JobSpec, manifest: Manifest, most_model_bytes: int = MOST_MODEL_BYTES
+) -> None:
+    """Raise now the error by which a job on this data set would fail later."""
     kind = shard_kind(spec.data.matrix, manifest, spec.workers)
     plan = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
     model = build_model(spec.model, manifest.n_features, manifest.labels, manifest.label_counts)
-    _check_model_size(spec, model.n_parameters)
-    training_rows = sum(interval.n_rows for interval in plan.shards)
-    spec.model.check_rows(training_rows)
-
-
-def _check_model_size(spec: JobSpec, n_parameters: int) -> None:
-    most = MOST_MODEL_BYTES // build_algorithm(spec).bytes_per_parameter
-    if n_parameters > most:
+    most_parameters = most_model_bytes // build_algorithm(spec).bytes_per_parameter
+    if model.n_parameters > most_parameters:
         raise ModelTooLargeError(
-            f"the model has {n_parameters:,} parameters; with algorithm {tag(spec.algorithm)!r} a "
-            f"function has room for {most:,}: use fewer features, classes or clusters"
+            f"the model has {model.n_parameters:,} parameters; with algorithm "
+            f"{tag(spec.algorithm)!r} a function has room for {most_parameters:,}: use fewer "
+            "features, classes or clusters"
         )
+    spec.model.check_rows(sum(interval.n_rows for interval in plan.shards))
 
 
-def _summaries(job_id: str, plan: PartitionPlan, documents: Documents) -> list[RangeSummary]:
-    return [
-        documents.load(keys.task_summary(plan.digest, job_id, task), RangeSummary)
-        for task in range(len(plan.tasks))
-    ]
-
-
-def _merged(plan: PartitionPlan, summaries: list[RangeSummary]) -> Manifest:
+def _merged(plan: PartitionPlan, data_set: DataSetStore) -> Manifest:
+    summaries = [data_set.summary(task).load() for task in range(len(plan.tasks))]
     pieces = [piece for summary in summaries for piece in summary.pieces]
     return merge(plan.digest, plan.layout, pieces, [each.skipped for each in summaries])

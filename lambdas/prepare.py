@@ -1,6 +1,6 @@
-"""Checks a job, claims its id, plans byte ranges and ranks; writes once all is checked.
+"""Checks a job, claims its id, plans byte ranges and ranks; writes once everything is checked.
 
-An execution that goes on with a job, because another one's history is full, begins here as well.
+An execution that continues a job, because another one's history is full, begins here as well.
 """
 
 from __future__ import annotations
@@ -8,36 +8,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-import msgspec
 import xxhash
 
-from lambdas.documents import Documents
+from lambdas.attempts.workforce import refuse_too_wide
+from lambdas.channels import Channels
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, bucket, durable
-from lambdas.exchanges import Channels, chunks_to_merge
+from lambdas.epochs import epochs_of
+from lambdas.epochs.loop import Limits, Start, loop_state
+from lambdas.job_store import JobStore, PartitionPlan
+from lambdas.job_store.resumption import plan_resumption
 from lambdas.logs import log
-from lambdas.plans import Claim, PartitionPlan
-from lambdas.resumption import Resumption, finished_epochs, plan_resumption
-from lambdas.workforce import Workforce, refuse_too_wide, waits_for_all
 from stepml.job import keys
-from stepml.job.availability import refuse_unconfigured
-from stepml.job.errors import InvalidTaskError, JobIdTakenError
+from stepml.job.channels import refuse_unconfigured
+from stepml.job.errors import InvalidTaskError
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
-from stepml.job.reports import EpochReport
-from stepml.job.spec import JobSpec
-from stepml.job.step import Step
-from stepml.job.tasks import Continued, JobFunctions, JobState, LoopPosition, PrepareTask
+from stepml.job.tasks import Continued, JobState, LoopPosition, PrepareTask
 from stepml.ml.data import plan_data
 from storage import DurableStorage
 
-# An epoch that takes longer has failed: six functions of 15 minutes in a row, and their retries.
-EPOCH_TIMEOUT_S = 6 * 3600
-# Step Functions ends an execution at 25,000 events. Some are left for redrives, and each epoch has
-# twice the events that it needs, so that all of them may be retried.
-HISTORY_EVENTS = 24_000
-EVENTS_AN_EPOCH = 18
-EVENTS_AN_ITERATION = 8  # of a Map; a few of them may be retried
 CONCURRENCY_VARIABLE = "STEPML_CONCURRENCY"  # functions at once; set by templates/template.yaml
 HANDOVER_VARIABLE = "STEPML_EPOCHS_AN_EXECUTION"  # optional: fewer than fit
 
@@ -46,11 +36,9 @@ OpenBucket = Callable[[str], DurableStorage]
 
 @handles(PrepareTask)
 def handler(task: PrepareTask, context: LambdaContext) -> JobState:
-    concurrency = int(os.environ[CONCURRENCY_VARIABLE])
-    continued = Continued.of_input(task.job)
-    if continued is not None:
-        return go_on(continued, durable(), concurrency)
-    return prepare(task, durable(), bucket, Channels.of_deployment(durable()), concurrency)
+    handover = os.environ.get(HANDOVER_VARIABLE)
+    limits = Limits(int(os.environ[CONCURRENCY_VARIABLE]), int(handover) if handover else None)
+    return prepare(task, durable(), bucket, Channels.of_deployment(durable()), limits)
 
 
 def prepare(
@@ -58,9 +46,9 @@ def prepare(
     storage: DurableStorage,
     open_bucket: OpenBucket,
     channels: Channels,
-    concurrency: int,
+    limits: Limits,
 ) -> JobState:
-    """Check the job, claim its id and return what the state machine needs to run it.
+    """Begin a job, or continue one, and return the state of its execution.
 
     Parameters
     ----------
@@ -69,8 +57,7 @@ def prepare(
     open_bucket : callable
         Returns the objects of a bucket.
     channels : Channels
-    concurrency : int
-        Functions that the account runs at once.
+    limits : Limits
 
     Raises
     ------
@@ -82,132 +69,86 @@ def prepare(
         The channel cannot be reached, or refuses the functions.
     JobIdTakenError
         Another execution owns the id.
+    InvalidTaskError
+        The other execution, which this one continues, has begun another job.
     """
+    continued = Continued.of_input(task.job)
+    if continued is None:
+        start = _begin(task, storage, open_bucket, channels, limits.concurrency)
+    else:
+        start = _continue(continued, storage)
+    return loop_state(start, limits)
+
+
+def _begin(
+    task: PrepareTask,
+    storage: DurableStorage,
+    open_bucket: OpenBucket,
+    channels: Channels,
+    concurrency: int,
+) -> Start:
     spec = parse_job(task.job)
     check_job_id(task.job_id, spec.stop.max_epochs)
-    refuse_too_wide(spec, concurrency)
-    run = run_name(task.execution_arn, task.started_at)
-    check_channel(spec, keys.exchange_prefix(task.job_id, run), channels)
-    resumption = plan_resumption(task.job_id, spec, storage)
-    plan = plan_partition(spec, run, open_bucket, resumption)
-    resumption.require_same_data(plan.digest)
-    documents = Documents(storage)
-    _claim(task, documents)
-    storage.publish(keys.spec(task.job_id), msgspec.json.encode(spec))  # can be started again
-    plan = documents.publish(keys.partition_plan(task.job_id), plan)
-    partitioned = storage.describe(keys.manifest(plan.digest)) is not None
+    store, epochs = JobStore(storage, task.job_id), epochs_of(spec)
+    if epochs.waits_for_all:
+        refuse_too_wide(spec, concurrency)
+    # No other run of the job id has this name; it is part of the run's keys.
+    run = xxhash.xxh3_64_hexdigest(f"{task.execution_arn} {task.started_at}".encode())
+    refuse_unconfigured(spec.exchange.channel, channels.configured)
+    channels.of_job(task.job_id, run, spec).require_answer()
+    bucket_name, _, path = spec.data.uri.removeprefix("s3://").partition("/")
+    data = plan_data(open_bucket(bucket_name), path, spec.data)
+    resumed = plan_resumption(store, spec, data.digest, keeps_rank_state=epochs.keeps_rank_state)
+    plan = PartitionPlan(
+        spec=spec,
+        run=run,
+        digest=data.digest,
+        bucket=bucket_name,
+        objects=data.objects,
+        layout=data.layout,
+        tasks=data.tasks,
+        resumed_from=resumed.job_id,
+        resumed_epochs=resumed.epochs,
+        own_states_after=resumed.own_states_after,
+    )
+    return _claim(task, store, plan)
+
+
+def _claim(task: PrepareTask, store: JobStore, plan: PartitionPlan) -> Start:
+    plan = store.begin(task.execution_arn, task.started_at, plan)
+    is_partitioned = store.data_set(plan.digest).manifest.exists()
     log(
         "job prepared",
         job_id=task.job_id,
         dataset=plan.digest,
         ranges=len(plan.tasks),
-        partitioned_before=partitioned,
+        partitioned_before=is_partitioned,
     )
     done = plan.resumed_epochs
-    progress = LoopPosition(epoch=done, decision="continue", next_epoch=done + 1)
-    ranges = [] if partitioned else list(range(len(plan.tasks)))
-    shards = [keys.VALIDATION, *range(spec.workers)]
-    return job_state(task.job_id, plan, concurrency, progress, ranges, shards)
+    return Start(
+        task.job_id,
+        plan,
+        LoopPosition(epoch=done, decision="continue", next_epoch=done + 1),
+        ranges=() if is_partitioned else range(len(plan.tasks)),
+        shards=(keys.VALIDATION, *range(plan.spec.workers)),
+    )
 
 
-def go_on(continued: Continued, storage: DurableStorage, concurrency: int) -> JobState:
-    """Return what the state machine needs to run the rest of a job.
+def _continue(continued: Continued, storage: DurableStorage) -> Start:
+    """Return the start behind all epochs that are finished by now.
 
-    Of its epochs, those that are finished by now count: an execution that is redriven starts
-    another one in the place of one that may have come further.
-
-    Raises
-    ------
-    InvalidTaskError
-        It is not the job that the other execution has begun.
+    An execution that is redriven starts another one in the place of one that may have come
+    further.
     """
-    documents = Documents(storage)
-    plan = documents.load(keys.partition_plan(continued.job_id), PartitionPlan)
+    store = JobStore(storage, continued.job_id)
+    plan = store.partition_plan.load()
     if plan.run != continued.run:
         raise InvalidTaskError(
             f"continues.run: expected {plan.run!r}, that of job {continued.job_id!r}, "
             f"got {continued.run!r}"
         )
-    done = finished_epochs(storage, continued.job_id, continued.next_epoch - 1)
-    last = documents.load(keys.epoch_report(continued.job_id, done), EpochReport)
-    progress = LoopPosition(epoch=done, decision=last.decision, next_epoch=last.next_epoch)
+    done = store.finished_epochs(continued.next_epoch - 1)
+    last = store.report(done).load()
     log("job goes on", job_id=continued.job_id, epoch=last.next_epoch)
-    return job_state(continued.job_id, plan, concurrency, progress, ranges=[], shards=[])
-
-
-def job_state(
-    job_id: str,
-    plan: PartitionPlan,
-    concurrency: int,
-    progress: LoopPosition,
-    ranges: list[int],
-    shards: list[int],
-) -> JobState:
-    """Return the state with which ``train.asl.json`` begins."""
-    spec = plan.spec
-    workforce = Workforce(spec.workers, concurrency, waits_for_all(spec))
-    return JobState(
-        job_id=job_id,
-        run=plan.run,
-        functions=JobFunctions.of(spec),
-        ranges=ranges,
-        shards=shards,
-        ranks=workforce.ranks,
-        groups=workforce.groups,
-        ranks_at_once=workforce.ranks_at_once,
-        groups_at_once=workforce.groups_at_once,
-        chunks=chunks_to_merge(spec),
-        progress=progress,
-        epoch_timeout_s=EPOCH_TIMEOUT_S,
-        handover_epoch=progress.next_epoch + epochs_an_execution(len(ranges) + len(shards)),
-    )
-
-
-def epochs_an_execution(map_iterations: int) -> int:
-    """Return how many epochs fit into the history of one execution, begun with so many tasks."""
-    asked = os.environ.get(HANDOVER_VARIABLE)
-    if asked:
-        return int(asked)
-    return (HISTORY_EVENTS - map_iterations * EVENTS_AN_ITERATION) // EVENTS_AN_EPOCH
-
-
-def run_name(execution_arn: str, started_at: str) -> str:
-    """Return what tells this run from every other of its job id, for its keys in the channel."""
-    return xxhash.xxh3_64_hexdigest(f"{execution_arn} {started_at}".encode())
-
-
-def check_channel(spec: JobSpec, prefix: str, channels: Channels) -> None:
-    """Raise now what the first exchange would fail of: no such service here, or no answer."""
-    name = spec.exchange.channel
-    refuse_unconfigured(name, channels.configured)
-    channels.require_answer(name, keys.aggregate(prefix, Step(1), 0))
-
-
-def plan_partition(
-    spec: JobSpec, run: str, open_bucket: OpenBucket, resumption: Resumption
-) -> PartitionPlan:
-    """Return how the data of ``spec`` are cut, from a look at their names and first lines."""
-    bucket_name, _, path = spec.data.uri.removeprefix("s3://").partition("/")
-    planned = plan_data(open_bucket(bucket_name), path, spec.data)
-    return PartitionPlan(
-        spec=spec,
-        run=run,
-        digest=planned.digest,
-        bucket=bucket_name,
-        objects=planned.objects,
-        layout=planned.layout,
-        tasks=planned.tasks,
-        resumed_from=resumption.job_id,
-        resumed_epochs=resumption.epochs,
-        own_states_after=resumption.own_states_after,
-    )
-
-
-def _claim(task: PrepareTask, documents: Documents) -> None:
-    mine = Claim(task.execution_arn, task.started_at)
-    owner = documents.publish(keys.claim(task.job_id), mine)
-    if owner != mine:
-        raise JobIdTakenError(
-            f"run name {task.job_id!r} is taken by {owner.execution_arn}, started at "
-            f"{owner.started_at}, whose objects are still stored; choose another name"
-        )
+    position = LoopPosition(epoch=done, decision=last.decision, next_epoch=last.next_epoch)
+    return Start(continued.job_id, plan, position)

@@ -1,4 +1,4 @@
-"""Choices of the job spec that this version or this deployment lacks.
+"""Choices of the job spec that this version lacks.
 
 The spec describes the whole product. A choice that is not available yet is refused by its name
 before anything starts.
@@ -6,23 +6,12 @@ before anything starts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from stepml.job.channels import CHANNELS
 from stepml.job.errors import NotAvailableError
 from stepml.job.models import MODELS
 
 AVAILABLE_MODELS = tuple(name for name, model in MODELS.items() if model.is_available)
-
-
-def refuse_unconfigured(channel: str, configured: Sequence[str]) -> None:
-    """Raise `NotAvailableError` if this deployment does not have the service of ``channel``."""
-    if channel not in configured:
-        raise NotAvailableError(
-            f"exchange.channel {channel!r}: this deployment has no {CHANNELS[channel].lacking}; "
-            f"available here: {', '.join(configured)}"
-        )
 
 
 def refuse_unavailable_choices(document: Any) -> None:

@@ -6,10 +6,11 @@ A new storage service is a record here and a module in ``storage/``.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from stepml.job.errors import NotAvailableError
 from stepml.job.prices import DYNAMODB_TARIFF, S3_TARIFF, Tariff
 
 DURABLE = "s3"  # the channel that is the durable store itself
@@ -89,3 +90,12 @@ else:  # the choices of exchange.channel, for the parser and the schema
 def configured_channels(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     """Return the names of the channels whose services this deployment has."""
     return tuple(name for name, each in CHANNELS.items() if environment.get(each.variable))
+
+
+def refuse_unconfigured(channel: str, configured: Sequence[str]) -> None:
+    """Raise `NotAvailableError` if this deployment does not have the service of ``channel``."""
+    if channel not in configured:
+        raise NotAvailableError(
+            f"exchange.channel {channel!r}: this deployment has no {CHANNELS[channel].lacking}; "
+            f"available here: {', '.join(configured)}"
+        )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import re
 from typing import Any
 
 import msgspec
@@ -12,12 +10,8 @@ import msgspec
 from stepml.job.availability import refuse_unavailable_choices
 from stepml.job.combinations import refuse_combinations
 from stepml.job.errors import InvalidJobError
-from stepml.job.schema import describe, field_schema
+from stepml.job.explanations import explain
 from stepml.job.spec import JobSpec
-
-_PLACE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
-_UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]*)`")
-_MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`")
 
 
 def parse_job(job: bytes | str | dict[str, Any]) -> JobSpec:
@@ -40,7 +34,7 @@ def parse_job(job: bytes | str | dict[str, Any]) -> JobSpec:
     try:
         spec = msgspec.convert(document, JobSpec)
     except msgspec.ValidationError as error:
-        raise InvalidJobError(_explain(str(error), document)) from None
+        raise InvalidJobError(explain(str(error), document)) from None
     refuse_combinations(spec)
     return spec
 
@@ -62,41 +56,3 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise InvalidJobError(f"the job is not JSON: {name} is no number of JSON")
-
-
-def _explain(message: str, document: Any) -> str:
-    place = _PLACE.search(message)
-    path = place["path"].split(".") if place and place["path"] else []
-    where = ".".join(path) or "the job"
-    schema = field_schema(path, document)
-    if unknown := _UNKNOWN.search(message):
-        return _explain_unknown(unknown["field"], where, sorted(schema.get("properties", {})))
-    if missing := _MISSING.search(message):
-        field = missing["field"]
-        allowed = describe(field_schema([*path, field], document))
-        return f"{'.'.join([*path, field])}: is required ({allowed})"
-    value = _value_at(document, path)
-    return f"{where}: expected {describe(schema)}, got {_shown(value)}{_hint(value, schema)}"
-
-
-def _hint(value: Any, schema: dict[str, Any]) -> str:
-    choices = [str(choice) for choice in schema.get("enum", [])]
-    close = difflib.get_close_matches(value, choices, 1, 0.5) if isinstance(value, str) else []
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def _explain_unknown(field: str, where: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(field, known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"{where}: unknown field {field!r}{hint}; known: {', '.join(known)}"
-
-
-def _value_at(document: Any, path: list[str]) -> Any:
-    for name in path:
-        document = document.get(name) if isinstance(document, dict) else None
-    return document
-
-
-def _shown(value: Any) -> str:
-    text = msgspec.json.encode(value).decode()
-    return text if len(text) <= 100 else text[:97] + "..."

@@ -13,7 +13,7 @@ import pytest
 from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
-from lambdas.parameter_server import close_kept
+from lambdas.channels import server as server_channel
 from ps_server.protocol.addresses import TOKEN_VARIABLE, URL_VARIABLE
 from stepml.local import items, objects
 from storage import Storage
@@ -164,7 +164,13 @@ def configured_for(
     monkeypatch.setenv(URL_VARIABLE, server.url(transport))
     monkeypatch.setenv(TOKEN_VARIABLE, server.token)
     yield server
-    close_kept()
+    close_clients()
+
+
+def close_clients() -> None:
+    """Close the connections that functions in this process have cached."""
+    while server_channel._clients:
+        server_channel._clients.popitem()[1].close()
 
 
 @pytest.fixture(params=DURABLE)

@@ -454,7 +454,7 @@ def _redis_address() -> tuple[str, int]:
 def _other_bits() -> Iterator[None]:
     """Compute a bit more of everything."""
     from comm import Message, in_flight, orchestrated, wire
-    from lambdas import states
+    from lambdas.job_store import states, store
 
     encode, pack_state = wire.encode, states.pack_state
 
@@ -464,15 +464,15 @@ def _other_bits() -> Iterator[None]:
             *arguments,
         )
 
-    def perturbed_state(state: Any, epoch: int) -> bytes:
-        return pack_state(type(state)(state.parameters + 1, state.extras), epoch)
+    def perturbed_state(epoch: int, state: Any) -> bytes:
+        return pack_state(epoch, type(state)(state.parameters + 1, state.extras))
 
     places: list[tuple[Any, str, Any]] = [
         (orchestrated, "encode", perturbed_encode),
         (in_flight, "encode", perturbed_encode),
     ]
     if "lambdas.reducer" in sys.modules:
-        places.append((sys.modules["lambdas.reducer"], "pack_state", perturbed_state))
+        places.append((store, "pack_state", perturbed_state))
     before = [(module, name, getattr(module, name)) for module, name, _ in places]
     for module, name, value in places:
         setattr(module, name, value)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lambdas.costs import n_transitions
+from lambdas.attempts.costs import n_transitions
 from stepml.job import keys
 from stepml.job.prices import TRANSITION_USD
 from tests.functional.conftest import LocalStack

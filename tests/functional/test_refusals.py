@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lambdas.plans import Claim
+from lambdas.job_store import Claim
 from stepml.job import keys
 from stepml.job.documents import encode
 from tests.functional.conftest import LocalStack, csv_rows

@@ -12,11 +12,9 @@ from typing import Any
 import numpy as np
 
 from comm import Message
-from lambdas.documents import Documents
-from lambdas.exchanges import open_orchestrated
-from lambdas.plans import TrainingPlan
-from lambdas.states import pack_state
-from stepml.job import keys, spec
+from lambdas.channels import channel_of
+from lambdas.job_store import JobStore, TrainingPlan
+from stepml.job import algorithms, keys, models, spec
 from stepml.job.step import Step
 from stepml.ml.algorithms import State
 from stepml.ml.data import Shard, pack_shard, scale_of
@@ -86,15 +84,15 @@ def store_dense(storage: S3Storage, job_id: str, shard_bytes: int) -> dict[str, 
     n_rows = shard_bytes // (4 * (N_FEATURES + 1))
     job = spec.JobSpec(
         data=spec.Data(uri="s3://data/rows.csv", format="csv", standardise=True),
-        model=spec.LogisticRegression(),
-        algorithm=spec.ModelAveraging(batch_size=1000),
+        model=models.LogisticRegression(),
+        algorithm=algorithms.ModelAveraging(batch_size=1000),
         workers=1,
     )
     plan = _plan(job, "dense", N_FEATURES, 2, [n_rows], validation_rows=0, density=1)
     ones = np.ones(N_FEATURES)
     scale = scale_of(Moments(2 * ones.astype(np.int64), ones, 4 * ones))
     storage.save(keys.scale(job_id), scale.pack())
-    storage.save(plan.shard_key(0), pack_shard(_dense_shard(n_rows)))
+    _save_shard(storage, plan, 0, _dense_shard(n_rows))
     _begin(storage, job_id, plan)
     return {"job_id": job_id, "epoch": 1, "rank": 0, **BEGAN}
 
@@ -103,16 +101,16 @@ def store_contributions(storage: S3Storage, job_id: str, world_size: int) -> dic
     """Store what ranks have of a wide softmax regression, 4 MB each; return the reducer's event."""
     job = spec.JobSpec(
         data=spec.Data(uri="s3://data/rows.libsvm", format="libsvm"),
-        model=spec.SoftmaxRegression(),
-        algorithm=spec.ModelAveraging(),
+        model=models.SoftmaxRegression(),
+        algorithm=algorithms.ModelAveraging(),
         workers=world_size,
     )
     rows = [1000] * world_size
     plan = _plan(job, "sparse", WIDE, CLASSES, rows, VALIDATION_ROWS, density=PAIRS / WIDE)
-    storage.save(plan.shard_key(keys.VALIDATION), pack_shard(_sparse_shard()))
+    _save_shard(storage, plan, keys.VALIDATION, _sparse_shard())
     _begin(storage, job_id, plan)
     vector = np.full(plan.model().n_parameters, 1e-3 / world_size, np.float32)
-    exchange = open_orchestrated(job_id, plan, storage)
+    exchange = channel_of(JobStore(storage, job_id), plan).orchestrated()
     for rank in range(world_size):
         exchange.contribute(Step(1), rank, Message(vector, np.array([1.0, 1.0])))
     executors = [{"rank": rank, "seconds": 1.0} for rank in range(world_size)]
@@ -146,11 +144,17 @@ def _plan(
     )
 
 
+def _save_shard(storage: S3Storage, plan: TrainingPlan, rank: int, shard: Shard) -> None:
+    shards = JobStore(storage, "job").shards(plan.digest, plan.spec, plan.matrix)
+    storage.save(shards.key(rank), pack_shard(shard))
+
+
 def _begin(storage: S3Storage, job_id: str, plan: TrainingPlan) -> None:
     model = plan.model()
     assert isinstance(model, LossModel)
-    Documents(storage).publish(keys.training_plan(job_id), plan)
-    storage.save(keys.state(job_id, 0), pack_state(State(model.initial_parameters()), 0))
+    store = JobStore(storage, job_id)
+    store.training_plan.publish(plan)
+    store.state(0).save(State(model.initial_parameters()))
 
 
 def _dense_shard(n_rows: int) -> Shard:

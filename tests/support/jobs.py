@@ -10,19 +10,21 @@ import msgspec
 import numpy as np
 
 from lambdas.assemble import assemble
-from lambdas.documents import Documents
+from lambdas.attempts.timing import STANDARD
+from lambdas.channels import Channels
+from lambdas.channels.storage import open_storage_channel
 from lambdas.environment import Deadline
-from lambdas.exchanges import Channels, chunks_to_merge, open_kept
+from lambdas.epochs import Epochs, epochs_of
+from lambdas.epochs.loop import Limits
 from lambdas.executor import execute
 from lambdas.finalise import finalise
 from lambdas.initialise import initialise
+from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
 from lambdas.merger import merge_chunk
 from lambdas.partition import partition
 from lambdas.plan_shards import plan_shards
-from lambdas.plans import PartitionPlan, TrainingPlan
 from lambdas.prepare import prepare
 from lambdas.reducer import reduce_epoch
-from lambdas.states import unpack_state
 from stepml.job import keys
 from stepml.job.channels import configured_channels
 from stepml.job.parse import parse_job
@@ -38,7 +40,6 @@ from stepml.job.tasks import (
     PrepareTask,
     ReducerTask,
 )
-from stepml.ml.algorithms import OrchestratedAlgorithm, build_algorithm
 from storage.testing.memory import MemoryStorage
 
 STARTED_AT = "2026-01-02T03:04:05.678Z"
@@ -55,8 +56,10 @@ class Job:
         self.redrives = 0  # of each epoch's execution by itself
         self.storage = storage or MemoryStorage()
         self.data = MemoryStorage()
+        self.timing = STANDARD
+        self.limits = Limits(concurrency=1000)
         configured = ("s3", *configured_channels())
-        self.channels = Channels(configured, lambda name: open_kept(name, self.storage))
+        self.channels = Channels(configured, lambda name: open_storage_channel(name, self.storage))
         self.spec: dict[str, Any] = {
             "data": {"uri": "s3://data/rows.csv", "format": "csv", "standardise": True},
             "workers": 3,
@@ -66,20 +69,20 @@ class Job:
         } | spec
         self.data.save("rows.csv", csv_rows())
 
-    def prepare(self, arn: str = "arn:1") -> JobState:
+    def prepare(self, arn: str = "arn:1", execution_input: Any = None) -> JobState:
         task = PrepareTask(
-            job=self.spec, job_id=self.job_id, execution_arn=arn, started_at=STARTED_AT
+            job=execution_input or self.spec,
+            job_id=self.job_id,
+            execution_arn=arn,
+            started_at=STARTED_AT,
         )
-        return prepare(task, self.storage, lambda name: self.data, self.channels, 1000)
+        return prepare(task, self.storage, lambda name: self.data, self.channels, self.limits)
 
     def partitioned(self) -> JobState:
         state = self.prepare()
-        key = keys.partition_plan(self.job_id)
         for number in state.ranges:
-            plan = load(self.storage, key, PartitionPlan)
-            partition(
-                PartitionTask(job_id=self.job_id, range=number), plan, self.data, self.storage
-            )
+            task = PartitionTask(job_id=self.job_id, range=number)
+            partition(task, self.partition_plan(), self.data, self.storage)
         plan_shards(self.job_id, self.storage)
         return state
 
@@ -103,14 +106,14 @@ class Job:
         storage: Any = None,
     ) -> ExecutorResult:
         task = ExecutorTask(rank=rank, **self.attempt(epoch))
-        return execute(task, storage or self.storage, Deadline(remaining))
+        return execute(task, storage or self.storage, Deadline(remaining), self.timing)
 
     def execute_all(
         self, epoch: int, remaining: Callable[[], float] = lambda: 900.0
     ) -> list[ExecutorResult]:
         """Train all ranks; at the same time, if they have to."""
         ranks = range(self.spec["workers"])
-        if isinstance(build_algorithm(parse_job(self.spec)), OrchestratedAlgorithm):
+        if self._epochs().keeps_contributions:  # they train alone
             return [self.execute(epoch, rank, remaining) for rank in ranks]
         with ThreadPoolExecutor(len(ranks)) as threads:
             return list(threads.map(lambda rank: self.execute(epoch, rank, remaining), ranks))
@@ -125,7 +128,7 @@ class Job:
 
     def epoch(self, number: int) -> EpochReport:
         results = self.execute_all(number)
-        self.merge(number, chunks_to_merge(parse_job(self.spec)))
+        self.merge(number, self._epochs().chunks)
         executors = [msgspec.structs.replace(result, seconds=0.5) for result in results]
         return self.reduce(number, executors[::-1])
 
@@ -134,18 +137,24 @@ class Job:
         return finalise(task, self.storage, "bucket")
 
     def state_bits(self, epoch: int) -> bytes:
-        key = keys.state(self.job_id, epoch)
-        state = unpack_state(self.storage.load(key), key)
-        return state.parameters.tobytes()
+        return self.store.state(epoch).load().parameters.tobytes()
 
     def exchanged(self) -> str:
         """Return the prefix of what its ranks exchange."""
-        plan = load(self.storage, keys.training_plan(self.job_id), TrainingPlan)
-        return keys.exchange_prefix(self.job_id, plan.run)
+        return keys.exchange_prefix(self.job_id, self.training_plan().run)
 
+    def partition_plan(self) -> PartitionPlan:
+        return self.store.partition_plan.load()
 
-def load(storage: MemoryStorage, key: str, kind: type) -> Any:
-    return Documents(storage).load(key, kind)
+    def training_plan(self) -> TrainingPlan:
+        return self.store.training_plan.load()
+
+    @property
+    def store(self) -> JobStore:
+        return JobStore(self.storage, self.job_id)
+
+    def _epochs(self) -> Epochs[Any]:
+        return epochs_of(parse_job(self.spec))
 
 
 def contents(storage: MemoryStorage) -> dict[str, bytes]:

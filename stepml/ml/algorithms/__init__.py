@@ -10,6 +10,7 @@ from stepml.job.spec_base import tag
 from stepml.ml.algorithms.admm import Admm
 from stepml.ml.algorithms.base import (
     Aggregate,
+    Algorithm,
     AllReduce,
     AsynchronousAlgorithm,
     Extras,
@@ -49,9 +50,7 @@ __all__ = [
 ]
 
 
-Algorithm = OrchestratedAlgorithm[Any] | InFlightAlgorithm[Any] | AsynchronousAlgorithm[Any]
-
-ALGORITHMS: dict[str, Callable[[JobSpec], Algorithm]] = {
+ALGORITHMS: dict[str, Callable[[JobSpec], Algorithm[Any]]] = {
     "gradient_averaging": GradientAveraging.from_job,
     "model_averaging": ModelAveraging.from_job,
     "admm": Admm.from_job,
@@ -59,6 +58,6 @@ ALGORITHMS: dict[str, Callable[[JobSpec], Algorithm]] = {
 }
 
 
-def build_algorithm(job: JobSpec) -> Algorithm:
+def build_algorithm(job: JobSpec) -> Algorithm[Any]:
     """Return the algorithm of a job, in the variant for its pattern."""
     return ALGORITHMS[tag(job.algorithm)](job)

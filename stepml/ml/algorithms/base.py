@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -110,16 +110,32 @@ class Outcome:
     residuals: Residuals | None = None  # admm: of the epoch before
 
 
-class OrchestratedAlgorithm(ABC, Generic[M]):
-    """Each rank trains alone for an epoch; the sum of what they give becomes the next state."""
+class Algorithm(ABC, Generic[M]):
+    """What all algorithms define.
 
-    bytes_per_parameter = 40  # in memory while a rank trains, or its contribution is merged
-    # Whether a rank needs its `rank_result` in the next epoch.
+    Attributes
+    ----------
+    way : str
+        How ranks exchange: the name of one of `lambdas.epochs.WAYS`.
+    bytes_per_parameter : int
+        In memory while a rank trains, or its contribution is merged.
+    keeps_rank_state : bool
+        Whether a rank needs its result of an epoch in the next one.
+    """
+
+    way: ClassVar[str]
+    bytes_per_parameter = 40
     keeps_rank_state = False
 
     def initial_state(self, model: M, parameters: Floats) -> State:
-        """Return the state that training starts from."""
+        """Return the state from which training starts."""
         return State(parameters)
+
+
+class OrchestratedAlgorithm(Algorithm[M]):
+    """Each rank trains alone for an epoch; the sum of all contributions is the next state."""
+
+    way = "orchestrated"
 
     @abstractmethod
     def begin(
@@ -265,10 +281,10 @@ class SharedWithOptimiser(Shared[S], Protocol[S]):
         """Make a step from ``gradient`` with the model's optimiser; otherwise as `push`."""
 
 
-class AsynchronousAlgorithm(ABC, Generic[M]):
-    """Each rank changes one shared model as fast as it can, and waits for nobody's batch."""
+class AsynchronousAlgorithm(Algorithm[M]):
+    """Each rank changes one shared model as fast as it can, and waits for no other rank's batch."""
 
-    bytes_per_parameter = 40
+    way = "asynchronous"
     n_totals = 2  # numbers that go with an update: the sum of its rows' losses, and the rows
 
     @abstractmethod
@@ -293,14 +309,10 @@ class AsynchronousAlgorithm(ABC, Generic[M]):
         """
 
 
-class InFlightAlgorithm(ABC, Generic[M]):
-    """Ranks exchange after every batch; each keeps a replica, and all replicas stay equal."""
+class InFlightAlgorithm(Algorithm[M]):
+    """Ranks exchange after every batch; each has a replica, and all replicas stay equal."""
 
-    bytes_per_parameter = 40
-
-    @abstractmethod
-    def initial_state(self, model: M, parameters: Floats) -> State:
-        """Return the state that training starts from."""
+    way = "in_flight"
 
     @abstractmethod
     def n_batches(self, shard_rows: Sequence[int]) -> int:

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lambdas import exchanges
-from lambdas.parameter_server import close_kept, settings_of
-from lambdas.plans import TrainingPlan
+from lambdas.channels.server import ServerChannel
+from lambdas.channels.storage import cached_channel, open_storage_channel
+from lambdas.epochs import epochs_of
 from ps_server.protocol.addresses import TOKEN_VARIABLE, URL_VARIABLE
-from stepml.job import keys
+from ps_server.protocol.calls import JobSettings
 from stepml.job.channels import CHANNELS
 from stepml.job.errors import NotEnoughServerMemoryError
-from tests.contracts.conftest import aws_client, emptied
-from tests.support.jobs import Job, load
+from tests.contracts.conftest import aws_client, close_clients, emptied
+from tests.support.jobs import Job
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 
 WIDE = 40_000  # features: gradients of 160 KB are cut into chunks
@@ -34,11 +34,11 @@ def configured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv(CHANNELS["redis"].variable, emptied(request, "redis_one").url)
     elif request.param == "memcached":
         monkeypatch.setenv(CHANNELS["memcached"].variable, emptied(request, "memcached_one").url)
-    exchanges.kept.cache_clear()
+    cached_channel.cache_clear()
     yield request.param
     if request.param != "s3":
-        exchanges.kept(request.param).close()
-    exchanges.kept.cache_clear()
+        cached_channel(request.param).close()
+    cached_channel.cache_clear()
 
 
 def configure_dynamodb(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +116,7 @@ def test_channel_and_pattern_change_no_bit(configured: str, pattern: str, learne
     job, bits = trained(configured, pattern, learner)
     assert bits == expected(learner)
     job.finalise(2)
-    channel = exchanges.open_kept(configured, job.storage)
+    channel = open_storage_channel(configured, job.storage)
     assert [*channel.list("jobs/job/exchange/")] == []
 
 
@@ -230,7 +230,7 @@ def test_a_job_that_has_no_room_is_refused_before_it_trains(
             trained("parameter_server", "reduce", "gradient_averaging", workers=8)
         with small.client() as client:
             assert client.statistics().jobs == ()
-        close_kept()
+        close_clients()
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -245,9 +245,15 @@ def test_what_is_asked_for_is_what_ranks_register(
     job.data.save("rows.libsvm", wide_rows())
     job.initialised()
     job.execute_all(1)
-    plan = load(job.storage, keys.training_plan("job"), TrainingPlan)
+    plan, asked = job.training_plan(), list[JobSettings]()
+
+    class Asking(ServerChannel):
+        def _require_room(self, settings: JobSettings) -> None:
+            asked.append(settings)
+
+    epochs_of(plan.spec).require_room(plan, Asking(plan.spec, job.exchanged(), start_s=10.0))
     with server.client() as client:
-        registered = client.register(job.exchanged(), settings_of(plan))
+        registered = client.register(job.exchanged(), *asked)
     assert not registered.is_new
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,13 +11,10 @@ import msgspec
 import pytest
 
 from comm import Message
-from lambdas import parameter_server
-from lambdas.parameter_server import kept_client
-from lambdas.plans import PartitionPlan
+from lambdas.channels.server import cached_client
 from ps_server.client import jobs as job_client
 from ps_server.client.exchange import ServerInFlight
 from ps_server.protocol.addresses import TOKEN_VARIABLE, URL_VARIABLE
-from stepml.job import keys
 from stepml.job.errors import (
     ExecutorPausedError,
     MissingContributionError,
@@ -28,9 +26,8 @@ from stepml.job.errors import (
     StorageDeniedError,
     StorageUnavailableError,
 )
-from stepml.job.reports import EndReport
 from stepml.job.step import Step
-from tests.support.jobs import Job, contents, load
+from tests.support.jobs import Job, contents
 from tests.support.parameter_servers import ParameterServerProcess
 from tests.unit.lambdas.test_asynchronous import applied
 from tests.unit.lambdas.test_replicas import KilledError, batches, plenty, run
@@ -101,11 +98,11 @@ def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, url: 
 
 
 def test_a_server_that_does_not_answer_is_found_before_anything_is_written(
-    mortal_server: ParameterServerProcess, monkeypatch: pytest.MonkeyPatch
+    mortal_server: ParameterServerProcess,
 ) -> None:
-    monkeypatch.setattr(parameter_server, "_LOOK_S", 0.2)
     mortal_server.kill()
     job = Job(exchange=SERVER)
+    job.channels = dataclasses.replace(job.channels, server_start_s=0.2)
     with pytest.raises(StorageUnavailableError, match="the parameter server does not answer"):
         job.prepare()
     assert contents(job.storage) == {}
@@ -217,7 +214,7 @@ def test_behind_a_job_the_server_is_cleared_but_for_what_a_redrive_can_use(
     job.execute_all(2)
     clean_up(ended(status), job.storage, "bucket", settle)
     keeps = status != "ABORTED" and algorithm != "gradient_averaging"
-    assert load(job.storage, keys.ended("job"), EndReport).contributions == keeps
+    assert job.store.end_report.load().contributions == keeps
     assert (n_jobs(server), held(server)) == ((1, 1) if keeps else (0, 0))
     job.redrives = 1
     job.reduce(2, job.execute_all(2))
@@ -276,7 +273,7 @@ def test_an_attempt_that_failed_gives_its_memory_to_the_next_one(
 ) -> None:
     job = job_of(exchange=SHARED)
     job.execute(1, 0)
-    plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    plan = job.partition_plan()
     given = {"job_id": "job", "run": plan.run, "epoch": 1}
     child = {"name": "job-e1-r0-t0", "input": msgspec.json.encode(given).decode()}
     clean_up(ended(**child), job.storage, "bucket", settle)
@@ -295,6 +292,6 @@ def test_a_stopped_asynchronous_job_leaves_nothing(server: ParameterServerProces
 def test_warm_functions_keep_their_connection(server: ParameterServerProcess) -> None:
     job = job_of("model_averaging")
     job.epoch(1)
-    before = kept_client()
+    before = cached_client()
     job.epoch(2)
-    assert kept_client() is before
+    assert cached_client() is before

@@ -338,6 +338,8 @@ def test_every_variable_that_the_code_reads_is_set() -> None:
     }
     assert _variables("storage/factory.py") <= told | optional
     assert _variables("ps_server/protocol/addresses.py") <= told | optional
+    for path in sorted((ROOT / "lambdas").glob("*/*.py")):
+        assert _variables(str(path.relative_to(ROOT))) <= told | optional, path
     for path in sorted((ROOT / "lambdas").glob("*.py")):
         own = {
             name

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from stepml.job.algorithms import ALGORITHMS
-from stepml.job.availability import AVAILABLE_MODELS, refuse_unconfigured
-from stepml.job.channels import CHANNELS
+from stepml.job.availability import AVAILABLE_MODELS
+from stepml.job.channels import CHANNELS, refuse_unconfigured
 from stepml.job.errors import InvalidJobError, NotAvailableError
 from stepml.job.models import MODELS
 from stepml.job.names import check_job_id

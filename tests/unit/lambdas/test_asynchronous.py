@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from lambdas.exchanges import open_shared
-from lambdas.plans import TrainingPlan
-from stepml.job import keys
+from comm import SharedState
+from lambdas.channels import channel_of
 from stepml.job.errors import (
     ExecutorPausedError,
     MissingContributionError,
@@ -15,28 +16,30 @@ from stepml.job.errors import (
     SharedModelLostError,
 )
 from stepml.job.tasks import ExecutorTask
-from tests.support.jobs import Job, load
+from tests.support.jobs import Job
 
 N_BATCHES = 4  # of each rank, in batches of 16 of its 60 rows
 WORKERS = 3
+SHARED: dict[str, Any] = {
+    "algorithm": {"name": "gradient_averaging", "batch_size": 16, "learning_rate": 0.5},
+    "exchange": {"pattern": "async"},
+}
 
 
 def shared_job(job_id: str = "job") -> Job:
-    job = Job(
-        job_id,
-        algorithm={"name": "gradient_averaging", "batch_size": 16, "learning_rate": 0.5},
-        exchange={"pattern": "async"},
-    )
+    job = Job(job_id, **SHARED)
     job.initialised()
     return job
 
 
 def applied(job: Job) -> list[float]:
     """Return the last update of each rank that the shared model has."""
-    plan = load(job.storage, keys.training_plan(job.job_id), TrainingPlan)
+    return [float(last) for last in shared_state(job).applied]
+
+
+def shared_state(job: Job) -> SharedState:
     task = ExecutorTask(rank=0, **job.attempt(1))
-    state = open_shared(task, 0, plan, job.storage).pull()
-    return [float(last) for last in state.applied]
+    return channel_of(job.store, job.training_plan()).shared(task, 0, N_BATCHES).pull()
 
 
 def seconds_left(job: Job) -> float:
@@ -79,11 +82,9 @@ def test_synchronous_reports_say_nothing_of_staleness() -> None:
 def test_a_rank_that_is_repeated_counts_once() -> None:
     job = shared_job()
     job.execute_all(1)
-    plan = load(job.storage, keys.training_plan("job"), TrainingPlan)
-    task = ExecutorTask(rank=0, **job.attempt(1))
-    before = open_shared(task, 0, plan, job.storage).pull()
+    before = shared_state(job)
     job.execute_all(1)
-    after = open_shared(task, 0, plan, job.storage).pull()
+    after = shared_state(job)
     assert after.version == before.version == WORKERS * N_BATCHES
     assert after.vector.tobytes() == before.vector.tobytes()
     job.reduce(1)
@@ -110,9 +111,9 @@ def test_a_lost_model_fails_the_epoch_which_starts_again() -> None:
     job.epoch(1)
 
 
-def test_models_that_are_too_large_are_refused_before_training(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("comm.shared_model.MOST_BYTES", 16)
-    with pytest.raises(ModelTooLargeError, match=r"up to 16 bytes, this one has 20; use reduce"):
-        shared_job()
+def test_models_that_are_too_large_are_refused_before_training() -> None:
+    data = {"uri": "s3://data/rows.libsvm", "format": "libsvm", "n_features": 2**20}
+    job = Job(data=data, **SHARED)
+    job.data.save("rows.libsvm", b"1 1:2\n0 2:1\n" * 20)
+    with pytest.raises(ModelTooLargeError, match=r"to 4194304 bytes, this one has 4194308; use"):
+        job.initialised()

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from lambdas.stragglers import find_stragglers
+from lambdas.attempts.stragglers import find_stragglers
 from stepml.job import keys
 from stepml.job.errors import ExecutorPausedError
 from stepml.job.reports import EpochReport

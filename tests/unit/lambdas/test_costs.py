@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas import costs, exchanges
-from lambdas.costs import (
+from lambdas.attempts import costs
+from lambdas.attempts.costs import (
     DIGITS,
     BilledStorage,
     Invocation,
@@ -21,6 +21,7 @@ from lambdas.costs import (
     merger_usd,
     n_transitions,
 )
+from lambdas.channels.storage import open_storage_channel
 from stepml.job.prices import (
     DYNAMODB_TARIFF,
     GB_SECOND_USD,
@@ -224,7 +225,7 @@ def test_a_channel_paid_by_the_request_is_on_the_bill(
 ) -> None:
     monkeypatch.setenv("STEPML_DYNAMODB_TABLE", "table")
     channel = MemoryStorage()
-    monkeypatch.setattr(exchanges, "kept", lambda name: channel)
+    monkeypatch.setattr("lambdas.channels.storage.cached_channel", lambda name: channel)
     storage = CountingStorage()
     job = Job(
         storage=storage,
@@ -241,12 +242,12 @@ def test_a_channel_paid_by_the_request_is_on_the_bill(
 
 def test_a_channel_paid_by_the_hour_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     channel = MemoryStorage()
-    monkeypatch.setattr(exchanges, "kept", lambda name: channel)
+    monkeypatch.setattr("lambdas.channels.storage.cached_channel", lambda name: channel)
     billed = BilledStorage(MemoryStorage())
     for name in ("redis", "memcached"):
-        assert exchanges.open_kept(name, billed) is channel
-    assert exchanges.open_kept("s3", billed) is billed
-    assert exchanges.open_kept("dynamodb", billed) is exchanges.open_kept("dynamodb", billed)
+        assert open_storage_channel(name, billed) is channel
+    assert open_storage_channel("s3", billed) is billed
+    assert open_storage_channel("dynamodb", billed) is open_storage_channel("dynamodb", billed)
 
 
 def test_whoever_publishes_late_pays_for_the_first_value() -> None:

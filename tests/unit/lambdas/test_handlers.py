@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 from lambdas.assemble import assemble
+from lambdas.channels import Channels
 from lambdas.entry import handles
-from lambdas.exchanges import Channels
 from lambdas.initialise import initialise
+from lambdas.job_store.shards import ShardCache
 from lambdas.partition import partition
 from lambdas.plan_shards import plan_shards
-from lambdas.plans import PartitionPlan
-from lambdas.shards import ShardCache
 from stepml.job import keys
 from stepml.job.errors import (
     BadLabelError,
@@ -48,7 +47,7 @@ from stepml.ml.data import Shard, arrays, unpack_shard
 from storage import Storage
 from storage.testing.faulty import FaultyStorage
 from storage.testing.memory import MemoryStorage
-from tests.support.jobs import Job, contents, csv_rows, load
+from tests.support.jobs import Job, contents, csv_rows
 
 
 def test_a_job_learns() -> None:
@@ -128,9 +127,7 @@ def test_a_finished_rank_is_not_trained_again() -> None:
     job.execute(1, 0)
     contribution = keys.contribution(job.exchanged(), Step(1), 0, 0)
     before = job.storage.load(contribution)
-    shard = keys.shard(
-        load(job.storage, keys.partition_plan("job"), PartitionPlan).digest, 3, 0.1, "dense", 0
-    )
+    shard = keys.shard(job.partition_plan().digest, 3, 0.1, "dense", 0)
     job.storage.delete(shard)  # training again would need it, or the cache's copy
     job.execute(1, 0)
     assert job.storage.load(contribution) == before
@@ -248,7 +245,7 @@ def test_of_two_jobs_that_partition_at_once_one_manifest_counts() -> None:
     two = Job("two", one.storage, data=one.spec["data"] | {"ranges": 7})
     one.prepare(), two.prepare()
     for job in (one, two):
-        plan = load(job.storage, keys.partition_plan(job.job_id), PartitionPlan)
+        plan = job.partition_plan()
         for number in range(len(plan.tasks)):
             partition(PartitionTask(job_id=job.job_id, range=number), plan, job.data, job.storage)
     first = plan_shards("one", one.storage)
@@ -287,7 +284,7 @@ def test_a_job_id_that_returns_does_not_find_what_its_last_run_left_in_the_chann
     for arn in ("arn:first", "arn:second"):
         job = Job()
         job.prepare(arn)
-        plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+        plan = job.partition_plan()
         assert re.fullmatch("[0-9a-f]{16}", plan.run)
         prefixes.add(keys.exchange_prefix("job", plan.run))
     assert len(prefixes) == 2
@@ -352,7 +349,7 @@ def test_several_objects_below_a_prefix_are_one_data_set() -> None:
     job.data.save("parts/_SUCCESS", b"")
     job.data.save("partsother.csv", b"not,a,row\n")
     job.partitioned()
-    plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    plan = job.partition_plan()
     assert [each.name for each in plan.objects] == ["0.csv", "1.csv", "2.csv"]
 
 
@@ -463,7 +460,7 @@ def test_a_training_loss_that_is_no_number_is_not_reported() -> None:
 def test_data_replaced_after_they_were_planned_are_refused() -> None:
     job = Job()
     job.prepare()
-    plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    plan = job.partition_plan()
     other = csv_rows(seed=1)
     job.data.save("rows.csv", other[: plan.objects[0].value_bytes])
     with pytest.raises(ValueChangedError, match=r"rows.csv was changed since it was described"):

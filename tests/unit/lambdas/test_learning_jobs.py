@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lambdas import plan_shards, samples
-from lambdas.plans import TrainingPlan
+from lambdas.job_store.samples import SampleSize
+from lambdas.plan_shards import check_suits
 from stepml.job import keys
 from stepml.job.errors import (
     BadLabelError,
@@ -20,7 +20,7 @@ from stepml.job.errors import (
 )
 from stepml.job.step import Step
 from stepml.ml.data import arrays
-from tests.support.jobs import Job, contents, csv_rows, load
+from tests.support.jobs import Job, contents, csv_rows
 
 ADMM: dict[str, Any] = {"algorithm": {"name": "admm"}}
 KMEANS: dict[str, Any] = {
@@ -227,18 +227,19 @@ def test_sparse_rows_stay_sparse() -> None:
     assert data.density == pytest.approx(5 / data.n_features)
 
 
-def test_what_does_not_suit_the_data_is_refused_before_training(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_does_not_suit_the_data_is_refused_before_training() -> None:
     with pytest.raises(
         NotEnoughDataError, match=r"model.n_clusters: .* training rows, 180, got 200"
     ):
         Job(**KMEANS | {"model": {"name": "kmeans", "n_clusters": 200}}).partitioned()
     with pytest.raises(BadLabelError, match=r"model.class_weight"):
         Job(model={"name": "logistic_regression", "class_weight": {"7": 2}}).partitioned()
-    monkeypatch.setattr(plan_shards, "MOST_MODEL_BYTES", 1000)
+    job = Job(**ADMM)
+    job.partitioned()
+    plan = job.partition_plan()
+    manifest = job.store.data_set(plan.digest).manifest.load()
     with pytest.raises(ModelTooLargeError, match=r"5 parameters; with algorithm 'admm' .* for 3:"):
-        Job(**ADMM).partitioned()
+        check_suits(plan.spec, manifest, most_model_bytes=1000)
     job = Job(model={"name": "softmax_regression"})
     job.data.save("rows.csv", b"".join(b"1,%d\n" % number for number in range(1500)))
     with pytest.raises(BadLabelError, match="more than 1,000 different ones"):
@@ -258,16 +259,10 @@ def test_labels_that_are_no_classes_are_learnt_as_numbers() -> None:
     assert report.metrics["r2"] > 0.9
 
 
-def test_a_sample_has_rows_for_every_cluster_and_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples, "SAMPLE_BYTES", 20 * 10)  # ten rows of five numbers
-    plan: TrainingPlan = load(
-        initialised(**KMEANS).storage, keys.training_plan("job"), TrainingPlan
-    )
-    assert samples.sample_rows(plan) == 12
-    monkeypatch.setattr(samples, "ROWS_A_CLUSTER", 1)
-    assert samples.sample_rows(plan) == 10
-    monkeypatch.setattr(samples, "MOST_BYTES", 20 * 7)
-    assert samples.sample_rows(plan) == 7
-    monkeypatch.setattr(samples, "SAMPLE_BYTES", 2**30)
-    monkeypatch.setattr(samples, "MOST_BYTES", 2**30)
-    assert samples.sample_rows(plan) == plan.training_rows
+def test_a_sample_has_rows_for_every_cluster_and_a_bound() -> None:
+    plan = initialised(**KMEANS).training_plan()
+    ten_rows = 20 * 10  # bytes; of five numbers each
+    assert SampleSize(usual_bytes=ten_rows).rows(plan) == 12
+    assert SampleSize(usual_bytes=ten_rows, rows_a_cluster=1).rows(plan) == 10
+    assert SampleSize(ten_rows, rows_a_cluster=1, most_bytes=20 * 7).rows(plan) == 7
+    assert SampleSize(2**30, most_bytes=2**30).rows(plan) == plan.training_rows

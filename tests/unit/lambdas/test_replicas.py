@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from lambdas import exchanges, replicas, snapshots
-from lambdas.failures import published_failure
-from lambdas.snapshots import SnapshotKeeper, Snapshots
+from lambdas.attempts.failures import published_failure
+from lambdas.attempts.timing import STANDARD, Timing
+from lambdas.job_store import JobStore
+from lambdas.job_store.snapshots import SnapshotKeeper, Snapshots
 from stepml.job import keys
 from stepml.job.errors import (
     BadRowError,
@@ -32,8 +33,9 @@ from stepml.ml.algorithms import RankProgress
 from storage.base import Buffer
 from storage.testing.memory import MemoryStorage
 from storage.wrapper import Wrapper
-from tests.support.jobs import Job, contents, load
+from tests.support.jobs import Job, contents
 
+INTERVAL_S = STANDARD.snapshot_interval_s
 N_BATCHES = 4  # of the 180 training rows of three ranks
 Remaining = Callable[[], float]
 
@@ -183,9 +185,9 @@ def test_a_rank_that_is_killed_and_called_again_changes_no_bit(
     assert job.state_bits(1) == undisturbed().state_bits(1)
 
 
-def test_a_killed_rank_goes_on_from_a_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "INTERVAL_S", 0.0)  # one after each step
+def test_a_killed_rank_goes_on_from_a_snapshot() -> None:
     job = gradient_job()
+    job.timing = Timing(snapshot_interval_s=0.0)  # one after each step
     with ThreadPoolExecutor(3) as threads:
         waiting = [threads.submit(job.execute, 1, rank) for rank in (0, 1)]
         with pytest.raises(KilledError):
@@ -204,7 +206,7 @@ def test_near_one_ranks_deadline_all_stop_and_go_on_together(rank: int) -> None:
     clocks = [plenty] * 3
     clocks[rank] = batches(900, 900, 900, 10)  # near its end, but there is time for the exchange
     assert run(job, clocks) == [None] * 3
-    saved = Snapshots(job.storage, "job", 1).load()
+    saved = Snapshots(job.store, 1).load()
     assert saved is not None
     assert 0 < saved.batches_done < N_BATCHES
     job.epoch(1)
@@ -227,9 +229,7 @@ def test_a_rank_does_not_wait_longer_than_its_function_may_run() -> None:
 
 
 def failure(job: Job) -> Failure:
-    found = load(job.storage, keys.failure(job.job_id, job.attempt(1)["attempt"]), Failure)
-    assert isinstance(found, Failure)
-    return found
+    return job.store.failure(job.attempt(1)["attempt"]).load()
 
 
 def test_a_rank_that_fails_for_good_ends_its_peers_with_its_error(
@@ -264,12 +264,12 @@ def test_a_rank_that_fails_for_good_ends_its_peers_with_its_error(
 
 
 def test_the_first_failure_counts_and_its_message_is_cut_to_a_kilobyte() -> None:
-    job, storage = Job(), MemoryStorage()
+    job, attempt = Job(), Job().attempt(1)
     for rank, message in ((1, "ä" * 3000), (0, "second")):
-        task = ExecutorTask(rank=rank, **job.attempt(1))
-        with pytest.raises(BadRowError), published_failure(task, storage):
+        task = ExecutorTask(rank=rank, **attempt)
+        with pytest.raises(BadRowError), published_failure(job.store, task):
             raise BadRowError(message)
-    found = load(storage, keys.failure("job", job.attempt(1)["attempt"]), Failure)
+    found = job.store.failure(attempt["attempt"]).load()
     assert (found.rank, found.error, found.message) == (1, "BadRowError", "ä" * 512)
 
 
@@ -320,12 +320,9 @@ def test_a_damaged_snapshot_only_costs_time() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_a_channel_that_forgets_everything_changes_no_bit(
-    batch: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(exchanges, "FIRST_WAIT_S", 4.0)
-    monkeypatch.setattr(replicas, "WAIT_S", 4.0)
+def test_a_channel_that_forgets_everything_changes_no_bit(batch: int) -> None:
     job = gradient_job()
+    job.timing = Timing(first_wait_s=4.0, wait_s=4.0)
     with ThreadPoolExecutor(3) as threads:
         waiting = [threads.submit(retried, job, rank) for rank in (0, 1)]
         with pytest.raises(KilledError):
@@ -373,19 +370,15 @@ class ForgetfulStorage(Wrapper):
 
 def await_snapshot(job: Job, batches_done: int) -> None:
     deadline = time.monotonic() + 10
-    store = Snapshots(job.storage, "job", 1)
+    store = Snapshots(job.store, 1)
     while (found := store.load()) is None or found.batches_done < batches_done:
         assert time.monotonic() < deadline, "no such snapshot"
         time.sleep(0.01)
 
 
-def test_a_copy_that_was_asleep_goes_on_from_a_later_snapshot_and_fails_nobody(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(snapshots, "INTERVAL_S", 0.0)
-    monkeypatch.setattr(exchanges, "FIRST_WAIT_S", 20.0)
-    monkeypatch.setattr(replicas, "WAIT_S", 20.0)
+def test_a_copy_that_was_asleep_goes_on_from_a_later_snapshot_and_fails_nobody() -> None:
     job = gradient_job()
+    job.timing = Timing(first_wait_s=20.0, wait_s=20.0, snapshot_interval_s=0.0)
     with ThreadPoolExecutor(3) as threads:
         waiting = [threads.submit(retried, job, rank) for rank in (0, 1)]
         with pytest.raises(KilledError):
@@ -401,7 +394,7 @@ def test_a_copy_that_was_asleep_goes_on_from_a_later_snapshot_and_fails_nobody(
 
 
 class FrozenClock:
-    """Time that passes only when it is totals to."""
+    """A clock that a test moves."""
 
     now = 0.0
 
@@ -417,9 +410,9 @@ def progress(batches_done: int, parameters: int = 3) -> RankProgress:
 
 
 def test_a_snapshot_is_due_after_a_time() -> None:
-    clock, store = FrozenClock(), Snapshots(MemoryStorage(), "job", 1)
+    clock, store = FrozenClock(), Snapshots(JobStore(MemoryStorage(), "job"), 1)
     forgotten: list[int] = []
-    keeper = SnapshotKeeper(store, forgotten.extend, 0, clock)
+    keeper = SnapshotKeeper(store, forgotten.extend, 0, interval_s=INTERVAL_S, clock=clock)
     saved = []
     for batch in range(1, 101):
         clock.sleep(1)
@@ -432,8 +425,10 @@ def test_a_snapshot_is_due_after_a_time() -> None:
 
 
 def test_a_snapshot_is_due_when_much_would_have_to_be_replayed() -> None:
-    store = Snapshots(MemoryStorage(), "job", 1)
-    keeper = SnapshotKeeper(store, lambda batches: None, 0, FrozenClock())
+    store = Snapshots(JobStore(MemoryStorage(), "job"), 1)
+    keeper = SnapshotKeeper(
+        store, lambda batches: None, 0, interval_s=INTERVAL_S, clock=FrozenClock()
+    )
     for batch in range(1, 258):
         assert store.load() is None
         keeper.after_step(progress(batch, parameters=2**18))  # 1 MB
@@ -444,7 +439,8 @@ def test_a_snapshot_is_due_when_much_would_have_to_be_replayed() -> None:
 
 def test_a_sum_is_kept_until_all_must_have_it() -> None:
     clock, forgotten = FrozenClock(), list[int]()
-    keeper = SnapshotKeeper(Snapshots(MemoryStorage(), "job", 1), forgotten.extend, 0, clock)
+    store = Snapshots(JobStore(MemoryStorage(), "job"), 1)
+    keeper = SnapshotKeeper(store, forgotten.extend, 0, interval_s=INTERVAL_S, clock=clock)
     for batch in (1, 2):
         clock.sleep(60)
         keeper.after_step(progress(batch))
@@ -453,7 +449,7 @@ def test_a_sum_is_kept_until_all_must_have_it() -> None:
 
 
 def test_a_late_copy_takes_no_snapshot_back() -> None:
-    store = Snapshots(MemoryStorage(), "job", 1)
+    store = Snapshots(JobStore(MemoryStorage(), "job"), 1)
     store.save(progress(7))
     store.save(progress(5))
     found = store.load()

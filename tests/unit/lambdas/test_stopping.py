@@ -8,19 +8,20 @@ from typing import Any
 import pytest
 
 from lambdas import cleanup
-from lambdas.cleanup import EndedExecution, clean_up
-from lambdas.documents import Documents
-from lambdas.fences import raise_fence
-from lambdas.own_states import OwnStates
-from lambdas.plans import PartitionPlan
-from lambdas.watch import Watch
+from lambdas.attempts.ended import EndedExecution
+from lambdas.attempts.fences import raise_fence
+from lambdas.attempts.timing import Timing
+from lambdas.cleanup import clean_up
+from lambdas.job_store import JobStore
+from lambdas.job_store.entries import Entry
+from lambdas.job_store.rank_states import publish_rank_state
 from stepml.job import keys
 from stepml.job.documents import decode, encode
 from stepml.job.errors import AttemptStoppedError, DamagedValueError, InvalidTaskError
-from stepml.job.reports import EndReport, Fence
+from stepml.job.reports import Fence
 from storage.testing.memory import MemoryStorage
 from storage.wrapper import Wrapper
-from tests.support.jobs import Job, contents, load
+from tests.support.jobs import Job, contents
 
 START_MS = 1_767_323_045_678  # STARTED_AT of the job
 LATER = "2026-01-02T03:04:06.000Z"
@@ -45,7 +46,7 @@ def ended(status: str = "FAILED", **fields: Any) -> EndedExecution:
 
 
 def child_input(job: Job, **fields: Any) -> str:
-    plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    plan = job.partition_plan()
     return json.dumps({"job_id": "job", "run": plan.run, "epoch": 1} | fields)
 
 
@@ -53,8 +54,8 @@ def settle() -> None:
     """Nobody has to see the fence here."""
 
 
-def attempt_fence(job: Job, epoch: int = 2) -> str:
-    return keys.attempt_fence("job", job.attempt(epoch)["attempt"])
+def attempt_fence(job: Job, epoch: int = 2) -> Entry[Fence]:
+    return job.store.attempt_fence(job.attempt(epoch)["attempt"])
 
 
 def trained(algorithm: str = "model_averaging", **spec: Any) -> Job:
@@ -69,7 +70,7 @@ def trained(algorithm: str = "model_averaging", **spec: Any) -> Job:
 def test_nothing_of_an_attempt_behind_the_fence_is_promoted(algorithm: str) -> None:
     job = trained(algorithm)
     results = job.execute_all(2)
-    raise_fence(keys.fence("job"), fence(), job.storage)
+    raise_fence(job.store.fence, fence())
     with pytest.raises(AttemptStoppedError, match=r"job ended \(ABORTED\) at 2026-01-02T03:04:06"):
         job.execute(2, 0)
     with pytest.raises(AttemptStoppedError):
@@ -82,21 +83,21 @@ def test_nothing_of_an_attempt_behind_the_fence_is_promoted(algorithm: str) -> N
 def test_a_merger_behind_the_fence_adds_nothing() -> None:
     job = trained(exchange={"pattern": "reduce_scatter"})
     job.execute_all(2)
-    raise_fence(keys.fence("job"), fence(), job.storage)
+    raise_fence(job.store.fence, fence())
     with pytest.raises(AttemptStoppedError):
         job.merge(2, [0])
 
 
 def test_an_attempt_after_the_fence_goes_on() -> None:
     job = trained()
-    raise_fence(keys.fence("job"), fence(EARLIER), job.storage)
+    raise_fence(job.store.fence, fence(EARLIER))
     job.epoch(2)
 
 
 def test_an_epoch_that_was_redriven_by_itself_is_past_the_fence_of_its_job() -> None:
     """It tells when it began at first, which was before the job had ended."""
     job = trained()
-    raise_fence(keys.fence("job"), fence(), job.storage)
+    raise_fence(job.store.fence, fence())
     job.redrives = 1
     job.execute_all(2)
     child = {"name": "job-e2-r0-t0", "input": child_input(job)}
@@ -108,10 +109,10 @@ def test_an_epoch_that_was_redriven_by_itself_is_past_the_fence_of_its_job() -> 
 
 
 def test_a_fence_is_never_taken_back() -> None:
-    storage, key = MemoryStorage(), keys.fence("job")
-    raise_fence(key, fence(LATER), storage)
-    assert raise_fence(key, fence(EARLIER), storage).until == LATER
-    assert decode(storage.load(key), Fence, key).until == LATER
+    entry = JobStore(MemoryStorage(), "job").fence
+    raise_fence(entry, fence(LATER))
+    assert raise_fence(entry, fence(EARLIER)).until == LATER
+    assert entry.load().until == LATER
 
 
 def test_what_a_function_fails_of_whose_execution_has_ended_is_no_failure() -> None:
@@ -122,7 +123,7 @@ def test_what_a_function_fails_of_whose_execution_has_ended_is_no_failure() -> N
     failure = keys.failure("job", job.attempt(2)["attempt"])
     job.storage.delete(failure)
     job.redrives = 1
-    raise_fence(attempt_fence(job), fence(), job.storage)
+    raise_fence(attempt_fence(job), fence())
     with pytest.raises(AttemptStoppedError):
         job.execute(2, 0)
     assert not [*job.storage.list(keys.failures_prefix("job"))]
@@ -138,7 +139,7 @@ def test_behind_a_job_the_channel_is_cleared_but_for_what_a_redrive_can_use(
     prefix = job.exchanged()
     assert [*job.storage.list(prefix)]
     clean_up(ended(status), job.storage, "bucket", settle)
-    report = load(job.storage, keys.ended("job"), EndReport)
+    report = job.store.end_report.load()
     keeps = status != "ABORTED" and algorithm != "gradient_averaging"
     assert (report.status, report.epochs, report.contributions) == (status, 1, keeps)
     assert len([*job.storage.list(prefix)]) == (3 if keeps else 0)
@@ -158,7 +159,7 @@ def test_everything_that_is_left_is_listed_as_kept() -> None:
     job = trained("admm")
     job.execute_all(2)
     clean_up(ended("ABORTED"), job.storage, "bucket", settle)
-    kept = load(job.storage, keys.ended("job"), EndReport).kept
+    kept = job.store.end_report.load().kept
     left = list(job.storage.list("jobs/job/"))
     assert not [key for key in left if not f"s3://bucket/{key}".startswith(tuple(kept))]
     job.redrives = 1
@@ -174,7 +175,7 @@ def test_an_epoch_that_failed_is_fenced_alone_and_its_contributions_stay() -> No
     before = [*job.storage.list(job.exchanged())]
     child = {"name": "job-e2-r0-t0", "input": child_input(job)}
     clean_up(ended(**child), job.storage, "bucket", settle)
-    assert load(job.storage, attempt_fence(job), Fence).execution == "job-e2-r0-t0"
+    assert attempt_fence(job).load().execution == "job-e2-r0-t0"
     assert keys.fence("job") not in contents(job.storage)
     assert [*job.storage.list(job.exchanged())] == before
     assert keys.ended("job") not in contents(job.storage)
@@ -184,15 +185,15 @@ def test_an_epoch_that_failed_is_fenced_alone_and_its_contributions_stay() -> No
     job.epoch(2)
 
 
-def test_a_rank_that_is_stopped_saves_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Watch, "INTERVAL_S", 0.0)
+def test_a_rank_that_is_stopped_saves_how_far_it_is() -> None:
     job = trained("model_averaging", stop={"max_epochs": 3})
+    job.timing = Timing(watch_interval_s=0.0)
     looks = iter([False, True])
 
     class Stopping(Wrapper):
         def load_many(self, wanted: Any) -> Any:
             if keys.epoch_report("job", 2) in wanted and len(wanted) == 3 and next(looks):
-                raise_fence(keys.fence("job"), fence(), job.storage)
+                raise_fence(job.store.fence, fence())
             return super().load_many(wanted)
 
     with pytest.raises(AttemptStoppedError):
@@ -221,7 +222,7 @@ def test_what_comes_after_the_end_of_a_job_is_taken_back() -> None:
 
 def test_a_continuation_that_failed_leaves_the_rest_to_its_job() -> None:
     job = trained()
-    plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    plan = job.partition_plan()
     before = contents(job.storage)
     given = {"continues": {"job_id": "job", "run": plan.run, "next_epoch": 2}}
     clean_up(ended(name="job-c2-r0-t0", input=json.dumps(given)), job.storage, "bucket", settle)
@@ -303,19 +304,20 @@ def test_a_damaged_document_names_its_key() -> None:
     job.storage.save(key, plan.replace(b'"n_features":4', b'"n_features":5'))
     with pytest.raises(DamagedValueError, match=key):
         job.execute(2, 0)
-    assert Documents(job.storage).find(keys.epoch_report("job", 7), EndReport) is None
+    assert job.store.report(7).find() is None
 
 
 def test_a_late_copy_takes_back_its_own_state_only_when_the_job_has_ended() -> None:
     """Until then others may have gone on from it, whoever wrote it first."""
     job = trained("admm")
-    states = OwnStates(job.storage, "job", 0)
-    first = states.load(1)
-    states.publish(1, {name: array + 1 for name, array in first.items()})
-    assert all((states.load(1)[name] == array).all() for name, array in first.items())
+    store = job.store
+    first = store.rank_state(1, 0).load()
+    publish_rank_state(store, 1, 0, {name: array + 1 for name, array in first.items()})
+    stored = store.rank_state(1, 0).load()
+    assert all((stored[name] == array).all() for name, array in first.items())
     job.epoch(2)
     job.finalise(2)
-    states.publish(1, first)
-    states.publish(2, first)
-    assert states.find(1) is None
-    assert states.find(2) is not None  # the last one's are kept
+    publish_rank_state(store, 1, 0, first)
+    publish_rank_state(store, 2, 0, first)
+    assert not store.rank_state(1, 0).exists()
+    assert store.rank_state(2, 0).exists()  # those of the last epoch stay

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from lambdas.attempts.workforce import MOST_IN_FLIGHT, Workforce, refuse_too_wide
+from lambdas.epochs import epochs_of
+from lambdas.epochs.loop import Limits, Start, loop_state
 from lambdas.initialise import initialise
-from lambdas.plans import PartitionPlan
-from lambdas.prepare import HANDOVER_VARIABLE, epochs_an_execution, go_on, job_state
-from lambdas.resumption import finished_epochs, plan_resumption
-from lambdas.workforce import MOST_IN_FLIGHT, Workforce, refuse_too_wide
+from lambdas.job_store import JobStore, PartitionPlan
+from lambdas.job_store.resumption import plan_resumption
 from stepml.job import keys
 from stepml.job.errors import (
     InvalidJobError,
@@ -20,12 +21,14 @@ from stepml.job.errors import (
     NotEnoughConcurrencyError,
 )
 from stepml.job.parse import parse_job
-from stepml.job.tasks import Continued, ExecutorResult, LoopPosition
-from storage.metered import MeteredStorage
+from stepml.job.tasks import Continued, ExecutorResult, JobState, LoopPosition
+from storage.metered import MeteredDurableStorage
 from storage.testing.memory import MemoryStorage
-from tests.support.jobs import Job, contents, csv_rows, load
+from tests.support.jobs import Job, contents, csv_rows
 
 FIRST: dict[str, Any] = {"epoch": 0, "decision": "continue", "next_epoch": 1}
+FLIGHT = {"name": "gradient_averaging"}
+SHARED = {"channel": "parameter_server", "pattern": "async"}
 ALGORITHMS = ("model_averaging", "admm", "gradient_averaging")
 
 
@@ -59,47 +62,66 @@ def job_of(workers: int, **fields: Any) -> Any:
 
 
 def test_what_cannot_exchange_in_flight_is_refused_by_name() -> None:
-    flight = {"algorithm": {"name": "gradient_averaging"}}
-    refuse_too_wide(job_of(10, **flight), 10)
+    refuse_too_wide(job_of(10, algorithm=FLIGHT), 10)
     with pytest.raises(NotEnoughConcurrencyError, match=r"workers: .* at most 10, got 11"):
-        refuse_too_wide(job_of(11, **flight), 10)
+        refuse_too_wide(job_of(11, algorithm=FLIGHT), 10)
     with pytest.raises(NotAvailableError, match=f"at most {MOST_IN_FLIGHT}, got 401"):
-        refuse_too_wide(job_of(401, **flight), 1000)
-    refuse_too_wide(job_of(1600), 10)  # they run in turns
-    refuse_too_wide(job_of(11, **flight, exchange={"pattern": "async"}), 10)
-    shared = {"channel": "parameter_server", "pattern": "async"}
-    refuse_too_wide(job_of(11, **flight, exchange=shared), 10)
-    bounded = shared | {"max_staleness": 3}  # whoever is ahead waits
+        refuse_too_wide(job_of(401, algorithm=FLIGHT), 1000)
+    bounded = SHARED | {"max_staleness": 3}  # whoever is ahead waits
     with pytest.raises(NotEnoughConcurrencyError, match=r"with exchange.max_staleness all ranks"):
-        refuse_too_wide(job_of(11, **flight, exchange=bounded), 10)
+        refuse_too_wide(job_of(11, algorithm=FLIGHT, exchange=bounded), 10)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"algorithm": FLIGHT, "exchange": {"pattern": "async"}},
+        {"algorithm": FLIGHT, "exchange": SHARED},
+    ],
+)
+def test_ranks_that_wait_for_nobody_run_in_turns(fields: dict[str, Any]) -> None:
+    assert not epochs_of(job_of(11, **fields)).waits_for_all
+
+
+def test_a_job_of_more_workers_than_functions_is_refused_or_runs_in_turns() -> None:
+    job = Job(workers=11)
+    job.limits = Limits(concurrency=10)
+    assert job.prepare().ranks_at_once == 10
+    job = Job(workers=11, algorithm=FLIGHT)
+    job.limits = Limits(concurrency=10)
+    with pytest.raises(NotEnoughConcurrencyError, match="at most 10, got 11"):
+        job.prepare()
 
 
 @pytest.mark.parametrize("tasks", [0, 5, 1641])
 def test_a_history_has_room_for_an_executions_epochs(tasks: int) -> None:
-    epochs = epochs_an_execution(tasks)
+    epochs = Limits(concurrency=1000).epochs_an_execution(tasks)
     assert epochs > 500
     assert 8 * tasks + 18 * epochs < 25_000
 
 
-def test_a_continuation_begins_behind_what_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(HANDOVER_VARIABLE, "3")
+def continuation(job: Job, given: dict[str, Any]) -> JobState:
+    execution_input = {"continues": given, "AWS_STEP_FUNCTIONS_STARTED": "arn"}
+    return job.prepare("arn:2", execution_input)
+
+
+def test_a_continuation_begins_behind_what_is_finished() -> None:
     job = Job(stop={"max_epochs": 3})
+    job.limits = Limits(concurrency=1000, most_epochs=3)
     first = job.initialised()
     assert (first.progress.next_epoch, first.handover_epoch) == (1, 4)
     job.epoch(1)
     job.epoch(2)
     given = {"job_id": "job", "run": first.run, "next_epoch": 2}
-    continued = Continued.of_input({"continues": given, "AWS_STEP_FUNCTIONS_STARTED": "arn"})
-    assert continued is not None
-    assert continued == Continued(**given)
-    state = go_on(continued, job.storage, 1000)
+    state = continuation(job, given)
     assert (state.progress.epoch, state.progress.next_epoch, state.handover_epoch) == (2, 3, 6)
     assert state.progress.decision == "continue"
     assert (state.ranges, state.shards, state.ranks) == ([], [], [0, 1, 2])
     job.epoch(3)
-    assert go_on(continued, job.storage, 1000).progress.decision == "stopped"
+    assert continuation(job, given).progress.decision == "stopped"
     with pytest.raises(InvalidTaskError, match=r"continues\.run"):
-        go_on(Continued(**given | {"run": "another"}), job.storage, 1000)
+        continuation(job, given | {"run": "another"})
 
 
 def test_a_job_is_no_continuation() -> None:
@@ -114,8 +136,9 @@ def test_finished_epochs_are_counted_up_to_the_first_gap(count: int) -> None:
     storage = MemoryStorage()
     for epoch in [*range(1, count + 1), count + 2]:
         storage.save(keys.epoch_report("job", epoch), b"")
-    assert finished_epochs(storage, "job") == count
-    assert finished_epochs(storage, "job", min(count, 3)) == count
+    store = JobStore(storage, "job")
+    assert store.finished_epochs() == count
+    assert store.finished_epochs(after=min(count, 3)) == count
 
 
 def job_after(source: Job, epochs: int | None = None, **spec: Any) -> Job:
@@ -201,7 +224,7 @@ def test_other_data_under_the_same_name_are_refused() -> None:
     job = job_after(source)
     job.data.save("rows.csv", csv_rows(seed=1))
     before = contents(job.storage)
-    with pytest.raises(InvalidJobError, match=r"data\.uri: what lies there is not what job 'job'"):
+    with pytest.raises(InvalidJobError, match=r"data\.uri: .* not those on which job 'job'"):
         job.prepare("arn:2")
     assert contents(job.storage) == before
 
@@ -211,21 +234,22 @@ def test_what_is_asked_for_does_not_grow_with_the_square_of_the_ranks() -> None:
     source.initialised()
     source.epoch(1)
     job = job_after(source)
-    metered = MeteredStorage(job.storage)
-    plan_resumption("next", parse_job(job.spec), metered)  # type: ignore[arg-type]
+    metered = MeteredDurableStorage(job.storage)
+    digest = source.partition_plan().digest
+    store = JobStore(metered, "next")
+    plan_resumption(store, parse_job(job.spec), digest, keeps_rank_state=True)
     assert metered.requests["find"] <= 256 + 1 + 12
 
 
 def plan_of(workers: int) -> PartitionPlan:
     job = Job(workers=workers)
     job.prepare()
-    plan: PartitionPlan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
-    return plan
+    return job.partition_plan()
 
 
 @pytest.mark.parametrize("workers", [41, 1600])
 def test_the_state_of_a_wide_epoch_fits_into_step_functions(workers: int) -> None:
-    state = job_state("j" * 60, plan_of(workers), 1000, LoopPosition(**FIRST), [], [])
+    state = loop_state(Start("j" * 60, plan_of(workers), LoopPosition(**FIRST)), Limits(1000))
     result = ExecutorResult(
         rank=1599, seconds=899.123, waited_seconds=123.456, cost_usd=0.12345678, digest="0" * 32
     )
@@ -252,7 +276,7 @@ def test_resuming_twice_changes_nothing() -> None:
         ({"stop": {"max_epochs": 2}}, 2, "stop.max_epochs: expected more than the 2 epochs"),
         ({"model": {"name": "svm"}, "algorithm": {"name": "model_averaging"}}, 1, "model: exp"),
         ({"data": {"uri": "s3://data/rows.csv", "format": "csv"}}, 1, "data: expected that of"),
-        ({}, 1, "resume_from.epoch: job 'job' has not kept what epoch 1 ended with"),
+        ({}, 1, "resume_from.epoch: job 'job' has deleted a result of epoch 1"),
     ],
     ids=["too many", "nothing left", "other model", "other data", "own states gone"],
 )

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 from lambdas.partition import partition as partition_range
-from lambdas.plans import PartitionPlan
-from stepml.job import keys
 from stepml.job.errors import (
     BadRowError,
     DataNotFoundError,
@@ -28,7 +26,7 @@ from stepml.ml.data.planning import find_objects
 from stepml.ml.data.ranges import ByteRange, Cut
 from storage.testing.memory import MemoryStorage
 from tests.support.data_sets import MemoryObjects, described, partition
-from tests.support.jobs import Job, load
+from tests.support.jobs import Job
 from tests.unit.ml.data.test_npz import expected_rows, require_equal, stored_rows
 
 RNG = np.random.default_rng(3)
@@ -287,7 +285,7 @@ def test_a_job_checks_the_labels_but_has_no_ranges_of_them() -> None:
         job.data.save(key, content)
     state = job.prepare()
     assert (state.ranges, state.functions.partition) == ([0, 1], "partition")
-    plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    plan = job.partition_plan()
     assert [each.key for each in plan.objects] == [TRAIN, TRAIN_LABELS]
     assert [[part.object_index for part in task] for task in plan.tasks] == [[0], [0]]
     job.data.save(TRAIN_LABELS, idx(LABELS[::-1]))

@@ -14,8 +14,6 @@ import pytest
 
 from lambdas.partition import partition as partition_range
 from lambdas.plan_shards import plan_shards
-from lambdas.plans import PartitionPlan
-from stepml.job import keys
 from stepml.job.errors import (
     BadRowError,
     DamagedValueError,
@@ -30,7 +28,7 @@ from stepml.ml.data.formats.parquet import MAGIC, with_columns
 from stepml.ml.data.formats.parquet.rows import ParquetRows
 from stepml.ml.data.ranges import ByteRange
 from tests.support.data_sets import MemoryObjects, described, partition
-from tests.support.jobs import Job, load
+from tests.support.jobs import Job
 from tests.unit.ml.data.test_npz import expected_rows, require_equal, stored_rows
 
 RNG = np.random.default_rng(5)
@@ -327,7 +325,7 @@ def test_a_job_has_its_parquet_ranges_done_by_the_function_that_reads_them() -> 
     job.data.save("rows.parquet", written(COLUMNS))
     state = job.prepare()
     assert (state.ranges, state.functions.partition) == ([0, 1, 2], "partition-parquet")
-    plan = load(job.storage, keys.partition_plan("job"), PartitionPlan)
+    plan = job.partition_plan()
     for number in state.ranges:
         partition_range(PartitionTask(job_id="job", range=number), plan, job.data, job.storage)
     manifest = plan_shards("job", job.storage)

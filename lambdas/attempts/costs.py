@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from lambdas.workforce import Workforce
+from lambdas.attempts.workforce import Workforce
 from stepml.job.channels import CHANNELS
 from stepml.job.prices import (
     GET_USD,

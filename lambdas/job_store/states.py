@@ -1,4 +1,4 @@
-"""States of a job as arrays in the durable store: of an epoch, of a rank, and on the way."""
+"""How states are encoded: of an epoch, of a rank, and the progress within an epoch."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import xxhash
 
 from stepml.job.errors import DamagedValueError
 from stepml.ml.algorithms import Extras, RankProgress, State
-from stepml.ml.data import arrays
+from stepml.ml.data import Scale, arrays
 from stepml.ml.data.objects import Buffer
 from stepml.ml.models.base import Array
 
-_EXTRA = "extra."  # begins the names of what an algorithm carries on beside the parameters
+_EXTRA = "extra."  # prefix of the arrays that an algorithm has beside the parameters
 
 
-def pack_state(state: State, epoch: int) -> bytes:
+def pack_state(epoch: int, state: State) -> bytes:
     """Return the state after ``epoch`` as a container of arrays."""
     contents = {"parameters": state.parameters, **_prefixed(state.extras)}
     return bytes(arrays.pack(contents, {"epoch": str(epoch)}))
 
 
 def unpack_state(data: Buffer, key: str) -> State:
-    """Return the state that lies under ``key``, of read-only views of ``data``.
+    """Return the state in ``data``, as read-only views.
 
     Raises
     ------
@@ -36,20 +36,31 @@ def unpack_state(data: Buffer, key: str) -> State:
     return State(views["parameters"], _extras(views))
 
 
-def pack_own(rank_state: Extras) -> bytes:
-    """Return what a rank ended an epoch with as a container of arrays."""
+def pack_rank_state(rank_state: Extras) -> bytes:
+    """Return the arrays with which a rank ended an epoch as a container."""
     return bytes(arrays.pack(rank_state))
 
 
-def unpack_own(data: Buffer, key: str) -> Extras:
-    """Return what `pack_own` was given, as read-only views; errors as of `unpack_state`."""
+def unpack_rank_state(data: Buffer, key: str) -> Extras:
+    """Return the arrays in ``data``, as read-only views; errors as of `unpack_state`."""
     with named(key):
         return arrays.unpack(data)[0]
 
 
+def pack_scale(scale: Scale) -> bytes:
+    """Return ``scale`` as a container of arrays."""
+    return bytes(scale.pack())
+
+
+def unpack_scale(data: Buffer, key: str) -> Scale:
+    """Return the scale in ``data``; errors as of `unpack_state`."""
+    with named(key):
+        return Scale.unpack(data)
+
+
 @contextmanager
 def named(key: str) -> Iterator[None]:
-    """Say where a value lies that turns out to be damaged."""
+    """Name ``key`` in the error that a damaged value raises."""
     try:
         yield
     except DamagedValueError as error:
@@ -57,7 +68,7 @@ def named(key: str) -> Iterator[None]:
 
 
 def pack_progress(progress: RankProgress) -> bytes:
-    """Return how far a rank is in its epoch as a container of arrays."""
+    """Return a rank's progress in its epoch as a container of arrays."""
     contents: dict[str, Array] = {
         "parameters": progress.parameters,
         "counts": np.array(
@@ -69,9 +80,10 @@ def pack_progress(progress: RankProgress) -> bytes:
     return bytes(arrays.pack(contents))
 
 
-def unpack_progress(data: Buffer) -> RankProgress:
-    """Return the progress that `pack_progress` wrote."""
-    views = _views(data, ("parameters", "counts", "loss"))
+def unpack_progress(data: Buffer, key: str) -> RankProgress:
+    """Return the progress in ``data``; errors as of `unpack_state`."""
+    with named(key):
+        views = _views(data, ("parameters", "counts", "loss"))
     batches_done, rows_seen, finished = views["counts"].tolist()
     loss_sum = views["loss"].item()
     extras = _extras(views)
@@ -81,7 +93,7 @@ def unpack_progress(data: Buffer) -> RankProgress:
 
 
 def digest_of(state: State) -> str:
-    """Return what tells replicas with other bits apart."""
+    """Return a digest of all bits of ``state``: replicas must have the same."""
     digest = xxhash.xxh3_128()
     for name, array in sorted({"": state.parameters, **state.extras}.items()):
         digest.update(name.encode())

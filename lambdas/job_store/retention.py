@@ -1,4 +1,4 @@
-"""What stays in the durable store when a job has ended, and what it is good for."""
+"""The objects that stay in the durable store after a job, and their use."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ _TO_GO_ON = {
 }
 
 
-def kept_after_success(job_id: str, bucket: str, last_epoch: int) -> dict[str, str]:
-    """Return the objects and prefixes that a job leaves which has a model, with their use."""
-    own = {keys.own_states_of_epoch(job_id, last_epoch): _TO_GO_ON[keys.own_states_prefix]}
+def retained_after_success(job_id: str, bucket: str, last_epoch: int) -> dict[str, str]:
+    """Return the objects and prefixes that a finished job leaves, with their use."""
+    rank_states = {keys.own_states_of_epoch(job_id, last_epoch): _TO_GO_ON[keys.own_states_prefix]}
     fences = {name: _TO_GO_ON[name] for name in (keys.fence, keys.attempt_fences_prefix)}
     uses = _PLANS | _TRAINED | _ON_THE_WAY | fences
     named = {name(job_id): use for name, use in uses.items()}
-    return _in_bucket(bucket, named | own)
+    return _in_bucket(bucket, named | rank_states)
 
 
-def kept_for_redrive(job_id: str, bucket: str) -> dict[str, str]:
-    """Return the objects and prefixes that a job leaves which can go on, with their use."""
+def retained_for_redrive(job_id: str, bucket: str) -> dict[str, str]:
+    """Return the objects and prefixes that an unfinished job leaves, with their use."""
     named = {name(job_id): use for name, use in (_PLANS | _ON_THE_WAY | _TO_GO_ON).items()}
     return _in_bucket(bucket, named)
 

@@ -1,4 +1,4 @@
-"""How the ranks of an epoch are started: by one Inline Map, or by a child for every 40."""
+"""The ranks of an epoch, started by one Inline Map or by one child execution for every 40."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from stepml.job.errors import NotAvailableError, NotEnoughConcurrencyError
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import tag
-from stepml.ml.algorithms import InFlightAlgorithm, build_algorithm
 
 MAP_ITERATIONS = 40  # that an Inline Map runs at once
 # In flight, each step moves every rank's vector through one channel; beyond this it stands still.
@@ -51,16 +50,8 @@ class Workforce:
         return self.world_size > MAP_ITERATIONS
 
 
-def waits_for_all(spec: JobSpec) -> bool:
-    """Return whether the ranks of a job wait for each other, so that all must run at once."""
-    bounded = spec.exchange.max_staleness is not None
-    return bounded or isinstance(build_algorithm(spec), InFlightAlgorithm)
-
-
 def refuse_too_wide(spec: JobSpec, concurrency: int) -> None:
-    """Raise if ranks that wait for each other could not all run at once.
-
-    Others need not: they run in turns.
+    """Refuse a job whose ranks wait for each other but could not all run at once.
 
     Raises
     ------
@@ -69,8 +60,6 @@ def refuse_too_wide(spec: JobSpec, concurrency: int) -> None:
     NotAvailableError
         They are more than can exchange in flight.
     """
-    if not waits_for_all(spec):
-        return
     why = f"algorithm {tag(spec.algorithm)!r} in flight"
     if spec.exchange.max_staleness is not None:
         why = "exchange.max_staleness"

@@ -1,24 +1,24 @@
-"""Ranks that keep an epoch waiting, and how long an attempt has worked on it."""
+"""Ranks that delay an epoch, and the time that an attempt has worked on it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median
 
+from lambdas.attempts.fences import was_redriven
 from lambdas.environment import seconds_since
-from lambdas.fences import was_redriven
 from stepml.job.tasks import ExecutorResult, ReducerTask
 
-LEAST_RANKS = 3  # of two, either may be the slow one
-TIMES_THE_MEDIAN = 1.5  # as MapReduce systems choose whom to start a second time
-LEAST_DIFFERENCE_S = 1.0  # a cold start, or a shard read anew, makes nobody a straggler
+LEAST_RANKS = 3  # of two ranks, either may be the slow one
+TIMES_THE_MEDIAN = 1.5  # the threshold of MapReduce systems for backup tasks
+LEAST_DIFFERENCE_S = 1.0  # a cold start, or a shard read again, does not make a straggler
 
 
 def find_stragglers(executors: Sequence[ExecutorResult]) -> list[int]:
-    """Return the ranks whose own work took much longer than that of most.
+    """Return the ranks that worked much longer than most.
 
-    Waiting for others is no work: in flight every rank takes as long as the slowest. With `async`
-    nobody waits for the slowest, and all wait alike for their turns, which is left in.
+    Waiting for peers does not count as work: in flight every rank takes as long as the slowest.
+    With `async` no rank waits for the slowest; waits for turns, alike for all, are counted.
     """
     work = {result.rank: result.seconds - result.waited_seconds for result in executors}
     if len(work) < LEAST_RANKS:
@@ -29,10 +29,10 @@ def find_stragglers(executors: Sequence[ExecutorResult]) -> list[int]:
 
 
 def attempt_seconds(task: ReducerTask, reducer_s: float) -> float:
-    """Return how long the attempt has worked until now; the reducer, for ``reducer_s``.
+    """Return the seconds that the attempt has worked; ``reducer_s`` is the reducer's share.
 
-    Of one that was redriven by itself, perhaps a day later, nobody knows when it went on: there it
-    is the slowest rank's time and the reducer's.
+    The restart of an attempt that was redriven by itself, perhaps a day later, is not known. It
+    counts the slowest rank's time and the reducer's.
     """
     if not was_redriven(task.attempt):
         return seconds_since(task.started_at)

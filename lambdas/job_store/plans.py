@@ -1,8 +1,8 @@
-"""What the functions of one job tell each other through the durable store."""
+"""The documents by which the functions of one job inform each other."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
@@ -10,48 +10,57 @@ from stepml.job import keys
 from stepml.job.reports import DatasetReport
 from stepml.job.spec import JobSpec
 from stepml.ml.algorithms import RankEpoch
-from stepml.ml.data import ByteRange, DataObject, Layout, PieceStatistics, Skipped
+from stepml.ml.data import (
+    ByteRange,
+    DataObject,
+    Layout,
+    Manifest,
+    PieceStatistics,
+    ShardKind,
+    ShardPlan,
+    Skipped,
+)
 from stepml.ml.models import Model, build_model
 from stepml.ml.models.classes import as_stored
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """Who owns a job id."""
+    """The execution that owns a job id."""
 
     execution_arn: str
     started_at: str  # ISO 8601; names return after 90 days, start times do not
 
 
 class PartitionPlan(msgspec.Struct, frozen=True):
-    """Which bytes are parsed by whom."""
+    """The byte ranges of each range task."""
 
     spec: JobSpec
-    run: str  # tells this run from others of the same job id
+    run: str  # differs between runs of the same job id
     digest: str  # content address of the partitioned data set
     bucket: str  # of the data
     objects: list[DataObject]
     layout: Layout
     tasks: list[list[ByteRange]]
-    resumed_from: str = ""  # the job that has trained the epochs with which this one begins
-    resumed_epochs: int = 0  # so many of them; 0: it begins anew
+    resumed_from: str = ""  # the job that trained the first epochs of this one
+    resumed_epochs: int = 0  # number of these epochs; 0: the job begins anew
     own_states_after: int = 0  # as in the training plan
 
 
 class RangeSummary(msgspec.Struct, frozen=True):
-    """What a range task wrote."""
+    """The result of a range task."""
 
     pieces: list[PieceStatistics]
     skipped: Skipped
 
 
 class TrainingPlan(msgspec.Struct, frozen=True):
-    """What executors and reducer need to know."""
+    """Data, shards and model, as executors and reducer need them."""
 
     spec: JobSpec
     run: str  # as in the partition plan
     digest: str
     n_features: int
-    matrix: Literal["dense", "sparse"]  # how shards hold their rows
+    matrix: Literal["dense", "sparse"]  # of the shards
     labels: list[float] | None  # distinct, ascending; None: more than 1,000
     label_counts: list[int] | None  # rows of each label
     label_name: str  # of its column; empty without a header
@@ -61,9 +70,34 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     density: float  # share of values that are stored
     skipped_rows: int
     skipped_samples: list[str]
-    # The last epoch from which ranks have no states of their own: 0, or where a job of another
-    # world size was resumed.
+    # The last epoch without rank states: 0, or the epoch at which a job of another world size was
+    # resumed.
     own_states_after: int = 0
+
+    @classmethod
+    def of(
+        cls, partition: PartitionPlan, manifest: Manifest, kind: ShardKind, intervals: ShardPlan
+    ) -> Self:
+        """Return the plan of a job on the data that ``manifest`` describes."""
+        layout = manifest.layout
+        names, column = layout.column_names, layout.label_column
+        return cls(
+            spec=partition.spec,
+            run=partition.run,
+            digest=partition.digest,
+            n_features=manifest.n_features,
+            matrix=kind,
+            labels=None if manifest.labels is None else list(manifest.labels),
+            label_counts=None if manifest.label_counts is None else list(manifest.label_counts),
+            label_name=names[column] if names and column >= 0 else "",
+            feature_names=[name for number, name in enumerate(names) if number != column],
+            shard_rows=[interval.n_rows for interval in intervals.shards],
+            validation_rows=intervals.validation.n_rows,
+            density=manifest.nnz / (manifest.n_rows * manifest.n_features),
+            skipped_rows=manifest.skipped_rows,
+            skipped_samples=list(manifest.skipped_samples),
+            own_states_after=partition.own_states_after,
+        )
 
     @property
     def training_rows(self) -> int:
@@ -89,14 +123,8 @@ class TrainingPlan(msgspec.Struct, frozen=True):
         """Return the part of ``rank`` in ``epoch``."""
         return RankEpoch(epoch, rank, tuple(self.shard_rows), self.spec.data.seed)
 
-    def shard_key(self, rank: int) -> str:
-        """Return where the rows of ``rank`` (or `keys.VALIDATION`) are."""
-        data = self.spec.data
-        workers, fraction = self.spec.workers, data.validation_fraction
-        return keys.shard(self.digest, workers, fraction, self.matrix, rank)
-
     def dataset_report(self) -> DatasetReport:
-        """Return what the reports say of the data."""
+        """Return the summary of the data for the reports."""
         return DatasetReport(
             digest=self.digest,
             n_features=self.n_features,

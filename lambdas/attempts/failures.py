@@ -1,4 +1,4 @@
-"""The record of why an attempt at an epoch failed: its peers and its user read it."""
+"""The record of the first error of an attempt: its peers and its user read it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from lambdas.documents import Documents
-from lambdas.fences import look_at_fences
-from stepml.job import keys
+from lambdas.attempts.fences import Fences
+from lambdas.job_store import JobStore
 from stepml.job.errors import (
     AttemptStoppedError,
     ExecutorPausedError,
@@ -19,10 +18,9 @@ from stepml.job.errors import (
 )
 from stepml.job.reports import Failure
 from stepml.job.tasks import ExecutorTask
-from storage import DurableStorage
 
 MAX_MESSAGE_BYTES = 1024
-# After these the state machine calls the rank again, or the first error is another rank's.
+# The state machine calls the rank again after these errors, or the cause is another rank's error.
 _PASSING = (
     AttemptStoppedError,
     ExecutorPausedError,
@@ -33,12 +31,12 @@ _PASSING = (
 
 
 @contextmanager
-def published_failure(task: ExecutorTask, storage: DurableStorage) -> Iterator[None]:
-    """Publish an error that ends ``task`` for good, and let it go on; the first of all ranks wins.
+def published_failure(store: JobStore, task: ExecutorTask) -> Iterator[None]:
+    """Publish an error that ends ``task`` for good, and raise it; the first of all ranks counts.
 
-    Without the record peers would wait for this rank until their time is out, and the user might
-    see that instead of the cause. What a function fails of whose execution has ended is no cause
-    of anything: behind it, the channel is cleared.
+    Without the record, peers would wait for this rank until their time is out, and the user might
+    see that instead of the cause. If the execution has already ended, nothing is published: its
+    channel may be cleared, so the error would mislead.
 
     Raises
     ------
@@ -50,10 +48,9 @@ def published_failure(task: ExecutorTask, storage: DurableStorage) -> Iterator[N
     except _PASSING:
         raise
     except Exception as error:
-        with suppress(StorageError):  # what failed is more important than that this failed, too
-            look_at_fences(task, storage)
-            key = keys.failure(task.job_id, task.attempt)
-            Documents(storage).publish(key, _failure(task, error))
+        with suppress(StorageError):  # the error matters more than a failure to record it
+            Fences(store, task).look()
+            store.failure(task.attempt).publish(_failure(task, error))
         raise
 
 

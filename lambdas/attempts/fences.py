@@ -1,0 +1,124 @@
+"""Fences: AWS ends executions but not their functions, so functions check whether theirs has ended.
+
+The job's fence is a moment: attempts that began before it are over, as the job has ended. Beside
+it, each attempt whose own execution has ended has a fence: other attempts may go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from lambdas.job_store import JobStore
+from lambdas.job_store.entries import Entry
+from stepml.job.errors import AttemptStoppedError, StorageUnavailableError
+from stepml.job.reports import Fence
+from storage.base import Buffer
+
+_MAX_CONFLICTS = 10  # only other ends of the same job write at the same time
+
+
+class Attempted(Protocol):
+    """A task that belongs to an attempt at an epoch."""
+
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def attempt(self) -> str: ...
+    @property
+    def started_at(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fences:
+    """The fences that end one attempt."""
+
+    store: JobStore
+    task: Attempted
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of all fences of this attempt."""
+        return [each.key for each in self._entries]
+
+    def has_job_ended(self, found: Mapping[str, Buffer]) -> bool:
+        """Return whether the job has ended since the attempt began.
+
+        ``found`` is the result of loading `keys`.
+        """
+        fence = self.store.fence.read(found)
+        return fence is not None and self._is_over(fence)
+
+    def error(self, found: Mapping[str, Buffer]) -> AttemptStoppedError | None:
+        """Return the error that ends the attempt, or None; ``found`` as for `has_job_ended`."""
+        for entry in self._entries:
+            fence = entry.read(found)
+            if fence is not None and self._is_over(fence):
+                return AttemptStoppedError(
+                    f"the execution {fence.execution} ended ({fence.status}) at {fence.until}; "
+                    f"this attempt, begun at {self.task.started_at}, is over with it"
+                )
+        return None
+
+    def require_open(self, found: Mapping[str, Buffer]) -> None:
+        """Raise `AttemptStoppedError` if the attempt is over; ``found`` as for `has_job_ended`."""
+        if error := self.error(found):
+            raise error
+
+    def look(self) -> None:
+        """Load the fences, and raise `AttemptStoppedError` if the attempt is over."""
+        self.require_open(self.store.storage.load_many(self.keys))
+
+    def comes_too_late(self) -> bool:
+        """Return whether the value just written to the channel is useless and nobody clears it.
+
+        The end of an epoch, or of a job, is published before its exchange is cleared. So after a
+        write, either this is true or the value will be cleared.
+        """
+        report = self.store.report(self.task.epoch).key
+        found = self.store.storage.load_many([report, *self.keys])
+        return report in found or self.has_job_ended(found)
+
+    @property
+    def _entries(self) -> list[Entry[Fence]]:
+        own = self.store.attempt_fence(self.task.attempt)
+        # Step Functions can redrive the execution of an epoch by itself. Its tasks still have the
+        # first start time, so the job's fence says nothing about them.
+        return [own] if was_redriven(self.task.attempt) else [own, self.store.fence]
+
+    def _is_over(self, fence: Fence) -> bool:
+        return moment(self.task.started_at) <= moment(fence.until)
+
+
+def was_redriven(attempt: str) -> bool:
+    """Return whether the attempt's execution was redriven by itself.
+
+    Its start time is then that of the first run.
+    """
+    return attempt.rpartition(".")[2] != "0"
+
+
+def raise_fence(entry: Entry[Fence], fence: Fence) -> Fence:
+    """Write ``fence`` unless a later one is stored, and return the stored one.
+
+    A late notice must not move a fence back.
+    """
+    for _ in range(_MAX_CONFLICTS):
+        stored, version = entry.storage.load_version(entry.key)
+        # Functions refuse to work with a damaged fence: it is replaced.
+        standing = None if stored is None else entry.read_whole({entry.key: stored})
+        if standing is not None and moment(standing.until) >= moment(fence.until):
+            return standing
+        if entry.storage.compare_and_save(entry.key, entry.encode(fence), version):
+            return fence
+    raise StorageUnavailableError(f"{entry.key} is replaced faster than it can be compared")
+
+
+def moment(timestamp: str) -> datetime:
+    """Return an ISO 8601 time."""
+    found = datetime.fromisoformat(timestamp)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -1,0 +1,156 @@
+"""The channel of one run of a job, whichever service is behind it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from comm import (
+    InFlightExchange,
+    Message,
+    OrchestratedExchange,
+    SharedModelExchange,
+    Workers,
+)
+from lambdas.attempts.fences import Attempted
+from lambdas.attempts.timing import STANDARD
+from stepml.job import keys
+from stepml.job.spec import JobSpec
+from stepml.ml.models.base import Floats
+
+Watch = Callable[[], None]
+
+
+def watch_nothing() -> None:
+    """Let a wait go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobChannel(ABC):
+    """The exchanges of one run of a job, and what they leave.
+
+    ``watch`` of all methods is called about once a second during a wait; it raises to end the wait.
+    """
+
+    spec: JobSpec
+    prefix: str  # of all keys of this run: keys.exchange_prefix
+
+    @abstractmethod
+    def orchestrated(
+        self, chunks: int = 1, *, watch: Watch = watch_nothing
+    ) -> OrchestratedExchange:
+        """Return the exchange of ranks that contribute and return.
+
+        Parameters
+        ----------
+        chunks : int
+            Parts of a vector, each of which a function merges; 1: the reducer merges.
+        watch : callable
+        """
+
+    @abstractmethod
+    def in_flight(
+        self,
+        task: Attempted,
+        rank: int,
+        n_parameters: int,
+        *,
+        timeout_s: float = STANDARD.first_wait_s,
+        watch: Watch = watch_nothing,
+    ) -> InFlightExchange:
+        """Return one rank's exchange in an attempt whose ranks wait for each other.
+
+        Parameters
+        ----------
+        task : Attempted
+            Any task of the attempt.
+        rank : int
+        n_parameters : int
+            Of the model.
+        timeout_s : float
+            Longest wait.
+        watch : callable
+        """
+
+    @abstractmethod
+    def shared(
+        self,
+        task: Attempted,
+        rank: int,
+        n_updates: int,
+        *,
+        timeout_s: float = STANDARD.wait_s,
+        watch: Watch = watch_nothing,
+    ) -> SharedModelExchange:
+        """Return one rank's access to the model that the ranks share in an attempt.
+
+        Parameters
+        ----------
+        task : Attempted
+            Any task of the attempt.
+        rank : int
+        n_updates : int
+            Updates of each rank in an epoch.
+        timeout_s : float
+            Longest wait.
+        watch : callable
+        """
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Delete everything that the ranks of this run exchanged."""
+
+    @abstractmethod
+    def clear_attempt(self, attempt: str) -> None:
+        """Delete the values that belong to one attempt at an epoch alone."""
+
+    @abstractmethod
+    def clear_epoch(self, epoch: int) -> None:
+        """Delete everything that the ranks exchanged in an epoch, in all attempts."""
+
+    @abstractmethod
+    def keep_contributions(self, epoch: int) -> None:
+        """Delete everything but the contributions to ``epoch``, which a redrive can use."""
+
+    @abstractmethod
+    def require_answer(self) -> None:
+        """Raise now the error that the first exchange on this channel would raise.
+
+        Raises
+        ------
+        StorageUnavailableError, StorageDeniedError
+            The channel cannot be reached, or refuses the functions.
+        """
+
+    @abstractmethod
+    def require_room_for_sums(self, contribution: Callable[[], Message]) -> None:
+        """Raise an error if there is no room for the contributions of all ranks.
+
+        Parameters
+        ----------
+        contribution : callable
+            Returns one of the right size; called only if room is limited.
+        """
+
+    @abstractmethod
+    def require_room_for_model(self, parameters: Floats, n_totals: int, n_updates: int) -> None:
+        """Raise an error if there is no room for a shared model of this size.
+
+        Parameters
+        ----------
+        parameters : array of shape (n_parameters,)
+        n_totals : int
+            Numbers that go with every update.
+        n_updates : int
+            Updates of each rank in an epoch.
+        """
+
+    @property
+    def workers(self) -> Workers:
+        """The workers of the run."""
+        return Workers(self.prefix, self.spec.workers)
+
+    def workers_of(self, attempt: str) -> Workers:
+        """Return the workers of one attempt at an epoch: their keys are that attempt's own."""
+        return Workers(keys.attempt_prefix(self.prefix, attempt), self.spec.workers)

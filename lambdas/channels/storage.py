@@ -1,0 +1,123 @@
+"""The channel of a job over a storage: ranks and functions merge, and look for values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from comm import (
+    InFlight,
+    InFlightExchange,
+    Message,
+    Orchestrated,
+    SharedModel,
+    SharedModelExchange,
+    in_flight_chunks,
+    require_shareable,
+)
+from lambdas.attempts.costs import BilledStorage
+from lambdas.attempts.fences import Attempted
+from lambdas.attempts.timing import STANDARD
+from lambdas.channels.base import JobChannel, Watch, watch_nothing
+from stepml.job import keys
+from stepml.job.channels import CHANNELS, DURABLE
+from stepml.job.step import Step
+from stepml.ml.models.base import Floats
+from storage import DurableStorage, Storage, open_channel
+
+cached_channel = cache(open_channel)  # warm functions reuse their connections
+
+
+@dataclass(frozen=True, slots=True)
+class StorageChannel(JobChannel):
+    """The exchanges of `comm`.
+
+    Attributes
+    ----------
+    open : callable
+        Returns the storage; called when it is used first, as not every function reaches it.
+    """
+
+    open: Callable[[], Storage]
+
+    @property
+    def storage(self) -> Storage:
+        """The storage through which the ranks exchange."""
+        return self.open()
+
+    def orchestrated(self, chunks: int = 1, *, watch: Watch = watch_nothing) -> Orchestrated:
+        compression = self.spec.exchange.compression
+        return Orchestrated(self.workers, self.storage, chunks=chunks, compression=compression)
+
+    def in_flight(
+        self,
+        task: Attempted,
+        rank: int,
+        n_parameters: int,
+        *,
+        timeout_s: float = STANDARD.first_wait_s,
+        watch: Watch = watch_nothing,
+    ) -> InFlightExchange:
+        exchange, world_size = self.spec.exchange, self.spec.workers
+        gradient_bytes = 4 * n_parameters  # float32
+        return InFlight(
+            self.workers,
+            rank,
+            self.storage,
+            chunks=in_flight_chunks(exchange.pattern, world_size, gradient_bytes, self.storage),
+            compression=exchange.compression,
+            timeout_s=timeout_s,
+            frontier=keys.frontier(self.prefix, task.attempt, task.epoch),
+            watch=watch,
+        )
+
+    def shared(
+        self,
+        task: Attempted,
+        rank: int,
+        n_updates: int,
+        *,
+        timeout_s: float = STANDARD.wait_s,
+        watch: Watch = watch_nothing,
+    ) -> SharedModelExchange:
+        workers = self.workers_of(task.attempt)
+        return SharedModel(
+            workers, task.epoch, rank, self.storage, timeout_s=timeout_s, watch=watch
+        )
+
+    def clear(self) -> None:
+        self.storage.clear(self.prefix)
+
+    def clear_attempt(self, attempt: str) -> None:
+        self.storage.clear(keys.attempt_prefix(self.prefix, attempt))
+
+    def clear_epoch(self, epoch: int) -> None:
+        self.storage.clear(keys.epoch_prefix(self.prefix, epoch))
+
+    def keep_contributions(self, epoch: int) -> None:
+        kept = keys.contributions_prefix(self.prefix, epoch)
+        found = self.storage.list(self.prefix)
+        self.storage.delete_many([key for key in found if not key.startswith(kept)])
+
+    def require_answer(self) -> None:
+        self.storage.find_many([keys.aggregate(self.prefix, Step(1), 0)])
+
+    def require_room_for_sums(self, contribution: Callable[[], Message]) -> None:
+        """Do nothing: storages have no limit that depends on the job."""
+
+    def require_room_for_model(self, parameters: Floats, n_totals: int, n_updates: int) -> None:
+        require_shareable(parameters.nbytes)
+
+
+def open_storage_channel(name: str, durable: DurableStorage) -> Storage:
+    """Return the channel called ``name``; ``durable`` serves as the channel s3.
+
+    A channel that is paid by the request is metered if ``durable`` is.
+    """
+    if name == DURABLE:
+        return durable
+    tariff = CHANNELS[name].tariff
+    if tariff is not None and isinstance(durable, BilledStorage):
+        return durable.beside(cached_channel(name), tariff)
+    return cached_channel(name)

@@ -1,0 +1,100 @@
+"""Epochs of ranks that change one shared model, each at its own pace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from comm import SharedModelExchange
+from lambdas.attempts.watch import Watch
+from lambdas.channels import JobChannel
+from lambdas.epochs.base import EpochEnd, Epochs, Trained
+from lambdas.epochs.runs import EpochRun, RankRun
+from lambdas.job_store import TrainingPlan
+from lambdas.logs import best_effort
+from stepml.job.errors import (
+    AttemptStoppedError,
+    ExecutorPausedError,
+    MissingContributionError,
+    SharedModelLostError,
+)
+from stepml.ml.algorithms import AsynchronousAlgorithm, State
+
+
+class AsynchronousEpochs(Epochs[AsynchronousAlgorithm[Any]]):
+    """A rank that comes back makes the updates that the shared model does not have yet."""
+
+    def require_room(self, plan: TrainingPlan, channel: JobChannel) -> None:
+        parameters = np.zeros(plan.model().n_parameters, np.float32)
+        channel.require_room_for_model(parameters, self.algorithm.n_totals, self._n_updates(plan))
+
+    def train(self, run: RankRun) -> Trained:
+        """Train one rank; errors as of `Epochs.train`, and one more.
+
+        Raises
+        ------
+        SharedModelLostError
+            The channel has lost the shared model: the epoch has to be trained again.
+        """
+        watch = run.watch()
+        shared = run.channel.shared(
+            run.task,
+            run.task.rank,
+            self._n_updates(run.plan),
+            timeout_s=run.timing.wait_s,
+            watch=watch,
+        )
+        try:
+            self._train(run, shared, watch)
+        except AttemptStoppedError:
+            # The last rank to stop clears the values of all: their keys are this attempt's own.
+            with best_effort("clear the attempt", job_id=run.task.job_id, epoch=run.task.epoch):
+                shared.abandon()
+            raise
+        return Trained()
+
+    def end(self, run: EpochRun) -> EpochEnd:
+        """Return the shared model.
+
+        Raises
+        ------
+        MissingContributionError
+            Ranks have not made all their updates.
+        SharedModelLostError
+            The channel has lost the shared model, or all updates.
+        """
+        n_updates = self._n_updates(run.plan)
+        shared = run.channel.shared(run.task, 0, n_updates)
+        state, lost = shared.pull(), None
+        behind = [rank for rank, last in enumerate(state.applied) if last < n_updates]
+        if shared.has_lost_updates(state):
+            # Ranks that have made all their updates make none again: the epoch ends without them.
+            lost = state.lost + int((n_updates - state.applied).sum())
+        elif behind:
+            raise MissingContributionError(behind, f"the end of epoch {run.task.epoch}")
+        loss_sum, rows_seen = state.totals
+        if not rows_seen:
+            raise SharedModelLostError(f"all updates of epoch {run.task.epoch} are lost")
+        return EpochEnd(
+            State(state.vector),
+            float(loss_sum / rows_seen),
+            staleness_mean=state.staleness_mean,
+            staleness_max=state.staleness_max,
+            lost_updates=lost,
+        )
+
+    def release(self, run: EpochRun) -> None:
+        run.channel.shared(run.task, 0, self._n_updates(run.plan)).release()
+
+    def _n_updates(self, plan: TrainingPlan) -> int:
+        return self.algorithm.n_updates(plan.shard_rows)
+
+    def _train(self, run: RankRun, shared: SharedModelExchange, watch: Watch) -> None:
+        shared.create(run.state.parameters, self.algorithm.n_totals)
+        model, X, y = run.load()
+        finished = self.algorithm.train(model, X, y, run.rank_epoch, shared, watch.must_pause)
+        if not finished:
+            raise ExecutorPausedError(
+                f"rank {run.task.rank} paused; its updates are in the shared model"
+            )

@@ -1,0 +1,201 @@
+"""Epochs of ranks that wait for each other after every batch; each has a replica of the model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from comm import InFlightExchange, Message
+from lambdas.attempts.watch import Watch
+from lambdas.channels import JobChannel
+from lambdas.epochs.base import EpochEnd, Epochs, Trained
+from lambdas.epochs.runs import EpochRun, RankRun
+from lambdas.job_store import TrainingPlan
+from lambdas.job_store.snapshots import SnapshotKeeper, Snapshots
+from lambdas.job_store.states import digest_of
+from lambdas.logs import best_effort
+from stepml.job.errors import (
+    AttemptStoppedError,
+    ExecutorPausedError,
+    MissingContributionError,
+    ReplayLostError,
+    ReplicasDivergedError,
+)
+from stepml.job.step import Step
+from stepml.ml.algorithms import InFlightAlgorithm, RankProgress
+from stepml.ml.algorithms.base import Sums
+from stepml.ml.models.base import Floats
+
+SAVES_SNAPSHOTS = 0  # the rank that saves them: all replicas are equal
+
+
+class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
+    """All ranks take the same steps; a snapshot lets them come back after a pause or a crash."""
+
+    @property
+    def waits_for_all(self) -> bool:
+        return True
+
+    def require_room(self, plan: TrainingPlan, channel: JobChannel) -> None:
+        def contribution() -> Message:
+            parameters = np.zeros(plan.model().n_parameters, np.float32)
+            return Message(parameters, RankProgress(parameters).loss)
+
+        channel.require_room_for_sums(contribution)
+
+    def train(self, run: RankRun) -> Trained:
+        """Train one rank; errors as of `Epochs.train`, and one more.
+
+        Raises
+        ------
+        ReplayLostError
+            The channel has lost the sums that the rank needs to catch up with its peers.
+        """
+        start = run.snapshot or RankProgress(run.state.parameters, extras=run.state.extras)
+        if start.finished:  # the rank was called again after the last batch
+            return Trained(digest=digest_of(start.state))
+        watch = run.watch()
+        exchange = self._exchange(run, watch)
+        try:
+            return self._train(run, start, watch, exchange)
+        except (AttemptStoppedError, ExecutorPausedError):
+            if watch.is_over:
+                exchange.withdraw()
+            raise
+        except ReplayLostError as error:
+            paused = _pause_if_later(run, start.batches_done)
+            if paused is None:
+                raise
+            raise paused from error
+
+    def end(self, run: EpochRun) -> EpochEnd:
+        """Return the last snapshot, with which all ranks must have ended.
+
+        Raises
+        ------
+        MissingContributionError
+            There is no last snapshot: the epoch has to be trained again.
+        ReplicasDivergedError
+            Ranks ended with different states: likewise.
+        """
+        snapshots = Snapshots(run.store, run.task.epoch)
+        final = snapshots.load()
+        if final is None or not final.finished:
+            raise MissingContributionError([0], f"the end of epoch {run.task.epoch}")
+        digest = digest_of(final.state)
+        others = sorted(result.rank for result in run.task.executors if result.digest != digest)
+        if others:
+            _discard(run, snapshots)
+            raise ReplicasDivergedError(
+                f"epoch {run.task.epoch} ended with another state than the last snapshot in rank "
+                f"{', '.join(map(str, others))}; it trains again"
+            )
+        return EpochEnd(final.state, final.training_loss)
+
+    def release(self, run: EpochRun) -> None:
+        batches = range(1, self.algorithm.n_batches(run.plan.shard_rows) + 1)
+        exchange = run.channel.in_flight(run.task, 0, run.plan.model().n_parameters)
+        exchange.forget(Step(run.task.epoch, batch) for batch in batches)
+        exchange.withdraw()
+        Snapshots(run.store, run.task.epoch).delete()
+
+    def _exchange(self, run: RankRun, watch: Watch) -> EpochExchange:
+        exchange = run.channel.in_flight(
+            run.task,
+            run.task.rank,
+            run.plan.model().n_parameters,
+            timeout_s=run.timing.first_wait_s,
+            watch=watch,
+        )
+        return EpochExchange(exchange, run.task.epoch, run.timing.wait_s)
+
+    def _train(
+        self, run: RankRun, start: RankProgress, watch: Watch, exchange: EpochExchange
+    ) -> Trained:
+        keeper = SnapshotKeeper(
+            Snapshots(run.store, run.task.epoch),
+            exchange.forget,
+            start.batches_done,
+            interval_s=run.timing.snapshot_interval_s,
+        )
+        saves = run.task.rank == SAVES_SNAPSHOTS
+        model, X, y = run.load()
+        progress = start
+        for progress in self.algorithm.steps(
+            model, start, X, y, run.rank_epoch, exchange, watch.must_pause
+        ):
+            if saves:
+                keeper.after_step(progress)
+        if saves:
+            keeper.save(progress)
+        exchange.close()
+        if not progress.finished:
+            raise ExecutorPausedError(
+                f"all ranks stopped after {progress.batches_done} batches of epoch {run.task.epoch}"
+            )
+        return Trained(exchange.waited_s, digest_of(progress.state))
+
+
+def _pause_if_later(run: RankRun, batches_done: int) -> ExecutorPausedError | None:
+    """Return the pause of a rank whose peers have saved a later snapshot, or None.
+
+    The rank hung for so long; nothing is lost.
+    """
+    later = Snapshots(run.store, run.task.epoch).load()
+    if later is None or later.batches_done <= batches_done:
+        return None
+    return ExecutorPausedError(
+        f"rank {run.task.rank} goes on from the snapshot after batch {later.batches_done}"
+    )
+
+
+def _discard(run: EpochRun, snapshots: Snapshots) -> None:
+    """Delete everything from which the next attempt would reach the same end.
+
+    The exchanged values led to different replicas. The snapshot goes first: with it, all ranks of
+    the next attempt would agree on its state.
+    """
+    run.fences.look()  # the next attempt may have begun
+    snapshots.delete()
+    with best_effort("clear the channel", job_id=run.task.job_id, epoch=run.task.epoch):
+        run.channel.clear_epoch(run.task.epoch)
+
+
+@dataclass(slots=True)
+class EpochExchange:
+    """The exchange of one epoch, as the algorithm sees it."""
+
+    exchange: InFlightExchange
+    epoch: int
+    wait_s: float  # longest wait after the first step
+    waited_s: float = 0.0  # in all steps: an exchange mostly waits for peers
+
+    def all_reduce(self, batch: int, vector: Floats, trailer: Sums, pause: bool) -> Message:
+        """Return the sum of all ranks' parts of ``batch``."""
+        message = Message(vector, trailer, pause)
+        began = time.monotonic()
+        aggregate = self.exchange.all_reduce(Step(self.epoch, batch), message)
+        self.waited_s += time.monotonic() - began
+        self.exchange.timeout_s = self.wait_s  # by now all are running
+        return aggregate
+
+    def replay(self, batch: int) -> Message | None:
+        """Return the sum of a batch that the ranks have finished, if it is still there."""
+        return self.exchange.replay(Step(self.epoch, batch))
+
+    def forget(self, batches: Iterable[int]) -> None:
+        """Delete the sums of ``batches``."""
+        self.exchange.forget(Step(self.epoch, batch) for batch in batches)
+
+    def close(self) -> None:
+        """Delete the values that no rank needs any more."""
+        self.exchange.close()
+
+    def withdraw(self) -> None:
+        """Delete the values that this rank has published."""
+        with best_effort("take back what was exchanged", epoch=self.epoch):
+            self.exchange.withdraw()

@@ -1,0 +1,66 @@
+"""The state with which the loop over epochs begins, in ``train.asl.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lambdas.attempts.workforce import Workforce
+from lambdas.epochs import epochs_of
+from lambdas.job_store import PartitionPlan
+from stepml.job.tasks import JobFunctions, JobState, LoopPosition
+
+# An epoch that takes longer has failed: six functions of 15 minutes in a row, and their retries.
+EPOCH_TIMEOUT_S = 6 * 3600
+# Step Functions ends an execution at 25,000 events. Some are left for redrives, and each epoch has
+# twice the events that it needs, so that all of them may be retried.
+HISTORY_EVENTS = 24_000
+EVENTS_AN_EPOCH = 18
+EVENTS_AN_ITERATION = 8  # of a Map; a few of them may be retried
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one account, and one execution, can run."""
+
+    concurrency: int  # functions that the account runs at once
+    most_epochs: int | None = None  # of one execution; None: as many as its history holds
+
+    def epochs_an_execution(self, map_iterations: int) -> int:
+        """Return the epochs of an execution whose Maps have had ``map_iterations`` before."""
+        if self.most_epochs is not None:
+            return self.most_epochs
+        return (HISTORY_EVENTS - map_iterations * EVENTS_AN_ITERATION) // EVENTS_AN_EPOCH
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where an execution starts."""
+
+    job_id: str
+    plan: PartitionPlan
+    position: LoopPosition  # the epoch that is next
+    ranges: Sequence[int] = ()  # range tasks before it
+    shards: Sequence[int] = ()  # shards to make before it: ranks, and `keys.VALIDATION`
+
+
+def loop_state(start: Start, limits: Limits) -> JobState:
+    """Return the state of an execution that starts there."""
+    spec, epochs = start.plan.spec, epochs_of(start.plan.spec)
+    workforce = Workforce(spec.workers, limits.concurrency, epochs.waits_for_all)
+    tasks_before = len(start.ranges) + len(start.shards)
+    return JobState(
+        job_id=start.job_id,
+        run=start.plan.run,
+        functions=JobFunctions.of(spec),
+        ranges=list(start.ranges),
+        shards=list(start.shards),
+        ranks=workforce.ranks,
+        groups=workforce.groups,
+        ranks_at_once=workforce.ranks_at_once,
+        groups_at_once=workforce.groups_at_once,
+        chunks=epochs.chunks,
+        progress=start.position,
+        epoch_timeout_s=EPOCH_TIMEOUT_S,
+        handover_epoch=start.position.next_epoch + limits.epochs_an_execution(tasks_before),
+    )

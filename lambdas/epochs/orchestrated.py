@@ -1,0 +1,112 @@
+"""Epochs of ranks that train alone, contribute and return; the state machine is the barrier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from comm import Message
+from lambdas.attempts.fences import Fences
+from lambdas.attempts.watch import GO_ON, Watch
+from lambdas.channels import JobChannel
+from lambdas.epochs.base import EpochEnd, Epochs, Trained
+from lambdas.epochs.runs import EpochRun, RankRun
+from lambdas.job_store import TrainingPlan
+from lambdas.job_store.rank_states import publish_rank_state
+from lambdas.job_store.samples import load_sample
+from stepml.job.errors import ExecutorPausedError
+from stepml.job.step import Step
+from stepml.ml.algorithms import Extras, OrchestratedAlgorithm, RankProgress
+
+
+class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
+    """Each rank contributes once; the sum of all contributions becomes the next state."""
+
+    keeps_contributions = True
+
+    @property
+    def chunks(self) -> list[int]:
+        is_scattered = self.spec.exchange.pattern == "reduce_scatter"
+        return list(range(self.spec.workers)) if is_scattered else []
+
+    def require_room(self, plan: TrainingPlan, channel: JobChannel) -> None:
+        def contribution() -> Message:
+            model, rank_epoch = plan.model(), plan.rank_epoch(epoch=1, rank=0)
+            state = self.first_state(model, np.zeros(model.n_parameters, np.float32))
+            result = self.algorithm.rank_result(self.algorithm.begin(model, state, {}, rank_epoch))
+            return Message(*self.algorithm.contribution(result, rank_epoch))
+
+        channel.require_room_for_sums(contribution)
+
+    def train(self, run: RankRun) -> Trained:
+        # A failed peer is no reason to stop: the next attempt can use this rank's contribution.
+        watch = run.watch(for_failures=False)
+        exchange = run.channel.orchestrated(len(self.chunks) or 1, watch=watch.look_now_and_then)
+        step, rank = Step(run.task.epoch), run.task.rank
+        if exchange.has_contributed(step, rank):
+            return Trained(was_done=True)
+        result = self._result(run, watch)
+        message = Message(*self.algorithm.contribution(result, run.rank_epoch))
+        watch.look()  # nobody would clear the contribution of an attempt that is over
+        exchange.contribute(step, rank, message)
+        if Fences(run.store, run.task).comes_too_late():
+            exchange.withdraw(step, rank)
+        return Trained()
+
+    def end(self, run: EpochRun) -> EpochEnd:
+        exchange = run.channel.orchestrated(len(self.chunks) or 1)
+        aggregate = exchange.sum(Step(run.task.epoch))
+        outcome = self.algorithm.next_state(
+            run.plan.model(),
+            run.store.state(run.task.epoch - 1).load(),
+            aggregate.vector,
+            aggregate.trailer,
+            run.plan.rank_epoch(run.task.epoch, rank=0),
+            lambda: load_sample(run.store, run.plan),
+        )
+        return EpochEnd(outcome.state, outcome.training_loss, outcome.converged, outcome.residuals)
+
+    def release(self, run: EpochRun) -> None:
+        run.channel.orchestrated(len(self.chunks) or 1).release(Step(run.task.epoch))
+
+    def _result(self, run: RankRun, watch: Watch) -> Extras:
+        """Return the rank's result; of several copies of the rank, the first one's."""
+        algorithm, epoch, rank = self.algorithm, run.task.epoch, run.task.rank
+        if not algorithm.keeps_rank_state:
+            return algorithm.rank_result(self._train_alone(run, watch, {}))
+        done = run.store.rank_state(epoch, rank).find()
+        if done is not None:
+            return done
+        before = epoch - 1
+        has_state = before > run.plan.own_states_after
+        rank_state = run.store.rank_state(before, rank).load() if has_state else {}
+        progress = self._train_alone(run, watch, rank_state)
+        return publish_rank_state(run.store, epoch, rank, algorithm.rank_result(progress))
+
+    def _train_alone(self, run: RankRun, watch: Watch, rank_state: Extras) -> RankProgress:
+        verdict = GO_ON
+
+        def must_pause() -> bool:
+            nonlocal verdict
+            verdict = watch.verdict()
+            return not verdict.goes_on
+
+        model, X, y = run.load()
+        rank_epoch = run.rank_epoch
+        start = run.progress or self.algorithm.begin(model, run.state, rank_state, rank_epoch)
+        progress = self.algorithm.train(model, start, X, y, rank_epoch, must_pause)
+        if progress.finished:
+            return progress
+        _save(run, progress)
+        raise verdict.stopped or ExecutorPausedError(
+            f"rank {run.task.rank} saved its progress after {progress.batches_done} batches "
+            f"of epoch {run.task.epoch}"
+        )
+
+
+def _save(run: RankRun, progress: RankProgress) -> None:
+    entry = run.store.progress(run.task.epoch, run.task.rank)
+    entry.save(progress)
+    if run.store.report(run.task.epoch).exists():
+        entry.delete()  # a late copy: the epoch is over and has been cleared

@@ -1,0 +1,94 @@
+"""The report of an epoch: how good the state is, what it cost, and the decision that follows."""
+
+from __future__ import annotations
+
+from lambdas.attempts.costs import Invocation, epoch_usd
+from lambdas.attempts.stragglers import attempt_seconds, find_stragglers
+from lambdas.epochs.base import EpochEnd
+from lambdas.epochs.runs import EpochRun
+from lambdas.job_store import JobStore, TrainingPlan
+from lambdas.job_store.shards import load_shard
+from stepml.job import keys
+from stepml.job.reports import EpochReport
+from stepml.ml.algorithms import Residuals
+from stepml.ml.convergence import Spent, decide, spent_with
+from stepml.ml.models import Evaluation
+from stepml.ml.models.base import Floats
+
+
+def evaluate(store: JobStore, plan: TrainingPlan, parameters: Floats) -> Evaluation:
+    """Return loss and metrics of ``parameters`` on the validation rows."""
+    shard, model = load_shard(store, plan, keys.VALIDATION), plan.model()
+    return model.evaluate(parameters, shard.X, model.targets(shard.y))
+
+
+def build_report(
+    run: EpochRun, end: EpochEnd, evaluation: Evaluation, n_chunks: int, invocation: Invocation
+) -> EpochReport:
+    """Return the report of an epoch.
+
+    Parameters
+    ----------
+    run : EpochRun
+    end : EpochEnd
+    evaluation : Evaluation
+        Of the new state.
+    n_chunks : int
+        Chunks that functions merged.
+    invocation : Invocation
+        Of the reducer, for its time and cost.
+    """
+    task = run.task
+    previous = run.store.report(task.epoch - 1).load() if task.epoch > 1 else None
+    spent = _spent(run, previous, n_chunks, invocation)
+    stop = run.plan.spec.stop
+    verdict = decide(stop, task.epoch, evaluation.loss, previous, end.converged, spent)
+    by_rank = sorted(task.executors, key=lambda result: result.rank)
+    return EpochReport(
+        epoch=task.epoch,
+        decision=verdict.decision,
+        reason=verdict.reason,
+        next_epoch=task.epoch + 1,
+        loss=evaluation.loss,
+        metrics=evaluation.metrics,
+        training_loss=end.training_loss,
+        best_loss=verdict.best_loss,
+        epochs_without_improvement=verdict.epochs_without_improvement,
+        seconds=spent.epoch_seconds,
+        active_seconds=spent.seconds,
+        cost_usd=spent.epoch_cost_usd,
+        total_cost_usd=spent.cost_usd,
+        stragglers=find_stragglers(task.executors),
+        called_again=[result.rank for result in by_rank if result.retries],
+        executor_seconds=[result.seconds for result in by_rank],
+        staleness_mean=end.staleness_mean,
+        staleness_max=end.staleness_max,
+        lost_updates=end.lost_updates,
+        **_residual_fields(end.residuals),
+    )
+
+
+def _spent(
+    run: EpochRun, previous: EpochReport | None, n_chunks: int, invocation: Invocation
+) -> Spent:
+    exchange = run.plan.spec.exchange
+    number_bytes = 2 if exchange.compression == "float16" else 4
+    cost_usd = epoch_usd(
+        run.task.executors,
+        invocation.cost_usd(),
+        n_chunks,
+        number_bytes * run.plan.model().n_parameters,
+        exchange.channel,
+    )
+    return spent_with(previous, attempt_seconds(run.task, invocation.seconds), cost_usd)
+
+
+def _residual_fields(residuals: Residuals | None) -> dict[str, float]:
+    if residuals is None:
+        return {}
+    return {
+        "primal_residual": residuals.primal,
+        "primal_tolerance": residuals.primal_tolerance,
+        "dual_residual": residuals.dual,
+        "dual_tolerance": residuals.dual_tolerance,
+    }

@@ -1,0 +1,116 @@
+"""One call of a rank, or of the reducer, in an epoch: everything that its work needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from lambdas.attempts.fences import Fences
+from lambdas.attempts.timing import STANDARD, Timing
+from lambdas.attempts.watch import Watch
+from lambdas.channels import JobChannel, channel_of
+from lambdas.environment import Deadline
+from lambdas.job_store import JobStore, TrainingPlan
+from lambdas.job_store.shards import load_shard
+from lambdas.job_store.store import require_found
+from stepml.job.tasks import ExecutorTask, ReducerTask
+from stepml.ml.algorithms import RankEpoch, RankProgress, State
+from stepml.ml.matrices import Matrix
+from stepml.ml.models import Model
+from stepml.ml.models.base import Array
+
+
+@dataclass(frozen=True, slots=True)
+class RankRun:
+    """One call of a rank."""
+
+    task: ExecutorTask
+    plan: TrainingPlan
+    store: JobStore
+    deadline: Deadline
+    timing: Timing
+    state: State  # of the epoch before
+    progress: RankProgress | None  # of this rank, if an earlier call ran out of time
+    snapshot: RankProgress | None  # of all replicas, if the epoch is exchanged in flight
+
+    @classmethod
+    def begin(
+        cls, task: ExecutorTask, store: JobStore, deadline: Deadline, timing: Timing = STANDARD
+    ) -> Self | None:
+        """Load everything in one round trip; return None if the epoch is over already.
+
+        Raises
+        ------
+        AttemptStoppedError
+            The execution has ended.
+        KeyNotFoundError
+            The plan or the state of the epoch before is absent.
+        """
+        fences, report = Fences(store, task), store.report(task.epoch)
+        plan, state = store.training_plan, store.state(task.epoch - 1)
+        progress, snapshot = store.progress(task.epoch, task.rank), store.snapshot(task.epoch)
+        entries = (plan, state, report, progress, snapshot)
+        found = store.storage.load_many([*(each.key for each in entries), *fences.keys])
+        if report.key in found:
+            return None
+        fences.require_open(found)
+        require_found([plan, state], found)
+        return cls(
+            task,
+            plan.decode(found[plan.key], plan.key),
+            store,
+            deadline,
+            timing,
+            state.decode(found[state.key], state.key),
+            progress.read_whole(found),
+            snapshot.read_whole(found),
+        )
+
+    @property
+    def was_paused(self) -> bool:
+        """Whether this call continues the work of an earlier one."""
+        return self.progress is not None or self.snapshot is not None
+
+    @property
+    def channel(self) -> JobChannel:
+        """The channel of the job."""
+        return channel_of(self.store, self.plan)
+
+    @property
+    def rank_epoch(self) -> RankEpoch:
+        """The part of the rank in the epoch."""
+        return self.plan.rank_epoch(self.task.epoch, self.task.rank)
+
+    def watch(self, *, for_failures: bool = True) -> Watch:
+        """Return a watch that begins now."""
+        return Watch(
+            self.store,
+            self.task,
+            self.deadline,
+            for_failures=for_failures,
+            interval_s=self.timing.watch_interval_s,
+        )
+
+    def load(self) -> tuple[Model, Matrix, Array]:
+        """Return the model, and features and targets of the rank's rows."""
+        shard, model = load_shard(self.store, self.plan, self.task.rank), self.plan.model()
+        return model, shard.X, model.targets(shard.y)
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRun:
+    """One call of the reducer."""
+
+    task: ReducerTask
+    plan: TrainingPlan
+    store: JobStore
+
+    @property
+    def channel(self) -> JobChannel:
+        """The channel of the job."""
+        return channel_of(self.store, self.plan)
+
+    @property
+    def fences(self) -> Fences:
+        """The fences of the attempt."""
+        return Fences(self.store, self.task)

@@ -1,0 +1,72 @@
+"""One typed object in the durable store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+from stepml.job import documents
+from stepml.job.errors import DamagedValueError
+from storage import DurableStorage
+from storage.base import Buffer
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
+    """One object: its key, and how its value is encoded.
+
+    Errors of all methods that return a value: `DamagedValueError`, naming the key.
+    """
+
+    storage: DurableStorage
+    key: str
+    encode: Callable[[T], bytes]
+    decode: Callable[[Buffer, str], T]  # takes the key for its error message
+
+    def load(self) -> T:
+        """Return the value, or raise `KeyNotFoundError`."""
+        return self.decode(self.storage.load(self.key), self.key)
+
+    def find(self) -> T | None:
+        """Return the value, or None if there is none."""
+        return self.read(self.storage.load_many([self.key]))
+
+    def read(self, found: Mapping[str, Buffer]) -> T | None:
+        """Return the value from ``found``, the result of loading several keys together."""
+        return self.decode(found[self.key], self.key) if self.key in found else None
+
+    def read_whole(self, found: Mapping[str, Buffer]) -> T | None:
+        """Like `read`, but a damaged value counts as absent."""
+        try:
+            return self.read(found)
+        except DamagedValueError:
+            return None
+
+    def exists(self) -> bool:
+        """Return whether there is a value."""
+        return bool(self.storage.find_many([self.key]))
+
+    def publish(self, value: T) -> T:
+        """Write ``value`` unless there is one already; return the value that is stored."""
+        return self.decode(self.storage.publish(self.key, self.encode(value)), self.key)
+
+    def save(self, value: T) -> None:
+        """Write ``value`` over any earlier one."""
+        self.storage.save(self.key, self.encode(value))
+
+    def delete(self) -> None:
+        """Delete the value, if there is one."""
+        self.storage.delete(self.key)
+
+
+def document(storage: DurableStorage, key: str, kind: type[T]) -> Entry[T]:
+    """Return the entry of a JSON document with a checksum."""
+    return Entry(storage, key, documents.encode, partial(_decoded, kind))
+
+
+def _decoded(kind: type[T], data: Buffer, key: str) -> T:
+    return documents.decode(data, kind, key)

@@ -1,0 +1,91 @@
+"""The results of a job: its model, and the report of all epochs."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from lambdas.environment import seconds_since
+from lambdas.job_store import JobStore, TrainingPlan
+from lambdas.job_store.retention import retained_after_success
+from lambdas.job_store.shards import is_scaled
+from stepml import __version__
+from stepml.job import keys
+from stepml.job.reports import EpochReport, JobReport
+from stepml.job.spec_base import tag
+from stepml.ml.artifact import Artifact
+
+
+def trained_model(store: JobStore, plan: TrainingPlan, report: JobReport) -> Artifact:
+    """Return the model after the last epoch, with the card that predictions need."""
+    spec, model = plan.spec, plan.model()
+    state = store.state(report.epochs).load()
+    scale = store.scale.load() if is_scaled(spec.data) else None
+    card = {
+        "model": tag(spec.model),
+        "n_features": plan.n_features,
+        **model.describe(),
+        "label": plan.label_name,
+        "features": plan.feature_names,
+        "standardised": spec.data.standardise,
+        "job": msgspec.to_builtins(spec),
+        "job_id": store.job_id,
+        "epoch": report.epochs,
+        "metrics": {"loss": report.loss, **report.metrics},
+        "versions": report.versions,
+    }
+    return Artifact(model, state.parameters, scale, card)
+
+
+def build_job_report(
+    store: JobStore, plan: TrainingPlan, bucket: str, history: Sequence[EpochReport]
+) -> JobReport:
+    """Return the final report.
+
+    Parameters
+    ----------
+    store : JobStore
+    plan : TrainingPlan
+    bucket : str
+        Name of the durable store's bucket.
+    history : sequence of EpochReport
+        Of all epochs.
+    """
+    job_id, last = store.job_id, history[-1]
+    return JobReport(
+        job_id=job_id,
+        spec=plan.spec,
+        decision=last.decision,
+        reason=last.reason,
+        epochs=last.epoch,
+        loss=last.loss,
+        metrics=last.metrics,
+        seconds=seconds_since(store.claim.load().started_at),
+        dataset=plan.dataset_report(),
+        model_uri=f"s3://{bucket}/{keys.model(job_id)}",
+        report_uri=f"s3://{bucket}/{keys.report(job_id)}",
+        history_uri=f"s3://{bucket}/{keys.history(job_id)}",
+        versions={
+            "stepml": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+        },
+        kernels=_kernels(),
+        kept=retained_after_success(job_id, bucket, last.epoch),
+        history=list(history),
+    )
+
+
+def _kernels() -> dict[str, str]:
+    """Return the BLAS and SIMD kernels: beside the code, they decide the last bits of sums."""
+    simd = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    return {
+        "machine": platform.machine(),
+        "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "default"),
+        "blas_core": os.environ.get("OPENBLAS_CORETYPE", "default"),
+        "numpy_simd": " ".join(simd),
+    }

@@ -1,0 +1,41 @@
+"""A sample of the training rows, prepared as for training: initial clusters come from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lambdas.job_store.plans import TrainingPlan
+from lambdas.job_store.shards import is_scaled
+from lambdas.job_store.store import JobStore
+from stepml.ml.data import Interval, assemble, scaled
+from stepml.ml.matrices import Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSize:
+    """Limits of a sample."""
+
+    usual_bytes: int = 16 * 2**20
+    usual_rows: int = 200_000
+    rows_a_cluster: int = 4  # with fewer, some clusters would be empty …
+    most_bytes: int = 512 * 2**20  # … but never more than the functions have room for
+
+    def rows(self, plan: TrainingPlan) -> int:
+        """Return the number of rows of a sample."""
+        usual = min(self.usual_rows, int(self.usual_bytes / plan.row_bytes))
+        wanted = self.rows_a_cluster * plan.spec.model.min_rows
+        most = max(1, int(self.most_bytes / plan.row_bytes))
+        return min(max(usual, wanted), most, plan.training_rows)
+
+
+def load_sample(store: JobStore, plan: TrainingPlan, size: SampleSize | None = None) -> Matrix:
+    """Return the first training rows in the order of ids, which is a shuffle.
+
+    At most 16 MB and 200,000 rows, or four rows a cluster if that is more. They depend neither on
+    the world size nor on the ranges.
+    """
+    manifest = store.data_set(plan.digest).manifest.load()
+    first = plan.validation_rows
+    interval = Interval(first, first + (size or SampleSize()).rows(plan))
+    X = assemble(store.storage, manifest, interval, plan.matrix).X
+    return scaled(X, store.scale.load()) if is_scaled(plan.spec.data) else X

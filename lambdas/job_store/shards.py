@@ -1,0 +1,72 @@
+"""Decoded shards, cached by warm functions: otherwise every epoch would read the data again."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from threading import Lock
+
+from lambdas.job_store.plans import TrainingPlan
+from lambdas.job_store.store import JobStore
+from stepml.job.spec import Data
+from stepml.ml.data import Shard
+
+
+class ShardCache:
+    """The most recently used shards, up to ``max_bytes``; the newest one always stays."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._shards: OrderedDict[str, Shard] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, name: str) -> Shard | None:
+        """Return the shard called ``name``, or None."""
+        with self._lock:
+            if name in self._shards:
+                self._shards.move_to_end(name)
+            return self._shards.get(name)
+
+    def make_room(self, value_bytes: int) -> None:
+        """Drop the least recently used shards until ``value_bytes`` more fit, or none is left."""
+        with self._lock:
+            while self._shards and self.value_bytes + value_bytes > self._max_bytes:
+                self._shards.popitem(last=False)
+
+    def put(self, name: str, shard: Shard) -> None:
+        """Add ``shard``; the least recently used ones are dropped if there is no room."""
+        self.make_room(shard.X.nbytes + shard.y.nbytes)
+        with self._lock:
+            self._shards[name] = shard
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of all cached shards."""
+        return sum(shard.X.nbytes + shard.y.nbytes for shard in self._shards.values())
+
+
+def load_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
+    """Return the rows of ``rank`` (or `keys.VALIDATION`), scaled if the job asks for it.
+
+    They are cached for later calls, and read-only.
+    """
+    shards, data = store.shards(plan.digest, plan.spec, plan.matrix), plan.spec.data
+    # A shard's key depends on its content, and its scale follows from its siblings.
+    name = f"{shards.key(rank)} standardised={data.standardise} missing={data.missing}"
+    shard = _cache.get(name)
+    if shard is None:
+        scale = store.scale.load() if is_scaled(data) else None
+        # Before it is loaded: the function's memory need not hold the dropped shards as well.
+        _cache.make_room(int(plan.rows(rank) * plan.row_bytes))
+        shard = shards.load(rank, scale)
+        _cache.put(name, shard)
+    return shard
+
+
+def is_scaled(data: Data) -> bool:
+    """Return whether rows are transformed before training (`Scale`)."""
+    return data.standardise or data.missing == "mean"
+
+
+# Half of the function's memory; the rest is for the interpreter, requests and the arithmetic.
+_cache = ShardCache(int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")) * 2**20 // 2)

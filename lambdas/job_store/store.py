@@ -1,0 +1,186 @@
+"""All objects of one job, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from lambdas.job_store.data_sets import DataSetStore, ShardStore
+from lambdas.job_store.entries import Entry, document
+from lambdas.job_store.plans import Claim, PartitionPlan, TrainingPlan
+from lambdas.job_store.states import (
+    pack_progress,
+    pack_rank_state,
+    pack_scale,
+    pack_state,
+    unpack_progress,
+    unpack_rank_state,
+    unpack_scale,
+    unpack_state,
+)
+from stepml.job import keys
+from stepml.job.errors import JobIdTakenError, KeyNotFoundError
+from stepml.job.reports import EndReport, EpochReport, Failure, Fence, JobReport
+from stepml.job.spec import JobSpec
+from stepml.ml.algorithms import Extras, RankProgress, State
+from stepml.ml.data import Scale, ShardKind
+from storage import DurableStorage
+from storage.base import Buffer
+
+_AT_ONCE = 256  # reports that are looked for in one round trip
+
+
+@dataclass(frozen=True, slots=True)
+class JobStore:
+    """The one owner of a job's keys and of the types that are stored under them."""
+
+    storage: DurableStorage
+    job_id: str
+
+    # The plans.
+
+    @property
+    def claim(self) -> Entry[Claim]:
+        """The owner of the job id."""
+        return document(self.storage, keys.claim(self.job_id), Claim)
+
+    @property
+    def partition_plan(self) -> Entry[PartitionPlan]:
+        """The byte ranges of the data."""
+        return document(self.storage, keys.partition_plan(self.job_id), PartitionPlan)
+
+    @property
+    def training_plan(self) -> Entry[TrainingPlan]:
+        """The shards and the shape of the model."""
+        return document(self.storage, keys.training_plan(self.job_id), TrainingPlan)
+
+    @property
+    def scale(self) -> Entry[Scale]:
+        """The scale of each feature; jobs without scaling have none."""
+        return Entry(self.storage, keys.scale(self.job_id), pack_scale, unpack_scale)
+
+    def begin(self, execution_arn: str, started_at: str, plan: PartitionPlan) -> PartitionPlan:
+        """Claim the job id, write spec and plan, and return the plan that counts.
+
+        Raises
+        ------
+        JobIdTakenError
+            Another execution owns the id.
+        """
+        mine = Claim(execution_arn, started_at)
+        owner = self.claim.publish(mine)
+        if owner != mine:
+            raise JobIdTakenError(
+                f"run name {self.job_id!r} is taken by {owner.execution_arn}, started at "
+                f"{owner.started_at}, whose objects are still stored; choose another name"
+            )
+        # Plain JSON, which can be started again.
+        self.storage.publish(keys.spec(self.job_id), msgspec.json.encode(plan.spec))
+        return self.partition_plan.publish(plan)
+
+    def data_set(self, digest: str) -> DataSetStore:
+        """Return the partitioned data with this digest."""
+        return DataSetStore(self.storage, digest, self.job_id)
+
+    def shards(self, digest: str, spec: JobSpec, kind: ShardKind) -> ShardStore:
+        """Return the shards of the job's ranks."""
+        fraction = spec.data.validation_fraction
+        return ShardStore(self.storage, digest, spec.workers, fraction, kind)
+
+    # The epochs.
+
+    def state(self, epoch: int) -> Entry[State]:
+        """The state after an epoch; epoch 0 is the start."""
+        key = keys.state(self.job_id, epoch)
+        return Entry(self.storage, key, partial(pack_state, epoch), unpack_state)
+
+    def report(self, epoch: int) -> Entry[EpochReport]:
+        """The report of an epoch: where it exists, the epoch is finished."""
+        return document(self.storage, keys.epoch_report(self.job_id, epoch), EpochReport)
+
+    def rank_state(self, epoch: int, rank: int) -> Entry[Extras]:
+        """The result of one rank in an epoch, for algorithms that need it in the next one."""
+        key = keys.own_state(self.job_id, epoch, rank)
+        return Entry(self.storage, key, pack_rank_state, unpack_rank_state)
+
+    def progress(self, epoch: int, rank: int) -> Entry[RankProgress]:
+        """The progress of a rank that ran out of time."""
+        key = keys.progress(self.job_id, epoch, rank)
+        return Entry(self.storage, key, pack_progress, unpack_progress)
+
+    def snapshot(self, epoch: int) -> Entry[RankProgress]:
+        """The progress of all replicas of an epoch that is exchanged in flight."""
+        key = keys.snapshot(self.job_id, epoch)
+        return Entry(self.storage, key, pack_progress, unpack_progress)
+
+    def reports(self, last: int) -> list[EpochReport]:
+        """Return the reports of epochs 1 to ``last``, or raise `KeyNotFoundError`."""
+        entries = [self.report(epoch) for epoch in range(1, last + 1)]
+        found = self.storage.load_many([each.key for each in entries])
+        require_found(entries, found)
+        return [each.decode(found[each.key], each.key) for each in entries]
+
+    def finished_epochs(self, after: int = 0) -> int:
+        """Return the number of finished epochs; the first ``after`` are known to be finished."""
+        while True:
+            names = [keys.epoch_report(self.job_id, after + n) for n in range(1, _AT_ONCE + 1)]
+            found = self.storage.find_many(names)
+            in_a_row = next((n for n, name in enumerate(names) if name not in found), _AT_ONCE)
+            after += in_a_row
+            if in_a_row < _AT_ONCE:
+                return after
+
+    # Failures and ends.
+
+    def failure(self, attempt: str) -> Entry[Failure]:
+        """The first error that failed an attempt at an epoch."""
+        return document(self.storage, keys.failure(self.job_id, attempt), Failure)
+
+    @property
+    def fence(self) -> Entry[Fence]:
+        """The end of the job's execution."""
+        return document(self.storage, keys.fence(self.job_id), Fence)
+
+    def attempt_fence(self, attempt: str) -> Entry[Fence]:
+        """The end of one attempt's execution."""
+        return document(self.storage, keys.attempt_fence(self.job_id, attempt), Fence)
+
+    @property
+    def end_report(self) -> Entry[EndReport]:
+        """The end of an execution that has no model."""
+        return document(self.storage, keys.ended(self.job_id), EndReport)
+
+    # The results.
+
+    @property
+    def job_report(self) -> Entry[JobReport]:
+        """The final report: where it exists, the job has come through."""
+        return document(self.storage, keys.report(self.job_id), JobReport)
+
+    def save_history(self, reports: Iterable[EpochReport]) -> None:
+        """Write the report of every epoch, one line of JSON each."""
+        lines = [msgspec.json.encode(each) + b"\n" for each in reports]
+        self.storage.save(keys.history(self.job_id), b"".join(lines))
+
+    def save_model(self, packed: Buffer, card: Buffer) -> None:
+        """Write the model's arrays and then its card."""
+        self.storage.save(keys.model(self.job_id), packed)
+        self.storage.save(keys.model_card(self.job_id), card)
+
+    def clear_progress(self) -> None:
+        """Delete the progress of all ranks."""
+        self.storage.clear(keys.progress_prefix(self.job_id))
+
+    def clear_snapshots(self) -> None:
+        """Delete the snapshots of all epochs."""
+        self.storage.clear(keys.snapshot_prefix(self.job_id))
+
+
+def require_found(entries: Sequence[Entry[Any]], found: Mapping[str, Buffer]) -> None:
+    """Raise `KeyNotFoundError` naming the first of ``entries`` that is not in ``found``."""
+    if missing := [each.key for each in entries if each.key not in found]:
+        raise KeyNotFoundError(f"nothing is stored under {missing[0]}")
