@@ -210,6 +210,10 @@ def is_running(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def is_asleep(pid: int) -> bool:
     """Whether a process waits for something that does not come at once."""
     for _ in range(5):
@@ -805,7 +809,97 @@ def test_a_killed_server_leaves_no_function_process(task_root: Path) -> None:
         assert server.stdout is not None
         pids = json.loads(server.stdout.readline())
         assert len(pids) == 4
+        pids += {parent(pid) for pid in pids[:3]}  # the templates
         assert all(is_running(pid) for pid in pids)
         server.kill()
 
     wait_until(lambda: not any(is_running(pid) for pid in pids))
+
+
+# Processes are forked from a template that has loaded the libraries
+
+
+PRELOADED = """
+import os
+TEMPLATE = os.getpid()
+"""
+SHARING = """
+import os, random, sys
+from lambdas.preloaded import TEMPLATE
+OWN = os.getpid()
+
+def tell(event, context):
+    return {"template": TEMPLATE, "own": OWN, "pid": os.getpid(), "random": random.random(),
+            "parent": os.getppid(), "argv": sys.argv[1:]}
+"""
+
+
+@pytest.fixture
+def sharing(function: Function, task_root: Path) -> Function:
+    """A function whose code has a module to be loaded once for all its processes."""
+    (task_root / "lambdas").mkdir()
+    (task_root / "lambdas" / "__init__.py").touch()
+    (task_root / "lambdas" / "preloaded.py").write_text(PRELOADED)
+    (task_root / "sharing.py").write_text(SHARING)
+    return replace(function, handler="sharing.tell")
+
+
+def told(pool: FunctionPool, function: Function) -> Any:
+    return result(pool.invoke(function, b"null"))
+
+
+def test_libraries_are_loaded_once_and_the_handler_in_each_process(
+    pool: FunctionPool, sharing: Function
+) -> None:
+    one, other = (told(pool, replace(sharing, name=name)) for name in ("one", "other"))
+
+    assert one["template"] == other["template"] == one["parent"] == other["parent"]
+    assert one["own"] == one["pid"] != other["own"] == other["pid"]
+    assert one["argv"] == other["argv"] == ["sharing.tell"]
+    assert one["random"] != other["random"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"environment": {"STEPML_BUCKET": "another"}}, {"memory_mb": 1024}]
+)
+def test_libraries_are_loaded_anew_for_other_variables(
+    pool: FunctionPool, sharing: Function, change: dict[str, Any]
+) -> None:
+    one, other = told(pool, sharing), told(pool, replace(sharing, **change))
+
+    assert one["template"] != other["template"]
+
+
+def test_a_killed_template_is_replaced_and_its_processes_are_seen_to_end(
+    pool: FunctionPool, sharing: Function, tmp_path: Path
+) -> None:
+    template = told(pool, sharing)["template"]
+    wait_for = replace(sharing, name="waits", handler="app.wait_for")
+    event = {"started": str(tmp_path / "started"), "until": str(tmp_path / "never")}
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(pool.invoke, wait_for, json.dumps(event).encode())
+        wait_until((tmp_path / "started").exists)
+        os.kill(template, signal.SIGKILL)
+
+    assert error(running.result())["errorMessage"].endswith("exited with error: signal: killed")
+    assert told(pool, replace(sharing, name="next"))["template"] != template
+
+
+def test_templates_end_with_the_pool_and_when_no_process_is_left(
+    make_pool: MakePool, sharing: Function
+) -> None:
+    templates = [
+        told(make_pool(), sharing)["template"],
+        told(make_pool(idle_timeout_s=0.1), sharing)["template"],
+    ]
+    wait_until(lambda: not is_running(templates[1]))
+    assert is_running(templates[0])
+
+
+def test_libraries_that_cannot_be_loaded_leave_the_error_to_the_handler(
+    pool: FunctionPool, sharing: Function
+) -> None:
+    (sharing.task_root / "lambdas" / "preloaded.py").write_text("import no_such_library")
+
+    result(call(pool, sharing, "pid"))
+    assert error(pool.invoke(sharing, b"null"))["errorType"] == "Runtime.ImportModuleError"

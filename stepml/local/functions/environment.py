@@ -35,6 +35,7 @@ from stepml.local.functions.runtime_api import (
     invocation_path,
 )
 from stepml.local.functions.sandbox import Sandbox
+from stepml.local.functions.templates import Templates
 from stepml.local.functions.variables import Account, process_variables
 
 SETTLE_S = 10.0  # what a warm process may take from one answer to asking for the next event
@@ -48,6 +49,7 @@ class StartPolicy:
     # Held during INIT. On AWS every environment has processors of its own; here, dozens that start
     # at once would all be so slow that none kept the limit.
     slots: threading.Semaphore
+    templates: Templates
 
 
 class Environment:
@@ -269,14 +271,10 @@ class Environment:
             api_address=self._api.address,
             log_stream=self._log.stream,
         )
-        self._sandbox = Sandbox(
-            self.function.handler,
-            self.function.task_root,
-            variables,
-            self._api,
-            self.function.memory_mb,
-            self._log.add_output,
+        process = self._starts.templates.start(
+            self.function.handler, self.function.task_root, variables
         )
+        self._sandbox = Sandbox(process, self._api, self.function.memory_mb, self._log.add_output)
         if self._is_ending:  # terminated by another thread while it was being started
             self._signal(signal.SIGKILL)
 

@@ -19,6 +19,7 @@ from stepml.local.functions.errors import (
 from stepml.local.functions.function import EnvironmentStatus, Function, Invocation
 from stepml.local.functions.logs import WriteLogs
 from stepml.local.functions.report import internal_failure
+from stepml.local.functions.templates import Templates
 from stepml.local.functions.variables import Account
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,8 @@ class FunctionPool:
         self._max_environments = max_environments
         self._event_retry_delays_s = tuple(event_retry_delays_s)
         slots = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
-        self._starts = StartPolicy(init_limit_s, slots)
+        self._templates = Templates()
+        self._starts = StartPolicy(init_limit_s, slots, self._templates)
         self._lock = threading.Lock()
         self._all_done = threading.Condition(self._lock)  # no invocation is running
         self._running = 0
@@ -142,6 +144,7 @@ class FunctionPool:
             self._end(environment)
         self._wait_until_idle(CLOSE_WAIT_S)
         self._reaper.join(CLOSE_WAIT_S)
+        self._templates.close()
 
     def _invoke(self, function: Function, payload: bytes, request_id: str) -> Invocation:
         with self._running_slot():
@@ -270,6 +273,7 @@ class FunctionPool:
                     self._end(environment)
                 except Exception:  # one that cannot be ended must not keep the others alive
                     logger.exception("environment of %s was not ended", environment.function.name)
+            self._templates.end_unused(time.monotonic() - self._idle_timeout_s)
 
     def _take_unneeded(self) -> list[Environment]:
         with self._lock:

@@ -10,18 +10,15 @@ import math
 import os
 import select
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from stepml.local.functions.errors import SandboxExitedError, SandboxTimeoutError
 from stepml.local.functions.memory import peak_memory_mb
 from stepml.local.functions.runtime_api import Connection, RuntimeApi, RuntimeRequest
+from stepml.local.functions.templates import Process
 
-BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 TICK_S = 0.1  # how often the memory and the log of a running process are looked after
 OUTPUT_BYTES = 1024 * 1024  # more than a pipe holds
 KILL_WAIT_S = 10.0  # a killed process is gone at once unless the kernel holds it
@@ -32,11 +29,8 @@ class Sandbox:
 
     Parameters
     ----------
-    handler : str
-    task_root : Path
-        The working directory.
-    variables : Mapping
-        All environment variables; ``AWS_LAMBDA_RUNTIME_API`` is ``api.address``.
+    process : Process
+        Closed with the sandbox.
     api : RuntimeApi
         Where the process will ask for its invocations.
     memory_mb : int
@@ -47,27 +41,20 @@ class Sandbox:
 
     def __init__(
         self,
-        handler: str,
-        task_root: Path,
-        variables: Mapping[str, str],
+        process: Process,
         api: RuntimeApi,
         memory_mb: int,
         on_output: Callable[[bytes], None],
     ) -> None:
+        self._process = process
         self._api = api
         self._memory_mb = memory_mb
         self._on_output = on_output
         self._connections: dict[int, Connection] = {}
         self.peak_memory_mb = 0.0  # as of the last look; 0 where the system does not tell
-        self._process = _spawn(handler, task_root, variables)
-        assert self._process.stdout is not None
-        self._output_fd = self._process.stdout.fileno()
-        os.set_blocking(self._output_fd, False)
-        self._exit_fd = _open_exit_fd(self._process.pid)
         self._poll = select.poll()
-        for fd in (self._api.fileno(), self._output_fd, self._exit_fd):
-            if fd is not None:
-                self._poll.register(fd, select.POLLIN)
+        for fd in (self._api.fileno(), process.output_fd, process.exit_fd):
+            self._poll.register(fd, select.POLLIN)
 
     @property
     def pid(self) -> int:
@@ -122,36 +109,19 @@ class Sandbox:
         self._read_output()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process, unless it was waited for, and to all that it started."""
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-
-    def wait(self, timeout_s: float) -> bool:
-        """Return whether the process has ended within ``timeout_s``."""
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        """Send a signal to the process and to all that it started, unless it was closed."""
+        self._process.signal(number)
 
     def close(self) -> None:
-        """Kill the process, wait for it and give back what it held; the listener is left open."""
-        self.signal(signal.SIGKILL)
-        self.wait(KILL_WAIT_S)
+        """Kill the process, wait for it and release what it held; the listener is left open."""
+        self._process.close()
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        if self._exit_fd is not None:
-            os.close(self._exit_fd)
-            self._exit_fd = None
 
     def _take(self, events: list[tuple[int, int]]) -> RuntimeRequest | None:
         ready = {fd for fd, _ in events}
-        if self._output_fd in ready:
+        if self._process.output_fd in ready:
             self._read_output()
         if self._api.fileno() in ready:
             self._accept()
@@ -161,20 +131,16 @@ class Sandbox:
                 return request
         # Only if nothing else is there: an answer that was sent before the exit still counts.
         is_silent = ready.isdisjoint({self._api.fileno(), *self._connections})
-        if is_silent and self._has_exited(ready):
+        if is_silent and self._process.exit_fd in ready:
             raise SandboxExitedError(self._exit_reason())
         return None
 
-    def _has_exited(self, ready: set[int]) -> bool:
-        if self._exit_fd is None:
-            return self._process.poll() is not None
-        return self._exit_fd in ready
-
     def _exit_reason(self) -> str:
         self.signal(signal.SIGKILL)  # what it has started goes with it
-        self.wait(KILL_WAIT_S)
+        self._process.wait(KILL_WAIT_S)
         self.drain_output()
         code = self._process.returncode
+        assert code is not None, "the kernel holds a killed process"
         if code >= 0:
             return f"exit status {code}" if code else ""
         return f"signal: {(signal.strsignal(-code) or str(-code)).lower()}"
@@ -195,40 +161,11 @@ class Sandbox:
 
     def _read_output(self) -> None:
         try:
-            data = os.read(self._output_fd, OUTPUT_BYTES)
+            data = os.read(self._process.output_fd, OUTPUT_BYTES)
         except BlockingIOError:
             return
         if data:
             self._on_output(data)
         else:
             with suppress(KeyError):  # the end is read again when the process has exited
-                self._poll.unregister(self._output_fd)
-
-
-def _spawn(handler: str, task_root: Path, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    # -P: the bootstrap's own directory is not searched; -S: no .pth files (see bootstrap.py).
-    command = [sys.executable, "-P", "-S", str(BOOTSTRAP), handler, *package_directories()]
-    return subprocess.Popen(  # noqa: S603 (this interpreter, our own bootstrap)
-        command,
-        bufsize=0,
-        stdin=subprocess.PIPE,  # held open: its end tells the process that the server is gone
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,  # one pipe keeps the order of both
-        cwd=task_root,
-        env=dict(variables),
-        start_new_session=True,  # Ctrl-C is the server's; and a kill reaches grandchildren
-    )
-
-
-def package_directories() -> list[str]:
-    """Return the directories of third-party packages that this interpreter itself uses."""
-    names = {"site-packages", "dist-packages"}
-    return [path for path in sys.path if Path(path).name in names]
-
-
-def _open_exit_fd(pid: int) -> int | None:
-    """Return a descriptor that becomes readable when the process exits, or None without pidfd."""
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):  # another system; a kernel before 5.3 or a sandboxed one
-        return None
+                self._poll.unregister(self._process.output_fd)

@@ -1,0 +1,21 @@
+"""Imports the modules that all functions may share, and reads boto3's description of S3.
+
+The local AWS imports this module in a template process, from which it forks the processes of
+functions. So a module that is imported here must not open a connection, start a thread or depend
+on the name of the function.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+import lambdas
+from stepml.job.channels import CHANNELS, configured_channels
+from storage.s3 import default_client
+
+for module in iter_modules(lambdas.__path__, "lambdas."):
+    import_module(module.name)
+for name in configured_channels():
+    opener = CHANNELS[name].opener
+    if opener is not None:
+        import_module(opener.partition(":")[0])
+default_client()

@@ -1,0 +1,262 @@
+"""Template processes, from which the processes of functions are forked.
+
+A template has loaded the libraries of a function's code once. Everything that may differ between
+two processes of one template is given to the new process: see :mod:`.bootstrap`, which is the other
+side of the sockets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+START_S = 30.0  # for a template to load the libraries and to fork
+END_S = 10.0  # a template whose server has gone ends at once
+MAX_UNUSED = 8  # templates without a process; each holds some 60 MB
+# Not read before a handler's module is imported, so they may differ between forked processes.
+OF_ONE_PROCESS = frozenset(
+    {
+        "AWS_LAMBDA_RUNTIME_API",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "_HANDLER",
+    }
+)
+
+
+class TemplateEndedError(Exception):
+    """A template ended, or was killed, before it had forked a process."""
+
+
+class Process:
+    """A process that a template has forked; all that it starts is in its process group.
+
+    Attributes
+    ----------
+    pid : int
+    output_fd : int
+        What it writes to standard output and error; reading does not block.
+    exit_fd : int
+        Becomes readable when it has ended.
+    returncode : int or None
+        As of :class:`subprocess.Popen`; known after :meth:`wait`.
+    """
+
+    def __init__(self, template: Template, handler: str, variables: Mapping[str, str]) -> None:
+        self._template = template
+        self._is_closed = False
+        self.returncode: int | None = None
+        # Its end tells the process that the server has gone: never written to.
+        server_end, self._server_pipe = os.pipe()
+        self.output_fd, output = os.pipe()
+        os.set_blocking(self.output_fd, False)
+        self._life, life = socket.socketpair()
+        self.exit_fd = self._life.fileno()
+        try:
+            try:
+                template.fork(server_end, output, life.fileno())
+            finally:
+                life.close()
+                os.close(server_end)
+                os.close(output)
+            self.pid = self._begin({"handler": handler, "variables": dict(variables)})
+        except BaseException:
+            self._release()
+            raise
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process and to all that it started, unless it was closed."""
+        if not self._is_closed:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, number)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return whether the process has ended within ``timeout_s``."""
+        if self.returncode is None and _is_readable(self._life, timeout_s):
+            self.returncode = self._exit_status()
+        return self.returncode is not None
+
+    def close(self) -> None:
+        """Kill the process, wait for it and release what it held."""
+        self.signal(signal.SIGKILL)
+        self.wait(END_S)
+        self._is_closed = True
+        self._release()
+
+    def _begin(self, request: Mapping[str, object]) -> int:
+        self._life.settimeout(START_S)
+        with suppress(ConnectionError):
+            self._life.sendall(json.dumps(request).encode() + b"\n")
+        word, _, pid = self._receive().partition(" ")
+        if word != "pid":
+            raise TemplateEndedError(f"no process: {word} {pid}")
+        return int(pid)
+
+    def _exit_status(self) -> int:
+        word, _, code = self._receive().partition(" ")
+        if word == "exit":
+            return int(code)
+        self.signal(signal.SIGKILL)  # its template is gone, and nobody would see it end
+        return -signal.SIGKILL
+
+    def _receive(self) -> str:
+        """Return the next line, which is one packet; or nothing if the template is gone."""
+        try:
+            return self._life.recv(100).decode().strip()
+        except ConnectionError:
+            return ""
+
+    def _release(self) -> None:
+        self._life.close()
+        os.close(self._server_pipe)
+        os.close(self.output_fd)
+        self._template.released()
+
+
+class Template:
+    """A running template process.
+
+    Parameters
+    ----------
+    task_root : Path
+        The working directory.
+    variables : Mapping
+        The environment variables of all processes that are forked from it.
+    """
+
+    def __init__(self, task_root: Path, variables: Mapping[str, str]) -> None:
+        self.last_used = time.monotonic()
+        self.n_processes = 0
+        self._lock = threading.Lock()
+        self._server, server = socket.socketpair()
+        try:
+            with server:
+                self._process = _run_bootstrap(task_root, variables, server)
+        except BaseException:
+            self._server.close()
+            raise
+
+    def fork(self, *descriptors: int) -> None:
+        """Ask for one process, which is given ``descriptors``.
+
+        Raises
+        ------
+        TemplateEndedError
+        """
+        with self._lock:
+            self.n_processes += 1
+            try:
+                socket.send_fds(self._server, [b"f"], descriptors)
+            except OSError as error:
+                raise TemplateEndedError(str(error)) from error
+
+    def released(self) -> None:
+        """Note that a process has been closed."""
+        with self._lock:
+            self.n_processes -= 1
+            self.last_used = time.monotonic()
+
+    def end(self) -> None:
+        """End it; the server knows no process of it any more."""
+        self._server.close()
+        try:
+            self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(END_S)
+
+
+class Templates:
+    """One template for each code and environment, started when the first process is asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._templates: dict[object, Template] = {}
+        self._is_closed = False
+
+    def start(self, handler: str, task_root: Path, variables: Mapping[str, str]) -> Process:
+        """Return a new process of ``handler``.
+
+        Raises
+        ------
+        TemplateEndedError
+            Also a second template ended.
+        """
+        shared = {name: variables[name] for name in variables.keys() - OF_ONE_PROCESS}
+        template = self._find(task_root, shared)
+        try:
+            return Process(template, handler, variables)
+        except TemplateEndedError:  # it was killed, or has just been ended as unused
+            self._forget(template)
+            return Process(self._find(task_root, shared), handler, variables)
+
+    def end_unused(self, unused_since: float) -> None:
+        """End templates without a process: those unused since then, and the oldest of many."""
+        with self._lock:
+            unused = [t for t in self._templates.values() if t.n_processes == 0]
+            unused.sort(key=lambda template: template.last_used)
+            excess = max(0, len(unused) - MAX_UNUSED)
+            ending = unused[:excess]
+            ending += [each for each in unused[excess:] if each.last_used < unused_since]
+            self._templates = {k: t for k, t in self._templates.items() if t not in ending}
+        for template in ending:
+            template.end()
+
+    def close(self) -> None:
+        """End all of them; no process can be started any more."""
+        with self._lock:
+            self._is_closed = True
+            ending, self._templates = [*self._templates.values()], {}
+        for template in ending:
+            template.end()
+
+    def _find(self, task_root: Path, variables: Mapping[str, str]) -> Template:
+        key = task_root, frozenset(variables.items())
+        with self._lock:
+            if self._is_closed:
+                raise RuntimeError("the function pool is closed")
+            if key not in self._templates:
+                self._templates[key] = Template(task_root, variables)
+            return self._templates[key]
+
+    def _forget(self, template: Template) -> None:
+        with self._lock:
+            self._templates = {k: t for k, t in self._templates.items() if t is not template}
+        template.end()
+
+
+def _run_bootstrap(
+    task_root: Path, variables: Mapping[str, str], server: socket.socket
+) -> subprocess.Popen[bytes]:
+    # -P: the bootstrap's own directory is not searched; -S: no .pth files (see bootstrap.py).
+    command = [sys.executable, "-P", "-S", str(BOOTSTRAP), *package_directories()]
+    return subprocess.Popen(  # noqa: S603 (this interpreter, our own bootstrap)
+        command,
+        stdin=server.fileno(),
+        stdout=subprocess.DEVNULL,
+        cwd=task_root,
+        env=dict(variables),
+        start_new_session=True,  # Ctrl-C is the server's
+    )
+
+
+def package_directories() -> list[str]:
+    """Return the directories of third-party packages that this interpreter uses."""
+    names = {"site-packages", "dist-packages"}
+    return [path for path in sys.path if Path(path).name in names]
+
+
+def _is_readable(stream: socket.socket, timeout_s: float) -> bool:
+    return bool(select.select([stream], [], [], timeout_s)[0])
