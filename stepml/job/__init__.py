@@ -1,1 +1,1 @@
-"""The vocabulary that every part of StepML shares: job spec, tasks, results, keys and errors."""
+"""The shared vocabulary of StepML: job spec, tasks, results, keys and errors."""

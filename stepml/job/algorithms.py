@@ -1,4 +1,4 @@
-"""The algorithms of a job spec: fields, and the choices that go with each.
+"""The algorithms of a job spec: their fields, and the choices that each allows.
 
 `stepml.ml.algorithms` implements them.
 """
@@ -37,7 +37,7 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
     server_steps: ClassVar[bool] = False
 
     def check(self, model: ModelSpec) -> None:
-        """Raise `InvalidJobError` if fields do not go together, or not with ``model``."""
+        """Raise `InvalidJobError` if fields contradict each other or ``model``."""
 
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
         """Return advice for a job that diverges."""
@@ -45,17 +45,17 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
 
 
 class Descent(AlgorithmSpec, frozen=True, kw_only=True):
-    """Mini-batch descent: what algorithms that take steps along gradients have in common."""
+    """Mini-batch descent: the common fields of algorithms that take steps along gradients."""
 
     patterns: ClassVar[tuple[Pattern, ...]] = ("reduce", "reduce_scatter", "async")
 
     learning_rate: LearningRate = 0.1
     batch_size: Annotated[
-        BatchSize, Meta(description="rows of each rank a step; a shard's size or more: all")
+        BatchSize, Meta(description="rows of each rank in a step; at most a shard's rows")
     ] = 1000
     optimiser: Annotated[
         Literal["sgd", "adam"],
-        Meta(description="sgd, with momentum if that is set, or adam (Kingma and Ba, 2015)"),
+        Meta(description="sgd, with momentum if set, or adam (Kingma and Ba, 2015)"),
     ] = "sgd"
     momentum: Annotated[
         Annotated[float, Meta(ge=0, lt=1)], Meta(description="of sgd: the share of the last step")
@@ -72,17 +72,17 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
     ] = 0.1
     warmup_epochs: Annotated[
         Annotated[float, Meta(ge=0, le=100_000)],
-        Meta(description="epochs in which the learning rate rises from 0"),
+        Meta(description="epochs during which the learning rate rises from 0"),
     ] = 0.0
     clip_norm: Annotated[
         Annotated[float, Meta(gt=0, le=1e9)] | None,
-        Meta(description="longer gradients are shortened to this Euclidean norm"),
+        Meta(description="longer gradients are scaled down to this Euclidean norm"),
     ] = None
 
     def check(self, model: ModelSpec) -> None:
         if self.optimiser != "sgd" and self.momentum:
             raise InvalidJobError(
-                f"algorithm.momentum: belongs to optimiser 'sgd', the job has "
+                f"algorithm.momentum: requires optimiser 'sgd', but the job has "
                 f"{self.optimiser!r}; got {self.momentum:g}"
             )
 
@@ -98,7 +98,7 @@ class GradientAveraging(
 class ModelAveraging(Descent, frozen=True, kw_only=True, tag_field="name", tag="model_averaging"):
     """Each rank descends over its shard; models are averaged once an epoch."""
 
-    local_epochs: Annotated[LocalEpochs, Meta(description="passes over the shard per epoch")] = 1
+    local_epochs: Annotated[LocalEpochs, Meta(description="passes over the shard an epoch")] = 1
 
 
 class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm"):
@@ -106,31 +106,33 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
 
     rho: Annotated[
         Annotated[float, Meta(gt=0, le=1e6)],
-        Meta(description="weight of the agreement beside the mean loss of a rank"),
+        Meta(description="weight of the consensus term relative to a rank's mean loss"),
     ] = 0.1
     adaptive_rho: Annotated[
         bool, Meta(description="double or halve rho when one residual is ten times the other")
     ] = False
     absolute_tolerance: Annotated[
-        Annotated[float, Meta(ge=0, le=1)], Meta(description="of the residuals; 0 with both: never")
+        Annotated[float, Meta(ge=0, le=1)],
+        Meta(description="of the residuals; both 0: never converged"),
     ] = 1e-4
     relative_tolerance: Annotated[
         Annotated[float, Meta(ge=0, le=1)], Meta(description="of the residuals")
     ] = 1e-3
     local_solver: Annotated[
         Literal["lbfgs", "sgd"] | None,
-        Meta(description="what minimises on a rank; null: lbfgs, for svm sgd"),
+        Meta(description="solver of a rank's own problem; null: lbfgs, for svm sgd"),
     ] = None
     local_iterations: Annotated[
-        Annotated[int, Meta(ge=1, le=10_000)], Meta(description="of lbfgs, at most, per epoch")
+        Annotated[int, Meta(ge=1, le=10_000)],
+        Meta(description="of lbfgs: maximum iterations an epoch"),
     ] = 20
     local_epochs: Annotated[LocalEpochs, Meta(description="of sgd: passes over the shard")] = 1
     learning_rate: Annotated[LearningRate, Meta(description="of sgd")] = 0.1
-    batch_size: Annotated[BatchSize, Meta(description="of sgd: rows a step")] = 1000
+    batch_size: Annotated[BatchSize, Meta(description="of sgd: rows in a step")] = 1000
 
     def check(self, model: ModelSpec) -> None:
         if not model.is_smooth:
-            where = f"model {tag(model)!r}, whose loss has a kink,"
+            where = f"model {tag(model)!r}, whose loss is not smooth,"
             require_choice("algorithm.local_solver", self.solver(model), where, ("sgd",))
 
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
@@ -139,14 +141,14 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
 
     def solver(self, model: ModelSpec) -> Literal["lbfgs", "sgd"]:
         """Return the solver of a rank's own problem; the default depends on ``model``."""
-        # L-BFGS estimates curvature from gradients that change smoothly, without kinks.
+        # L-BFGS estimates curvature from gradients, which must change smoothly.
         return self.local_solver or ("lbfgs" if model.is_smooth else "sgd")
 
 
 class ExpectationMaximisation(
     AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="expectation_maximisation"
 ):
-    """Sums and counts per cluster, exchanged once an epoch."""
+    """Lloyd's iteration: sums and counts of each cluster, exchanged once an epoch."""
 
     compresses: ClassVar[bool] = False  # its sums are float64
 

@@ -1,6 +1,6 @@
 """Choices of the job spec that this version lacks.
 
-The spec describes the whole product. A choice that is not available yet is refused by its name
+The spec describes the whole product. A choice that is not available yet is refused by name,
 before anything starts.
 """
 

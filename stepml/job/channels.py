@@ -1,4 +1,4 @@
-"""The channels through which ranks exchange: one record each, which all other modules read.
+"""The channels through which ranks exchange: one record each, read by all other modules.
 
 A new storage service is a record here and a module in ``storage/``.
 """
@@ -35,7 +35,7 @@ class Channel:
 
     @property
     def lacking(self) -> str:
-        """The service that a deployment lacks, and the reason."""
+        """Description of the missing service, with the reason."""
         if self.parameter is None:
             return f"{self.service} (its functions have no {self.variable})"
         return f"{self.service} (its stack's parameter {self.parameter} is empty)"

@@ -1,4 +1,4 @@
-"""Which choices of a job go together; ``docs/job.md`` has the same tables, held by a test."""
+"""The allowed combinations of a job's choices; a test compares them with ``docs/models.md``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from stepml.job.models import MODELS
 from stepml.job.spec import Data, JobSpec
 from stepml.job.spec_base import listed, parse_labels, require_choice, tag
 
-_ONLY_SHARED = "goes with channel 'parameter_server', pattern 'async'"
+_ONLY_SHARED = "requires channel 'parameter_server', pattern 'async'"
 
 
 def refuse_combinations(spec: JobSpec) -> None:
-    """Raise `InvalidJobError` for the first two choices of ``spec`` that do not go together."""
+    """Raise `InvalidJobError` for the first two choices of ``spec`` that contradict each other."""
     _check_algorithm(spec)
     _check_server(spec)
     _check_data(spec.data)
@@ -29,7 +29,7 @@ def _check_algorithm(spec: JobSpec) -> None:
     name, where = tag(algorithm), f"algorithm {tag(algorithm)!r}"
     require_choice("algorithm.name", name, f"model {tag(spec.model)!r}", spec.model.algorithms)
     patterns = algorithm.patterns
-    if exchange.pattern not in patterns:  # the message names those that the channel has, too
+    if exchange.pattern not in patterns:  # name only patterns that the channel has, too
         of_channel = CHANNELS[exchange.channel].patterns
         patterns = tuple(each for each in patterns if each in of_channel)
     require_choice("exchange.pattern", exchange.pattern, where, patterns)
@@ -72,14 +72,14 @@ def _check_server_update(spec: JobSpec, is_shared: bool) -> None:
         )
     if spec.model.l1_factor:
         raise InvalidJobError(
-            f"exchange.server_update: the server takes steps along gradients, of which model.l1 "
-            f"has none; with l1 {spec.model.l1_factor:g} expected 'none', "
+            f"exchange.server_update: the server takes steps along gradients, but model.l1 "
+            f"has no gradient; with l1 {spec.model.l1_factor:g} expected 'none', "
             f"got {exchange.server_update!r}"
         )
 
 
 def _check_data(data: Data) -> None:
-    """Refuse fields that would have no effect with the job's format."""
+    """Refuse fields that have no effect with the job's format."""
     if data.matrix == "sparse":
         _require_format("data.matrix 'sparse'", data, lambda facts: facts.sparse != "never")
     if data.missing != "fail":
@@ -91,7 +91,7 @@ def _check_data(data: Data) -> None:
     if data.label is not None and facts.label != "column":
         raise InvalidJobError(
             f"data.label: with data.format {data.format!r} {facts.label_words}, got {data.label!r};"
-            " leave it out"
+            " remove it"
         )
 
 
@@ -99,18 +99,21 @@ def _check_label(spec: JobSpec) -> None:
     data = spec.data
     if isinstance(data.label, str) and data.header is False:
         raise InvalidJobError(
-            f"data.label: a column name needs a header, data.header is false; got {data.label!r}"
+            "data.label: a column name needs a header, but data.header is false; "
+            f"got {data.label!r}"
         )
     if data.has_label:
         return
     if spec.model.needs_labels:
         others = ", ".join(repr(name) for name, each in MODELS.items() if not each.needs_labels)
         raise InvalidJobError(
-            f"data.has_label: model {tag(spec.model)!r} learns labels, only {others} needs none; "
+            f"data.has_label: model {tag(spec.model)!r} needs labels, only {others} does not; "
             "got false"
         )
     if data.label is not None:
-        raise InvalidJobError(f"data.label: data.has_label is false, got {data.label!r}")
+        raise InvalidJobError(
+            f"data.label: expected none, because data.has_label is false, got {data.label!r}"
+        )
 
 
 def _check_class_weight(spec: JobSpec) -> None:
@@ -124,7 +127,7 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise InvalidJobError(
-            f"model.class_weight: expected labels, which are numbers, got {text!r}"
+            f"model.class_weight: expected numbers as labels, got {text!r}"
         ) from None
 
 
@@ -132,5 +135,5 @@ def _require_format(what: str, data: Data, has_it: Callable[[FormatFacts], bool]
     if not has_it(FORMATS[data.format]):
         choices = tuple(name for name, facts in FORMATS.items() if has_it(facts))
         raise InvalidJobError(
-            f"{what}: goes with data.format {listed(choices)}, got {data.format!r}"
+            f"{what}: requires data.format {listed(choices)}, got {data.format!r}"
         )

@@ -1,6 +1,6 @@
-"""JSON documents that notice damage: their last field is a checksum of all that comes before it.
+"""JSON documents that detect damage: their last field is a checksum of everything before it.
 
-They stay plain JSON for whoever reads them with other tools.
+They are plain JSON for other tools.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _TAIL_BYTES = len(b',"checksum":"0123456789abcdef"}')
 
 
 def encode(document: Any) -> bytes:
-    """Return ``document``, which becomes a JSON object, with a checksum in it."""
-    body = msgspec.json.encode(document)[:-1]  # without the brace that closes it
+    """Return ``document`` as a JSON object with a checksum."""
+    body = msgspec.json.encode(document)[:-1]  # without the closing brace
     return b'%b,"checksum":"%b"}' % (body, _checksum(body))
 
 
@@ -34,7 +34,7 @@ def decode(data: Buffer, kind: type[T], key: str) -> T:
         raise DamagedValueError(f"{key}: the document does not end with its checksum")
     body = content[: found.start()]
     if found[1] != _checksum(body):
-        raise DamagedValueError(f"{key}: the document is not what was written: wrong checksum")
+        raise DamagedValueError(f"{key}: the document is damaged: wrong checksum")
     try:
         return msgspec.json.decode(body + b"}", type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # of another version

@@ -1,4 +1,4 @@
-"""The formats of data: the facts about each that a job spec is checked against.
+"""The formats of data, with the properties against which a job spec is checked.
 
 `stepml.ml.data.formats` reads them.
 """
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatFacts:
-    """The properties of data in one format."""
+    """Properties of a data format."""
 
-    # Labels are in a column that data.label chooses, at the start of each row, or apart.
+    # Place of the labels: a column that data.label chooses, the start of each row, or apart.
     label: Literal["column", "first", "apart"]
     label_words: str  # the same, for messages
     needs_label: bool = False  # data.has_label cannot be false

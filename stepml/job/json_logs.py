@@ -9,7 +9,7 @@ from typing import Any
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record with the ``fields`` of its ``extra``, and the trace of its error.
+    """Formats a record with the ``fields`` of its ``extra`` and its error's trace.
 
     Parameters
     ----------

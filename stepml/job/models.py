@@ -1,4 +1,4 @@
-"""The models of a job spec: fields, and the choices that go with each.
+"""The models of a job spec: their fields, and the choices that each allows.
 
 `stepml.ml.models` implements them.
 """
@@ -15,12 +15,12 @@ from stepml.job.spec_base import SpecGroup, tag
 Penalty = Annotated[float, Meta(ge=0, le=1e6)]
 PositiveClass = Annotated[
     float | None,
-    Meta(description="this label against all others; null: the larger of the two labels"),
+    Meta(description="this label against all others; null: the larger of two labels"),
 ]
 ClassWeight = Annotated[
     Literal["balanced"] | dict[str, Annotated[float, Meta(ge=0, le=1e6)]] | None,
     Meta(
-        description="factor of a row's loss by its label, 1 where none is given; balanced: "
+        description="weight of a row's loss by its label, 1 for others; balanced: "
         "rows / (classes · rows of the label)"
     ),
 ]
@@ -38,14 +38,14 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     learns_classes : bool
         The labels are classes.
     is_smooth : bool
-        The loss has a gradient everywhere; otherwise it has kinks.
+        The loss has a gradient everywhere.
     remedies : tuple of str
-        Advice for a job that diverges, beside that of its algorithm.
+        Advice for a job that diverges, in addition to its algorithm's.
     function_kind : str
-        The functions whose package has the libraries of the model: "torch" stands for
-        executor-torch and so on; empty: NumPy is enough.
+        Suffix of the functions whose package has the model's libraries: "torch" selects
+        executor-torch and so on; empty if NumPy is enough.
     is_available : bool
-        False: this version knows the name only.
+        False if this version only knows the name.
     """
 
     algorithms: ClassVar[tuple[str, ...]] = ("gradient_averaging", "model_averaging", "admm")
@@ -58,12 +58,12 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
 
     @property
     def l1_factor(self) -> float:
-        """The factor of the penalty that has no gradient."""
+        """The factor of the l1 penalty, which has no gradient."""
         return 0.0
 
     @property
     def min_rows(self) -> int:
-        """The fewest training rows that are enough."""
+        """The minimum number of training rows."""
         return 1
 
     def check_rows(self, training_rows: int) -> None:
@@ -120,7 +120,7 @@ class LinearRegression(
 
 
 class KMeans(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="kmeans"):
-    """Clusters by nearest centroid; labels play no part."""
+    """Clusters by nearest centroid; labels are ignored."""
 
     algorithms: ClassVar[tuple[str, ...]] = ("expectation_maximisation",)
     needs_labels: ClassVar[bool] = False
@@ -128,7 +128,7 @@ class KMeans(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="kmeans
     n_clusters: Annotated[int, Meta(ge=2, le=10_000)]
     restarts: Annotated[
         Annotated[int, Meta(ge=1, le=100)],
-        Meta(description="k-means++ seedings on a sample of the data; the best one starts"),
+        Meta(description="k-means++ seedings on a sample of the data; the best is used"),
     ] = 5
 
     @property
@@ -138,7 +138,7 @@ class KMeans(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="kmeans
     def check_rows(self, training_rows: int) -> None:
         if training_rows < self.min_rows:
             raise NotEnoughDataError(
-                f"model.n_clusters: expected at most as many as there are training rows, "
+                f"model.n_clusters: expected at most the number of training rows, "
                 f"{training_rows}, got {self.n_clusters}"
             )
 

@@ -1,4 +1,4 @@
-"""Job ids: what an execution may be called."""
+"""Job ids: the allowed names of an execution."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def check_job_id(job_id: str, max_epochs: int) -> str:
     Raises
     ------
     InvalidJobError
-        It has other characters than letters, digits, ``-`` and ``_``, leaves no room for the
-        suffix of its epochs' names, or ends like one.
+        It has other characters than letters, digits, ``-`` and ``_``, or begins with ``-``, or
+        leaves no room for the suffix of its epochs' names, or ends like one.
     """
     if not _ALLOWED.fullmatch(job_id):
         raise InvalidJobError(
-            "run name: expected letters, digits, '-' and '_' only, and no '-' at its beginning, "
+            "run name: expected letters, digits, '-' and '_' only, not beginning with '-', "
             f"got {job_id!r}"
         )
     if _OF_A_CHILD.search(job_id):
         raise InvalidJobError(
-            "run name: expected one that does not end as those of a job's epochs and continuations "
-            f"do, got {job_id!r}"
+            "run name: expected a name that does not end like that of an epoch or a continuation, "
+            f"got {job_id!r}"
         )
     longest = MAX_NAME - len(_SUFFIX.format(max_epochs=max_epochs))
     if len(job_id) > longest:

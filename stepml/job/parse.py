@@ -1,4 +1,4 @@
-"""Strict parsing of the job spec: at the door, before anything has started."""
+"""Strict parsing of the job spec, before anything starts."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from stepml.job.spec import JobSpec
 
 
 def parse_job(job: bytes | str | dict[str, Any]) -> JobSpec:
-    """Return the job spec that ``job`` states, checked in every field.
+    """Return the job spec of ``job``, with every field checked.
 
     Parameters
     ----------
     job : bytes, str or dict
-        The JSON text, or the object that it holds.
+        The JSON text, or its object.
 
     Raises
     ------
     InvalidJobError
         ``job`` is not JSON, or a field is unknown, missing, of another type or out of its limits.
     NotAvailableError
-        A choice is valid but this version cannot do it yet.
+        A choice is valid, but not available in this version yet.
     """
     document = _decode(job) if isinstance(job, bytes | str) else job
     refuse_unavailable_choices(document)
@@ -40,7 +40,7 @@ def parse_job(job: bytes | str | dict[str, Any]) -> JobSpec:
 
 
 def _decode(text: bytes | str) -> Any:
-    # The standard library says in which line a mistake is, and shows names that stand twice.
+    # The standard library names the line of a mistake, and reveals repeated names.
     try:
         return json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -55,4 +55,4 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> None:
-    raise InvalidJobError(f"the job is not JSON: {name} is no number of JSON")
+    raise InvalidJobError(f"the job is not JSON: {name} is not a JSON number")

@@ -1,9 +1,9 @@
-"""What AWS charges for a job: list prices of us-east-1 in US dollars, as of November 2026.
+"""AWS's prices: list prices of us-east-1 in US dollars, as of November 2026.
 
 From https://aws.amazon.com/lambda/pricing (x86), https://aws.amazon.com/step-functions/pricing
 (Standard Workflows), https://aws.amazon.com/s3/pricing (S3 Standard) and
-https://aws.amazon.com/dynamodb/pricing/on-demand. Free tiers, discounts and other regions are not
-looked at: most regions cost as much or up to a half more.
+https://aws.amazon.com/dynamodb/pricing/on-demand. Free tiers and discounts are ignored,
+and so are other regions, most of which cost the same or up to a half more.
 """
 
 from __future__ import annotations

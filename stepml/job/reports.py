@@ -1,4 +1,4 @@
-"""What a job tells about itself: one report an epoch, one at the end, and why something failed."""
+"""A job's reports: one for each epoch, one at the end, and records of failures."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from stepml.job.tasks import Decision, Event
 
 
 class EpochReport(Event, frozen=True, kw_only=True):
-    """What the reducer found and decided after an epoch; ``Converged?`` reads ``decision``."""
+    """The reducer's measurements and decision after an epoch; ``Converged?`` reads ``decision``."""
 
     epoch: int
     decision: Decision  # converged: a criterion of `stop` is met; stopped: max_epochs or a budget
-    reason: str  # why training goes on or ends, in words
+    reason: str  # why training continues or ends, in words
     next_epoch: int
     loss: float  # on the validation rows, without penalty
     metrics: dict[str, float]  # on the validation rows: accuracy, auc, rmse, r2, inertia
@@ -27,9 +27,9 @@ class EpochReport(Event, frozen=True, kw_only=True):
     called_again: list[int]  # ranks whose Task was retried: they were paused, killed or throttled
     staleness_mean: float | None = None  # async: updates of others between a rank's pull and push
     staleness_max: int | None = None
-    # async over a parameter server: updates that it lost, as it was restarted from a snapshot.
+    # async over a parameter server: updates lost by a restart from a snapshot.
     lost_updates: int | None = None
-    # admm: of the epoch before, as ranks learn their residual when the next one begins.
+    # admm: of the previous epoch, because ranks learn their residual when the next one begins.
     primal_residual: float | None = None
     primal_tolerance: float | None = None
     dual_residual: float | None = None
@@ -37,28 +37,28 @@ class EpochReport(Event, frozen=True, kw_only=True):
 
 
 class DatasetReport(Event, frozen=True, kw_only=True):
-    """What was trained on."""
+    """The data set of the job."""
 
     digest: str  # content address of the partitioned data
     n_features: int
     training_rows: int
     validation_rows: int
-    classes: list[float]  # labels as they stand in the data; none of a regression or clusters
+    classes: list[float]  # labels as in the data; empty for regression and clusters
     matrix: str  # dense or sparse
-    density: float  # share of values that are stored
-    skipped_rows: int  # data.on_bad_row skip: rows that did not parse …
-    skipped_samples: list[str]  # … and what was wrong with the first of them
+    density: float  # share of stored values
+    skipped_rows: int  # data.on_bad_row skip: number of malformed rows …
+    skipped_samples: list[str]  # … and the defects of the first of them
 
 
 class JobReport(Event, frozen=True, kw_only=True):
-    """The job's final report, and with a bounded history the execution's output."""
+    """The job's final report; with a bounded history, also the execution's output."""
 
     job_id: str
     spec: JobSpec
     decision: Decision
     reason: str
     epochs: int
-    loss: float  # of the model that was written: the last epoch's
+    loss: float  # of the written model, that of the last epoch
     metrics: dict[str, float]
     seconds: float  # from the execution's start to this report
     dataset: DatasetReport
@@ -67,7 +67,7 @@ class JobReport(Event, frozen=True, kw_only=True):
     history_uri: str  # s3://…/history.jsonl: the report of every epoch, a line each
     versions: dict[str, str]  # of stepml, Python and NumPy
     kernels: dict[str, str]  # CPU kernels that decide the last bits of a result
-    kept: dict[str, str]  # objects and prefixes that stay (s3://…), and what each is good for
+    kept: dict[str, str]  # remaining objects and prefixes (s3://…), and the purpose of each
     history: list[EpochReport]  # all epochs in report.json, the last ones in the execution's output
 
 
@@ -78,12 +78,12 @@ class Failure(Event, frozen=True, kw_only=True):
     epoch: int
     error: str  # the name of its class
     message: str
-    log_group: str  # where the function wrote what it did; empty outside of Lambda
+    log_group: str  # of the function's log; empty outside Lambda
     log_stream: str
 
 
 class Fence(Event, frozen=True, kw_only=True):
-    """Says that attempts are over which functions, as AWS ends none, may still work on."""
+    """Marks attempts as over: AWS ends executions, but their functions may still run."""
 
     until: str  # ISO 8601, UTC: attempts that began then or before
     status: str  # of the execution that ended: ABORTED, FAILED or TIMED_OUT
@@ -91,7 +91,7 @@ class Fence(Event, frozen=True, kw_only=True):
 
 
 class EndReport(Event, frozen=True, kw_only=True):
-    """How a job ended that has no model (yet)."""
+    """The end of a job that has no model (yet)."""
 
     job_id: str
     execution_arn: str
@@ -99,6 +99,6 @@ class EndReport(Event, frozen=True, kw_only=True):
     error: str
     cause: str
     stopped_at: str  # ISO 8601, UTC
-    epochs: int  # finished ones: a redrive goes on behind them
-    kept: dict[str, str]  # as in the final report; beside contributions, see `contributions`
-    contributions: bool  # to the failed epoch stay in the channel, so that a redrive can use them
+    epochs: int  # finished ones: a redrive continues after them
+    kept: dict[str, str]  # as in the final report; excludes contributions, see `contributions`
+    contributions: bool  # whether those to the failed epoch stay in the channel for a redrive

@@ -1,4 +1,4 @@
-"""The JSON Schema of the job spec, generated from its types, and what it says of one field."""
+"""The JSON Schema of the job spec, generated from its types, and its text for one field."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def job_schema() -> Schema:
 
 
 def field_schema(path: Sequence[str], job: object) -> Schema:
-    """Return the schema of the field at ``path``; ``job`` says which variant was chosen."""
+    """Return the schema of the field at ``path``; ``job`` determines the variant."""
     node, value = _resolve(job_schema(), job), job
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
@@ -31,7 +31,7 @@ def field_schema(path: Sequence[str], job: object) -> Schema:
 
 
 def describe(schema: Schema) -> str:
-    """Return what ``schema`` allows, in words: "an integer from 1 to 40", "one of: s3, redis"."""
+    """Return the allowed values in words: "an integer from 1 to 40", "one of: s3, redis"."""
     if "anyOf" in schema and "discriminator" not in schema:
         return " or ".join(describe(choice) for choice in schema["anyOf"])
     if "enum" in schema:
@@ -68,12 +68,12 @@ def _resolve(schema: Schema, value: object) -> Schema:
     choices = schema.get("anyOf", []) if "discriminator" not in schema else []
     objects = [choice for choice in choices if "$ref" in choice]
     if len(objects) == 1 and isinstance(value, dict):
-        return _resolve(objects[0], value)  # of several kinds of values, the one with fields
+        return _resolve(objects[0], value)  # among several kinds of values, the one with fields
     if "discriminator" in schema and isinstance(value, dict):
         mapping = schema["discriminator"]["mapping"]
         name = value.get("name")
         chosen = mapping.get(name) if isinstance(name, str) else None
-        # No variant chosen yet: the only field they share is the name that chooses one.
+        # No variant is chosen yet: the only common field is the name that chooses one.
         return _resolve({"$ref": chosen}, value) if chosen else _choice_of(mapping)
     return schema
 

@@ -1,7 +1,7 @@
 """The job spec: the execution input of the ``train`` state machine.
 
-These types are the one description of a job. ``parse.py`` reads them strictly, ``schema.py`` makes
-the JSON Schema from them and ``docs/job.md`` explains them. A field's limits stand in its type.
+These types are the one description of a job. ``parse.py`` parses a job with them, ``schema.py``
+generates the JSON Schema and ``docs/job.md`` explains them. A field's type has its limits.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class Data(SpecGroup, frozen=True, kw_only=True):
-    """What is trained on, and how it is cut."""
+    """The training data, and how they are partitioned."""
 
     uri: S3Uri
     format: Format
     header: Annotated[
-        bool | None, Meta(description="csv and tsv: is line 1 a header? null: look and see")
+        bool | None, Meta(description="csv and tsv: whether line 1 is a header; null: inferred")
     ] = None
     label: Annotated[
         str | int | None,
@@ -45,9 +45,12 @@ class Data(SpecGroup, frozen=True, kw_only=True):
     ] = None
     n_features: Annotated[
         Annotated[int, Meta(ge=1, le=2**31 - 1)] | None,
-        Meta(description="libsvm: the width, where the data do not show it"),
+        Meta(description="libsvm: the number of features; null: the largest index in the data"),
     ] = None
-    seed: Annotated[Seed, Meta(description="decides which rows go where")] = 0
+    seed: Annotated[
+        Seed,
+        Meta(description="determines row assignment, batch order and the first centroids"),
+    ] = 0
     validation_fraction: Annotated[
         Annotated[float, Meta(gt=0, le=0.5)],
         Meta(description="share of the rows held out to measure loss and accuracy (at most 64 MB)"),
@@ -61,24 +64,27 @@ class Data(SpecGroup, frozen=True, kw_only=True):
     ] = False
     matrix: Annotated[
         Literal["auto", "dense", "sparse"],
-        Meta(description="how shards hold the rows; auto: sparse if few values are not zero"),
+        Meta(description="how shards store the rows; auto: sparse if few values are not zero"),
     ] = "auto"
     has_label: Annotated[
         bool, Meta(description="false: all columns are features (kmeans only)")
     ] = True
     missing: Annotated[
         Literal["fail", "zero", "mean"],
-        Meta(description="csv, tsv, parquet, npz: a missing feature is a bad row, 0, or the mean"),
+        Meta(
+            description="csv, tsv, parquet, npz: a missing feature makes the row bad, or becomes "
+            "0 or the mean"
+        ),
     ] = "fail"
     on_bad_row: Literal["fail", "skip"] = "fail"
     ranges: Annotated[
         Annotated[int, Meta(ge=1, le=MAX_RANGES)] | None,
-        Meta(description="functions that parse at once; null: one for each 16 MB"),
+        Meta(description="functions that parse concurrently; null: one for each 16 MB"),
     ] = None
 
 
 class Exchange(SpecGroup, frozen=True, kw_only=True):
-    """How workers exchange updates."""
+    """The exchange of updates between workers."""
 
     channel: ChannelName = DURABLE
     pattern: Pattern = "reduce"
@@ -86,22 +92,22 @@ class Exchange(SpecGroup, frozen=True, kw_only=True):
     max_staleness: Annotated[
         Annotated[int, Meta(ge=0, le=1_000_000)] | None,
         Meta(
-            description="async over a parameter_server: updates that a rank may be ahead of the "
-            "slowest; null: no limit"
+            description="async over a parameter_server: number of updates that a rank may be "
+            "ahead of the slowest; null: no limit"
         ),
     ] = None
     server_update: Annotated[
         Literal["none", "sgd", "adam"],
         Meta(
-            description="async gradient_averaging over a parameter_server: the optimiser that the "
-            "server runs on the gradients of all ranks, that of the algorithm; none: each rank has "
-            "its own"
+            description="async gradient_averaging over a parameter_server: the optimiser, equal to "
+            "the algorithm's, that the server applies to the gradients of all ranks; none: each "
+            "rank has its own"
         ),
     ] = "none"
 
 
 class Stop(SpecGroup, frozen=True, kw_only=True):
-    """When training ends; the first condition that holds wins."""
+    """The end of training: the first condition that holds ends the job."""
 
     max_epochs: Annotated[int, Meta(ge=1, le=100_000)] = 10
     target_loss: Annotated[
@@ -110,11 +116,11 @@ class Stop(SpecGroup, frozen=True, kw_only=True):
     ] = None
     tolerance: Annotated[
         Annotated[float, Meta(ge=0, le=1e300)] | None,
-        Meta(description="an epoch improves when the best loss so far falls by more than this"),
+        Meta(description="an epoch improves if the best loss so far falls by more than this"),
     ] = None
     patience: Annotated[
         Annotated[int, Meta(ge=1, le=100_000)],
-        Meta(description="with tolerance: stop after so many epochs in a row without improvement"),
+        Meta(description="with tolerance: stop after this many epochs without improvement"),
     ] = 1
     max_cost_usd: Annotated[
         Annotated[float, Meta(gt=0, le=1e9)] | None,
@@ -127,12 +133,12 @@ class Stop(SpecGroup, frozen=True, kw_only=True):
 
 
 class ResumeFrom(SpecGroup, frozen=True, kw_only=True):
-    """A job whose finished epochs count as this one's."""
+    """A job to resume: its finished epochs count as epochs of this one."""
 
     job: Annotated[str, Meta(min_length=1, max_length=80, description="its run name")]
     epoch: Annotated[
         Annotated[int, Meta(ge=0, le=100_000)] | None,
-        Meta(description="so many of its epochs; null: all that are finished"),
+        Meta(description="number of its epochs to use; null: all finished ones"),
     ] = None
 
 
@@ -143,21 +149,21 @@ class JobSpec(SpecGroup, frozen=True, kw_only=True):
     model: Model
     algorithm: Algorithm
     workers: Annotated[
-        int, Meta(ge=1, le=MAX_WORKERS, description="world size: functions that train at once")
+        int, Meta(ge=1, le=MAX_WORKERS, description="world size: functions that train concurrently")
     ] = 4
     exchange: Exchange = msgspec.field(default_factory=Exchange)
     stop: Stop = msgspec.field(default_factory=Stop)
     resume_from: Annotated[
         Annotated[str, Meta(min_length=1, max_length=80)] | ResumeFrom | None,
         Meta(
-            description="a job with the same data, model and algorithm, whose epochs count as this "
-            "one's; a name alone: all that are finished"
+            description="a job with the same data, model and algorithm, whose epochs count as "
+            "this one's; a name alone: all finished epochs"
         ),
     ] = None
 
     @property
     def resumed(self) -> ResumeFrom | None:
-        """What `resume_from` says, in its long form."""
+        """`resume_from` in its long form."""
         if isinstance(self.resume_from, str):
             return ResumeFrom(job=self.resume_from)
         return self.resume_from

@@ -1,4 +1,4 @@
-"""The parts that all groups of a job spec share."""
+"""The common parts of all groups of a job spec."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class SpecGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def tag(choice: SpecGroup | type[SpecGroup]) -> str:
-    """Return the name that chooses a model or an algorithm in the spec."""
+    """Return the name of a model or an algorithm in the spec."""
     return str(choice.__struct_config__.tag)
 
 
 def require_choice(field: str, value: str, where: str, choices: tuple[str, ...]) -> None:
-    """Raise `InvalidJobError` if ``value`` is not one of the ``choices`` that go with ``where``."""
+    """Raise `InvalidJobError` if ``value`` is not one of the ``choices`` with ``where``."""
     if value not in choices:
         raise InvalidJobError(f"{field}: with {where} expected {listed(choices)}, got {value!r}")
 
@@ -34,13 +34,13 @@ def parse_labels(
     as_label: Callable[[str], float],
     error: Callable[[str], Exception] = InvalidJobError,
 ) -> dict[float, str]:
-    """Return the ``texts`` that name labels in ``model.class_weight``, by label.
+    """Return the names of labels in ``model.class_weight``, by label.
 
     Parameters
     ----------
     texts : iterable of str
     as_label : callable
-        Parses one text, or raises an error of its own.
+        Parses one text or raises an error.
     error : callable
         Makes the error for two texts that name the same label.
     """
@@ -49,7 +49,7 @@ def parse_labels(
         label = as_label(text)
         if label in names:
             raise error(
-                f"model.class_weight: label {label:g} stands twice: {names[label]!r} and {text!r}"
+                f"model.class_weight: label {label:g} appears twice: {names[label]!r} and {text!r}"
             )
         names[label] = text
     return names

@@ -1,7 +1,7 @@
-"""What the state machines hand to each function, and what the functions hand back.
+"""The tasks that the state machines pass to functions, and the results that functions return.
 
-States carry keys and scalars only (Step Functions limits them to 256 KiB); everything larger lies
-in the durable store under ``keys``.
+States carry keys and scalars only (Step Functions limits them to 256 KiB). Everything larger is in
+the durable store, under the keys of `stepml.job.keys`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stepml.job.spec import JobSpec
 Epoch = Annotated[int, Meta(ge=1)]
 Rank = Annotated[int, Meta(ge=0)]
 Decision = Literal["continue", "converged", "stopped"]
-# The name of the epoch's execution, a point, and how often that has been redriven.
+# The name of the epoch's execution, a dot, and the number of its redrives.
 Attempt = Annotated[str, Meta(min_length=1, max_length=90)]
 
 
@@ -27,14 +27,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @classmethod
     def from_event(cls, event: object) -> Self:
-        """Return the task that a Lambda ``event`` states, or raise `InvalidTaskError`."""
+        """Return the task in a Lambda ``event``, or raise `InvalidTaskError`."""
         try:
             return msgspec.convert(event, cls)
         except msgspec.ValidationError as error:
             raise InvalidTaskError(f"{cls.__name__}: {error}") from None
 
     def to_event(self) -> dict[str, Any]:
-        """Return the result as the JSON object that a handler returns."""
+        """Return the JSON object that a handler returns."""
         built = msgspec.to_builtins(self)
         assert isinstance(built, dict)
         return built
@@ -43,14 +43,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class PrepareTask(Event, frozen=True, kw_only=True):
     """Check a job and claim its id."""
 
-    job: Any  # the execution input, not checked yet
+    job: Any  # the execution input, unchecked
     job_id: str  # the execution's name
     execution_arn: str
     started_at: str  # the execution's start, ISO 8601
 
 
 class Continued(Event, frozen=True, kw_only=True):
-    """The input of an execution that goes on with a job where another's history is full."""
+    """Input of an execution that continues a job because another execution's history is full."""
 
     job_id: str
     run: str  # of that job
@@ -58,14 +58,14 @@ class Continued(Event, frozen=True, kw_only=True):
 
     @classmethod
     def of_input(cls, execution_input: object) -> Self | None:
-        """Return what an execution's input says, or None if it does not go on with a job."""
+        """Return the parsed input of an execution, or None if it does not continue a job."""
         if not isinstance(execution_input, dict) or "continues" not in execution_input:
             return None
         return cls.from_event(execution_input["continues"])
 
 
 class LoopPosition(Event, frozen=True, kw_only=True):
-    """Where the loop over epochs is; ``train.asl.json`` replaces it after each epoch."""
+    """Position of the loop over epochs; ``train.asl.json`` replaces it after each epoch."""
 
     epoch: Annotated[int, Meta(ge=0)]  # the last finished one
     decision: Decision
@@ -97,20 +97,20 @@ class JobFunctions(Event, frozen=True, kw_only=True):
 
 
 class JobState(Event, frozen=True, kw_only=True):
-    """What travels through ``train.asl.json``."""
+    """The state of a job in ``train.asl.json``."""
 
     job_id: str
-    run: str  # tells this run from others of the same job id
+    run: str  # distinguishes this run from others of the same job id
     functions: JobFunctions
     ranges: list[int]  # range tasks to do; none if the data set is partitioned already
     shards: list[int]  # ranks, and keys.VALIDATION
-    ranks: list[int]  # started by an epoch itself; none if there are groups
-    groups: list[list[int]]  # ranks of each child of an epoch; none if one Inline Map holds all
+    ranks: list[int]  # started by the epoch itself; empty if there are groups
+    groups: list[list[int]]  # ranks of each child of an epoch; empty if one Inline Map has room
     ranks_at_once: Annotated[int, Meta(ge=1)]  # in an Inline Map
     groups_at_once: Annotated[int, Meta(ge=1)]
-    chunks: list[int]  # merged by functions of their own after the ranks; none: Reduce merges
+    chunks: list[int]  # merged by one function each after the ranks; empty: Reduce merges
     progress: LoopPosition
-    handover_epoch: Epoch  # begun by another execution: this one's history would be too long
+    handover_epoch: Epoch  # from here another execution continues, because of the history's limit
     epoch_timeout_s: int  # an epoch that takes longer has failed
 
 
@@ -122,13 +122,13 @@ class PartitionTask(Event, frozen=True, kw_only=True):
 
 
 class JobTask(Event, frozen=True, kw_only=True):
-    """A task that needs to know the job only: plan the shards, initialise the model."""
+    """A task that needs only the job: plan the shards, initialise the model."""
 
     job_id: str
 
 
 class AssembleTask(Event, frozen=True, kw_only=True):
-    """Make one shard."""
+    """Assemble one shard."""
 
     job_id: str
     rank: Annotated[int, Meta(ge=-1)]  # keys.VALIDATION: the validation shard
@@ -142,22 +142,22 @@ class ExecutorTask(Event, frozen=True, kw_only=True):
     rank: Rank
     attempt: Attempt
     started_at: str  # the attempt's start, ISO 8601
-    retries: Annotated[int, Meta(ge=0)] = 0  # how often the rank's Task has been retried in it
+    retries: Annotated[int, Meta(ge=0)] = 0  # retries of the rank's Task in this attempt
 
 
 class ExecutorResult(Event, frozen=True, kw_only=True):
-    """What is kept of a rank's Task in the state of the epoch: slim, 1,600 of them must fit."""
+    """Summary of a rank's Task in the state of the epoch; small, because 1,600 must fit."""
 
     rank: int
-    seconds: float  # in the handler; of a rank that was called again: since the epoch began
-    waited_seconds: float = 0.0  # of these: for its peers
+    seconds: float  # in the handler; since the epoch's start if the rank was called again
+    waited_seconds: float = 0.0  # part of these, for its peers
     cost_usd: float = 0.0  # estimated
-    retries: int = 0  # how often its Task was retried: after a pause, a crash, or throttling
+    retries: int = 0  # of its Task, after pauses, crashes or throttling
     digest: str = ""  # of the rank's replica at the end, if the epoch is exchanged in flight
 
 
 class MergerTask(Event, frozen=True, kw_only=True):
-    """Merge one chunk of what the ranks contributed to an epoch."""
+    """Merge one chunk of the ranks' contributions to an epoch."""
 
     job_id: str
     epoch: Epoch
@@ -167,7 +167,7 @@ class MergerTask(Event, frozen=True, kw_only=True):
 
 
 class ReducerTask(Event, frozen=True, kw_only=True):
-    """Merge an epoch, evaluate, decide."""
+    """Merge an epoch, evaluate the model, decide whether to continue."""
 
     job_id: str
     epoch: Epoch
@@ -187,7 +187,7 @@ class TriggerTask(Event, frozen=True, kw_only=True):
     """Start a job."""
 
     job: Any  # the job spec
-    name: str | None = None  # run name; none: made from the time
+    name: str | None = None  # run name; None: generated from the time
 
 
 class TriggerResult(Event, frozen=True, kw_only=True):
@@ -198,5 +198,5 @@ class TriggerResult(Event, frozen=True, kw_only=True):
 
 
 def function_name(part: str, kind: str) -> str:
-    """Return the name, without the stack's, of the function of a ``kind`` that does a ``part``."""
+    """Return the name of a function, without the stack's: its part of the work and its kind."""
     return f"{part}-{kind}" if kind else part

@@ -85,7 +85,7 @@ def test_a_spec_survives_json() -> None:
         ),
         (
             {"data__header": False, "data__label": "y"},
-            "data.label: a column name needs a header, data.header is false; got 'y'",
+            "data.label: a column name needs a header, but data.header is false; got 'y'",
         ),
     ],
 )
@@ -212,32 +212,32 @@ EM = {"name": "expectation_maximisation"}
         ),
         (
             {"model": {"name": "svm"}, "algorithm": {"name": "admm", "local_solver": "lbfgs"}},
-            "algorithm.local_solver: with model 'svm', whose loss has a kink, expected sgd",
+            "algorithm.local_solver: with model 'svm', whose loss is not smooth, expected sgd",
         ),
         (
             {"algorithm__optimiser": "adam", "algorithm__momentum": 0.5},
-            "algorithm.momentum: belongs to optimiser 'sgd', the job has 'adam'; got 0.5",
+            "algorithm.momentum: requires optimiser 'sgd', but the job has 'adam'; got 0.5",
         ),
-        ({"data__matrix": "sparse"}, "data.matrix 'sparse': goes with data.format libsvm or npz"),
+        ({"data__matrix": "sparse"}, "data.matrix 'sparse': requires data.format libsvm or npz"),
         (
             {"data__format": "idx", "data__missing": "mean"},
-            "data.missing 'mean': goes with data.format csv, tsv, parquet or npz, got 'idx'",
+            "data.missing 'mean': requires data.format csv, tsv, parquet or npz, got 'idx'",
         ),
-        ({"data__has_label": False}, "data.has_label: model 'logistic_regression' learns labels"),
+        ({"data__has_label": False}, "data.has_label: model 'logistic_regression' needs labels"),
         (
             {"model": KMEANS, "algorithm": EM, "data__has_label": False, "data__format": "libsvm"},
-            "data.has_label false: goes with data.format csv, tsv, parquet or npz, got 'libsvm'",
+            "data.has_label false: requires data.format csv, tsv, parquet or npz, got 'libsvm'",
         ),
         (
             {"model": KMEANS, "algorithm": EM, "data__has_label": False, "data__label": 0},
-            "data.label: data.has_label is false, got 0",
+            "data.label: expected none, because data.has_label is false, got 0",
         ),
-        ({"model__class_weight": {"yes": 2}}, "expected labels, which are numbers, got 'yes'"),
+        ({"model__class_weight": {"yes": 2}}, "expected numbers as labels, got 'yes'"),
         (
             {"model__class_weight": {"1": 2, "0": 1, "1.0": 7}},
-            "model.class_weight: label 1 stands twice: '1' and '1.0'",
+            "model.class_weight: label 1 appears twice: '1' and '1.0'",
         ),
-        ({"model__class_weight": {"-0": 2, "0": 1}}, "label 0 stands twice: '-0' and '0'"),
+        ({"model__class_weight": {"-0": 2, "0": 1}}, "label 0 appears twice: '-0' and '0'"),
     ],
 )
 def test_what_does_not_go_together_is_refused_by_name(values: dict[str, Any], message: str) -> None:
@@ -288,18 +288,18 @@ GRADIENTS = {"name": "gradient_averaging"}
     [
         (
             {"exchange": {"pattern": "async", "max_staleness": 2}},
-            "exchange.max_staleness: goes with channel 'parameter_server', pattern 'async', not "
+            "exchange.max_staleness: requires channel 'parameter_server', pattern 'async', not "
             "with channel 's3', pattern 'async'; got 2",
         ),
         (
             {"exchange": {"channel": "parameter_server", "max_staleness": 0}},
-            "exchange.max_staleness: goes with channel 'parameter_server', pattern 'async', not "
+            "exchange.max_staleness: requires channel 'parameter_server', pattern 'async', not "
             "with channel 'parameter_server', pattern 'reduce'; got 0",
         ),
         ({"exchange": SHARED | {"max_staleness": -1}}, "exchange.max_staleness: expected "),
         (
             {"exchange": {"pattern": "async", "server_update": "sgd"}, "algorithm": GRADIENTS},
-            "exchange.server_update: goes with channel 'parameter_server', pattern 'async' and "
+            "exchange.server_update: requires channel 'parameter_server', pattern 'async' and "
             "algorithm 'gradient_averaging', not with channel 's3', pattern 'async' and algorithm "
             "'gradient_averaging'; got 'sgd'",
         ),
@@ -325,7 +325,7 @@ GRADIENTS = {"name": "gradient_averaging"}
                 "algorithm": GRADIENTS,
                 "model": {"name": "linear_regression", "l1": 0.1},
             },
-            "of which model.l1 has none; with l1 0.1 expected 'none', got 'sgd'",
+            "but model.l1 has no gradient; with l1 0.1 expected 'none', got 'sgd'",
         ),
         ({"exchange": SHARED | {"server_update": "lbfgs"}}, "expected one of: "),
     ],

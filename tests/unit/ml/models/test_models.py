@@ -513,7 +513,7 @@ def test_a_weight_for_what_is_no_label_is_refused(kind: Any, text: str) -> None:
 @pytest.mark.parametrize("kind", CLASSIFIERS)
 @pytest.mark.parametrize("texts", [("1", "1.0"), ("1", "1.00000000001"), ("+1", "1e0")])
 def test_two_weights_for_one_label_are_refused(kind: Any, texts: tuple[str, str]) -> None:
-    message = f"model.class_weight: label 1 stands twice: {texts[0]!r} and {texts[1]!r}"
+    message = f"model.class_weight: label 1 appears twice: {texts[0]!r} and {texts[1]!r}"
     with pytest.raises(BadLabelError, match=re.escape(message)):
         build_model(kind(class_weight=dict.fromkeys(texts, 2.0)), 3, (1, 2))
 
