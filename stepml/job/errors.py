@@ -1,7 +1,7 @@
 """Every error that StepML raises by name.
 
 The names are API: a failed Lambda function reports its exception's class name, and the ``Retry``
-lists of ``state_machines/`` match it; ``tests/unit/deployment/`` holds the two together.
+lists of ``state_machines/`` match it. ``tests/unit/deployment/`` compares the two.
 
 ::
 
@@ -12,36 +12,36 @@ lists of ``state_machines/`` match it; ``tests/unit/deployment/`` holds the two 
     │   │   │                                                                        never retried
     │   │   └── NotEnoughServerMemoryError the parameter server has no room for the job
     │   │                                                                            never retried
-    │   └── ModelTooLargeError     functions have no room for it, or async cannot share it
+    │   └── ModelTooLargeError     too large for the functions, or to be shared with async
     │                                                                                never retried
-    ├── InvalidTaskError           a handler was called with another payload       never retried
+    ├── InvalidTaskError           a handler received a wrong payload              never retried
     ├── JobIdTakenError            another execution owns this job id               never retried
-    ├── InvalidDataError           the data cannot be trained on                    never retried
-    │   ├── DataNotFoundError      nothing lies at data.uri
+    ├── InvalidDataError           the data are unsuitable for training            never retried
+    │   ├── DataNotFoundError      no object at data.uri
     │   ├── DataDeniedError        the functions may not read it
     │   ├── EmptyDataError         no rows
-    │   ├── BadRowError            a row that does not parse (object, line, content)
+    │   ├── BadRowError            a malformed row (object, line, content)
     │   ├── NotEnoughDataError     fewer rows than workers
     │   └── BadLabelError          labels that the model cannot learn
     ├── TrainingDivergedError      the loss is not a finite number                 never retried
     ├── CompressionError           a number does not fit float16                    never retried
     ├── ExecutorPausedError        out of time, progress saved                      retried at once
-    ├── AttemptStoppedError        the execution that it belongs to has ended       never retried
+    ├── AttemptStoppedError        the function's execution has ended              never retried
     ├── PeerFailedError            another rank failed for good (carries its error) with its epoch
     ├── ReplicasDivergedError      ranks end an epoch with different states         with its epoch
     └── StorageError
         ├── StorageUnavailableError  the service failed or refused for now          retried
-        ├── WaitTimeoutError         a value did not arrive (names what is missing) retried
-        ├── DamagedValueError        a value that is not what was written           with its epoch
+        ├── WaitTimeoutError         values did not arrive (names their keys)       retried
+        ├── DamagedValueError        a stored value is damaged                      with its epoch
         ├── MissingContributionError a rank has not contributed                     with its epoch
-        ├── ReplayLostError          a rank cannot catch up with its peers any more with its epoch
-        ├── SharedModelLostError     the model that ranks change in turn is gone    with its epoch
+        ├── ReplayLostError          a rank cannot catch up with its peers          with its epoch
+        ├── SharedModelLostError     the shared model of an async epoch is lost     with its epoch
         ├── KeyNotFoundError         nothing is stored under a key                  never retried
-        ├── ValueChangedError        a value is another than when it was described  never retried
-        └── StorageDeniedError       the role may not do this                       never retried
+        ├── ValueChangedError        a value was replaced after its description     never retried
+        └── StorageDeniedError       the role lacks the permission                  never retried
 
 *Never retried*: no ``Retry`` list names it. *With its epoch*: the Task fails, and with it the
-epoch's execution, which ``RunEpoch`` starts once more, as it does whatever an epoch failed of.
+epoch's execution. ``RunEpoch`` starts every failed epoch once more.
 """
 
 from __future__ import annotations
@@ -58,18 +58,18 @@ class InvalidJobError(StepMLError, ValueError):
 
 
 class NotAvailableError(InvalidJobError):
-    """The job spec asks for something that this version cannot do yet, or this deployment not."""
+    """The job spec has a choice that this version or this deployment lacks."""
 
 
 class NotEnoughConcurrencyError(NotAvailableError):
-    """Ranks that wait for each other must all run at once, and the account runs fewer functions."""
+    """Ranks that wait for each other must all run at once, but the account runs fewer functions."""
 
 
 class NotEnoughServerMemoryError(NotAvailableError):
-    """The parameter server has no room for the job beside the others."""
+    """The parameter server has no room for the job."""
 
     def __init__(self, needed_bytes: int, free_bytes: int, limit_bytes: int) -> None:
-        wait = "" if needed_bytes > limit_bytes else "start it when others have ended, or "
+        wait = "" if needed_bytes > limit_bytes else "start it after other jobs have ended, or "
         super().__init__(
             f"exchange.channel 'parameter_server': the job needs {needed_bytes} bytes of the "
             f"server's memory, {free_bytes} of {limit_bytes} are free; {wait}start it with fewer "
@@ -78,11 +78,11 @@ class NotEnoughServerMemoryError(NotAvailableError):
 
 
 class ModelTooLargeError(InvalidJobError):
-    """The model is too large for a function's memory, or for ranks to move all of it in turn."""
+    """The model is too large for a function's memory, or for ranks to move it in turn."""
 
 
 class InvalidTaskError(StepMLError, ValueError):
-    """A handler was called with a payload that is not its task."""
+    """A handler was called with another payload than its task."""
 
 
 class JobIdTakenError(StepMLError):
@@ -90,15 +90,15 @@ class JobIdTakenError(StepMLError):
 
 
 class InvalidDataError(StepMLError, ValueError):
-    """The data cannot be trained on."""
+    """The data are unsuitable for training."""
 
 
 class DataNotFoundError(InvalidDataError):
-    """No object lies at ``data.uri``."""
+    """There is no object at ``data.uri``."""
 
 
 class DataDeniedError(InvalidDataError):
-    """The functions' role may not read what lies at ``data.uri``."""
+    """The functions' role may not read ``data.uri``."""
 
 
 class EmptyDataError(InvalidDataError):
@@ -106,7 +106,7 @@ class EmptyDataError(InvalidDataError):
 
 
 class BadRowError(InvalidDataError):
-    """A row that does not parse; the message names the object, the line and its content."""
+    """A row is malformed; the message names the object, the line and its content."""
 
 
 class NotEnoughDataError(InvalidDataError):
@@ -118,26 +118,26 @@ class BadLabelError(InvalidDataError):
 
 
 class TrainingDivergedError(StepMLError, ArithmeticError):
-    """The loss is no finite number any more: the learning rate is too high for the data."""
+    """The loss is not finite: the learning rate is too high for the data."""
 
 
 class CompressionError(StepMLError, OverflowError):
-    """A number does not fit float16; ``exchange.compression`` none has room for it."""
+    """A number does not fit float16; set ``exchange.compression`` to none."""
 
 
 class ExecutorPausedError(StepMLError):
-    """A rank stopped before its function's deadline: its progress is saved, call it again."""
+    """A rank stopped before its function's deadline; call it again to continue."""
 
 
 class AttemptStoppedError(StepMLError):
-    """The execution that this function works for has ended; what it would do next counts no more.
+    """The function's execution has ended, so its further work would be useless.
 
-    Nobody waits for the answer: AWS ends executions, but not the functions that they have called.
+    No state receives this error: AWS ends executions, but not the functions that they have called.
     """
 
 
 class PeerFailedError(StepMLError):
-    """Another rank failed for good, so this one would wait for it in vain.
+    """Another rank failed for good, and this one need not wait for it.
 
     Attributes
     ----------
@@ -162,7 +162,7 @@ class StorageError(StepMLError):
 
 
 class StorageUnavailableError(StorageError):
-    """The storage service failed, or refused for now; the same call may succeed later."""
+    """The storage service failed or refused temporarily; the same call may succeed later."""
 
 
 class KeyNotFoundError(StorageError, KeyError):
@@ -172,15 +172,15 @@ class KeyNotFoundError(StorageError, KeyError):
 
 
 class ValueChangedError(StorageError):
-    """A value is not the one that was described: somebody has replaced it since."""
+    """A value has been replaced since it was described."""
 
 
 class StorageDeniedError(StorageError, PermissionError):
-    """The storage service refuses: the role may not do this."""
+    """The storage service refuses because the role lacks the permission."""
 
 
 class WaitTimeoutError(StorageError, TimeoutError):
-    """Values that were waited for did not arrive in time.
+    """Awaited values did not arrive in time.
 
     Attributes
     ----------
@@ -194,11 +194,11 @@ class WaitTimeoutError(StorageError, TimeoutError):
 
 
 class DamagedValueError(StorageError):
-    """A stored value is not what was written: its checksum, length or header is wrong."""
+    """A stored value is damaged: its checksum, length or header is wrong."""
 
 
 class MissingContributionError(StorageError):
-    """Ranks whose contribution to a step is not there.
+    """Contributions of some ranks to a step are missing.
 
     Attributes
     ----------
@@ -213,8 +213,8 @@ class MissingContributionError(StorageError):
 
 
 class ReplayLostError(StorageError):
-    """The sums are gone that a rank needs to catch up with its peers; its epoch starts again."""
+    """A rank cannot catch up with its peers, because sums are lost; its epoch starts again."""
 
 
 class SharedModelLostError(StorageError):
-    """The model that ranks change in turn is gone from the channel; its epoch starts again."""
+    """The channel has lost the shared model of an async epoch; the epoch starts again."""

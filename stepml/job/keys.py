@@ -1,8 +1,8 @@
-"""Every key of the durable store: made here, parsed nowhere.
+"""Every key of the durable store and the channels: built here, parsed nowhere.
 
 ::
 
-    jobs/<job_id>/…        what one job knows; goes with it
+    jobs/<job_id>/…        one job's own objects, deleted with it
     datasets/<digest>/…    partitioned data, addressed by content and shared by jobs
 """
 
@@ -16,12 +16,12 @@ VALIDATION = -1  # the "rank" of the validation shard
 
 
 def claim(job_id: str) -> str:
-    """Who owns the job id: written once, before anything else."""
+    """The owner of the job id; written once, before anything else."""
     return f"jobs/{job_id}/claim.json"
 
 
 def spec(job_id: str) -> str:
-    """The job spec as it was given."""
+    """The original job spec."""
     return f"jobs/{job_id}/spec.json"
 
 
@@ -31,7 +31,7 @@ def partition_plan(job_id: str) -> str:
 
 
 def training_plan(job_id: str) -> str:
-    """Shards, classes and shape of the model: what executors and reducer need to know."""
+    """Shards, classes and shape of the model, for executors and reducer."""
     return f"jobs/{job_id}/training_plan.json"
 
 
@@ -51,70 +51,70 @@ def state(job_id: str, epoch: int) -> str:
 
 
 def epoch_report(job_id: str, epoch: int) -> str:
-    """What the reducer found and decided after an epoch."""
+    """The reducer's report after an epoch."""
     return f"{epochs_prefix(job_id)}{epoch:06d}/report.json"
 
 
 def own_state(job_id: str, epoch: int, rank: int) -> str:
-    """What a rank alone ended an epoch with and needs in the next one."""
+    """A rank's own state after an epoch, which it needs in the next one."""
     return f"{own_states_of_epoch(job_id, epoch)}{rank:06d}.safetensors"
 
 
 def own_states_of_epoch(job_id: str, epoch: int) -> str:
-    """What all ranks ended an epoch with."""
+    """The ranks' own states after an epoch."""
     return f"{own_states_prefix(job_id)}{epoch:06d}/"
 
 
 def own_states_prefix(job_id: str) -> str:
-    """What ranks keep to themselves from epoch to epoch."""
+    """The ranks' own states of all epochs."""
     return f"jobs/{job_id}/ranks/"
 
 
 def progress(job_id: str, epoch: int, rank: int) -> str:
-    """How far a rank had come when its function ran out of time."""
+    """A rank's progress when its function ran out of time."""
     return f"{progress_prefix(job_id)}{epoch:06d}/{rank:06d}.safetensors"
 
 
 def progress_prefix(job_id: str) -> str:
-    """What ranks saved that ran out of time."""
+    """The progress of all ranks that ran out of time."""
     return f"jobs/{job_id}/progress/"
 
 
 def exchange_prefix(job_id: str, run: str) -> str:
-    """Everything that the ranks of one run of a job exchange; the channel may lose it at any time.
+    """The values that the ranks of one run exchange; the channel may lose them at any time.
 
-    What lies below is written once, so a job id that returns (on another stack with the same
-    Redis, or after its objects were deleted by hand) must not find what its last run left behind.
+    These values are write-once. So a job id that is used again (on another stack with the same
+    Redis, or after its objects were deleted by hand) must not find the values of its last run.
     """
     return f"jobs/{job_id}/exchange/{run}/"
 
 
-# From here to the snapshots, `prefix` is an exchange_prefix. The names are short, as Memcached's
-# keys hold 250 bytes.
+# From here to the snapshots, `prefix` is an exchange_prefix. The names are short, because a key of
+# Memcached has at most 250 bytes.
 
 
 def attempt_prefix(prefix: str, attempt: str) -> str:
-    """What ranks share in one attempt at an epoch, where a late copy of another must not meddle."""
+    """Values of one attempt at an epoch, which late copies of another must not touch."""
     return f"{prefix}{xxhash.xxh32_hexdigest(attempt.encode())}/"
 
 
 def epoch_prefix(prefix: str, epoch: int) -> str:
-    """Everything that is exchanged in one epoch."""
+    """The exchanged values of one epoch."""
     return f"{prefix}{epoch:06d}/"
 
 
 def step_prefix(prefix: str, step: Step) -> str:
-    """Everything that belongs to one point of exchange."""
+    """The exchanged values of one step."""
     return f"{epoch_prefix(prefix, step.epoch)}{step.batch:09d}/"
 
 
 def contribution(prefix: str, step: Step, chunk: int, rank: int) -> str:
-    """What a rank published for one chunk of a step."""
+    """A rank's contribution to one chunk of a step."""
     return f"{step_prefix(prefix, step)}c/{chunk:06d}/{rank:06d}"
 
 
 def contributions_prefix(prefix: str, epoch: int) -> str:
-    """What ranks published to the one exchange of an epoch that is not exchanged in flight."""
+    """The contributions to the one exchange of an orchestrated epoch."""
     return f"{step_prefix(prefix, Step(epoch))}c/"
 
 
@@ -124,27 +124,27 @@ def aggregate(prefix: str, step: Step, chunk: int) -> str:
 
 
 def shared_model(prefix: str, epoch: int) -> str:
-    """The model that ranks change in turn, in the asynchronous pattern."""
+    """The model that ranks change in turn with the pattern async."""
     return f"{epoch_prefix(prefix, epoch)}model"
 
 
 def lease(prefix: str, epoch: int) -> str:
-    """Whose turn it is to change the shared model."""
+    """The lease on the shared model."""
     return f"{epoch_prefix(prefix, epoch)}lease"
 
 
 def turn(prefix: str, epoch: int, ticket: int) -> str:
-    """What wakes the holder of a ticket to the shared model."""
+    """The value that wakes the holder of a ticket to the shared model."""
     return f"{epoch_prefix(prefix, epoch)}turn/{ticket:012d}"
 
 
 def frontier(prefix: str, attempt: str, epoch: int) -> str:
-    """Which batch ranks are at that wait for another one; not where an earlier attempt was."""
+    """The furthest batch at which a rank of this attempt waits."""
     return f"{epoch_prefix(attempt_prefix(prefix, attempt), epoch)}frontier"
 
 
 def snapshot(job_id: str, epoch: int) -> str:
-    """The replicas' state on the way through an epoch that is exchanged in flight."""
+    """The replicas' state within an epoch that is exchanged in flight."""
     return f"{snapshot_prefix(job_id)}{epoch:06d}.safetensors"
 
 
@@ -154,22 +154,22 @@ def snapshot_prefix(job_id: str) -> str:
 
 
 def failure(job_id: str, attempt: str) -> str:
-    """The error for which an attempt at an epoch failed: the first one."""
+    """The first error of a failed attempt at an epoch."""
     return f"{failures_prefix(job_id)}{attempt}.json"
 
 
 def failures_prefix(job_id: str) -> str:
-    """Why attempts at the epochs of a job failed."""
+    """The errors of all failed attempts at a job's epochs."""
     return f"jobs/{job_id}/failures/"
 
 
 def fence(job_id: str) -> str:
-    """Until when attempts were begun that must not go on: their execution has ended."""
+    """The time at which an execution ended: attempts that began by then are over."""
     return f"jobs/{job_id}/fence.json"
 
 
 def attempt_fence(job_id: str, attempt: str) -> str:
-    """Says that one attempt at an epoch is over: its own execution has ended."""
+    """The fence of one attempt at an epoch whose own execution has ended."""
     return f"{attempt_fences_prefix(job_id)}{attempt}.json"
 
 
@@ -179,7 +179,7 @@ def attempt_fences_prefix(job_id: str) -> str:
 
 
 def ended(job_id: str) -> str:
-    """How the job's execution ended without a model, and what is kept for a redrive."""
+    """The end of a job without a model, and the objects that remain for a redrive."""
     return f"jobs/{job_id}/ended.json"
 
 
@@ -189,7 +189,7 @@ def report(job_id: str) -> str:
 
 
 def history(job_id: str) -> str:
-    """The report of every epoch, a line of JSON each."""
+    """The report of every epoch, one line of JSON each."""
     return f"jobs/{job_id}/history.jsonl"
 
 
@@ -199,17 +199,17 @@ def model(job_id: str) -> str:
 
 
 def model_card(job_id: str) -> str:
-    """What the trained model is: kind, classes, scaling, metrics, versions."""
+    """The model's card: kind, classes, scaling, metrics, versions."""
     return f"jobs/{job_id}/model/model.json"
 
 
 def manifest(digest: str) -> str:
-    """What a partitioned data set consists of; published once, when all its pieces exist."""
+    """The contents of a partitioned data set; published once, after all its pieces exist."""
     return f"datasets/{digest}/manifest.json"
 
 
 def piece_prefix(digest: str, job_id: str) -> str:
-    """The pieces that one job parsed; of two jobs at once, one job's pieces become the data set."""
+    """The pieces of one job; if two jobs parse at once, the pieces of one become the data set."""
     return f"datasets/{digest}/pieces/{job_id}/"
 
 
@@ -219,7 +219,7 @@ def piece(digest: str, job_id: str, task: int, number: int) -> str:
 
 
 def task_summary(digest: str, job_id: str, task: int) -> str:
-    """What a range task wrote."""
+    """The summary of a range task's output."""
     return f"{piece_prefix(digest, job_id)}{task:03d}.json"
 
 
@@ -231,7 +231,7 @@ def shard(digest: str, world_size: int, validation_fraction: float, kind: str, r
 def shard_moments(
     digest: str, world_size: int, validation_fraction: float, kind: str, rank: int
 ) -> str:
-    """Size and moments of a shard; written after it: where this lies, the shard is whole."""
+    """Size and moments of a shard, written after it: if they exist, the shard is complete."""
     return f"{_split(digest, world_size, validation_fraction, kind)}{_shard_name(rank)}.moments"
 
 

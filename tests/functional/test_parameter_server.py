@@ -314,7 +314,7 @@ def test_a_job_for_which_there_is_no_room_is_refused_before_it_trains(
     with filled(client):
         ended = local_stack.run(over_server(job, "gradient_averaging"), name)
     assert (ended["status"], ended["error"]) == ("FAILED", "NotEnoughServerMemoryError")
-    assert "start it when others have ended" in ended["cause"]
+    assert "start it after other jobs have ended" in ended["cause"]
     assert local_stack.epochs(name) == []
     assert redrive(local_stack, ended["executionArn"])["status"] == "SUCCEEDED"
 
