@@ -1,13 +1,13 @@
-"""What all exchanges have in common: who takes part, where things lie, and what is promised.
+"""The exchanges: their participants, keys and promises.
 
-Every rank contributes to a step, somebody merges, everybody collects.
+Every rank contributes to a step, the contributions are merged, every rank collects the sum.
 
 **Publish-once.** Contributions and aggregates are published, not saved: a repeated or zombie rank
 gets the first value. BLAS results differ between thread counts and CPU kernels, so overwriting
-could make ranks diverge in silence.
+could let ranks diverge unnoticed.
 
-Each exchange is written twice: in this package over any `Storage`, where ranks merge and look what
-is there, and in ``ps_server.client.exchange`` over a parameter server, which adds and wakes them.
+Each exchange has two implementations: in this package over any `Storage`, where ranks merge and
+poll, and in ``ps_server.client`` over a parameter server, which adds and wakes the ranks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Workers:
     world_size: int  # number of workers
 
     def contribution(self, step: Step, rank: int, chunk: int) -> str:
-        """Return the key of what ``rank`` contributes to a chunk."""
+        """Return the key of the contribution of ``rank`` to a chunk."""
         return keys.contribution(self.prefix, step, chunk, rank)
 
     def contributions(self, step: Step, chunk: int) -> list[str]:
@@ -51,7 +51,7 @@ class Workers:
 
 
 class InFlightExchange(ABC):
-    """One rank's part in the steps of a job whose ranks wait for each other at every step.
+    """One rank's exchange in a job whose ranks wait for each other at every step.
 
     Attributes
     ----------
@@ -65,25 +65,24 @@ class InFlightExchange(ABC):
     def all_reduce(self, step: Step, message: Message) -> Message:
         """Contribute ``message`` and return the sum of all ranks' contributions.
 
-        Its numbers stay what they are until the next but one call.
-        ``pause`` of the sum is set if that of any contribution is: all ranks then know that they
-        have to stop after this step.
+        The arrays of the sum stay valid until the next but one call.
+        ``pause`` of the sum is set if that of any contribution is: all ranks stop after this step.
 
         Raises
         ------
         WaitTimeoutError
             Names the ranks that have not contributed.
         ReplayLostError
-            The others are through with this step, and its sum is gone.
+            The others have finished this step, and its sum is gone.
         """
 
     @abstractmethod
     def replay(self, step: Step) -> Message | None:
-        """Return the sum of a step that was made before, or None if it is not there (any more)."""
+        """Return the sum of an earlier step, or None if there is none (any more)."""
 
     @abstractmethod
     def forget(self, steps: Iterable[Step]) -> None:
-        """Delete the sums of ``steps``, all that an epoch has up to some batch.
+        """Delete the sums of ``steps``, all steps of an epoch up to some batch.
 
         No rank will replay them.
         """
@@ -93,9 +92,9 @@ class InFlightExchange(ABC):
 
     @abstractmethod
     def withdraw(self) -> None:
-        """Delete what this rank looks after: nobody needs it any more.
+        """Delete the values that this rank has published.
 
-        Where somebody does, because another copy of the rank goes on, that one brings it back.
+        If another copy of the rank still needs them, that copy publishes them again.
         """
 
 
@@ -106,15 +105,15 @@ class OrchestratedExchange(ABC):
 
     @abstractmethod
     def contribute(self, step: Step, rank: int, message: Message) -> None:
-        """Publish what ``rank`` has for ``step``; a repetition changes nothing."""
+        """Publish the contribution of ``rank`` to ``step``; a repetition changes nothing."""
 
     @abstractmethod
     def has_contributed(self, step: Step, rank: int) -> bool:
-        """Return whether the contribution of ``rank`` is there and whole; what is damaged goes."""
+        """Return whether ``rank`` has contributed; damaged contributions are deleted."""
 
     @abstractmethod
     def withdraw(self, step: Step, rank: int) -> None:
-        """Delete what ``rank`` contributed: it came when nobody needed it any more."""
+        """Delete the contribution of ``rank``, which came too late to be cleared with its epoch."""
 
     @abstractmethod
     def sum(self, step: Step) -> Message:
@@ -135,23 +134,23 @@ class OrchestratedExchange(ABC):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedState:
-    """A model that all ranks change, at one moment.
+    """The state of a model that all ranks change.
 
     Attributes
     ----------
     vector : array of shape (n,)
         The parameters; read-only.
     version : int
-        Updates that it consists of.
+        Number of updates applied so far.
     applied : array of shape (world_size,)
-        The last update of each rank that it has.
+        The last applied update of each rank.
     totals : array of shape (k,)
-        Sums over all updates of what their ranks tell with them, such as losses and rows.
+        Sums of the numbers that come with the updates, such as losses and rows.
     staleness_sum, staleness_max : int
-        Of all updates: how many others came between a rank's pull and its push.
+        Staleness: the updates of others between a rank's pull and its push.
     lost : int
-        Updates before later ones of the same rank that a parameter server lost when it was
-        restarted; no other channel goes on without them.
+        Updates that a restarted parameter server lost although later ones of the same rank count;
+        no other channel continues without them.
     """
 
     vector: Vector
@@ -164,7 +163,7 @@ class SharedState:
 
     @property
     def staleness_mean(self) -> float:
-        """Of all updates."""
+        """Mean staleness of all updates."""
         return self.staleness_sum / max(1, self.version)
 
     @classmethod
@@ -174,19 +173,19 @@ class SharedState:
 
     @classmethod
     def of(cls, message: Message, world_size: int) -> SharedState:
-        """Return the state that ``message`` is."""
+        """Return the state in ``message``."""
         head, applied, totals = np.split(message.trailer, [SHARED_HEAD, SHARED_HEAD + world_size])
         version, staleness_sum, staleness_max, lost = (int(each) for each in head)
         return cls(message.vector, version, applied, totals, staleness_sum, staleness_max, lost)
 
     def pack(self) -> memoryview:
-        """Return what `parse` reads."""
+        """Return the state as bytes, for `parse`."""
         head = [self.version, self.staleness_sum, self.staleness_max, self.lost]
         return encode(Message(self.vector, np.concatenate([head, self.applied, self.totals])))
 
     @staticmethod
     def trailer_size(world_size: int, n_totals: int) -> int:
-        """Return how many numbers travel behind the vector."""
+        """Return the length of the trailer."""
         return SHARED_HEAD + world_size + n_totals
 
 
@@ -195,13 +194,13 @@ class SharedModelExchange(ABC):
 
     @abstractmethod
     def create(self, vector: Vector, n_totals: int = 0) -> None:
-        """Make ``vector`` the shared model, unless there is one.
+        """Make ``vector`` the shared model, unless there is one already.
 
         Parameters
         ----------
         vector : array of shape (n,)
         n_totals : int
-            How many numbers every update tells.
+            Numbers that come with every update.
 
         Raises
         ------
@@ -228,27 +227,27 @@ class SharedModelExchange(ABC):
         sequence : int
             This rank's number of the update, from 1 on.
         pulled : SharedState
-            What the update was computed from.
+            The state from which the update was computed.
         change : callable
-            Changes the vector that it gets; may be called several times.
+            Changes a vector in place; may be called several times.
         totals : sequence of float
             Added to the totals, once.
 
         Raises
         ------
         SharedModelLostError
-            The channel has lost the model: nobody makes it again from an older copy, which would
-            lose the others' updates in silence.
+            The channel has lost the model. It is not made again from an older copy: that would
+            lose the updates of others unnoticed.
         """
 
     @abstractmethod
     def has_lost_updates(self, state: SharedState) -> bool:
-        """Return whether updates may be missing in ``state`` whose ranks know that they counted."""
+        """Return whether acknowledged updates may be missing from ``state``."""
 
     @abstractmethod
     def release(self) -> None:
-        """Delete what the epoch left, once no rank can need it again."""
+        """Delete the values of the epoch, once no rank can need them again."""
 
     @abstractmethod
     def abandon(self) -> None:
-        """Delete whatever the epoch has left, as it ends in the middle."""
+        """Delete the values of an epoch that ends early."""

@@ -6,16 +6,15 @@
         (every rank)            (the rank that merges a chunk)                         │
     every rank ◄──────────────────── wait for the sums of all chunks ◄─────────────────┘
 
-**Healing.** The channel may lose everything at any time. A rank that waits looks every few seconds
-whether what it has published is still there: its contribution to this step, and the sums that it
-made of this one and the last one, which a slower rank may still need. Ranks are never further
-apart than that: whoever is at step s + 1 has the sum of step s, and nobody gets the sum of s + 1
-before all have contributed to it.
+**Healing.** The channel may lose everything at any time. A rank that waits checks every few seconds
+that the values it has published still exist: its contribution to this step, and its sums of this
+step and the last one, which a slower rank may still need. Ranks are never further apart: a rank at
+step s + 1 has the sum of step s, and no rank gets the sum of s + 1 before all have contributed.
 
-**Falling behind.** A rank that is called again catches up by the sums that it missed. Where the
-channel has lost those, it would wait for contributions that nobody makes a second time. So ranks
-that have to wait also write down at which step they are, the frontier: a rank that finds itself
-behind it, and does not come nearer, raises `ReplayLostError`.
+**Falling behind.** A rank that is called again catches up with the sums that it missed. If the
+channel has lost them, the rank would wait for contributions that are not made a second time. So
+waiting ranks also write their step to a common key, the frontier: a rank that stays behind it
+raises `ReplayLostError`.
 """
 
 from __future__ import annotations
@@ -25,6 +24,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 
 from comm.exchange import InFlightExchange, Workers
+from comm.garbage import Garbage
+from comm.pace import Pace
 from comm.sums import cut, join, sum_in_rank_order
 from comm.wire import Compression, Message, decode, encode, is_whole
 from stepml.job.errors import DamagedValueError, ReplayLostError, WaitTimeoutError
@@ -32,21 +33,18 @@ from stepml.job.step import Step
 from storage import Storage
 from storage.base import Buffer, Clock
 
-HEAL_S = 2.0  # a lost value costs this much at most; a look costs a request
-# Whoever made the last sum brings it back when it waits for the next one. Until then it computes,
-# for about as long as this rank did: so many times that it is given.
+HEAL_S = 2.0  # the longest delay by a lost value; each look costs a request
+# The rank that made the last sum publishes it again when it waits for the next one. Until then it
+# computes, about as long as this rank did: it gets so many times that.
 _COMPUTES = 3
 _MOST_LOOKS = 30
 
-_GARBAGE_KEYS = 64  # deleted together, when there are so many …
-_GARBAGE_BYTES = 32 * 2**20  # … or when they hold so much
-
 
 def in_flight_chunks(pattern: str, world_size: int, vector_bytes: int, channel: Storage) -> int:
-    """Return into how many chunks a pattern cuts a vector in flight.
+    """Return the number of chunks into which a pattern cuts a vector in flight.
 
-    ``reduce`` has one, which rank 0 merges. ``reduce_scatter`` has one for each rank, if they are
-    large enough to be worth a request to ``channel``; a small vector stays whole.
+    ``reduce`` has one, which rank 0 merges. ``reduce_scatter`` has one for each rank, unless the
+    vector is so small that a chunk is not worth a request to ``channel``.
     """
     if pattern == "reduce":
         return 1
@@ -54,7 +52,7 @@ def in_flight_chunks(pattern: str, world_size: int, vector_bytes: int, channel: 
 
 
 class InFlight(InFlightExchange):
-    """One rank's part in the steps of a job, over a storage.
+    """One rank's exchange in flight, over a storage.
 
     Parameters
     ----------
@@ -67,10 +65,10 @@ class InFlight(InFlightExchange):
     timeout_s : float
         Longest wait for the other ranks.
     frontier : str, optional
-        Key under which waiting ranks write which batch they are at; without one, a rank that has
-        lost touch waits until its time is out.
+        Key of the furthest batch at which a rank of this attempt waits. Without one, a rank that
+        has fallen behind waits until its time is over.
     heal_s : float
-        Seconds of waiting between looks whether what this rank has published is still there.
+        Seconds between checks that the published values still exist.
     watch : callable, optional
         Called about once a second while this rank waits; raises to end the wait.
     clock : Clock
@@ -103,8 +101,8 @@ class InFlight(InFlightExchange):
         self._contributed: dict[str, Buffer] = {}  # by this rank to this step
         self._sums: dict[str, Buffer] = {}  # made by this rank in this step …
         self._last_sums: dict[str, Buffer] = {}  # … and in the one before
-        self._garbage = _Garbage(channel)
-        self._merge_pace, self._collect_pace = _Pace(clock), _Pace(clock)
+        self._garbage = Garbage(channel)
+        self._merge_pace, self._collect_pace = Pace(clock), Pace(clock)
         self._left_at = clock.monotonic()  # the last step, or the beginning
         self._longest_s = 0.0  # between two steps
 
@@ -159,11 +157,11 @@ class InFlight(InFlightExchange):
         return aggregate.message if first is aggregate.data else decode(first, key)
 
     def _publish(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
-        """Publish ``values`` and return what counts: the first whole value of each key."""
+        """Publish ``values`` and return the first undamaged value of each key."""
         firsts = self._channel.publish_many(values)
         for key, data in values.items():
             if firsts[key] is not data and not is_whole(firsts[key]):
-                self._channel.delete(key)  # it would stand in the way for ever
+                self._channel.delete(key)  # otherwise it would never be replaced
                 firsts[key] = self._channel.publish(key, data)
         return firsts
 
@@ -182,9 +180,9 @@ class InFlight(InFlightExchange):
         return dict(zip(chunks, self._waiting(step, names, self._collect_pace), strict=True))
 
     def _waiting(
-        self, step: Step, names: Sequence[str], pace: _Pace, merged: str | None = None
+        self, step: Step, names: Sequence[str], pace: Pace, merged: str | None = None
     ) -> Generator[Message, None, None]:
-        """Yield the messages under ``names`` in that order; a damaged one is awaited once more."""
+        """Yield the messages under ``names`` in that order; a damaged one is awaited again."""
         watch = self._watcher(step, pace, merged)
         deadline = self._clock.monotonic() + self.timeout_s
         missing, first_delay_s = [*names], pace.begin()
@@ -201,14 +199,14 @@ class InFlight(InFlightExchange):
                     missing = missing[1:]
                     yield message
             except DamagedValueError:
-                # Whoever wrote it looks after it, as it does after what is lost.
+                # Its writer publishes it again, as it does with lost values.
                 self._channel.delete(missing[0])
                 first_delay_s = 0.0
             except WaitTimeoutError as error:
                 raise WaitTimeoutError(self._who_is_missing(step), self.timeout_s) from error
 
-    def _watcher(self, step: Step, pace: _Pace, merged: str | None) -> Callable[[], None]:
-        """Return what is called during a wait; ``merged`` is the sum that this rank would make."""
+    def _watcher(self, step: Step, pace: Pace, merged: str | None) -> Callable[[], None]:
+        """Return the callback of a wait; ``merged`` is the key of the sum that this rank makes."""
         due = self._clock.monotonic() + self._heal_s
         looks_behind = 0
 
@@ -227,7 +225,7 @@ class InFlight(InFlightExchange):
                 if looks_behind > (1 if behind > 1 else self._looks_one_behind):
                     raise ReplayLostError(
                         f"rank {self._rank} waits for {step}, its peers are at batch "
-                        f"{step.batch + behind}; what it would catch up by is gone"
+                        f"{step.batch + behind}; the sums to catch up with are gone"
                     )
 
         return watch
@@ -241,7 +239,7 @@ class InFlight(InFlightExchange):
         return name in found and is_whole(found[name])
 
     def _steps_behind(self, step: Step) -> int:
-        """Return how far the frontier is ahead of ``step``; move it here if it is not so far."""
+        """Return the distance to the frontier; move the frontier here if it is behind."""
         if self._frontier is None:
             return 0
         found = self._channel.load_many([self._frontier]).get(self._frontier)
@@ -276,56 +274,5 @@ class InFlight(InFlightExchange):
         ]
 
 
-class _Pace:
-    """When to look first: when the last wait of this kind looked in vain for the last time.
-
-    Later would make every step as slow as the slowest; earlier costs requests.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._began_s = self._in_vain_s = 0.0
-        self._looks = 0
-        self._look_s = 0.0
-
-    def begin(self) -> float:
-        """Begin a wait and return the delay before its first look, in seconds."""
-        # After a look that found everything, nothing says how much too late it was.
-        delay_s = self._in_vain_s if self._looks > 1 else self._in_vain_s / 2
-        self._in_vain_s, self._looks = delay_s, 0
-        self._began_s = self._clock.monotonic()
-        return delay_s
-
-    def look(self) -> None:
-        """Take note of a look: the one before it was in vain."""
-        if self._looks:
-            self._in_vain_s = self._look_s
-        self._looks += 1
-        self._look_s = self._clock.monotonic() - self._began_s
-
-
 class _MergedElsewhereError(Exception):
-    """The sum that this rank is about to make is there already."""
-
-
-class _Garbage:
-    """What nobody needs any more, deleted in few requests."""
-
-    def __init__(self, channel: Storage) -> None:
-        self._channel = channel
-        self._keys: list[str] = []
-        self._value_bytes = 0
-
-    def add(self, keys: Sequence[str], value_bytes: int = 0) -> None:
-        """Take note of ``keys``, which hold about ``value_bytes``."""
-        self._keys += keys
-        self._value_bytes += value_bytes
-
-    def flush_if_much(self) -> None:
-        if len(self._keys) >= _GARBAGE_KEYS or self._value_bytes >= _GARBAGE_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._keys:
-            self._channel.delete_many(self._keys)
-        self._keys, self._value_bytes = [], 0
+    """Another copy of this rank has made the sum already."""

@@ -13,18 +13,18 @@ from stepml.job.errors import StorageError, StorageUnavailableError, WaitTimeout
 from storage import Storage
 from storage.base import Clock, backoff
 
-_MOST_TRIES = 1000  # for a ticket: each lost race is another's ticket
+_MOST_TRIES = 1000  # for a ticket: whenever one rank loses a race, another gets a ticket
 _LOOKS_A_LEASE = 4
 _MOST_WAITING = 1600  # ranks of a job
 
 
 @dataclass(frozen=True, slots=True)
 class FifoLease:
-    """Lets one rank after another do what only one should do at a time.
+    """Lets ranks work one after another where only one should work at a time.
 
-    A rank takes the next ticket and waits until the holder before it passes the turn on. It keeps
-    ranks from doing work that another makes void, and nothing depends on it: a holder that is dead
-    or slow is passed over after ``lease_s``, so what is done has to be fenced by itself.
+    A rank takes the next ticket and waits until the holder before it passes the turn on. The lease
+    prevents wasted work, no more: a dead or slow holder loses its turn after ``lease_s``, so the
+    work needs a fence of its own.
 
     Parameters
     ----------
@@ -56,14 +56,14 @@ class FifoLease:
             self._await_turn(ticket)
             yield
         finally:
-            # Also after an error: those behind need not wait until this one counts as dead. If
-            # it fails they do, and an error of the block is the one to be seen.
+            # Also after an error: the ranks behind need not wait for the end of the lease. An
+            # error here must not hide the error of the block.
             with suppress(StorageError):
                 self.channel.publish(self._turn(ticket + 1), b"1")
                 self.channel.delete(self._turn(ticket))
 
     def release(self) -> None:
-        """Delete what all turns left, once nobody wants one any more."""
+        """Delete the values of all turns, once no rank needs one any more."""
         key = keys.lease(self.workers.prefix, self.epoch)
         value = self.channel.load_many([key]).get(key)
         if value is not None:
@@ -83,7 +83,7 @@ class FifoLease:
     def _await_turn(self, ticket: int) -> None:
         since = self.clock.monotonic()
         deadline = since + self.timeout_s
-        holder = -1  # the last ticket whose turn has come, when it was looked at last
+        holder = -1  # the last ticket whose turn had come at the last look
         while ticket > 0:
             try:
                 self.channel.wait_many(
@@ -97,18 +97,18 @@ class FifoLease:
                 holder = self._holder(ticket)
                 if holder != before:
                     since = now
-                # It may be dead, and so may all between it and this one.
+                # The holder may be dead, and so may all ranks between it and this one.
                 if now - since >= self.lease_s * (ticket - holder):
                     return
                 if now >= deadline:
                     raise WaitTimeoutError([self._turn(ticket)], self.timeout_s) from error
-                if not self._is_there():  # the channel has lost it: nobody will pass the turn on
+                if not self._is_there():  # the channel has lost the turns: none will be passed on
                     return
             else:
                 return
 
     def _holder(self, ticket: int) -> int:
-        """Return the last one before ``ticket`` whose turn has come; the first needs nobody."""
+        """Return the last ticket before ``ticket`` whose turn has come; ticket 0 always has it."""
         earlier = range(max(1, ticket - _MOST_WAITING), ticket)
         found = self.channel.find_many([self._turn(each) for each in earlier])
         return max((each for each in earlier if self._turn(each) in found), default=0)

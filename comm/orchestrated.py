@@ -1,4 +1,4 @@
-"""The exchange with the state machine as the barrier: nobody waits, so nobody is billed for it."""
+"""The exchange with the state machine as the barrier: no function waits and is billed for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOADED_AT_ONCE = 16 * 2**20  # bytes: a reducer's memory must not grow with the
 
 @dataclass(frozen=True, slots=True)
 class Orchestrated(OrchestratedExchange):
-    """Executors contribute and return; then functions of their own merge.
+    """Executors contribute and return; then other functions merge.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Orchestrated(OrchestratedExchange):
         found = self.channel.load_many(names)
         damaged = [name for name, data in found.items() if not is_whole(data)]
         if damaged:
-            self.channel.delete_many(damaged)  # publish would keep it for ever
+            self.channel.delete_many(damaged)  # otherwise the next publish would not replace it
         return len(found) - len(damaged) == self.chunks
 
     def withdraw(self, step: Step, rank: int) -> None:
@@ -69,7 +69,7 @@ class Orchestrated(OrchestratedExchange):
         key = self.workers.aggregate(step, chunk)
         try:
             return decode(self.channel.publish(key, merged.data), key)
-        except DamagedValueError:  # the first one; publishing would keep it for ever
+        except DamagedValueError:  # the stored one, which publish would not replace
             self.channel.delete(key)
             return decode(self.channel.publish(key, merged.data), key)
 

@@ -4,10 +4,9 @@
 
     pull ──► compute ──► [ turn: load ─► apply ─► compare-and-save ] ──► go on with the result
 
-The lease (`comm.lease`) keeps ranks from computing what would be thrown away: without it, four of
-five updates of a large model by eight ranks are. The compare-and-save is the fence: an update
-counts only if nobody else's came between. That each update counts *exactly* once is written in the
-model itself, which says up to which update of each rank it has them.
+The lease (`comm.lease`) prevents wasted work: without it, four of five updates of a large model by
+eight ranks are discarded. The compare-and-save is the fence: an update counts only if no other
+came between. Each update counts *exactly* once, as the model states each rank's last update.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from stepml.job.errors import ModelTooLargeError, SharedModelLostError, StorageU
 from storage import Storage
 from storage.base import Clock, Version, backoff
 
-MOST_BYTES = 4 * 2**20  # ranks move all of it in turn: larger models would spend their time so
+MOST_BYTES = 4 * 2**20  # ranks transfer all of it in turn: larger models would do little else
 _MOST_TRIES = 100
 
 
@@ -48,7 +47,7 @@ class SharedModel(SharedModelExchange):
     rank : int
     channel : Storage
     lease_s : float
-        Seconds that a rank may take for an update before others pass it over.
+        Seconds that a rank may take for an update before its turn is over.
     timeout_s : float
         Longest wait for a turn.
     watch : callable, optional
@@ -68,7 +67,7 @@ class SharedModel(SharedModelExchange):
         watch: Callable[[], None] | None = None,
         clock: Clock = time,
     ) -> None:
-        self.tries = 0  # of all pushes: loads of the model for a change
+        self.tries = 0  # attempts at changing the model, in all pushes
         self._workers = workers
         self._rank = rank
         self._epoch = epoch
@@ -100,7 +99,7 @@ class SharedModel(SharedModelExchange):
                 if now.applied[self._rank] >= sequence:
                     return now
                 if now.applied[self._rank] < sequence - 1 or now.version < pulled.version:
-                    # A rank that began late has made it again from the epoch's start.
+                    # A rank that began late has created it again from the epoch's start.
                     raise SharedModelLostError(f"the channel has lost updates of {self._key}")
                 self.tries += 1
                 changed = self._changed(now, sequence, pulled, change, totals)
@@ -108,7 +107,7 @@ class SharedModel(SharedModelExchange):
                     if self._channel.compare_and_save(self._key, changed.pack(), version):
                         return changed
                 except StorageUnavailableError:
-                    pass  # whether it counted stands in the model
+                    pass  # the model states whether the update counts
                 self._clock.sleep(next(delays))
         raise StorageUnavailableError(f"no update of {self._key} in {_MOST_TRIES} tries")
 

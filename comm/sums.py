@@ -1,4 +1,4 @@
-"""The arithmetic of an exchange: how vectors are cut and added, apart from how they travel."""
+"""The arithmetic of an exchange: cutting and adding vectors."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def join(chunks: Sequence[Message]) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """A sum, and its bytes as they travel."""
+    """A sum and its encoded bytes."""
 
     message: Message
     data: memoryview
 
 
 def sum_in_rank_order(contributions: Iterable[Message], compression: Compression) -> Aggregate:
-    """Return the sum by which every channel and pattern gets the same bits.
+    """Return the sum, which has the same bits on every channel and in every pattern.
 
-    A copy of rank 0's numbers, then ``+=`` in rank order, in the numbers' own type. Contributors
-    weight their vector before they publish it, so this sum is a weighted mean. Contributions are
-    taken one after another: only one needs to be in memory.
+    It is a copy of rank 0's numbers, then ``+=`` in rank order, in the numbers' own type. Ranks
+    weight their vectors before they contribute, so the sum is a weighted mean. Contributions are
+    consumed one after another: only one needs to be in memory.
     """
     ranks = iter(contributions)
     first = next(ranks)
@@ -72,4 +72,4 @@ def sum_in_rank_order(contributions: Iterable[Message], compression: Compression
     if compression == "none":
         return Aggregate(message, data)
     data = encode(message, compression)
-    return Aggregate(decode(data, "the aggregate"), data)  # what everybody else will get
+    return Aggregate(decode(data, "the aggregate"), data)  # as all other ranks get it

@@ -1,4 +1,4 @@
-"""What all handlers have in common: parse the event, do the work, serialise; log what fails."""
+"""The frame of all handlers: parse the event, work, serialise the result; log failures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAMED_IN_LOGS = ("job_id", "epoch", "rank", "range", "chunk")
 
 
 def handles(kind: type[Task]) -> Callable[[Work[Task]], Handler]:
-    """Make a Lambda handler of work on one ``kind`` of task; its result becomes the payload."""
+    """Turn a function on one ``kind`` of task into a Lambda handler; its result is the payload."""
 
     def decorate(work: Work[Task]) -> Handler:
         def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def handles(kind: type[Task]) -> Callable[[Work[Task]], Handler]:
             try:
                 result = work(task, context)
             except Exception as error:
-                log_failure(error, **_what_it_was_about(task))
+                log_failure(error, **_identity(task))
                 raise
             return {} if result is None else result.to_event()
 
@@ -34,5 +34,5 @@ def handles(kind: type[Task]) -> Callable[[Work[Task]], Handler]:
     return decorate
 
 
-def _what_it_was_about(task: Event) -> dict[str, Any]:
+def _identity(task: Event) -> dict[str, Any]:
     return {name: getattr(task, name) for name in _NAMED_IN_LOGS if hasattr(task, name)}

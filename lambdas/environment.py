@@ -1,4 +1,4 @@
-"""What a warm function keeps between invocations, and what the Lambda context tells."""
+"""The environment of a function: its storages, cached while it is warm, and its deadline."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ durable: Callable[[], DurableStorage] = cache(open_durable)
 
 @cache
 def bucket(name: str) -> DurableStorage:
-    """Return the objects of any bucket: where the data lie."""
+    """Return the objects of any bucket, such as the one with the data."""
     return S3Storage(name)
 
 
 class Deadline:
-    """When a handler has to come back, so that its function is not killed.
+    """The time by which a handler has to return, so that its function is not killed.
 
     Parameters
     ----------
@@ -48,11 +48,11 @@ class Deadline:
         return cls(lambda: context.get_remaining_time_in_millis() / 1000)
 
     def must_save(self) -> bool:
-        """Return whether it is time to save progress and stop."""
+        """Return whether it is time to save the progress and stop."""
         return self._remaining_s() < self._margin_s
 
     def is_over(self) -> bool:
-        """Return whether not even a wait may go on: half of the margin has gone by."""
+        """Return whether even a wait has to end: half of the margin is over."""
         return self._remaining_s() < 0.5 * self._margin_s
 
 

@@ -32,7 +32,7 @@ def log(message: str, **fields: Any) -> None:
 
 @contextmanager
 def best_effort(action: str, **fields: Any) -> Iterator[None]:
-    """Log that ``action`` failed of the storage instead of failing with it: what counts is done."""
+    """Log a failure of the storage during ``action`` instead of raising: the result is safe."""
     try:
         yield
     except StorageError as error:
@@ -40,6 +40,6 @@ def best_effort(action: str, **fields: Any) -> Iterator[None]:
 
 
 def log_failure(error: Exception, **fields: Any) -> None:
-    """Write that a handler failed and why, in the words that Step Functions will show."""
+    """Write the error of a handler, with the message that Step Functions will show."""
     extra = {"error": type(error).__name__, "reason": str(error)[:1000], **fields}
     _logger.error("failed", extra={"fields": extra})

@@ -1,14 +1,12 @@
-"""What an epoch costs, estimated at list prices by the functions themselves.
+"""The cost of an epoch, estimated at list prices by the functions themselves.
 
-Counted: the memory of executors, mergers and reducer for the time that they work, their
-invocations, their requests to the durable store and to a channel that is paid by the request (s3,
-dynamodb), and the transitions of the state machines. How long mergers work is computed, not
-measured.
+Counted: executors, mergers and reducer (memory × time, invocations), their requests to the durable
+store and to channels that are paid by the request (s3, dynamodb), and the transitions of the state
+machines. The time of mergers is computed, not measured.
 
-Not counted: attempts that fail, of a rank or of an epoch, and states that are retried; how long a
-function takes to start, and what the reducer does after its report; the nodes of Redis and
-Memcached and the parameter server, which cost by the hour whoever uses them; preparing the data,
-the final report; storage, logs, data transfer.
+Not counted: failed attempts of ranks and epochs, retried states; the start of functions, the
+reducer's work after its report; nodes of Redis and Memcached and the parameter server, which cost
+by the hour; preparing the data, the final report; storage, logs, data transfer.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from stepml.job.tasks import ExecutorResult
 from storage import DurableStorage, Storage
 from storage.metered import MeteredChannel, MeteredDurableStorage
 
-DIGITS = 8  # of a dollar, in what is told: the results of 1,600 ranks must fit into a state
+DIGITS = 8  # of a dollar in results: those of 1,600 ranks must fit into a state
 PUTS = ("save", "publish", "compare_and_save", "list")
 GETS = ("load", "find")
 
@@ -40,14 +38,14 @@ EPOCH_STATES = 4  # IsWide?, RunExecutors or RunGroups, MergeChunks, Reduce
 GROUP_STATES = 2  # RunGroup, and RunExecutors in its child
 ENDS = 2  # of an execution: the examples on the price page count its start and its end
 
-# What a merger takes: some requests around its work, and then the values of all ranks.
+# Of a merger: some requests around its work, and the values of all ranks.
 MERGER_S = 0.2
 MERGER_BYTES_S = 50e6
 MERGER_GETS = 5
 
 
 class BilledStorage(MeteredDurableStorage):
-    """The durable store, with a channel beside it, as one invocation uses them."""
+    """The durable store and the channel of one invocation, on one bill."""
 
     def __init__(self, inner: DurableStorage) -> None:
         super().__init__(inner)
@@ -61,7 +59,7 @@ class BilledStorage(MeteredDurableStorage):
 
     @property
     def cost_usd(self) -> float:
-        """What was asked for until now."""
+        """Cost of all requests so far."""
         puts = sum(self.requests[name] for name in PUTS)
         gets = sum(self.requests[name] for name in GETS) + self.late_publishes
         channel = 0.0 if self._channel is None else channel_usd(self._channel)
@@ -82,23 +80,23 @@ def channel_usd(channel: MeteredChannel) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One invocation of a function, from its handler's beginning on."""
+    """One invocation of a function, from the start of its handler."""
 
     storage: BilledStorage
     began: float  # by time.monotonic
 
     @classmethod
     def begin(cls, storage: DurableStorage) -> Self:
-        """Return the invocation that begins now; what it asks for goes through its `storage`."""
+        """Return the invocation that begins now; its requests must go through its `storage`."""
         return cls(BilledStorage(storage), time.monotonic())
 
     @property
     def seconds(self) -> float:
-        """How long it has worked."""
+        """Time since it began."""
         return time.monotonic() - self.began
 
     def cost_usd(self, seconds: float | None = None) -> float:
-        """Return what it costs until now, if it has worked for ``seconds``; None: as measured."""
+        """Return its cost so far; ``seconds`` replaces the measured time."""
         worked = self.seconds if seconds is None else seconds
         return round(function_usd(worked, memory_mb()) + self.storage.cost_usd, DIGITS)
 
@@ -110,18 +108,18 @@ def epoch_usd(
     contribution_bytes: int,
     channel: str,
 ) -> float:
-    """Return what an epoch costs.
+    """Return the cost of an epoch.
 
     Parameters
     ----------
     executors : list of ExecutorResult
         With the cost of each rank.
     reducer_usd : float
-        What the reducer's invocation has cost so far.
+        Cost of the reducer's invocation so far.
     n_chunks : int
-        Mergers; 0: the reducer merges.
+        Chunks, each with a merger; 0: the reducer merges.
     contribution_bytes : int
-        What each rank gives to all mergers.
+        Size of each rank's contribution to all mergers together.
     channel : str
         As in ``exchange.channel``.
     """
@@ -135,7 +133,7 @@ def epoch_usd(
 
 
 def merger_usd(n_ranks: int, chunk_bytes: int, channel: str) -> float:
-    """Return about what it costs to merge a chunk; mergers have the reducer's memory."""
+    """Return the approximate cost of merging a chunk; mergers have the reducer's memory."""
     seconds = MERGER_S + n_ranks * chunk_bytes / MERGER_BYTES_S
     merging = 0.0
     if tariff := CHANNELS[channel].tariff:
@@ -145,7 +143,7 @@ def merger_usd(n_ranks: int, chunk_bytes: int, channel: str) -> float:
 
 
 def _writes(tariff: Tariff) -> int:
-    """Return how often a value that is deleted in the end is charged for."""
+    """Return how often a value is charged for that is deleted in the end."""
     return 2 if tariff.charges_deletions else 1
 
 
@@ -158,5 +156,5 @@ def n_transitions(n_ranks: int, n_chunks: int) -> int:
 
 
 def memory_mb() -> int:
-    """Return the memory of this function."""
+    """Return the memory of this function, in MB."""
     return int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024"))
