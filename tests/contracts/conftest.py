@@ -1,4 +1,4 @@
-"""Every backend that a contract is held on, against a real server."""
+"""The backends under contract, on real servers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.servers import Server, memcached_server, redis_server
 
 Make = Callable[[pytest.FixtureRequest], Storage]
 DAY_S = 86_400
-SMALL_BLOCKS = 100_000  # bytes: so that values of 1 MB have several
+SMALL_BLOCKS = 100_000  # bytes, so that values of 1 MB have several blocks
 
 
 def memory(_: pytest.FixtureRequest) -> Storage:
@@ -90,7 +90,7 @@ CHANNELS: dict[str, Make] = {
     "memcached": lambda request: BlockStorage(RetryingStorage(memcached(request))),
 }
 DURABLE = ["memory", "s3"]
-TRANSPORTS = ["thrift", "grpc"]  # of a parameter server, which is no storage
+TRANSPORTS = ["thrift", "grpc"]  # of a parameter server, which is not a storage
 SHORT_LIVED: dict[str, Make] = {
     "dynamodb": lambda request: dynamodb(request, expiry_s=1),
     "redis": lambda request: redis(request, expiry_s=1),
@@ -108,13 +108,13 @@ def storage(request: pytest.FixtureRequest) -> Iterator[Storage]:
 
 @pytest.fixture(params=[*CHANNELS])
 def channel(request: pytest.FixtureRequest) -> Iterator[Storage]:
-    """Each storage as a job gets it for its exchange, empty."""
+    """Each storage with the wrappers of a job's channel, empty."""
     yield from closing(CHANNELS[request.param](request))
 
 
 @pytest.fixture(params=[*CHANNELS, *TRANSPORTS])
 def exchanges(request: pytest.FixtureRequest) -> Iterator[Harness]:
-    """Each channel as a job gets it, empty, with the exchanges over it."""
+    """Each channel of a job, empty, with the exchanges over it."""
     if request.param in TRANSPORTS:
         yield from over_server(request, request.param)
         return
@@ -152,7 +152,7 @@ def server(
 def mortal_server(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ParameterServerProcess]:
-    """The same, of the test's own; it saves what it has when it is stopped, and else seldom."""
+    """A server of the test's own; it saves its state when it is stopped, otherwise rarely."""
     places = {"snapshots": tmp_path / "snapshots", "snapshot_seconds": 3600}
     with parameter_server(tmp_path, transports=TRANSPORTS, **places) as server:
         yield from configured_for(server, request.param, monkeypatch)
@@ -181,7 +181,7 @@ def durable(request: pytest.FixtureRequest) -> Iterator[Storage]:
 
 @pytest.fixture(params=[*SHORT_LIVED])
 def short_lived(request: pytest.FixtureRequest) -> Iterator[Storage]:
-    """Each backend whose service forgets, after a second."""
+    """Each backend with expiry, after a second."""
     yield from closing(SHORT_LIVED[request.param](request))
 
 
@@ -203,8 +203,8 @@ def dynamodb_storage(request: pytest.FixtureRequest) -> DynamoDBStorage:
 
 @pytest.fixture(scope="module")
 def aws_endpoint() -> Iterator[str]:
-    """moto, with conditional writes that are atomic, as those of AWS and of the local AWS are."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # not a line for every request
+    """moto with atomic conditional writes, like AWS and the local AWS."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each request
     with pytest.MonkeyPatch.context() as patch:
         for seam in (*items.seams, *objects.seams):
             if seam.name in ("put_item", "put_object"):
@@ -255,7 +255,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def emptied(request: pytest.FixtureRequest, name: str) -> Server:
-    """Return the session's server of that name, without what an earlier test left."""
+    """Return the session's server of that name, emptied."""
     server: Server = request.getfixturevalue(name)
     server.flush()
     return server

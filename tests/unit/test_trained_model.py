@@ -1,4 +1,4 @@
-"""Trained models: where they are found, what they predict, and what they refuse."""
+"""Trained models: their places, their predictions, and input that they refuse."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BINARY = [kind for kind in WITH_PROBABILITIES if kind != "softmax"]
 
 
 class Frame:
-    """As much of a data frame as pandas' have in common with what is asked of them."""
+    """The part of pandas' data frame that the model uses."""
 
     class _Rows:
         def __init__(self, frame: Frame) -> None:
@@ -216,7 +216,7 @@ def test_blocks_are_seen_nowhere(kind: str, sparse: bool, monkeypatch: pytest.Mo
     monkeypatch.setattr("stepml.model_input._BLOCK_VALUES", 12)
     monkeypatch.setattr("stepml.model_input._BLOCK_ROWS", 3)
 
-    # Only sums of floats may be added up in another order.
+    # Only sums of floats may differ, by the order of addition.
     assert np.allclose(trained(it).predict(X), whole, rtol=1e-5, atol=1e-5)
 
 

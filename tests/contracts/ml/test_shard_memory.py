@@ -1,4 +1,4 @@
-"""What a function holds while it loads a shard: the shard, once, and no more than 110 MB beside."""
+"""A function that loads a shard holds it once, and at most 110 MB more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from storage.s3 import S3Storage
 SHARD_BYTES = 128 * 2**20
 N_FEATURES = 50
 
-# As `lambdas.shards` does; what a process held at most is asked of Linux, not of Python.
+# Like `lambdas.job_store.shards`; Linux reports the process's peak memory.
 LOADER = """
 import re, sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What holds for values in blocks: they are whole or absent, and they leave nothing behind."""
+"""Values in blocks are whole or absent, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def mine(inner: MemoryStorage) -> BlockStorage:
 
 @pytest.fixture
 def theirs(inner: MemoryStorage) -> BlockStorage:
-    """The same store, as another worker sees it."""
+    """Another worker's connection to the same store."""
     return BlockStorage(inner, BLOCK)
 
 
@@ -55,7 +55,7 @@ def test_clear_leaves_nothing_of_a_prefix_behind(blocks: BlockStorage) -> None:
     large = value(1, 3 * 2**20)
     for key in ("a/k", "a/p", "a"):
         blocks.save(key, large)
-        blocks.save(key, large)  # the first blocks are nobody's any more
+        blocks.save(key, large)  # no value refers to the first blocks any more
     blocks.clear("a/")
     assert {key.partition("#")[0] for key in blocks.inner.list("")} == {"a"}
     assert blocks.load("a") == large

@@ -1,4 +1,4 @@
-"""What DynamoDB's limits, batches and refusals ask of its storage."""
+"""DynamoDB's storage under the service's limits, batches and refusals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def on(storage: DynamoDBStorage, event: str, handler: Callable[..., Any]) -> Non
 
 
 def requests_of(storage: DynamoDBStorage) -> list[str]:
-    """Return a list that grows by the operation of every request that is sent."""
+    """Return a list of the operations of all requests; it grows with each request."""
     sent: list[str] = []
     on(storage, "before-send.dynamodb", lambda event_name, **_: sent.append(event_name[21:]))
     return sent
@@ -117,7 +117,7 @@ def test_a_version_that_has_expired_is_no_version(dynamodb_storage: DynamoDBStor
     assert not dynamodb_storage.compare_and_save("k", b"3", expired)
 
 
-# --- a service that does not do everything at once ------------------------------------------
+# --- a service that completes only a part of a batch ----------------------------------------
 
 
 def test_what_a_batch_left_over_is_sent_again(dynamodb_storage: DynamoDBStorage) -> None:
@@ -131,7 +131,7 @@ def test_what_a_batch_left_over_is_sent_again(dynamodb_storage: DynamoDBStorage)
 
 
 def halve_batches(storage: DynamoDBStorage) -> None:
-    """Make the service do half of every batch and return the rest, as it may under load."""
+    """Make the service complete half of every batch and return the rest, as under load."""
 
     def halve(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         asked = params["RequestItems"][storage.table]
@@ -196,7 +196,7 @@ def test_a_write_whose_answer_was_lost_is_known_to_have_counted(
 
 
 def answer(status: int, code: str) -> AWSResponse:
-    """Return an error as the service sends it."""
+    """Return an error in the service's form."""
     body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": "no"})
     raw = SimpleNamespace(stream=lambda **_: iter([body.encode()]))
     return AWSResponse("http://127.0.0.1", status, HTTPHeaders(), raw)

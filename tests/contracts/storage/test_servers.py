@@ -1,4 +1,4 @@
-"""What Redis and Memcached storages do when their servers fail, refuse or ask for TLS."""
+"""Redis and Memcached storages when their servers fail, refuse or require TLS."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ USER, PASSWORD = "worker", "a secret: /?#@"
 
 @dataclass
 class Backend:
-    """A storage and the server that it alone uses."""
+    """A storage and its own server."""
 
     server: Server
     storage: Storage
@@ -59,7 +59,7 @@ def own(
 @pytest.fixture
 def backend(own: tuple[Server, Make]) -> Iterator[Backend]:
     server, make = own
-    server.start()  # if an earlier test has left it stopped
+    server.start()  # an earlier test may have stopped it
     server.flush()
     storage = make(server.url)
     yield Backend(server, storage)
@@ -167,7 +167,7 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module")
 def guarded_redis(tls: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Redis that speaks TLS only, to one user."""
+    """A Redis with TLS only and one user."""
     directory = tmp_path_factory.mktemp("redis")
     with redis_server(directory, tls=tls, user=USER, password=PASSWORD) as server:
         yield server

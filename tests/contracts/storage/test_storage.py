@@ -1,4 +1,4 @@
-"""What every storage promises."""
+"""The contract of every storage."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from storage.base import ABSENT, Version, backoff
 from storage.s3 import S3Storage
 from tests.contracts.conftest import aws_client
 
-MOST_LATE_S = 2.0  # how late a waiter may notice a value, on a busy machine
+MOST_LATE_S = 2.0  # delay until a waiter notices a value, on a busy machine
 LARGE = 64 * 2**20
 
 
 class FrozenClock:
-    """Time that passes only while somebody sleeps."""
+    """A clock that advances only in `sleep`."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -48,7 +48,7 @@ class FrozenClock:
 
 @contextmanager
 def meanwhile(*calls: Callable[[], object]) -> Iterator[None]:
-    """Run each call in a thread of its own; what one of them raises is raised at the end."""
+    """Run each call in a thread of its own; raise the first error at the end."""
     with ThreadPoolExecutor(len(calls)) as pool:
         running = [pool.submit(call) for call in calls]
         yield
@@ -58,7 +58,7 @@ def meanwhile(*calls: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def promising(n_bytes: int, body: bytes) -> Iterator[str]:
-    """Serve one answer that announces ``n_bytes`` and ends behind ``body``; yield its URL."""
+    """Serve one answer that announces ``n_bytes`` but ends after ``body``; yield its URL."""
     head = f'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: {n_bytes}\r\n\r\n'
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -488,7 +488,9 @@ def test_a_waiter_that_polls_waits_ever_longer_and_not_beyond_its_time(storage: 
     with pytest.raises(WaitTimeoutError, match="after 60 s still missing: absent"):
         storage.wait_many(["absent"], timeout_s=60, clock=clock)
     assert clock.now == pytest.approx(60)
-    assert clock.slept == sorted(clock.slept[:-1]) + clock.slept[-1:]  # ever longer, then the rest
+    assert (
+        clock.slept == sorted(clock.slept[:-1]) + clock.slept[-1:]
+    )  # ever longer delays, then the rest
 
 
 @pytest.mark.parametrize("first_delay_s", [0, 25])
@@ -548,7 +550,7 @@ def test_a_service_that_expires_forgets_values_as_if_they_were_deleted(
     keys = ["saved", "many", "published", "compared"]
     assert storage.find_many(keys) == set(keys)
     _, version = storage.load_version("saved")
-    deadline = time.monotonic() + 5  # services count in whole seconds
+    deadline = time.monotonic() + 5  # services count whole seconds
     while storage.find_many(keys) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert storage.find_many(keys) == set()

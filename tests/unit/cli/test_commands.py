@@ -1,4 +1,4 @@
-"""The commands against a server whose jobs end at once: what they write, and their exit codes."""
+"""Commands against a server whose jobs end at once: their output and exit codes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stack() -> Iterator[MotoStack]:
 
 @pytest.fixture
 def name(stack: MotoStack) -> str:
-    """The name of a run whose three epochs and results will be found."""
+    """The name of a run with three epochs and results."""
     name = f"run-{uuid.uuid4().hex[:8]}"
     stack.put_results(name, stack.put_epochs(name, 3))
     return name
@@ -194,7 +194,7 @@ def fail_child(stack: MotoStack, name: str, ranks: list[int], failed: int) -> No
 
 @pytest.fixture
 def failed(stack: MotoStack, job: Path, name: str) -> str:
-    """A run whose epoch failed twice: of a rank that was killed, and of one that told why."""
+    """A run whose epoch failed twice: one rank was killed, another raised an error."""
     invoke("run", job, "--name", name, "--stack", "failing", code=1)
     record = Failure(
         rank=3,
@@ -249,7 +249,7 @@ def test_a_job_is_stopped_once(
 
 
 def _say_when_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let StopExecution answer with the moment, as AWS does and moto does not."""
+    """Let StopExecution return the stop time, as on AWS; moto does not."""
     stop = StepFunctionResponse.stop_execution
 
     def stop_execution(self: Any) -> ActionResult:
@@ -275,7 +275,7 @@ def test_a_retry_that_needs_a_new_execution_says_so_and_is_watched(
         "  why a new one: an epoch was given",
     ]
     assert f"go on:        stepml retry {name}-b" in result.stderr
-    # All three epochs are finished, and nothing is left but to train the last one once more.
+    # All three epochs are finished; only the last one can be trained again.
     assert (document["how"], document["first_epoch"]) == ("resumed", 3)
     assert document["job_id"].startswith(f"{name}-again-")
 

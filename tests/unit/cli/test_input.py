@@ -1,4 +1,4 @@
-"""What the command line refuses, how it says so, and its help; no service is needed."""
+"""Input that the command line refuses, its messages and its help; no service is needed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def job(tmp_path: Path) -> Path:
 
 
 def refused(*arguments: str | Path, code: int = 2) -> str:
-    """Run a command that fails, and return the one line that it writes."""
+    """Run a failing command and return its one line of output."""
     result = CliRunner().invoke(app, [str(each) for each in arguments])
     assert result.exit_code == code, result.output
     assert result.stderr.count("\n") == 1
@@ -271,7 +271,9 @@ def test_ending_the_local_aws_that_does_not_run_is_no_error() -> None:
 def test_without_the_extra_the_local_aws_says_how_to_install_it(
     package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, package, None)  # as Python marks what cannot be imported
+    monkeypatch.setitem(
+        sys.modules, package, None
+    )  # Python's mark of a module that cannot be imported
 
     line = refused("local", "up", code=3)
 
@@ -342,7 +344,7 @@ def test_an_answer_of_something_else_is_one_line(job: Path) -> None:
 
 
 class _SomethingElse(SimpleHTTPRequestHandler):
-    """A web server that knows nothing of AWS."""
+    """A web server that is not AWS."""
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         return

@@ -40,7 +40,7 @@ def stack() -> Iterator[MotoStack]:
 
 
 def predicted(*arguments: str | Path) -> tuple[list[list[str]], str]:
-    """Run the command; return header and rows, and what it told on stderr."""
+    """Run the command; return header, rows and stderr."""
     result = CliRunner().invoke(app, ["predict", *map(str, arguments)])
     assert result.exit_code == 0, result.output
     return list(csv.reader(io.StringIO(result.stdout))), result.stderr
@@ -62,7 +62,7 @@ def text_of(X: Any, y: Any = None, names: Any = (), delimiter: str = ",") -> str
 
 
 def labels_of(model: TrainedModel, X: Any) -> Any:
-    """Return labels that most predictions agree with."""
+    """Return labels that agree with most predictions."""
     y = model.predict(X).astype(np.float32)
     y[::10] = np.roll(y, 1)[::10]
     return y

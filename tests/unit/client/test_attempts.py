@@ -1,4 +1,4 @@
-"""Which rank failed, where only the histories of an epoch's executions tell."""
+"""The failed rank, found in the histories of an epoch's executions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WRAPPED = {"error": "States.TaskFailed", "cause": json.dumps({"ExecutionArn": GR
 
 
 class States:
-    """Step Functions with executions that have failed."""
+    """A double of Step Functions with failed executions."""
 
     def __init__(self, executions: dict[str, dict[str, Any]]) -> None:
         self._executions = executions

@@ -1,4 +1,4 @@
-"""Data sets: fetched once, checked, and a clear word when they cannot be had."""
+"""Data sets are downloaded once and checked; if they are unavailable, the error says so."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def _no_index(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let pip look for packages where nothing answers."""
+    """Point pip at an index that does not answer."""
     for variable in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")

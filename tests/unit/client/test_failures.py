@@ -1,4 +1,4 @@
-"""What is made of ``error`` and ``cause`` of failed executions, in the shapes that they come in."""
+"""Failures parsed from ``error`` and ``cause`` of failed executions, in all their forms."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_any_message_survives_the_way_through_its_wrappers(message: str, nested:
     failure = first_failure("FAILED", "States.TaskFailed", cause)
 
     assert failure.error == "BadRowError"
-    # A message that is JSON with an error in it is looked into; no message of ours begins so.
+    # A message that is JSON with an error is parsed; none of our messages begins like that.
     assert failure.message == " ".join(("got " + message).split())
 
 

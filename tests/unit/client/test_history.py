@@ -1,4 +1,4 @@
-"""How far a job is, as its history tells."""
+"""A job's progress, read from its history."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STATE_MACHINE = ROOT / "state_machines" / "train.asl.json"
 
 
 class History:
-    """Writes events as Step Functions does."""
+    """Writes events in the form of Step Functions."""
 
     def __init__(self) -> None:
         self._ids = itertools.count(1)

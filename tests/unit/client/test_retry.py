@@ -40,7 +40,7 @@ def name() -> str:
 
 
 def failed_job(stack: MotoStack, name: str, epochs: int = 0, job: str = JOB_TEXT) -> Execution:
-    """Return a job that has ended FAILED, with so many epochs finished."""
+    """Return a job that has ended FAILED after a number of finished epochs."""
     for epoch in range(1, epochs + 1):
         report = epoch_report(epoch, last=False)
         stack.put(keys.epoch_report(name, epoch), encode(report))
@@ -54,7 +54,7 @@ def failed_job(stack: MotoStack, name: str, epochs: int = 0, job: str = JOB_TEXT
 
 
 def stoppable(client: Client) -> Client:
-    """Return the client of a server that says when it stopped an execution; moto does not."""
+    """Return the client of a server that returns stop times; moto does not."""
     states = client.connection.client("stepfunctions")
     stop: Any = states.stop_execution
     answer = {"stopDate": datetime.now(UTC)}
@@ -281,13 +281,13 @@ def test_an_execution_that_goes_on_with_a_job_is_not_a_job(stack: MotoStack, nam
 
 @dataclass
 class States:
-    """Step Functions of one job that has ended and can be redriven."""
+    """A double of Step Functions with one ended job that can be redriven."""
 
     ended_at: datetime = MOMENT
     definition: str = "{}"  # now; it was started with {}
     status: str = "REDRIVABLE"
     refusal: str = ""  # error code of RedriveExecution
-    lag: int = 0  # so many descriptions are as before the redrive
+    lag: int = 0  # number of descriptions that still show the state before the redrive
     redrives: int = 0
     error: str = "States.TaskFailed"
     started: list[dict[str, Any]] = field(default_factory=list)
@@ -350,7 +350,7 @@ def put_end(stack: MotoStack, name: str, stopped_at: datetime) -> None:
 def test_a_job_that_can_be_redriven_is(stack: MotoStack, name: str) -> None:
     states, pauses = States(lag=2), []
     stack.put_epochs(name, 2, ended=False)
-    put_end(stack, name, MOMENT)  # in whole milliseconds, as events are
+    put_end(stack, name, MOMENT)  # in whole milliseconds, like events
 
     retried = client_of(stack, states).retry(Execution(name, "arn"), sleep=pauses.append)
 
@@ -369,7 +369,7 @@ def test_a_job_whose_epochs_are_all_finished_only_gets_its_model(
     assert (redriven.how, redriven.epoch) == ("redriven", None)
     states = States(status="NOT_REDRIVABLE")
     anew = client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)
-    # A job that takes over all its epochs would have nothing to train.
+    # A job that resumed all epochs would have nothing to train.
     assert (anew.how, anew.epoch) == ("resumed", 2)
 
 
@@ -382,7 +382,7 @@ def test_a_job_that_would_be_refused_again_is_not_retried(stack: MotoStack, name
 
 def test_a_redrive_waits_for_the_clean_up_of_this_end(stack: MotoStack, name: str) -> None:
     states, waited = States(), 0
-    put_end(stack, name, MOMENT - timedelta(hours=1))  # of the end before
+    put_end(stack, name, MOMENT - timedelta(hours=1))  # of the previous end
 
     def sleep(_seconds: float) -> None:
         nonlocal waited

@@ -307,7 +307,7 @@ def test_followed_logs_come_once_each_and_end_with_the_job(stack: MotoStack, nam
 
 
 def _await_end(client: Client, execution: Execution) -> None:
-    """Wait until a stopped execution has ended: moto only asks its thread to end."""
+    """Wait until a stopped execution has ended: moto only signals its thread."""
     deadline = time.monotonic() + WAIT_S
     while not client.describe(execution).ended:
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""State machines, template and code are held together: names that only AWS would compare."""
+"""State machines, template and code use the same names, which otherwise only AWS would compare."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.paths import ROOT
 
 MACHINES = ("train", "epoch", "ranks")
 
-# What Step Functions and Lambda raise by themselves.
+# Errors of Step Functions and Lambda.
 AWS_ERRORS = {
     "Lambda.TooManyRequestsException",
     "Lambda.ServiceException",
@@ -59,7 +59,7 @@ NEVER_RETRIED = (
     errors.AttemptStoppedError,
     errors.ReplayLostError,
 )
-# They read or write the channel: it has to be allowed to them, and to be within their reach.
+# Functions that use the channel: they need its permissions and its network.
 EXCHANGING = {
     "PrepareFunction",
     "ExecutorFunction",
@@ -72,7 +72,7 @@ EXCHANGING = {
 
 FORMAT_KINDS = {each.function_kind for each in FORMATS.values()}
 MODEL_KINDS = {each.function_kind for each in MODELS.values() if each.is_available}
-# The functions of which Prepare chooses one for a job, by their part in it.
+# The functions among which Prepare chooses, by their part in a job.
 CHOICES = {
     part: {
         function_name(part, kind) for kind in (FORMAT_KINDS if part == "partition" else MODEL_KINDS)
@@ -82,7 +82,7 @@ CHOICES = {
 
 
 class _Tagged(yaml.SafeLoader):
-    """Reads !Ref and its like as ``{"Ref": …}``."""
+    """Reads !Ref and other short forms as ``{"Ref": …}``."""
 
 
 def _tagged(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -134,7 +134,7 @@ def all_tasks() -> list[tuple[str, dict[str, Any]]]:
 
 
 def invoked_functions(name: str, state: dict[str, Any]) -> set[str]:
-    """Return the functions, as the template calls them, that the Task ``name`` may invoke."""
+    """Return the template's names of the functions that the Task ``name`` may invoke."""
     if "FunctionName.$" in state["Parameters"]:
         return chosen_functions(name)
     function = state["Parameters"].get("FunctionName")
@@ -142,7 +142,7 @@ def invoked_functions(name: str, state: dict[str, Any]) -> set[str]:
 
 
 def chosen_functions(task: str) -> set[str]:
-    """Return the functions of which Prepare chooses one for ``task``."""
+    """Return the functions among which Prepare chooses for ``task``."""
     names = {"${AWS::StackName}-" + name for name in CHOICES[part_of(task)]}
     functions = resources("AWS::Serverless::Function").items()
     found = {logical for logical, each in functions if each["FunctionName"]["Sub"] in names}
@@ -151,7 +151,7 @@ def chosen_functions(task: str) -> set[str]:
 
 
 def part_of(task: str) -> str:
-    """Return the part in a job that the function of ``task`` has: a field of `JobFunctions`.
+    """Return the field of `JobFunctions` that names the function of ``task``.
 
     A Task inside a Map gets the name from the Map's items, one in a group from the epoch.
     """
@@ -178,7 +178,7 @@ def error_classes() -> dict[str, type]:
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in all_tasks()}))
 def test_every_error_that_is_retried_exists(name: str) -> None:
-    state = dict(all_tasks())[name]  # those of one name are alike
+    state = dict(all_tasks())[name]  # all of one name are equal
     named = [error for retrier in state["Retry"] for error in retrier["ErrorEquals"]]
     assert len(named) == len(set(named))
     assert set(named) <= AWS_ERRORS | set(error_classes())
@@ -190,12 +190,12 @@ def test_every_function_is_retried_by_the_same_rules() -> None:
     rules = [state["Retry"][-2:] for name, state in all_tasks() if invoked_functions(name, state)]
     assert all(each == rules[0] for each in rules)
     throttled, crashed = rules[0]
-    assert throttled["MaxAttempts"] > crashed["MaxAttempts"]  # throttling passes by itself
+    assert throttled["MaxAttempts"] > crashed["MaxAttempts"]  # throttling passes
 
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_nothing_recoverable_is_caught_into_a_failed_end(name: str) -> None:
-    # An execution that is caught into Fail only fails again when it is redriven.
+    # An execution that catches an error and ends in Fail only fails again after a redrive.
     assert not [each for each, state in states(machine(name)) if "Catch" in state]
     assert not [each for each, state in states(machine(name)) if state["Type"] == "Fail"]
 
@@ -209,7 +209,7 @@ def test_state_names_are_unique(name: str) -> None:
 def test_ranks_are_trained_alike_in_an_epoch_and_in_a_group() -> None:
     alone, grouped = (dict(states(machine(name)))["TrainRank"] for name in ("epoch", "ranks"))
     mine, theirs = (each["Parameters"]["Payload"] for each in (alone, grouped))
-    # What tells an attempt from others is the epoch's, and a group is told.
+    # The epoch's name identifies an attempt, and a group receives it.
     assert theirs == mine | {"attempt.$": "$.attempt", "started_at.$": "$.started_at"}
     assert alone | {"Parameters": grouped["Parameters"]} == grouped
     group = dict(states(machine("epoch")))["RunGroup"]["Parameters"]["Input"]
@@ -220,7 +220,7 @@ def test_ranks_are_trained_alike_in_an_epoch_and_in_a_group() -> None:
 
 
 def test_an_epoch_knows_its_attempt_in_one_way() -> None:
-    # In each Task, not in a Map: those that are redriven would keep what it gave them before.
+    # In each Task, not in a Map: redriven iterations would reuse the Map's earlier values.
     made = {
         name: parameters.get("attempt.$")
         for name, state in states(machine("epoch"))
@@ -355,7 +355,7 @@ def _variables(path: str) -> set[str]:
 
 
 def test_a_certificate_of_stepml_fits_into_the_environment_of_a_function() -> None:
-    """Lambda has 4 KB for all variables; others are given half of that here."""
+    """Lambda allows 4 KB for all variables; other variables get half of that here."""
     certificate, _ = _certificate(["ps." + "x" * 60 + ".example.com", "10.74.0.10"], days=3650)
     assert len(certificate) < 1024
     names = template()["Globals"]["Function"]["Environment"]["Variables"]
@@ -371,7 +371,7 @@ def test_functions_that_exchange_and_no_others_reach_the_channels() -> None:
         if {"Ref": "ExchangePolicy"} in each.get("Policies", [])
     }
     assert allowed == EXCHANGING
-    # It asks the parameter server whether there is room, and exchanges nothing.
+    # It asks the parameter server for room, and exchanges nothing.
     assert in_network == EXCHANGING | {"InitialiseFunction"}
     condition, inside, outside = functions["ExecutorFunction"]["VpcConfig"]["If"]
     assert (condition, outside) == ("HasVpc", {"Ref": "AWS::NoValue"})

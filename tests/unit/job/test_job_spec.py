@@ -1,4 +1,4 @@
-"""The job spec is parsed strictly, and says what is wrong in terms of the field."""
+"""The job spec is parsed strictly, and errors name the field."""
 
 from __future__ import annotations
 
@@ -347,7 +347,7 @@ def test_jobs_of_a_parameter_server(max_staleness: int | None, server_update: st
 
 
 def test_the_documentation_has_the_same_tables() -> None:
-    """Of docs/models.md: the rows by which combinations are refused."""
+    """The table of docs/models.md has the allowed combinations."""
     table, *_ = (ROOT / "docs" / "models.md").read_text().split("## What is learnt")
     for model in AVAILABLE_MODELS:
         (row,) = [line for line in table.splitlines() if line.startswith(f"| `{model}` |")]

@@ -1,4 +1,4 @@
-"""The model artifact: what is written can be read, and nothing else can."""
+"""The model artifact: a written one can be read, and everything else is refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def changed(card: bytes, **fields: Any) -> bytes:
 
 
 def with_arrays(card: bytes, **named: Any) -> tuple[bytes, bytes]:
-    """Return other arrays, and a card that was written for them."""
+    """Return other arrays, and a card for them."""
     packed = bytes(arrays.pack(named))
     return packed, changed(card, arrays_sha256=hashlib.sha256(packed).hexdigest())
 

@@ -1,4 +1,4 @@
-"""When training ends."""
+"""The end of training."""
 
 from __future__ import annotations
 

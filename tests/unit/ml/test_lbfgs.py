@@ -1,4 +1,4 @@
-"""L-BFGS against SciPy's, and stopped anywhere."""
+"""L-BFGS against SciPy's, and interrupted at any point."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_an_iterate_that_was_stored_goes_on_to_the_same_bits() -> None:
 
 @pytest.mark.parametrize("size", [1e-12, 1e15])
 def test_values_of_any_size_fall_as_far(size: float) -> None:
-    """Also where float32 has rounded the value, so that small steps do not show in it."""
+    """Also if float32 rounds the value, so that it hides small steps."""
 
     def rounded(x: lbfgs.Vector) -> tuple[float, lbfgs.Vector]:
         value, gradient = quadratic(x)

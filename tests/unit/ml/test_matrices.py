@@ -1,4 +1,4 @@
-"""Sparse matrices compute what dense ones do, and what SciPy's do."""
+"""Sparse matrices agree with dense ones and with SciPy's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ blocks = pytest.mark.parametrize("block_pairs", [1, 7, 100, 2**18])
 def random_pair(
     seed: int, n_rows: int, n_features: int, density: float = 0.2
 ) -> tuple[CsrMatrix, Floats]:
-    """Return a random matrix, sparse and dense; with so few values many rows have none."""
+    """Return a random matrix, sparse and dense; its values are so few that many rows are empty."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_rows, n_features)).astype(np.float32)
     X[rng.random(X.shape) >= density] = 0

@@ -1,8 +1,8 @@
-"""Every model by every algorithm on real data, against what scikit-learn makes of the same rows.
+"""Every model by every algorithm on real data, against scikit-learn on the same rows.
 
-The measure is the objective, mean loss plus penalty, of the training rows: within 1 % of its
-minimum (2 % for ADMM on the hinge loss); and accuracy or the coefficient of determination on other
-rows: within 0.5 points.
+The measure is the objective of the training rows, mean loss plus penalty: within 1 % of its minimum
+(2 % for ADMM on the hinge loss). Accuracy, or the coefficient of determination, on other rows must
+be within 0.5 points.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ L2 = 0.01
 
 
 class Rows(NamedTuple):
-    """Rows to train on, and others."""
+    """Training rows, and other rows."""
 
     X: Floats
     y: Floats
@@ -106,7 +106,7 @@ CASES = {
         models.SoftmaxRegression(l2=L2),
         lambda X, y: LogisticReference(C=1 / (L2 * len(y)), tol=1e-8, max_iter=5000).fit(X, y),
     ),
-    # Its intercept is penalised, hence the scaling: next to nothing.
+    # It penalises the intercept; the scaling makes this penalty negligible.
     "svm": Case(
         models.Svm(l2=L2),
         lambda X, y: LinearSVC(
@@ -146,7 +146,7 @@ for name, by_name in ALGORITHMS.items():
 
 
 def labels_for(name: str, y: Floats) -> Floats:
-    """Return two classes for the model that has two: digits below five, and others."""
+    """Return two classes for the two-class model: digits below five, and others."""
     return (y > 4).astype(np.float32) if name == "logistic" and y.max() > 1 else y
 
 
@@ -183,7 +183,7 @@ def check(
     y, y_other = labels_for(name, labels), labels_for(name, labels_other)
     model, expected = reference_of(name, rows)
     w = learnt(CASES[name].model, algorithm, X, y, epochs)
-    # Inexact solutions of problems with a kink agree slowly.
+    # Inexact solutions of non-smooth problems agree slowly.
     margin = 1.02 if (name, tag(algorithm)) == ("svm", "admm") else 1.01
     assert objective(model, w, X, y) < margin * objective(model, expected, X, y)
     mine, theirs = (
@@ -218,7 +218,7 @@ def test_covertype(name: str, algorithm: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ["momentum", "admm"])
 def test_rows_in_the_order_of_their_labels(algorithm: str) -> None:
-    """Each rank sees three of ten digits. What is exchanged every batch, or agreed on, is right."""
+    """Each rank sees three of ten digits; exchange in every batch, or consensus, still works."""
     rows = digits()
     order = np.argsort(rows.y, kind="stable")
     X, y = rows.X[order], rows.y[order]
@@ -237,7 +237,7 @@ def test_clusters(source: Callable[[], Rows]) -> None:
     w = learner.epochs(100)
     reference = KMeansReference(10, n_init=10, random_state=0).fit(rows.X)
     found = learner.model.evaluate(w, rows.X, rows.y).metrics["inertia"]
-    # Both are the best of some seedings.
+    # Both are the best of several seedings.
     assert found < 1.01 * reference.inertia_
     if source is not digits:
         return

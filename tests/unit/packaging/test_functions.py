@@ -1,4 +1,4 @@
-"""Functions: their names are those of the template."""
+"""The names of functions match the template's."""
 
 from __future__ import annotations
 

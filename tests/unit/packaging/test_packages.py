@@ -1,4 +1,4 @@
-"""Packages: which files they have, and how large they may be."""
+"""The files and the size limits of packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ADMM: what the ranks agree on is what one machine finds, and residuals fall."""
+"""ADMM: the consensus equals one machine's solution, and residuals fall."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_residuals_fall_and_end_the_job_when_they_are_small() -> None:
 
 
 def test_residuals_are_those_of_the_definition() -> None:
-    """Boyd et al. 2011, section 3.3, computed from what ranks and consensus were."""
+    """Boyd et al. 2011, section 3.3, computed from the states of ranks and consensus."""
     X, y = rows(300)
     job = consensus_of(models.LogisticRegression(l2=0.01), X, y, 3, rho=0.2)
     xs, zs, us = [], [job.state.parameters], []
@@ -97,7 +97,7 @@ def test_residuals_are_those_of_the_definition() -> None:
         xs.append([rank_state["x"].astype(float) for rank_state in job.rank_states])
         zs.append(job.state.parameters)
         us.append([rank_state["u"].astype(float) for rank_state in job.rank_states])
-    for late in (1, 2, 3):  # the outcome of epoch late + 1 tells of epoch late
+    for late in (1, 2, 3):  # the outcome of epoch late + 1 describes epoch late
         found = job.outcomes[late].residuals
         assert found is not None
         x, z, before = xs[late - 1], zs[late].astype(float), zs[late - 1].astype(float)
@@ -168,14 +168,14 @@ def test_a_pause_within_an_iteration_changes_no_bit(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(admm, "_BLOCK_ROWS", 16)
     X, y = rows(300)
     whole, paused = (consensus_of(models.LogisticRegression(), X, y, 2) for _ in range(2))
-    looks = itertools.cycle([False] * 23 + [True])  # now and then, amid the rows
+    looks = itertools.cycle([False] * 23 + [True])  # occasionally, between the rows
     for _ in range(3):
         expected, found = whole.epoch(), paused.epoch(looks.__next__)
         assert found.state.parameters.tobytes() == expected.state.parameters.tobytes()
 
 
 def test_data_sorted_by_label_are_no_trouble() -> None:
-    """Where averaged models only get close, the consensus is the solution."""
+    """Averaged models only come close; the consensus is the solution."""
     X, y = rows(600)
     order = np.argsort(y, kind="stable")
     job = consensus_of(models.LogisticRegression(l2=0.05), X[order], y[order], **TIGHT)

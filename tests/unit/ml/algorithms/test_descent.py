@@ -22,7 +22,7 @@ def descent_of(max_epochs: int = 10, **fields: Any) -> Descent:
 def stepped(
     w: Floats, gradient: list[float], descent: Descent, penalty: Penalty = NO_PENALTY
 ) -> Floats:
-    """Return where one step leads."""
+    """Return the parameters after one step."""
     at, step = w.copy(), np.array(gradient, np.float32)
     moments = descent.moments(len(w))
     take(at, step, penalty, descent.step(at, step, penalty, moments, 0.0, 1))

@@ -1,4 +1,4 @@
-"""Expectation maximisation: many ranks make the iteration that one makes."""
+"""Expectation maximisation: an iteration of many ranks equals one rank's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_ranks_iterate_as_scikit_learn_does(shards: Any) -> None:
             job.epoch()
         reference = Reference(4, init=start, n_init=1, max_iter=iterations, tol=0).fit(X)
         if reference.n_iter_ == iterations:
-            # Its labels are those of its last centroids, and so is its inertia.
+            # scikit-learn's labels and inertia belong to its last centroids.
             found = job.state.parameters.reshape(4, -1)
             assert found == pytest.approx(reference.cluster_centers_, abs=1e-4)
 
@@ -65,7 +65,7 @@ def test_the_number_of_ranks_changes_next_to_nothing() -> None:
 def test_an_empty_cluster_moves_to_where_rows_are() -> None:
     X = blobs()
     start = X[:4].copy()
-    start[2] = 1e3  # nobody's nearest
+    start[2] = 1e3  # nearest to no row
     job = clustering(X, start, 3)
     job.epoch()
     assert np.abs(job.state.parameters).max() < 100

@@ -1,4 +1,4 @@
-"""Gradient averaging: many workers are one on the whole batch, replicas stay equal."""
+"""Gradient averaging: many workers equal one on the whole batch, and replicas stay equal."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def epoch_of(
 
 
 def after(progress: RankProgress | None) -> RankProgress:
-    """Return the start of an epoch after another one, or of the first one."""
+    """Return the state at the start of an epoch, the first or a later one."""
     state = progress.state if progress else epoch_of((100,)).state
     assert state is not None
     return RankProgress(state.parameters, extras=state.extras)
 
 
 def bits_of(progress: RankProgress) -> tuple[bytes, ...]:
-    """Return all that replicas must have the same."""
+    """Return the arrays that must be equal in all replicas."""
     extras = (array.tobytes() for _, array in sorted(progress.extras.items()))
     return progress.parameters.tobytes(), *extras
 
@@ -157,7 +157,7 @@ def test_a_rank_that_is_repeated_replays_and_changes_no_bit(
         with pytest.raises(InterruptedError):
             epoch.run(Peer(ranks, 1, dies_at))
         again = epoch.run(Peer(ranks, 1))
-        assert len(again) == 5  # from the start of the epoch: what was exchanged is replayed
+        assert len(again) == 5  # from the start of the epoch, with a replay of the exchanged sums
         for steps in (again, *(other.result() for other in others)):
             assert bits_of(steps[-1]) == bits_of(undisturbed)
             assert steps[-1].loss_sum == undisturbed.loss_sum
@@ -177,7 +177,7 @@ def test_a_pause_of_one_rank_stops_all_after_the_same_step_and_changes_no_bit(
         stopped = [paused, *(other.result() for other in others)]
     assert [steps[-1].batches_done for steps in stopped] == [2, 2, 2]
     assert not any(steps[-1].finished for steps in stopped)
-    # One goes on from what it had, one from an earlier step, one from the start.
+    # One rank continues from its own state, one from an earlier step, one from the start.
     starts = [paused[-1], paused[0], None]
     with ThreadPoolExecutor(3) as threads:
         ended = list(threads.map(lambda rank: epoch.run(Peer(ranks, rank), starts[rank]), range(3)))
@@ -196,7 +196,7 @@ def test_steps_leave_the_common_parameters_alone() -> None:
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
 def test_moments_go_on_from_epoch_to_epoch(optimiser: dict[str, Any]) -> None:
-    """Two epochs of one batch are two steps of an optimiser that is not interrupted."""
+    """Two epochs of one batch are two consecutive steps of the optimiser."""
     X, y = rows(200)
     algorithm = algorithms.GradientAveraging(learning_rate=0.1, batch_size=10**6, **optimiser)
     job = job_of(models.LogisticRegression(), algorithm)

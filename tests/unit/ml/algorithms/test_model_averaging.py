@@ -75,13 +75,13 @@ def test_pausing_anywhere_changes_no_bit(
         return True
 
     outcome, expected = paused.epoch(pause), whole.epoch()
-    assert calls == math.ceil(500 / batch_size) * local_epochs - 1  # each call got one batch far
+    assert calls == math.ceil(500 / batch_size) * local_epochs - 1  # each call trained one batch
     assert outcome.state.parameters.tobytes() == expected.state.parameters.tobytes()
     assert outcome.training_loss == expected.training_loss
 
 
 def test_moments_start_afresh_each_epoch() -> None:
-    """So an epoch is the same as the first one of a job that starts where it starts."""
+    """So an epoch equals the first epoch of a job that starts from the same state."""
     job = orchestra(2, momentum=0.9)
     after_one = job.epochs(1)
     again = orchestra(2, momentum=0.9)
@@ -131,7 +131,7 @@ class Alone:
 def test_a_rank_alone_on_a_shared_model_takes_the_same_path(
     fields: dict[str, Any], most_batches: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Schedule, moments and batches go on from update to update."""
+    """Schedule, moments and batches continue from update to update."""
     monkeypatch.setattr(model_averaging, "MOST_BATCHES", most_batches)
     together = orchestra(local_epochs=3, batch_size=100, **fields)
     expected = together.epoch()

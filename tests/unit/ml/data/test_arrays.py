@@ -144,7 +144,7 @@ def test_a_changed_byte_is_refused_or_changes_no_number(at: int, value: int) -> 
         unpacked, _ = arrays.unpack(data)
     except DamagedValueError:
         return
-    # Only the name of the checksum can go unnoticed: containers of other programs have none.
+    # Only damage to the checksum's name is undetected: other programs' containers have none.
     assert_same(unpacked, given_arrays)
 
 

@@ -146,7 +146,7 @@ def plain_libsvm_row(line: bytes) -> Row:
 
 
 def plain_rows(text: bytes, comment: bytes, read: Callable[[bytes], Row]) -> list[tuple[int, Row]]:
-    """Return (offset, row) of the lines that are not empty, one after the other."""
+    """Return (offset, row) of the non-empty lines, in order."""
     rows = []
     offset = 0
     for line in text.split(b"\n")[:-1]:
@@ -206,7 +206,7 @@ def test_csv_is_read_as_a_plain_reader_reads_it(text: bytes) -> None:
     assert_read_as(plain_rows(text, b"", plain_csv_row), parse)
 
 
-@example(b"\r\t2 1:3\n")  # a lone carriage return is no blank, whatever stands behind it
+@example(b"\r\t2 1:3\n")  # a lone carriage return is not a blank, whatever follows it
 @given(libsvm_lines)
 def test_libsvm_is_read_as_a_plain_reader_reads_it(text: bytes) -> None:
     def parse() -> tuple[np.ndarray, list[Row]]:
@@ -417,7 +417,7 @@ def pieces_of(store: MemoryObjects) -> dict[str, bytes]:
 def test_a_row_that_does_not_parse_is_left_out_and_counted(kind: str, n_ranges: int) -> None:
     lines = table_with_bad_lines(kind)
     bad = [line in BAD_LINES[kind] for line in lines]
-    # Newlines instead of the bad lines: nobody takes them for rows, and the others stay in place.
+    # Newlines replace the bad lines: they are not rows, and the other lines stay in place.
     blanked = [b"\n" * len(x) if is_bad else x for x, is_bad in zip(lines, bad, strict=True)]
     stores = [
         MemoryObjects(x=HEADERS[kind] + b"\n".join(each) + b"\n") for each in (lines, blanked)
@@ -510,6 +510,6 @@ def test_the_rows_of_each_label_are_counted(n_ranges: int) -> None:
 
 def test_labels_that_are_no_classes_are_not_counted() -> None:
     text = b"".join(b"1,%d\n" % label for label in range(1001))
-    for n_ranges in (1, 7):  # too many in one piece, and only in all of them
+    for n_ranges in (1, 7):  # too many in one piece, or only in all pieces together
         manifest = partition(MemoryObjects(x=text), n_ranges, format="csv")
         assert (manifest.labels, manifest.label_counts) == (None, None)

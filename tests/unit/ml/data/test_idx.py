@@ -1,4 +1,4 @@
-"""idx: images with the labels of another object, cut at any byte or compressed."""
+"""idx: images with the labels of another object, split at any byte or compressed."""
 
 from __future__ import annotations
 

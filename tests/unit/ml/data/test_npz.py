@@ -1,4 +1,4 @@
-"""npz: whatever the ranges, the rows are those of the arrays; what is no data set is refused."""
+"""npz: the rows are those of the arrays for any ranges, and other contents are refused."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def dense(piece: dict[str, np.ndarray], n_features: int) -> np.ndarray:
 
 
 def expected_rows(**objects: tuple[Any, Any]) -> tuple[np.ndarray, ...]:
-    """Return what `stored_rows` returns for objects of rows and labels."""
+    """Return the expected result of `stored_rows` for objects of rows and labels."""
     ids = [row_ids(np.arange(len(x)), object_salt(name, 0)) for name, (x, _) in objects.items()]
     order = np.argsort(np.concatenate(ids))
     labels = np.concatenate([np.asarray(y, np.float32) for _, y in objects.values()])

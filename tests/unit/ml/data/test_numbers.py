@@ -1,4 +1,4 @@
-"""Decoding numbers gives the bits that Python and NumPy give, token by token."""
+"""Decoded numbers have the bits of Python's and NumPy's, token by token."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def decoded(tokens: Sequence[bytes]) -> tuple[Text, np.ndarray, np.ndarray]:
 
 
 def expected(token: bytes) -> np.float32:
-    """Return what Python and NumPy make of a token, NaN if it is no number."""
+    """Return the number that Python and NumPy parse from a token, or NaN."""
     try:
         value = math.nan if b"_" in token else float(token)
     except ValueError:
@@ -85,7 +85,7 @@ def test_missing_tokens_are_found_among_others() -> None:
     assert [token for token in missing + others if is_missing(token)] == missing
 
 
-# Characters of numbers, so that most tokens nearly are one.
+# Characters of numbers, so that most tokens resemble one.
 near_numbers = st.text("00112345678999.-+e", max_size=20).map(str.encode)
 floats = st.floats(allow_nan=False, allow_infinity=False)
 written_floats = st.one_of(

@@ -1,4 +1,4 @@
-"""parquet: row groups cut at any byte, columns that only range tasks see."""
+"""parquet: row groups split at any byte, and columns that only range tasks see."""
 
 from __future__ import annotations
 
@@ -331,7 +331,7 @@ def test_a_job_has_its_parquet_ranges_done_by_the_function_that_reads_them() -> 
     manifest = plan_shards("job", job.storage)
     assert (manifest.n_rows, manifest.layout.column_names) == (N, tuple(COLUMNS))
     again = job.prepare()
-    assert again.ranges == []  # done before
+    assert again.ranges == []  # already done
 
 
 def test_data_of_another_format_are_partitioned_by_the_function_without_pyarrow() -> None:

@@ -41,7 +41,7 @@ def sparse_of(X: Floats) -> CsrMatrix:
 
 def sparse_rows(n_rows: int) -> Floats:
     X = RNG.normal(3, 2, (n_rows, 5)).astype(np.float32)
-    X[RNG.random(X.shape) < [0.5, 0.9, 0.0, 1.0, 0.7]] = 0  # of some, every or no value is 0
+    X[RNG.random(X.shape) < [0.5, 0.9, 0.0, 1.0, 0.7]] = 0  # in some, every or no value is 0
     return X
 
 
@@ -99,11 +99,11 @@ def test_blocks_of_pairs_do_not_change_a_bit_of_sparse_moments(
 
 
 def sparse_with_missing(n_rows: int) -> tuple[CsrMatrix, Floats]:
-    """Return rows of which some stored values are missing, and the same ones dense."""
+    """Return rows with some missing stored values, and the same rows dense."""
     X = sparse_rows(n_rows)
     sparse = sparse_of(X)
     missing = RNG.random(len(sparse.values)) < 0.3
-    missing |= sparse.indices == 4  # all that is stored of one feature
+    missing |= sparse.indices == 4  # all stored values of one feature
     sparse.values[missing] = np.nan
     X[np.nonzero(X)] = sparse.values
     return sparse, X

@@ -57,7 +57,7 @@ def written(rows: Sequence[Sequence[str]], newline: str = "\n", header: str = "a
 
 
 def csv_objects() -> tuple[MemoryObjects, list[list[str]]]:
-    """Return objects of all kinds of line ends and sizes, and their rows."""
+    """Return objects with all kinds of line ends and sizes, and their rows."""
     tables = [rows_of(seed, n) for seed, n in enumerate([300, 1, 0, 77, 5])]
     texts = [
         written(tables[0]),  # no newline at the end
@@ -220,7 +220,7 @@ def test_objects_that_share_every_id_keep_their_order(monkeypatch: pytest.Monkey
         results.append(bits(shards))
         y = np.concatenate([shard.y for shard in shards])
     assert all(result == results[0] for result in results)
-    # Lines of equal offset are those of equal length: the first ten are.
+    # Lines with equal offsets need equal lengths: the first ten have them.
     assert [0.0, 1.0, 2.0] in np.lib.stride_tricks.sliding_window_view(y, 3).tolist()
 
 
@@ -501,7 +501,7 @@ def test_a_piece_that_is_not_the_manifests_is_refused(
 
 
 class _PiecesDropped(MemoryObjects):
-    """Forgets what is saved, so that only what a range task holds is measured."""
+    """Discards saved values, so that only the memory of a range task is measured."""
 
     def save(self, key: str, data: Buffer) -> None:
         assert len(data) > 0

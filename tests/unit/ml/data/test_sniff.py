@@ -1,4 +1,4 @@
-"""The layout of a data set is found, or what is wrong with it is said by name."""
+"""The layout of a data set is inferred, or its defect is named."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def sniffed(text: bytes, **options: Any) -> Layout:
         (b"1,2,3\n4,5,6\n", False),
         (b"1.5e3,-2,+3\n4,5,6\n", False),
         (b"a,b,1\n1,2,3\n", True),
-        (b"1,2,abc\n1,2,3\n", False),  # a bad row, to be seen, rather than a header
+        (b"1,2,abc\n1,2,3\n", False),  # a visible bad row rather than a header
         (b"1,,\n1,2,3\n", False),
-        (b"NA,?,null\n1,2,3\n", False),  # missing values are no names
+        (b"NA,?,null\n1,2,3\n", False),  # missing values are not names
         (b",a,b\n1,2,3\n", True),  # the first column has no name, as pandas writes an index
         (b'"a","b, c","d"\n1,2,3\n', True),
         (b"\xef\xbb\xbfa,b,c\r\n1,2,3\r\n", True),

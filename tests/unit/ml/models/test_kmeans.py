@@ -166,7 +166,7 @@ def test_seeding_finds_clusters_that_are_close_together_and_far_off(
     matrix: Callable[[Floats], Matrix],
 ) -> None:
     X = blobs(2000, n_blobs=20, spread=0.01)
-    X = np.where(X == 0, X, X + np.float32(1000))  # 0 and 1000 would be clusters of their own
+    X = np.where(X == 0, X, X + np.float32(1000))  # 0 and 1000 would be separate clusters
     X = X[(X != 0).all(axis=1)]
     w = initial_centroids(matrix(X), 20, restarts=5, seed=0)
     theirs = cluster.KMeans(20, n_init=5, max_iter=10, random_state=0).fit(X.astype(np.float64))
@@ -281,7 +281,12 @@ def test_empty_clusters_move_to_the_farthest_rows(matrix: Callable[[Floats], Mat
     counts = np.array([4.0, 0, 1, 0])
     given = centroids.copy()
     moved = KMeans(2, 4).reseed(given.ravel(), counts, matrix(X)).reshape(4, 2)
-    assert moved.tolist() == [[0, 0], [0, 11], [50, 1], [1, 0]]  # (0, 10) and (50, 0): as near
+    assert moved.tolist() == [
+        [0, 0],
+        [0, 11],
+        [50, 1],
+        [1, 0],
+    ]  # (0, 10) and (50, 0) are equally near
     assert given.tobytes() == centroids.tobytes()
 
 

@@ -19,7 +19,7 @@ SIZES = [2, 3, 10, 1000]
 
 
 def scored(n_rows: int, levels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores of so many different values, and labels of both classes."""
+    """Return scores with a number of different values, and labels of both classes."""
     rng = np.random.default_rng(seed)
     scores = rng.integers(levels, size=n_rows).astype(np.float32) / 7
     positive = rng.random(n_rows) < 0.4

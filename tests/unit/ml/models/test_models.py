@@ -76,7 +76,7 @@ def hinges(z: Sums, labels: Floats, classes: tuple[float, ...]) -> Sums:
 
 @dataclass(frozen=True)
 class Case:
-    """A model, the labels it learns, and the loss of each row by the book."""
+    """A model, its labels, and the textbook loss of each row."""
 
     name: str
     asked: models.Model
@@ -116,7 +116,7 @@ def balanced_sides(positive: float, labels: tuple[float, ...]) -> dict[float, fl
 
 
 TWO, THREE = (-1.0, 1.0), (1.0, 2.5, 7.0)
-WHOLE = (1.0, 2.0, 7.0)  # scikit-learn takes fractions for no classes
+WHOLE = (1.0, 2.0, 7.0)  # scikit-learn does not accept fractions as classes
 SOME = {"1": 0.5, "7": 3.0}
 HALVES = {1.0: 0.5, 2.5: 1.0, 7.0: 3.0}
 SIDES = balanced_sides(2.5, THREE)
@@ -223,7 +223,7 @@ def parameters(model: LinearModel, seed: int = 1) -> Floats:
 def test_the_gradient_is_that_of_the_loss(case: Case, matrix: Callable[[Floats], Matrix]) -> None:
     (X, labels), model = case.rows(), case.model()
     w = parameters(model)
-    gradient = np.full_like(w, np.nan)  # all of it has to be written
+    gradient = np.full_like(w, np.nan)  # every element must be overwritten
     loss = model.gradient(w, matrix(X), model.targets(labels), out=gradient)
     wide, step = w.astype(np.float64), 1e-6
     assert loss == pytest.approx(case.objective(wide, X, labels), rel=1e-5, abs=1e-7)
