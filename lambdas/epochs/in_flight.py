@@ -27,7 +27,7 @@ from stepml.job.errors import (
 )
 from stepml.job.step import Step
 from stepml.ml.algorithms import InFlightAlgorithm, RankProgress
-from stepml.ml.algorithms.base import Sums
+from stepml.ml.algorithms.state import Sums
 from stepml.ml.models.base import Floats
 
 SAVES_SNAPSHOTS = 0  # the rank that saves them: all replicas are equal

@@ -9,22 +9,16 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import tag
 from stepml.ml.algorithms.admm import Admm
 from stepml.ml.algorithms.base import (
-    Aggregate,
     Algorithm,
-    AllReduce,
     AsynchronousAlgorithm,
-    Extras,
     InFlightAlgorithm,
     OrchestratedAlgorithm,
-    Outcome,
-    RankEpoch,
-    RankProgress,
-    Residuals,
-    State,
 )
 from stepml.ml.algorithms.expectation_maximisation import ExpectationMaximisation
 from stepml.ml.algorithms.gradient_averaging import AsynchronousGradients, GradientAveraging
 from stepml.ml.algorithms.model_averaging import AsynchronousModels, ModelAveraging
+from stepml.ml.algorithms.peers import Aggregate, AllReduce
+from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress, Residuals, State
 
 __all__ = [
     "ALGORITHMS",

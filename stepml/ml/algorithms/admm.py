@@ -20,20 +20,18 @@ import numpy as np
 from stepml.job.algorithms import Admm as Spec
 from stepml.job.spec import JobSpec
 from stepml.ml import lbfgs
-from stepml.ml.algorithms.base import (
+from stepml.ml.algorithms.base import OrchestratedAlgorithm, Sample, never
+from stepml.ml.algorithms.descent import Descent, Schedule, Sgd
+from stepml.ml.algorithms.local import LocalDescent
+from stepml.ml.algorithms.state import (
     Extras,
-    OrchestratedAlgorithm,
     Outcome,
     RankEpoch,
     RankProgress,
     Residuals,
-    Sample,
     State,
     Sums,
-    never,
 )
-from stepml.ml.algorithms.descent import Descent, Schedule, Sgd
-from stepml.ml.algorithms.local import LocalDescent
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 # Section 3.4.1: rho changes by this factor where one residual is ten times the other.

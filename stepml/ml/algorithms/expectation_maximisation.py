@@ -9,17 +9,8 @@ from typing import Self
 import numpy as np
 
 from stepml.job.spec import JobSpec
-from stepml.ml.algorithms.base import (
-    Extras,
-    OrchestratedAlgorithm,
-    Outcome,
-    RankEpoch,
-    RankProgress,
-    Sample,
-    State,
-    Sums,
-    never,
-)
+from stepml.ml.algorithms.base import OrchestratedAlgorithm, Sample, never
+from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress, State, Sums
 from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models import KMeans
 from stepml.ml.models.base import Array, Matrix

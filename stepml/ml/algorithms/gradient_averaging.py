@@ -12,19 +12,11 @@ import numpy.typing as npt
 
 from stepml.job.algorithms import GradientAveraging as Spec
 from stepml.job.spec import JobSpec
-from stepml.ml.algorithms.base import (
-    AllReduce,
-    AsynchronousAlgorithm,
-    InFlightAlgorithm,
-    RankEpoch,
-    RankProgress,
-    Shared,
-    SharedWithOptimiser,
-    State,
-    never,
-)
+from stepml.ml.algorithms.base import AsynchronousAlgorithm, InFlightAlgorithm, never
 from stepml.ml.algorithms.descent import Descent, take
 from stepml.ml.algorithms.local import MOMENTS
+from stepml.ml.algorithms.peers import AllReduce, Shared, SharedWithOptimiser
+from stepml.ml.algorithms.state import RankEpoch, RankProgress, State
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 Counts = npt.NDArray[np.int64]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stepml.ml.algorithms.base import RankEpoch, RankProgress, never
+from stepml.ml.algorithms.base import never
 from stepml.ml.algorithms.descent import Descent, Regulariser, take
+from stepml.ml.algorithms.state import RankEpoch, RankProgress
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 MOMENTS = "moments"  # in a progress' extras

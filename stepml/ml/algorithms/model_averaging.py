@@ -11,21 +11,11 @@ import numpy as np
 
 from stepml.job.algorithms import ModelAveraging as Spec
 from stepml.job.spec import JobSpec
-from stepml.ml.algorithms.base import (
-    AsynchronousAlgorithm,
-    Extras,
-    OrchestratedAlgorithm,
-    Outcome,
-    RankEpoch,
-    RankProgress,
-    Sample,
-    Shared,
-    State,
-    Sums,
-    never,
-)
+from stepml.ml.algorithms.base import AsynchronousAlgorithm, OrchestratedAlgorithm, Sample, never
 from stepml.ml.algorithms.descent import Descent
 from stepml.ml.algorithms.local import LocalDescent, loss_gradient
+from stepml.ml.algorithms.peers import Shared
+from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress, State, Sums
 from stepml.ml.models.base import Array, LossModel, Matrix
 
 MOST_BATCHES = 10_000  # in one update of a shared model
