@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from stepml.job.channels import Pattern
 from stepml.job.errors import InvalidJobError
-from stepml.job.models import ModelSpec
+from stepml.job.models import ModelSpec, Trait
 from stepml.job.spec_base import SpecGroup, require_choice, tag
 
 BatchSize = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -24,6 +24,8 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    needs : str
+        The trait of the models that the algorithm trains.
     patterns : tuple of str
         The exchange patterns of the algorithm.
     compresses : bool
@@ -32,6 +34,7 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
         A parameter server can run its optimiser (``exchange.server_update``).
     """
 
+    needs: ClassVar[Trait] = "gradient"
     patterns: ClassVar[tuple[Pattern, ...]] = ("reduce", "reduce_scatter")
     compresses: ClassVar[bool] = True
     server_steps: ClassVar[bool] = False
@@ -104,6 +107,8 @@ class ModelAveraging(Descent, frozen=True, kw_only=True, tag_field="name", tag="
 class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm"):
     """Consensus ADMM (Boyd et al. 2011, sections 7.1 and 3.3)."""
 
+    needs: ClassVar[Trait] = "convex"
+
     rho: Annotated[
         Annotated[float, Meta(gt=0, le=1e6)],
         Meta(description="weight of the consensus term relative to a rank's mean loss"),
@@ -150,6 +155,7 @@ class ExpectationMaximisation(
 ):
     """Lloyd's iteration: sums and counts of each cluster, exchanged once an epoch."""
 
+    needs: ClassVar[Trait] = "clusters"
     compresses: ClassVar[bool] = False  # its sums are float64
 
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
@@ -158,3 +164,8 @@ class ExpectationMaximisation(
 
 Algorithm = GradientAveraging | ModelAveraging | Admm | ExpectationMaximisation
 ALGORITHMS: dict[str, type[AlgorithmSpec]] = {tag(each): each for each in get_args(Algorithm)}
+
+
+def algorithms_of(model: ModelSpec | type[ModelSpec]) -> tuple[str, ...]:
+    """Return the names of the algorithms that train ``model``."""
+    return tuple(name for name, each in ALGORITHMS.items() if each.needs in model.traits)

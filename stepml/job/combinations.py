@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stepml.job.algorithms import ALGORITHMS, Descent
+from stepml.job.algorithms import ALGORITHMS, Descent, algorithms_of
 from stepml.job.channels import CHANNELS
 from stepml.job.errors import InvalidJobError
 from stepml.job.formats import FORMATS, FormatFacts
@@ -27,7 +27,7 @@ def refuse_combinations(spec: JobSpec) -> None:
 def _check_algorithm(spec: JobSpec) -> None:
     algorithm, exchange = spec.algorithm, spec.exchange
     name, where = tag(algorithm), f"algorithm {tag(algorithm)!r}"
-    require_choice("algorithm.name", name, f"model {tag(spec.model)!r}", spec.model.algorithms)
+    require_choice("algorithm.name", name, f"model {tag(spec.model)!r}", algorithms_of(spec.model))
     patterns = algorithm.patterns
     if exchange.pattern not in patterns:  # name only patterns that the channel has, too
         of_channel = CHANNELS[exchange.channel].patterns

@@ -12,6 +12,8 @@ from msgspec import Meta
 from stepml.job.errors import NotEnoughDataError
 from stepml.job.spec_base import SpecGroup, tag
 
+Trait = Literal["gradient", "convex", "clusters"]
+
 Penalty = Annotated[float, Meta(ge=0, le=1e6)]
 PositiveClass = Annotated[
     float | None,
@@ -31,8 +33,8 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
 
     Attributes
     ----------
-    algorithms : tuple of str
-        Names of the algorithms that train the model.
+    traits : tuple of str
+        Properties that algorithms need: "gradient": of a loss; "convex": the loss is; "clusters".
     needs_labels : bool
         Labels are learnt; otherwise ``data.has_label`` may be false.
     learns_classes : bool
@@ -48,7 +50,7 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
         False if this version only knows the name.
     """
 
-    algorithms: ClassVar[tuple[str, ...]] = ("gradient_averaging", "model_averaging", "admm")
+    traits: ClassVar[tuple[Trait, ...]] = ("gradient", "convex")
     needs_labels: ClassVar[bool] = True
     learns_classes: ClassVar[bool] = False
     is_smooth: ClassVar[bool] = True
@@ -122,7 +124,7 @@ class LinearRegression(
 class KMeans(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="kmeans"):
     """Clusters by nearest centroid; labels are ignored."""
 
-    algorithms: ClassVar[tuple[str, ...]] = ("expectation_maximisation",)
+    traits: ClassVar[tuple[Trait, ...]] = ("clusters",)
     needs_labels: ClassVar[bool] = False
 
     n_clusters: Annotated[int, Meta(ge=2, le=10_000)]
@@ -146,7 +148,7 @@ class KMeans(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="kmeans
 class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural"):
     """A torch module."""
 
-    algorithms: ClassVar[tuple[str, ...]] = ("gradient_averaging", "model_averaging")
+    traits: ClassVar[tuple[Trait, ...]] = ("gradient",)
     learns_classes: ClassVar[bool] = True
     function_kind: ClassVar[str] = "torch"
     is_available: ClassVar[bool] = False

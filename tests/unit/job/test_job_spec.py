@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from stepml.job.algorithms import ALGORITHMS
+from stepml.job.algorithms import ALGORITHMS, algorithms_of
 from stepml.job.availability import AVAILABLE_MODELS
 from stepml.job.channels import CHANNELS, refuse_unconfigured
 from stepml.job.errors import InvalidJobError, NotAvailableError
@@ -259,7 +259,7 @@ def test_every_model_and_algorithm_has_its_row() -> None:
     [
         (model, algorithm, pattern)
         for model in AVAILABLE_MODELS
-        for algorithm in MODELS[model].algorithms
+        for algorithm in algorithms_of(MODELS[model])
         for pattern in ALGORITHMS[algorithm].patterns
     ],
 )
@@ -353,7 +353,7 @@ def test_the_documentation_has_the_same_tables() -> None:
         (row,) = [line for line in table.splitlines() if line.startswith(f"| `{model}` |")]
         cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
         assert [bool(cell) for cell in cells] == [
-            algorithm in MODELS[model].algorithms for algorithm in ALGORITHMS
+            algorithm in algorithms_of(MODELS[model]) for algorithm in ALGORITHMS
         ]
 
 

@@ -1,0 +1,23 @@
+"""A toy model: the median of the labels, linear in the features."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stepml.job.models import ModelSpec
+from stepml.ml.models.base import Array, DataFacts, Floats
+from stepml.ml.models.linear_regression import LinearRegression
+
+
+class MedianRegression(LinearRegression):
+    """Loss abs(z - y) of a row with label y and decision value z."""
+
+    @classmethod
+    def from_spec(cls, spec: ModelSpec, facts: DataFacts) -> MedianRegression:
+        return cls(facts.n_features)
+
+    def _differentiate(self, z: Floats, y: Array) -> float:
+        z -= y
+        loss = float(np.abs(z).sum(dtype=np.float64))
+        np.sign(z, out=z)
+        return loss
