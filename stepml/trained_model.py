@@ -11,15 +11,13 @@ import numpy as np
 from stepml.ml.artifact import Artifact
 from stepml.ml.data.scaling import scaled
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
-from stepml.ml.models import KMeans, LinearRegression, LogisticRegression, SoftmaxRegression
-from stepml.ml.models.base import Array
+from stepml.ml.models import MODELS, KMeans, LinearModel
+from stepml.ml.models.base import Array, WithProbabilities
 from stepml.ml.models.classifiers import BinaryClassifier, MulticlassClassifier
 from stepml.ml.models.metrics import accuracy, r2
 from stepml.model_input import label_vector, place_of, rows_of
 
 _Classifier = BinaryClassifier | MulticlassClassifier
-_WithProbabilities = LogisticRegression | SoftmaxRegression
-_Linear = _Classifier | LinearRegression
 
 
 class TrainedModel:
@@ -126,8 +124,9 @@ class TrainedModel:
 
         They have shape (n_samples, n_classes), in the order of `classes_`.
         """
-        if not isinstance(self._model, _WithProbabilities):
-            raise self._lacks("predict_proba", "logistic_regression and softmax_regression")
+        if not isinstance(self._model, WithProbabilities):
+            have = [name for name, each in MODELS.items() if issubclass(each, WithProbabilities)]
+            raise self._lacks("predict_proba", " and ".join(have))
         return self._predict_proba
 
     @property
@@ -144,19 +143,19 @@ class TrainedModel:
 
     @property
     def coef_(self) -> Floats:
-        if not isinstance(self._model, _Linear):
+        if not isinstance(self._model, LinearModel):
             raise self._lacks("coef_", "linear models")
         coefficients = self._model.arrays(self._w)["coefficients"]
-        if isinstance(self._model, LinearRegression):
+        if not isinstance(self._model, _Classifier):
             return coefficients
         return self._side * coefficients.reshape(-1, self.n_features_in_)
 
     @property
     def intercept_(self) -> Floats | float:
-        if not isinstance(self._model, _Linear):
+        if not isinstance(self._model, LinearModel):
             raise self._lacks("intercept_", "linear models")
         intercepts = self._model.arrays(self._w)["intercept"]
-        if isinstance(self._model, LinearRegression):
+        if not isinstance(self._model, _Classifier):
             return float(intercepts[0])
         return self._side * intercepts
 
@@ -204,7 +203,7 @@ class TrainedModel:
         return self._side * self._of_blocks(self._model.decision, X)
 
     def _predict_proba(self, X: Any) -> Floats:
-        assert isinstance(self._model, _WithProbabilities)
+        assert isinstance(self._model, WithProbabilities)
         return self._of_blocks(self._model.probabilities, X)
 
     def _require_raw(self, labels: Array) -> None:

@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -18,6 +17,8 @@ from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
 from stepml.cli.run import RESULTS
 from stepml.client.stack import DEFAULT_STACK
+from stepml.job.formats import FORMATS, Format
+from stepml.job.spec_base import listed
 
 if TYPE_CHECKING:
     from stepml.cli.prediction_rows import GivenFormat, PredictionRows
@@ -26,17 +27,6 @@ if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
 
 _RUN_NAME = re.compile(r"[0-9A-Za-z_-]+")
-
-
-class Format(StrEnum):
-    """Formats of rows."""
-
-    CSV = "csv"
-    TSV = "tsv"
-    LIBSVM = "libsvm"
-    NPZ = "npz"
-    IDX = "idx"
-    PARQUET = "parquet"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -59,7 +49,7 @@ def predict(
         Format | None,
         typer.Option(
             metavar="FORMAT",
-            help="csv, tsv, libsvm, npz, idx or parquet. Default: from the ending, else the job's.",
+            help=f"{listed(tuple(FORMATS))}. Default: from the ending, else the job's.",
         ),
     ] = None,
     header: Annotated[
@@ -94,7 +84,7 @@ def predict(
         raise BadInputError("--json: predictions are CSV; write them to a file with --out")
     column = None if label is None else _name_or_index(label)
     has_label = False if no_label else (True if label is not None else None)
-    given = GivenFormat(format.value if format else None, header, column, has_label)
+    given = GivenFormat(format, header, column, has_label)
     target = Target.chosen(local, endpoint_url, stack)
     output = Output(as_json)
     source = _source(data, target)

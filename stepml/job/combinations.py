@@ -7,7 +7,7 @@ from collections.abc import Callable
 from stepml.job.algorithms import ALGORITHMS, Descent, algorithms_of
 from stepml.job.channels import CHANNELS
 from stepml.job.errors import InvalidJobError
-from stepml.job.formats import FORMATS, FormatFacts
+from stepml.job.formats import FORMATS, FormatFacts, names_of
 from stepml.job.models import MODELS
 from stepml.job.spec import Data, JobSpec
 from stepml.job.spec_base import listed, parse_labels, require_choice, tag
@@ -133,7 +133,6 @@ def _number(text: str) -> float:
 
 def _require_format(what: str, data: Data, has_it: Callable[[FormatFacts], bool]) -> None:
     if not has_it(FORMATS[data.format]):
-        choices = tuple(name for name, facts in FORMATS.items() if has_it(facts))
         raise InvalidJobError(
-            f"{what}: requires data.format {listed(choices)}, got {data.format!r}"
+            f"{what}: requires data.format {listed(names_of(has_it))}, got {data.format!r}"
         )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,13 +17,19 @@ class FormatFacts:
     # Place of the labels: a column that data.label chooses, the start of each row, or apart.
     label: Literal["column", "first", "apart"]
     label_words: str  # the same, for messages
+    has_header: bool = False  # line 1 may name the columns: data.header
     needs_label: bool = False  # data.has_label cannot be false
     has_missing_values: bool = False  # data.missing has an effect
     sparse: Literal["never", "sometimes", "always"] = "never"
     function_kind: str = ""  # "parquet": the function partition-parquet; empty: partition
 
 
-_COLUMNS = FormatFacts(label="column", label_words="the label is a column", has_missing_values=True)
+_COLUMNS = FormatFacts(
+    label="column",
+    label_words="the label is a column",
+    has_header=True,
+    has_missing_values=True,
+)
 FORMATS: dict[str, FormatFacts] = {
     "csv": _COLUMNS,
     "tsv": _COLUMNS,
@@ -53,3 +60,8 @@ if TYPE_CHECKING:
     Format = str
 else:  # the choices of data.format, for the parser and the schema
     Format = Literal[tuple(FORMATS)]
+
+
+def names_of(has_it: Callable[[FormatFacts], bool]) -> tuple[str, ...]:
+    """Return the names of the formats for which ``has_it`` is true."""
+    return tuple(name for name, facts in FORMATS.items() if has_it(facts))

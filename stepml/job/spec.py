@@ -13,8 +13,8 @@ from msgspec import Meta
 
 from stepml.job.algorithms import Algorithm
 from stepml.job.channels import DURABLE, ChannelName, Pattern
-from stepml.job.formats import Format
-from stepml.job.models import Model
+from stepml.job.formats import Format, names_of
+from stepml.job.models import MODELS, Model
 from stepml.job.spec_base import SpecGroup
 
 MAX_WORKERS = 1600  # 40 groups of 40 ranks: an Inline Map runs 40 iterations at once
@@ -28,6 +28,13 @@ S3Uri = Annotated[
         description="s3://bucket/key of one object, or s3://bucket/prefix/ of many",
     ),
 ]
+# In descriptions: the formats, or models, for which a field has an effect.
+_HEADERS = names_of(lambda facts: facts.has_header)
+_COLUMNS = ", ".join(names_of(lambda facts: facts.label == "column"))
+_SPARSE = ", ".join(names_of(lambda facts: facts.sparse == "always"))
+_MISSING = ", ".join(names_of(lambda facts: facts.has_missing_values))
+_UNLABELLED = ", ".join(name for name, model in MODELS.items() if not model.needs_labels)
+
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
@@ -37,15 +44,16 @@ class Data(SpecGroup, frozen=True, kw_only=True):
     uri: S3Uri
     format: Format
     header: Annotated[
-        bool | None, Meta(description="csv and tsv: whether line 1 is a header; null: inferred")
+        bool | None,
+        Meta(description=f"{' and '.join(_HEADERS)}: whether line 1 is a header; null: inferred"),
     ] = None
     label: Annotated[
         str | int | None,
-        Meta(description="csv, tsv, parquet: the label's column, by name or index (-1: the last)"),
+        Meta(description=f"{_COLUMNS}: the label's column, by name or index (-1: the last)"),
     ] = None
     n_features: Annotated[
         Annotated[int, Meta(ge=1, le=2**31 - 1)] | None,
-        Meta(description="libsvm: the number of features; null: the largest index in the data"),
+        Meta(description=f"{_SPARSE}: the number of features; null: the largest index in the data"),
     ] = None
     seed: Annotated[
         Seed,
@@ -67,13 +75,12 @@ class Data(SpecGroup, frozen=True, kw_only=True):
         Meta(description="how shards store the rows; auto: sparse if few values are not zero"),
     ] = "auto"
     has_label: Annotated[
-        bool, Meta(description="false: all columns are features (kmeans only)")
+        bool, Meta(description=f"false: all columns are features ({_UNLABELLED} only)")
     ] = True
     missing: Annotated[
         Literal["fail", "zero", "mean"],
         Meta(
-            description="csv, tsv, parquet, npz: a missing feature makes the row bad, or becomes "
-            "0 or the mean"
+            description=f"{_MISSING}: a missing feature makes the row bad, or becomes 0 or the mean"
         ),
     ] = "fail"
     on_bad_row: Literal["fail", "skip"] = "fail"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
@@ -103,6 +103,14 @@ class Model(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Return what else a prediction needs to know, for the model artifact."""
+
+
+@runtime_checkable
+class WithProbabilities(Protocol):
+    """A model that knows how probable each class is."""
+
+    def probabilities(self, w: Floats, X: Matrix) -> Floats:
+        """Return the probability of each class, (n_samples, n_classes)."""
 
 
 class LossModel(Model):
