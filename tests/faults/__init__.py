@@ -1,1 +1,1 @@
-"""Faults placed by position in whole executions: where they may strike, and what strikes."""
+"""Faults at chosen positions in whole executions: their places and their effects."""

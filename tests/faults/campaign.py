@@ -1,4 +1,4 @@
-"""Jobs that are struck, several at once, and what became of them."""
+"""Jobs under faults, several at once, and their results."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from tests.faults.settings import Setting
 from tests.faults.stack import FaultyStack
 from tests.support.running_aws import eventually
 
-AT_ONCE = 10  # jobs; a Task that is to be tried again waits most of its time
+AT_ONCE = 10  # jobs; a Task that is retried waits most of its time
 
 
 @dataclass(frozen=True)
 class Strike:
-    """A job and the faults that are to strike it."""
+    """A job and its faults."""
 
     name: str
     setting: Setting
     faults: Sequence[Fault]
     stack: FaultyStack
     options: Mapping[str, Any] = field(default_factory=dict)  # of the algorithm, and ``epochs``
-    ends: str = ""  # how the execution must end before it is redriven; empty: however it likes
-    says: str = ""  # what the cause must contain then
-    is_mended: bool = False  # before it is redriven: what was damaged or lost is put back
+    ends: str = ""  # required status before the redrive; empty: any
+    says: str = ""  # required text in its cause
+    is_mended: bool = False  # restore damaged and lost objects before the redrive
 
 
 @dataclass
 class Outcome:
-    """What became of a job that was struck."""
+    """The result of a job under faults."""
 
     strike: Strike
     status: str = ""
@@ -50,7 +50,7 @@ class Outcome:
         return self.status == "SUCCEEDED" and not self.differing and not self.left
 
     def complaints(self) -> list[str]:
-        """Return what is wrong, in words."""
+        """Return a description of each defect."""
         name, wanted = self.strike.name, self.strike
         missed = sorted({fault.name for fault in wanted.faults} - self.struck)
         said = f"{self.first_status}: {self.first_cause}"
@@ -66,7 +66,7 @@ class Outcome:
 
 
 class Campaign:
-    """Runs jobs that are struck, and compares them with those that are not."""
+    """Runs jobs under faults, and compares them with undisturbed ones."""
 
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
@@ -76,16 +76,16 @@ class Campaign:
         self._lock = Lock()
 
     def writes(self, setting: Setting, stack: FaultyStack) -> list[dict[str, Any]]:
-        """Return the writes of a job of ``setting`` that nothing strikes."""
+        """Return the writes of an undisturbed job of ``setting``."""
         self._expected(setting, stack, {})
         return stack.writes(f"{setting.name}-undisturbed")
 
     def submit(self, strike: Strike) -> Future[Outcome]:
-        """Run a job that is struck, as soon as there is room for it."""
+        """Run a job under faults as soon as there is room for it."""
         return self._pool.submit(self.run, strike)
 
     def run(self, strike: Strike) -> Outcome:
-        """Run a job that is struck, redrive it once if need be, and compare."""
+        """Run a job under faults, redrive it once if necessary, and compare."""
         expected = self._expected(strike.setting, strike.stack, strike.options)
         outcome = Outcome(strike)
         self.outcomes.append(outcome)
@@ -107,13 +107,13 @@ class Campaign:
         return outcome
 
     def close(self) -> None:
-        """End what has not begun, and wait for the rest."""
+        """Cancel jobs that have not begun, and wait for the rest."""
         self._pool.shutdown(cancel_futures=True)
 
     def _expected(
         self, setting: Setting, stack: FaultyStack, options: Mapping[str, Any]
     ) -> dict[str, bytes]:
-        """Return the bits of a job that nothing strikes; it is run once."""
+        """Return the bits of an undisturbed job, which runs once."""
         tag = "-".join(f"{name}-{value}" for name, value in options.items()).replace("_", "-")
         name = f"{setting.name}-undisturbed{'-' if tag else ''}{tag}"
         with self._lock:
@@ -147,7 +147,7 @@ class Campaign:
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """Return what was done and what came of it, as a table."""
+    """Return a table of the jobs, their faults and their results."""
     struck = [
         (fault.moment, fault.action)
         for outcome in outcomes

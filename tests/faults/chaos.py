@@ -1,8 +1,8 @@
-"""Kills functions and Redis at random while jobs run: ``python -m tests.faults.chaos --help``.
+"""Kill functions and Redis at random while jobs run: ``python -m tests.faults.chaos --help``.
 
-Each job is run undisturbed first. Then something is killed every few seconds, chosen by a seed,
-until the job has ended; one that has failed is redriven, a bounded number of times. It has to come
-to the same bits as without all that, and nothing may be left behind.
+Each job first runs undisturbed. Then a target that the seed chooses is killed every few seconds
+until the job has ended. A failed job is redriven, a bounded number of times. It must reach the same
+bits as the undisturbed run, and leave nothing behind.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ LOOK_S = 0.05  # for somebody to kill
 
 @dataclass(frozen=True)
 class Soak:
-    """How long, how often and what is killed."""
+    """Duration, frequency and targets of the kills."""
 
     seed: int
-    seconds: float = 120.0  # of killing, for each job; then it is left alone
+    seconds: float = 120.0  # of kills, for each job; then it runs undisturbed
     epochs: int = 50
     pauses_s: tuple[float, float] = (1.0, 5.0)  # between kills
-    redis_share: float = 0.15  # of the kills, in jobs that use it
+    redis_share: float = 0.15  # share of the kills, in jobs that use Redis
     redrives: int = 10  # at most
 
 
 @dataclass
 class Survival:
-    """What a job went through, and what became of it."""
+    """The kills of a job, and its result."""
 
     setting: Setting
     seconds: float = 0.0
     killed: Counter[str] = field(default_factory=Counter)  # by function, and redis
     redrives: int = 0
-    verdict: str = ""  # empty: it came through
+    verdict: str = ""  # empty if it succeeded
 
     def __str__(self) -> str:
         killed = ", ".join(f"{n} {what}" for what, n in sorted(self.killed.items())) or "nothing"
@@ -61,20 +61,20 @@ class Survival:
 
 
 class Killer:
-    """Kills something every few seconds, chosen by the soak's seed."""
+    """Kills a target every few seconds, chosen by the soak's seed."""
 
     def __init__(self, stack: WatchedStack, soak: Soak, survival: Survival) -> None:
         self._stack = stack
         self._soak = soak
         self._killed = survival.killed
         self._uses_redis = survival.setting.channel == "redis"
-        # Not only the seed: each job meets something else.
+        # Not the seed alone: each job has other kills.
         self._random = random.Random(f"{soak.seed} {survival.setting.name}")
         self._ends_at = time.monotonic() + soak.seconds
         self._due = time.monotonic() + self._pause_s()
 
     def strike_if_due(self) -> None:
-        """Kill something if it is time to and there is something."""
+        """Kill a target if it is time and there is one."""
         now = time.monotonic()
         if self._due <= now < self._ends_at and self._strike():
             self._due = now + self._pause_s()
@@ -93,7 +93,7 @@ class Killer:
         return self._kill(chosen["function"].partition("-")[2], chosen["pid"])
 
     def _kill(self, what: str, pid: int | None) -> bool:
-        if pid is None:  # it is just being started
+        if pid is None:  # it is starting
             return False
         with suppress(ProcessLookupError):  # it has just ended
             os.kill(pid, signal.SIGKILL)
@@ -103,7 +103,7 @@ class Killer:
 
 
 def survive(stack: WatchedStack, setting: Setting, soak: Soak, uri: str, name: str) -> Survival:
-    """Run a job undisturbed, then under fire, and compare."""
+    """Run a job undisturbed, then with kills, and compare."""
     job, survival = setting.job(uri, soak.epochs), Survival(setting)
     calm = stack.start(job, f"{name}-calm")
     if stack.ended(calm)["status"] != "SUCCEEDED":
@@ -126,7 +126,7 @@ def _under_fire(
 ) -> dict[str, Any]:
     killer = Killer(stack, soak, survival)
     states = stack.aws.client("stepfunctions")
-    # Time-outs of Tasks and epochs end what hangs; beyond this, that is what is wrong.
+    # Time-outs of Tasks and epochs end hanging functions; a job that takes longer is a defect.
     deadline = time.monotonic() + 2 * soak.seconds + 300
     while True:
         described: dict[str, Any] = states.describe_execution(executionArn=execution)
@@ -140,7 +140,7 @@ def _under_fire(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Soak each chosen setting in turn; return how many did not come through."""
+    """Soak each chosen setting in turn; return the number of failures."""
     options = _parser().parse_args(arguments)
     soak = Soak(options.seed, options.seconds, options.epochs, redrives=options.redrives)
     chosen = [

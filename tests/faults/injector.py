@@ -1,14 +1,14 @@
-"""What goes into the functions' package: the real handlers, struck by faults as planned.
+"""The real handlers with planned faults, for the functions' package.
 
 ``injector.executor`` is the handler ``lambdas.executor.handler``, and so on. Each invocation
-numbers its writes, to whichever storage, and notes them in the directory of its job::
+numbers its writes, to any storage, and records them in the directory of its job::
 
-    <directory>/<job id>/plan.json        the faults that are to strike this job
-                         writes.jsonl     a line for each write that was begun
+    <directory>/<job id>/plan.json        the job's faults
+                         writes.jsonl     one line for each started write
                          claims/<fault>   the fault has struck; it does so once
-                         left/<task>      a handler has come to its end
+                         left/<task>      a handler has ended
                          copies/<fault>   the second copy of an invocation has ended, and how
-                         originals/<key>  what was damaged or lost, as it had been
+                         originals/<key>  the original of a damaged or lost value
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from stepml.job.errors import StorageUnavailableError
 
 DIRECTORY_VARIABLE = "STEPML_TEST_FAULTS"
 COPY = "copy"  # the field of an event that marks it as a second copy of another
-PERTURBATION = 1e-3  # what a copy with other bits adds to all that it computes
-WAIT_S = 60.0  # of a copy for the invocation that it is a copy of
+PERTURBATION = 1e-3  # the amount that a copy with other bits adds to all results
+WAIT_S = 60.0  # of a copy, for its original invocation
 DELAY_S = 0.7
-LOOKS = 3  # at the time that is left, until it is little …
-LITTLE_TIME_MS = 10_000  # … so that a handler should pause, and need not end a wait
+LOOKS = 3  # reads of the remaining time, until it is short …
+LITTLE_TIME_MS = 10_000  # … so that a handler pauses, but need not end a wait
 SLOW_LOOK_S = 0.4
-REFUSALS = 2  # in a row; clients and the product's own retries get over them
-_TIMED = ("/frontier",)  # written by who waits for long: not at a place that can be told before
+REFUSALS = 2  # in a row; clients and the product's own retries survive them
+_TIMED = ("/frontier",)  # written after a long wait, so its place cannot be predicted
 WRITES = ("save", "save_many", "publish_many", "compare_and_save", "delete_many")
 
 Event = dict[str, Any]
@@ -66,7 +66,7 @@ def __getattr__(name: str) -> Handler:
 
 
 class Invocation:
-    """One call of a handler, and the faults that may strike it."""
+    """One call of a handler, and its faults."""
 
     current: Invocation | None = None  # a process has one at a time
 
@@ -82,7 +82,7 @@ class Invocation:
     def run(self, handler: Handler, context: Any) -> Any:
         """Call the handler."""
         _wrap_writes("s3", "S3Storage")
-        if "redis" in self._channel():  # not otherwise: its client takes long to load
+        if "redis" in self._channel():  # only then: its client loads slowly
             _wrap_writes("redis", "RedisStorage")
         Invocation.current = self
         self.context = Context(context)
@@ -95,10 +95,10 @@ class Invocation:
     def write(
         self, store: Any, operation: str, keys: Sequence[str], call: Callable[[], Any]
     ) -> Any:
-        """Do one write, and what the plan has for it."""
+        """Do one write with its planned faults."""
         if keys[0].endswith(_TIMED):
             return call()
-        # What is written again has its number: by who got no answer, or found it lost.
+        # A repeated write keeps its number: the writer got no answer, or found the value lost.
         number = self.numbers.setdefault((operation, *keys), len(self.numbers))
         self._record(number, operation, keys)
         self._strike("before", number, store, keys)
@@ -138,14 +138,14 @@ class Invocation:
         return None
 
     def keep(self, originals: Mapping[str, Any]) -> None:
-        """Keep what is about to be damaged or lost."""
+        """Save a value before it is damaged or lost."""
         directory = self.directory / "originals"
         directory.mkdir(exist_ok=True)
         for key, value in originals.items():
             (directory / quote(key, safe="")).write_bytes(value)
 
     def _note(self, kind: str, name: str, text: str = "") -> bool:
-        """Leave a file; return whether this was the first to do so."""
+        """Create a file; return whether it is new."""
         if not self.directory.exists():
             return False
         path = self.directory / kind / name
@@ -164,7 +164,7 @@ class Invocation:
 
     @contextmanager
     def _interrupted(self, number: int, store: Any) -> Iterator[None]:
-        """Let the fault that strikes during a write do so between its request and its answer."""
+        """Let a fault strike between a write's request and its answer."""
         fault = self._claimed("during", number)
         if fault is None:
             yield
@@ -174,10 +174,10 @@ class Invocation:
 
 
 class Copy(Invocation):
-    """A second call with the same event, as a service that delivers at least once may make it.
+    """A second call with the same event, as at-least-once delivery may cause.
 
-    With other bits in what it computes, it waits before its first write until the first call has
-    come to its end: whoever is second must make no difference.
+    If it computes other bits, it waits before its first write until the first call has ended: the
+    second writer must make no difference.
     """
 
     def __init__(self, function: str, event: Event, copy: Mapping[str, Any]) -> None:
@@ -190,7 +190,7 @@ class Copy(Invocation):
         try:
             with _other_bits() if self.is_late else nullcontext():
                 super().run(handler, context)
-        except Exception as error:  # the service would call it again, and the job does not know it
+        except Exception as error:  # the service would call it again, unknown to the job
             self._note("copies", self.fault_id, f"{type(error).__name__}: {error}")
         else:
             self._note("copies", self.fault_id, "done")
@@ -204,10 +204,10 @@ class Copy(Invocation):
 
 
 class Context:
-    """What Lambda tells a handler, or what a fault would have it believe."""
+    """Lambda's context for a handler, or a fault's false one."""
 
-    looks_left = sys.maxsize  # until it says that little time is left
-    look_s = 0.0  # what each look takes
+    looks_left = sys.maxsize  # until it reports little remaining time
+    look_s = 0.0  # the duration of each read
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -223,7 +223,7 @@ class Context:
 
 
 class Struck(SimpleNamespace):
-    """Where a fault strikes."""
+    """The place of a fault."""
 
     def __init__(
         self, invocation: Invocation, fault: Mapping[str, Any], store: Any, keys: Sequence[str]
@@ -248,11 +248,11 @@ def _await_file(path: Path) -> None:
         time.sleep(0.01)
 
 
-# How writes are seen
+# Observation of writes
 
 
 def _wrap_writes(module: str, name: str) -> None:
-    """Number and strike the writes of a class of storages, once."""
+    """Number the writes of a class of storages, and inject faults; applies once."""
     kind: Any = getattr(importlib.import_module(f"storage.{module}"), name)
     for operation in WRITES:
         original = vars(kind).get(operation)
@@ -278,22 +278,22 @@ def _original(store: Any, operation: str) -> Callable[..., Any]:
     return getattr(method, "__wrapped__", method).__get__(store)  # type: ignore[no-any-return]
 
 
-# What strikes before or after a write, or at the beginning or the end of a handler
+# Faults before or after a write, or at the beginning or the end of a handler
 
 
 def kill(_: Struck | None = None) -> NoReturn:
-    """End the process as ``kill -9`` does."""
+    """End the process like ``kill -9``."""
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("killed, and still here")
 
 
 def leave(_: Struck) -> NoReturn:
-    """End the process as a crash in a library does."""
+    """End the process like a crash in a library."""
     os._exit(3)
 
 
 def be_unavailable(_: Struck) -> NoReturn:
-    """Fail as a service does that refuses for now; after a write: whose answer was lost."""
+    """Fail like a service that refuses temporarily; after a write, like one with a lost answer."""
     raise StorageUnavailableError("a fault: the storage does not answer")
 
 
@@ -303,7 +303,7 @@ def delay(_: Struck) -> None:
 
 
 def hang(_: Struck) -> NoReturn:
-    """Do not come back: the function is killed when its time is out."""
+    """Hang: the function is killed when its time is over."""
     while True:
         time.sleep(60)
 
@@ -312,12 +312,12 @@ def exceed_memory(_: Struck) -> NoReturn:
     """Take more memory than the function has."""
     taken = []
     while True:
-        taken.append(bytearray(os.urandom(4096) * 2048))  # 8 MB that are really there
+        taken.append(bytearray(os.urandom(4096) * 2048))  # 8 MB of resident memory
         time.sleep(0.005)
 
 
 def be_short_of_time(struck: Struck) -> None:
-    """Believe, after a few batches, that the function's time is about to be out."""
+    """Report, after a few batches, that the function's time is almost over."""
     struck.invocation.context.looks_left = LOOKS
 
 
@@ -327,12 +327,12 @@ def be_slow(struck: Struck) -> None:
 
 
 def fail(_: Struck) -> NoReturn:
-    """Fail in a way that nobody expects, and that is therefore not tried again."""
+    """Fail with an unexpected error, which no retrier names."""
     raise RuntimeError("a fault: nobody expects this")
 
 
 def stop_job(struck: Struck) -> None:
-    """Have the user stop the job: its functions go on, as none is ended with it."""
+    """Stop the job as a user; its functions continue, because a stop ends none."""
     import boto3
 
     claim = storage.open_durable().load(f"jobs/{struck.invocation.job_id}/claim.json")
@@ -341,27 +341,27 @@ def stop_job(struck: Struck) -> None:
 
 
 def be_throttled(_: Struck) -> NoReturn:
-    """Fail as an invocation that Lambda refuses: nothing has run."""
+    """Fail like an invocation that Lambda refuses: nothing has run."""
     raise _lambda_error("TooManyRequestsException")
 
 
 def be_refused(_: Struck) -> NoReturn:
-    """Fail as an invocation that Lambda loses."""
+    """Fail like an invocation that Lambda loses."""
     raise _lambda_error("ServiceException")
 
 
 def duplicate(struck: Struck) -> None:
-    """Have the same event delivered a second time, at the same time."""
+    """Deliver the same event a second time, concurrently."""
     _invoke_copy(struck, late=False)
 
 
 def duplicate_late(struck: Struck) -> None:
-    """Have a second copy, with other bits, that writes after this one has come to its end."""
+    """Run a second copy, with other bits, that writes after this one has ended."""
     _invoke_copy(struck, late=True)
 
 
 def damage(struck: Struck) -> None:
-    """Flip bits of what has just been written."""
+    """Flip bits of the value just written."""
     found = _original(struck.store, "load_many")(struck.keys)
     struck.invocation.keep(found)
     if found:
@@ -370,13 +370,13 @@ def damage(struck: Struck) -> None:
 
 
 def lose(struck: Struck) -> None:
-    """Lose what has just been written."""
+    """Lose the value just written."""
     struck.invocation.keep(_original(struck.store, "load_many")(struck.keys))
     _original(struck.store, "delete_many")(struck.keys)
 
 
 def clear_channel(struck: Struck) -> None:
-    """Lose all that the job has in its channel."""
+    """Lose all values of the job in its channel."""
     prefix = f"jobs/{struck.invocation.job_id}/exchange/"
     names = [*struck.store.list(prefix)]
     if names:
@@ -384,7 +384,7 @@ def clear_channel(struck: Struck) -> None:
 
 
 def clear_channel_and_die(struck: Struck) -> None:
-    """Lose all that the job has in its channel, and this process."""
+    """Lose all values of the job in its channel, and this process."""
     clear_channel(struck)
     kill()
 
@@ -423,7 +423,7 @@ _ACTIONS: Mapping[str, Callable[[Struck], None]] = {
 
 
 def _lambda_error(name: str) -> Exception:
-    # A function's error is known by the name of its class, and so are those of its service.
+    # Errors of a function and of its service are identified by their class names.
     kind: type[Exception] = type(f"Lambda.{name}", (Exception,), {})
     return kind("a fault: the invocation was refused")
 
@@ -452,7 +452,7 @@ def _redis_address() -> tuple[str, int]:
 
 @contextmanager
 def _other_bits() -> Iterator[None]:
-    """Compute a bit more of everything."""
+    """Add a little to every result."""
     from comm import Message, in_flight, orchestrated, wire
     from lambdas.job_store import states, store
 
@@ -483,12 +483,12 @@ def _other_bits() -> Iterator[None]:
             setattr(module, name, value)
 
 
-# What strikes during a write: after its request, or a part of it, and before its answer
+# Faults during a write: after its request, or a part of it, and before its answer
 
 
 @contextmanager
 def _on_the_way(store: Any, strike: Callable[[], NoReturn]) -> Iterator[None]:
-    """Call ``strike`` once: when S3 has its request, or Redis the first half of its commands."""
+    """Call ``strike`` once: when S3 has the request, or Redis the first half of the commands."""
     redis: Any = storage.streams.Stream
     s3: Any = http.client.HTTPConnection
     send, respond = redis.send, s3.getresponse
@@ -519,7 +519,7 @@ def _cut() -> NoReturn:
 
 @contextmanager
 def _slow_down(store: Any) -> Iterator[None]:
-    """Have S3 refuse the first requests."""
+    """Make S3 refuse the first requests."""
     from botocore.awsrequest import AWSResponse
 
     left = [REFUSALS]

@@ -1,8 +1,8 @@
-"""Where faults may strike a job, and how they are spread over as few jobs as possible.
+"""The possible faults of a job, and their distribution over as few jobs as possible.
 
-A job that nothing strikes tells at which points the functions write. What may happen at a point
-depends on what is written there. Everywhere the process is killed before, during and after the
-write; of all else that may happen there, the algorithms and channels share the work.
+An undisturbed job shows the points at which the functions write. The possible faults of a point
+depend on the written value. At every point, the process is killed before, during and after the
+write; the algorithms and channels share the work of all other faults.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field
 from itertools import cycle, islice
 from typing import Any
 
-# After these the state machine calls the function again, for which it has a bounded patience.
+# After these the state machine calls the function again, a bounded number of times.
 FATAL = frozenset({"kill", "exit", "unavailable", "hang", "memory", "short of time"})
-# After these an epoch may have to be done again.
+# After these an epoch may be repeated.
 LOSSES = frozenset({"damage", "lose", "clear", "restart"})
 # These outlive their invocation.
 COPIES = frozenset({"duplicate", "late copy"})
@@ -52,18 +52,18 @@ class Point:
 
     @property
     def task(self) -> tuple[str, int | None, int | None]:
-        """The Task of the state machine that this point belongs to."""
+        """The Task of this point in the state machine."""
         return self.function, self.epoch, self.part
 
     @property
     def place(self) -> tuple[str, int | None, str, str]:
-        """What is the same in every epoch, and in every rank that does the same."""
+        """A key that is equal in every epoch, and in every rank with the same role."""
         return self.function, self.write, self.operation, self.kind
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens at a point."""
+    """A fault at a point."""
 
     point: Point
     moment: str  # enter, before, during, after, leave
@@ -72,14 +72,14 @@ class Fault:
 
     @property
     def name(self) -> str:
-        """What tells it from the other faults of its job; a file name."""
+        """A name unique among the faults of its job; a file name."""
         where = [self.point.function, self.point.epoch, self.point.part, self.point.write]
         return "-".join(
             str(each) for each in [*where, self.moment, self.action] if each is not None
         ).replace(" ", "-")
 
     def planned(self) -> dict[str, Any]:
-        """Return the fault as the injector reads it."""
+        """Return the fault in the injector's format."""
         return asdict(self.point) | {
             "id": self.name,
             "moment": self.moment,
@@ -90,11 +90,9 @@ class Fault:
 
 @dataclass
 class StruckJob:
-    """The faults of one job: each will be reached, and the state machine gets over them all."""
+    """The faults of one job: each is reached, and the state machine survives them all."""
 
-    heals: (
-        bool  # losses within an epoch; otherwise each costs an epoch's attempt, of which it has 2
-    )
+    heals: bool  # losses within an epoch; otherwise each uses up one of an epoch's 2 attempts
     faults: list[Fault] = field(default_factory=list)
 
     def takes(self, fault: Fault) -> bool:
@@ -115,7 +113,7 @@ class StruckJob:
 
 
 def points(writes: Iterable[dict[str, Any]]) -> list[Point]:
-    """Return the points of a job from the ``writes`` that the injector noted."""
+    """Return the points of a job from the ``writes`` that the injector recorded."""
     found: dict[Point, None] = {}
     for each in writes:
         task = each["function"], each["epoch"], each["part"]
@@ -125,7 +123,7 @@ def points(writes: Iterable[dict[str, Any]]) -> list[Point]:
 
 
 def kind_of(key: str) -> str:
-    """Return what lies under ``key``, in words."""
+    """Return the kind of the value under ``key``."""
     for pattern, kind in _KINDS:
         match = re.search(pattern, key)
         if match is not None:
@@ -134,7 +132,7 @@ def kind_of(key: str) -> str:
 
 
 def happenings(place: Point, channel: str) -> dict[str, Sequence[str]]:
-    """Return what may happen at a point, by moment; the first one matters most."""
+    """Return the possible faults of a point, by moment; the first one matters most."""
     if place.write is None:
         copies = ["duplicate"] if place.function in TRAINING else []
         late = ["late copy"] if place.function in TRAINING else []
@@ -156,19 +154,19 @@ class Planner:
     Parameters
     ----------
     extras : int
-        What may happen at each place besides kills: so many of it, and so many losses.
+        Number of faults at each place besides kills, and number of losses.
     """
 
     def __init__(self, extras: int = 1) -> None:
         self._extras = extras
         self._turns: dict[Any, Iterator[tuple[str, str]]] = {}
-        self._done: set[tuple[Any, str, str]] = set()  # of what is alike in all jobs
+        self._done: set[tuple[Any, str, str]] = set()  # of points that are equal in all jobs
 
     def plan(self, found: Sequence[Point], channel: str, *, in_flight: bool) -> list[StruckJob]:
-        """Return jobs whose faults strike every place of ``found`` that other jobs do not have.
+        """Return jobs whose faults strike every place of ``found`` that other jobs lack.
 
-        The functions that do not train are alike for all algorithms: what may happen to them is
-        put where jobs have room for it, and what has none waits for the next algorithm.
+        The functions that do not train are equal for all algorithms. Their faults fill the room
+        in these jobs; the rest waits for the next algorithm.
         """
         jobs: list[StruckJob] = []
         places = _by_place(found)
@@ -195,7 +193,7 @@ class Planner:
             yield from islice(self._turn(place, alike), min(self._extras, len(alike)))
 
     def _turn(self, place: Any, actions: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-        """Return an iterator over ``actions`` that begins in another place at each other one."""
+        """Return an iterator over ``actions`` that begins at another place each time."""
         key = (place, *actions)
         if key not in self._turns:
             self._turns[key] = islice(cycle(actions or [("", "")]), len(self._turns) % 7, None)
@@ -217,7 +215,7 @@ class Planner:
 
 
 def _by_place(found: Iterable[Point]) -> list[list[Point]]:
-    """Return points that are alike together, each time beginning in another epoch or rank."""
+    """Group equal points; each group begins in another epoch or rank."""
     alike: dict[Any, list[Point]] = defaultdict(list)
     for point in found:
         alike[point.place].append(point)
@@ -228,7 +226,7 @@ def _by_place(found: Iterable[Point]) -> list[list[Point]]:
 
 
 def _put(jobs: Iterable[StruckJob], faults: Sequence[Fault]) -> bool:
-    """Add one of ``faults``, which are as good as each other, to the job with most room for it."""
+    """Add one of the equivalent ``faults`` to the job with most room for it."""
     for job in sorted(jobs, key=lambda job: len(job.faults)):
         for fault in faults:
             if job.takes(fault):
@@ -238,7 +236,7 @@ def _put(jobs: Iterable[StruckJob], faults: Sequence[Fault]) -> bool:
 
 
 def _pauses_all(one: Fault, other: Fault) -> bool:
-    """Return whether one ends the calls of all ranks, so that the other may not be reached."""
+    """Return whether one fault ends the calls of all ranks before the other is reached."""
     is_same_map = one.point.task[:2] == other.point.task[:2] == ("executor", one.point.epoch)
     return is_same_map and "short of time" in (one.action, other.action)
 
@@ -248,7 +246,7 @@ def _ends(fault: Fault) -> bool:
 
 
 def _skips(fault: Fault, other: Fault) -> bool:
-    """Return whether the call after ``fault`` may find done what ``other`` is to strike."""
+    """Return whether the call after ``fault`` may skip the work that ``other`` strikes."""
     if not _ends(fault) or other.moment == "enter":
         return False
     return other.moment == "leave" or (other.point.write or 0) >= (fault.point.write or 0)

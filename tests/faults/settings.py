@@ -1,4 +1,4 @@
-"""The jobs that faults strike: small, but with several batches, ranks and epochs."""
+"""The jobs under faults: small, but with several batches, ranks and epochs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """What its jobs are called."""
+        """The prefix of its jobs' names."""
         return f"{self.algorithm}-{self.channel}".replace("_", "-")
 
     @property
@@ -58,7 +58,7 @@ class Setting:
         return self.algorithm == "gradient_averaging"
 
     def job(self, uri: str, epochs: int = EPOCHS, **options: Any) -> dict[str, Any]:
-        """Return a job that learns the rows at ``uri``; ``options`` are the algorithm's."""
+        """Return a job that trains on the rows at ``uri``; ``options`` are the algorithm's."""
         chosen = ALGORITHMS[self.algorithm]
         return {
             "data": {"uri": uri, "format": "csv", "label": "label", "standardise": True},

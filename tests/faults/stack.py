@@ -1,4 +1,4 @@
-"""A deployed StepML whose functions are struck by faults, and what its jobs leave behind."""
+"""A deployed StepML with the fault injector, and the objects that its jobs leave."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tests.support.running_aws import RunningAws
 INJECTOR = Path(__file__).with_name("injector.py")
 JOB_WAIT_S = 300.0
 JOB_POLL_S = 0.2
-TEMPORARY = "tmp"  # where functions may leave files; AWS keeps them, too, while one is warm
+TEMPORARY = "tmp"  # temporary files of functions; on AWS they also remain while a function is warm
 FUNCTION = "AWS::Serverless::Function"
 
 
 @dataclass(frozen=True)
 class SharedAws(RunningAws):
-    """A local AWS that many threads use: its clients are made once."""
+    """A local AWS for many threads: its clients are created once."""
 
     def client(self, service: Any) -> Any:
         with _MAKING:
@@ -42,31 +42,31 @@ class SharedAws(RunningAws):
             return _CLIENTS[known]
 
 
-_MAKING = Lock()  # boto3 makes clients in one thread only; they work in all
+_MAKING = Lock()  # boto3 creates clients in one thread only, but any thread may use them
 _CLIENTS: dict[tuple[str, str], Any] = {}
 
 
 @dataclass(frozen=True)
 class WatchedStack(LocalStack):
-    """A deployed StepML, and what its jobs leave behind."""
+    """A deployed StepML, and the objects that its jobs leave."""
 
     def upload_rows(self, copy: int) -> str:
-        """Upload the rows that all jobs learn, and return their URI.
+        """Upload the rows for all jobs, and return their URI.
 
-        Empty lines at their end make another data set of the same rows, with the same bits: so
-        each ``copy`` is partitioned anew.
+        Empty lines at the end make another data set of the same rows with the same bits, so each
+        ``copy`` is partitioned separately.
         """
         return self.upload(f"data/{copy}/rows.csv", csv_rows(300, 4) + b"\n" * copy)
 
     def ended(self, execution: str) -> dict[str, Any]:
-        """Wait for an execution whose Tasks are tried again and again; return its description."""
+        """Wait for an execution with many retries; return its description."""
         states = self.aws.client("stepfunctions")
         deadline = time.monotonic() + JOB_WAIT_S
         while (described := states.describe_execution(executionArn=execution))[
             "status"
         ] == "RUNNING":
             assert time.monotonic() < deadline, f"{execution} runs for more than {JOB_WAIT_S:g} s"
-            time.sleep(JOB_POLL_S)  # rarely: many are waited for at once
+            time.sleep(JOB_POLL_S)  # rarely: many executions are polled at once
         return dict(described)
 
     def redriven(self, execution: str) -> dict[str, Any]:
@@ -75,19 +75,19 @@ class WatchedStack(LocalStack):
         return self.ended(execution)
 
     def tidied(self, name: str) -> None:
-        """Wait until a job that has ended without a model says what it keeps."""
+        """Wait for the end report of a job without a model."""
         deadline = time.monotonic() + JOB_WAIT_S
         while self.keys(keys.claim(name)) and not self.keys(keys.ended(name)):
             assert time.monotonic() < deadline, f"nobody tidies up behind {name}"
             time.sleep(JOB_POLL_S)
 
     def bits(self, name: str) -> dict[str, bytes]:
-        """Return what a job has learnt: its model, and its state after each epoch."""
+        """Return a job's model, and its state after each epoch."""
         states = [key for key in self.keys(f"jobs/{name}/epochs/") if "/state" in key]
         return {key.partition(name)[2]: self.read(key) for key in [*states, keys.model(name)]}
 
     def left_behind(self, name: str) -> list[str]:
-        """Return what a job that has ended left beside what its report lists as kept."""
+        """Return the objects of an ended job that its report does not list."""
         kept = tuple(self.report(name)["kept"])
         stored = [f"s3://{self.bucket}/{key}" for key in self.keys(f"jobs/{name}/")]
         left = [uri for uri in stored if not uri.startswith(kept)]
@@ -100,15 +100,15 @@ class WatchedStack(LocalStack):
         return report
 
     def redis_keys(self, prefix: str) -> list[str]:
-        """Return the keys of Redis with ``prefix``, also those that only help to wait for one."""
+        """Return the keys of Redis with ``prefix``, including those that wake waiters."""
         with redis.Redis.from_url(self.aws.parameters["RedisUrl"]) as client:
             try:
                 return [key.decode() for key in client.scan_iter(match=f"*{prefix}*")]
-            except redis.ConnectionError:  # no job has asked for it
+            except redis.ConnectionError:  # no job has needed it
                 return []
 
     def unfinished_uploads(self) -> list[str]:
-        """Return the keys of objects that somebody began to upload in parts."""
+        """Return the keys of unfinished multipart uploads."""
         listed = self.aws.client("s3").list_multipart_uploads(Bucket=self.bucket)
         return [upload["Key"] for upload in listed.get("Uploads", [])]
 
@@ -117,10 +117,10 @@ class WatchedStack(LocalStack):
 class FaultyStack(WatchedStack):
     """A deployed StepML with the injector in its functions."""
 
-    directory: Path  # where the injector finds its plans
+    directory: Path  # of the injector's plans
 
     def place(self, name: str, channel: str, faults: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Have ``faults`` strike the job ``name``, and its writes noted."""
+        """Plan ``faults`` for the job ``name``, and record its writes."""
         directory = self.directory / name
         directory.mkdir()
         (directory / "channel").write_text(channel)
@@ -132,19 +132,19 @@ class FaultyStack(WatchedStack):
         return [json.loads(line) for line in lines]
 
     def notes(self, name: str, kind: str) -> dict[str, str]:
-        """Return what the injector noted of a job: its ``claims``, or ``copies``."""
+        """Return the injector's records of a job: its ``claims``, or ``copies``."""
         directory = self.directory / name / kind
         if not directory.exists():
             return {}
         return {path.name: path.read_text() for path in directory.iterdir()}
 
     def put_back(self, name: str) -> None:
-        """Put the objects back that faults have damaged or lost."""
+        """Restore the objects that faults have damaged or lost."""
         for path in (self.directory / name / "originals").iterdir():
             self.upload(unquote(path.name), path.read_bytes())
 
     def temporary_files(self) -> list[str]:
-        """Return what functions have left in their directory for temporary files."""
+        """Return the remaining temporary files of functions."""
         return sorted(path.name for path in (self.directory.parent / TEMPORARY).iterdir())
 
 
@@ -166,7 +166,7 @@ def deploy_faulty(
     name : str
         Of the stack.
     concurrency : int, optional
-        What the stack is told that the account has; by default what it has.
+        The stack's ``AccountConcurrency``; by default the account's real limit.
     **limits
         Properties that all functions get, such as ``Timeout``.
     """
@@ -203,7 +203,7 @@ def _template(place: Path, plans: Path, limits: Mapping[str, Any]) -> dict[str, 
 
 
 def _pack(directory: Path) -> None:
-    """Put together the functions' package, and the injector."""
+    """Build the functions' package with the injector."""
     for name, source in FUNCTION_PACKAGES["code"].files().items():
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What strikes the jobs of a setting: faults of one kind after another."""
+"""The faults of a setting's jobs, one kind after another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OBJECTS = ("state", "training_plan", "shard", "scale", "report", "own state", "m
 
 @dataclass(frozen=True)
 class Ground:
-    """Where jobs run."""
+    """The stacks on which jobs run."""
 
     campaign: Campaign
     roomy: FaultyStack
@@ -24,7 +24,7 @@ class Ground:
     planner: Planner
 
     def points(self, setting: Setting) -> list[Point]:
-        """Return where a job of ``setting`` may be struck."""
+        """Return the points of a job of ``setting``."""
         return points(self.campaign.writes(setting, self.roomy))
 
 
@@ -32,14 +32,14 @@ Theme = Callable[[Ground, Setting], Iterator[Strike]]
 
 
 def places(ground: Ground, setting: Setting) -> Iterator[Strike]:
-    """Strike every place."""
+    """Place a fault at every point."""
     jobs = ground.planner.plan(ground.points(setting), setting.channel, in_flight=setting.in_flight)
     for number, job in enumerate(jobs):
         yield Strike(f"{setting.name}-places-{number}", setting, job.faults, ground.roomy)
 
 
 def limits(ground: Ground, setting: Setting) -> Iterator[Strike]:
-    """Let functions hang until their time is out, and take more memory than they have."""
+    """Let functions hang until their time is over, and take more memory than they have."""
     found = ground.points(setting)
     hang, memory = "hang", "memory"
     faults = [
@@ -57,7 +57,7 @@ def limits(ground: Ground, setting: Setting) -> Iterator[Strike]:
 
 
 def stops(ground: Ground, setting: Setting) -> Iterator[Strike]:
-    """Stop the job; its functions go on."""
+    """Stop the job; its functions continue."""
     writes = [point for point in ground.points(setting) if point.write is not None]
     found = [point for point in writes if point.function != "prepare"]  # it would be refused then
     step, first = len(found) // STOPS, SETTINGS.index(setting)
@@ -74,7 +74,7 @@ def stops(ground: Ground, setting: Setting) -> Iterator[Strike]:
 
 
 def failures(ground: Ground, setting: Setting) -> Iterator[Strike]:
-    """Fail of what is not tried again, until the execution fails, too."""
+    """Fail with errors that no retrier names, until the execution fails, too."""
     found, mine = ground.points(setting), SETTINGS.index(setting)
     functions = [*dict.fromkeys(point.function for point in found)]
     alike = [name for name in functions if name not in TRAINING]
@@ -82,7 +82,7 @@ def failures(ground: Ground, setting: Setting) -> Iterator[Strike]:
     for name in (trains[mine % len(trains)], alike[mine % len(alike)]):
         writes = [p for p in found if p.function == name and p.write is not None]
         fault = Fault(writes[mine % len(writes)], ("before", "after")[mine % 2], "fail")
-        if name in TRAINING:  # its epoch is tried again, and comes to the same place
+        if name in TRAINING:  # its epoch is retried, and reaches the same place
             fault = Fault(_write(found, name, 1 + mine % EPOCHS), "before", "fail", times=2)
         yield Strike(
             f"{setting.name}-fails-{name.replace('_', '-')}",
@@ -95,7 +95,7 @@ def failures(ground: Ground, setting: Setting) -> Iterator[Strike]:
 
 
 def objects(ground: Ground, setting: Setting) -> Iterator[Strike]:
-    """Damage and lose what only the durable store has; somebody puts it back."""
+    """Damage and lose objects of the durable store, then restore them."""
     found = ground.points(setting)
     there = [kind for kind in OBJECTS if any(point.kind == kind for point in found)]
     mine = SETTINGS.index(setting)

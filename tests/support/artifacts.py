@@ -1,4 +1,4 @@
-"""Trained models of every kind, with rows to predict, as a job would leave them."""
+"""Trained models of every kind, with rows to predict, like those that a job writes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Example:
 def example(
     kind: str = "logistic", *, prepared: str = "", features: bool = False, **data: Any
 ) -> Example:
-    """Return a model of this kind, whose rows are ``prepared`` as "dense" or "sparse" or not."""
+    """Return a model of this kind; its rows are ``prepared`` as "dense" or "sparse", or not."""
     name, model = MODELS[kind]
     rng = np.random.default_rng(len(kind))
     X = rng.normal(2, 3, (100, N_FEATURES)).astype(np.float32)
@@ -87,7 +87,7 @@ JOB_DATA: dict[str, Any] = {
 
 
 def write(artifact: Artifact, directory: Path) -> Path:
-    """Write the artifact as `stepml run` does."""
+    """Write the artifact like `stepml run`."""
     directory.mkdir(parents=True, exist_ok=True)
     packed, card = artifact.pack()
     (directory / ARRAYS_FILE).write_bytes(packed)

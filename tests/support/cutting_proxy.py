@@ -1,4 +1,4 @@
-"""A proxy that cuts connections in the middle of what they carry."""
+"""A proxy that cuts connections in the middle of a message."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from urllib.parse import urlsplit
 
 
 class CuttingProxy:
-    """Passes bytes on; of each of the first connections, only so many.
+    """Forwards bytes; the first connections end after a number of bytes.
 
     Parameters
     ----------
     url : str
-        Where to.
+        Address of the server.
     cuts : list of (int, int)
-        For each connection: bytes to the server, and from it, after which it ends; later
-        connections live on.
+        For each connection, the bytes to the server and from it after which it ends; later
+        connections are not cut.
     """
 
     def __init__(self, url: str, cuts: list[tuple[int, int]]) -> None:

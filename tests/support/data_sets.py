@@ -1,4 +1,4 @@
-"""An object store in memory, and whole partitionings of what lies in it."""
+"""An object store in memory, and whole partitionings of its objects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from stepml.ml.data.objects import Buffer
 
 
 class MemoryObjects:
-    """Objects by key; counts the bytes of reads."""
+    """Objects by key, with a count of the bytes read."""
 
     def __init__(self, **objects: bytes) -> None:
         self.objects = dict(objects)

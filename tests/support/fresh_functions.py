@@ -1,4 +1,4 @@
-"""Functions in processes of their own, asked what they held at most; and what they find stored."""
+"""Functions in fresh processes: their peak memory and imports, and jobs for them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEAVY = ("torch", "scipy", "sklearn", "pyarrow", "pandas")  # not in the functio
 N_FEATURES = 28
 WIDE, CLASSES, PAIRS, VALIDATION_ROWS = 47_000, 20, 80, 10_000
 
-# What a process held at most is asked of Linux, not of Python.
+# Linux reports the peak memory of a process.
 _INVOKE = r"""
 import importlib, json, re, sys
 from pathlib import Path
@@ -48,14 +48,14 @@ BEGAN = {"attempt": "epoch-1.0", "started_at": "2026-01-02T03:04:05.678Z"}
 
 
 def peak_bytes(module: str, event: dict[str, Any], bucket: str, endpoint: str) -> int:
-    """Return what a fresh process holds at most that calls the handler in ``module`` once."""
+    """Return the peak memory of a fresh process that calls the handler in ``module`` once."""
     environment = {
         **os.environ,
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "OPENBLAS_NUM_THREADS": "1",  # as the template has it; each thread has memory of its own
+        "OPENBLAS_NUM_THREADS": "1",  # as in the template; each thread takes memory of its own
         BUCKET_VARIABLE: bucket,
     }
     command = [sys.executable, "-c", _INVOKE, module, json.dumps(event)]
@@ -66,9 +66,9 @@ def peak_bytes(module: str, event: dict[str, Any], bucket: str, endpoint: str) -
 
 
 def heavy_modules() -> list[str]:
-    """Return what of `HEAVY` a fresh process loads when it imports the handlers of all functions.
+    """Return the modules of `HEAVY` that a fresh process loads with the handlers of all functions.
 
-    The one that reads parquet files has pyarrow in its package, and loads it when it is called.
+    The function for Parquet has pyarrow in its package, and loads it when it is called.
     """
     functions = [each.get("Properties", {}) for each in template()["Resources"].values()]
     modules = [each["Handler"].rpartition(".")[0] for each in functions if "Handler" in each]
@@ -98,7 +98,7 @@ def store_dense(storage: S3Storage, job_id: str, shard_bytes: int) -> dict[str, 
 
 
 def store_contributions(storage: S3Storage, job_id: str, world_size: int) -> dict[str, Any]:
-    """Store what ranks have of a wide softmax regression, 4 MB each; return the reducer's event."""
+    """Store contributions to a wide softmax regression, 4 MB each; return the reducer's event."""
     job = spec.JobSpec(
         data=spec.Data(uri="s3://data/rows.libsvm", format="libsvm"),
         model=models.SoftmaxRegression(),

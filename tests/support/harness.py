@@ -1,4 +1,4 @@
-"""What suites of exchanges run on: a storage, or a parameter server; and a look behind both."""
+"""Harnesses for suites of exchanges over a storage or a parameter server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WAIT_S = 30.0
 
 
 class Harness(ABC):
-    """Makes the exchanges of ranks, each with a connection of its own."""
+    """Creates the exchanges of ranks, each with a connection of its own."""
 
     n_steps = 10_000  # in a test of many
 
@@ -52,18 +52,18 @@ class Harness(ABC):
 
     @abstractmethod
     def publish(self, ours: Workers, step: Step, rank: int, message: Message) -> None:
-        """Contribute for a rank that is not there (any more)."""
+        """Contribute for a rank that does not run (any more)."""
 
     @abstractmethod
     def has_contributed(self, ours: Workers, step: Step, rank: int) -> bool: ...
 
     @abstractmethod
     def lose_everything(self) -> None:
-        """Have all that was exchanged lost."""
+        """Lose all exchanged values."""
 
     @abstractmethod
     def left_behind(self) -> list[str]:
-        """Return what is there of all jobs, a name for each step at least."""
+        """Return the stored names of all jobs, at least one for each step."""
 
     def wait_for_contribution(self, ours: Workers, step: Step, rank: int) -> None:
         deadline = time.monotonic() + WAIT_S
@@ -77,7 +77,7 @@ class OverStorage(Harness):
 
     def __init__(self, channel: Storage, name: str = "") -> None:
         self.channel = channel
-        # A step on an emulated AWS takes as long as a hundred on the others.
+        # A step on an emulated AWS takes as long as a hundred steps on the others.
         self.n_steps = 60 if name in ("s3", "dynamodb") else 10_000
 
     def in_flight(
@@ -109,7 +109,7 @@ class OverStorage(Harness):
 
 
 class OverServer(Harness):
-    """The exchanges of `ps_server`, over one transport; vectors are not cut there."""
+    """The exchanges of `ps_server`, over one transport; it does not cut vectors."""
 
     def __init__(self, server: ParameterServerProcess, transport: str) -> None:
         self.server = server

@@ -1,4 +1,4 @@
-"""A job whose steps run one after another in this process, as the state machines drive them."""
+"""A job whose steps run one after another in this process, in the order of the state machines."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ STARTED_AT = "2026-01-02T03:04:05.678Z"
 
 
 class Job:
-    """One job on a memory store, driven as the state machines drive it."""
+    """One job on a memory store, driven in the order of the state machines."""
 
     def __init__(
         self, job_id: str = "job", storage: MemoryStorage | None = None, **spec: Any
@@ -94,7 +94,7 @@ class Job:
         return state
 
     def attempt(self, epoch: int) -> dict[str, Any]:
-        """Return what all tasks of an epoch are told."""
+        """Return the common fields of all tasks of an epoch."""
         name = f"{self.job_id}-e{epoch}-r0-t{self.retries}.{self.redrives}"
         return {"job_id": self.job_id, "epoch": epoch, "attempt": name, "started_at": STARTED_AT}
 
@@ -111,7 +111,7 @@ class Job:
     def execute_all(
         self, epoch: int, remaining: Callable[[], float] = lambda: 900.0
     ) -> list[ExecutorResult]:
-        """Train all ranks; at the same time, if they have to."""
+        """Train all ranks, concurrently if they exchange in flight."""
         ranks = range(self.spec["workers"])
         if self._epochs().keeps_contributions:  # they train alone
             return [self.execute(epoch, rank, remaining) for rank in ranks]
@@ -140,7 +140,7 @@ class Job:
         return self.store.state(epoch).load().parameters.tobytes()
 
     def exchanged(self) -> str:
-        """Return the prefix of what its ranks exchange."""
+        """Return the prefix of its ranks' exchange."""
         return keys.exchange_prefix(self.job_id, self.training_plan().run)
 
     def partition_plan(self) -> PartitionPlan:

@@ -1,4 +1,4 @@
-"""Ranks that learn in this process, as the functions and their exchange make them."""
+"""Ranks that learn in this process, with the parts of functions and exchange."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Model
 
 
 def rows(n_samples: int = 500, n_features: int = 6, seed: int = 0) -> tuple[Floats, Floats]:
-    """Return rows of two classes, 0 and 1, that a line separates badly."""
+    """Return rows of two classes, 0 and 1, that overlap along a line."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n_samples, n_features)).astype(np.float32)
     logits = X @ rng.normal(size=n_features) + 0.3
@@ -40,7 +40,7 @@ def job_of(
     pattern: str = "reduce",
     max_epochs: int = 10,
 ) -> spec.JobSpec:
-    """Return a job of these two."""
+    """Return a job with this model and algorithm."""
     return spec.JobSpec(
         data=spec.Data(uri="s3://bucket/data", format="csv"),
         model=model,
@@ -57,7 +57,7 @@ def model_for(model: models.Model, X: Matrix, labels: Floats) -> Model:
 
 
 def cuts_of(n_samples: int, shards: int | Sequence[int]) -> tuple[int, ...]:
-    """Return the rows of each shard: given, or about equal."""
+    """Return the number of rows of each shard, as given or about equal."""
     if not isinstance(shards, int):
         return tuple(shards)
     return tuple(np.diff([n_samples * rank // shards for rank in range(shards + 1)]).tolist())
@@ -65,7 +65,7 @@ def cuts_of(n_samples: int, shards: int | Sequence[int]) -> tuple[int, ...]:
 
 @dataclass(eq=False)
 class Orchestra:
-    """Ranks that train alone for an epoch and are merged then."""
+    """Ranks that train alone for an epoch and are then merged."""
 
     job: spec.JobSpec
     X: Matrix
@@ -95,11 +95,11 @@ class Orchestra:
         return self.X[part], self.model.targets(self.labels[part])
 
     def rank_epoch(self, rank: int) -> RankEpoch:
-        """Return a rank's part in the epoch that comes."""
+        """Return a rank's part in the next epoch."""
         return RankEpoch(len(self.outcomes) + 1, rank, self.shard_rows, self.seed)
 
     def train(self, rank: int, must_pause: Callable[[], bool] | None = None) -> RankProgress:
-        """Train one rank to the end of the epoch; call it again wherever it pauses."""
+        """Train one rank to the end of the epoch; continue after each pause."""
         rank_epoch, pause = self.rank_epoch(rank), must_pause or (lambda: False)
         X, y = self.shard(rank)
         progress = self.algorithm.begin(self.model, self.state, self.rank_states[rank], rank_epoch)
@@ -108,7 +108,7 @@ class Orchestra:
         return progress
 
     def epoch(self, must_pause: Callable[[], bool] | None = None) -> Outcome:
-        """Return what an epoch of all ranks ends with."""
+        """Return the outcome of an epoch of all ranks."""
         ranks = range(len(self.shard_rows))
         self.rank_states = [
             self.algorithm.rank_result(self.train(rank, must_pause)) for rank in ranks
@@ -128,7 +128,7 @@ class Orchestra:
         return outcome
 
     def epochs(self, number: int) -> Floats:
-        """Return the parameters after so many epochs, or when the algorithm says that it ends."""
+        """Return the parameters after a number of epochs, or when the algorithm converges."""
         for _ in range(number):
             if self.epoch().converged:
                 break
@@ -145,7 +145,7 @@ class Sum:
 
 
 class Ranks:
-    """Threads that sum what they have in the order of their ranks; sums are kept for replay."""
+    """Threads that sum their values in rank order; the sums are stored for replay."""
 
     def __init__(self, world_size: int) -> None:
         self.world_size = world_size
@@ -171,7 +171,7 @@ class Ranks:
 
 @dataclass(frozen=True)
 class Peer:
-    """One rank's end of `Ranks`; ``dies_at`` is the batch that it never contributes to."""
+    """One rank's exchange in `Ranks`; ``dies_at`` is the batch to which it never contributes."""
 
     ranks: Ranks
     rank: int
@@ -225,7 +225,7 @@ class InFlightEpoch:
         start: RankProgress | None = None,
         must_pause: Callable[[], bool] = lambda: False,
     ) -> list[RankProgress]:
-        """Return what one rank yields, as copies."""
+        """Return copies of one rank's yields."""
         assert self.state is not None
         begin = start or RankProgress(self.state.parameters, extras=self.state.extras)
         X, y = self.shard(peer.rank)
@@ -235,7 +235,7 @@ class InFlightEpoch:
         return [copied(step) for step in steps]
 
     def run_all(self) -> list[list[RankProgress]]:
-        """Return what each rank yields."""
+        """Return each rank's yields."""
         ranks = Ranks(len(self.shard_rows))
         with ThreadPoolExecutor(len(self.shard_rows)) as threads:
             return list(
@@ -244,7 +244,7 @@ class InFlightEpoch:
 
 
 def copied(step: RankProgress) -> RankProgress:
-    """Return a progress whose arrays the next step does not change."""
+    """Return a copy of a progress, which the next step does not change."""
     extras = {name: array.copy() for name, array in step.extras.items()}
     return replace(step, parameters=step.parameters.copy(), extras=extras)
 
@@ -252,7 +252,7 @@ def copied(step: RankProgress) -> RankProgress:
 def averaged_gradients(
     job: spec.JobSpec, X: Matrix, labels: Floats, shards: int | Sequence[int], epochs: int
 ) -> RankProgress:
-    """Return rank 0's replica after so many epochs of gradient averaging."""
+    """Return rank 0's replica after a number of epochs of gradient averaging."""
     state = None
     for number in range(1, epochs + 1):
         epoch = InFlightEpoch(job, X, labels, shards, number, state=state)

@@ -1,4 +1,4 @@
-"""moto's own server with a stack that looks like StepML, but whose jobs end at once."""
+"""moto's own server with a stack like StepML's, but with jobs that end at once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ENDS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class MotoStack:
-    """Where the server is, and how to put things into it."""
+    """The server's address, and methods that fill it."""
 
     endpoint_url: str
 
@@ -58,7 +58,7 @@ class MotoStack:
         self.service("s3").put_object(Bucket=BUCKET, Key=key, Body=content)
 
     def put_epochs(self, job_id: str, count: int, ended: bool = True) -> list[EpochReport]:
-        """Write the reports of ``count`` epochs, the last one converged if they have ``ended``."""
+        """Write the reports of ``count`` epochs; the last one has converged if ``ended``."""
         last = count if ended else 0
         reports = [epoch_report(epoch, last=epoch == last) for epoch in range(1, count + 1)]
         for report in reports:
@@ -66,7 +66,7 @@ class MotoStack:
         return reports
 
     def put_results(self, job_id: str, epochs: list[EpochReport]) -> JobReport:
-        """Write what Finalise writes."""
+        """Write the files of Finalise."""
         report = job_report(job_id, epochs)
         self.put(keys.report(job_id), encode(report))
         self.put(keys.model(job_id), b"arrays")
@@ -83,7 +83,7 @@ class MotoStack:
 
 @contextmanager
 def running_stack() -> Iterator[MotoStack]:
-    """Run the server on a free port until the block is left."""
+    """Run the server on a free port until the block ends."""
     before = default_user_config.get("stepfunctions")
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -91,7 +91,7 @@ def running_stack() -> Iterator[MotoStack]:
     try:
         host, port = server.get_host_and_port()
         stack = MotoStack(f"http://{host}:{port}")
-        # moto keeps what it stores in this process, for all servers.
+        # moto stores its data in this process, for all servers.
         with urlopen(Request(f"{stack.endpoint_url}/moto-api/reset", method="POST")):
             pass
         stack.service("s3").create_bucket(Bucket=BUCKET)
@@ -156,7 +156,7 @@ def job_report(job_id: str, epochs: list[EpochReport]) -> JobReport:
 
 
 def _deploy(stack: MotoStack, name: str) -> None:
-    """Make a stack whose jobs pass the states that a person's side looks at, and end."""
+    """Create a stack; its jobs pass the states that the client reads, and end."""
     states: dict[str, Any] = {
         "InitialiseModel": {"Type": "Pass", "Next": "RunEpoch"},
         "RunEpoch": {"Type": "Pass", "Next": "Ending"},
@@ -182,7 +182,7 @@ def _only(name: str, state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _failing_child() -> dict[str, Any]:
-    """Return an epoch whose rank fails that its input names, without telling why elsewhere."""
+    """Return an epoch in which the rank named by its input fails, without another record."""
     states: dict[str, Any] = {
         "IsIt?": {
             "Type": "Choice",

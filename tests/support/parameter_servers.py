@@ -61,7 +61,7 @@ class ParameterServerProcess:
         return open_client(self.url(transport), self.credentials, **settings)
 
     def start(self) -> None:
-        """Start it and return once it answers; nothing happens if it runs."""
+        """Start it and return once it answers; does nothing if it is running."""
         if self.process is not None:
             return
         listen = {"thrift": "--listen", "grpc": "--grpc-listen", "health": "--health-listen"}
@@ -83,7 +83,7 @@ class ParameterServerProcess:
             time.sleep(0.02)
 
     def health(self) -> dict[str, Any] | None:
-        """Return what ``/healthz`` tells, or None if nobody answers."""
+        """Return the answer of ``/healthz``, or None without one."""
         try:
             with urllib.request.urlopen(f"{self.health_url}/healthz", timeout=WAIT_S) as answer:
                 told: dict[str, Any] = json.load(answer)
@@ -103,7 +103,7 @@ class ParameterServerProcess:
         return process.wait(WAIT_S)
 
     def kill(self) -> None:
-        """Kill it, as in a crash; nothing happens if it does not run."""
+        """Kill it, as in a crash; does nothing if it is not running."""
         process, self.process = self.process, None
         if process is not None:
             process.kill()
@@ -130,12 +130,12 @@ def parameter_server(
     directory : Path
         For its log.
     transports : sequence of str
-        ``thrift`` is always there; ``grpc`` too, if asked for.
+        ``thrift`` is always served, ``grpc`` on request.
     tls : Certificates, optional
-        Left out, it serves plainly.
+        None for no encryption.
     token : str
     environment : mapping, optional
-        Variables of the process beside those of this one.
+        Variables of the process, in addition to those of this one.
     **flags
         By name: ``memory_mb=100``.
     """

@@ -1,4 +1,4 @@
-"""What tests of exchanges have in common."""
+"""Helpers of tests of exchanges."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def workers(world_size: int, job_id: str = "job") -> Workers:
 
 
 def messages(world_size: int, size: int, seed: int = 0) -> list[Message]:
-    """Return what each rank contributes."""
+    """Return each rank's contribution."""
     rng = np.random.default_rng([seed, size])
     return [
         Message(rng.normal(size=size).astype(np.float32), np.array([rank + 0.1, 1.0]))
@@ -35,6 +35,6 @@ def total(contributions: list[Message]) -> bytes:
 
 
 def at_once(world_size: int, act: Callable[[int], T]) -> list[T]:
-    """Return what each rank's ``act`` returns, all of them running at the same time."""
+    """Run each rank's ``act`` concurrently, and return the results."""
     with ThreadPoolExecutor(world_size) as pool:
         return list(pool.map(act, range(world_size)))

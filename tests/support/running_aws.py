@@ -1,4 +1,4 @@
-"""A local AWS that really runs, and what tests do with it."""
+"""A running local AWS, and helpers for tests of it."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class RunningAws:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """What ``stepml local up`` deploys StepML with."""
+        """The template parameters with which ``stepml local up`` deploys StepML."""
         return template_parameters(self.caches(), self.status()["concurrency"])
 
     def caches(self) -> list[CacheStatus]:
         return [CacheStatus(**each) for each in self.status()["caches"]]
 
     def status(self) -> dict[str, Any]:
-        """Return what the server says of itself."""
+        """Return the server's own status."""
         answer = ask(int(self.endpoint_url.rpartition(":")[2]), WAIT_S)
         assert answer is not None
         return answer
@@ -59,7 +59,7 @@ class RunningAws:
         )
 
     def machine(self, definition: dict[str, Any], **settings: Any) -> str:
-        """Make a state machine and return its ARN."""
+        """Create a state machine and return its ARN."""
         created = self.client("stepfunctions").create_state_machine(
             name=f"test-{uuid.uuid4().hex[:12]}",
             definition=json.dumps(definition),
@@ -101,7 +101,7 @@ class RunningAws:
 
 
 def eventually(look: Callable[[], Any], is_done: Callable[[Any], bool]) -> Any:
-    """Return what ``look`` sees once ``is_done`` says so."""
+    """Return the result of ``look`` once ``is_done`` accepts it."""
     deadline = time.monotonic() + WAIT_S
     while not is_done(seen := look()):
         assert time.monotonic() < deadline, f"still {seen} after {WAIT_S:g} s"

@@ -23,9 +23,9 @@ SLOTS = 16384  # of a Redis cluster
 
 @dataclass(frozen=True)
 class Certificates:
-    """What TLS needs: files in PEM format."""
+    """PEM files for TLS."""
 
-    ca: Path  # signs the other; what a client trusts
+    ca: Path  # the authority, which clients trust
     certificate: Path  # of a server at 127.0.0.1 and localhost
     key: Path
 
@@ -40,7 +40,7 @@ class Process:
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     def start(self) -> None:
-        """Start it and return once it answers; nothing happens if it runs."""
+        """Start it and return once it answers; does nothing if it is running."""
         if self._process is not None:
             return
         with TemporaryFile() as output:
@@ -55,7 +55,7 @@ class Process:
     def stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            process.kill()  # as in a crash; there is nothing to save
+            process.kill()  # as in a crash; it has nothing to save
             process.wait()
 
     def flush(self) -> None:
@@ -80,7 +80,7 @@ class Process:
 class Server:
     """The processes behind one address."""
 
-    url: str  # as the environment variables of a channel have it
+    url: str  # as in the environment variables of a channel
     processes: Sequence[Process]
     is_ready: Callable[[], bool] = lambda: True
 
@@ -115,7 +115,7 @@ def redis_server(
         For the servers' files.
     tls : Certificates, optional
     user, password : str, optional
-        The one user that may log in; without: anybody may do anything.
+        The only user; without one, there is no login.
     cluster : bool
     """
     settings = ["--save", "", "--appendonly", "no", "--bind", HOST, "--dir", str(directory)]
@@ -158,7 +158,7 @@ def memcached_server(
     max_item: str = "1m",
     nodes: int = 1,
 ) -> Iterator[Server]:
-    """Run one Memcached server or several that know nothing of each other.
+    """Run one Memcached server, or several independent ones.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def memcached_server(
     memory_mb : int
         For values, in each server.
     max_item : str, default Memcached's
-        The largest value, key and header included, such as ``"8m"``.
+        The largest value, including key and header, such as ``"8m"``.
     nodes : int
     """
     processes = []
@@ -175,7 +175,7 @@ def memcached_server(
         limits = ["-m", str(memory_mb), "-I", max_item, "-t", "2"]
         command = [_binary("memcached"), "-l", HOST, "-p", str(port), "-U", "0", *limits]
         if os.geteuid() == 0:
-            command += ["-u", "root"]  # it refuses to run as root unless it is told to
+            command += ["-u", "root"]  # otherwise it refuses to run as root
         if tls:
             command += ["-Z", "-o", f"ssl_chain_cert={tls.certificate},ssl_key={tls.key}"]
         processes.append(Process(command, port, b"flush_all\r\n"))
@@ -186,7 +186,7 @@ def memcached_server(
 
 
 def certificates(directory: Path) -> Certificates:
-    """Make an authority and, signed by it, the certificate of a server on this machine."""
+    """Create an authority, and the certificate of a server on this machine, signed by it."""
     made = Certificates(*(directory / name for name in ("ca.pem", "server.pem", "server.key")))
     config, ca_key = directory / "openssl.cnf", directory / "ca.key"
     config.write_text(
@@ -206,7 +206,7 @@ def certificates(directory: Path) -> Certificates:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listened on a moment ago."""
+    """Return a port of this machine that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

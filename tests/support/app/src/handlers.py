@@ -1,4 +1,4 @@
-"""Functions of the test application: they do as the event says."""
+"""Functions of the test application; the event controls them."""
 
 import json
 import os
@@ -7,15 +7,15 @@ from pathlib import Path
 
 
 class FlakyError(Exception):
-    """Raised as long as a counter has not reached the event's ``fails``."""
+    """Raised until a counter reaches the event's ``fails``."""
 
 
 class BrokenError(Exception):
-    """Raised always."""
+    """Always raised."""
 
 
 def executor(event, context):
-    """Train a rank of an epoch, or do what the event's ``plan`` says."""
+    """Train a rank of an epoch, or follow the event's ``plan``."""
     perform(event.get("plan", {}), event)
     return {"rank": event.get("rank", 0), "epoch": event.get("epoch", 0)}
 
@@ -30,21 +30,21 @@ def reducer(event, context):
 
 
 def probe(event, context):
-    """Do what the event says; return it, the greeting and how often this was called."""
+    """Follow the event; return it, the greeting and the number of calls."""
     calls = perform(event, event)
     pad = "x" * event.get("pad_bytes", 0)
     return {"event": event, "greeting": os.environ["GREETING"], "calls": calls, "pad": pad}
 
 
 def noter(event, context):
-    """Note an event in the file that the input of the execution names, if it does."""
+    """Record an event in the file that the execution's input names, if any."""
     plan = json.loads(event["detail"]["input"]).get("plan", {})
     if "notes" in plan and note_call(Path(plan["notes"]), event) <= plan.get("note_fails", 0):
         raise FlakyError("not noted")
 
 
 def perform(plan, event):
-    """Write down the call, sleep, print, crash or fail."""
+    """Record the call, sleep, print, crash or fail."""
     calls = note_call(Path(plan["calls"]), event) if "calls" in plan else 1
     if "print" in plan:
         print(plan["print"])
@@ -61,7 +61,7 @@ def perform(plan, event):
 
 
 def note_call(path, event):
-    """Append a line to a file and return how many it has now."""
+    """Append a line to a file and return its number of lines."""
     with path.open("a") as calls:
         calls.write(json.dumps(event) + "\n")
     return len(path.read_text().splitlines())
