@@ -54,7 +54,7 @@ class LocalStack:
         )
 
     def run(self, job: Any, name: str | None = None) -> dict[str, Any]:
-        """Run a job to its end and return the execution's description, its output parsed."""
+        """Run a job to its end; return the execution's description with the parsed output."""
         ended = self.aws.ended(self.start(job, name))
         if "output" in ended:
             ended["report"] = json.loads(ended["output"])
@@ -74,7 +74,7 @@ def local_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack
 def csv_rows(
     n_samples: int = 2000, n_features: int = 6, seed: int = 0, noise: float = 1.0
 ) -> bytes:
-    """Return rows of two classes that a line separates but for some noise, ordered by label."""
+    """Return rows of two classes, separated by a line except for noise, ordered by label."""
     rng = np.random.default_rng(seed)
     X = rng.normal(5, 3, size=(n_samples, n_features))
     scores = (X - 5) @ np.linspace(1, -1, n_features) + rng.normal(scale=noise, size=n_samples)

@@ -1,4 +1,4 @@
-"""A whole job with the AWS CLI and nothing of ours."""
+"""A whole job with the AWS CLI alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.functional.conftest import LocalStack, csv_rows
 
 
 class AwsCli:
-    """`aws`, pointed at the local AWS as a user would point it."""
+    """`aws`, configured for the local AWS like a user's."""
 
     def __init__(self, endpoint_url: str) -> None:
         self._command = [str(Path(sys.executable).parent / "aws"), "--endpoint-url", endpoint_url]
@@ -87,7 +87,7 @@ def test_a_job_through_the_aws_cli(
     epochs = [each for each in listed["executions"] if each["name"].startswith(name)]
     assert len(epochs) == report["epochs"]
 
-    # What `aws logs tail` asks for; that command itself is in version 2 of the CLI only.
+    # The request of `aws logs tail`; only version 2 of the CLI has that command.
     logs = aws.json("logs", "filter-log-events", "--log-group-name", "/aws/lambda/stepml-executor")
     messages = [event["message"] for event in logs["events"]]
     assert sum(f'"message": "rank trained", "job_id": "{name}"' in each for each in messages) == 12

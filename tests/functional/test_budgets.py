@@ -1,4 +1,4 @@
-"""Budgets on the real machines and functions: the job ends in order, with the model so far."""
+"""Budgets on the real machines and functions: the job ends normally, with its current model."""
 
 from __future__ import annotations
 

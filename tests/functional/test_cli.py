@@ -1,4 +1,4 @@
-"""The command line as a person uses it: processes of its own, the whole product behind them."""
+"""The command line like a user's: processes of its own, with the whole product behind them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAIT_S = 90.0  # generous: the machine may be busy
 
 
 class CommandLine:
-    """Runs ``stepml`` with an endpoint and directories of its own."""
+    """Runs ``stepml`` with its own endpoint and directories."""
 
     def __init__(self, endpoint_url: str | None, directory: Path) -> None:
         chosen = {} if endpoint_url is None else {"AWS_ENDPOINT_URL": endpoint_url}
@@ -52,7 +52,7 @@ class CommandLine:
         )
 
     def run(self, *arguments: str | Path, code: int = 0) -> tuple[str, str]:
-        """Run a command and return what it wrote to stdout and stderr."""
+        """Run a command and return its stdout and stderr."""
         with self.start(*arguments) as process:
             stdout, stderr = process.communicate(timeout=WAIT_S)
         assert process.returncode == code, stdout + stderr
@@ -72,7 +72,7 @@ def stepml(local_stack: Any, tmp_path: Path) -> CommandLine:
 
 @pytest.fixture
 def digits(stepml: CommandLine, local_stack: Any) -> Path:
-    """The example's job, with its data where it looks for them."""
+    """The example's job, with its data uploaded."""
     uploaded = stepml.run_json("data", "get", "digits", "--upload")
     path = EXAMPLES / "digits_logistic.json"
     assert json.loads(path.read_text(encoding="utf-8"))["data"]["uri"] == uploaded["uri"]
@@ -183,7 +183,7 @@ def test_a_stopped_job_ends_its_watching(
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[CommandLine]:
-    """A command line without an endpoint, whose local AWS is ended in any case."""
+    """A command line without an endpoint; its local AWS is always stopped at the end."""
     command_line = CommandLine(None, tmp_path)
     yield command_line
     command_line.run("local", "down")

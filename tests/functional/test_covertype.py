@@ -62,7 +62,7 @@ def test_covertype_comes_within_a_few_thousandths_of_scikit_learn(
 def test_covertype_gives_the_same_bits_twice_and_with_other_ranges(
     local_stack: LocalStack, covertype_job: dict[str, Any]
 ) -> None:
-    # Not uploaded in parts, the object has another ETag: its rows are partitioned anew.
+    # Without a multipart upload, the object has another ETag, so its rows are partitioned again.
     content = local_stack.read("data/covertype.csv")
     again = local_stack.upload("data/again/covertype.csv", content)
     digests, models = set(), set()

@@ -1,4 +1,4 @@
-"""Every example runs as it stands, and gives what the documentation says."""
+"""Every example runs unchanged, and has the documented result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def documented() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def data(local_stack: LocalStack) -> None:
-    """The data sets where `stepml data get` puts them."""
+    """The data sets in the places of `stepml data get`."""
     for dataset in (datasets.DIGITS, datasets.DIABETES):
         local_stack.upload(dataset.key, datasets.get(dataset).read_bytes())
 

@@ -43,7 +43,7 @@ def model_bits(local_stack: LocalStack, job: dict[str, Any]) -> bytes:
 
 @pytest.fixture(scope="session")
 def references(local_stack: LocalStack, job: dict[str, Any]) -> dict[str, bytes]:
-    """The models of the plainest way, by algorithm."""
+    """The models of the simplest exchange, by algorithm."""
     return {
         "model_averaging": model_bits(local_stack, job),
         "gradient_averaging": model_bits(local_stack, job | {"algorithm": GRADIENTS}),
@@ -104,7 +104,7 @@ def test_jobs_at_once_on_one_channel_do_not_meet(
 def shared_channel(
     local_stack: LocalStack, job: dict[str, Any], request: pytest.FixtureRequest
 ) -> Iterator[tuple[str, Storage]]:
-    """A channel that runs, and a way into it."""
+    """A running channel, and access to it."""
     local_stack.run(exchanged(job, request.param) | {"stop": {"max_epochs": 1}})
     backends = {"redis": RedisStorage, "memcached": MemcachedStorage}
     urls = {cache["name"]: cache["url"] for cache in status(local_stack)["caches"]}
@@ -131,7 +131,7 @@ def test_a_job_leaves_nothing_and_spares_what_is_not_its_own(
 
 
 def test_a_killed_executor_changes_no_bit(local_stack: LocalStack, job: dict[str, Any]) -> None:
-    """Its Task calls it again, and it replays what the others did without it."""
+    """Its Task calls it again, and it replays the sums that it missed."""
     long = exchanged(job, "redis", algorithm=GRADIENTS | {"batch_size": 1}, stop={"max_epochs": 2})
     expected = model_bits(local_stack, long)
     name = f"killed-{uuid.uuid4().hex[:8]}"
@@ -176,7 +176,7 @@ def test_a_channel_that_is_lost_during_an_epoch_changes_no_bit(
 
 
 def test_an_error_of_one_rank_ends_the_others(local_stack: LocalStack, job: dict[str, Any]) -> None:
-    """One row's gradient is beyond float16, so its rank fails, and the others hear of it."""
+    """One row's gradient is beyond float16, so its rank fails, and the others are notified."""
     header, first, *rows = csv_rows().decode().splitlines()
     _, *others = first.split(",")
     text = "\n".join([header, ",".join(["1e9", *others]), *rows, ""])
@@ -191,7 +191,7 @@ def test_an_error_of_one_rank_ends_the_others(local_stack: LocalStack, job: dict
     ended = local_stack.run(wild, name)
     assert ended["status"] == "FAILED"
     assert "float16 holds numbers up to 65,504" in ended["cause"]
-    assert time.monotonic() - began < 60  # and not the minutes that a rank waits for a peer
+    assert time.monotonic() - began < 60  # instead of the minutes that a rank waits for a peer
     attempts = [epoch["name"] for epoch in local_stack.epochs(name)]
     assert len(attempts) == 2
     for attempt in attempts:

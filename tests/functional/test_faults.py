@@ -1,10 +1,10 @@
-"""Whole executions under faults, each placed by position: not a bit of the model may change.
+"""Whole executions under faults at chosen positions: not a bit of the model may change.
 
-A job that nothing strikes tells where the functions write. Then the same job is struck, at every
-one of these places: the process is killed before, during and after each write, at the beginning
-and at the end of each call; services refuse, answer late or not at all; calls are made twice;
-what lies in the channel is damaged or lost. The state machine's own retries, and one redrive where
-they are used up, have to bring each job to the same model, and nothing may be left of it.
+An undisturbed job shows where the functions write. Then the same job meets faults at every one of
+these places: the process is killed before, during and after each write, and at the beginning and
+the end of each call; services refuse, answer late or not at all; calls are repeated; values in the
+channel are damaged or lost. The state machine's own retries, and one redrive after they are used
+up, must bring each job to the same model, and nothing may remain of the faults.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.support.running_aws import RunningAws, eventually, running_aws
 
 pytestmark = pytest.mark.timeout(600)
 
-# What happens at each place besides kills: so many of all that may; the jobs take turns.
+# Number of faults at each place besides kills; the jobs share all possible ones.
 EXTRAS = int(os.environ.get("STEPML_FAULT_EXTRAS", "1"))
 ENOUGH = 200
 NARROW = {"Timeout": 4, "MemorySize": 256}
@@ -73,7 +73,7 @@ def struck(
     narrow_stack: FaultyStack,
     request: pytest.FixtureRequest,
 ) -> Struck:
-    """The jobs of all tests that have been asked for, on their way."""
+    """The running jobs of all selected tests."""
     ground = Ground(campaign, stack, narrow_stack, Planner(EXTRAS))
     plans = {
         (theme, setting): [*THEMES[theme](ground, setting)]
@@ -83,7 +83,7 @@ def struck(
 
 
 def asked_for(items: list[pytest.Item]) -> list[tuple[str, Setting]]:
-    """Return what the tests of a session are about."""
+    """Return the parameters of a session's tests."""
     found = [getattr(item, "callspec", None) for item in items]
     given = [each.params for each in found if each is not None]
     return [(each["theme"], each["setting"]) for each in given if "theme" in each]
@@ -107,7 +107,7 @@ def test_there_are_enough_faults(campaign: Campaign, struck: Struck) -> None:
     assert len(placements) >= ENOUGH
 
 
-# Below, one job after another: what strikes it may strike its neighbours, too.
+# Below, one job after another: its faults might strike other jobs, too.
 
 
 def run(
@@ -118,7 +118,7 @@ def run(
     *faults: Fault,
     **options: int,
 ) -> Outcome:
-    """Run a job that is struck; it has to come through."""
+    """Run a job under faults; it must succeed."""
     outcome = campaign.run(Strike(f"{setting.name}-{what}", setting, faults, stack, options))
     assert not outcome.complaints(), "\n".join(outcome.complaints())
     return outcome
@@ -158,7 +158,7 @@ def test_a_channel_that_restarts_changes_no_bit(
 def test_ranks_pause_when_their_time_is_out(
     campaign: Campaign, narrow_stack: FaultyStack, setting: Setting
 ) -> None:
-    """Functions have 4 s, an epoch takes longer: each batch takes a while."""
+    """Functions have 4 s, but an epoch takes longer, because each batch takes a while."""
     slow = [Fault(at(epoch, rank, None), "enter", "slow") for epoch in (1, 2) for rank in (0, 1)]
     options = {"batch_size": 8, "epochs": 2}
     outcome = run(campaign, narrow_stack, setting, "pauses", *slow, **options)
@@ -189,7 +189,7 @@ def test_jobs_come_through_with_fewer_functions_than_ranks(
     campaign: Campaign, directory: Path
 ) -> None:
     with running_aws(directory / "throttled-state", concurrency=2) as aws:
-        # The machines are told that there is room for all, so that functions are refused.
+        # The machines assume room for all, so functions are refused.
         stack = deploy_faulty(aws, directory, name="throttled", concurrency=1000)
         outcome = run(campaign, stack, SETTINGS[0], "throttled", epochs=2)
         throttled = "Lambda.TooManyRequestsException"

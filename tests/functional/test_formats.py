@@ -21,7 +21,7 @@ N_SAMPLES, N_FEATURES = 1200, 12
 
 
 def pixels() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return rows of whole numbers, most of them 0, of two classes."""
+    """Return rows of two classes with whole numbers, most of them 0."""
     rng = np.random.default_rng(0)
     X = rng.integers(1, 256, (N_SAMPLES, N_FEATURES)) * (rng.random((N_SAMPLES, N_FEATURES)) < 0.3)
     y = X[:, :4].sum(axis=1) > X[:, 4:8].sum(axis=1)

@@ -1,4 +1,4 @@
-"""Whole jobs over a parameter server: with the bits of S3, also when it, or its clients, die."""
+"""Whole jobs over a parameter server have the bits of S3, also if it or its clients die."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def trained(local_stack: LocalStack, job: dict[str, Any], name: str | None = Non
 
 @pytest.fixture(scope="session")
 def undisturbed(local_stack: LocalStack) -> Reference:
-    """The model of a job as it is over another channel, trained once."""
+    """The model of a job over another channel, trained once."""
     known: dict[str, bytes] = {}
 
     def model(wanted: dict[str, Any], channel: str = "redis") -> bytes:
@@ -73,7 +73,7 @@ def undisturbed(local_stack: LocalStack) -> Reference:
 
 @pytest.fixture(scope="module")
 def server(local_stack: LocalStack, job: dict[str, Any]) -> CacheStatus:
-    """The parameter server, which a first job has started."""
+    """The parameter server, started by a first job."""
     before = status(local_stack)
     trained(local_stack, over_server(job, "model_averaging", stop={"max_epochs": 1}))
     after = status(local_stack)
@@ -84,19 +84,19 @@ def server(local_stack: LocalStack, job: dict[str, Any]) -> CacheStatus:
 
 @pytest.fixture
 def client(server: CacheStatus) -> Iterator[ParameterClient]:
-    """A client of it, as functions have one."""
+    """A client of the server, like that of functions."""
     token = server.parameters["ParameterServerToken"]
     with open_client(server.url, Credentials(token)) as opened:
         yield opened
 
 
 def status(local_stack: LocalStack) -> CacheStatus:
-    """Return what the local AWS says of its parameter server."""
+    """Return the local AWS's status of its parameter server."""
     return next(each for each in local_stack.aws.caches() if each.name == CHANNEL)
 
 
 def kill_server(local_stack: LocalStack) -> None:
-    """Kill it, and return once another one answers in its place."""
+    """Kill the server, and return once another one answers in its place."""
     pid = status(local_stack).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
@@ -104,7 +104,7 @@ def kill_server(local_stack: LocalStack) -> None:
 
 
 def jobs(client: ParameterClient, name: str) -> list[JobStatistics]:
-    """Return what a server that may just be starting has of a job."""
+    """Return the state of a job on a server that may still be starting."""
     try:
         told = client.statistics().jobs
     except OSError:
@@ -260,7 +260,7 @@ def test_a_job_that_failed_is_redriven(
         ended = local_stack.run(chosen, name)
     assert ended["status"] == "FAILED"
     eventually(lambda: local_stack.keys(keys.ended(name)), bool)
-    assert [each.ranks for each in jobs(client, name)] == [4]  # what they have given stays
+    assert [each.ranks for each in jobs(client, name)] == [4]  # their contributions stay
     assert redrive(local_stack, ended["executionArn"])["status"] == "SUCCEEDED"
     assert local_stack.read(keys.model(name)) == expected
     assert jobs(client, name) == []
@@ -296,7 +296,7 @@ def test_a_stopped_job_leaves_nothing_and_goes_on(
 
 @contextmanager
 def filled(client: ParameterClient) -> Iterator[None]:
-    """Let somebody else set aside nearly all the memory that the server has."""
+    """Reserve nearly all of the server's memory for another job."""
     told = client.statistics()
     ranks = 100
     each = (told.limit_bytes - told.reserved_bytes) // (ranks + 3) - 100

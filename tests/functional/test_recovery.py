@@ -1,4 +1,5 @@
-"""Jobs that are stopped, fail, go on, roll over and fan out, on the real machines and functions."""
+"""Jobs that are stopped, fail, resume, continue in another execution and fan out, on real
+machines."""
 
 from __future__ import annotations
 
@@ -48,7 +49,7 @@ def configured(local_stack: LocalStack, function: str, **settings: Any) -> Itera
 
 @contextmanager
 def epochs_an_execution(local_stack: LocalStack, epochs: int) -> Iterator[None]:
-    """Let another execution go on with a job after so many epochs."""
+    """Let another execution continue a job after a number of epochs."""
     functions = local_stack.aws.client("lambda")
     before = functions.get_function_configuration(FunctionName="stepml-prepare")
     variables = before["Environment"]["Variables"] | {"STEPML_EPOCHS_AN_EXECUTION": str(epochs)}
@@ -112,7 +113,7 @@ def test_a_stopped_job_goes_on_and_comes_to_the_same_bits(
 def test_a_stopped_job_leaves_nothing_in_the_channel(
     local_stack: LocalStack, job: dict[str, Any], algorithm: str, pattern: str
 ) -> None:
-    """Functions go on for a moment after the execution has ended, and publish."""
+    """Functions run for a moment after the execution has ended, and publish."""
     long = job | {
         "algorithm": ALGORITHMS[algorithm] | {"batch_size": 5},
         "stop": {"max_epochs": 20},
@@ -144,7 +145,7 @@ def test_items_that_are_deleted_from_dynamodb_change_no_bit(
     eventually(lambda: [*channel.list(f"jobs/{name}/exchange/")], len)
     channel.clear(f"jobs/{name}/exchange/")
     ended = local_stack.aws.ended(execution)
-    if ended["status"] == "FAILED":  # both attempts at the epoch may have met it
+    if ended["status"] == "FAILED":  # it may have hit both attempts at the epoch
         ended = redrive(local_stack, execution)
     assert ended["status"] == "SUCCEEDED", ended
     assert local_stack.read(keys.model(name)) == expected
@@ -166,7 +167,7 @@ def test_a_job_that_failed_is_redriven_from_the_failed_epoch(
     assert ended["status"] == "FAILED"
     assert "Runtime.HandlerNotFound" in ended["cause"]
     eventually(lambda: local_stack.keys(keys.ended(name)), len)
-    assert len(local_stack.keys(f"jobs/{name}/exchange/")) == 4  # what the ranks have given
+    assert len(local_stack.keys(f"jobs/{name}/exchange/")) == 4  # the ranks' contributions
     redriven = redrive(local_stack, ended["executionArn"])
     assert redriven["status"] == "SUCCEEDED"
     assert redriven["redriveCount"] == 1
@@ -174,13 +175,13 @@ def test_a_job_that_failed_is_redriven_from_the_failed_epoch(
     attempts = local_stack.epochs(name)
     assert [each["status"] for each in attempts] == ["FAILED", "FAILED", *["SUCCEEDED"] * 3]
     messages = Counter(line["message"] for line in logged(local_stack, "executor", name))
-    # In each of three epochs; and in those that came after another attempt, they had.
+    # In each of three epochs; ranks of a repeated epoch had contributed before.
     assert messages["rank trained"] == 3 * 4
     assert messages["rank had contributed already"] == 2 * 4
 
 
 def logged(local_stack: LocalStack, function: str, job_id: str) -> list[dict[str, Any]]:
-    """Return what a function logged about a job."""
+    """Return a function's log lines about a job."""
     pages = local_stack.aws.client("logs").get_paginator("filter_log_events")
     texts = [
         event["message"]
@@ -202,15 +203,15 @@ def test_a_rank_that_fails_every_time_fails_the_job_with_its_own_error(
     shard = keys.shard(digest, 3, 0.1, "dense", 2)
     whole = local_stack.read(shard)
     s3 = local_stack.aws.client("s3")
-    # A function that is warm would still have the shard.
+    # A warm function would still have the shard.
     with configured(local_stack, "executor", MemorySize=3000):
         s3.put_object(Bucket=local_stack.bucket, Key=shard, Body=whole[:-1] + b"?")
         started = time.monotonic()
         ended = local_stack.run(other, name)
     assert ended["status"] == "FAILED"
-    assert time.monotonic() - started < 30  # and not the minutes that a rank waits for a peer
+    assert time.monotonic() - started < 30  # instead of the minutes that a rank waits for a peer
     failures = local_stack.keys(keys.failures_prefix(name))
-    assert len(failures) == 2  # RunEpoch tries once more
+    assert len(failures) == 2  # RunEpoch retries once
     failure = decode(local_stack.read(failures[0]), Failure, failures[0])
     assert (failure.rank, failure.error) == (2, "DamagedValueError")
     assert shard in failure.message

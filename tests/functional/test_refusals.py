@@ -1,4 +1,4 @@
-"""Whatever is wrong with a job ends it before training, by name."""
+"""Any defect of a job ends it before training, by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs that fail, are stopped and go on, as a person does it: ``stepml stop`` and ``retry``."""
+"""Jobs that fail, are stopped and resume, with a user's commands ``stepml stop`` and ``retry``."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.functional.conftest import LocalStack
 from tests.functional.test_cli import WAIT_S, CommandLine
 from tests.support.running_aws import eventually
 
-pytestmark = pytest.mark.timeout(300)  # several commands, each waits on its own
+pytestmark = pytest.mark.timeout(300)  # several commands, each with waits of its own
 
-EPOCHS = 20  # long enough to be interrupted
+EPOCHS = 20  # long enough for an interruption
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs one job in different ways."""
+    """Runs of one job, in different ways."""
 
     stepml: CommandLine
     stack: LocalStack
@@ -69,7 +69,7 @@ def name() -> str:
 
 @pytest.fixture(scope="module")
 def undisturbed(local_stack: LocalStack, job: dict[str, Any]) -> bytes:
-    """The model of a run to which nothing happens."""
+    """The model of an undisturbed run."""
     ended = local_stack.run({**job, "stop": {"max_epochs": EPOCHS}})
     assert ended["status"] == "SUCCEEDED"
     return local_stack.read(keys.model(ended["name"]))
@@ -77,7 +77,7 @@ def undisturbed(local_stack: LocalStack, job: dict[str, Any]) -> bytes:
 
 @contextmanager
 def broken_executor(stack: LocalStack) -> Iterator[None]:
-    """Let executors fail before any code of ours runs, as after a deployment that went wrong."""
+    """Let executors fail before any of our code runs, as after a wrong deployment."""
     functions, executor = stack.aws.client("lambda"), "stepml-executor"
     handler = functions.get_function_configuration(FunctionName=executor)["Handler"]
     functions.update_function_configuration(FunctionName=executor, Handler="lambdas.absent.handler")
@@ -89,7 +89,7 @@ def broken_executor(stack: LocalStack) -> Iterator[None]:
 
 @contextmanager
 def short_executions(stack: LocalStack, epochs: int) -> Iterator[None]:
-    """Let an execution hand its job over to another one after so many epochs."""
+    """Let another execution continue the job after a number of epochs."""
     functions, prepare = stack.aws.client("lambda"), "stepml-prepare"
     settings = functions.get_function_configuration(FunctionName=prepare)["Environment"]
     short = {**settings["Variables"], "STEPML_EPOCHS_AN_EXECUTION": str(epochs)}
@@ -102,7 +102,7 @@ def short_executions(stack: LocalStack, epochs: int) -> Iterator[None]:
 
 @contextmanager
 def without(stack: LocalStack, key: str) -> Iterator[None]:
-    """Let an object be missing for a while."""
+    """Remove an object until the block ends."""
     content = stack.read(key)
     stack.aws.client("s3").delete_object(Bucket=stack.bucket, Key=key)
     try:
@@ -112,7 +112,7 @@ def without(stack: LocalStack, key: str) -> Iterator[None]:
 
 
 def fail(runs: Runs, name: str, after_epochs: int = 2) -> None:
-    """Let a run fail; the last attempt at its epoch fails of a rank that writes why."""
+    """Let a run fail; in the last attempt at its epoch, a rank writes its error."""
     runs.start(name)
     runs.await_epochs(name, after_epochs)
     with without(runs.stack, keys.training_plan(name)):
@@ -120,7 +120,7 @@ def fail(runs: Runs, name: str, after_epochs: int = 2) -> None:
 
 
 def narrow(text: str) -> bool:
-    """Return whether the lines have 80 columns at most, but for paths and ARNs to be copied."""
+    """Return whether the lines have at most 80 columns, except for paths and ARNs."""
     lines = [line for line in text.splitlines() if "runs/" not in line and "arn:" not in line]
     return all(len(line) <= 80 for line in lines)
 
@@ -146,7 +146,7 @@ def test_a_failed_job_goes_on_and_ends_with_the_same_model(
     assert re.search(rf"^       epoch {first} is retried after rank \d: KeyNot", shown, re.M)
     assert narrow(shown + complaint)
     assert runs.model(name) == undisturbed
-    # Each epoch was trained once, but for the attempts that failed.
+    # Each epoch was trained once, except in failed attempts.
     after = runs.attempts(name)
     assert after[: len(before)] == before
     trained = [each["epoch"] for each in after if each["status"] == "SUCCEEDED"]

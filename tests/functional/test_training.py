@@ -1,4 +1,4 @@
-"""Jobs from start-execution to model, through the real state machines and function processes."""
+"""Jobs from start-execution to the model, through real state machines and function processes."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_number_of_ranges_changes_no_bit(local_stack: LocalStack, job: dict[
     digests, shards, models = set(), set(), set()
     for ranges in (1, 7):
         name = f"ranges-{ranges}-{uuid.uuid4().hex[:8]}"
-        # Uploaded in parts, an object has another ETag: its rows are partitioned anew.
+        # After a multipart upload, an object has another ETag, so its rows are partitioned again.
         uri = local_stack.upload(f"{name}/rows.csv", csv_rows(), in_parts=ranges == 7)
         data = job["data"] | {"uri": uri, "ranges": ranges}
         report = local_stack.run(job | {"data": data}, name)["report"]

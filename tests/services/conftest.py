@@ -19,5 +19,5 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAws]:
 
 @pytest.fixture(scope="session")
 def outputs(aws: RunningAws) -> dict[str, str]:
-    """The outputs of the application's stack, whose name is ``app``."""
+    """The outputs of the application's stack ``app``."""
     return deploy(aws.endpoint_url, APPLICATION / "template.yaml", stack_name="app")

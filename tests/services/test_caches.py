@@ -1,4 +1,4 @@
-"""The servers of channels: real ones, there when a job asks, and gone with the local AWS."""
+"""The servers of channels start when a job needs them, and end with the local AWS."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def cache(aws: RunningAws, name: str) -> CacheStatus:
 
 
 def started(aws: RunningAws, name: str) -> CacheStatus:
-    """Have an execution start the server."""
+    """Let an execution start the server."""
     aws.run(aws.machine(ENDS), job(name))
     found = cache(aws, name)
     assert found.pid is not None
@@ -59,7 +59,7 @@ def listens(status: CacheStatus) -> bool:
 
 @pytest.fixture
 def own_aws(tmp_path: Path) -> Iterator[RunningAws]:
-    """A local AWS in which nothing has run."""
+    """A new local AWS."""
     with running_aws(tmp_path) as aws:
         yield aws
 
@@ -244,7 +244,7 @@ def test_ports_that_are_kept_are_kept_from_one_another(tmp_path: Path) -> None:
     second = Caches(above, tmp_path / "second")
     both = [*first.statuses(), *second.statuses()]
     assert len({address(each)[1] for each in both}) == len(both)
-    for made in (first, second):  # one has what tells how it is where the other would have had it
+    for made in (first, second):  # one server's health endpoint has the other's default port
         made.start_for(f'{{"exchange":{{"channel":"{PARAMETER_SERVER}"}}}}')
     first.close()
     second.close()

@@ -1,4 +1,4 @@
-"""The local AWS in the background: up, status, down, and nothing left behind."""
+"""The local AWS in the background: up, status, down, with nothing left behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.running_aws import WAIT_S, eventually, running_aws
 
 @pytest.fixture
 def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A free port, with a state directory of its own."""
+    """A free port, and a state directory."""
     monkeypatch.setenv("STEPML_STATE_DIR", str(tmp_path / "state"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         free = int(listener.getsockname()[1])
@@ -35,7 +35,7 @@ def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that nobody has waited for does not."""
+    """Return whether a process is running; a zombie is not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -136,7 +136,7 @@ def test_code_that_nothing_uses_is_removed_when_a_server_starts(port: int) -> No
     warm_function(daemon.up(port=port).endpoint_url)
     code = Path(os.environ["STEPML_STATE_DIR"]) / "code"
     assert any(path.is_dir() for path in code.iterdir())
-    with running_aws(code.parent):  # a second one in this directory takes nothing away
+    with running_aws(code.parent):  # a second server in this directory changes nothing
         assert any(path.is_dir() for path in code.iterdir())
     daemon.down()
     daemon.up(port=port)
@@ -167,7 +167,7 @@ def test_a_left_over_record_is_recognised(port: int) -> None:
     started = daemon.up(port=port)
     os.kill(started.pid, signal.SIGKILL)
     eventually(daemon.status, lambda status: status is None)
-    # The process id of the record may belong to anybody by now: here, to this test.
+    # The recorded process id may belong to another process by now: here, to this test.
     record = Path(os.environ["STEPML_STATE_DIR"]) / "local.json"
     record.write_text(json.dumps({"pid": os.getpid(), "port": port}))
     assert daemon.status() is None

@@ -1,4 +1,4 @@
-"""A SAM template becomes what runs: functions, state machines, logs, and nothing else."""
+"""A SAM template becomes functions, state machines and logs, and nothing else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.running_aws import RunningAws, eventually
 
 @dataclass(frozen=True)
 class Stack:
-    """The application under a name of its own, from files that a test may change."""
+    """The application under its own name, from files that a test may change."""
 
     aws: RunningAws
     name: str

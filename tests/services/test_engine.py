@@ -1,4 +1,4 @@
-"""Executions as Step Functions runs them, on a local AWS that really runs."""
+"""Executions behave as in Step Functions, on a running local AWS."""
 
 from __future__ import annotations
 
@@ -349,7 +349,7 @@ class TestEnds:
         )
         assert [child["status"] for child in children] == ["ABORTED"]
         eventually(marker.exists, bool)
-        time.sleep(0.5)  # what would be written late, would be by now
+        time.sleep(0.5)  # a late write would have happened by now
         for arn in (execution, children[0]["executionArn"]):
             assert aws.events(arn)[-1]["type"] == "ExecutionAborted"
             assert states.describe_execution(executionArn=arn)["status"] == "ABORTED"
@@ -359,8 +359,8 @@ class TestEnds:
         }
 
     def test_what_is_stopped_before_it_has_begun_never_runs(self, tmp_path: Path) -> None:
-        # In a process of its own: the seams change moto for good. The test holds the start of the
-        # execution at the point where its environment is made.
+        # In a separate process, because the seams change moto permanently. The test stops the start
+        # of the execution at the point where its environment is created.
         told = subprocess.run(
             [sys.executable, "-c", STOPPED_EARLY, str(tmp_path)],
             capture_output=True,
@@ -500,7 +500,7 @@ class TestHistory:
         assert len(rest["events"]) == len(events) - 2
 
     def test_an_execution_fails_when_its_history_is_full(self, aws: RunningAws) -> None:
-        # The Map runs again and again; once takes four events an iteration.
+        # The Map runs repeatedly; each run takes four events an iteration.
         mapped = {**inline_map({"Type": "Pass", "End": True}, ResultPath=None), "Next": "Ranks"}
         del mapped["End"]
         machine = aws.machine({"StartAt": "Ranks", "States": {"Ranks": mapped}})

@@ -1,4 +1,4 @@
-"""EventBridge: functions learn how executions end, if a rule says so."""
+"""EventBridge: a rule notifies functions of how executions end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROBE = "app-probe"
 
 
 def noted(path: Path, n: int) -> list[dict[str, Any]]:
-    """Return the first ``n`` events that the function of the application has noted."""
+    """Return the first ``n`` events that the application's function has recorded."""
     lines = eventually(
         lambda: path.read_text().splitlines() if path.exists() else [], lambda seen: len(seen) >= n
     )
@@ -25,7 +25,7 @@ def noted(path: Path, n: int) -> list[dict[str, Any]]:
 
 @contextmanager
 def rule(aws: RunningAws, detail: dict[str, Any], target: dict[str, Any]) -> Iterator[str]:
-    """Have a rule for executions with ``detail`` until the block ends."""
+    """Install a rule for executions with ``detail`` until the block ends."""
     events, name = aws.client("events"), f"rule-{uuid.uuid4().hex}"
     events.put_rule(
         Name=name, EventPattern=json.dumps({"source": ["aws.states"], "detail": detail})

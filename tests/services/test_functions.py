@@ -27,7 +27,7 @@ from stepml.local.functions import (
     TooManyRequestsError,
 )
 
-PATIENCE_S = 60.0  # far beyond what is needed: a busy machine must not fail a test
+PATIENCE_S = 60.0  # generous: a busy machine must not fail a test
 MAX_SYNC_PAYLOAD_BYTES = 6_291_456
 MAX_ASYNC_PAYLOAD_BYTES = 1_048_576
 
@@ -215,7 +215,7 @@ def parent(pid: int) -> int:
 
 
 def is_asleep(pid: int) -> bool:
-    """Whether a process waits for something that does not come at once."""
+    """Return whether a process is blocked in a wait."""
     for _ in range(5):
         time.sleep(0.02)
         if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "S":
@@ -342,7 +342,7 @@ def test_idle_environments_give_way_when_there_are_many(
     assert pool.environments()[0].function == "stepml-executor"
 
 
-# How invocations end
+# The end of invocations
 
 
 def test_an_exception_is_reported_with_class_message_and_trace(
@@ -425,12 +425,12 @@ def test_an_event_that_a_dying_environment_never_took_goes_to_another(
     pool: FunctionPool, function: Function, logs: Logs
 ) -> None:
     pid = result(call(pool, function, "pid"))
-    wait_until(lambda: is_asleep(pid))  # it has asked for its next event
-    os.kill(pid, signal.SIGSTOP)  # it is there, and will not read
+    wait_until(lambda: is_asleep(pid))  # it has requested its next event
+    os.kill(pid, signal.SIGSTOP)  # it is running, but will not read
     with ThreadPoolExecutor(1) as executor:
         running = executor.submit(call, pool, function, "pid")
         wait_until(lambda: [status.state for status in pool.environments()] == ["busy"])
-        time.sleep(0.2)  # by now the event lies in its socket
+        time.sleep(0.2)  # by now its socket has the event
         os.kill(pid, signal.SIGKILL)
 
     assert result(running.result()) != pid
@@ -455,7 +455,7 @@ def test_an_event_that_was_taken_is_not_given_to_another_environment(
     assert error(running.result())["errorType"] == "Runtime.ExitError"
 
 
-@pytest.mark.parametrize("handler", ["allocate", "hoard"])  # a short peak, and memory that is kept
+@pytest.mark.parametrize("handler", ["allocate", "hoard"])  # a short peak, and retained memory
 def test_a_function_above_its_memory_is_killed(
     pool: FunctionPool, function: Function, handler: str
 ) -> None:
@@ -563,7 +563,7 @@ def test_a_missing_task_root_fails_the_invocation(pool: FunctionPool, function: 
     assert "/no/such/place" in payload["errorMessage"]
 
 
-# What a function sees
+# The environment of a function
 
 
 def test_a_function_sees_lambdas_variables_and_nothing_of_the_server(
@@ -836,7 +836,7 @@ def tell(event, context):
 
 @pytest.fixture
 def sharing(function: Function, task_root: Path) -> Function:
-    """A function whose code has a module to be loaded once for all its processes."""
+    """A function with a module that is loaded once for all its processes."""
     (task_root / "lambdas").mkdir()
     (task_root / "lambdas" / "__init__.py").touch()
     (task_root / "lambdas" / "preloaded.py").write_text(PRELOADED)

@@ -1,4 +1,4 @@
-"""DynamoDB on the local AWS: conditions hold when many write at once."""
+"""DynamoDB on the local AWS: conditions hold under concurrent writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of Amazon States Language that StepML's state machines are made of."""
+"""The parts of Amazon States Language that StepML's state machines use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROBE = "app-probe"
 
 
 def passed(aws: RunningAws, parameters: dict[str, Any], given: Any) -> dict[str, Any]:
-    """Return how a Pass state with ``parameters`` ends on the input ``given``."""
+    """Return the result of a Pass state with ``parameters`` for the input ``given``."""
     machine = aws.machine(only({"Type": "Pass", "Parameters": parameters, "End": True}))
     return aws.run(machine, given)
 

@@ -1,4 +1,4 @@
-"""Chains of child executions: they end together, whoever ends."""
+"""Chains of child executions end together, whichever ends first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from tests.support.running_aws import RunningAws, eventually, inline_map, only, task
 
 PROBE = "app-probe"
-STOP_S = 1.0  # in which a chain of four levels has stopped; it takes a tenth of that
+STOP_S = 1.0  # limit for the stop of a chain of four levels; it takes a tenth of that
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def _deployed(outputs: dict[str, str]) -> None:
 
 
 def child(machine: str, **fields: Any) -> dict[str, Any]:
-    """Return a last Task state that runs ``machine`` with the state's input."""
+    """Return a final Task state that runs ``machine`` with the state's input."""
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::states:startExecution.sync:2",
@@ -80,7 +80,7 @@ def test_a_stopped_chain_goes_on_with_new_children(aws: RunningAws, tmp_path: Pa
     states.stop_execution(executionArn=job)
     states.redrive_execution(executionArn=job)
     assert aws.ended(job)["status"] == "SUCCEEDED"
-    # The new ones may be through before the last of the old ones is stopped.
+    # The new executions may finish before the last old one is stopped.
     eventually(lambda: statuses(aws, machines[0]), lambda seen: "RUNNING" not in seen)
     assert [sorted(statuses(aws, machine)) for machine in machines] == [
         ["ABORTED", "ABORTED", "SUCCEEDED", "SUCCEEDED"],
@@ -88,7 +88,7 @@ def test_a_stopped_chain_goes_on_with_new_children(aws: RunningAws, tmp_path: Pa
         ["ABORTED", "SUCCEEDED"],
         ["SUCCEEDED"],
     ]
-    time.sleep(0.5)  # the old ones stay as they are
+    time.sleep(0.5)  # the old ones do not change
     assert [execution["redriveCount"] for execution in aws.executions(machines[-1])] == [1]
 
 
@@ -139,7 +139,7 @@ def test_a_parent_sees_how_often_its_child_was_redriven(aws: RunningAws, tmp_pat
     )["executionArn"]
     assert aws.ended(known)["status"] == "FAILED"
     states.redrive_execution(executionArn=known)
-    # The name and the input of an execution that runs: it is that one which the parent waits for.
+    # The name and the input are those of a running execution, so the parent waits for that one.
     parameters = {"StateMachineArn": inner, "Name": "known", "Input.$": "$"}
     start = child(inner, Parameters=parameters, OutputPath="$.RedriveCount")
     ended = aws.run(aws.machine(only(start)), plan)

@@ -1,4 +1,4 @@
-"""S3 as StepML's durable store needs it: whole values, ranges, conditions, and bounded memory."""
+"""S3 as the durable store needs it: whole values, ranges, conditions, bounded memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bucket(aws: RunningAws) -> str:
 
 
 def value(size_bytes: int) -> bytes:
-    """Bytes that are different everywhere."""
+    """Bytes without repetition."""
     numbers = b"".join(number.to_bytes(4, "big") for number in range(size_bytes // 4 + 1))
     return numbers[:size_bytes]
 
@@ -48,7 +48,7 @@ def test_an_object_in_parts_is_whole_and_its_ranges_are_its_slices(
         part = read(objects, bucket, "parts", Range=f"bytes={first}-{last}")
         assert part == data[first : last + 1]
     assert read(objects, bucket, "parts", Range="bytes=-10") == data[-10:]
-    # An ETag of parts has their number, and stays what it was.
+    # The ETag of a multipart upload has the number of parts, and does not change.
     assert objects.head_object(Bucket=bucket, Key="parts")["ETag"].endswith('-3"')
 
 

@@ -1,4 +1,4 @@
-"""The parameter server as a process: how it is started, asked, stopped, and what it survives."""
+"""The parameter server as a process: its start, health, stop and recovery."""
 
 from __future__ import annotations
 
@@ -212,13 +212,13 @@ def test_after_a_crash_the_newest_whole_snapshot_counts(
         with running.client() as client:
             client.register("jobs/a", SETTINGS)
             client.push("jobs/a", STEP, 1, ONE)
-            for batch in (2, 3):  # what has not changed is not written again
+            for batch in (2, 3):  # unchanged state is not written again
                 names = snapshot_names(place)
                 client.push("jobs/a", Step(1, batch), 1, ONE)
                 wait_for_snapshot(place, names)
         running.kill()
         names = snapshot_names(place)
-        assert len(names) in (2, 3)  # killed before it deleted the oldest
+        assert len(names) in (2, 3)  # killed before the deletion of the oldest
         if damage is not None:
             (place / names[-1]).write_bytes(damage)
         (place / "00000000000000000001.part").write_bytes(b"half of one")
@@ -323,7 +323,7 @@ def test_with_an_authority_of_clients_a_certificate_of_it_is_needed(
         ours = Credentials(
             TOKEN,
             ca_file=str(made.ca),
-            certificate_file=str(made.certificate),  # any that it has signed
+            certificate_file=str(made.certificate),  # any certificate that it has signed
             key_file=str(made.key),
         )
         with open_client(running.url(transport), ours) as client:
@@ -391,9 +391,9 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
             with running.client() as client:
                 client.register("jobs/a", SETTINGS)
                 call = PushCall(1, "jobs/a", STEP, 0, "", 0, ONE.size, 0, ONE.size)
-                half.sendall(pack_push(call) + bytes(10))  # a message that does not go on
+                half.sendall(pack_push(call) + bytes(10))  # a message that stops half-way
                 deadline = time.monotonic() + 20
-                while not client.statistics().used_bytes:  # until the server is at it
+                while not client.statistics().used_bytes:  # until the server reads it
                     assert time.monotonic() < deadline
                     time.sleep(0.02)
             process.terminate()
@@ -408,7 +408,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 
 
 def authentication() -> bytes:
-    """Return Thrift's bytes of the call that shows the token."""
+    """Return Thrift's bytes of the call with the token."""
     head = struct.pack("!Hxbi12si", 0x8001, 1, 12, b"authenticate", 0)
     return head + struct.pack("!bhi", 11, 1, len(TOKEN)) + TOKEN.encode() + b"\0"
 
@@ -421,13 +421,13 @@ def test_a_secret_has_what_a_server_and_its_clients_need(tmp_path: Path) -> None
     told = json.loads(stepml("ps", "secret", "--host", "127.0.0.1", "--host", "ps.internal").stdout)
     for name in ("certificate", "key"):
         (tmp_path / name).write_text(told[name])
-    # As Lambda has it: together with the other variables it has to fit into 4 KB.
+    # As in Lambda, where all variables together must fit into 4 KB.
     assert len(told["certificate"]) + len(told["token"]) < 1500
     files = Certificates(tmp_path / "certificate", tmp_path / "certificate", tmp_path / "key")
     with parameter_server(tmp_path, tls=files, token=told["token"]) as running:
         trusting = Credentials(told["token"], ca=told["certificate"])
         context = client_context(trusting)
-        context.verify_flags |= ssl.VERIFY_X509_STRICT  # as from Python 3.13 on
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # as in Python 3.13 and later
         with (
             socket.create_connection((HOST, running.ports["thrift"]), 10) as plain,
             context.wrap_socket(plain, server_hostname=HOST) as encrypted,
@@ -506,14 +506,14 @@ def test_files_that_run_it_use_its_flags(name: str) -> None:
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", " ".join(commands)))
     variables = set(re.findall(r"STEPML_PS_[A-Z_]+", text)) - {"STEPML_PS_TOKEN"}
     known = {"STEPML_PS_" + flag[2:].upper().replace("-", "_") for flag in flags()}
-    assert commands or name == "parameter_server.yaml"  # whose VM runs the service
+    assert commands or name == "parameter_server.yaml"  # its VM runs the systemd unit
     assert used <= flags()
     assert variables <= known
     assert used | variables
 
 
 def test_the_process_has_no_more_than_it_needs_to_answer(tmp_path: Path) -> None:
-    """Without a flag for gRPC, grpcio need not be there."""
+    """Without a flag for gRPC, grpcio is not needed."""
     (tmp_path / "grpc.py").write_text("raise ImportError('no grpcio here')")
     with (
         parameter_server(tmp_path, environment={"PYTHONPATH": str(tmp_path)}) as running,

@@ -1,4 +1,4 @@
-"""What runs a parameter server elsewhere: its stack, its service, its container."""
+"""The deployment of a parameter server: its stack, its service, its container."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ADDRESS = "10.74.0.10"
 
 
 def created(aws: RunningAws, name: str, template: Path, **parameters: str) -> dict[str, str]:
-    """Make a stack, and return its outputs."""
+    """Create a stack, and return its outputs."""
     stacks = aws.client("cloudformation")
     stacks.create_stack(
         StackName=name,
@@ -46,7 +46,7 @@ def created(aws: RunningAws, name: str, template: Path, **parameters: str) -> di
 
 @pytest.fixture(scope="module")
 def network(aws: RunningAws) -> dict[str, str]:
-    """The outputs of a network; it stays, as its VM leaves something of moto's behind."""
+    """The outputs of a network; it is not deleted, because moto leaves parts of its VM in it."""
     return created(aws, "vm-network", TEMPLATES / "network.yaml")
 
 
@@ -142,14 +142,14 @@ def test_there_is_one_vm_at_a_time_and_it_is_replaced(aws: RunningAws, network: 
     assert described["UpdatePolicy"]["AutoScalingRollingUpdate"]["MinInstancesInService"] == 0
     properties = described["Properties"]
     assert (properties["MinSize"], properties["MaxSize"]) == ("1", "1")
-    assert "VPCZoneIdentifier" not in properties  # none beside that of the network interface
+    assert "VPCZoneIdentifier" not in properties  # no subnet besides that of the network interface
 
 
 @pytest.fixture(scope="module")
 def scripts(
     aws: RunningAws, outputs: object, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    """What a VM runs when it starts first, and the files that it writes then."""
+    """The commands of a VM's first start, and the files that they write."""
     ec2 = aws.client("ec2")
     (vm,) = (
         each
@@ -160,7 +160,7 @@ def scripts(
     told = ec2.describe_instance_attribute(InstanceId=vm["InstanceId"], Attribute="userData")
     text = base64.b64decode(told["UserData"]["Value"]).decode()
     found = {"": text}
-    for _ in range(2):  # some are written by one that is written
+    for _ in range(2):  # some are written by a written script
         for each in [*found.values()]:
             pattern = r"^cat > (\S+) <<'(\w+)'\n(.*?)^\2$"
             found |= {m[1]: m[3] for m in re.finditer(pattern, each, re.DOTALL | re.MULTILINE)}
@@ -172,7 +172,7 @@ def test_scripts_of_a_vm_can_be_read_by_its_shell(scripts: dict[str, str], tmp_p
     for name in ("", "/usr/local/sbin/install-stepml", "/etc/stepml/fetch-secret"):
         (tmp_path / "script").write_text(scripts[name])
         subprocess.run(["bash", "-n", tmp_path / "script"], check=True)
-    assert "${" not in "".join(scripts.values())  # CloudFormation has filled in everything
+    assert "${" not in "".join(scripts.values())  # CloudFormation has resolved everything
     install = scripts["/usr/local/sbin/install-stepml"]
     assert 'aws s3 cp "s3://code-of-tests/parameter-server.zip"' in install
     assert scripts["/etc/stepml/parameter-server.env"].splitlines() == [
@@ -242,7 +242,7 @@ def test_the_service_gives_a_stop_its_time() -> None:
 
 
 def copied_into(directory: Path) -> list[str]:
-    """Do what the container file's COPY does; return the requirements that it names."""
+    """Execute the container file's COPY; return its requirements."""
     text = (TEMPLATES / "Containerfile").read_text().replace("\\\n", " ")
     requirements: list[str] = []
     for line in re.findall(r"^COPY (.*)$", text, re.MULTILINE):
@@ -277,7 +277,7 @@ def test_what_a_container_has_is_all_that_the_server_needs(tmp_path: Path) -> No
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0
     process.stderr.close()
-    # An installed StepML must not have helped out.
+    # An installed StepML must not be used.
     program = (
         "import json, sys, ps_server.__main__\n"
         "import ps_server.over_grpc.server, ps_server.process.status\n"

@@ -1,4 +1,4 @@
-"""RedriveExecution: what goes on, what is kept, what is refused."""
+"""RedriveExecution: the parts that run again, the parts that stay, and refusals."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def require_whole_history(events: list[dict[str, Any]]) -> None:
     ends = [i for i, e in enumerate(events) if e["type"].startswith("Execution")]
     kinds = [events[i]["type"] for i in ends]
     assert kinds[0] == "ExecutionStarted"
-    # Each end but the last is followed at once by a redrive: nothing came late.
+    # A redrive follows each end but the last at once: nothing was late.
     for i in ends[1:-1:2]:
         assert events[i + 1]["type"] == "ExecutionRedriven", kinds
 
 
 def two_steps(second: dict[str, Any]) -> dict[str, Any]:
-    """Return a machine whose first state notes its calls, and whose second is ``second``."""
+    """Return a machine with a first state that records its calls, and the state ``second``."""
     first = task(PROBE, Parameters={"FunctionName": PROBE, "Payload.$": "$.first"}, ResultPath=None)
     del first["End"], first["OutputPath"]
     return {"StartAt": "First", "States": {"First": {**first, "Next": "Second"}, "Second": second}}
@@ -155,7 +155,7 @@ class TestGoesOn:
         aws.client("stepfunctions").stop_execution(executionArn=execution, error="Tired")
         redrive(aws, execution)
         eventually(lambda: n_calls(calls), lambda n: n == 2)
-        eventually(marker.exists, bool)  # the first function is back
+        eventually(marker.exists, bool)  # the first function has returned
         time.sleep(0.3)
         assert (
             aws.client("stepfunctions").describe_execution(executionArn=execution)["status"]
@@ -214,8 +214,8 @@ class TestMaps:
     ) -> None:
         notes = [tmp_path / f"calls-{i}" for i in range(4)]
         plans: list[dict[str, Any]] = [{"calls": str(note)} for note in notes]
-        plans[1] |= {"fails": 1, "sleep_s": 1}  # fails when the others are through …
-        plans[2] |= {"sleeps_s": [3, 0]}  # … but this one: its result comes too late
+        plans[1] |= {"fails": 1, "sleep_s": 1}  # fails after the others have finished …
+        plans[2] |= {"sleeps_s": [3, 0]}  # … except this one: its result is late
         failed = aws.run(aws.machine(only(inline_map(task(PROBE)))), {"items": plans})
         assert (failed["status"], failed["error"]) == ("FAILED", "FlakyError")
         ended = redriven(aws, failed["executionArn"])
@@ -224,7 +224,7 @@ class TestMaps:
         output = json.loads(ended["output"])
         assert [result["calls"] for result in output] == [1, 2, 2, 1]
         assert [result["event"] for result in output] == plans
-        time.sleep(2.5)  # the late one is back
+        time.sleep(2.5)  # the late one has returned
         events = aws.events(failed["executionArn"])
         require_whole_history(events)
         iterations = Counter(

@@ -1,4 +1,4 @@
-"""What unmodified moto lacks: a check that fails here says that its seam may go."""
+"""The gaps of unmodified moto: if a check fails here, its seam can go."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _keeps_non_empty_buckets_silently() -> bool:
 
 
 def still_needed() -> dict[str, Any]:
-    """Return, for each seam, whether moto as it was installed still needs it."""
+    """Return, for each seam, whether the installed moto still needs it."""
     from moto.awslambda.models import LambdaFunction, Permission
     from moto.awslambda_simple.models import LambdaSimpleBackend
     from moto.cloudformation import parsing

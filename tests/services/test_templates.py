@@ -1,4 +1,4 @@
-"""The templates as CloudFormation sees them: what parameters change, and what fits together."""
+"""The templates in CloudFormation: the effects of parameters, and the outputs that match them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def deployed(aws: RunningAws, name: str, **parameters: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def alone(aws: RunningAws) -> Iterator[str]:
-    """The name of a stack with nothing but defaults."""
+    """The name of a stack with default parameters."""
     yield from deployed(aws, "alone")
 
 
@@ -94,7 +94,7 @@ def test_functions_that_exchange_are_told_of_the_caches_and_run_beside_them(
     assert channel_variables(aws, cached, name) == {
         "STEPML_DYNAMODB_TABLE": "cached-exchange",
         "STEPML_REDIS_URL": "rediss://stepml@redis.example:6379",
-        # CloudFormation puts the password here; the local AWS leaves the reference as it is.
+        # CloudFormation inserts the password here; the local AWS leaves the reference unchanged.
         "STEPML_REDIS_PASSWORD": f"{{{{resolve:secretsmanager:{SECRET}:SecretString:password}}}}",
         "STEPML_MEMCACHED_URL": "memcacheds://memcached.example:11211",
     }
@@ -144,7 +144,7 @@ def test_what_one_template_puts_out_the_next_takes_in() -> None:
     network, cache, server, main = (
         read_template(path) for path in (NETWORK, CACHE, SERVER, template_path())
     )
-    renamed = {  # where the next one takes one of several
+    renamed = {  # the next stack takes one of several
         "SecurityGroupIds": "FunctionSecurityGroupId",
         "FirstSubnetId": "SubnetId",
         "FirstSubnetZone": "AvailabilityZone",
@@ -204,7 +204,7 @@ def test_the_network_leads_to_s3_dynamodb_and_the_caches_alone(aws: RunningAws) 
         (rule["FromPort"], rule["ToPort"], rule["UserIdGroupPairs"][0]["GroupId"])
         for rule in group["IpPermissions"]
     } == {(port, port, outputs["SecurityGroupIds"]) for port in (6379, 11211)}
-    # moto forgets which subnets a route table is for.
+    # moto loses the subnets of a route table.
     described = read_template(NETWORK)["Resources"].values()
     routed = [
         each["Properties"]["SubnetId"]
