@@ -23,7 +23,7 @@ _ON_THE_WAY = {
     keys.failures_prefix: "why attempts at epochs failed",
 }
 _TO_GO_ON = {
-    keys.own_states_prefix: "what ranks need in the next epoch (admm)",
+    keys.own_states_prefix: "what ranks need in the next epoch",
     keys.progress_prefix: "how far ranks had come that were paused",
     keys.snapshot_prefix: "how far the failed epoch had come in flight",
     keys.fence: "until when attempts are over",

@@ -163,5 +163,7 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
     ]
 
 
+BinarySpec = LogisticRegression | Svm
+MulticlassSpec = SoftmaxRegression | Svm
 Model = LogisticRegression | SoftmaxRegression | Svm | LinearRegression | KMeans | Neural
 MODELS: dict[str, type[ModelSpec]] = {tag(each): each for each in get_args(Model)}

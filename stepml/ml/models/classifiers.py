@@ -48,7 +48,7 @@ class BinaryClassifier(LinearModel):
         self.weights = weights
 
     @classmethod
-    def from_spec(cls, spec: specs.LogisticRegression | specs.Svm, facts: DataFacts) -> Model:
+    def from_spec(cls, spec: specs.BinarySpec, facts: DataFacts) -> Model:
         classes = classes_of(facts.labels, tag(spec))
         positive = positive_of(spec.positive_class, classes, tag(spec))
         weights = weights_of(spec.class_weight, classes, facts.label_counts, positive)
@@ -127,7 +127,7 @@ class MulticlassClassifier(LinearModel):
         self._factors = None if weights is None else _factors(weights)
 
     @classmethod
-    def from_spec(cls, spec: specs.SoftmaxRegression | specs.Svm, facts: DataFacts) -> Model:
+    def from_spec(cls, spec: specs.MulticlassSpec, facts: DataFacts) -> Model:
         classes = classes_of(facts.labels, tag(spec))
         weights = weights_of(spec.class_weight, classes, facts.label_counts)
         return cls(facts.n_features, classes, weights=weights, l2=spec.l2)

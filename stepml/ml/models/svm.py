@@ -21,7 +21,7 @@ class BinarySvm(BinaryClassifier):
     """
 
     @classmethod
-    def from_spec(cls, spec: specs.LogisticRegression | specs.Svm, facts: DataFacts) -> Model:
+    def from_spec(cls, spec: specs.BinarySpec, facts: DataFacts) -> Model:
         assert isinstance(spec, specs.Svm)
         if len(classes_of(facts.labels, tag(spec))) > 2 and spec.positive_class is None:
             return OneVsRestSvm.from_spec(spec, facts)

@@ -62,8 +62,7 @@ def _refuse_binary(data: DataObject, start: bytes) -> None:
     for magic, kind in _MAGIC.items():
         if start.startswith(magic):
             raise InvalidDataError(
-                f"s3 object {data.key} is {kind}: it cannot be cut by bytes; "
-                "store it as plain csv, tsv or libsvm"
+                f"s3 object {data.key} is {kind}: it cannot be cut by bytes; store it as plain text"
             )
     if b"\0" in start:
         raise InvalidDataError(
