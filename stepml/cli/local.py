@@ -45,14 +45,14 @@ def up(
     ] = None,
     concurrency: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Maximum of functions at once. Default: 1000."),
+        typer.Option(min=1, metavar="N", help="Functions that may run at once. Default: 1000."),
     ] = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Run until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start the local AWS, unless it is running, and deploy StepML into it.
 
-    Run it again after a change to deploy that.
+    Run it again to deploy changes.
     """
     _require_extra()
     from stepml.local import daemon

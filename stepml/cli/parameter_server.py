@@ -47,8 +47,9 @@ def parameter_server() -> None:
 def up(context: typer.Context) -> None:
     """Run a parameter server in the foreground, until Ctrl-C or SIGTERM.
 
-    All options are those of `python -m ps_server`: --listen HOST:PORT, --certificate FILE,
-    --key FILE, --token-file FILE, --memory-mb MB, --snapshots PLACE, --plain-loopback and others.
+    It takes the options of `python -m ps_server`: --listen HOST:PORT,
+    --certificate FILE, --key FILE, --token-file FILE, --memory-mb MB,
+    --snapshots PLACE, --plain-loopback and others.
     """
     _require_extra()
     arguments = [sys.executable, "-m", "ps_server", *context.args]

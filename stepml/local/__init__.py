@@ -1,1 +1,1 @@
-"""The local AWS: moto's services and our engine and function processes, on one machine."""
+"""The local AWS: moto's services, an engine for state machines and processes of functions."""

@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
     def stop(signal_number: int, frame: FrameType | None) -> None:
-        # `stop` waits for `serve`, which this handler interrupts: so in a thread of its own.
+        # `stop` waits for `serve`, which this handler interrupts, so it needs another thread.
         threading.Thread(target=aws.stop, daemon=True).start()
 
     if options.with_parent:
@@ -39,13 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _stop_with_parent(aws: LocalAws) -> None:
-    sys.stdin.read()  # a pipe that its other end only closes by ending, however that happens
+    sys.stdin.read()  # a pipe that is closed when the process at its other end has ended
     aws.stop()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stepml.local", description=__doc__)
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 takes a free one")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0 chooses a free one")
     parser.add_argument(
         "--concurrency",
         type=_positive,
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"a positive number is needed, not {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a positive number, got {text!r}")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""What a local AWS says of itself when it is asked."""
+"""Asks a local AWS for its status."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class NoAnswerError(Exception):
 
 
 def ask(port: int, timeout_s: float) -> dict[str, Any] | None:
-    """Return what the local AWS on ``port`` says of itself.
+    """Return the status of the local AWS on ``port``.
 
-    None means that there is none: nothing listens, or something else answers.
+    None if there is none: nothing listens, or another program answers.
 
     Raises
     ------
     NoAnswerError
-        It is not known what listens on ``port``.
+        The program on ``port`` does not answer completely, so it may or may not be a local AWS.
     """
     url = f"{endpoint_url(port)}{STATUS_PATH}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -33,7 +33,7 @@ def ask(port: int, timeout_s: float) -> dict[str, Any] | None:
     except (HTTPError, ValueError):
         return None
     except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", error)  # URLError wraps what happened
+        reason = getattr(error, "reason", error)  # URLError wraps the original error
         if isinstance(reason, ConnectionRefusedError):
             return None
         raise NoAnswerError(str(reason)) from error

@@ -18,8 +18,8 @@ from stepml.local.locks import try_lock
 class CodeStore:
     """Directories with the unpacked zip files of functions, keyed by the zip's SHA-256.
 
-    Functions with equal code share a directory; code that is in place is never written again, so
-    running processes keep the files they were started from.
+    Functions with equal code share a directory. Unpacked code is never overwritten, so the files
+    of running processes do not change.
     """
 
     def __init__(self, root: Path) -> None:
@@ -28,9 +28,9 @@ class CodeStore:
         self._users: IO[bytes] | None = None  # locked by every server that uses the directory
 
     def remove_unused(self) -> None:
-        """Remove the code that earlier servers left, unless a server uses this directory now.
+        """Remove code left by earlier servers, unless a server uses this directory now.
 
-        Until this process ends, other servers find it in use.
+        This process then uses the directory until it ends.
         """
         self._root.mkdir(parents=True, exist_ok=True)
         users = self._users = (self._root / "users.lock").open("ab")
@@ -38,16 +38,16 @@ class CodeStore:
             for directory in self._root.iterdir():
                 if directory.is_dir():
                     shutil.rmtree(directory)
-        # Nothing of ours is there yet that another could remove while the lock changes hands.
+        # While the lock is released and taken again, another server could only remove old code.
         fcntl.flock(users, fcntl.LOCK_SH)
 
     def unpack(self, code_sha256: str, archive: bytes) -> Path:
-        """Return the directory that holds the content of ``archive``.
+        """Return a directory with the content of ``archive``.
 
         Parameters
         ----------
         code_sha256 : str
-            The archive's SHA-256 in base64, as Lambda writes it.
+            The archive's SHA-256 in base64, as in Lambda's API.
         archive : bytes
             A zip file.
         """
@@ -59,7 +59,7 @@ class CodeStore:
 
     def _extract(self, archive: bytes, directory: Path) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
-        # Unpacked aside and renamed, so a directory under its final name is whole.
+        # Unpacked under another name and renamed, so a directory with the final name is complete.
         staging = Path(tempfile.mkdtemp(dir=self._root))
         try:
             with zipfile.ZipFile(io.BytesIO(archive)) as package:

@@ -1,4 +1,4 @@
-"""The local AWS as a background process: start it, ask for it, end it."""
+"""Starts, finds and ends the local AWS as a background process."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from stepml.local.paths import state_directory
 from stepml.local.record import ServerRecord, read_record, remove_record
 
 START_WAIT_S = 30.0
-STOP_WAIT_S = 20.0  # function processes get a few seconds of it to end by themselves
+STOP_WAIT_S = 20.0  # of which function processes have a few to end by themselves
 POLL_S = 0.02
 STATUS_TIMEOUT_S = 5.0
-NAMING_TIMEOUT_S = 1.0  # only to word an error better
-# One `up` may wait for the first answer of a server, one `down` twice for its end.
+NAMING_TIMEOUT_S = 1.0  # for a detail of an error message
+# An `up` may wait for the first answer of a server, a `down` twice for its end.
 LOCK_WAIT_S = START_WAIT_S + 2 * STOP_WAIT_S
 LOG_LINES_SHOWN = 20
 
@@ -41,11 +41,11 @@ class LocalAwsError(Exception):
 
 
 class PortTakenError(LocalAwsError):
-    """Something else listens on the port."""
+    """Another program listens on the port."""
 
 
 class UnresponsiveError(LocalAwsError):
-    """The process of the local AWS is there and does not answer."""
+    """The process of the local AWS exists but does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class LocalStatus:
     uptime_s: float
     environments: tuple[FunctionEnvironment, ...]  # processes of functions
     caches: tuple[CacheStatus, ...]  # servers of channels, running or not
-    log_path: Path  # what the server has written
+    log_path: Path  # of the server
 
 
 def up(
@@ -78,36 +78,36 @@ def up(
     wait_s: float = START_WAIT_S,
     with_parent: bool = False,
 ) -> LocalStatus:
-    """Start the local AWS in the background, unless it runs already, and wait until it answers.
+    """Start the local AWS in the background, unless it is running, and wait until it answers.
 
     Parameters
     ----------
     port : int, optional
-        Of 127.0.0.1; left out, that of the one that runs, else 4566.
+        Port of 127.0.0.1. Defaults to that of the running local AWS, else 4566.
     concurrency : int, optional
-        How many functions run at once, more are throttled; left out, as many as the one that runs
-        allows, else 1000.
+        Functions that may run at once; more are throttled. Defaults to the value of the running
+        local AWS, else 1000.
     wait_s : float
-        How long to wait for its first answer.
+        Seconds to wait for its first answer.
     with_parent : bool
-        Whether it ends with this process, even if that is killed.
+        Whether it ends with this process, even if this is killed.
 
     Raises
     ------
     PortTakenError
-        Something else listens on ``port``.
+        Another program listens on ``port``.
     UnresponsiveError
-        It runs already, and does not answer.
+        It is running but does not answer.
     LocalAwsError
-        It runs already on another port, with another concurrency or by itself; or it ended at
-        once, or did not answer in time.
+        It is running with another port or concurrency, or cannot end with this process; or it
+        ended at once, or did not answer in time.
     """
     with _alone():
         running = status()
         if running is not None:
             if with_parent:
                 raise LocalAwsError(
-                    f"the local AWS already runs, on port {running.port}, so it cannot end with "
+                    f"the local AWS is already running on port {running.port} and cannot end with "
                     "this command; `stepml local down` ends it"
                 )
             _require_same("on port", running.port, port)
@@ -120,7 +120,7 @@ def up(
         ServerRecord(process.pid, port).write()
         try:
             return _await_answer(process, wait_s)
-        except BaseException:  # also Ctrl-C: nobody would know of it
+        except BaseException:  # also at Ctrl-C: the caller would not know of the process
             process.kill()
             process.wait()
             remove_record()
@@ -128,14 +128,14 @@ def up(
 
 
 def status() -> LocalStatus | None:
-    """Return the local AWS that was started from this state directory, None if none runs.
+    """Return the status of this state directory's local AWS, or None if it is not running.
 
-    The server itself confirms its process id, so a left-over record never names another process.
+    The server confirms its process id, so an old record never refers to another process.
 
     Raises
     ------
     UnresponsiveError
-        Its process is there and does not answer.
+        Its process exists but does not answer.
     """
     record = read_record()
     if record is None:
@@ -153,7 +153,7 @@ def status() -> LocalStatus | None:
 
 
 def is_running() -> bool:
-    """Return whether there is a local AWS of this state directory, even if it does not answer."""
+    """Return whether this state directory's local AWS exists, even if it does not answer."""
     try:
         return status() is not None
     except UnresponsiveError:
@@ -161,20 +161,20 @@ def is_running() -> bool:
 
 
 def down(*, wait_s: float = STOP_WAIT_S) -> bool:
-    """End the local AWS and its function processes; return whether there was one.
+    """End the local AWS and its function processes; return whether it was running.
 
-    Everything that it stored is gone with it. One that does not answer is ended as well.
+    Everything that it has stored is lost. It is ended even if it does not answer.
 
     Raises
     ------
     LocalAwsError
-        It is still there after ``wait_s``.
+        It is still running after ``wait_s`` seconds.
     """
     with _alone():
         record = read_record()
         if record is None:
             return False
-        # One that does not listen yet, or any more, is told by its command line alone.
+        # While it starts or ends, it does not listen; then its command line identifies it.
         was_running = record.is_confirmed() or is_running()
         if was_running:
             _end(record, wait_s)
@@ -186,27 +186,27 @@ def _end(record: ServerRecord, wait_s: float) -> None:
     record.signal(signal.SIGTERM)
     if record.has_ended(wait_s):
         return
-    # Its functions notice that their server is gone, and end by themselves.
+    # Its functions notice that their server has ended, and end by themselves.
     record.signal(signal.SIGKILL)
     if not record.has_ended(wait_s):
-        raise LocalAwsError(f"process {record.pid} is still there after {wait_s:g} s")
+        raise LocalAwsError(f"process {record.pid} is still running after {wait_s:g} s")
 
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Keep another `up` or `down` of this state directory out."""
+    """Exclude any other `up` or `down` of this state directory."""
     try:
         with exclusive("local", LOCK_WAIT_S):
             yield
     except LockTimeoutError as error:
-        raise LocalAwsError(f"another `stepml local` is at work: {error}") from error
+        raise LocalAwsError(f"another `stepml local` is running: {error}") from error
 
 
 def _require_same(running_with: str, running: int, wanted: int | None) -> None:
     if wanted is not None and wanted != running:
         raise LocalAwsError(
-            f"the local AWS already runs {running_with} {running}, so not {running_with} {wanted}; "
-            "`stepml local down` ends it"
+            f"the local AWS is already running {running_with} {running}, not {running_with} "
+            f"{wanted}; `stepml local down` ends it"
         )
 
 
@@ -217,7 +217,7 @@ def _start(port: int, concurrency: int, with_parent: bool) -> subprocess.Popen[b
         *(["--with-parent"] if with_parent else []),
     ]
     with _log_path().open("wb") as log, _standard_input(with_parent) as stdin:
-        # A session of its own: Ctrl-C in the terminal that started it is not meant for it.
+        # In its own session: Ctrl-C in the terminal is not for it.
         return subprocess.Popen(  # noqa: S603 — our own module, by our own interpreter
             command, stdin=stdin, stdout=log, stderr=log, start_new_session=True
         )
@@ -228,7 +228,7 @@ def _standard_input(with_parent: bool) -> Iterator[int]:
     if not with_parent:
         yield subprocess.DEVNULL
         return
-    # Nobody closes the other end: the system does when this process ends, however that happens.
+    # Only the system closes the other end, when this process has ended.
     ours, _ = os.pipe()
     try:
         yield ours
@@ -241,7 +241,7 @@ def _await_answer(process: subprocess.Popen[bytes], wait_s: float) -> LocalStatu
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise LocalAwsError(f"the local AWS ended at once:\n{_log_tail()}")
-        running = _status_if_told()
+        running = _status_if_answered()
         if running is not None:
             # It outlives this process, which must not wait for it.
             process.returncode = 0
@@ -250,26 +250,25 @@ def _await_answer(process: subprocess.Popen[bytes], wait_s: float) -> LocalStatu
     raise LocalAwsError(f"the local AWS did not answer within {wait_s:g} s:\n{_log_tail()}")
 
 
-def _status_if_told() -> LocalStatus | None:
-    with contextlib.suppress(UnresponsiveError):  # a busy machine: it is asked again
+def _status_if_answered() -> LocalStatus | None:
+    with contextlib.suppress(UnresponsiveError):  # on a busy machine; the next try may succeed
         return status()
     return None
 
 
 def _require_free(port: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As the server does: a port whose last connections are still closing is free.
+        # As in the server: a port with connections that are still closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
             raise PortTakenError(
-                f"port {port} of {HOST} is taken by {_who_listens(port)}; "
-                "choose another with --port"
+                f"port {port} of {HOST} is used by {_listener(port)}; choose another with --port"
             ) from error
 
 
-def _who_listens(port: int) -> str:
+def _listener(port: int) -> str:
     with contextlib.suppress(NoAnswerError):
         if ask(port, NAMING_TIMEOUT_S) is not None:
             return "another local AWS"

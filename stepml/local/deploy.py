@@ -1,4 +1,4 @@
-"""Deploys a SAM template into the local AWS, as into an account."""
+"""Deploys a SAM template into the local AWS."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def deploy(
         A SAM template; its ``CodeUri`` and ``DefinitionUri`` are packed and uploaded.
     stack_name : str
     parameters : mapping, optional
-        Values of the template's parameters; others keep their defaults.
+        Values of the template's parameters. The others have their defaults.
 
     Raises
     ------
     TemplateError
-        The template is missing or invalid, or needs something that the local AWS does not have.
+        The template is missing or invalid, or has a type of resource that the local AWS lacks.
     DeploymentError
         CloudFormation failed; the stack is as it was before.
     """
@@ -187,6 +187,6 @@ def _client(service: Any, endpoint_url: str) -> Any:
         region_name=REGION,
         aws_access_key_id=ACCESS_KEY_ID,
         aws_secret_access_key=SECRET_ACCESS_KEY,
-        # A request that the local AWS refuses once fails again.
+        # The local AWS would refuse a repeated request again.
         config=Config(retries={"total_max_attempts": 1}),
     )

@@ -1,4 +1,4 @@
-"""DynamoDB: conditions that hold between threads."""
+"""DynamoDB: atomic conditional writes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from stepml.local.seams import Seams
 seams = Seams()
 
 _put_item = Table.put_item
-# Writers of different items seldom meet; writers of the same item always do.
+# Writers of the same item share a lock; those of different items seldom do.
 _STRIPES = [threading.Lock() for _ in range(256)]
 
 
 @seams.replaces(
-    Table, "put_item", why="looks whether the condition holds, then writes: two callers may win"
+    Table, "put_item", why="checks the condition, then writes, so two callers may both succeed"
 )
 def put_item(self: Any, item_attrs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
     key = str(item_attrs.get(self.hash_key_attr))

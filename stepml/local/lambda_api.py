@@ -1,4 +1,4 @@
-"""Lambda's Invoke, by HTTP and for the engine, on top of moto's functions and our processes."""
+"""Lambda's Invoke, for HTTP and the engine: runs moto's functions in processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOG_TAIL_BYTES = 4096  # Lambda returns the last 4 KB of the log
 
 
 class InvokeError(Exception):
-    """Lambda refuses an invocation: no function has run."""
+    """Lambda refuses an invocation; no function has run."""
 
     def __init__(self, code: str, status: int, message: str) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class LambdaApi:
     def invoke(
         self, account_id: str, region: str, name: str, qualifier: str | None, payload: bytes
     ) -> Invocation:
-        """Run a function and return what came of it; the function's own failure is a result.
+        """Run a function and return the result, which may be the function's own failure.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class LambdaApi:
         return _accepted(self._pool.invoke_async, function, payload)
 
     def function(self, account_id: str, region: str, name: str, qualifier: str | None) -> Function:
-        """Return a function as it is configured now, with its code unpacked.
+        """Return a function with its present configuration and its code unpacked.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class LambdaApi:
         )
 
     def seams(self) -> Seams:
-        """Return the seams that bring moto's Invoke here."""
+        """Return the seam that redirects moto's Invoke to this object."""
         seams = Seams()
 
         @seams.replaces(
@@ -180,7 +180,7 @@ def _headers(invocation: Invocation, *, want_log: bool) -> dict[str, str]:
 
 def _refusal(error: InvokeError) -> tuple[int, dict[str, str], bytes]:
     body = {"Type": "User", "message": error.message, "Message": error.message}
-    # moto takes the status from this header.
+    # moto reads the status from this header.
     headers = {
         "status": str(error.status),
         "content-type": "application/json",

@@ -1,4 +1,4 @@
-"""One at a time: what processes of this machine must not do to a state directory together."""
+"""Locks of a state directory, for the processes of this machine."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ POLL_S = 0.05
 
 
 class LockTimeoutError(Exception):
-    """Another process has held the lock for too long."""
+    """Another process holds the lock for too long."""
 
 
 @contextmanager
 def exclusive(name: str, wait_s: float) -> Iterator[None]:
-    """Hold a lock of the state directory; it ends with the process that holds it.
+    """Hold a lock of the state directory; the system releases it if the process ends.
 
     Raises
     ------
     LockTimeoutError
-        Another process still holds it after ``wait_s``.
+        Another process still holds it after ``wait_s`` seconds.
     """
     path = state_directory() / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as file:  # never removed: two processes could hold two files of one name
+    with path.open("ab") as file:  # never removed, or two processes could lock different files
         deadline = time.monotonic() + wait_s
         while not try_lock(file):
             if time.monotonic() > deadline:
-                raise LockTimeoutError(f"another process holds {path} for more than {wait_s:g} s")
+                raise LockTimeoutError(f"another process has held {path} for {wait_s:g} s")
             time.sleep(POLL_S)
         yield
 
 
 def try_lock(file: IO[bytes]) -> bool:
-    """Return whether the lock on an open file is this process's now; closing it gives it back."""
+    """Lock an open file until it is closed; return False if another process has locked it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""CloudWatch Logs: what functions print goes straight into moto's log groups."""
+"""CloudWatch Logs: writes the output of functions directly into moto's log groups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _writing = threading.Lock()
 
 
 def log_writer(account_id: str, region: str) -> Callable[[str, str, Sequence[LogEvent]], None]:
-    """Return a function that appends events to a log stream, which it makes when it is missing."""
+    """Return a function that appends events to a log stream and creates it if necessary."""
 
     def write(log_group: str, log_stream: str, events: Sequence[LogEvent]) -> None:
         backend = logs_backends[account_id][region]

@@ -1,4 +1,4 @@
-"""S3: values without copies, freed when they are gone, and conditions that hold between threads."""
+"""S3: values without copies, freed when deleted, and atomic conditional writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ seams = Seams()
 
 _complete_multipart_upload = S3Backend.complete_multipart_upload
 _put_object = S3Response.put_object
-# Writers of different keys seldom meet; writers of the same key always do.
+# Writers of the same key share a lock; those of different keys seldom do.
 _STRIPES = [threading.Lock() for _ in range(256)]
 
 
@@ -35,13 +35,13 @@ def new_model(cls: Any, *args: Any, **kwargs: Any) -> Any:
 @seams.replaces(
     S3Backend,
     "complete_multipart_upload",
-    why="keeps the parts beside the whole, so that an object takes its size twice",
+    why="keeps the parts besides the whole object, which doubles its size",
 )
 def complete_multipart_upload(self: Any, *args: Any, **kwargs: Any) -> Any:
     key: Any = _complete_multipart_upload(self, *args, **kwargs)
     if key is not None:
         for part in key.multipart.parts.values():
-            part.stored = b""  # its size and ETag stay
+            part.stored = b""  # its size and ETag remain
     return key
 
 
@@ -49,8 +49,8 @@ def complete_multipart_upload(self: Any, *args: Any, **kwargs: Any) -> Any:
     FakeKey,
     "value",
     kind=lambda read: property(read, write_value),
-    why="reads the whole object from a temporary file for every request, also for a range, and "
-    "shares that file's position with whoever computes the ETag",
+    why="reads the whole object from a temporary file for every request, even for a range, and "
+    "shares that file's position with the computation of the ETag",
 )
 def read_value(self: Any) -> bytes:
     value: bytes = self.stored
@@ -58,7 +58,7 @@ def read_value(self: Any) -> bytes:
 
 
 def write_value(key: Any, value: bytes) -> None:
-    """Keep ``value`` as it is: bytes never change, so readers need no copy and no lock."""
+    """Store ``value`` without a copy: bytes are immutable, so readers need no lock."""
     key.stored = bytes(value)
     key.contentsize = len(key.stored)
 
@@ -75,16 +75,16 @@ def etag(self: Any) -> str:
 @seams.replaces(
     _VersionedKeyStore,
     "items",
-    why="fails when a key that it has not come to yet is deleted: a list is then answered by 500",
+    why="answers a list with status 500 if a key is deleted meanwhile",
 )
 def current_versions(self: Any) -> Iterator[tuple[str, Any]]:
     for key, versions in dict(self).items():
-        if versions:  # not deleted in this moment
+        if versions:  # not deleted meanwhile
             yield key, versions[-1]
 
 
 @seams.replaces(
-    S3Response, "put_object", why="looks whether the key exists, then writes: two callers may win"
+    S3Response, "put_object", why="checks the condition, then writes, so two callers may both win"
 )
 def put_object(self: Any) -> Any:
     with _STRIPES[hash((self.bucket_name, self.parse_key_name())) % len(_STRIPES)]:

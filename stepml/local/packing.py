@@ -107,8 +107,8 @@ def code_files(base: Path, uri: str) -> dict[str, Path]:
     base : Path
         The template's directory.
     uri : str
-        A ``CodeUri``: the name of a package of ours beside the template's directory, or a folder
-        with all files of the function.
+        A ``CodeUri``: the name of one of our packages next to the template's directory, or a
+        folder with all files of the function.
 
     Raises
     ------
@@ -132,14 +132,14 @@ def zip_archive(files: Mapping[str, Path]) -> bytes:
 
 
 def translated(template: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``template`` with SAM's resources replaced by those of CloudFormation.
+    """Translate SAM's resources in ``template`` to those of CloudFormation.
 
     Raises
     ------
     TemplateError
-        SAM refuses the template, or the local AWS does not have one of its resource types.
+        SAM refuses the template, or the local AWS lacks one of its resource types.
     """
-    # Only its region is read; no call is made.
+    # Only its region is read; it sends no request.
     session = boto3.Session(region_name=os.environ.get("AWS_DEFAULT_REGION", REGION))
     metrics = Metrics("StepML", DummyMetricsPublisher())
     translator = Translator({}, Parser(), None, session, metrics)
@@ -149,7 +149,7 @@ def translated(template: Mapping[str, Any]) -> dict[str, Any]:
         causes = "; ".join(cause.message for cause in error.causes)
         raise TemplateError(f"SAM refuses the template: {causes}") from error
     finally:
-        metrics.publish()  # nowhere; it complains at exit otherwise
+        metrics.publish()  # sends nothing, but without it a warning is logged at exit
     require_supported_types(result)
     return result
 

@@ -1,4 +1,4 @@
-"""The parameter server of the local AWS: the same program as on a VM, for this machine alone."""
+"""The parameter server of the local AWS: the same program as on a VM, on a loopback address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the local AWS keeps its state on this machine."""
+"""The directory for the state of the local AWS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def state_directory() -> Path:
-    """Return ``$STEPML_STATE_DIR``, or a directory where the XDG specification wants state."""
+    """Return ``$STEPML_STATE_DIR``, or the directory of the XDG specification."""
     chosen = os.environ.get("STEPML_STATE_DIR")
     if chosen:
         return Path(chosen)

@@ -1,4 +1,4 @@
-"""Which server process belongs to this state directory."""
+"""Records the server process of a state directory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HAS_PROC = Path("/proc/self/cmdline").exists()
 
 @dataclass(frozen=True, slots=True)
 class ServerRecord:
-    """The server that was started last from this state directory; it may be gone."""
+    """The server started last from this state directory; it may have ended."""
 
     pid: int
     port: int  # of 127.0.0.1
@@ -28,18 +28,18 @@ class ServerRecord:
         _path().write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     def is_alive(self) -> bool:
-        """Return whether its process runs; one that has its number by now does not count.
+        """Return whether its process is running, and not another one with the same id.
 
-        Where the system does not tell what a process runs, the number is trusted.
+        On systems without /proc, the id is trusted.
         """
         return _exists(self.pid) and (self.is_confirmed() or not HAS_PROC)
 
     def is_confirmed(self) -> bool:
-        """Return whether the system says that its process runs the server."""
+        """Return whether the process has the command line of the server."""
         return {SERVER_MODULE, str(self.port)} <= set(_arguments(self.pid))
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process, unless it is gone."""
+        """Send a signal to the process, unless it has ended."""
         if self.is_alive():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -47,7 +47,7 @@ class ServerRecord:
     def has_ended(self, wait_s: float) -> bool:
         """Return whether the process ends within ``wait_s``."""
         deadline = time.monotonic() + wait_s
-        while _exists(self.pid):  # not is_alive: one that is ending has lost its command line
+        while _exists(self.pid):  # not is_alive: an ending process has no command line
             if time.monotonic() > deadline:
                 return False
             time.sleep(POLL_S)
@@ -55,7 +55,7 @@ class ServerRecord:
 
 
 def read_record() -> ServerRecord | None:
-    """Return the record of this state directory, None if there is none."""
+    """Return the record of this state directory, or None if there is none."""
     try:
         record = json.loads(_path().read_text(encoding="utf-8"))
         return ServerRecord(int(record["pid"]), int(record["port"]))
@@ -72,29 +72,29 @@ def _path() -> Path:
 
 
 def _exists(pid: int) -> bool:
-    # If this process started it, it stays a zombie until it is waited for.
+    # A child of this process remains a zombie until it is waited for.
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
     try:
         os.kill(pid, 0)
-    except (ProcessLookupError, PermissionError):  # none, or somebody else's
+    except (ProcessLookupError, PermissionError):  # no process, or another user's
         return False
     return not _is_zombie(pid)
 
 
 def _is_zombie(pid: int) -> bool:
-    """Return whether a process is only waited for; its parent may never do that."""
+    """Return whether a process has ended and its parent has not waited for it."""
     process = Path(f"/proc/{pid}")
     try:
         state = process.joinpath("stat").read_text().rpartition(")")[2].split()[0]
         # The first thread may have ended while others still hold the port.
         return state in "ZX" and len(list(process.joinpath("task").iterdir())) == 1
     except OSError:
-        return HAS_PROC  # it has just gone, if there is a /proc at all
+        return HAS_PROC  # with /proc: it has just ended
 
 
 def _arguments(pid: int) -> list[str]:
-    """Return the command line of a process, empty for a zombie and for none."""
+    """Return the command line of a process; empty if it is a zombie or does not exist."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
     except OSError:

@@ -1,7 +1,7 @@
-"""Named places at which moto is changed, each with the reason.
+"""The places where moto is changed, each with the reason.
 
-moto is pinned, and a seam is tied to what that version does: ``tests/services/test_seams.py``
-shows for every seam that unmodified moto still needs it, so that an upgrade tells which may go.
+moto is pinned, as a seam depends on the behaviour of one version. ``tests/services/test_seams.py``
+shows for every seam that unmodified moto needs it, so an upgrade reveals those that can go.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Seam:
 
     owner: Any  # the class or module that has the attribute
     name: str  # the attribute
-    replacement: Any  # what takes its place
-    why: str  # what moto does otherwise
-    kind: Callable[[Any], Any]  # how a function becomes the attribute: classmethod, property …
+    replacement: Any
+    why: str  # moto's behaviour without it
+    kind: Callable[[Any], Any]  # turns a function into the attribute: classmethod, property …
 
     @property
     def label(self) -> str:
@@ -32,7 +32,7 @@ class Seam:
 
 
 class Seams:
-    """The seams of one module, collected by a decorator and put in place by `apply`."""
+    """The seams of one module, collected by a decorator and installed by `apply`."""
 
     def __init__(self) -> None:
         self._seams: list[Seam] = []
@@ -48,7 +48,7 @@ class Seams:
         why: str,
         kind: Callable[[Any], Any] = lambda function: function,
     ) -> Callable[[Replacement], Replacement]:
-        """Mark a function as the replacement of ``owner.name``; nothing changes before `apply`."""
+        """Register a function as the replacement of ``owner.name``, installed by `apply`."""
 
         def register(replacement: Replacement) -> Replacement:
             self._seams.append(Seam(owner, name, replacement, why, kind))

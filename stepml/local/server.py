@@ -1,4 +1,4 @@
-"""The local AWS as one HTTP server: moto's services, our engine and our function processes."""
+"""The local AWS as one HTTP server, with moto's services, the engine and function processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-# Read by moto when it is imported: CORS headers cost time and no browser calls.
+# moto reads this at import. CORS headers cost time, and no browser calls.
 os.environ.setdefault("MOTO_DISABLE_GLOBAL_CORS", "true")
 
 from flask import Flask
@@ -37,14 +37,14 @@ from stepml.local.log_groups import log_writer
 
 StartResponse = Callable[..., Any]
 
-# Asked for first by `stepml.local.deploy`: made before they are needed, since each takes a while.
+# In the order in which `stepml.local.deploy` needs them; created early, as each takes a while.
 SERVICES = ("s3", "cloudformation", "iam", "logs", "states", "lambda", "dynamodb", "events")
 
 
 class QuietRequestHandler(MotoRequestHandler):
-    """Answers requests without delay and without a line of log for each."""
+    """Answers requests without delay and without logging them."""
 
-    # Headers and body are two packets: Nagle's algorithm would hold the second back for 40 ms.
+    # Headers and body are two packets; Nagle's algorithm would delay the second by 40 ms.
     disable_nagle_algorithm = True
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
@@ -52,7 +52,7 @@ class QuietRequestHandler(MotoRequestHandler):
 
 
 class Dispatcher(DomainDispatcherApplication):
-    """moto's dispatcher; finds a service by its host name once, not by 200 patterns each time."""
+    """moto's dispatcher with a cache: it matches a host name with up to 200 patterns only once."""
 
     def __init__(self) -> None:
         super().__init__(create_service)
@@ -65,21 +65,21 @@ class Dispatcher(DomainDispatcherApplication):
 def create_service(service: Any) -> Flask:
     """Return the application of one service."""
     application = create_backend_app(service)
-    # In Flask's debug mode every upload stays in memory until the garbage collector comes, which
-    # counts objects and not their size.
+    # In Flask's debug mode, uploads stay in memory until the garbage collector runs, which counts
+    # objects and not their size.
     application.debug = False
     return application
 
 
 class LocalAws:
-    """The server and what it runs.
+    """The server, with its function processes and the servers of channels.
 
     Parameters
     ----------
     port : int
-        Of 127.0.0.1; 0 takes a free one.
+        Port of 127.0.0.1; 0 chooses a free one.
     concurrency : int
-        How many functions of the account run at once.
+        Functions of the account that may run at once.
     state : Path
         Directory for unpacked function code and the logs of caches.
     """
@@ -88,7 +88,7 @@ class LocalAws:
         self._started_at = time.time()
         self._server = _bind(port, self._respond)
         self.port = self._server.server_port
-        # moto's engine calls services that have no seam of ours on this port.
+        # moto's engine calls services without a seam on this port.
         os.environ["MOTO_PORT"] = str(self.port)
         self._pool = FunctionPool(
             endpoint_url=self.endpoint_url,
@@ -127,7 +127,7 @@ class LocalAws:
         self._server.shutdown()
 
     def close(self) -> None:
-        """Release the port and end every process: functions first, then what they use."""
+        """Release the port and end every process: functions first, then the servers they use."""
         self._server.server_close()
         self._pool.close()
         self._caches.close()
@@ -170,9 +170,9 @@ def _bind(port: int, application: Any) -> BaseWSGIServer:
     server = make_server(
         HOST, port, application, threaded=True, request_handler=QuietRequestHandler
     )
-    # A request that is being answered must not keep the process from ending.
+    # A request in progress must not prevent the process from ending.
     server.daemon_threads = True  # type: ignore[attr-defined]
-    # Many executors connect at once; the default backlog of 128 makes some of them wait a second.
+    # Many executors connect at once; with the default backlog of 128 some would wait a second.
     server.socket.listen(1024)
     return server
 
@@ -180,6 +180,6 @@ def _bind(port: int, application: Any) -> BaseWSGIServer:
 def _configure_moto() -> None:
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["lambda"] = {"use_docker": False}
-    # The engine logs every failed state with the whole program's text: histories tell it better.
+    # The engine logs every failed state with the text of the program; histories are clearer.
     for chatty in ("moto.stepfunctions", "werkzeug"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)

@@ -1,7 +1,7 @@
-"""Runs a program in this process, which is killed as soon as its parent ends.
+"""Runs a program in this process, which the kernel kills when its parent ends.
 
-``python tether.py PARENT PROGRAM ARGUMENT …``; the parent is the *thread* that started it, in the
-process PARENT. A file of its own, as it is run by itself: nothing of ``stepml`` is imported.
+``python tether.py PARENT PROGRAM ARGUMENT …``. The parent is the *thread* that started it, in the
+process PARENT. The file is run by its path and imports nothing of ``stepml``.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import os
 import signal
 import sys
 
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>; it outlasts exec
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>; remains in force after exec
 
 
 def main(parent: str, program: str, *arguments: str) -> None:
-    """Become ``program``, unless the parent has ended already."""
+    """Become ``program``, unless the parent has already ended."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-    if os.getppid() != int(parent):  # it ended before it could be tied to
+    if os.getppid() != int(parent):  # it ended before prctl
         sys.exit(1)
     os.execv(program, [program, *arguments])  # noqa: S606 — that is what it is for
 

@@ -85,13 +85,13 @@ def test_up_twice_is_the_same_server(port: int) -> None:
 
 def test_up_on_another_port_is_refused_while_one_runs(port: int) -> None:
     daemon.up(port=port)
-    with pytest.raises(daemon.LocalAwsError, match=f"already runs on port {port}"):
+    with pytest.raises(daemon.LocalAwsError, match=f"already running on port {port}"):
         daemon.up(port=port + 1)
 
 
 def test_up_with_another_concurrency_is_refused_while_one_runs(port: int) -> None:
     first = daemon.up(port=port, concurrency=7)
-    with pytest.raises(daemon.LocalAwsError, match=r"--concurrency 7, so not .* 3"):
+    with pytest.raises(daemon.LocalAwsError, match=r"--concurrency 7, not .* 3"):
         daemon.up(port=port, concurrency=3)
     assert daemon.up() == replace(first, uptime_s=ANY, environments=ANY)
 
@@ -146,7 +146,7 @@ def test_code_that_nothing_uses_is_removed_when_a_server_starts(port: int) -> No
 def test_a_taken_port_is_refused(port: int) -> None:
     with (
         socket.create_server(("127.0.0.1", port)),
-        pytest.raises(daemon.PortTakenError, match=f"port {port} .* is taken by another program"),
+        pytest.raises(daemon.PortTakenError, match=f"port {port} .* is used by another program"),
     ):
         daemon.up(port=port)
     assert daemon.status() is None

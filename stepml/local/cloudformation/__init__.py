@@ -1,4 +1,4 @@
-"""CloudFormation: what moto does not do when a stack is made, changed or deleted."""
+"""CloudFormation: completes moto's creation, change and deletion of stacks."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _get_attr = StateMachine.get_cfn_attribute
 @seams.replaces(
     StateMachine,
     "create_from_cloudformation_json",
-    why="knows DefinitionString only, and makes the machine in the backend that runs nothing",
+    why="supports only DefinitionString, and uses a backend that cannot run the machine",
     kind=classmethod,
 )
 def create_state_machine(
@@ -47,7 +47,7 @@ def create_state_machine(
 @seams.replaces(
     StateMachine,
     "update_from_cloudformation_json",
-    why="keeps a definition that lies in S3",
+    why="ignores a new definition in S3",
     kind=classmethod,
 )
 def update_state_machine(
@@ -78,7 +78,7 @@ def update_state_machine(
 @seams.replaces(
     StateMachine,
     "delete_from_cloudformation_json",
-    why="deletes in the backend that runs nothing",
+    why="deletes in a backend that does not have the machine",
     kind=classmethod,
 )
 def delete_state_machine(
@@ -103,7 +103,7 @@ def get_state_machine_attr(self: Any, attribute_name: str) -> Any:
 
 
 def definition(properties: dict[str, Any], account_id: str, region_name: str) -> str:
-    """Return the ASL text of a state machine's ``properties``, with its substitutions made."""
+    """Return the ASL text of a state machine's ``properties``, with substitutions."""
     if "DefinitionS3Location" in properties:
         location = properties["DefinitionS3Location"]
         stored = s3_backends[account_id][get_partition(region_name)].get_object(

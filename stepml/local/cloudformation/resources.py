@@ -1,4 +1,4 @@
-"""Functions, roles, log groups, buckets and permissions, where moto leaves something undone."""
+"""Functions, roles, log groups, buckets and permissions, where moto is incomplete."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _update_function = vars(LambdaFunction)["update_from_cloudformation_json"].__fun
 @seams.replaces(
     LambdaFunction,
     "update_from_cloudformation_json",
-    why="keeps the settings that a new template has dropped, and the old name",
+    why="does not remove settings that the new template lacks, nor change the name",
     kind=classmethod,
 )
 def update_function(
@@ -53,7 +53,7 @@ def update_function(
 @seams.replaces(
     Role,
     "update_from_cloudformation_json",
-    why="keeps the old policies",
+    why="does not change policies",
     kind=classmethod,
 )
 def update_role(
@@ -78,7 +78,7 @@ def update_role(
 @seams.replaces(
     LogGroup,
     "update_from_cloudformation_json",
-    why="keeps the old retention",
+    why="does not change the retention",
     kind=classmethod,
 )
 def update_log_group(
@@ -91,7 +91,7 @@ def update_log_group(
 @seams.replaces(
     FakeBucket,
     "delete_from_cloudformation_json",
-    why="says that a bucket with objects was deleted, and keeps it",
+    why="reports a bucket with objects as deleted, but does not delete it",
     kind=classmethod,
 )
 def delete_bucket(
@@ -105,7 +105,7 @@ def delete_bucket(
 @seams.replaces(
     Permission,
     "update_from_cloudformation_json",
-    why="has no update; nothing is enforced locally, so the old statement may stay",
+    why="has no update; an old statement does no harm, as nothing is enforced locally",
     kind=classmethod,
 )
 def keep_permission(cls: Any, original_resource: Any, **_: Any) -> Any:

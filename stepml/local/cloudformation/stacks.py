@@ -1,4 +1,4 @@
-"""Stacks: a failure is a status with a reason, not an exception of the request."""
+"""Stacks: a failure becomes a status with a reason instead of an exception of the request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SUBSTITUTION = re.compile(r"\$\{([A-Za-z0-9_.:]+)\}")
 
 
 @seams.replaces(
-    Stack, "create_resources", why="leaves a half-made stack in CREATE_IN_PROGRESS when one fails"
+    Stack, "create_resources", why="leaves a stack in CREATE_IN_PROGRESS when a resource fails"
 )
 def create_resources(self: Any) -> None:
     try:
@@ -55,7 +55,7 @@ def update_stack(
 @seams.replaces(
     CloudFormationBackend,
     "delete_stack",
-    why="forgets a stack before its resources are deleted, and loses it when one cannot be",
+    why="forgets a stack before deleting its resources, and loses it if that fails",
 )
 def delete_stack(self: Any, name_or_stack_id: str) -> None:
     for stack in [s for s in self.stacks.values() if name_or_stack_id in (s.name, s.stack_id)]:
@@ -73,13 +73,13 @@ def delete_stack(self: Any, name_or_stack_id: str) -> None:
 
 
 def _forget_resources(stack: Any) -> None:
-    # moto makes a resource when somebody looks at it: describing a stack must not bring it back.
+    # moto creates a resource at the first access: describing the stack must not restore it.
     stack.resource_map._resource_json_map = {}
     stack.output_map = OutputMap(stack.resource_map, {}, stack.stack_id)
 
 
 def reason(error: Exception) -> str:
-    """Return what a stack event says about ``error``."""
+    """Return the text for ``error`` in a stack event."""
     message = getattr(error, "message", None) or str(error)
     name = error.error_type if isinstance(error, JsonRESTError) else type(error).__name__
     return f"{name}: {message}"
@@ -88,7 +88,7 @@ def reason(error: Exception) -> str:
 @seams.replaces(
     parsing,
     "get_references_from_template",
-    why="misses parameters inside Fn::Sub, so a changed parameter may change nothing",
+    why="misses parameters inside Fn::Sub, so a changed parameter may have no effect",
 )
 def references(template: Any) -> list[str]:
     return [*_references(template), *_SUBSTITUTION.findall(json.dumps(template, default=str))]
@@ -97,7 +97,7 @@ def references(template: Any) -> list[str]:
 @seams.replaces(
     parsing,
     "parse_and_update_resource",
-    why="forgets a resource whose type has no update, so that nothing deletes it any more",
+    why="forgets a resource whose type has no update, so nothing can delete it",
 )
 def update_resource(logical_id: str, resource_json: Any, resources_map: Any, **where: Any) -> Any:
     return (

@@ -1,4 +1,4 @@
-"""AWS::DynamoDB::Table: when items expire, and change."""
+"""AWS::DynamoDB::Table: expiry of items, and updates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _create_table = vars(Table)["create_from_cloudformation_json"].__func__
 @seams.replaces(
     Table,
     "create_from_cloudformation_json",
-    why="leaves out when items expire",
+    why="ignores the expiry of items",
     kind=classmethod,
 )
 def create_table(
@@ -53,7 +53,7 @@ def update_table(
     properties = cloudformation_json["Properties"]
     if properties.get("TableName", original_resource.name) == original_resource.name:
         if properties["KeySchema"] != original_resource.schema:
-            # The new table is made before the old one goes.
+            # CloudFormation creates the new table before it deletes the old one.
             raise JsonRESTError(
                 "ValidationError", f"table {original_resource.name}: a new key needs a new name"
             )

@@ -1,9 +1,9 @@
 """Step Functions: moto's ASL interpreter, changed at the seams of this package.
 
 `programs` (parsing, names of errors, time-outs), `paths` (JSONPath), `history` (its end, 25,000
-events), `executions` (start, stop, end), `checkpoints` and `redrive` (going on after the end),
+events), `executions` (start, stop, end), `checkpoints` and `redrive` (resuming after the end),
 `maps` (Inline Maps), `nested` (child executions), `tasks` (functions), `revisions` (definitions
-that change), `api` (what is told and refused), `events` (who is told of a new status).
+that change), `api` (answers and refusals), `events` (rules for changes of status).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from stepml.local.seams import Seams
 
 
 def engine_seams(functions: LambdaApi, caches: Caches) -> list[Seams]:
-    """Return the seams of the engine; Task states run in ``functions``, and use ``caches``."""
+    """Return the seams of the engine, whose Task states run in ``functions`` and use ``caches``."""
     return [
         programs.seams,
         paths.seams,

@@ -1,4 +1,4 @@
-"""What Step Functions' API says about executions, and what it refuses."""
+"""Answers and refusals of Step Functions' API for executions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ seams = Seams()
 _start_execution: Any = StepFunctionsParserBackend.start_execution
 _describe_execution = StepFunctionResponse.describe_execution
 _list_executions = StepFunctionResponse.list_executions
-# A name and its input are compared with those of the executions so far, then added to them.
+# Makes the comparison of a name with earlier executions, and the start, atomic.
 _starting = threading.Lock()
 
 NAME_CHARACTERS = 80
@@ -40,13 +40,13 @@ _FORBIDDEN_IN_NAMES = re.compile(
 
 
 def require_name(name: str) -> None:
-    """Raise InvalidName unless ``name`` may be that of an execution or a state machine."""
+    """Raise InvalidName unless ``name`` is valid for an execution or a state machine."""
     if not 1 <= len(name) <= NAME_CHARACTERS or _FORBIDDEN_IN_NAMES.search(name):
         raise InvalidName(f"Invalid Name: '{name}'")
 
 
 def require_json(text: str | None) -> None:
-    """Raise InvalidExecutionInput unless ``text``, an execution's input, is JSON or left out."""
+    """Raise InvalidExecutionInput unless ``text``, an execution's input, is JSON or None."""
     try:
         json.loads(text or "{}")
     except ValueError as error:
@@ -54,7 +54,7 @@ def require_json(text: str | None) -> None:
 
 
 @seams.replaces(
-    StepFunctionBackend, "_validate_name", why="answers names that are too long differently"
+    StepFunctionBackend, "_validate_name", why="has another error for names that are too long"
 )
 def validate_name(self: Any, name: str) -> None:
     require_name(name)
@@ -64,13 +64,13 @@ def validate_name(self: Any, name: str) -> None:
     StepFunctionsParserBackend,
     "_validate_definition",
     kind=staticmethod,
-    why="raises an error without a name, with every token that the grammar knows in its message",
+    why="raises an error without a name, with every token of the grammar in its message",
 )
 def validate_definition(definition: str) -> None:
     try:
         parsed_program(definition)
     except Exception as error:
-        # The grammar lists what it expected, some 5,000 characters.
+        # Without the list of expected tokens, which has 5,000 characters.
         what = f"{type(error).__name__}: {error}".partition(" expecting ")[0]
         raise JsonRESTError(
             "InvalidDefinition", f"Invalid State Machine Definition: '{what}'"
@@ -78,13 +78,13 @@ def validate_definition(definition: str) -> None:
 
 
 def start_seams(caches: Caches) -> Seams:
-    """Return the seam by which executions start, each with the server that its input asks for."""
+    """Return the seam that starts an execution and, before it, the server of its channel."""
     starting = Seams()
 
     @starting.replaces(
         StepFunctionsParserBackend,
         "start_execution",
-        why="takes any name, calls one without a name 'None', and has no error code for other "
+        why="accepts any name, calls one without a name 'None', and has no error code for other "
         "input",
     )
     def start_execution(
@@ -122,12 +122,11 @@ def stop_execution(self: Any) -> ActionResult:
 @seams.replaces(
     StepFunctionResponse,
     "describe_execution",
-    why="gives TIMED_OUT executions no stopDate, none their redrives, and a string as output "
-    "without its quotes",
+    why="omits stopDate of TIMED_OUT executions, redrives, and the quotes of a string as output",
 )
 def describe_execution(self: Any) -> ActionResult:
     execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
-    with execution.ending:  # a redrive may be changing it
+    with execution.ending:  # a redrive may change it meanwhile
         described: Any = _describe_execution(self).result
         if "outputDetails" in described:
             described["output"] = to_json_str(execution.output, separators=(",", ":"))
@@ -138,7 +137,7 @@ def describe_execution(self: Any) -> ActionResult:
 @seams.replaces(
     StepFunctionResponse,
     "list_executions",
-    why="gives TIMED_OUT executions no stopDate, none their redrives, and cannot choose by them",
+    why="omits stopDate of TIMED_OUT executions, and redrives, and cannot filter by them",
 )
 def list_executions(self: Any) -> ActionResult:
     listed: Any = _list_executions(self).result
@@ -164,7 +163,7 @@ def _stop_date(execution: Any) -> dict[str, Any]:
 @seams.replaces(
     StepFunctionResponse,
     "get_execution_history",
-    why="ignores reverseOrder, maxResults and nextToken, and copies the whole history each time",
+    why="ignores reverseOrder, maxResults and nextToken, and copies the history each time",
 )
 def get_execution_history(self: Any) -> ActionResult:
     execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))

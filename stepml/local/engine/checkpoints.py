@@ -1,4 +1,4 @@
-"""Where an execution is at its top level: the state that a redrive starts again, and its input."""
+"""The present top-level state of an execution: a redrive starts there, with the same input."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _evaluate_state = CommonStateField._eval_body
 
 @dataclass(slots=True)
 class Checkpoint:
-    """A state of the top level, and what of it need not be done again."""
+    """A top-level state, and the results in it that a redrive can reuse."""
 
     state: str  # its name
     input: Any
-    kept: dict[int, Any] = field(default_factory=dict)  # Map: results of the run before a redrive
-    finished: dict[int, Any] = field(default_factory=dict)  # Map: results of the attempt under way
+    reused: dict[int, Any] = field(default_factory=dict)  # of a Map: results before the redrive
+    finished: dict[int, Any] = field(default_factory=dict)  # of a Map: results of this attempt
 
     def begin_attempt(self) -> dict[int, Any]:
-        """Return the results that an attempt of the Map begins with: those kept, the first time."""
-        self.finished, self.kept = self.kept, {}
+        """Return the initial results of an attempt of the Map; only the first one reuses any."""
+        self.finished, self.reused = self.reused, {}
         return dict(self.finished)
 
     def redriven(self, *, whole: bool) -> Checkpoint:
-        """Return where a redrive begins; ``whole``: a Map runs all its iterations again."""
-        kept = {} if whole else {**self.kept, **self.finished}
-        return Checkpoint(self.state, self.input, kept=kept)
+        """Return the checkpoint for a redrive; with ``whole``, a Map repeats all iterations."""
+        reused = {} if whole else {**self.reused, **self.finished}
+        return Checkpoint(self.state, self.input, reused=reused)
 
 
 @seams.replaces(
-    CommonStateField, "_eval_body", why="keeps no note of the state that an execution is in"
+    CommonStateField, "_eval_body", why="does not record the state that an execution is in"
 )
 def evaluate_state(self: Any, env: Any) -> None:
     if not env.is_frame():
@@ -45,7 +45,7 @@ def evaluate_state(self: Any, env: Any) -> None:
 
 
 def _enter(manager: Any, name: str, state_input: Any) -> None:
-    # Under the history's lock: a late thread of an ended run moves nothing.
+    # Under the history's lock: a late thread of an ended run changes nothing.
     with manager._mutex:
         if not manager.has_ended:
             manager.checkpoint = manager.resumed or Checkpoint(name, state_input)
@@ -53,7 +53,7 @@ def _enter(manager: Any, name: str, state_input: Any) -> None:
 
 
 def keep_result(manager: Any, checkpoint: Checkpoint, index: int, result: Any) -> None:
-    """Note that an iteration of the Map at ``checkpoint`` is through, unless all has ended."""
+    """Record the result of an iteration of the Map at ``checkpoint``, unless its run has ended."""
     with manager._mutex:
         if not manager.has_ended:
             checkpoint.finished[index] = copy.deepcopy(result)

@@ -1,4 +1,4 @@
-"""EventBridge: who has a rule for it learns that an execution has a new status."""
+"""EventBridge: invokes the targets of rules when an execution has a new status."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from stepml.local.seams import Seams
 
 logger = logging.getLogger(__name__)
 
-# EventBridge leaves input and output out of an event if they are larger than this together.
+# EventBridge omits input and output if they are larger than this together.
 MAX_DATA_BYTES = 248 * 1024
 Event = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """A new status of an execution, as it was then."""
+    """A new status of an execution, with its details at that moment."""
 
     execution: Any
     detail: Event  # all but input and output
 
 
 def event_seams(functions: LambdaApi) -> Seams:
-    """Return the seam by which functions that are targets of rules learn of new statuses."""
+    """Return the seam that invokes functions which are targets of rules."""
     seams = Seams()
     changes: queue.SimpleQueue[StatusChange] = queue.SimpleQueue()
     delivery = threading.Thread(
@@ -44,9 +44,9 @@ def event_seams(functions: LambdaApi) -> Seams:
     )
     starting = threading.Lock()
 
-    @seams.replaces(Execution, "announce", why="is missing: nobody learns of a new status")
+    @seams.replaces(Execution, "announce", why="is missing: rules have no effect")
     def announce(self: Any) -> None:
-        # The execution's lock is held, and the engine waits: the work is the other thread's.
+        # Under the execution's lock, while the engine waits: another thread does the work.
         if not _rules(self):
             return
         changes.put(StatusChange(self, _detail(self)))
@@ -96,8 +96,8 @@ def _deliver(changes: queue.SimpleQueue[StatusChange], functions: LambdaApi) -> 
         change = changes.get()
         try:
             _deliver_one(change, functions)
-        except Exception:  # the next status must still be told
-            logger.exception("status of %s is not told", change.execution.exec_arn)
+        except Exception:  # the next event must still be delivered
+            logger.exception("an event of %s was not delivered", change.execution.exec_arn)
 
 
 def _deliver_one(change: StatusChange, functions: LambdaApi) -> None:
@@ -115,7 +115,7 @@ def _deliver_one(change: StatusChange, functions: LambdaApi) -> None:
 
 
 def status_event(change: StatusChange) -> Event:
-    """Return the event of EventBridge that tells of ``change``."""
+    """Return EventBridge's event for ``change``."""
     execution, status = change.execution, change.detail["status"]
     output = to_json_str(execution.output) if status == "SUCCEEDED" else None
     is_small = len(execution.execution_input) + len(output or "") <= MAX_DATA_BYTES
@@ -140,12 +140,12 @@ def status_event(change: StatusChange) -> Event:
 
 
 def _invocations(rule: Any, event: Event) -> Iterator[tuple[str, bytes]]:
-    """Yield the functions that ``rule`` has as targets, and what each of them gets."""
+    """Yield each function that is a target of ``rule``, with its payload."""
     for target in list(rule.targets):
         if ":lambda:" not in target["Arn"]:
-            logger.warning("rule %s: %s is no function; ignored here", rule.name, target["Arn"])
+            logger.warning("rule %s: %s is no function and is ignored", rule.name, target["Arn"])
         elif "InputTransformer" in target or "InputPath" in target:
-            logger.warning("rule %s: InputPath and InputTransformer are ignored here", rule.name)
+            logger.warning("rule %s: InputPath and InputTransformer are ignored", rule.name)
             yield target["Arn"], json.dumps(event).encode()
         else:
             yield target["Arn"], target.get("Input", json.dumps(event)).encode()

@@ -1,4 +1,4 @@
-"""The life of an execution: start, stop, end; every one of them reaches a final status."""
+"""The life of an execution: start, stop and end, always with a final status."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _reflect_execution_status: Any = BaseExecutionWorkerCommunication._reflect_execu
 @seams.replaces(
     Execution,
     "__init__",
-    why="has nothing to wait for (who waits must poll), and knows no redrives",
+    why="has no event for its end, so that others must poll, and no redrives",
 )
 def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
     _init(self, *args, **kwargs)
-    self.ended = threading.Event()  # of the run under way: a redrive brings another
+    self.ended = threading.Event()  # of the present run; a redrive makes a new one
     self.ending = threading.Lock()  # held while the status or the worker changes
     self.redrive_count = 0
     self.redrive_date = None
@@ -56,10 +56,10 @@ def environment_with_context(self: Any) -> Any:
 @seams.replaces(
     ExecutionWorker,
     "start",
-    why="an exception before the program runs leaves the execution RUNNING, without an environment",
+    why="leaves an execution RUNNING, without an environment, if an error precedes its program",
 )
 def start_worker(self: Any) -> None:
-    # Threads of ended executions; moto only ever appends to this list.
+    # Threads of ended executions, which moto never removes.
     TMP_THREADS.clear()
     execution = self._execution_communication.execution
     try:
@@ -67,7 +67,7 @@ def start_worker(self: Any) -> None:
         env = self._get_evaluation_environment()
         with execution.ending:
             if execution.exec_status != ExecutionStatus.RUNNING:
-                return  # stopped meanwhile, by its name
+                return  # stopped meanwhile
             self.env = env
             enter(self, program.start_at.start_at_name)
             write_started(self)
@@ -79,13 +79,13 @@ def start_worker(self: Any) -> None:
 
 
 def enter(worker: Any, state: str) -> None:
-    """Let the environment of ``worker`` be running from now on, so that it can be stopped."""
+    """Mark the environment of ``worker`` as running, so that it can be stopped."""
     worker.env.next_state_name = state
     worker.env.event_manager.when_full = partial(_end_full, worker)
 
 
 def run(worker: Any) -> None:
-    """Run the program of ``worker`` in a thread of its own."""
+    """Run the program of ``worker`` in a new thread."""
     threading.Thread(target=_run, args=(worker,), daemon=True).start()
 
 
@@ -117,8 +117,8 @@ def write_started(worker: Any) -> None:
 @seams.replaces(
     BaseExecutionWorkerCommunication,
     "terminated",
-    why="overwrites the status of a stopped or redriven execution, wakes nobody, and gives "
-    "TIMED_OUT no error",
+    why="overwrites the status of a stopped or redriven execution, does not signal the end, and "
+    "has no error for TIMED_OUT",
 )
 def terminated(self: Any) -> None:
     execution = self.execution
@@ -132,14 +132,14 @@ def terminated(self: Any) -> None:
 
 
 def _is_running(worker: Any, communication: Any) -> bool:
-    """Whether the run of ``communication`` is the present one, and has not ended."""
+    """Return whether the run of ``communication`` is the present one and has not ended."""
     execution = communication.execution
     is_present = worker is not None and worker._execution_communication is communication
     return is_present and execution.exec_status == ExecutionStatus.RUNNING
 
 
 def fail(worker: Any, error: Exception) -> None:
-    """End the run of ``worker`` as FAILED for an ``error`` inside the engine itself."""
+    """End the run of ``worker`` as FAILED because of an ``error`` in the engine itself."""
     details = {"error": "States.Runtime", "cause": f"{type(error).__name__}({error})"}
     execution = worker._execution_communication.execution
     with execution.ending:
@@ -155,7 +155,7 @@ def fail(worker: Any, error: Exception) -> None:
 
 
 def _end_full(worker: Any) -> None:
-    """End the run of ``worker``, whose history has just got its last event: it is full."""
+    """End the run of ``worker``, whose history is full."""
     execution = worker._execution_communication.execution
     with execution.ending:
         if not _is_running(execution.exec_worker, worker._execution_communication):
@@ -168,7 +168,7 @@ def _end_full(worker: Any) -> None:
 @seams.replaces(
     Execution,
     "stop",
-    why="drops error, cause and stopDate, and only ends once the running functions have returned",
+    why="drops error, cause and stopDate, and ends only when running functions have returned",
 )
 def stop(self: Any, stop_date: Any, error: str | None, cause: str | None) -> None:
     with self.ending:
@@ -177,7 +177,7 @@ def stop(self: Any, stop_date: Any, error: str | None, cause: str | None) -> Non
         _end(self, ExecutionStatus.ABORTED, error or None, cause or None)
         given = {name: value for name, value in (("error", error), ("cause", cause)) if value}
         env = self.exec_worker.env
-        if env is not None:  # else nothing of it has run, and nothing will
+        if env is not None:  # otherwise nothing has run, and nothing will
             env.event_history_context.source_event_id = 0
             _write_last_event(
                 self,
@@ -213,5 +213,5 @@ def _write_last_event(
 
 
 def timestamp(moment: datetime.datetime) -> str:
-    """Return ``moment`` as the context object and events have it."""
+    """Return ``moment`` in the form of the context object and events."""
     return moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -32,9 +32,9 @@ def task_failure(task: Any, env: Any, error: str, cause: str) -> FailureEventExc
     ----------
     task : StateTaskService
     env : Environment
-        In which the task is evaluated.
+        The environment of the task.
     error : str
-        What ``Retry`` and ``Catch`` match.
+        The name that ``Retry`` and ``Catch`` match.
     cause : str
         Cut at 32,768 characters.
     """

@@ -1,4 +1,4 @@
-"""Histories of executions: they end, they are full at 25,000 events, and they are read in pages."""
+"""Histories of executions, with an end, a limit of 25,000 events, and pages."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ _publish_history_event = EventManager._publish_history_event
 
 
 def _nobody_to_tell() -> None:
-    """Stand for who would end the execution of a full history."""
+    """Do nothing: the default until an execution can be ended."""
 
 
-@seams.replaces(EventManager, "__init__", why="does not know where its history ends")
+@seams.replaces(EventManager, "__init__", why="has no end of its history")
 def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
     _init(self, *args, **kwargs)
-    self.has_ended = False  # the last event is written; what comes later is left out
+    self.has_ended = False  # the last event is written; later ones are dropped
     self.is_full = False
     self.when_full = _nobody_to_tell
-    self.checkpoint = None  # where the execution is, see `checkpoints`
-    self.resumed = None  # where it goes on after a redrive
+    self.checkpoint = None  # the present state of the execution, see `checkpoints`
+    self.resumed = None  # the checkpoint where a redrive resumes
 
 
 @seams.replaces(
     EventManager,
     "_publish_history_event",
-    why="threads of an ended execution (AWS kills no running function) go on writing history, and "
-    "nothing stops at 25,000 events",
+    why="lets threads of an ended execution write history, as AWS kills no running function, and "
+    "has no limit of 25,000 events",
 )
 def publish_until_the_end(
     self: Any, *, event_id: int, event_type: HistoryEventType, event_details: Any, **event: Any
@@ -70,7 +70,7 @@ def publish_until_the_end(
 @seams.replaces(
     EventManager,
     "add_event",
-    why="writes what iterations of a failed Map still do, and never ends an execution",
+    why="writes events of iterations after their Map has failed, and never ends an execution",
 )
 def add_event(self: Any, context: Any, *args: Any, **kwargs: Any) -> int:
     if getattr(context, "is_over", False):
@@ -78,12 +78,12 @@ def add_event(self: Any, context: Any, *args: Any, **kwargs: Any) -> int:
     event_id: int = _add_event(self, context, *args, **kwargs)
     if self.is_full:
         self.is_full = False
-        self.when_full()  # without the manager's lock
+        self.when_full()  # outside the manager's lock
     return event_id
 
 
 def silence(env: Any) -> None:
-    """Keep the frames of ``env``, whose threads may go on for a while, out of the history."""
+    """Drop later events of ``env``, whose threads may run for a while."""
     with env._state_mutex:
         frames = list(env._frames)
     for frame in frames:
@@ -93,7 +93,7 @@ def silence(env: Any) -> None:
 
 
 def continue_history(env: Any, ended: Any) -> None:
-    """Make the history of ``env`` the continuation of the one that the manager ``ended`` has."""
+    """Let the history of ``env`` continue that of the manager ``ended``."""
     events = ended._history_event_list
     env.event_manager._history_event_list.extend(events)
     env.event_manager._event_id_gen._next_id = len(events) + 1
@@ -101,12 +101,12 @@ def continue_history(env: Any, ended: Any) -> None:
 
 
 def event_count(execution: Any) -> int:
-    """Return how many events the history of ``execution`` has."""
+    """Return the number of events in the history of ``execution``."""
     return len(history_events(execution))
 
 
 def history_events(execution: Any) -> list[dict[str, Any]]:
-    """Return the events of ``execution`` so far; written once, they never change."""
+    """Return the events of ``execution`` so far; an event never changes."""
     env = execution.exec_worker.env
     events: list[dict[str, Any]] = [] if env is None else env.event_manager._history_event_list
     return events

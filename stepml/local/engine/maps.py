@@ -1,4 +1,4 @@
-"""Inline Map states: at most 40 iterations at once, and no iteration that is waited for in vain."""
+"""Inline Map states: at most 40 iterations at once, and every wait for an iteration ends."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ INLINE_CONCURRENCY = 40
 
 
 class Iterations(JobPool):
-    """The iterations of one attempt of a Map; what a redrive keeps of them is noted on the way.
+    """The iterations of one attempt of a Map, whose results are recorded for a redrive.
 
     Parameters
     ----------
     program : Program
-        Of an iteration.
+        The program of an iteration.
     items : list
     manager : EventManager
-        Of the execution.
+        The history of the execution.
     checkpoint : Checkpoint or None
-        Where the execution is, if it is at this Map; iterations that it kept do not run again.
+        The execution's checkpoint if it is at this Map; its results are reused.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class Iterations(JobPool):
         super().__init__(job_program=program, job_inputs=items)
         self._manager, self._checkpoint = manager, checkpoint
         self._running: set[int] = set()
-        kept = {} if checkpoint is None else checkpoint.begin_attempt()
-        self._open_jobs[:] = [job for job in self._open_jobs if job.job_index not in kept]
-        self._closed_jobs.update(JobClosed(index, result) for index, result in kept.items())
+        reused = {} if checkpoint is None else checkpoint.begin_attempt()
+        self._open_jobs[:] = [job for job in self._open_jobs if job.job_index not in reused]
+        self._closed_jobs.update(JobClosed(index, result) for index, result in reused.items())
         self.n_open = len(self._open_jobs)
 
     def next_job(self) -> Any:
@@ -62,7 +62,7 @@ class Iterations(JobPool):
         with self._mutex:
             self._running.discard(job.job_index)
             if self._is_terminated():
-                return  # too late: the Map has failed
+                return  # the Map has failed meanwhile
             if isinstance(job.job_output, Exception):
                 self._worker_exception = job.job_output
             else:
@@ -72,7 +72,7 @@ class Iterations(JobPool):
             self._notify_on_termination()
 
     def running(self) -> list[int]:
-        """Return the indices of the iterations that have begun and not ended."""
+        """Return the indices of the running iterations."""
         with self._mutex:
             return sorted(self._running)
 
@@ -80,14 +80,14 @@ class Iterations(JobPool):
 @seams.replaces(
     InlineIterationComponent,
     "_eval_body",
-    why="runs any number of iterations at once, runs all of them again after a redrive, and lets "
-    "those of a failed Map go on",
+    why="runs any number of iterations at once, repeats all after a redrive, and does not end "
+    "those of a failed Map",
 )
 def evaluate_inline_map(self: Any, env: Any) -> None:
     eval_input = env.stack.pop()
     checkpoint = env.event_manager.checkpoint
     if checkpoint is not None and checkpoint.state != eval_input.state_name:
-        checkpoint = None  # a Map inside another one: the outer one's iterations count
+        checkpoint = None  # inside another Map, whose iterations are recorded instead
     program = self._get_iteration_program()
     pool = Iterations(program, eval_input.input_items, env.event_manager, checkpoint)
     for _ in range(map_workers(pool.n_open, eval_input.max_concurrency)):
@@ -101,7 +101,7 @@ def evaluate_inline_map(self: Any, env: Any) -> None:
 
 
 def _abort_iterations(env: Any, name: str, pool: Iterations) -> None:
-    """End the iterations beside the one that failed: their children are stopped, no function is."""
+    """End the other iterations: their child executions are stopped, their functions run on."""
     silence(env)
     for index in pool.running():
         env.event_manager.add_event(
@@ -112,21 +112,21 @@ def _abort_iterations(env: Any, name: str, pool: Iterations) -> None:
 
 
 def map_workers(n_items: int, max_concurrency: int) -> int:
-    """Return how many iterations run at once; ``max_concurrency`` 0 means as many as can."""
+    """Return the number of iterations at once; ``max_concurrency`` 0 means no limit of its own."""
     return min(n_items, max_concurrency or INLINE_CONCURRENCY, INLINE_CONCURRENCY)
 
 
 @seams.replaces(
     IterationWorker,
     "_eval_pool",
-    why="calls itself for each item, so a worker with many items ends in RecursionError, and the "
-    "Map waits for ever",
+    why="is recursive, so a worker with many items raises RecursionError, and the Map waits for "
+    "ever",
 )
 def evaluate_jobs(self: Any, job: Any, worker_frame: Any) -> None:
     while job is not None:
         following = _evaluate_job(self, job, worker_frame)
         if following is None:
-            # The frame closes before the job: the Map goes on as soon as its last job is closed.
+            # The frame closes before the job: the Map ends as soon as its last job is closed.
             self._env.close_frame(worker_frame)
         self._job_pool.close_job(job)
         if following is None:
@@ -139,7 +139,7 @@ def _evaluate_job(worker: Any, job: Any, worker_frame: Any) -> Any:
     frame = worker_frame.open_inner_frame()
     try:
         worker._eval_job(env=frame, job=job)
-    except Exception as error:  # a job without a result would never be counted as closed
+    except Exception as error:  # a job without a result would never count as closed
         job.job_output = error
     worker_frame.close_frame(frame)
     if isinstance(job.job_output, Exception) or worker.stopped():

@@ -26,14 +26,14 @@ from stepml.local.seams import Seams
 
 seams = Seams()
 
-# How soon a parent that was stopped, or whose Task timed out, stops its child.
+# The delay until a parent that was stopped, or whose Task timed out, stops its child.
 STOP_CHECK_S = 0.02
 
 
 @seams.replaces(
     StateTaskServiceSfn,
     "_eval_service_task",
-    why="hands boto3 parameters in a spelling that boto3 refuses, makes a client for every call "
+    why="passes parameters in a spelling that boto3 refuses, creates a client for every call "
     "(50 ms), and calls a child without a name 'None'",
 )
 def start_child(
@@ -77,7 +77,7 @@ def _client_error(error: JsonRESTError) -> ClientError:
     StateTaskServiceSfn,
     "_eval_integration_pattern",
     why="polls the child every 0.5 s over HTTP, fails the second attempt of a retried Task (its "
-    "task token is used up), returns keys in the wrong spelling, and never stops the child",
+    "task token is used), returns keys in the wrong spelling, and never stops the child",
 )
 def await_child(self: Any, env: Any, **kwargs: Any) -> None:
     if self.resource.condition == ResourceCondition.WaitForTaskToken:
@@ -96,18 +96,18 @@ def await_child(self: Any, env: Any, **kwargs: Any) -> None:
 
 
 def _ended_child(child: Any, *, parse_json: bool) -> dict[str, Any] | None:
-    """Return what a Task gets from its child, or None after a while in which it has not ended."""
+    """Return the result of a Task for its child, or None if the child has not ended for a while."""
     child.ended.wait(STOP_CHECK_S)
-    with child.ending:  # somebody may redrive it now
+    with child.ending:  # a redrive may change it meanwhile
         if child.exec_status == ExecutionStatus.RUNNING:
             return None
         return child_description(child, parse_json=parse_json)
 
 
 def child_description(child: Any, *, parse_json: bool) -> dict[str, Any]:
-    """Return what a Task gets from a child that has ended.
+    """Return the result of a Task for a child that has ended.
 
-    ``.sync:2`` (``parse_json``) sees its input and output as JSON, ``.sync`` as strings.
+    ``.sync:2`` (``parse_json``) gets input and output as JSON, ``.sync`` as strings.
     """
     description = {
         "ExecutionArn": child.exec_arn,

@@ -1,4 +1,4 @@
-"""JSONPath as Step Functions evaluates it: a path that may match several values gives a list."""
+"""JSONPath as in Step Functions: a path that can match several values yields a list."""
 
 from __future__ import annotations
 
@@ -18,20 +18,18 @@ seams = Seams()
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 # Wildcards, deep scans, filters, slices and unions: the path is then "indefinite".
 _INDEFINITE = re.compile(r"\.\.|\.\*|\[\s*\*|\[\s*\?|\[[^\]]*[,:]")
-_WHY = (
-    "gives a single match of $.items[*].a.b bare, one of $.items[0].a in a list, and no empty list"
-)
+_WHY = "returns a single match of $.items[*].a.b bare, one of $.items[0].a as a list, no empty list"
 
 
 @seams.replaces(string_expression, "extract_json", why=_WHY)
 @seams.replaces(argument, "extract_json", why=_WHY)
 def select(path: str, data: Any) -> Any:
-    """Return what ``path`` selects: all that matches if it is indefinite, else the one value.
+    """Return the value at ``path``, or the list of all matches if ``path`` is indefinite.
 
     Raises
     ------
     NoSuchJsonPathError
-        There is no such value; of an indefinite path, its definite beginning is missing.
+        There is no such value; or the definite beginning of an indefinite path is missing.
     """
     indefinite = _INDEFINITE.search(_QUOTED.sub(lambda name: "_" * len(name[0]), path))
     matches = [match.value for match in _parsed(path).find(data)]

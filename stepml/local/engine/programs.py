@@ -1,7 +1,7 @@
-"""Parsed state machines: read once, run many times, and a program that always ends.
+"""Parsed state machines, which are parsed once, run many times and always end.
 
-A parsed program keeps no state of an execution (that lives in moto's `Environment`), so executions
-and Map iterations share it.
+A parsed program has no state of an execution (moto's `Environment` has that), so executions and
+Map iterations share it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ seams = Seams()
 
 @lru_cache(maxsize=256)
 def parsed_program(definition: str) -> Any:
-    """Return the program of an ASL ``definition``; the ANTLR parser takes 30–100 ms for one."""
+    """Return the program of an ASL ``definition``; parsing takes 30–100 ms."""
     return AmazonStateLanguageParser.parse(definition)[0]
 
 
@@ -36,9 +36,9 @@ def program_of_worker(self: Any) -> Any:
     return parsed_program(self._evaluation_details.state_machine_details.definition)
 
 
-# A property made lazily from a random id: two executions of a shared program could race for it and
-# a retrier would then forget its attempts. The component's own id is stable while it is cached.
-@seams.replaces(EvalComponent, "heap_key", kind=property, why="is made lazily, without a lock")
+# moto's property is drawn at random at the first access: two executions of a shared program could
+# race for it, and a retrier would lose its attempts. A cached component's own id is stable.
+@seams.replaces(EvalComponent, "heap_key", kind=property, why="is created lazily, without a lock")
 def heap_key(self: Any) -> str:
     return f"{id(self):x}"
 
@@ -46,7 +46,7 @@ def heap_key(self: Any) -> str:
 @seams.replaces(
     custom_error_name.CustomErrorName,
     "__init__",
-    why="refuses States.*, so a failed Map iteration or child raises inside the engine",
+    why="refuses States.*, so a failed Map iteration or child raises in the engine",
 )
 def accept_any_error_name(self: Any, error_name: str | None) -> None:
     ErrorName.__init__(self, error_name)
@@ -55,12 +55,12 @@ def accept_any_error_name(self: Any, error_name: str | None) -> None:
 @seams.replaces(
     Program,
     "eval",
-    why="starts a thread per program and loses what it raises; a timed-out one writes its last "
-    "event when its functions return, not when it ends",
+    why="starts a thread per program and loses its exception; a timed-out program writes its last "
+    "event only when its functions return",
 )
 def evaluate_program(self: Any, env: Any) -> None:
     if env.is_frame() or env.next_state_name is None:
-        env.next_state_name = self.start_at.start_at_name  # else it goes on where it was left
+        env.next_state_name = self.start_at.start_at_name  # otherwise it resumes at its last state
     if self.timeout_seconds is None:
         EvalComponent.eval(self, env)
         return
@@ -77,7 +77,7 @@ def evaluate_program(self: Any, env: Any) -> None:
 def _evaluate(program: Any, env: Any, raised: list[Exception]) -> None:
     try:
         EvalComponent.eval(program, env)
-    except Exception as error:  # handed to the thread that waits for this one
+    except Exception as error:  # raised again in the waiting thread
         raised.append(error)
 
 

@@ -1,4 +1,4 @@
-"""RedriveExecution: an execution that did not succeed goes on where it ended."""
+"""RedriveExecution: resumes an execution that did not succeed where it ended."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ seams = Seams()
 
 REDRIVABLE_PERIOD = datetime.timedelta(days=14)  # since the execution ended
 MAX_OPEN_TIME = datetime.timedelta(days=365)  # since it was started
-# ExecutionRedriven and one more event have to fit in.
+# Leaves room for ExecutionRedriven and one more event.
 MAX_EVENTS_BEFORE = MAX_EVENTS - 2
 CLIENT_TOKENS = 10
 CLIENT_TOKEN_LIFE = datetime.timedelta(minutes=15)
-# Nothing of a Map may be kept if all of it was too much.
+# A Map whose result was too large is repeated as a whole.
 DATA_LIMIT_EXCEEDED = "States.DataLimitExceeded"
 
 
 @dataclass(frozen=True, slots=True)
 class TakenToken:
-    """A client token that has redriven an execution: the same request again changes nothing."""
+    """A client token that has redriven an execution; a repeated request changes nothing."""
 
     token: str
     redrive_date: datetime.datetime
@@ -57,7 +57,7 @@ def _require_execution_arn(arn: str) -> None:
 
 
 def redrive(execution: Any, client_token: str | None = None) -> datetime.datetime:
-    """Run ``execution`` again from the state in which it ended, and return when that began.
+    """Run ``execution`` again from the state in which it ended; return the time of the redrive.
 
     Raises
     ------
@@ -83,15 +83,15 @@ def redrive(execution: Any, client_token: str | None = None) -> datetime.datetim
 
 
 def _next_run(execution: Any, now: datetime.datetime) -> Any:
-    """Replace the worker of ``execution``; the old one's threads reach nothing of the new one."""
+    """Replace the worker of ``execution``; the old one's threads cannot affect the new one."""
     old = execution.exec_worker.env
     whole = execution.error == DATA_LIMIT_EXCEEDED
     worker = execution._get_start_execution_worker()
-    program = worker._get_evaluation_entrypoint()  # of the definition that it was started with
+    program = worker._get_evaluation_entrypoint()  # of the definition from its start
     execution.redrive_count += 1
     execution.redrive_date = now
     worker.env = worker._get_evaluation_environment()  # its context has the new count
-    if old is None:  # stopped before it had begun
+    if old is None:  # stopped before it began
         executions.write_started(worker)
         checkpoint = None
     else:
@@ -120,7 +120,7 @@ def _resume(env: Any, checkpoint: Checkpoint) -> None:
 
 
 def not_redrivable_reason(execution: Any) -> str | None:
-    """Return why ``execution`` cannot be redriven, in the words of Step Functions, or None."""
+    """Return Step Functions' reason why ``execution`` cannot be redriven, or None."""
     status = execution.exec_status
     now = datetime.datetime.now(tz=datetime.UTC)
     if status in {ExecutionStatus.RUNNING, ExecutionStatus.SUCCEEDED}:
@@ -137,7 +137,7 @@ def not_redrivable_reason(execution: Any) -> str | None:
 
 
 def redrive_description(execution: Any) -> dict[str, Any]:
-    """Return what DescribeExecution says about redrives of ``execution``."""
+    """Return DescribeExecution's fields on redrives of ``execution``."""
     reason = not_redrivable_reason(execution)
     described: dict[str, Any] = redrive_counts(execution)
     described["redriveStatus"] = "REDRIVABLE" if reason is None else "NOT_REDRIVABLE"
@@ -147,7 +147,7 @@ def redrive_description(execution: Any) -> dict[str, Any]:
 
 
 def redrive_counts(execution: Any) -> dict[str, Any]:
-    """Return how often ``execution`` was redriven, and when the last time, if ever."""
+    """Return the number of redrives of ``execution``, and the time of the last one if any."""
     counts: dict[str, Any] = {"redriveCount": execution.redrive_count}
     if execution.redrive_date is not None:
         counts["redriveDate"] = execution.redrive_date

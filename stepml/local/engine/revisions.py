@@ -1,4 +1,4 @@
-"""Definitions that change: what an execution began with, and how to see that there is another."""
+"""Revisions of state machines: their ids, and the definition from an execution's start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _update = StateMachine.update
 _describe_state_machine = StepFunctionResponse._describe_state_machine
 
 
-@seams.replaces(StateMachine, "update", why="gives a changed state machine no revision")
+@seams.replaces(StateMachine, "update", why="sets no revision of a changed state machine")
 def update_state_machine(self: Any, **changes: Any) -> None:
     is_changed = any(
         value is not None and value != getattr(self, name, None) for name, value in changes.items()
@@ -27,7 +27,7 @@ def update_state_machine(self: Any, **changes: Any) -> None:
         self.revision_id = str(uuid.uuid4())
 
 
-@seams.replaces(StepFunctionResponse, "_describe_state_machine", why="tells no revision")
+@seams.replaces(StepFunctionResponse, "_describe_state_machine", why="returns no revision")
 def describe_state_machine(self: Any, state_machine_arn: str) -> ActionResult:
     described: Any = _describe_state_machine(self, state_machine_arn).result
     machine = self.stepfunction_backend.describe_state_machine(state_machine_arn)
@@ -37,11 +37,11 @@ def describe_state_machine(self: Any, state_machine_arn: str) -> ActionResult:
 @seams.replaces(
     StepFunctionResponse,
     "describe_state_machine_for_execution",
-    why="describes the state machine as it is now",
+    why="describes the present state machine",
 )
 def describe_state_machine_for_execution(self: Any) -> ActionResult:
     execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
-    machine = execution.state_machine  # a copy, made when the execution started
+    machine = execution.state_machine  # a copy from the execution's start
     return ActionResult(
         {
             "stateMachineArn": machine.arn,

@@ -1,4 +1,4 @@
-"""``lambda:invoke`` in process, with the errors as Step Functions names them."""
+"""``lambda:invoke`` in process, with Step Functions' names of errors."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from stepml.local.seams import Seams
 
 
 def task_seams(functions: LambdaApi) -> Seams:
-    """Return the seams that run Task states in ``functions``, without a hop over HTTP."""
+    """Return the seams that run Task states directly in ``functions``, without HTTP."""
     seams = Seams()
 
     @seams.replaces(
         StateTaskServiceLambda,
         "_eval_service_task",
-        why="makes a boto3 client for every call (50 ms), calls over HTTP, and names an error "
+        why="creates a boto3 client for every call (50 ms), calls over HTTP, and names an error "
         "without a type 'Exception'",
     )
     def invoke_function(
@@ -50,7 +50,7 @@ def task_seams(functions: LambdaApi) -> Seams:
 
 
 def task_result(invocation: Invocation) -> dict[str, Any]:
-    """Return what a Task gets from a function that succeeded."""
+    """Return the result of a Task for a function that succeeded."""
     return {
         "ExecutedVersion": "$LATEST",
         "Payload": json.loads(invocation.payload),
@@ -67,12 +67,12 @@ def error_type(invocation: Invocation) -> str:
     except ValueError:
         description = None
     named = description.get("errorType") if isinstance(description, dict) else None
-    # What Step Functions calls an error that Lambda could not name.
+    # Step Functions' name for an error to which Lambda gives none.
     return str(named or "Lambda.Unknown")
 
 
 def refusal_cause(error: InvokeError) -> str:
-    """Return the cause of a Task whose function Lambda did not run, as Step Functions writes it."""
+    """Return Step Functions' cause for a Task whose function Lambda refused to run."""
     return (
         f"{error.message} (Service: AWSLambda; Status Code: {error.status}; "
         f"Error Code: {error.code}; Proxy: null)"

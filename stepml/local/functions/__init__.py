@@ -1,8 +1,8 @@
 """Lambda's execution environments as processes of this machine.
 
-Functions run through AWS's own runtime client (``awslambdaric``) against a Runtime API that is
-served here, one process an environment, so cold and warm starts, time-outs, crashes and limits are
-met on a laptop as they are on AWS.
+Each environment is one process with AWS's own runtime client (``awslambdaric``), which connects to
+a Runtime API in the local AWS. So cold and warm starts, time-outs, crashes and limits are the same
+on a laptop as on AWS.
 """
 
 from stepml.local.functions.errors import RequestTooLargeError, TooManyRequestsError

@@ -152,7 +152,7 @@ def ask(life: socket.socket) -> Any:
 
 
 def end_with(server: int) -> None:
-    """Wait for the end of the pipe, then end this process and all that it started."""
+    """Wait for the end of the pipe, then end this process and its children."""
     os.read(server, 1)
     os.killpg(os.getpid(), signal.SIGKILL)
 
@@ -165,8 +165,8 @@ def run(handler: str, server: int) -> None:
     try:
         importlib.import_module("awslambdaric.__main__").main(sys.argv)
     except Exception:
-        # Not the handler's error, those are reported: the Runtime API is gone, mostly with its
-        # server. Leaving now would keep the watch from ending what the handler has started.
+        # Not the handler's error, which is reported: the Runtime API has ended, usually with its
+        # server. An exit now would prevent the watch from ending the handler's children.
         watch.join(SERVER_END_S)
         raise
 

@@ -1,4 +1,4 @@
-"""One execution environment: INIT, then one invocation at a time, as Lambda does it."""
+"""One execution environment: INIT, then one invocation at a time, as in Lambda."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ from stepml.local.functions.sandbox import Sandbox
 from stepml.local.functions.templates import Templates
 from stepml.local.functions.variables import Account, process_variables
 
-SETTLE_S = 10.0  # what a warm process may take from one answer to asking for the next event
+SETTLE_S = 10.0  # from an answer until the process requests the next event
 
 
 @dataclass(frozen=True, slots=True)
 class StartPolicy:
-    """How environments are started; shared by all of them."""
+    """Limits on the start of environments, shared by all of them."""
 
-    limit_s: float  # for INIT; after it, INIT is begun again on the invocation's own time
-    # Held during INIT. On AWS every environment has processors of its own; here, dozens that start
-    # at once would all be so slow that none kept the limit.
+    limit_s: float  # for INIT; after it, INIT is repeated within the invocation's time
+    # Held during INIT. On AWS every environment has its own processors; here, dozens that start at
+    # once would all exceed the limit.
     slots: threading.Semaphore
     templates: Templates
 
 
 class Environment:
-    """A process that runs ``function``; its owner calls it from one thread at a time.
+    """A process that runs ``function``, called by its owner from one thread at a time.
 
-    :meth:`terminate` and :meth:`kill` alone may be called by others.
+    Only :meth:`terminate` and :meth:`kill` may be called by others.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class Environment:
         self._log = EnvironmentLog(write_logs, function.log_group, new_stream_name())
         self._api = RuntimeApi()
         self._sandbox: Sandbox | None = None
-        self._waiting: Connection | None = None  # the client that has asked for an event
-        self._offered: Connection | None = None  # the client that may not have read its event yet
+        self._waiting: Connection | None = None  # a client that has requested an event
+        self._offered: Connection | None = None  # a client that may not have read its event yet
         self._init_s: float | None = None
         self._peak_memory_mb = 0.0
         self._invocations = 0
@@ -83,7 +83,7 @@ class Environment:
 
     @property
     def is_alive(self) -> bool:
-        """Whether another invocation may be given to it."""
+        """Whether it can run another invocation."""
         return self._sandbox is not None and not self._is_ending
 
     def status(self) -> EnvironmentStatus:
@@ -92,24 +92,24 @@ class Environment:
         return EnvironmentStatus(self.function.name, pid, self.state, self._invocations)
 
     def is_ready(self) -> bool:
-        """Return whether the warm process waits for an event, once it is through with the last."""
+        """Return whether the warm process waits for an event, after finishing the last one."""
         try:
             self._await_next(time.monotonic() + SETTLE_S)
-            # It may have died while it was idle: look once more, without waiting.
+            # It may have died while idle: check once more, without waiting.
             self._serve_until(time.monotonic())
         except SandboxTimeoutError:
             return self._waiting is not None
         except SandboxError:
             return False
-        return False  # a client that asks for two events at once is not one to go on with
+        return False  # a client that requests two events at once is broken
 
     def invoke(self, request_id: str, payload: bytes) -> Invocation:
-        """Run one invocation to its end, whatever that is, and write its log.
+        """Run one invocation to its end and write its log.
 
         Raises
         ------
         EventNotTakenError
-            The warm process died first: nothing has run, and nothing is logged.
+            The warm process died before; nothing has run, and nothing is logged.
         """
         is_warm = self._sandbox is not None
         self.state = "busy" if self._sandbox else "starting"
@@ -131,19 +131,19 @@ class Environment:
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the process, from any thread; whoever owns the environment closes it."""
+        """End the process, from any thread; its owner still has to close the environment."""
         self._is_ending = True
         self._signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """End the process and wait for it; by the owner only."""
+        """End the process and wait for it; only for the owner."""
         try:
             self._end_sandbox()
         finally:
             self._api.close()
 
     def _initialise_in_turn(self, request_id: str) -> Outcome | None:
-        with self._starts.slots:  # each holder leaves within the limit
+        with self._starts.slots:  # each holder releases it within the limit
             return self._initialise(request_id)
 
     def _initialise(self, request_id: str) -> Outcome | None:
@@ -186,7 +186,7 @@ class Environment:
         assert self._waiting is not None
         connection, self._offered, self._waiting = self._waiting, self._waiting, None
         headers = invocation_headers(request_id, deadline_ms, self.function.arn)
-        with suppress(ConnectionError):  # it has just died, which whoever waits for it will see
+        with suppress(ConnectionError):  # it has just died; the wait for its answer reports that
             connection.reply(HTTPStatus.OK, payload or b"{}", headers)
 
     def _await_next(self, deadline: float) -> None:
@@ -205,10 +205,10 @@ class Environment:
                 return outcome
 
     def _serve_until(self, deadline: float) -> RuntimeRequest | None:
-        """Wait for one request; answer it here, or return it if it ends an invocation."""
+        """Wait for one request; answer it, or return it if it ends an invocation."""
         sandbox = self._sandbox_in_use()
         request = sandbox.next_request(deadline)
-        self._offered = None  # who asks for more has read what there was
+        self._offered = None  # the next request shows that the event was read
         if (request.method, request.path) == ("GET", NEXT):
             self._waiting = request.connection
             return None
@@ -234,7 +234,7 @@ class Environment:
         assert outcome.log_line is not None
         status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         request.connection.refuse(status, "RequestEntityTooLarge", outcome.log_line)
-        self._is_ending = True  # the runtime client gives up on this answer
+        self._is_ending = True  # the runtime client ends after this answer
         return outcome
 
     def _fail(self, error: SandboxError, request_id: str) -> Outcome:

@@ -3,26 +3,26 @@
 ::
 
     Exception
-    ├── TooManyRequestsError   the account's concurrency is used up; try again later
-    ├── RequestTooLargeError   the payload is over Lambda's limit; never try again
-    └── SandboxError           inside the package: how a process ended before it answered
+    ├── TooManyRequestsError   the account's concurrency is exhausted; retry later
+    ├── RequestTooLargeError   the payload exceeds Lambda's limit; never retry
+    └── SandboxError           inside the package: a process ended before it answered
         ├── SandboxExitedError     it exited, crashed or was killed
         ├── SandboxTimeoutError    it did not answer in time
         ├── InitFailedError        its runtime client could not load the handler
-        └── EventNotTakenError     a warm one died before it had read the event
+        └── EventNotTakenError     a warm process died before it read the event
 """
 
 from __future__ import annotations
 
 
 class TooManyRequestsError(Exception):
-    """Lambda's ``TooManyRequestsException``: nothing has started; a later call may succeed."""
+    """Lambda's ``TooManyRequestsException``: nothing has run; a later call may succeed."""
 
     reason = "ConcurrentInvocationLimitExceeded"
 
 
 class RequestTooLargeError(Exception):
-    """Lambda's ``RequestTooLargeException``: the payload will never be accepted."""
+    """Lambda's ``RequestTooLargeException``: the payload exceeds the limit."""
 
     def __init__(self, size_bytes: int, limit_bytes: int) -> None:
         super().__init__(
@@ -38,7 +38,7 @@ class SandboxError(Exception):
 
 
 class SandboxExitedError(SandboxError):
-    """The process is gone; ``reason`` is worded as Lambda does, empty for a clean exit."""
+    """The process has ended; ``reason`` is Lambda's text, empty for a clean exit."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason or "exit status 0")
@@ -46,11 +46,11 @@ class SandboxExitedError(SandboxError):
 
 
 class EventNotTakenError(SandboxError):
-    """A warm process died before it had read its event; another one can be given it."""
+    """A warm process died before it read its event, so another process can run it."""
 
 
 class SandboxTimeoutError(SandboxError):
-    """The process did not ask for the next thing in time."""
+    """The process did not send its next request in time."""
 
 
 class InitFailedError(SandboxError):

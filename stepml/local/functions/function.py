@@ -1,4 +1,4 @@
-"""What is deployed, how an invocation ended, and what runs."""
+"""Deployed functions, results of invocations, and the state of environments."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Function:
     environment: Mapping[str, str]  # the function's own variables
     timeout_s: int
     memory_mb: int
-    code_sha256: str  # names the code, wherever it is unpacked
+    code_sha256: str  # identifies the code, in any directory
 
     @property
     def configuration(self) -> Hashable:
-        """What must be equal for a warm environment to be used again."""
+        """The settings of a warm environment; only an equal function can reuse it."""
         return (
             self.name,
             self.code_sha256,
@@ -40,10 +40,10 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """How an invocation ended."""
+    """The result of an invocation."""
 
     request_id: str
-    payload: bytes  # the result's JSON, or the error object as Lambda reports it
+    payload: bytes  # the result's JSON, or Lambda's error object
     error: str | None  # None, or "Unhandled": the X-Amz-Function-Error header
     log_tail: bytes  # the last 4 KB of this invocation's log
 
@@ -58,4 +58,4 @@ class EnvironmentStatus:
     function: str  # the function's name
     pid: int | None  # None until its process has started
     state: EnvironmentState
-    invocations: int  # begun so far, the current one included
+    invocations: int  # so far, with the current one

@@ -1,4 +1,4 @@
-"""A function's log: lines become CloudWatch events, and each invocation has a tail."""
+"""Turns a function's output into CloudWatch events, with a tail for each invocation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 TAIL_BYTES = 4096  # LogType=Tail returns the last 4 KB of an invocation's log
 # CloudWatch Logs refuses events above 1 MB; Lambda itself cuts lines at 256 KB.
 MAX_EVENT_BYTES = 256 * 1024
-# What is held back at most during an invocation; PutLogEvents takes 1 MB or 10,000 events.
+# The most that is held back during an invocation; PutLogEvents accepts 1 MB or 10,000 events.
 MAX_PENDING_EVENTS = 1000
 MAX_PENDING_BYTES = 512 * 1024
 MAX_PENDING_MS = 1000
@@ -33,7 +33,7 @@ class EnvironmentLog:
     Parameters
     ----------
     write : callable
-        Takes ``(log_group, log_stream, events)``; called at the latest by :meth:`flush`.
+        Receives ``(log_group, log_stream, events)``; called at the latest by :meth:`flush`.
     group, stream : str
     """
 
@@ -43,7 +43,7 @@ class EnvironmentLog:
         self._stream = stream
         self._events: list[LogEvent] = []
         self._pending_bytes = 0
-        self._unfinished = b""  # the beginning of a line whose end has not been read yet
+        self._unfinished = b""  # the beginning of a line
         self._tail = b""
 
     @property
@@ -60,7 +60,7 @@ class EnvironmentLog:
         self._tail = b""
 
     def add_output(self, data: bytes) -> None:
-        """Take what the process wrote, if anything; an unfinished line waits for its end."""
+        """Add output of the process; an unfinished line waits for its end."""
         *lines, self._unfinished = (self._unfinished + data).split(b"\n")
         for line in lines:
             self._add(line)
@@ -104,7 +104,7 @@ class EnvironmentLog:
 
 
 def new_stream_name() -> str:
-    """Return a name as Lambda gives it to the log stream of an environment."""
+    """Return a name for an environment's log stream, in Lambda's form."""
     return f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{uuid.uuid4().hex}"
 
 

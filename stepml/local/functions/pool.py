@@ -1,4 +1,4 @@
-"""All execution environments of an account: who runs what, who is idle, and who must go."""
+"""All execution environments of an account: running and idle ones, and their end."""
 
 from __future__ import annotations
 
@@ -28,33 +28,33 @@ MAX_SYNC_PAYLOAD_BYTES = 6_291_456  # Lambda: 6 MB for a synchronous invocation
 MAX_ASYNC_PAYLOAD_BYTES = 1_048_576  # Lambda: 1 MB for an event
 INIT_LIMIT_S = 10.0  # Lambda's INIT phase
 TERMINATE_WAIT_S = 2.0  # from SIGTERM to SIGKILL
-CLOSE_WAIT_S = 10.0  # how long close() lets callers see that their function has ended
+CLOSE_WAIT_S = 10.0  # for callers to return after close() has ended their functions
 REAP_INTERVAL_S = 1.0
 MIN_REAP_INTERVAL_S = 0.05
 MAX_THROTTLE_DELAY_S = 5.0
 
 
 class FunctionPool:
-    """Runs functions in processes, each reused as long as its function stays the same.
+    """Runs functions in processes, each reused while its function does not change.
 
     Parameters
     ----------
     endpoint_url, region, account_id : str
-        What the functions' AWS clients are given.
+        Settings for the functions' AWS clients.
     write_logs : callable
-        Takes ``(log_group, log_stream, events)``, from any thread; an invocation's events are
-        handed over before :meth:`invoke` returns.
+        Receives ``(log_group, log_stream, events)``, from any thread, an invocation's events
+        before :meth:`invoke` returns.
     concurrency : int
         Invocations at once, over all functions; Lambda's default is 1,000.
     idle_timeout_s : float
-        Idle environments end after this.
+        Seconds after which an idle environment ends.
     max_environments : int
-        Idle environments give way, the longest unused first, when there are more processes than
-        this. Running ones are limited by ``concurrency`` alone.
+        If there are more processes, idle environments end, the longest unused first. Only
+        ``concurrency`` limits running ones.
     event_retry_delays_s : sequence of float
-        Pauses before an event that failed is tried again; AWS waits one minute and two.
+        Pauses before retries of a failed event; AWS waits one minute, then two.
     init_limit_s : float
-        Time that a cold start has before it is begun again on the invocation's own time.
+        Seconds for a cold start; after that, it is repeated within the invocation's time.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class FunctionPool:
         self._running = 0
         self._environments: set[Environment] = set()
         self._idle: list[Environment] = []  # the most recently used last
-        self._deployed: dict[str, Hashable] = {}  # function name → the configuration used last
+        self._deployed: dict[str, Hashable] = {}  # function name → last configuration
         self._closed = threading.Event()
         self._reap_now = threading.Event()
         self._reaper = threading.Thread(target=self._reap, name="function-reaper", daemon=True)
         self._reaper.start()
 
     def invoke(self, function: Function, payload: bytes) -> Invocation:
-        """Run ``function`` and return how it ended.
+        """Run ``function`` and return its result.
 
         Raises
         ------
@@ -104,10 +104,9 @@ class FunctionPool:
         return self._invoke(function, payload, str(uuid.uuid4()))
 
     def invoke_async(self, function: Function, payload: bytes) -> str:
-        """Run ``function`` some time soon and return the request id at once.
+        """Run ``function`` in the background and return the request id at once.
 
-        A failing event is tried twice more, under the same request id; one that is throttled waits
-        its turn.
+        A failed event is retried twice with the same request id; a throttled one waits.
 
         Raises
         ------
@@ -123,13 +122,13 @@ class FunctionPool:
         return request_id
 
     def environments(self) -> list[EnvironmentStatus]:
-        """Return what runs now, by function."""
+        """Return the state of all environments, by function."""
         with self._lock:
             statuses = [environment.status() for environment in self._environments]
         return sorted(statuses, key=lambda status: (status.function, status.pid or 0))
 
     def close(self) -> None:
-        """End every process; running invocations fail. Later ones fail at once."""
+        """End every process. Running invocations fail; later ones fail at once."""
         with self._lock:
             self._closed.set()
             self._reap_now.set()
@@ -152,7 +151,7 @@ class FunctionPool:
                 return self._invoke_until_taken(function, payload, request_id)
             except (
                 Exception
-            ) as error:  # ours, not the function's: its caller must not hang or crash
+            ) as error:  # an error of the pool itself; the caller must neither hang nor crash
                 logger.exception("invocation of %s failed inside the local AWS", function.name)
                 failure = internal_failure(error)
                 return Invocation(request_id, failure.payload, "Unhandled", b"")
@@ -160,7 +159,7 @@ class FunctionPool:
     def _invoke_until_taken(
         self, function: Function, payload: bytes, request_id: str
     ) -> Invocation:
-        while True:  # each round uses up an idle environment; a new one is never left like this
+        while True:  # each round ends an idle environment; a new one always takes the event
             try:
                 return self._invoke_somewhere(function, payload, request_id)
             except EventNotTakenError:
@@ -203,7 +202,7 @@ class FunctionPool:
                 raise
             if is_ready:
                 return environment
-            self._end(environment)  # it died while it was idle
+            self._end(environment)  # it died while idle
         return self._register(Environment(function, self._account, self._write_logs, self._starts))
 
     def _register(self, environment: Environment) -> Environment:
@@ -220,7 +219,7 @@ class FunctionPool:
         with self._lock:
             if self._deployed.get(function.name) != configuration:
                 self._deployed[function.name] = configuration
-                self._reap_now.set()  # what ran it before is of no use any more
+                self._reap_now.set()  # environments of the old configuration are useless
             for i in reversed(range(len(self._idle))):
                 if self._idle[i].configuration == configuration:
                     return self._idle.pop(i)
@@ -235,7 +234,7 @@ class FunctionPool:
         self._end(environment)
 
     def _end(self, environment: Environment) -> None:
-        """Close an environment that nobody else owns."""
+        """Close an environment without another owner."""
         environment.close()
         with self._lock:
             self._environments.discard(environment)
@@ -247,9 +246,7 @@ class FunctionPool:
             invocation = self._invoke_when_possible(function, payload, request_id)
             if invocation is None or invocation.error is None:
                 return
-        logger.warning(
-            "event %s of %s is given up: every attempt failed", request_id, function.name
-        )
+        logger.warning("event %s of %s is dropped: every attempt failed", request_id, function.name)
 
     def _invoke_when_possible(
         self, function: Function, payload: bytes, request_id: str
@@ -271,7 +268,7 @@ class FunctionPool:
             for environment in self._take_unneeded():
                 try:
                     self._end(environment)
-                except Exception:  # one that cannot be ended must not keep the others alive
+                except Exception:  # the others must end even if this one cannot
                     logger.exception("environment of %s was not ended", environment.function.name)
             self._templates.end_unused(time.monotonic() - self._idle_timeout_s)
 
@@ -280,8 +277,8 @@ class FunctionPool:
             unused_since = time.monotonic() - self._idle_timeout_s
             unneeded = [e for e in self._idle if self._is_unneeded(e, unused_since)]
             excess = len(self._environments) - len(unneeded) - self._max_environments
-            kept = [e for e in self._idle if e not in unneeded]
-            unneeded += kept[: max(0, excess)]
+            others = [e for e in self._idle if e not in unneeded]
+            unneeded += others[: max(0, excess)]
             self._idle = [e for e in self._idle if e not in unneeded]
         return unneeded
 

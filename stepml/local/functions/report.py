@@ -1,4 +1,4 @@
-"""The platform's own lines in a function's log, and its error objects, in Lambda's words."""
+"""The platform's lines in a function's log, and its error objects, in Lambda's words."""
 
 from __future__ import annotations
 
@@ -19,14 +19,12 @@ from stepml.local.functions.runtime_api import MAX_BODY_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an invocation answers."""
+    """The answer of an invocation."""
 
     payload: bytes  # JSON: the result or the error object
     is_error: bool = False
-    platform_error: str | None = (
-        None  # the error type, if the platform and not the handler found it
-    )
-    log_line: str | None = None  # what the platform writes about it
+    platform_error: str | None = None  # the error type if the platform found it, not the handler
+    log_line: str | None = None  # of the platform, about it
 
 
 def error_payload(error_type: str, message: str) -> bytes:
@@ -34,7 +32,7 @@ def error_payload(error_type: str, message: str) -> bytes:
 
 
 def sandbox_failure(error: SandboxError, request_id: str, timeout_s: float) -> Outcome:
-    """Return how Lambda reports a process that did not answer."""
+    """Return Lambda's answer for a process that did not answer."""
     match error:
         case SandboxTimeoutError():
             return timed_out(request_id, timeout_s)
@@ -42,7 +40,7 @@ def sandbox_failure(error: SandboxError, request_id: str, timeout_s: float) -> O
             return exited(request_id, error.reason)
         case InitFailedError():
             return init_failed(error.payload)
-    raise error  # no other is raised
+    raise error  # there are no others
 
 
 def timed_out(request_id: str, timeout_s: float) -> Outcome:
@@ -59,7 +57,7 @@ def exited(request_id: str, reason: str) -> Outcome:
 
 
 def init_failed(payload: bytes) -> Outcome:
-    """Keep the runtime client's own error object; its log line has been written by the client."""
+    """Return the runtime client's own error object; the client has written its log line."""
     return Outcome(payload, True, _error_type(payload))
 
 
@@ -72,7 +70,7 @@ def response_too_large() -> Outcome:
 
 
 def internal_failure(error: Exception) -> Outcome:
-    """Return the answer when the local AWS itself failed; Step Functions may retry this name."""
+    """Return the answer if the local AWS itself failed; Step Functions can retry this error."""
     message = f"The local execution environment failed: {type(error).__name__}: {error}"
     return Outcome(error_payload("Lambda.Unknown", message), True, "Lambda.Unknown", message)
 
@@ -103,9 +101,9 @@ def report_line(
     init_s: float | None,
     platform_error: str | None,
 ) -> str:
-    """Return the REPORT line; ``init_s`` is given for a cold start only, and billed as on AWS."""
+    """Return the REPORT line; ``init_s``, given for a cold start only, is billed as on AWS."""
     billed_ms = math.ceil((duration_s + (init_s or 0.0)) * 1000)
-    # Above the limit the process is killed, so AWS never shows more than the limit.
+    # A process above the limit is killed, so AWS never shows more than the limit.
     peak_mb = min(memory_mb, math.ceil(peak_memory_mb))
     fields = [
         f"REPORT RequestId: {request_id}",

@@ -1,8 +1,8 @@
-"""The HTTP side of Lambda's Runtime API: one listener an environment, read without threads.
+"""The HTTP side of Lambda's Runtime API: one listener for each environment, without threads.
 
-Whoever invokes a function waits for its process itself (:mod:`stepml.local.functions.sandbox`), so
-a warm invocation needs no hand-over between threads. Only what ``awslambdaric`` speaks is
-understood: HTTP/1.1, kept alive, bodies with a length.
+The thread that invokes a function also reads from its process
+(:mod:`stepml.local.functions.sandbox`), so a warm invocation needs no switch between threads. Only
+the protocol of ``awslambdaric`` is supported: HTTP/1.1, keep-alive, bodies with a length.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def invocation_path(request_id: str, outcome: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeRequest:
-    """One request of the runtime client, still to be answered."""
+    """One unanswered request of the runtime client."""
 
     connection: Connection
     method: str
@@ -54,7 +54,7 @@ class RuntimeRequest:
     is_too_large: bool  # it had more than MAX_BODY_BYTES
 
     def refuse(self) -> None:
-        """Answer that no running invocation is meant."""
+        """Answer that the request belongs to no running invocation."""
         message = f"{self.method} {self.path} belongs to no running invocation"
         self.connection.refuse(HTTPStatus.BAD_REQUEST, "InvalidRequestID", message)
 
@@ -65,8 +65,8 @@ class Connection:
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
         self._buffer = bytearray()
-        self._skipped_bytes = 0  # of a body that is too large to be kept
-        self.is_reply_lost = False  # the client ended without having read all of the last reply
+        self._skipped_bytes = 0  # of a body that is too large to store
+        self.is_reply_lost = False  # the client ended before it read all of the last reply
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream.settimeout(SEND_TIMEOUT_S)
 
@@ -77,20 +77,20 @@ class Connection:
         self._stream.close()
 
     def receive(self) -> RuntimeRequest | None:
-        """Read what is there and return the request if it is complete.
+        """Read the available bytes and return the request if it is complete.
 
         Raises
         ------
         ConnectionError
-            The other side has closed, or sent more than a head may have.
+            The client has closed the connection, or the head is too large.
         """
         try:
             data = self._stream.recv(RECEIVE_BYTES)
-        except ConnectionError:  # a socket that is closed with something unread resets
+        except ConnectionError:  # closing a socket with unread data resets the connection
             self.is_reply_lost = True
             raise
         if not data:
-            # It had closed before the reply came: the system has noted the reset that followed.
+            # It closed before the reply arrived, and the system recorded the reset.
             self.is_reply_lost |= self._stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
             raise ConnectionResetError("the runtime client closed its connection")
         self._buffer += data
@@ -108,7 +108,7 @@ class Connection:
         if received < length:
             if received == 0 and _EXPECTS.search(head):
                 self._stream.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-            if length > MAX_BODY_BYTES:  # counted, not kept
+            if length > MAX_BODY_BYTES:  # counted, not stored
                 self._skipped_bytes = received
                 del self._buffer[body_start:]
             return None
@@ -122,7 +122,7 @@ class Connection:
     def reply(
         self, status: HTTPStatus, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Answer the request that was received last."""
+        """Answer the last request."""
         head = [f"HTTP/1.1 {status.value} {status.phrase}", f"Content-Length: {len(body)}"]
         head += ["Content-Type: application/json"]
         head += [f"{name}: {value}" for name, value in (headers or {}).items()]

@@ -1,7 +1,7 @@
-"""One process of a function, and what may happen to it while somebody waits.
+"""One process of a function, watched by the thread that waits for it.
 
-There is no thread here: the caller that waits for the process reads its log, watches its memory and
-sees it exit, all in one ``poll``.
+The waiting caller reads the process's log, checks its memory and sees its exit in one ``poll``, so
+no other thread is needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from stepml.local.functions.templates import Process
 
 TICK_S = 0.1  # how often the memory and the log of a running process are looked after
 OUTPUT_BYTES = 1024 * 1024  # more than a pipe holds
-KILL_WAIT_S = 10.0  # a killed process is gone at once unless the kernel holds it
+KILL_WAIT_S = 10.0  # a killed process ends at once unless the kernel holds it
 
 
 class Sandbox:
@@ -32,11 +32,11 @@ class Sandbox:
     process : Process
         Closed with the sandbox.
     api : RuntimeApi
-        Where the process will ask for its invocations.
+        The listener for the process's requests.
     memory_mb : int
-        The process is killed above this.
+        The limit; above it, the process is killed.
     on_output : callable
-        Takes what the process writes to standard output and error.
+        Receives the standard output and error of the process.
     """
 
     def __init__(
@@ -66,15 +66,15 @@ class Sandbox:
         Parameters
         ----------
         deadline : float
-            On the clock of :func:`time.monotonic`. A request that is there already is taken even
-            after it.
+            By the clock of :func:`time.monotonic`. A request that has already arrived is returned
+            even after it.
 
         Raises
         ------
         SandboxExitedError
-            The process is gone, or was killed because it used too much memory.
+            The process has ended, or was killed because it used too much memory.
         SandboxTimeoutError
-            The deadline has passed; the process still runs.
+            The deadline has passed; the process is still running.
         """
         next_check = time.monotonic() + TICK_S
         while True:
@@ -88,16 +88,16 @@ class Sandbox:
                 raise SandboxTimeoutError
             if time.monotonic() >= next_check:
                 self.check_memory()
-                self._on_output(b"")  # lets what waits to be logged go on
+                self._on_output(b"")  # writes log lines that are due
                 next_check = time.monotonic() + TICK_S
 
     def check_memory(self) -> None:
-        """Note the peak of the process's memory.
+        """Record the peak of the process's memory.
 
         Raises
         ------
         SandboxExitedError
-            It was above the limit, so the process has been killed.
+            It exceeded the limit, so the process has been killed.
         """
         self.peak_memory_mb = peak_memory_mb(self.pid) or self.peak_memory_mb
         if self.peak_memory_mb > self._memory_mb:
@@ -105,7 +105,7 @@ class Sandbox:
             raise SandboxExitedError(self._exit_reason())
 
     def drain_output(self) -> None:
-        """Read what the process has written so far: all of it, as one read empties a pipe."""
+        """Read all output so far; one read empties the pipe."""
         self._read_output()
 
     def signal(self, number: signal.Signals) -> None:
@@ -129,7 +129,7 @@ class Sandbox:
             request = self._receive(fd)
             if request is not None:
                 return request
-        # Only if nothing else is there: an answer that was sent before the exit still counts.
+        # Only without other events: an answer sent before the exit still counts.
         is_silent = ready.isdisjoint({self._api.fileno(), *self._connections})
         if is_silent and self._process.exit_fd in ready:
             raise SandboxExitedError(self._exit_reason())
@@ -146,7 +146,7 @@ class Sandbox:
         return f"signal: {(signal.strsignal(-code) or str(-code)).lower()}"
 
     def _accept(self) -> None:
-        with suppress(BlockingIOError, ConnectionError):  # it may have gone again
+        with suppress(BlockingIOError, ConnectionError):  # it may be closed already
             connection = self._api.accept()
             self._connections[connection.fileno()] = connection
             self._poll.register(connection.fileno(), select.POLLIN)
@@ -154,7 +154,7 @@ class Sandbox:
     def _receive(self, fd: int) -> RuntimeRequest | None:
         try:
             return self._connections[fd].receive()
-        except ConnectionError:  # its exit, or a new connection, is seen by the next poll
+        except ConnectionError:  # the next poll sees its exit or a new connection
             self._poll.unregister(fd)
             self._connections.pop(fd).close()
             return None

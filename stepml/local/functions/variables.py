@@ -1,4 +1,4 @@
-"""The environment variables of a function's process, as Lambda sets them."""
+"""The environment variables of a function's process, as in Lambda."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from stepml.local.functions.function import Function
 
-# What the interpreter may need to start; no other variable of the server is passed on.
+# Variables that the interpreter may need to start; no others of the server are passed on.
 INHERITED = ("PATH", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where the functions run, as their AWS clients see it."""
+    """The account, region and endpoint for the functions' AWS clients."""
 
     endpoint_url: str  # of the local AWS
     region: str
@@ -25,7 +25,7 @@ class Account:
 def process_variables(
     function: Function, account: Account, *, api_address: str, log_stream: str
 ) -> dict[str, str]:
-    """Return all variables of a process of ``function``; reserved ones win over its own."""
+    """Return all variables of a process of ``function``; reserved ones replace its own."""
     return {
         **_defaults(account),
         **function.environment,
@@ -39,7 +39,7 @@ def _defaults(account: Account) -> dict[str, str]:
         **inherited,
         "LANG": "C.UTF-8",
         "TZ": "UTC",
-        # Not the person's home: ~/.aws must not decide where a function's calls go.
+        # Not the user's home: ~/.aws must not redirect a function's calls.
         "HOME": tempfile.gettempdir(),
         "AWS_ENDPOINT_URL": account.endpoint_url,
         "AWS_EC2_METADATA_DISABLED": "true",
