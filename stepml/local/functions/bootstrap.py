@@ -1,16 +1,16 @@
-"""The first code of a template process: run by path, so that nothing of ours is imported.
+"""Starts a template process. It is run by its path and imports no module of ours.
 
-A template process has loaded the libraries of a function's code. The processes of the function are
-forked from it, so each one begins with these libraries and an otherwise fresh interpreter.
+A template process has loaded the libraries of a function's code. The function's processes are
+forked from it, so each starts with these libraries and an otherwise fresh interpreter.
 
 Arguments: the directories of third-party packages. Standard input is a socket to the server. Each
-message asks for one process; it carries three descriptors:
+message requests one process and carries three descriptors:
 
-* a pipe that ends when the server does, however that dies; nothing is written to it,
+* a pipe without data, which the system closes when the server ends,
 * the pipe for the output of the process,
 * a socket, called *life*: the process sends its id and receives its handler and its environment
-  variables; the template sends the exit status. The process stays a zombie, so that no other gets
-  its id, until the server closes the socket.
+  variables; the template sends the exit status. The process remains a zombie until the server
+  closes the socket, so that no other process gets its id.
 """
 
 import gc
@@ -26,12 +26,12 @@ import threading
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-SERVER_END_S = 1.0  # a dying server's sockets and pipes are closed one after another, but at once
-PRELOADED = "lambdas.preloaded"  # a module that imports what templates may share, if code has it
+SERVER_END_S = 1.0  # the system closes a dead server's sockets and pipes one after another
+PRELOADED = "lambdas.preloaded"  # imports the modules that processes may share, if it exists
 
 
 class Descriptors(NamedTuple):
-    """What a new process is given."""
+    """The descriptors for a new process."""
 
     server: int
     output: int
@@ -39,19 +39,19 @@ class Descriptors(NamedTuple):
 
 
 class Template:
-    """The processes that were forked from this one and have not been released by the server."""
+    """The processes forked from this one that the server has not released."""
 
     def __init__(self, server: socket.socket) -> None:
         self._server = server
         self._exits, self._on_exit = socket.socketpair()  # readable when a process has ended
         self._lives: dict[int, socket.socket] = {}  # by process id
-        self._ended: set[int] = set()  # of these: reported
-        self._released: set[int] = set()  # without a life: killed, to be reaped
+        self._ended: set[int] = set()  # of these: those whose exit is reported
+        self._released: set[int] = set()  # killed and without a life; to be reaped
         self._poll = select.poll()
         self._poll.register(self._server, select.POLLIN)
         self._poll.register(self._exits, select.POLLIN)
         self._on_exit.setblocking(False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)  # only a signal with a handler is noticed
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler, no wakeup happens
         signal.set_wakeup_fd(self._on_exit.fileno(), warn_on_full_buffer=False)
 
     def serve(self) -> Descriptors:
@@ -85,7 +85,7 @@ class Template:
         os.close(descriptors.server)
         os.close(descriptors.output)
         self._lives[pid] = socket.socket(fileno=descriptors.life)
-        self._poll.register(descriptors.life, 0)  # its end alone: the process reads what is sent
+        self._poll.register(descriptors.life, 0)  # only its end; the process reads its data
         return None
 
     def _report_exits(self) -> None:
@@ -106,7 +106,7 @@ class Template:
         life.close()
 
     def _forget(self) -> None:
-        """Close, in a new process, what belongs to the template."""
+        """Close the template's descriptors in a new process."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for each in (self._server, self._exits, self._on_exit, *self._lives.values()):
@@ -114,7 +114,7 @@ class Template:
 
 
 def take_server() -> socket.socket:
-    """Return the socket at standard input, where handlers find nothing to read, as on AWS."""
+    """Return the socket at standard input and make that empty for handlers, as on AWS."""
     server = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -123,23 +123,23 @@ def take_server() -> socket.socket:
 
 
 def preload() -> None:
-    """Load what the processes may share; not awslambdaric, which reads its address when loaded."""
-    with suppress(Exception):  # also if there is none; the handler's own imports will say why
+    """Load shared modules, but not awslambdaric, which reads its address at import."""
+    with suppress(Exception):  # the handler's own imports will raise the same error
         importlib.import_module(PRELOADED)
-    gc.freeze()  # the collector does not touch, and so copy, what is shared
+    gc.freeze()  # the collector would touch shared objects, which copies their pages
 
 
 def begin(descriptors: Descriptors) -> str:
-    """Make a new process one of its own, as if it had been started; return its handler."""
-    os.setsid()  # a kill reaches all that it starts
-    for output in (1, 2):  # one pipe keeps the order of both
+    """Set up a forked process like one that was started anew; return its handler."""
+    os.setsid()  # so that a kill reaches its children
+    for output in (1, 2):  # one pipe preserves the order of both
         os.dup2(descriptors.output, output)
     os.close(descriptors.output)
     request = ask(socket.socket(fileno=descriptors.life))
     os.environ.clear()
     os.environ.update(request["variables"])
     random = sys.modules.get("numpy.random")
-    if random is not None:  # the standard library's generator does so itself
+    if random is not None:  # the standard library reseeds itself after a fork
         random.seed()
     handler: str = request["handler"]
     return handler
@@ -172,10 +172,10 @@ def run(handler: str, server: int) -> None:
 
 
 def main() -> None:
-    # After the task root and the standard library. As with Lambda's layers no .pth file is read:
-    # an editable install of the project must not stand in for code left out of the package.
+    # After the task root and the standard library. As with Lambda's layers, no .pth file is read:
+    # an editable install of the project must not replace code that a package lacks.
     sys.path.extend(sys.argv[1:])
-    site.setquit()  # python -S leaves exit() and quit() out
+    site.setquit()  # python -S omits exit() and quit()
     server = take_server()
     preload()
     descriptors = Template(server).serve()

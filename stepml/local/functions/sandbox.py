@@ -19,7 +19,7 @@ from stepml.local.functions.memory import peak_memory_mb
 from stepml.local.functions.runtime_api import Connection, RuntimeApi, RuntimeRequest
 from stepml.local.functions.templates import Process
 
-TICK_S = 0.1  # how often the memory and the log of a running process are looked after
+TICK_S = 0.1  # between two checks of the memory and the log of a running process
 OUTPUT_BYTES = 1024 * 1024  # more than a pipe holds
 KILL_WAIT_S = 10.0  # a killed process ends at once unless the kernel holds it
 
@@ -51,7 +51,7 @@ class Sandbox:
         self._memory_mb = memory_mb
         self._on_output = on_output
         self._connections: dict[int, Connection] = {}
-        self.peak_memory_mb = 0.0  # as of the last look; 0 where the system does not tell
+        self.peak_memory_mb = 0.0  # at the last check; 0 if the system does not report it
         self._poll = select.poll()
         for fd in (self._api.fileno(), process.output_fd, process.exit_fd):
             self._poll.register(fd, select.POLLIN)
@@ -109,11 +109,11 @@ class Sandbox:
         self._read_output()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and to all that it started, unless it was closed."""
+        """Send a signal to the process and its children, unless it was closed."""
         self._process.signal(number)
 
     def close(self) -> None:
-        """Kill the process, wait for it and release what it held; the listener is left open."""
+        """Kill the process, wait for it and release its resources, but not the listener."""
         self._process.close()
         for connection in self._connections.values():
             connection.close()
@@ -136,7 +136,7 @@ class Sandbox:
         return None
 
     def _exit_reason(self) -> str:
-        self.signal(signal.SIGKILL)  # what it has started goes with it
+        self.signal(signal.SIGKILL)  # also ends its children
         self._process.wait(KILL_WAIT_S)
         self.drain_output()
         code = self._process.returncode
@@ -167,5 +167,5 @@ class Sandbox:
         if data:
             self._on_output(data)
         else:
-            with suppress(KeyError):  # the end is read again when the process has exited
+            with suppress(KeyError):  # the end may be read again after the exit
                 self._poll.unregister(self._process.output_fd)

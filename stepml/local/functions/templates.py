@@ -1,8 +1,7 @@
 """Template processes, from which the processes of functions are forked.
 
-A template has loaded the libraries of a function's code once. Everything that may differ between
-two processes of one template is given to the new process: see :mod:`.bootstrap`, which is the other
-side of the sockets.
+A template has loaded the libraries of a function's code once. Settings that differ between its
+processes are sent to the new process: see :mod:`.bootstrap`, the other side of the sockets.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from pathlib import Path
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 START_S = 30.0  # for a template to load the libraries and to fork
-END_S = 10.0  # a template whose server has gone ends at once
+END_S = 10.0  # a template ends at once after its server
 MAX_UNUSED = 8  # templates without a process; each holds some 60 MB
-# Not read before a handler's module is imported, so they may differ between forked processes.
+# Read only after a handler's module is imported, so they may differ between forked processes.
 OF_ONE_PROCESS = frozenset(
     {
         "AWS_LAMBDA_RUNTIME_API",
@@ -37,17 +36,17 @@ OF_ONE_PROCESS = frozenset(
 
 
 class TemplateEndedError(Exception):
-    """A template ended, or was killed, before it had forked a process."""
+    """A template ended, or was killed, before it forked a process."""
 
 
 class Process:
-    """A process that a template has forked; all that it starts is in its process group.
+    """A process forked by a template; its children are in its process group.
 
     Attributes
     ----------
     pid : int
     output_fd : int
-        What it writes to standard output and error; reading does not block.
+        Its standard output and error; reading does not block.
     exit_fd : int
         Becomes readable when it has ended.
     returncode : int or None
@@ -58,7 +57,7 @@ class Process:
         self._template = template
         self._is_closed = False
         self.returncode: int | None = None
-        # Its end tells the process that the server has gone: never written to.
+        # Without data: its end tells the process that the server has ended.
         server_end, self._server_pipe = os.pipe()
         self.output_fd, output = os.pipe()
         os.set_blocking(self.output_fd, False)
@@ -77,7 +76,7 @@ class Process:
             raise
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and to all that it started, unless it was closed."""
+        """Send a signal to the process and its children, unless it was closed."""
         if not self._is_closed:
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
@@ -89,7 +88,7 @@ class Process:
         return self.returncode is not None
 
     def close(self) -> None:
-        """Kill the process, wait for it and release what it held."""
+        """Kill the process, wait for it and release its resources."""
         self.signal(signal.SIGKILL)
         self.wait(END_S)
         self._is_closed = True
@@ -108,11 +107,11 @@ class Process:
         word, _, code = self._receive().partition(" ")
         if word == "exit":
             return int(code)
-        self.signal(signal.SIGKILL)  # its template is gone, and nobody would see it end
+        self.signal(signal.SIGKILL)  # its template has ended, so nothing would report its exit
         return -signal.SIGKILL
 
     def _receive(self) -> str:
-        """Return the next line, which is one packet; or nothing if the template is gone."""
+        """Return the next line, which is one packet, or "" if the template has ended."""
         try:
             return self._life.recv(100).decode().strip()
         except ConnectionError:
@@ -133,7 +132,7 @@ class Template:
     task_root : Path
         The working directory.
     variables : Mapping
-        The environment variables of all processes that are forked from it.
+        The environment variables of all its processes.
     """
 
     def __init__(self, task_root: Path, variables: Mapping[str, str]) -> None:
@@ -149,7 +148,7 @@ class Template:
             raise
 
     def fork(self, *descriptors: int) -> None:
-        """Ask for one process, which is given ``descriptors``.
+        """Request one process with ``descriptors``.
 
         Raises
         ------
@@ -163,13 +162,13 @@ class Template:
                 raise TemplateEndedError(str(error)) from error
 
     def released(self) -> None:
-        """Note that a process has been closed."""
+        """Record that a process has been closed."""
         with self._lock:
             self.n_processes -= 1
             self.last_used = time.monotonic()
 
     def end(self) -> None:
-        """End it; the server knows no process of it any more."""
+        """End the template, whose processes have all been released."""
         self._server.close()
         try:
             self._process.wait(END_S)
@@ -179,7 +178,7 @@ class Template:
 
 
 class Templates:
-    """One template for each code and environment, started when the first process is asked for."""
+    """One template for each code and environment, started with its first process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -192,18 +191,18 @@ class Templates:
         Raises
         ------
         TemplateEndedError
-            Also a second template ended.
+            A second template has ended as well.
         """
         shared = {name: variables[name] for name in variables.keys() - OF_ONE_PROCESS}
         template = self._find(task_root, shared)
         try:
             return Process(template, handler, variables)
-        except TemplateEndedError:  # it was killed, or has just been ended as unused
+        except TemplateEndedError:  # it was killed, or ended because it was unused
             self._forget(template)
             return Process(self._find(task_root, shared), handler, variables)
 
     def end_unused(self, unused_since: float) -> None:
-        """End templates without a process: those unused since then, and the oldest of many."""
+        """End templates without a process that are unused since then, or the oldest of too many."""
         with self._lock:
             unused = [t for t in self._templates.values() if t.n_processes == 0]
             unused.sort(key=lambda template: template.last_used)
@@ -215,7 +214,7 @@ class Templates:
             template.end()
 
     def close(self) -> None:
-        """End all of them; no process can be started any more."""
+        """End all templates; later starts fail."""
         with self._lock:
             self._is_closed = True
             ending, self._templates = [*self._templates.values()], {}
@@ -240,7 +239,7 @@ class Templates:
 def _run_bootstrap(
     task_root: Path, variables: Mapping[str, str], server: socket.socket
 ) -> subprocess.Popen[bytes]:
-    # -P: the bootstrap's own directory is not searched; -S: no .pth files (see bootstrap.py).
+    # -P excludes the bootstrap's own directory from imports; -S: no .pth files (see bootstrap.py).
     command = [sys.executable, "-P", "-S", str(BOOTSTRAP), *package_directories()]
     return subprocess.Popen(  # noqa: S603 (this interpreter, our own bootstrap)
         command,
@@ -248,12 +247,12 @@ def _run_bootstrap(
         stdout=subprocess.DEVNULL,
         cwd=task_root,
         env=dict(variables),
-        start_new_session=True,  # Ctrl-C is the server's
+        start_new_session=True,  # so that Ctrl-C is for the server
     )
 
 
 def package_directories() -> list[str]:
-    """Return the directories of third-party packages that this interpreter uses."""
+    """Return this interpreter's directories of third-party packages."""
     names = {"site-packages", "dist-packages"}
     return [path for path in sys.path if Path(path).name in names]
 
