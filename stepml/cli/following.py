@@ -147,7 +147,7 @@ def _show_failure(
     of_rank = "" if failure.rank is None else f" --rank {failure.rank}"
     output.complaint(f"look further: stepml logs {execution.name}{of_rank}{target.flags}")
     if not failure.is_final:
-        output.complaint(f"go on:        stepml retry {execution.name}{target.flags}")
+        output.complaint(f"resume it:    stepml retry {execution.name}{target.flags}")
     return JOB_FAILED
 
 

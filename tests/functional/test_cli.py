@@ -138,7 +138,7 @@ def test_a_bad_row_is_one_line_with_object_and_line(
     assert "data.on_bad_row" in hints[0]
     assert hints[1:] == [
         f"look further: stepml logs {name}",
-        f"go on:        stepml retry {name}",
+        f"resume it:    stepml retry {name}",
     ]
     assert document["error"] == "BadRowError"
 

@@ -113,7 +113,7 @@ def test_a_failed_run_is_one_line_about_its_first_error(job: Path, name: str) ->
         "BadRowError: data/x.csv, line 17",
         f"  {HINTS['BadRowError']}",
         f"look further: stepml logs {name} --stack failing",
-        f"go on:        stepml retry {name} --stack failing",
+        f"resume it:    stepml retry {name} --stack failing",
     ]
 
 
@@ -274,7 +274,7 @@ def test_a_retry_that_needs_a_new_execution_says_so_and_is_watched(
         f"  the epochs before it are those of {name}",
         "  why a new one: an epoch was given",
     ]
-    assert f"go on:        stepml retry {name}-b" in result.stderr
+    assert f"resume it:    stepml retry {name}-b" in result.stderr
     # All three epochs are finished; only the last one can be trained again.
     assert (document["how"], document["first_epoch"]) == ("resumed", 3)
     assert document["job_id"].startswith(f"{name}-again-")
