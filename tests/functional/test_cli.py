@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
+from stepml.local.ports import port_of, reserve_port
 from tests.support.paths import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -189,11 +190,11 @@ def alone(tmp_path: Path) -> Iterator[CommandLine]:
     command_line.run("local", "down")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@pytest.fixture
+def port() -> Iterator[int]:
+    """A free port of this machine, reserved for a local AWS."""
+    with reserve_port(0) as reserved:
+        yield port_of(reserved)
 
 
 def answers(port: int) -> bool:
@@ -204,8 +205,7 @@ def answers(port: int) -> bool:
         return False
 
 
-def test_the_local_aws_goes_up_and_down(alone: CommandLine) -> None:
-    port = free_port()
+def test_the_local_aws_goes_up_and_down(alone: CommandLine, port: int) -> None:
     up = alone.run_json("local", "up", "--port", str(port), "--concurrency", "20")
     assert up["endpoint_url"] == f"http://127.0.0.1:{port}"
     assert up["concurrency"] == 20
@@ -236,8 +236,9 @@ def test_a_taken_port_is_one_line(alone: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_in_the_foreground_a_signal_ends_it(alone: CommandLine, number: signal.Signals) -> None:
-    port = free_port()
+def test_in_the_foreground_a_signal_ends_it(
+    alone: CommandLine, port: int, number: signal.Signals
+) -> None:
     with alone.start("local", "up", "--foreground", "--port", str(port)) as process:
         assert process.stdout is not None
         assert "the local AWS runs on" in process.stdout.readline()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -187,11 +186,10 @@ def test_an_error_of_one_rank_ends_the_others(local_stack: LocalStack, job: dict
         "exchange": {"channel": "redis", "compression": "float16"},
     }
     name = f"wild-{uuid.uuid4().hex[:8]}"
-    began = time.monotonic()
+    # Within `run`'s limit, which is shorter than the wait of a rank for a peer.
     ended = local_stack.run(wild, name)
     assert ended["status"] == "FAILED"
     assert "float16 holds numbers up to 65,504" in ended["cause"]
-    assert time.monotonic() - began < 60  # instead of the minutes that a rank waits for a peer
     attempts = [epoch["name"] for epoch in local_stack.epochs(name)]
     assert len(attempts) == 2
     for attempt in attempts:

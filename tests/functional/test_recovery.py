@@ -4,7 +4,6 @@ machines."""
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -206,10 +205,9 @@ def test_a_rank_that_fails_every_time_fails_the_job_with_its_own_error(
     # A warm function would still have the shard.
     with configured(local_stack, "executor", MemorySize=3000):
         s3.put_object(Bucket=local_stack.bucket, Key=shard, Body=whole[:-1] + b"?")
-        started = time.monotonic()
+        # Within `run`'s limit, which is shorter than the wait of a rank for a peer.
         ended = local_stack.run(other, name)
     assert ended["status"] == "FAILED"
-    assert time.monotonic() - started < 30  # instead of the minutes that a rank waits for a peer
     failures = local_stack.keys(keys.failures_prefix(name))
     assert len(failures) == 2  # RunEpoch retries once
     failure = decode(local_stack.read(failures[0]), Failure, failures[0])

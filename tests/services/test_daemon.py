@@ -20,6 +20,7 @@ import pytest
 from stepml.local import daemon
 from stepml.local.deploy import deploy
 from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from stepml.local.ports import port_of, reserve_port
 from tests.support.paths import APPLICATION
 from tests.support.running_aws import WAIT_S, eventually, running_aws
 
@@ -28,10 +29,9 @@ from tests.support.running_aws import WAIT_S, eventually, running_aws
 def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A free port, and a state directory."""
     monkeypatch.setenv("STEPML_STATE_DIR", str(tmp_path / "state"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        free = int(listener.getsockname()[1])
-    yield free
-    daemon.down()
+    with reserve_port(0) as reserved:
+        yield port_of(reserved)
+        daemon.down()
 
 
 def is_alive(pid: int) -> bool:

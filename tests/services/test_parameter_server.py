@@ -29,8 +29,9 @@ from ps_server.protocol.calls import JobSettings
 from ps_server.protocol.certificates import client_context
 from ps_server.protocol.refusals import AccessDenied, Draining
 from stepml.job.step import Step
+from stepml.local.ports import port_of, reserve_port
 from tests.support.parameter_servers import ROOT, TOKEN, parameter_server
-from tests.support.servers import HOST, Certificates, certificates, free_port
+from tests.support.servers import HOST, Certificates, certificates
 
 STEP = Step(1, 1)
 ONE = encode_in_parts(Message(np.ones(1000, np.float32), np.array([1.0])))
@@ -368,14 +369,15 @@ def test_a_second_server_does_not_take_the_snapshots_of_the_first(tmp_path: Path
 
 
 def test_without_a_way_to_snapshots_it_does_not_begin_with_nothing(tmp_path: Path) -> None:
-    ended = run(
-        *("--plain-loopback", "--listen=127.0.0.1:0", "--health-listen="),
-        "--snapshots=s3://snapshots-of-tests/ps",
-        AWS_ENDPOINT_URL=f"http://127.0.0.1:{free_port()}",
-        AWS_ACCESS_KEY_ID="test",
-        AWS_SECRET_ACCESS_KEY="test",
-        AWS_MAX_ATTEMPTS="1",
-    )
+    with reserve_port(0) as nobody:
+        ended = run(
+            *("--plain-loopback", "--listen=127.0.0.1:0", "--health-listen="),
+            "--snapshots=s3://snapshots-of-tests/ps",
+            AWS_ENDPOINT_URL=f"http://127.0.0.1:{port_of(nobody)}",
+            AWS_ACCESS_KEY_ID="test",
+            AWS_SECRET_ACCESS_KEY="test",
+            AWS_MAX_ATTEMPTS="1",
+        )
     assert ended.returncode == 1
     assert "the parameter server cannot start: s3://snapshots-of-tests/ps/: " in ended.stderr
     assert ended.stderr.count("\n") == 1

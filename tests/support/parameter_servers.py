@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from typing import Any
 from ps_server.client.opening import open_client
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.clients import ParameterClient
+from stepml.local.ports import port_of, reserve_port
 from tests.support.paths import ROOT
-from tests.support.servers import HOST, Certificates, free_port
+from tests.support.servers import HOST, Certificates
 
 WAIT_S = 30.0  # generous: the machine may be busy
 TOKEN = "a token of tests, long enough"
@@ -146,10 +147,12 @@ def parameter_server(
         given += [f"--certificate={tls.certificate}", f"--key={tls.key}"]
     if "memory_mb" not in flags:
         given.append("--memory-mb=2048")
-    ports = {name: free_port() for name in ("thrift", *transports, "health")}
-    server = ParameterServerProcess(directory, given, ports, token, tls, dict(environment or {}))
-    try:
+    with ExitStack() as stack:
+        names = ("thrift", *transports, "health")
+        reserved = {name: stack.enter_context(reserve_port(0)) for name in names}
+        ports = {name: port_of(each) for name, each in reserved.items()}
+        others = dict(environment or {})
+        server = ParameterServerProcess(directory, given, ports, token, tls, others)
+        stack.callback(server.kill)
         server.start()
         yield server
-    finally:
-        server.kill()

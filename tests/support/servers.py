@@ -16,6 +16,8 @@ from tempfile import TemporaryFile
 
 import redis
 
+from stepml.local.ports import port_of, reserve_port
+
 HOST = "127.0.0.1"
 WAIT_S = 30.0  # generous: the machine may be busy
 SLOTS = 16384  # of a Redis cluster
@@ -35,9 +37,13 @@ class Process:
     """One server that can be stopped and started again, on the same port and without its data."""
 
     command: Sequence[str]
-    port: int
+    reserved: Sequence[socket.socket]  # its ports, also while it is stopped; clients use the first
     flush_command: bytes
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    @property
+    def port(self) -> int:
+        return port_of(self.reserved[0])
 
     def start(self) -> None:
         """Start it and return once it answers; does nothing if it is running."""
@@ -57,6 +63,12 @@ class Process:
         if process is not None:
             process.kill()  # as in a crash; it has nothing to save
             process.wait()
+
+    def close(self) -> None:
+        """Stop it for good."""
+        self.stop()
+        for each in self.reserved:
+            each.close()
 
     def flush(self) -> None:
         """Empty a server that needs neither TLS nor a password."""
@@ -92,6 +104,10 @@ class Server:
     def stop(self) -> None:
         for process in self.processes:
             process.stop()
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.close()
 
     def flush(self) -> None:
         for process in self.processes:
@@ -133,11 +149,12 @@ def redis_server(
         ]
     processes = []
     for _ in range(3 if cluster else 1):
-        port = free_port()
+        reserved = [reserve_port(0) for _ in range(2 if cluster else 1)]
+        port, *others = map(port_of, reserved)
         listen = _redis_tls(tls, port) if tls else ["--port", str(port)]
-        nodes = _redis_node(port) if cluster else []
+        nodes = _redis_node(port, *others) if cluster else []
         command = [_binary("redis-server"), *settings, *listen, *nodes]
-        processes.append(Process(command, port, b"FLUSHALL\r\n"))
+        processes.append(Process(command, reserved, b"FLUSHALL\r\n"))
     scheme, login = "rediss" if tls else "redis", f"{user}@" if user else ""
     query = "?cluster=true" if cluster else ""
     url = f"{scheme}://{login}{HOST}:{processes[0].port}{query}"
@@ -171,14 +188,15 @@ def memcached_server(
     """
     processes = []
     for _ in range(nodes):
-        port = free_port()
+        reserved = [reserve_port(0)]
         limits = ["-m", str(memory_mb), "-I", max_item, "-t", "2"]
-        command = [_binary("memcached"), "-l", HOST, "-p", str(port), "-U", "0", *limits]
+        port = str(port_of(reserved[0]))
+        command = [_binary("memcached"), "-l", HOST, "-p", port, "-U", "0", *limits]
         if os.geteuid() == 0:
             command += ["-u", "root"]  # otherwise it refuses to run as root
         if tls:
             command += ["-Z", "-o", f"ssl_chain_cert={tls.certificate},ssl_key={tls.key}"]
-        processes.append(Process(command, port, b"flush_all\r\n"))
+        processes.append(Process(command, reserved, b"flush_all\r\n"))
     addresses = ",".join(f"{HOST}:{process.port}" for process in processes)
     scheme = "memcacheds" if tls else "memcached"
     with _running(Server(f"{scheme}://{addresses}", processes)) as server:
@@ -205,17 +223,10 @@ def certificates(directory: Path) -> Certificates:
     return made
 
 
-def free_port() -> int:
-    """Return a port of this machine that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def _running(server: Server) -> Iterator[Server]:
     with ExitStack() as stack:
-        stack.callback(server.stop)
+        stack.callback(server.close)
         server.start()
         yield server
 
@@ -226,8 +237,8 @@ def _redis_tls(tls: Certificates, port: int) -> list[str]:
     return [*listen, *files, "--tls-ca-cert-file", str(tls.ca)]
 
 
-def _redis_node(port: int) -> list[str]:
-    talk = ["--cluster-port", str(free_port()), "--cluster-node-timeout", "5000"]
+def _redis_node(port: int, cluster_port: int) -> list[str]:
+    talk = ["--cluster-port", str(cluster_port), "--cluster-node-timeout", "5000"]
     return ["--cluster-enabled", "yes", *talk, "--cluster-config-file", f"nodes-{port}.conf"]
 
 
