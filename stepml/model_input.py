@@ -1,6 +1,6 @@
-"""Rows as people hold them → matrices, block by block: arrays, lists, data frames, sparse matrices.
+"""Converts arrays, lists, data frames and sparse matrices to matrices, block by block.
 
-Neither pandas nor SciPy is imported: what they make is known by its methods.
+Neither pandas nor SciPy is imported: their objects are recognised by their methods.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _FEW = 8  # names in a message
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of the right width, of which a slice at a time becomes a matrix."""
+    """Rows with the right number of features, converted a slice at a time."""
 
     n_rows: int
     n_features: int
     take: Callable[[slice], Matrix]  # float32, or CSR
-    title: Callable[[int], str]  # how messages call a feature
+    title: Callable[[int], str]  # names a feature in messages
 
     def blocks(self, *, sparse: bool = True) -> Iterator[Matrix]:
-        """Yield all rows, some at a time, and at least one block; dense ones if not ``sparse``.
+        """Yield all rows in blocks, at least one; dense blocks unless ``sparse``.
 
         Raises
         ------
         ValueError
-            If a value is infinite, or too large for float32.
+            A value is infinite or too large for float32.
         """
         first = self.take(slice(0, 0))
         is_sparse = sparse and isinstance(first, CsrMatrix)
@@ -63,15 +63,15 @@ def rows_of(X: Any, n_features: int, feature_names: Sequence[str] = ()) -> Rows:
     ----------
     X : array-like of shape (n_samples, n_features)
         An array, nested lists, a data frame, or a sparse matrix. The columns of a data frame are
-        put into the order of ``feature_names``, if both have names.
+        reordered to ``feature_names`` if both have names.
     n_features : int
     feature_names : sequence of str
-        Empty: there are none.
+        Empty if there are none.
 
     Raises
     ------
     ValueError
-        If ``X`` is no matrix of numbers with these features.
+        ``X`` is no matrix of numbers with these features.
     """
     title = _title(feature_names)
     if isinstance(X, CsrMatrix) or hasattr(X, "tocsr"):
@@ -88,12 +88,12 @@ def rows_of(X: Any, n_features: int, feature_names: Sequence[str] = ()) -> Rows:
 
 
 def column_order(given: Sequence[str], expected: Sequence[str]) -> list[int] | None:
-    """Return where in ``given`` each of the ``expected`` names is; None: they are the same.
+    """Return the place in ``given`` of each ``expected`` name, or None if both are equal.
 
     Raises
     ------
     ValueError
-        If they are not the same names; says which are missing and which are too many.
+        The names differ; the message lists missing and surplus ones.
     """
     if list(given) == list(expected):
         return None
@@ -105,19 +105,19 @@ def column_order(given: Sequence[str], expected: Sequence[str]) -> list[int] | N
             + "; ".join(f"{kind}: {_few(list(names))}" for kind, names in differences if names)
         )
     if len(set(expected)) < len(expected):
-        raise ValueError("features of the same name can only be told apart in the model's order")
+        raise ValueError("features with equal names must be in the model's order")
     places = {name: place for place, name in enumerate(given)}
     return [places[name] for name in expected]
 
 
 def require_width(found: int, expected: int) -> None:
-    """Raise `ValueError` unless so many features are ``expected``."""
+    """Raise `ValueError` unless the number of features is as ``expected``."""
     if found != expected:
         raise ValueError(f"the model has {expected} features, X has {found}")
 
 
 def dense(X: Matrix) -> Floats:
-    """Return a matrix with all its zeros, itself if it has them."""
+    """Return ``X`` as a dense matrix; itself if it is one."""
     if not isinstance(X, CsrMatrix):
         return X
     result = np.zeros(X.shape, np.float32)
@@ -128,7 +128,7 @@ def dense(X: Matrix) -> Floats:
 
 
 def place_of(X: Matrix, test: Callable[[Floats], npt.NDArray[np.bool_]]) -> tuple[int, int]:
-    """Return row and feature of the first value that passes ``test``; there must be one."""
+    """Return row and feature of the first value that passes ``test``; one has to pass."""
     if isinstance(X, CsrMatrix):
         pair = int(np.flatnonzero(test(X.values[X.pairs]))[0])
         starts = X.indptr - X.indptr[0]

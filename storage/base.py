@@ -15,7 +15,7 @@ CA_FILE_VARIABLE = "STEPML_CA_FILE"  # certificates (PEM) to trust instead of th
 
 
 class Clock(Protocol):
-    """Where time comes from: the `time` module, or a frozen clock in tests."""
+    """A clock: the `time` module, or a frozen one in tests."""
 
     def monotonic(self) -> float: ...
     def sleep(self, seconds: float, /) -> None: ...

@@ -33,7 +33,7 @@ def watch(
 ) -> Iterator[Snapshot]:
     """Yield snapshots until the execution has ended; the last one is complete.
 
-    An execution ends by itself: its state machine has a time limit in every state.
+    Every execution ends: its state machine has a time limit in every state.
 
     Raises
     ------

@@ -37,7 +37,7 @@ class InvokeError(Exception):
 
 
 class Pool(Protocol):
-    """What runs functions."""
+    """Runs functions."""
 
     def invoke(self, function: Function, payload: bytes) -> Invocation: ...
     def invoke_async(self, function: Function, payload: bytes) -> str: ...

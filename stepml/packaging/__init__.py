@@ -1,4 +1,4 @@
-"""What is deployed: which files of ours and which libraries each package has.
+"""Builds the deployed packages, each with our files and its libraries.
 
 `packages` describes the packages, `sources` finds our files, and ``python -m stepml.packaging``
 builds everything for AWS.

@@ -63,7 +63,7 @@ SERVER_ARCHIVES = {"parameter-server": "x86_64", "parameter-server-arm64": "aarc
 
 
 def code_package(directory: Path, root: Path) -> Package | None:
-    """Return the package that ``directory`` stands for, or None if it is a folder of files.
+    """Return the package named by ``directory``, or None if it is a folder of files.
 
     Parameters
     ----------

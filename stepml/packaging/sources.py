@@ -1,4 +1,4 @@
-"""Where the files are that StepML deploys: in the repository, or in an installed wheel."""
+"""Finds the files that StepML deploys, in the repository or in an installed wheel."""
 
 from __future__ import annotations
 
