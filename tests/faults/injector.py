@@ -124,9 +124,9 @@ class Invocation:
 
     def _record(self, number: int, operation: str, keys: Sequence[str]) -> None:
         if self.directory.exists():
-            told = self.position | {"write": number, "operation": operation, "keys": [*keys]}
+            record = self.position | {"write": number, "operation": operation, "keys": [*keys]}
             with (self.directory / "writes.jsonl").open("a") as file:
-                file.write(json.dumps(told) + "\n")  # one short append: lines do not mix
+                file.write(json.dumps(record) + "\n")  # one short append: lines do not mix
 
     def _claimed(self, moment: str, number: int | None) -> dict[str, Any] | None:
         for fault in self.faults:

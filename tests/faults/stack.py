@@ -175,12 +175,12 @@ def deploy_faulty(
     plans.mkdir(parents=True)
     (place / TEMPORARY).mkdir()
     (place / "template.json").write_text(json.dumps(_template(place, plans, limits)))
-    told = {} if concurrency is None else {"AccountConcurrency": str(concurrency)}
+    parameters = {} if concurrency is None else {"AccountConcurrency": str(concurrency)}
     outputs = deploy(
         aws.endpoint_url,
         place / "template.json",
         stack_name=name,
-        parameters=aws.parameters | told,
+        parameters=aws.parameters | parameters,
     )
     shared = SharedAws(aws.endpoint_url, aws.process)
     return FaultyStack(shared, outputs, plans)

@@ -200,8 +200,8 @@ def test_an_error_of_one_rank_ends_the_others(local_stack: LocalStack, job: dict
 
 def status(local_stack: LocalStack) -> dict[str, Any]:
     with urlopen(local_stack.endpoint_url + STATUS_PATH) as answer:
-        told: dict[str, Any] = json.load(answer)
-    return told
+        document: dict[str, Any] = json.load(answer)
+    return document
 
 
 def busy_executors(local_stack: LocalStack) -> list[int]:

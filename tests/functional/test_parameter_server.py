@@ -106,10 +106,10 @@ def kill_server(local_stack: LocalStack) -> None:
 def jobs(client: ParameterClient, name: str) -> list[JobStatistics]:
     """Return the state of a job on a server that may still be starting."""
     try:
-        told = client.statistics().jobs
+        jobs = client.statistics().jobs
     except OSError:
         return []
-    return [each for each in told if each.job.startswith(f"jobs/{name}/")]
+    return [each for each in jobs if each.job.startswith(f"jobs/{name}/")]
 
 
 def until_pushed(client: ParameterClient, name: str, pushes: int) -> None:
@@ -297,9 +297,9 @@ def test_a_stopped_job_leaves_nothing_and_goes_on(
 @contextmanager
 def filled(client: ParameterClient) -> Iterator[None]:
     """Reserve nearly all of the server's memory for another job."""
-    told = client.statistics()
+    statistics = client.statistics()
     ranks = 100
-    each = (told.limit_bytes - told.reserved_bytes) // (ranks + 3) - 100
+    each = (statistics.limit_bytes - statistics.reserved_bytes) // (ranks + 3) - 100
     client.register("somebody/elses", JobSettings(ranks, each))
     try:
         yield

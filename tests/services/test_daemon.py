@@ -99,21 +99,21 @@ def test_up_with_another_concurrency_is_refused_while_one_runs(port: int) -> Non
 def test_two_that_start_it_at_once_get_the_same_server(port: int) -> None:
     command = [sys.executable, "-m", "stepml", "local", "up", "--json", "--port", str(port)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    told = [json.loads(each.communicate(timeout=WAIT_S)[0]) for each in both]
+    answers = [json.loads(each.communicate(timeout=WAIT_S)[0]) for each in both]
     assert [each.returncode for each in both] == [0, 0]
     running = daemon.status()
     assert running is not None
-    assert [each["pid"] for each in told] == [running.pid, running.pid]
+    assert [each["pid"] for each in answers] == [running.pid, running.pid]
 
 
 def test_a_server_that_does_not_answer_is_named_and_ended(port: int) -> None:
     started = daemon.up(port=port)
     os.kill(started.pid, signal.SIGSTOP)
     command = [sys.executable, "-m", "stepml", "local", "status"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert told.returncode == 3
-    assert f"process {started.pid}, the local AWS on port {port}, does not answer" in told.stderr
-    assert told.stderr.count("\n") == 1
+    status = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert status.returncode == 3
+    assert f"process {started.pid}, the local AWS on port {port}, does not answer" in status.stderr
+    assert status.stderr.count("\n") == 1
     assert daemon.down(wait_s=1.0) is True
     assert not is_alive(started.pid)
     assert daemon.down() is False

@@ -361,14 +361,14 @@ class TestEnds:
     def test_what_is_stopped_before_it_has_begun_never_runs(self, tmp_path: Path) -> None:
         # In a separate process, because the seams change moto permanently. The test stops the start
         # of the execution at the point where its environment is created.
-        told = subprocess.run(
+        ended = subprocess.run(
             [sys.executable, "-c", STOPPED_EARLY, str(tmp_path)],
             capture_output=True,
             text=True,
             check=True,
             timeout=WAIT_S,
         )
-        assert json.loads(told.stdout) == {"status": "ABORTED", "ended": True, "has_run": False}
+        assert json.loads(ended.stdout) == {"status": "ABORTED", "ended": True, "has_run": False}
 
     def test_stopping_what_has_ended_changes_nothing(self, aws: RunningAws) -> None:
         ended = aws.run(aws.machine(only({"Type": "Pass", "End": True})))

@@ -844,14 +844,14 @@ def sharing(function: Function, task_root: Path) -> Function:
     return replace(function, handler="sharing.tell")
 
 
-def told(pool: FunctionPool, function: Function) -> Any:
+def sharing_report(pool: FunctionPool, function: Function) -> Any:
     return result(pool.invoke(function, b"null"))
 
 
 def test_libraries_are_loaded_once_and_the_handler_in_each_process(
     pool: FunctionPool, sharing: Function
 ) -> None:
-    one, other = (told(pool, replace(sharing, name=name)) for name in ("one", "other"))
+    one, other = (sharing_report(pool, replace(sharing, name=name)) for name in ("one", "other"))
 
     assert one["template"] == other["template"] == one["parent"] == other["parent"]
     assert one["own"] == one["pid"] != other["own"] == other["pid"]
@@ -865,7 +865,7 @@ def test_libraries_are_loaded_once_and_the_handler_in_each_process(
 def test_libraries_are_loaded_anew_for_other_variables(
     pool: FunctionPool, sharing: Function, change: dict[str, Any]
 ) -> None:
-    one, other = told(pool, sharing), told(pool, replace(sharing, **change))
+    one, other = sharing_report(pool, sharing), sharing_report(pool, replace(sharing, **change))
 
     assert one["template"] != other["template"]
 
@@ -873,7 +873,7 @@ def test_libraries_are_loaded_anew_for_other_variables(
 def test_a_killed_template_is_replaced_and_its_processes_are_seen_to_end(
     pool: FunctionPool, sharing: Function, tmp_path: Path
 ) -> None:
-    template = told(pool, sharing)["template"]
+    template = sharing_report(pool, sharing)["template"]
     wait_for = replace(sharing, name="waits", handler="app.wait_for")
     event = {"started": str(tmp_path / "started"), "until": str(tmp_path / "never")}
     with ThreadPoolExecutor(1) as executor:
@@ -882,15 +882,15 @@ def test_a_killed_template_is_replaced_and_its_processes_are_seen_to_end(
         os.kill(template, signal.SIGKILL)
 
     assert error(running.result())["errorMessage"].endswith("exited with error: signal: killed")
-    assert told(pool, replace(sharing, name="next"))["template"] != template
+    assert sharing_report(pool, replace(sharing, name="next"))["template"] != template
 
 
 def test_templates_end_with_the_pool_and_when_no_process_is_left(
     make_pool: MakePool, sharing: Function
 ) -> None:
     templates = [
-        told(make_pool(), sharing)["template"],
-        told(make_pool(idle_timeout_s=0.1), sharing)["template"],
+        sharing_report(make_pool(), sharing)["template"],
+        sharing_report(make_pool(idle_timeout_s=0.1), sharing)["template"],
     ]
     wait_until(lambda: not is_running(templates[1]))
     assert is_running(templates[0])

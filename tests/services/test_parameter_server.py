@@ -58,7 +58,7 @@ def run(
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "message"),
     [
         ([], "--certificate and --key: expected PEM files, got none"),
         (
@@ -88,10 +88,10 @@ def run(
         ),
     ],
 )
-def test_wrong_settings_are_refused_in_one_line(flags: list[str], told: str) -> None:
+def test_wrong_settings_are_refused_in_one_line(flags: list[str], message: str) -> None:
     ended = run(*flags)
     assert ended.returncode == 2
-    assert told in ended.stderr
+    assert message in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 
@@ -104,15 +104,15 @@ def test_a_token_that_is_missing_or_short_is_refused(token: str) -> None:
 
 def test_every_flag_has_an_environment_variable(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
-    told = run(
+    ended = run(
         "--listen=127.0.0.1:0",
         token="",
         STEPML_PS_PLAIN_LOOPBACK="true",
         STEPML_PS_TOKEN_FILE=str(tmp_path / "token"),
         STEPML_PS_DRAIN_SECONDS="-1",
     )
-    assert told.returncode == 2
-    assert told.stderr == "--drain-seconds: expected a number from 0 to 3600, got '-1'\n"
+    assert ended.returncode == 2
+    assert ended.stderr == "--drain-seconds: expected a number from 0 to 3600, got '-1'\n"
 
 
 def test_an_address_that_is_taken_is_named(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_how_it_is_and_what_it_has_is_told(tmp_path: Path) -> None:
                 client.push("jobs/a", STEP, 0, ONE)
             lines = [line for line in running.metrics().splitlines() if line[0] != "#"]
         metrics = {name: float(value) for name, _, value in (each.partition(" ") for each in lines)}
-        told = {
+        expected = {
             "stepml_ps_jobs": 1,
             "stepml_ps_connections": 1,
             "stepml_ps_limit_bytes": 100 * 2**20,
@@ -144,7 +144,7 @@ def test_how_it_is_and_what_it_has_is_told(tmp_path: Path) -> None:
             'stepml_ps_job_received_bytes_total{job="jobs/a"}': ONE.size,
             'stepml_ps_job_ranks{job="jobs/a"}': 1,
         }
-        assert {name: metrics[name] for name in told} == told
+        assert {name: metrics[name] for name in expected} == expected
         where = f"--health-listen=127.0.0.1:{running.ports['health']}"
         asked = run("--health", where)
         assert (asked.returncode, json.loads(asked.stdout)["status"]) == (0, "ok")
@@ -226,8 +226,8 @@ def test_after_a_crash_the_newest_whole_snapshot_counts(
         running.start()
         with running.client() as client:
             assert client.exists("jobs/a", STEP).ranks == (1,)
-        told = running.log()
-        assert ("a snapshot is damaged" in told) == (damage is not None)
+        log = running.log()
+        assert ("a snapshot is damaged" in log) == (damage is not None)
         assert (place / f"{names[-1]}.damaged").exists() == (damage is not None)
         assert not (place / "00000000000000000001.part").exists()
 
@@ -420,14 +420,16 @@ def stepml(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def test_a_secret_has_what_a_server_and_its_clients_need(tmp_path: Path) -> None:
-    told = json.loads(stepml("ps", "secret", "--host", "127.0.0.1", "--host", "ps.internal").stdout)
+    secret = json.loads(
+        stepml("ps", "secret", "--host", "127.0.0.1", "--host", "ps.internal").stdout
+    )
     for name in ("certificate", "key"):
-        (tmp_path / name).write_text(told[name])
+        (tmp_path / name).write_text(secret[name])
     # As in Lambda, where all variables together must fit into 4 KB.
-    assert len(told["certificate"]) + len(told["token"]) < 1500
+    assert len(secret["certificate"]) + len(secret["token"]) < 1500
     files = Certificates(tmp_path / "certificate", tmp_path / "certificate", tmp_path / "key")
-    with parameter_server(tmp_path, tls=files, token=told["token"]) as running:
-        trusting = Credentials(told["token"], ca=told["certificate"])
+    with parameter_server(tmp_path, tls=files, token=secret["token"]) as running:
+        trusting = Credentials(secret["token"], ca=secret["certificate"])
         context = client_context(trusting)
         context.verify_flags |= ssl.VERIFY_X509_STRICT  # as in Python 3.13 and later
         with (
@@ -439,10 +441,10 @@ def test_a_secret_has_what_a_server_and_its_clients_need(tmp_path: Path) -> None
             incarnation = client.ping().incarnation
         seen = stepml(
             *("ps", "status", running.url("thrift"), "--json"),
-            STEPML_PARAMETER_SERVER_TOKEN=told["token"],
-            STEPML_PARAMETER_SERVER_CA=told["certificate"],
+            STEPML_PARAMETER_SERVER_TOKEN=secret["token"],
+            STEPML_PARAMETER_SERVER_CA=secret["certificate"],
         )
-        token = {"STEPML_PARAMETER_SERVER_TOKEN": told["token"]}
+        token = {"STEPML_PARAMETER_SERVER_TOKEN": secret["token"]}
         for ca, code, hint in (
             ("", 3, "STEPML_PARAMETER_SERVER_CA has to hold the server's certificate"),
             ("secret/certificate.pem", 2, "STEPML_PARAMETER_SERVER_CA: expected a certificate as"),
@@ -475,7 +477,7 @@ def test_the_jobs_of_a_server_are_shown_on_eighty_columns(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["status"], "expected an address, STEPML_PARAMETER_SERVER_URL or --local, got none"),
         (["status", "http://x"], "expected thrifts://host:port or grpcs://host:port"),
@@ -488,10 +490,10 @@ def test_the_jobs_of_a_server_are_shown_on_eighty_columns(tmp_path: Path) -> Non
         (["secret", "--host", "ümlaut"], "--host: expected a name or an IP address"),
     ],
 )
-def test_bad_input_to_the_command_is_refused(arguments: list[str], told: str) -> None:
+def test_bad_input_to_the_command_is_refused(arguments: list[str], message: str) -> None:
     ended = stepml("ps", *arguments)
     assert ended.returncode == 2
-    assert told in " ".join(ended.stderr.split())
+    assert message in " ".join(ended.stderr.split())
 
 
 def flags() -> set[str]:

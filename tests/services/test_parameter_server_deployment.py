@@ -157,8 +157,8 @@ def scripts(
         for each in group["Instances"]
         if {"Key": "Name", "Value": "vm"} in each.get("Tags", [])
     )
-    told = ec2.describe_instance_attribute(InstanceId=vm["InstanceId"], Attribute="userData")
-    text = base64.b64decode(told["UserData"]["Value"]).decode()
+    attribute = ec2.describe_instance_attribute(InstanceId=vm["InstanceId"], Attribute="userData")
+    text = base64.b64decode(attribute["UserData"]["Value"]).decode()
     found = {"": text}
     for _ in range(2):  # some are written by a written script
         for each in [*found.values()]:

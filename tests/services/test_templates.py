@@ -149,17 +149,17 @@ def test_what_one_template_puts_out_the_next_takes_in() -> None:
         "FirstSubnetId": "SubnetId",
         "FirstSubnetZone": "AvailabilityZone",
     }
-    told = set(network["Outputs"])
-    assert told == {"SubnetIds", "CacheSecurityGroupIds", "VpcId", *renamed}
+    outputs = set(network["Outputs"])
+    assert outputs == {"SubnetIds", "CacheSecurityGroupIds", "VpcId", *renamed}
     assert set(cache["Outputs"]) == {"RedisUrl", "RedisSecretArn", "MemcachedUrl"}
     assert set(server["Outputs"]) == {"ParameterServerUrl", "ParameterServerSecretArn"}
     needed = {
         name: {n for n, each in template["Parameters"].items() if "Default" not in each}
         for name, template in (("cache", cache), ("server", server))
     }
-    assert needed["cache"] <= told
+    assert needed["cache"] <= outputs
     of_the_person = {"PrivateIp", "SecretArn", "CodeBucket"}
-    assert needed["server"] - of_the_person <= {renamed.get(name, name) for name in told}
+    assert needed["server"] - of_the_person <= {renamed.get(name, name) for name in outputs}
     assert {"SubnetIds", "SecurityGroupIds"} <= set(main["Parameters"])
     assert set(cache["Outputs"]) | set(server["Outputs"]) <= set(main["Parameters"])
 

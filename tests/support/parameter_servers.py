@@ -87,8 +87,8 @@ class ParameterServerProcess:
         """Return the answer of ``/healthz``, or None without one."""
         try:
             with urllib.request.urlopen(f"{self.health_url}/healthz", timeout=WAIT_S) as answer:
-                told: dict[str, Any] = json.load(answer)
-                return told
+                health: dict[str, Any] = json.load(answer)
+                return health
         except OSError:
             return None
 

@@ -256,8 +256,8 @@ def _form_cluster(ports: Sequence[int]) -> None:
 def _is_formed(ports: Sequence[int]) -> bool:
     with ExitStack() as stack:
         nodes = [stack.enter_context(redis.Redis(HOST, port)) for port in ports]
-        told = [node.cluster("INFO") for node in nodes]
-    states = {(info["cluster_state"], int(info["cluster_known_nodes"])) for info in told}
+        infos = [node.cluster("INFO") for node in nodes]
+    states = {(info["cluster_state"], int(info["cluster_known_nodes"])) for info in infos}
     return states == {("ok", len(ports))}
 
 

@@ -331,11 +331,11 @@ def test_what_failed_is_a_red_line_on_a_terminal(
 
     Output(as_json=False).line(log_text(line), log_style(line))
 
-    told = capsys.readouterr().out
-    assert told.startswith("\x1b[31m")
+    output = capsys.readouterr().out
+    assert output.startswith("\x1b[31m")
     assert (
         "executor, epoch 2, rank 1: executor failed: BadRowError: data/x.csv, line 17 rows=5"
-        in told
+        in output
     )
     assert log_style(replace(line, level="INFO")) is None
 

@@ -75,7 +75,7 @@ def test_the_table_is_what_the_model_predicts(kind: str, prepared: str, tmp_path
     model = TrainedModel(it.artifact)
     (tmp_path / "rows.csv").write_text(text_of(it.X))
 
-    rows, told = predicted(write(it.artifact, tmp_path / "model"), "rows.csv")
+    rows, stderr = predicted(write(it.artifact, tmp_path / "model"), "rows.csv")
 
     values = np.array(rows[1:], np.float32)
     assert np.allclose(values[:, 0], model.predict(it.X), rtol=1e-5, atol=1e-5)
@@ -83,10 +83,10 @@ def test_the_table_is_what_the_model_predicts(kind: str, prepared: str, tmp_path
     assert rows[0] == ["prediction", *(f"probability_{label:g}" for label in classes)]
     if len(classes):
         assert np.allclose(values[:, 1:], model.predict_proba(it.X), atol=1e-5)
-    assert "there is no label" in told
-    assert "100 rows" in told
-    assert "accuracy" not in told
-    assert ("inertia" in told) == (kind == "kmeans")
+    assert "there is no label" in stderr
+    assert "100 rows" in stderr
+    assert "accuracy" not in stderr
+    assert ("inertia" in stderr) == (kind == "kmeans")
 
 
 def test_whole_labels_are_written_as_such(tmp_path: Path) -> None:
@@ -127,11 +127,11 @@ def test_every_format_is_scored_by_its_labels(ending: str, tmp_path: Path) -> No
         labels = b"\0\0\x08\x01" + sizes[:4] + y.astype(np.uint8).tobytes()
         (tmp_path / "labels-idx1-float.gz").write_bytes(gzip.compress(labels))
 
-    rows, told = predicted(write(it.artifact, tmp_path / "model"), file)
+    rows, stderr = predicted(write(it.artifact, tmp_path / "model"), file)
 
     assert np.array_equal(np.array(rows[1:], np.float32)[:, 0], model.predict(it.X))
-    assert expected in told
-    assert f"assumed: format {ending.removeprefix('sparse.')}" in told
+    assert expected in stderr
+    assert f"assumed: format {ending.removeprefix('sparse.')}" in stderr
 
 
 def test_a_regression_is_scored_over_all_blocks(tmp_path: Path) -> None:
@@ -141,11 +141,11 @@ def test_a_regression_is_scored_over_all_blocks(tmp_path: Path) -> None:
     y = model.predict(X) + np.arange(len(X), dtype=np.float32) % 5
     (tmp_path / "rows.csv").write_text(text_of(X, y))
 
-    rows, told = predicted(write(it.artifact, tmp_path / "model"), "rows.csv")
+    rows, stderr = predicted(write(it.artifact, tmp_path / "model"), "rows.csv")
 
     assert len(rows) == 1 + len(X)
-    assert f"rmse {np.sqrt(6):.4f}" in told
-    assert f"r2 {model.score(X, y):.4f}" in told
+    assert f"rmse {np.sqrt(6):.4f}" in stderr
+    assert f"r2 {model.score(X, y):.4f}" in stderr
 
 
 def test_one_label_against_the_rest_is_scored_by_the_data_s_labels(tmp_path: Path) -> None:
@@ -166,12 +166,12 @@ def test_columns_are_put_into_the_order_of_the_features(tmp_path: Path) -> None:
     (tmp_path / "labelled.csv").write_text(text_of(labelled, names=[*names[:2], "y", *names[2:]]))
 
     plain, _ = predicted(model, "plain.csv")
-    with_label, told = predicted(model, "labelled.csv")
+    with_label, stderr = predicted(model, "labelled.csv")
 
     assert plain == with_label
     assert np.allclose(np.array(plain[1:], np.float32)[:, 0], y)
-    assert "assumed: the label is column 'y'" in told
-    assert "rmse 0.0000" in told
+    assert "assumed: the label is column 'y'" in stderr
+    assert "rmse 0.0000" in stderr
 
 
 def test_a_header_of_numbers_is_known_by_the_model_s_names(tmp_path: Path) -> None:
@@ -197,9 +197,9 @@ def test_where_the_label_is_can_be_said(tmp_path: Path) -> None:
     assert "rmse 0.0000" in predicted(model, "named.csv", "--label", "out")[1]
     (tmp_path / "job").mkdir()
     indexed = example("linear", label=0)
-    told = predicted(write(indexed.artifact, tmp_path / "job"), "rows.csv")[1]
-    assert "assumed: the label is column 1" in told
-    assert "rmse 0.0000" in told
+    stderr = predicted(write(indexed.artifact, tmp_path / "job"), "rows.csv")[1]
+    assert "assumed: the label is column 1" in stderr
+    assert "rmse 0.0000" in stderr
 
 
 def test_labels_can_be_ignored(tmp_path: Path) -> None:
@@ -209,8 +209,8 @@ def test_labels_can_be_ignored(tmp_path: Path) -> None:
     model = write(it.artifact, tmp_path / "model")
 
     assert "accuracy" not in predicted(model, "rows.npz", "--no-label")[1]
-    rows, told = predicted(model, "rows.svm", "--no-label")
-    assert (len(rows), "accuracy" in told) == (3, False)
+    rows, stderr = predicted(model, "rows.svm", "--no-label")
+    assert (len(rows), "accuracy" in stderr) == (3, False)
 
 
 @pytest.mark.parametrize(
@@ -247,10 +247,10 @@ def test_arrays_without_labels_are_predicted_and_that_is_told(name: str, tmp_pat
         content = b"\0\0\x0d\x02" + sizes + it.X.astype(">f4").tobytes()
         (tmp_path / name).write_bytes(content)
 
-    rows, told = predicted(write(it.artifact, tmp_path / "model"), name)
+    rows, stderr = predicted(write(it.artifact, tmp_path / "model"), name)
 
     assert len(rows) == 101
-    assert "there are no labels" in told
+    assert "there are no labels" in stderr
 
 
 def test_an_ending_says_more_than_the_rest_of_a_name(tmp_path: Path) -> None:
@@ -262,9 +262,9 @@ def test_an_ending_says_more_than_the_rest_of_a_name(tmp_path: Path) -> None:
     model = write(it.artifact, tmp_path / "model")
 
     for name in ("images_idx1.csv", "images_idx3.npz"):
-        told = predicted(model, name)[1]
-        assert f"assumed: format {name[-3:]}" in told
-        assert "rmse 0.0000" in told
+        stderr = predicted(model, name)[1]
+        assert f"assumed: format {name[-3:]}" in stderr
+        assert "rmse 0.0000" in stderr
 
 
 def test_missing_values_are_filled_as_in_the_job(tmp_path: Path) -> None:
@@ -396,10 +396,10 @@ def test_data_are_read_from_s3(tmp_path: Path, stack: MotoStack) -> None:
     stack.put("data/bad.csv", b"1,2,3,4\n1,2,3\n")
     where = ("--endpoint-url", stack.endpoint_url)
 
-    rows, told = predicted(model, f"s3://{BUCKET}/data/rows.csv", *where)
+    rows, stderr = predicted(model, f"s3://{BUCKET}/data/rows.csv", *where)
 
     assert np.allclose(np.array(rows[1:], np.float32)[:, 0], y)
-    assert "rmse 0.0000" in told
+    assert "rmse 0.0000" in stderr
     assert f"BadRowError: s3://{BUCKET}/data/bad.csv, line 2" in str(
         CliRunner()
         .invoke(app, ["predict", str(model), f"s3://{BUCKET}/data/bad.csv", *where])

@@ -88,16 +88,16 @@ def test_what_failed_before_a_redrive_is_past(stack: MotoStack) -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "first",
     [
         event(5, "TaskSubmitted", 4, output=json.dumps({"ExecutionArn": GROUP})),
         event(5, "TaskFailed", 4, **WRAPPED),
     ],
 )
 def test_the_rank_of_a_group_is_found_in_the_groups_history(
-    stack: MotoStack, told: dict[str, Any]
+    stack: MotoStack, first: dict[str, Any]
 ) -> None:
-    events = [told, event(6, "TaskFailed", 5), event(7, "MapIterationFailed", 6, name="RunGroups")]
+    events = [first, event(6, "TaskFailed", 5), event(7, "MapIterationFailed", 6, name="RunGroups")]
     child = execution({"groups": [[0, 1], [2, 3]]}, events, **WRAPPED)
     group = execution({"ranks": [40, 41]}, iterations("RunExecutors", 1))
 

@@ -327,7 +327,7 @@ def test_the_wheel_has_every_source_and_requirement_of_a_package(package: Packag
 
 
 def test_every_variable_that_the_code_reads_is_set() -> None:
-    told = template()["Globals"]["Function"]["Environment"]["Variables"].keys()
+    given = template()["Globals"]["Function"]["Environment"]["Variables"].keys()
     text = (ROOT / "templates" / "template.yaml").read_text()
     optional = set(re.findall(r"# (STEPML_\w+), optional:", text))
     assert optional == {
@@ -336,10 +336,10 @@ def test_every_variable_that_the_code_reads_is_set() -> None:
         "STEPML_PARAMETER_SERVER_CERTIFICATE_FILE",
         "STEPML_PARAMETER_SERVER_KEY_FILE",
     }
-    assert _variables("storage/factory.py") <= told | optional
-    assert _variables("ps_server/protocol/addresses.py") <= told | optional
+    assert _variables("storage/factory.py") <= given | optional
+    assert _variables("ps_server/protocol/addresses.py") <= given | optional
     for path in sorted((ROOT / "lambdas").glob("*/*.py")):
-        assert _variables(str(path.relative_to(ROOT))) <= told | optional, path
+        assert _variables(str(path.relative_to(ROOT))) <= given | optional, path
     for path in sorted((ROOT / "lambdas").glob("*.py")):
         own = {
             name
@@ -347,7 +347,7 @@ def test_every_variable_that_the_code_reads_is_set() -> None:
             if properties["Handler"] == f"lambdas.{path.stem}.handler"
             for name in properties.get("Environment", {}).get("Variables", {})
         }
-        assert _variables(f"lambdas/{path.name}") <= told | optional | own, path.name
+        assert _variables(f"lambdas/{path.name}") <= given | optional | own, path.name
 
 
 def _variables(path: str) -> set[str]:
