@@ -1,15 +1,14 @@
-"""The exchanges over a parameter server: it adds, and wakes whoever waits.
+"""The synchronous exchanges over a parameter server, which adds and wakes the waiting ranks.
 
-They promise what those of `comm` do over a storage, and a sum has the same bits. A vector is never
+They keep the promises of the exchanges of `comm`, and sums have the same bits. A vector is never
 cut: the server is the one merger.
 
-**Healing.** A server that is restarted, or deletes a job, may lose what it had. What is missing of
-this rank it sees in every answer to its waits, and pushes again. It also holds the sum of the last
-step, which a slower rank may still need, and gives it back. Ranks are never further apart than
-that.
+**Healing.** A restarted server may have lost pushes. Each answer to a wait names the missing ranks,
+and they push again. A rank also holds the sum of its last step, which a slower rank may still need,
+and gives it back. Ranks are never further apart than one step.
 
-**Falling behind.** A rank that is called again catches up by the sums that it missed. Where those
-are gone, the server tells that others of its attempt have pushed to later steps: `ReplayLostError`.
+**Falling behind.** A rank that is called again catches up by the sums that it missed. If they are
+gone, and other ranks of its attempt are at later steps, it raises `ReplayLostError`.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ from stepml.job.step import Step
 from storage.base import Clock
 
 HEAL_S = 2.0  # a look costs a request
-# Whoever has the last sum gives it back when it waits for the next one. Until then it computes,
-# for about as long as this rank did: so many times that it is given, and some seconds.
+GRACE_S = 3 * HEAL_S
+# A peer gives the last sum back when it waits for the next one. Until then it computes, about as
+# long as this rank did: it has this many times that, and the grace.
 _COMPUTES = 3
-_GRACE_S = 3 * HEAL_S
 _MOST_GRACE_S = 60.0
 
 
@@ -41,20 +40,18 @@ class ServerInFlight(InFlightExchange):
 
     Parameters
     ----------
-    workers : Workers
-    rank : int
-    client : ParameterClient
-    compression : {"none", "float16"}
+    workers, rank, client, compression, clock
     timeout_s : float
         Longest wait for the other ranks.
     attempt : str
-        At the epoch: ranks of the same one tell each other how far they are. Empty: a rank that has
-        lost touch waits until its time is out.
+        Name of the attempt at the epoch, within which ranks learn how far the others are. Empty:
+        a rank that has fallen behind waits until its time is over.
     heal_s : float
-        Seconds of waiting between looks whether the last sum is still there.
+        Seconds of waiting between two checks that the server has the last sum.
+    grace_s : float
+        Least time for a peer to give a sum back.
     watch : callable
-        Called about once a second while this rank waits; raises to end the wait.
-    clock : Clock
+        Called about once a second while this rank waits; it raises to end the wait.
     """
 
     def __init__(
@@ -67,6 +64,7 @@ class ServerInFlight(InFlightExchange):
         timeout_s: float = 180.0,
         attempt: str = "",
         heal_s: float = HEAL_S,
+        grace_s: float = GRACE_S,
         watch: Callable[[], None] = nothing,
         clock: Clock = time,
     ) -> None:
@@ -78,10 +76,11 @@ class ServerInFlight(InFlightExchange):
         self._compression: Compression = compression
         self._attempt = attempt
         self._heal_s = heal_s
+        self._grace_s = grace_s
         self._clock = clock
         self._epoch = 0
-        self._last: tuple[Step, memoryview] | None = None  # sum that this rank has had
-        self._last_at = ""  # the server that had it, too
+        self._last: tuple[Step, memoryview] | None = None  # the sum of the last step
+        self._last_at = ""  # the incarnation of the server that has it
         self._left_at = clock.monotonic()  # the last step, or the beginning
         self._longest_s = 0.0  # between two steps
 
@@ -94,7 +93,6 @@ class ServerInFlight(InFlightExchange):
             self._workers.world_size, contribution.size, compression=self._compression
         )
         push = Push(step, self._rank, contribution, _contribution(step), self._attempt, 0, settings)
-
         try:
             data, summed = self._job.push_and_wait(
                 push,
@@ -125,9 +123,9 @@ class ServerInFlight(InFlightExchange):
             self._job.reset(self._epoch)
 
     def _looker(self, step: Step) -> Callable[[ContributionsMissing], None]:
-        """Return what is called after each slice of a wait that was in vain."""
+        """Return the function that is called after each slice of a wait."""
         due, behind_since = self._clock.monotonic() + self._heal_s, float("inf")
-        one_behind_s = min(_MOST_GRACE_S, _GRACE_S + _COMPUTES * self._longest_s)
+        one_behind_s = min(_MOST_GRACE_S, self._grace_s + _COMPUTES * self._longest_s)
 
         def look(missing: ContributionsMissing) -> None:
             nonlocal due, behind_since
@@ -143,7 +141,7 @@ class ServerInFlight(InFlightExchange):
         return look
 
     def _give_back(self) -> None:
-        """Give the last step's sum to a server that does not have it."""
+        """Push the last step's sum to a server that has lost it."""
         self._last_at = self._job.incarnation
         if self._last is None:
             return
@@ -157,28 +155,21 @@ class ServerInFlight(InFlightExchange):
             self._job.call(act)
 
     def _keep_last(self) -> None:
-        """Copy the last sum, as the client will use its memory for the rest of another one."""
+        """Copy the last sum, whose memory the client will use for another one."""
         if self._last is not None and not isinstance(self._last[1].obj, bytes):
             step, data = self._last
             self._last = step, memoryview(bytes(data))
 
     def _lost(self, step: Step, why: str) -> ReplayLostError:
         return ReplayLostError(
-            f"rank {self._rank} waits for {step}: {why}; what it would catch up by is gone"
+            f"rank {self._rank} waits for {step}: {why}; the sums to catch up by are gone"
         )
 
 
 class ServerOrchestrated(OrchestratedExchange):
-    """The exchange of ranks that contribute and come back, over a parameter server.
+    """The exchange of ranks that end between two steps, over a parameter server.
 
-    Parameters
-    ----------
-    workers : Workers
-    client : ParameterClient
-    compression : {"none", "float16"}
-    watch : callable
-        Called while the server does not answer; raises to end that.
-    clock : Clock
+    ``watch`` is called while the server does not answer; it raises to end the wait.
     """
 
     def __init__(
@@ -193,7 +184,7 @@ class ServerOrchestrated(OrchestratedExchange):
         self._workers = workers
         self._job = JobClient(client, workers.prefix, watch, clock)
         self._compression: Compression = compression
-        self._has_left = False  # something that was not there before
+        self._has_left = False  # a contribution that was not there before
 
     def contribute(self, step: Step, rank: int, message: Message) -> None:
         given = encode_in_parts(message, self._compression)

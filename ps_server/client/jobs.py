@@ -1,8 +1,7 @@
-"""One job on a parameter server, as one rank calls it: until there is an answer.
+"""The calls of one rank to one job on a parameter server, repeated until there is an answer.
 
-Servers are restarted and connections break, so a call without an answer is made again, on another
-connection, until the time is out; all calls are idempotent. What the server refuses for good
-becomes an error of StepML's.
+Servers restart and connections break, so a call without an answer is made again until its time is
+over; all calls are idempotent. A final refusal becomes an error of StepML's.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from stepml.job.errors import (
 from stepml.job.step import Step
 from storage.base import Clock, backoff
 
-SLICE_S = 1.0  # the server is told to wait so long at a time; in between, `watch` is called
+SLICE_S = 1.0  # of a wait on the server; `watch` is called after each slice
 PATIENCE_S = 30.0  # with a server that does not answer, in calls that wait for no rank
 
 T = TypeVar("T")
@@ -50,15 +49,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """What a rank pushes before it waits."""
+    """A push that is followed by a wait."""
 
     step: Step
     rank: int
     message: Encoded
-    name: Callable[[int], str]  # of what another rank has to give
+    name: Callable[[int], str]  # of the contribution of another rank, for messages
     attempt: str = ""
     based_on: int = 0
-    settings: JobSettings | None = None  # of a job that may not be known (any more)
+    settings: JobSettings | None = None  # to register a job that the server does not know
 
 
 def nothing() -> None:
@@ -66,23 +65,16 @@ def nothing() -> None:
 
 
 class JobClient:
-    """The calls of one rank that concern one job.
+    """The calls of one rank to one job.
 
-    Parameters
-    ----------
-    client : ParameterClient
-    job : str
-        Its name on the server.
-    watch : callable
-        Called about once a second in a wait; raises to end it.
-    clock : Clock
+    ``watch`` is called about once a second in a wait; it raises to end the wait.
 
     Attributes
     ----------
     incarnation : str
-        Of the server that gave the last answer; another one may have lost something.
+        Of the server of the last answer; another server may have lost pushes.
     on_break : callable
-        Called after a call without an answer: what was pulled before may be written over.
+        Called after a call without an answer, before memory of earlier pulls is used again.
     """
 
     def __init__(
@@ -101,22 +93,16 @@ class JobClient:
         self._is_registered = False
 
     def call(self, act: Callable[[], T], deadline: float | None = None) -> T:
-        """Return what ``act`` returns, which is called until there is an answer.
-
-        Parameters
-        ----------
-        act : callable
-        deadline : float, optional
-            By the clock; left out: `PATIENCE_S` from now.
+        """Call ``act`` until there is an answer; without a ``deadline`` for `PATIENCE_S`.
 
         Raises
         ------
         StorageUnavailableError, NotEnoughServerMemoryError
-            The time is out: there was no answer, or no room for a message.
+            The time is over: there was no answer, or no room for a message.
         UnknownJob, StepForgotten, ContributionsMissing
-            As the server says: what they mean depends on the call.
+            Refusals whose meaning depends on the call.
         StorageDeniedError, DamagedValueError, StorageError
-            The server refuses for good.
+            Final refusals.
         """
         if deadline is None:
             deadline = self.clock.monotonic() + PATIENCE_S
@@ -137,7 +123,7 @@ class JobClient:
             self.clock.sleep(delay_s)
 
     def register(self, settings: JobSettings, deadline: float | None = None) -> Registration:
-        """Have the server set memory aside; not for an attempt that is over."""
+        """Register the job, unless `watch` says that the attempt is over."""
         self.watch()
 
         def act() -> Registration:
@@ -153,7 +139,7 @@ class JobClient:
     def push(
         self, step: Step, rank: int, message: Encoded, settings: JobSettings | None = None
     ) -> Pushed:
-        """Push, waiting for nobody; ``settings`` are those of a job that may not be known yet."""
+        """Push without a wait; with ``settings``, register a job that the server does not know."""
         while True:
             try:
                 return self.call(lambda: self.client.push(self.job, step, rank, message))
@@ -169,28 +155,23 @@ class JobClient:
         parse: Callable[[Received], T],
         look: Callable[[ContributionsMissing], None] = lambda _: None,
     ) -> T:
-        """Push, wait in slices for the other ranks, and return what is pulled.
+        """Push, wait in slices for the other ranks, and pull.
 
         Parameters
         ----------
-        push : Push
-        timeout_s : float
-            Longest wait.
         parse : callable
-            Makes the result of what was pulled; one that arrived damaged is pulled once more.
+            Makes the result from the received message; a damaged one is pulled once more.
         look : callable
-            Called after each slice that was in vain; raises to end the wait.
+            Called after each slice without a result; it raises to end the wait.
 
         Raises
         ------
         WaitTimeoutError
-            Names what is missing.
-        UnknownJob, StepForgotten
-            As `call`, with its other errors.
+            Names the missing contributions. Other errors are those of `call`.
         """
         deadline = self.clock.monotonic() + timeout_s
         if push.settings is not None and not self._is_registered:
-            # At once: a push that is refused may be followed by a wait, if a peer registers now.
+            # First: a refused push may wait, if a peer registers the job meanwhile.
             self.register(push.settings, deadline)
         is_pushed = False
         while True:
@@ -210,50 +191,44 @@ class JobClient:
             look(answer)
             if self.clock.monotonic() >= deadline:
                 raise WaitTimeoutError([push.name(rank) for rank in answer.ranks], timeout_s)
-            is_pushed = push.rank not in answer.ranks  # it was, but a restarted server has lost it
+            is_pushed = push.rank not in answer.ranks  # a restarted server has lost it
 
     def exists(self, step: Step) -> StepStatus:
-        """Return which ranks have pushed to a step."""
+        """Return the ranks that have pushed to a step."""
         return self.call(lambda: self.client.exists(self.job, step))
 
     def pull(self, step: Step, rank: int, parse: Callable[[Received], T]) -> T:
-        """Pull, waiting for nobody."""
+        """Pull without a wait."""
         return self.call(lambda: _parsed(self.client.pull(self.job, step, rank), parse))
 
     def reset(self, epoch: int) -> None:
-        """Let go of all of an epoch."""
+        """Drop all steps of an epoch."""
         self._unless_unknown(lambda: self.client.reset(self.job, epoch))
 
     def forget(self, through: Step) -> None:
-        """Let go of the steps of an epoch up to ``through``."""
+        """Drop the steps of an epoch up to ``through``."""
         self._unless_unknown(lambda: self.client.forget(self.job, through))
 
     def delete(self) -> None:
-        """Delete the job, and all whose names begin as its does."""
+        """Delete the job, and all whose names begin with its name."""
         self.call(lambda: self.client.delete(self.job))
 
     def _ask(
         self, push: Push, wait_s: float, parse: Callable[[Received], T], is_pushed: bool
     ) -> T | ContributionsMissing:
-        where = self.job, push.step, push.rank
-        found: Received | ContributionsMissing
+        where, attempt = (self.job, push.step, push.rank), push.attempt
         if is_pushed:
             try:
-                found = self.client.pull(*where, attempt=push.attempt, wait_s=wait_s)
+                return _parsed(self.client.pull(*where, attempt=attempt, wait_s=wait_s), parse)
             except ContributionsMissing as missing:
                 return missing
-        else:
-            _, found = self.client.push_and_pull(
-                *where,
-                push.message,
-                attempt=push.attempt,
-                based_on=push.based_on,
-                wait_s=wait_s,
-            )
+        _, found = self.client.push_and_pull(
+            *where, push.message, attempt=attempt, based_on=push.based_on, wait_s=wait_s
+        )
         return found if isinstance(found, ContributionsMissing) else _parsed(found, parse)
 
     def _unless_unknown(self, act: Callable[[], None]) -> None:
-        with suppress(UnknownJob):  # what is not there need not go
+        with suppress(UnknownJob):  # then there is nothing to drop
             self.call(act)
 
 
@@ -266,13 +241,13 @@ def _unavailable(error: Exception) -> StepMLError:
 def _parsed(received: Received, parse: Callable[[Received], T]) -> T:
     try:
         return parse(received)
-    except DamagedValueError as error:  # on its way here, as the server looks at what it gets
+    except DamagedValueError as error:  # on its way here, as the server checks what it receives
         raise ConnectionError(str(error)) from error
 
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Raise what a server refuses for good as an error of StepML's."""
+    """Raise final refusals as errors of StepML's."""
     try:
         yield
     except AccessDenied as error:
@@ -281,9 +256,7 @@ def _translated() -> Iterator[None]:
         raise StorageDeniedError(f"the parameter server's certificate: {error}") from error
     except DamagedVector as error:
         raise DamagedValueError(str(error)) from error
-    except InvalidRequest as error:
+    except (InvalidRequest, JobConflict) as error:
         if str(error).startswith("exchange.compression"):  # the sum is too large for float16
             raise CompressionError(str(error)) from error
-        raise StorageError(f"the parameter server refuses: {error}") from error
-    except JobConflict as error:
         raise StorageError(f"the parameter server refuses: {error}") from error

@@ -1,4 +1,4 @@
-"""Open a client by the address of its server."""
+"""Open a client of a parameter server."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def open_client(url: str, credentials: Credentials, *, timeout_s: float = 30.0) 
         ``thrift[s]://host:port`` or ``grpc[s]://host:port``.
     credentials : Credentials
     timeout_s : float
-        Longest time that nothing arrives, beside what a pull is told to wait.
+        Longest time without an answer, beside the wait of a pull.
 
     Raises
     ------
     ValueError
-        ``url`` is not an address; or what is to be trusted is no certificate.
+        ``url`` is no address, or the trusted certificate is none.
     """
     address = Address.parse(url)
     if credentials.ca and "-----BEGIN CERTIFICATE-----" not in credentials.ca:

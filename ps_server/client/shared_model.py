@@ -1,7 +1,7 @@
 """The asynchronous exchange over a parameter server, which changes the model as updates arrive.
 
-Nobody takes turns: a rank pushes what its update changes, or a gradient if the server has the
-optimiser, and gets the model with it. Which updates of each rank it has is written in the model.
+A rank pushes a change, or a gradient if the server runs the optimiser, and pulls the model in the
+same round trip. The model says which updates of each rank are in it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ class ServerSharedModel(SharedModelExchange):
     ----------
     workers : Workers
         Its prefix belongs to one attempt at the epoch.
-    epoch : int
-    rank : int
-    client : ParameterClient
+    epoch, rank, client, clock
     max_staleness : int, optional
         Updates that a rank may be ahead of the slowest; None: no limit.
     server_update : str
@@ -39,8 +37,7 @@ class ServerSharedModel(SharedModelExchange):
     timeout_s : float
         Longest wait for an answer, or for ranks that are behind.
     watch : callable
-        Called about once a second while this rank waits; raises to end the wait.
-    clock : Clock
+        Called about once a second while this rank waits; it raises to end the wait.
     """
 
     def __init__(
@@ -106,7 +103,7 @@ class ServerSharedModel(SharedModelExchange):
         self, sequence: int, pulled: SharedState, vector: Vector, totals: Sequence[float]
     ) -> SharedState:
         def name(rank: int) -> str:
-            assert self._max_staleness is not None  # otherwise nobody is waited for
+            assert self._max_staleness is not None  # otherwise there is no wait
             return f"rank {rank}'s update {sequence - self._max_staleness} of epoch {self._epoch}"
 
         step, message = Step(self._epoch, sequence), Message(vector, np.array(totals, np.float64))
@@ -144,7 +141,7 @@ def shared_settings(
     max_staleness: int | None = None,
     server_update: str = "",
 ) -> JobSettings:
-    """Return what a job is registered with whose ranks share a model like ``vector``."""
+    """Return the settings of an asynchronous job whose model is like ``vector``."""
     n_trailer = SharedState.trailer_size(world_size, n_totals)
     return JobSettings(
         world_size,

@@ -20,13 +20,7 @@ from typing import Any
 
 import grpc
 
-from ps_server.over_grpc.messages import (
-    INCARNATION_KEY,
-    MESSAGE_BYTES,
-    TOKEN_KEY,
-    parse,
-    status_of,
-)
+from ps_server.over_grpc.messages import INCARNATION_KEY, MESSAGE_BYTES, TOKEN_KEY, parse, status_of
 from ps_server.protocol.refusals import AccessDenied, InvalidRequest, Refusal
 from storage.base import Clock
 
@@ -112,7 +106,7 @@ class Stalls:
 
 
 class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Checks the token before anything else of a call is read, and answers refusals by a status.
+    """Checks the token before a call is read, and answers refusals by a status.
 
     Parameters
     ----------
@@ -122,15 +116,10 @@ class CallInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has
     frame_bytes : int
         Bytes of a stream that count as progress.
     stalls : Stalls
-
-    Attributes
-    ----------
-    refusals : Counter
-        By class name.
     """
 
     def __init__(self, token: str, incarnation: str, frame_bytes: int, stalls: Stalls) -> None:
-        self.refusals: Counter[str] = Counter()
+        self.refusals: Counter[str] = Counter()  # by class name
         self._shown = f"Bearer {token}".encode()
         self._incarnation = (INCARNATION_KEY, incarnation)
         self._frame_bytes = frame_bytes

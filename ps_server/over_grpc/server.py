@@ -17,15 +17,11 @@ from ps_server.generated.parameter_server_pb2_grpc import (
     add_ParameterServerServicer_to_server,
 )
 from ps_server.over_grpc.calls import Call, CallInterceptor, Stalls, next_of
-from ps_server.over_grpc.messages import (
-    MESSAGE_BYTES,
-    fields_of,
-    message_of,
-    missing_message,
-)
+from ps_server.over_grpc.messages import MESSAGE_BYTES, fields_of, message_of, missing_message
 from ps_server.protocol.calls import MOST_WAIT_S, JobSettings, Pushed, Welcome
 from ps_server.protocol.refusals import ContributionsMissing, InvalidRequest
-from ps_server.state.parameters import Outgoing, Parameters
+from ps_server.state.parameters import Parameters
+from ps_server.state.transit import Outgoing
 from stepml.job.step import Step
 
 FRAME_BYTES = 2**20  # of a piece; smaller ones are slower, larger ones are not faster
@@ -44,21 +40,12 @@ logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
 
 class GrpcServer:
-    """Answers gRPC clients from ``parameters``.
+    """Answers gRPC clients from ``parameters``; arguments as of `ThriftServer`.
 
     Parameters
     ----------
-    parameters : Parameters
-    address : tuple of str and int
-        Host and port; port 0 takes a free one.
-    token : str
-        The token that clients have to show.
-    certificate, key : Path, optional
-        PEM files; without them nothing is encrypted.
-    client_ca : Path, optional
-        PEM file; clients then have to show a certificate of this authority.
-    frame_bytes : int
-        The largest piece of a message.
+    certificate, key, client_ca : Path, optional
+        PEM files; see `ps_server.protocol.certificates.server_context`.
     max_clients : int
         Calls at the same time, most of which wait for others; more are refused.
     stalled_s : float

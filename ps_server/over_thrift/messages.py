@@ -2,59 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from thrift.Thrift import TApplicationException
 
 from ps_server.generated.thrift_api import ParameterServer, ttypes
-from ps_server.protocol import refusals
-from ps_server.protocol.calls import (
-    JobSettings,
-    JobStatistics,
-    Pushed,
-    Registration,
-    Statistics,
-    StepStatus,
-    Welcome,
-)
-from ps_server.protocol.refusals import (
-    ContributionsMissing,
-    InvalidRequest,
-    MemoryExceeded,
-    Refusal,
-)
+from ps_server.protocol import calls, refusals
+from ps_server.protocol.calls import JobSettings
+from ps_server.protocol.refusals import InvalidRequest, Refusal
 from stepml.job.step import Step
 
 FRAME_BYTES = 2**24  # of a piece; each that a vector is cut into costs both sides a wake-up
 METHODS = (
-    "authenticate",
-    "ping",
-    "register_job",
-    "exists",
-    "push",
-    "pull",
-    "forget",
-    "reset",
-    "delete_jobs",
-    "statistics",
+    *("authenticate", "ping", "register_job", "exists", "push", "pull"),
+    *("forget", "reset", "delete_jobs", "statistics"),
 )
 ARGUMENTS: dict[str, Any] = {name: getattr(ParameterServer, f"{name}_args") for name in METHODS}
 RESULTS: dict[str, Any] = {name: getattr(ParameterServer, f"{name}_result") for name in METHODS}
-
-_MEMORY_FIELDS = ("needed_bytes", "free_bytes", "limit_bytes")
-_RULES = {
-    "bulk_synchronous": ttypes.Rule.BULK_SYNCHRONOUS,
-    "asynchronous": ttypes.Rule.ASYNCHRONOUS,
-    "stale_synchronous": ttypes.Rule.STALE_SYNCHRONOUS,
-}
-_COMPRESSIONS = {"none": ttypes.Compression.NONE, "float16": ttypes.Compression.FLOAT16}
-_RULE_NAMES: dict[int, Any] = {number: name for name, number in _RULES.items()}
-_COMPRESSION_NAMES: dict[int, Any] = {number: name for name, number in _COMPRESSIONS.items()}
+_ENUMERATIONS = {"rule": ttypes.Rule, "compression": ttypes.Compression}
 
 
 def _refusal_fields(result: Any) -> dict[str, str]:
-    """Return by which field of a result each exception travels, by its name."""
+    """Return the field of a result for each kind of refusal."""
     return {
         field[3][0].__name__: field[2] for field in result.thrift_spec if field and field[0] != 0
     }
@@ -63,124 +33,72 @@ def _refusal_fields(result: Any) -> dict[str, str]:
 _REFUSAL_FIELDS = {name: _refusal_fields(result) for name, result in RESULTS.items()}
 
 
-def step_of(step: Any) -> Step:
-    """Return the step in a struct; one that was not read from a struct is returned as it is."""
-    if isinstance(step, Step):
-        return step
-    if step is None or step.epoch is None or step.batch is None:
+def step_of(struct: Any) -> Step:
+    """Return the step in a struct."""
+    if struct is None or None in vars(struct).values():
         raise InvalidRequest("step: expected an epoch and a batch, got none")
-    return Step(step.epoch, step.batch)
+    return Step(struct.epoch, struct.batch)
 
 
-def step_struct(step: Step) -> Any:
-    return ttypes.Step(step.epoch, step.batch)
-
-
-def settings_of(settings: Any) -> JobSettings:
+def settings_of(struct: Any) -> JobSettings:
     """Return the settings in a struct."""
-    if settings is None or None in (
-        settings.world_size,
-        settings.message_bytes,
-        settings.max_staleness,
-        settings.server_update,
-    ):
+    if struct is None or None in vars(struct).values():
         raise InvalidRequest("settings: expected all fields of JobSettings, some are missing")
-    return JobSettings(
-        settings.world_size,
-        settings.message_bytes,
-        _RULE_NAMES.get(settings.rule, settings.rule),
-        settings.max_staleness,
-        _COMPRESSION_NAMES.get(settings.compression, settings.compression),
-        settings.server_update,
-    )
+    found = dict(vars(struct))
+    for name, kind in _ENUMERATIONS.items():
+        found[name] = kind._VALUES_TO_NAMES.get(found[name], str(found[name])).lower()
+    return JobSettings(**found)
 
 
-def settings_struct(settings: JobSettings) -> Any:
-    return ttypes.JobSettings(
-        settings.world_size,
-        settings.message_bytes,
-        _RULES[settings.rule],
-        settings.max_staleness,
-        _COMPRESSIONS[settings.compression],
-        settings.server_update,
-    )
+def struct_of(value: Any) -> Any:
+    """Return a value of `ps_server.protocol.calls`, or a step, as the struct of the same name."""
+    if isinstance(value, tuple):
+        return [struct_of(each) for each in value]
+    kind = getattr(ttypes, type(value).__name__, None)
+    if kind is None:
+        return value
+    found = {field.name: struct_of(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, JobSettings):
+        for name, enumeration in _ENUMERATIONS.items():
+            found[name] = enumeration._NAMES_TO_VALUES[found[name].upper()]
+    return kind(**found)
 
 
-def answer_struct(answer: object) -> Any:
-    """Return what a call returned as it travels."""
-    match answer:
-        case Welcome():
-            return ttypes.Welcome(answer.incarnation, answer.frame_bytes)
-        case Registration():
-            return ttypes.Registration(answer.incarnation, answer.is_new, answer.is_restored)
-        case Pushed():
-            return ttypes.Pushed(answer.is_repeated, answer.version, answer.staleness)
-        case StepStatus():
-            return ttypes.StepStatus([*answer.ranks], answer.is_complete)
-        case Statistics():
-            jobs = [ttypes.JobStatistics(**asdict(job)) for job in answer.jobs]
-            return ttypes.Statistics(**{**_fields(answer), "jobs": jobs})
-    return answer
-
-
-def answer_of(struct: Any) -> Any:
-    """Return what a call returned.
+def value_of(struct: Any) -> Any:
+    """Return the value of `ps_server.protocol.calls` in a struct.
 
     Raises
     ------
     TProtocolException
         A field is missing.
     """
-    if hasattr(struct, "validate"):
-        struct.validate()
-    match struct:
-        case ttypes.Welcome():
-            return Welcome(struct.incarnation, struct.frame_bytes)
-        case ttypes.Registration():
-            return Registration(struct.incarnation, struct.is_new, struct.is_restored)
-        case ttypes.Pushed():
-            return Pushed(struct.is_repeated, struct.version, struct.staleness)
-        case ttypes.StepStatus():
-            return StepStatus(tuple(struct.ranks), struct.is_complete)
-        case ttypes.Statistics():
-            for job in struct.jobs:
-                job.validate()
-            jobs = tuple(JobStatistics(**vars(job)) for job in struct.jobs)
-            return Statistics(**{**vars(struct), "jobs": jobs})
-    return struct
+    if isinstance(struct, list):
+        return tuple(value_of(each) for each in struct)
+    if not hasattr(struct, "thrift_spec"):
+        return struct
+    struct.validate()
+    kind = getattr(calls, type(struct).__name__)
+    return kind(**{name: value_of(value) for name, value in vars(struct).items()})
 
 
 def refused(name: str, refusal: Refusal) -> Any:
-    """Return the result of a call that was refused, or the error if it cannot tell that."""
+    """Return the result of a refused call, or an error if the call's result has no such field."""
     kind = type(refusal).__name__
     field = _REFUSAL_FIELDS[name].get(kind)
     if field is None:
         return TApplicationException(TApplicationException.INTERNAL_ERROR, kind)
-    more: dict[str, Any] = {}
-    if isinstance(refusal, MemoryExceeded):
-        more = {each: getattr(refusal, each) for each in _MEMORY_FIELDS}
-    if isinstance(refusal, ContributionsMissing):
-        more = {"ranks": [*refusal.ranks], "frontier": refusal.frontier}
-    struct = getattr(ttypes, kind)(message=str(refusal), **more)
-    return RESULTS[name](**{field: struct})
+    others = {each: struct_of(getattr(refusal, each)) for each in refusal.fields}
+    return RESULTS[name](**{field: getattr(ttypes, kind)(message=str(refusal), **others)})
 
 
 def refusal_in(name: str, result: Any) -> Refusal | None:
-    """Return why a call was refused, or None if it was not."""
+    """Return the refusal in a result, if there is one."""
     for kind, field in _REFUSAL_FIELDS[name].items():
         struct = getattr(result, field)
-        if struct is None:
-            continue
-        if kind == "MemoryExceeded":
-            return MemoryExceeded(
-                struct.message, *(getattr(struct, each) for each in _MEMORY_FIELDS)
+        if struct is not None:
+            made = getattr(refusals, kind)
+            refusal: Refusal = made(
+                struct.message, *(getattr(struct, each) for each in made.fields)
             )
-        if kind == "ContributionsMissing":
-            return ContributionsMissing(struct.message, struct.ranks, struct.frontier)
-        found: Refusal = getattr(refusals, kind)(struct.message)
-        return found
+            return refusal
     return None
-
-
-def _fields(answer: Any) -> dict[str, Any]:
-    return {name: getattr(answer, name) for name in answer.__dataclass_fields__}

@@ -25,11 +25,7 @@ Application = Callable[..., Iterable[bytes]]
 def application(describe: Describe, registry: CollectorRegistry) -> Application:
     """Return the application that serves ``/healthz`` and ``/metrics``.
 
-    Parameters
-    ----------
-    describe : callable
-        Returns whether the server is well, and the fields of ``/healthz``.
-    registry : CollectorRegistry
+    ``describe`` returns whether the server is well, and the fields of ``/healthz``.
     """
     metrics: Application = make_wsgi_app(registry)
 
@@ -78,14 +74,7 @@ class _Handler(WSGIRequestHandler):
 
 
 class HealthServer:
-    """Serves a WSGI application in threads of its own.
-
-    Parameters
-    ----------
-    address : tuple of str and int
-    serve : callable
-        Such as `application`.
-    """
+    """Serves a WSGI application in threads of its own."""
 
     def __init__(self, address: tuple[str, int], serve: Application) -> None:
         kind = _ServerV6 if ":" in address[0] else _Server

@@ -37,15 +37,8 @@ class Transport(Protocol):
 class Service:
     """Everything that runs in the process.
 
-    Parameters
-    ----------
-    settings : Settings
-
-    Raises
-    ------
-    OSError
-        An address is taken, or not one of this machine's; snapshots cannot be read, or another
-        server writes to the same place.
+    It raises `OSError` for an address that is taken or not this machine's, for snapshots that
+    cannot be read, and for a place of snapshots that another server uses.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -74,13 +67,7 @@ class Service:
             raise
 
     def run(self, stop: threading.Event) -> bool:
-        """Serve until ``stop`` is set, then stop gracefully.
-
-        Returns
-        -------
-        bool
-            Whether the last snapshot was written; True without snapshots.
-        """
+        """Serve until ``stop`` is set; return whether the last snapshot, if any, was written."""
         for transport in self._transports.values():
             transport.start()
         self._status = "ok"
@@ -166,7 +153,7 @@ class Service:
         )
 
     @property
-    def _frame_bytes(self) -> dict[str, int]:
+    def _frame_bytes(self) -> dict[str, Any]:
         frame_bytes = self._settings.frame_bytes
         return {} if frame_bytes is None else {"frame_bytes": frame_bytes}
 

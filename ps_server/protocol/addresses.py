@@ -1,4 +1,4 @@
-"""The address of a parameter server, and the credentials that a client shows."""
+"""The address of a parameter server, and the credentials of a client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EXPECTED = "thrifts://host:port or grpcs://host:port; without the s only on thi
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a parameter server listens."""
+    """The address of a parameter server."""
 
     transport: Literal["thrift", "grpc"]
     host: str
@@ -32,13 +32,7 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """Return the address in ``url``.
-
-        Raises
-        ------
-        ValueError
-            It is none; or it is not encrypted and leads to another machine.
-        """
+        """Parse ``url``; raise `ValueError` for one that leads elsewhere without encryption."""
         parts = urlsplit(url)
         name = "the address of the parameter server"
         if parts.username is not None or parts.password is not None:
@@ -67,17 +61,17 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a client shows, and whom it trusts."""
+    """The token and certificates that a client shows, and the one that it trusts."""
 
     token: str
-    ca: str = ""  # PEM text, such as the server's own certificate; empty: what the system trusts
+    ca: str = ""  # PEM text; empty: the authorities of the system
     ca_file: str | None = None  # or a file
     certificate_file: str | None = None  # of the client, if the server asks for one
     key_file: str | None = None
 
     @classmethod
     def of_environment(cls) -> Self:
-        """Return what the functions' environment says."""
+        """Read the environment variables of the functions."""
         return cls(
             token=os.environ.get(TOKEN_VARIABLE, ""),
             ca=os.environ.get(CA_VARIABLE, ""),
@@ -88,7 +82,7 @@ class Credentials:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether ``host`` is this machine, and no name that somebody else resolves."""
+    """Return whether ``host`` is this machine, without a look-up of its name."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,8 +1,4 @@
-"""What is said between a parameter server and its clients, whatever the transport.
-
-Thrift and gRPC carry the same calls. Both servers answer from `ps_server.state.parameters`; both
-clients use these types and the refusals of `ps_server.protocol.refusals`.
-"""
+"""The types of the calls between a parameter server and its clients, for every transport."""
 
 from __future__ import annotations
 
@@ -19,10 +15,10 @@ from stepml.job.algorithms import GradientAveraging
 Rule = Literal["bulk_synchronous", "asynchronous", "stale_synchronous"]
 Compression = Literal["none", "float16"]
 
-ALL_RANKS = -1  # pushes a sum: a rank gives back what the server has lost
+ALL_RANKS = -1  # of a push of a whole sum, which the server has lost
 MOST_RANKS = 1600  # stepml.job.spec.MAX_WORKERS
 MOST_NAME_BYTES = 200  # of a job's name, a prefix or an attempt
-MOST_WAIT_S = 30.0  # of one pull; whoever waits longer asks again
+MOST_WAIT_S = 30.0  # of one pull; a longer wait takes several
 LEAST_FRAME_BYTES, MOST_FRAME_BYTES = 2**16, 2**26  # of a piece of a message
 DEFAULT_PORT = 7070
 DEFAULT_GRPC_PORT = 7071
@@ -39,7 +35,7 @@ class ServerUpdate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
-    """What a job is registered with; the same at every registration."""
+    """The settings of a job, the same at every registration."""
 
     world_size: int
     message_bytes: int  # of its largest message, header included: memory is set aside for it
@@ -72,24 +68,24 @@ class JobSettings:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """What a server tells of itself to whoever has shown the token."""
+    """The answer of a server to a client that has shown the token."""
 
-    incarnation: str  # another one each time it starts: it may have lost something
-    frame_bytes: int  # the largest piece of a message that it takes or sends
+    incarnation: str  # another one after each start, which may have lost pushes
+    frame_bytes: int  # the largest piece of a message
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What a server has of a job."""
+    """The answer to a registration."""
 
     incarnation: str
-    is_new: bool  # nothing, until now
-    is_restored: bool  # what was in a snapshot: pushes since then are lost
+    is_new: bool  # the job was not registered before
+    is_restored: bool  # from a snapshot: pushes since then are lost
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What became of a push."""
+    """The answer to a push."""
 
     is_repeated: bool  # it counted before, and changes nothing
     version: int = 0  # asynchronous: of the model, with this update
@@ -98,19 +94,19 @@ class Pushed:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message that was pulled."""
+    """A pulled message."""
 
     data: memoryview
-    checksum: int | None = None  # if it was taken while the message arrived
+    checksum: int | None = None  # if it was computed while the message arrived
 
     def message(self, name: str) -> Message:
-        """Return what it says, or raise `DamagedValueError`; ``name`` is for the error."""
+        """Decode it, or raise `DamagedValueError` with ``name``."""
         return decode(self.data, name, self.checksum)
 
 
 @dataclass(frozen=True, slots=True)
 class StepStatus:
-    """What a server has of a step."""
+    """The state of a step."""
 
     ranks: tuple[int, ...]  # that have pushed, in order; of a sum: all
     is_complete: bool
@@ -118,13 +114,13 @@ class StepStatus:
 
 @dataclass(frozen=True, slots=True)
 class JobStatistics:
-    """What a server has of a job, and what it has seen of it."""
+    """Figures of a job."""
 
     job: str
     rule: str
     world_size: int
     ranks: int  # that have pushed or pulled
-    steps: int  # held: under way, or summed and not forgotten
+    steps: int  # in memory: under way, or summed and not forgotten
     held_bytes: int
     pushes: int
     repeated_pushes: int
@@ -141,12 +137,12 @@ class JobStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a server tells about itself and its jobs."""
+    """Figures of a server and its jobs."""
 
     incarnation: str
     uptime_s: float
     connections: int
-    reserved_bytes: int  # set aside for the jobs that are registered
+    reserved_bytes: int  # set aside for jobs
     used_bytes: int
     limit_bytes: int
     jobs: tuple[JobStatistics, ...]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -26,8 +25,7 @@ from stepml.job.step import Step
 _MOST_MESSAGE_BYTES = 2**40
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """The step of a push or a pull, and the rank that makes it."""
 
     job: str
@@ -87,15 +85,13 @@ class ParameterClient(ABC):
         attempt: str = "",
         based_on: int = 0,
     ) -> Pushed:
-        """Push the contribution of ``rank`` to ``step``; a repetition changes nothing.
+        """Push the contribution of a rank to a step; a repetition changes nothing.
 
         Parameters
         ----------
-        job : str
-        step : Step
+        job, step, message
         rank : int
             0 … world size - 1, or `ALL_RANKS` to give back a sum that the server has lost.
-        message : Encoded
         attempt : str
             Name of the attempt at the epoch; a rank far behind others of its attempt is refused.
         based_on : int
@@ -108,17 +104,9 @@ class ParameterClient(ABC):
     ) -> Received:
         """Return a step's sum, or an asynchronous model.
 
-        Its bytes are valid until the next but one call of `pull` or `push_and_pull`.
-
-        Parameters
-        ----------
-        job : str
-        step : Step
-        rank : int
-            The caller; `ALL_RANKS`: not a rank of the job.
-        attempt : str
-        wait_s : float
-            How long the server may wait for the other ranks.
+        Its bytes are valid until the next but one call of `pull` or `push_and_pull`. The server
+        waits for other ranks for at most ``wait_s`` seconds. `ALL_RANKS` pulls without being
+        counted as a rank.
         """
         return self._pull(Target(job, step, rank, attempt), wait_s)
 

@@ -1,7 +1,7 @@
-"""The memory in which messages lie: counted before it is taken, and used again.
+"""The memory of messages: counted before it is allocated, and used again.
 
-Fresh pages cost more than filling them: the system clears each one. Steps of a job need blocks of
-the same sizes again and again, so those that are given back are kept for the next one.
+The system clears each fresh page, which takes longer than filling it. Steps of a job need blocks of
+the same sizes again and again, so returned blocks are kept for them.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 
 _SMALLEST_KEPT = 2**16  # the allocator keeps what is smaller
-_COUNTED_BYTES = 2**10  # what a block costs at least, with all that describes it
+_COUNTED_BYTES = 2**10  # of the smallest block, with its description
 
 
 class Block:
-    """Memory for one message, shared by whoever holds it.
+    """Memory for one message, with a count of holders.
 
-    Snapshots read blocks for as long as they are written. What only they hold is not counted as
-    used: jobs have set aside what they need, and a snapshot must not hold them up.
+    Blocks that only a snapshot holds do not count as used: a snapshot must not hold up a job.
 
     Attributes
     ----------
     data : array of uint8
-        To be written only by a sole holder.
+        Only a sole holder may write to it.
     """
 
     __slots__ = ("_holders", "_memory", "_snapshots", "data")
@@ -40,17 +39,17 @@ class Block:
 
     @property
     def is_shared(self) -> bool:
-        """Whether somebody else reads it."""
+        """Whether there is another holder, or a snapshot."""
         return self._holders > 1 or self._snapshots > 0
 
     def hold(self) -> Block:
-        """Count one more holder, and return the block."""
+        """Add a holder, and return the block."""
         with self._memory.lock:
             self._holders += 1
         return self
 
     def drop(self) -> None:
-        """Count one holder less; the last one gives the memory back."""
+        """Remove a holder; the last one gives the memory back."""
         with self._memory.lock:
             self._holders -= 1
             if self._holders == 0:
@@ -58,14 +57,23 @@ class Block:
                 if self._snapshots == 0:
                     self._memory.keep(self.data)
 
+    def owned(self) -> Block:
+        """Return a block with the same bytes and no other holder; this one must not be used."""
+        if not self.is_shared:
+            return self
+        copy = self._memory.take(len(self.data))
+        np.copyto(copy.data, self.data)
+        self.drop()
+        return copy
+
     def hold_for_snapshot(self) -> Block:
-        """Have the block stay as it is until `drop_from_snapshot`, and return it."""
+        """Hold the block until `drop_from_snapshot`, and return it."""
         with self._memory.lock:
             self._snapshots += 1
         return self
 
     def drop_from_snapshot(self) -> None:
-        """Say that a snapshot does not read it any more."""
+        """End the hold of a snapshot."""
         with self._memory.lock:
             self._snapshots -= 1
             if self._holders == self._snapshots == 0:
@@ -78,35 +86,32 @@ class Memory:
     Parameters
     ----------
     limit_bytes : int
-        Of all blocks together; whoever takes more than was set aside looks at `free_bytes` first.
+        Of all blocks together.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self._kept: OrderedDict[int, list[Bytes]] = OrderedDict()  # the last used size is the last
         self._kept_bytes = 0
 
     @property
     def free_bytes(self) -> int:
-        """Bytes below the limit that nobody holds."""
+        """Bytes that may still be used."""
         return self.limit_bytes - self.used_bytes
 
     def take(self, size: int) -> Block:
-        """Return a block of ``size`` bytes, which are not cleared; of those that are set aside."""
-        block = self._take(size, within=None)
-        assert block is not None
-        return block
+        """Return a block of ``size`` uncleared bytes, which a job has set aside."""
+        return self._take(size)
 
     def take_within_limit(self, size: int) -> Block | None:
         """Return a block of ``size`` bytes, or None if there is no room for it."""
-        return self._take(size, within=self.limit_bytes)
-
-    def _take(self, size: int, within: int | None) -> Block | None:
         with self.lock:
-            if within is not None and self.used_bytes + counted_bytes(size) > within:
-                return None
+            return self._take(size) if self.free_bytes >= counted_bytes(size) else None
+
+    def _take(self, size: int) -> Block:
+        with self.lock:
             self.used_bytes += counted_bytes(size)
             same = self._kept.get(size)
             if same:
@@ -116,7 +121,7 @@ class Memory:
         return Block(np.empty(size, np.uint8), self)
 
     def keep(self, data: Bytes) -> None:
-        """Keep the memory of a block that nobody reads any more; the lock is held."""
+        """Keep the memory of a block without holders; the lock is held."""
         size = len(data)
         if size >= _SMALLEST_KEPT:
             self._kept.setdefault(size, []).append(data)
@@ -125,7 +130,7 @@ class Memory:
             self._release_kept(self.limit_bytes - self.used_bytes)
 
     def trim(self) -> None:
-        """Give what nobody holds back to the system: a job has ended."""
+        """Give unused memory back to the system: a job has ended."""
         with self.lock:
             self._release_kept(0)
 
@@ -140,5 +145,5 @@ class Memory:
 
 
 def counted_bytes(size: int) -> int:
-    """Return what a block of ``size`` bytes counts."""
+    """Return the memory that a block of ``size`` bytes counts as."""
     return max(size, _COUNTED_BYTES)

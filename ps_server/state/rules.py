@@ -1,4 +1,4 @@
-"""What a rule is: how pushes of a job become what is pulled. No locks, no waiting, no sockets."""
+"""A rule turns the pushes of a job into its pulls; without locks, waits or sockets."""
 
 from __future__ import annotations
 
@@ -17,38 +17,34 @@ from stepml.job.step import Step
 
 
 class Rule(ABC):
-    """The steps of one job. Its owner sees to it that only one thread is in here.
+    """The steps of one job; its owner holds the job's lock in every call.
 
     Parameters
     ----------
     settings : JobSettings
     memory : Memory
-        Where blocks come from.
+        For new blocks.
     """
 
     def __init__(self, settings: JobSettings, memory: Memory) -> None:
         self.settings = settings
         self.memory = memory
-        self.is_restored = False  # what was acknowledged lately may be missing
+        self.is_restored = False  # acknowledged pushes may be missing
 
     @abstractmethod
     def needs(self, step: Step, rank: int, attempt: str) -> bool:
-        """Return whether a push would count; it would not if it is a repetition.
+        """Return whether a push would count, and is no repetition.
 
-        Raises
-        ------
-        StepForgotten
-            It comes too late: the others are further, and what it would lead to is gone.
+        Raises `StepForgotten` if it comes too late: the other ranks are past the step.
         """
 
     @abstractmethod
     def push(
         self, step: Step, rank: int, attempt: str, block: Block, message: Message, based_on: int
     ) -> Pushed:
-        """Take what a rank has for a step; the block belongs to this now.
+        """Apply a rank's ``message``, which is in ``block``; the block belongs to the rule now.
 
-        ``message`` is what lies in ``block``. What is refused, or fails, has changed nothing, and
-        the block is given back.
+        A push that is refused, or fails, changes nothing and gives the block back.
         """
 
     @abstractmethod
@@ -57,41 +53,35 @@ class Rule(ABC):
 
     @abstractmethod
     def missing(self, step: Step, rank: int, attempt: str) -> list[int]:
-        """Return the ranks that a pull has to wait for.
-
-        Raises
-        ------
-        StepForgotten
-            They will not come.
-        """
+        """Return the ranks for which a pull waits; raise `StepForgotten` if they will not come."""
 
     @abstractmethod
     def wakes(self, step: Step) -> bool:
-        """Return whether a push to ``step`` may have ended waits."""
+        """Return whether a push to ``step`` may end waits."""
 
     @abstractmethod
     def pulled(self, step: Step, rank: int) -> Block:
-        """Return what a pull gets that waits for nobody; the caller drops it."""
+        """Return the block of a sum or model that is ready; the caller drops it."""
 
     @abstractmethod
     def status(self, step: Step) -> StepStatus:
-        """Return who has pushed to a step."""
+        """Return the ranks that have pushed to a step."""
 
     @abstractmethod
     def frontier(self, attempt: str, epoch: int) -> int:
-        """Return the furthest batch that a rank has pushed to in this attempt."""
+        """Return the furthest batch of an attempt to which a rank has pushed."""
 
     @abstractmethod
     def forget(self, through: Step) -> None:
-        """Let go of the steps of an epoch up to ``through``."""
+        """Drop the steps of an epoch up to ``through``."""
 
     @abstractmethod
     def reset(self, epoch: int) -> None:
-        """Let go of all of an epoch, or with 0 of everything."""
+        """Drop all steps of an epoch; 0: of all epochs."""
 
     @abstractmethod
     def evict(self) -> bool:
-        """Let go of what will hardly be asked for again; return whether there was something."""
+        """Drop steps that all ranks are past; return whether there were any."""
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
@@ -100,15 +90,15 @@ class Rule(ABC):
     @property
     @abstractmethod
     def n_steps(self) -> int:
-        """Steps that are held."""
+        """Number of steps or models."""
 
     @abstractmethod
     def export(self) -> tuple[dict[str, Any], list[Block]]:
-        """Return what `restore` needs: plain fields, and blocks held for a snapshot."""
+        """Return plain fields and blocks for `restore`; the blocks are held for a snapshot."""
 
     @abstractmethod
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
-        """Become what was exported; the blocks belong to this now."""
+        """Restore exported fields and blocks; the blocks belong to the rule now."""
 
     def close(self) -> None:
         """Give all memory back."""
@@ -116,15 +106,11 @@ class Rule(ABC):
 
 
 def decoded(block: Block, name: str, checksum: int | None = None) -> Message:
-    """Return the message in a block, or raise `DamagedVector`; parameters as of `decode`.
-
-    Views, so that nothing is held that is not counted: compressed numbers stay as they are.
-    """
+    """Return the message in a block as views, or raise `DamagedVector`; see `decode`."""
     try:
-        message = decode(block.data.data, name, checksum, widen=False)
+        return decode(block.data.data, name, checksum, widen=False)
     except DamagedValueError as error:
         raise DamagedVector(str(error)) from None
-    return message
 
 
 def require_like(message: Message, first: Message, name: str) -> None:

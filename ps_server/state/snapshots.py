@@ -1,11 +1,10 @@
-"""How all that a parameter server has is written to a file, and read again.
+"""The format of a snapshot: all jobs of a parameter server in one file.
 
 ::
 
     "SMPS", version, length of the index, the index as MessagePack, then one block after another
 
-The index tells each job's name and settings, the plain fields of its rule and how long its blocks
-are. What writes the file adds a checksum, and sees to it that a half-written one is never found.
+The index has each job's name, settings, plain fields of its rule and lengths of its blocks.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _MOST_INDEX_BYTES = 2**31
 
 @dataclass(frozen=True, slots=True)
 class JobImage:
-    """One job at one moment; its blocks are held for a snapshot, or by whoever has read one."""
+    """One job at one moment; a snapshot, or its reader, holds the blocks."""
 
     name: str
     settings: JobSettings
@@ -36,7 +35,7 @@ class JobImage:
     blocks: list[Block]  # held
 
     def close(self) -> None:
-        """Let go of the blocks."""
+        """Drop the blocks."""
         for block in self.blocks:
             block.drop_from_snapshot()
 
@@ -47,18 +46,8 @@ class Snapshot:
     def __init__(self, images: list[JobImage]) -> None:
         self._images = images
 
-    @property
-    def value_bytes(self) -> int:
-        """How much the blocks hold."""
-        return sum(len(block.data) for image in self._images for block in image.blocks)
-
-    @property
-    def n_jobs(self) -> int:
-        """How many jobs there are."""
-        return len(self._images)
-
     def write(self, file: BinaryIO) -> None:
-        """Write everything; as often as you like, until `close`."""
+        """Write everything; may be repeated until `close`."""
         index = msgspec.msgpack.encode(
             [
                 [
@@ -79,7 +68,7 @@ class Snapshot:
                 file.write(block.data.data)
 
     def close(self) -> None:
-        """Let go of the blocks; nothing happens the second time."""
+        """Drop the blocks; may be repeated."""
         images, self._images = self._images, []
         for image in images:
             image.close()

@@ -27,6 +27,7 @@ from ps_server.process.settings import command
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings
 from ps_server.protocol.certificates import client_context
+from ps_server.protocol.clients import Target
 from ps_server.protocol.refusals import AccessDenied, Draining
 from stepml.job.step import Step
 from stepml.local.ports import port_of, reserve_port
@@ -392,8 +393,8 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
             assert half.recv(1)
             with running.client() as client:
                 client.register("jobs/a", SETTINGS)
-                call = PushCall(1, "jobs/a", STEP, 0, "", 0, ONE.size, 0, ONE.size)
-                half.sendall(pack_push(call) + bytes(10))  # a message that stops half-way
+                call = PushCall(Target("jobs/a", STEP, 0), ONE.size, 0, ONE.size)
+                half.sendall(pack_push(1, call) + bytes(10))  # a message that stops half-way
                 deadline = time.monotonic() + 20
                 while not client.statistics().used_bytes:  # until the server reads it
                     assert time.monotonic() < deadline

@@ -29,7 +29,7 @@ from comm.wire import Message, encode, encode_in_parts
 from ps_server.client.opening import open_client
 from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.over_grpc.messages import message_of
-from ps_server.over_thrift.messages import ARGUMENTS, settings_struct, step_struct
+from ps_server.over_thrift.messages import ARGUMENTS, struct_of
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import JobSettings
 from ps_server.protocol.clients import ParameterClient
@@ -58,10 +58,10 @@ def thrift_call(name: str, *arguments: object, **named: object) -> bytes:
 
 def thrift_calls() -> list[bytes]:
     """Return calls as an honest client makes them."""
-    step = step_struct(STEP)
+    step = struct_of(STEP)
     return [
         thrift_call("ping"),
-        thrift_call("register_job", VICTIM, settings_struct(SETTINGS)),
+        thrift_call("register_job", VICTIM, struct_of(SETTINGS)),
         thrift_call("exists", VICTIM, step),
         thrift_call("push", VICTIM, step, 0, "attempt", 0, len(VALUE), 0, VALUE),
         thrift_call("push", VICTIM, step, 0, "attempt", 0, 2**20, 0, VALUE),  # and no more
@@ -340,7 +340,7 @@ def test_memory_is_not_taken_for_what_is_only_announced(tmp_path: Path) -> None:
             client.register(VICTIM, JobSettings(2, 300 * 2**20))
         before = state_of(server)["rss"]
         login = thrift_call("authenticate", server.token)
-        step = step_struct(STEP)
+        step = struct_of(STEP)
         announced = thrift_call("push", VICTIM, step, 0, "", 0, 250 * 2**20, 0, VALUE)
         oversized = bytearray(thrift_call("push", VICTIM, step, 0, "", 0, 2**20, 0, VALUE))
         at = len(oversized) - len(VALUE) - 5

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from comm import InFlightExchange, Message
-from ps_server.client import exchange as server_exchange
 from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
 from ps_server.client.jobs import JobClient
 from ps_server.client.opening import open_client
@@ -215,15 +214,14 @@ def test_two_hundred_ranks_at_once(server_exchanges: OverServer) -> None:
 
 
 def test_one_behind_without_anybody_who_gives_the_sum_back_is_found_out(
-    server_exchanges: OverServer, monkeypatch: pytest.MonkeyPatch
+    server_exchanges: OverServer,
 ) -> None:
-    monkeypatch.setattr(server_exchange, "_GRACE_S", 0.5)
     contributed = messages(2, 10)
     # A rank that has replayed the step's sum does not hold it.
     ahead = rank_of(server_exchanges, 0, 2, frontier="an attempt")
     waiting = fork(ahead.all_reduce, NEXT, contributed[0])
     server_exchanges.wait_for_contribution(workers(2), NEXT, 0)
-    behind = rank_of(server_exchanges, 1, 2, frontier="an attempt")
+    behind = rank_of(server_exchanges, 1, 2, frontier="an attempt", grace_s=0.5)
     with pytest.raises(ReplayLostError, match=r"rank 1 waits for epoch 2, batch 5: .* at batch 6"):
         behind.all_reduce(STEP, contributed[1])
     behind.all_reduce(NEXT, contributed[1])

@@ -10,7 +10,8 @@ from prometheus_client import generate_latest
 from ps_server.process.metrics import Sources, registry_of
 from ps_server.process.settings import command
 from ps_server.protocol.calls import JobSettings
-from ps_server.state.parameters import Parameters, reserved_bytes
+from ps_server.state.jobs import reserved_bytes
+from ps_server.state.parameters import Parameters
 from ps_server.state.snapshot_files import SnapshotStatus
 from tests.support.paths import ROOT
 

@@ -29,7 +29,8 @@ from ps_server.protocol.refusals import (
     UnknownJob,
 )
 from ps_server.state.asynchronous import HEAD
-from ps_server.state.parameters import Parameters, reserved_bytes
+from ps_server.state.jobs import reserved_bytes
+from ps_server.state.parameters import Parameters
 from stepml.job.algorithms import GradientAveraging
 from stepml.job.step import Step
 from stepml.ml.algorithms.descent import Descent
@@ -411,12 +412,12 @@ def test_a_push_that_fails_for_want_of_memory_counts_for_nothing(
     state, calm = registered(3, compression=compression), registered(3, compression=compression)
     take, calls = state._memory._take, 0
 
-    def failing_take(size: int, within: int | None) -> Any:
+    def failing_take(size: int) -> Any:
         nonlocal calls
         calls += 1
         if calls == failing + 1:
             raise MemoryError
-        return take(size, within)
+        return take(size)
 
     monkeypatch.setattr(state._memory, "_take", failing_take)
     snapshots = []
@@ -443,12 +444,12 @@ def test_an_update_that_fails_for_want_of_memory_counts_for_nothing(
     state, calm = (asynchronous(server_update=text) for _ in range(2))
     take, calls = state._memory._take, 0
 
-    def failing_take(size: int, within: int | None) -> Any:
+    def failing_take(size: int) -> Any:
         nonlocal calls
         calls += 1
         if calls == failing + 1:
             raise MemoryError
-        return take(size, within)
+        return take(size)
 
     monkeypatch.setattr(state._memory, "_take", failing_take)
     snapshot = state.take_snapshot()  # so that model and moments are copied to be changed

@@ -19,9 +19,9 @@ from thrift.transport.TTransport import TBufferedTransport, TMemoryBuffer
 
 from comm.wire import Message, decode, encode, encode_in_parts
 from ps_server.generated.thrift_api import ParameterServer, ttypes
-from ps_server.over_thrift import server as thrift_server
 from ps_server.over_thrift.client import ThriftClient
 from ps_server.over_thrift.server import ThriftServer
+from ps_server.over_thrift.session import Limits
 from ps_server.protocol import refusals
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import JobSettings, Received
@@ -163,10 +163,13 @@ def test_a_server_needs_a_token(parameters: Parameters) -> None:
 
 @pytest.mark.parametrize("first", [b"", b"\x80\x01\x00\x01"])
 def test_who_does_not_show_the_token_in_time_is_sent_away(
-    server: ThriftServer, monkeypatch: pytest.MonkeyPatch, first: bytes
+    parameters: Parameters, first: bytes
 ) -> None:
-    monkeypatch.setattr(thrift_server, "AUTHENTICATION_S", 0.2)
-    with socket.create_connection((HOST, server.port), WAIT_S) as connection:
+    limits = Limits(authentication_s=0.2)
+    with (
+        running(parameters, limits=limits) as server,
+        socket.create_connection((HOST, server.port), WAIT_S) as connection,
+    ):
         connection.sendall(first)
         assert connection.recv(1) == b""
 
@@ -327,24 +330,22 @@ class _Reader(TMemoryBuffer):  # type: ignore[misc]  # Thrift has no types
 
 
 def test_who_stalls_in_a_vector_loses_its_memory(
-    server: ThriftServer, monkeypatch: pytest.MonkeyPatch
+    parameters: Parameters,
 ) -> None:
-    monkeypatch.setattr(thrift_server, "STALLED_S", 0.3)
+    limits = Limits(stalled_s=0.3)
     for begun in (push_call(1, 0, DATA[:FRAME_BYTES]), push_call(1, 0, DATA[:FRAME_BYTES])[:-50]):
-        with authenticated(server) as connection:
+        with running(parameters, limits=limits) as server, authenticated(server) as connection:
             connection.sendall(begun)
-            await_that(lambda: server.parameters.statistics().used_bytes >= len(DATA))
-            await_that(lambda: server.parameters.statistics().used_bytes == 0)
+            await_that(lambda: parameters.statistics().used_bytes >= len(DATA))
+            await_that(lambda: parameters.statistics().used_bytes == 0)
             await_that(lambda: server.connections == 0)
 
 
-def test_who_does_not_fetch_the_rest_of_a_sum_is_sent_away(
-    server: ThriftServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with our_client(server.port) as ours:
+def test_who_does_not_fetch_the_rest_of_a_sum_is_sent_away(parameters: Parameters) -> None:
+    limits = Limits(stalled_s=1.0)
+    with running(parameters, limits=limits) as server, our_client(server.port) as ours:
         for rank in range(2):
             ours.push(JOB, STEP, rank, encode_in_parts(MESSAGE))
-        monkeypatch.setattr(thrift_server, "STALLED_S", 0.3)
         ours.ping()
         with stock_client(server) as client:
             pull(client)

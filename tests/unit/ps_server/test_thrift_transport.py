@@ -16,22 +16,31 @@ import pytest
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TType
 
-from ps_server.over_thrift.transport import BoundedProtocol, SocketTransport, set_buffers
+from ps_server.over_thrift.protocol import BoundedProtocol
+from ps_server.over_thrift.transport import SocketTransport, set_buffers
 from tests.support.servers import certificates
 
 
 @pytest.fixture(params=["plain", "encrypted"])
-def ends(
+def sockets(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[SocketTransport, socket.socket]]:
-    """A transport, and a socket at the other end."""
+) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The two ends of a connection."""
     ours, theirs = socket.socketpair()
     if request.param == "encrypted":
         ours, theirs = encrypted(ours, theirs, tmp_path_factory.mktemp("certificates"))
     with closing(ours), closing(theirs):
-        transport = SocketTransport(ours)
-        transport.set_timeout(10.0)
-        yield transport, theirs
+        yield ours, theirs
+
+
+@pytest.fixture
+def ends(
+    sockets: tuple[socket.socket, socket.socket],
+) -> tuple[SocketTransport, socket.socket]:
+    """A transport, and a socket at the other end."""
+    transport = SocketTransport(sockets[0])
+    transport.set_timeout(10.0)
+    return transport, sockets[1]
 
 
 def encrypted(ours: socket.socket, theirs: socket.socket, directory: Path) -> Any:
@@ -80,7 +89,7 @@ def test_small_things_and_vectors_are_read_in_turn(
     sent = b"".join(struct.pack("!i", len(vector)) + vector for vector in vectors)
     thread = in_thread(lambda: theirs.sendall(sent + b"dropped" * 20_000 + b"\x07"))
     for vector in vectors:
-        target = bytearray(transport.number(struct.Struct("!i")))
+        target = bytearray(transport.numbers(struct.Struct("!i"))[0])
         transport.read_into(memoryview(target))
         assert target == vector
     transport.drop(140_000)
@@ -129,10 +138,10 @@ def test_a_deadline_holds_for_whoever_sends_drop_by_drop(
 
 
 def test_a_wait_may_be_longer_than_a_tick(
-    ends: tuple[SocketTransport, socket.socket], monkeypatch: pytest.MonkeyPatch
+    sockets: tuple[socket.socket, socket.socket],
 ) -> None:
-    monkeypatch.setattr("ps_server.over_thrift.transport._TICK_S", 0.02)
-    transport, theirs = ends
+    ours, theirs = sockets
+    transport = SocketTransport(ours, longest_tick_s=0.02)
     transport.set_timeout(10.0)
 
     def send_late() -> None:

@@ -1,0 +1,220 @@
+"""The jobs of a parameter server: their rules, locks, figures and memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+
+from ps_server.protocol.calls import ALL_RANKS, MOST_NAME_BYTES, JobSettings, JobStatistics
+from ps_server.protocol.refusals import (
+    ContributionsMissing,
+    InvalidRequest,
+    MemoryExceeded,
+    UnknownJob,
+)
+from ps_server.state.asynchronous import Models
+from ps_server.state.memory import Memory, counted_bytes
+from ps_server.state.rules import Rule
+from ps_server.state.synchronous import Sums
+from stepml.job.step import Step
+from storage.base import Clock
+
+_LEAST_RESERVED = 2**16  # of a job, with its description
+_SPARE_MESSAGES = 3  # two steps' sums, and one that is read while it changes
+_MOST_EPOCHS = 2**31 - 1
+_MOST_NAMED = 20  # ranks in a message
+
+
+@dataclass(slots=True)
+class Counters:
+    """Figures of a job's calls."""
+
+    pushes: int = 0
+    repeated_pushes: int = 0
+    pulls: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    waited_s: float = 0.0
+    ranks: set[int] = field(default_factory=set)
+
+    def count_push(self, rank: int, *, is_repeated: bool) -> None:
+        """Count a push of a rank."""
+        self.pushes += 1
+        self.repeated_pushes += is_repeated
+        self.count_rank(rank)
+
+    def count_rank(self, rank: int) -> None:
+        """Count a rank that has called."""
+        if rank != ALL_RANKS:
+            self.ranks.add(rank)
+
+
+class Job:
+    """A registered job.
+
+    Attributes
+    ----------
+    changed : threading.Condition
+        Its lock is the job's: all else here is used with it held.
+    """
+
+    def __init__(self, name: str, settings: JobSettings, memory: Memory, now: float) -> None:
+        self.name = name
+        self.settings = settings
+        kind = Sums if settings.rule == "bulk_synchronous" else Models
+        self.rule: Rule = kind(settings, memory)
+        self.changed = threading.Condition()
+        self.counters = Counters()
+        self.used_at = now
+        self.n_waiting = 0
+        self.is_deleted = False
+        self.is_untouched = False  # restored, and not used since
+
+    def require_exists(self) -> None:
+        """Raise `UnknownJob` for a job that has been deleted meanwhile."""
+        if self.is_deleted:
+            raise UnknownJob(f"job {self.name!r} has been deleted")
+
+    def require_step(self, step: Step, rank: int, *, takes_sums: bool) -> None:
+        """Raise `InvalidRequest` for a step or a rank that the job cannot have."""
+        if not (1 <= step.epoch <= _MOST_EPOCHS and 0 <= step.batch <= _MOST_EPOCHS):
+            raise InvalidRequest(
+                f"step: expected an epoch from 1 and a batch from 0, got {step.epoch}, {step.batch}"
+            )
+        least, most = ALL_RANKS if takes_sums else 0, self.settings.world_size - 1
+        if not least <= rank <= most:
+            raise InvalidRequest(f"rank: expected {least} to {most}, got {rank}")
+
+    def missing_error(self, step: Step, ranks: list[int], attempt: str) -> ContributionsMissing:
+        """Return the refusal of a pull that waits for ``ranks``."""
+        named = ", ".join(map(str, ranks[:_MOST_NAMED]))
+        more = ", …" if len(ranks) > _MOST_NAMED else ""
+        frontier = self.rule.frontier(attempt, step.epoch)
+        text = f"{step} has to wait for rank {named}{more}"
+        return ContributionsMissing(text, ranks, frontier)
+
+    def statistics(self, now: float) -> JobStatistics:
+        """Return the figures of the job."""
+        rule = self.rule
+        models = [*rule.models()] if isinstance(rule, Models) else []
+        return JobStatistics(
+            job=self.name,
+            rule=self.settings.rule,
+            world_size=self.settings.world_size,
+            steps=rule.n_steps,
+            held_bytes=sum(len(block.data) for block in rule.blocks()),
+            updates=sum(model.version for model in models),
+            staleness_sum=sum(model.staleness_sum for model in models),
+            staleness_max=max((model.staleness_max for model in models), default=0),
+            lost_updates=sum(model.lost for model in models),
+            idle_s=now - self.used_at,
+            **{**asdict(self.counters), "ranks": len(self.counters.ranks)},
+        )
+
+
+class Jobs:
+    """All jobs, and the memory set aside for them.
+
+    Attributes
+    ----------
+    lock : threading.RLock
+        Of this table; taken before a job's lock, never after.
+    """
+
+    def __init__(self, memory: Memory, clock: Clock) -> None:
+        self.lock = threading.RLock()
+        self.n_registered = 0
+        self.reserved_bytes = 0
+        self._memory = memory
+        self._clock = clock
+        self._jobs: dict[str, Job] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._jobs
+
+    def __getitem__(self, name: str) -> Job:
+        return self._jobs[name]
+
+    def all(self) -> list[Job]:
+        """Return all jobs of this moment."""
+        with self.lock:
+            return [*self._jobs.values()]
+
+    @contextmanager
+    def using(self, name: str) -> Iterator[Job]:
+        """Yield the job called ``name``, with its lock held; raise `UnknownJob` without it."""
+        job = self._jobs.get(name)
+        if job is None:
+            require_name("job", name)
+            raise UnknownJob(f"job {name!r} is not registered")
+        with job.changed:
+            job.require_exists()
+            job.used_at = self._clock.monotonic()
+            job.is_untouched = False
+            yield job
+
+    def add(self, name: str, settings: JobSettings) -> Job:
+        """Add a job and set its memory aside, or raise `MemoryExceeded`."""
+        job = Job(name, settings, self._memory, self._clock.monotonic())
+        needed, limit = reserved_bytes(settings), self._memory.limit_bytes
+        free = limit - self.reserved_bytes
+        if needed > free:
+            raise MemoryExceeded(
+                f"job {name!r} needs {needed} bytes ({settings.world_size} ranks, messages of "
+                f"{settings.message_bytes} bytes); {free} of {limit} are free",
+                *(needed, free, limit),
+            )
+        self.reserved_bytes += needed
+        self.n_registered += 1
+        self._jobs[name] = job
+        return job
+
+    def delete(self, selects: Callable[[Job], bool]) -> int:
+        """Delete the selected jobs, and return how many."""
+        with self.lock:
+            selected = [job for job in self._jobs.values() if selects(job)]
+            for job in selected:
+                del self._jobs[job.name]
+                self.reserved_bytes -= reserved_bytes(job.settings)
+                with job.changed:
+                    job.is_deleted = True
+                    job.rule.close()
+                    job.changed.notify_all()
+        if selected:
+            self._memory.trim()
+        return len(selected)
+
+    def make_room(self, size: int) -> None:
+        """Drop sums of earlier steps until a message of ``size`` bytes has room."""
+        for job in self.all():
+            with job.changed:
+                while self._memory.free_bytes < counted_bytes(size) and job.rule.evict():
+                    pass
+        free, limit = self._memory.free_bytes, self._memory.limit_bytes
+        if free < counted_bytes(size):
+            raise MemoryExceeded(
+                f"a message of {size} bytes has no room now; {free} of {limit} bytes are free",
+                *(size, free, limit),
+            )
+
+
+def reserved_bytes(settings: JobSettings) -> int:
+    """Return the memory that is set aside for a job."""
+    # A sum of compressed contributions is made uncompressed, at twice their size or less.
+    widened = 2 if settings.compression == "float16" else 1
+    messages = settings.world_size + _SPARE_MESSAGES * widened
+    if settings.server_update:
+        messages += 2  # the optimiser's moments
+    return max(_LEAST_RESERVED, messages * settings.message_bytes)
+
+
+def require_name(field_name: str, name: str, *, may_be_empty: bool = False) -> None:
+    """Raise `InvalidRequest` for a name that is too long, or not of printable ASCII."""
+    good = name.isascii() and name.isprintable() and len(name) <= MOST_NAME_BYTES
+    if not good or not (name or may_be_empty):
+        raise InvalidRequest(
+            f"{field_name}: expected 1 to {MOST_NAME_BYTES} printable ASCII characters, "
+            f"got {name[:50]!r}"
+        )
