@@ -31,8 +31,6 @@ T = TypeVar("T")
 Item = dict[str, Any]  # attribute values as the service writes them: {"key": {"S": "jobs/…"}, …}
 
 WRITE_BATCH = 25  # BatchWriteItem takes at most 25 items; 25 of the largest stay below its 16 MB
-READ_BATCH = 40  # of at most 100 keys a BatchGetItem: 40 of the largest items fill its 16 MB
-_IDLE_ROUNDS = 12  # answers in a row without progress: 8 seconds
 _NAMES = {"#k": "key", "#d": "data", "#v": "version", "#e": "expires_at"}  # some are reserved words
 _IS_ABSENT = "(attribute_not_exists(#k) OR #e <= :now)"
 _IS_AT_VERSION = "#v = :v AND #e > :now"
@@ -66,6 +64,8 @@ class DynamoDBStorage(Storage):
     # DynamoDB items hold at most 400 KB (409,600 bytes), attribute names and all values included.
     max_value_bytes = 400_000
     block_bytes = max_value_bytes
+    read_batch = 40  # of at most 100 keys a BatchGetItem: 40 of the largest items fill its 16 MB
+    idle_rounds = 12  # answers in a row without progress: 8 seconds
 
     def __init__(
         self, table: str, client: DynamoDBClient | None = None, expiry_s: int = 86400
@@ -172,7 +172,7 @@ class DynamoDBStorage(Storage):
             left: Sequence[Item] = answer["UnprocessedKeys"].get(self.table, {}).get("Keys", [])
             return left
 
-        self._in_batches(get, [_key(key) for key in dict.fromkeys(keys)], READ_BATCH)
+        self._in_batches(get, [_key(key) for key in dict.fromkeys(keys)], self.read_batch)
         return found
 
     def _write(self, requests: Sequence[Item]) -> None:
@@ -188,7 +188,7 @@ class DynamoDBStorage(Storage):
         """Pass all items to ``call`` in batches; repeat those that it returns as unprocessed."""
         batches = [items[start : start + most] for start in range(0, len(items), most)]
         with _translated(self.table):
-            at_once(lambda batch: _until_done(call, batch), batches)
+            at_once(lambda batch: _until_done(call, batch, self.idle_rounds), batches)
 
 
 class _ConditionFailedError(StorageError):
@@ -217,13 +217,15 @@ def default_client() -> DynamoDBClient:
     )
 
 
-def _until_done(call: Callable[[Sequence[T]], Sequence[T]], batch: Sequence[T]) -> None:
+def _until_done(
+    call: Callable[[Sequence[T]], Sequence[T]], batch: Sequence[T], most_idle_rounds: int
+) -> None:
     delays = backoff(start_s=0.05, most_s=2.0)
     idle_rounds = 0
     while left := call(batch):
         if len(left) < len(batch):
             delays, idle_rounds = backoff(start_s=0.05, most_s=2.0), 0
-        elif (idle_rounds := idle_rounds + 1) == _IDLE_ROUNDS:
+        elif (idle_rounds := idle_rounds + 1) == most_idle_rounds:
             raise StorageUnavailableError(f"DynamoDB refuses {len(left)} of {len(batch)} items")
         batch = left
         time.sleep(next(delays))

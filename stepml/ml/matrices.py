@@ -38,6 +38,7 @@ class CsrMatrix:
     indices: Indices  # (≥ indptr[-1],) ascending within a row
     values: Floats  # (≥ indptr[-1],)
     n_features: int
+    block_pairs: int = _BLOCK_PAIRS  # worked on at a time
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,12 +75,12 @@ class CsrMatrix:
 
     def blocks(self) -> Iterator[tuple[slice, CsrMatrix]]:
         """Yield all rows, some at a time, and where they are; their arrays can be widened."""
-        if self.nnz <= _BLOCK_PAIRS:
+        if self.nnz <= self.block_pairs:
             yield slice(0, len(self)), self
             return
         start = 0
         while start < len(self):
-            most = self.indptr[start] + _BLOCK_PAIRS
+            most = self.indptr[start] + self.block_pairs
             stop = int(np.searchsorted(self.indptr, most, side="right")) - 1
             rows = slice(start, max(stop, start + 1))
             yield rows, self[rows]
@@ -92,9 +93,8 @@ class CsrMatrix:
         start, stop, step = rows.indices(len(self))
         if step != 1:
             raise ValueError(f"rows are sliced in steps of 1, not {step}")
-        return CsrMatrix(
-            self.indptr[start : max(start, stop) + 1], self.indices, self.values, self.n_features
-        )
+        indptr = self.indptr[start : max(start, stop) + 1]
+        return CsrMatrix(indptr, self.indices, self.values, self.n_features, self.block_pairs)
 
 
 Matrix = Floats | CsrMatrix
@@ -145,7 +145,13 @@ def row_norms_squared(X: Matrix) -> Floats:
     return norms
 
 
-def row_sums_by_group(X: Matrix, groups: npt.NDArray[np.integer[Any]], n_groups: int) -> Floats64:
+def row_sums_by_group(
+    X: Matrix,
+    groups: npt.NDArray[np.integer[Any]],
+    n_groups: int,
+    *,
+    block_rows: int = _BLOCK_ROWS,
+) -> Floats64:
     """Return the sum of the rows of each group.
 
     Parameters
@@ -154,6 +160,8 @@ def row_sums_by_group(X: Matrix, groups: npt.NDArray[np.integer[Any]], n_groups:
     groups : array of integers of shape (n_samples,)
         Each row's group, from 0 to ``n_groups - 1``.
     n_groups : int
+    block_rows : int
+        Rows of a dense matrix that are summed in float32 before the sums are widened.
 
     Returns
     -------
@@ -161,7 +169,7 @@ def row_sums_by_group(X: Matrix, groups: npt.NDArray[np.integer[Any]], n_groups:
     """
     if isinstance(X, CsrMatrix):
         return _sparse_sums_by_group(X, groups, n_groups)
-    return _dense_sums_by_group(X, groups, n_groups)
+    return _dense_sums_by_group(X, groups, n_groups, block_rows)
 
 
 def _sparse_product(X: CsrMatrix, W: npt.NDArray[Any]) -> Floats:
@@ -182,7 +190,7 @@ def _sparse_transposed_product(X: CsrMatrix, R: Floats, out: Floats) -> None:
     outputs = [(R, out)] if R.ndim == 1 else [*zip(R.T, out.T, strict=True)]
     for r, z in outputs:
         # Float32 holds the sums of a batch, as it does for a dense one; those of a shard not.
-        sums = z if X.nnz <= _BLOCK_PAIRS else np.empty(X.n_features)
+        sums = z if X.nnz <= X.block_pairs else np.empty(X.n_features)
         sums.fill(0)
         for rows, block in X.blocks():
             columns, terms = _terms(block, r[rows])
@@ -228,13 +236,13 @@ def _sparse_sums_by_group(
 
 
 def _dense_sums_by_group(
-    X: Floats, groups: npt.NDArray[np.integer[Any]], n_groups: int
+    X: Floats, groups: npt.NDArray[np.integer[Any]], n_groups: int, block_rows: int
 ) -> Floats64:
     # One product with a matrix of zeros and ones; bincount takes ten times as long.
     dtype = np.uint8 if n_groups <= 256 else np.int32
     names = np.arange(n_groups, dtype=dtype)[:, None]
     sums = np.zeros((X.shape[1], n_groups))
-    step = max(1, min(_BLOCK_ROWS, _BLOCK_GROUPS // n_groups))
+    step = max(1, min(block_rows, _BLOCK_GROUPS // n_groups))
     for first in range(0, len(X), step):
         rows = slice(first, first + step)
         belongs = (names == groups[rows].astype(dtype)).astype(np.float32)

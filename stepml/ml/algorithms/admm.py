@@ -39,7 +39,6 @@ _FACTOR, _IMBALANCE = 2.0, 10.0
 _LBFGS = "lbfgs_"  # begins the names of the solver's arrays in a progress' extras
 # Losses are float32: below a share like this, what a value falls by is rounding.
 _ENDS = {"tolerance": 0.0, "least_fall": 1e-9}
-_BLOCK_ROWS = 2**14  # differentiated at once: their intermediate arrays stay in the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
 
     spec: Spec
     solver: Literal["lbfgs", "sgd"]  # of a rank's own problem
+    block_rows: int = 2**14  # differentiated at once: intermediate arrays stay in the cache
 
     @classmethod
     def from_job(cls, job: JobSpec) -> Self:
@@ -92,7 +92,12 @@ class Admm(OrchestratedAlgorithm[LossModel]):
     ) -> RankProgress:
         share = rank_epoch.weight * rank_epoch.world_size
         solve = self._descend if self.solver == "sgd" else self._minimise
-        return solve(_Objective(model, progress, X, y, share), progress, rank_epoch, must_pause)
+        return solve(
+            _Objective(model, progress, X, y, share, self.block_rows),
+            progress,
+            rank_epoch,
+            must_pause,
+        )
 
     def rank_result(self, progress: RankProgress) -> Extras:
         carried = {name: progress.extras[name] for name in ("u", "rho", "squares", "reach")}
@@ -224,12 +229,19 @@ class _Objective:
     """
 
     def __init__(
-        self, model: LossModel, progress: RankProgress, X: Matrix, y: Array, share: float
+        self,
+        model: LossModel,
+        progress: RankProgress,
+        X: Matrix,
+        y: Array,
+        share: float,
+        block_rows: int,
     ) -> None:
         self.X, self.y = X, y
         self.must_pause: Callable[[], bool] = never  # asked between blocks of rows
         self._model = model
         self._share = share
+        self._block_rows = block_rows
         self._anchor: Floats = progress.extras["anchor"]
         self._rho = progress.extras["rho"].item()
         self._buffer = np.empty_like(self._anchor)
@@ -266,10 +278,10 @@ class _Objective:
 
     def _sums(self, x: Floats) -> tuple[float, lbfgs.Vector]:
         loss, gradient = 0.0, np.zeros(len(x))
-        for start in range(0, len(self), _BLOCK_ROWS):
+        for start in range(0, len(self), self._block_rows):
             if self.must_pause():
                 raise _PausedError
-            rows = slice(start, start + _BLOCK_ROWS)
+            rows = slice(start, start + self._block_rows)
             n = len(self.y[rows])
             loss += n * self._model.gradient(x, self.X[rows], self.y[rows], out=self._buffer)
             gradient += n * self._buffer.astype(np.float64)

@@ -15,8 +15,6 @@ from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models import KMeans
 from stepml.ml.models.base import Array, Matrix
 
-# Multiply-adds between looks whether to pause: a second or two of work.
-BLOCK_OPERATIONS = 10**10
 _SPARSE_COST = 64  # how much longer one takes that has to look for its factor
 
 
@@ -28,6 +26,8 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
     """
 
     bytes_per_parameter = 48  # sums in float64: of a block, of the shard, and as they travel
+
+    block_operations: int = 10**10  # multiply-adds between two pauses: a second or two of work
 
     @classmethod
     def from_job(cls, job: JobSpec) -> Self:
@@ -50,7 +50,7 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
         must_pause: Callable[[], bool] = never,
     ) -> RankProgress:
         sums, inertia = progress.extras["sums"].copy(), progress.loss_sum
-        block_rows = _block_rows(model, X)
+        block_rows = self._block_rows(model, X)
         n_blocks, done = -(-len(X) // block_rows), progress.batches_done
         while done < n_blocks:
             if done > progress.batches_done and must_pause():
@@ -92,8 +92,7 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
             "no centroid moved any more" if rests else None,
         )
 
-
-def _block_rows(model: KMeans, X: Matrix) -> int:
-    """Return how many rows are looked at together; the same for the same shard."""
-    width = _SPARSE_COST * X.nnz / len(X) if isinstance(X, CsrMatrix) else X.shape[1]
-    return max(1, int(BLOCK_OPERATIONS / (model.n_clusters * max(1.0, width))))
+    def _block_rows(self, model: KMeans, X: Matrix) -> int:
+        """Return the number of rows in a block; the same for the same shard."""
+        width = _SPARSE_COST * X.nnz / len(X) if isinstance(X, CsrMatrix) else X.shape[1]
+        return max(1, int(self.block_operations / (model.n_clusters * max(1.0, width))))

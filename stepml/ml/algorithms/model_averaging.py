@@ -18,8 +18,6 @@ from stepml.ml.algorithms.peers import Shared
 from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress, State, Sums
 from stepml.ml.models.base import Array, LossModel, Matrix
 
-MOST_BATCHES = 10_000  # in one update of a shared model
-
 
 @dataclass(frozen=True, slots=True)
 class ModelAveraging(OrchestratedAlgorithm[LossModel]):
@@ -90,10 +88,11 @@ class AsynchronousModels(AsynchronousAlgorithm[LossModel]):
 
     spec: Spec
     max_epochs: int
+    most_batches: int = 10_000  # in one update
 
     def n_updates(self, shard_rows: Sequence[int]) -> int:
         batches_a_pass = -(-max(shard_rows) // self.spec.batch_size)
-        return self.spec.local_epochs * -(-batches_a_pass // MOST_BATCHES)
+        return self.spec.local_epochs * -(-batches_a_pass // self.most_batches)
 
     def train(
         self,

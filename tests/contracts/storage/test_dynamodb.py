@@ -18,7 +18,6 @@ from stepml.job.errors import (
     StorageUnavailableError,
     WaitTimeoutError,
 )
-from storage import dynamodb
 from storage.base import ABSENT
 from storage.blocks import BlockStorage
 from storage.dynamodb import DynamoDBStorage
@@ -67,9 +66,9 @@ def test_a_value_of_12_mb_travels_in_blocks(dynamodb_storage: DynamoDBStorage) -
 
 
 def test_an_answer_that_is_cut_at_16_mb_is_asked_for_the_rest(
-    dynamodb_storage: DynamoDBStorage, monkeypatch: pytest.MonkeyPatch
+    dynamodb_storage: DynamoDBStorage,
 ) -> None:
-    monkeypatch.setattr(dynamodb, "READ_BATCH", 100)
+    dynamodb_storage.read_batch = 100
     values = {f"k/{number}": bytes([number]) * 400_000 for number in range(50)}
     dynamodb_storage.save_many(values)
     sent = requests_of(dynamodb_storage)
@@ -151,10 +150,10 @@ def halve_batches(storage: DynamoDBStorage) -> None:
 
 
 def test_a_service_that_does_nothing_for_long_is_unavailable(
-    dynamodb_storage: DynamoDBStorage, monkeypatch: pytest.MonkeyPatch
+    dynamodb_storage: DynamoDBStorage,
 ) -> None:
-    monkeypatch.setattr(dynamodb, "_IDLE_ROUNDS", 3)
     storage = dynamodb_storage
+    storage.idle_rounds = 3
     rounds: list[dict[str, Any]] = []
 
     def return_all(parsed: dict[str, Any], **_: Any) -> None:

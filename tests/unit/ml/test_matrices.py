@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepml.ml import matrices
 from stepml.ml.matrices import (
     CsrMatrix,
     Floats,
@@ -70,11 +70,10 @@ def test_products_are_those_of_the_dense_matrix(
 @blocks
 @pytest.mark.parametrize("n_outputs", [None, 1, 5, 50])
 def test_products_are_those_of_scipy_whatever_the_blocks(
-    monkeypatch: pytest.MonkeyPatch, block_pairs: int, n_outputs: int | None
+    block_pairs: int, n_outputs: int | None
 ) -> None:
     scipy_sparse = pytest.importorskip("scipy.sparse")
-    monkeypatch.setattr(matrices, "_BLOCK_PAIRS", block_pairs)
-    X, _ = random_pair(1, 200, 40)
+    X = replace(random_pair(1, 200, 40)[0], block_pairs=block_pairs)
     oracle = scipy_sparse.csr_matrix((X.values, X.indices, X.indptr), X.shape)
     W, R = outputs_of(2, 40, n_outputs), outputs_of(3, 200, n_outputs)
     assert product(X, W).dtype == np.float32
@@ -84,16 +83,13 @@ def test_products_are_those_of_scipy_whatever_the_blocks(
 
 @blocks
 @pytest.mark.parametrize("n_groups", [1, 3, 300])
-def test_sums_by_group_are_those_of_each_groups_rows(
-    monkeypatch: pytest.MonkeyPatch, block_pairs: int, n_groups: int
-) -> None:
-    monkeypatch.setattr(matrices, "_BLOCK_PAIRS", block_pairs)
-    monkeypatch.setattr(matrices, "_BLOCK_ROWS", block_pairs)
+def test_sums_by_group_are_those_of_each_groups_rows(block_pairs: int, n_groups: int) -> None:
     sparse, dense = random_pair(4, 150, 11)
+    sparse = replace(sparse, block_pairs=block_pairs)
     groups = np.random.default_rng(5).integers(0, n_groups, 150)
     expected = [dense[groups == g].sum(axis=0, dtype=np.float64) for g in range(n_groups)]
     for X in (sparse, dense):
-        sums = row_sums_by_group(X, groups, n_groups)
+        sums = row_sums_by_group(X, groups, n_groups, block_rows=block_pairs)
         assert sums.dtype == np.float64
         np.testing.assert_allclose(sums, expected, atol=1e-5)
 
@@ -131,11 +127,8 @@ def test_a_slice_of_rows_is_a_view_that_computes_as_its_rows(rows: slice) -> Non
 
 
 @blocks
-def test_blocks_are_all_rows_once_and_small(
-    monkeypatch: pytest.MonkeyPatch, block_pairs: int
-) -> None:
-    monkeypatch.setattr(matrices, "_BLOCK_PAIRS", block_pairs)
-    X, _ = random_pair(12, 100, 20)
+def test_blocks_are_all_rows_once_and_small(block_pairs: int) -> None:
+    X = replace(random_pair(12, 100, 20)[0], block_pairs=block_pairs)
     found = [*X[10:].blocks()]
     assert [row for rows, _ in found for row in range(rows.start, rows.stop)] == [*range(90)]
     assert all(block.nnz <= block_pairs or len(block) == 1 for _, block in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,8 @@ from sklearn.linear_model import ElasticNet, Ridge
 from sklearn.linear_model import LogisticRegression as Reference
 
 from stepml.job import algorithms, models
-from stepml.ml.algorithms import Outcome, admm
+from stepml.ml.algorithms import Outcome
+from stepml.ml.algorithms.admm import Admm
 from stepml.ml.models.base import Floats
 from tests.support.learning import Orchestra, job_of, rows
 
@@ -164,10 +166,12 @@ def test_steps_stay_finite_however_strong_the_agreement_is(
     assert job.model.evaluate(w, X, job.model.targets(y)).loss < first
 
 
-def test_a_pause_within_an_iteration_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admm, "_BLOCK_ROWS", 16)
+def test_a_pause_within_an_iteration_changes_no_bit() -> None:
     X, y = rows(300)
     whole, paused = (consensus_of(models.LogisticRegression(), X, y, 2) for _ in range(2))
+    for each in (whole, paused):
+        assert isinstance(each.algorithm, Admm)
+        each.algorithm = replace(each.algorithm, block_rows=16)
     looks = itertools.cycle([False] * 23 + [True])  # occasionally, between the rows
     for _ in range(3):
         expected, found = whole.epoch(), paused.epoch(looks.__next__)

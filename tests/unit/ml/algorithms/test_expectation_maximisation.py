@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from sklearn.cluster import KMeans as Reference
 
 from stepml.job import algorithms, models
-from stepml.ml.algorithms import expectation_maximisation
+from stepml.ml.algorithms.expectation_maximisation import ExpectationMaximisation
 from stepml.ml.models.base import Floats
 from tests.support.learning import Orchestra, job_of
 
@@ -74,10 +75,12 @@ def test_an_empty_cluster_moves_to_where_rows_are() -> None:
     assert counts.all()
 
 
-def test_pausing_anywhere_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expectation_maximisation, "BLOCK_OPERATIONS", 50 * 4 * 5)  # 50 rows
+def test_pausing_anywhere_changes_no_bit() -> None:
     X = blobs()
     whole, paused = (clustering(X, X[:4].copy(), 3) for _ in range(2))
+    for each in (whole, paused):
+        assert isinstance(each.algorithm, ExpectationMaximisation)
+        each.algorithm = replace(each.algorithm, block_operations=50 * 4 * 5)  # 50 rows
     for _ in range(3):
         expected, found = whole.epoch(), paused.epoch(lambda: True)
         assert expected.state.parameters.tobytes() == found.state.parameters.tobytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Self
 
 import msgspec
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from stepml.job import algorithms, models, spec
-from stepml.ml.algorithms import AsynchronousAlgorithm, RankEpoch, build_algorithm, model_averaging
+from stepml.ml.algorithms import RankEpoch, build_algorithm
+from stepml.ml.algorithms.model_averaging import AsynchronousModels
 from stepml.ml.models.base import Floats
 from tests.support.learning import Orchestra, job_of, rows
 
@@ -129,14 +131,14 @@ class Alone:
 @pytest.mark.parametrize("most_batches", [10_000, 3, 1])
 @pytest.mark.parametrize("fields", [{}, {"momentum": 0.9}, {"schedule": "cosine"}])
 def test_a_rank_alone_on_a_shared_model_takes_the_same_path(
-    fields: dict[str, Any], most_batches: int, monkeypatch: pytest.MonkeyPatch
+    fields: dict[str, Any], most_batches: int
 ) -> None:
     """Schedule, moments and batches continue from update to update."""
-    monkeypatch.setattr(model_averaging, "MOST_BATCHES", most_batches)
     together = orchestra(local_epochs=3, batch_size=100, **fields)
     expected = together.epoch()
     algorithm = build_algorithm(msgspec.structs.replace(together.job, exchange=ASYNC))
-    assert isinstance(algorithm, AsynchronousAlgorithm)
+    assert isinstance(algorithm, AsynchronousModels)
+    algorithm = replace(algorithm, most_batches=most_batches)
     shared = Alone(np.zeros(7, np.float32))
     rank_epoch = RankEpoch(1, 0, (500,), 0)
     X, y = together.shard(0)
@@ -147,11 +149,11 @@ def test_a_rank_alone_on_a_shared_model_takes_the_same_path(
     assert losses / counts == pytest.approx(expected.training_loss, rel=1e-5)
 
 
-def test_ranks_with_few_rows_make_as_many_updates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_averaging, "MOST_BATCHES", 1)
+def test_ranks_with_few_rows_make_as_many_updates() -> None:
     job = orchestra((1, 499), batch_size=100)
     algorithm = build_algorithm(msgspec.structs.replace(job.job, exchange=ASYNC))
-    assert isinstance(algorithm, AsynchronousAlgorithm)
+    assert isinstance(algorithm, AsynchronousModels)
+    algorithm = replace(algorithm, most_batches=1)
     assert algorithm.n_updates((1, 499)) == 5
     shared, (X, y) = Alone(np.zeros(7, np.float32)), job.shard(0)
     assert algorithm.train(job.model, X, y, RankEpoch(1, 0, (1, 499), 0), shared)

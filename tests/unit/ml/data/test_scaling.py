@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tracemalloc
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepml.ml import matrices
 from stepml.ml.data import (
     Moments,
     Scale,
@@ -76,25 +76,22 @@ def test_missing_values_take_no_part_in_moments(sizes: list[int], share: float) 
 @pytest.mark.parametrize("block_pairs", [1, 50, 2**18])
 @pytest.mark.parametrize("sizes", [[1], [1, 3], [700, 20]])
 def test_sparse_moments_are_those_of_all_rows_with_their_zeros(
-    monkeypatch: pytest.MonkeyPatch, sizes: list[int], block_pairs: int
+    sizes: list[int], block_pairs: int
 ) -> None:
-    monkeypatch.setattr(matrices, "_BLOCK_PAIRS", block_pairs)
     rows = [sparse_rows(size) for size in sizes]
-    sparse = merge_moments(feature_moments(sparse_of(X)) for X in rows)
+    blocks = [replace(sparse_of(X), block_pairs=block_pairs) for X in rows]
+    sparse = merge_moments(map(feature_moments, blocks))
     dense = merge_moments(map(feature_moments, rows))
     assert sparse.n.tolist() == dense.n.tolist()
     np.testing.assert_allclose(sparse.mean, dense.mean, rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(sparse.m2, dense.m2, rtol=1e-9, atol=1e-9)
 
 
-def test_blocks_of_pairs_do_not_change_a_bit_of_sparse_moments(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_blocks_of_pairs_do_not_change_a_bit_of_sparse_moments() -> None:
     X = sparse_of(sparse_rows(300))
     found = set()
     for block_pairs in (1, 50, 2**18):
-        monkeypatch.setattr(matrices, "_BLOCK_PAIRS", block_pairs)
-        found.add(bytes(feature_moments(X).pack()))
+        found.add(bytes(feature_moments(replace(X, block_pairs=block_pairs)).pack()))
     assert len(found) == 1
 
 
@@ -111,12 +108,10 @@ def sparse_with_missing(n_rows: int) -> tuple[CsrMatrix, Floats]:
 
 @pytest.mark.parametrize("block_pairs", [1, 50, 2**18])
 @pytest.mark.parametrize("sizes", [[1], [1, 3], [700, 20]])
-def test_missing_values_take_no_part_in_sparse_moments(
-    monkeypatch: pytest.MonkeyPatch, sizes: list[int], block_pairs: int
-) -> None:
-    monkeypatch.setattr(matrices, "_BLOCK_PAIRS", block_pairs)
+def test_missing_values_take_no_part_in_sparse_moments(sizes: list[int], block_pairs: int) -> None:
     rows = [sparse_with_missing(size) for size in sizes]
-    sparse = merge_moments(feature_moments(X) for X, _ in rows)
+    blocks = [replace(X, block_pairs=block_pairs) for X, _ in rows]
+    sparse = merge_moments(map(feature_moments, blocks))
     dense = merge_moments(feature_moments(X) for _, X in rows)
     assert sparse.n.tolist() == dense.n.tolist()
     np.testing.assert_allclose(sparse.mean, dense.mean, rtol=1e-12, atol=1e-15)
