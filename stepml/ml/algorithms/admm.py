@@ -92,12 +92,8 @@ class Admm(OrchestratedAlgorithm[LossModel]):
     ) -> RankProgress:
         share = rank_epoch.weight * rank_epoch.world_size
         solve = self._descend if self.solver == "sgd" else self._minimise
-        return solve(
-            _Objective(model, progress, X, y, share, self.block_rows),
-            progress,
-            rank_epoch,
-            must_pause,
-        )
+        objective = _Objective(model, progress, X, y, share, self.block_rows)
+        return solve(objective, progress, rank_epoch, must_pause)
 
     def rank_result(self, progress: RankProgress) -> Extras:
         carried = {name: progress.extras[name] for name in ("u", "rho", "squares", "reach")}

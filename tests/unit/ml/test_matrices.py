@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stepml.ml.matrices import (
     CsrMatrix,
     Floats,
+    Matrix,
     product,
     row_norms_squared,
     row_sums_by_group,
@@ -46,7 +47,7 @@ def outputs_of(seed: int, length: int, n_outputs: int | None) -> Floats:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def transposed(X: matrices.Matrix, R: Floats, order: Any = "C") -> Floats:
+def transposed(X: Matrix, R: Floats, order: Any = "C") -> Floats:
     out = np.full((X.shape[1], *R.shape[1:]), np.nan, np.float32, order)
     transposed_product(X, R, out)
     return out
