@@ -125,7 +125,7 @@ ALGORITHM = Toy(
         Entry(
             "stepml/ml/algorithms/__init__.py",
             '    "admm": Admm',
-            '    "full_gradient": FullGradient.from_job,\n',
+            '    "full_gradient": FullGradient,\n',
         ),
     ),
 )

@@ -9,18 +9,9 @@ from typing import Self
 import numpy as np
 
 from stepml.job.spec import JobSpec
-from stepml.ml.algorithms.base import (
-    Extras,
-    OrchestratedAlgorithm,
-    Outcome,
-    RankEpoch,
-    RankProgress,
-    Sample,
-    State,
-    Sums,
-    never,
-)
-from stepml.ml.models.base import Array, LossModel, Matrix
+from stepml.ml.algorithms.base import OrchestratedAlgorithm, never
+from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress, State, Sums
+from stepml.ml.models.base import Array, LossModel, Matrix, Sample
 
 STEP = np.float32(0.5)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from stepml.job.spec import JobSpec
@@ -44,14 +43,14 @@ __all__ = [
 ]
 
 
-ALGORITHMS: dict[str, Callable[[JobSpec], Algorithm[Any]]] = {
-    "gradient_averaging": GradientAveraging.from_job,
-    "model_averaging": ModelAveraging.from_job,
-    "admm": Admm.from_job,
-    "expectation_maximisation": ExpectationMaximisation.from_job,
+ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
+    "gradient_averaging": GradientAveraging,
+    "model_averaging": ModelAveraging,
+    "admm": Admm,
+    "expectation_maximisation": ExpectationMaximisation,
 }
 
 
 def build_algorithm(job: JobSpec) -> Algorithm[Any]:
     """Return the algorithm of a job, in the variant for its pattern."""
-    return ALGORITHMS[tag(job.algorithm)](job)
+    return ALGORITHMS[tag(job.algorithm)].from_job(job)

@@ -20,7 +20,7 @@ import numpy as np
 from stepml.job.algorithms import Admm as Spec
 from stepml.job.spec import JobSpec
 from stepml.ml import lbfgs
-from stepml.ml.algorithms.base import OrchestratedAlgorithm, Sample, never
+from stepml.ml.algorithms.base import OrchestratedAlgorithm, never
 from stepml.ml.algorithms.descent import Descent, Schedule, Sgd
 from stepml.ml.algorithms.local import LocalDescent
 from stepml.ml.algorithms.state import (
@@ -32,21 +32,21 @@ from stepml.ml.algorithms.state import (
     State,
     Sums,
 )
-from stepml.ml.models.base import Array, Floats, LossModel, Matrix
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Sample
 
 # Section 3.4.1: rho changes by this factor where one residual is ten times the other.
 _FACTOR, _IMBALANCE = 2.0, 10.0
-_LBFGS = "lbfgs_"  # begins the names of the solver's arrays in a progress' extras
-# Losses are float32: below a share like this, what a value falls by is rounding.
+_LBFGS = "lbfgs_"  # prefix of the solver's arrays in `RankProgress.extras`
+# Losses are float32: relative falls below this are rounding errors.
 _ENDS = {"tolerance": 0.0, "least_fall": 1e-9}
 
 
 @dataclass(frozen=True, slots=True)
 class Admm(OrchestratedAlgorithm[LossModel]):
-    """Ranks minimise alone; what they send is their model plus its dual, of which z is made.
+    """Each rank minimises alone and contributes x + u, from which z is computed.
 
-    A rank's x and u stay its own, in the durable store. It learns z, and so its primal residual,
-    only when its next epoch begins: residuals travel with the next contribution, one epoch late.
+    The durable store has x and u of each rank. A rank knows z, and so its primal residual, only at
+    the start of its next epoch: its contribution has the residual of the epoch before.
     """
 
     keeps_rank_state = True
@@ -58,7 +58,6 @@ class Admm(OrchestratedAlgorithm[LossModel]):
 
     @classmethod
     def from_job(cls, job: JobSpec) -> Self:
-        """Return the algorithm of a job."""
         assert isinstance(job.algorithm, Spec)
         return cls(job.algorithm, job.algorithm.solver(job.model))
 
@@ -77,7 +76,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         u = (u + residual) * np.float32(_ratio(rank_state, rho))  # the u-update, in today's scale
         squares = [_square(residual), _square(x), _square(u)]
         extras = {"u": u, "anchor": z - u, "squares": np.array(squares)}
-        # The curvature is about that of the epoch before: it spares a search its first guesses.
+        # The curvature is close to that of the epoch before, which saves evaluations.
         reach = rank_state.get("reach", _number(0.0))
         return RankProgress(x, extras=extras | {"rho": _number(rho), "reach": reach})
 
@@ -145,7 +144,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
                 objective.must_pause = must_pause
             try:
                 now = lbfgs.advance(objective.value_and_gradient, now, **_ENDS)
-            except _PausedError:  # the iteration begins again from where it began
+            except _PausedError:  # the next call repeats the iteration
                 break
             done += 1
             finished = now.at_end or done >= self.spec.local_iterations
@@ -169,7 +168,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         rank_epoch: RankEpoch,
         must_pause: Callable[[], bool],
     ) -> RankProgress:
-        # Each epoch solves a problem of its own, so its steps end small.
+        # Each epoch solves another problem, so the learning rate falls within each epoch.
         descent = Descent(Sgd(), Schedule(self.spec.learning_rate, "restarts"))
         local = LocalDescent(descent, self.spec.batch_size, self.spec.local_epochs)
         if not progress.batches_done:
@@ -189,7 +188,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
     def _residuals(
         self, z: Floats, trailer: Sums, rho: float, dual: float, rank_epoch: RankEpoch
     ) -> Residuals | None:
-        """Return those of the epoch before, whose consensus is ``z``; None in the first epoch."""
+        """Return the residuals of the epoch before, of consensus ``z``; None in the first epoch."""
         if not math.isfinite(dual):
             return None
         primal, x, u = np.sqrt(trailer[2:]).tolist()
@@ -214,14 +213,14 @@ class Admm(OrchestratedAlgorithm[LossModel]):
 
 
 class _PausedError(Exception):
-    """There is no time for the rest of an iteration."""
+    """The deadline is near; the iteration is not finished."""
 
 
 class _Objective:
     """The x-update: f_r(x) + rho/2·‖x − (z − u)‖².
 
-    To steps it is a loss and a `Regulariser`: the second term by its proximal operator, as steps
-    along its gradient would diverge where rho is large.
+    For descent it is a loss and a `Regulariser`. The second term is handled by its proximal
+    operator, because steps along its gradient would diverge for large rho.
     """
 
     def __init__(
@@ -234,7 +233,7 @@ class _Objective:
         block_rows: int,
     ) -> None:
         self.X, self.y = X, y
-        self.must_pause: Callable[[], bool] = never  # asked between blocks of rows
+        self.must_pause: Callable[[], bool] = never  # called between blocks of rows
         self._model = model
         self._share = share
         self._block_rows = block_rows
@@ -250,7 +249,7 @@ class _Objective:
         return self._sums(x)[0]
 
     def value_and_gradient(self, x: lbfgs.Vector) -> tuple[float, lbfgs.Vector]:
-        """Return both over all rows; sums of blocks and the rest are float64."""
+        """Return value and gradient over all rows; blocks are summed in float64."""
         away = x - self._anchor
         loss, gradient = self._sums(x.astype(np.float32))
         gradient *= self._share / len(self)
@@ -258,16 +257,16 @@ class _Objective:
         return self._share * loss / len(self) + 0.5 * self._rho * float(away @ away), gradient
 
     def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
-        """Write the first term's gradient over some rows to ``out``; return their mean loss."""
+        """Write the first term's gradient on some rows to ``out``; return their mean loss."""
         loss = self._model.gradient(w, X, y, out=out)
         out *= np.float32(self._share)
         return loss
 
     def add_gradient(self, w: Floats, out: Floats) -> None:
-        """Do nothing: all of the second term is in `shrink`."""
+        """Do nothing: `shrink` has all of the second term."""
 
     def shrink(self, w: Floats, step: float) -> None:
-        """Move ``w`` to the minimum of ``step`` times the second term plus half its distance²."""
+        """Apply, in place, the proximal operator of ``step`` times the second term."""
         pull = step * self._rho
         w += np.float32(pull) * self._anchor
         w /= np.float32(1 + pull)
@@ -285,7 +284,7 @@ class _Objective:
 
 
 def _ratio(rank_state: Extras, rho: float) -> float:
-    """Return by what ``u`` is multiplied as rho changes: rho·u, the dual itself, stays."""
+    """Return the factor of ``u`` after a change of rho: the dual itself, rho·u, is unchanged."""
     return rank_state["rho"].item() / rho if rank_state else 1.0
 
 

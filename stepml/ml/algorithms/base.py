@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
+from stepml.job.spec import JobSpec
 from stepml.ml.algorithms.peers import AllReduce, Shared
 from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress, State, Sums
-from stepml.ml.models.base import Array, Floats, Matrix, Model
+from stepml.ml.models.base import Array, Floats, Matrix, Model, Sample
 
 M = TypeVar("M", bound=Model)
-Sample = Callable[[], Matrix]
 
 
 def never() -> bool:
@@ -20,7 +20,7 @@ def never() -> bool:
 
 
 class Algorithm(ABC, Generic[M]):
-    """What all algorithms define.
+    """Base of all algorithms.
 
     Attributes
     ----------
@@ -35,6 +35,11 @@ class Algorithm(ABC, Generic[M]):
     way: ClassVar[str]
     bytes_per_parameter = 40
     keeps_rank_state = False
+
+    @classmethod
+    @abstractmethod
+    def from_job(cls, job: JobSpec) -> Algorithm[Any]:
+        """Return the algorithm of a job, in the variant for its pattern."""
 
     def initial_state(self, model: M, parameters: Floats) -> State:
         """Return the state from which training starts."""
@@ -56,7 +61,7 @@ class OrchestratedAlgorithm(Algorithm[M]):
         ----------
         model : Model
         state : State
-            That all ranks share: of the epoch before.
+            Of the epoch before; shared by all ranks.
         rank_state : mapping
             The `rank_result` of the epoch before; empty in the first one, or if the algorithm has
             no state of a rank.
@@ -79,12 +84,12 @@ class OrchestratedAlgorithm(Algorithm[M]):
         ----------
         model : Model
         progress : RankProgress
-            Where to begin: from `begin`, or an earlier call's result.
+            The start: from `begin`, or the result of an earlier call.
         X : matrix of shape (n_samples, n_features)
         y : array of shape (n_samples, …), from `Model.targets`
         rank_epoch : RankEpoch
         must_pause : callable
-            Asked before every batch but the first of a call, so that each call gets further.
+            Called before every batch but the first of a call, so that each call makes progress.
         """
 
     @abstractmethod
@@ -93,7 +98,7 @@ class OrchestratedAlgorithm(Algorithm[M]):
 
     @abstractmethod
     def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
-        """Return what a rank gives to the exchange: a vector to be summed, and float64 sums.
+        """Return a rank's contribution to the exchange: a vector and float64 sums, to be added.
 
         Parameters
         ----------
@@ -112,7 +117,7 @@ class OrchestratedAlgorithm(Algorithm[M]):
         rank_epoch: RankEpoch,
         sample: Sample,
     ) -> Outcome:
-        """Return what the epoch ends with.
+        """Return the end of the epoch.
 
         Parameters
         ----------
@@ -124,7 +129,7 @@ class OrchestratedAlgorithm(Algorithm[M]):
         rank_epoch : RankEpoch
             Of any rank.
         sample : callable
-            Returns training rows, for whoever needs some.
+            Returns some training rows.
         """
 
 
@@ -136,7 +141,7 @@ class AsynchronousAlgorithm(Algorithm[M]):
 
     @abstractmethod
     def n_updates(self, shard_rows: Sequence[int]) -> int:
-        """Return how many updates each rank makes in an epoch."""
+        """Return the number of updates that each rank makes in an epoch."""
 
     @abstractmethod
     def train(
@@ -150,8 +155,8 @@ class AsynchronousAlgorithm(Algorithm[M]):
     ) -> bool:
         """Make this rank's updates of an epoch; return whether all are made.
 
-        Those that the shared model has already are not made again. Parameters as of
-        `InFlightAlgorithm.steps`; ``must_pause`` is asked before every update but the first of a
+        Updates that the shared model already has are skipped. The parameters are those of
+        `InFlightAlgorithm.steps`. ``must_pause`` is called before every update but the first of a
         call.
         """
 
@@ -163,7 +168,7 @@ class InFlightAlgorithm(Algorithm[M]):
 
     @abstractmethod
     def n_batches(self, shard_rows: Sequence[int]) -> int:
-        """Return how often ranks with shards of so many rows exchange in an epoch."""
+        """Return the number of exchanges in an epoch, given the rows of each rank's shard."""
 
     @abstractmethod
     def steps(
@@ -176,21 +181,21 @@ class InFlightAlgorithm(Algorithm[M]):
         exchange: AllReduce,
         must_pause: Callable[[], bool] = never,
     ) -> Iterator[RankProgress]:
-        """Yield the progress after each step, to the end of the epoch or of the step to pause at.
+        """Yield the progress after each step, until the epoch ends or the ranks pause.
 
-        The arrays yielded are those that the next step changes: keep a copy of them.
+        The next step changes the yielded arrays in place; copy them to use them later.
 
         Parameters
         ----------
         model : Model
         progress : RankProgress
-            Where to begin: the epoch's common state, or any that was yielded, by any rank.
-            Batches behind it that the ranks are through with are replayed.
+            The start: the epoch's common state, or a progress that any rank yielded.
+            Later batches that the ranks have finished are replayed.
         X : matrix of shape (n_samples, n_features)
         y : array of shape (n_samples, …), from `Model.targets`
         rank_epoch : RankEpoch
         exchange : AllReduce
         must_pause : callable
-            Asked before each contribution: this rank has to stop soon. All ranks stop after the
-            same step, so that they come back together.
+            Called before each contribution; true if this rank must stop soon. All ranks stop after
+            the same step, so that they resume together.
         """

@@ -16,24 +16,24 @@ Moments = npt.NDArray[np.float32]  # (n_moments, n_parameters)
 
 
 class Regulariser(Protocol):
-    """What is minimised beside the loss."""
+    """The penalty beside the loss."""
 
     def add_gradient(self, w: Floats, out: Floats) -> None:
-        """Add the gradient at ``w`` of what is dealt with by gradients to ``out``."""
+        """Add the gradient at ``w`` of the smooth part to ``out``."""
 
     def shrink(self, w: Floats, step: float) -> None:
-        """Apply, in place, the proximal operator of ``step`` times the rest."""
+        """Apply, in place, the proximal operator of ``step`` times the other part."""
 
 
 class Optimiser(Protocol):
-    """Makes a step of a gradient; what it remembers of earlier ones are its moments."""
+    """Turns a gradient into a step; its moments are vectors that depend on earlier gradients."""
 
     @property
     def n_moments(self) -> int:
-        """How many vectors it remembers."""
+        """Number of vectors."""
 
     def step(self, gradient: Floats, moments: Moments, learning_rate: float, number: int) -> None:
-        """Replace ``gradient`` by what is to be taken from the parameters, and update ``moments``.
+        """Replace ``gradient`` by the step to subtract from the parameters; update ``moments``.
 
         ``number`` counts, from 1, the steps since the moments were zero.
         """
@@ -79,7 +79,7 @@ class Adam:
         np.multiply(gradient, gradient, out=gradient)
         gradient *= np.float32(1 - self.beta2)
         square += gradient
-        # Both corrections of the bias as factors: one pass less over the parameters each.
+        # Each bias correction is a factor, which saves a pass over the parameters.
         correction = math.sqrt(1 - self.beta2**number)
         np.sqrt(square, out=gradient)
         gradient += np.float32(self.epsilon * correction)
@@ -98,7 +98,7 @@ class Schedule:
     max_epochs: int = 1
 
     def at(self, epochs: float) -> float:
-        """Return the learning rate after so many epochs."""
+        """Return the learning rate after ``epochs``, which may be a fraction."""
         rate = self.learning_rate * self._factor(epochs)
         if epochs < self.warmup_epochs:
             rate *= epochs / self.warmup_epochs
@@ -123,7 +123,7 @@ def _falling(share: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Descent:
-    """What turns gradients into steps, as a job says."""
+    """Optimiser, schedule and clipping of a job."""
 
     optimiser: Optimiser
     schedule: Schedule
@@ -139,7 +139,7 @@ class Descent:
         return cls(optimiser, schedule, fields.clip_norm)
 
     def moments(self, n_parameters: int) -> Moments:
-        """Return the optimiser's memory as it is at first."""
+        """Return the initial moments of the optimiser."""
         return np.zeros((self.optimiser.n_moments, n_parameters), np.float32)
 
     def step(
@@ -151,7 +151,7 @@ class Descent:
         epochs: float,
         number: int,
     ) -> float:
-        """RankEpoch ``gradient`` into a step, in place, and return the learning rate; for `take`.
+        """Turn ``gradient`` into a step for `take`, in place; return the learning rate.
 
         Parameters
         ----------
@@ -162,7 +162,7 @@ class Descent:
         moments : array of shape (n_moments, n_parameters)
             Changed in place.
         epochs : float
-            Of the job that are over in the middle of the step, for the schedule.
+            Finished epochs of the job, in the middle of the step; for the schedule.
         number : int
             Steps since the moments were zero, from 1.
         """
@@ -172,14 +172,14 @@ class Descent:
         return learning_rate
 
     def complete(self, w: Floats, gradient: Floats, penalty: Regulariser) -> None:
-        """Make ``gradient``, in place, what the optimiser gets: with the penalty's, and clipped."""
+        """Add the gradient of the penalty to ``gradient`` and clip it, in place."""
         penalty.add_gradient(w, gradient)
         if self.clip_norm is not None:
             _shorten(gradient, self.clip_norm)
 
 
 def take(w: Floats, step: Floats, penalty: Regulariser, learning_rate: float) -> None:
-    """Take a step from ``w``, in place."""
+    """Subtract a step from ``w`` and shrink, in place."""
     w -= step
     penalty.shrink(w, learning_rate)
 

@@ -9,20 +9,21 @@ from typing import Self
 import numpy as np
 
 from stepml.job.spec import JobSpec
-from stepml.ml.algorithms.base import OrchestratedAlgorithm, Sample, never
+from stepml.ml.algorithms.base import OrchestratedAlgorithm, never
 from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress, State, Sums
 from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models import KMeans
-from stepml.ml.models.base import Array, Matrix
+from stepml.ml.models.base import Array, Matrix, Sample
 
-_SPARSE_COST = 64  # how much longer one takes that has to look for its factor
+_SPARSE_COST = 64  # time of a multiply-add with a stored value of a sparse row, relative to dense
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
-    """Ranks give sums and counts of the rows nearest to each centroid, in float64.
+    """Ranks contribute sums and counts of the rows nearest to each centroid, in float64.
 
-    So every row counts once, wherever it is; a mean of the ranks' centroids would not do that.
+    So every row counts once, on whatever rank it is. A mean of the ranks' centroids would weight
+    rows differently.
     """
 
     bytes_per_parameter = 48  # sums in float64: of a block, of the shard, and as they travel
@@ -31,7 +32,6 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
 
     @classmethod
     def from_job(cls, job: JobSpec) -> Self:
-        """Return the algorithm of a job."""
         return cls()
 
     def begin(
@@ -93,6 +93,6 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
         )
 
     def _block_rows(self, model: KMeans, X: Matrix) -> int:
-        """Return the number of rows in a block; the same for the same shard."""
+        """Return the rows of a block; it depends on model and shard alone."""
         width = _SPARSE_COST * X.nnz / len(X) if isinstance(X, CsrMatrix) else X.shape[1]
         return max(1, int(self.block_operations / (model.n_clusters * max(1.0, width))))

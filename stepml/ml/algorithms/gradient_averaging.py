@@ -24,11 +24,11 @@ Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class GradientAveraging(InFlightAlgorithm[LossModel]):
-    """Every step is one of the optimiser on the rows that all ranks take for it.
+    """All ranks make the same step, along the gradient of the rows of all of them.
 
-    A rank's gradient counts by its rows, so the sum is the gradient of all these rows; the penalty
-    is added to the sum, once. The same step on the same sum keeps the replicas equal, bit by bit.
-    The optimiser's moments, which are replicas too, go on from epoch to epoch.
+    A rank's gradient is weighted by its rows, so the sum is the gradient of all rows of the batch.
+    The penalty is added once, to the sum. Because each rank makes the same step from the same sum,
+    the replicas stay equal, bit by bit. The optimiser's moments last from epoch to epoch.
     """
 
     spec: Spec
@@ -36,11 +36,9 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
 
     @classmethod
     def from_job(cls, job: JobSpec) -> GradientAveraging | AsynchronousGradients:
-        """Return the algorithm of a job, in the variant for its pattern."""
-        assert isinstance(job.algorithm, Spec)
         if job.exchange.pattern == "async":
-            on_server = job.exchange.server_update != "none"
-            return AsynchronousGradients(job.algorithm, job.stop.max_epochs, on_server)
+            return AsynchronousGradients.from_job(job)
+        assert isinstance(job.algorithm, Spec)
         return cls(job.algorithm, job.stop.max_epochs)
 
     def initial_state(self, model: LossModel, parameters: Floats) -> State:
@@ -82,7 +80,7 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
             rows_seen += int(aggregate.trailer[1])
             finished = number == len(batches)
             yield RankProgress(w, number, loss_sum, rows_seen, finished, {MOMENTS: moments})
-            if live and aggregate.pause:  # whoever replays it has paused already
+            if live and aggregate.pause:  # a rank that replays the batch has paused before
                 return
 
     def _descent(self) -> Descent:
@@ -91,16 +89,20 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
 
 @dataclass(frozen=True, slots=True)
 class AsynchronousGradients(AsynchronousAlgorithm[LossModel]):
-    """Every batch of every rank is a step of its own on the shared model.
+    """Every batch of every rank is one step of the shared model.
 
-    So an epoch has as many steps as all ranks have batches, each on the rows of one rank, and a
-    gradient is that of the model some steps ago. Each rank has an optimiser of its own, or the
-    model has one for the gradients of all; its moments start afresh each epoch.
+    Each step uses the rows of one rank, and a gradient of the model some steps ago. Each rank has
+    its own optimiser, or the shared model has one for all. The moments start at 0 in each epoch.
     """
 
     spec: Spec
     max_epochs: int
-    is_on_server: bool = False  # the optimiser: ranks push gradients
+    is_on_server: bool = False  # the server has the optimiser: ranks push gradients
+
+    @classmethod
+    def from_job(cls, job: JobSpec) -> AsynchronousGradients:
+        assert isinstance(job.algorithm, Spec)
+        return cls(job.algorithm, job.stop.max_epochs, job.exchange.server_update != "none")
 
     def n_updates(self, shard_rows: Sequence[int]) -> int:
         return _n_batches(self.spec, shard_rows)
@@ -126,7 +128,7 @@ class AsynchronousGradients(AsynchronousAlgorithm[LossModel]):
             totals = _gradient(model, state.vector, X[rows], y[rows], weight=1.0, out=gradient)
             if self.is_on_server:
                 descent.complete(state.vector, gradient, model.penalty)
-                # exchange.server_update is refused with every channel that has no optimiser.
+                # Jobs on a channel without an optimiser are refused.
                 server = cast(SharedWithOptimiser[Any], shared)
                 state = server.push_gradient(number, state, gradient, totals)
                 continue
@@ -139,21 +141,21 @@ class AsynchronousGradients(AsynchronousAlgorithm[LossModel]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batches:
-    """The rows that one rank takes for each batch of an epoch.
+    """The rows of one rank in each batch of an epoch.
 
-    Each shard is cut into the same number of slices, so no rank runs short of rows: as many as the
-    largest needs. Their sizes differ by at most one row, and all ranks take slices of the same
-    number at a time, in an order drawn anew for each epoch. Shards were shuffled when the data
-    were partitioned, so slices are consecutive rows (views, no copies).
+    Each shard is cut into the same number of slices, as many as the largest shard needs, so all
+    ranks have the same number of batches. The sizes of a shard's slices differ by at most one row.
+    A batch consists of the slices with one number, and the order of batches is random in each
+    epoch. Partitioning has shuffled the shards, so slices are consecutive rows (views, no copies).
     """
 
-    bounds: Counts  # (n + 1,) first row of each slice of this rank, and the row behind the last
-    totals: Counts  # (n,) rows of each slice, of all ranks together
-    order: Counts  # (n,) which slice each batch takes
+    bounds: Counts  # (n + 1,) first row of each slice of this rank, and the end of the last
+    totals: Counts  # (n,) rows of each slice, summed over ranks
+    order: Counts  # (n,) the slice of each batch
 
     @classmethod
     def plan(cls, rank_epoch: RankEpoch, n_batches: int) -> Self:
-        """Return the batches of a rank's rank_epoch."""
+        """Return the batches of a rank in an epoch."""
         cuts = np.arange(n_batches + 1, dtype=np.int64)
         totals = np.zeros(n_batches, np.int64)
         for n_samples in rank_epoch.shard_rows:

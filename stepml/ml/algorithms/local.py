@@ -12,18 +12,18 @@ from stepml.ml.algorithms.descent import Descent, Regulariser, take
 from stepml.ml.algorithms.state import RankEpoch, RankProgress
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
-MOMENTS = "moments"  # in a progress' extras
+MOMENTS = "moments"  # name in `RankProgress.extras`
 
 Gradient = Callable[[Floats, Matrix, Array, Floats], float]
-"""Writes the gradient at ``w`` on rows ``X`` and ``y`` to ``out``; returns the mean loss."""
+"""Writes the gradient at ``w`` on rows ``X``, ``y`` to ``out``, and returns the mean loss."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalDescent:
     """Mini-batch descent over a shard, in passes.
 
-    The shard was shuffled when the data were partitioned, so batches are consecutive rows (views,
-    no copies); each pass takes them in an order of its own.
+    Partitioning has shuffled the shard, so batches are consecutive rows (views, no copies). The
+    order of batches is random in each pass.
     """
 
     descent: Descent
@@ -31,11 +31,11 @@ class LocalDescent:
     passes: int
 
     def begin(self, parameters: Floats) -> RankProgress:
-        """Return the progress that begins at ``parameters``, with moments of 0."""
+        """Return the initial progress at ``parameters``, with moments of 0."""
         return RankProgress(parameters, extras={MOMENTS: self.descent.moments(len(parameters))})
 
     def n_batches(self, n_samples: int) -> int:
-        """Return the batches of all passes over so many rows."""
+        """Return the number of batches of all passes over ``n_samples`` rows."""
         return self.passes * -(-n_samples // min(self.batch_size, n_samples))
 
     def run(
@@ -49,7 +49,7 @@ class LocalDescent:
         must_pause: Callable[[], bool] = never,
         until: int | None = None,
     ) -> RankProgress:
-        """Return the progress after all passes or ``until`` batches, or where it had to pause."""
+        """Return the progress after all passes, after ``until`` batches, or at a pause."""
         w, step = progress.parameters.copy(), np.empty_like(progress.parameters)
         moments = progress.extras[MOMENTS].copy()
         loss_sum, rows_seen, done = progress.loss_sum, progress.rows_seen, progress.batches_done
@@ -76,5 +76,5 @@ class LocalDescent:
 
 
 def loss_gradient(model: LossModel) -> Gradient:
-    """Return the gradient of a model's loss, as `LocalDescent.run` wants it."""
+    """Return the gradient of a model's loss, for `LocalDescent.run`."""
     return lambda w, X, y, out: model.gradient(w, X, y, out=out)

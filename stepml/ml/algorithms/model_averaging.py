@@ -11,20 +11,20 @@ import numpy as np
 
 from stepml.job.algorithms import ModelAveraging as Spec
 from stepml.job.spec import JobSpec
-from stepml.ml.algorithms.base import AsynchronousAlgorithm, OrchestratedAlgorithm, Sample, never
+from stepml.ml.algorithms.base import AsynchronousAlgorithm, OrchestratedAlgorithm, never
 from stepml.ml.algorithms.descent import Descent
 from stepml.ml.algorithms.local import LocalDescent, loss_gradient
 from stepml.ml.algorithms.peers import Shared
 from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress, State, Sums
-from stepml.ml.models.base import Array, LossModel, Matrix
+from stepml.ml.models.base import Array, LossModel, Matrix, Sample
 
 
 @dataclass(frozen=True, slots=True)
 class ModelAveraging(OrchestratedAlgorithm[LossModel]):
-    """Mini-batch descent from the common parameters; ranks are weighted by their rows.
+    """Each rank descends from the common parameters; models are averaged, weighted by rows.
 
-    The optimiser's moments start afresh each epoch: they belong to the path of one rank, and a
-    mean of models is on nobody's path.
+    The optimiser's moments start at 0 in each epoch: they belong to the path of one rank, which
+    averaging leaves.
     """
 
     spec: Spec
@@ -32,10 +32,10 @@ class ModelAveraging(OrchestratedAlgorithm[LossModel]):
 
     @classmethod
     def from_job(cls, job: JobSpec) -> ModelAveraging | AsynchronousModels:
-        """Return the algorithm of a job, in the variant for its pattern."""
+        if job.exchange.pattern == "async":
+            return AsynchronousModels.from_job(job)
         assert isinstance(job.algorithm, Spec)
-        variant = AsynchronousModels if job.exchange.pattern == "async" else cls
-        return variant(job.algorithm, job.stop.max_epochs)
+        return cls(job.algorithm, job.stop.max_epochs)
 
     def begin(
         self, model: LossModel, state: State, rank_state: Extras, rank_epoch: RankEpoch
@@ -78,17 +78,22 @@ class ModelAveraging(OrchestratedAlgorithm[LossModel]):
 
 @dataclass(frozen=True, slots=True)
 class AsynchronousModels(AsynchronousAlgorithm[LossModel]):
-    """After each pass over its shard a rank adds what the pass changed to the shared model.
+    """After each pass over its shard, a rank adds the change of its model to the shared model.
 
-    Changes are weighted by rows, so ranks that pull and push at the same time make the mean of
-    their models, as in `ModelAveraging`. A rank makes `local_epochs` passes an epoch, with an
-    optimiser of its own; a pass of very many batches is several updates, as no update can be
+    Changes are weighted by rows: ranks that pull and push at the same time produce the mean of
+    their models, as in `ModelAveraging`. A rank makes `local_epochs` passes an epoch, with its own
+    optimiser. A pass of very many batches is several updates, because no update can be
     interrupted.
     """
 
     spec: Spec
     max_epochs: int
     most_batches: int = 10_000  # in one update
+
+    @classmethod
+    def from_job(cls, job: JobSpec) -> AsynchronousModels:
+        assert isinstance(job.algorithm, Spec)
+        return cls(job.algorithm, job.stop.max_epochs)
 
     def n_updates(self, shard_rows: Sequence[int]) -> int:
         batches_a_pass = -(-max(shard_rows) // self.spec.batch_size)
@@ -113,7 +118,7 @@ class AsynchronousModels(AsynchronousAlgorithm[LossModel]):
             if number > first and must_pause():
                 return False
             start = RankProgress(state.vector, ends[number - 1], extras=extras)
-            done = start  # a rank with fewer batches than updates changes nothing now and then
+            done = start  # with fewer batches than updates, some updates change nothing
             if ends[number] > ends[number - 1]:
                 gradient, until = loss_gradient(model), ends[number]
                 done = local.run(start, X, y, rank_epoch, gradient, model.penalty, until=until)
