@@ -1,11 +1,10 @@
-"""The model artifact: what a job leaves, and what a prediction needs.
+"""The model artifact: the result of a job, and the input of predictions.
 
-Two files lie side by side::
+It has two files::
 
     model.safetensors   the model's arrays by their usual names; `feature_fill`, `feature_mean` and
-                        `feature_scale` if rows are prepared before they reach the model
-    model.json          the card: what kind of model it is, of which features and labels, and how
-                        it came about
+                        `feature_scale` if rows are prepared for the model
+    model.json          the card: kind of model, features, labels, and the job that trained it
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from stepml.ml.data.scaling import Scale
 from stepml.ml.matrices import Floats
 from stepml.ml.models import Model, restore_model
 
-# Raise it when an older version would misunderstand the files.
+# To be raised if an older version would misread the files.
 FORMAT_VERSION = 1
 ARRAYS_FILE, CARD_FILE = "model.safetensors", "model.json"
 
@@ -36,19 +35,19 @@ _MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
 
 
 class ArtifactError(StepMLError, ValueError):
-    """Files that no model can be read from."""
+    """The files cannot be read as a model."""
 
 
 class NotAnArtifactError(ArtifactError):
-    """The files are something else than a model of StepML."""
+    """The files are not a model of StepML."""
 
 
 class DamagedArtifactError(ArtifactError):
-    """The files are not what was written, or do not belong together."""
+    """The files have changed, or belong to two models."""
 
 
 class NewerArtifactError(ArtifactError):
-    """The files were written by a later version of StepML, in a format that this one lacks."""
+    """A later version of StepML has written the files, in a format unknown to this one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,14 +57,14 @@ class Artifact:
     Attributes
     ----------
     card : mapping
-        ``model`` (its name in the job spec), ``n_features``, what `Model.describe` gave,
+        ``model`` (its name in the job spec), ``n_features``, the items of `Model.describe`,
         ``label`` and ``features`` (their names, empty without a header), ``standardised``,
         ``job`` (the job spec), ``job_id``, ``epoch``, ``metrics``, ``versions``.
     """
 
     model: Model
     parameters: Floats  # (n_parameters,)
-    scale: Scale | None  # what rows become before they reach the model; None: they stay
+    scale: Scale | None  # preparation of rows for the model; None: there is none
     card: Mapping[str, Any]
 
     def pack(self) -> tuple[bytes, bytes]:
@@ -78,7 +77,7 @@ class Artifact:
 
     @classmethod
     def unpack(cls, packed: Buffer, card: Buffer) -> Artifact:
-        """Return the model that `pack` wrote.
+        """Return the model of two packed files.
 
         Parameters
         ----------
@@ -88,18 +87,18 @@ class Artifact:
         Raises
         ------
         NotAnArtifactError
-            If the files are something else.
+            The files are not a model.
         DamagedArtifactError
-            If they are not what was written, or of two models.
+            The files have changed, or belong to two models.
         NewerArtifactError
-            If a later version of StepML wrote them.
+            A later version of StepML has written the files.
         """
         found = _read_card(card)
         _require_arrays(packed)
         if found.get(_DIGEST) != _digest(packed):
             raise DamagedArtifactError(
-                "the arrays are not those that the card was written for: one of the files is "
-                "damaged, or they are of two models"
+                "the digest of the arrays is not that of the card: one of the files is damaged, "
+                "or they belong to two models"
             )
         try:
             return _assembled(arrays.unpack(packed)[0], found)
@@ -122,10 +121,10 @@ def _read_card(card: Buffer) -> dict[str, Any]:
     try:
         found = json.loads(bytes(card))
     except ValueError as exc:
-        raise NotAnArtifactError(f"the card is no JSON: {exc}") from exc
+        raise NotAnArtifactError(f"the card is not JSON: {exc}") from exc
     version = found.get(_VERSION) if isinstance(found, dict) else None
     if not isinstance(version, int):
-        raise NotAnArtifactError(f"the card is not one of StepML: it has no {_VERSION!r}")
+        raise NotAnArtifactError(f"the card is not a card of StepML: it has no {_VERSION!r}")
     if version > FORMAT_VERSION:
         raise NewerArtifactError(
             f"the card has format {version}, this version of StepML reads up to {FORMAT_VERSION}: "
@@ -138,11 +137,11 @@ def _require_arrays(packed: Buffer) -> None:
     try:
         arrays.header(packed)
     except DamagedValueError as exc:
-        raise NotAnArtifactError(f"the arrays are no safetensors: {exc}") from exc
+        raise NotAnArtifactError(f"the arrays are not safetensors: {exc}") from exc
 
 
 def _assembled(named: Mapping[str, arrays.Array], card: dict[str, Any]) -> Artifact:
-    """Return the model, or raise what is wrong with its parts."""
+    """Return the model, or raise an error if its parts do not fit."""
     if len(card["features"]) not in (0, card["n_features"]) or not card["job"]["data"]:
         raise ValueError("as many features with names as there are, and a job, are expected")
     own = {name: array for name, array in named.items() if not name.startswith(_SCALE)}

@@ -1,4 +1,4 @@
-"""When training ends."""
+"""The decision after an epoch: whether training continues."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stepml.ml.matrices import Floats
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether training goes on after an epoch, and what the next decision needs to know."""
+    """The decision after an epoch, and the inputs of the next one."""
 
     decision: Decision
     reason: str
@@ -26,9 +26,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What an epoch and all before it took: budgets are held against this.
+    """Time and money that an epoch and all before it took, to be compared with budgets.
 
-    Of a job that was resumed, the epochs that it took over count as well.
+    For a resumed job, the epochs of the earlier job count as well.
     """
 
     seconds: float = 0.0  # active ones, of all epochs
@@ -38,7 +38,7 @@ class Spent:
 
 
 def spent_with(previous: EpochReport | None, epoch_seconds: float, epoch_cost_usd: float) -> Spent:
-    """Return what is spent after an epoch; ``previous`` is the report of the one before."""
+    """Return the expenses after an epoch; ``previous`` is the report of the epoch before."""
     return Spent(
         seconds=round((previous.active_seconds if previous else 0.0) + epoch_seconds, 3),
         epoch_seconds=epoch_seconds,
@@ -48,15 +48,15 @@ def spent_with(previous: EpochReport | None, epoch_seconds: float, epoch_cost_us
 
 
 def require_finite_parameters(job: JobSpec, epoch: int, parameters: Floats) -> None:
-    """Raise `TrainingDivergedError` if a parameter is no finite number, whatever the losses are."""
+    """Raise `TrainingDivergedError` if a parameter is not a finite number."""
     if not np.isfinite(parameters).all():
         raise TrainingDivergedError(
-            f"a parameter of the model is no finite number after epoch {epoch}; {_advice(job)}"
+            f"a parameter of the model is not a finite number after epoch {epoch}; {_advice(job)}"
         )
 
 
 def require_finite_losses(job: JobSpec, epoch: int, **losses: float) -> None:
-    """Raise `TrainingDivergedError` if one of an epoch's losses is no finite number."""
+    """Raise `TrainingDivergedError` if a loss of an epoch is not a finite number."""
     for name, loss in losses.items():
         if not math.isfinite(loss):
             raise TrainingDivergedError(
@@ -80,8 +80,8 @@ def decide(
 ) -> Verdict:
     """Return the verdict after ``epoch`` with a finite validation ``loss``.
 
-    A budget is a limit: the job ends when another epoch like the last one would exceed it. The
-    first epoch always runs, whatever it takes.
+    The job ends when another epoch like the last one would exceed a budget. The first epoch always
+    runs.
 
     Parameters
     ----------
@@ -92,9 +92,9 @@ def decide(
     previous : EpochReport or None
         The report of the epoch before; None after the first.
     converged : str, optional
-        Why the algorithm itself says that it is at its end.
+        The reason, if the algorithm itself has converged.
     spent : Spent, optional
-        With this epoch; without it, budgets do not count.
+        Expenses with this epoch; without them, budgets are ignored.
     """
     best = previous.best_loss if previous else math.inf
     improved = stop.tolerance is None or loss < best - stop.tolerance
@@ -122,7 +122,7 @@ def _decision(
 
 
 def _exceeded_budget(stop: Stop, spent: Spent) -> str | None:
-    """Return which budget has no room for another epoch like the last one, in words."""
+    """Return a message about the budget that another epoch like the last would exceed, or None."""
     seconds, usd = stop.max_seconds, stop.max_cost_usd
     if seconds is not None and spent.seconds + spent.epoch_seconds > seconds:
         return (

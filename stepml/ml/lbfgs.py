@@ -1,4 +1,4 @@
-"""Limited-memory BFGS that can stop after any iteration and go on to the same bits.
+"""Limited-memory BFGS that can stop after any iteration and resume with the same bits.
 
 Nocedal and Wright, Numerical Optimization, 2nd edition: algorithm 7.4 (two-loop recursion) and
 algorithms 3.5 and 3.6 (line search for the strong Wolfe conditions).
@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 Vector = npt.NDArray[np.float64]
 Objective = Callable[[Vector], tuple[float, Vector]]
-"""Returns value and gradient at a point; the gradient is not changed or kept by whoever asks."""
+"""Returns value and gradient at a point; callers neither change nor store the gradient."""
 
-ARRAYS = ("x", "gradient", "steps", "changes", "numbers")  # what an iterate is packed into
-MEMORY = 10  # pairs of steps that the curvature is guessed from
+ARRAYS = ("x", "gradient", "steps", "changes", "numbers")  # names in `Iterate.pack`
+MEMORY = 10  # steps from which the curvature is estimated
 _SUFFICIENT, _CURVATURE = 1e-4, 0.9  # of the Wolfe conditions: the book's choice for quasi-Newton
 _MOST_EVALUATIONS = 25  # of a line search
 _LEAST_COSINE = 1e-10  # between step and change of the gradient
@@ -28,14 +28,14 @@ _LARGEST_STEP = 1e10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Iterate:
-    """A point on the way, with all that the next iteration depends on."""
+    """A point on the path, with all inputs of the next iteration."""
 
     x: Vector  # (n,)
     value: float
     gradient: Vector  # (n,)
     steps: Vector  # (m, n) the last m changes of x, the oldest first …
     changes: Vector  # (m, n) … and of the gradient
-    reach: float = 0.0  # the inverse of the curvature, where that is known; 0: it is not
+    reach: float = 0.0  # the inverse of the curvature; 0: unknown
     at_end: bool = False  # no further step makes the value smaller
 
     def pack(self) -> dict[str, npt.NDArray[Any]]:
@@ -50,14 +50,14 @@ class Iterate:
 
     @classmethod
     def unpack(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Iterate:
-        """Return the iterate that `pack` returned the arrays of."""
+        """Return the iterate of these arrays, which `pack` returned."""
         x, gradient, steps, changes, numbers = (arrays[name] for name in ARRAYS)
         value, reach, at_end = numbers.tolist()
         return cls(x, value, gradient, steps, changes, reach, bool(at_end))
 
 
 def start(objective: Objective, x: Vector, reach: float = 0.0) -> Iterate:
-    """Return the iterate at ``x``; ``reach`` may be that of an iterate on a similar objective."""
+    """Return the iterate at ``x``; ``reach`` may come from a similar objective."""
     value, gradient = objective(x)
     nothing = np.empty((0, len(x)))
     return Iterate(x, value, gradient, nothing, nothing, reach)
@@ -73,15 +73,16 @@ def advance(
     objective : callable
     now : Iterate
     tolerance : float
-        At the end, if no element of the gradient is larger than this.
+        The end is reached if no element of the gradient is larger than this.
     least_fall : float
-        At the end, if the value falls by no more than this share of it: what rounding hides.
+        The end is reached if the value falls by no more than this share of it, which may be a
+        rounding error.
     """
     if now.at_end or np.abs(now.gradient).max() <= tolerance:
         return _ended(now)
     direction = _direction(now)
     slope = float(direction @ now.gradient)
-    if slope >= 0:  # rounding has spoilt the curvature: begin with it anew
+    if slope >= 0:  # rounding errors have spoilt the curvature: forget it
         nothing = np.empty((0, len(now.x)))
         now = replace(now, steps=nothing, changes=nothing)
         direction = -now.gradient
@@ -96,10 +97,10 @@ def advance(
 
 
 def _first_step(now: Iterate, slope: float) -> float:
-    """Return how far to go along the gradient without a guess of the curvature.
+    """Return the length of a step along the gradient if the curvature is unknown.
 
-    To where the value would be 0 if it fell like a parabola, but not further than x is from 0. A
-    step that is small beside the value would be lost in the value's rounding errors.
+    It ends where the value would be 0 if it fell like a parabola, but is not longer than x. The
+    effect of a shorter step could be lost in the value's rounding errors.
     """
     if now.reach:
         return now.reach
@@ -127,7 +128,7 @@ def _moved(now: Iterate, x: Vector, value: float, gradient: Vector) -> Iterate:
 
 
 def _direction(now: Iterate) -> Vector:
-    """Return minus the guessed inverse Hessian times the gradient: the two-loop recursion."""
+    """Return minus the estimated inverse Hessian times the gradient, by the two-loop recursion."""
     q = now.gradient.copy()
     pairs = list(zip(now.steps, now.changes, strict=True))
     weights = []
@@ -163,7 +164,7 @@ class _Search:
         self._left = _MOST_EVALUATIONS
 
     def run(self, first: float) -> tuple[Vector, float, Vector] | None:
-        """Return a lower point with its value and gradient, or None if there seems to be none."""
+        """Return a lower point with its value and gradient, or None if none is found."""
         found = self._bracketed(first)
         if not found.value < self._origin.value:
             return None
@@ -197,7 +198,7 @@ class _Search:
 
     def _is_too_high(self, point: _Point) -> bool:
         allowed = self._origin.value + _SUFFICIENT * point.at * self._origin.slope
-        return not point.value <= allowed  # also if it is no number
+        return not point.value <= allowed  # also true for NaN
 
     def _evaluated(self, at: float) -> _Point:
         self._left -= 1
@@ -207,7 +208,7 @@ class _Search:
 
 
 def _between(low: _Point, high: _Point) -> float:
-    """Return the minimum of the cubic through both points, kept away from the ends (eq. 3.59)."""
+    """Return the minimum of the cubic through both points, not too close to an end (eq. 3.59)."""
     middle = 0.5 * (low.at + high.at)
     width = high.at - low.at
     if width == 0 or not math.isfinite(high.value) or not math.isfinite(high.slope):

@@ -1,4 +1,4 @@
-"""Matrices of rows: dense float32 arrays, or compressed sparse rows (CSR), under the same names.
+"""Matrices of rows: dense float32 arrays or compressed sparse rows (CSR), with one interface.
 
 NumPy only: SciPy would double the functions' package.
 """
@@ -18,11 +18,11 @@ Floats64 = npt.NDArray[np.float64]
 Offsets = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.int32]
 
-# Pairs that are worked on at a time: about 5 MB of intermediate arrays. A batch has fewer.
+# Pairs of a block: about 5 MB of intermediate arrays. A batch has fewer.
 _BLOCK_PAIRS = 2**18
-# Rows of a dense matrix that are summed in float32 before the sums are widened.
+# Rows of a dense matrix that are summed in float32; sums of blocks are float64.
 _BLOCK_ROWS = 2**14
-# Elements of the matrix that tells groups of rows apart.
+# Elements of the matrix of zeros and ones that assigns rows to groups.
 _BLOCK_GROUPS = 2**20
 
 
@@ -30,8 +30,8 @@ _BLOCK_GROUPS = 2**20
 class CsrMatrix:
     """Rows of index and value pairs; a slice of rows is a view.
 
-    ``indptr`` holds, for each row, where its pairs start in ``indices`` and ``values``, and behind
-    the last row where its pairs end. It need not start at 0.
+    The pairs of row ``i`` are ``indptr[i]`` to ``indptr[i + 1]`` of ``indices`` and ``values``.
+    ``indptr`` need not start at 0.
     """
 
     indptr: Offsets  # (n_rows + 1,)
@@ -57,7 +57,7 @@ class CsrMatrix:
 
     @property
     def pairs(self) -> slice:
-        """Where the pairs of these rows lie in ``indices`` and ``values``."""
+        """The place of the pairs of these rows in ``indices`` and ``values``."""
         return slice(int(self.indptr[0]), int(self.indptr[-1]))
 
     @cached_property
@@ -67,14 +67,14 @@ class CsrMatrix:
 
     @cached_property
     def columns(self) -> npt.NDArray[np.intp]:
-        """The pairs' indices as NumPy takes them, twice as wide: only blocks are asked for it.
+        """The pairs' indices in NumPy's own width, which needs twice the memory: for blocks only.
 
-        A batch is multiplied twice, and widened once.
+        They are cached, because a batch is multiplied twice.
         """
         return self.indices[self.pairs].astype(np.intp)
 
     def blocks(self) -> Iterator[tuple[slice, CsrMatrix]]:
-        """Yield all rows, some at a time, and where they are; their arrays can be widened."""
+        """Yield blocks of rows, each with its place; they are small enough for `columns`."""
         if self.nnz <= self.block_pairs:
             yield slice(0, len(self)), self
             return
@@ -175,7 +175,7 @@ def row_sums_by_group(
 def _sparse_product(X: CsrMatrix, W: npt.NDArray[Any]) -> Floats:
     _require_length(W, X.n_features)
     result = np.empty((len(X), *W.shape[1:]), np.float32)
-    # An output at a time: of all of them together, what is gathered would leave the cache.
+    # One output at a time: the gathered values of all outputs would not fit into the cache.
     outputs = [(W, result)] if W.ndim == 1 else [*zip(W.T, result.T, strict=True)]
     for rows, block in X.blocks():
         for w, z in outputs:
@@ -189,21 +189,21 @@ def _sparse_transposed_product(X: CsrMatrix, R: Floats, out: Floats) -> None:
     _require_length(R, len(X))
     outputs = [(R, out)] if R.ndim == 1 else [*zip(R.T, out.T, strict=True)]
     for r, z in outputs:
-        # Float32 holds the sums of a batch, as it does for a dense one; those of a shard not.
+        # As for dense rows, float32 is exact enough for the sums of a batch, not of a shard.
         sums = z if X.nnz <= X.block_pairs else np.empty(X.n_features)
         sums.fill(0)
         for rows, block in X.blocks():
             columns, terms = _terms(block, r[rows])
-            # As fast as bincount, and in place; but slow if it has to cast.
+            # As fast as bincount, and in place, unless it has to cast.
             np.add.at(sums, columns, terms.astype(sums.dtype, copy=False))
         z[:] = sums
 
 
 def _terms(X: CsrMatrix, r: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
-    """Return the column of each pair, and its value times its row's ``r``, where that is not 0."""
+    """Return column, and value times the row's ``r``, of each pair whose ``r`` is not 0."""
     columns, values, counts = X.columns, X.values[X.pairs], X.counts
     active = r != 0
-    # The rows that a hinge leaves alone; to pick out more than half costs more than it saves.
+    # A hinge loss has many rows with r = 0. Selecting more than half costs more than it saves.
     if 2 * np.count_nonzero(active) < len(r):
         picked = np.repeat(active, counts)
         columns, values, counts, r = columns[picked], values[picked], counts[active], r[active]
@@ -211,13 +211,13 @@ def _terms(X: CsrMatrix, r: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
 
 
 def _row_sums(X: CsrMatrix, pairs: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return the sum of each row of X, if it had the values ``pairs``."""
+    """Return the sum of each row, with ``pairs`` as the values of X."""
     starts = X.indptr[:-1] - X.indptr[0]
     if X.counts.all():
         sums: npt.NDArray[Any] = np.add.reduceat(pairs, starts)
         return sums
     sums = np.zeros(len(X), pairs.dtype)
-    filled = X.counts > 0  # reduceat takes an empty range for the pair at its start
+    filled = X.counts > 0  # for an empty range, reduceat would return the pair at its start
     if filled.any():
         sums[filled] = np.add.reduceat(pairs, starts[filled])
     return sums
@@ -238,7 +238,7 @@ def _sparse_sums_by_group(
 def _dense_sums_by_group(
     X: Floats, groups: npt.NDArray[np.integer[Any]], n_groups: int, block_rows: int
 ) -> Floats64:
-    # One product with a matrix of zeros and ones; bincount takes ten times as long.
+    # A product with a matrix of zeros and ones; bincount takes ten times as long.
     dtype = np.uint8 if n_groups <= 256 else np.int32
     names = np.arange(n_groups, dtype=dtype)[:, None]
     sums = np.zeros((X.shape[1], n_groups))

@@ -1,4 +1,4 @@
-"""What algorithms need to know of a model."""
+"""The interface of models to algorithms."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class DataFacts:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How well a model does on some rows."""
+    """The quality of a model on some rows."""
 
-    loss: float  # mean per row, without penalty: what training makes small
+    loss: float  # mean per row, without penalty
     metrics: dict[str, float] = field(default_factory=dict)  # by name: accuracy, auc, rmse, …
 
 
@@ -82,7 +82,7 @@ class Model(ABC):
 
     @abstractmethod
     def targets(self, labels: Floats) -> Array:
-        """Return what is learnt from ``labels`` (n_samples,), as they stand in the data."""
+        """Return the targets of training, given ``labels`` (n_samples,) as in the data."""
 
     @abstractmethod
     def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
@@ -90,7 +90,7 @@ class Model(ABC):
 
     @abstractmethod
     def predict(self, w: Floats, X: Matrix) -> Array:
-        """Return the label of each row, (n_samples,), as labels stand in the data."""
+        """Return the predicted label of each row, (n_samples,), as in the data."""
 
     @abstractmethod
     def arrays(self, w: Floats) -> dict[str, Array]:
@@ -98,11 +98,11 @@ class Model(ABC):
 
     @abstractmethod
     def parameters(self, arrays: Mapping[str, Array]) -> Floats:
-        """Return the vector whose `arrays` these are."""
+        """Return the parameter vector of these `arrays`."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Return what else a prediction needs to know, for the model artifact."""
+        """Return the other facts that predictions need, for the model artifact."""
 
 
 @runtime_checkable
@@ -114,7 +114,7 @@ class WithProbabilities(Protocol):
 
 
 class LossModel(Model):
-    """A model that is learnt by making a mean loss over rows plus a penalty small."""
+    """A model that minimises a mean loss over rows plus a penalty."""
 
     penalty: Penalty
 
@@ -129,7 +129,7 @@ class LossModel(Model):
     def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
         """Write the gradient of the mean loss, without penalty, to ``out``; return the mean loss.
 
-        Where the loss has a kink it is a subgradient.
+        At a kink of the loss it is a subgradient.
 
         Parameters
         ----------

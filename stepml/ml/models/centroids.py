@@ -1,4 +1,4 @@
-"""Centroids, and the rows that are nearest to each."""
+"""Assigns rows to their nearest centroids, and sums them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from stepml.ml.models.distances import origin_of, products, squared_distances
 Sums = npt.NDArray[np.float64]
 Clusters = npt.NDArray[np.intp]
 
-# What is computed at once, so that it stays in the cache: distances, and numbers of dense rows.
+# Limits of a block, which has to fit into the cache: distances, and numbers of dense rows.
 _DISTANCES, _SPARSE_DISTANCES, _NUMBERS = 2**16, 2**21, 2**17
-_FEW = 128  # clusters; with more of them, NumPy is fast along their axis
+_FEW = 128  # clusters; with more, NumPy is fast along their axis
 _CANCELLED = 0.01  # share of |x|²: squared distances below it have lost two digits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Accumulated:
-    """What the rows of a cluster sum up to, by cluster."""
+    """Sums over the rows of each cluster."""
 
     sums: Sums  # (n_clusters, n_features)
     counts: Sums  # (n_clusters,) rows
@@ -32,7 +32,7 @@ class Accumulated:
 
 
 def accumulate(centroids: Floats, X: Matrix) -> Accumulated:
-    """Assign each row to its nearest centroid, the first of equally near ones.
+    """Assign each row to its nearest centroid, the first of equally near ones; sum each cluster.
 
     Parameters
     ----------
@@ -61,14 +61,14 @@ def next_centroids(centroids: Floats, sums: Sums, counts: Sums) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
-    """Centroids, made ready to find the nearest ones.
+    """Centroids, prepared for distances from rows.
 
-    Distances are |c|² - 2·c·x, which lacks |x|². Where centroids lie close together and far from 0
-    that would leave few digits, so dense rows are first moved by ``origin``. Sparse ones would
-    become dense, and stay: with m = c - o, distances are |m|² + 2·m·o - 2·m·x, lacking |x - o|².
+    Distances are |c|² - 2·c·x, without |x|². If centroids are close together and far from 0, this
+    would leave few digits, so ``origin`` is first subtracted from dense rows. Sparse rows would
+    become dense. For them, with m = c - o, distances are |m|² + 2·m·o - 2·m·x, without |x - o|².
     """
 
-    centroids: Floats  # (n_clusters, n_features), less the origin if rows are moved
+    centroids: Floats  # (n_clusters, n_features), minus the origin if rows are dense
     origin: Floats | None  # (n_features,)
     doubled: Floats  # -2 · (centroids - origin)
     norms: Floats  # (n_clusters, 1), squared; for sparse rows + 2·m·o
@@ -84,13 +84,13 @@ class Search:
         return cls(centroids, origin, -2 * moved, norms)
 
     def accumulate_few(self, X: Floats) -> Accumulated:
-        """Return what dense rows sum up to, by the nearest of a few centroids.
+        """Sum dense rows by the nearest of a few centroids.
 
-        The rows are summed by a product with a matrix of zeros and ones, made without looking for
-        the places of the ones: NumPy is slow along short axes.
+        The sums are a product with a matrix of zeros and ones. It is computed without `argmin`,
+        because NumPy is slow along short axes.
         """
         few, inertia = len(self.norms), 0.0
-        # The BLAS takes rows by four: ten take longer than twelve.
+        # BLAS computes four rows together: ten take longer than twelve.
         belongs = np.zeros((-(-few // 4) * 4, self._step(X)), np.float32)
         sums, counts = np.zeros((len(belongs), X.shape[1])), np.zeros(len(belongs))
         for rows in self._blocks(X):
@@ -110,7 +110,7 @@ class Search:
         return Accumulated(sums[:few], counts[:few], inertia)
 
     def accumulate_many(self, X: Matrix) -> Accumulated:
-        """Return what rows sum up to, by the nearest of many centroids."""
+        """Sum rows by the nearest of many centroids."""
         clusters, inertia = np.empty(len(X), np.intp), 0.0
         for rows in self._blocks(X):
             block = self._moved(X[rows])
@@ -122,14 +122,14 @@ class Search:
         return Accumulated(row_sums_by_group(X, clusters, len(counts)), counts, inertia)
 
     def clusters(self, X: Matrix) -> Clusters:
-        """Return the number of each row's nearest centroid."""
+        """Return the index of each row's nearest centroid."""
         clusters = np.empty(len(X), np.intp)
         for rows in self._blocks(X):
             clusters[rows] = self._distances(self._moved(X[rows])).argmin(axis=0)
         return clusters
 
     def _step(self, X: Matrix) -> int:
-        """Return of how many rows the numbers and the distances stay in the cache."""
+        """Return the rows of a block, whose numbers and distances fit into the cache."""
         if isinstance(X, CsrMatrix):
             return max(64, _SPARSE_DISTANCES // len(self.norms))
         n_clusters, n_features = self.centroids.shape
@@ -151,10 +151,10 @@ class Search:
         return distances
 
     def _inertia(self, X: Matrix, least: Floats, nearest: Array) -> float:
-        """Return the sum of the squared distances, of which ``least`` lack |x|².
+        """Return the sum of squared distances, given the ``least`` ones without |x|².
 
-        Where much of the sum cancels, or sparse rows lack another term, it is computed afresh.
-        ``nearest`` are the rows' clusters, or a matrix of bits (n_clusters, n_samples).
+        If much of the sum cancels, or another term is missing for sparse rows, it is computed
+        from the differences. ``nearest`` are the rows' clusters, or bits (n_clusters, n_samples).
         """
         if not isinstance(X, CsrMatrix) or self.origin is None:
             squares = _square_sum(X)

@@ -1,4 +1,4 @@
-"""Labels as classes: which ones a model tells apart, and how much a row counts by its label."""
+"""Labels as classes: the classes of a model, and the weights of their rows."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _LARGEST_APART = 2**24
 
 
 def as_stored(label: float) -> float:
-    """Return the shortest number that is ``label`` as data sets store it, in float32."""
+    """Return the shortest number whose float32, as data sets store it, equals that of ``label``."""
     return float(str(np.float32(label)))
 
 
 def classes_of(labels: Sequence[float] | None, model: str) -> tuple[float, ...]:
-    """Return the classes that ``model`` tells apart, or raise `BadLabelError`.
+    """Return the classes of ``model``, or raise `BadLabelError`.
 
     Parameters
     ----------
     labels : sequence of float, or None
-        The distinct labels of the data in ascending order; None: too many to be kept.
+        The distinct labels of the data in ascending order; None: too many for a list.
     model : str
         The model's name, for the message.
     """
     if labels is None or len(labels) > MOST_CLASSES:
         raise BadLabelError(
-            f"the labels are no classes: more than {MOST_CLASSES:,} different ones; "
+            f"the labels are not classes: there are more than {MOST_CLASSES:,} different ones; "
             "is data.label the right column?"
         )
     classes = tuple(as_stored(label) for label in labels)
@@ -52,7 +52,7 @@ def classes_of(labels: Sequence[float] | None, model: str) -> tuple[float, ...]:
 
 
 def positive_of(asked: float | None, classes: Sequence[float], model: str) -> float:
-    """Return the label that is told from all others, or raise `BadLabelError`."""
+    """Return the label of the positive class, or raise `BadLabelError`."""
     if asked is None:
         if len(classes) == 2:
             return max(classes)
@@ -82,12 +82,12 @@ def weights_of(
     counts : sequence of int, or None
         Rows of each class; only balanced weights need them.
     positive : float, optional
-        The label that is told from all others: these are balanced as if they were one.
+        The label of the positive class; if given, all others are balanced as one class.
 
     Raises
     ------
     BadLabelError
-        A text is no label of the data, or two of them are the same one.
+        A text is not a label of the data, or two texts are the same label.
     """
     if asked is None:
         return None
@@ -98,7 +98,7 @@ def weights_of(
 
 
 def indices(labels: Floats, classes: Floats) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
-    """Return each label's place among ``classes``, or raise `BadLabelError`.
+    """Return the index of each label among ``classes``, or raise `BadLabelError`.
 
     Parameters
     ----------

@@ -11,25 +11,25 @@ import numpy.typing as npt
 from stepml.ml.matrices import CsrMatrix, Floats64, product, row_norms_squared, row_sums_by_group
 from stepml.ml.models.base import Floats, Matrix
 
-_SURE = np.float32(1 - 1e-6)  # what of squared norms the rounding errors leave
-_UNSURE = 2e-6  # what of a product they may be
+_SURE = np.float32(1 - 1e-6)  # a squared norm minus its rounding errors, relative
+_UNSURE = 2e-6  # largest rounding error of a product, relative
 _AT_ONCE = 2**22  # distances, or numbers of points: 16 MB
 _FAR = 4.0  # squared distance from 0, in mean squared distances of points from their mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """Rows, made ready for their distances from single points.
+    """Rows, prepared for distances from single points.
 
-    Distances are |x|² - 2·p·x + |p|², of rows and points less an origin among them: else few
-    digits would be left where rows lie close together and far from 0. From sparse rows nothing is
-    taken, they would be dense: with q = p - o, it is |x - o|² - 2·q·x + 2·q·o + |q|².
+    Distances are |x|² - 2·p·x + |p|², after an origin among the rows is subtracted from rows and
+    points: otherwise few digits would remain for rows close together and far from 0. Sparse rows
+    would become dense. For them, with q = p - o, distances are |x - o|² - 2·q·x + 2·q·o + |q|².
     """
 
-    X: Matrix  # dense: transposed, less the origin, and below it its norms, and ones
+    X: Matrix  # dense: transposed, minus the origin, with two more rows: norms, and ones
     origin: Floats  # (n_features,)
-    norms: Floats  # (n_samples,), squared, of the rows less the origin, less the rounding errors
-    reach: float  # the largest norm of sparse rows from which the origin is not taken; or 0
+    norms: Floats  # (n_samples,), squared, of rows minus the origin, minus rounding errors
+    reach: float  # the largest norm of sparse rows, if the origin is not 0; otherwise 0
 
     @classmethod
     def of(cls, X: Matrix) -> Self:
@@ -55,11 +55,11 @@ class Points:
 
     @property
     def most(self) -> int:
-        """How many points are measured at once without much memory."""
+        """Points of a block, whose distances need little memory."""
         return max(1, _AT_ONCE // max(len(self.norms), len(self.origin)))
 
     def nearest(self, points: Floats) -> Floats:
-        """Return squared distances from the nearest of the points, (n_samples,), as `distances`."""
+        """Return squared distances from the nearest point, (n_samples,); see `distances`."""
         nearest = np.full(len(self.norms), np.inf, np.float32)
         for first in range(0, len(points), self.most):
             several = self.distances(points[first : first + self.most])
@@ -69,7 +69,7 @@ class Points:
     def distances(self, points: Floats, out: Floats | None = None) -> Floats:
         """Return squared distances, (n_points, n_samples).
 
-        For rows that are as good as there, they are 0 or somewhat less.
+        For rows at the same place except for rounding, they are 0 or slightly negative.
         """
         moved = points - self.origin
         norms = np.square(moved).sum(axis=1) * _SURE
@@ -90,7 +90,7 @@ class Points:
 def squared_distances(
     X: CsrMatrix, points: Floats, chosen: npt.NDArray[np.integer[Any]]
 ) -> Floats64:
-    """Return each row's squared distance from the point chosen for it, to the last digits.
+    """Return each row's squared distance from the point chosen for it, with all digits.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def squared_distances(
         places += block.columns
         there = points.reshape(-1)[places].astype(np.float64)
         values = block.values[block.pairs]
-        # (x - p)² where a value is stored, instead of p²
+        # For stored values: (x - p)² instead of p²
         excess = (values - 2 * there) * values
         numbers = np.repeat(np.arange(len(block)), block.counts)
         distances[rows] += np.bincount(numbers, excess, minlength=len(block))
@@ -113,7 +113,7 @@ def squared_distances(
 
 
 def origin_of(points: Floats) -> Floats | None:
-    """Return the mean of the points if it is far off, measured by how far they are apart."""
+    """Return the mean of the points if it is far from 0 relative to their spread, or None."""
     mean: Floats = points.mean(axis=0, dtype=np.float64).astype(np.float32)
     away = points - mean
     spread = float(np.square(away, out=away).sum(axis=1).mean())
@@ -121,14 +121,14 @@ def origin_of(points: Floats) -> Floats | None:
 
 
 def products(points: Floats, X: Matrix) -> Floats:
-    """Return the product of each point with each row, (n_points, n_samples), along the rows."""
+    """Return the product of each point with each row, (n_points, n_samples)."""
     if isinstance(X, CsrMatrix):
         return product(X, points.T).T
     return points @ X.T
 
 
 def dense_row(X: Matrix, row: int) -> Floats:
-    """Return one row of X, (n_features,), with its zeros."""
+    """Return one row of X as a dense array, (n_features,)."""
     if not isinstance(X, CsrMatrix):
         only: Floats = X[row]
         return only
@@ -139,7 +139,7 @@ def dense_row(X: Matrix, row: int) -> Floats:
 
 
 def _coarse(numbers: Floats) -> Floats:
-    """Return them to 8 binary digits: then differences from numbers of few digits are exact."""
+    """Round to 8 binary digits, so that differences from numbers of few digits are exact."""
     digits, exponents = np.frexp(numbers)
     rounded: Floats = np.ldexp(np.rint(digits * 256) / 256, exponents).astype(np.float32)
     return rounded

@@ -24,7 +24,7 @@ from stepml.ml.models.seeding import initial_centroids
 
 
 class KMeans(Model):
-    """Makes the sum of squared distances from the nearest centroid small (Lloyd, 1982).
+    """Minimises the sum of squared distances from the nearest centroid (Lloyd, 1982).
 
     Its parameters are the centroids, (n_clusters, n_features) row by row; labels play no part.
 
@@ -32,7 +32,7 @@ class KMeans(Model):
     ----------
     n_features, n_clusters : int
     restarts : int
-        Seedings to choose the first parameters from.
+        Seedings, of which the best one gives the first parameters.
     """
 
     def __init__(self, n_features: int, n_clusters: int, restarts: int = 1) -> None:
@@ -59,7 +59,7 @@ class KMeans(Model):
         return labels
 
     def accumulate(self, w: Floats, X: Matrix) -> Accumulated:
-        """Assign each row to its nearest centroid, the first of equally near ones.
+        """Assign each row to its nearest centroid, and sum the rows of each cluster.
 
         Parameters
         ----------
@@ -80,10 +80,10 @@ class KMeans(Model):
         return next_centroids(self._centroids(w), sums, counts).ravel()
 
     def reseed(self, w: Floats, counts: Sums, sample: Matrix) -> Floats:
-        """Return the parameters with the centroids of empty clusters moved to where rows are.
+        """Return the parameters after moving the centroids of empty clusters to rows.
 
-        One after another moves to the row of ``sample`` that is farthest from its nearest centroid;
-        if all rows lie on centroids it stays.
+        They move one by one, each to the row of ``sample`` that is farthest from its nearest
+        centroid. If all rows lie on centroids, the rest stay in place.
 
         Parameters
         ----------

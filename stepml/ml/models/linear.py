@@ -1,4 +1,4 @@
-"""Linear models: what a row is taken for depends on coefficients · features + intercept."""
+"""Linear models: predictions depend on coefficients · features + intercept."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from stepml.ml.matrices import product, transposed_product
 from stepml.ml.models.base import Array, Evaluation, Floats, LossModel, Matrix, Penalty
 
-_FEW = 64  # outputs; so many NumPy takes one after another much faster than row by row
-# What is computed at once, so that intermediate arrays stay small: rows, and decision values.
+_FEW = 64  # outputs; up to here NumPy is much faster output by output than row by row
+# Limits of a block, so that intermediate arrays are small: rows, and decision values.
 _BLOCK_ROWS, _BLOCK_VALUES = 2**14, 2**20
 
 
@@ -19,7 +19,7 @@ class LinearModel(LossModel):
     """A model with ``n_outputs`` decision values per row, each linear in the features.
 
     Its parameters are the coefficients, (n_features, n_outputs) row by row, and then the
-    intercepts, (n_outputs,), which no penalty is of. With one output, arrays of decision values
+    intercepts, (n_outputs,), which have no penalty. With one output, arrays of decision values
     are (n_samples,), with more (n_samples, n_outputs).
 
     Parameters
@@ -35,7 +35,7 @@ class LinearModel(LossModel):
         self.n_features = n_features
         self.n_outputs = n_outputs
         self.penalty = Penalty(l1, l2, n_features * n_outputs)
-        # A block has no fewer decision values than there are parameters, which are summed by block.
+        # Parameters are summed for each block, so it has at least as many decision values.
         most = max(_BLOCK_VALUES, self.n_parameters) // n_outputs
         self._block_rows = min(_BLOCK_ROWS, most)
 
@@ -52,7 +52,7 @@ class LinearModel(LossModel):
                 loss = self._sum_by_block(w, X, y, out)
             else:
                 loss = self._sum(w, X, y, out)
-                out *= np.float32(1 / len(y))  # there are fewer parameters than rows to be divided
+                out *= np.float32(1 / len(y))  # cheaper than dividing all rows
         return loss / len(y)
 
     def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
@@ -79,7 +79,7 @@ class LinearModel(LossModel):
         return z
 
     def scores(self, w: Floats, X: Matrix) -> Floats:
-        """Return what `predict` decides by, (n_samples,) or (n_samples, n_outputs)."""
+        """Return the scores behind `predict`, (n_samples,) or (n_samples, n_outputs)."""
         return self.decision(w, X)
 
     def arrays(self, w: Floats) -> dict[str, Array]:
@@ -121,11 +121,11 @@ class LinearModel(LossModel):
 
     @abstractmethod
     def _differentiate(self, z: Floats, y: Array) -> float:
-        """Return the summed loss at decision values ``z``, replaced by its derivatives there."""
+        """Return the summed loss at decision values ``z``; replace ``z`` by its derivatives."""
 
     @abstractmethod
     def _outcome(self, z: Floats) -> Array:
-        """Return what metrics and predictions need of ``z``, (n_samples,), no view of it."""
+        """Return the input of metrics and predictions, (n_samples,); not a view of ``z``."""
 
     @abstractmethod
     def _metrics(self, outcomes: Array, y: Array) -> dict[str, float]:
@@ -133,9 +133,9 @@ class LinearModel(LossModel):
 
     @abstractmethod
     def _named(self, outcomes: Array) -> Array:
-        """Return the labels that the outcomes stand for."""
+        """Return the labels of the outcomes."""
 
 
 def _quiet() -> np.errstate:
-    """Return what keeps NumPy from warning: that a model diverged is seen by its loss."""
+    """Suppress NumPy's warnings: the loss shows that a model has diverged."""
     return np.errstate(over="ignore", invalid="ignore")

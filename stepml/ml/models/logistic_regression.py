@@ -13,7 +13,7 @@ _ONE = np.float32(1)
 
 
 class LogisticRegression(BinaryClassifier):
-    """Loss log(1 + exp(-z)) for the decision value z of a positive row, of a negative one at -z."""
+    """Loss log(1 + exp(-z)) of a positive row with decision value z, log(1 + exp(z)) of others."""
 
     def probabilities(self, w: Floats, X: Matrix) -> Floats:
         """Return the probability of each class, (n_samples, 2), in the order of `classes`."""
@@ -26,7 +26,7 @@ class LogisticRegression(BinaryClassifier):
         if not np.maximum.reduce(np.abs(z)) < _FAR:
             return _differentiate_anywhere(z, y)
         z *= y if self.weights is None else np.copysign(_ONE, y)
-        np.negative(z, out=z)  # how far a row is on the other class's side
+        np.negative(z, out=z)  # positive on the side of the other class
         odds = np.exp(z, out=z)
         loss = _log1p_sum(odds) if self.weights is None else float(np.log1p(odds) @ np.abs(y))
         odds /= np.subtract(-1, odds)
@@ -35,7 +35,7 @@ class LogisticRegression(BinaryClassifier):
 
 
 def _differentiate_anywhere(z: Floats, y: Array) -> float:
-    """Do it for decision values of any size; it takes twice the time."""
+    """Differentiate at decision values of any size, in twice the time."""
     wrong = z * -np.copysign(_ONE, y)
     losses = np.maximum(wrong, 0) + np.log1p(np.exp(-np.abs(wrong)))
     np.multiply(_sigmoid(wrong), -y, out=z)
@@ -45,7 +45,7 @@ def _differentiate_anywhere(z: Floats, y: Array) -> float:
 def _log1p_sum(x: Floats) -> float:
     """Return Σ log(1 + x) for 0 ≤ x ≤ exp(_FAR).
 
-    The logarithm of a product is faster than the sum of logarithms, and as exact in float64.
+    The logarithm of a product is faster than a sum of logarithms, and as exact in float64.
     """
     factors = np.add(x, 1, dtype=np.float64)
     products = np.multiply.reduceat(factors, np.arange(0, len(x), _FACTORS))
@@ -53,6 +53,6 @@ def _log1p_sum(x: Floats) -> float:
 
 
 def _sigmoid(z: Floats) -> Floats:
-    """Return 1 / (1 + exp(-z)), to the last digits also where it is small."""
+    """Return 1 / (1 + exp(-z)), with all digits also of small values."""
     chances: Floats = np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))
     return chances

@@ -1,4 +1,4 @@
-"""How good predictions are, beside the loss. Sums are of float64."""
+"""Metrics of predictions. Sums are float64."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def binary_metrics(scores: Array, positive: Mask) -> dict[str, float]:
 
 
 def regression_metrics(predicted: Array, labels: Array) -> dict[str, float]:
-    """Return ``rmse`` and, if the labels are not all the same, ``r2``."""
+    """Return ``rmse`` and, if the labels are not all equal, ``r2``."""
     found = {"rmse": rmse(predicted, labels)}
     if np.ptp(labels) > 0:
         found["r2"] = r2(predicted, labels)
@@ -35,12 +35,12 @@ def regression_metrics(predicted: Array, labels: Array) -> dict[str, float]:
 
 
 def accuracy(predicted: Array, expected: Array) -> float:
-    """Return the share of rows whose class is right."""
+    """Return the share of rows with the right class."""
     return float(np.count_nonzero(predicted == expected)) / len(expected)
 
 
 def auc(scores: Array, positive: Mask) -> float:
-    """Return the chance that a positive row scores above a negative one; ties count half.
+    """Return the probability that a positive row scores above a negative one; ties count half.
 
     That is the area under the ROC curve (Hanley and McNeil, 1982).
 

@@ -11,15 +11,15 @@ from stepml.ml.matrices import Floats
 
 @dataclass(frozen=True, slots=True)
 class Penalty:
-    """Factors of the penalty, and which parameters it is of: intercepts stay free.
+    """Factors of the penalty on the coefficients; intercepts have none.
 
-    The smooth part is differentiated; the other one, which has a kink at 0, is dealt with by its
-    proximal operator, which makes coefficients exactly 0 (Parikh and Boyd, 2014, section 6.5.2).
+    The smooth part has a gradient. The other part has a kink at 0; its proximal operator makes
+    coefficients exactly 0 (Parikh and Boyd, 2014, section 6.5.2).
     """
 
     l1: float = 0.0
     l2: float = 0.0
-    n_coefficients: int = 0  # the first parameters
+    n_coefficients: int = 0  # they are the first parameters
 
     def add_gradient(self, w: Floats, out: Floats) -> None:
         """Add the gradient of the smooth part at ``w`` to ``out``."""
@@ -28,7 +28,7 @@ class Penalty:
             out[coefficients] += np.float32(self.l2) * w[coefficients]
 
     def shrink(self, w: Floats, step: float) -> None:
-        """Apply, in place, the proximal operator of ``step`` times the part with the kink."""
+        """Apply, in place, the proximal operator of ``step`` times the part with a kink."""
         if self.l1:
             _soften(w[: self.n_coefficients], np.float32(step * self.l1))
 

@@ -1,4 +1,4 @@
-"""Where k-means begins: k-means++ on a sample, the best of some."""
+"""Initial centroids: the best of several k-means++ seedings on a sample."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from stepml.ml.models.distances import Points, dense_row
 
 _ITERATIONS = 10  # on the sample, of each seeding
 _BUDGET = 2e11  # multiply-adds: about 15 s on a core of a server
-_PER_DISTANCE = 24  # what a distance takes beside its products, in multiply-adds
-_PER_PAIR = 24  # what a product with a sparse number takes
+_PER_DISTANCE = 24  # time of a distance without its products, in multiply-adds
+_PER_PAIR = 24  # time of a product with a stored number of a sparse row
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How often a seeding is repeated, and improved."""
+    """Numbers of seedings and iterations."""
 
     restarts: int  # seedings to choose from
     iterations: int  # on the sample, of each of them
 
     @classmethod
     def within(cls, budget: float, X: Matrix, n_clusters: int, restarts: int) -> Self:
-        """Return what ``budget`` multiply-adds allow of ``restarts`` and ten iterations.
+        """Return the part of ``restarts`` and ten iterations that ``budget`` multiply-adds allow.
 
-        First restarts are saved: many clusters even out what chance does. Iterations come next, as
-        training goes on with them; but one of each is always done.
+        Restarts are reduced first, because chance has less effect on many clusters. Iterations are
+        reduced next, because training continues them. At least one of each remains.
         """
         numbers = _PER_PAIR * X.nnz if isinstance(X, CsrMatrix) else X.size
         iteration = float(n_clusters * (numbers + _PER_DISTANCE * len(X)))
@@ -45,22 +45,22 @@ class Plan:
 def initial_centroids(
     X: Matrix, n_clusters: int, restarts: int, seed: int, *, budget: float = _BUDGET
 ) -> Floats:
-    """Return parameters to start from: the best of several k-means++ seedings on a sample.
+    """Return initial parameters: the best of several k-means++ seedings on a sample.
 
-    Each of them is improved by a few iterations on the sample before they are compared.
+    Each seeding is improved by a few iterations on the sample before the comparison.
 
     Parameters
     ----------
     X : matrix of shape (n_samples, n_features), at least one row
-        The sample; with fewer different rows than clusters, some centroids are the same.
+        The sample; with fewer different rows than clusters, some centroids are equal.
     n_clusters : int
     restarts : int
         Seedings to choose from, at least 1.
     seed : int
         The same seed gives the same bits.
     budget : float
-        Multiply-adds to spend, about: with large samples and many clusters there are fewer
-        restarts and iterations, but one of each.
+        Approximate limit of multiply-adds: large samples and many clusters get fewer restarts and
+        iterations, but at least one of each.
 
     Returns
     -------
@@ -86,7 +86,8 @@ def _seeding(
 def _plus_plus(X: Matrix, n_clusters: int, rng: np.random.Generator) -> Floats:
     """Return centroids by greedy k-means++ (Arthur and Vassilvitskii, 2007).
 
-    Each is the best of a few rows drawn by their squared distance from the nearest one so far.
+    Each centroid is the best of a few rows. Rows are drawn with probabilities proportional to the
+    squared distance from their nearest centroid so far.
     """
     trials = _trials(n_clusters)
     candidates = _Candidates(X, trials, rng)
@@ -108,9 +109,9 @@ def _plus_plus(X: Matrix, n_clusters: int, rng: np.random.Generator) -> Floats:
 class _Candidates:
     """Rows of a sample, drawn by their squared distance from the nearest centroid.
 
-    To measure many rows takes little longer than to measure a few, so they are drawn in advance.
-    One that was drawn before the last centroids were chosen is taken with the chance that it
-    would be as likely now, and dropped otherwise: so rows come as if they were drawn one by one.
+    The distances of many rows take little longer than those of a few, so rows are drawn in
+    advance. A row that was drawn before the last centroids were chosen is accepted with the ratio
+    of its probabilities, now and then: the result is as if rows were drawn one by one.
     """
 
     def __init__(self, X: Matrix, trials: int, rng: np.random.Generator) -> None:
@@ -120,29 +121,29 @@ class _Candidates:
         self._buffer = np.empty((0, len(X)), np.float32)
 
     def first(self) -> tuple[int, Floats]:
-        """Return any row, and all rows' squared distances from it."""
+        """Return a random row, and the squared distances of all rows from it."""
         row = int(self._rng.integers(len(self._X)))
         return row, np.maximum(self._points.distances(dense_row(self._X, row)[None])[0], 0)
 
     def draw(self, nearest: Floats, ahead: int) -> tuple[int, Floats]:
-        """Return a row, and all rows' squared distances from it, or somewhat less than 0.
+        """Return a row, and the squared distances of all rows from it (0 may be slightly negative).
 
         Parameters
         ----------
         nearest : array of shape (n_samples,)
             Squared distances from the nearest centroid.
         ahead : int
-            How many centroids' trials may be drawn at once.
+            Centroids whose trials may be drawn together.
         """
         while True:
             if not self._left:
                 self._measure(_drawn(nearest, self._trials * self._most(ahead), self._rng), nearest)
             row, then, distances = self._left.pop()
-            if not self._rng.random() * then > nearest[row]:  # it may be no number
+            if not self._rng.random() * then > nearest[row]:  # also true if one is NaN
                 return row, distances
 
     def _most(self, ahead: int) -> int:
-        if isinstance(self._X, CsrMatrix):  # products are as slow, however many there are
+        if isinstance(self._X, CsrMatrix):  # many products at once save no time
             return 1
         return max(1, min(ahead, self._points.most // self._trials))
 
@@ -159,7 +160,7 @@ def _trials(n_clusters: int) -> int:
 
 
 def _drawn(nearest: Floats, n_rows: int, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Return rows drawn by ``nearest``, or any where all rows are centroids already."""
+    """Return rows drawn by ``nearest``, or uniformly if all rows are centroids."""
     edges = np.cumsum(nearest, dtype=np.float64)
     if not edges[-1] > 0:
         return rng.integers(len(nearest), size=n_rows)

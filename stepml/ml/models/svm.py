@@ -15,7 +15,7 @@ from stepml.ml.models.classifiers import BinaryClassifier, MulticlassClassifier
 
 
 class BinarySvm(BinaryClassifier):
-    """Loss max(0, 1 - z) for the decision value z of a positive row, of a negative one at -z.
+    """Loss max(0, 1 - z) of a positive row with decision value z, max(0, 1 + z) of others.
 
     A job or card with several classes and no positive one gives a `OneVsRestSvm`.
     """
@@ -44,7 +44,7 @@ class BinarySvm(BinaryClassifier):
 
 
 class OneVsRestSvm(MulticlassClassifier):
-    """The sum of the hinge losses of telling each class from all others."""
+    """The sum of the hinge losses of each class against all others."""
 
     def _differentiate(self, z: Floats, y: Array) -> float:
         own = np.arange(len(y)), y

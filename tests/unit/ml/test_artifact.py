@@ -91,12 +91,14 @@ def test_one_changed_bit_is_seen() -> None:
     packed, card = example().artifact.pack()
     packed = packed[:-1] + bytes([packed[-1] ^ 1])
 
-    with pytest.raises(DamagedArtifactError, match="not those that the card was written for"):
+    with pytest.raises(
+        DamagedArtifactError, match="the digest of the arrays is not that of the card"
+    ):
         Artifact.unpack(packed, card)
 
 
 def test_arrays_of_another_model_are_refused() -> None:
-    with pytest.raises(DamagedArtifactError, match="of two models"):
+    with pytest.raises(DamagedArtifactError, match="belong to two models"):
         Artifact.unpack(example("svm").artifact.pack()[0], example("linear").artifact.pack()[1])
 
 

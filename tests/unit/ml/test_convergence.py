@@ -83,7 +83,9 @@ def test_a_loss_that_is_no_number_ends_the_job_by_name(loss: float) -> None:
 
 
 def test_a_parameter_that_is_no_number_ends_the_job_by_name() -> None:
-    with pytest.raises(TrainingDivergedError, match="a parameter of the model is no finite number"):
+    with pytest.raises(
+        TrainingDivergedError, match="a parameter of the model is not a finite number"
+    ):
         require_finite_parameters(RATES, 1, np.array([1, np.inf], np.float32))
     require_finite_parameters(RATES, 1, np.zeros(2, np.float32))
 

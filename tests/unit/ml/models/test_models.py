@@ -473,8 +473,11 @@ CLASSIFIERS = [models.LogisticRegression, models.SoftmaxRegression, models.Svm]
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (None, "no classes: more than 1,000 different ones; is data.label the right column"),
-        (tuple(range(1001)), "no classes: more than 1,000 different ones"),
+        (
+            None,
+            "not classes: there are more than 1,000 different ones; is data.label the right column",
+        ),
+        (tuple(range(1001)), "not classes: there are more than 1,000 different ones"),
         ((3,), "needs two labels; the data have only: 3"),
         ((), "needs two labels; the data have only: "),
         ((0, np.inf), "expected finite labels, got 0, inf"),
