@@ -56,7 +56,7 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
 
     learning_rate: LearningRate = 0.1
     batch_size: Annotated[
-        BatchSize, Meta(description="rows of each rank in a step; at most a shard's rows")
+        BatchSize, Meta(description="rows of each rank in a step; all rows of a smaller shard")
     ] = 1000
     optimiser: Annotated[
         Literal["sgd", "adam"],
