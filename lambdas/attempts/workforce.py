@@ -23,12 +23,12 @@ class Workforce:
 
     @property
     def ranks(self) -> list[int]:
-        """What an epoch starts by itself; none if there are groups."""
+        """The ranks that an epoch starts by itself; none if there are groups."""
         return [] if self._is_wide else [*range(self.world_size)]
 
     @property
     def groups(self) -> list[list[int]]:
-        """What each child of an epoch starts; none if a Map has room for all ranks."""
+        """The ranks that each child of an epoch starts; none if a Map has room for all."""
         firsts = range(0, self.world_size, MAP_ITERATIONS) if self._is_wide else ()
         return [[*range(n, min(n + MAP_ITERATIONS, self.world_size))] for n in firsts]
 
@@ -41,7 +41,7 @@ class Workforce:
 
     @property
     def ranks_at_once(self) -> int:
-        """Iterations of a Map at once: more would only be throttled."""
+        """Iterations of a Map at once; more would only be throttled."""
         groups = 1 if self.all_at_once else self.groups_at_once
         return max(1, min(MAP_ITERATIONS, self.concurrency // groups))
 

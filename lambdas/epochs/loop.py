@@ -21,7 +21,7 @@ EVENTS_AN_ITERATION = 8  # of a Map; a few of them may be retried
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one account, and one execution, can run."""
+    """The limits of an account and of an execution."""
 
     concurrency: int  # functions that the account runs at once
     most_epochs: int | None = None  # of one execution; None: as many as its history holds

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from lambdas import cleanup
 from lambdas.attempts.ended import EndedExecution
 from lambdas.attempts.fences import raise_fence
 from lambdas.attempts.timing import Timing
@@ -260,11 +259,7 @@ def test_a_notice_about_a_job_that_has_come_through_changes_no_result() -> None:
     assert after == before
 
 
-def test_the_notice_is_read_as_eventbridge_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[EndedExecution] = []
-    monkeypatch.setattr(cleanup, "durable", MemoryStorage)
-    monkeypatch.setattr(cleanup, "clean_up", lambda found, *_: seen.append(found))
-    monkeypatch.setenv("STEPML_BUCKET", "bucket")
+def test_the_notice_is_read_as_eventbridge_writes_it() -> None:
     detail = {
         "executionArn": "arn:aws:states:us-east-1:123456789012:execution:stepml-train:job",
         "stateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:stepml-train",
@@ -281,10 +276,10 @@ def test_the_notice_is_read_as_eventbridge_writes_it(monkeypatch: pytest.MonkeyP
         "redriveCount": None,
         "redriveStatus": "REDRIVABLE",
     }
-    cleanup.handler({"detail-type": "…", "source": "aws.states", "detail": detail}, None)
-    assert seen[0].stopped_at == "2026-01-02T03:04:06.678Z"
+    notice = {"detail-type": "…", "source": "aws.states", "detail": detail}
+    assert EndedExecution.of_notice(notice).stopped_at == "2026-01-02T03:04:06.678Z"
     with pytest.raises(InvalidTaskError, match=r"EndedExecution: .*status"):
-        cleanup.handler({"detail": {"executionArn": "a", "name": "b"}}, None)
+        EndedExecution.of_notice({"detail": {"executionArn": "a", "name": "b"}})
 
 
 def test_documents_notice_every_changed_byte() -> None:
