@@ -312,7 +312,7 @@ def test_a_job_that_resumes_another_comes_to_the_same_bits(
         ({"resume_from": "nobody"}, "resume_from.job: expected a job of this stack"),
         (
             {"resume_from": {"job": "FIRST", "epoch": 9}},
-            "expected 0 to 1, the finished epochs of job",
+            "expected 0 to 1, the finished epochs of",
         ),
         ({"resume_from": "FIRST", "stop": {"max_epochs": 1}}, "stop.max_epochs: expected more"),
         (
