@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import typer
@@ -58,6 +59,18 @@ def local_aws_errors() -> Iterator[None]:
         yield
     except LocalAwsError as error:
         raise LocalAwsFailedError(str(error)) from error
+
+
+def require_packages(
+    packages: Sequence[str], product: str, extra: str, error: type[StepMLError]
+) -> None:
+    """Raise ``error`` unless the packages of an extra, which ``product`` needs, are installed."""
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise error(
+            f"{product} is not installed (no {', '.join(missing)}); "
+            f"install it with: pip install 'stepml[{extra}]'"
+        )
 
 
 def exit_code(error: StepMLError) -> int:

@@ -6,12 +6,16 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepml.cli.errors import NO_SERVICE, LocalAwsFailedError, local_aws_errors
+from stepml.cli.errors import (
+    NO_SERVICE,
+    LocalAwsFailedError,
+    local_aws_errors,
+    require_packages,
+)
 from stepml.cli.options import AsJson
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
@@ -54,7 +58,7 @@ def up(
 
     Run it again to deploy changes.
     """
-    _require_extra()
+    require_packages(PACKAGES, "the local AWS", "local", LocalAwsFailedError)
     from stepml.local import daemon
 
     output = Output(as_json)
@@ -99,15 +103,6 @@ def status(as_json: AsJson = False) -> None:
     if found.caches:
         rows = [(each.name, each.url, str(each.pid or "not started")) for each in found.caches]
         output.table(("channel", "URL", "pid"), rows, {"pid"})
-
-
-def _require_extra() -> None:
-    missing = [package for package in PACKAGES if find_spec(package) is None]
-    if missing:
-        raise LocalAwsFailedError(
-            f"the local AWS is not installed (no {', '.join(missing)}); "
-            "install it with: pip install 'stepml[local]'"
-        )
 
 
 @contextmanager

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import secrets
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
 
-from stepml.cli.errors import BAD_INPUT, BadInputError, LocalAwsFailedError, local_aws_errors
+from stepml.cli.errors import (
+    BAD_INPUT,
+    BadInputError,
+    LocalAwsFailedError,
+    local_aws_errors,
+    require_packages,
+)
 from stepml.cli.options import AsJson, Local
 from stepml.cli.output import Output
 from stepml.client.errors import AccessError
@@ -51,7 +54,7 @@ def up(context: typer.Context) -> None:
     --certificate FILE, --key FILE, --token-file FILE, --memory-mb MB,
     --snapshots PLACE, --plain-loopback and others.
     """
-    _require_extra()
+    require_packages(PACKAGES, "the parameter server", "server", AccessError)
     arguments = [sys.executable, "-m", "ps_server", *context.args]
     os.execve(sys.executable, arguments, _environment())  # noqa: S606 — that is what it is for
 
@@ -67,7 +70,7 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show the jobs and the memory of a running parameter server."""
-    _require_extra()
+    require_packages(PACKAGES, "the parameter server", "server", AccessError)
     output = Output(as_json)
     environment = _environment()
     if local:
@@ -108,18 +111,12 @@ def secret(
 
     The certificate is self-signed. Clients trust it alone.
     """
-    certificate, key = _certificate(host, days)
+    require_packages(("cryptography",), "the library for certificates", "server", AccessError)
+    from stepml.cli.certificates import self_signed_certificate
+
+    certificate, key = self_signed_certificate(host, days)
     made = {"token": secrets.token_urlsafe(32), "certificate": certificate, "key": key}
     typer.echo(json.dumps(made, indent=2))
-
-
-def _require_extra() -> None:
-    missing = [package for package in PACKAGES if find_spec(package) is None]
-    if missing:
-        raise AccessError(
-            f"the parameter server is not installed (no {', '.join(missing)}); "
-            "install it with: pip install 'stepml[server]'"
-        )
 
 
 def _environment() -> dict[str, str]:
@@ -181,73 +178,3 @@ def _staleness(job: dict[str, Any]) -> str:
     if not job["updates"]:
         return ""
     return f"{job['staleness_sum'] / job['updates']:.1f}, most {job['staleness_max']}"
-
-
-def _certificate(hosts: list[str], days: int) -> tuple[str, str]:
-    """Return a self-signed certificate for ``hosts`` and its key, as PEM."""
-    try:
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-    except ImportError:
-        raise AccessError(
-            "the package cryptography, which makes certificates, is missing; install it with: "
-            "pip install 'stepml[server]'"
-        ) from None
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "StepML parameter server")])
-    names = [_general_name(host) for host in hosts]
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))  # clocks differ
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    return (
-        made.public_bytes(pem).decode(),
-        key.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode(),
-    )
-
-
-def _key_usage() -> Any:
-    """Return the key's usage: a server's key, which signs its own certificate."""
-    from cryptography import x509
-
-    others = dict.fromkeys(
-        (
-            "content_commitment",
-            "key_encipherment",
-            "data_encipherment",
-            "key_agreement",
-            "crl_sign",
-            "encipher_only",
-            "decipher_only",
-        ),
-        False,
-    )
-    return x509.KeyUsage(digital_signature=True, key_cert_sign=True, **others)
-
-
-def _general_name(host: str) -> Any:
-    from cryptography import x509
-
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        pass
-    try:
-        return x509.DNSName(host)
-    except ValueError:
-        raise BadInputError(f"--host: expected a name or an IP address, got {host!r}") from None

@@ -105,26 +105,14 @@ def up(
     with _alone():
         running = status()
         if running is not None:
-            if with_parent:
-                raise LocalAwsError(
-                    f"the local AWS is already running on port {running.port} and cannot end with "
-                    "this command; `stepml local down` ends it"
-                )
-            _require_same("on port", running.port, port)
-            _require_same("with --concurrency", running.concurrency, concurrency)
+            _require_suitable(running, port, concurrency, with_parent)
             return running
-        port = DEFAULT_PORT if port is None else port
-        concurrency = DEFAULT_CONCURRENCY if concurrency is None else concurrency
-        _require_free(port)
-        process = _start(port, concurrency, with_parent)
-        ServerRecord(process.pid, port).write()
-        try:
-            return _await_answer(process, wait_s)
-        except BaseException:  # also at Ctrl-C: the caller would not know of the process
-            process.kill()
-            process.wait()
-            remove_record()
-            raise
+        return _start_and_wait(
+            DEFAULT_PORT if port is None else port,
+            DEFAULT_CONCURRENCY if concurrency is None else concurrency,
+            with_parent,
+            wait_s,
+        )
 
 
 def status() -> LocalStatus | None:
@@ -202,12 +190,37 @@ def _alone() -> Iterator[None]:
         raise LocalAwsError(f"another `stepml local` is running: {error}") from error
 
 
+def _require_suitable(
+    running: LocalStatus, port: int | None, concurrency: int | None, with_parent: bool
+) -> None:
+    if with_parent:
+        raise LocalAwsError(
+            f"the local AWS is already running on port {running.port} and cannot end with "
+            "this command; `stepml local down` ends it"
+        )
+    _require_same("on port", running.port, port)
+    _require_same("with --concurrency", running.concurrency, concurrency)
+
+
 def _require_same(running_with: str, running: int, wanted: int | None) -> None:
     if wanted is not None and wanted != running:
         raise LocalAwsError(
             f"the local AWS is already running {running_with} {running}, not {running_with} "
             f"{wanted}; `stepml local down` ends it"
         )
+
+
+def _start_and_wait(port: int, concurrency: int, with_parent: bool, wait_s: float) -> LocalStatus:
+    _require_free(port)
+    process = _start(port, concurrency, with_parent)
+    ServerRecord(process.pid, port).write()
+    try:
+        return _await_answer(process, wait_s)
+    except BaseException:  # also at Ctrl-C: the caller would not know of the process
+        process.kill()
+        process.wait()
+        remove_record()
+        raise
 
 
 def _start(port: int, concurrency: int, with_parent: bool) -> subprocess.Popen[bytes]:

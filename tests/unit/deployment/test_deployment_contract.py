@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stepml.cli.parameter_server import _certificate
+from stepml.cli.certificates import self_signed_certificate
 from stepml.job import errors
 from stepml.job.formats import FORMATS
 from stepml.job.models import MODELS
@@ -356,7 +356,9 @@ def _variables(path: str) -> set[str]:
 
 def test_a_certificate_of_stepml_fits_into_the_environment_of_a_function() -> None:
     """Lambda allows 4 KB for all variables; other variables get half of that here."""
-    certificate, _ = _certificate(["ps." + "x" * 60 + ".example.com", "10.74.0.10"], days=3650)
+    certificate, _ = self_signed_certificate(
+        ["ps." + "x" * 60 + ".example.com", "10.74.0.10"], days=3650
+    )
     assert len(certificate) < 1024
     names = template()["Globals"]["Function"]["Environment"]["Variables"]
     assert sum(map(len, names)) + len(certificate) + 2048 < 4096
