@@ -37,10 +37,10 @@ from benchmarks.bench_exchange import short, some_of
 from benchmarks.parameter_server_workers import Case, Places, WorkerProcesses
 from benchmarks.raw_exchange import RawServer
 from comm import Message
-from comm.wire import encode_in_parts
 from ps_server.client.opening import open_client
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings
+from ps_server.protocol.encoded import encode_in_parts
 from stepml.job.channels import CHANNELS
 from stepml.job.step import Step
 from tests.support.parameter_servers import parameter_server

@@ -15,11 +15,11 @@ import numpy as np
 
 from benchmarks.raw_exchange import RawRank
 from comm import InFlight, Message, Workers
-from comm.wire import encode_in_parts
 from ps_server.client.opening import open_client
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings, Received
 from ps_server.protocol.clients import ParameterClient
+from ps_server.protocol.encoded import encode_in_parts
 from stepml.job.step import Step
 from storage import open_channel
 

@@ -24,8 +24,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from comm import Message
-from comm.wire import encode_in_parts
 from ps_server.protocol.calls import JobSettings, Received
+from ps_server.protocol.encoded import encode_in_parts
 from stepml.job.step import Step
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 

@@ -19,7 +19,6 @@ The trailer carries sums that must not be rounded to the vector's type: losses, 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,11 +82,6 @@ class Draft:
         self.vector: Vector = body[: size * dtype.itemsize].view(dtype)
         self.trailer: Vector = body[size * dtype.itemsize :].view(_TRAILER_DTYPE)
 
-    @classmethod
-    def over(cls, data: Vector, message: Message) -> Draft:
-        """Return a draft of ``message``, as it was decoded from ``data``, to be changed there."""
-        return cls(message.vector.size, message.vector.dtype, message.trailer.size, data)
-
     def finish(
         self, *, pause: bool = False, last: Message | None = None
     ) -> tuple[Message, memoryview]:
@@ -113,68 +107,18 @@ class Draft:
         return Message(self.vector, self.trailer, pause), self._data.data
 
 
-class Encoded:
-    """A message as it travels, in parts: its vector is sent from where it lies.
-
-    Attributes
-    ----------
-    parts : tuple of memoryview
-        Its bytes, in order.
-    size : int
-        How many these are.
-    """
-
-    __slots__ = ("parts", "size")
-
-    def __init__(self, parts: Sequence[memoryview]) -> None:
-        self.parts = tuple(part for part in parts if len(part))
-        self.size = sum(map(len, self.parts))
-
-    def pieces(self, most_bytes: int) -> Iterator[tuple[int, list[memoryview]]]:
-        """Yield the offset and the parts of each piece of at most ``most_bytes``."""
-        offset, room, piece = 0, most_bytes, list[memoryview]()
-        for part in self.parts:
-            rest = part
-            while len(rest):
-                piece.append(rest[:room])
-                taken = len(piece[-1])
-                rest, room = rest[taken:], room - taken
-                if not room:
-                    yield offset, piece
-                    offset, room, piece = offset + most_bytes, most_bytes, []
-        if piece:
-            yield offset, piece
-
-    def joined(self) -> memoryview:
-        """Return the bytes as one."""
-        return self.parts[0] if len(self.parts) == 1 else memoryview(b"".join(self.parts))
-
-
 def message_bytes(size: int, dtype: np.dtype[Any], trailer_size: int) -> int:
     """Return the length of a message with so many numbers, as it travels uncompressed."""
     return _HEADER.size + size * dtype.itemsize + trailer_size * _TRAILER_DTYPE.itemsize
 
 
-def encode_in_parts(message: Message, compression: Compression = "none") -> Encoded:
-    """Return ``message`` as it travels, without copying its vector, which must not change.
-
-    Parameters and errors as of `encode`.
-    """
-    code, vector = _coded(message, compression)
-    vector = np.ascontiguousarray(vector)
-    trailer = np.ascontiguousarray(message.trailer, _TRAILER_DTYPE)
-    data = _memory(_HEADER.size)
-    head = _head(data, code, vector.size, trailer.size, pause=message.pause)
-    parts = [each.data.cast("B") if each.size else head[:0] for each in (vector, trailer)]
-    checksum = RunningChecksum()
-    for part in (head, *parts):
-        checksum.add(part)
-    _write_checksum(head, checksum)
-    return Encoded([head, *parts])
-
-
 def encode(message: Message, compression: Compression = "none") -> memoryview:
-    """Return ``message`` as it travels.
+    """Return ``message`` as it travels; see `encode_parts`."""
+    return memoryview(b"".join(encode_parts(message, compression)))
+
+
+def encode_parts(message: Message, compression: Compression = "none") -> list[memoryview]:
+    """Return the header, vector and trailer as they travel; the vector is not copied.
 
     Parameters
     ----------
@@ -189,13 +133,15 @@ def encode(message: Message, compression: Compression = "none") -> memoryview:
         A number is beyond ±65,504, the largest of float16.
     """
     code, vector = _coded(message, compression)
-    trailer = message.trailer.astype(_TRAILER_DTYPE, copy=False)
-    data = _memory(_HEADER.size + vector.nbytes + trailer.nbytes)
-    body = data[_HEADER.size :]
-    body[: vector.nbytes].view(vector.dtype)[:] = vector
-    body[vector.nbytes :].view(_TRAILER_DTYPE)[:] = trailer
-    _seal(data, code, vector.size, trailer.size, pause=message.pause)
-    return data.data
+    vector = np.ascontiguousarray(vector)
+    trailer = np.ascontiguousarray(message.trailer, _TRAILER_DTYPE)
+    head = _head(_memory(_HEADER.size), code, vector.size, trailer.size, pause=message.pause)
+    parts = [each.data.cast("B") if each.size else head[:0] for each in (vector, trailer)]
+    checksum = RunningChecksum()
+    for part in (head, *parts):
+        checksum.add(part)
+    _write_checksum(head, checksum)
+    return [head, *parts]
 
 
 class RunningChecksum:
@@ -281,11 +227,6 @@ def _halved(vector: Vector) -> Vector:
         raise CompressionError(
             f"exchange.compression float16 holds numbers up to 65,504, got {most:g}; use none"
         ) from None
-
-
-def _seal(data: Vector, code: int, size: int, trailer_size: int, *, pause: bool) -> None:
-    _head(data, code, size, trailer_size, pause=pause)
-    struct.pack_into("<Q", data.data, 8, _checksum(data.data))
 
 
 def _head(data: Vector, code: int, size: int, trailer_size: int, *, pause: bool) -> memoryview:

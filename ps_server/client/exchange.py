@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from comm.exchange import InFlightExchange, OrchestratedExchange, Workers
-from comm.wire import Compression, Encoded, Message, encode_in_parts
+from comm.wire import Compression, Message
 from ps_server.client.jobs import SLICE_S, JobClient, Push, nothing
 from ps_server.protocol.calls import ALL_RANKS, JobSettings, Received
 from ps_server.protocol.clients import ParameterClient
+from ps_server.protocol.encoded import Encoded, encode_in_parts
 from ps_server.protocol.refusals import ContributionsMissing, StepForgotten, UnknownJob
 from stepml.job.errors import MissingContributionError, ReplayLostError
 from stepml.job.step import Step

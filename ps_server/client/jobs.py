@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from comm.wire import Encoded
 from ps_server.protocol.calls import JobSettings, Pushed, Received, Registration, StepStatus
 from ps_server.protocol.clients import ParameterClient
+from ps_server.protocol.encoded import Encoded
 from ps_server.protocol.refusals import (
     AccessDenied,
     ContributionsMissing,

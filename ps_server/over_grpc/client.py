@@ -9,7 +9,6 @@ from typing import Any, NoReturn, TypeVar
 
 import grpc
 
-from comm.wire import Encoded
 from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.generated.parameter_server_pb2_grpc import ParameterServerStub
 from ps_server.over_grpc.messages import (
@@ -34,6 +33,7 @@ from ps_server.protocol.calls import (
     Welcome,
 )
 from ps_server.protocol.clients import ParameterClient, Target
+from ps_server.protocol.encoded import Encoded
 from ps_server.protocol.refusals import ContributionsMissing
 from stepml.job.step import Step
 

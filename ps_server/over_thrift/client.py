@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 from thrift.protocol.TProtocol import TProtocolException
 
-from comm.wire import Encoded, RunningChecksum
+from comm.wire import RunningChecksum
 from ps_server.over_thrift.connection import Connection, not_ours
 from ps_server.over_thrift.messages import struct_of, value_of
 from ps_server.over_thrift.packing import (
@@ -37,6 +37,7 @@ from ps_server.protocol.calls import (
     Welcome,
 )
 from ps_server.protocol.clients import ParameterClient, Target
+from ps_server.protocol.encoded import Encoded
 from ps_server.protocol.refusals import ContributionsMissing, Refusal
 from stepml.job.step import Step
 

@@ -8,7 +8,6 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from comm.wire import Encoded
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import (
     JobSettings,
@@ -19,6 +18,7 @@ from ps_server.protocol.calls import (
     StepStatus,
     Welcome,
 )
+from ps_server.protocol.encoded import Encoded
 from ps_server.protocol.refusals import ContributionsMissing
 from stepml.job.step import Step
 

@@ -17,7 +17,7 @@ from ps_server.protocol.calls import JobSettings, Pushed, StepStatus
 from ps_server.protocol.refusals import DamagedVector, InvalidRequest, StepForgotten
 from ps_server.state.memory import Block, Memory
 from ps_server.state.model import SharedModel
-from ps_server.state.rules import Rule, require_like
+from ps_server.state.rules import Rule, draft_over, require_like
 from stepml.job.step import Step
 
 
@@ -72,7 +72,7 @@ class Models(Rule):
                 )
             change = message.vector
             if self._update is not None:  # it is turned into a step where it lies
-                change = Draft.over(block.data, message).vector
+                change = draft_over(block.data, message).vector
             model.apply(step, rank, change, message.trailer, max(0, staleness))
             return Pushed(is_repeated=False, version=model.version, staleness=max(0, staleness))
         finally:

@@ -12,7 +12,7 @@ from comm.exchange import SHARED_HEAD as HEAD
 from comm.wire import Draft, Message
 from ps_server.protocol.calls import JobSettings, ServerUpdate
 from ps_server.state.memory import Block, Memory
-from ps_server.state.rules import decoded
+from ps_server.state.rules import decoded, draft_over
 from stepml.job.step import Step
 from stepml.ml.algorithms.descent import Descent
 
@@ -54,7 +54,7 @@ class SharedModel:
         message = decoded(block, "a model")
         self._n_totals = message.trailer.size - HEAD - settings.world_size
         self.expected = Message(np.empty(0), np.empty(0))  # what an update has to be like
-        self._draft = Draft.over(block.data, message)
+        self._draft = draft_over(block.data, message)
         self._is_sealed = True
         vector = np.broadcast_to(np.zeros((), message.vector.dtype), message.vector.shape)
         self.expected = Message(vector, np.zeros(self._n_totals))

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from comm.wire import Message, decode
+from comm.wire import Draft, Message, decode
 from ps_server.protocol.calls import JobSettings, Pushed, StepStatus
 from ps_server.protocol.refusals import DamagedVector
-from ps_server.state.memory import Block, Memory
+from ps_server.state.memory import Block, Bytes, Memory
 from stepml.job.errors import DamagedValueError
 from stepml.job.step import Step
 
@@ -111,6 +111,11 @@ def decoded(block: Block, name: str, checksum: int | None = None) -> Message:
         return decode(block.data.data, name, checksum, widen=False)
     except DamagedValueError as error:
         raise DamagedVector(str(error)) from None
+
+
+def draft_over(data: Bytes, message: Message) -> Draft:
+    """Return a draft of ``message``, which was decoded from ``data``, to change it in place."""
+    return Draft(message.vector.size, message.vector.dtype, message.trailer.size, data)
 
 
 def require_like(message: Message, first: Message, name: str) -> None:

@@ -11,7 +11,7 @@ from comm.wire import Draft, Message, encode, message_bytes
 from ps_server.protocol.calls import ALL_RANKS
 from ps_server.protocol.refusals import InvalidRequest
 from ps_server.state.memory import Block, Memory
-from ps_server.state.rules import decoded, require_like
+from ps_server.state.rules import decoded, draft_over, require_like
 from stepml.job.errors import CompressionError
 
 
@@ -86,7 +86,7 @@ class StepSum:
     def export(self) -> dict[str, Any]:
         if self._draft is not None and self._block is not None:
             message, _ = self._draft.finish()  # so that it can be decoded
-            self._draft = Draft.over(self._block.data, message)
+            self._draft = draft_over(self._block.data, message)
         return {
             "added": self._added,
             "pause": self._pause,
@@ -104,7 +104,7 @@ class StepSum:
             message = decoded(self._block, "a restored sum")
             self._first = _outline(message)
             if not self.is_complete:
-                self._draft = Draft.over(self._block.data, message)
+                self._draft = draft_over(self._block.data, message)
         for rank in fields["waiting"]:
             block = next(blocks)
             message = decoded(block, "a restored contribution")
@@ -136,7 +136,7 @@ class StepSum:
         """Make rank 0's contribution the sum, in place unless it is compressed."""
         size, dtype, trailer_size = message.vector.size, message.vector.dtype, message.trailer.size
         if dtype != np.float16:
-            self._block, self._draft = block, Draft.over(block.data, message)
+            self._block, self._draft = block, draft_over(block.data, message)
             return
         dtype = np.dtype(np.float32)
         self._block = self._memory.take(message_bytes(size, dtype, trailer_size))

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
 
-from comm.wire import Message, encode_in_parts
+from comm.wire import Message
 from ps_server.client.opening import open_client
 from ps_server.over_thrift.packing import PushCall, pack_push
 from ps_server.process.settings import command
@@ -28,6 +28,7 @@ from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings
 from ps_server.protocol.certificates import client_context
 from ps_server.protocol.clients import Target
+from ps_server.protocol.encoded import encode_in_parts
 from ps_server.protocol.refusals import AccessDenied, Draining
 from stepml.job.step import Step
 from stepml.local.ports import port_of, reserve_port

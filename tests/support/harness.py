@@ -16,12 +16,13 @@ from comm import (
     SharedModelExchange,
     Workers,
 )
-from comm.wire import encode, encode_in_parts
+from comm.wire import encode
 from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
 from ps_server.client.opening import open_client
 from ps_server.client.shared_model import ServerSharedModel
 from ps_server.protocol.calls import JobSettings
 from ps_server.protocol.clients import ParameterClient
+from ps_server.protocol.encoded import encode_in_parts
 from ps_server.protocol.refusals import UnknownJob
 from stepml.job.step import Step
 from storage import Storage

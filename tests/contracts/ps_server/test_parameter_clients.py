@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from comm.wire import Message, encode_in_parts
+from comm.wire import Message
 from ps_server.client.opening import open_client
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import ALL_RANKS, JobSettings, Pushed, Received, StepStatus
 from ps_server.protocol.clients import ParameterClient
+from ps_server.protocol.encoded import encode_in_parts
 from ps_server.protocol.refusals import (
     AccessDenied,
     ContributionsMissing,
@@ -154,7 +155,7 @@ def test_steps_are_given_back_forgotten_and_reset(client: ParameterClient) -> No
 
 def refusals() -> list[tuple[type[Exception], str, Callable[[ParameterClient], object]]]:
     small = encode_in_parts(message(9))
-    damaged = bytearray(small.joined())
+    damaged = bytearray(b"".join(small.parts))
     damaged[40] ^= 1
     broken = encode_in_parts(message(9))
     broken.parts = (memoryview(damaged),)

@@ -25,7 +25,7 @@ from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.Thrift import TMessageType
 from thrift.transport.TTransport import TMemoryBuffer
 
-from comm.wire import Message, encode, encode_in_parts
+from comm.wire import Message, encode
 from ps_server.client.opening import open_client
 from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.over_grpc.messages import message_of
@@ -33,6 +33,7 @@ from ps_server.over_thrift.messages import ARGUMENTS, struct_of
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import JobSettings
 from ps_server.protocol.clients import ParameterClient
+from ps_server.protocol.encoded import encode_in_parts
 from stepml.job.step import Step
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 from tests.support.ranks import messages, total

@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 import pytest
 
-from comm.wire import Encoded, Message, encode, encode_in_parts
+from comm.wire import Message, encode
 from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.over_grpc.calls import Stalls
 from ps_server.over_grpc.client import GrpcClient
@@ -21,6 +21,7 @@ from ps_server.over_grpc.messages import message_of
 from ps_server.over_grpc.server import GrpcServer
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import JobSettings
+from ps_server.protocol.encoded import Encoded, encode_in_parts
 from ps_server.state.parameters import Parameters
 from stepml.job.step import Step
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from prometheus_client import generate_latest
 
-from comm.wire import Message, encode_in_parts
+from comm.wire import Message
 from ps_server.logs import BURST, BURST_S, RateLimit
 from ps_server.process.health import HealthServer, application, ask
 from ps_server.process.metrics import Sources, registry_of
@@ -31,6 +31,7 @@ from ps_server.process.settings import (
     read_settings,
 )
 from ps_server.protocol.calls import JobSettings
+from ps_server.protocol.encoded import encode_in_parts
 from ps_server.state import snapshot_files
 from ps_server.state.parameters import Parameters
 from ps_server.state.snapshot_files import Snapshots, SnapshotStatus
@@ -220,7 +221,7 @@ def with_job(parameters: Parameters, n_pushed: int = 1) -> Parameters:
 def push(parameters: Parameters, rank: int) -> None:
     incoming = parameters.receive("jobs/a", Step(1, 1), rank, ENCODED.size)
     assert incoming is not None
-    incoming.memory[:] = ENCODED.joined()
+    incoming.memory[:] = b"".join(ENCODED.parts)
     incoming.arrived(0, ENCODED.size)
     parameters.push(incoming)
 

@@ -17,7 +17,7 @@ from thrift.Thrift import TMessageType, TType
 from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TBufferedTransport, TMemoryBuffer
 
-from comm.wire import Message, decode, encode, encode_in_parts
+from comm.wire import Message, decode, encode
 from ps_server.generated.thrift_api import ParameterServer, ttypes
 from ps_server.over_thrift.client import ThriftClient
 from ps_server.over_thrift.server import ThriftServer
@@ -25,6 +25,7 @@ from ps_server.over_thrift.session import Limits
 from ps_server.protocol import refusals
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import JobSettings, Received
+from ps_server.protocol.encoded import encode_in_parts
 from ps_server.state.parameters import Parameters
 from stepml.job.step import Step
 
