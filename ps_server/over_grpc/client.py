@@ -21,7 +21,6 @@ from ps_server.over_grpc.messages import (
 )
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import (
-    LEAST_FRAME_BYTES,
     MOST_FRAME_BYTES,
     JobSettings,
     JobStatistics,
@@ -94,7 +93,9 @@ class GrpcClient(ParameterClient):
             channel.close()
 
     def _push(self, target: Target, message: Encoded) -> Pushed:
-        frames = _frames(message_of(pb.PushHead, target, size=message.size), message, self._piece())
+        frames = _frames(
+            message_of(pb.PushHead, target, size=message.size), message, self.server.frame_bytes
+        )
         return Pushed(**fields_of(self._call("Push", frames, message.size)))
 
     def _pull(self, target: Target, wait_s: float) -> Received:
@@ -112,7 +113,7 @@ class GrpcClient(ParameterClient):
     ) -> tuple[Pushed, Received | ContributionsMissing]:
         wait_ms = round(1000 * wait_s)
         head = message_of(pb.PushHead, target, size=message.size, wait_ms=wait_ms)
-        sent = _frames(head, message, self._piece())
+        sent = _frames(head, message, self.server.frame_bytes)
         timeout_s = self._timeout_s + (message.size + self._most_bytes) / _SLOWEST + wait_s
 
         def act(stub: ParameterServerStub) -> tuple[Pushed, Received | ContributionsMissing]:
@@ -156,19 +157,11 @@ class GrpcClient(ParameterClient):
             self.close()
             raise
 
-    def _piece(self) -> int:
-        """Return the bytes of a piece that the server takes."""
-        if self.server.frame_bytes == LEAST_FRAME_BYTES:  # perhaps only until it is asked
-            return self.ping().frame_bytes
-        return self.server.frame_bytes
-
     def _note_incarnation(self, call: Any) -> None:
-        """Notice another server: a channel connects again without telling."""
+        # A channel connects again without telling, perhaps to a server with other settings.
         found = dict(call.trailing_metadata() or ()).get(INCARNATION_KEY)
-        known = self._welcome
-        if found and known is not None and found != known.incarnation:
-            # It may have been started with other settings, too: until it is asked, any takes this.
-            self._welcome = Welcome(str(found), min(known.frame_bytes, LEAST_FRAME_BYTES))
+        if found and self._welcome is not None and found != self._welcome.incarnation:
+            self._welcome = None  # `server` asks again
 
     def _connected(self) -> ParameterServerStub:
         if self._channel is None:

@@ -29,7 +29,7 @@ class ThriftServer:
 
     Parameters
     ----------
-    parameters : Parameters
+    parameters, limits
     address : tuple of str and int
         Host and port; port 0 takes a free one.
     token : str
@@ -40,7 +40,6 @@ class ThriftServer:
         The largest piece of a message.
     max_connections : int
         More are closed at once.
-    limits : Limits
     """
 
     def __init__(

@@ -147,7 +147,9 @@ class Session:
             call.read(protocol)
         is_trusted = name == "authenticate" and self._server.is_token(call.token or "")
         denied = AccessDenied(_WRONG_TOKEN if name == "authenticate" else "show the token first")
-        result = self._welcome_result() if is_trusted else self._refused(name, denied)
+        result = RESULTS["authenticate"](success=struct_of(self._welcome()))
+        if not is_trusted:
+            result = self._refused(name, denied)
         protocol.send(name, number, result, TMessageType.REPLY)
         protocol.transport.flush()
         return is_trusted
@@ -191,9 +193,6 @@ class Session:
 
     def _welcome(self) -> Welcome:
         return Welcome(self._parameters.incarnation, self._server.frame_bytes)
-
-    def _welcome_result(self) -> Any:
-        return RESULTS["authenticate"](success=struct_of(self._welcome()))
 
     def _authenticate(self, token: str) -> Welcome:
         if not self._server.is_token(token):

@@ -101,6 +101,7 @@ exception StepForgotten { 1: required string message }
 exception DamagedVector { 1: required string message }
 exception Draining { 1: required string message }
 
+// All fields of `push` and `pull` have to be there, in this order, as compilers of Thrift write them.
 service ParameterServer {
   /** Show the deployment's token; the first call of every connection. */
   Welcome authenticate(1: string token) throws (1: AccessDenied denied),
