@@ -231,7 +231,7 @@ def test_a_taken_port_is_one_line(alone: CommandLine) -> None:
 
         _, stderr = alone.run("local", "up", "--port", str(port), code=3)
 
-    assert f"port {port} of 127.0.0.1 is taken" in stderr
+    assert f"port {port} of 127.0.0.1 is used by another program" in stderr
     assert stderr.count("\n") == 1
 
 
