@@ -6,9 +6,9 @@
                                                                                  │ merge
     Shard of a rank ◄─ assemble ─ intervals of the order of row ids ◄─ shard_plan ─ Manifest
 
-A row's id is a hash of the seed, its object's name and its place there: the byte offset of its
-line or, of formats that are no text, its number. The order of ids is the shuffle. So the shards
-depend neither on how the bytes were cut into ranges nor on which task read what.
+A row's id is a hash of the seed, the name of its object and its place there: the byte offset of
+its line, or its number if the format is not text. Sorting by id shuffles the rows. So the shards do
+not depend on the ranges, nor on the tasks that read them.
 """
 
 from __future__ import annotations

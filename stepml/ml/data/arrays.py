@@ -1,10 +1,10 @@
-"""Arrays as bytes: the safetensors format, written and read with one copy and none.
+"""Arrays as bytes: the safetensors format, written with one copy and read without.
 
-Eight bytes with the length of the header, little-endian; the header, JSON padded with spaces;
-then the arrays' raw little-endian bytes, without gaps. Wider elements come first, so that every
-array is aligned. https://huggingface.co/docs/safetensors
+A container has eight bytes with the length of the header, little-endian; the header, which is JSON
+padded with spaces; then the arrays' raw little-endian bytes, without gaps. Arrays with wider
+elements come first, so that every array is aligned. https://huggingface.co/docs/safetensors
 
-The metadata hold a checksum of all the rest. Containers that other programs wrote have none.
+The metadata have a checksum of the rest. Containers of other programs have none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Array = NDArray[Any]
 _LENGTH_BYTES = 8
 _CHECKSUM = "checksum"
 _UNSEALED = "0" * 16
-# The format's own limit: a longer header is damage, not a container.
+# The format's own limit: a longer header is a sign of damage.
 _LARGEST_HEADER_BYTES = 100_000_000
 _DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
@@ -53,7 +53,7 @@ class ArrayPlace:
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     start: int  # first byte, counted from the start of the container
-    stop: int  # byte behind the last
+    stop: int  # one behind the last byte
 
     def rows(self, first: int, behind: int) -> tuple[int, int]:
         """Return the byte range of the rows ``[first, behind)`` in the container."""
@@ -63,7 +63,7 @@ class ArrayPlace:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a container holds and where."""
+    """The arrays of a container and their places."""
 
     places: dict[str, ArrayPlace]
     metadata: dict[str, str]
@@ -75,7 +75,7 @@ def allocate(
 ) -> tuple[bytearray, dict[str, Array]]:
     """Return a container of zeros and writable views of its arrays, to be filled in place.
 
-    Once they are filled, `seal` it: an unsealed container counts as damaged.
+    Call `seal` afterwards: an unsealed container counts as damaged.
 
     Raises
     ------
@@ -103,7 +103,7 @@ def allocate(
 
 
 def pack(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> bytearray:
-    """Return the arrays as one container; this is the only copy of them.
+    """Copy the arrays into one container, and return it.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def pack(arrays: Mapping[str, Array], metadata: Mapping[str, str] | None = None)
 
 
 def seal(container: bytearray) -> bytearray:
-    """Write the checksum of what a container holds now into it, and return it."""
+    """Write the checksum of the current content into a container, and return the container."""
     written = header(container).metadata[_CHECKSUM]
     place = container.index(_slot(written)) + len(_slot("")) - 1
     container[place : place + len(written)] = _checksum(container, written).encode()
@@ -126,18 +126,18 @@ def seal(container: bytearray) -> bytearray:
 
 
 def unpack(data: Buffer, *, writable: bool = False) -> tuple[dict[str, Array], dict[str, str]]:
-    """Return views of a container's arrays, read-only ones by default, and its metadata.
+    """Return views of a container's arrays, and its metadata.
 
     Parameters
     ----------
     data : bytes-like
     writable : bool, default False
-        Return views through which ``data``, which must allow it, can be changed.
+        Return writable views; ``data`` must be writable.
 
     Raises
     ------
     DamagedValueError
-        If ``data`` is not a whole container.
+        ``data`` is not a whole container.
     """
     found = header(data)
     if found.value_bytes != len(data):
@@ -152,12 +152,12 @@ def unpack(data: Buffer, *, writable: bool = False) -> tuple[dict[str, Array], d
 
 
 def unpack_named(data: Buffer, names: Sequence[str]) -> dict[str, Array]:
-    """Return read-only views of a container that must hold exactly the arrays ``names``.
+    """Return read-only views of a container that must have exactly the arrays ``names``.
 
     Raises
     ------
     DamagedValueError
-        If ``data`` is not a whole container, or one of other arrays.
+        ``data`` is not a whole container, or has other arrays.
     """
     views, _ = unpack(data)
     if set(views) != set(names):
@@ -168,12 +168,12 @@ def unpack_named(data: Buffer, names: Sequence[str]) -> dict[str, Array]:
 
 
 def header(prefix: Buffer) -> Header:
-    """Return the header of a container of which ``prefix`` holds at least the first bytes.
+    """Return the header of a container, given at least its first bytes.
 
     Raises
     ------
     DamagedValueError
-        If the header is cut off or describes no container.
+        The header is cut off, or does not describe a container.
     """
     length = int.from_bytes(prefix[:_LENGTH_BYTES], "little")
     first = _LENGTH_BYTES + length
@@ -195,7 +195,7 @@ def _slot(checksum: str) -> bytes:
 
 
 def _checksum(data: Buffer, written: str) -> str:
-    """Return the checksum of a container in which ``written`` stands as its checksum."""
+    """Return the right checksum of a container whose header has the checksum ``written``."""
     view = memoryview(data)
     first = _LENGTH_BYTES + int.from_bytes(view[:_LENGTH_BYTES], "little")
     hashed = xxhash.xxh3_64(bytes(view[:first]).replace(_slot(written), _slot(_UNSEALED)))

@@ -1,4 +1,4 @@
-"""The rows of an interval of positions, gathered from all pieces in the order of ids."""
+"""Collects the rows of an interval of positions from all pieces, in the order of ids."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from stepml.ml.matrices import CsrMatrix
 # Requests wait for the network, not for the processor.
 _THREADS = 8
 _REQUEST_BYTES = 8 * 2**20
-# Two requests of 2 MB, and five times as much to say where the pairs go.
+# Two requests of 2 MB, and five times as much for the places of the pairs.
 _REQUEST_PAIRS = 2**19
-# Holds the header and the one or two indices of 4097 × 8 bytes.
+# Enough for the header and the one or two indices of 4097 × 8 bytes.
 _PREFIX_BYTES = 80 * 1024
 
 _Counts = NDArray[np.uint32]
@@ -38,7 +38,7 @@ class _Slice:
     places: dict[str, arrays.ArrayPlace]
     first: int  # row in the piece
     behind: int
-    pairs: tuple[int, int]  # first pair and the one behind the last; (0, 0) of dense pieces
+    pairs: tuple[int, int]  # first pair and one behind the last; (0, 0) for dense pieces
 
     @property
     def n_rows(self) -> int:
@@ -50,24 +50,24 @@ def assemble(
 ) -> Shard:
     """Return the rows at the positions ``interval`` of the order of ids.
 
-    The shard is filled in place in its container, so packing it costs no copy. Beside it, about
-    40 bytes a row and 8 requests are held.
+    The shard is filled in place in its container, so packing it needs no copy. Additional memory:
+    about 40 bytes a row and 8 requests.
 
     Parameters
     ----------
     reader : ObjectReader
-        Where the pieces are.
+        Reads the pieces.
     manifest : Manifest
     interval : Interval
     kind : {"dense", "sparse"}
-        From `shard_kind`, which refuses what is not possible.
+        From `shard_kind`, which refuses impossible kinds.
 
     Raises
     ------
     InvalidDataError
-        If the shard would take more than 1 GiB.
+        The shard would need more than 1 GiB.
     DamagedValueError
-        If a piece is not what the manifest says.
+        A piece does not match the manifest.
     """
     if not 0 <= interval.start < interval.stop <= manifest.n_rows:
         raise ValueError(f"{interval} is no part of the positions 0 to {manifest.n_rows}")
@@ -87,7 +87,7 @@ def assemble(
             shard = empty_sparse(own_counts, manifest.n_features)
         else:
             shard = empty_dense(interval.n_rows, manifest.n_features)
-        # The list raises what a copy raised.
+        # Making the list raises the errors of the copies.
         list(
             threads.map(
                 lambda part, to, n: _copy_slice(reader, part, to, n, shard), slices, targets, counts
@@ -135,7 +135,7 @@ def _ids(reader: ObjectReader, part: _Slice) -> RowIds:
 
 
 def _counts(reader: ObjectReader, part: _Slice) -> _Counts:
-    """Return how many pairs each row has; of dense pieces: none."""
+    """Return the pairs of each row; 0 for dense pieces."""
     if "counts" not in part.places:
         return np.zeros(part.n_rows, np.uint32)
     counts = _load(reader, part, "counts", part.first, part.behind)
@@ -171,12 +171,12 @@ def _read(reader: ObjectReader, piece: Piece, start: int, stop: int) -> bytes:
 
 
 def _targets(ids: RowIds, buckets: _Buckets, interval: Interval) -> _Targets:
-    """Return the row of the shard that each loaded row becomes; -1: none."""
+    """Return the place of each loaded row in the shard; -1: it is not in the shard."""
     if len(ids) != buckets.n_rows:
         raise DamagedValueError(
             f"the pieces hold {len(ids)} rows where the manifest says {buckets.n_rows}"
         )
-    # Stable: rows that share an id stay in the order of the pieces, which is that of the objects.
+    # Stable: rows with the same id stay in the order of the pieces, which is that of the objects.
     order = np.argsort(ids, kind="stable")
     targets = np.empty(len(ids), np.intp)
     targets[order] = np.arange(len(ids)) + (buckets.position - interval.start)
@@ -236,7 +236,7 @@ def _spread_pairs(
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
-    """What one request for pairs brings."""
+    """The pairs of one request."""
 
     first: int  # place of the first pair in the slice
     rows: NDArray[np.intp]  # of the slice, of each pair

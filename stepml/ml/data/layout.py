@@ -1,4 +1,4 @@
-"""How the rows of a data set are written down."""
+"""The layout of the rows of a data set."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ import msgspec
 from stepml.job.formats import FORMATS
 from stepml.ml.data.objects import DataObject
 
-# Part of every digest: raise it when the same bytes would be partitioned differently.
+# Part of every digest: to be raised if the same bytes are partitioned differently.
 PARTITION_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What `sniff` found out, and all that parsing needs to know."""
+    """The result of `sniff`, and the input of parsers."""
 
-    format: str  # csv, tsv, libsvm, npz, idx or parquet
+    format: str  # a name in `FORMATS`
     delimiter: str  # between columns of text; empty without any
-    n_columns: int  # label included; 0 where there are none, or none are known yet
+    n_columns: int  # with the label; 0: there are none, or they are not known yet
     label_column: int  # 0-based; -1: there is no label, all columns are features
     header: bool  # the first line of each object names the columns
     column_names: tuple[str, ...]  # from the header or footer; empty without one
-    n_features: int | None  # None: only the rows (libsvm) or range tasks (parquet) tell
-    missing: str = "fail"  # fail, zero or mean: what a missing value of a feature is
+    n_features: (
+        int | None
+    )  # None: not known before the rows (libsvm) or the footer (parquet) are read
+    missing: str = "fail"  # effect of a missing value of a feature: fail, zero or mean
     on_bad_row: str = "fail"  # fail or skip
-    is_csr: bool = False  # npz: the matrix is sparse, as scipy writes it
-    label: str | int | None = None  # parquet: the job's, as only range tasks see the columns
+    is_csr: bool = False  # npz: the matrix is sparse, written by scipy
+    label: str | int | None = None  # parquet: the job's label; only range tasks read the columns
 
     @property
     def is_sparse(self) -> bool:
@@ -38,11 +40,11 @@ class Layout:
 
     @property
     def has_label(self) -> bool:
-        """Whether one of the columns is the label; without one, all labels are 0."""
+        """Whether one of the columns is the label; otherwise all labels are 0."""
         return self.label_column >= 0
 
     def column_title(self, column: int) -> str:
-        """Return how messages call a column: its number, counted from 1, and its name."""
+        """Return the title of a column for messages: its number, from 1, and its name."""
         if column < len(self.column_names):
             return f"column {column + 1} ({self.column_names[column]!r})"
         return f"column {column + 1}"
@@ -51,7 +53,7 @@ class Layout:
 def dataset_digest(objects: Sequence[DataObject], layout: Layout, seed: int) -> str:
     """Return the content address of a partitioned data set: 32 hexadecimal digits.
 
-    The same names, contents, layout and seed give the same digest wherever the objects lie.
+    It depends on names, contents, layout and seed, but not on the place of the objects.
     """
     content = {
         "version": PARTITION_VERSION,

@@ -1,4 +1,4 @@
-"""All pieces' statistics → the manifest of a partitioned data set, and the plan of its shards."""
+"""Statistics of all pieces → the manifest of a data set, and the plan of its shards."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from stepml.ml.data.pieces import MAX_LABELS, PieceStatistics
 
 MAX_SKIPPED_SAMPLES = 10
 MAX_VALIDATION_BYTES = 64 * 2**20
-# A function of 3 GB keeps a shard while it loads the next one.
+# A function of 3 GB may have two shards in memory: the last one and the next one.
 MAX_SHARD_BYTES = 2**30
 # Indices are int32.
 MAX_SPARSE_FEATURES = 2**31 - 1
-# A pair takes twice the bytes of a dense value, and its arithmetic about ten times as long.
+# A pair needs twice the memory of a dense value, and about ten times the time of arithmetic.
 SPARSE_DENSITY = 0.1
 
 ShardKind = Literal["dense", "sparse"]
@@ -32,7 +32,7 @@ _STORED = {"dense": "dense float32", "sparse": "pairs"}
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Where a piece is and what it holds."""
+    """A stored piece."""
 
     key: str
     n_rows: int
@@ -44,18 +44,18 @@ class Manifest:
     """A partitioned data set."""
 
     digest: str  # content address, see `dataset_digest`
-    layout: Layout  # also with what only range tasks found out
+    layout: Layout  # with the facts that only range tasks find
     n_rows: int
     n_features: int
     labels: tuple[float, ...] | None  # distinct ones, ascending; None: more than 1,000
-    label_counts: tuple[int, ...] | None  # rows of each of them
+    label_counts: tuple[int, ...] | None  # rows of each label
     min_label: float
     max_label: float
     nnz: int  # stored values
     bucket_counts: tuple[int, ...]  # rows in each of the 4096 buckets of ids
     pieces: tuple[Piece, ...]  # in the order of objects and offsets
-    skipped_rows: int  # that do not parse
-    skipped_samples: tuple[str, ...]  # what is wrong with the first ones, at most 10
+    skipped_rows: int  # bad rows that were skipped
+    skipped_samples: tuple[str, ...]  # messages about the first ones, at most 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class ShardPlan:
-    """Which rows go where."""
+    """The rows of each shard."""
 
     validation: Interval
     shards: tuple[Interval, ...]  # by rank
@@ -85,21 +85,21 @@ def merge(
     statistics: Sequence[PieceStatistics],
     skipped: Sequence[Skipped] = (),
 ) -> Manifest:
-    """Return the manifest of the pieces of all range tasks, in whatever order they come.
+    """Return the manifest of the pieces of all range tasks, which may be in any order.
 
     Parameters
     ----------
     statistics : sequence of PieceStatistics
         Of all pieces.
     skipped : sequence of Skipped
-        What each range task left out, in the order of the tasks.
+        The skipped rows of each range task, in order.
 
     Raises
     ------
     EmptyDataError
-        If there are no rows, or all were skipped.
+        There are no rows, or all were skipped.
     InvalidDataError
-        If no row has a feature.
+        No row has a feature.
     """
     ordered = sorted(statistics, key=lambda each: each.first)
     if not ordered:
@@ -127,20 +127,20 @@ def merge(
 
 
 def shard_kind(asked: str, manifest: Manifest, world_size: int) -> ShardKind:
-    """Return how shards hold their rows.
+    """Return the kind of the shards' matrices.
 
     Parameters
     ----------
     asked : {"auto", "dense", "sparse"}
-        auto: sparse if the pieces are, and less than a tenth of the values is stored or dense
-        shards would take more than 1 GiB.
+        auto: sparse if the pieces are sparse, and either less than a tenth of the values is stored
+        or dense shards would need more than 1 GiB.
     manifest : Manifest
     world_size : int
 
     Raises
     ------
     InvalidDataError
-        If dense rows are to be sparse.
+        Sparse shards are asked for, but the rows are dense.
     """
     if asked == "sparse" and not manifest.layout.is_sparse:
         raise InvalidDataError(
@@ -157,10 +157,10 @@ def shard_kind(asked: str, manifest: Manifest, world_size: int) -> ShardKind:
 def shard_plan(
     manifest: Manifest, world_size: int, validation_fraction: float, kind: ShardKind
 ) -> ShardPlan:
-    """Return which rows validate and which each rank trains on.
+    """Return the rows of the validation shard and of each rank.
 
-    The first rows in the order of ids validate: at least one, at most 64 MB of them.
-    The others are cut into ``world_size`` intervals that differ by at most one row.
+    The first rows in the order of ids are for validation: at least one, at most 64 MB. The others
+    are cut into ``world_size`` intervals whose sizes differ by at most one row.
 
     Parameters
     ----------
@@ -174,9 +174,9 @@ def shard_plan(
     Raises
     ------
     NotEnoughDataError
-        If there are fewer training rows than workers.
+        There are fewer training rows than workers.
     InvalidDataError
-        If a shard would take more than 1 GiB.
+        A shard would need more than 1 GiB.
     """
     if world_size < 1:
         raise ValueError(f"world_size is at least 1, not {world_size}")
@@ -197,12 +197,12 @@ def shard_plan(
 
 
 def check_shard_size(manifest: Manifest, kind: ShardKind, n_rows: int) -> None:
-    """Refuse a shard that would take more than 1 GiB, or indices that it cannot hold.
+    """Refuse a shard that would need more than 1 GiB, or indices that do not fit into int32.
 
     Raises
     ------
     InvalidDataError
-        Names the size, the limit and what to do.
+        The message has the size, the limit and advice.
     """
     if kind == "sparse" and manifest.n_features > MAX_SPARSE_FEATURES:
         raise InvalidDataError(
@@ -223,7 +223,7 @@ def _shard_bytes(manifest: Manifest, kind: ShardKind, n_rows: int) -> float:
 
 
 def _row_bytes(manifest: Manifest, kind: ShardKind) -> float:
-    """Return how much a row takes, of sparse ones the mean: they are shuffled."""
+    """Return the memory of a row; of sparse rows the mean, because they are shuffled."""
     if kind == "dense":
         return 4 * manifest.n_features
     return 8 * manifest.nnz / manifest.n_rows + 12  # index and value; end and label
@@ -244,7 +244,7 @@ def _samples(skipped: Sequence[Skipped]) -> tuple[str, ...]:
 
 
 def _label_counts(statistics: Sequence[PieceStatistics]) -> dict[float, int] | None:
-    """Return how many rows each label has, labels ascending; None if there are too many."""
+    """Return the rows of each label, in ascending order; None if there are too many labels."""
     counts: Counter[float] = Counter()
     for each in statistics:
         if each.labels is None or each.label_counts is None:

@@ -1,4 +1,4 @@
-"""The object store as this package uses it, and the objects of a data set."""
+"""The interface of the object store, and the objects of a data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 # `collections.abc.Buffer` comes with Python 3.12.
 Buffer = bytes | bytearray | memoryview
 
-REQUEST_BYTES = 8 * 2**20  # of one ranged request, unless the caller asks for less
+REQUEST_BYTES = 8 * 2**20  # default size of a ranged request
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +17,13 @@ class DataObject:
     """One object of a data set."""
 
     key: str  # in the bucket
-    name: str  # relative to the data set's URI; it, not the key, goes into row ids
+    name: str  # relative to the data set's URI; row ids depend on it, not on the key
     value_bytes: int
     etag: str  # changes with the content
 
 
 class ObjectReader(Protocol):
-    """Reads objects; may be called from several threads at once."""
+    """Reads objects; safe to call from several threads."""
 
     def load_range(self, key: str, start: int, stop: int) -> bytes:
         """Return the bytes ``[start, stop)`` of an object, fewer if it ends before."""
@@ -31,7 +31,7 @@ class ObjectReader(Protocol):
 
 
 class ObjectInfo(Protocol):
-    """What an object store says about an object without reading it."""
+    """The description of an object, without its content."""
 
     @property
     def key(self) -> str: ...
@@ -54,7 +54,7 @@ class ObjectCatalogue(ObjectReader, Protocol):
 
 
 class ObjectWriter(Protocol):
-    """Writes objects; a written one becomes visible whole or not at all."""
+    """Writes objects; each becomes visible whole or not at all."""
 
     def save(self, key: str, data: Buffer) -> None:
         """Write a whole object."""

@@ -1,4 +1,4 @@
-"""A range task: byte ranges → pieces, which are rows sorted by id with an index of buckets.
+"""A range task: byte ranges → pieces, each with rows sorted by id and an index of buckets.
 
 A piece is a container of arrays (`stepml.ml.data.arrays`):
 
@@ -32,9 +32,9 @@ from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader, Obje
 from stepml.ml.data.ranges import ByteRange
 from stepml.ml.data.row_ids import N_BUCKETS, RowIds, buckets, object_salt, row_ids
 
-# Parsed rows that are held at a time; packing them takes the same again.
+# Parsed rows in memory; packing needs the same again.
 PIECE_BYTES = 64 * 2**20
-# Data sets with more distinct labels are regressions: nobody needs the list.
+# Data sets with more distinct labels are for regression, which needs no list of labels.
 MAX_LABELS = 1000
 
 _Shapes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
@@ -43,25 +43,25 @@ _U64, _U32, _F32 = np.dtype("<u8"), np.dtype("<u4"), np.dtype("<f4")
 
 @dataclass(frozen=True, slots=True)
 class PieceStatistics:
-    """What the plan of the shards needs to know of a piece."""
+    """Statistics of a piece, for the plan of the shards."""
 
     key: str
     first: tuple[int, int]  # object index and offset of the earliest row: orders the pieces
     n_rows: int
     bucket_counts: tuple[int, ...]  # rows in each of the 4096 buckets
     labels: tuple[float, ...] | None  # distinct ones, ascending; None: more than 1,000
-    label_counts: tuple[int, ...] | None  # rows of each of them
+    label_counts: tuple[int, ...] | None  # rows of each label
     min_label: float
     max_label: float
     n_features: int  # columns; sparse rows: the largest 1-based index
     nnz: int  # stored values
     value_bytes: int  # of the piece
-    layout: Layout | None = None  # the data set's, if only range tasks find out all of it
+    layout: Layout | None = None  # complete, if only range tasks know all of it
 
 
 @dataclass(frozen=True, slots=True)
 class RangeResult:
-    """What became of a range task's bytes."""
+    """The result of a range task."""
 
     pieces: list[PieceStatistics]
     skipped: Skipped
@@ -88,30 +88,30 @@ def write_pieces(
 ) -> RangeResult:
     """Parse a range task's rows, write them as pieces and return the pieces' statistics.
 
-    Rows that are skipped leave no trace in the pieces: the other rows keep their ids.
+    Skipped rows do not change the ids of other rows.
 
     Parameters
     ----------
     source : ObjectReader
-        Where the data lie.
+        Reads the data.
     store : ObjectWriter
-        Where the pieces go.
+        Stores the pieces.
     objects : sequence of DataObject
         All objects of the data set, in the order that ``parts`` refers to.
     seed : int
-        The data's seed; it decides the order of rows.
+        The data's seed; it determines the order of rows.
     piece_key : callable
-        Makes the key of the n-th piece of this task, n from 0.
+        Returns the key of the n-th piece of this task, n from 0.
     piece_bytes : int
-        How many bytes of rows make a piece; about twice as many are held at a time.
+        Bytes of rows in a piece; about twice as much memory is needed.
 
     Raises
     ------
     BadRowError
-        For the first row that does not parse, unless the layout says to skip such rows; names the
-        object, the line and the content.
+        A row does not parse, and the layout does not skip such rows. The message has the object,
+        the line and the content.
     DamagedValueError
-        If an object changed while it was read.
+        An object changed while it was read.
     """
     statistics: list[PieceStatistics] = []
     data_format = FORMATS[layout.format]
@@ -122,7 +122,7 @@ def write_pieces(
     for batch in _batches(rows, piece_bytes):
         piece = _write_piece(store, piece_key(len(statistics)), batch)
         statistics.append(replace(piece, layout=found))
-        batch.clear()  # or it would be held while the next one is read
+        batch.clear()  # frees its memory before the next batch is read
     return RangeResult(statistics, reader.skipped)
 
 
@@ -228,7 +228,7 @@ def _pack_sparse(
 
 
 def _pair_places(starts: NDArray[np.intp], counts: NDArray[np.uint32]) -> NDArray[np.intp]:
-    """Return where each pair goes whose row's pairs start at ``starts``."""
+    """Return the place of each pair; the pairs of each row start at ``starts``."""
     own_starts = np.cumsum(counts, dtype=np.intp) - counts
     return np.repeat(starts - own_starts, counts) + np.arange(counts.sum(dtype=np.intp))
 

@@ -30,20 +30,20 @@ class DataPlan:
 
 
 def plan_data(source: ObjectCatalogue, path: str, data: Data) -> DataPlan:
-    """Plan the partition of the data at ``path``, from their names and first lines.
+    """Plan the partition of the data at ``path``, from names and first lines.
 
     Parameters
     ----------
     source : ObjectCatalogue
         The bucket of ``data.uri``.
     path : str
-        The key of one object, or the common start of several keys.
+        The key of one object, or the prefix of several keys.
     data : Data
 
     Raises
     ------
     InvalidDataError
-        The data are not what ``data`` says; see `find_objects` and `sniff`.
+        The objects do not match ``data``; see `find_objects` and `sniff`.
     """
     objects = find_objects(source, path, data)
     layout = sniff(source, objects, SourceFormat.from_data(data))
@@ -59,12 +59,12 @@ def plan_data(source: ObjectCatalogue, path: str, data: Data) -> DataPlan:
 def find_objects(source: ObjectCatalogue, path: str, data: Data) -> list[DataObject]:
     """Return the object at ``path``, or the objects below it, in order of their keys.
 
-    If ``path`` is an object of images, the object of their labels comes with it.
+    If ``path`` is an object of images, the object of their labels is included.
 
     Raises
     ------
     DataNotFoundError
-        There is no such object, nothing below it, no such bucket, or no labels.
+        There is no such object, no object below it, no such bucket, or no labels.
     DataDeniedError
         The functions' role may not read there.
     """

@@ -1,4 +1,4 @@
-"""Byte ranges: how a data set's objects are cut among range tasks."""
+"""Byte ranges: the parts of a data set's objects for each range task."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ RANGE_BYTES = 16 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """A part of an object; the rows that start in it belong to it."""
+    """A part of an object; it has the rows that start in it."""
 
     object_index: int
     start: int  # first byte
-    stop: int  # byte behind the last
+    stop: int  # one behind the last byte
 
 
 class Cut(Enum):
-    """How an object may be cut into byte ranges."""
+    """Where an object may be cut into byte ranges."""
 
     ANYWHERE = "anywhere"
-    NOWHERE = "nowhere"  # one range has all of it
-    NO_ROWS = "no rows"  # it belongs to another object: no range has it
+    NOWHERE = "nowhere"  # the object is one range
+    NO_ROWS = "no rows"  # the object belongs to another one, and is in no range
 
 
 def plan_ranges(
@@ -43,16 +43,16 @@ def plan_ranges(
     ----------
     objects : sequence of DataObject
     n_ranges : int, optional
-        1 to 40 tasks; by default one for each 16 MB. A data set of fewer bytes gets fewer, and
-        one of objects that cannot be cut at most one for each of them.
+        1 to 40 tasks; by default one for each 16 MB. There are never more tasks than bytes, or than
+        objects if these cannot be cut.
     cuts : sequence of Cut, optional
-        How each object may be cut; by default anywhere. One that is not cut goes to the task
-        that would have its first byte.
+        Where each object may be cut; by default anywhere. An object that is not cut belongs to the
+        task that has its first byte.
 
     Raises
     ------
     EmptyDataError
-        If the objects hold no bytes.
+        The objects are empty.
     """
     cuts = cuts or [Cut.ANYWHERE] * len(objects)
     sizes = [

@@ -1,4 +1,4 @@
-"""Row ids: where a row stands in the shuffled order of its data set."""
+"""Row ids: the position of a row in the shuffled order of its data set."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _BUCKET_SHIFT = np.uint64(64 - BUCKET_BITS)
 
 
 def object_salt(name: str, seed: int) -> int:
-    """Return the number that sets an object's row ids apart from those of other objects."""
+    """Return a number that makes an object's row ids differ from those of other objects."""
     return xxhash.xxh3_64_intdigest(name.encode(), seed=seed & (2**64 - 1))
 
 
 def row_ids(offsets: NDArray[np.int64], salt: int) -> RowIds:
-    """Return the ids of the rows at ``offsets`` of one object; of some formats: numbers of rows.
+    """Return the ids of the rows at ``offsets`` of one object (in some formats: row numbers).
 
-    Rows of one object never share an id; rows of different objects may, and are then ordered by
-    object.
+    Rows of one object have different ids. Rows of different objects may have the same id, and are
+    then ordered by object.
     """
     ids = offsets.astype(np.uint64)
     ids += np.uint64(salt)

@@ -1,7 +1,7 @@
-"""Mean and variance of features over all shards, and the scale that rows are given by them.
+"""Mean and variance of features over all shards, and the scale of rows that follows from them.
 
-They are taken of shards, not of ranges: sums of floats depend on the order of addition, and
-shards do not depend on how the bytes were cut.
+They are sums over shards, not over ranges: sums of floats depend on the order of addition, and
+shards do not depend on the cuts into ranges.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
 _Columns = NDArray[np.intp]
 
-# Values that are worked on at a time; as float64 they are 2 MB.
+# Values of a block: 2 MB as float64.
 _BLOCK_VALUES = 2**18
-# Of wider matrices, too, some rows are taken together.
+# A block of a wide matrix has at least so many rows.
 _LEAST_ROWS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Count, mean and sum of squared deviations of each feature, missing values left out."""
+    """Count, mean and sum of squared deviations of each feature, without missing values."""
 
-    n: NDArray[np.int64]  # (n_features,) values
-    mean: Floats64  # (n_features,) 0 where there are none
+    n: NDArray[np.int64]  # (n_features,) values that are not missing
+    mean: Floats64  # (n_features,) 0 if there are no values
     m2: Floats64  # (n_features,)
 
     def pack(self) -> bytearray:
@@ -41,18 +41,18 @@ class Moments:
 
     @classmethod
     def unpack(cls, data: Buffer) -> Moments:
-        """Return the moments that `pack` wrote."""
+        """Return the moments of a packed container."""
         views = arrays.unpack_named(data, ("n", "mean", "m2"))
         return cls(views["n"], views["mean"], views["m2"])
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What rows become before they are learnt from: ``((x or fill) - mean) / scale``."""
+    """The preparation of rows for training: ``((x or fill) - mean) / scale``."""
 
-    fill: Floats32  # (n_features,) what stands for a missing value (NaN)
-    mean: Floats32  # (n_features,) 0 of sparse rows: they would not stay sparse
-    scale: Floats32  # (n_features,) standard deviation; 1 where a feature is constant
+    fill: Floats32  # (n_features,) replaces missing values (NaN)
+    mean: Floats32  # (n_features,) 0 for sparse rows, so that they stay sparse
+    scale: Floats32  # (n_features,) standard deviation; 1 if a feature is constant
 
     def pack(self) -> bytearray:
         """Return the scale as a container of arrays."""
@@ -60,7 +60,7 @@ class Scale:
 
     @classmethod
     def unpack(cls, data: Buffer) -> Scale:
-        """Return the scale that `pack` wrote."""
+        """Return the scale of a packed container."""
         views = arrays.unpack_named(data, ("fill", "mean", "scale"))
         return cls(views["fill"], views["mean"], views["scale"])
 
@@ -71,7 +71,7 @@ def feature_moments(X: Matrix) -> Moments:
     Parameters
     ----------
     X : matrix of shape (n_samples, n_features), at least one sample
-        What a sparse matrix does not store is 0, and counts; what it stores may be missing.
+        Values that a sparse matrix does not store are 0, and count. Stored values may be NaN.
     """
     if isinstance(X, CsrMatrix):
         return _sparse_moments(X)
@@ -79,7 +79,7 @@ def feature_moments(X: Matrix) -> Moments:
 
 
 def merge_moments(moments: Iterable[Moments]) -> Moments:
-    """Return the moments of all rows; the order of ``moments`` decides the last bits.
+    """Return the moments of all rows; the last bits depend on the order of ``moments``.
 
     Chan, Golub, LeVeque: Updating Formulae and a Pairwise Algorithm for Computing Sample
     Variances, 1979.
@@ -88,17 +88,17 @@ def merge_moments(moments: Iterable[Moments]) -> Moments:
 
 
 def scale_of(moments: Moments, *, standardise: bool = True, sparse: bool = False) -> Scale:
-    """Return the scale that follows from the training rows.
+    """Return the scale for the training rows.
 
     Parameters
     ----------
     moments : Moments
         Of all training rows.
     standardise : bool, default True
-        Give each feature mean 0 and variance 1; otherwise missing values become the feature's
-        mean (0 where all are missing), and nothing else changes.
+        Give each feature mean 0 and variance 1. Otherwise only missing values change: they become
+        the feature's mean, or 0 if all are missing.
     sparse : bool, default False
-        Leave the mean as it is: zeros have to stay zeros. Missing values become it all the same.
+        Do not subtract the mean, so that zeros stay zeros. It still replaces missing values.
     """
     mean = moments.mean.astype(np.float32)
     zeros, ones = np.zeros_like(mean), np.ones_like(mean)
@@ -115,7 +115,7 @@ def scaled(X: Matrix, scale: Scale) -> Matrix:
     Raises
     ------
     ValueError
-        If a mean is to be subtracted from a sparse matrix.
+        A mean would be subtracted from a sparse matrix.
     """
     result: Matrix
     if isinstance(X, CsrMatrix):
@@ -129,7 +129,7 @@ def scaled(X: Matrix, scale: Scale) -> Matrix:
 
 
 def scale_in_place(X: Matrix, scale: Scale) -> None:
-    """Make of ``X`` what `scaled` would return; beside it, a few MB are held."""
+    """Replace ``X`` by the result of `scaled`, with a few MB of additional memory."""
     if isinstance(X, CsrMatrix):
         _scale_pairs(X, scale)
     else:
@@ -195,12 +195,12 @@ def _sparse_moments(X: CsrMatrix) -> Moments:
     for columns, values, _ in _known_pairs(X):
         deviations = values - mean.take(columns)
         np.add.at(m2, columns, np.square(deviations, out=deviations))
-    m2 += (n - stored) * mean**2  # the zeros' share
+    m2 += (n - stored) * mean**2  # the share of the zeros
     return Moments(n, mean, m2)
 
 
 def _known_pairs(X: CsrMatrix) -> Iterator[tuple[_Columns, Floats32, _Columns]]:
-    """Yield columns and values of some pairs at a time, and the columns of missing values."""
+    """Yield columns and values of pairs in blocks, and the columns of missing values."""
     for _, block in X.blocks():
         columns, values = block.columns, block.values[block.pairs]
         missing = np.isnan(values)
@@ -213,11 +213,11 @@ def _known_pairs(X: CsrMatrix) -> Iterator[tuple[_Columns, Floats32, _Columns]]:
 def _deviations(moments: Moments) -> Floats32:
     n = np.maximum(moments.n, 1).astype(np.float64)
     variance = moments.m2 / n
-    # The variance of a constant is not 0 but of the size of its mean's rounding error.
+    # Because of rounding, the computed variance of a constant may be slightly above 0.
     eps = np.finfo(np.float64).eps
     rounding = n * eps * variance + (n * moments.mean * eps) ** 2
     deviation = np.where(variance <= rounding, 1.0, np.sqrt(variance)).astype(np.float32)
-    # A deviation below the smallest float32 is constant, too.
+    # A deviation below the smallest float32 counts as 0, too.
     return np.where(deviation == 0, np.float32(1), deviation)
 
 

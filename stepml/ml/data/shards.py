@@ -1,4 +1,4 @@
-"""Shards: the rows of one rank, and how they are packed."""
+"""Shards: the rows of one rank, packed into a container."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _DTYPES = {"X": _F32, "y": _F32, "indptr": _I64, "indices": _I32, "values": _F32
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The rows of one rank, or those that validate."""
+    """The rows of one rank, or of validation."""
 
-    X: Matrix  # (n_samples, n_features), a dense one C-contiguous
+    X: Matrix  # (n_samples, n_features); if dense, C-contiguous
     y: NDArray[np.float32]  # (n_samples,)
-    packed: Buffer | None = None  # the container that X and y are views of, if they are
+    packed: Buffer | None = None  # the container, if X and y are views of one
 
 
 def empty_dense(n_rows: int, n_features: int) -> Shard:
@@ -36,7 +36,7 @@ def empty_dense(n_rows: int, n_features: int) -> Shard:
 
 
 def empty_sparse(counts: NDArray[np.int64], n_features: int) -> Shard:
-    """Return a sparse shard of rows with so many pairs each, to be filled in place."""
+    """Return a sparse shard whose rows have ``counts`` pairs, to be filled in place."""
     nnz, n_rows = int(counts.sum()), len(counts)
     shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
         "indptr": (_I64, (n_rows + 1,)),
@@ -51,19 +51,19 @@ def empty_sparse(counts: NDArray[np.int64], n_features: int) -> Shard:
 
 
 def pack_shard(shard: Shard) -> Buffer:
-    """Return the shard as a container of arrays; a copy only if it is not in one yet.
+    """Return the shard as a container of arrays, without a copy if it is in one already.
 
     ===========  =======  ============================================
     ``X``        f32      (n, n_features)                        dense
-    ``indptr``   i64      (n + 1,) where each row's pairs start  sparse
+    ``indptr``   i64      (n + 1,) start of each row's pairs     sparse
     ``indices``  i32      (nnz,) feature of each pair            sparse
     ``values``   f32      (nnz,)                                 sparse
     ``y``        f32      (n,) labels
     ===========  =======  ============================================
 
-    The metadata of a sparse one say ``n_features``.
+    The metadata of a sparse shard have ``n_features``.
     """
-    if isinstance(shard.packed, bytearray):  # it may have been filled, or scaled, since
+    if isinstance(shard.packed, bytearray):  # its content may have changed
         return arrays.seal(shard.packed)
     if shard.packed is not None:
         return shard.packed
@@ -76,18 +76,18 @@ def pack_shard(shard: Shard) -> Buffer:
 
 
 def unpack_shard(data: Buffer, scale: Scale | None = None) -> Shard:
-    """Return the shard that `pack_shard` wrote: read-only views of ``data``.
+    """Return the shard of a container, as read-only views of ``data``.
 
     Parameters
     ----------
     data : bytes-like
     scale : Scale, optional
-        What to make of the rows first: in place, so ``data`` must be writable.
+        Applied to the rows in place; ``data`` must then be writable.
 
     Raises
     ------
     DamagedValueError
-        If ``data`` is no packed shard.
+        ``data`` is not a packed shard.
     """
     shard = _unpacked(data)
     if scale is not None:
@@ -109,7 +109,7 @@ def _unpacked(data: Buffer, *, writable: bool = False) -> Shard:
 
 
 def _sparse_matrix(views: dict[str, arrays.Array], metadata: dict[str, str]) -> CsrMatrix:
-    """Return the matrix; arithmetic with it checks nothing, so here it is made sure of."""
+    """Return the matrix after checking its indices, because arithmetic does not check them."""
     indptr, indices, values = views["indptr"], views["indices"], views["values"]
     width = metadata.get("n_features", "")
     if not (

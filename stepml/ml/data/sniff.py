@@ -12,19 +12,19 @@ from stepml.ml.data.source_format import SourceFormat
 
 
 def sniff(reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat) -> Layout:
-    """Find out how the rows are written, from the first object that has some.
+    """Return the layout of the rows, from the start of the first object that has some.
 
-    Its first line decides on the number of columns, also where bad rows are skipped.
+    Its first line determines the number of columns, even if bad rows are skipped.
 
     Raises
     ------
     EmptyDataError
-        If there is nothing but empty lines and headers.
+        There are only empty lines and headers.
     InvalidDataError
-        If the content is binary or compressed, the label is not one of the columns, or there are
-        not ``n_features``.
+        The content is binary or compressed, the label is not one of the columns, or the number of
+        features is not ``n_features``.
     ValueError
-        If the format is not known.
+        The format is unknown.
     """
     if source.format not in FORMATS:
         raise ValueError(f"format is one of {', '.join(FORMATS)}, not {source.format!r}")

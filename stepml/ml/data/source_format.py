@@ -9,20 +9,20 @@ from stepml.job.spec import Data
 
 @dataclass(frozen=True, slots=True)
 class SourceFormat:
-    """How the objects of a data set are written, as far as the job says so."""
+    """The job's description of the objects of a data set."""
 
-    format: str  # csv, tsv, libsvm, npz, idx or parquet
-    # Whether line 1 of each object names the columns. None: it does if it holds the label's name,
-    # or if most of its columns are not numbers.
+    format: str  # a name in `FORMATS`
+    # Whether line 1 of each object names the columns. None: it does if it has the label's name, or
+    # if most of its fields are not numbers.
     header: bool | None = None
     # The label's column: its name, or its 0-based index; negative ones count from the end.
-    # None: the last column. libsvm has the label in front.
+    # None: the last column. libsvm rows begin with the label.
     label: str | int | None = None
-    # None: as many as the columns beside the label, or libsvm's largest index.
+    # None: the number of columns beside the label, or libsvm's largest index.
     n_features: int | None = None
     has_label: bool = True  # False: all columns are features. libsvm always has a label.
-    # A missing value of a feature: a bad row (fail), 0 (zero) or NaN, which stands for a mean.
-    # libsvm writes no missing values.
+    # A missing value of a feature makes the row bad (fail), or becomes 0 (zero) or NaN (mean).
+    # libsvm has no missing values.
     missing: str = "fail"
     on_bad_row: str = "fail"  # fail or skip
 
