@@ -20,7 +20,7 @@ class RowSource(Protocol):
     Attributes
     ----------
     skipped : Skipped
-        The malformed rows that `read` has left out so far, of all parts.
+        The malformed rows that `read` has skipped so far, in all parts.
     """
 
     @property
@@ -35,18 +35,18 @@ class RowSource(Protocol):
         Raises
         ------
         BadRowError
-            For the first malformed row, unless such rows are skipped; names the object, the place
+            A row is malformed, and such rows are not skipped. The message has the object, the place
             and the content.
         InvalidDataError
-            If the object is not like the data set's first one.
+            The object differs from the data set's first one.
         DamagedValueError
-            If the object changed while it was read.
+            The object changed while it was read.
         """
         ...
 
 
 class DataFormat(ABC):
-    """One way in which objects hold rows.
+    """A way to write rows into objects.
 
     Attributes
     ----------
@@ -63,21 +63,21 @@ class DataFormat(ABC):
     def sniff(
         self, reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat
     ) -> Layout:
-        """Find out how the rows are written, from the starts of ``objects``.
+        """Return the layout of the rows, from the starts of ``objects``.
 
         Parameters
         ----------
         reader : ObjectReader
         objects : sequence of DataObject
-            Those that are not empty; at least one.
+            The objects that are not empty; at least one.
         source : SourceFormat
 
         Raises
         ------
         EmptyDataError
-            If there are no rows.
+            There are no rows.
         InvalidDataError
-            If the objects are not of this format, or not what ``source`` says.
+            The objects do not have this format, or do not match ``source``.
         """
 
     @abstractmethod
@@ -90,15 +90,15 @@ class DataFormat(ABC):
     ) -> RowSource:
         """Return a reader of the rows of ``objects``.
 
-        ``layout`` is complete, see `complete`. One request reads about ``request_bytes``.
+        ``layout`` comes from `complete`. One request reads about ``request_bytes``.
         """
 
     def matches(self, name: str) -> bool:
-        """Return whether ``name`` is that of a file in this format."""
+        """Return whether a file called ``name`` has this format."""
         return name.lower().endswith(self.endings)
 
     def labels_beside(self, key: str) -> str | None:
-        """Return the key of the object with the labels of ``key``; None if it has its own."""
+        """Return the key of the object with the labels of ``key``; None: ``key`` has both."""
         return None
 
     def has_labels(self, reader: ObjectReader, objects: Sequence[DataObject]) -> bool:
@@ -106,20 +106,20 @@ class DataFormat(ABC):
         return False
 
     def cut_of(self, data: DataObject) -> Cut:
-        """Return how an object may be cut into byte ranges."""
+        """Return where an object may be cut into byte ranges."""
         return Cut.ANYWHERE
 
     def complete(
         self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
     ) -> Layout:
-        """Return ``layout`` with the facts that only range tasks find out.
+        """Return ``layout`` with the facts that only range tasks can find.
 
         Raises
         ------
         NotAvailableError
-            If the library that reads the format is not installed.
+            The library that reads the format is not installed.
         InvalidDataError
-            If the columns are not what the layout says.
+            The columns do not match the layout.
         """
         return layout
 

@@ -1,4 +1,4 @@
-"""The columns of a table: their names, and which one is the label."""
+"""The columns of a table: their names, and the label's column."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from stepml.ml.data.objects import DataObject
 def label_column(
     data: DataObject, names: Sequence[str], n_columns: int, label: str | int | None
 ) -> int:
-    """Return the 0-based index of the label's column, named ``names`` if they have names.
+    """Return the 0-based index of the label's column, given the columns' ``names``, if any.
 
     Raises
     ------
     InvalidDataError
-        If ``label`` is none of the columns, or the name of several.
+        ``label`` is not a column, or the name of several columns.
     """
     if isinstance(label, str):
         if not names:
@@ -49,12 +49,12 @@ def label_column(
 def require_same_names(
     data: DataObject, found: Sequence[str], expected: Sequence[str], what: str
 ) -> None:
-    """Refuse an object that has other columns than the data set's first object.
+    """Refuse an object whose columns differ from those of the data set's first object.
 
     Raises
     ------
     InvalidDataError
-        Names the object and the first column that differs; ``what`` names the comparison.
+        The message has the object, the first different column, and ``what`` was compared.
     """
     pairs = zip_longest(found, expected, fillvalue="")
     for column, (name, other) in enumerate(pairs, start=1):

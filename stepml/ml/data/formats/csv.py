@@ -28,7 +28,7 @@ from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.source_format import SourceFormat
 
-# NaN stands for a mean that is not known before all rows are.
+# NaN is replaced by the mean later, when all rows are known.
 _FILLS = {"zero": 0.0, "mean": np.nan}
 
 
@@ -100,7 +100,7 @@ class CsvParser:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._delimiter = layout.delimiter.encode()
-        self._fill = _FILLS.get(layout.missing)  # None: a missing value is a bad one
+        self._fill = _FILLS.get(layout.missing)  # None: a missing value makes the row bad
 
     def parse(self, text: bytes, offset: int) -> DenseRows:
         lines = Lines.of(text, offset)
@@ -113,7 +113,7 @@ class CsvParser:
         return parse_good(Lines.of(text, offset), self._rows_of, self._problem_of)
 
     def _rows_of(self, lines: Lines) -> DenseRows | Flags:
-        """Return the rows, or which lines are bad."""
+        """Return the rows, or flags of bad lines."""
         table = Text.of(lines.text)
         newlines = table.characters == NEWLINE
         ends = np.flatnonzero(newlines | (table.characters == ord(self._delimiter)))
@@ -147,7 +147,7 @@ class CsvParser:
     def _fill_missing(
         self, values: Floats32, bad: Positions, table: Text, spans: tuple[Positions, Positions]
     ) -> Positions:
-        """Fill in the missing ones of the ``bad`` values and return the other ones."""
+        """Fill in missing values among the ``bad`` ones; return the rest of the bad ones."""
         is_feature = bad % self._layout.n_columns != self._layout.label_column
         filled = is_feature & missing_tokens(table, *(each[bad] for each in spans))
         values[bad[filled]] = self._fill
@@ -158,7 +158,7 @@ class CsvParser:
         label = self._layout.label_column
         if not self._layout.has_label:
             return DenseRows(lines.offsets, np.zeros(len(cells), np.float32), cells)
-        if label == self._layout.n_columns - 1:  # the usual place, and without a copy
+        if label == self._layout.n_columns - 1:  # the usual place; needs no copy
             return DenseRows(lines.offsets, cells[:, label], cells[:, :label])
         return DenseRows(lines.offsets, cells[:, label], np.delete(cells, label, axis=1))
 
@@ -187,8 +187,8 @@ def _require_header(first: FirstLines) -> None:
 
 
 def _is_header(fields: Sequence[str], label: str | int | None) -> bool:
-    # A line with a few fields that are not numbers is a bad row rather than a header: the user
-    # sees refused rows, but not rows that were read as a header. Missing values are not names.
+    # A line with only a few fields that are not numbers counts as a bad row: the user would see a
+    # refused row, but not a row that was read as a header. Missing values are not names.
     n_names = sum(not _is_number(field) and not is_missing(field.encode()) for field in fields)
     return (isinstance(label, str) and label in fields) or 2 * n_names > len(fields)
 

@@ -77,9 +77,8 @@ class LibsvmParser:
         return parse_good(self._made_plain(lines), self._rows_of, self._problem_of)
 
     def _plain_rows(self, lines: Lines) -> SparseRows | None:
-        # Looking for comments and superfluous blanks takes a sixth of the time, so it is left out
-        # until a block needs it: with any of them, a block does not parse. Tabs are looked for, as
-        # a number may have them around it.
+        # The search for comments and superfluous blanks takes a sixth of the time. It is left out
+        # until a block does not parse. Tabs are searched, because a number may have tabs around it.
         if not self._is_plain or b"\t" in lines.text:
             return None
         rows = self._rows_of(lines)
@@ -87,12 +86,12 @@ class LibsvmParser:
 
     def _made_plain(self, lines: Lines) -> Lines:
         plain = lines.with_single_blanks()
-        # A block that nothing changes in has a bad row; that says nothing of later blocks.
+        # If nothing has changed, the block has a bad row, and later blocks may still be plain.
         self._is_plain = self._is_plain and plain.text == lines.text
         return plain
 
     def _rows_of(self, lines: Lines) -> SparseRows | Flags:
-        """Return the rows, or which lines are bad."""
+        """Return the rows, or flags of bad lines."""
         tokens = Text.of(lines.text)
         ends_row = tokens.characters == NEWLINE
         colons = tokens.characters == ord(":")
@@ -140,7 +139,7 @@ class LibsvmParser:
         return bool(rises.all() and indices.min() >= 1 and indices.max() <= self._n_features)
 
     def _disorder(self, indices: np.ndarray, counts: Positions) -> Flags:
-        """Return which lines have an index that does not ascend or is out of range."""
+        """Flag lines with an index that does not ascend or is out of range."""
         wrong = (indices < 1) | (indices > self._n_features)
         wrong[1:] |= ~_rises(indices, counts)
         flags = np.zeros(len(counts), np.bool_)
@@ -176,7 +175,7 @@ class LibsvmParser:
 
 
 def _alternates(before_colon: Flags, before_newline: Flags) -> bool:
-    """Return whether each row is a label and pairs: no colon, then colon and no colon in turn."""
+    """Return whether each row is a label and pairs: no colon, then colon, no colon, and so on."""
     if not len(before_colon):
         return True
     repeats = before_colon[1:] == before_colon[:-1]
@@ -184,16 +183,16 @@ def _alternates(before_colon: Flags, before_newline: Flags) -> bool:
 
 
 def _out_of_turn(before_colon: Flags, before_newline: Flags) -> Flags:
-    """Return in which lines a token breaks the turn that `_alternates` tells."""
+    """Flag lines with a token that breaks the order of `_alternates`."""
     wrong = before_colon.copy()  # right for the first token
     repeats = before_colon[1:] == before_colon[:-1]
-    # The last token of a line stands before no colon, so the next line starts afresh.
+    # The last token of a line has no colon behind it, so each line is independent.
     wrong[1:] = repeats != before_newline[:-1]
     return _of_lines(np.flatnonzero(wrong), before_newline)
 
 
 def _of_lines(tokens: Positions, before_newline: Flags) -> Flags:
-    """Return which lines the ``tokens`` stand in."""
+    """Flag the lines of the ``tokens``."""
     ends = np.cumsum(before_newline)
     flags = np.zeros(ends[-1] if len(ends) else 0, np.bool_)
     flags[ends[tokens] - before_newline[tokens]] = True
@@ -201,7 +200,7 @@ def _of_lines(tokens: Positions, before_newline: Flags) -> Flags:
 
 
 def _rises(indices: np.ndarray, counts: Positions) -> Flags:
-    """Return which indices but the first are larger than the one before, or start a row."""
+    """Flag indices, from the second on, that are larger than the one before or start a row."""
     rises = indices[1:] > indices[:-1]
     row_starts = np.cumsum(counts)[:-1]
     rises[row_starts[(row_starts > 0) & (row_starts < len(indices))] - 1] = True

@@ -1,4 +1,4 @@
-"""Objects as files: what zip, gzip and parquet readers ask for becomes ranged requests."""
+"""Objects as files, whose reads are ranged requests; for zip, gzip and parquet readers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RangedFile(io.RawIOBase):
     Raises
     ------
     DamagedValueError
-        While reading, if the object ends before ``data.value_bytes``.
+        While reading: the object ends before ``data.value_bytes``.
     """
 
     def __init__(self, reader: ObjectReader, data: DataObject, stop: int | None = None) -> None:
@@ -72,6 +72,6 @@ class RangedFile(io.RawIOBase):
 def buffered(
     reader: ObjectReader, data: DataObject, request_bytes: int, stop: int | None = None
 ) -> io.BufferedReader:
-    """Return a file as `RangedFile` is one, but read ahead ``request_bytes`` at a time."""
+    """Return a `RangedFile` that reads ahead, ``request_bytes`` at a time."""
     size = max(min(request_bytes, data.value_bytes), _SMALLEST_BUFFER)
     return io.BufferedReader(RangedFile(reader, data, stop), size)

@@ -1,4 +1,4 @@
-"""Rows of arrays: which of them are none, and what becomes of these."""
+"""Validates rows of arrays; malformed rows are refused or skipped."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from stepml.job.errors import BadRowError
 from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows, shortened
 from stepml.ml.data.layout import Layout
 
-# Rows of a block: its arrays stay small beside a piece, and the work of a block beside its rows'.
+# Size of a block: small relative to a piece, and large enough to make the cost of a block small.
 BLOCK_BYTES = 512 * 1024
-# Of a sample: it goes into documents that are read often.
+# Of a sample, which is stored in documents that are read often.
 _SAMPLE_CHARACTERS = 200
 _KEY_CHARACTERS = 80
 
@@ -33,14 +33,14 @@ class Pairs:
 
 
 class RowChecks:
-    """Turns blocks of numbers into rows, and refuses or skips those that are none.
+    """Turns blocks of numbers into rows; malformed rows are refused or skipped.
 
     Parameters
     ----------
     layout : Layout
-        What a missing value is, and what becomes of bad rows.
+        Has the effect of missing values and of bad rows.
     feature_title : callable, optional
-        How messages call a feature, given its 0-based index.
+        Returns the title of a feature for messages, given its 0-based index.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RowChecks:
         self._feature_title = feature_title
 
     def dense(self, key: str, first: int, y: NDArray[Any], X: NDArray[Any]) -> DenseRows:
-        """Return the good ones of the rows ``first`` and following of the object ``key``."""
+        """Return the good rows of a block, which starts at row ``first`` of the object ``key``."""
         labels, values = to_float32(y), to_float32(X)
         offsets = np.arange(first, first + len(y))
         if np.isfinite(labels).all() and np.isfinite(values).all():
@@ -63,7 +63,7 @@ class RowChecks:
         return DenseRows(offsets[~bad], labels[~bad], values[~bad])
 
     def sparse(self, key: str, first: int, y: NDArray[Any], pairs: Pairs) -> SparseRows:
-        """Return the good ones of the rows ``first`` and following of the object ``key``."""
+        """Return the good rows of a block, which starts at row ``first`` of the object ``key``."""
         rows = np.repeat(np.arange(len(y)), pairs.counts)
         order = _order(rows, pairs.indices)
         indices, given = pairs.indices[order], pairs.values[order]
@@ -96,13 +96,13 @@ class RowChecks:
         return np.where(np.isnan(values), np.float32(0), values)
 
     def _wrong(self, values: _Floats) -> _Flags:
-        # NaN stands for a mean that is not known before all rows are.
+        # NaN is replaced by the mean later, when all rows are known.
         is_wrong = np.isinf if self._layout.missing == "mean" else _is_not_finite
         wrong: _Flags = is_wrong(values)
         return wrong
 
     def _misplaced(self, rows: NDArray[np.intp], indices: NDArray[Any]) -> _Flags:
-        """Return which pairs have no feature, or that of the pair before."""
+        """Flag pairs whose index is out of range, or equal to that of the pair before."""
         n_features = self._layout.n_features
         assert n_features is not None
         wrong: _Flags = (indices < 0) | (indices >= n_features)
@@ -110,14 +110,14 @@ class RowChecks:
         return wrong
 
     def _refuse(self, key: str, first: int, bad: _Flags, problem_of: Callable[[int], str]) -> None:
-        """Raise `BadRowError` for the first bad row, or count them and keep samples."""
+        """Raise `BadRowError` for the first bad row, or count bad rows and collect samples."""
         numbers: list[int] = np.flatnonzero(bad).tolist()
         if numbers and self._layout.on_bad_row == "fail":
             raise BadRowError(
                 f"s3 object {key}, row {first + numbers[0]}: {problem_of(numbers[0])}"
             )
         self.skipped.count += len(numbers)
-        # The end of a key tells more than its start.
+        # The end of a key is more specific than its start.
         shown = key if len(key) <= _KEY_CHARACTERS else "…" + key[1 - _KEY_CHARACTERS :]
         for row in numbers[: self.skipped.wanted_samples]:
             sample = f"s3 object {shown}, row {first + row}: {problem_of(row)}"
@@ -145,13 +145,13 @@ class RowChecks:
 
 
 def to_float32(values: NDArray[Any]) -> _Floats:
-    """Return ``values`` as float32; what is too large becomes infinite."""
+    """Return ``values`` as float32; values that are too large become infinite."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
 
 
 def rows_per_block(n_features: int, value_bytes: int = 4, block_bytes: int = BLOCK_BYTES) -> int:
-    """Return how many dense rows make a block."""
+    """Return the number of dense rows in a block."""
     return max(1, block_bytes // (n_features * max(value_bytes, 4)))
 
 
@@ -168,6 +168,6 @@ def _problem_of(value: Any) -> str:
 
 
 def _order(rows: NDArray[np.intp], indices: NDArray[Any]) -> NDArray[np.intp] | slice:
-    """Return what sorts pairs by row and index."""
+    """Return the indices that sort pairs by row and index."""
     ascends = (rows[1:] != rows[:-1]) | (indices[1:] > indices[:-1])
     return slice(None) if ascends.all() else np.lexsort((indices, rows))

@@ -1,4 +1,4 @@
-"""What parsers return and raise."""
+"""Results and errors of parsers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-# Rows that do not parse tend to have one cause: a few are enough to see it.
+# Bad rows usually have one cause, so a few samples are enough.
 MAX_SAMPLES = 5
-# A range task, which has 3 GB, holds a row up to ten times: as it is written, sorted, as float32
-# and in a piece. So this is less than a shard may take.
+# A range task has 3 GB and may need a row's memory ten times: as text, sorted, as float32, in a
+# piece. So the limit is below that of a shard.
 MAX_ROW_BYTES = 256 * 2**20
 
 
@@ -18,7 +18,7 @@ MAX_ROW_BYTES = 256 * 2**20
 class DenseRows:
     """Rows with a value for every feature."""
 
-    offsets: NDArray[np.int64]  # of each row's line in its object; where no lines are: its number
+    offsets: NDArray[np.int64]  # of each row's line in its object; without lines: its number
     y: NDArray[np.float32]  # (n_rows,) labels
     X: NDArray[np.float32]  # (n_rows, n_features); may be a view that is not contiguous
 
@@ -30,9 +30,9 @@ class DenseRows:
 
 @dataclass(frozen=True, slots=True)
 class SparseRows:
-    """Rows of index and value pairs, one row's after the other's."""
+    """Rows of index and value pairs; the pairs of all rows in sequence."""
 
-    offsets: NDArray[np.int64]  # of each row's line in its object; where no lines are: its number
+    offsets: NDArray[np.int64]  # of each row's line in its object; without lines: its number
     y: NDArray[np.float32]  # (n_rows,) labels
     counts: NDArray[np.uint32]  # (n_rows,) pairs of each row
     indices: NDArray[np.uint32]  # (nnz,) 0-based, ascending within a row
@@ -46,26 +46,28 @@ class SparseRows:
 
 @dataclass(slots=True)
 class Skipped:
-    """The rows that a row source has left out so far, and what is wrong with the first ones."""
+    """The rows that a row source has skipped so far, and messages about the first ones."""
 
     count: int = 0  # rows
-    samples: list[str] = field(default_factory=list)  # of at most 5: where it is and what is wrong
+    samples: list[str] = field(
+        default_factory=list
+    )  # messages about at most 5 rows: place and problem
 
     @property
     def wanted_samples(self) -> int:
-        """How many more samples are kept."""
+        """Number of further samples to collect."""
         return MAX_SAMPLES - len(self.samples)
 
 
 class MalformedRowError(ValueError):
-    """A row that does not parse; the reader adds the object and the line number.
+    """A row does not parse; the reader adds the object and the line number.
 
     Attributes
     ----------
     offset : int
         Of the row's line in its object.
     problem : str
-        What is wrong, with the row's content.
+        The problem, with the row's content.
     """
 
     def __init__(self, offset: int, problem: str, line: bytes) -> None:
@@ -75,7 +77,7 @@ class MalformedRowError(ValueError):
 
 
 def shortened(text: bytes, limit: int = 80) -> str:
-    """Return ``text`` for a message: at most ``limit`` characters, whatever its bytes are."""
-    # An undecodable byte becomes four characters, so the cut comes after the decoding.
+    """Return ``text`` for a message: at most ``limit`` characters, for any bytes."""
+    # Cut after decoding, because an undecodable byte becomes four characters.
     decoded = text[: 4 * limit].decode("utf-8", "backslashreplace")
     return decoded if len(decoded) <= limit else decoded[: limit - 1] + "…"

@@ -1,4 +1,4 @@
-"""idx, the format of MNIST: images in one object, their labels in another."""
+"""idx, the format of MNIST: images in one object, labels in another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SNIFF_BYTES = 64 * 1024
 
 
 class Idx(DataFormat):
-    """Records of values, whose objects are known by their names."""
+    """Records of values; the names of objects tell images from labels."""
 
     name = "idx"
 

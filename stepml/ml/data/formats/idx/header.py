@@ -14,7 +14,7 @@ from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.rows import MAX_ROW_BYTES, shortened
 from stepml.ml.data.ranges import ByteRange
 
-# Of a header with as many dimensions as one can have.
+# Size of a header with the largest number of dimensions.
 MAX_HEADER_BYTES = 4 + 4 * 255
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -24,7 +24,7 @@ _DIMENSIONS = re.compile(r"idx\d+")
 
 
 def is_images(name: str) -> bool:
-    """Return whether an object's name is that of images: ``*images*idx3*`` or its like."""
+    """Return whether an object's name is that of images: ``*images*idx3*`` or similar."""
     return _IMAGES.search(_last(name)) is not None
 
 
@@ -34,7 +34,7 @@ def is_labels(name: str) -> bool:
 
 
 def is_compressed(name: str) -> bool:
-    """Return whether an object's name says that it is compressed."""
+    """Return whether an object is compressed, by its name."""
     return name.endswith(".gz")
 
 
@@ -50,14 +50,14 @@ def _last(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the start of an idx object says of the rest."""
+    """The header of an idx object."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]  # records, then the sizes of one
 
     @property
     def header_bytes(self) -> int:
-        """Where the first record starts."""
+        """Size of the header."""
         return 4 + 4 * len(self.shape)
 
     @property
@@ -99,7 +99,7 @@ def read_header(file: BinaryIO, key: str) -> Header:
     Raises
     ------
     InvalidDataError
-        If it is none, or a record is too large to be a row; names the object.
+        There is no valid header, or a record is too large for a row. The message has the object.
     """
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _DTYPES or not start[3]:

@@ -1,4 +1,4 @@
-"""Rows of idx objects: images in one, their labels in another."""
+"""Rows of idx objects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Records:
     Raises
     ------
     InvalidDataError
-        If the object is no idx, damaged, or of another length than its header says.
+        The object is not idx, is damaged, or its length does not match its header.
     """
 
     def __init__(self, reader: ObjectReader, data: DataObject, request_bytes: int) -> None:
@@ -56,7 +56,7 @@ class Records:
         return BytesIO(RangedFile(self._reader, self._data).read(idx.MAX_HEADER_BYTES))
 
     def select(self, records: range) -> None:
-        """Go on with ``records``; only for objects that are not compressed."""
+        """Continue with ``records``; only for objects that are not compressed."""
         start, stop = (
             self.header.header_bytes + each * self.header.record_bytes
             for each in (records.start, records.stop)
@@ -80,7 +80,7 @@ class Records:
         return self.header.values(data)
 
     def require_end(self) -> None:
-        """Refuse content behind the last record, of which this also compares the checksum."""
+        """Refuse content behind the last record; in compressed objects, compare the checksum."""
         try:
             more = self._file.read(1)
         except _DAMAGES as exc:
@@ -96,9 +96,9 @@ class Records:
 
 
 class IdxRows:
-    """Reads images with their labels; objects of labels have no rows of their own.
+    """Reads images with their labels; objects of labels have no rows.
 
-    Compressed objects are read whole, by the part that starts them.
+    The first part of a compressed object reads all of it.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class IdxRows:
 
     @property
     def skipped(self) -> Skipped:
-        """The rows that were left out so far."""
+        """The rows that were skipped so far."""
         return self._checks.skipped
 
     def read(self, part: ByteRange) -> Iterator[DenseRows]:
@@ -174,7 +174,7 @@ def labels_object(objects: Sequence[DataObject], images: DataObject) -> DataObje
     Raises
     ------
     DataNotFoundError
-        If it is none of the ``objects``.
+        It is not among the ``objects``.
     """
     name = idx.labels_beside(images.name)
     for each in objects:
@@ -186,12 +186,12 @@ def labels_object(objects: Sequence[DataObject], images: DataObject) -> DataObje
 
 
 def require_labels(data: DataObject, images: idx.Header, labels: idx.Header | None) -> None:
-    """Refuse labels that are not one for each image.
+    """Refuse labels unless there is one for each image.
 
     Raises
     ------
     InvalidDataError
-        Names the object of the labels, what is expected and what is found.
+        The message has the object of the labels and both numbers.
     """
     if labels is not None and labels.shape != (images.n_records,):
         found = " × ".join(map(str, labels.shape))

@@ -1,4 +1,4 @@
-"""npz: the zip archive of arrays that `numpy.savez` and `scipy.sparse.save_npz` write."""
+"""npz: zip archives of arrays, written by `numpy.savez` or `scipy.sparse.save_npz`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""npz: the zip archive of arrays that `numpy.savez` writes, read as streams."""
+"""npz: zip archives of arrays, read as streams."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from stepml.ml.data.objects import DataObject, ObjectReader
 _CSR = ("data", "indices", "indptr", "shape", "format")
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _EXPECTED = "X (n, d) and y (n,), or a CSR matrix as scipy.sparse.save_npz writes it and y"
-# The largest width that a job may state.
+# The largest data.n_features.
 _MOST_SPARSE_FEATURES = 2**31 - 1
-# No more than this is read of arrays that say what the others are.
+# Read limit of the arrays that describe the others.
 _SMALL_BYTES = 4096
 
-# What the standard library raises for archives that are damaged, or written as it cannot read
-# (encrypted ones: RuntimeError).
+# The standard library's errors for archives that are damaged or not supported (encrypted ones:
+# RuntimeError).
 _DAMAGES = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What the arrays of an npz object are."""
+    """The shape and kind of an npz object's matrix."""
 
     n_rows: int
     n_features: int
@@ -42,7 +42,7 @@ class Contents:
 
 
 class ArrayStream:
-    """One array of an npz object, read from its start to its end."""
+    """One array of an npz object, read from start to end."""
 
     def __init__(self, file: IO[bytes], file_bytes: int, title: str) -> None:
         self._file = file
@@ -93,7 +93,7 @@ class Archive:
         }
 
     def open(self, name: str) -> ArrayStream:
-        """Return the array ``name``, which is read ahead on its own."""
+        """Return the array ``name`` as a stream that reads ahead."""
         return self._open(name, min(self._request_bytes, self._members[name].compress_size))
 
     def _open(self, name: str, ahead_bytes: int) -> ArrayStream:
@@ -103,17 +103,17 @@ class Archive:
         return ArrayStream(file, member.file_size, title)
 
     def title(self, name: str) -> str:
-        """Return how messages call an array."""
+        """Return the title of an array for messages."""
         return f"s3 object {self._data.key}: {name}"
 
     def contents(self, *, has_label: bool) -> Contents:
-        """Return what the arrays are, of which no more than their headers is read.
+        """Return the shape and kind of the matrix; only the headers of arrays are read.
 
         Raises
         ------
         InvalidDataError
-            If they are not what a data set consists of; names the object, what is expected and
-            what is found.
+            The arrays are not those of a data set. The message has the object, the expected arrays
+            and the present ones.
         """
         if "X" in self._members:
             self._require(("X", "y") if has_label else ("X",))
@@ -131,7 +131,7 @@ class Archive:
         return name in self._members
 
     def _require_width(self, found: Contents) -> None:
-        # Of sparse matrices each row is looked at.
+        # A sparse matrix is checked row by row.
         most = _MOST_SPARSE_FEATURES if found.is_csr else MAX_ROW_BYTES // 4
         if not 1 <= found.n_features <= most:
             raise InvalidDataError(
@@ -204,7 +204,7 @@ class Archive:
 
 @contextmanager
 def damages_named(title: str) -> Iterator[None]:
-    """Turn what the standard library raises for a damaged archive into `InvalidDataError`."""
+    """Turn the standard library's errors for damaged archives into `InvalidDataError`."""
     try:
         yield
     except StepMLError:

@@ -1,4 +1,4 @@
-"""Rows of npz objects: a dense or a CSR matrix, and labels."""
+"""Rows of npz objects."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _MOST_PAIRS = MAX_ROW_BYTES // 8
 
 @dataclass(frozen=True, slots=True)
 class CsrBlocks:
-    """The sizes in which a CSR matrix is read."""
+    """The sizes of reads and blocks of a CSR matrix."""
 
-    rows: int = 8192  # whose places are read at a time
-    pairs: int = BLOCK_BYTES // 8  # that make a block
+    rows: int = 8192  # entries of indptr in one read
+    pairs: int = BLOCK_BYTES // 8  # of a block
 
 
 class NpzRows:
-    """Reads whole objects: their arrays lie one behind the other, so no cut holds whole rows."""
+    """Reads whole objects, because each array is stored in one piece."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class NpzRows:
 
     @property
     def skipped(self) -> Skipped:
-        """The rows that were left out so far."""
+        """The rows that were skipped so far."""
         return self._checks.skipped
 
     def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:
@@ -135,7 +135,7 @@ def _require_counts(
 
 
 def _blocks(counts: NDArray[np.intp], n_pairs: int) -> Iterator[NDArray[np.intp]]:
-    """Cut rows where a block has enough pairs."""
+    """Yield the counts of blocks of about ``n_pairs`` pairs."""
     block = (np.cumsum(counts) - counts) // n_pairs
     cuts = chain([0], np.flatnonzero(np.diff(block)) + 1, [len(counts)])
     for first, stop in pairwise(cuts):

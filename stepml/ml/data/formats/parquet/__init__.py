@@ -16,7 +16,7 @@ from stepml.ml.data.source_format import SourceFormat
 
 
 class Parquet(DataFormat):
-    """Columns in row groups; the footer, which needs pyarrow, is left to range tasks."""
+    """Columns in row groups; only range tasks read the footer, which needs pyarrow."""
 
     name = "parquet"
     endings = (".parquet",)
@@ -48,12 +48,12 @@ class Parquet(DataFormat):
 
 
 def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: Layout) -> Layout:
-    """Return ``layout`` with the columns that the footer of the first object names.
+    """Return ``layout`` with the columns of the first object's footer.
 
     Raises
     ------
     InvalidDataError
-        If there are no columns, the label is none of them, or nothing is beside it.
+        There are no columns, the label is not one of them, or it is the only one.
     """
     first = next(each for each in objects if each.value_bytes)
     names = Table(reader, first).column_names

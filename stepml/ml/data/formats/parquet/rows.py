@@ -16,7 +16,7 @@ from stepml.ml.data.ranges import ByteRange
 
 
 class ParquetRows:
-    """Reads the row groups of byte ranges; one belongs to the range in which it begins."""
+    """Reads the row groups that begin in a byte range."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class ParquetRows:
 
     @property
     def skipped(self) -> Skipped:
-        """The rows that were left out so far."""
+        """The rows that were skipped so far."""
         return self._checks.skipped
 
     def read(self, part: ByteRange) -> Iterator[DenseRows]:

@@ -1,4 +1,4 @@
-"""Parquet: columns in row groups; everything of pyarrow is behind this module."""
+"""Parquet tables; the only module that uses pyarrow."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from stepml.ml.data.ranges import ByteRange
 
 MAGIC = b"PAR1"
 
-# All columns of a row group are read side by side, each ahead by its share of this.
+# The columns of a row group are read in parallel; each reads ahead by its share of this.
 _AHEAD_BYTES = 64 * 2**20
 _LEAST_AHEAD_BYTES = 64 * 2**10
 _MOST_AHEAD_BYTES = 8 * 2**20
-# How pandas calls the columns of an index.
+# Names of the columns of an index, as pandas writes it.
 _INDEX = re.compile(r"__index_level_\d+__")
 
 
@@ -40,9 +40,9 @@ class Table:
     Raises
     ------
     NotAvailableError
-        If pyarrow is not installed.
+        pyarrow is not installed.
     InvalidDataError
-        If the object is no parquet, is damaged, or has columns that are no numbers.
+        The object is not parquet, is damaged, or has columns that are not numbers.
     """
 
     def __init__(self, reader: ObjectReader, data: DataObject) -> None:
@@ -72,7 +72,7 @@ class Table:
             min(filter(None, (each.dictionary_page_offset, each.data_page_offset)), default=0)
             for each in columns
         )
-        # One out of bounds would belong to no range, and its rows would silently be left out.
+        # A start out of bounds is in no range: its rows would be missing without an error.
         if not 0 < start < self._data.value_bytes:
             raise InvalidDataError(
                 f"s3 object {self._data.key}: row group {number} starts at byte {start} of "
@@ -149,9 +149,9 @@ def _number_kinds(types: Any) -> tuple[Any, ...]:
 
 def _columns(batch: Any) -> NDArray[Any]:
     arrays = [_numbers(column) for column in batch.columns]
-    # float32 would not tell too large values from infinite ones.
+    # float32 would not distinguish values that are too large from infinite ones.
     is_wide = any(each.dtype.itemsize > np.dtype(np.float32).itemsize for each in arrays)
-    # Column by column in memory, as they come.
+    # Column by column in memory, like the source.
     columns = np.empty((len(arrays), batch.num_rows), np.float64 if is_wide else np.float32)
     for place, column in zip(columns, arrays, strict=True):
         place[:] = column
@@ -159,6 +159,6 @@ def _columns(batch: Any) -> NDArray[Any]:
 
 
 def _numbers(column: Any) -> NDArray[Any]:
-    # Nulls become NaN: integers come as float64 then, booleans as objects, of which None is NaN.
+    # Nulls become NaN: integers as float64; booleans as objects, whose None is NaN.
     values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values.astype(np.float32) if values.dtype.hasobject else values

@@ -1,4 +1,4 @@
-"""Formats of lines of text: ranges are cut at newlines, lines are parsed in blocks."""
+"""Formats with one row a line: ranges are cut at newlines, lines are parsed in blocks."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class TextFormat(DataFormat):
 
     @abstractmethod
     def layout_of(self, first: FirstLines, source: SourceFormat) -> Layout:
-        """Return the layout that an object's first lines show.
+        """Return the layout, given the first lines of an object.
 
         Raises
         ------
         EmptyDataError
-            If the object has no rows: the next one is asked.
+            The object has no rows; the next one is tried.
         InvalidDataError
-            If the lines are not what ``source`` says.
+            The lines do not match ``source``.
         """
 
     @abstractmethod

@@ -39,12 +39,12 @@ class FirstLines:
 
 
 def first_lines(reader: ObjectReader, data: DataObject) -> FirstLines:
-    """Return the first lines of ``data``: at least one, whatever its length.
+    """Return the first lines of ``data``: at least one, of any length.
 
     Raises
     ------
     InvalidDataError
-        If the content is binary or compressed.
+        The content is binary or compressed.
     """
     start = reader.load_range(data.key, 0, _SNIFF_BYTES)
     _refuse_binary(data, start)

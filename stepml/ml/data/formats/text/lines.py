@@ -1,4 +1,4 @@
-"""Blocks of text → lines that are not empty, each with its place in the object."""
+"""Splits blocks of text into lines that are not empty, each with its place in the object."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Lines:
         return lines._without_empty_ones() if has_empty_ones else lines
 
     def with_single_blanks(self) -> Lines:
-        """Return the lines without comments, with one space wherever there were blanks."""
+        """Return the lines without comments, and with one space for each run of blanks."""
         text = self.text
         if b"#" in text:
             text = _COMMENT.sub(b"", text)
@@ -62,7 +62,7 @@ class Lines:
         return Lines(text, self.offsets[kept])
 
     def without(self, flagged: Flags) -> tuple[Lines, list[tuple[int, bytes]]]:
-        """Return the other lines, and offset and content of those that are ``flagged``."""
+        """Return the lines that are not ``flagged``, and offset and content of those that are."""
         lines = self.text.split(b"\n")[:-1]
         others = [line + b"\n" for line in compress(lines, (~flagged).tolist())]
         offsets = self.offsets[flagged].tolist()
@@ -70,7 +70,7 @@ class Lines:
         return Lines(b"".join(others), self.offsets[~flagged]), taken
 
     def refuse_first(self, problem_of: ProblemOf) -> Never:
-        """Raise `MalformedRowError` for the first line that has a problem; one must have."""
+        """Raise `MalformedRowError` for the first line with a problem; there must be one."""
         lines = self.text.split(b"\n")[:-1]
         for line, offset in zip(lines, self.offsets.tolist(), strict=True):
             problem = problem_of(line)
@@ -81,7 +81,7 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class BadLines:
-    """Lines that do not parse, in the order of their offsets; what is wrong is found on demand."""
+    """Lines that do not parse, ordered by offset; their problems are determined on demand."""
 
     lines: list[tuple[int, bytes]]  # offset and content
     problem_of: ProblemOf
@@ -102,15 +102,15 @@ class BadLines:
 def parse_good(
     lines: Lines, attempt: Callable[[Lines], Rows | Flags], problem_of: ProblemOf
 ) -> tuple[Rows, BadLines]:
-    """Parse those of ``lines`` that parse.
+    """Parse the good ``lines``.
 
     Parameters
     ----------
     lines : Lines
     attempt : callable
-        Returns the rows of all lines, or flags some that are bad: at least one, and no good one.
+        Returns the rows of all lines, or flags at least one bad line and no good one.
     problem_of : callable
-        Returns what is wrong with a bad line.
+        Returns the problem of a bad line.
     """
     bad: list[tuple[int, bytes]] = []
     while isinstance(found := attempt(lines), np.ndarray):

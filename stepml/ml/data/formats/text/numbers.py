@@ -2,11 +2,11 @@
 
 A token's last eight characters are one unaligned 64-bit word, so whole columns of tokens are
 checked and converted with a few dozen integer operations on ``uint64`` arrays (SIMD within a
-register). Tokens that this cannot convert exactly (exponents, more than 16 characters, blanks,
-``nan``, text) go through Python's ``float`` one by one.
+register). Python's ``float`` converts the other tokens one by one: exponents, more than 16
+characters, blanks, ``nan``, text.
 
-The result is that of ``numpy.float32(float(token))`` to the last bit: a mantissa of at most 2⁵³
-divided by a power of ten of at most 10²² is correctly rounded, which is what ``float`` returns.
+The result equals ``numpy.float32(float(token))`` to the last bit: a mantissa of at most 2⁵³ divided
+by a power of ten of at most 10²² is correctly rounded, as ``float`` is.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ Positions = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 Floats32 = NDArray[np.float32]
 
-# What common tools write for a missing value.
+# Missing values, as common tools write them.
 _MISSING = {b"", b"nan", b"+nan", b"-nan", b"na", b"n/a", b"null", b"none", b"?"}
 
-# Those that are recognised without a look at each: a table may hold more of them than numbers.
+# These are recognised in bulk: a table may have more missing values than numbers.
 _USUAL_MISSING = tuple(
     (len(token), np.uint64(int.from_bytes(token, "little")))
     for token in b"|?|na|NA|nan|NaN|NAN|n/a|N/A|null|NULL|none|None".split(b"|")
 )
 
-# Room before the text, so that the two words that end at the first token lie inside the buffer.
+# Zeros before the text, so that the two words that end at the first token are in the buffer.
 _MARGIN = 16
 _WORD = 8
 _LONGEST = 2 * _WORD
@@ -69,7 +69,7 @@ _POWERS_OF_TEN = np.array([float(10**n) for n in range(_LONGEST + 1)])
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A block of text whose characters can be looked at eight at a time."""
+    """A block of text whose characters can be read eight at a time."""
 
     characters: Bytes  # _MARGIN zeros, then the text
     words: Words  # words[i] holds characters[i : i + 8], the first in the lowest byte
@@ -93,16 +93,16 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class _Digits:
-    mantissas: Words  # the digits as one integer, the dot left out
+    mantissas: Words  # the digits as one integer, without the dot
     dotted: Flags  # the token has a dot
     decimals: Positions  # digits behind the dot
     signed: Flags  # the token starts with + or -
     negative: Flags
-    valid: Flags  # nothing but digits, one sign in front and one dot, and at least one digit
+    valid: Flags  # at least one digit; besides, at most a sign in front and a dot
 
 
 def decode_floats(text: Text, starts: Positions, ends: Positions) -> tuple[Floats32, Positions]:
-    """Return the tokens' values and which of them are no finite float32 numbers.
+    """Return the tokens' values, and the tokens that are not finite float32 numbers.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def decode_floats(text: Text, starts: Positions, ends: Positions) -> tuple[Float
     values : array of shape (n_tokens,)
         Each equals ``numpy.float32(float(token))``.
     bad : array
-        Ascending indices of the tokens that are empty, no numbers, NaN, infinite, or too large.
+        Ascending indices of tokens that are empty, not numbers, NaN, infinite, or too large.
     """
     lengths = ends - starts
     longest = int(lengths.max(initial=0))
@@ -134,7 +134,7 @@ def decode_floats(text: Text, starts: Positions, ends: Positions) -> tuple[Float
 
 
 def decode_integers(text: Text, starts: Positions, ends: Positions) -> tuple[Words, Positions]:
-    """Return unsigned integers and which tokens are none below 2³².
+    """Return unsigned integers, and the tokens that are not integers below 2³².
 
     Parameters and the second result are those of `decode_floats`.
     """
@@ -152,7 +152,7 @@ def decode_integers(text: Text, starts: Positions, ends: Positions) -> tuple[Wor
 
 
 def index_of(token: bytes) -> int | None:
-    """Return the value of an unsigned integer below 2³², or None if ``token`` is none."""
+    """Return the value of an unsigned integer below 2³², or None for any other token."""
     digits = token.lstrip(b"0") or token[-1:]
     if len(digits) > 10 or not token.isdigit() or int(digits) >= 2**32:
         return None
@@ -160,12 +160,12 @@ def index_of(token: bytes) -> int | None:
 
 
 def is_missing(token: bytes) -> bool:
-    """Return whether ``token`` is what common tools write for a missing value."""
+    """Return whether ``token`` is a missing value, as common tools write it."""
     return token.strip().lower() in _MISSING
 
 
 def missing_tokens(text: Text, starts: Positions, ends: Positions) -> Flags:
-    """Return which of the tokens are missing values."""
+    """Flag tokens that are missing values."""
     missing = _usually_missing(text, starts, ends)
     written = np.flatnonzero(~missing)
     missing[written] = [is_missing(text.token(*span)) for span in _spans(starts, ends, written)]
@@ -173,7 +173,7 @@ def missing_tokens(text: Text, starts: Positions, ends: Positions) -> Flags:
 
 
 def number_problem(token: bytes) -> str | None:
-    """Return why `decode_floats` finds ``token`` bad, for a message; None if it is good."""
+    """Return the reason why ``token`` is bad for `decode_floats`, or None."""
     shown = shortened(token, 40)
     if is_missing(token):
         return f"is {shown!r}, a missing value" if token.strip() else "is empty, a missing value"
@@ -236,7 +236,7 @@ def _two_words(
 
 
 def _decode_word(words: Words, lengths: Positions, *, alone: bool = True) -> _Digits:
-    """Read the last ``lengths`` characters of each word, of which this overwrites all."""
+    """Read the last ``lengths`` characters of each word; overwrites ``words``."""
     unused = (_WORD - lengths).astype(np.uint64) << _U3  # bits in front of the token
     x = np.bitwise_xor(words, _ZERO_DIGITS, out=words)
     first = (x >> unused) & _BYTE
@@ -255,7 +255,7 @@ def _decode_word(words: Words, lengths: Positions, *, alone: bool = True) -> _Di
 
 
 def _close_gaps(x: Words, dot: Words) -> Positions:
-    """Move the digits in front of each dot over it, in place, and count those behind it."""
+    """Move the digits before each dot over the dot, in place; count the digits behind it."""
     before_dot = (dot >> _U7) - _U1  # all ones when there is no dot
     behind_dot = ~((dot << _U1) - _U1)  # none when there is no dot
     places = np.bitwise_count(before_dot) >> 3
@@ -266,7 +266,7 @@ def _close_gaps(x: Words, dot: Words) -> Positions:
 
 
 def _lowest_zero_byte(x: Words) -> Words:
-    # Above the lowest zero byte the borrow makes false finds, so only the lowest bit is kept.
+    # The borrow gives wrong results above the lowest zero byte, so only the lowest bit counts.
     found = x - _ONES
     found &= ~x
     found &= _HIGH_BITS

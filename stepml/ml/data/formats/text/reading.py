@@ -1,4 +1,4 @@
-"""The lines of a byte range, in blocks and in bounded memory."""
+"""Reads the lines of a byte range, in blocks and in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# Longer lines are refused: each reader of a range may have to hold one.
+# Longer lines are refused: any reader of a range may need the memory of one.
 MAX_LINE_BYTES = 16 * 2**20
-# Small enough for the arrays of one block to stay in the processor's cache.
+# The arrays of one block fit into the processor's cache.
 BLOCK_BYTES = 128 * 1024
-# Counting lines reads the object from its start: more than a few seconds' worth is not worth it.
+# Counting lines reads the object from its start, and should take a few seconds at most.
 MAX_COUNTED_BYTES = 256 * 2**20
-# The last line of a range usually ends soon behind it.
+# The last line of a range usually ends at most so far behind it.
 _BEHIND_BYTES = 64 * 1024
 
 
@@ -25,7 +25,7 @@ class ReadLimits:
     """The limits of reading lines."""
 
     max_line_bytes: int = MAX_LINE_BYTES  # a longer line is an error
-    max_counted_bytes: int = MAX_COUNTED_BYTES  # a sample behind more has no line number
+    max_counted_bytes: int = MAX_COUNTED_BYTES  # samples further behind have no line number
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,14 @@ def line_blocks(
 ) -> Iterator[Block]:
     """Yield the lines that start in ``part``, without the object's first line if ``header``.
 
-    At most two requests' bytes and the longest line are held at a time.
+    The memory needed is that of two requests and of the longest line.
 
     Raises
     ------
     BadRowError
-        If a line is longer than 16 MB, also where bad rows are skipped.
+        A line is longer than 16 MB, even if bad rows are skipped.
     DamagedValueError
-        If the object ends before ``data.value_bytes``.
+        The object ends before ``data.value_bytes``.
     """
     for chunk in _whole_lines(reader, data, part, header, request_bytes, max_line_bytes):
         start = 0
@@ -118,13 +118,13 @@ def _whole_lines(
     request_bytes: int,
     max_line_bytes: int,
 ) -> Iterator[Block]:
-    # A line starts at part.start if the byte before it ends one; so reading begins there, and
-    # everything up to the first newline belongs to the range before, or is the header.
+    # Reading begins one byte before the range, because a line starts at part.start if that byte is
+    # a newline. The text up to the first newline belongs to the range before, or is the header.
     position = max(part.start - 1, 0)
     in_foreign_line = part.start > 0 or header
     pending = b""
     while position < data.value_bytes:
-        # Not far beyond the range, whose end would otherwise be read by the next one, too.
+        # Not far beyond the range: the next range reads those bytes, too.
         ahead = max(part.stop - position, len(pending), 0) + _BEHIND_BYTES
         size = min(ahead, request_bytes)
         chunk = _load(reader, data, position, min(position + size, data.value_bytes))
@@ -173,7 +173,7 @@ def _too_long(
 
 def _without_byte_order_mark(block: Block) -> Block:
     if block.offset == 0 and block.text.startswith(BYTE_ORDER_MARK):
-        # Spaces instead, so that the offsets of the lines stay.
+        # Replaced by spaces, so that the offsets of lines stay.
         blanks = b" " * len(BYTE_ORDER_MARK)
         return Block(blanks + block.text[len(BYTE_ORDER_MARK) :], 0)
     return block

@@ -1,4 +1,4 @@
-"""Rows of lines of text: csv, tsv and libsvm."""
+"""Rows in lines of text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
 
-# Of a sample: it goes into documents that are read often.
+# Of a sample, which is stored in documents that are read often.
 _SAMPLE_CHARACTERS = 200
 _KEY_CHARACTERS = 80
 
@@ -47,10 +47,10 @@ class Parser(Protocol):
         ...
 
     def parse_good(self, text: bytes, offset: int) -> tuple[DenseRows | SparseRows, BadLines]:
-        """Return the rows that parse, and the lines that do not.
+        """Return the rows that parse, and the bad lines.
 
-        A line is bad if `parse` would refuse it: a wrong number of columns, quotes, indices that
-        do not ascend, or a malformed value. As fast as `parse` if there is no such line.
+        A line is bad if `parse` would refuse it: it has a wrong number of columns, quotes, indices
+        that do not ascend, or a malformed value. Without bad lines, this is as fast as `parse`.
         """
         ...
 
@@ -58,8 +58,8 @@ class Parser(Protocol):
 class TextRows:
     """Parses the lines of byte ranges, block by block.
 
-    Where the layout says so, lines that do not parse are skipped. A line of more than 16 MB fails
-    the job all the same: that is no table any more, and most of it would be read again and again.
+    Lines that do not parse are skipped if the layout allows it. A line of more than 16 MB always
+    fails the job, because several ranges would read it.
     """
 
     def __init__(
@@ -127,5 +127,5 @@ class TextRows:
 
 
 def _tail(key: str) -> str:
-    # The end of a long key tells more than its start.
+    # The end of a long key is more specific than its start.
     return key if len(key) <= _KEY_CHARACTERS else f"…{key[1 - _KEY_CHARACTERS :]}"
