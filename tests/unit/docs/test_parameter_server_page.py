@@ -49,13 +49,13 @@ def test_every_metric_is_listed() -> None:
     ],
 )
 def test_the_page_gives_the_memory_of_a_job(settings: JobSettings, messages: str) -> None:
-    assert messages in section("## How large the VM has to be")
+    assert messages in section("## Size of the VM")
     spare = int(messages[5])
     assert reserved_bytes(settings) == (10 + spare) * 2**20
     assert reserved_bytes(JobSettings(1, 32)) == 2**16
 
 
 def test_the_page_lists_the_rules() -> None:
-    rules = section("## What it does")
+    rules = section("## Rules")
     for rule in ("bulk-synchronous", "asynchronous", "stale-synchronous"):
         assert f"| {rule} |" in rules
