@@ -109,7 +109,7 @@ def _begin(
         tasks=data.tasks,
         resumed_from=resumed.job_id,
         resumed_epochs=resumed.epochs,
-        own_states_after=resumed.own_states_after,
+        rank_states_after=resumed.rank_states_after,
     )
     return _claim(task, store, plan)
 

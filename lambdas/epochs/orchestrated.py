@@ -79,7 +79,7 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
         if done is not None:
             return done
         before = epoch - 1
-        has_state = before > run.plan.own_states_after
+        has_state = before > run.plan.rank_states_after
         rank_state = run.store.rank_state(before, rank).load() if has_state else {}
         progress = self._train_alone(run, watch, rank_state)
         return publish_rank_state(run.store, epoch, rank, algorithm.rank_result(progress))

@@ -43,7 +43,8 @@ class PartitionPlan(msgspec.Struct, frozen=True):
     tasks: list[list[ByteRange]]
     resumed_from: str = ""  # the job that trained the first epochs of this one
     resumed_epochs: int = 0  # number of these epochs; 0: the job begins anew
-    own_states_after: int = 0  # as in the training plan
+    # As in the training plan.
+    rank_states_after: int = msgspec.field(default=0, name="own_states_after")
 
 
 class RangeSummary(msgspec.Struct, frozen=True):
@@ -72,7 +73,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     skipped_samples: list[str]
     # The last epoch without rank states: 0, or the epoch at which a job of another world size was
     # resumed.
-    own_states_after: int = 0
+    rank_states_after: int = msgspec.field(default=0, name="own_states_after")
 
     @classmethod
     def of(
@@ -96,7 +97,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             density=manifest.nnz / (manifest.n_rows * manifest.n_features),
             skipped_rows=manifest.skipped_rows,
             skipped_samples=list(manifest.skipped_samples),
-            own_states_after=partition.own_states_after,
+            rank_states_after=partition.rank_states_after,
         )
 
     @property

@@ -26,6 +26,6 @@ def delete_rank_states_before(store: JobStore, epoch: int) -> None:
     They stay until the job ends, like the states: a failed or earlier epoch can be trained again
     from them.
     """
-    last = keys.own_states_of_epoch(store.job_id, epoch)
-    names = store.storage.list(keys.own_states_prefix(store.job_id))
+    last = keys.rank_states_of_epoch(store.job_id, epoch)
+    names = store.storage.list(keys.rank_states_prefix(store.job_id))
     store.storage.delete_many([name for name in names if not name.startswith(last)])

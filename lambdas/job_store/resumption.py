@@ -23,7 +23,7 @@ class Resumption:
 
     job_id: str = ""  # the job that trained the last of these epochs
     epochs: int = 0  # that count as this job's
-    own_states_after: int = 0  # the last epoch without rank states to take over
+    rank_states_after: int = 0  # the last epoch without rank states to take over
 
 
 def plan_resumption(
@@ -61,18 +61,18 @@ def plan_resumption(
         before = other.partition_plan.load()
     if epochs:
         _require_stored(other, epochs, [other.state(epochs)])
-    own_states_after = epochs
+    rank_states_after = epochs
     same_world = before.spec.workers == spec.workers
-    if keeps_rank_state and same_world and epochs > before.own_states_after:
+    if keeps_rank_state and same_world and epochs > before.rank_states_after:
         ranks = range(spec.workers)
         _require_stored(other, epochs, [other.rank_state(epochs, rank) for rank in ranks])
-        own_states_after = 0
+        rank_states_after = 0
     if epochs and before.digest != digest:
         raise InvalidJobError(
             f"data.uri: the data are not those on which job {other.job_id!r} trained; its epochs "
             "cannot count as this job's"
         )
-    return Resumption(other.job_id, epochs, own_states_after)
+    return Resumption(other.job_id, epochs, rank_states_after)
 
 
 def take_over(store: JobStore, plan: PartitionPlan) -> None:
@@ -82,7 +82,7 @@ def take_over(store: JobStore, plan: PartitionPlan) -> None:
         return
     # One after another, as they may be large. Decoded, so that no damage is copied.
     store.state(last).publish(source.state(last).load())
-    for rank in range(plan.spec.workers if last > plan.own_states_after else 0):
+    for rank in range(plan.spec.workers if last > plan.rank_states_after else 0):
         publish_rank_state(store, last, rank, source.rank_state(last, rank).load())
     at_once(lambda epoch: store.report(epoch).publish(source.report(epoch).load()), _to(last))
 

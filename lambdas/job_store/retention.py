@@ -23,7 +23,7 @@ _ON_THE_WAY = {
     keys.failures_prefix: "why attempts at epochs failed",
 }
 _TO_GO_ON = {
-    keys.own_states_prefix: "what ranks need in the next epoch",
+    keys.rank_states_prefix: "what ranks need in the next epoch",
     keys.progress_prefix: "how far ranks had come that were paused",
     keys.snapshot_prefix: "how far the failed epoch had come in flight",
     keys.fence: "until when attempts are over",
@@ -34,7 +34,9 @@ _TO_GO_ON = {
 
 def retained_after_success(job_id: str, bucket: str, last_epoch: int) -> dict[str, str]:
     """Return the objects and prefixes that a finished job leaves, with their use."""
-    rank_states = {keys.own_states_of_epoch(job_id, last_epoch): _TO_GO_ON[keys.own_states_prefix]}
+    rank_states = {
+        keys.rank_states_of_epoch(job_id, last_epoch): _TO_GO_ON[keys.rank_states_prefix]
+    }
     fences = {name: _TO_GO_ON[name] for name in (keys.fence, keys.attempt_fences_prefix)}
     uses = _PLANS | _TRAINED | _ON_THE_WAY | fences
     named = {name(job_id): use for name, use in uses.items()}

@@ -104,7 +104,7 @@ class JobStore:
 
     def rank_state(self, epoch: int, rank: int) -> Entry[Extras]:
         """The result of one rank in an epoch, for algorithms that need it in the next one."""
-        key = keys.own_state(self.job_id, epoch, rank)
+        key = keys.rank_state(self.job_id, epoch, rank)
         return Entry(self.storage, key, pack_rank_state, unpack_rank_state)
 
     def progress(self, epoch: int, rank: int) -> Entry[RankProgress]:

@@ -55,17 +55,17 @@ def epoch_report(job_id: str, epoch: int) -> str:
     return f"{epochs_prefix(job_id)}{epoch:06d}/report.json"
 
 
-def own_state(job_id: str, epoch: int, rank: int) -> str:
+def rank_state(job_id: str, epoch: int, rank: int) -> str:
     """A rank's own state after an epoch, which it needs in the next one."""
-    return f"{own_states_of_epoch(job_id, epoch)}{rank:06d}.safetensors"
+    return f"{rank_states_of_epoch(job_id, epoch)}{rank:06d}.safetensors"
 
 
-def own_states_of_epoch(job_id: str, epoch: int) -> str:
+def rank_states_of_epoch(job_id: str, epoch: int) -> str:
     """The ranks' own states after an epoch."""
-    return f"{own_states_prefix(job_id)}{epoch:06d}/"
+    return f"{rank_states_prefix(job_id)}{epoch:06d}/"
 
 
-def own_states_prefix(job_id: str) -> str:
+def rank_states_prefix(job_id: str) -> str:
     """The ranks' own states of all epochs."""
     return f"jobs/{job_id}/ranks/"
 

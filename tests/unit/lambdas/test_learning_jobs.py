@@ -125,7 +125,7 @@ def digest_of(job: Job) -> str:
 def test_a_rank_whose_own_state_is_lost_fails_by_name() -> None:
     job = initialised(**ADMM)
     job.epoch(1)
-    job.storage.delete(keys.own_state("job", 1, 2))
+    job.storage.delete(keys.rank_state("job", 1, 2))
     job.execute(2, 0)
     with pytest.raises(KeyNotFoundError, match="ranks/000001/000002"):
         job.execute(2, 2)
@@ -135,10 +135,10 @@ def test_own_states_are_kept_until_the_job_ends_and_the_last_ones_after_it() -> 
     job = initialised(**ADMM)
     for number in (1, 2, 3):
         job.epoch(number)
-    assert len([*job.storage.list(keys.own_states_prefix("job"))]) == 9
+    assert len([*job.storage.list(keys.rank_states_prefix("job"))]) == 9
     job.finalise(3)
-    kept = sorted(job.storage.list(keys.own_states_prefix("job")))
-    assert kept == [keys.own_state("job", 3, rank) for rank in range(3)]
+    kept = sorted(job.storage.list(keys.rank_states_prefix("job")))
+    assert kept == [keys.rank_state("job", 3, rank) for rank in range(3)]
 
 
 @pytest.mark.parametrize("fields", [ADMM, KMEANS, {"model": {"name": "svm"}, **ADMM}])
