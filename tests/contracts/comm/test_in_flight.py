@@ -1,4 +1,4 @@
-"""What the exchange of workers that wait for each other promises, over every channel and server."""
+"""The contract of the exchange in flight, over every channel and server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def wait_for_contribution(exchanges: Harness, rank: int, world_size: int) -> Non
 
 
 def fork(act: Any, *arguments: Any) -> tuple[threading.Thread, list[Any]]:
-    """Run ``act`` beside the test; its result, or error, will be in the list."""
+    """Run ``act`` concurrently with the test; append its result or error to the list."""
     results: list[Any] = []
 
     def run() -> None:
@@ -215,7 +215,7 @@ def test_a_late_copy_of_the_merger_takes_the_sum_that_is_there(exchanges: Harnes
     thread, results = fork(rank_of(exchanges, 1, 2).all_reduce, STEP, contributed[1])
     original.all_reduce(STEP, contributed[0])
     thread.join()
-    original.close()  # the contributions are gone
+    original.close()  # deletes the contributions
     copy = rank_of(exchanges, 0, 2).all_reduce(STEP, messages(1, 10, seed=5)[0])
     assert copy.vector.tobytes() == results[0].vector.tobytes() == total(contributed)
 
@@ -255,7 +255,7 @@ FRONTIER = workers(3).prefix + "attempt/frontier"
 def test_a_rank_whose_peers_are_out_of_reach_says_so(
     exchanges: Harness, rank: int, chunks: int
 ) -> None:
-    """It is called again, and the sums by which it would catch up are gone."""
+    """The rank is called again, but the sums that it needs to catch up are lost."""
     far = Step(STEP.epoch, STEP.batch + 7)
     contributed, peers = messages(3, 30), [each for each in range(3) if each != rank]
     settings: dict[str, Any] = {"chunks": chunks, "frontier": FRONTIER, "timeout_s": 20.0}
@@ -266,7 +266,7 @@ def test_a_rank_whose_peers_are_out_of_reach_says_so(
     lost = rank_of(exchanges, rank, 3, **settings)
     with pytest.raises(ReplayLostError, match=rf"rank {rank} waits for .* at batch 12"):
         lost.all_reduce(STEP, contributed[rank])
-    # Called again after all, where they are, it goes on with them.
+    # Called again with its peers' position, it continues with them.
     again = rank_of(exchanges, rank, 3, **settings)
     assert again.all_reduce(far, contributed[rank]).vector.tobytes() == total(contributed)
     for thread, results in waiting:
@@ -275,19 +275,19 @@ def test_a_rank_whose_peers_are_out_of_reach_says_so(
 
 
 def test_a_rank_one_step_behind_waits_until_the_merger_has_computed(channel: Storage) -> None:
-    """It brings the lost sum back as soon as it waits itself; the others wait already."""
+    """The rank returns the lost sum as soon as it waits itself; the others are already waiting."""
     contributed = messages(3, 10)
     ranks = [rank_of(OverStorage(channel), rank, 3, frontier=FRONTIER) for rank in range(3)]
     steps = [fork(ranks[rank].all_reduce, STEP, contributed[rank]) for rank in (0, 1)]
     losing = _Losing(channel)
     slow = rank_of(OverStorage(losing), 2, 3, frontier=FRONTIER)
-    slow._left_at -= 5.0  # its own batches take so long
+    slow._left_at -= 5.0  # its own batches take this long
     behind = fork(slow.all_reduce, STEP, contributed[2])
     for thread, _ in steps:
         thread.join()
     losing.loses.set()
     ahead = fork(ranks[1].all_reduce, NEXT, contributed[1])
-    time.sleep(1.5)  # the merger computes; many looks of the others go by
+    time.sleep(1.5)  # the merger computes while the others poll many times
     steps = [fork(ranks[0].all_reduce, NEXT, contributed[0])]
     behind[0].join()
     assert behind[1][0].vector.tobytes() == total(contributed)
@@ -298,7 +298,7 @@ def test_a_rank_one_step_behind_waits_until_the_merger_has_computed(channel: Sto
 
 
 class _Losing(Wrapper):
-    """A channel in which a rank does not see the sum of a step before it is lost."""
+    """A channel that loses the sum of a step before one rank has seen it."""
 
     def __init__(self, inner: Storage) -> None:
         super().__init__(inner)
@@ -389,7 +389,7 @@ def test_steps_open_no_connections(
         ours.close()
 
     at_once(2, act)
-    assert len(opened) <= 4  # each rank: one to wait with, one to move values
+    assert len(opened) <= 4  # each rank: one connection for waits, one for values
     for each in channels:
         each.close()
 

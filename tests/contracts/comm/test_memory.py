@@ -1,4 +1,4 @@
-"""What functions hold at most, and what they load."""
+"""The peak memory of functions, and the modules that they load."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.fresh_functions import (
 )
 
 SHARD_BYTES = 100 * 10**6
-WINDOW_BYTES = 16 * 2**20  # of contributions that a reducer loads at once
+WINDOW_BYTES = 16 * 2**20  # of contributions that a reducer loads concurrently
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks /proc")
 
@@ -40,7 +40,7 @@ def test_a_reducer_holds_a_window_of_contributions(
         )
         for world_size in (2, 16)
     )
-    # Twice: what requests at the same time hold comes and goes. All of them would be 64 MB.
+    # Twice, because the memory of concurrent requests varies. All contributions would be 64 MB.
     assert many <= few + 2 * WINDOW_BYTES
 
 

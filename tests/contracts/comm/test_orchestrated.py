@@ -1,4 +1,4 @@
-"""What the exchange with the state machine as the barrier promises, over every channel."""
+"""The contract of the orchestrated exchange, over every channel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def exchange(
 
 
 def merge(ours: OrchestratedExchange, step: Step = STEP) -> None:
-    """Merge all chunks, as functions do over a storage; a parameter server merges by itself."""
+    """Merge all chunks like the functions of a storage channel; a parameter server needs none."""
     if isinstance(ours, Orchestrated):
         for chunk in reversed(range(ours.chunks)):
             ours.merge(step, chunk)

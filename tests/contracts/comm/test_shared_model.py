@@ -1,4 +1,4 @@
-"""What the asynchronous exchange promises: every update counts exactly once, on every channel."""
+"""The contract of the asynchronous exchange: every update counts exactly once, on every channel."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_update_counts_exactly_once(exchanges: Harness, world_size: int) -
     assert state.version == 5 * world_size
     assert state.applied.tolist() == [5] * world_size
     assert state.totals.tolist() == [2.5 * world_size, 5 * sum(range(world_size))]
-    assert sum(tries) == 5 * world_size  # the lease keeps work from being thrown away
+    assert sum(tries) == 5 * world_size  # the lease avoids wasted work
 
 
 def test_staleness_counts_the_updates_in_between(exchanges: Harness) -> None:
@@ -187,10 +187,10 @@ def test_a_dead_holder_is_passed_over(channel: Storage) -> None:
 
 
 def test_dead_ranks_in_a_row_are_passed_over(channel: Storage) -> None:
-    lease_s = 1.0  # much longer than a turn takes on a busy machine
+    lease_s = 1.0  # much longer than a turn on a busy machine
     lease = FifoLease(workers(4), EPOCH, channel, lease_s=lease_s)
     for _ in range(3):
-        lease._take_ticket()  # the first holds its turn for ever, the others never wait for theirs
+        lease._take_ticket()  # the first rank never ends its turn, the others never wait for theirs
     began = time.monotonic()
     with lease.turn():
         assert time.monotonic() - began < 20

@@ -69,7 +69,7 @@ def wide_rows() -> bytes:
     )
 
 
-# By what is tried: a job's model, algorithm and data.
+# By the subject of the test: a job's model, algorithm and data.
 GRADIENTS = {"name": "gradient_averaging", "batch_size": 6}
 LEARNERS: dict[str, dict[str, Any]] = {
     "gradient_averaging": {"algorithm": GRADIENTS},
@@ -125,7 +125,7 @@ def test_a_parameter_server_changes_no_bit(server: ParameterServerProcess, learn
     job, bits = trained("parameter_server", "reduce", learner)
     assert bits == expected(learner)
     with server.client() as client:
-        assert not client.statistics().jobs[0].steps  # every epoch was let go of
+        assert not client.statistics().jobs[0].steps  # every epoch was released
         job.finalise(2)
         assert client.statistics().jobs == ()
 
@@ -165,7 +165,7 @@ def test_asynchronous_jobs_learn_on_a_parameter_server(
     assert second.loss < first.loss < np.log(2)
     assert first.staleness_max is not None
     assert first.lost_updates is None
-    if staleness is not None:  # each of two others may be so far ahead, and this one, too
+    if staleness is not None:  # the lead of each of the two others, and of this one
         assert first.staleness_max <= 2 * (2 * staleness + 1)
     with server.client() as client:
         assert client.statistics().jobs == ()
@@ -259,7 +259,7 @@ def test_what_is_asked_for_is_what_ranks_register(
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_sparse_rows_are_learnt_as_dense_ones_are(learner: str) -> None:
-    """But for the order of additions."""
+    """Equal except for the order of additions."""
     both = [trained("s3", "reduce", learner, matrix)[1] for matrix in ("sparse", "dense")]
     sparse, dense = (np.frombuffer(bits, np.float32) for bits in both)
     assert sparse == pytest.approx(dense, abs=1e-4)

@@ -1,4 +1,4 @@
-"""Training asynchronously: ranks that change one shared model in turn, die and come back."""
+"""Asynchronous training: ranks that change one shared model in turn, die and return."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shared_job(job_id: str = "job") -> Job:
 
 
 def applied(job: Job) -> list[float]:
-    """Return the last update of each rank that the shared model has."""
+    """Return the number of each rank's last update in the shared model."""
     return [float(last) for last in shared_state(job).applied]
 
 
@@ -43,7 +43,7 @@ def shared_state(job: Job) -> SharedState:
 
 
 def seconds_left(job: Job) -> float:
-    """Return what is left to rank 1: little as soon as it has made two updates."""
+    """Return rank 1's remaining time: little after it has made two updates."""
     try:
         return 10.0 if applied(job)[1] >= 2 else 900.0
     except SharedModelLostError:  # not made yet
@@ -62,7 +62,7 @@ def test_an_asynchronous_job_learns_and_leaves_nothing() -> None:
 
 
 def test_one_rank_alone_does_plain_sgd() -> None:
-    """Its update is computed on the model that it changes, so nothing is stale."""
+    """The update is computed on the model that it changes, so nothing is stale."""
     spec = {"workers": 1, "exchange": {"pattern": "async"}}
     algorithm = {"name": "gradient_averaging", "batch_size": 50}
     alone = Job("alone", algorithm=algorithm, **spec)

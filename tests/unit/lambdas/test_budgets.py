@@ -1,4 +1,4 @@
-"""Budgets and stragglers: jobs that end in order, and ranks that keep the others waiting."""
+"""Budgets and stragglers: jobs that end normally, and ranks that delay the others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FOREVER = 1000
 
 
 class TimedJob(Job):
-    """A job whose attempts begin when they do."""
+    """A job with attempts that begin at their real time."""
 
     def __init__(self, **spec: Any) -> None:
         super().__init__(**spec)
@@ -51,7 +51,7 @@ class TimedJob(Job):
         return super().execute(epoch, rank, remaining, storage or slow)
 
     def run(self) -> list[EpochReport]:
-        """Run epochs as `Converged?` does, until one says that it is the last."""
+        """Run epochs in the loop of `Converged?` until one is the last."""
         reports: list[EpochReport] = []
         while not reports or reports[-1].decision == "continue":
             number = len(reports) + 1
@@ -69,7 +69,7 @@ class SlowStorage(MeteredDurableStorage):
 
 
 def simulated(stop: Stop, costs: Sequence[float], seconds: Sequence[float]) -> list[Spent]:
-    """Return what is spent after each epoch that runs, of a job whose epochs take so much."""
+    """Return the total spent after each epoch of a job, given the costs of its epochs."""
     previous: EpochReport | None = None
     spent: list[Spent] = []
     for epoch, (usd, took) in enumerate(zip(costs, seconds, strict=True), start=1):
@@ -107,7 +107,7 @@ def test_a_budget_holds_but_for_what_the_last_epoch_did_not_predict(
     n = len(spent)
     unforeseen = max(0.0, costs[n - 1] - costs[n - 2]) if n > 1 else costs[0]
     assert spent[-1].cost_usd <= budget + unforeseen + 1e-6
-    if n < len(costs):  # nor does it end with room for another epoch like the last
+    if n < len(costs):  # nor does it end if another epoch like the last fits
         assert spent[-1].cost_usd + costs[n - 1] > budget
 
 
@@ -149,10 +149,10 @@ def test_a_pause_between_attempts_is_no_active_time() -> None:
     job.began = timedelta(seconds=10)
     first = job.reduce(1, job.execute_all(1))
     assert 10 <= first.active_seconds < 15
-    job.retries = 1  # RunEpoch began another attempt next day: that tells when it began
+    job.retries = 1  # RunEpoch began another attempt the next day, with its own start time
     second = job.reduce(2, job.execute_all(2))
     assert 20 <= second.active_seconds < 30
-    # The epoch's execution was redriven by itself next day: it tells when it began at first.
+    # The epoch's execution was redriven by itself the next day: it reports its first start time.
     job.began, job.redrives = timedelta(days=1), 1
     results = [replace(result, seconds=2.0 + result.rank) for result in job.execute_all(3)]
     third = job.reduce(3, results)
@@ -181,7 +181,7 @@ def test_a_paused_rank_counts_from_the_epochs_start_unless_that_was_redriven(
 
 def _pause_all(job: Job) -> None:
     def paused(rank: int) -> None:
-        left = iter((900.0,))  # at the call's start; at the first batch time is nearly out
+        left = iter((900.0,))  # at the call's start; at the first batch, time is nearly over
         with pytest.raises(ExecutorPausedError):
             job.execute(1, rank, lambda: next(left, 12.0))
 
@@ -197,7 +197,7 @@ def _pause_all(job: Job) -> None:
         ([10, 10, 15.1], [2]),
         ([0.1, 0.1, 0.1, 1.05], []),  # ten times as much, but less than a second
         ([0.1, 1.2, 0.1, 0.1], [1]),
-        ([10, 90], []),  # of two, nobody knows
+        ([10, 90], []),  # two ranks do not suffice
         ([90], []),
         ([9, 30, 10, 11, 40], [1, 4]),
         ([], []),
@@ -206,7 +206,7 @@ def _pause_all(job: Job) -> None:
 def test_stragglers_take_much_longer_than_most(work: list[float], found: list[int]) -> None:
     alone = [ExecutorResult(rank=rank, seconds=s) for rank, s in enumerate(work)]
     assert find_stragglers(alone) == found
-    longest = max(work, default=0.0) + 5  # in flight all take as long
+    longest = max(work, default=0.0) + 5  # in flight, all take equally long
     waited = [
         ExecutorResult(rank=rank, seconds=longest, waited_seconds=longest - s)
         for rank, s in enumerate(work)

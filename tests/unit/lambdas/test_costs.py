@@ -1,4 +1,4 @@
-"""What an epoch costs: each request, millisecond and transition at its price."""
+"""The cost of an epoch: each request, millisecond and transition at its price."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ EXACTLY = 1e-12
 
 @pytest.fixture
 def requests_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let time cost nothing, and leave no digit out."""
+    """Make time free, and do not round."""
     monkeypatch.setenv(MEMORY, "0")
     monkeypatch.setattr(costs, "DIGITS", 15)
 
 
 class CountingStorage(MemoryStorage):
-    """Counts the requests that S3 would get, from below."""
+    """Counts the requests to S3, below all wrappers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,7 +189,7 @@ def test_transitions_are_those_of_the_state_machines(n_ranks: int, n_chunks: int
 
 
 def _walked(machine: str, choice: str, iterations: dict[str, int]) -> int:
-    """Return the transitions of an execution whose Maps have so many iterations."""
+    """Return the transitions of an execution, given the iterations of its Maps."""
     definition = json.loads((MACHINES / f"{machine}.asl.json").read_text())
     name, count = definition["StartAt"], 2
     while name is not None:
@@ -203,16 +203,16 @@ def _walked(machine: str, choice: str, iterations: dict[str, int]) -> int:
 
 def test_dynamodb_counts_units_of_items() -> None:
     items = MeteredChannel(MemoryStorage(), DYNAMODB_TARIFF)
-    items.publish("k", bytes(2000))  # with its key and the rest about 2,047 bytes: 2 units
-    items.publish("k", bytes(2000))  # too late; it is charged all the same
-    items.save("l", bytes(2048 - 46))  # a byte too much
+    items.publish("k", bytes(2000))  # about 2,047 bytes with its key and overhead: 2 units
+    items.publish("k", bytes(2000))  # too late, but charged
+    items.save("l", bytes(2048 - 46))  # one byte too many
     assert items.written_units == {"publish": 4, "save": 3}
     assert items.load_many(["k", "l", "absent"]).keys() == {"k", "l"}
     assert items.read_units == 3
     items.save("m", bytes(5000))
     items.load_many(["m"])
     assert items.read_units == 5
-    # Whatever is written is deleted once, at the same price.
+    # Every written value is deleted once, at the same price.
     before = channel_usd(items)
     items.delete_many(["k", "l", "m"])
     assert channel_usd(items) == before == pytest.approx(24 * WRITE_UNIT_USD + 5 * READ_UNIT_USD)

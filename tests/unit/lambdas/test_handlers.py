@@ -1,4 +1,4 @@
-"""The steps of a job, one after another in this process: what they write, and what repeats do."""
+"""The steps of a job, in order in this process: their output, and the effect of repeats."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_repeating_every_step_changes_nothing() -> None:
     job.initialised()
     assert contents(job.storage) == before
     first = job.epoch(1)
-    job.execute(1, 0)  # a zombie, after the epoch has been reduced
+    job.execute(1, 0)  # a late copy, after the epoch has been reduced
     assert job.reduce(1) == first
     job.epoch(2)
     report = job.finalise(2)
@@ -128,7 +128,7 @@ def test_a_finished_rank_is_not_trained_again() -> None:
     contribution = keys.contribution(job.exchanged(), Step(1), 0, 0)
     before = job.storage.load(contribution)
     shard = keys.shard(job.partition_plan().digest, 3, 0.1, "dense", 0)
-    job.storage.delete(shard)  # training again would need it, or the cache's copy
+    job.storage.delete(shard)  # training would need it, or the cache's copy
     job.execute(1, 0)
     assert job.storage.load(contribution) == before
 
@@ -196,7 +196,7 @@ def test_a_rank_out_of_time_goes_on_where_it_paused() -> None:
     for each in (job, undisturbed):
         each.initialised()
     undisturbed.epoch(1)
-    out_of_time = iter([100.0] + [1.0] * 100)  # the deadline comes right after the call began
+    out_of_time = iter([100.0] + [1.0] * 100)  # the deadline comes right after the call's start
     with pytest.raises(ExecutorPausedError, match="rank 0 saved its progress after 1 batches"):
         job.execute(1, 0, lambda: next(out_of_time))
     out_of_time = iter([100.0] + [1.0] * 100)
@@ -325,7 +325,7 @@ def test_a_channel_that_does_not_answer_is_found_before_anything_is_written() ->
 
 
 class ForgetfulStorage(MemoryStorage):
-    """Its channel is out of reach when it is to be cleared."""
+    """The channel cannot be reached for its clearing."""
 
     def clear(self, prefix: str) -> None:
         if "/exchange/" in prefix:
@@ -371,7 +371,7 @@ def test_objects_of_other_columns_are_not_mixed(header: bytes, shown: str) -> No
 
 
 def refused_before_training(job: Job) -> StepMLError:
-    """Run ``job`` up to its first epoch, return its error; nothing of the job may be half made."""
+    """Run ``job`` up to its first epoch, return its error; nothing may be half written."""
     with pytest.raises(StepMLError) as caught:
         job.initialised()
     assert list(job.storage.list("jobs/job/epochs/")) == []
@@ -469,7 +469,7 @@ def test_data_replaced_after_they_were_planned_are_refused() -> None:
 
 
 class Context:
-    """A Lambda context with a quarter of an hour left."""
+    """A Lambda context with 15 minutes left."""
 
     def get_remaining_time_in_millis(self) -> int:
         return 900_000

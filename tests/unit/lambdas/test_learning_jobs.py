@@ -1,4 +1,4 @@
-"""Jobs of every model and algorithm, step after step: retries, copies, imperfect data."""
+"""Jobs of every model and algorithm, step by step: retries, copies, imperfect data."""
 
 from __future__ import annotations
 
@@ -96,14 +96,14 @@ def test_clusters_that_rest_end_the_job() -> None:
 
 def test_clusters_begin_at_the_same_rows_for_any_world_size() -> None:
     bits = {initialised(workers=workers, **KMEANS).state_bits(0) for workers in (1, 2, 5)}
-    # Standardised by moments that are added in another order.
+    # The moments for standardising are added in another order.
     first, *others = (np.frombuffer(each, np.float32) for each in bits)
     for other in others:
         assert other == pytest.approx(first, abs=1e-4)
 
 
 def test_a_rank_contributes_what_it_had_stored() -> None:
-    """Of two copies with other bits the first one counts, also if its contribution got lost."""
+    """Of two copies with different bits, the first counts, even if its contribution is lost."""
     job, undisturbed = initialised("twice", **ADMM), initialised("whole", **ADMM)
     undisturbed.epoch(1)
     undisturbed.epoch(2)
@@ -112,7 +112,7 @@ def test_a_rank_contributes_what_it_had_stored() -> None:
     key = keys.contribution(job.exchanged(), Step(2), 0, 1)
     before = job.storage.load(key)
     job.storage.delete(key)
-    job.storage.clear(f"datasets/{digest_of(job)}")  # training again would need its shard
+    job.storage.clear(f"datasets/{digest_of(job)}")  # training would need its shard
     job.execute(2, 1)
     assert job.storage.load(key) == before
 
@@ -170,7 +170,7 @@ def test_rows_that_do_not_parse_are_left_out_and_reported() -> None:
     good = csv_rows()
     lines = good.split(b"\n")
     job = Job("skips", data=data_of(on_bad_row="skip"))
-    # Behind the others, so that the offsets of these, and their ids, stay.
+    # After the others, so that their offsets and ids do not change.
     job.data.save("rows.csv", good + b"1,2,x,4,0\n1,2\n")
     clean = Job("clean", data=data_of(on_bad_row="skip"))
     for each in (job, clean):

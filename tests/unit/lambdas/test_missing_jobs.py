@@ -1,4 +1,4 @@
-"""Jobs whose rows lack values: they train on means, whatever holds the rows."""
+"""Jobs with missing values in their rows: they train on means, in any format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ N_SAMPLES, N_FEATURES = 300, 40
 
 
 def sparse_rows() -> tuple[bytes, np.ndarray]:
-    """Return a CSR matrix with missing values as npz, and the same one dense."""
+    """Return a CSR matrix with missing values as npz, and the same matrix dense."""
     rng = np.random.default_rng(2)
     matrix = scipy.sparse.random(N_SAMPLES, N_FEATURES, 0.09, "csr", np.float32, rng)
     matrix.data += 1
@@ -44,5 +44,5 @@ def test_missing_values_of_csr_rows_become_the_mean(standardise: bool, matrix: s
     assert np.isfinite(np.frombuffer(job.state_bits(2), np.float32)).all()
     assert job.finalise(2).dataset.matrix == matrix
     model, _ = arrays.unpack(job.storage.load(keys.model("job")))
-    # Of training rows; zeros that are not stored are values.
+    # Of training rows; unstored zeros are values.
     np.testing.assert_allclose(model["feature_fill"], np.nanmean(rows, axis=0), atol=0.1)

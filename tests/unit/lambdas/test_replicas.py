@@ -1,4 +1,4 @@
-"""Training in flight: ranks that wait for each other, die, pause and come back."""
+"""Training in flight: ranks that wait for each other, die, pause and return."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Remaining = Callable[[], float]
 
 
 class KilledError(BaseException):
-    """What ends a function from outside; no handler gets to see it."""
+    """The end of a function from outside, which no handler can catch."""
 
 
 def gradient_job(job_id: str = "job", **spec: object) -> Job:
@@ -62,13 +62,13 @@ def plenty() -> float:
 
 
 def batches(*seconds: float) -> Remaining:
-    """Return a clock of the time left: at the call's start, at each batch, and then for ever."""
+    """Return a clock of the remaining time: at the call's start, at each batch, and afterwards."""
     left: Iterator[float] = iter((900.0, *seconds[:-1]))
     return lambda: next(left, seconds[-1])
 
 
 class KillingStorage(Wrapper):
-    """Ends a rank when it contributes to a batch, before or after that has an effect."""
+    """Ends a rank that contributes to a batch, before or after the contribution takes effect."""
 
     def __init__(self, job: Job, rank: int, batch: int, after: bool = False) -> None:
         super().__init__(job.storage)
@@ -85,7 +85,7 @@ class KillingStorage(Wrapper):
 
 
 def retried(job: Job, rank: int) -> ExecutorResult:
-    """Call a rank as its Task does: again if it paused or waited in vain."""
+    """Call a rank like its Task: again if it paused or a wait timed out."""
     for _ in range(4):
         try:
             return job.execute(1, rank)
@@ -95,7 +95,7 @@ def retried(job: Job, rank: int) -> ExecutorResult:
 
 
 def run(job: Job, clocks: Sequence[Remaining], epoch: int = 1) -> list[ExecutorResult | None]:
-    """Run all ranks at once; those that pause have no result."""
+    """Run all ranks concurrently; ranks that pause have no result."""
 
     def execute(rank: int) -> ExecutorResult | None:
         try:
@@ -132,7 +132,7 @@ def test_all_ranks_end_with_the_same_replica() -> None:
 @pytest.mark.parametrize("compression", ["none", "float16"])
 @pytest.mark.parametrize("algorithm", ["gradient_averaging", "model_averaging"])
 def test_the_pattern_changes_no_bit(algorithm: str, compression: str) -> None:
-    # 40,000 features: enough for in-flight gradients to be cut.
+    # 40,000 features: enough to cut in-flight gradients into chunks.
     rng = np.random.default_rng(0)
     rows = b"".join(
         b"%d 1:%.3f %d:1.5 40000:%.3f\n"
@@ -192,7 +192,7 @@ def test_a_killed_rank_goes_on_from_a_snapshot() -> None:
         waiting = [threads.submit(job.execute, 1, rank) for rank in (0, 1)]
         with pytest.raises(KilledError):
             job.execute(1, 2, storage=KillingStorage(job, 2, N_BATCHES))
-        for batch in range(1, N_BATCHES - 1):  # what no one could replay from the start
+        for batch in range(1, N_BATCHES - 1):  # the batches that cannot be replayed from the start
             job.storage.delete(keys.aggregate(job.exchanged(), Step(1, batch), 0))
         again = threads.submit(job.execute, 1, 2)
         results = [each.result() for each in (*waiting, again)]
@@ -204,7 +204,7 @@ def test_a_killed_rank_goes_on_from_a_snapshot() -> None:
 def test_near_one_ranks_deadline_all_stop_and_go_on_together(rank: int) -> None:
     job = gradient_job()
     clocks = [plenty] * 3
-    clocks[rank] = batches(900, 900, 900, 10)  # near its end, but there is time for the exchange
+    clocks[rank] = batches(900, 900, 900, 10)  # near its end, but with time for the exchange
     assert run(job, clocks) == [None] * 3
     saved = Snapshots(job.store, 1).load()
     assert saved is not None
@@ -223,7 +223,7 @@ def test_a_rank_does_not_wait_longer_than_its_function_may_run() -> None:
     job = gradient_job()
     with pytest.raises(ExecutorPausedError, match="rank 1 waited until its time was out"):
         job.execute(1, 1, batches(1))
-    with ThreadPoolExecutor(3) as threads:  # its contribution says that it has to pause
+    with ThreadPoolExecutor(3) as threads:  # its contribution says that it must pause
         job.reduce(1, list(threads.map(lambda rank: retried(job, rank), range(3))))
     assert job.state_bits(1) == undisturbed().state_bits(1)
 
@@ -257,7 +257,7 @@ def test_a_rank_that_fails_for_good_ends_its_peers_with_its_error(
         assert str(errors[1]) in str(error)
     assert failure(job).log_group == "/aws/lambda/executor"
     assert failure(job).rank == 1
-    # Redriven once the cause is gone, the record of the attempt that failed disturbs nobody.
+    # After a redrive without the cause, the failed attempt's record has no effect.
     job.storage.save(shard, whole)
     job.redrives = 1
     job.execute_all(1)
@@ -354,7 +354,7 @@ def test_a_rank_whose_replay_is_lost_says_so_and_the_epoch_begins_again() -> Non
 
 
 class ForgetfulStorage(Wrapper):
-    """Shows no snapshot at first, as to a copy of a rank that had looked before there was one."""
+    """Shows no snapshot at first, as to a rank's copy that looked before there was one."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(job.storage)
@@ -384,7 +384,7 @@ def test_a_copy_that_was_asleep_goes_on_from_a_later_snapshot_and_fails_nobody()
         with pytest.raises(KilledError):
             job.execute(1, 2, storage=KillingStorage(job, 2, N_BATCHES))
         await_snapshot(job, N_BATCHES - 1)
-        job.storage.clear(job.exchanged())  # as the sums before a snapshot are forgotten
+        job.storage.clear(job.exchanged())  # because the sums before a snapshot are forgotten
         with pytest.raises(ExecutorPausedError, match="goes on from the snapshot after batch 3"):
             job.execute(1, 2, storage=ForgetfulStorage(job))
         again = job.execute(1, 2)
@@ -394,7 +394,7 @@ def test_a_copy_that_was_asleep_goes_on_from_a_later_snapshot_and_fails_nobody()
 
 
 class FrozenClock:
-    """A clock that a test moves."""
+    """A clock that a test advances."""
 
     now = 0.0
 
@@ -419,7 +419,7 @@ def test_a_snapshot_is_due_after_a_time() -> None:
         keeper.after_step(progress(batch))
         snapshot = store.load()
         saved.append(snapshot.batches_done if snapshot else 0)
-        # Whoever has loaded the snapshot before this one can still replay what followed it.
+        # A rank that has loaded the snapshot before this one can still replay the sums after it.
         assert forgotten == list(range(1, max(0, saved[-1] - 30) + 1))
     assert sorted(set(saved)) == [0, 30, 60, 90]
 
@@ -445,7 +445,7 @@ def test_a_sum_is_kept_until_all_must_have_it() -> None:
         clock.sleep(60)
         keeper.after_step(progress(batch))
         keeper.save(progress(batch))
-    assert forgotten == [1]  # that of batch 2 is what slower ranks wait for
+    assert forgotten == [1]  # slower ranks wait for that of batch 2
 
 
 def test_a_late_copy_takes_no_snapshot_back() -> None:

@@ -1,4 +1,4 @@
-"""The fence, and what is tidied up behind an execution that has ended."""
+"""The fence, and the clean-up after an execution that has ended."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def child_input(job: Job, **fields: Any) -> str:
 
 
 def settle() -> None:
-    """Nobody has to see the fence here."""
+    """No function needs to see the fence here."""
 
 
 def attempt_fence(job: Job, epoch: int = 2) -> Entry[Fence]:
@@ -76,7 +76,7 @@ def test_nothing_of_an_attempt_behind_the_fence_is_promoted(algorithm: str) -> N
         job.reduce(2, results)
     assert keys.state("job", 2) not in contents(job.storage)
     assert keys.epoch_report("job", 2) not in contents(job.storage)
-    assert not [*job.storage.list(keys.failures_prefix("job"))]  # it is nobody's failure
+    assert not [*job.storage.list(keys.failures_prefix("job"))]  # it is not a rank's failure
 
 
 def test_a_merger_behind_the_fence_adds_nothing() -> None:
@@ -94,7 +94,7 @@ def test_an_attempt_after_the_fence_goes_on() -> None:
 
 
 def test_an_epoch_that_was_redriven_by_itself_is_past_the_fence_of_its_job() -> None:
-    """It tells when it began at first, which was before the job had ended."""
+    """The epoch reports its first start time, which is before the job's end."""
     job = trained()
     raise_fence(job.store.fence, fence())
     job.redrives = 1
@@ -142,7 +142,7 @@ def test_behind_a_job_the_channel_is_cleared_but_for_what_a_redrive_can_use(
     keeps = status != "ABORTED" and algorithm != "gradient_averaging"
     assert (report.status, report.epochs, report.contributions) == (status, 1, keeps)
     assert len([*job.storage.list(prefix)]) == (3 if keeps else 0)
-    # Redriven, the job goes on; whoever had contributed has not to train again.
+    # After a redrive, ranks that had contributed do not train again.
     job.redrives = 1
     again = job.execute_all(2)
     assert len(again) == len(results)
@@ -180,7 +180,7 @@ def test_an_epoch_that_failed_is_fenced_alone_and_its_contributions_stay() -> No
     assert keys.ended("job") not in contents(job.storage)
     with pytest.raises(AttemptStoppedError):
         job.reduce(2)
-    job.retries = 1  # begun at the same moment, and nobody's business
+    job.retries = 1  # begun at the same moment, but unrelated
     job.epoch(2)
 
 
@@ -206,7 +206,7 @@ def test_a_rank_that_is_stopped_saves_how_far_it_is() -> None:
 
 
 def test_what_comes_after_the_end_of_a_job_is_taken_back() -> None:
-    """The fence rises, and the channel is cleared, between a rank's last look and its write."""
+    """The fence is set and the channel cleared between a rank's last check and its write."""
     job = trained()
 
     class Late(Wrapper):
@@ -284,7 +284,7 @@ def test_the_notice_is_read_as_eventbridge_writes_it() -> None:
 
 def test_documents_notice_every_changed_byte() -> None:
     data = bytearray(encode(fence()))
-    assert json.loads(data)["until"] == LATER  # plain JSON for whoever reads it otherwise
+    assert json.loads(data)["until"] == LATER  # plain JSON for other readers
     for place in range(len(data)):
         changed = data.copy()
         changed[place] ^= 1
@@ -303,7 +303,7 @@ def test_a_damaged_document_names_its_key() -> None:
 
 
 def test_a_late_copy_takes_back_its_own_state_only_when_the_job_has_ended() -> None:
-    """Until then others may have gone on from it, whoever wrote it first."""
+    """Until then, other copies may have continued from it."""
     job = trained("admm")
     store = job.store
     first = store.rank_state(1, 0).load()
@@ -315,4 +315,4 @@ def test_a_late_copy_takes_back_its_own_state_only_when_the_job_has_ended() -> N
     publish_rank_state(store, 1, 0, first)
     publish_rank_state(store, 2, 0, first)
     assert not store.rank_state(1, 0).exists()
-    assert store.rank_state(2, 0).exists()  # those of the last epoch stay
+    assert store.rank_state(2, 0).exists()  # those of the last epoch remain

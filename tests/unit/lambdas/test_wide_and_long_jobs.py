@@ -1,4 +1,4 @@
-"""Jobs of many workers, of many epochs, and those that go on where others were."""
+"""Jobs with many workers, with many epochs, and jobs that continue others."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_what_cannot_exchange_in_flight_is_refused_by_name() -> None:
         refuse_too_wide(job_of(11, algorithm=FLIGHT), 10)
     with pytest.raises(NotAvailableError, match=f"at most {MOST_IN_FLIGHT}, got 401"):
         refuse_too_wide(job_of(401, algorithm=FLIGHT), 1000)
-    bounded = SHARED | {"max_staleness": 3}  # whoever is ahead waits
+    bounded = SHARED | {"max_staleness": 3}  # ranks that are ahead wait
     with pytest.raises(NotEnoughConcurrencyError, match=r"with exchange.max_staleness all ranks"):
         refuse_too_wide(job_of(11, algorithm=FLIGHT, exchange=bounded), 10)
 
@@ -173,7 +173,7 @@ def test_a_resumed_job_may_have_another_world_size(algorithm: str) -> None:
 
 
 def test_a_resumed_job_needs_the_other_one_no_more_once_it_has_begun() -> None:
-    """Which may end meanwhile, and clear what its ranks needed."""
+    """The old job may end meanwhile, and clear the states that its ranks needed."""
     source = Job(algorithm={"name": "admm"}, stop={"max_epochs": 2})
     source.initialised()
     source.epoch(1)
@@ -181,7 +181,7 @@ def test_a_resumed_job_needs_the_other_one_no_more_once_it_has_begun() -> None:
     job.initialised()
     source.epoch(2)
     source.finalise(2)
-    initialise(job.job_id, job.storage)  # as every continuation does
+    initialise(job.job_id, job.storage)  # like every continuation
     job.epoch(2)
     assert job.state_bits(2) == source.state_bits(2)
 
@@ -255,7 +255,7 @@ def test_the_state_of_a_wide_epoch_fits_into_step_functions(workers: int) -> Non
     )
     executors = [result.to_event()] * workers
     given = state.to_event() | {"gathered": [{"executors": executors}]}
-    assert len(json.dumps(given)) < 262_144  # behind RunGroups, where it is largest
+    assert len(json.dumps(given)) < 262_144  # after RunGroups, where it is largest
 
 
 def test_resuming_twice_changes_nothing() -> None:
