@@ -1,4 +1,4 @@
-"""What a client of a parameter server promises, over each transport, against a real process."""
+"""The contract of a parameter server's client, over each transport, against a real process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MEMORY_MB = 600
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ParameterServerProcess]:
     directory = tmp_path_factory.mktemp("parameter-server")
-    flags = {"memory_mb": MEMORY_MB, "frame_bytes": 2**20}  # so that vectors come in pieces
+    flags = {"memory_mb": MEMORY_MB, "frame_bytes": 2**20}  # so that vectors arrive in pieces
     with parameter_server(directory, transports=TRANSPORTS, **flags) as running:
         yield running
 
@@ -54,7 +54,7 @@ def transport(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def client(server: ParameterServerProcess, transport: str) -> Iterator[ParameterClient]:
-    """A client of a server that has no jobs."""
+    """A client of a server without jobs."""
     with server.client(transport) as ours:
         yield ours
         ours.delete("jobs/")
@@ -94,9 +94,9 @@ def test_what_was_pulled_stays_until_the_next_pull_but_one(client: ParameterClie
 
 
 def test_a_model_is_longer_than_its_updates(client: ParameterClient) -> None:
-    """The client cannot know how much will come."""
+    """The client cannot know the size of the answer."""
     frame = client.server.frame_bytes
-    size = frame // 4 - 8 - 2  # so that what is behind the vector begins another piece
+    size = frame // 4 - 8 - 2  # so that the trailer begins another piece
     client.register("jobs/a", JobSettings(64, 2 * frame, "asynchronous"))
     client.push("jobs/a", Step(1, 0), 0, encode_in_parts(message(size)))
     change = Message(np.ones(size, np.float32), np.zeros(2))
@@ -267,7 +267,7 @@ def test_a_connection_that_is_cut_in_a_message_leaves_nothing_and_can_be_made_ag
     assert client.pull("jobs/a", STEP, 0).message("").vector.tobytes() == total(contributed)
     deadline = time.monotonic() + 10
     sum_bytes = encode_in_parts(contributed[0]).size
-    while client.statistics().used_bytes != sum_bytes:  # what was cut is given back
+    while client.statistics().used_bytes != sum_bytes:  # the cut message is freed
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -413,7 +413,7 @@ def test_wrong_addresses_are_refused(url: str, told: str) -> None:
 def test_many_threads_wait_while_others_work(
     server: ParameterServerProcess, client: ParameterClient, transport: str
 ) -> None:
-    """A job whose ranks wait must not hold another one up."""
+    """Waiting ranks of one job must not block another job."""
     client.register("jobs/slow", settings(50))
     client.register("jobs/fast", settings(1))
     encoded = encode_in_parts(message(100))

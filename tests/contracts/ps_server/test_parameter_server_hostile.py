@@ -1,6 +1,6 @@
-"""A parameter server that anybody may send anything: it lives, stays small, and serves the others.
+"""A parameter server under hostile input: it survives, stays small and serves the others.
 
-What is sent are calls as they should be, with something wrong in them, and bytes that are none.
+The input is calls with one defect each, and bytes that are not calls.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ CONTAINERS = [b"\x0f\x00\x01\x0c", b"\x0d\x00\x01\x0b\x0c", b"\x0e\x00\x01\x08"]
 
 
 def wrong(data: bytes, rng: random.Random) -> bytes:
-    """Return a call with something wrong in it."""
+    """Return a call with a defect."""
     at, changed = rng.randrange(len(data)), bytearray(data)
     match rng.randrange(8):
         case 0:
@@ -104,7 +104,7 @@ def wrong(data: bytes, rng: random.Random) -> bytes:
 
 
 def hostile_thrift(token: str, rng: random.Random) -> bytes:
-    """Return what a connection sends."""
+    """Return the bytes of a connection."""
     login = thrift_call("authenticate", token)
     calls = thrift_calls()
     match rng.randrange(6):
@@ -113,7 +113,7 @@ def hostile_thrift(token: str, rng: random.Random) -> bytes:
         case 1:
             return thrift_call("authenticate", rng.choice(["", token[:-1], "x" * 5000, "ü" * 99]))
         case 2:
-            return rng.choice(calls)  # as it should be, but for the token
+            return rng.choice(calls)  # correct except for the token
         case 3:
             return login + login[: rng.randrange(len(login))]
         case _:
@@ -122,7 +122,7 @@ def hostile_thrift(token: str, rng: random.Random) -> bytes:
 
 
 def send(port: int, data: bytes, rng: random.Random) -> None:
-    """Send something, in one of several ways, and go away."""
+    """Send bytes in one of several ways, and disconnect."""
     with suppress(OSError), socket.create_connection((HOST, port), 10) as connection:
         connection.settimeout(0.05)
         with suppress(OSError):
@@ -134,7 +134,7 @@ def send(port: int, data: bytes, rng: random.Random) -> None:
 
 
 def grpc_requests() -> dict[str, bytes]:
-    """Return requests as an honest client makes them."""
+    """Return the requests of an honest client."""
     step = message_of(pb.Step, STEP)
     head = pb.PushHead(
         job=VICTIM, step=step, rank=0, attempt="", based_on=0, size=len(VALUE), wait_ms=1
@@ -159,7 +159,7 @@ def grpc_requests() -> dict[str, bytes]:
 
 
 def hostile_grpc(server: ParameterServerProcess, n_calls: int, seed: int) -> Counter[str]:
-    """Make calls with something wrong in them; return how often each status came."""
+    """Make calls with a defect; return the count of each status."""
     rng, requests, seen = random.Random(seed), grpc_requests(), Counter[str]()
     options = [("grpc.max_send_message_length", -1)]
     with grpc.insecure_channel(f"{HOST}:{server.ports['grpc']}", options) as channel:
@@ -169,7 +169,7 @@ def hostile_grpc(server: ParameterServerProcess, n_calls: int, seed: int) -> Cou
             at = rng.randrange(len(frames))
             frames[at] = wrong(frames[at] or b"\0", rng)
             if rng.random() < 0.01:
-                frames[at] = bytes(2**21)  # larger than what it takes
+                frames[at] = bytes(2**21)  # larger than the limit
             token = rng.choice([server.token] * 5 + ["", "wrong"])
             call = channel.stream_stream(f"/stepml.parameter_server.v1.ParameterServer/{name}")(
                 iter(frames), timeout=20, metadata=(("authorization", f"Bearer {token}"),)
@@ -184,7 +184,7 @@ def hostile_grpc(server: ParameterServerProcess, n_calls: int, seed: int) -> Cou
 
 
 class Honest:
-    """Two ranks that go on with their steps all the while."""
+    """Two ranks that continue their steps meanwhile."""
 
     def __init__(self, make: Callable[[], ParameterClient], job: str) -> None:
         self.steps = 0
@@ -225,12 +225,12 @@ def honest_ranks(server: ParameterServerProcess, transport: str) -> Iterator[Hon
     honest = Honest(lambda: server.client(transport, timeout_s=60), f"jobs/honest/{transport}/")
     yield honest
     steps = honest.steps
-    eventually(lambda: honest.steps, lambda now: now > steps)  # they go on
+    eventually(lambda: honest.steps, lambda now: now > steps)  # they continue
     honest.finish()
 
 
 def state_of(server: ParameterServerProcess) -> dict[str, int]:
-    """Return what the process holds."""
+    """Return the resources of the process."""
     place = Path(f"/proc/{server.pid}")
     lines = (place / "status").read_text(encoding="ascii").splitlines()
     status = dict(line.split(":", 1) for line in lines)
@@ -303,14 +303,14 @@ def test_hostile_inputs_harm_nobody(tmp_path: Path) -> None:
 
 
 def test_who_says_nothing_is_sent_away(tmp_path: Path) -> None:
-    """Without the token nobody keeps a thread of the server for long."""
+    """Without the token, no client occupies a thread of the server for long."""
     with parameter_server(tmp_path) as server:
         began = time.monotonic()
         silent = socket.create_connection((HOST, server.ports["thrift"]), 30)
         dripping = socket.create_connection((HOST, server.ports["thrift"]), 30)
         login = thrift_call("authenticate", "x" * 200)
         with silent, dripping, suppress(OSError):
-            for byte in login:  # each byte in time, the whole never
+            for byte in login:  # each byte in time, but never the whole message
                 dripping.sendall(bytes([byte]))
                 time.sleep(0.2)
                 if time.monotonic() - began > 12:
@@ -353,14 +353,14 @@ def test_memory_is_not_taken_for_what_is_only_announced(tmp_path: Path) -> None:
             connection.sendall(login + announced)
         connections[0].sendall(bytes(oversized))
         time.sleep(0.5)
-        # Pages that nobody has written to are not there.
+        # Untouched pages take no memory.
         assert state_of(server)["rss"] - before < 30 * 2**20
         for connection in connections:
             connection.close()
 
 
 def recorded(port: int, act: Callable[[int], object]) -> bytes:
-    """Return what a client sends to a port while it does something, at a port that leads there."""
+    """Record a client's bytes to a port, through a forwarding port, while it acts."""
     heard = bytearray()
     with socket.create_server((HOST, 0)) as listener:
 
@@ -390,7 +390,7 @@ def carry(source: socket.socket, target: socket.socket, heard: bytearray | None)
 
 
 def a_session(token: str, port: int) -> None:
-    """Do over gRPC what a rank does."""
+    """Make a rank's calls over gRPC."""
     address = Address("grpc", HOST, port, is_encrypted=False)
     encoded = encode_in_parts(Message(np.ones(500, np.float32), np.ones(2)))
     with open_client(str(address), Credentials(token)) as client:
@@ -409,7 +409,7 @@ def test_connections_of_grpc_with_something_wrong_in_them_harm_nobody(tmp_path: 
         def inputs(n_inputs: int, seed: int) -> None:
             rng = random.Random(seed)
             for _ in range(n_inputs):
-                # Behind the preface and the first settings it is taken as HTTP/2.
+                # After the preface and the first settings, the server parses it as HTTP/2.
                 kept = rng.choice([0, 24, 100, 300])
                 send(port, session[:kept] + wrong(session[kept:], rng), rng)
 
@@ -420,15 +420,15 @@ def test_connections_of_grpc_with_something_wrong_in_them_harm_nobody(tmp_path: 
             for connection in silent[50:]:
                 connection.sendall(b"\x16\x03\x01\x02\x00\x01")  # the beginning of TLS
             [*pool.map(inputs, [300] * 4, range(4, 8))]
-            deadline = time.monotonic() + 30  # for those that never became a connection, 5
+            deadline = time.monotonic() + 30  # 5 for those that never became a connection
             while (after := state_of(server))["files"] > before["files"] + 5:
                 assert time.monotonic() < deadline, (before, after)
                 time.sleep(0.2)
             for connection in silent:
                 connection.close()
         with server.client("grpc") as client:
-            assert client.statistics().connections == 1  # calls under way, without those of others
-        assert after["threads"] < 200  # of a pool that grows with calls at once
+            assert client.statistics().connections == 1  # unfinished calls, without those of others
+        assert after["threads"] < 200  # of a pool that grows with concurrent calls
         assert after["rss"] - before["rss"] < MOST_GROWTH_BYTES
         assert failures_in(server) == []
         assert server.stop() == 0
@@ -452,6 +452,6 @@ def test_plain_and_encrypted_do_not_talk(tmp_path: Path) -> None:
 
 
 def shake_hands(port: int) -> None:
-    """Begin as a client of TLS does that trusts nobody."""
+    """Begin a TLS handshake as a client that trusts no certificate."""
     with suppress(OSError), socket.create_connection((HOST, port), 10) as plain:
         ssl.create_default_context().wrap_socket(plain, server_hostname="localhost").close()

@@ -1,4 +1,4 @@
-"""A parameter server that dies, forgets or is cut off: ranks go on, and get the same bits."""
+"""A parameter server that dies, loses values or is cut off: ranks continue, with the same bits."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def mortal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OverServe
 
 @pytest.fixture(params=TRANSPORTS)
 def snapshotting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OverServer]:
-    """A server of the test's own, which saves what it has when it stops, and seldom else."""
+    """A server of the test's own; it saves its state when it stops, otherwise rarely."""
     places = {"snapshots": tmp_path / "snapshots", "snapshot_seconds": 3600}
     with parameter_server(tmp_path, transports=TRANSPORTS, **places) as server:
         harness = OverServer(server, request.param)
@@ -146,7 +146,7 @@ def test_a_graceful_restart_keeps_the_steps(snapshotting: OverServer) -> None:
     snapshotting.server.stop()
     restart = threading.Timer(0.3, snapshotting.server.start)
     restart.start()
-    # Rank 1 is gone; what it gave is not.
+    # Rank 1 has ended, but its contribution remains.
     assert ours.all_reduce(STEP, contributed[0]).vector.tobytes() == total(contributed)
     restart.join()
 
@@ -273,7 +273,7 @@ def test_what_comes_too_late_is_let_go_of(server_exchanges: OverServer) -> None:
     late, repeated = (server_exchanges.orchestrated(workers(2)) for _ in range(2))
     late.contribute(STEP, 0, messages(1, 10)[0])
     repeated.contribute(STEP, 0, messages(1, 10)[0])
-    repeated.withdraw(STEP, 0)  # it has left nothing
+    repeated.withdraw(STEP, 0)  # it has left no values
     assert server_exchanges.has_contributed(workers(2), STEP, 0)
     late.withdraw(STEP, 0)
     assert server_exchanges.left_behind() == []
@@ -288,7 +288,7 @@ def test_a_rank_that_is_taken_back_leaves_nothing(server_exchanges: OverServer) 
 
 
 def test_an_asynchronous_model_comes_back_as_it_was_saved(snapshotting: OverServer) -> None:
-    """What was acknowledged since the snapshot is lost, and told; nothing else."""
+    """Only updates acknowledged since the snapshot are lost, and they are reported."""
     ranks = [model_of(snapshotting, rank, 2) for rank in (0, 1)]
     for ours in ranks:
         ours.create(np.zeros(50, np.float32), n_totals=2)
@@ -326,7 +326,7 @@ def test_an_asynchronous_model_without_a_snapshot_is_lost(mortal: OverServer) ->
     late.create(np.zeros(3, np.float32))
     with pytest.raises(SharedModelLostError, match="lost updates of epoch 1"):
         ours.push(2, state, add(1))
-    with pytest.raises(SharedModelLostError, match="made anew"):  # its first, on what is gone
+    with pytest.raises(SharedModelLostError, match="made anew"):  # its first, on the lost model
         other.push(1, pulled, add(1))
 
 
@@ -369,7 +369,8 @@ def test_no_rank_is_further_ahead_than_max_staleness(
         state = ours.pull()
         for sequence in range(1, 21):
             time.sleep(0.002 * (rank == 2))  # the slowest
-            at[rank] = sequence  # on it, knowing that all others have done sequence - 1 - most
+            # All others have made at least sequence - 1 - most updates on this model.
+            at[rank] = sequence
             furthest.append(sequence - 1 - int(state.applied.min()))
             state = ours.push(sequence, state, add(1))
 
@@ -393,7 +394,7 @@ def test_ranks_that_are_waited_for_are_named(server_exchanges: OverServer) -> No
 
 
 def test_ranks_that_are_through_hold_nobody_up_after_a_restart(snapshotting: OverServer) -> None:
-    """Their last updates are lost, and they make none again."""
+    """Their last updates are lost, and they repeat none."""
     ranks = [model_of(snapshotting, rank, 2, max_staleness=0, timeout_s=20) for rank in range(2)]
     for ours in ranks:
         ours.create(np.zeros(3, np.float32))

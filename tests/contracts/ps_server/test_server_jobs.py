@@ -1,4 +1,4 @@
-"""Jobs over a parameter server, as the state machines drive them: refused, killed, ended."""
+"""Jobs over a parameter server, in the order of the state machines: refused, killed, ended."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def undisturbed(algorithm: str = "gradient_averaging", epochs: int = 1) -> Job:
 
 
 def held(server: ParameterServerProcess) -> int:
-    """Return how many steps the server has of all jobs."""
+    """Return the number of steps that the server holds for all jobs."""
     with server.client() as client:
         return sum(each.steps for each in client.statistics().jobs)
 

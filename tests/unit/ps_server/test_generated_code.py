@@ -1,4 +1,4 @@
-"""The code that compilers made is that of the interfaces as they are now."""
+"""The generated code matches the current interfaces."""
 
 from __future__ import annotations
 

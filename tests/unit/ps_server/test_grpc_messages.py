@@ -1,4 +1,4 @@
-"""Messages are complete or refused; refusals and settings come back as they were."""
+"""Messages are complete or refused; refusals and settings survive a round trip."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ def test_what_is_missing_or_too_much_is_named(data: bytes, told: str) -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        b"\x7a\x05abcd",  # shorter than it says
-        b"\x7a\x03abcd",  # more behind it
+        b"\x7a\x05abcd",  # shorter than its announced length
+        b"\x7a\x03abcd",  # further bytes after it
         b"\x7a\xff\xff\xff\xff\x07abcd",
         b"\x7a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01abcd",  # negative
         b"\x7a",

@@ -1,4 +1,4 @@
-"""What the gRPC server does about clients that stall, vanish, or do not keep to the order."""
+"""The gRPC server with clients that stall, vanish or break the order of calls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from stepml.job.step import Step
 
 HOST, TOKEN, JOB, STEP = "127.0.0.1", "a token", "jobs/a/", Step(1, 1)
 FRAME_BYTES, STALLED_S, WAIT_S = 2**16, 0.5, 20.0
-SIZE = 2**21  # numbers of a vector that no buffer of the system holds
+SIZE = 2**21  # numbers of a vector that exceeds the system's buffers
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def stalling(*frames: bytes, gap_s: float = 0.0) -> Iterator[bytes]:
-    """Yield frames, the last one again and again if there is a gap, and never end."""
+    """Yield frames; if there is a gap, repeat the last one for ever."""
     yield from frames
     for _ in range(1000 * int(WAIT_S)):
         time.sleep(gap_s or 0.01)

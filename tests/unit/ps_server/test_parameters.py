@@ -1,4 +1,4 @@
-"""What the state of a parameter server promises, without a socket."""
+"""The contract of a parameter server's state, without a socket."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ATTEMPT = "attempt"
 
 
 class StepClock:
-    """A clock that is set by hand."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -199,7 +199,7 @@ def test_a_rank_that_is_far_behind_its_peers_is_told_so() -> None:
         push(state, 1, messages(1, 5)[0])
     with pytest.raises(StepForgotten):
         pull(state)
-    push(state, 1, messages(1, 5)[0], attempt="the next one")  # all begin there again
+    push(state, 1, messages(1, 5)[0], attempt="the next one")  # all ranks begin there again
     push(state, 1, messages(1, 5)[0], Step(STEP.epoch, STEP.batch + 1))  # one behind
 
 
@@ -345,7 +345,7 @@ def test_sums_are_kept_until_their_memory_is_needed_and_the_newest_always() -> N
         assert used_bytes(state) <= 6 * size
         for recent in (batch, batch - 1):
             assert recent == 0 or state.exists(JOB, Step(1, recent)).is_complete
-    assert state.exists(JOB, Step(1, 26)).is_complete  # also, as there was room
+    assert state.exists(JOB, Step(1, 26)).is_complete  # this one as well, because there was room
 
 
 def test_sums_that_a_rank_has_not_pulled_are_never_let_go_of() -> None:
@@ -362,7 +362,7 @@ def test_sums_that_a_rank_has_not_pulled_are_never_let_go_of() -> None:
 
 
 def test_sums_that_no_rank_will_pull_any_more_go_when_their_memory_is_needed() -> None:
-    """Given back for a rank that then went on from a later snapshot, say."""
+    """For example, returned for a rank that then continued from a later snapshot."""
     message = messages(1, 2**16)[0]
     size = len(encode(message))
     state = parameters(limit_bytes=6 * size)
@@ -425,7 +425,7 @@ def test_a_push_that_fails_for_want_of_memory_counts_for_nothing(
         for rank in order:
             with suppress(MemoryError):
                 push(state, rank, contributed[rank], compression=compression)
-            snapshots.append(state.take_snapshot())  # so that sums are copied to be changed
+            snapshots.append(state.take_snapshot())  # so that sums are copied before a change
     for rank in order:
         push(calm, rank, contributed[rank], compression=compression)
     assert pull(state).vector.tobytes() == pull(calm).vector.tobytes()
@@ -452,7 +452,7 @@ def test_an_update_that_fails_for_want_of_memory_counts_for_nothing(
         return take(size)
 
     monkeypatch.setattr(state._memory, "_take", failing_take)
-    snapshot = state.take_snapshot()  # so that model and moments are copied to be changed
+    snapshot = state.take_snapshot()  # so that model and moments are copied before a change
     with pytest.raises(MemoryError):
         update(state, 0, 1)
     snapshot.close()
@@ -775,7 +775,7 @@ def test_a_restored_model_tells_how_many_updates_were_lost() -> None:
     for sequence in (3, 4):
         update(state, 0, sequence)
     update(state, 1, 1)
-    # The server has stopped; what was acknowledged since the snapshot is lost.
+    # The server has stopped; updates acknowledged since the snapshot are lost.
     assert not update(later, 0, 5, based_on=5).is_repeated
     found = model(later)
     assert found.trailer[3] == 2

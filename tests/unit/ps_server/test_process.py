@@ -1,4 +1,4 @@
-"""What the parameter server's process does by itself: settings, logs, snapshots, metrics."""
+"""The parameter server's process: settings, logs, snapshots, metrics."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def push(parameters: Parameters, rank: int) -> None:
 
 @pytest.fixture
 def open_snapshots() -> Iterator[Opener]:
-    """What opens a place as a server does; it is closed at the end, if not before."""
+    """A function that opens a place like a server; it is closed at the end, if not before."""
     with ExitStack() as stack:
         yield lambda place: stack.enter_context(closing(Snapshots(str(place))))
 
@@ -358,7 +358,7 @@ def test_instead_of_a_damaged_snapshot_the_one_before_counts(
 
 
 def checked(body: bytes) -> bytes:
-    """Return a file with the right checksum."""
+    """Return a file with a correct checksum."""
     file = io.BytesIO()
 
     class Body:

@@ -1,4 +1,4 @@
-"""What is packed at once has the bytes that the compiler's code writes, and reads."""
+"""Packed calls have the bytes of the compiler's code, and are read by it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def received(data: bytes, read: Callable[[SocketTransport], T]) -> tuple[T, byte
 
 
 def written(name: str, kind: int, number: int, struct: Any) -> bytes:
-    """Return a message as the compiler's code writes it."""
+    """Return a message written by the compiler's code."""
     memory = TMemoryBuffer()
     protocol = TBinaryProtocol(memory)
     protocol.writeMessageBegin(name, kind, number)

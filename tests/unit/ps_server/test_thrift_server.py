@@ -1,4 +1,4 @@
-"""What a server over Thrift does with calls that ours does not make, and a client with answers."""
+"""A Thrift server with unusual calls, and a client with unusual answers."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def running(parameters: Parameters, **settings: Any) -> Iterator[ThriftServer]:
 
 @contextmanager
 def stock_client(server: ThriftServer, *, shows_token: bool = True) -> Iterator[Any]:
-    """Yield what Thrift's compiler and library make of the interface."""
+    """Yield the modules that Thrift's compiler and library make from the interface."""
     with closing(TBufferedTransport(TSocket(HOST, server.port))) as transport:
         transport.open()
         client = ParameterServer.Client(TBinaryProtocol(transport))
@@ -184,7 +184,7 @@ def test_pieces_out_of_order_are_refused(server: ThriftServer, offset: int) -> N
         with pytest.raises(ttypes.InvalidRequest, match=r"offset: expected|size: expected"):
             push(client, offset, b"x" * 100, size=len(DATA) - 1)
         assert server.parameters.statistics().used_bytes == 0
-        for at, piece in pieces():  # the connection is as good as new
+        for at, piece in pieces():  # the connection is still usable
             push(client, at, piece)
         assert client.exists(JOB, ttypes.Step(1, 1)).ranks == [0]
 
@@ -272,7 +272,7 @@ def test_what_is_no_call_ends_the_connection_and_nothing_else(
             try:
                 connection.sendall(HOSTILE[name])
                 assert connection.recv(1) == b""
-            except ConnectionError:  # there was more than it read
+            except ConnectionError:  # it had not read everything
                 pass
         assert bystander.ping().frame_bytes == FRAME_BYTES
         assert server.parameters.statistics().used_bytes == 0
@@ -301,7 +301,7 @@ def test_calls_are_answered_in_their_order(server: ThriftServer) -> None:
     calls = [push_call(number, *piece) for number, piece in enumerate(pieces(), 1)]
     calls += [called("ping", ParameterServer.ping_args(), 100)]
     with authenticated(server) as connection:
-        for byte in b"".join(calls[:1])[:200]:  # however it is cut into packets
+        for byte in b"".join(calls[:1])[:200]:  # for any division into packets
             connection.sendall(bytes([byte]))
         connection.sendall(b"".join(calls)[200:])
         numbers, answers = [], TBinaryProtocol(_Reader(connection))
@@ -317,7 +317,7 @@ def test_calls_are_answered_in_their_order(server: ThriftServer) -> None:
 
 
 class _Reader(TMemoryBuffer):  # type: ignore[misc]  # Thrift has no types
-    """Reads from a socket what is asked for."""
+    """Reads the requested bytes from a socket."""
 
     def __init__(self, connection: socket.socket) -> None:
         super().__init__()
@@ -351,7 +351,7 @@ def test_who_does_not_fetch_the_rest_of_a_sum_is_sent_away(parameters: Parameter
         with stock_client(server) as client:
             pull(client)
             await_that(lambda: server.connections == 1)
-        assert ours.ping().frame_bytes == FRAME_BYTES  # whoever holds nothing may be silent
+        assert ours.ping().frame_bytes == FRAME_BYTES  # a client that holds nothing may be silent
 
 
 def test_connections_are_counted_and_bounded(parameters: Parameters) -> None:

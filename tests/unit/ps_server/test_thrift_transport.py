@@ -1,4 +1,4 @@
-"""How bytes travel over Thrift: in order, in place, within bounds of size and of time."""
+"""Bytes over Thrift: in order, in place, within limits of size and time."""
 
 from __future__ import annotations
 
