@@ -5,9 +5,9 @@ from __future__ import annotations
 from stepml.job import keys
 
 _PLANS = {
-    keys.claim: "whose the run name is",
+    keys.claim: "the owner of the run name",
     keys.spec: "the job as it was given",
-    keys.partition_plan: "how the data were cut",
+    keys.partition_plan: "the byte ranges of the data",
     keys.training_plan: "shards, classes and shape of the model",
     keys.scale: "mean and scale of each feature, if the job asked for them",
 }
@@ -20,13 +20,13 @@ _TRAINED = {
 _ON_THE_WAY = {
     keys.epochs_prefix: "state and report of each epoch: stepml retry --epoch and resume_from "
     "begin there",
-    keys.failures_prefix: "why attempts at epochs failed",
+    keys.failures_prefix: "the errors of failed attempts at epochs",
 }
 _TO_GO_ON = {
-    keys.rank_states_prefix: "what ranks need in the next epoch",
-    keys.progress_prefix: "how far ranks had come that were paused",
-    keys.snapshot_prefix: "how far the failed epoch had come in flight",
-    keys.fence: "until when attempts are over",
+    keys.rank_states_prefix: "the ranks' states for the next epoch",
+    keys.progress_prefix: "the progress of paused ranks",
+    keys.snapshot_prefix: "the progress of the failed epoch in flight",
+    keys.fence: "the time before which attempts are over",
     keys.attempt_fences_prefix: "attempts at epochs that are over",
     keys.ended: "how the execution ended",
 }

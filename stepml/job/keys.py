@@ -56,17 +56,17 @@ def epoch_report(job_id: str, epoch: int) -> str:
 
 
 def rank_state(job_id: str, epoch: int, rank: int) -> str:
-    """A rank's own state after an epoch, which it needs in the next one."""
+    """The state of one rank after an epoch, which it needs in the next one."""
     return f"{rank_states_of_epoch(job_id, epoch)}{rank:06d}.safetensors"
 
 
 def rank_states_of_epoch(job_id: str, epoch: int) -> str:
-    """The ranks' own states after an epoch."""
+    """The states of single ranks after an epoch."""
     return f"{rank_states_prefix(job_id)}{epoch:06d}/"
 
 
 def rank_states_prefix(job_id: str) -> str:
-    """The ranks' own states of all epochs."""
+    """The states of single ranks, of all epochs."""
     return f"jobs/{job_id}/ranks/"
 
 
