@@ -70,7 +70,7 @@ def assemble(
         A piece does not match the manifest.
     """
     if not 0 <= interval.start < interval.stop <= manifest.n_rows:
-        raise ValueError(f"{interval} is no part of the positions 0 to {manifest.n_rows}")
+        raise ValueError(f"{interval} is not within the positions 0 to {manifest.n_rows}")
     if kind == "sparse" and not manifest.layout.is_sparse:
         raise ValueError("dense rows are not made sparse")
     check_shard_size(manifest, kind, interval.n_rows)

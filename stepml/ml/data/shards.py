@@ -101,7 +101,7 @@ def _unpacked(data: Buffer, *, writable: bool = False) -> Shard:
     if {name: view.ndim for name, view in views.items()} != shape or any(
         view.dtype != _DTYPES[name] for name, view in views.items()
     ):
-        raise DamagedValueError(f"a container with the arrays {', '.join(views)} is no shard")
+        raise DamagedValueError(f"a container with the arrays {', '.join(views)} is not a shard")
     X = views["X"] if shape is _DENSE else _sparse_matrix(views, metadata)
     if len(views["y"]) != len(X):
         raise DamagedValueError(f"a shard has {len(views['y'])} labels for {len(X)} rows")

@@ -43,8 +43,8 @@ def classes_of(labels: Sequence[float] | None, model: str) -> tuple[float, ...]:
         raise BadLabelError(f"{model}: expected finite labels, got {shown(classes)}")
     if max(map(abs, classes), default=0) > _LARGEST_APART:
         raise BadLabelError(
-            f"{model}: labels are stored as float32, which does not tell whole numbers beyond "
-            f"±{_LARGEST_APART:,} apart; the data have {max(classes, key=abs):.0f}"
+            f"{model}: labels are stored as float32, which lacks some whole numbers beyond "
+            f"±{_LARGEST_APART:,}; the data have {max(classes, key=abs):.0f}"
         )
     if len(classes) < 2:
         raise BadLabelError(f"{model} needs two labels; the data have only: {shown(classes)}")

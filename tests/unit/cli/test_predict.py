@@ -327,7 +327,7 @@ def test_a_bad_row_leaves_no_table(tmp_path: Path) -> None:
         ("", [], "EmptyDataError: the data set is empty"),
         ("1,2,,4\n", [], "BadRowError: rows.csv, line 1: column 3"),
         ("PK\x03\x04", [], "InvalidDataError: rows.csv is zip"),
-        ("1,2,3,4\n", ["--format", "npz"], "InvalidDataError: rows.csv is no npz"),
+        ("1,2,3,4\n", ["--format", "npz"], "InvalidDataError: rows.csv is not npz"),
         ("1,2,3,4\n", ["--format", "npz", "--label", "1"], "--label: npz has no columns"),
         ("1 1:2\n", ["--format", "libsvm", "--label", "1"], "begin with their label"),
         ("1 5:2\n", ["--format", "libsvm"], "BadRowError: rows.csv, line 1"),

@@ -164,7 +164,7 @@ class LibsvmParser:
     def _problem_of_index(self, index: bytes, previous: int) -> str | None:
         number = index_of(index)
         if number is None:
-            return "has an index that is no integer below 2**32"
+            return "has an index that is not an integer below 2**32"
         if number == 0:
             return "has index 0: indices count from 1"
         if number <= previous:

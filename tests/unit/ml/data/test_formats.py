@@ -273,8 +273,9 @@ BAD_PAIRS = [
     (b"1 2", "the pair '2' has no ':': '1 2'"),
     (b"1 1:2:3", "the pair '1:2:3' is '2:3', not a number: '1 1:2:3'"),
     (b"1:2 3:4", "the label is '1:2', not a number: '1:2 3:4'"),
-    (b"1 qid:3 1:2", "the pair 'qid:3' has an index that is no integer below 2**32: '1 qid:3 1:2'"),
-    (b"1 4294967296:2", "the pair '4294967296:2' has an index that is no integer below 2**32: "
+    (b"1 qid:3 1:2", "the pair 'qid:3' has an index that is not an integer below 2**32: "
+     "'1 qid:3 1:2'"),
+    (b"1 4294967296:2", "the pair '4294967296:2' has an index that is not an integer below 2**32: "
      "'1 4294967296:2'"),
     (b"1 0:2", "the pair '0:2' has index 0: indices count from 1: '1 0:2'"),
     (b"1 3:2 2:1", "the pair '2:1' has an index that does not ascend: it comes after 3: "

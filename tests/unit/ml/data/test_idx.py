@@ -156,7 +156,7 @@ def test_labels_of_a_later_object_are_compared_too() -> None:
         (
             {TRAIN: b"P5\n", TRAIN_LABELS: idx(LABELS)},
             InvalidDataError,
-            f"{TRAIN} is no idx: it starts with 50 35 0a instead of 00 00",
+            f"{TRAIN} is not idx: it starts with 50 35 0a instead of 00 00",
         ),
         (
             {TRAIN: b"\0\0\x08\x03\0\0", TRAIN_LABELS: idx(LABELS)},
@@ -166,7 +166,7 @@ def test_labels_of_a_later_object_are_compared_too() -> None:
         (
             {TRAIN: idx(IMAGES)[:-1], TRAIN_LABELS: idx(LABELS)},
             InvalidDataError,
-            rf"{TRAIN} has 20015 bytes where its idx header, \(1000, 5, 4\) of uint8, takes 20016",
+            rf"{TRAIN} has 20015 bytes, but its idx header, \(1000, 5, 4\) of uint8, requires",
         ),
         (
             {TRAIN: idx(IMAGES[:, :0]), TRAIN_LABELS: idx(LABELS)},
@@ -227,7 +227,7 @@ def test_labels_of_enormous_records_are_refused() -> None:
         (lambda packed: packed[:-300], "ended before the end-of-stream"),
         (lambda packed: packed[:-8] + bytes(8), "CRC check failed"),
         (lambda packed: b"\0\0" + packed, "Not a gzipped file"),
-        (lambda packed: gzip.compress(idx(IMAGES) + b"x"), "goes on behind the 1000 records"),
+        (lambda packed: gzip.compress(idx(IMAGES) + b"x"), "continues behind the 1000 records"),
         (lambda packed: gzip.compress(idx(IMAGES)[:-1]), "ends before the last one of its 1000"),
     ],
 )

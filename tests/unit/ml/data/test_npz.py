@@ -303,7 +303,7 @@ def test_a_matrix_that_contradicts_itself_is_refused_by_name(
 @pytest.mark.parametrize("n_bytes", [1, 30, 1000, 70_000, -1])
 def test_a_truncated_archive_is_refused_by_name(n_bytes: int) -> None:
     store = MemoryObjects(x=npz(X=X, y=Y)[:n_bytes])
-    with pytest.raises(InvalidDataError, match="s3 object x is no npz: "):
+    with pytest.raises(InvalidDataError, match="s3 object x is not npz: "):
         partition(store, format="npz")
 
 
@@ -324,7 +324,7 @@ def test_an_array_that_is_shorter_than_its_header_says_is_refused() -> None:
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("X.npy", header.getvalue() + bytes(280))
         archive.writestr("y.npy", header.getvalue())
-    with pytest.raises(InvalidDataError, match="X has 280 bytes where its shape"):
+    with pytest.raises(InvalidDataError, match="X has 280 bytes, but its shape"):
         partition(MemoryObjects(x=file.getvalue()), format="npz")
 
 

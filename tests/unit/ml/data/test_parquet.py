@@ -246,7 +246,7 @@ def test_objects_with_other_columns_are_refused_by_name(
 
 def test_what_is_no_parquet_is_refused_by_prepare() -> None:
     store = MemoryObjects(x=b"PK\x03\x04 and more")
-    with pytest.raises(InvalidDataError, match="x is no parquet: it starts with 50 4b 03 04 inste"):
+    with pytest.raises(InvalidDataError, match="x is not parquet: it starts with 50 4b 03 04"):
         sniff(store, described(store), SourceFormat(format="parquet"))
 
 

@@ -482,7 +482,7 @@ CLASSIFIERS = [models.LogisticRegression, models.SoftmaxRegression, models.Svm]
         ((), "needs two labels; the data have only: "),
         ((0, np.inf), "expected finite labels, got 0, inf"),
         ((0, np.nan), "expected finite labels, got 0, nan"),
-        ((0, 2.0**25), r"beyond ±16,777,216 apart; the data have 33554432"),
+        ((0, 2.0**25), r"beyond ±16,777,216; the data have 33554432"),
     ],
 )
 def test_labels_that_are_no_classes_are_refused(

@@ -104,7 +104,7 @@ def read_header(file: BinaryIO, key: str) -> Header:
     start = file.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _DTYPES or not start[3]:
         raise InvalidDataError(
-            f"s3 object {key} is no idx: it starts with {start.hex(' ') or 'nothing'} instead of "
+            f"s3 object {key} is not idx: it starts with {start.hex(' ') or 'nothing'} instead of "
             "00 00, a type (08: unsigned bytes) and the number of dimensions"
         )
     sizes = file.read(4 * start[3])

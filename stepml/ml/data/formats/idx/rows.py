@@ -44,8 +44,8 @@ class Records:
             raise self._damaged(exc) from exc
         if not self.is_compressed and data.value_bytes != self.header.total_bytes:
             raise InvalidDataError(
-                f"s3 object {data.key} has {data.value_bytes} bytes where its idx header, "
-                f"{self.header.shape} of {self.header.dtype}, takes {self.header.total_bytes}"
+                f"s3 object {data.key} has {data.value_bytes} bytes, but its idx header, "
+                f"{self.header.shape} of {self.header.dtype}, requires {self.header.total_bytes}"
             )
 
     def _unpacked(self) -> BinaryIO:
@@ -87,8 +87,8 @@ class Records:
             raise self._damaged(exc) from exc
         if more:
             raise InvalidDataError(
-                f"s3 object {self._data.key} goes on behind the {self.header.n_records} records "
-                "that its idx header tells"
+                f"s3 object {self._data.key} continues behind the {self.header.n_records} records "
+                "of its idx header"
             )
 
     def _damaged(self, exc: Exception) -> InvalidDataError:

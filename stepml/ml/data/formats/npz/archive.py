@@ -61,8 +61,8 @@ class ArrayStream:
             raise InvalidDataError(f"{title} holds Python objects (pickles), not numbers")
         if start + self._left_bytes != file_bytes:
             raise InvalidDataError(
-                f"{title} has {file_bytes - start} bytes where its shape {shape} and type {dtype} "
-                f"take {self._left_bytes}"
+                f"{title} has {file_bytes - start} bytes, but its shape {shape} and type {dtype} "
+                f"require {self._left_bytes}"
             )
 
     def take(self, n: int) -> NDArray[Any]:
@@ -140,7 +140,7 @@ class Archive:
             )
 
     def _zip(self, ahead_bytes: int) -> zipfile.ZipFile:
-        with damages_named(f"s3 object {self._data.key} is no npz"):
+        with damages_named(f"s3 object {self._data.key} is not npz"):
             return zipfile.ZipFile(buffered(self._reader, self._data, ahead_bytes))
 
     def _require(self, names: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ class Parquet(DataFormat):
         start = reader.load_range(objects[0].key, 0, len(MAGIC))
         if start != MAGIC:
             raise InvalidDataError(
-                f"s3 object {objects[0].key} is no parquet: it starts with "
+                f"s3 object {objects[0].key} is not parquet: it starts with "
                 f"{start.hex(' ') or 'nothing'} instead of {MAGIC.hex(' ')} (PAR1)"
             )
         return replace(layout_without_columns(source, source.n_features), label=source.label)
