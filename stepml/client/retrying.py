@@ -80,7 +80,7 @@ class _Retrier:
     def resume(self, name: str | None) -> Retried:
         _require_ended_without_model(self.state, self.finished)
         _require_job(self.state)
-        _require_mendable(self.state)
+        _require_not_final(self.state)
         reason = "another name was requested" if name else self._why_not_redrivable()
         if not reason:
             self._await_cleanup()
@@ -217,7 +217,7 @@ def _require_job(state: ExecutionState) -> dict[str, Any]:
     return job
 
 
-def _require_mendable(state: ExecutionState) -> None:
+def _require_not_final(state: ExecutionState) -> None:
     failure = state.failure
     if failure is not None and failure.is_final:
         raise RetryRefusedError(

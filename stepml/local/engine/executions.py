@@ -128,7 +128,7 @@ def terminated(self: Any) -> None:
         _reflect_execution_status(self)
         if execution.exec_status == ExecutionStatus.TIMED_OUT:
             execution.error = "States.Timeout"
-        _wake_and_tell(execution)
+        _announce_end(execution)
 
 
 def _is_running(worker: Any, communication: Any) -> bool:
@@ -151,7 +151,7 @@ def fail(worker: Any, error: Exception) -> None:
         )
         if worker.env is not None:
             worker.env.set_error(details)
-        _wake_and_tell(execution)
+        _announce_end(execution)
 
 
 def _end_full(worker: Any) -> None:
@@ -162,7 +162,7 @@ def _end_full(worker: Any) -> None:
             return
         _end(execution, ExecutionStatus.FAILED, FULL["error"], FULL["cause"])
         worker.env.set_error(FULL)
-        _wake_and_tell(execution)
+        _announce_end(execution)
 
 
 @seams.replaces(
@@ -186,7 +186,7 @@ def stop(self: Any, stop_date: Any, error: str | None, cause: str | None) -> Non
                 given,
             )
             env.set_stop(stop_date=self.stop_date, cause=cause, error=error)
-        _wake_and_tell(self)
+        _announce_end(self)
 
 
 def _end(execution: Any, status: ExecutionStatus, error: str | None, cause: str | None) -> None:
@@ -195,7 +195,7 @@ def _end(execution: Any, status: ExecutionStatus, error: str | None, cause: str 
     execution.exec_status = status
 
 
-def _wake_and_tell(execution: Any) -> None:
+def _announce_end(execution: Any) -> None:
     execution.announce()
     execution.ended.set()
 

@@ -31,7 +31,7 @@ _add_event = EventManager.add_event
 _publish_history_event = EventManager._publish_history_event
 
 
-def _nobody_to_tell() -> None:
+def _do_nothing() -> None:
     """Do nothing: the default until an execution can be ended."""
 
 
@@ -40,7 +40,7 @@ def initialise(self: Any, *args: Any, **kwargs: Any) -> None:
     _init(self, *args, **kwargs)
     self.has_ended = False  # the last event is written; later ones are dropped
     self.is_full = False
-    self.when_full = _nobody_to_tell
+    self.when_full = _do_nothing
     self.checkpoint = None  # the present state of the execution, see `checkpoints`
     self.resumed = None  # the checkpoint where a redrive resumes
 
