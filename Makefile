@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STEPML := $(BIN)/stepml
 ASL_VALIDATOR := build/node/node_modules/.bin/asl-validator
+TEST_WORKERS ?= 3
 PACKAGES := stepml lambdas comm storage ps_server
 
 .DEFAULT_GOAL := help
@@ -22,11 +23,9 @@ run: install ## Train Covertype locally, with the same state machines and functi
 	$(STEPML) run examples/$${job}_logistic.json --local
 
 test: install-dev caches ## Run every test
-	@# Whole jobs use several cores, but also wait: two at once. Exit code 5: PYTEST_ARGS selects none of these tests.
-	@status=0; \
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadscope tests/unit tests/contracts $(PYTEST_ARGS) || test $$? = 5 || status=1; \
-	$(BIN)/pytest -n 2 --dist loadfile tests/services tests/functional $(PYTEST_ARGS) || test $$? = 5 || status=1; \
-	exit $$status
+	@# Whole jobs begin first: the short tests fill the gaps in which jobs wait.
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder \
+	  tests/functional tests/services tests/contracts tests/unit $(PYTEST_ARGS)
 
 chaos: install-dev caches ## Kill functions and Redis at random under 50-epoch jobs (CHAOS_ARGS="--seed 1")
 	$(BIN)/python -m tests.faults.chaos $(CHAOS_ARGS)

@@ -196,9 +196,12 @@ def test_jobs_come_through_with_fewer_functions_than_ranks(
         assert throttled in errors(stack, outcome.strike.name)
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("setting", ON_REDIS[::3], ids=lambda setting: setting.name)
 def test_random_kills_change_no_bit(stack: FaultyStack, setting: Setting) -> None:
-    soak = Soak(seed=0, seconds=8, epochs=12, pauses_s=(0.5, 2.0), redis_share=0.3)
+    soak = Soak(
+        seed=0, seconds=8, epochs=12, pauses_s=(0.5, 2.0), redis_share=0.3, spares_last_rank=True
+    )
     survival = survive(stack, setting, soak, stack.upload_rows(0), f"{setting.name}-soaked")
     assert not survival.verdict, survival
     assert survival.killed
