@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
-START_S = 30.0  # for a template to load the libraries and to fork
+START_S = 120.0  # for a template to load the libraries and to fork
 END_S = 10.0  # a template ends at once after its server
 MAX_UNUSED = 8  # templates without a process; each holds some 60 MB
 # Read only after a handler's module is imported, so they may differ between forked processes.
