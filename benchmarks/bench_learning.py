@@ -47,7 +47,8 @@ from sklearn.linear_model import SGDClassifier
 from benchmarks.bench_exchange import some_of
 from benchmarks.bench_parsing import MemoryObjects, float_rows, sparse_rows
 from stepml.job import algorithms, models, spec
-from stepml.ml.algorithms import OrchestratedAlgorithm, RankEpoch, State, build_algorithm
+from stepml.ml.algorithms import RankEpoch, State, build_algorithm
+from stepml.ml.algorithms.base import OrchestratedAlgorithm
 from stepml.ml.data import (
     DataObject,
     SourceFormat,

@@ -19,7 +19,8 @@ from stepml.job.errors import (
     MissingContributionError,
     SharedModelLostError,
 )
-from stepml.ml.algorithms import AsynchronousAlgorithm, State
+from stepml.ml.algorithms import State
+from stepml.ml.algorithms.base import AsynchronousAlgorithm
 
 
 class AsynchronousEpochs(Epochs[AsynchronousAlgorithm[Any]]):

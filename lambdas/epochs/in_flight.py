@@ -26,7 +26,8 @@ from stepml.job.errors import (
     ReplicasDivergedError,
 )
 from stepml.job.step import Step
-from stepml.ml.algorithms import InFlightAlgorithm, RankProgress
+from stepml.ml.algorithms import RankProgress
+from stepml.ml.algorithms.base import InFlightAlgorithm
 from stepml.ml.algorithms.state import Sums
 from stepml.ml.models.base import Floats
 

@@ -17,7 +17,8 @@ from lambdas.job_store.rank_states import publish_rank_state
 from lambdas.job_store.samples import load_sample
 from stepml.job.errors import ExecutorPausedError
 from stepml.job.step import Step
-from stepml.ml.algorithms import Extras, OrchestratedAlgorithm, RankProgress
+from stepml.ml.algorithms import Extras, RankProgress
+from stepml.ml.algorithms.base import OrchestratedAlgorithm
 
 
 class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):

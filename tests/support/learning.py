@@ -13,14 +13,13 @@ import numpy as np
 
 from stepml.job import algorithms, models, spec
 from stepml.ml.algorithms import (
-    InFlightAlgorithm,
-    OrchestratedAlgorithm,
     Outcome,
     RankEpoch,
     RankProgress,
     State,
     build_algorithm,
 )
+from stepml.ml.algorithms.base import InFlightAlgorithm, OrchestratedAlgorithm
 from stepml.ml.models import build_model
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Model
 

@@ -7,12 +7,7 @@ from typing import Any
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import tag
 from stepml.ml.algorithms.admm import Admm
-from stepml.ml.algorithms.base import (
-    Algorithm,
-    AsynchronousAlgorithm,
-    InFlightAlgorithm,
-    OrchestratedAlgorithm,
-)
+from stepml.ml.algorithms.base import Algorithm
 from stepml.ml.algorithms.expectation_maximisation import ExpectationMaximisation
 from stepml.ml.algorithms.gradient_averaging import AsynchronousGradients, GradientAveraging
 from stepml.ml.algorithms.model_averaging import AsynchronousModels, ModelAveraging
@@ -25,15 +20,12 @@ __all__ = [
     "Aggregate",
     "Algorithm",
     "AllReduce",
-    "AsynchronousAlgorithm",
     "AsynchronousGradients",
     "AsynchronousModels",
     "ExpectationMaximisation",
     "Extras",
     "GradientAveraging",
-    "InFlightAlgorithm",
     "ModelAveraging",
-    "OrchestratedAlgorithm",
     "Outcome",
     "RankEpoch",
     "RankProgress",

@@ -91,6 +91,20 @@ def test_no_other_file_names_what_exists(kind: str, name: str, others: set[str])
     assert [path for path in found if not path.startswith(tuple(allowed))] == []
 
 
+def test_no_other_file_knows_a_way_of_exchanging() -> None:
+    always, sometimes = files_of("way of exchanging")
+    allowed = [re.sub(r"\bx\b", "in_flight", path) for path in always | sometimes]
+    its_algorithm = "stepml/ml/algorithms/gradient_averaging.py"
+    found = {
+        path
+        for path in product_files()
+        if any(word.startswith("in_flight") for word in words_of(path))
+    }
+    assert its_algorithm in found
+    others = found - {its_algorithm}
+    assert sorted(path for path in others if not path.startswith(tuple(allowed))) == []
+
+
 def product_files() -> Iterator[str]:
     for folder in PRODUCT:
         for path in sorted((ROOT / folder).rglob("*")):
