@@ -64,16 +64,12 @@ def _file(text: str) -> Path:
     return path
 
 
-def _place(text: str) -> str:
-    is_bucket = re.match(r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?$", text)
-    is_good = bool(is_bucket) or not text.startswith("s3://")
-    _require(is_good, "a directory or s3://bucket/prefix", text)
-    return text
+def _text(pattern: str, expected: str) -> Parser:
+    def parse(text: str) -> str:
+        _require(re.fullmatch(pattern, text) is not None, expected, text)
+        return text
 
-
-def _level(text: str) -> str:
-    _require(text in LOG_LEVELS, f"one of {', '.join(LOG_LEVELS)}", text)
-    return text
+    return parse
 
 
 def _number(least: float, most: float, scale: float = 1) -> Parser:
@@ -95,6 +91,10 @@ def _whole(least: float, most: float, scale: float = 1) -> Parser:
     return lambda text: int(number(text))
 
 
+_PLACE = _text(
+    r"(?!s3://).*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", "a directory or s3://bucket/prefix"
+)
+_LEVEL = _text("|".join(LOG_LEVELS), f"one of {', '.join(LOG_LEVELS)}")
 _FRAME_BYTES = _whole(LEAST_FRAME_BYTES, MOST_FRAME_BYTES)
 _MEMORY_BYTES = _whole(1, 2**30, 2**20)
 _HEALTH = f"127.0.0.1:{DEFAULT_HEALTH_PORT}"
@@ -141,10 +141,10 @@ class Settings:
     expiry_s: float = _flag(
         "--expiry-hours", _number(0.001, 10_000, 3600), "24", "Until an unused job is deleted."
     )
-    snapshots: str = _flag("--snapshots", _place, "", "A directory or s3://bucket/prefix.")
+    snapshots: str = _flag("--snapshots", _PLACE, "", "A directory or s3://bucket/prefix.")
     snapshot_s: float = _flag("--snapshot-seconds", _number(0.1, 86_400), "30", "In between.")
     drain_s: float = _flag("--drain-seconds", _number(0, 3600), "20", "For calls, at a stop.")
-    log_level: str = _flag("--log-level", _level, "info", f"One of {', '.join(LOG_LEVELS)}.")
+    log_level: str = _flag("--log-level", _LEVEL, "info", f"One of {', '.join(LOG_LEVELS)}.")
     health: bool = typer.Option(
         False, "--health", help="Ask the running server for its health; exit with 0 or 1."
     )

@@ -34,11 +34,6 @@ class JobImage:
     fields: dict[str, Any]  # from Rule.export
     blocks: list[Block]  # held
 
-    def close(self) -> None:
-        """Drop the blocks."""
-        for block in self.blocks:
-            block.drop_from_snapshot()
-
 
 class Snapshot:
     """All jobs, each as it was at one moment, while they go on."""
@@ -70,8 +65,8 @@ class Snapshot:
     def close(self) -> None:
         """Drop the blocks; may be repeated."""
         images, self._images = self._images, []
-        for image in images:
-            image.close()
+        for block in (block for image in images for block in image.blocks):
+            block.drop_from_snapshot()
 
 
 def read_snapshot(file: BinaryIO, memory: Memory) -> Iterator[JobImage]:
