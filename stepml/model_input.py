@@ -8,17 +8,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
 
-# Values of a dense block and rows of a sparse one: 4 MB as float32, or views.
-_BLOCK_VALUES, _BLOCK_ROWS = 2**20, 2**14
 _NUMBERS = "biuf"  # kinds of dtypes
 _FEW = 8  # names in a message
+
+
+class BlockSizes(NamedTuple):
+    """The rows that become a matrix at a time."""
+
+    values: int = 2**20  # of a dense block: 4 MB as float32
+    rows: int = 2**14  # of a sparse block, which is a view
+
+
+STANDARD = BlockSizes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,7 @@ class Rows:
     take: Callable[[slice], Matrix]  # float32, or CSR
     title: Callable[[int], str]  # names a feature in messages
 
-    def blocks(self, *, sparse: bool = True) -> Iterator[Matrix]:
+    def blocks(self, *, sparse: bool = True, sizes: BlockSizes = STANDARD) -> Iterator[Matrix]:
         """Yield all rows in blocks, at least one; dense blocks unless ``sparse``.
 
         Raises
@@ -40,7 +48,7 @@ class Rows:
         """
         first = self.take(slice(0, 0))
         is_sparse = sparse and isinstance(first, CsrMatrix)
-        step = _BLOCK_ROWS if is_sparse else max(1, _BLOCK_VALUES // self.n_features)
+        step = sizes.rows if is_sparse else max(1, sizes.values // self.n_features)
         for start in range(0, max(1, self.n_rows), step):
             block = self.take(slice(start, start + step))
             self._require_finite(block, start)

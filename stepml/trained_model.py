@@ -15,7 +15,7 @@ from stepml.ml.models import MODELS, KMeans, LinearModel
 from stepml.ml.models.base import Array, WithProbabilities
 from stepml.ml.models.classifiers import BinaryClassifier, MulticlassClassifier
 from stepml.ml.models.metrics import accuracy, r2
-from stepml.model_input import label_vector, place_of, rows_of
+from stepml.model_input import STANDARD, label_vector, place_of, rows_of
 
 _Classifier = BinaryClassifier | MulticlassClassifier
 
@@ -51,6 +51,7 @@ class TrainedModel:
         self._model = artifact.model
         self._w = artifact.parameters
         self._scale = artifact.scale
+        self._block_sizes = STANDARD
         self._feature_names: list[str] = list(self.card.get("features", ()))
         self._missing: str = self.card.get("job", {}).get("data", {}).get("missing", "fail")
 
@@ -231,7 +232,7 @@ class TrainedModel:
         # Subtracting a mean makes zeros non-zero.
         stays_sparse = self._scale is None or not self._scale.mean.any()
         start = 0
-        for block in rows.blocks(sparse=stays_sparse):
+        for block in rows.blocks(sparse=stays_sparse, sizes=self._block_sizes):
             known = self._filled(block, start, rows.title)
             yield known if self._scale is None else scaled(known, self._scale)
             start += len(block)

@@ -90,8 +90,9 @@ def all_shards(
     world_size: int,
     fraction: float = 0.1,
     kind: ShardKind = "dense",
+    **limits: int,
 ) -> list[Shard]:
     """Return the validation shard, then each rank's."""
     plan = shard_plan(manifest, world_size, fraction, kind)
     intervals: Sequence[Interval] = (plan.validation, *plan.shards)
-    return [assemble(store, manifest, interval, kind) for interval in intervals]
+    return [assemble(store, manifest, interval, kind, **limits) for interval in intervals]

@@ -19,6 +19,7 @@ from stepml.client.errors import EndpointUnreachableError
 from stepml.job import keys
 from stepml.ml.artifact import DamagedArtifactError
 from stepml.ml.data import scaled
+from stepml.model_input import BlockSizes
 from stepml.model_loading import ModelNotFoundError
 from stepml.trained_model import TrainedModel
 from tests.support.artifacts import MODELS, N_FEATURES, NAMES, Example, example, write
@@ -209,15 +210,15 @@ def test_whole_numbers_and_bools_are_rows_too() -> None:
 
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("kind", MODELS)
-def test_blocks_are_seen_nowhere(kind: str, sparse: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_are_seen_nowhere(kind: str, sparse: bool) -> None:
     it = example(kind, prepared="dense")
     X = it.sparse if sparse else it.X
-    whole = trained(it).predict(X)
-    monkeypatch.setattr("stepml.model_input._BLOCK_VALUES", 12)
-    monkeypatch.setattr("stepml.model_input._BLOCK_ROWS", 3)
+    model = trained(it)
+    whole = model.predict(X)
+    model._block_sizes = BlockSizes(values=12, rows=3)
 
     # Only sums of floats may differ, by the order of addition.
-    assert np.allclose(trained(it).predict(X), whole, rtol=1e-5, atol=1e-5)
+    assert np.allclose(model.predict(X), whole, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", MODELS)

@@ -39,6 +39,7 @@ class _Slice:
     first: int  # row in the piece
     behind: int
     pairs: tuple[int, int]  # first pair and one behind the last; (0, 0) for dense pieces
+    request_pairs: int  # pairs in a request, at most
 
     @property
     def n_rows(self) -> int:
@@ -46,7 +47,12 @@ class _Slice:
 
 
 def assemble(
-    reader: ObjectReader, manifest: Manifest, interval: Interval, kind: ShardKind
+    reader: ObjectReader,
+    manifest: Manifest,
+    interval: Interval,
+    kind: ShardKind,
+    *,
+    request_pairs: int = _REQUEST_PAIRS,
 ) -> Shard:
     """Return the rows at the positions ``interval`` of the order of ids.
 
@@ -61,6 +67,8 @@ def assemble(
     interval : Interval
     kind : {"dense", "sparse"}
         From `shard_kind`, which refuses impossible kinds.
+    request_pairs : int
+        Pairs of a sparse piece that one request reads, at most.
 
     Raises
     ------
@@ -76,7 +84,11 @@ def assemble(
     check_shard_size(manifest, kind, interval.n_rows)
     buckets = _Buckets.around(manifest, interval)
     with ThreadPoolExecutor(_THREADS) as threads:
-        slices = list(threads.map(lambda piece: _slice(reader, piece, buckets), manifest.pieces))
+        slices = list(
+            threads.map(
+                lambda piece: _slice(reader, piece, buckets, request_pairs), manifest.pieces
+            )
+        )
         slices = [each for each in slices if each.n_rows]
         ids = np.concatenate(list(threads.map(lambda each: _ids(reader, each), slices)))
         ends = list(accumulate(each.n_rows for each in slices))
@@ -112,7 +124,7 @@ class _Buckets:
         return cls(first, last + 1, position, int(ends[last]) - position)
 
 
-def _slice(reader: ObjectReader, piece: Piece, buckets: _Buckets) -> _Slice:
+def _slice(reader: ObjectReader, piece: Piece, buckets: _Buckets, request_pairs: int) -> _Slice:
     prefix = _read(reader, piece, 0, min(_PREFIX_BYTES, piece.value_bytes))
     found = arrays.header(prefix)
     names_ids = "ids" in found.places and found.places["ids"].shape == (piece.n_rows,)
@@ -122,7 +134,7 @@ def _slice(reader: ObjectReader, piece: Piece, buckets: _Buckets) -> _Slice:
     pairs = (0, 0)
     if "offsets" in found.places:
         pairs = _index(prefix, found.places["offsets"], buckets)
-    return _Slice(piece, found.places, first, behind, pairs)
+    return _Slice(piece, found.places, first, behind, pairs, request_pairs)
 
 
 def _index(prefix: bytes, place: arrays.ArrayPlace, buckets: _Buckets) -> tuple[int, int]:
@@ -249,8 +261,8 @@ def _pairs(
 ) -> Iterator[_Pairs]:
     start, stop = part.pairs
     ends = np.cumsum(counts, dtype=np.int64)
-    for first in range(0, stop - start, _REQUEST_PAIRS):
-        behind = min(first + _REQUEST_PAIRS, stop - start)
+    for first in range(0, stop - start, part.request_pairs):
+        behind = min(first + part.request_pairs, stop - start)
         indices = _load(reader, part, "indices", start + first, start + behind)
         if indices.max() >= n_features:
             raise DamagedValueError(f"an index of the piece {part.piece.key} is damaged")

@@ -231,10 +231,10 @@ def test_a_file_sorted_by_label_gives_shards_of_near_equal_shares() -> None:
         assert shard.y.mean() == pytest.approx(0.7, abs=0.05)
 
 
-def shards_of(kind: ShardKind) -> list[Shard]:
+def shards_of(kind: ShardKind, **limits: int) -> list[Shard]:
     make, options, _ = KINDS["csv" if kind == "dense" else "libsvm-sparse"]
     store, _ = make()
-    return all_shards(store, partition(store, **options), 1, kind=kind)
+    return all_shards(store, partition(store, **options), 1, kind=kind, **limits)
 
 
 either = pytest.mark.parametrize("kind", ["dense", "sparse"])
@@ -280,12 +280,9 @@ def test_dense_and_sparse_shards_hold_the_same_rows_in_the_same_order() -> None:
 
 
 @pytest.mark.parametrize("request_pairs", [1, 5, 64])
-def test_requests_for_pairs_do_not_change_a_bit(
-    monkeypatch: pytest.MonkeyPatch, request_pairs: int
-) -> None:
+def test_requests_for_pairs_do_not_change_a_bit(request_pairs: int) -> None:
     expected = bits(shards_of("sparse"))
-    monkeypatch.setattr("stepml.ml.data.assembly._REQUEST_PAIRS", request_pairs)
-    assert bits(shards_of("sparse")) == expected
+    assert bits(shards_of("sparse", request_pairs=request_pairs)) == expected
 
 
 def test_rows_without_pairs_are_rows() -> None:
