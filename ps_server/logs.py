@@ -70,5 +70,5 @@ def log(message: str, **fields: Any) -> None:
 
 def log_failure(message: str, error: BaseException, **fields: Any) -> None:
     """Write a failure that ends nothing."""
-    told = {"error": type(error).__name__, "reason": str(error)[:1000], **fields}
-    logger.error(message, extra={"fields": told})
+    fields = {"error": type(error).__name__, "reason": str(error)[:1000], **fields}
+    logger.error(message, extra={"fields": fields})

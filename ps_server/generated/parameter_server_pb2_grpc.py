@@ -103,14 +103,14 @@ class ParameterServerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Exists(self, request, context):
-        """Tell which ranks have pushed to a step.
+        """Return the ranks that have pushed to a step.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Push(self, request_iterator, context):
-        """Give what a rank has for a step. The last piece makes it count, once: repetitions change
+        """Push a rank's contribution to a step. It counts once, with its last piece; repetitions change
         nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -125,21 +125,21 @@ class ParameterServerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PushAndPull(self, request_iterator, context):
-        """Push and pull in one round trip; a wait that was in vain is told in the first frame.
+        """Push and pull in one round trip; the first frame names the ranks that are missing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Forget(self, request, context):
-        """Let go of all steps of an epoch up to this one.
+        """Drop all steps of an epoch up to this one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Reset(self, request, context):
-        """Let go of all steps of an epoch as if there had been none; of epoch 0: of all epochs.
+        """Drop all steps of an epoch as if there had been none; epoch 0: of all epochs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,4 +1,4 @@
-"""What happens around every call over gRPC: token, limits of time, refusals.
+"""The token, limits of time and refusals of every call over gRPC.
 
 gRPC waits for the only message of a unary call in a thread of its pool, without any limit. Here,
 all methods are registered as streams, which look the same on the wire: then the wait for each

@@ -69,12 +69,12 @@ class Connection:
 
     def _begin_answer(self, name: str) -> None:
         self._answered += 1
-        told, kind, number = self._protocol.readMessageBegin()
+        answered, kind, number = self._protocol.readMessageBegin()
         if kind == TMessageType.EXCEPTION:
             error = TApplicationException()
             error.read(self._protocol)
             raise ConnectionError(f"the server failed: {error.message}")
-        if (told, number) != (name, self._answered):
+        if (answered, number) != (name, self._answered):
             raise not_ours("another call's answer")
 
     def _require_success(self, name: str) -> None:

@@ -62,7 +62,7 @@ class Limits:
 
 
 class Owner(Protocol):
-    """What a session needs of its server."""
+    """The server of a session."""
 
     parameters: Parameters
     frame_bytes: int
@@ -201,8 +201,8 @@ class Session:
 
     def _answer_push(self, number: int, call: PushCall, transport: SocketTransport) -> None:
         if not 0 <= call.piece_bytes <= self._server.frame_bytes:
-            told = f"a piece of {call.piece_bytes} bytes"
-            raise TProtocolException(TProtocolException.SIZE_LIMIT, told)
+            text = f"a piece of {call.piece_bytes} bytes"
+            raise TProtocolException(TProtocolException.SIZE_LIMIT, text)
         self._allow(transport, call.piece_bytes)
         self._transfers.receive(call, transport)
         require_end(transport.readAll(1), PUSH_TAIL)

@@ -226,8 +226,8 @@ def read_settings(arguments: Sequence[str]) -> Settings:
         )
     except TyperException as error:
         flag = getattr(error, "param", None)
-        told = error.format_message()
-        raise SettingsError(f"{flag.opts[0]}: {error.message}" if flag else told) from None
+        text = error.format_message()
+        raise SettingsError(f"{flag.opts[0]}: {error.message}" if flag else text) from None
     if not isinstance(settings, Settings):
         raise SystemExit(settings)  # after --help
     return settings

@@ -38,10 +38,10 @@ def main(arguments: list[str]) -> int:
         with client:
             print(json.dumps(asdict(client.statistics())))
     except (OSError, Refusal) as error:
-        told = str(error).removeprefix(f"{arguments[0]}: ")
+        reason = str(error).removeprefix(f"{arguments[0]}: ")
         if isinstance(error, ssl.SSLCertVerificationError):
-            told += f"; {CA_VARIABLE} has to hold the server's certificate"
-        print(f"{arguments[0]}: {told}", file=sys.stderr)
+            reason += f"; {CA_VARIABLE} has to hold the server's certificate"
+        print(f"{arguments[0]}: {reason}", file=sys.stderr)
         return _NO_ANSWER
     return 0
 

@@ -1,1 +1,1 @@
-"""What both ends agree on: calls, refusals, addresses and certificates."""
+"""The calls, refusals, addresses and certificates of both ends."""

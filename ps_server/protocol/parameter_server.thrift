@@ -113,13 +113,13 @@ service ParameterServer {
     1: AccessDenied denied, 2: InvalidRequest invalid, 3: JobConflict conflict,
     4: MemoryExceeded memory, 5: Draining draining),
 
-  /** Tell which ranks have pushed to a step. */
+  /** Return the ranks that have pushed to a step. */
   StepStatus exists(1: string job, 2: Step step) throws (
     1: AccessDenied denied, 2: InvalidRequest invalid, 3: UnknownJob unknown),
 
   /**
-   * Give a piece of what a rank has for a step. The last piece makes it count, once: repetitions
-   * change nothing. Rank -1 gives the sum of all ranks.
+   * Push a piece of a rank's contribution to a step. It counts once, with its last piece; repetitions
+   * change nothing. Rank -1 pushes the sum of all ranks.
    */
   Pushed push(1: string job, 2: Step step, 3: i32 rank, 4: string attempt, 5: i64 based_on,
               6: i64 size, 7: i64 offset, 8: binary piece) throws (
@@ -133,11 +133,11 @@ service ParameterServer {
     1: AccessDenied denied, 2: InvalidRequest invalid, 3: UnknownJob unknown,
     4: ContributionsMissing missing, 5: StepForgotten forgotten, 6: Draining draining),
 
-  /** Let go of all steps of an epoch up to this one. */
+  /** Drop all steps of an epoch up to this one. */
   void forget(1: string job, 2: Step through) throws (
     1: AccessDenied denied, 2: InvalidRequest invalid, 3: UnknownJob unknown),
 
-  /** Let go of all steps of an epoch as if there had been none; of epoch 0: of all epochs. */
+  /** Drop all steps of an epoch as if there had been none; epoch 0: of all epochs. */
   void reset(1: string job, 2: i32 epoch) throws (
     1: AccessDenied denied, 2: InvalidRequest invalid, 3: UnknownJob unknown),
 

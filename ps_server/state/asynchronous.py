@@ -107,7 +107,7 @@ class Models(Rule):
         return 0 if model is None else int(model.applied.max())
 
     def forget(self, through: Step) -> None:
-        pass  # a model has no steps to let go of
+        pass  # a model has no steps to drop
 
     def reset(self, epoch: int) -> None:
         for each in [each for each in self._models if epoch in (0, each)]:

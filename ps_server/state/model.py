@@ -20,10 +20,10 @@ from stepml.ml.algorithms.descent import Descent
 class _Optimiser:
     """The optimiser that the server runs on a model; a block holds its moments."""
 
-    def __init__(self, told: ServerUpdate, n_parameters: int, memory: Memory) -> None:
+    def __init__(self, update: ServerUpdate, n_parameters: int, memory: Memory) -> None:
         self.steps = 0
-        self._told = told
-        self._descent = Descent.of(told.descent, told.max_epochs)
+        self._update = update
+        self._descent = Descent.of(update.descent, update.max_epochs)
         self._shape = self._descent.optimiser.n_moments, n_parameters
         self.block = memory.take(4 * self._shape[0] * n_parameters)
         self.block.data[:] = 0
@@ -31,7 +31,7 @@ class _Optimiser:
     def turn(self, gradient: npt.NDArray[np.float32], step: Step) -> None:
         """Turn a gradient into the step to subtract from the model, in place."""
         self.steps += 1
-        epochs = step.epoch - 1 + (step.batch - 0.5) / self._told.n_updates
+        epochs = step.epoch - 1 + (step.batch - 0.5) / self._update.n_updates
         rate = self._descent.schedule.at(epochs)
         moments = self.block.data.view(np.float32).reshape(self._shape)
         self._descent.optimiser.step(gradient, moments, rate, self.steps)
@@ -91,7 +91,7 @@ class SharedModel:
         step: Step,
         rank: int,
         change: npt.NDArray[Any],
-        told: npt.NDArray[np.float64],
+        totals: npt.NDArray[np.float64],
         staleness: int,
     ) -> None:
         """Apply an update, which may overwrite ``change``; without memory nothing changes."""
@@ -126,7 +126,7 @@ class SharedModel:
         trailer[1] += staleness
         trailer[2] = max(trailer[2], staleness)
         trailer[HEAD + rank] = step.batch
-        trailer[HEAD + self._world_size :] += told
+        trailer[HEAD + self._world_size :] += totals
 
     def sealed(self) -> Block:
         """Return the block, ready to be sent."""

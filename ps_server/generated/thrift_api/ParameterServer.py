@@ -45,7 +45,7 @@ class Iface(object):
 
     def exists(self, job, step):
         """
-        Tell which ranks have pushed to a step.
+        Return the ranks that have pushed to a step.
 
         Parameters:
          - job
@@ -56,8 +56,8 @@ class Iface(object):
 
     def push(self, job, step, rank, attempt, based_on, size, offset, piece):
         """
-        Give a piece of what a rank has for a step. The last piece makes it count, once: repetitions
-        change nothing. Rank -1 gives the sum of all ranks.
+        Push a piece of a rank's contribution to a step. It counts once, with its last piece; repetitions
+        change nothing. Rank -1 pushes the sum of all ranks.
 
         Parameters:
          - job
@@ -90,7 +90,7 @@ class Iface(object):
 
     def forget(self, job, through):
         """
-        Let go of all steps of an epoch up to this one.
+        Drop all steps of an epoch up to this one.
 
         Parameters:
          - job
@@ -101,7 +101,7 @@ class Iface(object):
 
     def reset(self, job, epoch):
         """
-        Let go of all steps of an epoch as if there had been none; of epoch 0: of all epochs.
+        Drop all steps of an epoch as if there had been none; epoch 0: of all epochs.
 
         Parameters:
          - job
@@ -243,7 +243,7 @@ class Client(Iface):
 
     def exists(self, job, step):
         """
-        Tell which ranks have pushed to a step.
+        Return the ranks that have pushed to a step.
 
         Parameters:
          - job
@@ -285,8 +285,8 @@ class Client(Iface):
 
     def push(self, job, step, rank, attempt, based_on, size, offset, piece):
         """
-        Give a piece of what a rank has for a step. The last piece makes it count, once: repetitions
-        change nothing. Rank -1 gives the sum of all ranks.
+        Push a piece of a rank's contribution to a step. It counts once, with its last piece; repetitions
+        change nothing. Rank -1 pushes the sum of all ranks.
 
         Parameters:
          - job
@@ -406,7 +406,7 @@ class Client(Iface):
 
     def forget(self, job, through):
         """
-        Let go of all steps of an epoch up to this one.
+        Drop all steps of an epoch up to this one.
 
         Parameters:
          - job
@@ -446,7 +446,7 @@ class Client(Iface):
 
     def reset(self, job, epoch):
         """
-        Let go of all steps of an epoch as if there had been none; of epoch 0: of all epochs.
+        Drop all steps of an epoch as if there had been none; epoch 0: of all epochs.
 
         Parameters:
          - job
