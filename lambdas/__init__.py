@@ -1,5 +1,7 @@
 """The Lambda functions: one thin handler a module, over rooms that do the work.
 
-``epochs`` knows how an epoch runs, ``channels`` where updates travel, ``attempts`` who may still
-work, ``job_store`` what a job has in the durable store. Each imports only the ones after it.
+The rooms are ``epochs`` (the ways of exchanging), ``channels`` (storages and parameter server),
+``attempts`` (fences, waits, costs) and ``job_store`` (the objects in the durable store). Each
+imports only the ones after it. ``entry``, ``environment``, ``logs`` and ``preloaded`` are no
+handlers.
 """

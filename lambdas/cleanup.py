@@ -67,7 +67,7 @@ def _end_attempt(store: JobStore, run: object, ended: EndedExecution) -> None:
     if plan is None or plan.run != run:
         return
     raise_fence(store.attempt_fence(ended.attempt), ended.fence)
-    if plan.spec.exchange.pattern == "async":  # the next attempt makes a model of its own
+    if epochs_of(plan.spec).is_per_attempt:
         with best_effort("clear the attempt", job_id=store.job_id, attempt=ended.attempt):
             channel_of(store, plan).clear_attempt(ended.attempt)
     log("attempt fenced", job_id=store.job_id, attempt=ended.attempt, status=ended.status)
@@ -92,8 +92,9 @@ def _end_job(store: JobStore, ended: EndedExecution, bucket: str) -> None:
     if store.job_report.exists():
         return  # it has succeeded since
     plan = store.partition_plan.find()
-    keeps = plan is not None and ended.status != _STOPPED and _keeps_contributions(plan)
+    keeps = False
     if plan is not None:
+        keeps = ended.status != _STOPPED and epochs_of(plan.spec).keeps_contributions
         with best_effort("clear the channel", job_id=store.job_id):
             _clear_channel(store, plan, keeps_contributions=keeps)
     report = EndReport(
@@ -111,10 +112,6 @@ def _end_job(store: JobStore, ended: EndedExecution, bucket: str) -> None:
     if store.job_report.exists():  # clearing may have taken a while
         store.end_report.delete()
     log("job ended", job_id=store.job_id, status=ended.status, epochs=report.epochs)
-
-
-def _keeps_contributions(plan: PartitionPlan) -> bool:
-    return epochs_of(plan.spec).keeps_contributions
 
 
 def _clear_channel(store: JobStore, plan: PartitionPlan, *, keeps_contributions: bool) -> None:

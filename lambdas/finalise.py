@@ -1,4 +1,4 @@
-"""Writes the model artifact and the job's report, and clears what the ranks left."""
+"""Writes the model artifact and the job's report, and clears the ranks' values."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _finalised(task: FinaliseTask, store: JobStore, plan: TrainingPlan, bucket: 
 
 
 def _clear(task: FinaliseTask, store: JobStore, plan: TrainingPlan) -> None:
-    """Delete what training left; the records of failures stay for the user."""
+    """Delete the values of training; the records of failures stay for the user."""
     store.clear_progress()
     delete_rank_states_before(store, task.epoch)
     store.clear_snapshots()

@@ -1,4 +1,4 @@
-"""Writes what training begins with: the plan, the features' scale, the state of epoch 0."""
+"""Writes the start of training: the plan, the features' scale, the state of epoch 0."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lambdas.attempts.fences import Fences
-from lambdas.channels import mergeable_of
+from lambdas.channels import merger_exchange
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.epochs import epochs_of
@@ -35,7 +35,7 @@ def merge_chunk(task: MergerTask, storage: DurableStorage) -> None:
     fences = Fences(store, task)
     fences.look()
     plan = store.training_plan.load()
-    exchange = mergeable_of(store, plan, len(epochs_of(plan.spec).chunks))
+    exchange = merger_exchange(store, plan, epochs_of(plan.spec).n_chunks)
     exchange.merge(Step(task.epoch), task.chunk)
     if fences.comes_too_late():
         exchange.withdraw_sum(Step(task.epoch), task.chunk)

@@ -1,4 +1,4 @@
-"""Ends an epoch: merges the contributions, evaluates the new state and decides what follows."""
+"""Ends an epoch: merges the contributions, evaluates the new state and decides."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Attempts at epochs: whether they may still work, why they fail, what they cost."""
+"""Attempts at epochs: fences, waits, failures and costs."""

@@ -143,7 +143,7 @@ def merger_usd(n_ranks: int, chunk_bytes: int, channel: str) -> float:
 
 
 def _writes(tariff: Tariff) -> int:
-    """Return how often a value is charged for that is deleted in the end."""
+    """Return the number of charges for a value, with its deletion."""
     return 2 if tariff.charges_deletions else 1
 
 

@@ -13,11 +13,9 @@ from typing import Protocol
 
 from lambdas.job_store import JobStore
 from lambdas.job_store.entries import Entry
-from stepml.job.errors import AttemptStoppedError, StorageUnavailableError
+from stepml.job.errors import AttemptStoppedError
 from stepml.job.reports import Fence
 from storage.base import Buffer
-
-_MAX_CONFLICTS = 10  # only other ends of the same job write at the same time
 
 
 class Attempted(Protocol):
@@ -86,7 +84,7 @@ class Fences:
     @property
     def _entries(self) -> list[Entry[Fence]]:
         own = self.store.attempt_fence(self.task.attempt)
-        # Step Functions can redrive the execution of an epoch by itself. Its tasks still have the
+        # An epoch's execution can be redriven alone, without the job's. Its tasks still have the
         # first start time, so the job's fence says nothing about them.
         return [own] if was_redriven(self.task.attempt) else [own, self.store.fence]
 
@@ -95,7 +93,7 @@ class Fences:
 
 
 def was_redriven(attempt: str) -> bool:
-    """Return whether the attempt's execution was redriven by itself.
+    """Return whether the attempt's execution was redriven alone, without the job's.
 
     Its start time is then that of the first run.
     """
@@ -107,15 +105,7 @@ def raise_fence(entry: Entry[Fence], fence: Fence) -> Fence:
 
     A late notice must not move a fence back.
     """
-    for _ in range(_MAX_CONFLICTS):
-        stored, version = entry.storage.load_version(entry.key)
-        # Functions refuse to work with a damaged fence: it is replaced.
-        standing = None if stored is None else entry.read_whole({entry.key: stored})
-        if standing is not None and moment(standing.until) >= moment(fence.until):
-            return standing
-        if entry.storage.compare_and_save(entry.key, entry.encode(fence), version):
-            return fence
-    raise StorageUnavailableError(f"{entry.key} is replaced faster than it can be compared")
+    return entry.replace(fence, unless=lambda stored: moment(stored.until) >= moment(fence.until))
 
 
 def moment(timestamp: str) -> datetime:

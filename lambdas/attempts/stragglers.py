@@ -31,8 +31,8 @@ def find_stragglers(executors: Sequence[ExecutorResult]) -> list[int]:
 def attempt_seconds(task: ReducerTask, reducer_s: float) -> float:
     """Return the seconds that the attempt has worked; ``reducer_s`` is the reducer's share.
 
-    The restart of an attempt that was redriven by itself, perhaps a day later, is not known. It
-    counts the slowest rank's time and the reducer's.
+    The restart of an attempt that was redriven alone, perhaps a day later, is not known. For such
+    an attempt, the times of the slowest rank and of the reducer count.
     """
     if not was_redriven(task.attempt):
         return seconds_since(task.started_at)

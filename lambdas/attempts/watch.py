@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from enum import Enum
 
 from lambdas.attempts.fences import Fences
 from lambdas.attempts.timing import STANDARD
@@ -15,20 +15,12 @@ from stepml.job.tasks import ExecutorTask
 from storage.base import Buffer, Clock
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Enum):
     """Whether a rank may go on with the next batch."""
 
-    out_of_time: bool = False  # save the progress and come back
-    stopped: AttemptStoppedError | None = None  # the execution has ended
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether there is no reason to stop."""
-        return not self.out_of_time and self.stopped is None
-
-
-GO_ON = Verdict()
+    GO_ON = "go on"
+    PAUSE = "pause"  # the time is up: save the progress and come back
+    STOP = "stop"  # the execution has ended
 
 
 class Watch:
@@ -91,21 +83,17 @@ class Watch:
             raise ExecutorPausedError(f"rank {self._task.rank} waited until its time was out")
         self.look_now_and_then()
 
-    def verdict(self) -> Verdict:
-        """Decide between two batches; errors as of a wait, but a stop is returned.
-
-        Its rank may want to save its progress for the next attempt.
-        """
-        try:
-            self.look_now_and_then()
-        except AttemptStoppedError as error:
-            return Verdict(stopped=error)
-        return Verdict(out_of_time=True) if self._deadline.must_save() else GO_ON
-
     def must_pause(self) -> bool:
-        """Return whether a rank has to come back; a stop is raised, with the errors of a wait."""
+        """Return whether the time is up, between two batches; errors as of a wait."""
         self.look_now_and_then()
         return self._deadline.must_save()
+
+    def verdict(self) -> Verdict:
+        """Like `must_pause`, for a rank that saves its progress even if the execution has ended."""
+        try:
+            return Verdict.PAUSE if self.must_pause() else Verdict.GO_ON
+        except AttemptStoppedError:
+            return Verdict.STOP
 
     def look_now_and_then(self) -> None:
         """Look, unless the last look was a moment ago."""

@@ -1,4 +1,4 @@
-"""Where updates travel: over a storage, or over a parameter server; chosen in one place."""
+"""The channels of jobs: over a storage, or over a parameter server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stepml.job.channels import CHANNELS, configured_channels
 from stepml.job.spec import JobSpec
 from storage import DurableStorage, Storage
 
-__all__ = ["Channels", "JobChannel", "channel_of", "mergeable_of"]
+__all__ = ["Channels", "JobChannel", "channel_of", "merger_exchange"]
 
 
 class Plan(Protocol):
@@ -50,8 +50,8 @@ class Channels:
         return StorageChannel(spec, prefix, partial(self.open, name))
 
 
-def mergeable_of(store: JobStore, plan: Plan, chunks: int) -> Orchestrated:
-    """Return the exchange whose contributions functions merge, which is always over a storage."""
+def merger_exchange(store: JobStore, plan: Plan, chunks: int) -> Orchestrated:
+    """Return the exchange of a merger. It is over a storage: a parameter server has no mergers."""
     prefix = keys.exchange_prefix(store.job_id, plan.run)
     channel = partial(open_storage_channel, plan.spec.exchange.channel, store.storage)
     return StorageChannel(plan.spec, prefix, channel).orchestrated(chunks)

@@ -19,7 +19,7 @@ from stepml.job import keys
 from stepml.job.spec import JobSpec
 from stepml.ml.models.base import Floats
 
-Watch = Callable[[], None]
+OnWait = Callable[[], None]
 
 
 def watch_nothing() -> None:
@@ -31,6 +31,8 @@ class JobChannel(ABC):
     """The exchanges of one run of a job, and what they leave.
 
     ``watch`` of all methods is called about once a second during a wait; it raises to end the wait.
+    A channel ignores parameters that it does not need: over a storage, no orchestrated rank waits
+    and no update is made for the ranks; a parameter server does not cut vectors.
     """
 
     spec: JobSpec
@@ -38,7 +40,7 @@ class JobChannel(ABC):
 
     @abstractmethod
     def orchestrated(
-        self, chunks: int = 1, *, watch: Watch = watch_nothing
+        self, chunks: int = 1, *, watch: OnWait = watch_nothing
     ) -> OrchestratedExchange:
         """Return the exchange of ranks that contribute and return.
 
@@ -57,7 +59,7 @@ class JobChannel(ABC):
         n_parameters: int,
         *,
         timeout_s: float = STANDARD.first_wait_s,
-        watch: Watch = watch_nothing,
+        watch: OnWait = watch_nothing,
     ) -> InFlightExchange:
         """Return one rank's exchange in an attempt whose ranks wait for each other.
 
@@ -81,7 +83,7 @@ class JobChannel(ABC):
         n_updates: int,
         *,
         timeout_s: float = STANDARD.wait_s,
-        watch: Watch = watch_nothing,
+        watch: OnWait = watch_nothing,
     ) -> SharedModelExchange:
         """Return one rank's access to the model that the ranks share in an attempt.
 

@@ -15,7 +15,7 @@ from comm import InFlightExchange, Message, OrchestratedExchange, SharedModelExc
 from comm.wire import message_bytes
 from lambdas.attempts.fences import Attempted
 from lambdas.attempts.timing import STANDARD
-from lambdas.channels.base import JobChannel, Watch, watch_nothing
+from lambdas.channels.base import JobChannel, OnWait, watch_nothing
 from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
 from ps_server.client.jobs import JobClient
 from ps_server.client.opening import open_client
@@ -41,7 +41,7 @@ class ServerChannel(JobChannel):
     start_s: float  # longest wait for the first answer: the server may be starting
 
     def orchestrated(
-        self, chunks: int = 1, *, watch: Watch = watch_nothing
+        self, chunks: int = 1, *, watch: OnWait = watch_nothing
     ) -> OrchestratedExchange:
         compression = self.spec.exchange.compression
         return ServerOrchestrated(
@@ -55,7 +55,7 @@ class ServerChannel(JobChannel):
         n_parameters: int,
         *,
         timeout_s: float = STANDARD.first_wait_s,
-        watch: Watch = watch_nothing,
+        watch: OnWait = watch_nothing,
     ) -> InFlightExchange:
         return ServerInFlight(
             self.workers,
@@ -74,7 +74,7 @@ class ServerChannel(JobChannel):
         n_updates: int,
         *,
         timeout_s: float = STANDARD.wait_s,
-        watch: Watch = watch_nothing,
+        watch: OnWait = watch_nothing,
     ) -> SharedModelExchange:
         return ServerSharedModel(
             self.workers_of(task.attempt),

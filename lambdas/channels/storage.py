@@ -19,7 +19,7 @@ from comm import (
 from lambdas.attempts.costs import BilledStorage
 from lambdas.attempts.fences import Attempted
 from lambdas.attempts.timing import STANDARD
-from lambdas.channels.base import JobChannel, Watch, watch_nothing
+from lambdas.channels.base import JobChannel, OnWait, watch_nothing
 from stepml.job import keys
 from stepml.job.channels import CHANNELS, DURABLE
 from stepml.job.step import Step
@@ -36,7 +36,7 @@ class StorageChannel(JobChannel):
     Attributes
     ----------
     open : callable
-        Returns the storage; called when it is used first, as not every function reaches it.
+        Returns the storage; called only where it is used, as not every function reaches it.
     """
 
     open: Callable[[], Storage]
@@ -46,7 +46,7 @@ class StorageChannel(JobChannel):
         """The storage through which the ranks exchange."""
         return self.open()
 
-    def orchestrated(self, chunks: int = 1, *, watch: Watch = watch_nothing) -> Orchestrated:
+    def orchestrated(self, chunks: int = 1, *, watch: OnWait = watch_nothing) -> Orchestrated:
         compression = self.spec.exchange.compression
         return Orchestrated(self.workers, self.storage, chunks=chunks, compression=compression)
 
@@ -57,7 +57,7 @@ class StorageChannel(JobChannel):
         n_parameters: int,
         *,
         timeout_s: float = STANDARD.first_wait_s,
-        watch: Watch = watch_nothing,
+        watch: OnWait = watch_nothing,
     ) -> InFlightExchange:
         exchange, world_size = self.spec.exchange, self.spec.workers
         gradient_bytes = 4 * n_parameters  # float32
@@ -79,7 +79,7 @@ class StorageChannel(JobChannel):
         n_updates: int,
         *,
         timeout_s: float = STANDARD.wait_s,
-        watch: Watch = watch_nothing,
+        watch: OnWait = watch_nothing,
     ) -> SharedModelExchange:
         workers = self.workers_of(task.attempt)
         return SharedModel(

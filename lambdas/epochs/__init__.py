@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from lambdas.epochs.asynchronous import AsynchronousEpochs
-from lambdas.epochs.base import EpochEnd, Epochs, Trained
+from lambdas.epochs.base import Epochs
 from lambdas.epochs.in_flight import InFlightEpochs
 from lambdas.epochs.orchestrated import OrchestratedEpochs
 from lambdas.epochs.runs import EpochRun, RankRun
 from stepml.job.spec import JobSpec
 from stepml.ml.algorithms import build_algorithm
 
-__all__ = ["WAYS", "EpochEnd", "EpochRun", "Epochs", "RankRun", "Trained", "epochs_of"]
+__all__ = ["EpochRun", "Epochs", "RankRun", "epochs_of"]
 
 # By the `way` of an algorithm.
 WAYS: dict[str, type[Epochs[Any]]] = {

@@ -26,6 +26,8 @@ from stepml.ml.algorithms.base import AsynchronousAlgorithm
 class AsynchronousEpochs(Epochs[AsynchronousAlgorithm[Any]]):
     """A rank that comes back makes the updates that the shared model does not have yet."""
 
+    is_per_attempt = True  # the next attempt makes a model of its own
+
     def require_room(self, plan: TrainingPlan, channel: JobChannel) -> None:
         parameters = np.zeros(plan.model().n_parameters, np.float32)
         channel.require_room_for_model(parameters, self.algorithm.n_totals, self._n_updates(plan))

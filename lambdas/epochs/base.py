@@ -1,4 +1,4 @@
-"""How an epoch runs: what each way in which ranks exchange has to define."""
+"""The interface of the ways in which ranks exchange, and the results of their epochs."""
 
 from __future__ import annotations
 
@@ -50,6 +50,8 @@ class Epochs(ABC, Generic[A]):
 
     # Whether contributions of finished ranks are of use to a redrive.
     keeps_contributions: ClassVar[bool] = False
+    # Whether each attempt at an epoch has values of its own, which no other attempt needs.
+    is_per_attempt: ClassVar[bool] = False
 
     def __init__(self, spec: JobSpec, algorithm: A) -> None:
         self.spec = spec
@@ -64,6 +66,11 @@ class Epochs(ABC, Generic[A]):
     def chunks(self) -> list[int]:
         """The chunks that functions merge after the ranks; empty: the reducer merges, or nobody."""
         return []
+
+    @property
+    def n_chunks(self) -> int:
+        """The number of chunks of a vector: at least one."""
+        return len(self.chunks) or 1
 
     @property
     def keeps_rank_state(self) -> bool:

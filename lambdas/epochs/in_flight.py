@@ -144,7 +144,7 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
 def _pause_if_later(run: RankRun, batches_done: int) -> ExecutorPausedError | None:
     """Return the pause of a rank whose peers have saved a later snapshot, or None.
 
-    The rank hung for so long; nothing is lost.
+    With such a snapshot, `ReplayLostError` only means that this rank hung for long.
     """
     later = Snapshots(run.store, run.task.epoch).load()
     if later is None or later.batches_done <= batches_done:

@@ -35,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where an execution starts."""
+    """The start of an execution."""
 
     job_id: str
     plan: PartitionPlan
@@ -45,7 +45,7 @@ class Start:
 
 
 def loop_state(start: Start, limits: Limits) -> JobState:
-    """Return the state of an execution that starts there."""
+    """Return the state of an execution, from its start."""
     spec, epochs = start.plan.spec, epochs_of(start.plan.spec)
     workforce = Workforce(spec.workers, limits.concurrency, epochs.waits_for_all)
     tasks_before = len(start.ranges) + len(start.shards)

@@ -8,7 +8,7 @@ import numpy as np
 
 from comm import Message
 from lambdas.attempts.fences import Fences
-from lambdas.attempts.watch import GO_ON, Watch
+from lambdas.attempts.watch import Verdict, Watch
 from lambdas.channels import JobChannel
 from lambdas.epochs.base import EpochEnd, Epochs, Trained
 from lambdas.epochs.runs import EpochRun, RankRun
@@ -43,7 +43,7 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
     def train(self, run: RankRun) -> Trained:
         # A failed peer is no reason to stop: the next attempt can use this rank's contribution.
         watch = run.watch(for_failures=False)
-        exchange = run.channel.orchestrated(len(self.chunks) or 1, watch=watch.look_now_and_then)
+        exchange = run.channel.orchestrated(self.n_chunks, watch=watch.look_now_and_then)
         step, rank = Step(run.task.epoch), run.task.rank
         if exchange.has_contributed(step, rank):
             return Trained(was_done=True)
@@ -56,7 +56,7 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
         return Trained()
 
     def end(self, run: EpochRun) -> EpochEnd:
-        exchange = run.channel.orchestrated(len(self.chunks) or 1)
+        exchange = run.channel.orchestrated(self.n_chunks)
         aggregate = exchange.sum(Step(run.task.epoch))
         outcome = self.algorithm.next_state(
             run.plan.model(),
@@ -69,7 +69,7 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
         return EpochEnd(outcome.state, outcome.training_loss, outcome.converged, outcome.residuals)
 
     def release(self, run: EpochRun) -> None:
-        run.channel.orchestrated(len(self.chunks) or 1).release(Step(run.task.epoch))
+        run.channel.orchestrated(self.n_chunks).release(Step(run.task.epoch))
 
     def _result(self, run: RankRun, watch: Watch) -> Extras:
         """Return the rank's result; of several copies of the rank, the first one's."""
@@ -86,21 +86,17 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
         return publish_rank_state(run.store, epoch, rank, algorithm.rank_result(progress))
 
     def _train_alone(self, run: RankRun, watch: Watch, rank_state: Extras) -> RankProgress:
-        verdict = GO_ON
-
-        def must_pause() -> bool:
-            nonlocal verdict
-            verdict = watch.verdict()
-            return not verdict.goes_on
-
         model, X, y = run.load()
         rank_epoch = run.rank_epoch
         start = run.progress or self.algorithm.begin(model, run.state, rank_state, rank_epoch)
-        progress = self.algorithm.train(model, start, X, y, rank_epoch, must_pause)
+        progress = self.algorithm.train(
+            model, start, X, y, rank_epoch, lambda: watch.verdict() is not Verdict.GO_ON
+        )
         if progress.finished:
             return progress
         _save(run, progress)
-        raise verdict.stopped or ExecutorPausedError(
+        watch.look()  # raises if the execution has ended
+        raise ExecutorPausedError(
             f"rank {run.task.rank} saved its progress after {progress.batches_done} batches "
             f"of epoch {run.task.epoch}"
         )

@@ -1,4 +1,4 @@
-"""The report of an epoch: how good the state is, what it cost, and the decision that follows."""
+"""The report of an epoch: the quality of the state, the costs, and the decision."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from lambdas.attempts.fences import Fences
-from lambdas.attempts.timing import STANDARD, Timing
+from lambdas.attempts.timing import Timing
 from lambdas.attempts.watch import Watch
 from lambdas.channels import JobChannel, channel_of
 from lambdas.environment import Deadline
@@ -35,7 +35,7 @@ class RankRun:
 
     @classmethod
     def begin(
-        cls, task: ExecutorTask, store: JobStore, deadline: Deadline, timing: Timing = STANDARD
+        cls, task: ExecutorTask, store: JobStore, deadline: Deadline, timing: Timing
     ) -> Self | None:
         """Load everything in one round trip; return None if the epoch is over already.
 

@@ -8,11 +8,13 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from stepml.job import documents
-from stepml.job.errors import DamagedValueError
+from stepml.job.errors import DamagedValueError, StorageUnavailableError
 from storage import DurableStorage
 from storage.base import Buffer
 
 T = TypeVar("T")
+
+_MAX_CONFLICTS = 10  # other copies of the same writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,37 @@ class Entry(Generic[T]):
     def save(self, value: T) -> None:
         """Write ``value`` over any earlier one."""
         self.storage.save(self.key, self.encode(value))
+
+    def copy_to(self, other: Entry[T]) -> None:
+        """Publish the same bytes in ``other``, unless they are damaged."""
+        data = self.storage.load(self.key)
+        self.decode(data, self.key)
+        other.storage.publish(other.key, data)
+
+    def replace(self, value: T, *, unless: Callable[[T], bool]) -> T:
+        """Write ``value`` unless the stored one forbids it; return the value that is stored then.
+
+        Parameters
+        ----------
+        value : T
+        unless : callable
+            Takes the stored value and returns whether it stays. Absent and damaged values are
+            replaced.
+
+        Raises
+        ------
+        StorageUnavailableError
+            The value changes faster than it can be compared.
+        """
+        data = self.encode(value)
+        for _ in range(_MAX_CONFLICTS):
+            stored, version = self.storage.load_version(self.key)
+            earlier = None if stored is None else self.read_whole({self.key: stored})
+            if earlier is not None and unless(earlier):
+                return earlier
+            if self.storage.compare_and_save(self.key, data, version):
+                return value
+        raise StorageUnavailableError(f"{self.key} is replaced faster than it can be compared")
 
     def delete(self) -> None:
         """Delete the value, if there is one."""

@@ -24,11 +24,10 @@ class Resumption:
     job_id: str = ""  # the job that trained the last of these epochs
     epochs: int = 0  # that count as this job's
     rank_states_after: int = 0  # the last epoch without rank states to take over
+    digest: str = ""  # of the data that these epochs trained on; empty without epochs
 
 
-def plan_resumption(
-    store: JobStore, spec: JobSpec, digest: str, *, keeps_rank_state: bool
-) -> Resumption:
+def plan_resumption(store: JobStore, spec: JobSpec, *, keeps_rank_state: bool) -> Resumption:
     """Return the epochs that ``spec.resume_from`` asks for, after checking that they can be used.
 
     Parameters
@@ -36,8 +35,6 @@ def plan_resumption(
     store : JobStore
         Of the job that resumes.
     spec : JobSpec
-    digest : str
-        Content address of the job's data.
     keeps_rank_state : bool
         Whether ranks need their results of the last epoch.
 
@@ -67,12 +64,7 @@ def plan_resumption(
         ranks = range(spec.workers)
         _require_stored(other, epochs, [other.rank_state(epochs, rank) for rank in ranks])
         rank_states_after = 0
-    if epochs and before.digest != digest:
-        raise InvalidJobError(
-            f"data.uri: the data are not those on which job {other.job_id!r} trained; its epochs "
-            "cannot count as this job's"
-        )
-    return Resumption(other.job_id, epochs, rank_states_after)
+    return Resumption(other.job_id, epochs, rank_states_after, before.digest if epochs else "")
 
 
 def take_over(store: JobStore, plan: PartitionPlan) -> None:
@@ -80,15 +72,11 @@ def take_over(store: JobStore, plan: PartitionPlan) -> None:
     last, source = plan.resumed_epochs, JobStore(store.storage, plan.resumed_from)
     if last == 0:
         return
-    # One after another, as they may be large. Decoded, so that no damage is copied.
-    store.state(last).publish(source.state(last).load())
+    # One after another, as they may be large.
+    source.state(last).copy_to(store.state(last))
     for rank in range(plan.spec.workers if last > plan.rank_states_after else 0):
         publish_rank_state(store, last, rank, source.rank_state(last, rank).load())
-    at_once(lambda epoch: store.report(epoch).publish(source.report(epoch).load()), _to(last))
-
-
-def _to(last: int) -> list[int]:
-    return list(range(1, last + 1))
+    at_once(lambda epoch: source.report(epoch).copy_to(store.report(epoch)), range(1, last + 1))
 
 
 def _plan_of(other: JobStore) -> PartitionPlan:

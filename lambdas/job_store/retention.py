@@ -26,9 +26,9 @@ _TO_GO_ON = {
     keys.rank_states_prefix: "the ranks' states for the next epoch",
     keys.progress_prefix: "the progress of paused ranks",
     keys.snapshot_prefix: "the progress of the failed epoch in flight",
-    keys.fence: "the time before which attempts are over",
+    keys.fence: "the time up to which begun attempts are over",
     keys.attempt_fences_prefix: "attempts at epochs that are over",
-    keys.ended: "how the execution ended",
+    keys.ended: "the end of the execution",
 }
 
 

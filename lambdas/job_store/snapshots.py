@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from lambdas.job_store.entries import Entry
 from lambdas.job_store.store import JobStore
-from stepml.job.errors import StorageUnavailableError
 from stepml.ml.algorithms import RankProgress
 from storage.base import Clock
 
@@ -30,17 +29,12 @@ class Snapshots:
 
     def save(self, progress: RankProgress) -> None:
         """Replace an earlier snapshot; a later one stays, as this may be a late copy of rank 0."""
-        entry, storage = self._entry, self.store.storage
-        data = entry.encode(progress)
-        for _ in range(_MAX_CONFLICTS):
-            stored, version = storage.load_version(entry.key)
-            earlier = None if stored is None else entry.read_whole({entry.key: stored})
-            if earlier is not None and earlier.batches_done >= progress.batches_done:
-                return
-            if storage.compare_and_save(entry.key, data, version):
-                self._delete_if_over()
-                return
-        raise StorageUnavailableError(f"{entry.key} is replaced faster than it can be compared")
+
+        def is_further(stored: RankProgress) -> bool:
+            return stored.batches_done >= progress.batches_done
+
+        if self._entry.replace(progress, unless=is_further) is progress:
+            self._delete_if_over()
 
     def delete(self) -> None:
         """Delete the snapshot."""

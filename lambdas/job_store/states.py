@@ -1,4 +1,4 @@
-"""How states are encoded: of an epoch, of a rank, and the progress within an epoch."""
+"""The encoding of states: of an epoch, of a rank, and of the progress within an epoch."""
 
 from __future__ import annotations
 

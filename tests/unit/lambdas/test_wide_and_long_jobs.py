@@ -235,9 +235,8 @@ def test_what_is_asked_for_does_not_grow_with_the_square_of_the_ranks() -> None:
     source.epoch(1)
     job = job_after(source)
     metered = MeteredDurableStorage(job.storage)
-    digest = source.partition_plan().digest
     store = JobStore(metered, "next")
-    plan_resumption(store, parse_job(job.spec), digest, keeps_rank_state=True)
+    plan_resumption(store, parse_job(job.spec), keeps_rank_state=True)
     assert metered.requests["find"] <= 256 + 1 + 12
 
 
