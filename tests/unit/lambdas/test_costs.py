@@ -175,6 +175,8 @@ def test_an_epoch_is_ranks_mergers_reducer_report_and_transitions(
     assert merger_usd(8, 4096, "dynamodb") == pytest.approx(
         redis + 4 * (2 * WRITE_UNIT_USD + 8 * READ_UNIT_USD / 4)
     )
+    beside = merger_usd(8, 5000, "dynamodb") - merger_usd(8, 5000, "redis")
+    assert beside == pytest.approx(5 * 2 * WRITE_UNIT_USD + 8 * 2 * READ_UNIT_USD)  # whole units
 
 
 @pytest.mark.parametrize("n_ranks", [1, 40, 41, 100, 1600])

@@ -300,5 +300,6 @@ def test_a_job_cannot_resume_itself_or_nobody() -> None:
     with pytest.raises(InvalidJobError, match=r"resume_from.job: expected another job, got 'job'"):
         job.prepare()
     job.spec["resume_from"] = "nobody"
+    job.data = MemoryStorage()  # before the data are looked at
     with pytest.raises(InvalidJobError, match="expected a job of this stack that has begun"):
         job.prepare()
