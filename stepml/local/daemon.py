@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,8 +20,8 @@ from stepml.local.identity import (
     HOST,
     endpoint_url,
 )
+from stepml.local.launching import launch, log_path, log_tail
 from stepml.local.locks import LockTimeoutError, exclusive
-from stepml.local.paths import state_directory
 from stepml.local.record import ServerRecord, read_record, remove_record
 
 START_WAIT_S = 30.0
@@ -33,7 +31,6 @@ STATUS_TIMEOUT_S = 5.0
 NAMING_TIMEOUT_S = 1.0  # for a detail of an error message
 # An `up` may wait for the first answer of a server, a `down` twice for its end.
 LOCK_WAIT_S = START_WAIT_S + 2 * STOP_WAIT_S
-LOG_LINES_SHOWN = 20
 
 
 class LocalAwsError(Exception):
@@ -212,7 +209,7 @@ def _require_same(running_with: str, running: int, wanted: int | None) -> None:
 
 def _start_and_wait(port: int, concurrency: int, with_parent: bool, wait_s: float) -> LocalStatus:
     _require_free(port)
-    process = _start(port, concurrency, with_parent)
+    process = launch(port, concurrency, with_parent)
     ServerRecord(process.pid, port).write()
     try:
         return _await_answer(process, wait_s)
@@ -223,44 +220,18 @@ def _start_and_wait(port: int, concurrency: int, with_parent: bool, wait_s: floa
         raise
 
 
-def _start(port: int, concurrency: int, with_parent: bool) -> subprocess.Popen[bytes]:
-    command = [
-        sys.executable,
-        *("-m", "stepml.local", "--port", str(port), "--concurrency", str(concurrency)),
-        *(["--with-parent"] if with_parent else []),
-    ]
-    with _log_path().open("wb") as log, _standard_input(with_parent) as stdin:
-        # In its own session: Ctrl-C in the terminal is not for it.
-        return subprocess.Popen(  # noqa: S603 — our own module, by our own interpreter
-            command, stdin=stdin, stdout=log, stderr=log, start_new_session=True
-        )
-
-
-@contextlib.contextmanager
-def _standard_input(with_parent: bool) -> Iterator[int]:
-    if not with_parent:
-        yield subprocess.DEVNULL
-        return
-    # Only the system closes the other end, when this process has ended.
-    ours, _ = os.pipe()
-    try:
-        yield ours
-    finally:
-        os.close(ours)
-
-
 def _await_answer(process: subprocess.Popen[bytes], wait_s: float) -> LocalStatus:
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise LocalAwsError(f"the local AWS ended at once:\n{_log_tail()}")
+            raise LocalAwsError(f"the local AWS ended at once:\n{log_tail()}")
         running = _status_if_answered()
         if running is not None:
             # It outlives this process, which must not wait for it.
             process.returncode = 0
             return running
         time.sleep(POLL_S)
-    raise LocalAwsError(f"the local AWS did not answer within {wait_s:g} s:\n{_log_tail()}")
+    raise LocalAwsError(f"the local AWS did not answer within {wait_s:g} s:\n{log_tail()}")
 
 
 def _status_if_answered() -> LocalStatus | None:
@@ -297,14 +268,5 @@ def _status(answer: dict[str, Any]) -> LocalStatus:
         uptime_s=time.time() - answer["started_at"],
         environments=tuple(FunctionEnvironment(**item) for item in answer["environments"]),
         caches=tuple(CacheStatus(**item) for item in answer.get("caches", ())),
-        log_path=_log_path(),
+        log_path=log_path(),
     )
-
-
-def _log_tail() -> str:
-    lines = _log_path().read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-LOG_LINES_SHOWN:])
-
-
-def _log_path() -> Path:
-    return state_directory() / "local.log"

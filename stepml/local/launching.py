@@ -1,0 +1,51 @@
+"""Launches the process of the local AWS, which writes to a log file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from stepml.local.paths import state_directory
+
+LOG_LINES_SHOWN = 20
+
+
+def launch(port: int, concurrency: int, with_parent: bool) -> subprocess.Popen[bytes]:
+    """Start the process; ``with_parent``: it ends with this one, even if this is killed."""
+    command = [
+        sys.executable,
+        *("-m", "stepml.local", "--port", str(port), "--concurrency", str(concurrency)),
+        *(["--with-parent"] if with_parent else []),
+    ]
+    with log_path().open("wb") as log, _standard_input(with_parent) as stdin:
+        # In its own session: Ctrl-C in the terminal is not for it.
+        return subprocess.Popen(  # noqa: S603 — our own module, by our own interpreter
+            command, stdin=stdin, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+@contextlib.contextmanager
+def _standard_input(with_parent: bool) -> Iterator[int]:
+    if not with_parent:
+        yield subprocess.DEVNULL
+        return
+    # Only the system closes the other end, when this process has ended.
+    ours, _ = os.pipe()
+    try:
+        yield ours
+    finally:
+        os.close(ours)
+
+
+def log_tail() -> str:
+    """Return the last lines of the log."""
+    lines = log_path().read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join(lines[-LOG_LINES_SHOWN:])
+
+
+def log_path() -> Path:
+    return state_directory() / "local.log"
