@@ -1,4 +1,4 @@
-"""What travels through a channel: a versioned header, then raw little-endian numbers.
+"""The format of messages: a versioned header, then raw little-endian numbers.
 
 ::
 
@@ -7,7 +7,7 @@
     4       1     version, 1
     5       1     type of the vector: 1 float32, 2 float64, 3 float32 sent as float16
     6       2     flags: 1 pause
-    8       8     xxh3_64, seeded with the four bytes before it, of everything behind it
+    8       8     xxh3_64 of all that follows, seeded with the four bytes before
     16      8     numbers in the vector
     24      4     numbers in the trailer
     28      4     0, so that the numbers that follow are aligned
@@ -34,7 +34,7 @@ Compression = Literal["none", "float16"]
 
 _HEADER = struct.Struct("<4sBBHQQI4x")
 _SEED = slice(4, 8)  # version, type and flags
-_CHECKED = 16  # the checksum covers what is behind it
+_CHECKED = 16  # first byte that the checksum covers
 _MAGIC = b"SMLX"
 _VERSION = 1
 _PAUSE = 1
@@ -59,7 +59,7 @@ class Message:
 
 
 class Draft:
-    """A message under way: its numbers are written in place, so that none is copied to be sent.
+    """A message to be written in place, so that its numbers need not be copied to be sent.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Draft:
     trailer_size : int
         Numbers in the trailer.
     data : array of uint8, optional
-        Where the message is to lie, of `message_bytes`; left out, in memory of its own.
+        Memory for the message, of `message_bytes`; left out: allocated here.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Draft:
     ) -> tuple[Message, memoryview]:
         """Return the message and its bytes; the numbers must not change any more.
 
-        ``last`` is added before, if it is given: in one pass over the numbers with the checksum.
+        If ``last`` is given, it is added in the pass that computes the checksum.
         """
         head = _head(self._data, self._code, self.vector.size, self.trailer.size, pause=pause)
         checksum = RunningChecksum()
@@ -108,24 +108,24 @@ class Draft:
 
 
 def message_bytes(size: int, dtype: np.dtype[Any], trailer_size: int) -> int:
-    """Return the length of a message with so many numbers, as it travels uncompressed."""
+    """Return the length of an uncompressed message with so many numbers."""
     return _HEADER.size + size * dtype.itemsize + trailer_size * _TRAILER_DTYPE.itemsize
 
 
 def encode(message: Message, compression: Compression = "none") -> memoryview:
-    """Return ``message`` as it travels; see `encode_parts`."""
+    """Return ``message`` as bytes; see `encode_parts`."""
     return memoryview(b"".join(encode_parts(message, compression)))
 
 
 def encode_parts(message: Message, compression: Compression = "none") -> list[memoryview]:
-    """Return the header, vector and trailer as they travel; the vector is not copied.
+    """Return header, vector and trailer as bytes; the vector is not copied.
 
     Parameters
     ----------
     message : Message
     compression : {"none", "float16"}
-        float16 halves the bytes of a float32 vector and keeps 3 decimal digits; a float64 vector
-        and the trailer stay as they are.
+        float16 halves the bytes of a float32 vector and preserves 3 decimal digits; a float64
+        vector and the trailer are not compressed.
 
     Raises
     ------
@@ -145,13 +145,13 @@ def encode_parts(message: Message, compression: Compression = "none") -> list[me
 
 
 class RunningChecksum:
-    """The checksum of a message that arrives in pieces, taken while each is still in the cache."""
+    """The checksum of a message in pieces, computed while each is still in the CPU cache."""
 
     def __init__(self) -> None:
         self._state: xxhash.xxh3_64 | None = None
 
     def add(self, piece: memoryview) -> None:
-        """Take note of the next piece, of which the first has all of the header."""
+        """Add the next piece; the first one contains the whole header."""
         if self._state is None:
             seed = int.from_bytes(piece[_SEED], "little")
             self._state = xxhash.xxh3_64(piece[_CHECKED:], seed)
@@ -159,15 +159,15 @@ class RunningChecksum:
             self._state.update(piece)
 
     def value(self) -> int | None:
-        """Return the checksum of what has arrived, None if that is nothing."""
+        """Return the checksum of all pieces so far, or None if there are none."""
         return None if self._state is None else self._state.intdigest()
 
 
-def decode(data: Buffer, name: str, taken: int | None = None, *, widen: bool = True) -> Message:
+def decode(data: Buffer, name: str, checksum: int | None = None, *, widen: bool = True) -> Message:
     """Return the message in ``data`` as read-only views; ``name`` is for the error's message.
 
-    ``taken`` is the checksum of ``data``, if that has been taken before. Without ``widen`` a vector
-    that travels as float16 is returned as such, and not as a copy in float32.
+    ``checksum`` is that of ``data``, if it is known already. Without ``widen``, a float16 vector is
+    returned as it is, not as a copy in float32.
 
     Raises
     ------
@@ -177,14 +177,14 @@ def decode(data: Buffer, name: str, taken: int | None = None, *, widen: bool = T
     view = memoryview(data).toreadonly()
     if len(view) < _HEADER.size:
         raise DamagedValueError(f"{name}: {len(view)} bytes are shorter than a header")
-    magic, version, code, flags, checksum, size, trailer_size = _HEADER.unpack_from(view)
+    magic, version, code, flags, written, size, trailer_size = _HEADER.unpack_from(view)
     if (magic, version) != (_MAGIC, _VERSION) or code not in _DTYPES or flags & ~_PAUSE:
         raise DamagedValueError(f"{name}: not a message of version {_VERSION}")
     dtype, body = _DTYPES[code], view[_HEADER.size :]
     vector_bytes = size * dtype.itemsize
     if len(body) != vector_bytes + trailer_size * _TRAILER_DTYPE.itemsize:
         raise DamagedValueError(f"{name}: {len(body)} bytes do not hold {size} + {trailer_size}")
-    if (_checksum(view) if taken is None else taken) != checksum:
+    if (_checksum(view) if checksum is None else checksum) != written:
         raise DamagedValueError(f"{name}: the checksum is wrong")
     vector = np.frombuffer(body[:vector_bytes], dtype)
     if code == _HALF and widen:
@@ -194,7 +194,7 @@ def decode(data: Buffer, name: str, taken: int | None = None, *, widen: bool = T
 
 
 def is_whole(data: Buffer) -> bool:
-    """Return whether ``data`` is a message as it was written."""
+    """Return whether ``data`` is an undamaged message."""
     try:
         decode(data, "a message")
     except DamagedValueError:
@@ -203,7 +203,7 @@ def is_whole(data: Buffer) -> bool:
 
 
 def _coded(message: Message, compression: Compression) -> tuple[int, Vector]:
-    """Return the type of the vector as it travels, and the vector in that type."""
+    """Return the code of the encoded type, and the vector in that type."""
     code, vector = _code_of(message.vector.dtype), message.vector
     if vector.ndim != 1:
         raise TypeError(f"vector: expected one dimension, got shape {vector.shape}")
@@ -246,5 +246,5 @@ def _checksum(data: memoryview) -> int:
 
 
 def _memory(size: int) -> Vector:
-    # Not filled with zeros, as a bytearray would be.
+    # Unlike a bytearray, not filled with zeros.
     return np.empty(size, np.uint8)

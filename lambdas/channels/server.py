@@ -63,7 +63,7 @@ class ServerChannel(JobChannel):
             cached_client(),
             compression=self.spec.exchange.compression,
             timeout_s=timeout_s,
-            attempt=keys.frontier(self.prefix, task.attempt, task.epoch),
+            attempt=task.attempt,
             watch=watch,
         )
 

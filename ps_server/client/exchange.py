@@ -163,7 +163,7 @@ class ServerInFlight(InFlightExchange):
 
     def _lost(self, step: Step, why: str) -> ReplayLostError:
         return ReplayLostError(
-            f"rank {self._rank} waits for {step}: {why}; the sums to catch up by are gone"
+            f"rank {self._rank} waits for {step}: {why}; the sums to catch up with are gone"
         )
 
 
