@@ -5,6 +5,7 @@ It deploys the real template and state machines into a local AWS of its own and 
 * an empty epoch: the same machines with handlers that return at once, 4 workers, warm. The figure
   is the time from one epoch's start to the next, including parent and child execution;
 * the cold start of the real executor's environment: process, runtime client, imports, S3 client;
+  and the first one, which loads the libraries of all;
 * with ``--data FILE`` (Covertype as CSV), a whole cold job, including partitioning.
 
 Figures are medians (minimum – maximum) of one run. Run it on an idle machine.
@@ -174,21 +175,25 @@ def empty_epochs(aws: Aws) -> Figure:
     return Figure(f"empty epoch, {WORKERS} workers, warm", "ms", milliseconds, target=120)
 
 
-def cold_starts(aws: Aws) -> Figure:
-    """Measure the executor's first answer in a new environment; it refuses the task."""
+def cold_starts(aws: Aws, name: str, *, memory_step_mb: int) -> Figure:
+    """Measure the executor's first answer in a new process; it refuses the task.
+
+    Another memory size needs another template process, which loads the libraries first; with
+    the same size, the process is forked from the template that is there.
+    """
     outputs = deploy(aws.endpoint_url, resource_root() / "templates" / "template.yaml")
     functions, seconds = aws.client("lambda"), []
     for number in range(COLD_STARTS + 1):
         # A changed configuration ends the existing environments.
         functions.update_function_configuration(
             FunctionName="stepml-executor",
-            Description=f"cold start {number}",
-            MemorySize=3008 + number,
+            Timeout=900 - number,
+            MemorySize=3008 + memory_step_mb * number,
         )
         answer = functions.invoke(FunctionName="stepml-executor", Payload=b"{}", LogType="Tail")
         assert b"InvalidTaskError" in answer["Payload"].read()
         seconds.append(init_seconds(aws, outputs))
-    return Figure("cold start of an executor", "s", seconds[1:], target=0.8)  # the first compiles
+    return Figure(name, "s", seconds[1:], target=0.8)  # the first compiles
 
 
 def init_seconds(aws: Aws, outputs: dict[str, str]) -> float:
@@ -223,7 +228,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="Covertype as CSV, from `stepml data get`")
     options = parser.parse_args()
     with local_aws() as aws:
-        figures = [empty_epochs(aws), cold_starts(aws)]
+        figures = [
+            empty_epochs(aws),
+            cold_starts(aws, "cold start of an executor", memory_step_mb=0),
+            cold_starts(aws, "first cold start, with libraries", memory_step_mb=1),
+        ]
         if options.data:
             figures += whole_job(aws, options.data)
     print(f"{'':38} {'median':>8} {'(min – max)':>18}     target")
