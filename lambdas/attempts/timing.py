@@ -16,6 +16,7 @@ class Timing:
 
     first_wait_s: float = 420.0  # for peers, at a rank's first exchange
     wait_s: float = 180.0  # for peers, later
+    lost_sum_s: float = 10.0  # of a wait in flight; then the peers may have left without the sum
     watch_interval_s: float = 2.0  # between looks at the durable store, of at most four requests
     snapshot_interval_s: float = 30.0  # of training, which is replayed many times faster
 

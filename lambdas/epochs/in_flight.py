@@ -105,14 +105,15 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
         Snapshots(run.store, run.task.epoch).delete()
 
     def _exchange(self, run: RankRun, watch: Watch) -> EpochExchange:
+        wait = Wait(run, watch)
         exchange = run.channel.in_flight(
             run.task,
             run.task.rank,
             run.plan.model().n_parameters,
             timeout_s=run.timing.first_wait_s,
-            watch=watch,
+            watch=wait,
         )
-        return EpochExchange(exchange, run.task.epoch, run.timing.wait_s)
+        return EpochExchange(exchange, wait, run.task.epoch, run.timing.wait_s)
 
     def _train(
         self, run: RankRun, start: RankProgress, watch: Watch, exchange: EpochExchange
@@ -144,7 +145,7 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
 def _pause_if_later(run: RankRun, batches_done: int) -> ExecutorPausedError | None:
     """Return the pause of a rank whose peers have saved a later snapshot, or None.
 
-    With such a snapshot, `ReplayLostError` only means that this rank hung for long.
+    With such a snapshot, a lost sum only means that this rank was slow.
     """
     later = Snapshots(run.store, run.task.epoch).load()
     if later is None or later.batches_done <= batches_done:
@@ -167,10 +168,39 @@ def _discard(run: EpochRun, snapshots: Snapshots) -> None:
 
 
 @dataclass(slots=True)
+class Wait:
+    """The watch of a rank that waits for a sum.
+
+    If the channel loses the last sum of an epoch when the other ranks have returned, no rank makes
+    it again. But the snapshot has it then, so a long wait looks there.
+    """
+
+    run: RankRun
+    watch: Watch
+    batch: int = 1
+    since: float = 0.0  # by time.monotonic: of the wait, or the last look at the snapshot
+
+    def begin(self, batch: int) -> None:
+        """Note that the rank waits for the sum of ``batch`` from now on."""
+        self.batch, self.since = batch, time.monotonic()
+
+    def __call__(self) -> None:
+        """Check that it makes sense to go on waiting; errors as of `Watch`."""
+        self.watch()
+        now = time.monotonic()
+        if now - self.since >= self.run.timing.lost_sum_s:
+            self.since = now
+            paused = _pause_if_later(self.run, self.batch - 1)
+            if paused is not None:
+                raise paused
+
+
+@dataclass(slots=True)
 class EpochExchange:
     """The exchange of one epoch, as the algorithm sees it."""
 
     exchange: InFlightExchange
+    wait: Wait
     epoch: int
     wait_s: float  # longest wait after the first step
     waited_s: float = 0.0  # in all steps: an exchange mostly waits for peers
@@ -179,6 +209,7 @@ class EpochExchange:
         """Return the sum of all ranks' parts of ``batch``."""
         message = Message(vector, trailer, pause)
         began = time.monotonic()
+        self.wait.begin(batch)
         aggregate = self.exchange.all_reduce(Step(self.epoch, batch), message)
         self.waited_s += time.monotonic() - began
         self.exchange.timeout_s = self.wait_s  # by now all are running

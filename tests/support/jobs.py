@@ -41,6 +41,7 @@ from stepml.job.tasks import (
     ReducerTask,
 )
 from storage.testing.memory import MemoryStorage
+from storage.wrapper import Wrapper
 
 STARTED_AT = "2026-01-02T03:04:05.678Z"
 
@@ -155,6 +156,13 @@ class Job:
 
     def _epochs(self) -> Epochs[Any]:
         return epochs_of(parse_job(self.spec))
+
+
+class DurableWrapper(Wrapper):
+    """A wrapper that also has the methods of a durable store, such as reading a shard."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
 
 
 def contents(storage: MemoryStorage) -> dict[str, bytes]:

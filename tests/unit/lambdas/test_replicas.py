@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
 import numpy as np
@@ -32,8 +32,7 @@ from stepml.job.tasks import ExecutorResult, ExecutorTask
 from stepml.ml.algorithms import RankProgress
 from storage.base import Buffer
 from storage.testing.memory import MemoryStorage
-from storage.wrapper import Wrapper
-from tests.support.jobs import Job, contents
+from tests.support.jobs import DurableWrapper, Job, contents
 
 INTERVAL_S = STANDARD.snapshot_interval_s
 N_BATCHES = 4  # of the 180 training rows of three ranks
@@ -67,7 +66,7 @@ def batches(*seconds: float) -> Remaining:
     return lambda: next(left, seconds[-1])
 
 
-class KillingStorage(Wrapper):
+class KillingStorage(DurableWrapper):
     """Ends a rank that contributes to a batch, before or after the contribution takes effect."""
 
     def __init__(self, job: Job, rank: int, batch: int, after: bool = False) -> None:
@@ -334,6 +333,37 @@ def test_a_channel_that_forgets_everything_changes_no_bit(batch: int) -> None:
     assert job.state_bits(1) == undisturbed().state_bits(1)
 
 
+class LosingStorage(DurableWrapper):
+    """Loses everything that was exchanged once the other ranks have returned."""
+
+    def __init__(self, job: Job, peers: list[Future[ExecutorResult]]) -> None:
+        super().__init__(job.storage)
+        self._prefix = job.exchanged()
+        self._last = keys.contribution(self._prefix, Step(1, N_BATCHES), 0, 2)
+        self._peers = peers
+
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        firsts = self.inner.publish_many(values)
+        if self._last in values and self._peers:
+            for peer in self._peers:
+                peer.result()
+            self._peers.clear()
+            self.inner.clear(self._prefix)
+        return firsts
+
+
+def test_a_last_sum_that_is_lost_when_its_makers_have_returned_is_in_the_snapshot() -> None:
+    job = gradient_job()
+    job.timing = Timing(lost_sum_s=1.0)
+    with ThreadPoolExecutor(2) as threads:
+        peers = [threads.submit(job.execute, 1, rank) for rank in (0, 1)]
+        results = peers.copy()
+        with pytest.raises(ExecutorPausedError, match=f"snapshot after batch {N_BATCHES}"):
+            job.execute(1, 2, storage=LosingStorage(job, peers))
+    job.reduce(1, [*(each.result() for each in results), job.execute(1, 2)])
+    assert job.state_bits(1) == undisturbed().state_bits(1)
+
+
 def test_a_rank_whose_replay_is_lost_says_so_and_the_epoch_begins_again() -> None:
     job = gradient_job()
     with ThreadPoolExecutor(3) as threads:
@@ -353,7 +383,7 @@ def test_a_rank_whose_replay_is_lost_says_so_and_the_epoch_begins_again() -> Non
     assert [*job.storage.list(job.exchanged())] == []
 
 
-class ForgetfulStorage(Wrapper):
+class ForgetfulStorage(DurableWrapper):
     """Shows no snapshot at first, as to a rank's copy that looked before there was one."""
 
     def __init__(self, job: Job) -> None:

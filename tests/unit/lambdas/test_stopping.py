@@ -19,8 +19,7 @@ from stepml.job.documents import decode, encode
 from stepml.job.errors import AttemptStoppedError, DamagedValueError, InvalidTaskError
 from stepml.job.reports import Fence
 from storage.testing.memory import MemoryStorage
-from storage.wrapper import Wrapper
-from tests.support.jobs import Job, contents
+from tests.support.jobs import DurableWrapper, Job, contents
 
 START_MS = 1_767_323_045_678  # STARTED_AT of the job
 LATER = "2026-01-02T03:04:06.000Z"
@@ -189,7 +188,7 @@ def test_a_rank_that_is_stopped_saves_how_far_it_is() -> None:
     job.timing = Timing(watch_interval_s=0.0)
     looks = iter([False, True])
 
-    class Stopping(Wrapper):
+    class Stopping(DurableWrapper):
         def load_many(self, wanted: Any) -> Any:
             if keys.epoch_report("job", 2) in wanted and len(wanted) == 3 and next(looks):
                 raise_fence(job.store.fence, fence())
@@ -209,7 +208,7 @@ def test_what_comes_after_the_end_of_a_job_is_taken_back() -> None:
     """The fence is set and the channel cleared between a rank's last check and its write."""
     job = trained()
 
-    class Late(Wrapper):
+    class Late(DurableWrapper):
         def publish_many(self, values: Any) -> Any:
             if any("/exchange/" in key for key in values):
                 clean_up(ended("ABORTED"), job.storage, "bucket", settle)
