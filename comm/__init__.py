@@ -1,4 +1,4 @@
-"""How workers that cannot talk to each other exchange updates: contribute, merge, collect."""
+"""The exchange of updates between workers that cannot talk to each other."""
 
 from comm.exchange import (
     InFlightExchange,

@@ -1,4 +1,4 @@
-"""How epochs run: one class for each way in which ranks exchange."""
+"""The epochs of a job: one class for each way of exchanging."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ _WRONG_TOKEN = "the token is wrong"  # noqa: S105 — a message
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long a server waits for a client."""
+    """The longest waits of a server for a client."""
 
     authentication_s: float = 5.0  # until it has shown the token, with the handshake of TLS
     stalled_s: float = 60.0  # without progress, and between two pieces of a message

@@ -21,7 +21,7 @@ from stepml.ml.data.source_format import SourceFormat
 
 @dataclass(frozen=True, slots=True)
 class DataPlan:
-    """How a data set is partitioned."""
+    """The plan by which a data set is partitioned."""
 
     objects: list[DataObject]  # in order of their keys
     layout: Layout

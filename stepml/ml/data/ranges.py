@@ -25,7 +25,7 @@ class ByteRange:
 
 
 class Cut(Enum):
-    """Where an object may be cut into byte ranges."""
+    """The places at which an object may be cut into byte ranges."""
 
     ANYWHERE = "anywhere"
     NOWHERE = "nowhere"  # the object is one range

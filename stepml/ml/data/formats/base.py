@@ -106,7 +106,7 @@ class DataFormat(ABC):
         return False
 
     def cut_of(self, data: DataObject) -> Cut:
-        """Return where an object may be cut into byte ranges."""
+        """Return the places at which an object may be cut into byte ranges."""
         return Cut.ANYWHERE
 
     def complete(
