@@ -60,7 +60,7 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
         if start.finished:  # the rank was called again after the last batch
             return Trained(digest=digest_of(start.state))
         watch = run.watch()
-        exchange = self._exchange(run, watch)
+        exchange = self._exchange(run, start, watch)
         try:
             return self._train(run, start, watch, exchange)
         except (AttemptStoppedError, ExecutorPausedError):
@@ -104,8 +104,8 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
         exchange.withdraw()
         Snapshots(run.store, run.task.epoch).delete()
 
-    def _exchange(self, run: RankRun, watch: Watch) -> EpochExchange:
-        wait = Wait(run, watch)
+    def _exchange(self, run: RankRun, start: RankProgress, watch: Watch) -> EpochExchange:
+        wait = Wait(run, watch, start.batches_done + 1, time.monotonic())
         exchange = run.channel.in_flight(
             run.task,
             run.task.rank,
@@ -177,11 +177,11 @@ class Wait:
 
     run: RankRun
     watch: Watch
-    batch: int = 1
-    since: float = 0.0  # by time.monotonic: of the wait, or the last look at the snapshot
+    batch: int  # whose sum is next
+    since: float  # by time.monotonic: of the wait, or of the last look at the snapshot
 
     def begin(self, batch: int) -> None:
-        """Note that the rank waits for the sum of ``batch`` from now on."""
+        """Note that the rank asks for the sum of ``batch`` from now on."""
         self.batch, self.since = batch, time.monotonic()
 
     def __call__(self) -> None:
@@ -217,6 +217,7 @@ class EpochExchange:
 
     def replay(self, batch: int) -> Message | None:
         """Return the sum of a batch that the ranks have finished, if it is still there."""
+        self.wait.begin(batch)
         return self.exchange.replay(Step(self.epoch, batch))
 
     def forget(self, batches: Iterable[int]) -> None:

@@ -12,6 +12,9 @@ import pytest
 
 from lambdas.attempts.failures import published_failure
 from lambdas.attempts.timing import STANDARD, Timing
+from lambdas.environment import Deadline
+from lambdas.epochs import RankRun
+from lambdas.epochs.in_flight import Wait
 from lambdas.job_store import JobStore
 from lambdas.job_store.snapshots import SnapshotKeeper, Snapshots
 from stepml.job import keys
@@ -362,6 +365,22 @@ def test_a_last_sum_that_is_lost_when_its_makers_have_returned_is_in_the_snapsho
             job.execute(1, 2, storage=LosingStorage(job, peers))
     job.reduce(1, [*(each.result() for each in results), job.execute(1, 2)])
     assert job.state_bits(1) == undisturbed().state_bits(1)
+
+
+def test_a_wait_goes_on_unless_a_later_snapshot_has_the_sum() -> None:
+    job = gradient_job()
+    job.timing = Timing(lost_sum_s=0.0)  # every look at the attempt is one at the snapshot
+    run = RankRun.begin(
+        ExecutorTask(rank=2, **job.attempt(1)), job.store, Deadline(plenty), job.timing
+    )
+    assert run is not None
+    wait = Wait(run, run.watch(), batch=3, since=time.monotonic())
+    wait()  # there is no snapshot
+    Snapshots(job.store, 1).save(progress(2))
+    wait()  # from which this rank comes
+    Snapshots(job.store, 1).save(progress(3))
+    with pytest.raises(ExecutorPausedError, match="goes on from the snapshot after batch 3"):
+        wait()
 
 
 def test_a_rank_whose_replay_is_lost_says_so_and_the_epoch_begins_again() -> None:
