@@ -1,4 +1,4 @@
-"""One server of a channel: it starts when a job needs it and again if it dies."""
+"""One server of a channel: it starts when a job needs it, and runs until the local AWS ends."""
 
 from __future__ import annotations
 
@@ -6,22 +6,19 @@ import os
 import socket
 import subprocess
 import sys
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from stepml.local.channel_programs import CacheError, LocalProgram
 from stepml.local.identity import HOST
+from stepml.local.keeper import TRIES, Keeper
 from stepml.local.ports import port_of
 
 TETHER = Path(__file__).with_name("tether.py")
-END_WAIT_S = 10.0  # a killed process ends at once unless the kernel holds it
 DYING_WAIT_S = 1.0
-POLL_S = 0.01
 LOG_LINES_SHOWN = 5
+# A started process may need longer than a job waits: on a busy machine, a new start would not help.
+PATIENCE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ class CacheStatus:
 
 
 class CacheServer:
-    """The server of one channel: not started, running, or dead until the next job needs it.
+    """The server of one channel: not needed yet, or kept running.
 
     Parameters
     ----------
@@ -44,38 +41,26 @@ class CacheServer:
         Reserves the server's port.
     state : Path
         Directory with a folder for each server's log.
-    starter : ThreadPoolExecutor
-        One thread that lives as long as the server may: the kernel ends the server with it.
     start_wait_s : float
-        Seconds that the server has to answer after its start.
+        Seconds that a job waits for an answer.
     """
 
     def __init__(
-        self,
-        program: LocalProgram,
-        reserved: socket.socket,
-        state: Path,
-        starter: ThreadPoolExecutor,
-        start_wait_s: float,
+        self, program: LocalProgram, reserved: socket.socket, state: Path, start_wait_s: float
     ) -> None:
         self._start_wait_s = start_wait_s
         self._program = program
         self._reserved = reserved
-        self._port = port_of(reserved)
-        self._directory = state / program.channel
-        self._starter = starter
-        self._process: subprocess.Popen[bytes] | None = None
-        self._is_closed = False
-        self._changing = threading.Lock()
+        self._process = _Process(program, port_of(reserved), state / program.channel)
+        self._keeper = Keeper(self._process, PATIENCE * start_wait_s)
 
     def status(self) -> CacheStatus:
-        process = self._process
-        is_running = process is not None and process.poll() is None
+        port = self._process.port
         return CacheStatus(
             self._program.channel,
-            self._program.url(self._port),
-            process.pid if process and is_running else None,
-            self._program.parameters(self._port),
+            self._program.url(port),
+            self._keeper.pid,
+            self._program.parameters(port),
         )
 
     def require(self) -> None:
@@ -86,32 +71,25 @@ class CacheServer:
         CacheError
             It cannot be used.
         """
-        with self._changing:
-            if self._is_closed:
-                raise self._error("the local AWS is ending")
-            process = self._process
-            if process is None or process.poll() is not None:
-                self._start()
-            elif self._program.answering_pid(self._port) != process.pid:
-                self._require_end(process)
-                self._start()
+        for _ in range(TRIES):
+            process = self._keeper.require(self._start_wait_s)
+            if process is None:
+                raise self._not_running()
+            if self._process.answers(process.pid):
+                return
+            self._require_end(process)
+        raise self._process.failure("ends again and again")
 
     def close(self) -> None:
         """End the server and release its port."""
-        with self._changing:
-            self._is_closed = True
-            self._kill()
-            self._reserved.close()
-            self._program.close()
+        self._keeper.close()
+        self._reserved.close()
+        self._program.close()
 
-    def _start(self) -> None:
-        process = self._process = self._starter.submit(self._spawn).result()
-        try:
-            self._await_answer(process)
-        except CacheError:
-            self._kill()  # so that the next job starts a new one
-            raise
-        threading.Thread(target=self._replace, args=(process,), daemon=True).start()
+    def _not_running(self) -> CacheError:
+        if self._keeper.is_closed:
+            return self._process.error("the local AWS is ending")
+        return self._process.failure(f"does not answer within {self._start_wait_s:g} s")
 
     def _require_end(self, process: subprocess.Popen[bytes]) -> None:
         """Wait for a silent server to end: a killed process closes its sockets before it ends.
@@ -124,20 +102,28 @@ class CacheServer:
         try:
             process.wait(DYING_WAIT_S)
         except subprocess.TimeoutExpired:
-            raise self._error(
+            raise self._process.error(
                 f"{self._program.program}, process {process.pid} on "
-                f"{HOST}:{self._port}, does not answer; `stepml local down` ends it"
+                f"{HOST}:{self._process.port}, does not answer; `stepml local down` ends it"
             ) from None
 
-    def _replace(self, process: subprocess.Popen[bytes]) -> None:
-        """Start a new server when ``process`` ends, as AWS does: running jobs recover."""
-        process.wait()
-        with self._changing, suppress(CacheError):
-            if not self._is_closed and self._process is process:
-                self._start()
+
+class _Process:
+    """The process of a channel's server; a `Server` for its keeper."""
+
+    def __init__(self, program: LocalProgram, port: int, directory: Path) -> None:
+        self.port = port
+        self._program = program
+        self._directory = directory
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        try:
+            return self._spawn()
+        except OSError as error:  # no room for its log, or no memory for a process
+            raise self.error(f"{self._program.program} cannot be started: {error}") from error
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        program = self._program.command(self._port, self._directory)
+        program = self._program.command(self.port, self._directory)
         self._directory.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), *program]
         with self._log_path.open("wb") as log:
@@ -150,32 +136,22 @@ class CacheServer:
                 start_new_session=True,  # Ctrl-C in the terminal is for the local AWS
             )
 
-    def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + self._start_wait_s
-        while self._program.answering_pid(self._port) != process.pid:
-            if process.poll() is not None:
-                raise self._error(f"{self._program.program} ended at once: {self._log_tail()}")
-            if time.monotonic() > deadline:
-                raise self._error(
-                    f"{self._program.program} does not answer on {HOST}:{self._port} within "
-                    f"{self._start_wait_s:g} s: {self._log_tail()}"
-                )
-            time.sleep(POLL_S)
+    def answers(self, pid: int) -> bool:
+        return self._program.answering_pid(self.port) == pid
 
-    def _kill(self) -> None:
-        process = self._process
-        if process is not None:
-            process.kill()  # it holds nothing worth saving
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(END_WAIT_S)
+    def failure(self, reason: str) -> CacheError:
+        return self.error(f"{self._program.program} {reason}: {self._log_tail()}")
+
+    def error(self, reason: str) -> CacheError:
+        return CacheError(f"exchange.channel {self._program.channel!r} cannot be used: {reason}")
 
     @property
     def _log_path(self) -> Path:
         return self._directory / f"{self._program.channel}.log"
 
     def _log_tail(self) -> str:
-        text = self._log_path.read_text(encoding="utf-8", errors="replace")
+        try:
+            text = self._log_path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            return f"its log cannot be read: {error}"
         return " | ".join(text.splitlines()[-LOG_LINES_SHOWN:]) or "it wrote nothing"
-
-    def _error(self, reason: str) -> CacheError:
-        return CacheError(f"exchange.channel {self._program.channel!r} cannot be used: {reason}")

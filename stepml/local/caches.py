@@ -1,14 +1,14 @@
-"""The servers of channels such as redis and parameter_server, each started when a job needs it.
+"""The servers of channels such as redis and parameter_server.
 
 They are the real programs, on loopback ports that are reserved when the local AWS starts, so that
-the stack can name them before they run. They end with the local AWS, even if it is killed.
+the stack can name them before they run. Each starts when a job needs it, and then runs until the
+local AWS ends: if it dies, it is started again. It ends with the local AWS, even if that is killed.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from stepml.job.channels import PARAMETER_SERVER
@@ -45,19 +45,15 @@ class Caches:
     state : Path
         Directory for their logs.
     start_wait_s : float
-        Seconds that a server has to answer after its start.
+        Seconds that a job waits until its server answers.
     """
 
     def __init__(self, port: int, state: Path, *, start_wait_s: float = START_WAIT_S) -> None:
-        # The kernel ends a server with the thread that started it: this one lives long enough.
-        self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="caches")
         self._servers: dict[str, CacheServer] = {}
         for program in _programs(port, state):
             reserved = reserve_port(port + 1)
             port = port_of(reserved)
-            self._servers[program.channel] = CacheServer(
-                program, reserved, state, self._starter, start_wait_s
-            )
+            self._servers[program.channel] = CacheServer(program, reserved, state, start_wait_s)
 
     def start_for(self, execution_input: str | None) -> None:
         """Start the server that an execution needs, unless it runs.
@@ -83,7 +79,6 @@ class Caches:
         """End all servers and release their ports."""
         for server in self._servers.values():
             server.close()
-        self._starter.shutdown()
 
 
 def _programs(port: int, state: Path) -> list[LocalProgram]:

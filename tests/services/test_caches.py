@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -97,6 +98,49 @@ def test_a_server_that_dies_is_started_again_at_its_address(aws: RunningAws, nam
     assert second.url == first.url
     assert started(aws, name) == second
     assert listens(second)
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_server_that_dies_while_it_starts_is_started_again(aws: RunningAws, name: str) -> None:
+    seen = started(aws, name)
+    for _ in range(4):  # each but the first is hit while it starts, or just after
+        assert seen.pid is not None
+        os.kill(seen.pid, signal.SIGKILL)
+        last = seen.pid
+        seen = eventually(lambda: cache(aws, name), lambda now: now.pid not in (None, last))  # noqa: B023
+    assert eventually(lambda: listens(seen), bool)
+    assert started(aws, name) == seen
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_redrive_needs_the_server_as_the_start_did(aws: RunningAws, name: str) -> None:
+    execution = aws.start(aws.machine(only({"Type": "Fail"})), job(name))
+    aws.ended(execution)
+    running = cache(aws, name)
+    assert running.pid is not None
+    os.kill(running.pid, signal.SIGKILL)
+    aws.client("stepfunctions").redrive_execution(executionArn=execution)
+    assert listens(running)
+
+
+def test_a_redrive_is_refused_while_the_server_cannot_run(tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    redis = programs / "redis-server"
+    redis.symlink_to(str(shutil.which("redis-server")))
+    with running_aws(tmp_path / "state", path=str(programs)) as aws:
+        execution = aws.start(aws.machine(only({"Type": "Fail"})), job("redis"))
+        aws.ended(execution)
+        target = redis.readlink()
+        redis.unlink()
+        os.kill(cache(aws, "redis").pid or 0, signal.SIGKILL)
+        with pytest.raises(ClientError, match=r"Validation.* apt-get install redis-server"):
+            aws.client("stepfunctions").redrive_execution(executionArn=execution)
+        assert aws.ended(execution)["redriveCount"] == 0
+        redis.symlink_to(target)
+        aws.client("stepfunctions").redrive_execution(executionArn=execution)
+        assert listens(cache(aws, "redis"))
+        assert aws.ended(execution)["redriveCount"] == 1
 
 
 def test_a_server_runs_before_the_execution_does(aws: RunningAws) -> None:
@@ -204,6 +248,41 @@ def test_a_port_that_somebody_else_took_is_named(caches: Caches) -> None:
             caches.start_for('{"exchange": {"channel": "redis"}}')
     caches.start_for('{"exchange": {"channel": "redis"}}')
     assert listens(caches.statuses()[0])
+
+
+def test_a_server_is_started_again_after_any_failure_to_start_it(tmp_path: Path) -> None:
+    caches, asking = Caches(20_000, tmp_path), '{"exchange":{"channel":"redis"}}'
+    caches.start_for(asking)
+    first = caches.statuses()[0]
+    assert first.pid is not None
+    shutil.rmtree(tmp_path / "redis")
+    (tmp_path / "redis").write_text("no directory")  # its log cannot be written
+    os.kill(first.pid, signal.SIGKILL)
+    with pytest.raises(
+        CacheError, match=r"'redis' cannot be used: redis-server cannot be started: .*exists"
+    ):
+        caches.start_for(asking)
+    (tmp_path / "redis").unlink()
+    second = eventually(lambda: caches.statuses()[0], lambda seen: seen.pid is not None)
+    caches.start_for(asking)
+    assert caches.statuses()[0] == second
+    caches.close()
+
+
+def test_a_server_that_starts_slowly_serves_a_later_job(tmp_path: Path) -> None:
+    caches = Caches(20_000, tmp_path, start_wait_s=0.05)  # Python alone takes longer
+    asking = f'{{"exchange":{{"channel":"{PARAMETER_SERVER}"}}}}'
+
+    def refusal() -> str:
+        try:
+            caches.start_for(asking)
+        except CacheError as error:
+            return str(error)
+        return ""
+
+    assert "does not answer within 0.05 s" in refusal()
+    eventually(refusal, lambda text: text == "")
+    caches.close()
 
 
 def test_a_server_that_hangs_is_named_and_left_to_the_jobs_that_use_it(tmp_path: Path) -> None:

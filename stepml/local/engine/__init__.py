@@ -35,7 +35,7 @@ def engine_seams(functions: LambdaApi, caches: Caches) -> list[Seams]:
         history.seams,
         checkpoints.seams,
         executions.seams,
-        redrive.seams,
+        redrive.redrive_seams(caches),
         maps.seams,
         nested.seams,
         revisions.seams,

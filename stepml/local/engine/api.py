@@ -17,10 +17,10 @@ from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from stepml.local.caches import Caches
-from stepml.local.channel_programs import CacheError
 from stepml.local.engine.history import history_events
 from stepml.local.engine.programs import parsed_program
 from stepml.local.engine.redrive import redrive_counts, redrive_description
+from stepml.local.engine.servers import require_server
 from stepml.local.seams import Seams
 
 seams = Seams()
@@ -98,18 +98,11 @@ def start_seams(caches: Caches) -> Seams:
             name = str(uuid.uuid4())
         require_name(name)
         require_json(execution_input)
-        _start_cache(caches, execution_input)
+        require_server(caches, execution_input)
         with _starting:
             return _start_execution(self, state_machine_arn, name, execution_input, trace_header)
 
     return starting
-
-
-def _start_cache(caches: Caches, execution_input: str | None) -> None:
-    try:
-        caches.start_for(execution_input)
-    except CacheError as error:
-        raise JsonRESTError("ValidationException", str(error)) from error
 
 
 @seams.replaces(StepFunctionResponse, "stop_execution", why="drops the request's error and cause")

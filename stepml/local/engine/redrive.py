@@ -12,12 +12,12 @@ from moto.core.responses import ActionResult
 from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
 from moto.stepfunctions.responses import StepFunctionResponse
 
+from stepml.local.caches import Caches
 from stepml.local.engine import executions
 from stepml.local.engine.checkpoints import Checkpoint
 from stepml.local.engine.history import MAX_EVENTS, continue_history, event_count
+from stepml.local.engine.servers import require_server
 from stepml.local.seams import Seams
-
-seams = Seams()
 
 REDRIVABLE_PERIOD = datetime.timedelta(days=14)  # since the execution ended
 MAX_OPEN_TIME = datetime.timedelta(days=365)  # since it was started
@@ -37,12 +37,20 @@ class TakenToken:
     redrive_date: datetime.datetime
 
 
-@seams.replaces(StepFunctionResponse, "redrive_execution", why="is missing")
-def redrive_execution(self: Any) -> ActionResult:
-    arn = self._get_param("executionArn")
-    _require_execution_arn(arn)
-    execution = self.stepfunction_backend.describe_execution(arn)
-    return ActionResult({"redriveDate": redrive(execution, self._get_param("clientToken"))})
+def redrive_seams(caches: Caches) -> Seams:
+    """Return the seam that redrives an execution and, before it, starts its channel's server."""
+    seams = Seams()
+
+    @seams.replaces(StepFunctionResponse, "redrive_execution", why="is missing")
+    def redrive_execution(self: Any) -> ActionResult:
+        arn = self._get_param("executionArn")
+        _require_execution_arn(arn)
+        execution = self.stepfunction_backend.describe_execution(arn)
+        if not_redrivable_reason(execution) is None:
+            require_server(caches, execution.execution_input)
+        return ActionResult({"redriveDate": redrive(execution, self._get_param("clientToken"))})
+
+    return seams
 
 
 def _require_execution_arn(arn: str) -> None:
