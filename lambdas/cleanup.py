@@ -15,6 +15,7 @@ from typing import Any
 from lambdas.attempts.ended import EndedExecution
 from lambdas.attempts.fences import moment, raise_fence
 from lambdas.attempts.timing import STANDARD
+from lambdas.attempts.turns import Turns
 from lambdas.channels import channel_of
 from lambdas.environment import LambdaContext, durable
 from lambdas.epochs import epochs_of
@@ -93,6 +94,8 @@ def _end_job(store: JobStore, ended: EndedExecution, bucket: str) -> None:
         return  # it has succeeded since
     plan = store.partition_plan.find()
     keeps = False
+    with best_effort("give back the turn", job_id=store.job_id):
+        Turns(store.storage, store.job_id).end()
     if plan is not None:
         keeps = ended.status != _STOPPED and epochs_of(plan.spec).keeps_contributions
         with best_effort("clear the channel", job_id=store.job_id):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from lambdas.attempts.costs import Invocation
 from lambdas.attempts.failures import published_failure
 from lambdas.attempts.fences import was_redriven
 from lambdas.attempts.timing import STANDARD, Timing
+from lambdas.attempts.turns import in_turn
 from lambdas.entry import handles
 from lambdas.environment import Deadline, LambdaContext, durable, seconds_since
 from lambdas.epochs import RankRun, epochs_of
@@ -29,6 +32,8 @@ def execute(
     ------
     ExecutorPausedError
         The deadline is near; the progress is saved, and the next call continues from it.
+    WaitTimeoutError
+        Other ranks did not come; the next call continues, as they may lack this very function.
     PeerFailedError
         Another rank, for which this one would wait, has failed for good.
     AttemptStoppedError
@@ -40,7 +45,9 @@ def execute(
         run = RankRun.begin(task, store, deadline, timing)
         if run is None:  # a late copy of a rank: its epoch is over
             return ExecutorResult(rank=task.rank, seconds=0, retries=task.retries)
-        trained = epochs_of(run.plan.spec).train(run)
+        epochs = epochs_of(run.plan.spec)
+        with in_turn(store, task.retries) if epochs.waits_for_all else nullcontext():
+            trained = epochs.train(run)
     seconds = invocation.seconds
     if (task.retries or run.was_paused) and not was_redriven(task.attempt):
         seconds = seconds_since(task.started_at)  # with the time of its earlier calls

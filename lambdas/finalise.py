@@ -6,6 +6,7 @@ import os
 
 import msgspec
 
+from lambdas.attempts.turns import Turns
 from lambdas.channels import channel_of
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
@@ -49,6 +50,9 @@ def _clear(task: FinaliseTask, store: JobStore, plan: TrainingPlan) -> None:
     store.clear_progress()
     delete_rank_states_before(store, task.epoch)
     store.clear_snapshots()
+    store.clear_shared_model_marks()
     store.end_report.delete()  # of an earlier execution
     with best_effort("clear the channel", job_id=task.job_id):  # what is left expires
         channel_of(store, plan).clear()
+    with best_effort("give back the turn", job_id=task.job_id):  # it ends by itself
+        Turns(store.storage, store.job_id).end()

@@ -58,7 +58,6 @@ class JobChannel(ABC):
         rank: int,
         n_parameters: int,
         *,
-        timeout_s: float = STANDARD.first_wait_s,
         watch: OnWait = watch_nothing,
     ) -> InFlightExchange:
         """Return one rank's exchange in an attempt whose ranks wait for each other.
@@ -70,8 +69,6 @@ class JobChannel(ABC):
         rank : int
         n_parameters : int
             Of the model.
-        timeout_s : float
-            Longest wait.
         watch : callable
         """
 

@@ -54,7 +54,6 @@ class ServerChannel(JobChannel):
         rank: int,
         n_parameters: int,
         *,
-        timeout_s: float = STANDARD.first_wait_s,
         watch: OnWait = watch_nothing,
     ) -> InFlightExchange:
         return ServerInFlight(
@@ -62,7 +61,6 @@ class ServerChannel(JobChannel):
             rank,
             cached_client(),
             compression=self.spec.exchange.compression,
-            timeout_s=timeout_s,
             attempt=task.attempt,
             watch=watch,
         )

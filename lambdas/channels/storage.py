@@ -56,7 +56,6 @@ class StorageChannel(JobChannel):
         rank: int,
         n_parameters: int,
         *,
-        timeout_s: float = STANDARD.first_wait_s,
         watch: OnWait = watch_nothing,
     ) -> InFlightExchange:
         exchange, world_size = self.spec.exchange, self.spec.workers
@@ -67,7 +66,6 @@ class StorageChannel(JobChannel):
             self.storage,
             chunks=in_flight_chunks(exchange.pattern, world_size, gradient_bytes, self.storage),
             compression=exchange.compression,
-            timeout_s=timeout_s,
             frontier=keys.frontier(self.prefix, task.attempt, task.epoch),
             watch=watch,
         )

@@ -12,6 +12,7 @@ from lambdas.channels import JobChannel
 from lambdas.epochs.base import EpochEnd, Epochs, Trained
 from lambdas.epochs.runs import EpochRun, RankRun
 from lambdas.job_store import TrainingPlan
+from lambdas.job_store.plans import Mark
 from lambdas.logs import best_effort
 from stepml.job.errors import (
     AttemptStoppedError,
@@ -24,7 +25,11 @@ from stepml.ml.algorithms.base import AsynchronousAlgorithm
 
 
 class AsynchronousEpochs(Epochs[AsynchronousAlgorithm[Any]]):
-    """A rank that comes back makes the updates that the shared model does not have yet."""
+    """A rank that comes back makes the updates that the shared model does not have yet.
+
+    A model that the channel has lost lacks the updates of ranks that have left. So no rank makes
+    it a second time, or waits for those ranks: the epoch starts again at once.
+    """
 
     is_per_attempt = True  # the next attempt makes a model of its own
 
@@ -89,12 +94,16 @@ class AsynchronousEpochs(Epochs[AsynchronousAlgorithm[Any]]):
 
     def release(self, run: EpochRun) -> None:
         run.channel.shared(run.task, 0, self._n_updates(run.plan)).release()
+        run.store.shared_model_mark(run.task.attempt).delete()
 
     def _n_updates(self, plan: TrainingPlan) -> int:
         return self.algorithm.n_updates(plan.shard_rows)
 
     def _train(self, run: RankRun, shared: SharedModelExchange, watch: Watch) -> None:
-        shared.create(run.state.parameters, self.algorithm.n_totals)
+        mark = run.store.shared_model_mark(run.task.attempt)
+        if not mark.exists():  # otherwise a model that is absent is lost, and not made again
+            shared.create(run.state.parameters, self.algorithm.n_totals)
+            mark.save(Mark())
         model, X, y = run.load()
         finished = self.algorithm.train(model, X, y, run.rank_epoch, shared, watch.must_pause)
         if not finished:

@@ -24,18 +24,29 @@ from stepml.job.errors import (
     MissingContributionError,
     ReplayLostError,
     ReplicasDivergedError,
+    WaitTimeoutError,
 )
 from stepml.job.step import Step
 from stepml.ml.algorithms import RankProgress
 from stepml.ml.algorithms.base import InFlightAlgorithm
 from stepml.ml.algorithms.state import Sums
 from stepml.ml.models.base import Floats
+from storage.base import backoff
 
 SAVES_SNAPSHOTS = 0  # the rank that saves them: all replicas are equal
+_MOST_SAVERS = 5  # of the last one, a second apart, if rank 0 does not
+# Ranks have equal work: a peer that has not contributed after so many times this rank's own time
+# is not slow, but absent.
+_PATIENCE = 3
+_WHY = "its function is returned, as other jobs may hold the rest, and it will be called again"
 
 
 class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
-    """All ranks take the same steps; a snapshot lets them come back after a pause or a crash."""
+    """All ranks take the same steps; a snapshot lets them come back after a pause or a crash.
+
+    No rank leaves the epoch before its last snapshot is durable. So a rank that is called again
+    never waits for peers that have left: it finds that snapshot.
+    """
 
     @property
     def waits_for_all(self) -> bool:
@@ -67,6 +78,10 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
             if watch.is_over:
                 exchange.withdraw()
             raise
+        except WaitTimeoutError as error:
+            with best_effort("delete what is not needed", job_id=run.task.job_id):
+                exchange.close()
+            raise WaitTimeoutError(error.missing, exchange.patience_s, _WHY) from error
         except ReplayLostError as error:
             paused = _pause_if_later(run, start.batches_done)
             if paused is None:
@@ -107,13 +122,9 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
     def _exchange(self, run: RankRun, start: RankProgress, watch: Watch) -> EpochExchange:
         wait = Wait(run, watch, start.batches_done + 1, time.monotonic())
         exchange = run.channel.in_flight(
-            run.task,
-            run.task.rank,
-            run.plan.model().n_parameters,
-            timeout_s=run.timing.first_wait_s,
-            watch=wait,
+            run.task, run.task.rank, run.plan.model().n_parameters, watch=wait
         )
-        return EpochExchange(exchange, wait, run.task.epoch, run.timing.wait_s)
+        return EpochExchange(exchange, wait, run.task.epoch, time.monotonic())
 
     def _train(
         self, run: RankRun, start: RankProgress, watch: Watch, exchange: EpochExchange
@@ -134,12 +145,28 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
                 keeper.after_step(progress)
         if saves:
             keeper.save(progress)
+        elif progress.finished:
+            exchange.waited_s += self._await_last_snapshot(run, watch, progress)
         exchange.close()
         if not progress.finished:
             raise ExecutorPausedError(
                 f"all ranks stopped after {progress.batches_done} batches of epoch {run.task.epoch}"
             )
         return Trained(exchange.waited_s, digest_of(progress.state))
+
+    def _await_last_snapshot(self, run: RankRun, watch: Watch, progress: RankProgress) -> float:
+        """Wait until the epoch's end is durable; save it if rank 0 does not. Return the seconds."""
+        snapshots, began = Snapshots(run.store, run.task.epoch), time.monotonic()
+        patience_s = run.timing.last_snapshot_s + min(run.task.rank, _MOST_SAVERS) - 1
+        delays = backoff()
+        time.sleep(next(delays))  # rank 0 has the last sum no earlier than this one
+        while not snapshots.has_last():
+            if time.monotonic() - began >= patience_s:
+                snapshots.save(progress)
+                break
+            time.sleep(next(delays))
+            watch()
+        return time.monotonic() - began
 
 
 def _pause_if_later(run: RankRun, batches_done: int) -> ExecutorPausedError | None:
@@ -202,17 +229,29 @@ class EpochExchange:
     exchange: InFlightExchange
     wait: Wait
     epoch: int
-    wait_s: float  # longest wait after the first step
+    left_at: float  # by time.monotonic: the last exchange, or the call's start
+    n_exchanges: int = 0
     waited_s: float = 0.0  # in all steps: an exchange mostly waits for peers
+    longest_s: float = 0.0  # of this rank's own work between two exchanges
+
+    @property
+    def patience_s(self) -> float:
+        """The longest wait for peers in the next exchange."""
+        timing = self.wait.run.timing
+        limit_s = timing.wait_s if self.n_exchanges else timing.first_wait_s
+        return max(limit_s, _PATIENCE * self.longest_s)
 
     def all_reduce(self, batch: int, vector: Floats, trailer: Sums, pause: bool) -> Message:
         """Return the sum of all ranks' parts of ``batch``."""
         message = Message(vector, trailer, pause)
         began = time.monotonic()
+        self.longest_s = max(self.longest_s, began - self.left_at)
+        self.exchange.timeout_s = self.patience_s
         self.wait.begin(batch)
         aggregate = self.exchange.all_reduce(Step(self.epoch, batch), message)
-        self.waited_s += time.monotonic() - began
-        self.exchange.timeout_s = self.wait_s  # by now all are running
+        self.left_at = time.monotonic()
+        self.waited_s += self.left_at - began
+        self.n_exchanges += 1
         return aggregate
 
     def replay(self, batch: int) -> Message | None:

@@ -12,6 +12,7 @@ from lambdas.channels import JobChannel, channel_of
 from lambdas.environment import Deadline
 from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.shards import load_shard
+from lambdas.job_store.snapshots import Snapshots
 from lambdas.job_store.store import require_found
 from stepml.job.tasks import ExecutorTask, ReducerTask
 from stepml.ml.algorithms import RankEpoch, RankProgress, State
@@ -45,12 +46,14 @@ class RankRun:
             The execution has ended.
         KeyNotFoundError
             The plan or the state of the epoch before is absent.
+        DamagedValueError
+            One of them is damaged, or the last snapshot.
         """
         fences, report = Fences(store, task), store.report(task.epoch)
         plan, state = store.training_plan, store.state(task.epoch - 1)
-        progress, snapshot = store.progress(task.epoch, task.rank), store.snapshot(task.epoch)
-        entries = (plan, state, report, progress, snapshot)
-        found = store.storage.load_many([*(each.key for each in entries), *fences.keys])
+        progress, snapshots = store.progress(task.epoch, task.rank), Snapshots(store, task.epoch)
+        names = [each.key for each in (plan, state, report, progress)]
+        found = store.storage.load_many([*names, *snapshots.keys, *fences.keys])
         if report.key in found:
             return None
         fences.require_open(found)
@@ -63,7 +66,7 @@ class RankRun:
             timing,
             state.decode(found[state.key], state.key),
             progress.read_whole(found),
-            snapshot.read_whole(found),
+            snapshots.read(found),
         )
 
     @property

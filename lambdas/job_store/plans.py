@@ -31,6 +31,10 @@ class Claim(msgspec.Struct, frozen=True):
     started_at: str  # ISO 8601; names return after 90 days, start times do not
 
 
+class Mark(msgspec.Struct, frozen=True):
+    """A value whose existence says everything."""
+
+
 class PartitionPlan(msgspec.Struct, frozen=True):
     """The byte ranges of each range task."""
 

@@ -26,6 +26,7 @@ _TO_GO_ON = {
     keys.rank_states_prefix: "the ranks' states for the next epoch",
     keys.progress_prefix: "the progress of paused ranks",
     keys.snapshot_prefix: "the progress of the failed epoch in flight",
+    keys.shared_model_marks_prefix: "attempts whose shared model has been made",
     keys.fence: "the time up to which begun attempts are over",
     keys.attempt_fences_prefix: "attempts at epochs that are over",
     keys.ended: "the end of the execution",

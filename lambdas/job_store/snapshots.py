@@ -3,29 +3,59 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from lambdas.job_store.entries import Entry
 from lambdas.job_store.store import JobStore
+from stepml.job.errors import DamagedValueError
 from stepml.ml.algorithms import RankProgress
-from storage.base import Clock
+from storage.base import Buffer, Clock
 
 # Aggregates that stay in the channel until the next snapshot; those of the last one stay as well.
 MAX_REPLAY_BYTES = 256 * 2**20
-_MAX_CONFLICTS = 10  # only a second copy of rank 0 saves at the same time
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshots:
-    """The snapshot of one epoch."""
+    """The snapshots of one epoch: the latest one on the way, and the last one.
+
+    The last one has a key of its own, so that one look shows whether the epoch's end is durable.
+    """
 
     store: JobStore
     epoch: int
 
+    @property
+    def keys(self) -> list[str]:
+        """The keys of both, to be loaded together with others."""
+        return [self._last.key, self._latest.key]
+
     def load(self) -> RankProgress | None:
-        """Return the snapshot, or None if it is absent or damaged: only time is lost."""
-        return self._entry.read_whole(self.store.storage.load_many([self._entry.key]))
+        """Return the furthest snapshot, or None.
+
+        Without the latest one, only time is lost: if it is damaged, it counts as absent.
+
+        Raises
+        ------
+        DamagedValueError
+            The last one is damaged, and deleted now. Ranks may have left because it was there, so
+            the epoch has to be trained again.
+        """
+        return self.read(self.store.storage.load_many(self.keys))
+
+    def read(self, found: Mapping[str, Buffer]) -> RankProgress | None:
+        """Like `load`, from the result of loading several keys together."""
+        try:
+            last = self._last.read(found)
+        except DamagedValueError:
+            self._last.delete()
+            raise
+        return last or self._latest.read_whole(found)
+
+    def has_last(self) -> bool:
+        """Return whether the end of the epoch is durable."""
+        return self._last.exists()
 
     def save(self, progress: RankProgress) -> None:
         """Replace an earlier snapshot; a later one stays, as this may be a late copy of rank 0."""
@@ -33,12 +63,13 @@ class Snapshots:
         def is_further(stored: RankProgress) -> bool:
             return stored.batches_done >= progress.batches_done
 
-        if self._entry.replace(progress, unless=is_further) is progress:
+        entry = self._last if progress.finished else self._latest
+        if entry.replace(progress, unless=is_further) is progress:
             self._delete_if_over()
 
     def delete(self) -> None:
-        """Delete the snapshot."""
-        self._entry.delete()
+        """Delete both."""
+        self.store.storage.delete_many(self.keys)
 
     def _delete_if_over(self) -> None:
         # For a late copy of rank 0: the reducer publishes the report before it deletes snapshots.
@@ -46,8 +77,12 @@ class Snapshots:
             self.delete()
 
     @property
-    def _entry(self) -> Entry[RankProgress]:
+    def _latest(self) -> Entry[RankProgress]:
         return self.store.snapshot(self.epoch)
+
+    @property
+    def _last(self) -> Entry[RankProgress]:
+        return self.store.last_snapshot(self.epoch)
 
 
 class SnapshotKeeper:

@@ -11,7 +11,7 @@ import msgspec
 
 from lambdas.job_store.data_sets import DataSetStore, ShardStore
 from lambdas.job_store.entries import Entry, document
-from lambdas.job_store.plans import Claim, PartitionPlan, TrainingPlan
+from lambdas.job_store.plans import Claim, Mark, PartitionPlan, TrainingPlan
 from lambdas.job_store.states import (
     pack_progress,
     pack_rank_state,
@@ -117,6 +117,16 @@ class JobStore:
         key = keys.snapshot(self.job_id, epoch)
         return Entry(self.storage, key, pack_progress, unpack_progress)
 
+    def last_snapshot(self, epoch: int) -> Entry[RankProgress]:
+        """The end of such an epoch: where it exists, no rank needs its peers any more."""
+        key = keys.last_snapshot(self.job_id, epoch)
+        return Entry(self.storage, key, pack_progress, unpack_progress)
+
+    def shared_model_mark(self, attempt: str) -> Entry[Mark]:
+        """Says that an attempt's shared model has been made; also for redrives of its execution."""
+        execution, _, _ = attempt.rpartition(".")
+        return document(self.storage, keys.shared_model_mark(self.job_id, execution), Mark)
+
     def reports(self, last: int) -> list[EpochReport]:
         """Return the reports of epochs 1 to ``last``, or raise `KeyNotFoundError`."""
         entries = [self.report(epoch) for epoch in range(1, last + 1)]
@@ -174,6 +184,10 @@ class JobStore:
     def clear_progress(self) -> None:
         """Delete the progress of all ranks."""
         self.storage.clear(keys.progress_prefix(self.job_id))
+
+    def clear_shared_model_marks(self) -> None:
+        """Delete the marks of all attempts."""
+        self.storage.clear(keys.shared_model_marks_prefix(self.job_id))
 
     def clear_snapshots(self) -> None:
         """Delete the snapshots of all epochs."""

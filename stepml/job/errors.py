@@ -188,9 +188,10 @@ class WaitTimeoutError(StorageError, TimeoutError):
         The keys that were still absent.
     """
 
-    def __init__(self, missing: Iterable[str], timeout_s: float) -> None:
+    def __init__(self, missing: Iterable[str], timeout_s: float, why: str = "") -> None:
         self.missing = tuple(missing)
-        super().__init__(f"after {timeout_s:g} s still missing: {', '.join(self.missing)}")
+        names = ", ".join(self.missing)
+        super().__init__(f"after {timeout_s:g} s still missing: {names}{why and f'; {why}'}")
 
 
 class DamagedValueError(StorageError):

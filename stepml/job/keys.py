@@ -3,6 +3,7 @@
 ::
 
     jobs/<job_id>/…        one job's own objects, deleted with it
+    jobs.turn.json         the job that gets functions first, while they are scarce
     datasets/<digest>/…    partitioned data, addressed by content and shared by jobs
 """
 
@@ -80,6 +81,21 @@ def progress_prefix(job_id: str) -> str:
     return f"jobs/{job_id}/progress/"
 
 
+def shared_model_mark(job_id: str, attempt: str) -> str:
+    """Says that an attempt's shared model has been made: it must not be made a second time."""
+    return f"{shared_model_marks_prefix(job_id)}{attempt}"
+
+
+def shared_model_marks_prefix(job_id: str) -> str:
+    """The marks of all attempts of a job."""
+    return f"jobs/{job_id}/shared/"
+
+
+def functions_turn() -> str:
+    """The job whose ranks get the account's functions first, while they do not suffice for all."""
+    return "jobs.turn.json"
+
+
 def exchange_prefix(job_id: str, run: str) -> str:
     """The values that the ranks of one run exchange; the channel may lose them at any time.
 
@@ -146,6 +162,11 @@ def frontier(prefix: str, attempt: str, epoch: int) -> str:
 def snapshot(job_id: str, epoch: int) -> str:
     """The replicas' state within an epoch that is exchanged in flight."""
     return f"{snapshot_prefix(job_id)}{epoch:06d}.safetensors"
+
+
+def last_snapshot(job_id: str, epoch: int) -> str:
+    """The replicas' state at the end of an epoch that is exchanged in flight; written once."""
+    return f"{snapshot_prefix(job_id)}{epoch:06d}-last.safetensors"
 
 
 def snapshot_prefix(job_id: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from comm import SharedState
 from lambdas.channels import channel_of
+from stepml.job import keys
 from stepml.job.errors import (
     ExecutorPausedError,
     MissingContributionError,
@@ -108,7 +109,23 @@ def test_a_lost_model_fails_the_epoch_which_starts_again() -> None:
     job.storage.clear(job.exchanged())
     with pytest.raises(SharedModelLostError):
         job.reduce(1)
+    job.retries = 1
     job.epoch(1)
+
+
+@pytest.mark.parametrize("redrives", [0, 1])
+def test_a_lost_model_is_not_made_again_as_its_ranks_may_have_left(redrives: int) -> None:
+    job = shared_job()
+    job.execute(1, 0)
+    job.storage.clear(job.exchanged())
+    job.redrives = redrives
+    for rank in range(WORKERS):
+        with pytest.raises(SharedModelLostError):
+            job.execute(1, rank)
+    job.redrives, job.retries = 0, 1
+    job.epoch(1)
+    job.finalise(1)
+    assert [*job.storage.list(keys.shared_model_marks_prefix("job"))] == []
 
 
 def test_models_that_are_too_large_are_refused_before_training() -> None:

@@ -33,7 +33,7 @@ from stepml.job.reports import Failure
 from stepml.job.step import Step
 from stepml.job.tasks import ExecutorResult, ExecutorTask
 from stepml.ml.algorithms import RankProgress
-from storage.base import Buffer
+from storage.base import Buffer, Version
 from storage.testing.memory import MemoryStorage
 from tests.support.jobs import DurableWrapper, Job, contents
 
@@ -307,7 +307,7 @@ def test_replicas_that_differ_fail_the_reduce_and_the_epoch_trains_again() -> No
 def test_an_epoch_without_its_last_snapshot_is_not_reduced() -> None:
     job = gradient_job()
     results = job.execute_all(1)
-    job.storage.delete(keys.snapshot("job", 1))
+    job.storage.delete(keys.last_snapshot("job", 1))
     with pytest.raises(MissingContributionError, match="rank 0"):
         job.reduce(1, results)
     job.epoch(1)
@@ -364,6 +364,49 @@ def test_a_last_sum_that_is_lost_when_its_makers_have_returned_is_in_the_snapsho
         with pytest.raises(ExecutorPausedError, match=f"snapshot after batch {N_BATCHES}"):
             job.execute(1, 2, storage=LosingStorage(job, peers))
     job.reduce(1, [*(each.result() for each in results), job.execute(1, 2)])
+    assert job.state_bits(1) == undisturbed().state_bits(1)
+
+
+class LateStorage(DurableWrapper):
+    """Ends rank 0 when the other ranks have left the epoch, before its last snapshot is durable."""
+
+    def __init__(self, job: Job, peers: list[Future[ExecutorResult]]) -> None:
+        super().__init__(job.storage)
+        self._last = keys.last_snapshot("job", 1)
+        self._peers = peers
+
+    def load_version(self, key: str) -> tuple[Buffer | None, Version]:
+        if key == self._last:
+            for peer in self._peers:
+                peer.result()
+            raise KilledError
+        return self.inner.load_version(key)
+
+
+@pytest.mark.parametrize("pattern", ["reduce", "reduce_scatter"])
+def test_nobody_leaves_an_epoch_whose_end_is_not_durable(pattern: str) -> None:
+    job = gradient_job(exchange={"pattern": pattern})
+    job.timing = Timing(last_snapshot_s=0.2)
+    with ThreadPoolExecutor(2) as threads:
+        peers = [threads.submit(job.execute, 1, rank) for rank in (1, 2)]
+        with pytest.raises(KilledError):
+            job.execute(1, 0, storage=LateStorage(job, peers))
+    job.storage.clear(job.exchanged())
+    again = job.execute(1, 0)  # alone, with an empty channel
+    job.reduce(1, [again, *(each.result() for each in peers)])
+    assert job.state_bits(1) == undisturbed().state_bits(1)
+
+
+def test_a_rank_whose_epoch_has_a_damaged_end_waits_for_nobody() -> None:
+    job = gradient_job()
+    results = job.execute_all(1)
+    job.storage.save(keys.last_snapshot("job", 1), b"no container of arrays")
+    with pytest.raises(DamagedValueError, match=keys.last_snapshot("job", 1)):
+        job.execute(1, 1)
+    with pytest.raises(MissingContributionError):
+        job.reduce(1, results)
+    job.retries = 1
+    job.epoch(1)
     assert job.state_bits(1) == undisturbed().state_bits(1)
 
 

@@ -1,0 +1,97 @@
+"""Turns of jobs whose ranks need their functions at the same time.
+
+Ranks that wait for each other hold functions meanwhile. Two such jobs can each hold a part of the
+account's functions and wait for the rest, until both fail. So a rank whose peers do not come
+returns its function and takes the turn for its job. Until the turn is over, ranks of other jobs
+that are called again return their functions at once. Jobs that find enough functions never look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from lambdas.attempts.fences import moment
+from lambdas.job_store import JobStore
+from lambdas.job_store.entries import Entry, document
+from stepml.job import keys
+from stepml.job.errors import StorageError, WaitTimeoutError
+from storage import DurableStorage
+
+TURN_S = 120.0  # the ranks that were throttled come within a minute
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """The job that gets the account's functions first."""
+
+    job_id: str
+    until: str  # ISO 8601; the job takes it again if it still waits
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """The turns, as one job sees them."""
+
+    storage: DurableStorage
+    job_id: str
+    now: Callable[[], datetime] = _now
+
+    def take(self) -> Turn:
+        """Take the turn unless another job has it; return the one that counts."""
+        until = (self.now() + timedelta(seconds=TURN_S)).isoformat()
+        return self._entry.replace(Turn(self.job_id, until), unless=self._is_of_another)
+
+    def require(self) -> None:
+        """Raise `WaitTimeoutError` while another job has the turn."""
+        found = self._entry.read_whole(self.storage.load_many([self._entry.key]))
+        if found is not None and self._is_of_another(found):
+            raise WaitTimeoutError(
+                ["enough functions"], 0, f"job {found.job_id!r} gets them until {found.until}"
+            )
+
+    def end(self) -> None:
+        """Give the turn back if this job has it."""
+        found = self._entry.read_whole(self.storage.load_many([self._entry.key]))
+        if found is not None and found.job_id == self.job_id:
+            self._entry.delete()
+
+    def _is_of_another(self, turn: Turn) -> bool:
+        return turn.job_id != self.job_id and moment(turn.until) > self.now()
+
+    @property
+    def _entry(self) -> Entry[Turn]:
+        return document(self.storage, keys.functions_turn(), Turn)
+
+
+@contextmanager
+def in_turn(store: JobStore, retries: int) -> Iterator[None]:
+    """Work as one of many ranks that wait for each other, and leave if functions are lacking.
+
+    Parameters
+    ----------
+    store : JobStore
+    retries : int
+        Retries of the rank's Task: the first call never looks at the turn.
+
+    Raises
+    ------
+    WaitTimeoutError
+        Another job has the turn, or peers did not come.
+    """
+    turns = Turns(store.storage, store.job_id)
+    if retries:
+        turns.require()
+    try:
+        yield
+    except WaitTimeoutError:
+        with suppress(StorageError):  # the time-out matters more
+            turns.take()
+        raise
