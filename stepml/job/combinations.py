@@ -8,20 +8,23 @@ from stepml.job.algorithms import ALGORITHMS, Descent, algorithms_of
 from stepml.job.channels import CHANNELS
 from stepml.job.errors import InvalidJobError
 from stepml.job.formats import FORMATS, FormatFacts, names_of
-from stepml.job.models import MODELS
-from stepml.job.spec import Data, JobSpec
+from stepml.job.models import MODELS, LogisticRegression
+from stepml.job.spec import Data, JobSpec, Stop
 from stepml.job.spec_base import listed, parse_labels, require_choice, tag
 
 _ONLY_SHARED = "requires channel 'parameter_server', pattern 'async'"
 
 
-def refuse_combinations(spec: JobSpec) -> None:
-    """Raise `InvalidJobError` for the first two choices of ``spec`` that contradict each other."""
-    _check_algorithm(spec)
-    _check_server(spec)
-    _check_data(spec.data)
-    _check_label(spec)
-    _check_class_weight(spec)
+def contradictions(spec: JobSpec) -> list[str]:
+    """Return a message on each field of ``spec`` that contradicts others, at most one a field."""
+    found: dict[str, str] = {}
+    for check in _CHECKS:
+        try:
+            check(spec)
+        except InvalidJobError as error:
+            field = str(error).partition(":")[0]
+            found.setdefault(field, str(error))
+    return list(found.values())
 
 
 def _check_algorithm(spec: JobSpec) -> None:
@@ -78,8 +81,9 @@ def _check_server_update(spec: JobSpec, is_shared: bool) -> None:
         )
 
 
-def _check_data(data: Data) -> None:
+def _check_data(spec: JobSpec) -> None:
     """Refuse fields that have no effect with the job's format."""
+    data = spec.data
     if data.matrix == "sparse":
         _require_format("data.matrix 'sparse'", data, lambda facts: facts.sparse != "never")
     if data.missing != "fail":
@@ -118,8 +122,27 @@ def _check_label(spec: JobSpec) -> None:
 
 def _check_class_weight(spec: JobSpec) -> None:
     weights = getattr(spec.model, "class_weight", None)
-    if isinstance(weights, dict):
-        parse_labels(weights, _number)
+    if not isinstance(weights, dict):
+        return
+    parse_labels(weights, _number)
+    # With a positive class, the data may have labels that the weights do not name.
+    has_two_labels = (
+        isinstance(spec.model, LogisticRegression) and spec.model.positive_class is None
+    )
+    if has_two_labels and len(weights) > 1 and not any(weights.values()):
+        raise InvalidJobError(
+            "model.class_weight: expected a weight above 0 for at least one label, "
+            f"got {', '.join(f'{label!r}: 0' for label in weights)}"
+        )
+
+
+def _check_stop(spec: JobSpec) -> None:
+    stop = spec.stop
+    if stop.patience != Stop().patience and stop.tolerance is None:
+        raise InvalidJobError(
+            "stop.patience: counts epochs without an improvement above stop.tolerance, "
+            f"which is not set; set it or remove patience; got {stop.patience}"
+        )
 
 
 def _number(text: str) -> float:
@@ -136,3 +159,13 @@ def _require_format(what: str, data: Data, has_it: Callable[[FormatFacts], bool]
         raise InvalidJobError(
             f"{what}: requires data.format {listed(names_of(has_it))}, got {data.format!r}"
         )
+
+
+_CHECKS: tuple[Callable[[JobSpec], None], ...] = (
+    _check_algorithm,
+    _check_server,
+    _check_data,
+    _check_label,
+    _check_class_weight,
+    _check_stop,
+)

@@ -47,6 +47,7 @@ epoch's execution. ``RunEpoch`` starts every failed epoch once more.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Self
 
 
 class StepMLError(Exception):
@@ -54,7 +55,23 @@ class StepMLError(Exception):
 
 
 class InvalidJobError(StepMLError, ValueError):
-    """The job spec is wrong; the message names the field, the choices and the value."""
+    """The job spec is wrong; the message names the field, the choices and the value.
+
+    Attributes
+    ----------
+    mistakes : tuple of str
+        The mistakes, if the message lists several.
+    """
+
+    mistakes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, mistakes: Iterable[str]) -> Self:
+        """Return the error that lists ``mistakes``, at least one, in one line."""
+        found = tuple(mistakes)
+        error = cls("; ".join(found))
+        error.mistakes = found
+        return error
 
 
 class NotAvailableError(InvalidJobError):

@@ -1,53 +1,136 @@
-"""Validation errors in words: the field, the values that it allows, and the value given."""
+"""Mistakes in a job in words: the field, the values that it allows, and the value given."""
 
 from __future__ import annotations
 
 import difflib
+import json
 import re
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
 
 import msgspec
 
+from stepml.job.json_values import where
 from stepml.job.schema import describe, field_schema
+from stepml.job.spec_base import SpecGroup
+
+Group = type[SpecGroup]
 
 _PLACE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
-_UNKNOWN = re.compile(r"unknown field `(?P<field>[^`]*)`")
-_MISSING = re.compile(r"missing required field `(?P<field>[^`]*)`")
+_CLOSE = 0.5  # similarity of a value to a choice
 
 
-def explain(message: str, document: Any) -> str:
-    """Return the field, the allowed values and the given value of a validation error.
+def mistakes(document: Any, group: Group) -> list[str]:
+    """Return every mistake in ``document``, which should be an object with the fields of ``group``.
 
-    Parameters
-    ----------
-    message : str
-        Of msgspec's error.
-    document : object
-        The job that was validated.
+    A mistake names the field, the allowed values and the given value.
     """
+    return list(_mistakes(document, document, group, []))
+
+
+def _mistakes(document: Any, value: Any, kind: Any, path: list[str]) -> Iterator[str]:
+    group = _group_for(value, kind)
+    if group is not None:
+        yield from _mistakes_in_group(document, value, group, path)
+        return
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        yield _explained(str(error), document, path)
+
+
+def _mistakes_in_group(
+    document: Any, given: dict[str, Any], group: Group, path: list[str]
+) -> Iterator[str]:
+    fields = {field.encode_name: field for field in msgspec.structs.fields(group)}
+    known = {*fields, *filter(None, [group.__struct_config__.tag_field])}
+    for name in given:
+        if name not in known:
+            yield _unknown(name, where(path), sorted(known))
+    for name, field in fields.items():
+        place = [*path, name]
+        if name in given:
+            yield from _mistakes(document, given[name], field.type, place)
+        elif field.required:
+            yield f"{where(place)}: is required ({describe(field_schema(place, document))})"
+
+
+def _group_for(value: Any, kind: Any) -> Group | None:
+    """Return the group that describes the fields of ``value``; None if ``value`` cannot be one."""
+    groups: list[Group] = [each for each in (kind, *get_args(kind)) if _is_group(each)]
+    if not isinstance(value, dict) or not groups:
+        return None
+    if len(groups) == 1:
+        return groups[0]
+    tags = {each.__struct_config__.tag: each for each in groups}
+    name = value.get("name")
+    return tags.get(name) if isinstance(name, str) else None
+
+
+def _is_group(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, SpecGroup)
+
+
+def _explained(message: str, document: Any, path: list[str]) -> str:
+    """Return msgspec's ``message`` about the value at ``path`` in our words."""
     place = _PLACE.search(message)
-    path = place["path"].split(".") if place and place["path"] else []
-    where = ".".join(path) or "the job"
+    inside = place["path"].split(".") if place and place["path"] else []
+    path = [*path, *inside]
     value, schema = _value_at(document, path), field_schema(path, document)
-    if unknown := _UNKNOWN.search(message):
-        return _explain_unknown(unknown["field"], where, sorted(schema.get("properties", {})))
-    if missing := _MISSING.search(message):
-        field = missing["field"]
-        allowed = describe(field_schema([*path, field], document))
-        return f"{'.'.join([*path, field])}: is required ({allowed})"
-    return f"{where}: expected {describe(schema)}, got {_shown(value)}{_hint(value, schema)}"
+    if "missing required field `name`" in message:
+        return f"{where([*path, 'name'])}: is required ({describe(schema['properties']['name'])})"
+    return f"{where(path)}: expected {describe(schema)}, got {_shown(value)}{_hint(value, schema)}"
 
 
 def _hint(value: Any, schema: dict[str, Any]) -> str:
-    choices = [str(choice) for choice in schema.get("enum", [])]
-    close = difflib.get_close_matches(value, choices, 1, 0.5) if isinstance(value, str) else []
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    if not isinstance(value, str):
+        return ""
+    if close := did_you_mean(value, map(str, schema.get("enum", [])), _CLOSE):
+        return close
+    plain = value.strip().lower()
+    if _takes(_unquoted(plain), schema):
+        return f" (write {plain} without quotes)"
+    if "s3://" in schema.get("description", "") and not value.startswith("s3:"):
+        return (
+            f" (upload the file, for example with: aws s3 cp {value} s3://BUCKET/data/; "
+            "the bucket is an output of the stack)"
+        )
+    return ""
 
 
-def _explain_unknown(field: str, where: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(field, known, n=1)
-    hint = f" (did you mean {close[0]!r}?)" if close else ""
-    return f"{where}: unknown field {field!r}{hint}; known: {', '.join(known)}"
+def _unquoted(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _takes(value: Any, schema: dict[str, Any]) -> bool:
+    """Return whether ``schema`` allows values of the type of ``value``, which is no string."""
+    kinds = {each.get("type") for each in (schema, *schema.get("anyOf", []))}
+    if isinstance(value, bool):
+        return "boolean" in kinds
+    if value is None:
+        return "null" in kinds
+    if isinstance(value, int):
+        return not kinds.isdisjoint({"integer", "number"})
+    return isinstance(value, float) and "number" in kinds
+
+
+def did_you_mean(given: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return a hint at the known name that is most like ``given``, or "" if none is like it.
+
+    Upper and lower case are alike.
+    """
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(given.lower(), by_lower, 1, cutoff)
+    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
+
+
+def _unknown(field: str, group: str, known: list[str]) -> str:
+    return (
+        f"{group}: unknown field {field!r}{did_you_mean(field, known)}; known: {', '.join(known)}"
+    )
 
 
 def _value_at(document: Any, path: list[str]) -> Any:
@@ -57,5 +140,5 @@ def _value_at(document: Any, path: list[str]) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = msgspec.json.encode(value).decode()
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 100 else text[:97] + "..."

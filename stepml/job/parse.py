@@ -2,57 +2,53 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
 
 from stepml.job.availability import refuse_unavailable_choices
-from stepml.job.combinations import refuse_combinations
+from stepml.job.combinations import contradictions
 from stepml.job.errors import InvalidJobError
-from stepml.job.explanations import explain
+from stepml.job.explanations import mistakes
+from stepml.job.json_text import THE_JOB, job_text, json_document
+from stepml.job.json_values import normalised
+from stepml.job.schema import SCHEMA_FIELD
 from stepml.job.spec import JobSpec
 
 
-def parse_job(job: bytes | str | dict[str, Any]) -> JobSpec:
+def parse_job(job: bytes | str | dict[str, Any], what: str = THE_JOB) -> JobSpec:
     """Return the job spec of ``job``, with every field checked.
 
     Parameters
     ----------
     job : bytes, str or dict
-        The JSON text, or its object.
+        The JSON text, or its object. Bytes are UTF-8, UTF-16 or UTF-32.
+    what : str
+        Name of the text in messages about its JSON, such as its file's.
 
     Raises
     ------
     InvalidJobError
         ``job`` is not JSON, or a field is unknown, missing, of another type or out of its limits.
+        The message names every such field.
     NotAvailableError
         A choice is valid, but not available in this version yet.
     """
-    document = _decode(job) if isinstance(job, bytes | str) else job
+    text = job_text(job, what) if isinstance(job, bytes) else job
+    document = json_document(text, what) if isinstance(text, str) else text
+    document = _without_schema(normalised(document))
     refuse_unavailable_choices(document)
     try:
         spec = msgspec.convert(document, JobSpec)
-    except msgspec.ValidationError as error:
-        raise InvalidJobError(explain(str(error), document)) from None
-    refuse_combinations(spec)
+    except msgspec.ValidationError:
+        raise InvalidJobError.of(mistakes(document, JobSpec)) from None
+    if found := contradictions(spec):
+        raise InvalidJobError.of(found)
     return spec
 
 
-def _decode(text: bytes | str) -> Any:
-    # The standard library names the line of a mistake, and reveals repeated names.
-    try:
-        return json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InvalidJobError(f"the job is not JSON: {error}") from None
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise InvalidJobError(f"the job has a field twice: {', '.join(repeated)}")
-    return dict(pairs)
-
-
-def _refuse_constant(name: str) -> None:
-    raise InvalidJobError(f"the job is not JSON: {name} is not a JSON number")
+def _without_schema(document: Any) -> Any:
+    """Leave out the reference to a JSON Schema, by which editors check a job."""
+    if not isinstance(document, dict) or not isinstance(document.get(SCHEMA_FIELD), str):
+        return document
+    return {name: value for name, value in document.items() if name != SCHEMA_FIELD}

@@ -11,6 +11,7 @@ import msgspec
 from stepml.job.spec import JobSpec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+SCHEMA_FIELD = "$schema"  # of a job: the place of this schema, for editors; ignored otherwise
 
 Schema = dict[str, Any]
 
@@ -18,7 +19,11 @@ Schema = dict[str, Any]
 @cache
 def job_schema() -> Schema:
     """Return the JSON Schema (2020-12) of the job spec."""
-    return {"$schema": DIALECT, **msgspec.json.schema(JobSpec)}
+    schema = {"$schema": DIALECT, **msgspec.json.schema(JobSpec)}
+    job = schema["$defs"][JobSpec.__name__]
+    about = {"type": "string", "description": "the JSON Schema, for editors; has no effect"}
+    job["properties"] = {SCHEMA_FIELD: about, **job["properties"]}
+    return schema
 
 
 def field_schema(path: Sequence[str], job: object) -> Schema:

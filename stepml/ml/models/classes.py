@@ -87,14 +87,20 @@ def weights_of(
     Raises
     ------
     BadLabelError
-        A text is not a label of the data, or two texts are the same label.
+        A text is not a label of the data, or two texts are the same label, or all weights are 0.
     """
     if asked is None:
         return None
     if isinstance(asked, str):
         return _balanced(classes, counts, positive)
     names = parse_labels(asked, lambda text: _class_named(text, classes), BadLabelError)
-    return {label: float(asked[names[label]]) if label in names else 1.0 for label in classes}
+    weights = {label: float(asked[names[label]]) if label in names else 1.0 for label in classes}
+    if not any(weights.values()):
+        raise BadLabelError(
+            "model.class_weight: expected a weight above 0 for at least one label of the data "
+            f"({shown(classes)}), got 0 for all"
+        )
+    return weights
 
 
 def indices(labels: Floats, classes: Floats) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

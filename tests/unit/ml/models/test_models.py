@@ -521,6 +521,14 @@ def test_two_weights_for_one_label_are_refused(kind: Any, texts: tuple[str, str]
         build_model(kind(class_weight=dict.fromkeys(texts, 2.0)), 3, (1, 2))
 
 
+@pytest.mark.parametrize("kind", CLASSIFIERS)
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_weights_that_are_zero_for_all_labels_are_refused(kind: Any, zero: float) -> None:
+    message = r"model.class_weight: expected a weight above 0 for at least one label .*\(1, 2\)"
+    with pytest.raises(BadLabelError, match=message):
+        build_model(kind(class_weight={"1": zero, "2": zero}), 3, (1, 2))
+
+
 def test_weights_find_labels_as_they_are_stored() -> None:
     labels = [float(np.float32(0.1)), float(np.float32(0.2))]
     model = build_model(models.LogisticRegression(class_weight={"0.1": 3}), 1, labels)

@@ -1,0 +1,59 @@
+"""Checks and normalises the values of a JSON document before its fields are looked at."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from stepml.job.errors import InvalidJobError
+
+MAX_DEPTH = 8  # the spec has four levels
+_LARGEST_FLOAT = int(sys.float_info.max)
+
+
+def normalised(value: Any, path: Sequence[str] = ()) -> Any:
+    """Return ``value`` with integers for numbers such as ``1.0``, as in JSON Schema.
+
+    Raises
+    ------
+    InvalidJobError
+        A number is infinite or huge, a string is no text, or values are nested too deeply. The
+        message names the field.
+    """
+    if len(path) > MAX_DEPTH:
+        raise InvalidJobError(f"{'.'.join(path[:3])}: values are nested too deeply")
+    if isinstance(value, dict):
+        return {_text(name, path): normalised(each, [*path, name]) for name, each in value.items()}
+    if isinstance(value, list):
+        return [normalised(each, [*path, str(at)]) for at, each in enumerate(value)]
+    if isinstance(value, str):
+        return _text(value, path)
+    return _number(value, path)
+
+
+def where(path: Sequence[str]) -> str:
+    """Return the name of the field at ``path``, for messages."""
+    return ".".join(path) or "the job"
+
+
+def _number(value: Any, path: Sequence[str]) -> Any:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidJobError(f"{where(path)}: expected a finite number, got {value}")
+        return int(value) if value.is_integer() else value
+    if isinstance(value, int) and abs(value) > _LARGEST_FLOAT:
+        raise InvalidJobError(f"{where(path)}: the number is too large, beyond 1.8e308")
+    return value
+
+
+def _text(value: Any, path: Sequence[str]) -> Any:
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        raise InvalidJobError(
+            f"{where(path)}: {json.dumps(value)} is no text: it has half of a surrogate pair"
+        ) from None
+    return value
