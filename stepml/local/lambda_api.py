@@ -20,6 +20,7 @@ from stepml.local.functions import (
     TooManyRequestsError,
 )
 from stepml.local.seams import Seams
+from stepml.local.strict_json import strict_json
 
 Accepted = TypeVar("Accepted", Invocation, str)  # a result, or an event's request id
 
@@ -150,8 +151,8 @@ def _accepted(
 def require_json(payload: bytes) -> None:
     """Raise InvokeError unless ``payload`` is JSON."""
     try:
-        json.loads(payload)
-    except ValueError as error:
+        strict_json(payload.decode())
+    except ValueError as error:  # also bytes that are not UTF-8
         raise InvokeError(
             "InvalidRequestContentException",
             400,

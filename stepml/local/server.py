@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -25,7 +26,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from stepml.local import items, objects
+from stepml.local import items, objects, requests
 from stepml.local.caches import Caches
 from stepml.local.cloudformation import cloudformation_seams
 from stepml.local.code_store import CodeStore
@@ -34,9 +35,13 @@ from stepml.local.functions import FunctionPool
 from stepml.local.identity import ACCOUNT_ID, HOST, REGION, STATUS_PATH, endpoint_url
 from stepml.local.lambda_api import LambdaApi
 from stepml.local.log_groups import log_writer
+from stepml.local.refusals import answer_errors, unknown_service
 
 StartResponse = Callable[..., Any]
 
+# The engine copies a value of the greatest depth by three calls a level.
+RECURSION_LIMIT = 10_000
+HEALTH_PATH = "/_health"  # no bucket's name begins with an underscore
 # In the order in which `stepml.local.deploy` needs them; created early, as each takes a while.
 SERVICES = ("s3", "cloudformation", "iam", "logs", "states", "lambda", "dynamodb", "events")
 
@@ -62,9 +67,12 @@ class Dispatcher(DomainDispatcherApplication):
         return self._backend_for_host(host)
 
 
-def create_service(service: Any) -> Flask:
-    """Return the application of one service."""
-    application = create_backend_app(service)
+def create_service(service: str | None) -> Flask:
+    """Return the application of one of moto's services; None is a service that it lacks."""
+    if service is None:
+        return unknown_service()
+    application: Flask = create_backend_app(service)  # type: ignore[arg-type]
+    answer_errors(application, service)
     # In Flask's debug mode, uploads stay in memory until the garbage collector runs, which counts
     # objects and not their size.
     application.debug = False
@@ -107,6 +115,7 @@ class LocalAws:
             functions.seams(),
             objects.seams,
             items.seams,
+            requests.seams,
             *cloudformation_seams(),
             *engine_seams(functions, self._caches),
         ):
@@ -141,8 +150,9 @@ class LocalAws:
                     self._services.app_instances[backend] = create_service(backend)
 
     def _respond(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == STATUS_PATH:
-            body = json.dumps(self._status()).encode()
+        answer = self._own_page(environ)
+        if answer is not None:
+            body = json.dumps(answer).encode()
             start_response(
                 "200 OK",
                 [("Content-Type", "application/json"), ("Content-Length", str(len(body)))],
@@ -150,6 +160,23 @@ class LocalAws:
             return [body]
         response: Iterable[bytes] = self._services(environ, start_response)
         return response
+
+    def _own_page(self, environ: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the answer to a person or a health check; None if the request is for AWS."""
+        path = environ["PATH_INFO"]
+        if path == STATUS_PATH:
+            return self._status()
+        if path == HEALTH_PATH:
+            return {"status": "running"}
+        if path == "/" and environ["REQUEST_METHOD"] == "GET" and not _is_signed(environ):
+            return {
+                "name": "StepML's local AWS",
+                "endpoint_url": self.endpoint_url,
+                "services": list(SERVICES),
+                "health": HEALTH_PATH,
+                "status": STATUS_PATH,
+            }
+        return None
 
     def _status(self) -> dict[str, Any]:
         environments = [
@@ -166,6 +193,10 @@ class LocalAws:
         }
 
 
+def _is_signed(environ: dict[str, Any]) -> bool:
+    return "HTTP_AUTHORIZATION" in environ or bool(environ.get("QUERY_STRING"))
+
+
 def _bind(port: int, application: Any) -> BaseWSGIServer:
     server = make_server(
         HOST, port, application, threaded=True, request_handler=QuietRequestHandler
@@ -178,6 +209,7 @@ def _bind(port: int, application: Any) -> BaseWSGIServer:
 
 
 def _configure_moto() -> None:
+    sys.setrecursionlimit(RECURSION_LIMIT)
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
     default_user_config["lambda"] = {"use_docker": False}
     # The engine logs every failed state with the text of the program; histories are clearer.

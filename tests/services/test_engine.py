@@ -449,7 +449,7 @@ class TestContext:
 
 
 class TestNames:
-    @pytest.mark.parametrize("name", ["n" * 81, "a b", "a/b", "a:b", "a*", "{a}", "tab\there"])
+    @pytest.mark.parametrize("name", ["a b", "a/b", "a:b", "a*", "{a}", "tab\there"])
     def test_names_that_aws_refuses_are_refused(self, aws: RunningAws, name: str) -> None:
         machine = aws.machine(only({"Type": "Pass", "End": True}))
         with pytest.raises(ClientError) as refused:

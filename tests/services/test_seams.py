@@ -69,13 +69,11 @@ def _fails_when_a_key_goes() -> bool:
     return True
 
 
-def _answers_long_names_otherwise() -> bool:
-    from moto.stepfunctions.exceptions import ValidationException
-    from moto.stepfunctions.models import StepFunctionBackend
+def _counts_blanks() -> bool:
+    from moto.stepfunctions.parser.quotas import is_within_size_quota
 
-    with pytest.raises(ValidationException):
-        StepFunctionBackend("us-east-1", "123456789012")._validate_name("n" * 81)
-    return True
+    compact = [0] * ((262_144 - 1) // 2)
+    return not is_within_size_quota(compact)
 
 
 def _leaves_refusals_unnamed() -> bool:
@@ -106,6 +104,7 @@ def still_needed() -> dict[str, Any]:
     from moto.cloudformation import parsing
     from moto.cloudformation.models import CloudFormationBackend, Stack
     from moto.core.common_models import BaseModel
+    from moto.core.responses import BaseResponse
     from moto.dynamodb.models.table import Table
     from moto.iam.models import Role
     from moto.logs.models import LogGroup
@@ -113,6 +112,13 @@ def still_needed() -> dict[str, Any]:
     from moto.s3.responses import S3Response
     from moto.stepfunctions.models import StateMachine
     from moto.stepfunctions.parser.asl.component import eval_component
+    from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import (
+        ErrorEqualsDecl,
+    )
+    from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
+        FailureEvent,
+        FailureEventException,
+    )
     from moto.stepfunctions.parser.asl.component.common.string import string_expression
     from moto.stepfunctions.parser.asl.component.intrinsic.argument import argument
     from moto.stepfunctions.parser.asl.component.program.program import Program
@@ -128,6 +134,9 @@ def still_needed() -> dict[str, Any]:
     )
     from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
         state_task_service_sfn as nested,
+    )
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import (  # noqa: E501
+        StateTaskService,
     )
     from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
     from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
@@ -177,7 +186,25 @@ def still_needed() -> dict[str, Any]:
         in _source(nested.StateTaskServiceSfn._eval_service_task)
         and "cache" not in _source(boto_client),
         "StateTaskServiceSfn._eval_integration_pattern": "time.sleep" in _source(callback),
-        "StepFunctionBackend._validate_name": _answers_long_names_otherwise(),
+        **{
+            f"moto.stepfunctions.parser.asl.component.state.{module}.is_within_size_quota": (
+                _counts_blanks()
+            )
+            for module in (
+                "state",
+                "exec.state_task.state_task_lambda",
+                "exec.state_task.service.state_task_service",
+            )
+        },
+        "StateTaskService._before_eval_execution": _lacks(
+            StateTaskService._before_eval_execution, "quota"
+        ),
+        "ErrorEqualsDecl._eval_body": _lacks(ErrorEqualsDecl._eval_body, "Runtime"),
+        "FailureEvent.__init__": _lacks(FailureEvent.__init__, "32"),
+        "FailureEventException.get_execution_failed_event_details": _lacks(
+            FailureEventException.get_execution_failed_event_details, "32"
+        ),
+        "BaseResponse.call_action": _lacks(BaseResponse.call_action, "ValidationException"),
         "StepFunctionsParserBackend._validate_definition": _leaves_refusals_unnamed(),
         "StepFunctionsParserBackend.start_execution": _lacks(
             StepFunctionsParserBackend.start_execution, "_validate_name"
@@ -262,7 +289,7 @@ def test_every_seam_is_still_needed_by_moto() -> None:
 
 
 def test_every_seam_has_a_reason_and_a_check(tmp_path: Path) -> None:
-    from stepml.local import items, objects
+    from stepml.local import items, objects, requests
     from stepml.local.caches import Caches
     from stepml.local.cloudformation import cloudformation_seams
     from stepml.local.code_store import CodeStore
@@ -282,6 +309,7 @@ def test_every_seam_has_a_reason_and_a_check(tmp_path: Path) -> None:
         functions.seams(),
         objects.seams,
         items.seams,
+        requests.seams,
         *cloudformation_seams(),
         *engine_seams(functions, caches),
     ]

@@ -1,6 +1,7 @@
 """Step Functions: moto's ASL interpreter, changed at the seams of this package.
 
-`programs` (parsing, names of errors, time-outs), `paths` (JSONPath), `history` (its end, 25,000
+`programs` (parsing, names of errors, time-outs), `paths` (JSONPath), `payloads` (sizes,
+strict JSON), `history` (its end, 25,000
 events), `executions` (start, stop, end), `checkpoints` and `redrive` (resuming after the end),
 `maps` (Inline Maps), `nested` (child executions), `tasks` (functions), `revisions` (definitions
 that change), `api` (answers and refusals), `events` (rules for changes of status).
@@ -17,6 +18,7 @@ from stepml.local.engine import (
     maps,
     nested,
     paths,
+    payloads,
     programs,
     redrive,
     revisions,
@@ -32,6 +34,7 @@ def engine_seams(functions: LambdaApi, caches: Caches) -> list[Seams]:
     return [
         programs.seams,
         paths.seams,
+        payloads.seams,
         history.seams,
         checkpoints.seams,
         executions.seams,

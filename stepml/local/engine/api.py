@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import re
 import threading
 import uuid
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
-from moto.stepfunctions.exceptions import InvalidExecutionInput, InvalidName, InvalidToken
-from moto.stepfunctions.models import StepFunctionBackend
+from moto.stepfunctions.exceptions import InvalidToken
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from stepml.local.caches import Caches
 from stepml.local.engine.history import history_events
+from stepml.local.engine.payloads import require_input
 from stepml.local.engine.programs import parsed_program
 from stepml.local.engine.redrive import redrive_counts, redrive_description
 from stepml.local.engine.servers import require_server
@@ -31,33 +29,7 @@ _list_executions = StepFunctionResponse.list_executions
 # Makes the comparison of a name with earlier executions, and the start, atomic.
 _starting = threading.Lock()
 
-NAME_CHARACTERS = 80
 HISTORY_PAGE_EVENTS = 1000  # GetExecutionHistory: "a maximum page size of 1000"
-# Whitespace, brackets, wildcards, special and control characters.
-_FORBIDDEN_IN_NAMES = re.compile(
-    r"""[\s<>{}\[\]?*"#%\\^|~`$&,;:/\u0000-\u001f\u007f-\u009f\ufffe\uffff]"""
-)
-
-
-def require_name(name: str) -> None:
-    """Raise InvalidName unless ``name`` is valid for an execution or a state machine."""
-    if not 1 <= len(name) <= NAME_CHARACTERS or _FORBIDDEN_IN_NAMES.search(name):
-        raise InvalidName(f"Invalid Name: '{name}'")
-
-
-def require_json(text: str | None) -> None:
-    """Raise InvalidExecutionInput unless ``text``, an execution's input, is JSON or None."""
-    try:
-        json.loads(text or "{}")
-    except ValueError as error:
-        raise InvalidExecutionInput(f"Invalid State Machine Execution Input: '{error}'") from error
-
-
-@seams.replaces(
-    StepFunctionBackend, "_validate_name", why="has another error for names that are too long"
-)
-def validate_name(self: Any, name: str) -> None:
-    require_name(name)
 
 
 @seams.replaces(
@@ -94,10 +66,9 @@ def start_seams(caches: Caches) -> Seams:
         execution_input: str | None = None,
         trace_header: Any = None,
     ) -> Any:
-        if name is None:
-            name = str(uuid.uuid4())
-        require_name(name)
-        require_json(execution_input)
+        name = str(uuid.uuid4()) if name is None else name
+        self._validate_name(name)
+        require_input("{}" if execution_input is None else execution_input)
         require_server(caches, execution_input)
         with _starting:
             return _start_execution(self, state_machine_arn, name, execution_input, trace_header)

@@ -14,6 +14,7 @@ from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.utils import TMP_THREADS
 
 from stepml.local.engine.history import FULL
+from stepml.local.engine.payloads import cut
 from stepml.local.seams import Seams
 
 seams = Seams()
@@ -140,7 +141,7 @@ def _is_running(worker: Any, communication: Any) -> bool:
 
 def fail(worker: Any, error: Exception) -> None:
     """End the run of ``worker`` as FAILED because of an ``error`` in the engine itself."""
-    details = {"error": "States.Runtime", "cause": f"{type(error).__name__}({error})"}
+    details = cut({"error": "States.Runtime", "cause": f"{type(error).__name__}({error})"})
     execution = worker._execution_communication.execution
     with execution.ending:
         if not _is_running(execution.exec_worker, worker._execution_communication):

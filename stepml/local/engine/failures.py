@@ -20,8 +20,6 @@ from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name
     StatesErrorNameType,
 )
 
-# A cause in the history of Step Functions has at most this many characters.
-CAUSE_CHARACTERS = 32_768
 TASK_FAILED = StatesErrorNameType.StatesTaskFailed.to_name()
 
 
@@ -36,12 +34,11 @@ def task_failure(task: Any, env: Any, error: str, cause: str) -> FailureEventExc
     error : str
         The name that ``Retry`` and ``Catch`` match.
     cause : str
-        Cut at 32,768 characters.
     """
     details: Any = {
         "taskFailedEventDetails": {
             "error": error,
-            "cause": cause[:CAUSE_CHARACTERS],
+            "cause": cause,
             "resource": task._get_sfn_resource(),
             "resourceType": task._get_sfn_resource_type(),
         }

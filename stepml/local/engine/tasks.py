@@ -13,6 +13,7 @@ from stepml.local.engine.failures import task_failure
 from stepml.local.functions import Invocation
 from stepml.local.lambda_api import InvokeError, LambdaApi
 from stepml.local.seams import Seams
+from stepml.local.strict_json import DataError, strict_json
 
 
 def task_seams(functions: LambdaApi) -> Seams:
@@ -44,16 +45,26 @@ def task_seams(functions: LambdaApi) -> Seams:
             raise task_failure(self, env, f"Lambda.{error.code}", refusal_cause(error)) from error
         if invocation.error is not None:
             raise task_failure(self, env, error_type(invocation), invocation.payload.decode())
-        env.stack.append(task_result(invocation))
+        try:
+            env.stack.append(task_result(invocation))
+        except DataError as error:
+            cause = f"the function's result is no JSON that Step Functions accepts: {error}"
+            raise task_failure(self, env, "Lambda.Unknown", cause) from error
 
     return seams
 
 
 def task_result(invocation: Invocation) -> dict[str, Any]:
-    """Return the result of a Task for a function that succeeded."""
+    """Return the result of a Task for a function that succeeded.
+
+    Raises
+    ------
+    DataError
+        The function's result is not JSON.
+    """
     return {
         "ExecutedVersion": "$LATEST",
-        "Payload": json.loads(invocation.payload),
+        "Payload": strict_json(invocation.payload.decode()),
         "SdkHttpMetadata": {"HttpStatusCode": 200},
         "SdkResponseMetadata": {"RequestId": invocation.request_id},
         "StatusCode": 200,
