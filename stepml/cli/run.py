@@ -26,9 +26,11 @@ from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution
+    from stepml.job.spec import JobSpec
 
 # With the time and the suffix of its epochs' names, a run name stays below 80 characters.
 MAX_STEM = 40
+MAX_WORKERS_PER_CORE = 16  # on this machine; above it, their starts dominate a job
 RESULTS = Path("runs")
 
 JobFile = Annotated[Path, typer.Argument(metavar="JOB.json", help="The job, a JSON object.")]
@@ -66,12 +68,14 @@ def run(
     """
     text = _read(job)
     chosen = name if name is not None else default_name(job)
-    _check(text, chosen)
+    spec = _checked(text, chosen)
     check_directory(out / chosen)
     target = Target.chosen(local, endpoint_url, stack)
     output = Output(as_json)
     client = target.client()
     execution = client.start(text, chosen)
+    if client.connection.is_local and (note := crowding_note(spec.workers, os.cpu_count() or 1)):
+        output.line(note)
     if detach:
         output.document({"job_id": execution.name, "execution_arn": execution.arn})
         output.line(f"started {execution.name}")
@@ -114,12 +118,21 @@ def _read(job: Path) -> bytes:
         raise BadInputError(f"job file {str(job)!r} cannot be read: {error.strerror}") from None
 
 
-def _check(text: bytes, name: str) -> None:
-    """Refuse an invalid job or name before any request."""
+def _checked(text: bytes, name: str) -> JobSpec:
+    """Return the job, or refuse an invalid job or name before any request."""
     from stepml.job.names import check_job_id
     from stepml.job.parse import parse_job
 
-    check_job_id(name, parse_job(text).stop.max_epochs)
+    spec = parse_job(text)
+    check_job_id(name, spec.stop.max_epochs)
+    return spec
+
+
+def crowding_note(workers: int, cores: int) -> str | None:
+    """Return a line on workers that far outnumber this machine's cores, or None."""
+    if workers <= MAX_WORKERS_PER_CORE * cores:
+        return None
+    return f"note: {workers} workers share the {cores} cores of this machine and start slowly"
 
 
 def check_directory(directory: Path) -> None:

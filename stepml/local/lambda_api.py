@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote
 
@@ -16,8 +17,10 @@ from stepml.local.code_store import CodeStore
 from stepml.local.functions import (
     Function,
     Invocation,
+    IsWanted,
     RequestTooLargeError,
     TooManyRequestsError,
+    always,
 )
 from stepml.local.seams import Seams
 from stepml.local.strict_json import strict_json
@@ -40,7 +43,9 @@ class InvokeError(Exception):
 class Pool(Protocol):
     """Runs functions."""
 
-    def invoke(self, function: Function, payload: bytes) -> Invocation: ...
+    def invoke(
+        self, function: Function, payload: bytes, is_wanted: IsWanted = ...
+    ) -> Invocation: ...
     def invoke_async(self, function: Function, payload: bytes) -> str: ...
 
 
@@ -52,9 +57,17 @@ class LambdaApi:
         self._code = code
 
     def invoke(
-        self, account_id: str, region: str, name: str, qualifier: str | None, payload: bytes
+        self,
+        account_id: str,
+        region: str,
+        name: str,
+        qualifier: str | None,
+        payload: bytes,
+        is_wanted: IsWanted = always,
     ) -> Invocation:
         """Run a function and return the result, which may be the function's own failure.
+
+        It is dropped if it still waits for a process when ``is_wanted`` returns False.
 
         Raises
         ------
@@ -63,7 +76,7 @@ class LambdaApi:
             concurrency is used up.
         """
         function = self.function(account_id, region, name, qualifier)
-        return _accepted(self._pool.invoke, function, payload)
+        return _accepted(partial(self._pool.invoke, is_wanted=is_wanted), function, payload)
 
     def invoke_async(
         self, account_id: str, region: str, name: str, qualifier: str | None, payload: bytes

@@ -525,3 +525,32 @@ class TestHistory:
         with pytest.raises(ClientError) as refused:
             states.redrive_execution(executionArn=ended["executionArn"])
         assert refused.value.response["Error"]["Code"] == "ExecutionNotRedrivable"
+
+
+@pytest.mark.parametrize("end", ["stop", "failure", "parent's stop"])
+def test_queued_starts_end_with_the_execution_that_waits_for_them(
+    aws: RunningAws, tmp_path: Path, end: str
+) -> None:
+    plan = {"calls": str(tmp_path / "calls"), **({"broken": 0} if end == "failure" else {})}
+    machine = aws.machine(only(inline_map(task("app-executor"))))
+    items = {"items": [{"rank": rank, "plan": plan} for rank in range(40)]}
+    if end == "parent's stop":
+        child = {"StateMachineArn": machine, "Input.$": "$"}
+        resource = "arn:aws:states:::states:startExecution.sync:2"
+        call = {"Type": "Task", "Resource": resource, "Parameters": child, "End": True}
+        machine = aws.machine(only(call))
+    execution = aws.start(machine, items)
+    if end != "failure":
+        eventually(
+            lambda: {each["state"] for each in of_executor(aws)}, lambda seen: "starting" in seen
+        )
+        aws.client("stepfunctions").stop_execution(executionArn=execution)
+    aws.ended(execution)
+    eventually(lambda: of_executor(aws), lambda left: {each["state"] for each in left} <= {"idle"})
+    (tmp_path / "calls").touch()  # perhaps none has run
+    assert len(calls(tmp_path / "calls")) < 40
+
+
+def of_executor(aws: RunningAws) -> list[dict[str, Any]]:
+    """Return the processes of the function ``app-executor``."""
+    return [each for each in aws.status()["environments"] if each["function"] == "app-executor"]

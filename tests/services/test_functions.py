@@ -302,6 +302,35 @@ def test_more_invocations_than_the_account_may_run_are_throttled(
     result(call(pool, function, "pid"))
 
 
+def test_a_queued_start_that_nobody_waits_for_is_dropped(
+    make_pool: MakePool, function: Function, task_root: Path, tmp_path: Path, logs: Logs
+) -> None:
+    go, gone, called = tmp_path / "go", threading.Event(), tmp_path / "called"
+    waits = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+    (task_root / "slow.py").write_text(waits + APP)
+    pool, event = make_pool(starts_at_once=1), json.dumps({"attempts": str(called)}).encode()
+    fail = replace(function, handler="app.fail")
+    with ThreadPoolExecutor(10) as executor:
+        first = executor.submit(pool.invoke, replace(function, handler="slow.pid"), b"null")
+        wait_until(lambda: [each.pid is not None for each in pool.environments()] == [True])
+        queued = [
+            executor.submit(pool.invoke, fail, event, lambda: not gone.is_set()) for _ in range(8)
+        ]
+        last = executor.submit(call, pool, function, "pid")
+        wait_until(lambda: len(pool.environments()) == 10)
+        gone.set()
+        go.touch()
+        result(first.result())
+        result(last.result())
+
+    assert {error(each.result())["errorMessage"].partition("failed: ")[2] for each in queued} == {
+        "NotWantedError: nobody waits for this invocation any more"
+    }
+    assert not called.exists()
+    assert len({stream for _, stream, _ in logs}) == 2
+    assert len(pool.environments()) == 2
+
+
 def test_new_code_or_configuration_gets_a_new_environment_and_ends_the_old(
     pool: FunctionPool, function: Function
 ) -> None:
@@ -883,6 +912,20 @@ def test_a_killed_template_is_replaced_and_its_processes_are_seen_to_end(
 
     assert error(running.result())["errorMessage"].endswith("exited with error: signal: killed")
     assert sharing_report(pool, replace(sharing, name="next"))["template"] != template
+
+
+def test_a_template_that_is_killed_while_it_starts_is_replaced(
+    pool: FunctionPool, sharing: Function, task_root: Path
+) -> None:
+    kills = task_root / "kills"
+    preloaded = task_root / "lambdas" / "preloaded.py"
+    preloaded.write_text(
+        f"import os\nwith open({str(kills)!r}, 'a+') as file:\n"
+        "    file.write('x')\n    if file.tell() < 4: os.kill(os.getpid(), 9)\n"
+        + preloaded.read_text()
+    )
+    assert sharing_report(pool, sharing)["template"]
+    assert kills.read_text() == "xxxx"
 
 
 def test_templates_end_with_the_pool_and_when_no_process_is_left(

@@ -40,6 +40,7 @@ def task_seams(functions: LambdaApi) -> Seams:
                 normalised_parameters["FunctionName"],
                 normalised_parameters.get("Qualifier"),
                 normalised_parameters.get("Payload", b"{}"),
+                env.is_running,  # not once the execution, its Map or the Task's time has ended
             )
         except InvokeError as error:
             raise task_failure(self, env, f"Lambda.{error.code}", refusal_cause(error)) from error

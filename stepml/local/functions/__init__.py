@@ -6,7 +6,13 @@ on a laptop as on AWS.
 """
 
 from stepml.local.functions.errors import RequestTooLargeError, TooManyRequestsError
-from stepml.local.functions.function import EnvironmentStatus, Function, Invocation
+from stepml.local.functions.function import (
+    EnvironmentStatus,
+    Function,
+    Invocation,
+    IsWanted,
+    always,
+)
 from stepml.local.functions.logs import LogEvent, WriteLogs
 from stepml.local.functions.pool import FunctionPool
 
@@ -15,8 +21,10 @@ __all__ = [
     "Function",
     "FunctionPool",
     "Invocation",
+    "IsWanted",
     "LogEvent",
     "RequestTooLargeError",
     "TooManyRequestsError",
     "WriteLogs",
+    "always",
 ]

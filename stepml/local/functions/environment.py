@@ -13,6 +13,7 @@ from stepml.local.functions import report
 from stepml.local.functions.errors import (
     EventNotTakenError,
     InitFailedError,
+    NotWantedError,
     SandboxError,
     SandboxExitedError,
     SandboxTimeoutError,
@@ -22,6 +23,8 @@ from stepml.local.functions.function import (
     EnvironmentStatus,
     Function,
     Invocation,
+    IsWanted,
+    always,
 )
 from stepml.local.functions.logs import EnvironmentLog, WriteLogs, new_stream_name
 from stepml.local.functions.report import Outcome
@@ -103,19 +106,21 @@ class Environment:
             return False
         return False  # a client that requests two events at once is broken
 
-    def invoke(self, request_id: str, payload: bytes) -> Invocation:
+    def invoke(self, request_id: str, payload: bytes, is_wanted: IsWanted = always) -> Invocation:
         """Run one invocation to its end and write its log.
 
         Raises
         ------
         EventNotTakenError
             The warm process died before; nothing has run, and nothing is logged.
+        NotWantedError
+            It was no longer wanted when its process could start; likewise.
         """
         is_warm = self._sandbox is not None
         self.state = "busy" if self._sandbox else "starting"
         self._invocations += 1
         self._log.begin()
-        init_failure = None if self._sandbox else self._initialise_in_turn(request_id)
+        init_failure = None if self._sandbox else self._initialise_in_turn(request_id, is_wanted)
         self.state = "busy"
         self._log.add_line(report.start_line(request_id))
         started = time.monotonic()
@@ -142,8 +147,10 @@ class Environment:
         finally:
             self._api.close()
 
-    def _initialise_in_turn(self, request_id: str) -> Outcome | None:
+    def _initialise_in_turn(self, request_id: str, is_wanted: IsWanted) -> Outcome | None:
         with self._starts.slots:  # each holder releases it within the limit
+            if not is_wanted():
+                raise NotWantedError
             return self._initialise(request_id)
 
     def _initialise(self, request_id: str) -> Outcome | None:

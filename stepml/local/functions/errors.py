@@ -5,6 +5,7 @@
     Exception
     ├── TooManyRequestsError   the account's concurrency is exhausted; retry later
     ├── RequestTooLargeError   the payload exceeds Lambda's limit; never retry
+    ├── NotWantedError         inside the package: nobody waits for a start that was queued
     └── SandboxError           inside the package: a process ended before it answered
         ├── SandboxExitedError     it exited, crashed or was killed
         ├── SandboxTimeoutError    it did not answer in time
@@ -31,6 +32,13 @@ class RequestTooLargeError(Exception):
         )
         self.size_bytes = size_bytes
         self.limit_bytes = limit_bytes
+
+
+class NotWantedError(Exception):
+    """A start was dropped in the queue, as nobody waits for its result; nothing has run."""
+
+    def __init__(self) -> None:
+        super().__init__("nobody waits for this invocation any more")
 
 
 class SandboxError(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -46,6 +46,14 @@ class Invocation:
     payload: bytes  # the result's JSON, or Lambda's error object
     error: str | None  # None, or "Unhandled": the X-Amz-Function-Error header
     log_tail: bytes  # the last 4 KB of this invocation's log
+
+
+IsWanted = Callable[[], bool]  # False: nobody waits for the result any more
+
+
+def always() -> bool:
+    """Return True: somebody waits for the result."""
+    return True
 
 
 EnvironmentState = Literal["starting", "busy", "idle"]

@@ -10,13 +10,21 @@ import uuid
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
+from stepml.local.functions.delivery import EventDelivery
 from stepml.local.functions.environment import Environment, StartPolicy
 from stepml.local.functions.errors import (
     EventNotTakenError,
+    NotWantedError,
     RequestTooLargeError,
     TooManyRequestsError,
 )
-from stepml.local.functions.function import EnvironmentStatus, Function, Invocation
+from stepml.local.functions.function import (
+    EnvironmentStatus,
+    Function,
+    Invocation,
+    IsWanted,
+    always,
+)
 from stepml.local.functions.logs import WriteLogs
 from stepml.local.functions.report import internal_failure
 from stepml.local.functions.templates import Templates
@@ -31,7 +39,6 @@ TERMINATE_WAIT_S = 2.0  # from SIGTERM to SIGKILL
 CLOSE_WAIT_S = 10.0  # for callers to return after close() has ended their functions
 REAP_INTERVAL_S = 1.0
 MIN_REAP_INTERVAL_S = 0.05
-MAX_THROTTLE_DELAY_S = 5.0
 
 
 class FunctionPool:
@@ -55,6 +62,8 @@ class FunctionPool:
         Pauses before retries of a failed event; AWS waits one minute, then two.
     init_limit_s : float
         Seconds for a cold start; after that, it is repeated within the invocation's time.
+    starts_at_once : int, optional
+        Cold starts at once; others wait. Defaults to two for each processor.
     """
 
     def __init__(
@@ -69,14 +78,14 @@ class FunctionPool:
         max_environments: int = 64,
         event_retry_delays_s: Sequence[float] = (1.0, 2.0),
         init_limit_s: float = INIT_LIMIT_S,
+        starts_at_once: int | None = None,
     ) -> None:
         self._account = Account(endpoint_url, region, account_id)
         self._write_logs = write_logs
         self._concurrency = concurrency
         self._idle_timeout_s = idle_timeout_s
         self._max_environments = max_environments
-        self._event_retry_delays_s = tuple(event_retry_delays_s)
-        slots = threading.BoundedSemaphore(2 * (os.cpu_count() or 1))
+        slots = threading.BoundedSemaphore(starts_at_once or 2 * (os.cpu_count() or 1))
         self._templates = Templates()
         self._starts = StartPolicy(init_limit_s, slots, self._templates)
         self._lock = threading.Lock()
@@ -86,12 +95,18 @@ class FunctionPool:
         self._idle: list[Environment] = []  # the most recently used last
         self._deployed: dict[str, Hashable] = {}  # function name → last configuration
         self._closed = threading.Event()
+        self._events = EventDelivery(self._invoke, self._closed, event_retry_delays_s)
         self._reap_now = threading.Event()
         self._reaper = threading.Thread(target=self._reap, name="function-reaper", daemon=True)
         self._reaper.start()
 
-    def invoke(self, function: Function, payload: bytes) -> Invocation:
+    def invoke(
+        self, function: Function, payload: bytes, is_wanted: IsWanted = always
+    ) -> Invocation:
         """Run ``function`` and return its result.
+
+        A cold start has to wait if there are many. If ``is_wanted`` then returns False, it is
+        dropped: nothing runs, and the invocation fails.
 
         Raises
         ------
@@ -101,7 +116,7 @@ class FunctionPool:
             ``concurrency`` invocations are running.
         """
         _check_size(payload, MAX_SYNC_PAYLOAD_BYTES)
-        return self._invoke(function, payload, str(uuid.uuid4()))
+        return self._invoke(function, payload, str(uuid.uuid4()), is_wanted)
 
     def invoke_async(self, function: Function, payload: bytes) -> str:
         """Run ``function`` in the background and return the request id at once.
@@ -114,12 +129,7 @@ class FunctionPool:
             ``payload`` is above 1 MB.
         """
         _check_size(payload, MAX_ASYNC_PAYLOAD_BYTES)
-        request_id = str(uuid.uuid4())
-        arguments = (function, payload, request_id)
-        threading.Thread(
-            target=self._deliver_event, args=arguments, name=f"event-{request_id}", daemon=True
-        ).start()
-        return request_id
+        return self._events.begin(function, payload)
 
     def environments(self) -> list[EnvironmentStatus]:
         """Return the state of all environments, by function."""
@@ -145,30 +155,33 @@ class FunctionPool:
         self._reaper.join(CLOSE_WAIT_S)
         self._templates.close()
 
-    def _invoke(self, function: Function, payload: bytes, request_id: str) -> Invocation:
+    def _invoke(
+        self, function: Function, payload: bytes, request_id: str, is_wanted: IsWanted = always
+    ) -> Invocation:
         with self._running_slot():
             try:
-                return self._invoke_until_taken(function, payload, request_id)
-            except (
-                Exception
-            ) as error:  # an error of the pool itself; the caller must neither hang nor crash
+                return self._invoke_until_taken(function, payload, request_id, is_wanted)
+            except NotWantedError as error:
+                return _failed(request_id, error)
+            except Exception as error:  # of the pool itself; the caller must neither hang nor crash
                 logger.exception("invocation of %s failed inside the local AWS", function.name)
-                failure = internal_failure(error)
-                return Invocation(request_id, failure.payload, "Unhandled", b"")
+                return _failed(request_id, error)
 
     def _invoke_until_taken(
-        self, function: Function, payload: bytes, request_id: str
+        self, function: Function, payload: bytes, request_id: str, is_wanted: IsWanted
     ) -> Invocation:
         while True:  # each round ends an idle environment; a new one always takes the event
             try:
-                return self._invoke_somewhere(function, payload, request_id)
+                return self._invoke_somewhere(function, payload, request_id, is_wanted)
             except EventNotTakenError:
                 continue
 
-    def _invoke_somewhere(self, function: Function, payload: bytes, request_id: str) -> Invocation:
+    def _invoke_somewhere(
+        self, function: Function, payload: bytes, request_id: str, is_wanted: IsWanted
+    ) -> Invocation:
         environment = self._take(function)
         try:
-            return environment.invoke(request_id, payload)
+            return environment.invoke(request_id, payload, is_wanted)
         except BaseException:
             environment.kill()
             raise
@@ -239,38 +252,16 @@ class FunctionPool:
         with self._lock:
             self._environments.discard(environment)
 
-    def _deliver_event(self, function: Function, payload: bytes, request_id: str) -> None:
-        for delay_s in (0.0, *self._event_retry_delays_s):
-            if self._closed.wait(delay_s):
-                return
-            invocation = self._invoke_when_possible(function, payload, request_id)
-            if invocation is None or invocation.error is None:
-                return
-        logger.warning("event %s of %s is dropped: every attempt failed", request_id, function.name)
-
-    def _invoke_when_possible(
-        self, function: Function, payload: bytes, request_id: str
-    ) -> Invocation | None:
-        delay_s = 0.05
-        while not self._closed.is_set():
-            try:
-                return self._invoke(function, payload, request_id)
-            except TooManyRequestsError:
-                self._closed.wait(delay_s)
-                delay_s = min(2 * delay_s, MAX_THROTTLE_DELAY_S)
-        return None
-
     def _reap(self) -> None:
         interval_s = max(MIN_REAP_INTERVAL_S, min(REAP_INTERVAL_S, self._idle_timeout_s / 2))
         while not self._closed.is_set():
             self._reap_now.wait(interval_s)
             self._reap_now.clear()
             for environment in self._take_unneeded():
-                try:
+                with _survived(f"the end of an environment of {environment.function.name}"):
                     self._end(environment)
-                except Exception:  # the others must end even if this one cannot
-                    logger.exception("environment of %s was not ended", environment.function.name)
-            self._templates.end_unused(time.monotonic() - self._idle_timeout_s)
+            with _survived("the end of unused templates"):
+                self._templates.end_unused(time.monotonic() - self._idle_timeout_s)
 
     def _take_unneeded(self) -> list[Environment]:
         with self._lock:
@@ -289,6 +280,19 @@ class FunctionPool:
     def _wait_until_idle(self, timeout_s: float) -> None:
         with self._all_done:
             self._all_done.wait_for(lambda: self._running == 0, timeout_s)
+
+
+@contextmanager
+def _survived(what: str) -> Iterator[None]:
+    """Log an error instead of raising it: the reaper has to go on."""
+    try:
+        yield
+    except Exception:
+        logger.exception("%s failed", what)
+
+
+def _failed(request_id: str, error: Exception) -> Invocation:
+    return Invocation(request_id, internal_failure(error).payload, "Unhandled", b"")
 
 
 def _check_size(payload: bytes, limit_bytes: int) -> None:

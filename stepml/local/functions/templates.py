@@ -21,6 +21,7 @@ from pathlib import Path
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 START_S = 120.0  # for a template to load the libraries and to fork
+RETRY_PAUSES_S = (0.0, 0.2, 0.5)  # after a template has ended before it forked
 END_S = 10.0  # a template ends at once after its server
 MAX_UNUSED = 8  # templates without a process; each holds some 60 MB
 # Read only after a handler's module is imported, so they may differ between forked processes.
@@ -111,10 +112,10 @@ class Process:
         return -signal.SIGKILL
 
     def _receive(self) -> str:
-        """Return the next line, which is one packet, or "" if the template has ended."""
+        """Return the next line, which is one packet, or "" without a template that works."""
         try:
             return self._life.recv(100).decode().strip()
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):  # at a time-out it hangs, and is replaced
             return ""
 
     def _release(self) -> None:
@@ -191,15 +192,17 @@ class Templates:
         Raises
         ------
         TemplateEndedError
-            A second template has ended as well.
+            Several templates have ended, one after the other.
         """
         shared = {name: variables[name] for name in variables.keys() - OF_ONE_PROCESS}
-        template = self._find(task_root, shared)
-        try:
-            return Process(template, handler, variables)
-        except TemplateEndedError:  # it was killed, or ended because it was unused
-            self._forget(template)
-            return Process(self._find(task_root, shared), handler, variables)
+        for pause_s in RETRY_PAUSES_S:
+            template = self._find(task_root, shared)
+            try:
+                return Process(template, handler, variables)
+            except TemplateEndedError:  # it was killed, or ended because it was unused
+                self._forget(template)
+            time.sleep(pause_s)
+        return Process(self._find(task_root, shared), handler, variables)
 
     def end_unused(self, unused_since: float) -> None:
         """End templates without a process that are unused since then, or the oldest of too many."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 import uuid
@@ -21,11 +22,12 @@ from stepml.cli.app import app
 from stepml.cli.following import HINTS
 from stepml.cli.look import log_style, log_text
 from stepml.cli.output import Output
+from stepml.cli.run import crowding_note
 from stepml.client.logs import LogLine
 from stepml.job import keys
 from stepml.job.documents import encode
 from stepml.job.reports import Failure
-from tests.support.moto_stack import BUCKET, JOB_TEXT, MotoStack, running_stack
+from tests.support.moto_stack import BUCKET, JOB, JOB_TEXT, MotoStack, running_stack
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,19 @@ def test_a_detached_run_can_be_watched_afterwards(job: Path, name: str) -> None:
 
     for execution in (name, started["execution_arn"]):
         assert invoke_json("watch", execution)["decision"] == "converged"
+
+
+def test_workers_far_above_the_cores_of_this_machine_are_noted(job: Path, name: str) -> None:
+    job.write_text(json.dumps({**JOB, "workers": 1500}), encoding="utf-8")
+
+    first, second, *_ = invoke("run", job, "--name", name, "--detach").stdout.splitlines()
+
+    assert first == (
+        f"note: 1500 workers share the {os.cpu_count()} cores of this machine and start slowly"
+    )
+    assert second == f"started {name}"
+    assert crowding_note(32, cores=2) is None
+    assert crowding_note(33, cores=2) is not None
 
 
 def test_a_run_without_a_name_gets_one(job: Path) -> None:
