@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,6 +45,7 @@ class Outcome:
     struck: set[str] = field(default_factory=set)  # names of faults
     differing: list[str] = field(default_factory=list)  # keys with other bits
     left: list[str] = field(default_factory=list)
+    seconds: float = 0.0  # until its first end
 
     @property
     def came_through(self) -> bool:
@@ -89,8 +91,9 @@ class Campaign:
         expected = self._expected(strike.setting, strike.stack, strike.options)
         outcome = Outcome(strike)
         self.outcomes.append(outcome)
-        execution = self._start(strike)
+        execution, began = self._start(strike), time.monotonic()
         self._end(outcome, strike.stack.ended(execution))
+        outcome.seconds = time.monotonic() - began
         if outcome.status in ("FAILED", "ABORTED"):
             outcome.first_status, outcome.first_cause = outcome.status, outcome.cause
             strike.stack.tidied(strike.name)

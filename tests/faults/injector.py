@@ -44,7 +44,13 @@ LOOKS = 3  # reads of the remaining time, until it is short …
 LITTLE_TIME_MS = 10_000  # … so that a handler pauses, but need not end a wait
 SLOW_LOOK_S = 0.4
 REFUSALS = 2  # in a row; clients and the product's own retries survive them
-_TIMED = ("/frontier",)  # written after a long wait, so its place cannot be predicted
+_TIMED = ("/frontier", "jobs.turn.json")  # written after long waits, so at no place of their own
+_OF_RANK_0 = "-last.safetensors"  # another rank writes it only if rank 0 takes long
+_CHANNELS = {
+    "redis": "RedisStorage",
+    "memcached": "MemcachedStorage",
+    "dynamodb": "DynamoDBStorage",
+}
 WRITES = ("save", "save_many", "publish_many", "compare_and_save", "delete_many")
 
 Event = dict[str, Any]
@@ -82,8 +88,9 @@ class Invocation:
     def run(self, handler: Handler, context: Any) -> Any:
         """Call the handler."""
         _wrap_writes("s3", "S3Storage")
-        if "redis" in self._channel():  # only then: its client loads slowly
-            _wrap_writes("redis", "RedisStorage")
+        for module, name in _CHANNELS.items():
+            if module in self._channel():  # only then: clients load slowly
+                _wrap_writes(module, name)
         Invocation.current = self
         self.context = Context(context)
         self._strike("enter", None, None, ())
@@ -96,7 +103,7 @@ class Invocation:
         self, store: Any, operation: str, keys: Sequence[str], call: Callable[[], Any]
     ) -> Any:
         """Do one write with its planned faults."""
-        if keys[0].endswith(_TIMED):
+        if keys[0].endswith(_TIMED) or (keys[0].endswith(_OF_RANK_0) and self.position["part"]):
             return call()
         # A repeated write keeps its number: the writer got no answer, or found the value lost.
         number = self.numbers.setdefault((operation, *keys), len(self.numbers))
@@ -331,6 +338,12 @@ def fail(_: Struck) -> NoReturn:
     raise RuntimeError("a fault: nobody expects this")
 
 
+def die_when_told(struck: Struck) -> NoReturn:
+    """End the process once the test has created the file ``lost``."""
+    _await_file(struck.invocation.directory / "lost")
+    kill()
+
+
 def stop_job(struck: Struck) -> None:
     """Stop the job as a user; its functions continue, because a stop ends none."""
     import boto3
@@ -410,6 +423,7 @@ _ACTIONS: Mapping[str, Callable[[Struck], None]] = {
     "slow": be_slow,
     "fail": fail,
     "stop": stop_job,
+    "die when told": die_when_told,
     "throttled": be_throttled,
     "refused": be_refused,
     "duplicate": duplicate,
