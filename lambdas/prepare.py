@@ -27,6 +27,7 @@ from stepml.job.parse import parse_job
 from stepml.job.tasks import Continued, JobState, LoopPosition, PrepareTask
 from stepml.ml.data import plan_data
 from storage import DurableStorage
+from storage.factory import BUCKET_VARIABLE
 
 CONCURRENCY_VARIABLE = "STEPML_CONCURRENCY"  # functions at once; set by templates/template.yaml
 HANDOVER_VARIABLE = "STEPML_EPOCHS_AN_EXECUTION"  # optional: fewer than fit
@@ -38,7 +39,8 @@ OpenBucket = Callable[[str], DurableStorage]
 def handler(task: PrepareTask, context: LambdaContext) -> JobState:
     handover = os.environ.get(HANDOVER_VARIABLE)
     limits = Limits(int(os.environ[CONCURRENCY_VARIABLE]), int(handover) if handover else None)
-    return prepare(task, durable(), bucket, Channels.of_deployment(durable()), limits)
+    channels, own_bucket = Channels.of_deployment(durable()), os.environ[BUCKET_VARIABLE]
+    return prepare(task, durable(), bucket, channels, limits, own_bucket)
 
 
 def prepare(
@@ -47,6 +49,7 @@ def prepare(
     open_bucket: OpenBucket,
     channels: Channels,
     limits: Limits,
+    own_bucket: str = "",
 ) -> JobState:
     """Begin a job, or continue one, and return the state of its execution.
 
@@ -58,6 +61,8 @@ def prepare(
         Returns the objects of a bucket.
     channels : Channels
     limits : Limits
+    own_bucket : str
+        The name of the stack's bucket, for messages.
 
     Raises
     ------
@@ -74,7 +79,7 @@ def prepare(
     """
     continued = Continued.of_input(task.job)
     if continued is None:
-        start = _begin(task, storage, open_bucket, channels, limits.concurrency)
+        start = _begin(task, storage, open_bucket, channels, limits.concurrency, own_bucket)
     else:
         start = _continue(continued, storage)
     return loop_state(start, limits)
@@ -86,6 +91,7 @@ def _begin(
     open_bucket: OpenBucket,
     channels: Channels,
     concurrency: int,
+    own_bucket: str,
 ) -> Start:
     spec = parse_job(task.job)
     check_job_id(task.job_id, spec.stop.max_epochs)
@@ -98,7 +104,7 @@ def _begin(
     channels.of_job(task.job_id, run, spec).require_answer()
     resumed = plan_resumption(store, spec, keeps_rank_state=epochs.keeps_rank_state)
     bucket_name, _, path = spec.data.uri.removeprefix("s3://").partition("/")
-    data = plan_data(open_bucket(bucket_name), path, spec.data)
+    data = plan_data(open_bucket(bucket_name), path, spec.data, own_bucket)
     if resumed.digest not in ("", data.digest):
         raise InvalidJobError(
             f"data.uri: the data are not those on which job {resumed.job_id!r} trained; its epochs "
@@ -112,6 +118,7 @@ def _begin(
         objects=data.objects,
         layout=data.layout,
         tasks=data.tasks,
+        notes=data.notes,
         resumed_from=resumed.job_id,
         resumed_epochs=resumed.epochs,
         rank_states_after=resumed.rank_states_after,

@@ -45,6 +45,7 @@ class PartitionPlan(msgspec.Struct, frozen=True):
     objects: list[DataObject]
     layout: Layout
     tasks: list[list[ByteRange]]
+    notes: list[str] = []  # on facts about the data that were inferred
     resumed_from: str = ""  # the job that trained the first epochs of this one
     resumed_epochs: int = 0  # number of these epochs; 0: the job begins anew
     # As in the training plan.

@@ -18,7 +18,7 @@ from stepml.cli.output import Output
 from stepml.cli.run import RESULTS
 from stepml.client.stack import DEFAULT_STACK
 from stepml.job.formats import FORMATS, Format
-from stepml.job.spec_base import listed
+from stepml.job.spec_base import label_text, listed
 
 if TYPE_CHECKING:
     from stepml.cli.prediction_rows import GivenFormat, PredictionRows
@@ -139,7 +139,7 @@ def _show(results: Results, output: Output) -> None:
     for name, value in results.metrics.items():
         output.complaint(f"{name} {shown(value, 4)}")
     if results.unknown_labels:
-        some = ", ".join(f"{label:g}" for label in results.unknown_labels[:5])
+        some = ", ".join(label_text(label) for label in results.unknown_labels[:5])
         more = ", …" if len(results.unknown_labels) > 5 else ""
         output.complaint(f"note: the model never predicts some labels of the data: {some}{more}")
 

@@ -11,10 +11,12 @@ import numpy as np
 from stepml.cli.errors import BadInputError
 from stepml.cli.prediction_source import Source
 from stepml.job.errors import EmptyDataError, InvalidDataError
+from stepml.job.explanations import did_you_mean
 from stepml.job.formats import FORMATS as FACTS
 from stepml.ml.data import ByteRange, Layout, SourceFormat, sniff
 from stepml.ml.data.formats import FORMATS, format_of_file
 from stepml.ml.data.formats.base import DataFormat
+from stepml.ml.data.formats.columns import names_shown
 from stepml.ml.data.formats.rows import DenseRows, SparseRows
 from stepml.ml.data.objects import REQUEST_BYTES
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
@@ -115,8 +117,11 @@ class _Finder:
 
     def columns(self) -> PredictionRows:
         """Return rows of columns, one of which may be the label."""
-        layout = self._sniffed(has_label=False, header=self._header())
-        layout = self._format.complete(self.source.reader, self.source.objects, layout)
+        asked = self._asked(has_label=False, header=self._header())
+        reader, objects = self.source.reader, self.source.objects
+        layout = sniff(reader, objects, asked)
+        notes = self._format.review(reader, objects, layout, asked)
+        layout = self._format.complete(reader, objects, layout)
         column, *assumed = self._label(layout)
         names = [name for at, name in enumerate(layout.column_names) if at != column]
         expected = self.model.card["features"]
@@ -124,7 +129,7 @@ class _Finder:
         n_features = layout.n_columns - int(column >= 0)
         self._require_features(n_features)
         found = replace(layout, label_column=column, n_features=n_features, label=None)
-        return self._rows(found, order, *assumed)
+        return self._rows(found, order, *assumed, *map(self.source.named_in, notes))
 
     def _rows(self, layout: Layout, order: list[int] | None, *assumed: str) -> PredictionRows:
         said = () if self.given.format else (f"format {self.format}",)
@@ -132,8 +137,10 @@ class _Finder:
         return PredictionRows(self.source, layout, n_features, order, (*said, *assumed))
 
     def _sniffed(self, **options: Any) -> Layout:
-        source = SourceFormat(format=self.format, missing=self.data["missing"], **options)
-        return sniff(self.source.reader, self.source.objects, source)
+        return sniff(self.source.reader, self.source.objects, self._asked(**options))
+
+    def _asked(self, **options: Any) -> SourceFormat:
+        return SourceFormat(format=self.format, missing=self.data["missing"], **options)
 
     def _header(self) -> bool | None:
         """Return whether there is a header: as given, else if line 1 names the model's features."""
@@ -197,8 +204,9 @@ class _Finder:
 def _column(label: str | int, names: Sequence[str], n_columns: int) -> int:
     if isinstance(label, str):
         if names.count(label) != 1:
-            known = f"one of {', '.join(names)[:200]}" if names else "an index: there is no header"
-            raise BadInputError(f"--label: expected {known}; got {label!r}")
+            known = f"one of {names_shown(names)}" if names else "an index: there is no header"
+            hint = did_you_mean(label, names)
+            raise BadInputError(f"--label: expected {known}; got {label!r}{hint}")
         return names.index(label)
     if not -n_columns <= label < n_columns:
         raise BadInputError(

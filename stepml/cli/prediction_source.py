@@ -12,6 +12,14 @@ from stepml.client.errors import ServiceRefusedError
 from stepml.ml.data import DataObject, ObjectReader
 from stepml.ml.data.formats import FORMATS, format_of_file
 
+# The job's words in messages, and those of the command line.
+_OPTIONS = {
+    "set data.header to true or false": "give --header or --no-header",
+    "data.header false makes": "--no-header makes",
+    "data.label": "--label",
+    "data.n_features": "n_features",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -24,7 +32,9 @@ class Source:
         """Return a message about objects in terms of the command line's arguments."""
         for each in self.objects:
             message = message.replace(f"s3 object {each.key}", each.key)
-        return message.replace("data.label", "--label").replace("data.n_features", "n_features")
+        for field, option in _OPTIONS.items():
+            message = message.replace(field, option)
+        return message
 
 
 class LocalFiles:

@@ -29,6 +29,12 @@ def listed(choices: tuple[str, ...]) -> str:
     return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
 
 
+def label_text(label: float) -> str:
+    """Return ``label`` with all its digits, and whole numbers without a fraction."""
+    number = float(label)
+    return str(int(number)) if number.is_integer() and abs(number) < 1e16 else repr(number)
+
+
 def parse_labels(
     texts: Iterable[str],
     as_label: Callable[[str], float],
@@ -49,7 +55,8 @@ def parse_labels(
         label = as_label(text)
         if label in names:
             raise error(
-                f"model.class_weight: label {label:g} appears twice: {names[label]!r} and {text!r}"
+                f"model.class_weight: label {label_text(label)} appears twice: "
+                f"{names[label]!r} and {text!r}"
             )
         names[label] = text
     return names

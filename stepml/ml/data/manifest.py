@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
@@ -14,6 +14,7 @@ from stepml.job.errors import (
     NotEnoughDataError,
 )
 from stepml.ml.data.formats.rows import Skipped
+from stepml.ml.data.labels import NO_LABELS, LabelMoments, merge_label_moments
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.pieces import MAX_LABELS, PieceStatistics
 
@@ -47,7 +48,7 @@ class Manifest:
     layout: Layout  # with the facts that only range tasks find
     n_rows: int
     n_features: int
-    labels: tuple[float, ...] | None  # distinct ones, ascending; None: more than 1,000
+    labels: tuple[float, ...] | None  # distinct ones as written, ascending; None: over 1,000
     label_counts: tuple[int, ...] | None  # rows of each label
     min_label: float
     max_label: float
@@ -56,6 +57,9 @@ class Manifest:
     pieces: tuple[Piece, ...]  # in the order of objects and offsets
     skipped_rows: int  # bad rows that were skipped
     skipped_samples: tuple[str, ...]  # messages about the first ones, at most 10
+    # Only for reports: the last bits depend on the ranges.
+    label_moments: LabelMoments = field(default=NO_LABELS, compare=False)
+    missing_values: int = 0  # features that were filled in, or will be
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,8 @@ def merge(
         pieces=tuple(Piece(each.key, each.n_rows, each.value_bytes) for each in ordered),
         skipped_rows=sum(each.count for each in skipped),
         skipped_samples=_samples(skipped)[:MAX_SKIPPED_SAMPLES],
+        label_moments=merge_label_moments(each.label_moments for each in ordered),
+        missing_values=sum(each.missing_values for each in ordered),
     )
 
 

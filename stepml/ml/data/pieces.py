@@ -27,6 +27,7 @@ from stepml.ml.data import arrays
 from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows
+from stepml.ml.data.labels import NO_LABELS, LabelMoments
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
@@ -49,7 +50,7 @@ class PieceStatistics:
     first: tuple[int, int]  # object index and offset of the earliest row: orders the pieces
     n_rows: int
     bucket_counts: tuple[int, ...]  # rows in each of the 4096 buckets
-    labels: tuple[float, ...] | None  # distinct ones, ascending; None: more than 1,000
+    labels: tuple[float, ...] | None  # distinct ones as written, ascending; None: over 1,000
     label_counts: tuple[int, ...] | None  # rows of each label
     min_label: float
     max_label: float
@@ -57,6 +58,8 @@ class PieceStatistics:
     nnz: int  # stored values
     value_bytes: int  # of the piece
     layout: Layout | None = None  # complete, if only range tasks know all of it
+    label_moments: LabelMoments = NO_LABELS
+    missing_values: int = 0  # features that were filled in, or will be
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +242,9 @@ def _statistics(
     packed: _Packed,
     bucket_counts: NDArray[np.intp],
 ) -> PieceStatistics:
-    y = packed.views["y"]
-    labels, counts = np.unique(y, return_counts=True)
+    written = np.concatenate([_written_labels(each.rows) for each in batch])
+    y = np.concatenate([each.rows.y for each in batch])
+    labels, counts = np.unique(written, return_counts=True)
     are_few = len(labels) <= MAX_LABELS
     return PieceStatistics(
         key=key,
@@ -254,4 +258,10 @@ def _statistics(
         n_features=packed.n_features,
         nnz=packed.nnz,
         value_bytes=len(packed.piece),
+        label_moments=LabelMoments.of(written, y),
+        missing_values=sum(each.rows.n_missing for each in batch),
     )
+
+
+def _written_labels(rows: DenseRows | SparseRows) -> NDArray[np.float64]:
+    return rows.y.astype(np.float64) if rows.written is None else rows.written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 from stepml.job.errors import (
     DataDeniedError,
@@ -10,13 +11,17 @@ from stepml.job.errors import (
     KeyNotFoundError,
     StorageDeniedError,
 )
+from stepml.job.explanations import did_you_mean
 from stepml.job.spec import Data
 from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.objects import DataObject, ObjectCatalogue, ObjectInfo
+from stepml.ml.data.path_columns import review_paths
 from stepml.ml.data.ranges import ByteRange, plan_ranges
 from stepml.ml.data.sniff import sniff
 from stepml.ml.data.source_format import SourceFormat
+
+_MOST_KEYS = 1000  # of one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +32,10 @@ class DataPlan:
     layout: Layout
     tasks: list[list[ByteRange]]  # the byte ranges of each range task
     digest: str  # content address of the partitioned data set, see `dataset_digest`
+    notes: list[str]  # on facts that were inferred
 
 
-def plan_data(source: ObjectCatalogue, path: str, data: Data) -> DataPlan:
+def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = "") -> DataPlan:
     """Plan the partition of the data at ``path``, from names and first lines.
 
     Parameters
@@ -39,24 +45,33 @@ def plan_data(source: ObjectCatalogue, path: str, data: Data) -> DataPlan:
     path : str
         The key of one object, or the prefix of several keys.
     data : Data
+    own_bucket : str
+        The stack's bucket, for messages.
 
     Raises
     ------
     InvalidDataError
-        The objects do not match ``data``; see `find_objects` and `sniff`.
+        The objects do not match ``data``, or a fact about them is ambiguous; see `find_objects`,
+        `review_paths`, `sniff` and `DataFormat.review`.
     """
-    objects = find_objects(source, path, data)
-    layout = sniff(source, objects, SourceFormat.from_data(data))
-    cuts = [FORMATS[layout.format].cut_of(each) for each in objects]
+    objects = find_objects(source, path, data, own_bucket)
+    notes = review_paths(objects, data)
+    data_format, asked = FORMATS[data.format], SourceFormat.from_data(data)
+    layout = sniff(source, objects, asked)
+    notes += data_format.review(source, objects, layout, asked)
+    cuts = [data_format.cut_of(each) for each in objects]
     return DataPlan(
         objects=objects,
         layout=layout,
         tasks=[list(ranges) for ranges in plan_ranges(objects, data.ranges, cuts)],
         digest=dataset_digest(objects, layout, data.seed),
+        notes=notes,
     )
 
 
-def find_objects(source: ObjectCatalogue, path: str, data: Data) -> list[DataObject]:
+def find_objects(
+    source: ObjectCatalogue, path: str, data: Data, own_bucket: str = ""
+) -> list[DataObject]:
     """Return the object at ``path``, or the objects below it, in order of their keys.
 
     If ``path`` is an object of images, the object of their labels is included.
@@ -75,18 +90,31 @@ def find_objects(source: ObjectCatalogue, path: str, data: Data) -> list[DataObj
             folder = path.rstrip("/") + "/"
             found = [info for info in source.describe_many(folder) if info.value_bytes]
     except KeyNotFoundError as error:
-        raise DataNotFoundError(f"data.uri: there is no bucket for {data.uri}") from error
+        own = f"; the bucket of this stack is {own_bucket!r}" if own_bucket else ""
+        raise DataNotFoundError(f"data.uri: there is no bucket for {data.uri}{own}") from error
     except StorageDeniedError as error:
         raise DataDeniedError(
             f"data.uri: the functions may not read {data.uri}; a bucket other than the stack's own "
             "is named by the parameter DataBucketName of the stack"
         ) from error
     if not found:
-        raise DataNotFoundError(f"data.uri: nothing lies at {data.uri}")
+        hint = _hint_at_keys(source, path)
+        raise DataNotFoundError(f"data.uri: nothing lies at {data.uri}{hint}")
     return [
         DataObject(info.key, info.key.removeprefix(folder), info.value_bytes, info.etag)
         for info in found
     ]
+
+
+def _hint_at_keys(source: ObjectCatalogue, path: str) -> str:
+    """Return a hint at the key or folder that is most like ``path``."""
+    folder = path.rstrip("/").rpartition("/")[0]
+    for prefix in dict.fromkeys([f"{folder}/" if folder else "", ""]):
+        keys = [each.key for each in islice(source.describe_many(prefix), _MOST_KEYS)]
+        folders = {key.rpartition("/")[0] + "/" for key in keys if "/" in key}
+        if hint := did_you_mean(path, [*keys, *sorted(folders)]):
+            return hint
+    return ""
 
 
 def _one(source: ObjectCatalogue, path: str, data: Data) -> list[ObjectInfo]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from stepml.job.errors import BadLabelError
-from stepml.job.spec_base import parse_labels
+from stepml.job.spec_base import label_text, parse_labels
 from stepml.ml.models.base import Floats
 
 MOST_CLASSES = 1000
@@ -16,6 +16,9 @@ MOST_CLASSES = 1000
 ClassWeight = Mapping[str, float] | str | None
 
 _LARGEST_APART = 2**24
+_MOST_SHOWN = 20
+
+MEANT_REGRESSION = "did you mean model linear_regression?"
 
 
 def as_stored(label: float) -> float:
@@ -36,33 +39,54 @@ def classes_of(labels: Sequence[float] | None, model: str) -> tuple[float, ...]:
     if labels is None or len(labels) > MOST_CLASSES:
         raise BadLabelError(
             f"the labels are not classes: there are more than {MOST_CLASSES:,} different ones; "
-            "is data.label the right column?"
+            f"is data.label the right column, or {MEANT_REGRESSION}"
         )
-    classes = tuple(as_stored(label) for label in labels)
-    if not all(math.isfinite(label) for label in classes):
-        raise BadLabelError(f"{model}: expected finite labels, got {shown(classes)}")
-    if max(map(abs, classes), default=0) > _LARGEST_APART:
-        raise BadLabelError(
-            f"{model}: labels are stored as float32, which lacks some whole numbers beyond "
-            f"±{_LARGEST_APART:,}; the data have {max(classes, key=abs):.0f}"
-        )
-    if len(classes) < 2:
-        raise BadLabelError(f"{model} needs two labels; the data have only: {shown(classes)}")
-    return classes
+    _require_storable(labels, model)
+    if len(labels) < 2:
+        raise BadLabelError(f"{model} needs two labels; the data have only: {shown(labels)}")
+    return tuple(as_stored(label) for label in labels)
 
 
-def positive_of(asked: float | None, classes: Sequence[float], model: str) -> float:
-    """Return the label of the positive class, or raise `BadLabelError`."""
+def look_continuous(labels: Sequence[float] | None, n_rows: int) -> bool:
+    """Return whether labels seem to be numbers rather than classes.
+
+    They do if there are many for the number of rows: more than 20, and less than ten rows a label;
+    or fractions, of which no two rows in three share one.
+
+    Parameters
+    ----------
+    labels : sequence of float, or None
+        The distinct labels; None: too many for a list.
+    n_rows : int
+    """
+    if labels is None:
+        return True
+    fractions = any(not float(label).is_integer() for label in labels)
+    return (len(labels) > 20 and n_rows < 10 * len(labels)) or (
+        fractions and len(labels) > 2 and 2 * n_rows < 3 * len(labels)
+    )
+
+
+def positive_of(
+    asked: float | None, classes: Sequence[float], model: str, n_rows: int | None = None
+) -> float:
+    """Return the label of the positive class, or raise `BadLabelError`.
+
+    ``n_rows`` tells whether the labels `look_continuous`.
+    """
     if asked is None:
         if len(classes) == 2:
             return max(classes)
+        advice = "set model.positive_class to learn one of them against the rest"
+        if n_rows is not None and look_continuous(classes, n_rows):
+            advice = f"they look continuous: {MEANT_REGRESSION}"
         raise BadLabelError(
-            f"{model} needs two labels, the data have {len(classes)} ({shown(classes)}); "
-            "set model.positive_class to learn one of them against the rest"
+            f"{model} needs two labels, the data have {len(classes)} ({shown(classes)}); {advice}"
         )
-    if as_stored(asked) not in classes:
+    if not _is_storable(asked) or as_stored(asked) not in classes:
         raise BadLabelError(
-            f"model.positive_class: expected a label of the data ({shown(classes)}), got {asked:g}"
+            f"model.positive_class: expected a label of the data ({shown(classes)}), "
+            f"got {label_text(asked)}"
         )
     return as_stored(asked)
 
@@ -116,14 +140,40 @@ def indices(labels: Floats, classes: Floats) -> np.ndarray[tuple[int], np.dtype[
     strange = classes[found] != labels
     if strange.any():
         raise BadLabelError(
-            f"expected the labels that were learnt ({shown(classes)}), got {labels[strange][0]:g}"
+            f"expected the labels that were learnt ({shown(map(as_stored, classes))}), "
+            f"got {label_text(as_stored(labels[strange][0]))}"
         )
     return found
 
 
 def shown(labels: Iterable[float]) -> str:
     """Return the first labels, for a message."""
-    return ", ".join(f"{label:g}" for label in list(labels)[:20])
+    texts = [label_text(label) for label in labels]
+    return ", ".join(texts[:_MOST_SHOWN]) + (", …" if len(texts) > _MOST_SHOWN else "")
+
+
+def _require_storable(labels: Sequence[float], model: str) -> None:
+    """Refuse labels that float32, as which they are stored, would change."""
+    if not all(math.isfinite(label) for label in labels):
+        raise BadLabelError(f"{model}: expected finite labels, got {shown(labels)}")
+    largest = max(labels, key=abs, default=0.0)
+    if abs(largest) > _LARGEST_APART:
+        raise BadLabelError(
+            f"{model}: labels are stored as float32, which lacks some whole numbers beyond "
+            f"±{_LARGEST_APART:,}; the data have {label_text(largest)}"
+        )
+    changed = [label for label in labels if not _is_storable(label)]
+    if changed:
+        raise BadLabelError(
+            f"{model}: labels are stored as float32, which makes "
+            f"{label_text(as_stored(changed[0]))} of {label_text(changed[0])}; number the classes "
+            f"0, 1, 2, …, or {MEANT_REGRESSION}"
+        )
+
+
+def _is_storable(label: float) -> bool:
+    """Return whether float32 holds ``label``, or its shortest decimals."""
+    return label in (float(np.float32(label)), as_stored(label))
 
 
 def _balanced(

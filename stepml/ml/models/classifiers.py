@@ -50,7 +50,8 @@ class BinaryClassifier(LinearModel):
     @classmethod
     def from_spec(cls, spec: specs.BinarySpec, facts: DataFacts) -> Model:
         classes = classes_of(facts.labels, tag(spec))
-        positive = positive_of(spec.positive_class, classes, tag(spec))
+        n_rows = None if facts.label_counts is None else sum(facts.label_counts)
+        positive = positive_of(spec.positive_class, classes, tag(spec), n_rows)
         weights = weights_of(spec.class_weight, classes, facts.label_counts, positive)
         others = [label for label in classes if label != positive]
         negative = others[0] if len(others) == 1 else None

@@ -184,6 +184,41 @@ def test_a_header_of_numbers_is_known_by_the_model_s_names(tmp_path: Path) -> No
     assert len(rows) == 2
 
 
+def test_a_header_of_numbers_is_known_by_the_rows(tmp_path: Path) -> None:
+    it = example("linear")
+    write(it.artifact, tmp_path / "model")
+    numbers = [str(number) for number in range(it.X.shape[1])]
+    (tmp_path / "rows.csv").write_text(text_of(it.X[:5], names=numbers))
+
+    rows, stderr = predicted("model", "rows.csv")
+
+    assert len(rows) == 1 + 5
+    assert "assumed: line 1, '0,1,2,3', is a header; --no-header makes it a row" in stderr
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_line_that_may_be_a_header_is_asked_for(named: bool, tmp_path: Path) -> None:
+    it = example("linear", features=named)
+    write(it.artifact, tmp_path / "model")
+    (tmp_path / "rows.csv").write_text("0,1,2,3\n1,2,3,4\n3,4,5,6\n")
+
+    message = refused("model", "rows.csv")
+
+    assert "line 1, '0,1,2,3', may be a row, or a header" in message
+    assert message.endswith("give --header or --no-header")
+    assert len(predicted("model", "rows.csv", "--no-header")[0]) == 1 + 3
+    if not named:
+        assert len(predicted("model", "rows.csv", "--header")[0]) == 1 + 2
+
+
+def test_an_index_without_a_name_is_refused(tmp_path: Path) -> None:
+    it = example("linear", features=True)
+    write(it.artifact, tmp_path / "model")
+    rows = np.column_stack([np.arange(5), it.X[:5]])
+    (tmp_path / "rows.csv").write_text(text_of(rows, names=["", *NAMES]))
+    assert "rows.csv: column 1 has no name" in refused("model", "rows.csv")
+
+
 def test_where_the_label_is_can_be_said(tmp_path: Path) -> None:
     it = example("linear")
     y = TrainedModel(it.artifact).predict(it.X)

@@ -93,6 +93,22 @@ class DataFormat(ABC):
         ``layout`` comes from `complete`. One request reads about ``request_bytes``.
         """
 
+    def review(
+        self,
+        reader: ObjectReader,
+        objects: Sequence[DataObject],
+        layout: Layout,
+        source: SourceFormat,
+    ) -> list[str]:
+        """Return notes on facts that `sniff` inferred, although ``source`` leaves them open.
+
+        Raises
+        ------
+        InvalidDataError
+            A fact is ambiguous. The message has the field that decides it.
+        """
+        return []
+
     def matches(self, name: str) -> bool:
         """Return whether a file called ``name`` has this format."""
         return name.lower().endswith(self.endings)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from itertools import zip_longest
 
 from stepml.job.errors import InvalidDataError
+from stepml.job.explanations import did_you_mean
 from stepml.ml.data.formats.rows import shortened
 from stepml.ml.data.objects import DataObject
 
@@ -26,17 +28,7 @@ def label_column(
                 f"data.label is {label!r}, but s3 object {data.key} has no header; "
                 f"name the label's column by its index, 0 to {n_columns - 1}"
             )
-        if label not in names:
-            raise InvalidDataError(
-                f"data.label is {label!r}, which is none of the columns of s3 object {data.key}: "
-                + shortened(", ".join(names).encode(), 400)
-            )
-        if names.count(label) > 1:
-            raise InvalidDataError(
-                f"data.label is {label!r}, the name of {names.count(label)} columns of s3 object "
-                f"{data.key}: name the label's column by its index"
-            )
-        return names.index(label)
+        return _named_column(data, names, label)
     column = n_columns - 1 if label is None else label
     if not -n_columns <= column < n_columns:
         raise InvalidDataError(
@@ -44,6 +36,38 @@ def label_column(
             f"allowed are 0 to {n_columns - 1}, or -{n_columns} to -1 from the end"
         )
     return column % n_columns
+
+
+def _named_column(data: DataObject, names: Sequence[str], label: str) -> int:
+    # Letters with accents are one character or two, depending on the program.
+    normal = [unicodedata.normalize("NFC", name) for name in names]
+    wanted = unicodedata.normalize("NFC", label)
+    if wanted not in normal:
+        raise InvalidDataError(
+            f"data.label is {label!r}, which is none of the columns of s3 object {data.key}"
+            f"{did_you_mean(label, names)}: {names_shown(names)}"
+        )
+    if normal.count(wanted) > 1:
+        raise InvalidDataError(
+            f"data.label is {label!r}, the name of {normal.count(wanted)} columns of s3 object "
+            f"{data.key}: name the label's column by its index"
+        )
+    return normal.index(wanted)
+
+
+def names_shown(names: Sequence[str], most: int = 20) -> str:
+    """Return the names of columns for a message: of many, the first and the last ones."""
+    if len(names) > most:
+        half = most // 2
+        names = [*names[:half], "…", *names[-half:]]
+    return ", ".join(shortened(name.encode(), 40) for name in names)
+
+
+def require_different_names(data: DataObject, names: Sequence[str]) -> None:
+    """Raise `InvalidDataError` if two columns have the same name."""
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidDataError(f"s3 object {data.key}: two columns are named {twice[:40]!r}")
 
 
 def require_same_names(

@@ -9,21 +9,24 @@ import numpy as np
 
 from stepml.job.errors import EmptyDataError, InvalidDataError
 from stepml.ml.data.formats.columns import label_column
-from stepml.ml.data.formats.rows import DenseRows
+from stepml.ml.data.formats.rows import DenseRows, unless_equal
 from stepml.ml.data.formats.text import TextFormat
-from stepml.ml.data.formats.text.first_lines import FirstLines, fields_of
+from stepml.ml.data.formats.text.first_lines import FirstLines
+from stepml.ml.data.formats.text.headers import Header
 from stepml.ml.data.formats.text.lines import NEWLINE, BadLines, Lines, parse_good
 from stepml.ml.data.formats.text.numbers import (
     Flags,
-    Floats32,
+    Floats64,
     Positions,
     Text,
-    decode_floats,
+    decode_doubles,
     is_missing,
     missing_tokens,
     number_problem,
+    to_singles,
 )
 from stepml.ml.data.formats.text.reading import ReadLimits
+from stepml.ml.data.formats.text.review import header_of, review_table
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.source_format import SourceFormat
@@ -42,23 +45,21 @@ class Csv(TextFormat):
     limits: ReadLimits = field(default_factory=ReadLimits)
 
     def layout_of(self, first: FirstLines, source: SourceFormat) -> Layout:
-        names = self._first_fields(first)
+        table = first.table(self.delimiter)
+        if not table:
+            raise EmptyDataError(f"s3 object {first.data.key} has no data rows")
         if source.has_label:
-            self._require_features(first.data, names)
-        label = source.label if source.has_label else None
-        header = _is_header(names, label) if source.header is None else source.header
+            self._require_features(first.data, table[0])
+        header = header_of(table, source) in (Header.YES, Header.BY_EVIDENCE)
         if header:
             _require_header(first)
-        return self._layout(first.data, names, header, source)
+        return self._layout(first.data, table[0], header, source)
+
+    def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
+        return review_table(first.data, first.table(self.delimiter), layout, source)
 
     def parser(self, layout: Layout) -> CsvParser:
         return CsvParser(layout)
-
-    def _first_fields(self, first: FirstLines) -> tuple[str, ...]:
-        for line in first.lines:
-            if line:
-                return fields_of(line, self.delimiter)
-        raise EmptyDataError(f"s3 object {first.data.key} has no data rows")
 
     def _require_features(self, data: DataObject, names: Sequence[str]) -> None:
         if len(names) < 2:
@@ -135,17 +136,19 @@ class CsvParser:
     def _rows(
         self, lines: Lines, table: Text, starts: Positions, ends: Positions
     ) -> DenseRows | Flags:
-        values, bad = decode_floats(table, starts, ends)
+        values, unread = decode_doubles(table, starts, ends)
+        bad = unread
         if self._fill is not None:
             bad = self._fill_missing(values, bad, table, (starts, ends))
         if len(bad):
             flags: Flags = np.zeros(len(lines.offsets), np.bool_)
             flags[bad // self._layout.n_columns] = True
             return flags
-        return self._columns(lines, values.reshape(len(lines.offsets), self._layout.n_columns))
+        cells = values.reshape(len(lines.offsets), self._layout.n_columns)
+        return self._columns(lines, cells, n_missing=len(unread))
 
     def _fill_missing(
-        self, values: Floats32, bad: Positions, table: Text, spans: tuple[Positions, Positions]
+        self, values: Floats64, bad: Positions, table: Text, spans: tuple[Positions, Positions]
     ) -> Positions:
         """Fill in missing values among the ``bad`` ones; return the rest of the bad ones."""
         is_feature = bad % self._layout.n_columns != self._layout.label_column
@@ -154,13 +157,15 @@ class CsvParser:
         others: Positions = bad[~filled]
         return others
 
-    def _columns(self, lines: Lines, cells: Floats32) -> DenseRows:
-        label = self._layout.label_column
+    def _columns(self, lines: Lines, cells: Floats64, n_missing: int) -> DenseRows:
+        label, singles = self._layout.label_column, to_singles(cells)
         if not self._layout.has_label:
-            return DenseRows(lines.offsets, np.zeros(len(cells), np.float32), cells)
-        if label == self._layout.n_columns - 1:  # the usual place; needs no copy
-            return DenseRows(lines.offsets, cells[:, label], cells[:, :label])
-        return DenseRows(lines.offsets, cells[:, label], np.delete(cells, label, axis=1))
+            y = np.zeros(len(cells), np.float32)
+            return DenseRows(lines.offsets, y, singles, n_missing=n_missing)
+        y = singles[:, label]
+        is_last = label == self._layout.n_columns - 1  # the usual place; needs no copy
+        X = singles[:, :label] if is_last else np.delete(singles, label, axis=1)
+        return DenseRows(lines.offsets, y, X, unless_equal(cells[:, label], y), n_missing)
 
     def _problem_of(self, line: bytes) -> str | None:
         cells = line.split(self._delimiter)
@@ -184,18 +189,3 @@ def _require_header(first: FirstLines) -> None:
             f"s3 object {first.data.key} starts with an empty line: a header must be the first line"
         )
     first.require_rows(1)
-
-
-def _is_header(fields: Sequence[str], label: str | int | None) -> bool:
-    # A line with only a few fields that are not numbers counts as a bad row: the user would see a
-    # refused row, but not a row that was read as a header. Missing values are not names.
-    n_names = sum(not _is_number(field) and not is_missing(field.encode()) for field in fields)
-    return (isinstance(label, str) and label in fields) or 2 * n_names > len(fields)
-
-
-def _is_number(field: str) -> bool:
-    try:
-        float(field)
-    except ValueError:
-        return False
-    return True

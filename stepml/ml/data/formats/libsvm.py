@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stepml.ml.data.formats.rows import SparseRows
+from stepml.ml.data.formats.rows import SparseRows, unless_equal
 from stepml.ml.data.formats.text import TextFormat
 from stepml.ml.data.formats.text.first_lines import FirstLines
 from stepml.ml.data.formats.text.lines import NEWLINE, BadLines, Lines, parse_good
@@ -14,10 +14,11 @@ from stepml.ml.data.formats.text.numbers import (
     Flags,
     Positions,
     Text,
-    decode_floats,
+    decode_doubles,
     decode_integers,
     index_of,
     number_problem,
+    to_singles,
 )
 from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.layout import Layout
@@ -115,7 +116,7 @@ class LibsvmParser:
         keys = np.flatnonzero(before_colon)
         rest = np.flatnonzero(~before_colon)  # labels and values
         indices, bad_indices = decode_integers(tokens, starts[keys], ends[keys])
-        numbers, bad_numbers = decode_floats(tokens, starts[rest], ends[rest])
+        numbers, bad_numbers = decode_doubles(tokens, starts[rest], ends[rest])
         row_ends = np.flatnonzero(before_newline[rest])  # the last value of each row, or its label
         label_places = np.concatenate([[0], row_ends[:-1] + 1])[: len(row_ends)]
         counts = row_ends - label_places
@@ -124,12 +125,15 @@ class LibsvmParser:
             return _of_lines(bad_tokens, before_newline) | self._disorder(indices, counts)
         is_value = np.ones(len(numbers), np.bool_)
         is_value[label_places] = False
+        labels, singles = numbers[label_places], to_singles(numbers)
+        y = singles[label_places]
         return SparseRows(
             lines.offsets,
-            numbers[label_places],
+            y,
             counts.astype(np.uint32),
             (indices - np.uint64(1)).astype(np.uint32),
-            numbers[is_value],
+            singles[is_value],
+            unless_equal(labels, y),
         )
 
     def _ascends(self, indices: np.ndarray, counts: Positions) -> bool:

@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import BadRowError
-from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows, shortened
+from stepml.ml.data.formats.rows import (
+    DenseRows,
+    Skipped,
+    SparseRows,
+    shortened,
+    unless_equal,
+)
 from stepml.ml.data.layout import Layout
 
 # Size of a block: small relative to a piece, and large enough to make the cost of a block small.
@@ -55,12 +61,16 @@ class RowChecks:
         labels, values = to_float32(y), to_float32(X)
         offsets = np.arange(first, first + len(y))
         if np.isfinite(labels).all() and np.isfinite(values).all():
-            return DenseRows(offsets, labels, values)
+            return DenseRows(offsets, labels, values, unless_equal(y, labels))
+        missing = np.isnan(values)
         values = self._filled(values)
         wrong = self._wrong(values)
         bad = wrong.any(axis=1) | ~np.isfinite(labels)
         self._refuse(key, first, bad, lambda row: self._problem(y[row], X[row], wrong[row]))
-        return DenseRows(offsets[~bad], labels[~bad], values[~bad])
+        good = ~bad
+        written = unless_equal(y[good], labels[good])
+        n_missing = int(np.count_nonzero(missing[good]))
+        return DenseRows(offsets[good], labels[good], values[good], written, n_missing)
 
     def sparse(self, key: str, first: int, y: NDArray[Any], pairs: Pairs) -> SparseRows:
         """Return the good rows of a block, which starts at row ``first`` of the object ``key``."""
@@ -68,6 +78,7 @@ class RowChecks:
         order = _order(rows, pairs.indices)
         indices, given = pairs.indices[order], pairs.values[order]
         labels, values = to_float32(y), self._filled(to_float32(given))
+        missing = np.isnan(given)
         wrong = self._wrong(values) | self._misplaced(rows, indices)
         bad = ~np.isfinite(labels)
         bad[rows[wrong]] = True
@@ -88,6 +99,8 @@ class RowChecks:
             pairs.counts[good].astype(np.uint32),
             indices[kept].astype(np.uint32),
             values[kept],
+            unless_equal(y[good], labels[good]),
+            int(np.count_nonzero(missing[kept])),
         )
 
     def _filled(self, values: _Floats) -> _Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ class DenseRows:
     offsets: NDArray[np.int64]  # of each row's line in its object; without lines: its number
     y: NDArray[np.float32]  # (n_rows,) labels
     X: NDArray[np.float32]  # (n_rows, n_features); may be a view that is not contiguous
+    written: NDArray[np.float64] | None = None  # labels in the data; None: they equal ``y``
+    n_missing: int = 0  # values of features that were filled in, or will be
 
     @property
     def value_bytes(self) -> int:
@@ -37,11 +40,19 @@ class SparseRows:
     counts: NDArray[np.uint32]  # (n_rows,) pairs of each row
     indices: NDArray[np.uint32]  # (nnz,) 0-based, ascending within a row
     values: NDArray[np.float32]  # (nnz,)
+    written: NDArray[np.float64] | None = None  # labels in the data; None: they equal ``y``
+    n_missing: int = 0  # values of features that were filled in, or will be
 
     @property
     def value_bytes(self) -> int:
         """The size of the rows in a piece."""
         return 16 * len(self.y) + 8 * len(self.values)
+
+
+def unless_equal(labels: NDArray[Any], y: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    """Return ``labels`` as float64, or None if they equal ``y``, their float32."""
+    doubles = labels.astype(np.float64)
+    return None if np.array_equal(doubles, y) else doubles
 
 
 @dataclass(slots=True)

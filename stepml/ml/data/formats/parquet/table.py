@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError, NotAvailableError, StepMLError
+from stepml.ml.data.formats.columns import require_different_names
 from stepml.ml.data.formats.ranged_file import RangedFile
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
@@ -54,6 +56,7 @@ class Table:
         with self._damages_named():
             self._metadata = parquet.read_metadata(RangedFile(reader, data))
             schema = self._metadata.schema.to_arrow_schema()
+        _require_no_index(data, schema)
         _require_numbers(pyarrow.types, data, schema)
         self.column_names: tuple[str, ...] = tuple(schema.names)
 
@@ -133,14 +136,28 @@ def _require_numbers(types: Any, data: DataObject, schema: Any) -> None:
                 f"s3 object {data.key}: column {field.name[:40]!r} is of type {field.type}; "
                 "numbers and booleans are possible"
             )
-        if _INDEX.fullmatch(field.name):
+    require_different_names(data, schema.names)
+
+
+def _require_no_index(data: DataObject, schema: Any) -> None:
+    """Refuse the index of a frame, which pandas stores as columns, and does not read as such."""
+    index = _index_columns(schema)
+    for name in schema.names:
+        if name in index or _INDEX.fullmatch(name):
             raise InvalidDataError(
-                f"s3 object {data.key}: column {field.name!r} is the index of a pandas frame, "
-                "no feature: write it with index=False"
+                f"s3 object {data.key}: column {name[:40]!r} is the index of a pandas frame, "
+                "no feature: write it with index=False, or make it a column with reset_index()"
             )
-    if len(set(schema.names)) != len(schema.names):
-        twice = next(name for name in schema.names if schema.names.count(name) > 1)
-        raise InvalidDataError(f"s3 object {data.key}: two columns are named {twice[:40]!r}")
+
+
+def _index_columns(schema: Any) -> set[str]:
+    """Return the names of the index's columns in the metadata that pandas wrote, if any."""
+    try:
+        stored = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))["index_columns"]
+    except (ValueError, LookupError, TypeError):
+        return set()
+    # A range is described by an object instead of a name, and has no column.
+    return {each for each in stored if isinstance(each, str)} if isinstance(stored, list) else set()
 
 
 def _number_kinds(types: Any) -> tuple[Any, ...]:

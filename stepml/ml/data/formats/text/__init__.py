@@ -46,10 +46,30 @@ class TextFormat(DataFormat):
     def sniff(
         self, reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat
     ) -> Layout:
+        return self._sniffed(reader, objects, source)[1]
+
+    def review(
+        self,
+        reader: ObjectReader,
+        objects: Sequence[DataObject],
+        layout: Layout,
+        source: SourceFormat,
+    ) -> list[str]:
+        filled = [each for each in objects if each.value_bytes]
+        return self.review_lines(self._sniffed(reader, filled, source)[0], layout, source)
+
+    def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
+        """Return notes on the lines from which ``layout`` was inferred; see `review`."""
+        return []
+
+    def _sniffed(
+        self, reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat
+    ) -> tuple[FirstLines, Layout]:
         without_rows: list[EmptyDataError] = []
         for each in objects:
             try:
-                return self.layout_of(first_lines(reader, each), source)
+                first = first_lines(reader, each)
+                return first, self.layout_of(first, source)
             except EmptyDataError as exc:
                 without_rows.append(exc)
         raise without_rows[0]

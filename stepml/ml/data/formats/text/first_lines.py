@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from stepml.job.errors import EmptyDataError, InvalidDataError
 from stepml.ml.data.formats.text.reading import BYTE_ORDER_MARK, MAX_LINE_BYTES
 from stepml.ml.data.objects import DataObject, ObjectReader
 
 _SNIFF_BYTES = 64 * 1024
+_MOST_LINES = 100
 _MAGIC = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -30,6 +32,11 @@ class FirstLines:
     data: DataObject
     lines: Sequence[bytes]  # without their ends
     is_all: bool  # the object has no more
+
+    def table(self, delimiter: str) -> list[tuple[str, ...]]:
+        """Return the fields of the first whole lines that are not empty, at most a hundred."""
+        whole = self.lines if self.is_all else self.lines[:-1] or self.lines
+        return [fields_of(line, delimiter) for line in islice(filter(None, whole), _MOST_LINES)]
 
     def require_rows(self, first: int = 0) -> None:
         """Raise `EmptyDataError` if there is certainly no row from line ``first`` on."""

@@ -25,6 +25,7 @@ Words = NDArray[np.uint64]
 Positions = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 Floats32 = NDArray[np.float32]
+Floats64 = NDArray[np.float64]
 
 # Missing values, as common tools write them.
 _MISSING = {b"", b"nan", b"+nan", b"-nan", b"na", b"n/a", b"null", b"none", b"?"}
@@ -102,6 +103,18 @@ class _Digits:
 
 
 def decode_floats(text: Text, starts: Positions, ends: Positions) -> tuple[Floats32, Positions]:
+    """Return the tokens' values as float32; see `decode_doubles`."""
+    values, bad = decode_doubles(text, starts, ends)
+    return to_singles(values), bad
+
+
+def to_singles(values: Floats64) -> Floats32:
+    """Return ``values`` as float32; values that are too large become infinite."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
+
+
+def decode_doubles(text: Text, starts: Positions, ends: Positions) -> tuple[Floats64, Positions]:
     """Return the tokens' values, and the tokens that are not finite float32 numbers.
 
     Parameters
@@ -113,7 +126,7 @@ def decode_floats(text: Text, starts: Positions, ends: Positions) -> tuple[Float
     Returns
     -------
     values : array of shape (n_tokens,)
-        Each equals ``numpy.float32(float(token))``.
+        Each is a float64 whose float32 equals ``numpy.float32(float(token))``.
     bad : array
         Ascending indices of tokens that are empty, not numbers, NaN, infinite, or too large.
     """
@@ -128,9 +141,7 @@ def decode_floats(text: Text, starts: Positions, ends: Positions) -> tuple[Float
         values[slow] = math.nan
         written = slow[~_usually_missing(text, starts[slow], ends[slow])]
         values[written] = [_float(text.token(*span)) for span in _spans(starts, ends, written)]
-    with np.errstate(over="ignore"):
-        singles = values.astype(np.float32)
-    return singles, slow[~np.isfinite(singles[slow])]
+    return values, slow[~np.isfinite(to_singles(values[slow]))]
 
 
 def decode_integers(text: Text, starts: Positions, ends: Positions) -> tuple[Words, Positions]:
@@ -211,7 +222,7 @@ def _float(token: bytes) -> float:
         return math.nan
 
 
-def _one_word(text: Text, ends: Positions, lengths: Positions) -> tuple[NDArray[np.float64], Flags]:
+def _one_word(text: Text, ends: Positions, lengths: Positions) -> tuple[Floats64, Flags]:
     digits = _decode_word(text.words[ends - _WORD], np.minimum(lengths, _WORD))
     values = digits.mantissas.astype(np.float64)
     if digits.dotted.any():
@@ -220,9 +231,7 @@ def _one_word(text: Text, ends: Positions, lengths: Positions) -> tuple[NDArray[
     return values, digits.valid & (lengths <= _WORD)
 
 
-def _two_words(
-    text: Text, ends: Positions, lengths: Positions
-) -> tuple[NDArray[np.float64], Flags]:
+def _two_words(text: Text, ends: Positions, lengths: Positions) -> tuple[Floats64, Flags]:
     tail = _decode_word(text.words[ends - _WORD], np.full_like(lengths, _WORD))
     head = _decode_word(text.words[ends - 2 * _WORD], lengths - _WORD, alone=False)
     tail_scale = np.where(tail.dotted, _TEN_TO_8 // np.uint64(10), _TEN_TO_8)

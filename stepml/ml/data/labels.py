@@ -1,0 +1,58 @@
+"""Moments of a data set's labels, and of their rounding to float32."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class LabelMoments:
+    """Count, mean and squared deviations of labels as the data have them."""
+
+    n: int = 0
+    mean: float = 0.0
+    squares: float = 0.0  # sum of squared deviations from the mean
+    rounding: float = 0.0  # sum of squared differences from the labels' float32
+
+    @classmethod
+    def of(cls, written: NDArray[np.float64], y: NDArray[np.float32]) -> Self:
+        """Return the moments of labels ``written`` in the data and stored as ``y``."""
+        mean = float(written.mean())
+        return cls(
+            len(written),
+            mean,
+            float(np.square(written - mean).sum()),
+            float(np.square(written - y).sum()),
+        )
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of the labels."""
+        return math.sqrt(self.squares / self.n) if self.n else 0.0
+
+    @property
+    def rounding_error(self) -> float:
+        """The root of the mean squared difference between a label and its float32."""
+        return math.sqrt(self.rounding / self.n) if self.n else 0.0
+
+
+NO_LABELS = LabelMoments()
+
+
+def merge_label_moments(parts: Iterable[LabelMoments]) -> LabelMoments:
+    """Return the moments of the labels of all parts (Chan, Golub and LeVeque, 1979)."""
+    n, mean, squares, rounding = 0, 0.0, 0.0, 0.0
+    for each in parts:
+        if each.n:
+            apart = each.mean - mean
+            squares += each.squares + apart**2 * n * each.n / (n + each.n)
+            mean += apart * each.n / (n + each.n)
+            n += each.n
+            rounding += each.rounding
+    return LabelMoments(n, mean, squares, rounding)
