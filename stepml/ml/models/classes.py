@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from stepml.job.errors import BadLabelError
-from stepml.job.spec_base import label_text, parse_labels
+from stepml.job.models import MODELS
+from stepml.job.spec_base import label_text, listed, parse_labels
 from stepml.ml.models.base import Floats
 
 MOST_CLASSES = 1000
@@ -18,7 +19,10 @@ ClassWeight = Mapping[str, float] | str | None
 _LARGEST_APART = 2**24
 _MOST_SHOWN = 20
 
-MEANT_REGRESSION = "did you mean model linear_regression?"
+_REGRESSIONS = tuple(
+    name for name, model in MODELS.items() if model.needs_labels and not model.learns_classes
+)
+MEANT_REGRESSION = f"did you mean model {listed(_REGRESSIONS)}?"
 
 
 def as_stored(label: float) -> float:
