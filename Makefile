@@ -27,7 +27,7 @@ test: install-dev caches ## Run every test
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder \
 	  tests/functional tests/services tests/contracts tests/unit $(PYTEST_ARGS)
 
-chaos: install-dev caches ## Kill functions and Redis at random under 50-epoch jobs (CHAOS_ARGS="--seed 1")
+chaos: install-dev caches ## Kill functions and channels at random under jobs (CHAOS_ARGS="--seed 1 --runs 3")
 	$(BIN)/python -m tests.faults.chaos $(CHAOS_ARGS)
 
 lint: install-dev $(ASL_VALIDATOR) ## Check style, types, layers, template and state machines

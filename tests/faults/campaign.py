@@ -104,7 +104,7 @@ class Campaign:
         self._await_copies(outcome)
         if outcome.status == "SUCCEEDED":
             bits = strike.stack.bits(strike.name)
-            names = bits.keys() | expected.keys()
+            names = bits.keys() | expected.keys() if strike.setting.has_fixed_bits else ()
             outcome.differing = sorted(n for n in names if bits.get(n) != expected.get(n))
             outcome.left = strike.stack.left_behind(strike.name)
         return outcome

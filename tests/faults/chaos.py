@@ -1,8 +1,8 @@
-"""Kill functions and Redis at random while jobs run: ``python -m tests.faults.chaos --help``.
+"""Kill functions and channels at random while jobs run: ``python -m tests.faults.chaos --help``.
 
 Each job first runs undisturbed. Then a target that the seed chooses is killed every few seconds
 until the job has ended. A failed job is redriven, a bounded number of times. It must reach the same
-bits as the undisturbed run, and leave nothing behind.
+bits as the undisturbed run, soon after the last kill, and leave nothing behind.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ import argparse
 import os
 import random
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stepml.job.channels import CHANNELS, PATTERNS
 from stepml.local.deploy import deploy
 from stepml.packaging.sources import template_path
-from tests.faults.settings import SETTINGS, Setting
+from tests.faults.settings import ALGORITHMS, Setting, all_settings
 from tests.faults.stack import SharedAws, WatchedStack, busy
 from tests.support.running_aws import running_aws
 
 LOOK_S = 0.05  # for somebody to kill
+MOST_S = 60.0  # that a job may take more than its undisturbed run and the time of kills
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,7 @@ class Soak:
     seconds: float = 120.0  # of kills, for each job; then it runs undisturbed
     epochs: int = 50
     pauses_s: tuple[float, float] = (1.0, 5.0)  # between kills
-    redis_share: float = 0.15  # share of the kills, in jobs that use Redis
-    # Redis stays while a single function runs. A rank whose peers have ended their epoch waits for
-    # seven minutes for the sums that Redis has lost.
-    spares_last_rank: bool = False
+    channel_share: float = 0.15  # share of the kills, in jobs whose channel is a process
     redrives: int = 10  # at most
 
 
@@ -50,16 +50,19 @@ class Survival:
     """The kills of a job, and its result."""
 
     setting: Setting
+    seed: int
+    calm_s: float = 0.0
     seconds: float = 0.0
-    killed: Counter[str] = field(default_factory=Counter)  # by function, and redis
+    killed: Counter[str] = field(default_factory=Counter)  # by function, and the channel
     redrives: int = 0
     verdict: str = ""  # empty if it succeeded
 
     def __str__(self) -> str:
         killed = ", ".join(f"{n} {what}" for what, n in sorted(self.killed.items())) or "nothing"
         return (
-            f"{self.setting.name:32} {self.seconds:6.1f} s  {self.redrives:2} redrives  "
-            f"{self.verdict or 'same bits, nothing left':24}  killed: {killed}"
+            f"{self.setting.name:40} seed {self.seed:3} {self.seconds:6.1f} s "
+            f"({self.calm_s:.1f} s undisturbed) {self.redrives:2} redrives  "
+            f"{self.verdict or 'same bits, nothing left'}  killed: {killed}"
         )
 
 
@@ -70,7 +73,7 @@ class Killer:
         self._stack = stack
         self._soak = soak
         self._killed = survival.killed
-        self._uses_redis = survival.setting.channel == "redis"
+        self._channel = survival.setting.channel
         # Not the seed alone: each job has other kills.
         self._random = random.Random(f"{soak.seed} {survival.setting.name}")
         self._ends_at = time.monotonic() + soak.seconds
@@ -87,11 +90,10 @@ class Killer:
 
     def _strike(self) -> bool:
         running = busy(self._stack.aws)
-        if self._uses_redis and self._random.random() < self._soak.redis_share:
-            if self._soak.spares_last_rank and len(running) < 2:
-                return False
-            caches = {cache.name: cache.pid for cache in self._stack.aws.caches()}
-            return self._kill("redis", caches["redis"])
+        if self._random.random() < self._soak.channel_share:
+            servers = {cache.name: cache.pid for cache in self._stack.aws.caches()}
+            if self._channel in servers:
+                return self._kill(self._channel, servers[self._channel])
         if not running:
             return False
         chosen = self._random.choice(running)
@@ -109,21 +111,32 @@ class Killer:
 
 def survive(stack: WatchedStack, setting: Setting, soak: Soak, uri: str, name: str) -> Survival:
     """Run a job undisturbed, then with kills, and compare."""
-    job, survival = setting.job(uri, soak.epochs), Survival(setting)
-    calm = stack.start(job, f"{name}-calm")
-    if stack.ended(calm)["status"] != "SUCCEEDED":
-        survival.verdict = "fails undisturbed"
+    job, survival = setting.job(uri, soak.epochs), Survival(setting, soak.seed)
+    began = time.monotonic()
+    calm = stack.ended(stack.start(job, f"{name}-calm"))
+    survival.calm_s = time.monotonic() - began
+    if calm["status"] != "SUCCEEDED":
+        survival.verdict = f"fails undisturbed: {calm.get('cause', '')[:500]}"
         return survival
     began = time.monotonic()
     ended = _under_fire(stack, stack.start(job, name), soak, survival)
     survival.seconds = time.monotonic() - began
-    if ended["status"] != "SUCCEEDED":
-        survival.verdict = f"{ended['status']}: {ended.get('cause', '')[:500]}"
-    elif stack.bits(name) != stack.bits(f"{name}-calm"):
-        survival.verdict = "OTHER BITS"
-    elif left := stack.left_behind(name):
-        survival.verdict = f"LEFT BEHIND: {', '.join(left)}"
+    survival.verdict = _verdict(stack, name, ended, soak, survival)
     return survival
+
+
+def _verdict(
+    stack: WatchedStack, name: str, ended: dict[str, Any], soak: Soak, survival: Survival
+) -> str:
+    if ended["status"] != "SUCCEEDED":
+        return f"{ended['status']}: {ended.get('cause', '')[:500]}"
+    if survival.setting.has_fixed_bits and stack.bits(name) != stack.bits(f"{name}-calm"):
+        return "OTHER BITS"
+    if left := stack.left_behind(name):
+        return f"LEFT BEHIND: {', '.join(left)}"
+    if survival.seconds > soak.seconds + survival.calm_s + MOST_S:
+        return "LATE"
+    return ""
 
 
 def _under_fire(
@@ -131,8 +144,7 @@ def _under_fire(
 ) -> dict[str, Any]:
     killer = Killer(stack, soak, survival)
     states = stack.aws.client("stepfunctions")
-    # Time-outs of Tasks and epochs end hanging functions; a job that takes longer is a defect.
-    deadline = time.monotonic() + 2 * soak.seconds + 900
+    deadline = time.monotonic() + 2 * soak.seconds + 900  # of a job that hangs
     while True:
         described: dict[str, Any] = states.describe_execution(executionArn=execution)
         if described["status"] == "FAILED" and survival.redrives < soak.redrives:
@@ -145,40 +157,81 @@ def _under_fire(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Soak each chosen setting in turn; return the number of failures."""
+    """Soak the chosen settings, one after another; return 1 if one does not come through."""
     options = _parser().parse_args(arguments)
-    soak = Soak(options.seed, options.seconds, options.epochs, redrives=options.redrives)
     chosen = [
         each
-        for each in SETTINGS
-        if each.algorithm in options.algorithms and each.channel in options.channels
+        for each in all_settings()
+        if each.algorithm in options.algorithms
+        and each.channel in options.channels
+        and each.pattern in options.patterns
     ]
-    print(f"seed {soak.seed}, {soak.epochs} epochs, {soak.seconds:g} s of kills a job", flush=True)
+    print(
+        f"{options.runs} runs of {len(chosen)} settings, {options.epochs} epochs, "
+        f"{options.seconds:g} s of kills a job",
+        flush=True,
+    )
     lost = 0
-    with tempfile.TemporaryDirectory() as state, running_aws(Path(state)) as aws:
+    with (
+        tempfile.TemporaryDirectory() as state,
+        running_aws(Path(state)) as aws,
+        _busy_cores(options.busy),
+    ):
         outputs = deploy(aws.endpoint_url, template_path(), parameters=aws.parameters)
         stack = WatchedStack(SharedAws(aws.endpoint_url, aws.process), outputs)
         uri = stack.upload_rows(0)
-        for setting in chosen:
-            survival = survive(stack, setting, soak, uri, setting.name)
+        for number in range(options.runs):
+            setting = chosen[number % len(chosen)]
+            soak = Soak(
+                options.seed + number,
+                options.seconds,
+                options.epochs,
+                pauses_s=tuple(options.pauses),
+                channel_share=options.channel_share,
+                redrives=options.redrives,
+            )
+            survival = survive(stack, setting, soak, uri, f"{setting.name}-{soak.seed}")
             lost += bool(survival.verdict)
             print(survival, flush=True)
-    print(f"{len(chosen) - lost} of {len(chosen)} jobs came through")
+    print(f"{options.runs - lost} of {options.runs} jobs came through")
     return 1 if lost else 0
+
+
+@contextmanager
+def _busy_cores(number: int) -> Iterator[None]:
+    """Keep processor cores busy with other work until the block ends."""
+    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for each in burners:
+            each.kill()
+            each.wait()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.chaos", description=__doc__)
-    algorithms = sorted({each.algorithm for each in SETTINGS})
-    channels = sorted({each.channel for each in SETTINGS})
-    parser.add_argument("--seed", type=int, default=0)
+    settings = len(all_settings())
+    parser.add_argument("--seed", type=int, default=0, help="of the first run; then one more each")
+    parser.add_argument(
+        "--runs", type=int, default=settings, help=f"one setting after another; {settings} exist"
+    )
     parser.add_argument(
         "--seconds", type=float, default=Soak.seconds, help="of kills, for each job"
     )
     parser.add_argument("--epochs", type=int, default=Soak.epochs)
     parser.add_argument("--redrives", type=int, default=Soak.redrives, help="of a job, at most")
-    parser.add_argument("--algorithms", nargs="+", choices=algorithms, default=algorithms)
-    parser.add_argument("--channels", nargs="+", choices=channels, default=channels)
+    parser.add_argument(
+        "--pauses", type=float, nargs=2, default=Soak.pauses_s, help="seconds between kills"
+    )
+    parser.add_argument("--channel-share", type=float, default=Soak.channel_share, help="of kills")
+    parser.add_argument("--busy", type=int, default=0, help="cores with other work")
+    for what, names in (
+        ("algorithms", [*ALGORITHMS]),
+        ("channels", [*CHANNELS]),
+        ("patterns", [*PATTERNS]),
+    ):
+        parser.add_argument(f"--{what}", nargs="+", choices=names, default=names)
     return parser
 
 

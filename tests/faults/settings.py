@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from stepml.job.channels import CHANNELS, PATTERNS
+from stepml.job.errors import InvalidJobError
+from stepml.job.parse import parse_job
+
 WORKERS = 3
 EPOCHS = 4
 
@@ -39,9 +43,12 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
 }
 
 
+_SHORT = {"reduce": "r", "reduce_scatter": "rs", "async": "async"}
+
+
 @dataclass(frozen=True)
 class Setting:
-    """One algorithm on one channel."""
+    """One algorithm on one channel, in one pattern."""
 
     algorithm: str
     channel: str
@@ -50,12 +57,17 @@ class Setting:
     @property
     def name(self) -> str:
         """The prefix of its jobs' names."""
-        return f"{self.algorithm}-{self.channel}".replace("_", "-")
+        return f"{self.algorithm}-{self.channel}-{_SHORT[self.pattern]}".replace("_", "-")
 
     @property
     def in_flight(self) -> bool:
         """Whether ranks wait for each other within an epoch."""
-        return self.algorithm == "gradient_averaging"
+        return self.algorithm == "gradient_averaging" and self.has_fixed_bits
+
+    @property
+    def has_fixed_bits(self) -> bool:
+        """Whether the order in which ranks work changes nothing."""
+        return self.pattern != "async"
 
     def job(self, uri: str, epochs: int = EPOCHS, **options: Any) -> dict[str, Any]:
         """Return a job that trains on the rows at ``uri``; ``options`` are the algorithm's."""
@@ -80,3 +92,22 @@ SETTINGS = [
     Setting("gradient_averaging", "s3", "reduce"),
     Setting("gradient_averaging", "redis", "reduce_scatter"),
 ]
+
+
+def all_settings() -> list[Setting]:
+    """Return every algorithm on every channel, in every pattern, that the product accepts."""
+    every = [
+        Setting(algorithm, channel, pattern)
+        for algorithm in ALGORITHMS
+        for channel in CHANNELS
+        for pattern in PATTERNS
+    ]
+    return [setting for setting in every if _is_valid(setting)]
+
+
+def _is_valid(setting: Setting) -> bool:
+    try:
+        parse_job(setting.job("s3://bucket/rows.csv"))
+    except InvalidJobError:
+        return False
+    return True

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -15,10 +16,13 @@ from urllib.parse import unquote
 import redis
 
 from stepml.job import keys
+from stepml.job.errors import StorageUnavailableError
 from stepml.local.deploy import deploy
 from stepml.local.packing import read_template
 from stepml.packaging.packages import FUNCTION_PACKAGES
 from stepml.packaging.sources import template_path
+from storage.dynamodb import DynamoDBStorage
+from storage.memcached import MemcachedStorage
 from tests.faults.injector import DIRECTORY_VARIABLE
 from tests.functional.conftest import LocalStack, csv_rows
 from tests.support.running_aws import RunningAws
@@ -91,13 +95,23 @@ class WatchedStack(LocalStack):
         kept = tuple(self.report(name)["kept"])
         stored = [f"s3://{self.bucket}/{key}" for key in self.keys(f"jobs/{name}/")]
         left = [uri for uri in stored if not uri.startswith(kept)]
-        return sorted([*left, *self.redis_keys(f"jobs/{name}/")])
+        return sorted([*left, *self.channel_keys(f"jobs/{name}/")])
 
     def report(self, name: str) -> dict[str, Any]:
         """Return the report of a job, however it has ended."""
         key = keys.report(name) if self.keys(keys.report(name)) else keys.ended(name)
         report: dict[str, Any] = json.loads(self.read(key))
         return report
+
+    def channel_keys(self, prefix: str) -> list[str]:
+        """Return the keys of Redis, Memcached and DynamoDB with ``prefix``."""
+        name, _, _ = self.outputs["TriggerFunction"].rpartition("-")  # of the stack
+        table = DynamoDBStorage(f"{name}-exchange", self.aws.client("dynamodb"))
+        found = [*self.redis_keys(prefix), *table.list(prefix)]
+        memcached = MemcachedStorage(self.aws.parameters["MemcachedUrl"])
+        with closing(memcached), suppress(StorageUnavailableError):  # no job has needed it
+            found += memcached.list(prefix)
+        return found
 
     def redis_keys(self, prefix: str) -> list[str]:
         """Return the keys of Redis with ``prefix``, including those that wake waiters."""

@@ -83,7 +83,8 @@ def test_a_stopped_job_has_a_fence_at_the_moment_of_its_end(stack: MotoStack, na
     until = datetime.fromisoformat(fence.until)
     assert until.utcoffset() == timedelta(0)
     assert stopped.state.ended_at is not None
-    assert abs(until - stopped.state.ended_at) < timedelta(seconds=1)
+    # The machine may be busy between the two; another zone would be hours away.
+    assert abs(until - stopped.state.ended_at) < timedelta(minutes=1)
 
 
 def test_a_job_that_has_ended_is_not_stopped(stack: MotoStack, name: str) -> None:
