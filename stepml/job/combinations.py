@@ -8,7 +8,7 @@ from stepml.job.algorithms import ALGORITHMS, Descent, algorithms_of
 from stepml.job.channels import CHANNELS
 from stepml.job.errors import InvalidJobError
 from stepml.job.formats import FORMATS, FormatFacts, names_of
-from stepml.job.models import MODELS, LogisticRegression
+from stepml.job.models import MODELS
 from stepml.job.spec import Data, JobSpec, Stop
 from stepml.job.spec_base import listed, parse_labels, require_choice, tag
 
@@ -126,9 +126,7 @@ def _check_class_weight(spec: JobSpec) -> None:
         return
     parse_labels(weights, _number)
     # With a positive class, the data may have labels that the weights do not name.
-    has_two_labels = (
-        isinstance(spec.model, LogisticRegression) and spec.model.positive_class is None
-    )
+    has_two_labels = getattr(spec.model, "positive_class", "none") is None
     if has_two_labels and len(weights) > 1 and not any(weights.values()):
         raise InvalidJobError(
             "model.class_weight: expected a weight above 0 for at least one label, "
