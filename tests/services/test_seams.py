@@ -110,7 +110,7 @@ def still_needed() -> dict[str, Any]:
     from moto.logs.models import LogGroup
     from moto.s3.models import FakeKey, S3Backend
     from moto.s3.responses import S3Response
-    from moto.stepfunctions.models import StateMachine
+    from moto.stepfunctions.models import StateMachine, StepFunctionBackend
     from moto.stepfunctions.parser.asl.component import eval_component
     from moto.stepfunctions.parser.asl.component.common.error_name.error_equals_decl import (
         ErrorEqualsDecl,
@@ -220,6 +220,27 @@ def still_needed() -> dict[str, Any]:
         ),
         "StepFunctionResponse.list_executions": _lacks(
             StepFunctionResponse.list_executions, "redrive"
+        ),
+        **{
+            f"StepFunctionResponse.{operation}": not hasattr(StepFunctionResponse, operation)
+            for operation in (
+                "publish_state_machine_version",
+                "list_state_machine_versions",
+                "delete_state_machine_version",
+            )
+        },
+        "StateMachine.publish": _lacks(StateMachine.publish, "revision"),
+        "StepFunctionBackend.create_state_machine_alias": _lacks(
+            StepFunctionBackend.create_state_machine_alias, "Conflict"
+        ),
+        "StepFunctionBackend.update_state_machine_alias": _lacks(
+            StepFunctionBackend.update_state_machine_alias, "versions"
+        ),
+        "StepFunctionsParserBackend.create_state_machine": _lacks(
+            StepFunctionBackend.create_state_machine, "AlreadyExists"
+        ),
+        "StepFunctionResponse.update_state_machine": _lacks(
+            StepFunctionResponse.update_state_machine, "revision"
         ),
         "StateMachine.update": _changes_without_a_revision(),
         "StepFunctionResponse._describe_state_machine": _lacks(

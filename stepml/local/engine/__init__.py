@@ -22,6 +22,8 @@ from stepml.local.engine import (
     programs,
     redrive,
     revisions,
+    starting,
+    versions,
 )
 from stepml.local.engine.events import event_seams
 from stepml.local.engine.tasks import task_seams
@@ -43,7 +45,8 @@ def engine_seams(functions: LambdaApi, caches: Caches) -> list[Seams]:
         nested.seams,
         revisions.seams,
         api.seams,
-        api.start_seams(caches),
+        versions.seams,
+        starting.start_seams(caches),
         task_seams(functions),
         event_seams(functions),
     ]

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import threading
-import uuid
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
-from moto.stepfunctions.exceptions import InvalidToken
+from moto.stepfunctions.exceptions import ValidationException
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
-from stepml.local.caches import Caches
 from stepml.local.engine.history import history_events
-from stepml.local.engine.payloads import require_input
+from stepml.local.engine.pages import page
 from stepml.local.engine.programs import parsed_program
 from stepml.local.engine.redrive import redrive_counts, redrive_description
-from stepml.local.engine.servers import require_server
+from stepml.local.engine.starting import qualified_arns, resolve
 from stepml.local.seams import Seams
 
 seams = Seams()
 
-_start_execution: Any = StepFunctionsParserBackend.start_execution
 _describe_execution = StepFunctionResponse.describe_execution
-_list_executions = StepFunctionResponse.list_executions
-# Makes the comparison of a name with earlier executions, and the start, atomic.
-_starting = threading.Lock()
 
-HISTORY_PAGE_EVENTS = 1000  # GetExecutionHistory: "a maximum page size of 1000"
+HISTORY_PAGE_EVENTS = 1000
 
 
 @seams.replaces(
@@ -47,33 +40,6 @@ def validate_definition(definition: str) -> None:
         raise JsonRESTError(
             "InvalidDefinition", f"Invalid State Machine Definition: '{what}'"
         ) from error
-
-
-def start_seams(caches: Caches) -> Seams:
-    """Return the seam that starts an execution and, before it, the server of its channel."""
-    starting = Seams()
-
-    @starting.replaces(
-        StepFunctionsParserBackend,
-        "start_execution",
-        why="accepts any name, calls one without a name 'None', and has no error code for other "
-        "input",
-    )
-    def start_execution(
-        self: Any,
-        state_machine_arn: str,
-        name: str | None = None,
-        execution_input: str | None = None,
-        trace_header: Any = None,
-    ) -> Any:
-        name = str(uuid.uuid4()) if name is None else name
-        self._validate_name(name)
-        require_input("{}" if execution_input is None else execution_input)
-        require_server(caches, execution_input)
-        with _starting:
-            return _start_execution(self, state_machine_arn, name, execution_input, trace_header)
-
-    return starting
 
 
 @seams.replaces(StepFunctionResponse, "stop_execution", why="drops the request's error and cause")
@@ -94,30 +60,52 @@ def describe_execution(self: Any) -> ActionResult:
         described: Any = _describe_execution(self).result
         if "outputDetails" in described:
             described["output"] = to_json_str(execution.output, separators=(",", ":"))
-        redrives = redrive_description(execution)
-        return ActionResult({**described, **_stop_date(execution), **redrives})
+        described.update(_stop_date(execution), **redrive_description(execution))
+        return ActionResult({**described, **qualified_arns(execution)})
 
 
 @seams.replaces(
     StepFunctionResponse,
     "list_executions",
-    why="omits stopDate of TIMED_OUT executions, and redrives, and cannot filter by them",
+    why="omits stopDate of TIMED_OUT executions, and redrives, cannot filter by them, by a version "
+    "or an alias, and fails for a Map Run",
 )
 def list_executions(self: Any) -> ActionResult:
-    listed: Any = _list_executions(self).result
-    machine = self.stepfunction_backend.describe_state_machine(self._get_param("stateMachineArn"))
-    executions = {execution.execution_arn: execution for execution in machine.executions}
-    for item in listed["executions"]:
-        execution = executions[item["executionArn"]]
-        item.update(_stop_date(execution), **redrive_counts(execution))
-    wanted = self._get_param("redriveFilter")
-    if wanted is not None:
-        listed["executions"] = [
-            item
-            for item in listed["executions"]
-            if (item["redriveCount"] > 0) == (wanted == "REDRIVEN")
-        ]
-    return ActionResult(listed)
+    arn, map_run, status, redriven = map(
+        self._get_param, ("stateMachineArn", "mapRunArn", "statusFilter", "redriveFilter")
+    )
+    if (arn is None) == (map_run is None):
+        raise ValidationException("Must provide a StateMachine ARN or MapRun ARN")
+    if map_run is not None:
+        self.stepfunction_backend.describe_map_run(map_run)
+        raise ValidationException("the local AWS runs the items of a Map Run without executions")
+    if status == "PENDING_REDRIVE":
+        raise ValidationException("PENDING_REDRIVE needs mapRunArn instead of stateMachineArn")
+    target = resolve(self.stepfunction_backend, arn)
+    executions = [
+        execution
+        for execution in sorted(
+            target.machine.executions, key=lambda each: each.start_date, reverse=True
+        )
+        if (target.machine.arn == arn or arn in (execution.version_arn, execution.alias_arn))
+        and status in (None, execution.exec_status.value)
+        and redriven in (None, "REDRIVEN" if execution.redrive_count else "NOT_REDRIVEN")
+    ]
+    items = [_item(execution) for execution in executions]
+    return ActionResult(page(self, "executions", items, key="executionArn"))
+
+
+def _item(execution: Any) -> dict[str, Any]:
+    return {
+        "executionArn": execution.exec_arn,
+        "name": execution.name,
+        "startDate": execution.start_date,
+        "stateMachineArn": execution.state_machine.arn,
+        "status": execution.exec_status.value,
+        **qualified_arns(execution),
+        **_stop_date(execution),
+        **redrive_counts(execution),
+    }
 
 
 def _stop_date(execution: Any) -> dict[str, Any]:
@@ -134,17 +122,4 @@ def get_execution_history(self: Any) -> ActionResult:
     events = history_events(execution)
     if self._get_bool_param("reverseOrder", False):
         events = events[::-1]
-    first = _offset(self._get_param("nextToken"))
-    size = min(self._get_int_param("maxResults") or HISTORY_PAGE_EVENTS, HISTORY_PAGE_EVENTS)
-    page: dict[str, Any] = {"events": events[first : first + size]}
-    if first + size < len(events):
-        page["nextToken"] = str(first + size)
-    return ActionResult(page)
-
-
-def _offset(token: str | None) -> int:
-    if token is None:
-        return 0
-    if not token.isdecimal():
-        raise InvalidToken(f"'{token}'")
-    return int(token)
+    return ActionResult(page(self, "events", events, key="id", default=HISTORY_PAGE_EVENTS))

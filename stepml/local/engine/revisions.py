@@ -5,16 +5,53 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult
+from moto.stepfunctions.exceptions import ValidationException
 from moto.stepfunctions.models import StateMachine
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
+from stepml.local.engine.starting import split
 from stepml.local.seams import Seams
 
 seams = Seams()
 
+_create = StepFunctionsParserBackend.create_state_machine
 _update = StateMachine.update
+_update_response = StepFunctionResponse.update_state_machine
 _describe_state_machine = StepFunctionResponse._describe_state_machine
+
+
+@seams.replaces(
+    StepFunctionsParserBackend,
+    "create_state_machine",
+    why="returns a machine of the same name, whatever its definition",
+)
+def create_state_machine(self: Any, name: str, definition: str, *args: Any, **given: Any) -> Any:
+    for machine in self.state_machines:
+        if machine.name == name and (machine.definition, machine.type) != (
+            definition,
+            given.get("sm_type") or machine.type,
+        ):
+            raise JsonRESTError(
+                "StateMachineAlreadyExists", f"State Machine Already Exists: '{machine.arn}'"
+            )
+    return _create(self, name, definition, *args, **given)
+
+
+@seams.replaces(
+    StepFunctionResponse,
+    "update_state_machine",
+    why="fails for a version, which never changes, and returns no revision",
+)
+def update_response(self: Any) -> ActionResult:
+    arn = self._get_param("stateMachineArn")
+    if split(arn)[1] is not None:
+        raise ValidationException(f"'{arn}' is qualified; a version cannot be updated")
+    updated: Any = _update_response(self).result
+    machine = self.stepfunction_backend.describe_state_machine(arn)
+    return ActionResult({**updated, **_revision(machine)})
 
 
 @seams.replaces(StateMachine, "update", why="sets no revision of a changed state machine")
@@ -57,7 +94,11 @@ def describe_state_machine_for_execution(self: Any) -> ActionResult:
     )
 
 
+def revision_id(machine: Any) -> str | None:
+    """Return the revision of a machine or a version; AWS: "The first revision ID … is null"."""
+    return getattr(machine, "revision_id", None)
+
+
 def _revision(machine: Any) -> dict[str, str]:
-    # AWS: "The first revision ID when you create the state machine is null."
-    revision = getattr(machine, "revision_id", None)
+    revision = revision_id(machine)
     return {} if revision is None else {"revisionId": revision}
