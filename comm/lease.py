@@ -15,16 +15,18 @@ from storage.base import Clock, backoff
 
 _MOST_TRIES = 1000  # for a ticket: whenever one rank loses a race, another gets a ticket
 _LOOKS_A_LEASE = 4
+_PATIENCE, _LEAST_S = 10, 1.0  # with a holder: so many times this rank's longest turn
 _MOST_WAITING = 1600  # ranks of a job
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FifoLease:
     """Lets ranks work one after another where only one should work at a time.
 
     A rank takes the next ticket and waits until the holder before it passes the turn on. The lease
-    prevents wasted work, no more: a dead or slow holder loses its turn after ``lease_s``, so the
-    work needs a fence of its own.
+    prevents wasted work, no more: a dead or slow holder loses its turn, so the work needs a fence
+    of its own. All turns are alike: a holder that takes ten times as long as this rank ever did is
+    probably dead.
 
     Parameters
     ----------
@@ -32,7 +34,7 @@ class FifoLease:
     epoch : int
     channel : Storage
     lease_s : float
-        Seconds that a holder may take.
+        Seconds that a holder may take at most.
     timeout_s : float
         Longest wait for a turn.
     watch : callable, optional
@@ -47,6 +49,7 @@ class FifoLease:
     timeout_s: float = 180.0
     watch: Callable[[], None] | None = None
     clock: Clock = time
+    longest_s: float | None = None  # of this rank's own turns
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -54,7 +57,9 @@ class FifoLease:
         ticket = self._take_ticket()
         try:
             self._await_turn(ticket)
+            began = self.clock.monotonic()
             yield
+            self.longest_s = max(self.longest_s or 0.0, self.clock.monotonic() - began)
         finally:
             # Also after an error: the ranks behind need not wait for the end of the lease. An
             # error here must not hide the error of the block.
@@ -88,7 +93,7 @@ class FifoLease:
             try:
                 self.channel.wait_many(
                     [self._turn(ticket)],
-                    timeout_s=self.lease_s / _LOOKS_A_LEASE,
+                    timeout_s=self._patience_s / _LOOKS_A_LEASE,
                     clock=self.clock,
                     watch=self.watch,
                 )
@@ -98,7 +103,7 @@ class FifoLease:
                 if holder != before:
                     since = now
                 # The holder may be dead, and so may all ranks between it and this one.
-                if now - since >= self.lease_s * (ticket - holder):
+                if now - since >= self._patience_s * (ticket - holder):
                     return
                 if now >= deadline:
                     raise WaitTimeoutError([self._turn(ticket)], self.timeout_s) from error
@@ -106,6 +111,12 @@ class FifoLease:
                     return
             else:
                 return
+
+    @property
+    def _patience_s(self) -> float:
+        if self.longest_s is None:
+            return self.lease_s
+        return min(self.lease_s, max(_LEAST_S, _PATIENCE * self.longest_s))
 
     def _holder(self, ticket: int) -> int:
         """Return the last ticket before ``ticket`` whose turn has come; ticket 0 always has it."""

@@ -16,6 +16,7 @@ from tests.faults.settings import Setting
 from tests.faults.stack import FaultyStack
 from tests.support.running_aws import eventually
 
+MOST_S = 60.0  # that a job may take longer than undisturbed, for each of its faults
 AT_ONCE = 10  # jobs; a Task that is retried waits most of its time
 
 
@@ -46,10 +47,15 @@ class Outcome:
     differing: list[str] = field(default_factory=list)  # keys with other bits
     left: list[str] = field(default_factory=list)
     seconds: float = 0.0  # until its first end
+    calm_s: float = 0.0  # of the undisturbed job
 
     @property
     def came_through(self) -> bool:
         return self.status == "SUCCEEDED" and not self.differing and not self.left
+
+    @property
+    def is_late(self) -> bool:
+        return self.seconds > self.calm_s + MOST_S * len(self.strike.faults)
 
     def complaints(self) -> list[str]:
         """Return a description of each defect."""
@@ -64,6 +70,7 @@ class Outcome:
             *(f"{name}: other bits under {key}" for key in self.differing),
             *(f"{name}: left behind: {key}" for key in self.left),
             *(f"{name}: never struck: {fault}" for fault in missed),
+            *([f"{name} took {self.seconds:.0f} s, not {self.calm_s:.0f}"] if self.is_late else []),
         ]
 
 
@@ -74,7 +81,7 @@ class Campaign:
         self.outcomes: list[Outcome] = []
         self._pool = ThreadPoolExecutor(AT_ONCE)
         self._rows = count(1)
-        self._references: dict[str, Future[dict[str, bytes]]] = {}
+        self._references: dict[str, Future[tuple[dict[str, bytes], float]]] = {}
         self._lock = Lock()
 
     def writes(self, setting: Setting, stack: FaultyStack) -> list[dict[str, Any]]:
@@ -88,8 +95,8 @@ class Campaign:
 
     def run(self, strike: Strike) -> Outcome:
         """Run a job under faults, redrive it once if necessary, and compare."""
-        expected = self._expected(strike.setting, strike.stack, strike.options)
-        outcome = Outcome(strike)
+        expected, calm_s = self._expected(strike.setting, strike.stack, strike.options)
+        outcome = Outcome(strike, calm_s=calm_s)
         self.outcomes.append(outcome)
         execution, began = self._start(strike), time.monotonic()
         self._end(outcome, strike.stack.ended(execution))
@@ -115,8 +122,8 @@ class Campaign:
 
     def _expected(
         self, setting: Setting, stack: FaultyStack, options: Mapping[str, Any]
-    ) -> dict[str, bytes]:
-        """Return the bits of an undisturbed job, which runs once."""
+    ) -> tuple[dict[str, bytes], float]:
+        """Return the bits and the seconds of an undisturbed job, which runs once."""
         tag = "-".join(f"{name}-{value}" for name, value in options.items()).replace("_", "-")
         name = f"{setting.name}-undisturbed{'-' if tag else ''}{tag}"
         with self._lock:
@@ -129,10 +136,11 @@ class Campaign:
                 reference.set_exception(error)
         return reference.result()
 
-    def _undisturbed(self, strike: Strike) -> dict[str, bytes]:
-        ended = strike.stack.ended(self._start(strike))
+    def _undisturbed(self, strike: Strike) -> tuple[dict[str, bytes], float]:
+        execution, began = self._start(strike), time.monotonic()
+        ended = strike.stack.ended(execution)
         assert ended["status"] == "SUCCEEDED", ended
-        return strike.stack.bits(strike.name)
+        return strike.stack.bits(strike.name), time.monotonic() - began
 
     def _start(self, strike: Strike) -> str:
         faults = [fault.planned() for fault in strike.faults]

@@ -15,7 +15,6 @@ from tests.faults.stack import FaultyStack, deploy_faulty
 from tests.support.running_aws import eventually, running_aws
 
 FUNCTIONS = 6  # at once
-MOST_S = 60.0  # of a job under a fault, more than undisturbed
 SETTINGS = [
     Setting("gradient_averaging", "redis", "reduce"),
     Setting("gradient_averaging", "memcached", "reduce_scatter"),
@@ -59,7 +58,6 @@ def test_a_rank_that_dies_last_with_its_channel_waits_for_nobody(
     (stack.directory / strike.name / "lost").touch()
     outcome = running.result()
     assert not outcome.complaints()
-    assert outcome.seconds < MOST_S
 
 
 def test_two_jobs_get_through_with_functions_for_one(stack: FaultyStack) -> None:

@@ -186,6 +186,16 @@ def test_a_dead_holder_is_passed_over(channel: Storage) -> None:
         pass
 
 
+def test_a_rank_that_knows_a_turn_waits_less_for_a_dead_holder(channel: Storage) -> None:
+    lease = FifoLease(workers(2), EPOCH, channel, lease_s=60.0)
+    with lease.turn():
+        pass
+    lease._take_ticket()  # and then it died
+    began = time.monotonic()
+    with lease.turn():
+        assert time.monotonic() - began < 30
+
+
 def test_dead_ranks_in_a_row_are_passed_over(channel: Storage) -> None:
     lease_s = 1.0  # much longer than a turn on a busy machine
     lease = FifoLease(workers(4), EPOCH, channel, lease_s=lease_s)
