@@ -4,15 +4,23 @@ import os
 import signal
 import sys
 
+INTERRUPTED = 128 + signal.SIGINT
+
 
 def main() -> None:
     """Run the ``stepml`` command and exit with its code."""
-    try:
-        from stepml.cli.app import app  # not at import: `stepml.cli` itself stays light
+    # Libraries that are interrupted while they load may raise anything; nothing has started yet.
+    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if is_ours:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    from stepml.cli.streams import prepare
 
-        app()
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
+    prepare()
+    from stepml.cli.app import run
+
+    if is_ours:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = run()
+    if is_ours:  # a second Ctrl-C, while threads end
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)

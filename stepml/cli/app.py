@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from stepml.cli import data, local, look, parameter_server, predict, retry, run
-from stepml.cli.errors import RootGroup
+from stepml.cli import data, local, look, parameter_server, predict, retry
+from stepml.cli import run as running
+from stepml.cli.errors import BAD_INPUT, CLOSED_PIPE
+from stepml.cli.root import RootGroup, report
+from stepml.cli.streams import OutputLostError, discard
 
 app = typer.Typer(
     cls=RootGroup,
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
     epilog="Example: stepml run examples/covertype_logistic.json --local",
@@ -35,10 +40,38 @@ def stepml(
     """Train models on AWS Lambda, driven by Step Functions, or on this machine."""
 
 
-run.add_to(app)
+running.add_to(app)
 retry.add_to(app)
 look.add_to(app)
 predict.add_to(app)
 app.add_typer(data.app, name="data")
 app.add_typer(local.app, name="local")
 app.add_typer(parameter_server.app, name="ps")
+
+
+def run() -> int:
+    """Run the command with the arguments of this process; return its exit code."""
+    try:
+        app()
+        code = 0
+    except SystemExit as ending:
+        # The libraries that write help and usage exit with 1 if the reader has ended.
+        is_closed = isinstance(ending.__context__, BrokenPipeError)
+        code = CLOSED_PIPE if is_closed else _integer(ending.code)
+    except OSError:  # the usage cannot be written to stderr
+        code = BAD_INPUT
+    return _flushed(code)
+
+
+def _flushed(code: int) -> int:
+    """Write the rest of the output; return the exit code, ``code`` if that succeeds."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        discard(sys.stdout)
+        return code or report(OutputLostError(error), as_json=False)
+    return code
+
+
+def _integer(code: object) -> int:
+    return code if isinstance(code, int) else int(code is not None)

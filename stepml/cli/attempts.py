@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepml.cli.display import INDENT, LINE_COLUMNS, below_row, rank_notes
-from stepml.cli.figures import cost, main_metric, shortened, shown
+from stepml.cli.figures import cost, finished, main_metric, shortened, shown
 
 if TYPE_CHECKING:
     from stepml.client import EpochAttempt, Failure
@@ -100,5 +100,5 @@ def _row(*cells: str) -> str:
 
 
 def _note(report: EpochReport) -> str:
-    decision = [report.decision] if report.decision != "continue" else []
+    decision = [finished(report.decision)] if report.decision != "continue" else []
     return ", ".join([*decision, *rank_notes(report)])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from stepml.cli.figures import cost, count, main_metric, shortened, shown
+from stepml.cli.figures import cost, count, finished, main_metric, shortened, shown
 from stepml.cli.output import Output
 from stepml.client import Failure, Snapshot
 from stepml.job.reports import EpochReport
@@ -137,7 +137,7 @@ def epoch_note(report: EpochReport) -> str:
     """Return the note on an epoch: its decision, no improvement, delayed ranks."""
     notes: list[str] = []
     if report.decision != "continue":
-        notes.append(report.decision)
+        notes.append(finished(report.decision))
     elif report.epochs_without_improvement:
         notes.append(f"no improvement ({report.epochs_without_improvement})")
     return ", ".join([*notes, *rank_notes(report)])

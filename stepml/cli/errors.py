@@ -1,16 +1,12 @@
-"""Turns errors into one line and an exit code."""
+"""Exit codes, and the errors of the command line itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
 
-import typer
-from typer.core import TyperGroup
-
-from stepml.cli.output import Output
+from stepml.cli import INTERRUPTED as INTERRUPTED
 from stepml.client.errors import (
     AccessError,
     ExecutionNotFoundError,
@@ -22,19 +18,29 @@ from stepml.job.errors import InvalidJobError, StepMLError
 JOB_FAILED = 1
 BAD_INPUT = 2
 NO_SERVICE = 3
-INTERRUPTED = 130
+INTERNAL = 70  # as in sysexits.h
+CLOSED_PIPE = 141  # as a program that SIGPIPE ends
 
 EXIT_CODES = (
-    "Exit codes: 0 the job succeeded, 1 it failed, 2 bad input, 3 the service cannot be reached "
-    "or the stack is missing, 130 Ctrl-C."
+    "Exit codes: 0 the job succeeded, 1 it failed, 2 bad input, 3 the service cannot be reached, "
+    "the stack is missing or this machine refuses (disk, memory), 130 Ctrl-C."
 )
 LOOKING_EXIT_CODES = (
-    "Exit codes: 0 done, 2 bad input, 3 the service cannot be reached or the stack is missing."
+    "Exit codes: 0 done, 2 bad input, 3 the service cannot be reached, the stack is missing or "
+    "this machine refuses."
 )
 
 
 class BadInputError(StepMLError):
     """An argument of the command is invalid."""
+
+
+class LocalMachineError(StepMLError):
+    """This machine refuses: its disk, memory, permissions or environment."""
+
+
+class InternalError(StepMLError):
+    """A defect of StepML."""
 
 
 class LocalAwsFailedError(AccessError):
@@ -74,26 +80,10 @@ def require_packages(
 
 
 def exit_code(error: StepMLError) -> int:
-    """Return the exit code for ``error``."""
-    if isinstance(error, AccessError):
-        return NO_SERVICE
-    if isinstance(error, _BAD_INPUT):
-        return BAD_INPUT
-    return JOB_FAILED
+    """Return the exit code for ``error``.
 
-
-class RootGroup(TyperGroup):
-    """The root command; it turns expected errors into one line or JSON object and an exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        as_json = "--json" in ctx.args
-        try:
-            return super().invoke(ctx)
-        except StepMLError as error:
-            Output(as_json).error(type(error).__name__, str(error))
-            raise typer.Exit(exit_code(error)) from None
-        except typer.TyperException as error:  # wrong use of the command line
-            if not as_json:
-                raise
-            Output(as_json).error("UsageError", error.format_message())
-            raise typer.Exit(BAD_INPUT) from None
+    No error means that a job has failed: `stepml.cli.following` looks at the job.
+    """
+    if isinstance(error, InternalError):
+        return INTERNAL
+    return BAD_INPUT if isinstance(error, _BAD_INPUT) else NO_SERVICE

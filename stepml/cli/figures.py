@@ -40,6 +40,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def finished(decision: str) -> str:
+    """Return the decision of a report in words: a person has stopped nothing."""
+    return "finished" if decision == "stopped" else decision
+
+
 def shortened(text: str, columns: int) -> str:
     """Return ``text``, cut off after ``columns`` characters."""
     return text if len(text) <= columns else f"{text[: columns - 1].rstrip()}…"

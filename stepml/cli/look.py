@@ -15,7 +15,7 @@ from stepml.cli.attempts import (
     reason_lines,
     resumed_job,
 )
-from stepml.cli.errors import INTERRUPTED, LOOKING_EXIT_CODES
+from stepml.cli.errors import INTERRUPTED, LOOKING_EXIT_CODES, BadInputError
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -26,6 +26,8 @@ from stepml.cli.options import (
 )
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
+from stepml.job.errors import InvalidJobError
+from stepml.job.parse import parse_job
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution, LogLine
@@ -91,6 +93,8 @@ def logs(
     client = Target.chosen(local, endpoint_url, stack).client()
     job = client.execution(execution)
     output = Output(as_json)
+    if rank is not None:
+        _require_rank(rank, client.describe(job).job)
     if not follow:
         lines = client.logs(job, rank)
         output.document({"job_id": job.name, "lines": [dataclasses.asdict(line) for line in lines]})
@@ -106,6 +110,16 @@ def logs(
             output.line(log_text(line), log_style(line))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _require_rank(rank: int, job: str) -> None:
+    """Refuse a rank that the job, a JSON text, does not have."""
+    try:
+        last = parse_job(job).workers - 1
+    except InvalidJobError:  # it was refused, so it has no ranks
+        return
+    if rank > last:
+        raise BadInputError(f"--rank: expected 0 to {last}, got {rank}")
 
 
 def schema(as_json: AsJson = False) -> None:
@@ -131,9 +145,13 @@ def log_text(line: LogLine) -> str:
     # An error as in Python's traces: class and message.
     failure = [str(fields.pop(name)) for name in ("error", "reason") if name in fields]
     message = ": ".join([line.message, *failure])
-    others = "".join(f" {name}={value}" for name, value in fields.items())
+    others = "".join(f" {name}={_rounded(value)}" for name, value in fields.items())
     clock = moment.strftime("%H:%M:%S") + f".{line.timestamp_ms % 1000:03}"
     return f"{clock} {line.level:<7} {', '.join(where)}: {message}{others}"
+
+
+def _rounded(value: object) -> object:
+    return f"{value:.6g}" if isinstance(value, float) else value
 
 
 def log_style(line: LogLine) -> str | None:

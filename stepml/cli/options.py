@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stepml.cli.endpoints import checked_endpoint
 from stepml.cli.errors import BadInputError, local_aws_errors
 from stepml.client.stack import DEFAULT_STACK
 
@@ -60,9 +61,11 @@ class Target:
         if local:
             return cls(local_endpoint(), stack, f" --local{named}")
         if endpoint_url:
-            return cls(_checked(endpoint_url), stack, f" --endpoint-url {endpoint_url}{named}")
+            return cls(
+                checked_endpoint(endpoint_url), stack, f" --endpoint-url {endpoint_url}{named}"
+            )
         if from_environment := os.environ.get(ENDPOINT_VARIABLE):
-            return cls(_checked(from_environment), stack, named)
+            return cls(checked_endpoint(from_environment), stack, named)
         if _is_on(os.environ.get(LOCAL_VARIABLE, "")):
             return cls(local_endpoint(), stack, named)
         return cls(None, stack, named)
@@ -82,12 +85,6 @@ def local_endpoint() -> str:
     with local_aws_errors():
         running = daemon.status()
     return running.endpoint_url if running else endpoint_url(DEFAULT_PORT)
-
-
-def _checked(endpoint_url: str) -> str:
-    if not endpoint_url.startswith(("http://", "https://")):
-        raise BadInputError(f"endpoint: expected http://… or https://…, got {endpoint_url!r}")
-    return endpoint_url.rstrip("/")
 
 
 def _is_on(value: str) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from stepml.cli.streams import GuardedStdout, OutputLostError, can_encode_all
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,17 +22,26 @@ class Output:
     ----------
     as_json : bool
         Whether to write only JSON to stdout and nothing to stderr.
+    survives : bool
+        Whether the command goes on if stdout can no longer be written; see `lost`.
     """
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, survives: bool = False) -> None:
         self.as_json = as_json
+        self.stdout = GuardedStdout(survives)
+
+    @property
+    def lost(self) -> OutputLostError | None:
+        """The reason why stdout cannot be written; None while it can."""
+        return self.stdout.lost
 
     @cached_property
     def console(self) -> Console:
         """The console for people, with colours on a terminal unless NO_COLOR is set."""
         from rich.console import Console
 
-        return Console(highlight=False, emoji=False, markup=False, quiet=self.as_json)
+        file: Any = self.stdout
+        return Console(file=file, highlight=False, emoji=False, markup=False, quiet=self.as_json)
 
     @property
     def is_live(self) -> bool:
@@ -39,12 +51,13 @@ class Output:
     def document(self, content: Any) -> None:
         """Write the result, if JSON was requested."""
         if self.as_json:
-            _write(sys.stdout, json.dumps(content, indent=2, default=str, ensure_ascii=False))
+            escapes = not can_encode_all(sys.stdout)
+            self._print(json.dumps(content, indent=2, default=str, ensure_ascii=escapes))
 
     def json_line(self, content: Any) -> None:
         """Write one of many results on a line, if JSON was requested."""
         if self.as_json:
-            _write(sys.stdout, json.dumps(content, default=str))
+            self._print(json.dumps(content, default=str))
 
     def line(self, text: str = "", style: str | None = None) -> None:
         """Write a line for people, without wrapping it, so that it can be copied."""
@@ -85,8 +98,9 @@ class Output:
     def complaint(self, text: str) -> None:
         """Write a line for people on stderr."""
         if not self.as_json:
-            _write(sys.stderr, text)
+            with contextlib.suppress(OSError):  # no other place is left
+                print(text, file=sys.stderr, flush=True)
 
-
-def _write(stream: Any, text: str) -> None:
-    print(text, file=stream, flush=True)
+    def _print(self, text: str) -> None:
+        self.stdout.write(f"{text}\n")
+        self.stdout.flush()

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from stepml.cli.errors import BAD_INPUT, BadInputError
+from stepml.cli.errors import BAD_INPUT, BadInputError, LocalMachineError
 from stepml.cli.figures import shown
+from stepml.cli.machine import is_full, reason_of
 from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
 from stepml.cli.run import RESULTS
 from stepml.client.stack import DEFAULT_STACK
+from stepml.job.errors import StepMLError
 from stepml.job.formats import FORMATS, Format
 from stepml.job.spec_base import label_text, listed
 
@@ -43,7 +44,7 @@ def predict(
         typer.Argument(metavar="MODEL", help="runs/NAME, s3://BUCKET/jobs/NAME, or a run's name."),
     ],
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A file of rows, or an s3:// object.")
+        str, typer.Argument(metavar="DATA", help="A file of rows, - for stdin, or an s3:// object.")
     ],
     format: Annotated[  # noqa: A002 - the job's field
         Format | None,
@@ -103,7 +104,7 @@ def _predict(
     rows = prediction_rows(source, model, given)
     for assumption in rows.assumed:
         output.complaint(f"assumed: {assumption}")
-    with _opened(out) as file:
+    with _opened(out, output) as file:
         results = write_predictions(model, rows, file)
     output.document(_document(where, model, rows, out, results))
     _show(results, output)
@@ -183,23 +184,26 @@ def _bad_input_errors(source: Source, output: Output) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(out: Path | None) -> Iterator[TextIO]:
+def _opened(out: Path | None, output: Output) -> Iterator[TextIO]:
     """Yield the file for the CSV, which becomes visible when it is complete."""
     if out is None:
-        yield sys.stdout
+        stdout: Any = output.stdout
+        yield stdout
+        stdout.flush()
         return
     # A device or a pipe cannot be replaced.
     aside = out if out.exists() and not out.is_file() else out.with_name(f".{out.name}.part")
     try:
-        file = aside.open("w", encoding="ascii", newline="\n")
-    except OSError as error:
-        raise BadInputError(f"--out {str(out)!r} cannot be written: {error.strerror}") from None
-    try:
-        with file:
+        with aside.open("w", encoding="ascii", newline="\n") as file:
             yield file
         if aside != out:
             aside.replace(out)
-    except BaseException:
-        if aside != out:
-            aside.unlink(missing_ok=True)
+    except StepMLError:  # some are OSErrors, too
         raise
+    except OSError as error:
+        kind = LocalMachineError if is_full(error) else BadInputError
+        raise kind(f"--out {str(out)!r} cannot be written: {reason_of(error)}") from None
+    finally:
+        if aside != out:
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)

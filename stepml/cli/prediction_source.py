@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
 
 from stepml.cli.errors import BadInputError
 from stepml.client import Connection
@@ -12,6 +20,7 @@ from stepml.client.errors import ServiceRefusedError
 from stepml.ml.data import DataObject, ObjectReader
 from stepml.ml.data.formats import FORMATS, format_of_file
 
+STDIN = "-"
 # The job's words in messages, and those of the command line.
 _OPTIONS = {
     "set data.header to true or false": "give --header or --no-header",
@@ -38,12 +47,43 @@ class Source:
 
 
 class LocalFiles:
-    """Reads files; a key is a path."""
+    """Reads files; a key is a path, or ``-`` for standard input.
+
+    A stream, which can be read only once, is copied to a temporary file at the first look.
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[str, BinaryIO] = {}
+
+    def describe(self, path: str) -> DataObject:
+        """Return the file at ``path``, or raise `BadInputError`."""
+        try:
+            with self._opened(path) as file:
+                size = file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise BadInputError(f"data {path!r} cannot be read: {error.strerror}") from None
+        return DataObject(path, path, size, "")
 
     def load_range(self, key: str, start: int, stop: int) -> bytes:
-        with Path(key).open("rb") as file:
+        with self._opened(key) as file:
             file.seek(start)
             return file.read(stop - start)
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[BinaryIO]:
+        if path in self._copies:
+            yield self._copies[path]
+            return
+        with self._source(path) as file:
+            if file.seekable() and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                yield file
+                return
+            self._copies[path] = copy = TemporaryFile()  # noqa: SIM115 - lives as long as self
+            shutil.copyfileobj(file, copy)
+        yield copy
+
+    def _source(self, path: str) -> AbstractContextManager[BinaryIO]:
+        return nullcontext(sys.stdin.buffer) if path == STDIN else Path(path).open("rb")
 
 
 class S3Objects:
@@ -84,11 +124,12 @@ def parsed_uri(uri: str) -> tuple[str, str]:
 
 def local_source(path: str) -> Source:
     """Return the file ``path``, or raise `BadInputError`."""
-    found = [_file(path)]
+    files = LocalFiles()
+    found = [files.describe(path)]
     labels = _labels_beside(path)
     if labels is not None and Path(labels).is_file():
-        found.append(_file(labels))
-    return Source(LocalFiles(), tuple(found))
+        found.append(files.describe(labels))
+    return Source(files, tuple(found))
 
 
 def s3_source(uri: str, connection: Connection) -> Source:
@@ -100,16 +141,6 @@ def s3_source(uri: str, connection: Connection) -> Source:
     beside = _labels_beside(uri)
     labels = None if beside is None else reader.describe(beside)
     return Source(reader, (found,) if labels is None else (found, labels))
-
-
-def _file(path: str) -> DataObject:
-    file = Path(path)
-    try:
-        with file.open("rb"):
-            size = file.stat().st_size
-    except OSError as error:
-        raise BadInputError(f"data {path!r} cannot be read: {error.strerror}") from None
-    return DataObject(path, path, size, "")
 
 
 def _labels_beside(key: str) -> str | None:

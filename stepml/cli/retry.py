@@ -91,7 +91,7 @@ def retry(
     job = client.execution(execution)
     check_directory(out / (name or job.name))
     retried = client.retry(job, epoch, name)
-    output = Output(as_json)
+    output = Output(as_json, survives=not detach)
     for line in retried_lines(job, retried):
         output.line(line)
     more = {"how": retried.how, "first_epoch": retried.epoch, "why": retried.reason}

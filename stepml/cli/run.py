@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stepml.cli.errors import EXIT_CODES, BadInputError
+from stepml.cli.errors import EXIT_CODES, BadInputError, LocalMachineError
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -23,6 +24,7 @@ from stepml.cli.options import (
 )
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
+from stepml.job.json_text import job_text
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution
@@ -32,8 +34,11 @@ if TYPE_CHECKING:
 MAX_STEM = 40
 MAX_WORKERS_PER_CORE = 16  # on this machine; above it, their starts dominate a job
 RESULTS = Path("runs")
+STDIN = Path("-")
 
-JobFile = Annotated[Path, typer.Argument(metavar="JOB.json", help="The job, a JSON object.")]
+JobFile = Annotated[
+    Path, typer.Argument(metavar="JOB.json", help="The job, a JSON object; - is stdin.")
+]
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIRECTORY", help="Directory for the model and the report.")
 ]
@@ -66,14 +71,15 @@ def run(
 
     Ctrl-C stops watching; the job continues.
     """
-    text = _read(job)
+    file = "" if _is_stream(job) else str(job)
+    text = job_text(_read(job), file)
     chosen = name if name is not None else default_name(job)
-    spec = _checked(text, chosen)
+    spec = _checked(text, file, chosen)
     check_directory(out / chosen)
     target = Target.chosen(local, endpoint_url, stack)
-    output = Output(as_json)
+    output = Output(as_json, survives=not detach)
     client = target.client()
-    execution = client.start(text, chosen)
+    execution = _started(client, text, chosen, target)
     if client.connection.is_local and (note := crowding_note(spec.workers, os.cpu_count() or 1)):
         output.line(note)
     if detach:
@@ -101,29 +107,35 @@ def watch(
     followed = client.execution(execution)
     client.describe(followed)  # raises if there is none
     check_directory(out / followed.name)
-    follow_to_end(client, followed, target, out, Output(as_json))
+    follow_to_end(client, followed, target, out, Output(as_json, survives=True))
 
 
 def default_name(job: Path) -> str:
     """Return a run name from the job file's name and the local time."""
-    stem = re.sub(r"[^0-9A-Za-z_-]+", "-", job.stem).strip("-")[:MAX_STEM] or "job"
+    stem = "" if _is_stream(job) else job.stem
+    stem = re.sub(r"[^0-9A-Za-z_-]+", "-", stem).strip("-")[:MAX_STEM] or "job"
     # Three random letters distinguish runs that start in the same second.
     return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)[:3]}"
 
 
+def _is_stream(job: Path) -> bool:
+    """Return whether the job comes from a pipe, or from standard input as ``-``."""
+    return job == STDIN or job.is_fifo() or job.is_char_device()
+
+
 def _read(job: Path) -> bytes:
     try:
-        return job.read_bytes()
+        return sys.stdin.buffer.read() if job == STDIN else job.read_bytes()
     except OSError as error:
         raise BadInputError(f"job file {str(job)!r} cannot be read: {error.strerror}") from None
 
 
-def _checked(text: bytes, name: str) -> JobSpec:
+def _checked(text: str, file: str, name: str) -> JobSpec:
     """Return the job, or refuse an invalid job or name before any request."""
     from stepml.job.names import check_job_id
     from stepml.job.parse import parse_job
 
-    spec = parse_job(text)
+    spec = parse_job(text, file)
     check_job_id(name, spec.stop.max_epochs)
     return spec
 
@@ -133,6 +145,15 @@ def crowding_note(workers: int, cores: int) -> str | None:
     if workers <= MAX_WORKERS_PER_CORE * cores:
         return None
     return f"note: {workers} workers share the {cores} cores of this machine and start slowly"
+
+
+def _started(client: Client, job: str, name: str, target: Target) -> Execution:
+    try:
+        return client.start(job, name)
+    except KeyboardInterrupt:
+        hint = f"stepml watch {name}{target.flags}"
+        Output(as_json=False).complaint(f"interrupted; {name} may have started: {hint}")
+        raise
 
 
 def check_directory(directory: Path) -> None:
@@ -154,5 +175,10 @@ def follow_to_end(
     from stepml.cli.following import follow
 
     code = follow(client, execution, target, out, output, more or {})
+    if output.lost is not None and not output.lost.is_closed and code == 0:
+        raise LocalMachineError(
+            f"{execution.name} has succeeded and its model is in {out / execution.name}, but "
+            f"{output.lost}"
+        )
     if code:
         raise typer.Exit(code)

@@ -205,7 +205,13 @@ class Client:
         )
 
     def download(self, execution: Execution, directory: Path) -> dict[str, Path]:
-        """Copy the job's model, its card and its report to ``directory``; return their paths."""
+        """Copy the job's model, its card and its report to ``directory``; return their paths.
+
+        Raises
+        ------
+        OSError
+            ``directory`` cannot be written; nothing has changed there.
+        """
         return transfers.download_results(self.connection, self.stack, execution.name, directory)
 
     def upload(

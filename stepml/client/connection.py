@@ -153,6 +153,7 @@ def is_throttled(error: AccessError) -> bool:
 @contextmanager
 def translated(endpoint_url: str | None) -> Iterator[None]:
     """Translate botocore's errors into `AccessError`, whose one-line messages say what to do."""
+    from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
@@ -162,6 +163,9 @@ def translated(endpoint_url: str | None) -> Iterator[None]:
         raise _from_answer(error) from error
     except BotoCoreError as error:
         raise _from_client_side(error, endpoint_url) from error
+    except Boto3Error as error:  # of a transfer that was tried several times
+        reason = " ".join(str(error).split())
+        raise EndpointUnreachableError(f"the transfer was interrupted: {reason}") from error
     except ResponseParserError as error:
         raise EndpointUnreachableError(
             f"the server at {endpoint_url or 'AWS'} is no AWS service: {str(error)[:100]!r}"
@@ -188,6 +192,8 @@ def _from_client_side(error: BotoCoreError, endpoint_url: str | None) -> AccessE
     )
     if isinstance(error, unreachable):
         return EndpointUnreachableError(_nothing_answers(error, endpoint_url))
+    if isinstance(error, exceptions.SSLError):
+        return EndpointUnreachableError(_no_tls(error, endpoint_url))
     if isinstance(error, exceptions.NoCredentialsError):
         return CredentialsError(
             "no AWS credentials found; configure them (aws configure), "
@@ -197,6 +203,12 @@ def _from_client_side(error: BotoCoreError, endpoint_url: str | None) -> AccessE
     return CredentialsError(
         f"AWS cannot be used: {reason} To use the AWS on this machine, add --local"
     )
+
+
+def _no_tls(error: BotoCoreError, endpoint_url: str | None) -> str:
+    reason = " ".join(str(getattr(error, "kwargs", {}).get("error", error)).split())
+    hint = "; is it http://?" if endpoint_url is not None else ""
+    return f"no encrypted connection to {endpoint_url or 'AWS'}{hint} ({reason[:200]})"
 
 
 def _nothing_answers(error: BotoCoreError, endpoint_url: str | None) -> str:

@@ -19,6 +19,13 @@ MAX_DEPTH = 8
 _WRAPPERS = frozenset({"", "States.TaskFailed", "States.ALL"})
 # Errors in the job itself, found before it starts: it must be corrected and started anew.
 _OF_THE_JOB = frozenset({"InvalidJobError", "ModelTooLargeError", "JobIdTakenError"})
+# Errors in the data as they were planned. Corrected data are planned anew.
+_OF_THE_DATA = frozenset(
+    {"BadLabelError", "BadRowError", "EmptyDataError", "InvalidDataError", "NotEnoughDataError"}
+    | {"ValueChangedError"}
+)
+# Results of the job's own numbers, which are the same each time.
+_OF_THE_NUMBERS = frozenset({"CompressionError", "TrainingDivergedError"})
 _STATUS_ERRORS = {"TIMED_OUT": "States.Timeout", "ABORTED": "ExecutionAborted"}
 _STATUS_MESSAGES = {
     "TIMED_OUT": "it exceeded its time limit",
@@ -47,6 +54,16 @@ class Failure:
     def is_final(self) -> bool:
         """Whether a retry would fail with the same error, as it is in the job itself."""
         return self.error in _OF_THE_JOB
+
+    @property
+    def is_of_data(self) -> bool:
+        """Whether the data that the job planned to read are unsuitable."""
+        return self.error in _OF_THE_DATA
+
+    @property
+    def needs_change(self) -> bool:
+        """Whether the job or its data must be corrected, as they would fail in the same way."""
+        return self.is_final or self.is_of_data or self.error in _OF_THE_NUMBERS
 
     def __str__(self) -> str:
         return f"{self.error}: {self.message}" if self.message else self.error

@@ -125,7 +125,10 @@ class _Retrier:
         return last is not None and last.decision != "continue"
 
     def _why_not_redrivable(self) -> str:
-        """Return the reason why Step Functions cannot redrive the execution, or ""."""
+        """Return the reason why a redrive is impossible or useless, or ""."""
+        failure = self.state.failure
+        if not self.finished and failure is not None and failure.is_of_data:
+            return "its data are looked at anew"
         if self.state.redrive_status != "REDRIVABLE":
             return self.state.redrive_reason or "Step Functions cannot redrive it"
         if self._definition_changed():

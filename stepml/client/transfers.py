@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from stepml.client.connection import Connection, translated
 from stepml.client.errors import ServiceRefusedError
@@ -60,23 +62,47 @@ def download_results(
 ) -> dict[str, Path]:
     """Copy a job's model and report to ``directory``, replacing files there.
 
+    If a file cannot be copied or stored, no file appears or changes.
+
     Returns
     -------
     dict
         ``model``, ``model_card`` and ``report``, each with its path.
+
+    Raises
+    ------
+    OSError
+        A file cannot be stored.
     """
     sources = {
         "model": keys.model(job_id),
         "model_card": keys.model_card(job_id),
         "report": keys.report(job_id),
     }
-    directory.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for what, key in sources.items():
-        files[what] = directory / key.rsplit("/", 1)[1]
-        with translated(connection.endpoint_url):  # boto3 writes a temporary file and renames it
-            connection.client("s3").download_file(stack.bucket, key, str(files[what]))
-    return files
+    names = {what: key.rsplit("/", 1)[1] for what, key in sources.items()}
+    with _made(directory), TemporaryDirectory(dir=directory, prefix=".fetching-") as aside:
+        for what, key in sources.items():
+            with translated(connection.endpoint_url):
+                connection.client("s3").download_file(
+                    stack.bucket, key, str(Path(aside) / names[what])
+                )
+        for name in names.values():
+            (Path(aside) / name).replace(directory / name)
+    return {what: directory / name for what, name in names.items()}
+
+
+@contextmanager
+def _made(directory: Path) -> Iterator[None]:
+    """Make ``directory``; if the block fails, remove the directories that are new and empty."""
+    new = [each for each in (directory, *directory.parents) if not each.exists()]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for each in new:
+                each.rmdir()
+        raise
 
 
 def _content(connection: Connection, bucket: str, key: str) -> tuple[int, str | None] | None:

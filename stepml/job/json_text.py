@@ -9,7 +9,6 @@ from typing import Any
 
 from stepml.job.errors import InvalidJobError
 
-THE_JOB = "the job"
 MAX_SHOWN = 60
 
 _BINARY = {
@@ -25,14 +24,14 @@ _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
-def job_text(job: bytes, what: str = THE_JOB) -> str:
+def job_text(job: bytes, file: str = "") -> str:
     """Return the text in ``job``, encoded as UTF-8, UTF-16 or UTF-32, without a byte order mark.
 
     Parameters
     ----------
     job : bytes
-    what : str
-        Name of the job in messages, such as its file's.
+    file : str
+        Its file, for messages.
 
     Raises
     ------
@@ -41,51 +40,50 @@ def job_text(job: bytes, what: str = THE_JOB) -> str:
     """
     for beginning, kind in _BINARY.items():
         if job.startswith(beginning):
-            raise InvalidJobError(f"{what} is not JSON: it is {kind}")
+            raise _not_json(f"it is {kind}", file)
     encoding = json.detect_encoding(job)
     try:
         return job.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         place = f"byte {error.start + 1} is 0x{job[error.start]:02x}"
-        raise InvalidJobError(
-            f"{what} is not JSON: it is not encoded as {_shown_encoding(encoding)}: {place}; "
-            "save it as UTF-8"
-        ) from None
+        expected = encoding.removesuffix("-sig").upper()
+        reason = f"it is not encoded as {expected}: {place}; save it as UTF-8"
+        raise _not_json(reason, file) from None
 
 
-def json_document(text: str, what: str = THE_JOB) -> Any:
+def json_document(text: str, file: str = "") -> Any:
     """Return the JSON value in ``text``, or raise `InvalidJobError`."""
     try:
         return json.loads(
             text.removeprefix("\ufeff"),
-            object_pairs_hook=lambda pairs: _without_repeats(pairs, what),
-            parse_constant=lambda name: _refuse_constant(name, what),
+            object_pairs_hook=_without_repeats,
+            parse_constant=lambda name: _refuse_constant(name, file),
         )
     except json.JSONDecodeError as error:
-        raise InvalidJobError(f"{what} is not JSON: {_explained(error)}") from None
+        raise _not_json(_explained(error), file) from None
     except RecursionError:
-        raise InvalidJobError(f"{what}: values are nested too deeply") from None
+        raise InvalidJobError("the job: values are nested too deeply") from None
     except ValueError as error:  # Python limits the digits of an integer
         if isinstance(error, InvalidJobError):
             raise
-        raise InvalidJobError(f"{what}: a number has too many digits") from None
+        raise InvalidJobError("the job: a number has too many digits") from None
 
 
-def _shown_encoding(encoding: str) -> str:
-    return encoding.removesuffix("-sig").upper()
+def _not_json(reason: str, file: str) -> InvalidJobError:
+    return InvalidJobError(f"the job is not JSON: {f'{file!r}: ' if file else ''}{reason}")
 
 
-def _without_repeats(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         repeated = sorted(json.dumps(name)[1:-1] for name, count in counts.items() if count > 1)
-        raise InvalidJobError(f"{what} has a field twice: {', '.join(repeated)}")
+        raise InvalidJobError(f"the job has a field twice: {', '.join(repeated)}")
     return found
 
 
-def _refuse_constant(name: str, what: str) -> None:
-    raise InvalidJobError(f"{what} is not JSON: {name} is not a JSON number")
+def _refuse_constant(name: str, file: str) -> None:
+    raise _not_json(f"{name} is not a JSON number", file)
 
 
 def _explained(error: json.JSONDecodeError) -> str:

@@ -26,7 +26,7 @@ def check_job_id(job_id: str, max_epochs: int) -> str:
     if not _ALLOWED.fullmatch(job_id):
         raise InvalidJobError(
             "run name: expected letters, digits, '-' and '_' only, not beginning with '-', "
-            f"got {job_id!r}"
+            f"got {job_id!r}{_suggestion(job_id)}"
         )
     if _OF_A_CHILD.search(job_id):
         raise InvalidJobError(
@@ -40,3 +40,11 @@ def check_job_id(job_id: str, max_epochs: int) -> str:
             f"each epoch's own name needs the rest of {MAX_NAME}), got {len(job_id)}: {job_id!r}"
         )
     return job_id
+
+
+def _suggestion(job_id: str) -> str:
+    """Explain the commonest other character, a dot, which Step Functions itself allows."""
+    other = job_id.replace(".", "-")
+    if not _ALLOWED.fullmatch(other):
+        return ""
+    return f" (AWS logs no execution with a dot in its name; try {other!r})"

@@ -10,21 +10,21 @@ from stepml.job.availability import refuse_unavailable_choices
 from stepml.job.combinations import contradictions
 from stepml.job.errors import InvalidJobError
 from stepml.job.explanations import mistakes
-from stepml.job.json_text import THE_JOB, job_text, json_document
+from stepml.job.json_text import job_text, json_document
 from stepml.job.json_values import normalised
 from stepml.job.schema import SCHEMA_FIELD
 from stepml.job.spec import JobSpec
 
 
-def parse_job(job: bytes | str | dict[str, Any], what: str = THE_JOB) -> JobSpec:
+def parse_job(job: bytes | str | dict[str, Any], file: str = "") -> JobSpec:
     """Return the job spec of ``job``, with every field checked.
 
     Parameters
     ----------
     job : bytes, str or dict
         The JSON text, or its object. Bytes are UTF-8, UTF-16 or UTF-32.
-    what : str
-        Name of the text in messages about its JSON, such as its file's.
+    file : str
+        The file of the text, for messages about its JSON.
 
     Raises
     ------
@@ -34,8 +34,8 @@ def parse_job(job: bytes | str | dict[str, Any], what: str = THE_JOB) -> JobSpec
     NotAvailableError
         A choice is valid, but not available in this version yet.
     """
-    text = job_text(job, what) if isinstance(job, bytes) else job
-    document = json_document(text, what) if isinstance(text, str) else text
+    text = job_text(job, file) if isinstance(job, bytes) else job
+    document = json_document(text, file) if isinstance(text, str) else text
     document = _without_schema(normalised(document))
     refuse_unavailable_choices(document)
     try:

@@ -139,7 +139,7 @@ def test_a_bad_row_is_one_line_with_object_and_line(
     assert "data.on_bad_row" in hints[0]
     assert hints[1:] == [
         f"look further: stepml logs {name}",
-        f"resume it:    stepml retry {name}",
+        "after correcting the job or its data: stepml run JOB.json --name OTHER",
     ]
     assert document["error"] == "BadRowError"
 

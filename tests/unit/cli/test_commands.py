@@ -19,7 +19,6 @@ from moto.stepfunctions.responses import StepFunctionResponse
 from typer.testing import CliRunner, Result
 
 from stepml.cli.app import app
-from stepml.cli.following import HINTS
 from stepml.cli.look import log_style, log_text
 from stepml.cli.output import Output
 from stepml.cli.run import crowding_note
@@ -126,9 +125,9 @@ def test_a_failed_run_is_one_line_about_its_first_error(job: Path, name: str) ->
 
     assert result.stderr.splitlines() == [
         "BadRowError: data/x.csv, line 17",
-        f"  {HINTS['BadRowError']}",
+        "  data.on_bad_row 'skip' leaves such rows out",
         f"look further: stepml logs {name} --stack failing",
-        f"resume it:    stepml retry {name} --stack failing",
+        "after correcting the job or its data: stepml run JOB.json --name OTHER --stack failing",
     ]
 
 
@@ -289,7 +288,7 @@ def test_a_retry_that_needs_a_new_execution_says_so_and_is_watched(
         f"  the epochs before it are those of {name}",
         "  why a new one: an epoch was given",
     ]
-    assert f"resume it:    stepml retry {name}-b" in result.stderr
+    assert "after correcting the job or its data: stepml run JOB.json --name OTHER" in result.stderr
     # All three epochs are finished; only the last one can be trained again.
     assert (document["how"], document["first_epoch"]) == ("resumed", 3)
     assert document["job_id"].startswith(f"{name}-again-")

@@ -24,10 +24,10 @@ JOB: dict[str, Any] = {
 TEXT = json.dumps(JOB, ensure_ascii=False)
 
 
-def refused(job: Any, what: str = "my.json") -> str:
+def refused(job: Any, file: str = "my.json") -> str:
     """Return the message, which is one line of text."""
     with pytest.raises(InvalidJobError) as caught:
-        parse_job(job, what)
+        parse_job(job, file)
     message = str(caught.value)
     assert "\n" not in message
     message.encode()
@@ -50,13 +50,13 @@ def test_a_byte_order_mark_may_begin_decoded_text() -> None:
 def test_a_code_page_is_refused_with_the_file_and_the_byte(encoding: str) -> None:
     message = refused(TEXT.encode(encoding))
 
-    assert message.startswith("my.json is not JSON: it is not encoded as UTF-8: byte ")
+    assert message.startswith("the job is not JSON: 'my.json': it is not encoded as UTF-8: byte ")
     assert message.endswith("save it as UTF-8")
 
 
 @pytest.mark.parametrize("cut", [1, 3])
 def test_utf_16_that_ends_within_a_character_is_refused(cut: int) -> None:
-    assert "my.json is not JSON" in refused(TEXT.encode("utf-16")[:-cut])
+    assert "the job is not JSON" in refused(TEXT.encode("utf-16")[:-cut])
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,13 @@ def test_utf_16_that_ends_within_a_character_is_refused(cut: int) -> None:
 def test_a_mistake_in_the_text_is_named_with_file_and_line(text: str, expected: str) -> None:
     message = refused(text)
 
-    assert message.startswith("my.json is not JSON: ")
+    assert message.startswith("the job is not JSON: 'my.json': ")
     assert expected in message
 
 
 @pytest.mark.parametrize("content", [b"PAR1\x00", b"PK\x03\x04\x00", b"\x1f\x8b\x08"])
 def test_a_binary_file_is_named_as_what_it_is(content: bytes) -> None:
-    assert refused(content).startswith("my.json is not JSON: it is ")
+    assert refused(content).startswith("the job is not JSON: 'my.json': it is ")
 
 
 def with_field(path: str, text: str) -> str:

@@ -1,0 +1,125 @@
+"""Downloads the results of a job that has succeeded, and shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stepml.cli.errors import INTERRUPTED, NO_SERVICE
+from stepml.cli.figures import cost, count, finished, shown
+from stepml.cli.machine import worded
+from stepml.cli.options import Target
+from stepml.cli.output import Output
+from stepml.client import Client, Execution, Snapshot
+from stepml.client.errors import AccessError, ReportUnreadableError
+from stepml.job import keys
+from stepml.job.reports import JobReport
+
+
+def show_success(
+    client: Client,
+    last: Snapshot,
+    target: Target,
+    out: Path,
+    output: Output,
+    more: Mapping[str, Any],
+) -> int:
+    """Download the results, show them, and return the exit code.
+
+    ``more`` is added to the result in JSON. A problem on the way is not one of the job.
+    """
+    execution = last.state.execution
+    directory = out / execution.name
+    try:
+        report = _report(client, execution)
+        files = client.download(execution, directory)
+    except (AccessError, ReportUnreadableError) as error:
+        reason, code = f"its results cannot be fetched: {error}", NO_SERVICE
+    except OSError as error:
+        reason, code = f"its model cannot be stored: {worded(error)}", NO_SERVICE
+    except KeyboardInterrupt:
+        reason, code = "fetching its results was interrupted", INTERRUPTED
+    else:
+        output.document({**_result(last, report, files), **more})
+        _show(report, files, client, target, output)
+        return 0
+    _show_unfetched(client, last, reason, target, output)
+    return code
+
+
+def _report(client: Client, execution: Execution) -> JobReport:
+    report = client.report(execution)
+    if report is None:
+        raise ReportUnreadableError("there is no report in the bucket")
+    return report
+
+
+def _show_unfetched(
+    client: Client, last: Snapshot, reason: str, target: Target, output: Output
+) -> None:
+    execution = last.state.execution
+    uri = f"s3://{client.stack.bucket}/{keys.model(execution.name)}"
+    again = f"stepml watch {execution.name} --out DIRECTORY{target.flags}"
+    output.error(
+        "ResultsNotFetchedError",
+        f"{execution.name} has succeeded, but {reason}",
+        (f"the model is {uri}", f"fetch it: {again}"),
+        job_id=execution.name,
+        execution_arn=execution.arn,
+        status=last.state.status,
+        model_uri=uri,
+    )
+
+
+def _show(
+    report: JobReport, files: Mapping[str, Path], client: Client, target: Target, output: Output
+) -> None:
+    output.line()
+    epochs = count(report.epochs, "epoch")
+    output.line(f"{report.job_id}: {finished(report.decision)} after {epochs}")
+    usd = cost(report.history[-1].total_cost_usd)
+    output.pairs(
+        {
+            "validation loss": shown(report.loss, 6),
+            **{f"validation {name}": shown(value, 4) for name, value in report.metrics.items()},
+            **_skipped(report),
+            "why it ended": report.reason,
+            "time": f"{report.seconds:.1f} s",
+            "cost": f"$ {usd} (estimated){_basis(client)}",
+            "look further": f"stepml epochs {report.job_id}{target.flags}",
+            "model": files["model"],
+            "model card": files["model_card"],
+            "report": files["report"],
+        }
+    )
+
+
+def _basis(client: Client) -> str:
+    return ": AWS list prices × local seconds" if client.connection.is_local else ""
+
+
+def _result(last: Snapshot, report: JobReport, files: Mapping[str, Path]) -> dict[str, object]:
+    return {
+        "job_id": report.job_id,
+        "execution_arn": last.state.execution.arn,
+        "status": last.state.status,
+        "decision": report.decision,
+        "reason": report.reason,
+        "epochs": report.epochs,
+        "loss": report.loss,
+        "metrics": report.metrics,
+        "seconds": report.seconds,
+        "active_seconds": report.history[-1].active_seconds,
+        "cost_usd": report.history[-1].total_cost_usd,
+        "kept": report.kept,
+        "files": {what: str(path) for what, path in files.items()},
+    }
+
+
+def _skipped(report: JobReport) -> dict[str, str]:
+    """Return a line on skipped rows, if there are any."""
+    data = report.dataset
+    if not data.skipped_rows:
+        return {}
+    return {"rows left out": f"{data.skipped_rows} that did not parse, as the report shows"}

@@ -1,0 +1,90 @@
+"""The root command: every error becomes one line or JSON object, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from stepml.cli.errors import BAD_INPUT, CLOSED_PIPE, INTERRUPTED, NO_SERVICE, exit_code
+from stepml.cli.machine import as_stepml_error
+from stepml.cli.output import Output
+from stepml.cli.streams import OutputLostError, discard
+from stepml.job.errors import StepMLError
+
+TRACEBACK_VARIABLE = "STEPML_TRACEBACK"
+# Phrases of the library that parses arguments.
+_PLAIN = {
+    "Value error, ": "",
+    "Input should be": "expected",
+    ", unable to parse string as an integer": "",
+    ", unable to parse string as a number": "",
+}
+
+
+class RootGroup(TyperGroup):
+    """The root of all commands."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
+        with _exit_codes("--json" in args):
+            return super().make_context(info_name, args, *rest, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _exit_codes("--json" in ctx.args):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _exit_codes(as_json: bool) -> Iterator[None]:
+    try:
+        yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except typer.TyperException as error:  # wrong use of the command line
+        _make_plain(error)
+        if not as_json:
+            raise
+        Output(as_json).error("UsageError", error.format_message())
+        raise typer.Exit(BAD_INPUT) from None
+    except Exception as error:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        found = _found(error)
+        raise typer.Exit(report(found, as_json)) from None
+
+
+def _found(error: Exception) -> StepMLError:
+    if isinstance(error, StepMLError):
+        return error
+    if isinstance(error, BrokenPipeError):
+        discard(sys.stdout)
+        return OutputLostError(error)
+    return as_stepml_error(error)
+
+
+def report(error: StepMLError, as_json: bool) -> int:
+    """Report an error, and return its exit code."""
+    if isinstance(error, OutputLostError):
+        if error.is_closed:
+            return CLOSED_PIPE
+        Output(as_json=False).error(type(error).__name__, str(error))  # stdout is lost
+        return NO_SERVICE
+    mistakes = getattr(error, "mistakes", ())
+    more = {"mistakes": mistakes} if mistakes else {}
+    Output(as_json).error(type(error).__name__, str(error), **more)
+    return exit_code(error)
+
+
+def _make_plain(error: typer.TyperException) -> None:
+    message = getattr(error, "message", None)
+    if isinstance(message, str):
+        for phrase, plain in _PLAIN.items():
+            message = message.replace(phrase, plain)
+        error.message = message
