@@ -38,6 +38,7 @@ from stepml.ml.data.formats.text import TextFormat
 from stepml.ml.data.formats.text.reading import line_blocks
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import Buffer
+from storage.base import ObjectInfo
 
 # The other readers are up to ten times slower, so they parse only this much of the text.
 _OTHERS_BYTES = 2 * 2**20
@@ -57,9 +58,10 @@ class MemoryObjects:
         """Return an object."""
         return bytes(self.objects[key])
 
-    def save(self, key: str, data: Buffer) -> None:
+    def put(self, key: str, data: Buffer) -> ObjectInfo:
         """Save an object."""
         self.objects[key] = memoryview(data)
+        return ObjectInfo(key, len(data), "")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from lambdas.job_store import JobStore
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.tasks import AssembleTask
-from stepml.ml.data import assemble as assemble_rows
 from stepml.ml.data import shard_kind, shard_plan
 from storage import DurableStorage
 
@@ -19,10 +18,16 @@ def handler(task: AssembleTask, context: LambdaContext) -> None:
 
 
 def assemble(task: AssembleTask, storage: DurableStorage) -> None:
-    """Write a shard; if any job has done so before, do nothing."""
+    """Write a shard; if any job has done so before, do nothing.
+
+    Raises
+    ------
+    DataSetDamagedError
+        The manifest or a piece is missing or damaged.
+    """
     store = JobStore(storage, task.job_id)
     plan = store.partition_plan.load()
-    spec, manifest = plan.spec, store.data_set(plan.digest).manifest.load()
+    spec, manifest = plan.spec, store.data_set(plan.digest).load_manifest()
     kind = shard_kind(spec.data.matrix, manifest, spec.workers)
     shards = store.shards(plan.digest, spec, kind)
     if shards.exists(task.rank):
@@ -30,5 +35,5 @@ def assemble(task: AssembleTask, storage: DurableStorage) -> None:
     intervals = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
     validates = task.rank == keys.VALIDATION
     interval = intervals.validation if validates else intervals.shards[task.rank]
-    shards.save(task.rank, assemble_rows(storage, manifest, interval, kind))
+    shards.make(task.rank, interval)
     log("shard assembled", job_id=task.job_id, rank=task.rank, rows=interval.n_rows)

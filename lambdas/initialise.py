@@ -30,7 +30,7 @@ def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
 
 def _initialised(store: JobStore) -> TrainingPlan:
     partition = store.partition_plan.load()
-    manifest = store.data_set(partition.digest).manifest.load()
+    manifest = store.data_set(partition.digest).load_manifest()
     spec = partition.spec
     kind = shard_kind(spec.data.matrix, manifest, spec.workers)
     intervals = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
@@ -55,5 +55,7 @@ def _first_state(store: JobStore, plan: TrainingPlan) -> State:
 def _scale(store: JobStore, plan: TrainingPlan) -> Scale:
     spec, shards = plan.spec, store.shards(plan.digest, plan.spec, plan.matrix)
     # One after another: together, those of many ranks might not fit.
-    moments = merge_moments(shards.moments(rank) for rank in range(spec.workers))
+    moments = merge_moments(
+        shards.moments(rank, plan.interval(rank)) for rank in range(spec.workers)
+    )
     return scale_of(moments, standardise=spec.data.standardise, sparse=plan.matrix == "sparse")

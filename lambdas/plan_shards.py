@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
-from lambdas.job_store import JobStore, PartitionPlan
-from lambdas.job_store.data_sets import DataSetStore
+from lambdas.job_store import JobStore
 from lambdas.logs import log
 from stepml.job.errors import ModelTooLargeError
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import tag
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import build_algorithm
-from stepml.ml.data import Manifest, merge, shard_kind, shard_plan
+from stepml.ml.data import Manifest, shard_kind, shard_plan
 from stepml.ml.models import build_model
 from storage import DurableStorage
 
@@ -40,11 +39,13 @@ def plan_shards(
         The model cannot learn these labels.
     ModelTooLargeError
         Training it would take more memory than ``most_model_bytes``.
+    DataSetDamagedError
+        The result of a range task is missing or damaged.
     """
     store = JobStore(storage, job_id)
     plan = store.partition_plan.load()
     data_set = store.data_set(plan.digest)
-    manifest = data_set.manifest.find() or data_set.manifest.publish(_merged(plan, data_set))
+    manifest = data_set.find_whole() or data_set.publish(plan)
     data_set.delete_unused_pieces(manifest)
     check_suits(plan.spec, manifest, most_model_bytes)
     log(
@@ -72,9 +73,3 @@ def check_suits(
             "features, classes or clusters"
         )
     spec.model.check_rows(sum(interval.n_rows for interval in plan.shards))
-
-
-def _merged(plan: PartitionPlan, data_set: DataSetStore) -> Manifest:
-    summaries = [data_set.summary(task).load() for task in range(len(plan.tasks))]
-    pieces = [piece for summary in summaries for piece in summary.pieces]
-    return merge(plan.digest, plan.layout, pieces, [each.skipped for each in summaries])

@@ -128,7 +128,7 @@ def _begin(
 
 def _claim(task: PrepareTask, store: JobStore, plan: PartitionPlan) -> Start:
     plan = store.begin(task.execution_arn, task.started_at, plan)
-    is_partitioned = store.data_set(plan.digest).manifest.exists()
+    is_partitioned = store.data_set(plan.digest).find_whole() is not None
     log(
         "job prepared",
         job_id=task.job_id,

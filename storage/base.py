@@ -230,6 +230,10 @@ class DurableStorage(Storage):
             The value has changed since it had ``etag``.
         """
 
+    @abstractmethod
+    def put(self, key: str, data: Buffer) -> ObjectInfo:
+        """Store ``data`` as `save` does, and return its description."""
+
     def load_buffer(self, key: str) -> bytearray:
         """Return the value of ``key`` in a new buffer, which the caller may change.
 

@@ -164,6 +164,10 @@ class MeteredDurableStorage(MeteredStorage, DurableStorage):
         self._count_loaded([key], {key: data})
         return data
 
+    def put(self, key: str, data: Buffer) -> ObjectInfo:
+        self._count_sent("save", {key: data})
+        return self.inner.put(key, data)
+
     def describe_many(self, prefix: str) -> Iterator[ObjectInfo]:
         return self._counted(self.inner.describe_many(prefix))
 

@@ -50,7 +50,7 @@ class S3Storage(DurableStorage):
         self._client = client or default_client()
 
     def save_many(self, values: Mapping[str, Buffer]) -> None:
-        at_once(self._put, values.items())
+        at_once(lambda item: self.put(*item), values.items())
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
         values = at_once(self._get, keys)
@@ -116,6 +116,11 @@ class S3Storage(DurableStorage):
             _fill(memoryview(data), answer["Body"])
         return data
 
+    def put(self, key: str, data: Buffer) -> ObjectInfo:
+        with _translated(key):
+            answer = self._client.put_object(Bucket=self.bucket, Key=key, Body=_body(data))
+        return ObjectInfo(key, len(data), answer["ETag"].strip('"'))
+
     def describe_many(self, prefix: str) -> Iterator[ObjectInfo]:
         pages = self._client.get_paginator("list_objects_v2")
         with _translated(prefix):
@@ -130,11 +135,6 @@ class S3Storage(DurableStorage):
         except KeyNotFoundError:
             return None
         return ObjectInfo(key, answer["ContentLength"], answer["ETag"].strip('"'))
-
-    def _put(self, item: tuple[str, Buffer]) -> None:
-        key, data = item
-        with _translated(key):
-            self._client.put_object(Bucket=self.bucket, Key=key, Body=_body(data))
 
     def _publish(self, item: tuple[str, Buffer]) -> tuple[str, Buffer]:
         key, data = item

@@ -11,9 +11,9 @@ from lambdas.attempts.watch import Watch
 from lambdas.channels import JobChannel, channel_of
 from lambdas.environment import Deadline
 from lambdas.job_store import JobStore, TrainingPlan
+from lambdas.job_store.entries import require_found
 from lambdas.job_store.shards import load_shard
 from lambdas.job_store.snapshots import Snapshots
-from lambdas.job_store.store import require_found
 from stepml.job.tasks import ExecutorTask, ReducerTask
 from stepml.ml.algorithms import RankEpoch, RankProgress, State
 from stepml.ml.matrices import Matrix

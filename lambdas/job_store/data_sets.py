@@ -1,24 +1,29 @@
-"""Partitioned data in the durable store: addressed by content, shared by jobs."""
+"""Partitioned data in the durable store: addressed by content, shared by jobs.
+
+They are a cache: what is missing or damaged is noticed where it is used. Shards are then made
+again from the pieces by their reader, pieces and manifest from the user's data by range tasks.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lambdas.job_store.entries import Entry, document
-from lambdas.job_store.plans import RangeSummary
-from lambdas.job_store.states import named
+from lambdas.job_store.entries import Entry, document, require_found
+from lambdas.job_store.plans import PartitionPlan, RangeSummary
 from stepml.job import keys
-from stepml.ml.data import (
-    Manifest,
-    Moments,
-    Scale,
-    Shard,
-    ShardKind,
-    feature_moments,
-    pack_shard,
-    unpack_shard,
+from stepml.job.errors import (
+    DamagedValueError,
+    DataSetDamagedError,
+    KeyNotFoundError,
+    ValueChangedError,
 )
+from stepml.ml.data import Interval, Manifest, PieceStatistics, Shard, ShardKind, assemble, merge
+from stepml.ml.data.manifest import Piece
 from storage import DurableStorage
+
+DAMAGES = (DamagedValueError, KeyNotFoundError, ValueChangedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +36,69 @@ class DataSetStore:
 
     @property
     def manifest(self) -> Entry[Manifest]:
-        """The list of pieces: where it exists, the data are partitioned."""
+        """The list of pieces."""
         return document(self.storage, keys.manifest(self.digest), Manifest)
+
+    def load_manifest(self) -> Manifest:
+        """Return the manifest, or raise `DataSetDamagedError`."""
+        with self._damage_is_named():
+            manifest = self.manifest.load()
+            if manifest.digest != self.digest:
+                raise DamagedValueError(f"{self.manifest.key} is that of {manifest.digest}")
+        return manifest
+
+    def find_whole(self) -> Manifest | None:
+        """Return the manifest if it and all pieces are stored as they were written, or None."""
+        manifest = self.manifest.read_whole(self.storage.load_many([self.manifest.key]))
+        return manifest if manifest is not None and self._is_whole(manifest) else None
+
+    def find_summary(self, number: int) -> RangeSummary | None:
+        """Return the result of a range task if it and its pieces are as written, or None."""
+        summary = self.summary(number)
+        found = summary.read_whole(self.storage.load_many([summary.key]))
+        return found if found is not None and self._is_done(number, found) else None
+
+    def publish_summary(self, summary: RangeSummary) -> RangeSummary:
+        """Write the result of a range task unless a whole one is stored; return that."""
+        number = summary.range
+        entry = self.summary(number)
+        return entry.replace(summary, unless=lambda stored: self._is_done(number, stored))
+
+    def _is_whole(self, manifest: Manifest) -> bool:
+        return manifest.digest == self.digest and not self._damaged(manifest.pieces)
+
+    def _is_done(self, number: int, summary: RangeSummary) -> bool:
+        return summary.range == number and not self._damaged(summary.pieces)
+
+    def _damaged(self, pieces: Iterable[Piece | PieceStatistics]) -> str | None:
+        """Return the first key of ``pieces`` that is not stored as it was written, or None."""
+        described = self.storage.describe_many(keys.pieces_prefix(self.digest))
+        stored = {info.key: (info.value_bytes, info.etag) for info in described}
+        damaged = (p.key for p in pieces if stored.get(p.key) != (p.value_bytes, p.etag))
+        return next(damaged, None)
+
+    def publish(self, plan: PartitionPlan) -> Manifest:
+        """Write the manifest of this job's pieces, unless a whole one is stored; return that.
+
+        Raises
+        ------
+        DataSetDamagedError
+            A range's summary is missing or damaged.
+        """
+        before = self.manifest.read_whole(self.storage.load_many([self.manifest.key]))
+        mine = self._merged(plan)
+        stored = self.manifest.replace(mine, unless=self._is_whole)
+        if before is not None and stored is mine:
+            kept = {piece.key for piece in mine.pieces}
+            unused = [piece.key for piece in before.pieces if piece.key not in kept]
+            self.storage.delete_many(unused)
+        return stored
+
+    def delete_unused_pieces(self, manifest: Manifest) -> None:
+        """Delete this job's pieces if another job was faster; the rows are the same."""
+        mine = keys.piece_prefix(self.digest, self.job_id)
+        if not any(piece.key.startswith(mine) for piece in manifest.pieces):
+            self.storage.clear(mine)
 
     def summary(self, number: int) -> Entry[RangeSummary]:
         """The result of one range task of this job."""
@@ -43,48 +109,65 @@ class DataSetStore:
         """Return the key of one piece of a range task of this job."""
         return keys.piece(self.digest, self.job_id, task, number)
 
-    def delete_unused_pieces(self, manifest: Manifest) -> None:
-        """Delete this job's pieces if another job was faster; the rows are the same."""
-        mine = keys.piece_prefix(self.digest, self.job_id)
-        if not any(piece.key.startswith(mine) for piece in manifest.pieces):
-            self.storage.clear(mine)
+    def rows(self, interval: Interval, kind: ShardKind) -> Shard:
+        """Return the rows of an interval, gathered from the pieces.
+
+        Raises
+        ------
+        DataSetDamagedError
+            The manifest or a piece is missing or damaged.
+        """
+        manifest = self.load_manifest()
+        try:
+            return self._assembled(manifest, interval, kind)
+        except DataSetDamagedError:
+            current = self.load_manifest()
+            if current == manifest:
+                raise
+        # Another job has noticed the damage before, and replaced the pieces.
+        return self._assembled(current, interval, kind)
+
+    def _assembled(self, manifest: Manifest, interval: Interval, kind: ShardKind) -> Shard:
+        etags = {piece.key: piece.etag for piece in manifest.pieces}
+        with self._damage_is_named():
+            return assemble(Unchanged(self.storage, etags), manifest, interval, kind)
+
+    def _merged(self, plan: PartitionPlan) -> Manifest:
+        with self._damage_is_named():
+            summaries = self._summaries(len(plan.tasks))
+            pieces = [piece for summary in summaries for piece in summary.pieces]
+            if damaged := self._damaged(pieces):
+                raise DamagedValueError(f"{damaged} is missing or is not what was written")
+        return merge(plan.digest, plan.layout, pieces, [each.skipped for each in summaries])
+
+    def _summaries(self, n_ranges: int) -> list[RangeSummary]:
+        entries = [self.summary(number) for number in range(n_ranges)]
+        stored = self.storage.load_many([each.key for each in entries])
+        require_found(entries, stored)
+        found = [each.decode(stored[each.key], each.key) for each in entries]
+        for number, (entry, summary) in enumerate(zip(entries, found, strict=True)):
+            if summary.range != number:
+                raise DamagedValueError(f"{entry.key} describes range {summary.range}")
+        return found
+
+    @contextmanager
+    def _damage_is_named(self) -> Iterator[None]:
+        try:
+            yield
+        except DAMAGES as error:
+            raise DataSetDamagedError(
+                f"{error}; it is made again from the data: start the job again (with resume_from, "
+                "its finished epochs count)"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
-class ShardStore:
-    """The shards of partitioned data for one world size and validation fraction."""
+class Unchanged:
+    """Reads objects, and refuses those that have changed since they had ``etags``."""
 
     storage: DurableStorage
-    digest: str
-    world_size: int
-    validation_fraction: float
-    kind: ShardKind
+    etags: dict[str, str]
 
-    def key(self, rank: int) -> str:
-        """Return the key of a rank's rows (or those of `keys.VALIDATION`)."""
-        return keys.shard(*self._split, rank)
-
-    def exists(self, rank: int) -> bool:
-        """Return whether a shard is whole."""
-        return bool(self.storage.find_many([keys.shard_moments(*self._split, rank)]))
-
-    def save(self, rank: int, shard: Shard) -> None:
-        """Write a shard and then its moments: where these exist, the shard is whole."""
-        self.storage.save(self.key(rank), pack_shard(shard))
-        packed = feature_moments(shard.X).pack()
-        self.storage.save(keys.shard_moments(*self._split, rank), packed)
-
-    def load(self, rank: int, scale: Scale | None) -> Shard:
-        """Return a shard, scaled in the buffer in which it was loaded."""
-        key = self.key(rank)
-        packed = self.storage.load_buffer(key)
-        with named(key):
-            return unpack_shard(packed, scale)
-
-    def moments(self, rank: int) -> Moments:
-        """Return the moments of a shard."""
-        return Moments.unpack(self.storage.load(keys.shard_moments(*self._split, rank)))
-
-    @property
-    def _split(self) -> tuple[str, int, float, ShardKind]:
-        return self.digest, self.world_size, self.validation_fraction, self.kind
+    def load_range(self, key: str, start: int, stop: int) -> bytes:
+        """Return a part of an object, or raise `ValueChangedError`."""
+        return self.storage.load_range(key, start, stop, self.etags[key])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from stepml.job import documents
-from stepml.job.errors import DamagedValueError, StorageUnavailableError
+from stepml.job.errors import DamagedValueError, KeyNotFoundError, StorageUnavailableError
 from storage import DurableStorage
 from storage.base import Buffer
 
@@ -94,6 +94,12 @@ class Entry(Generic[T]):
     def delete(self) -> None:
         """Delete the value, if there is one."""
         self.storage.delete(self.key)
+
+
+def require_found(entries: Sequence[Entry[Any]], found: Mapping[str, Buffer]) -> None:
+    """Raise `KeyNotFoundError` naming the first of ``entries`` that is not in ``found``."""
+    if missing := [each.key for each in entries if each.key not in found]:
+        raise KeyNotFoundError(f"nothing is stored under {missing[0]}")
 
 
 def document(storage: DurableStorage, key: str, kind: type[T]) -> Entry[T]:

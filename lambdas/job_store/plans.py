@@ -13,6 +13,7 @@ from stepml.ml.algorithms import RankEpoch
 from stepml.ml.data import (
     ByteRange,
     DataObject,
+    Interval,
     Layout,
     Manifest,
     PieceStatistics,
@@ -55,6 +56,7 @@ class PartitionPlan(msgspec.Struct, frozen=True):
 class RangeSummary(msgspec.Struct, frozen=True):
     """The result of a range task."""
 
+    range: int  # its number
     pieces: list[PieceStatistics]
     skipped: Skipped
 
@@ -120,6 +122,13 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     def rows(self, rank: int) -> int:
         """Return the rows of ``rank`` (or `keys.VALIDATION`)."""
         return self.validation_rows if rank == keys.VALIDATION else self.shard_rows[rank]
+
+    def interval(self, rank: int) -> Interval:
+        """Return the positions of the rows of ``rank`` (or `keys.VALIDATION`)."""
+        start = 0
+        if rank != keys.VALIDATION:
+            start = self.validation_rows + sum(self.shard_rows[:rank])
+        return Interval(start, start + self.rows(rank))
 
     def model(self) -> Model:
         """Return the job's model."""

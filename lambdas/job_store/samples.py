@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lambdas.job_store.plans import TrainingPlan
 from lambdas.job_store.shards import is_scaled
 from lambdas.job_store.store import JobStore
-from stepml.ml.data import Interval, assemble, scaled
+from stepml.ml.data import Interval, scaled
 from stepml.ml.matrices import Matrix
 
 
@@ -34,8 +34,7 @@ def load_sample(store: JobStore, plan: TrainingPlan, size: SampleSize | None = N
     At most 16 MB and 200,000 rows, or four rows a cluster if that is more. They depend neither on
     the world size nor on the ranges.
     """
-    manifest = store.data_set(plan.digest).manifest.load()
     first = plan.validation_rows
     interval = Interval(first, first + (size or SampleSize()).rows(plan))
-    X = assemble(store.storage, manifest, interval, plan.matrix).X
+    X = store.data_set(plan.digest).rows(interval, plan.matrix).X
     return scaled(X, store.scale.load()) if is_scaled(plan.spec.data) else X

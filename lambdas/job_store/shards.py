@@ -53,13 +53,13 @@ def load_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
     shards, data = store.shards(plan.digest, plan.spec, plan.matrix), plan.spec.data
     # A shard's key depends on its content, and its scale follows from its siblings.
     name = f"{shards.key(rank)} standardised={data.standardise} missing={data.missing}"
-    shard = _cache.get(name)
+    shard = warm_shards.get(name)
     if shard is None:
         scale = store.scale.load() if is_scaled(data) else None
         # Before it is loaded: the function's memory need not hold the dropped shards as well.
-        _cache.make_room(int(plan.rows(rank) * plan.row_bytes))
-        shard = shards.load(rank, scale)
-        _cache.put(name, shard)
+        warm_shards.make_room(int(plan.rows(rank) * plan.row_bytes))
+        shard = shards.load(rank, plan.interval(rank), scale)
+        warm_shards.put(name, shard)
     return shard
 
 
@@ -69,4 +69,6 @@ def is_scaled(data: Data) -> bool:
 
 
 # Half of the function's memory; the rest is for the interpreter, requests and the arithmetic.
-_cache = ShardCache(int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")) * 2**20 // 2)
+warm_shards = ShardCache(
+    int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")) * 2**20 // 2
+)

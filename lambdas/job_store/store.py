@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import msgspec
 
-from lambdas.job_store.data_sets import DataSetStore, ShardStore
-from lambdas.job_store.entries import Entry, document
+from lambdas.job_store.data_sets import DataSetStore
+from lambdas.job_store.entries import Entry, document, require_found
 from lambdas.job_store.plans import Claim, Mark, PartitionPlan, TrainingPlan
+from lambdas.job_store.shard_store import ShardStore
 from lambdas.job_store.states import (
     pack_progress,
     pack_rank_state,
@@ -23,7 +23,7 @@ from lambdas.job_store.states import (
     unpack_state,
 )
 from stepml.job import keys
-from stepml.job.errors import JobIdTakenError, KeyNotFoundError
+from stepml.job.errors import JobIdTakenError
 from stepml.job.reports import EndReport, EpochReport, Failure, Fence, JobReport
 from stepml.job.spec import JobSpec
 from stepml.ml.algorithms import Extras, RankProgress, State
@@ -89,7 +89,7 @@ class JobStore:
     def shards(self, digest: str, spec: JobSpec, kind: ShardKind) -> ShardStore:
         """Return the shards of the job's ranks."""
         fraction = spec.data.validation_fraction
-        return ShardStore(self.storage, digest, spec.workers, fraction, kind)
+        return ShardStore(self.data_set(digest), spec.workers, fraction, kind)
 
     # The epochs.
 
@@ -192,9 +192,3 @@ class JobStore:
     def clear_snapshots(self) -> None:
         """Delete the snapshots of all epochs."""
         self.storage.clear(keys.snapshot_prefix(self.job_id))
-
-
-def require_found(entries: Sequence[Entry[Any]], found: Mapping[str, Buffer]) -> None:
-    """Raise `KeyNotFoundError` naming the first of ``entries`` that is not in ``found``."""
-    if missing := [each.key for each in entries if each.key not in found]:
-        raise KeyNotFoundError(f"nothing is stored under {missing[0]}")

@@ -33,6 +33,7 @@ lists of ``state_machines/`` match it. ``tests/unit/deployment/`` compares the t
         ├── StorageUnavailableError  the service failed or refused for now          retried
         ├── WaitTimeoutError         values did not arrive (names their keys)       retried
         ├── DamagedValueError        a stored value is damaged                      with its epoch
+        │   └── DataSetDamagedError    partitioned data are, and are parsed again    by RestoreData
         ├── MissingContributionError a rank has not contributed                     with its epoch
         ├── ReplayLostError          a rank cannot catch up with its peers          with its epoch
         ├── SharedModelLostError     the shared model of an async epoch is lost     with its epoch
@@ -41,7 +42,8 @@ lists of ``state_machines/`` match it. ``tests/unit/deployment/`` compares the t
         └── StorageDeniedError       the role lacks the permission                  never retried
 
 *Never retried*: no ``Retry`` list names it. *With its epoch*: the Task fails, and with it the
-epoch's execution. ``RunEpoch`` starts every failed epoch once more.
+epoch's execution. ``RunEpoch`` starts every failed epoch once more. *By RestoreData*: this state
+parses the data again, before the state that failed, or before the epoch's next attempt.
 """
 
 from __future__ import annotations
@@ -213,6 +215,10 @@ class WaitTimeoutError(StorageError, TimeoutError):
 
 class DamagedValueError(StorageError):
     """A stored value is damaged: its checksum, length or header is wrong."""
+
+
+class DataSetDamagedError(DamagedValueError):
+    """The partitioned data of a job are damaged or missing; they are parsed again."""
 
 
 class MissingContributionError(StorageError):

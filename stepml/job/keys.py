@@ -229,9 +229,14 @@ def manifest(digest: str) -> str:
     return f"datasets/{digest}/manifest.json"
 
 
+def pieces_prefix(digest: str) -> str:
+    """The pieces of all jobs."""
+    return f"datasets/{digest}/pieces/"
+
+
 def piece_prefix(digest: str, job_id: str) -> str:
     """The pieces of one job; if two jobs parse at once, the pieces of one become the data set."""
-    return f"datasets/{digest}/pieces/{job_id}/"
+    return f"{pieces_prefix(digest)}{job_id}/"
 
 
 def piece(digest: str, job_id: str, task: int, number: int) -> str:
@@ -252,7 +257,7 @@ def shard(digest: str, world_size: int, validation_fraction: float, kind: str, r
 def shard_moments(
     digest: str, world_size: int, validation_fraction: float, kind: str, rank: int
 ) -> str:
-    """Size and moments of a shard, written after it: if they exist, the shard is complete."""
+    """Size and moments of a shard, written after it."""
     return f"{_split(digest, world_size, validation_fraction, kind)}{_shard_name(rank)}.moments"
 
 

@@ -96,6 +96,12 @@ class JobFunctions(Event, frozen=True, kw_only=True):
         )
 
 
+class Restored(Event, frozen=True, kw_only=True):
+    """Count of the times that a job has parsed missing or damaged data again."""
+
+    times: int = 0
+
+
 class JobState(Event, frozen=True, kw_only=True):
     """The state of a job in ``train.asl.json``."""
 
@@ -103,6 +109,7 @@ class JobState(Event, frozen=True, kw_only=True):
     run: str  # distinguishes this run from others of the same job id
     functions: JobFunctions
     ranges: list[int]  # range tasks to do; none if the data set is partitioned already
+    restored: Restored = Restored()
     shards: list[int]  # ranks, and keys.VALIDATION
     ranks: list[int]  # started by the epoch itself; empty if there are groups
     groups: list[list[int]]  # ranks of each child of an epoch; empty if one Inline Map has room
@@ -115,10 +122,13 @@ class JobState(Event, frozen=True, kw_only=True):
 
 
 class PartitionTask(Event, frozen=True, kw_only=True):
-    """Parse one range of the data."""
+    """Parse one range of the data, or everything that the partitioned data lack."""
 
     job_id: str
-    range: Annotated[int, Meta(ge=0)]
+    range: Annotated[int, Meta(ge=0)] | None = None  # None: what is missing or damaged
+    # The count of times that this was done; None: nothing is known to be missing or damaged.
+    times: Annotated[int, Meta(ge=0)] | None = None
+    redrives: Annotated[int, Meta(ge=0)] = 0  # of the execution
 
 
 class JobTask(Event, frozen=True, kw_only=True):

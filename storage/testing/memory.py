@@ -71,6 +71,10 @@ class MemoryStorage(DurableStorage):
             raise ValueChangedError(f"{key} was changed since it was described")
         return value[start:stop]
 
+    def put(self, key: str, data: Buffer) -> ObjectInfo:
+        self.save(key, data)
+        return ObjectInfo(key, len(data), _digest(bytes(data)))
+
     def describe_many(self, prefix: str) -> Iterator[ObjectInfo]:
         for key in sorted(self.list(prefix)):
             info = self.describe(key)

@@ -29,7 +29,7 @@ class Strike:
     faults: Sequence[Fault]
     stack: FaultyStack
     options: Mapping[str, Any] = field(default_factory=dict)  # of the algorithm, and ``epochs``
-    ends: str = ""  # required status before the redrive; empty: any
+    ends: str = ""  # required status before any redrive; empty: any
     says: str = ""  # required text in its cause
     is_mended: bool = False  # restore damaged and lost objects before the redrive
 
@@ -62,7 +62,8 @@ class Outcome:
         name, wanted = self.strike.name, self.strike
         missed = sorted({fault.name for fault in wanted.faults} - self.struck)
         said = f"{self.first_status}: {self.first_cause}"
-        as_expected = self.first_status == wanted.ends and wanted.says in self.first_cause
+        ended = self.first_status or self.status
+        as_expected = ended == wanted.ends and wanted.says in self.first_cause
         return [
             *([] if as_expected or not wanted.ends else [f"{name} was {said}, not as expected"]),
             *([] if self.status == "SUCCEEDED" else [f"{name} is {self.status}: {self.cause}"]),

@@ -51,7 +51,7 @@ _CHANNELS = {
     "memcached": "MemcachedStorage",
     "dynamodb": "DynamoDBStorage",
 }
-WRITES = ("save", "save_many", "publish_many", "compare_and_save", "delete_many")
+WRITES = ("save", "save_many", "put", "publish_many", "compare_and_save", "delete_many")
 
 Event = dict[str, Any]
 Handler = Callable[[Event, Any], Any]

@@ -11,7 +11,13 @@ from tests.faults.settings import EPOCHS, SETTINGS, Setting
 from tests.faults.stack import FaultyStack
 
 STOPS = 2  # jobs of each setting that are stopped
-OBJECTS = ("state", "training_plan", "shard", "scale", "report", "own state", "manifest")
+OBJECTS = ("state", "training_plan", "scale", "report", "own state")
+# Objects that a job makes again, with the action and the function that writes them; one job each.
+DERIVED = (
+    (("manifest", "damage", "plan_shards"), ("shard", "lose", "assemble")),
+    (("piece", "damage", "partition"), ("summary", "lose", "partition")),
+    (("moments", "damage", "assemble"), ("shard", "damage", "assemble")),
+)
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,8 @@ def objects(ground: Ground, setting: Setting) -> Iterator[Strike]:
             says={"damage": "DamagedValueError", "lose": "KeyNotFoundError"}[action],
             is_mended=True,
         )
+    if mine < len(DERIVED):
+        yield _made_again(ground, setting, DERIVED[mine])
 
 
 THEMES: dict[str, Theme] = {
@@ -120,6 +128,18 @@ THEMES: dict[str, Theme] = {
     "failures": failures,
     "objects": objects,
 }
+
+
+def _made_again(
+    ground: Ground, setting: Setting, derived: Sequence[tuple[str, str, str]]
+) -> Strike:
+    found = ground.points(setting)
+    faults = [
+        Fault(next(p for p in found if (p.kind, p.function) == (kind, function)), "after", action)
+        for kind, action, function in derived
+    ]
+    name = f"{setting.name}-makes-{derived[0][0]}-again"
+    return Strike(name, setting, faults, ground.roomy, ends="SUCCEEDED")
 
 
 def _call(

@@ -21,6 +21,7 @@ from stepml.ml.data import (
     write_pieces,
 )
 from stepml.ml.data.objects import Buffer
+from storage.base import ObjectInfo
 
 
 class MemoryObjects:
@@ -42,8 +43,9 @@ class MemoryObjects:
             raise KeyNotFoundError(key)
         return self.objects[key]
 
-    def save(self, key: str, data: Buffer) -> None:
+    def put(self, key: str, data: Buffer) -> ObjectInfo:
         self.objects[key] = bytes(data)
+        return ObjectInfo(key, len(data), f"etag of {key}")
 
 
 def described(store: MemoryObjects, prefix: str = "") -> list[DataObject]:

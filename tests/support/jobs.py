@@ -36,7 +36,6 @@ from stepml.job.tasks import (
     FinaliseTask,
     JobState,
     MergerTask,
-    PartitionTask,
     PrepareTask,
     ReducerTask,
 )
@@ -82,16 +81,24 @@ class Job:
     def partitioned(self) -> JobState:
         state = self.prepare()
         for number in state.ranges:
-            task = PartitionTask(job_id=self.job_id, range=number)
-            partition(task, self.partition_plan(), self.data, self.storage)
-        plan_shards(self.job_id, self.storage)
+            partition(number, self.job_id, self.partition_plan(), self.data, self.storage)
+        self.plan()
         return state
+
+    def plan(self) -> None:
+        plan_shards(self.job_id, self.storage)
+
+    def assemble(self) -> None:
+        for rank in (keys.VALIDATION, *range(self.spec["workers"])):
+            assemble(AssembleTask(job_id=self.job_id, rank=rank), self.storage)
+
+    def initialise(self) -> None:
+        initialise(self.job_id, self.storage)
 
     def initialised(self) -> JobState:
         state = self.partitioned()
-        for rank in state.shards:
-            assemble(AssembleTask(job_id=self.job_id, rank=rank), self.storage)
-        initialise(self.job_id, self.storage)
+        self.assemble()
+        self.initialise()
         return state
 
     def attempt(self, epoch: int) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from stepml.ml.data.manifest import (
     ShardKind,
     ShardPlan,
     merge,
+    rows_name,
     shard_kind,
     shard_plan,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "pack_shard",
     "plan_data",
     "plan_ranges",
+    "rows_name",
     "scale_in_place",
     "scale_of",
     "scaled",

@@ -167,6 +167,13 @@ def unpack_named(data: Buffer, names: Sequence[str]) -> dict[str, Array]:
     return views
 
 
+def require_metadata(data: Buffer, name: str, value: str) -> None:
+    """Raise `DamagedValueError` unless the metadata of a whole container have ``value``."""
+    found = header(data).metadata.get(name)
+    if found != value:
+        raise DamagedValueError(f"a container of arrays has {name} {found!r} instead of {value!r}")
+
+
 def header(prefix: Buffer) -> Header:
     """Return the header of a container, given at least its first bytes.
 

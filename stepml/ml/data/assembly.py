@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from stepml.job.errors import DamagedValueError
 from stepml.ml.data import arrays
-from stepml.ml.data.manifest import Interval, Manifest, Piece, ShardKind, check_shard_size
+from stepml.ml.data.manifest import (
+    Interval,
+    Manifest,
+    Piece,
+    ShardKind,
+    check_shard_size,
+    rows_name,
+)
 from stepml.ml.data.objects import ObjectReader
 from stepml.ml.data.row_ids import N_BUCKETS, RowIds
 from stepml.ml.data.shards import Shard, empty_dense, empty_sparse
@@ -83,6 +90,7 @@ def assemble(
         raise ValueError("dense rows are not made sparse")
     check_shard_size(manifest, kind, interval.n_rows)
     buckets = _Buckets.around(manifest, interval)
+    rows = rows_name(manifest.digest, interval, kind)
     with ThreadPoolExecutor(_THREADS) as threads:
         slices = list(
             threads.map(
@@ -96,9 +104,9 @@ def assemble(
         counts = list(threads.map(lambda each: _counts(reader, each), slices))
         if kind == "sparse":
             own_counts = _counts_in_order(interval.n_rows, targets, counts)
-            shard = empty_sparse(own_counts, manifest.n_features)
+            shard = empty_sparse(own_counts, manifest.n_features, rows)
         else:
-            shard = empty_dense(interval.n_rows, manifest.n_features)
+            shard = empty_dense(interval.n_rows, manifest.n_features, rows)
         # Making the list raises the errors of the copies.
         list(
             threads.map(

@@ -38,6 +38,7 @@ class Piece:
     key: str
     n_rows: int
     value_bytes: int
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,11 @@ class ShardPlan:
     shards: tuple[Interval, ...]  # by rank
 
 
+def rows_name(digest: str, interval: Interval, kind: ShardKind) -> str:
+    """Return the name of the rows of a shard, by which a misplaced one is noticed."""
+    return f"{digest} {interval.start}-{interval.stop} {kind}"
+
+
 def merge(
     digest: str,
     layout: Layout,
@@ -124,7 +130,7 @@ def merge(
         max_label=max(each.max_label for each in ordered),
         nnz=sum(each.nnz for each in ordered),
         bucket_counts=tuple(map(sum, zip(*(each.bucket_counts for each in ordered), strict=True))),
-        pieces=tuple(Piece(each.key, each.n_rows, each.value_bytes) for each in ordered),
+        pieces=tuple(Piece(each.key, each.n_rows, each.value_bytes, each.etag) for each in ordered),
         skipped_rows=sum(each.count for each in skipped),
         skipped_samples=_samples(skipped)[:MAX_SKIPPED_SAMPLES],
         label_moments=merge_label_moments(each.label_moments for each in ordered),

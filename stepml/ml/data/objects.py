@@ -56,6 +56,6 @@ class ObjectCatalogue(ObjectReader, Protocol):
 class ObjectWriter(Protocol):
     """Writes objects; each becomes visible whole or not at all."""
 
-    def save(self, key: str, data: Buffer) -> None:
-        """Write a whole object."""
+    def put(self, key: str, data: Buffer) -> ObjectInfo:
+        """Write a whole object, and return its description."""
         ...

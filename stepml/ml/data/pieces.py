@@ -57,6 +57,7 @@ class PieceStatistics:
     n_features: int  # columns; sparse rows: the largest 1-based index
     nnz: int  # stored values
     value_bytes: int  # of the piece
+    etag: str  # of the stored piece
     layout: Layout | None = None  # complete, if only range tasks know all of it
     label_moments: LabelMoments = NO_LABELS
     missing_values: int = 0  # features that were filled in, or will be
@@ -133,8 +134,7 @@ def _write_piece(
     store: ObjectWriter, key: str, batch: Sequence[_IdentifiedRows]
 ) -> PieceStatistics:
     piece, statistics = _pack(key, batch)
-    store.save(key, piece)
-    return statistics
+    return replace(statistics, etag=store.put(key, piece).etag)
 
 
 def _identified_rows(
@@ -260,6 +260,7 @@ def _statistics(
         value_bytes=len(packed.piece),
         label_moments=LabelMoments.of(written, y),
         missing_values=sum(each.rows.n_missing for each in batch),
+        etag="",
     )
 
 

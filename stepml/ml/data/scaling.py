@@ -21,6 +21,7 @@ Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
 _Columns = NDArray[np.intp]
 
+ROWS = "rows"  # in the metadata of a shard and its moments: the name of the rows
 # Values of a block: 2 MB as float64.
 _BLOCK_VALUES = 2**18
 # A block of a wide matrix has at least so many rows.
@@ -35,14 +36,21 @@ class Moments:
     mean: Floats64  # (n_features,) 0 if there are no values
     m2: Floats64  # (n_features,)
 
-    def pack(self) -> bytearray:
-        """Return the moments as a container of arrays."""
-        return arrays.pack({"n": self.n, "mean": self.mean, "m2": self.m2})
+    def pack(self, rows: str = "") -> bytearray:
+        """Return the moments as a container of arrays; ``rows`` names the rows of the shard."""
+        return arrays.pack({"n": self.n, "mean": self.mean, "m2": self.m2}, {ROWS: rows})
 
     @classmethod
-    def unpack(cls, data: Buffer) -> Moments:
-        """Return the moments of a packed container."""
+    def unpack(cls, data: Buffer, rows: str = "") -> Moments:
+        """Return the moments of a packed container.
+
+        Raises
+        ------
+        DamagedValueError
+            ``data`` has no moments, or those of other rows.
+        """
         views = arrays.unpack_named(data, ("n", "mean", "m2"))
+        arrays.require_metadata(data, ROWS, rows)
         return cls(views["n"], views["mean"], views["m2"])
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stepml.job.errors import DamagedValueError
 from stepml.ml.data import arrays
 from stepml.ml.data.objects import Buffer
-from stepml.ml.data.scaling import Scale, scale_in_place
+from stepml.ml.data.scaling import ROWS, Scale, scale_in_place
 from stepml.ml.matrices import CsrMatrix, Matrix
 
 _DENSE = {"X": 2, "y": 1}  # arrays and their dimensions
@@ -29,14 +29,21 @@ class Shard:
     packed: Buffer | None = None  # the container, if X and y are views of one
 
 
-def empty_dense(n_rows: int, n_features: int) -> Shard:
-    """Return a dense shard of zeros in its container, to be filled in place."""
-    packed, views = arrays.allocate({"X": (_F32, (n_rows, n_features)), "y": (_F32, (n_rows,))}, {})
+def empty_dense(n_rows: int, n_features: int, rows: str) -> Shard:
+    """Return a dense shard of zeros in its container, to be filled in place.
+
+    ``rows`` names its rows.
+    """
+    shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
+        "X": (_F32, (n_rows, n_features)),
+        "y": (_F32, (n_rows,)),
+    }
+    packed, views = arrays.allocate(shapes, {ROWS: rows})
     return Shard(views["X"], views["y"], packed)
 
 
-def empty_sparse(counts: NDArray[np.int64], n_features: int) -> Shard:
-    """Return a sparse shard whose rows have ``counts`` pairs, to be filled in place."""
+def empty_sparse(counts: NDArray[np.int64], n_features: int, rows: str) -> Shard:
+    """Return a sparse shard whose rows have ``counts`` pairs; otherwise as `empty_dense`."""
     nnz, n_rows = int(counts.sum()), len(counts)
     shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
         "indptr": (_I64, (n_rows + 1,)),
@@ -44,7 +51,7 @@ def empty_sparse(counts: NDArray[np.int64], n_features: int) -> Shard:
         "values": (_F32, (nnz,)),
         "y": (_F32, (n_rows,)),
     }
-    packed, views = arrays.allocate(shapes, {"n_features": str(n_features)})
+    packed, views = arrays.allocate(shapes, {"n_features": str(n_features), ROWS: rows})
     np.cumsum(counts, out=views["indptr"][1:])
     X = CsrMatrix(views["indptr"], views["indices"], views["values"], n_features)
     return Shard(X, views["y"], packed)
@@ -61,7 +68,7 @@ def pack_shard(shard: Shard) -> Buffer:
     ``y``        f32      (n,) labels
     ===========  =======  ============================================
 
-    The metadata of a sparse shard have ``n_features``.
+    The metadata of a sparse shard have ``n_features``; those of an assembled one name its ``rows``.
     """
     if isinstance(shard.packed, bytearray):  # its content may have changed
         return arrays.seal(shard.packed)
@@ -75,7 +82,7 @@ def pack_shard(shard: Shard) -> Buffer:
     return arrays.pack(named, {"n_features": str(X.n_features)})
 
 
-def unpack_shard(data: Buffer, scale: Scale | None = None) -> Shard:
+def unpack_shard(data: Buffer, scale: Scale | None = None, rows: str | None = None) -> Shard:
     """Return the shard of a container, as read-only views of ``data``.
 
     Parameters
@@ -83,13 +90,17 @@ def unpack_shard(data: Buffer, scale: Scale | None = None) -> Shard:
     data : bytes-like
     scale : Scale, optional
         Applied to the rows in place; ``data`` must then be writable.
+    rows : str, optional
+        The name of the rows that the shard must have.
 
     Raises
     ------
     DamagedValueError
-        ``data`` is not a packed shard.
+        ``data`` is not a packed shard, or has other rows.
     """
     shard = _unpacked(data)
+    if rows is not None:
+        arrays.require_metadata(data, ROWS, rows)
     if scale is not None:
         scale_in_place(_unpacked(data, writable=True).X, scale)
     return shard

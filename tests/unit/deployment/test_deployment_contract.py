@@ -196,7 +196,8 @@ def test_every_function_is_retried_by_the_same_rules() -> None:
 @pytest.mark.parametrize("name", MACHINES)
 def test_nothing_recoverable_is_caught_into_a_failed_end(name: str) -> None:
     # An execution that catches an error and ends in Fail only fails again after a redrive.
-    assert not [each for each, state in states(machine(name)) if "Catch" in state]
+    caught = [each for _, state in states(machine(name)) for each in state.get("Catch", [])]
+    assert {each["Next"] for each in caught} <= {"RestoreData"}
     assert not [each for each, state in states(machine(name)) if state["Type"] == "Fail"]
 
 
@@ -227,6 +228,7 @@ def test_an_epoch_knows_its_attempt_in_one_way() -> None:
         if state["Type"] == "Task"
         for parameters in (state["Parameters"].get("Payload", state["Parameters"].get("Input")),)
     }
+    assert made.pop("CheckData") is None  # the data belong to no attempt
     assert made.keys() == {"TrainRank", "RunGroup", "MergeChunk", "Reduce"}
     assert set(made.values()) == {
         "States.Format('{}.{}', $$.Execution.Name, $$.Execution.RedriveCount)"
@@ -243,7 +245,20 @@ def test_the_state_of_a_job_is_all_that_prepare_tells() -> None:
 
 def test_every_function_that_prepare_chooses_is_invoked() -> None:
     tasks = {name for name, state in all_tasks() if "FunctionName.$" in state["Parameters"]}
-    assert sorted(map(part_of, tasks)) == sorted(CHOICES)
+    assert set(map(part_of, tasks)) == set(CHOICES)
+
+
+def test_damaged_data_are_made_again_before_the_state_that_needs_them() -> None:
+    made = machine("train")["States"]
+    caught = {name: state["Catch"] for name, state in made.items() if "Catch" in state}
+    assert caught.keys() == {"PlanShards", "AssembleShards", "InitialiseModel"}
+    for (only,) in caught.values():
+        assert only["ErrorEquals"] == ["DataSetDamagedError"]
+        assert only["ResultPath"] != "$"  # RestoreData needs the job's state
+    # The handler counts, and ends a job whose data are damaged time and again.
+    restores = made["RestoreData"]
+    assert restores["Parameters"]["Payload"]["times.$"] == f"{restores['ResultPath']}.times"
+    assert restores["Next"] == "PlanShards"
 
 
 @pytest.mark.parametrize("part", CHOICES)

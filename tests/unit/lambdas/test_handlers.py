@@ -41,7 +41,6 @@ from stepml.job.step import Step
 from stepml.job.tasks import (
     AssembleTask,
     ExecutorTask,
-    PartitionTask,
 )
 from stepml.ml.data import Shard, arrays, unpack_shard
 from storage import Storage
@@ -247,7 +246,7 @@ def test_of_two_jobs_that_partition_at_once_one_manifest_counts() -> None:
     for job in (one, two):
         plan = job.partition_plan()
         for number in range(len(plan.tasks)):
-            partition(PartitionTask(job_id=job.job_id, range=number), plan, job.data, job.storage)
+            partition(number, job.job_id, plan, job.data, job.storage)
     first = plan_shards("one", one.storage)
     assert plan_shards("two", one.storage) == first
     assert list(one.storage.list(keys.piece_prefix(first.digest, "two"))) == []
@@ -464,7 +463,7 @@ def test_data_replaced_after_they_were_planned_are_refused() -> None:
     other = csv_rows(seed=1)
     job.data.save("rows.csv", other[: plan.objects[0].value_bytes])
     with pytest.raises(ValueChangedError, match=r"rows.csv was changed since it was described"):
-        partition(PartitionTask(job_id="job", range=0), plan, job.data, job.storage)
+        partition(0, "job", plan, job.data, job.storage)
     assert list(job.storage.list("datasets/")) == []
 
 

@@ -21,6 +21,7 @@ from stepml.job import keys
 from stepml.job.errors import (
     BadRowError,
     DamagedValueError,
+    DataSetDamagedError,
     ExecutorPausedError,
     MissingContributionError,
     PeerFailedError,
@@ -239,9 +240,11 @@ def test_a_rank_that_fails_for_good_ends_its_peers_with_its_error(
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/executor")
     job = gradient_job(data={"uri": "s3://data/rows.csv", "format": "csv", "seed": 99})
-    shard = next(key for key in job.storage.list("datasets/") if "rank-000001.safe" in key)
-    whole = job.storage.load(shard)
-    job.storage.save(shard, b"no shard")
+    # Its shard is damaged, and cannot be made again.
+    lost = [key for key in job.storage.list("datasets/") if "rank-000001.safe" in key]
+    lost += [key for key in job.storage.list("datasets/") if "manifest" in key]
+    whole = job.storage.load_many(lost)
+    job.storage.save_many(dict.fromkeys(lost, b"damaged"))
     errors: dict[int, StepMLError] = {}
 
     def execute(rank: int) -> None:
@@ -251,16 +254,16 @@ def test_a_rank_that_fails_for_good_ends_its_peers_with_its_error(
 
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(execute, range(3)))
-    assert isinstance(errors[1], DamagedValueError)
+    assert isinstance(errors[1], DataSetDamagedError)
     for rank in (0, 2):
         error = errors[rank]
         assert isinstance(error, PeerFailedError)
-        assert (error.rank, error.error) == (1, "DamagedValueError")
+        assert (error.rank, error.error) == (1, "DataSetDamagedError")
         assert str(errors[1]) in str(error)
     assert failure(job).log_group == "/aws/lambda/executor"
     assert failure(job).rank == 1
     # After a redrive without the cause, the failed attempt's record has no effect.
-    job.storage.save(shard, whole)
+    job.storage.save_many(whole)
     job.redrives = 1
     job.execute_all(1)
 

@@ -37,6 +37,7 @@ from stepml.ml.data import (
 from stepml.ml.data.objects import Buffer
 from stepml.ml.data.row_ids import object_salt, row_ids
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
+from storage.base import ObjectInfo
 from tests.support.data_sets import MemoryObjects, all_shards, partition
 
 WORLD_SIZES = [1, 2, 3, 8]
@@ -500,8 +501,9 @@ def test_a_piece_that_is_not_the_manifests_is_refused(
 class _PiecesDropped(MemoryObjects):
     """Discards saved values, so that only the memory of a range task is measured."""
 
-    def save(self, key: str, data: Buffer) -> None:
+    def put(self, key: str, data: Buffer) -> ObjectInfo:
         assert len(data) > 0
+        return ObjectInfo(key, len(data), "")
 
 
 @pytest.mark.parametrize(

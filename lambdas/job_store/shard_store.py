@@ -1,0 +1,95 @@
+"""The shards of partitioned data, and their moments: made again where they are damaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lambdas.job_store.data_sets import DAMAGES, DataSetStore
+from lambdas.job_store.states import named
+from lambdas.logs import log
+from stepml.job import keys
+from stepml.ml.data import (
+    Interval,
+    Moments,
+    Scale,
+    Shard,
+    ShardKind,
+    feature_moments,
+    pack_shard,
+    rows_name,
+    unpack_shard,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardStore:
+    """The shards of partitioned data for one world size and validation fraction.
+
+    A shard's ``rows`` are its interval of positions in the order of row ids.
+    """
+
+    data_set: DataSetStore
+    world_size: int
+    validation_fraction: float
+    kind: ShardKind
+
+    def key(self, rank: int) -> str:
+        """Return the key of a rank's rows (or those of `keys.VALIDATION`)."""
+        return keys.shard(*self._split, rank)
+
+    def exists(self, rank: int) -> bool:
+        """Return whether a shard and its moments are stored; readers see whether they are whole."""
+        names = [self.key(rank), self._moments_key(rank)]
+        return len(self.data_set.storage.find_many(names)) == len(names)
+
+    def make(self, rank: int, rows: Interval) -> None:
+        """Gather a shard's rows from the pieces, and write them and their moments.
+
+        Raises
+        ------
+        DataSetDamagedError
+            The manifest or a piece is missing or damaged.
+        """
+        shard = self.data_set.rows(rows, self.kind)
+        self.data_set.storage.save(self.key(rank), pack_shard(shard))
+        self._save_moments(rank, rows, feature_moments(shard.X))
+
+    def load(self, rank: int, rows: Interval, scale: Scale | None = None) -> Shard:
+        """Return a shard, scaled in the buffer in which it was loaded; errors as of `make`."""
+        try:
+            return self._loaded(rank, rows, scale)
+        except DAMAGES as error:
+            log("shard made again", key=self.key(rank), reason=str(error))
+        self.make(rank, rows)
+        return self._loaded(rank, rows, scale)
+
+    def moments(self, rank: int, rows: Interval) -> Moments:
+        """Return the moments of a shard; errors as of `make`."""
+        key = self._moments_key(rank)
+        try:
+            with named(key):
+                return Moments.unpack(self.data_set.storage.load(key), self._name(rows))
+        except DAMAGES as error:
+            log("moments made again", key=key, reason=str(error))
+        moments = feature_moments(self.load(rank, rows).X)
+        self._save_moments(rank, rows, moments)
+        return moments
+
+    def _loaded(self, rank: int, rows: Interval, scale: Scale | None) -> Shard:
+        key = self.key(rank)
+        packed = self.data_set.storage.load_buffer(key)
+        with named(key):
+            return unpack_shard(packed, scale, self._name(rows))
+
+    def _save_moments(self, rank: int, rows: Interval, moments: Moments) -> None:
+        self.data_set.storage.save(self._moments_key(rank), moments.pack(self._name(rows)))
+
+    def _moments_key(self, rank: int) -> str:
+        return keys.shard_moments(*self._split, rank)
+
+    def _name(self, rows: Interval) -> str:
+        return rows_name(self.data_set.digest, rows, self.kind)
+
+    @property
+    def _split(self) -> tuple[str, int, float, ShardKind]:
+        return self.data_set.digest, self.world_size, self.validation_fraction, self.kind
