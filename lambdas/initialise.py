@@ -53,7 +53,7 @@ def _first_state(store: JobStore, plan: TrainingPlan) -> State:
 
 
 def _scale(store: JobStore, plan: TrainingPlan) -> Scale:
-    spec, shards = plan.spec, store.shards(plan.digest, plan.spec, plan.matrix)
+    spec, shards = plan.spec, store.shards(plan.digest, plan.spec, plan.matrix, plan.fingerprint)
     # One after another: together, those of many ranks might not fit.
     moments = merge_moments(
         shards.moments(rank, plan.interval(rank)) for rank in range(spec.workers)

@@ -78,6 +78,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     density: float  # share of values that are stored
     skipped_rows: int
     skipped_samples: list[str]
+    fingerprint: str = ""  # of the rows; empty: an earlier version made the plan
     # The last epoch without rank states: 0, or the epoch at which a job of another world size was
     # resumed.
     rank_states_after: int = msgspec.field(default=0, name="own_states_after")
@@ -104,6 +105,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             density=manifest.nnz / (manifest.n_rows * manifest.n_features),
             skipped_rows=manifest.skipped_rows,
             skipped_samples=list(manifest.skipped_samples),
+            fingerprint=manifest.fingerprint,
             rank_states_after=partition.rank_states_after,
         )
 

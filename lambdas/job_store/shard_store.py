@@ -32,6 +32,7 @@ class ShardStore:
     world_size: int
     validation_fraction: float
     kind: ShardKind
+    fingerprint: str = ""  # of the rows; empty: unknown, so a misplaced shard is not noticed
 
     def key(self, rank: int) -> str:
         """Return the key of a rank's rows (or those of `keys.VALIDATION`)."""
@@ -82,13 +83,14 @@ class ShardStore:
             return unpack_shard(packed, scale, self._name(rows))
 
     def _save_moments(self, rank: int, rows: Interval, moments: Moments) -> None:
-        self.data_set.storage.save(self._moments_key(rank), moments.pack(self._name(rows)))
+        packed = moments.pack(self._name(rows) or "")
+        self.data_set.storage.save(self._moments_key(rank), packed)
 
     def _moments_key(self, rank: int) -> str:
         return keys.shard_moments(*self._split, rank)
 
-    def _name(self, rows: Interval) -> str:
-        return rows_name(self.data_set.digest, rows, self.kind)
+    def _name(self, rows: Interval) -> str | None:
+        return rows_name(self.fingerprint, rows, self.kind) if self.fingerprint else None
 
     @property
     def _split(self) -> tuple[str, int, float, ShardKind]:

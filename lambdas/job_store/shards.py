@@ -50,7 +50,8 @@ def load_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
 
     They are cached for later calls, and read-only.
     """
-    shards, data = store.shards(plan.digest, plan.spec, plan.matrix), plan.spec.data
+    data = plan.spec.data
+    shards = store.shards(plan.digest, plan.spec, plan.matrix, plan.fingerprint)
     # A shard's key depends on its content, and its scale follows from its siblings.
     name = f"{shards.key(rank)} standardised={data.standardise} missing={data.missing}"
     shard = warm_shards.get(name)

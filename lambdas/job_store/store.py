@@ -86,10 +86,12 @@ class JobStore:
         """Return the partitioned data with this digest."""
         return DataSetStore(self.storage, digest, self.job_id)
 
-    def shards(self, digest: str, spec: JobSpec, kind: ShardKind) -> ShardStore:
+    def shards(
+        self, digest: str, spec: JobSpec, kind: ShardKind, fingerprint: str = ""
+    ) -> ShardStore:
         """Return the shards of the job's ranks."""
         fraction = spec.data.validation_fraction
-        return ShardStore(self.data_set(digest), spec.workers, fraction, kind)
+        return ShardStore(self.data_set(digest), spec.workers, fraction, kind, fingerprint)
 
     # The epochs.
 

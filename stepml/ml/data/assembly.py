@@ -90,7 +90,7 @@ def assemble(
         raise ValueError("dense rows are not made sparse")
     check_shard_size(manifest, kind, interval.n_rows)
     buckets = _Buckets.around(manifest, interval)
-    rows = rows_name(manifest.digest, interval, kind)
+    rows = rows_name(manifest.fingerprint, interval, kind)
     with ThreadPoolExecutor(_THREADS) as threads:
         slices = list(
             threads.map(

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
+import xxhash
+
 from stepml.job.errors import (
     EmptyDataError,
     InvalidDataError,
@@ -62,6 +64,13 @@ class Manifest:
     label_moments: LabelMoments = field(default=NO_LABELS, compare=False)
     missing_values: int = 0  # features that were filled in, or will be
 
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the rows' statistics, which depends neither on ranges nor on ETags."""
+        shape = (self.n_rows, self.n_features, self.nnz, self.bucket_counts)
+        labels = (self.labels, self.label_counts, self.min_label, self.max_label)
+        return xxhash.xxh3_64_hexdigest(repr((shape, labels)).encode())
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -84,9 +93,9 @@ class ShardPlan:
     shards: tuple[Interval, ...]  # by rank
 
 
-def rows_name(digest: str, interval: Interval, kind: ShardKind) -> str:
+def rows_name(fingerprint: str, interval: Interval, kind: ShardKind) -> str:
     """Return the name of the rows of a shard, by which a misplaced one is noticed."""
-    return f"{digest} {interval.start}-{interval.stop} {kind}"
+    return f"{fingerprint} {interval.start}-{interval.stop} {kind}"
 
 
 def merge(

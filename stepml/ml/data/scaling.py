@@ -41,8 +41,8 @@ class Moments:
         return arrays.pack({"n": self.n, "mean": self.mean, "m2": self.m2}, {ROWS: rows})
 
     @classmethod
-    def unpack(cls, data: Buffer, rows: str = "") -> Moments:
-        """Return the moments of a packed container.
+    def unpack(cls, data: Buffer, rows: str | None = None) -> Moments:
+        """Return the moments of a packed container; ``rows`` is the name that it must have.
 
         Raises
         ------
@@ -50,7 +50,8 @@ class Moments:
             ``data`` has no moments, or those of other rows.
         """
         views = arrays.unpack_named(data, ("n", "mean", "m2"))
-        arrays.require_metadata(data, ROWS, rows)
+        if rows is not None:
+            arrays.require_metadata(data, ROWS, rows)
         return cls(views["n"], views["mean"], views["m2"])
 
 

@@ -29,7 +29,7 @@ class Shard:
     packed: Buffer | None = None  # the container, if X and y are views of one
 
 
-def empty_dense(n_rows: int, n_features: int, rows: str) -> Shard:
+def empty_dense(n_rows: int, n_features: int, rows: str = "") -> Shard:
     """Return a dense shard of zeros in its container, to be filled in place.
 
     ``rows`` names its rows.
@@ -42,7 +42,7 @@ def empty_dense(n_rows: int, n_features: int, rows: str) -> Shard:
     return Shard(views["X"], views["y"], packed)
 
 
-def empty_sparse(counts: NDArray[np.int64], n_features: int, rows: str) -> Shard:
+def empty_sparse(counts: NDArray[np.int64], n_features: int, rows: str = "") -> Shard:
     """Return a sparse shard whose rows have ``counts`` pairs; otherwise as `empty_dense`."""
     nnz, n_rows = int(counts.sum()), len(counts)
     shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
