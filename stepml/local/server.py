@@ -21,18 +21,17 @@ from flask import Flask
 from moto.core.config import default_user_config
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
-    MotoRequestHandler,
     create_backend_app,
 )
-from werkzeug.serving import BaseWSGIServer, make_server
 
-from stepml.local import items, objects, requests
+from stepml.local import error_tables, items, objects, requests
 from stepml.local.caches import Caches
 from stepml.local.cloudformation import cloudformation_seams
 from stepml.local.code_store import CodeStore
 from stepml.local.engine import engine_seams
 from stepml.local.functions import FunctionPool
-from stepml.local.identity import ACCOUNT_ID, HOST, REGION, STATUS_PATH, endpoint_url
+from stepml.local.http_server import bind
+from stepml.local.identity import ACCOUNT_ID, REGION, STATUS_PATH, endpoint_url
 from stepml.local.lambda_api import LambdaApi
 from stepml.local.log_groups import log_writer
 from stepml.local.refusals import answer_errors, unknown_service
@@ -44,16 +43,6 @@ RECURSION_LIMIT = 10_000
 HEALTH_PATH = "/_health"  # no bucket's name begins with an underscore
 # In the order in which `stepml.local.deploy` needs them; created early, as each takes a while.
 SERVICES = ("s3", "cloudformation", "iam", "logs", "states", "lambda", "dynamodb", "events")
-
-
-class QuietRequestHandler(MotoRequestHandler):
-    """Answers requests without delay and without logging them."""
-
-    # Headers and body are two packets; Nagle's algorithm would delay the second by 40 ms.
-    disable_nagle_algorithm = True
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Write nothing."""
 
 
 class Dispatcher(DomainDispatcherApplication):
@@ -94,7 +83,7 @@ class LocalAws:
 
     def __init__(self, *, port: int, concurrency: int, state: Path) -> None:
         self._started_at = time.time()
-        self._server = _bind(port, self._respond)
+        self._server = bind(port, self._respond)
         self.port = self._server.server_port
         # moto's engine calls services without a seam on this port.
         os.environ["MOTO_PORT"] = str(self.port)
@@ -116,6 +105,7 @@ class LocalAws:
             objects.seams,
             items.seams,
             requests.seams,
+            error_tables.seams,
             *cloudformation_seams(),
             *engine_seams(functions, self._caches),
         ):
@@ -195,17 +185,6 @@ class LocalAws:
 
 def _is_signed(environ: dict[str, Any]) -> bool:
     return "HTTP_AUTHORIZATION" in environ or bool(environ.get("QUERY_STRING"))
-
-
-def _bind(port: int, application: Any) -> BaseWSGIServer:
-    server = make_server(
-        HOST, port, application, threaded=True, request_handler=QuietRequestHandler
-    )
-    # A request in progress must not prevent the process from ending.
-    server.daemon_threads = True  # type: ignore[attr-defined]
-    # Many executors connect at once; with the default backlog of 128 some would wait a second.
-    server.socket.listen(1024)
-    return server
 
 
 def _configure_moto() -> None:

@@ -103,6 +103,7 @@ def still_needed() -> dict[str, Any]:
     from moto.awslambda_simple.models import LambdaSimpleBackend
     from moto.cloudformation import parsing
     from moto.cloudformation.models import CloudFormationBackend, Stack
+    from moto.core import errors
     from moto.core.common_models import BaseModel
     from moto.core.responses import BaseResponse
     from moto.dynamodb.models.table import Table
@@ -255,6 +256,8 @@ def still_needed() -> dict[str, Any]:
         "StateTaskServiceLambda._eval_service_task": "boto_client_for"
         in _source(lambda_eval_utils),
         "LambdaResponse.invoke": "happy path" in _source(LambdaSimpleBackend.invoke),
+        "ErrorLookupFactory._create_error_lut": "ErrorLookupFactory()."
+        in _source(errors.get_error_model),
         "BaseModel.__new__": "instances_tracked.append" in _source(BaseModel),
         "S3Backend.complete_multipart_upload": _lacks(
             S3Backend.complete_multipart_upload, "dispose"
@@ -310,7 +313,7 @@ def test_every_seam_is_still_needed_by_moto() -> None:
 
 
 def test_every_seam_has_a_reason_and_a_check(tmp_path: Path) -> None:
-    from stepml.local import items, objects, requests
+    from stepml.local import error_tables, items, objects, requests
     from stepml.local.caches import Caches
     from stepml.local.cloudformation import cloudformation_seams
     from stepml.local.code_store import CodeStore
@@ -331,6 +334,7 @@ def test_every_seam_has_a_reason_and_a_check(tmp_path: Path) -> None:
         objects.seams,
         items.seams,
         requests.seams,
+        error_tables.seams,
         *cloudformation_seams(),
         *engine_seams(functions, caches),
     ]
