@@ -39,8 +39,8 @@ from benchmarks.raw_exchange import RawServer
 from comm import Message
 from ps_server.client.opening import open_client
 from ps_server.protocol.addresses import Credentials
-from ps_server.protocol.calls import JobSettings
-from ps_server.protocol.encoded import encode_in_parts
+from ps_server.protocol.calls import JobSettings, Target
+from ps_server.protocol.clients import encode_in_parts
 from stepml.job.channels import CHANNELS
 from stepml.job.step import Step
 from tests.support.parameter_servers import parameter_server
@@ -172,8 +172,8 @@ def measure_model(places: Places, list_rounds: int) -> Model:
         client.register(job, JobSettings(1, encode_in_parts(message).size))
         for number in range(1, MODEL_ROUNDS + 2):
             began = time.perf_counter()
-            client.push(job, Step(1, number), 0, encode_in_parts(message))
-            pulled = client.pull(job, Step(1, number), 0).message("the model").vector
+            client.push(Target(job, Step(1, number), 0), encode_in_parts(message))
+            pulled = client.pull(Target(job, Step(1, number), 0)).message("the model").vector
             ours.append(1000 * (time.perf_counter() - began))
             if not np.array_equal(pulled, vector):
                 raise ValueError("the server returned other numbers")

@@ -17,9 +17,8 @@ from benchmarks.raw_exchange import RawRank
 from comm import InFlight, Message, Workers
 from ps_server.client.opening import open_client
 from ps_server.protocol.addresses import Credentials
-from ps_server.protocol.calls import JobSettings, Received
-from ps_server.protocol.clients import ParameterClient
-from ps_server.protocol.encoded import encode_in_parts
+from ps_server.protocol.calls import JobSettings, Received, Target
+from ps_server.protocol.clients import ParameterClient, encode_in_parts
 from stepml.job.step import Step
 from storage import open_channel
 
@@ -96,7 +95,9 @@ class Worker:
 
         def step(number: int) -> Message:
             encoded = encode_in_parts(message)
-            _, data = client.push_and_pull(job, Step(1, number), self._rank, encoded, wait_s=30.0)
+            _, data = client.push_and_pull(
+                Target(job, Step(1, number), self._rank), encoded, wait_s=30.0
+            )
             if not isinstance(data, Received):
                 raise data
             return data.message("the sum")

@@ -24,8 +24,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from comm import Message
-from ps_server.protocol.calls import JobSettings, Received
-from ps_server.protocol.encoded import encode_in_parts
+from ps_server.protocol.calls import JobSettings, Received, Target
+from ps_server.protocol.clients import encode_in_parts
 from stepml.job.step import Step
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 
@@ -68,7 +68,7 @@ def soak(
             began = time.monotonic()
             for number in range(1, n_steps + 1):
                 _, got = client.push_and_pull(
-                    job, Step(1, number), rank, contributed[rank], wait_s=WAIT_S
+                    Target(job, Step(1, number), rank), contributed[rank], wait_s=WAIT_S
                 )
                 if not isinstance(got, Received):
                     raise got

@@ -20,9 +20,8 @@ from contextlib import suppress
 from comm.exchange import InFlightExchange, OrchestratedExchange, Workers
 from comm.wire import Compression, Message
 from ps_server.client.jobs import SLICE_S, JobClient, Push, nothing
-from ps_server.protocol.calls import ALL_RANKS, JobSettings, Received
-from ps_server.protocol.clients import ParameterClient
-from ps_server.protocol.encoded import Encoded, encode_in_parts
+from ps_server.protocol.calls import ALL_RANKS, JobSettings, Received, Target
+from ps_server.protocol.clients import Encoded, ParameterClient, encode_in_parts
 from ps_server.protocol.refusals import ContributionsMissing, StepForgotten, UnknownJob
 from stepml.job.errors import MissingContributionError, ReplayLostError
 from stepml.job.step import Step
@@ -150,7 +149,7 @@ class ServerInFlight(InFlightExchange):
 
         def act() -> None:
             if not client.exists(name, step).is_complete:
-                client.push(name, step, ALL_RANKS, Encoded([data]), attempt=self._attempt)
+                client.push(Target(name, step, ALL_RANKS, self._attempt), Encoded([data]))
 
         with suppress(UnknownJob, StepForgotten):
             self._job.call(act)

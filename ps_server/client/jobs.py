@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from ps_server.protocol.calls import JobSettings, Pushed, Received, Registration, StepStatus
-from ps_server.protocol.clients import ParameterClient
-from ps_server.protocol.encoded import Encoded
+from ps_server.protocol.calls import JobSettings, Pushed, Received, Registration, StepStatus, Target
+from ps_server.protocol.clients import Encoded, ParameterClient
 from ps_server.protocol.refusals import (
     AccessDenied,
     ContributionsMissing,
@@ -142,7 +141,7 @@ class JobClient:
         """Push without a wait; with ``settings``, register a job that the server does not know."""
         while True:
             try:
-                return self.call(lambda: self.client.push(self.job, step, rank, message))
+                return self.call(lambda: self.client.push(Target(self.job, step, rank), message))
             except UnknownJob:
                 if settings is None:
                     raise
@@ -199,7 +198,7 @@ class JobClient:
 
     def pull(self, step: Step, rank: int, parse: Callable[[Received], T]) -> T:
         """Pull without a wait."""
-        return self.call(lambda: _parsed(self.client.pull(self.job, step, rank), parse))
+        return self.call(lambda: _parsed(self.client.pull(Target(self.job, step, rank)), parse))
 
     def reset(self, epoch: int) -> None:
         """Drop all steps of an epoch."""
@@ -216,15 +215,13 @@ class JobClient:
     def _ask(
         self, push: Push, wait_s: float, parse: Callable[[Received], T], is_pushed: bool
     ) -> T | ContributionsMissing:
-        where, attempt = (self.job, push.step, push.rank), push.attempt
+        target = Target(self.job, push.step, push.rank, push.attempt, push.based_on)
         if is_pushed:
             try:
-                return _parsed(self.client.pull(*where, attempt=attempt, wait_s=wait_s), parse)
+                return _parsed(self.client.pull(target, wait_s), parse)
             except ContributionsMissing as missing:
                 return missing
-        _, found = self.client.push_and_pull(
-            *where, push.message, attempt=attempt, based_on=push.based_on, wait_s=wait_s
-        )
+        _, found = self.client.push_and_pull(target, push.message, wait_s)
         return found if isinstance(found, ContributionsMissing) else _parsed(found, parse)
 
     def _unless_unknown(self, act: Callable[[], None]) -> None:

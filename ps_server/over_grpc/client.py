@@ -8,33 +8,31 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import grpc
+from google.protobuf.message_factory import GetMessageClass
 
 from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.generated.parameter_server_pb2_grpc import ParameterServerStub
 from ps_server.over_grpc.messages import (
     INCARNATION_KEY,
     MESSAGE_BYTES,
+    METHODS,
     TOKEN_KEY,
-    fields_of,
     message_of,
     refusal_of,
+    value_of,
 )
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import (
     MOST_FRAME_BYTES,
     JobSettings,
-    JobStatistics,
     Pushed,
     Received,
     Registration,
-    Statistics,
-    StepStatus,
+    Target,
     Welcome,
 )
-from ps_server.protocol.clients import ParameterClient, Target
-from ps_server.protocol.encoded import Encoded
+from ps_server.protocol.clients import Encoded, ParameterClient
 from ps_server.protocol.refusals import ContributionsMissing
-from stepml.job.step import Step
 
 _SLOWEST = 2**20  # bytes a second: a deadline of gRPC is that of a whole call
 _OPTIONS = {
@@ -60,45 +58,17 @@ class GrpcClient(ParameterClient):
     def server(self) -> Welcome:
         return self._welcome or self.ping()
 
-    def ping(self) -> Welcome:
-        self._welcome = Welcome(**fields_of(self._call("Ping", pb.Nothing())))
-        return self._welcome
-
     def register(self, job: str, settings: JobSettings) -> Registration:
         self._most_bytes = max(self._most_bytes, settings.message_bytes)
-        request = pb.RegisterRequest(job=job, settings=message_of(pb.JobSettings, settings))
-        return Registration(**fields_of(self._call("Register", request)))
+        return super().register(job, settings)
 
-    def exists(self, job: str, step: Step) -> StepStatus:
-        request = pb.ExistsRequest(job=job, step=message_of(pb.Step, step))
-        return StepStatus(**fields_of(self._call("Exists", request)))
+    def push(self, target: Target, message: Encoded) -> Pushed:
+        head = message_of(pb.PushHead, target, size=message.size)
+        frames = _frames(head, message, self.server.frame_bytes)
+        pushed: Pushed = self._answer("Push", frames, message.size)
+        return pushed
 
-    def forget(self, job: str, through: Step) -> None:
-        self._call("Forget", pb.ForgetRequest(job=job, through=message_of(pb.Step, through)))
-
-    def reset(self, job: str, epoch: int) -> None:
-        self._call("Reset", pb.ResetRequest(job=job, epoch=epoch))
-
-    def delete(self, prefix: str) -> int:
-        return int(self._call("Delete", pb.DeleteRequest(prefix=prefix)).jobs)
-
-    def statistics(self) -> Statistics:
-        fields = fields_of(self._call("Statistics", pb.Nothing()))
-        jobs = tuple(JobStatistics(**fields_of(job)) for job in fields.pop("jobs"))
-        return Statistics(**fields, jobs=jobs)
-
-    def close(self) -> None:
-        channel, self._channel, self._welcome = self._channel, None, None
-        if channel is not None:
-            channel.close()
-
-    def _push(self, target: Target, message: Encoded) -> Pushed:
-        frames = _frames(
-            message_of(pb.PushHead, target, size=message.size), message, self.server.frame_bytes
-        )
-        return Pushed(**fields_of(self._call("Push", frames, message.size)))
-
-    def _pull(self, target: Target, wait_s: float) -> Received:
+    def pull(self, target: Target, wait_s: float = 0.0) -> Received:
         request = message_of(pb.PullRequest, target, wait_ms=round(1000 * wait_s))
         timeout_s = self._timeout_s + self._most_bytes / _SLOWEST + wait_s
 
@@ -108,8 +78,8 @@ class GrpcClient(ParameterClient):
 
         return self._guarded(act)
 
-    def _push_and_pull(
-        self, target: Target, message: Encoded, wait_s: float
+    def push_and_pull(
+        self, target: Target, message: Encoded, wait_s: float = 0.0
     ) -> tuple[Pushed, Received | ContributionsMissing]:
         wait_ms = round(1000 * wait_s)
         head = message_of(pb.PushHead, target, size=message.size, wait_ms=wait_ms)
@@ -119,25 +89,39 @@ class GrpcClient(ParameterClient):
         def act(stub: ParameterServerStub) -> tuple[Pushed, Received | ContributionsMissing]:
             frames = stub.PushAndPull(sent, timeout_s, metadata=self._metadata)
             first = next(frames)
-            pushed = Pushed(**fields_of(first.pushed))
+            pushed = value_of(first.pushed)
             if not first.HasField("missing"):
                 return pushed, self._collected(first, frames)
             for _ in frames:  # to its end, where its metadata are
                 pass
             self._note_incarnation(frames)
-            return pushed, ContributionsMissing(**fields_of(first.missing))
+            return pushed, value_of(first.missing)
 
         return self._guarded(act)
 
-    def _call(self, name: str, request: Any, n_bytes: int = 0) -> Any:
-        """Make a call with one answer."""
+    def close(self) -> None:
+        channel, self._channel, self._welcome = self._channel, None, None
+        if channel is not None:
+            channel.close()
+
+    def _call(self, kind: type[T], name: str, **arguments: Any) -> T:
+        name = name.capitalize()
+        request = message_of(GetMessageClass(METHODS[name].input_type), **arguments)
+        answer = self._answer(name, request)
+        if isinstance(answer, Welcome):
+            self._welcome = answer
+        assert isinstance(answer, kind)
+        return answer
+
+    def _answer(self, name: str, request: Any, n_bytes: int = 0) -> Any:
+        """Make a call of ``n_bytes`` with one answer."""
         timeout_s = self._timeout_s + n_bytes / _SLOWEST
 
         def act(stub: ParameterServerStub) -> Any:
             method = getattr(stub, name)
             answer, call = method.with_call(request, timeout_s, metadata=self._metadata)
             self._note_incarnation(call)
-            return answer
+            return value_of(answer)
 
         return self._guarded(act)
 

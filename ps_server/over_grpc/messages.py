@@ -7,16 +7,19 @@ from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 
 from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.protocol import refusals
-from ps_server.protocol.refusals import ContributionsMissing, InvalidRequest, Refusal
+from ps_server.protocol.calls import KINDS
+from ps_server.protocol.refusals import InvalidRequest, Refusal
 
 MESSAGE_BYTES = 2**16  # of a request without a piece, and of the other fields of a frame
 TOKEN_KEY = "authorization"  # noqa: S105 — keys of metadata
 INCARNATION_KEY = "stepml-incarnation"
 REFUSAL_KEY = "stepml-refusal"
 FIELDS_KEY = "stepml-refusal-bin"
+METHODS = pb.DESCRIPTOR.services_by_name["ParameterServer"].methods_by_name
 
 _MOST_TEXT = 1000  # characters of a refusal's message: metadata has to be short
 _OPTIONAL = {"PushFrame.head", "PushFrame.piece", "PushHead.wait_ms"}
@@ -31,7 +34,14 @@ _CODES: dict[type[Refusal], grpc.StatusCode] = {
     refusals.DamagedVector: grpc.StatusCode.DATA_LOSS,
     refusals.Draining: grpc.StatusCode.UNAVAILABLE,
 }
-_CLASSES = {kind.__name__: kind for kind in _CODES}
+_REFUSALS = {kind.__name__: kind for kind in _CODES}
+# The messages that stand for values of ours.
+_VALUES: dict[str, Callable[..., Any]] = {
+    **KINDS,
+    "ContributionsMissing": refusals.ContributionsMissing,
+    "Deleted": lambda jobs: jobs,
+    "Nothing": lambda: None,
+}
 
 M = TypeVar("M", bound=Message)
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -56,28 +66,25 @@ def parse(read: Callable[[bytes], M], data: bytes) -> M:
     return message
 
 
-def message_of(kind: type[M], value: object, **others: Any) -> M:
+def message_of(kind: type[M], value: object = None, **others: Any) -> M:
     """Make a message from the attributes of ``value`` that have the names of its fields."""
-    fields = {
-        field.name: _field_value(field, getattr(value, field.name))
-        for field in kind.DESCRIPTOR.fields
-        if hasattr(value, field.name)
-    }
-    message: M = kind(**fields, **others)
+    fields = kind.DESCRIPTOR.fields_by_name
+    found = {name: getattr(value, name) for name in fields if hasattr(value, name)} | others
+    message: M = kind(**{name: _field_value(fields[name], each) for name, each in found.items()})
     return message
 
 
 def fields_of(message: Message) -> dict[str, Any]:
-    """Return the fields of a message by name, with the names of enumerations."""
+    """Return the fields of a message by name, as values of `ps_server.protocol.calls`."""
     return {
         field.name: _plain_value(field, getattr(message, field.name))
         for field in message.DESCRIPTOR.fields
     }
 
 
-def missing_message(refusal: ContributionsMissing) -> pb.ContributionsMissing:
-    """Make the frame's field for a wait that ended too early."""
-    return message_of(pb.ContributionsMissing, refusal, message=str(refusal)[:_MOST_TEXT])
+def value_of(message: Message) -> Any:
+    """Return the value of `ps_server.protocol.calls` for which a message stands."""
+    return _VALUES[message.DESCRIPTOR.name](**fields_of(message))
 
 
 def status_of(refusal: Refusal) -> tuple[grpc.StatusCode, str, Metadata]:
@@ -95,7 +102,7 @@ def refusal_of(code: grpc.StatusCode, details: str, metadata: Metadata) -> Refus
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return refusals.AccessDenied("the token is wrong")
     found: dict[str, Any] = dict(metadata)
-    kind = _CLASSES.get(found.get(REFUSAL_KEY, ""))
+    kind = _REFUSALS.get(found.get(REFUSAL_KEY, ""))
     if kind is None:
         return None
     fields = pb.RefusalFields.FromString(found.get(FIELDS_KEY, b""))
@@ -103,17 +110,21 @@ def refusal_of(code: grpc.StatusCode, details: str, metadata: Metadata) -> Refus
 
 
 def _field_value(field: Any, value: Any) -> Any:
+    if field.enum_type is not None:
+        return field.enum_type.values_by_name[value.upper()].number
+    if field.message_type is None:
+        return value
+    kind = GetMessageClass(field.message_type)
     if field.is_repeated:
-        kind = field.message_type and field.message_type._concrete_class
-        return [message_of(kind, each) for each in value] if kind else value
-    if field.message_type is not None:
-        return message_of(field.message_type._concrete_class, value)
-    return field.enum_type.values_by_name[value.upper()].number if field.enum_type else value
+        return [message_of(kind, each) for each in value]
+    return message_of(kind, value)
 
 
 def _plain_value(field: Any, value: Any) -> Any:
     if field.is_repeated:
-        return tuple(value)
+        return tuple(value_of(each) if field.message_type else each for each in value)
+    if field.message_type is not None:
+        return value_of(value)
     known = field.enum_type and field.enum_type.values_by_number.get(value)
     return known.name.lower() if known else value
 

@@ -1,28 +1,33 @@
-"""The parameter server over gRPC, for clients that prefer it to Thrift."""
+"""The parameter server over gRPC, for clients that prefer it to Thrift.
+
+gRPC waits for the only message of a unary call in a thread of its pool, without any limit. Here,
+all methods are registered as streams, which look the same on the wire: then the wait for each
+message is ours, and a client that stalls loses its call and frees the thread.
+"""
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
+from google.protobuf.message_factory import GetMessageClass
 
 from ps_server.generated import parameter_server_pb2 as pb
-from ps_server.generated.parameter_server_pb2_grpc import (
-    ParameterServerServicer,
-    add_ParameterServerServicer_to_server,
-)
-from ps_server.over_grpc.calls import Call, CallInterceptor, Stalls, next_of
-from ps_server.over_grpc.messages import MESSAGE_BYTES, fields_of, message_of, missing_message
-from ps_server.protocol.calls import MOST_WAIT_S, JobSettings, Pushed, Welcome
-from ps_server.protocol.refusals import ContributionsMissing, InvalidRequest
+from ps_server.over_grpc import messages
+from ps_server.over_grpc.messages import MESSAGE_BYTES, METHODS, fields_of, message_of
+from ps_server.over_grpc.stalls import Call, Stalls
+from ps_server.protocol.calls import MOST_WAIT_S, Pushed, Target, Welcome
+from ps_server.protocol.refusals import AccessDenied, ContributionsMissing, InvalidRequest, Refusal
+from ps_server.state.jobs import Incoming
+from ps_server.state.memory import Block
 from ps_server.state.parameters import Parameters
-from ps_server.state.transit import Outgoing
-from stepml.job.step import Step
 
 FRAME_BYTES = 2**20  # of a piece; smaller ones are slower, larger ones are not faster
 _OPTIONS = {
@@ -34,7 +39,9 @@ _OPTIONS = {
     "grpc.keepalive_timeout_ms": 20_000,
     "grpc.so_reuseport": 0,  # a second server on the port is an error
 }
+_METHODS = {f"/{each.containing_service.full_name}/{name}": each for name, each in METHODS.items()}
 
+_logger = logging.getLogger("stepml.ps_server")
 # It logs all metadata that are not UTF-8, whoever sends them.
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
@@ -45,7 +52,7 @@ class GrpcServer:
     Parameters
     ----------
     certificate, key, client_ca : Path, optional
-        PEM files; see `ps_server.protocol.certificates.server_context`.
+        PEM files; see `ps_server.protocol.addresses.server_context`.
     max_clients : int
         Calls at the same time, most of which wait for others; more are refused.
     stalled_s : float
@@ -66,17 +73,17 @@ class GrpcServer:
         stalled_s: float = 60.0,
     ) -> None:
         self._stalls = Stalls(stalled_s)
-        calls = CallInterceptor(token, parameters.incarnation, frame_bytes, self._stalls)
+        calls = _Calls(parameters, token, frame_bytes, self._stalls)
         self.refusals: Counter[str] = calls.refusals
         most_bytes = ("grpc.max_receive_message_length", frame_bytes + MESSAGE_BYTES)
         self._server = grpc.server(
             ThreadPoolExecutor(max_clients, thread_name_prefix="grpc"),
-            interceptors=[calls],
+            # Methods that are registered with gRPC's core cost 20 to 30 KB for each connection
+            # that breaks.
+            handlers=[calls],
             maximum_concurrent_rpcs=max_clients,
             options=[most_bytes, *_OPTIONS.items()],
         )
-        servicer = _Servicer(parameters, frame_bytes, self._stalls)
-        add_ParameterServerServicer_to_server(servicer, _ByName(self._server))
         host = f"[{address[0]}]" if ":" in address[0] else address[0]
         credentials = _credentials(certificate, key, client_ca)
         try:
@@ -105,92 +112,110 @@ class GrpcServer:
         return int(self._server.add_secure_port(place, credentials))
 
 
-class _ByName:
-    """A server that looks methods up by name.
+class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """The calls; the token is checked before one is read, and a refusal is a status."""
 
-    Methods that are registered with gRPC's core cost 20 to 30 KB for each connection that breaks.
-    """
-
-    def __init__(self, server: grpc.Server) -> None:
-        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
-
-    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
-        pass
-
-
-class _Servicer(ParameterServerServicer):  # type: ignore[misc]  # grpc has no types
-    """The calls; `CallInterceptor` passes a `Call` where gRPC passes its context."""
-
-    def __init__(self, parameters: Parameters, frame_bytes: int, stalls: Stalls) -> None:
-        self._state = parameters
+    def __init__(
+        self, parameters: Parameters, token: str, frame_bytes: int, stalls: Stalls
+    ) -> None:
+        self.refusals: Counter[str] = Counter()  # by class name
+        self._parameters = parameters
+        self._shown = f"Bearer {token}".encode()
+        self._incarnation = (messages.INCARNATION_KEY, parameters.incarnation)
         self._frame_bytes = frame_bytes
         self._stalls = stalls
 
-    def Ping(self, request: Any, call: Call) -> Any:
-        return message_of(pb.Welcome, Welcome(self._state.incarnation, self._frame_bytes))
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        shown = dict(details.invocation_metadata).get(messages.TOKEN_KEY, "")
+        shown = shown if isinstance(shown, bytes) else shown.encode()
+        if not hmac.compare_digest(shown, self._shown):
+            return grpc.stream_stream_rpc_method_handler(self._deny)
+        method = _METHODS.get(details.method)
+        return method and grpc.stream_stream_rpc_method_handler(partial(self._answer, method))
 
-    def Register(self, request: Any, call: Call) -> Any:
-        settings = JobSettings(**fields_of(request.settings))
-        return message_of(pb.Registration, self._state.register(request.job, settings))
+    def _deny(self, data: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        self._refuse(AccessDenied(""), context)
+        yield b""
 
-    def Exists(self, request: Any, call: Call) -> Any:
-        return message_of(pb.StepStatus, self._state.exists(request.job, _step(request.step)))
-
-    def Forget(self, request: Any, call: Call) -> Any:
-        self._state.forget(request.job, _step(request.through))
-        return pb.Nothing()
-
-    def Reset(self, request: Any, call: Call) -> Any:
-        self._state.reset(request.job, request.epoch)
-        return pb.Nothing()
-
-    def Delete(self, request: Any, call: Call) -> Any:
-        return pb.Deleted(jobs=self._state.delete(request.prefix))
-
-    def Statistics(self, request: Any, call: Call) -> Any:
-        return message_of(pb.Statistics, self._state.statistics(len(self._stalls)))
-
-    def Push(self, frames: Iterator[Any], call: Call) -> Any:
-        pushed, _ = self._received(frames, waits=False)
-        return message_of(pb.Pushed, pushed)
-
-    def Pull(self, request: Any, call: Call) -> Iterator[Any]:
-        yield from self._sent(self._waited(request, call))
-
-    def PushAndPull(self, frames: Iterator[Any], call: Call) -> Iterator[Any]:
-        pushed, head = self._received(frames, waits=True)
-        answer = message_of(pb.Pushed, pushed)
+    def _answer(
+        self, method: Any, data: Iterator[bytes], context: grpc.ServicerContext
+    ) -> Iterator[bytes]:
         try:
-            outgoing = self._waited(head, call)
-        except ContributionsMissing as missing:
-            yield pb.PullFrame(pushed=answer, missing=missing_message(missing))
-            return
-        yield from self._sent(outgoing, pushed=answer)
+            with self._stalls.watching(context) as call:
+                for answer in self._answers(method, self._requests(method, data, call), call):
+                    call.progressed()
+                    yield answer.SerializeToString()
+            context.set_trailing_metadata((self._incarnation,))
+        except Refusal as refusal:
+            self._refuse(refusal, context, self._incarnation)
+        except Exception as error:
+            _report(error, context)
 
-    def _received(self, frames: Iterator[Any], *, waits: bool) -> tuple[Pushed, Any]:
+    def _requests(self, method: Any, data: Iterator[bytes], call: Call) -> Iterator[Any]:
+        kind, received = GetMessageClass(method.input_type), 0
+        for each in data:
+            before, received = received, received + len(each)
+            if not method.client_streaming:
+                if received > MESSAGE_BYTES:
+                    raise InvalidRequest(f"message: expected at most {MESSAGE_BYTES} bytes")
+                call.progressed()
+            elif before // self._frame_bytes < received // self._frame_bytes:
+                call.progressed()  # not with each of many little pieces
+            yield messages.parse(kind.FromString, each)
+
+    def _answers(self, method: Any, requests: Iterator[Any], call: Call) -> Iterator[Any]:
+        match method.name:
+            case "Push":
+                yield message_of(pb.Pushed, self._received(_next_of(requests), requests))
+            case "Pull":
+                yield from self._sent(self._waited(_next_of(requests), call))
+            case "PushAndPull":
+                yield from self._pushed_and_pulled(requests, call)
+            case _:
+                answer = self._called(method.name.lower(), _next_of(requests))
+                kind = GetMessageClass(method.output_type)
+                yield kind(jobs=answer) if method.name == "Delete" else message_of(kind, answer)
+
+    def _called(self, name: str, request: Any) -> Any:
+        """Make a call without a vector."""
+        if name == "ping":
+            return Welcome(self._parameters.incarnation, self._frame_bytes)
+        if name == "statistics":
+            return self._parameters.statistics(len(self._stalls))
+        return getattr(self._parameters, name)(**fields_of(request))
+
+    def _pushed_and_pulled(self, frames: Iterator[Any], call: Call) -> Iterator[Any]:
+        first = _next_of(frames)
+        pushed = message_of(pb.Pushed, self._received(first, frames, waits=True))
+        try:
+            block = self._waited(first.head, call)
+        except ContributionsMissing as error:
+            missing = message_of(pb.ContributionsMissing, error, message=str(error))
+            yield pb.PullFrame(pushed=pushed, missing=missing)
+            return
+        yield from self._sent(block, pushed=pushed)
+
+    def _received(self, frame: Any, frames: Iterator[Any], *, waits: bool = False) -> Pushed:
         """Receive the pieces of a message and push it; frames after the last piece are ignored."""
-        frame = next_of(frames)
         head = frame.head
         if not frame.HasField("head") or head.HasField("wait_ms") != waits:
             raise InvalidRequest("head: expected, and wait_ms in PushAndPull only")
-        step = _step(head.step)
-        incoming = self._state.receive(head.job, step, head.rank, head.size, head.attempt)
+        incoming = self._parameters.receive(_target(head), head.size)
         try:
-            received = self._piece_end(frame, 0, head.size)
+            start = 0
             while True:
-                if incoming is not None:
-                    incoming.write(received - len(frame.piece), frame.piece)
-                if received == head.size:
+                stop = self._piece_end(frame, start, head.size)
+                if isinstance(incoming, Incoming):
+                    incoming.memory[start:stop] = frame.piece
+                    incoming.arrived(start, stop)
+                if stop == head.size:
                     break
-                frame = next_of(frames)
+                frame, start = _next_of(frames), stop
                 if frame.HasField("head"):
                     raise InvalidRequest("frame: expected a piece alone behind the first frame")
-                received = self._piece_end(frame, received, head.size)
-            if incoming is None:
-                return self._state.push_repeated(head.job, step, head.rank), head
-            return self._state.push(incoming, head.based_on), head
+            return incoming if isinstance(incoming, Pushed) else self._parameters.push(incoming)
         finally:
-            if incoming is not None:
+            if isinstance(incoming, Incoming):
                 incoming.close()
 
     def _piece_end(self, frame: Any, start: int, size: int) -> int:
@@ -202,27 +227,48 @@ class _Servicer(ParameterServerServicer):  # type: ignore[misc]  # grpc has no t
             )
         return start + piece_bytes
 
-    def _waited(self, request: Any, call: Call) -> Outgoing:
-        wait_s = min(MOST_WAIT_S, max(0, request.wait_ms) / 1000)
+    def _waited(self, request: Any, call: Call) -> Block:
         call.waits()
-        return self._state.pull(
-            request.job, _step(request.step), request.rank, wait_s, request.attempt
-        )
+        wait_s = min(MOST_WAIT_S, max(0, request.wait_ms) / 1000)
+        return self._parameters.pull(_target(request), wait_s)
 
-    def _sent(self, outgoing: Outgoing, **first: Any) -> Iterator[Any]:
+    def _sent(self, block: Block, **first: Any) -> Iterator[Any]:
         """Yield the frames of a message; ``first`` are more fields of the first one."""
         try:
-            data = outgoing.data
+            data = block.data.data
             fields = {"size": len(data), **first}
             for start in range(0, len(data), self._frame_bytes):
                 yield pb.PullFrame(piece=bytes(data[start : start + self._frame_bytes]), **fields)
                 fields = {}
         finally:
-            outgoing.close()
+            block.drop()
+
+    def _refuse(self, refusal: Refusal, context: Any, *metadata: tuple[str, str]) -> None:
+        self.refusals[type(refusal).__name__] += 1
+        code, details, fields = messages.status_of(refusal)
+        context.set_trailing_metadata((*fields, *metadata))
+        context.abort(code, details)
 
 
-def _step(message: Any) -> Step:
-    return Step(message.epoch, message.batch)
+def _next_of(frames: Iterator[Any]) -> Any:
+    """Return the next message, or raise `InvalidRequest` at the end of the stream."""
+    for message in frames:
+        return message
+    raise InvalidRequest("frames: expected more of them")
+
+
+def _target(message: Any) -> Target:
+    found = fields_of(message)
+    return Target(**{name: found[name] for name in Target._fields if name in found})
+
+
+def _report(error: Exception, context: grpc.ServicerContext) -> None:
+    if not context.is_active():  # the client is gone, in the middle of its frames
+        _logger.debug("call ended", extra={"fields": {"reason": str(error)[:200]}})
+        error.__traceback__ = None  # gRPC's frames refer to the error: a circle that holds memory
+    else:
+        _logger.exception("a call failed")
+    context.abort(grpc.StatusCode.INTERNAL, "")
 
 
 def _credentials(

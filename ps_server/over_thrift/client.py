@@ -16,7 +16,6 @@ from thrift.protocol.TProtocol import TProtocolException
 
 from comm.wire import RunningChecksum
 from ps_server.over_thrift.connection import Connection, not_ours
-from ps_server.over_thrift.messages import struct_of, value_of
 from ps_server.over_thrift.packing import (
     PULLED_TAIL,
     PUSH_TAIL,
@@ -26,20 +25,10 @@ from ps_server.over_thrift.packing import (
     pack_push,
     require_end,
 )
-from ps_server.protocol.addresses import Address, Credentials
-from ps_server.protocol.calls import (
-    JobSettings,
-    Pushed,
-    Received,
-    Registration,
-    Statistics,
-    StepStatus,
-    Welcome,
-)
-from ps_server.protocol.clients import ParameterClient, Target
-from ps_server.protocol.encoded import Encoded
+from ps_server.protocol.addresses import Address
+from ps_server.protocol.calls import Pushed, Received, Target, Welcome
+from ps_server.protocol.clients import Encoded, ParameterClient
 from ps_server.protocol.refusals import ContributionsMissing, Refusal
-from stepml.job.step import Step
 
 _ASKED_AT_ONCE = 64  # pieces
 _LEAST_FRAME_BYTES = 32  # a header
@@ -51,10 +40,7 @@ T = TypeVar("T")
 class ThriftClient(ParameterClient):
     """One connection to a parameter server over Thrift."""
 
-    def __init__(self, address: Address, credentials: Credentials, timeout_s: float) -> None:
-        super().__init__(address, credentials, timeout_s)
-        self._connection: Connection | None = None
-        self._frame_bytes = 0
+    _connection: Connection | None = None
 
     @property
     def server(self) -> Welcome:
@@ -62,33 +48,7 @@ class ThriftClient(ParameterClient):
         assert self._welcome is not None
         return self._welcome
 
-    def ping(self) -> Welcome:
-        return self._call(Welcome, "ping")
-
-    def register(self, job: str, settings: JobSettings) -> Registration:
-        return self._call(Registration, "register_job", job=job, settings=struct_of(settings))
-
-    def exists(self, job: str, step: Step) -> StepStatus:
-        return self._call(StepStatus, "exists", job=job, step=struct_of(step))
-
-    def forget(self, job: str, through: Step) -> None:
-        self._call(type(None), "forget", job=job, through=struct_of(through))
-
-    def reset(self, job: str, epoch: int) -> None:
-        self._call(type(None), "reset", job=job, epoch=epoch)
-
-    def delete(self, prefix: str) -> int:
-        return self._call(int, "delete_jobs", prefix=prefix)
-
-    def statistics(self) -> Statistics:
-        return self._call(Statistics, "statistics")
-
-    def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def _push(self, target: Target, message: Encoded) -> Pushed:
+    def push(self, target: Target, message: Encoded) -> Pushed:
         def act(connection: Connection) -> Pushed:
             n_pieces = self._send_push(connection, target, message)
             connection.flush(self._timeout_s)
@@ -96,20 +56,20 @@ class ThriftClient(ParameterClient):
 
         return self._guarded(act)
 
-    def _pull(self, target: Target, wait_s: float) -> Received:
+    def pull(self, target: Target, wait_s: float = 0.0) -> Received:
         def act(connection: Connection) -> Received:
-            pull = _Pull(self._next_buffer, connection, target, wait_s, self._frame_bytes)
+            pull = self._pull(connection, target, wait_s)
             pull.ask()
             connection.flush(self._timeout_s + wait_s)
             return pull.finish(self._timeout_s + wait_s)
 
         return self._guarded(act)
 
-    def _push_and_pull(
-        self, target: Target, message: Encoded, wait_s: float
+    def push_and_pull(
+        self, target: Target, message: Encoded, wait_s: float = 0.0
     ) -> tuple[Pushed, Received | ContributionsMissing]:
         def act(connection: Connection) -> tuple[Pushed, Received | ContributionsMissing]:
-            pull = _Pull(self._next_buffer, connection, target, wait_s, self._frame_bytes)
+            pull = self._pull(connection, target, wait_s)
             n_pieces = self._send_push(connection, target, message)
             pull.ask(message.size)
             connection.flush(self._timeout_s + wait_s)
@@ -123,9 +83,14 @@ class ThriftClient(ParameterClient):
 
         return self._guarded(act)
 
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
     def _call(self, kind: type[T], name: str, **arguments: Any) -> T:
         def act(connection: Connection) -> T:
-            answer = value_of(connection.call(name, self._timeout_s, **arguments))
+            answer = connection.call(name, self._timeout_s, **arguments)
             assert isinstance(answer, kind)
             return answer
 
@@ -146,7 +111,7 @@ class ThriftClient(ParameterClient):
             connection = Connection(self._address, self._credentials, self._timeout_s)
             try:
                 token = self._credentials.token
-                welcome = value_of(connection.call("authenticate", self._timeout_s, token=token))
+                welcome = connection.call("authenticate", self._timeout_s, token=token)
             except BaseException:
                 connection.close()
                 raise
@@ -154,7 +119,6 @@ class ThriftClient(ParameterClient):
                 connection.close()
                 raise not_ours(f"pieces of {welcome.frame_bytes} bytes")
             self._connection, self._welcome = connection, welcome
-            self._frame_bytes = welcome.frame_bytes
         return self._connection
 
     def _send_push(self, connection: Connection, target: Target, message: Encoded) -> int:
@@ -168,6 +132,14 @@ class ThriftClient(ParameterClient):
             connection.transport.write(PUSH_TAIL)
             n_pieces += 1
         return n_pieces
+
+    def _pull(self, connection: Connection, target: Target, wait_s: float) -> _Pull:
+        return _Pull(self._next_buffer, connection, target, wait_s, self._frame_bytes)
+
+    @property
+    def _frame_bytes(self) -> int:
+        assert self._welcome is not None
+        return self._welcome.frame_bytes
 
 
 class _Pull:

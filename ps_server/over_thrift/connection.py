@@ -8,13 +8,19 @@ from typing import Any
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TApplicationException, TMessageType
 
-from ps_server.over_thrift.messages import ARGUMENTS, RESULTS, refusal_in
+from ps_server.over_thrift.messages import (
+    ARGUMENTS,
+    METHOD_NAMES,
+    RESULTS,
+    BoundedProtocol,
+    refusal_in,
+    struct_of,
+    value_of,
+)
 from ps_server.over_thrift.packing import SUCCESS, read_pulled, read_pushed
-from ps_server.over_thrift.protocol import BoundedProtocol
 from ps_server.over_thrift.transport import SocketTransport, set_buffers
-from ps_server.protocol.addresses import Address, Credentials
+from ps_server.protocol.addresses import Address, Credentials, client_context
 from ps_server.protocol.calls import Pushed
-from ps_server.protocol.certificates import client_context
 
 _MOST_FIELDS = 2**20  # of an answer: the statistics of many jobs
 
@@ -39,16 +45,17 @@ class Connection:
         self.transport.flush()
 
     def call(self, name: str, timeout_s: float, **arguments: Any) -> Any:
-        """Make a call and return its answer as a struct, or raise its refusal."""
-        self._protocol.send(name, self.next_number(), ARGUMENTS[name](**arguments))
+        """Make a call and return its answer, or raise its refusal."""
+        name = METHOD_NAMES.get(name, name)
+        structs = {each: struct_of(value) for each, value in arguments.items()}
+        self._protocol.send(name, self.next_number(), ARGUMENTS[name](**structs))
         self.flush(timeout_s)
         self._begin_answer(name)
-        return self._success(name)
+        return value_of(self._success(name))
 
     def pushed(self) -> Pushed:
         """Return the next answer, which is one to a push, or raise its refusal."""
-        self._begin_answer("push")
-        self._require_success("push")
+        self._begin_packed("push")
         return read_pushed(self.transport)
 
     def pulled(self) -> tuple[int, int]:
@@ -59,12 +66,10 @@ class Connection:
         tuple of int
             The sizes of the message and of the piece, which `PULLED_TAIL` follows.
         """
-        self._begin_answer("pull")
-        self._require_success("pull")
+        self._begin_packed("pull")
         return read_pulled(self.transport)
 
     def close(self) -> None:
-        """End the connection."""
         self.transport.close()
 
     def _begin_answer(self, name: str) -> None:
@@ -77,7 +82,8 @@ class Connection:
         if (answered, number) != (name, self._answered):
             raise not_ours("another call's answer")
 
-    def _require_success(self, name: str) -> None:
+    def _begin_packed(self, name: str) -> None:
+        self._begin_answer(name)
         if self.transport.peek(1) == b"\0" or self.transport.peek(len(SUCCESS)) != SUCCESS:
             self._success(name)
             raise not_ours("neither an answer nor a refusal")
@@ -88,11 +94,9 @@ class Connection:
         refusal = refusal_in(name, result)
         if refusal is not None:
             raise refusal
-        if not hasattr(result, "success"):
-            return None
-        if result.success is None:
+        if hasattr(result, "success") and result.success is None:
             raise not_ours("neither an answer nor a refusal")
-        return result.success
+        return getattr(result, "success", None)
 
 
 def not_ours(what: str) -> TProtocolException:

@@ -16,8 +16,7 @@ from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TMessageType
 
 from ps_server.over_thrift.transport import SocketTransport
-from ps_server.protocol.calls import Pushed
-from ps_server.protocol.clients import Target
+from ps_server.protocol.calls import Pushed, Target
 from stepml.job.step import Step
 
 

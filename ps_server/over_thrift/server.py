@@ -1,4 +1,8 @@
-"""The parameter server over Thrift: one thread for each connection."""
+"""The parameter server over Thrift: one thread for each connection, which also waits for ranks.
+
+Thrift's own processor is not used: a vector has to be received into its place in memory, which the
+fields before it name.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +14,46 @@ import ssl
 import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
+from typing import Any
 
-from ps_server.over_thrift.messages import FRAME_BYTES
-from ps_server.over_thrift.session import Limits, Session
-from ps_server.protocol.refusals import Refusal
+from thrift.protocol.TProtocol import TProtocolException
+from thrift.Thrift import TException, TMessageType
+
+from ps_server.over_thrift.messages import (
+    ARGUMENTS,
+    METHOD_NAMES,
+    METHODS,
+    RESULTS,
+    BoundedProtocol,
+    arguments_of,
+    refused,
+    struct_of,
+)
+from ps_server.over_thrift.transfers import Transfers
+from ps_server.over_thrift.transport import SocketTransport, set_buffers
+from ps_server.protocol.calls import Welcome
+from ps_server.protocol.refusals import AccessDenied, Refusal
 from ps_server.state.parameters import Parameters
 
+FRAME_BYTES = 2**24  # of a piece; each that a vector is cut into costs both sides a wake-up
 _MOST_STRANGERS = 128  # connections without the token yet
 _LEAVING_S = 0.5
 _LISTEN_BACKLOG = 512
 _POLL_S = 0.02
+_CALLS = {method: call for call, method in METHOD_NAMES.items()}
 
 _logger = logging.getLogger("stepml.ps_server")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The longest waits of a server for a client."""
+
+    authentication_s: float = 5.0  # until it has shown the token, with the handshake of TLS
+    stalled_s: float = 60.0  # without progress, and between two pieces of a message
+    slowest: float = 2**16  # bytes a second, of a piece
+    idle_s: float = 900.0  # between messages; a warm function is used again within minutes
 
 
 class ThriftServer:
@@ -51,7 +83,7 @@ class ThriftServer:
         ssl_context: ssl.SSLContext | None = None,
         frame_bytes: int = FRAME_BYTES,
         max_connections: int = 1024,
-        limits: Limits = Limits(),  # noqa: B008 — it is frozen
+        limits: Limits = Limits(),
     ) -> None:
         self.parameters = parameters
         self.frame_bytes = frame_bytes
@@ -67,17 +99,13 @@ class ThriftServer:
         self.refusals: Counter[str] = Counter()  # by kind
         self._sessions: dict[Session, None] = {}  # the oldest first
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self.stopping = threading.Event()
         self._acceptor = threading.Thread(target=self._accept, name="thrift-accept", daemon=True)
 
     @property
     def connections(self) -> int:
         """Clients that are connected."""
         return len(self._sessions)
-
-    @property
-    def is_stopping(self) -> bool:
-        return self._stopping.is_set()
 
     def is_token(self, token: str) -> bool:
         """Return whether ``token`` is the deployment's, in the same time for all wrong ones."""
@@ -89,7 +117,7 @@ class ThriftServer:
 
     def stop(self, grace_s: float = 5.0) -> None:
         """Accept no more, let calls that are under way end, then close all connections."""
-        self._stopping.set()
+        self.stopping.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # ends the wait in accept
         self._listener.close()
@@ -113,10 +141,6 @@ class ThriftServer:
         with self._lock:
             self._sessions.pop(session, None)
 
-    def count(self, refusal: Refusal) -> None:
-        """Count a refusal."""
-        self.refusals[type(refusal).__name__] += 1
-
     def _all_sessions(self) -> list[Session]:
         with self._lock:
             return [*self._sessions]
@@ -126,7 +150,7 @@ class ThriftServer:
             try:
                 connection, _ = self._listener.accept()
             except OSError as error:
-                if self.is_stopping:
+                if self.stopping.is_set():
                     return
                 _logger.warning("cannot accept", extra={"fields": {"reason": str(error)}})
                 time.sleep(_POLL_S)  # such as too many open files
@@ -135,7 +159,7 @@ class ThriftServer:
 
     def _admit(self, session: Session, connection: socket.socket) -> None:
         with self._lock:
-            if self.is_stopping:
+            if self.stopping.is_set():
                 connection.close()
                 return
             strangers = [each for each in self._sessions if not each.is_trusted]
@@ -148,3 +172,129 @@ class ThriftServer:
         except RuntimeError:  # no more threads
             self.forget(session)
             connection.close()
+
+
+class Session:
+    """One connection, in a thread of its own."""
+
+    def __init__(self, server: ThriftServer, connection: socket.socket) -> None:
+        self.thread = threading.Thread(target=self._run, name="thrift", daemon=True)
+        self.is_busy = False  # with a call, or a message whose next pieces are due
+        self.is_trusted = False  # it has shown the token
+        self._server = server
+        self._socket = connection
+        self._transfers = Transfers(server.parameters, server.frame_bytes)
+
+    def shut_down(self) -> None:
+        """End the connection and every wait for it."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _run(self) -> None:
+        try:
+            self._serve()
+        except (OSError, EOFError, TException) as error:
+            # A client from outside may send anything, and may go away at any time.
+            _logger.debug("connection ended", extra={"fields": {"reason": str(error)[:200]}})
+        except Exception:
+            _logger.exception("a connection failed")
+        finally:
+            self._transfers.close()
+            self._socket.close()
+            self._server.forget(self)
+
+    def _serve(self) -> None:
+        limits = self._server.limits
+        protocol = self._begun(limits.authentication_s)
+        transport = protocol.transport
+        if not self._answer_first(protocol) or not self._server.trust(self):
+            return
+        set_buffers(self._socket)
+        while True:
+            holds_memory = self._transfers.hold_memory
+            self.is_busy = holds_memory or transport.n_buffered > 0
+            if self._server.stopping.is_set() and not self.is_busy:
+                return
+            transport.set_timeout(limits.stalled_s if holds_memory else limits.idle_s)
+            if not transport.wait_for_input():
+                return
+            self.is_busy = True
+            self._answer(protocol)
+
+    def _begun(self, timeout_s: float) -> BoundedProtocol:
+        deadline = time.monotonic() + timeout_s
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._server.ssl_context is not None:
+            self._socket.settimeout(timeout_s)
+            self._socket = self._server.ssl_context.wrap_socket(self._socket, server_side=True)
+        transport = SocketTransport(self._socket)
+        transport.set_timeout(timeout_s, deadline)
+        return BoundedProtocol(transport)
+
+    def _answer_first(self, protocol: BoundedProtocol) -> bool:
+        """Answer the first call; return whether it showed the token."""
+        name, number = self._read_name(protocol)
+        is_trusted = False
+        try:
+            result = self._result(name, protocol, is_first=True)
+            is_trusted = True
+        except AccessDenied as denied:
+            result = self._refused(name, denied)
+        protocol.send(name, number, result, TMessageType.REPLY)
+        protocol.transport.flush()
+        return is_trusted
+
+    def _answer(self, protocol: BoundedProtocol) -> None:
+        """Read one call and answer it."""
+        transport = protocol.transport
+        self._allow(transport)
+        name, number = self._read_name(protocol)
+        try:
+            if name == "push":
+                push = self._transfers.read_push(transport)
+                self._allow(transport, push.piece_bytes)
+                self._transfers.answer_push(number, push, transport)
+                if transport.n_buffered > 0:
+                    return  # the answer leaves with that to the next call, which is on its way
+            elif name == "pull":
+                self._transfers.answer_pull(number, transport)
+            else:
+                protocol.send(name, number, self._result(name, protocol), TMessageType.REPLY)
+        except Refusal as refusal:
+            protocol.send(name, number, self._refused(name, refusal), TMessageType.REPLY)
+        self._allow(transport, self._server.frame_bytes)
+        transport.flush()
+        self._transfers.flushed()
+
+    def _read_name(self, protocol: BoundedProtocol) -> tuple[str, int]:
+        name, kind, number = protocol.readMessageBegin()
+        if kind != TMessageType.CALL or name not in METHODS:
+            raise TProtocolException(TProtocolException.INVALID_DATA, "not one of the calls")
+        return name, number
+
+    def _result(self, name: str, protocol: BoundedProtocol, *, is_first: bool = False) -> Any:
+        """Read the arguments of a call without a vector, and make it."""
+        if is_first and name != "authenticate":
+            raise AccessDenied("show the token first")
+        call, server = ARGUMENTS[name](), self._server
+        call.read(protocol)
+        if name == "authenticate" and not server.is_token(call.token or ""):
+            raise AccessDenied("the token is wrong")
+        arguments = arguments_of(call)
+        if name in ("authenticate", "ping"):
+            answer: object = Welcome(server.parameters.incarnation, server.frame_bytes)
+        elif name == "statistics":
+            answer = server.parameters.statistics(server.connections)
+        else:
+            answer = getattr(server.parameters, _CALLS.get(name, name))(**arguments)
+        return RESULTS[name]() if answer is None else RESULTS[name](success=struct_of(answer))
+
+    def _refused(self, name: str, refusal: Refusal) -> Any:
+        self._server.refusals[type(refusal).__name__] += 1
+        return refused(name, refusal)
+
+    def _allow(self, transport: SocketTransport, size: int = 0) -> None:
+        """Give the client time for a message with a piece of ``size`` bytes."""
+        limits = self._server.limits
+        deadline = time.monotonic() + limits.stalled_s + size / limits.slowest
+        transport.set_timeout(limits.stalled_s, deadline)

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ps_server.over_thrift.packing import PullCall, PushCall
+from thrift.protocol.TProtocol import TProtocolException
+
+from ps_server.over_thrift.packing import (
+    PULLED_TAIL,
+    PUSH_TAIL,
+    PullCall,
+    PushCall,
+    pack_pulled,
+    pack_pushed,
+    read_pull,
+    read_push,
+    require_end,
+)
 from ps_server.over_thrift.transport import SocketTransport
 from ps_server.protocol.calls import MOST_WAIT_S, Pushed
-from ps_server.protocol.clients import Target
 from ps_server.protocol.refusals import InvalidRequest, Refusal
+from ps_server.state.jobs import Incoming
+from ps_server.state.memory import Block
 from ps_server.state.parameters import Parameters
-from ps_server.state.transit import Incoming, Outgoing
 from stepml.job.step import Step
 
 _Key = tuple[str, Step, int]  # job, step and rank
@@ -20,19 +32,14 @@ _Key = tuple[str, Step, int]  # job, step and rank
 class _Upload:
     key: _Key | None  # None: of a refused piece
     size: int
+    into: Incoming | Pushed | Refusal  # memory; or the answer, and the bytes are dropped
     received: int = 0
-    incoming: Incoming | None = None  # None: it is not needed, or was refused
-    refusal: Refusal | None = None
 
 
 class Transfers:
     """The message that a connection pushes at the moment, and the one that it pulls.
 
-    Parameters
-    ----------
-    parameters : Parameters
-    frame_bytes : int
-        The largest piece.
+    Pieces have at most ``frame_bytes``.
     """
 
     def __init__(self, parameters: Parameters, frame_bytes: int) -> None:
@@ -41,82 +48,91 @@ class Transfers:
         self._upload: _Upload | None = None
         self._refused: _Key | None = None  # the push that was refused last
         self._pulled: _Key | None = None
-        self._outgoing: Outgoing | None = None  # of the last pull, while pieces are left
+        self._block: Block | None = None  # of the last pull, while pieces are left
         self._pulled_bytes = 0
+        self._sent_bytes = 0  # of the last pull, with the piece that leaves at the next flush
 
     @property
     def hold_memory(self) -> bool:
         """Whether more pieces are due, for which memory is held."""
-        uploads = self._upload is not None and self._upload.incoming is not None
-        return uploads or self._outgoing is not None
+        uploads = self._upload is not None and isinstance(self._upload.into, Incoming)
+        return uploads or self._block is not None
 
     def close(self) -> None:
         """Give all memory back."""
         self._end_upload()
-        self.end_pull()
+        self._end_pull()
 
-    def receive(self, call: PushCall, transport: SocketTransport) -> None:
-        """Receive a piece into its place; one that is not needed is dropped."""
+    def read_push(self, transport: SocketTransport) -> PushCall:
+        """Read a call up to its piece, the size of which is allowed."""
+        call = read_push(transport)
+        if not 0 <= call.piece_bytes <= self._frame_bytes:
+            text = f"a piece of {call.piece_bytes} bytes"
+            raise TProtocolException(TProtocolException.SIZE_LIMIT, text)
+        return call
+
+    def answer_push(self, number: int, call: PushCall, transport: SocketTransport) -> None:
+        """Receive a piece into its place, and push its message if it was the last one."""
         try:
             upload = self._upload_of(call)
         except Refusal as refusal:
             self._end_upload()
-            upload = self._upload = _Upload(None, call.piece_bytes, refusal=refusal)
-        if upload.incoming is None:
-            transport.drop(call.piece_bytes)
-        else:
+            upload = self._upload = _Upload(None, call.piece_bytes, refusal)
+        if isinstance(upload.into, Incoming):
             start, stop = upload.received, upload.received + call.piece_bytes
-            transport.read_into(upload.incoming.memory[start:stop])
-            upload.incoming.arrived(start, stop)
+            transport.read_into(upload.into.memory[start:stop])
+            upload.into.arrived(start, stop)
+        else:
+            transport.drop(call.piece_bytes)
         upload.received += call.piece_bytes
+        require_end(transport.readAll(1), PUSH_TAIL)
+        transport.write(pack_pushed(number, self._pushed(upload)))
 
-    def push(self, based_on: int) -> Pushed:
-        """Push the message of which a piece was received, if it was the last one."""
-        upload = self._upload
-        assert upload is not None
-        if upload.refusal is not None:
-            raise upload.refusal
-        if upload.received < upload.size:
-            return Pushed(is_repeated=False)  # of a piece
-        self._upload = None
-        assert upload.key is not None
-        if upload.incoming is None:
-            return self._parameters.push_repeated(*upload.key)
-        try:
-            return self._parameters.push(upload.incoming, based_on)
-        except Refusal:
-            self._refused = upload.key
-            raise
-
-    def pull(self, call: PullCall) -> tuple[int, memoryview]:
-        """Return the size of a message and the piece that was asked for."""
-        key, offset = _key(call.target), call.offset
+    def answer_pull(self, number: int, transport: SocketTransport) -> None:
+        """Write the piece that is asked for; after the flush, call `flushed`."""
+        call = read_pull(transport)
+        key, offset = call.target[:3], call.offset
         if offset < 0 or call.limit < 1:
             raise InvalidRequest(
                 f"offset, limit: expected 0, 1 or more, got {offset}, {call.limit}"
             )
         if offset == 0:
-            self.end_pull()
-            self._pulled, self._outgoing = None, self._waited(key, call)
-            self._pulled, self._pulled_bytes = key, len(self._outgoing.data)
+            self._end_pull()
+            self._block = self._waited(key, call)
+            self._pulled, self._pulled_bytes = key, len(self._block.data)
         if self._pulled != key:
             raise InvalidRequest(f"offset: expected 0, got {offset}")
-        stop = offset + min(call.limit, self._frame_bytes)
-        data = memoryview(b"") if self._outgoing is None else self._outgoing.data
-        return self._pulled_bytes, data[offset:stop]
+        data = memoryview(b"") if self._block is None else self._block.data.data
+        piece = data[offset : offset + min(call.limit, self._frame_bytes)]
+        for part in (pack_pulled(number, self._pulled_bytes, len(piece)), piece, PULLED_TAIL):
+            transport.write(part)
+        self._sent_bytes = offset + len(piece)
 
-    def end_pull(self) -> None:
-        """Give the memory of the last pull back."""
-        outgoing, self._outgoing = self._outgoing, None
-        if outgoing is not None:
-            outgoing.close()
+    def flushed(self) -> None:
+        """Give the memory of the last pull back, if its last piece has left."""
+        if self._sent_bytes >= self._pulled_bytes:
+            self._drop_block()
+
+    def _pushed(self, upload: _Upload) -> Pushed:
+        if isinstance(upload.into, Refusal):
+            raise upload.into
+        if upload.received < upload.size:
+            return Pushed(is_repeated=False)  # of a piece
+        self._upload = None
+        if isinstance(upload.into, Pushed):
+            return upload.into
+        try:
+            return self._parameters.push(upload.into)
+        except Refusal:
+            self._refused = upload.key
+            raise
 
     def _upload_of(self, call: PushCall) -> _Upload:
         """Return the upload to which a piece belongs; the first piece begins it."""
-        key = _key(call.target)
+        key = call.target[:3]
         if call.offset == 0:
             self._end_upload()
-            self._upload = self._begun(key, call)
+            self._upload = self._begun(call)
         upload = self._upload
         if upload is None or upload.key != key or call.offset != upload.received:
             expected = upload.received if upload is not None and upload.key == key else 0
@@ -128,26 +144,30 @@ class Transfers:
             )
         return upload
 
-    def _begun(self, key: _Key, call: PushCall) -> _Upload:
-        self._refused = None
+    def _begun(self, call: PushCall) -> _Upload:
+        key, self._refused = call.target[:3], None
         try:
-            incoming = self._parameters.receive(*key, call.size, call.target.attempt)
+            return _Upload(key, call.size, self._parameters.receive(call.target, call.size))
         except Refusal as refusal:
             self._refused = key
-            return _Upload(key, call.size, refusal=refusal)
-        return _Upload(key, call.size, incoming=incoming)
+            return _Upload(key, call.size, refusal)
 
     def _end_upload(self) -> None:
         upload, self._upload = self._upload, None
-        if upload is not None and upload.incoming is not None:
-            upload.incoming.close()
+        if upload is not None and isinstance(upload.into, Incoming):
+            upload.into.close()
 
-    def _waited(self, key: _Key, call: PullCall) -> Outgoing:
+    def _end_pull(self) -> None:
+        self._pulled, self._pulled_bytes = None, 0
+        self._drop_block()
+
+    def _drop_block(self) -> None:
+        block, self._block = self._block, None
+        if block is not None:
+            block.drop()
+
+    def _waited(self, key: _Key, call: PullCall) -> Block:
         wait_s = min(MOST_WAIT_S, max(0, call.wait_ms) / 1000)
         if key == self._refused:  # the pull was sent with the push: a wait would delay the refusal
             self._refused, wait_s = None, 0.0
-        return self._parameters.pull(*key, wait_s, call.target.attempt)
-
-
-def _key(target: Target) -> _Key:
-    return target.job, target.step, target.rank
+        return self._parameters.pull(call.target, wait_s)

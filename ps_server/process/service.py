@@ -14,8 +14,8 @@ from ps_server.over_thrift.server import ThriftServer
 from ps_server.process.health import HealthServer, application
 from ps_server.process.metrics import Sources, registry_of
 from ps_server.process.settings import Settings, machine_bytes
+from ps_server.protocol.addresses import server_context
 from ps_server.protocol.calls import Statistics
-from ps_server.protocol.certificates import server_context
 from ps_server.state.parameters import Parameters
 from ps_server.state.snapshot_files import Snapshots, SnapshotStatus
 

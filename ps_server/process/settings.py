@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import typer
 from typer.exceptions import TyperException
 
-from ps_server.protocol.addresses import is_loopback
+from ps_server.protocol.addresses import is_loopback, server_context
 from ps_server.protocol.calls import (
     DEFAULT_HEALTH_PORT,
     DEFAULT_PORT,
     LEAST_FRAME_BYTES,
     MOST_FRAME_BYTES,
 )
-from ps_server.protocol.certificates import server_context
 
 ENVIRONMENT_PREFIX = "STEPML_PS_"
 TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}TOKEN"

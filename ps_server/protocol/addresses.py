@@ -1,10 +1,12 @@
-"""The address of a parameter server, and the credentials of a client."""
+"""The address of a parameter server, the credentials of a client, and TLS for both ends."""
 
 from __future__ import annotations
 
 import ipaddress
 import os
+import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Self, cast
 from urllib.parse import urlsplit
 
@@ -87,3 +89,30 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def client_context(credentials: Credentials) -> ssl.SSLContext:
+    """Return the context of a client, which checks the server's certificate and name."""
+    context = ssl.create_default_context(cafile=credentials.ca_file, cadata=credentials.ca or None)
+    if credentials.certificate_file:
+        context.load_cert_chain(credentials.certificate_file, credentials.key_file)
+    return context
+
+
+def server_context(certificate: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:
+    """Return the context of a server.
+
+    Parameters
+    ----------
+    certificate, key : Path
+        PEM files; the certificate with those between it and its authority.
+    client_ca : Path, optional
+        PEM file; clients then have to show a certificate that it has signed.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certificate, key, password=lambda: "")  # OpenSSL would prompt for one
+    if client_ca is not None:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

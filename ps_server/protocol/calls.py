@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
@@ -11,6 +11,7 @@ from msgspec import Meta
 from comm.wire import Message, decode
 from ps_server.protocol.refusals import InvalidRequest
 from stepml.job.algorithms import GradientAveraging
+from stepml.job.step import Step
 
 Rule = Literal["bulk_synchronous", "asynchronous", "stale_synchronous"]
 Compression = Literal["none", "float16"]
@@ -64,6 +65,16 @@ class JobSettings:
             return msgspec.json.decode(self.server_update, type=ServerUpdate)
         except msgspec.DecodeError as error:
             raise InvalidRequest(f"server_update: {error}") from None
+
+
+class Target(NamedTuple):
+    """The step of a push or a pull, and the rank that makes it."""
+
+    job: str
+    step: Step
+    rank: int  # 0 … world size - 1, or `ALL_RANKS`
+    attempt: str = ""  # at the epoch; a rank far behind others of its attempt is refused
+    based_on: int = 0  # of an update: the version of the model from which it was computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +157,16 @@ class Statistics:
     used_bytes: int
     limit_bytes: int
     jobs: tuple[JobStatistics, ...]
+
+
+# By the names that they have in the interface files.
+KINDS: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        *(Step, JobSettings, Welcome, Registration, Pushed, StepStatus),
+        *(JobStatistics, Statistics),
+    )
+}
 
 
 def _require(field: str, value: object, holds: bool, expected: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, Self
+from collections.abc import Iterator, Sequence
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from comm.wire import Compression, Message, encode_parts
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import (
     JobSettings,
@@ -15,23 +17,45 @@ from ps_server.protocol.calls import (
     Registration,
     Statistics,
     StepStatus,
+    Target,
     Welcome,
 )
-from ps_server.protocol.encoded import Encoded
 from ps_server.protocol.refusals import ContributionsMissing
 from stepml.job.step import Step
 
 _MOST_MESSAGE_BYTES = 2**40
 
+T = TypeVar("T")
 
-class Target(NamedTuple):
-    """The step of a push or a pull, and the rank that makes it."""
 
-    job: str
-    step: Step
-    rank: int
-    attempt: str = ""
-    based_on: int = 0  # of a push
+class Encoded:
+    """An encoded message of ``size`` bytes, in ``parts`` that are sent from their own memory."""
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self, parts: Sequence[memoryview]) -> None:
+        self.parts = tuple(part for part in parts if len(part))
+        self.size = sum(map(len, self.parts))
+
+    def pieces(self, most_bytes: int) -> Iterator[tuple[int, list[memoryview]]]:
+        """Yield the offset and the parts of each piece of at most ``most_bytes``."""
+        offset, room, piece = 0, most_bytes, list[memoryview]()
+        for part in self.parts:
+            rest = part
+            while len(rest):
+                piece.append(rest[:room])
+                taken = len(piece[-1])
+                rest, room = rest[taken:], room - taken
+                if not room:
+                    yield offset, piece
+                    offset, room, piece = offset + most_bytes, most_bytes, []
+        if piece:
+            yield offset, piece
+
+
+def encode_in_parts(message: Message, compression: Compression = "none") -> Encoded:
+    """Encode a message whose vector must not change until it is sent; see `encode_parts`."""
+    return Encoded(encode_parts(message, compression))
 
 
 class ParameterClient(ABC):
@@ -62,95 +86,63 @@ class ParameterClient(ABC):
     def server(self) -> Welcome:
         """The server's answer to the connection; connects if need be."""
 
-    @abstractmethod
     def ping(self) -> Welcome:
         """Ask the server for its incarnation and its settings."""
+        return self._call(Welcome, "ping")
 
-    @abstractmethod
     def register(self, job: str, settings: JobSettings) -> Registration:
         """Set memory aside for a job; a repetition changes nothing."""
+        return self._call(Registration, "register", job=job, settings=settings)
 
-    @abstractmethod
     def exists(self, job: str, step: Step) -> StepStatus:
         """Return the ranks that have pushed to a step."""
+        return self._call(StepStatus, "exists", job=job, step=step)
 
-    def push(
-        self,
-        job: str,
-        step: Step,
-        rank: int,
-        message: Encoded,
-        *,
-        attempt: str = "",
-        based_on: int = 0,
-    ) -> Pushed:
+    @abstractmethod
+    def push(self, target: Target, message: Encoded) -> Pushed:
         """Push the contribution of a rank to a step; a repetition changes nothing.
 
-        Parameters
-        ----------
-        job, step, message
-        rank : int
-            0 … world size - 1, or `ALL_RANKS` to give back a sum that the server has lost.
-        attempt : str
-            Name of the attempt at the epoch; a rank far behind others of its attempt is refused.
-        based_on : int
-            Version of the asynchronous model from which the update was computed.
+        The rank `ALL_RANKS` gives back a sum that the server has lost.
         """
-        return self._push(Target(job, step, rank, attempt, based_on), message)
 
-    def pull(
-        self, job: str, step: Step, rank: int, *, attempt: str = "", wait_s: float = 0.0
-    ) -> Received:
+    @abstractmethod
+    def pull(self, target: Target, wait_s: float = 0.0) -> Received:
         """Return a step's sum, or an asynchronous model.
 
         Its bytes are valid until the next but one call of `pull` or `push_and_pull`. The server
         waits for other ranks for at most ``wait_s`` seconds. `ALL_RANKS` pulls without being
         counted as a rank.
         """
-        return self._pull(Target(job, step, rank, attempt), wait_s)
 
+    @abstractmethod
     def push_and_pull(
-        self,
-        job: str,
-        step: Step,
-        rank: int,
-        message: Encoded,
-        *,
-        attempt: str = "",
-        based_on: int = 0,
-        wait_s: float = 0.0,
+        self, target: Target, message: Encoded, wait_s: float = 0.0
     ) -> tuple[Pushed, Received | ContributionsMissing]:
         """Push and pull in one round trip; `ContributionsMissing` is returned, not raised."""
-        return self._push_and_pull(Target(job, step, rank, attempt, based_on), message, wait_s)
 
-    @abstractmethod
-    def _push(self, target: Target, message: Encoded) -> Pushed: ...
-    @abstractmethod
-    def _pull(self, target: Target, wait_s: float) -> Received: ...
-    @abstractmethod
-    def _push_and_pull(
-        self, target: Target, message: Encoded, wait_s: float
-    ) -> tuple[Pushed, Received | ContributionsMissing]: ...
-
-    @abstractmethod
     def forget(self, job: str, through: Step) -> None:
         """Drop all steps of an epoch up to ``through``."""
+        self._call(type(None), "forget", job=job, through=through)
 
-    @abstractmethod
     def reset(self, job: str, epoch: int) -> None:
         """Drop all steps of an epoch as if there had been none; 0: of all epochs."""
+        self._call(type(None), "reset", job=job, epoch=epoch)
 
-    @abstractmethod
     def delete(self, prefix: str) -> int:
         """Delete all jobs whose names begin with ``prefix``, and return how many."""
+        return self._call(int, "delete", prefix=prefix)
 
-    @abstractmethod
     def statistics(self) -> Statistics:
         """Return figures of the server and of its jobs."""
+        return self._call(Statistics, "statistics")
 
     @abstractmethod
     def close(self) -> None:
         """End the connection; the next call makes another one."""
+
+    @abstractmethod
+    def _call(self, kind: type[T], name: str, **arguments: Any) -> T:
+        """Make a call whose answer is of a ``kind``."""
 
     def _next_buffer(self, size: int) -> memoryview:
         """Return memory for an answer; every other answer uses the same memory."""

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from comm.exchange import SHARED_HEAD as HEAD
 from comm.wire import Draft, Message, message_bytes
-from ps_server.protocol.calls import JobSettings, Pushed, StepStatus
+from ps_server.protocol.calls import JobSettings, Pushed, ServerUpdate, StepStatus, Target
 from ps_server.protocol.refusals import DamagedVector, InvalidRequest, StepForgotten
 from ps_server.state.memory import Block, Memory
-from ps_server.state.model import SharedModel
-from ps_server.state.rules import Rule, draft_over, require_like
+from ps_server.state.rules import Rule, decoded, draft_over, name_of, outline, require_like
 from stepml.job.step import Step
+from stepml.ml.algorithms.descent import Descent
 
 
 class Models(Rule):
@@ -37,63 +38,43 @@ class Models(Rule):
         self._update = settings.parsed_update()
         self._models: dict[int, SharedModel] = {}
 
-    def needs(self, step: Step, rank: int, attempt: str) -> bool:
-        if step.batch == 0:
-            return step.epoch not in self._models
+    def repeated(self, target: Target) -> Pushed | None:
+        step, rank = target.step, target.rank
+        if step.batch == 0 and step.epoch not in self._models:
+            return None
         model = self._model(step)
         applied = model.applied[rank]
         if applied < step.batch - 1 and not model.is_restored:
             raise StepForgotten(
                 f"{step} of rank {rank}: the model has its updates up to {int(applied)}"
             )
-        return bool(applied < step.batch)
+        return None if applied < step.batch else Pushed(is_repeated=True, version=model.version)
 
-    def push(
-        self, step: Step, rank: int, attempt: str, block: Block, message: Message, based_on: int
-    ) -> Pushed:
+    def push(self, target: Target, block: Block, message: Message) -> Pushed:
         try:
-            if not self.needs(step, rank, attempt):
-                return self.repeated(step, rank)
-            if step.batch == 0:
-                self._models[step.epoch] = self._created(message)
-                return Pushed(is_repeated=False)
-            model = self._model(step)
-            name = f"rank {rank}'s push to {step}"
-            require_like(message, model.expected, name)
-            if len(block.data) != message_bytes(
-                message.vector.size, message.vector.dtype, message.trailer.size
-            ):
-                raise DamagedVector(f"{name}: expected uncompressed numbers")
-            staleness = model.version - based_on
-            if staleness < 0 and not model.is_restored:
-                raise StepForgotten(
-                    f"the model has version {model.version}, {name} is based on {based_on}: it has "
-                    "been made anew"
-                )
-            change = message.vector
-            if self._update is not None:  # it is turned into a step where it lies
-                change = draft_over(block.data, message).vector
-            model.apply(step, rank, change, message.trailer, max(0, staleness))
-            return Pushed(is_repeated=False, version=model.version, staleness=max(0, staleness))
+            repeated = self.repeated(target)
+            if repeated is not None:
+                return repeated
+            if target.step.batch > 0:
+                return self._updated(target, block, message)
+            self._models[target.step.epoch] = self._created(message)
+            return Pushed(is_repeated=False)
         finally:
             block.drop()
 
-    def repeated(self, step: Step, rank: int) -> Pushed:
-        return Pushed(is_repeated=True, version=self._model(step).version)
-
-    def missing(self, step: Step, rank: int, attempt: str) -> list[int]:
-        model = self._model(step)
+    def missing(self, target: Target) -> list[int]:
+        model = self._model(target.step)
         # Of a restored model, ranks that have made all their updates do not push again.
         if self.settings.rule == "asynchronous" or model.is_restored:
             return []
-        least = step.batch - self.settings.max_staleness
+        least = target.step.batch - self.settings.max_staleness
         return [int(each) for each in np.flatnonzero(model.applied < least)]
 
     def wakes(self, step: Step) -> bool:
         return self.settings.rule == "stale_synchronous"
 
-    def pulled(self, step: Step, rank: int) -> Block:
-        return self._model(step).sealed().hold()
+    def pulled(self, target: Target) -> Block:
+        return self._model(target.step).sealed().hold()
 
     def status(self, step: Step) -> StepStatus:
         model = self._models.get(step.epoch)
@@ -106,15 +87,10 @@ class Models(Rule):
         model = self._models.get(epoch)
         return 0 if model is None else int(model.applied.max())
 
-    def forget(self, through: Step) -> None:
-        pass  # a model has no steps to drop
-
     def reset(self, epoch: int) -> None:
         for each in [each for each in self._models if epoch in (0, each)]:
-            self._models.pop(each).close()
-
-    def evict(self) -> bool:
-        return False
+            for block in self._models.pop(each).blocks():
+                block.drop()
 
     def blocks(self) -> Iterator[Block]:
         for model in self._models.values():
@@ -124,17 +100,18 @@ class Models(Rule):
     def n_steps(self) -> int:
         return len(self._models)
 
-    def models(self) -> Iterator[SharedModel]:
-        """Yield the models."""
-        yield from self._models.values()
+    def figures(self) -> dict[str, int]:
+        heads = [model.head for model in self._models.values()]
+        return {
+            "updates": sum(int(head[0]) for head in heads),
+            "staleness_sum": sum(int(head[1]) for head in heads),
+            "staleness_max": max((int(head[2]) for head in heads), default=0),
+            "lost_updates": sum(int(head[3]) for head in heads),
+        }
 
     def export(self) -> tuple[dict[str, Any], list[Block]]:
-        models, blocks = [], []
-        for epoch, model in self._models.items():
-            models.append([epoch, model.export()])
-            model.sealed()
-            blocks += [block.hold_for_snapshot() for block in model.blocks()]
-        return {"models": models}, blocks
+        models = [[epoch, model.export()] for epoch, model in self._models.items()]
+        return {"models": models}, [block.hold(for_snapshot=True) for block in self.blocks()]
 
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
         for epoch, described in fields["models"]:
@@ -148,13 +125,159 @@ class Models(Rule):
             raise StepForgotten(f"there is no model of epoch {step.epoch}")
         return model
 
+    def _updated(self, target: Target, block: Block, message: Message) -> Pushed:
+        model, name = self._model(target.step), name_of(target)
+        require_like(message, model.expected, name)
+        if len(block.data) != message_bytes(
+            message.vector.size, message.vector.dtype, message.trailer.size
+        ):
+            raise DamagedVector(f"{name}: expected uncompressed numbers")
+        staleness = model.version - target.based_on
+        if staleness < 0 and not model.is_restored:
+            raise StepForgotten(
+                f"the model has version {model.version}, {name} is based on {target.based_on}: it "
+                "has been made anew"
+            )
+        change = message.vector
+        if self._update is not None:  # it is turned into a step where it lies
+            change = draft_over(block.data, message).vector
+        model.apply(target, change, message.trailer, max(0, staleness))
+        return Pushed(is_repeated=False, version=model.version, staleness=max(0, staleness))
+
     def _created(self, message: Message) -> SharedModel:
-        size, dtype, n_totals = message.vector.size, message.vector.dtype, message.trailer.size
+        size, dtype = message.vector.size, message.vector.dtype
         if self._update is not None and dtype != np.float32:
             raise InvalidRequest(f"server_update: expected a model of float32, got {dtype}")
-        n_trailer = HEAD + self.settings.world_size + n_totals
+        n_trailer = HEAD + self.settings.world_size + message.trailer.size
         block = self.memory.take(message_bytes(size, dtype, n_trailer))
         draft = Draft(size, dtype, n_trailer, block.data)
         draft.vector[:], draft.trailer[:] = message.vector, 0
         draft.finish()
         return SharedModel(block, self.settings, self._update, self.memory)
+
+
+class SharedModel:
+    """One model, stored as the message that is pulled.
+
+    A message being sent must not change, so an update goes to another block while the present one
+    is read, and is made in place otherwise.
+    """
+
+    def __init__(
+        self, block: Block, settings: JobSettings, update: ServerUpdate | None, memory: Memory
+    ) -> None:
+        self.is_restored = False
+        self._block = block
+        self._memory = memory
+        self._totals = HEAD + settings.world_size  # where they begin in the trailer
+        message = decoded(block.data.data, "a model")
+        self._draft = draft_over(block.data, message)
+        self._is_sealed = True
+        # What an update has to be like.
+        self.expected = outline(Message(message.vector, message.trailer[self._totals :]))
+        self._optimiser = None
+        if update is not None:
+            self._optimiser = _Optimiser(update, message.vector.size, memory)
+
+    @property
+    def head(self) -> npt.NDArray[np.float64]:
+        """Numbers of updates, their staleness, its maximum, and updates that a restart lost."""
+        found: npt.NDArray[np.float64] = self._draft.trailer[:HEAD]
+        return found
+
+    @property
+    def version(self) -> int:
+        """Number of updates, with those that a restart lost."""
+        return int(self.head[0])
+
+    @property
+    def applied(self) -> npt.NDArray[np.float64]:
+        """The last update of each rank, by rank."""
+        found: npt.NDArray[np.float64] = self._draft.trailer[HEAD : self._totals]
+        return found
+
+    def apply(
+        self,
+        target: Target,
+        change: npt.NDArray[Any],
+        totals: npt.NDArray[np.float64],
+        staleness: int,
+    ) -> None:
+        """Apply an update, which may overwrite ``change``; without memory nothing changes."""
+        spare = self._memory.take(len(self._block.data)) if self._block.is_shared else None
+        if self._optimiser is not None:
+            try:
+                self._optimiser.block = self._optimiser.block.owned()
+            except BaseException:
+                if spare is not None:
+                    spare.drop()
+                raise
+            self._optimiser.turn(change, target.step)
+            np.negative(change, out=change)
+        before = self._draft
+        if spare is not None:
+            read, self._block = self._block, spare
+            self._draft = draft_over(spare.data, before)
+            self._draft.trailer[:] = before.trailer
+            np.add(before.vector, change, out=self._draft.vector)
+            read.drop()
+        else:
+            if self._is_sealed:
+                self._draft = draft_over(self._block.data, before)
+            self._draft.vector += change
+        self._is_sealed = False
+        self._count(target, staleness)
+        self._draft.trailer[self._totals :] += totals
+
+    def sealed(self) -> Block:
+        """Return the block, ready to be sent."""
+        if not self._is_sealed:
+            self._draft.finish()
+            self._is_sealed = True
+        return self._block
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the model's block, then the optimiser's."""
+        yield self._block
+        if self._optimiser is not None:
+            yield self._optimiser.block
+
+    def export(self) -> dict[str, Any]:
+        self.sealed()
+        return {"steps": 0 if self._optimiser is None else self._optimiser.steps}
+
+    def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
+        """Continue from exported fields; the model's block has been taken from ``blocks``."""
+        self.is_restored = True
+        if self._optimiser is not None:
+            self._optimiser.steps = fields["steps"]
+            self._optimiser.block.drop()
+            self._optimiser.block = next(blocks)
+
+    def _count(self, target: Target, staleness: int) -> None:
+        head, applied, batch = self.head, self.applied, target.step.batch
+        head[0] += 1
+        head[1] += staleness
+        head[2] = max(head[2], staleness)
+        head[3] += max(0, batch - 1 - applied[target.rank])
+        applied[target.rank] = batch
+
+
+class _Optimiser:
+    """The optimiser that the server runs on a model; a block holds its moments."""
+
+    def __init__(self, update: ServerUpdate, n_parameters: int, memory: Memory) -> None:
+        self.steps = 0
+        self._update = update
+        self._descent = Descent.of(update.descent, update.max_epochs)
+        self._shape = self._descent.optimiser.n_moments, n_parameters
+        self.block = memory.take(4 * self._shape[0] * n_parameters)
+        self.block.data[:] = 0
+
+    def turn(self, gradient: npt.NDArray[np.float32], step: Step) -> None:
+        """Turn a gradient into the step to subtract from the model, in place."""
+        self.steps += 1
+        epochs = step.epoch - 1 + (step.batch - 0.5) / self._update.n_updates
+        rate = self._descent.schedule.at(epochs)
+        moments = self.block.data.view(np.float32).reshape(self._shape)
+        self._descent.optimiser.step(gradient, moments, rate, self.steps)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 
-from ps_server.protocol.calls import ALL_RANKS, MOST_NAME_BYTES, JobSettings, JobStatistics
+from comm.wire import RunningChecksum
+from ps_server.protocol.calls import ALL_RANKS, MOST_NAME_BYTES, JobSettings, JobStatistics, Target
 from ps_server.protocol.refusals import (
     ContributionsMissing,
     InvalidRequest,
@@ -15,12 +16,12 @@ from ps_server.protocol.refusals import (
     UnknownJob,
 )
 from ps_server.state.asynchronous import Models
-from ps_server.state.memory import Memory, counted_bytes
+from ps_server.state.memory import Block, Memory, counted_bytes
 from ps_server.state.rules import Rule
 from ps_server.state.synchronous import Sums
-from stepml.job.step import Step
 from storage.base import Clock
 
+LEAST_MESSAGE_BYTES = 32  # the header
 _LEAST_RESERVED = 2**16  # of a job, with its description
 _SPARE_MESSAGES = 3  # two steps' sums, and one that is read while it changes
 _MOST_EPOCHS = 2**31 - 1
@@ -29,7 +30,7 @@ _MOST_NAMED = 20  # ranks in a message
 
 @dataclass(slots=True)
 class Counters:
-    """Figures of a job's calls."""
+    """Figures of a job's calls, with the names of `JobStatistics`."""
 
     pushes: int = 0
     repeated_pushes: int = 0
@@ -37,18 +38,6 @@ class Counters:
     received_bytes: int = 0
     sent_bytes: int = 0
     waited_s: float = 0.0
-    ranks: set[int] = field(default_factory=set)
-
-    def count_push(self, rank: int, *, is_repeated: bool) -> None:
-        """Count a push of a rank."""
-        self.pushes += 1
-        self.repeated_pushes += is_repeated
-        self.count_rank(rank)
-
-    def count_rank(self, rank: int) -> None:
-        """Count a rank that has called."""
-        if rank != ALL_RANKS:
-            self.ranks.add(rank)
 
 
 class Job:
@@ -67,6 +56,7 @@ class Job:
         self.rule: Rule = kind(settings, memory)
         self.changed = threading.Condition()
         self.counters = Counters()
+        self.ranks = {ALL_RANKS}  # that have called
         self.used_at = now
         self.n_waiting = 0
         self.is_deleted = False
@@ -77,40 +67,36 @@ class Job:
         if self.is_deleted:
             raise UnknownJob(f"job {self.name!r} has been deleted")
 
-    def require_step(self, step: Step, rank: int, *, takes_sums: bool) -> None:
+    def require_target(self, target: Target, *, takes_sums: bool = True) -> None:
         """Raise `InvalidRequest` for a step or a rank that the job cannot have."""
+        step, least, most = target.step, ALL_RANKS if takes_sums else 0, self.settings.world_size
         if not (1 <= step.epoch <= _MOST_EPOCHS and 0 <= step.batch <= _MOST_EPOCHS):
             raise InvalidRequest(
                 f"step: expected an epoch from 1 and a batch from 0, got {step.epoch}, {step.batch}"
             )
-        least, most = ALL_RANKS if takes_sums else 0, self.settings.world_size - 1
-        if not least <= rank <= most:
-            raise InvalidRequest(f"rank: expected {least} to {most}, got {rank}")
+        if not least <= target.rank < most:
+            raise InvalidRequest(f"rank: expected {least} to {most - 1}, got {target.rank}")
 
-    def missing_error(self, step: Step, ranks: list[int], attempt: str) -> ContributionsMissing:
+    def missing_error(self, target: Target, ranks: list[int]) -> ContributionsMissing:
         """Return the refusal of a pull that waits for ``ranks``."""
         named = ", ".join(map(str, ranks[:_MOST_NAMED]))
         more = ", …" if len(ranks) > _MOST_NAMED else ""
-        frontier = self.rule.frontier(attempt, step.epoch)
-        text = f"{step} has to wait for rank {named}{more}"
+        frontier = self.rule.frontier(target.attempt, target.step.epoch)
+        text = f"{target.step} has to wait for rank {named}{more}"
         return ContributionsMissing(text, ranks, frontier)
 
     def statistics(self, now: float) -> JobStatistics:
         """Return the figures of the job."""
-        rule = self.rule
-        models = [*rule.models()] if isinstance(rule, Models) else []
         return JobStatistics(
             job=self.name,
             rule=self.settings.rule,
             world_size=self.settings.world_size,
-            steps=rule.n_steps,
-            held_bytes=sum(len(block.data) for block in rule.blocks()),
-            updates=sum(model.version for model in models),
-            staleness_sum=sum(model.staleness_sum for model in models),
-            staleness_max=max((model.staleness_max for model in models), default=0),
-            lost_updates=sum(model.lost for model in models),
+            ranks=len(self.ranks - {ALL_RANKS}),
+            steps=self.rule.n_steps,
+            held_bytes=sum(len(block.data) for block in self.rule.blocks()),
             idle_s=now - self.used_at,
-            **{**asdict(self.counters), "ranks": len(self.counters.ranks)},
+            **asdict(self.counters),
+            **self.rule.figures(),
         )
 
 
@@ -180,14 +166,19 @@ class Jobs:
                 self.reserved_bytes -= reserved_bytes(job.settings)
                 with job.changed:
                     job.is_deleted = True
-                    job.rule.close()
+                    job.rule.reset(0)
                     job.changed.notify_all()
         if selected:
             self._memory.trim()
         return len(selected)
 
-    def make_room(self, size: int) -> None:
-        """Drop sums of earlier steps until a message of ``size`` bytes has room."""
+    def take(self, size: int) -> Block:
+        """Return memory for a message; drop sums of earlier steps if there is no room for it."""
+        while (block := self._memory.take_within_limit(size)) is None:
+            self._make_room(size)  # many arrive at the same time, and others may have taken it
+        return block
+
+    def _make_room(self, size: int) -> None:
         for job in self.all():
             with job.changed:
                 while self._memory.free_bytes < counted_bytes(size) and job.rule.evict():
@@ -198,6 +189,41 @@ class Jobs:
                 f"a message of {size} bytes has no room now; {free} of {limit} bytes are free",
                 *(size, free, limit),
             )
+
+
+class Incoming:
+    """A message on its way in; the caller writes its bytes to ``memory``."""
+
+    __slots__ = ("_block", "_checksum", "job", "memory", "target")
+
+    def __init__(self, job: Job, target: Target, block: Block) -> None:
+        self.job, self.target = job, target
+        self._block: Block | None = block
+        self._checksum = RunningChecksum()
+        self.memory = block.data.data
+
+    def arrived(self, start: int, stop: int) -> None:
+        """Add a piece to the checksum; without any piece, a push computes it."""
+        if stop >= LEAST_MESSAGE_BYTES:
+            self._checksum.add(self.memory[0 if start < LEAST_MESSAGE_BYTES else start : stop])
+
+    @property
+    def checksum(self) -> int | None:
+        """The checksum of the pieces that `arrived`."""
+        return self._checksum.value()
+
+    def taken(self) -> Block:
+        """Return the block, which belongs to the caller now."""
+        block, self._block = self._block, None
+        if block is None:
+            raise ValueError("the message has been pushed, or given up")
+        self.memory = memoryview(b"")
+        return block
+
+    def close(self) -> None:
+        """Give the memory back, unless the message has been pushed."""
+        if self._block is not None:
+            self.taken().drop()
 
 
 def reserved_bytes(settings: JobSettings) -> int:

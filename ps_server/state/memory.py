@@ -42,20 +42,22 @@ class Block:
         """Whether there is another holder, or a snapshot."""
         return self._holders > 1 or self._snapshots > 0
 
-    def hold(self) -> Block:
-        """Add a holder, and return the block."""
+    def hold(self, *, for_snapshot: bool = False) -> Block:
+        """Add a holder, or a snapshot, and return the block."""
         with self._memory.lock:
-            self._holders += 1
+            self._snapshots += for_snapshot
+            self._holders += not for_snapshot
         return self
 
-    def drop(self) -> None:
-        """Remove a holder; the last one gives the memory back."""
+    def drop(self, *, from_snapshot: bool = False) -> None:
+        """Remove a holder, or a snapshot; the last one gives the memory back."""
         with self._memory.lock:
-            self._holders -= 1
-            if self._holders == 0:
+            self._snapshots -= from_snapshot
+            self._holders -= not from_snapshot
+            if self._holders == 0 and not from_snapshot:
                 self._memory.used_bytes -= counted_bytes(len(self.data))
-                if self._snapshots == 0:
-                    self._memory.keep(self.data)
+            if self._holders == self._snapshots == 0:
+                self._memory.keep(self.data)
 
     def owned(self) -> Block:
         """Return a block with the same bytes and no other holder; this one must not be used."""
@@ -66,28 +68,9 @@ class Block:
         self.drop()
         return copy
 
-    def hold_for_snapshot(self) -> Block:
-        """Hold the block until `drop_from_snapshot`, and return it."""
-        with self._memory.lock:
-            self._snapshots += 1
-        return self
-
-    def drop_from_snapshot(self) -> None:
-        """End the hold of a snapshot."""
-        with self._memory.lock:
-            self._snapshots -= 1
-            if self._holders == self._snapshots == 0:
-                self._memory.keep(self.data)
-
 
 class Memory:
-    """All blocks of a server.
-
-    Parameters
-    ----------
-    limit_bytes : int
-        Of all blocks together.
-    """
+    """All blocks of a server, of at most ``limit_bytes`` together."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
@@ -98,27 +81,23 @@ class Memory:
 
     @property
     def free_bytes(self) -> int:
-        """Bytes that may still be used."""
         return self.limit_bytes - self.used_bytes
 
     def take(self, size: int) -> Block:
         """Return a block of ``size`` uncleared bytes, which a job has set aside."""
-        return self._take(size)
-
-    def take_within_limit(self, size: int) -> Block | None:
-        """Return a block of ``size`` bytes, or None if there is no room for it."""
-        with self.lock:
-            return self._take(size) if self.free_bytes >= counted_bytes(size) else None
-
-    def _take(self, size: int) -> Block:
         with self.lock:
             self.used_bytes += counted_bytes(size)
             same = self._kept.get(size)
             if same:
                 self._kept_bytes -= size
                 return Block(same.pop(), self)
-            self._release_kept(self.limit_bytes - self.used_bytes)
+            self._release_kept(self.free_bytes)
         return Block(np.empty(size, np.uint8), self)
+
+    def take_within_limit(self, size: int) -> Block | None:
+        """Return a block of ``size`` bytes, or None if there is no room for it."""
+        with self.lock:
+            return self.take(size) if self.free_bytes >= counted_bytes(size) else None
 
     def keep(self, data: Bytes) -> None:
         """Keep the memory of a block without holders; the lock is held."""
@@ -127,7 +106,7 @@ class Memory:
             self._kept.setdefault(size, []).append(data)
             self._kept.move_to_end(size)
             self._kept_bytes += size
-            self._release_kept(self.limit_bytes - self.used_bytes)
+            self._release_kept(self.free_bytes)
 
     def trim(self) -> None:
         """Give unused memory back to the system: a job has ended."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Any, BinaryIO, Self
+from typing import IO, Any, Self
 
 from ps_server.protocol.calls import (
     ALL_RANKS,
@@ -22,19 +22,13 @@ from ps_server.protocol.calls import (
     Registration,
     Statistics,
     StepStatus,
+    Target,
 )
-from ps_server.protocol.refusals import (
-    DamagedVector,
-    Draining,
-    InvalidRequest,
-    JobConflict,
-    MemoryExceeded,
-)
-from ps_server.state.jobs import Job, Jobs, require_name
-from ps_server.state.memory import Memory
-from ps_server.state.rules import decoded
+from ps_server.protocol.refusals import Draining, InvalidRequest, JobConflict, MemoryExceeded
+from ps_server.state.jobs import LEAST_MESSAGE_BYTES, Incoming, Job, Jobs, require_name
+from ps_server.state.memory import Block, Memory
+from ps_server.state.rules import decoded, name_of
 from ps_server.state.snapshots import JobImage, Snapshot, read_snapshot
-from ps_server.state.transit import LEAST_MESSAGE_BYTES, Incoming, Outgoing
 from stepml.job.step import Step
 from storage.base import Clock
 
@@ -98,13 +92,11 @@ class Parameters:
     def exists(self, job: str, step: Step) -> StepStatus:
         """Return the ranks that have pushed to a step."""
         with self._jobs.using(job) as found:
-            found.require_step(step, ALL_RANKS, takes_sums=True)
+            found.require_target(Target(job, step, ALL_RANKS))
             return found.rule.status(step)
 
-    def receive(
-        self, job: str, step: Step, rank: int, message_bytes: int, attempt: str = ""
-    ) -> Incoming | None:
-        """Return memory for a message that is about to arrive; None if it counted before.
+    def receive(self, target: Target, size: int) -> Incoming | Pushed:
+        """Return memory for a message of ``size`` bytes, or the answer if it counted before.
 
         Raises
         ------
@@ -114,24 +106,22 @@ class Parameters:
             There is no room for it now.
         """
         self._refuse_draining()
-        require_name("attempt", attempt, may_be_empty=True)
-        with self._jobs.using(job) as found:
-            synchronous = found.settings.rule == "bulk_synchronous"
-            found.require_step(step, rank, takes_sums=synchronous)
-            most = found.settings.message_bytes
-            if not LEAST_MESSAGE_BYTES <= message_bytes <= most:
+        require_name("attempt", target.attempt, may_be_empty=True)
+        with self._jobs.using(target.job) as job:
+            job.require_target(target, takes_sums=job.settings.rule == "bulk_synchronous")
+            most = job.settings.message_bytes
+            if not LEAST_MESSAGE_BYTES <= size <= most:
                 raise InvalidRequest(
                     f"size: expected 32 to the {most} bytes that the job is registered with, "
-                    f"got {message_bytes}"
+                    f"got {size}"
                 )
-            if not found.rule.needs(step, rank, attempt):
-                return None
-        # Many arrive at the same time: there may be room for one of them.
-        while (block := self._memory.take_within_limit(message_bytes)) is None:
-            self._jobs.make_room(message_bytes)
-        return Incoming(found, step, rank, attempt, block)
+            repeated = job.rule.repeated(target)
+            if repeated is not None:
+                self._count(job, target, repeated)
+                return repeated
+        return Incoming(job, target, self._jobs.take(size))
 
-    def push(self, incoming: Incoming, based_on: int = 0) -> Pushed:
+    def push(self, incoming: Incoming) -> Pushed:
         """Apply a received message; a second one for the same rank and step is ignored.
 
         Raises
@@ -141,37 +131,26 @@ class Parameters:
         StepForgotten
             It comes too late.
         """
-        job, step, rank = incoming.job, incoming.step, incoming.rank
-        block = incoming.taken()
-        size = len(block.data)
+        job, target = incoming.job, incoming.target
         try:
-            message = decoded(block, f"rank {rank}'s push to {step}", incoming.checksum)
-        except DamagedVector:
-            block.drop()
-            raise
-        with job.changed:
-            if job.is_deleted:
-                block.drop()
-            job.require_exists()
-            job.used_at = self._clock.monotonic()
-            pushed = job.rule.push(step, rank, incoming.attempt, block, message, based_on)
-            job.counters.count_push(rank, is_repeated=pushed.is_repeated)
-            job.counters.received_bytes += size
-            if job.n_waiting and job.rule.wakes(step):
-                job.changed.notify_all()
-            return pushed
+            message = decoded(incoming.memory, name_of(target), incoming.checksum)
+            size = len(incoming.memory)
+            with job.changed:
+                job.require_exists()
+                job.used_at = self._clock.monotonic()
+                pushed = job.rule.push(target, incoming.taken(), message)
+                self._count(job, target, pushed)
+                job.counters.received_bytes += size
+                if job.n_waiting and job.rule.wakes(target.step):
+                    job.changed.notify_all()
+                return pushed
+        finally:
+            incoming.close()
 
-    def push_repeated(self, job: str, step: Step, rank: int) -> Pushed:
-        """Return the answer to a push for which `receive` returned None."""
-        with self._jobs.using(job) as found:
-            pushed = found.rule.repeated(step, rank)
-            found.counters.count_push(rank, is_repeated=pushed.is_repeated)
-            return pushed
-
-    def pull(
-        self, job: str, step: Step, rank: int, wait_s: float = 0.0, attempt: str = ""
-    ) -> Outgoing:
+    def pull(self, target: Target, wait_s: float = 0.0) -> Block:
         """Return a step's sum, or a model; wait for other ranks at most ``wait_s`` seconds.
+
+        The block does not change until the caller drops it.
 
         Raises
         ------
@@ -181,17 +160,17 @@ class Parameters:
             There is no such sum or model any more.
         """
         began = self._clock.monotonic()
-        with self._jobs.using(job) as found:
-            found.require_step(step, rank, takes_sums=True)
+        with self._jobs.using(target.job) as job:
+            job.require_target(target)
             try:
-                self._wait(found, step, rank, attempt, began + wait_s)
-                outgoing = Outgoing(found.rule.pulled(step, rank))
+                self._wait(job, target, began + wait_s)
+                block = job.rule.pulled(target)
             finally:
-                found.counters.waited_s += self._clock.monotonic() - began
-            found.counters.pulls += 1
-            found.counters.sent_bytes += len(outgoing.data)
-            found.counters.count_rank(rank)
-            return outgoing
+                job.counters.waited_s += self._clock.monotonic() - began
+            job.counters.pulls += 1
+            job.counters.sent_bytes += len(block.data)
+            job.ranks.add(target.rank)
+            return block
 
     def forget(self, job: str, through: Step) -> None:
         """Drop all steps of an epoch up to ``through``, which no rank needs any more."""
@@ -261,7 +240,7 @@ class Parameters:
         return Snapshot(images)
 
     @classmethod
-    def restore(cls, file: BinaryIO, **settings: Any) -> Self:
+    def restore(cls, file: IO[bytes], **settings: Any) -> Self:
         """Return the state that a `Snapshot` wrote to ``file``; jobs without room are left out.
 
         ``settings`` are those of the class. `ValueError`: it is no snapshot of this version.
@@ -278,11 +257,11 @@ class Parameters:
             job.rule.is_restored = job.is_untouched = True
         return restored
 
-    def _wait(self, job: Job, step: Step, rank: int, attempt: str, deadline: float) -> None:
-        while missing := job.rule.missing(step, rank, attempt):
+    def _wait(self, job: Job, target: Target, deadline: float) -> None:
+        while missing := job.rule.missing(target):
             remaining_s = deadline - self._clock.monotonic()
             if remaining_s <= 0:
-                raise job.missing_error(step, missing, attempt)
+                raise job.missing_error(target, missing)
             self._refuse_draining()
             job.n_waiting += 1
             try:
@@ -290,6 +269,11 @@ class Parameters:
             finally:
                 job.n_waiting -= 1
             job.require_exists()
+
+    def _count(self, job: Job, target: Target, pushed: Pushed) -> None:
+        job.counters.pushes += 1
+        job.counters.repeated_pushes += pushed.is_repeated
+        job.ranks.add(target.rank)
 
     def _refuse_draining(self) -> None:
         if self._is_draining:

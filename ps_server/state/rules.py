@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from comm.wire import Draft, Message, decode
-from ps_server.protocol.calls import JobSettings, Pushed, StepStatus
+from ps_server.protocol.calls import JobSettings, Pushed, StepStatus, Target
 from ps_server.protocol.refusals import DamagedVector
 from ps_server.state.memory import Block, Bytes, Memory
 from stepml.job.errors import DamagedValueError
@@ -17,14 +17,7 @@ from stepml.job.step import Step
 
 
 class Rule(ABC):
-    """The steps of one job; its owner holds the job's lock in every call.
-
-    Parameters
-    ----------
-    settings : JobSettings
-    memory : Memory
-        For new blocks.
-    """
+    """The steps, or models, of one job; its owner holds the job's lock in every call."""
 
     def __init__(self, settings: JobSettings, memory: Memory) -> None:
         self.settings = settings
@@ -32,27 +25,21 @@ class Rule(ABC):
         self.is_restored = False  # acknowledged pushes may be missing
 
     @abstractmethod
-    def needs(self, step: Step, rank: int, attempt: str) -> bool:
-        """Return whether a push would count, and is no repetition.
+    def repeated(self, target: Target) -> Pushed | None:
+        """Return the answer to a push that counted before, or None for a new one.
 
         Raises `StepForgotten` if it comes too late: the other ranks are past the step.
         """
 
     @abstractmethod
-    def push(
-        self, step: Step, rank: int, attempt: str, block: Block, message: Message, based_on: int
-    ) -> Pushed:
+    def push(self, target: Target, block: Block, message: Message) -> Pushed:
         """Apply a rank's ``message``, which is in ``block``; the block belongs to the rule now.
 
         A push that is refused, or fails, changes nothing and gives the block back.
         """
 
     @abstractmethod
-    def repeated(self, step: Step, rank: int) -> Pushed:
-        """Return the answer to a push that counted before."""
-
-    @abstractmethod
-    def missing(self, step: Step, rank: int, attempt: str) -> list[int]:
+    def missing(self, target: Target) -> list[int]:
         """Return the ranks for which a pull waits; raise `StepForgotten` if they will not come."""
 
     @abstractmethod
@@ -60,37 +47,38 @@ class Rule(ABC):
         """Return whether a push to ``step`` may end waits."""
 
     @abstractmethod
-    def pulled(self, step: Step, rank: int) -> Block:
+    def pulled(self, target: Target) -> Block:
         """Return the block of a sum or model that is ready; the caller drops it."""
 
     @abstractmethod
-    def status(self, step: Step) -> StepStatus:
-        """Return the ranks that have pushed to a step."""
+    def status(self, step: Step) -> StepStatus: ...
 
     @abstractmethod
     def frontier(self, attempt: str, epoch: int) -> int:
         """Return the furthest batch of an attempt to which a rank has pushed."""
 
-    @abstractmethod
-    def forget(self, through: Step) -> None:
+    def forget(self, through: Step) -> None:  # noqa: B027 — a model has no steps to drop
         """Drop the steps of an epoch up to ``through``."""
 
     @abstractmethod
     def reset(self, epoch: int) -> None:
         """Drop all steps of an epoch; 0: of all epochs."""
 
-    @abstractmethod
     def evict(self) -> bool:
         """Drop steps that all ranks are past; return whether there were any."""
+        return False
 
     @abstractmethod
-    def blocks(self) -> Iterator[Block]:
-        """Yield all blocks."""
+    def blocks(self) -> Iterator[Block]: ...
 
     @property
     @abstractmethod
     def n_steps(self) -> int:
         """Number of steps or models."""
+
+    def figures(self) -> dict[str, int]:
+        """Return the fields of `JobStatistics` about updates."""
+        return dict.fromkeys(("updates", "staleness_sum", "staleness_max", "lost_updates"), 0)
 
     @abstractmethod
     def export(self) -> tuple[dict[str, Any], list[Block]]:
@@ -100,28 +88,35 @@ class Rule(ABC):
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
         """Restore exported fields and blocks; the blocks belong to the rule now."""
 
-    def close(self) -> None:
-        """Give all memory back."""
-        self.reset(0)
+
+def name_of(target: Target) -> str:
+    """Return the name of a pushed message, for errors."""
+    return f"rank {target.rank}'s push to {target.step}"
 
 
-def decoded(block: Block, name: str, checksum: int | None = None) -> Message:
-    """Return the message in a block as views, or raise `DamagedVector`; see `decode`."""
+def decoded(data: memoryview, name: str, checksum: int | None = None) -> Message:
+    """Return the message in ``data`` as views, or raise `DamagedVector`; see `decode`."""
     try:
-        return decode(block.data.data, name, checksum, widen=False)
+        return decode(data, name, checksum, widen=False)
     except DamagedValueError as error:
         raise DamagedVector(str(error)) from None
 
 
-def draft_over(data: Bytes, message: Message) -> Draft:
-    """Return a draft of ``message``, which was decoded from ``data``, to change it in place."""
-    return Draft(message.vector.size, message.vector.dtype, message.trailer.size, data)
+def draft_over(data: Bytes, like: Message | Draft) -> Draft:
+    """Return a draft over ``data`` of the same shape; over its own data, to change it in place."""
+    return Draft(like.vector.size, like.vector.dtype, like.trailer.size, data)
+
+
+def outline(message: Message) -> Message:
+    """Return a message of the same shape, without its memory."""
+    vector = np.broadcast_to(np.zeros((), message.vector.dtype), message.vector.shape)
+    return Message(vector, np.broadcast_to(np.zeros(()), message.trailer.shape))
 
 
 def require_like(message: Message, first: Message, name: str) -> None:
     """Raise `DamagedVector` if two messages cannot be added."""
     if _shape(message) != _shape(first):
-        raise DamagedVector(f"{name}: expected {_told(first)}, got {_told(message)}")
+        raise DamagedVector(f"{name}: expected {_described(first)}, got {_described(message)}")
 
 
 def _shape(message: Message) -> tuple[int, int, np.dtype[Any]]:
@@ -130,5 +125,5 @@ def _shape(message: Message) -> tuple[int, int, np.dtype[Any]]:
     return message.vector.size, message.trailer.size, added
 
 
-def _told(message: Message) -> str:
+def _described(message: Message) -> str:
     return f"{message.vector.size} {message.vector.dtype} + {message.trailer.size} numbers"

@@ -1,29 +1,24 @@
 """Snapshots of a server, written regularly; at a start the newest whole one is read.
 
-A snapshot ends with a checksum of all that is before it. The two newest are kept: a machine may
-die while it writes, and a disk may damage a file. An unchanged state is not written again.
+The two newest are kept: a machine may die while it writes, and a disk may damage a file. An
+unchanged state is not written again.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
-import xxhash
 
 from ps_server.logs import log, log_failure
 from ps_server.protocol.refusals import Refusal
 from ps_server.state.parameters import Parameters
 from ps_server.state.snapshot_places import SUFFIX, open_place
-from ps_server.state.snapshots import Snapshot
 
 _KEPT = 2
-_CHECKSUM_BYTES = 8
-_READ_BYTES = 2**20
 # The errors of reading a whole snapshot of another version.
 _UNREADABLE = (ValueError, TypeError, LookupError, msgspec.MsgspecError, Refusal)
 
@@ -68,8 +63,7 @@ class Snapshots:
         """
         for name in reversed(self._place.names()):
             try:
-                with self._place.open(name) as file:
-                    _require_whole(file)
+                with self._place.reading(name) as file:
                     restored = Parameters.restore(file, **settings)
             except _UNREADABLE as error:
                 log_failure("a snapshot is damaged", error, snapshot=name)
@@ -107,51 +101,15 @@ class Snapshots:
         # Names sort by time even if the clock is set back.
         newest = max([self._newest, *map(_number, names)])
         self._newest = max(time.time_ns(), newest + 1)
+        name = f"{self._newest:020d}{SUFFIX}"
         snapshot = parameters.take_snapshot()
         try:
-            name = f"{self._newest:020d}{SUFFIX}"
-            self._place.write(name, lambda file: _write(snapshot, file))
+            with self._place.writing(name) as file:
+                snapshot.write(file)
         finally:
             snapshot.close()
         for old in [*names, name][:-_KEPT]:
             self._place.delete(old)
-
-
-class _Checked:
-    """A file with the checksum of the bytes written to it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._checksum = xxhash.xxh3_64()
-
-    def write(self, data: bytes | memoryview) -> int:
-        self._checksum.update(data)
-        return self._file.write(data)
-
-    def end(self) -> None:
-        self._file.write(self._checksum.digest())
-
-
-def _write(snapshot: Snapshot, file: BinaryIO) -> None:
-    checked = _Checked(file)
-    snapshot.write(checked)  # type: ignore[arg-type]  # it only writes
-    checked.end()
-
-
-def _require_whole(file: BinaryIO) -> None:
-    """Raise `ValueError` if the checksum is wrong; else the file is at its beginning again."""
-    size = file.seek(0, os.SEEK_END) - _CHECKSUM_BYTES
-    file.seek(0)
-    checksum = xxhash.xxh3_64()
-    while size > 0:
-        data = file.read(min(size, _READ_BYTES))
-        checksum.update(data)
-        size -= len(data)
-        if not data:
-            break
-    if file.read(_CHECKSUM_BYTES) != checksum.digest():
-        raise ValueError("the checksum is wrong")
-    file.seek(0)
 
 
 def _number(name: str) -> int:

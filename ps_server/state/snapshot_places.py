@@ -5,11 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from tempfile import SpooledTemporaryFile, TemporaryFile
-from typing import IO, Any, BinaryIO
+from tempfile import TemporaryFile
+from typing import IO
 
 SUFFIX = ".stepml-ps"
 _DAMAGED = ".damaged"
@@ -21,11 +21,11 @@ class SnapshotPlace(ABC):
     @abstractmethod
     def names(self) -> list[str]: ...
     @abstractmethod
-    def write(self, name: str, write: Callable[[BinaryIO], None]) -> None:
-        """Store the bytes that ``write`` writes, as a whole or not at all."""
+    def writing(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """Open a new snapshot; it is stored at the end, as a whole or not at all."""
 
     @abstractmethod
-    def open(self, name: str) -> AbstractContextManager[Any]: ...
+    def reading(self, name: str) -> AbstractContextManager[IO[bytes]]: ...
     @abstractmethod
     def delete(self, name: str) -> None: ...
     @abstractmethod
@@ -53,15 +53,15 @@ class _Directory(SnapshotPlace):
     def names(self) -> list[str]:
         return sorted(path.name for path in self._path.glob(f"*{SUFFIX}"))
 
-    def write(self, name: str, write: Callable[[BinaryIO], None]) -> None:
-        path = self._path / name
-        part = path.with_suffix(".part")
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        part = self._path / f"{name}.part"
         try:
             with part.open("wb") as file:
-                write(file)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
-            part.rename(path)
+            part.rename(self._path / name)
         except BaseException:
             part.unlink(missing_ok=True)  # a full disk must not stay full
             raise
@@ -71,17 +71,14 @@ class _Directory(SnapshotPlace):
         finally:
             os.close(directory)
 
-    @contextmanager
-    def open(self, name: str) -> Iterator[BinaryIO]:
-        with (self._path / name).open("rb") as file:
-            yield file
+    def reading(self, name: str) -> IO[bytes]:
+        return (self._path / name).open("rb")
 
     def delete(self, name: str) -> None:
         (self._path / name).unlink(missing_ok=True)
 
     def set_aside(self, name: str) -> None:
-        path = self._path / name
-        path.rename(path.with_name(name + _DAMAGED))
+        (self._path / name).rename(self._path / f"{name}{_DAMAGED}")
 
     def close(self) -> None:
         self._lock_file.close()
@@ -107,16 +104,17 @@ class _S3(SnapshotPlace):
         names = [key.removeprefix(self._prefix) for key in keys]
         return sorted(name for name in names if name.endswith(SUFFIX) and "/" not in name)
 
-    def write(self, name: str, write: Callable[[BinaryIO], None]) -> None:
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
         with TemporaryFile() as file:
-            write(file)
+            yield file
             file.seek(0)
             with self._translated(name):
                 self._client.upload_fileobj(file, self._bucket, self._prefix + name)
 
     @contextmanager
-    def open(self, name: str) -> Iterator[IO[bytes]]:
-        with SpooledTemporaryFile(max_size=2**20) as file:
+    def reading(self, name: str) -> Iterator[IO[bytes]]:
+        with TemporaryFile() as file:
             with self._translated(name):
                 self._client.download_fileobj(self._bucket, self._prefix + name, file)
             file.seek(0)

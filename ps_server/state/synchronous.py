@@ -6,12 +6,14 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
-from comm.wire import Message
-from ps_server.protocol.calls import ALL_RANKS, Pushed, StepStatus
-from ps_server.protocol.refusals import StepForgotten
-from ps_server.state.memory import Block
-from ps_server.state.rules import Rule
-from ps_server.state.step_sum import StepSum
+import numpy as np
+
+from comm.wire import Draft, Message, encode, message_bytes
+from ps_server.protocol.calls import ALL_RANKS, JobSettings, Pushed, StepStatus, Target
+from ps_server.protocol.refusals import InvalidRequest, StepForgotten
+from ps_server.state.memory import Block, Memory
+from ps_server.state.rules import Rule, decoded, draft_over, name_of, outline, require_like
+from stepml.job.errors import CompressionError
 from stepml.job.step import Step
 
 _FRONTIERS = 64  # attempts at epochs; older ones have ended
@@ -21,61 +23,48 @@ _NEVER_EVICTED = 2  # the newest steps of a job: ranks are at most one apart
 class Sums(Rule):
     """The steps of a bulk-synchronous job."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, settings: JobSettings, memory: Memory) -> None:
+        super().__init__(settings, memory)
         self._steps: dict[Step, StepSum] = {}
         self._frontiers: OrderedDict[tuple[str, int], int] = OrderedDict()
         # By epoch: the furthest batch whose sum each rank has pulled.
         self._reached: dict[int, list[int]] = {}
 
-    def needs(self, step: Step, rank: int, attempt: str) -> bool:
-        held = self._steps.get(step)
-        if held is None:
-            self._refuse_behind(step, attempt)
-            return True
-        return not held.has(rank)
+    def repeated(self, target: Target) -> Pushed | None:
+        held = self._held(target)
+        return Pushed(is_repeated=True) if held is not None and held.has(target.rank) else None
 
-    def push(
-        self, step: Step, rank: int, attempt: str, block: Block, message: Message, based_on: int
-    ) -> Pushed:
-        held = self._steps.get(step)
+    def push(self, target: Target, block: Block, message: Message) -> Pushed:
         try:
-            if held is None:
-                self._refuse_behind(step, attempt)
-                held = StepSum(self.settings.world_size, self.settings.compression, self.memory)
-            if held.has(rank):
+            held = self._held(target) or StepSum(self.settings, self.memory)
+            if held.has(target.rank):
                 block.drop()
-                return self.repeated(step, rank)
-            held.require_like(message, f"rank {rank}'s push to {step}")
+                return Pushed(is_repeated=True)
+            held.require_like(message, name_of(target))
         except BaseException:
             block.drop()
             raise
         try:
-            held.add(rank, block, message)
+            held.add(target.rank, block, message)
         except BaseException:
             # Such as no memory: some ranks may have been added, so all ranks push again.
-            self._steps.pop(step, None)
+            self._steps.pop(target.step, None)
             held.close()
             raise
-        self._steps[step] = held
-        if attempt:
-            self._move_frontier(step, attempt)
+        self._steps[target.step] = held
+        if target.attempt:
+            self._move_frontier(target.step, target.attempt)
         return Pushed(is_repeated=False)
 
-    def repeated(self, step: Step, rank: int) -> Pushed:
-        return Pushed(is_repeated=True)
-
-    def missing(self, step: Step, rank: int, attempt: str) -> list[int]:
-        held = self._steps.get(step)
-        if held is None:
-            self._refuse_behind(step, attempt)
-            return [*range(self.settings.world_size)]
-        return held.missing()
+    def missing(self, target: Target) -> list[int]:
+        held = self._held(target)
+        return [*range(self.settings.world_size)] if held is None else held.missing()
 
     def wakes(self, step: Step) -> bool:
         return self._steps[step].is_complete
 
-    def pulled(self, step: Step, rank: int) -> Block:
+    def pulled(self, target: Target) -> Block:
+        step, rank = target.step, target.rank
         block = self._steps[step].sum_block()
         if rank != ALL_RANKS:
             reached = self._reached.setdefault(step.epoch, [-1] * self.settings.world_size)
@@ -86,9 +75,8 @@ class Sums(Rule):
         held = self._steps.get(step)
         if held is None:
             return StepStatus((), is_complete=False)
-        absent = set(held.missing())
-        ranks = tuple(rank for rank in range(self.settings.world_size) if rank not in absent)
-        return StepStatus(ranks, held.is_complete)
+        present = set(range(self.settings.world_size)) - set(held.missing())
+        return StepStatus(tuple(sorted(present)), held.is_complete)
 
     def frontier(self, attempt: str, epoch: int) -> int:
         return self._frontiers.get((attempt, epoch), 0)
@@ -120,36 +108,35 @@ class Sums(Rule):
         return len(self._steps)
 
     def export(self) -> tuple[dict[str, Any], list[Block]]:
-        blocks: list[Block] = []
-        steps = []
-        for step, held in self._steps.items():
-            steps.append([step.epoch, step.batch, held.export()])
-            blocks += [block.hold_for_snapshot() for block in held.blocks()]
+        steps = [[step.epoch, step.batch, held.export()] for step, held in self._steps.items()]
         frontiers = [[*key, batch] for key, batch in self._frontiers.items()]
-        reached = [*self._reached.items()]
-        return {"steps": steps, "frontiers": frontiers, "reached": reached}, blocks
+        fields = {"steps": steps, "frontiers": frontiers, "reached": [*self._reached.items()]}
+        return fields, [block.hold(for_snapshot=True) for block in self.blocks()]
 
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
         for epoch, batch, described in fields["steps"]:
-            held = StepSum(self.settings.world_size, self.settings.compression, self.memory)
+            held = self._steps[Step(epoch, batch)] = StepSum(self.settings, self.memory)
             held.restore(described, blocks)
-            self._steps[Step(epoch, batch)] = held
         for attempt, epoch, batch in fields["frontiers"]:
             self._frontiers[attempt, epoch] = batch
         self._reached = dict(fields["reached"])
+
+    def _held(self, target: Target) -> StepSum | None:
+        """Return the step, if it is here; raise `StepForgotten` if it was, and is gone."""
+        step, attempt = target.step, target.attempt
+        held = self._steps.get(step)
+        reached = self.frontier(attempt, step.epoch) if attempt else 0
+        # One step behind is allowed: a rank that has that step's sum may still give it back.
+        if held is None and reached > step.batch + 1:
+            raise StepForgotten(
+                f"{step} is not here, and ranks of this attempt are at batch {reached}"
+            )
+        return held
 
     def _is_through(self, step: Step) -> bool:
         """Return whether all ranks have pulled this step's sum, or a later one."""
         reached = self._reached.get(step.epoch)
         return reached is not None and min(reached) >= step.batch
-
-    def _refuse_behind(self, step: Step, attempt: str) -> None:
-        # One step behind is allowed: a rank that has that step's sum may still give it back.
-        reached = self.frontier(attempt, step.epoch) if attempt else 0
-        if reached > step.batch + 1:
-            raise StepForgotten(
-                f"{step} is not here, and ranks of this attempt are at batch {reached}"
-            )
 
     def _move_frontier(self, step: Step, attempt: str) -> None:
         key = attempt, step.epoch
@@ -164,3 +151,157 @@ class Sums(Rule):
         epochs = {step.epoch for step in self._steps}
         for epoch in [each for each in self._reached if each not in epochs]:
             del self._reached[epoch]
+
+
+class StepSum:
+    """One step: the sum of the first ranks, and the contributions that came out of order.
+
+    Ranks are added in their order, as on every other channel, so that the sum has the same bits.
+    """
+
+    def __init__(self, settings: JobSettings, memory: Memory) -> None:
+        self.is_complete = False
+        self._settings = settings
+        self._memory = memory
+        self._added = 0  # ranks in the sum: 0 … this - 1
+        self._block: Block | None = None  # of the sum
+        self._draft: Draft | None = None  # of the sum, in that block, until it is complete
+        self._first: Message | None = None  # what all others have to be like
+        self._pause = False
+        self._waiting: dict[int, tuple[Block, Message]] = {}
+        self._error = ""  # why there is no sum
+
+    def has(self, rank: int) -> bool:
+        if self.is_complete:
+            return True
+        return rank != ALL_RANKS and (rank < self._added or rank in self._waiting)
+
+    def missing(self) -> list[int]:
+        if self.is_complete:
+            return []
+        return [r for r in range(self._added, self._settings.world_size) if r not in self._waiting]
+
+    def require_like(self, message: Message, name: str) -> None:
+        """Raise `DamagedVector` for what cannot be added to what is here."""
+        if self._first is not None:
+            require_like(message, self._first, name)
+
+    def add(self, rank: int, block: Block, message: Message) -> None:
+        """Add a contribution, which owns its block; after an error only `close` is allowed."""
+        if rank == ALL_RANKS:
+            self.close()
+            self._block, self.is_complete = block, True
+            return
+        if self._first is None:
+            self._first = outline(message)
+        self._waiting[rank] = block, message
+        while (arrived := self._waiting.get(self._added)) is not None:
+            self._add(*arrived)
+
+    def sum_block(self) -> Block:
+        """Return the block of the sum, or raise `InvalidRequest` if it cannot be compressed."""
+        if self._error:
+            raise InvalidRequest(self._error)
+        assert self._block is not None
+        return self._block
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the sum's block, then those of the waiting ranks in order."""
+        if self._block is not None:
+            yield self._block
+        for rank in sorted(self._waiting):
+            yield self._waiting[rank][0]
+
+    def close(self) -> None:
+        """Give all memory back."""
+        blocks = {id(block): block for block in self.blocks()}  # the sum may lie in rank 0's
+        for block in blocks.values():
+            block.drop()
+        self._block = self._draft = None
+        self._waiting = {}
+
+    def export(self) -> dict[str, Any]:
+        if self._draft is not None and self._block is not None:
+            message, _ = self._draft.finish()  # so that it can be decoded
+            self._draft = draft_over(self._block.data, message)
+        return {
+            "added": self._added,
+            "pause": self._pause,
+            "complete": self.is_complete,
+            "waiting": sorted(self._waiting),
+            "has_sum": self._block is not None,
+            "error": self._error,
+        }
+
+    def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
+        self._added, self._pause = fields["added"], fields["pause"]
+        self.is_complete, self._error = fields["complete"], fields["error"]
+        if fields["has_sum"]:
+            self._block = next(blocks)
+            message = decoded(self._block.data.data, "a restored sum")
+            self._first = outline(message)
+            if not self.is_complete:
+                self._draft = draft_over(self._block.data, message)
+        for rank in fields["waiting"]:
+            block = next(blocks)
+            message = decoded(block.data.data, "a restored contribution")
+            self._waiting[rank], self._first = (block, message), outline(message)
+
+    def _add(self, block: Block, message: Message) -> None:
+        """Add the contribution of the next rank."""
+        self._pause |= message.pause
+        is_last = self._added == self._settings.world_size - 1
+        last = None
+        if self._draft is None:
+            self._begin(block, message)
+        else:
+            self._own()
+            if is_last:
+                last = message
+            else:
+                self._draft.vector += message.vector
+                self._draft.trailer += message.trailer
+        is_sum = self._block is block
+        if is_last:
+            self._complete(last)
+        del self._waiting[self._added]
+        self._added += 1
+        if not is_sum:
+            block.drop()
+
+    def _begin(self, block: Block, message: Message) -> None:
+        """Make rank 0's contribution the sum, in place unless it is compressed."""
+        if message.vector.dtype != np.float16:
+            self._block, self._draft = block, draft_over(block.data, message)
+            return
+        size, dtype, n_trailer = message.vector.size, np.dtype(np.float32), message.trailer.size
+        self._block = self._memory.take(message_bytes(size, dtype, n_trailer))
+        self._draft = Draft(size, dtype, n_trailer, self._block.data)
+        self._draft.vector[:] = message.vector
+        self._draft.trailer[:] = message.trailer
+
+    def _own(self) -> None:
+        """Move the sum to a block of its own if a snapshot reads the present one."""
+        assert self._block is not None
+        assert self._draft is not None
+        owned = self._block.owned()
+        if owned is not self._block:
+            self._block, self._draft = owned, draft_over(owned.data, self._draft)
+
+    def _complete(self, last: Message | None = None) -> None:
+        """Add the ``last`` contribution, unless it is there already, and seal the sum."""
+        assert self._block is not None
+        assert self._draft is not None
+        message, _ = self._draft.finish(pause=self._pause, last=last)
+        self._draft, self.is_complete = None, True
+        if self._settings.compression == "none" or message.vector.dtype != np.float32:
+            return
+        full, self._block = self._block, None
+        try:
+            data = encode(message, "float16")
+            self._block = self._memory.take(len(data))
+            self._block.data[:] = np.frombuffer(data, np.uint8)
+        except CompressionError as error:  # of the sum: nobody's push was wrong
+            self._error = str(error)
+        finally:
+            full.drop()

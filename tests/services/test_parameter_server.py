@@ -24,11 +24,9 @@ from comm.wire import Message
 from ps_server.client.opening import open_client
 from ps_server.over_thrift.packing import PushCall, pack_push
 from ps_server.process.settings import command
-from ps_server.protocol.addresses import Credentials
-from ps_server.protocol.calls import JobSettings
-from ps_server.protocol.certificates import client_context
-from ps_server.protocol.clients import Target
-from ps_server.protocol.encoded import encode_in_parts
+from ps_server.protocol.addresses import Credentials, client_context
+from ps_server.protocol.calls import JobSettings, Target
+from ps_server.protocol.clients import encode_in_parts
 from ps_server.protocol.refusals import AccessDenied, Draining
 from stepml.job.step import Step
 from stepml.local.ports import port_of, reserve_port
@@ -134,7 +132,7 @@ def test_how_it_is_and_what_it_has_is_told(tmp_path: Path) -> None:
         with running.client() as client:
             client.register("jobs/a", SETTINGS)
             for _ in range(2):
-                client.push("jobs/a", STEP, 0, ONE)
+                client.push(Target("jobs/a", STEP, 0), ONE)
             lines = [line for line in running.metrics().splitlines() if line[0] != "#"]
         metrics = {name: float(value) for name, _, value in (each.partition(" ") for each in lines)}
         expected = {
@@ -179,9 +177,9 @@ def test_a_graceful_stop_wakes_who_waits_and_loses_nothing(tmp_path: Path) -> No
     ) as running:
         client = running.client()
         client.register("jobs/a", SETTINGS)
-        client.push("jobs/a", STEP, 1, ONE)
+        client.push(Target("jobs/a", STEP, 1), ONE)
         with ThreadPoolExecutor(1) as pool:
-            waiting = pool.submit(client.pull, "jobs/a", STEP, 1, wait_s=25)
+            waiting = pool.submit(client.pull, Target("jobs/a", STEP, 1), wait_s=25)
             time.sleep(0.3)
             assert running.stop() == 0
             with pytest.raises((Draining, ConnectionError)):
@@ -190,8 +188,8 @@ def test_a_graceful_stop_wakes_who_waits_and_loses_nothing(tmp_path: Path) -> No
         running.start()
         with running.client() as again:
             assert again.register("jobs/a", SETTINGS).is_restored
-            assert not again.push("jobs/a", STEP, 0, ONE).is_repeated
-            vector = again.pull("jobs/a", STEP, 0).message("").vector
+            assert not again.push(Target("jobs/a", STEP, 0), ONE).is_repeated
+            vector = again.pull(Target("jobs/a", STEP, 0)).message("").vector
         assert set(vector.tolist()) == {2.0}
 
 
@@ -214,10 +212,10 @@ def test_after_a_crash_the_newest_whole_snapshot_counts(
     with parameter_server(tmp_path, snapshots=place, snapshot_seconds=0.2) as running:
         with running.client() as client:
             client.register("jobs/a", SETTINGS)
-            client.push("jobs/a", STEP, 1, ONE)
+            client.push(Target("jobs/a", STEP, 1), ONE)
             for batch in (2, 3):  # unchanged state is not written again
                 names = snapshot_names(place)
-                client.push("jobs/a", Step(1, batch), 1, ONE)
+                client.push(Target("jobs/a", Step(1, batch), 1), ONE)
                 wait_for_snapshot(place, names)
         running.kill()
         names = snapshot_names(place)
@@ -287,7 +285,7 @@ def test_snapshots_may_lie_in_s3(tmp_path: Path) -> None:
         ) as running:
             with running.client() as client:
                 client.register("jobs/a", SETTINGS)
-                client.push("jobs/a", STEP, 1, ONE)
+                client.push(Target("jobs/a", STEP, 1), ONE)
             assert running.stop() == 0
             running.start()
             with running.client() as client:
@@ -462,7 +460,7 @@ def test_the_jobs_of_a_server_are_shown_on_eighty_columns(tmp_path: Path) -> Non
     with parameter_server(tmp_path) as running:
         with running.client() as client:
             client.register("jobs/my-job-20261126-101112-abc/exchange/0123/", SETTINGS)
-            client.push("jobs/my-job-20261126-101112-abc/exchange/0123/", STEP, 0, ONE)
+            client.push(Target("jobs/my-job-20261126-101112-abc/exchange/0123/", STEP, 0), ONE)
         seen = stepml(
             "ps", "status", running.url("thrift"), STEPML_PARAMETER_SERVER_TOKEN=running.token
         )

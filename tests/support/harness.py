@@ -20,9 +20,8 @@ from comm.wire import encode
 from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
 from ps_server.client.opening import open_client
 from ps_server.client.shared_model import ServerSharedModel
-from ps_server.protocol.calls import JobSettings
-from ps_server.protocol.clients import ParameterClient
-from ps_server.protocol.encoded import encode_in_parts
+from ps_server.protocol.calls import JobSettings, Target
+from ps_server.protocol.clients import ParameterClient, encode_in_parts
 from ps_server.protocol.refusals import UnknownJob
 from stepml.job.step import Step
 from storage import Storage
@@ -146,7 +145,7 @@ class OverServer(Harness):
     def publish(self, ours: Workers, step: Step, rank: int, message: Message) -> None:
         given = encode_in_parts(message)
         self.client.register(ours.prefix, JobSettings(ours.world_size, given.size))
-        self.client.push(ours.prefix, step, rank, given)
+        self.client.push(Target(ours.prefix, step, rank), given)
 
     def has_contributed(self, ours: Workers, step: Step, rank: int) -> bool:
         try:

@@ -15,9 +15,8 @@ import pytest
 from comm.wire import Message
 from ps_server.client.opening import open_client
 from ps_server.protocol.addresses import Address, Credentials
-from ps_server.protocol.calls import ALL_RANKS, JobSettings, Pushed, Received, StepStatus
-from ps_server.protocol.clients import ParameterClient
-from ps_server.protocol.encoded import encode_in_parts
+from ps_server.protocol.calls import ALL_RANKS, JobSettings, Pushed, Received, StepStatus, Target
+from ps_server.protocol.clients import ParameterClient, encode_in_parts
 from ps_server.protocol.refusals import (
     AccessDenied,
     ContributionsMissing,
@@ -73,10 +72,11 @@ def test_vectors_of_any_size_come_back(client: ParameterClient, size: int) -> No
     ours = message(size)
     encoded = encode_in_parts(ours)
     client.register("jobs/a", settings(1, encoded.size))
-    assert client.push("jobs/a", STEP, 0, encoded) == Pushed(is_repeated=False)
-    assert client.push("jobs/a", STEP, 0, encoded).is_repeated
-    assert client.pull("jobs/a", STEP, 0).message("").vector.tobytes() == ours.vector.tobytes()
-    pushed, data = client.push_and_pull("jobs/a", Step(3, 1), 0, encoded)
+    assert client.push(Target("jobs/a", STEP, 0), encoded) == Pushed(is_repeated=False)
+    assert client.push(Target("jobs/a", STEP, 0), encoded).is_repeated
+    pulled = client.pull(Target("jobs/a", STEP, 0)).message("")
+    assert pulled.vector.tobytes() == ours.vector.tobytes()
+    pushed, data = client.push_and_pull(Target("jobs/a", Step(3, 1), 0), encoded)
     assert not pushed.is_repeated
     assert isinstance(data, Received)
     assert data.message("").vector.tobytes() == ours.vector.tobytes()
@@ -85,8 +85,8 @@ def test_vectors_of_any_size_come_back(client: ParameterClient, size: int) -> No
 def test_what_was_pulled_stays_until_the_next_pull_but_one(client: ParameterClient) -> None:
     first, second = message(2**20), message(2**20, seed=1)
     client.register("jobs/a", settings(1, encode_in_parts(first).size))
-    _, one = client.push_and_pull("jobs/a", Step(1, 1), 0, encode_in_parts(first))
-    _, two = client.push_and_pull("jobs/a", Step(1, 2), 0, encode_in_parts(second))
+    _, one = client.push_and_pull(Target("jobs/a", Step(1, 1), 0), encode_in_parts(first))
+    _, two = client.push_and_pull(Target("jobs/a", Step(1, 2), 0), encode_in_parts(second))
     assert isinstance(one, Received)
     assert isinstance(two, Received)
     assert one.message("").vector.tobytes() == first.vector.tobytes()
@@ -98,9 +98,9 @@ def test_a_model_is_longer_than_its_updates(client: ParameterClient) -> None:
     frame = client.server.frame_bytes
     size = frame // 4 - 8 - 2  # so that the trailer begins another piece
     client.register("jobs/a", JobSettings(64, 2 * frame, "asynchronous"))
-    client.push("jobs/a", Step(1, 0), 0, encode_in_parts(message(size)))
+    client.push(Target("jobs/a", Step(1, 0), 0), encode_in_parts(message(size)))
     change = Message(np.ones(size, np.float32), np.zeros(2))
-    pushed, data = client.push_and_pull("jobs/a", Step(1, 1), 3, encode_in_parts(change))
+    pushed, data = client.push_and_pull(Target("jobs/a", Step(1, 1), 3), encode_in_parts(change))
     assert pushed == Pushed(False, version=1)
     assert isinstance(data, Received)
     model = data.message("")
@@ -117,7 +117,7 @@ def test_ranks_that_wait_get_the_same_sum(
     def act(rank: int) -> bytes:
         with server.client(transport) as ours:
             encoded = encode_in_parts(contributed[rank])
-            _, data = ours.push_and_pull("jobs/a", STEP, rank, encoded, wait_s=30)
+            _, data = ours.push_and_pull(Target("jobs/a", STEP, rank), encoded, wait_s=30)
             assert isinstance(data, Received)
             return data.message("").vector.tobytes()
 
@@ -128,14 +128,14 @@ def test_a_wait_ends_when_it_is_told_to(client: ParameterClient) -> None:
     client.register("jobs/a", settings(3))
     began = time.monotonic()
     pushed, missing = client.push_and_pull(
-        "jobs/a", STEP, 1, encode_in_parts(message(9)), attempt="attempt", wait_s=0.3
+        Target("jobs/a", STEP, 1, attempt="attempt"), encode_in_parts(message(9)), wait_s=0.3
     )
     assert 0.25 < time.monotonic() - began < 10
     assert not pushed.is_repeated
     assert isinstance(missing, ContributionsMissing)
     assert (missing.ranks, missing.frontier) == ((0, 2), 5)
     with pytest.raises(ContributionsMissing, match="rank 0, 2"):
-        client.pull("jobs/a", STEP, 1)
+        client.pull(Target("jobs/a", STEP, 1))
     assert client.exists("jobs/a", STEP) == StepStatus((1,), is_complete=False)
 
 
@@ -143,7 +143,7 @@ def test_steps_are_given_back_forgotten_and_reset(client: ParameterClient) -> No
     encoded = encode_in_parts(message(9))
     client.register("jobs/a", settings(2))
     for batch in (1, 2, 3):
-        client.push("jobs/a", Step(1, batch), ALL_RANKS, encoded)
+        client.push(Target("jobs/a", Step(1, batch), ALL_RANKS), encoded)
     client.forget("jobs/a", Step(1, 2))
     complete = [client.exists("jobs/a", Step(1, batch)).is_complete for batch in (1, 2, 3)]
     assert complete == [False, False, True]
@@ -160,16 +160,21 @@ def refusals() -> list[tuple[type[Exception], str, Callable[[ParameterClient], o
     broken = encode_in_parts(message(9))
     broken.parts = (memoryview(damaged),)
     large = encode_in_parts(message(2**21))
+    ours, stranger = Target("jobs/a", STEP, 0), Target("jobs/a", STEP, 2)
     return [
-        (UnknownJob, "is not registered", lambda c: c.push("jobs/x", STEP, 0, small)),
-        (UnknownJob, "is not registered", lambda c: c.push_and_pull("jobs/y", STEP, 0, large)),
+        (UnknownJob, "is not registered", lambda c: c.push(ours._replace(job="jobs/x"), small)),
+        (
+            UnknownJob,
+            "is not registered",
+            lambda c: c.push_and_pull(ours._replace(job="jobs/y"), large),
+        ),
         (JobConflict, "registered with", lambda c: c.register("jobs/a", settings(3))),
         (MemoryExceeded, "bytes", lambda c: c.register("jobs/b", settings(1600, 2**30))),
-        (InvalidRequest, "rank: expected -1 to 1", lambda c: c.push("jobs/a", STEP, 2, small)),
-        (InvalidRequest, "size: expected 32 to", lambda c: c.push("jobs/a", STEP, 0, large)),
+        (InvalidRequest, "rank: expected -1 to 1", lambda c: c.push(stranger, small)),
+        (InvalidRequest, "size: expected 32 to", lambda c: c.push(ours, large)),
         (InvalidRequest, "prefix: expected", lambda c: c.delete("")),
-        (DamagedVector, "checksum", lambda c: c.push("jobs/a", STEP, 0, broken)),
-        (StepForgotten, "is not here", lambda c: c.pull("jobs/a", STEP, 0, attempt="t")),
+        (DamagedVector, "checksum", lambda c: c.push(ours, broken)),
+        (StepForgotten, "is not here", lambda c: c.pull(Target("jobs/a", STEP, 0, attempt="t"))),
     ]
 
 
@@ -178,7 +183,7 @@ def test_refusals_come_as_what_they_are_and_the_connection_goes_on(
     client: ParameterClient, number: int
 ) -> None:
     client.register("jobs/a", settings(2))
-    client.push("jobs/a", Step(2, 9), 0, encode_in_parts(message(9)), attempt="t")
+    client.push(Target("jobs/a", Step(2, 9), 0, attempt="t"), encode_in_parts(message(9)))
     error, told, call = refusals()[number]
     for _ in range(2):
         with pytest.raises(error, match=told) as caught:
@@ -195,7 +200,7 @@ def test_a_wrong_token_is_denied_and_learns_nothing(
         lambda c: c.ping(),
         lambda c: c.statistics(),
         lambda c: c.exists("jobs/a", STEP),
-        lambda c: c.push("jobs/a", STEP, 0, encode_in_parts(message(2**20))),
+        lambda c: c.push(Target("jobs/a", STEP, 0), encode_in_parts(message(2**20))),
     ]
     for token in ("", "wrong", server.token + "x", server.token[:-1]):
         for call in calls:
@@ -210,8 +215,8 @@ def test_statistics_tell_what_happened(client: ParameterClient) -> None:
     client.register("jobs/a", settings(1))
     encoded = encode_in_parts(message(9))
     for _ in range(2):
-        client.push("jobs/a", STEP, 0, encoded)
-    client.pull("jobs/a", STEP, 0)
+        client.push(Target("jobs/a", STEP, 0), encoded)
+    client.pull(Target("jobs/a", STEP, 0))
     told = client.statistics()
     (job,) = told.jobs
     assert (job.job, job.rule, job.world_size, job.ranks) == ("jobs/a", "bulk_synchronous", 1, 1)
@@ -260,11 +265,11 @@ def test_a_connection_that_is_cut_in_a_message_leaves_nothing_and_can_be_made_ag
         open_client(proxy.url, server.credentials, timeout_s=20) as ours,
     ):
         with pytest.raises((ConnectionError, TimeoutError)):
-            ours.push("jobs/a", STEP, 0, encode_in_parts(contributed[0]))
+            ours.push(Target("jobs/a", STEP, 0), encode_in_parts(contributed[0]))
         assert client.exists("jobs/a", STEP).ranks == ()
-        assert not ours.push("jobs/a", STEP, 0, encode_in_parts(contributed[0])).is_repeated
-    client.push("jobs/a", STEP, 1, encode_in_parts(contributed[1]))
-    assert client.pull("jobs/a", STEP, 0).message("").vector.tobytes() == total(contributed)
+        assert not ours.push(Target("jobs/a", STEP, 0), encode_in_parts(contributed[0])).is_repeated
+    client.push(Target("jobs/a", STEP, 1), encode_in_parts(contributed[1]))
+    assert client.pull(Target("jobs/a", STEP, 0)).message("").vector.tobytes() == total(contributed)
     deadline = time.monotonic() + 10
     sum_bytes = encode_in_parts(contributed[0]).size
     while client.statistics().used_bytes != sum_bytes:  # the cut message is freed
@@ -284,7 +289,9 @@ def test_two_hundred_clients_at_once(
         with server.client(transport, timeout_s=60) as ours:
             for batch in range(1, n_steps + 1):
                 encoded = encode_in_parts(contributed[rank])
-                _, data = ours.push_and_pull("jobs/a", Step(1, batch), rank, encoded, wait_s=30)
+                _, data = ours.push_and_pull(
+                    Target("jobs/a", Step(1, batch), rank), encoded, wait_s=30
+                )
                 assert isinstance(data, Received)
                 sums.add(data.message("").vector.tobytes())
         return sums
@@ -306,7 +313,7 @@ def test_two_jobs_at_once_do_not_touch_each_other(
             for batch in range(1, 30):
                 encoded = encode_in_parts(contributed[job][rank])
                 _, data = ours.push_and_pull(
-                    f"jobs/{job}", Step(1, batch), rank, encoded, wait_s=30
+                    Target(f"jobs/{job}", Step(1, batch), rank), encoded, wait_s=30
                 )
                 assert isinstance(data, Received)
                 sums.add(data.message("").vector.tobytes())
@@ -333,7 +340,7 @@ def test_encrypted_vectors_come_back(
         own.client(transport) as client,
     ):
         client.register("a", settings(1, encoded.size))
-        _, data = client.push_and_pull("a", STEP, 0, encoded)
+        _, data = client.push_and_pull(Target("a", STEP, 0), encoded)
         assert isinstance(data, Received)
         assert data.message("").vector.tobytes() == ours.vector.tobytes()
         trusting = Credentials(own.token, ca=made.ca.read_text())
@@ -421,15 +428,14 @@ def test_many_threads_wait_while_others_work(
         waiting = []
         for rank in range(49):
             ours = stack.enter_context(server.client(transport))
-            waiting.append(
-                pool.submit(ours.push_and_pull, "jobs/slow", STEP, rank, encoded, wait_s=20)
-            )
+            target = Target("jobs/slow", STEP, rank)
+            waiting.append(pool.submit(ours.push_and_pull, target, encoded, wait_s=20))
         began = time.monotonic()
         for batch in range(1, 51):
-            client.push_and_pull("jobs/fast", Step(1, batch), 0, encoded, wait_s=5)
+            client.push_and_pull(Target("jobs/fast", Step(1, batch), 0), encoded, wait_s=5)
         assert time.monotonic() - began < 10
         while len(client.exists("jobs/slow", STEP).ranks) < 49:
             time.sleep(0.01)
-        client.push("jobs/slow", STEP, 49, encoded)
+        client.push(Target("jobs/slow", STEP, 49), encoded)
         for each in waiting:
             assert isinstance(each.result(20)[1], Received)

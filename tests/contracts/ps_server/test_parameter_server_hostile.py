@@ -31,9 +31,8 @@ from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.over_grpc.messages import message_of
 from ps_server.over_thrift.messages import ARGUMENTS, struct_of
 from ps_server.protocol.addresses import Address, Credentials
-from ps_server.protocol.calls import JobSettings
-from ps_server.protocol.clients import ParameterClient
-from ps_server.protocol.encoded import encode_in_parts
+from ps_server.protocol.calls import JobSettings, Target
+from ps_server.protocol.clients import ParameterClient, encode_in_parts
 from stepml.job.step import Step
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 from tests.support.ranks import messages, total
@@ -205,7 +204,9 @@ class Honest:
                 # All ranks stop after the same step.
                 message = Message(mine.vector, mine.trailer, pause=self._stop.is_set())
                 encoded = encode_in_parts(message)
-                _, got = client.push_and_pull(self._job, Step(1, number), rank, encoded, wait_s=20)
+                _, got = client.push_and_pull(
+                    Target(self._job, Step(1, number), rank), encoded, wait_s=20
+                )
                 summed = got.message("the sum")  # type: ignore[union-attr]
                 assert summed.vector.tobytes() == expected
                 stops = summed.pause
@@ -395,7 +396,7 @@ def a_session(token: str, port: int) -> None:
     encoded = encode_in_parts(Message(np.ones(500, np.float32), np.ones(2)))
     with open_client(str(address), Credentials(token)) as client:
         client.register(VICTIM, JobSettings(1, 2**20))
-        client.push_and_pull(VICTIM, STEP, 0, encoded)
+        client.push_and_pull(Target(VICTIM, STEP, 0), encoded)
         client.delete(VICTIM)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from comm.wire import Compression, Message, decode, encode, message_bytes
-from ps_server.protocol.encoded import encode_in_parts
+from ps_server.protocol.clients import encode_in_parts
 from ps_server.state.rules import draft_over
 
 

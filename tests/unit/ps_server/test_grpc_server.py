@@ -15,13 +15,13 @@ import pytest
 
 from comm.wire import Message, encode
 from ps_server.generated import parameter_server_pb2 as pb
-from ps_server.over_grpc.calls import Stalls
 from ps_server.over_grpc.client import GrpcClient
 from ps_server.over_grpc.messages import message_of
 from ps_server.over_grpc.server import GrpcServer
+from ps_server.over_grpc.stalls import Stalls
 from ps_server.protocol.addresses import Address, Credentials
-from ps_server.protocol.calls import JobSettings
-from ps_server.protocol.encoded import Encoded, encode_in_parts
+from ps_server.protocol.calls import JobSettings, Target
+from ps_server.protocol.clients import Encoded, encode_in_parts
 from ps_server.state.parameters import Parameters
 from stepml.job.step import Step
 
@@ -132,7 +132,7 @@ def test_who_stops_within_a_message_is_sent_away_and_its_memory_is_free(
 def test_who_does_not_read_is_sent_away_and_the_sum_is_free(
     client: GrpcClient, channel: grpc.Channel, server: GrpcServer, parameters: Parameters
 ) -> None:
-    client.push(JOB, STEP, 0, vector(SIZE))
+    client.push(Target(JOB, STEP, 0), vector(SIZE))
     asked = pb.PullRequest(job=JOB, step=message_of(pb.Step, STEP), rank=0, attempt="", wait_ms=0)
     answers = call(channel, "Pull", iter([asked.SerializeToString()]))
     next(answers)
@@ -146,7 +146,7 @@ def test_who_does_not_read_is_sent_away_and_the_sum_is_free(
 def test_who_vanishes_while_it_is_sent_to_leaves_nothing(
     client: GrpcClient, channel: grpc.Channel, server: GrpcServer, parameters: Parameters
 ) -> None:
-    client.push(JOB, STEP, 0, vector(SIZE))
+    client.push(Target(JOB, STEP, 0), vector(SIZE))
     asked = pb.PullRequest(job=JOB, step=message_of(pb.Step, STEP), rank=0, attempt="", wait_ms=0)
     answers = call(channel, "Pull", iter([asked.SerializeToString()]))
     next(answers)

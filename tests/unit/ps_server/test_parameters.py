@@ -16,7 +16,14 @@ import pytest
 
 from comm.sums import sum_in_rank_order
 from comm.wire import Compression, Message, decode, encode
-from ps_server.protocol.calls import ALL_RANKS, JobSettings, Pushed, Registration, ServerUpdate
+from ps_server.protocol.calls import (
+    ALL_RANKS,
+    JobSettings,
+    Pushed,
+    Registration,
+    ServerUpdate,
+    Target,
+)
 from ps_server.protocol.refusals import (
     ContributionsMissing,
     DamagedVector,
@@ -29,7 +36,7 @@ from ps_server.protocol.refusals import (
     UnknownJob,
 )
 from ps_server.state.asynchronous import HEAD
-from ps_server.state.jobs import reserved_bytes
+from ps_server.state.jobs import Incoming, reserved_bytes
 from ps_server.state.parameters import Parameters
 from stepml.job.algorithms import GradientAveraging
 from stepml.job.step import Step
@@ -76,11 +83,11 @@ def push(
     compression: Compression = "none",
 ) -> Pushed:
     data = encode(message, compression)
-    incoming = state.receive(job, step, rank, len(data), attempt)
-    if incoming is None:
-        return state.push_repeated(job, step, rank)
+    incoming = state.receive(Target(job, step, rank, attempt, based_on), len(data))
+    if isinstance(incoming, Pushed):
+        return incoming
     incoming.memory[:] = data
-    return state.push(incoming, based_on)
+    return state.push(incoming)
 
 
 def pull(
@@ -91,9 +98,9 @@ def pull(
     wait_s: float = 0.0,
     attempt: str = ATTEMPT,
 ) -> Message:
-    outgoing = state.pull(JOB, step, rank, wait_s, attempt)
-    message = decode(bytes(outgoing.data), "what was pulled")
-    outgoing.close()
+    block = state.pull(Target(JOB, step, rank, attempt), wait_s)
+    message = decode(bytes(block.data), "what was pulled")
+    block.drop()
     return message
 
 
@@ -151,11 +158,14 @@ def test_of_two_pushes_at_once_one_counts() -> None:
     contributed = messages(2, 50)
     state = registered(2)
     size = len(encode(contributed[0]))
-    both = [state.receive(JOB, STEP, 0, size, ATTEMPT) for _ in range(2)]
+    both = [state.receive(Target(JOB, STEP, 0, ATTEMPT), size) for _ in range(2)]
     for incoming in both:
-        assert incoming is not None
+        assert isinstance(incoming, Incoming)
         incoming.memory[:] = encode(contributed[0])
-    assert [state.push(each).is_repeated for each in both if each] == [False, True]
+    assert [state.push(each).is_repeated for each in both if isinstance(each, Incoming)] == [
+        False,
+        True,
+    ]
     push(state, 1, contributed[1])
     assert pull(state).vector.tobytes() == total(contributed)
 
@@ -272,7 +282,7 @@ def test_registering_again_changes_nothing_and_other_settings_are_refused() -> N
         (lambda s: push(s, -2, messages(1, 5)[0]), InvalidRequest, "rank: expected"),
         (lambda s: push(s, 0, messages(1, 5)[0], Step(0, 1)), InvalidRequest, "step: expected"),
         (lambda s: push(s, 0, messages(1, 2**16)[0]), InvalidRequest, "size: expected 32 to"),
-        (lambda s: s.receive(JOB, STEP, 0, 31), InvalidRequest, "got 31"),
+        (lambda s: s.receive(Target(JOB, STEP, 0), 31), InvalidRequest, "got 31"),
         (lambda s: s.delete(""), InvalidRequest, "prefix: expected 1 to 200"),
         (lambda s: s.register("a\n", JobSettings(1, 99)), InvalidRequest, "job: expected"),
         (lambda s: s.exists("nobody", STEP), UnknownJob, "'nobody' is not registered"),
@@ -308,8 +318,8 @@ def test_damaged_and_unlike_vectors_are_refused_and_can_be_replaced() -> None:
     push(state, 0, contributed[0])
     data = bytearray(encode(contributed[1]))
     data[60] ^= 1
-    incoming = state.receive(JOB, STEP, 1, len(data), ATTEMPT)
-    assert incoming is not None
+    incoming = state.receive(Target(JOB, STEP, 1, ATTEMPT), len(data))
+    assert isinstance(incoming, Incoming)
     incoming.memory[:] = data
     with pytest.raises(DamagedVector, match="checksum"):
         state.push(incoming)
@@ -410,7 +420,7 @@ def test_a_push_that_fails_for_want_of_memory_counts_for_nothing(
 ) -> None:
     contributed = messages(3, 500)
     state, calm = registered(3, compression=compression), registered(3, compression=compression)
-    take, calls = state._memory._take, 0
+    take, calls = state._memory.take, 0
 
     def failing_take(size: int) -> Any:
         nonlocal calls
@@ -419,7 +429,7 @@ def test_a_push_that_fails_for_want_of_memory_counts_for_nothing(
             raise MemoryError
         return take(size)
 
-    monkeypatch.setattr(state._memory, "_take", failing_take)
+    monkeypatch.setattr(state._memory, "take", failing_take)
     snapshots = []
     for _ in range(2):  # ranks that are missing push again
         for rank in order:
@@ -442,7 +452,7 @@ def test_an_update_that_fails_for_want_of_memory_counts_for_nothing(
     spec = GradientAveraging(learning_rate=0.1, optimiser="adam")
     text = msgspec.json.encode(ServerUpdate(spec, 10, n_updates=5)).decode()
     state, calm = (asynchronous(server_update=text) for _ in range(2))
-    take, calls = state._memory._take, 0
+    take, calls = state._memory.take, 0
 
     def failing_take(size: int) -> Any:
         nonlocal calls
@@ -451,7 +461,7 @@ def test_an_update_that_fails_for_want_of_memory_counts_for_nothing(
             raise MemoryError
         return take(size)
 
-    monkeypatch.setattr(state._memory, "_take", failing_take)
+    monkeypatch.setattr(state._memory, "take", failing_take)
     snapshot = state.take_snapshot()  # so that model and moments are copied before a change
     with pytest.raises(MemoryError):
         update(state, 0, 1)
@@ -474,8 +484,8 @@ def test_ranks_that_wait_hold_no_more_than_is_counted() -> None:
 
 def test_a_late_push_makes_no_step_that_is_forgotten() -> None:
     state = registered(1)
-    late = state.receive(JOB, Step(1, 1), 0, len(encode(messages(1, 5)[0])), ATTEMPT)
-    assert late is not None
+    late = state.receive(Target(JOB, Step(1, 1), 0, ATTEMPT), len(encode(messages(1, 5)[0])))
+    assert isinstance(late, Incoming)
     late.memory[:] = encode(messages(1, 5)[0])
     for batch in range(1, 6):
         push(state, 0, messages(1, 5)[0], Step(1, batch))
@@ -502,7 +512,8 @@ def test_messages_that_arrive_together_do_not_exceed_the_limit() -> None:
 
     def act(number: int) -> bool:
         with suppress(MemoryExceeded):
-            return state.receive(JOB, Step(1, number + 1), 0, size, "") is not None
+            state.receive(Target(JOB, Step(1, number + 1), 0, ""), size)
+            return True
         return False
 
     for _ in range(20):
@@ -514,8 +525,8 @@ def test_messages_that_arrive_together_do_not_exceed_the_limit() -> None:
 
 def test_messages_that_are_given_up_leave_nothing() -> None:
     state = registered(2)
-    incoming = state.receive(JOB, STEP, 0, 1000, ATTEMPT)
-    assert incoming is not None
+    incoming = state.receive(Target(JOB, STEP, 0, ATTEMPT), 1000)
+    assert isinstance(incoming, Incoming)
     assert used_bytes(state) > 0
     incoming.close()
     incoming.close()
@@ -526,10 +537,10 @@ def test_what_is_being_sent_does_not_change_and_outlives_its_step() -> None:
     state = registered(1)
     message = messages(1, 30)[0]
     push(state, 0, message)
-    outgoing = state.pull(JOB, STEP, 0)
+    outgoing = state.pull(Target(JOB, STEP, 0))
     state.delete(JOB)
     assert bytes(outgoing.data) == bytes(encode(message))
-    outgoing.close()
+    outgoing.drop()
     assert used_bytes(state) == 0
 
 
@@ -548,8 +559,8 @@ def test_jobs_that_nobody_uses_expire() -> None:
 def test_a_server_that_drains_ends_all_waits_and_takes_nothing_new() -> None:
     state = registered(2)
     push(state, 0, messages(1, 5)[0])
-    incoming = state.receive(JOB, STEP, 1, len(encode(messages(1, 5)[0])), ATTEMPT)
-    assert incoming is not None
+    incoming = state.receive(Target(JOB, STEP, 1, ATTEMPT), len(encode(messages(1, 5)[0])))
+    assert isinstance(incoming, Incoming)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(pull, state, wait_s=60)
         while not state._jobs[JOB].n_waiting:
@@ -560,7 +571,7 @@ def test_a_server_that_drains_ends_all_waits_and_takes_nothing_new() -> None:
     incoming.memory[:] = encode(messages(1, 5)[0])
     state.push(incoming)  # it had begun
     with pytest.raises(Draining):
-        state.receive(JOB, Step(2, 6), 0, 100, ATTEMPT)
+        state.receive(Target(JOB, Step(2, 6), 0, ATTEMPT), 100)
     with pytest.raises(Draining):
         state.register("new", JobSettings(1, 99))
 
@@ -700,12 +711,12 @@ def test_an_update_whose_predecessor_is_missing_is_refused() -> None:
 
 def test_a_model_that_is_being_sent_does_not_change() -> None:
     state = asynchronous()
-    outgoing = state.pull(JOB, Step(EPOCH, 0), 0)
+    outgoing = state.pull(Target(JOB, Step(EPOCH, 0), 0))
     before = bytes(outgoing.data)
     for sequence in range(1, 4):
         update(state, 0, sequence)
     assert bytes(outgoing.data) == before
-    outgoing.close()
+    outgoing.drop()
     assert model(state).vector.tolist() == [3, 4, 5, 6]
     state.delete(JOB)
     assert used_bytes(state) == 0
@@ -791,7 +802,7 @@ def test_many_threads_count_every_update_once() -> None:
         for sequence in range(1, 51):
             for _ in range(2):
                 update(state, rank, sequence)
-            state.pull(JOB, Step(EPOCH, sequence), rank).close()
+            state.pull(Target(JOB, Step(EPOCH, sequence), rank)).drop()
 
     at_once(8, act)
     assert model(state).vector.tolist() == (START + 400).tolist()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
@@ -13,10 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pytest
+import xxhash
 from prometheus_client import generate_latest
 
 from comm.wire import Message
@@ -30,9 +29,9 @@ from ps_server.process.settings import (
     machine_bytes,
     read_settings,
 )
-from ps_server.protocol.calls import JobSettings
-from ps_server.protocol.encoded import encode_in_parts
-from ps_server.state import snapshot_files
+from ps_server.protocol.calls import JobSettings, Target
+from ps_server.protocol.clients import encode_in_parts
+from ps_server.state.jobs import Incoming
 from ps_server.state.parameters import Parameters
 from ps_server.state.snapshot_files import Snapshots, SnapshotStatus
 from stepml.job.step import Step
@@ -219,8 +218,8 @@ def with_job(parameters: Parameters, n_pushed: int = 1) -> Parameters:
 
 
 def push(parameters: Parameters, rank: int) -> None:
-    incoming = parameters.receive("jobs/a", Step(1, 1), rank, ENCODED.size)
-    assert incoming is not None
+    incoming = parameters.receive(Target("jobs/a", Step(1, 1), rank), ENCODED.size)
+    assert isinstance(incoming, Incoming)
     incoming.memory[:] = b"".join(ENCODED.parts)
     incoming.arrived(0, ENCODED.size)
     parameters.push(incoming)
@@ -359,14 +358,7 @@ def test_instead_of_a_damaged_snapshot_the_one_before_counts(
 
 def checked(body: bytes) -> bytes:
     """Return a file with a correct checksum."""
-    file = io.BytesIO()
-
-    class Body:
-        def write(self, target: BinaryIO) -> None:
-            target.write(body)
-
-    snapshot_files._write(Body(), file)  # type: ignore[arg-type]
-    return file.getvalue()
+    return body + xxhash.xxh3_64_digest(body)
 
 
 def test_snapshots_are_for_their_owner_alone(tmp_path: Path, open_snapshots: Opener) -> None:

@@ -31,8 +31,7 @@ from ps_server.over_thrift.packing import (
     read_pushed,
 )
 from ps_server.over_thrift.transport import SocketTransport
-from ps_server.protocol.calls import Pushed
-from ps_server.protocol.clients import Target
+from ps_server.protocol.calls import Pushed, Target
 from stepml.job.step import Step
 
 BEGIN_BYTES = 16  # version, type, name and number of a message

@@ -20,12 +20,12 @@ from thrift.transport.TTransport import TBufferedTransport, TMemoryBuffer
 from comm.wire import Message, decode, encode
 from ps_server.generated.thrift_api import ParameterServer, ttypes
 from ps_server.over_thrift.client import ThriftClient
-from ps_server.over_thrift.server import ThriftServer
-from ps_server.over_thrift.session import Limits
+from ps_server.over_thrift.server import Limits, ThriftServer
 from ps_server.protocol import refusals
 from ps_server.protocol.addresses import Address, Credentials
-from ps_server.protocol.calls import JobSettings, Received
-from ps_server.protocol.encoded import encode_in_parts
+from ps_server.protocol.calls import JobSettings, Received, Target
+from ps_server.protocol.clients import encode_in_parts
+from ps_server.state.jobs import Incoming
 from ps_server.state.parameters import Parameters
 from stepml.job.step import Step
 
@@ -133,7 +133,7 @@ def test_stock_clients_make_all_calls(server: ThriftServer) -> None:
         with pytest.raises(ttypes.ContributionsMissing) as missing:
             pull(client)
         assert missing.value.ranks == [0, 1]
-        with pytest.raises(ttypes.InvalidRequest, match="step"):
+        with pytest.raises(ttypes.InvalidRequest, match="through"):
             client.forget(JOB, None)
 
 
@@ -205,9 +205,9 @@ def test_what_is_refused_is_read_to_its_end(server: ThriftServer) -> None:
             (JOB, 2, refusals.InvalidRequest),
         ):
             with pytest.raises(refusal):
-                client.push(job, STEP, rank, message)
-        assert client.push(JOB, STEP, 0, message).is_repeated is False
-        assert client.push(JOB, STEP, 0, message).is_repeated
+                client.push(Target(job, STEP, rank), message)
+        assert client.push(Target(JOB, STEP, 0), message).is_repeated is False
+        assert client.push(Target(JOB, STEP, 0), message).is_repeated
 
 
 def test_a_refused_push_is_not_waited_for(server: ThriftServer) -> None:
@@ -215,13 +215,15 @@ def test_a_refused_push_is_not_waited_for(server: ThriftServer) -> None:
         began = time.monotonic()
         other = encode_in_parts(Message(np.zeros(20_000, np.float32), np.zeros(2)))
         with pytest.raises(refusals.InvalidRequest, match="size"):
-            client.push_and_pull(JOB, STEP, 0, other, wait_s=WAIT_S)
+            client.push_and_pull(Target(JOB, STEP, 0), other, wait_s=WAIT_S)
         like = encode_in_parts(Message(np.zeros(9, np.float32), np.zeros(2)))
-        assert not client.push(JOB, STEP, 1, encode_in_parts(MESSAGE)).is_repeated
+        assert not client.push(Target(JOB, STEP, 1), encode_in_parts(MESSAGE)).is_repeated
         with pytest.raises(refusals.DamagedVector):
-            client.push_and_pull(JOB, STEP, 0, like, wait_s=WAIT_S)
+            client.push_and_pull(Target(JOB, STEP, 0), like, wait_s=WAIT_S)
         assert time.monotonic() - began < WAIT_S / 2
-        _, data = client.push_and_pull(JOB, STEP, 0, encode_in_parts(MESSAGE), wait_s=WAIT_S)
+        _, data = client.push_and_pull(
+            Target(JOB, STEP, 0), encode_in_parts(MESSAGE), wait_s=WAIT_S
+        )
         assert isinstance(data, Received)
 
 
@@ -346,7 +348,7 @@ def test_who_does_not_fetch_the_rest_of_a_sum_is_sent_away(parameters: Parameter
     limits = Limits(stalled_s=1.0)
     with running(parameters, limits=limits) as server, our_client(server.port) as ours:
         for rank in range(2):
-            ours.push(JOB, STEP, rank, encode_in_parts(MESSAGE))
+            ours.push(Target(JOB, STEP, rank), encode_in_parts(MESSAGE))
         ours.ping()
         with stock_client(server) as client:
             pull(client)
@@ -367,10 +369,10 @@ def test_connections_are_counted_and_bounded(parameters: Parameters) -> None:
 
 def test_a_stop_lets_calls_end(parameters: Parameters) -> None:
     with running(parameters) as server, our_client(server.port) as client:
-        client.push(JOB, STEP, 0, encode_in_parts(MESSAGE))
+        client.push(Target(JOB, STEP, 0), encode_in_parts(MESSAGE))
         got: list[Received] = []
         thread = threading.Thread(
-            target=lambda: got.append(client.pull(JOB, STEP, 0, wait_s=WAIT_S)), daemon=True
+            target=lambda: got.append(client.pull(Target(JOB, STEP, 0), wait_s=WAIT_S)), daemon=True
         )
         thread.start()
         await_that(lambda: parameters._jobs[JOB].n_waiting == 1)
@@ -378,8 +380,8 @@ def test_a_stop_lets_calls_end(parameters: Parameters) -> None:
         stopping.start()
         time.sleep(0.1)
         assert stopping.is_alive()
-        incoming = parameters.receive(JOB, STEP, 1, len(DATA))
-        assert incoming is not None
+        incoming = parameters.receive(Target(JOB, STEP, 1), len(DATA))
+        assert isinstance(incoming, Incoming)
         incoming.memory[:] = DATA
         parameters.push(incoming)
         thread.join(WAIT_S)
@@ -431,7 +433,7 @@ def test_a_strange_server_is_a_connection_error(name: str) -> None:
         thread.start()
         client = our_client(listener.getsockname()[1])
         with pytest.raises(ConnectionError):
-            client.pull(JOB, STEP, 0)
+            client.pull(Target(JOB, STEP, 0))
         thread.join(WAIT_S)
         assert not thread.is_alive()  # the client has closed the connection
 
@@ -439,5 +441,8 @@ def test_a_strange_server_is_a_connection_error(name: str) -> None:
 def test_any_wait_may_be_asked_for(server: ThriftServer) -> None:
     with our_client(server.port) as client:
         for rank in range(2):
-            client.push(JOB, STEP, rank, encode_in_parts(MESSAGE))
-        assert client.pull(JOB, STEP, 0, wait_s=1e9).message("").vector.size == MESSAGE.vector.size
+            client.push(Target(JOB, STEP, rank), encode_in_parts(MESSAGE))
+        assert (
+            client.pull(Target(JOB, STEP, 0), wait_s=1e9).message("").vector.size
+            == MESSAGE.vector.size
+        )

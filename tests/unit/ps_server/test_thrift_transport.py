@@ -16,7 +16,7 @@ import pytest
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TType
 
-from ps_server.over_thrift.protocol import BoundedProtocol
+from ps_server.over_thrift.messages import BoundedProtocol
 from ps_server.over_thrift.transport import SocketTransport, set_buffers
 from tests.support.servers import certificates
 
