@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from stepml.ml.artifact import Artifact
-from stepml.ml.data.scaling import scaled
-from stepml.ml.matrices import CsrMatrix, Floats, Matrix
+from stepml.ml.matrices import Floats, Floats64, Matrix
 from stepml.ml.models import MODELS, KMeans, LinearModel
 from stepml.ml.models.base import Array, WithProbabilities
 from stepml.ml.models.classifiers import BinaryClassifier, MulticlassClassifier
-from stepml.ml.models.metrics import accuracy, r2
-from stepml.model_input import STANDARD, label_vector, place_of, rows_of
+from stepml.trained import scores
+from stepml.trained.estimator import FittedEstimator, available_if
+from stepml.trained.numbers import vector
+from stepml.trained.preparation import Preparation
 
 _Classifier = BinaryClassifier | MulticlassClassifier
 
 
-class TrainedModel:
+def _of_classifiers(model: TrainedModel, name: str) -> None:
+    model._require(_Classifier, "classifiers", name)
+
+
+def _of_probabilities(model: TrainedModel, name: str) -> None:
+    have = [each for each, kind in MODELS.items() if issubclass(kind, WithProbabilities)]
+    model._require(WithProbabilities, " and ".join(have), name)
+
+
+def _of_linear(model: TrainedModel, name: str) -> None:
+    model._require(LinearModel, "linear models", name)
+
+
+def _of_kmeans(model: TrainedModel, name: str) -> None:
+    model._require(KMeans, "kmeans", name)
+
+
+class TrainedModel(FittedEstimator):
     """A trained model, which scikit-learn accepts as a fitted estimator.
 
-    Every ``X`` is an array of any real type, nested lists, a data frame or a sparse matrix, of
-    shape (n_samples, n_features). Its features are those of the data: the model itself fills in
-    missing values and standardises. Columns of a data frame are reordered by name if the model's
-    features have names. An invalid ``X`` raises `ValueError`.
+    Every ``X`` is an array of any real type, nested lists, a table of pandas, polars or pyarrow, or
+    a sparse matrix, of shape (n_samples, n_features). Its features are those of the data: the model
+    itself fills in missing values and standardises. The columns of a table are reordered by name if
+    the model's features have names. An invalid ``X`` raises `ValueError`.
 
     Attributes
     ----------
     card : mapping
         Description of the model and its training, see `stepml.ml.artifact.Artifact`.
     n_features_in_ : int
+    n_iter_ : int
+        Epochs of the training.
     feature_names_in_ : array of shape (n_features,), of str
         Only if the data had names.
     classes_ : array of shape (n_classes,)
@@ -50,10 +69,7 @@ class TrainedModel:
         self.n_features_in_ = artifact.model.n_features
         self._model = artifact.model
         self._w = artifact.parameters
-        self._scale = artifact.scale
-        self._block_sizes = STANDARD
-        self._feature_names: list[str] = list(self.card.get("features", ()))
-        self._missing: str = self.card.get("job", {}).get("data", {}).get("missing", "fail")
+        self._preparation = Preparation(artifact)
 
     def __repr__(self) -> str:
         return f"<{self._name} of {self.n_features_in_} features, job {self.card.get('job_id')!r}>"
@@ -62,7 +78,50 @@ class TrainedModel:
         """Return the label, number or cluster of each row, an array of shape (n_samples,)."""
         return self._of_blocks(self._model.predict, X)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    @available_if(_of_classifiers)
+    def decision_function(self, X: Any) -> Floats:
+        """Return the decision values of rows; only classifiers have them.
+
+        They have shape (n_samples,), positive for ``classes_[1]``, if there are two classes,
+        otherwise (n_samples, n_classes).
+        """
+        assert isinstance(self._model, _Classifier)
+        values = self._of_blocks(self._model.decision, X)
+        return self._of_classes(values.T).T
+
+    @available_if(_of_probabilities)
+    def predict_proba(self, X: Any) -> Floats64:
+        """Return the probability of each class, an array of shape (n_samples, n_classes).
+
+        The order is that of `classes_`. Only logistic and softmax regression have probabilities.
+        """
+        assert isinstance(self._model, WithProbabilities)
+        return self._of_blocks(self._model.probabilities, X)
+
+    @available_if(_of_probabilities)
+    def predict_log_proba(self, X: Any) -> Floats64:
+        """Return the logarithms of `predict_proba`, finite also where that is 0."""
+        z = self.decision_function(X).astype(np.float64)
+        if z.ndim == 1:
+            z = np.stack([np.zeros_like(z), z], axis=1)
+        logarithms: Floats64 = z - np.logaddexp.reduce(z, axis=1, keepdims=True)
+        return logarithms
+
+    @available_if(_of_kmeans)
+    def transform(self, X: Any) -> Floats:
+        """Return the distance of each prepared row from each centroid; only of k-means.
+
+        The array has shape (n_samples, n_clusters).
+        """
+        assert isinstance(self._model, KMeans)
+        return self._of_blocks(self._model.distances, X)
+
+    @available_if(_of_kmeans)
+    def get_feature_names_out(self, input_features: Any = None) -> Array:
+        """Return the names of the columns of `transform`: ``kmeans0`` and so on."""
+        return np.array([f"kmeans{each}" for each in range(len(self.cluster_centers_))], object)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the quality of the predictions; greater is better.
 
         Classifiers: the share of correct classes. Linear regression: R², the explained share of
@@ -75,95 +134,77 @@ class TrainedModel:
         y : array-like of shape (n_samples,)
             Labels of the data. A model that distinguishes one label from all others also accepts
             bools: True for rows with that label.
+        sample_weight : array-like of shape (n_samples,), optional
+            Factors of the rows.
         """
         if isinstance(self._model, KMeans):
-            return -self._inertia(X)
+            return -self._inertia(X, sample_weight)
         if y is None:
             raise ValueError(f"the score of a {self._name} needs y, the labels")
         predicted = self.predict(X)
-        labels = label_vector(y, len(predicted))
+        labels = vector(y, len(predicted), "y")
         if not len(labels):
             raise ValueError("a score needs at least one row")
+        weights = scores.weights_of(sample_weight, len(labels))
         if isinstance(self._model, _Classifier):
             self._require_raw(labels)
-            return accuracy(predicted, self.expected(labels))
-        if np.ptp(labels) == 0:  # no variance to explain; scikit-learn returns the same
-            return float((predicted == labels).all())
-        return r2(predicted, labels)
+            return scores.accuracy(predicted, self.expected(labels), weights)
+        return scores.r2(predicted, labels, weights)
 
     def expected(self, y: Any) -> Array:
         """Return the correct predictions for rows with labels ``y``.
 
-        If the model distinguishes one label from all others: 1 for rows with that label, 0 for
-        the rest. Otherwise ``y`` itself.
+        If the model distinguishes one label from all others: True for rows with that label, False
+        for the rest. Otherwise ``y`` itself.
 
         Parameters
         ----------
         y : array-like of shape (n_samples,)
             As in `score`.
         """
-        labels = label_vector(y, len(y))
-        if not self._is_one_against_rest or labels.dtype.kind == "b":
+        labels = vector(y, len(y), "y")
+        if not self._is_one_against_rest:
             return labels.astype(np.float32)
-        assert isinstance(self._model, BinaryClassifier)
-        positive = labels.astype(np.float32) == np.float32(self._model.positive)
-        return np.where(positive, np.float32(1), np.float32(0))
+        if labels.dtype.kind == "b":
+            return labels
+        positive: Array = labels.astype(np.float32) == np.float32(self.card["positive_class"])
+        return positive
 
     @property
-    def decision_function(self) -> Callable[[Any], Floats]:
-        """Of classifiers: a function that returns the decision values of rows ``X``.
-
-        They have shape (n_samples,), positive for ``classes_[1]``, or (n_samples, n_classes).
-        """
-        if not isinstance(self._model, _Classifier):
-            raise self._lacks("decision_function", "classifiers")
-        return self._decision_function
-
-    @property
-    def predict_proba(self) -> Callable[[Any], Floats]:
-        """Of logistic and softmax regression: a function that returns class probabilities.
-
-        They have shape (n_samples, n_classes), in the order of `classes_`.
-        """
-        if not isinstance(self._model, WithProbabilities):
-            have = [name for name, each in MODELS.items() if issubclass(each, WithProbabilities)]
-            raise self._lacks("predict_proba", " and ".join(have))
-        return self._predict_proba
+    def n_iter_(self) -> int:
+        return int(self.card["epoch"])
 
     @property
     def classes_(self) -> Array:
-        if not isinstance(self._model, _Classifier):
-            raise self._lacks("classes_", "classifiers")
+        _of_classifiers(self, "classes_")
+        assert isinstance(self._model, _Classifier)
         return np.array(self._model.classes, np.float32)
 
     @property
     def feature_names_in_(self) -> Array:
-        if not self._feature_names:
+        if not self._preparation.feature_names:
             raise AttributeError("feature_names_in_: the data of this model had no names")
-        return np.array(self._feature_names, dtype=object)
+        return np.array(self._preparation.feature_names, dtype=object)
 
     @property
     def coef_(self) -> Floats:
-        if not isinstance(self._model, LinearModel):
-            raise self._lacks("coef_", "linear models")
+        _of_linear(self, "coef_")
         coefficients = self._model.arrays(self._w)["coefficients"]
         if not isinstance(self._model, _Classifier):
             return coefficients
-        return self._side * coefficients.reshape(-1, self.n_features_in_)
+        return self._of_classes(coefficients).reshape(-1, self.n_features_in_)
 
     @property
     def intercept_(self) -> Floats | float:
-        if not isinstance(self._model, LinearModel):
-            raise self._lacks("intercept_", "linear models")
+        _of_linear(self, "intercept_")
         intercepts = self._model.arrays(self._w)["intercept"]
         if not isinstance(self._model, _Classifier):
             return float(intercepts[0])
-        return self._side * intercepts
+        return self._of_classes(intercepts).reshape(-1)
 
     @property
     def cluster_centers_(self) -> Floats:
-        if not isinstance(self._model, KMeans):
-            raise self._lacks("cluster_centers_", "kmeans")
+        _of_kmeans(self, "cluster_centers_")
         return self._model.arrays(self._w)["centroids"]
 
     @property
@@ -174,38 +215,25 @@ class TrainedModel:
     def _is_one_against_rest(self) -> bool:
         return isinstance(self._model, BinaryClassifier) and self._model.negative is None
 
-    @property
-    def _side(self) -> np.float32:
-        """-1 if positive decision values stand for the first class, otherwise 1."""
+    def _of_classes(self, values: Floats) -> Floats:
+        """Return values of the model's outputs as values of the classes, or of the second of two.
+
+        Parameters
+        ----------
+        values : array of shape (n_outputs, …), or of one output without that axis
+        """
         model = self._model
-        is_first = (
-            isinstance(model, BinaryClassifier)
-            and model.negative is not None
-            and model.positive < model.negative
-        )
-        return np.float32(-1 if is_first else 1)
+        if isinstance(model, MulticlassClassifier):
+            return values[1] - values[0] if len(model.classes) == 2 else values
+        assert isinstance(model, BinaryClassifier)
+        is_first = model.negative is not None and model.positive < model.negative
+        return np.float32(-1 if is_first else 1) * values
 
     def __sklearn_tags__(self) -> Any:
-        # Scorers and plots of scikit-learn call this; nothing else imports scikit-learn.
-        from sklearn.utils import ClassifierTags, RegressorTags, Tags, TargetTags
+        # Only scikit-learn calls this; nothing else imports it.
+        from stepml.trained.tags import tags_of
 
-        kind = "classifier" if isinstance(self._model, _Classifier) else "regressor"
-        if isinstance(self._model, KMeans):
-            kind = "clusterer"
-        return Tags(
-            estimator_type=kind,
-            target_tags=TargetTags(required=kind != "clusterer"),
-            classifier_tags=ClassifierTags() if kind == "classifier" else None,
-            regressor_tags=RegressorTags() if kind == "regressor" else None,
-        )
-
-    def _decision_function(self, X: Any) -> Floats:
-        assert isinstance(self._model, _Classifier)
-        return self._side * self._of_blocks(self._model.decision, X)
-
-    def _predict_proba(self, X: Any) -> Floats:
-        assert isinstance(self._model, WithProbabilities)
-        return self._of_blocks(self._model.probabilities, X)
+        return tags_of(self._model, allow_nan=self._preparation.missing != "fail")
 
     def _require_raw(self, labels: Array) -> None:
         """Refuse values of `predict` in place of the data's labels."""
@@ -218,44 +246,20 @@ class TrainedModel:
                 f"class {positive:g}; pass y == {positive:g}, or bools"
             )
 
-    def _inertia(self, X: Any) -> float:
+    def _inertia(self, X: Any, sample_weight: Any) -> float:
         assert isinstance(self._model, KMeans)
-        blocks = (block for block in self._blocks(X) if len(block))
+        if sample_weight is not None:
+            squares = np.square(self.transform(X), dtype=np.float64).min(axis=1)
+            weights = scores.weights_of(sample_weight, len(squares))
+            return float(squares @ weights)
+        blocks = (block for block in self._preparation.blocks(X) if len(block))
         return sum(self._model.accumulate(self._w, block).inertia for block in blocks)
 
     def _of_blocks(self, function: Callable[[Floats, Matrix], Array], X: Any) -> Array:
-        return np.concatenate([function(self._w, block) for block in self._blocks(X)])
+        blocks = self._preparation.blocks(X)
+        return np.concatenate([function(self._w, block) for block in blocks])
 
-    def _blocks(self, X: Any) -> Iterator[Matrix]:
-        """Yield prepared rows, some at a time."""
-        rows = rows_of(X, self.n_features_in_, self._feature_names)
-        # Subtracting a mean makes zeros non-zero.
-        stays_sparse = self._scale is None or not self._scale.mean.any()
-        start = 0
-        for block in rows.blocks(sparse=stays_sparse, sizes=self._block_sizes):
-            known = self._filled(block, start, rows.title)
-            yield known if self._scale is None else scaled(known, self._scale)
-            start += len(block)
-
-    def _filled(self, X: Matrix, start: int, title: Callable[[int], str]) -> Matrix:
-        """Return rows without missing values, or raise `ValueError` if the job allowed none."""
-        values = X.values[X.pairs] if isinstance(X, CsrMatrix) else X
-        missing = np.isnan(values)
-        if not missing.any():
-            return X
-        if self._missing == "fail":
-            row, feature = place_of(X, np.isnan)
-            raise ValueError(
-                f"X has no value (NaN) in row {start + row}, {title(feature)}; the model was "
-                "trained with data.missing 'fail': fill it in, or train with 'zero' or 'mean'"
-            )
-        fills = np.zeros(self.n_features_in_, np.float32)
-        if self._missing == "mean" and self._scale is not None:
-            fills = self._scale.fill
-        if not isinstance(X, CsrMatrix):
-            return np.where(missing, fills, X)
-        known = np.where(missing, fills.take(X.indices[X.pairs]), values)
-        return replace(X, indptr=X.indptr - X.indptr[0], indices=X.indices[X.pairs], values=known)
-
-    def _lacks(self, what: str, who: str) -> AttributeError:
-        return AttributeError(f"a {self._name} has no {what}: only {who} have")
+    def _require(self, kind: Any, owners: str, name: str) -> None:
+        if isinstance(self._model, kind):
+            return
+        raise AttributeError(f"a {self._name} has no {name}: only {owners} have")

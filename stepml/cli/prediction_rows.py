@@ -20,7 +20,7 @@ from stepml.ml.data.formats.columns import names_shown
 from stepml.ml.data.formats.rows import DenseRows, SparseRows
 from stepml.ml.data.objects import REQUEST_BYTES
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
-from stepml.model_input import column_order
+from stepml.trained.columns import column_order
 
 if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel

@@ -41,7 +41,7 @@ def write_predictions(model: TrainedModel, rows: PredictionRows, file: TextIO) -
         predicted = model.predict(X)
         columns = [[_text(value) for value in predicted]]
         if has_probabilities:
-            columns += model.predict_proba(X).astype(str).T.tolist()
+            columns += model.predict_proba(X).astype(np.float32).astype(str).T.tolist()
         file.write(header + _lines(columns))  # after reading rows, so bad ones write nothing
         header = ""
         score.add(X, y, predicted)

@@ -28,8 +28,10 @@ MODELS: dict[str, tuple[str, Model]] = {
     "logistic, lesser label": ("logistic_regression", LogisticRegression(N_FEATURES, 1.0, 2.0)),
     "logistic, one against rest": ("logistic_regression", LogisticRegression(N_FEATURES, 3.0)),
     "softmax": ("softmax_regression", SoftmaxRegression(N_FEATURES, (1.0, 2.0, 7.0))),
+    "softmax of two classes": ("softmax_regression", SoftmaxRegression(N_FEATURES, (1.0, 2.0))),
     "svm": ("svm", BinarySvm(N_FEATURES, 1.0, 0.0)),
     "svm of several classes": ("svm", OneVsRestSvm(N_FEATURES, (0.5, 1.0, 3.0))),
+    "svm of whole classes": ("svm", OneVsRestSvm(N_FEATURES, (1.0, 2.0, 7.0))),
     "linear": ("linear_regression", LinearRegression(N_FEATURES)),
     "kmeans": ("kmeans", KMeans(N_FEATURES, 3)),
 }

@@ -19,46 +19,14 @@ from stepml.client.errors import EndpointUnreachableError
 from stepml.job import keys
 from stepml.ml.artifact import DamagedArtifactError
 from stepml.ml.data import scaled
-from stepml.model_input import BlockSizes
 from stepml.model_loading import ModelNotFoundError
+from stepml.trained.rows import BlockSizes
 from stepml.trained_model import TrainedModel
-from tests.support.artifacts import MODELS, N_FEATURES, NAMES, Example, example, write
+from tests.support.artifacts import MODELS, N_FEATURES, Example, example, write
 from tests.support.moto_stack import BUCKET, MotoStack, running_stack
 
 CLASSIFIERS = [kind for kind in MODELS if kind not in ("linear", "kmeans")]
 WITH_PROBABILITIES = [kind for kind in CLASSIFIERS if "svm" not in kind]
-BINARY = [kind for kind in WITH_PROBABILITIES if kind != "softmax"]
-
-
-class Frame:
-    """The part of pandas' data frame that the model uses."""
-
-    class _Rows:
-        def __init__(self, frame: Frame) -> None:
-            self._frame = frame
-
-        def __getitem__(self, rows: slice) -> Frame:
-            return Frame({name: each[rows] for name, each in self._frame.data.items()})
-
-    def __init__(self, data: dict[Any, np.ndarray[Any, Any]]) -> None:
-        self.data = data
-        self.columns = list(data)
-        self.dtypes = [each.dtype for each in data.values()]
-        self.iloc = self._Rows(self)
-
-    def __len__(self) -> int:
-        return len(next(iter(self.data.values())))
-
-    def __getitem__(self, names: list[str]) -> Frame:
-        return Frame({name: self.data[name] for name in names})
-
-    def to_numpy(self, dtype: Any, na_value: Any) -> np.ndarray[Any, Any]:
-        assert np.isnan(na_value)
-        return np.stack([each.astype(dtype) for each in self.data.values()], axis=1)
-
-
-def frame(X: Any, names: Any = NAMES) -> Frame:
-    return Frame(dict(zip(names, np.asarray(X).T, strict=True)))
 
 
 def trained(it: Example) -> TrainedModel:
@@ -97,12 +65,14 @@ def test_the_package_says_which_names_it_lacks() -> None:
         _ = stepml.load_models
 
 
+@pytest.mark.parametrize("kind", ["logistic", "logistic, one against rest"])
 def test_the_examples_of_the_documentation_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    it = example()
+    it = example(kind)
     write(it.artifact, tmp_path / "runs" / "my-run")
-    rows = np.column_stack([it.X, trained(it).predict(it.X)])
+    y = trained(it).predict(it.X)
+    rows = np.column_stack([it.X, np.where(y == 1, 3, 7) if "rest" in kind else y])
     np.savetxt(tmp_path / "rows.csv", rows, delimiter=",")
     text = Path("docs/models.md").read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -169,36 +139,6 @@ def test_predictions_are_those_of_the_model_on_prepared_rows(kind: str, prepared
     assert np.array_equal(trained(it).predict(it.X), model.predict(w, X))
 
 
-@pytest.mark.parametrize("prepared", ["", "dense", "sparse"])
-@pytest.mark.parametrize("kind", MODELS)
-def test_every_way_to_hold_rows_gives_the_same(kind: str, prepared: str) -> None:
-    it = example(kind, prepared=prepared, features=True)
-    model = trained(it)
-    expected = model.predict(it.X)
-    duplicated = scipy.sparse.coo_matrix(
-        (
-            np.tile(it.X.ravel() / 2, 2),
-            (np.tile(np.repeat(np.arange(100), 4), 2), np.tile(np.arange(4), 200)),
-        ),
-        shape=it.X.shape,
-    )
-    held = [
-        it.X.astype(np.float64),
-        np.asfortranarray(it.X),
-        it.X.tolist(),
-        it.sparse,
-        scipy.sparse.csr_matrix(it.X),
-        scipy.sparse.csc_array(it.X.astype(np.float64)),
-        duplicated,
-        frame(it.X),
-        frame(it.X[:, [2, 0, 3, 1]], "cadb"),
-        frame(it.X, range(4)),  # columns without names
-    ]
-
-    for X in held:
-        assert np.allclose(model.predict(X), expected, rtol=1e-5, atol=1e-5), type(X)
-
-
 def test_whole_numbers_and_bools_are_rows_too() -> None:
     model = trained(example())
     X = np.arange(-4, 4).reshape(2, 4)
@@ -215,7 +155,7 @@ def test_blocks_are_seen_nowhere(kind: str, sparse: bool) -> None:
     X = it.sparse if sparse else it.X
     model = trained(it)
     whole = model.predict(X)
-    model._block_sizes = BlockSizes(values=12, rows=3)
+    model._preparation.block_sizes = BlockSizes(values=12, rows=3)
 
     # Only sums of floats may differ, by the order of addition.
     assert np.allclose(model.predict(X), whole, rtol=1e-5, atol=1e-5)
@@ -332,30 +272,6 @@ def test_the_scores_of_other_models_are_those_of_scikit_learn() -> None:
     assert model.score(it.X) == pytest.approx(-np.square(X - own).sum(), rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", BINARY)
-def test_scorers_of_scikit_learn_take_a_binary_classifier(kind: str) -> None:
-    it = example(kind)
-    model = trained(it)
-    y = model.predict(it.X)
-    first = model.classes_[0]
-
-    for name in ("accuracy", "roc_auc", "average_precision", "balanced_accuracy"):
-        truth = (y == model.classes_[1]).astype(int) if name == "average_precision" else y
-        if name == "average_precision" and first != 0:
-            continue
-        assert metrics.get_scorer(name)(model, it.X, truth) == pytest.approx(1)
-    assert metrics.get_scorer("neg_log_loss")(model, it.X, y) < 0
-
-
-def test_scikit_learn_takes_the_others_too() -> None:
-    it = example("softmax")
-    y = trained(it).predict(it.X)
-    assert metrics.get_scorer("f1_macro")(trained(it), it.X, y) == 1
-    it = example("linear")
-    y = trained(it).predict(it.X)
-    assert metrics.get_scorer("neg_root_mean_squared_error")(trained(it), it.X, y) == 0
-
-
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("missing", ["zero", "mean"])
 def test_missing_values_are_what_the_job_made_of_them(missing: str, sparse: bool) -> None:
@@ -378,47 +294,3 @@ def test_a_missing_value_is_refused_if_the_job_had_none(sparse: bool, prepared: 
 
     with pytest.raises(ValueError, match=r"no value \(NaN\) in row 7, feature 2 \('c'\)"):
         trained(it).predict(X)
-
-
-@pytest.mark.parametrize(
-    ("X", "message"),
-    [
-        ([1, 2, 3, 4], r"got \(4,\); one row is X.reshape\(1, -1\)"),
-        (np.zeros((2, 2, 4)), r"\(n_samples, n_features\), got \(2, 2, 4\)"),
-        (np.float32(1), r"\(n_samples, n_features\), got \(\)"),
-        (np.zeros((2, 3)), "the model has 4 features, X has 3"),
-        (scipy.sparse.csr_matrix((2, 5)), "the model has 4 features, X has 5"),
-        (frame(np.zeros((2, 5)), range(5)), "the model has 4 features, X has 5"),
-        ([[1, 2, 3, 4], [1, 2]], "inhomogeneous"),
-        ([["1", "2", "3", "4"]], "expected numbers, got values of type <U1"),
-        ([[1, 2, 3, None]], "expected numbers, got values of type object"),
-        (np.zeros((1, 4), complex), "got values of type complex128"),
-        (np.zeros((1, 4), "M8[s]"), "got values of type datetime64"),
-        (scipy.sparse.csr_matrix((2, 4), dtype=complex), "got a sparse matrix of complex128"),
-        (frame([["x", "2", "3", "4"]]), "expected columns of numbers; 'a' is <U1"),
-        ([[0, np.inf, 0, 0]], r"row 0 that is infinite .*: feature 1 \('b'\)"),
-        ([[0, 0, 0, 0], [0, 0, 0, -1e300]], r"row 1 .* too large for float32: feature 3 \('d'\)"),
-        (scipy.sparse.csr_matrix([[0, 0, 0, 0], [0, 0, 1e39, 0]]), r"row 1 .*: feature 2 \('c'\)"),
-        (frame(np.zeros((1, 4)), "abcx"), "by name; missing: d; not among them: x"),
-        (frame(np.zeros((1, 5)), "abcdy"), "model's 4 features by name; not among them: y"),
-        (None, "got values of type object"),
-    ],
-)
-def test_what_is_no_matrix_of_these_features_is_refused(X: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        trained(example(features=True)).predict(X)
-
-
-@pytest.mark.parametrize(
-    ("y", "message"),
-    [
-        (None, "needs y, the labels"),
-        ([1.0], r"expected y of shape \(100,\), got \(1,\)"),
-        (["a"] * 100, "expected numbers as labels"),
-    ],
-)
-def test_labels_that_do_not_fit_are_refused(y: Any, message: str) -> None:
-    it = example()
-
-    with pytest.raises(ValueError, match=message):
-        trained(it).score(it.X, y)

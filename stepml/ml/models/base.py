@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
-from stepml.ml.matrices import Floats, Matrix
+from stepml.ml.matrices import Floats, Floats64, Matrix
 from stepml.ml.models.penalty import Penalty
 
 Array = npt.NDArray[Any]
@@ -109,7 +109,7 @@ class Model(ABC):
 class WithProbabilities(Protocol):
     """A model that knows how probable each class is."""
 
-    def probabilities(self, w: Floats, X: Matrix) -> Floats:
+    def probabilities(self, w: Floats, X: Matrix) -> Floats64:
         """Return the probability of each class, (n_samples, n_classes)."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stepml.job import models as specs
-from stepml.ml.matrices import CsrMatrix
+from stepml.ml.matrices import CsrMatrix, row_norms_squared
 from stepml.ml.models.base import (
     Array,
     DataFacts,
@@ -19,7 +19,7 @@ from stepml.ml.models.base import (
     Sample,
 )
 from stepml.ml.models.centroids import Accumulated, Search, Sums, accumulate, next_centroids
-from stepml.ml.models.distances import Points, dense_row
+from stepml.ml.models.distances import Points, dense_row, squared_distances
 from stepml.ml.models.seeding import initial_centroids
 
 
@@ -67,6 +67,18 @@ class KMeans(Model):
         X : matrix of shape (n_samples, n_features)
         """
         return accumulate(self._centroids(w), X)
+
+    def distances(self, w: Floats, X: Matrix) -> Floats:
+        """Return each row's distance from each centroid, of shape (n_samples, n_clusters)."""
+        points = self._centroids(w)
+        squares: Array
+        if isinstance(X, CsrMatrix):
+            everywhere = np.zeros(len(X), np.intp)
+            squares = np.stack([squared_distances(X, each[None], everywhere) for each in points])
+        else:
+            squares = np.stack([row_norms_squared(X - each) for each in points])
+        distances: Floats = np.sqrt(squares.T).astype(np.float32)
+        return distances
 
     def next_parameters(self, w: Floats, sums: Sums, counts: Sums) -> Floats:
         """Return the means of the clusters; a cluster without rows keeps its centroid.

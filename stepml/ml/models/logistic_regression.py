@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 
+from stepml.ml.matrices import Floats64
 from stepml.ml.models.base import Array, Floats, Matrix
 from stepml.ml.models.classifiers import BinaryClassifier
 
@@ -11,13 +14,15 @@ _FAR = 44.0  # exp(16 · 44) is below the largest float64, exp(44) far below tha
 _FACTORS = 16
 _ONE = np.float32(1)
 
+_Any = TypeVar("_Any", Floats, Floats64)
+
 
 class LogisticRegression(BinaryClassifier):
     """Loss log(1 + exp(-z)) of a positive row with decision value z, log(1 + exp(z)) of others."""
 
-    def probabilities(self, w: Floats, X: Matrix) -> Floats:
+    def probabilities(self, w: Floats, X: Matrix) -> Floats64:
         """Return the probability of each class, (n_samples, 2), in the order of `classes`."""
-        z = self.decision(w, X)
+        z = self.decision(w, X).astype(np.float64)
         positive_first = self.classes[0] == self.positive and self.negative is not None
         sides = (z, -z) if positive_first else (-z, z)
         return np.stack([_sigmoid(side) for side in sides], axis=1)
@@ -52,7 +57,7 @@ def _log1p_sum(x: Floats) -> float:
     return float(np.add.reduce(np.log(products)))
 
 
-def _sigmoid(z: Floats) -> Floats:
+def _sigmoid(z: _Any) -> _Any:
     """Return 1 / (1 + exp(-z)), with all digits also of small values."""
-    chances: Floats = np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))
+    chances: _Any = np.exp(np.minimum(z, 0)) / (1 + np.exp(-np.abs(z)))
     return chances

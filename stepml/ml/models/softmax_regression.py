@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stepml.ml.matrices import Floats64
 from stepml.ml.models.base import Array, Floats, Matrix
 from stepml.ml.models.classifiers import MulticlassClassifier
 
@@ -11,9 +12,9 @@ from stepml.ml.models.classifiers import MulticlassClassifier
 class SoftmaxRegression(MulticlassClassifier):
     """Loss -log(exp(z_c) / Σ_k exp(z_k)) of a row of class c with decision values z."""
 
-    def probabilities(self, w: Floats, X: Matrix) -> Floats:
+    def probabilities(self, w: Floats, X: Matrix) -> Floats64:
         """Return the probability of each class, (n_samples, n_classes)."""
-        z = self.decision(w, X)
+        z = self.decision(w, X).astype(np.float64)
         z -= z.max(axis=1, keepdims=True)
         np.exp(z, out=z)
         z /= z.sum(axis=1, keepdims=True)

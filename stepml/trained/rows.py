@@ -1,11 +1,10 @@
-"""Converts arrays, lists, data frames and sparse matrices to matrices, block by block.
+"""Converts arrays, lists, tables and sparse matrices to matrices, block by block.
 
-Neither pandas nor SciPy is imported: their objects are recognised by their methods.
+SciPy is not imported: its matrices are recognised by their methods.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
-
-_NUMBERS = "biuf"  # kinds of dtypes
-_FEW = 8  # names in a message
+from stepml.trained.columns import Columns, is_table
+from stepml.trained.numbers import NUMBERS, numbers
 
 
 class BlockSizes(NamedTuple):
@@ -70,8 +68,8 @@ def rows_of(X: Any, n_features: int, feature_names: Sequence[str] = ()) -> Rows:
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
-        An array, nested lists, a data frame, or a sparse matrix. The columns of a data frame are
-        reordered to ``feature_names`` if both have names.
+        An array, nested lists, a table of pandas, polars or pyarrow, or a sparse matrix. The
+        columns of a table are reordered to ``feature_names`` if both have names.
     n_features : int
     feature_names : sequence of str
         Empty if there are none.
@@ -86,36 +84,13 @@ def rows_of(X: Any, n_features: int, feature_names: Sequence[str] = ()) -> Rows:
         matrix = X if isinstance(X, CsrMatrix) else _csr(X)
         require_width(matrix.n_features, n_features)
         return Rows(len(matrix), n_features, matrix.__getitem__, title)
-    if hasattr(X, "columns"):
-        X = _in_order(X, feature_names)
-        if hasattr(X, "iloc"):
-            return _frame(X, n_features, title)
+    if is_table(X):
+        columns = Columns(X, feature_names)
+        require_width(len(columns.names), n_features)
+        return Rows(len(columns), n_features, lambda rows: _float32(columns[rows]), title)
     table = _table(X)
     require_width(table.shape[1], n_features)
     return Rows(len(table), n_features, lambda rows: _float32(table[rows]), title)
-
-
-def column_order(given: Sequence[str], expected: Sequence[str]) -> list[int] | None:
-    """Return the place in ``given`` of each ``expected`` name, or None if both are equal.
-
-    Raises
-    ------
-    ValueError
-        The names differ; the message lists missing and surplus ones.
-    """
-    if list(given) == list(expected):
-        return None
-    missing, surplus = Counter(expected) - Counter(given), Counter(given) - Counter(expected)
-    if missing or surplus:
-        differences = [("missing", missing), ("not among them", surplus)]
-        raise ValueError(
-            f"expected the model's {len(expected)} features by name; "
-            + "; ".join(f"{kind}: {_few(list(names))}" for kind, names in differences if names)
-        )
-    if len(set(expected)) < len(expected):
-        raise ValueError("features with equal names must be in the model's order")
-    places = {name: place for place, name in enumerate(given)}
-    return [places[name] for name in expected]
 
 
 def require_width(found: int, expected: int) -> None:
@@ -145,16 +120,6 @@ def place_of(X: Matrix, test: Callable[[Floats], npt.NDArray[np.bool_]]) -> tupl
     return row, feature
 
 
-def label_vector(y: Any, n_rows: int) -> npt.NDArray[Any]:
-    """Return labels as an array of shape (n_rows,), or raise `ValueError`."""
-    labels = np.asarray(y)
-    if labels.shape != (n_rows,):
-        raise ValueError(f"expected y of shape ({n_rows},), got {labels.shape}")
-    if labels.dtype.kind not in _NUMBERS:
-        raise ValueError(f"expected numbers as labels, got {labels.dtype}")
-    return labels
-
-
 def _title(names: Sequence[str]) -> Callable[[int], str]:
     return lambda feature: f"feature {feature}" + (f" ({names[feature]!r})" if names else "")
 
@@ -163,7 +128,7 @@ def _csr(X: Any) -> CsrMatrix:
     csr = X.tocsr()
     if csr.ndim != 2:
         raise ValueError(f"expected X of shape (n_samples, n_features), got {csr.shape}")
-    if csr.dtype.kind not in _NUMBERS:
+    if csr.dtype.kind not in NUMBERS:
         raise ValueError(f"expected numbers, got a sparse matrix of {csr.dtype}")
     if not csr.has_canonical_format:
         csr = csr.copy()
@@ -172,37 +137,8 @@ def _csr(X: Any) -> CsrMatrix:
     return CsrMatrix(indptr, indices, _float32(csr.data), int(csr.shape[1]))
 
 
-def _in_order(X: Any, feature_names: Sequence[str]) -> Any:
-    names = list(X.columns)
-    if not feature_names or not all(isinstance(name, str) for name in names):
-        return X
-    order = column_order(names, feature_names)
-    return X if order is None else X[[names[place] for place in order]]
-
-
-def _frame(X: Any, n_features: int, title: Callable[[int], str]) -> Rows:
-    strange = [
-        f"{name!r} is {dtype}"
-        for name, dtype in zip(X.columns, X.dtypes, strict=True)
-        if getattr(dtype, "kind", "O") not in _NUMBERS
-    ]
-    if strange:
-        raise ValueError(f"expected columns of numbers; {_few(strange)}")
-    require_width(len(X.columns), n_features)
-
-    def take(rows: slice) -> Floats:
-        return _float32(X.iloc[rows].to_numpy(dtype=np.float64, na_value=np.nan))
-
-    return Rows(len(X), n_features, take, title)
-
-
 def _table(X: Any) -> npt.NDArray[Any]:
-    try:
-        table = np.asarray(X)
-    except ValueError as exc:  # rows of different lengths
-        raise ValueError(f"expected X of shape (n_samples, n_features): {exc}") from exc
-    if table.dtype.kind not in _NUMBERS:
-        raise ValueError(f"expected numbers, got values of type {table.dtype}")
+    table = numbers(X)
     if table.ndim == 1:
         raise ValueError(
             f"expected X of shape (n_samples, n_features), got {table.shape}; one row is "
@@ -217,8 +153,3 @@ def _float32(values: npt.NDArray[Any]) -> Floats:
     with np.errstate(over="ignore"):  # becomes infinite, which is refused with its place
         converted: Floats = np.ascontiguousarray(values, np.float32)
     return converted
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
-    return ", ".join(names[:_FEW]) + more

@@ -1,0 +1,65 @@
+"""Rows as in the data → rows as the model learnt them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from stepml.ml.artifact import Artifact
+from stepml.ml.data.scaling import scaled
+from stepml.ml.matrices import CsrMatrix, Matrix
+from stepml.trained.rows import STANDARD, place_of, rows_of
+
+
+class Preparation:
+    """Fills in missing values and standardises, as the job did.
+
+    Attributes
+    ----------
+    n_features : int
+    feature_names : list of str
+        Empty if the data had no names.
+    missing : {"fail", "zero", "mean"}
+        The effect of a missing value.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.n_features = artifact.model.n_features
+        self.feature_names: list[str] = list(artifact.card.get("features", ()))
+        self.missing: str = artifact.card.get("job", {}).get("data", {}).get("missing", "fail")
+        self.block_sizes = STANDARD
+        self._scale = artifact.scale
+
+    def blocks(self, X: Any) -> Iterator[Matrix]:
+        """Yield the prepared rows of ``X``, some at a time; raise `ValueError` if it is invalid."""
+        rows = rows_of(X, self.n_features, self.feature_names)
+        # Subtracting a mean makes zeros non-zero.
+        stays_sparse = self._scale is None or not self._scale.mean.any()
+        start = 0
+        for block in rows.blocks(sparse=stays_sparse, sizes=self.block_sizes):
+            known = self._filled(block, start, rows.title)
+            yield known if self._scale is None else scaled(known, self._scale)
+            start += len(block)
+
+    def _filled(self, X: Matrix, start: int, title: Callable[[int], str]) -> Matrix:
+        """Return rows without missing values, or raise `ValueError` if the job allowed none."""
+        values = X.values[X.pairs] if isinstance(X, CsrMatrix) else X
+        missing = np.isnan(values)
+        if not missing.any():
+            return X
+        if self.missing == "fail":
+            row, feature = place_of(X, np.isnan)
+            raise ValueError(
+                f"X has no value (NaN) in row {start + row}, {title(feature)}; the model was "
+                "trained with data.missing 'fail': fill it in, or train with 'zero' or 'mean'"
+            )
+        fills = np.zeros(self.n_features, np.float32)
+        if self.missing == "mean" and self._scale is not None:
+            fills = self._scale.fill
+        if not isinstance(X, CsrMatrix):
+            return np.where(missing, fills, X)
+        known = np.where(missing, fills.take(X.indices[X.pairs]), values)
+        return replace(X, indptr=X.indptr - X.indptr[0], indices=X.indices[X.pairs], values=known)
