@@ -233,7 +233,12 @@ class TrainedModel(FittedEstimator):
         # Only scikit-learn calls this; nothing else imports it.
         from stepml.trained.tags import tags_of
 
-        return tags_of(self._model, allow_nan=self._preparation.missing != "fail")
+        is_classifier, is_kmeans = (isinstance(self._model, each) for each in (_Classifier, KMeans))
+        return tags_of(
+            "classifier" if is_classifier else "clusterer" if is_kmeans else "regressor",
+            multi_class=isinstance(self._model, MulticlassClassifier),
+            allow_nan=self._preparation.missing != "fail",
+        )
 
     def _require_raw(self, labels: Array) -> None:
         """Refuse values of `predict` in place of the data's labels."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from sklearn.utils import (
     ClassifierTags,
     InputTags,
@@ -11,17 +13,16 @@ from sklearn.utils import (
     TransformerTags,
 )
 
-from stepml.ml.models import KMeans, LinearRegression, Model
-from stepml.ml.models.classifiers import BinaryClassifier
 
-
-def tags_of(model: Model, *, allow_nan: bool) -> Tags:
+def tags_of(
+    kind: Literal["classifier", "regressor", "clusterer"], *, multi_class: bool, allow_nan: bool
+) -> Tags:
     """Return the tags by which scikit-learn chooses scores, plots and wrappers."""
-    inputs = InputTags(sparse=True, allow_nan=allow_nan)
-    if isinstance(model, KMeans):
-        return Tags("clusterer", TargetTags(required=False), TransformerTags(), input_tags=inputs)
-    labels = TargetTags(required=True)
-    if isinstance(model, LinearRegression):
-        return Tags("regressor", labels, regressor_tags=RegressorTags(), input_tags=inputs)
-    classes = ClassifierTags(multi_class=not isinstance(model, BinaryClassifier))
-    return Tags("classifier", labels, classifier_tags=classes, input_tags=inputs)
+    return Tags(
+        estimator_type=kind,
+        target_tags=TargetTags(required=kind != "clusterer"),
+        transformer_tags=TransformerTags() if kind == "clusterer" else None,
+        classifier_tags=ClassifierTags(multi_class=multi_class) if kind == "classifier" else None,
+        regressor_tags=RegressorTags() if kind == "regressor" else None,
+        input_tags=InputTags(sparse=True, allow_nan=allow_nan),
+    )
