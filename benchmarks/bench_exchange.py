@@ -33,7 +33,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.exchange_workers import COMPUTE_S, Case, Report, Spell, WorkerProcesses
 from stepml.job.channels import CHANNELS
-from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from stepml.local_identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from tests.support.running_aws import running_aws
 from tests.support.servers import memcached_server, redis_server
 

@@ -47,7 +47,7 @@ def get(
         bool | None,
         typer.Option(
             "--upload/--no-upload",
-            help="Copy it to the stack's bucket. Default: if an endpoint is given and answers.",
+            help="Copy it to the stack's bucket. Default: if --local or an endpoint is given.",
             show_default=False,
         ),
     ] = None,
@@ -70,7 +70,9 @@ def get(
     output = Output(as_json)
     dataset = datasets.DATASETS[name.value]
     path = _fetched(dataset, output)
-    uploaded = _uploaded(dataset, path, target, upload, output)
+    output.line(f"{dataset.name}: {path}")
+    is_wanted = target.endpoint_url is not None if upload is None else upload
+    uploaded = _upload(target.client(), dataset, path, output) if is_wanted else None
     output.document(
         {
             "dataset": dataset.name,
@@ -83,7 +85,6 @@ def get(
             "size_bytes": dataset.size_bytes,
         }
     )
-    output.line(f"{dataset.name}: {path}")
     if uploaded:
         output.line(f"{uploaded.uri}" + ("" if uploaded.sent else " (was there already)"))
 
@@ -95,22 +96,6 @@ def _fetched(dataset: Dataset, output: Output) -> Path:
         return datasets.get(dataset)
     with output.console.status(f"getting {dataset.name}"):
         return datasets.get(dataset)
-
-
-def _uploaded(
-    dataset: Dataset, path: Path, target: Target, wanted: bool | None, output: Output
-) -> Upload | None:
-    from stepml.client import AccessError
-
-    if wanted is False or (wanted is None and target.endpoint_url is None):
-        return None
-    try:
-        return _upload(target.client(), dataset, path, output)
-    except AccessError as error:
-        if wanted:
-            raise
-        output.complaint(f"not uploaded: {error}")
-        return None
 
 
 def _upload(client: Client, dataset: Dataset, path: Path, output: Output) -> Upload:

@@ -13,7 +13,7 @@ from stepml.cli.errors import BadInputError, local_aws_errors
 from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
-    from stepml.client import Client
+    from stepml.client import Client, Connection
 
 WHERE = "Where"
 ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
@@ -51,6 +51,7 @@ class Target:
     endpoint_url: str | None  # None: AWS
     stack: str
     flags: str  # the options for the same target, for messages: " --local"
+    is_local: bool = False  # the local AWS of this state directory
 
     @classmethod
     def chosen(cls, local: bool, endpoint_url: str | None, stack: str) -> Target:
@@ -59,7 +60,7 @@ class Target:
             raise BadInputError("--local and --endpoint-url exclude each other; give one of them")
         named = "" if stack == DEFAULT_STACK else f" --stack {stack}"
         if local:
-            return cls(local_endpoint(), stack, f" --local{named}")
+            return cls(local_endpoint(), stack, f" --local{named}", is_local=True)
         if endpoint_url:
             return cls(
                 checked_endpoint(endpoint_url), stack, f" --endpoint-url {endpoint_url}{named}"
@@ -67,20 +68,38 @@ class Target:
         if from_environment := os.environ.get(ENDPOINT_VARIABLE):
             return cls(checked_endpoint(from_environment), stack, named)
         if _is_on(os.environ.get(LOCAL_VARIABLE, "")):
-            return cls(local_endpoint(), stack, named)
+            return cls(local_endpoint(), stack, named, is_local=True)
         return cls(None, stack, named)
 
-    def client(self) -> Client:
-        """Return a client of the stack, without sending a request."""
-        from stepml.client import Client, connect
+    def connection(self) -> Connection:
+        """Return a connection to the services.
 
-        return Client(connect(self.endpoint_url), self.stack)
+        Raises
+        ------
+        LocalAwsFailedError
+            The local AWS is chosen, and does not run or does not answer.
+        """
+        from stepml.client import connect
+        from stepml.client.connection import connect_local
+
+        if not self.is_local:
+            return connect(self.endpoint_url)
+        from stepml.local import daemon
+
+        with local_aws_errors():
+            return connect_local(daemon.require().endpoint_url)
+
+    def client(self) -> Client:
+        """Return a client of the stack; see `connection` for errors."""
+        from stepml.client import Client
+
+        return Client(self.connection(), self.stack)
 
 
 def local_endpoint() -> str:
     """Return the endpoint of the running local AWS, or its default endpoint."""
     from stepml.local import daemon
-    from stepml.local.identity import DEFAULT_PORT, endpoint_url
+    from stepml.local_identity import DEFAULT_PORT, endpoint_url
 
     with local_aws_errors():
         running = daemon.status()

@@ -100,7 +100,10 @@ def _predict(
     from stepml.cli.prediction_table import write_predictions
     from stepml.model_loading import load_model
 
-    model = load_model(_place(where, target), endpoint_url=target.endpoint_url)
+    place = _place(where, target)
+    if place.startswith("s3://"):
+        target.connection()  # to no other program than the local AWS, if that is chosen
+    model = load_model(place, endpoint_url=target.endpoint_url)
     rows = prediction_rows(source, model, given)
     for assumption in rows.assumed:
         output.complaint(f"assumed: {assumption}")
@@ -157,9 +160,7 @@ def _source(data: str, target: Target) -> Source:
 
     if not data.startswith("s3://"):
         return local_source(data)
-    from stepml.client import connect
-
-    return s3_source(data, connect(target.endpoint_url))
+    return s3_source(data, target.connection())
 
 
 @contextmanager

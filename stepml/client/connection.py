@@ -14,6 +14,17 @@ from stepml.client.errors import (
     EndpointUnreachableError,
     ServiceRefusedError,
 )
+from stepml.local_identity import (
+    ACCESS_KEY_ID,
+    DEFAULT_PORT,
+    REGION,
+    SECRET_ACCESS_KEY,
+    AnotherProgramError,
+    NoAnswerError,
+    ask,
+    is_loopback,
+    isolated_session,
+)
 
 if TYPE_CHECKING:
     import boto3
@@ -23,11 +34,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_stepfunctions import SFNClient
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-# The local AWS accepts any credentials, but botocore demands some.
-LOCAL_KEY, LOCAL_SECRET, LOCAL_REGION = "test", "test", "us-east-1"
-LOCAL_PORT = 4566
 CONNECT_TIMEOUT_S = 5
+ASK_TIMEOUT_S = 5.0  # for the first answer of a server on this machine
 READ_TIMEOUT_S = 60
 # AWS throttles DescribeExecution at 10–15 a second and account; botocore backs off up to 20 s.
 AWS_ATTEMPTS = 8
@@ -56,7 +64,6 @@ class Connection:
 
     session: boto3.Session
     endpoint_url: str | None  # None: AWS
-    has_local_credentials: bool = False  # dummies, which other AWS clients need as well
     _clients: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -99,6 +106,8 @@ class Connection:
             retries=retries,
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=READ_TIMEOUT_S,
+            # Proxies of the environment need not know this machine's loopback.
+            proxies={} if self.is_local else None,
             # A loopback endpoint has no host names for buckets.
             s3={"addressing_style": "path"} if self.is_local else None,
         )
@@ -109,40 +118,59 @@ class Connection:
 def connect(endpoint_url: str | None = None, region: str | None = None) -> Connection:
     """Return a connection to AWS, or to the services at ``endpoint_url``.
 
-    No request is sent. For a loopback address, missing credentials are replaced by dummies.
+    A server at a loopback address is asked whether it is a local AWS. A connection to a local AWS
+    ignores the person's AWS configuration. For another server there, such as moto's, only missing
+    credentials are replaced by dummies. No other request is sent.
 
     Raises
     ------
     CredentialsError
         The chosen profile does not exist.
+    EndpointUnreachableError
+        A program at the loopback address accepts connections but does not answer.
     """
+    import boto3
+
+    if endpoint_url is None or not is_loopback(endpoint_url):
+        with translated(endpoint_url):
+            return Connection(boto3.Session(region_name=region), endpoint_url)
+    try:
+        ask(endpoint_url, ASK_TIMEOUT_S)
+    except AnotherProgramError:
+        return _other_on_this_machine(endpoint_url, region)
+    except NoAnswerError as error:
+        raise EndpointUnreachableError(
+            f"a program at {endpoint_url} accepts connections but does not answer ({error}); "
+            "if it is no AWS service, give another endpoint; "
+            "if it is the local AWS, see: stepml local status"
+        ) from error
+    return connect_local(endpoint_url, region)  # also if nothing listens there now
+
+
+def connect_local(endpoint_url: str, region: str | None = None) -> Connection:
+    """Return a connection to the local AWS at ``endpoint_url``, without sending a request."""
+    return Connection(isolated_session(region or REGION), endpoint_url)
+
+
+def _other_on_this_machine(endpoint_url: str, region: str | None) -> Connection:
     import boto3
     import botocore.session
 
     core = botocore.session.get_session()
     with translated(endpoint_url):
-        if not is_loopback(endpoint_url):
-            return Connection(
-                boto3.Session(region_name=region, botocore_session=core), endpoint_url
-            )
         # Looking for a cloud machine's metadata service takes seconds on other machines.
         resolver = core.get_component("credential_provider")
         resolver.remove("iam-role")
         resolver.remove("container-role")
         has_own = core.get_credentials() is not None
-        region = region or core.get_config_variable("region") or LOCAL_REGION
+        region = region or core.get_config_variable("region") or REGION
         keys = (
             {}
             if has_own
-            else {"aws_access_key_id": LOCAL_KEY, "aws_secret_access_key": LOCAL_SECRET}
+            else {"aws_access_key_id": ACCESS_KEY_ID, "aws_secret_access_key": SECRET_ACCESS_KEY}
         )
         session = boto3.Session(region_name=region, botocore_session=core, **keys)
-        return Connection(session, endpoint_url, has_local_credentials=not has_own)
-
-
-def is_loopback(endpoint_url: str | None) -> bool:
-    """Return whether ``endpoint_url`` is on this machine."""
-    return endpoint_url is not None and urlsplit(endpoint_url).hostname in LOOPBACK
+        return Connection(session, endpoint_url)
 
 
 def is_throttled(error: AccessError) -> bool:
@@ -215,7 +243,7 @@ def _nothing_answers(error: BotoCoreError, endpoint_url: str | None) -> str:
     url = endpoint_url or getattr(error, "kwargs", {}).get("endpoint_url", "AWS")
     if is_loopback(endpoint_url):
         port = urlsplit(endpoint_url).port
-        option = "" if port == LOCAL_PORT else f" --port {port or 80}"
+        option = "" if port == DEFAULT_PORT else f" --port {port or 80}"
         return f"nothing answers at {url}; start it with: stepml local up{option}"
     if endpoint_url is not None:
         return f"nothing answers at {url}"

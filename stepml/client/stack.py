@@ -53,10 +53,17 @@ def _outputs(connection: Connection, name: str) -> dict[str, str]:
         # CloudFormation says ValidationError both for a missing stack and for a bad name.
         if error.code != "ValidationError":
             raise
-        hint = "stepml local up" if connection.is_local else "make package (see docs/aws.md)"
         raise StackNotFoundError(
-            f"no stack {name!r} at {connection.place}; deploy it with: {hint}"
+            f"no stack {name!r} at {connection.place}; {_advice(connection, name)}"
         ) from error
     stacks = answer["Stacks"]
     outputs = stacks[0].get("Outputs", []) if stacks else []
     return {item["OutputKey"]: item["OutputValue"] for item in outputs}
+
+
+def _advice(connection: Connection, name: str) -> str:
+    if not connection.is_local:
+        return "deploy it with: make package (see docs/aws.md)"
+    if name == DEFAULT_STACK:
+        return "deploy it with: stepml local up"
+    return f"leave out --stack: stepml local up deploys {DEFAULT_STACK!r} alone"

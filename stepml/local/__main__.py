@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from stepml.local.identity import DEFAULT_CONCURRENCY, DEFAULT_PORT
 from stepml.local.paths import state_directory
-from stepml.local.server import LocalAws
+from stepml.local_identity import DEFAULT_CONCURRENCY, DEFAULT_PORT, use_no_configuration
+
+if TYPE_CHECKING:
+    from stepml.local.server import LocalAws
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT, then end every function process."""
     options = _parser().parse_args(arguments)
+    use_no_configuration(os.environ)
     try:
-        aws = LocalAws(port=options.port, concurrency=options.concurrency, state=state_directory())
+        aws = _local_aws(options)
     except OSError as error:
         print(f"cannot listen on 127.0.0.1:{options.port}: {error}", file=sys.stderr)
         return 1
@@ -38,6 +43,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _local_aws(options: argparse.Namespace) -> LocalAws:
+    from stepml.local.server import LocalAws  # moto reads the environment at import
+
+    return LocalAws(
+        port=options.port,
+        concurrency=options.concurrency,
+        state=state_directory(),
+        identity=options.id,
+    )
+
+
 def _stop_with_parent(aws: LocalAws) -> None:
     sys.stdin.read()  # a pipe that is closed when the process at its other end has ended
     aws.stop()
@@ -52,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_CONCURRENCY,
         help="functions that run at once in the account",
     )
+    parser.add_argument("--id", help="by which clients know this server; default: drawn at random")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
     return parser
 

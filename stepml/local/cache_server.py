@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stepml.local.channel_programs import CacheError, LocalProgram
-from stepml.local.identity import HOST
 from stepml.local.keeper import TRIES, Keeper
 from stepml.local.ports import port_of
+from stepml.local_identity import HOST
 
 TETHER = Path(__file__).with_name("tether.py")
 DYING_WAIT_S = 1.0

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stepml.job.channels import CHANNELS
-from stepml.local.identity import HOST
+from stepml.local_identity import HOST
 
 ANSWER_TIMEOUT_S = 1.0
 MEMCACHED_MB = 1024

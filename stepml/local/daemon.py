@@ -3,69 +3,50 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from stepml.local.answers import NoAnswerError, ask
-from stepml.local.cache_server import CacheStatus
-from stepml.local.identity import (
-    DEFAULT_CONCURRENCY,
-    DEFAULT_PORT,
-    HOST,
-    endpoint_url,
-)
-from stepml.local.launching import launch, log_path, log_tail
+from stepml.local.launching import launch, log_tail
 from stepml.local.locks import LockTimeoutError, exclusive
 from stepml.local.record import ServerRecord, read_record, remove_record
+from stepml.local.running import (
+    LocalAwsError,
+    LocalStatus,
+    NotRunningError,
+    UnresponsiveError,
+    is_running,
+    listener,
+    require,
+    status,
+)
+from stepml.local_identity import DEFAULT_CONCURRENCY, DEFAULT_PORT, HOST
+
+__all__ = [
+    "LocalAwsError",
+    "LocalStatus",
+    "NotRunningError",
+    "PortTakenError",
+    "UnresponsiveError",
+    "down",
+    "is_running",
+    "require",
+    "status",
+    "up",
+]
 
 START_WAIT_S = 30.0
 STOP_WAIT_S = 20.0  # of which function processes have a few to end by themselves
 POLL_S = 0.02
-STATUS_TIMEOUT_S = 5.0
-NAMING_TIMEOUT_S = 1.0  # for a detail of an error message
 # An `up` may wait for the first answer of a server, a `down` twice for its end.
 LOCK_WAIT_S = START_WAIT_S + 2 * STOP_WAIT_S
 
 
-class LocalAwsError(Exception):
-    """The local AWS cannot be started or stopped; the message says why."""
-
-
 class PortTakenError(LocalAwsError):
     """Another program listens on the port."""
-
-
-class UnresponsiveError(LocalAwsError):
-    """The process of the local AWS exists but does not answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionEnvironment:
-    """A process that runs a function."""
-
-    function: str  # the function's name
-    pid: int | None  # None while it is being started
-    state: str  # starting, busy or idle
-
-
-@dataclass(frozen=True, slots=True)
-class LocalStatus:
-    """A running local AWS."""
-
-    port: int  # of 127.0.0.1
-    pid: int  # of the server
-    endpoint_url: str  # for AWS_ENDPOINT_URL and --endpoint-url
-    concurrency: int  # functions that may run at once
-    uptime_s: float
-    environments: tuple[FunctionEnvironment, ...]  # processes of functions
-    caches: tuple[CacheStatus, ...]  # servers of channels, running or not
-    log_path: Path  # of the server
 
 
 def up(
@@ -110,39 +91,6 @@ def up(
             with_parent,
             wait_s,
         )
-
-
-def status() -> LocalStatus | None:
-    """Return the status of this state directory's local AWS, or None if it is not running.
-
-    The server confirms its process id, so an old record never refers to another process.
-
-    Raises
-    ------
-    UnresponsiveError
-        Its process exists but does not answer.
-    """
-    record = read_record()
-    if record is None:
-        return None
-    try:
-        answer = ask(record.port, STATUS_TIMEOUT_S)
-    except NoAnswerError as error:
-        if not record.is_alive():
-            return None
-        raise UnresponsiveError(
-            f"process {record.pid}, the local AWS on port {record.port}, does not answer "
-            f"({error}); `stepml local down` ends it"
-        ) from error
-    return None if answer is None or answer["pid"] != record.pid else _status(answer)
-
-
-def is_running() -> bool:
-    """Return whether this state directory's local AWS exists, even if it does not answer."""
-    try:
-        return status() is not None
-    except UnresponsiveError:
-        return True
 
 
 def down(*, wait_s: float = STOP_WAIT_S) -> bool:
@@ -209,8 +157,9 @@ def _require_same(running_with: str, running: int, wanted: int | None) -> None:
 
 def _start_and_wait(port: int, concurrency: int, with_parent: bool, wait_s: float) -> LocalStatus:
     _require_free(port)
-    process = launch(port, concurrency, with_parent)
-    ServerRecord(process.pid, port).write()
+    identity = secrets.token_hex(16)
+    process = launch(port, concurrency, identity, with_parent)
+    ServerRecord(process.pid, port, identity).write()
     try:
         return _await_answer(process, wait_s)
     except BaseException:  # also at Ctrl-C: the caller would not know of the process
@@ -248,25 +197,6 @@ def _require_free(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise PortTakenError(
-                f"port {port} of {HOST} is used by {_listener(port)}; choose another with --port"
+                f"port {port} of {HOST} is used by {listener(port) or 'another program'}; "
+                "choose another with --port"
             ) from error
-
-
-def _listener(port: int) -> str:
-    with contextlib.suppress(NoAnswerError):
-        if ask(port, NAMING_TIMEOUT_S) is not None:
-            return "another local AWS"
-    return "another program"
-
-
-def _status(answer: dict[str, Any]) -> LocalStatus:
-    return LocalStatus(
-        port=answer["port"],
-        pid=answer["pid"],
-        endpoint_url=endpoint_url(answer["port"]),
-        concurrency=answer["concurrency"],
-        uptime_s=time.time() - answer["started_at"],
-        environments=tuple(FunctionEnvironment(**item) for item in answer["environments"]),
-        caches=tuple(CacheStatus(**item) for item in answer.get("caches", ())),
-        log_path=log_path(),
-    )

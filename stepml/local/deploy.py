@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from stepml.local.identity import ACCESS_KEY_ID, ACCOUNT_ID, REGION, SECRET_ACCESS_KEY
 from stepml.local.packing import TemplateError, packed, read_template, translated
+from stepml.local_identity import ACCOUNT_ID, REGION, isolated_session
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -181,12 +180,9 @@ def _outputs(stack: Any) -> dict[str, str]:
 
 
 def _client(service: Any, endpoint_url: str) -> Any:
-    return boto3.client(
+    return isolated_session().client(
         service,
         endpoint_url=endpoint_url,
-        region_name=REGION,
-        aws_access_key_id=ACCESS_KEY_ID,
-        aws_secret_access_key=SECRET_ACCESS_KEY,
         # The local AWS would refuse a repeated request again.
-        config=Config(retries={"total_max_attempts": 1}),
+        config=Config(retries={"total_max_attempts": 1}, proxies={}),
     )

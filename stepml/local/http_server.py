@@ -13,7 +13,7 @@ from werkzeug.exceptions import InternalServerError
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import run_wsgi_app
 
-from stepml.local.identity import HOST
+from stepml.local_identity import HOST
 
 logger = logging.getLogger(__name__)
 

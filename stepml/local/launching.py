@@ -14,11 +14,14 @@ from stepml.local.paths import state_directory
 LOG_LINES_SHOWN = 20
 
 
-def launch(port: int, concurrency: int, with_parent: bool) -> subprocess.Popen[bytes]:
+def launch(
+    port: int, concurrency: int, identity: str, with_parent: bool
+) -> subprocess.Popen[bytes]:
     """Start the process; ``with_parent``: it ends with this one, even if this is killed."""
     command = [
         sys.executable,
         *("-m", "stepml.local", "--port", str(port), "--concurrency", str(concurrency)),
+        *("--id", identity),
         *(["--with-parent"] if with_parent else []),
     ]
     with log_path().open("wb") as log, _standard_input(with_parent) as stdin:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import boto3
 from samtranslator.metrics.metrics import DummyMetricsPublisher, Metrics
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-from stepml.local.identity import REGION
+from stepml.local_identity import isolated_session
 from stepml.packaging.packages import code_package
 from stepml.packaging.sources import files_below, resource_root
 
@@ -140,7 +138,7 @@ def translated(template: Mapping[str, Any]) -> dict[str, Any]:
         SAM refuses the template, or the local AWS lacks one of its resource types.
     """
     # Only its region is read; it sends no request.
-    session = boto3.Session(region_name=os.environ.get("AWS_DEFAULT_REGION", REGION))
+    session = isolated_session()
     metrics = Metrics("StepML", DummyMetricsPublisher())
     translator = Translator({}, Parser(), None, session, metrics)
     try:

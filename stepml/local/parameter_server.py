@@ -14,8 +14,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from stepml.job.channels import CHANNELS, PARAMETER_SERVER
-from stepml.local.identity import HOST
 from stepml.local.ports import port_of
+from stepml.local_identity import HOST
 from stepml.packaging.sources import PACKAGE, resource_root
 
 SNAPSHOT_S = 5  # a killed server loses at most the changes of so many seconds

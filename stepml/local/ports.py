@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from itertools import chain
 
-from stepml.local.identity import HOST
+from stepml.local_identity import HOST
 
 LAST_PORT = 65535
 

@@ -23,6 +23,7 @@ class ServerRecord:
 
     pid: int
     port: int  # of 127.0.0.1
+    id: str  # in its command line and its status; no other server has it
 
     def write(self) -> None:
         _path().write_text(json.dumps(asdict(self)), encoding="utf-8")
@@ -36,7 +37,7 @@ class ServerRecord:
 
     def is_confirmed(self) -> bool:
         """Return whether the process has the command line of the server."""
-        return {SERVER_MODULE, str(self.port)} <= set(_arguments(self.pid))
+        return {SERVER_MODULE, self.id} <= set(_arguments(self.pid))
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process, unless it has ended."""
@@ -58,7 +59,7 @@ def read_record() -> ServerRecord | None:
     """Return the record of this state directory, or None if there is none."""
     try:
         record = json.loads(_path().read_text(encoding="utf-8"))
-        return ServerRecord(int(record["pid"]), int(record["port"]))
+        return ServerRecord(int(record["pid"]), int(record["port"]), str(record["id"]))
     except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
 

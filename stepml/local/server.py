@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import sys
 import threading
 import time
@@ -31,10 +32,10 @@ from stepml.local.code_store import CodeStore
 from stepml.local.engine import engine_seams
 from stepml.local.functions import FunctionPool
 from stepml.local.http_server import bind
-from stepml.local.identity import ACCOUNT_ID, REGION, STATUS_PATH, endpoint_url
 from stepml.local.lambda_api import LambdaApi
 from stepml.local.log_groups import log_writer
 from stepml.local.refusals import answer_errors, unknown_service
+from stepml.local_identity import ACCOUNT_ID, REGION, STATUS_PATH, endpoint_url
 
 StartResponse = Callable[..., Any]
 
@@ -79,10 +80,15 @@ class LocalAws:
         Functions of the account that may run at once.
     state : Path
         Directory for unpacked function code and the logs of caches.
+    identity : str, optional
+        The id in the server's status, by which clients know it. Drawn at random by default.
     """
 
-    def __init__(self, *, port: int, concurrency: int, state: Path) -> None:
+    def __init__(
+        self, *, port: int, concurrency: int, state: Path, identity: str | None = None
+    ) -> None:
         self._started_at = time.time()
+        self._id = identity or secrets.token_hex(16)
         self._server = bind(port, self._respond)
         self.port = self._server.server_port
         # moto's engine calls services without a seam on this port.
@@ -174,6 +180,7 @@ class LocalAws:
             for environment in self._pool.environments()
         ]
         return {
+            "id": self._id,
             "pid": os.getpid(),
             "port": self.port,
             "concurrency": self._concurrency,

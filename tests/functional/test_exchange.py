@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 
 from stepml.job import keys
-from stepml.local.identity import STATUS_PATH
+from stepml.local_identity import STATUS_PATH
 from storage import Storage
 from storage.blocks import BlockStorage
 from storage.memcached import MemcachedStorage

@@ -19,8 +19,8 @@ import pytest
 
 from stepml.local import daemon
 from stepml.local.deploy import deploy
-from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from stepml.local.ports import port_of, reserve_port
+from stepml.local_identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from tests.support.paths import APPLICATION
 from tests.support.running_aws import WAIT_S, eventually, running_aws
 
@@ -121,12 +121,12 @@ def test_a_server_that_does_not_answer_is_named_and_ended(port: int) -> None:
 
 def test_a_server_that_does_not_listen_yet_is_ended(port: int, tmp_path: Path) -> None:
     code = "import time; time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", code, "stepml.local", str(port)]) as starting:
+    with subprocess.Popen([sys.executable, "-c", code, "stepml.local", "an-id"]) as starting:
         command_line = Path(f"/proc/{starting.pid}/cmdline")
-        eventually(command_line.read_text, lambda text: str(port) in text)  # it takes a moment
+        eventually(command_line.read_text, lambda text: "an-id" in text)  # it takes a moment
         (tmp_path / "state").mkdir()
         record = tmp_path / "state" / "local.json"
-        record.write_text(json.dumps({"pid": starting.pid, "port": port}))
+        record.write_text(json.dumps({"pid": starting.pid, "port": port, "id": "an-id"}))
         assert daemon.status() is None
         assert daemon.down() is True
         assert not is_alive(starting.pid)
@@ -169,7 +169,7 @@ def test_a_left_over_record_is_recognised(port: int) -> None:
     eventually(daemon.status, lambda status: status is None)
     # The recorded process id may belong to another process by now: here, to this test.
     record = Path(os.environ["STEPML_STATE_DIR"]) / "local.json"
-    record.write_text(json.dumps({"pid": os.getpid(), "port": port}))
+    record.write_text(json.dumps({**json.loads(record.read_text()), "pid": os.getpid()}))
     assert daemon.status() is None
     assert daemon.down() is False
     assert daemon.up(port=port).pid != started.pid

@@ -620,6 +620,8 @@ def test_a_function_sees_lambdas_variables_and_nothing_of_the_server(
         "AWS_SESSION_TOKEN": "test",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
         "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "LAMBDA_TASK_ROOT": str(function.task_root),
         "PYTHONPATH": str(function.task_root),
         "STEPML_BUCKET": "a-bucket",

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
-from stepml.local.identity import STATUS_PATH
+from stepml.local_identity import STATUS_PATH
 from tests.support.running_aws import RunningAws, eventually
 
 SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request"}

@@ -13,8 +13,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from stepml.local.answers import ask
-from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from stepml.local_identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, ask
 from tests.support.running_aws import RunningAws
 
 NO_MACHINE = "arn:aws:states:us-east-1:123456789012:stateMachine:none"
@@ -133,4 +132,4 @@ class TestPages:
         assert page(aws, "/_health")[::2] == (200, b'{"status": "running"}')
 
     def test_its_status_is_where_it_was(self, aws: RunningAws) -> None:
-        assert ask(int(aws.endpoint_url.rpartition(":")[2]), 30.0) is not None
+        assert ask(aws.endpoint_url, 30.0) is not None

@@ -18,10 +18,9 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from stepml.local.answers import ask
 from stepml.local.cache_server import CacheStatus
 from stepml.local.caches import template_parameters
-from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from stepml.local_identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, ask
 
 ROLE = "arn:aws:iam::123456789012:role/states"
 WAIT_S = 90.0  # generous: the machine may be busy
@@ -44,7 +43,7 @@ class RunningAws:
 
     def status(self) -> dict[str, Any]:
         """Return the server's own status."""
-        answer = ask(int(self.endpoint_url.rpartition(":")[2]), WAIT_S)
+        answer = ask(self.endpoint_url, WAIT_S)
         assert answer is not None
         return answer
 

@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass
 
 from stepml.local.functions.function import Function
+from stepml.local_identity import NO_CONFIGURATION
 
 # Variables that the interpreter may need to start; no others of the server are passed on.
 INHERITED = ("PATH", "LD_LIBRARY_PATH")
@@ -42,7 +43,7 @@ def _defaults(account: Account) -> dict[str, str]:
         # Not the user's home: ~/.aws must not redirect a function's calls.
         "HOME": tempfile.gettempdir(),
         "AWS_ENDPOINT_URL": account.endpoint_url,
-        "AWS_EC2_METADATA_DISABLED": "true",
+        **NO_CONFIGURATION,
     }
 
 

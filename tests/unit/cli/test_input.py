@@ -229,12 +229,20 @@ def test_an_endpoint_that_is_no_url_is_refused() -> None:
     assert "endpoint: expected http://… or https://…, got 'localhost:1'" in line
 
 
-def test_a_data_set_whose_upload_nobody_asked_for_is_kept_all_the_same(nowhere: str) -> None:
-    result = CliRunner().invoke(app, ["data", "get", "digits", "--endpoint-url", nowhere])
+@pytest.mark.parametrize("where", ["--local", "--endpoint-url {nowhere}"])
+def test_a_data_set_that_cannot_be_uploaded_is_kept_and_said(where: str, nowhere: str) -> None:
+    command = ["data", "get", "digits", *where.format(nowhere=nowhere).split()]
 
-    assert result.exit_code == 0
-    assert "digits.csv" in result.stdout
-    assert result.stderr.startswith("not uploaded: nothing answers at")
+    result = CliRunner().invoke(app, command)
+
+    assert result.exit_code == 3
+    assert Path(result.stdout.removeprefix("digits: ").strip()).is_file()
+    assert result.stderr.count("\n") == 1
+    assert "stepml local up" in result.stderr
+    assert refused_in_json(*command, code=3)["error"] in (
+        "EndpointUnreachableError",
+        "LocalAwsFailedError",
+    )
 
 
 def test_errors_are_json_when_asked_for(tmp_path: Path, job: Path, nowhere: str) -> None:
@@ -289,6 +297,14 @@ def test_the_environment_chooses_the_aws_on_this_machine(
     assert Target.chosen(local=False, endpoint_url=None, stack="stepml").endpoint_url == (
         "http://127.0.0.1:4566"
     )
+
+
+@pytest.mark.parametrize("command", WITH_SERVICE)
+def test_the_local_aws_that_does_not_run_is_not_looked_for_elsewhere(command: str) -> None:
+    line = refused(*command.split(), "--local", code=3)
+
+    assert line.startswith("LocalAwsFailedError: the local AWS is not running")
+    assert "stepml local up" in line
 
 
 def test_an_option_wins_over_the_environment(nowhere: str, monkeypatch: pytest.MonkeyPatch) -> None:

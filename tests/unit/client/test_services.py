@@ -71,6 +71,8 @@ def test_a_stack_is_found_by_its_outputs(stack: MotoStack) -> None:
 def test_a_missing_stack_is_named_with_what_to_do(stack: MotoStack) -> None:
     with pytest.raises(StackNotFoundError, match=r"no stack 'absent' at http://.*stepml local up"):
         _ = stack.client("absent").stack
+    with pytest.raises(StackNotFoundError, match="; leave out --stack: stepml local up deploys '"):
+        _ = stack.client("absent").stack
 
 
 def test_a_stack_of_something_else_is_refused(stack: MotoStack) -> None:
@@ -109,7 +111,7 @@ def test_a_loopback_endpoint_needs_no_credentials(
     _without_credentials(monkeypatch)
     connection = connect(stack.endpoint_url)
 
-    assert connection.has_local_credentials
+    assert connection.session.get_credentials().access_key == "test"
     assert Client(connection).stack.bucket == BUCKET
 
 
