@@ -8,7 +8,7 @@ TEST_WORKERS ?= 3
 PACKAGES := stepml lambdas comm storage ps_server
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint format schema idl bench soak package down constraints clean install install-dev \
+.PHONY: help run test chaos fuzz lint format schema idl bench soak package down constraints clean install install-dev \
   caches
 
 help: ## Print this help
@@ -25,10 +25,13 @@ run: install ## Train Covertype locally, with the same state machines and functi
 test: install-dev caches ## Run every test
 	@# Whole jobs begin first: the short tests fill the gaps in which jobs wait.
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder \
-	  tests/functional tests/services tests/contracts tests/unit $(PYTEST_ARGS)
+	  tests/functional tests/services tests/contracts tests/unit tests/fuzz $(PYTEST_ARGS)
 
 chaos: install-dev caches ## Kill functions and channels at random under jobs (CHAOS_ARGS="--seed 1 --runs 3")
 	$(BIN)/python -m tests.faults.chaos $(CHAOS_ARGS)
+
+fuzz: install-dev ## Read 200,000 damaged files, models, messages and jobs
+	STEPML_FUZZ_EXAMPLES=10000 $(BIN)/pytest -n $(TEST_WORKERS) --timeout 7200 tests/fuzz
 
 lint: install-dev $(ASL_VALIDATOR) ## Check style, types, layers, template and state machines
 	$(BIN)/ruff check .

@@ -31,7 +31,7 @@ ARRAYS_FILE, CARD_FILE = "model.safetensors", "model.json"
 
 _SCALE = "feature_"  # before the names of the scale's arrays
 _VERSION, _DIGEST = "format_version", "arrays_sha256"
-_MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 class ArtifactError(StepMLError, ValueError):
@@ -120,7 +120,7 @@ def _digest(packed: Buffer) -> str:
 def _read_card(card: Buffer) -> dict[str, Any]:
     try:
         found = json.loads(bytes(card))
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise NotAnArtifactError(f"the card is not JSON: {exc}") from exc
     version = found.get(_VERSION) if isinstance(found, dict) else None
     if not isinstance(version, int):

@@ -27,6 +27,8 @@ Array = NDArray[Any]
 _LENGTH_BYTES = 8
 _CHECKSUM = "checksum"
 _UNSEALED = "0" * 16
+# Errors of reading a header that is no JSON, or JSON of something else.
+_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 # The format's own limit: a longer header is a sign of damage.
 _LARGEST_HEADER_BYTES = 100_000_000
 _DTYPES: dict[str, np.dtype[Any]] = {
@@ -192,7 +194,7 @@ def header(prefix: Buffer) -> Header:
         entries = json.loads(bytes(prefix[_LENGTH_BYTES:first]))
         metadata = dict(entries.pop("__metadata__", {}))
         places = {name: _place(entry, first) for name, entry in entries.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as exc:
+    except _MALFORMED as exc:
         raise DamagedValueError(f"a container of arrays has a damaged header: {exc!r}") from exc
     return Header(places, metadata, _end_without_gaps(list(places.values()), first))
 

@@ -115,7 +115,8 @@ class Table:
         except StepMLError:
             raise
         except self._errors as exc:
-            raise InvalidDataError(f"s3 object {self._data.key}: {exc}") from exc
+            problem = " ".join(str(exc).split())  # Arrow's messages have several lines
+            raise InvalidDataError(f"s3 object {self._data.key}: {problem}") from exc
 
 
 def _import_pyarrow() -> tuple[Any, Any]:
