@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
+import msgspec
+
 from lambdas.channels import channel_of
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.epochs import epochs_of
+from lambdas.epochs.reports import evaluate
 from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.resumption import take_over
 from lambdas.job_store.samples import load_sample
@@ -14,6 +19,7 @@ from lambdas.logs import log
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import State
 from stepml.ml.data import Scale, merge_moments, scale_of, shard_kind, shard_plan
+from stepml.ml.models.base import Floats
 from storage import DurableStorage
 
 
@@ -40,10 +46,24 @@ def _initialised(store: JobStore) -> TrainingPlan:
         store.scale.publish(_scale(store, plan))
     take_over(store, partition)
     first = store.state(0)
-    if partition.resumed_epochs == 0 and not first.exists():
+    begins = partition.resumed_epochs == 0
+    if begins and not first.exists():
         first.publish(_first_state(store, plan))
+    plan = msgspec.structs.replace(
+        plan,
+        constant_loss=_loss_of(store, plan, plan.constant_parameters(manifest)),
+        first_loss=_loss_of(store, plan, first.load().parameters if begins else None),
+    )
     log("model initialised", job_id=store.job_id, parameters=plan.model().n_parameters)
     return store.training_plan.publish(plan)
+
+
+def _loss_of(store: JobStore, plan: TrainingPlan, parameters: Floats | None) -> float | None:
+    """Return the loss on the validation rows, or None if it is unknown."""
+    if parameters is None:
+        return None
+    loss = evaluate(store, plan, parameters).loss
+    return loss if math.isfinite(loss) else None
 
 
 def _first_state(store: JobStore, plan: TrainingPlan) -> State:

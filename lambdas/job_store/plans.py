@@ -6,8 +6,9 @@ from typing import Literal, Self
 
 import msgspec
 
+from lambdas.job_store.dataset_facts import dataset_facts
 from stepml.job import keys
-from stepml.job.reports import DatasetReport
+from stepml.job.reports import DatasetFacts, DatasetReport
 from stepml.job.spec import JobSpec
 from stepml.ml.algorithms import RankEpoch
 from stepml.ml.data import (
@@ -21,8 +22,8 @@ from stepml.ml.data import (
     ShardPlan,
     Skipped,
 )
-from stepml.ml.models import Model, build_model
-from stepml.ml.models.classes import as_stored
+from stepml.ml.models import DataFacts, Model, build_model
+from stepml.ml.models.base import Floats
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -79,6 +80,10 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     skipped_rows: int
     skipped_samples: list[str]
     fingerprint: str = ""  # of the rows; empty: an earlier version made the plan
+    about: DatasetFacts = DatasetFacts()
+    # Validation losses of a model that ignores the features, and of the first state.
+    constant_loss: float | None = None
+    first_loss: float | None = None
     # The last epoch without rank states: 0, or the epoch at which a job of another world size was
     # resumed.
     rank_states_after: int = msgspec.field(default=0, name="own_states_after")
@@ -106,6 +111,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             skipped_rows=manifest.skipped_rows,
             skipped_samples=list(manifest.skipped_samples),
             fingerprint=manifest.fingerprint,
+            about=dataset_facts(partition.spec, manifest, len(partition.objects), partition.notes),
             rank_states_after=partition.rank_states_after,
         )
 
@@ -136,6 +142,12 @@ class TrainingPlan(msgspec.Struct, frozen=True):
         """Return the job's model."""
         return build_model(self.spec.model, self.n_features, self.labels, self.label_counts)
 
+    def constant_parameters(self, manifest: Manifest) -> Floats | None:
+        """Return the parameters of the best model that ignores the features, if it is known."""
+        mean = manifest.label_moments.mean
+        facts = DataFacts(self.n_features, self.labels, self.label_counts, mean)
+        return self.model().constant_parameters(facts)
+
     def rank_epoch(self, epoch: int, rank: int) -> RankEpoch:
         """Return the part of ``rank`` in ``epoch``."""
         return RankEpoch(epoch, rank, tuple(self.shard_rows), self.spec.data.seed)
@@ -143,18 +155,13 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     def dataset_report(self) -> DatasetReport:
         """Return the summary of the data for the reports."""
         return DatasetReport(
+            **msgspec.structs.asdict(self.about),
             digest=self.digest,
             n_features=self.n_features,
             training_rows=self.training_rows,
             validation_rows=self.validation_rows,
-            classes=self._classes(),
             matrix=self.matrix,
             density=self.density,
             skipped_rows=self.skipped_rows,
             skipped_samples=self.skipped_samples,
         )
-
-    def _classes(self) -> list[float]:
-        """Return the labels as they stand in the data, if they are classes."""
-        learnt = self.labels if self.spec.model.learns_classes else None
-        return [as_stored(label) for label in learnt or ()]

@@ -15,9 +15,10 @@ from lambdas.job_store.retention import retained_after_success
 from lambdas.job_store.shards import is_scaled
 from stepml import __version__
 from stepml.job import keys
-from stepml.job.reports import EpochReport, JobReport
+from stepml.job.reports import EpochReport, JobReport, JobWarning
 from stepml.job.spec_base import tag
 from stepml.ml.artifact import Artifact
+from stepml.ml.doubts import doubts_about_model
 
 
 def trained_model(store: JobStore, plan: TrainingPlan, report: JobReport) -> Artifact:
@@ -66,6 +67,7 @@ def build_job_report(
         metrics=last.metrics,
         seconds=seconds_since(store.claim.load().started_at),
         dataset=plan.dataset_report(),
+        warnings=[*plan.about.warnings, *_doubts(plan, last)],
         model_uri=f"s3://{bucket}/{keys.model(job_id)}",
         report_uri=f"s3://{bucket}/{keys.report(job_id)}",
         history_uri=f"s3://{bucket}/{keys.history(job_id)}",
@@ -78,6 +80,10 @@ def build_job_report(
         kept=retained_after_success(job_id, bucket, last.epoch),
         history=list(history),
     )
+
+
+def _doubts(plan: TrainingPlan, last: EpochReport) -> list[JobWarning]:
+    return doubts_about_model(plan.spec, last.loss, plan.constant_loss, plan.first_loss)
 
 
 def _kernels() -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from stepml.cli.data_lines import data_lines
 from stepml.cli.figures import cost, count, finished, main_metric, shortened, shown
 from stepml.cli.output import Output
 from stepml.client import Failure, Snapshot
@@ -37,6 +38,7 @@ class Display:
         self._phase = ""
         self._epochs = 0
         self._retries = 0
+        self._has_shown_data = False
 
     def __enter__(self) -> Self:
         self._output.line(self._name)
@@ -55,9 +57,18 @@ class Display:
         is_after_training = snapshot.phase.state == AFTER_TRAINING
         if not is_after_training:
             self._show_phase(snapshot)
+        self._show_data(snapshot)
         self._show_epochs(snapshot)
         if is_after_training:
             self._show_phase(snapshot)
+
+    def _show_data(self, snapshot: Snapshot) -> None:
+        # Older plans do not describe their data.
+        if snapshot.dataset is None or not snapshot.dataset.rows or self._has_shown_data:
+            return
+        for line in data_lines(snapshot.dataset):
+            self._output.line(line)
+        self._has_shown_data = True
 
     def _show_epochs(self, snapshot: Snapshot) -> None:
         retried = snapshot.failed_attempts

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from stepml.cli.data_lines import warning_lines
 from stepml.cli.errors import INTERRUPTED, NO_SERVICE
 from stepml.cli.figures import cost, count, finished, shown
 from stepml.cli.machine import worded
@@ -93,6 +96,11 @@ def _show(
             "report": files["report"],
         }
     )
+    # Those on the data were shown before training.
+    for line in warning_lines(
+        each for each in report.warnings if each not in report.dataset.warnings
+    ):
+        output.complaint(line)
 
 
 def _basis(client: Client) -> str:
@@ -112,6 +120,8 @@ def _result(last: Snapshot, report: JobReport, files: Mapping[str, Path]) -> dic
         "seconds": report.seconds,
         "active_seconds": report.history[-1].active_seconds,
         "cost_usd": report.history[-1].total_cost_usd,
+        "dataset": msgspec.to_builtins(report.dataset),
+        "warnings": msgspec.to_builtins(report.warnings),
         "kept": report.kept,
         "files": {what: str(path) for what, path in files.items()},
     }

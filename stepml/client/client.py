@@ -27,7 +27,7 @@ from stepml.client.retrying import Retried
 from stepml.client.stack import DEFAULT_STACK, Stack, find_stack
 from stepml.client.stopping import Stopped
 from stepml.client.transfers import Upload
-from stepml.job.reports import EpochReport, JobReport
+from stepml.job.reports import DatasetFacts, EpochReport, JobReport
 
 
 class Client:
@@ -180,6 +180,10 @@ class Client:
     def epoch_report(self, execution: Execution, epoch: int) -> EpochReport | None:
         """Return an epoch's report, or None if there is none yet."""
         return epochs.epoch_report(self.connection, self.stack, execution.name, epoch)
+
+    def dataset_facts(self, execution: Execution) -> DatasetFacts | None:
+        """Return the job's understanding of its data, or None before they are partitioned."""
+        return epochs.dataset_facts(self.connection, self.stack, execution.name)
 
     def report(self, execution: Execution) -> JobReport | None:
         """Return the final report, or None if there is none yet."""

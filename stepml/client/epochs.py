@@ -16,7 +16,7 @@ from stepml.client.failures import Failure, first_failure
 from stepml.client.objects import find_document, is_there
 from stepml.client.stack import Stack
 from stepml.job import keys
-from stepml.job.reports import EpochReport, JobReport
+from stepml.job.reports import DatasetFacts, EpochReport, JobReport, PlannedData
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
@@ -67,6 +67,13 @@ def job_report(connection: Connection, stack: Stack, job_id: str) -> JobReport |
     """Return a job's final report, or None if there is none yet."""
     key, what = keys.report(job_id), f"the report of {job_id}"
     return find_document(connection, stack.bucket, key, JobReport, what)
+
+
+def dataset_facts(connection: Connection, stack: Stack, job_id: str) -> DatasetFacts | None:
+    """Return a job's understanding of its data, or None before they are partitioned."""
+    key, what = keys.training_plan(job_id), f"the training plan of {job_id}"
+    plan = find_document(connection, stack.bucket, key, PlannedData, what)
+    return None if plan is None else plan.about
 
 
 def finished_epochs(connection: Connection, stack: Stack, job_id: str) -> int:

@@ -13,7 +13,7 @@ from stepml.client.errors import AccessError
 from stepml.client.execution import Execution, ExecutionState
 from stepml.client.failures import Failure
 from stepml.client.history import CONTINUES, FailedTask, JobHistory, Phase
-from stepml.job.reports import EpochReport
+from stepml.job.reports import DatasetFacts, EpochReport
 
 MAX_PAUSE_S = 30.0  # between two requests to a service that throttles
 
@@ -26,6 +26,7 @@ class Snapshot:
     phase: Phase
     epochs: tuple[EpochReport, ...]  # all so far
     failed_attempts: tuple[Failure, ...]  # at epochs; each has been retried
+    dataset: DatasetFacts | None = None  # None before the data are partitioned
 
 
 def watch(
@@ -75,6 +76,7 @@ class _Watcher:
         self._epochs: list[EpochReport] = []
         self._retried: list[FailedTask] = []
         self._failed_attempts: list[Failure] = []
+        self._dataset: DatasetFacts | None = None
 
     def look(self) -> Snapshot:
         # The state is read first, so that the following reads find everything from before the end.
@@ -84,9 +86,11 @@ class _Watcher:
             self._find_continuation(state)
         phase = self._phase()
         if phase.has_epochs:
+            self._dataset = self._dataset or self._client.dataset_facts(self._execution)
             self._read_epochs()
         self._explain_failures()
-        return Snapshot(state, phase, tuple(self._epochs), tuple(self._failed_attempts))
+        failed = tuple(self._failed_attempts)
+        return Snapshot(state, phase, tuple(self._epochs), failed, self._dataset)
 
     def _read_history(self) -> None:
         # Only of the newest execution: the earlier ones wait for it.

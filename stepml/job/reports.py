@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct, field
+
 from stepml.job.spec import JobSpec
 from stepml.job.tasks import Decision, Event
 
@@ -36,14 +38,45 @@ class EpochReport(Event, frozen=True, kw_only=True):
     dual_tolerance: float | None = None
 
 
-class DatasetReport(Event, frozen=True, kw_only=True):
+class JobWarning(Event, frozen=True, kw_only=True):
+    """A reason to doubt the data or the model; the job goes on."""
+
+    code: str  # one of `stepml.ml.doubts`
+    text: str  # with the field that may help
+
+
+class DatasetFacts(Event, frozen=True, kw_only=True):
+    """The job's understanding of its data."""
+
+    rows: int = 0  # for training and validation
+    columns: int = 0  # with the label; 0 if the format has no columns
+    objects: int = 1
+    format: str = ""
+    header: bool | None = None  # csv and tsv: whether line 1 names the columns
+    label: str = ""  # name of its column, or "column 3"; other formats: where the labels are
+    is_learnt: bool = True  # the model learns the labels
+    classes: list[float] = field(
+        default_factory=list
+    )  # labels as in the data; empty for regression and clusters
+    label_range: list[float] = field(default_factory=list)  # smallest and largest label
+    missing_values: int = 0  # of features; they are filled in
+    notes: list[str] = field(default_factory=list)  # on facts that were inferred
+    warnings: list[JobWarning] = field(default_factory=list)
+
+
+class PlannedData(Struct, frozen=True):
+    """The part of a job's training plan that describes its data."""
+
+    about: DatasetFacts = DatasetFacts()
+
+
+class DatasetReport(DatasetFacts, frozen=True, kw_only=True):
     """The data set of the job."""
 
     digest: str  # content address of the partitioned data
     n_features: int
     training_rows: int
     validation_rows: int
-    classes: list[float]  # labels as in the data; empty for regression and clusters
     matrix: str  # dense or sparse
     density: float  # share of stored values
     skipped_rows: int  # data.on_bad_row skip: number of malformed rows …
@@ -62,6 +95,7 @@ class JobReport(Event, frozen=True, kw_only=True):
     metrics: dict[str, float]
     seconds: float  # from the execution's start to this report
     dataset: DatasetReport
+    warnings: list[JobWarning] = field(default_factory=list)  # on the data and on the model
     model_uri: str  # s3://…/model.safetensors
     report_uri: str  # s3://…/report.json
     history_uri: str  # s3://…/history.jsonl: the report of every epoch, a line each

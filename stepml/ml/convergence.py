@@ -51,7 +51,7 @@ def require_finite_parameters(job: JobSpec, epoch: int, parameters: Floats) -> N
     """Raise `TrainingDivergedError` if a parameter is not a finite number."""
     if not np.isfinite(parameters).all():
         raise TrainingDivergedError(
-            f"a parameter of the model is not a finite number after epoch {epoch}; {_advice(job)}"
+            f"a parameter of the model is not a finite number after epoch {epoch}; {advice(job)}"
         )
 
 
@@ -60,11 +60,12 @@ def require_finite_losses(job: JobSpec, epoch: int, **losses: float) -> None:
     for name, loss in losses.items():
         if not math.isfinite(loss):
             raise TrainingDivergedError(
-                f"the {name} loss is {loss} after epoch {epoch}; {_advice(job)}"
+                f"the {name} loss is {loss} after epoch {epoch}; {advice(job)}"
             )
 
 
-def _advice(job: JobSpec) -> str:
+def advice(job: JobSpec) -> str:
+    """Return changes to a job that diverges or learns badly."""
     standardise = () if job.data.standardise else ("set data.standardise",)
     fields = (*job.algorithm.remedies(job.model), *standardise, *job.model.remedies)
     return " or ".join(fields) or "look for huge values in the data"

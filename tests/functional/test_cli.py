@@ -99,6 +99,7 @@ def test_an_example_is_trained_watched_and_looked_at(
     assert len(rows) == report["epochs"] == len(report["history"])
     assert f"{report['metrics']['accuracy']:.4f}" in stdout
     assert report["metrics"]["accuracy"] > 0.9
+    assert "data: 1,797 rows, 65 columns (csv, header); label 'digit', 10 classes" in stdout
 
     table, _ = stepml.run("epochs", name)
     assert table.count("SUCCEEDED") == report["epochs"]
@@ -119,6 +120,8 @@ def test_a_detached_run_is_watched_from_elsewhere(
 
     assert watched["job_id"] == name
     assert watched["status"] == "SUCCEEDED"
+    assert watched["dataset"]["label"] == "digit"
+    assert watched["warnings"] == []
     assert all((stepml.directory / path).is_file() for path in watched["files"].values())
 
 

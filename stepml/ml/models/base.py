@@ -27,6 +27,7 @@ class DataFacts:
     n_features: int
     labels: Sequence[float] | None = None  # distinct, ascending; None: more than 1,000
     label_counts: Sequence[int] | None = None  # rows of each label
+    label_mean: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,13 @@ class Model(ABC):
         seed : int
             The same seed gives the same bits.
         """
+
+    def constant_parameters(self, facts: DataFacts) -> Floats | None:
+        """Return the parameters of the best model that ignores the features.
+
+        None: there is none, or it is not known.
+        """
+        return None
 
     @property
     @abstractmethod

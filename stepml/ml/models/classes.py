@@ -10,7 +10,7 @@ import numpy as np
 from stepml.job.errors import BadLabelError
 from stepml.job.models import MODELS
 from stepml.job.spec_base import label_text, listed, parse_labels
-from stepml.ml.models.base import Floats
+from stepml.ml.models.base import DataFacts, Floats
 
 MOST_CLASSES = 1000
 
@@ -129,6 +129,18 @@ def weights_of(
             f"({shown(classes)}), got 0 for all"
         )
     return weights
+
+
+def shares_of(facts: DataFacts, weights: Mapping[float, float] | None) -> Floats | None:
+    """Return the share of each label in the weights of all rows; None if counts are unknown."""
+    if facts.labels is None or facts.label_counts is None:
+        return None
+    counts = np.array(facts.label_counts, np.float64)
+    if weights is not None:
+        counts *= [weights[as_stored(label)] for label in facts.labels]
+    total = counts.sum()
+    shares: Floats | None = counts / total if total > 0 else None
+    return shares
 
 
 def indices(labels: Floats, classes: Floats) -> np.ndarray[tuple[int], np.dtype[np.int32]]:

@@ -10,7 +10,14 @@ import numpy as np
 from stepml.job import models as specs
 from stepml.job.spec_base import tag
 from stepml.ml.models.base import Array, DataFacts, Floats, Model
-from stepml.ml.models.classes import classes_of, indices, positive_of, weights_of
+from stepml.ml.models.classes import (
+    as_stored,
+    classes_of,
+    indices,
+    positive_of,
+    shares_of,
+    weights_of,
+)
 from stepml.ml.models.linear import LinearModel
 from stepml.ml.models.metrics import accuracy, binary_metrics
 
@@ -78,6 +85,17 @@ class BinaryClassifier(LinearModel):
             sides *= _factors(self.weights)[indices(labels, known)]
         return sides
 
+    def _constant_decision(self, facts: DataFacts) -> float | None:
+        shares = shares_of(facts, self.weights)
+        if shares is None or facts.labels is None:
+            return None
+        is_positive = [as_stored(label) == self.positive for label in facts.labels]
+        return self._decision_at(float(shares[is_positive].sum()))
+
+    def _decision_at(self, share: float) -> float | None:
+        """Return the best decision value for all rows, of which ``share`` are positive."""
+        return None
+
     def describe(self) -> dict[str, Any]:
         return {
             "positive_class": self.positive,
@@ -139,6 +157,14 @@ class MulticlassClassifier(LinearModel):
 
     def targets(self, labels: Floats) -> Array:
         return indices(labels, self._labels)
+
+    def _constant_decision(self, facts: DataFacts) -> Floats | None:
+        shares = shares_of(facts, self.weights)
+        return None if shares is None else self._decisions_at(shares)
+
+    def _decisions_at(self, shares: Floats) -> Floats | None:
+        """Return the best decision values for all rows, given the share of each class."""
+        return None
 
     def describe(self) -> dict[str, Any]:
         return {"classes": list(self.classes)}

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from stepml.ml.matrices import product, transposed_product
-from stepml.ml.models.base import Array, Evaluation, Floats, LossModel, Matrix, Penalty
+from stepml.ml.models.base import (
+    Array,
+    DataFacts,
+    Evaluation,
+    Floats,
+    LossModel,
+    Matrix,
+    Penalty,
+)
 
 _FEW = 64  # outputs; up to here NumPy is much faster output by output than row by row
 # Limits of a block, so that intermediate arrays are small: rows, and decision values.
@@ -45,6 +54,14 @@ class LinearModel(LossModel):
 
     def initial_parameters(self) -> Floats:
         return np.zeros(self.n_parameters, np.float32)
+
+    def constant_parameters(self, facts: DataFacts) -> Floats | None:
+        decision = self._constant_decision(facts)
+        if decision is None or not np.isfinite(decision).all():
+            return None
+        w = self.initial_parameters()
+        w[-self.n_outputs :] = decision
+        return w
 
     def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
         with _quiet():
@@ -118,6 +135,10 @@ class LinearModel(LossModel):
             return w[:-1], w[-1:]
         coefficients = w[: -self.n_outputs].reshape(self.n_features, self.n_outputs)
         return coefficients, w[-self.n_outputs :]
+
+    def _constant_decision(self, facts: DataFacts) -> Any:
+        """Return the best decision values, (n_outputs,), that are the same for all rows."""
+        return None
 
     @abstractmethod
     def _differentiate(self, z: Floats, y: Array) -> float:

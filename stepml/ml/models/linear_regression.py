@@ -30,6 +30,9 @@ class LinearRegression(LinearModel):
     def describe(self) -> dict[str, Any]:
         return {}
 
+    def _constant_decision(self, facts: DataFacts) -> float:
+        return facts.label_mean
+
     def _differentiate(self, z: Floats, y: Array) -> float:
         z -= y
         return float(np.dot(z, z)) / 2

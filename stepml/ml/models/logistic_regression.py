@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import numpy as np
@@ -26,6 +27,9 @@ class LogisticRegression(BinaryClassifier):
         positive_first = self.classes[0] == self.positive and self.negative is not None
         sides = (z, -z) if positive_first else (-z, z)
         return np.stack([_sigmoid(side) for side in sides], axis=1)
+
+    def _decision_at(self, share: float) -> float | None:
+        return math.log(share / (1 - share)) if 0 < share < 1 else None
 
     def _differentiate(self, z: Floats, y: Array) -> float:
         if not np.maximum.reduce(np.abs(z)) < _FAR:

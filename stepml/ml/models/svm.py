@@ -32,6 +32,9 @@ class BinarySvm(BinaryClassifier):
         several = "positive_class" not in card
         return OneVsRestSvm.from_card(card) if several else super().from_card(card)
 
+    def _decision_at(self, share: float) -> float:
+        return 1.0 if share > 0.5 else -1.0
+
     def _differentiate(self, z: Floats, y: Array) -> float:
         z *= y if self.weights is None else np.copysign(np.float32(1), y)
         np.subtract(1, z, out=z)
@@ -45,6 +48,10 @@ class BinarySvm(BinaryClassifier):
 
 class OneVsRestSvm(MulticlassClassifier):
     """The sum of the hinge losses of each class against all others."""
+
+    def _decisions_at(self, shares: Floats) -> Floats:
+        decisions: Floats = np.where(shares > 0.5, 1.0, -1.0)
+        return decisions
 
     def _differentiate(self, z: Floats, y: Array) -> float:
         own = np.arange(len(y)), y

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stepml.job.errors import DataNotFoundError, StepMLError
+from stepml.job.reports import JobReport
 from tests.support.jobs import Job
 
 RNG = np.random.default_rng(4)
@@ -263,3 +264,124 @@ def test_continuous_labels_are_said_to_be_for_regression(y: np.ndarray) -> None:
 def test_few_classes_are_not_said_to_be_continuous() -> None:
     content = text("a,b,y", *reals(0, 1), (np.arange(60) % 6).tolist())
     assert "positive_class" in refusal(job(content))
+
+
+def trained(begun: Job, epochs: int = 1) -> JobReport:
+    begun.spec["stop"] = {"max_epochs": epochs}
+    begun.initialised()
+    with np.errstate(all="ignore"):
+        for epoch in range(1, epochs + 1):
+            begun.epoch(epoch)
+    return begun.finalise(epochs)
+
+
+def test_the_report_says_what_the_data_were_taken_for() -> None:
+    content = text("a,b,y", *reals(0, 1), Y).replace(b"\n", b"\n,1,0\n", 1)
+    data = trained(job(content, {"missing": "mean"})).dataset
+    assert (data.rows, data.columns, data.format, data.header) == (61, 3, "csv", True)
+    assert (data.label, data.classes, data.label_range) == ("y", [0, 1], [0, 1])
+    assert (data.missing_values, data.objects, data.notes, data.warnings) == (1, 1, [], [])
+
+
+@pytest.mark.parametrize("missing", ["zero", "mean"])
+@pytest.mark.parametrize("on_bad_row", ["fail", "skip"])
+@pytest.mark.parametrize("kind", ["csv", "npz", "parquet"])
+def test_missing_values_of_rows_that_count_are_counted(
+    missing: str, on_bad_row: str, kind: str
+) -> None:
+    gaps = X.copy()
+    gaps[3] = np.nan
+    gaps[7, 1] = np.nan
+    y = Y.astype(float)
+    if on_bad_row == "skip":
+        y[3] = np.nan
+    contents = {
+        "csv": text("a,b,y", *gaps.T.tolist(), y.tolist()),
+        "npz": npz(X=gaps, y=y),
+        "parquet": parquet(None, a=gaps[:, 0], b=gaps[:, 1], y=y),
+    }
+    begun = job(contents[kind], {"format": kind, "missing": missing, "on_bad_row": on_bad_row})
+    begun.initialised()
+    facts = begun.training_plan().about
+    assert facts.missing_values == (3 if on_bad_row == "fail" else 1)
+
+
+def test_a_label_that_kmeans_leaves_out_is_said() -> None:
+    content = text("a,b,y", *reals(0, 1), Y)
+    note = "column 3 ('y') is left out as the label; data.has_label false makes it a feature"
+    for data, notes in (({}, [note]), ({"label": "y"}, []), ({"has_label": False}, [])):
+        found = trained(job(content, data, **KMEANS)).dataset
+        assert found.notes == notes
+        assert not found.is_learnt
+
+
+LINEAR = {"model": {"name": "linear_regression"}}
+N = np.arange(100)
+JUMPS = text("a,y", ((N % 2) * 1000 + N % 7).tolist(), (N % 2).tolist())
+SUMS = text("a,b,y", *reals(0, 1), X.sum(axis=1).tolist())
+GRADIENT = {"name": "gradient_averaging", "batch_size": 50}
+
+
+def codes(report: JobReport) -> list[str]:
+    return [warning.code for warning in report.warnings]
+
+
+@pytest.mark.parametrize("model", ["logistic_regression", "softmax_regression", "svm"])
+def test_a_model_worse_than_the_constant_one_is_said(model: str) -> None:
+    spec: dict[str, Any] = {"model": {"name": model}, "algorithm": GRADIENT}
+    report = trained(job(JUMPS, **spec), 2)
+    assert codes(report) == ["worse_than_constant"]
+    assert "ignores the features" in report.warnings[0].text
+    assert "set data.standardise" in report.warnings[0].text
+    assert codes(trained(job(JUMPS, {"standardise": True}, **spec), 2)) == []
+
+
+def test_a_rate_far_too_large_is_said() -> None:
+    algorithm = {"name": "model_averaging", "learning_rate": 1e6}
+    (warning,) = trained(job(text("a,b,y", *reals(0, 1), Y), algorithm=algorithm), 2).warnings
+    assert warning.code == "worse_than_constant"
+    assert "lower algorithm.learning_rate" in warning.text
+    assert codes(trained(job(SUMS, algorithm=GRADIENT | {"learning_rate": 9}, **LINEAR), 1)) != []
+    assert codes(trained(job(SUMS, algorithm=GRADIENT, **LINEAR), 9)) == []
+
+
+def test_the_constant_model_is_the_best_one_of_its_kind() -> None:
+    for y, spec in (
+        (Y, {"name": "logistic_regression"}),
+        (Y, {"name": "logistic_regression", "class_weight": {"1": 5}}),
+        (N[:60] % 3, {"name": "softmax_regression"}),
+        (N[:60] % 3, {"name": "softmax_regression", "class_weight": {"1": 5}}),
+        (N[:60] % 3, {"name": "svm"}),
+        (Y, {"name": "svm", "class_weight": {"1": 5}}),
+        (N[:60] % 3, {"name": "svm", "positive_class": 2}),
+        (X[:, 0], {"name": "linear_regression"}),
+    ):
+        begun = job(text("a,b,y", *reals(0, 1), y.tolist()), model=spec)
+        begun.initialised()
+        plan, model = begun.training_plan(), begun.training_plan().model()
+        w = plan.constant_parameters(begun.store.data_set(plan.digest).manifest.load())
+        assert w is not None
+        targets = model.targets(y.astype(np.float32))
+        zeros = np.zeros((60, 2), np.float32)
+        least = model.evaluate(w, zeros, targets).loss
+        for output in range(len(w) // 3):
+            for step in (-0.1, 0.1):
+                other = w.copy()
+                other[-1 - output] += step
+                assert model.evaluate(other, zeros, targets).loss >= least
+
+
+def test_labels_that_float32_rounds_are_said() -> None:
+    near = text("a,b,y", *reals(0, 1), (1.7e9 + 100 * X[:, 0]).tolist())
+    (warning, *_) = trained(job(near, **LINEAR)).warnings
+    assert warning.code == "labels_rounded"
+    assert codes(trained(job(SUMS, **LINEAR))) == []
+
+
+def test_continuous_labels_of_a_classifier_are_said() -> None:
+    many = text("a,b,y", *reals(0, 1), (N[:60] % 30).tolist())
+    report = trained(job(many, model={"name": "softmax_regression"}))
+    (warning,) = report.dataset.warnings
+    assert warning.code == "labels_look_continuous"
+    assert warning in report.warnings
+    assert "linear_regression" in warning.text

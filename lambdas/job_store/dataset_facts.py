@@ -1,0 +1,55 @@
+"""A job's understanding of its data, in words and numbers for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stepml.job.formats import FORMATS
+from stepml.job.reports import DatasetFacts
+from stepml.job.spec import JobSpec
+from stepml.ml.data import Layout, Manifest
+from stepml.ml.doubts import doubts_about_data
+from stepml.ml.models.classes import as_stored
+
+
+def dataset_facts(
+    spec: JobSpec, manifest: Manifest, n_objects: int, notes: Sequence[str]
+) -> DatasetFacts:
+    """Return the facts about a partitioned data set, as the job takes them.
+
+    ``notes`` are those of the data's plan.
+    """
+    layout = manifest.layout
+    classes = manifest.labels if spec.model.learns_classes else None
+    return DatasetFacts(
+        rows=manifest.n_rows,
+        columns=layout.n_columns,
+        objects=n_objects,
+        format=layout.format,
+        header=layout.header if FORMATS[layout.format].has_header else None,
+        label=_label_of(layout),
+        is_learnt=spec.model.needs_labels,
+        classes=[as_stored(label) for label in classes or ()],
+        label_range=[manifest.min_label, manifest.max_label] if layout.has_label else [],
+        missing_values=manifest.missing_values,
+        notes=[*notes, *_note_on_unused_label(spec, layout)],
+        warnings=doubts_about_data(spec, manifest),
+    )
+
+
+def _label_of(layout: Layout) -> str:
+    if not layout.has_label:
+        return ""
+    if FORMATS[layout.format].label != "column":
+        return FORMATS[layout.format].label_words
+    names, column = layout.column_names, layout.label_column
+    return names[column] if names else f"column {column + 1}"
+
+
+def _note_on_unused_label(spec: JobSpec, layout: Layout) -> list[str]:
+    """Return a note if the last column is left out as the label, although nothing says so."""
+    is_said = spec.data.label is not None or FORMATS[layout.format].label != "column"
+    if spec.model.needs_labels or not layout.has_label or is_said:
+        return []
+    title = layout.column_title(layout.label_column)
+    return [f"{title} is left out as the label; data.has_label false makes it a feature"]

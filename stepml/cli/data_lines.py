@@ -1,0 +1,70 @@
+"""A job's understanding of its data, and its warnings, in lines of 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from stepml.cli.figures import count
+from stepml.job.formats import FORMATS
+from stepml.job.spec_base import label_text
+
+if TYPE_CHECKING:
+    from stepml.job.reports import DatasetFacts, JobWarning
+
+_COLUMNS = 80
+_MOST_CLASSES = 6
+
+
+def data_lines(facts: DatasetFacts) -> list[str]:
+    """Return what the data were taken for, and the notes and warnings on them."""
+    parts = [_table(facts), _label(facts), _missing(facts)]
+    lines = _wrapped(f"data: {'; '.join(filter(None, parts))}")
+    for note in facts.notes:
+        lines += _wrapped(f"note: {note}")
+    return [*lines, *warning_lines(facts.warnings)]
+
+
+def warning_lines(warnings: Iterable[JobWarning]) -> list[str]:
+    """Return a line for each warning, or several if it is long."""
+    return [line for each in warnings for line in _wrapped(f"warning: {each.text}")]
+
+
+def _table(facts: DatasetFacts) -> str:
+    rows = f"{facts.rows:,} row{'' if facts.rows == 1 else 's'}"
+    columns = [count(facts.columns, "column")] if facts.columns else []
+    header = {None: "", True: ", header", False: ", no header"}[facts.header]
+    objects = f", {facts.objects} objects" if facts.objects > 1 else ""
+    return f"{', '.join([rows, *columns])} ({facts.format}{header}{objects})"
+
+
+def _label(facts: DatasetFacts) -> str:
+    if not facts.label:
+        return "no label"
+    is_column = FORMATS[facts.format].label == "column"
+    where = f"label {facts.label!r}" if is_column else facts.label
+    if not facts.is_learnt:
+        return f"{where}, not learnt"
+    if facts.classes:
+        return f"{where}, {_classes(facts.classes)}"
+    return f"{where}, {' to '.join(map(_number, facts.label_range))}"
+
+
+def _classes(classes: list[float]) -> str:
+    if len(classes) <= _MOST_CLASSES:
+        return f"classes {', '.join(map(label_text, classes))}"
+    return f"{len(classes)} classes, {label_text(classes[0])} to {label_text(classes[-1])}"
+
+
+def _number(label: float) -> str:
+    return label_text(label) if label.is_integer() else f"{label:.6g}"
+
+
+def _missing(facts: DatasetFacts) -> str:
+    number = facts.missing_values
+    return f"{count(number, 'value')} missing" if number else "none missing"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _COLUMNS, subsequent_indent="  ", break_on_hyphens=False)

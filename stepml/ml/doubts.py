@@ -1,0 +1,81 @@
+"""Warnings about the data and the model of a job; each says what may help.
+
+=========================  =====================================================================
+``labels_look_continuous``  A classifier learns labels that are rather numbers.
+``labels_rounded``          float32, as which labels are stored, loses much of their differences.
+``worse_than_constant``     The model is worse than one that ignores the features.
+``loss_rose``               The loss is above that before training.
+=========================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from stepml.job.reports import JobWarning
+from stepml.job.spec import JobSpec
+from stepml.ml.convergence import advice
+from stepml.ml.data import Manifest
+from stepml.ml.models.classes import MEANT_REGRESSION, look_continuous
+
+_ROUNDED = 1e-3  # of the labels' standard deviation
+_MARGIN = 0.01  # relative; validation rows are a sample
+
+
+def doubts_about_data(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
+    """Return warnings about the labels of a data set."""
+    if not spec.model.needs_labels:
+        return []
+    if spec.model.learns_classes:
+        return _if_continuous(manifest)
+    moments = manifest.label_moments
+    if moments.rounding_error <= _ROUNDED * moments.deviation:
+        return []
+    text = (
+        f"the labels are stored as float32, which changes them by about "
+        f"{moments.rounding_error:.3g}; their standard deviation is {moments.deviation:.3g}: "
+        "subtract a constant from them"
+    )
+    return [JobWarning(code="labels_rounded", text=text)]
+
+
+def doubts_about_model(
+    spec: JobSpec, loss: float, constant_loss: float | None, first_loss: float | None
+) -> list[JobWarning]:
+    """Return warnings about a trained model.
+
+    Parameters
+    ----------
+    spec : JobSpec
+    loss : float
+        The model's, on the validation rows.
+    constant_loss, first_loss : float, optional
+        On the same rows: of the best model that ignores the features, and of the state before
+        training.
+    """
+    if constant_loss is not None and _exceeds(loss, constant_loss):
+        text = (
+            f"the validation loss {loss:.6g} is worse than that of a model that ignores the "
+            f"features, {constant_loss:.6g}: {advice(spec)}"
+        )
+        return [JobWarning(code="worse_than_constant", text=text)]
+    if first_loss is not None and _exceeds(loss, first_loss):
+        text = (
+            f"the validation loss rose from {first_loss:.6g} to {loss:.6g} in training: "
+            f"{advice(spec)}"
+        )
+        return [JobWarning(code="loss_rose", text=text)]
+    return []
+
+
+def _if_continuous(manifest: Manifest) -> list[JobWarning]:
+    labels = manifest.labels or ()
+    if not look_continuous(labels, manifest.n_rows):
+        return []
+    text = (
+        f"the labels look continuous, {len(labels)} different ones in {manifest.n_rows} rows: "
+        f"{MEANT_REGRESSION}"
+    )
+    return [JobWarning(code="labels_look_continuous", text=text)]
+
+
+def _exceeds(loss: float, other: float) -> bool:
+    return loss > other + _MARGIN * abs(other)
