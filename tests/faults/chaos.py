@@ -25,7 +25,7 @@ from typing import Any
 from stepml.job.channels import CHANNELS, PATTERNS
 from stepml.local.deploy import deploy
 from stepml.packaging.sources import template_path
-from tests.faults.settings import ALGORITHMS, Setting, all_settings
+from tests.faults.settings import ALGORITHMS, WORKERS, Setting, all_settings
 from tests.faults.stack import SharedAws, WatchedStack, busy
 from tests.support.running_aws import running_aws
 
@@ -43,6 +43,7 @@ class Soak:
     pauses_s: tuple[float, float] = (1.0, 5.0)  # between kills
     channel_share: float = 0.15  # share of the kills, in jobs whose channel is a process
     redrives: int = 10  # at most
+    workers: int = WORKERS  # more than 40 train in groups
 
 
 @dataclass
@@ -111,7 +112,8 @@ class Killer:
 
 def survive(stack: WatchedStack, setting: Setting, soak: Soak, uri: str, name: str) -> Survival:
     """Run a job undisturbed, then with kills, and compare."""
-    job, survival = setting.job(uri, soak.epochs), Survival(setting, soak.seed)
+    job = setting.job(uri, soak.epochs) | {"workers": soak.workers}
+    survival = Survival(setting, soak.seed)
     began = time.monotonic()
     calm = stack.ended(stack.start(job, f"{name}-calm"))
     survival.calm_s = time.monotonic() - began
@@ -179,6 +181,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         outputs = deploy(aws.endpoint_url, template_path(), parameters=aws.parameters)
         stack = WatchedStack(SharedAws(aws.endpoint_url, aws.process), outputs)
+        if options.handover:
+            stack.hand_over_after(options.handover)
         uri = stack.upload_rows(0)
         for number in range(options.runs):
             setting = chosen[number % len(chosen)]
@@ -189,6 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 pauses_s=tuple(options.pauses),
                 channel_share=options.channel_share,
                 redrives=options.redrives,
+                workers=options.workers,
             )
             survival = survive(stack, setting, soak, uri, f"{setting.name}-{soak.seed}")
             lost += bool(survival.verdict)
@@ -225,6 +230,8 @@ def _parser() -> argparse.ArgumentParser:
         "--pauses", type=float, nargs=2, default=Soak.pauses_s, help="seconds between kills"
     )
     parser.add_argument("--channel-share", type=float, default=Soak.channel_share, help="of kills")
+    parser.add_argument("--workers", type=int, default=WORKERS, help="above 40 in groups")
+    parser.add_argument("--handover", type=int, help="epochs that one execution trains")
     parser.add_argument("--busy", type=int, default=0, help="cores with other work")
     for what, names in (
         ("algorithms", [*ALGORITHMS]),

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import redis
 
+from lambdas.prepare import HANDOVER_VARIABLE
 from stepml.job import keys
 from stepml.job.errors import StorageUnavailableError
 from stepml.local.deploy import deploy
@@ -61,6 +62,16 @@ class WatchedStack(LocalStack):
         ``copy`` is partitioned separately.
         """
         return self.upload(f"data/{copy}/rows.csv", csv_rows(300, 4) + b"\n" * copy)
+
+    def hand_over_after(self, epochs: int) -> None:
+        """Let another execution continue each job after a number of epochs."""
+        name, _, _ = self.outputs["TriggerFunction"].rpartition("-")
+        functions, prepare = self.aws.client("lambda"), f"{name}-prepare"
+        before = functions.get_function_configuration(FunctionName=prepare)["Environment"]
+        variables = before["Variables"] | {HANDOVER_VARIABLE: str(epochs)}
+        functions.update_function_configuration(
+            FunctionName=prepare, Environment={"Variables": variables}
+        )
 
     def ended(self, execution: str) -> dict[str, Any]:
         """Wait for an execution with many retries; return its description."""
