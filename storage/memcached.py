@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 
-from stepml.job.errors import StorageError, StorageUnavailableError
+from stepml.job.errors import StorageError, StorageFullError, StorageUnavailableError
 from storage.base import CA_FILE_VARIABLE, Buffer, Storage, Version
 from storage.memcached_servers import Command, Server, open_servers, request_of
 from storage.streams import Stream
@@ -182,5 +182,5 @@ def _read_values(
 
 def _refusal(answer: bytes, key: str) -> StorageError:
     message = f"Memcached at {key}: {answer.decode(errors='replace')}"
-    # "out of memory storing object": succeeds later, when other values have expired.
-    return StorageUnavailableError(message) if b"memory" in answer else StorageError(message)
+    # "out of memory storing object": it evicts nothing (-M), or nothing of this size.
+    return StorageFullError(message) if b"memory" in answer else StorageError(message)

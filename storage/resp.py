@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeGuard
 
-from stepml.job.errors import StorageDeniedError, StorageError, StorageUnavailableError
+from stepml.job.errors import (
+    StorageDeniedError,
+    StorageError,
+    StorageFullError,
+    StorageUnavailableError,
+)
 from storage.base import Buffer
 from storage.streams import Request, Stream
 
@@ -21,7 +26,6 @@ _FOR_NOW = (
     "LOADING",
     "READONLY",
     "MASTERDOWN",
-    "OOM",
     "BUSY",
     "MISCONF",
     "NOREPLICAS",
@@ -67,6 +71,11 @@ def _error(message: str, key: str) -> StorageError:
     code = message.split(" ", 1)[0]
     if code in _DENIED:
         return StorageDeniedError(f"Redis at {key}: {message}")
+    if code == "OOM":
+        return StorageFullError(
+            f"Redis at {key}: {message} It is full, and set to evict nothing (maxmemory-policy): "
+            "give it more memory, or end other jobs that use it"
+        )
     if code in _FOR_NOW:
         return StorageUnavailableError(f"Redis at {key}: {message}")
     return StorageError(f"Redis at {key}: {message}")

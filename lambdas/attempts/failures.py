@@ -13,6 +13,7 @@ from stepml.job.errors import (
     ExecutorPausedError,
     PeerFailedError,
     StorageError,
+    StorageFullError,
     StorageUnavailableError,
     WaitTimeoutError,
 )
@@ -45,9 +46,9 @@ def published_failure(store: JobStore, task: ExecutorTask) -> Iterator[None]:
     """
     try:
         yield
-    except _PASSING:
-        raise
     except Exception as error:
+        if isinstance(error, _PASSING) and not isinstance(error, StorageFullError):
+            raise
         with suppress(StorageError):  # the error matters more than a failure to record it
             Fences(store, task).look()
             store.failure(task.attempt).publish(_failure(task, error))

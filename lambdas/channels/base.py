@@ -114,12 +114,12 @@ class JobChannel(ABC):
 
     @abstractmethod
     def require_answer(self) -> None:
-        """Raise now the error that the first exchange on this channel would raise.
+        """Write a small value, read it back and delete it.
 
         Raises
         ------
-        StorageUnavailableError, StorageDeniedError
-            The channel cannot be reached, or refuses the functions.
+        StorageUnavailableError, StorageDeniedError, StorageFullError
+            The channel cannot be reached, refuses the functions, or has no room.
         """
 
     @abstractmethod

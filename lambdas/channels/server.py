@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from secrets import token_hex
 
 import msgspec
 import numpy as np
 
-from comm import InFlightExchange, Message, OrchestratedExchange, SharedModelExchange
+from comm import InFlightExchange, Message, OrchestratedExchange, SharedModelExchange, Workers
 from comm.wire import message_bytes
 from lambdas.attempts.fences import Attempted
 from lambdas.attempts.timing import STANDARD
@@ -27,6 +28,7 @@ from stepml.job import keys
 from stepml.job.algorithms import GradientAveraging
 from stepml.job.channels import PARAMETER_SERVER
 from stepml.job.errors import NotAvailableError
+from stepml.job.step import Step
 from stepml.ml.models.base import Floats
 
 _TIMEOUT_S = 15.0  # of silence; a rank that hangs so long can still save its progress
@@ -100,6 +102,11 @@ class ServerChannel(JobChannel):
     def require_answer(self) -> None:
         client = cached_client()
         JobClient(client, "").call(client.ping, time.monotonic() + self.start_s)
+        alone = Workers(keys.probe_prefix(self.prefix, token_hex(4)), world_size=1)
+        probe = ServerOrchestrated(alone, client)
+        probe.contribute(Step(1), 0, Message(np.zeros(1, np.float32), np.zeros(1)))
+        probe.sum(Step(1))
+        JobClient(client, alone.prefix).delete()
 
     def require_room_for_sums(self, contribution: Callable[[], Message]) -> None:
         message, compression = contribution(), self.spec.exchange.compression

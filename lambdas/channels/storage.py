@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from secrets import token_hex
 
 from comm import (
     InFlight,
@@ -22,7 +23,7 @@ from lambdas.attempts.timing import STANDARD
 from lambdas.channels.base import JobChannel, OnWait, watch_nothing
 from stepml.job import keys
 from stepml.job.channels import CHANNELS, DURABLE
-from stepml.job.step import Step
+from stepml.job.errors import StorageUnavailableError
 from stepml.ml.models.base import Floats
 from storage import DurableStorage, Storage, open_channel
 
@@ -99,7 +100,15 @@ class StorageChannel(JobChannel):
         self.storage.delete_many([key for key in found if not key.startswith(kept)])
 
     def require_answer(self) -> None:
-        self.storage.find_many([keys.aggregate(self.prefix, Step(1), 0)])
+        # Another copy of the caller tries the channel with another key.
+        key, value = keys.probe(self.prefix, token_hex(4)), b"StepML tries this channel"
+        storage = self.storage
+        storage.save(key, value)
+        found = storage.load_many([key]).get(key, b"")
+        storage.delete(key)
+        if bytes(found) != value or storage.find_many([key]):
+            service = CHANNELS[self.spec.exchange.channel].service
+            raise StorageUnavailableError(f"{service} does not keep what was written: {key}")
 
     def require_room_for_sums(self, contribution: Callable[[], Message]) -> None:
         """Do nothing: storages have no limit that depends on the job."""

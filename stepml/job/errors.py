@@ -31,6 +31,7 @@ lists of ``state_machines/`` match it. ``tests/unit/deployment/`` compares the t
     ├── ReplicasDivergedError      ranks end an epoch with different states         with its epoch
     └── StorageError
         ├── StorageUnavailableError  the service failed or refused for now          retried
+        │   └── StorageFullError       the service has no room                        with its epoch
         ├── WaitTimeoutError         values did not arrive (names their keys)       retried
         ├── DamagedValueError        a stored value is damaged                      with its epoch
         │   └── DataSetDamagedError    partitioned data are, and are parsed again    by RestoreData
@@ -182,6 +183,10 @@ class StorageError(StepMLError):
 
 class StorageUnavailableError(StorageError):
     """The storage service failed or refused temporarily; the same call may succeed later."""
+
+
+class StorageFullError(StorageUnavailableError):
+    """The service has no memory left for new values, even after a few seconds."""
 
 
 class KeyNotFoundError(StorageError, KeyError):

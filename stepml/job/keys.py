@@ -159,6 +159,16 @@ def frontier(prefix: str, attempt: str, epoch: int) -> str:
     return f"{epoch_prefix(attempt_prefix(prefix, attempt), epoch)}frontier"
 
 
+def probe(prefix: str, token: str) -> str:
+    """A small value by which a channel is tried before the job begins; ``token`` is random."""
+    return f"{probe_prefix(prefix, token)}probe.bin"
+
+
+def probe_prefix(prefix: str, token: str) -> str:
+    """The values of one trial of a channel."""
+    return f"{prefix}probe/{token}/"
+
+
 def snapshot(job_id: str, epoch: int) -> str:
     """The replicas' state within an epoch that is exchanged in flight."""
     return f"{snapshot_prefix(job_id)}{epoch:06d}.safetensors"

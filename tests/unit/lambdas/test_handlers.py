@@ -314,9 +314,10 @@ def test_a_channel_that_this_deployment_lacks_is_refused_before_anything_is_writ
     assert contents(job.storage) == {}
 
 
-def test_a_channel_that_does_not_answer_is_found_before_anything_is_written() -> None:
+@pytest.mark.parametrize("operation", ["save", "load_many", "delete_many", "find_many"])
+def test_a_channel_that_does_not_answer_is_found_before_anything_is_written(operation: str) -> None:
     job = Job(exchange={"channel": "redis"})
-    silent = FaultyStorage(MemoryStorage(), fail={"find_many": [0]})
+    silent = FaultyStorage(MemoryStorage(), fail={operation: [0]})
     job.channels = Channels(("s3", "redis"), lambda name: silent)
     with pytest.raises(StorageUnavailableError):
         job.prepare()
