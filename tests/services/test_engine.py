@@ -478,8 +478,7 @@ class TestDefinitions:
             aws.machine({"StartAt": 7})
         error = refused.value.response["Error"]
         assert error["Code"] == "InvalidDefinition"
-        assert "mismatched input '7'" in error["Message"]
-        assert len(error["Message"]) < 500
+        assert "'States' must be an object with at least one state" in error["Message"]
 
 
 class TestHistory:

@@ -266,6 +266,30 @@ class TestData:
             assert refusal(create, name=name, definition=definition, roleArn=ROLE)[0] == code
 
 
+class TestMapRuns:
+    """StepML's machines have Inline Maps alone, so there are no Map Runs."""
+
+    NONE = "arn:aws:states:us-east-1:123456789012:mapRun:machine/label:none"
+
+    def test_an_execution_has_none(self, aws: RunningAws, machine: str) -> None:
+        execution = aws.run(machine)["executionArn"]
+        listed = aws.client("stepfunctions").list_map_runs(executionArn=execution)
+        assert listed["mapRuns"] == []
+
+    @pytest.mark.parametrize("operation", ["describe_map_run", "list_executions"])
+    def test_an_unknown_one_is_not_found(self, aws: RunningAws, operation: str) -> None:
+        call = getattr(aws.client("stepfunctions"), operation)
+        assert refusal(call, mapRunArn=self.NONE)[0] == "ResourceNotFound"
+
+    def test_executions_are_of_a_machine_or_of_a_map_run(
+        self, aws: RunningAws, machine: str
+    ) -> None:
+        call = aws.client("stepfunctions").list_executions
+        assert refusal(call)[0] == "ValidationException"
+        both = {"stateMachineArn": machine, "mapRunArn": self.NONE}
+        assert refusal(call, **both)[0] == "ValidationException"
+
+
 class TestLambda:
     @pytest.mark.parametrize("payload", ["NaN", '{"a": Infinity}', "{", nested(1001)])
     def test_a_payload_that_is_no_json_is_refused(

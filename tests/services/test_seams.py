@@ -228,8 +228,13 @@ def still_needed() -> dict[str, Any]:
                 "publish_state_machine_version",
                 "list_state_machine_versions",
                 "delete_state_machine_version",
+                "test_state",
+                "validate_state_machine_definition",
             )
         },
+        "StepFunctionsParserBackend.describe_map_run": _lacks(
+            StepFunctionsParserBackend.describe_map_run, "None else"
+        ),
         "StateMachine.publish": _lacks(StateMachine.publish, "revision"),
         "StepFunctionBackend.create_state_machine_alias": _lacks(
             StepFunctionBackend.create_state_machine_alias, "Conflict"

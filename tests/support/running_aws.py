@@ -152,10 +152,15 @@ def only(state: dict[str, Any], **fields: Any) -> dict[str, Any]:
 
 def inline_map(state: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """Return a last Map state over ``$.items`` whose iterations are a single state."""
+    name = "Items" if state["Type"] == "Map" else "Item"  # unique in the machine
     return {
         "Type": "Map",
         "ItemsPath": "$.items",
-        "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, **only(state)},
+        "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "INLINE"},
+            "StartAt": name,
+            "States": {name: state},
+        },
         "End": True,
         **fields,
     }

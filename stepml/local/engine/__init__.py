@@ -1,10 +1,11 @@
 """Step Functions: moto's ASL interpreter, changed at the seams of this package.
 
-`programs` (parsing, names of errors, time-outs), `paths` (JSONPath), `payloads` (sizes,
-strict JSON), `history` (its end, 25,000
-events), `executions` (start, stop, end), `checkpoints` and `redrive` (resuming after the end),
-`maps` (Inline Maps), `nested` (child executions), `tasks` (functions), `revisions` (definitions
-that change), `api` (answers and refusals), `events` (rules for changes of status).
+`language` (checks of definitions), `programs` (parsing, names of errors, time-outs), `paths`
+(JSONPath), `payloads` (sizes and texts), `history` (its end, 25,000 events), `starting` and
+`executions` (start, stop, end), `checkpoints` and `redrive` (resuming after the end), `maps`
+(Inline Maps), `nested` (child executions), `tasks` (functions), `revisions` and `versions`
+(definitions that change), `validation` and `trials` (definitions and states that are tried), `api`
+(answers and refusals), `pages` (lists), `events` (rules for changes of status).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from stepml.local.engine import (
     redrive,
     revisions,
     starting,
+    trials,
+    validation,
     versions,
 )
 from stepml.local.engine.events import event_seams
@@ -46,6 +49,8 @@ def engine_seams(functions: LambdaApi, caches: Caches) -> list[Seams]:
         revisions.seams,
         api.seams,
         versions.seams,
+        validation.seams,
+        trials.seams,
         starting.start_seams(caches),
         task_seams(functions),
         event_seams(functions),

@@ -18,6 +18,7 @@ seams = Seams()
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 # Wildcards, deep scans, filters, slices and unions: the path is then "indefinite".
 _INDEFINITE = re.compile(r"\.\.|\.\*|\[\s*\*|\[\s*\?|\[[^\]]*[,:]")
+_VARIABLE = re.compile(r"\$[A-Za-z_]\w*([.\[].*)?")
 _WHY = "returns a single match of $.items[*].a.b bare, one of $.items[0].a as a list, no empty list"
 
 
@@ -37,6 +38,23 @@ def select(path: str, data: Any) -> Any:
     if not matches and not _parsed(definite).find(data):
         raise NoSuchJsonPathError(json_path=path, data=data)
     return matches[0] if indefinite is None else matches
+
+
+def is_path(text: str) -> bool:
+    """Return whether ``text`` is a JSONPath, into the input, the context or a variable."""
+    if not text.startswith("$"):
+        return False
+    in_context = text.removeprefix("$")
+    try:
+        _parsed(in_context if in_context.startswith("$") else text)
+    except Exception:  # the parser has no error class of its own
+        return bool(_VARIABLE.fullmatch(text))
+    return True
+
+
+def is_definite(path: str) -> bool:
+    """Return whether ``path`` can match no more than one value."""
+    return _INDEFINITE.search(_QUOTED.sub("_", path)) is None
 
 
 @lru_cache(maxsize=1024)

@@ -38,7 +38,7 @@ CAUSE_CHARACTERS = 32_768
 ERROR_CHARACTERS = 256
 
 # States.ALL does not match them.
-_NAMED_ONLY = frozenset({"States.DataLimitExceeded", "States.Runtime"})
+NAMED_ONLY = frozenset({"States.DataLimitExceeded", "States.Runtime"})
 
 _init_failure = FailureEvent.__init__
 _execution_failed = FailureEventException.get_execution_failed_event_details
@@ -113,7 +113,7 @@ def _data_limit_exceeded(task: Any, env: Any) -> FailureEventException:
     why="lets States.ALL match errors that only their own names match on AWS",
 )
 def match_error(self: Any, env: Any) -> None:
-    is_terminal = getattr(env.stack[-1], "error_name", None) in _NAMED_ONLY
+    is_terminal = getattr(env.stack[-1], "error_name", None) in NAMED_ONLY
     if is_terminal and ErrorEqualsDecl._STATE_ALL_ERROR in self.error_names:
         env.stack[-1] = False
         return
