@@ -56,6 +56,13 @@ class Dispatcher(DomainDispatcherApplication):
     def get_backend_for_host(self, host: str | None) -> Any:
         return self._backend_for_host(host)
 
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Any:
+        try:
+            application = self.get_application(environ)
+        except (LookupError, ValueError):  # no service can be told from the headers
+            application = unknown_service()
+        return application(environ, start_response)
+
 
 def create_service(service: str | None) -> Flask:
     """Return the application of one of moto's services; None is a service that it lacks."""

@@ -59,7 +59,8 @@ def page(aws: RunningAws, path: str) -> tuple[int, str, bytes]:
         with urllib.request.urlopen(f"{aws.endpoint_url}{path}") as answer:
             return answer.status, answer.headers["Content-Type"], answer.read()
     except urllib.error.HTTPError as error:
-        return error.code, error.headers["Content-Type"], error.read()
+        with error:
+            return error.code, error.headers["Content-Type"], error.read()
 
 
 class TestOperations:
@@ -96,26 +97,33 @@ class TestOperations:
         bucket = f"kept-{uuid.uuid4().hex}"
         s3.create_bucket(Bucket=bucket)
         request = urllib.request.Request(f"{aws.endpoint_url}/{bucket}?{query}", method="DELETE")
-        with pytest.raises(urllib.error.HTTPError, match="400"):
+        with pytest.raises(urllib.error.HTTPError) as answer:
             urllib.request.urlopen(request)
+        answer.value.close()
+        assert answer.value.code == 400
         assert s3.head_bucket(Bucket=bucket)["ResponseMetadata"]["HTTPStatusCode"] == 200
 
-    @pytest.mark.parametrize("headers", [{}, {"X-Amz-Target": "AWSStepFunctions.NoSuch"}])
-    def test_what_nobody_signs_is_no_page_either(
-        self, aws: RunningAws, headers: dict[str, str]
-    ) -> None:
-        request = urllib.request.Request(
-            f"{aws.endpoint_url}/2015-03-31/functions/f/url",
-            data=b"{}",
-            headers={
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/states/x"},
+            {
                 "Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/states/x",
-                **headers,
+                "X-Amz-Target": "AWSStepFunctions.NoSuch",
             },
+            {"Authorization": "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/x"},
+            {"X-Amz-Target": "nothing"},
+        ],
+    )
+    def test_odd_headers_get_no_page(self, aws: RunningAws, headers: dict[str, str]) -> None:
+        request = urllib.request.Request(
+            f"{aws.endpoint_url}/2015-03-31/functions/f/url", data=b"{}", headers=headers
         )
         with pytest.raises(urllib.error.HTTPError) as answer:
             urllib.request.urlopen(request)
+        answer.value.close()
+        assert 400 <= answer.value.code < 500
         assert "html" not in answer.value.headers["Content-Type"]
-        assert b"<html" not in answer.value.read()
 
 
 class TestPages:

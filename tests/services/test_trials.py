@@ -11,7 +11,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from stepml.local.identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from stepml.local_identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from tests.support.running_aws import ROLE, RunningAws, inline_map, only, task
 
 PASS = {"Type": "Pass", "End": True}
