@@ -170,4 +170,9 @@ class Unchanged:
 
     def load_range(self, key: str, start: int, stop: int) -> bytes:
         """Return a part of an object, or raise `ValueChangedError`."""
-        return self.storage.load_range(key, start, stop, self.etags[key])
+        try:
+            return self.storage.load_range(key, start, stop, self.etags[key])
+        except ValueChangedError as error:
+            raise ValueChangedError(
+                f"{error}; start the job again, under another name: the data are planned anew"
+            ) from error

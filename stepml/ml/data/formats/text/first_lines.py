@@ -13,6 +13,8 @@ from stepml.ml.data.objects import DataObject, ObjectReader
 
 _SNIFF_BYTES = 64 * 1024
 _MOST_LINES = 100
+REPLACEMENT = "\ufffd"  # for bytes that are not UTF-8
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _MAGIC = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -71,13 +73,22 @@ def _refuse_binary(data: DataObject, start: bytes) -> None:
             raise InvalidDataError(
                 f"s3 object {data.key} is {kind}: it cannot be cut by bytes; store it as plain text"
             )
+    if start.startswith(_UTF_16) or bytes(4) in (start[:8:2], start[1:8:2]):
+        raise InvalidDataError(f"s3 object {data.key} is UTF-16; save it as UTF-8")
     if b"\0" in start:
         raise InvalidDataError(
             f"s3 object {data.key} is binary, not text: byte {start.index(0)} is zero"
         )
+    if b"\r" in start and b"\n" not in start:
+        raise InvalidDataError(
+            f"s3 object {data.key} has lines that end with CR alone; save it with LF or CRLF"
+        )
 
 
 def fields_of(line: bytes, delimiter: str) -> tuple[str, ...]:
-    """Return the fields of a line, which may be quoted, without blanks around them."""
-    text = line.decode("utf-8", "replace")
+    """Return the fields of a line, which may be quoted, without blanks around them.
+
+    ``# `` at the start, as `numpy.savetxt` writes it before a header, is no part of a name.
+    """
+    text = line.decode("utf-8", "replace").removeprefix("# ")
     return tuple(field.strip() for field in next(csv.reader([text], delimiter=delimiter)))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.columns import require_different_names
 from stepml.ml.data.formats.rows import shortened
+from stepml.ml.data.formats.text.first_lines import REPLACEMENT
 from stepml.ml.data.formats.text.headers import Cells, Header, find_header
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
@@ -63,6 +64,11 @@ def _require_names(data: DataObject, names: Sequence[str]) -> None:
         raise InvalidDataError(
             f"s3 object {data.key}: {columns} no name, like the index that pandas or R writes: "
             "write the data without it (index=False, row.names=FALSE), or name the column"
+        )
+    unreadable = next((name for name in names if REPLACEMENT in name), None)
+    if unreadable is not None:
+        raise InvalidDataError(
+            f"s3 object {data.key}: the header is not UTF-8: {unreadable[:40]!r}; save it as UTF-8"
         )
     require_different_names(data, names)
 
