@@ -15,8 +15,8 @@ help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 run: install ## Train Covertype locally, with the same state machines and functions as on AWS
-	@trap '$(STEPML) local down' INT TERM HUP; \
-	$(STEPML) local up || exit; \
+	@$(STEPML) local up || exit; \
+	trap 'echo "The local AWS goes on; \"make down\" ends it."; exit 130' INT; \
 	if $(STEPML) data get covertype --local --upload; then job=covertype; \
 	else echo "Going on with the digits that scikit-learn brings."; \
 	  $(STEPML) data get digits --local --upload || exit; job=digits; fi; \
@@ -71,8 +71,10 @@ package: install ## Build the packages and templates for AWS in build/aws
 	$(BIN)/python -m stepml.packaging build/aws --constraint constraints.txt
 	@echo "To deploy it, see docs/aws.md"
 
-down: ## Stop the local AWS
-	@test ! -x $(STEPML) || $(STEPML) local down
+down: ## Stop the local AWS, unless jobs are running (with YES=1 even then)
+	@# Without standard input, so that it asks nothing.
+	@test ! -x $(STEPML) || $(STEPML) local down $(if $(YES),--yes) < /dev/null \
+	  || { [ $$? != 2 ] || echo 'With make: make down YES=1' >&2; exit 1; }
 
 install: $(VENV)/installed ## Create .venv for `make run`
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -56,9 +57,21 @@ _BAD_INPUT = (
 )
 
 
+def require_linux() -> None:
+    """Raise `LocalAwsFailedError` on systems on which the local AWS does not run."""
+    from stepml.local.system import UnsupportedSystemError
+    from stepml.local.system import require_linux as require
+
+    try:
+        require(sys.platform)
+    except UnsupportedSystemError as error:
+        raise LocalAwsFailedError(str(error)) from error
+
+
 @contextmanager
 def local_aws_errors() -> Iterator[None]:
     """Translate errors of the local AWS into errors of the command line."""
+    require_linux()
     from stepml.local.daemon import LocalAwsError
 
     try:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stepml.cli.ending import ending_signals, require_consent
 from stepml.cli.errors import (
     NO_SERVICE,
     LocalAwsFailedError,
     local_aws_errors,
+    require_linux,
     require_packages,
 )
 from stepml.cli.options import AsJson
@@ -21,11 +22,12 @@ from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
-    from stepml.local.daemon import LocalStatus
+    from stepml.local.daemon import FunctionEnvironment, LocalStatus
 
 # Installed by the extra `local`.
 PACKAGES = ("moto", "awslambdaric", "samtranslator")
 LIVENESS_POLL_S = 1.0
+STATES = ("starting", "busy", "idle")  # of a function's process
 
 app = typer.Typer(
     help="AWS services on this machine.",
@@ -37,6 +39,7 @@ app = typer.Typer(
 @app.callback()
 def local() -> None:
     """Run AWS services on this machine, without an account or Docker."""
+    require_linux()
 
 
 @app.command(
@@ -62,31 +65,52 @@ def up(
     from stepml.local import daemon
 
     output = Output(as_json)
-    with _ending(foreground) as ending, local_aws_errors(), ExitStack() as afterwards:
+    with ending_signals(foreground) as ending, local_aws_errors(), ExitStack() as afterwards:
         status = daemon.up(port=port, concurrency=concurrency, with_parent=foreground)
         if foreground:
             afterwards.callback(daemon.down)
         _show_status(status, output, _deployed(status, output))
-        while foreground and not ending.wait(LIVENESS_POLL_S):
+        while foreground and not ending.wait(LIVENESS_POLL_S, output):
             if not daemon.is_running():
                 raise LocalAwsFailedError(f"the local AWS has ended; see {status.log_path}")
 
 
-@app.command(epilog="Example: stepml local down")
-def down(as_json: AsJson = False) -> None:
-    """Stop the local AWS and delete everything that it has stored."""
+@app.command(
+    epilog="Exit codes: 0 it has ended, or was not running; 2 jobs are running, and neither --yes "
+    "nor the answer allows their loss; 3 it cannot be ended.\n\nExample: stepml local down"
+)
+def down(
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask, even if running jobs are lost.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop the local AWS and delete everything that it has stored.
+
+    If jobs are running, it asks first. Without a terminal, or with --json, it refuses.
+    """
     from stepml.local import daemon
 
+    output = Output(as_json)
+    if not yes:
+        require_consent(output)
     with local_aws_errors():
         ended = daemon.down()
-    output = Output(as_json)
     output.document({"running": False, "ended": ended})
     output.line("ended" if ended else "the local AWS was not running")
 
 
 @app.command(epilog="Exit codes: 0 it runs, 3 it does not.\n\nExample: stepml local status")
-def status(as_json: AsJson = False) -> None:
-    """Show whether the local AWS is running, with its functions and the servers of channels."""
+def status(
+    all_processes: Annotated[
+        bool, typer.Option("--all", help="List every process of a function.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show whether the local AWS is running, with its functions and the servers of channels.
+
+    The processes of a function are counted by state.
+    """
     from stepml.local import daemon
 
     output = Output(as_json)
@@ -97,25 +121,23 @@ def status(as_json: AsJson = False) -> None:
         output.line("the local AWS is not running; start it with: stepml local up")
         raise typer.Exit(NO_SERVICE)
     _show_status(found, output, outputs=None)
-    if found.environments:
-        rows = [(each.function, str(each.pid or ""), each.state) for each in found.environments]
-        output.table(("function", "pid", "state"), rows, {"pid"})
+    if all_processes and found.environments:
+        processes = [
+            (each.function, str(each.pid or ""), each.state) for each in found.environments
+        ]
+        output.table(("function", "pid", "state"), processes, {"pid"})
+    elif found.environments:
+        output.table(("function", *STATES), _environment_rows(found.environments), {*STATES})
     if found.caches:
         rows = [(each.name, each.url, str(each.pid or "not started")) for each in found.caches]
         output.table(("channel", "URL", "pid"), rows, {"pid"})
 
 
-@contextmanager
-def _ending(foreground: bool) -> Iterator[threading.Event]:
-    """Yield an event; with ``foreground``, Ctrl-C, SIGTERM and SIGHUP do nothing but set it."""
-    ending = threading.Event()
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if foreground else ()
-    before = {number: signal.signal(number, lambda *_: ending.set()) for number in numbers}
-    try:
-        yield ending
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _environment_rows(environments: Sequence[FunctionEnvironment]) -> list[list[str]]:
+    """Return a row for each function, with the number of its processes in each state."""
+    counts = Counter((each.function, each.state) for each in environments)
+    functions = sorted({each.function for each in environments})
+    return [[name, *(str(counts[name, state] or "") for state in STATES)] for name in functions]
 
 
 def _deployed(status: LocalStatus, output: Output) -> dict[str, str]:

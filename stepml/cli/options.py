@@ -84,9 +84,9 @@ class Target:
 
         if not self.is_local:
             return connect(self.endpoint_url)
-        from stepml.local import daemon
-
         with local_aws_errors():
+            from stepml.local import daemon  # not on systems without it
+
             return connect_local(daemon.require().endpoint_url)
 
     def client(self) -> Client:
@@ -98,10 +98,11 @@ class Target:
 
 def local_endpoint() -> str:
     """Return the endpoint of the running local AWS, or its default endpoint."""
-    from stepml.local import daemon
     from stepml.local_identity import DEFAULT_PORT, endpoint_url
 
     with local_aws_errors():
+        from stepml.local import daemon  # not on systems without it
+
         running = daemon.status()
     return running.endpoint_url if running else endpoint_url(DEFAULT_PORT)
 

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from stepml.local.paths import state_directory
+from stepml.local.system import require_linux
 from stepml.local_identity import DEFAULT_CONCURRENCY, DEFAULT_PORT, use_no_configuration
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT, then end every function process."""
     options = _parser().parse_args(arguments)
+    require_linux(sys.platform)
     use_no_configuration(os.environ)
     try:
         aws = _local_aws(options)

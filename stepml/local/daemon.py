@@ -14,6 +14,7 @@ from stepml.local.launching import launch, log_tail
 from stepml.local.locks import LockTimeoutError, exclusive
 from stepml.local.record import ServerRecord, read_record, remove_record
 from stepml.local.running import (
+    FunctionEnvironment,
     LocalAwsError,
     LocalStatus,
     NotRunningError,
@@ -26,6 +27,7 @@ from stepml.local.running import (
 from stepml.local_identity import DEFAULT_CONCURRENCY, DEFAULT_PORT, HOST
 
 __all__ = [
+    "FunctionEnvironment",
     "LocalAwsError",
     "LocalStatus",
     "NotRunningError",

@@ -80,7 +80,7 @@ def status() -> LocalStatus | None:
             return None
         raise UnresponsiveError(
             f"process {record.pid}, the local AWS on port {record.port}, does not answer "
-            f"({error}); `stepml local down` ends it"
+            f"({error}); `stepml local down --yes` ends it"
         ) from error
     return None if answer is None or answer["id"] != record.id else _status(answer)
 

@@ -209,6 +209,9 @@ def answers(port: int) -> bool:
 
 
 def test_the_local_aws_goes_up_and_down(alone: CommandLine, port: int) -> None:
+    # Neither of these is the local AWS's; tests/services/test_identity.py has more of them.
+    alone.environment |= {"AWS_PROFILE": "absent", "AWS_DEFAULT_REGION": "eu-central-1"}
+    alone.environment |= {"HTTP_PROXY": "http://127.0.0.1:9", "AWS_USE_FIPS_ENDPOINT": "true"}
     up = alone.run_json("local", "up", "--port", str(port), "--concurrency", "20")
     assert up["endpoint_url"] == f"http://127.0.0.1:{port}"
     assert up["concurrency"] == 20
@@ -224,6 +227,41 @@ def test_the_local_aws_goes_up_and_down(alone: CommandLine, port: int) -> None:
     assert alone.run_json("local", "down") == {"running": False, "ended": True}
     assert not answers(port)
     assert alone.run_json("local", "status", code=3) == {"running": False}
+
+
+def test_ctrl_c_in_make_run_ends_the_watching_and_not_the_local_aws(
+    local_stack: Any, alone: CommandLine
+) -> None:
+    state = Path(alone.environment["STEPML_STATE_DIR"])
+    state.mkdir()
+    aws = local_stack.aws.status()
+    record = state / "local.json"
+    record.write_text(json.dumps({name: aws[name] for name in ("pid", "port", "id")}))
+    with subprocess.Popen(
+        ["make", "--old-file=install", f"STEPML={sys.executable} -m stepml", "run"],
+        cwd=ROOT,
+        env={**alone.environment, "PIP_NO_INDEX": "1"},  # so that it trains the digits
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            shown = []
+            while "training" not in (line := process.stdout.readline()):  # type: ignore[union-attr]
+                shown.append(line)
+                assert process.poll() is None, shown
+            os.killpg(process.pid, signal.SIGINT)
+            output, _ = process.communicate(timeout=WAIT_S)
+        finally:
+            record.unlink()  # the other tests use this server
+    assert "continues, as long as its AWS runs" in output
+    assert 'The local AWS goes on; "make down" ends it.' in output
+    name = re.search(r"stepml stop (\S+) --local", output)
+    assert name is not None
+    alone.environment["AWS_ENDPOINT_URL"] = local_stack.endpoint_url
+    assert alone.run_json("stop", name[1])["status"] in ("ABORTED", "SUCCEEDED")
+    assert local_stack.aws.process.poll() is None
 
 
 def test_a_taken_port_is_one_line(alone: CommandLine) -> None:

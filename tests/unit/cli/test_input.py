@@ -288,6 +288,30 @@ def test_without_the_extra_the_local_aws_says_how_to_install_it(
     assert f"not installed (no {package}); install it with: pip install 'stepml[local]'" in line
 
 
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+@pytest.mark.parametrize("command", ["local up", "local down", "local status", "watch x --local"])
+def test_other_systems_than_linux_are_refused_with_the_way_around(
+    platform: str, command: str
+) -> None:
+    absent = ["fcntl", "pwd"] if platform == "win32" else []
+    code = (
+        "import sys, sysconfig, urllib.request\n"
+        "sysconfig.get_config_vars()\n"  # both load modules of the system
+        "from stepml.cli import main\n"
+        "from stepml.cli.app import app\n"
+        f"sys.modules.update(dict.fromkeys({absent}))\n"
+        f"sys.platform, sys.argv[1:] = {platform!r}, {command.split()}\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 3, done.stderr
+    assert done.stderr == (
+        f"LocalAwsFailedError: the local AWS needs Linux, and this system is {platform}; use a "
+        'container, for example: docker run -it -v "$PWD":/stepml -w /stepml python:3.13 bash\n'
+    )
+
+
 @pytest.mark.parametrize("value", ["1", "true", "yes"])
 def test_the_environment_chooses_the_aws_on_this_machine(
     value: str, monkeypatch: pytest.MonkeyPatch
