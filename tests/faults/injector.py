@@ -44,13 +44,15 @@ LOOKS = 3  # reads of the remaining time, until it is short …
 LITTLE_TIME_MS = 10_000  # … so that a handler pauses, but need not end a wait
 SLOW_LOOK_S = 0.4
 REFUSALS = 2  # in a row; clients and the product's own retries survive them
-_TIMED = ("/frontier", "jobs.turn.json")  # written after long waits, so at no place of their own
+# Written after long waits, or as often as ranks meet: their places cannot be predicted.
+_TIMED = re.compile(r"/frontier$|^jobs\.turn\.json$|/lease$|/turn/")
 _OF_RANK_0 = "-last.safetensors"  # another rank writes it only if rank 0 takes long
 _CHANNELS = {
     "redis": "RedisStorage",
     "memcached": "MemcachedStorage",
     "dynamodb": "DynamoDBStorage",
 }
+_SERVER_CALLS = ("push", "push_and_wait", "reset", "forget", "delete")
 WRITES = ("save", "save_many", "put", "publish_many", "compare_and_save", "delete_many")
 
 Event = dict[str, Any]
@@ -91,6 +93,8 @@ class Invocation:
         for module, name in _CHANNELS.items():
             if module in self._channel():  # only then: clients load slowly
                 _wrap_writes(module, name)
+        if "parameter_server" in self._channel():
+            _wrap_server_calls()
         Invocation.current = self
         self.context = Context(context)
         self._strike("enter", None, None, ())
@@ -103,7 +107,7 @@ class Invocation:
         self, store: Any, operation: str, keys: Sequence[str], call: Callable[[], Any]
     ) -> Any:
         """Do one write with its planned faults."""
-        if keys[0].endswith(_TIMED) or (keys[0].endswith(_OF_RANK_0) and self.position["part"]):
+        if _TIMED.search(keys[0]) or (keys[0].endswith(_OF_RANK_0) and self.position["part"]):
             return call()
         # A repeated write keeps its number: the writer got no answer, or found the value lost.
         number = self.numbers.setdefault((operation, *keys), len(self.numbers))
@@ -265,6 +269,27 @@ def _wrap_writes(module: str, name: str) -> None:
         original = vars(kind).get(operation)
         if original is not None and not hasattr(original, "__wrapped__"):
             setattr(kind, operation, _numbered(operation, original))
+
+
+def _wrap_server_calls() -> None:
+    """Number the calls by which a rank changes a job on the parameter server; applies once."""
+    from ps_server.client.jobs import JobClient
+
+    def numbered(operation: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(original)
+        def call(client: Any, *arguments: Any) -> Any:
+            current = Invocation.current
+            if current is None:
+                return original(client, *arguments)
+            keys = [f"{client.job}{operation}/c/"]
+            return current.write(client, operation, keys, lambda: original(client, *arguments))
+
+        return call
+
+    for operation in _SERVER_CALLS:
+        original = vars(JobClient)[operation]
+        if not hasattr(original, "__wrapped__"):
+            setattr(JobClient, operation, numbered(operation, original))
 
 
 def _numbered(operation: str, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -21,12 +21,16 @@ LOSSES = frozenset({"damage", "lose", "clear", "restart"})
 # These outlive their invocation.
 COPIES = frozenset({"duplicate", "late copy"})
 
-EXCHANGED = frozenset({"contribution", "aggregate"})
+EXCHANGED = frozenset({"contribution", "aggregate", "shared model"})
+SERVER_CALLS = frozenset({"push", "push_and_wait", "reset", "forget", "delete"})
 TRAINING = frozenset({"executor", "merger", "reducer"})  # differ by algorithm and channel
 
 _KINDS = (
     (r"/exchange/.*/c/", "contribution"),
     (r"/exchange/.*/a/", "aggregate"),
+    (r"/exchange/.*/model$", "shared model"),
+    (r"/exchange/.*/turn/", "turn"),
+    (r"/shared/", "mark"),
     (r"/ranks/", "own state"),
     (r"/snapshots/", "snapshot"),
     (r"/progress/", "progress"),
@@ -139,6 +143,8 @@ def happenings(place: Point, channel: str) -> dict[str, Sequence[str]]:
         pause = ["short of time"] if place.function == "executor" else []
         others = [*late, "throttled", *pause, *copies, "refused", "exit", "unavailable"]
         return {"enter": ["kill", *others], "leave": ["kill", "exit"]}
+    if place.operation in SERVER_CALLS:
+        return {"before": ["kill", "unavailable", "delay"], "after": ["kill", "unavailable"]}
     is_on_s3 = place.kind not in EXCHANGED or channel == "s3"
     lost = place.kind in EXCHANGED | {"snapshot"} and place.operation != "delete_many"
     return {

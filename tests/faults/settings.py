@@ -94,6 +94,11 @@ SETTINGS = [
 ]
 
 
+def number_of(setting: Setting) -> int:
+    """Return the place of ``setting`` among all, those of `SETTINGS` first."""
+    return [*dict.fromkeys([*SETTINGS, *all_settings()])].index(setting)
+
+
 def all_settings() -> list[Setting]:
     """Return every algorithm on every channel, in every pattern, that the product accepts."""
     every = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.faults.campaign import Campaign, Strike
 from tests.faults.placements import TRAINING, Fault, Planner, Point, points
-from tests.faults.settings import EPOCHS, SETTINGS, Setting
+from tests.faults.settings import EPOCHS, Setting, number_of
 from tests.faults.stack import FaultyStack
 
 STOPS = 2  # jobs of each setting that are stopped
@@ -57,7 +57,7 @@ def limits(ground: Ground, setting: Setting) -> Iterator[Strike]:
         Fault(_write(found, "executor", 4, part=1), "after", memory),
     ]
     others = ["prepare", "partition", "assemble", "initialise", "finalise"]
-    function = others[SETTINGS.index(setting) % len(others)]
+    function = others[number_of(setting) % len(others)]
     faults.append(Fault(_write(found, function, None), "after", hang))
     yield Strike(f"{setting.name}-limits", setting, faults, ground.narrow)
 
@@ -66,7 +66,7 @@ def stops(ground: Ground, setting: Setting) -> Iterator[Strike]:
     """Stop the job; its functions continue."""
     writes = [point for point in ground.points(setting) if point.write is not None]
     found = [point for point in writes if point.function != "prepare"]  # it would be refused then
-    step, first = len(found) // STOPS, SETTINGS.index(setting)
+    step, first = len(found) // STOPS, number_of(setting)
     for number in range(STOPS):
         point = found[number * step + first]
         moment = ("before", "after")[(number + first) % 2]
@@ -81,7 +81,7 @@ def stops(ground: Ground, setting: Setting) -> Iterator[Strike]:
 
 def failures(ground: Ground, setting: Setting) -> Iterator[Strike]:
     """Fail with errors that no retrier names, until the execution fails, too."""
-    found, mine = ground.points(setting), SETTINGS.index(setting)
+    found, mine = ground.points(setting), number_of(setting)
     functions = [*dict.fromkeys(point.function for point in found)]
     alike = [name for name in functions if name not in TRAINING]
     trains = [name for name in functions if name in TRAINING]
@@ -104,7 +104,7 @@ def objects(ground: Ground, setting: Setting) -> Iterator[Strike]:
     """Damage and lose objects of the durable store, then restore them."""
     found = ground.points(setting)
     there = [kind for kind in OBJECTS if any(point.kind == kind for point in found)]
-    mine = SETTINGS.index(setting)
+    mine = number_of(setting)
     for number, action in enumerate(("damage", "lose")):
         kind = there[(2 * mine + number) % len(there)]
         point = next(p for p in found if p.kind == kind and p.epoch in (None, 1, 2))

@@ -19,7 +19,7 @@ import pytest
 from tests.faults.campaign import Campaign, Outcome, Strike, summary
 from tests.faults.chaos import Soak, survive
 from tests.faults.placements import Fault, Planner, Point
-from tests.faults.settings import SETTINGS, Setting
+from tests.faults.settings import SETTINGS, Setting, all_settings
 from tests.faults.stack import FaultyStack, busy, deploy_faulty
 from tests.faults.themes import THEMES, Ground
 from tests.support.running_aws import RunningAws, eventually, running_aws
@@ -35,6 +35,8 @@ UNDER_FIRE = [
     Setting("gradient_averaging", "memcached", "reduce_scatter"),
     Setting("gradient_averaging", "parameter_server", "reduce"),
 ]
+# STEPML_FAULT_SETTINGS=all: every algorithm, channel and pattern, in about half an hour.
+CHOSEN = all_settings() if os.environ.get("STEPML_FAULT_SETTINGS") == "all" else SETTINGS
 ON_REDIS = [setting for setting in SETTINGS if setting.channel == "redis"]
 
 Struck = dict[tuple[str, Setting], list[Future[Outcome]]]
@@ -94,7 +96,7 @@ def asked_for(items: list[pytest.Item]) -> list[tuple[str, Setting]]:
     return [(each["theme"], each["setting"]) for each in given if "theme" in each]
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+@pytest.mark.parametrize("setting", CHOSEN, ids=lambda setting: setting.name)
 @pytest.mark.parametrize("theme", THEMES)
 def test_faults_change_no_bit(struck: Struck, theme: str, setting: Setting) -> None:
     outcomes = [each.result() for each in struck[theme, setting]]
