@@ -13,12 +13,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stepml.client.errors import DatasetUnavailableError
+from stepml.job.installing import install_command
 
 FETCH_TIMEOUT_S = 600
 COPY_BYTES = 1 << 20
@@ -65,7 +67,10 @@ def get(dataset: Dataset) -> Path:
     if _is_whole(path, dataset):
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".making-") as work:
+    with (
+        _named_errors(path.parent),
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=".making-") as work,
+    ):
         made = Path(work) / dataset.file_name
         dataset.write(made)
         if not _is_whole(made, dataset):
@@ -75,6 +80,16 @@ def get(dataset: Dataset) -> Path:
             )
         made.replace(path)
     return path
+
+
+@contextmanager
+def _named_errors(directory: Path) -> Iterator[None]:
+    """Name ``directory`` in an OSError that names no file, such as one of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(directory)
+        raise
 
 
 def cache_directory() -> Path:
@@ -140,6 +155,8 @@ def _last_error(output: str) -> str:
 
 
 def _unreachable(reason: str) -> DatasetUnavailableError:
+    if "[Errno " in reason:  # pip's words for an error of this machine
+        return DatasetUnavailableError(f"covertype: it cannot be stored: {reason}")
     return DatasetUnavailableError(
         f"covertype: the package index could not be reached ({reason}); "
         "`stepml data get digits` needs no network"
@@ -166,7 +183,7 @@ def _bundled(name: str, **arguments: Any) -> Any:
         from sklearn import datasets
     except ImportError:
         raise DatasetUnavailableError(
-            f"{name}: scikit-learn is not installed; install it with: pip install 'stepml[data]'"
+            f"{name}: scikit-learn is not installed; install it with: {install_command('data')}"
         ) from None
     return getattr(datasets, f"load_{name}")(**arguments)
 

@@ -15,6 +15,7 @@ from stepml.client.errors import (
     RunNameTakenError,
 )
 from stepml.job.errors import InvalidJobError, StepMLError
+from stepml.job.installing import install_command
 
 JOB_FAILED = 1
 BAD_INPUT = 2
@@ -88,7 +89,7 @@ def require_packages(
     if missing:
         raise error(
             f"{product} is not installed (no {', '.join(missing)}); "
-            f"install it with: pip install 'stepml[{extra}]'"
+            f"install it with: {install_command(extra)}"
         )
 
 

@@ -52,10 +52,11 @@ def is_full(error: OSError) -> bool:
 
 
 def _remedy(error: OSError) -> str:
-    other_place = "choose another place" + _variable(error)
+    variable = _variable(error)
+    other_place = f"choose another place{variable and f' with {variable}'}"
     if is_full(error):
         return f"; free some space, or {other_place}"
-    if error.errno in _REFUSED:
+    if variable or error.errno in _REFUSED:
         return f"; {other_place}"
     if error.errno in {errno.EMFILE, errno.ENFILE}:
         return "; close other programs, or raise the limit of open files (ulimit -n)"
@@ -63,7 +64,7 @@ def _remedy(error: OSError) -> str:
 
 
 def _variable(error: OSError) -> str:
-    """Name the variable that moves the directory in which the error occurred."""
+    """Return the variable that moves the directory in which the error occurred, if there is one."""
     if error.filename is None:
         return ""
     from stepml.datasets import cache_directory
@@ -74,7 +75,7 @@ def _variable(error: OSError) -> str:
     for variable, directory in directories.items():
         # A parent may be the one that cannot be made.
         if place in (directory, *directory.parents) or directory in place.parents:
-            return f" with {variable}"
+            return variable
     return ""
 
 

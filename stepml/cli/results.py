@@ -11,7 +11,7 @@ import msgspec
 from stepml.cli.data_lines import warning_lines
 from stepml.cli.errors import INTERRUPTED, NO_SERVICE
 from stepml.cli.figures import cost, count, finished, shown
-from stepml.cli.machine import worded
+from stepml.cli.machine import reason_of
 from stepml.cli.options import Target
 from stepml.cli.output import Output
 from stepml.client import Client, Execution, Snapshot
@@ -40,7 +40,7 @@ def show_success(
     except (AccessError, ReportUnreadableError) as error:
         reason, code = f"its results cannot be fetched: {error}", NO_SERVICE
     except OSError as error:
-        reason, code = f"its model cannot be stored: {worded(error)}", NO_SERVICE
+        reason, code = f"its model cannot be stored in {directory}: {reason_of(error)}", NO_SERVICE
     except KeyboardInterrupt:
         reason, code = "fetching its results was interrupted", INTERRUPTED
     else:

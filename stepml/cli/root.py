@@ -18,6 +18,7 @@ from stepml.cli.streams import OutputLostError, discard
 from stepml.job.errors import StepMLError
 
 TRACEBACK_VARIABLE = "STEPML_TRACEBACK"
+MIN_COLUMNS = 20
 # Phrases of the library that parses arguments.
 _PLAIN = {
     "Value error, ": "",
@@ -31,12 +32,20 @@ class RootGroup(TyperGroup):
     """The root of all commands."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
+        _widen()
         with _exit_codes("--json" in args):
             return super().make_context(info_name, args, *rest, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         with _exit_codes("--json" in ctx.args):
             return super().invoke(ctx)
+
+
+def _widen() -> None:
+    """Let text have some columns, whatever the environment says: in none, nothing is shown."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) < MIN_COLUMNS:
+        os.environ["COLUMNS"] = str(MIN_COLUMNS)
 
 
 @contextmanager

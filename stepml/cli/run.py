@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stepml.cli.errors import EXIT_CODES, BadInputError, LocalMachineError
+from stepml.cli.errors import EXIT_CODES, BadInputError
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -23,6 +23,7 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
+from stepml.cli.streams import OutputLostError
 from stepml.client.stack import DEFAULT_STACK
 from stepml.job.json_text import job_text
 
@@ -176,9 +177,9 @@ def follow_to_end(
 
     code = follow(client, execution, target, out, output, more or {})
     if output.lost is not None and not output.lost.is_closed and code == 0:
-        raise LocalMachineError(
-            f"{execution.name} has succeeded and its model is in {out / execution.name}, but "
-            f"{output.lost}"
+        raise OutputLostError(
+            output.lost.reason,
+            f"{execution.name} has succeeded and its model is in {out / execution.name}, but ",
         )
     if code:
         raise typer.Exit(code)

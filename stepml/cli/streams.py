@@ -21,9 +21,10 @@ class OutputLostError(StepMLError):
         Its reader, such as ``head``, has ended; this is no failure.
     """
 
-    def __init__(self, reason: OSError) -> None:
+    def __init__(self, reason: OSError, before: str = "") -> None:
+        self.reason = reason
         self.is_closed = isinstance(reason, BrokenPipeError)
-        super().__init__(f"stdout cannot be written: {reason.strerror or reason}")
+        super().__init__(f"{before}stdout cannot be written: {reason.strerror or reason}")
 
 
 class GuardedStdout:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from stepml.cli.app import app
 from stepml.cli.options import Target
 from stepml.cli.run import default_name
+from stepml.job.installing import install_command
 from stepml.job.names import check_job_id
 from stepml.job.schema import job_schema
 from tests.support.moto_stack import JOB, JOB_TEXT
@@ -285,7 +286,7 @@ def test_without_the_extra_the_local_aws_says_how_to_install_it(
 
     line = refused("local", "up", code=3)
 
-    assert f"not installed (no {package}); install it with: pip install 'stepml[local]'" in line
+    assert f"not installed (no {package}); install it with: {install_command('local')}" in line
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])

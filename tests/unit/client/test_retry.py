@@ -381,6 +381,32 @@ def test_a_job_that_would_be_refused_again_is_not_retried(stack: MotoStack, name
     assert (states.redrives, states.started) == (0, [])
 
 
+@pytest.mark.parametrize("error", ["BadRowError", "BadLabelError", "ValueChangedError"])
+def test_a_job_whose_data_were_wrong_looks_at_them_anew(
+    stack: MotoStack, name: str, error: str
+) -> None:
+    """A redrive would keep the description of the data that have been corrected since."""
+    states = States(error=error)
+    put_end(stack, name, MOMENT)
+
+    retried = client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)
+
+    assert (retried.how, retried.epoch) == ("restarted", 1)
+    assert retried.reason == "its data are looked at anew"
+    assert states.redrives == 0
+    assert json.loads(states.started[0]["input"]) == JOB
+
+
+def test_a_job_that_has_read_its_data_is_redriven(stack: MotoStack, name: str) -> None:
+    states = States(error="ValueChangedError")
+    stack.put_epochs(name, 2, ended=False)
+    put_end(stack, name, MOMENT)
+
+    client_of(stack, states).retry(Execution(name, "arn"), sleep=lambda _: None)
+
+    assert states.redrives == 1
+
+
 def test_a_redrive_waits_for_the_clean_up_of_this_end(stack: MotoStack, name: str) -> None:
     states, waited = States(), 0
     put_end(stack, name, MOMENT - timedelta(hours=1))  # of the previous end

@@ -25,6 +25,7 @@ from stepml.client.errors import (
     CredentialsError,
     EndpointUnreachableError,
     ReportUnreadableError,
+    ServiceRefusedError,
     StackNotFoundError,
 )
 from stepml.job import keys
@@ -358,6 +359,41 @@ def test_results_are_fetched_into_the_directory(
     }
     assert files["model"].read_bytes() == b"arrays"
     assert client.report(Execution(name, "")) == report
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_results_that_cannot_all_be_fetched_change_nothing(
+    stack: MotoStack, name: str, tmp_path: Path, is_there: bool
+) -> None:
+    stack.put_results(name, stack.put_epochs(name, 1))
+    stack.service("s3").delete_object(Bucket=BUCKET, Key=keys.report(name))
+    directory = tmp_path / "runs" / name
+    if is_there:
+        directory.mkdir(parents=True)
+        (directory / "model.json").write_bytes(b"old")
+
+    with pytest.raises(ServiceRefusedError, match="404"):
+        stack.client().download(Execution(name, ""), directory)
+
+    assert [path.name for path in tmp_path.rglob("*")] == (
+        ["runs", name, "model.json"] if is_there else []
+    )
+
+
+def test_a_job_above_the_limit_of_step_functions_is_refused(stack: MotoStack, name: str) -> None:
+    with pytest.raises(InvalidJobError, match="at most 262,144 bytes, the limit of Step Functions"):
+        stack.client().start(JOB_TEXT + " " * 262_144, name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32-be"])
+def test_a_job_of_another_encoding_is_sent_as_text(
+    stack: MotoStack, name: str, encoding: str
+) -> None:
+    client = stack.client()
+
+    execution = client.start(JOB_TEXT.encode(encoding), name)
+
+    assert client.describe(execution).job == JOB_TEXT
 
 
 def test_a_file_is_uploaded_once(stack: MotoStack, name: str, tmp_path: Path) -> None:

@@ -124,8 +124,10 @@ def _import_pyarrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as exc:
+        from stepml.job.installing import install_command  # loads much
+
         raise NotAvailableError(
-            "data.format 'parquet' needs pyarrow: pip install 'stepml[parquet]'"
+            f"data.format 'parquet' needs pyarrow; install it with: {install_command('parquet')}"
         ) from exc
     return pyarrow, pyarrow.parquet
 

@@ -1,0 +1,48 @@
+"""The command that installs an optional library, for this installation of StepML."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+PACKAGE = "stepml"
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs the libraries of ``extra``.
+
+    StepML is on no package index. In a checkout, the command installs the checkout with the extra;
+    elsewhere, it installs the libraries themselves.
+    """
+    pip = shlex.quote(str(Path(sys.prefix) / "bin" / "pip"))
+    try:
+        found = distribution(PACKAGE)
+    except PackageNotFoundError:  # in a function
+        return f"pip install '{PACKAGE}[{extra}]'"
+    if checkout := _checkout(found):
+        return f"{pip} install -e {shlex.quote(f'{checkout}[{extra}]')}"
+    return f"{pip} install {shlex.join(_libraries(found, extra))}"
+
+
+def _checkout(found: Distribution) -> str | None:
+    """Return the directory of an editable installation, else None."""
+    origin = json.loads(found.read_text("direct_url.json") or "{}")
+    if not origin.get("dir_info", {}).get("editable"):
+        return None
+    return unquote(urlsplit(origin["url"]).path)
+
+
+def _libraries(found: Distribution, extra: str) -> Iterator[str]:
+    for requirement in found.requires or ():
+        library, _, condition = requirement.partition(";")
+        if condition.replace('"', "'").strip() != f"extra == '{extra}'":
+            continue
+        if library.startswith(f"{PACKAGE}["):  # another extra
+            yield from _libraries(found, library.partition("[")[2].partition("]")[0])
+        else:
+            yield library.strip()
