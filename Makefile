@@ -30,7 +30,7 @@ test: install-dev caches ## Run every test
 chaos: install-dev caches ## Kill functions and channels at random under jobs (CHAOS_ARGS="--seed 1 --runs 3")
 	$(BIN)/python -m tests.faults.chaos $(CHAOS_ARGS)
 
-fuzz: install-dev ## Read 200,000 damaged files, models, messages and jobs
+fuzz: install-dev ## Try 200,000 damaged files, models, messages, jobs and odd command lines
 	STEPML_FUZZ_EXAMPLES=10000 $(BIN)/pytest -n $(TEST_WORKERS) --timeout 7200 tests/fuzz
 
 lint: install-dev $(ASL_VALIDATOR) ## Check style, types, layers, template and state machines

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import urllib.request
 from collections.abc import MutableMapping
 from http.client import BadStatusLine, HTTPException, RemoteDisconnected
@@ -86,6 +87,8 @@ def _unanswered(reason: Exception) -> AnotherProgramError | NoAnswerError:
     # RemoteDisconnected, a BadStatusLine as well, may be a server that is ending.
     if isinstance(reason, BadStatusLine) and not isinstance(reason, RemoteDisconnected):
         return AnotherProgramError("it does not speak HTTP")
+    if isinstance(reason, ssl.SSLError):
+        return AnotherProgramError(f"a local AWS does not encrypt: {reason}")
     return NoAnswerError(str(reason))
 
 

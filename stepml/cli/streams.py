@@ -45,7 +45,7 @@ class GuardedStdout:
         """Write ``text``, and return its length."""
         if self.lost is None:
             try:
-                self._stream.write(text)
+                self._stream.write(_escaped(text, self._stream.encoding))
             except OSError as error:
                 self._lose(error)
         return len(text)
@@ -66,6 +66,11 @@ class GuardedStdout:
         self.lost = OutputLostError(reason)
         if not self._survives:
             raise self.lost from reason
+
+
+def _escaped(text: str, encoding: str) -> str:
+    """Return ``text`` with escapes for halves of surrogate pairs and for what has no code."""
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def can_encode_all(stream: TextIO) -> bool:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from stepml.cli.app import app
+from tests.fuzz.mutations import fuzzed
 from tests.support.moto_stack import JOB_TEXT
 
 # 0 done, 2 bad input, 3 no service or this machine; 1 is left to jobs, 70 to defects.
@@ -95,9 +96,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(fuzzed, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arguments=ARGUMENTS, environment=ENVIRONMENT)
 def test_any_command_line_ends_with_a_line_and_a_documented_code(
     arguments: list[str], environment: dict[str, str], nowhere: str, directory: Path
