@@ -1,8 +1,8 @@
 """Tidies up after an execution that has ended without a result: fence first, then the channel.
 
 Called by EventBridge, as no state runs any more: at least once, and perhaps late. Everything can
-be repeated. A late notice about a job that has been continued stops nothing of it; but the channel
-may lose what the ranks have exchanged, as it may at any time.
+be repeated. A late notice about a job that has been redriven since stops nothing of it, and deletes
+nothing that it has written. If the job's objects are lost, the execution's input names its channel.
 """
 
 from __future__ import annotations
@@ -10,19 +10,24 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from lambdas.attempts.ended import EndedExecution
-from lambdas.attempts.fences import moment, raise_fence
+from lambdas.attempts.fences import goes_on, moment, raise_fence
 from lambdas.attempts.timing import STANDARD
 from lambdas.attempts.turns import Turns
-from lambdas.channels import channel_of
+from lambdas.channels import Plan, channel_of
 from lambdas.environment import LambdaContext, durable
 from lambdas.epochs import epochs_of
-from lambdas.job_store import JobStore, PartitionPlan
+from lambdas.job_store import Claim, JobStore
 from lambdas.job_store.retention import retained_for_redrive
 from lambdas.logs import best_effort, log
+from stepml.job.channels import configured_channels, refuse_unconfigured
+from stepml.job.errors import InvalidJobError
+from stepml.job.parse import parse_job
 from stepml.job.reports import EndReport
+from stepml.job.spec import JobSpec
 from stepml.job.tasks import Continued
 from storage import DurableStorage
 from storage.factory import BUCKET_VARIABLE
@@ -55,11 +60,14 @@ def clean_up(
         _end_attempt(JobStore(storage, str(given["job_id"])), given.get("run"), ended)
         return
     store = JobStore(storage, ended.name)
-    if _owns(ended, store):
+    claim = store.claim.find_whole()
+    if claim is None:
+        _clear_lost(ended, store, settle)
+    elif _owns(ended, claim):
         raise_fence(store.fence, ended.fence)
         log("job fenced", job_id=ended.name, status=ended.status)
         settle()
-        _end_job(store, ended, bucket)
+        _end_job(store, ended, claim, bucket)
 
 
 def _end_attempt(store: JobStore, run: object, ended: EndedExecution) -> None:
@@ -74,14 +82,13 @@ def _end_attempt(store: JobStore, run: object, ended: EndedExecution) -> None:
     log("attempt fenced", job_id=store.job_id, attempt=ended.attempt, status=ended.status)
 
 
-def _owns(ended: EndedExecution, store: JobStore) -> bool:
+def _owns(ended: EndedExecution, claim: Claim) -> bool:
     """Return whether the execution is the one that began the job.
 
     The name alone does not tell: names return, and a job that was refused because its name is
     taken must not stop the job that has it.
     """
-    claim = store.claim.find()
-    if claim is None or claim.execution_arn != ended.execution_arn:
+    if claim.execution_arn != ended.execution_arn:
         return False
     apart_s = abs(moment(claim.started_at).timestamp() - ended.start_date / 1000)
     if apart_s > _SAME_START_S:
@@ -89,17 +96,35 @@ def _owns(ended: EndedExecution, store: JobStore) -> bool:
     return apart_s <= _SAME_START_S
 
 
-def _end_job(store: JobStore, ended: EndedExecution, bucket: str) -> None:
+def _clear_lost(ended: EndedExecution, store: JobStore, settle: Callable[[], None]) -> None:
+    """Clear the channel of a job whose own objects are lost, as the execution's input names it."""
+    spec = None if ended.was_refused else _spec_in(ended)
+    if spec is None:
+        return
+    with best_effort("fence the job", job_id=store.job_id):
+        raise_fence(store.fence, ended.fence)
+    settle()
+    for started_at in ended.possible_starts:
+        run = Claim(ended.execution_arn, started_at).run
+        with best_effort("clear the channel", job_id=store.job_id):
+            channel_of(store, _Exchange(spec, run)).clear()
+    log("channel of a lost job cleared", job_id=store.job_id, channel=spec.exchange.channel)
+
+
+def _end_job(store: JobStore, ended: EndedExecution, claim: Claim, bucket: str) -> None:
     if store.job_report.exists():
         return  # it has succeeded since
-    plan = store.partition_plan.find()
-    keeps = False
+    if goes_on(store, ended.stopped_at):
+        log("job goes on", job_id=store.job_id)
+        return
     with best_effort("give back the turn", job_id=store.job_id):
         Turns(store.storage, store.job_id).end()
-    if plan is not None:
-        keeps = ended.status != _STOPPED and epochs_of(plan.spec).keeps_contributions
+    exchange = _exchange_of(store, ended, claim)
+    keeps = False
+    if exchange is not None:
+        keeps = ended.status != _STOPPED and epochs_of(exchange.spec).keeps_contributions
         with best_effort("clear the channel", job_id=store.job_id):
-            _clear_channel(store, plan, keeps_contributions=keeps)
+            _clear_channel(store, exchange, ended, keeps_contributions=keeps)
     report = EndReport(
         job_id=store.job_id,
         execution_arn=ended.execution_arn,
@@ -112,15 +137,47 @@ def _end_job(store: JobStore, ended: EndedExecution, bucket: str) -> None:
         contributions=keeps,
     )
     store.end_report.save(report)
-    if store.job_report.exists():  # clearing may have taken a while
+    if store.job_report.exists() or goes_on(store, ended.stopped_at):  # clearing takes a while
         store.end_report.delete()
     log("job ended", job_id=store.job_id, status=ended.status, epochs=report.epochs)
 
 
-def _clear_channel(store: JobStore, plan: PartitionPlan, *, keeps_contributions: bool) -> None:
+def _clear_channel(
+    store: JobStore, exchange: Plan, ended: EndedExecution, *, keeps_contributions: bool
+) -> None:
     """Delete the exchanged values; contributions of finished ranks may stay for a redrive."""
-    channel = channel_of(store, plan)
+    channel = channel_of(store, exchange)
+
+    def is_used() -> bool:
+        return goes_on(store, ended.stopped_at)
+
     if keeps_contributions:
-        channel.keep_contributions(store.finished_epochs() + 1)
+        channel.keep_contributions(store.finished_epochs() + 1, is_used)
     else:
-        channel.clear()
+        channel.clear(is_used)
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """The exchange of a job whose plan is lost."""
+
+    spec: JobSpec
+    run: str
+
+
+def _exchange_of(store: JobStore, ended: EndedExecution, claim: Claim) -> Plan | None:
+    plan = store.partition_plan.find_whole()
+    if plan is not None:
+        return plan
+    spec = _spec_in(ended)
+    return None if spec is None else _Exchange(spec, claim.run)
+
+
+def _spec_in(ended: EndedExecution) -> JobSpec | None:
+    """Return the job in the execution's input, or None if this deployment could not run it."""
+    try:
+        spec = parse_job(ended.input_document)
+        refuse_unconfigured(spec.exchange.channel, configured_channels())
+    except InvalidJobError:
+        return None
+    return spec

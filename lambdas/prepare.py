@@ -8,15 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-import xxhash
-
 from lambdas.attempts.workforce import refuse_too_wide
 from lambdas.channels import Channels
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, bucket, durable
 from lambdas.epochs import epochs_of
 from lambdas.epochs.loop import Limits, Start, loop_state
-from lambdas.job_store import JobStore, PartitionPlan
+from lambdas.job_store import Claim, JobStore, PartitionPlan
 from lambdas.job_store.resumption import plan_resumption
 from lambdas.logs import log
 from stepml.job import keys
@@ -98,8 +96,7 @@ def _begin(
     store, epochs = JobStore(storage, task.job_id), epochs_of(spec)
     if epochs.waits_for_all:
         refuse_too_wide(spec, concurrency)
-    # No other run of the job id has this name; it is part of the run's keys.
-    run = xxhash.xxh3_64_hexdigest(f"{task.execution_arn} {task.started_at}".encode())
+    run = Claim(task.execution_arn, task.started_at).run
     refuse_unconfigured(spec.exchange.channel, channels.configured)
     channels.of_job(task.job_id, run, spec).require_answer()
     resumed = plan_resumption(store, spec, keeps_rank_state=epochs.keeps_rank_state)

@@ -7,7 +7,13 @@ from typing import Any, Self
 
 import msgspec
 
-from stepml.job.errors import InvalidTaskError
+from stepml.job import errors
+from stepml.job.errors import (
+    InvalidDataError,
+    InvalidJobError,
+    InvalidTaskError,
+    JobIdTakenError,
+)
 from stepml.job.reports import Fence
 
 
@@ -38,8 +44,18 @@ class EndedExecution(msgspec.Struct, frozen=True, rename="camel"):
     @property
     def stopped_at(self) -> str:
         """The time of its end, ISO 8601."""
-        found = datetime.fromtimestamp(self.stop_date / 1000, UTC)
-        return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return _timestamp(self.stop_date)
+
+    @property
+    def possible_starts(self) -> list[str]:
+        """The times of its start, ISO 8601: the notice and the state machine may round it."""
+        return [_timestamp(self.start_date + off_ms) for off_ms in (0, -1, 1)]
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether its job was refused, so that it has never begun."""
+        error = vars(errors).get(self.error or "", Exception)
+        return issubclass(error, (InvalidJobError, InvalidDataError, JobIdTakenError))
 
     @property
     def input_document(self) -> dict[str, Any]:
@@ -56,3 +72,8 @@ class EndedExecution(msgspec.Struct, frozen=True, rename="camel"):
     def fence(self) -> Fence:
         """The fence that stops its functions."""
         return Fence(until=self.stopped_at, status=self.status, execution=self.name)
+
+
+def _timestamp(milliseconds: int) -> str:
+    found = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")

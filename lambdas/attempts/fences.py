@@ -2,6 +2,10 @@
 
 The job's fence is a moment: attempts that began before it are over, as the job has ended. Beside
 it, each attempt whose own execution has ended has a fence: other attempts may go on.
+
+A job that has ended may be redriven before everything of its earlier part has been cleared. So each
+attempt that is not the first at its epoch leaves a sign before it exchanges anything, and whoever
+clears behind an end looks for a later sign first.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import Protocol
 
 from lambdas.job_store import JobStore
 from lambdas.job_store.entries import Entry
+from lambdas.job_store.plans import Resumed
 from stepml.job.errors import AttemptStoppedError
 from stepml.job.reports import Fence
 from storage.base import Buffer
@@ -44,12 +49,12 @@ class Fences:
         return [each.key for each in self._entries]
 
     def has_job_ended(self, found: Mapping[str, Buffer]) -> bool:
-        """Return whether the job has ended since the attempt began.
+        """Return whether the job has ended since the attempt began, and does not go on.
 
         ``found`` is the result of loading `keys`.
         """
         fence = self.store.fence.read(found)
-        return fence is not None and self._is_over(fence)
+        return fence is not None and self._is_over(fence) and not goes_on(self.store, fence.until)
 
     def error(self, found: Mapping[str, Buffer]) -> AttemptStoppedError | None:
         """Return the error that ends the attempt, or None; ``found`` as for `has_job_ended`."""
@@ -67,9 +72,23 @@ class Fences:
         if error := self.error(found):
             raise error
 
+    def begin(self, found: Mapping[str, Buffer]) -> None:
+        """Raise `AttemptStoppedError` if the attempt is over, or leave a sign that the job goes on.
+
+        ``found`` as for `has_job_ended`. The first attempt at an epoch leaves none, unless the job
+        has ended before.
+        """
+        self.require_open(found)
+        if self.store.fence.key not in found and _is_first(self.task.attempt):
+            return
+        # An attempt that was redriven alone reports its first start time.
+        is_late = was_redriven(self.task.attempt)
+        mine = Resumed(datetime.now(UTC).isoformat() if is_late else self.task.started_at)
+        self.store.resumed.replace(mine, unless=lambda last: moment(last.at) >= moment(mine.at))
+
     def look(self) -> None:
-        """Load the fences, and raise `AttemptStoppedError` if the attempt is over."""
-        self.require_open(self.store.storage.load_many(self.keys))
+        """Load the fences; then as `begin`."""
+        self.begin(self.store.storage.load_many(self.keys))
 
     def comes_too_late(self) -> bool:
         """Return whether the value just written to the channel is useless and nobody clears it.
@@ -98,6 +117,17 @@ def was_redriven(attempt: str) -> bool:
     Its start time is then that of the first run.
     """
     return attempt.rpartition(".")[2] != "0"
+
+
+def goes_on(store: JobStore, ended_at: str) -> bool:
+    """Return whether an attempt of the job has begun since ``ended_at`` (ISO 8601)."""
+    resumed = store.resumed.find_whole()
+    return resumed is not None and moment(resumed.at) > moment(ended_at)
+
+
+def _is_first(attempt: str) -> bool:
+    """Return whether no attempt at the epoch came before; see ``RunEpoch`` for the names."""
+    return attempt.endswith("-r0-t0.0")
 
 
 def raise_fence(entry: Entry[Fence], fence: Fence) -> Fence:

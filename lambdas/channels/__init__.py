@@ -17,7 +17,7 @@ from stepml.job.channels import CHANNELS, configured_channels
 from stepml.job.spec import JobSpec
 from storage import DurableStorage, Storage
 
-__all__ = ["Channels", "JobChannel", "channel_of", "merger_exchange"]
+__all__ = ["Channels", "JobChannel", "Plan", "channel_of", "merger_exchange"]
 
 
 class Plan(Protocol):

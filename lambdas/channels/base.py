@@ -20,10 +20,16 @@ from stepml.job.spec import JobSpec
 from stepml.ml.models.base import Floats
 
 OnWait = Callable[[], None]
+GoesOn = Callable[[], bool]
 
 
 def watch_nothing() -> None:
     """Let a wait go on."""
+
+
+def never() -> bool:
+    """Say that the job does not go on."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +103,14 @@ class JobChannel(ABC):
         """
 
     @abstractmethod
-    def clear(self) -> None:
-        """Delete everything that the ranks of this run exchanged."""
+    def clear(self, goes_on: GoesOn = never) -> None:
+        """Delete everything that the ranks of this run exchanged.
+
+        Parameters
+        ----------
+        goes_on : callable
+            Asked just before the deletion; if it returns True, everything stays.
+        """
 
     @abstractmethod
     def clear_attempt(self, attempt: str) -> None:
@@ -109,8 +121,8 @@ class JobChannel(ABC):
         """Delete everything that the ranks exchanged in an epoch, in all attempts."""
 
     @abstractmethod
-    def keep_contributions(self, epoch: int) -> None:
-        """Delete everything but the contributions to ``epoch``, which a redrive can use."""
+    def keep_contributions(self, epoch: int, goes_on: GoesOn = never) -> None:
+        """Delete everything but the contributions to ``epoch``; ``goes_on`` as for `clear`."""
 
     @abstractmethod
     def require_answer(self) -> None:

@@ -16,7 +16,7 @@ from comm import InFlightExchange, Message, OrchestratedExchange, SharedModelExc
 from comm.wire import message_bytes
 from lambdas.attempts.fences import Attempted
 from lambdas.attempts.timing import STANDARD
-from lambdas.channels.base import JobChannel, OnWait, watch_nothing
+from lambdas.channels.base import GoesOn, JobChannel, OnWait, never, watch_nothing
 from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
 from ps_server.client.jobs import JobClient
 from ps_server.client.opening import open_client
@@ -87,8 +87,9 @@ class ServerChannel(JobChannel):
             watch=watch,
         )
 
-    def clear(self) -> None:
-        self._job().delete()
+    def clear(self, goes_on: GoesOn = never) -> None:
+        if not goes_on():
+            self._job().delete()
 
     def clear_attempt(self, attempt: str) -> None:
         JobClient(cached_client(), keys.attempt_prefix(self.prefix, attempt)).delete()
@@ -96,7 +97,7 @@ class ServerChannel(JobChannel):
     def clear_epoch(self, epoch: int) -> None:
         self._job().reset(epoch)
 
-    def keep_contributions(self, epoch: int) -> None:
+    def keep_contributions(self, epoch: int, goes_on: GoesOn = never) -> None:
         """Do nothing: the server has nothing else, as finished epochs are released."""
 
     def require_answer(self) -> None:

@@ -20,7 +20,7 @@ from comm import (
 from lambdas.attempts.costs import BilledStorage
 from lambdas.attempts.fences import Attempted
 from lambdas.attempts.timing import STANDARD
-from lambdas.channels.base import JobChannel, OnWait, watch_nothing
+from lambdas.channels.base import GoesOn, JobChannel, OnWait, never, watch_nothing
 from stepml.job import keys
 from stepml.job.channels import CHANNELS, DURABLE
 from stepml.job.errors import StorageUnavailableError
@@ -85,8 +85,9 @@ class StorageChannel(JobChannel):
             workers, task.epoch, rank, self.storage, timeout_s=timeout_s, watch=watch
         )
 
-    def clear(self) -> None:
-        self.storage.clear(self.prefix)
+    def clear(self, goes_on: GoesOn = never) -> None:
+        if not goes_on():
+            self.storage.clear(self.prefix)
 
     def clear_attempt(self, attempt: str) -> None:
         self.storage.clear(keys.attempt_prefix(self.prefix, attempt))
@@ -94,10 +95,11 @@ class StorageChannel(JobChannel):
     def clear_epoch(self, epoch: int) -> None:
         self.storage.clear(keys.epoch_prefix(self.prefix, epoch))
 
-    def keep_contributions(self, epoch: int) -> None:
+    def keep_contributions(self, epoch: int, goes_on: GoesOn = never) -> None:
         kept = keys.contributions_prefix(self.prefix, epoch)
-        found = self.storage.list(self.prefix)
-        self.storage.delete_many([key for key in found if not key.startswith(kept)])
+        unused = [key for key in self.storage.list(self.prefix) if not key.startswith(kept)]
+        if not goes_on():  # listing may have taken a while
+            self.storage.delete_many(unused)
 
     def require_answer(self) -> None:
         # Another copy of the caller tries the channel with another key.

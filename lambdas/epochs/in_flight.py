@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from comm import InFlightExchange, Message
+from lambdas.attempts.fences import Fences
 from lambdas.attempts.watch import Watch
 from lambdas.channels import JobChannel
 from lambdas.epochs.base import EpochEnd, Epochs, Trained
@@ -75,7 +76,7 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
         try:
             return self._train(run, start, watch, exchange)
         except (AttemptStoppedError, ExecutorPausedError):
-            if watch.is_over:
+            if watch.is_over and Fences(run.store, run.task).comes_too_late():
                 exchange.withdraw()
             raise
         except WaitTimeoutError as error:

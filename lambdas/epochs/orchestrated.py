@@ -51,8 +51,11 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
         message = Message(*self.algorithm.contribution(result, run.rank_epoch))
         watch.look()  # nobody would clear the contribution of an attempt that is over
         exchange.contribute(step, rank, message)
-        if Fences(run.store, run.task).comes_too_late():
+        fences = Fences(run.store, run.task)
+        if fences.comes_too_late():
             exchange.withdraw(step, rank)
+            if not fences.comes_too_late():  # the job goes on now, and may have seen it
+                exchange.contribute(step, rank, message)
         return Trained()
 
     def end(self, run: EpochRun) -> EpochEnd:

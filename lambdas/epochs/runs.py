@@ -56,7 +56,7 @@ class RankRun:
         found = store.storage.load_many([*names, *snapshots.keys, *fences.keys])
         if report.key in found:
             return None
-        fences.require_open(found)
+        fences.begin(found)
         require_found([plan, state], found)
         return cls(
             task,

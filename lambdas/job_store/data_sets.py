@@ -49,13 +49,12 @@ class DataSetStore:
 
     def find_whole(self) -> Manifest | None:
         """Return the manifest if it and all pieces are stored as they were written, or None."""
-        manifest = self.manifest.read_whole(self.storage.load_many([self.manifest.key]))
+        manifest = self.manifest.find_whole()
         return manifest if manifest is not None and self._is_whole(manifest) else None
 
     def find_summary(self, number: int) -> RangeSummary | None:
         """Return the result of a range task if it and its pieces are as written, or None."""
-        summary = self.summary(number)
-        found = summary.read_whole(self.storage.load_many([summary.key]))
+        found = self.summary(number).find_whole()
         return found if found is not None and self._is_done(number, found) else None
 
     def publish_summary(self, summary: RangeSummary) -> RangeSummary:
@@ -85,7 +84,7 @@ class DataSetStore:
         DataSetDamagedError
             A range's summary is missing or damaged.
         """
-        before = self.manifest.read_whole(self.storage.load_many([self.manifest.key]))
+        before = self.manifest.find_whole()
         mine = self._merged(plan)
         stored = self.manifest.replace(mine, unless=self._is_whole)
         if before is not None and stored is mine:

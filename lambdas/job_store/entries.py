@@ -37,6 +37,10 @@ class Entry(Generic[T]):
         """Return the value, or None if there is none."""
         return self.read(self.storage.load_many([self.key]))
 
+    def find_whole(self) -> T | None:
+        """Return the value, or None if there is none or it is damaged."""
+        return self.read_whole(self.storage.load_many([self.key]))
+
     def read(self, found: Mapping[str, Buffer]) -> T | None:
         """Return the value from ``found``, the result of loading several keys together."""
         return self.decode(found[self.key], self.key) if self.key in found else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, Self
 
 import msgspec
+import xxhash
 
 from lambdas.job_store.dataset_facts import dataset_facts
 from stepml.job import keys
@@ -32,9 +33,20 @@ class Claim(msgspec.Struct, frozen=True):
     execution_arn: str
     started_at: str  # ISO 8601; names return after 90 days, start times do not
 
+    @property
+    def run(self) -> str:
+        """A name that no other run of the job id has; it is part of the run's keys."""
+        return xxhash.xxh3_64_hexdigest(f"{self.execution_arn} {self.started_at}".encode())
+
 
 class Mark(msgspec.Struct, frozen=True):
     """A value whose existence says everything."""
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """A sign that a job goes on, for those who clean up behind an earlier part of it."""
+
+    at: str  # ISO 8601: begin of the last attempt that was not an epoch's first one
 
 
 class PartitionPlan(msgspec.Struct, frozen=True):

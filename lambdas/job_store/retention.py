@@ -29,6 +29,7 @@ _TO_GO_ON = {
     keys.shared_model_marks_prefix: "attempts whose shared model has been made",
     keys.fence: "the time up to which begun attempts are over",
     keys.attempt_fences_prefix: "attempts at epochs that are over",
+    keys.resumed: "the time at which the job was last continued",
     keys.ended: "the end of the execution",
 }
 
@@ -38,7 +39,9 @@ def retained_after_success(job_id: str, bucket: str, last_epoch: int) -> dict[st
     rank_states = {
         keys.rank_states_of_epoch(job_id, last_epoch): _TO_GO_ON[keys.rank_states_prefix]
     }
-    fences = {name: _TO_GO_ON[name] for name in (keys.fence, keys.attempt_fences_prefix)}
+    fences = {
+        name: _TO_GO_ON[name] for name in (keys.fence, keys.attempt_fences_prefix, keys.resumed)
+    }
     uses = _PLANS | _TRAINED | _ON_THE_WAY | fences
     named = {name(job_id): use for name, use in uses.items()}
     return _in_bucket(bucket, named | rank_states)

@@ -10,7 +10,7 @@ import msgspec
 
 from lambdas.job_store.data_sets import DataSetStore
 from lambdas.job_store.entries import Entry, document, require_found
-from lambdas.job_store.plans import Claim, Mark, PartitionPlan, TrainingPlan
+from lambdas.job_store.plans import Claim, Mark, PartitionPlan, Resumed, TrainingPlan
 from lambdas.job_store.shard_store import ShardStore
 from lambdas.job_store.states import (
     pack_progress,
@@ -160,6 +160,11 @@ class JobStore:
     def attempt_fence(self, attempt: str) -> Entry[Fence]:
         """The end of one attempt's execution."""
         return document(self.storage, keys.attempt_fence(self.job_id, attempt), Fence)
+
+    @property
+    def resumed(self) -> Entry[Resumed]:
+        """A sign that the job goes on."""
+        return document(self.storage, keys.resumed(self.job_id), Resumed)
 
     @property
     def end_report(self) -> Entry[EndReport]:

@@ -209,6 +209,11 @@ def attempt_fences_prefix(job_id: str) -> str:
     return f"jobs/{job_id}/fences/"
 
 
+def resumed(job_id: str) -> str:
+    """The time at which the last attempt that was not an epoch's first one began."""
+    return f"jobs/{job_id}/resumed.json"
+
+
 def ended(job_id: str) -> str:
     """The end of a job without a model, and the objects that remain for a redrive."""
     return f"jobs/{job_id}/ended.json"

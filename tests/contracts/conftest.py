@@ -14,7 +14,9 @@ from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from lambdas.channels import server as server_channel
+from lambdas.channels.storage import cached_channel
 from ps_server.protocol.addresses import TOKEN_VARIABLE, URL_VARIABLE
+from stepml.job.channels import CHANNELS as SERVICES
 from stepml.local import items, objects
 from storage import Storage
 from storage.blocks import BlockStorage
@@ -171,6 +173,40 @@ def close_clients() -> None:
     """Close the connections that functions in this process have cached."""
     while server_channel._clients:
         server_channel._clients.popitem()[1].close()
+
+
+@pytest.fixture(params=["s3", "redis", "memcached", "dynamodb"])
+def configured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Each channel, configured as in a function's environment."""
+    if request.param == "dynamodb":
+        configure_dynamodb(request.getfixturevalue("aws_endpoint"), monkeypatch)
+    elif request.param == "redis":
+        monkeypatch.setenv(SERVICES["redis"].variable, emptied(request, "redis_one").url)
+    elif request.param == "memcached":
+        monkeypatch.setenv(SERVICES["memcached"].variable, emptied(request, "memcached_one").url)
+    cached_channel.cache_clear()
+    yield request.param
+    if request.param != "s3":
+        cached_channel(request.param).close()
+    cached_channel.cache_clear()
+
+
+def configure_dynamodb(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = f"training-{uuid.uuid4().hex}"
+    aws_client("dynamodb", endpoint).create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    for name, value in (
+        (SERVICES["dynamodb"].variable, table),
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(params=DURABLE)

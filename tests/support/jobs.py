@@ -53,6 +53,8 @@ class Job:
     ) -> None:
         self.job_id = job_id
         self.retries = 0  # of each epoch, by RunEpoch
+        self.job_redrives = 0
+        self.started_at = STARTED_AT  # of its attempts
         self.redrives = 0  # of each epoch's execution by itself
         self.storage = storage or MemoryStorage()
         self.data = MemoryStorage()
@@ -103,8 +105,9 @@ class Job:
 
     def attempt(self, epoch: int) -> dict[str, Any]:
         """Return the common fields of all tasks of an epoch."""
-        name = f"{self.job_id}-e{epoch}-r0-t{self.retries}.{self.redrives}"
-        return {"job_id": self.job_id, "epoch": epoch, "attempt": name, "started_at": STARTED_AT}
+        name = f"{self.job_id}-e{epoch}-r{self.job_redrives}-t{self.retries}.{self.redrives}"
+        fields = {"job_id": self.job_id, "epoch": epoch, "attempt": name}
+        return fields | {"started_at": self.started_at}
 
     def execute(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,51 +10,16 @@ import numpy as np
 import pytest
 
 from lambdas.channels.server import ServerChannel
-from lambdas.channels.storage import cached_channel, open_storage_channel
+from lambdas.channels.storage import open_storage_channel
 from lambdas.epochs import epochs_of
 from ps_server.protocol.addresses import TOKEN_VARIABLE, URL_VARIABLE
 from ps_server.protocol.calls import JobSettings
-from stepml.job.channels import CHANNELS
 from stepml.job.errors import NotEnoughServerMemoryError
-from tests.contracts.conftest import aws_client, close_clients, emptied
+from tests.contracts.conftest import close_clients
 from tests.support.jobs import Job
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 
 WIDE = 40_000  # features: gradients of 160 KB are cut into chunks
-
-
-@pytest.fixture(params=["s3", "redis", "memcached", "dynamodb"])
-def configured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Each channel, configured as in a function's environment."""
-    if request.param == "dynamodb":
-        configure_dynamodb(request.getfixturevalue("aws_endpoint"), monkeypatch)
-    elif request.param == "redis":
-        monkeypatch.setenv(CHANNELS["redis"].variable, emptied(request, "redis_one").url)
-    elif request.param == "memcached":
-        monkeypatch.setenv(CHANNELS["memcached"].variable, emptied(request, "memcached_one").url)
-    cached_channel.cache_clear()
-    yield request.param
-    if request.param != "s3":
-        cached_channel(request.param).close()
-    cached_channel.cache_clear()
-
-
-def configure_dynamodb(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = f"training-{uuid.uuid4().hex}"
-    aws_client("dynamodb", endpoint).create_table(
-        TableName=table,
-        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
-    for name, value in (
-        (CHANNELS["dynamodb"].variable, table),
-        ("AWS_ENDPOINT_URL", endpoint),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-    ):
-        monkeypatch.setenv(name, value)
 
 
 @cache
