@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -412,3 +414,83 @@ def test_the_mark_of_a_comment_is_no_part_of_a_name() -> None:
     begun = job(text("# a,b,y", *reals(0, 1), Y))
     begun.initialised()
     assert begun.training_plan().feature_names == ["a", "b"]
+
+
+FRAME = pd.DataFrame(X, columns=["a", "b"]).assign(y=Y)
+NAMELESS = pd.DataFrame(X).assign(**{"2": Y}).rename(columns={"2": 2})
+
+
+@pytest.mark.parametrize("sep", [",", "\t"])
+@pytest.mark.parametrize(
+    ("frame", "index"),
+    [
+        (FRAME, False),
+        (NAMELESS, False),
+        (FRAME.rename_axis("id"), True),
+        (FRAME.set_index([FRAME.index, FRAME.index]).rename_axis(["i", "j"]), True),
+    ],
+)
+def test_what_pandas_writes_is_read_as_pandas_reads_it(
+    frame: pd.DataFrame, index: bool, sep: str
+) -> None:
+    content = frame.to_csv(sep=sep, index=index).encode()
+    begun = job(content, {"format": {",": "csv", "\t": "tsv"}[sep]})
+    begun.initialised()
+    expected = pd.read_csv(io.BytesIO(content), sep=sep)
+    plan = begun.training_plan()
+    assert [*plan.feature_names, plan.label_name] == list(expected.columns)
+    assert plan.about.rows == len(expected)
+    assert bool(plan.about.notes) == (index or frame is NAMELESS)
+
+
+@pytest.mark.parametrize("sep", [",", "\t"])
+@pytest.mark.parametrize(
+    "frame",
+    [
+        FRAME,
+        NAMELESS,
+        FRAME.set_index([FRAME.index, FRAME.index]),
+        pd.read_csv(io.StringIO(FRAME.to_csv())),
+        FRAME[FRAME.y == 1],
+    ],
+)
+def test_an_index_that_pandas_writes_without_a_name_is_refused(
+    frame: pd.DataFrame, sep: str
+) -> None:
+    content = frame.to_csv(sep=sep).encode()
+    said = refusal(job(content, {"format": {",": "csv", "\t": "tsv"}[sep]}))
+    assert "no name, like the index that pandas" in said
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        FRAME[FRAME.y == 1],
+        FRAME.rename_axis("id"),
+        FRAME.set_index(FRAME.index.astype(str)),
+        FRAME.set_index([FRAME.index, FRAME.index]),
+        FRAME.set_index(["a", "b"]),
+        FRAME.set_index(pd.date_range("2020-01-01", periods=60, name="day")),
+    ],
+)
+def test_an_index_that_pandas_writes_into_parquet_is_refused(frame: pd.DataFrame) -> None:
+    file = io.BytesIO()
+    frame.to_parquet(file, index=True)
+    said = refusal(job(file.getvalue(), {"format": "parquet"}))
+    assert "is the index of a pandas frame" in said
+
+
+def test_a_range_index_is_no_column_of_parquet() -> None:
+    file = io.BytesIO()
+    FRAME.to_parquet(file)
+    assert partitioned(job(file.getvalue(), {"format": "parquet"})) == (60, 2, [])
+
+
+def test_folders_that_pandas_writes_are_read_without_their_columns(tmp_path: Path) -> None:
+    FRAME.assign(year=N[:60] % 2 + 2020).to_parquet(tmp_path, partition_cols=["year"])
+    begun = Job(**KMEANS)
+    begun.spec["data"] = {"uri": "s3://data/set/", "format": "parquet", "label": "y"}
+    for path in sorted(tmp_path.rglob("*.parquet")):
+        begun.data.save(f"set/{path.relative_to(tmp_path)}", path.read_bytes())
+    note = "left out, as only the path has it: 'year' (year=2020)"
+    assert partitioned(begun) == (60, 2, [note])

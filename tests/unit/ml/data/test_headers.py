@@ -94,3 +94,26 @@ def test_other_numbers_are_a_row(lines: list[list[str]]) -> None:
 def test_the_labels_name_makes_a_header(label: str | None) -> None:
     lines = table(range(2), REALS[:, :1], LABELS)
     assert (found(lines, label) is Header.YES) is (label is not None)
+
+
+@pytest.mark.parametrize("n", [3, 5, 12])
+@pytest.mark.parametrize("first", [0, 1, 2015, -4, 400.5])
+@pytest.mark.parametrize("step", [1, -1, 10, 0.5])
+@pytest.mark.parametrize("decimals", [16, 1])
+def test_numbered_columns_of_reals_are_never_a_row(
+    first: float, step: float, n: int, decimals: int
+) -> None:
+    names = [first + step * number for number in range(n)]
+    lines = table(names, REALS[:, :n].round(decimals))
+    # Three wavelengths above three columns of reals might be a row.
+    assert found(lines) is not Header.NO or (
+        n == 3 and not all(map(float.is_integer, map(float, names)))
+    )
+
+
+def test_a_table_of_reals_without_a_header_has_none() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        m, n = rng.integers(3, 20), rng.integers(2, 12)
+        for body in (rng.normal(size=(m, n)), rng.integers(0, 100, (m, n)), rng.random((m, n)) * 9):
+            assert found(table(None, body.round(1))) is Header.NO

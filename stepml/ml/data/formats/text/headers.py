@@ -8,7 +8,7 @@ below.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
@@ -79,9 +79,12 @@ class _Numbers:
     def header(self) -> Header:
         if self.values == list(range(len(self.values))):
             return self._numbered()
-        if self._rises() or (self._may_be_names() and self._is_unlike_rows()):
-            return Header.UNCLEAR
-        return Header.NO
+        are_names = (
+            self._are_in_order()
+            or (self._are_even() and (self._has_unlike_column() or self._lie_outside()))
+            or (self._may_be_names() and self._is_unlike_rows())
+        )
+        return Header.UNCLEAR if are_names else Header.NO
 
     def _numbered(self) -> Header:
         """Return whether 0, 1, 2, … are names."""
@@ -93,16 +96,26 @@ class _Numbers:
         )
         return Header.BY_EVIDENCE if sure else Header.UNCLEAR
 
-    def _rises(self) -> bool:
-        """Return whether the numbers ascend as those of rows do not."""
-        n = len(self.values)
-        if n >= _MANY and _ascends(self.values) and not any(map(_ascends, self.rows)):
-            return True
-        if not (n >= 2 and _is_even(self.values) and (n > 2 or _step(self.values) == 1)):
-            return False
-        return (self.n_unlike > 0 and self._has_enough_rows()) or self._lies_outside()
+    def _are_in_order(self) -> bool:
+        """Return whether the numbers are in an order in which those of no row are."""
+        n, is_enough = len(self.values), self._has_enough_rows()
+        return (
+            (n >= _MANY and self._stand_out(_ascends))
+            or (n >= 4 and is_enough and self._stand_out(_is_even))
+            or (n >= 3 and is_enough and self._stand_out(_is_numbering))
+        )
 
-    def _lies_outside(self) -> bool:
+    def _stand_out(self, is_so: Callable[[Sequence[float | None]], bool]) -> bool:
+        return is_so(self.values) and not any(map(is_so, self.rows))
+
+    def _are_even(self) -> bool:
+        """Return whether the numbers have equal steps, of two numbers 1."""
+        return _is_even(self.values) and (len(self.values) > 2 or _step(self.values) == 1)
+
+    def _has_unlike_column(self) -> bool:
+        return self.n_unlike > 0 and self._has_enough_rows()
+
+    def _lie_outside(self) -> bool:
         """Return whether nearly all numbers are out of the range of many rows below."""
         below = [
             [each for each in column if each is not None] for column in zip(*self.rows, strict=True)
@@ -175,6 +188,12 @@ def _is_even(values: Sequence[float | None]) -> bool:
     if len(numbers) < max(2, len(values)) or (step := _step(numbers)) == 0:
         return False
     return all(math.isclose(b - a, step, rel_tol=1e-6) for a, b in pairwise(numbers))
+
+
+def _is_numbering(values: Sequence[float | None]) -> bool:
+    """Return whether the numbers are consecutive, in any order."""
+    numbers = sorted(value for value in values if value is not None)
+    return len(numbers) == len(values) and all(b - a == 1 for a, b in pairwise(numbers))
 
 
 def _ascends(values: Sequence[float | None]) -> bool:
