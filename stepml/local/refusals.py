@@ -64,8 +64,7 @@ def answer_errors(application: Flask, service: str) -> None:
 
     @application.before_request
     def refuse_overlooked() -> Response | None:
-        is_lacking = service == "s3" and request.query_string and _is_overlooked()
-        return lacking(service) if is_lacking else None
+        return lacking(service) if service == "s3" and _is_overlooked() else None
 
     @application.after_request
     def name_the_operation(response: Response) -> Response:
@@ -83,6 +82,8 @@ def unknown_service() -> Flask:
 
 
 def _is_overlooked() -> bool:
+    if not request.query_string:
+        return request.path == "/WriteGetObjectResponse"
     names = set(request.args)
     is_object = "/" in request.path.strip("/")
     return not names.isdisjoint(_OVERLOOKED) or any(

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.model import OperationNotFoundError, Shape
 from moto.core.exceptions import JsonRESTError
 from moto.core.responses import BaseResponse
-from moto.core.utils import get_service_model
+from moto.core.utils import camelcase_to_underscores, get_service_model
 
 from stepml.local.constraints import summary, violations, wrong_type
 from stepml.local.seams import Seams
@@ -22,7 +22,7 @@ _call_action = BaseResponse.call_action
 CHECKED_SERVICES = frozenset({"stepfunctions", "logs"})
 
 # Operations that moto accepts although nothing follows: no URL answers, no event source is read,
-# no layer is loaded, no activity's task can be fetched.
+# no layer is loaded, no activity's task can be fetched, no tail is alive.
 WITHOUT_EFFECT = {
     "awslambda": frozenset(
         {
@@ -36,6 +36,7 @@ WITHOUT_EFFECT = {
             "GetFunctionCodeSigningConfig",
             "GetFunctionUrlConfig",
             "GetLayerVersion",
+            "GetLayerVersionPolicy",
             "InvokeAsync",
             "ListEventSourceMappings",
             "ListLayerVersions",
@@ -46,6 +47,7 @@ WITHOUT_EFFECT = {
             "UpdateFunctionUrlConfig",
         }
     ),
+    "logs": frozenset({"StartLiveTail"}),
     "stepfunctions": frozenset(
         {"CreateActivity", "DeleteActivity", "DescribeActivity", "ListActivities"}
     ),
@@ -56,16 +58,18 @@ WITHOUT_EFFECT = {
     BaseResponse, "call_action", why="accepts values that the model of the service forbids"
 )
 def call_action(self: Any) -> Any:
-    without_effect = WITHOUT_EFFECT.get(self.service_name)
-    if without_effect is not None and self._get_action() in without_effect:
-        raise NotImplementedError
-    if self.service_name in CHECKED_SERVICES:
-        require_valid(self.service_name, self._get_action(), self.body)
+    service = self.service_name
+    if service in WITHOUT_EFFECT or service in CHECKED_SERVICES:
+        operation = self._get_action()
+        if operation in WITHOUT_EFFECT.get(service, ()):
+            raise NotImplementedError
+        if service in CHECKED_SERVICES and hasattr(self, camelcase_to_underscores(operation)):
+            require_valid(service, operation, self.body)
     return _call_action(self)
 
 
 def require_valid(service: str, operation: str, body: str) -> None:
-    """Check the parameters of a request; operations that do not exist are not checked.
+    """Check the parameters of a request, unless the model does not have its operation.
 
     Raises
     ------

@@ -22,6 +22,12 @@ def machine(aws: RunningAws) -> str:
     return aws.machine(only(PASS))
 
 
+@pytest.fixture(scope="module")
+def bucket(aws: RunningAws) -> str:
+    aws.client("s3").create_bucket(Bucket="limits")
+    return "limits"
+
+
 def refusal(call: Any, **parameters: Any) -> tuple[str, str]:
     with pytest.raises(ClientError) as refused:
         call(**parameters)
@@ -309,3 +315,51 @@ class TestLambda:
         payload = json.dumps(uuid.uuid4().hex + "x" * n_bytes)
         code, _ = refusal(invoke, FunctionName="app-probe", InvocationType=kind, Payload=payload)
         assert code == "RequestTooLargeException"
+
+
+class TestStorage:
+    """Limits of S3 and DynamoDB that a job could meet."""
+
+    @pytest.mark.parametrize(
+        ("operation", "parameters", "code"),
+        [
+            ("put_object", {"Key": "k" * 1025}, "KeyTooLongError"),
+            ("put_object", {"Key": "é" * 513}, "KeyTooLongError"),
+            ("put_object", {"Key": "k", "Metadata": {"a": "x" * 2048}}, "MetadataTooLarge"),
+            ("list_objects_v2", {"ContinuationToken": "unknown"}, "InvalidArgument"),
+            (
+                "delete_objects",
+                {"Delete": {"Objects": [{"Key": str(i)} for i in range(1001)]}},
+                "MalformedXML",
+            ),
+        ],
+        ids=["key", "key in bytes", "metadata", "token", "deletions"],
+    )
+    def test_s3_refuses_more(
+        self, aws: RunningAws, bucket: str, operation: str, parameters: dict[str, Any], code: str
+    ) -> None:
+        call = getattr(aws.client("s3"), operation)
+        assert refusal(call, Bucket=bucket, **parameters)[0] == code
+
+    def test_the_longest_key_and_metadata_are_stored(self, aws: RunningAws, bucket: str) -> None:
+        s3 = aws.client("s3")
+        s3.put_object(Bucket=bucket, Key="k" * 1024, Metadata={"a": "x" * 2047})
+        stored = s3.head_object(Bucket=bucket, Key="k" * 1024)
+        assert len(stored["Metadata"]["a"]) == 2047
+
+    @pytest.mark.parametrize("name", ["Capital", "under_score", "ab", "a" * 64, "-a-"])
+    def test_names_of_buckets_are_checked(self, aws: RunningAws, name: str) -> None:
+        assert refusal(aws.client("s3").create_bucket, Bucket=name)[0] == "InvalidBucketName"
+
+    def test_dynamodb_refuses_large_batches_and_items(
+        self, aws: RunningAws, outputs: dict[str, str]
+    ) -> None:
+        dynamodb = aws.client("dynamodb")
+        puts = [{"PutRequest": {"Item": {"key": {"S": f"limit-{i}"}}}} for i in range(26)]
+        write = dynamodb.batch_write_item
+        code, message = refusal(write, RequestItems={"app-items": puts})
+        assert (code, "less than or equal to 25" in message) == ("ValidationException", True)
+        assert write(RequestItems={"app-items": puts[:25]})["UnprocessedItems"] == {}
+        item = {"key": {"S": "large"}, "value": {"B": b"x" * 409_600}}
+        put = dynamodb.put_item
+        assert refusal(put, TableName="app-items", Item=item)[0] == "ValidationException"

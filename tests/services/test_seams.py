@@ -107,6 +107,7 @@ def still_needed() -> dict[str, Any]:
     from moto.core.common_models import BaseModel
     from moto.core.responses import BaseResponse
     from moto.dynamodb.models.table import Table
+    from moto.dynamodb.responses import DynamoHandler
     from moto.iam.models import Role
     from moto.logs.models import LogGroup
     from moto.s3.models import FakeKey, S3Backend
@@ -235,6 +236,21 @@ def still_needed() -> dict[str, Any]:
         "StepFunctionsParserBackend.describe_map_run": _lacks(
             StepFunctionsParserBackend.describe_map_run, "None else"
         ),
+        "StepFunctionsParserBackend.update_map_run": _lacks(
+            StepFunctionsParserBackend.update_map_run, "None else"
+        ),
+        "StepFunctionBackend.describe_state_machine_alias": "rsplit"
+        in _source(StepFunctionBackend.describe_state_machine_alias),
+        "StepFunctionBackend.delete_state_machine_alias": "rsplit"
+        in _source(StepFunctionBackend.delete_state_machine_alias),
+        "S3Backend.create_bucket": _lacks(S3Backend.create_bucket, "match"),
+        "S3Backend.list_objects": _lacks(S3Backend.list_objects, "1000"),
+        "S3Backend.list_objects_v2": _lacks(S3Backend.list_objects_v2, "1000"),
+        "S3Response._key_response": _lacks(S3Response._key_response, "1024"),
+        "S3Response._bucket_response_delete_keys": _lacks(
+            S3Response._bucket_response_delete_keys, "1000"
+        ),
+        "DynamoHandler.batch_write_item": _lacks(DynamoHandler.batch_write_item, "25"),
         "StateMachine.publish": _lacks(StateMachine.publish, "revision"),
         "StepFunctionBackend.create_state_machine_alias": _lacks(
             StepFunctionBackend.create_state_machine_alias, "Conflict"
@@ -318,7 +334,7 @@ def test_every_seam_is_still_needed_by_moto() -> None:
 
 
 def test_every_seam_has_a_reason_and_a_check(tmp_path: Path) -> None:
-    from stepml.local import error_tables, items, objects, requests
+    from stepml.local import error_tables, items, objects, requests, service_limits
     from stepml.local.caches import Caches
     from stepml.local.cloudformation import cloudformation_seams
     from stepml.local.code_store import CodeStore
@@ -339,6 +355,7 @@ def test_every_seam_has_a_reason_and_a_check(tmp_path: Path) -> None:
         objects.seams,
         items.seams,
         requests.seams,
+        service_limits.seams,
         error_tables.seams,
         *cloudformation_seams(),
         *engine_seams(functions, caches),

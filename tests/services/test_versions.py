@@ -237,3 +237,9 @@ class TestAliases:
         assert code(describe, stateMachineAliasArn=f"{machine}:user") == "ResourceNotFound"
         start = states.start_execution
         assert code(start, stateMachineArn=f"{machine}:user") == "StateMachineDoesNotExist"
+
+    @pytest.mark.parametrize("arn", ["none", "arn:aws:states:us-east-1:123456789012:role:none:a"])
+    def test_what_is_no_arn_is_refused(self, aws: RunningAws, arn: str) -> None:
+        states = aws.client("stepfunctions")
+        for call in (states.describe_state_machine_alias, states.delete_state_machine_alias):
+            assert code(call, stateMachineAliasArn=arn) == "InvalidArn"

@@ -82,12 +82,25 @@ def list_executions(self: Any) -> ActionResult:
     why="fails while an execution has not begun, and has no code for an unknown Map Run",
 )
 def describe_map_run(self: Any, map_run_arn: str) -> Any:
-    for execution in self._get_executions():
+    return _map_run(self, map_run_arn).describe()
+
+
+@seams.replaces(
+    StepFunctionsParserBackend,
+    "update_map_run",
+    why="fails while an execution has not begun, and has no code for an unknown Map Run",
+)
+def update_map_run(self: Any, map_run_arn: str, max_concurrency: int, **tolerated: Any) -> None:
+    _map_run(self, map_run_arn).update(max_concurrency=max_concurrency, **tolerated)
+
+
+def _map_run(backend: Any, arn: str) -> Any:
+    for execution in backend._get_executions():
         env = execution.exec_worker.env
-        record = None if env is None else env.map_run_record_pool_manager.get(map_run_arn)
+        record = None if env is None else env.map_run_record_pool_manager.get(arn)
         if record is not None:
-            return record.describe()
-    raise ResourceNotFound(map_run_arn)
+            return record
+    raise ResourceNotFound(arn)
 
 
 def _item(execution: Any) -> dict[str, Any]:

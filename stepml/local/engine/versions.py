@@ -8,6 +8,7 @@ from moto.core.exceptions import JsonRESTError
 from moto.core.responses import ActionResult, EmptyResult
 from moto.stepfunctions.exceptions import (
     InvalidArn,
+    ResourceNotFound,
     StateMachineDoesNotExist,
     ValidationException,
 )
@@ -126,6 +127,32 @@ def create_state_machine_alias(
 
 @seams.replaces(
     StepFunctionBackend,
+    "describe_state_machine_alias",
+    why="fails for what is no ARN, and names a missing machine instead of the alias",
+)
+def describe_state_machine_alias(self: Any, arn: str) -> Any:
+    machine, name = _of_alias(self, arn)
+    return machine.aliases[name]
+
+
+@seams.replaces(StepFunctionBackend, "delete_state_machine_alias", why="fails for what is no ARN")
+def delete_state_machine_alias(self: Any, arn: str) -> None:
+    machine, name = _of_alias(self, arn)
+    del machine.aliases[name]
+
+
+def _of_alias(backend: Any, arn: str) -> tuple[Any, str]:
+    """Return the machine of the alias ``arn``, and the alias's name."""
+    backend._validate_machine_arn(arn)
+    machine_arn, name = split(arn)
+    machine = _find(backend, machine_arn)
+    if machine is None or name not in machine.aliases:
+        raise ResourceNotFound(arn)
+    return machine, str(name)
+
+
+@seams.replaces(
+    StepFunctionBackend,
     "update_state_machine_alias",
     why="accepts versions that do not exist, or of another machine",
 )
@@ -150,7 +177,7 @@ def _routed_machine(backend: Any, routes: list[dict[str, Any]]) -> Any:
         arn = route["stateMachineVersionArn"]
         machine = _find(backend, split(arn)[0])
         if machine is None or all(version.arn != arn for version in machine.versions.values()):
-            raise JsonRESTError("ResourceNotFound", f"Resource not found: '{arn}'")
+            raise ResourceNotFound(arn)
     return machine
 
 
