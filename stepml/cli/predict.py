@@ -16,6 +16,7 @@ from stepml.cli.machine import is_full, reason_of
 from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
 from stepml.cli.run import RESULTS
+from stepml.client.errors import AccessError
 from stepml.client.stack import DEFAULT_STACK
 from stepml.job.errors import StepMLError
 from stepml.job.formats import FORMATS, Format
@@ -118,7 +119,12 @@ def _place(model: str, target: Target) -> str:
     if Path(model).exists() or not _RUN_NAME.fullmatch(model):
         return model
     here = RESULTS / model
-    return str(here) if here.exists() else f"s3://{target.client().stack.bucket}/jobs/{model}"
+    if here.exists():
+        return str(here)
+    try:
+        return f"s3://{target.client().stack.bucket}/jobs/{model}"
+    except AccessError as error:
+        raise AccessError(f"there is no model at {model} or {here}, and {error}") from error
 
 
 def _document(

@@ -19,11 +19,12 @@ MAX_DEPTH = 8
 _WRAPPERS = frozenset({"", "States.TaskFailed", "States.ALL"})
 # Errors in the job itself, found before it starts: it must be corrected and started anew.
 _OF_THE_JOB = frozenset({"InvalidJobError", "ModelTooLargeError", "JobIdTakenError"})
-# Errors in the data as they were planned. Corrected data are planned anew.
+# Errors in the data as they were planned.
 _OF_THE_DATA = frozenset(
     {"BadLabelError", "BadRowError", "EmptyDataError", "InvalidDataError", "NotEnoughDataError"}
-    | {"ValueChangedError"}
 )
+# The data were corrected after they were planned.
+_OF_CHANGED_DATA = frozenset({"ValueChangedError"})
 # Results of the job's own numbers, which are the same each time.
 _OF_THE_NUMBERS = frozenset({"CompressionError", "TrainingDivergedError"})
 _STATUS_ERRORS = {"TIMED_OUT": "States.Timeout", "ABORTED": "ExecutionAborted"}
@@ -56,14 +57,14 @@ class Failure:
         return self.error in _OF_THE_JOB
 
     @property
-    def is_of_data(self) -> bool:
-        """Whether the data that the job planned to read are unsuitable."""
-        return self.error in _OF_THE_DATA
+    def needs_new_plan(self) -> bool:
+        """Whether the data must be planned anew: they are unsuitable, or have changed since."""
+        return self.error in _OF_THE_DATA | _OF_CHANGED_DATA
 
     @property
     def needs_change(self) -> bool:
         """Whether the job or its data must be corrected, as they would fail in the same way."""
-        return self.is_final or self.is_of_data or self.error in _OF_THE_NUMBERS
+        return self.is_final or self.error in _OF_THE_DATA | _OF_THE_NUMBERS
 
     def __str__(self) -> str:
         return f"{self.error}: {self.message}" if self.message else self.error

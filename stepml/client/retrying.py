@@ -127,7 +127,7 @@ class _Retrier:
     def _why_not_redrivable(self) -> str:
         """Return the reason why a redrive is impossible or useless, or ""."""
         failure = self.state.failure
-        if not self.finished and failure is not None and failure.is_of_data:
+        if not self.finished and failure is not None and failure.needs_new_plan:
             return "its data are looked at anew"
         if self.state.redrive_status != "REDRIVABLE":
             return self.state.redrive_reason or "Step Functions cannot redrive it"
