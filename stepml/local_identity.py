@@ -35,6 +35,8 @@ NO_CONFIGURATION = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+# Of moto's variables whose names do not say so, such as S3_IGNORE_SUBDOMAIN_BUCKETNAME.
+MOTO_PREFIXES = ("S3_", "SF_", "TEST_", "VALIDATE_LAMBDA_")
 LOOPBACK = frozenset({HOST, "localhost", "::1"})
 
 
@@ -100,7 +102,7 @@ def use_no_configuration(environment: MutableMapping[str, str]) -> None:
 
 
 def _configures(name: str) -> bool:
-    return name.startswith(("AWS_", "BOTO", "MOTO_")) or name.endswith("_PROXY")
+    return name.startswith(("AWS_", "BOTO", "MOTO_", *MOTO_PREFIXES)) or name.endswith("_PROXY")
 
 
 def isolated_session(region: str = REGION) -> boto3.Session:

@@ -115,11 +115,12 @@ def status(
 
     output = Output(as_json)
     with local_aws_errors():
-        found = daemon.status()
-    if found is None:
-        output.document({"running": False})
-        output.line("the local AWS is not running; start it with: stepml local up")
-        raise typer.Exit(NO_SERVICE)
+        try:
+            found = daemon.require()
+        except daemon.NotRunningError as error:
+            output.document({"running": False})
+            output.line(str(error))
+            raise typer.Exit(NO_SERVICE) from None
     _show_status(found, output, outputs=None)
     if all_processes and found.environments:
         processes = [

@@ -134,6 +134,8 @@ def connect(endpoint_url: str | None = None, region: str | None = None) -> Conne
     if endpoint_url is None or not is_loopback(endpoint_url):
         with translated(endpoint_url):
             return Connection(boto3.Session(region_name=region), endpoint_url)
+    if urlsplit(endpoint_url).scheme == "https":  # which the local AWS does not speak
+        return _other_on_this_machine(endpoint_url, region)
     try:
         ask(endpoint_url, ASK_TIMEOUT_S)
     except AnotherProgramError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -182,15 +181,16 @@ def test_a_local_aws_of_another_directory_is_not_used(port: int, aws: RunningAws
         daemon.require()
 
 
-def test_the_command_line_says_so_in_one_line(port: int) -> None:
+@pytest.mark.parametrize("command", ["watch x --local", "local status"])
+def test_the_command_line_says_so_in_one_line(port: int, command: str) -> None:
     _record(port)
-    command = [sys.executable, "-m", "stepml", "watch", "x", "--local", "--json"]
+    arguments = [sys.executable, "-m", "stepml", *command.split()]
     with other_service(port, b"<html>"):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 3
-    document = json.loads(done.stdout)
-    assert document["error"] == "LocalAwsFailedError"
-    assert "used by another program" in document["message"]
+    line = done.stdout + done.stderr
+    assert line.count("\n") == 1
+    assert "the local AWS is not running, and port" in line
 
 
 def test_a_port_that_accepts_and_never_answers_is_named_soon(
@@ -213,6 +213,7 @@ def test_the_services_of_another_program_keep_the_persons_configuration(
     with other_service(port, b"<html>"):
         connection = connect(f"http://127.0.0.1:{port}")
     assert connection.session.region_name == "eu-central-1"
+    assert connect(f"https://127.0.0.1:{port}").session.region_name == "eu-central-1"
     assert connect_local("http://127.0.0.1:1").session.region_name == "us-east-1"
 
 
