@@ -9,10 +9,10 @@ import msgspec
 
 from stepml.job import errors
 from stepml.job.errors import (
-    InvalidDataError,
-    InvalidJobError,
+    DamagedValueError,
     InvalidTaskError,
-    JobIdTakenError,
+    KeyNotFoundError,
+    StepMLError,
 )
 from stepml.job.reports import Fence
 
@@ -53,9 +53,14 @@ class EndedExecution(msgspec.Struct, frozen=True, rename="camel"):
 
     @property
     def was_refused(self) -> bool:
-        """Whether its job was refused, so that it has never begun."""
+        """Whether Prepare ended a job without a claim, so that it has never begun.
+
+        Otherwise its claim is lost, and later states miss the job's other objects, or end with the
+        error of a child.
+        """
         error = vars(errors).get(self.error or "", Exception)
-        return issubclass(error, (InvalidJobError, InvalidDataError, JobIdTakenError))
+        is_named = issubclass(error, StepMLError)
+        return is_named and not issubclass(error, (KeyNotFoundError, DamagedValueError))
 
     @property
     def input_document(self) -> dict[str, Any]:

@@ -155,8 +155,8 @@ class DataSetStore:
             yield
         except DAMAGES as error:
             raise DataSetDamagedError(
-                f"{error}; it is made again from the data: start the job again (with resume_from, "
-                "its finished epochs count)"
+                f"{error}; the next attempt makes it again from data.uri. If the job has failed, "
+                "start it again (with resume_from, its finished epochs count)"
             ) from error
 
 

@@ -104,7 +104,9 @@ def test_a_job_that_goes_on_keeps_its_values_on_a_parameter_server(
     require_untouched_while_it_goes_on(job, lambda: names_of(server))
 
 
-@pytest.mark.parametrize("error", ["InvalidJobError", "DataNotFoundError", "JobIdTakenError"])
+@pytest.mark.parametrize(
+    "error", ["InvalidJobError", "DataNotFoundError", "StorageUnavailableError"]
+)
 def test_a_job_that_was_refused_has_nothing_to_clear(configured: str, error: str) -> None:
     """Clearing scans the whole channel, and some services charge for that."""
     job = job_on(configured)

@@ -158,7 +158,7 @@ def test_a_running_job_without_any_data_names_them_and_its_next_attempt_makes_th
     job = job_on(MemoryStorage(), "job")
     job.initialised()
     damaged_store("manifest.json", lose_all, job)
-    with pytest.raises(DataSetDamagedError, match=r"datasets/.*/manifest.json; it is made again"):
+    with pytest.raises(DataSetDamagedError, match=r"datasets/.*/manifest.json; the next attempt"):
         job.execute(1, 0)
     restored(job)
     job.epoch(1)
