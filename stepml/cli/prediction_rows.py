@@ -19,7 +19,8 @@ from stepml.ml.data.formats.base import DataFormat
 from stepml.ml.data.formats.columns import names_shown
 from stepml.ml.data.formats.rows import DenseRows, SparseRows
 from stepml.ml.data.objects import REQUEST_BYTES
-from stepml.ml.matrices import CsrMatrix, Floats, Matrix
+from stepml.ml.matrices import CsrMatrix, Matrix
+from stepml.ml.models.base import Array
 from stepml.trained.columns import column_order
 
 if TYPE_CHECKING:
@@ -51,14 +52,14 @@ class PredictionRows:
         """Whether rows have labels."""
         return self.layout.has_label
 
-    def blocks(self) -> Iterator[tuple[Matrix, Floats]]:
-        """Yield rows and their labels, in the order of the file."""
+    def blocks(self) -> Iterator[tuple[Matrix, Array]]:
+        """Yield rows and their labels, as the file has them, in its order."""
         source, objects = self.source.reader, self.source.objects
         data = objects[0]
         data_format = FORMATS[self.layout.format]
         rows = data_format.open_rows(source, objects, self.layout, REQUEST_BYTES)
         for block in rows.read(ByteRange(0, 0, data.value_bytes)):
-            yield self._matrix(block), block.y
+            yield self._matrix(block), block.y if block.written is None else block.written
 
     def _matrix(self, rows: DenseRows | SparseRows) -> Matrix:
         if isinstance(rows, DenseRows):

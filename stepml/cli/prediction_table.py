@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 import numpy as np
 import numpy.typing as npt
 
-from stepml.ml.matrices import Floats, Matrix
+from stepml.ml.matrices import Matrix
+from stepml.ml.models.classes import as_stored
 
 if TYPE_CHECKING:
     from stepml.cli.prediction_rows import PredictionRows
@@ -61,12 +62,12 @@ def _text(value: Any) -> str:
 
 
 class _Score(Protocol):
-    def add(self, X: Matrix, y: Floats, predicted: Array) -> None: ...
+    def add(self, X: Matrix, y: Array, predicted: Array) -> None: ...
     def metrics(self) -> dict[str, float]: ...
 
 
 class _NoScore:
-    def add(self, X: Matrix, y: Floats, predicted: Array) -> None:
+    def add(self, X: Matrix, y: Array, predicted: Array) -> None:
         pass
 
     def metrics(self) -> dict[str, float]:
@@ -80,11 +81,12 @@ class _Accuracy:
     n: int = 0
     unknown: set[float] = field(default_factory=set)
 
-    def add(self, X: Matrix, y: Floats, predicted: Array) -> None:
+    def add(self, X: Matrix, y: Array, predicted: Array) -> None:
         expected = self.model.expected(y)
         self.right += int(np.count_nonzero(predicted == expected))
         self.n += len(y)
-        self.unknown |= {*expected[~np.isin(expected, self.model.classes_)].tolist()}
+        strange = np.unique(expected[~np.isin(expected, self.model.classes_)])
+        self.unknown |= {as_stored(label) for label in strange}
 
     def metrics(self) -> dict[str, float]:
         return {"accuracy": self.right / self.n}
@@ -97,7 +99,7 @@ class _Regression:
     mean: float = 0.0  # of the labels
     deviations: float = 0.0  # squared, of the labels from their mean
 
-    def add(self, X: Matrix, y: Floats, predicted: Array) -> None:
+    def add(self, X: Matrix, y: Array, predicted: Array) -> None:
         labels = y.astype(np.float64)
         self.errors += float(np.square(predicted - labels).sum())
         delta, n = float(labels.mean()) - self.mean, self.n + len(labels)
@@ -118,7 +120,7 @@ class _Inertia:
     model: TrainedModel
     inertia: float = 0.0
 
-    def add(self, X: Matrix, y: Floats, predicted: Array) -> None:
+    def add(self, X: Matrix, y: Array, predicted: Array) -> None:
         self.inertia -= self.model.score(X)
 
     def metrics(self) -> dict[str, float]:

@@ -46,9 +46,10 @@ def classes_of(labels: Sequence[float] | None, model: str) -> tuple[float, ...]:
             f"is data.label the right column, or {MEANT_REGRESSION}"
         )
     _require_storable(labels, model)
-    if len(labels) < 2:
-        raise BadLabelError(f"{model} needs two labels; the data have only: {shown(labels)}")
-    return tuple(as_stored(label) for label in labels)
+    classes = tuple(as_stored(label) for label in labels)
+    if len(classes) < 2:
+        raise BadLabelError(f"{model} needs two labels; the data have only: {shown(classes)}")
+    return classes
 
 
 def look_continuous(labels: Sequence[float] | None, n_rows: int) -> bool:

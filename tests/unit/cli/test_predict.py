@@ -148,6 +148,27 @@ def test_a_regression_is_scored_over_all_blocks(tmp_path: Path) -> None:
     assert f"r2 {model.score(X, y):.4f}" in stderr
 
 
+def test_labels_are_compared_as_the_file_has_them(tmp_path: Path) -> None:
+    it = example("linear")
+    labels = 1e8 + np.arange(100)  # float32 has every eighth
+    predicted_numbers = TrainedModel(it.artifact).predict(it.X).astype(np.float64)
+    lines = [",".join(map(str, [*row, label])) for row, label in zip(it.X, labels, strict=True)]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    arguments = [write(it.artifact, tmp_path / "model"), "rows.csv", "--out", "x.csv", "--json"]
+
+    result = CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+    rmse = np.sqrt(np.mean((predicted_numbers - labels) ** 2))
+    assert json.loads(result.stdout)["metrics"]["rmse"] == pytest.approx(rmse, rel=1e-12)
+
+
+def test_labels_that_are_never_predicted_are_named_as_in_the_file(tmp_path: Path) -> None:
+    it = example("logistic")
+    (tmp_path / "rows.csv").write_text(text_of(it.X, np.full(100, 0.3)))
+    stderr = predicted(write(it.artifact, tmp_path / "model"), "rows.csv")[1]
+    assert stderr.endswith("never predicts some labels of the data: 0.3\n")
+
+
 def test_one_label_against_the_rest_is_scored_by_the_data_s_labels(tmp_path: Path) -> None:
     it = example("logistic, one against rest")
     y = np.where(TrainedModel(it.artifact).predict(it.X) == 1, 3, np.arange(100) % 3)
