@@ -37,7 +37,7 @@ from benchmarks.bench_exchange import short, some_of
 from benchmarks.parameter_server_workers import Case, Places, WorkerProcesses
 from benchmarks.raw_exchange import RawServer
 from comm import Message
-from ps_server.client.opening import open_client
+from ps_server.client.jobs import open_client
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings, Target
 from ps_server.protocol.clients import encode_in_parts

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.raw_exchange import RawRank
 from comm import InFlight, Message, Workers
-from ps_server.client.opening import open_client
+from ps_server.client.jobs import open_client
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings, Received, Target
 from ps_server.protocol.clients import ParameterClient, encode_in_parts

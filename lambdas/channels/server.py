@@ -18,8 +18,7 @@ from lambdas.attempts.fences import Attempted
 from lambdas.attempts.timing import STANDARD
 from lambdas.channels.base import GoesOn, JobChannel, OnWait, never, watch_nothing
 from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
-from ps_server.client.jobs import JobClient
-from ps_server.client.opening import open_client
+from ps_server.client.jobs import JobClient, open_client
 from ps_server.client.shared_model import ServerSharedModel, shared_settings
 from ps_server.protocol.addresses import URL_VARIABLE, Credentials
 from ps_server.protocol.calls import JobSettings, ServerUpdate

@@ -92,7 +92,8 @@ class ServerInFlight(InFlightExchange):
         settings = JobSettings(
             self._workers.world_size, contribution.size, compression=self._compression
         )
-        push = Push(step, self._rank, contribution, _contribution(step), self._attempt, 0, settings)
+        target = Target(self._workers.prefix, step, self._rank, self._attempt)
+        push = Push(target, contribution, _contribution(step), settings)
         try:
             data, summed = self._job.push_and_wait(
                 push,

@@ -15,28 +15,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from ps_server.protocol import refusals
+from ps_server.protocol.addresses import CA_VARIABLE, Address, Credentials
 from ps_server.protocol.calls import JobSettings, Pushed, Received, Registration, StepStatus, Target
 from ps_server.protocol.clients import Encoded, ParameterClient
-from ps_server.protocol.refusals import (
-    AccessDenied,
-    ContributionsMissing,
-    DamagedVector,
-    Draining,
-    InvalidRequest,
-    JobConflict,
-    MemoryExceeded,
-    UnknownJob,
-)
-from stepml.job.errors import (
-    CompressionError,
-    DamagedValueError,
-    NotEnoughServerMemoryError,
-    StepMLError,
-    StorageDeniedError,
-    StorageError,
-    StorageUnavailableError,
-    WaitTimeoutError,
-)
+from ps_server.protocol.refusals import ContributionsMissing, MemoryExceeded, UnknownJob
+from stepml.job import errors
 from stepml.job.step import Step
 from storage.base import Clock, backoff
 
@@ -50,17 +34,43 @@ T = TypeVar("T")
 class Push:
     """A push that is followed by a wait."""
 
-    step: Step
-    rank: int
+    target: Target
     message: Encoded
     name: Callable[[int], str]  # of the contribution of another rank, for messages
-    attempt: str = ""
-    based_on: int = 0
     settings: JobSettings | None = None  # to register a job that the server does not know
 
 
 def nothing() -> None:
     """Watch nothing."""
+
+
+def open_client(url: str, credentials: Credentials, *, timeout_s: float = 30.0) -> ParameterClient:
+    """Return a client of the parameter server at ``url``; it connects when it is first used.
+
+    Parameters
+    ----------
+    url : str
+        ``thrift[s]://host:port`` or ``grpc[s]://host:port``.
+    credentials, timeout_s
+        See `ParameterClient`.
+
+    Raises
+    ------
+    ValueError
+        ``url`` is no address, or the trusted certificate is none.
+    """
+    address = Address.parse(url)
+    if credentials.ca and "-----BEGIN CERTIFICATE-----" not in credentials.ca:
+        raise ValueError(
+            f"{CA_VARIABLE}: expected a certificate as text (PEM), got {credentials.ca[:40]!r}"
+        )
+    if address.transport == "grpc":
+        from ps_server.over_grpc.client import GrpcClient
+
+        return GrpcClient(address, credentials, timeout_s)
+    from ps_server.over_thrift.client import ThriftClient
+
+    return ThriftClient(address, credentials, timeout_s)
 
 
 class JobClient:
@@ -98,10 +108,9 @@ class JobClient:
         ------
         StorageUnavailableError, NotEnoughServerMemoryError
             The time is over: there was no answer, or no room for a message.
-        UnknownJob, StepForgotten, ContributionsMissing
-            Refusals whose meaning depends on the call.
         StorageDeniedError, DamagedValueError, StorageError
-            Final refusals.
+            Final refusals. `UnknownJob`, `StepForgotten` and `ContributionsMissing` stay as they
+            are: their meaning depends on the call.
         """
         if deadline is None:
             deadline = self.clock.monotonic() + PATIENCE_S
@@ -112,7 +121,7 @@ class JobClient:
                     answer = act()
                     self.incarnation = self.client.server.incarnation
                     return answer
-            except (ConnectionError, TimeoutError, Draining, MemoryExceeded) as error:
+            except (ConnectionError, TimeoutError, refusals.Draining, MemoryExceeded) as error:
                 self.on_break()
                 # Jittered: all ranks have lost their connection at the same moment.
                 delay_s = next(delays) * random.uniform(0.5, 1.0)  # noqa: S311 — no secret
@@ -154,7 +163,7 @@ class JobClient:
         parse: Callable[[Received], T],
         look: Callable[[ContributionsMissing], None] = lambda _: None,
     ) -> T:
-        """Push, wait in slices for the other ranks, and pull.
+        """Push, wait in slices for the other ranks, and pull; the errors are those of `call`.
 
         Parameters
         ----------
@@ -166,7 +175,7 @@ class JobClient:
         Raises
         ------
         WaitTimeoutError
-            Names the missing contributions. Other errors are those of `call`.
+            Names the missing contributions.
         """
         deadline = self.clock.monotonic() + timeout_s
         if push.settings is not None and not self._is_registered:
@@ -189,11 +198,10 @@ class JobClient:
             self.watch()
             look(answer)
             if self.clock.monotonic() >= deadline:
-                raise WaitTimeoutError([push.name(rank) for rank in answer.ranks], timeout_s)
-            is_pushed = push.rank not in answer.ranks  # a restarted server has lost it
+                raise errors.WaitTimeoutError([push.name(rank) for rank in answer.ranks], timeout_s)
+            is_pushed = push.target.rank not in answer.ranks  # a restarted server has lost it
 
     def exists(self, step: Step) -> StepStatus:
-        """Return the ranks that have pushed to a step."""
         return self.call(lambda: self.client.exists(self.job, step))
 
     def pull(self, step: Step, rank: int, parse: Callable[[Received], T]) -> T:
@@ -201,11 +209,9 @@ class JobClient:
         return self.call(lambda: _parsed(self.client.pull(Target(self.job, step, rank)), parse))
 
     def reset(self, epoch: int) -> None:
-        """Drop all steps of an epoch."""
         self._unless_unknown(lambda: self.client.reset(self.job, epoch))
 
     def forget(self, through: Step) -> None:
-        """Drop the steps of an epoch up to ``through``."""
         self._unless_unknown(lambda: self.client.forget(self.job, through))
 
     def delete(self) -> None:
@@ -215,13 +221,12 @@ class JobClient:
     def _ask(
         self, push: Push, wait_s: float, parse: Callable[[Received], T], is_pushed: bool
     ) -> T | ContributionsMissing:
-        target = Target(self.job, push.step, push.rank, push.attempt, push.based_on)
         if is_pushed:
             try:
-                return _parsed(self.client.pull(target, wait_s), parse)
+                return _parsed(self.client.pull(push.target, wait_s), parse)
             except ContributionsMissing as missing:
                 return missing
-        _, found = self.client.push_and_pull(target, push.message, wait_s)
+        _, found = self.client.push_and_pull(push.target, push.message, wait_s)
         return found if isinstance(found, ContributionsMissing) else _parsed(found, parse)
 
     def _unless_unknown(self, act: Callable[[], None]) -> None:
@@ -229,16 +234,17 @@ class JobClient:
             self.call(act)
 
 
-def _unavailable(error: Exception) -> StepMLError:
+def _unavailable(error: Exception) -> errors.StepMLError:
     if isinstance(error, MemoryExceeded):
-        return NotEnoughServerMemoryError(error.needed_bytes, error.free_bytes, error.limit_bytes)
-    return StorageUnavailableError(f"the parameter server does not answer: {error}")
+        sizes = error.needed_bytes, error.free_bytes, error.limit_bytes
+        return errors.NotEnoughServerMemoryError(*sizes)
+    return errors.StorageUnavailableError(f"the parameter server does not answer: {error}")
 
 
 def _parsed(received: Received, parse: Callable[[Received], T]) -> T:
     try:
         return parse(received)
-    except DamagedValueError as error:  # on its way here, as the server checks what it receives
+    except errors.DamagedValueError as error:  # on its way here: the server checks what it gets
         raise ConnectionError(str(error)) from error
 
 
@@ -247,13 +253,14 @@ def _translated() -> Iterator[None]:
     """Raise final refusals as errors of StepML's."""
     try:
         yield
-    except AccessDenied as error:
-        raise StorageDeniedError(f"the parameter server refuses the token: {error}") from error
+    except refusals.AccessDenied as error:
+        text = f"the parameter server refuses the token: {error}"
+        raise errors.StorageDeniedError(text) from error
     except ssl.SSLCertVerificationError as error:
-        raise StorageDeniedError(f"the parameter server's certificate: {error}") from error
-    except DamagedVector as error:
-        raise DamagedValueError(str(error)) from error
-    except (InvalidRequest, JobConflict) as error:
+        raise errors.StorageDeniedError(f"the parameter server's certificate: {error}") from error
+    except refusals.DamagedVector as error:
+        raise errors.DamagedValueError(str(error)) from error
+    except (refusals.InvalidRequest, refusals.JobConflict) as error:
         if str(error).startswith("exchange.compression"):  # the sum is too large for float16
-            raise CompressionError(str(error)) from error
-        raise StorageError(f"the parameter server refuses: {error}") from error
+            raise errors.CompressionError(str(error)) from error
+        raise errors.StorageError(f"the parameter server refuses: {error}") from error

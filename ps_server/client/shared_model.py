@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
 from comm.exchange import SharedModelExchange, SharedState, Workers
 from comm.wire import Message, Vector, message_bytes
 from ps_server.client.jobs import JobClient, Push, nothing
-from ps_server.protocol.calls import JobSettings, Received
+from ps_server.protocol.calls import JobSettings, Received, Target
 from ps_server.protocol.clients import ParameterClient, encode_in_parts
 from ps_server.protocol.refusals import StepForgotten, UnknownJob
 from stepml.job.errors import SharedModelLostError
@@ -22,53 +23,32 @@ from stepml.job.step import Step
 from storage.base import Clock
 
 
+@dataclass
 class ServerSharedModel(SharedModelExchange):
-    """One rank's access to the shared model of an epoch, over a parameter server.
+    """One rank's access to the shared model of an epoch, over a parameter server."""
 
-    Parameters
-    ----------
-    workers : Workers
-        Its prefix belongs to one attempt at the epoch.
-    epoch, rank, client, clock
-    max_staleness : int, optional
-        Updates that a rank may be ahead of the slowest; None: no limit.
-    server_update : str
-        JSON of the `ServerUpdate` that turns gradients into steps; empty: ranks push changes.
-    timeout_s : float
-        Longest wait for an answer, or for ranks that are behind.
-    watch : callable
-        Called about once a second while this rank waits; it raises to end the wait.
-    """
+    workers: Workers  # its prefix belongs to one attempt at the epoch
+    epoch: int
+    rank: int
+    client: ParameterClient
+    _: KW_ONLY
+    max_staleness: int | None = None  # updates that a rank may be ahead of the slowest
+    server_update: str = ""  # JSON of a `ServerUpdate`; empty: ranks push changes
+    timeout_s: float = 180.0  # the longest wait for an answer, or for ranks that are behind
+    watch: Callable[[], None] = nothing  # called each second of a wait; it raises to end it
+    clock: Clock = time
 
-    def __init__(
-        self,
-        workers: Workers,
-        epoch: int,
-        rank: int,
-        client: ParameterClient,
-        *,
-        max_staleness: int | None = None,
-        server_update: str = "",
-        timeout_s: float = 180.0,
-        watch: Callable[[], None] = nothing,
-        clock: Clock = time,
-    ) -> None:
-        self._workers = workers
-        self._epoch = epoch
-        self._rank = rank
-        self._max_staleness = max_staleness
-        self._server_update = server_update
-        self._timeout_s = timeout_s
-        self._job = JobClient(client, workers.prefix, watch, clock)
+    def __post_init__(self) -> None:
+        self._job = JobClient(self.client, self.workers.prefix, self.watch, self.clock)
 
     def create(self, vector: Vector, n_totals: int = 0) -> None:
         message = encode_in_parts(Message(vector, np.zeros(n_totals)))
         settings = self._settings(vector, n_totals)
-        self._job.push(Step(self._epoch), self._rank, message, settings)
+        self._job.push(Step(self.epoch), self.rank, message, settings)
 
     def pull(self) -> SharedState:
         try:
-            return self._job.pull(Step(self._epoch), self._rank, self._parse)
+            return self._job.pull(Step(self.epoch), self.rank, self._parse)
         except (UnknownJob, StepForgotten) as error:
             raise self._lost() from error
 
@@ -103,34 +83,35 @@ class ServerSharedModel(SharedModelExchange):
         self, sequence: int, pulled: SharedState, vector: Vector, totals: Sequence[float]
     ) -> SharedState:
         def name(rank: int) -> str:
-            assert self._max_staleness is not None  # otherwise there is no wait
-            return f"rank {rank}'s update {sequence - self._max_staleness} of epoch {self._epoch}"
+            assert self.max_staleness is not None  # otherwise there is no wait
+            return f"rank {rank}'s update {sequence - self.max_staleness} of epoch {self.epoch}"
 
-        step, message = Step(self._epoch, sequence), Message(vector, np.array(totals, np.float64))
-        push = Push(step, self._rank, encode_in_parts(message), name, based_on=pulled.version)
+        step, message = Step(self.epoch, sequence), Message(vector, np.array(totals, np.float64))
+        target = Target(self.workers.prefix, step, self.rank, based_on=pulled.version)
+        push = Push(target, encode_in_parts(message), name)
         try:
-            return self._job.push_and_wait(push, self._timeout_s, self._parse)
+            return self._job.push_and_wait(push, self.timeout_s, self._parse)
         except UnknownJob as error:
             raise self._lost() from error
         except StepForgotten as error:
             raise SharedModelLostError(
-                f"the channel has lost updates of epoch {self._epoch}: {error}"
+                f"the channel has lost updates of epoch {self.epoch}: {error}"
             ) from error
 
     def _lost(self) -> SharedModelLostError:
-        return SharedModelLostError(f"the channel has lost the shared model of epoch {self._epoch}")
+        return SharedModelLostError(f"the channel has lost the shared model of epoch {self.epoch}")
 
     def _settings(self, vector: Vector, n_totals: int) -> JobSettings:
         return shared_settings(
-            self._workers.world_size,
+            self.workers.world_size,
             vector,
             n_totals,
-            max_staleness=self._max_staleness,
-            server_update=self._server_update,
+            max_staleness=self.max_staleness,
+            server_update=self.server_update,
         )
 
     def _parse(self, received: Received) -> SharedState:
-        return SharedState.of(received.message("the shared model"), self._workers.world_size)
+        return SharedState.of(received.message("the shared model"), self.workers.world_size)
 
 
 def shared_settings(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -12,15 +13,8 @@ from google.protobuf.message_factory import GetMessageClass
 
 from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.generated.parameter_server_pb2_grpc import ParameterServerStub
-from ps_server.over_grpc.messages import (
-    INCARNATION_KEY,
-    MESSAGE_BYTES,
-    METHODS,
-    TOKEN_KEY,
-    message_of,
-    refusal_of,
-    value_of,
-)
+from ps_server.over_grpc import messages
+from ps_server.over_grpc.messages import MESSAGE_BYTES, message_of, value_of
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import (
     MOST_FRAME_BYTES,
@@ -51,7 +45,8 @@ class GrpcClient(ParameterClient):
     def __init__(self, address: Address, credentials: Credentials, timeout_s: float) -> None:
         super().__init__(address, credentials, timeout_s)
         self._channel: Any = None
-        self._metadata = ((TOKEN_KEY, f"Bearer {credentials.token}"),)
+        self._welcome: Welcome | None = None
+        self._metadata = ((messages.TOKEN_KEY, f"Bearer {credentials.token}"),)
         self._most_bytes = 0  # of the messages so far
 
     @property
@@ -63,30 +58,22 @@ class GrpcClient(ParameterClient):
         return super().register(job, settings)
 
     def push(self, target: Target, message: Encoded) -> Pushed:
-        head = message_of(pb.PushHead, target, size=message.size)
-        frames = _frames(head, message, self.server.frame_bytes)
-        pushed: Pushed = self._answer("Push", frames, message.size)
+        pushed: Pushed = self._answer("Push", self._frames(target, message), message.size)
         return pushed
 
     def pull(self, target: Target, wait_s: float = 0.0) -> Received:
         request = message_of(pb.PullRequest, target, wait_ms=round(1000 * wait_s))
         timeout_s = self._timeout_s + self._most_bytes / _SLOWEST + wait_s
-
-        def act(stub: ParameterServerStub) -> Received:
+        with self._connected() as stub:
             frames = stub.Pull(request, timeout_s, metadata=self._metadata)
             return self._collected(next(frames), frames)
-
-        return self._guarded(act)
 
     def push_and_pull(
         self, target: Target, message: Encoded, wait_s: float = 0.0
     ) -> tuple[Pushed, Received | ContributionsMissing]:
-        wait_ms = round(1000 * wait_s)
-        head = message_of(pb.PushHead, target, size=message.size, wait_ms=wait_ms)
-        sent = _frames(head, message, self.server.frame_bytes)
+        sent = self._frames(target, message, wait_ms=round(1000 * wait_s))
         timeout_s = self._timeout_s + (message.size + self._most_bytes) / _SLOWEST + wait_s
-
-        def act(stub: ParameterServerStub) -> tuple[Pushed, Received | ContributionsMissing]:
+        with self._connected() as stub:
             frames = stub.PushAndPull(sent, timeout_s, metadata=self._metadata)
             first = next(frames)
             pushed = value_of(first.pushed)
@@ -97,8 +84,6 @@ class GrpcClient(ParameterClient):
             self._note_incarnation(frames)
             return pushed, value_of(first.missing)
 
-        return self._guarded(act)
-
     def close(self) -> None:
         channel, self._channel, self._welcome = self._channel, None, None
         if channel is not None:
@@ -106,7 +91,7 @@ class GrpcClient(ParameterClient):
 
     def _call(self, kind: type[T], name: str, **arguments: Any) -> T:
         name = name.capitalize()
-        request = message_of(GetMessageClass(METHODS[name].input_type), **arguments)
+        request = message_of(GetMessageClass(messages.METHODS[name].input_type), **arguments)
         answer = self._answer(name, request)
         if isinstance(answer, Welcome):
             self._welcome = answer
@@ -116,47 +101,19 @@ class GrpcClient(ParameterClient):
     def _answer(self, name: str, request: Any, n_bytes: int = 0) -> Any:
         """Make a call of ``n_bytes`` with one answer."""
         timeout_s = self._timeout_s + n_bytes / _SLOWEST
-
-        def act(stub: ParameterServerStub) -> Any:
+        with self._connected() as stub:
             method = getattr(stub, name)
             answer, call = method.with_call(request, timeout_s, metadata=self._metadata)
             self._note_incarnation(call)
             return value_of(answer)
 
-        return self._guarded(act)
-
-    def _guarded(self, act: Callable[[ParameterServerStub], T]) -> T:
-        """Make a call; after an error other than a refusal, close the channel."""
-        try:
-            return act(self._connected())
-        except grpc.RpcError as error:
-            self._note_incarnation(error)
-            metadata = error.trailing_metadata() or ()
-            refusal = refusal_of(error.code(), error.details() or "", metadata)
-            if refusal is not None:
-                raise refusal from None
-            self.close()  # a new channel tries at once; this one would wait ever longer
-            _raise_clearly(error, self._address)
-        except BaseException:
-            self.close()
-            raise
-
-    def _note_incarnation(self, call: Any) -> None:
-        # A channel connects again without telling, perhaps to a server with other settings.
-        found = dict(call.trailing_metadata() or ()).get(INCARNATION_KEY)
-        if found and self._welcome is not None and found != self._welcome.incarnation:
-            self._welcome = None  # `server` asks again
-
-    def _connected(self) -> ParameterServerStub:
-        if self._channel is None:
-            host, options = self._address.host, [*_OPTIONS.items()]
-            target = f"{f'[{host}]' if ':' in host else host}:{self._address.port}"
-            if self._address.is_encrypted:
-                credentials = _channel_credentials(self._credentials)
-                self._channel = grpc.secure_channel(target, credentials, options)
-            else:
-                self._channel = grpc.insecure_channel(target, options)
-        return ParameterServerStub(self._channel)
+    def _frames(self, target: Target, message: Encoded, **more: int) -> Iterator[Any]:
+        head = message_of(pb.PushHead, target, size=message.size, **more)
+        pieces = message.pieces(self.server.frame_bytes)
+        return (
+            pb.PushFrame(head=None if offset else head, piece=b"".join(parts))
+            for offset, parts in pieces
+        )
 
     def _collected(self, first: Any, frames: Any) -> Received:
         """Receive a message that begins with the frame ``first``."""
@@ -175,20 +132,45 @@ class GrpcClient(ParameterClient):
         self._note_incarnation(frames)
         return Received(data)
 
+    @contextmanager
+    def _connected(self) -> Iterator[ParameterServerStub]:
+        """Yield a stub; the channel is closed after an error other than a refusal."""
+        try:
+            if self._channel is None:
+                self._channel = _channel(self._address, self._credentials)
+            yield ParameterServerStub(self._channel)
+        except grpc.RpcError as error:
+            self._note_incarnation(error)
+            metadata = error.trailing_metadata() or ()
+            refusal = messages.refusal_of(error.code(), error.details() or "", metadata)
+            if refusal is not None:
+                raise refusal from None
+            self.close()  # a new channel tries at once; this one would wait ever longer
+            _raise_clearly(error, self._address)
+        except BaseException:
+            self.close()
+            raise
 
-def _frames(head: Any, message: Encoded, frame_bytes: int) -> Iterator[Any]:
-    for offset, parts in message.pieces(frame_bytes):
-        yield pb.PushFrame(head=None if offset else head, piece=b"".join(parts))
+    def _note_incarnation(self, call: Any) -> None:
+        # A channel connects again without telling, perhaps to a server with other settings.
+        found = dict(call.trailing_metadata() or ()).get(messages.INCARNATION_KEY)
+        if found and self._welcome is not None and found != self._welcome.incarnation:
+            self._welcome = None  # `server` asks again
 
 
-def _channel_credentials(credentials: Credentials) -> grpc.ChannelCredentials:
+def _channel(address: Address, credentials: Credentials) -> grpc.Channel:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    target, options = f"{host}:{address.port}", [*_OPTIONS.items()]
+    if not address.is_encrypted:
+        return grpc.insecure_channel(target, options)
+
     def content(path: str | None) -> bytes | None:
         return Path(path).read_bytes() if path else None
 
     default = ssl.get_default_verify_paths().cafile
     ca = credentials.ca.encode() or content(credentials.ca_file or default)
     key, certificate = content(credentials.key_file), content(credentials.certificate_file)
-    return grpc.ssl_channel_credentials(ca, key, certificate)
+    return grpc.secure_channel(target, grpc.ssl_channel_credentials(ca, key, certificate), options)
 
 
 def _raise_clearly(error: Any, address: Address) -> NoReturn:

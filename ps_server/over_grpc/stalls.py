@@ -19,12 +19,13 @@ class Call:
     """A call under way."""
 
     context: grpc.ServicerContext
-    stalls: Stalls
+    stalled_s: float
+    clock: Clock
     deadline: float = 0.0  # for the next progress
 
     def progressed(self) -> None:
         """Note that the client has sent enough, or that the next frame leaves now."""
-        self.deadline = self.stalls.clock.monotonic() + self.stalls.stalled_s
+        self.deadline = self.clock.monotonic() + self.stalled_s
 
     def waits(self) -> None:
         """Note that the server waits, not the client."""
@@ -32,20 +33,11 @@ class Call:
 
 
 class Stalls:
-    """Cancels calls that make no progress, from a thread of its own.
-
-    Parameters
-    ----------
-    stalled_s : float
-        Time in which a client has to send, or to read, a frame.
-    clock : Clock
-    tick_s : float
-        Time between two looks.
-    """
+    """Cancels calls without progress for ``stalled_s``, from a thread that looks regularly."""
 
     def __init__(self, stalled_s: float, clock: Clock = time, tick_s: float = 1.0) -> None:
-        self.stalled_s = stalled_s
-        self.clock = clock
+        self._stalled_s = stalled_s
+        self._clock = clock
         self._tick_s = tick_s
         self._calls: set[Call] = set()
         self._lock = threading.Lock()
@@ -62,8 +54,7 @@ class Stalls:
 
     @contextmanager
     def watching(self, context: grpc.ServicerContext) -> Iterator[Call]:
-        """Watch a call."""
-        call = Call(context, self)
+        call = Call(context, self._stalled_s, self._clock)
         call.progressed()
         with self._lock:
             self._calls.add(call)
@@ -75,7 +66,7 @@ class Stalls:
 
     def end_stalled(self) -> int:
         """Cancel the calls past their deadline, and return how many."""
-        now = self.clock.monotonic()
+        now = self._clock.monotonic()
         with self._lock:
             stalled = [call for call in self._calls if call.deadline < now]
         for call in stalled:

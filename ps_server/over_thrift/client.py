@@ -8,30 +8,26 @@ be sending; both fit into the buffers of the sockets.
 
 from __future__ import annotations
 
+import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 from thrift.protocol.TProtocol import TProtocolException
+from thrift.Thrift import TApplicationException, TMessageType
 
 from comm.wire import RunningChecksum
-from ps_server.over_thrift.connection import Connection, not_ours
-from ps_server.over_thrift.packing import (
-    PULLED_TAIL,
-    PUSH_TAIL,
-    PullCall,
-    PushCall,
-    pack_pull,
-    pack_push,
-    require_end,
-)
-from ps_server.protocol.addresses import Address
+from ps_server.over_thrift import messages, packing
+from ps_server.over_thrift.transport import SocketTransport, set_buffers
+from ps_server.protocol.addresses import Address, Credentials, client_context
 from ps_server.protocol.calls import Pushed, Received, Target, Welcome
 from ps_server.protocol.clients import Encoded, ParameterClient
-from ps_server.protocol.refusals import ContributionsMissing, Refusal
+from ps_server.protocol.refusals import AccessDenied, ContributionsMissing, Refusal
 
 _ASKED_AT_ONCE = 64  # pieces
 _LEAST_FRAME_BYTES = 32  # a header
+_MOST_FIELDS = 2**20  # of an answer: the statistics of many jobs
 _MOST_WAIT_MS = 2**31 - 1
 
 T = TypeVar("T")
@@ -40,40 +36,35 @@ T = TypeVar("T")
 class ThriftClient(ParameterClient):
     """One connection to a parameter server over Thrift."""
 
-    _connection: Connection | None = None
+    _connection: _Connection | None = None
 
     @property
     def server(self) -> Welcome:
-        self._guarded(lambda connection: None)  # which connects
-        assert self._welcome is not None
-        return self._welcome
+        with self._connected() as connection:
+            return connection.welcome
 
     def push(self, target: Target, message: Encoded) -> Pushed:
-        def act(connection: Connection) -> Pushed:
-            n_pieces = self._send_push(connection, target, message)
+        with self._connected() as connection:
+            n_pieces = connection.write_push(target, message)
             connection.flush(self._timeout_s)
-            return _pushed(connection, n_pieces)
-
-        return self._guarded(act)
+            return connection.pushed(n_pieces)
 
     def pull(self, target: Target, wait_s: float = 0.0) -> Received:
-        def act(connection: Connection) -> Received:
-            pull = self._pull(connection, target, wait_s)
+        with self._connected() as connection:
+            pull = _Pull(connection, target, wait_s, self._next_buffer)
             pull.ask()
             connection.flush(self._timeout_s + wait_s)
             return pull.finish(self._timeout_s + wait_s)
 
-        return self._guarded(act)
-
     def push_and_pull(
         self, target: Target, message: Encoded, wait_s: float = 0.0
     ) -> tuple[Pushed, Received | ContributionsMissing]:
-        def act(connection: Connection) -> tuple[Pushed, Received | ContributionsMissing]:
-            pull = self._pull(connection, target, wait_s)
-            n_pieces = self._send_push(connection, target, message)
+        with self._connected() as connection:
+            pull = _Pull(connection, target, wait_s, self._next_buffer)
+            n_pieces = connection.write_push(target, message)
             pull.ask(message.size)
             connection.flush(self._timeout_s + wait_s)
-            pushed = _attempted(lambda: _pushed(connection, n_pieces))
+            pushed = _attempted(lambda: connection.pushed(n_pieces))
             received = _attempted(lambda: pull.finish(self._timeout_s + wait_s))
             if isinstance(pushed, Refusal):
                 raise pushed
@@ -81,83 +72,145 @@ class ThriftClient(ParameterClient):
                 raise received
             return pushed, received
 
-        return self._guarded(act)
-
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            connection.transport.close()
 
     def _call(self, kind: type[T], name: str, **arguments: Any) -> T:
-        def act(connection: Connection) -> T:
+        with self._connected() as connection:
             answer = connection.call(name, self._timeout_s, **arguments)
             assert isinstance(answer, kind)
             return answer
 
-        return self._guarded(act)
-
-    def _guarded(self, act: Callable[[Connection], T]) -> T:
-        """Make a call; after an error other than a refusal, close the connection."""
+    @contextmanager
+    def _connected(self) -> Iterator[_Connection]:
+        """Yield the connection; it is closed after an error other than a refusal."""
         try:
-            return act(self._connected())
-        except Refusal:
+            if self._connection is None:
+                self._connection = _Connection(self._address, self._credentials, self._timeout_s)
+                self._connection.authenticate(self._credentials.token, self._timeout_s)
+            yield self._connection
+        except Refusal as refusal:
+            if isinstance(refusal, AccessDenied):
+                self.close()
             raise
         except BaseException as error:
             self.close()
             _raise_clearly(error, self._address)
 
-    def _connected(self) -> Connection:
-        if self._connection is None:
-            connection = Connection(self._address, self._credentials, self._timeout_s)
-            try:
-                token = self._credentials.token
-                welcome = connection.call("authenticate", self._timeout_s, token=token)
-            except BaseException:
-                connection.close()
-                raise
-            if welcome.frame_bytes < _LEAST_FRAME_BYTES:
-                connection.close()
-                raise not_ours(f"pieces of {welcome.frame_bytes} bytes")
-            self._connection, self._welcome = connection, welcome
-        return self._connection
 
-    def _send_push(self, connection: Connection, target: Target, message: Encoded) -> int:
-        """Send all pieces of a message; return how many answers will come."""
+class _Connection:
+    """A connected socket, and the calls on it; answers come in the order of the calls."""
+
+    welcome: Welcome  # after `authenticate`
+
+    def __init__(self, address: Address, credentials: Credentials, timeout_s: float) -> None:
+        self.transport = SocketTransport(_connected_socket(address, credentials, timeout_s))
+        self._protocol = messages.BoundedProtocol(self.transport, _MOST_FIELDS)
+        self._sent = self._answered = 0
+
+    def authenticate(self, token: str, timeout_s: float) -> None:
+        self.welcome = self.call("authenticate", timeout_s, token=token)
+        if self.welcome.frame_bytes < _LEAST_FRAME_BYTES:
+            raise _not_ours(f"pieces of {self.welcome.frame_bytes} bytes")
+
+    def call(self, name: str, timeout_s: float, **arguments: Any) -> Any:
+        """Make a call and return its answer, or raise its refusal."""
+        name = messages.METHOD_NAMES.get(name, name)
+        structs = {each: messages.struct_of(value) for each, value in arguments.items()}
+        self._protocol.send(name, self._next_number(), messages.ARGUMENTS[name](**structs))
+        self.flush(timeout_s)
+        self._begin_answer(name)
+        return messages.value_of(self._success(name))
+
+    def write_push(self, target: Target, message: Encoded) -> int:
+        """Write all pieces of a message; return how many answers will come."""
         n_pieces = 0
-        for offset, parts in message.pieces(self._frame_bytes):
-            call = PushCall(target, message.size, offset, sum(map(len, parts)))
-            connection.transport.write(pack_push(connection.next_number(), call))
+        for offset, parts in message.pieces(self.welcome.frame_bytes):
+            call = packing.PushCall(target, message.size, offset, sum(map(len, parts)))
+            head = packing.pack_push(self._next_number(), call)
+            self.transport.write(head)
             for part in parts:
-                connection.transport.write(part)
-            connection.transport.write(PUSH_TAIL)
+                self.transport.write(part)
+            self.transport.write(packing.PUSH_TAIL)
             n_pieces += 1
         return n_pieces
 
-    def _pull(self, connection: Connection, target: Target, wait_s: float) -> _Pull:
-        return _Pull(self._next_buffer, connection, target, wait_s, self._frame_bytes)
+    def write_pull(self, call: packing.PullCall) -> None:
+        self.transport.write(packing.pack_pull(self._next_number(), call))
 
-    @property
-    def _frame_bytes(self) -> int:
-        assert self._welcome is not None
-        return self._welcome.frame_bytes
+    def flush(self, timeout_s: float) -> None:
+        """Send all calls; each answer may take ``timeout_s``."""
+        self.transport.set_timeout(timeout_s)
+        self.transport.flush()
+
+    def pushed(self, n_pieces: int) -> Pushed:
+        """Read the answers to the pieces of a message; return the last, or raise a refusal."""
+        answers = [_attempted(self._pushed) for _ in range(n_pieces)]
+        for answer in answers:
+            if isinstance(answer, Refusal):
+                raise answer
+        assert isinstance(answers[-1], Pushed)
+        return answers[-1]
+
+    def pulled(self) -> tuple[int, int]:
+        """Read the next answer up to its piece; return the sizes of the message and the piece."""
+        self._begin_packed("pull")
+        return packing.read_pulled(self.transport)
+
+    def _pushed(self) -> Pushed:
+        self._begin_packed("push")
+        return packing.read_pushed(self.transport)
+
+    def _next_number(self) -> int:
+        self._sent += 1
+        return self._sent
+
+    def _begin_answer(self, name: str) -> None:
+        self._answered += 1
+        answered, kind, number = self._protocol.readMessageBegin()
+        if kind == TMessageType.EXCEPTION:
+            error = TApplicationException()
+            error.read(self._protocol)
+            raise ConnectionError(f"the server failed: {error.message}")
+        if (answered, number) != (name, self._answered):
+            raise _not_ours("another call's answer")
+
+    def _begin_packed(self, name: str) -> None:
+        """Begin an answer that is packed, or raise the refusal, which is not."""
+        self._begin_answer(name)
+        n_success = len(packing.SUCCESS)
+        if self.transport.peek(1) == b"\0" or self.transport.peek(n_success) != packing.SUCCESS:
+            self._success(name)
+            raise _not_ours("neither an answer nor a refusal")
+
+    def _success(self, name: str) -> Any:
+        result = messages.RESULTS[name]()
+        result.read(self._protocol)
+        refusal = messages.refusal_in(name, result)
+        if refusal is not None:
+            raise refusal
+        if hasattr(result, "success") and result.success is None:
+            raise _not_ours("neither an answer nor a refusal")
+        return getattr(result, "success", None)
 
 
 class _Pull:
-    """A message that is pulled in pieces."""
+    """A message that is pulled in pieces, into what ``memory`` returns for its size."""
 
     def __init__(
         self,
-        memory: Callable[[int], memoryview],
-        connection: Connection,
+        connection: _Connection,
         target: Target,
         wait_s: float,
-        frame_bytes: int,
+        memory: Callable[[int], memoryview],
     ) -> None:
-        self._memory = memory
         self._connection = connection
         self._target = target
         self._wait_ms = round(min(1000 * wait_s, _MOST_WAIT_MS))
-        self._frame_bytes = frame_bytes
+        self._memory = memory
+        self._frame_bytes = connection.welcome.frame_bytes
         self._asked: list[int] = []  # offsets of pieces whose answers have not come
         self._next = 0  # offset of the next piece to ask for
         self._data: memoryview | None = None
@@ -166,9 +219,8 @@ class _Pull:
     def ask(self, expected_bytes: int = 1) -> None:
         """Ask for all pieces of a message of the expected length."""
         while self._next < expected_bytes and len(self._asked) < _ASKED_AT_ONCE:
-            call = PullCall(self._target, self._wait_ms, self._next, self._frame_bytes)
-            number = self._connection.next_number()
-            self._connection.transport.write(pack_pull(number, call))
+            call = packing.PullCall(self._target, self._wait_ms, self._next, self._frame_bytes)
+            self._connection.write_pull(call)
             self._asked.append(self._next)
             self._next += self._frame_bytes
 
@@ -193,21 +245,12 @@ class _Pull:
         if self._data is None:
             self._data = self._memory(total)
         if size != max(0, min(self._frame_bytes, len(self._data) - offset)):
-            raise not_ours(f"a piece of {size} bytes")
+            raise _not_ours(f"a piece of {size} bytes")
         piece = self._data[offset : offset + size]
         transport = self._connection.transport
         transport.read_into(piece)
         self._checksum.add(piece)
-        require_end(transport.readAll(len(PULLED_TAIL)), PULLED_TAIL)
-
-
-def _pushed(connection: Connection, n_pieces: int) -> Pushed:
-    answers = [_attempted(connection.pushed) for _ in range(n_pieces)]
-    for answer in answers:
-        if isinstance(answer, Refusal):
-            raise answer
-    assert isinstance(answers[-1], Pushed)
-    return answers[-1]
+        packing.require_end(transport.readAll(len(packing.PULLED_TAIL)), packing.PULLED_TAIL)
 
 
 def _attempted(act: Callable[[], T]) -> T | Refusal:
@@ -215,6 +258,27 @@ def _attempted(act: Callable[[], T]) -> T | Refusal:
         return act()
     except Refusal as refusal:
         return refusal
+
+
+def _not_ours(what: str) -> TProtocolException:
+    """Return the error for an answer that the interface does not have."""
+    return TProtocolException(TProtocolException.INVALID_DATA, what)
+
+
+def _connected_socket(
+    address: Address, credentials: Credentials, timeout_s: float
+) -> socket.socket:
+    plain = socket.create_connection((address.host, address.port), timeout_s)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    set_buffers(plain)
+    if not address.is_encrypted:
+        plain.settimeout(None)
+        return plain
+    try:
+        return client_context(credentials).wrap_socket(plain, server_hostname=address.host)
+    except BaseException:
+        plain.close()
+        raise
 
 
 def _raise_clearly(error: BaseException, address: Address) -> NoReturn:

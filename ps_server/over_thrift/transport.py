@@ -68,8 +68,8 @@ class SocketTransport:
         return self.n_buffered > 0 or self._fill() > 0
 
     def readAll(self, size: int) -> bytes:  # noqa: N802 — Thrift's name
-        """Return the next ``size`` bytes, which are few."""
-        return self._buffer[(start := self._take(size)) : start + size].tobytes()
+        start = self._take(size)
+        return self._buffer[start : start + size].tobytes()
 
     read = readAll
 
@@ -81,31 +81,24 @@ class SocketTransport:
 
     def numbers(self, kind: struct.Struct, first: bytes = b"") -> tuple[Any, ...]:
         """Return the next numbers; if they have not come yet, check the ``first`` bytes at once."""
-        size = kind.size
-        if self._stop - self._start < size:
-            if first and self.peek(len(first)) != first:
-                raise TProtocolException(TProtocolException.INVALID_DATA, "unexpected fields")
-            self._collect(size)
-        start = self._start
-        self._start += size
-        return kind.unpack_from(self._buffer, start)
+        if first and self.n_buffered < kind.size and self.peek(len(first)) != first:
+            raise TProtocolException(TProtocolException.INVALID_DATA, "unexpected fields")
+        return kind.unpack_from(self._buffer, self._take(kind.size))
 
     def text(self, size: int) -> str:
         """Return the next ``size`` bytes as text, which is short."""
         if not 0 <= size <= _TEXT_BYTES:
             raise TProtocolException(TProtocolException.SIZE_LIMIT, f"a string of {size} bytes")
-        start = self._take(size)
         try:
-            return str(self._buffer[start : start + size], "utf-8")
+            return self.readAll(size).decode()
         except UnicodeDecodeError:
             raise TProtocolException(TProtocolException.INVALID_DATA, "not UTF-8") from None
 
     def read_into(self, target: memoryview) -> None:
         """Receive all bytes of ``target``."""
-        buffered = min(len(target), self._stop - self._start)
-        if buffered:
-            target[:buffered] = self._buffer[self._start : self._start + buffered]
-            self._start += buffered
+        buffered = min(len(target), self.n_buffered)
+        start = self._take(buffered)
+        target[:buffered] = self._buffer[start : start + buffered]
         target = target[buffered:]
         # One call for all of it: every return to Python would have to wait for its lock.
         flags = 0 if self._is_encrypted else socket.MSG_WAITALL
@@ -149,7 +142,6 @@ class SocketTransport:
                 parts[0] = memoryview(parts[0])[sent:]
 
     def close(self) -> None:
-        """End the connection."""
         self._socket.close()
 
     def _end_small(self) -> None:
@@ -215,5 +207,5 @@ class SocketTransport:
         # arrive in as many calls as packets.
         whole = int(seconds)
         timeval = _TIMEVAL.pack(whole, max(1, int((seconds - whole) * 1e6)))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, option, timeval)

@@ -7,31 +7,21 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ps_server.logs import log, log_failure, logger
 from ps_server.over_thrift.server import ThriftServer
-from ps_server.process.health import HealthServer, application
-from ps_server.process.metrics import Sources, registry_of
+from ps_server.process.health import HealthServer, Sources, application
 from ps_server.process.settings import Settings, machine_bytes
 from ps_server.protocol.addresses import server_context
 from ps_server.protocol.calls import Statistics
 from ps_server.state.parameters import Parameters
 from ps_server.state.snapshot_files import Snapshots, SnapshotStatus
 
+if TYPE_CHECKING:
+    from ps_server.over_grpc.server import GrpcServer
+
 _EXPIRY_TICK_S = 60.0
-
-
-class Transport(Protocol):
-    """Answers clients."""
-
-    port: int
-    refusals: Counter[str]
-
-    @property
-    def connections(self) -> int: ...
-    def start(self) -> None: ...
-    def stop(self, grace_s: float) -> None: ...
 
 
 class Service:
@@ -46,17 +36,21 @@ class Service:
         self._snapshots = Snapshots(settings.snapshots) if settings.snapshots else None
         self._status = "starting"
         self._stopped = threading.Event()
+        self._transports: dict[str, ThriftServer | GrpcServer] = {}
+        self._health: HealthServer | None = None
         limits: dict[str, Any] = {
             "limit_bytes": settings.limit_bytes,
             "expiry_s": settings.expiry_s,
         }
-        self._transports: dict[str, Transport] = {}
-        self._health: HealthServer | None = None
         self._parameters = Parameters(**limits)
         try:
             # First: a snapshot may be large, and its reading takes time.
             if settings.health_listen is not None:
-                self._health = self._started_health(settings.health_listen)
+                sources = Sources(
+                    self._describe, self._statistics, self._refusals, self._snapshot_status
+                )
+                self._health = HealthServer(settings.health_listen, application(sources))
+                self._health.start()
             if self._snapshots is not None:
                 self._parameters = self._snapshots.restore(**limits)
             self._transports["thrift"] = self._thrift()
@@ -79,6 +73,42 @@ class Service:
         self._stop()
         status = self._snapshot_status()
         return status is None or not status.is_failing
+
+    def _thrift(self) -> ThriftServer:
+        settings, context = self._settings, None
+        if settings.certificate is not None and settings.key is not None:
+            context = server_context(settings.certificate, settings.key, settings.client_ca)
+        return ThriftServer(
+            self._parameters,
+            settings.listen,
+            settings.token,
+            ssl_context=context,
+            max_connections=settings.max_connections,
+            **self._frame_bytes,
+        )
+
+    def _grpc(self, address: tuple[str, int]) -> GrpcServer:
+        # gRPC's own log has lines about everybody who sends no TLS, without a limit.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+        # Imported here, so that grpcio need not be installed for Thrift.
+        from ps_server.over_grpc.server import GrpcServer
+
+        settings = self._settings
+        return GrpcServer(
+            self._parameters,
+            address,
+            settings.token,
+            certificate=settings.certificate,
+            key=settings.key,
+            client_ca=settings.client_ca,
+            max_clients=settings.max_connections,
+            **self._frame_bytes,
+        )
+
+    @property
+    def _frame_bytes(self) -> dict[str, Any]:
+        frame_bytes = self._settings.frame_bytes
+        return {} if frame_bytes is None else {"frame_bytes": frame_bytes}
 
     def _log_ready(self) -> None:
         limit, machine = self._settings.limit_bytes, machine_bytes()
@@ -114,48 +144,6 @@ class Service:
             self._health.stop()
         if self._snapshots is not None:
             self._snapshots.close()
-
-    def _started_health(self, address: tuple[str, int]) -> HealthServer:
-        sources = Sources(self._statistics, self._refusals, self._snapshot_status)
-        server = HealthServer(address, application(self._describe, registry_of(sources)))
-        server.start()
-        return server
-
-    def _thrift(self) -> Transport:
-        settings, context = self._settings, None
-        if settings.certificate is not None and settings.key is not None:
-            context = server_context(settings.certificate, settings.key, settings.client_ca)
-        return ThriftServer(
-            self._parameters,
-            settings.listen,
-            settings.token,
-            ssl_context=context,
-            max_connections=settings.max_connections,
-            **self._frame_bytes,
-        )
-
-    def _grpc(self, address: tuple[str, int]) -> Transport:
-        # gRPC's own log has lines about everybody who sends no TLS, without a limit.
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        # Imported here, so that grpcio need not be installed for Thrift.
-        from ps_server.over_grpc.server import GrpcServer
-
-        settings = self._settings
-        return GrpcServer(
-            self._parameters,
-            address,
-            settings.token,
-            certificate=settings.certificate,
-            key=settings.key,
-            client_ca=settings.client_ca,
-            max_clients=settings.max_connections,
-            **self._frame_bytes,
-        )
-
-    @property
-    def _frame_bytes(self) -> dict[str, Any]:
-        frame_bytes = self._settings.frame_bytes
-        return {} if frame_bytes is None else {"frame_bytes": frame_bytes}
 
     def _statistics(self) -> Statistics:
         return self._parameters.statistics(

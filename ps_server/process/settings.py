@@ -24,7 +24,6 @@ from ps_server.protocol.calls import (
 ENVIRONMENT_PREFIX = "STEPML_PS_"
 TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}TOKEN"
 LEAST_TOKEN_CHARACTERS = 16
-LOG_LEVELS = ("debug", "info", "warning", "error")
 
 Parser = Callable[[str], Any]
 
@@ -90,10 +89,10 @@ def _whole(least: float, most: float, scale: float = 1) -> Parser:
     return lambda text: int(number(text))
 
 
-_PLACE = _text(
-    r"(?!s3://).*|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?", "a directory or s3://bucket/prefix"
-)
-_LEVEL = _text("|".join(LOG_LEVELS), f"one of {', '.join(LOG_LEVELS)}")
+_LEVELS = ("debug", "info", "warning", "error")
+_LEVEL = _text("|".join(_LEVELS), f"one of {', '.join(_LEVELS)}")
+_BUCKET = "[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+_PLACE = _text(rf"(?!s3://).*|s3://{_BUCKET}(/.*)?", "a directory or s3://bucket/prefix")
 _FRAME_BYTES = _whole(LEAST_FRAME_BYTES, MOST_FRAME_BYTES)
 _MEMORY_BYTES = _whole(1, 2**30, 2**20)
 _HEALTH = f"127.0.0.1:{DEFAULT_HEALTH_PORT}"
@@ -106,10 +105,6 @@ def variable_of(flag: str) -> str:
 
 def _flag(name: str, parse: Parser, default: str, text: str) -> Any:
     return typer.Option(default, name, parser=parse, envvar=variable_of(name), help=text)
-
-
-def _switch(name: str, text: str) -> Any:
-    return typer.Option(False, name, envvar=variable_of(name), help=text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +124,11 @@ class Settings:
     client_ca: Path | None = _flag(
         "--client-ca", _optional(_file), "", "Clients need a certificate signed by it."
     )
-    plain_loopback: bool = _switch("--plain-loopback", "No encryption; for this machine only.")
+    plain_loopback: bool = typer.Option(
+        *(False, "--plain-loopback"),
+        envvar=variable_of("--plain-loopback"),
+        help="No encryption; for this machine only.",
+    )
     memory_bytes: int | None = _flag(
         "--memory-mb", _optional(_MEMORY_BYTES), "", "For messages; else half of the machine's."
     )
@@ -143,7 +142,7 @@ class Settings:
     snapshots: str = _flag("--snapshots", _PLACE, "", "A directory or s3://bucket/prefix.")
     snapshot_s: float = _flag("--snapshot-seconds", _number(0.1, 86_400), "30", "In between.")
     drain_s: float = _flag("--drain-seconds", _number(0, 3600), "20", "For calls, at a stop.")
-    log_level: str = _flag("--log-level", _LEVEL, "info", f"One of {', '.join(LOG_LEVELS)}.")
+    log_level: str = _flag("--log-level", _LEVEL, "info", f"One of {', '.join(_LEVELS)}.")
     health: bool = typer.Option(
         False, "--health", help="Ask the running server for its health; exit with 0 or 1."
     )
@@ -174,10 +173,8 @@ class Settings:
         try:
             return self.token_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            path = self.token_file
-            raise SettingsError(
-                f"--token-file: expected a text file, got {path}: {error}"
-            ) from None
+            text = f"--token-file: expected a text file, got {self.token_file}: {error}"
+            raise SettingsError(text) from None
 
     @property
     def limit_bytes(self) -> int:
@@ -191,9 +188,8 @@ class Settings:
     def _require_loopback(self) -> None:
         for flag, file in self._files():
             if file is not None:
-                raise SettingsError(
-                    f"{flag}: goes without --plain-loopback, which encrypts nothing"
-                )
+                text = f"{flag}: goes without --plain-loopback, which encrypts nothing"
+                raise SettingsError(text)
         for host, port in filter(None, (self.listen, self.grpc_listen)):
             if not is_loopback(host):
                 raise SettingsError(
@@ -259,10 +255,7 @@ def _require_token(token: str, where: str) -> None:
 def machine_bytes(root: Path = Path("/")) -> int:
     """Return the memory of the machine, or of its service or container if that has less.
 
-    Parameters
-    ----------
-    root : Path
-        Parent of ``proc`` and ``sys``.
+    ``root`` is the parent of ``proc`` and ``sys``.
     """
     sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in _limit_files(root):

@@ -11,7 +11,7 @@ import ssl
 import sys
 from dataclasses import asdict
 
-from ps_server.client.opening import open_client
+from ps_server.client.jobs import open_client
 from ps_server.protocol.addresses import CA_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, Credentials
 from ps_server.protocol.refusals import Refusal
 

@@ -100,14 +100,10 @@ def client_context(credentials: Credentials) -> ssl.SSLContext:
 
 
 def server_context(certificate: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:
-    """Return the context of a server.
+    """Return the context of a server from PEM files.
 
-    Parameters
-    ----------
-    certificate, key : Path
-        PEM files; the certificate with those between it and its authority.
-    client_ca : Path, optional
-        PEM file; clients then have to show a certificate that it has signed.
+    ``certificate`` is with those between it and its authority. With ``client_ca``, clients have to
+    show a certificate that it has signed.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -78,7 +78,6 @@ class ParameterClient(ABC):
         self._address = address
         self._credentials = credentials
         self._timeout_s = timeout_s
-        self._welcome: Welcome | None = None
         self._buffers = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
 
     @property

@@ -38,8 +38,9 @@ _UNTOUCHED_S = 1200.0  # longer than a function lives
 class Parameters:
     """The jobs of a parameter server, and the calls on them.
 
-    All calls raise `InvalidRequest` for wrong arguments and `UnknownJob` for a job that is not
-    registered; after `drain`, those that begin something raise `Draining`.
+    A call raises the refusals of `ps_server.protocol.refusals`: `InvalidRequest` for wrong
+    arguments, `UnknownJob`, and after `drain`, if it begins something, `Draining`. The calls that
+    clients make are described in `ps_server.protocol.clients.ParameterClient`.
 
     Parameters
     ----------
@@ -67,14 +68,9 @@ class Parameters:
         self._is_draining = False
 
     def register(self, job: str, settings: JobSettings) -> Registration:
-        """Set memory aside for a job; a repetition changes nothing.
+        """Set memory aside for a job, or raise `JobConflict` or `MemoryExceeded`.
 
-        Raises
-        ------
-        JobConflict
-            It is registered with other settings.
-        MemoryExceeded
-            There is no room for it beside the others.
+        A repetition changes nothing.
         """
         self._refuse_draining()
         require_name("job", job)
@@ -90,7 +86,6 @@ class Parameters:
                 return Registration(self.incarnation, False, known.rule.is_restored)
 
     def exists(self, job: str, step: Step) -> StepStatus:
-        """Return the ranks that have pushed to a step."""
         with self._jobs.using(job) as found:
             found.require_target(Target(job, step, ALL_RANKS))
             return found.rule.status(step)
@@ -98,12 +93,7 @@ class Parameters:
     def receive(self, target: Target, size: int) -> Incoming | Pushed:
         """Return memory for a message of ``size`` bytes, or the answer if it counted before.
 
-        Raises
-        ------
-        StepForgotten
-            It comes too late.
-        MemoryExceeded
-            There is no room for it now.
+        `StepForgotten`: it comes too late. `MemoryExceeded`: there is no room for it now.
         """
         self._refuse_draining()
         require_name("attempt", target.attempt, may_be_empty=True)
@@ -124,12 +114,7 @@ class Parameters:
     def push(self, incoming: Incoming) -> Pushed:
         """Apply a received message; a second one for the same rank and step is ignored.
 
-        Raises
-        ------
-        DamagedVector
-            Its checksum is wrong, or it is not like the others of its step.
-        StepForgotten
-            It comes too late.
+        `DamagedVector`: its checksum is wrong, or it is not like the others of its step.
         """
         job, target = incoming.job, incoming.target
         try:
@@ -150,14 +135,8 @@ class Parameters:
     def pull(self, target: Target, wait_s: float = 0.0) -> Block:
         """Return a step's sum, or a model; wait for other ranks at most ``wait_s`` seconds.
 
-        The block does not change until the caller drops it.
-
-        Raises
-        ------
-        ContributionsMissing
-            The time is over; names the ranks.
-        StepForgotten
-            There is no such sum or model any more.
+        The block does not change until the caller drops it. `ContributionsMissing` names the ranks
+        when the time is over. `StepForgotten`: there is no such sum or model any more.
         """
         began = self._clock.monotonic()
         with self._jobs.using(target.job) as job:
@@ -173,12 +152,10 @@ class Parameters:
             return block
 
     def forget(self, job: str, through: Step) -> None:
-        """Drop all steps of an epoch up to ``through``, which no rank needs any more."""
         with self._jobs.using(job) as found:
             found.rule.forget(through)
 
     def reset(self, job: str, epoch: int) -> None:
-        """Drop all steps of an epoch as if there had been none; 0: of all epochs."""
         with self._jobs.using(job) as found:
             found.rule.reset(epoch)
 

@@ -52,7 +52,6 @@ class Rule(ABC):
 
     @abstractmethod
     def status(self, step: Step) -> StepStatus: ...
-
     @abstractmethod
     def frontier(self, attempt: str, epoch: int) -> int:
         """Return the furthest batch of an attempt to which a rank has pushed."""
@@ -70,7 +69,6 @@ class Rule(ABC):
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]: ...
-
     @property
     @abstractmethod
     def n_steps(self) -> int:

@@ -75,7 +75,7 @@ class Sums(Rule):
         held = self._steps.get(step)
         if held is None:
             return StepStatus((), is_complete=False)
-        present = set(range(self.settings.world_size)) - set(held.missing())
+        present = {*range(self.settings.world_size)} - {*held.missing()}
         return StepStatus(tuple(sorted(present)), held.is_complete)
 
     def frontier(self, attempt: str, epoch: int) -> int:

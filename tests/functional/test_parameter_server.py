@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ps_server.client.opening import open_client
+from ps_server.client.jobs import open_client
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings, JobStatistics
 from ps_server.protocol.clients import ParameterClient

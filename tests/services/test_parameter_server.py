@@ -21,7 +21,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from comm.wire import Message
-from ps_server.client.opening import open_client
+from ps_server.client.jobs import open_client
 from ps_server.over_thrift.packing import PushCall, pack_push
 from ps_server.process.settings import command
 from ps_server.protocol.addresses import Credentials, client_context

@@ -18,7 +18,7 @@ from comm import (
 )
 from comm.wire import encode
 from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
-from ps_server.client.opening import open_client
+from ps_server.client.jobs import open_client
 from ps_server.client.shared_model import ServerSharedModel
 from ps_server.protocol.calls import JobSettings, Target
 from ps_server.protocol.clients import ParameterClient, encode_in_parts

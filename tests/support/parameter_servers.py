@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ps_server.client.opening import open_client
+from ps_server.client.jobs import open_client
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.clients import ParameterClient
 from stepml.local.ports import port_of, reserve_port

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from comm.wire import Message
-from ps_server.client.opening import open_client
+from ps_server.client.jobs import open_client
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import ALL_RANKS, JobSettings, Pushed, Received, StepStatus, Target
 from ps_server.protocol.clients import ParameterClient, encode_in_parts

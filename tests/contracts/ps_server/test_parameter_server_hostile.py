@@ -26,7 +26,7 @@ from thrift.Thrift import TMessageType
 from thrift.transport.TTransport import TMemoryBuffer
 
 from comm.wire import Message, encode
-from ps_server.client.opening import open_client
+from ps_server.client.jobs import open_client
 from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.over_grpc.messages import message_of
 from ps_server.over_thrift.messages import ARGUMENTS, struct_of

@@ -14,8 +14,7 @@ import pytest
 
 from comm import InFlightExchange, Message
 from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
-from ps_server.client.jobs import JobClient
-from ps_server.client.opening import open_client
+from ps_server.client.jobs import JobClient, open_client
 from ps_server.client.shared_model import ServerSharedModel
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings

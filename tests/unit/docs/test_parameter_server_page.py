@@ -7,7 +7,7 @@ import re
 import pytest
 from prometheus_client import generate_latest
 
-from ps_server.process.metrics import Sources, registry_of
+from ps_server.process.health import Sources, registry_of
 from ps_server.process.settings import command
 from ps_server.protocol.calls import JobSettings
 from ps_server.state.jobs import reserved_bytes
@@ -31,7 +31,10 @@ def test_every_metric_is_listed() -> None:
     parameters = Parameters(limit_bytes=2**20)
     parameters.register("a", JobSettings(1, 100))
     sources = Sources(
-        parameters.statistics, lambda: {"Draining": 1}, lambda: SnapshotStatus(1, 1, 0, False)
+        lambda: (True, {}),
+        parameters.statistics,
+        lambda: {"Draining": 1},
+        lambda: SnapshotStatus(1, 1, 0, False),
     )
     text = generate_latest(registry_of(sources)).decode()
     names = set(re.findall(r"^stepml_ps_(\w+)", text, flags=re.MULTILINE))

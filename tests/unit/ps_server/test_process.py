@@ -20,8 +20,7 @@ from prometheus_client import generate_latest
 
 from comm.wire import Message
 from ps_server.logs import BURST, BURST_S, RateLimit
-from ps_server.process.health import HealthServer, application, ask
-from ps_server.process.metrics import Sources, registry_of
+from ps_server.process.health import HealthServer, Sources, application, ask, registry_of
 from ps_server.process.settings import (
     Settings,
     SettingsError,
@@ -371,6 +370,7 @@ def test_metrics_of_a_job_go_with_it() -> None:
     parameters = with_job(Parameters(limit_bytes=LIMIT))
     registry = registry_of(
         Sources(
+            lambda: (True, {}),
             parameters.statistics,
             lambda: Counter({"UnknownJob": 3}),
             lambda: SnapshotStatus(age_s=1.5, seconds=0.25, failures=2, is_failing=True),
@@ -389,11 +389,10 @@ def test_metrics_of_a_job_go_with_it() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_health_is_answered_and_nothing_else_is(host: str) -> None:
     told = {"status": "starting"}
-    registry = registry_of(Sources(Parameters(limit_bytes=LIMIT).statistics, Counter, lambda: None))
+    statistics = Parameters(limit_bytes=LIMIT).statistics
+    sources = Sources(lambda: (told["status"] == "ok", told), statistics, Counter, lambda: None)
     try:
-        server = HealthServer(
-            (host, 0), application(lambda: (told["status"] == "ok", told), registry)
-        )
+        server = HealthServer((host, 0), application(sources))
     except OSError:
         if host == "::1":
             pytest.skip("no IPv6 here")
