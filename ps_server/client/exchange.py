@@ -36,23 +36,7 @@ _MOST_GRACE_S = 60.0
 
 
 class ServerInFlight(InFlightExchange):
-    """One rank's part in the steps of a job, over a parameter server.
-
-    Parameters
-    ----------
-    workers, rank, client, compression, clock
-    timeout_s : float
-        Longest wait for the other ranks.
-    attempt : str
-        Name of the attempt at the epoch, within which ranks learn how far the others are. Empty:
-        a rank that has fallen behind waits until its time is over.
-    heal_s : float
-        Seconds of waiting between two checks that the server has the last sum.
-    grace_s : float
-        Least time for a peer to give a sum back.
-    watch : callable
-        Called about once a second while this rank waits; it raises to end the wait.
-    """
+    """One rank's part in the steps of a job, over a parameter server."""
 
     def __init__(
         self,
@@ -61,11 +45,11 @@ class ServerInFlight(InFlightExchange):
         client: ParameterClient,
         *,
         compression: Compression = "none",
-        timeout_s: float = 180.0,
-        attempt: str = "",
-        heal_s: float = HEAL_S,
-        grace_s: float = GRACE_S,
-        watch: Callable[[], None] = nothing,
+        timeout_s: float = 180.0,  # the longest wait for the other ranks
+        attempt: str = "",  # at the epoch; empty: a rank that has fallen behind waits to the end
+        heal_s: float = HEAL_S,  # of waiting, between two checks that the server has the last sum
+        grace_s: float = GRACE_S,  # the least time for a peer to give a sum back
+        watch: Callable[[], None] = nothing,  # called each second of a wait; it raises to end it
         clock: Clock = time,
     ) -> None:
         self.timeout_s = timeout_s

@@ -45,19 +45,10 @@ def nothing() -> None:
 
 
 def open_client(url: str, credentials: Credentials, *, timeout_s: float = 30.0) -> ParameterClient:
-    """Return a client of the parameter server at ``url``; it connects when it is first used.
+    """Return a client of the server at ``thrift[s]://host:port`` or ``grpc[s]://host:port``.
 
-    Parameters
-    ----------
-    url : str
-        ``thrift[s]://host:port`` or ``grpc[s]://host:port``.
-    credentials, timeout_s
-        See `ParameterClient`.
-
-    Raises
-    ------
-    ValueError
-        ``url`` is no address, or the trusted certificate is none.
+    It connects when it is first used. `ValueError`: ``url`` is no address, or the trusted
+    certificate is none.
     """
     address = Address.parse(url)
     if credentials.ca and "-----BEGIN CERTIFICATE-----" not in credentials.ca:
@@ -73,33 +64,18 @@ def open_client(url: str, credentials: Credentials, *, timeout_s: float = 30.0) 
     return ThriftClient(address, credentials, timeout_s)
 
 
+@dataclass(eq=False)
 class JobClient:
-    """The calls of one rank to one job.
+    """The calls of one rank to one job."""
 
-    ``watch`` is called about once a second in a wait; it raises to end the wait.
-
-    Attributes
-    ----------
-    incarnation : str
-        Of the server of the last answer; another server may have lost pushes.
-    on_break : callable
-        Called after a call without an answer, before memory of earlier pulls is used again.
-    """
-
-    def __init__(
-        self,
-        client: ParameterClient,
-        job: str,
-        watch: Callable[[], None] = nothing,
-        clock: Clock = time,
-    ) -> None:
-        self.client = client
-        self.job = job
-        self.watch = watch
-        self.clock = clock
-        self.incarnation = ""
-        self.on_break = nothing
-        self._is_registered = False
+    client: ParameterClient
+    job: str
+    watch: Callable[[], None] = nothing  # called each second of a wait; it raises to end it
+    clock: Clock = time
+    incarnation: str = ""  # of the server of the last answer; another one may have lost pushes
+    # Called after a call without an answer, before memory of earlier pulls is used again.
+    on_break: Callable[[], None] = nothing
+    _is_registered: bool = False
 
     def call(self, act: Callable[[], T], deadline: float | None = None) -> T:
         """Call ``act`` until there is an answer; without a ``deadline`` for `PATIENCE_S`.

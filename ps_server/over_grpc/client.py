@@ -42,11 +42,11 @@ T = TypeVar("T")
 class GrpcClient(ParameterClient):
     """One channel to a parameter server over gRPC."""
 
-    def __init__(self, address: Address, credentials: Credentials, timeout_s: float) -> None:
-        super().__init__(address, credentials, timeout_s)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._channel: Any = None
         self._welcome: Welcome | None = None
-        self._metadata = ((messages.TOKEN_KEY, f"Bearer {credentials.token}"),)
+        self._metadata = ((messages.TOKEN_KEY, f"Bearer {self.credentials.token}"),)
         self._most_bytes = 0  # of the messages so far
 
     @property
@@ -63,7 +63,7 @@ class GrpcClient(ParameterClient):
 
     def pull(self, target: Target, wait_s: float = 0.0) -> Received:
         request = message_of(pb.PullRequest, target, wait_ms=round(1000 * wait_s))
-        timeout_s = self._timeout_s + self._most_bytes / _SLOWEST + wait_s
+        timeout_s = self.timeout_s + self._most_bytes / _SLOWEST + wait_s
         with self._connected() as stub:
             frames = stub.Pull(request, timeout_s, metadata=self._metadata)
             return self._collected(next(frames), frames)
@@ -72,7 +72,7 @@ class GrpcClient(ParameterClient):
         self, target: Target, message: Encoded, wait_s: float = 0.0
     ) -> tuple[Pushed, Received | ContributionsMissing]:
         sent = self._frames(target, message, wait_ms=round(1000 * wait_s))
-        timeout_s = self._timeout_s + (message.size + self._most_bytes) / _SLOWEST + wait_s
+        timeout_s = self.timeout_s + (message.size + self._most_bytes) / _SLOWEST + wait_s
         with self._connected() as stub:
             frames = stub.PushAndPull(sent, timeout_s, metadata=self._metadata)
             first = next(frames)
@@ -100,7 +100,7 @@ class GrpcClient(ParameterClient):
 
     def _answer(self, name: str, request: Any, n_bytes: int = 0) -> Any:
         """Make a call of ``n_bytes`` with one answer."""
-        timeout_s = self._timeout_s + n_bytes / _SLOWEST
+        timeout_s = self.timeout_s + n_bytes / _SLOWEST
         with self._connected() as stub:
             method = getattr(stub, name)
             answer, call = method.with_call(request, timeout_s, metadata=self._metadata)
@@ -128,7 +128,7 @@ class GrpcClient(ParameterClient):
                 break
             piece = frame.piece
         if received != size or frame is not None:
-            raise ConnectionError(f"{self._address}: {received} bytes of a message of {size}")
+            raise ConnectionError(f"{self.address}: {received} bytes of a message of {size}")
         self._note_incarnation(frames)
         return Received(data)
 
@@ -137,7 +137,7 @@ class GrpcClient(ParameterClient):
         """Yield a stub; the channel is closed after an error other than a refusal."""
         try:
             if self._channel is None:
-                self._channel = _channel(self._address, self._credentials)
+                self._channel = _channel(self.address, self.credentials)
             yield ParameterServerStub(self._channel)
         except grpc.RpcError as error:
             self._note_incarnation(error)
@@ -146,7 +146,7 @@ class GrpcClient(ParameterClient):
             if refusal is not None:
                 raise refusal from None
             self.close()  # a new channel tries at once; this one would wait ever longer
-            _raise_clearly(error, self._address)
+            _raise_clearly(error, self.address)
         except BaseException:
             self.close()
             raise

@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,50 +47,40 @@ _logger = logging.getLogger("stepml.ps_server")
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
 
+@dataclass(eq=False)
 class GrpcServer:
-    """Answers gRPC clients from ``parameters``; arguments as of `ThriftServer`.
+    """Answers gRPC clients."""
 
-    Parameters
-    ----------
-    certificate, key, client_ca : Path, optional
-        PEM files; see `ps_server.protocol.addresses.server_context`.
-    max_clients : int
-        Calls at the same time, most of which wait for others; more are refused.
-    stalled_s : float
-        Calls end that neither send nor take a frame in this time.
-    """
+    parameters: Parameters
+    address: tuple[str, int]  # host and port; port 0 takes a free one
+    token: str = field(repr=False)  # that clients have to show
+    _: KW_ONLY
+    certificate: Path | None = None  # PEM files, as of `server_context`; None: no encryption
+    key: Path | None = None
+    client_ca: Path | None = None
+    frame_bytes: int = FRAME_BYTES
+    max_connections: int = 1024  # calls at the same time, most of which wait; more are refused
+    stalled_s: float = 60.0  # calls end that neither send nor take a frame in this time
 
-    def __init__(
-        self,
-        parameters: Parameters,
-        address: tuple[str, int],
-        token: str,
-        *,
-        certificate: Path | None = None,
-        key: Path | None = None,
-        client_ca: Path | None = None,
-        frame_bytes: int = FRAME_BYTES,
-        max_clients: int = 1024,
-        stalled_s: float = 60.0,
-    ) -> None:
-        self._stalls = Stalls(stalled_s)
-        calls = _Calls(parameters, token, frame_bytes, self._stalls)
+    def __post_init__(self) -> None:
+        self._stalls = Stalls(self.stalled_s)
+        calls = _Calls(self.parameters, self.token, self.frame_bytes, self._stalls)
         self.refusals: Counter[str] = calls.refusals
-        most_bytes = ("grpc.max_receive_message_length", frame_bytes + MESSAGE_BYTES)
+        most_bytes = ("grpc.max_receive_message_length", self.frame_bytes + MESSAGE_BYTES)
         self._server = grpc.server(
-            ThreadPoolExecutor(max_clients, thread_name_prefix="grpc"),
+            ThreadPoolExecutor(self.max_connections, thread_name_prefix="grpc"),
             # Methods that are registered with gRPC's core cost 20 to 30 KB for each connection
             # that breaks.
             handlers=[calls],
-            maximum_concurrent_rpcs=max_clients,
+            maximum_concurrent_rpcs=self.max_connections,
             options=[most_bytes, *_OPTIONS.items()],
         )
-        host = f"[{address[0]}]" if ":" in address[0] else address[0]
-        credentials = _credentials(certificate, key, client_ca)
+        host, port = self.address
+        place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            self.port = self._listen(f"{host}:{address[1]}", credentials)
+            self.port = self._listen(place)
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {host}:{address[1]}: {error}") from error
+            raise OSError(f"cannot listen on {place}: {error}") from error
 
     @property
     def connections(self) -> int:
@@ -97,18 +88,19 @@ class GrpcServer:
         return len(self._stalls)
 
     def start(self) -> None:
-        """Begin to accept connections."""
         self._server.start()
         self._stalls.start()
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Accept no more, let calls that are under way end, then close all connections."""
         self._server.stop(grace_s).wait()
         self._stalls.stop()
 
-    def _listen(self, place: str, credentials: grpc.ServerCredentials | None) -> int:
-        if credentials is None:
+    def _listen(self, place: str) -> int:
+        if self.certificate is None or self.key is None:
             return int(self._server.add_insecure_port(place))
+        ca = self.client_ca.read_bytes() if self.client_ca is not None else None
+        pairs = [(self.key.read_bytes(), self.certificate.read_bytes())]
+        credentials = grpc.ssl_server_credentials(pairs, ca, ca is not None)
         return int(self._server.add_secure_port(place, credentials))
 
 
@@ -269,13 +261,3 @@ def _report(error: Exception, context: grpc.ServicerContext) -> None:
     else:
         _logger.exception("a call failed")
     context.abort(grpc.StatusCode.INTERNAL, "")
-
-
-def _credentials(
-    certificate: Path | None, key: Path | None, client_ca: Path | None
-) -> grpc.ServerCredentials | None:
-    if certificate is None or key is None:
-        return None
-    ca = client_ca.read_bytes() if client_ca is not None else None
-    pairs = [(key.read_bytes(), certificate.read_bytes())]
-    return grpc.ssl_server_credentials(pairs, ca, client_ca is not None)

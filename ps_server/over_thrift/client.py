@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 from thrift.protocol.TProtocol import TProtocolException
@@ -46,15 +47,15 @@ class ThriftClient(ParameterClient):
     def push(self, target: Target, message: Encoded) -> Pushed:
         with self._connected() as connection:
             n_pieces = connection.write_push(target, message)
-            connection.flush(self._timeout_s)
+            connection.flush(self.timeout_s)
             return connection.pushed(n_pieces)
 
     def pull(self, target: Target, wait_s: float = 0.0) -> Received:
         with self._connected() as connection:
             pull = _Pull(connection, target, wait_s, self._next_buffer)
             pull.ask()
-            connection.flush(self._timeout_s + wait_s)
-            return pull.finish(self._timeout_s + wait_s)
+            connection.flush(self.timeout_s + wait_s)
+            return pull.finish(self.timeout_s + wait_s)
 
     def push_and_pull(
         self, target: Target, message: Encoded, wait_s: float = 0.0
@@ -63,9 +64,9 @@ class ThriftClient(ParameterClient):
             pull = _Pull(connection, target, wait_s, self._next_buffer)
             n_pieces = connection.write_push(target, message)
             pull.ask(message.size)
-            connection.flush(self._timeout_s + wait_s)
+            connection.flush(self.timeout_s + wait_s)
             pushed = _attempted(lambda: connection.pushed(n_pieces))
-            received = _attempted(lambda: pull.finish(self._timeout_s + wait_s))
+            received = _attempted(lambda: pull.finish(self.timeout_s + wait_s))
             if isinstance(pushed, Refusal):
                 raise pushed
             if isinstance(received, Refusal) and not isinstance(received, ContributionsMissing):
@@ -79,7 +80,7 @@ class ThriftClient(ParameterClient):
 
     def _call(self, kind: type[T], name: str, **arguments: Any) -> T:
         with self._connected() as connection:
-            answer = connection.call(name, self._timeout_s, **arguments)
+            answer = connection.call(name, self.timeout_s, **arguments)
             assert isinstance(answer, kind)
             return answer
 
@@ -88,8 +89,8 @@ class ThriftClient(ParameterClient):
         """Yield the connection; it is closed after an error other than a refusal."""
         try:
             if self._connection is None:
-                self._connection = _Connection(self._address, self._credentials, self._timeout_s)
-                self._connection.authenticate(self._credentials.token, self._timeout_s)
+                self._connection = _Connection(self.address, self.credentials, self.timeout_s)
+                self._connection.authenticate(self.credentials.token, self.timeout_s)
             yield self._connection
         except Refusal as refusal:
             if isinstance(refusal, AccessDenied):
@@ -97,7 +98,7 @@ class ThriftClient(ParameterClient):
             raise
         except BaseException as error:
             self.close()
-            _raise_clearly(error, self._address)
+            _raise_clearly(error, self.address)
 
 
 class _Connection:
@@ -196,60 +197,56 @@ class _Connection:
         return getattr(result, "success", None)
 
 
+@dataclass(slots=True)
 class _Pull:
-    """A message that is pulled in pieces, into what ``memory`` returns for its size."""
+    """A message that is pulled in pieces."""
 
-    def __init__(
-        self,
-        connection: _Connection,
-        target: Target,
-        wait_s: float,
-        memory: Callable[[int], memoryview],
-    ) -> None:
-        self._connection = connection
-        self._target = target
-        self._wait_ms = round(min(1000 * wait_s, _MOST_WAIT_MS))
-        self._memory = memory
-        self._frame_bytes = connection.welcome.frame_bytes
-        self._asked: list[int] = []  # offsets of pieces whose answers have not come
-        self._next = 0  # offset of the next piece to ask for
-        self._data: memoryview | None = None
-        self._checksum = RunningChecksum()
+    connection: _Connection
+    target: Target
+    wait_s: float
+    memory: Callable[[int], memoryview]  # for the size of the message
+    asked: list[int] = field(default_factory=list)  # offsets of pieces that have not come
+    next: int = 0  # offset of the next piece to ask for
+    data: memoryview | None = None
+    checksum: RunningChecksum = field(default_factory=RunningChecksum)
 
     def ask(self, expected_bytes: int = 1) -> None:
         """Ask for all pieces of a message of the expected length."""
-        while self._next < expected_bytes and len(self._asked) < _ASKED_AT_ONCE:
-            call = packing.PullCall(self._target, self._wait_ms, self._next, self._frame_bytes)
-            self._connection.write_pull(call)
-            self._asked.append(self._next)
-            self._next += self._frame_bytes
+        wait_ms = round(min(1000 * self.wait_s, _MOST_WAIT_MS))
+        frame_bytes = self.connection.welcome.frame_bytes
+        while self.next < expected_bytes and len(self.asked) < _ASKED_AT_ONCE:
+            call = packing.PullCall(self.target, wait_ms, self.next, frame_bytes)
+            self.connection.write_pull(call)
+            self.asked.append(self.next)
+            self.next += frame_bytes
 
     def finish(self, timeout_s: float) -> Received:
         """Read all answers, ask for further pieces, and return the message."""
         refusal: Refusal | None = None
-        while self._asked:
+        while self.asked:
             try:
-                self._take(self._asked.pop(0))
+                self._take(self.asked.pop(0))
             except Refusal as error:
                 refusal = refusal or error  # the answers to the other requests say nothing new
-            if self._data is not None and not self._asked and refusal is None:
-                self.ask(len(self._data))
-                self._connection.flush(timeout_s)
+            if self.data is not None and not self.asked and refusal is None:
+                self.ask(len(self.data))
+                self.connection.flush(timeout_s)
         if refusal is not None:
             raise refusal
-        assert self._data is not None
-        return Received(self._data, self._checksum.value())
+        assert self.data is not None
+        return Received(self.data, self.checksum.value())
 
     def _take(self, offset: int) -> None:
-        total, size = self._connection.pulled()
-        if self._data is None:
-            self._data = self._memory(total)
-        if size != max(0, min(self._frame_bytes, len(self._data) - offset)):
+        total, size = self.connection.pulled()
+        if self.data is None:
+            self.data = self.memory(total)
+        frame_bytes = self.connection.welcome.frame_bytes
+        if size != max(0, min(frame_bytes, len(self.data) - offset)):
             raise _not_ours(f"a piece of {size} bytes")
-        piece = self._data[offset : offset + size]
-        transport = self._connection.transport
+        piece = self.data[offset : offset + size]
+        transport = self.connection.transport
         transport.read_into(piece)
-        self._checksum.add(piece)
+        self.checksum.add(piece)
         packing.require_end(transport.readAll(len(packing.PULLED_TAIL)), packing.PULLED_TAIL)
 
 

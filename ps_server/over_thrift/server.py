@@ -14,24 +14,18 @@ import ssl
 import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TException, TMessageType
 
-from ps_server.over_thrift.messages import (
-    ARGUMENTS,
-    METHOD_NAMES,
-    METHODS,
-    RESULTS,
-    BoundedProtocol,
-    arguments_of,
-    refused,
-    struct_of,
-)
+from ps_server.over_thrift import messages
+from ps_server.over_thrift.messages import BoundedProtocol
 from ps_server.over_thrift.transfers import Transfers
 from ps_server.over_thrift.transport import SocketTransport, set_buffers
+from ps_server.protocol.addresses import server_context
 from ps_server.protocol.calls import Welcome
 from ps_server.protocol.refusals import AccessDenied, Refusal
 from ps_server.state.parameters import Parameters
@@ -41,7 +35,7 @@ _MOST_STRANGERS = 128  # connections without the token yet
 _LEAVING_S = 0.5
 _LISTEN_BACKLOG = 512
 _POLL_S = 0.02
-_CALLS = {method: call for call, method in METHOD_NAMES.items()}
+_CALLS = {method: call for call, method in messages.METHOD_NAMES.items()}
 
 _logger = logging.getLogger("stepml.ps_server")
 
@@ -56,45 +50,29 @@ class Limits:
     idle_s: float = 900.0  # between messages; a warm function is used again within minutes
 
 
+@dataclass(eq=False)
 class ThriftServer:
-    """Answers Thrift clients from ``parameters``.
+    """Answers Thrift clients."""
 
-    Parameters
-    ----------
-    parameters, limits
-    address : tuple of str and int
-        Host and port; port 0 takes a free one.
-    token : str
-        The token that clients have to show.
-    ssl_context : ssl.SSLContext, optional
-        Without it nothing is encrypted.
-    frame_bytes : int
-        The largest piece of a message.
-    max_connections : int
-        More are closed at once.
-    """
+    parameters: Parameters
+    address: tuple[str, int]  # host and port; port 0 takes a free one
+    token: str = field(repr=False)  # that clients have to show
+    _: KW_ONLY
+    certificate: Path | None = None  # PEM files, as of `server_context`; None: no encryption
+    key: Path | None = None
+    client_ca: Path | None = None
+    frame_bytes: int = FRAME_BYTES
+    max_connections: int = 1024  # more are closed at once
+    limits: Limits = Limits()
 
-    def __init__(
-        self,
-        parameters: Parameters,
-        address: tuple[str, int],
-        token: str,
-        *,
-        ssl_context: ssl.SSLContext | None = None,
-        frame_bytes: int = FRAME_BYTES,
-        max_connections: int = 1024,
-        limits: Limits = Limits(),
-    ) -> None:
-        self.parameters = parameters
-        self.frame_bytes = frame_bytes
-        self.ssl_context = ssl_context
-        self.limits = limits
-        if not token:
+    def __post_init__(self) -> None:
+        if not self.token:
             raise ValueError("token: expected what clients have to show, got none")
-        self._token = token.encode()
-        self._max_connections = max_connections
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._listener = socket.create_server(address, family=family, backlog=_LISTEN_BACKLOG)
+        self.ssl_context: ssl.SSLContext | None = None
+        if self.certificate is not None and self.key is not None:
+            self.ssl_context = server_context(self.certificate, self.key, self.client_ca)
+        family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
+        self._listener = socket.create_server(self.address, family=family, backlog=_LISTEN_BACKLOG)
         self.port: int = self._listener.getsockname()[1]
         self.refusals: Counter[str] = Counter()  # by kind
         self._sessions: dict[Session, None] = {}  # the oldest first
@@ -108,11 +86,10 @@ class ThriftServer:
         return len(self._sessions)
 
     def is_token(self, token: str) -> bool:
-        """Return whether ``token`` is the deployment's, in the same time for all wrong ones."""
-        return hmac.compare_digest(token.encode(), self._token)
+        """Compare it with the deployment's, in the same time for all wrong ones."""
+        return hmac.compare_digest(token.encode(), self.token.encode())
 
     def start(self) -> None:
-        """Begin to accept connections."""
         self._acceptor.start()
 
     def stop(self, grace_s: float = 5.0) -> None:
@@ -133,7 +110,7 @@ class ThriftServer:
         """Count a client that has shown the token; return whether there is room for it."""
         with self._lock:
             n_trusted = sum(each.is_trusted for each in self._sessions)
-            session.is_trusted = n_trusted < self._max_connections
+            session.is_trusted = n_trusted < self.max_connections
             return session.is_trusted
 
     def forget(self, session: Session) -> None:
@@ -268,7 +245,7 @@ class Session:
 
     def _read_name(self, protocol: BoundedProtocol) -> tuple[str, int]:
         name, kind, number = protocol.readMessageBegin()
-        if kind != TMessageType.CALL or name not in METHODS:
+        if kind != TMessageType.CALL or name not in messages.METHODS:
             raise TProtocolException(TProtocolException.INVALID_DATA, "not one of the calls")
         return name, number
 
@@ -276,22 +253,23 @@ class Session:
         """Read the arguments of a call without a vector, and make it."""
         if is_first and name != "authenticate":
             raise AccessDenied("show the token first")
-        call, server = ARGUMENTS[name](), self._server
+        call, server = messages.ARGUMENTS[name](), self._server
         call.read(protocol)
         if name == "authenticate" and not server.is_token(call.token or ""):
             raise AccessDenied("the token is wrong")
-        arguments = arguments_of(call)
+        arguments = messages.arguments_of(call)
         if name in ("authenticate", "ping"):
             answer: object = Welcome(server.parameters.incarnation, server.frame_bytes)
         elif name == "statistics":
             answer = server.parameters.statistics(server.connections)
         else:
             answer = getattr(server.parameters, _CALLS.get(name, name))(**arguments)
-        return RESULTS[name]() if answer is None else RESULTS[name](success=struct_of(answer))
+        answers = {} if answer is None else {"success": messages.struct_of(answer)}
+        return messages.RESULTS[name](**answers)
 
     def _refused(self, name: str, refusal: Refusal) -> Any:
         self._server.refusals[type(refusal).__name__] += 1
-        return refused(name, refusal)
+        return messages.refused(name, refusal)
 
     def _allow(self, transport: SocketTransport, size: int = 0) -> None:
         """Give the client time for a message with a piece of ``size`` bytes."""

@@ -6,17 +6,7 @@ from dataclasses import dataclass
 
 from thrift.protocol.TProtocol import TProtocolException
 
-from ps_server.over_thrift.packing import (
-    PULLED_TAIL,
-    PUSH_TAIL,
-    PullCall,
-    PushCall,
-    pack_pulled,
-    pack_pushed,
-    read_pull,
-    read_push,
-    require_end,
-)
+from ps_server.over_thrift import packing
 from ps_server.over_thrift.transport import SocketTransport
 from ps_server.protocol.calls import MOST_WAIT_S, Pushed
 from ps_server.protocol.refusals import InvalidRequest, Refusal
@@ -63,15 +53,15 @@ class Transfers:
         self._end_upload()
         self._end_pull()
 
-    def read_push(self, transport: SocketTransport) -> PushCall:
+    def read_push(self, transport: SocketTransport) -> packing.PushCall:
         """Read a call up to its piece, the size of which is allowed."""
-        call = read_push(transport)
+        call = packing.read_push(transport)
         if not 0 <= call.piece_bytes <= self._frame_bytes:
             text = f"a piece of {call.piece_bytes} bytes"
             raise TProtocolException(TProtocolException.SIZE_LIMIT, text)
         return call
 
-    def answer_push(self, number: int, call: PushCall, transport: SocketTransport) -> None:
+    def answer_push(self, number: int, call: packing.PushCall, transport: SocketTransport) -> None:
         """Receive a piece into its place, and push its message if it was the last one."""
         try:
             upload = self._upload_of(call)
@@ -85,17 +75,16 @@ class Transfers:
         else:
             transport.drop(call.piece_bytes)
         upload.received += call.piece_bytes
-        require_end(transport.readAll(1), PUSH_TAIL)
-        transport.write(pack_pushed(number, self._pushed(upload)))
+        packing.require_end(transport.readAll(1), packing.PUSH_TAIL)
+        transport.write(packing.pack_pushed(number, self._pushed(upload)))
 
     def answer_pull(self, number: int, transport: SocketTransport) -> None:
         """Write the piece that is asked for; after the flush, call `flushed`."""
-        call = read_pull(transport)
+        call = packing.read_pull(transport)
         key, offset = call.target[:3], call.offset
         if offset < 0 or call.limit < 1:
-            raise InvalidRequest(
-                f"offset, limit: expected 0, 1 or more, got {offset}, {call.limit}"
-            )
+            text = f"offset, limit: expected 0, 1 or more, got {offset}, {call.limit}"
+            raise InvalidRequest(text)
         if offset == 0:
             self._end_pull()
             self._block = self._waited(key, call)
@@ -104,7 +93,8 @@ class Transfers:
             raise InvalidRequest(f"offset: expected 0, got {offset}")
         data = memoryview(b"") if self._block is None else self._block.data.data
         piece = data[offset : offset + min(call.limit, self._frame_bytes)]
-        for part in (pack_pulled(number, self._pulled_bytes, len(piece)), piece, PULLED_TAIL):
+        head = packing.pack_pulled(number, self._pulled_bytes, len(piece))
+        for part in (head, piece, packing.PULLED_TAIL):
             transport.write(part)
         self._sent_bytes = offset + len(piece)
 
@@ -127,7 +117,7 @@ class Transfers:
             self._refused = upload.key
             raise
 
-    def _upload_of(self, call: PushCall) -> _Upload:
+    def _upload_of(self, call: packing.PushCall) -> _Upload:
         """Return the upload to which a piece belongs; the first piece begins it."""
         key = call.target[:3]
         if call.offset == 0:
@@ -144,7 +134,7 @@ class Transfers:
             )
         return upload
 
-    def _begun(self, call: PushCall) -> _Upload:
+    def _begun(self, call: packing.PushCall) -> _Upload:
         key, self._refused = call.target[:3], None
         try:
             return _Upload(key, call.size, self._parameters.receive(call.target, call.size))
@@ -166,7 +156,7 @@ class Transfers:
         if block is not None:
             block.drop()
 
-    def _waited(self, key: _Key, call: PullCall) -> Block:
+    def _waited(self, key: _Key, call: packing.PullCall) -> Block:
         wait_s = min(MOST_WAIT_S, max(0, call.wait_ms) / 1000)
         if key == self._refused:  # the pull was sent with the push: a wait would delay the refusal
             self._refused, wait_s = None, 0.0

@@ -128,14 +128,12 @@ class SocketTransport:
         """Send all that was written."""
         self._end_small()
         parts, self._parts = self._parts, []
-        if self._is_encrypted:  # an SSL socket cannot gather
-            for part in parts:
-                rest = memoryview(part)
-                while len(rest):
-                    rest = rest[self._patiently(self._socket.send, rest[:_ENCRYPTED_BYTES]) :]
-            return
         while parts:
-            sent = self._patiently(self._socket.sendmsg, parts[:_MOST_PARTS])
+            if self._is_encrypted:  # an SSL socket cannot gather
+                part = memoryview(parts[0])[:_ENCRYPTED_BYTES]
+                sent = self._patiently(self._socket.send, part)
+            else:
+                sent = self._patiently(self._socket.sendmsg, parts[:_MOST_PARTS])
             while parts and sent >= len(parts[0]):
                 sent -= len(parts.pop(0))
             if sent:

@@ -7,13 +7,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ps_server.logs import log, log_failure, logger
 from ps_server.over_thrift.server import ThriftServer
 from ps_server.process.health import HealthServer, Sources, application
 from ps_server.process.settings import Settings, machine_bytes
-from ps_server.protocol.addresses import server_context
 from ps_server.protocol.calls import Statistics
 from ps_server.state.parameters import Parameters
 from ps_server.state.snapshot_files import Snapshots, SnapshotStatus
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from ps_server.over_grpc.server import GrpcServer
 
 _EXPIRY_TICK_S = 60.0
+
+T = TypeVar("T")
 
 
 class Service:
@@ -53,7 +54,7 @@ class Service:
                 self._health.start()
             if self._snapshots is not None:
                 self._parameters = self._snapshots.restore(**limits)
-            self._transports["thrift"] = self._thrift()
+            self._transports["thrift"] = self._transport(ThriftServer, settings.listen)
             if settings.grpc_listen is not None:
                 self._transports["grpc"] = self._grpc(settings.grpc_listen)
         except BaseException:
@@ -74,17 +75,18 @@ class Service:
         status = self._snapshot_status()
         return status is None or not status.is_failing
 
-    def _thrift(self) -> ThriftServer:
-        settings, context = self._settings, None
-        if settings.certificate is not None and settings.key is not None:
-            context = server_context(settings.certificate, settings.key, settings.client_ca)
-        return ThriftServer(
+    def _transport(self, kind: Callable[..., T], address: tuple[str, int]) -> T:
+        settings = self._settings
+        frame_bytes = settings.frame_bytes
+        return kind(
             self._parameters,
-            settings.listen,
+            address,
             settings.token,
-            ssl_context=context,
+            certificate=settings.certificate,
+            key=settings.key,
+            client_ca=settings.client_ca,
             max_connections=settings.max_connections,
-            **self._frame_bytes,
+            **({} if frame_bytes is None else {"frame_bytes": frame_bytes}),
         )
 
     def _grpc(self, address: tuple[str, int]) -> GrpcServer:
@@ -93,22 +95,7 @@ class Service:
         # Imported here, so that grpcio need not be installed for Thrift.
         from ps_server.over_grpc.server import GrpcServer
 
-        settings = self._settings
-        return GrpcServer(
-            self._parameters,
-            address,
-            settings.token,
-            certificate=settings.certificate,
-            key=settings.key,
-            client_ca=settings.client_ca,
-            max_clients=settings.max_connections,
-            **self._frame_bytes,
-        )
-
-    @property
-    def _frame_bytes(self) -> dict[str, Any]:
-        frame_bytes = self._settings.frame_bytes
-        return {} if frame_bytes is None else {"frame_bytes": frame_bytes}
+        return self._transport(GrpcServer, address)
 
     def _log_ready(self) -> None:
         limit, machine = self._settings.limit_bytes, machine_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 import numpy as np
@@ -58,6 +59,7 @@ def encode_in_parts(message: Message, compression: Compression = "none") -> Enco
     return Encoded(encode_parts(message, compression))
 
 
+@dataclass(eq=False)
 class ParameterClient(ABC):
     """One connection to a parameter server, for one thread at a time.
 
@@ -65,19 +67,13 @@ class ParameterClient(ABC):
     the server's `Refusal`, or `ConnectionError` or `TimeoutError` when there is no answer: then the
     call may have counted, and may be repeated, as all calls are idempotent. After any of these
     errors the client can be used again.
-
-    Parameters
-    ----------
-    address : Address
-    credentials : Credentials
-    timeout_s : float
-        Longest time without an answer, beside the time that a pull may wait.
     """
 
-    def __init__(self, address: Address, credentials: Credentials, timeout_s: float) -> None:
-        self._address = address
-        self._credentials = credentials
-        self._timeout_s = timeout_s
+    address: Address
+    credentials: Credentials = field(repr=False)
+    timeout_s: float  # the longest time without an answer, beside the time that a pull may wait
+
+    def __post_init__(self) -> None:
         self._buffers = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
 
     @property
@@ -146,7 +142,7 @@ class ParameterClient(ABC):
     def _next_buffer(self, size: int) -> memoryview:
         """Return memory for an answer; every other answer uses the same memory."""
         if not 0 < size <= _MOST_MESSAGE_BYTES:
-            raise ConnectionError(f"{self._address}: a message of {size} bytes")
+            raise ConnectionError(f"{self.address}: a message of {size} bytes")
         self._buffers.reverse()
         if len(self._buffers[0]) < size:
             self._buffers[0] = np.empty(size, np.uint8)

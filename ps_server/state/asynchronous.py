@@ -17,7 +17,7 @@ from comm.wire import Draft, Message, message_bytes
 from ps_server.protocol.calls import JobSettings, Pushed, ServerUpdate, StepStatus, Target
 from ps_server.protocol.refusals import DamagedVector, InvalidRequest, StepForgotten
 from ps_server.state.memory import Block, Memory
-from ps_server.state.rules import Rule, decoded, draft_over, name_of, outline, require_like
+from ps_server.state.rules import Rule, Shape, decoded, draft_over, name_of
 from stepml.job.step import Step
 from stepml.ml.algorithms.descent import Descent
 
@@ -127,7 +127,7 @@ class Models(Rule):
 
     def _updated(self, target: Target, block: Block, message: Message) -> Pushed:
         model, name = self._model(target.step), name_of(target)
-        require_like(message, model.expected, name)
+        model.shape.require(message, name)
         if len(block.data) != message_bytes(
             message.vector.size, message.vector.dtype, message.trailer.size
         ):
@@ -173,8 +173,8 @@ class SharedModel:
         message = decoded(block.data.data, "a model")
         self._draft = draft_over(block.data, message)
         self._is_sealed = True
-        # What an update has to be like.
-        self.expected = outline(Message(message.vector, message.trailer[self._totals :]))
+        totals = message.trailer[self._totals :]
+        self.shape = Shape(message.vector.size, message.vector.dtype, totals.size)  # of updates
         self._optimiser = None
         if update is not None:
             self._optimiser = _Optimiser(update, message.vector.size, memory)

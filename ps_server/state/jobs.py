@@ -105,8 +105,10 @@ class Jobs:
 
     Attributes
     ----------
+    by_name : dict
+        The table.
     lock : threading.RLock
-        Of this table; taken before a job's lock, never after.
+        Of the table; taken before a job's lock, never after.
     """
 
     def __init__(self, memory: Memory, clock: Clock) -> None:
@@ -115,23 +117,17 @@ class Jobs:
         self.reserved_bytes = 0
         self._memory = memory
         self._clock = clock
-        self._jobs: dict[str, Job] = {}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._jobs
-
-    def __getitem__(self, name: str) -> Job:
-        return self._jobs[name]
+        self.by_name: dict[str, Job] = {}
 
     def all(self) -> list[Job]:
         """Return all jobs of this moment."""
         with self.lock:
-            return [*self._jobs.values()]
+            return [*self.by_name.values()]
 
     @contextmanager
     def using(self, name: str) -> Iterator[Job]:
         """Yield the job called ``name``, with its lock held; raise `UnknownJob` without it."""
-        job = self._jobs.get(name)
+        job = self.by_name.get(name)
         if job is None:
             require_name("job", name)
             raise UnknownJob(f"job {name!r} is not registered")
@@ -154,15 +150,15 @@ class Jobs:
             )
         self.reserved_bytes += needed
         self.n_registered += 1
-        self._jobs[name] = job
+        self.by_name[name] = job
         return job
 
     def delete(self, selects: Callable[[Job], bool]) -> int:
         """Delete the selected jobs, and return how many."""
         with self.lock:
-            selected = [job for job in self._jobs.values() if selects(job)]
+            selected = [job for job in self.by_name.values() if selects(job)]
             for job in selected:
-                del self._jobs[job.name]
+                del self.by_name[job.name]
                 self.reserved_bytes -= reserved_bytes(job.settings)
                 with job.changed:
                     job.is_deleted = True
@@ -194,23 +190,18 @@ class Jobs:
 class Incoming:
     """A message on its way in; the caller writes its bytes to ``memory``."""
 
-    __slots__ = ("_block", "_checksum", "job", "memory", "target")
+    __slots__ = ("_block", "checksum", "job", "memory", "target")
 
     def __init__(self, job: Job, target: Target, block: Block) -> None:
         self.job, self.target = job, target
         self._block: Block | None = block
-        self._checksum = RunningChecksum()
+        self.checksum = RunningChecksum()
         self.memory = block.data.data
 
     def arrived(self, start: int, stop: int) -> None:
         """Add a piece to the checksum; without any piece, a push computes it."""
         if stop >= LEAST_MESSAGE_BYTES:
-            self._checksum.add(self.memory[0 if start < LEAST_MESSAGE_BYTES else start : stop])
-
-    @property
-    def checksum(self) -> int | None:
-        """The checksum of the pieces that `arrived`."""
-        return self._checksum.value()
+            self.checksum.add(self.memory[0 if start < LEAST_MESSAGE_BYTES else start : stop])
 
     def taken(self) -> Block:
         """Return the block, which belongs to the caller now."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from dataclasses import dataclass
 from typing import IO, Any, Self
 
 from ps_server.protocol.calls import (
@@ -35,6 +36,7 @@ from storage.base import Clock
 _UNTOUCHED_S = 1200.0  # longer than a function lives
 
 
+@dataclass(kw_only=True, eq=False)
 class Parameters:
     """The jobs of a parameter server, and the calls on them.
 
@@ -42,29 +44,21 @@ class Parameters:
     arguments, `UnknownJob`, and after `drain`, if it begins something, `Draining`. The calls that
     clients make are described in `ps_server.protocol.clients.ParameterClient`.
 
-    Parameters
-    ----------
-    limit_bytes : int
-        Most memory of all messages together.
-    expiry_s : float
-        Seconds after which `expire` deletes an unused job.
-    clock : Clock
-
     Attributes
     ----------
     incarnation : str
         Another one each time a server starts.
     """
 
-    def __init__(
-        self, *, limit_bytes: int, expiry_s: float = 86_400.0, clock: Clock = time
-    ) -> None:
+    limit_bytes: int  # of all messages together
+    expiry_s: float = 86_400.0  # after which `expire` deletes an unused job
+    clock: Clock = time
+
+    def __post_init__(self) -> None:
         self.incarnation = uuid.uuid4().hex
-        self._expiry_s = expiry_s
-        self._clock = clock
-        self._started_at = clock.monotonic()
-        self._memory = Memory(limit_bytes)
-        self._jobs = Jobs(self._memory, clock)
+        self._started_at = self.clock.monotonic()
+        self._memory = Memory(self.limit_bytes)
+        self._jobs = Jobs(self._memory, self.clock)
         self._is_draining = False
 
     def register(self, job: str, settings: JobSettings) -> Registration:
@@ -75,7 +69,7 @@ class Parameters:
         self._refuse_draining()
         require_name("job", job)
         with self._jobs.lock:  # so that nobody deletes it meanwhile
-            if job not in self._jobs:
+            if job not in self._jobs.by_name:
                 self._jobs.add(job, settings)
                 return Registration(self.incarnation, is_new=True, is_restored=False)
             with self._jobs.using(job) as known:
@@ -118,11 +112,11 @@ class Parameters:
         """
         job, target = incoming.job, incoming.target
         try:
-            message = decoded(incoming.memory, name_of(target), incoming.checksum)
+            message = decoded(incoming.memory, name_of(target), incoming.checksum.value())
             size = len(incoming.memory)
             with job.changed:
                 job.require_exists()
-                job.used_at = self._clock.monotonic()
+                job.used_at = self.clock.monotonic()
                 pushed = job.rule.push(target, incoming.taken(), message)
                 self._count(job, target, pushed)
                 job.counters.received_bytes += size
@@ -138,14 +132,14 @@ class Parameters:
         The block does not change until the caller drops it. `ContributionsMissing` names the ranks
         when the time is over. `StepForgotten`: there is no such sum or model any more.
         """
-        began = self._clock.monotonic()
+        began = self.clock.monotonic()
         with self._jobs.using(target.job) as job:
             job.require_target(target)
             try:
                 self._wait(job, target, began + wait_s)
                 block = job.rule.pulled(target)
             finally:
-                job.counters.waited_s += self._clock.monotonic() - began
+                job.counters.waited_s += self.clock.monotonic() - began
             job.counters.pulls += 1
             job.counters.sent_bytes += len(block.data)
             job.ranks.add(target.rank)
@@ -169,12 +163,12 @@ class Parameters:
 
     def expire(self) -> int:
         """Delete the jobs that have not been used for a long time, and return how many."""
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
 
         def is_expired(job: Job) -> bool:
             # A restored job may have ended between the snapshot and the crash: then nobody deletes
             # it. A function that still needs it calls within its life.
-            expiry_s = min(self._expiry_s, _UNTOUCHED_S) if job.is_untouched else self._expiry_s
+            expiry_s = min(self.expiry_s, _UNTOUCHED_S) if job.is_untouched else self.expiry_s
             return not job.n_waiting and now - job.used_at > expiry_s
 
         return self._jobs.delete(is_expired)
@@ -188,7 +182,7 @@ class Parameters:
 
     def statistics(self, connections: int = 0) -> Statistics:
         """Return figures of the server and of all jobs."""
-        now, jobs = self._clock.monotonic(), []
+        now, jobs = self.clock.monotonic(), []
         for job in self._jobs.all():
             with job.changed:
                 jobs.append(job.statistics(now))
@@ -236,7 +230,7 @@ class Parameters:
 
     def _wait(self, job: Job, target: Target, deadline: float) -> None:
         while missing := job.rule.missing(target):
-            remaining_s = deadline - self._clock.monotonic()
+            remaining_s = deadline - self.clock.monotonic()
             if remaining_s <= 0:
                 raise job.missing_error(target, missing)
             self._refuse_draining()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -105,23 +105,24 @@ def draft_over(data: Bytes, like: Message | Draft) -> Draft:
     return Draft(like.vector.size, like.vector.dtype, like.trailer.size, data)
 
 
-def outline(message: Message) -> Message:
-    """Return a message of the same shape, without its memory."""
-    vector = np.broadcast_to(np.zeros((), message.vector.dtype), message.vector.shape)
-    return Message(vector, np.broadcast_to(np.zeros(()), message.trailer.shape))
+class Shape(NamedTuple):
+    """The shape of messages that can be added."""
 
+    size: int
+    dtype: np.dtype[Any]
+    n_trailer: int
 
-def require_like(message: Message, first: Message, name: str) -> None:
-    """Raise `DamagedVector` if two messages cannot be added."""
-    if _shape(message) != _shape(first):
-        raise DamagedVector(f"{name}: expected {_described(first)}, got {_described(message)}")
+    @classmethod
+    def of(cls, message: Message) -> Shape:
+        dtype = message.vector.dtype
+        added = np.dtype(np.float32) if dtype == np.float16 else dtype  # as what it is added
+        return cls(message.vector.size, added, message.trailer.size)
 
+    def require(self, message: Message, name: str) -> None:
+        """Raise `DamagedVector` for a message of another shape."""
+        found = Shape.of(message)
+        if found != self:
+            raise DamagedVector(f"{name}: expected {self}, got {found}")
 
-def _shape(message: Message) -> tuple[int, int, np.dtype[Any]]:
-    dtype = message.vector.dtype
-    added = np.dtype(np.float32) if dtype == np.float16 else dtype  # as what it is added
-    return message.vector.size, message.trailer.size, added
-
-
-def _described(message: Message) -> str:
-    return f"{message.vector.size} {message.vector.dtype} + {message.trailer.size} numbers"
+    def __str__(self) -> str:
+        return f"{self.size} {self.dtype} + {self.n_trailer} numbers"

@@ -12,7 +12,7 @@ from comm.wire import Draft, Message, encode, message_bytes
 from ps_server.protocol.calls import ALL_RANKS, JobSettings, Pushed, StepStatus, Target
 from ps_server.protocol.refusals import InvalidRequest, StepForgotten
 from ps_server.state.memory import Block, Memory
-from ps_server.state.rules import Rule, decoded, draft_over, name_of, outline, require_like
+from ps_server.state.rules import Rule, Shape, decoded, draft_over, name_of
 from stepml.job.errors import CompressionError
 from stepml.job.step import Step
 
@@ -40,7 +40,8 @@ class Sums(Rule):
             if held.has(target.rank):
                 block.drop()
                 return Pushed(is_repeated=True)
-            held.require_like(message, name_of(target))
+            if held.shape is not None:
+                held.shape.require(message, name_of(target))
         except BaseException:
             block.drop()
             raise
@@ -161,12 +162,12 @@ class StepSum:
 
     def __init__(self, settings: JobSettings, memory: Memory) -> None:
         self.is_complete = False
+        self.shape: Shape | None = None  # of all contributions
         self._settings = settings
         self._memory = memory
         self._added = 0  # ranks in the sum: 0 … this - 1
         self._block: Block | None = None  # of the sum
         self._draft: Draft | None = None  # of the sum, in that block, until it is complete
-        self._first: Message | None = None  # what all others have to be like
         self._pause = False
         self._waiting: dict[int, tuple[Block, Message]] = {}
         self._error = ""  # why there is no sum
@@ -181,19 +182,13 @@ class StepSum:
             return []
         return [r for r in range(self._added, self._settings.world_size) if r not in self._waiting]
 
-    def require_like(self, message: Message, name: str) -> None:
-        """Raise `DamagedVector` for what cannot be added to what is here."""
-        if self._first is not None:
-            require_like(message, self._first, name)
-
     def add(self, rank: int, block: Block, message: Message) -> None:
         """Add a contribution, which owns its block; after an error only `close` is allowed."""
         if rank == ALL_RANKS:
             self.close()
             self._block, self.is_complete = block, True
             return
-        if self._first is None:
-            self._first = outline(message)
+        self.shape = Shape.of(message)
         self._waiting[rank] = block, message
         while (arrived := self._waiting.get(self._added)) is not None:
             self._add(*arrived)
@@ -239,13 +234,13 @@ class StepSum:
         if fields["has_sum"]:
             self._block = next(blocks)
             message = decoded(self._block.data.data, "a restored sum")
-            self._first = outline(message)
+            self.shape = Shape.of(message)
             if not self.is_complete:
                 self._draft = draft_over(self._block.data, message)
         for rank in fields["waiting"]:
             block = next(blocks)
             message = decoded(block.data.data, "a restored contribution")
-            self._waiting[rank], self._first = (block, message), outline(message)
+            self._waiting[rank], self.shape = (block, message), Shape.of(message)
 
     def _add(self, block: Block, message: Message) -> None:
         """Add the contribution of the next rank."""

@@ -38,7 +38,12 @@ def parameters() -> Parameters:
 @pytest.fixture
 def server(parameters: Parameters) -> Iterator[GrpcServer]:
     running = GrpcServer(
-        parameters, (HOST, 0), TOKEN, frame_bytes=FRAME_BYTES, stalled_s=STALLED_S, max_clients=16
+        parameters,
+        (HOST, 0),
+        TOKEN,
+        frame_bytes=FRAME_BYTES,
+        stalled_s=STALLED_S,
+        max_connections=16,
     )
     running.start()
     yield running

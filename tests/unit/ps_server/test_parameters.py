@@ -478,7 +478,7 @@ def test_ranks_that_wait_hold_no_more_than_is_counted() -> None:
     state = registered(3, compression="float16")
     for rank in (1, 2):
         push(state, rank, messages(1, 500)[0], compression="float16")
-    held = state._jobs[JOB].rule._steps[STEP]._waiting  # type: ignore[attr-defined]
+    held = state._jobs.by_name[JOB].rule._steps[STEP]._waiting  # type: ignore[attr-defined]
     assert [message.vector.base is None for _, message in held.values()] == [False, False]
 
 
@@ -563,7 +563,7 @@ def test_a_server_that_drains_ends_all_waits_and_takes_nothing_new() -> None:
     assert isinstance(incoming, Incoming)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(pull, state, wait_s=60)
-        while not state._jobs[JOB].n_waiting:
+        while not state._jobs.by_name[JOB].n_waiting:
             time.sleep(0.001)
         state.drain()
         with pytest.raises(Draining):
@@ -580,7 +580,7 @@ def test_deleting_a_job_ends_its_waits() -> None:
     state = registered(2)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(pull, state, wait_s=60)
-        while not state._jobs[JOB].n_waiting:
+        while not state._jobs.by_name[JOB].n_waiting:
             time.sleep(0.001)
         state.delete(JOB)
         with pytest.raises(UnknownJob):

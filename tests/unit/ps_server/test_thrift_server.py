@@ -375,7 +375,7 @@ def test_a_stop_lets_calls_end(parameters: Parameters) -> None:
             target=lambda: got.append(client.pull(Target(JOB, STEP, 0), wait_s=WAIT_S)), daemon=True
         )
         thread.start()
-        await_that(lambda: parameters._jobs[JOB].n_waiting == 1)
+        await_that(lambda: parameters._jobs.by_name[JOB].n_waiting == 1)
         stopping = threading.Thread(target=server.stop, args=(WAIT_S,), daemon=True)
         stopping.start()
         time.sleep(0.1)
