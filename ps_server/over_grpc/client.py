@@ -16,15 +16,7 @@ from ps_server.generated.parameter_server_pb2_grpc import ParameterServerStub
 from ps_server.over_grpc import messages
 from ps_server.over_grpc.messages import MESSAGE_BYTES, message_of, value_of
 from ps_server.protocol.addresses import Address, Credentials
-from ps_server.protocol.calls import (
-    MOST_FRAME_BYTES,
-    JobSettings,
-    Pushed,
-    Received,
-    Registration,
-    Target,
-    Welcome,
-)
+from ps_server.protocol.calls import MOST_FRAME_BYTES, Pushed, Received, Target, Welcome
 from ps_server.protocol.clients import Encoded, ParameterClient
 from ps_server.protocol.refusals import ContributionsMissing
 
@@ -52,10 +44,6 @@ class GrpcClient(ParameterClient):
     @property
     def server(self) -> Welcome:
         return self._welcome or self.ping()
-
-    def register(self, job: str, settings: JobSettings) -> Registration:
-        self._most_bytes = max(self._most_bytes, settings.message_bytes)
-        return super().register(job, settings)
 
     def push(self, target: Target, message: Encoded) -> Pushed:
         pushed: Pushed = self._answer("Push", self._frames(target, message), message.size)
@@ -90,6 +78,8 @@ class GrpcClient(ParameterClient):
             channel.close()
 
     def _call(self, kind: type[T], name: str, **arguments: Any) -> T:
+        if name == "register":
+            self._most_bytes = max(self._most_bytes, arguments["settings"].message_bytes)
         name = name.capitalize()
         request = message_of(GetMessageClass(messages.METHODS[name].input_type), **arguments)
         answer = self._answer(name, request)

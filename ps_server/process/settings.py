@@ -104,6 +104,7 @@ def variable_of(flag: str) -> str:
 
 
 def _flag(name: str, parse: Parser, default: str, text: str) -> Any:
+    parse = parse if default else _optional(parse)
     return typer.Option(default, name, parser=parse, envvar=variable_of(name), help=text)
 
 
@@ -112,17 +113,17 @@ class Settings:
     """Serve models and sums to StepML's functions: the channel parameter_server."""
 
     listen: Address = _flag("--listen", _address, f"0.0.0.0:{DEFAULT_PORT}", "For Thrift.")
-    grpc_listen: Address | None = _flag("--grpc-listen", _optional(_address), "", "For gRPC.")
+    grpc_listen: Address | None = _flag("--grpc-listen", _address, "", "For gRPC.")
     health_listen: Address | None = _flag(
         "--health-listen", _optional(_address), _HEALTH, "For /healthz and /metrics over HTTP."
     )
     token_file: Path | None = _flag(
-        "--token-file", _optional(_file), "", f"With the token; or {TOKEN_VARIABLE}."
+        "--token-file", _file, "", f"With the token; or {TOKEN_VARIABLE}."
     )
-    certificate: Path | None = _flag("--certificate", _optional(_file), "", "Of the server, PEM.")
-    key: Path | None = _flag("--key", _optional(_file), "", "Of the certificate, PEM.")
+    certificate: Path | None = _flag("--certificate", _file, "", "Of the server, PEM.")
+    key: Path | None = _flag("--key", _file, "", "Of the certificate, PEM.")
     client_ca: Path | None = _flag(
-        "--client-ca", _optional(_file), "", "Clients need a certificate signed by it."
+        "--client-ca", _file, "", "Clients need a certificate signed by it."
     )
     plain_loopback: bool = typer.Option(
         *(False, "--plain-loopback"),
@@ -130,16 +131,14 @@ class Settings:
         help="No encryption; for this machine only.",
     )
     memory_bytes: int | None = _flag(
-        "--memory-mb", _optional(_MEMORY_BYTES), "", "For messages; else half of the machine's."
+        "--memory-mb", _MEMORY_BYTES, "", "For messages; else half of the machine's."
     )
-    frame_bytes: int | None = _flag(
-        "--frame-bytes", _optional(_FRAME_BYTES), "", "Of a piece of a message."
-    )
+    frame_bytes: int | None = _flag("--frame-bytes", _FRAME_BYTES, "", "Of a piece of a message.")
     max_connections: int = _flag("--max-connections", _whole(1, 1e5), "1024", "More are refused.")
     expiry_s: float = _flag(
         "--expiry-hours", _number(0.001, 10_000, 3600), "24", "Until an unused job is deleted."
     )
-    snapshots: str = _flag("--snapshots", _PLACE, "", "A directory or s3://bucket/prefix.")
+    snapshots: str | None = _flag("--snapshots", _PLACE, "", "A directory or s3://bucket/prefix.")
     snapshot_s: float = _flag("--snapshot-seconds", _number(0.1, 86_400), "30", "In between.")
     drain_s: float = _flag("--drain-seconds", _number(0, 3600), "20", "For calls, at a stop.")
     log_level: str = _flag("--log-level", _LEVEL, "info", f"One of {', '.join(_LEVELS)}.")

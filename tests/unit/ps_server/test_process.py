@@ -59,7 +59,7 @@ def test_what_is_left_out_has_a_default() -> None:
     assert settings.limit_bytes == machine_bytes() // 2
     assert settings.frame_bytes is None
     assert (settings.expiry_s, settings.snapshot_s, settings.drain_s) == (86_400, 30, 20)
-    assert settings.snapshots == ""
+    assert settings.snapshots is None
 
 
 @pytest.mark.parametrize(
