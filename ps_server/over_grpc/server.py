@@ -104,23 +104,20 @@ class GrpcServer:
         return int(self._server.add_secure_port(place, credentials))
 
 
+@dataclass(eq=False)
 class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """The calls; the token is checked before one is read, and a refusal is a status."""
 
-    def __init__(
-        self, parameters: Parameters, token: str, frame_bytes: int, stalls: Stalls
-    ) -> None:
-        self.refusals: Counter[str] = Counter()  # by class name
-        self._parameters = parameters
-        self._shown = f"Bearer {token}".encode()
-        self._incarnation = (messages.INCARNATION_KEY, parameters.incarnation)
-        self._frame_bytes = frame_bytes
-        self._stalls = stalls
+    parameters: Parameters
+    token: str = field(repr=False)
+    frame_bytes: int
+    stalls: Stalls
+    refusals: Counter[str] = field(default_factory=Counter)  # by class name
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         shown = dict(details.invocation_metadata).get(messages.TOKEN_KEY, "")
         shown = shown if isinstance(shown, bytes) else shown.encode()
-        if not hmac.compare_digest(shown, self._shown):
+        if not hmac.compare_digest(shown, f"Bearer {self.token}".encode()):
             return grpc.stream_stream_rpc_method_handler(self._deny)
         method = _METHODS.get(details.method)
         return method and grpc.stream_stream_rpc_method_handler(partial(self._answer, method))
@@ -132,14 +129,15 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     def _answer(
         self, method: Any, data: Iterator[bytes], context: grpc.ServicerContext
     ) -> Iterator[bytes]:
+        incarnation = (messages.INCARNATION_KEY, self.parameters.incarnation)
         try:
-            with self._stalls.watching(context) as call:
+            with self.stalls.watching(context) as call:
                 for answer in self._answers(method, self._requests(method, data, call), call):
                     call.progressed()
                     yield answer.SerializeToString()
-            context.set_trailing_metadata((self._incarnation,))
+            context.set_trailing_metadata((incarnation,))
         except Refusal as refusal:
-            self._refuse(refusal, context, self._incarnation)
+            self._refuse(refusal, context, incarnation)
         except Exception as error:
             _report(error, context)
 
@@ -151,7 +149,7 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
                 if received > MESSAGE_BYTES:
                     raise InvalidRequest(f"message: expected at most {MESSAGE_BYTES} bytes")
                 call.progressed()
-            elif before // self._frame_bytes < received // self._frame_bytes:
+            elif before // self.frame_bytes < received // self.frame_bytes:
                 call.progressed()  # not with each of many little pieces
             yield messages.parse(kind.FromString, each)
 
@@ -171,10 +169,10 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     def _called(self, name: str, request: Any) -> Any:
         """Make a call without a vector."""
         if name == "ping":
-            return Welcome(self._parameters.incarnation, self._frame_bytes)
+            return Welcome(self.parameters.incarnation, self.frame_bytes)
         if name == "statistics":
-            return self._parameters.statistics(len(self._stalls))
-        return getattr(self._parameters, name)(**fields_of(request))
+            return self.parameters.statistics(len(self.stalls))
+        return getattr(self.parameters, name)(**fields_of(request))
 
     def _pushed_and_pulled(self, frames: Iterator[Any], call: Call) -> Iterator[Any]:
         first = _next_of(frames)
@@ -192,7 +190,7 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         head = frame.head
         if not frame.HasField("head") or head.HasField("wait_ms") != waits:
             raise InvalidRequest("head: expected, and wait_ms in PushAndPull only")
-        incoming = self._parameters.receive(_target(head), head.size)
+        incoming = self.parameters.receive(_target(head), head.size)
         try:
             start = 0
             while True:
@@ -205,16 +203,16 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
                 frame, start = _next_of(frames), stop
                 if frame.HasField("head"):
                     raise InvalidRequest("frame: expected a piece alone behind the first frame")
-            return incoming if isinstance(incoming, Pushed) else self._parameters.push(incoming)
+            return incoming if isinstance(incoming, Pushed) else self.parameters.push(incoming)
         finally:
             if isinstance(incoming, Incoming):
                 incoming.close()
 
     def _piece_end(self, frame: Any, start: int, size: int) -> int:
         piece_bytes = len(frame.piece)
-        if not 0 < piece_bytes <= self._frame_bytes or start + piece_bytes > size:
+        if not 0 < piece_bytes <= self.frame_bytes or start + piece_bytes > size:
             raise InvalidRequest(
-                f"piece: expected 1 to {self._frame_bytes} bytes, {size} in all; "
+                f"piece: expected 1 to {self.frame_bytes} bytes, {size} in all; "
                 f"got {piece_bytes} at {start}"
             )
         return start + piece_bytes
@@ -222,15 +220,15 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     def _waited(self, request: Any, call: Call) -> Block:
         call.waits()
         wait_s = min(MOST_WAIT_S, max(0, request.wait_ms) / 1000)
-        return self._parameters.pull(_target(request), wait_s)
+        return self.parameters.pull(_target(request), wait_s)
 
     def _sent(self, block: Block, **first: Any) -> Iterator[Any]:
         """Yield the frames of a message; ``first`` are more fields of the first one."""
         try:
             data = block.data.data
             fields = {"size": len(data), **first}
-            for start in range(0, len(data), self._frame_bytes):
-                yield pb.PullFrame(piece=bytes(data[start : start + self._frame_bytes]), **fields)
+            for start in range(0, len(data), self.frame_bytes):
+                yield pb.PullFrame(piece=bytes(data[start : start + self.frame_bytes]), **fields)
                 fields = {}
         finally:
             block.drop()

@@ -35,11 +35,7 @@ def set_buffers(connection: socket.socket) -> None:
 class SocketTransport:
     """A connected socket, as a Thrift protocol reads and writes it.
 
-    Parameters
-    ----------
-    connection : socket or SSL socket
-    longest_tick_s : float
-        Time between two looks at the clock in a wait: to set another one costs two system calls.
+    A wait looks at the clock every ``longest_tick_s``: another time costs two system calls.
     """
 
     def __init__(self, connection: socket.socket, longest_tick_s: float = 5.0) -> None:

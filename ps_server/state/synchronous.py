@@ -83,9 +83,7 @@ class Sums(Rule):
         return self._frontiers.get((attempt, epoch), 0)
 
     def forget(self, through: Step) -> None:
-        self._close(
-            [s for s in self._steps if s.epoch == through.epoch and s.batch <= through.batch]
-        )
+        self._close([step for step in self._steps if Step(through.epoch) <= step <= through])
 
     def reset(self, epoch: int) -> None:
         self._close([step for step in self._steps if epoch in (0, step.epoch)])
@@ -283,7 +281,7 @@ class StepSum:
         if owned is not self._block:
             self._block, self._draft = owned, draft_over(owned.data, self._draft)
 
-    def _complete(self, last: Message | None = None) -> None:
+    def _complete(self, last: Message | None) -> None:
         """Add the ``last`` contribution, unless it is there already, and seal the sum."""
         assert self._block is not None
         assert self._draft is not None
