@@ -13,14 +13,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from stepml.client.errors import DatasetUnavailableError
 from stepml.job.installing import install_command
+from stepml.os_errors import located
 
 FETCH_TIMEOUT_S = 600
 COPY_BYTES = 1 << 20
@@ -68,7 +68,7 @@ def get(dataset: Dataset) -> Path:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
-        _named_errors(path.parent),
+        located(path.parent),
         tempfile.TemporaryDirectory(dir=path.parent, prefix=".making-") as work,
     ):
         made = Path(work) / dataset.file_name
@@ -80,16 +80,6 @@ def get(dataset: Dataset) -> Path:
             )
         made.replace(path)
     return path
-
-
-@contextmanager
-def _named_errors(directory: Path) -> Iterator[None]:
-    """Name ``directory`` in an OSError that names no file, such as one of a full disk."""
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(directory)
-        raise
 
 
 def cache_directory() -> Path:

@@ -73,7 +73,7 @@ def ask(url: str, timeout_s: float) -> dict[str, Any] | None:
     try:
         with opener.open(f"{url}{STATUS_PATH}", timeout=timeout_s) as response:
             answer = json.load(response)
-    except (HTTPError, ValueError) as error:
+    except (HTTPError, ValueError, RecursionError) as error:
         raise AnotherProgramError(str(error)) from error
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)  # URLError wraps the original error

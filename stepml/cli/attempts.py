@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from stepml.cli.display import INDENT, LINE_COLUMNS, below_row, rank_notes
 from stepml.cli.figures import cost, finished, main_metric, shortened, shown
+from stepml.client.json_answers import json_object
 
 if TYPE_CHECKING:
     from stepml.client import EpochAttempt, Failure
@@ -80,7 +80,7 @@ def attempt_document(attempt: EpochAttempt) -> dict[str, Any]:
 
 def resumed_job(job: str) -> str:
     """Return the name of the run that the job, a JSON text, resumes."""
-    source = json.loads(job).get("resume_from")
+    source = json_object(job).get("resume_from")
     return str(source.get("job") if isinstance(source, dict) else source)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Sequence
 from types import TracebackType
@@ -12,6 +11,7 @@ from stepml.cli.data_lines import data_lines
 from stepml.cli.figures import cost, count, finished, main_metric, shortened, shown
 from stepml.cli.output import Output
 from stepml.client import Failure, Snapshot
+from stepml.client.json_answers import json_object
 from stepml.job.reports import EpochReport
 from stepml.job.spec import Stop
 
@@ -183,10 +183,11 @@ def below_row(text: str, lines: int) -> list[str]:
 
 def max_epochs(job: str) -> int | None:
     """Return the job's maximum number of epochs, or None if the job does not parse."""
-    try:
-        value = json.loads(job).get("stop", {}).get("max_epochs", Stop().max_epochs)
-    except (ValueError, AttributeError):
+    spec = json_object(job)
+    stop = spec.get("stop", {})
+    if not spec or not isinstance(stop, dict):
         return None
+    value = stop.get("max_epochs", Stop().max_epochs)
     return value if isinstance(value, int) else None
 
 

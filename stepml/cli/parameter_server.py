@@ -90,7 +90,8 @@ def status(
     if result.returncode == BAD_INPUT:
         raise BadInputError(result.stderr.strip())
     if result.returncode:
-        raise AccessError(result.stderr.strip().splitlines()[-1])
+        lines = result.stderr.strip().splitlines()
+        raise AccessError(lines[-1] if lines else f"the status ended with {result.returncode}")
     answer = json.loads(result.stdout)
     output.document(answer)
     _show(url, answer, output)

@@ -6,7 +6,6 @@ has an error, and its history shows which iteration of the Map failed first.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 from stepml.client.connection import Connection, translated
 from stepml.client.errors import ReportUnreadableError, ServiceRefusedError
 from stepml.client.failures import Failure, first_failure, one_line
+from stepml.client.json_answers import json_object
 from stepml.client.objects import find_document
 from stepml.client.stack import Stack
 from stepml.job import keys, reports
@@ -164,8 +164,4 @@ def _described(connection: Connection, arn: str) -> _Child | None:
 
 
 def _input(text: str) -> dict[str, Any]:
-    try:
-        task = json.loads(text)
-    except ValueError:
-        return {}
-    return task if isinstance(task, dict) else {}
+    return json_object(text)

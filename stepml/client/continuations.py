@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from stepml.client.connection import Connection
 from stepml.client.epochs import executions_since
 from stepml.client.execution import Execution, ExecutionState
+from stepml.client.json_answers import json_object
 from stepml.client.stack import Stack
 
 # The suffix that ContinueJob of train.asl.json appends to the job id.
@@ -28,6 +28,6 @@ def newest_continuation(
 def continued_job(text: str) -> str | None:
     """Return the id of the job that an execution with this input continues, or None."""
     try:
-        return str(json.loads(text)["continues"]["job_id"])
-    except (ValueError, TypeError, LookupError):
+        return str(json_object(text)["continues"]["job_id"])
+    except (TypeError, LookupError):
         return None

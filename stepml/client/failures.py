@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from stepml.client.json_answers import json_object
+
 # Nested causes: the parent's, the child's, a Lambda function's, and some for nested groups.
 MAX_DEPTH = 8
 # Errors of a wrapper, around a more precise one.
@@ -107,11 +109,7 @@ def _innermost(error: str, cause: str, depth: int) -> Failure:
 
 
 def _decoded(cause: str) -> dict[str, Any] | None:
-    try:
-        document = json.loads(cause)
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) else None
+    return json_object(cause) or None
 
 
 def _inside(document: dict[str, Any]) -> tuple[str | None, str | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepml.client.connection import Connection, translated
 from stepml.client.execution import ExecutionState
+from stepml.client.json_answers import json_object
 from stepml.client.stack import Stack
 from stepml.packaging.functions import function_names
 
@@ -119,11 +119,8 @@ def _pattern(job_id: str, rank: int | None) -> str:
 
 
 def _parsed(event: FilteredLogEventTypeDef, function: str, job_id: str) -> LogLine | None:
-    try:
-        entry = json.loads(event["message"])
-    except ValueError:
-        return None  # a line of the platform or of a library
-    if not isinstance(entry, dict) or entry.get("job_id") != job_id:
+    entry = json_object(event["message"])
+    if entry.get("job_id") != job_id:  # another job's, or a line of the platform or of a library
         return None
     return LogLine(
         event_id=event["eventId"],

@@ -23,6 +23,7 @@ from stepml.client.objects import find_document, is_there
 from stepml.client.stack import Stack
 from stepml.job import keys
 from stepml.job.errors import InvalidJobError
+from stepml.job.json_text import json_document
 from stepml.job.names import MAX_NAME
 from stepml.job.parse import parse_job
 from stepml.job.reports import EndReport
@@ -216,7 +217,7 @@ def _require_job(state: ExecutionState) -> dict[str, Any]:
             f"{state.execution.name} would fail again, as its job is wrong: {error}; "
             f"correct the job and start it with: stepml run"
         ) from error
-    job: dict[str, Any] = json.loads(state.job)
+    job: dict[str, Any] = json_document(state.job)
     return job
 
 

@@ -161,8 +161,8 @@ def _start_and_wait(port: int, concurrency: int, with_parent: bool, wait_s: floa
     _require_free(port)
     identity = secrets.token_hex(16)
     process = launch(port, concurrency, identity, with_parent)
-    ServerRecord(process.pid, port, identity).write()
     try:
+        ServerRecord(process.pid, port, identity).write()
         return _await_answer(process, wait_s)
     except BaseException:  # also at Ctrl-C: the caller would not know of the process
         process.kill()

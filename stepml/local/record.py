@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stepml.local.paths import state_directory
+from stepml.os_errors import located
 
 POLL_S = 0.02
 SERVER_MODULE = "stepml.local"
@@ -26,7 +27,8 @@ class ServerRecord:
     id: str  # in its command line and its status; no other server has it
 
     def write(self) -> None:
-        _path().write_text(json.dumps(asdict(self)), encoding="utf-8")
+        with located(_path()):
+            _path().write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     def is_alive(self) -> bool:
         """Return whether its process is running, and not another one with the same id.
@@ -60,7 +62,7 @@ def read_record() -> ServerRecord | None:
     try:
         record = json.loads(_path().read_text(encoding="utf-8"))
         return ServerRecord(int(record["pid"]), int(record["port"]), str(record["id"]))
-    except (FileNotFoundError, ValueError, TypeError, KeyError):
+    except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from stepml.cli.app import app
 from stepml.job import keys
+from stepml.local.ports import port_of, reserve_port
 from tests.support.moto_stack import BUCKET, JOB_TEXT, MotoStack, running_stack
 from tests.support.paths import ROOT
 
@@ -249,6 +250,23 @@ def test_a_directory_that_cannot_be_made_is_named_with_its_variable(
     assert result.stderr.startswith(f"LocalMachineError: {tmp_path / 'file'}/")
     assert f"Not a directory; choose another place with {variable}\n" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_a_local_aws_without_room_is_one_line_and_leaves_no_process(tmp_path: Path) -> None:
+    with reserve_port(0) as reserved:
+        port = port_of(reserved)
+    variables = {"PYTHONDONTWRITEBYTECODE": "1"}
+
+    _, stderr = run(
+        f"stepml local up --port {port}", code=3, variables=variables, preexec_fn=_no_room
+    )
+
+    place = tmp_path / "state" / "local.json"
+    assert stderr.startswith(f"LocalMachineError: {place}: File too large; free some space")
+    assert stderr.endswith("choose another place with STEPML_STATE_DIR\n")
+    assert not place.exists()
+    command_lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline")]
+    assert not any(f"stepml.local\0--port\0{port}\0".encode() in each for each in command_lines)
 
 
 def test_a_data_set_without_room_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepml.cli.attempts import resumed_job
+from stepml.cli.display import max_epochs
 from stepml.client.attempt_failures import epoch_child
+from stepml.client.continuations import continued_job
 from stepml.client.failures import first_failure
 
 AWS_CAUSE_LIMIT = 32_768  # characters
@@ -162,7 +165,11 @@ def test_who_stopped_an_execution_may_say_why() -> None:
 
 
 @pytest.mark.parametrize(
-    "cause", ["[]", "null", '"text"', "{}", "{", '{"Cause":', "\\", '{"errorM']
+    "cause",
+    [
+        *("[]", "null", '"text"', "{}", "{", '{"Cause":', "\\", '{"errorM'),
+        *("[" * 100_000, '{"Cause":' * 100_000),
+    ],
 )
 def test_odd_causes_are_no_obstacle(cause: str) -> None:
     assert first_failure("FAILED", "SomeError", cause).error == "SomeError"
@@ -207,3 +214,10 @@ def test_the_epoch_that_failed_is_found_wherever_it_stands(nested: int) -> None:
 @pytest.mark.parametrize("cause", ["", "{}", "x-e1-r0", "xx-e1-r0-t0", "a-x-e1-r0-t0"])
 def test_the_epoch_of_another_job_is_not_taken(cause: str) -> None:
     assert epoch_child("x", cause) is None
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "[" * 100_000, '{"continues":' * 100_000])
+def test_an_odd_input_is_no_job(text: str) -> None:
+    assert continued_job(text) is None
+    assert max_epochs(text) is None
+    assert resumed_job(text) == "None"
