@@ -175,6 +175,11 @@ class TrainedModel(FittedEstimator):
         return int(self.card["epoch"])
 
     @property
+    def fine_features(self) -> list[int]:
+        """The features that are centred in float64, because float32 has too few digits for them."""
+        return list(self._preparation.fine)
+
+    @property
     def classes_(self) -> Array:
         _of_classifiers(self, "classes_")
         assert isinstance(self._model, _Classifier)

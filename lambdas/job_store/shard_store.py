@@ -53,7 +53,7 @@ class ShardStore:
         """
         shard = self.data_set.rows(rows, self.kind)
         self.data_set.storage.save(self.key(rank), pack_shard(shard))
-        self._save_moments(rank, rows, feature_moments(shard.X))
+        self._save_moments(rank, rows, feature_moments(shard.X, shard.remainders))
 
     def load(self, rank: int, rows: Interval, scale: Scale | None = None) -> Shard:
         """Return a shard, scaled in the buffer in which it was loaded; errors as of `make`."""
@@ -72,7 +72,8 @@ class ShardStore:
                 return Moments.unpack(self.data_set.storage.load(key), self._name(rows))
         except DAMAGES as error:
             log("moments made again", key=key, reason=str(error))
-        moments = feature_moments(self.load(rank, rows).X)
+        shard = self.load(rank, rows)
+        moments = feature_moments(shard.X, shard.remainders)
         self._save_moments(rank, rows, moments)
         return moments
 

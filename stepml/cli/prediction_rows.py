@@ -19,8 +19,12 @@ from stepml.ml.data.formats.base import DataFormat
 from stepml.ml.data.formats.columns import names_shown
 from stepml.ml.data.formats.rows import DenseRows, SparseRows
 from stepml.ml.data.objects import REQUEST_BYTES
+<<<<<<< HEAD
 from stepml.ml.matrices import CsrMatrix, Matrix
 from stepml.ml.models.base import Array
+=======
+from stepml.ml.matrices import CsrMatrix, Floats
+>>>>>>> c8b8f2f (Standardising uses all digits of float64 where float32 has too few)
 from stepml.trained.columns import column_order
 
 if TYPE_CHECKING:
@@ -52,8 +56,13 @@ class PredictionRows:
         """Whether rows have labels."""
         return self.layout.has_label
 
+<<<<<<< HEAD
     def blocks(self) -> Iterator[tuple[Matrix, Array]]:
         """Yield rows and their labels, as the file has them, in its order."""
+=======
+    def blocks(self) -> Iterator[tuple[Any, Floats]]:
+        """Yield rows and their labels, in the order of the file."""
+>>>>>>> c8b8f2f (Standardising uses all digits of float64 where float32 has too few)
         source, objects = self.source.reader, self.source.objects
         data = objects[0]
         data_format = FORMATS[self.layout.format]
@@ -61,12 +70,22 @@ class PredictionRows:
         for block in rows.read(ByteRange(0, 0, data.value_bytes)):
             yield self._matrix(block), block.y if block.written is None else block.written
 
-    def _matrix(self, rows: DenseRows | SparseRows) -> Matrix:
+    def _matrix(self, rows: DenseRows | SparseRows) -> Any:
+        """Return rows as float32, or as float64 if remainders count."""
         if isinstance(rows, DenseRows):
-            return rows.X if self.order is None else rows.X[:, self.order]
+            X = rows.X if rows.remainders is None else self._exact(rows.X, rows.remainders)
+            return X if self.order is None else X[:, self.order]
+        values: Any = rows.values
+        if rows.remainders is not None:
+            values = np.add(values, rows.remainders, dtype=np.float64)
         indptr = np.concatenate([[0], np.cumsum(rows.counts, dtype=np.int64)])
         indices = rows.indices.astype(np.int32)
-        return CsrMatrix(indptr, indices, rows.values, self.n_features)
+        return CsrMatrix(indptr, indices, values, self.n_features)
+
+    def _exact(self, X: Floats, remainders: Floats) -> Any:
+        exact = X.astype(np.float64)
+        exact[:, list(self.layout.fine)] += remainders
+        return exact
 
 
 def prediction_rows(source: Source, model: TrainedModel, given: GivenFormat) -> PredictionRows:
@@ -134,7 +153,8 @@ class _Finder:
 
     def _rows(self, layout: Layout, order: list[int] | None, *assumed: str) -> PredictionRows:
         said = () if self.given.format else (f"format {self.format}",)
-        n_features = self.model.n_features_in_
+        n_features, fine = self.model.n_features_in_, self.model.fine_features
+        layout = replace(layout, fine=tuple(fine if order is None else (order[f] for f in fine)))
         return PredictionRows(self.source, layout, n_features, order, (*said, *assumed))
 
     def _sniffed(self, **options: Any) -> Layout:

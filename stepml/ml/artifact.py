@@ -3,7 +3,8 @@
 It has two files::
 
     model.safetensors   the model's arrays by their usual names; `feature_fill`, `feature_mean` and
-                        `feature_scale` if rows are prepared for the model
+                        `feature_scale` if rows are prepared for the model; `feature_fine` and
+                        `feature_fine_mean` if some features are centred in float64
     model.json          the card: kind of model, features, labels, and the job that trained it
 """
 
@@ -21,6 +22,7 @@ import numpy as np
 from stepml.job.errors import DamagedValueError, StepMLError
 from stepml.ml.data import arrays
 from stepml.ml.data.objects import Buffer
+from stepml.ml.data.remainders import is_ascending_below
 from stepml.ml.data.scaling import Scale
 from stepml.ml.matrices import Floats
 from stepml.ml.models import Model, restore_model
@@ -109,8 +111,7 @@ class Artifact:
 def _named(scale: Scale | None) -> dict[str, arrays.Array]:
     if scale is None:
         return {}
-    named = {"fill": scale.fill, "mean": scale.mean, "scale": scale.scale}
-    return {f"{_SCALE}{name}": array for name, array in named.items()}
+    return {f"{_SCALE}{name}": array for name, array in scale.named().items()}
 
 
 def _digest(packed: Buffer) -> str:
@@ -153,8 +154,18 @@ def _assembled(named: Mapping[str, arrays.Array], card: dict[str, Any]) -> Artif
     _require_alike(model.arrays(parameters), own)
     scale = Scale(**parts) if parts else None
     if scale is not None:
-        _require_alike(dict.fromkeys(parts, np.zeros(model.n_features, np.float32)), parts)
+        _require_scale(scale, model.n_features)
     return Artifact(model, parameters, scale, card)
+
+
+def _require_scale(scale: Scale, n_features: int) -> None:
+    fine, found = len(scale.fine), scale.named()
+    expected: dict[str, arrays.Array] = dict.fromkeys(found, np.zeros(n_features, np.float32))
+    if fine:
+        expected |= {"fine": np.zeros(fine, np.int64), "fine_mean": np.zeros(fine)}
+    _require_alike(expected, found)
+    if not is_ascending_below(scale.fine, n_features):
+        raise ValueError(f"different features below {n_features} expected, {scale.fine} found")
 
 
 def _require_alike(expected: Mapping[str, arrays.Array], found: Mapping[str, arrays.Array]) -> None:

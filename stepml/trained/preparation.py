@@ -24,6 +24,8 @@ class Preparation:
         Empty if the data had no names.
     missing : {"fail", "zero", "mean"}
         The effect of a missing value.
+    fine : list of int
+        Features that are centred in float64.
     """
 
     def __init__(self, artifact: Artifact) -> None:
@@ -32,6 +34,8 @@ class Preparation:
         self.missing: str = artifact.card.get("job", {}).get("data", {}).get("missing", "fail")
         self.block_sizes = STANDARD
         self._scale = artifact.scale
+        self._fills = self.missing == "mean" and artifact.scale is not None
+        self.fine: list[int] = [] if artifact.scale is None else artifact.scale.fine.tolist()
 
     def blocks(self, X: Any) -> Iterator[Matrix]:
         """Yield the prepared rows of ``X``, some at a time; raise `ValueError` if it is invalid."""
@@ -39,16 +43,17 @@ class Preparation:
         # Subtracting a mean makes zeros non-zero.
         stays_sparse = self._scale is None or not self._scale.mean.any()
         start = 0
-        for block in rows.blocks(sparse=stays_sparse, sizes=self.block_sizes):
+        blocks = rows.blocks(sparse=stays_sparse, sizes=self.block_sizes, fine=self.fine)
+        for block, remainders in blocks:
             known = self._filled(block, start, rows.title)
-            yield known if self._scale is None else scaled(known, self._scale)
+            yield known if self._scale is None else scaled(known, self._scale, remainders)
             start += len(block)
 
     def _filled(self, X: Matrix, start: int, title: Callable[[int], str]) -> Matrix:
         """Return rows without missing values, or raise `ValueError` if the job allowed none."""
         values = X.values[X.pairs] if isinstance(X, CsrMatrix) else X
         missing = np.isnan(values)
-        if not missing.any():
+        if not missing.any() or self._fills:
             return X
         if self.missing == "fail":
             row, feature = place_of(X, np.isnan)
@@ -56,10 +61,7 @@ class Preparation:
                 f"X has no value (NaN) in row {start + row}, {title(feature)}; the model was "
                 "trained with data.missing 'fail': fill it in, or train with 'zero' or 'mean'"
             )
-        fills = np.zeros(self.n_features, np.float32)
-        if self.missing == "mean" and self._scale is not None:
-            fills = self._scale.fill
+        known = np.where(missing, np.float32(0), values)
         if not isinstance(X, CsrMatrix):
-            return np.where(missing, fills, X)
-        known = np.where(missing, fills.take(X.indices[X.pairs]), values)
+            return known
         return replace(X, indptr=X.indptr - X.indptr[0], indices=X.indices[X.pairs], values=known)

@@ -6,12 +6,13 @@ SciPy is not imported: its matrices are recognised by their methods.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from stepml.ml.data.remainders import Remainders, remainders_of
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
 from stepml.trained.columns import Columns, is_table
 from stepml.trained.numbers import NUMBERS, numbers
@@ -27,17 +28,28 @@ class BlockSizes(NamedTuple):
 STANDARD = BlockSizes()
 
 
+class Block(NamedTuple):
+    """Some rows."""
+
+    X: Matrix
+    remainders: Remainders | None
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """Rows with the right number of features, converted a slice at a time."""
 
     n_rows: int
     n_features: int
-    take: Callable[[slice], Matrix]  # float32, or CSR
+    take: Callable[[slice], Any]  # an array of any real type, or a CSR matrix of one
     title: Callable[[int], str]  # names a feature in messages
 
-    def blocks(self, *, sparse: bool = True, sizes: BlockSizes = STANDARD) -> Iterator[Matrix]:
+    def blocks(
+        self, *, sparse: bool = True, sizes: BlockSizes = STANDARD, fine: Sequence[int] = ()
+    ) -> Iterator[Block]:
         """Yield all rows in blocks, at least one; dense blocks unless ``sparse``.
+
+        Dense blocks have the remainders of the features ``fine``.
 
         Raises
         ------
@@ -48,9 +60,12 @@ class Rows:
         is_sparse = sparse and isinstance(first, CsrMatrix)
         step = sizes.rows if is_sparse else max(1, sizes.values // self.n_features)
         for start in range(0, max(1, self.n_rows), step):
-            block = self.take(slice(start, start + step))
+            taken = self.take(slice(start, start + step))
+            if not is_sparse:
+                taken = dense(taken)
+            block = _single(taken)
             self._require_finite(block, start)
-            yield block if is_sparse else dense(block)
+            yield Block(block, _remainders(taken, fine))
 
     def _require_finite(self, block: Matrix, start: int) -> None:
         values = block.values[block.pairs] if isinstance(block, CsrMatrix) else block
@@ -87,10 +102,10 @@ def rows_of(X: Any, n_features: int, feature_names: Sequence[str] = ()) -> Rows:
     if is_table(X):
         columns = Columns(X, feature_names)
         require_width(len(columns.names), n_features)
-        return Rows(len(columns), n_features, lambda rows: _float32(columns[rows]), title)
+        return Rows(len(columns), n_features, columns.__getitem__, title)
     table = _table(X)
     require_width(table.shape[1], n_features)
-    return Rows(len(table), n_features, lambda rows: _float32(table[rows]), title)
+    return Rows(len(table), n_features, table.__getitem__, title)
 
 
 def require_width(found: int, expected: int) -> None:
@@ -99,11 +114,11 @@ def require_width(found: int, expected: int) -> None:
         raise ValueError(f"the model has {expected} features, X has {found}")
 
 
-def dense(X: Matrix) -> Floats:
-    """Return ``X`` as a dense matrix; itself if it is one."""
+def dense(X: Any) -> npt.NDArray[Any]:
+    """Return a matrix of any real type as a dense one; itself if it is one."""
     if not isinstance(X, CsrMatrix):
-        return X
-    result = np.zeros(X.shape, np.float32)
+        return np.asarray(X)
+    result = np.zeros(X.shape, X.values.dtype)
     for rows, block in X.blocks():
         places = np.repeat(np.arange(rows.start, rows.stop), block.counts)
         result[places, block.columns] = block.values[block.pairs]
@@ -134,7 +149,7 @@ def _csr(X: Any) -> CsrMatrix:
         csr = csr.copy()
         csr.sum_duplicates()  # and sorts each row
     indptr, indices = csr.indptr.astype(np.int64), csr.indices.astype(np.int32)
-    return CsrMatrix(indptr, indices, _float32(csr.data), int(csr.shape[1]))
+    return CsrMatrix(indptr, indices, csr.data, int(csr.shape[1]))
 
 
 def _table(X: Any) -> npt.NDArray[Any]:
@@ -147,6 +162,19 @@ def _table(X: Any) -> npt.NDArray[Any]:
     if table.ndim != 2:
         raise ValueError(f"expected X of shape (n_samples, n_features), got {table.shape}")
     return table
+
+
+def _single(X: Any) -> Matrix:
+    if not isinstance(X, CsrMatrix):
+        return _float32(X)
+    return replace(X, values=_float32(X.values)) if X.values.dtype != np.float32 else X
+
+
+def _remainders(X: Any, fine: Sequence[int]) -> Remainders | None:
+    if not len(fine) or isinstance(X, CsrMatrix):
+        return None
+    features = np.array(fine, np.int64)
+    return Remainders(features, remainders_of(X[:, features]))
 
 
 def _float32(values: npt.NDArray[Any]) -> Floats:

@@ -153,8 +153,12 @@ def unpack(data: Buffer, *, writable: bool = False) -> tuple[dict[str, Array], d
     return _views(view if writable else view.toreadonly(), found.places), found.metadata
 
 
-def unpack_named(data: Buffer, names: Sequence[str]) -> dict[str, Array]:
+def unpack_named(
+    data: Buffer, names: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, Array]:
     """Return read-only views of a container that must have exactly the arrays ``names``.
+
+    It may also have all of the ``optional`` ones.
 
     Raises
     ------
@@ -162,7 +166,7 @@ def unpack_named(data: Buffer, names: Sequence[str]) -> dict[str, Array]:
         ``data`` is not a whole container, or has other arrays.
     """
     views, _ = unpack(data)
-    if set(views) != set(names):
+    if set(views) not in ({*names}, {*names, *optional}):
         raise DamagedValueError(
             f"a container holds the arrays {', '.join(views)} instead of {', '.join(names)}"
         )

@@ -21,6 +21,7 @@ from stepml.ml.data.manifest import (
     rows_name,
 )
 from stepml.ml.data.objects import ObjectReader
+from stepml.ml.data.remainders import Remainders
 from stepml.ml.data.row_ids import N_BUCKETS, RowIds
 from stepml.ml.data.shards import Shard, empty_dense, empty_sparse
 from stepml.ml.matrices import CsrMatrix
@@ -106,7 +107,8 @@ def assemble(
             own_counts = _counts_in_order(interval.n_rows, targets, counts)
             shard = empty_sparse(own_counts, manifest.n_features, rows)
         else:
-            shard = empty_dense(interval.n_rows, manifest.n_features, rows)
+            fine = manifest.layout.fine
+            shard = empty_dense(interval.n_rows, manifest.n_features, rows, fine=fine)
         # Making the list raises the errors of the copies.
         list(
             threads.map(
@@ -213,18 +215,20 @@ def _copy_slice(
     if isinstance(shard.X, CsrMatrix):
         _copy_pairs(reader, part, targets, counts, shard.X)
     elif "X" in part.places:
-        _copy_rows(reader, part, targets, shard.X)
+        _copy_rows(reader, part, targets, "X", shard.X)
+        if shard.remainders is not None and "remainders" in part.places:
+            _copy_rows(reader, part, targets, "remainders", shard.remainders.values)
     else:
-        _spread_pairs(reader, part, targets, counts, shard.X)
+        _spread_pairs(reader, part, targets, counts, shard.X, shard.remainders)
 
 
 def _copy_rows(
-    reader: ObjectReader, part: _Slice, targets: _Targets, X: NDArray[np.float32]
+    reader: ObjectReader, part: _Slice, targets: _Targets, name: str, X: NDArray[np.float32]
 ) -> None:
     step = max(1, _REQUEST_BYTES // (4 * X.shape[1]))
     for first in range(0, part.n_rows, step):
         chosen = targets[first : first + step]
-        rows = _load(reader, part, "X", part.first + first, part.first + first + len(chosen))
+        rows = _load(reader, part, name, part.first + first, part.first + first + len(chosen))
         inside = chosen >= 0
         X[chosen[inside]] = rows[inside]
 
@@ -247,11 +251,18 @@ def _spread_pairs(
     targets: _Targets,
     counts: _Counts,
     X: NDArray[np.float32],
+    remainders: Remainders | None,
 ) -> None:
     for pairs in _pairs(reader, part, counts, X.shape[1]):
         rows = targets[pairs.rows]
         inside = rows >= 0
         X[rows[inside], pairs.indices[inside]] = pairs.values[inside]
+        if remainders is not None and "remainders" in part.places:
+            first = part.pairs[0] + pairs.first
+            rest = _load(reader, part, "remainders", first, first + len(rows))
+            for place, feature in enumerate(remainders.features):
+                own = inside & (pairs.indices == feature)
+                remainders.values[rows[own], place] = rest[own]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from stepml.job.formats import FORMATS
 from stepml.ml.data.objects import DataObject
 
 # Part of every digest: to be raised if the same bytes are partitioned differently.
-PARTITION_VERSION = 3
+PARTITION_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Layout:
     on_bad_row: str = "fail"  # fail or skip
     is_csr: bool = False  # npz: the matrix is sparse, written by scipy
     label: str | int | None = None  # parquet: the job's label; only range tasks read the columns
+    fine: tuple[int, ...] = ()  # features with remainders; only range tasks find them
 
     @property
     def is_sparse(self) -> bool:
@@ -42,6 +43,10 @@ class Layout:
     def has_label(self) -> bool:
         """Whether one of the columns is the label; otherwise all labels are 0."""
         return self.label_column >= 0
+
+    def column_of(self, feature: int) -> int:
+        """Return the column of a feature, both 0-based."""
+        return feature + int(0 <= self.label_column <= feature)
 
     def column_title(self, column: int) -> str:
         """Return the title of a column for messages: its number, from 1, and its name."""

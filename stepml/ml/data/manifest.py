@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
+import numpy as np
 import xxhash
 
 from stepml.job.errors import (
@@ -63,6 +64,7 @@ class Manifest:
     # Only for reports: the last bits depend on the ranges.
     label_moments: LabelMoments = field(default=NO_LABELS, compare=False)
     missing_values: int = 0  # features that were filled in, or will be
+    fine_bounds: tuple[tuple[float, float], ...] = ()  # smallest and largest of each fine feature
 
     @property
     def fingerprint(self) -> str:
@@ -144,6 +146,7 @@ def merge(
         skipped_samples=_samples(skipped)[:MAX_SKIPPED_SAMPLES],
         label_moments=merge_label_moments(each.label_moments for each in ordered),
         missing_values=sum(each.missing_values for each in ordered),
+        fine_bounds=tuple(map(_merged_bounds, zip(*(p.fine_bounds for p in ordered), strict=True))),
     )
 
 
@@ -246,7 +249,7 @@ def _shard_bytes(manifest: Manifest, kind: ShardKind, n_rows: int) -> float:
 def _row_bytes(manifest: Manifest, kind: ShardKind) -> float:
     """Return the memory of a row; of sparse rows the mean, because they are shuffled."""
     if kind == "dense":
-        return 4 * manifest.n_features
+        return 4 * (manifest.n_features + len(manifest.layout.fine))
     return 8 * manifest.nnz / manifest.n_rows + 12  # index and value; end and label
 
 
@@ -262,6 +265,11 @@ def _no_rows(skipped: Sequence[Skipped]) -> EmptyDataError:
 
 def _samples(skipped: Sequence[Skipped]) -> tuple[str, ...]:
     return tuple(sample for each in skipped for sample in each.samples)
+
+
+def _merged_bounds(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    lows, highs = zip(*parts, strict=True)
+    return float(np.fmin.reduce(lows)), float(np.fmax.reduce(highs))
 
 
 def _label_counts(statistics: Sequence[PieceStatistics]) -> dict[float, int] | None:

@@ -11,6 +11,7 @@ A piece is a container of arrays (`stepml.ml.data.arrays`):
 ``counts``     u32      (n,) pairs of each row                                       sparse rows
 ``indices``    u32      (nnz,) 0-based feature of each pair                          sparse rows
 ``values``     f32      (nnz,)                                                       sparse rows
+``remainders`` f32      (n, n_fine) or (nnz,)               if there are fine features, see there
 =============  =======  ========================================================================
 """
 
@@ -31,6 +32,7 @@ from stepml.ml.data.labels import NO_LABELS, LabelMoments
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
+from stepml.ml.data.remainders import Bounds
 from stepml.ml.data.row_ids import N_BUCKETS, RowIds, buckets, object_salt, row_ids
 
 # Parsed rows in memory; packing needs the same again.
@@ -61,6 +63,7 @@ class PieceStatistics:
     layout: Layout | None = None  # complete, if only range tasks know all of it
     label_moments: LabelMoments = NO_LABELS
     missing_values: int = 0  # features that were filled in, or will be
+    fine_bounds: tuple[tuple[float, float], ...] = ()  # smallest and largest of each fine feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +123,21 @@ def write_pieces(
     statistics: list[PieceStatistics] = []
     data_format = FORMATS[layout.format]
     complete = data_format.complete(source, objects, layout)
+    complete = replace(complete, fine=data_format.fine_features(source, objects, complete))
     found = None if complete == layout else complete
     reader = data_format.open_rows(source, objects, complete, request_bytes)
     rows = _identified_rows(reader, objects, parts, seed)
     for batch in _batches(rows, piece_bytes):
-        piece = _write_piece(store, piece_key(len(statistics)), batch)
+        piece = _write_piece(store, piece_key(len(statistics)), batch, complete.fine)
         statistics.append(replace(piece, layout=found))
         batch.clear()  # frees its memory before the next batch is read
     return RangeResult(statistics, reader.skipped)
 
 
 def _write_piece(
-    store: ObjectWriter, key: str, batch: Sequence[_IdentifiedRows]
+    store: ObjectWriter, key: str, batch: Sequence[_IdentifiedRows], fine: Sequence[int]
 ) -> PieceStatistics:
-    piece, statistics = _pack(key, batch)
+    piece, statistics = _pack(key, batch, fine)
     return replace(statistics, etag=store.put(key, piece).etag)
 
 
@@ -160,7 +164,9 @@ def _batches(rows: Iterable[_IdentifiedRows], piece_bytes: int) -> Iterator[list
         yield batch
 
 
-def _pack(key: str, batch: Sequence[_IdentifiedRows]) -> tuple[bytearray, PieceStatistics]:
+def _pack(
+    key: str, batch: Sequence[_IdentifiedRows], fine: Sequence[int]
+) -> tuple[bytearray, PieceStatistics]:
     ids = np.concatenate([each.ids for each in batch])
     # Stable: rows of different objects that share an id stay in the order of the objects.
     order = np.argsort(ids, kind="stable")
@@ -173,7 +179,8 @@ def _pack(key: str, batch: Sequence[_IdentifiedRows]) -> tuple[bytearray, PieceS
     np.take(ids, order, out=packed.views["ids"])
     packed.views["buckets"][1:] = np.cumsum(bucket_counts)
     arrays.seal(packed.piece)
-    return packed.piece, _statistics(key, batch, packed, bucket_counts)
+    statistics = _statistics(key, batch, packed, bucket_counts)
+    return packed.piece, replace(statistics, fine_bounds=_fine_bounds(packed.views, fine))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +199,16 @@ def _common_shapes(n_rows: int) -> _Shapes:
 def _pack_dense(batch: Sequence[DenseRows], places: NDArray[np.intp]) -> _Packed:
     n_features = batch[0].X.shape[1]
     shapes = _common_shapes(len(places)) | {"X": (_F32, (len(places), n_features))}
+    if batch[0].remainders is not None:
+        shapes["remainders"] = (_F32, (len(places), batch[0].remainders.shape[1]))
     piece, views = arrays.allocate(shapes, {"kind": "dense"})
     first = 0
     for rows in batch:
         place = places[first : first + len(rows.y)]
         views["y"][place] = rows.y
         views["X"][place] = rows.X
+        if rows.remainders is not None:
+            views["remainders"][place] = rows.remainders
         first += len(rows.y)
     return _Packed(piece, views, n_features, len(places) * n_features)
 
@@ -212,6 +223,8 @@ def _pack_sparse(
         "indices": (_U32, (nnz,)),
         "values": (_F32, (nnz,)),
     }
+    if batch[0].remainders is not None:
+        shapes["remainders"] = (_F32, (nnz,))
     piece, views = arrays.allocate(shapes, {"kind": "sparse"})
     views["counts"][places] = np.concatenate([rows.counts for rows in batch])
     row_starts = np.zeros(len(places) + 1, np.intp)
@@ -225,6 +238,8 @@ def _pack_sparse(
         views["y"][place] = rows.y
         views["indices"][targets] = rows.indices
         views["values"][targets] = rows.values
+        if rows.remainders is not None:
+            views["remainders"][targets] = rows.remainders
         n_features = max(n_features, int(rows.indices.max(initial=0)) + 1)
         first += len(rows.y)
     return _Packed(piece, views, n_features if nnz else 0, nnz)
@@ -234,6 +249,20 @@ def _pair_places(starts: NDArray[np.intp], counts: NDArray[np.uint32]) -> NDArra
     """Return the place of each pair; the pairs of each row start at ``starts``."""
     own_starts = np.cumsum(counts, dtype=np.intp) - counts
     return np.repeat(starts - own_starts, counts) + np.arange(counts.sum(dtype=np.intp))
+
+
+def _fine_bounds(
+    views: dict[str, arrays.Array], fine: Sequence[int]
+) -> tuple[tuple[float, float], ...]:
+    """Return the smallest and the largest value of each fine feature of a piece."""
+    if "X" in views:
+        columns = [views["X"][:, feature] for feature in fine]
+    else:
+        n_rows = len(views["y"])
+        stored = [views["values"][views["indices"] == feature] for feature in fine]
+        columns = [each if len(each) == n_rows else np.append(each, 0) for each in stored]
+    found = [Bounds.of(column) for column in columns]
+    return tuple((float(each.low), float(each.high)) for each in found)
 
 
 def _statistics(

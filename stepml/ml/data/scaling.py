@@ -7,7 +7,7 @@ shards do not depend on the cuts into ranges.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from stepml.ml.data import arrays
 from stepml.ml.data.objects import Buffer
+from stepml.ml.data.remainders import Remainders
 from stepml.ml.matrices import CsrMatrix, Matrix
 
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
+Features = NDArray[np.int64]
 _Columns = NDArray[np.intp]
 
 ROWS = "rows"  # in the metadata of a shard and its moments: the name of the rows
@@ -28,6 +30,10 @@ _BLOCK_VALUES = 2**18
 _LEAST_ROWS = 8
 
 
+def _no_features() -> Features:
+    return np.zeros(0, np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Moments:
     """Count, mean and sum of squared deviations of each feature, without missing values."""
@@ -35,10 +41,14 @@ class Moments:
     n: NDArray[np.int64]  # (n_features,) values that are not missing
     mean: Floats64  # (n_features,) 0 if there are no values
     m2: Floats64  # (n_features,)
+    fine: Features = field(default_factory=_no_features)  # whose remainders count
 
     def pack(self, rows: str = "") -> bytearray:
         """Return the moments as a container of arrays; ``rows`` names the rows of the shard."""
-        return arrays.pack({"n": self.n, "mean": self.mean, "m2": self.m2}, {ROWS: rows})
+        named: dict[str, arrays.Array] = {"n": self.n, "mean": self.mean, "m2": self.m2}
+        if len(self.fine):
+            named["fine"] = self.fine
+        return arrays.pack(named, {ROWS: rows})
 
     @classmethod
     def unpack(cls, data: Buffer, rows: str | None = None) -> Moments:
@@ -49,42 +59,58 @@ class Moments:
         DamagedValueError
             ``data`` has no moments, or those of other rows.
         """
-        views = arrays.unpack_named(data, ("n", "mean", "m2"))
+        views = arrays.unpack_named(data, ("n", "mean", "m2"), ("fine",))
         if rows is not None:
             arrays.require_metadata(data, ROWS, rows)
-        return cls(views["n"], views["mean"], views["m2"])
+        return cls(**views)
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The preparation of rows for training: ``((x or fill) - mean) / scale``."""
+    """The preparation of rows for training: ``((x or fill) - mean) / scale``.
+
+    The difference is that of float32 numbers. Only of fine features, whose remainders count, it is
+    that of float64 numbers.
+    """
 
     fill: Floats32  # (n_features,) replaces missing values (NaN)
     mean: Floats32  # (n_features,) 0 for sparse rows, so that they stay sparse
     scale: Floats32  # (n_features,) standard deviation; 1 if a feature is constant
+    fine: Features = field(default_factory=_no_features)  # ascending; none without subtraction
+    fine_mean: Floats64 = field(default_factory=lambda: np.zeros(0))  # (n_fine,)
+
+    def named(self) -> dict[str, arrays.Array]:
+        """Return the arrays of the scale by name; those of fine features only if there are any."""
+        named = {"fill": self.fill, "mean": self.mean, "scale": self.scale}
+        return named | ({"fine": self.fine, "fine_mean": self.fine_mean} if len(self.fine) else {})
 
     def pack(self) -> bytearray:
         """Return the scale as a container of arrays."""
-        return arrays.pack({"fill": self.fill, "mean": self.mean, "scale": self.scale})
+        return arrays.pack(self.named())
 
     @classmethod
     def unpack(cls, data: Buffer) -> Scale:
         """Return the scale of a packed container."""
-        views = arrays.unpack_named(data, ("fill", "mean", "scale"))
-        return cls(views["fill"], views["mean"], views["scale"])
+        return cls(**arrays.unpack_named(data, ("fill", "mean", "scale"), ("fine", "fine_mean")))
 
 
-def feature_moments(X: Matrix) -> Moments:
+def feature_moments(X: Matrix, remainders: Remainders | None = None) -> Moments:
     """Return the moments of a shard's features over all its rows, computed in float64.
 
     Parameters
     ----------
     X : matrix of shape (n_samples, n_features), at least one sample
         Values that a sparse matrix does not store are 0, and count. Stored values may be NaN.
+    remainders : Remainders, optional
+        Of dense rows.
     """
     if isinstance(X, CsrMatrix):
         return _sparse_moments(X)
-    return merge_moments(map(_block_moments, _blocks(X)))
+    if remainders is None:
+        return merge_moments(_block_moments(X[rows]) for rows in _blocks(X))
+    features, rest = remainders.features, remainders.values
+    moments = (_fine_moments(X[rows], features, rest[rows]) for rows in _blocks(X))
+    return merge_moments(moments)
 
 
 def merge_moments(moments: Iterable[Moments]) -> Moments:
@@ -111,14 +137,18 @@ def scale_of(moments: Moments, *, standardise: bool = True, sparse: bool = False
     """
     mean = moments.mean.astype(np.float32)
     zeros, ones = np.zeros_like(mean), np.ones_like(mean)
+    centres = standardise and not sparse
+    fine = moments.fine if centres else _no_features()
     return Scale(
         fill=mean,
-        mean=mean if standardise and not sparse else zeros,
+        mean=mean if centres else zeros,
         scale=_deviations(moments) if standardise else ones,
+        fine=fine,
+        fine_mean=moments.mean[fine],
     )
 
 
-def scaled(X: Matrix, scale: Scale) -> Matrix:
+def scaled(X: Matrix, scale: Scale, remainders: Remainders | None = None) -> Matrix:
     """Return ``((X or fill) - mean) / scale``, a new matrix of the same shape.
 
     Raises
@@ -133,26 +163,30 @@ def scaled(X: Matrix, scale: Scale) -> Matrix:
         result = CsrMatrix(indptr, X.indices[X.pairs], values, X.n_features)
     else:
         result = X.astype(np.float32)
-    scale_in_place(result, scale)
+    scale_in_place(result, scale, remainders)
     return result
 
 
-def scale_in_place(X: Matrix, scale: Scale) -> None:
+def scale_in_place(X: Matrix, scale: Scale, remainders: Remainders | None = None) -> None:
     """Replace ``X`` by the result of `scaled`, with a few MB of additional memory."""
     if isinstance(X, CsrMatrix):
         _scale_pairs(X, scale)
     else:
-        _scale_rows(X, scale)
+        _scale_rows(X, scale, remainders)
 
 
-def _scale_rows(X: Floats32, scale: Scale) -> None:
+def _scale_rows(X: Floats32, scale: Scale, remainders: Remainders | None) -> None:
     moves, stretches = scale.mean.any(), (scale.scale != 1).any()
-    for block in _blocks(X):
+    for rows in _blocks(X):
+        block = X[rows]
+        centred = _centred(block, scale, None if remainders is None else remainders.values[rows])
         missing = np.isnan(block)
         if missing.any():
             np.copyto(block, scale.fill, where=missing)
         if moves:
             np.subtract(block, scale.mean, out=block)
+        if len(scale.fine):
+            block[:, scale.fine] = centred
         if stretches:
             np.divide(block, scale.scale, out=block)
 
@@ -168,9 +202,32 @@ def _scale_pairs(X: CsrMatrix, scale: Scale) -> None:
         values /= scale.scale.take(block.columns)
 
 
-def _blocks(X: Floats32) -> Iterator[Floats32]:
+def _centred(X: Floats32, scale: Scale, rest: Floats32 | None) -> Floats64:
+    """Return the fine features minus their means; 0 for missing values, which become the mean."""
+    values = X[:, scale.fine].astype(np.float64)
+    if rest is not None:
+        values += rest
+    values -= scale.fine_mean
+    return np.nan_to_num(values, copy=False)
+
+
+def _blocks(X: Floats32) -> Iterator[slice]:
     step = max(_LEAST_ROWS, _BLOCK_VALUES // max(1, X.shape[1]))
-    return (X[first : first + step] for first in range(0, len(X), step))
+    return (slice(first, first + step) for first in range(0, len(X), step))
+
+
+def _fine_moments(X: Floats32, fine: Features, rest: Floats32) -> Moments:
+    """Return moments for which the remainders of the ``fine`` features count.
+
+    They are computed relative to a value of the feature. So constant features have no variance.
+    """
+    moments = _block_moments(X)
+    values = np.add(X[:, fine], rest, dtype=np.float64)
+    origin = np.nan_to_num(np.fmin.reduce(values, axis=0))
+    values -= origin
+    own = _block_moments_of_known(values)
+    moments.mean[fine], moments.m2[fine] = origin + own.mean, own.m2
+    return replace(moments, fine=fine)
 
 
 def _block_moments(X: Floats32) -> Moments:
@@ -225,6 +282,7 @@ def _deviations(moments: Moments) -> Floats32:
     # Because of rounding, the computed variance of a constant may be slightly above 0.
     eps = np.finfo(np.float64).eps
     rounding = n * eps * variance + (n * moments.mean * eps) ** 2
+    rounding[moments.fine] = 0
     deviation = np.where(variance <= rounding, 1.0, np.sqrt(variance)).astype(np.float32)
     # A deviation below the smallest float32 counts as 0, too.
     return np.where(deviation == 0, np.float32(1), deviation)
@@ -234,4 +292,5 @@ def _merge_two(a: Moments, b: Moments) -> Moments:
     n = a.n + b.n
     share = b.n / np.maximum(n, 1)
     delta = b.mean - a.mean
-    return Moments(n, a.mean + delta * share, a.m2 + b.m2 + delta**2 * (a.n * share))
+    m2 = a.m2 + b.m2 + delta**2 * (a.n * share)
+    return Moments(n, a.mean + delta * share, m2, a.fine)

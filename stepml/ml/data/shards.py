@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +12,19 @@ from numpy.typing import NDArray
 from stepml.job.errors import DamagedValueError
 from stepml.ml.data import arrays
 from stepml.ml.data.objects import Buffer
+from stepml.ml.data.remainders import Remainders, is_ascending_below
 from stepml.ml.data.scaling import ROWS, Scale, scale_in_place
 from stepml.ml.matrices import CsrMatrix, Matrix
 
 _DENSE = {"X": 2, "y": 1}  # arrays and their dimensions
+_FINE = {**_DENSE, "fine": 1, "remainders": 2}
 _SPARSE = {"indptr": 1, "indices": 1, "values": 1, "y": 1}
 _I64, _I32, _F32 = np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float32)
-_DTYPES = {"X": _F32, "y": _F32, "indptr": _I64, "indices": _I32, "values": _F32}
+_DTYPES = {
+    **dict.fromkeys(("X", "y", "values", "remainders"), _F32),
+    **dict.fromkeys(("indptr", "fine"), _I64),
+    "indices": _I32,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +34,24 @@ class Shard:
     X: Matrix  # (n_samples, n_features); if dense, C-contiguous
     y: NDArray[np.float32]  # (n_samples,)
     packed: Buffer | None = None  # the container, if X and y are views of one
+    remainders: Remainders | None = None  # of dense rows with fine features
 
 
-def empty_dense(n_rows: int, n_features: int, rows: str = "") -> Shard:
+def empty_dense(n_rows: int, n_features: int, rows: str = "", *, fine: Sequence[int] = ()) -> Shard:
     """Return a dense shard of zeros in its container, to be filled in place.
 
-    ``rows`` names its rows.
+    ``rows`` names its rows, ``fine`` the features with remainders.
     """
     shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
         "X": (_F32, (n_rows, n_features)),
         "y": (_F32, (n_rows,)),
     }
+    if fine:
+        shapes |= {"fine": (_I64, (len(fine),)), "remainders": (_F32, (n_rows, len(fine)))}
     packed, views = arrays.allocate(shapes, {ROWS: rows})
-    return Shard(views["X"], views["y"], packed)
+    if fine:
+        views["fine"][:] = fine
+    return Shard(views["X"], views["y"], packed, _remainders(views))
 
 
 def empty_sparse(counts: NDArray[np.int64], n_features: int, rows: str = "") -> Shard:
@@ -66,6 +78,8 @@ def pack_shard(shard: Shard) -> Buffer:
     ``indices``  i32      (nnz,) feature of each pair            sparse
     ``values``   f32      (nnz,)                                 sparse
     ``y``        f32      (n,) labels
+    ``fine``     i64      (n_fine,) features with remainders     if there are any
+    ``remainders`` f32    (n, n_fine)                            if there are any
     ===========  =======  ============================================
 
     The metadata of a sparse shard have ``n_features``; those of an assembled one name its ``rows``.
@@ -76,7 +90,10 @@ def pack_shard(shard: Shard) -> Buffer:
         return shard.packed
     X = shard.X
     if not isinstance(X, CsrMatrix):
-        return arrays.pack({"X": X, "y": shard.y})
+        dense: dict[str, arrays.Array] = {"X": X, "y": shard.y}
+        if shard.remainders is not None:
+            dense |= {"fine": shard.remainders.features, "remainders": shard.remainders.values}
+        return arrays.pack(dense)
     pairs = {"indices": X.indices[X.pairs], "values": X.values[X.pairs]}
     named = {"indptr": X.indptr - X.indptr[0], **pairs, "y": shard.y}
     return arrays.pack(named, {"n_features": str(X.n_features)})
@@ -102,21 +119,30 @@ def unpack_shard(data: Buffer, scale: Scale | None = None, rows: str | None = No
     if rows is not None:
         arrays.require_metadata(data, ROWS, rows)
     if scale is not None:
-        scale_in_place(_unpacked(data, writable=True).X, scale)
+        scale_in_place(_unpacked(data, writable=True).X, scale, shard.remainders)
     return shard
 
 
 def _unpacked(data: Buffer, *, writable: bool = False) -> Shard:
     views, metadata = arrays.unpack(data, writable=writable)
-    shape = _SPARSE if "indptr" in views else _DENSE
+    shape = _SPARSE if "indptr" in views else _FINE if "fine" in views else _DENSE
     if {name: view.ndim for name, view in views.items()} != shape or any(
         view.dtype != _DTYPES[name] for name, view in views.items()
     ):
         raise DamagedValueError(f"a container with the arrays {', '.join(views)} is not a shard")
-    X = views["X"] if shape is _DENSE else _sparse_matrix(views, metadata)
+    X = _sparse_matrix(views, metadata) if shape is _SPARSE else views["X"]
     if len(views["y"]) != len(X):
         raise DamagedValueError(f"a shard has {len(views['y'])} labels for {len(X)} rows")
-    return Shard(X, views["y"], data)
+    return Shard(X, views["y"], data, _remainders(views))
+
+
+def _remainders(views: dict[str, arrays.Array]) -> Remainders | None:
+    if "fine" not in views:
+        return None
+    fine, values, X = views["fine"], views["remainders"], views["X"]
+    if values.shape != (len(X), len(fine)) or not is_ascending_below(fine, X.shape[1]):
+        raise DamagedValueError("the remainders of a shard do not belong to its rows")
+    return Remainders(fine, values)
 
 
 def _sparse_matrix(views: dict[str, arrays.Array], metadata: dict[str, str]) -> CsrMatrix:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from stepml.job.errors import InvalidDataError
@@ -11,7 +12,11 @@ from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange, Cut
+from stepml.ml.data.remainders import fine_columns, fine_in_pairs
 from stepml.ml.data.source_format import SourceFormat
+
+_SAMPLE_BYTES = 64 * 1024
+_SAMPLED_OBJECTS = 3  # at most; the first one with rows is enough
 
 
 class RowSource(Protocol):
@@ -124,6 +129,23 @@ class DataFormat(ABC):
     def cut_of(self, data: DataObject) -> Cut:
         """Return the places at which an object may be cut into byte ranges."""
         return Cut.ANYWHERE
+
+    def fine_features(
+        self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
+    ) -> tuple[int, ...]:
+        """Return the features for which float32 is too coarse, judged by the first rows.
+
+        ``layout`` comes from `complete`.
+        """
+        lenient = replace(layout, on_bad_row="skip", missing="mean")
+        source = self.open_rows(reader, objects, lenient, _SAMPLE_BYTES)
+        for number, data in enumerate(objects[:_SAMPLED_OBJECTS]):
+            part = ByteRange(number, 0, min(data.value_bytes, _SAMPLE_BYTES))
+            for rows in source.read(part):
+                if isinstance(rows, DenseRows):
+                    return fine_columns(rows.X)
+                return fine_in_pairs(rows.indices, rows.values, len(rows.y))
+        return ()
 
     def complete(
         self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout

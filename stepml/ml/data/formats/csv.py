@@ -29,6 +29,7 @@ from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.formats.text.review import header_of, review_table
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
+from stepml.ml.data.remainders import remainders_of
 from stepml.ml.data.source_format import SourceFormat
 
 # NaN is replaced by the mean later, when all rows are known.
@@ -102,6 +103,7 @@ class CsvParser:
         self._layout = layout
         self._delimiter = layout.delimiter.encode()
         self._fill = _FILLS.get(layout.missing)  # None: a missing value makes the row bad
+        self._fine = [layout.column_of(feature) for feature in layout.fine]
 
     def parse(self, text: bytes, offset: int) -> DenseRows:
         lines = Lines.of(text, offset)
@@ -159,13 +161,14 @@ class CsvParser:
 
     def _columns(self, lines: Lines, cells: Floats64, n_missing: int) -> DenseRows:
         label, singles = self._layout.label_column, to_singles(cells)
+        rest = remainders_of(cells[:, self._fine]) if self._fine else None
         if not self._layout.has_label:
             y = np.zeros(len(cells), np.float32)
-            return DenseRows(lines.offsets, y, singles, n_missing=n_missing)
+            return DenseRows(lines.offsets, y, singles, None, n_missing, rest)
         y = singles[:, label]
         is_last = label == self._layout.n_columns - 1  # the usual place; needs no copy
         X = singles[:, :label] if is_last else np.delete(singles, label, axis=1)
-        return DenseRows(lines.offsets, y, X, unless_equal(cells[:, label], y), n_missing)
+        return DenseRows(lines.offsets, y, X, unless_equal(cells[:, label], y), n_missing, rest)
 
     def _problem_of(self, line: bytes) -> str | None:
         cells = line.split(self._delimiter)

@@ -22,6 +22,7 @@ from stepml.ml.data.formats.text.numbers import (
 )
 from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.layout import Layout
+from stepml.ml.data.remainders import remainders_of_pairs
 from stepml.ml.data.source_format import SourceFormat
 
 _LARGEST_INDEX = 2**32 - 1
@@ -57,6 +58,7 @@ class LibsvmParser:
 
     def __init__(self, layout: Layout) -> None:
         self._n_features = layout.n_features or _LARGEST_INDEX
+        self._fine = layout.fine
         self._is_plain = True  # so far: single spaces between pairs and no comments
 
     def parse(self, text: bytes, offset: int) -> SparseRows:
@@ -127,13 +129,15 @@ class LibsvmParser:
         is_value[label_places] = False
         labels, singles = numbers[label_places], to_singles(numbers)
         y = singles[label_places]
+        features = (indices - np.uint64(1)).astype(np.uint32)
         return SparseRows(
             lines.offsets,
             y,
             counts.astype(np.uint32),
-            (indices - np.uint64(1)).astype(np.uint32),
+            features,
             singles[is_value],
             unless_equal(labels, y),
+            remainders=remainders_of_pairs(features, numbers[is_value], self._fine),
         )
 
     def _ascends(self, indices: np.ndarray, counts: Positions) -> bool:

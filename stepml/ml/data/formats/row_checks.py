@@ -18,6 +18,7 @@ from stepml.ml.data.formats.rows import (
     unless_equal,
 )
 from stepml.ml.data.layout import Layout
+from stepml.ml.data.remainders import remainders_of, remainders_of_pairs
 
 # Size of a block: small relative to a piece, and large enough to make the cost of a block small.
 BLOCK_BYTES = 512 * 1024
@@ -61,7 +62,8 @@ class RowChecks:
         labels, values = to_float32(y), to_float32(X)
         offsets = np.arange(first, first + len(y))
         if np.isfinite(labels).all() and np.isfinite(values).all():
-            return DenseRows(offsets, labels, values, unless_equal(y, labels))
+            written = unless_equal(y, labels)
+            return DenseRows(offsets, labels, values, written, remainders=self._remainders(X))
         missing = np.isnan(values)
         values = self._filled(values)
         wrong = self._wrong(values)
@@ -70,7 +72,12 @@ class RowChecks:
         good = ~bad
         written = unless_equal(y[good], labels[good])
         n_missing = int(np.count_nonzero(missing[good]))
-        return DenseRows(offsets[good], labels[good], values[good], written, n_missing)
+        rest = self._remainders(X[good])
+        return DenseRows(offsets[good], labels[good], values[good], written, n_missing, rest)
+
+    def _remainders(self, X: NDArray[Any]) -> _Floats | None:
+        fine = list(self._layout.fine)
+        return remainders_of(X[:, fine]) if fine else None
 
     def sparse(self, key: str, first: int, y: NDArray[Any], pairs: Pairs) -> SparseRows:
         """Return the good rows of a block, which starts at row ``first`` of the object ``key``."""
@@ -101,6 +108,7 @@ class RowChecks:
             values[kept],
             unless_equal(y[good], labels[good]),
             int(np.count_nonzero(missing[kept])),
+            remainders_of_pairs(indices[kept], given[kept], self._layout.fine),
         )
 
     def _filled(self, values: _Floats) -> _Floats:

@@ -24,11 +24,13 @@ class DenseRows:
     X: NDArray[np.float32]  # (n_rows, n_features); may be a view that is not contiguous
     written: NDArray[np.float64] | None = None  # labels in the data; None: they equal ``y``
     n_missing: int = 0  # values of features that were filled in, or will be
+    remainders: NDArray[np.float32] | None = None  # (n_rows, n_fine) of the layout's fine features
 
     @property
     def value_bytes(self) -> int:
         """The size of the rows in a piece."""
-        return 12 * len(self.y) + self.X.nbytes
+        rest = 0 if self.remainders is None else self.remainders.nbytes
+        return 12 * len(self.y) + self.X.nbytes + rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,13 @@ class SparseRows:
     values: NDArray[np.float32]  # (nnz,)
     written: NDArray[np.float64] | None = None  # labels in the data; None: they equal ``y``
     n_missing: int = 0  # values of features that were filled in, or will be
+    remainders: NDArray[np.float32] | None = None  # (nnz,) 0 unless the feature is fine
 
     @property
     def value_bytes(self) -> int:
         """The size of the rows in a piece."""
-        return 16 * len(self.y) + 8 * len(self.values)
+        rest = 0 if self.remainders is None else self.remainders.nbytes
+        return 16 * len(self.y) + 8 * len(self.values) + rest
 
 
 def unless_equal(labels: NDArray[Any], y: NDArray[np.float32]) -> NDArray[np.float64] | None:

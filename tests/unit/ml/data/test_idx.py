@@ -17,7 +17,6 @@ from stepml.job.errors import (
     ValueChangedError,
 )
 from stepml.job.spec import Data
-from stepml.job.tasks import PartitionTask
 from stepml.ml.data import SourceFormat, plan_ranges, sniff
 from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.formats.idx.header import labels_beside
@@ -290,7 +289,7 @@ def test_a_job_checks_the_labels_but_has_no_ranges_of_them() -> None:
     assert [[part.object_index for part in task] for task in plan.tasks] == [[0], [0]]
     job.data.save(TRAIN_LABELS, idx(LABELS[::-1]))
     with pytest.raises(ValueChangedError):
-        partition_range(PartitionTask(job_id="job", range=0), plan, job.data, job.storage)
+        partition_range(0, "job", plan, job.data, job.storage)
 
 
 def idx_data(uri: str, **fields: Any) -> Data:

@@ -22,7 +22,6 @@ from stepml.job.errors import (
     NotAvailableError,
     StorageUnavailableError,
 )
-from stepml.job.tasks import PartitionTask
 from stepml.ml.data import Manifest, SourceFormat, plan_ranges, sniff
 from stepml.ml.data.formats.parquet import MAGIC, with_columns
 from stepml.ml.data.formats.parquet.rows import ParquetRows
@@ -327,7 +326,7 @@ def test_a_job_has_its_parquet_ranges_done_by_the_function_that_reads_them() -> 
     assert (state.ranges, state.functions.partition) == ([0, 1, 2], "partition-parquet")
     plan = job.partition_plan()
     for number in state.ranges:
-        partition_range(PartitionTask(job_id="job", range=number), plan, job.data, job.storage)
+        partition_range(number, "job", plan, job.data, job.storage)
     manifest = plan_shards("job", job.storage)
     assert (manifest.n_rows, manifest.layout.column_names) == (N, tuple(COLUMNS))
     again = job.prepare()

@@ -12,6 +12,7 @@ from stepml.ml.data.formats.parquet.rows import ParquetRows
 from stepml.ml.data.formats.parquet.table import MAGIC, Table
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.remainders import Bounds, fine_within
 from stepml.ml.data.source_format import SourceFormat
 
 
@@ -45,6 +46,14 @@ class Parquet(DataFormat):
         self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
     ) -> Layout:
         return with_columns(reader, objects, layout)
+
+    def fine_features(
+        self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
+    ) -> tuple[int, ...]:
+        # The footer has the bounds of each column; reading the first rows would take much more.
+        bounds = Table(reader, objects[0]).bounds()
+        columns = [layout.column_of(feature) for feature in range(layout.n_features or 0)]
+        return fine_within(Bounds(bounds.low[columns], bounds.high[columns]))
 
 
 def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: Layout) -> Layout:

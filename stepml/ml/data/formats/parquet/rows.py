@@ -53,5 +53,4 @@ class ParquetRows:
                 yield rows
 
     def _feature_title(self, feature: int) -> str:
-        is_behind = self._layout.has_label and feature >= self._layout.label_column
-        return self._layout.column_title(feature + int(is_behind))
+        return self._layout.column_title(self._layout.column_of(feature))

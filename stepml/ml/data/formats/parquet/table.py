@@ -17,6 +17,7 @@ from stepml.ml.data.formats.columns import require_different_names
 from stepml.ml.data.formats.ranged_file import RangedFile
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
+from stepml.ml.data.remainders import Bounds
 
 MAGIC = b"PAR1"
 
@@ -59,6 +60,19 @@ class Table:
         _require_no_index(data, schema)
         _require_numbers(pyarrow.types, data, schema)
         self.column_names: tuple[str, ...] = tuple(schema.names)
+
+    def bounds(self) -> Bounds:
+        """Return the bounds of each column, NaN if the footer does not have them."""
+        groups = [self._metadata.row_group(n) for n in range(self._metadata.num_row_groups)]
+        pairs = np.full((max(1, len(groups)), len(self.column_names), 2), np.nan)
+        for group, found in zip(groups, pairs, strict=False):
+            for place in range(len(found)):
+                statistics = group.column(place).statistics
+                if statistics is not None and statistics.has_min_max:
+                    ends = statistics.min, statistics.max
+                    if all(isinstance(end, (int, float)) for end in ends):  # not of float16
+                        found[place] = ends
+        return Bounds(pairs[..., 0].min(axis=0), pairs[..., 1].max(axis=0))
 
     def batches(self, part: ByteRange, n_rows: int) -> Iterator[Batch]:
         """Yield the rows of the row groups that begin in ``part``, at most ``n_rows`` at a time."""
@@ -169,8 +183,8 @@ def _number_kinds(types: Any) -> tuple[Any, ...]:
 
 def _columns(batch: Any) -> NDArray[Any]:
     arrays = [_numbers(column) for column in batch.columns]
-    # float32 would not distinguish values that are too large from infinite ones.
-    is_wide = any(each.dtype.itemsize > np.dtype(np.float32).itemsize for each in arrays)
+    # float32 would not distinguish values that are too large from infinite ones, and lacks digits.
+    is_wide = not all(np.can_cast(each.dtype, np.float32) for each in arrays)
     # Column by column in memory, like the source.
     columns = np.empty((len(arrays), batch.num_rows), np.float64 if is_wide else np.float32)
     for place, column in zip(columns, arrays, strict=True):
