@@ -19,12 +19,8 @@ from stepml.ml.data.formats.base import DataFormat
 from stepml.ml.data.formats.columns import names_shown
 from stepml.ml.data.formats.rows import DenseRows, SparseRows
 from stepml.ml.data.objects import REQUEST_BYTES
-<<<<<<< HEAD
-from stepml.ml.matrices import CsrMatrix, Matrix
-from stepml.ml.models.base import Array
-=======
 from stepml.ml.matrices import CsrMatrix, Floats
->>>>>>> c8b8f2f (Standardising uses all digits of float64 where float32 has too few)
+from stepml.ml.models.base import Array
 from stepml.trained.columns import column_order
 
 if TYPE_CHECKING:
@@ -56,13 +52,8 @@ class PredictionRows:
         """Whether rows have labels."""
         return self.layout.has_label
 
-<<<<<<< HEAD
-    def blocks(self) -> Iterator[tuple[Matrix, Array]]:
+    def blocks(self) -> Iterator[tuple[Any, Array]]:
         """Yield rows and their labels, as the file has them, in its order."""
-=======
-    def blocks(self) -> Iterator[tuple[Any, Floats]]:
-        """Yield rows and their labels, in the order of the file."""
->>>>>>> c8b8f2f (Standardising uses all digits of float64 where float32 has too few)
         source, objects = self.source.reader, self.source.objects
         data = objects[0]
         data_format = FORMATS[self.layout.format]
