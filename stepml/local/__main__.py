@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from stepml.local.paths import state_directory
-from stepml.local.system import require_linux
+from stepml.local.system import allow_many_files, require_linux
 from stepml.local_identity import DEFAULT_CONCURRENCY, DEFAULT_PORT, use_no_configuration
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     require_linux(sys.platform)
     use_no_configuration(os.environ)
+    allow_many_files()
     try:
         aws = _local_aws(options)
     except OSError as error:

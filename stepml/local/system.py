@@ -1,6 +1,8 @@
-"""The operating systems on which the local AWS runs."""
+"""The operating system under the local AWS."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 
 class UnsupportedSystemError(Exception):
@@ -18,3 +20,15 @@ def require_linux(platform: str) -> None:
             f"the local AWS needs Linux, and this system is {platform}; use a container, for "
             'example: docker run -it -v "$PWD":/stepml -w /stepml python:3.13 bash'
         )
+
+
+def allow_many_files() -> None:
+    """Raise this process's limit of open files as far as the system lets it.
+
+    Each function process needs several; the usual limit of 1,024 is enough for about 200.
+    """
+    import resource  # not on Windows
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

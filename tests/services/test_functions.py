@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from stepml.local.functions import (
     RequestTooLargeError,
     TooManyRequestsError,
 )
+from stepml.local.system import allow_many_files
 
 PATIENCE_S = 60.0  # generous: a busy machine must not fail a test
 MAX_SYNC_PAYLOAD_BYTES = 6_291_456
@@ -433,6 +436,21 @@ def test_a_dead_process_is_reported_as_exit_error(
     }
     assert b"Error Type: Runtime.ExitError" in invocation.log_tail
     result(call(pool, function, "pid"))  # cold, and well
+
+
+def test_a_dead_process_is_seen_with_any_number_of_open_files(
+    pool: FunctionPool, function: Function
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    with ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, before)
+        allow_many_files()
+        for _ in range(1100):
+            opened.enter_context(Path(os.devnull).open("rb"))
+        payload = error(call(pool, function, "leave", 3))
+
+    assert payload["errorMessage"].endswith("exited with error: exit status 3")
 
 
 def test_what_was_printed_before_a_crash_is_logged(pool: FunctionPool, function: Function) -> None:

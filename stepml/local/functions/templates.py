@@ -261,4 +261,6 @@ def package_directories() -> list[str]:
 
 
 def _is_readable(stream: socket.socket, timeout_s: float) -> bool:
-    return bool(select.select([stream], [], [], timeout_s)[0])
+    ready = select.poll()  # select() has no descriptors above 1,023
+    ready.register(stream, select.POLLIN)
+    return bool(ready.poll(timeout_s * 1000))
