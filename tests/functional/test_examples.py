@@ -40,6 +40,7 @@ def test_an_example_gives_what_the_documentation_says(
     ended = local_stack.run(job)
     assert ended["status"] == "SUCCEEDED", ended
     report = ended["report"]
+    assert report["warnings"] == []
     _, epochs, result = documented()[example.stem]
     name, value = result.split()
     if job.get("exchange", {}).get("pattern") == "async":

@@ -14,8 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stepml.job.errors import DataNotFoundError, StepMLError
+from stepml.job.errors import DataNotFoundError, KeyNotFoundError, StepMLError
 from stepml.job.reports import JobReport
+from stepml.job.spec import Data
+from stepml.ml.data import plan_data
+from storage.base import ObjectInfo
+from storage.testing.memory import MemoryStorage
 from tests.support.jobs import Job
 
 RNG = np.random.default_rng(4)
@@ -494,3 +498,19 @@ def test_folders_that_pandas_writes_are_read_without_their_columns(tmp_path: Pat
         begun.data.save(f"set/{path.relative_to(tmp_path)}", path.read_bytes())
     note = "left out, as only the path has it: 'year' (year=2020)"
     assert partitioned(begun) == (60, 2, [note])
+
+
+class NoBucket(MemoryStorage):
+    """The answers of a bucket that does not exist."""
+
+    def describe(self, key: str) -> ObjectInfo | None:
+        raise KeyNotFoundError(key)
+
+
+def test_a_wrong_bucket_is_told_the_stack_s_own() -> None:
+    data = Data(uri="s3://othr/rows.csv", format="csv")
+    with pytest.raises(DataNotFoundError) as caught:
+        plan_data(NoBucket(), "rows.csv", data, "other")
+    assert str(caught.value) == (
+        "data.uri: there is no bucket for s3://othr/rows.csv; the bucket of this stack is 'other'"
+    )
