@@ -3,6 +3,7 @@
 =========================  =====================================================================
 ``labels_look_continuous``  A classifier learns labels that are rather numbers.
 ``labels_rounded``          float32, as which labels are stored, loses much of their differences.
+``features_rounded``       float32, as which features are stored, tells few of their values apart.
 ``worse_than_constant``     The model is worse than one that ignores the features.
 ``loss_rose``               The loss is above that before training.
 =========================  =====================================================================
@@ -13,7 +14,8 @@ from __future__ import annotations
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.ml.convergence import advice
-from stepml.ml.data import Manifest
+from stepml.ml.data import Manifest, shard_kind
+from stepml.ml.data.remainders import is_narrow
 from stepml.ml.models.classes import MEANT_REGRESSION, look_continuous
 
 _ROUNDED = 1e-3  # of the labels' standard deviation
@@ -21,7 +23,11 @@ _MARGIN = 0.01  # relative; validation rows are a sample
 
 
 def doubts_about_data(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
-    """Return warnings about the labels of a data set."""
+    """Return warnings about the labels and features of a data set."""
+    return [*_about_labels(spec, manifest), *_if_coarse(spec, manifest)]
+
+
+def _about_labels(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
     if not spec.model.needs_labels:
         return []
     if spec.model.learns_classes:
@@ -64,6 +70,25 @@ def doubts_about_model(
         )
         return [JobWarning(code="loss_rose", text=text)]
     return []
+
+
+def _if_coarse(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
+    is_sparse = shard_kind(spec.data.matrix, manifest, spec.workers) == "sparse"
+    if spec.data.standardise and not is_sparse:  # uses the digits that float32 lacks
+        return []
+    found = zip(manifest.layout.fine, manifest.fine_bounds, strict=True)
+    coarse = [(feature, low, high) for feature, (low, high) in found if is_narrow(low, high)]
+    if not coarse:
+        return []
+    feature, low, high = coarse[0]
+    more = f", like {len(coarse) - 1} more," if len(coarse) > 1 else ""
+    text = (
+        f"{manifest.layout.feature_title(feature)}{more} has values close together and far from "
+        f"0, from {low:.10g} to {high:.10g}, which float32 hardly tells apart: set "
+        + ("data.matrix to 'dense' and " if is_sparse else "")
+        + "data.standardise, which subtracts the mean before, or subtract a constant"
+    )
+    return [JobWarning(code="features_rounded", text=text)]
 
 
 def _if_continuous(manifest: Manifest) -> list[JobWarning]:

@@ -48,6 +48,12 @@ class Layout:
         """Return the column of a feature, both 0-based."""
         return feature + int(0 <= self.label_column <= feature)
 
+    def feature_title(self, feature: int) -> str:
+        """Return the title of a feature for messages."""
+        return (
+            self.column_title(self.column_of(feature)) if self.n_columns else f"feature {feature}"
+        )
+
     def column_title(self, column: int) -> str:
         """Return the title of a column for messages: its number, from 1, and its name."""
         if column < len(self.column_names):

@@ -2,17 +2,17 @@
 
 A piece is a container of arrays (`stepml.ml.data.arrays`):
 
-=============  =======  ========================================================================
-``buckets``    u64      (4097,) row at which each bucket of ids starts
-``ids``        u64      (n,) ascending
-``y``          f32      (n,) labels
-``X``          f32      (n, n_features)                                               dense rows
-``offsets``    u64      (4097,) pair at which each bucket starts                     sparse rows
-``counts``     u32      (n,) pairs of each row                                       sparse rows
-``indices``    u32      (nnz,) 0-based feature of each pair                          sparse rows
-``values``     f32      (nnz,)                                                       sparse rows
-``remainders`` f32      (n, n_fine) or (nnz,)               if there are fine features, see there
-=============  =======  ========================================================================
+==============  =====  =========================================================================
+``buckets``     u64    (4097,) row at which each bucket of ids starts
+``ids``         u64    (n,) ascending
+``y``           f32    (n,) labels
+``X``           f32    (n, n_features)                                                dense rows
+``offsets``     u64    (4097,) pair at which each bucket starts                      sparse rows
+``counts``      u32    (n,) pairs of each row                                        sparse rows
+``indices``     u32    (nnz,) 0-based feature of each pair                           sparse rows
+``values``      f32    (nnz,)                                                        sparse rows
+``remainders``  f32    (n, n_fine) of dense rows, (nnz,) of sparse rows         if some are fine
+==============  =====  =========================================================================
 """
 
 from __future__ import annotations
@@ -255,11 +255,12 @@ def _fine_bounds(
     views: dict[str, arrays.Array], fine: Sequence[int]
 ) -> tuple[tuple[float, float], ...]:
     """Return the smallest and the largest value of each fine feature of a piece."""
+    n_rows, rest = len(views["y"]), views.get("remainders", np.zeros(1, np.float32))
     if "X" in views:
-        columns = [views["X"][:, feature] for feature in fine]
+        columns = [*np.add(views["X"][:, fine], rest, dtype=np.float64).T]
     else:
-        n_rows = len(views["y"])
-        stored = [views["values"][views["indices"] == feature] for feature in fine]
+        values = np.add(views["values"], rest, dtype=np.float64)
+        stored = [values[views["indices"] == feature] for feature in fine]
         columns = [each if len(each) == n_rows else np.append(each, 0) for each in stored]
     found = [Bounds.of(column) for column in columns]
     return tuple((float(each.low), float(each.high)) for each in found)

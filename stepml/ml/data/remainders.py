@@ -41,39 +41,38 @@ class Bounds:
     def of(cls, X: NDArray[Any]) -> Bounds:
         """Return the bounds of the columns of ``X``; NaN counts as no value."""
         return cls(
-            np.fmin.reduce(X, axis=0, initial=np.nan).astype(np.float64),
-            np.fmax.reduce(X, axis=0, initial=np.nan).astype(np.float64),
+            np.fmin.reduce(X, axis=0, initial=np.nan, dtype=np.float64),
+            np.fmax.reduce(X, axis=0, initial=np.nan, dtype=np.float64),
         )
 
-    def are_narrow(self) -> NDArray[np.bool_]:
-        """Return whether the values of each feature are close together and far from 0."""
-        largest = np.maximum(np.abs(self.low), np.abs(self.high))
-        return self.high - self.low < _NARROW * largest
 
-
-def fine_columns(X: NDArray[Any]) -> tuple[int, ...]:
+def fine_columns(X: Floats64) -> tuple[int, ...]:
     """Return the fine features, given some rows."""
-    return fine_within(Bounds.of(X))
-
-
-def fine_in_pairs(indices: NDArray[Any], values: NDArray[Any], n_rows: int) -> tuple[int, ...]:
-    """Return the fine features, given the pairs of some rows, ascending within each row."""
-    features, counts = np.unique(indices, return_counts=True)
-    everywhere = features[counts == n_rows]  # others are 0 somewhere, far from their values
-    X = values[np.isin(indices, everywhere)].reshape(n_rows, len(everywhere))
-    return tuple(everywhere[list(fine_columns(X))].tolist())
+    return _fine(Bounds.of(X), np.any(remainders_of(X), axis=0))
 
 
 def fine_within(bounds: Bounds) -> tuple[int, ...]:
-    """Return the fine features, given bounds of some or all rows.
+    """Return the fine features, given bounds of some or all rows."""
+    ends = np.stack([bounds.low, bounds.high])
+    return _fine(bounds, np.any(remainders_of(ends), axis=0))
 
-    If some rows are not close together, neither are all of them. Whole numbers that float32 holds
-    need no remainders.
-    """
-    low, high = bounds.low, bounds.high
-    largest = np.maximum(np.abs(low), np.abs(high))
-    coarse = (largest >= _LARGEST_WHOLE) | (np.rint(low) != low) | (np.rint(high) != high)
-    return tuple(np.flatnonzero(bounds.are_narrow() & coarse).tolist())
+
+def _fine(bounds: Bounds, have_remainders: Any) -> tuple[int, ...]:
+    # If some rows are not close together, neither are all of them.
+    largest = np.maximum(np.abs(bounds.low), np.abs(bounds.high))
+    narrow = bounds.high - bounds.low < _NARROW * largest
+    return tuple(np.flatnonzero(narrow & (have_remainders | (largest >= _LARGEST_WHOLE))).tolist())
+
+
+def stored_everywhere(indices: NDArray[Any], n_rows: int) -> tuple[int, ...]:
+    """Return the features with a pair in each of some rows; others are 0 somewhere."""
+    features, counts = np.unique(indices, return_counts=True)
+    return tuple(features[counts == n_rows].tolist())
+
+
+def is_narrow(low: float, high: float) -> bool:
+    """Return whether different values from ``low`` to ``high`` are close together, far from 0."""
+    return 0 < high - low < _NARROW * max(abs(low), abs(high))
 
 
 def remainders_of(values: NDArray[Any]) -> Floats32:

@@ -72,15 +72,15 @@ def empty_sparse(counts: NDArray[np.int64], n_features: int, rows: str = "") -> 
 def pack_shard(shard: Shard) -> Buffer:
     """Return the shard as a container of arrays, without a copy if it is in one already.
 
-    ===========  =======  ============================================
-    ``X``        f32      (n, n_features)                        dense
-    ``indptr``   i64      (n + 1,) start of each row's pairs     sparse
-    ``indices``  i32      (nnz,) feature of each pair            sparse
-    ``values``   f32      (nnz,)                                 sparse
-    ``y``        f32      (n,) labels
-    ``fine``     i64      (n_fine,) features with remainders     if there are any
-    ``remainders`` f32    (n, n_fine)                            if there are any
-    ===========  =======  ============================================
+    ==============  =====  ============================================
+    ``X``           f32    (n, n_features)                        dense
+    ``indptr``      i64    (n + 1,) start of each row's pairs     sparse
+    ``indices``     i32    (nnz,) feature of each pair            sparse
+    ``values``      f32    (nnz,)                                 sparse
+    ``y``           f32    (n,) labels
+    ``fine``        i64    (n_fine,) features with remainders      dense
+    ``remainders``  f32    (n, n_fine)                             dense
+    ==============  =====  ============================================
 
     The metadata of a sparse shard have ``n_features``; those of an assembled one name its ``rows``.
     """

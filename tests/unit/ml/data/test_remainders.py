@@ -156,9 +156,10 @@ def test_sparse_shards_have_no_remainders(held: str) -> None:
 @pytest.mark.parametrize("held", FORMATS)
 def test_the_bounds_of_fine_features_are_known(held: str) -> None:
     _, manifest = partitioned(held, 3)
-    X = rows().astype(np.float32)[:, FINE]
+    X = rows()[:, FINE]
 
-    assert manifest.fine_bounds == tuple(zip(X.min(axis=0), X.max(axis=0), strict=True))
+    assert np.allclose(np.transpose(manifest.fine_bounds), [X.min(axis=0), X.max(axis=0)], 1e-14)
+    assert manifest.fine_bounds == partitioned(held)[1].fine_bounds
 
 
 def test_missing_values_become_the_mean() -> None:
@@ -193,6 +194,8 @@ def test_bad_rows_at_the_start_do_not_matter() -> None:
         ([2.0**24 + 2, 2.0**24], True),
         ([-1.7e9, -1.7e9 - 600], True),
         ([20.5, 20.501], True),
+        ([2_460_000, 2_460_000.001], True),
+        ([0.5, 0.5], False),
         ([20.5, 20.6], False),
         ([1e9, -1e9], False),
         ([np.nan, 1e9, 1e9], True),
@@ -203,7 +206,7 @@ def test_bad_rows_at_the_start_do_not_matter() -> None:
 def test_a_feature_is_fine_if_its_values_are_close_together_and_far_from_0(
     column: list[float], fine: bool
 ) -> None:
-    assert fine_columns(np.array(column, np.float32)[:, None]) == ((0,) if fine else ())
+    assert fine_columns(np.array(column)[:, None]) == ((0,) if fine else ())
 
 
 def test_value_and_remainder_are_the_value() -> None:
@@ -248,6 +251,15 @@ def test_remainders_of_other_rows_are_damaged() -> None:
     for remainders in (short, beyond):
         with pytest.raises(DamagedValueError, match="do not belong to its rows"):
             unpack_shard(pack_shard(Shard(found.X, found.y, None, remainders)))
+
+
+def test_a_narrow_feature_that_is_absent_from_some_rows_is_not_fine() -> None:
+    X = rows()
+    X[5, 0] = 0
+    store = MemoryObjects(a=libsvm(X))
+    manifest = partition(store, format="libsvm")
+
+    assert manifest.layout.fine == (1, 3, 4)
 
 
 def test_the_last_bits_of_other_features_do_not_depend_on_fine_ones() -> None:

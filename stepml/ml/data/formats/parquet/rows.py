@@ -29,7 +29,7 @@ class ParquetRows:
         self._source = source
         self._objects = objects
         self._layout = layout  # complete
-        self._checks = RowChecks(layout, self._feature_title)
+        self._checks = RowChecks(layout, layout.feature_title)
 
     @property
     def skipped(self) -> Skipped:
@@ -51,6 +51,3 @@ class ParquetRows:
             rows = self._checks.dense(data.key, batch.first, y, X)
             if len(rows.y):
                 yield rows
-
-    def _feature_title(self, feature: int) -> str:
-        return self._layout.column_title(self._layout.column_of(feature))

@@ -1,0 +1,80 @@
+"""Jobs on features that float32 is too coarse for learn as well as on the same features near 0."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stepml.job import keys
+from stepml.ml.artifact import Artifact
+from stepml.trained_model import TrainedModel
+from tests.support.jobs import Job
+
+N_ROWS = 240
+SECONDS = np.random.default_rng(5).integers(0, 600, N_ROWS)
+LABELS = (SECONDS > 300).astype(int)
+
+
+def finished(times: Any, *, standardise: bool = True, **spec: Any) -> Job:
+    data = {"uri": "s3://data/rows.npz", "format": "npz", "standardise": standardise}
+    job = Job(data=data, **spec)
+    file = io.BytesIO()
+    np.savez(file, X=rows_of(times), y=LABELS)
+    job.data.save("rows.npz", file.getvalue())
+    job.initialised()
+    for epoch in (1, 2):
+        job.epoch(epoch)
+    return job
+
+
+def rows_of(times: Any) -> Any:
+    return np.ascontiguousarray(np.stack([times, np.arange(N_ROWS) % 7], axis=1), np.float64)
+
+
+def model_of(job: Job) -> TrainedModel:
+    job.finalise(2)
+    stored = [job.storage.load(key) for key in (keys.model("job"), keys.model_card("job"))]
+    return TrainedModel(Artifact.unpack(*stored))
+
+
+ORIGINS = {"milliseconds": (1.7e12, 1000), "seconds": (1.7e9, 1), "Julian days": (2.46e6, 1e-6)}
+
+
+@pytest.mark.parametrize("unit", ORIGINS)
+@pytest.mark.parametrize(
+    "algorithm",
+    [{"name": "model_averaging", "batch_size": 20}, {"name": "admm"}],
+    ids=["model_averaging", "admm"],
+)
+def test_moved_and_stretched_features_give_the_same_model(unit: str, algorithm: Any) -> None:
+    origin, step = ORIGINS[unit]
+    moved = origin + SECONDS * step
+    job, near = (finished(times, algorithm=algorithm) for times in (moved, SECONDS))
+
+    states = [each.store.state(2).load().parameters for each in (job, near)]
+    model = model_of(job)
+
+    assert np.allclose(*states, rtol=1e-2, atol=1e-3)
+    assert model.fine_features == [0]
+    right = model_of(near).decision_function(rows_of(SECONDS))
+    assert np.allclose(model.decision_function(rows_of(moved)), right, rtol=1e-2, atol=1e-2)
+
+
+def test_rows_that_are_not_standardised_are_warned_about() -> None:
+    job = finished(1.7e12 + SECONDS, standardise=False)
+
+    (warning,) = [w for w in job.finalise(2).warnings if w.code == "features_rounded"]
+
+    assert warning.text.startswith("feature 0 has values close together and far from 0, ")
+    assert "set data.standardise" in warning.text
+
+
+@pytest.mark.parametrize("times", [(1.7e12 + SECONDS), SECONDS, np.full(N_ROWS, 1.7e9 + 1)])
+def test_other_rows_are_not(times: Any) -> None:
+    standardise = bool(times[0] > 1e12)
+    job = finished(times, standardise=standardise)
+
+    assert "features_rounded" not in [each.code for each in job.finalise(2).warnings]
