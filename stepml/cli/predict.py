@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -89,8 +89,7 @@ def predict(
     given = GivenFormat(format, header, column, has_label)
     target = Target.chosen(local, endpoint_url, stack)
     output = Output(as_json)
-    source = _source(data, target)
-    with _bad_input_errors(source, output):
+    with closing(_source(data, target)) as source, _bad_input_errors(source, output):
         _predict(model, source, given, out, target, output)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from stepml.cli.errors import BadInputError
+from stepml.cli.errors import BadInputError, LocalMachineError
+from stepml.cli.machine import is_full, reason_of
 from stepml.client import Connection
 from stepml.client.connection import translated
 from stepml.client.errors import ServiceRefusedError
@@ -36,6 +37,11 @@ class Source:
 
     reader: ObjectReader
     objects: tuple[DataObject, ...]
+
+    def close(self) -> None:
+        """Free what reading has taken."""
+        if isinstance(self.reader, LocalFiles):
+            self.reader.close()
 
     def named_in(self, message: str) -> str:
         """Return a message about objects in terms of the command line's arguments."""
@@ -61,6 +67,10 @@ class LocalFiles:
             with self._opened(path) as file:
                 size = file.seek(0, os.SEEK_END)
         except OSError as error:
+            if is_full(error):
+                raise LocalMachineError(
+                    f"data {path!r}, a stream, cannot be copied: {reason_of(error)} with TMPDIR"
+                ) from None
             raise BadInputError(f"data {path!r} cannot be read: {error.strerror}") from None
         return DataObject(path, path, size, "")
 
@@ -75,15 +85,27 @@ class LocalFiles:
             yield self._copies[path]
             return
         with self._source(path) as file:
-            if file.seekable() and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            if _is_regular(file):
                 yield file
                 return
             self._copies[path] = copy = TemporaryFile()  # noqa: SIM115 - lives as long as self
             shutil.copyfileobj(file, copy)
         yield copy
 
+    def close(self) -> None:
+        """Remove the copies of streams."""
+        for copy in self._copies.values():
+            copy.close()
+
     def _source(self, path: str) -> AbstractContextManager[BinaryIO]:
         return nullcontext(sys.stdin.buffer) if path == STDIN else Path(path).open("rb")
+
+
+def _is_regular(file: BinaryIO) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except OSError:  # it has no descriptor
+        return False
 
 
 class S3Objects:

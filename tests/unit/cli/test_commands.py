@@ -13,20 +13,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from moto.core.responses import ActionResult
 from moto.stepfunctions.responses import StepFunctionResponse
 from typer.testing import CliRunner, Result
 
 from stepml.cli.app import app
+from stepml.cli.display import epoch_row
+from stepml.cli.following import field_hint
 from stepml.cli.look import log_style, log_text
 from stepml.cli.output import Output
 from stepml.cli.run import crowding_note
+from stepml.client import Failure as ClientFailure
 from stepml.client.logs import LogLine
 from stepml.job import keys
 from stepml.job.documents import encode
+from stepml.job.parse import parse_job
 from stepml.job.reports import Failure
-from tests.support.moto_stack import BUCKET, JOB, JOB_TEXT, MotoStack, running_stack
+from tests.support.moto_stack import BUCKET, JOB, JOB_TEXT, MotoStack, epoch_report, running_stack
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +81,7 @@ def test_a_run_shows_its_epochs_and_a_summary_and_fetches_the_model(job: Path, n
     rows = re.findall(row, result.stdout, re.M)
     assert [row[0] for row in rows] == ["1", "2", "3"]
     assert rows[2] == ("3", "0.333333", "0.8333", "0.25", "0.000125", "converged")
-    assert "$ 0.000375 (estimated)" in result.stdout
+    assert "$ 0.000375 (estimated): AWS list prices × local seconds\n" in result.stdout
     assert f"{name}: converged after 3 epochs" in result.stdout
     assert "no improvement for 2 epochs" in result.stdout
     assert Path("runs", name, "model.safetensors").read_bytes() == b"arrays"
@@ -332,6 +337,53 @@ def test_logs_are_a_line_each(stack: MotoStack, job: Path, name: str) -> None:
     assert [json.loads(line)["message"] for line in followed] == ["rank trained"]
     assert invoke_json("logs", name)["lines"][0]["fields"] == {"rows": 5}
     assert invoke_json("logs", name, "--rank", "0")["lines"] == []
+    refusal = f"BadInputError: --rank: expected 0 to {parse_job(JOB_TEXT).workers - 1}, got 9\n"
+    assert invoke("logs", name, "--rank", "9", code=2).stderr == refusal
+
+
+def test_numbers_of_a_log_line_are_rounded() -> None:
+    fields = {"seconds": 0.14895053899999766, "rows": 5, "cost": 1.25e-7}
+    line = LogLine("1", 0, "executor", "INFO", "rank trained", 2, 1, fields)
+
+    assert log_text(line).endswith("rank trained seconds=0.148951 rows=5 cost=1.25e-07")
+
+
+@pytest.mark.parametrize(
+    ("decision", "word"), [("stopped", "finished"), ("converged", "converged")]
+)
+def test_a_job_that_reached_its_last_epoch_is_finished(decision: str, word: str) -> None:
+    report = msgspec.structs.replace(epoch_report(3, last=True), decision=decision)
+
+    assert epoch_row(report).split()[-1] == word
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "hint"),
+    [
+        ("BadRowError", "x.csv, line 2: column 1 is empty, a missing value", "data.missing 'zero'"),
+        ("BadRowError", "x.csv, line 2: the label is empty, a missing value", "data.on_bad_row"),
+        ("BadRowError", "x.csv, line 2: column 1 is 'oops', not a number", "data.on_bad_row"),
+        ("BadLabelError", "x.csv has 3 labels", ""),
+    ],
+)
+def test_a_hint_names_a_field_that_helps(error: str, message: str, hint: str) -> None:
+    found = field_hint(ClientFailure(error, message))
+
+    assert found.startswith(hint)
+    assert bool(found) == bool(hint)
+
+
+@pytest.mark.parametrize(
+    ("error", "needs_change"),
+    [
+        *((each, True) for each in ("InvalidJobError", "BadLabelError", "EmptyDataError")),
+        *((each, True) for each in ("TrainingDivergedError", "CompressionError")),
+        *((each, False) for each in ("DataNotFoundError", "DataDeniedError", "ValueChangedError")),
+        *((each, False) for each in ("DamagedValueError", "Runtime.ExitError", "States.Timeout")),
+    ],
+)
+def test_a_retry_is_suggested_where_it_can_help(error: str, needs_change: bool) -> None:
+    assert ClientFailure(error, "").needs_change == needs_change
 
 
 def test_what_failed_is_a_red_line_on_a_terminal(

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -84,11 +85,11 @@ def refused(*arguments: str | Path, code: int = 2) -> str:
     return result.stderr.strip()
 
 
-def refused_in_json(*arguments: str | Path, code: int = 2) -> dict[str, str]:
+def refused_in_json(*arguments: str | Path, code: int = 2) -> dict[str, Any]:
     result = CliRunner().invoke(app, [*(str(each) for each in arguments), "--json"])
     assert result.exit_code == code, result.output
     assert result.stderr == ""
-    document: dict[str, str] = json.loads(result.stdout)
+    document: dict[str, Any] = json.loads(result.stdout)
     return document
 
 
@@ -100,6 +101,13 @@ def test_help_ends_with_an_example(command: str) -> None:
     last = result.stdout.strip().splitlines()[-1].strip()
     assert re.fullmatch(rf"Example: stepml {command.split()[0] if command else ''}.*", last)
     assert all(len(line) <= 80 for line in result.stdout.splitlines())
+
+
+@pytest.mark.parametrize("command", [*GROUPS, "run", "data get", "ps up"])
+def test_h_is_help(command: str) -> None:
+    short, long = (CliRunner().invoke(app, [*command.split(), each]) for each in ("-h", "--help"))
+
+    assert (short.exit_code, short.stdout) == (0, long.stdout)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -164,6 +172,49 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b'{"data": "\xff\xfe"}')
 
     assert "the job is not JSON" in refused("run", path, "--local")
+
+
+def test_a_run_name_with_dots_is_refused_with_the_reason_and_another(job: Path) -> None:
+    line = refused("run", job, "--name", "p3.12", "--local")
+
+    assert "AWS logs no execution with a dot in its name; try 'p3-12'" in line
+
+
+def test_all_mistakes_are_one_line_and_a_list_in_json(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps({**JOB, "workers": 0, "patern": 1}), encoding="utf-8")
+
+    line, document = refused("run", path), refused_in_json("run", path)
+
+    assert "the job: unknown field 'patern'" in line
+    assert "; workers: expected an integer from 1 to 1600, got 0" in line
+    assert len(document["mistakes"]) == 2
+    assert document["message"] == "; ".join(document["mistakes"])
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ('{"workers": 4,}', "there is a comma after the last element: line 1"),
+        ("data:\n  uri: x\n", "it looks like YAML"),
+        ("# StepML\n", "it looks like Markdown"),
+        ("{'workers': 4}", "strings need straight double quotes"),
+    ],
+)
+def test_a_file_that_is_no_json_is_named(tmp_path: Path, text: str, mistake: str) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(text, encoding="utf-8")
+
+    line = refused("run", path)
+
+    assert f"the job is not JSON: {str(path)!r}: {mistake}" in line
+
+
+def test_a_data_set_that_does_not_exist_is_named_among_the_others() -> None:
+    result = CliRunner().invoke(app, ["data", "get", "mnist"], env={"COLUMNS": "200"})
+
+    assert result.exit_code == 2
+    assert "Invalid value for 'name': 'mnist' is not one of 'covertype'" in result.stderr
 
 
 @pytest.mark.parametrize(

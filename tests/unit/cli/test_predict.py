@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -486,3 +487,61 @@ def test_the_command_as_a_process(name: str, tmp_path: Path) -> None:
     assert answer.stdout.splitlines() == ["prediction", *(f"{label:g}" for label in y)]
     assert ("accuracy 1.0000" in answer.stderr) == (name != "rows.csv")
     assert all(len(line) <= 80 for line in answer.stderr.splitlines())
+
+
+def test_rows_are_read_from_standard_input(tmp_path: Path) -> None:
+    it = example("logistic")
+    model = write(it.artifact, tmp_path / "model")
+
+    result = CliRunner().invoke(app, ["predict", str(model), "-"], input=text_of(it.X))
+
+    assert result.exit_code == 0, result.output
+    assert len(result.stdout.splitlines()) == 1 + len(it.X)
+    assert "assumed: format csv" in result.stderr
+
+
+def test_rows_are_read_from_a_pipe(tmp_path: Path) -> None:
+    it = example("logistic")
+    model = write(it.artifact, tmp_path / "model")
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as file:
+        file.write(text_of(it.X[:20]))
+    try:
+        rows, _ = predicted(model, f"/dev/fd/{reader}")
+    finally:
+        os.close(reader)
+
+    assert len(rows) == 1 + 20
+
+
+def test_an_error_in_a_pipe_names_it(tmp_path: Path) -> None:
+    model = write(example("logistic").artifact, tmp_path / "model")
+
+    result = CliRunner().invoke(app, ["predict", str(model), "-"], input="1,2,x,4\n")
+
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith("BadRowError: -, line 1: column 3")
+
+
+@pytest.mark.parametrize("where", ["/dev/full", "file/x.csv"])
+def test_predictions_that_cannot_be_written_leave_nothing(where: str, tmp_path: Path) -> None:
+    it = example("logistic")
+    (tmp_path / "rows.csv").write_text(text_of(it.X))
+    (tmp_path / "file").touch()
+    model = write(it.artifact, tmp_path / "model")
+
+    line = refused(model, "rows.csv", "--out", where, code=3 if "full" in where else 2)
+
+    assert f"--out '{where}' cannot be written: " in line
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_an_unknown_model_says_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.csv").write_text("1,2\n")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+
+    line = refused("absent", "rows.csv", code=3)
+
+    assert "there is no model at absent or runs/absent, and nothing answers at" in line
