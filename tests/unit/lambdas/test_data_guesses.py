@@ -114,6 +114,12 @@ def test_a_column_that_counts_the_rows_is_said() -> None:
     assert partitioned(job(text("y,a", range(60), *reals(0)), first, **KMEANS))[2] == []
 
 
+def test_row_names_above_which_there_is_no_name_are_refused() -> None:
+    said = refusal(job(text("a,b,y", range(1, 61), *reals(0, 1), Y)))
+    assert "rows have one column more than the header" in said
+    assert "row.names=FALSE" in said
+
+
 def test_columns_of_the_same_name_are_refused() -> None:
     assert "two columns are named 'a'" in refusal(job(text("a,a,y", *reals(0, 1), Y)))
 

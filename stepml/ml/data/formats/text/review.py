@@ -44,6 +44,7 @@ def review_table(
         )
     if layout.header:
         _require_names(data, layout.column_names)
+        _require_no_row_names(data, table)
     notes = []
     if found is Header.BY_EVIDENCE:
         notes.append(f"line 1, {line!r}, is a header; data.header false makes it a row")
@@ -51,6 +52,15 @@ def review_table(
     if layout.label_column != 0 and layout.n_columns > 1 and _counts(rows):
         notes.append(f"{layout.column_title(0)} counts the rows; an index is no feature")
     return notes
+
+
+def _require_no_row_names(data: DataObject, table: Sequence[Cells]) -> None:
+    names, *rows = table
+    if len(rows) > 1 and all(len(row) == len(names) + 1 for row in rows):
+        raise InvalidDataError(
+            f"s3 object {data.key}: rows have one column more than the header, like the row names "
+            "that R writes: write the data without them (row.names=FALSE)"
+        )
 
 
 def _require_names(data: DataObject, names: Sequence[str]) -> None:
