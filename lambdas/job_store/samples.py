@@ -36,5 +36,7 @@ def load_sample(store: JobStore, plan: TrainingPlan, size: SampleSize | None = N
     """
     first = plan.validation_rows
     interval = Interval(first, first + (size or SampleSize()).rows(plan))
-    X = store.data_set(plan.digest).rows(interval, plan.matrix).X
-    return scaled(X, store.scale.load()) if is_scaled(plan.spec.data) else X
+    rows = store.data_set(plan.digest).rows(interval, plan.matrix)
+    if not is_scaled(plan.spec.data):
+        return rows.X
+    return scaled(rows.X, store.scale.load(), rows.remainders)

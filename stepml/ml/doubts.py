@@ -15,7 +15,7 @@ from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.ml.convergence import advice
 from stepml.ml.data import Manifest, shard_kind
-from stepml.ml.data.remainders import is_narrow
+from stepml.ml.data.remainders import are_narrow
 from stepml.ml.models.classes import MEANT_REGRESSION, look_continuous
 
 _ROUNDED = 1e-3  # of the labels' standard deviation
@@ -76,11 +76,11 @@ def _if_coarse(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
     is_sparse = shard_kind(spec.data.matrix, manifest, spec.workers) == "sparse"
     if spec.data.standardise and not is_sparse:  # uses the digits that float32 lacks
         return []
-    found = zip(manifest.layout.fine, manifest.fine_bounds, strict=True)
-    coarse = [(feature, low, high) for feature, (low, high) in found if is_narrow(low, high)]
+    ends = dict(zip(manifest.layout.fine, manifest.fine_ends, strict=True))
+    coarse = [(feature, each) for feature, each in ends.items() if each and are_narrow(each)]
     if not coarse:
         return []
-    feature, low, high = coarse[0]
+    feature, (low, high) = coarse[0]
     more = f", like {len(coarse) - 1} more," if len(coarse) > 1 else ""
     text = (
         f"{manifest.layout.feature_title(feature)}{more} has values close together and far from "

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-import numpy as np
 import xxhash
 
 from stepml.job.errors import (
@@ -20,6 +19,7 @@ from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.labels import NO_LABELS, LabelMoments, merge_label_moments
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.pieces import MAX_LABELS, PieceStatistics
+from stepml.ml.data.remainders import Ends, merged_ends
 
 MAX_SKIPPED_SAMPLES = 10
 MAX_VALIDATION_BYTES = 64 * 2**20
@@ -64,7 +64,7 @@ class Manifest:
     # Only for reports: the last bits depend on the ranges.
     label_moments: LabelMoments = field(default=NO_LABELS, compare=False)
     missing_values: int = 0  # features that were filled in, or will be
-    fine_bounds: tuple[tuple[float, float], ...] = ()  # smallest and largest of each fine feature
+    fine_ends: tuple[Ends, ...] = ()  # of the values of each fine feature
 
     @property
     def fingerprint(self) -> str:
@@ -146,7 +146,7 @@ def merge(
         skipped_samples=_samples(skipped)[:MAX_SKIPPED_SAMPLES],
         label_moments=merge_label_moments(each.label_moments for each in ordered),
         missing_values=sum(each.missing_values for each in ordered),
-        fine_bounds=tuple(map(_merged_bounds, zip(*(p.fine_bounds for p in ordered), strict=True))),
+        fine_ends=tuple(map(merged_ends, zip(*(each.fine_ends for each in ordered), strict=True))),
     )
 
 
@@ -265,11 +265,6 @@ def _no_rows(skipped: Sequence[Skipped]) -> EmptyDataError:
 
 def _samples(skipped: Sequence[Skipped]) -> tuple[str, ...]:
     return tuple(sample for each in skipped for sample in each.samples)
-
-
-def _merged_bounds(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    lows, highs = zip(*parts, strict=True)
-    return float(np.fmin.reduce(lows)), float(np.fmax.reduce(highs))
 
 
 def _label_counts(statistics: Sequence[PieceStatistics]) -> dict[float, int] | None:

@@ -32,7 +32,7 @@ from stepml.ml.data.labels import NO_LABELS, LabelMoments
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
-from stepml.ml.data.remainders import Bounds
+from stepml.ml.data.remainders import Ends, ends_of
 from stepml.ml.data.row_ids import N_BUCKETS, RowIds, buckets, object_salt, row_ids
 
 # Parsed rows in memory; packing needs the same again.
@@ -63,7 +63,7 @@ class PieceStatistics:
     layout: Layout | None = None  # complete, if only range tasks know all of it
     label_moments: LabelMoments = NO_LABELS
     missing_values: int = 0  # features that were filled in, or will be
-    fine_bounds: tuple[tuple[float, float], ...] = ()  # smallest and largest of each fine feature
+    fine_ends: tuple[Ends, ...] = ()  # of the values of each fine feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def _pack(
     packed.views["buckets"][1:] = np.cumsum(bucket_counts)
     arrays.seal(packed.piece)
     statistics = _statistics(key, batch, packed, bucket_counts)
-    return packed.piece, replace(statistics, fine_bounds=_fine_bounds(packed.views, fine))
+    return packed.piece, replace(statistics, fine_ends=_fine_ends(packed.views, fine))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,10 +251,7 @@ def _pair_places(starts: NDArray[np.intp], counts: NDArray[np.uint32]) -> NDArra
     return np.repeat(starts - own_starts, counts) + np.arange(counts.sum(dtype=np.intp))
 
 
-def _fine_bounds(
-    views: dict[str, arrays.Array], fine: Sequence[int]
-) -> tuple[tuple[float, float], ...]:
-    """Return the smallest and the largest value of each fine feature of a piece."""
+def _fine_ends(views: dict[str, arrays.Array], fine: Sequence[int]) -> tuple[Ends, ...]:
     n_rows, rest = len(views["y"]), views.get("remainders", np.zeros(1, np.float32))
     if "X" in views:
         columns = [*np.add(views["X"][:, fine], rest, dtype=np.float64).T]
@@ -262,8 +259,7 @@ def _fine_bounds(
         values = np.add(views["values"], rest, dtype=np.float64)
         stored = [values[views["indices"] == feature] for feature in fine]
         columns = [each if len(each) == n_rows else np.append(each, 0) for each in stored]
-    found = [Bounds.of(column) for column in columns]
-    return tuple((float(each.low), float(each.high)) for each in found)
+    return tuple(ends_of(column) for column in columns)
 
 
 def _statistics(

@@ -8,6 +8,7 @@ binary digits. Standardising uses them; all else sees the float32 alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,10 @@ class Remainders:
 
     features: NDArray[np.int64]  # (n_fine,) ascending
     values: Floats32  # (n_samples, n_fine)
+
+
+Ends = tuple[float, float] | None
+"""The smallest and the largest of some values, or None without any."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,8 +75,21 @@ def stored_everywhere(indices: NDArray[Any], n_rows: int) -> tuple[int, ...]:
     return tuple(features[counts == n_rows].tolist())
 
 
-def is_narrow(low: float, high: float) -> bool:
-    """Return whether different values from ``low`` to ``high`` are close together, far from 0."""
+def ends_of(values: Floats64) -> Ends:
+    """Return the ends of values, of which NaN are left out."""
+    known = values[~np.isnan(values)]
+    return (float(known.min()), float(known.max())) if len(known) else None
+
+
+def merged_ends(parts: Iterable[Ends]) -> Ends:
+    """Return the ends of all parts, in any order."""
+    known = [each for each in parts if each is not None]
+    return (min(low for low, _ in known), max(high for _, high in known)) if known else None
+
+
+def are_narrow(ends: tuple[float, float]) -> bool:
+    """Return whether values are not all the same, but close together and far from 0."""
+    low, high = ends
     return 0 < high - low < _NARROW * max(abs(low), abs(high))
 
 

@@ -63,6 +63,20 @@ def test_moved_and_stretched_features_give_the_same_model(unit: str, algorithm: 
     assert np.allclose(model.decision_function(rows_of(moved)), right, rtol=1e-2, atol=1e-2)
 
 
+def test_the_first_centroids_are_those_of_features_near_0() -> None:
+    kmeans = {
+        "model": {"name": "kmeans", "n_clusters": 3},
+        "algorithm": {"name": "expectation_maximisation"},
+    }
+
+    states = [
+        [job.store.state(epoch).load().parameters for epoch in (0, 2)]
+        for job in (finished(times, **kmeans) for times in (1.7e12 + SECONDS, SECONDS))
+    ]
+
+    assert np.allclose(*states, rtol=1e-3, atol=1e-4)
+
+
 def test_rows_that_are_not_standardised_are_warned_about() -> None:
     job = finished(1.7e12 + SECONDS, standardise=False)
 
@@ -78,3 +92,24 @@ def test_other_rows_are_not(times: Any) -> None:
     job = finished(times, standardise=standardise)
 
     assert "features_rounded" not in [each.code for each in job.finalise(2).warnings]
+
+
+def test_a_fine_feature_may_be_missing_from_whole_ranges() -> None:
+    job = Job(
+        data={
+            "uri": "s3://data/rows.csv",
+            "format": "csv",
+            "missing": "mean",
+            "header": False,
+            "ranges": 2,
+        }
+    )
+    times = [f"{1.7e12 + second:.0f}" if row < 120 else "" for row, second in enumerate(SECONDS)]
+    rows = enumerate(zip(times, LABELS, strict=True))
+    job.data.save("rows.csv", "".join(f"{t},{i % 7},{y}\n" for i, (t, y) in rows).encode())
+
+    job.initialised()
+    job.epoch(1)
+
+    ((low, high),) = job.store.data_set(job.partition_plan().digest).load_manifest().fine_ends
+    assert (low, high) == (1.7e12 + SECONDS[:120].min(), 1.7e12 + SECONDS[:120].max())

@@ -154,12 +154,12 @@ def test_sparse_shards_have_no_remainders(held: str) -> None:
 
 
 @pytest.mark.parametrize("held", FORMATS)
-def test_the_bounds_of_fine_features_are_known(held: str) -> None:
+def test_the_ends_of_fine_features_are_known(held: str) -> None:
     _, manifest = partitioned(held, 3)
     X = rows()[:, FINE]
 
-    assert np.allclose(np.transpose(manifest.fine_bounds), [X.min(axis=0), X.max(axis=0)], 1e-14)
-    assert manifest.fine_bounds == partitioned(held)[1].fine_bounds
+    assert np.allclose(np.transpose(manifest.fine_ends), [X.min(axis=0), X.max(axis=0)], 1e-14)
+    assert manifest.fine_ends == partitioned(held)[1].fine_ends
 
 
 def test_missing_values_become_the_mean() -> None:
