@@ -115,6 +115,7 @@ class LambdaApi:
             timeout_s=int(stored.timeout),
             memory_mb=int(stored.memory_size),
             code_sha256=stored.code_sha_256,
+            role_arn=stored.role,
         )
 
     def seams(self) -> Seams:

@@ -25,7 +25,7 @@ from moto.moto_server.werkzeug_app import (
     create_backend_app,
 )
 
-from stepml.local import error_tables, items, objects, requests, service_limits
+from stepml.local import error_tables, items, objects, permissions, requests, service_limits
 from stepml.local.caches import Caches
 from stepml.local.cloudformation import cloudformation_seams
 from stepml.local.code_store import CodeStore
@@ -119,6 +119,7 @@ class LocalAws:
             items.seams,
             requests.seams,
             service_limits.seams,
+            permissions.seams,
             error_tables.seams,
             *cloudformation_seams(),
             *engine_seams(functions, self._caches),

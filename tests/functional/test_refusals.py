@@ -80,6 +80,28 @@ def test_wrong_data(
     assert message in found[1]
 
 
+def test_data_in_a_bucket_that_the_stack_does_not_name(
+    local_stack: LocalStack, job: dict[str, Any]
+) -> None:
+    bucket = f"other-{uuid.uuid4().hex}"
+    s3 = local_stack.aws.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="rows.csv", Body=csv_rows())
+    data = {"uri": f"s3://{bucket}/rows.csv", "format": "csv"}
+    found = failed(local_stack, job | {"data": data})
+    assert found[0] == "DataDeniedError"
+    assert f"the functions may not read s3://{bucket}/rows.csv" in found[1]
+    assert "the parameter DataBucketName" in found[1]
+
+
+def test_a_deeply_nested_job(local_stack: LocalStack, job: dict[str, Any]) -> None:
+    deep: Any = []
+    for _ in range(500):
+        deep = [deep]
+    found = failed(local_stack, job | {"workers": deep})
+    assert found[0] == "InvalidJobError"
+
+
 def test_a_run_name_that_leaves_no_room(local_stack: LocalStack, job: dict[str, Any]) -> None:
     found = failed(local_stack, job, "x" * 75)
     assert found[0] == "InvalidJobError"

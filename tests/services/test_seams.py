@@ -108,7 +108,7 @@ def still_needed() -> dict[str, Any]:
     from moto.core.responses import BaseResponse
     from moto.dynamodb.models.table import Table
     from moto.dynamodb.responses import DynamoHandler
-    from moto.iam.models import Role
+    from moto.iam.models import ManagedPolicy, Role
     from moto.logs.models import LogGroup
     from moto.s3.models import FakeKey, S3Backend
     from moto.s3.responses import S3Response
@@ -251,6 +251,14 @@ def still_needed() -> dict[str, Any]:
             S3Response._bucket_response_delete_keys, "1000"
         ),
         "DynamoHandler.batch_write_item": _lacks(DynamoHandler.batch_write_item, "25"),
+        "S3Response._authenticate_and_authorize_s3_action": "check_signature"
+        in _source(S3Response._authenticate_and_authorize_action),
+        "Role.create_from_cloudformation_json": _lacks(
+            Role.create_from_cloudformation_json, "ManagedPolicyArns"
+        ),
+        "ManagedPolicy.update_from_cloudformation_json": hasattr(
+            ManagedPolicy.update_from_cloudformation_json, "__isabstractmethod__"
+        ),
         "StateMachine.publish": _lacks(StateMachine.publish, "revision"),
         "StepFunctionBackend.create_state_machine_alias": _lacks(
             StepFunctionBackend.create_state_machine_alias, "Conflict"
@@ -334,7 +342,7 @@ def test_every_seam_is_still_needed_by_moto() -> None:
 
 
 def test_every_seam_has_a_reason_and_a_check(tmp_path: Path) -> None:
-    from stepml.local import error_tables, items, objects, requests, service_limits
+    from stepml.local import error_tables, items, objects, permissions, requests, service_limits
     from stepml.local.caches import Caches
     from stepml.local.cloudformation import cloudformation_seams
     from stepml.local.code_store import CodeStore
@@ -356,6 +364,7 @@ def test_every_seam_has_a_reason_and_a_check(tmp_path: Path) -> None:
         items.seams,
         requests.seams,
         service_limits.seams,
+        permissions.seams,
         error_tables.seams,
         *cloudformation_seams(),
         *engine_seams(functions, caches),

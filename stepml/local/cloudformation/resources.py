@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from moto.awslambda.models import LambdaFunction, Permission
-from moto.iam.models import Role
+from moto.iam.models import ManagedPolicy, Role, iam_backends
 from moto.logs.models import LogGroup
 from moto.s3.exceptions import BucketNotEmpty
 from moto.s3.models import FakeBucket, s3_backends
@@ -17,6 +17,7 @@ from stepml.local.seams import Seams
 seams = Seams()
 
 _create_function = vars(LambdaFunction)["create_from_cloudformation_json"].__func__
+_create_role = vars(Role)["create_from_cloudformation_json"].__func__
 _update_function = vars(LambdaFunction)["update_from_cloudformation_json"].__func__
 
 
@@ -51,6 +52,47 @@ def update_function(
 
 
 @seams.replaces(
+    Role, "create_from_cloudformation_json", why="attaches no managed policy", kind=classmethod
+)
+def create_role(
+    cls: Any,
+    resource_name: str,
+    cloudformation_json: Any,
+    account_id: str,
+    region_name: str,
+    **kwargs: Any,
+) -> Any:
+    role = _create_role(cls, resource_name, cloudformation_json, account_id, region_name, **kwargs)
+    _attach_policies(role, cloudformation_json["Properties"])
+    return role
+
+
+def _attach_policies(role: Any, properties: Any) -> None:
+    """Give ``role`` the managed policies of its resource, other than AWS's own."""
+    known = iam_backends[role.account_id][role.partition].managed_policies
+    role.managed_policies.clear()
+    for arn in properties.get("ManagedPolicyArns", []):
+        if arn in known:
+            role.managed_policies[arn] = known[arn]
+
+
+@seams.replaces(
+    ManagedPolicy,
+    "update_from_cloudformation_json",
+    why="has no update",
+    kind=classmethod,
+)
+def update_managed_policy(
+    cls: Any, original_resource: Any, new_resource_name: str, cloudformation_json: Any, **_: Any
+) -> Any:
+    document = json.dumps(cloudformation_json["Properties"]["PolicyDocument"])
+    for version in original_resource.versions:
+        if version.is_default:
+            version.document = document
+    return original_resource
+
+
+@seams.replaces(
     Role,
     "update_from_cloudformation_json",
     why="does not change policies",
@@ -72,6 +114,7 @@ def update_role(
     original_resource.policies.clear()
     for policy in properties.get("Policies", []):
         original_resource.put_policy(policy["PolicyName"], policy["PolicyDocument"])
+    _attach_policies(original_resource, properties)
     return original_resource
 
 

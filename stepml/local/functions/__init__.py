@@ -11,6 +11,7 @@ from stepml.local.functions.function import (
     Function,
     Invocation,
     IsWanted,
+    access_key,
     always,
 )
 from stepml.local.functions.logs import LogEvent, WriteLogs
@@ -26,5 +27,6 @@ __all__ = [
     "RequestTooLargeError",
     "TooManyRequestsError",
     "WriteLogs",
+    "access_key",
     "always",
 ]

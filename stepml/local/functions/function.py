@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ class Function:
     timeout_s: int
     memory_mb: int
     code_sha256: str  # identifies the code, in any directory
+    role_arn: str = ""  # whose permissions it has
 
     @property
     def configuration(self) -> Hashable:
@@ -31,6 +34,7 @@ class Function:
             self.handler,
             self.timeout_s,
             self.memory_mb,
+            self.role_arn,
         )
 
     @property
@@ -54,6 +58,12 @@ IsWanted = Callable[[], bool]  # False: nobody waits for the result any more
 def always() -> bool:
     """Return True: somebody waits for the result."""
     return True
+
+
+def access_key(role_arn: str) -> str:
+    """Return the access key of the functions with a role, in the form of AWS's temporary keys."""
+    digest = hashlib.sha256(role_arn.encode()).digest()
+    return f"ASIA{base64.b32encode(digest).decode()[:16]}"
 
 
 EnvironmentState = Literal["starting", "busy", "idle"]

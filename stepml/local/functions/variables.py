@@ -7,7 +7,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
-from stepml.local.functions.function import Function
+from stepml.local.functions.function import Function, access_key
 from stepml.local_identity import NO_CONFIGURATION
 
 # Variables that the interpreter may need to start; no others of the server are passed on.
@@ -61,7 +61,7 @@ def _reserved(
         "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
         "AWS_REGION": account.region,
         "AWS_DEFAULT_REGION": account.region,
-        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_ACCESS_KEY_ID": access_key(function.role_arn) if function.role_arn else "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_SESSION_TOKEN": "test",
         "LAMBDA_TASK_ROOT": str(function.task_root),
