@@ -54,6 +54,12 @@ def up(
         int | None,
         typer.Option(min=1, metavar="N", help="Functions that may run at once. Default: 1000."),
     ] = None,
+    data_bucket: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Bucket of training data. Default: the stack's own, and no other."
+        ),
+    ] = "",
     foreground: Annotated[bool, typer.Option("--foreground", help="Run until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -69,7 +75,7 @@ def up(
         status = daemon.up(port=port, concurrency=concurrency, with_parent=foreground)
         if foreground:
             afterwards.callback(daemon.down)
-        _show_status(status, output, _deployed(status, output))
+        _show_status(status, output, _deployed(status, output, data_bucket))
         while foreground and not ending.wait(LIVENESS_POLL_S, output):
             if not daemon.is_running():
                 raise LocalAwsFailedError(f"the local AWS has ended; see {status.log_path}")
@@ -141,7 +147,7 @@ def _environment_rows(environments: Sequence[FunctionEnvironment]) -> list[list[
     return [[name, *(str(counts[name, state] or "") for state in STATES)] for name in functions]
 
 
-def _deployed(status: LocalStatus, output: Output) -> dict[str, str]:
+def _deployed(status: LocalStatus, output: Output, data_bucket: str) -> dict[str, str]:
     from stepml.client.connection import translated
     from stepml.local.caches import template_parameters
     from stepml.local.deploy import STACK_WAIT_S, DeploymentError, TemplateError, deploy
@@ -156,7 +162,10 @@ def _deployed(status: LocalStatus, output: Output) -> dict[str, str]:
                 status.endpoint_url,
                 template_path(),
                 stack_name=DEFAULT_STACK,
-                parameters=template_parameters(status.caches, status.concurrency),
+                parameters={
+                    **template_parameters(status.caches, status.concurrency),
+                    "DataBucketName": data_bucket,
+                },
             )
     except (DeploymentError, TemplateError, LockTimeoutError) as error:
         raise LocalAwsFailedError(str(error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -11,6 +12,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from stepml.local.deploy import deploy
 from stepml.local.functions import access_key
 from stepml.local_identity import REGION
 from tests.support.running_aws import RunningAws
@@ -33,11 +35,15 @@ def function_client(aws: RunningAws, *statements: dict[str, Any], managed: bool 
         iam.attach_role_policy(RoleName=name, PolicyArn=policy["Arn"])
     else:
         iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=document)
+    return s3_client(aws, access_key(role["Arn"]))
+
+
+def s3_client(aws: RunningAws, key: str) -> Any:
     return boto3.client(
         "s3",
         endpoint_url=aws.endpoint_url,
         region_name=REGION,
-        aws_access_key_id=access_key(role["Arn"]),
+        aws_access_key_id=key,
         aws_secret_access_key="test",
         aws_session_token="test",
         config=Config(retries={"total_max_attempts": 1}),
@@ -133,3 +139,45 @@ def test_a_copy_needs_its_source(aws: RunningAws, bucket: str) -> None:
 
 def test_others_are_not_restricted(aws: RunningAws, bucket: str) -> None:
     assert aws.client("s3").get_object(Bucket=bucket, Key="secret/rows")["ContentLength"] == 4
+
+
+TEMPLATE = """
+AWSTemplateFormatVersion: "2010-09-09"
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Bucket:
+    Type: String
+Resources:
+  Policy:
+    Type: AWS::IAM::ManagedPolicy
+    Properties:
+      PolicyDocument:
+        Version: "2012-10-17"
+        Statement:
+          - Effect: Allow
+            Action: [s3:GetObject, s3:ListBucket]
+            Resource: [!Sub "arn:aws:s3:::${Bucket}", !Sub "arn:aws:s3:::${Bucket}/*"]
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument: {Version: "2012-10-17", Statement: []}
+      ManagedPolicyArns: [!Ref Policy]
+Outputs:
+  Role:
+    Value: !GetAtt Role.Arn
+"""
+
+
+def test_a_stack_changes_the_permissions_of_its_roles(aws: RunningAws, tmp_path: Path) -> None:
+    template = tmp_path / "template.yaml"
+    template.write_text(TEMPLATE)
+    buckets = [f"stack-{i}-{uuid.uuid4().hex}" for i in range(2)]
+    for name in buckets:
+        aws.client("s3").create_bucket(Bucket=name)
+    for allowed in buckets:
+        parameters = {"Bucket": allowed}
+        role = deploy(aws.endpoint_url, template, stack_name="roles", parameters=parameters)["Role"]
+        s3 = s3_client(aws, access_key(role))
+        assert [denied(s3.list_objects_v2, Bucket=name) for name in buckets] == [
+            name != allowed for name in buckets
+        ]

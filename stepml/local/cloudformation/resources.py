@@ -148,7 +148,7 @@ def delete_bucket(
 @seams.replaces(
     Permission,
     "update_from_cloudformation_json",
-    why="has no update; an old statement does no harm, as nothing is enforced locally",
+    why="has no update; an old statement does no harm, as no permission to invoke is enforced",
     kind=classmethod,
 )
 def keep_permission(cls: Any, original_resource: Any, **_: Any) -> Any:
