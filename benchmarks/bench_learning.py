@@ -27,41 +27,33 @@ os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
 
 import argparse
 import json
-import logging
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import boto3
 import numpy as np
 import scipy.sparse
-from moto.server import ThreadedMotoServer
 from sklearn.cluster import KMeans
-from sklearn.linear_model import SGDClassifier
 
-from benchmarks.bench_exchange import some_of
-from benchmarks.bench_parsing import MemoryObjects, float_rows, sparse_rows
-from stepml.job import algorithms, models, spec
-from stepml.ml.algorithms import RankEpoch, State, build_algorithm
-from stepml.ml.algorithms.base import OrchestratedAlgorithm
-from stepml.ml.data import (
-    DataObject,
-    SourceFormat,
-    assemble,
-    merge,
-    plan_ranges,
-    shard_kind,
-    shard_plan,
-    sniff,
-    write_pieces,
+from benchmarks.bench_parsing import float_rows, sparse_rows
+from benchmarks.choices import some_of
+from benchmarks.learning_figures import Figures, Spread, Target
+from benchmarks.learning_work import (
+    L2,
+    Learner,
+    averaging,
+    dense_rows,
+    epoch_of,
+    partition,
+    sgd_epoch,
+    wide_rows,
 )
-from stepml.ml.matrices import CsrMatrix, Floats, Matrix
-from stepml.ml.models import LossModel, build_model
+from stepml.job import algorithms, models
 from storage.s3 import S3Storage
 from tests.support.fresh_functions import (
     heavy_modules,
@@ -69,116 +61,14 @@ from tests.support.fresh_functions import (
     store_contributions,
     store_dense,
 )
+from tests.support.moto_server import moto_server
 
-N_SAMPLES, N_FEATURES, CLUSTERS = 1_000_000, 28, 10
-N_SPARSE, WIDE, PAIRS = 100_000, 47_000, 80
-BATCH_ROWS = 1000
-L2 = 1e-4
+CLUSTERS = 10
 ITERATIONS = 10  # of k-means in one measurement
-TEXT_BYTES, WORKERS = 32 * 10**6, 4
+TEXT_BYTES = 32 * 10**6
 MB = 10**6
 SHARD_BYTES = 300 * MB
 BUNDLE = Path(__file__).parents[1] / "build" / "aws" / "code"  # by `make package`
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A bound of a figure, or of its ratio to another one."""
-
-    bound: float
-    at_least: bool = False
-
-    def is_met(self, value: float) -> bool:
-        """Return whether ``value`` meets the bound."""
-        return value >= self.bound if self.at_least else value <= self.bound
-
-    def __str__(self) -> str:
-        return f"{'≥' if self.at_least else '≤'} {self.bound:.3g}"
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """A figure of several rounds."""
-
-    median: float
-    best: float
-
-    @classmethod
-    def of(cls, values: Sequence[float], best: Callable[[Sequence[float]], float] = min) -> Self:
-        """Return the spread of the values of several rounds; the smallest is the best."""
-        return cls(statistics.median(values), best(values))
-
-    def __sub__(self, other: Self) -> Self:
-        return replace(self, median=self.median - other.median, best=self.best - other.best)
-
-    def __mul__(self, factor: float) -> Self:
-        return replace(self, median=self.median * factor, best=self.best * factor)
-
-    def __str__(self) -> str:
-        alone = self.median == self.best
-        return f"{self.median:.4g}" if alone else f"{self.median:.4g} ({self.best:.4g})"
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """One line of the table: our figure, and the one to compare it with."""
-
-    name: str
-    unit: str
-    ours: Spread
-    other_name: str = ""
-    other: Spread | None = None
-    target: Target | None = None
-
-    @property
-    def ratio(self) -> Spread | None:
-        """Our figure divided by the other."""
-        if self.other is None:
-            return None
-        return Spread(self.ours.median / self.other.median, self.ours.best / self.other.best)
-
-    @property
-    def is_met(self) -> bool | None:
-        """Whether the target is met; None without a target."""
-        judged = self.ratio or self.ours
-        return None if self.target is None else self.target.is_met(judged.median)
-
-    def row(self) -> str:
-        """Return the line."""
-        target = "" if self.target is None else f"{self.target}{'' if self.is_met else ' !'}"
-        ours, other, ratio = (
-            "" if each is None else str(each) for each in (self.ours, self.other, self.ratio)
-        )
-        return f"{self.name:25} {ours:>13} {other:>13} {ratio:>15}  {target}".rstrip()
-
-
-class Learner:
-    """One rank with all rows."""
-
-    def __init__(
-        self, model: models.Model, algorithm: algorithms.Algorithm, X: Matrix, labels: Floats
-    ) -> None:
-        data = spec.Data(uri="s3://bucket/data", format="csv")
-        built = build_algorithm(spec.JobSpec(data=data, model=model, algorithm=algorithm))
-        assert isinstance(built, OrchestratedAlgorithm)
-        self._algorithm: OrchestratedAlgorithm[Any] = built
-        self.model = build_model(model, X.shape[1], np.unique(labels).tolist())
-        self._X, self._labels = X, labels
-        self._rank_epoch = RankEpoch(1, 0, (len(X),), 0)
-
-    def epoch(self, parameters: Floats) -> Floats:
-        """Return the parameters after one more epoch."""
-        before = self._algorithm.initial_state(self.model, parameters)
-        y = self.model.targets(self._labels)
-        progress = self._algorithm.begin(self.model, before, {}, self._rank_epoch)
-        progress = self._algorithm.train(self.model, progress, self._X, y, self._rank_epoch)
-        return self._next(before, self._algorithm.rank_result(progress)).parameters
-
-    def _next(self, before: State, rank_state: Any) -> State:
-        vector, trailer = self._algorithm.contribution(rank_state, self._rank_epoch)
-        return self._algorithm.next_state(
-            self.model, before, vector, trailer, self._rank_epoch, lambda: self._X[:BATCH_ROWS]
-        ).state
 
 
 def logistic(rounds: int) -> Iterator[Figures]:
@@ -288,24 +178,6 @@ HEADINGS = {
 }
 
 
-def averaging(learning_rate: float) -> algorithms.ModelAveraging:
-    """Return descent in batches of `BATCH_ROWS`."""
-    return algorithms.ModelAveraging(batch_size=BATCH_ROWS, learning_rate=learning_rate)
-
-
-def epoch_of(learner: Learner) -> Callable[[], object]:
-    """Return a function that trains a first epoch."""
-    assert isinstance(learner.model, LossModel)
-    start = learner.model.initial_parameters()
-    return lambda: learner.epoch(start)
-
-
-def sgd_epoch(loss: str, X: Any, labels: Floats, *, shuffle: bool) -> Callable[[], object]:
-    """Return a function that trains an epoch with scikit-learn."""
-    fitted = SGDClassifier(loss=loss, alpha=L2, max_iter=1, tol=None, shuffle=shuffle)
-    return lambda: fitted.fit(X, labels)
-
-
 def by_turns(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, Spread]:
     """Return the milliseconds of each side, without the first round."""
     ms: dict[str, list[float]] = {name: [] for name in sides}
@@ -327,53 +199,10 @@ def epochs(name: str, ms: dict[str, Spread], other: str, target: Target | None =
     return Figures(name, "ms", ms["ours"], f"SGDClassifier, {other}", ms[other], target)
 
 
-def dense_rows() -> tuple[Floats, Floats]:
-    """Return rows of two classes that overlap along a line."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((N_SAMPLES, N_FEATURES), np.float32)
-    margins = X @ rng.standard_normal(N_FEATURES, np.float32) / 4
-    return X, (rng.random(N_SAMPLES) < 1 / (1 + np.exp(-margins))).astype(np.float32)
-
-
-def wide_rows() -> tuple[CsrMatrix, Floats]:
-    """Return rows like RCV1's: of norm 1; a few columns are frequent, most are rare."""
-    rng = np.random.default_rng(0)
-    drawn = np.sort((WIDE - PAIRS) * rng.random((N_SPARSE, PAIRS)) ** 3, axis=1).astype(np.int32)
-    ascending = np.arange(PAIRS, dtype=np.int32)
-    ranks = np.maximum.accumulate(drawn - ascending, axis=1) + ascending  # all different
-    # Frequent columns are spread, as in a vocabulary in alphabetical order.
-    indices = np.sort(rng.permutation(WIDE).astype(np.int32)[ranks], axis=1)
-    values = rng.random(indices.shape, np.float32)
-    values /= np.linalg.norm(values, axis=1, keepdims=True)
-    margins = (values * rng.standard_normal(WIDE)[indices]).sum(axis=1)
-    labels = (margins > 0).astype(np.float32)
-    indptr = np.arange(0, indices.size + 1, PAIRS)
-    return CsrMatrix(indptr, indices.ravel(), values.ravel(), WIDE), labels
-
-
-def partition(text: bytes, text_format: str) -> None:
-    """Partition ``text`` into shards."""
-    store = MemoryObjects(text)
-    data = [DataObject("data", "data", len(text), "")]
-    layout, ranges = sniff(store, data, SourceFormat(format=text_format)), plan_ranges(data, 1)[0]
-    key = "pieces/{}".format
-    result = write_pieces(store, store, data, layout, ranges, seed=0, piece_key=key)
-    manifest = merge("", layout, result.pieces)
-    kind = shard_kind("auto", manifest, WORKERS)
-    plan = shard_plan(manifest, WORKERS, 0.1, kind)
-    for interval in (*plan.shards, plan.validation):
-        assemble(store, manifest, interval, kind)
-
-
 @contextmanager
 def a_bucket() -> Iterator[tuple[S3Storage, str]]:
     """Serve a bucket; yield it and its endpoint for other processes."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
+    with moto_server() as endpoint:
         client = boto3.client(
             "s3",
             endpoint_url=endpoint,
@@ -383,8 +212,6 @@ def a_bucket() -> Iterator[tuple[S3Storage, str]]:
         )
         client.create_bucket(Bucket="learning")
         yield S3Storage("learning", client), endpoint
-    finally:
-        server.stop()
 
 
 def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -33,7 +33,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks import list_of_doubles
-from benchmarks.bench_exchange import short, some_of
+from benchmarks.choices import some_of
+from benchmarks.exchange_figures import short
 from benchmarks.parameter_server_workers import Case, Places, WorkerProcesses
 from benchmarks.raw_exchange import RawServer
 from comm import Message

@@ -29,7 +29,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.bench_exchange import CACHES, CHANNELS, some_of
+from benchmarks.choices import some_of
+from benchmarks.exchange_figures import CACHES
+from stepml.job.channels import CHANNELS
 from stepml.local.deploy import deploy
 from stepml.packaging.sources import resource_root
 from tests.support.running_aws import RunningAws, running_aws

@@ -12,6 +12,7 @@ import os
 import ssl
 import urllib.request
 from collections.abc import MutableMapping
+from functools import cache
 from http.client import BadStatusLine, HTTPException, RemoteDisconnected
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.loaders import Loader
 
 ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"
@@ -105,6 +107,14 @@ def _configures(name: str) -> bool:
     return name.startswith(("AWS_", "BOTO", "MOTO_", *MOTO_PREFIXES)) or name.endswith("_PROXY")
 
 
+@cache
+def service_descriptions() -> Loader:
+    """Return botocore's descriptions of services, read once for all sessions of this process."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
+
+
 def isolated_session(region: str = REGION) -> boto3.Session:
     """Return a session for the local AWS that ignores the person's AWS configuration.
 
@@ -121,6 +131,7 @@ def isolated_session(region: str = REGION) -> boto3.Session:
     }
     files = dict.fromkeys(("config_file", "credentials_file"), (None, None, os.devnull, None))
     core = Session(session_vars={**defaults, **files})
+    core.register_component("data_loader", service_descriptions())
     sections = core.get_component("config_store")
     for section in ("s3", "proxies_config"):
         sections.set_config_provider(section, ConstantProvider(None))

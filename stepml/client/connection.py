@@ -24,6 +24,7 @@ from stepml.local_identity import (
     ask,
     is_loopback,
     isolated_session,
+    service_descriptions,
 )
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ def _other_on_this_machine(endpoint_url: str, region: str | None) -> Connection:
     import botocore.session
 
     core = botocore.session.get_session()
+    core.register_component("data_loader", service_descriptions())
     with translated(endpoint_url):
         # Looking for a cloud machine's metadata service takes seconds on other machines.
         resolver = core.get_component("credential_provider")

@@ -47,7 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _local_aws(options: argparse.Namespace) -> LocalAws:
-    from stepml.local.server import LocalAws  # moto reads the environment at import
+    # moto reads the environment at import.
+    from stepml.local.light_moto import import_moto
+
+    import_moto()
+    from stepml.local.server import LocalAws
 
     return LocalAws(
         port=options.port,

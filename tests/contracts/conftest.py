@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 from lambdas.channels import server as server_channel
 from lambdas.channels.storage import cached_channel
@@ -27,6 +25,7 @@ from storage.retrying import RetryingStorage
 from storage.s3 import S3Storage
 from storage.testing.memory import MemoryStorage
 from tests.support.harness import Harness, OverServer, OverStorage
+from tests.support.moto_server import moto_server
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 from tests.support.servers import Server, memcached_server, redis_server
 
@@ -240,16 +239,11 @@ def dynamodb_storage(request: pytest.FixtureRequest) -> DynamoDBStorage:
 @pytest.fixture(scope="module")
 def aws_endpoint() -> Iterator[str]:
     """moto with atomic conditional writes, like AWS and the local AWS."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line for each request
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, moto_server() as endpoint_url:
         for seam in (*items.seams, *objects.seams):
             if seam.name in ("put_item", "put_object"):
                 patch.setattr(seam.owner, seam.name, seam.kind(seam.replacement))
-        server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-        server.stop()
+        yield endpoint_url
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ WAIT_S = 30.0
 class Harness(ABC):
     """Creates the exchanges of ranks, each with a connection of its own."""
 
-    n_steps = 10_000  # in a test of many
+    n_steps = 2_000  # in a test of many
 
     @abstractmethod
     def in_flight(
@@ -77,8 +77,8 @@ class OverStorage(Harness):
 
     def __init__(self, channel: Storage, name: str = "") -> None:
         self.channel = channel
-        # A step on an emulated AWS takes as long as a hundred steps on the others.
-        self.n_steps = 60 if name in ("s3", "dynamodb") else 10_000
+        # A step on an emulated AWS takes as long as many steps on the others.
+        self.n_steps = 60 if name in ("s3", "dynamodb") else 2_000
 
     def in_flight(
         self, ours: Workers, rank: int, *, chunks: int = 1, frontier: str = "", **settings: Any
@@ -114,7 +114,6 @@ class OverServer(Harness):
     def __init__(self, server: ParameterServerProcess, transport: str) -> None:
         self.server = server
         self.transport = transport
-        self.n_steps = 2000 if transport == "grpc" else 10_000
         self._clients: list[ParameterClient] = []
         self.client = self.connect()
         self.client.delete("jobs/")

@@ -6,18 +6,19 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.request import Request, urlopen
 
 import boto3
 from moto.core.config import default_user_config
-from moto.server import ThreadedMotoServer
 
 from stepml.client import Client, connect
 from stepml.job import keys
 from stepml.job.documents import encode
 from stepml.job.parse import parse_job
 from stepml.job.reports import DatasetReport, EpochReport, JobReport
+from tests.support.moto_server import moto_server
 
 ROLE = "arn:aws:iam::123456789012:role/states"
 BUCKET = "stepml-123456789012-us-east-1"
@@ -42,6 +43,7 @@ class MotoStack:
 
     endpoint_url: str
 
+    @cache  # noqa: B019 (the stacks are few)
     def service(self, name: Any) -> Any:
         return boto3.client(
             name,
@@ -86,20 +88,17 @@ def running_stack() -> Iterator[MotoStack]:
     """Run the server on a free port until the block ends."""
     before = default_user_config.get("stepfunctions")
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
     try:
-        host, port = server.get_host_and_port()
-        stack = MotoStack(f"http://{host}:{port}")
-        # moto stores its data in this process, for all servers.
-        with urlopen(Request(f"{stack.endpoint_url}/moto-api/reset", method="POST")):
-            pass
-        stack.service("s3").create_bucket(Bucket=BUCKET)
-        for name in _ENDS:
-            _deploy(stack, name)
-        yield stack
+        with moto_server() as endpoint_url:
+            # moto stores its data in this process, for all servers.
+            with urlopen(Request(f"{endpoint_url}/moto-api/reset", method="POST")):
+                pass
+            stack = MotoStack(endpoint_url)
+            stack.service("s3").create_bucket(Bucket=BUCKET)
+            for name in _ENDS:
+                _deploy(stack, name)
+            yield stack
     finally:
-        server.stop()
         default_user_config["stepfunctions"] = before or {"execute_state_machine": False}
 
 

@@ -225,4 +225,4 @@ def test_sparse_rows_are_learnt_as_dense_ones_are(learner: str) -> None:
     """Equal except for the order of additions."""
     both = [trained("s3", "reduce", learner, matrix)[1] for matrix in ("sparse", "dense")]
     sparse, dense = (np.frombuffer(bits, np.float32) for bits in both)
-    assert sparse == pytest.approx(dense, abs=1e-4)
+    np.testing.assert_allclose(sparse, dense, rtol=0, atol=1e-4)
