@@ -241,4 +241,5 @@ def test_ranks_get_about_as_many_updates_each(exchanges: Harness) -> None:
 
     counts = at_once(4, act)
     assert model_of(exchanges, 0, 4).pull().version == sum(counts)
-    assert max(counts) - min(counts) <= 1 + 0.3 * max(counts)
+    # A busy machine gives threads unequal time; without turns, one rank would do nearly all.
+    assert min(counts) >= max(counts) / 4
