@@ -15,6 +15,7 @@ PHASES = {
     "Prepare": "preparing",
     "PartitionData": "partitioning",
     "PlanShards": "planning shards",
+    "RestoreData": "parsing damaged data again",
     "AssembleShards": "assembling",
     "InitialiseModel": "initialising the model",
     "RunEpoch": "training",

@@ -110,7 +110,10 @@ def _hint_at_keys(source: ObjectCatalogue, path: str) -> str:
     """Return a hint at the key or folder that is most like ``path``."""
     folder = path.rstrip("/").rpartition("/")[0]
     for prefix in dict.fromkeys([f"{folder}/" if folder else "", ""]):
-        keys = [each.key for each in islice(source.describe_many(prefix), _MOST_KEYS)]
+        try:
+            keys = [each.key for each in islice(source.describe_many(prefix), _MOST_KEYS)]
+        except StorageDeniedError:  # what lies there may be none of the functions' business
+            return ""
         folders = {key.rpartition("/")[0] + "/" for key in keys if "/" in key}
         if hint := did_you_mean(path, [*keys, *sorted(folders)]):
             return hint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stepml.job.errors import DataNotFoundError, KeyNotFoundError, StepMLError
+from stepml.job.errors import DataNotFoundError, KeyNotFoundError, StepMLError, StorageDeniedError
 from stepml.job.reports import JobReport
 from stepml.job.spec import Data
 from stepml.ml.data import plan_data
@@ -520,3 +520,18 @@ def test_a_wrong_bucket_is_told_the_stack_s_own() -> None:
     assert str(caught.value) == (
         "data.uri: there is no bucket for s3://othr/rows.csv; the bucket of this stack is 'other'"
     )
+
+
+class Closed(MemoryStorage):
+    """The answers of a bucket that may be read, but not listed."""
+
+    def describe_many(self, prefix: str) -> Iterator[ObjectInfo]:
+        if prefix != "set/rows.csv/":
+            raise StorageDeniedError(prefix)
+        return iter(())
+
+
+def test_a_bucket_that_may_not_be_listed_gives_no_hint() -> None:
+    data = Data(uri="s3://data/set/rows.csv", format="csv")
+    with pytest.raises(DataNotFoundError, match=r"nothing lies at s3://data/set/rows.csv$"):
+        plan_data(Closed(), "set/rows.csv", data)
