@@ -89,6 +89,8 @@ class ServerChannel(JobChannel):
     def clear(self, goes_on: GoesOn = never) -> None:
         if not goes_on():
             self._job().delete()
+            # Of a caller that was killed.
+            JobClient(cached_client(), keys.probe_prefix(self.prefix)).delete()
 
     def clear_attempt(self, attempt: str) -> None:
         JobClient(cached_client(), keys.attempt_prefix(self.prefix, attempt)).delete()
@@ -102,7 +104,8 @@ class ServerChannel(JobChannel):
     def require_answer(self) -> None:
         client = cached_client()
         JobClient(client, "").call(client.ping, time.monotonic() + self.start_s)
-        alone = Workers(keys.probe_prefix(self.prefix, token_hex(4)), world_size=1)
+        # Another copy of the caller tries it with another name.
+        alone = Workers(f"{keys.probe_prefix(self.prefix)}{token_hex(4)}/", world_size=1)
         probe = ServerOrchestrated(alone, client)
         probe.contribute(Step(1), 0, Message(np.zeros(1, np.float32), np.zeros(1)))
         probe.sum(Step(1))

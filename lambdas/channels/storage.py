@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from secrets import token_hex
 
 from comm import (
     InFlight,
@@ -88,6 +87,7 @@ class StorageChannel(JobChannel):
     def clear(self, goes_on: GoesOn = never) -> None:
         if not goes_on():
             self.storage.clear(self.prefix)
+            self.storage.delete(keys.probe(self.prefix))  # of a caller that was killed
 
     def clear_attempt(self, attempt: str) -> None:
         self.storage.clear(keys.attempt_prefix(self.prefix, attempt))
@@ -102,13 +102,12 @@ class StorageChannel(JobChannel):
             self.storage.delete_many(unused)
 
     def require_answer(self) -> None:
-        # Another copy of the caller tries the channel with another key.
-        key, value = keys.probe(self.prefix, token_hex(4)), b"StepML tries this channel"
-        storage = self.storage
+        key, value, storage = keys.probe(self.prefix), b"StepML tries this channel", self.storage
+        storage.find_many([key])
         storage.save(key, value)
         found = storage.load_many([key]).get(key, b"")
         storage.delete(key)
-        if bytes(found) != value or storage.find_many([key]):
+        if bytes(found) != value:  # or another copy of the caller has just deleted it
             service = CHANNELS[self.spec.exchange.channel].service
             raise StorageUnavailableError(f"{service} does not keep what was written: {key}")
 

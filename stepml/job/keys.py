@@ -3,6 +3,7 @@
 ::
 
     jobs/<job_id>/…        one job's own objects, deleted with it
+    probe/…                trials of channels, deleted at once
     jobs.turn.json         the job that gets functions first, while they are scarce
     datasets/<digest>/…    partitioned data, addressed by content and shared by jobs
 """
@@ -159,14 +160,14 @@ def frontier(prefix: str, attempt: str, epoch: int) -> str:
     return f"{epoch_prefix(attempt_prefix(prefix, attempt), epoch)}frontier"
 
 
-def probe(prefix: str, token: str) -> str:
-    """A small value by which a channel is tried before the job begins; ``token`` is random."""
-    return f"{probe_prefix(prefix, token)}probe.bin"
+def probe(prefix: str) -> str:
+    """A small value by which a channel is tried before the job begins."""
+    return f"{probe_prefix(prefix)}probe.bin"
 
 
-def probe_prefix(prefix: str, token: str) -> str:
-    """The values of one trial of a channel."""
-    return f"{prefix}probe/{token}/"
+def probe_prefix(prefix: str) -> str:
+    """The trial of a channel by one run; it does not lie among the exchanged values."""
+    return f"probe/{xxhash.xxh3_64_hexdigest(prefix.encode())}/"
 
 
 def snapshot(job_id: str, epoch: int) -> str:

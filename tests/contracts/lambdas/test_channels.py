@@ -54,7 +54,15 @@ def over_server(start_s: float = 10.0) -> JobChannel:
 def test_a_storage_is_tried_and_nothing_is_left(channel: Storage) -> None:
     channel.save(f"{PREFIX}000001/value", b"of a rank")
     over(channel).require_answer()
-    assert [*channel.list(PREFIX)] == [f"{PREFIX}000001/value"]
+    assert [*channel.list("")] == [f"{PREFIX}000001/value"]
+
+
+def test_what_a_killed_caller_has_left_goes_with_the_job(channel: Storage) -> None:
+    channel.save(keys.probe(PREFIX), b"of a caller that was killed")
+    over(channel).require_answer()
+    channel.save(keys.probe(PREFIX), b"of a caller that was killed")
+    over(channel).clear()
+    assert [*channel.list("")] == []
 
 
 def test_a_parameter_server_is_tried_and_nothing_is_left(server: ParameterServerProcess) -> None:
