@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from hypothesis import settings
+
+# Their jobs wait often: shorter tests fill the gaps, and at the end no worker waits for them.
+LONGEST = ("test_faults.py", "test_retry_cli.py", "test_recovery.py")
 
 # No deadlines: the machine may be busy. Every CI run has the same examples, so a failure is
 # caused by the change that it tests. Every other run tries new examples.
@@ -15,3 +19,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 # Background tests inherit an ignored Ctrl-C, and the commands under test would inherit it, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest files begin first."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
