@@ -603,6 +603,17 @@ def test_descriptions_tell_size_and_change(durable: DurableStorage) -> None:
     assert durable.describe("absent") is None
 
 
+def test_a_write_tells_the_description_of_its_value(durable: DurableStorage) -> None:
+    first = durable.put("d/a", b"123")
+    assert first == durable.describe("d/a")
+    assert durable.load_range("d/a", 0, 3, first.etag) == b"123"
+    second = durable.put("d/a", memoryview(b"4567"))
+    assert second == durable.describe("d/a")
+    assert second.etag != first.etag
+    with pytest.raises(ValueChangedError):
+        durable.load_range("d/a", 0, 3, first.etag)
+
+
 @pytest.mark.parametrize("size", [0, 1, 2**20, 5 * 2**20 + 3])
 def test_a_value_comes_in_a_buffer_that_its_reader_may_change(
     durable: DurableStorage, size: int
