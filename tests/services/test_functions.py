@@ -28,6 +28,7 @@ from stepml.local.functions import (
     RequestTooLargeError,
     TooManyRequestsError,
 )
+from stepml.local.functions.function import access_key
 from stepml.local.system import allow_many_files
 
 PATIENCE_S = 60.0  # generous: a busy machine must not fail a test
@@ -879,7 +880,7 @@ OWN = os.getpid()
 
 def tell(event, context):
     return {"template": TEMPLATE, "own": OWN, "pid": os.getpid(), "random": random.random(),
-            "parent": os.getppid(), "argv": sys.argv[1:]}
+            "parent": os.getppid(), "argv": sys.argv[1:], "key": os.environ["AWS_ACCESS_KEY_ID"]}
 """
 
 
@@ -900,8 +901,13 @@ def sharing_report(pool: FunctionPool, function: Function) -> Any:
 def test_libraries_are_loaded_once_and_the_handler_in_each_process(
     pool: FunctionPool, sharing: Function
 ) -> None:
-    one, other = (sharing_report(pool, replace(sharing, name=name)) for name in ("one", "other"))
+    roles = [f"arn:aws:iam::123456789012:role/{name}" for name in ("one", "other")]
+    one, other = (
+        sharing_report(pool, replace(sharing, name=name, role_arn=role))
+        for name, role in zip(("one", "other"), roles, strict=True)
+    )
 
+    assert [one["key"], other["key"]] == [*map(access_key, roles)]
     assert one["template"] == other["template"] == one["parent"] == other["parent"]
     assert one["own"] == one["pid"] != other["own"] == other["pid"]
     assert one["argv"] == other["argv"] == ["sharing.tell"]

@@ -27,6 +27,7 @@ MAX_UNUSED = 8  # templates without a process; each holds some 60 MB
 # Read only after a handler's module is imported, so they may differ between forked processes.
 OF_ONE_PROCESS = frozenset(
     {
+        "AWS_ACCESS_KEY_ID",  # of the function's role
         "AWS_LAMBDA_RUNTIME_API",
         "AWS_LAMBDA_FUNCTION_NAME",
         "AWS_LAMBDA_LOG_GROUP_NAME",
