@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 from lambdas.attempts.costs import Invocation
 from lambdas.attempts.failures import published_failure
 from lambdas.attempts.fences import was_redriven
 from lambdas.attempts.timing import STANDARD, Timing
-from lambdas.attempts.turns import in_turn
+from lambdas.attempts.turns import Turns
 from lambdas.entry import handles
 from lambdas.environment import Deadline, LambdaContext, durable, seconds_since
 from lambdas.epochs import RankRun, epochs_of
@@ -46,8 +44,9 @@ def execute(
         if run is None:  # a late copy of a rank: its epoch is over
             return ExecutorResult(rank=task.rank, seconds=0, retries=task.retries)
         epochs = epochs_of(run.plan.spec)
-        with in_turn(store, task.retries) if epochs.waits_for_all else nullcontext():
-            trained = epochs.train(run)
+        if task.retries and epochs.waits_for_all:
+            Turns(store.storage, store.job_id).require()
+        trained = epochs.train(run)
     seconds = invocation.seconds
     if (task.retries or run.was_paused) and not was_redriven(task.attempt):
         seconds = seconds_since(task.started_at)  # with the time of its earlier calls

@@ -4,22 +4,22 @@ Ranks that wait for each other hold functions meanwhile. Two such jobs can each 
 account's functions and wait for the rest, until both fail. So a rank whose peers do not come
 returns its function and takes the turn for its job. Until the turn is over, ranks of other jobs
 that are called again return their functions at once. Jobs that find enough functions never look.
+Between two turns of a job there is as much time for the others: it may wait for functions that no
+turn can give.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from lambdas.attempts.fences import moment
-from lambdas.job_store import JobStore
 from lambdas.job_store.entries import Entry, document
 from stepml.job import keys
-from stepml.job.errors import StorageError, WaitTimeoutError
+from stepml.job.errors import WaitTimeoutError
 from storage import DurableStorage
 
 TURN_S = 120.0  # the ranks that were throttled come within a minute
@@ -29,7 +29,7 @@ class Turn(msgspec.Struct, frozen=True):
     """The job that gets the account's functions first."""
 
     job_id: str
-    until: str  # ISO 8601; the job takes it again if it still waits
+    until: str  # ISO 8601
 
 
 def _now() -> datetime:
@@ -45,9 +45,8 @@ class Turns:
     now: Callable[[], datetime] = _now
 
     def take(self) -> Turn:
-        """Take the turn unless another job has it; return the one that counts."""
-        until = (self.now() + timedelta(seconds=TURN_S)).isoformat()
-        return self._entry.replace(Turn(self.job_id, until), unless=self._is_of_another)
+        """Take the turn if it is free; return the one that counts."""
+        return self._entry.replace(self._turn(TURN_S), unless=self._is_taken)
 
     def require(self) -> None:
         """Raise `WaitTimeoutError` while another job has the turn."""
@@ -61,7 +60,14 @@ class Turns:
         """Give the turn back if this job has it."""
         found = self._entry.read_whole(self.storage.load_many([self._entry.key]))
         if found is not None and found.job_id == self.job_id:
-            self._entry.delete()
+            self._entry.replace(self._turn(0), unless=lambda stored: stored != found)
+
+    def _turn(self, seconds: float) -> Turn:
+        return Turn(self.job_id, (self.now() + timedelta(seconds=seconds)).isoformat())
+
+    def _is_taken(self, turn: Turn) -> bool:
+        pause_s = TURN_S if turn.job_id == self.job_id else 0
+        return moment(turn.until) + timedelta(seconds=pause_s) > self.now()
 
     def _is_of_another(self, turn: Turn) -> bool:
         return turn.job_id != self.job_id and moment(turn.until) > self.now()
@@ -69,29 +75,3 @@ class Turns:
     @property
     def _entry(self) -> Entry[Turn]:
         return document(self.storage, keys.functions_turn(), Turn)
-
-
-@contextmanager
-def in_turn(store: JobStore, retries: int) -> Iterator[None]:
-    """Work as one of many ranks that wait for each other, and leave if functions are lacking.
-
-    Parameters
-    ----------
-    store : JobStore
-    retries : int
-        Retries of the rank's Task: the first call never looks at the turn.
-
-    Raises
-    ------
-    WaitTimeoutError
-        Another job has the turn, or peers did not come.
-    """
-    turns = Turns(store.storage, store.job_id)
-    if retries:
-        turns.require()
-    try:
-        yield
-    except WaitTimeoutError:
-        with suppress(StorageError):  # the time-out matters more
-            turns.take()
-        raise

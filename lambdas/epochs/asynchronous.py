@@ -9,7 +9,7 @@ import numpy as np
 from comm import SharedModelExchange
 from lambdas.attempts.watch import Watch
 from lambdas.channels import JobChannel
-from lambdas.epochs.base import EpochEnd, Epochs, Trained
+from lambdas.epochs.base import EpochEnd, Epochs, Trained, take_turn
 from lambdas.epochs.runs import EpochRun, RankRun
 from lambdas.job_store import TrainingPlan
 from lambdas.job_store.plans import Mark
@@ -19,6 +19,7 @@ from stepml.job.errors import (
     ExecutorPausedError,
     MissingContributionError,
     SharedModelLostError,
+    WaitTimeoutError,
 )
 from stepml.ml.algorithms import State
 from stepml.ml.algorithms.base import AsynchronousAlgorithm
@@ -59,6 +60,10 @@ class AsynchronousEpochs(Epochs[AsynchronousAlgorithm[Any]]):
             # The last rank to stop clears the values of all: their keys are this attempt's own.
             with best_effort("clear the attempt", job_id=run.task.job_id, epoch=run.task.epoch):
                 shared.abandon()
+            raise
+        except WaitTimeoutError:
+            if self.waits_for_all:
+                take_turn(run, watch)
             raise
         return Trained()
 

@@ -6,9 +6,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
+from lambdas.attempts.turns import Turns
+from lambdas.attempts.watch import Watch
 from lambdas.channels import JobChannel
 from lambdas.epochs.runs import EpochRun, RankRun
 from lambdas.job_store import TrainingPlan
+from lambdas.logs import best_effort
 from stepml.job.spec import JobSpec
 from stepml.ml.algorithms import Algorithm, Residuals, State
 from stepml.ml.models import Model
@@ -112,3 +115,16 @@ class Epochs(ABC, Generic[A]):
     @abstractmethod
     def release(self, run: EpochRun) -> None:
         """Delete everything that the ranks exchanged in the epoch."""
+
+
+def take_turn(run: RankRun, watch: Watch) -> None:
+    """Take the turn for a job whose ranks wait for each other and lack functions.
+
+    Raises
+    ------
+    AttemptStoppedError, PeerFailedError, ExecutorPausedError
+        The peers do not come because the attempt, or the epoch, is over.
+    """
+    watch.look()
+    with best_effort("take the turn", job_id=run.task.job_id):
+        Turns(run.store.storage, run.store.job_id).take()

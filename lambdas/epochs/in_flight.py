@@ -13,7 +13,7 @@ from comm import InFlightExchange, Message
 from lambdas.attempts.fences import Fences
 from lambdas.attempts.watch import Watch
 from lambdas.channels import JobChannel
-from lambdas.epochs.base import EpochEnd, Epochs, Trained
+from lambdas.epochs.base import EpochEnd, Epochs, Trained, take_turn
 from lambdas.epochs.runs import EpochRun, RankRun
 from lambdas.job_store import TrainingPlan
 from lambdas.job_store.snapshots import SnapshotKeeper, Snapshots
@@ -36,6 +36,7 @@ from storage.base import backoff
 
 SAVES_SNAPSHOTS = 0  # the rank that saves them: all replicas are equal
 _MOST_SAVERS = 5  # of the last one, a second apart, if rank 0 does not
+_SAVED_BYTES_S = 20e6  # by rank 0 at least
 # Ranks have equal work: a peer that has not contributed after so many times this rank's own time
 # is not slow, but absent.
 _PATIENCE = 3
@@ -82,6 +83,8 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
         except WaitTimeoutError as error:
             with best_effort("delete what is not needed", job_id=run.task.job_id):
                 exchange.close()
+            if not exchange.n_exchanges:  # peers have not begun: perhaps they lack functions
+                take_turn(run, watch)
             raise WaitTimeoutError(error.missing, exchange.patience_s, _WHY) from error
         except ReplayLostError as error:
             paused = _pause_if_later(run, start.batches_done)
@@ -158,7 +161,9 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
     def _await_last_snapshot(self, run: RankRun, watch: Watch, progress: RankProgress) -> float:
         """Wait until the epoch's end is durable; save it if rank 0 does not. Return the seconds."""
         snapshots, began = Snapshots(run.store, run.task.epoch), time.monotonic()
-        patience_s = run.timing.last_snapshot_s + min(run.task.rank, _MOST_SAVERS) - 1
+        sizes = [progress.parameters.nbytes, *(each.nbytes for each in progress.extras.values())]
+        patience_s = run.timing.last_snapshot_s + sum(sizes) / _SAVED_BYTES_S
+        patience_s += min(run.task.rank, _MOST_SAVERS) - 1
         delays = backoff()
         time.sleep(next(delays))  # rank 0 has the last sum no earlier than this one
         while not snapshots.has_last():
