@@ -179,7 +179,7 @@ def _scale_rows(X: Floats32, scale: Scale, remainders: Remainders | None) -> Non
     moves, stretches = scale.mean.any(), (scale.scale != 1).any()
     for rows in _blocks(X):
         block = X[rows]
-        centred = _centred(block, scale, None if remainders is None else remainders.values[rows])
+        centred = _centred(block, scale, remainders, rows)
         missing = np.isnan(block)
         if missing.any():
             np.copyto(block, scale.fill, where=missing)
@@ -202,11 +202,15 @@ def _scale_pairs(X: CsrMatrix, scale: Scale) -> None:
         values /= scale.scale.take(block.columns)
 
 
-def _centred(X: Floats32, scale: Scale, rest: Floats32 | None) -> Floats64:
+def _centred(X: Floats32, scale: Scale, remainders: Remainders | None, rows: slice) -> Floats64:
     """Return the fine features minus their means; 0 for missing values, which become the mean."""
     values = X[:, scale.fine].astype(np.float64)
-    if rest is not None:
-        values += rest
+    if remainders is not None:
+        # A shard that was made again may have other fine features than the scale.
+        _, own, given = np.intersect1d(
+            scale.fine, remainders.features, assume_unique=True, return_indices=True
+        )
+        values[:, own] += remainders.values[rows, given]
     values -= scale.fine_mean
     return np.nan_to_num(values, copy=False)
 

@@ -28,7 +28,7 @@ from stepml.ml.data import (
     scaled,
     unpack_shard,
 )
-from stepml.ml.data.remainders import fine_columns, remainders_of
+from stepml.ml.data.remainders import Remainders, fine_columns, remainders_of
 from stepml.ml.data.shards import Shard
 from tests.support.data_sets import MemoryObjects, partition
 
@@ -237,9 +237,51 @@ def test_shards_are_packed_with_remainders_and_scaled_with_them() -> None:
     scale = scale_of(feature_moments(found.X, found.remainders))
     right = scaled(found.X, scale, found.remainders)
 
-    for packed in (pack_shard(found), pack_shard(Shard(found.X, found.y, None, found.remainders))):
-        again = unpack_shard(bytearray(packed), scale)
+    for shard in (found, Shard(found.X, found.y, None, found.remainders)):
+        again = unpack_shard(packed(shard), scale)
         assert np.array_equal(again.X, right)
+
+
+@pytest.mark.parametrize("missing", ["fail", "mean"])
+@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize("fine", [(), (0,), (0, 3), FINE])
+def test_remainders_count_only_if_a_mean_is_subtracted(
+    fine: tuple[int, ...], standardise: bool, missing: str
+) -> None:
+    X = rows()
+    X[::3] = np.nan if missing == "mean" else X[::3]
+    found = shard_of(X, fine)
+    scale = scale_of(feature_moments(found.X, found.remainders), standardise=standardise)
+    filled = np.where(np.isnan(X), np.nanmean(X, axis=0), X)
+    right = np.nan_to_num(StandardScaler().fit_transform(X)) if standardise else filled
+    exact = [*fine, 2] if standardise else range(5)
+
+    again = scaled(found.X, scale, found.remainders), unpack_shard(packed(found), scale).X
+
+    for result in again:
+        assert np.allclose(result[:, exact], right[:, exact], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("of_scale", "of_shard"), [((), FINE), ((0, 3), (3,)), ((3,), (0, 3))])
+def test_a_scale_may_have_other_fine_features_than_a_shard(
+    of_scale: tuple[int, ...], of_shard: tuple[int, ...]
+) -> None:
+    of_moments, found = shard_of(rows(), of_scale), shard_of(rows(), of_shard)
+    scale = scale_of(feature_moments(of_moments.X, of_moments.remainders))
+    common = sorted({2, *of_scale} & {2, *of_shard})
+    right = scaled(of_moments.X, scale, of_moments.remainders)
+
+    for result in (scaled(found.X, scale, found.remainders), unpack_shard(packed(found), scale).X):
+        assert np.array_equal(result[:, common], right[:, common])
+
+
+def shard_of(X: Any, fine: tuple[int, ...]) -> Shard:
+    remainders = Remainders(np.array(fine, np.int64), remainders_of(X[:, fine])) if fine else None
+    return Shard(X.astype(np.float32), np.zeros(N_ROWS, np.float32), None, remainders)
+
+
+def packed(shard: Shard) -> bytearray:
+    return bytearray(pack_shard(shard))
 
 
 def test_remainders_of_other_rows_are_damaged() -> None:
