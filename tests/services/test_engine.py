@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -538,16 +540,33 @@ def test_queued_starts_end_with_the_execution_that_waits_for_them(
         resource = "arn:aws:states:::states:startExecution.sync:2"
         call = {"Type": "Task", "Resource": resource, "Parameters": child, "End": True}
         machine = aws.machine(only(call))
-    execution = aws.start(machine, items)
-    if end != "failure":
+    with slow_starts(aws, seconds=1.0):
+        execution = aws.start(machine, items)
+        if end != "failure":
+            eventually(
+                lambda: {each["state"] for each in of_executor(aws)},
+                lambda seen: "starting" in seen,
+            )
+            aws.client("stepfunctions").stop_execution(executionArn=execution)
+        aws.ended(execution)
         eventually(
-            lambda: {each["state"] for each in of_executor(aws)}, lambda seen: "starting" in seen
+            lambda: of_executor(aws), lambda left: {each["state"] for each in left} <= {"idle"}
         )
-        aws.client("stepfunctions").stop_execution(executionArn=execution)
-    aws.ended(execution)
-    eventually(lambda: of_executor(aws), lambda left: {each["state"] for each in left} <= {"idle"})
     (tmp_path / "calls").touch()  # perhaps none has run
     assert len(calls(tmp_path / "calls")) < 40
+
+
+@contextmanager
+def slow_starts(aws: RunningAws, seconds: float) -> Iterator[None]:
+    """Let the cold starts of ``app-executor`` take long."""
+    functions, name = aws.client("lambda"), "app-executor"
+    before = functions.get_function_configuration(FunctionName=name)["Environment"]
+    variables = before["Variables"] | {"START_S": str(seconds)}
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(FunctionName=name, Environment=before)
 
 
 def of_executor(aws: RunningAws) -> list[dict[str, Any]]:

@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+time.sleep(float(os.environ.get("START_S", "0")))  # of a cold start
+
 
 class FlakyError(Exception):
     """Raised until a counter reaches the event's ``fails``."""
