@@ -21,7 +21,7 @@ from stepml.ml.data.manifest import (
     rows_name,
 )
 from stepml.ml.data.objects import ObjectReader
-from stepml.ml.data.remainders import Remainders
+from stepml.ml.data.remainders import Remainders, places_among
 from stepml.ml.data.row_ids import N_BUCKETS, RowIds
 from stepml.ml.data.shards import Shard, empty_dense, empty_sparse
 from stepml.ml.matrices import CsrMatrix
@@ -260,9 +260,9 @@ def _spread_pairs(
         if remainders is not None and "remainders" in part.places:
             first = part.pairs[0] + pairs.first
             rest = _load(reader, part, "remainders", first, first + len(rows))
-            for place, feature in enumerate(remainders.features):
-                own = inside & (pairs.indices == feature)
-                remainders.values[rows[own], place] = rest[own]
+            places, is_fine = places_among(remainders.features, pairs.indices)
+            own = inside & is_fine
+            remainders.values[rows[own], places[own]] = rest[own]
 
 
 @dataclass(frozen=True, slots=True)

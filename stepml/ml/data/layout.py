@@ -12,7 +12,7 @@ from stepml.job.formats import FORMATS
 from stepml.ml.data.objects import DataObject
 
 # Part of every digest: to be raised if the same bytes are partitioned differently.
-PARTITION_VERSION = 4
+PARTITION_VERSION = 5
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from stepml.ml.data.labels import NO_LABELS, LabelMoments
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
-from stepml.ml.data.remainders import Ends, ends_of
+from stepml.ml.data.remainders import Ends, ends_of_columns, ends_of_pairs
 from stepml.ml.data.row_ids import N_BUCKETS, RowIds, buckets, object_salt, row_ids
 
 # Parsed rows in memory; packing needs the same again.
@@ -252,14 +252,12 @@ def _pair_places(starts: NDArray[np.intp], counts: NDArray[np.uint32]) -> NDArra
 
 
 def _fine_ends(views: dict[str, arrays.Array], fine: Sequence[int]) -> tuple[Ends, ...]:
-    n_rows, rest = len(views["y"]), views.get("remainders", np.zeros(1, np.float32))
+    if not fine:
+        return ()
     if "X" in views:
-        columns = [*np.add(views["X"][:, fine], rest, dtype=np.float64).T]
-    else:
-        values = np.add(views["values"], rest, dtype=np.float64)
-        stored = [values[views["indices"] == feature] for feature in fine]
-        columns = [each if len(each) == n_rows else np.append(each, 0) for each in stored]
-    return tuple(ends_of(column) for column in columns)
+        return ends_of_columns(np.add(views["X"][:, fine], views["remainders"], dtype=np.float64))
+    values = np.add(views["values"], views["remainders"], dtype=np.float64)
+    return ends_of_pairs(views["indices"], values, fine, len(views["y"]))
 
 
 def _statistics(

@@ -8,7 +8,7 @@ binary digits. Standardising uses them; all else sees the float32 alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,9 @@ Floats64 = NDArray[np.float64]
 
 # Of the largest value: with a wider range, float32 still tells 2¹⁴ values of it apart.
 _NARROW = 2.0**-10
+# Few rows may be close together by chance: float32 tells at most 2⁶ values of these apart.
+_VERY_NARROW = 2.0**-18
+ENOUGH_ROWS = 100
 _LARGEST_WHOLE = 2.0**24  # float32 has all whole numbers up to here
 
 
@@ -50,35 +53,66 @@ class Bounds:
             np.fmax.reduce(X, axis=0, initial=np.nan, dtype=np.float64),
         )
 
+    def merged(self, other: Bounds) -> Bounds:
+        """Return the bounds of both."""
+        return Bounds(np.fmin(self.low, other.low), np.fmax(self.high, other.high))
+
 
 def fine_columns(X: Floats64) -> tuple[int, ...]:
     """Return the fine features, given some rows."""
-    return _fine(Bounds.of(X), np.any(remainders_of(X), axis=0))
+    return _fine(Bounds.of(X), np.any(remainders_of(X), axis=0), len(X))
 
 
-def fine_within(bounds: Bounds) -> tuple[int, ...]:
-    """Return the fine features, given bounds of some or all rows."""
+def fine_within(bounds: Bounds, n_rows: int) -> tuple[int, ...]:
+    """Return the fine features, given bounds of ``n_rows`` rows, which may be all."""
     ends = np.stack([bounds.low, bounds.high])
-    return _fine(bounds, np.any(remainders_of(ends), axis=0))
+    return _fine(bounds, np.any(remainders_of(ends), axis=0), n_rows)
 
 
-def _fine(bounds: Bounds, have_remainders: Any) -> tuple[int, ...]:
+def _fine(bounds: Bounds, have_remainders: Any, n_rows: int) -> tuple[int, ...]:
     # If some rows are not close together, neither are all of them.
     largest = np.maximum(np.abs(bounds.low), np.abs(bounds.high))
-    narrow = bounds.high - bounds.low < _NARROW * largest
-    return tuple(np.flatnonzero(narrow & (have_remainders | (largest >= _LARGEST_WHOLE))).tolist())
+    spread = bounds.high - bounds.low
+    is_large = (largest >= _LARGEST_WHOLE) & (spread < _NARROW * largest)
+    narrow = _NARROW if n_rows >= ENOUGH_ROWS else _VERY_NARROW
+    # A constant needs no remainders: without its mean, it is 0.
+    is_narrow = (spread > 0) & (spread < narrow * largest) & have_remainders
+    return tuple(np.flatnonzero(is_large | is_narrow).tolist())
 
 
-def stored_everywhere(indices: NDArray[Any], n_rows: int) -> tuple[int, ...]:
-    """Return the features with a pair in each of some rows; others are 0 somewhere."""
-    features, counts = np.unique(indices, return_counts=True)
-    return tuple(features[counts == n_rows].tolist())
+def ends_of_columns(X: Floats64) -> tuple[Ends, ...]:
+    """Return the ends of each column; NaN counts as no value."""
+    return _ends(Bounds.of(X))
 
 
-def ends_of(values: Floats64) -> Ends:
-    """Return the ends of values, of which NaN are left out."""
-    known = values[~np.isnan(values)]
-    return (float(known.min()), float(known.max())) if len(known) else None
+def ends_of_pairs(
+    indices: NDArray[Any], values: Floats64, fine: Sequence[int], n_rows: int
+) -> tuple[Ends, ...]:
+    """Return the ends of the ``fine`` features of sparse rows; absent values are 0."""
+    places, found = places_among(np.array(fine, np.int64), indices)
+    places, values = places[found], values[found]
+    low, high = np.full((2, len(fine)), np.nan)
+    np.fmin.at(low, places, values)
+    np.fmax.at(high, places, values)
+    absent = np.bincount(places, minlength=len(fine)) < n_rows
+    low[absent], high[absent] = np.fmin(low[absent], 0), np.fmax(high[absent], 0)
+    return _ends(Bounds(low, high))
+
+
+def _ends(bounds: Bounds) -> tuple[Ends, ...]:
+    pairs = zip(bounds.low.tolist(), bounds.high.tolist(), strict=True)
+    return tuple(None if np.isnan(low) else (low, high) for low, high in pairs)
+
+
+def places_among(
+    fine: NDArray[np.int64], indices: NDArray[Any]
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return the place of each index in ``fine``, and whether it is there.
+
+    ``fine`` is ascending and not empty. The place of an index that is not there means nothing.
+    """
+    places = np.searchsorted(fine, indices)
+    return places, fine.take(places, mode="clip") == indices
 
 
 def merged_ends(parts: Iterable[Ends]) -> Ends:

@@ -7,19 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows
+from stepml.ml.data.formats.samples import (
+    SAMPLE_REQUEST_BYTES,
+    Sample,
+    exact_values,
+    first_rows,
+    stored_everywhere,
+)
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange, Cut
-from stepml.ml.data.remainders import fine_columns, stored_everywhere
+from stepml.ml.data.remainders import fine_columns
 from stepml.ml.data.source_format import SourceFormat
-
-_SAMPLE_BYTES = 64 * 1024
-_SAMPLED_OBJECTS = 3  # at most; the first one with rows is enough
 
 
 class RowSource(Protocol):
@@ -142,26 +143,29 @@ class DataFormat(ABC):
         """
         candidates: Sequence[int] = range(layout.n_features or 0)
         if layout.is_sparse:
-            rows = self._first_rows(reader, objects, layout)
-            if not isinstance(rows, SparseRows):
-                return ()
-            candidates = stored_everywhere(rows.indices, len(rows.y))
+            candidates = stored_everywhere(self._first_rows(reader, objects, layout))
+        return self._fine_among(candidates, reader, objects, layout)
+
+    def _fine_among(
+        self,
+        candidates: Sequence[int],
+        reader: ObjectReader,
+        objects: Sequence[DataObject],
+        layout: Layout,
+    ) -> tuple[int, ...]:
         rows = self._first_rows(reader, objects, replace(layout, fine=tuple(candidates)))
-        if rows is None or rows.remainders is None:
+        if not rows or not candidates:
             return ()
-        found = fine_columns(_exact(rows, rows.remainders, candidates))
+        found = fine_columns(exact_values(rows, candidates))
         return tuple(candidates[place] for place in found)
 
     def _first_rows(
         self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
-    ) -> DenseRows | SparseRows | None:
+    ) -> Sample:
         lenient = replace(layout, on_bad_row="skip", missing="mean")
-        source = self.open_rows(reader, objects, lenient, _SAMPLE_BYTES)
-        for number, data in enumerate(objects[:_SAMPLED_OBJECTS]):
-            part = ByteRange(number, 0, min(data.value_bytes, _SAMPLE_BYTES))
-            for rows in source.read(part):
-                return rows
-        return None
+        source = self.open_rows(reader, objects, lenient, SAMPLE_REQUEST_BYTES)
+        numbers = [n for n, each in enumerate(objects) if self.cut_of(each) is not Cut.NO_ROWS]
+        return first_rows(source.read, objects, numbers)
 
     def complete(
         self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
@@ -176,16 +180,6 @@ class DataFormat(ABC):
             The columns do not match the layout.
         """
         return layout
-
-
-def _exact(
-    rows: DenseRows | SparseRows, remainders: NDArray[np.float32], features: Sequence[int]
-) -> NDArray[np.float64]:
-    """Return the values of ``features``, which have remainders, (n_rows, n_features)."""
-    if isinstance(rows, DenseRows):
-        return np.add(rows.X, remainders, dtype=np.float64)
-    values = np.add(rows.values, remainders, dtype=np.float64)
-    return values[np.isin(rows.indices, features)].reshape(len(rows.y), len(features))
 
 
 def layout_without_columns(

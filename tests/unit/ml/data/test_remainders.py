@@ -28,7 +28,13 @@ from stepml.ml.data import (
     scaled,
     unpack_shard,
 )
-from stepml.ml.data.remainders import Remainders, fine_columns, remainders_of
+from stepml.ml.data.remainders import (
+    Remainders,
+    ends_of_columns,
+    ends_of_pairs,
+    fine_columns,
+    remainders_of,
+)
 from stepml.ml.data.shards import Shard
 from tests.support.data_sets import MemoryObjects, partition
 
@@ -206,7 +212,132 @@ def test_bad_rows_at_the_start_do_not_matter() -> None:
 def test_a_feature_is_fine_if_its_values_are_close_together_and_far_from_0(
     column: list[float], fine: bool
 ) -> None:
+    many = np.tile(column, 50)[:, None]
+
+    assert fine_columns(many) == ((0,) if fine else ())
+
+
+@pytest.mark.parametrize(
+    ("column", "fine"),
+    [
+        ([0.1], False),
+        ([0.1, 0.1], False),
+        ([0.1] * 300, False),
+        ([20.5, 20.501], False),  # may be by chance
+        ([2_460_000.001], False),
+        ([2_460_000, 2_460_000.001], True),
+        ([1.7e12], True),
+        ([1.7e12, 1.7e12 + 600_000], True),
+        ([1.7e12, 1.5e12], False),
+        ([np.nan], False),
+    ],
+)
+def test_of_few_rows_only_large_or_very_close_values_are_fine(
+    column: list[float], fine: bool
+) -> None:
     assert fine_columns(np.array(column)[:, None]) == ((0,) if fine else ())
+
+
+def numbers(n_rows: int, n_features: int = 20) -> Any:
+    """Return numbers that float32 rounds, near 0, and then a time."""
+    X = np.random.default_rng(7).normal(size=(n_rows, n_features))
+    return np.append(X, 1.7e9 + np.arange(n_rows)[:, None], axis=1)
+
+
+def lines(X: Any) -> bytes:
+    return b"".join(b",".join(repr(v).encode() for v in (*row, 1)) + b"\n" for row in X.tolist())
+
+
+def sparse_lines(X: Any) -> bytes:
+    pairs = (b" ".join(b"%d:%r" % (n, v) for n, v in enumerate(row, 1)) for row in X.tolist())
+    return b"".join(b"1 " + each + b"\n" for each in pairs)
+
+
+def archive(X: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, X=X, y=np.ones(len(X)))
+    return file.getvalue()
+
+
+def columns(X: Any, **options: Any) -> bytes:
+    file = io.BytesIO()
+    named = {f"x{place}": column for place, column in enumerate(X.T)}
+    parquet.write_table(pyarrow.table(named | {"y": np.ones(len(X))}), file, **options)
+    return file.getvalue()
+
+
+SMALL: dict[str, Callable[[Any], bytes]] = {
+    "csv": lines,
+    "libsvm": sparse_lines,
+    "npz": archive,
+    "parquet": columns,
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("sizes", [[1], [1, 120], [1, 1, 1, 1, 1, 1], [2, 0, 90]])
+def test_few_rows_at_the_start_make_no_feature_fine(name: str, sizes: list[int]) -> None:
+    held = {f"{n}": SMALL[name](numbers(size)) for n, size in enumerate(sizes)}
+    options = {"header": False} if name == "csv" else {}
+
+    manifest = partition(MemoryObjects(**held), format=name, **options)
+
+    assert manifest.layout.fine == (20,)
+
+
+@pytest.mark.parametrize("name", ["csv", "libsvm", "npz"])
+def test_rows_wider_than_a_request_make_no_feature_fine(name: str) -> None:
+    held = SMALL[name](numbers(5, 6000))
+    options = {"header": False} if name == "csv" else {}
+
+    manifest = partition(MemoryObjects(a=held), format=name, **options)
+
+    assert manifest.layout.fine == (6000,)
+
+
+def test_a_small_first_object_does_not_change_which_features_are_fine() -> None:
+    large = lines(numbers(300))
+    alone = partition(MemoryObjects(b=large), format="csv", header=False)
+    both = partition(MemoryObjects(a=lines(numbers(1)), b=large), format="csv", header=False)
+
+    assert alone.layout.fine == both.layout.fine
+
+
+def with_nan_at_the_end(X: Any) -> Any:
+    X[-40:] = np.nan
+    return X
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        {"a": columns(numbers(0)), "b": columns(numbers(200))},
+        {"a": columns(with_nan_at_the_end(numbers(200)), row_group_size=20)},
+        {"a": columns(numbers(200), write_statistics=False)},
+        {"a": columns(numbers(200), write_statistics=["x0", "x3"])},
+        {"a": columns(numbers(0)), "b": columns(numbers(200), write_statistics=False)},
+    ],
+    ids=["empty first object", "NaN", "no statistics", "some statistics", "empty, no statistics"],
+)
+def test_fine_features_of_parquet_are_found(objects: dict[str, bytes]) -> None:
+    manifest = partition(MemoryObjects(**objects), format="parquet", label="y", missing="mean")
+
+    assert manifest.layout.fine == (20,)
+
+
+def test_the_ends_of_pairs_take_one_look_at_each_pair() -> None:
+    rng = np.random.default_rng(3)
+    n_rows, fine = 50, tuple(range(1, 400, 2))
+    stored = rng.random((n_rows, 400)) < 0.9
+    stored[:, 1:9] = True
+    values = np.where(rng.random(stored.shape) < 0.1, np.nan, rng.normal(size=stored.shape))
+    values[:, 3] = np.nan
+    dense = np.where(stored, values, 0)[:, fine]
+
+    found = ends_of_pairs(np.nonzero(stored)[1].astype(np.uint32), values[stored], fine, n_rows)
+
+    assert found == ends_of_columns(dense)
+    assert found[1] is None
 
 
 def test_value_and_remainder_are_the_value() -> None:

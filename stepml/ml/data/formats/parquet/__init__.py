@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.base import DataFormat, layout_without_columns
 from stepml.ml.data.formats.columns import label_column
-from stepml.ml.data.formats.parquet.rows import ParquetRows
+from stepml.ml.data.formats.parquet.rows import ParquetRows, require_same_columns
 from stepml.ml.data.formats.parquet.table import MAGIC, Table
+from stepml.ml.data.formats.samples import SAMPLED_OBJECTS
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
-from stepml.ml.data.remainders import Bounds, fine_within
+from stepml.ml.data.remainders import ENOUGH_ROWS, Bounds, fine_within
 from stepml.ml.data.source_format import SourceFormat
 
 
@@ -50,10 +53,31 @@ class Parquet(DataFormat):
     def fine_features(
         self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
     ) -> tuple[int, ...]:
-        # The footer has the bounds of each column; reading the first rows would take much more.
-        bounds = Table(reader, objects[0]).bounds()
+        # The footers have the bounds of columns; reading the first rows would take much more.
         columns = [layout.column_of(feature) for feature in range(layout.n_features or 0)]
-        return fine_within(Bounds(bounds.low[columns], bounds.high[columns]))
+        bounds, n_rows = _first_bounds(reader, objects, layout)
+        known = Bounds(bounds.low[columns], bounds.high[columns])
+        unknown = np.flatnonzero(np.isnan(known.low)).tolist()
+        others = self._fine_among(unknown, reader, objects, layout) if unknown else ()
+        return tuple(sorted((*fine_within(known, n_rows), *others)))
+
+
+def _first_bounds(
+    reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
+) -> tuple[Bounds, int]:
+    """Return the bounds of the columns in the first objects with 100 rows, and the rows of these.
+
+    Most often, this is one object.
+    """
+    bounds, n_rows = Bounds.of(np.empty((0, layout.n_columns))), 0
+    for data in [each for each in objects if each.value_bytes][:SAMPLED_OBJECTS]:
+        table = Table(reader, data)
+        if table.n_rows:  # others may have other columns
+            require_same_columns(data, table, layout)
+            bounds, n_rows = bounds.merged(table.bounds()), n_rows + table.n_rows
+        if n_rows >= ENOUGH_ROWS:
+            break
+    return bounds, n_rows
 
 
 def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: Layout) -> Layout:

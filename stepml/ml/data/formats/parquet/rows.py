@@ -39,9 +39,7 @@ class ParquetRows:
     def read(self, part: ByteRange) -> Iterator[DenseRows]:
         data = self._objects[part.object_index]
         table = Table(self._source, data)
-        require_same_names(
-            data, table.column_names, self._layout.column_names, "its columns are not those"
-        )
+        require_same_columns(data, table, self._layout)
         label = self._layout.label_column
         n_rows = rows_per_block(self._layout.n_columns, block_bytes=self._block_bytes)
         for batch in table.batches(part, n_rows):
@@ -51,3 +49,8 @@ class ParquetRows:
             rows = self._checks.dense(data.key, batch.first, y, X)
             if len(rows.y):
                 yield rows
+
+
+def require_same_columns(data: DataObject, table: Table, layout: Layout) -> None:
+    """Raise `InvalidDataError` if a table has other columns than the first one."""
+    require_same_names(data, table.column_names, layout.column_names, "its columns are not those")

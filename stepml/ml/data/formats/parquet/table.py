@@ -61,8 +61,13 @@ class Table:
         _require_numbers(pyarrow.types, data, schema)
         self.column_names: tuple[str, ...] = tuple(schema.names)
 
+    @property
+    def n_rows(self) -> int:
+        """The number of rows, as the footer has it."""
+        return int(self._metadata.num_rows)
+
     def bounds(self) -> Bounds:
-        """Return the bounds of each column, NaN if the footer does not have them."""
+        """Return the bounds of each column, in the row groups of which the footer has them."""
         groups = [self._metadata.row_group(n) for n in range(self._metadata.num_row_groups)]
         pairs = np.full((max(1, len(groups)), len(self.column_names), 2), np.nan)
         for group, found in zip(groups, pairs, strict=False):
@@ -72,7 +77,7 @@ class Table:
                     ends = statistics.min, statistics.max
                     if all(isinstance(end, (int, float)) for end in ends):  # not of float16
                         found[place] = ends
-        return Bounds(pairs[..., 0].min(axis=0), pairs[..., 1].max(axis=0))
+        return Bounds(np.fmin.reduce(pairs[..., 0]), np.fmax.reduce(pairs[..., 1]))
 
     def batches(self, part: ByteRange, n_rows: int) -> Iterator[Batch]:
         """Yield the rows of the row groups that begin in ``part``, at most ``n_rows`` at a time."""
