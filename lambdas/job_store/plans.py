@@ -92,6 +92,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     skipped_rows: int
     skipped_samples: list[str]
     fingerprint: str = ""  # of the rows; empty: an earlier version made the plan
+    n_fine: int = 0  # features with remainders in the shards
     about: DatasetFacts = DatasetFacts()
     # Validation losses of a model that ignores the features, and of the first state.
     constant_loss: float | None = None
@@ -123,6 +124,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             skipped_rows=manifest.skipped_rows,
             skipped_samples=list(manifest.skipped_samples),
             fingerprint=manifest.fingerprint,
+            n_fine=len(layout.fine) if kind == "dense" else 0,
             about=dataset_facts(partition.spec, manifest, len(partition.objects), partition.notes),
             rank_states_after=partition.rank_states_after,
         )
@@ -134,10 +136,15 @@ class TrainingPlan(msgspec.Struct, frozen=True):
 
     @property
     def row_bytes(self) -> float:
-        """Mean size of a row in a shard."""
+        """Mean size of a row's float32 values and label."""
         if self.matrix == "dense":
             return 4 * (self.n_features + 1)
         return 8 * self.density * self.n_features + 12
+
+    @property
+    def stored_row_bytes(self) -> float:
+        """Mean size of a row in a shard, with its remainders."""
+        return self.row_bytes + 4 * self.n_fine
 
     def rows(self, rank: int) -> int:
         """Return the rows of ``rank`` (or `keys.VALIDATION`)."""

@@ -35,14 +35,14 @@ class ShardCache:
 
     def put(self, name: str, shard: Shard) -> None:
         """Add ``shard``; the least recently used ones are dropped if there is no room."""
-        self.make_room(shard.X.nbytes + shard.y.nbytes)
+        self.make_room(shard.value_bytes)
         with self._lock:
             self._shards[name] = shard
 
     @property
     def value_bytes(self) -> int:
         """Bytes of all cached shards."""
-        return sum(shard.X.nbytes + shard.y.nbytes for shard in self._shards.values())
+        return sum(shard.value_bytes for shard in self._shards.values())
 
 
 def load_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
@@ -58,7 +58,7 @@ def load_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
     if shard is None:
         scale = store.scale.load() if is_scaled(data) else None
         # Before it is loaded: the function's memory need not hold the dropped shards as well.
-        warm_shards.make_room(int(plan.rows(rank) * plan.row_bytes))
+        warm_shards.make_room(int(plan.rows(rank) * plan.stored_row_bytes))
         shard = shards.load(rank, plan.interval(rank), scale)
         warm_shards.put(name, shard)
     return shard

@@ -36,6 +36,14 @@ class Shard:
     packed: Buffer | None = None  # the container, if X and y are views of one
     remainders: Remainders | None = None  # of dense rows with fine features
 
+    @property
+    def value_bytes(self) -> int:
+        """The memory of the shard; views hold their whole container."""
+        if self.packed is not None:
+            return memoryview(self.packed).nbytes
+        rest = 0 if self.remainders is None else self.remainders.values.nbytes
+        return self.X.nbytes + self.y.nbytes + rest
+
 
 def empty_dense(n_rows: int, n_features: int, rows: str = "", *, fine: Sequence[int] = ()) -> Shard:
     """Return a dense shard of zeros in its container, to be filled in place.

@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from lambdas.job_store.plans import TrainingPlan
+from lambdas.job_store.shards import ShardCache, load_shard
 from stepml.job import keys
 from stepml.ml.artifact import Artifact
 from stepml.trained_model import TrainedModel
@@ -113,3 +116,27 @@ def test_a_fine_feature_may_be_missing_from_whole_ranges() -> None:
 
     ((low, high),) = job.store.data_set(job.partition_plan().digest).load_manifest().fine_ends
     assert (low, high) == (1.7e12 + SECONDS[:120].min(), 1.7e12 + SECONDS[:120].max())
+
+
+def test_room_is_made_for_remainders() -> None:
+    job = finished(1.7e12 + SECONDS)
+    plan = job.store.training_plan.load()
+    shard = load_shard(job.store, plan, 0)
+    packed = memoryview(shard.packed or b"").nbytes
+    cache = ShardCache(2 * packed - 1)
+
+    for name in ("first", "second"):
+        cache.put(name, shard)
+
+    assert plan.n_fine == 1
+    assert 0 <= packed - plan.rows(0) * plan.stored_row_bytes < 1000  # the container's header
+    assert cache.value_bytes == packed
+    assert cache.get("first") is None
+
+
+def test_plans_of_earlier_versions_have_no_fine_features() -> None:
+    plan = finished(1.7e12 + SECONDS).store.training_plan.load()
+    earlier = msgspec.json.decode(msgspec.json.encode(plan))
+    del earlier["n_fine"]
+
+    assert msgspec.convert(earlier, TrainingPlan).stored_row_bytes == plan.row_bytes
