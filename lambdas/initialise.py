@@ -18,7 +18,8 @@ from lambdas.job_store.shards import is_scaled
 from lambdas.logs import log
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import State
-from stepml.ml.data import Scale, merge_moments, scale_of, shard_kind, shard_plan
+from stepml.ml.data import Moments, merge_moments, scale_of, shard_kind, shard_plan
+from stepml.ml.doubts import doubts_about_moments
 from stepml.ml.models.base import Floats
 from storage import DurableStorage
 
@@ -43,7 +44,10 @@ def _initialised(store: JobStore) -> TrainingPlan:
     plan = TrainingPlan.of(partition, manifest, kind, intervals)
     epochs_of(spec).require_room(plan, channel_of(store, plan))
     if is_scaled(spec.data):
-        store.scale.publish(_scale(store, plan))
+        moments = _moments(store, plan)
+        is_sparse = plan.matrix == "sparse"
+        store.scale.publish(scale_of(moments, standardise=spec.data.standardise, sparse=is_sparse))
+        plan = plan.warning_of(doubts_about_moments(manifest.layout, moments))
     take_over(store, partition)
     first = store.state(0)
     begins = partition.resumed_epochs == 0
@@ -72,10 +76,9 @@ def _first_state(store: JobStore, plan: TrainingPlan) -> State:
     return epochs_of(plan.spec).first_state(model, parameters)
 
 
-def _scale(store: JobStore, plan: TrainingPlan) -> Scale:
-    spec, shards = plan.spec, store.shards(plan.digest, plan.spec, plan.matrix, plan.fingerprint)
+def _moments(store: JobStore, plan: TrainingPlan) -> Moments:
+    shards = store.shards(plan.digest, plan.spec, plan.matrix, plan.fingerprint)
     # One after another: together, those of many ranks might not fit.
-    moments = merge_moments(
-        shards.moments(rank, plan.interval(rank)) for rank in range(spec.workers)
+    return merge_moments(
+        shards.moments(rank, plan.interval(rank)) for rank in range(plan.spec.workers)
     )
-    return scale_of(moments, standardise=spec.data.standardise, sparse=plan.matrix == "sparse")

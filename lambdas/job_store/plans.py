@@ -9,7 +9,7 @@ import xxhash
 
 from lambdas.job_store.dataset_facts import dataset_facts
 from stepml.job import keys
-from stepml.job.reports import DatasetFacts, DatasetReport
+from stepml.job.reports import DatasetFacts, DatasetReport, JobWarning
 from stepml.job.spec import JobSpec
 from stepml.ml.algorithms import RankEpoch
 from stepml.ml.data import (
@@ -128,6 +128,11 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             about=dataset_facts(partition.spec, manifest, len(partition.objects), partition.notes),
             rank_states_after=partition.rank_states_after,
         )
+
+    def warning_of(self, warnings: list[JobWarning]) -> Self:
+        """Return the plan with more warnings about the data."""
+        about = msgspec.structs.replace(self.about, warnings=[*self.about.warnings, *warnings])
+        return msgspec.structs.replace(self, about=about)
 
     @property
     def training_rows(self) -> int:

@@ -11,11 +11,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.ml.convergence import advice
-from stepml.ml.data import Manifest, shard_kind
-from stepml.ml.data.remainders import are_narrow
+from stepml.ml.data import Layout, Manifest, Moments, shard_kind
+from stepml.ml.data.remainders import are_coarse, are_narrow
 from stepml.ml.models.classes import MEANT_REGRESSION, look_continuous
 
 _ROUNDED = 1e-3  # of the labels' standard deviation
@@ -25,6 +29,30 @@ _MARGIN = 0.01  # relative; validation rows are a sample
 def doubts_about_data(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
     """Return warnings about the labels and features of a data set."""
     return [*_about_labels(spec, manifest), *_if_coarse(spec, manifest)]
+
+
+def doubts_about_moments(layout: Layout, moments: Moments) -> list[JobWarning]:
+    """Return a warning about features for which float32 is too coarse, although not found as fine.
+
+    The first rows decide which features are fine, and may lack them.
+    """
+    deviation = np.sqrt(moments.m2 / np.maximum(moments.n, 1))
+    found = np.flatnonzero(are_coarse(moments.mean, deviation)).tolist()
+    coarse = [feature for feature in found if feature not in layout.fine]
+    if not coarse:
+        return []
+    first = coarse[0]
+    text = (
+        f"{_title(layout, coarse)} has values close together and far from 0, about "
+        f"{moments.mean[first]:.10g} ± {deviation[first]:.3g}, which float32 hardly tells apart, "
+        "and the first rows lack it: subtract a constant from it, or fill it in there"
+    )
+    return [JobWarning(code="features_rounded", text=text)]
+
+
+def _title(layout: Layout, features: Sequence[int]) -> str:
+    more = f", like {len(features) - 1} more," if len(features) > 1 else ""
+    return f"{layout.feature_title(features[0])}{more}"
 
 
 def _about_labels(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
@@ -80,10 +108,10 @@ def _if_coarse(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
     coarse = [(feature, each) for feature, each in ends.items() if each and are_narrow(each)]
     if not coarse:
         return []
-    feature, (low, high) = coarse[0]
-    more = f", like {len(coarse) - 1} more," if len(coarse) > 1 else ""
+    _, (low, high) = coarse[0]
+    title = _title(manifest.layout, [feature for feature, _ in coarse])
     text = (
-        f"{manifest.layout.feature_title(feature)}{more} has values close together and far from "
+        f"{title} has values close together and far from "
         f"0, from {low:.10g} to {high:.10g}, which float32 hardly tells apart: set "
         + ("data.matrix to 'dense' and " if is_sparse else "")
         + "data.standardise, which subtracts the mean before, or subtract a constant"

@@ -23,6 +23,8 @@ _NARROW = 2.0**-10
 # Few rows may be close together by chance: float32 tells at most 2⁶ values of these apart.
 _VERY_NARROW = 2.0**-18
 ENOUGH_ROWS = 100
+# Float32 numbers differ by more than 2⁻²⁴, so one in 10⁹ rows makes a larger deviation.
+_ROUNDING = 2.0**-40
 _LARGEST_WHOLE = 2.0**24  # float32 has all whole numbers up to here
 
 
@@ -125,6 +127,17 @@ def are_narrow(ends: tuple[float, float]) -> bool:
     """Return whether values are not all the same, but close together and far from 0."""
     low, high = ends
     return 0 < high - low < _NARROW * max(abs(low), abs(high))
+
+
+def are_coarse(mean: Floats64, deviation: Floats64) -> NDArray[np.bool_]:
+    """Return whether values beyond float32's whole numbers are close together, but not the same.
+
+    ``mean`` and ``deviation`` are those of the values as float32, (n_features,). A deviation that
+    comes from rounding alone counts as 0.
+    """
+    size = np.abs(mean)
+    is_close = (deviation > _ROUNDING * size) & (deviation < _NARROW / 2 * size)
+    return is_close & (size >= _LARGEST_WHOLE)
 
 
 def remainders_of(values: NDArray[Any]) -> Floats32:

@@ -140,3 +140,25 @@ def test_plans_of_earlier_versions_have_no_fine_features() -> None:
     del earlier["n_fine"]
 
     assert msgspec.convert(earlier, TrainingPlan).stored_row_bytes == plan.row_bytes
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize(("origin", "is_warned_about"), [(1.7e9, True), (0.0, False), (1e6, False)])
+def test_features_that_the_first_rows_lack_are_warned_about(
+    origin: float, is_warned_about: bool, standardise: bool
+) -> None:
+    data = {"uri": "s3://data/rows.csv", "format": "csv", "missing": "mean", "header": False}
+    job = Job(data=data | {"standardise": standardise})
+    rows = (
+        f"{'' if row < 20_000 else origin + row % 600},{row % 7},{1e9 + 1:.0f},{row % 2}\n"
+        for row in range(20_240)
+    )
+    job.data.save("rows.csv", "".join(rows).encode())
+    job.initialised()
+
+    warnings = job.store.training_plan.load().about.warnings
+
+    texts = [each.text for each in warnings if each.code == "features_rounded"]
+    assert [text.startswith("column 1 has values close") for text in texts] == (
+        [True] if is_warned_about else []
+    )
