@@ -30,7 +30,7 @@ def assemble(task: AssembleTask, storage: DurableStorage) -> None:
     spec, manifest = plan.spec, store.data_set(plan.digest).load_manifest()
     kind = shard_kind(spec.data.matrix, manifest, spec.workers)
     shards = store.shards(plan.digest, spec, kind, manifest.fingerprint)
-    if shards.exists(task.rank):
+    if not shards.missing([task.rank]):
         return
     intervals = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
     validates = task.rank == keys.VALIDATION

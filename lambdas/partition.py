@@ -1,33 +1,29 @@
 """Parses one range of the data and writes its rows as pieces, sorted by row id.
 
-Or parses everything that is missing or damaged in the partitioned data.
+Or finds the ranges that must be parsed again, as their pieces are missing or damaged.
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from functools import partial
 
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, bucket, durable
 from lambdas.job_store import JobStore, PartitionPlan, RangeSummary
 from lambdas.job_store.data_sets import DataSetStore, Unchanged
-from lambdas.logs import best_effort, log
-from stepml.job.errors import DataSetDamagedError
-from stepml.job.tasks import PartitionTask, Restored
+from lambdas.logs import log
+from lambdas.restoration import find_damage
+from stepml.job.tasks import DataTasks, PartitionTask
 from stepml.ml.data import write_pieces
 from storage import DurableStorage
 
-MOST_TIMES = 3  # that an execution parses damaged data again, after its start and each redrive
-
 
 @handles(PartitionTask)
-def handler(task: PartitionTask, context: LambdaContext) -> Restored | None:
+def handler(task: PartitionTask, context: LambdaContext) -> DataTasks | None:
     plan = JobStore(durable(), task.job_id).partition_plan.load()
-    source = bucket(plan.bucket)
     if task.range is None:
-        return restore(task, plan, source, durable())
-    partition(task.range, task.job_id, plan, source, durable())
+        return find_damage(task, plan, durable())
+    partition(task.range, task.job_id, plan, bucket(plan.bucket), durable())
     return None
 
 
@@ -62,33 +58,3 @@ def _partitioned(
         pieces=len(result.pieces),
     )
     return data_set.publish_summary(RangeSummary(number, result.pieces, result.skipped))
-
-
-def restore(
-    task: PartitionTask, plan: PartitionPlan, source: DurableStorage, storage: DurableStorage
-) -> Restored:
-    """Parse the data again if their manifest or a piece is missing or damaged.
-
-    If nothing is known to be damaged (``task.times`` is None), a storage that fails is ignored:
-    the ranks may have all they need.
-
-    Raises
-    ------
-    DataSetDamagedError
-        This was done several times.
-    KeyNotFoundError, ValueChangedError
-        The data have been deleted or changed since.
-    """
-    data_set = JobStore(storage, task.job_id).data_set(plan.digest)
-    times = task.times or 0
-    if times >= MOST_TIMES * (1 + task.redrives):
-        raise DataSetDamagedError(
-            f"datasets/{plan.digest}/ was damaged again after it had been made {times} times"
-        )
-    is_precaution = task.times is None
-    with best_effort("make the data again", job_id=task.job_id) if is_precaution else nullcontext():
-        if data_set.find_whole() is None:
-            for number in range(len(plan.tasks)):
-                partition(number, task.job_id, plan, source, storage)
-            data_set.publish(plan)
-    return Restored(times=times + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lambdas.attempts.costs import Invocation
+from lambdas.attempts.failures import published_failure
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.epochs import EpochRun, Epochs, epochs_of
@@ -39,10 +40,11 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
     """
     invocation = Invocation.begin(storage)
     store = JobStore(invocation.storage, task.job_id)
-    run = EpochRun(task, store.training_plan.load(), store)
-    epochs, report = epochs_of(run.plan.spec), store.report(task.epoch).find()
-    if report is None:
-        report = _reduced_by_any_copy(run, epochs, invocation)
+    with published_failure(store, task):
+        run = EpochRun(task, store.training_plan.load(), store)
+        epochs, report = epochs_of(run.plan.spec), store.report(task.epoch).find()
+        if report is None:
+            report = _reduced_by_any_copy(run, epochs, invocation)
     with best_effort("delete what was exchanged", job_id=task.job_id, epoch=task.epoch):
         epochs.release(run)
     log("epoch reduced", job_id=task.job_id, epoch=task.epoch, loss=report.loss)

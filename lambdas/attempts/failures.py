@@ -18,7 +18,7 @@ from stepml.job.errors import (
     WaitTimeoutError,
 )
 from stepml.job.reports import Failure
-from stepml.job.tasks import ExecutorTask
+from stepml.job.tasks import ExecutorTask, ReducerTask
 
 MAX_MESSAGE_BYTES = 1024
 # The state machine calls the rank again after these errors, or the cause is another rank's error.
@@ -32,8 +32,8 @@ _PASSING = (
 
 
 @contextmanager
-def published_failure(store: JobStore, task: ExecutorTask) -> Iterator[None]:
-    """Publish an error that ends ``task`` for good, and raise it; the first of all ranks counts.
+def published_failure(store: JobStore, task: ExecutorTask | ReducerTask) -> Iterator[None]:
+    """Publish an error that ends ``task`` for good, and raise it; the first one counts.
 
     Without the record, peers would wait for this rank until their time is out, and the user might
     see that instead of the cause. If the execution has already ended, nothing is published: its
@@ -55,10 +55,10 @@ def published_failure(store: JobStore, task: ExecutorTask) -> Iterator[None]:
         raise
 
 
-def _failure(task: ExecutorTask, error: Exception) -> Failure:
+def _failure(task: ExecutorTask | ReducerTask, error: Exception) -> Failure:
     message = str(error).encode()[:MAX_MESSAGE_BYTES].decode(errors="ignore")
     return Failure(
-        rank=task.rank,
+        rank=task.rank if isinstance(task, ExecutorTask) else None,
         epoch=task.epoch,
         error=type(error).__name__,
         message=message,

@@ -112,5 +112,5 @@ class Watch:
 
     def _require_no_failure(self, found: Mapping[str, Buffer]) -> None:
         failure = self._failure.read(found)
-        if failure is not None:
+        if failure is not None and failure.rank is not None:
             raise PeerFailedError(failure.rank, failure.error, failure.message)

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 
 from lambdas.attempts.workforce import Workforce
 from lambdas.epochs import epochs_of
+from lambdas.history import epochs_beside
 from lambdas.job_store import PartitionPlan
-from stepml.job.tasks import JobFunctions, JobState, LoopPosition
+from stepml.job.tasks import DataTasks, JobFunctions, JobState, LoopPosition
 
 # An epoch that takes longer has failed: six functions of 15 minutes in a row, and their retries.
 EPOCH_TIMEOUT_S = 6 * 3600
-# Step Functions ends an execution at 25,000 events. Some are left for redrives, and each epoch has
-# twice the events that it needs, so that all of them may be retried.
-HISTORY_EVENTS = 24_000
-EVENTS_AN_EPOCH = 18
-EVENTS_AN_ITERATION = 8  # of a Map; a few of them may be retried
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +24,7 @@ class Limits:
 
     def epochs_an_execution(self, map_iterations: int) -> int:
         """Return the epochs of an execution whose Maps have had ``map_iterations`` before."""
-        if self.most_epochs is not None:
-            return self.most_epochs
-        return (HISTORY_EVENTS - map_iterations * EVENTS_AN_ITERATION) // EVENTS_AN_EPOCH
+        return epochs_beside(map_iterations) if self.most_epochs is None else self.most_epochs
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +47,7 @@ def loop_state(start: Start, limits: Limits) -> JobState:
         job_id=start.job_id,
         run=start.plan.run,
         functions=JobFunctions.of(spec),
-        ranges=list(start.ranges),
-        shards=list(start.shards),
+        data=DataTasks(ranges=list(start.ranges), shards=list(start.shards)),
         ranks=workforce.ranks,
         groups=workforce.groups,
         ranks_at_once=workforce.ranks_at_once,

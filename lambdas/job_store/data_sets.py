@@ -6,7 +6,7 @@ again from the pieces by their reader, pieces and manifest from the user's data 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -52,6 +52,18 @@ class DataSetStore:
         manifest = self.manifest.find_whole()
         return manifest if manifest is not None and self._is_whole(manifest) else None
 
+    def damaged_ranges(self, n_ranges: int) -> list[int]:
+        """Return the ranges of which this job has no summary, or not all pieces as written."""
+        entries = [self.summary(number) for number in range(n_ranges)]
+        found = self.storage.load_many([each.key for each in entries])
+        stored = self._stored()
+        summaries = [each.read_whole(found) for each in entries]
+        return [
+            number
+            for number, each in enumerate(summaries)
+            if each is None or each.range != number or _damaged(each.pieces, stored)
+        ]
+
     def find_summary(self, number: int) -> RangeSummary | None:
         """Return the result of a range task if it and its pieces are as written, or None."""
         found = self.summary(number).find_whole()
@@ -71,10 +83,12 @@ class DataSetStore:
 
     def _damaged(self, pieces: Iterable[Piece | PieceStatistics]) -> str | None:
         """Return the first key of ``pieces`` that is not stored as it was written, or None."""
+        return _damaged(pieces, self._stored())
+
+    def _stored(self) -> dict[str, tuple[int, str]]:
+        """Return size and ETag of all pieces that are stored."""
         described = self.storage.describe_many(keys.pieces_prefix(self.digest))
-        stored = {info.key: (info.value_bytes, info.etag) for info in described}
-        damaged = (p.key for p in pieces if stored.get(p.key) != (p.value_bytes, p.etag))
-        return next(damaged, None)
+        return {info.key: (info.value_bytes, info.etag) for info in described}
 
     def publish(self, plan: PartitionPlan) -> Manifest:
         """Write the manifest of this job's pieces, unless a whole one is stored; return that.
@@ -158,6 +172,13 @@ class DataSetStore:
                 f"{error}; the next attempt makes it again from data.uri. If the job has failed, "
                 "start it again (with resume_from, its finished epochs count)"
             ) from error
+
+
+def _damaged(
+    pieces: Iterable[Piece | PieceStatistics], stored: Mapping[str, tuple[int, str]]
+) -> str | None:
+    damaged = (p.key for p in pieces if stored.get(p.key) != (p.value_bytes, p.etag))
+    return next(damaged, None)
 
 
 @dataclass(frozen=True, slots=True)

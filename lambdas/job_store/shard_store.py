@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lambdas.job_store.data_sets import DAMAGES, DataSetStore
@@ -38,10 +39,14 @@ class ShardStore:
         """Return the key of a rank's rows (or those of `keys.VALIDATION`)."""
         return keys.shard(*self._split, rank)
 
-    def exists(self, rank: int) -> bool:
-        """Return whether a shard and its moments are stored; readers see whether they are whole."""
-        names = [self.key(rank), self._moments_key(rank)]
-        return len(self.data_set.storage.find_many(names)) == len(names)
+    def missing(self, ranks: Sequence[int]) -> list[int]:
+        """Return the ranks whose shard or moments are not stored.
+
+        Readers see whether stored ones are whole.
+        """
+        names = {rank: {self.key(rank), self._moments_key(rank)} for rank in ranks}
+        found = self.data_set.storage.find_many([each for both in names.values() for each in both])
+        return [rank for rank, both in names.items() if not both <= found]
 
     def make(self, rank: int, rows: Interval) -> None:
         """Gather a shard's rows from the pieces, and write them and their moments.

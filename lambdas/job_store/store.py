@@ -152,6 +152,14 @@ class JobStore:
         """The first error that failed an attempt at an epoch."""
         return document(self.storage, keys.failure(self.job_id, attempt), Failure)
 
+    def failures(self, epoch: int) -> list[Failure]:
+        """Return the first errors of all attempts at an epoch that are recorded and whole."""
+        names = [*self.storage.list(keys.failures_prefix(self.job_id))]
+        found = self.storage.load_many(names)
+        entries = [document(self.storage, name, Failure) for name in names]
+        read = [each.read_whole(found) for each in entries]
+        return [each for each in read if each is not None and each.epoch == epoch]
+
     @property
     def fence(self) -> Entry[Fence]:
         """The end of the job's execution."""

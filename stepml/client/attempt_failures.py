@@ -82,6 +82,7 @@ def _recorded(connection: Connection, stack: Stack, job_id: str, child: _Child) 
         epoch=found.epoch,
         log_group=found.log_group,
         log_stream=found.log_stream,
+        state="" if found.rank is not None else _failed_state(connection, child),
     )
 
 

@@ -108,7 +108,7 @@ class JobReport(Event, frozen=True, kw_only=True):
 class Failure(Event, frozen=True, kw_only=True):
     """The first error for which an attempt at an epoch failed."""
 
-    rank: int
+    rank: int | None  # None: the reducer
     epoch: int
     error: str  # the name of its class
     message: str

@@ -96,10 +96,12 @@ class JobFunctions(Event, frozen=True, kw_only=True):
         )
 
 
-class Restored(Event, frozen=True, kw_only=True):
-    """Count of the times that a job has parsed missing or damaged data again."""
+class DataTasks(Event, frozen=True, kw_only=True):
+    """The tasks that make the partitioned data and the shards."""
 
-    times: int = 0
+    ranges: list[int] = []  # to parse; none if the data set is partitioned already
+    shards: list[int] = []  # to assemble: ranks, and keys.VALIDATION
+    times: int = 0  # that the job has looked for damaged data
 
 
 class JobState(Event, frozen=True, kw_only=True):
@@ -108,9 +110,7 @@ class JobState(Event, frozen=True, kw_only=True):
     job_id: str
     run: str  # distinguishes this run from others of the same job id
     functions: JobFunctions
-    ranges: list[int]  # range tasks to do; none if the data set is partitioned already
-    restored: Restored = Restored()
-    shards: list[int]  # ranks, and keys.VALIDATION
+    data: DataTasks
     ranks: list[int]  # started by the epoch itself; empty if there are groups
     groups: list[list[int]]  # ranks of each child of an epoch; empty if one Inline Map has room
     ranks_at_once: Annotated[int, Meta(ge=1)]  # in an Inline Map
@@ -122,12 +122,14 @@ class JobState(Event, frozen=True, kw_only=True):
 
 
 class PartitionTask(Event, frozen=True, kw_only=True):
-    """Parse one range of the data, or everything that the partitioned data lack."""
+    """Parse one range of the data, or find what the partitioned data lack."""
 
     job_id: str
-    range: Annotated[int, Meta(ge=0)] | None = None  # None: what is missing or damaged
-    # The count of times that this was done; None: nothing is known to be missing or damaged.
-    times: Annotated[int, Meta(ge=0)] | None = None
+    range: Annotated[int, Meta(ge=0)] | None = None  # None: find what is missing or damaged
+    # Find it only if an attempt at this epoch failed for it.
+    epoch: Epoch | None = None
+    shards: list[Annotated[int, Meta(ge=-1)]] = []  # of these, missing ones are found
+    times: Annotated[int, Meta(ge=0)] = 0  # that this was done before
     redrives: Annotated[int, Meta(ge=0)] = 0  # of the execution
 
 

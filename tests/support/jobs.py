@@ -82,7 +82,7 @@ class Job:
 
     def partitioned(self) -> JobState:
         state = self.prepare()
-        for number in state.ranges:
+        for number in state.data.ranges:
             partition(number, self.job_id, self.partition_plan(), self.data, self.storage)
         self.plan()
         return state

@@ -17,7 +17,7 @@ from stepml.cli.certificates import self_signed_certificate
 from stepml.job import errors
 from stepml.job.formats import FORMATS
 from stepml.job.models import MODELS
-from stepml.job.tasks import JobFunctions, JobState, function_name
+from stepml.job.tasks import DataTasks, JobFunctions, JobState, function_name
 from stepml.packaging.__main__ import FUNCTIONS_PROCESSOR
 from stepml.packaging.packages import (
     FUNCTION_PACKAGES,
@@ -197,7 +197,7 @@ def test_every_function_is_retried_by_the_same_rules() -> None:
 def test_nothing_recoverable_is_caught_into_a_failed_end(name: str) -> None:
     # An execution that catches an error and ends in Fail only fails again after a redrive.
     caught = [each for _, state in states(machine(name)) for each in state.get("Catch", [])]
-    assert {each["Next"] for each in caught} <= {"RestoreData"}
+    assert {each["Next"] for each in caught} <= {"RestoreData", "IsWide?"}
     assert not [each for each, state in states(machine(name)) if state["Type"] == "Fail"]
 
 
@@ -228,7 +228,8 @@ def test_an_epoch_knows_its_attempt_in_one_way() -> None:
         if state["Type"] == "Task"
         for parameters in (state["Parameters"].get("Payload", state["Parameters"].get("Input")),)
     }
-    assert made.pop("CheckData") is None  # the data belong to no attempt
+    for of_the_data in ("CheckData", "RestoreRange", "PublishData"):
+        assert made.pop(of_the_data) is None  # the data belong to no attempt
     assert made.keys() == {"TrainRank", "RunGroup", "MergeChunk", "Reduce"}
     assert set(made.values()) == {
         "States.Format('{}.{}', $$.Execution.Name, $$.Execution.RedriveCount)"
@@ -258,7 +259,26 @@ def test_damaged_data_are_made_again_before_the_state_that_needs_them() -> None:
     # The handler counts, and ends a job whose data are damaged time and again.
     restores = made["RestoreData"]
     assert restores["Parameters"]["Payload"]["times.$"] == f"{restores['ResultPath']}.times"
-    assert restores["Next"] == "PlanShards"
+    # It only finds the ranges: each has a function of its own, with its own time.
+    assert restores["Next"] == "PartitionData"
+    assert made["PartitionData"]["ItemsPath"] == f"{restores['ResultPath']}.ranges"
+    assert made["AssembleShards"]["ItemsPath"] == f"{restores['ResultPath']}.shards"
+    expected = {f"{name}.$": f"$.Payload.{name}" for name in DataTasks.__struct_fields__}
+    assert restores["ResultSelector"] == expected
+
+
+def test_a_look_at_the_data_never_fails_an_epoch() -> None:
+    made = machine("epoch")["States"]
+    goes_on = {"ErrorEquals": ["States.ALL"], "ResultPath": "$.restored", "Next": "IsWide?"}
+    for name in ("CheckData", "RestoreRanges", "PublishData"):
+        assert made[name]["Catch"] == [goes_on]
+    # Whatever stands there, the data are not looked at again.
+    (looks, _) = made["IsWide?"]["Choices"]
+    assert {"Not": {"Variable": "$.restored", "IsPresent": True}} in looks["And"]
+    ranges = machine("train")["States"]["PartitionData"]
+    again = made["RestoreRanges"]["ItemProcessor"]["States"]["RestoreRange"]
+    assert again == ranges["ItemProcessor"]["States"]["PartitionRange"]
+    assert made["RestoreRanges"]["ItemSelector"] == ranges["ItemSelector"]
 
 
 @pytest.mark.parametrize("part", CHOICES)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import pytest
 
+from lambdas.attempts.failures import published_failure
+from lambdas.epochs.loop import Limits
 from lambdas.job_store.shards import warm_shards
-from lambdas.partition import MOST_TIMES, partition, restore
+from lambdas.partition import partition
 from lambdas.plan_shards import plan_shards
+from lambdas.restoration import MOST_TIMES, find_damage
 from stepml.job import keys
 from stepml.job.errors import (
     DataSetDamagedError,
@@ -17,7 +21,7 @@ from stepml.job.errors import (
     KeyNotFoundError,
     ValueChangedError,
 )
-from stepml.job.tasks import PartitionTask
+from stepml.job.tasks import DataTasks, ExecutorTask, PartitionTask
 from storage.testing.memory import MemoryStorage
 from tests.support.jobs import Job, contents, csv_rows
 
@@ -119,7 +123,7 @@ def test_a_later_job_makes_damaged_data_again(damage: Damage, kind: str) -> None
     assert trained(second) == undisturbed()
     # It leaves whole data: the next job finds all of it.
     third = job_on(first.storage, "third")
-    assert third.prepare().ranges == []
+    assert third.prepare().data.ranges == []
     forget_shards()
     assert trained(third) == undisturbed()
 
@@ -149,9 +153,16 @@ def test_a_running_job_makes_damaged_shards_again(damage: Damage, kind: str) -> 
     assert job.state_bits(1) == undisturbed()
 
 
-def restored(job: Job, times: int | None = None, redrives: int = 0) -> int:
-    task = PartitionTask(job_id=job.job_id, times=times, redrives=redrives)
-    return restore(task, job.partition_plan(), job.data, job.storage).times
+def found(job: Job, **task: Any) -> DataTasks:
+    return find_damage(PartitionTask(job_id=job.job_id, **task), job.partition_plan(), job.storage)
+
+
+def restored(job: Job, **task: Any) -> DataTasks:
+    """Do as the state machines do: find the damage, and parse each range by itself."""
+    tasks = found(job, **task)
+    for number in tasks.ranges:
+        partition(number, job.job_id, job.partition_plan(), job.data, job.storage)
+    return tasks
 
 
 def test_a_running_job_without_any_data_names_them_and_its_next_attempt_makes_them() -> None:
@@ -160,23 +171,87 @@ def test_a_running_job_without_any_data_names_them_and_its_next_attempt_makes_th
     damaged_store("manifest.json", lose_all, job)
     with pytest.raises(DataSetDamagedError, match=r"datasets/.*/manifest.json; the next attempt"):
         job.execute(1, 0)
-    restored(job)
+    assert restored(job, epoch=1).ranges == [0, 1]
+    job.plan()
     job.epoch(1)
     assert job.state_bits(1) == undisturbed()
+
+
+def test_the_reducers_damaged_data_are_made_again_before_its_next_attempt() -> None:
+    job = job_on(MemoryStorage(), "job")
+    job.initialised()
+    results = job.execute_all(1)
+    damaged_store("manifest.json", lose_all, job)
+    with pytest.raises(DataSetDamagedError):
+        job.reduce(1, results)
+    assert restored(job, epoch=1).ranges == [0, 1]
+    job.plan()
+    job.epoch(1)
+    assert job.state_bits(1) == undisturbed()
+
+
+def test_an_epoch_that_failed_for_another_reason_parses_nothing() -> None:
+    job = job_on(MemoryStorage(), "job")
+    job.initialised()
+    damaged_store(PIECE, lose, job)
+    assert found(job, epoch=1) == DataTasks()  # a function died, and the shards are whole
+    task = ExecutorTask(rank=0, **job.attempt(1))
+    with pytest.raises(DataSetDamagedError), published_failure(job.store, task):
+        raise DataSetDamagedError("a piece")
+    assert found(job, epoch=1).ranges == [0]
+    assert found(job, epoch=2) == DataTasks()
+
+
+def test_only_what_is_missing_is_made_again() -> None:
+    job = job_on(MemoryStorage(), "job")
+    state = job.initialised()
+    digest, shards = job.partition_plan().digest, state.data.shards
+    before = contents(job.storage)
+    assert found(job, shards=shards) == DataTasks(times=1)
+    job.storage.delete(keys.piece(digest, "job", 1, 0))
+    assert found(job, shards=shards) == DataTasks(ranges=[1], times=1)
+    job.storage.delete(keys.shard(digest, 3, 0.1, "dense", 2))
+    assert found(job, shards=shards) == DataTasks(ranges=[1], shards=[2], times=1)
+    restored(job, shards=shards)
+    job.plan()
+    job.assemble()
+    assert contents(job.storage).keys() == before.keys()
+
+
+def test_a_lost_manifest_is_made_of_the_ranges_results() -> None:
+    job = job_on(MemoryStorage(), "job")
+    job.initialised()
+    job.data.delete("rows.csv")
+    damaged_store("manifest.json", lose, job)
+    assert found(job) == DataTasks(times=1)
+    assert job_on(job.storage, "job").store.data_set(job.partition_plan().digest).find_whole()
+
+
+@pytest.mark.parametrize("workers", [3, 400, 900, 1600])
+def test_a_history_has_room_for_the_shards_that_are_made_again(workers: int) -> None:
+    job = Job(workers=workers)
+    state = job.prepare()
+    shards, tasks = state.data.shards, len(state.data.ranges) + len(state.data.shards)
+    again = [found(job, shards=shards, times=times).shards for times in range(MOST_TIMES)]
+    assert again[0] == shards[: len(again[0])]
+    assert again[1:] == [[], []]  # readers make them
+    assert len(again[0]) == workers + 1 or len(again[0]) > 600
+    epochs = Limits(concurrency=1000).epochs_an_execution(tasks)
+    assert 8 * (tasks + len(again[0])) + 9 * epochs < 25_000
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("damage", SOME)
 @pytest.mark.parametrize("moment", ["partitioned", "planned", "assembled"])
 def test_a_beginning_job_makes_damaged_data_again(moment: str, damage: Damage, kind: str) -> None:
-    """In the order of the state machine: RestoreData leads to PlanShards."""
+    """In the order of the state machine: RestoreData leads to PartitionData."""
     job, times = job_on(MemoryStorage(), "job"), 0
     other = job_on(job.storage, "other-data")
     other.data.save("rows.csv", csv_rows(seed=3))
     other.initialised()
     state = job.prepare()
     plan = job.partition_plan()
-    for number in state.ranges:
+    for number in state.data.ranges:
         partition(number, "job", plan, job.data, job.storage)
     steps = {"partitioned": lambda: None, "planned": job.plan, "assembled": job.assemble}
     for name, step in steps.items():
@@ -192,7 +267,7 @@ def test_a_beginning_job_makes_damaged_data_again(moment: str, damage: Damage, k
             job.assemble()
             job.initialise()
         except DataSetDamagedError:
-            times = restored(job, times)
+            times = restored(job, times=times, shards=state.data.shards).times
         else:
             break
     forget_shards()
@@ -206,25 +281,25 @@ def test_data_that_are_damaged_time_and_again_end_the_job_until_it_is_redriven()
     times = 0
     for _ in range(MOST_TIMES):
         damaged_store("manifest.json", lose, job)
-        times = restored(job, times)
+        times = restored(job, times=times).times
     with pytest.raises(DataSetDamagedError, match="damaged again after it had been made 3 times"):
-        restored(job, times)
-    assert restored(job, times, redrives=1) == times + 1
+        restored(job, times=times)
+    assert restored(job, times=times, redrives=1).times == times + 1
 
 
 def test_a_lost_source_is_named_only_where_it_is_needed() -> None:
     job = job_on(MemoryStorage(), "job")
     job.initialised()
     job.data.delete("rows.csv")
-    restored(job, times=0)  # nothing is missing
+    restored(job)  # nothing is missing
     damaged_store(PIECE, lose, job)
-    restored(job)  # the ranks have their shards
+    restored(job, epoch=1)  # the ranks have their shards
     job.epoch(1)
     with pytest.raises(KeyNotFoundError, match=r"rows\.csv"):
-        restored(job, times=0)
+        restored(job)
     job.data.save("rows.csv", csv_rows(seed=1))
     with pytest.raises(ValueChangedError, match=r"rows\.csv"):
-        restored(job, times=0)
+        restored(job)
 
 
 def test_two_jobs_that_notice_the_same_damage_agree() -> None:
@@ -233,7 +308,7 @@ def test_two_jobs_that_notice_the_same_damage_agree() -> None:
     damaged_store(PIECE, noise, first)
     one, two = (job_on(first.storage, name) for name in ("one", "two"))
     for job in (one, two):
-        for number in job.prepare().ranges:
+        for number in job.prepare().data.ranges:
             partition(number, job.job_id, job.partition_plan(), job.data, job.storage)
     assert plan_shards("one", one.storage) == plan_shards("two", one.storage)
     for job in (one, two):
@@ -257,7 +332,7 @@ def test_the_fast_path_reads_and_writes_no_rows() -> None:
     trained(first)
     before = contents(first.storage)
     second = job_on(first.storage, "second")
-    assert second.prepare().ranges == []
+    assert second.prepare().data.ranges == []
     second.plan()
     second.assemble()
     after = contents(first.storage)

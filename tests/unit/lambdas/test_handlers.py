@@ -230,13 +230,13 @@ def test_a_late_copy_of_a_rank_leaves_nothing() -> None:
 
 def test_data_partitioned_before_are_not_partitioned_again() -> None:
     first = Job("first")
-    assert first.initialised().ranges == [0]
+    assert first.initialised().data.ranges == [0]
     second = Job("second", first.storage)
-    assert second.initialised().ranges == []
+    assert second.initialised().data.ranges == []
     wider = Job("wider", first.storage, workers=5)
-    assert wider.initialised().ranges == []
+    assert wider.initialised().data.ranges == []
     other_seed = Job("other", first.storage, data=first.spec["data"] | {"seed": 1})
-    assert other_seed.prepare().ranges == [0]
+    assert other_seed.prepare().data.ranges == [0]
 
 
 def test_of_two_jobs_that_partition_at_once_one_manifest_counts() -> None:

@@ -117,7 +117,7 @@ def test_a_continuation_begins_behind_what_is_finished() -> None:
     state = continuation(job, given)
     assert (state.progress.epoch, state.progress.next_epoch, state.handover_epoch) == (2, 3, 6)
     assert state.progress.decision == "continue"
-    assert (state.ranges, state.shards, state.ranks) == ([], [], [0, 1, 2])
+    assert (state.data.ranges, state.data.shards, state.ranks) == ([], [], [0, 1, 2])
     job.epoch(3)
     assert continuation(job, given).progress.decision == "stopped"
     with pytest.raises(InvalidTaskError, match=r"continues\.run"):

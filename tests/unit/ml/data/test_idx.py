@@ -283,7 +283,7 @@ def test_a_job_checks_the_labels_but_has_no_ranges_of_them() -> None:
     for key, content in mnist().items():
         job.data.save(key, content)
     state = job.prepare()
-    assert (state.ranges, state.functions.partition) == ([0, 1], "partition")
+    assert (state.data.ranges, state.functions.partition) == ([0, 1], "partition")
     plan = job.partition_plan()
     assert [each.key for each in plan.objects] == [TRAIN, TRAIN_LABELS]
     assert [[part.object_index for part in task] for task in plan.tasks] == [[0], [0]]

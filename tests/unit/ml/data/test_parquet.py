@@ -323,16 +323,16 @@ def test_a_job_has_its_parquet_ranges_done_by_the_function_that_reads_them() -> 
     )
     job.data.save("rows.parquet", written(COLUMNS))
     state = job.prepare()
-    assert (state.ranges, state.functions.partition) == ([0, 1, 2], "partition-parquet")
+    assert (state.data.ranges, state.functions.partition) == ([0, 1, 2], "partition-parquet")
     plan = job.partition_plan()
-    for number in state.ranges:
+    for number in state.data.ranges:
         partition_range(number, "job", plan, job.data, job.storage)
     manifest = plan_shards("job", job.storage)
     assert (manifest.n_rows, manifest.layout.column_names) == (N, tuple(COLUMNS))
     again = job.prepare()
-    assert again.ranges == []  # already done
+    assert again.data.ranges == []  # already done
 
 
 def test_data_of_another_format_are_partitioned_by_the_function_without_pyarrow() -> None:
     state = Job().prepare()
-    assert (state.ranges, state.functions.partition) == ([0], "partition")
+    assert (state.data.ranges, state.functions.partition) == ([0], "partition")
