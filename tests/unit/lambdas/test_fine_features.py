@@ -162,3 +162,23 @@ def test_features_that_the_first_rows_lack_are_warned_about(
     assert [text.startswith("column 1 has values close") for text in texts] == (
         [True] if is_warned_about else []
     )
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_missing_values_of_several_fine_features_are_filled_in(standardise: bool) -> None:
+    data = {"uri": "s3://data/rows.csv", "format": "csv", "missing": "mean", "header": False}
+    job = Job(data=data | {"standardise": standardise})
+    rows = (
+        f"{'' if row % 9 == 0 else 1_700_000_000 + row},{2_460_000.5 + row / 1000},{row % 7},{y}\n"
+        for row, y in enumerate(LABELS)
+    )
+    job.data.save("rows.csv", "".join(rows).encode())
+    job.initialised()
+    job.epoch(1)
+    plan = job.store.training_plan.load()
+    shard = load_shard(job.store, plan, 0)
+
+    assert plan.n_fine == 2
+    assert np.isfinite(shard.X).all()
+    means = [0, 0, 0] if standardise else [1.7e9 + 120, 2_460_000.6, 3]
+    assert np.allclose(shard.X.mean(axis=0, dtype=np.float64), means, rtol=1e-6, atol=0.5)

@@ -23,7 +23,7 @@ from stepml.job.errors import (
     StorageUnavailableError,
 )
 from stepml.ml.data import Manifest, SourceFormat, plan_ranges, sniff
-from stepml.ml.data.formats.parquet import MAGIC, with_columns
+from stepml.ml.data.formats.parquet import MAGIC, Parquet, with_columns
 from stepml.ml.data.formats.parquet.rows import ParquetRows
 from stepml.ml.data.ranges import ByteRange
 from tests.support.data_sets import MemoryObjects, described, partition
@@ -280,6 +280,22 @@ def test_rows_come_in_blocks_and_prepare_reads_the_magic_only() -> None:
     assert max(sizes) <= 2000
     # The footer is read for the columns, and again with the rows.
     assert store.read_bytes < objects[0].value_bytes + 2 * 65536 + 100
+
+
+def test_the_sample_of_a_table_without_statistics_is_small() -> None:
+    values = np.random.default_rng(3).normal(size=(4, 400_000))
+    file = io.BytesIO()
+    table = pa.table({f"x{place}": column for place, column in enumerate(values)})
+    pq.write_table(table, file, write_statistics=False, use_dictionary=False)
+    store = MemoryObjects(x=file.getvalue())
+    objects = described(store)
+    options = SourceFormat(format="parquet", has_label=False)
+    layout = with_columns(store, objects, sniff(store, objects, options))
+    store.read_bytes = 0
+
+    assert Parquet().fine_features(store, objects, layout) == ()
+
+    assert store.read_bytes < objects[0].value_bytes / 2
 
 
 class _Failing(MemoryObjects):

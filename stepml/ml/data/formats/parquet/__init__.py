@@ -43,7 +43,7 @@ class Parquet(DataFormat):
         layout: Layout,
         request_bytes: int,
     ) -> ParquetRows:
-        return ParquetRows(reader, objects, layout)
+        return ParquetRows(reader, objects, layout, request_bytes)
 
     def complete(
         self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout

@@ -11,7 +11,7 @@ from stepml.ml.data.formats.parquet.table import Table
 from stepml.ml.data.formats.row_checks import BLOCK_BYTES, RowChecks, rows_per_block
 from stepml.ml.data.formats.rows import DenseRows, Skipped
 from stepml.ml.data.layout import Layout
-from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
 
 
@@ -23,8 +23,10 @@ class ParquetRows:
         source: ObjectReader,
         objects: Sequence[DataObject],
         layout: Layout,
+        request_bytes: int = REQUEST_BYTES,
         block_bytes: int = BLOCK_BYTES,
     ) -> None:
+        self._request_bytes = request_bytes
         self._block_bytes = block_bytes
         self._source = source
         self._objects = objects
@@ -38,7 +40,7 @@ class ParquetRows:
 
     def read(self, part: ByteRange) -> Iterator[DenseRows]:
         data = self._objects[part.object_index]
-        table = Table(self._source, data)
+        table = Table(self._source, data, self._request_bytes)
         require_same_columns(data, table, self._layout)
         label = self._layout.label_column
         n_rows = rows_per_block(self._layout.n_columns, block_bytes=self._block_bytes)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stepml.job.errors import InvalidDataError, NotAvailableError, StepMLError
 from stepml.ml.data.formats.columns import require_different_names
 from stepml.ml.data.formats.ranged_file import RangedFile
-from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
 from stepml.ml.data.remainders import Bounds
 
@@ -24,7 +24,6 @@ MAGIC = b"PAR1"
 # The columns of a row group are read in parallel; each reads ahead by its share of this.
 _AHEAD_BYTES = 64 * 2**20
 _LEAST_AHEAD_BYTES = 64 * 2**10
-_MOST_AHEAD_BYTES = 8 * 2**20
 # Names of the columns of an index, as pandas writes it.
 _INDEX = re.compile(r"__index_level_\d+__")
 
@@ -48,11 +47,14 @@ class Table:
         The object is not parquet, is damaged, or has columns that are not numbers.
     """
 
-    def __init__(self, reader: ObjectReader, data: DataObject) -> None:
+    def __init__(
+        self, reader: ObjectReader, data: DataObject, request_bytes: int = REQUEST_BYTES
+    ) -> None:
         pyarrow, parquet = _import_pyarrow()
         self._data = data
         self._errors = (pyarrow.ArrowException, OSError, ValueError)
         self._reader = reader
+        self._request_bytes = request_bytes
         self._parquet = parquet
         with self._damages_named():
             self._metadata = parquet.read_metadata(RangedFile(reader, data))
@@ -108,7 +110,7 @@ class Table:
             file = self._parquet.ParquetFile(
                 RangedFile(self._reader, self._data),
                 metadata=self._metadata,
-                buffer_size=min(max(share, _LEAST_AHEAD_BYTES), _MOST_AHEAD_BYTES),
+                buffer_size=max(_LEAST_AHEAD_BYTES, min(share, self._request_bytes)),
                 pre_buffer=False,  # it would hold the whole row group
                 page_checksum_verification=True,
             )
