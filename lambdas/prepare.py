@@ -19,7 +19,7 @@ from lambdas.job_store.resumption import plan_resumption
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.channels import refuse_unconfigured
-from stepml.job.errors import InvalidJobError, InvalidTaskError
+from stepml.job.errors import InvalidTaskError
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
 from stepml.job.tasks import Continued, JobState, LoopPosition, PrepareTask
@@ -102,11 +102,7 @@ def _begin(
     resumed = plan_resumption(store, spec, keeps_rank_state=epochs.keeps_rank_state)
     bucket_name, _, path = spec.data.uri.removeprefix("s3://").partition("/")
     data = plan_data(open_bucket(bucket_name), path, spec.data, own_bucket)
-    if resumed.digest not in ("", data.digest):
-        raise InvalidJobError(
-            f"data.uri: the data are not those on which job {resumed.job_id!r} trained; its epochs "
-            "cannot count as this job's"
-        )
+    resumed.require_same_data(data.objects, data.layout)
     plan = PartitionPlan(
         spec=spec,
         run=run,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lambdas.job_store.entries import Entry
@@ -12,6 +12,7 @@ from lambdas.job_store.rank_states import publish_rank_state
 from lambdas.job_store.store import JobStore
 from stepml.job.errors import InvalidJobError
 from stepml.job.spec import JobSpec, ResumeFrom
+from stepml.ml.data import DataObject, Layout
 from storage.parallel import at_once
 
 _MUST_EQUAL = ("data", "model", "algorithm")
@@ -24,7 +25,31 @@ class Resumption:
     job_id: str = ""  # the job that trained the last of these epochs
     epochs: int = 0  # that count as this job's
     rank_states_after: int = 0  # the last epoch without rank states to take over
-    digest: str = ""  # of the data that these epochs trained on; empty without epochs
+    data: PartitionPlan | None = None  # that these epochs trained on; None without epochs
+
+    def require_same_data(self, objects: list[DataObject], layout: Layout) -> None:
+        """Refuse data other than those of the epochs.
+
+        The version that partitioned them, and so their digest, may be another one.
+
+        Raises
+        ------
+        InvalidJobError
+            An object has changed, or its columns are read in another way.
+        """
+        if self.data is None:
+            return
+        if _contents(self.data.objects) != _contents(objects):
+            raise InvalidJobError(
+                f"data.uri: the data are not those on which job {self.job_id!r} trained; its "
+                "epochs cannot count as this job's"
+            )
+        if differences := _differences(self.data.layout, layout):
+            raise InvalidJobError(
+                f"resume_from.job: job {self.job_id!r} was started by a version of StepML that "
+                f"reads these data in another way ({differences}); its "
+                "epochs cannot count as this job's"
+            )
 
 
 def plan_resumption(store: JobStore, spec: JobSpec, *, keeps_rank_state: bool) -> Resumption:
@@ -64,7 +89,7 @@ def plan_resumption(store: JobStore, spec: JobSpec, *, keeps_rank_state: bool) -
         ranks = range(spec.workers)
         _require_stored(other, epochs, [other.rank_state(epochs, rank) for rank in ranks])
         rank_states_after = 0
-    return Resumption(other.job_id, epochs, rank_states_after, before.digest if epochs else "")
+    return Resumption(other.job_id, epochs, rank_states_after, before if epochs else None)
 
 
 def take_over(store: JobStore, plan: PartitionPlan) -> None:
@@ -77,6 +102,20 @@ def take_over(store: JobStore, plan: PartitionPlan) -> None:
     for rank in range(plan.spec.workers if last > plan.rank_states_after else 0):
         publish_rank_state(store, last, rank, source.rank_state(last, rank).load())
     at_once(lambda epoch: source.report(epoch).copy_to(store.report(epoch)), range(1, last + 1))
+
+
+def _contents(objects: list[DataObject]) -> list[tuple[str, int, str]]:
+    return [(each.name, each.value_bytes, each.etag) for each in objects]
+
+
+def _differences(before: Layout, layout: Layout) -> str:
+    """Return the differences that matter to a model; the precision of its features does not."""
+    now = asdict(replace(layout, fine=before.fine))
+    return ", ".join(
+        f"{name}: {value!r} then, {now[name]!r} now"
+        for name, value in asdict(before).items()
+        if value != now[name]
+    )
 
 
 def _plan_of(other: JobStore) -> PartitionPlan:

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from lambdas.job_store import PartitionPlan
 from stepml.job import keys
-from stepml.job.documents import decode
+from stepml.job.documents import decode, encode
 from stepml.job.reports import EndReport, EpochReport, Failure, Fence
 from storage.blocks import BlockStorage
 from storage.dynamodb import DynamoDBStorage
@@ -377,3 +378,81 @@ def test_more_ranks_in_flight_than_functions_may_run_are_refused(
     ended = local_stack.run(flight)
     assert (ended["status"], ended["error"]) == ("FAILED", "NotEnoughConcurrencyError")
     assert "expected at most 50, got 60" in ended["cause"]
+
+
+@pytest.fixture(scope="module")
+def finished(local_stack: LocalStack, job: dict[str, Any]) -> str:
+    """A finished job on data of its own."""
+    uri = local_stack.upload("data/lost.csv", csv_rows(60, seed=8))
+    data = job["data"] | {"uri": uri, "ranges": 2}
+    name = unique("finished")
+    ended = local_stack.run(job | {"data": data, "workers": 2, "stop": {"max_epochs": 1}}, name)
+    assert ended["status"] == "SUCCEEDED", ended
+    return name
+
+
+def lose_data(local_stack: LocalStack, name: str) -> str:
+    """Delete a job's partitioned data, and return the key of their manifest."""
+    plan = decode(local_stack.read(keys.partition_plan(name)), PartitionPlan, "plan")
+    for key in local_stack.keys(f"datasets/{plan.digest}/"):
+        local_stack.aws.client("s3").delete_object(Bucket=local_stack.bucket, Key=key)
+    return keys.manifest(plan.digest)
+
+
+def second_attempt(local_stack: LocalStack, name: str) -> tuple[str, set[str]]:
+    """Run an epoch's second attempt; return its status and the states that it entered."""
+    client = local_stack.aws.client("stepfunctions")
+    (first,) = local_stack.epochs(name)
+    found = client.describe_execution(executionArn=first["executionArn"])
+    task = json.loads(found["input"]) | {"retries": 1}
+    ended = local_stack.aws.run(local_stack.outputs["EpochStateMachineArn"], task)
+    entered = {
+        event["stateEnteredEventDetails"]["name"]
+        for event in local_stack.aws.events(ended["executionArn"])
+        if "stateEnteredEventDetails" in event
+    }
+    return ended["status"], entered
+
+
+def test_lost_data_are_parsed_again_by_one_function_for_each_range(
+    local_stack: LocalStack, finished: str
+) -> None:
+    manifest = lose_data(local_stack, finished)
+    plan = decode(local_stack.read(keys.partition_plan(finished)), PartitionPlan, "plan")
+    model_before = local_stack.read(keys.model(finished))
+    more = {"continues": {"job_id": finished, "run": plan.run, "next_epoch": 1}}
+    ended = local_stack.run(more, unique("continued"))
+    assert ended["status"] == "SUCCEEDED", ended
+    parsed = [
+        event
+        for event in local_stack.aws.events(ended["executionArn"])
+        if event.get("stateEnteredEventDetails", {}).get("name") == "PartitionRange"
+    ]
+    assert len(parsed) == 2
+    assert local_stack.keys(manifest) == [manifest]
+    assert local_stack.read(keys.model(finished)) == model_before
+
+
+def test_a_second_attempt_restores_data_only_if_the_first_one_needed_them(
+    local_stack: LocalStack, finished: str
+) -> None:
+    manifest = lose_data(local_stack, finished)
+    status, entered = second_attempt(local_stack, finished)
+    assert (status, "CheckData" in entered, "RestoreRanges" in entered) == (
+        "SUCCEEDED",
+        True,
+        False,
+    )
+    failure = Failure(
+        rank=1, epoch=1, error="DataSetDamagedError", message="", log_group="", log_stream=""
+    )
+    local_stack.upload(keys.failure(finished, "an-attempt.0"), encode(failure))
+    status, entered = second_attempt(local_stack, finished)
+    assert (status, "PublishData" in entered) == ("SUCCEEDED", True)
+    assert local_stack.keys(manifest) == [manifest]
+    # The ranks may have all they need, even if the source has been changed.
+    lose_data(local_stack, finished)
+    local_stack.upload("data/lost.csv", csv_rows(60, seed=9))
+    status, entered = second_attempt(local_stack, finished)
+    assert (status, "RestoreRanges" in entered) == ("SUCCEEDED", True)
+    assert not local_stack.keys(manifest)

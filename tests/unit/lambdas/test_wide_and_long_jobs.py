@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from lambdas.attempts.workforce import MOST_IN_FLIGHT, Workforce, refuse_too_wide
@@ -227,6 +229,40 @@ def test_other_data_under_the_same_name_are_refused() -> None:
     with pytest.raises(InvalidJobError, match=r"data\.uri: .* not those on which job 'job'"):
         job.prepare("arn:2")
     assert contents(job.storage) == before
+
+
+def partitioned_before(job: Job, **layout: Any) -> None:
+    """Change a job's plan into that of another version."""
+    plan = job.partition_plan()
+    other = replace(plan.layout, **layout)
+    job.store.partition_plan.save(msgspec.structs.replace(plan, digest="f" * 32, layout=other))
+
+
+@pytest.mark.parametrize("algorithm", ["model_averaging", "admm"])
+def test_a_job_whose_data_another_version_partitioned_is_resumed(algorithm: str) -> None:
+    fields = {"algorithm": {"name": algorithm}, "stop": {"max_epochs": 2}}
+    whole = Job("whole", **fields)
+    source = Job(**fields)
+    for job in (whole, source):
+        job.initialised()
+        job.epoch(1)
+    whole.epoch(2)
+    partitioned_before(source, fine=(1,))
+    source.storage.clear("datasets/")
+    job = job_after(source)
+    job.initialised()
+    job.epoch(2)
+    assert job.state_bits(2) == whole.state_bits(2)
+
+
+def test_a_version_that_reads_the_data_in_another_way_is_named() -> None:
+    source = Job(stop={"max_epochs": 2})
+    source.initialised()
+    source.epoch(1)
+    partitioned_before(source, header=True)
+    message = r"resume_from\.job: job 'job' was started .* \(header: True then, False now\)"
+    with pytest.raises(InvalidJobError, match=message):
+        job_after(source).prepare("arn:2")
 
 
 def test_what_is_asked_for_does_not_grow_with_the_square_of_the_ranks() -> None:
