@@ -3,7 +3,6 @@
 ::
 
     jobs/<job_id>/…        one job's own objects, deleted with it
-    probe/…                trials of channels, deleted at once
     jobs.turn.json         the job that gets functions first, while they are scarce
     datasets/<digest>/…    partitioned data, addressed by content and shared by jobs
 """
@@ -167,7 +166,8 @@ def probe(prefix: str) -> str:
 
 def probe_prefix(prefix: str) -> str:
     """The trial of a channel by one run; it does not lie among the exchanged values."""
-    return f"probe/{xxhash.xxh3_64_hexdigest(prefix.encode())}/"
+    job, _, run = prefix.partition("/exchange/")
+    return f"{job}/probe/{run}"
 
 
 def snapshot(job_id: str, epoch: int) -> str:

@@ -26,6 +26,7 @@ SERVER_CALLS = frozenset({"push", "push_and_wait", "reset", "forget", "delete"})
 TRAINING = frozenset({"executor", "merger", "reducer"})  # differ by algorithm and channel
 
 _KINDS = (
+    (r"/probe/", "probe"),
     (r"/exchange/.*/c/", "contribution"),
     (r"/exchange/.*/a/", "aggregate"),
     (r"/exchange/.*/model$", "shared model"),

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from lambdas.channels.storage import StorageChannel
 from stepml.job import keys
+from stepml.job.parse import parse_job
 from stepml.local.deploy import delete, deploy
 from stepml.local.packing import read_template
 from stepml.packaging.sources import template_path
 from storage.redis import RedisStorage
+from tests.support.jobs import Job
 from tests.support.running_aws import RunningAws
 from tests.support.servers import redis_server
 
@@ -237,6 +240,8 @@ def test_the_user_of_redis_may_do_what_the_channel_does_and_no_more(tmp_path: Pa
         assert storage.compare_and_save(f"{prefix}a", b"5", version)
         storage.clear(prefix)
         assert [*storage.list(prefix)] == []
+        redis_job = parse_job(Job().spec | {"exchange": {"channel": "redis"}})
+        StorageChannel(redis_job, prefix, lambda: storage).require_answer()
         storage.close()
         with Redis.from_url(url, password="secret") as user:
             for refused in (["FLUSHALL"], ["CONFIG", "GET", "*"], ["SET", "other", "1"]):
