@@ -43,8 +43,8 @@ lists of ``state_machines/`` match it. ``tests/unit/deployment/`` compares the t
         └── StorageDeniedError       the role lacks the permission                  never retried
 
 *Never retried*: no ``Retry`` list names it. *With its epoch*: the Task fails, and with it the
-epoch's execution. ``RunEpoch`` starts every failed epoch once more. *By RestoreData*: this state
-parses the data again, before the state that failed, or before the epoch's next attempt.
+epoch's execution. ``RunEpoch`` starts every failed epoch once more. *By RestoreData*: the
+damaged ranges are parsed again, before the state that failed, or before the epoch's next attempt.
 """
 
 from __future__ import annotations

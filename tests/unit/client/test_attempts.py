@@ -118,6 +118,19 @@ def test_what_the_rank_wrote_itself_comes_first(stack: MotoStack) -> None:
     assert found == Failure("BadRowError", "a b", 9, 2, "g", "s")
 
 
+def test_the_reducers_record_names_its_state_and_no_rank(stack: MotoStack) -> None:
+    events = [{"id": 9, "type": "TaskStateEntered", "stateEnteredEventDetails": {"name": "Reduce"}}]
+    child = execution({"ranks": [0]}, events, redriveCount=4)
+    record = Record(
+        rank=None, epoch=2, error="DataSetDamagedError", message="a", log_group="g", log_stream="s"
+    )
+    stack.put(keys.failure("job", "job-e2-r0-t1.4"), encode(record))
+
+    found = failure(stack, {CHILD: child})
+
+    assert found == Failure("DataSetDamagedError", "a", None, 2, "g", "s", "Reduce")
+
+
 def test_a_record_that_is_damaged_is_no_obstacle(stack: MotoStack) -> None:
     stack.put(keys.failure("job", "job-e2-r0-t1.0"), b"{}")
     child = execution({"ranks": [7]}, iterations("RunExecutors", 0))
