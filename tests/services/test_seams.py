@@ -256,6 +256,9 @@ def still_needed() -> dict[str, Any]:
         "Role.create_from_cloudformation_json": _lacks(
             Role.create_from_cloudformation_json, "ManagedPolicyArns"
         ),
+        "Role.delete_from_cloudformation_json": _lacks(
+            Role.delete_from_cloudformation_json, "managed_policies"
+        ),
         "ManagedPolicy.update_from_cloudformation_json": hasattr(
             ManagedPolicy.update_from_cloudformation_json, "__isabstractmethod__"
         ),

@@ -18,6 +18,7 @@ seams = Seams()
 
 _create_function = vars(LambdaFunction)["create_from_cloudformation_json"].__func__
 _create_role = vars(Role)["create_from_cloudformation_json"].__func__
+_delete_role = vars(Role)["delete_from_cloudformation_json"].__func__
 _update_function = vars(LambdaFunction)["update_from_cloudformation_json"].__func__
 
 
@@ -74,6 +75,20 @@ def _attach_policies(role: Any, properties: Any) -> None:
     for arn in properties.get("ManagedPolicyArns", []):
         if arn in known:
             role.managed_policies[arn] = known[arn]
+
+
+@seams.replaces(
+    Role,
+    "delete_from_cloudformation_json",
+    why="refuses a role with managed policies",
+    kind=classmethod,
+)
+def delete_role(
+    cls: Any, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+) -> None:
+    backend = iam_backends[account_id][get_partition(region_name)]
+    backend.get_role(resource_name).managed_policies.clear()
+    _delete_role(cls, resource_name, cloudformation_json, account_id, region_name)
 
 
 @seams.replaces(
