@@ -53,7 +53,9 @@ class Turns:
         found = self._entry.read_whole(self.storage.load_many([self._entry.key]))
         if found is not None and self._is_of_another(found):
             raise WaitTimeoutError(
-                ["enough functions"], 0, f"job {found.job_id!r} gets them until {found.until}"
+                ["functions for all ranks"],
+                0,
+                f"job {found.job_id!r} gets the account's functions first until {found.until}",
             )
 
     def end(self) -> None:

@@ -84,6 +84,8 @@ def predict(
         raise BadInputError("--label and --no-label exclude each other; give one of them")
     if as_json and out is None:
         raise BadInputError("--json: predictions are CSV; write them to a file with --out")
+    if out is not None and out.is_file() and Path(data).exists() and out.samefile(data):
+        raise BadInputError(f"--out: expected another file than that of the rows, got {str(out)!r}")
     column = None if label is None else _name_or_index(label)
     has_label = False if no_label else (True if label is not None else None)
     given = GivenFormat(format, header, column, has_label)

@@ -19,7 +19,8 @@ def install_command(extra: str) -> str:
     StepML is on no package index. In a checkout, the command installs the checkout with the extra;
     elsewhere, it installs the libraries themselves.
     """
-    pip = shlex.quote(str(Path(sys.prefix) / "bin" / "pip"))
+    # Not sys.prefix: without `site`, as in functions, it is that of the base interpreter.
+    pip = shlex.quote(str(Path(sys.executable).with_name("pip")))
     try:
         found = distribution(PACKAGE)
     except PackageNotFoundError:  # in a function

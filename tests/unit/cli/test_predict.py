@@ -536,6 +536,19 @@ def test_predictions_that_cannot_be_written_leave_nothing(where: str, tmp_path: 
     assert not list(tmp_path.glob(".*"))
 
 
+def test_the_file_of_the_rows_is_not_overwritten(tmp_path: Path) -> None:
+    it = example("logistic")
+    rows = tmp_path / "rows.csv"
+    rows.write_text(text_of(it.X))
+    before = rows.read_text()
+    model = write(it.artifact, tmp_path / "model")
+
+    line = refused(model, "rows.csv", "--out", str(rows))
+
+    assert "--out: expected another file than that of the rows" in line
+    assert rows.read_text() == before
+
+
 def test_an_unknown_model_says_where_it_was_looked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,7 +38,7 @@ def test_a_rank_without_peers_returns_its_function_and_its_job_has_the_turn() ->
         first.execute(1, 0)
     with pytest.raises(WaitTimeoutError):
         second.execute(1, 0)
-    with pytest.raises(WaitTimeoutError, match="job 'first' gets them until"):
+    with pytest.raises(WaitTimeoutError, match="job 'first' gets the account's functions first"):
         called_again(second, 0)
     with pytest.raises(WaitTimeoutError, match="rank 1's contribution"):  # not sent away
         called_again(first, 0)

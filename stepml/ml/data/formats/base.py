@@ -156,6 +156,8 @@ class DataFormat(ABC):
         rows = self._first_rows(reader, objects, replace(layout, fine=tuple(candidates)))
         if not rows or not candidates:
             return ()
+        if any(each.remainders is None for each in rows):  # the format's own values are float32
+            return ()
         found = fine_columns(exact_values(rows, candidates))
         return tuple(candidates[place] for place in found)
 
