@@ -231,9 +231,9 @@ def _from_client_side(error: BotoCoreError, endpoint_url: str | None) -> AccessE
             "no AWS credentials found; configure them (aws configure), "
             "or use the AWS on this machine: add --local"
         )
-    reason = " ".join(str(error).split())
+    reason = " ".join(str(error).split()).rstrip(".")
     return CredentialsError(
-        f"AWS cannot be used: {reason} To use the AWS on this machine, add --local"
+        f"AWS cannot be used: {reason}. To use the AWS on this machine, add --local"
     )
 
 

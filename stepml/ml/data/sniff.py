@@ -35,7 +35,5 @@ def _with_content(objects: Sequence[DataObject]) -> list[DataObject]:
     found = [each for each in objects if each.value_bytes]
     if not found:
         named = f" (s3 object {objects[0].key} has 0 bytes)" if objects else ""
-        raise EmptyDataError(
-            f"the data set is empty: {len(objects)} objects without content{named}"
-        )
+        raise EmptyDataError(f"the data set is empty: no object has content{named}")
     return found
