@@ -139,10 +139,12 @@ def test_items_that_are_deleted_from_dynamodb_change_no_bit(
     }
     expected = model(local_stack, long)
     name = unique("deleted")
-    execution = local_stack.start(long, name)
     client = local_stack.aws.client("dynamodb")
     channel = BlockStorage(DynamoDBStorage("stepml-exchange", client))
-    eventually(lambda: [*channel.list(f"jobs/{name}/exchange/")], len)
+    # The first reducer starts cold, so contributions lie there for a while.
+    with configured(local_stack, "reducer", MemorySize=2999):
+        execution = local_stack.start(long, name)
+        eventually(lambda: [*channel.list(f"jobs/{name}/exchange/")], len)
     channel.clear(f"jobs/{name}/exchange/")
     ended = local_stack.aws.ended(execution)
     if ended["status"] == "FAILED":  # it may have hit both attempts at the epoch
