@@ -47,9 +47,9 @@ def prepare(event, context):
     return {{"job_id": event["job_id"], "run": "run",
             "functions": {{"partition": "partition", "initialise": "initialise",
                           "executor": "executor", "reducer": "reducer"}},
-            "ranges": [], "shards": [], "ranks": ranks, "groups": [], "ranks_at_once": 40,
-            "groups_at_once": 1, "chunks": [], "progress": progress, "epoch_timeout_s": 600,
-            "handover_epoch": 1000}}
+            "data": {{"ranges": [], "shards": [], "times": 0}}, "ranks": ranks, "groups": [],
+            "ranks_at_once": 40, "groups_at_once": 1, "chunks": [], "progress": progress,
+            "epoch_timeout_s": 600, "handover_epoch": 1000}}
 
 def executor(event, context):
     return {{"rank": event["rank"], "seconds": 0, "waited_seconds": 0, "cost_usd": 0,
