@@ -18,7 +18,7 @@ _MOST_CLASSES = 6
 
 
 def data_lines(facts: DatasetFacts) -> list[str]:
-    """Return what the data were taken for, and the notes and warnings on them."""
+    """Return the job's understanding of its data, with notes and warnings, as lines of text."""
     parts = [_table(facts), _label(facts), _missing(facts)]
     lines = _wrapped(f"data: {'; '.join(filter(None, parts))}")
     for note in facts.notes:

@@ -26,7 +26,7 @@ class Handled:
 
 
 def handle(state: dict[str, Any], error: str, cause: str, given: Any, retries: int) -> Handled:
-    """Return what follows the ``error`` of ``state``.
+    """Return the reaction of ``state`` to an ``error``: a retry, a catch or its failure.
 
     Parameters
     ----------

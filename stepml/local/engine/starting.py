@@ -25,7 +25,7 @@ _starting = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the ARN of a state machine refers to."""
+    """The machine, version or alias that an ARN names."""
 
     machine: Any
     version: Any = None  # of the machine, whose definition runs; None is the present revision

@@ -7,7 +7,6 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,13 +30,7 @@ from stepml.job import keys
 from stepml.job.documents import encode
 from stepml.job.parse import parse_job
 from stepml.job.reports import Failure
-from tests.support.moto_stack import BUCKET, JOB, JOB_TEXT, MotoStack, epoch_report, running_stack
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[MotoStack]:
-    with running_stack() as running:
-        yield running
+from tests.support.moto_stack import BUCKET, JOB, JOB_TEXT, MotoStack, epoch_report
 
 
 @pytest.fixture
@@ -46,13 +39,6 @@ def name(stack: MotoStack) -> str:
     name = f"run-{uuid.uuid4().hex[:8]}"
     stack.put_results(name, stack.put_epochs(name, 3))
     return name
-
-
-@pytest.fixture
-def job(tmp_path: Path) -> Path:
-    path = tmp_path / "job.json"
-    path.write_text(JOB_TEXT, encoding="utf-8")
-    return path
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import resource
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,8 @@ from typer.testing import CliRunner
 from stepml.cli.app import app
 from stepml.job import keys
 from stepml.local.ports import port_of, reserve_port
-from tests.support.moto_stack import BUCKET, JOB_TEXT, MotoStack, running_stack
+from tests.support.moto_stack import BUCKET, MotoStack
 from tests.support.paths import ROOT
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[MotoStack]:
-    with running_stack() as running:
-        yield running
 
 
 @pytest.fixture
@@ -35,13 +29,6 @@ def name(stack: MotoStack) -> str:
     name = f"run-{uuid.uuid4().hex[:8]}"
     stack.put_results(name, stack.put_epochs(name, 2))
     return name
-
-
-@pytest.fixture
-def job(tmp_path: Path) -> Path:
-    path = tmp_path / "job.json"
-    path.write_text(JOB_TEXT, encoding="utf-8")
-    return path
 
 
 @pytest.fixture(autouse=True)

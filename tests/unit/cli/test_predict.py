@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from stepml.cli.app import app
 from stepml.job import keys
 from stepml.trained_model import TrainedModel
 from tests.support.artifacts import MODELS, NAMES, example, write
-from tests.support.moto_stack import BUCKET, MotoStack, running_stack
+from tests.support.moto_stack import BUCKET, MotoStack
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +31,6 @@ def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for variable in ("AWS_ENDPOINT_URL", "STEPML_LOCAL", "AWS_PROFILE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[MotoStack]:
-    with running_stack() as running:
-        yield running
 
 
 def predicted(*arguments: str | Path) -> tuple[list[list[str]], str]:

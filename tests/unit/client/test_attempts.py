@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from stepml.client import Client, Execution, Failure, connect
 from stepml.job import keys
 from stepml.job.documents import encode
 from stepml.job.reports import Failure as Record
-from tests.support.moto_stack import MotoStack, running_stack
+from tests.support.moto_stack import MotoStack
 
 MACHINE = "arn:aws:states:us-east-1:123456789012:execution:stepml-"
 CHILD, GROUP = f"{MACHINE}epoch:job-e2-r0-t1", f"{MACHINE}ranks:0a1b"
@@ -32,12 +31,6 @@ class States:
 
     def get_execution_history(self, executionArn: str, **_: Any) -> dict[str, Any]:
         return {"events": list(reversed(self._executions[executionArn]["events"]))}
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[MotoStack]:
-    with running_stack() as running:
-        yield running
 
 
 def event(number: int, kind: str, previous: int, **details: Any) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,16 +21,10 @@ from stepml.job import keys
 from stepml.job.documents import decode, encode
 from stepml.job.names import check_job_id
 from stepml.job.reports import EndReport, Fence
-from tests.support.moto_stack import BUCKET, JOB, JOB_TEXT, MotoStack, epoch_report, running_stack
+from tests.support.moto_stack import BUCKET, JOB, JOB_TEXT, MotoStack, epoch_report
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678_912, UTC)
 LATER = MOMENT + timedelta(milliseconds=1)
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[MotoStack]:
-    with running_stack() as running:
-        yield running
 
 
 @pytest.fixture

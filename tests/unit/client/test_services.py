@@ -7,7 +7,6 @@ import json
 import socket
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,15 +29,9 @@ from stepml.client.errors import (
 )
 from stepml.job import keys
 from stepml.job.errors import InvalidJobError
-from tests.support.moto_stack import BUCKET, JOB_TEXT, MotoStack, running_stack
+from tests.support.moto_stack import BUCKET, JOB_TEXT, MotoStack
 
 WAIT_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[MotoStack]:
-    with running_stack() as running:
-        yield running
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ PULLS = st.builds(PullCall, TARGETS, I32, I64, I32)
 
 
 def received(data: bytes, read: Callable[[SocketTransport], T]) -> tuple[T, bytes]:
-    """Return what is read behind the beginning of a message, and the rest."""
+    """Read a message after its beginning; return the result and the unread bytes."""
     ours, theirs = socket.socketpair()
     with closing(ours), closing(theirs):
         theirs.sendall(data[BEGIN_BYTES:])
