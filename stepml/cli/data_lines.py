@@ -48,7 +48,13 @@ def _label(facts: DatasetFacts) -> str:
         return f"{where}, not learnt"
     if facts.classes:
         return f"{where}, {_classes(facts.classes)}"
-    return f"{where}, {' to '.join(map(_number, facts.label_range))}"
+    return f"{where}, {_range(facts.label_range)}"
+
+
+def _range(ends: list[float]) -> str:
+    short = list(map(_number, ends))
+    # Ends that differ are shown with all the digits that this takes.
+    return " to ".join(short if len(set(short)) == len(set(ends)) else map(label_text, ends))
 
 
 def _classes(classes: list[float]) -> str:

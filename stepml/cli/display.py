@@ -22,6 +22,7 @@ LINE_COLUMNS = 80
 INDENT = " " * 7  # as wide as the number of an epoch
 AFTER_TRAINING = "Finalise"
 MAX_NAMED_RANKS = 3
+MAX_NAMED_JOBS = 2
 
 
 def display_for(output: Output, name: str) -> Display:
@@ -39,6 +40,7 @@ class Display:
         self._epochs = 0
         self._retries = 0
         self._has_shown_data = False
+        self._is_waiting = False
 
     def __enter__(self) -> Self:
         self._output.line(self._name)
@@ -54,6 +56,7 @@ class Display:
 
     def show(self, snapshot: Snapshot) -> None:
         """Show what is new in ``snapshot``."""
+        self._show_wait(snapshot)
         is_after_training = snapshot.phase.state == AFTER_TRAINING
         if not is_after_training:
             self._show_phase(snapshot)
@@ -61,6 +64,14 @@ class Display:
         self._show_epochs(snapshot)
         if is_after_training:
             self._show_phase(snapshot)
+
+    def _show_wait(self, snapshot: Snapshot) -> None:
+        is_waiting = snapshot.waits_beside is not None
+        if is_waiting and not self._is_waiting:
+            self._output.line(wait_line(snapshot.waits_beside or ()))
+        elif self._is_waiting and not is_waiting and not snapshot.state.ended:
+            self._output.line("no longer waiting for functions")
+        self._is_waiting = is_waiting
 
     def _show_data(self, snapshot: Snapshot) -> None:
         # Older plans do not describe their data.
@@ -127,6 +138,15 @@ class LiveDisplay(Display):
         self._bar.update(
             self._task, description=description, completed=done, total=total, count=count
         )
+
+
+def wait_line(others: Sequence[str]) -> str:
+    """Return a line on the wait for functions beside ``others``, the other running jobs."""
+    if not others:
+        return "waiting for functions: all that the account may run are in use"
+    more = ", …" if len(others) > MAX_NAMED_JOBS else ""
+    noun, verb = ("job", "runs") if len(others) == 1 else ("jobs", "run")
+    return f"waiting for functions: {noun} {', '.join(others[:MAX_NAMED_JOBS])}{more} {verb}"
 
 
 def header(report: EpochReport) -> str:

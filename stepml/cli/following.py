@@ -73,13 +73,20 @@ def _show_failure(
         output.complaint(f"  {line}")
     of_rank = "" if failure.rank is None else f" --rank {failure.rank}"
     output.complaint(f"look further: stepml logs {execution.name}{of_rank}{target.flags}")
+    for line in next_steps(failure, execution.name, target.flags):
+        output.complaint(line)
+    return JOB_FAILED
+
+
+def next_steps(failure: Failure, name: str, flags: str) -> list[str]:
+    """Return lines with the commands that can help after ``failure`` of the job ``name``."""
+    retry, anew = f"stepml retry {name}{flags}", f"stepml run JOB.json --name OTHER{flags}"
+    if failure.way_out:
+        return [f"{failure.way_out}: {retry}", f"or, after correcting the job: {anew}"]
     if failure.needs_change:
         of_what = "the job" if failure.is_final else "the job or its data"
-        again = f"stepml run JOB.json --name OTHER{target.flags}"
-        output.complaint(f"after correcting {of_what}: {again}")
-    else:
-        output.complaint(f"resume it:    stepml retry {execution.name}{target.flags}")
-    return JOB_FAILED
+        return [f"after correcting {of_what}: {anew}"]
+    return [f"resume it:    {retry}"]
 
 
 def field_hint(failure: Failure) -> str:

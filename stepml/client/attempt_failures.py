@@ -7,7 +7,6 @@ has an error, and its history shows which iteration of the Map failed first.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -17,16 +16,12 @@ from stepml.client.connection import Connection, translated
 from stepml.client.errors import ReportUnreadableError, ServiceRefusedError
 from stepml.client.failures import Failure, first_failure, one_line
 from stepml.client.json_answers import json_object
+from stepml.client.newest_events import Event, child_arn, newest_events
 from stepml.client.objects import find_document
 from stepml.client.stack import Stack
 from stepml.job import keys, reports
 
-Event = Mapping[str, Any]
-
-# The events after the first failed iteration abort the others of its Map, at most 40.
-EVENTS = 1000
 _RANKS, _GROUPS = "RunExecutors", "RunGroups"  # Maps of epoch.asl.json and ranks.asl.json
-_EXECUTION_ARN = re.compile(r"arn:[^:\"\\]+:states:[^:\"\\]*:\d*:execution:[^:\"\\]+:[^:\"\\]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +113,7 @@ def _failed_state(connection: Connection, child: _Child) -> str:
 
 def _last_events(connection: Connection, arn: str) -> list[Event]:
     """Return the newest events of an execution since its last redrive."""
-    with translated(connection.endpoint_url):
-        answer = connection.client("stepfunctions").get_execution_history(
-            executionArn=arn, reverseOrder=True, includeExecutionData=True, maxResults=EVENTS
-        )
-    events: list[Event] = [{**event} for event in answer["events"]]
+    events = newest_events(connection, arn)
     return list(takewhile(lambda event: event["type"] != "ExecutionRedriven", events))
 
 
@@ -134,10 +125,8 @@ def _child_of(failed: Event, events: list[Event]) -> str | None:
         event = by_id.get(event.get("previousEventId")) if event else None
         if event is None:
             return None
-        submitted = event.get("taskSubmittedEventDetails", {}).get("output", "")
-        cause = event.get("taskFailedEventDetails", {}).get("cause", "")
-        if found := _EXECUTION_ARN.search(submitted or cause):
-            return found[0]
+        if found := child_arn(event):
+            return found
     return None
 
 

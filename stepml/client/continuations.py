@@ -11,7 +11,7 @@ from stepml.client.json_answers import json_object
 from stepml.client.stack import Stack
 
 # The suffix that ContinueJob of train.asl.json appends to the job id.
-_SUFFIX = re.compile(r"-c\d+-r\d+-t\d+")
+_SUFFIX = re.compile(r"-c\d+-r\d+-t\d+$")
 
 
 def newest_continuation(
@@ -23,6 +23,11 @@ def newest_continuation(
         if item["name"].startswith(name) and _SUFFIX.fullmatch(item["name"], len(name)):
             return Execution(item["name"], item["executionArn"])
     return None
+
+
+def job_name(execution: str) -> str:
+    """Return the name of the job of an execution of ``train``, which may continue it."""
+    return _SUFFIX.sub("", execution)
 
 
 def continued_job(text: str) -> str | None:

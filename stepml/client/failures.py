@@ -29,6 +29,14 @@ _OF_THE_DATA = frozenset(
 _OF_CHANGED_DATA = frozenset({"ValueChangedError"})
 # Results of the job's own numbers, which are the same each time.
 _OF_THE_NUMBERS = frozenset({"CompressionError", "TrainingDivergedError"})
+# Refusals of the job that a change outside it may lift, and that change.
+_OUTSIDE = {
+    "DataDeniedError": "once the functions may read the data",
+    "DataNotFoundError": "once the data are there",
+    "NotAvailableError": "once the stack provides it",
+    "NotEnoughConcurrencyError": "once the account may run more functions",
+    "NotEnoughServerMemoryError": "once the server has more memory",
+}
 _STATUS_ERRORS = {"TIMED_OUT": "States.Timeout", "ABORTED": "ExecutionAborted"}
 _STATUS_MESSAGES = {
     "TIMED_OUT": "it exceeded its time limit",
@@ -67,6 +75,14 @@ class Failure:
     def needs_change(self) -> bool:
         """Whether the job or its data must be corrected, as they would fail in the same way."""
         return self.is_final or self.error in _OF_THE_DATA | _OF_THE_NUMBERS
+
+    @property
+    def way_out(self) -> str:
+        """The change outside the job after which it can be resumed, or "" if there is none.
+
+        A correction of the job is the other way out.
+        """
+        return _OUTSIDE.get(self.error, "")
 
     def __str__(self) -> str:
         return f"{self.error}: {self.message}" if self.message else self.error

@@ -12,6 +12,7 @@ from stepml.client.connection import is_throttled
 from stepml.client.errors import AccessError
 from stepml.client.execution import Execution, ExecutionState
 from stepml.client.failures import Failure
+from stepml.client.function_waits import FunctionWait
 from stepml.client.history import CONTINUES, FailedTask, JobHistory, Phase
 from stepml.job.reports import DatasetFacts, EpochReport
 
@@ -27,10 +28,15 @@ class Snapshot:
     epochs: tuple[EpochReport, ...]  # all so far
     failed_attempts: tuple[Failure, ...]  # at epochs; each has been retried
     dataset: DatasetFacts | None = None  # None before the data are partitioned
+    # The other running jobs of the stack while this one waits for functions; None if it does not.
+    waits_beside: tuple[str, ...] | None = None
 
 
 def watch(
-    client: Client, execution: Execution, sleep: Callable[[float], None] = time.sleep
+    client: Client,
+    execution: Execution,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Snapshot]:
     """Yield snapshots until the execution has ended; the last one is complete.
 
@@ -43,7 +49,7 @@ def watch(
     AccessError
         The services can no longer be reached.
     """
-    watcher = _Watcher(client, execution)
+    watcher = _Watcher(client, execution, clock)
     pause_s = client.connection.poll_s
     while True:
         try:
@@ -69,7 +75,7 @@ class _Followed:
 
 
 class _Watcher:
-    def __init__(self, client: Client, execution: Execution) -> None:
+    def __init__(self, client: Client, execution: Execution, clock: Callable[[], float]) -> None:
         self._client = client
         self._execution = execution
         self._first = self._newest = _Followed(execution)
@@ -77,6 +83,7 @@ class _Watcher:
         self._retried: list[FailedTask] = []
         self._failed_attempts: list[Failure] = []
         self._dataset: DatasetFacts | None = None
+        self._wait = FunctionWait(client.connection, client.stack, execution.name, clock)
 
     def look(self) -> Snapshot:
         # The state is read first, so that the following reads find everything from before the end.
@@ -89,8 +96,9 @@ class _Watcher:
             self._dataset = self._dataset or self._client.dataset_facts(self._execution)
             self._read_epochs()
         self._explain_failures()
-        failed = tuple(self._failed_attempts)
-        return Snapshot(state, phase, tuple(self._epochs), failed, self._dataset)
+        failed, progress = tuple(self._failed_attempts), (phase, len(self._epochs))
+        beside = None if state.ended else self._wait.others(self._newest.execution.arn, progress)
+        return Snapshot(state, phase, tuple(self._epochs), failed, self._dataset, beside)
 
     def _read_history(self) -> None:
         # Only of the newest execution: the earlier ones wait for it.

@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from stepml.cli.app import app
 from stepml.cli.display import epoch_row
-from stepml.cli.following import field_hint
+from stepml.cli.following import field_hint, next_steps
 from stepml.cli.look import log_style, log_text
 from stepml.cli.output import Output
 from stepml.cli.run import crowding_note
@@ -359,17 +359,37 @@ def test_a_hint_names_a_field_that_helps(error: str, message: str, hint: str) ->
     assert bool(found) == bool(hint)
 
 
+CORRECTION = "after correcting the job{}: stepml run JOB.json --name OTHER --local"
+RETRY = "{} stepml retry x --local"
+
+
 @pytest.mark.parametrize(
-    ("error", "needs_change"),
+    ("lines", "errors"),
     [
-        *((each, True) for each in ("InvalidJobError", "BadLabelError", "EmptyDataError")),
-        *((each, True) for each in ("TrainingDivergedError", "CompressionError")),
-        *((each, False) for each in ("DataNotFoundError", "DataDeniedError", "ValueChangedError")),
-        *((each, False) for each in ("DamagedValueError", "Runtime.ExitError", "States.Timeout")),
+        ([CORRECTION.format("")], ["InvalidJobError", "JobIdTakenError", "ModelTooLargeError"]),
+        (
+            [CORRECTION.format(" or its data")],
+            ["BadLabelError", "EmptyDataError", "TrainingDivergedError", "CompressionError"],
+        ),
+        (
+            [RETRY.format("resume it:   ")],
+            ["ValueChangedError", "DamagedValueError", "Runtime.ExitError", "States.Timeout"],
+        ),
+        *(
+            ([RETRY.format(f"once {change}:"), f"or, {CORRECTION.format('')}"], [error])
+            for error, change in (
+                ("DataNotFoundError", "the data are there"),
+                ("DataDeniedError", "the functions may read the data"),
+                ("NotAvailableError", "the stack provides it"),
+                ("NotEnoughConcurrencyError", "the account may run more functions"),
+                ("NotEnoughServerMemoryError", "the server has more memory"),
+            )
+        ),
     ],
 )
-def test_a_retry_is_suggested_where_it_can_help(error: str, needs_change: bool) -> None:
-    assert ClientFailure(error, "").needs_change == needs_change
+def test_a_retry_is_suggested_where_it_can_help(lines: list[str], errors: list[str]) -> None:
+    for error in errors:
+        assert next_steps(ClientFailure(error, ""), "x", " --local") == lines
 
 
 def test_what_failed_is_a_red_line_on_a_terminal(

@@ -25,6 +25,20 @@ FACTS: dict[str, Any] = {"rows": 60, "columns": 3, "format": "csv", "header": Tr
             "  none missing",
         ),
         (
+            FACTS | {"label_range": [0.12345678, 0.12345679]},
+            "data: 60 rows, 3 columns (csv, header); label 'y', 0.12345678 to 0.12345679;\n"
+            "  none missing",
+        ),
+        (
+            FACTS | {"label_range": [1e9, 1e9 + 1]},
+            "data: 60 rows, 3 columns (csv, header); label 'y', 1000000000 to 1000000001;\n"
+            "  none missing",
+        ),
+        (
+            FACTS | {"label_range": [2.5, 2.5]},
+            "data: 60 rows, 3 columns (csv, header); label 'y', 2.5 to 2.5; none missing",
+        ),
+        (
             FACTS | {"rows": 1797, "columns": 65, "classes": [*map(float, range(10))]},
             "data: 1,797 rows, 65 columns (csv, header); label 'y', 10 classes, 0 to 9; none\n"
             "  missing",

@@ -57,6 +57,8 @@ def perform(plan, event):
         os._exit(plan["exit"])
     if plan.get("broken") == event.get("rank", 0):
         raise BrokenError(f"rank {event.get('rank', 0)} is broken")
+    if "raises" in plan:
+        raise type(plan["raises"], (Exception,), {})("as told")
     if calls <= plan.get("fails", 0):
         raise FlakyError(f"call {calls}")
     return calls
