@@ -49,8 +49,8 @@ class Learner:
 
     def epoch(self, parameters: Floats) -> Floats:
         """Return the parameters after one more epoch."""
-        before = self._algorithm.initial_state(self.model, parameters)
         y = self.model.targets(self._labels)
+        before = self._algorithm.initial_state(self.model, parameters, lambda: (self._X, y))
         progress = self._algorithm.begin(self.model, before, {}, self._rank_epoch)
         progress = self._algorithm.train(self.model, progress, self._X, y, self._rank_epoch)
         return self._next(before, self._algorithm.rank_result(progress)).parameters

@@ -13,14 +13,14 @@ from lambdas.epochs import epochs_of
 from lambdas.epochs.reports import evaluate
 from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.resumption import take_over
-from lambdas.job_store.samples import load_sample
+from lambdas.job_store.samples import load_labelled_sample, load_sample
 from lambdas.job_store.shards import is_scaled
 from lambdas.logs import log
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import State
 from stepml.ml.data import Moments, merge_moments, scale_of, shard_kind, shard_plan
 from stepml.ml.doubts import doubts_about_moments
-from stepml.ml.models.base import Floats
+from stepml.ml.models.base import Array, Floats, Matrix
 from storage import DurableStorage
 
 
@@ -72,8 +72,13 @@ def _loss_of(store: JobStore, plan: TrainingPlan, parameters: Floats | None) -> 
 
 def _first_state(store: JobStore, plan: TrainingPlan) -> State:
     model = plan.model()
+
+    def sample() -> tuple[Matrix, Array]:
+        X, labels = load_labelled_sample(store, plan)
+        return X, model.targets(labels)
+
     parameters = model.first_parameters(lambda: load_sample(store, plan), plan.spec.data.seed)
-    return epochs_of(plan.spec).first_state(model, parameters)
+    return epochs_of(plan.spec).first_state(model, parameters, sample)
 
 
 def _moments(store: JobStore, plan: TrainingPlan) -> Moments:

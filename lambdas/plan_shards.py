@@ -6,6 +6,7 @@ from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.job_store import JobStore
 from lambdas.logs import log
+from stepml.job.algorithms import algorithms_of
 from stepml.job.errors import ModelTooLargeError
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import tag
@@ -65,11 +66,15 @@ def check_suits(
     kind = shard_kind(spec.data.matrix, manifest, spec.workers)
     plan = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
     model = build_model(spec.model, manifest.n_features, manifest.labels, manifest.label_counts)
-    most_parameters = most_model_bytes // build_algorithm(spec).bytes_per_parameter
+    most_parameters = build_algorithm(spec).most_parameters(most_model_bytes)
     if model.n_parameters > most_parameters:
         raise ModelTooLargeError(
             f"the model has {model.n_parameters:,} parameters; with algorithm "
             f"{tag(spec.algorithm)!r} a function has room for {most_parameters:,}: use fewer "
-            "features, classes or clusters"
+            f"features, classes or clusters{_or_another_algorithm(spec)}"
         )
     spec.model.check_rows(sum(interval.n_rows for interval in plan.shards))
+
+
+def _or_another_algorithm(spec: JobSpec) -> str:
+    return ", or another algorithm" if len(algorithms_of(spec.model)) > 1 else ""

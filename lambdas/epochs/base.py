@@ -14,6 +14,7 @@ from lambdas.job_store import TrainingPlan
 from lambdas.logs import best_effort
 from stepml.job.spec import JobSpec
 from stepml.ml.algorithms import Algorithm, Residuals, State
+from stepml.ml.algorithms.base import LabelledSample
 from stepml.ml.models import Model
 from stepml.ml.models.base import Floats
 
@@ -80,9 +81,9 @@ class Epochs(ABC, Generic[A]):
         """Whether ranks need their results of the last epoch."""
         return self.algorithm.keeps_rank_state
 
-    def first_state(self, model: Model, parameters: Floats) -> State:
+    def first_state(self, model: Model, parameters: Floats, sample: LabelledSample) -> State:
         """Return the state from which training starts."""
-        return self.algorithm.initial_state(model, parameters)
+        return self.algorithm.initial_state(model, parameters, sample)
 
     @abstractmethod
     def require_room(self, plan: TrainingPlan, channel: JobChannel) -> None:

@@ -19,6 +19,8 @@ from stepml.job.errors import ExecutorPausedError
 from stepml.job.step import Step
 from stepml.ml.algorithms import Extras, RankProgress
 from stepml.ml.algorithms.base import OrchestratedAlgorithm
+from stepml.ml.models import Model
+from stepml.ml.models.base import Array, Matrix
 
 
 class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
@@ -34,7 +36,8 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
     def require_room(self, plan: TrainingPlan, channel: JobChannel) -> None:
         def contribution() -> Message:
             model, rank_epoch = plan.model(), plan.rank_epoch(epoch=1, rank=0)
-            state = self.first_state(model, np.zeros(model.n_parameters, np.float32))
+            parameters = np.zeros(model.n_parameters, np.float32)
+            state = self.first_state(model, parameters, lambda: _any_row(model))
             result = self.algorithm.rank_result(self.algorithm.begin(model, state, {}, rank_epoch))
             return Message(*self.algorithm.contribution(result, rank_epoch))
 
@@ -103,6 +106,10 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
             f"rank {run.task.rank} saved its progress after {progress.batches_done} batches "
             f"of epoch {run.task.epoch}"
         )
+
+
+def _any_row(model: Model) -> tuple[Matrix, Array]:
+    return np.zeros((1, model.n_features), np.float32), np.zeros(1, np.float32)
 
 
 def _save(run: RankRun, progress: RankProgress) -> None:

@@ -10,7 +10,7 @@ from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.shards import load_shard
 from stepml.job import keys
 from stepml.job.reports import EpochReport
-from stepml.ml.algorithms import Residuals
+from stepml.ml.algorithms import Residuals, build_algorithm
 from stepml.ml.convergence import Spent, decide, spent_with
 from stepml.ml.models import Evaluation
 from stepml.ml.models.base import Floats
@@ -72,12 +72,12 @@ def _spent(
     run: EpochRun, previous: EpochReport | None, n_chunks: int, invocation: Invocation
 ) -> Spent:
     exchange = run.plan.spec.exchange
-    number_bytes = 2 if exchange.compression == "float16" else 4
+    whole_bytes = build_algorithm(run.plan.spec).contribution_bytes(run.plan.model().n_parameters)
     cost_usd = epoch_usd(
         run.task.executors,
         invocation.cost_usd(),
         n_chunks,
-        number_bytes * run.plan.model().n_parameters,
+        whole_bytes // 2 if exchange.compression == "float16" else whole_bytes,
         exchange.channel,
     )
     return spent_with(previous, attempt_seconds(run.task, invocation.seconds), cost_usd)

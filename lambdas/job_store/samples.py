@@ -1,4 +1,4 @@
-"""A sample of the training rows, prepared as for training: initial clusters come from it."""
+"""A sample of the training rows, prepared as for training: first states come from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from lambdas.job_store.plans import TrainingPlan
 from lambdas.job_store.shards import is_scaled
 from lambdas.job_store.store import JobStore
 from stepml.ml.data import Interval, scaled
-from stepml.ml.matrices import Matrix
+from stepml.ml.matrices import Floats, Matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,14 @@ class SampleSize:
 
 
 def load_sample(store: JobStore, plan: TrainingPlan, size: SampleSize | None = None) -> Matrix:
-    """Return the first training rows in the order of ids, which is a shuffle.
+    """Return the features of a sample; see `load_labelled_sample`."""
+    return load_labelled_sample(store, plan, size)[0]
+
+
+def load_labelled_sample(
+    store: JobStore, plan: TrainingPlan, size: SampleSize | None = None
+) -> tuple[Matrix, Floats]:
+    """Return features and labels of the first training rows, in the order of ids: a shuffle.
 
     At most 16 MB and 200,000 rows, or four rows a cluster if that is more. They depend neither on
     the world size nor on the ranges.
@@ -38,5 +45,5 @@ def load_sample(store: JobStore, plan: TrainingPlan, size: SampleSize | None = N
     interval = Interval(first, first + (size or SampleSize()).rows(plan))
     rows = store.data_set(plan.digest).rows(interval, plan.matrix)
     if not is_scaled(plan.spec.data):
-        return rows.X
-    return scaled(rows.X, store.scale.load(), rows.remainders)
+        return rows.X, rows.y
+    return scaled(rows.X, store.scale.load(), rows.remainders), rows.y

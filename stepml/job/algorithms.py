@@ -164,7 +164,24 @@ class ExpectationMaximisation(
         return ()
 
 
-Algorithm = GradientAveraging | ModelAveraging | Admm | ExpectationMaximisation
+class LeastSquares(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="least_squares"):
+    """The exact solution of the normal equations, in one epoch."""
+
+    needs: ClassVar[Trait] = "squares"
+    compresses: ClassVar[bool] = False  # its sums are float64
+
+    def check(self, model: ModelSpec) -> None:
+        if model.l1_factor:
+            raise InvalidJobError(
+                f"model.l1: with algorithm {tag(self)!r} expected 0, got {model.l1_factor:g}; "
+                f"{tag(Admm)!r} trains with it"
+            )
+
+    def remedies(self, model: ModelSpec) -> tuple[str, ...]:
+        return ()
+
+
+Algorithm = GradientAveraging | ModelAveraging | Admm | ExpectationMaximisation | LeastSquares
 ALGORITHMS: dict[str, type[AlgorithmSpec]] = {tag(each): each for each in get_args(Algorithm)}
 
 

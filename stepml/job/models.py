@@ -12,7 +12,7 @@ from msgspec import Meta
 from stepml.job.errors import NotEnoughDataError
 from stepml.job.spec_base import SpecGroup, tag
 
-Trait = Literal["gradient", "convex", "clusters"]
+Trait = Literal["gradient", "convex", "clusters", "squares"]
 
 Penalty = Annotated[float, Meta(ge=0, le=1e6)]
 PositiveClass = Annotated[
@@ -34,7 +34,8 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     Attributes
     ----------
     traits : tuple of str
-        Properties that algorithms need: "gradient": of a loss; "convex": the loss is; "clusters".
+        Properties that algorithms need: "gradient": of a loss; "convex": the loss is; "clusters";
+        "squares": the loss is a mean of squares.
     needs_labels : bool
         Labels are learnt; otherwise ``data.has_label`` may be false.
     learns_classes : bool
@@ -111,6 +112,7 @@ class LinearRegression(
 ):
     """Least squares: half the mean squared error; penalty l1·‖w‖₁ + l2/2·‖w‖², free intercept."""
 
+    traits: ClassVar[tuple[Trait, ...]] = ("gradient", "convex", "squares")
     remedies: ClassVar[tuple[str, ...]] = ("scale the labels",)
 
     l1: Penalty = 0.0

@@ -134,6 +134,15 @@ def transposed_product(X: Matrix, R: Floats, out: Floats) -> None:
         np.matmul(X.T, R, out=out)
 
 
+def wide_rows(X: Matrix, out: Floats64) -> None:
+    """Write the rows of ``X``, with zeros where a sparse row stores nothing, to ``out``."""
+    if isinstance(X, CsrMatrix):
+        out[...] = 0
+        out[np.repeat(np.arange(len(X)), X.counts), X.columns] = X.values[X.pairs]
+    else:
+        out[...] = X
+
+
 def row_norms_squared(X: Matrix) -> Floats:
     """Return each row's squared Euclidean norm, of shape (n_samples,)."""
     if not isinstance(X, CsrMatrix):

@@ -85,7 +85,11 @@ class Orchestra:
         if first is None:
             assert isinstance(self.model, LossModel)
             first = self.model.initial_parameters()
-        self.state = algorithm.initial_state(self.model, first)
+        self.state = algorithm.initial_state(self.model, first, self.sample)
+
+    def sample(self) -> tuple[Matrix, Array]:
+        """Return some rows and their targets."""
+        return self.X[:20], self.model.targets(self.labels[:20])
 
     def shard(self, rank: int) -> tuple[Matrix, Array]:
         """Return rows and targets of a rank."""
@@ -206,7 +210,10 @@ class InFlightEpoch:
         self.model = model
         self.shard_rows = cuts_of(len(self.X), self.shards)
         if self.state is None:
-            self.state = algorithm.initial_state(model, model.initial_parameters())
+            targets = model.targets(self.labels)
+            self.state = algorithm.initial_state(
+                model, model.initial_parameters(), lambda: (self.X, targets)
+            )
 
     def rank_epoch(self, rank: int) -> RankEpoch:
         """Return a rank's part."""

@@ -10,6 +10,7 @@ from stepml.ml.algorithms.admm import Admm
 from stepml.ml.algorithms.base import Algorithm
 from stepml.ml.algorithms.expectation_maximisation import ExpectationMaximisation
 from stepml.ml.algorithms.gradient_averaging import AsynchronousGradients, GradientAveraging
+from stepml.ml.algorithms.least_squares import LeastSquares
 from stepml.ml.algorithms.model_averaging import AsynchronousModels, ModelAveraging
 from stepml.ml.algorithms.peers import Aggregate, AllReduce
 from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress, Residuals, State
@@ -25,6 +26,7 @@ __all__ = [
     "ExpectationMaximisation",
     "Extras",
     "GradientAveraging",
+    "LeastSquares",
     "ModelAveraging",
     "Outcome",
     "RankEpoch",
@@ -40,6 +42,7 @@ ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
     "model_averaging": ModelAveraging,
     "admm": Admm,
     "expectation_maximisation": ExpectationMaximisation,
+    "least_squares": LeastSquares,
 }
 
 

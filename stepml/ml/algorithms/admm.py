@@ -20,7 +20,7 @@ import numpy as np
 from stepml.job.algorithms import Admm as Spec
 from stepml.job.spec import JobSpec
 from stepml.ml import lbfgs
-from stepml.ml.algorithms.base import OrchestratedAlgorithm, never
+from stepml.ml.algorithms.base import LabelledSample, OrchestratedAlgorithm, never
 from stepml.ml.algorithms.descent import Descent, Schedule, Sgd
 from stepml.ml.algorithms.local import LocalDescent
 from stepml.ml.algorithms.state import (
@@ -61,7 +61,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         assert isinstance(job.algorithm, Spec)
         return cls(job.algorithm, job.algorithm.solver(job.model))
 
-    def initial_state(self, model: LossModel, parameters: Floats) -> State:
+    def initial_state(self, model: LossModel, parameters: Floats, sample: LabelledSample) -> State:
         return State(
             parameters, {"rho": _number(self.spec.rho), "dual_residual": _number(math.inf)}
         )

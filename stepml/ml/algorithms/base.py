@@ -13,6 +13,9 @@ from stepml.ml.models.base import Array, Floats, Matrix, Model, Sample
 
 M = TypeVar("M", bound=Model)
 
+LabelledSample = Callable[[], tuple[Matrix, Array]]
+"""Returns some training rows and their targets; they are loaded only if they are needed."""
+
 
 def never() -> bool:
     """Return that there is no need to pause."""
@@ -27,7 +30,7 @@ class Algorithm(ABC, Generic[M]):
     way : str
         How ranks exchange: the name of one of `lambdas.epochs.WAYS`.
     bytes_per_parameter : int
-        In memory while a rank trains, or its contribution is merged.
+        In memory while a rank trains, or its contribution is merged; see `most_parameters`.
     keeps_rank_state : bool
         Whether a rank needs its result of an epoch in the next one.
     """
@@ -41,9 +44,17 @@ class Algorithm(ABC, Generic[M]):
     def from_job(cls, job: JobSpec) -> Algorithm[Any]:
         """Return the algorithm of a job, in the variant for its pattern."""
 
-    def initial_state(self, model: M, parameters: Floats) -> State:
+    def initial_state(self, model: M, parameters: Floats, sample: LabelledSample) -> State:
         """Return the state from which training starts."""
         return State(parameters)
+
+    def contribution_bytes(self, n_parameters: int) -> int:
+        """Return the size of a rank's contribution, uncompressed."""
+        return 4 * n_parameters
+
+    def most_parameters(self, most_bytes: int) -> int:
+        """Return the number of parameters for which ``most_bytes`` of memory are enough."""
+        return most_bytes // self.bytes_per_parameter
 
 
 class OrchestratedAlgorithm(Algorithm[M]):

@@ -34,6 +34,9 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
     def from_job(cls, job: JobSpec) -> Self:
         return cls()
 
+    def contribution_bytes(self, n_parameters: int) -> int:
+        return 8 * n_parameters
+
     def begin(
         self, model: KMeans, state: State, rank_state: Extras, rank_epoch: RankEpoch
     ) -> RankProgress:

@@ -12,7 +12,12 @@ import numpy.typing as npt
 
 from stepml.job.algorithms import GradientAveraging as Spec
 from stepml.job.spec import JobSpec
-from stepml.ml.algorithms.base import AsynchronousAlgorithm, InFlightAlgorithm, never
+from stepml.ml.algorithms.base import (
+    AsynchronousAlgorithm,
+    InFlightAlgorithm,
+    LabelledSample,
+    never,
+)
 from stepml.ml.algorithms.descent import Descent, take
 from stepml.ml.algorithms.local import MOMENTS
 from stepml.ml.algorithms.peers import AllReduce, Shared, SharedWithOptimiser
@@ -41,7 +46,7 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
         assert isinstance(job.algorithm, Spec)
         return cls(job.algorithm, job.stop.max_epochs)
 
-    def initial_state(self, model: LossModel, parameters: Floats) -> State:
+    def initial_state(self, model: LossModel, parameters: Floats, sample: LabelledSample) -> State:
         return State(parameters, {MOMENTS: self._descent().moments(len(parameters))})
 
     def n_batches(self, shard_rows: Sequence[int]) -> int:

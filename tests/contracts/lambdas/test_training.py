@@ -20,14 +20,16 @@ from tests.support.jobs import Job
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 
 WIDE = 40_000  # features: gradients of 160 KB are cut into chunks
+# Contributions grow with the square of the width.
+WIDTHS = {"least_squares": 200}
 
 
 @cache
-def wide_rows() -> bytes:
+def rows_of(n_features: int) -> bytes:
     rng = np.random.default_rng(0)
     return b"".join(
         b"%d 1:%.3f %d:1.5 %d:%.3f\n"
-        % (rng.integers(2), rng.normal(), rng.integers(2, WIDE), WIDE, rng.normal())
+        % (rng.integers(2), rng.normal(), rng.integers(2, n_features), n_features, rng.normal())
         for _ in range(40)
     )
 
@@ -42,6 +44,10 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "expectation_maximisation": {
         "algorithm": {"name": "expectation_maximisation"},
         "model": {"name": "kmeans", "n_clusters": 3},
+    },
+    "least_squares": {
+        "algorithm": {"name": "least_squares"},
+        "model": {"name": "linear_regression", "l2": 0.1},
     },
 }
 
@@ -61,7 +67,7 @@ def trained(
         workers=workers,
         **LEARNERS[learner],
     )
-    job.data.save("rows.libsvm", wide_rows())
+    job.data.save("rows.libsvm", rows_of(WIDTHS.get(learner, WIDE)))
     job.initialised()
     job.epoch(1)
     job.epoch(2)
@@ -178,7 +184,7 @@ def test_models_of_more_than_four_megabytes_are_shared(server: ParameterServerPr
         exchange={"channel": "parameter_server", "pattern": "async"},
         workers=2,
     )
-    job.data.save("rows.libsvm", wide_rows())
+    job.data.save("rows.libsvm", rows_of(WIDE))
     job.initialised()
     assert job.epoch(1).staleness_max is not None
 
@@ -205,7 +211,7 @@ def test_what_is_asked_for_is_what_ranks_register(
         exchange={"channel": "parameter_server"},
         **LEARNERS[learner],
     )
-    job.data.save("rows.libsvm", wide_rows())
+    job.data.save("rows.libsvm", rows_of(WIDE))
     job.initialised()
     job.execute_all(1)
     plan, asked = job.training_plan(), list[JobSettings]()

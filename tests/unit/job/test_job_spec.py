@@ -183,6 +183,7 @@ def test_what_is_available_is_in_the_schema() -> None:
 
 
 KMEANS: dict[str, Any] = {"name": "kmeans", "n_clusters": 3}
+LEAST_SQUARES: dict[str, Any] = {"name": "linear_regression"}
 EM = {"name": "expectation_maximisation"}
 
 
@@ -209,6 +210,25 @@ EM = {"name": "expectation_maximisation"}
         (
             {"model": KMEANS, "algorithm": EM, "exchange__compression": "float16"},
             "with algorithm 'expectation_maximisation' expected none, got 'float16'",
+        ),
+        (
+            {"model": LEAST_SQUARES | {"l1": 0.1}, "algorithm": {"name": "least_squares"}},
+            "model.l1: with algorithm 'least_squares' expected 0, got 0.1; 'admm' trains with it",
+        ),
+        (
+            {"model": LEAST_SQUARES, "algorithm": {"name": "least_squares"}}
+            | {"exchange": {"pattern": "async"}},
+            "with algorithm 'least_squares' expected reduce or reduce_scatter, got 'async'",
+        ),
+        (
+            {"model": LEAST_SQUARES, "algorithm": {"name": "least_squares"}}
+            | {"exchange": {"compression": "float16"}},
+            "with algorithm 'least_squares' expected none, got 'float16'",
+        ),
+        (
+            {"algorithm": {"name": "least_squares"}},
+            "with model 'logistic_regression' expected gradient_averaging, model_averaging or admm,"
+            " got 'least_squares'",
         ),
         (
             {"model": {"name": "svm"}, "algorithm": {"name": "admm", "local_solver": "lbfgs"}},

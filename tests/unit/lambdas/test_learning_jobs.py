@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression as LinearReference
 
 from lambdas.job_store.samples import SampleSize
+from lambdas.job_store.shards import load_shard
 from lambdas.plan_shards import check_suits
-from stepml.job import keys
+from stepml.job import algorithms, keys
 from stepml.job.errors import (
     BadLabelError,
     ExecutorPausedError,
@@ -18,6 +21,7 @@ from stepml.job.errors import (
     ModelTooLargeError,
     NotEnoughDataError,
 )
+from stepml.job.models import LinearRegression
 from stepml.job.step import Step
 from stepml.ml.data import arrays
 from tests.support.jobs import Job, contents, csv_rows
@@ -30,6 +34,10 @@ KMEANS: dict[str, Any] = {
 ASYNC: dict[str, Any] = {
     "algorithm": {"name": "model_averaging"},
     "exchange": {"pattern": "async"},
+}
+EXACT: dict[str, Any] = {
+    "model": {"name": "linear_regression"},
+    "algorithm": {"name": "least_squares"},
 }
 RIDGE: dict[str, Any] = {
     "model": {"name": "linear_regression", "l2": 0.01},
@@ -240,10 +248,32 @@ def test_what_does_not_suit_the_data_is_refused_before_training() -> None:
     manifest = job.store.data_set(plan.digest).manifest.load()
     with pytest.raises(ModelTooLargeError, match=r"5 parameters; with algorithm 'admm' .* for 3:"):
         check_suits(plan.spec, manifest, most_model_bytes=1000)
+    exact = msgspec.structs.replace(
+        plan.spec, model=LinearRegression(), algorithm=algorithms.LeastSquares()
+    )
+    with pytest.raises(ModelTooLargeError, match=r"'least_squares' .* for 4: .* another algorithm"):
+        check_suits(exact, manifest, most_model_bytes=64 * 5**2)
+    check_suits(exact, manifest, most_model_bytes=64 * 6**2)
     job = Job(model={"name": "softmax_regression"})
     job.data.save("rows.csv", b"".join(b"1,%d\n" % number for number in range(1500)))
     with pytest.raises(BadLabelError, match="more than 1,000 different ones"):
         job.partitioned()
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_least_squares_ends_after_one_epoch_with_the_solution(standardise: bool) -> None:
+    data = {"uri": "s3://data/rows.csv", "format": "csv", "standardise": standardise}
+    job = initialised(data=data, **EXACT)
+    report = job.epoch(1)
+    assert report.decision == "converged"
+    assert report.reason == "the normal equations are solved"
+    assert report.cost_usd > 0
+    job.finalise(1)
+    shards = [load_shard(job.store, job.training_plan(), rank) for rank in range(3)]
+    X, y = (np.concatenate(parts) for parts in zip(*((s.X, s.y) for s in shards), strict=True))
+    expected = LinearReference().fit(X.astype(np.float64), y)
+    found = job.store.state(1).load().parameters
+    assert found == pytest.approx([*expected.coef_, expected.intercept_], abs=1e-6)
 
 
 def test_labels_that_are_no_classes_are_learnt_as_numbers() -> None:

@@ -20,6 +20,7 @@ from stepml.ml.matrices import (
     row_sums_by_group,
     transposed_product,
 )
+from tests.support.matrices import sparse_of
 
 Dense = npt.NDArray[Any]
 blocks = pytest.mark.parametrize("block_pairs", [1, 7, 100, 2**18])
@@ -33,13 +34,6 @@ def random_pair(
     X = rng.normal(size=(n_rows, n_features)).astype(np.float32)
     X[rng.random(X.shape) >= density] = 0
     return sparse_of(X), X
-
-
-def sparse_of(X: Floats) -> CsrMatrix:
-    rows, columns = np.nonzero(X)
-    counts = np.bincount(rows, minlength=len(X))
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return CsrMatrix(indptr, columns.astype(np.int32), X[rows, columns], X.shape[1])
 
 
 def outputs_of(seed: int, length: int, n_outputs: int | None) -> Floats:

@@ -88,7 +88,7 @@ def test_moments_start_afresh_each_epoch() -> None:
     after_one = job.epochs(1)
     again = orchestra(2, momentum=0.9)
     again.start = after_one
-    again.state = again.algorithm.initial_state(again.model, after_one)
+    again.state = again.algorithm.initial_state(again.model, after_one, again.sample)
     again.outcomes = list(job.outcomes)  # the second epoch's order of batches
     assert job.epochs(1).tobytes() == again.epochs(1).tobytes()
 

@@ -21,6 +21,7 @@ from stepml.ml.data import (
     scaled,
 )
 from stepml.ml.matrices import CsrMatrix, Floats
+from tests.support.matrices import sparse_of
 
 RNG = np.random.default_rng(0)
 
@@ -29,14 +30,6 @@ def with_missing(X: Floats, share: float = 0.3) -> Floats:
     holes = X.copy()
     holes[RNG.random(X.shape) < share] = np.nan
     return holes
-
-
-def sparse_of(X: Floats) -> CsrMatrix:
-    rows, columns = np.nonzero(X)
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(X)))])
-    return CsrMatrix(
-        indptr.astype(np.int64), columns.astype(np.int32), X[rows, columns], X.shape[1]
-    )
 
 
 def sparse_rows(n_rows: int) -> Floats:

@@ -11,18 +11,12 @@ import numpy as np
 import pytest
 from sklearn import cluster
 
-from stepml.ml.matrices import CsrMatrix, Floats, Matrix
+from stepml.ml.matrices import Floats, Matrix
 from stepml.ml.models import KMeans, initial_centroids, restore_model
 from stepml.ml.models.seeding import Plan
+from tests.support.matrices import sparse_of
 
-
-def compressed(X: Floats) -> CsrMatrix:
-    filled = X != 0
-    indptr = np.append(0, np.cumsum(filled.sum(axis=1))).astype(np.int64)
-    return CsrMatrix(indptr, np.nonzero(filled)[1].astype(np.int32), X[filled], X.shape[1])
-
-
-each_matrix = pytest.mark.parametrize("matrix", [lambda X: X, compressed], ids=["dense", "sparse"])
+each_matrix = pytest.mark.parametrize("matrix", [lambda X: X, sparse_of], ids=["dense", "sparse"])
 
 
 def blobs(
@@ -225,7 +219,7 @@ def test_many_clusters_are_seeded_less_often(n_clusters: int, asked: int, expect
 def test_sparse_numbers_take_more_of_the_budget() -> None:
     X = blobs()
     budget = 2e8
-    sparse, dense = (Plan.within(budget, each, 10, restarts=100) for each in (compressed(X), X))
+    sparse, dense = (Plan.within(budget, each, 10, restarts=100) for each in (sparse_of(X), X))
     assert 1 < sparse.restarts < dense.restarts
 
 
@@ -234,7 +228,7 @@ def test_rows_drawn_in_advance_are_as_good_as_those_drawn_one_by_one(n_clusters:
     X = blobs(300, n_blobs=12)
     dense, sparse = (
         np.mean([_first_inertia(X, matrix, n_clusters, seed) for seed in range(60)])
-        for matrix in (X, compressed(X))  # only dense rows are drawn in advance
+        for matrix in (X, sparse_of(X))  # only dense rows are drawn in advance
     )
     assert dense == pytest.approx(sparse, rel=0.05)
 

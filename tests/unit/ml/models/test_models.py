@@ -18,7 +18,7 @@ from sklearn.utils import class_weight
 from stepml.job import models
 from stepml.job.errors import BadLabelError, NotAvailableError
 from stepml.job.spec_base import tag
-from stepml.ml.matrices import CsrMatrix, Floats, Matrix
+from stepml.ml.matrices import Floats, Matrix
 from stepml.ml.models import (
     BinarySvm,
     LinearModel,
@@ -30,15 +30,10 @@ from stepml.ml.models import (
     build_model,
     restore_model,
 )
+from tests.support.matrices import sparse_of
 
 N_FEATURES = 5
 Sums = np.ndarray[Any, np.dtype[np.float64]]
-
-
-def compressed(X: Floats) -> CsrMatrix:
-    filled = X != 0
-    indptr = np.append(0, np.cumsum(filled.sum(axis=1))).astype(np.int64)
-    return CsrMatrix(indptr, np.nonzero(filled)[1].astype(np.int32), X[filled], X.shape[1])
 
 
 def rows(n_samples: int = 200, labels: tuple[float, ...] = (0, 1), seed: int = 0) -> Any:
@@ -211,7 +206,7 @@ CASES = [
     Case("linear", models.LinearRegression(), (), lambda z, y: (z - y) ** 2 / 2),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-each_matrix = pytest.mark.parametrize("matrix", [lambda X: X, compressed], ids=["dense", "sparse"])
+each_matrix = pytest.mark.parametrize("matrix", [lambda X: X, sparse_of], ids=["dense", "sparse"])
 
 
 def parameters(model: LinearModel, seed: int = 1) -> Floats:
@@ -394,8 +389,8 @@ def test_the_sparse_product_of_one_against_the_rest_is_that_of_scikit_learn() ->
     theirs = svm.LinearSVC(loss="hinge", max_iter=100_000).fit(X, labels)
     ours = OneVsRestSvm(N_FEATURES, WHOLE)
     w = ours.parameters({"coefficients": theirs.coef_, "intercept": theirs.intercept_})
-    assert ours.scores(w, compressed(X)) == pytest.approx(theirs.decision_function(X), abs=1e-5)
-    assert ours.predict(w, compressed(X)).tolist() == theirs.predict(X).tolist()
+    assert ours.scores(w, sparse_of(X)) == pytest.approx(theirs.decision_function(X), abs=1e-5)
+    assert ours.predict(w, sparse_of(X)).tolist() == theirs.predict(X).tolist()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,166 @@
+"""Least squares in one epoch: the normal equations of all ranks' rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from math import isqrt
+from typing import ClassVar, Self
+
+import numpy as np
+
+from stepml.job.spec import JobSpec
+from stepml.ml.algorithms.base import LabelledSample, OrchestratedAlgorithm, never
+from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress, State, Sums
+from stepml.ml.matrices import Floats64, wide_rows
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Sample
+
+# Rows are float32, so a direction of less variance, relative to the largest, is their rounding.
+_LEAST_VARIANCE = 1e-13
+
+
+@dataclass(frozen=True, slots=True)
+class LeastSquares(OrchestratedAlgorithm[LossModel]):
+    """Ranks contribute the sums of products of all pairs of columns, in float64.
+
+    The columns are the features, the labels, and a column of ones. They are taken relative to an
+    origin among the values, so features far from 0 lose no digits.
+    """
+
+    bytes_per_product: ClassVar[int] = 64  # sums, their copies, eigenvectors
+
+    block_values: int = 2**20  # widened at once
+    block_operations: int = 10**10  # multiply-adds between two pauses: a second or two of work
+
+    @classmethod
+    def from_job(cls, job: JobSpec) -> Self:
+        return cls()
+
+    def contribution_bytes(self, n_parameters: int) -> int:
+        return 8 * _n_products(n_parameters + 1)
+
+    def most_parameters(self, most_bytes: int) -> int:
+        return max(0, isqrt(most_bytes // self.bytes_per_product) - 1)
+
+    def initial_state(self, model: LossModel, parameters: Floats, sample: LabelledSample) -> State:
+        X, y = sample()
+        origins = _origin(self._columns(X, y, np.zeros(model.n_features + 1)))
+        return State(parameters, {"origin": origins})
+
+    def begin(
+        self, model: LossModel, state: State, rank_state: Extras, rank_epoch: RankEpoch
+    ) -> RankProgress:
+        nothing = np.zeros(_n_products(model.n_features + 2))
+        extras = {"sums": nothing, "origin": state.extras["origin"]}
+        return RankProgress(state.parameters, extras=extras)
+
+    def train(
+        self,
+        model: LossModel,
+        progress: RankProgress,
+        X: Matrix,
+        y: Array,
+        rank_epoch: RankEpoch,
+        must_pause: Callable[[], bool] = never,
+    ) -> RankProgress:
+        origin, n_columns = progress.extras["origin"], model.n_features + 2
+        sums = _square(progress.extras["sums"], n_columns)
+        block_rows = max(1, self.block_operations // n_columns**2)
+        n_blocks, done = -(-len(y) // block_rows), progress.batches_done
+        while done < n_blocks:
+            if done > progress.batches_done and must_pause():
+                break
+            rows = slice(done * block_rows, (done + 1) * block_rows)
+            for columns in self._columns(X[rows], y[rows], origin):
+                sums += columns.T @ columns
+            done += 1
+        extras = {"sums": _triangle(sums), "origin": origin}
+        return RankProgress(progress.parameters, done, 0.0, len(y), done == n_blocks, extras)
+
+    def rank_result(self, progress: RankProgress) -> Extras:
+        return {"sums": progress.extras["sums"], "rows": np.array([progress.rows_seen], np.float64)}
+
+    def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
+        return rank_state["sums"], rank_state["rows"]
+
+    def next_state(
+        self,
+        model: LossModel,
+        state: State,
+        vector: Array,
+        trailer: Sums,
+        rank_epoch: RankEpoch,
+        sample: Sample,
+    ) -> Outcome:
+        origin = state.extras["origin"]
+        means = _square(vector, len(origin) + 1) / trailer[0]
+        offsets = means[-1, :-1].copy()
+        covariance = means[:-1, :-1] - np.outer(offsets, offsets)
+        coefficients = _solution(covariance[:-1, :-1], covariance[:-1, -1], model.penalty.l2)
+        stored = coefficients.astype(np.float32)  # the intercept makes up for its rounding
+        centre = origin + offsets
+        intercept = centre[-1] - stored.astype(np.float64) @ centre[:-1]
+        w = model.parameters({"coefficients": stored, "intercept": np.array([intercept])})
+        residual = np.append(-coefficients, 1)
+        loss = max(0.0, float(residual @ covariance @ residual) / 2)
+        return Outcome(State(w, state.extras), loss, "the normal equations are solved")
+
+    def _columns(self, X: Matrix, y: Array, origin: Floats64) -> Iterator[Floats64]:
+        """Yield blocks of the features and labels relative to ``origin``, and of ones."""
+        n_features = len(origin) - 1
+        step = max(1, self.block_values // (n_features + 2))
+        for first in range(0, len(y), step):
+            rows = slice(first, first + step)
+            labels = y[rows]
+            columns = np.ones((len(labels), n_features + 2))
+            wide_rows(X[rows], columns[:, :n_features])
+            columns[:, n_features] = labels
+            columns[:, :-1] -= origin
+            yield columns
+
+
+def _origin(blocks: Iterator[Floats64]) -> Floats64:
+    """Return the means of all columns but the last; of a constant column, its very value."""
+    total, low, high = 0.0, np.inf, -np.inf
+    for columns in blocks:
+        total = total + columns.sum(axis=0)
+        low = np.minimum(low, columns.min(axis=0))
+        high = np.maximum(high, columns.max(axis=0))
+    means: Floats64 = np.where(low == high, low, total / np.asarray(total)[-1])[:-1]
+    return means
+
+
+def _solution(covariance: Floats64, with_labels: Floats64, l2: float) -> Floats64:
+    """Return the coefficients that minimise the mean squared error/2 + l2/2·‖c‖².
+
+    Of several solutions, that with the smallest coefficients of standardised features.
+    """
+    matrix = covariance.copy()
+    matrix.flat[:: len(matrix) + 1] += l2
+    scale = np.sqrt(np.maximum(np.diag(matrix), 0))
+    scale[scale == 0] = 1
+    variances, directions = np.linalg.eigh(matrix / scale / scale[:, None])
+    known = variances > _LEAST_VARIANCE * variances[-1]
+    shares = directions[:, known].T @ (with_labels / scale) / variances[known]
+    coefficients: Floats64 = directions[:, known] @ shares / scale
+    return coefficients
+
+
+def _n_products(n_columns: int) -> int:
+    """Return the number of pairs of columns, with themselves as well."""
+    return n_columns * (n_columns + 1) // 2
+
+
+def _triangle(square: Floats64) -> Floats64:
+    """Return the upper triangle of a symmetric matrix, row by row."""
+    return np.concatenate([row[number:] for number, row in enumerate(square)])
+
+
+def _square(triangle: Floats64, size: int) -> Floats64:
+    """Return the symmetric matrix of an upper `_triangle`."""
+    square = np.empty((size, size))
+    ends = np.cumsum([0, *range(size, 0, -1)]).tolist()
+    for number, (start, stop) in enumerate(pairwise(ends)):
+        square[number, number:] = square[number:, number] = triangle[start:stop]
+    return square
