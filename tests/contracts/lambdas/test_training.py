@@ -211,7 +211,7 @@ def test_what_is_asked_for_is_what_ranks_register(
         exchange={"channel": "parameter_server"},
         **LEARNERS[learner],
     )
-    job.data.save("rows.libsvm", rows_of(WIDE))
+    job.data.save("rows.libsvm", rows_of(WIDTHS.get(learner, WIDE)))
     job.initialised()
     job.execute_all(1)
     plan, asked = job.training_plan(), list[JobSettings]()
