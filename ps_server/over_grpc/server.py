@@ -66,14 +66,19 @@ class GrpcServer:
         self._stalls = Stalls(self.stalled_s)
         calls = _Calls(self.parameters, self.token, self.frame_bytes, self._stalls)
         self.refusals: Counter[str] = calls.refusals
-        most_bytes = ("grpc.max_receive_message_length", self.frame_bytes + MESSAGE_BYTES)
+        limits = {
+            "grpc.max_receive_message_length": self.frame_bytes + MESSAGE_BYTES,
+            # Calls that nobody has begun yet, with 40 KB of memory each; more are cancelled.
+            "grpc.server.max_pending_requests": self.max_connections,
+            "grpc.server.max_pending_requests_hard_limit": self.max_connections,
+        }
         self._server = grpc.server(
             ThreadPoolExecutor(self.max_connections, thread_name_prefix="grpc"),
             # Methods that are registered with gRPC's core cost 20 to 30 KB for each connection
             # that breaks.
             handlers=[calls],
             maximum_concurrent_rpcs=self.max_connections,
-            options=[most_bytes, *_OPTIONS.items()],
+            options=[*limits.items(), *_OPTIONS.items()],
         )
         host, port = self.address
         place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
