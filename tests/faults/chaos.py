@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from stepml.job.channels import CHANNELS, PATTERNS
 from stepml.local.deploy import deploy
 from stepml.packaging.sources import template_path
 from tests.faults.settings import ALGORITHMS, WORKERS, Setting, all_settings
-from tests.faults.stack import SharedAws, WatchedStack, busy
+from tests.faults.stack import WatchedStack, busy
 from tests.support.running_aws import running_aws
 
 LOOK_S = 0.05  # for somebody to kill
@@ -44,6 +44,7 @@ class Soak:
     channel_share: float = 0.15  # share of the kills, in jobs whose channel is a process
     redrives: int = 10  # at most
     workers: int = WORKERS  # more than 40 train in groups
+    first: str = ""  # function that is killed first, as soon as it runs; empty: any, after a pause
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Killer:
         # Not the seed alone: each job has other kills.
         self._random = random.Random(f"{soak.seed} {survival.setting.name}")
         self._ends_at = time.monotonic() + soak.seconds
-        self._due = time.monotonic() + self._pause_s()
+        self._due = time.monotonic() + (0.0 if soak.first else self._pause_s())
 
     def strike_if_due(self) -> None:
         """Kill a target if it is time and there is one."""
@@ -91,14 +92,16 @@ class Killer:
 
     def _strike(self) -> bool:
         running = busy(self._stack.aws)
-        if self._random.random() < self._soak.channel_share:
+        if not self._killed and self._soak.first:
+            running = [each for each in running if _name(each) == self._soak.first]
+        elif self._random.random() < self._soak.channel_share:
             servers = {cache.name: cache.pid for cache in self._stack.aws.caches()}
             if self._channel in servers:
                 return self._kill(self._channel, servers[self._channel])
         if not running:
             return False
         chosen = self._random.choice(running)
-        return self._kill(chosen["function"].partition("-")[2], chosen["pid"])
+        return self._kill(_name(chosen), chosen["pid"])
 
     def _kill(self, what: str, pid: int | None) -> bool:
         if pid is None:  # it is starting
@@ -108,6 +111,11 @@ class Killer:
             self._killed[what] += 1
             return True
         return False
+
+
+def _name(environment: Mapping[str, Any]) -> str:
+    """Return the name of a function without its stack's."""
+    return str(environment["function"]).partition("-")[2]
 
 
 def survive(stack: WatchedStack, setting: Setting, soak: Soak, uri: str, name: str) -> Survival:
@@ -180,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _busy_cores(options.busy),
     ):
         outputs = deploy(aws.endpoint_url, template_path(), parameters=aws.parameters)
-        stack = WatchedStack(SharedAws(aws.endpoint_url, aws.process), outputs)
+        stack = WatchedStack(aws, outputs)
         if options.handover:
             stack.hand_over_after(options.handover)
         uri = stack.upload_rows(0)

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 from urllib.parse import unquote
 
@@ -33,22 +32,6 @@ JOB_WAIT_S = 300.0
 JOB_POLL_S = 0.2
 TEMPORARY = "tmp"  # temporary files of functions; on AWS they also remain while a function is warm
 FUNCTION = "AWS::Serverless::Function"
-
-
-@dataclass(frozen=True)
-class SharedAws(RunningAws):
-    """A local AWS for many threads: its clients are created once."""
-
-    def client(self, service: Any) -> Any:
-        with _MAKING:
-            known = self.endpoint_url, service
-            if known not in _CLIENTS:
-                _CLIENTS[known] = super().client(service)
-            return _CLIENTS[known]
-
-
-_MAKING = Lock()  # boto3 creates clients in one thread only, but any thread may use them
-_CLIENTS: dict[tuple[str, str], Any] = {}
 
 
 @dataclass(frozen=True)
@@ -207,8 +190,7 @@ def deploy_faulty(
         stack_name=name,
         parameters=aws.parameters | parameters,
     )
-    shared = SharedAws(aws.endpoint_url, aws.process)
-    return FaultyStack(shared, outputs, plans)
+    return FaultyStack(aws, outputs, plans)
 
 
 def _template(place: Path, plans: Path, limits: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,17 @@ def configured(local_stack: LocalStack, function: str, **settings: Any) -> Itera
 
 
 @contextmanager
+def cold(local_stack: LocalStack, function: str) -> Iterator[None]:
+    """Let the next calls of a function start cold: its configuration is one that none has had."""
+    deployed = local_stack.aws.client("lambda").get_function_configuration(
+        FunctionName=f"stepml-{function}"
+    )
+    variables = deployed["Environment"]["Variables"] | {"UNIQUE": uuid.uuid4().hex}
+    with configured(local_stack, function, Environment={"Variables": variables}):
+        yield
+
+
+@contextmanager
 def epochs_an_execution(local_stack: LocalStack, epochs: int) -> Iterator[None]:
     """Let another execution continue a job after a number of epochs."""
     functions = local_stack.aws.client("lambda")
@@ -114,13 +125,13 @@ def test_a_stopped_job_leaves_nothing_in_the_channel(
     local_stack: LocalStack, job: dict[str, Any], algorithm: str, pattern: str
 ) -> None:
     """Functions run for a moment after the execution has ended, and publish."""
-    long = job | {
+    endless = job | {
         "algorithm": ALGORITHMS[algorithm] | {"batch_size": 5},
-        "stop": {"max_epochs": 20},
+        "stop": {"max_epochs": 2000},
         "exchange": {"channel": "s3", "pattern": pattern},
     }
     name = unique("left")
-    execution = local_stack.start(long, name)
+    execution = local_stack.start(endless, name)
     eventually(lambda: local_stack.keys(f"jobs/{name}/exchange/"), len)
     local_stack.aws.client("stepfunctions").stop_execution(executionArn=execution)
     eventually(lambda: local_stack.keys(keys.ended(name)), len)
@@ -142,7 +153,7 @@ def test_items_that_are_deleted_from_dynamodb_change_no_bit(
     client = local_stack.aws.client("dynamodb")
     channel = BlockStorage(DynamoDBStorage("stepml-exchange", client))
     # The first reducer starts cold, so contributions lie there for a while.
-    with configured(local_stack, "reducer", MemorySize=2999):
+    with cold(local_stack, "reducer"):
         execution = local_stack.start(long, name)
         eventually(lambda: [*channel.list(f"jobs/{name}/exchange/")], len)
     channel.clear(f"jobs/{name}/exchange/")

@@ -558,10 +558,11 @@ def test_queued_starts_end_with_the_execution_that_waits_for_them(
 
 @contextmanager
 def slow_starts(aws: RunningAws, seconds: float) -> Iterator[None]:
-    """Let the cold starts of ``app-executor`` take long."""
+    """Let the cold starts of ``app-executor`` take long; no process is warm."""
     functions, name = aws.client("lambda"), "app-executor"
     before = functions.get_function_configuration(FunctionName=name)["Environment"]
-    variables = before["Variables"] | {"START_S": str(seconds)}
+    # Processes of an equal configuration may still be idle.
+    variables = before["Variables"] | {"START_S": str(seconds), "UNIQUE": uuid.uuid4().hex}
     functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
     try:
         yield

@@ -11,8 +11,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import boto3
@@ -25,6 +26,7 @@ from stepml.local_identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, ask
 ROLE = "arn:aws:iam::123456789012:role/states"
 WAIT_S = 90.0  # generous: the machine may be busy
 EXECUTION_POLL_S = 0.1  # each poll costs the processor 2 ms
+_MAKING = Lock()  # boto3 creates clients in one thread only, but any thread may use them
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class RunningAws:
 
     endpoint_url: str
     process: subprocess.Popen[str]
+    _clients: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -49,6 +52,13 @@ class RunningAws:
         return answer
 
     def client(self, service: Any) -> Any:
+        """Return the client of a service, which all threads share."""
+        with _MAKING:
+            if service not in self._clients:
+                self._clients[service] = self._new_client(service)
+            return self._clients[service]
+
+    def _new_client(self, service: Any) -> Any:
         return boto3.client(
             service,
             endpoint_url=self.endpoint_url,
