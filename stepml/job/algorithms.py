@@ -11,10 +11,8 @@ from msgspec import Meta
 
 from stepml.job.channels import Pattern
 from stepml.job.errors import InvalidJobError
-from stepml.job.models import MODELS, ModelSpec, Trait
+from stepml.job.models import ModelSpec, Trait
 from stepml.job.spec_base import SpecGroup, require_choice, tag
-
-_KINKED = ", ".join(name for name, model in MODELS.items() if not model.is_smooth)
 
 BatchSize = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 LearningRate = Annotated[float, Meta(gt=0, le=1e6)]
@@ -127,7 +125,7 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
     ] = 1e-3
     local_solver: Annotated[
         Literal["lbfgs", "sgd"] | None,
-        Meta(description=f"solver of a rank's own problem; null: lbfgs, for {_KINKED} sgd"),
+        Meta(description="solver of a rank's own problem; null: lbfgs, for a hinge loss sgd"),
     ] = None
     local_iterations: Annotated[
         Annotated[int, Meta(ge=1, le=10_000)],

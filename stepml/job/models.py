@@ -14,6 +14,7 @@ from stepml.job.spec_base import SpecGroup, tag
 
 Trait = Literal["gradient", "convex", "clusters", "squares"]
 
+HingeLoss = Literal["hinge", "squared_hinge"]
 Penalty = Annotated[float, Meta(ge=0, le=1e6)]
 PositiveClass = Annotated[
     float | None,
@@ -40,8 +41,6 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
         Labels are learnt; otherwise ``data.has_label`` may be false.
     learns_classes : bool
         The labels are classes.
-    is_smooth : bool
-        The loss has a gradient everywhere.
     remedies : tuple of str
         Advice for a job that diverges, in addition to its algorithm's.
     function_kind : str
@@ -54,10 +53,14 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     traits: ClassVar[tuple[Trait, ...]] = ("gradient", "convex")
     needs_labels: ClassVar[bool] = True
     learns_classes: ClassVar[bool] = False
-    is_smooth: ClassVar[bool] = True
     remedies: ClassVar[tuple[str, ...]] = ()
     function_kind: ClassVar[str] = ""
     is_available: ClassVar[bool] = True
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether the loss has a gradient everywhere."""
+        return True
 
     @property
     def l1_factor(self) -> float:
@@ -100,11 +103,18 @@ class Svm(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="svm"):
     """Linear support vector machine: hinge loss, one-vs-rest for several classes."""
 
     learns_classes: ClassVar[bool] = True
-    is_smooth: ClassVar[bool] = False
 
+    loss: Annotated[
+        HingeLoss,
+        Meta(description="of a row with decision value z: max(0, 1 - y·z), y = ±1, or its square"),
+    ] = "hinge"
     l2: Penalty = 1e-4
     positive_class: PositiveClass = None
     class_weight: ClassWeight = None
+
+    @property
+    def is_smooth(self) -> bool:
+        return self.loss != "hinge"
 
 
 class LinearRegression(

@@ -1,4 +1,4 @@
-"""Linear support vector machines: the hinge loss."""
+"""Linear support vector machines: the hinge loss, or its square."""
 
 from __future__ import annotations
 
@@ -17,41 +17,56 @@ from stepml.ml.models.classifiers import BinaryClassifier, MulticlassClassifier
 class BinarySvm(BinaryClassifier):
     """Loss max(0, 1 - z) of a positive row with decision value z, max(0, 1 + z) of others.
 
-    A job or card with several classes and no positive one gives a `OneVsRestSvm`.
+    Or the square of it. A job or card with several classes and no positive one gives a
+    `OneVsRestSvm`.
     """
+
+    loss: specs.HingeLoss = "hinge"
 
     @classmethod
     def from_spec(cls, spec: specs.BinarySpec, facts: DataFacts) -> Model:
         assert isinstance(spec, specs.Svm)
-        if len(classes_of(facts.labels, tag(spec))) > 2 and spec.positive_class is None:
-            return OneVsRestSvm.from_spec(spec, facts)
-        return super().from_spec(spec, facts)
+        several = len(classes_of(facts.labels, tag(spec))) > 2 and spec.positive_class is None
+        build = OneVsRestSvm.from_spec if several else super().from_spec
+        return _with_loss(build(spec, facts), spec.loss)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Model:
         several = "positive_class" not in card
-        return OneVsRestSvm.from_card(card) if several else super().from_card(card)
+        build = OneVsRestSvm.from_card if several else super().from_card
+        return _with_loss(build(card), card.get("loss", "hinge"))
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "loss": self.loss}
 
     def _decision_at(self, share: float) -> float:
-        return 1.0 if share > 0.5 else -1.0
+        return float(_constant_decisions(np.array([share]), self.loss)[0])
 
     def _differentiate(self, z: Floats, y: Array) -> float:
         z *= y if self.weights is None else np.copysign(np.float32(1), y)
         np.subtract(1, z, out=z)
         np.maximum(z, 0, out=z)
-        loss = np.add.reduce(z) if self.weights is None else z @ np.abs(y)
-        z[...] = z > 0
+        if self.loss == "hinge":
+            loss = np.add.reduce(z) if self.weights is None else z @ np.abs(y)
+            z[...] = z > 0
+        else:
+            loss = z @ z if self.weights is None else np.square(z) @ np.abs(y)
+            z *= 2
         z *= y
         np.negative(z, out=z)
         return float(loss)
 
 
 class OneVsRestSvm(MulticlassClassifier):
-    """The sum of the hinge losses of each class against all others."""
+    """The sum of the hinge losses, or their squares, of each class against all others."""
+
+    loss: specs.HingeLoss = "hinge"
+
+    def describe(self) -> dict[str, Any]:
+        return {**super().describe(), "loss": self.loss}
 
     def _decisions_at(self, shares: Floats) -> Floats:
-        decisions: Floats = np.where(shares > 0.5, 1.0, -1.0)
-        return decisions
+        return _constant_decisions(shares, self.loss)
 
     def _differentiate(self, z: Floats, y: Array) -> float:
         own = np.arange(len(y)), y
@@ -59,11 +74,30 @@ class OneVsRestSvm(MulticlassClassifier):
         z += 1
         z[own] = 1 - margins
         np.maximum(z, 0, out=z)
-        losses = z.sum(axis=1)
-        z[...] = z > 0
-        z[own] = np.where(margins < 1, np.float32(-1), np.float32(0))
+        if self.loss == "hinge":
+            losses = z.sum(axis=1)
+            z[...] = z > 0
+            z[own] = np.where(margins < 1, np.float32(-1), np.float32(0))
+        else:
+            losses = np.einsum("ij,ij->i", z, z)
+            z *= 2
+            z[own] *= -1
         if self._factors is not None:
             factors = self._factors[y]
             losses *= factors
             z *= factors[:, None]
         return float(losses.sum(dtype=np.float64))
+
+
+def _with_loss(model: Model, loss: specs.HingeLoss) -> Model:
+    assert isinstance(model, BinarySvm | OneVsRestSvm)
+    model.loss = loss
+    return model
+
+
+def _constant_decisions(shares: Floats, loss: specs.HingeLoss) -> Floats:
+    """Return the best decision value for all rows, of which each of ``shares`` is positive."""
+    if loss == "squared_hinge":
+        return 2 * shares - 1
+    decisions: Floats = np.where(shares > 0.5, 1.0, -1.0)
+    return decisions

@@ -366,6 +366,8 @@ def test_the_constant_model_is_the_best_one_of_its_kind() -> None:
         (N[:60] % 3, {"name": "svm"}),
         (Y, {"name": "svm", "class_weight": {"1": 5}}),
         (N[:60] % 3, {"name": "svm", "positive_class": 2}),
+        (Y, {"name": "svm", "loss": "squared_hinge", "class_weight": {"1": 5}}),
+        (N[:60] % 3, {"name": "svm", "loss": "squared_hinge"}),
         (X[:, 0], {"name": "linear_regression"}),
     ):
         begun = job(text("a,b,y", *reals(0, 1), y.tolist()), model=spec)

@@ -118,6 +118,12 @@ CASES = {
             loss="hinge", C=1 / (L2 * len(y)), intercept_scaling=30, max_iter=200_000, tol=1e-5
         ).fit(X, y),
     ),
+    "squared": Case(
+        models.Svm(loss="squared_hinge", l2=0.1),
+        lambda X, y: LinearSVC(
+            dual=False, C=10 / len(y), intercept_scaling=100, max_iter=2000, tol=1e-8
+        ).fit(X, y),
+    ),
     "ridge": Case(models.LinearRegression(l2=0.1), lambda X, y: Ridge(0.1 * len(y)).fit(X, y)),
 }
 
@@ -125,11 +131,14 @@ COSINE = {"schedule": "cosine"}
 MOMENTUM = algorithms.GradientAveraging(learning_rate=0.1, batch_size=50, momentum=0.9, **COSINE)
 ADAM = algorithms.GradientAveraging(learning_rate=0.1, batch_size=50, optimiser="adam", **COSINE)
 MODELS = algorithms.ModelAveraging(learning_rate=0.5, batch_size=50, **COSINE)
+GENTLE = algorithms.GradientAveraging(learning_rate=0.03, batch_size=50, momentum=0.9, **COSINE)
+SLOWER = algorithms.ModelAveraging(learning_rate=0.1, batch_size=50, **COSINE)
 STEPS = algorithms.Admm(local_solver="sgd", local_epochs=5, batch_size=20, rho=0.1)
 ALGORITHMS: dict[str, dict[str, tuple[algorithms.Algorithm, int]]] = {
     "logistic": {"momentum": (MOMENTUM, 60), "adam": (ADAM, 80), "models": (MODELS, 80)},
     "softmax": {"momentum": (MOMENTUM, 100), "adam": (ADAM, 100), "models": (MODELS, 100)},
     "svm": {"momentum": (MOMENTUM, 200), "adam": (ADAM, 200), "models": (MODELS, 200)},
+    "squared": {"momentum": (GENTLE, 100), "adam": (ADAM, 80), "models": (SLOWER, 80)},
     "ridge": {
         "momentum": (
             algorithms.GradientAveraging(

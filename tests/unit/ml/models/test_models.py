@@ -115,6 +115,13 @@ WHOLE = (1.0, 2.0, 7.0)  # scikit-learn does not accept fractions as classes
 SOME = {"1": 0.5, "7": 3.0}
 HALVES = {1.0: 0.5, 2.5: 1.0, 7.0: 3.0}
 SIDES = balanced_sides(2.5, THREE)
+SQUARED = models.Svm(loss="squared_hinge")
+
+
+def squared_hinges(z: Sums, labels: Floats) -> Sums:
+    return sum(hinge(z[:, k], labels, label) ** 2 for k, label in enumerate(THREE))
+
+
 CASES = [
     Case("logistic", models.LogisticRegression(), TWO, lambda z, y: logistic(z, y, 1)),
     Case(
@@ -201,6 +208,22 @@ CASES = [
         models.Svm(class_weight=SOME),
         THREE,
         lambda z, y: hinges(z, y, THREE),
+        HALVES,
+    ),
+    Case("squared svm", SQUARED, TWO, lambda z, y: hinge(z, y, 1) ** 2),
+    Case(
+        "squared svm, one label of three, weighted",
+        models.Svm(loss="squared_hinge", positive_class=7, class_weight=SOME),
+        THREE,
+        lambda z, y: hinge(z, y, 7) ** 2,
+        HALVES,
+    ),
+    Case("squared svm, one against the rest", SQUARED, THREE, squared_hinges),
+    Case(
+        "squared svm, one against the rest, weighted",
+        models.Svm(loss="squared_hinge", class_weight=SOME),
+        THREE,
+        squared_hinges,
         HALVES,
     ),
     Case("linear", models.LinearRegression(), (), lambda z, y: (z - y) ** 2 / 2),
@@ -418,7 +441,7 @@ def test_probabilities_are_in_the_order_of_the_classes(
 
 @each_case
 def test_a_model_is_restored_from_its_artifact(case: Case) -> None:
-    (X, _), model = case.rows(), case.model()
+    (X, labels), model = case.rows(), case.model()
     w = parameters(model)
     card = json.loads(
         json.dumps({"model": tag(case.asked), "n_features": N_FEATURES, **model.describe()})
@@ -429,6 +452,9 @@ def test_a_model_is_restored_from_its_artifact(case: Case) -> None:
     assert again.tobytes() == w.tobytes()
     assert restored.n_parameters == len(w)
     assert restored.predict(again, X).tobytes() == model.predict(w, X).tobytes()
+    if case.weights is None:
+        mine, theirs = (each.evaluate(w, X, each.targets(labels)) for each in (model, restored))
+        assert mine == theirs
 
 
 @pytest.mark.parametrize(
