@@ -12,7 +12,13 @@ from stepml.cli.options import Target
 from stepml.cli.output import Output
 from stepml.cli.results import show_success
 from stepml.client import Client, Execution, Failure, Snapshot, watch
-from stepml.client.errors import AccessError, ReportUnreadableError
+from stepml.client.errors import (
+    AccessError,
+    EndpointUnreachableError,
+    ExecutionNotFoundError,
+    LocalAwsEndedError,
+    ReportUnreadableError,
+)
 
 
 def follow(
@@ -31,7 +37,8 @@ def follow(
         last = _watched(client, execution, output)
     except KeyboardInterrupt:
         return _show_interrupted(client, execution, target, output)
-    except (AccessError, ReportUnreadableError):
+    except (AccessError, ReportUnreadableError, ExecutionNotFoundError) as error:
+        _require_service(client, execution, error)
         output.complaint(
             f"{execution.name} may still run: stepml watch {execution.name}{target.flags}"
         )
@@ -48,6 +55,18 @@ def _watched(client: Client, execution: Execution, output: Output) -> Snapshot:
             display.show(last)
     assert last is not None  # a watch ends after a snapshot
     return last
+
+
+def _require_service(client: Client, execution: Execution, error: Exception) -> None:
+    """Raise `LocalAwsEndedError` if the job is lost with the local AWS on which it ran."""
+    connection = client.connection
+    is_new = isinstance(error, ExecutionNotFoundError) and connection.is_local_aws
+    is_gone = isinstance(error, EndpointUnreachableError) and connection.has_ended()
+    if is_new or is_gone:
+        raise LocalAwsEndedError(
+            f"the local AWS at {connection.endpoint_url} has ended, and {execution.name} is lost "
+            "with it; start both again: stepml local up, stepml run JOB.json"
+        ) from error
 
 
 def _show_failure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5
 ASK_TIMEOUT_S = 5.0  # for the first answer of a server on this machine
 READ_TIMEOUT_S = 60
+ENDING_S = 5.0  # of a local AWS, at most
 # AWS throttles DescribeExecution at 10–15 a second and account; botocore backs off up to 20 s.
 AWS_ATTEMPTS = 8
 LOCAL_ATTEMPTS = 2
@@ -65,12 +67,26 @@ class Connection:
 
     session: boto3.Session
     endpoint_url: str | None  # None: AWS
+    is_local_aws: bool = False  # of StepML; all that it stores ends with it
     _clients: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_local(self) -> bool:
         """Whether the endpoint is on this machine."""
         return is_loopback(self.endpoint_url)
+
+    def has_ended(self) -> bool:
+        """Return whether the endpoint was that of a local AWS which is no longer running."""
+        if not self.is_local_aws or self.endpoint_url is None:
+            return False
+        for _ in range(int(ENDING_S / LOCAL_POLL_S)):
+            try:
+                return ask(self.endpoint_url, ASK_TIMEOUT_S) is None
+            except AnotherProgramError:
+                return True
+            except NoAnswerError:  # it may be ending
+                time.sleep(LOCAL_POLL_S)
+        return False
 
     @property
     def poll_s(self) -> float:
@@ -152,7 +168,7 @@ def connect(endpoint_url: str | None = None, region: str | None = None) -> Conne
 
 def connect_local(endpoint_url: str, region: str | None = None) -> Connection:
     """Return a connection to the local AWS at ``endpoint_url``, without sending a request."""
-    return Connection(isolated_session(region or REGION), endpoint_url)
+    return Connection(isolated_session(region or REGION), endpoint_url, is_local_aws=True)
 
 
 def _other_on_this_machine(endpoint_url: str, region: str | None) -> Connection:

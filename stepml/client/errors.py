@@ -5,6 +5,7 @@
     StepMLError
     ├── AccessError                 the service cannot be used as it is
     │   ├── EndpointUnreachableError  nothing answers there
+    │   ├── LocalAwsEndedError        it has ended, and its jobs with it
     │   ├── CredentialsError          none, incomplete or refused credentials, or no region
     │   ├── StackNotFoundError        StepML is not deployed there
     │   ├── ServiceRefusedError       the service answered with an error of its own
@@ -26,6 +27,10 @@ class AccessError(StepMLError):
 
 class EndpointUnreachableError(AccessError, ConnectionError):
     """Nothing answers at the endpoint."""
+
+
+class LocalAwsEndedError(AccessError):
+    """The local AWS has ended, and the job that was watched is lost with it."""
 
 
 class CredentialsError(AccessError):

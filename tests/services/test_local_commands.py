@@ -63,13 +63,17 @@ def start_job(aws: RunningAws, names: Sequence[str]) -> None:
     }
     template: dict[str, Any] = {
         "Resources": {"Machine": machine},
-        "Outputs": {"TrainStateMachineArn": {"Value": {"Ref": "Machine"}}},
+        "Outputs": {
+            "Bucket": {"Value": "bucket"},
+            "TrainStateMachineArn": {"Value": {"Ref": "Machine"}},
+            "EpochStateMachineArn": {"Value": {"Ref": "Machine"}},
+        },
     }
     stacks = aws.client("cloudformation")
     stacks.create_stack(StackName="endless", TemplateBody=json.dumps(template))
     (stack,) = stacks.describe_stacks(StackName="endless")["Stacks"]
     for name in names:
-        aws.start(stack["Outputs"][0]["OutputValue"], name=name)
+        aws.start(stack["Outputs"][1]["OutputValue"], name=name)
 
 
 def test_the_end_of_running_jobs_is_asked_for(port: int) -> None:
@@ -105,6 +109,30 @@ def test_yes_ends_running_jobs_without_a_question(port: int) -> None:
     ended = command("local", "down", "--yes")
     assert (ended.returncode, ended.stdout) == (0, "ended\n")
     assert daemon.status() is None
+
+
+def test_a_watched_job_is_lost_with_its_local_aws(port: int) -> None:
+    started = daemon.up(port=port)
+    start_job(RunningAws(started.endpoint_url, process=None), "a")  # type: ignore[arg-type]
+    watch = [*STEPML, "watch", "a", "--stack", "endless", "--endpoint-url", started.endpoint_url]
+    options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(watch, **options) as first, subprocess.Popen(watch, **options) as second:
+        for watcher in (first, second):
+            assert watcher.stdout is not None
+            assert watcher.stdout.readline() == "a\n"
+        second.send_signal(signal.SIGSTOP)  # it sees only the next local AWS
+        daemon.down()
+        ends = [first.communicate(timeout=WAIT_S)]
+        daemon.up(port=port)
+        second.send_signal(signal.SIGCONT)
+        ends.append(second.communicate(timeout=WAIT_S))
+
+    for _, stderr in ends:
+        assert stderr == (
+            f"LocalAwsEndedError: the local AWS at {started.endpoint_url} has ended, and a is lost "
+            "with it; start both again: stepml local up, stepml run JOB.json\n"
+        )
+    assert (first.returncode, second.returncode) == (3, 3)
 
 
 def test_the_first_ctrl_c_in_the_foreground_ends_no_running_job(port: int) -> None:
