@@ -26,6 +26,12 @@ def shown(value: float, decimals: int) -> str:
     return f"{value:.{decimals - 2}g}"
 
 
+def on_its_own(value: float, decimals: int) -> str:
+    """Format a number for a line of its own: as `shown`, but very large ones with six digits."""
+    text = shown(value, decimals)
+    return f"{value:.6g}" if "e+" in text else text
+
+
 def cost(usd: float) -> str:
     """Format US dollars in eight characters, with at most six decimals."""
     for places in range(6, -1, -1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,18 @@ from stepml.client.errors import (
     ExecutionNotFoundError,
     LocalAwsEndedError,
     ReportUnreadableError,
+)
+
+# What to do about bad rows, by the messages about them; the last one fits all others.
+_ROW_HINTS = (
+    (r" is text in (all|the first) \d+ rows", ""),  # the message says it; no row would be left
+    (r"indices count from 1", "write indices from 1, with scikit-learn by zero_based=False"),
+    (r"quoted fields are not supported", "write the data without quotes"),
+    (
+        r"(column|feature) \d.* a missing value",
+        "data.missing 'zero' or 'mean' accepts missing values",
+    ),
+    (r"", "data.on_bad_row 'skip' leaves such rows out"),
 )
 
 
@@ -112,9 +125,7 @@ def field_hint(failure: Failure) -> str:
     """Return the field of the job that avoids an error whose message is only about the data."""
     if failure.error != "BadRowError":
         return ""
-    if "label" not in failure.message and "a missing value" in failure.message:
-        return "data.missing 'zero' or 'mean' accepts missing values"
-    return "data.on_bad_row 'skip' leaves such rows out"
+    return next(hint for pattern, hint in _ROW_HINTS if re.search(pattern, failure.message))
 
 
 def place_lines(failure: Failure) -> list[str]:

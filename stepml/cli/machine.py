@@ -38,12 +38,16 @@ def as_stepml_error(error: Exception) -> StepMLError:
 def worded(error: OSError) -> str:
     """Return the file of ``error``, the reason and a remedy in one line."""
     place = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-    return f"{place}{reason_of(error)}"
+    return f"{place}{reason_of(error, _variable(error))}"
 
 
-def reason_of(error: OSError) -> str:
-    """Return the reason of ``error``, and a remedy."""
-    return f"{error.strerror or _one_line(error) or type(error).__name__}{_remedy(error)}"
+def reason_of(error: OSError, variable: str = "") -> str:
+    """Return the reason of ``error``, and a remedy.
+
+    ``variable`` moves the directory in which it occurred; empty for a place that the person chose.
+    """
+    reason = error.strerror or _one_line(error) or type(error).__name__
+    return f"{reason}{_remedy(error, variable)}"
 
 
 def is_full(error: OSError) -> bool:
@@ -51,8 +55,9 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
-def _remedy(error: OSError) -> str:
-    variable = _variable(error)
+def _remedy(error: OSError, variable: str) -> str:
+    if isinstance(error, IsADirectoryError):
+        return "; give the name of a file"
     other_place = f"choose another place{variable and f' with {variable}'}"
     if is_full(error):
         return f"; free some space, or {other_place}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from stepml.cli.errors import BAD_INPUT, BadInputError, LocalMachineError
-from stepml.cli.figures import shown
+from stepml.cli.figures import on_its_own
 from stepml.cli.machine import is_full, reason_of
 from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
 
 _RUN_NAME = re.compile(r"[0-9A-Za-z_-]+")
+
+_NO_LABEL = re.compile(r" a missing label|: the label is .* a missing value")
+_NO_LABEL_HINT = "to predict rows without labels, leave out the label's column (--no-label)"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -148,7 +151,7 @@ def _document(
 def _show(results: Results, output: Output) -> None:
     output.complaint(f"{results.rows:,} rows")
     for name, value in results.metrics.items():
-        output.complaint(f"{name} {shown(value, 4)}")
+        output.complaint(f"{name} {on_its_own(value, 4)}")
     if results.unknown_labels:
         some = ", ".join(label_text(label) for label in results.unknown_labels[:5])
         more = ", …" if len(results.unknown_labels) > 5 else ""
@@ -187,7 +190,8 @@ def _bad_input_errors(source: Source, output: Output) -> Iterator[None]:
     try:
         yield
     except refusals as error:
-        output.error(type(error).__name__, source.named_in(str(error)))
+        hints = [_NO_LABEL_HINT] if _NO_LABEL.search(str(error)) else []
+        output.error(type(error).__name__, source.named_in(str(error)), hints)
         raise typer.Exit(BAD_INPUT) from None
 
 
@@ -210,7 +214,9 @@ def _opened(out: Path | None, output: Output) -> Iterator[TextIO]:
         raise
     except OSError as error:
         kind = LocalMachineError if is_full(error) else BadInputError
-        raise kind(f"--out {str(out)!r} cannot be written: {reason_of(error)}") from None
+        absent = isinstance(error, FileNotFoundError) and not out.parent.is_dir()
+        reason = f"there is no directory {str(out.parent)!r}" if absent else reason_of(error)
+        raise kind(f"--out {str(out)!r} cannot be written: {reason}") from None
     finally:
         if aside != out:
             with suppress(OSError):

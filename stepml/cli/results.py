@@ -10,7 +10,7 @@ import msgspec
 
 from stepml.cli.data_lines import warning_lines
 from stepml.cli.errors import INTERRUPTED, NO_SERVICE
-from stepml.cli.figures import cost, count, finished, shown
+from stepml.cli.figures import cost, count, finished, on_its_own
 from stepml.cli.machine import reason_of
 from stepml.cli.options import Target
 from stepml.cli.output import Output
@@ -84,8 +84,8 @@ def _show(
     usd = cost(report.history[-1].total_cost_usd)
     output.pairs(
         {
-            "validation loss": shown(report.loss, 6),
-            **{f"validation {name}": shown(value, 4) for name, value in report.metrics.items()},
+            "validation loss": on_its_own(report.loss, 6),
+            **{f"validation {each}": on_its_own(x, 4) for each, x in report.metrics.items()},
             **_skipped(report),
             "why it ended": report.reason,
             "time": f"{report.seconds:.1f} s",

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from stepml.cli.display import epoch_note
-from stepml.cli.figures import shown
+from stepml.cli.figures import on_its_own, shown
 from tests.support.moto_stack import epoch_report
 
 
@@ -29,6 +29,21 @@ from tests.support.moto_stack import epoch_report
 def test_what_there_is_room_for_is_shown(value: float, decimals: int, text: str) -> None:
     assert shown(value, decimals) == text
     assert len(text) <= decimals + 4
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.23456789e11, "1.23457e+11"),
+        (-1.23456789e11, "-1.23457e+11"),
+        (12345678.9, "12345679"),
+        (0.75634, "0.7563"),
+        (float("nan"), "nan"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_a_number_on_its_own_has_six_digits(value: float, text: str) -> None:
+    assert on_its_own(value, 4) == text
 
 
 @pytest.mark.parametrize(

@@ -382,7 +382,13 @@ def test_a_bad_row_leaves_no_table(tmp_path: Path) -> None:
         ("1 1:2\n", ["--format", "libsvm", "--label", "1"], "begin with their label"),
         ("1 5:2\n", ["--format", "libsvm"], "BadRowError: rows.csv, line 1"),
         ("1,2,3,4\n", ["--json"], '"message": "--json: predictions are CSV'),
-        ("1,2,3,4\n", ["--out", "none/x.csv"], "--out 'none/x.csv' cannot be written: No such"),
+        (
+            "1,2,3,4\n",
+            ["--out", "none/x.csv"],
+            "'none/x.csv' cannot be written: there is no",
+        ),
+        ("1,2,3,4\n", ["--out", "model"], "written: Is a directory; give the name of a file"),
+        ("a,b,c,d\nx,2,3,4\nz,2,3,4\n", [], "rows.csv: column 1 ('a') is text in all 2 rows, su"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(
@@ -514,6 +520,22 @@ def test_an_error_in_a_pipe_names_it(tmp_path: Path) -> None:
 
     assert result.exit_code == 2
     assert result.stderr.splitlines()[-1].startswith("BadRowError: -, line 1: column 3")
+
+
+@pytest.mark.parametrize("missing", ["", "NA"])
+def test_a_missing_label_is_refused_with_the_way_without(missing: str, tmp_path: Path) -> None:
+    it = example("logistic")
+    lines = text_of(it.X, labels_of(TrainedModel(it.artifact), it.X)).splitlines()
+    lines[2] = f"{lines[2].rpartition(',')[0]},{missing}"
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+
+    result = CliRunner().invoke(app, ["predict", str(write(it.artifact, tmp_path)), "rows.csv"])
+
+    assert result.exit_code == 2
+    error, hint = result.stderr.splitlines()[-2:]
+    assert error.startswith("BadRowError: rows.csv, line 3: column ")
+    assert "a missing label" in error
+    assert hint == "  to predict rows without labels, leave out the label's column (--no-label)"
 
 
 @pytest.mark.parametrize("where", ["/dev/full", "file/x.csv"])

@@ -27,6 +27,7 @@ from stepml.ml.data.formats.text.numbers import (
 )
 from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.formats.text.review import header_of, review_table
+from stepml.ml.data.formats.text.unreadable import comment_hint, require_numbers, separator_hint
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.remainders import remainders_of
@@ -50,24 +51,27 @@ class Csv(TextFormat):
         if not table:
             raise EmptyDataError(f"s3 object {first.data.key} has no data rows")
         if source.has_label:
-            self._require_features(first.data, table[0])
+            self._require_features(first, table[0])
         header = header_of(table, source) in (Header.YES, Header.BY_EVIDENCE)
         if header:
             _require_header(first)
         return self._layout(first.data, table[0], header, source)
 
     def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
-        return review_table(first.data, first.table(self.delimiter), layout, source)
+        notes = review_table(first.data, first.table(self.delimiter), layout, source)
+        require_numbers(first, layout)
+        return notes
 
     def parser(self, layout: Layout) -> CsvParser:
         return CsvParser(layout)
 
-    def _require_features(self, data: DataObject, names: Sequence[str]) -> None:
+    def _require_features(self, first: FirstLines, names: Sequence[str]) -> None:
         if len(names) < 2:
+            hint = comment_hint(first) or separator_hint(first, self.delimiter)
             raise InvalidDataError(
-                f"s3 object {data.key} has one column, a label and no features: format "
+                f"s3 object {first.data.key} has one column, a label and no features: format "
                 f"{self.name!r} separates columns by {self.delimiter!r}, the first line is "
-                f"{names[0][:60]!r}"
+                f"{names[0][:60]!r}{hint}"
             )
 
     def _layout(
@@ -175,10 +179,14 @@ class CsvParser:
         if len(cells) != self._layout.n_columns:
             if b'"' in line:
                 return "quoted fields are not supported"
+            if line.lstrip().startswith(b"#"):
+                return "comments are not supported"
             return f"{len(cells)} columns where {self._layout.n_columns} are expected"
         for column, cell in enumerate(cells):
             problem = number_problem(cell)
             if problem is not None and not self._is_filled(column, cell):
+                if column == self._layout.label_column:
+                    problem = problem.replace("a missing value", "a missing label")
                 return f"{self._layout.column_title(column)} {problem}"
         return None
 

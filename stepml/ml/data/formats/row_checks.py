@@ -135,13 +135,13 @@ class RowChecks:
         numbers: list[int] = np.flatnonzero(bad).tolist()
         if numbers and self._layout.on_bad_row == "fail":
             raise BadRowError(
-                f"s3 object {key}, row {first + numbers[0]}: {problem_of(numbers[0])}"
+                f"s3 object {key}, row {first + numbers[0]} (from 0): {problem_of(numbers[0])}"
             )
         self.skipped.count += len(numbers)
         # The end of a key is more specific than its start.
         shown = key if len(key) <= _KEY_CHARACTERS else "…" + key[1 - _KEY_CHARACTERS :]
         for row in numbers[: self.skipped.wanted_samples]:
-            sample = f"s3 object {shown}, row {first + row}: {problem_of(row)}"
+            sample = f"s3 object {shown}, row {first + row} (from 0): {problem_of(row)}"
             self.skipped.samples.append(shortened(sample.encode(), _SAMPLE_CHARACTERS))
 
     def _problem(self, label: Any, values: NDArray[Any], wrong: _Flags) -> str:

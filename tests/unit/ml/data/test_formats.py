@@ -248,7 +248,8 @@ def test_good_libsvm_rows_among_bad_ones_are_read_as_a_plain_reader_reads_them(
 BAD_COLUMNS = [
     (b"1,2", "2 columns where 3 are expected: '1,2'"),
     (b"1,2,3,4", "4 columns where 3 are expected: '1,2,3,4'"),
-    (b"1,2,", "column 3 ('class') is empty, a missing value: '1,2,'"),
+    (b"1,2,", "column 3 ('class') is empty, a missing label: '1,2,'"),
+    (b"1,2,NA", "column 3 ('class') is 'NA', a missing label: '1,2,NA'"),
     (b"1, ,3", "column 2 ('width') is empty, a missing value: '1, ,3'"),
     (b"1,NaN,3", "column 2 ('width') is 'NaN', a missing value: '1,NaN,3'"),
     (b"?,1,3", "column 1 ('height') is '?', a missing value: '?,1,3'"),
@@ -256,6 +257,8 @@ BAD_COLUMNS = [
     (b"1,1e39,3", "column 2 ('width') is '1e39', too large for float32: '1,1e39,3'"),
     (b"1,2,1e39", "column 3 ('class') is '1e39', too large for float32: '1,2,1e39'"),
     (b"1,abc,3", "column 2 ('width') is 'abc', not a number: '1,abc,3'"),
+    (b"1,TRUE,3", "column 2 ('width') is 'TRUE', a boolean, not a number: '1,TRUE,3'"),
+    (b"# more", "comments are not supported: '# more'"),
     (b"1,1_0,3", "column 2 ('width') is '1_0', not a number: '1,1_0,3'"),
     (b"1,2.3.4,3", "column 2 ('width') is '2.3.4', not a number: '1,2.3.4,3'"),
     (b"1,2,setosa", "column 3 ('class') is 'setosa', not a number: '1,2,setosa'"),

@@ -118,7 +118,8 @@ def test_bad_values_are_named_skipped_or_filled() -> None:
     values = [[0.0, 1.0], [np.nan, 2.0]]
     objects = {"images-idx2": idx(values, ">f4"), "labels-idx1": idx([0, 1])}
     with pytest.raises(
-        BadRowError, match=r"^s3 object images-idx2, row 1: value 0 of the image is nan, a missing"
+        BadRowError,
+        match=r"^s3 object images-idx2, row 1 \(from 0\): value 0 of the image is nan, a missing",
     ):
         partitioned(objects=objects)
     _, manifest = partitioned(objects=objects, on_bad_row="skip")

@@ -202,12 +202,12 @@ def bad_csr(**content: Any) -> bytes:
 )
 def test_a_bad_row_is_named_or_skipped(content: bytes, bad: int, problem: str) -> None:
     store = MemoryObjects(x=content)
-    with pytest.raises(BadRowError, match=f"^s3 object x, row {bad}: {problem}$"):
+    with pytest.raises(BadRowError, match=rf"^s3 object x, row {bad} \(from 0\): {problem}$"):
         partition(store, format="npz")
     manifest = partition(store, format="npz", on_bad_row="skip")
     assert manifest.skipped_rows == 1
     (sample,) = manifest.skipped_samples
-    assert re.fullmatch(f"s3 object x, row {bad}: {problem}", sample)
+    assert re.fullmatch(rf"s3 object x, row {bad} \(from 0\): {problem}", sample)
     ids, _, _ = stored_rows(store, manifest)
     assert ids == row_ids(np.array([1 - bad]), object_salt("x", 0))  # the other keeps its id
 
@@ -241,7 +241,7 @@ def test_missing_values_are_filled_where_the_job_says_so(missing: str, stored: f
         store = MemoryObjects(x=content)
         found = stored_rows(store, partition(store, format="npz", missing=missing))
         require_equal(found, expected_rows(x=(filled, [0, 1])))
-        with pytest.raises(BadRowError, match="x, row 1: the label is nan"):
+        with pytest.raises(BadRowError, match=r"x, row 1 \(from 0\): the label is nan"):
             bad = MemoryObjects(x=npz(X=rows, y=[0, np.nan]))
             partition(bad, format="npz", missing=missing)
 

@@ -117,7 +117,9 @@ def test_an_object_without_columns_is_refused_as_such(has_label: bool) -> None:
 def test_labels_of_every_type_may_be_missing_only_where_rows_are_skipped() -> None:
     for kind in (pa.int64(), pa.int8(), pa.float32(), pa.float64(), pa.bool_()):
         table = {"a": [1.0, 2.0], "label": pa.array([1, None], pa.int8()).cast(kind)}
-        with pytest.raises(BadRowError, match="row 1: the label is nan, a missing value"):
+        with pytest.raises(
+            BadRowError, match=r"row 1 \(from 0\): the label is nan, a missing value"
+        ):
             partitioned(written(table))
         rows, manifest = partitioned(written(table), on_bad_row="skip", missing="mean")
         assert manifest.skipped_rows == 1
@@ -162,7 +164,7 @@ def test_nulls_are_filled_where_the_job_says_so(kind: Any, missing: str, stored:
     ],
 )
 def test_a_bad_row_is_named_or_skipped(columns: Any, problem: str) -> None:
-    with pytest.raises(BadRowError, match=f"^s3 object x, row 1: {problem}$"):
+    with pytest.raises(BadRowError, match=rf"^s3 object x, row 1 \(from 0\): {problem}$"):
         partitioned(written(columns, 2))
     rows, manifest = partitioned(written(columns, 2), on_bad_row="skip")
     assert (manifest.n_rows, manifest.skipped_rows) == (2, 1)
@@ -172,12 +174,14 @@ def test_a_bad_row_is_named_or_skipped(columns: Any, problem: str) -> None:
 
 def test_columns_behind_the_label_are_named_right() -> None:
     columns = {"a": [1.0, 2.0], "y": [0, 1], "b": [1.0, None]}
-    with pytest.raises(BadRowError, match=r"x, row 1: column 3 \('b'\) is nan"):
+    with pytest.raises(BadRowError, match=r"x, row 1 \(from 0\): column 3 \('b'\) is nan"):
         partitioned(written(columns), label="y")
 
 
 def test_numbers_too_large_for_float32_are_bad() -> None:
-    with pytest.raises(BadRowError, match=r"x, row 1: column 1 \('a'\) is 1e\+39, too large"):
+    with pytest.raises(
+        BadRowError, match=r"x, row 1 \(from 0\): column 1 \('a'\) is 1e\+39, too large"
+    ):
         partitioned(written({"a": [1.0, 1e39], "y": [0, 1]}))
 
 

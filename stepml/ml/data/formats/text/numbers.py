@@ -29,6 +29,7 @@ Floats64 = NDArray[np.float64]
 
 # Missing values, as common tools write them.
 _MISSING = {b"", b"nan", b"+nan", b"-nan", b"na", b"n/a", b"null", b"none", b"?"}
+_BOOLEANS = {b"true", b"false"}
 
 # These are recognised in bulk: a table may have more missing values than numbers.
 _USUAL_MISSING = tuple(
@@ -183,6 +184,11 @@ def missing_tokens(text: Text, starts: Positions, ends: Positions) -> Flags:
     return missing
 
 
+def is_text(token: bytes) -> bool:
+    """Return whether ``token`` is neither a number nor a missing value."""
+    return not is_missing(token) and math.isnan(_float(token))
+
+
 def number_problem(token: bytes) -> str | None:
     """Return the reason why ``token`` is bad for `decode_floats`, or None."""
     shown = shortened(token, 40)
@@ -192,7 +198,8 @@ def number_problem(token: bytes) -> str | None:
         return f"is {shown!r}: quoted fields are not supported"
     value = _float(token)
     if math.isnan(value):
-        return f"is {shown!r}, not a number"
+        is_boolean = token.strip().lower() in _BOOLEANS
+        return f"is {shown!r}, {'a boolean, ' if is_boolean else ''}not a number"
     if math.isinf(value):
         return f"is {shown!r}, not a finite number"
     with np.errstate(over="ignore"):
