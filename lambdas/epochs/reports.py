@@ -83,7 +83,7 @@ def _spent(
     return spent_with(previous, attempt_seconds(run.task, invocation.seconds), cost_usd)
 
 
-def _residual_fields(residuals: Residuals | None) -> dict[str, float]:
+def _residual_fields(residuals: Residuals | None) -> dict[str, float | None]:
     if residuals is None:
         return {}
     return {
@@ -91,4 +91,6 @@ def _residual_fields(residuals: Residuals | None) -> dict[str, float]:
         "primal_tolerance": residuals.primal_tolerance,
         "dual_residual": residuals.dual,
         "dual_tolerance": residuals.dual_tolerance,
+        "objective_fall": residuals.fall,
+        "objective_fall_tolerance": residuals.fall_tolerance,
     }

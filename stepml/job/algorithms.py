@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, get_args
 
+import msgspec
 from msgspec import Meta
 
 from stepml.job.channels import Pattern
 from stepml.job.errors import InvalidJobError
 from stepml.job.models import ModelSpec, Trait
 from stepml.job.spec_base import SpecGroup, require_choice, tag
+
+# With a small rho, the first epochs go far; adapting raises it where ranks disagree.
+_ADAPTIVE_RHO, _FIXED_RHO = 0.01, 0.1
 
 BatchSize = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 LearningRate = Annotated[float, Meta(gt=0, le=1e6)]
@@ -110,15 +114,19 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
     needs: ClassVar[Trait] = "convex"
 
     rho: Annotated[
-        Annotated[float, Meta(gt=0, le=1e6)],
-        Meta(description="weight of the consensus term relative to a rank's mean loss"),
-    ] = 0.1
+        Annotated[float, Meta(gt=0, le=1e6)] | None,
+        Meta(
+            description="weight of the consensus term relative to a rank's mean loss; null: "
+            f"{_ADAPTIVE_RHO:g} if adaptive, otherwise {_FIXED_RHO:g}"
+        ),
+    ] = None
     adaptive_rho: Annotated[
-        bool, Meta(description="double or halve rho when one residual is ten times the other")
-    ] = False
+        bool | None,
+        Meta(description="double or halve rho when one residual is ten times the other; null: yes"),
+    ] = None
     absolute_tolerance: Annotated[
         Annotated[float, Meta(ge=0, le=1)],
-        Meta(description="of the residuals; both 0: never converged"),
+        Meta(description="of the residuals, in units of the parameters; both 0: never converged"),
     ] = 1e-4
     relative_tolerance: Annotated[
         Annotated[float, Meta(ge=0, le=1)], Meta(description="of the residuals")
@@ -143,6 +151,13 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
         lower = super().remedies(model)
         return ("change algorithm.rho",) if self.solver(model) == "lbfgs" else lower
+
+    def chosen(self) -> Admm:
+        """Return the algorithm with a choice for every field that is null."""
+        adaptive = self.adaptive_rho is not False
+        start = _ADAPTIVE_RHO if adaptive else _FIXED_RHO
+        rho = start if self.rho is None else self.rho
+        return msgspec.structs.replace(self, adaptive_rho=adaptive, rho=rho)
 
     def solver(self, model: ModelSpec) -> Literal["lbfgs", "sgd"]:
         """Return the solver of a rank's own problem; the default depends on ``model``."""

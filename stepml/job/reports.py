@@ -36,6 +36,9 @@ class EpochReport(Event, frozen=True, kw_only=True):
     primal_tolerance: float | None = None
     dual_residual: float | None = None
     dual_tolerance: float | None = None
+    # Likewise: the fall of the objective in sight, relative to the objective.
+    objective_fall: float | None = None
+    objective_fall_tolerance: float | None = None
 
 
 class JobWarning(Event, frozen=True, kw_only=True):

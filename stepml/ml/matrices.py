@@ -154,6 +154,19 @@ def row_norms_squared(X: Matrix) -> Floats:
     return norms
 
 
+def mean_squares(X: Matrix) -> Floats64:
+    """Return the mean square of each feature, of shape (n_features,)."""
+    sums = np.zeros(X.shape[1])
+    if isinstance(X, CsrMatrix):
+        for _, block in X.blocks():
+            np.add.at(sums, block.columns, np.square(block.values[block.pairs], dtype=np.float64))
+    else:
+        for first in range(0, len(X), _BLOCK_ROWS):
+            block_rows = X[first : first + _BLOCK_ROWS]
+            sums += np.einsum("ij,ij->j", block_rows, block_rows, dtype=np.float64)
+    return sums / len(X)
+
+
 def row_sums_by_group(
     X: Matrix,
     groups: npt.NDArray[np.integer[Any]],

@@ -21,8 +21,10 @@ from stepml.job.algorithms import Admm as Spec
 from stepml.job.spec import JobSpec
 from stepml.ml import lbfgs
 from stepml.ml.algorithms.base import LabelledSample, OrchestratedAlgorithm, never
+from stepml.ml.algorithms.course import Course
 from stepml.ml.algorithms.descent import Descent, Schedule, Sgd
 from stepml.ml.algorithms.local import LocalDescent
+from stepml.ml.algorithms.optimality import n_sums, objective_of, rank_sums
 from stepml.ml.algorithms.state import (
     Extras,
     Outcome,
@@ -32,13 +34,20 @@ from stepml.ml.algorithms.state import (
     State,
     Sums,
 )
+from stepml.ml.algorithms.x_update import PausedError, XUpdate
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Sample
 
 # Section 3.4.1: rho changes by this factor where one residual is ten times the other.
 _FACTOR, _IMBALANCE = 2.0, 10.0
+# Of the tolerances of residuals: that of the objective, which is quadratic near its minimum.
+_OF_OBJECTIVE = 1e-3
 _LBFGS = "lbfgs_"  # prefix of the solver's arrays in `RankProgress.extras`
 # Losses are float32: relative falls below this are rounding errors.
 _ENDS = {"tolerance": 0.0, "least_fall": 1e-9}
+
+
+# The parts of the trailer, behind loss and rows.
+_SQUARES, _AT_Z = slice(2, 5), slice(5, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +63,17 @@ class Admm(OrchestratedAlgorithm[LossModel]):
 
     spec: Spec
     solver: Literal["lbfgs", "sgd"]  # of a rank's own problem
+    is_smooth: bool = True  # the loss
     block_rows: int = 2**14  # differentiated at once: intermediate arrays stay in the cache
 
     @classmethod
     def from_job(cls, job: JobSpec) -> Self:
         assert isinstance(job.algorithm, Spec)
-        return cls(job.algorithm, job.algorithm.solver(job.model))
+        spec = job.algorithm.chosen()
+        return cls(spec, spec.solver(job.model), job.model.is_smooth)
 
     def initial_state(self, model: LossModel, parameters: Floats, sample: LabelledSample) -> State:
+        assert self.spec.rho is not None
         return State(
             parameters, {"rho": _number(self.spec.rho), "dual_residual": _number(math.inf)}
         )
@@ -75,7 +87,8 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         residual = x - z
         u = (u + residual) * np.float32(_ratio(rank_state, rho))  # the u-update, in today's scale
         squares = [_square(residual), _square(x), _square(u)]
-        extras = {"u": u, "anchor": z - u, "squares": np.array(squares)}
+        at_z = np.zeros(n_sums(model, is_smooth=self.is_smooth))  # until the first call knows them
+        extras = {"u": u, "anchor": z - u, "z": z, "squares": np.array(squares), "at_z": at_z}
         # The curvature is close to that of the epoch before, which saves evaluations.
         reach = rank_state.get("reach", _number(0.0))
         return RankProgress(x, extras=extras | {"rho": _number(rho), "reach": reach})
@@ -91,16 +104,19 @@ class Admm(OrchestratedAlgorithm[LossModel]):
     ) -> RankProgress:
         share = rank_epoch.weight * rank_epoch.world_size
         solve = self._descend if self.solver == "sgd" else self._minimise
-        objective = _Objective(model, progress, X, y, share, self.block_rows)
-        return solve(objective, progress, rank_epoch, must_pause)
+        update = XUpdate(model, progress, X, y, share, self.block_rows)
+        if not progress.batches_done:
+            progress = _looked_at_z(model, progress, update)
+        return solve(update, progress, rank_epoch, must_pause)
 
     def rank_result(self, progress: RankProgress) -> Extras:
-        carried = {name: progress.extras[name] for name in ("u", "rho", "squares", "reach")}
+        carried = {name: progress.extras[name] for name in ("u", "rho", "squares", "reach", "at_z")}
         return {"x": progress.parameters, "loss": progress.loss, **carried}
 
     def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
         vector = (rank_state["x"] + rank_state["u"]) / np.float32(rank_epoch.world_size)
-        return vector, np.concatenate([rank_state["loss"], rank_state["squares"]])
+        at_z = rank_epoch.weight * rank_state["at_z"]
+        return vector, np.concatenate([rank_state["loss"], rank_state["squares"], at_z])
 
     def next_state(
         self,
@@ -111,12 +127,17 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         rank_epoch: RankEpoch,
         sample: Sample,
     ) -> Outcome:
-        rho, before = state.extras["rho"].item(), state.extras["dual_residual"].item()
+        rho = state.extras["rho"].item()
         z = np.array(vector)
         model.penalty.minimise_near(z, rho)
-        residuals = self._residuals(state.parameters, trailer, rho, before, rank_epoch)
+        course = self._course(model, state, trailer, rank_epoch)
+        residuals = self._residuals(model, state, trailer, course, rank_epoch)
         dual = rho * math.sqrt(rank_epoch.world_size * _square(z - state.parameters))
-        extras = {"rho": _number(self._next_rho(rho, residuals)), "dual_residual": _number(dual)}
+        extras = {
+            "rho": _number(self._next_rho(rho, residuals)),
+            "dual_residual": _number(dual),
+            "course": course.numbers,
+        }
         ends = residuals is not None and residuals.are_small
         return Outcome(
             State(z, extras),
@@ -127,7 +148,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
 
     def _minimise(
         self,
-        objective: _Objective,
+        objective: XUpdate,
         progress: RankProgress,
         rank_epoch: RankEpoch,
         must_pause: Callable[[], bool],
@@ -144,7 +165,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
                 objective.must_pause = must_pause
             try:
                 now = lbfgs.advance(objective.value_and_gradient, now, **_ENDS)
-            except _PausedError:  # the next call repeats the iteration
+            except PausedError:  # the next call repeats the iteration
                 break
             done += 1
             finished = now.at_end or done >= self.spec.local_iterations
@@ -163,7 +184,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
 
     def _descend(
         self,
-        objective: _Objective,
+        objective: XUpdate,
         progress: RankProgress,
         rank_epoch: RankEpoch,
         must_pause: Callable[[], bool],
@@ -185,21 +206,48 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         )
         return replace(done, extras={**progress.extras, **done.extras})
 
+    def _course(
+        self, model: LossModel, state: State, trailer: Sums, rank_epoch: RankEpoch
+    ) -> Course:
+        """Return the course up to the consensus of the epoch before."""
+        # A state that another version wrote has none.
+        before = Course.of(state.extras["course"]) if "course" in state.extras else Course()
+        z, rho = state.parameters, state.extras["rho"].item()
+        _, x, u = np.sqrt(trailer[_SQUARES]).tolist()
+        dual = state.extras["dual_residual"].item()
+        return before.through(
+            max(x, math.sqrt(rank_epoch.world_size * _square(z))),
+            max(rho * u, dual) if math.isfinite(dual) else rho * u,
+            objective_of(model, z, trailer[_AT_Z]),
+        )
+
     def _residuals(
-        self, z: Floats, trailer: Sums, rho: float, dual: float, rank_epoch: RankEpoch
+        self,
+        model: LossModel,
+        state: State,
+        trailer: Sums,
+        course: Course,
+        rank_epoch: RankEpoch,
     ) -> Residuals | None:
-        """Return the residuals of the epoch before, of consensus ``z``; None in the first epoch."""
+        """Return the residuals of the epoch before; None in the first epoch."""
+        z, rho, dual = (
+            state.parameters,
+            *(state.extras[name].item() for name in ("rho", "dual_residual")),
+        )
         if not math.isfinite(dual):
             return None
-        primal, x, u = np.sqrt(trailer[2:]).tolist()
+        primal, x, u = np.sqrt(trailer[_SQUARES]).tolist()
         size = math.sqrt(rank_epoch.world_size * z.size)
         absolute, relative = self.spec.absolute_tolerance, self.spec.relative_tolerance
         consensus = math.sqrt(rank_epoch.world_size * _square(z))
+        unit = _OF_OBJECTIVE if self.is_smooth else 1.0
         return Residuals(
             primal=primal,
-            primal_tolerance=size * absolute + relative * max(x, consensus),
+            primal_tolerance=min(size, course.parameters) * absolute + relative * max(x, consensus),
             dual=dual,
-            dual_tolerance=size * absolute + relative * rho * u,
+            dual_tolerance=min(size, course.dual) * absolute + relative * rho * u,
+            fall=course.relative_fall(model, z, trailer[_AT_Z]),
+            fall_tolerance=unit * (absolute + relative),
         )
 
     def _next_rho(self, rho: float, residuals: Residuals | None) -> float:
@@ -212,75 +260,14 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         return rho
 
 
-class _PausedError(Exception):
-    """The deadline is near; the iteration is not finished."""
-
-
-class _Objective:
-    """The x-update: f_r(x) + rho/2·‖x − (z − u)‖².
-
-    For descent it is a loss and a `Regulariser`. The second term is handled by its proximal
-    operator, because steps along its gradient would diverge for large rho.
-    """
-
-    def __init__(
-        self,
-        model: LossModel,
-        progress: RankProgress,
-        X: Matrix,
-        y: Array,
-        share: float,
-        block_rows: int,
-    ) -> None:
-        self.X, self.y = X, y
-        self.must_pause: Callable[[], bool] = never  # called between blocks of rows
-        self._model = model
-        self._share = share
-        self._block_rows = block_rows
-        self._anchor: Floats = progress.extras["anchor"]
-        self._rho = progress.extras["rho"].item()
-        self._buffer = np.empty_like(self._anchor)
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def loss(self, x: Floats) -> float:
-        """Return the sum of losses of the rank's rows."""
-        return self._sums(x)[0]
-
-    def value_and_gradient(self, x: lbfgs.Vector) -> tuple[float, lbfgs.Vector]:
-        """Return value and gradient over all rows; blocks are summed in float64."""
-        away = x - self._anchor
-        loss, gradient = self._sums(x.astype(np.float32))
-        gradient *= self._share / len(self)
-        gradient += self._rho * away
-        return self._share * loss / len(self) + 0.5 * self._rho * float(away @ away), gradient
-
-    def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
-        """Write the first term's gradient on some rows to ``out``; return their mean loss."""
-        loss = self._model.gradient(w, X, y, out=out)
-        out *= np.float32(self._share)
-        return loss
-
-    def add_gradient(self, w: Floats, out: Floats) -> None:
-        """Do nothing: `shrink` has all of the second term."""
-
-    def shrink(self, w: Floats, step: float) -> None:
-        """Apply, in place, the proximal operator of ``step`` times the second term."""
-        pull = step * self._rho
-        w += np.float32(pull) * self._anchor
-        w /= np.float32(1 + pull)
-
-    def _sums(self, x: Floats) -> tuple[float, lbfgs.Vector]:
-        loss, gradient = 0.0, np.zeros(len(x))
-        for start in range(0, len(self), self._block_rows):
-            if self.must_pause():
-                raise _PausedError
-            rows = slice(start, start + self._block_rows)
-            n = len(self.y[rows])
-            loss += n * self._model.gradient(x, self.X[rows], self.y[rows], out=self._buffer)
-            gradient += n * self._buffer.astype(np.float64)
-        return loss, gradient
+def _looked_at_z(model: LossModel, progress: RankProgress, update: XUpdate) -> RankProgress:
+    """Return the progress with the rank's sums at the consensus."""
+    extras = dict(progress.extras)
+    z = extras.pop("z")
+    loss, gradient = update.sums(z)
+    rows = len(update)
+    at_z = rank_sums(model, z, update.X, update.y, loss / rows, gradient / rows)
+    return replace(progress, extras={**extras, "at_z": at_z})
 
 
 def _ratio(rank_state: Extras, rho: float) -> float:

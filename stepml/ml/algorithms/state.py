@@ -77,18 +77,26 @@ class RankProgress:
 class Residuals:
     """Residuals of ADMM: the ranks' disagreement and the change of their consensus.
 
-    Boyd et al. 2011, section 3.3.1.
+    Boyd et al. 2011, section 3.3.1. The fall of the objective that is still in sight is relative
+    to the objective.
     """
 
     primal: float
     primal_tolerance: float
     dual: float
     dual_tolerance: float
+    fall: float | None  # None: unknown
+    fall_tolerance: float
 
     @property
     def are_small(self) -> bool:
         """Whether the algorithm has converged."""
-        return self.primal <= self.primal_tolerance and self.dual <= self.dual_tolerance
+        return (
+            self.primal <= self.primal_tolerance
+            and self.dual <= self.dual_tolerance
+            and self.fall is not None
+            and self.fall <= self.fall_tolerance
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

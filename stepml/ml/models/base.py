@@ -145,3 +145,10 @@ class LossModel(Model):
         X : matrix of shape (n_samples, n_features), at least one sample
         y : array of shape (n_samples, …), from `targets`
         """
+
+    def curvature(self, X: Matrix, y: Array) -> Floats64 | None:
+        """Return a bound of the diagonal of the mean loss' Hessian, of shape (n_parameters,).
+
+        It holds for all parameters. None: the loss is not smooth.
+        """
+        return None

@@ -85,6 +85,9 @@ class BinaryClassifier(LinearModel):
             sides *= _factors(self.weights)[indices(labels, known)]
         return sides
 
+    def _mean_weight(self, y: Array) -> float:
+        return float(np.abs(y).mean(dtype=np.float64))
+
     def _constant_decision(self, facts: DataFacts) -> float | None:
         shares = shares_of(facts, self.weights)
         if shares is None or facts.labels is None:
@@ -157,6 +160,9 @@ class MulticlassClassifier(LinearModel):
 
     def targets(self, labels: Floats) -> Array:
         return indices(labels, self._labels)
+
+    def _mean_weight(self, y: Array) -> float:
+        return 1.0 if self._factors is None else float(self._factors[y].mean(dtype=np.float64))
 
     def _constant_decision(self, facts: DataFacts) -> Floats | None:
         shares = shares_of(facts, self.weights)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stepml.ml.matrices import product, transposed_product
+from stepml.ml.matrices import Floats64, mean_squares, product, transposed_product
 from stepml.ml.models.base import (
     Array,
     DataFacts,
@@ -36,7 +36,15 @@ class LinearModel(LossModel):
     n_features, n_outputs : int
     l1, l2 : float
         Factors of the `Penalty`.
+
+    Attributes
+    ----------
+    most_curvature : float or None
+        Bound of the second derivative of a row's loss by a decision value. None: the loss is not
+        smooth.
     """
+
+    most_curvature: float | None = None
 
     def __init__(
         self, n_features: int, n_outputs: int = 1, *, l1: float = 0.0, l2: float = 0.0
@@ -71,6 +79,12 @@ class LinearModel(LossModel):
                 loss = self._sum(w, X, y, out)
                 out *= np.float32(1 / len(y))  # cheaper than dividing all rows
         return loss / len(y)
+
+    def curvature(self, X: Matrix, y: Array) -> Floats64 | None:
+        if self.most_curvature is None:
+            return None
+        squares = np.append(mean_squares(X), 1.0)  # the intercept's factor is 1 in every row
+        return self.most_curvature * self._mean_weight(y) * np.repeat(squares, self.n_outputs)
 
     def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
         loss, outcomes = 0.0, []
@@ -135,6 +149,10 @@ class LinearModel(LossModel):
             return w[:-1], w[-1:]
         coefficients = w[: -self.n_outputs].reshape(self.n_features, self.n_outputs)
         return coefficients, w[-self.n_outputs :]
+
+    def _mean_weight(self, y: Array) -> float:
+        """Return the mean factor of the rows' losses."""
+        return 1.0
 
     def _constant_decision(self, facts: DataFacts) -> Any:
         """Return the best decision values, (n_outputs,), that are the same for all rows."""

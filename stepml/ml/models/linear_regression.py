@@ -16,6 +16,8 @@ from stepml.ml.models.metrics import regression_metrics
 class LinearRegression(LinearModel):
     """Loss (z - y)²/2 of a row with label y and decision value z, which is what it predicts."""
 
+    most_curvature = 1.0
+
     @classmethod
     def from_spec(cls, spec: specs.LinearRegression, facts: DataFacts) -> LinearRegression:
         return cls(facts.n_features, l1=spec.l1, l2=spec.l2)

@@ -21,6 +21,8 @@ _Any = TypeVar("_Any", Floats, Floats64)
 class LogisticRegression(BinaryClassifier):
     """Loss log(1 + exp(-z)) of a positive row with decision value z, log(1 + exp(z)) of others."""
 
+    most_curvature = 0.25
+
     def probabilities(self, w: Floats, X: Matrix) -> Floats64:
         """Return the probability of each class, (n_samples, 2), in the order of `classes`."""
         z = self.decision(w, X).astype(np.float64)

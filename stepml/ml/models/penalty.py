@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from stepml.ml.matrices import Floats
+from stepml.ml.matrices import Floats, Floats64
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,41 @@ class Penalty:
     l1: float = 0.0
     l2: float = 0.0
     n_coefficients: int = 0  # they are the first parameters
+
+    def value(self, w: Floats) -> float:
+        """Return the penalty at ``w``."""
+        coefficients = w[: self.n_coefficients].astype(np.float64)
+        return self.l1 * float(np.abs(coefficients).sum()) + self.l2 / 2 * float(
+            coefficients @ coefficients
+        )
+
+    def slope(self, w: Floats) -> Floats64:
+        """Return the gradient at ``w``; where it has a kink, that of the smooth part, 0."""
+        slope = np.zeros(len(w))
+        coefficients = w[: self.n_coefficients].astype(np.float64)
+        slope[: self.n_coefficients] = self.l1 * np.sign(coefficients) + self.l2 * coefficients
+        return slope
+
+    def curvature(self, n_parameters: int) -> Floats64:
+        """Return the diagonal of the Hessian of the smooth part."""
+        curvature = np.zeros(n_parameters)
+        curvature[: self.n_coefficients] = self.l2
+        return curvature
+
+    def is_at_kink(self, w: Floats) -> npt.NDArray[np.bool_]:
+        """Return for each parameter whether the penalty has a kink there."""
+        kinks = np.zeros(len(w), np.bool_)
+        if self.l1:
+            kinks[: self.n_coefficients] = w[: self.n_coefficients] == 0
+        return kinks
+
+    def steepest(self, w: Floats, slope: Floats64) -> Floats64:
+        """Return the shortest subgradient, given the sum of all gradients and `slope`.
+
+        At a kink, the penalty resists every slope up to l1.
+        """
+        excess = slope - np.clip(slope, -self.l1, self.l1)
+        return np.where(self.is_at_kink(w), excess, slope)
 
     def add_gradient(self, w: Floats, out: Floats) -> None:
         """Add the gradient of the smooth part at ``w`` to ``out``."""

@@ -12,6 +12,8 @@ from stepml.ml.models.classifiers import MulticlassClassifier
 class SoftmaxRegression(MulticlassClassifier):
     """Loss -log(exp(z_c) / Σ_k exp(z_k)) of a row of class c with decision values z."""
 
+    most_curvature = 0.25
+
     def probabilities(self, w: Floats, X: Matrix) -> Floats64:
         """Return the probability of each class, (n_samples, n_classes)."""
         z = self.decision(w, X).astype(np.float64)

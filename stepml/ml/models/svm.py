@@ -92,6 +92,7 @@ class OneVsRestSvm(MulticlassClassifier):
 def _with_loss(model: Model, loss: specs.HingeLoss) -> Model:
     assert isinstance(model, BinarySvm | OneVsRestSvm)
     model.loss = loss
+    model.most_curvature = 2.0 if loss == "squared_hinge" else None
     return model
 
 

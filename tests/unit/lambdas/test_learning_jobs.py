@@ -79,17 +79,23 @@ def test_a_job_learns_and_tells_its_metrics(fields: dict[str, Any], metrics: set
 
 def test_residuals_are_reported_an_epoch_late_and_end_the_job() -> None:
     algorithm = {"name": "admm", "relative_tolerance": 0.5}
-    job = initialised(algorithm=algorithm, stop={"max_epochs": 50})
+    # Without a penalty, these rows can be separated ever better.
+    model = {"name": "logistic_regression", "l2": 0.01}
+    job = initialised(model=model, algorithm=algorithm, stop={"max_epochs": 50})
     first, second = job.epoch(1), job.epoch(2)
     assert first.primal_residual is None
     assert second.primal_residual is not None
     assert second.dual_tolerance is not None
+    assert second.objective_fall is not None
     number = 2
     report = second
     while report.decision == "continue":
         number += 1
         report = job.epoch(number)
     assert report.reason == "primal and dual residual are within their tolerances"
+    assert report.objective_fall is not None
+    assert report.objective_fall_tolerance == pytest.approx(0.5001e-3)
+    assert report.objective_fall <= report.objective_fall_tolerance
 
 
 def test_clusters_that_rest_end_the_job() -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.linear_model import ElasticNet, Ridge
+from sklearn.linear_model import ElasticNet, LinearRegression, Ridge
 from sklearn.linear_model import LogisticRegression as Reference
+from sklearn.metrics import log_loss
 
 from stepml.job import algorithms, models
-from stepml.ml.algorithms import Outcome
+from stepml.ml.algorithms import Outcome, State
 from stepml.ml.algorithms.admm import Admm
 from stepml.ml.models.base import Floats
 from tests.support.learning import Orchestra, job_of, rows
@@ -99,6 +101,7 @@ def test_residuals_are_those_of_the_definition() -> None:
         xs.append([rank_state["x"].astype(float) for rank_state in job.rank_states])
         zs.append(job.state.parameters)
         us.append([rank_state["u"].astype(float) for rank_state in job.rank_states])
+    largest, largest_dual = 0.0, 0.0
     for late in (1, 2, 3):  # the outcome of epoch late + 1 describes epoch late
         found = job.outcomes[late].residuals
         assert found is not None
@@ -108,9 +111,142 @@ def test_residuals_are_those_of_the_definition() -> None:
         assert found.primal == pytest.approx(primal, rel=1e-4)
         assert found.dual == pytest.approx(dual, rel=1e-4)
         norm = max(np.linalg.norm(x), np.sqrt(3) * np.linalg.norm(z))
-        assert found.primal_tolerance == pytest.approx(np.sqrt(21) * 1e-4 + 1e-3 * norm, rel=1e-4)
+        largest = max(largest, norm)  # all parameters are below 1, so this is the unit
+        assert found.primal_tolerance == pytest.approx(1e-4 * largest + 1e-3 * norm, rel=1e-4)
         u = np.linalg.norm(us[late])  # the dual after the epoch, used in the next one
-        assert found.dual_tolerance == pytest.approx(np.sqrt(21) * 1e-4 + 1e-3 * 0.2 * u, rel=1e-4)
+        largest_dual = max(largest_dual, dual, 0.2 * u)
+        expected = 1e-4 * largest_dual + 1e-3 * 0.2 * u
+        assert found.dual_tolerance == pytest.approx(expected, rel=1e-4)
+
+
+def distant_and_exact(n_samples: int = 200) -> tuple[Floats, Floats]:
+    """Return rows of which one feature is the label, and the other one is large."""
+    number = np.random.default_rng(0).permutation(n_samples)
+    X = np.stack([1_000_000 + 1000 * number, number % 5], axis=1).astype(np.float32)
+    return X, (number % 5).astype(np.float32)
+
+
+def scaled_apart(n_samples: int = 400) -> tuple[Floats, Floats]:
+    """Return rows whose features differ in scale by five orders of magnitude."""
+    rng = np.random.default_rng(0)
+    scales = 10.0 ** np.arange(-2, 4)
+    X = (rng.normal(size=(n_samples, 6)) * scales).astype(np.float32)
+    return X, (X @ (1 / scales) + 0.3 * rng.normal(size=n_samples)).astype(np.float32)
+
+
+def tiny_labels() -> tuple[Floats, Floats]:
+    X, y = regression_rows()
+    return X, y * np.float32(1e-6)
+
+
+def collinear(n_samples: int = 400) -> tuple[Floats, Floats]:
+    """Return rows whose features are nearly the same."""
+    rng = np.random.default_rng(0)
+    common = rng.normal(size=(n_samples, 1))
+    X = (common + 0.03 * rng.normal(size=(n_samples, 5))).astype(np.float32)
+    return X, (X @ np.array([3, -2, 1, 0, -1]) + 0.05 * rng.normal(size=n_samples)).astype(
+        np.float32
+    )
+
+
+def behind_a_large_intercept() -> tuple[Floats, Floats]:
+    X, y = regression_rows()
+    return X, y + np.float32(3000)
+
+
+def standardised(X: Floats) -> Floats:
+    scaled: Floats = ((X - X.mean(axis=0, dtype=float)) / X.std(axis=0, dtype=float)).astype(
+        np.float32
+    )
+    return scaled
+
+
+LITTLE: list[dict[str, Any]] = [
+    {},
+    {"adaptive_rho": False},
+    {"local_iterations": 1},
+    {"local_solver": "sgd"},
+    {"local_solver": "sgd", "learning_rate": 1e-4},
+    {"rho": 1e4, "adaptive_rho": False},
+    {"rho": 1e-6, "adaptive_rho": False},
+]
+
+
+@pytest.mark.parametrize("fields", LITTLE, ids=lambda fields: " ".join(map(str, fields.values())))
+@pytest.mark.parametrize(
+    "source", [distant_and_exact, scaled_apart, tiny_labels, collinear, behind_a_large_intercept]
+)
+def test_a_regression_has_converged_only_at_its_minimum(
+    source: Callable[[], tuple[Floats, Floats]], fields: dict[str, Any]
+) -> None:
+    X, y = source()
+    job = consensus_of(models.LinearRegression(), X, y, **fields)
+    with np.errstate(all="ignore"):  # large features may diverge
+        w = job.epochs(15)
+    if not job.outcomes[-1].converged:
+        return
+    best = LinearRegression().fit(X.astype(float), y).score(X.astype(float), y)
+    assert job.model.evaluate(w, X, y).metrics["r2"] > best - 0.01 * (1 - best) - 1e-4
+
+
+@pytest.mark.parametrize("fields", LITTLE[:3], ids=str)
+def test_an_ordinary_regression_converges(fields: dict[str, Any]) -> None:
+    X, y = distant_and_exact()
+    job = consensus_of(models.LinearRegression(), standardised(X), y, **fields)
+    w = job.epochs(60)
+    assert job.outcomes[-1].converged
+    assert job.model.evaluate(w, standardised(X), y).metrics["r2"] > 0.9999
+
+
+@pytest.mark.parametrize("fields", LITTLE, ids=lambda fields: " ".join(map(str, fields.values())))
+@pytest.mark.parametrize("factor", [1.0, 1e-4, 300.0])
+def test_a_classifier_has_converged_only_at_its_minimum(
+    factor: float, fields: dict[str, Any]
+) -> None:
+    X, y = rows(400)
+    X = X * np.float32(factor)
+    job = consensus_of(models.LogisticRegression(), X, y, **fields)
+    w = job.epochs(15)
+    if job.outcomes[-1].converged:
+        reference = Reference(C=np.inf, tol=1e-10, max_iter=10_000).fit(X / factor, y)
+        best = log_loss(y, reference.predict_proba(X / factor))
+        assert job.model.evaluate(w, X, job.model.targets(y)).loss < 1.01 * best
+
+
+def test_one_pass_of_steps_does_not_converge_by_itself() -> None:
+    """The objective has to rest for several epochs if the loss is not smooth."""
+    X, y = rows(400)
+    slow = consensus_of(models.Svm(l2=0.01), X, y, learning_rate=1e-6, rho=1e-3)
+    slow.epochs(6)
+    assert not slow.outcomes[-1].converged
+    falls = [each.residuals.fall for each in slow.outcomes[1:] if each.residuals]
+    assert falls[:4] == [None] * 4
+    assert falls[4] is not None
+
+
+def test_an_objective_at_zero_has_converged() -> None:
+    X, _ = regression_rows(60)
+    job = consensus_of(models.LinearRegression(), X, np.zeros(60, np.float32))
+    job.epochs(10)
+    assert job.outcomes[-1].converged
+
+
+def test_parameters_that_a_penalty_forbids_converge() -> None:
+    X, y = regression_rows(300)
+    job = consensus_of(models.LinearRegression(l1=100.0), X, y)
+    w = job.epochs(60)
+    assert job.outcomes[-1].converged
+    assert not w[:-1].any()
+
+
+def test_a_state_of_an_earlier_version_goes_on() -> None:
+    X, y = rows(300)
+    job = consensus_of(models.LogisticRegression(l2=0.05), X, y)
+    job.epochs(3)
+    extras = {name: each for name, each in job.state.extras.items() if name != "course"}
+    job.state = State(job.state.parameters, extras)
+    job.epochs(100)
+    assert job.outcomes[-1].converged
 
 
 def test_adaptive_rho_balances_the_residuals() -> None:

@@ -1,0 +1,79 @@
+"""The course of ADMM so far: the sizes to which residuals are compared, and the objective."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from stepml.ml.algorithms.optimality import fall_in_sight
+from stepml.ml.algorithms.state import Sums
+from stepml.ml.models.base import Floats, LossModel
+
+_WINDOW = 5  # epochs in which the objective must rest if the loss is not smooth
+# Beside the objective, to which a fall is compared: where the objective ends at 0, no fall would
+# ever be small.
+_SHARE_OF_FIRST = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The largest sizes so far, and the objective of the first and the last consensuses."""
+
+    parameters: float = 0.0  # norm of all ranks' x, or of as many z
+    dual: float = 0.0  # norm of all ranks' rho·u, or of the dual residual
+    objectives: tuple[float, ...] = ()  # the first one, then the last ones, the newest last
+
+    @classmethod
+    def of(cls, numbers: Sums) -> Self:
+        """Return the course as which `numbers` were stored."""
+        parameters, dual, *objectives = numbers.tolist()
+        return cls(parameters, dual, tuple(objectives))
+
+    @property
+    def numbers(self) -> Sums:
+        """The course as an array, for the state."""
+        return np.array([self.parameters, self.dual, *self.objectives])
+
+    def through(self, parameters: float, dual: float, objective: float) -> Course:
+        """Return the course with one more consensus; sizes that are not finite do not count."""
+        first = self.objectives[:1] or (objective,)
+        recent = (*self.objectives[1:], objective)[-_WINDOW - 1 :]
+        return replace(
+            self,
+            parameters=_largest(self.parameters, parameters),
+            dual=_largest(self.dual, dual),
+            objectives=(*first, *recent),
+        )
+
+    def relative_fall(self, model: LossModel, z: Floats, sums: Sums) -> float | None:
+        """Return the fall of the objective that is in sight, relative to its size.
+
+        Of losses that are not smooth, it is the change in the last epochs; None: there are too
+        few.
+
+        Parameters
+        ----------
+        model : LossModel
+        z : array of shape (n_parameters,)
+            The last consensus of the course.
+        sums : array
+            All ranks' `rank_sums` there.
+        """
+        first, *recent = self.objectives
+        if len(sums) > 1:
+            fall = fall_in_sight(model, z, sums)
+        elif len(recent) > _WINDOW:
+            fall = abs(recent[0] - recent[-1])
+        else:
+            return None
+        size = abs(recent[-1]) + _SHARE_OF_FIRST * abs(first)
+        if not (math.isfinite(fall) and math.isfinite(size)):
+            return None
+        return fall / size if size else 0.0
+
+
+def _largest(a: float, b: float) -> float:
+    return max(a, b) if math.isfinite(b) else a

@@ -1,0 +1,86 @@
+"""The distance of shared parameters from the minimum of the objective, by sums over all ranks.
+
+The unit is that of the objective, so features of any scale count alike. If the loss is smooth, one
+Newton step along each single parameter predicts a fall: Σ g²/(2h), where g is the gradient and h
+the diagonal of the Hessian, or a bound of it. Otherwise the fall in recent epochs is the measure.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stepml.ml.algorithms.state import Sums
+from stepml.ml.matrices import Floats64
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix
+
+# Numbers by which ranks report a vector: larger models are folded, which gives an estimate.
+BUCKETS = 512
+
+
+def n_sums(model: LossModel, *, is_smooth: bool) -> int:
+    """Return the length of a rank's `rank_sums`."""
+    return 1 + 2 * min(BUCKETS, model.n_parameters) if is_smooth else 1
+
+
+def rank_sums(
+    model: LossModel, w: Floats, X: Matrix, y: Array, loss: float, gradient: Floats64
+) -> Sums:
+    """Return a rank's sums at ``w``, per row; those of all ranks are added, weighted by rows.
+
+    Parameters
+    ----------
+    model : LossModel
+    w : array of shape (n_parameters,)
+    X, y : rows and targets of the rank
+    loss : float
+        Mean of the rows, without penalty.
+    gradient : array of shape (n_parameters,)
+        Of ``loss``.
+    """
+    curvature = model.curvature(X, y)
+    if curvature is None:
+        return np.array([loss])
+    slope = np.where(model.penalty.is_at_kink(w), 0, gradient) if _is_folded(model) else gradient
+    return np.concatenate([[loss], _folded(slope, _signs(len(w))), _folded(curvature)])
+
+
+def objective_of(model: LossModel, w: Floats, sums: Sums) -> float:
+    """Return mean loss plus penalty at ``w``, given the ranks' `rank_sums`."""
+    return float(sums[0]) + model.penalty.value(w)
+
+
+def fall_in_sight(model: LossModel, w: Floats, sums: Sums) -> float:
+    """Return the predicted fall of the objective at ``w``, given the ranks' `rank_sums`.
+
+    The loss is smooth. Each parameter moves alone, so it may be less than the true distance from
+    the minimum if features are correlated. Of large models it is an estimate, in which parameters
+    at the kink of the penalty do not count.
+    """
+    slope, curvature = np.split(sums[1:], 2)
+    signs, sizes = _signs(len(w)), _folded(np.ones(len(w)))
+    slope = slope + _folded(model.penalty.slope(w), signs)
+    if not _is_folded(model):
+        slope = model.penalty.steepest(w, slope)
+    bend = curvature / sizes + _folded(model.penalty.curvature(len(w))) / sizes
+    bends = bend > 0
+    return 0.5 * float(np.sum(slope[bends] ** 2 / bend[bends]))
+
+
+def _is_folded(model: LossModel) -> bool:
+    return model.n_parameters > BUCKETS
+
+
+def _folded(vector: Floats64, signs: Floats64 | None = None) -> Floats64:
+    """Return the sum of each bucket; with random signs, squares add up to those of ``vector``."""
+    if len(vector) <= BUCKETS:
+        return vector.astype(np.float64)
+    terms = vector if signs is None else vector * signs
+    sums: Floats64 = np.bincount(np.arange(len(vector)) % BUCKETS, terms).astype(np.float64)
+    return sums
+
+
+def _signs(n_parameters: int) -> Floats64 | None:
+    if n_parameters <= BUCKETS:
+        return None
+    random = np.random.Generator(np.random.PCG64(n_parameters))
+    return np.where(random.integers(0, 2, n_parameters) == 1, 1.0, -1.0)
