@@ -40,7 +40,9 @@ class Learner:
         self, model: models.Model, algorithm: algorithms.Algorithm, X: Matrix, labels: Floats
     ) -> None:
         data = spec.Data(uri="s3://bucket/data", format="csv")
-        built = build_algorithm(spec.JobSpec(data=data, model=model, algorithm=algorithm))
+        stop = spec.Stop(max_epochs=10)
+        job = spec.JobSpec(data=data, model=model, algorithm=algorithm, stop=stop)
+        built = build_algorithm(job)
         assert isinstance(built, OrchestratedAlgorithm)
         self._algorithm: OrchestratedAlgorithm[Any] = built
         self.model = build_model(model, X.shape[1], np.unique(labels).tolist())
@@ -64,7 +66,13 @@ class Learner:
 
 def averaging(learning_rate: float) -> algorithms.ModelAveraging:
     """Return descent in batches of `BATCH_ROWS`."""
-    return algorithms.ModelAveraging(batch_size=BATCH_ROWS, learning_rate=learning_rate)
+    return algorithms.ModelAveraging(
+        batch_size=BATCH_ROWS,
+        learning_rate=learning_rate,
+        optimiser="sgd",
+        momentum=0.0,
+        schedule="constant",
+    )
 
 
 def epoch_of(learner: Learner) -> Callable[[], object]:

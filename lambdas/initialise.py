@@ -16,8 +16,10 @@ from lambdas.job_store.resumption import take_over
 from lambdas.job_store.samples import load_labelled_sample, load_sample
 from lambdas.job_store.shards import is_scaled
 from lambdas.logs import log
+from stepml.job.spec_base import settled
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import State
+from stepml.ml.choices import choose
 from stepml.ml.data import Moments, merge_moments, scale_of, shard_kind, shard_plan
 from stepml.ml.doubts import doubts_about_moments
 from stepml.ml.models.base import Array, Floats, Matrix
@@ -38,15 +40,17 @@ def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
 def _initialised(store: JobStore) -> TrainingPlan:
     partition = store.partition_plan.load()
     manifest = store.data_set(partition.digest).load_manifest()
-    spec = partition.spec
+    spec = choose(partition.spec)
     kind = shard_kind(spec.data.matrix, manifest, spec.workers)
     intervals = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
-    plan = TrainingPlan.of(partition, manifest, kind, intervals)
+    plan = TrainingPlan.of(partition, spec, manifest, kind, intervals)
     epochs_of(spec).require_room(plan, channel_of(store, plan))
     if is_scaled(spec.data):
         moments = _moments(store, plan)
         is_sparse = plan.matrix == "sparse"
-        store.scale.publish(scale_of(moments, standardise=spec.data.standardise, sparse=is_sparse))
+        store.scale.publish(
+            scale_of(moments, standardise=settled(spec.data.standardise), sparse=is_sparse)
+        )
         plan = plan.warning_of(doubts_about_moments(manifest.layout, moments))
     take_over(store, partition)
     first = store.state(0)

@@ -9,7 +9,7 @@ from lambdas.logs import log
 from stepml.job.algorithms import algorithms_of
 from stepml.job.errors import ModelTooLargeError
 from stepml.job.spec import JobSpec
-from stepml.job.spec_base import tag
+from stepml.job.spec_base import settled, tag
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import build_algorithm
 from stepml.ml.data import Manifest, shard_kind, shard_plan
@@ -67,11 +67,12 @@ def check_suits(
     plan = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
     model = build_model(spec.model, manifest.n_features, manifest.labels, manifest.label_counts)
     most_parameters = build_algorithm(spec).most_parameters(most_model_bytes)
+    algorithm = tag(settled(spec.algorithm))
     if model.n_parameters > most_parameters:
         raise ModelTooLargeError(
-            f"the model has {model.n_parameters:,} parameters; with algorithm "
-            f"{tag(spec.algorithm)!r} a function has room for {most_parameters:,}: use fewer "
-            f"features, classes or clusters{_or_another_algorithm(spec)}"
+            f"the model has {model.n_parameters:,} parameters; with algorithm {algorithm!r} a "
+            f"function has room for {most_parameters:,}: use fewer features, classes or clusters"
+            f"{_or_another_algorithm(spec)}"
         )
     spec.model.check_rows(sum(interval.n_rows for interval in plan.shards))
 

@@ -15,10 +15,11 @@ from lambdas.environment import LambdaContext, bucket, durable
 from lambdas.epochs import epochs_of
 from lambdas.epochs.loop import Limits, Start, loop_state
 from lambdas.job_store import Claim, JobStore, PartitionPlan
-from lambdas.job_store.resumption import plan_resumption
+from lambdas.job_store.resumption import plan_resumption, with_choices_of_resumed
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.channels import refuse_unconfigured
+from stepml.job.choices import choices_between, with_algorithm
 from stepml.job.errors import InvalidTaskError
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
@@ -91,9 +92,11 @@ def _begin(
     concurrency: int,
     own_bucket: str,
 ) -> Start:
-    spec = parse_job(task.job)
-    check_job_id(task.job_id, spec.stop.max_epochs)
-    store, epochs = JobStore(storage, task.job_id), epochs_of(spec)
+    asked, store = parse_job(task.job), JobStore(storage, task.job_id)
+    check_job_id(task.job_id, asked.stop.most_epochs)
+    given = with_choices_of_resumed(store, asked)
+    spec = with_algorithm(given)
+    epochs = epochs_of(spec)
     if epochs.waits_for_all:
         refuse_too_wide(spec, concurrency)
     run = Claim(task.execution_arn, task.started_at).run
@@ -103,6 +106,7 @@ def _begin(
     bucket_name, _, path = spec.data.uri.removeprefix("s3://").partition("/")
     data = plan_data(open_bucket(bucket_name), path, spec.data, own_bucket)
     resumed.require_same_data(data.objects, data.layout)
+    spec = with_algorithm(given, data.layout.n_features)
     plan = PartitionPlan(
         spec=spec,
         run=run,
@@ -112,6 +116,7 @@ def _begin(
         layout=data.layout,
         tasks=data.tasks,
         notes=data.notes,
+        choices=choices_between(asked, spec),
         resumed_from=resumed.job_id,
         resumed_epochs=resumed.epochs,
         rank_states_after=resumed.rank_states_after,

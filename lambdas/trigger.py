@@ -42,7 +42,7 @@ def start(task: TriggerTask, client: SFNClient, state_machine: str) -> TriggerRe
     """
     spec = parse_job(task.job)
     name = task.name or f"job-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
-    check_job_id(name, spec.stop.max_epochs)
+    check_job_id(name, spec.stop.most_epochs)
     try:
         started = client.start_execution(
             stateMachineArn=state_machine,

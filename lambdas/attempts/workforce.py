@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stepml.job.errors import NotAvailableError, NotEnoughConcurrencyError
 from stepml.job.spec import JobSpec
-from stepml.job.spec_base import tag
+from stepml.job.spec_base import settled, tag
 
 MAP_ITERATIONS = 40  # that an Inline Map runs at once
 # In flight, each step moves every rank's vector through one channel; beyond this it stands still.
@@ -60,7 +60,7 @@ def refuse_too_wide(spec: JobSpec, concurrency: int) -> None:
     NotAvailableError
         They are more than can exchange in flight.
     """
-    why = f"algorithm {tag(spec.algorithm)!r} in flight"
+    why = f"algorithm {tag(settled(spec.algorithm))!r} in flight"
     if spec.exchange.max_staleness is not None:
         why = "exchange.max_staleness"
     if spec.workers > concurrency:

@@ -27,6 +27,7 @@ from stepml.job import keys
 from stepml.job.algorithms import GradientAveraging
 from stepml.job.channels import PARAMETER_SERVER
 from stepml.job.errors import NotAvailableError
+from stepml.job.spec_base import settled
 from stepml.job.step import Step
 from stepml.ml.models.base import Floats
 
@@ -142,7 +143,7 @@ class ServerChannel(JobChannel):
             return ""
         algorithm = self.spec.algorithm
         assert isinstance(algorithm, GradientAveraging)  # refuse_combinations
-        update = ServerUpdate(algorithm, self.spec.stop.max_epochs, n_updates)
+        update = ServerUpdate(algorithm, settled(self.spec.stop.max_epochs), n_updates)
         return msgspec.json.encode(update).decode()
 
     def _job(self) -> JobClient:

@@ -9,6 +9,7 @@ import xxhash
 
 from lambdas.job_store.dataset_facts import dataset_facts
 from stepml.job import keys
+from stepml.job.choices import Choices, choices_between
 from stepml.job.reports import DatasetFacts, DatasetReport, JobWarning
 from stepml.job.spec import JobSpec
 from stepml.ml.algorithms import RankEpoch
@@ -60,6 +61,7 @@ class PartitionPlan(msgspec.Struct, frozen=True):
     layout: Layout
     tasks: list[list[ByteRange]]
     notes: list[str] = []  # on facts about the data that were inferred
+    choices: Choices = {}  # in ``spec``, of fields that the job leaves open
     resumed_from: str = ""  # the job that trained the first epochs of this one
     resumed_epochs: int = 0  # number of these epochs; 0: the job begins anew
     # As in the training plan.
@@ -103,13 +105,21 @@ class TrainingPlan(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(
-        cls, partition: PartitionPlan, manifest: Manifest, kind: ShardKind, intervals: ShardPlan
+        cls,
+        partition: PartitionPlan,
+        spec: JobSpec,
+        manifest: Manifest,
+        kind: ShardKind,
+        intervals: ShardPlan,
     ) -> Self:
-        """Return the plan of a job on the data that ``manifest`` describes."""
+        """Return the plan of a job on the data that ``manifest`` describes.
+
+        ``spec`` is the partition plan's with a value in each open field.
+        """
         layout = manifest.layout
         names, column = layout.column_names, layout.label_column
         return cls(
-            spec=partition.spec,
+            spec=spec,
             run=partition.run,
             digest=partition.digest,
             n_features=manifest.n_features,
@@ -125,7 +135,10 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             skipped_samples=list(manifest.skipped_samples),
             fingerprint=manifest.fingerprint,
             n_fine=len(layout.fine) if kind == "dense" else 0,
-            about=dataset_facts(partition.spec, manifest, len(partition.objects), partition.notes),
+            about=msgspec.structs.replace(
+                dataset_facts(spec, manifest, len(partition.objects), partition.notes),
+                choices=partition.choices | choices_between(partition.spec, spec),
+            ),
             rank_states_after=partition.rank_states_after,
         )
 

@@ -10,6 +10,7 @@ from lambdas.job_store.entries import Entry
 from lambdas.job_store.plans import PartitionPlan
 from lambdas.job_store.rank_states import publish_rank_state
 from lambdas.job_store.store import JobStore
+from stepml.job.choices import inherited
 from stepml.job.errors import InvalidJobError
 from stepml.job.spec import JobSpec, ResumeFrom
 from stepml.ml.data import DataObject, Layout
@@ -52,6 +53,15 @@ class Resumption:
             )
 
 
+def with_choices_of_resumed(store: JobStore, spec: JobSpec) -> JobSpec:
+    """Return ``spec`` with the choices that were made for the job that it resumes, if any."""
+    if spec.resumed is None:
+        return spec
+    other = JobStore(store.storage, spec.resumed.job)
+    before = other.training_plan.find() or other.partition_plan.find()
+    return spec if before is None else inherited(spec, before.spec)
+
+
 def plan_resumption(store: JobStore, spec: JobSpec, *, keeps_rank_state: bool) -> Resumption:
     """Return the epochs that ``spec.resume_from`` asks for, after checking that they can be used.
 
@@ -76,7 +86,9 @@ def plan_resumption(store: JobStore, spec: JobSpec, *, keeps_rank_state: bool) -
         raise InvalidJobError(f"resume_from.job: expected another job, got {asked.job!r} itself")
     other = JobStore(store.storage, asked.job)
     before = _plan_of(other)
-    _require_alike(before.spec, spec, asked.job)
+    chosen = other.training_plan.find()
+    known = before.spec if chosen is None else chosen.spec
+    _require_alike(known, inherited(spec, known), asked.job)
     epochs = _epochs(asked, spec, other.finished_epochs())
     while before.resumed_epochs > epochs:  # the other job took them over itself: go further back
         other = JobStore(store.storage, before.resumed_from)
@@ -143,7 +155,7 @@ def _epochs(asked: ResumeFrom, spec: JobSpec, finished: int) -> int:
             f"resume_from.epoch: expected 0 to {finished}, the finished epochs of job "
             f"{asked.job!r}, got {epochs}"
         )
-    if epochs >= spec.stop.max_epochs:
+    if spec.stop.max_epochs is not None and epochs >= spec.stop.max_epochs:
         raise InvalidJobError(
             f"stop.max_epochs: expected more than the {epochs} epochs of job {asked.job!r} that "
             f"count, got {spec.stop.max_epochs}"

@@ -9,6 +9,7 @@ from threading import Lock
 from lambdas.job_store.plans import TrainingPlan
 from lambdas.job_store.store import JobStore
 from stepml.job.spec import Data
+from stepml.job.spec_base import settled
 from stepml.ml.data import Shard
 
 
@@ -66,7 +67,7 @@ def load_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
 
 def is_scaled(data: Data) -> bool:
     """Return whether rows are transformed before training (`Scale`)."""
-    return data.standardise or data.missing == "mean"
+    return settled(data.standardise) or data.missing == "mean"
 
 
 # Half of the function's memory; the rest is for the interpreter, requests and the arithmetic.

@@ -23,12 +23,25 @@ def data_lines(facts: DatasetFacts) -> list[str]:
     lines = _wrapped(f"data: {'; '.join(filter(None, parts))}")
     for note in facts.notes:
         lines += _wrapped(f"note: {note}")
+    if facts.choices:
+        lines += _wrapped(f"chosen: {_choices(facts)}")
     return [*lines, *warning_lines(facts.warnings)]
 
 
 def warning_lines(warnings: Iterable[JobWarning]) -> list[str]:
     """Return a line for each warning, or several if it is long."""
     return [line for each in warnings for line in _wrapped(f"warning: {each.text}")]
+
+
+def _choices(facts: DatasetFacts) -> str:
+    texts = (f"{path.rpartition('.')[2]} {_value(each)}" for path, each in facts.choices.items())
+    return ", ".join(texts).replace("name ", "algorithm ", 1)
+
+
+def _value(value: bool | float | str) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _table(facts: DatasetFacts) -> str:

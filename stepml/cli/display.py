@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 from stepml.cli.data_lines import data_lines
 from stepml.cli.figures import cost, count, finished, main_metric, shortened, shown
@@ -13,7 +13,6 @@ from stepml.cli.output import Output
 from stepml.client import Failure, Snapshot
 from stepml.client.json_answers import json_object
 from stepml.job.reports import EpochReport
-from stepml.job.spec import Stop
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -130,7 +129,7 @@ class LiveDisplay(Display):
     def _show_phase(self, snapshot: Snapshot) -> None:
         phase = snapshot.phase
         if phase.has_epochs:
-            done, total = len(snapshot.epochs), max_epochs(snapshot.state.job)
+            done, total = len(snapshot.epochs), _most_epochs(snapshot)
             count = f"epoch {done}/{total}" if total else f"epoch {done}"
             description = str(phase)
         else:
@@ -147,6 +146,13 @@ def wait_line(others: Sequence[str]) -> str:
     more = ", …" if len(others) > MAX_NAMED_JOBS else ""
     noun, verb = ("job", "runs") if len(others) == 1 else ("jobs", "run")
     return f"waiting for functions: {noun} {', '.join(others[:MAX_NAMED_JOBS])}{more} {verb}"
+
+
+def _most_epochs(snapshot: Snapshot) -> int | None:
+    given = max_epochs(snapshot.state.job)
+    if given is None and snapshot.dataset is not None:
+        return cast("int | None", snapshot.dataset.choices.get("stop.max_epochs"))
+    return given
 
 
 def header(report: EpochReport) -> str:
@@ -202,12 +208,12 @@ def below_row(text: str, lines: int) -> list[str]:
 
 
 def max_epochs(job: str) -> int | None:
-    """Return the job's maximum number of epochs, or None if the job does not parse."""
+    """Return the maximum number of epochs that a job gives, or None."""
     spec = json_object(job)
     stop = spec.get("stop", {})
     if not spec or not isinstance(stop, dict):
         return None
-    value = stop.get("max_epochs", Stop().max_epochs)
+    value = stop.get("max_epochs")
     return value if isinstance(value, int) else None
 
 

@@ -137,7 +137,7 @@ def _checked(text: str, file: str, name: str) -> JobSpec:
     from stepml.job.parse import parse_job
 
     spec = parse_job(text, file)
-    check_job_id(name, spec.stop.max_epochs)
+    check_job_id(name, spec.stop.most_epochs)
     return spec
 
 

@@ -29,7 +29,7 @@ HISTORY_PAGE, RECENT_PAGE = 1000, 100
 def checked_job(job: bytes | str, name: str) -> str:
     """Return the text of ``job``, or raise `InvalidJobError` if the job or the name is wrong."""
     text = (job_text(job) if isinstance(job, bytes) else job).removeprefix("\ufeff")
-    check_job_id(name, parse_job(text).stop.max_epochs)
+    check_job_id(name, parse_job(text).stop.most_epochs)
     if (size := len(text.encode())) > MAX_INPUT_BYTES:
         raise InvalidJobError(
             f"the job: expected at most {MAX_INPUT_BYTES:,} bytes, the limit of Step Functions, "

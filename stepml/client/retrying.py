@@ -194,7 +194,7 @@ def _resumed_epochs(job: str) -> int:
 
 def _last_epoch_to_retry(state: ExecutionState, finished: int) -> int:
     try:
-        return min(finished + 1, parse_job(state.job).stop.max_epochs)
+        return min(finished + 1, parse_job(state.job).stop.most_epochs)
     except InvalidJobError:
         return finished + 1
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, get_args
 
 import msgspec
@@ -20,7 +21,19 @@ _ADAPTIVE_RHO, _FIXED_RHO = 0.01, 0.1
 
 BatchSize = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 LearningRate = Annotated[float, Meta(gt=0, le=1e6)]
+_NARROW = 500  # features whose products are cheap: 1 MB of sums
 LocalEpochs = Annotated[int, Meta(ge=1, le=1000)]
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """The facts by which an algorithm is chosen for a job that leaves it open."""
+
+    model: ModelSpec
+    pattern: Pattern
+    is_compressed: bool
+    is_metered: bool  # the channel charges for requests, which take milliseconds
+    n_features: int | None = None  # None: not known yet
 
 
 class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
@@ -43,6 +56,11 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
     compresses: ClassVar[bool] = True
     server_steps: ClassVar[bool] = False
 
+    @classmethod
+    def preference(cls, at: Circumstances) -> int:
+        """Return a number; of the algorithms of a model, the one with the largest is chosen."""
+        return 0
+
     def check(self, model: ModelSpec) -> None:
         """Raise `InvalidJobError` if fields contradict each other or ``model``."""
 
@@ -55,25 +73,34 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
     """Mini-batch descent: the common fields of algorithms that take steps along gradients."""
 
     patterns: ClassVar[tuple[Pattern, ...]] = ("reduce", "reduce_scatter", "async")
+    open_fields: ClassVar[tuple[str, ...]] = (
+        "learning_rate",
+        "batch_size",
+        "optimiser",
+        "momentum",
+        "schedule",
+    )
 
-    learning_rate: LearningRate = 0.1
+    learning_rate: Annotated[LearningRate | None, Meta(description="null: chosen")] = None
     batch_size: Annotated[
-        BatchSize, Meta(description="rows of each rank in a step; all rows of a smaller shard")
-    ] = 1000
+        BatchSize | None,
+        Meta(description="rows of each rank in a step; all rows of a smaller shard; null: chosen"),
+    ] = None
     optimiser: Annotated[
-        Literal["sgd", "adam"],
-        Meta(description="sgd, with momentum if set, or adam (Kingma and Ba, 2015)"),
-    ] = "sgd"
+        Literal["sgd", "adam"] | None,
+        Meta(description="sgd, with momentum if set, or adam (Kingma and Ba, 2015); null: chosen"),
+    ] = None
     momentum: Annotated[
-        Annotated[float, Meta(ge=0, lt=1)], Meta(description="of sgd: the share of the last step")
-    ] = 0.0
+        Annotated[float, Meta(ge=0, lt=1)] | None,
+        Meta(description="of sgd: the share of the last step; null: chosen"),
+    ] = None
     schedule: Annotated[
-        Literal["constant", "inverse", "exponential", "cosine"],
+        Literal["constant", "inverse", "exponential", "cosine"] | None,
         Meta(
             description="factor of the learning rate after t epochs: 1, 1 / (1 + decay·t), "
-            "exp(-decay·t), or from 1 to 0 at stop.max_epochs"
+            "exp(-decay·t), or from 1 to 0 at stop.max_epochs; null: chosen"
         ),
-    ] = "constant"
+    ] = None
     decay: Annotated[
         Annotated[float, Meta(ge=0, le=1e6)], Meta(description="of inverse and exponential")
     ] = 0.1
@@ -87,7 +114,7 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
     ] = None
 
     def check(self, model: ModelSpec) -> None:
-        if self.optimiser != "sgd" and self.momentum:
+        if self.optimiser == "adam" and self.momentum:
             raise InvalidJobError(
                 f"algorithm.momentum: requires optimiser 'sgd', but the job has "
                 f"{self.optimiser!r}; got {self.momentum:g}"
@@ -101,17 +128,26 @@ class GradientAveraging(
 
     server_steps: ClassVar[bool] = True
 
+    @classmethod
+    def preference(cls, at: Circumstances) -> int:
+        return 1 if at.is_metered else 2  # it exchanges after every batch
+
 
 class ModelAveraging(Descent, frozen=True, kw_only=True, tag_field="name", tag="model_averaging"):
     """Each rank descends over its shard; models are averaged once an epoch."""
 
     local_epochs: Annotated[LocalEpochs, Meta(description="passes over the shard an epoch")] = 1
 
+    @classmethod
+    def preference(cls, at: Circumstances) -> int:
+        return 2 if at.is_metered else 1
+
 
 class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm"):
     """Consensus ADMM (Boyd et al. 2011, sections 7.1 and 3.3)."""
 
     needs: ClassVar[Trait] = "convex"
+    open_fields: ClassVar[tuple[str, ...]] = ("learning_rate", "batch_size")
 
     rho: Annotated[
         Annotated[float, Meta(gt=0, le=1e6)] | None,
@@ -140,8 +176,14 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
         Meta(description="of lbfgs: maximum iterations an epoch"),
     ] = 20
     local_epochs: Annotated[LocalEpochs, Meta(description="of sgd: passes over the shard")] = 1
-    learning_rate: Annotated[LearningRate, Meta(description="of sgd")] = 0.1
-    batch_size: Annotated[BatchSize, Meta(description="of sgd: rows in a step")] = 1000
+    learning_rate: Annotated[LearningRate | None, Meta(description="of sgd; null: chosen")] = None
+    batch_size: Annotated[
+        BatchSize | None, Meta(description="of sgd: rows in a step; null: chosen")
+    ] = None
+
+    @classmethod
+    def preference(cls, at: Circumstances) -> int:
+        return 3 if at.model.is_smooth else 0
 
     def check(self, model: ModelSpec) -> None:
         if not model.is_smooth:
@@ -182,6 +224,12 @@ class LeastSquares(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", t
 
     needs: ClassVar[Trait] = "squares"
     compresses: ClassVar[bool] = False  # its sums are float64
+
+    @classmethod
+    def preference(cls, at: Circumstances) -> int:
+        suits = not at.is_compressed and not at.model.l1_factor
+        is_narrow = at.n_features is not None and at.n_features <= _NARROW
+        return 4 if suits and is_narrow else 0
 
     def check(self, model: ModelSpec) -> None:
         if model.l1_factor:

@@ -6,17 +6,19 @@ from collections.abc import Callable
 
 from stepml.job.algorithms import ALGORITHMS, Descent, algorithms_of
 from stepml.job.channels import CHANNELS
+from stepml.job.choices import with_algorithm
 from stepml.job.errors import InvalidJobError
 from stepml.job.formats import FORMATS, FormatFacts, names_of
 from stepml.job.models import MODELS
 from stepml.job.spec import Data, JobSpec, Stop
-from stepml.job.spec_base import listed, parse_labels, require_choice, tag
+from stepml.job.spec_base import listed, parse_labels, require_choice, settled, tag
 
 _ONLY_SHARED = "requires channel 'parameter_server', pattern 'async'"
 
 
 def contradictions(spec: JobSpec) -> list[str]:
     """Return a message on each field of ``spec`` that contradicts others, at most one a field."""
+    spec = with_algorithm(spec)
     found: dict[str, str] = {}
     for check in _CHECKS:
         try:
@@ -28,7 +30,7 @@ def contradictions(spec: JobSpec) -> list[str]:
 
 
 def _check_algorithm(spec: JobSpec) -> None:
-    algorithm, exchange = spec.algorithm, spec.exchange
+    algorithm, exchange = settled(spec.algorithm), spec.exchange
     name, where = tag(algorithm), f"algorithm {tag(algorithm)!r}"
     require_choice("algorithm.name", name, f"model {tag(spec.model)!r}", algorithms_of(spec.model))
     patterns = algorithm.patterns
@@ -60,7 +62,7 @@ def _check_server(spec: JobSpec) -> None:
 
 
 def _check_server_update(spec: JobSpec, is_shared: bool) -> None:
-    exchange, algorithm = spec.exchange, spec.algorithm
+    exchange, algorithm = spec.exchange, settled(spec.algorithm)
     if not is_shared or not (isinstance(algorithm, Descent) and algorithm.server_steps):
         names = " or ".join(repr(name) for name, each in ALGORITHMS.items() if each.server_steps)
         raise InvalidJobError(
@@ -68,10 +70,11 @@ def _check_server_update(spec: JobSpec, is_shared: bool) -> None:
             f"channel {exchange.channel!r}, pattern {exchange.pattern!r} and algorithm "
             f"{tag(algorithm)!r}; got {exchange.server_update!r}"
         )
-    if exchange.server_update != algorithm.optimiser:
+    optimiser = algorithm.optimiser or ("sgd" if algorithm.momentum else exchange.server_update)
+    if exchange.server_update != optimiser:
         raise InvalidJobError(
-            f"exchange.server_update: with algorithm.optimiser {algorithm.optimiser!r} "
-            f"expected {algorithm.optimiser!r} or 'none', got {exchange.server_update!r}"
+            f"exchange.server_update: with algorithm.optimiser {optimiser!r} "
+            f"expected {optimiser!r} or 'none', got {exchange.server_update!r}"
         )
     if spec.model.l1_factor:
         raise InvalidJobError(

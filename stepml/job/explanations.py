@@ -85,7 +85,7 @@ def _explained(message: str, document: Any, path: list[str]) -> str:
 def _hint(value: Any, schema: dict[str, Any]) -> str:
     if not isinstance(value, str):
         return ""
-    if close := did_you_mean(value, map(str, schema.get("enum", [])), _CLOSE):
+    if close := did_you_mean(value, _choices(schema), _CLOSE):
         return close
     plain = value.strip().lower()
     if _takes(_unquoted(plain), schema):
@@ -96,6 +96,11 @@ def _hint(value: Any, schema: dict[str, Any]) -> str:
             "the bucket is an output of the stack)"
         )
     return ""
+
+
+def _choices(schema: dict[str, Any]) -> Iterator[str]:
+    for each in (schema, *schema.get("anyOf", [])):
+        yield from map(str, each.get("enum", []))
 
 
 def _unquoted(text: str) -> Any:

@@ -64,6 +64,8 @@ class DatasetFacts(Event, frozen=True, kw_only=True):
     label_range: list[float] = field(default_factory=list)  # smallest and largest label
     missing_values: int = 0  # of features; they are filled in
     notes: list[str] = field(default_factory=list)  # on facts that were inferred
+    # Values of fields that the job leaves open, by path, such as stop.max_epochs.
+    choices: dict[str, bool | int | float | str] = field(default_factory=dict)
     warnings: list[JobWarning] = field(default_factory=list)
 
 

@@ -71,7 +71,7 @@ def _resolve(schema: Schema, value: object) -> Schema:
         resolved: Schema = job_schema()["$defs"][schema["$ref"].rsplit("/", 1)[1]]
         return resolved
     choices = schema.get("anyOf", []) if "discriminator" not in schema else []
-    objects = [choice for choice in choices if "$ref" in choice]
+    objects = [choice for choice in choices if "$ref" in choice or "discriminator" in choice]
     if len(objects) == 1 and isinstance(value, dict):
         return _resolve(objects[0], value)  # among several kinds of values, the one with fields
     if "discriminator" in schema and isinstance(value, dict):

@@ -6,7 +6,7 @@ generates the JSON Schema and ``docs/job.md`` explains them. A field's type has 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -19,6 +19,7 @@ from stepml.job.spec_base import SpecGroup
 
 MAX_WORKERS = 1600  # 40 groups of 40 ranks: an Inline Map runs 40 iterations at once
 MAX_RANGES = 40
+MOST_CHOSEN_EPOCHS = 300  # of a job that leaves stop.max_epochs open
 
 S3Uri = Annotated[
     str,
@@ -40,6 +41,8 @@ Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 class Data(SpecGroup, frozen=True, kw_only=True):
     """The training data, and how they are partitioned."""
+
+    open_fields: ClassVar[tuple[str, ...]] = ("standardise",)
 
     uri: S3Uri
     format: Format
@@ -64,12 +67,12 @@ class Data(SpecGroup, frozen=True, kw_only=True):
         Meta(description="share of the rows held out to measure loss and accuracy (at most 64 MB)"),
     ] = 0.1
     standardise: Annotated[
-        bool,
+        bool | None,
         Meta(
             description="scale each feature to mean 0 and variance 1 (of the training rows); "
-            "a sparse matrix to variance 1 only"
+            "a sparse matrix to variance 1 only; null: chosen"
         ),
-    ] = False
+    ] = None
     matrix: Annotated[
         Literal["auto", "dense", "sparse"],
         Meta(description="how shards store the rows; auto: sparse if few values are not zero"),
@@ -116,7 +119,11 @@ class Exchange(SpecGroup, frozen=True, kw_only=True):
 class Stop(SpecGroup, frozen=True, kw_only=True):
     """The end of training: the first condition that holds ends the job."""
 
-    max_epochs: Annotated[int, Meta(ge=1, le=100_000)] = 10
+    open_fields: ClassVar[tuple[str, ...]] = ("max_epochs",)
+
+    max_epochs: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000)] | None, Meta(description="null: chosen")
+    ] = None
     target_loss: Annotated[
         Annotated[float, Meta(ge=-1e300, le=1e300)] | None,
         Meta(description="stop when the validation loss is this or less"),
@@ -138,6 +145,11 @@ class Stop(SpecGroup, frozen=True, kw_only=True):
         Meta(description="stop before the time spent in epochs is likely to exceed this"),
     ] = None
 
+    @property
+    def most_epochs(self) -> int:
+        """`max_epochs`, or the most that are chosen."""
+        return MOST_CHOSEN_EPOCHS if self.max_epochs is None else self.max_epochs
+
 
 class ResumeFrom(SpecGroup, frozen=True, kw_only=True):
     """A job to resume: its finished epochs count as epochs of this one."""
@@ -152,9 +164,11 @@ class ResumeFrom(SpecGroup, frozen=True, kw_only=True):
 class JobSpec(SpecGroup, frozen=True, kw_only=True):
     """A training job: the execution input of the ``train`` state machine."""
 
+    open_fields: ClassVar[tuple[str, ...]] = ("algorithm",)
+
     data: Data
     model: Model
-    algorithm: Algorithm
+    algorithm: Algorithm | None = None  # null: chosen by model, pattern and channel
     workers: Annotated[
         int, Meta(ge=1, le=MAX_WORKERS, description="world size: functions that train concurrently")
     ] = 4

@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar, TypeVar
 
 import msgspec
 
 from stepml.job.errors import InvalidJobError
 
+_T = TypeVar("_T")
+
 
 class SpecGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the groups of the spec: immutable, and unknown fields are refused."""
+    """Base of the groups of the spec: immutable, and unknown fields are refused.
+
+    Attributes
+    ----------
+    open_fields : tuple of str
+        Fields whose null means that StepML chooses; the plan of a job has none of them null.
+    """
+
+    open_fields: ClassVar[tuple[str, ...]] = ()
+
+
+def settled(value: _T | None) -> _T:
+    """Return the value of an open field, which the job gives or which was chosen for it."""
+    if value is None:
+        raise ValueError("an open field of the job is used before its value is chosen")
+    return value
+
+
+def open_fields_of(group: SpecGroup) -> Iterator[str]:
+    """Yield the names of the open fields that are null in ``group``."""
+    return (name for name in group.open_fields if getattr(group, name) is None)
 
 
 def tag(choice: SpecGroup | type[SpecGroup]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from stepml.job.errors import TrainingDivergedError
 from stepml.job.reports import EpochReport
 from stepml.job.spec import JobSpec, Stop
+from stepml.job.spec_base import settled
 from stepml.job.tasks import Decision
 from stepml.ml.matrices import Floats
 
@@ -67,7 +68,7 @@ def require_finite_losses(job: JobSpec, epoch: int, **losses: float) -> None:
 def advice(job: JobSpec) -> str:
     """Return changes to a job that diverges or learns badly."""
     standardise = () if job.data.standardise else ("set data.standardise",)
-    fields = (*job.algorithm.remedies(job.model), *standardise, *job.model.remedies)
+    fields = (*settled(job.algorithm).remedies(job.model), *standardise, *job.model.remedies)
     return " or ".join(fields) or "look for huge values in the data"
 
 
@@ -114,7 +115,7 @@ def _decision(
         return "converged", f"no improvement above tolerance {stop.tolerance:g} for {epochs}"
     if converged is not None:
         return "converged", converged
-    if epoch >= stop.max_epochs:
+    if epoch >= settled(stop.max_epochs):
         return "stopped", f"max_epochs {stop.max_epochs} reached"
     exceeded = _exceeded_budget(stop, spent)
     if exceeded is not None:

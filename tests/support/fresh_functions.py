@@ -24,6 +24,7 @@ from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models import LossModel
 from storage.factory import BUCKET_VARIABLE
 from storage.s3 import S3Storage
+from tests.support.plain_choices import plain_spec
 from tests.unit.deployment.test_deployment_contract import ROOT, template
 
 HEAVY = ("torch", "scipy", "sklearn", "pyarrow", "pandas")  # not in the functions' package
@@ -127,7 +128,7 @@ def _plan(
     density: float,
 ) -> TrainingPlan:
     return TrainingPlan(
-        spec=job,
+        spec=plain_spec(job),
         run="run",
         digest=f"data-{job.workers}",
         n_features=n_features,

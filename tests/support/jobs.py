@@ -27,7 +27,6 @@ from lambdas.prepare import prepare
 from lambdas.reducer import reduce_epoch
 from stepml.job import keys
 from stepml.job.channels import configured_channels
-from stepml.job.parse import parse_job
 from stepml.job.reports import EpochReport, JobReport
 from stepml.job.tasks import (
     AssembleTask,
@@ -41,6 +40,7 @@ from stepml.job.tasks import (
 )
 from storage.testing.memory import MemoryStorage
 from storage.wrapper import Wrapper
+from tests.support.plain_choices import plain_job
 
 STARTED_AT = "2026-01-02T03:04:05.678Z"
 
@@ -49,7 +49,12 @@ class Job:
     """One job on a memory store, driven in the order of the state machines."""
 
     def __init__(
-        self, job_id: str = "job", storage: MemoryStorage | None = None, **spec: Any
+        self,
+        job_id: str = "job",
+        storage: MemoryStorage | None = None,
+        *,
+        chooses: bool = False,
+        **spec: Any,
     ) -> None:
         self.job_id = job_id
         self.retries = 0  # of each epoch, by RunEpoch
@@ -62,13 +67,14 @@ class Job:
         self.limits = Limits(concurrency=1000)
         configured = ("s3", *configured_channels())
         self.channels = Channels(configured, lambda name: open_storage_channel(name, self.storage))
-        self.spec: dict[str, Any] = {
+        given: dict[str, Any] = {
             "data": {"uri": "s3://data/rows.csv", "format": "csv", "standardise": True},
             "workers": 3,
             "model": {"name": "logistic_regression"},
             "algorithm": {"name": "model_averaging", "batch_size": 20},
             "stop": {"max_epochs": 2},
         } | spec
+        self.spec = given if chooses else plain_job(given)
         self.data.save("rows.csv", csv_rows())
 
     def prepare(self, arn: str = "arn:1", execution_input: Any = None) -> JobState:
@@ -165,7 +171,7 @@ class Job:
         return JobStore(self.storage, self.job_id)
 
     def _epochs(self) -> Epochs[Any]:
-        return epochs_of(parse_job(self.spec))
+        return epochs_of(self.partition_plan().spec)
 
 
 class DurableWrapper(Wrapper):

@@ -22,6 +22,7 @@ from stepml.ml.algorithms import (
 from stepml.ml.algorithms.base import InFlightAlgorithm, OrchestratedAlgorithm
 from stepml.ml.models import build_model
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Model
+from tests.support.plain_choices import plain_spec
 
 
 def rows(n_samples: int = 500, n_features: int = 6, seed: int = 0) -> tuple[Floats, Floats]:
@@ -39,14 +40,15 @@ def job_of(
     pattern: str = "reduce",
     max_epochs: int = 10,
 ) -> spec.JobSpec:
-    """Return a job with this model and algorithm."""
-    return spec.JobSpec(
+    """Return a job with this model and algorithm, and the simplest choices."""
+    job = spec.JobSpec(
         data=spec.Data(uri="s3://bucket/data", format="csv"),
         model=model,
         algorithm=algorithm,
         exchange=spec.Exchange(pattern=pattern),  # type: ignore[arg-type]
         stop=spec.Stop(max_epochs=max_epochs),
     )
+    return plain_spec(job)
 
 
 def model_for(model: models.Model, X: Matrix, labels: Floats) -> Model:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stepml.job.spec import JobSpec
-from stepml.job.spec_base import tag
+from stepml.job.spec_base import settled, tag
 from stepml.ml.algorithms.admm import Admm
 from stepml.ml.algorithms.base import Algorithm
 from stepml.ml.algorithms.expectation_maximisation import ExpectationMaximisation
@@ -48,4 +48,4 @@ ALGORITHMS: dict[str, type[Algorithm[Any]]] = {
 
 def build_algorithm(job: JobSpec) -> Algorithm[Any]:
     """Return the algorithm of a job, in the variant for its pattern."""
-    return ALGORITHMS[tag(job.algorithm)].from_job(job)
+    return ALGORITHMS[tag(settled(job.algorithm))].from_job(job)

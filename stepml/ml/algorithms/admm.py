@@ -19,6 +19,7 @@ import numpy as np
 
 from stepml.job.algorithms import Admm as Spec
 from stepml.job.spec import JobSpec
+from stepml.job.spec_base import settled
 from stepml.ml import lbfgs
 from stepml.ml.algorithms.base import LabelledSample, OrchestratedAlgorithm, never
 from stepml.ml.algorithms.course import Course
@@ -190,8 +191,8 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         must_pause: Callable[[], bool],
     ) -> RankProgress:
         # Each epoch solves another problem, so the learning rate falls within each epoch.
-        descent = Descent(Sgd(), Schedule(self.spec.learning_rate, "restarts"))
-        local = LocalDescent(descent, self.spec.batch_size, self.spec.local_epochs)
+        descent = Descent(Sgd(), Schedule(settled(self.spec.learning_rate), "restarts"))
+        local = LocalDescent(descent, settled(self.spec.batch_size), self.spec.local_epochs)
         if not progress.batches_done:
             extras = {**progress.extras, **local.begin(progress.parameters).extras}
             progress = replace(progress, extras=extras)

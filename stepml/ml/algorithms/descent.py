@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stepml.job import algorithms as specs
+from stepml.job.spec_base import settled
 from stepml.ml.models.base import Floats
 
 Moments = npt.NDArray[np.float32]  # (n_moments, n_parameters)
@@ -130,12 +131,17 @@ class Descent:
     clip_norm: float | None = None
 
     @classmethod
-    def of(cls, fields: specs.Descent, max_epochs: int) -> Descent:
+    def of(cls, fields: specs.Descent, max_epochs: int | None) -> Descent:
         """Return the descent of an algorithm's ``fields`` in a job of ``max_epochs``."""
-        optimiser = Adam() if fields.optimiser == "adam" else Sgd(fields.momentum)
+        kind, momentum = settled(fields.optimiser), settled(fields.momentum)
         schedule = Schedule(
-            fields.learning_rate, fields.schedule, fields.decay, fields.warmup_epochs, max_epochs
+            settled(fields.learning_rate),
+            settled(fields.schedule),
+            fields.decay,
+            fields.warmup_epochs,
+            settled(max_epochs),
         )
+        optimiser = Adam() if kind == "adam" else Sgd(momentum)
         return cls(optimiser, schedule, fields.clip_norm)
 
     def moments(self, n_parameters: int) -> Moments:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from stepml.job.algorithms import GradientAveraging as Spec
 from stepml.job.spec import JobSpec
+from stepml.job.spec_base import settled
 from stepml.ml.algorithms.base import (
     AsynchronousAlgorithm,
     InFlightAlgorithm,
@@ -37,7 +38,7 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
     """
 
     spec: Spec
-    max_epochs: int
+    max_epochs: int | None
 
     @classmethod
     def from_job(cls, job: JobSpec) -> GradientAveraging | AsynchronousGradients:
@@ -101,7 +102,7 @@ class AsynchronousGradients(AsynchronousAlgorithm[LossModel]):
     """
 
     spec: Spec
-    max_epochs: int
+    max_epochs: int | None
     is_on_server: bool = False  # the server has the optimiser: ranks push gradients
 
     @classmethod
@@ -179,7 +180,7 @@ class Batches:
 
 
 def _n_batches(spec: Spec, shard_rows: Sequence[int]) -> int:
-    return -(-max(shard_rows) // spec.batch_size)
+    return -(-max(shard_rows) // settled(spec.batch_size))
 
 
 def _gradient(

@@ -11,6 +11,7 @@ import numpy as np
 
 from stepml.job.algorithms import ModelAveraging as Spec
 from stepml.job.spec import JobSpec
+from stepml.job.spec_base import settled
 from stepml.ml.algorithms.base import AsynchronousAlgorithm, OrchestratedAlgorithm, never
 from stepml.ml.algorithms.descent import Descent
 from stepml.ml.algorithms.local import LocalDescent, loss_gradient
@@ -28,7 +29,7 @@ class ModelAveraging(OrchestratedAlgorithm[LossModel]):
     """
 
     spec: Spec
-    max_epochs: int
+    max_epochs: int | None
 
     @classmethod
     def from_job(cls, job: JobSpec) -> ModelAveraging | AsynchronousModels:
@@ -73,7 +74,7 @@ class ModelAveraging(OrchestratedAlgorithm[LossModel]):
 
     def _local(self) -> LocalDescent:
         descent = Descent.of(self.spec, self.max_epochs)
-        return LocalDescent(descent, self.spec.batch_size, self.spec.local_epochs)
+        return LocalDescent(descent, settled(self.spec.batch_size), self.spec.local_epochs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class AsynchronousModels(AsynchronousAlgorithm[LossModel]):
     """
 
     spec: Spec
-    max_epochs: int
+    max_epochs: int | None
     most_batches: int = 10_000  # in one update
 
     @classmethod
@@ -96,7 +97,7 @@ class AsynchronousModels(AsynchronousAlgorithm[LossModel]):
         return cls(job.algorithm, job.stop.max_epochs)
 
     def n_updates(self, shard_rows: Sequence[int]) -> int:
-        batches_a_pass = -(-max(shard_rows) // self.spec.batch_size)
+        batches_a_pass = -(-max(shard_rows) // settled(self.spec.batch_size))
         return self.spec.local_epochs * -(-batches_a_pass // self.most_batches)
 
     def train(
@@ -130,7 +131,7 @@ class AsynchronousModels(AsynchronousAlgorithm[LossModel]):
 
     def _local(self) -> LocalDescent:
         descent = Descent.of(self.spec, self.max_epochs)
-        return LocalDescent(descent, self.spec.batch_size, self.spec.local_epochs)
+        return LocalDescent(descent, settled(self.spec.batch_size), self.spec.local_epochs)
 
 
 def _add(w: Array, change: Array) -> None:

@@ -18,6 +18,7 @@ from stepml.ml.convergence import (
     require_finite_parameters,
 )
 from tests.support.learning import job_of
+from tests.support.plain_choices import plain
 
 
 def epochs(stop: Stop, losses: list[float]) -> list[tuple[str, str]]:
@@ -25,7 +26,7 @@ def epochs(stop: Stop, losses: list[float]) -> list[tuple[str, str]]:
     previous: EpochReport | None = None
     decisions = []
     for epoch, loss in enumerate(losses, start=1):
-        verdict = decide(stop, epoch, loss, previous)
+        verdict = decide(plain(stop), epoch, loss, previous)
         decisions.append((verdict.decision, verdict.reason))
         previous = EpochReport(
             epoch=epoch,
@@ -128,7 +129,7 @@ SPENT = Spent(seconds=60, epoch_seconds=30, cost_usd=0.04, epoch_cost_usd=0.02)
     ],
 )
 def test_a_budget_has_room_for_another_epoch_or_ends_the_job(stop: Stop, reason: str) -> None:
-    verdict = decide(stop, 2, 1.0, None, spent=SPENT)
+    verdict = decide(plain(stop), 2, 1.0, None, spent=SPENT)
     assert verdict.reason == reason
     assert verdict.decision == ("continue" if reason == "not converged yet" else "stopped")
 
@@ -140,7 +141,7 @@ def test_the_first_reason_wins() -> None:
         decide(stop, 2, 0.6, None, "no centroid moved", SPENT),
         decide(stop, 2, 0.6, None, None, SPENT),
         decide(stop, 1, 0.6, None, None, SPENT),
-        decide(Stop(max_cost_usd=0.001), 1, 0.6, None, None, SPENT),
+        decide(plain(Stop(max_cost_usd=0.001)), 1, 0.6, None, None, SPENT),
     ]
     starts = ["loss 0.5 reached", "no centroid", "max_epochs 2", "max_seconds 1:", "max_cost_usd"]
     for verdict, start in zip(verdicts, starts, strict=True):

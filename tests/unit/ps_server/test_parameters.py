@@ -41,6 +41,7 @@ from ps_server.state.parameters import Parameters
 from stepml.job.algorithms import GradientAveraging
 from stepml.job.step import Step
 from stepml.ml.algorithms.descent import Descent
+from tests.support.plain_choices import plain
 from tests.support.ranks import at_once, messages, total
 
 JOB = "jobs/job/exchange/0123456789abcdef/"
@@ -449,7 +450,7 @@ def test_a_push_that_fails_for_want_of_memory_counts_for_nothing(
 def test_an_update_that_fails_for_want_of_memory_counts_for_nothing(
     monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
-    spec = GradientAveraging(learning_rate=0.1, optimiser="adam")
+    spec = plain(GradientAveraging(learning_rate=0.1, optimiser="adam"))
     text = msgspec.json.encode(ServerUpdate(spec, 10, n_updates=5)).decode()
     state, calm = (asynchronous(server_update=text) for _ in range(2))
     take, calls = state._memory.take, 0
@@ -758,7 +759,7 @@ def test_bounded_staleness_is_never_exceeded() -> None:
 
 @pytest.mark.parametrize("optimiser", ["sgd", "adam"])
 def test_the_server_runs_the_optimiser_as_the_library_does(optimiser: Any) -> None:
-    spec = GradientAveraging(learning_rate=0.1, optimiser=optimiser, schedule="inverse")
+    spec = plain(GradientAveraging(learning_rate=0.1, optimiser=optimiser, schedule="inverse"))
     update_text = msgspec.json.encode(ServerUpdate(spec, 10, n_updates=5)).decode()
     state = asynchronous(server_update=update_text)
     descent = Descent.of(spec, 10)

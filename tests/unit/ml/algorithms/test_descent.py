@@ -11,12 +11,14 @@ import pytest
 from stepml.job import algorithms
 from stepml.ml.algorithms.descent import Descent, take
 from stepml.ml.models.base import Floats, Penalty
+from tests.support.plain_choices import plain
 
 NO_PENALTY = Penalty()
 
 
 def descent_of(max_epochs: int = 10, **fields: Any) -> Descent:
-    return Descent.of(algorithms.ModelAveraging(**{"learning_rate": 0.5} | fields), max_epochs)
+    algorithm = plain(algorithms.ModelAveraging(**{"learning_rate": 0.5} | fields))
+    return Descent.of(algorithm, max_epochs)
 
 
 def stepped(

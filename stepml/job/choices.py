@@ -1,0 +1,81 @@
+"""Open fields of a job: their null means that StepML chooses, once, before training starts.
+
+`with_algorithm` chooses what needs no data, `stepml.ml.choices` everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from stepml.job.algorithms import ALGORITHMS, Algorithm, Circumstances, algorithms_of
+from stepml.job.channels import CHANNELS
+from stepml.job.spec import JobSpec
+from stepml.job.spec_base import SpecGroup, open_fields_of, tag
+
+Choices = dict[str, Any]
+"""Chosen values by the path of their field, such as ``stop.max_epochs``."""
+
+GROUPS = ("data", "model", "algorithm", "stop")  # of a job, with open fields
+
+_Group = TypeVar("_Group", bound=SpecGroup)
+
+
+def with_algorithm(spec: JobSpec, n_features: int | None = None) -> JobSpec:
+    """Return the job with an algorithm: its own, or the one that suits model and exchange.
+
+    ``n_features`` is that of the data, if it is known.
+    """
+    if spec.algorithm is not None:
+        return spec
+    return msgspec.structs.replace(spec, algorithm=_algorithm_for(spec, n_features))
+
+
+def filled(group: _Group, values: Mapping[str, Any]) -> _Group:
+    """Return ``group`` with ``values`` in its open fields that are null."""
+    return msgspec.structs.replace(
+        group, **{name: values[name] for name in open_fields_of(group) if name in values}
+    )
+
+
+def inherited(spec: JobSpec, before: JobSpec) -> JobSpec:
+    """Return ``spec`` with the choices of the job ``before``, which it resumes."""
+    algorithm = before.algorithm if spec.algorithm is None else spec.algorithm
+    spec = msgspec.structs.replace(spec, algorithm=algorithm)
+    groups = {name: _like(getattr(spec, name), getattr(before, name)) for name in GROUPS}
+    return msgspec.structs.replace(spec, **groups)
+
+
+def choices_between(asked: JobSpec, chosen: JobSpec) -> Choices:
+    """Return the values of ``chosen`` in fields that ``asked`` leaves open."""
+    found: Choices = {}
+    if asked.algorithm is None and chosen.algorithm is not None:
+        found["algorithm.name"] = tag(chosen.algorithm)
+        asked = msgspec.structs.replace(asked, algorithm=type(chosen.algorithm)())
+    for name in GROUPS:
+        group, other = getattr(asked, name), getattr(chosen, name)
+        values = {field: getattr(other, field) for field in open_fields_of(group)}
+        found |= {f"{name}.{field}": value for field, value in values.items() if value is not None}
+    return found
+
+
+def _algorithm_for(spec: JobSpec, n_features: int | None) -> Algorithm:
+    exchange = spec.exchange
+    is_metered = CHANNELS[exchange.channel].tariff is not None
+    at = Circumstances(
+        spec.model, exchange.pattern, exchange.compression != "none", is_metered, n_features
+    )
+    kinds = [ALGORITHMS[name] for name in algorithms_of(spec.model)]
+    # Without one for the pattern, the message about the pattern names an algorithm of the model.
+    suited = [each for each in kinds if exchange.pattern in each.patterns] or kinds
+    if exchange.server_update != "none":
+        suited = [each for each in suited if each.server_steps] or suited
+    return cast("Algorithm", max(suited, key=lambda each: each.preference(at))())
+
+
+def _like(group: Any, other: Any) -> Any:
+    if type(group) is not type(other):
+        return group
+    return filled(group, {name: getattr(other, name) for name in other.open_fields})

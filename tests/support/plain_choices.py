@@ -1,0 +1,47 @@
+"""The simplest values for the open fields of a job, for tests that are not about choosing them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar
+
+import msgspec
+
+from stepml.job.algorithms import ALGORITHMS
+from stepml.job.choices import GROUPS, filled
+from stepml.job.spec import JobSpec
+from stepml.job.spec_base import SpecGroup
+
+_Group = TypeVar("_Group", bound=SpecGroup)
+
+PLAIN: dict[str, Any] = {
+    "standardise": False,
+    "learning_rate": 0.1,
+    "batch_size": 1000,
+    "optimiser": "sgd",
+    "momentum": 0.0,
+    "schedule": "constant",
+    "max_epochs": 10,
+}
+
+
+def plain(group: _Group) -> _Group:
+    """Return a group of a job, such as an algorithm, with the simplest values."""
+    return filled(group, PLAIN)
+
+
+def plain_spec(spec: JobSpec) -> JobSpec:
+    """Return a job with the simplest values."""
+    groups = {name: plain(getattr(spec, name)) for name in GROUPS}
+    return msgspec.structs.replace(spec, **groups)
+
+
+def plain_job(job: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON object of a job with the simplest values."""
+    job = copy.deepcopy(job)
+    job.setdefault("stop", {}).setdefault("max_epochs", PLAIN["max_epochs"])
+    job["data"].setdefault("standardise", PLAIN["standardise"])
+    algorithm = job["algorithm"]
+    if kind := ALGORITHMS.get(algorithm["name"]):
+        algorithm |= {name: PLAIN[name] for name in kind.open_fields if name not in algorithm}
+    return job

@@ -1,0 +1,127 @@
+"""Fields that a job leaves open are chosen once: written out, the values give the same bits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from stepml.job.errors import InvalidJobError
+from stepml.job.spec_base import open_fields_of
+from stepml.ml.models.base import Floats
+from tests.support.jobs import Job, JobStore
+
+OPEN: dict[str, Any] = {
+    "data": {"uri": "s3://data/rows.csv", "format": "csv"},
+    "stop": {},
+    "chooses": True,
+}
+ALGORITHMS = ["gradient_averaging", "model_averaging", "admm", None]
+
+
+def open_job(algorithm: str | None, **fields: Any) -> Job:
+    """Return a job that leaves everything open but its algorithm's name, if that is given."""
+    name = None if algorithm is None else {"name": algorithm}
+    return Job(**OPEN | {"algorithm": name} | fields)
+
+
+def trained(job: Job, epochs: int) -> Floats:
+    """Return the parameters after the first epochs."""
+    job.initialised()
+    for number in range(1, epochs + 1):
+        job.epoch(number)
+    return JobStore(job.storage, job.job_id).state(epochs).load().parameters
+
+
+def chosen(job: Job) -> dict[str, Any]:
+    """Return the job with all values written out."""
+    plan = JobStore(job.storage, job.job_id).training_plan.load()
+    spec: dict[str, Any] = msgspec.to_builtins(plan.spec)
+    return spec
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_values_written_out_give_the_same_bits(algorithm: str | None) -> None:
+    first = open_job(algorithm)
+    bits = trained(first, 2)
+    again = Job(chooses=True, **chosen(first))
+    np.testing.assert_array_equal(trained(again, 2), bits)
+    assert chosen(again) == chosen(first)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_plan_leaves_nothing_open(algorithm: str | None) -> None:
+    job = open_job(algorithm)
+    job.initialised()
+    plan = JobStore(job.storage, job.job_id).training_plan.load()
+    spec = plan.spec
+    assert spec.algorithm is not None
+    for group in (spec, spec.data, spec.model, spec.algorithm, spec.stop):
+        assert list(open_fields_of(group)) == []
+    asked = {"algorithm.name"} if algorithm is None else set()
+    assert {"data.standardise", "stop.max_epochs"} | asked <= set(plan.about.choices)
+
+
+def test_a_given_value_is_no_choice() -> None:
+    job = open_job("model_averaging", stop={"max_epochs": 3})
+    job.spec["algorithm"]["learning_rate"] = 0.25
+    job.initialised()
+    plan = JobStore(job.storage, job.job_id).training_plan.load()
+    assert (plan.spec.stop.max_epochs, chosen(job)["algorithm"]["learning_rate"]) == (3, 0.25)
+    assert {"stop.max_epochs", "algorithm.learning_rate"}.isdisjoint(plan.about.choices)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_resumed_job_takes_the_values_and_comes_to_the_same_bits(algorithm: str | None) -> None:
+    first = open_job(algorithm)
+    bits = trained(first, 4)
+    # By itself it would choose others.
+    values = chosen(first)
+    next_job = Job("next", first.storage, **OPEN | {"algorithm": None})
+    next_job.spec["exchange"] = {"channel": "s3"}
+    next_job.spec["resume_from"] = {"job": "job", "epoch": 2}
+    if algorithm == "admm":  # its states of ranks are those of the last epoch
+        next_job.spec["resume_from"]["epoch"] = 4
+        values["stop"]["max_epochs"] += 1
+        next_job.spec["stop"] = values["stop"]
+    next_job.initialised()
+    assert {**chosen(next_job), "resume_from": None} == values
+    if algorithm != "admm":
+        next_job.epoch(3)
+        next_job.epoch(4)
+        state = JobStore(first.storage, "next").state(4).load()
+        np.testing.assert_array_equal(state.parameters, bits)
+
+
+def test_a_value_other_than_the_chosen_one_cannot_be_resumed() -> None:
+    first = open_job("model_averaging")
+    trained(first, 1)
+    other = Job("next", first.storage, **OPEN | {"algorithm": first.spec["algorithm"]})
+    other.spec["algorithm"] = {"name": "model_averaging", "learning_rate": 0.123}
+    other.spec["resume_from"] = "job"
+    with pytest.raises(InvalidJobError, match="algorithm: expected that of resume_from"):
+        other.prepare("arn:2")
+
+
+def test_epochs_that_were_chosen_do_not_grow_by_resuming() -> None:
+    first = open_job("model_averaging")
+    first.initialised()
+    most = chosen(first)["stop"]["max_epochs"]
+    for number in range(1, most + 1):
+        first.epoch(number)
+    other = Job("next", first.storage, **OPEN | {"algorithm": None})
+    other.spec["resume_from"] = "job"
+    with pytest.raises(InvalidJobError, match=rf"stop.max_epochs: expected more than the {most}"):
+        other.prepare("arn:2")
+
+
+def test_jobs_with_the_defaults_of_earlier_versions_can_be_resumed() -> None:
+    first = Job(algorithm={"name": "model_averaging"})  # their plans had every value
+    trained(first, 1)
+    again = Job("next", first.storage, **OPEN | {"algorithm": None, "stop": {"max_epochs": 4}})
+    again.spec["resume_from"] = "job"
+    again.initialised()
+    assert chosen(again)["algorithm"] == chosen(first)["algorithm"]
+    assert chosen(again)["algorithm"]["learning_rate"] == 0.1
