@@ -1,7 +1,8 @@
 """Fences: AWS ends executions but not their functions, so functions check whether theirs has ended.
 
 The job's fence is a moment: attempts that began before it are over, as the job has ended. Beside
-it, each attempt whose own execution has ended has a fence: other attempts may go on.
+it, each attempt whose own execution has ended has a fence: other attempts may go on. A damaged
+fence counts as absent: at worst, functions work in vain.
 
 A job that has ended may be redriven before everything of its earlier part has been cleared. So each
 attempt that is not the first at its epoch leaves a sign before it exchanges anything, and whoever
@@ -53,13 +54,13 @@ class Fences:
 
         ``found`` is the result of loading `keys`.
         """
-        fence = self.store.fence.read(found)
+        fence = self.store.fence.read_whole(found)
         return fence is not None and self._is_over(fence) and not goes_on(self.store, fence.until)
 
     def error(self, found: Mapping[str, Buffer]) -> AttemptStoppedError | None:
         """Return the error that ends the attempt, or None; ``found`` as for `has_job_ended`."""
         for entry in self._entries:
-            fence = entry.read(found)
+            fence = entry.read_whole(found)
             if fence is not None and self._is_over(fence):
                 return AttemptStoppedError(
                     f"the execution {fence.execution} ended ({fence.status}) at {fence.until}; "

@@ -11,7 +11,7 @@ from itertools import count
 from threading import Lock
 from typing import Any
 
-from tests.faults.placements import COPIES, Fault
+from tests.faults.placements import COPIES, LATE, Fault
 from tests.faults.settings import Setting
 from tests.faults.stack import FaultyStack
 from tests.support.running_aws import eventually
@@ -106,10 +106,10 @@ class Campaign:
         outcome.seconds = time.monotonic() - began
         if outcome.status in ("FAILED", "ABORTED"):
             outcome.first_status, outcome.first_cause = outcome.status, outcome.cause
-            strike.stack.tidied(strike.name)
+            self._await_cleaning(strike)
             if strike.is_mended:
                 strike.stack.put_back(strike.name)
-            self._end(outcome, strike.stack.redriven(execution))
+            self._end(outcome, strike.stack.redriven(execution, strike.name))
         outcome.struck = {*strike.stack.notes(strike.name, "claims")}
         self._await_copies(outcome)
         if outcome.status == "SUCCEEDED":
@@ -153,6 +153,14 @@ class Campaign:
 
     def _end(self, outcome: Outcome, ended: Mapping[str, Any]) -> None:
         outcome.status, outcome.cause = ended["status"], ended.get("cause", "")
+
+    def _await_cleaning(self, strike: Strike) -> None:
+        """Wait until the ended job is cleaned up, or until a fault lets the clean-up wait."""
+        late = {fault.name for fault in strike.faults if fault.action == LATE}
+        if late:
+            eventually(lambda: strike.stack.notes(strike.name, "claims").keys(), late.issubset)
+        else:
+            strike.stack.tidied(strike.name)
 
     def _await_copies(self, outcome: Outcome) -> None:
         strike = outcome.strike

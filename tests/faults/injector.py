@@ -83,7 +83,7 @@ class Invocation:
         self.event = event
         self.job_id = _job_of(event)
         self.directory = Path(os.environ[DIRECTORY_VARIABLE]) / self.job_id
-        self.position = {"function": function, "epoch": event.get("epoch"), "part": _part(event)}
+        self.position = {"function": function, "epoch": _epoch(event), "part": _part(event)}
         self.numbers: dict[tuple[str, ...], int] = {}  # of the writes so far
         self.faults = [fault for fault in self._plan() if self.position.items() <= fault.items()]
 
@@ -245,8 +245,19 @@ class Struck(SimpleNamespace):
 def _job_of(event: Event) -> str:
     if "job_id" in event:
         return str(event["job_id"])
-    name = str(event.get("detail", {}).get("name", "unknown"))  # of an execution that has ended
-    return re.sub(r"-[ec]\d+-r\d+-t\d+$", "", name)
+    return re.sub(r"-[ec]\d+-r\d+-t\d+$", "", _ended(event) or "unknown")
+
+
+def _epoch(event: Event) -> int | None:
+    if "epoch" in event:
+        return int(event["epoch"])
+    of_attempt = re.search(r"-e(\d+)-r\d+-t\d+$", _ended(event))
+    return None if of_attempt is None else int(of_attempt[1])
+
+
+def _ended(event: Event) -> str:
+    """Return the name of the execution whose end the event reports."""
+    return str(event.get("detail", {}).get("name", ""))
 
 
 def _part(event: Event) -> int | None:
@@ -369,6 +380,11 @@ def die_when_told(struck: Struck) -> NoReturn:
     kill()
 
 
+def wait_for_redrive(struck: Struck) -> None:
+    """Go on once the test has created the file ``redriven``: the job goes on meanwhile."""
+    _await_file(struck.invocation.directory / "redriven")
+
+
 def stop_job(struck: Struck) -> None:
     """Stop the job as a user; its functions continue, because a stop ends none."""
     import boto3
@@ -449,6 +465,7 @@ _ACTIONS: Mapping[str, Callable[[Struck], None]] = {
     "fail": fail,
     "stop": stop_job,
     "die when told": die_when_told,
+    "until redriven": wait_for_redrive,
     "throttled": be_throttled,
     "refused": be_refused,
     "duplicate": duplicate,

@@ -18,6 +18,8 @@ from typing import Any
 FATAL = frozenset({"kill", "exit", "unavailable", "hang", "memory", "short of time"})
 # After these an epoch may be repeated.
 LOSSES = frozenset({"damage", "lose", "clear", "restart"})
+# The clean-up behind the job goes on only when the job goes on, too.
+LATE = "until redriven"
 # These outlive their invocation.
 COPIES = frozenset({"duplicate", "late copy"})
 
@@ -32,6 +34,7 @@ _KINDS = (
     (r"/exchange/.*/model$", "shared model"),
     (r"/exchange/.*/turn/", "turn"),
     (r"/shared/", "mark"),
+    (r"/fences/", "attempt fence"),
     (r"/ranks/", "own state"),
     (r"/snapshots/", "snapshot"),
     (r"/progress/", "progress"),

@@ -67,11 +67,6 @@ class WatchedStack(LocalStack):
             time.sleep(JOB_POLL_S)  # rarely: many executions are polled at once
         return dict(described)
 
-    def redriven(self, execution: str) -> dict[str, Any]:
-        """Redrive an execution that has failed, wait for it and return its description."""
-        self.aws.client("stepfunctions").redrive_execution(executionArn=execution)
-        return self.ended(execution)
-
     def tidied(self, name: str) -> None:
         """Wait for the end report of a job without a model."""
         deadline = time.monotonic() + JOB_WAIT_S
@@ -145,6 +140,12 @@ class FaultyStack(WatchedStack):
         if not directory.exists():
             return {}
         return {path.name: path.read_text() for path in directory.iterdir()}
+
+    def redriven(self, execution: str, name: str) -> dict[str, Any]:
+        """Redrive the execution of the job ``name``, wait for it and return its description."""
+        self.aws.client("stepfunctions").redrive_execution(executionArn=execution)
+        (self.directory / name / "redriven").touch()
+        return self.ended(execution)
 
     def put_back(self, name: str) -> None:
         """Restore the objects that faults have damaged or lost."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.faults.campaign import Campaign, Strike
-from tests.faults.placements import TRAINING, Fault, Planner, Point, points
+from tests.faults.placements import LATE, TRAINING, Fault, Planner, Point, points
 from tests.faults.settings import EPOCHS, Setting, number_of
 from tests.faults.stack import FaultyStack
 
@@ -17,6 +17,25 @@ DERIVED = (
     (("manifest", "damage", "plan_shards"), ("shard", "lose", "assemble")),
     (("piece", "damage", "partition"), ("summary", "lose", "partition")),
     (("moments", "damage", "assemble"), ("shard", "damage", "assemble")),
+)
+# Places in the clean-up behind a job: number of the write, moment and action.
+CLEANING = (
+    (0, "before", "kill"),
+    (0, "during", "kill"),
+    (0, "after", "kill"),
+    (1, "before", "kill"),
+    (1, "after", "kill"),
+    (2, "before", "kill"),
+    (2, "after", "kill"),
+    (None, "enter", LATE),
+    (1, "before", LATE),
+    (2, "before", LATE),
+    (0, "after", "damage"),
+    (0, "after", "lose"),
+    (1, "during", "cut"),
+    (1, "after", "unavailable"),
+    (None, "enter", "duplicate"),
+    (None, "leave", "exit"),
 )
 
 
@@ -63,7 +82,7 @@ def limits(ground: Ground, setting: Setting) -> Iterator[Strike]:
 
 
 def stops(ground: Ground, setting: Setting) -> Iterator[Strike]:
-    """Stop the job; its functions continue."""
+    """Stop the job; its functions continue. The clean-up meets a fault, too."""
     writes = [point for point in ground.points(setting) if point.write is not None]
     found = [point for point in writes if point.function != "prepare"]  # it would be refused then
     step, first = len(found) // STOPS, number_of(setting)
@@ -73,7 +92,7 @@ def stops(ground: Ground, setting: Setting) -> Iterator[Strike]:
         yield Strike(
             f"{setting.name}-stop-{number}",
             setting,
-            [Fault(point, moment, "stop")],
+            [Fault(point, moment, "stop"), *_in_cleaning(point, STOPS * first + number)],
             ground.roomy,
             ends="ABORTED",
         )
@@ -140,6 +159,14 @@ def _made_again(
     ]
     name = f"{setting.name}-makes-{derived[0][0]}-again"
     return Strike(name, setting, faults, ground.roomy, ends="SUCCEEDED")
+
+
+def _in_cleaning(point: Point, number: int) -> Iterator[Fault]:
+    """Return faults of the clean-up behind a job that ends at ``point``, and behind its attempt."""
+    write, moment, action = CLEANING[number % len(CLEANING)]
+    yield Fault(Point("cleanup", None, None, write), moment, action)
+    if point.epoch is not None:
+        yield Fault(Point("cleanup", point.epoch, None, 0), ("before", "after")[number % 2], "kill")
 
 
 def _call(

@@ -92,6 +92,19 @@ def test_an_attempt_after_the_fence_goes_on() -> None:
     job.epoch(2)
 
 
+@pytest.mark.parametrize("of", ["job", "attempt"])
+@pytest.mark.parametrize("damaged", [b"", b"damaged", b'{"until": "2026-01-02T03:04:06Z"}'])
+def test_a_damaged_fence_ends_nothing_and_is_replaced(of: str, damaged: bytes) -> None:
+    """Nobody can repair it, and the job has to go on."""
+    job = trained()
+    entry = job.store.fence if of == "job" else attempt_fence(job)
+    job.storage.save(entry.key, damaged)
+    results = job.execute_all(2)
+    raise_fence(entry, fence())
+    with pytest.raises(AttemptStoppedError):
+        job.reduce(2, results)
+
+
 def test_an_epoch_that_was_redriven_by_itself_is_past_the_fence_of_its_job() -> None:
     """The epoch reports its first start time, which is before the job's end."""
     job = trained()
