@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import dataclass
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from ps_server.protocol.calls import (
     ALL_RANKS,
@@ -211,13 +211,13 @@ class Parameters:
         return Snapshot(images)
 
     @classmethod
-    def restore(cls, file: IO[bytes], **settings: Any) -> Self:
-        """Return the state that a `Snapshot` wrote to ``file``; jobs without room are left out.
+    def restore(cls, data: memoryview, **settings: Any) -> Self:
+        """Return the state that a `Snapshot` has written; jobs without room are left out.
 
         ``settings`` are those of the class. `ValueError`: it is no snapshot of this version.
         """
         restored = cls(**settings)
-        for image in read_snapshot(file, restored._memory):
+        for image in read_snapshot(data, restored._memory):
             try:
                 job = restored._jobs.add(image.name, image.settings)
             except MemoryExceeded:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -70,7 +71,8 @@ class Snapshots:
             for name in reversed(self._place.names()):
                 try:
                     with self._place.reading(name) as file:
-                        restored = Parameters.restore(file, **settings)
+                        data = memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))
+                    restored = Parameters.restore(data, **settings)
                 except _UNREADABLE as error:
                     log_failure("a snapshot is damaged", error, snapshot=name)
                     self._place.set_aside(name)

@@ -10,13 +10,13 @@ The index has each job's name, settings, plain fields of its rule and lengths of
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 import msgspec
+import numpy as np
 import xxhash
 
 from ps_server.protocol.calls import JobSettings
@@ -25,9 +25,7 @@ from ps_server.state.memory import Block, Memory
 _MAGIC = b"SMPS"
 _VERSION = 1
 _HEAD = struct.Struct("<4sIQ")
-_MOST_INDEX_BYTES = 2**31
 _CHECKSUM_BYTES = 8
-_READ_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +65,6 @@ class Snapshot:
                 for each in self._images
             ]
         )
-        if len(index) > _MOST_INDEX_BYTES:
-            raise ValueError(f"an index of {len(index)} bytes is too long")
         yield _HEAD.pack(_MAGIC, _VERSION, len(index))
         yield index
         for image in self._images:
@@ -76,7 +72,7 @@ class Snapshot:
                 yield block.data.data
 
 
-def read_snapshot(file: IO[bytes], memory: Memory) -> Iterator[JobImage]:
+def read_snapshot(data: memoryview, memory: Memory) -> Iterator[JobImage]:
     """Yield the jobs of a snapshot; their blocks belong to the caller.
 
     Raises
@@ -84,41 +80,17 @@ def read_snapshot(file: IO[bytes], memory: Memory) -> Iterator[JobImage]:
     ValueError
         It is no snapshot of this version, or not a whole one.
     """
-    _require_whole(file)
-    magic, version, length = _HEAD.unpack(_read(file, _HEAD.size))
-    if (magic, version) != (_MAGIC, _VERSION) or length > _MOST_INDEX_BYTES:
+    body, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
+    if len(body) < _HEAD.size or xxhash.xxh3_64_digest(body) != checksum:
+        raise ValueError("the checksum of the snapshot is wrong")
+    magic, version, length = _HEAD.unpack_from(body)
+    if (magic, version) != (_MAGIC, _VERSION):
         raise ValueError(f"not a snapshot of version {_VERSION}")
-    for name, settings, fields, sizes in msgspec.msgpack.decode(_read(file, length)):
+    index, rest = body[_HEAD.size :][:length], body[_HEAD.size + length :]
+    for name, settings, fields, sizes in msgspec.msgpack.decode(index):
         blocks = []
         for size in sizes:
             blocks.append(memory.take(size))
-            _read_into(file, blocks[-1].data.data)
+            np.copyto(blocks[-1].data, np.frombuffer(rest, np.uint8, size))
+            rest = rest[size:]
         yield JobImage(name, JobSettings(**settings), fields, blocks)
-
-
-def _require_whole(file: IO[bytes]) -> None:
-    """Raise `ValueError` if the checksum is wrong; else the file is at its beginning."""
-    rest = file.seek(0, os.SEEK_END) - _CHECKSUM_BYTES
-    file.seek(0)
-    checksum = xxhash.xxh3_64()
-    while rest > 0:
-        data = _read(file, min(rest, _READ_BYTES))
-        checksum.update(data)
-        rest -= len(data)
-    if _read(file, _CHECKSUM_BYTES) != checksum.digest():
-        raise ValueError("the checksum of the snapshot is wrong")
-    file.seek(0)
-
-
-def _read(file: IO[bytes], size: int) -> bytearray:
-    data = bytearray(size)
-    _read_into(file, memoryview(data))
-    return data
-
-
-def _read_into(file: IO[bytes], target: memoryview) -> None:
-    while len(target):
-        n = file.readinto(target)  # type: ignore[attr-defined]  # IO lacks it, files have it
-        if not n:
-            raise ValueError("the snapshot ends in the middle")
-        target = target[n:]

@@ -404,8 +404,7 @@ def test_a_snapshot_that_is_being_written_holds_nobody_up() -> None:
     file = io.BytesIO()
     snapshot.write(file)
     snapshot.close()
-    file.seek(0)
-    later = Parameters.restore(file, limit_bytes=2**26)
+    later = Parameters.restore(file.getbuffer(), limit_bytes=2**26)
     assert later.exists(JOB, Step(1, 1)).ranks == (1, 2, 3)
     push(later, 0, contributed[0], Step(1, 1))
     assert pull(later, step=Step(1, 1)).vector.tobytes() == total(contributed)
@@ -593,8 +592,7 @@ def restored(state: Parameters, **settings: Any) -> Parameters:
     snapshot = state.take_snapshot()
     snapshot.write(file)
     snapshot.close()
-    file.seek(0)
-    return Parameters.restore(file, **{"limit_bytes": 2**26} | settings)
+    return Parameters.restore(file.getbuffer(), **{"limit_bytes": 2**26} | settings)
 
 
 @pytest.mark.parametrize("compression", ["none", "float16"])
@@ -628,8 +626,7 @@ def test_a_snapshot_is_of_one_moment_while_steps_go_on() -> None:
     file = io.BytesIO()
     snapshot.write(file)
     snapshot.close()
-    file.seek(0)
-    later = Parameters.restore(file, limit_bytes=2**26)
+    later = Parameters.restore(file.getbuffer(), limit_bytes=2**26)
     assert later.exists(JOB, STEP).ranks == (0,)
     push(later, 1, contributed[1])
     assert pull(later).vector.tobytes() == pull(state).vector.tobytes() == total(contributed)
@@ -652,7 +649,7 @@ def test_half_a_snapshot_is_none(size: int) -> None:
     snapshot.write(file)
     snapshot.close()
     with pytest.raises(ValueError, match=r"snapshot|truncated"):
-        Parameters.restore(io.BytesIO(file.getvalue()[:size]), limit_bytes=2**26)
+        Parameters.restore(file.getbuffer()[:size], limit_bytes=2**26)
 
 
 # --- asynchronous ---
