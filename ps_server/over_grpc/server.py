@@ -7,14 +7,11 @@ message is ours, and a client that stalls loses its call and frees the thread.
 
 from __future__ import annotations
 
-import hmac
 import logging
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -24,11 +21,11 @@ from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.over_grpc import messages
 from ps_server.over_grpc.messages import MESSAGE_BYTES, METHODS, fields_of, message_of
 from ps_server.over_grpc.stalls import Call, Stalls
-from ps_server.protocol.calls import MOST_WAIT_S, Pushed, Target, Welcome
+from ps_server.protocol.calls import MOST_WAIT_S, Pushed, Target
 from ps_server.protocol.refusals import AccessDenied, ContributionsMissing, InvalidRequest, Refusal
+from ps_server.state.endpoint import Endpoint
 from ps_server.state.jobs import Incoming
 from ps_server.state.memory import Block
-from ps_server.state.parameters import Parameters
 
 FRAME_BYTES = 2**20  # of a piece; smaller ones are slower, larger ones are not faster
 _OPTIONS = {
@@ -40,6 +37,7 @@ _OPTIONS = {
     "grpc.keepalive_timeout_ms": 20_000,
     "grpc.so_reuseport": 0,  # a second server on the port is an error
 }
+_BEARER = b"Bearer "
 _METHODS = {f"/{each.containing_service.full_name}/{name}": each for name, each in METHODS.items()}
 
 _logger = logging.getLogger("stepml.ps_server")
@@ -48,24 +46,16 @@ logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
 
 @dataclass(eq=False)
-class GrpcServer:
+class GrpcServer(Endpoint):
     """Answers gRPC clients."""
 
-    parameters: Parameters
-    address: tuple[str, int]  # host and port; port 0 takes a free one
-    token: str = field(repr=False)  # that clients have to show
-    _: KW_ONLY
-    certificate: Path | None = None  # PEM files, as of `server_context`; None: no encryption
-    key: Path | None = None
-    client_ca: Path | None = None
-    frame_bytes: int = FRAME_BYTES
-    max_connections: int = 1024  # calls at the same time, most of which wait; more are refused
-    stalled_s: float = 60.0  # calls end that neither send nor take a frame in this time
+    frame_bytes: int = field(default=FRAME_BYTES, kw_only=True)
+    # Calls end that neither send nor take a frame in this time.
+    stalled_s: float = field(default=60.0, kw_only=True)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._stalls = Stalls(self.stalled_s)
-        calls = _Calls(self.parameters, self.token, self.frame_bytes, self._stalls)
-        self.refusals: Counter[str] = calls.refusals
         limits = {
             "grpc.max_receive_message_length": self.frame_bytes + MESSAGE_BYTES,
             # Calls that nobody has begun yet, with 40 KB of memory each; more are cancelled.
@@ -76,7 +66,7 @@ class GrpcServer:
             ThreadPoolExecutor(self.max_connections, thread_name_prefix="grpc"),
             # Methods that are registered with gRPC's core cost 20 to 30 KB for each connection
             # that breaks.
-            handlers=[calls],
+            handlers=[_Calls(self, self._stalls)],
             maximum_concurrent_rpcs=self.max_connections,
             options=[*limits.items(), *_OPTIONS.items()],
         )
@@ -89,7 +79,6 @@ class GrpcServer:
 
     @property
     def connections(self) -> int:
-        """Calls under way: gRPC does not tell how many clients are connected."""
         return len(self._stalls)
 
     def start(self) -> None:
@@ -109,20 +98,18 @@ class GrpcServer:
         return int(self._server.add_secure_port(place, credentials))
 
 
-@dataclass(eq=False)
 class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """The calls; the token is checked before one is read, and a refusal is a status."""
 
-    parameters: Parameters
-    token: str = field(repr=False)
-    frame_bytes: int
-    stalls: Stalls
-    refusals: Counter[str] = field(default_factory=Counter)  # by class name
+    def __init__(self, endpoint: Endpoint, stalls: Stalls) -> None:
+        self._endpoint, self._stalls = endpoint, stalls
+        self._parameters, self._frame_bytes = endpoint.parameters, endpoint.frame_bytes
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         shown = dict(details.invocation_metadata).get(messages.TOKEN_KEY, "")
         shown = shown if isinstance(shown, bytes) else shown.encode()
-        if not hmac.compare_digest(shown, f"Bearer {self.token}".encode()):
+        token = shown.removeprefix(_BEARER)
+        if not self._endpoint.is_token(token) or token == shown:
             return grpc.stream_stream_rpc_method_handler(self._deny)
         method = _METHODS.get(details.method)
         return method and grpc.stream_stream_rpc_method_handler(partial(self._answer, method))
@@ -134,9 +121,9 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     def _answer(
         self, method: Any, data: Iterator[bytes], context: grpc.ServicerContext
     ) -> Iterator[bytes]:
-        incarnation = (messages.INCARNATION_KEY, self.parameters.incarnation)
+        incarnation = (messages.INCARNATION_KEY, self._parameters.incarnation)
         try:
-            with self.stalls.watching(context) as call:
+            with self._stalls.watching(context) as call:
                 for answer in self._answers(method, self._requests(method, data, call), call):
                     call.progressed()
                     yield answer.SerializeToString()
@@ -154,7 +141,7 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
                 if received > MESSAGE_BYTES:
                     raise InvalidRequest(f"message: expected at most {MESSAGE_BYTES} bytes")
                 call.progressed()
-            elif before // self.frame_bytes < received // self.frame_bytes:
+            elif before // self._frame_bytes < received // self._frame_bytes:
                 call.progressed()  # not with each of many little pieces
             yield messages.parse(kind.FromString, each)
 
@@ -167,17 +154,10 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             case "PushAndPull":
                 yield from self._pushed_and_pulled(requests, call)
             case _:
-                answer = self._called(method.name.lower(), _next_of(requests))
+                arguments = fields_of(_next_of(requests))
+                answer = self._endpoint.answer(method.name.lower(), arguments)
                 kind = GetMessageClass(method.output_type)
                 yield kind(jobs=answer) if method.name == "Delete" else message_of(kind, answer)
-
-    def _called(self, name: str, request: Any) -> Any:
-        """Make a call without a vector."""
-        if name == "ping":
-            return Welcome(self.parameters.incarnation, self.frame_bytes)
-        if name == "statistics":
-            return self.parameters.statistics(len(self.stalls))
-        return getattr(self.parameters, name)(**fields_of(request))
 
     def _pushed_and_pulled(self, frames: Iterator[Any], call: Call) -> Iterator[Any]:
         first = _next_of(frames)
@@ -195,7 +175,7 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         head = frame.head
         if not frame.HasField("head") or head.HasField("wait_ms") != waits:
             raise InvalidRequest("head: expected, and wait_ms in PushAndPull only")
-        incoming = self.parameters.receive(_target(head), head.size)
+        incoming = self._parameters.receive(_target(head), head.size)
         try:
             start = 0
             while True:
@@ -208,16 +188,16 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
                 frame, start = _next_of(frames), stop
                 if frame.HasField("head"):
                     raise InvalidRequest("frame: expected a piece alone behind the first frame")
-            return incoming if isinstance(incoming, Pushed) else self.parameters.push(incoming)
+            return incoming if isinstance(incoming, Pushed) else self._parameters.push(incoming)
         finally:
             if isinstance(incoming, Incoming):
                 incoming.close()
 
     def _piece_end(self, frame: Any, start: int, size: int) -> int:
         piece_bytes = len(frame.piece)
-        if not 0 < piece_bytes <= self.frame_bytes or start + piece_bytes > size:
+        if not 0 < piece_bytes <= self._frame_bytes or start + piece_bytes > size:
             raise InvalidRequest(
-                f"piece: expected 1 to {self.frame_bytes} bytes, {size} in all; "
+                f"piece: expected 1 to {self._frame_bytes} bytes, {size} in all; "
                 f"got {piece_bytes} at {start}"
             )
         return start + piece_bytes
@@ -225,21 +205,21 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     def _waited(self, request: Any, call: Call) -> Block:
         call.waits()
         wait_s = min(MOST_WAIT_S, max(0, request.wait_ms) / 1000)
-        return self.parameters.pull(_target(request), wait_s)
+        return self._parameters.pull(_target(request), wait_s)
 
     def _sent(self, block: Block, **first: Any) -> Iterator[Any]:
         """Yield the frames of a message; ``first`` are more fields of the first one."""
         try:
             data = block.data.data
             fields = {"size": len(data), **first}
-            for start in range(0, len(data), self.frame_bytes):
-                yield pb.PullFrame(piece=bytes(data[start : start + self.frame_bytes]), **fields)
+            for start in range(0, len(data), self._frame_bytes):
+                yield pb.PullFrame(piece=bytes(data[start : start + self._frame_bytes]), **fields)
                 fields = {}
         finally:
             block.drop()
 
     def _refuse(self, refusal: Refusal, context: Any, *metadata: tuple[str, str]) -> None:
-        self.refusals[type(refusal).__name__] += 1
+        self._endpoint.refusals[type(refusal).__name__] += 1
         code, details, fields = messages.status_of(refusal)
         context.set_trailing_metadata((*fields, *metadata))
         context.abort(code, details)

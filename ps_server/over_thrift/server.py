@@ -7,15 +7,12 @@ fields before it name.
 from __future__ import annotations
 
 import contextlib
-import hmac
 import logging
 import socket
 import ssl
 import threading
 import time
-from collections import Counter
-from dataclasses import KW_ONLY, dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from thrift.protocol.TProtocol import TProtocolException
@@ -26,9 +23,8 @@ from ps_server.over_thrift.messages import BoundedProtocol
 from ps_server.over_thrift.transfers import Transfers
 from ps_server.over_thrift.transport import SocketTransport, set_buffers
 from ps_server.protocol.addresses import server_context
-from ps_server.protocol.calls import Welcome
 from ps_server.protocol.refusals import AccessDenied, Refusal
-from ps_server.state.parameters import Parameters
+from ps_server.state.endpoint import Endpoint
 
 FRAME_BYTES = 2**24  # of a piece; each that a vector is cut into costs both sides a wake-up
 _MOST_STRANGERS = 128  # connections without the token yet
@@ -51,30 +47,20 @@ class Limits:
 
 
 @dataclass(eq=False)
-class ThriftServer:
+class ThriftServer(Endpoint):
     """Answers Thrift clients."""
 
-    parameters: Parameters
-    address: tuple[str, int]  # host and port; port 0 takes a free one
-    token: str = field(repr=False)  # that clients have to show
-    _: KW_ONLY
-    certificate: Path | None = None  # PEM files, as of `server_context`; None: no encryption
-    key: Path | None = None
-    client_ca: Path | None = None
-    frame_bytes: int = FRAME_BYTES
-    max_connections: int = 1024  # more are closed at once
-    limits: Limits = Limits()
+    frame_bytes: int = field(default=FRAME_BYTES, kw_only=True)
+    limits: Limits = field(default=Limits(), kw_only=True)
 
     def __post_init__(self) -> None:
-        if not self.token:
-            raise ValueError("token: expected what clients have to show, got none")
+        super().__post_init__()
         self.ssl_context: ssl.SSLContext | None = None
         if self.certificate is not None and self.key is not None:
             self.ssl_context = server_context(self.certificate, self.key, self.client_ca)
         family = socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET
         self._listener = socket.create_server(self.address, family=family, backlog=_LISTEN_BACKLOG)
-        self.port: int = self._listener.getsockname()[1]
-        self.refusals: Counter[str] = Counter()  # by kind
+        self.port = self._listener.getsockname()[1]
         self._sessions: dict[Session, None] = {}  # the oldest first
         self._lock = threading.Lock()
         self.stopping = threading.Event()
@@ -82,18 +68,12 @@ class ThriftServer:
 
     @property
     def connections(self) -> int:
-        """Clients that are connected."""
         return len(self._sessions)
-
-    def is_token(self, token: str) -> bool:
-        """Compare it with the deployment's, in the same time for all wrong ones."""
-        return hmac.compare_digest(token.encode(), self.token.encode())
 
     def start(self) -> None:
         self._acceptor.start()
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Accept no more, let calls that are under way end, then close all connections."""
         self.stopping.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # ends the wait in accept
@@ -184,7 +164,7 @@ class Session:
         limits = self._server.limits
         protocol = self._begun(limits.authentication_s)
         transport = protocol.transport
-        if not self._answer_first(protocol) or not self._server.trust(self):
+        if not self._answered(protocol) or not self._server.trust(self):
             return
         set_buffers(self._socket)
         while True:
@@ -196,7 +176,9 @@ class Session:
             if not transport.wait_for_input():
                 return
             self.is_busy = True
-            self._answer(protocol)
+            self._allow(transport)
+            if not self._answered(protocol):
+                return
 
     def _begun(self, timeout_s: float) -> BoundedProtocol:
         deadline = time.monotonic() + timeout_s
@@ -208,40 +190,32 @@ class Session:
         transport.set_timeout(timeout_s, deadline)
         return BoundedProtocol(transport)
 
-    def _answer_first(self, protocol: BoundedProtocol) -> bool:
-        """Answer the first call; return whether it showed the token."""
-        name, number = self._read_name(protocol)
-        is_trusted = False
-        try:
-            result = self._result(name, protocol, is_first=True)
-            is_trusted = True
-        except AccessDenied as denied:
-            result = self._refused(name, denied)
-        protocol.send(name, number, result, TMessageType.REPLY)
-        protocol.transport.flush()
-        return is_trusted
-
-    def _answer(self, protocol: BoundedProtocol) -> None:
-        """Read one call and answer it."""
-        transport = protocol.transport
-        self._allow(transport)
+    def _answered(self, protocol: BoundedProtocol) -> bool:
+        """Read one call and answer it; return whether the client may make more."""
+        transport, is_denied = protocol.transport, False
         name, number = self._read_name(protocol)
         try:
+            if not self.is_trusted and name != "authenticate":
+                raise AccessDenied("show the token first")
             if name == "push":
                 push = self._transfers.read_push(transport)
                 self._allow(transport, push.piece_bytes)
                 self._transfers.answer_push(number, push, transport)
                 if transport.n_buffered > 0:
-                    return  # the answer leaves with that to the next call, which is on its way
+                    return True  # the answer leaves with that to the next call, on its way
             elif name == "pull":
                 self._transfers.answer_pull(number, transport)
             else:
                 protocol.send(name, number, self._result(name, protocol), TMessageType.REPLY)
         except Refusal as refusal:
-            protocol.send(name, number, self._refused(name, refusal), TMessageType.REPLY)
-        self._allow(transport, self._server.frame_bytes)
+            is_denied = isinstance(refusal, AccessDenied)
+            self._server.refusals[type(refusal).__name__] += 1
+            protocol.send(name, number, messages.refused(name, refusal), TMessageType.REPLY)
+        if self.is_trusted:
+            self._allow(transport, self._server.frame_bytes)
         transport.flush()
         self._transfers.flushed()
+        return not is_denied
 
     def _read_name(self, protocol: BoundedProtocol) -> tuple[str, int]:
         name, kind, number = protocol.readMessageBegin()
@@ -249,27 +223,16 @@ class Session:
             raise TProtocolException(TProtocolException.INVALID_DATA, "not one of the calls")
         return name, number
 
-    def _result(self, name: str, protocol: BoundedProtocol, *, is_first: bool = False) -> Any:
+    def _result(self, name: str, protocol: BoundedProtocol) -> Any:
         """Read the arguments of a call without a vector, and make it."""
-        if is_first and name != "authenticate":
-            raise AccessDenied("show the token first")
         call, server = messages.ARGUMENTS[name](), self._server
         call.read(protocol)
-        if name == "authenticate" and not server.is_token(call.token or ""):
+        if name == "authenticate" and not server.is_token((call.token or "").encode()):
             raise AccessDenied("the token is wrong")
         arguments = messages.arguments_of(call)
-        if name in ("authenticate", "ping"):
-            answer: object = Welcome(server.parameters.incarnation, server.frame_bytes)
-        elif name == "statistics":
-            answer = server.parameters.statistics(server.connections)
-        else:
-            answer = getattr(server.parameters, _CALLS.get(name, name))(**arguments)
+        answer = server.answer(_CALLS.get(name, name), arguments)
         answers = {} if answer is None else {"success": messages.struct_of(answer)}
         return messages.RESULTS[name](**answers)
-
-    def _refused(self, name: str, refusal: Refusal) -> Any:
-        self._server.refusals[type(refusal).__name__] += 1
-        return messages.refused(name, refusal)
 
     def _allow(self, transport: SocketTransport, size: int = 0) -> None:
         """Give the client time for a message with a piece of ``size`` bytes."""

@@ -7,22 +7,18 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from ps_server.logs import log, log_failure, logger
 from ps_server.over_thrift.server import ThriftServer
 from ps_server.process.health import HealthServer, Sources, application
 from ps_server.process.settings import Settings, machine_bytes
 from ps_server.protocol.calls import Statistics
+from ps_server.state.endpoint import Endpoint
 from ps_server.state.parameters import Parameters
 from ps_server.state.snapshot_files import Snapshots, SnapshotStatus
 
-if TYPE_CHECKING:
-    from ps_server.over_grpc.server import GrpcServer
-
 _EXPIRY_TICK_S = 60.0
-
-T = TypeVar("T")
 
 
 class Service:
@@ -37,7 +33,7 @@ class Service:
         self._snapshots = Snapshots(settings.snapshots) if settings.snapshots else None
         self._status = "starting"
         self._stopped = threading.Event()
-        self._transports: dict[str, ThriftServer | GrpcServer] = {}
+        self._transports: dict[str, Endpoint] = {}
         self._health: HealthServer | None = None
         limits: dict[str, Any] = {
             "limit_bytes": settings.limit_bytes,
@@ -75,7 +71,7 @@ class Service:
         status = self._snapshot_status()
         return status is None or not status.is_failing
 
-    def _transport(self, kind: Callable[..., T], address: tuple[str, int]) -> T:
+    def _transport(self, kind: type[Endpoint], address: tuple[str, int]) -> Endpoint:
         settings = self._settings
         frame_bytes = settings.frame_bytes
         return kind(
@@ -89,7 +85,7 @@ class Service:
             **({} if frame_bytes is None else {"frame_bytes": frame_bytes}),
         )
 
-    def _grpc(self, address: tuple[str, int]) -> GrpcServer:
+    def _grpc(self, address: tuple[str, int]) -> Endpoint:
         # gRPC's own log has lines about everybody who sends no TLS, without a limit.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         # Imported here, so that grpcio need not be installed for Thrift.
