@@ -25,7 +25,9 @@ HISTORY_IN_OUTPUT = 10  # epochs: an execution's output holds at most 256 KiB
 @handles(FinaliseTask)
 def handler(task: FinaliseTask, context: LambdaContext) -> JobReport:
     report = finalise(task, durable(), os.environ[BUCKET_VARIABLE])
-    return msgspec.structs.replace(report, history=report.history[-HISTORY_IN_OUTPUT:])
+    return msgspec.structs.replace(
+        report, history=report.history[-HISTORY_IN_OUTPUT:], per_class=[], confusion_matrix=[]
+    )
 
 
 def finalise(task: FinaliseTask, storage: DurableStorage, bucket: str) -> JobReport:

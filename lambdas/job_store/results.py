@@ -12,13 +12,19 @@ import numpy as np
 from lambdas.environment import seconds_since
 from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.retention import retained_after_success
-from lambdas.job_store.shards import is_scaled
+from lambdas.job_store.shards import is_scaled, load_shard
+from lambdas.logs import log
 from stepml import __version__
 from stepml.job import keys
-from stepml.job.reports import EpochReport, JobReport, JobWarning
+from stepml.job.errors import DataSetDamagedError
+from stepml.job.reports import ClassQuality, EpochReport, JobReport, JobWarning
 from stepml.job.spec_base import tag
 from stepml.ml.artifact import Artifact
 from stepml.ml.doubts import doubts_about_model
+from stepml.ml.models.base import WithClasses
+from stepml.ml.models.confusion import PerClass
+
+MOST_CLASSES_COUNTED = 100
 
 
 def trained_model(store: JobStore, plan: TrainingPlan, report: JobReport) -> Artifact:
@@ -57,6 +63,7 @@ def build_job_report(
         Of all epochs.
     """
     job_id, last = store.job_id, history[-1]
+    per_class, confusion_matrix = _quality_of_classes(store, plan, last.epoch)
     return JobReport(
         job_id=job_id,
         spec=plan.spec,
@@ -65,6 +72,8 @@ def build_job_report(
         epochs=last.epoch,
         loss=last.loss,
         metrics=last.metrics,
+        per_class=per_class,
+        confusion_matrix=confusion_matrix,
         seconds=seconds_since(store.claim.load().started_at),
         dataset=plan.dataset_report(),
         warnings=[*plan.about.warnings, *_doubts(plan, last)],
@@ -80,6 +89,24 @@ def build_job_report(
         kept=retained_after_success(job_id, bucket, last.epoch),
         history=list(history),
     )
+
+
+def _quality_of_classes(
+    store: JobStore, plan: TrainingPlan, epoch: int
+) -> tuple[list[ClassQuality], list[list[int]]]:
+    """Return a row and the counts of each class; nothing if the model has no classes."""
+    model = plan.model()
+    if not isinstance(model, WithClasses):
+        return [], []
+    try:
+        shard = load_shard(store, plan, keys.VALIDATION)
+    except DataSetDamagedError as error:  # the data may be deleted once the last epoch is over
+        log("classes not measured", job_id=store.job_id, error=str(error))
+        return [], []
+    parameters = store.state(epoch).load().parameters
+    counts = model.confusion(parameters, shard.X, model.targets(shard.y))
+    matrix = counts.tolist() if len(counts) <= MOST_CLASSES_COUNTED else []
+    return PerClass.of(counts).table(model.classes), matrix
 
 
 def _doubts(plan: TrainingPlan, last: EpochReport) -> list[JobWarning]:

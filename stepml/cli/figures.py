@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from stepml.job.spec_base import label_text
+
 if TYPE_CHECKING:
-    from stepml.job.reports import EpochReport, JobReport
+    from stepml.job.reports import ClassQuality, EpochReport, JobReport
 
 
 def main_metric(report: EpochReport | JobReport) -> tuple[str, str]:
@@ -30,6 +33,17 @@ def on_its_own(value: float, decimals: int) -> str:
     """Format a number for a line of its own: as `shown`, but very large ones with six digits."""
     text = shown(value, decimals)
     return f"{value:.6g}" if "e+" in text else text
+
+
+def class_lines(per_class: Sequence[ClassQuality]) -> list[str]:
+    """Return a table of the quality of each class, with a header."""
+    width = max(5, *(len(label_text(each.label)) for each in per_class))
+    shares = ("precision", "recall", "f1")
+    lines = [f"{'class':>{width}}  {'  '.join(f'{name:>9}' for name in shares)}  {'rows':>9}"]
+    for each in per_class:
+        values = "  ".join(f"{getattr(each, name):9.4f}" for name in shares)
+        lines.append(f"{label_text(each.label):>{width}}  {values}  {each.support:9,}")
+    return lines
 
 
 def cost(usd: float) -> str:

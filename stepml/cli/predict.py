@@ -8,10 +8,11 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
+import msgspec
 import typer
 
 from stepml.cli.errors import BAD_INPUT, BadInputError, LocalMachineError
-from stepml.cli.figures import on_its_own
+from stepml.cli.figures import class_lines, on_its_own
 from stepml.cli.machine import is_full, reason_of
 from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from stepml.cli.prediction_source import Source
     from stepml.cli.prediction_table import Results
     from stepml.trained_model import TrainedModel
+
+MOST_CLASSES_SHOWN = 20
 
 _RUN_NAME = re.compile(r"[0-9A-Za-z_-]+")
 
@@ -143,18 +146,21 @@ def _document(
         "assumed": rows.assumed,
         "out": str(out),
         "rows": results.rows,
-        "metrics": results.metrics,
-        "unknown_labels": results.unknown_labels,
+        **msgspec.to_builtins(results.quality),
     }
 
 
 def _show(results: Results, output: Output) -> None:
+    quality = results.quality
     output.complaint(f"{results.rows:,} rows")
-    for name, value in results.metrics.items():
+    for name, value in quality.metrics.items():
         output.complaint(f"{name} {on_its_own(value, 4)}")
-    if results.unknown_labels:
-        some = ", ".join(label_text(label) for label in results.unknown_labels[:5])
-        more = ", …" if len(results.unknown_labels) > 5 else ""
+    if 0 < len(quality.per_class) <= MOST_CLASSES_SHOWN:
+        for line in class_lines(quality.per_class):
+            output.complaint(line)
+    if quality.unknown_labels:
+        some = ", ".join(label_text(label) for label in quality.unknown_labels[:5])
+        more = ", …" if len(quality.unknown_labels) > 5 else ""
         output.complaint(f"note: the model never predicts some labels of the data: {some}{more}")
 
 

@@ -16,7 +16,7 @@ class EpochReport(Event, frozen=True, kw_only=True):
     reason: str  # why training continues or ends, in words
     next_epoch: int
     loss: float  # on the validation rows, without penalty
-    metrics: dict[str, float]  # on the validation rows: accuracy, auc, rmse, r2, inertia
+    metrics: dict[str, float]  # on the validation rows, by name: see docs/models.md
     training_loss: float  # mean over the epoch's batches, before each batch's step
     best_loss: float  # lowest validation loss so far
     epochs_without_improvement: int  # in a row, by stop.tolerance; 0 without one
@@ -46,6 +46,16 @@ class JobWarning(Event, frozen=True, kw_only=True):
 
     code: str  # one of `stepml.ml.doubts`
     text: str  # with the field that may help
+
+
+class ClassQuality(Struct, frozen=True):
+    """The quality of the predictions of one class, on the validation rows."""
+
+    label: float  # as in the data
+    precision: float  # share of the rows with this prediction that are of this class
+    recall: float  # share of the rows of this class with this prediction
+    f1: float  # harmonic mean of both
+    support: int  # rows of this class
 
 
 class DatasetFacts(Event, frozen=True, kw_only=True):
@@ -98,6 +108,10 @@ class JobReport(Event, frozen=True, kw_only=True):
     epochs: int
     loss: float  # of the written model, that of the last epoch
     metrics: dict[str, float]
+    # Of a classifier, in report.json only: each class, and the rows of each class (rows) by their
+    # prediction (columns), in the order of the classes; no counts of more than 100 classes.
+    per_class: list[ClassQuality] = field(default_factory=list)
+    confusion_matrix: list[list[int]] = field(default_factory=list)
     seconds: float  # from the execution's start to this report
     dataset: DatasetReport
     warnings: list[JobWarning] = field(default_factory=list)  # on the data and on the model

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, Self, runtime_checkable
 
+import numpy as np
 import numpy.typing as npt
 
 from stepml.ml.matrices import Floats, Floats64, Matrix
@@ -36,6 +37,10 @@ class Evaluation:
 
     loss: float  # mean per row, without penalty
     metrics: dict[str, float] = field(default_factory=dict)  # by name: accuracy, auc, rmse, …
+
+    def with_metric(self, name: str, value: float) -> Self:
+        """Return the evaluation with one more metric."""
+        return replace(self, metrics={**self.metrics, name: value})
 
 
 class Model(ABC):
@@ -119,6 +124,21 @@ class WithProbabilities(Protocol):
 
     def probabilities(self, w: Floats, X: Matrix) -> Floats64:
         """Return the probability of each class, (n_samples, n_classes)."""
+
+
+@runtime_checkable
+class WithClasses(Protocol):
+    """A model whose predictions are classes."""
+
+    @property
+    def classes(self) -> Sequence[float]:
+        """The labels, ascending."""
+
+    def confusion(self, w: Floats, X: Matrix, y: Array) -> npt.NDArray[np.int64]:
+        """Return the rows of each class by their prediction, (n_classes, n_classes).
+
+        Parameters as those of `Model.evaluate`.
+        """
 
 
 class LossModel(Model):

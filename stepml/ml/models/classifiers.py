@@ -9,7 +9,7 @@ import numpy as np
 
 from stepml.job import models as specs
 from stepml.job.spec_base import tag
-from stepml.ml.models.base import Array, DataFacts, Floats, Model
+from stepml.ml.models.base import Array, DataFacts, Floats, Matrix, Model
 from stepml.ml.models.classes import (
     as_stored,
     classes_of,
@@ -18,8 +18,9 @@ from stepml.ml.models.classes import (
     shares_of,
     weights_of,
 )
+from stepml.ml.models.confusion import Counts, count_classes
 from stepml.ml.models.linear import LinearModel
-from stepml.ml.models.metrics import accuracy, binary_metrics
+from stepml.ml.models.metrics import binary_metrics, multiclass_metrics
 
 
 class BinaryClassifier(LinearModel):
@@ -112,6 +113,11 @@ class BinaryClassifier(LinearModel):
     def _metrics(self, outcomes: Array, y: Array) -> dict[str, float]:
         return binary_metrics(outcomes, ~np.signbit(y))
 
+    def confusion(self, w: Floats, X: Matrix, y: Array) -> Counts:
+        is_first = self.negative is not None and self.positive < self.negative
+        own, predicted = ~np.signbit(y) != is_first, (self._outcomes(w, X) > 0) != is_first
+        return count_classes(own, predicted, 2)
+
     def _named(self, outcomes: Array) -> Array:
         names = (1.0, 0.0) if self.negative is None else (self.positive, self.negative)
         positive, negative = np.array(names, np.float32)
@@ -180,7 +186,10 @@ class MulticlassClassifier(LinearModel):
         return largest
 
     def _metrics(self, outcomes: Array, y: Array) -> dict[str, float]:
-        return {"accuracy": accuracy(outcomes, y)}
+        return multiclass_metrics(y, outcomes, len(self.classes))
+
+    def confusion(self, w: Floats, X: Matrix, y: Array) -> Counts:
+        return count_classes(y, self._outcomes(w, X), len(self.classes))
 
     def _named(self, outcomes: Array) -> Array:
         return self._labels[outcomes.astype(np.intp)]

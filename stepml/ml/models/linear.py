@@ -97,8 +97,11 @@ class LinearModel(LossModel):
         return Evaluation(loss / len(y), metrics)
 
     def predict(self, w: Floats, X: Matrix) -> Array:
+        return self._named(self._outcomes(w, X))
+
+    def _outcomes(self, w: Floats, X: Matrix) -> Array:
         outcomes = [self._outcome(self.decision(w, X[rows])) for rows in self._blocks(len(X))]
-        return self._named(np.concatenate(outcomes) if outcomes else np.zeros(0, np.float32))
+        return np.concatenate(outcomes) if outcomes else np.zeros(0, np.float32)
 
     def decision(self, w: Floats, X: Matrix) -> Floats:
         """Return the decision values of rows ``X``, (n_samples,) or (n_samples, n_outputs)."""

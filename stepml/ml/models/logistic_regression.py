@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from stepml.ml.matrices import Floats64
-from stepml.ml.models.base import Array, Floats, Matrix
+from stepml.ml.models.base import Array, Evaluation, Floats, Matrix
 from stepml.ml.models.classifiers import BinaryClassifier
 
 _FAR = 44.0  # exp(16 · 44) is below the largest float64, exp(44) far below that of float32
@@ -29,6 +29,13 @@ class LogisticRegression(BinaryClassifier):
         positive_first = self.classes[0] == self.positive and self.negative is not None
         sides = (z, -z) if positive_first else (-z, z)
         return np.stack([_sigmoid(side) for side in sides], axis=1)
+
+    def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
+        found = super().evaluate(w, X, y)
+        if self.weights is None:
+            return found.with_metric("log_loss", found.loss)
+        alike = LogisticRegression(self.n_features, self.positive, self.negative)
+        return found.with_metric("log_loss", alike.evaluate(w, X, np.copysign(_ONE, y)).loss)
 
     def _decision_at(self, share: float) -> float | None:
         return math.log(share / (1 - share)) if 0 < share < 1 else None

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
+from stepml.ml.matrices import Floats64
 from stepml.ml.models.base import Array
+from stepml.ml.models.confusion import PerClass, count_classes
 
 Mask = npt.NDArray[np.bool_]
 
 
 def binary_metrics(scores: Array, positive: Mask) -> dict[str, float]:
-    """Return ``accuracy`` and, if there are rows of both classes, ``auc``.
+    """Return the metrics of two classes.
+
+    They are ``accuracy``; ``precision``, ``recall`` and ``f1`` of the positive class; if there are
+    rows of both classes, ``auc`` and ``average_precision`` as well.
 
     Parameters
     ----------
@@ -20,15 +27,30 @@ def binary_metrics(scores: Array, positive: Mask) -> dict[str, float]:
     positive : bool array of shape (n_samples,)
         Which rows are of the positive class.
     """
-    found = {"accuracy": accuracy(scores > 0, positive)}
+    predicted = scores > 0
+    found = {"accuracy": accuracy(predicted, positive)}
     if 0 < np.count_nonzero(positive) < len(positive):
-        found["auc"] = auc(scores, positive)
-    return found
+        ranking = Ranking.of(scores, positive)
+        found |= {"auc": ranking.auc, "average_precision": ranking.average_precision}
+    return found | PerClass.of(count_classes(positive, predicted, 2)).metrics_of(1)
+
+
+def multiclass_metrics(own: Array, predicted: Array, n_classes: int) -> dict[str, float]:
+    """Return ``accuracy``, and the means over the classes of ``precision``, ``recall``, ``f1``.
+
+    Parameters
+    ----------
+    own, predicted : array of integers of shape (n_samples,)
+        Indices of classes.
+    n_classes : int
+    """
+    per_class = PerClass.of(count_classes(own, predicted, n_classes))
+    return {"accuracy": accuracy(predicted, own)} | per_class.mean_metrics()
 
 
 def regression_metrics(predicted: Array, labels: Array) -> dict[str, float]:
-    """Return ``rmse`` and, if the labels are not all equal, ``r2``."""
-    found = {"rmse": rmse(predicted, labels)}
+    """Return ``rmse``, ``mae`` and, if the labels are not all equal, ``r2``."""
+    found = {"rmse": rmse(predicted, labels), "mae": mae(predicted, labels)}
     if np.ptp(labels) > 0:
         found["r2"] = r2(predicted, labels)
     return found
@@ -39,29 +61,48 @@ def accuracy(predicted: Array, expected: Array) -> float:
     return float(np.count_nonzero(predicted == expected)) / len(expected)
 
 
-def auc(scores: Array, positive: Mask) -> float:
-    """Return the probability that a positive row scores above a negative one; ties count half.
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Rows of two classes in ascending order of their scores, in runs of ties."""
 
-    That is the area under the ROC curve (Hanley and McNeil, 1982).
+    positives: Floats64  # (n_runs,) rows of the positive class in each run; some are
+    negatives: Floats64  # (n_runs,) the others; there are some
 
-    Parameters
-    ----------
-    scores : array of shape (n_samples,)
-    positive : bool array of shape (n_samples,), with rows of both classes
-    """
-    order = np.argsort(scores)
-    ranked, hits = scores[order], positive[order]
-    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
-    positives = np.cumsum(hits)[ends].astype(np.float64)  # up to the end of each run of ties
-    negatives = ends + 1 - positives
-    gained = np.diff(positives, prepend=0)
-    below = negatives - np.diff(negatives, prepend=0) / 2
-    return float(gained @ below / (positives[-1] * negatives[-1]))
+    @classmethod
+    def of(cls, scores: Array, positive: Mask) -> Ranking:
+        """Return the ranking of rows with ``scores``, of shape (n_samples,)."""
+        order = np.argsort(scores)
+        ranked, hits = scores[order], positive[order]
+        ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
+        positives = np.cumsum(hits)[ends].astype(np.float64)
+        gained = np.diff(positives, prepend=0)
+        return cls(gained, np.diff(ends + 1 - positives, prepend=0))
+
+    @property
+    def auc(self) -> float:
+        """The probability that a positive row scores above a negative one; ties count half.
+
+        That is the area under the ROC curve (Hanley and McNeil, 1982).
+        """
+        below = np.cumsum(self.negatives) - self.negatives / 2
+        return float(self.positives @ below / (self.positives.sum() * self.negatives.sum()))
+
+    @property
+    def average_precision(self) -> float:
+        """The mean, over the positive rows, of the precision among rows that score as high."""
+        found, rows = self.positives[::-1], (self.positives + self.negatives)[::-1]
+        precision = np.cumsum(found) / np.cumsum(rows)
+        return float(found @ precision / self.positives.sum())
 
 
 def rmse(predicted: Array, labels: Array) -> float:
     """Return the root of the mean squared error, in units of the labels."""
     return float(np.sqrt(np.mean(_squared_errors(predicted, labels))))
+
+
+def mae(predicted: Array, labels: Array) -> float:
+    """Return the mean absolute error, in units of the labels."""
+    return float(np.mean(np.abs(np.subtract(predicted, labels, dtype=np.float64))))
 
 
 def r2(predicted: Array, labels: Array) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stepml.ml.matrices import Floats64
-from stepml.ml.models.base import Array, Floats, Matrix
+from stepml.ml.models.base import Array, Evaluation, Floats, Matrix
 from stepml.ml.models.classifiers import MulticlassClassifier
 
 
@@ -21,6 +21,13 @@ class SoftmaxRegression(MulticlassClassifier):
         np.exp(z, out=z)
         z /= z.sum(axis=1, keepdims=True)
         return z
+
+    def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
+        found = super().evaluate(w, X, y)
+        if self.weights is None:
+            return found.with_metric("log_loss", found.loss)
+        alike = SoftmaxRegression(self.n_features, self.classes)
+        return found.with_metric("log_loss", alike.evaluate(w, X, y).loss)
 
     def _decisions_at(self, shares: Floats) -> Floats | None:
         return np.log(shares) if shares.all() else None

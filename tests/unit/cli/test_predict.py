@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
+from sklearn import metrics
 from typer.testing import CliRunner
 
 from stepml.cli.app import app
@@ -139,6 +140,7 @@ def test_a_regression_is_scored_over_all_blocks(tmp_path: Path) -> None:
 
     assert len(rows) == 1 + len(X)
     assert f"rmse {np.sqrt(6):.4f}" in stderr
+    assert "mae 2.0000" in stderr
     assert f"r2 {model.score(X, y):.4f}" in stderr
 
 
@@ -154,6 +156,58 @@ def test_labels_are_compared_as_the_file_has_them(tmp_path: Path) -> None:
 
     rmse = np.sqrt(np.mean((predicted_numbers - labels) ** 2))
     assert json.loads(result.stdout)["metrics"]["rmse"] == pytest.approx(rmse, rel=1e-12)
+
+
+KINDS_OF_CLASSES = [kind for kind in MODELS if kind not in ("linear", "kmeans")]
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_CLASSES)
+def test_classes_are_measured_as_by_scikit_learn(kind: str, tmp_path: Path) -> None:
+    it = example(kind)
+    X = np.tile(it.X, (30, 1)).astype(np.float32)  # several blocks
+    model = TrainedModel(it.artifact)
+    y = labels_of(model, X)
+    positive = it.artifact.card.get("positive_class")
+    if kind == "logistic, one against rest":
+        y = np.where(y == 1, np.float32(3), np.arange(len(y)) % 3).astype(np.float32)
+    np.savez(tmp_path / "rows.npz", X=X, y=y)
+    arguments = [write(it.artifact, tmp_path / "model"), "rows.npz", "--out", "x.csv", "--json"]
+
+    result = CliRunner().invoke(app, ["predict", *map(str, arguments)])
+
+    found = json.loads(result.stdout)
+    expected, guessed = model.expected(y).astype(float), model.predict(X).astype(float)
+    if kind == "logistic, one against rest":
+        positive = 1.0
+    texts = expected.astype(str), guessed.astype(str)  # scikit-learn refuses fractions as classes
+    several = {"average": "macro"} if positive is None else {"pos_label": str(positive)}
+    three = metrics.precision_recall_fscore_support(
+        *texts, **({"average": "binary"} | several), zero_division=0
+    )
+    numbers = {"accuracy": metrics.accuracy_score(*texts)}
+    numbers |= dict(zip(("precision", "recall", "f1"), three, strict=False))
+    if positive is not None:
+        sign = -1 if positive == min(model.classes_) else 1
+        scores = sign * model.decision_function(X)
+        numbers["auc"] = metrics.roc_auc_score(expected == positive, scores)
+        numbers["average_precision"] = metrics.average_precision_score(expected == positive, scores)
+    if hasattr(model, "predict_proba"):
+        numbers["log_loss"] = metrics.log_loss(texts[0], model.predict_proba(X))
+    assert found["metrics"] == pytest.approx(numbers)
+    assert found["confusion_matrix"] == metrics.confusion_matrix(*texts).tolist()
+    assert [row["support"] for row in found["per_class"]] == np.sum(
+        found["confusion_matrix"], axis=1
+    ).tolist()
+    assert [row["label"] for row in found["per_class"]] == pytest.approx(model.classes_.tolist())
+
+
+def test_few_classes_are_shown_as_a_table(tmp_path: Path) -> None:
+    it = example("softmax")
+    y = TrainedModel(it.artifact).predict(it.X)
+    (tmp_path / "rows.csv").write_text(text_of(it.X, y))
+    stderr = predicted(write(it.artifact, tmp_path / "model"), "rows.csv")[1]
+    assert "class  precision     recall         f1       rows" in stderr
+    assert f"    1     1.0000     1.0000     1.0000  {np.sum(y == 1):9}" in stderr
 
 
 def test_labels_that_are_never_predicted_are_named_as_in_the_file(tmp_path: Path) -> None:
@@ -340,7 +394,8 @@ def test_the_table_goes_to_a_file_and_the_score_into_the_json(tmp_path: Path) ->
 
     assert (result.exit_code, result.stderr) == (0, "")
     document = json.loads(result.stdout)
-    assert document["metrics"] == {"rmse": pytest.approx(0), "r2": pytest.approx(1)}
+    perfect = {"rmse": pytest.approx(0), "mae": pytest.approx(0), "r2": pytest.approx(1)}
+    assert document["metrics"] == perfect
     assert document["rows"] == 100
     assert document["has_label"] is True
     assert document["assumed"] == ["format csv", "the label is column 5"]

@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import LinearRegression as LinearReference
 
 from lambdas.job_store.samples import SampleSize
-from lambdas.job_store.shards import load_shard
+from lambdas.job_store.shards import load_shard, warm_shards
 from lambdas.plan_shards import check_suits
 from stepml.job import algorithms, keys
 from stepml.job.errors import (
@@ -54,10 +54,10 @@ def initialised(job_id: str = "job", **fields: Any) -> Job:
 @pytest.mark.parametrize(
     ("fields", "metrics"),
     [
-        ({}, {"accuracy", "auc"}),
-        ({"model": {"name": "softmax_regression"}}, {"accuracy"}),
-        ({"model": {"name": "svm"}}, {"accuracy", "auc"}),
-        (RIDGE, {"rmse", "r2"}),
+        ({}, {"accuracy", "auc", "average_precision", "log_loss"}),
+        ({"model": {"name": "softmax_regression"}}, {"accuracy", "precision", "log_loss"}),
+        ({"model": {"name": "svm"}}, {"accuracy", "auc", "recall", "f1"}),
+        (RIDGE, {"rmse", "mae", "r2"}),
         (KMEANS, {"inertia"}),
         (ADMM, {"accuracy", "auc"}),
         (
@@ -75,6 +75,22 @@ def test_a_job_learns_and_tells_its_metrics(fields: dict[str, Any], metrics: set
     lines = job.storage.load(keys.history("job")).decode().splitlines()  # type: ignore[union-attr]
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4, 5]
     assert json.loads(lines[-1])["metrics"] == report.metrics
+    counts = np.array(report.confusion_matrix)
+    assert [each.support for each in report.per_class] == [sum(row) for row in counts.tolist()]
+    if "accuracy" in metrics:
+        assert counts.sum() == report.dataset.validation_rows
+        assert np.trace(counts) / counts.sum() == pytest.approx(report.metrics["accuracy"])
+    assert ("accuracy" in metrics) == bool(report.per_class)
+
+
+def test_a_report_needs_no_data_that_have_been_deleted_meanwhile() -> None:
+    job = initialised()
+    last = job.epoch(1)
+    job.storage.clear("datasets/")
+    warm_shards.make_room(2**60)  # as in a function that has never loaded a shard
+    report = job.finalise(1)
+    assert report.metrics == last.metrics
+    assert (report.per_class, report.confusion_matrix) == ([], [])
 
 
 def test_residuals_are_reported_an_epoch_late_and_end_the_job() -> None:

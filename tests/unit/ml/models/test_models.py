@@ -30,6 +30,7 @@ from stepml.ml.models import (
     build_model,
     restore_model,
 )
+from stepml.ml.models.classifiers import BinaryClassifier, MulticlassClassifier
 from tests.support.matrices import sparse_of
 
 N_FEATURES = 5
@@ -266,17 +267,43 @@ def test_evaluation_in_blocks_is_evaluation_of_all_rows(
     if isinstance(model, LinearRegression):
         assert found.metrics == {
             "rmse": pytest.approx(metrics.root_mean_squared_error(labels, predicted), rel=1e-5),
+            "mae": pytest.approx(metrics.mean_absolute_error(labels, predicted), rel=1e-5),
             "r2": pytest.approx(metrics.r2_score(labels, predicted), rel=1e-5),
         }
-    elif isinstance(model, LogisticRegression | BinarySvm):
-        positive = labels == np.float32(model.positive)
-        expected = {
-            "accuracy": pytest.approx(np.mean((z > 0) == positive)),
-            "auc": pytest.approx(metrics.roc_auc_score(positive, z)),
-        }
-        assert found.metrics == expected
-    else:
-        assert found.metrics == {"accuracy": pytest.approx(np.mean(predicted == labels))}
+        return
+    is_binary = isinstance(model, LogisticRegression | BinarySvm)
+    own = labels == np.float32(model.positive) if is_binary else labels  # type: ignore[attr-defined]
+    guessed = z > 0 if is_binary else predicted
+    texts = own.astype(str), guessed.astype(str)  # scikit-learn refuses fractions as classes
+    average = {"average": "binary", "pos_label": "True"} if is_binary else {"average": "macro"}
+    scores = metrics.precision_recall_fscore_support(*texts, **average)
+    expected = dict(zip(("precision", "recall", "f1"), map(pytest.approx, scores), strict=False))
+    expected["accuracy"] = pytest.approx(np.mean(guessed == own))
+    if is_binary:
+        expected["auc"] = pytest.approx(metrics.roc_auc_score(own, z))
+        expected["average_precision"] = pytest.approx(metrics.average_precision_score(own, z))
+    if isinstance(model, LogisticRegression | SoftmaxRegression):
+        chances = model.probabilities(w, matrix(X))
+        if is_binary and model.classes[0] == model.positive:  # type: ignore[union-attr]
+            chances = chances[:, ::-1]
+        expected["log_loss"] = pytest.approx(metrics.log_loss(texts[0], chances), rel=1e-5)
+    assert found.metrics == expected
+
+
+@each_case
+def test_rows_are_counted_by_class_and_prediction(case: Case) -> None:
+    (X, labels), model = case.rows(), case.model()
+    if not isinstance(model, BinaryClassifier | MulticlassClassifier):
+        return
+    w = parameters(model)
+    own, predicted = labels, model.predict(w, X)
+    if isinstance(model, BinaryClassifier) and model.negative is None:
+        own = (labels == np.float32(model.positive)).astype(np.float32)
+    expected = [
+        [np.sum((own == np.float32(a)) & (predicted == np.float32(b))) for b in model.classes]
+        for a in model.classes
+    ]
+    assert model.confusion(w, X, model.targets(labels)).tolist() == expected
 
 
 @each_case

@@ -1,0 +1,70 @@
+"""Counts of rows by their class and their predicted class, and the metrics that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stepml.job.reports import ClassQuality
+from stepml.ml.matrices import Floats64
+
+Counts = npt.NDArray[np.int64]
+_Indices = npt.NDArray[Any]
+
+
+def count_classes(own: _Indices, predicted: _Indices, n_classes: int) -> Counts:
+    """Return the number of rows of each class (rows) with each predicted class (columns).
+
+    Parameters
+    ----------
+    own, predicted : array of integers of shape (n_samples,)
+        Indices of classes.
+    n_classes : int
+    """
+    pairs = own.astype(np.intp) * n_classes + predicted
+    return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+@dataclass(frozen=True, slots=True)
+class PerClass:
+    """The quality of the predictions of each class; 0 where a share of no rows is asked for."""
+
+    precision: Floats64  # (n_classes,) share of the rows with this prediction that are right
+    recall: Floats64  # (n_classes,) share of the rows of this class that are found
+    f1: Floats64  # (n_classes,) harmonic mean of both
+    support: Counts  # (n_classes,) rows of this class
+    is_present: npt.NDArray[np.bool_]  # (n_classes,) some row is of the class, or predicted so
+
+    @classmethod
+    def of(cls, counts: Counts) -> PerClass:
+        """Return the quality by `count_classes`."""
+        right, support, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+        return cls(
+            precision=right / np.maximum(predicted, 1),
+            recall=right / np.maximum(support, 1),
+            f1=2 * right / np.maximum(support + predicted, 1),
+            support=support,
+            is_present=support + predicted > 0,
+        )
+
+    def metrics_of(self, place: int) -> dict[str, float]:
+        """Return the metrics of one class."""
+        shares = {"precision": self.precision, "recall": self.recall, "f1": self.f1}
+        return {name: float(values[place]) for name, values in shares.items()}
+
+    def mean_metrics(self) -> dict[str, float]:
+        """Return the unweighted means over the classes that are present."""
+        shares = {"precision": self.precision, "recall": self.recall, "f1": self.f1}
+        return {name: float(values[self.is_present].mean()) for name, values in shares.items()}
+
+    def table(self, labels: Sequence[float]) -> list[ClassQuality]:
+        """Return a row for each class."""
+        columns = zip(labels, self.precision, self.recall, self.f1, self.support, strict=True)
+        return [
+            ClassQuality(float(label), float(precision), float(recall), float(f1), int(support))
+            for label, precision, recall, f1, support in columns
+        ]
