@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 
 from lambdas.attempts.workforce import refuse_too_wide
-from lambdas.channels import Channels
+from lambdas.channels import Channels, JobChannel
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, bucket, durable
 from lambdas.epochs import epochs_of
@@ -18,9 +18,9 @@ from lambdas.job_store import Claim, JobStore, PartitionPlan
 from lambdas.job_store.resumption import plan_resumption, with_choices_of_resumed
 from lambdas.logs import log
 from stepml.job import keys
-from stepml.job.channels import refuse_unconfigured
+from stepml.job.channels import CHANNELS, refuse_unconfigured
 from stepml.job.choices import choices_between, with_algorithm
-from stepml.job.errors import InvalidTaskError
+from stepml.job.errors import InvalidTaskError, NotAvailableError, StorageUnavailableError
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job
 from stepml.job.tasks import Continued, JobState, LoopPosition, PrepareTask
@@ -68,7 +68,8 @@ def prepare(
     InvalidJobError, InvalidDataError
         The job or the data are wrong; nothing has been written.
     NotAvailableError
-        This deployment does not have the job's channel, or not the concurrency.
+        This deployment does not have the job's channel, or not the concurrency; or the channel is
+        a read-only replica.
     StorageUnavailableError, StorageDeniedError
         The channel cannot be reached, or refuses the functions.
     JobIdTakenError
@@ -101,7 +102,7 @@ def _begin(
         refuse_too_wide(spec, concurrency)
     run = Claim(task.execution_arn, task.started_at).run
     refuse_unconfigured(spec.exchange.channel, channels.configured)
-    channels.of_job(task.job_id, run, spec).require_answer()
+    _require_answer(channels.of_job(task.job_id, run, spec))
     resumed = plan_resumption(store, spec, keeps_rank_state=epochs.keeps_rank_state)
     bucket_name, _, path = spec.data.uri.removeprefix("s3://").partition("/")
     data = plan_data(open_bucket(bucket_name), path, spec.data, own_bucket)
@@ -122,6 +123,25 @@ def _begin(
         rank_states_after=resumed.rank_states_after,
     )
     return _claim(task, store, plan)
+
+
+def _require_answer(channel: JobChannel) -> None:
+    """Try the channel; errors as of `prepare`.
+
+    A server that is still a replica after the retries of the storage is a wrong address, no
+    fail-over. So no Task tries it again.
+    """
+    try:
+        channel.require_answer()
+    except StorageUnavailableError as error:
+        if not error.is_read_only:
+            raise
+        name = channel.spec.exchange.channel
+        raise NotAvailableError(
+            f"exchange.channel {name!r}: the server of this deployment is a read-only replica; "
+            f"the stack's parameter {CHANNELS[name].parameter} must have the address of the "
+            f"primary ({error})"
+        ) from error
 
 
 def _claim(task: PrepareTask, store: JobStore, plan: PartitionPlan) -> Start:

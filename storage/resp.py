@@ -77,7 +77,9 @@ def _error(message: str, key: str) -> StorageError:
             "give it more memory, or end other jobs that use it"
         )
     if code in _FOR_NOW:
-        return StorageUnavailableError(f"Redis at {key}: {message}")
+        unavailable = StorageUnavailableError(f"Redis at {key}: {message}")
+        unavailable.is_read_only = code == "READONLY"
+        return unavailable
     return StorageError(f"Redis at {key}: {message}")
 
 

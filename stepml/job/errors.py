@@ -182,7 +182,15 @@ class StorageError(StepMLError):
 
 
 class StorageUnavailableError(StorageError):
-    """The storage service failed or refused temporarily; the same call may succeed later."""
+    """The storage service failed or refused temporarily; the same call may succeed later.
+
+    Attributes
+    ----------
+    is_read_only : bool
+        The server is a replica, which refuses writes. If it is no fail-over, this will not pass.
+    """
+
+    is_read_only = False
 
 
 class StorageFullError(StorageUnavailableError):

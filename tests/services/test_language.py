@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from tests.support.running_aws import RunningAws, inline_map, only, task
+from tests.support.running_aws import ROLE, RunningAws, inline_map, only, task
 
 PROBE = "app-probe"
 
@@ -160,3 +161,20 @@ def test_a_taken_name_is_tried_again_under_another_one(
     assert (ended["status"], json.loads(ended["output"])) == ("SUCCEEDED", 2)
     names = [execution["name"] for execution in aws.executions(child)]
     assert names == ["child-t0", "child-t2", "child-t1", "child-t3"]
+
+
+def test_a_valid_machine_that_cannot_run_here_is_refused_before_it_runs(aws: RunningAws) -> None:
+    states = aws.client("stepfunctions")
+    jsonata = json.dumps(
+        only({"Type": "Pass", "Output": "{% 1 + 2 %}", "End": True}, QueryLanguage="JSONata")
+    )
+    machine = aws.machine(only({"Type": "Succeed"}))
+    refusal = "InvalidDefinition.*the local AWS has no JSONata: use JSONPath at /QueryLanguage"
+
+    assert states.validate_state_machine_definition(definition=jsonata)["result"] == "OK"
+    for request in (
+        lambda: states.create_state_machine(name="jsonata", definition=jsonata, roleArn=ROLE),
+        lambda: states.update_state_machine(stateMachineArn=machine, definition=jsonata),
+    ):
+        with pytest.raises(ClientError, match=refusal):
+            request()

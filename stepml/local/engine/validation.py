@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +11,7 @@ from moto.core.responses import ActionResult
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
-from stepml.local.engine.language import diagnose
+from stepml.local.engine.language import diagnose, lacking
 from stepml.local.seams import Seams
 
 seams = Seams()
@@ -22,10 +23,12 @@ MAX_DIAGNOSTICS = 100
     StepFunctionsParserBackend,
     "_validate_definition",
     kind=staticmethod,
-    why="raises an error without a name, accepts targets that do not exist",
+    why="raises an error without a name, accepts targets that do not exist, and JSONata, which "
+    "fails",
 )
 def validate_definition(definition: str) -> None:
     errors = [str(each) for each in diagnose(definition) if each.severity == "ERROR"]
+    errors = errors or list(lacking(json.loads(definition)))
     if errors:
         raise JsonRESTError(
             "InvalidDefinition", f"Invalid State Machine Definition: '{', '.join(errors)}'"

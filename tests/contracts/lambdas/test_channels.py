@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis as redis_client
 
-from lambdas.channels import JobChannel
+from lambdas.channels import Channels, JobChannel
 from lambdas.channels.server import ServerChannel
 from lambdas.channels.storage import StorageChannel
 from ps_server.protocol.addresses import TOKEN_VARIABLE, URL_VARIABLE
@@ -18,6 +18,7 @@ from ps_server.protocol.clients import ParameterClient
 from ps_server.protocol.refusals import MemoryExceeded
 from stepml.job import keys
 from stepml.job.errors import (
+    NotAvailableError,
     NotEnoughServerMemoryError,
     StepMLError,
     StorageDeniedError,
@@ -30,8 +31,9 @@ from stepml.job.spec import JobSpec
 from storage import Storage
 from storage.dynamodb import DynamoDBStorage
 from storage.redis import RedisStorage
+from storage.retrying import RetryingStorage
 from tests.contracts.conftest import aws_client, close_clients
-from tests.support.jobs import Job
+from tests.support.jobs import Job, contents
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 from tests.support.servers import redis_server
 
@@ -101,6 +103,53 @@ def test_a_redis_that_cannot_be_written_is_refused(
         with pytest.raises(error, match=message) as caught:
             over(storage).require_answer()
         assert type(caught.value) is error
+        storage.close()
+
+
+class FastClock:
+    """A clock whose waits take no time."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+def test_a_replica_is_refused_by_prepare_after_one_round_of_retries(tmp_path: Path) -> None:
+    clock, job = FastClock(), Job(exchange={"channel": "redis"})
+    with redis_server(tmp_path) as server:
+        with redis_client.Redis.from_url(server.url) as client:
+            refuse_writes(client)
+        storage = RedisStorage(server.url)
+        job.channels = Channels(("s3", "redis"), lambda name: RetryingStorage(storage, clock))
+        with pytest.raises(NotAvailableError) as caught:
+            job.prepare()
+        storage.close()
+    assert str(caught.value).startswith(
+        "exchange.channel 'redis': the server of this deployment is a read-only replica; the "
+        "stack's parameter RedisUrl must have the address of the primary (Redis at jobs/job/"
+    )
+    assert "READONLY You can't write" in str(caught.value)
+    assert 1 < clock.time < 10
+    assert contents(job.storage) == {}
+
+
+def test_a_fail_over_is_waited_for(tmp_path: Path) -> None:
+    job = Job(exchange={"channel": "redis"})
+    with redis_server(tmp_path) as server, redis_client.Redis.from_url(server.url) as client:
+        refuse_writes(client)
+
+        class Promoting(FastClock):
+            def sleep(self, seconds: float) -> None:
+                client.execute_command("REPLICAOF", "NO", "ONE")
+
+        storage = RedisStorage(server.url)
+        job.channels = Channels(("s3", "redis"), lambda name: RetryingStorage(storage, Promoting()))
+        assert job.prepare().job_id == job.job_id
         storage.close()
 
 
