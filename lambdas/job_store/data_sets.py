@@ -19,7 +19,16 @@ from stepml.job.errors import (
     KeyNotFoundError,
     ValueChangedError,
 )
-from stepml.ml.data import Interval, Manifest, PieceStatistics, Shard, ShardKind, assemble, merge
+from stepml.ml.data import (
+    Interval,
+    Manifest,
+    PieceStatistics,
+    Shard,
+    ShardKind,
+    are_alike,
+    assemble,
+    merge,
+)
 from stepml.ml.data.manifest import Piece
 from storage import DurableStorage
 
@@ -151,6 +160,11 @@ class DataSetStore:
             pieces = [piece for summary in summaries for piece in summary.pieces]
             if damaged := self._damaged(pieces):
                 raise DamagedValueError(f"{damaged} is missing or is not what was written")
+            if not are_alike(pieces):  # the stack was updated meanwhile
+                self.storage.delete_many([self.summary(n).key for n in range(len(plan.tasks))])
+                raise DamagedValueError(
+                    f"the ranges of datasets/{self.digest}/ were parsed by two versions of StepML"
+                )
         return merge(plan.digest, plan.layout, pieces, [each.skipped for each in summaries])
 
     def _summaries(self, n_ranges: int) -> list[RangeSummary]:

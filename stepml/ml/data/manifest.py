@@ -150,6 +150,12 @@ def merge(
     )
 
 
+def are_alike(statistics: Sequence[PieceStatistics]) -> bool:
+    """Return whether one version of the code can have written all pieces, so that they merge."""
+    forms = {(each.layout, len(each.bucket_counts), len(each.fine_ends)) for each in statistics}
+    return len(forms) <= 1
+
+
 def shard_kind(asked: str, manifest: Manifest, world_size: int) -> ShardKind:
     """Return the kind of the shards' matrices.
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import msgspec
 import pytest
 
 from lambdas.attempts.failures import published_failure
 from lambdas.epochs.loop import Limits
+from lambdas.job_store import JobStore
 from lambdas.job_store.shards import warm_shards
 from lambdas.partition import partition
 from lambdas.plan_shards import plan_shards
@@ -163,6 +166,30 @@ def restored(job: Job, **task: Any) -> DataTasks:
     for number in tasks.ranges:
         partition(number, job.job_id, job.partition_plan(), job.data, job.storage)
     return tasks
+
+
+@pytest.mark.parametrize("field", ["bucket_counts", "fine_ends", "layout"])
+def test_ranges_that_two_versions_have_parsed_are_parsed_again(field: str) -> None:
+    job = job_on(MemoryStorage(), "job")
+    for number in job.prepare().data.ranges:
+        partition(number, job.job_id, job.partition_plan(), job.data, job.storage)
+    plan = job.partition_plan()
+    others = {
+        "bucket_counts": (1, 2),
+        "fine_ends": ((0.0, 1.0),),
+        "layout": replace(plan.layout, fine=(0,)),
+    }
+    entry = JobStore(job.storage, "job").data_set(plan.digest).summary(1)
+    summary = entry.load()
+    pieces = [replace(piece, **{field: others[field]}) for piece in summary.pieces]
+    entry.replace(msgspec.structs.replace(summary, pieces=pieces), unless=lambda stored: False)
+
+    with pytest.raises(DataSetDamagedError, match="were parsed by two versions of StepML; the ne"):
+        job.plan()
+
+    assert restored(job).ranges == [0, 1]
+    job.plan()
+    assert trained(job) == undisturbed()
 
 
 def test_a_running_job_without_any_data_names_them_and_its_next_attempt_makes_them() -> None:
