@@ -212,6 +212,7 @@ class Wait:
     watch: Watch
     batch: int  # whose sum is next
     since: float  # by time.monotonic: of the wait, or of the last look at the snapshot
+    seen: tuple[str | None, ...] = ()  # versions of the snapshots that were loaded last
 
     def begin(self, batch: int) -> None:
         """Note that the rank asks for the sum of ``batch`` from now on."""
@@ -223,9 +224,16 @@ class Wait:
         now = time.monotonic()
         if now - self.since >= self.run.timing.lost_sum_s:
             self.since = now
-            paused = _pause_if_later(self.run, self.batch - 1)
-            if paused is not None:
-                raise paused
+            self._look()
+
+    def _look(self) -> None:
+        versions = Snapshots(self.run.store, self.run.task.epoch).versions()
+        if versions == self.seen:  # they are as large as the model
+            return
+        self.seen = versions
+        paused = _pause_if_later(self.run, self.batch - 1)
+        if paused is not None:
+            raise paused
 
 
 @dataclass(slots=True)

@@ -53,6 +53,11 @@ class Snapshots:
             raise
         return last or self._latest.read_whole(found)
 
+    def versions(self) -> tuple[str | None, ...]:
+        """Return an ETag for each, None for an absent one; they change with the snapshots."""
+        found = [self.store.storage.describe(key) for key in self.keys]
+        return tuple(None if each is None else each.etag for each in found)
+
     def has_last(self) -> bool:
         """Return whether the end of the epoch is durable."""
         return self._last.exists()

@@ -429,6 +429,33 @@ def test_a_wait_goes_on_unless_a_later_snapshot_has_the_sum() -> None:
         wait()
 
 
+class CountingStorage(DurableWrapper):
+    """Counts the snapshots that are loaded."""
+
+    n_loaded = 0
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
+        found = super().load_many(keys)
+        self.n_loaded += sum("snapshot" in key for key in found)
+        return found
+
+
+def test_a_long_wait_loads_each_snapshot_once() -> None:
+    job = gradient_job()
+    job.timing = Timing(lost_sum_s=0.0)
+    storage = CountingStorage(job.storage)
+    store = JobStore(storage, job.job_id)
+    task = ExecutorTask(rank=2, **job.attempt(1))
+    run = RankRun.begin(task, store, Deadline(plenty), job.timing)
+    assert run is not None
+    wait = Wait(run, run.watch(), batch=9, since=time.monotonic())
+    for batches_done in (1, 2):
+        Snapshots(job.store, 1).save(progress(batches_done))
+        for _ in range(5):
+            wait()
+        assert storage.n_loaded == batches_done
+
+
 def test_a_rank_whose_replay_is_lost_says_so_and_the_epoch_begins_again() -> None:
     job = gradient_job()
     with ThreadPoolExecutor(3) as threads:
