@@ -1,9 +1,9 @@
 """A client of the parameter server over Thrift.
 
-All pieces of a message leave before the answers to them are read, and in a step also the requests
-for the pieces of the sum. Neither side can block the other: the server answers each piece with a
-few dozen bytes, and at most `_ASKED_AT_ONCE` requests of half a KiB are on their way while it may
-be sending; both fit into the buffers of the sockets.
+All pieces of a message leave before the answers to them are read, and in a step also the request
+for the sum. Neither side can block the other: the server answers each piece with a few dozen bytes,
+and at most `_ASKED_AT_ONCE` requests of half a KiB are on their way while it may be sending; both
+fit into the buffers of the sockets.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 from thrift.protocol.TProtocol import TProtocolException
@@ -52,21 +51,19 @@ class ThriftClient(ParameterClient):
 
     def pull(self, target: Target, wait_s: float = 0.0) -> Received:
         with self._connected() as connection:
-            pull = _Pull(connection, target, wait_s, self._next_buffer)
-            pull.ask()
+            connection.write_pull(target, wait_s)
             connection.flush(self.timeout_s + wait_s)
-            return pull.finish(self.timeout_s + wait_s)
+            return connection.pulled(target, self._next_buffer)
 
     def push_and_pull(
         self, target: Target, message: Encoded, wait_s: float = 0.0
     ) -> tuple[Pushed, Received | ContributionsMissing]:
         with self._connected() as connection:
-            pull = _Pull(connection, target, wait_s, self._next_buffer)
             n_pieces = connection.write_push(target, message)
-            pull.ask(message.size)
+            connection.write_pull(target, wait_s)
             connection.flush(self.timeout_s + wait_s)
             pushed = _attempted(lambda: connection.pushed(n_pieces))
-            received = _attempted(lambda: pull.finish(self.timeout_s + wait_s))
+            received = _attempted(lambda: connection.pulled(target, self._next_buffer))
             if isinstance(pushed, Refusal):
                 raise pushed
             if isinstance(received, Refusal) and not isinstance(received, ContributionsMissing):
@@ -138,7 +135,9 @@ class _Connection:
             n_pieces += 1
         return n_pieces
 
-    def write_pull(self, call: packing.PullCall) -> None:
+    def write_pull(self, target: Target, wait_s: float = 0.0, offset: int = 0) -> None:
+        wait_ms = round(min(1000 * wait_s, _MOST_WAIT_MS))
+        call = packing.PullCall(target, wait_ms, offset, self.welcome.frame_bytes)
         self.transport.write(packing.pack_pull(self._next_number(), call))
 
     def flush(self, timeout_s: float) -> None:
@@ -155,8 +154,33 @@ class _Connection:
         assert isinstance(answers[-1], Pushed)
         return answers[-1]
 
-    def pulled(self) -> tuple[int, int]:
-        """Read the next answer up to its piece; return the sizes of the message and the piece."""
+    def pulled(self, target: Target, memory: Callable[[int], memoryview]) -> Received:
+        """Read the first piece of a message into ``memory`` of its size; pull the other pieces."""
+        size, piece_bytes = self._begin_pulled()
+        data, checksum = memory(size), RunningChecksum()
+        self._read_piece(data, 0, piece_bytes, checksum)
+        offsets = range(0, size, self.welcome.frame_bytes)[1:]
+        for first in range(0, len(offsets), _ASKED_AT_ONCE):
+            asked = offsets[first : first + _ASKED_AT_ONCE]
+            for offset in asked:
+                self.write_pull(target, offset=offset)
+            self.transport.flush()
+            for offset in asked:
+                self._read_piece(data, offset, self._begin_pulled()[1], checksum)
+        return Received(data, checksum.value())
+
+    def _read_piece(
+        self, data: memoryview, offset: int, piece_bytes: int, checksum: RunningChecksum
+    ) -> None:
+        piece = data[offset : offset + self.welcome.frame_bytes]
+        if len(piece) != piece_bytes:
+            raise _not_ours(f"a piece of {piece_bytes} bytes")
+        self.transport.read_into(piece)
+        checksum.add(piece)
+        packing.require_end(self.transport.readAll(2), packing.PULLED_TAIL)
+
+    def _begin_pulled(self) -> tuple[int, int]:
+        """Read an answer up to its piece; return the sizes of the message and of the piece."""
         self._begin_packed("pull")
         return packing.read_pulled(self.transport)
 
@@ -195,59 +219,6 @@ class _Connection:
         if hasattr(result, "success") and result.success is None:
             raise _not_ours("neither an answer nor a refusal")
         return getattr(result, "success", None)
-
-
-@dataclass(slots=True)
-class _Pull:
-    """A message that is pulled in pieces."""
-
-    connection: _Connection
-    target: Target
-    wait_s: float
-    memory: Callable[[int], memoryview]  # for the size of the message
-    asked: list[int] = field(default_factory=list)  # offsets of pieces that have not come
-    next: int = 0  # offset of the next piece to ask for
-    data: memoryview | None = None
-    checksum: RunningChecksum = field(default_factory=RunningChecksum)
-
-    def ask(self, expected_bytes: int = 1) -> None:
-        """Ask for all pieces of a message of the expected length."""
-        wait_ms = round(min(1000 * self.wait_s, _MOST_WAIT_MS))
-        frame_bytes = self.connection.welcome.frame_bytes
-        while self.next < expected_bytes and len(self.asked) < _ASKED_AT_ONCE:
-            call = packing.PullCall(self.target, wait_ms, self.next, frame_bytes)
-            self.connection.write_pull(call)
-            self.asked.append(self.next)
-            self.next += frame_bytes
-
-    def finish(self, timeout_s: float) -> Received:
-        """Read all answers, ask for further pieces, and return the message."""
-        refusal: Refusal | None = None
-        while self.asked:
-            try:
-                self._take(self.asked.pop(0))
-            except Refusal as error:
-                refusal = refusal or error  # the answers to the other requests say nothing new
-            if self.data is not None and not self.asked and refusal is None:
-                self.ask(len(self.data))
-                self.connection.flush(timeout_s)
-        if refusal is not None:
-            raise refusal
-        assert self.data is not None
-        return Received(self.data, self.checksum.value())
-
-    def _take(self, offset: int) -> None:
-        total, size = self.connection.pulled()
-        if self.data is None:
-            self.data = self.memory(total)
-        frame_bytes = self.connection.welcome.frame_bytes
-        if size != max(0, min(frame_bytes, len(self.data) - offset)):
-            raise _not_ours(f"a piece of {size} bytes")
-        piece = self.data[offset : offset + size]
-        transport = self.connection.transport
-        transport.read_into(piece)
-        self.checksum.add(piece)
-        packing.require_end(transport.readAll(len(packing.PULLED_TAIL)), packing.PULLED_TAIL)
 
 
 def _attempted(act: Callable[[], T]) -> T | Refusal:
