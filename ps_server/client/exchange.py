@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 
 from comm.exchange import InFlightExchange, OrchestratedExchange, Workers
 from comm.wire import Compression, Message
@@ -35,48 +36,40 @@ _COMPUTES = 3
 _MOST_GRACE_S = 60.0
 
 
+@dataclass(eq=False)
 class ServerInFlight(InFlightExchange):
     """One rank's part in the steps of a job, over a parameter server."""
 
-    def __init__(
-        self,
-        workers: Workers,
-        rank: int,
-        client: ParameterClient,
-        *,
-        compression: Compression = "none",
-        timeout_s: float = 180.0,  # the longest wait for the other ranks
-        attempt: str = "",  # at the epoch; empty: a rank that has fallen behind waits to the end
-        heal_s: float = HEAL_S,  # of waiting, between two checks that the server has the last sum
-        grace_s: float = GRACE_S,  # the least time for a peer to give a sum back
-        watch: Callable[[], None] = nothing,  # called each second of a wait; it raises to end it
-        clock: Clock = time,
-    ) -> None:
-        self.timeout_s = timeout_s
-        self._workers = workers
-        self._rank = rank
-        self._job = JobClient(client, workers.prefix, watch, clock)
+    workers: Workers
+    rank: int
+    client: ParameterClient
+    _: KW_ONLY
+    compression: Compression = "none"
+    timeout_s: float = 180.0  # the longest wait for the other ranks
+    attempt: str = ""  # at the epoch; empty: a rank that has fallen behind waits to the end
+    heal_s: float = HEAL_S  # of waiting, between two checks that the server has the last sum
+    grace_s: float = GRACE_S  # the least time for a peer to give a sum back
+    watch: Callable[[], None] = nothing  # called each second of a wait; it raises to end it
+    clock: Clock = time
+
+    def __post_init__(self) -> None:
+        self._job = JobClient(self.client, self.workers.prefix, self.watch, self.clock)
         self._job.on_break = self._keep_last
-        self._compression: Compression = compression
-        self._attempt = attempt
-        self._heal_s = heal_s
-        self._grace_s = grace_s
-        self._clock = clock
         self._epoch = 0
         self._last: tuple[Step, memoryview] | None = None  # the sum of the last step
         self._last_at = ""  # the incarnation of the server that has it
-        self._left_at = clock.monotonic()  # the last step, or the beginning
+        self._left_at = self.clock.monotonic()  # the last step, or the beginning
         self._longest_s = 0.0  # between two steps
 
     def all_reduce(self, step: Step, message: Message) -> Message:
-        began = self._clock.monotonic()
+        began = self.clock.monotonic()
         self._longest_s = max(self._longest_s, began - self._left_at)
         self._epoch = step.epoch
-        contribution = encode_in_parts(message, self._compression)
+        contribution = encode_in_parts(message, self.compression)
         settings = JobSettings(
-            self._workers.world_size, contribution.size, compression=self._compression
+            self.workers.world_size, contribution.size, compression=self.compression
         )
-        target = Target(self._workers.prefix, step, self._rank, self._attempt)
+        target = Target(self.workers.prefix, step, self.rank, self.attempt)
         push = Push(target, contribution, _contribution(step), settings)
         try:
             data, summed = self._job.push_and_wait(
@@ -88,12 +81,12 @@ class ServerInFlight(InFlightExchange):
         except StepForgotten as error:
             raise self._lost(step, str(error)) from error
         self._last, self._last_at = (step, data), self._job.incarnation
-        self._left_at = self._clock.monotonic()
+        self._left_at = self.clock.monotonic()
         return summed
 
     def replay(self, step: Step) -> Message | None:
         try:
-            return self._job.pull(step, self._rank, _sum_of(step))
+            return self._job.pull(step, self.rank, _sum_of(step))
         except (ContributionsMissing, StepForgotten, UnknownJob):
             return None
 
@@ -109,14 +102,14 @@ class ServerInFlight(InFlightExchange):
 
     def _looker(self, step: Step) -> Callable[[ContributionsMissing], None]:
         """Return the function that is called after each slice of a wait."""
-        due, behind_since = self._clock.monotonic() + self._heal_s, float("inf")
-        one_behind_s = min(_MOST_GRACE_S, self._grace_s + _COMPUTES * self._longest_s)
+        due, behind_since = self.clock.monotonic() + self.heal_s, float("inf")
+        one_behind_s = min(_MOST_GRACE_S, self.grace_s + _COMPUTES * self._longest_s)
 
         def look(missing: ContributionsMissing) -> None:
             nonlocal due, behind_since
-            now = self._clock.monotonic()
+            now = self.clock.monotonic()
             if now >= due or self._last_at != self._job.incarnation:
-                due = now + self._heal_s
+                due = now + self.heal_s
                 self._give_back()
             ahead = missing.frontier - step.batch
             behind_since = min(behind_since, now) if ahead > 0 else float("inf")
@@ -134,7 +127,7 @@ class ServerInFlight(InFlightExchange):
 
         def act() -> None:
             if not client.exists(name, step).is_complete:
-                client.push(Target(name, step, ALL_RANKS, self._attempt), Encoded([data]))
+                client.push(Target(name, step, ALL_RANKS, self.attempt), Encoded([data]))
 
         with suppress(UnknownJob, StepForgotten):
             self._job.call(act)
@@ -147,33 +140,28 @@ class ServerInFlight(InFlightExchange):
 
     def _lost(self, step: Step, why: str) -> ReplayLostError:
         return ReplayLostError(
-            f"rank {self._rank} waits for {step}: {why}; the sums to catch up with are gone"
+            f"rank {self.rank} waits for {step}: {why}; the sums to catch up with are gone"
         )
 
 
+@dataclass(eq=False)
 class ServerOrchestrated(OrchestratedExchange):
-    """The exchange of ranks that end between two steps, over a parameter server.
+    """The exchange of ranks that end between two steps, over a parameter server."""
 
-    ``watch`` is called while the server does not answer; it raises to end the wait.
-    """
+    workers: Workers
+    client: ParameterClient
+    _: KW_ONLY
+    compression: Compression = "none"
+    watch: Callable[[], None] = nothing  # called while no answer comes; it raises to end the wait
+    clock: Clock = time
 
-    def __init__(
-        self,
-        workers: Workers,
-        client: ParameterClient,
-        *,
-        compression: Compression = "none",
-        watch: Callable[[], None] = nothing,
-        clock: Clock = time,
-    ) -> None:
-        self._workers = workers
-        self._job = JobClient(client, workers.prefix, watch, clock)
-        self._compression: Compression = compression
+    def __post_init__(self) -> None:
+        self._job = JobClient(self.client, self.workers.prefix, self.watch, self.clock)
         self._has_left = False  # a contribution that was not there before
 
     def contribute(self, step: Step, rank: int, message: Message) -> None:
-        given = encode_in_parts(message, self._compression)
-        settings = JobSettings(self._workers.world_size, given.size, compression=self._compression)
+        given = encode_in_parts(message, self.compression)
+        settings = JobSettings(self.workers.world_size, given.size, compression=self.compression)
         self._has_left = not self._job.push(step, rank, given, settings).is_repeated
 
     def has_contributed(self, step: Step, rank: int) -> bool:
@@ -192,7 +180,7 @@ class ServerOrchestrated(OrchestratedExchange):
         except ContributionsMissing as error:
             raise MissingContributionError(error.ranks, str(step)) from error
         except UnknownJob as error:
-            everybody = range(self._workers.world_size)
+            everybody = range(self.workers.world_size)
             raise MissingContributionError(everybody, str(step)) from error
 
     def release(self, step: Step) -> None:

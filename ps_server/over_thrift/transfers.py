@@ -37,16 +37,14 @@ class Transfers:
         self._frame_bytes = frame_bytes
         self._upload: _Upload | None = None
         self._refused: _Key | None = None  # the push that was refused last
-        self._pulled: _Key | None = None
-        self._block: Block | None = None  # of the last pull, while pieces are left
-        self._pulled_bytes = 0
-        self._sent_bytes = 0  # of the last pull, with the piece that leaves at the next flush
+        self._pulled: tuple[_Key, Block] | None = None  # while pieces are left
+        self._sent_bytes = 0  # of it, with the piece that leaves at the next flush
 
     @property
     def hold_memory(self) -> bool:
         """Whether more pieces are due, for which memory is held."""
         uploads = self._upload is not None and isinstance(self._upload.into, Incoming)
-        return uploads or self._block is not None
+        return uploads or self._pulled is not None
 
     def close(self) -> None:
         """Give all memory back."""
@@ -87,21 +85,20 @@ class Transfers:
             raise InvalidRequest(text)
         if offset == 0:
             self._end_pull()
-            self._block = self._waited(key, call)
-            self._pulled, self._pulled_bytes = key, len(self._block.data)
-        if self._pulled != key:
+            self._pulled = key, self._waited(key, call)
+        if self._pulled is None or self._pulled[0] != key:
             raise InvalidRequest(f"offset: expected 0, got {offset}")
-        data = memoryview(b"") if self._block is None else self._block.data.data
+        data = self._pulled[1].data.data
         piece = data[offset : offset + min(call.limit, self._frame_bytes)]
-        head = packing.pack_pulled(number, self._pulled_bytes, len(piece))
+        head = packing.pack_pulled(number, len(data), len(piece))
         for part in (head, piece, packing.PULLED_TAIL):
             transport.write(part)
         self._sent_bytes = offset + len(piece)
 
     def flushed(self) -> None:
         """Give the memory of the last pull back, if its last piece has left."""
-        if self._sent_bytes >= self._pulled_bytes:
-            self._drop_block()
+        if self._pulled is not None and self._sent_bytes >= len(self._pulled[1].data):
+            self._end_pull()
 
     def _pushed(self, upload: _Upload) -> Pushed:
         if isinstance(upload.into, Refusal):
@@ -148,13 +145,9 @@ class Transfers:
             upload.into.close()
 
     def _end_pull(self) -> None:
-        self._pulled, self._pulled_bytes = None, 0
-        self._drop_block()
-
-    def _drop_block(self) -> None:
-        block, self._block = self._block, None
-        if block is not None:
-            block.drop()
+        pulled, self._pulled = self._pulled, None
+        if pulled is not None:
+            pulled[1].drop()
 
     def _waited(self, key: _Key, call: packing.PullCall) -> Block:
         wait_s = min(MOST_WAIT_S, max(0, call.wait_ms) / 1000)

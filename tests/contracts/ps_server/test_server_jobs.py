@@ -70,7 +70,7 @@ def kill_once(monkeypatch: pytest.MonkeyPatch, rank: int, batch: int) -> None:
     all_reduce, killed = ServerInFlight.all_reduce, []
 
     def killing(self: ServerInFlight, step: Step, message: Message) -> Message:
-        if (self._rank, step.batch) == (rank, batch) and not killed:
+        if (self.rank, step.batch) == (rank, batch) and not killed:
             killed.append(rank)
             raise KilledError
         return all_reduce(self, step, message)
