@@ -7,10 +7,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+# The command handles Ctrl-C once this package is imported, so `typing` would take too long.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from stepml.model_loading import load_model
     from stepml.trained_model import TrainedModel
 
@@ -24,5 +25,7 @@ _LAZY = {"load_model": "stepml.model_loading", "TrainedModel": "stepml.trained_m
 def __getattr__(name: str) -> Any:
     # Functions import this package, too, and some do not need NumPy.
     if name in _LAZY:
+        from importlib import import_module
+
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -221,6 +221,20 @@ main()
     assert (found.returncode, found.stdout, found.stderr) == (130, "", "")
 
 
+def test_ctrl_c_is_handled_before_anything_slow_is_loaded() -> None:
+    code = "import sys, stepml.cli; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+
+    assert {"stepml", "stepml.cli", "signal"} <= {*loaded}
+    assert not {"typing", "re", "importlib.metadata", "typer"} & {*loaded}
+
+
 @pytest.mark.parametrize(
     ("command", "variable"),
     [("data get digits --no-upload", "STEPML_CACHE_DIR"), ("local up", "STEPML_STATE_DIR")],
