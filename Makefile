@@ -91,14 +91,17 @@ clean: down ## Remove everything that can be generated again
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or later is needed, this is {sys.version}; set PYTHON="'
+	@echo "Creating $(VENV) and installing the dependencies in it takes one to five minutes."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'  # the first with dependency groups
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing the dependencies in $(VENV)"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
+	@echo "Installing the dependencies for development in $(VENV)"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data]' --group dev
 	@touch $@
 

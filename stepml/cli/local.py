@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -72,7 +72,8 @@ def up(
 
     output = Output(as_json)
     with ending_signals(foreground) as ending, local_aws_errors(), ExitStack() as afterwards:
-        status = daemon.up(port=port, concurrency=concurrency, with_parent=foreground)
+        with output.working("starting the local AWS"):
+            status = daemon.up(port=port, concurrency=concurrency, with_parent=foreground)
         if foreground:
             afterwards.callback(daemon.down)
         _show_status(status, output, _deployed(status, output, data_bucket))
@@ -100,7 +101,7 @@ def down(
     output = Output(as_json)
     if not yes:
         require_consent(output)
-    with local_aws_errors():
+    with local_aws_errors(), output.working("ending the local AWS"):
         ended = daemon.down()
     output.document({"running": False, "ended": ended})
     output.line("ended" if ended else "the local AWS was not running")
@@ -154,10 +155,10 @@ def _deployed(status: LocalStatus, output: Output, data_bucket: str) -> dict[str
     from stepml.local.locks import LockTimeoutError, exclusive
     from stepml.packaging.sources import template_path
 
-    showing = output.console.status("deploying") if output.is_live else nullcontext()
     try:
         # Two concurrent deployments would both create the stack.
-        with translated(status.endpoint_url), showing, exclusive("deploy", 2 * STACK_WAIT_S):
+        alone, showing = exclusive("deploy", 2 * STACK_WAIT_S), output.working("deploying")
+        with translated(status.endpoint_url), showing, alone:
             return deploy(
                 status.endpoint_url,
                 template_path(),

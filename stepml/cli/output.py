@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,10 @@ class Output:
     def is_live(self) -> bool:
         """Whether written text can be overwritten."""
         return not self.as_json and self.console.is_terminal and not self.console.is_dumb_terminal
+
+    def working(self, text: str) -> AbstractContextManager[object]:
+        """Return a context that shows ``text`` while it lasts, on a terminal."""
+        return self.console.status(text) if self.is_live else contextlib.nullcontext()
 
     def document(self, content: Any) -> None:
         """Write the result, if JSON was requested."""

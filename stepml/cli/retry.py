@@ -47,8 +47,9 @@ def stop(
     target = Target.chosen(local, endpoint_url, stack)
     client = target.client()
     job = client.execution(execution)
-    stopped = client.stop(job, cause=f"by the command: stepml stop {job.name}")
     output = Output(as_json)
+    with output.working(f"stopping {job.name}"):
+        stopped = client.stop(job, cause=f"by the command: stepml stop {job.name}")
     state = stopped.state
     output.document(
         {
@@ -90,8 +91,9 @@ def retry(
     client = target.client()
     job = client.execution(execution)
     check_directory(out / (name or job.name))
-    retried = client.retry(job, epoch, name)
     output = Output(as_json, survives=not detach)
+    with output.working(f"retrying {job.name}"):
+        retried = client.retry(job, epoch, name)
     for line in retried_lines(job, retried):
         output.line(line)
     more = {"how": retried.how, "first_epoch": retried.epoch, "why": retried.reason}

@@ -418,6 +418,23 @@ def test_what_failed_is_a_red_line_on_a_terminal(
     assert log_style(replace(line, level="INFO")) is None
 
 
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_slow_work_is_shown_on_a_terminal(
+    is_terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm" if is_terminal else "dumb")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    with Output(as_json=False).working("stopping x"):
+        pass
+    with Output(as_json=True).working("stopping y"):
+        pass
+
+    output = capsys.readouterr().out
+    assert ("stopping x" in output) == is_terminal
+    assert "stopping y" not in output
+
+
 def test_digits_are_made_once_and_uploaded_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
