@@ -16,6 +16,7 @@ from lambdas.job_store.resumption import take_over
 from lambdas.job_store.samples import load_labelled_sample, load_sample
 from lambdas.job_store.shards import is_scaled
 from lambdas.logs import log
+from stepml.job.measures import LOSS
 from stepml.job.spec_base import settled
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import State
@@ -23,6 +24,7 @@ from stepml.ml.choices import choose
 from stepml.ml.data import Moments, merge_moments, scale_of, shard_kind, shard_plan
 from stepml.ml.doubts import doubts_about_moments
 from stepml.ml.models.base import Array, Floats, Matrix
+from stepml.ml.standing import value_of
 from storage import DurableStorage
 
 
@@ -57,6 +59,9 @@ def _initialised(store: JobStore) -> TrainingPlan:
     begins = partition.resumed_epochs == 0
     if begins and not first.exists():
         first.publish(_first_state(store, plan))
+    if spec.stop.metric != LOSS:  # refused now, not after an epoch
+        state = store.state(partition.resumed_epochs).load()
+        value_of(evaluate(store, plan, state.parameters), spec.stop.metric)
     plan = msgspec.structs.replace(
         plan,
         constant_loss=_loss_of(store, plan, plan.constant_parameters(manifest)),

@@ -14,6 +14,7 @@ from stepml.ml.algorithms import Residuals, build_algorithm
 from stepml.ml.convergence import Spent, decide, spent_with
 from stepml.ml.models import Evaluation
 from stepml.ml.models.base import Floats
+from stepml.ml.standing import Standing
 
 
 def evaluate(store: JobStore, plan: TrainingPlan, parameters: Floats) -> Evaluation:
@@ -42,7 +43,8 @@ def build_report(
     previous = run.store.report(task.epoch - 1).load() if task.epoch > 1 else None
     spent = _spent(run, previous, n_chunks, invocation)
     stop = run.plan.spec.stop
-    verdict = decide(stop, task.epoch, evaluation.loss, previous, end.converged, spent)
+    standing = Standing.of(stop, evaluation, previous, lambda: run.store.reports(task.epoch - 1))
+    verdict = decide(stop, task.epoch, evaluation.loss, previous, end.converged, spent, standing)
     by_rank = sorted(task.executors, key=lambda result: result.rank)
     return EpochReport(
         epoch=task.epoch,
@@ -53,6 +55,8 @@ def build_report(
         metrics=evaluation.metrics,
         training_loss=end.training_loss,
         best_loss=verdict.best_loss,
+        measure=stop.metric,
+        best_value=verdict.best_value,
         epochs_without_improvement=verdict.epochs_without_improvement,
         seconds=spent.epoch_seconds,
         active_seconds=spent.seconds,

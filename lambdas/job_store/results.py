@@ -23,14 +23,15 @@ from stepml.ml.artifact import Artifact
 from stepml.ml.doubts import doubts_about_model
 from stepml.ml.models.base import WithClasses
 from stepml.ml.models.confusion import PerClass
+from stepml.ml.standing import kept_epoch
 
 MOST_CLASSES_COUNTED = 100
 
 
 def trained_model(store: JobStore, plan: TrainingPlan, report: JobReport) -> Artifact:
-    """Return the model after the last epoch, with the card that predictions need."""
+    """Return the model that the job keeps, with the card that predictions need."""
     spec, model = plan.spec, plan.model()
-    state = store.state(report.epochs).load()
+    state = store.state(report.model_epoch).load()
     scale = store.scale.load() if is_scaled(spec.data) else None
     card = {
         "model": tag(spec.model),
@@ -41,7 +42,7 @@ def trained_model(store: JobStore, plan: TrainingPlan, report: JobReport) -> Art
         "standardised": spec.data.standardise,
         "job": msgspec.to_builtins(spec),
         "job_id": store.job_id,
-        "epoch": report.epochs,
+        "epoch": report.model_epoch,
         "metrics": {"loss": report.loss, **report.metrics},
         "versions": report.versions,
     }
@@ -63,20 +64,22 @@ def build_job_report(
         Of all epochs.
     """
     job_id, last = store.job_id, history[-1]
-    per_class, confusion_matrix = _quality_of_classes(store, plan, last.epoch)
+    kept = history[kept_epoch(plan.spec.stop, history) - 1]
+    per_class, confusion_matrix = _quality_of_classes(store, plan, kept.epoch)
     return JobReport(
         job_id=job_id,
         spec=plan.spec,
         decision=last.decision,
         reason=last.reason,
         epochs=last.epoch,
-        loss=last.loss,
-        metrics=last.metrics,
+        model_epoch=kept.epoch,
+        loss=kept.loss,
+        metrics=kept.metrics,
         per_class=per_class,
         confusion_matrix=confusion_matrix,
         seconds=seconds_since(store.claim.load().started_at),
         dataset=plan.dataset_report(),
-        warnings=[*plan.about.warnings, *_doubts(plan, last)],
+        warnings=[*plan.about.warnings, *_doubts(plan, kept)],
         model_uri=f"s3://{bucket}/{keys.model(job_id)}",
         report_uri=f"s3://{bucket}/{keys.report(job_id)}",
         history_uri=f"s3://{bucket}/{keys.history(job_id)}",
@@ -109,8 +112,8 @@ def _quality_of_classes(
     return PerClass.of(counts).table(model.classes), matrix
 
 
-def _doubts(plan: TrainingPlan, last: EpochReport) -> list[JobWarning]:
-    return doubts_about_model(plan.spec, last.loss, plan.constant_loss, plan.first_loss)
+def _doubts(plan: TrainingPlan, kept: EpochReport) -> list[JobWarning]:
+    return doubts_about_model(plan.spec, kept.loss, plan.constant_loss, plan.first_loss)
 
 
 def _kernels() -> dict[str, str]:

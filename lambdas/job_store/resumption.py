@@ -14,6 +14,7 @@ from stepml.job.choices import inherited
 from stepml.job.errors import InvalidJobError
 from stepml.job.spec import JobSpec, ResumeFrom
 from stepml.ml.data import DataObject, Layout
+from stepml.ml.standing import best_epoch
 from storage.parallel import at_once
 
 _MUST_EQUAL = ("data", "model", "algorithm")
@@ -95,6 +96,8 @@ def plan_resumption(store: JobStore, spec: JobSpec, *, keeps_rank_state: bool) -
         before = other.partition_plan.load()
     if epochs:
         _require_stored(other, epochs, [other.state(epochs)])
+        if spec.stop.keep == "best":
+            _require_best_state(other, spec, epochs)
     rank_states_after = epochs
     same_world = before.spec.workers == spec.workers
     if keeps_rank_state and same_world and epochs > before.rank_states_after:
@@ -111,9 +114,27 @@ def take_over(store: JobStore, plan: PartitionPlan) -> None:
         return
     # One after another, as they may be large.
     source.state(last).copy_to(store.state(last))
+    if plan.spec.stop.keep == "best":
+        best = best_epoch(plan.spec.stop, source.reports(last))
+        _holder(source, best).state(best).copy_to(store.state(best))
     for rank in range(plan.spec.workers if last > plan.rank_states_after else 0):
         publish_rank_state(store, last, rank, source.rank_state(last, rank).load())
     at_once(lambda epoch: source.report(epoch).copy_to(store.report(epoch)), range(1, last + 1))
+
+
+def _require_best_state(other: JobStore, spec: JobSpec, epochs: int) -> None:
+    best = best_epoch(spec.stop, other.reports(epochs))
+    holder = _holder(other, best)
+    _require_stored(holder, best, [holder.state(best)])
+
+
+def _holder(store: JobStore, epoch: int) -> JobStore:
+    """Return the job that trained ``epoch``: this one, or one whose epochs count as its own."""
+    plan = store.partition_plan.load()
+    while plan.resumed_epochs >= epoch and not store.state(epoch).exists():
+        store = JobStore(store.storage, plan.resumed_from)
+        plan = store.partition_plan.load()
+    return store
 
 
 def _contents(objects: list[DataObject]) -> list[tuple[str, int, str]]:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 from stepml.job.spec_base import label_text
 
 if TYPE_CHECKING:
-    from stepml.job.reports import ClassQuality, EpochReport, JobReport
+    from stepml.job.reports import ClassQuality, EpochReport
 
 
-def main_metric(report: EpochReport | JobReport) -> tuple[str, str]:
-    """Return the name and value of a report's first metric, or empty strings."""
-    for name, value in report.metrics.items():
-        return name, shown(value, 4)
-    return "", ""
+def main_metric(report: EpochReport) -> tuple[str, str]:
+    """Return the name and value of the metric by which the job judges, or of its first one.
+
+    They are empty strings if there is none.
+    """
+    name = report.measure if report.measure in report.metrics else next(iter(report.metrics), "")
+    return name, shown(report.metrics[name], 4) if name else ""
 
 
 def shown(value: float, decimals: int) -> str:

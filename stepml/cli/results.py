@@ -87,6 +87,7 @@ def _show(
             "validation loss": on_its_own(report.loss, 6),
             **{f"validation {each}": on_its_own(x, 4) for each, x in report.metrics.items()},
             **_skipped(report),
+            **_kept(report),
             "why it ended": report.reason,
             "time": f"{report.seconds:.1f} s",
             "cost": f"$ {usd} (estimated){_basis(client)}",
@@ -115,6 +116,7 @@ def _result(last: Snapshot, report: JobReport, files: Mapping[str, Path]) -> dic
         "decision": report.decision,
         "reason": report.reason,
         "epochs": report.epochs,
+        "model_epoch": report.model_epoch,
         "loss": report.loss,
         "metrics": report.metrics,
         "seconds": report.seconds,
@@ -125,6 +127,13 @@ def _result(last: Snapshot, report: JobReport, files: Mapping[str, Path]) -> dic
         "kept": report.kept,
         "files": {what: str(path) for what, path in files.items()},
     }
+
+
+def _kept(report: JobReport) -> dict[str, str]:
+    """Return a line on the epoch of the model, unless it is the last one."""
+    if report.model_epoch in (0, report.epochs):
+        return {}
+    return {"model of": f"epoch {report.model_epoch}, the best by {report.spec.stop.metric}"}
 
 
 def _skipped(report: JobReport) -> dict[str, str]:

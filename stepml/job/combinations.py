@@ -9,6 +9,7 @@ from stepml.job.channels import CHANNELS
 from stepml.job.choices import with_algorithm
 from stepml.job.errors import InvalidJobError
 from stepml.job.formats import FORMATS, FormatFacts, names_of
+from stepml.job.measures import LOSS
 from stepml.job.models import MODELS
 from stepml.job.spec import Data, JobSpec, Stop
 from stepml.job.spec_base import listed, parse_labels, require_choice, settled, tag
@@ -137,6 +138,16 @@ def _check_class_weight(spec: JobSpec) -> None:
         )
 
 
+def _check_measure(spec: JobSpec) -> None:
+    stop, where = spec.stop, f"model {tag(spec.model)!r}"
+    require_choice("stop.metric", stop.metric, where, (LOSS, *spec.model.metrics))
+    if stop.target is not None and stop.target_loss is not None and stop.metric == LOSS:
+        raise InvalidJobError(
+            f"stop.target: expected none beside target_loss {stop.target_loss:g}, because "
+            f"stop.metric is the loss; got {stop.target:g}"
+        )
+
+
 def _check_stop(spec: JobSpec) -> None:
     stop = spec.stop
     if stop.patience != Stop().patience and stop.tolerance is None:
@@ -169,4 +180,5 @@ _CHECKS: tuple[Callable[[JobSpec], None], ...] = (
     _check_label,
     _check_class_weight,
     _check_stop,
+    _check_measure,
 )

@@ -12,6 +12,9 @@ from msgspec import Meta
 from stepml.job.errors import NotEnoughDataError
 from stepml.job.spec_base import SpecGroup, tag
 
+_OF_CLASSES = ("accuracy", "precision", "recall", "f1")
+_OF_TWO_CLASSES = ("auc", "average_precision")
+
 Trait = Literal["gradient", "convex", "clusters", "squares"]
 
 HingeLoss = Literal["hinge", "squared_hinge"]
@@ -41,6 +44,8 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
         Labels are learnt; otherwise ``data.has_label`` may be false.
     learns_classes : bool
         The labels are classes.
+    metrics : tuple of str
+        Measures of the model on rows, in addition to its loss. Some rows lack some of them.
     remedies : tuple of str
         Advice for a job that diverges, in addition to its algorithm's.
     function_kind : str
@@ -53,6 +58,7 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     traits: ClassVar[tuple[Trait, ...]] = ("gradient", "convex")
     needs_labels: ClassVar[bool] = True
     learns_classes: ClassVar[bool] = False
+    metrics: ClassVar[tuple[str, ...]] = ()
     remedies: ClassVar[tuple[str, ...]] = ()
     function_kind: ClassVar[str] = ""
     is_available: ClassVar[bool] = True
@@ -82,6 +88,7 @@ class LogisticRegression(
     """Two classes, log-loss; L2 penalty l2/2·‖w‖² with a free intercept."""
 
     learns_classes: ClassVar[bool] = True
+    metrics: ClassVar[tuple[str, ...]] = (*_OF_CLASSES, *_OF_TWO_CLASSES, "log_loss")
 
     l2: Penalty = 0.0
     positive_class: PositiveClass = None
@@ -94,6 +101,7 @@ class SoftmaxRegression(
     """Several classes, cross-entropy; L2 penalty l2/2·‖w‖² with free intercepts."""
 
     learns_classes: ClassVar[bool] = True
+    metrics: ClassVar[tuple[str, ...]] = (*_OF_CLASSES, "log_loss")
 
     l2: Penalty = 0.0
     class_weight: ClassWeight = None
@@ -103,6 +111,7 @@ class Svm(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="svm"):
     """Linear support vector machine: hinge loss, one-vs-rest for several classes."""
 
     learns_classes: ClassVar[bool] = True
+    metrics: ClassVar[tuple[str, ...]] = (*_OF_CLASSES, *_OF_TWO_CLASSES)
 
     loss: Annotated[
         HingeLoss,
@@ -123,6 +132,7 @@ class LinearRegression(
     """Least squares: half the mean squared error; penalty l1·‖w‖₁ + l2/2·‖w‖², free intercept."""
 
     traits: ClassVar[tuple[Trait, ...]] = ("gradient", "convex", "squares")
+    metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
     remedies: ClassVar[tuple[str, ...]] = ("scale the labels",)
 
     l1: Penalty = 0.0
@@ -137,6 +147,7 @@ class KMeans(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="kmeans
     """Clusters by nearest centroid; labels are ignored."""
 
     traits: ClassVar[tuple[Trait, ...]] = ("clusters",)
+    metrics: ClassVar[tuple[str, ...]] = ("inertia",)
     needs_labels: ClassVar[bool] = False
 
     n_clusters: Annotated[int, Meta(ge=2, le=10_000)]

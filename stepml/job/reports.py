@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
+from stepml.job.measures import LOSS
 from stepml.job.spec import JobSpec
 from stepml.job.tasks import Decision, Event
 
@@ -19,6 +20,8 @@ class EpochReport(Event, frozen=True, kw_only=True):
     metrics: dict[str, float]  # on the validation rows, by name: see docs/models.md
     training_loss: float  # mean over the epoch's batches, before each batch's step
     best_loss: float  # lowest validation loss so far
+    measure: str = LOSS  # stop.metric …
+    best_value: float | None = None  # … and its best value so far
     epochs_without_improvement: int  # in a row, by stop.tolerance; 0 without one
     seconds: float  # from the epoch's start to this report
     active_seconds: float  # of this and all earlier epochs, without failed attempts and pauses
@@ -106,7 +109,8 @@ class JobReport(Event, frozen=True, kw_only=True):
     decision: Decision
     reason: str
     epochs: int
-    loss: float  # of the written model, that of the last epoch
+    model_epoch: int = 0  # the epoch of the written model; 0, of earlier versions: the last one
+    loss: float  # of the written model
     metrics: dict[str, float]
     # Of a classifier, in report.json only: each class, and the rows of each class (rows) by their
     # prediction (columns), in the order of the classes; no counts of more than 100 classes.

@@ -14,6 +14,7 @@ from msgspec import Meta
 from stepml.job.algorithms import Algorithm
 from stepml.job.channels import DURABLE, ChannelName, Pattern
 from stepml.job.formats import Format, names_of
+from stepml.job.measures import LOSS, MeasureName
 from stepml.job.models import MODELS, Model
 from stepml.job.spec_base import SpecGroup
 
@@ -128,9 +129,24 @@ class Stop(SpecGroup, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=-1e300, le=1e300)] | None,
         Meta(description="stop when the validation loss is this or less"),
     ] = None
+    metric: Annotated[
+        MeasureName,
+        Meta(
+            description="the measure on the validation rows to which target, tolerance, patience "
+            "and keep refer"
+        ),
+    ] = LOSS
+    target: Annotated[
+        Annotated[float, Meta(ge=-1e300, le=1e300)] | None,
+        Meta(description="stop when the metric is this or better"),
+    ] = None
+    keep: Annotated[
+        Literal["last", "best"],
+        Meta(description="the epoch whose model is written: the last, or the best by the metric"),
+    ] = "last"
     tolerance: Annotated[
         Annotated[float, Meta(ge=0, le=1e300)] | None,
-        Meta(description="an epoch improves if the best loss so far falls by more than this"),
+        Meta(description="an epoch improves if the best metric so far gains more than this"),
     ] = None
     patience: Annotated[
         Annotated[int, Meta(ge=1, le=100_000)],

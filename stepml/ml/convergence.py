@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from stepml.job.errors import TrainingDivergedError
+from stepml.job.measures import LOSS
 from stepml.job.reports import EpochReport
 from stepml.job.spec import JobSpec, Stop
 from stepml.job.spec_base import settled
 from stepml.job.tasks import Decision
 from stepml.ml.matrices import Floats
+from stepml.ml.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Verdict:
     decision: Decision
     reason: str
     best_loss: float
+    best_value: float  # of stop.metric
     epochs_without_improvement: int
 
 
@@ -79,6 +82,7 @@ def decide(
     previous: EpochReport | None,
     converged: str | None = None,
     spent: Spent | None = None,
+    standing: Standing | None = None,
 ) -> Verdict:
     """Return the verdict after ``epoch`` with a finite validation ``loss``.
 
@@ -97,22 +101,36 @@ def decide(
         The reason, if the algorithm itself has converged.
     spent : Spent, optional
         Expenses with this epoch; without them, budgets are ignored.
+    standing : Standing, optional
+        That of the epoch by ``stop.metric``, unless it is the loss.
     """
     best = previous.best_loss if previous else math.inf
-    improved = stop.tolerance is None or loss < best - stop.tolerance
+    standing = standing or Standing(LOSS, loss, previous.best_loss if previous else None)
+    improved = stop.tolerance is None or standing.improves_by_more_than(stop.tolerance)
     without = 0 if improved or previous is None else previous.epochs_without_improvement + 1
-    decision, reason = _decision(stop, epoch, loss, without, converged, spent or Spent())
-    return Verdict(decision, reason, min(best, loss), without)
+    spent = spent or Spent()
+    decision, reason = _decision(stop, epoch, loss, standing, without, converged, spent)
+    return Verdict(decision, reason, min(best, loss), standing.best, without)
 
 
 def _decision(
-    stop: Stop, epoch: int, loss: float, without: int, converged: str | None, spent: Spent
+    stop: Stop,
+    epoch: int,
+    loss: float,
+    standing: Standing,
+    without: int,
+    converged: str | None,
+    spent: Spent,
 ) -> tuple[Decision, str]:
     if stop.target_loss is not None and loss <= stop.target_loss:
         return "converged", f"loss {loss:.6g} reached target_loss {stop.target_loss:g}"
+    if stop.target is not None and standing.reaches(stop.target):
+        return "converged", f"{stop.metric} {standing.value:.6g} reached target {stop.target:g}"
     if stop.tolerance is not None and without >= stop.patience:
         epochs = "an epoch" if stop.patience == 1 else f"{stop.patience} epochs in a row"
-        return "converged", f"no improvement above tolerance {stop.tolerance:g} for {epochs}"
+        of_what = "" if stop.metric == LOSS else f" of {stop.metric}"
+        reason = f"no improvement{of_what} above tolerance {stop.tolerance:g} for {epochs}"
+        return "converged", reason
     if converged is not None:
         return "converged", converged
     if epoch >= settled(stop.max_epochs):

@@ -234,6 +234,14 @@ EM = {"name": "expectation_maximisation"}
             "algorithm.local_solver: with model 'svm', whose loss is not smooth, expected sgd",
         ),
         (
+            {"stop": {"metric": "rmse"}},
+            "stop.metric: with model 'logistic_regression' expected loss, accuracy, precision, ",
+        ),
+        (
+            {"stop": {"target": 0.5, "target_loss": 0.4}},
+            "stop.target: expected none beside target_loss 0.4, because stop.metric is the loss",
+        ),
+        (
             {"algorithm__optimiser": "adam", "algorithm__momentum": 0.5},
             "algorithm.momentum: requires optimiser 'sgd', but the job has 'adam'; got 0.5",
         ),

@@ -6,17 +6,21 @@ import math
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from stepml.job import algorithms, models, spec
-from stepml.job.errors import TrainingDivergedError
+from stepml.job.errors import InvalidDataError, TrainingDivergedError
 from stepml.job.reports import EpochReport
 from stepml.job.spec import Stop
 from stepml.ml.convergence import (
     Spent,
+    Verdict,
     decide,
     require_finite_losses,
     require_finite_parameters,
 )
+from stepml.ml.models import Evaluation
+from stepml.ml.standing import Standing, best_epoch, kept_epoch, value_of
 from tests.support.learning import job_of
 from tests.support.plain_choices import plain
 
@@ -28,25 +32,29 @@ def epochs(stop: Stop, losses: list[float]) -> list[tuple[str, str]]:
     for epoch, loss in enumerate(losses, start=1):
         verdict = decide(plain(stop), epoch, loss, previous)
         decisions.append((verdict.decision, verdict.reason))
-        previous = EpochReport(
-            epoch=epoch,
-            decision=verdict.decision,
-            reason=verdict.reason,
-            next_epoch=epoch + 1,
-            loss=loss,
-            metrics={},
-            training_loss=loss,
-            best_loss=verdict.best_loss,
-            epochs_without_improvement=verdict.epochs_without_improvement,
-            seconds=0,
-            active_seconds=0,
-            cost_usd=0,
-            total_cost_usd=0,
-            executor_seconds=[],
-            stragglers=[],
-            called_again=[],
-        )
+        previous = report_of(epoch, verdict, loss, {})
     return decisions
+
+
+def report_of(epoch: int, verdict: Verdict, loss: float, metrics: dict[str, float]) -> EpochReport:
+    return EpochReport(
+        epoch=epoch,
+        decision=verdict.decision,
+        reason=verdict.reason,
+        next_epoch=epoch + 1,
+        loss=loss,
+        metrics=metrics,
+        training_loss=loss,
+        best_loss=verdict.best_loss,
+        epochs_without_improvement=verdict.epochs_without_improvement,
+        seconds=0,
+        active_seconds=0,
+        cost_usd=0,
+        total_cost_usd=0,
+        executor_seconds=[],
+        stragglers=[],
+        called_again=[],
+    )
 
 
 def test_max_epochs_stops() -> None:
@@ -65,6 +73,67 @@ def test_tolerance_waits_for_patience_in_a_row() -> None:
     decided = epochs(stop, [1.0, 0.95, 0.7, 0.69, 0.68])
     assert [decision for decision, _ in decided] == ["continue"] * 4 + ["converged"]
     assert decided[-1][1] == "no improvement above tolerance 0.1 for 2 epochs in a row"
+
+
+def by(metric: str, stop: Stop, values: list[float]) -> list[tuple[str, str]]:
+    """Return the decisions and reasons after epochs with these values of a metric."""
+    stop = plain(replace(stop, metric=metric))
+    reports: list[EpochReport] = []
+    for epoch, value in enumerate(values, start=1):
+        previous = reports[-1] if reports else None
+        measured = Evaluation(float(epoch), {metric: value})
+        standing = Standing.of(stop, measured, previous, lambda: reports)
+        verdict = decide(stop, epoch, float(epoch), previous, standing=standing)
+        report = report_of(epoch, verdict, measured.loss, measured.metrics)
+        reports.append(replace(report, measure=metric, best_value=verdict.best_value))
+    return [(each.decision, each.reason) for each in reports]
+
+
+def test_epochs_are_judged_by_the_metric_that_is_asked_for() -> None:
+    stop = Stop(tolerance=0.05, patience=2)
+    decided = by("accuracy", stop, [0.5, 0.6, 0.63, 0.62, 0.9])
+    assert [decision for decision, _ in decided[:4]] == ["continue"] * 3 + ["converged"]
+    assert decided[3][1] == "no improvement of accuracy above tolerance 0.05 for 2 epochs in a row"
+    decided = by("rmse", Stop(tolerance=0.05), [0.6, 0.5, 0.48])
+    assert [decision for decision, _ in decided] == ["continue", "continue", "converged"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "values"), [("auc", [0.7, 0.8, 0.81]), ("mae", [0.9, 0.85, 0.8])]
+)
+def test_a_target_is_reached_from_its_own_side(metric: str, values: list[float]) -> None:
+    decided = by(metric, Stop(target=0.8), values)
+    reached = next(number for number, (decision, _) in enumerate(decided) if decision != "continue")
+    assert values[reached] == 0.8
+    assert decided[reached] == ("converged", f"{metric} 0.8 reached target 0.8")
+
+
+def test_a_job_resumed_with_another_metric_knows_the_best_value_of_it() -> None:
+    first = Evaluation(1.0, {"f1": 0.7, "auc": 0.9}), Evaluation(2.0, {"f1": 0.9, "auc": 0.8})
+    history = [
+        replace(report_of(n, decide(plain(Stop()), n, each.loss, None), each.loss, each.metrics))
+        for n, each in enumerate(first, start=1)
+    ]
+    stop = plain(Stop(metric="auc", keep="best"))
+    standing = Standing.of(stop, Evaluation(3.0, {"auc": 0.85}), history[-1], lambda: history)
+    assert (standing.best_before, standing.best) == (0.9, 0.9)
+    assert kept_epoch(stop, history) == 1
+    assert kept_epoch(plain(Stop(metric="f1", keep="best")), history) == 2
+    assert kept_epoch(plain(Stop()), history) == 2
+
+
+def test_of_equal_epochs_the_first_is_the_best() -> None:
+    verdict = decide(plain(Stop()), 1, 1.0, None)
+    history = [
+        report_of(n, verdict, 1.0, {"accuracy": a}) for n, a in ((1, 0.8), (2, 0.9), (3, 0.9))
+    ]
+    assert best_epoch(plain(Stop(metric="accuracy")), history) == 2
+    assert best_epoch(plain(Stop()), history) == 1
+
+
+def test_a_metric_that_the_rows_lack_is_refused_by_name() -> None:
+    with pytest.raises(InvalidDataError, match=r"stop.metric: .* no auc.* one of loss, accuracy"):
+        value_of(Evaluation(0.5, {"accuracy": 0.9}), "auc")
 
 
 def test_without_tolerance_a_rising_loss_goes_on() -> None:
