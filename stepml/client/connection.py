@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -214,10 +215,24 @@ def translated(endpoint_url: str | None) -> Iterator[None]:
     except Boto3Error as error:  # of a transfer that was tried several times
         reason = " ".join(str(error).split())
         raise EndpointUnreachableError(f"the transfer was interrupted: {reason}") from error
+    except ValueError as error:  # of a setting; botocore has no class for it
+        if not _is_from_botocore(error):
+            raise
+        raise CredentialsError(
+            f"AWS cannot be used: {' '.join(str(error).split())}. Check your AWS configuration "
+            "(region, endpoints, credentials); to use the AWS on this machine, add --local"
+        ) from error
     except ResponseParserError as error:
         raise EndpointUnreachableError(
             f"the server at {endpoint_url or 'AWS'} is no AWS service: {str(error)[:100]!r}"
         ) from error
+
+
+def _is_from_botocore(error: BaseException) -> bool:
+    modules = (
+        frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)
+    )
+    return any(name.startswith("botocore.") for name in modules)
 
 
 def _from_answer(error: ClientError) -> AccessError:
@@ -236,8 +251,13 @@ def _from_client_side(error: BotoCoreError, endpoint_url: str | None) -> AccessE
         exceptions.ConnectTimeoutError,
         exceptions.ConnectionClosedError,
         exceptions.ReadTimeoutError,
-        exceptions.ProxyConnectionError,
     )
+    if isinstance(error, exceptions.ProxyConnectionError):
+        proxy = error.kwargs.get("proxy_url")
+        return EndpointUnreachableError(
+            f"the proxy {proxy} cannot be used; it is set by HTTPS_PROXY or HTTP_PROXY, and "
+            "NO_PROXY lists hosts without it"
+        )
     if isinstance(error, unreachable):
         return EndpointUnreachableError(_nothing_answers(error, endpoint_url))
     if isinstance(error, exceptions.SSLError):
@@ -261,7 +281,7 @@ def _no_tls(error: BotoCoreError, endpoint_url: str | None) -> str:
 
 def _nothing_answers(error: BotoCoreError, endpoint_url: str | None) -> str:
     url = endpoint_url or getattr(error, "kwargs", {}).get("endpoint_url", "AWS")
-    if is_loopback(endpoint_url):
+    if is_loopback(endpoint_url) and urlsplit(endpoint_url).scheme == "http":
         port = urlsplit(endpoint_url).port
         option = "" if port == DEFAULT_PORT else f" --port {port or 80}"
         return f"nothing answers at {url}; start it with: stepml local up{option}"

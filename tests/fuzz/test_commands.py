@@ -70,6 +70,8 @@ ENVIRONMENT = st.fixed_dictionaries(
             ["", "http://", "localhost", "http://[::1", "http://a_b", "https://127.0.0.1:1"]
         ),
         "AWS_DEFAULT_REGION": st.sampled_from(["", "nonsense", "us east", "größe"]),
+        "AWS_ENDPOINT_URL_CLOUDFORMATION": st.sampled_from(["x", "http://127.0.0.1:99999"]),
+        "AWS_STS_REGIONAL_ENDPOINTS": st.sampled_from(["x"]),
         "AWS_PROFILE": st.sampled_from(["nope"]),
         "AWS_CONFIG_FILE": st.sampled_from(["/dev/null", "broken.json", "/proc"]),
         "AWS_MAX_ATTEMPTS": st.sampled_from(["x", "1"]),

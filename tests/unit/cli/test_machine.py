@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ProxyConnectionError
 from typer.testing import CliRunner
 
 from stepml.cli.app import app
+from stepml.client.connection import translated
+from stepml.client.errors import EndpointUnreachableError
 from stepml.job import keys
 from stepml.local.ports import port_of, reserve_port
 from tests.support.moto_stack import BUCKET, MotoStack
@@ -282,6 +285,48 @@ def test_a_data_set_without_room_is_one_line_and_leaves_nothing(tmp_path: Path) 
     assert stderr.endswith("choose another place with STEPML_CACHE_DIR\n")
     assert stderr.count("\n") == 1
     assert not list(place.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("AWS_DEFAULT_REGION", "", "Invalid endpoint: https://cloudformation..amazonaws.com. Chec"),
+        ("AWS_DEFAULT_REGION", "us east", "Provided region_name 'us east' doesn't match"),
+        ("AWS_ENDPOINT_URL_CLOUDFORMATION", "http://my_host", "Invalid endpoint: http://my_host."),
+        ("AWS_ENDPOINT_URL_CLOUDFORMATION", "http://127.0.0.1:99999", "Port out of range 0-65535."),
+        ("config", "region = ", "Invalid endpoint: https://cloudformation..amazonaws.com. Check"),
+        ("config", "credential_process = echo hello", "Expecting value: line 1 column 1"),
+        ("config", "credential_process = 'echo", "No closing quotation. Check your AWS"),
+        ("config", "metadata_service_timeout = abc", "invalid literal for int() with base 10"),
+    ],
+)
+def test_a_wrong_setting_of_aws_is_no_defect(
+    variable: str, value: str, reason: str, job: Path, tmp_path: Path
+) -> None:
+    variables = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": "", variable: value}
+    variables |= {"AWS_CONFIG_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+    if not value.startswith("credential_process"):
+        variables |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    if variable == "config":
+        (tmp_path / "config").write_text(f"[default]\n{value}\n")
+        variables["AWS_CONFIG_FILE"] = str(tmp_path / "config")
+        if "region" in value:
+            del variables["AWS_DEFAULT_REGION"]
+        else:
+            variables["AWS_ENDPOINT_URL"] = "https://127.0.0.1:1"
+
+    result = invoke("run", job, code=3, **variables)
+
+    assert result.stderr.startswith(f"CredentialsError: AWS cannot be used: {reason}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_proxy_that_cannot_be_used_is_named() -> None:
+    proxied = ProxyConnectionError(proxy_url="http://***:***@proxy:9", error="refused")
+    message = r"the proxy http://\*\*\*:\*\*\*@proxy:9 cannot be used; it is set by HTTPS_PROXY or"
+
+    with pytest.raises(EndpointUnreachableError, match=message), translated(None):
+        raise proxied
 
 
 @pytest.mark.parametrize(
