@@ -32,7 +32,7 @@ def dataset_facts(
         classes=[as_stored(label) for label in classes or ()],
         label_range=[manifest.min_label, manifest.max_label] if layout.has_label else [],
         missing_values=manifest.missing_values,
-        notes=[*notes, *_note_on_unused_label(spec, layout)],
+        notes=[*notes, *_note_on_unused_label(spec, layout), *_note_on_validation(spec, manifest)],
         warnings=doubts_about_data(spec, manifest),
     )
 
@@ -44,6 +44,16 @@ def _label_of(layout: Layout) -> str:
         return FORMATS[layout.format].label_words
     names, column = layout.column_names, layout.label_column
     return names[column] if names else f"column {column + 1}"
+
+
+def _note_on_validation(spec: JobSpec, manifest: Manifest) -> list[str]:
+    """Return a note on the rows that validate, unless they are a share of all."""
+    named = manifest.n_validation
+    if named is not None:
+        return [f"{named:,} rows validate, as data.validation says"]
+    if spec.data.validation_fraction == 0:
+        return ["no row is held out: loss and metrics are measured on training rows"]
+    return []
 
 
 def _note_on_unused_label(spec: JobSpec, layout: Layout) -> list[str]:

@@ -89,10 +89,12 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     label_name: str  # of its column; empty without a header
     feature_names: list[str]  # empty without a header
     shard_rows: list[int]  # by rank
-    validation_rows: int
+    validation_rows: int  # the first ones in the order of ids
     density: float  # share of values that are stored
     skipped_rows: int
     skipped_samples: list[str]
+    # Position of the first training row; None, in plans of earlier versions: behind validation.
+    training_start: int | None = None
     fingerprint: str = ""  # of the rows; empty: an earlier version made the plan
     n_fine: int = 0  # features with remainders in the shards
     about: DatasetFacts = DatasetFacts()
@@ -130,6 +132,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             feature_names=[name for number, name in enumerate(names) if number != column],
             shard_rows=[interval.n_rows for interval in intervals.shards],
             validation_rows=intervals.validation.n_rows,
+            training_start=intervals.training_start,
             density=manifest.nnz / (manifest.n_rows * manifest.n_features),
             skipped_rows=manifest.skipped_rows,
             skipped_samples=list(manifest.skipped_samples),
@@ -146,6 +149,11 @@ class TrainingPlan(msgspec.Struct, frozen=True):
         """Return the plan with more warnings about the data."""
         about = msgspec.structs.replace(self.about, warnings=[*self.about.warnings, *warnings])
         return msgspec.structs.replace(self, about=about)
+
+    @property
+    def first_training(self) -> int:
+        """The position of the first training row in the order of ids."""
+        return self.validation_rows if self.training_start is None else self.training_start
 
     @property
     def training_rows(self) -> int:
@@ -172,7 +180,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
         """Return the positions of the rows of ``rank`` (or `keys.VALIDATION`)."""
         start = 0
         if rank != keys.VALIDATION:
-            start = self.validation_rows + sum(self.shard_rows[:rank])
+            start = self.first_training + sum(self.shard_rows[:rank])
         return Interval(start, start + self.rows(rank))
 
     def model(self) -> Model:

@@ -41,7 +41,7 @@ def load_labelled_sample(
     At most 16 MB and 200,000 rows, or four rows a cluster if that is more. They depend neither on
     the world size nor on the ranges.
     """
-    first = plan.validation_rows
+    first = plan.first_training
     interval = Interval(first, first + (size or SampleSize()).rows(plan))
     rows = store.data_set(plan.digest).rows(interval, plan.matrix)
     if not is_scaled(plan.spec.data):

@@ -82,10 +82,11 @@ def _show(
     epochs = count(report.epochs, "epoch")
     output.line(f"{report.job_id}: {finished(report.decision)} after {epochs}")
     usd = cost(report.history[-1].total_cost_usd)
+    rows = "validation" if report.spec.data.validation_fraction else "training"
     output.pairs(
         {
-            "validation loss": on_its_own(report.loss, 6),
-            **{f"validation {each}": on_its_own(x, 4) for each, x in report.metrics.items()},
+            f"{rows} loss": on_its_own(report.loss, 6),
+            **{f"{rows} {each}": on_its_own(x, 4) for each, x in report.metrics.items()},
             **_skipped(report),
             **_kept(report),
             "why it ended": report.reason,

@@ -103,6 +103,29 @@ def _check_data(spec: JobSpec) -> None:
         )
 
 
+def _check_validation(spec: JobSpec) -> None:
+    data = spec.data
+    if data.validation is None:
+        return
+    if data.validation_fraction != Data(uri=data.uri, format=data.format).validation_fraction:
+        raise InvalidJobError(
+            "data.validation_fraction: has no effect with data.validation; remove one of them; "
+            f"got {data.validation_fraction:g}"
+        )
+    uri, bucket = data.validation.uri, _bucket_of(data.uri)
+    if uri is None:
+        raise InvalidJobError("data.validation: expected uri, got nothing")
+    if _bucket_of(uri) != bucket:
+        raise InvalidJobError(
+            f"data.validation.uri: expected an object in the bucket of data.uri, {bucket!r}, "
+            f"got {uri!r}"
+        )
+
+
+def _bucket_of(uri: str) -> str:
+    return uri.removeprefix("s3://").partition("/")[0]
+
+
 def _check_label(spec: JobSpec) -> None:
     data = spec.data
     if isinstance(data.label, str) and data.header is False:
@@ -177,6 +200,7 @@ _CHECKS: tuple[Callable[[JobSpec], None], ...] = (
     _check_algorithm,
     _check_server,
     _check_data,
+    _check_validation,
     _check_label,
     _check_class_weight,
     _check_stop,

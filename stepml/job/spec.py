@@ -40,6 +40,15 @@ _UNLABELLED = ", ".join(name for name, model in MODELS.items() if not model.need
 Seed = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
+class Validation(SpecGroup, frozen=True, kw_only=True):
+    """The rows that are held out to measure loss and metrics (at most 64 MB)."""
+
+    uri: Annotated[
+        S3Uri | None,
+        Meta(description="their object or prefix, in the bucket of data.uri; the same columns"),
+    ] = None
+
+
 class Data(SpecGroup, frozen=True, kw_only=True):
     """The training data, and how they are partitioned."""
 
@@ -64,9 +73,16 @@ class Data(SpecGroup, frozen=True, kw_only=True):
         Meta(description="determines row assignment, batch order and the first centroids"),
     ] = 0
     validation_fraction: Annotated[
-        Annotated[float, Meta(gt=0, le=0.5)],
-        Meta(description="share of the rows held out to measure loss and accuracy (at most 64 MB)"),
+        Annotated[float, Meta(ge=0, le=0.5)],
+        Meta(
+            description="share of the rows held out to measure loss and metrics (at most 64 MB); "
+            "0: none, they are measured on training rows"
+        ),
     ] = 0.1
+    validation: Annotated[
+        Validation | None,
+        Meta(description="the rows held out, instead of a share; null: a share"),
+    ] = None
     standardise: Annotated[
         bool | None,
         Meta(

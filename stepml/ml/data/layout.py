@@ -32,6 +32,7 @@ class Layout:
     on_bad_row: str = "fail"  # fail or skip
     is_csr: bool = False  # npz: the matrix is sparse, written by scipy
     label: str | int | None = None  # parquet: the job's label; only range tasks read the columns
+    first_validation: int = -1  # the first object whose rows validate; -1: none does
     fine: tuple[int, ...] = ()  # features with remainders; only range tasks find them
 
     @property
@@ -43,6 +44,11 @@ class Layout:
     def has_label(self) -> bool:
         """Whether one of the columns is the label; otherwise all labels are 0."""
         return self.label_column >= 0
+
+    @property
+    def names_validation(self) -> bool:
+        """Whether objects or rows are for validation by themselves, not by their ids."""
+        return self.first_validation >= 0
 
     def column_of(self, feature: int) -> int:
         """Return the column of a feature, both 0-based."""

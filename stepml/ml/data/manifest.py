@@ -20,6 +20,7 @@ from stepml.ml.data.labels import NO_LABELS, LabelMoments, merge_label_moments
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.pieces import MAX_LABELS, PieceStatistics
 from stepml.ml.data.remainders import Ends, merged_ends
+from stepml.ml.data.row_ids import N_BUCKETS
 
 MAX_SKIPPED_SAMPLES = 10
 MAX_VALIDATION_BYTES = 64 * 2**20
@@ -67,6 +68,13 @@ class Manifest:
     fine_ends: tuple[Ends, ...] = ()  # of the values of each fine feature
 
     @property
+    def n_validation(self) -> int | None:
+        """The number of rows that are for validation by themselves; None: ids decide."""
+        if not self.layout.names_validation:
+            return None
+        return sum(self.bucket_counts[: N_BUCKETS // 2])
+
+    @property
     def fingerprint(self) -> str:
         """A hash of the rows' statistics, which depends neither on ranges nor on ETags."""
         shape = (self.n_rows, self.n_features, self.nnz, self.bucket_counts)
@@ -93,6 +101,11 @@ class ShardPlan:
 
     validation: Interval
     shards: tuple[Interval, ...]  # by rank
+
+    @property
+    def training_start(self) -> int:
+        """The position of the first training row."""
+        return self.shards[0].start
 
 
 def rows_name(fingerprint: str, interval: Interval, kind: ShardKind) -> str:
@@ -190,7 +203,8 @@ def shard_plan(
     """Return the rows of the validation shard and of each rank.
 
     The first rows in the order of ids are for validation: at least one, at most 64 MB. The others
-    are cut into ``world_size`` intervals whose sizes differ by at most one row.
+    are cut into ``world_size`` intervals whose sizes differ by at most one row. If no row is held
+    out, training rows validate.
 
     Parameters
     ----------
@@ -213,17 +227,27 @@ def shard_plan(
     if not 0 <= validation_fraction < 1:
         raise ValueError(f"validation_fraction is 0 to 1, not {validation_fraction}")
     most = max(1, int(MAX_VALIDATION_BYTES / _row_bytes(manifest, kind)))
-    n_validation = min(max(1, round(validation_fraction * manifest.n_rows)), most)
-    n_training = manifest.n_rows - n_validation
+    held_out = _held_out(manifest, validation_fraction, most)
+    n_training = manifest.n_rows - held_out
     if n_training < world_size:
         raise NotEnoughDataError(
             f"{n_training} training rows are fewer than {world_size} workers "
-            f"({manifest.n_rows} rows, of which {n_validation} validate)"
+            f"({manifest.n_rows} rows, of which {held_out} validate)"
         )
     check_shard_size(manifest, kind, -(-n_training // world_size))
-    cuts = [n_validation + n_training * rank // world_size for rank in range(world_size + 1)]
+    cuts = [held_out + n_training * rank // world_size for rank in range(world_size + 1)]
     shards = tuple(Interval(*ends) for ends in pairwise(cuts))
-    return ShardPlan(Interval(0, n_validation), shards)
+    return ShardPlan(Interval(0, min(held_out or manifest.n_rows, most)), shards)
+
+
+def _held_out(manifest: Manifest, fraction: float, most: int) -> int:
+    """Return the number of rows that are not for training."""
+    named = manifest.n_validation
+    if named == 0:
+        raise NotEnoughDataError("data.validation: none of the rows is for validation")
+    if named is not None:
+        return named
+    return min(max(1, round(fraction * manifest.n_rows)), most) if fraction else 0
 
 
 def check_shard_size(manifest: Manifest, kind: ShardKind, n_rows: int) -> None:

@@ -33,7 +33,14 @@ from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
 from stepml.ml.data.remainders import Ends, ends_of_columns, ends_of_pairs
-from stepml.ml.data.row_ids import N_BUCKETS, RowIds, buckets, object_salt, row_ids
+from stepml.ml.data.row_ids import (
+    N_BUCKETS,
+    RowIds,
+    buckets,
+    in_two_halves,
+    object_salt,
+    row_ids,
+)
 
 # Parsed rows in memory; packing needs the same again.
 PIECE_BYTES = 64 * 2**20
@@ -126,7 +133,7 @@ def write_pieces(
     complete = replace(complete, fine=data_format.fine_features(source, objects, complete))
     found = None if complete == layout else complete
     reader = data_format.open_rows(source, objects, complete, request_bytes)
-    rows = _identified_rows(reader, objects, parts, seed)
+    rows = _identified_rows(reader, objects, layout, parts, seed)
     for batch in _batches(rows, piece_bytes):
         piece = _write_piece(store, piece_key(len(statistics)), batch, complete.fine)
         statistics.append(replace(piece, layout=found))
@@ -142,12 +149,20 @@ def _write_piece(
 
 
 def _identified_rows(
-    rows: RowSource, objects: Sequence[DataObject], parts: Sequence[ByteRange], seed: int
+    rows: RowSource,
+    objects: Sequence[DataObject],
+    layout: Layout,
+    parts: Sequence[ByteRange],
+    seed: int,
 ) -> Iterator[_IdentifiedRows]:
     for part in parts:
         salt = object_salt(objects[part.object_index].name, seed)
         for some in rows.read(part):
-            yield _IdentifiedRows(row_ids(some.offsets, salt), some, part.object_index)
+            ids = row_ids(some.offsets, salt)
+            if layout.names_validation:
+                validates = part.object_index >= layout.first_validation
+                ids = in_two_halves(ids, np.full(len(ids), validates))
+            yield _IdentifiedRows(ids, some, part.object_index)
 
 
 def _batches(rows: Iterable[_IdentifiedRows], piece_bytes: int) -> Iterator[list[_IdentifiedRows]]:

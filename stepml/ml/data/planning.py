@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from stepml.job.errors import (
@@ -54,10 +54,15 @@ def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = 
         The objects do not match ``data``, or a fact about them is ambiguous; see `find_objects`,
         `review_paths`, `sniff` and `DataFormat.review`.
     """
+    held_out = _validation_objects(source, data, own_bucket)
     objects = find_objects(source, path, data, own_bucket)
-    notes = review_paths(objects, data)
+    training = _without(objects, held_out, data)
+    notes = review_paths(training, data)
     data_format, asked = FORMATS[data.format], SourceFormat.from_data(data)
-    layout = sniff(source, objects, asked)
+    layout = sniff(source, training, asked)
+    objects = [*training, *held_out]
+    if held_out:
+        layout = replace(layout, first_validation=len(training))
     notes += data_format.review(source, objects, layout, asked)
     cuts = [data_format.cut_of(each) for each in objects]
     return DataPlan(
@@ -70,11 +75,12 @@ def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = 
 
 
 def find_objects(
-    source: ObjectCatalogue, path: str, data: Data, own_bucket: str = ""
+    source: ObjectCatalogue, path: str, data: Data, own_bucket: str = "", field: str = "data.uri"
 ) -> list[DataObject]:
     """Return the object at ``path``, or the objects below it, in order of their keys.
 
-    If ``path`` is an object of images, the object of their labels is included.
+    If ``path`` is an object of images, the object of their labels is included. Messages name
+    ``field``.
 
     Raises
     ------
@@ -84,26 +90,51 @@ def find_objects(
         The functions' role may not read there.
     """
     folder = path.rpartition("/")[0] + "/" if "/" in path else ""
+    uri = _uri_of(data, path)
     try:
-        found = [] if path.endswith("/") else _one(source, path, data)
+        found = [] if path.endswith("/") else _one(source, path, data, field)
         if not found:
             folder = path.rstrip("/") + "/"
             found = [info for info in source.describe_many(folder) if info.value_bytes]
     except KeyNotFoundError as error:
         own = f"; the bucket of this stack is {own_bucket!r}" if own_bucket else ""
-        raise DataNotFoundError(f"data.uri: there is no bucket for {data.uri}{own}") from error
+        raise DataNotFoundError(f"{field}: there is no bucket for {uri}{own}") from error
     except StorageDeniedError as error:
         raise DataDeniedError(
-            f"data.uri: the functions may not read {data.uri}; a bucket other than the stack's own "
+            f"{field}: the functions may not read {uri}; a bucket other than the stack's own "
             "is named by the parameter DataBucketName of the stack"
         ) from error
     if not found:
         hint = _hint_at_keys(source, path)
-        raise DataNotFoundError(f"data.uri: nothing lies at {data.uri}{hint}")
+        raise DataNotFoundError(f"{field}: nothing lies at {uri}{hint}")
     return [
         DataObject(info.key, info.key.removeprefix(folder), info.value_bytes, info.etag)
         for info in found
     ]
+
+
+def _validation_objects(source: ObjectCatalogue, data: Data, own_bucket: str) -> list[DataObject]:
+    """Return the objects of ``data.validation.uri``, which is in the bucket of ``data.uri``."""
+    if data.validation is None or data.validation.uri is None:
+        return []
+    _, _, path = data.validation.uri.removeprefix("s3://").partition("/")
+    return find_objects(source, path, data, own_bucket, "data.validation.uri")
+
+
+def _without(objects: list[DataObject], held_out: list[DataObject], data: Data) -> list[DataObject]:
+    """Return the objects that are not for validation, which may lie below the same prefix."""
+    keys = {each.key for each in held_out}
+    training = [each for each in objects if each.key not in keys]
+    if not training:
+        raise DataNotFoundError(
+            f"data.uri: all that lies at {data.uri} is for validation, as data.validation.uri says"
+        )
+    return training
+
+
+def _uri_of(data: Data, path: str) -> str:
+    bucket = data.uri.removeprefix("s3://").partition("/")[0]
+    return f"s3://{bucket}/{path}"
 
 
 def _hint_at_keys(source: ObjectCatalogue, path: str) -> str:
@@ -120,7 +151,7 @@ def _hint_at_keys(source: ObjectCatalogue, path: str) -> str:
     return ""
 
 
-def _one(source: ObjectCatalogue, path: str, data: Data) -> list[ObjectInfo]:
+def _one(source: ObjectCatalogue, path: str, data: Data, field: str) -> list[ObjectInfo]:
     """Return the object at ``path`` and its companion, or nothing if there is no such object."""
     found = source.describe(path)
     beside = FORMATS[data.format].labels_beside(path) if data.has_label else None
@@ -128,5 +159,6 @@ def _one(source: ObjectCatalogue, path: str, data: Data) -> list[ObjectInfo]:
         return [] if found is None else [found]
     labels = source.describe(beside)
     if labels is None:
-        raise DataNotFoundError(f"data.uri: {data.uri} has no labels: nothing lies at {beside}")
+        uri = _uri_of(data, path)
+        raise DataNotFoundError(f"{field}: {uri} has no labels: nothing lies at {beside}")
     return [found, labels]

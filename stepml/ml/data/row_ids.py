@@ -17,6 +17,7 @@ _STEPS = (
     (np.uint64(27), np.uint64(0x94D049BB133111EB)),
 )
 _LAST_SHIFT = np.uint64(31)
+_HALF = np.uint64(1 << 63)
 _BUCKET_SHIFT = np.uint64(64 - BUCKET_BITS)
 
 
@@ -38,6 +39,12 @@ def row_ids(offsets: NDArray[np.int64], salt: int) -> RowIds:
         ids *= factor
     ids ^= ids >> _LAST_SHIFT
     return ids
+
+
+def in_two_halves(ids: RowIds, is_first: NDArray[np.bool_]) -> RowIds:
+    """Return ids by which the rows that are first come before all others."""
+    halves: RowIds = (ids >> np.uint64(1)) | np.where(is_first, np.uint64(0), _HALF)
+    return halves
 
 
 def buckets(ids: RowIds) -> NDArray[np.intp]:

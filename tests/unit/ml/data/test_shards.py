@@ -400,7 +400,8 @@ def test_a_header_without_rows_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "fraction", "n_validation"), [(10, 0.0, 1), (10, 0.04, 1), (10, 0.5, 5), (2, 0.1, 1)]
+    ("n_rows", "fraction", "n_validation"),
+    [(10, 0.01, 1), (10, 0.04, 1), (10, 0.5, 5), (2, 0.1, 1)],
 )
 def test_at_least_one_row_validates(n_rows: int, fraction: float, n_validation: int) -> None:
     store = MemoryObjects(x=b"1,2\n" * n_rows)
@@ -413,6 +414,13 @@ def wide_manifest(n_rows: int, n_features: int) -> Manifest:
     store = MemoryObjects(x=b"1 1:1\n0 2:1\n")
     manifest = partition(store, format="libsvm", n_features=n_features)
     return replace(manifest, n_rows=n_rows)
+
+
+def test_without_a_share_training_rows_validate() -> None:
+    store = MemoryObjects(x=b"1,2\n" * 10)
+    plan = shard_plan(partition(store, format="csv"), 2, 0, "dense")
+    assert plan.validation == Interval(0, 10)
+    assert plan.shards == (Interval(0, 5), Interval(5, 10))
 
 
 def test_validation_takes_at_most_64_mb() -> None:
