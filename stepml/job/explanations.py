@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from shlex import quote
 from typing import Any, get_args
 
 import msgspec
@@ -90,9 +91,10 @@ def _hint(value: Any, schema: dict[str, Any]) -> str:
     plain = value.strip().lower()
     if _takes(_unquoted(plain), schema):
         return f" (write {plain} without quotes)"
-    if "s3://" in schema.get("description", "") and not value.startswith("s3:"):
+    is_path = value.isprintable() and not value.startswith("s3:")
+    if "s3://" in schema.get("description", "") and is_path:
         return (
-            f" (upload the file, for example with: aws s3 cp {value} s3://BUCKET/data/; "
+            f" (upload the file, for example with: aws s3 cp {quote(value)} s3://BUCKET/data/; "
             "the bucket is an output of the stack)"
         )
     return ""
