@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import msgspec
+import numpy as np
 
 from lambdas.channels import channel_of
 from lambdas.entry import handles
@@ -21,7 +22,7 @@ from stepml.job.spec_base import settled
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import State
 from stepml.ml.choices import choose
-from stepml.ml.data import Moments, merge_moments, scale_of, shard_kind, shard_plan
+from stepml.ml.data import Moments, Scale, merge_moments, scale_of, shard_kind, shard_plan
 from stepml.ml.doubts import doubts_about_moments
 from stepml.ml.models.base import Array, Floats, Matrix
 from stepml.ml.standing import value_of
@@ -47,13 +48,13 @@ def _initialised(store: JobStore) -> TrainingPlan:
     intervals = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
     plan = TrainingPlan.of(partition, spec, manifest, kind, intervals)
     epochs_of(spec).require_room(plan, channel_of(store, plan))
+    moments = _moments(store, plan)
+    scale = None
     if is_scaled(spec.data):
-        moments = _moments(store, plan)
         is_sparse = plan.matrix == "sparse"
-        store.scale.publish(
-            scale_of(moments, standardise=settled(spec.data.standardise), sparse=is_sparse)
-        )
-        plan = plan.warning_of(doubts_about_moments(manifest.layout, moments))
+        scale = scale_of(moments, standardise=settled(spec.data.standardise), sparse=is_sparse)
+        store.scale.publish(scale)
+    plan = plan.warning_of(doubts_about_moments(spec, manifest.layout, moments))
     take_over(store, partition)
     first = store.state(0)
     begins = partition.resumed_epochs == 0
@@ -64,11 +65,20 @@ def _initialised(store: JobStore) -> TrainingPlan:
         value_of(evaluate(store, plan, state.parameters), spec.stop.metric)
     plan = msgspec.structs.replace(
         plan,
-        constant_loss=_loss_of(store, plan, plan.constant_parameters(manifest)),
+        constant_loss=_loss_of(
+            store, plan, plan.constant_parameters(manifest, _mean_row(moments, scale))
+        ),
         first_loss=_loss_of(store, plan, first.load().parameters if begins else None),
     )
     log("model initialised", job_id=store.job_id, parameters=plan.model().n_parameters)
     return store.training_plan.publish(plan)
+
+
+def _mean_row(moments: Moments, scale: Scale | None) -> Floats:
+    """Return the mean of the training rows, prepared as these are."""
+    mean = moments.mean if scale is None else (moments.mean - scale.mean) / scale.scale
+    row: Floats = mean.astype(np.float32)
+    return row
 
 
 def _loss_of(store: JobStore, plan: TrainingPlan, parameters: Floats | None) -> float | None:

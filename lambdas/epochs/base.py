@@ -38,6 +38,8 @@ class EpochEnd:
     training_loss: float  # mean over the epoch's batches
     converged: str | None = None  # the reason, if the algorithm itself has converged
     residuals: Residuals | None = None  # admm
+    lacks: str = ""  # what convergence lacks, if the algorithm has a criterion of its own
+    empty_clusters: int | None = None  # expectation_maximisation
     staleness_mean: float | None = None  # asynchronous: of all updates
     staleness_max: int | None = None
     lost_updates: int | None = None  # over a parameter server

@@ -72,7 +72,14 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
             run.plan.rank_epoch(run.task.epoch, rank=0),
             lambda: load_sample(run.store, run.plan),
         )
-        return EpochEnd(outcome.state, outcome.training_loss, outcome.converged, outcome.residuals)
+        return EpochEnd(
+            outcome.state,
+            outcome.training_loss,
+            outcome.converged,
+            outcome.residuals,
+            outcome.lacks,
+            outcome.empty_clusters,
+        )
 
     def release(self, run: EpochRun) -> None:
         run.channel.orchestrated(self.n_chunks).release(Step(run.task.epoch))

@@ -11,7 +11,7 @@ from lambdas.job_store.shards import load_shard
 from stepml.job import keys
 from stepml.job.reports import EpochReport
 from stepml.ml.algorithms import Residuals, build_algorithm
-from stepml.ml.convergence import Spent, decide, spent_with
+from stepml.ml.convergence import OwnCriterion, Spent, decide, spent_with
 from stepml.ml.models import Evaluation
 from stepml.ml.models.base import Floats
 from stepml.ml.standing import Standing
@@ -44,7 +44,8 @@ def build_report(
     spent = _spent(run, previous, n_chunks, invocation)
     stop = run.plan.spec.stop
     standing = Standing.of(stop, evaluation, previous, lambda: run.store.reports(task.epoch - 1))
-    verdict = decide(stop, task.epoch, evaluation.loss, previous, end.converged, spent, standing)
+    own = OwnCriterion(end.converged, end.lacks)
+    verdict = decide(stop, task.epoch, evaluation.loss, previous, own, spent, standing)
     by_rank = sorted(task.executors, key=lambda result: result.rank)
     return EpochReport(
         epoch=task.epoch,
@@ -68,6 +69,7 @@ def build_report(
         staleness_mean=end.staleness_mean,
         staleness_max=end.staleness_max,
         lost_updates=end.lost_updates,
+        empty_clusters=end.empty_clusters,
         **_residual_fields(end.residuals),
     )
 

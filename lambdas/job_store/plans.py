@@ -187,10 +187,13 @@ class TrainingPlan(msgspec.Struct, frozen=True):
         """Return the job's model."""
         return build_model(self.spec.model, self.n_features, self.labels, self.label_counts)
 
-    def constant_parameters(self, manifest: Manifest) -> Floats | None:
-        """Return the parameters of the best model that ignores the features, if it is known."""
+    def constant_parameters(self, manifest: Manifest, mean_row: Floats) -> Floats | None:
+        """Return the parameters of the best model that ignores the features, if it is known.
+
+        ``mean_row`` is the mean of the training rows, as prepared for training.
+        """
         mean = manifest.label_moments.mean
-        facts = DataFacts(self.n_features, self.labels, self.label_counts, mean)
+        facts = DataFacts(self.n_features, self.labels, self.label_counts, mean, mean_row)
         return self.model().constant_parameters(facts)
 
     def rank_epoch(self, epoch: int, rank: int) -> RankEpoch:

@@ -11,16 +11,16 @@ import numpy as np
 
 from lambdas.environment import seconds_since
 from lambdas.job_store import JobStore, TrainingPlan
+from lambdas.job_store.judgement import honest_end, model_doubts
 from lambdas.job_store.retention import retained_after_success
 from lambdas.job_store.shards import is_scaled, load_shard
 from lambdas.logs import log
 from stepml import __version__
 from stepml.job import keys
 from stepml.job.errors import DataSetDamagedError
-from stepml.job.reports import ClassQuality, EpochReport, JobReport, JobWarning
+from stepml.job.reports import ClassQuality, EpochReport, JobReport
 from stepml.job.spec_base import tag
 from stepml.ml.artifact import Artifact
-from stepml.ml.doubts import doubts_about_model
 from stepml.ml.models.base import WithClasses
 from stepml.ml.models.confusion import PerClass
 from stepml.ml.standing import kept_epoch
@@ -66,11 +66,13 @@ def build_job_report(
     job_id, last = store.job_id, history[-1]
     kept = history[kept_epoch(plan.spec.stop, history) - 1]
     per_class, confusion_matrix = _quality_of_classes(store, plan, kept.epoch)
+    doubts = model_doubts(store, plan, history, kept)
+    decision, reason = honest_end(plan.spec.stop, last, doubts)
     return JobReport(
         job_id=job_id,
         spec=plan.spec,
-        decision=last.decision,
-        reason=last.reason,
+        decision=decision,
+        reason=reason,
         epochs=last.epoch,
         model_epoch=kept.epoch,
         loss=kept.loss,
@@ -79,7 +81,7 @@ def build_job_report(
         confusion_matrix=confusion_matrix,
         seconds=seconds_since(store.claim.load().started_at),
         dataset=plan.dataset_report(),
-        warnings=[*plan.about.warnings, *_doubts(plan, kept)],
+        warnings=[*plan.about.warnings, *doubts],
         model_uri=f"s3://{bucket}/{keys.model(job_id)}",
         report_uri=f"s3://{bucket}/{keys.report(job_id)}",
         history_uri=f"s3://{bucket}/{keys.history(job_id)}",
@@ -110,10 +112,6 @@ def _quality_of_classes(
     counts = model.confusion(parameters, shard.X, model.targets(shard.y))
     matrix = counts.tolist() if len(counts) <= MOST_CLASSES_COUNTED else []
     return PerClass.of(counts).table(model.classes), matrix
-
-
-def _doubts(plan: TrainingPlan, kept: EpochReport) -> list[JobWarning]:
-    return doubts_about_model(plan.spec, kept.loss, plan.constant_loss, plan.first_loss)
 
 
 def _kernels() -> dict[str, str]:

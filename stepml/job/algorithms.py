@@ -49,12 +49,15 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
         Its contributions are float32, so ``exchange.compression`` has an effect.
     server_steps : bool
         A parameter server can run its optimiser (``exchange.server_update``).
+    is_exact : bool
+        It computes the minimum, whatever the scale of features.
     """
 
     needs: ClassVar[Trait] = "gradient"
     patterns: ClassVar[tuple[Pattern, ...]] = ("reduce", "reduce_scatter")
     compresses: ClassVar[bool] = True
     server_steps: ClassVar[bool] = False
+    is_exact: ClassVar[bool] = False
 
     @classmethod
     def preference(cls, at: Circumstances) -> int:
@@ -67,6 +70,13 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
         """Return advice for a job that diverges."""
         return ("lower algorithm.learning_rate",)
+
+    def boosts(self, model: ModelSpec, *, is_steady: bool) -> tuple[str, ...]:
+        """Return advice, beside more epochs, for a job that ends far from its minimum.
+
+        ``is_steady``: the loss still fell in the last epochs.
+        """
+        return ("raise algorithm.learning_rate",) if is_steady else self.remedies(model)
 
 
 class Descent(AlgorithmSpec, frozen=True, kw_only=True):
@@ -119,6 +129,11 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
                 f"algorithm.momentum: requires optimiser 'sgd', but the job has "
                 f"{self.optimiser!r}; got {self.momentum:g}"
             )
+
+    def boosts(self, model: ModelSpec, *, is_steady: bool) -> tuple[str, ...]:
+        if is_steady or self.schedule != "constant":
+            return super().boosts(model, is_steady=is_steady)
+        return ("set algorithm.schedule to 'cosine'",)
 
 
 class GradientAveraging(
@@ -194,6 +209,11 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
         lower = super().remedies(model)
         return ("change algorithm.rho",) if self.solver(model) == "lbfgs" else lower
 
+    def boosts(self, model: ModelSpec, *, is_steady: bool) -> tuple[str, ...]:
+        if self.solver(model) == "lbfgs":
+            return self.remedies(model)
+        return super().boosts(model, is_steady=is_steady)
+
     def chosen(self) -> Admm:
         """Return the algorithm with a choice for every field that is null."""
         adaptive = self.adaptive_rho is not False
@@ -218,12 +238,16 @@ class ExpectationMaximisation(
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
         return ()
 
+    def boosts(self, model: ModelSpec, *, is_steady: bool) -> tuple[str, ...]:
+        return ()
+
 
 class LeastSquares(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="least_squares"):
     """The exact solution of the normal equations, in one epoch."""
 
     needs: ClassVar[Trait] = "squares"
     compresses: ClassVar[bool] = False  # its sums are float64
+    is_exact: ClassVar[bool] = True
 
     @classmethod
     def preference(cls, at: Circumstances) -> int:
@@ -239,6 +263,9 @@ class LeastSquares(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", t
             )
 
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
+        return ()
+
+    def boosts(self, model: ModelSpec, *, is_steady: bool) -> tuple[str, ...]:
         return ()
 
 

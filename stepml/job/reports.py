@@ -34,6 +34,7 @@ class EpochReport(Event, frozen=True, kw_only=True):
     staleness_max: int | None = None
     # async over a parameter server: updates lost by a restart from a snapshot.
     lost_updates: int | None = None
+    empty_clusters: int | None = None  # expectation_maximisation: clusters without rows
     # admm: of the previous epoch, because ranks learn their residual when the next one begins.
     primal_residual: float | None = None
     primal_tolerance: float | None = None

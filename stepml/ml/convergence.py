@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,10 @@ from stepml.job.tasks import Decision
 from stepml.ml.matrices import Floats
 from stepml.ml.standing import Standing
 
+EndedBy = Literal[
+    "target_loss", "target", "tolerance", "algorithm", "max_epochs", "max_seconds", "max_cost_usd"
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -26,6 +31,14 @@ class Verdict:
     best_loss: float
     best_value: float  # of stop.metric
     epochs_without_improvement: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCriterion:
+    """The verdict of an algorithm that knows by itself when it has converged."""
+
+    converged: str | None = None  # the reason
+    lacks: str = ""  # what convergence lacks, in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +93,7 @@ def decide(
     epoch: int,
     loss: float,
     previous: EpochReport | None,
-    converged: str | None = None,
+    own: OwnCriterion | None = None,
     spent: Spent | None = None,
     standing: Standing | None = None,
 ) -> Verdict:
@@ -97,8 +110,8 @@ def decide(
     loss : float
     previous : EpochReport or None
         The report of the epoch before; None after the first.
-    converged : str, optional
-        The reason, if the algorithm itself has converged.
+    own : OwnCriterion, optional
+        That of the algorithm, if it has one.
     spent : Spent, optional
         Expenses with this epoch; without them, budgets are ignored.
     standing : Standing, optional
@@ -108,9 +121,24 @@ def decide(
     standing = standing or Standing(LOSS, loss, previous.best_loss if previous else None)
     improved = stop.tolerance is None or standing.improves_by_more_than(stop.tolerance)
     without = 0 if improved or previous is None else previous.epochs_without_improvement + 1
+    own = own or OwnCriterion()
     spent = spent or Spent()
-    decision, reason = _decision(stop, epoch, loss, standing, without, converged, spent)
+    decision, reason = _decision(stop, epoch, loss, standing, without, own, spent)
     return Verdict(decision, reason, min(best, loss), standing.best, without)
+
+
+def end_of(stop: Stop, last: EpochReport) -> EndedBy:
+    """Return the criterion that ended a job, given the report of its last epoch."""
+    if stop.target_loss is not None and last.loss <= stop.target_loss:
+        return "target_loss"
+    if stop.target is not None and Standing.of(stop, last, None, list).reaches(stop.target):
+        return "target"
+    if stop.tolerance is not None and last.epochs_without_improvement >= stop.patience:
+        return "tolerance"
+    if last.decision == "converged":
+        return "algorithm"
+    limits: tuple[EndedBy, ...] = ("max_epochs", "max_seconds", "max_cost_usd")
+    return next((limit for limit in limits if last.reason.startswith(limit)), "max_epochs")
 
 
 def _decision(
@@ -119,7 +147,7 @@ def _decision(
     loss: float,
     standing: Standing,
     without: int,
-    converged: str | None,
+    own: OwnCriterion,
     spent: Spent,
 ) -> tuple[Decision, str]:
     if stop.target_loss is not None and loss <= stop.target_loss:
@@ -131,10 +159,11 @@ def _decision(
         of_what = "" if stop.metric == LOSS else f" of {stop.metric}"
         reason = f"no improvement{of_what} above tolerance {stop.tolerance:g} for {epochs}"
         return "converged", reason
-    if converged is not None:
-        return "converged", converged
+    if own.converged is not None:
+        return "converged", own.converged
     if epoch >= settled(stop.max_epochs):
-        return "stopped", f"max_epochs {stop.max_epochs} reached"
+        lacks = own.lacks and f", but {own.lacks}"
+        return "stopped", f"max_epochs {stop.max_epochs} reached{lacks}"
     exceeded = _exceeded_budget(stop, spent)
     if exceeded is not None:
         return "stopped", exceeded

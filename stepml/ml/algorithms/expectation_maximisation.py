@@ -93,6 +93,8 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
             State(new),
             float(trailer[0] / trailer[1]),
             "no centroid moved any more" if rests else None,
+            lacks="centroids still move",
+            empty_clusters=int(n_clusters - np.count_nonzero(counts)),
         )
 
     def _block_rows(self, model: KMeans, X: Matrix) -> int:

@@ -107,3 +107,5 @@ class Outcome:
     training_loss: float
     converged: str | None = None  # the reason, if the algorithm itself has converged
     residuals: Residuals | None = None  # admm: of the epoch before
+    lacks: str = ""  # what convergence lacks, in words, if the algorithm has a criterion of its own
+    empty_clusters: int | None = None  # expectation_maximisation: clusters without rows

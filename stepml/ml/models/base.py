@@ -29,6 +29,7 @@ class DataFacts:
     labels: Sequence[float] | None = None  # distinct, ascending; None: more than 1,000
     label_counts: Sequence[int] | None = None  # rows of each label
     label_mean: float = 0.0
+    mean_row: Floats | None = None  # (n_features,) of the features
 
 
 @dataclass(frozen=True, slots=True)

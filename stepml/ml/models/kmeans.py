@@ -51,6 +51,10 @@ class KMeans(Model):
     def first_parameters(self, sample: Sample, seed: int) -> Floats:
         return initial_centroids(sample(), self.n_clusters, self.restarts, seed)
 
+    def constant_parameters(self, facts: DataFacts) -> Floats | None:
+        """Return one cluster, whose centroid is the mean of all rows, as often as needed."""
+        return None if facts.mean_row is None else np.tile(facts.mean_row, self.n_clusters)
+
     @property
     def n_parameters(self) -> int:
         return self.n_clusters * self.n_features

@@ -13,6 +13,7 @@ from stepml.job.errors import InvalidDataError, TrainingDivergedError
 from stepml.job.reports import EpochReport
 from stepml.job.spec import Stop
 from stepml.ml.convergence import (
+    OwnCriterion,
     Spent,
     Verdict,
     decide,
@@ -181,8 +182,15 @@ def test_the_advice_suits_the_job(job: spec.JobSpec, advice: str) -> None:
 
 
 def test_what_the_algorithm_says_ends_the_job_before_max_epochs() -> None:
-    verdict = decide(Stop(max_epochs=5), 5, 1.0, None, "no centroid moved any more")
+    own = OwnCriterion("no centroid moved any more")
+    verdict = decide(Stop(max_epochs=5), 5, 1.0, None, own)
     assert (verdict.decision, verdict.reason) == ("converged", "no centroid moved any more")
+
+
+def test_max_epochs_say_what_convergence_lacks() -> None:
+    verdict = decide(Stop(max_epochs=3), 3, 1.0, None, OwnCriterion(lacks="centroids still move"))
+    assert verdict.decision == "stopped"
+    assert verdict.reason == "max_epochs 3 reached, but centroids still move"
 
 
 SPENT = Spent(seconds=60, epoch_seconds=30, cost_usd=0.04, epoch_cost_usd=0.02)
@@ -205,9 +213,10 @@ def test_a_budget_has_room_for_another_epoch_or_ends_the_job(stop: Stop, reason:
 
 def test_the_first_reason_wins() -> None:
     stop = Stop(max_epochs=2, target_loss=0.5, max_seconds=1, max_cost_usd=0.001)
+    rests = OwnCriterion("no centroid moved")
     verdicts = [
-        decide(stop, 2, 0.5, None, "no centroid moved", SPENT),
-        decide(stop, 2, 0.6, None, "no centroid moved", SPENT),
+        decide(stop, 2, 0.5, None, rests, SPENT),
+        decide(stop, 2, 0.6, None, rests, SPENT),
         decide(stop, 2, 0.6, None, None, SPENT),
         decide(stop, 1, 0.6, None, None, SPENT),
         decide(plain(Stop(max_cost_usd=0.001)), 1, 0.6, None, None, SPENT),

@@ -1,13 +1,4 @@
-"""Warnings about the data and the model of a job; each says what may help.
-
-=========================  =====================================================================
-``labels_look_continuous``  A classifier learns labels that are rather numbers.
-``labels_rounded``          float32, as which labels are stored, loses much of their differences.
-``features_rounded``       float32, as which features are stored, tells few of their values apart.
-``worse_than_constant``     The model is worse than one that ignores the features.
-``loss_rose``               The loss is above that before training.
-=========================  =====================================================================
-"""
+"""Doubts about the data, known before training."""
 
 from __future__ import annotations
 
@@ -17,13 +8,14 @@ import numpy as np
 
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
-from stepml.ml.convergence import advice
+from stepml.job.spec_base import settled
 from stepml.ml.data import Layout, Manifest, Moments, shard_kind
 from stepml.ml.data.remainders import are_coarse, are_narrow
 from stepml.ml.models.classes import MEANT_REGRESSION, look_continuous
 
 _ROUNDED = 1e-3  # of the labels' standard deviation
-_MARGIN = 0.01  # relative; validation rows are a sample
+_APART = 1e4  # ratio of the scales of features
+_OUTLIERS = 0.05  # share of many features that may be smaller, or larger: rare pixels and words
 
 
 def doubts_about_data(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
@@ -31,7 +23,13 @@ def doubts_about_data(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
     return [*_about_labels(spec, manifest), *_if_coarse(spec, manifest)]
 
 
-def doubts_about_moments(layout: Layout, moments: Moments) -> list[JobWarning]:
+def doubts_about_moments(spec: JobSpec, layout: Layout, moments: Moments) -> list[JobWarning]:
+    """Return warnings about the features of the training rows."""
+    apart = [] if spec.data.standardise else _if_apart(spec, layout, moments)
+    return [*_if_coarse_after_all(layout, moments), *apart]
+
+
+def _if_coarse_after_all(layout: Layout, moments: Moments) -> list[JobWarning]:
     """Return a warning about features for which float32 is too coarse, although not found as fine.
 
     The first rows decide which features are fine, and may lack them.
@@ -48,6 +46,26 @@ def doubts_about_moments(layout: Layout, moments: Moments) -> list[JobWarning]:
         "and the first rows lack it: subtract a constant from it, or fill it in there"
     )
     return [JobWarning(code="features_rounded", text=text)]
+
+
+def _if_apart(spec: JobSpec, layout: Layout, moments: Moments) -> list[JobWarning]:
+    """Return a warning about scales that no single learning rate suits."""
+    if settled(spec.algorithm).is_exact:
+        return []
+    sizes = np.sqrt(moments.mean**2 + moments.m2 / np.maximum(moments.n, 1))
+    order = np.argsort(sizes, kind="stable")[np.count_nonzero(sizes == 0) :]
+    if not len(order):
+        return []
+    out = int(_OUTLIERS * len(order))
+    small, large = order[out], order[-1 - out]
+    if sizes[large] <= _APART * sizes[small]:
+        return []
+    text = (
+        f"the features differ in scale: {layout.feature_title(int(small))} is about "
+        f"{sizes[small]:.3g}, {layout.feature_title(int(large))} about {sizes[large]:.3g}: "
+        "set data.standardise"
+    )
+    return [JobWarning(code="features_differ_in_scale", text=text)]
 
 
 def _title(layout: Layout, features: Sequence[int]) -> str:
@@ -69,35 +87,6 @@ def _about_labels(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
         "subtract a constant from them"
     )
     return [JobWarning(code="labels_rounded", text=text)]
-
-
-def doubts_about_model(
-    spec: JobSpec, loss: float, constant_loss: float | None, first_loss: float | None
-) -> list[JobWarning]:
-    """Return warnings about a trained model.
-
-    Parameters
-    ----------
-    spec : JobSpec
-    loss : float
-        The model's, on the validation rows.
-    constant_loss, first_loss : float, optional
-        On the same rows: of the best model that ignores the features, and of the state before
-        training.
-    """
-    if constant_loss is not None and _exceeds(loss, constant_loss):
-        text = (
-            f"the validation loss {loss:.6g} is worse than that of a model that ignores the "
-            f"features, {constant_loss:.6g}: {advice(spec)}"
-        )
-        return [JobWarning(code="worse_than_constant", text=text)]
-    if first_loss is not None and _exceeds(loss, first_loss):
-        text = (
-            f"the validation loss rose from {first_loss:.6g} to {loss:.6g} in training: "
-            f"{advice(spec)}"
-        )
-        return [JobWarning(code="loss_rose", text=text)]
-    return []
 
 
 def _if_coarse(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
@@ -128,7 +117,3 @@ def _if_continuous(manifest: Manifest) -> list[JobWarning]:
         f"{MEANT_REGRESSION}"
     )
     return [JobWarning(code="labels_look_continuous", text=text)]
-
-
-def _exceeds(loss: float, other: float) -> bool:
-    return loss > other + _MARGIN * abs(other)

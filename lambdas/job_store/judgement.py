@@ -1,0 +1,79 @@
+"""The doubts about a trained model, which its report has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lambdas.job_store import JobStore, TrainingPlan
+from lambdas.job_store.samples import SampleSize, load_labelled_sample
+from lambdas.job_store.shards import load_shard
+from lambdas.logs import best_effort
+from stepml.job import keys
+from stepml.job.reports import EpochReport, JobWarning
+from stepml.job.spec import Stop
+from stepml.job.spec_base import settled
+from stepml.job.tasks import Decision
+from stepml.ml.convergence import end_of
+from stepml.ml.doubts import Training, doubts_about_model
+from stepml.ml.models import LossModel
+from stepml.ml.second_opinion import Better, better_model
+
+# Of the loss of a model that ignores the features; a loss near 0 may be a rounding error.
+_LEAST_FALL = 1e-3
+_SAMPLE = SampleSize(usual_bytes=4 * 2**20, usual_rows=50_000)
+
+
+def model_doubts(
+    store: JobStore, plan: TrainingPlan, history: Sequence[EpochReport], kept: EpochReport
+) -> list[JobWarning]:
+    """Return warnings about the job's model.
+
+    Parameters
+    ----------
+    store : JobStore
+    plan : TrainingPlan
+    history : sequence of EpochReport
+        Of all epochs.
+    kept : EpochReport
+        Of the epoch whose model is the job's.
+    """
+    better, ended_by = None, end_of(plan.spec.stop, history[-1])
+    # The data set is a cache; a job that has trained to its end does not need it any more.
+    with best_effort("look for a better model", job_id=store.job_id):
+        if ended_by not in ("target_loss", "target"):  # otherwise nobody asks for more
+            better = _better(store, plan, kept.epoch)
+    training = Training(
+        loss=kept.loss,
+        losses=[report.loss for report in history],
+        ended_by=ended_by,
+        training_loss=history[-1].training_loss,
+        validation_rows=plan.validation_rows,
+        constant_loss=plan.constant_loss,
+        first_loss=plan.first_loss,
+        better=better,
+        empty_clusters=history[-1].empty_clusters or 0,
+    )
+    return doubts_about_model(plan.spec, training)
+
+
+def honest_end(stop: Stop, last: EpochReport, doubts: Sequence[JobWarning]) -> tuple[Decision, str]:
+    """Return decision and reason of a job: a plateau far from the minimum is not convergence."""
+    can_fall = any(warning.code == "not_converged" for warning in doubts)
+    if can_fall and end_of(stop, last) == "tolerance":
+        return "stopped", f"{last.reason}, but the loss can still fall"
+    return last.decision, last.reason
+
+
+def _better(store: JobStore, plan: TrainingPlan, epoch: int) -> Better | None:
+    model = plan.model()
+    if not isinstance(model, LossModel) or settled(plan.spec.algorithm).is_exact:
+        return None
+    X, labels = load_labelled_sample(store, plan, _SAMPLE)
+    shard = load_shard(store, plan, keys.VALIDATION)
+    return better_model(
+        model,
+        store.state(epoch).load().parameters,
+        (X, model.targets(labels)),
+        (shard.X, model.targets(shard.y)),
+        _LEAST_FALL * abs(plan.constant_loss or plan.first_loss or 0.0),
+    )

@@ -1,0 +1,22 @@
+"""Warnings about the data and the model of a job; each says what may help.
+
+===========================  ===================================================================
+``labels_look_continuous``    A classifier learns labels that are rather numbers.
+``labels_rounded``            float32, of labels, loses much of their differences.
+``features_rounded``          float32, as of features, tells few of their values apart.
+``features_differ_in_scale``  Features of very different scales are not standardised.
+``worse_than_constant``       The model is worse than one that ignores the features.
+``loss_rose``                 The loss is above that before training.
+``loss_oscillates``           The loss has risen in many epochs.
+``not_converged``             The loss can still fall.
+``no_better_than_constant``   The model is about as good as one that ignores the features.
+``empty_clusters``            Clusters have no rows.
+===========================  ===================================================================
+"""
+
+from __future__ import annotations
+
+from stepml.ml.doubts.data import doubts_about_data, doubts_about_moments
+from stepml.ml.doubts.model import Training, doubts_about_model
+
+__all__ = ["Training", "doubts_about_data", "doubts_about_model", "doubts_about_moments"]

@@ -1,0 +1,188 @@
+"""Doubts about a trained model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from stepml.job.reports import JobWarning
+from stepml.job.spec import JobSpec
+from stepml.job.spec_base import settled
+from stepml.ml.convergence import EndedBy, advice
+from stepml.ml.second_opinion import Better
+
+_MARGIN = 0.01  # relative; validation rows are a sample
+_SURE_MARGIN, _NOISE = 1e-3, 0.1  # a loss above the constant model's by less is no better
+_RISE = 0.05  # relative: smaller ones are noise of the steps
+_RISES, _SHARE_OF_RISES = 3, 0.25
+_LEAST = 1e-6  # of the constant model's or the first loss: less is a rounding error
+_SAY_LITTLE = "the features may say little about the labels"
+
+# Changes that let a job go on, by the criterion that ended it.
+_LATER: dict[EndedBy, str] = {
+    "target_loss": "lower stop.target_loss",
+    "target": "change stop.target",
+    "tolerance": "lower stop.tolerance",
+    "algorithm": "lower the tolerances of the algorithm",
+    "max_epochs": "raise stop.max_epochs",
+    "max_seconds": "raise stop.max_seconds",
+    "max_cost_usd": "raise stop.max_cost_usd",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """The course and the result of a job.
+
+    Losses are those of the validation rows, unless it says otherwise.
+    """
+
+    loss: float  # of the job's model
+    losses: Sequence[float]  # after each epoch
+    ended_by: EndedBy
+    training_loss: float  # of the last epoch
+    validation_rows: int
+    constant_loss: float | None = None  # of the best model that ignores the features
+    first_loss: float | None = None  # before training
+    better: Better | None = None  # a better model than the job's
+    empty_clusters: int = 0
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether the loss fell in each of the last epochs, and rose in none before."""
+        last = self.losses[-4:]
+        falls = len(last) > 1 and all(after < before for before, after in pairwise(last))
+        return falls and not self.n_rises
+
+    @property
+    def n_rises(self) -> int:
+        """Epochs in which the loss rose, noise aside."""
+        # Where the loss ends at 0, it may double without harm.
+        least = _MARGIN * abs(self.losses[0] if self.first_loss is None else self.first_loss)
+        return sum(
+            after - before > max(_RISE * abs(before), least)
+            for before, after in pairwise(self.losses)
+        )
+
+    def exceeds(self, other: float) -> bool:
+        """Return whether the loss is higher than ``other``, noise aside."""
+        least = _LEAST * max(abs(self.constant_loss or 0.0), abs(self.first_loss or 0.0))
+        return self.loss > other + _MARGIN * abs(other) + least
+
+
+def doubts_about_model(spec: JobSpec, training: Training) -> list[JobWarning]:
+    """Return warnings about a trained model; of those about its loss, the most serious one."""
+    checks = (_if_worse, _if_risen, _if_oscillating, _if_better, _if_falling, _if_no_better)
+    found = (check(spec, training) for check in checks)
+    about_loss = next((warning for warning in found if warning), None)
+    return [*([about_loss] if about_loss else []), *_if_empty(training)]
+
+
+def _if_worse(spec: JobSpec, training: Training) -> JobWarning | None:
+    constant = training.constant_loss
+    if constant is None or not training.exceeds(constant):
+        return None
+    text = (
+        f"the validation loss {training.loss:.6g} is worse than that of {_constant(spec)}, "
+        f"{constant:.6g}: "
+    )
+    if training.better is None and training.training_loss < constant:  # it fits its rows alone
+        text += f"{_SAY_LITTLE}, or the rows are too few"
+    else:
+        text += _more(spec, training) if training.is_steady else advice(spec)
+    return JobWarning(code="worse_than_constant", text=text)
+
+
+def _if_risen(spec: JobSpec, training: Training) -> JobWarning | None:
+    first = training.first_loss
+    if first is None or not training.exceeds(first):
+        return None
+    text = (
+        f"the validation loss rose from {first:.6g} to {training.loss:.6g} in training: "
+        f"{advice(spec)}"
+    )
+    return JobWarning(code="loss_rose", text=text)
+
+
+def _if_oscillating(spec: JobSpec, training: Training) -> JobWarning | None:
+    rises = training.n_rises
+    if rises < _RISES or rises < _SHARE_OF_RISES * len(training.losses):
+        return None
+    text = (
+        f"the validation loss rose by more than {_RISE:.0%} in {rises} of "
+        f"{len(training.losses)} epochs: {advice(spec)}"
+    )
+    return JobWarning(code="loss_oscillates", text=text)
+
+
+def _if_better(spec: JobSpec, training: Training) -> JobWarning | None:
+    better = training.better
+    if better is None:
+        return None
+    text = (
+        f"the validation loss can fall from {training.loss:.6g} to {better.loss:.6g} or less, as "
+        f"a few steps of L-BFGS on {better.rows:,} training rows show: {_more(spec, training)}"
+    )
+    return JobWarning(code="not_converged", text=text)
+
+
+def _if_falling(spec: JobSpec, training: Training) -> JobWarning | None:
+    """Return a warning if the last epochs let expect a fall; clusters get no second opinion."""
+    if spec.model.needs_labels or training.ended_by in ("target_loss", "target", "algorithm"):
+        return None
+    expected = _expected_fall(training.losses)
+    if expected <= _MARGIN * abs(training.loss):
+        return None
+    text = (
+        f"the validation loss {training.loss:.6g} still falls, by about "
+        f"{expected / abs(training.loss):.0%} in the epochs to come: {_more(spec, training)}"
+    )
+    return JobWarning(code="not_converged", text=text)
+
+
+def _if_no_better(spec: JobSpec, training: Training) -> JobWarning | None:
+    constant = training.constant_loss
+    if constant is None:
+        return None
+    margin = max(_SURE_MARGIN, _NOISE / math.sqrt(max(1, training.validation_rows)))
+    if training.loss < constant - margin * abs(constant):
+        return None
+    text = (
+        f"the validation loss {training.loss:.6g} is hardly better than that of {_constant(spec)}, "
+        f"{constant:.6g}: {_SAY_LITTLE if spec.model.needs_labels else 'the rows form no clusters'}"
+    )
+    return JobWarning(code="no_better_than_constant", text=text)
+
+
+def _if_empty(training: Training) -> list[JobWarning]:
+    empty = training.empty_clusters
+    if not empty:
+        return []
+    text = f"{empty} cluster{'s have' if empty > 1 else ' has'} no rows: lower model.n_clusters"
+    return [JobWarning(code="empty_clusters", text=text)]
+
+
+def _constant(spec: JobSpec) -> str:
+    return "a model that ignores the features" if spec.model.needs_labels else "one cluster"
+
+
+def _more(spec: JobSpec, training: Training) -> str:
+    """Return changes to a job that ends too early."""
+    boosts = settled(spec.algorithm).boosts(spec.model, is_steady=training.is_steady)
+    standardise = [] if spec.data.standardise else ["set data.standardise"]
+    first, rest = _LATER[training.ended_by], [*boosts, *standardise]
+    verb = first.split()[0] + " "
+    return " or ".join([first, *(each.removeprefix(verb) for each in rest)])
+
+
+def _expected_fall(losses: Sequence[float]) -> float:
+    """Return the sum of all falls to come if they shrink like the last two."""
+    if len(losses) < 3:
+        return 0.0
+    before, last = losses[-3] - losses[-2], losses[-2] - losses[-1]
+    if last <= 0 or before <= 0:
+        return 0.0
+    shrinking = min(last / before, 0.9)
+    return last * shrinking / (1 - shrinking)

@@ -1,0 +1,134 @@
+"""Doubts about a trained model, by the course of its losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from stepml.job import algorithms, models
+from stepml.job.spec import JobSpec
+from stepml.ml.doubts import Training, doubts_about_model
+from stepml.ml.second_opinion import Better
+from tests.support.learning import job_of
+
+DESCENT = job_of(models.LogisticRegression(), algorithms.GradientAveraging())
+ADMM = job_of(models.LogisticRegression(), algorithms.Admm())
+CLUSTERS = job_of(models.KMeans(n_clusters=4), algorithms.ExpectationMaximisation())
+SCALED = msgspec.structs.replace(
+    DESCENT, data=msgspec.structs.replace(DESCENT.data, standardise=True)
+)
+GOOD: dict[str, Any] = {
+    "losses": [0.5, 0.4, 0.37, 0.36],
+    "ended_by": "max_epochs",
+    "training_loss": 0.36,
+    "validation_rows": 1000,
+    "constant_loss": 0.69,
+    "first_loss": 0.693,
+}
+
+
+def doubts(job: JobSpec, **changed: Any) -> list[tuple[str, str]]:
+    """Return code and text of each warning."""
+    fields = GOOD | changed
+    training = Training(loss=fields["losses"][-1], **fields)
+    return [(warning.code, warning.text) for warning in doubts_about_model(job, training)]
+
+
+@pytest.mark.parametrize("job", [DESCENT, ADMM, CLUSTERS])
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [0.36],
+        [0.5, 0.36],
+        [0.5, 0.4, 0.37, 0.3695],
+        [0.5, 0.4, 0.41, 0.39, 0.395, 0.385, 0.39],  # noise of the steps
+        [0.5, 0.1, 1e-3, 2e-3, 1e-3, 2e-3, 1e-3, 2e-3],  # noise near 0
+    ],
+)
+def test_a_good_job_has_no_doubts(job: JobSpec, losses: list[float]) -> None:
+    assert doubts(job, losses=losses) == []
+
+
+def test_a_model_worse_than_the_constant_one() -> None:
+    ((code, text),) = doubts(DESCENT, losses=[0.9, 0.8, 0.71, 0.72], training_loss=0.8)
+    assert code == "worse_than_constant"
+    assert "0.72 is worse than that of a model that ignores the features, 0.69: lower alg" in text
+    ((_, text),) = doubts(DESCENT, losses=[4.0, 3.0, 2.0], training_loss=2.5)
+    assert text.endswith(
+        ": raise stop.max_epochs or algorithm.learning_rate or set data.standardise"
+    )  # it is on its way
+    ((_, text),) = doubts(DESCENT, losses=[0.7, 0.72, 0.73], training_loss=0.6)
+    assert text.endswith("the features may say little about the labels, or the rows are too few")
+
+
+def test_a_loss_that_rose() -> None:
+    ((code, text),) = doubts(DESCENT, losses=[0.3, 0.4], first_loss=0.2)
+    assert code == "loss_rose"
+    assert "from 0.2 to 0.4" in text
+    assert doubts(CLUSTERS, losses=[2e-13], first_loss=1e-13, constant_loss=3.0) == []
+
+
+def test_a_loss_that_oscillates() -> None:
+    losses = [0.5, 0.3, 0.5, 0.3, 0.5, 0.3, 0.5, 0.3]
+    ((code, text),) = doubts(SCALED, losses=losses)
+    assert code == "loss_oscillates"
+    assert text == (
+        "the validation loss rose by more than 5% in 3 of 8 epochs: lower algorithm.learning_rate"
+    )
+
+
+@pytest.mark.parametrize(
+    ("job", "changed", "advice"),
+    [
+        (SCALED, {}, "raise stop.max_epochs or algorithm.learning_rate"),
+        (DESCENT, {}, "raise stop.max_epochs or algorithm.learning_rate or set data.standardise"),
+        (SCALED, {"ended_by": "max_seconds"}, "raise stop.max_seconds or algorithm.learning_rate"),
+        (
+            SCALED,
+            {"ended_by": "tolerance"},
+            "lower stop.tolerance or raise algorithm.learning_rate",
+        ),
+        (
+            SCALED,
+            {"losses": [0.5, 0.4, 0.39, 0.4]},
+            "raise stop.max_epochs or set algorithm.schedule to 'cosine'",
+        ),
+        (ADMM, {}, "raise stop.max_epochs or change algorithm.rho or set data.standardise"),
+    ],
+)
+def test_a_loss_that_can_fall(job: JobSpec, changed: dict[str, Any], advice: str) -> None:
+    ((code, text),) = doubts(job, better=Better(0.3, 12_000), **changed)
+    assert code == "not_converged"
+    assert "to 0.3 or less, as a few steps of L-BFGS on 12,000 training rows show" in text
+    assert text.endswith(f": {advice}")
+
+
+def test_clusters_whose_inertia_still_falls() -> None:
+    falling = {"losses": [10.0, 8.0, 6.5, 5.5], "first_loss": 12.0, "constant_loss": 20.0}
+    ((code, text),) = doubts(CLUSTERS, **falling)
+    assert code == "not_converged"
+    assert "5.5 still falls, by about 36% in the epochs to come: raise stop.max_epochs" in text
+    assert doubts(CLUSTERS, **falling | {"ended_by": "algorithm"}) == []
+    assert doubts(CLUSTERS, **falling | {"losses": [10.0, 8.0, 7.9, 7.89]}) == []
+
+
+def test_a_model_no_better_than_the_constant_one() -> None:
+    ((code, text),) = doubts(DESCENT, losses=[0.69, 0.689])
+    assert code == "no_better_than_constant"
+    assert text.endswith("the features may say little about the labels")
+    assert doubts(DESCENT, losses=[0.69, 0.68]) == []
+    assert doubts(DESCENT, losses=[0.69, 0.68], validation_rows=20) != []  # cannot be told apart
+    ((_, text),) = doubts(CLUSTERS, losses=[0.69, 0.69])
+    assert "one cluster" in text
+    assert doubts(DESCENT, losses=[0.69, 0.689], constant_loss=None) == []
+
+
+def test_clusters_without_rows() -> None:
+    at_rest = [0.5, 0.37, 0.36, 0.36]
+    assert doubts(CLUSTERS, losses=at_rest, empty_clusters=1) == [
+        ("empty_clusters", "1 cluster has no rows: lower model.n_clusters")
+    ]
+    ((_, text),) = doubts(CLUSTERS, losses=at_rest, empty_clusters=3)
+    assert text.startswith("3 clusters have no rows")
