@@ -50,6 +50,7 @@ class Csv(TextFormat):
         table = first.table(self.delimiter)
         if not table:
             raise EmptyDataError(f"s3 object {first.data.key} has no data rows")
+        _require_no_cr(first)
         if source.has_label:
             self._require_features(first, table[0])
         header = header_of(table, source) in (Header.YES, Header.BY_EVIDENCE)
@@ -121,6 +122,8 @@ class CsvParser:
 
     def _rows_of(self, lines: Lines) -> DenseRows | Flags:
         """Return the rows, or flags of bad lines."""
+        if b"\r" in lines.text:  # others read it as the end of a line
+            return np.array([b"\r" in line for line in lines.text.split(b"\n")[:-1]], np.bool_)
         table = Text.of(lines.text)
         newlines = table.characters == NEWLINE
         ends = np.flatnonzero(newlines | (table.characters == ord(self._delimiter)))
@@ -175,6 +178,8 @@ class CsvParser:
         return DenseRows(lines.offsets, y, X, unless_equal(cells[:, label], y), n_missing, rest)
 
     def _problem_of(self, line: bytes) -> str | None:
+        if b"\r" in line:
+            return "a CR is within the line"
         cells = line.split(self._delimiter)
         if len(cells) != self._layout.n_columns:
             if b'"' in line:
@@ -192,6 +197,14 @@ class CsvParser:
 
     def _is_filled(self, column: int, cell: bytes) -> bool:
         return self._fill is not None and column != self._layout.label_column and is_missing(cell)
+
+
+def _require_no_cr(first: FirstLines) -> None:
+    if b"\r" in next(filter(None, first.lines)):
+        raise InvalidDataError(
+            f"s3 object {first.data.key}: the first line ends with CR alone, others do not; save "
+            "it with LF or CRLF"
+        )
 
 
 def _require_header(first: FirstLines) -> None:

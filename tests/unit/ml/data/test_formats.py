@@ -258,6 +258,8 @@ BAD_COLUMNS = [
     (b"1,2,1e39", "column 3 ('class') is '1e39', too large for float32: '1,2,1e39'"),
     (b"1,abc,3", "column 2 ('width') is 'abc', not a number: '1,abc,3'"),
     (b"1,TRUE,3", "column 2 ('width') is 'TRUE', a boolean, not a number: '1,TRUE,3'"),
+    (b"1,2\r,3", "a CR is within the line: '1,2\\r,3'"),
+    (b"1,2,3\r4,5,6", "a CR is within the line: '1,2,3\\r4,5,6'"),
     (b"# more", "comments are not supported: '# more'"),
     (b"1,1_0,3", "column 2 ('width') is '1_0', not a number: '1,1_0,3'"),
     (b"1,2.3.4,3", "column 2 ('width') is '2.3.4', not a number: '1,2.3.4,3'"),

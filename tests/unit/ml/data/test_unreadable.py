@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from stepml.job.errors import BadRowError, StepMLError
+from stepml.job.errors import BadRowError, InvalidDataError, StepMLError
 from stepml.ml.data import SourceFormat, sniff
 from stepml.ml.data.formats import FORMATS
-from tests.support.data_sets import MemoryObjects, described
+from tests.support.data_sets import MemoryObjects, described, partition
 
 
 def reviewed(text: str, **options: Any) -> list[str]:
@@ -114,3 +114,14 @@ def test_another_separator_or_a_comment_is_named(
     with pytest.raises(StepMLError) as caught:
         reviewed(text, **options)
     assert str(caught.value).endswith(hint)
+
+
+@pytest.mark.parametrize("text", ["a,b,y\r1,2,0\n3,4,1\n", "1,2,0\r3,4,1\n5,6,0\n"])
+def test_a_first_line_that_ends_with_cr_alone_is_refused(text: str) -> None:
+    with pytest.raises(InvalidDataError, match="the first line ends with CR alone, others do not"):
+        reviewed(text)
+
+
+def test_lines_may_end_with_several_cr() -> None:
+    store = MemoryObjects(x=b"a,b,y\r\r\n1,2,0\r\r\n3,4,1\r\r\n")
+    assert partition(store, format="csv").n_rows == 2

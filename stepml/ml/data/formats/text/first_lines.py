@@ -63,8 +63,13 @@ def first_lines(reader: ObjectReader, data: DataObject) -> FirstLines:
         if not more:
             break
         start += more
-    lines = start.removeprefix(BYTE_ORDER_MARK).splitlines()
+    lines = _lines_of(start.removeprefix(BYTE_ORDER_MARK))
     return FirstLines(data, lines, is_all=len(start) >= data.value_bytes)
+
+
+def _lines_of(text: bytes) -> list[bytes]:
+    # As the parsers see them: CR alone ends no line.
+    return [line.rstrip(b"\r") for line in text.removesuffix(b"\n").split(b"\n")] if text else []
 
 
 def _refuse_binary(data: DataObject, start: bytes) -> None:
@@ -90,5 +95,5 @@ def fields_of(line: bytes, delimiter: str) -> tuple[str, ...]:
 
     ``# `` at the start, as `numpy.savetxt` writes it before a header, is no part of a name.
     """
-    text = line.decode("utf-8", "replace").removeprefix("# ")
+    text = line.decode("utf-8", "replace").removeprefix("# ").replace("\r", " ")
     return tuple(field.strip() for field in next(csv.reader([text], delimiter=delimiter)))

@@ -38,7 +38,7 @@ class Lines:
         offsets[:1] = offset
         np.add(ends[:-1], offset + 1, out=offsets[1:])
         has_empty_ones = bool(ends[0] == 0) or bool((np.diff(ends) == 1).any())
-        if b"\r" in text:
+        while b"\r\n" in text:
             text = text.replace(b"\r\n", b"\n")
             has_empty_ones = True  # perhaps
         lines = cls(text, offsets)
