@@ -104,6 +104,19 @@ def test_other_bad_rows_are_left_to_the_parser(text: str) -> None:
         (table("a|b|y", "1|2|0"), {}, "separated by '|': write it as csv with ','"),
         (table("a b y", "1 2 0"), {}, "separated by blanks: write it as csv with ','"),
         (table("a\tb", "1,5\t2,5", "3,5\t4,5"), {"format": "tsv"}, "write decimals with a point"),
+        (
+            table("a  b  y", "1   2 0", "10 2 1"),
+            {},
+            "separated by blanks: write it as csv with ','",
+        ),
+        (table('"a" "b" "y"', '"1" 5 2 0', '"2" 6 3 1'), {}, "by blanks: write it as csv with ','"),
+        (table("a,b,y", "$ 1,2,0", "$ 3,4,1"), {}, "or write numbers for its values"),
+        (
+            table("a,b,y", '"1,000",2,0', '"2,000",3,1'),
+            {},
+            "write thousands without separators, and decimals with a point",
+        ),
+        (table("sep=;", "a;b;y", "1;2;0"), {}, "is for Excel alone: remove it"),
         (table("# made by hand", "a,b,y", "1,2,0"), {}, "seems to be a comment: remove it"),
         (table("// made by hand", "a,b,y", "1,2,0"), {}, "seems to be a comment: remove it"),
     ],
@@ -125,3 +138,36 @@ def test_a_first_line_that_ends_with_cr_alone_is_refused(text: str) -> None:
 def test_lines_may_end_with_several_cr() -> None:
     store = MemoryObjects(x=b"a,b,y\r\r\n1,2,0\r\r\n3,4,1\r\r\n")
     assert partition(store, format="csv").n_rows == 2
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [
+        (b'{"a": 1}', "JSON, no table"),
+        (b'[{"a": 1}]', "JSON, no table"),
+        (b'\xef\xbb\xbf\n[ "a" ]', "JSON, no table"),
+        (b"<!DOCTYPE html>", "HTML or XML, no table"),
+        (b'<?xml version="1.0"?>', "HTML or XML, no table"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS, without the data"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", r"a file of Excel \(xls\): it cannot"),
+        (b"ARROW1\0\0", r"Arrow IPC \(or feather\): it cannot"),
+        (b"SQLite format 3\0", "SQLite: it cannot"),
+    ],
+)
+@pytest.mark.parametrize("format_", ["csv", "tsv", "libsvm"])
+def test_a_file_of_another_kind_is_named(format_: str, start: bytes, kind: str) -> None:
+    store = MemoryObjects(x=start + b"\n1,2,0\n" * 9)
+    with pytest.raises(InvalidDataError, match=f"^s3 object x is {kind}"):
+        sniff(store, described(store), SourceFormat(format=format_))
+
+
+def test_names_may_be_in_brackets() -> None:
+    assert reviewed(table("[a],<b>,y", "1,2,0", "3,4,1")) == []
+
+
+@pytest.mark.parametrize(
+    "text", [table("a,b,y,,", "1,2,0,,", "1,2,1,,"), table("Title,,", "a,b,y", "1,2,0")]
+)
+def test_empty_columns_and_titles_are_no_index(text: str) -> None:
+    with pytest.raises(InvalidDataError, match="; line 1 has to be the header, without a title"):
+        reviewed(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,10 +21,23 @@ _MAGIC = {
     b"BZh": "bzip2",
     b"\xfd7zXZ\0": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
-    b"PK\x03\x04": "zip (or npz)",
+    b"PK\x03\x04": "zip (or npz, or xlsx)",
+    b"\xd0\xcf\x11\xe0": "a file of Excel (xls)",
     b"PAR1": "parquet",
     b"\x93NUMPY": "npy",
     b"\x89HDF": "HDF5",
+    b"ARROW1": "Arrow IPC (or feather)",
+    b"ORC": "ORC",
+    b"Obj\x01": "Avro",
+    b"SQLite format 3": "SQLite",
+    b"MATLAB 5.0": "MATLAB",
+    b"$FL2": "SPSS",
+}
+# Other text that is taken for a table, above all by mistake.
+_OTHERS = {
+    re.compile(rb"\s*[{[]\s*({\s*)?\""): "JSON",
+    re.compile(rb"\s*<(\?xml|!doctype|html|table)\b", re.IGNORECASE): "HTML or XML",
+    re.compile(rb"version https://git-lfs"): "a pointer of Git LFS, without the data",
 }
 
 
@@ -56,7 +70,7 @@ def first_lines(reader: ObjectReader, data: DataObject) -> FirstLines:
         The content is binary or compressed.
     """
     start = reader.load_range(data.key, 0, _SNIFF_BYTES)
-    _refuse_binary(data, start)
+    _refuse_others(data, start)
     # A first line of thousands of columns may be longer.
     while b"\n" not in start and len(start) < min(data.value_bytes, MAX_LINE_BYTES):
         more = reader.load_range(data.key, len(start), 2 * len(start))
@@ -72,12 +86,15 @@ def _lines_of(text: bytes) -> list[bytes]:
     return [line.rstrip(b"\r") for line in text.removesuffix(b"\n").split(b"\n")] if text else []
 
 
-def _refuse_binary(data: DataObject, start: bytes) -> None:
+def _refuse_others(data: DataObject, start: bytes) -> None:
     for magic, kind in _MAGIC.items():
         if start.startswith(magic):
             raise InvalidDataError(
                 f"s3 object {data.key} is {kind}: it cannot be cut by bytes; store it as plain text"
             )
+    for other, kind in _OTHERS.items():
+        if other.match(start.removeprefix(BYTE_ORDER_MARK)):
+            raise InvalidDataError(f"s3 object {data.key} is {kind}, no table in lines of text")
     if start.startswith(_UTF_16) or bytes(4) in (start[:8:2], start[1:8:2]):
         raise InvalidDataError(f"s3 object {data.key} is UTF-16; save it as UTF-8")
     if b"\0" in start:

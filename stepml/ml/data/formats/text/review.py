@@ -71,9 +71,14 @@ def _require_names(data: DataObject, names: Sequence[str]) -> None:
             if len(unnamed) == 1
             else f"columns {', '.join(unnamed[:9])} have"
         )
+        beside = (
+            ""
+            if unnamed[0] == "1"
+            else "; line 1 has to be the header, without a title above it or empty columns"
+        )
         raise InvalidDataError(
             f"s3 object {data.key}: {columns} no name, like the index that pandas or R writes: "
-            "write the data without it (index=False, row.names=FALSE), or name the column"
+            "write the data without it (index=False, row.names=FALSE), or name the column" + beside
         )
     unreadable = next((name for name in names if REPLACEMENT in name), None)
     if unreadable is not None:

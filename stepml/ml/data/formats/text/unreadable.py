@@ -21,6 +21,7 @@ _SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "','", " ": "blanks"}
 _FORMATS = {"\t": "tsv", ",": "csv"}
 _BOOLEANS = frozenset({"true", "false"})
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
 
 
 def require_numbers(first: FirstLines, layout: Layout) -> None:
@@ -48,8 +49,11 @@ def separator_hint(first: FirstLines, delimiter: str) -> str:
     """Return a hint at the separator that all of the first lines have instead, or ""."""
     lines = [line for line in first.lines if line] if first.is_all else list(first.lines[:-1])
     for other, shown in _SEPARATORS.items():
-        counts = {line.count(other.encode()) for line in lines}
-        if other != delimiter and len(counts) == 1 and counts != {0}:
+        # R's header lacks the name of the row names.
+        counts = {_n_separators(line, other) for line in lines[1:] or lines}
+        if other == delimiter or not lines or not _n_separators(lines[0], other):
+            continue
+        if len(counts) == 1 and counts != {0}:
             instead = _FORMATS.get(other)
             cure = f"set data.format to {instead!r}" if instead else "write it as csv with ','"
             return f"; it seems to be separated by {shown}: {cure}"
@@ -57,9 +61,19 @@ def separator_hint(first: FirstLines, delimiter: str) -> str:
 
 
 def comment_hint(first: FirstLines) -> str:
-    """Return a hint at a comment in the first line, or ""."""
-    is_comment = len(first.lines) > 1 and first.lines[0].lstrip().startswith((b"#", b"//", b"%"))
+    """Return a hint at a first line that is no row and no header, or ""."""
+    if len(first.lines) < 2:
+        return ""
+    if first.lines[0].startswith(b"sep="):
+        return "; it is for Excel alone: remove it"
+    is_comment = first.lines[0].lstrip().startswith((b"#", b"//", b"%"))
     return "; it seems to be a comment: remove it" if is_comment else ""
+
+
+def _n_separators(line: bytes, separator: str) -> int:
+    # Columns between blanks may be aligned.
+    fields = line.split(separator.encode())
+    return len(list(filter(None, fields)) if separator == " " else fields) - 1
 
 
 def _message(first: FirstLines, layout: Layout, found: Mapping[int, Cells], rows: str) -> str:
@@ -83,6 +97,8 @@ def _listed(titles: Sequence[str]) -> str:
 def _cure(cells: Cells) -> str:
     if all(cell.lower() in _BOOLEANS for cell in cells):
         return "; write booleans as 1 and 0"
+    if all(_THOUSANDS.fullmatch(cell) for cell in cells):
+        return "; write thousands without separators, and decimals with a point"
     if all(_DECIMAL_COMMA.fullmatch(cell) for cell in cells):
         return "; write decimals with a point"
     return "; columns have to be numbers: remove it, or write numbers for its values"
