@@ -16,6 +16,7 @@ from lambdas.job_store.results import build_job_report, trained_model
 from lambdas.logs import best_effort, log
 from stepml.job.reports import JobReport
 from stepml.job.tasks import FinaliseTask
+from stepml.ml.doubts import require_no_doubts
 from storage import DurableStorage
 from storage.factory import BUCKET_VARIABLE
 
@@ -31,12 +32,19 @@ def handler(task: FinaliseTask, context: LambdaContext) -> JobReport:
 
 
 def finalise(task: FinaliseTask, storage: DurableStorage, bucket: str) -> JobReport:
-    """Write model and report, and return the report; if done before, return that one."""
+    """Write model and report, and return the report; if done before, return that one.
+
+    Raises
+    ------
+    DoubtfulResultError
+        The job is strict, and its report has warnings.
+    """
     store = JobStore(storage, task.job_id)
     plan = store.training_plan.load()
     report = store.job_report.find() or _finalised(task, store, plan, bucket)
     _clear(task, store, plan)
     log("job finished", job_id=task.job_id, decision=report.decision, loss=report.loss)
+    require_no_doubts(plan.spec, report.warnings, f"; the model is {report.model_uri}")
     return report
 
 

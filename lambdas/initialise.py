@@ -23,7 +23,7 @@ from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import State
 from stepml.ml.choices import choose
 from stepml.ml.data import Moments, Scale, merge_moments, scale_of, shard_kind, shard_plan
-from stepml.ml.doubts import doubts_about_moments
+from stepml.ml.doubts import doubts_about_moments, require_no_doubts
 from stepml.ml.models.base import Array, Floats, Matrix
 from stepml.ml.standing import value_of
 from storage import DurableStorage
@@ -35,9 +35,17 @@ def handler(task: JobTask, context: LambdaContext) -> None:
 
 
 def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
-    """Publish training plan, scale and first state; if done before, return the plan."""
+    """Publish training plan, scale and first state; if done before, return the plan.
+
+    Raises
+    ------
+    DoubtfulResultError
+        The job is strict, and there are warnings about its data.
+    """
     store = JobStore(storage, job_id)
-    return store.training_plan.find() or _initialised(store)
+    plan = store.training_plan.find() or _initialised(store)
+    require_no_doubts(plan.spec, plan.about.warnings)
+    return plan
 
 
 def _initialised(store: JobStore) -> TrainingPlan:

@@ -20,12 +20,14 @@ from stepml.job.installing import install_command
 JOB_FAILED = 1
 BAD_INPUT = 2
 NO_SERVICE = 3
+DOUBTFUL = 4
 INTERNAL = 70  # as in sysexits.h
 CLOSED_PIPE = 141  # as a program that SIGPIPE ends
 
 EXIT_CODES = (
     "Exit codes: 0 the job succeeded, 1 it failed, 2 bad input, 3 the service cannot be reached, "
-    "the stack is missing or this machine refuses (disk, memory), 130 Ctrl-C."
+    "the stack is missing or this machine refuses (disk, memory), 4 a strict job has warnings, "
+    "130 Ctrl-C."
 )
 LOOKING_EXIT_CODES = (
     "Exit codes: 0 done, 2 bad input, 3 the service cannot be reached, the stack is missing or "

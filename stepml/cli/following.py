@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from stepml.cli.display import display_for
-from stepml.cli.errors import INTERRUPTED, JOB_FAILED
+from stepml.cli.errors import DOUBTFUL, INTERRUPTED, JOB_FAILED
 from stepml.cli.options import Target
 from stepml.cli.output import Output
-from stepml.cli.results import show_success
+from stepml.cli.results import show_results
 from stepml.client import Client, Execution, Failure, Snapshot, watch
 from stepml.client.errors import (
     AccessError,
@@ -20,6 +20,7 @@ from stepml.client.errors import (
     LocalAwsEndedError,
     ReportUnreadableError,
 )
+from stepml.job.errors import DoubtfulResultError
 
 # What to do about bad rows, by the messages about them; the last one fits all others.
 _ROW_HINTS = (
@@ -41,10 +42,11 @@ def follow(
     out: Path,
     output: Output,
     more: Mapping[str, Any],
+    strict: bool = False,
 ) -> int:
     """Show the job until it ends, download its results, and return the exit code.
 
-    ``more`` is added to the result in JSON.
+    ``more`` is added to the result in JSON. If ``strict``, warnings are an error.
     """
     try:
         last = _watched(client, execution, output)
@@ -56,9 +58,17 @@ def follow(
             f"{execution.name} may still run: stepml watch {execution.name}{target.flags}"
         )
         raise
-    if not last.state.succeeded:
-        return _show_failure(client, last, target, output, more)
-    return show_success(client, last, target, out, output, more)
+    if last.state.succeeded:
+        return show_results(client, last, target, out, output, more, strict)
+    failure = client.failure_of(last.state)
+    assert failure is not None  # it ended without success
+    if failure.error != DoubtfulResultError.__name__:
+        _show_failure(failure, last, target, output, more)
+        return JOB_FAILED
+    if client.report(execution) is not None:
+        return show_results(client, last, target, out, output, more, strict=True)
+    _show_failure(failure, last, target, output, more)  # its data are doubtful
+    return DOUBTFUL
 
 
 def _watched(client: Client, execution: Execution, output: Output) -> Snapshot:
@@ -83,10 +93,9 @@ def _require_service(client: Client, execution: Execution, error: Exception) -> 
 
 
 def _show_failure(
-    client: Client, last: Snapshot, target: Target, output: Output, more: Mapping[str, Any]
-) -> int:
-    execution, failure = last.state.execution, client.failure_of(last.state)
-    assert failure is not None  # it ended without success
+    failure: Failure, last: Snapshot, target: Target, output: Output, more: Mapping[str, Any]
+) -> None:
+    execution = last.state.execution
     if output.as_json:
         output.error(
             failure.error,
@@ -97,7 +106,7 @@ def _show_failure(
             **_place(failure),
             **more,
         )
-        return JOB_FAILED
+        return
     output.complaint(str(failure))
     if hint := field_hint(failure):
         output.complaint(f"  {hint}")
@@ -107,7 +116,6 @@ def _show_failure(
     output.complaint(f"look further: stepml logs {execution.name}{of_rank}{target.flags}")
     for line in next_steps(failure, execution.name, target.flags):
         output.complaint(line)
-    return JOB_FAILED
 
 
 def next_steps(failure: Failure, name: str, flags: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Downloads the results of a job that has succeeded, and shows them."""
+"""Downloads the results of a job that has a model, and shows them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from stepml.cli.data_lines import warning_lines
-from stepml.cli.errors import INTERRUPTED, NO_SERVICE
+from stepml.cli.errors import DOUBTFUL, INTERRUPTED, NO_SERVICE
 from stepml.cli.figures import cost, count, finished, on_its_own
 from stepml.cli.machine import reason_of
 from stepml.cli.options import Target
@@ -17,20 +17,23 @@ from stepml.cli.output import Output
 from stepml.client import Client, Execution, Snapshot
 from stepml.client.errors import AccessError, ReportUnreadableError
 from stepml.job import keys
+from stepml.job.errors import DoubtfulResultError
 from stepml.job.reports import JobReport
 
 
-def show_success(
+def show_results(
     client: Client,
     last: Snapshot,
     target: Target,
     out: Path,
     output: Output,
     more: Mapping[str, Any],
+    strict: bool,
 ) -> int:
-    """Download the results, show them, and return the exit code.
+    """Download the results of a job that has a model, show them, and return the exit code.
 
-    ``more`` is added to the result in JSON. A problem on the way is not one of the job.
+    ``more`` is added to the result in JSON. A problem on the way is not one of the job. If
+    ``strict``, warnings are one.
     """
     execution = last.state.execution
     directory = out / execution.name
@@ -44,9 +47,12 @@ def show_success(
     except KeyboardInterrupt:
         reason, code = "fetching its results was interrupted", INTERRUPTED
     else:
-        output.document({**_result(last, report, files), **more})
+        doubt = _doubt(report) if strict else {}
+        output.document({**_result(last, report, files), **doubt, **more})
         _show(report, files, client, target, output)
-        return 0
+        if doubt:
+            output.complaint(f"{doubt['error']}: {doubt['message']}")
+        return DOUBTFUL if doubt else 0
     _show_unfetched(client, last, reason, target, output)
     return code
 
@@ -135,6 +141,17 @@ def _kept(report: JobReport) -> dict[str, str]:
     if report.model_epoch in (0, report.epochs):
         return {}
     return {"model of": f"epoch {report.model_epoch}, the best by {report.spec.stop.metric}"}
+
+
+def _doubt(report: JobReport) -> dict[str, str]:
+    """Return an error if there are warnings, as name and message."""
+    if not report.warnings:
+        return {}
+    many = count(len(report.warnings), "warning")
+    return {
+        "error": DoubtfulResultError.__name__,
+        "message": f"{report.job_id} has a model, but also {many}, and is strict",
+    }
 
 
 def _skipped(report: JobReport) -> dict[str, str]:

@@ -16,7 +16,7 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
-from stepml.cli.run import RESULTS, Out, check_directory, follow_to_end
+from stepml.cli.run import RESULTS, Out, Strict, check_directory, follow_to_end
 from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def retry(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Start a new execution with this name.")
     ] = None,
+    strict: Strict = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
     out: Out = RESULTS,
     local: Local = False,
@@ -102,7 +103,7 @@ def retry(
         output.document({"job_id": now.name, "execution_arn": now.arn, **more})
         output.line(f"watch it with: stepml watch {now.name}{target.flags}")
         return
-    follow_to_end(client, retried.execution, target, out, output, more)
+    follow_to_end(client, retried.execution, target, out, output, more, strict)
 
 
 def retried_lines(job: Execution, retried: Retried) -> list[str]:

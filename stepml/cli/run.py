@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -40,6 +41,7 @@ STDIN = Path("-")
 JobFile = Annotated[
     Path, typer.Argument(metavar="JOB.json", help="The job, a JSON object; - is stdin.")
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="End with an error if there are warnings.")]
 Out = Annotated[
     Path, typer.Option("--out", metavar="DIRECTORY", help="Directory for the model and the report.")
 ]
@@ -61,6 +63,7 @@ def run(
         str | None,
         typer.Option(metavar="NAME", help="The run's name; default: the file's and the time."),
     ] = None,
+    strict: Strict = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
     out: Out = RESULTS,
     local: Local = False,
@@ -76,6 +79,8 @@ def run(
     text = job_text(_read(job), file)
     chosen = name if name is not None else default_name(job)
     spec = _checked(text, file, chosen)
+    if strict:
+        text = json.dumps({**json.loads(text), "strict": True})
     check_directory(out / chosen)
     target = Target.chosen(local, endpoint_url, stack)
     output = Output(as_json, survives=not detach)
@@ -93,6 +98,7 @@ def run(
 
 def watch(
     execution: ExecutionName,
+    strict: Strict = False,
     out: Out = RESULTS,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
@@ -108,7 +114,8 @@ def watch(
     followed = client.execution(execution)
     client.describe(followed)  # raises if there is none
     check_directory(out / followed.name)
-    follow_to_end(client, followed, target, out, Output(as_json, survives=True))
+    output = Output(as_json, survives=True)
+    follow_to_end(client, followed, target, out, output, strict=strict)
 
 
 def default_name(job: Path) -> str:
@@ -171,11 +178,12 @@ def follow_to_end(
     out: Path,
     output: Output,
     more: Mapping[str, Any] | None = None,
+    strict: bool = False,
 ) -> None:
     """Watch a job until it ends, download its results, and exit with its exit code."""
     from stepml.cli.following import follow
 
-    code = follow(client, execution, target, out, output, more or {})
+    code = follow(client, execution, target, out, output, more or {}, strict)
     if output.lost is not None and not output.lost.is_closed and code == 0:
         raise OutputLostError(
             output.lost.reason,

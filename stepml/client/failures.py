@@ -28,7 +28,7 @@ _OF_THE_DATA = frozenset(
 # The data were corrected after they were planned.
 _OF_CHANGED_DATA = frozenset({"ValueChangedError"})
 # Results of the job's own numbers, which are the same each time.
-_OF_THE_NUMBERS = frozenset({"CompressionError", "TrainingDivergedError"})
+_OF_THE_NUMBERS = frozenset({"CompressionError", "DoubtfulResultError", "TrainingDivergedError"})
 # Refusals of the job that a change outside it may lift, and that change.
 _OUTSIDE = {
     "DataDeniedError": "once the functions may read the data",

@@ -24,6 +24,7 @@ lists of ``state_machines/`` match it. ``tests/unit/deployment/`` compares the t
     │   ├── NotEnoughDataError     fewer rows than workers
     │   └── BadLabelError          labels that the model cannot learn
     ├── TrainingDivergedError      the loss is not a finite number                 never retried
+    ├── DoubtfulResultError        a strict job has warnings                        never retried
     ├── CompressionError           a number does not fit float16                    never retried
     ├── ExecutorPausedError        out of time, progress saved                      retried at once
     ├── AttemptStoppedError        the function's execution has ended              never retried
@@ -139,6 +140,10 @@ class BadLabelError(InvalidDataError):
 
 class TrainingDivergedError(StepMLError, ArithmeticError):
     """The loss is not finite: the learning rate is too high for the data."""
+
+
+class DoubtfulResultError(StepMLError):
+    """A strict job has warnings, about its data or its model; a model that is trained is stored."""
 
 
 class CompressionError(StepMLError, OverflowError):

@@ -206,6 +206,9 @@ class JobSpec(SpecGroup, frozen=True, kw_only=True):
     ] = 4
     exchange: Exchange = msgspec.field(default_factory=Exchange)
     stop: Stop = msgspec.field(default_factory=Stop)
+    strict: Annotated[
+        bool, Meta(description="warnings about the data or the model end the job with an error")
+    ] = False
     resume_from: Annotated[
         Annotated[str, Meta(min_length=1, max_length=80)] | ResumeFrom | None,
         Meta(

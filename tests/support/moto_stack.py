@@ -11,6 +11,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import boto3
+import msgspec
 from moto.core.config import default_user_config
 
 from stepml.client import Client, connect
@@ -30,9 +31,11 @@ JOB: dict[str, Any] = {
 }
 JOB_TEXT = json.dumps(JOB)
 FAILURE_CAUSE = json.dumps({"errorType": "BadRowError", "errorMessage": "data/x.csv, line 17"})
+DOUBT_CAUSE = json.dumps({"errorType": "DoubtfulResultError", "errorMessage": "a warning: odd"})
 _ENDS: dict[str, dict[str, Any]] = {
     "stepml": {"Type": "Pass", "Next": "End"},
     "failing": {"Type": "Fail", "Error": "BadRowError", "Cause": FAILURE_CAUSE},
+    "doubtful": {"Type": "Fail", "Error": "DoubtfulResultError", "Cause": DOUBT_CAUSE},
     "endless": {"Type": "Wait", "Seconds": 3600, "Next": "End"},
 }
 
@@ -67,9 +70,9 @@ class MotoStack:
             self.put(keys.epoch_report(job_id, report.epoch), encode(report))
         return reports
 
-    def put_results(self, job_id: str, epochs: list[EpochReport]) -> JobReport:
-        """Write the files of Finalise."""
-        report = job_report(job_id, epochs)
+    def put_results(self, job_id: str, epochs: list[EpochReport], **changed: Any) -> JobReport:
+        """Write the files of Finalise; ``changed`` are fields of the report."""
+        report = msgspec.structs.replace(job_report(job_id, epochs), **changed)
         self.put(keys.report(job_id), encode(report))
         self.put(keys.model(job_id), b"arrays")
         self.put(keys.model_card(job_id), b"{}")

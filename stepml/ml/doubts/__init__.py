@@ -16,7 +16,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from stepml.job.errors import DoubtfulResultError
+from stepml.job.reports import JobWarning
+from stepml.job.spec import JobSpec
 from stepml.ml.doubts.data import doubts_about_data, doubts_about_moments
 from stepml.ml.doubts.model import Training, doubts_about_model
 
-__all__ = ["Training", "doubts_about_data", "doubts_about_model", "doubts_about_moments"]
+__all__ = [
+    "Training",
+    "doubts_about_data",
+    "doubts_about_model",
+    "doubts_about_moments",
+    "require_no_doubts",
+]
+
+
+def require_no_doubts(spec: JobSpec, warnings: Sequence[JobWarning], remark: str = "") -> None:
+    """Raise `DoubtfulResultError` if a strict job has ``warnings``; ``remark`` ends the message."""
+    if spec.strict and warnings:
+        texts = "; ".join(warning.text for warning in warnings)
+        many = "a warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
+        raise DoubtfulResultError(f"the job is strict and has {many}: {texts}{remark}")

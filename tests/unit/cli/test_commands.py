@@ -29,7 +29,7 @@ from stepml.client.logs import LogLine
 from stepml.job import keys
 from stepml.job.documents import encode
 from stepml.job.parse import parse_job
-from stepml.job.reports import Failure
+from stepml.job.reports import Failure, JobWarning
 from tests.support.moto_stack import BUCKET, JOB, JOB_TEXT, MotoStack, epoch_report
 
 
@@ -129,6 +129,57 @@ def test_a_failed_run_in_json_has_error_and_message(job: Path, name: str) -> Non
     assert document["message"] == "data/x.csv, line 17"
     assert document["status"] == "FAILED"
     assert document["job_id"] == name
+
+
+@pytest.fixture
+def doubtful(stack: MotoStack) -> str:
+    """The name of a run whose report has a warning."""
+    name = f"run-{uuid.uuid4().hex[:8]}"
+    warnings = [JobWarning(code="loss_rose", text="the validation loss rose")]
+    stack.put_results(name, stack.put_epochs(name, 2), warnings=warnings)
+    return name
+
+
+def test_warnings_are_an_error_only_if_asked_for(job: Path, doubtful: str) -> None:
+    assert "warning: the validation loss rose" in invoke("run", job, "--name", doubtful).stderr
+
+    strict = invoke("watch", doubtful, "--strict", code=4)
+
+    assert strict.stderr.splitlines() == [
+        "warning: the validation loss rose",
+        f"DoubtfulResultError: {doubtful} has a model, but also 1 warning, and is strict",
+    ]
+    assert "converged after 2 epochs" in strict.stdout
+    document = invoke_json("watch", doubtful, "--strict", code=4)
+    assert document["error"] == "DoubtfulResultError"
+    assert document["warnings"][0]["code"] == "loss_rose"
+
+
+def test_a_run_without_warnings_may_be_strict(stack: MotoStack, job: Path, name: str) -> None:
+    started = invoke_json("run", job, "--name", name, "--strict", "--detach")
+    assert invoke_json("watch", name, "--strict")["decision"] == "converged"
+    described = stack.service("stepfunctions").describe_execution(
+        executionArn=started["execution_arn"]
+    )
+    assert json.loads(described["input"]) == {**JOB, "strict": True}
+
+
+def test_a_strict_job_with_a_model_is_fetched_all_the_same(job: Path, doubtful: str) -> None:
+    result = invoke("run", job, "--name", doubtful, "--stack", "doubtful", code=4)
+
+    assert "DoubtfulResultError" in result.stderr
+    assert Path("runs", doubtful, "model.safetensors").is_file()
+
+
+def test_a_strict_job_on_doubtful_data_has_no_model(job: Path) -> None:
+    name = f"run-{uuid.uuid4().hex[:8]}"
+    result = invoke("run", job, "--name", name, "--stack", "doubtful", code=4)
+
+    assert result.stderr.splitlines() == [
+        "DoubtfulResultError: a warning: odd",
+        f"look further: stepml logs {name} --stack doubtful",
+        "after correcting the job or its data: stepml run JOB.json --name OTHER --stack doubtful",
+    ]
 
 
 def test_a_name_that_was_used_is_bad_input(job: Path, name: str) -> None:

@@ -1,0 +1,121 @@
+"""Doubts about data and model: warnings in the report, and errors of strict jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lambdas.job_store.shards import load_shard
+from stepml.job import keys
+from stepml.job.errors import DoubtfulResultError
+from stepml.job.reports import JobReport
+from tests.support.jobs import Job
+
+RNG = np.random.default_rng(4)
+X = RNG.normal(size=(60, 2))
+Y = (X.sum(axis=1) > 0).astype(int).tolist()
+N = np.arange(60)
+CLUSTERS = {"name": "expectation_maximisation"}
+KMEANS = {"model": {"name": "kmeans", "n_clusters": 2}, "algorithm": CLUSTERS}
+LINEAR = {"model": {"name": "linear_regression"}}
+GRADIENT = {"name": "gradient_averaging", "batch_size": 50}
+
+
+def text(header: str, *columns: Sequence[Any]) -> bytes:
+    lines = [",".join(map(str, row)) for row in zip(*columns, strict=True)]
+    return "\n".join([header, *lines, ""]).encode()
+
+
+def reals(*columns: int) -> list[list[float]]:
+    return [X[:, column].tolist() for column in columns]
+
+
+def job(content: bytes, data: dict[str, Any] | None = None, **spec: Any) -> Job:
+    found = Job(**spec)
+    found.spec["data"] = {"uri": "s3://data/rows.csv", "format": "csv"} | (data or {})
+    found.data.save("rows.csv", content)
+    return found
+
+
+def trained(begun: Job, epochs: int = 1) -> JobReport:
+    begun.initialised()
+    for epoch in range(1, epochs + 1):
+        begun.epoch(epoch)
+    return begun.finalise(epochs)
+
+
+JUMPS = text("a,y", ((N % 2) * 1000 + N % 7).tolist(), (N % 2).tolist())
+
+
+def codes(report: JobReport) -> list[str]:
+    return [warning.code for warning in report.warnings]
+
+
+def test_a_strict_job_ends_with_its_model_written() -> None:
+    spec: dict[str, Any] = {"model": {"name": "logistic_regression"}, "algorithm": GRADIENT}
+    strict = job(JUMPS, {"standardise": True}, strict=True, stop={"max_epochs": 1}, **spec)
+    strict.initialised()
+    strict.epoch(1)
+    for _ in range(2):  # it may be repeated
+        with pytest.raises(DoubtfulResultError, match=r"has a warning: .* model is s3://bucket/"):
+            strict.finalise(1)
+    assert strict.storage.load(keys.model(strict.job_id))
+    assert strict.store.job_report.load().warnings
+
+
+def test_a_strict_job_on_doubtful_data_is_not_trained() -> None:
+    many = text("a,b,y", *reals(0, 1), (N % 30).tolist())
+    strict = job(many, model={"name": "softmax_regression"}, strict=True)
+    strict.partitioned()
+    strict.assemble()
+    for _ in range(2):
+        with pytest.raises(DoubtfulResultError, match=r"a warning: the labels look continuous"):
+            strict.initialise()
+
+
+def test_features_of_different_scales_are_said() -> None:
+    apart = text("a,b,y", *reals(0), (1e6 * (1 + X[:, 1])).tolist(), Y)
+    (warning,) = trained(job(apart, {"standardise": False})).dataset.warnings
+    assert warning.code == "features_differ_in_scale"
+    assert "column 1 ('a') is about 0." in warning.text
+    assert "column 2 ('b') about 1." in warning.text
+    assert trained(job(apart, {"standardise": True})).dataset.warnings == []
+    near = text("a,b,y", *reals(0), (1e3 * (1 + X[:, 1])).tolist(), Y)
+    assert trained(job(near, {"standardise": False})).dataset.warnings == []
+    exact = {"algorithm": {"name": "least_squares"}, **LINEAR}
+    assert trained(job(apart, {"standardise": False}, **exact)).dataset.warnings == []
+
+
+def test_a_plateau_from_which_the_loss_can_fall_is_no_convergence() -> None:
+    slow = GRADIENT | {"learning_rate": 1e-3}
+    stop = {"max_epochs": 9, "tolerance": 0.5, "patience": 2}
+    many = RNG.normal(size=(400, 2))
+    sums = text("a,b,y", *many.T.tolist(), many.sum(axis=1).tolist())
+    ends = job(sums, algorithm=slow, stop=stop, **LINEAR)
+    report = trained(ends, 3)
+    assert ends.store.report(3).load().decision == "converged"
+    assert report.decision == "stopped"
+    assert report.reason.endswith("2 epochs in a row, but the loss can still fall")
+    assert codes(report) == ["not_converged"]
+
+
+def test_one_cluster_is_the_constant_model_of_clusters() -> None:
+    for standardise in (True, False):
+        begun = job(text("a,b,y", *reals(0, 1), Y), {"standardise": standardise}, **KMEANS)
+        begun.initialised()
+        plan = begun.training_plan()
+        shard = load_shard(begun.store, plan, keys.VALIDATION)
+        whole = np.concatenate([load_shard(begun.store, plan, rank).X for rank in range(3)])
+        squares = np.sum((shard.X - whole.mean(axis=0)) ** 2, axis=1)
+        assert plan.constant_loss == pytest.approx(squares.mean(), rel=1e-4)
+
+
+def test_clusters_without_rows_are_said() -> None:
+    alike = text("a,b,y", [0, 1, 2] * 20, [0, 1, 2] * 20, Y)
+    report = trained(job(alike, model={"name": "kmeans", "n_clusters": 5}, algorithm=CLUSTERS), 2)
+    assert codes(report) == ["empty_clusters"]
+    assert "2 clusters have no rows" in report.warnings[0].text
+    assert report.history[-1].empty_clusters == 2
