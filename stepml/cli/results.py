@@ -97,7 +97,7 @@ def _show(
             **_kept(report),
             "why it ended": report.reason,
             "time": f"{report.seconds:.1f} s",
-            "cost": f"$ {usd} (estimated){_basis(client)}",
+            "cost": f"$ {usd}{_basis(client)}",
             "look further": f"stepml epochs {report.job_id}{target.flags}",
             "model": files["model"],
             "model card": files["model_card"],
@@ -112,7 +112,7 @@ def _show(
 
 
 def _basis(client: Client) -> str:
-    return ": AWS list prices × local seconds" if client.connection.is_local else ""
+    return ": AWS list prices × local seconds" if client.connection.is_local else " (estimated)"
 
 
 def _result(last: Snapshot, report: JobReport, files: Mapping[str, Path]) -> dict[str, object]:

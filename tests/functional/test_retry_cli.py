@@ -18,13 +18,14 @@ from typer.testing import CliRunner
 
 from stepml.cli.app import app
 from stepml.job import keys
-from tests.functional.conftest import LocalStack
+from tests.functional.conftest import LocalStack, csv_rows
 from tests.functional.test_cli import WAIT_S, CommandLine
 from tests.support.running_aws import eventually
 
 pytestmark = pytest.mark.timeout(300)  # several commands, each with waits of its own
 
-EPOCHS = 20  # long enough for an interruption
+EPOCHS = 16  # long enough for an interruption
+WORKERS = 2
 # The variables in which the environment of commands differs from that of this process.
 CHOSEN = (
     "AWS_ENDPOINT_URL",
@@ -77,10 +78,18 @@ class Runs:
         return found
 
 
+@pytest.fixture(scope="module")
+def long_job(local_stack: LocalStack, job: dict[str, Any]) -> dict[str, Any]:
+    """A job of many short epochs."""
+    uri = local_stack.upload("data/short.csv", csv_rows(200))
+    data = {**job["data"], "uri": uri}
+    return {**job, "data": data, "workers": WORKERS, "stop": {"max_epochs": EPOCHS}}
+
+
 @pytest.fixture
-def runs(local_stack: LocalStack, tmp_path: Path, job: dict[str, Any]) -> Runs:
+def runs(local_stack: LocalStack, tmp_path: Path, long_job: dict[str, Any]) -> Runs:
     path = tmp_path / "small.json"
-    path.write_text(json.dumps({**job, "stop": {"max_epochs": EPOCHS}}), encoding="utf-8")
+    path.write_text(json.dumps(long_job), encoding="utf-8")
     return Runs(InProcess(local_stack.endpoint_url, tmp_path), local_stack, path)
 
 
@@ -90,9 +99,9 @@ def name() -> str:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(local_stack: LocalStack, job: dict[str, Any]) -> bytes:
+def undisturbed(local_stack: LocalStack, long_job: dict[str, Any]) -> bytes:
     """The model of an undisturbed run."""
-    ended = local_stack.run({**job, "stop": {"max_epochs": EPOCHS}})
+    ended = local_stack.run(long_job)
     assert ended["status"] == "SUCCEEDED"
     return local_stack.read(keys.model(ended["name"]))
 
@@ -141,10 +150,10 @@ def fail(runs: Runs, name: str, after_epochs: int = 2) -> None:
         assert runs.await_end(name) == "FAILED"
 
 
-def narrow(text: str) -> bool:
-    """Return whether the lines have at most 80 columns, except for paths and ARNs."""
+def wide_lines(text: str) -> list[str]:
+    """Return the lines of more than 80 columns, except for those with paths and ARNs."""
     lines = [line for line in text.splitlines() if "runs/" not in line and "arn:" not in line]
-    return all(len(line) <= 80 for line in lines)
+    return [line for line in lines if len(line) > 80]
 
 
 def test_a_failed_job_goes_on_and_ends_with_the_same_model(
@@ -166,7 +175,7 @@ def test_a_failed_job_goes_on_and_ends_with_the_same_model(
     )
     assert len(re.findall(rf"^       epoch {first} is retried after ", shown, re.M)) == 2
     assert re.search(rf"^       epoch {first} is retried after rank \d: KeyNot", shown, re.M)
-    assert narrow(shown + complaint)
+    assert wide_lines(shown + complaint) == []
     assert runs.model(name) == undisturbed
     # Each epoch was trained once, except in failed attempts.
     after = runs.attempts(name)
@@ -189,7 +198,7 @@ def test_why_attempts_failed_is_shown_with_rank_and_log(runs: Runs, name: str) -
     assert any(line["level"] == "ERROR" for line in lines)
     assert f"       rank {failure['rank']}: KeyNotFoundError: nothing is stored" in table
     assert f"       log stream {failure['log_stream']}\n" in table
-    assert narrow(table)
+    assert wide_lines(table) == []
 
 
 def test_a_rank_that_could_not_say_why_it_failed_is_found_in_the_history(
@@ -204,7 +213,7 @@ def test_a_rank_that_could_not_say_why_it_failed_is_found_in_the_history(
     again = runs.stepml.run_json("retry", name)
 
     assert document["error"] == "Runtime.ImportModuleError"
-    assert document["rank"] in range(4)
+    assert document["rank"] in range(WORKERS)
     assert (again["status"], again["how"]) == ("SUCCEEDED", "redriven")
     assert again["first_epoch"] == document["epoch"] > 1
     assert runs.model(name) == undisturbed
@@ -236,7 +245,7 @@ def test_a_stopped_job_goes_on(runs: Runs, name: str, undisturbed: bytes) -> Non
     assert complaint.startswith(f"StoppedByUser: by the command: stepml stop {name}\n")
     assert f"stepml retry {name}\n" in complaint
     assert shown.startswith(f"stopped {name}\n")
-    assert narrow(shown + complaint + again)
+    assert wide_lines(shown + complaint + again) == []
     assert again == f"{name} has already ended: ABORTED; nothing was changed\n"
     assert runs.stack.keys(keys.fence(name))
 
@@ -266,7 +275,7 @@ def test_a_job_is_trained_again_from_an_epoch_on(runs: Runs, name: str, undistur
     shown, _ = runs.stepml.run("retry", name, "--epoch", str(EPOCHS - 1), "--name", new)
 
     assert shown.startswith(f"{new}: a new execution, from epoch {EPOCHS - 1} on\n")
-    assert narrow(shown)
+    assert wide_lines(shown) == []
     assert runs.model(new) == undisturbed
     assert [each["epoch"] for each in runs.attempts(new)] == [EPOCHS - 1, EPOCHS]
     table, _ = runs.stepml.run("epochs", new)
@@ -298,7 +307,7 @@ def test_a_state_machine_that_was_changed_needs_a_new_execution(
 def test_a_long_job_is_watched_across_its_executions(
     runs: Runs, name: str, undisturbed: bytes
 ) -> None:
-    with short_executions(runs.stack, 6):
+    with short_executions(runs.stack, 4):
         shown, _ = runs.stepml.run("run", runs.job, "--name", name)
 
     continuations = [

@@ -67,7 +67,7 @@ def test_a_run_shows_its_epochs_and_a_summary_and_fetches_the_model(job: Path, n
     rows = re.findall(row, result.stdout, re.M)
     assert [row[0] for row in rows] == ["1", "2", "3"]
     assert rows[2] == ("3", "0.333333", "0.8333", "0.25", "0.000125", "converged")
-    assert "$ 0.000375 (estimated): AWS list prices × local seconds\n" in result.stdout
+    assert "$ 0.000375: AWS list prices × local seconds\n" in result.stdout
     assert f"{name}: converged after 3 epochs" in result.stdout
     assert "no improvement for 2 epochs" in result.stdout
     assert Path("runs", name, "model.safetensors").read_bytes() == b"arrays"
