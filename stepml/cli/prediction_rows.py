@@ -133,14 +133,26 @@ class _Finder:
         layout = sniff(reader, objects, asked)
         notes = self._format.review(reader, objects, layout, asked)
         layout = self._format.complete(reader, objects, layout)
+        layout = self._without_validation(layout)
         column, *assumed = self._label(layout)
-        names = [name for at, name in enumerate(layout.column_names) if at != column]
+        layout = replace(layout, label_column=column, label=None)
+        others = layout.other_columns
+        names = [name for at, name in enumerate(layout.column_names) if at not in others]
         expected = self.model.card["features"]
         order = self._order(names, expected) if names and expected else None
-        n_features = layout.n_columns - int(column >= 0)
+        n_features = layout.n_columns - len(others)
         self._require_features(n_features)
-        found = replace(layout, label_column=column, n_features=n_features, label=None)
+        found = replace(layout, n_features=n_features)
         return self._rows(found, order, *assumed, *map(self.source.named_in, notes))
+
+    def _without_validation(self, layout: Layout) -> Layout:
+        """Leave out the column that said to the job which rows validate, if it is there by name."""
+        asked = (self.data.get("validation") or {}).get("column")
+        if layout.column_names.count(asked) != 1:
+            return layout
+        # Any number in it will do.
+        column = layout.column_names.index(asked)
+        return replace(layout, validation_column=column, validates_after=0.0)
 
     def _rows(self, layout: Layout, order: list[int] | None, *assumed: str) -> PredictionRows:
         said = () if self.given.format else (f"format {self.format}",)
@@ -175,14 +187,15 @@ class _Finder:
         label = self.model.card["label"]
         if label and names.count(label) == 1:
             return names.index(label), f"the label is column {label!r}"
-        if n_columns == n_features:
+        n_others = n_columns - len(layout.other_columns)
+        if n_others == n_features:
             return -1, "there is no label"
-        if n_columns != n_features + 1 or not self.data["has_label"]:
-            self._require_features(n_columns)
+        if n_others != n_features + 1 or not self.data["has_label"]:
+            self._require_features(n_others)
         asked = self.data["label"]
         if isinstance(asked, str):
             raise InvalidDataError(
-                f"{self._name} has {n_columns} columns, one more than the model has features, "
+                f"{self._name} has {n_others} columns, one more than the model has features, "
                 f"and none is named {asked!r}; give the label's column with --label"
             )
         column = n_columns - 1 if asked is None else _column(asked, names, n_columns)

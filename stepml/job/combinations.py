@@ -11,7 +11,7 @@ from stepml.job.errors import InvalidJobError
 from stepml.job.formats import FORMATS, FormatFacts, names_of
 from stepml.job.measures import LOSS
 from stepml.job.models import MODELS
-from stepml.job.spec import Data, JobSpec, Stop
+from stepml.job.spec import Data, JobSpec, Stop, Validation
 from stepml.job.spec_base import listed, parse_labels, require_choice, settled, tag
 
 _ONLY_SHARED = "requires channel 'parameter_server', pattern 'async'"
@@ -112,13 +112,30 @@ def _check_validation(spec: JobSpec) -> None:
             "data.validation_fraction: has no effect with data.validation; remove one of them; "
             f"got {data.validation_fraction:g}"
         )
+    _check_validation_column(data, data.validation)
     uri, bucket = data.validation.uri, _bucket_of(data.uri)
-    if uri is None:
-        raise InvalidJobError("data.validation: expected uri, got nothing")
-    if _bucket_of(uri) != bucket:
+    if uri is not None and _bucket_of(uri) != bucket:
         raise InvalidJobError(
             f"data.validation.uri: expected an object in the bucket of data.uri, {bucket!r}, "
             f"got {uri!r}"
+        )
+
+
+def _check_validation_column(data: Data, validation: Validation) -> None:
+    if (validation.uri is None) == (validation.column is None):
+        got = "both" if validation.uri else "none of them"
+        raise InvalidJobError(f"data.validation: expected uri, or column, got {got}")
+    if validation.after is not None and validation.column is None:
+        raise InvalidJobError(
+            f"data.validation.after: is a value of data.validation.column, which is not set; got "
+            f"{validation.after:g}"
+        )
+    if validation.column is not None:
+        _require_format("data.validation.column", data, lambda facts: facts.label == "column")
+    if isinstance(validation.column, str) and data.header is False:
+        raise InvalidJobError(
+            "data.validation.column: a column name needs a header, but data.header is false; "
+            f"got {validation.column!r}"
         )
 
 

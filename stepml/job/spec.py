@@ -47,6 +47,17 @@ class Validation(SpecGroup, frozen=True, kw_only=True):
         S3Uri | None,
         Meta(description="their object or prefix, in the bucket of data.uri; the same columns"),
     ] = None
+    column: Annotated[
+        str | int | None,
+        Meta(
+            description=f"{_COLUMNS}: the column, by name or index, that has 1 in their rows and 0 "
+            "in others; it is no feature"
+        ),
+    ] = None
+    after: Annotated[
+        Annotated[float, Meta(ge=-1e300, le=1e300)] | None,
+        Meta(description="rows with more than this in the column, such as a time"),
+    ] = None
 
 
 class Data(SpecGroup, frozen=True, kw_only=True):

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 
 from stepml.job.formats import FORMATS
 from stepml.ml.data.objects import DataObject
+from stepml.ml.matrices import Floats64
+
+Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 # Part of every digest: to be raised if the same bytes are partitioned differently.
 PARTITION_VERSION = 5
@@ -33,6 +37,9 @@ class Layout:
     is_csr: bool = False  # npz: the matrix is sparse, written by scipy
     label: str | int | None = None  # parquet: the job's label; only range tasks read the columns
     first_validation: int = -1  # the first object whose rows validate; -1: none does
+    validates: str | int | None = None  # the job's column that says which rows validate …
+    validation_column: int = -1  # … 0-based; -1: there is none, or it is not known yet
+    validates_after: float | None = None  # rows with more in it validate; None: those with 1
     fine: tuple[int, ...] = ()  # features with remainders; only range tasks find them
 
     @property
@@ -48,11 +55,25 @@ class Layout:
     @property
     def names_validation(self) -> bool:
         """Whether objects or rows are for validation by themselves, not by their ids."""
-        return self.first_validation >= 0
+        return self.first_validation >= 0 or self.validates is not None
+
+    @property
+    def other_columns(self) -> list[int]:
+        """The columns that are no features, ascending."""
+        return sorted(each for each in (self.label_column, self.validation_column) if each >= 0)
 
     def column_of(self, feature: int) -> int:
         """Return the column of a feature, both 0-based."""
-        return feature + int(0 <= self.label_column <= feature)
+        column = feature
+        for other in self.other_columns:
+            column += int(other <= column)
+        return column
+
+    def do_validate(self, values: Floats64) -> tuple[Flags, Flags]:
+        """Return which rows validate and which are bad, given the values of their column."""
+        if self.validates_after is not None:
+            return values > self.validates_after, np.isnan(values)
+        return values == 1, (values != 0) & (values != 1)
 
     def feature_title(self, feature: int) -> str:
         """Return the title of a feature for messages."""

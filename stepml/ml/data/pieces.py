@@ -160,9 +160,15 @@ def _identified_rows(
         for some in rows.read(part):
             ids = row_ids(some.offsets, salt)
             if layout.names_validation:
-                validates = part.object_index >= layout.first_validation
-                ids = in_two_halves(ids, np.full(len(ids), validates))
+                ids = in_two_halves(ids, _validating(some, part, layout))
             yield _IdentifiedRows(ids, some, part.object_index)
+
+
+def _validating(rows: DenseRows | SparseRows, part: ByteRange, layout: Layout) -> Any:
+    """Return which rows validate."""
+    if isinstance(rows, DenseRows) and rows.validates is not None:
+        return rows.validates
+    return np.full(len(rows.y), part.object_index >= layout.first_validation)
 
 
 def _batches(rows: Iterable[_IdentifiedRows], piece_bytes: int) -> Iterator[list[_IdentifiedRows]]:

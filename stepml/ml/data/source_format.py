@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stepml.job.spec import Data
+from stepml.job.spec import Data, Validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,14 @@ class SourceFormat:
     # libsvm has no missing values.
     missing: str = "fail"
     on_bad_row: str = "fail"  # fail or skip
+    # The column that says which rows validate: those with 1, or with more than ``validates_after``.
+    validates: str | int | None = None
+    validates_after: float | None = None
 
     @classmethod
     def from_data(cls, data: Data) -> SourceFormat:
         """Return the description in a job's ``data``."""
+        validation = data.validation or Validation()
         return cls(
             format=data.format,
             header=data.header,
@@ -37,4 +41,6 @@ class SourceFormat:
             has_label=data.has_label,
             missing=data.missing,
             on_bad_row=data.on_bad_row,
+            validates=validation.column,
+            validates_after=validation.after,
         )

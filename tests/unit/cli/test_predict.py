@@ -225,6 +225,25 @@ def test_one_label_against_the_rest_is_scored_by_the_data_s_labels(tmp_path: Pat
     assert "accuracy 1.0000" in predicted(write(it.artifact, tmp_path / "model"), "rows.csv")[1]
 
 
+def test_the_column_that_said_which_rows_validate_is_no_feature(tmp_path: Path) -> None:
+    it = example("linear", features=True, validation={"column": "when", "after": 5.0})
+    model = TrainedModel(it.artifact)
+    when, y = np.arange(100.0), model.predict(it.X)
+    columns = {"when": when, **dict(zip(NAMES, it.X.T, strict=True)), "y": y}
+    with_label = ",".join(columns) + "\n" + text_of(np.stack(list(columns.values()), axis=1))
+    (tmp_path / "rows.csv").write_text(with_label)
+    del columns["y"]
+    without = ",".join(columns) + "\n" + text_of(np.stack(list(columns.values()), axis=1))
+    (tmp_path / "unlabelled.csv").write_text(without)
+    artifact = write(it.artifact, tmp_path / "model")
+
+    for name in ("rows.csv", "unlabelled.csv"):
+        rows, stderr = predicted(artifact, name)
+        found = np.array(rows[1:], np.float32)[:, 0]
+        assert found == pytest.approx(model.predict(it.X), rel=1e-4, abs=1e-4)
+        assert ("rmse" in stderr) == (name == "rows.csv")
+
+
 def test_columns_are_put_into_the_order_of_the_features(tmp_path: Path) -> None:
     it = example("linear", features=True)
     order = [2, 0, 3, 1]

@@ -1,16 +1,19 @@
-"""The rows that validate: a share, a file of their own, or none."""
+"""The rows that validate: those of a file of their own, those that a column names, or none."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from lambdas.job_store.shards import load_shard
 from stepml.job import keys
-from stepml.job.errors import InvalidJobError, NotEnoughDataError, StepMLError
+from stepml.job.errors import BadRowError, InvalidJobError, NotEnoughDataError, StepMLError
 from tests.support.jobs import Job
 
 N_ROWS = 90
@@ -115,7 +118,7 @@ def test_a_share_of_0_holds_no_row_out() -> None:
             {"uri": "s3://elsewhere/valid.csv"},
             "data.validation.uri: expected an object in the bucket of data.uri, 'data', got",
         ),
-        ({}, "data.validation: expected uri"),
+        ({}, "data.validation: expected uri, or column, got none of them"),
     ],
 )
 def test_what_cannot_validate_is_refused_by_name(validation: dict[str, Any], message: str) -> None:
@@ -141,4 +144,126 @@ def test_a_file_with_other_columns_is_refused() -> None:
     begun = job({"uri": "s3://data/valid.csv"})
     begun.data.save("valid.csv", lines(range(5), header="a,c,y"))
     with pytest.raises(StepMLError, match="'c' instead of 'b'"):
+        begun.partitioned()
+
+
+def flagged(valid: list[str], header: str = "valid,a,b,y") -> bytes:
+    """Return rows whose first column says which ones validate."""
+    rows = (f"{flag},{n},{(n * 7) % 11},{n % 2}" for n, flag in enumerate(valid))
+    return "\n".join([header, *rows, ""]).encode()
+
+
+FLAGS = [str(int(n % 5 == 0)) for n in range(N_ROWS)]
+TIMES = [1_700_000_000 + n for n in range(N_ROWS)]  # float32 has every 128th
+
+
+def of_one_object(name: str, content: bytes, validation: dict[str, Any], **data: Any) -> Job:
+    found = Job(data={"uri": f"s3://data/{name}", "validation": validation, **data})
+    found.spec["data"].setdefault("format", name.rpartition(".")[2])
+    found.data.save(name, content)
+    return found
+
+
+def parquet(**columns: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, row_group_size=20)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("ranges", [1, 4])
+@pytest.mark.parametrize("column", ["valid", 0, -4])
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet", "bools.parquet"])
+def test_a_column_says_which_rows_validate(name: str, column: str | int, ranges: int) -> None:
+    n = np.arange(N_ROWS)
+    said = n % 5 == 0 if name == "bools.parquet" else (n % 5 == 0).astype(np.int8)
+    table = parquet(valid=said, a=n, b=n * 7 % 11, y=n % 2)
+    content = flagged(FLAGS) if name == "rows.csv" else table
+    begun = of_one_object(name, content, {"column": column}, ranges=ranges)
+    training, validating = split(begun)
+    assert validating == list(range(0, N_ROWS, 5))
+    assert training == [n for n in range(N_ROWS) if n % 5]
+    plan = begun.training_plan()
+    assert (plan.n_features, plan.feature_names) == (2, ["a", "b"])
+    begun.epoch(1)
+    assert begun.finalise(1).dataset.validation_rows == 18
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_rows_behind_a_value_validate(name: str) -> None:
+    n = np.arange(N_ROWS)
+    content = flagged([str(t) for t in TIMES], "t,a,b,y")
+    if name == "rows.parquet":
+        content = parquet(t=np.array(TIMES), a=n, b=n * 7 % 11, y=n % 2)
+    begun = of_one_object(name, content, {"column": "t", "after": TIMES[70]}, missing="mean")
+    training, validating = split(begun)
+    assert (training, validating) == (list(range(71)), list(range(71, N_ROWS)))
+
+
+def test_the_label_may_stand_on_any_side_of_the_column() -> None:
+    for order in ("y,valid,a,b", "a,y,b,valid", "valid,y,a,b", "a,valid,b,y"):
+        columns = {"a": range(40), "b": [0] * 40, "y": [n % 2 for n in range(40)]}
+        columns["valid"] = [int(n < 4) for n in range(40)]
+        rows = zip(*(columns[name] for name in order.split(",")), strict=True)
+        content = "\n".join([order, *(",".join(map(str, row)) for row in rows), ""]).encode()
+        begun = of_one_object("rows.csv", content, {"column": "valid"}, label="y", missing="zero")
+        training, validating = split(begun)
+        assert (training, validating) == (list(range(4, 40)), [0, 1, 2, 3])
+        shard = load_shard(begun.store, begun.training_plan(), keys.VALIDATION)
+        assert sorted(shard.y.tolist()) == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("on_bad_row", ["fail", "skip"])
+@pytest.mark.parametrize("flag", ["2", "", "0.5", "true", "NaN"])
+def test_a_row_that_does_not_say_whether_it_validates_is_bad(flag: str, on_bad_row: str) -> None:
+    content = flagged([*FLAGS[:30], flag, *FLAGS[31:]])
+    options = {"on_bad_row": on_bad_row, "missing": "zero"}
+    begun = of_one_object("rows.csv", content, {"column": "valid"}, **options)
+    if on_bad_row == "fail":
+        with pytest.raises(BadRowError, match=r"line 32.*column 1 \('valid'\) is"):
+            begun.partitioned()
+        return
+    training, validating = split(begun)
+    assert 30 not in [*training, *validating]
+    assert begun.training_plan().skipped_rows == 1
+
+
+def test_a_table_that_does_not_say_is_bad_too() -> None:
+    n = np.arange(N_ROWS)
+    table = parquet(valid=np.where(n == 7, 3, n % 2), a=n, b=n, y=n % 2)
+    begun = of_one_object("rows.parquet", table, {"column": "valid"})
+    with pytest.raises(BadRowError, match=r"row 7 .*: column 1 \('valid'\) is 3, expected 1"):
+        begun.partitioned()
+    begun = of_one_object("rows.parquet", table, {"column": "valid"}, on_bad_row="skip")
+    training, validating = split(begun)
+    assert 7 not in [*training, *validating]
+    assert begun.training_plan().skipped_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("validation", "data", "message"),
+    [
+        ({"column": "v"}, {}, "data.validation.column is 'v', which is none of the columns"),
+        ({"column": 9}, {}, "data.validation.column is 9, but s3 object rows.csv has 4 columns"),
+        ({"column": "y"}, {}, "data.label: expected another column than that of data.validation"),
+        ({"column": "y"}, {"label": "y"}, "another column than that of data.validation.column"),
+        ({"column": "valid", "uri": "s3://data/x"}, {}, "expected uri, or column, got both"),
+        ({"after": 3}, {}, "data.validation: expected uri, or column, got none of them"),
+        ({"uri": "s3://data/x", "after": 3}, {}, "data.validation.after: is a value of data.val"),
+        ({"column": "valid"}, {"header": False}, "a column name needs a header"),
+        ({"column": 0}, {"format": "libsvm"}, "requires data.format csv, tsv or parquet"),
+    ],
+)
+def test_a_column_that_cannot_say_is_refused_by_name(
+    validation: dict[str, Any], data: dict[str, Any], message: str
+) -> None:
+    begun = of_one_object("rows.csv", flagged(FLAGS), validation, **data)
+    with pytest.raises(StepMLError) as caught:
+        begun.prepare()
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("flag", ["0", "1"])
+def test_training_and_validation_both_need_rows(flag: str) -> None:
+    begun = of_one_object("rows.csv", flagged([flag] * N_ROWS), {"column": "valid"})
+    with pytest.raises(NotEnoughDataError):
         begun.partitioned()

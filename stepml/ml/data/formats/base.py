@@ -199,6 +199,8 @@ def layout_without_columns(
         missing=source.missing,
         on_bad_row=source.on_bad_row,
         is_csr=is_csr,
+        validates=source.validates,
+        validates_after=source.validates_after,
     )
 
 

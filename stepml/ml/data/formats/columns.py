@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import Protocol
 
 from stepml.job.errors import InvalidDataError
 from stepml.job.explanations import did_you_mean
@@ -12,45 +13,80 @@ from stepml.ml.data.formats.rows import shortened
 from stepml.ml.data.objects import DataObject
 
 
-def label_column(
-    data: DataObject, names: Sequence[str], n_columns: int, label: str | int | None
-) -> int:
-    """Return the 0-based index of the label's column, given the columns' ``names``, if any.
+class Columns(Protocol):
+    """The columns that are no features, as a job has them."""
+
+    @property
+    def label(self) -> str | int | None: ...
+    @property
+    def has_label(self) -> bool: ...
+    @property
+    def validates(self) -> str | int | None: ...
+
+
+def other_columns(
+    data: DataObject, names: Sequence[str], n_columns: int, asked: Columns
+) -> tuple[int, int]:
+    """Return the 0-based indices of the label's column and the one that says which rows validate.
+
+    One that does not exist is -1. ``names`` are those of the columns, if any.
 
     Raises
     ------
     InvalidDataError
-        ``label`` is not a column, or the name of several columns.
+        One is not a column, or the name of several, or both are the same.
     """
-    if isinstance(label, str):
+    validates = -1
+    if asked.validates is not None:
+        field = "data.validation.column"
+        validates = _column_at(data, names, n_columns, asked.validates, field)
+    if not asked.has_label:
+        return -1, validates
+    last = n_columns - 1
+    label = _column_at(data, names, n_columns, last if asked.label is None else asked.label)
+    if label == validates:
+        raise InvalidDataError(
+            f"data.label: expected another column than that of data.validation.column, "
+            f"{asked.validates!r}, got {asked.label!r}{' (the last one)' * (asked.label is None)}"
+        )
+    return label, validates
+
+
+def _column_at(
+    data: DataObject,
+    names: Sequence[str],
+    n_columns: int,
+    column: str | int,
+    field: str = "data.label",
+) -> int:
+    if isinstance(column, str):
         if not names:
             raise InvalidDataError(
-                f"data.label is {label!r}, but s3 object {data.key} has no header; "
-                f"name the label's column by its index, 0 to {n_columns - 1}"
+                f"{field} is {column!r}, but s3 object {data.key} has no header; "
+                f"name the column by its index, 0 to {n_columns - 1}"
             )
-        return _named_column(data, names, label)
-    column = n_columns - 1 if label is None else label
+        return _named_column(data, names, column, field)
     if not -n_columns <= column < n_columns:
         raise InvalidDataError(
-            f"data.label is {label}, but s3 object {data.key} has {n_columns} columns: "
+            f"{field} is {column}, but s3 object {data.key} has {n_columns} columns: "
             f"allowed are 0 to {n_columns - 1}, or -{n_columns} to -1 from the end"
         )
     return column % n_columns
 
 
-def _named_column(data: DataObject, names: Sequence[str], label: str) -> int:
+def _named_column(data: DataObject, names: Sequence[str], label: str, field: str) -> int:
     # Letters with accents are one character or two, depending on the program.
     normal = [unicodedata.normalize("NFC", name) for name in names]
     wanted = unicodedata.normalize("NFC", label)
     if wanted not in normal:
         raise InvalidDataError(
-            f"data.label is {label!r}, which is none of the columns of s3 object {data.key}"
+            f"{field} is {label!r}, which is none of the columns of s3 object {data.key}"
             f"{did_you_mean(label, names)}: {names_shown(names)}"
         )
     if normal.count(wanted) > 1:
         raise InvalidDataError(
-            f"data.label is {label!r}, the name of {normal.count(wanted)} columns of s3 object "
-            f"{data.key}: name the label's column by its index"
+            f"{field} is {label!r}, the name of {normal.count(wanted)} columns of s3 object "
+            f"{data.key}: name the column by its index"
         )
     return normal.index(wanted)
 

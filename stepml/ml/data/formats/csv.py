@@ -8,8 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stepml.job.errors import EmptyDataError, InvalidDataError
-from stepml.ml.data.formats.columns import label_column
-from stepml.ml.data.formats.rows import DenseRows, unless_equal
+from stepml.ml.data.formats.columns import other_columns
+from stepml.ml.data.formats.rows import (
+    VALIDATES,
+    DenseRows,
+    shortened,
+    unless_equal,
+    without_columns,
+)
 from stepml.ml.data.formats.text import TextFormat
 from stepml.ml.data.formats.text.first_lines import FirstLines
 from stepml.ml.data.formats.text.headers import Header
@@ -79,10 +85,11 @@ class Csv(TextFormat):
         self, data: DataObject, first: Sequence[str], header: bool, source: SourceFormat
     ) -> Layout:
         names = tuple(first) if header else ()
-        n_columns, n_features = len(first), len(first) - int(source.has_label)
-        column = -1
-        if source.has_label:
-            column = label_column(data, names, n_columns, source.label)
+        n_columns = len(first)
+        label, validates = other_columns(data, names, n_columns, source)
+        n_features = n_columns - int(label >= 0) - int(validates >= 0)
+        if not n_features:
+            raise InvalidDataError(f"s3 object {data.key} has no column for a feature")
         if source.n_features not in (None, n_features):
             raise InvalidDataError(
                 f"data.n_features is {source.n_features}, but s3 object {data.key} has "
@@ -92,12 +99,15 @@ class Csv(TextFormat):
             format=self.name,
             delimiter=self.delimiter,
             n_columns=n_columns,
-            label_column=column,
+            label_column=label,
             header=header,
             column_names=names,
             n_features=n_features,
             missing=source.missing,
             on_bad_row=source.on_bad_row,
+            validates=source.validates,
+            validation_column=validates,
+            validates_after=source.validates_after,
         )
 
 
@@ -154,28 +164,33 @@ class CsvParser:
             flags[bad // self._layout.n_columns] = True
             return flags
         cells = values.reshape(len(lines.offsets), self._layout.n_columns)
-        return self._columns(lines, cells, n_missing=len(unread))
+        if self._layout.validation_column < 0:
+            return self._columns(lines, cells, len(unread))
+        validates, wrong = self._layout.do_validate(cells[:, self._layout.validation_column])
+        return wrong if wrong.any() else self._columns(lines, cells, len(unread), validates)
 
     def _fill_missing(
         self, values: Floats64, bad: Positions, table: Text, spans: tuple[Positions, Positions]
     ) -> Positions:
         """Fill in missing values among the ``bad`` ones; return the rest of the bad ones."""
-        is_feature = bad % self._layout.n_columns != self._layout.label_column
+        is_feature = ~np.isin(bad % self._layout.n_columns, self._layout.other_columns)
         filled = is_feature & missing_tokens(table, *(each[bad] for each in spans))
         values[bad[filled]] = self._fill
         others: Positions = bad[~filled]
         return others
 
-    def _columns(self, lines: Lines, cells: Floats64, n_missing: int) -> DenseRows:
+    def _columns(
+        self, lines: Lines, cells: Floats64, n_missing: int, validates: Flags | None = None
+    ) -> DenseRows:
         label, singles = self._layout.label_column, to_singles(cells)
         rest = remainders_of(cells[:, self._fine]) if self._fine else None
+        X = without_columns(singles, self._layout.other_columns)
         if not self._layout.has_label:
             y = np.zeros(len(cells), np.float32)
-            return DenseRows(lines.offsets, y, singles, None, n_missing, rest)
+            return DenseRows(lines.offsets, y, X, None, n_missing, rest, validates)
         y = singles[:, label]
-        is_last = label == self._layout.n_columns - 1  # the usual place; needs no copy
-        X = singles[:, :label] if is_last else np.delete(singles, label, axis=1)
-        return DenseRows(lines.offsets, y, X, unless_equal(cells[:, label], y), n_missing, rest)
+        written = unless_equal(cells[:, label], y)
+        return DenseRows(lines.offsets, y, X, written, n_missing, rest, validates)
 
     def _problem_of(self, line: bytes) -> str | None:
         if b"\r" in line:
@@ -193,10 +208,18 @@ class CsvParser:
                 if column == self._layout.label_column:
                     problem = problem.replace("a missing value", "a missing label")
                 return f"{self._layout.column_title(column)} {problem}"
-        return None
+        return self._problem_of_validation(cells)
+
+    def _problem_of_validation(self, cells: Sequence[bytes]) -> str | None:
+        column = self._layout.validation_column
+        if column < 0 or not self._layout.do_validate(np.array([float(cells[column])]))[1].any():
+            return None
+        shown = shortened(cells[column], 40)
+        return f"{self._layout.column_title(column)} is {shown!r}, expected {VALIDATES}"
 
     def _is_filled(self, column: int, cell: bytes) -> bool:
-        return self._fill is not None and column != self._layout.label_column and is_missing(cell)
+        is_feature = column not in self._layout.other_columns
+        return self._fill is not None and is_feature and is_missing(cell)
 
 
 def _require_no_cr(first: FirstLines) -> None:

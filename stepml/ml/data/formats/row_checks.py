@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stepml.job.errors import BadRowError
 from stepml.ml.data.formats.rows import (
+    VALIDATES,
     DenseRows,
     Skipped,
     SparseRows,
@@ -57,23 +58,52 @@ class RowChecks:
         self._layout = layout
         self._feature_title = feature_title
 
-    def dense(self, key: str, first: int, y: NDArray[Any], X: NDArray[Any]) -> DenseRows:
-        """Return the good rows of a block, which starts at row ``first`` of the object ``key``."""
+    def dense(
+        self,
+        key: str,
+        first: int,
+        y: NDArray[Any],
+        X: NDArray[Any],
+        said: NDArray[np.float64] | None = None,
+    ) -> DenseRows:
+        """Return the good rows of a block, which starts at row ``first`` of the object ``key``.
+
+        ``said`` are the values of the column that says which rows validate.
+        """
         labels, values = to_float32(y), to_float32(X)
         offsets = np.arange(first, first + len(y))
-        if np.isfinite(labels).all() and np.isfinite(values).all():
-            written = unless_equal(y, labels)
-            return DenseRows(offsets, labels, values, written, remainders=self._remainders(X))
+        validates, unclear = self._validation(said, len(y))
+        if np.isfinite(labels).all() and np.isfinite(values).all() and not unclear.any():
+            written, rest = unless_equal(y, labels), self._remainders(X)
+            return DenseRows(offsets, labels, values, written, 0, rest, validates)
         missing = np.isnan(values)
         values = self._filled(values)
         wrong = self._wrong(values)
-        bad = wrong.any(axis=1) | ~np.isfinite(labels)
-        self._refuse(key, first, bad, lambda row: self._problem(y[row], X[row], wrong[row]))
+        bad = wrong.any(axis=1) | ~np.isfinite(labels) | unclear
+
+        def problem_of(row: int) -> str:
+            if said is not None and unclear[row]:
+                title = self._layout.column_title(self._layout.validation_column)
+                return f"{title} is {said[row]:g}, expected {VALIDATES}"
+            return self._problem(y[row], X[row], wrong[row])
+
+        self._refuse(key, first, bad, problem_of)
         good = ~bad
         written = unless_equal(y[good], labels[good])
         n_missing = int(np.count_nonzero(missing[good]))
         rest = self._remainders(X[good])
-        return DenseRows(offsets[good], labels[good], values[good], written, n_missing, rest)
+        validates = None if validates is None else validates[good]
+        return DenseRows(
+            offsets[good], labels[good], values[good], written, n_missing, rest, validates
+        )
+
+    def _validation(
+        self, said: NDArray[np.float64] | None, n_rows: int
+    ) -> tuple[_Flags | None, _Flags]:
+        """Return which rows validate, if a column says so, and for which it is unclear."""
+        if said is None:
+            return None, np.zeros(n_rows, np.bool_)
+        return self._layout.do_validate(said)
 
     def _remainders(self, X: NDArray[Any]) -> _Floats | None:
         fine = list(self._layout.fine)

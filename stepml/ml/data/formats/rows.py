@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,9 @@ MAX_SAMPLES = 5
 MAX_ROW_BYTES = 256 * 2**20
 
 
+VALIDATES = "1 (the row validates) or 0 (it does not), or data.validation.after"
+
+
 @dataclass(frozen=True, slots=True)
 class DenseRows:
     """Rows with a value for every feature."""
@@ -25,6 +29,7 @@ class DenseRows:
     written: NDArray[np.float64] | None = None  # labels in the data; None: they equal ``y``
     n_missing: int = 0  # values of features that were filled in, or will be
     remainders: NDArray[np.float32] | None = None  # (n_rows, n_fine) of the layout's fine features
+    validates: NDArray[np.bool_] | None = None  # (n_rows,) if a column says so
 
     @property
     def value_bytes(self) -> int:
@@ -51,6 +56,14 @@ class SparseRows:
         """The size of the rows in a piece."""
         rest = 0 if self.remainders is None else self.remainders.nbytes
         return 16 * len(self.y) + 8 * len(self.values) + rest
+
+
+def without_columns(table: NDArray[Any], columns: Sequence[int]) -> NDArray[Any]:
+    """Return ``table`` without some columns, ascending; without the last one, a view."""
+    last = table.shape[1] - 1
+    if list(columns) == [last]:
+        return table[:, :last]
+    return np.delete(table, columns, axis=1) if columns else table
 
 
 def unless_equal(labels: NDArray[Any], y: NDArray[np.float32]) -> NDArray[np.float64] | None:

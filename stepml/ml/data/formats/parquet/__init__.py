@@ -9,7 +9,7 @@ import numpy as np
 
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.base import DataFormat, layout_without_columns
-from stepml.ml.data.formats.columns import label_column
+from stepml.ml.data.formats.columns import other_columns
 from stepml.ml.data.formats.parquet.rows import ParquetRows, require_same_columns
 from stepml.ml.data.formats.parquet.table import MAGIC, Table
 from stepml.ml.data.formats.samples import SAMPLED_OBJECTS
@@ -92,8 +92,8 @@ def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: La
     names = Table(reader, first).column_names
     if not names:
         raise InvalidDataError(f"s3 object {first.key} has no columns")
-    column = label_column(first, names, len(names), layout.label) if layout.has_label else -1
-    n_features = len(names) - int(layout.has_label)
+    label, validates = other_columns(first, names, len(names), layout)
+    n_features = len(names) - int(label >= 0) - int(validates >= 0)
     if not n_features:
         raise InvalidDataError(f"s3 object {first.key} has a label and no features")
     if layout.n_features not in (None, n_features):
@@ -104,7 +104,8 @@ def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: La
     return replace(
         layout,
         n_columns=len(names),
-        label_column=column,
+        label_column=label,
+        validation_column=validates,
         column_names=names,
         n_features=n_features,
     )

@@ -9,7 +9,7 @@ import numpy as np
 from stepml.ml.data.formats.columns import require_same_names
 from stepml.ml.data.formats.parquet.table import Table
 from stepml.ml.data.formats.row_checks import BLOCK_BYTES, RowChecks, rows_per_block
-from stepml.ml.data.formats.rows import DenseRows, Skipped
+from stepml.ml.data.formats.rows import DenseRows, Skipped, without_columns
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
@@ -42,13 +42,14 @@ class ParquetRows:
         data = self._objects[part.object_index]
         table = Table(self._source, data, self._request_bytes)
         require_same_columns(data, table, self._layout)
-        label = self._layout.label_column
+        label, validates = self._layout.label_column, self._layout.validation_column
         n_rows = rows_per_block(self._layout.n_columns, block_bytes=self._block_bytes)
         for batch in table.batches(part, n_rows):
-            y, X = np.zeros(len(batch.columns), np.float32), batch.columns
-            if self._layout.has_label:
-                y, X = X[:, label], np.delete(X, label, axis=1)
-            rows = self._checks.dense(data.key, batch.first, y, X)
+            table_rows = batch.columns
+            y = table_rows[:, label] if label >= 0 else np.zeros(len(table_rows), np.float32)
+            X = without_columns(table_rows, self._layout.other_columns)
+            said = table_rows[:, validates].astype(np.float64) if validates >= 0 else None
+            rows = self._checks.dense(data.key, batch.first, y, X, said)
             if len(rows.y):
                 yield rows
 

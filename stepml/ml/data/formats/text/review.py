@@ -23,6 +23,8 @@ def header_of(table: Sequence[Cells], source: SourceFormat) -> Header:
     """Return whether the first line of ``table`` is a header: as the job says, or as it seems."""
     if source.header is not None:
         return Header.YES if source.header else Header.NO
+    if source.validates in table[0]:
+        return Header.YES
     return find_header(table[0], table[1:], source.label if source.has_label else None)
 
 
