@@ -1,14 +1,18 @@
-"""Moments of a data set's labels, and of their rounding to float32."""
+"""Counts and moments of a data set's labels, and of their rounding to float32."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Data sets with more distinct labels are for regression, which needs no list of labels.
+MAX_LABELS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +60,18 @@ def merge_label_moments(parts: Iterable[LabelMoments]) -> LabelMoments:
             n += each.n
             rounding += each.rounding
     return LabelMoments(n, mean, squares, rounding)
+
+
+def merge_label_counts(
+    parts: Iterable[tuple[Sequence[float] | None, Sequence[int] | None]],
+) -> dict[float, int] | None:
+    """Return the rows of each label, ascending, given the labels and counts of all parts.
+
+    None: there are too many labels.
+    """
+    rows: Counter[float] = Counter()
+    for labels, counts in parts:
+        if labels is None or counts is None:
+            return None
+        rows.update(dict(zip(labels, counts, strict=True)))
+    return dict(sorted(rows.items())) if len(rows) <= MAX_LABELS else None

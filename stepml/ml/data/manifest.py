@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -16,9 +15,14 @@ from stepml.job.errors import (
     NotEnoughDataError,
 )
 from stepml.ml.data.formats.rows import Skipped
-from stepml.ml.data.labels import NO_LABELS, LabelMoments, merge_label_moments
+from stepml.ml.data.labels import (
+    NO_LABELS,
+    LabelMoments,
+    merge_label_counts,
+    merge_label_moments,
+)
 from stepml.ml.data.layout import Layout
-from stepml.ml.data.pieces import MAX_LABELS, PieceStatistics
+from stepml.ml.data.pieces import PieceStatistics
 from stepml.ml.data.remainders import Ends, merged_ends
 from stepml.ml.data.row_ids import N_BUCKETS
 
@@ -142,7 +146,7 @@ def merge(
     n_features = layout.n_features or max(each.n_features for each in ordered)
     if n_features == 0:
         raise InvalidDataError("no row of the data set has a feature")
-    labels = _label_counts(ordered)
+    labels = merge_label_counts((each.labels, each.label_counts) for each in ordered)
     return Manifest(
         digest=digest,
         layout=layout,
@@ -295,13 +299,3 @@ def _no_rows(skipped: Sequence[Skipped]) -> EmptyDataError:
 
 def _samples(skipped: Sequence[Skipped]) -> tuple[str, ...]:
     return tuple(sample for each in skipped for sample in each.samples)
-
-
-def _label_counts(statistics: Sequence[PieceStatistics]) -> dict[float, int] | None:
-    """Return the rows of each label, in ascending order; None if there are too many labels."""
-    counts: Counter[float] = Counter()
-    for each in statistics:
-        if each.labels is None or each.label_counts is None:
-            return None
-        counts.update(dict(zip(each.labels, each.label_counts, strict=True)))
-    return dict(sorted(counts.items())) if len(counts) <= MAX_LABELS else None

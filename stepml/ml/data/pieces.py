@@ -28,24 +28,15 @@ from stepml.ml.data import arrays
 from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows
-from stepml.ml.data.labels import NO_LABELS, LabelMoments
+from stepml.ml.data.labels import MAX_LABELS, NO_LABELS, LabelMoments
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
 from stepml.ml.data.remainders import Ends, ends_of_columns, ends_of_pairs
-from stepml.ml.data.row_ids import (
-    N_BUCKETS,
-    RowIds,
-    buckets,
-    in_two_halves,
-    object_salt,
-    row_ids,
-)
+from stepml.ml.data.row_ids import N_BUCKETS, RowIds, buckets, in_two_halves, object_salt, row_ids
 
 # Parsed rows in memory; packing needs the same again.
 PIECE_BYTES = 64 * 2**20
-# Data sets with more distinct labels are for regression, which needs no list of labels.
-MAX_LABELS = 1000
 
 _Shapes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 _U64, _U32, _F32 = np.dtype("<u8"), np.dtype("<u4"), np.dtype("<f4")
@@ -160,15 +151,9 @@ def _identified_rows(
         for some in rows.read(part):
             ids = row_ids(some.offsets, salt)
             if layout.names_validation:
-                ids = in_two_halves(ids, _validating(some, part, layout))
+                by_object = part.object_index >= layout.first_validation
+                ids = in_two_halves(ids, by_object if some.validates is None else some.validates)
             yield _IdentifiedRows(ids, some, part.object_index)
-
-
-def _validating(rows: DenseRows | SparseRows, part: ByteRange, layout: Layout) -> Any:
-    """Return which rows validate."""
-    if isinstance(rows, DenseRows) and rows.validates is not None:
-        return rows.validates
-    return np.full(len(rows.y), part.object_index >= layout.first_validation)
 
 
 def _batches(rows: Iterable[_IdentifiedRows], piece_bytes: int) -> Iterator[list[_IdentifiedRows]]:

@@ -41,8 +41,8 @@ def row_ids(offsets: NDArray[np.int64], salt: int) -> RowIds:
     return ids
 
 
-def in_two_halves(ids: RowIds, is_first: NDArray[np.bool_]) -> RowIds:
-    """Return ids by which the rows that are first come before all others."""
+def in_two_halves(ids: RowIds, is_first: NDArray[np.bool_] | bool) -> RowIds:
+    """Return ids by which the rows that are first, of which all may be, come before all others."""
     halves: RowIds = (ids >> np.uint64(1)) | np.where(is_first, np.uint64(0), _HALF)
     return halves
 

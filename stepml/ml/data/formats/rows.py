@@ -50,6 +50,7 @@ class SparseRows:
     written: NDArray[np.float64] | None = None  # labels in the data; None: they equal ``y``
     n_missing: int = 0  # values of features that were filled in, or will be
     remainders: NDArray[np.float32] | None = None  # (nnz,) 0 unless the feature is fine
+    validates: None = None  # there are no columns that could say so
 
     @property
     def value_bytes(self) -> int:
