@@ -19,6 +19,7 @@ The trailer carries sums that must not be rounded to the vector's type: losses, 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,22 +84,22 @@ class Draft:
         self.trailer: Vector = body[size * dtype.itemsize :].view(_TRAILER_DTYPE)
 
     def finish(
-        self, *, pause: bool = False, last: Message | None = None
+        self, *, pause: bool = False, others: Sequence[Message] = ()
     ) -> tuple[Message, memoryview]:
         """Return the message and its bytes; the numbers must not change any more.
 
-        If ``last`` is given, it is added in the pass that computes the checksum.
+        ``others`` are added, in their order, in the pass that computes the checksum.
         """
         head = _head(self._data, self._code, self.vector.size, self.trailer.size, pause=pause)
         checksum = RunningChecksum()
         checksum.add(head)
         for start in range(0, self.vector.size, _BLOCK_NUMBERS):
             block = self.vector[start : start + _BLOCK_NUMBERS]
-            if last is not None:
-                block += last.vector[start : start + _BLOCK_NUMBERS]
+            for other in others:
+                block += other.vector[start : start + _BLOCK_NUMBERS]
             checksum.add(block.data.cast("B"))
-        if last is not None:
-            self.trailer += last.trailer
+        for other in others:
+            self.trailer += other.trailer
         if self.trailer.size:
             checksum.add(self.trailer.data.cast("B"))
         _write_checksum(head, checksum)

@@ -204,14 +204,10 @@ class SharedModel:
         staleness: int,
     ) -> None:
         """Apply an update, which may overwrite ``change``; without memory nothing changes."""
+        if self._optimiser is not None:
+            self._optimiser.block = self._optimiser.block.owned()
         spare = self._memory.take(len(self._block.data)) if self._block.is_shared else None
         if self._optimiser is not None:
-            try:
-                self._optimiser.block = self._optimiser.block.owned()
-            except BaseException:
-                if spare is not None:
-                    spare.drop()
-                raise
             self._optimiser.turn(change, target.step)
             np.negative(change, out=change)
         before = self._draft

@@ -23,7 +23,7 @@ from ps_server.protocol.calls import JobSettings
 from ps_server.state.memory import Block, Memory
 
 _MAGIC = b"SMPS"
-_VERSION = 1
+_VERSION = 2
 _HEAD = struct.Struct("<4sIQ")
 _CHECKSUM_BYTES = 8
 

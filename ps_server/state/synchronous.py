@@ -12,7 +12,7 @@ from comm.wire import Draft, Message, encode, message_bytes
 from ps_server.protocol.calls import ALL_RANKS, JobSettings, Pushed, StepStatus, Target
 from ps_server.protocol.refusals import InvalidRequest, StepForgotten
 from ps_server.state.memory import Block, Memory
-from ps_server.state.rules import Rule, Shape, decoded, draft_over, name_of
+from ps_server.state.rules import Rule, Shape, decoded, name_of
 from stepml.job.errors import CompressionError
 from stepml.job.step import Step
 
@@ -42,15 +42,9 @@ class Sums(Rule):
                 return Pushed(is_repeated=True)
             if held.shape is not None:
                 held.shape.require(message, name_of(target))
-        except BaseException:
-            block.drop()
-            raise
-        try:
             held.add(target.rank, block, message)
         except BaseException:
-            # Such as no memory: some ranks may have been added, so all ranks push again.
-            self._steps.pop(target.step, None)
-            held.close()
+            block.drop()
             raise
         self._steps[target.step] = held
         if target.attempt:
@@ -153,43 +147,46 @@ class Sums(Rule):
 
 
 class StepSum:
-    """One step: the sum of the first ranks, and the contributions that came out of order.
+    """One step: the contributions of the ranks, then their sum.
 
-    Ranks are added in their order, as on every other channel, so that the sum has the same bits.
+    All are added once the last one is there, in one pass over the vector, and in rank order, as on
+    every other channel, so that the sum has the same bits.
     """
 
     def __init__(self, settings: JobSettings, memory: Memory) -> None:
         self.is_complete = False
-        self.shape: Shape | None = None  # of all contributions
         self._settings = settings
         self._memory = memory
-        self._added = 0  # ranks in the sum: 0 … this - 1
+        self._contributed: dict[int, tuple[Block, Message]] = {}  # until there is a sum
         self._block: Block | None = None  # of the sum
-        self._draft: Draft | None = None  # of the sum, in that block, until it is complete
-        self._pause = False
-        self._waiting: dict[int, tuple[Block, Message]] = {}
         self._error = ""  # why there is no sum
 
+    @property
+    def shape(self) -> Shape | None:
+        """The shape of all contributions."""
+        return next((Shape.of(message) for _, message in self._contributed.values()), None)
+
     def has(self, rank: int) -> bool:
-        if self.is_complete:
-            return True
-        return rank != ALL_RANKS and (rank < self._added or rank in self._waiting)
+        return self.is_complete or rank in self._contributed
 
     def missing(self) -> list[int]:
         if self.is_complete:
             return []
-        return [r for r in range(self._added, self._settings.world_size) if r not in self._waiting]
+        return [r for r in range(self._settings.world_size) if r not in self._contributed]
 
     def add(self, rank: int, block: Block, message: Message) -> None:
-        """Add a contribution, which owns its block; after an error only `close` is allowed."""
+        """Add a contribution, which owns its block; after an error, it is the caller's again."""
         if rank == ALL_RANKS:
             self.close()
             self._block, self.is_complete = block, True
             return
-        self.shape = Shape.of(message)
-        self._waiting[rank] = block, message
-        while (arrived := self._waiting.get(self._added)) is not None:
-            self._add(*arrived)
+        self._contributed[rank] = block, message
+        if not self.missing():
+            try:
+                self._complete()
+            except BaseException:
+                del self._contributed[rank]
+                raise
 
     def sum_block(self) -> Block:
         """Return the block of the sum, or raise `InvalidRequest` if it cannot be compressed."""
@@ -199,102 +196,67 @@ class StepSum:
         return self._block
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the sum's block, then those of the waiting ranks in order."""
+        """Yield the sum's block, or those of the contributions in order of rank."""
         if self._block is not None:
             yield self._block
-        for rank in sorted(self._waiting):
-            yield self._waiting[rank][0]
+        for rank in sorted(self._contributed):
+            yield self._contributed[rank][0]
 
     def close(self) -> None:
         """Give all memory back."""
-        blocks = {id(block): block for block in self.blocks()}  # the sum may lie in rank 0's
-        for block in blocks.values():
+        for block in self.blocks():
             block.drop()
-        self._block = self._draft = None
-        self._waiting = {}
+        self._block, self._contributed = None, {}
 
     def export(self) -> dict[str, Any]:
-        if self._draft is not None and self._block is not None:
-            message, _ = self._draft.finish()  # so that it can be decoded
-            self._draft = draft_over(self._block.data, message)
         return {
-            "added": self._added,
-            "pause": self._pause,
+            "ranks": sorted(self._contributed),
             "complete": self.is_complete,
-            "waiting": sorted(self._waiting),
-            "has_sum": self._block is not None,
             "error": self._error,
         }
 
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
-        self._added, self._pause = fields["added"], fields["pause"]
         self.is_complete, self._error = fields["complete"], fields["error"]
-        if fields["has_sum"]:
+        if self.is_complete and not self._error:
             self._block = next(blocks)
-            message = decoded(self._block.data.data, "a restored sum")
-            self.shape = Shape.of(message)
-            if not self.is_complete:
-                self._draft = draft_over(self._block.data, message)
-        for rank in fields["waiting"]:
+        for rank in fields["ranks"]:
             block = next(blocks)
             message = decoded(block.data.data, "a restored contribution")
-            self._waiting[rank], self.shape = (block, message), Shape.of(message)
+            self._contributed[rank] = block, message
 
-    def _add(self, block: Block, message: Message) -> None:
-        """Add the contribution of the next rank."""
-        self._pause |= message.pause
-        is_last = self._added == self._settings.world_size - 1
-        last = None
-        if self._draft is None:
-            self._begin(block, message)
+    def _complete(self) -> None:
+        """Replace the contributions by their sum; without memory for it, nothing changes."""
+        ranks = range(self._settings.world_size)
+        blocks = [self._contributed[rank][0] for rank in ranks]
+        first, *others = messages = [self._contributed[rank][1] for rank in ranks]
+        shape = Shape.of(first)
+        # In place of rank 0's contribution, unless that is compressed, or a snapshot reads it.
+        is_in_place = first.vector.dtype == shape.dtype and not blocks[0].is_shared
+        if is_in_place and self._settings.compression == "none":
+            total = blocks[0]
         else:
-            self._own()
-            if is_last:
-                last = message
-            else:
-                self._draft.vector += message.vector
-                self._draft.trailer += message.trailer
-        is_sum = self._block is block
-        if is_last:
-            self._complete(last)
-        del self._waiting[self._added]
-        self._added += 1
-        if not is_sum:
-            block.drop()
+            total = self._memory.take(message_bytes(*shape))
+        draft = Draft(*shape, total.data)
+        if total is not blocks[0]:
+            draft.vector[:], draft.trailer[:] = first.vector, first.trailer
+        message, _ = draft.finish(pause=any(each.pause for each in messages), others=others)
+        self._block = self._compressed(total, message)
+        self.is_complete, self._contributed = True, {}
+        for block in blocks:
+            if block is not total:
+                block.drop()
 
-    def _begin(self, block: Block, message: Message) -> None:
-        """Make rank 0's contribution the sum, in place unless it is compressed."""
-        if message.vector.dtype != np.float16:
-            self._block, self._draft = block, draft_over(block.data, message)
-            return
-        size, dtype, n_trailer = message.vector.size, np.dtype(np.float32), message.trailer.size
-        self._block = self._memory.take(message_bytes(size, dtype, n_trailer))
-        self._draft = Draft(size, dtype, n_trailer, self._block.data)
-        self._draft.vector[:] = message.vector
-        self._draft.trailer[:] = message.trailer
-
-    def _own(self) -> None:
-        """Move the sum to a block of its own if a snapshot reads the present one."""
-        assert self._block is not None
-        assert self._draft is not None
-        owned = self._block.owned()
-        if owned is not self._block:
-            self._block, self._draft = owned, draft_over(owned.data, self._draft)
-
-    def _complete(self, last: Message | None) -> None:
-        """Add the ``last`` contribution, unless it is there already, and seal the sum."""
-        assert self._block is not None
-        assert self._draft is not None
-        message, _ = self._draft.finish(pause=self._pause, last=last)
-        self._draft, self.is_complete = None, True
+    def _compressed(self, total: Block, message: Message) -> Block | None:
+        """Return the block of the sum as it is sent; None with the reason in ``_error``."""
         if self._settings.compression == "none" or message.vector.dtype != np.float32:
-            return
-        full, self._block = self._block, None
+            return total
         try:
             data = encode(message, "float16")
-            self._block = self._memory.take(len(data))
-            self._block.data[:] = np.frombuffer(data, np.uint8)
+            sent = self._memory.take(len(data))
         except CompressionError as error:  # of the sum: nobody's push was wrong
             self._error = str(error)
+            return None
         finally:
-            full.drop()
+            total.drop()
+        sent.data[:] = np.frombuffer(data, np.uint8)
+        return sent

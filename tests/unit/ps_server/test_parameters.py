@@ -478,7 +478,7 @@ def test_ranks_that_wait_hold_no_more_than_is_counted() -> None:
     state = registered(3, compression="float16")
     for rank in (1, 2):
         push(state, rank, messages(1, 500)[0], compression="float16")
-    held = state._jobs.by_name[JOB].rule._steps[STEP]._waiting  # type: ignore[attr-defined]
+    held = state._jobs.by_name[JOB].rule._steps[STEP]._contributed  # type: ignore[attr-defined]
     assert [message.vector.base is None for _, message in held.values()] == [False, False]
 
 
