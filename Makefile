@@ -76,9 +76,9 @@ down: ## Stop the local AWS, unless jobs are running (with YES=1 even then)
 	@test ! -x $(STEPML) || $(STEPML) local down $(if $(YES),--yes) < /dev/null \
 	  || { [ $$? != 2 ] || echo 'With make: make down YES=1' >&2; exit 1; }
 
-install: $(VENV)/installed ## Create .venv for `make run`
+install: $(VENV)/installed $(VENV)/kernels ## Create .venv for `make run`
 
-install-dev: $(VENV)/installed-dev ## Create .venv for development
+install-dev: $(VENV)/installed-dev $(VENV)/kernels ## Create .venv for development
 
 caches: ## Install redis-server, memcached and thrift for the tests, if missing
 	@.ci/install-caches
@@ -87,7 +87,7 @@ constraints: install-dev ## Pin the installed versions
 	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools > constraints.txt
 
 clean: down ## Remove everything that can be generated again
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist stepml/ml/kernels/*.so .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or later is needed, this is {sys.version}; set PYTHON="'
@@ -103,6 +103,10 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "Installing the dependencies for development in $(VENV)"
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data]' --group dev
+	@touch $@
+
+$(VENV)/kernels: stepml/ml/kernels/kmeans.c stepml/packaging/kernels.py | $(VENV)/installed
+	@$(BIN)/python -m stepml.packaging.kernels
 	@touch $@
 
 $(ASL_VALIDATOR):

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from stepml.packaging.kernels import built
 from stepml.packaging.packages import (
     FUNCTION_PACKAGES,
     PYTHON_VERSION,
@@ -56,6 +57,7 @@ def build(target: Path, constraint: Path) -> None:
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
+    print(built("linux", FUNCTIONS_PROCESSOR))
     for name, package in FUNCTION_PACKAGES.items():
         build_package(package, target / name, FUNCTIONS_PROCESSOR, constraint)
     for name, processor in SERVER_ARCHIVES.items():

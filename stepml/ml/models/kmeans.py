@@ -18,7 +18,8 @@ from stepml.ml.models.base import (
     Model,
     Sample,
 )
-from stepml.ml.models.centroids import Accumulated, Search, Sums, accumulate, next_centroids
+from stepml.ml.models.centroids import Accumulated, Sums, next_centroids
+from stepml.ml.models.clusters import accumulate, clusters_of
 from stepml.ml.models.distances import Points, dense_row, squared_distances
 from stepml.ml.models.seeding import initial_centroids
 
@@ -122,8 +123,7 @@ class KMeans(Model):
         return Evaluation(inertia / len(X), {"inertia": inertia})
 
     def predict(self, w: Floats, X: Matrix) -> Array:
-        search = Search.of(self._centroids(w), dense=not isinstance(X, CsrMatrix))
-        return search.clusters(X)
+        return clusters_of(self._centroids(w), X)
 
     def arrays(self, w: Floats) -> dict[str, Array]:
         return {"centroids": self._centroids(w)}

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models.base import Floats, Matrix
-from stepml.ml.models.centroids import accumulate, next_centroids
+from stepml.ml.models.centroids import next_centroids
+from stepml.ml.models.clusters import accumulate
 from stepml.ml.models.distances import Points, dense_row
 
 _ITERATIONS = 10  # on the sample, of each seeding

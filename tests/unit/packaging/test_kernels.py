@@ -1,0 +1,62 @@
+"""Compiling the native kernels."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from stepml.ml.kernels.native import library_path
+from stepml.packaging.kernels import built
+from stepml.packaging.packages import FUNCTION_PACKAGES
+
+HERE = (sys.platform, platform.machine())
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no cc")
+def test_a_kernel_is_compiled_once_and_replaces_older_versions(tmp_path: Path) -> None:
+    path = library_path(*HERE, tmp_path)
+    older = path.with_name(f"kmeans-{HERE[0]}-{HERE[1]}-0123456789ab.so")
+    other = path.with_name("kmeans-linux-other-0123456789ab.so")
+    older.touch()
+    other.touch()
+    assert built(*HERE, tmp_path).endswith(f"{path.name}, by cc")
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, other.name}
+    first = path.stat().st_mtime_ns
+    assert built(*HERE, tmp_path).endswith(path.name)
+    assert path.stat().st_mtime_ns == first
+
+
+def test_without_a_compiler_the_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    expected = "Native k-means for plan9 on vax: none (no C compiler); NumPy is slower"
+    assert built("plan9", "vax", tmp_path).startswith(expected)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_compiler_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cc", "gcc", "clang"):
+        compiler = tmp_path / "bin" / name
+        compiler.parent.mkdir(exist_ok=True)
+        compiler.write_text("#!/bin/sh\nexit 1\n")
+        compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}")
+    folder = tmp_path / "kernels"
+    folder.mkdir()
+    assert "none" in built(*HERE, folder)
+    assert not [*folder.iterdir()]
+
+
+@pytest.mark.parametrize("name", FUNCTION_PACKAGES)
+def test_functions_have_the_kernels_of_this_machine(name: str) -> None:
+    files = FUNCTION_PACKAGES[name].files()
+    assert "stepml/ml/kernels/kmeans.c" in files  # it names the version
+    path = library_path(*HERE)
+    assert (f"stepml/ml/kernels/{path.name}" in files) == path.exists()
