@@ -60,7 +60,7 @@ each_shape = pytest.mark.parametrize(
     ("n_rows", "n_features", "n_clusters"),
     [
         *((1, 1, 1), (15, 1, 2), (16, 3, 3), (17, 4, 4), (23, 5, 5), (24, 8, 7), (25, 9, 30)),
-        *((4000, 28, 10), (9000, 14, 33), (20_000, 2, 3), (300, 257, 9), (200, 784, 50)),
+        *((2000, 28, 10), (5000, 28, 33), (9000, 2, 3), (300, 257, 9), (200, 784, 50)),
     ],
 )
 
@@ -185,9 +185,8 @@ def digest() -> str:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="these are processors of that kind")
-@pytest.mark.parametrize("processor", ["Nehalem", "Sandybridge"])
-def test_the_bits_do_not_depend_on_the_processor_of_blas(processor: str) -> None:
-    environment = {**os.environ, "OPENBLAS_CORETYPE": processor, "OPENBLAS_NUM_THREADS": "1"}
+def test_the_bits_do_not_depend_on_the_processor_of_blas() -> None:
+    environment = {**os.environ, "OPENBLAS_CORETYPE": "Nehalem", "OPENBLAS_NUM_THREADS": "1"}
     printed = subprocess.run(
         [sys.executable, "-c", _PRINT_BITS], env=environment, capture_output=True, check=True
     ).stdout
