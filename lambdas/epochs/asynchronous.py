@@ -35,8 +35,10 @@ class AsynchronousEpochs(Epochs[AsynchronousAlgorithm[Any]]):
     is_per_attempt = True  # the next attempt makes a model of its own
 
     def require_room(self, plan: TrainingPlan, channel: JobChannel) -> None:
-        parameters = np.zeros(plan.model().n_parameters, np.float32)
-        channel.require_room_for_model(parameters, self.algorithm.n_totals, self._n_updates(plan))
+        model = plan.model()
+        parameters = np.zeros(model.n_parameters, np.float32)
+        vector = self.algorithm.shared_vector(model, State(parameters))
+        channel.require_room_for_model(vector, self.algorithm.n_totals, self._n_updates(plan))
 
     def train(self, run: RankRun) -> Trained:
         """Train one rank; errors as of `Epochs.train`, and one more.
@@ -90,7 +92,7 @@ class AsynchronousEpochs(Epochs[AsynchronousAlgorithm[Any]]):
         if not rows_seen:
             raise SharedModelLostError(f"all updates of epoch {run.task.epoch} are lost")
         return EpochEnd(
-            State(state.vector),
+            self.algorithm.state_of(run.plan.model(), state.vector),
             float(loss_sum / rows_seen),
             staleness_mean=state.staleness_mean,
             staleness_max=state.staleness_max,
@@ -107,7 +109,8 @@ class AsynchronousEpochs(Epochs[AsynchronousAlgorithm[Any]]):
     def _train(self, run: RankRun, shared: SharedModelExchange, watch: Watch) -> None:
         mark = run.store.shared_model_mark(run.task.attempt)
         if not mark.exists():  # otherwise a model that is absent is lost, and not made again
-            shared.create(run.state.parameters, self.algorithm.n_totals)
+            vector = self.algorithm.shared_vector(run.plan.model(), run.state)
+            shared.create(vector, self.algorithm.n_totals)
             mark.save(Mark())
         model, X, y = run.load()
         finished = self.algorithm.train(model, X, y, run.rank_epoch, shared, watch.must_pause)

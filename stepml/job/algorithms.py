@@ -90,6 +90,7 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
         "momentum",
         "schedule",
     )
+    averages_models: ClassVar[bool] = False  # of ranks, each with moments of its own
 
     learning_rate: Annotated[LearningRate | None, Meta(description="null: chosen")] = None
     batch_size: Annotated[
@@ -104,6 +105,16 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=0, lt=1)] | None,
         Meta(description="of sgd: the share of the last step; null: chosen"),
     ] = None
+    nesterov: Annotated[
+        bool, Meta(description="of momentum: the gradient looks ahead (Nesterov, 1983)")
+    ] = False
+    weight_decay: Annotated[
+        Annotated[float, Meta(ge=0, le=1e6)],
+        Meta(
+            description="of adam: each step takes off learning_rate · weight_decay of the "
+            "coefficients, apart from the gradient (AdamW: Loshchilov and Hutter, 2019)"
+        ),
+    ] = 0.0
     schedule: Annotated[
         Literal["constant", "inverse", "exponential", "cosine"] | None,
         Meta(
@@ -129,6 +140,25 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
                 f"algorithm.momentum: requires optimiser 'sgd', but the job has "
                 f"{self.optimiser!r}; got {self.momentum:g}"
             )
+        if self.nesterov and not self.momentum:
+            raise InvalidJobError(
+                "algorithm.nesterov: requires an algorithm.momentum above 0, got true without one"
+            )
+        if self.weight_decay:
+            self._check_weight_decay(model)
+
+    def _check_weight_decay(self, model: ModelSpec) -> None:
+        if self.optimiser != "adam":
+            raise InvalidJobError(
+                f"algorithm.weight_decay: requires optimiser 'adam', but the job has "
+                f"{self.optimiser or 'none'}; got {self.weight_decay:g}; otherwise set model.l2"
+            )
+        if model.l1_factor or model.l2_factor:
+            raise InvalidJobError(
+                "algorithm.weight_decay: minimises another objective than a penalty; with model.l1 "
+                f"{model.l1_factor:g} and model.l2 {model.l2_factor:g} expected 0, "
+                f"got {self.weight_decay:g}; set it or them to 0"
+            )
 
     def boosts(self, model: ModelSpec, *, is_steady: bool) -> tuple[str, ...]:
         if is_steady or self.schedule != "constant":
@@ -150,6 +180,8 @@ class GradientAveraging(
 
 class ModelAveraging(Descent, frozen=True, kw_only=True, tag_field="name", tag="model_averaging"):
     """Each rank descends over its shard; models are averaged once an epoch."""
+
+    averages_models: ClassVar[bool] = True
 
     local_epochs: Annotated[LocalEpochs, Meta(description="passes over the shard an epoch")] = 1
 

@@ -83,6 +83,29 @@ def _check_server_update(spec: JobSpec, is_shared: bool) -> None:
             f"has no gradient; with l1 {spec.model.l1_factor:g} expected 'none', "
             f"got {exchange.server_update!r}"
         )
+    if algorithm.weight_decay:
+        raise InvalidJobError(
+            "exchange.server_update: the server takes steps along gradients, but "
+            "algorithm.weight_decay is apart from them; with weight_decay "
+            f"{algorithm.weight_decay:g} expected 'none', got {exchange.server_update!r}"
+        )
+
+
+def _check_l1(spec: JobSpec) -> None:
+    """Refuse what would minimise another objective, or have no zeros."""
+    algorithm, exchange, l1 = spec.algorithm, spec.exchange, spec.model.l1_factor
+    if not (l1 and isinstance(algorithm, Descent)):
+        return
+    where = f"model.l1 {l1:g} and "
+    if algorithm.averages_models:
+        where += f"algorithm {tag(algorithm)!r}"
+    else:
+        where += f"pattern {exchange.pattern!r}"
+    if algorithm.averages_models or exchange.pattern == "async":  # each rank has its own moments
+        optimiser = algorithm.optimiser or "sgd"  # is chosen
+        require_choice("algorithm.optimiser", optimiser, where, ("sgd",))
+    if algorithm.averages_models:  # parameters are small differences of what is exchanged
+        require_choice("exchange.compression", exchange.compression, where, ("none",))
 
 
 def _check_data(spec: JobSpec) -> None:
@@ -216,6 +239,7 @@ def _require_format(what: str, data: Data, has_it: Callable[[FormatFacts], bool]
 _CHECKS: tuple[Callable[[JobSpec], None], ...] = (
     _check_algorithm,
     _check_server,
+    _check_l1,
     _check_data,
     _check_validation,
     _check_label,

@@ -71,7 +71,12 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     @property
     def l1_factor(self) -> float:
         """The factor of the l1 penalty, which has no gradient."""
-        return 0.0
+        return float(getattr(self, "l1", 0.0))
+
+    @property
+    def l2_factor(self) -> float:
+        """The factor of the l2 penalty."""
+        return float(getattr(self, "l2", 0.0))
 
     @property
     def min_rows(self) -> int:
@@ -85,11 +90,12 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
 class LogisticRegression(
     ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="logistic_regression"
 ):
-    """Two classes, log-loss; L2 penalty l2/2·‖w‖² with a free intercept."""
+    """Two classes, log-loss; penalty l1·‖w‖₁ + l2/2·‖w‖², free intercept."""
 
     learns_classes: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = (*_OF_CLASSES, *_OF_TWO_CLASSES, "log_loss")
 
+    l1: Penalty = 0.0
     l2: Penalty = 0.0
     positive_class: PositiveClass = None
     class_weight: ClassWeight = None
@@ -98,17 +104,21 @@ class LogisticRegression(
 class SoftmaxRegression(
     ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="softmax_regression"
 ):
-    """Several classes, cross-entropy; L2 penalty l2/2·‖w‖² with free intercepts."""
+    """Several classes, cross-entropy; penalty l1·‖w‖₁ + l2/2·‖w‖², free intercepts."""
 
     learns_classes: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = (*_OF_CLASSES, "log_loss")
 
+    l1: Penalty = 0.0
     l2: Penalty = 0.0
     class_weight: ClassWeight = None
 
 
 class Svm(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="svm"):
-    """Linear support vector machine: hinge loss, one-vs-rest for several classes."""
+    """Linear support vector machine: hinge loss, one-vs-rest for several classes.
+
+    Penalty l1·‖w‖₁ + l2/2·‖w‖², free intercepts.
+    """
 
     learns_classes: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = (*_OF_CLASSES, *_OF_TWO_CLASSES)
@@ -117,6 +127,7 @@ class Svm(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="svm"):
         HingeLoss,
         Meta(description="of a row with decision value z: max(0, 1 - y·z), y = ±1, or its square"),
     ] = "hinge"
+    l1: Penalty = 0.0
     l2: Penalty = 1e-4
     positive_class: PositiveClass = None
     class_weight: ClassWeight = None
@@ -137,10 +148,6 @@ class LinearRegression(
 
     l1: Penalty = 0.0
     l2: Penalty = 0.0
-
-    @property
-    def l1_factor(self) -> float:
-        return self.l1
 
 
 class KMeans(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="kmeans"):

@@ -23,9 +23,10 @@ from stepml.job.spec_base import settled
 from stepml.ml import lbfgs
 from stepml.ml.algorithms.base import LabelledSample, OrchestratedAlgorithm, never
 from stepml.ml.algorithms.course import Course
-from stepml.ml.algorithms.descent import Descent, Schedule, Sgd
+from stepml.ml.algorithms.descent import Descent, Schedule
 from stepml.ml.algorithms.local import LocalDescent
 from stepml.ml.algorithms.optimality import n_sums, objective_of, rank_sums
+from stepml.ml.algorithms.optimisers import Sgd
 from stepml.ml.algorithms.state import (
     Extras,
     Outcome,
@@ -36,7 +37,7 @@ from stepml.ml.algorithms.state import (
     Sums,
 )
 from stepml.ml.algorithms.x_update import PausedError, XUpdate
-from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Sample
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Penalty, Sample
 
 # Section 3.4.1: rho changes by this factor where one residual is ten times the other.
 _FACTOR, _IMBALANCE = 2.0, 10.0
@@ -192,8 +193,10 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         must_pause: Callable[[], bool],
     ) -> RankProgress:
         # Each epoch solves another problem, so the learning rate falls within each epoch.
-        descent = Descent(Sgd(), Schedule(settled(self.spec.learning_rate), "restarts"))
-        local = LocalDescent(descent, settled(self.spec.batch_size), self.spec.local_epochs)
+        spec = self.spec
+        descent = Descent(Sgd(), Schedule(settled(spec.learning_rate), "restarts"))
+        batch_size = settled(spec.batch_size)
+        local = LocalDescent(descent, batch_size, spec.local_epochs, objective.pull)
         if not progress.batches_done:
             extras = {**progress.extras, **local.begin(progress.parameters).extras}
             progress = replace(progress, extras=extras)
@@ -203,7 +206,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
             objective.y,
             rank_epoch,
             objective.gradient,
-            objective,
+            Penalty(),
             must_pause,
         )
         return replace(done, extras={**progress.extras, **done.extras})

@@ -154,6 +154,14 @@ class AsynchronousAlgorithm(Algorithm[M]):
     def n_updates(self, shard_rows: Sequence[int]) -> int:
         """Return the number of updates that each rank makes in an epoch."""
 
+    def shared_vector(self, model: M, state: State) -> Array:
+        """Return the vector that the ranks share in an epoch which begins with ``state``."""
+        return state.parameters
+
+    def state_of(self, model: M, vector: Array) -> State:
+        """Return the state in which an epoch ends with this shared ``vector``."""
+        return State(vector)
+
     @abstractmethod
     def train(
         self,

@@ -1,91 +1,16 @@
-"""Steps along gradients: optimisers, learning-rate schedules, clipping."""
+"""Steps along gradients: learning-rate schedules, clipping, weight decay."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from stepml.job import algorithms as specs
 from stepml.job.spec_base import settled
-from stepml.ml.models.base import Floats
-
-Moments = npt.NDArray[np.float32]  # (n_moments, n_parameters)
-
-
-class Regulariser(Protocol):
-    """The penalty beside the loss."""
-
-    def add_gradient(self, w: Floats, out: Floats) -> None:
-        """Add the gradient at ``w`` of the smooth part to ``out``."""
-
-    def shrink(self, w: Floats, step: float) -> None:
-        """Apply, in place, the proximal operator of ``step`` times the other part."""
-
-
-class Optimiser(Protocol):
-    """Turns a gradient into a step; its moments are vectors that depend on earlier gradients."""
-
-    @property
-    def n_moments(self) -> int:
-        """Number of vectors."""
-
-    def step(self, gradient: Floats, moments: Moments, learning_rate: float, number: int) -> None:
-        """Replace ``gradient`` by the step to subtract from the parameters; update ``moments``.
-
-        ``number`` counts, from 1, the steps since the moments were zero.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Sgd:
-    """Stochastic gradient descent, with heavy-ball momentum (Polyak, 1964) if that is not 0."""
-
-    momentum: float = 0.0
-
-    @property
-    def n_moments(self) -> int:
-        return 1 if self.momentum else 0
-
-    def step(self, gradient: Floats, moments: Moments, learning_rate: float, number: int) -> None:
-        if self.momentum:
-            velocity = moments[0]
-            velocity *= np.float32(self.momentum)
-            velocity += gradient
-            np.multiply(velocity, np.float32(learning_rate), out=gradient)
-        else:
-            gradient *= np.float32(learning_rate)
-
-
-@dataclass(frozen=True, slots=True)
-class Adam:
-    """Adam (Kingma and Ba, 2015, algorithm 1)."""
-
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-
-    @property
-    def n_moments(self) -> int:
-        return 2
-
-    def step(self, gradient: Floats, moments: Moments, learning_rate: float, number: int) -> None:
-        mean, square = moments
-        mean *= np.float32(self.beta1)
-        mean += np.float32(1 - self.beta1) * gradient
-        square *= np.float32(self.beta2)
-        np.multiply(gradient, gradient, out=gradient)
-        gradient *= np.float32(1 - self.beta2)
-        square += gradient
-        # Each bias correction is a factor, which saves a pass over the parameters.
-        correction = math.sqrt(1 - self.beta2**number)
-        np.sqrt(square, out=gradient)
-        gradient += np.float32(self.epsilon * correction)
-        np.divide(mean, gradient, out=gradient)
-        gradient *= np.float32(learning_rate * correction / (1 - self.beta1**number))
+from stepml.ml.algorithms.optimisers import Adam, Moments, Optimiser, Sgd
+from stepml.ml.models.base import Floats, Penalty
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +49,12 @@ def _falling(share: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Descent:
-    """Optimiser, schedule and clipping of a job."""
+    """Optimiser, schedule, clipping and weight decay of a job."""
 
     optimiser: Optimiser
     schedule: Schedule
     clip_norm: float | None = None
+    weight_decay: float = 0.0
 
     @classmethod
     def of(cls, fields: specs.Descent, max_epochs: int | None) -> Descent:
@@ -141,8 +67,8 @@ class Descent:
             fields.warmup_epochs,
             settled(max_epochs),
         )
-        optimiser = Adam() if kind == "adam" else Sgd(momentum)
-        return cls(optimiser, schedule, fields.clip_norm)
+        optimiser = Adam() if kind == "adam" else Sgd(momentum, fields.nesterov)
+        return cls(optimiser, schedule, fields.clip_norm, fields.weight_decay)
 
     def moments(self, n_parameters: int) -> Moments:
         """Return the initial moments of the optimiser."""
@@ -152,19 +78,22 @@ class Descent:
         self,
         w: Floats,
         gradient: Floats,
-        penalty: Regulariser,
+        penalty: Penalty,
         moments: Moments,
         epochs: float,
         number: int,
     ) -> float:
-        """Turn ``gradient`` into a step for `take`, in place; return the learning rate.
+        """Turn ``gradient`` into a step to subtract from ``w``, in place; return its rate.
+
+        That is the learning rate, times the factor by which the gradient was scaled down.
 
         Parameters
         ----------
         w : array of shape (n_parameters,)
         gradient : array of shape (n_parameters,)
             Of the mean loss at ``w``, without ``penalty``.
-        penalty : Regulariser
+        penalty : Penalty
+            The step follows the smooth part of it.
         moments : array of shape (n_moments, n_parameters)
             Changed in place.
         epochs : float
@@ -172,25 +101,26 @@ class Descent:
         number : int
             Steps since the moments were zero, from 1.
         """
-        self.complete(w, gradient, penalty)
+        factor = self.complete(w, gradient, penalty)
         learning_rate = self.schedule.at(epochs)
         self.optimiser.step(gradient, moments, learning_rate, number)
-        return learning_rate
+        if self.weight_decay:  # apart from the moments: Loshchilov and Hutter, 2019
+            decay = np.float32(learning_rate * self.weight_decay)
+            gradient[: penalty.n_coefficients] += decay * w[: penalty.n_coefficients]
+        return learning_rate * factor
 
-    def complete(self, w: Floats, gradient: Floats, penalty: Regulariser) -> None:
-        """Add the gradient of the penalty to ``gradient`` and clip it, in place."""
+    def complete(self, w: Floats, gradient: Floats, penalty: Penalty) -> float:
+        """Add the gradient of the penalty to ``gradient`` and clip it, in place.
+
+        Return the factor by which it was scaled down.
+        """
         penalty.add_gradient(w, gradient)
-        if self.clip_norm is not None:
-            _shorten(gradient, self.clip_norm)
+        return 1.0 if self.clip_norm is None else _shorten(gradient, self.clip_norm)
 
 
-def take(w: Floats, step: Floats, penalty: Regulariser, learning_rate: float) -> None:
-    """Subtract a step from ``w`` and shrink, in place."""
-    w -= step
-    penalty.shrink(w, learning_rate)
-
-
-def _shorten(gradient: Floats, most: float) -> None:
+def _shorten(gradient: Floats, most: float) -> float:
     norm = math.sqrt(np.einsum("i,i", gradient, gradient, dtype=np.float64))
-    if norm > most:
-        gradient *= np.float32(most / norm)
+    if not norm > most:
+        return 1.0
+    gradient *= np.float32(most / norm)
+    return most / norm

@@ -13,15 +13,12 @@ import numpy.typing as npt
 from stepml.job.algorithms import GradientAveraging as Spec
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
-from stepml.ml.algorithms.base import (
-    AsynchronousAlgorithm,
-    InFlightAlgorithm,
-    LabelledSample,
-    never,
-)
-from stepml.ml.algorithms.descent import Descent, take
-from stepml.ml.algorithms.local import MOMENTS
+from stepml.ml.algorithms.base import InFlightAlgorithm, LabelledSample, never
+from stepml.ml.algorithms.descent import Descent
+from stepml.ml.algorithms.path import MOMENTS, Path
 from stepml.ml.algorithms.peers import AllReduce, Shared, SharedWithOptimiser
+from stepml.ml.algorithms.shared_descent import SharedDescent
+from stepml.ml.algorithms.shrinkage import bytes_per_parameter, faded, shrunk
 from stepml.ml.algorithms.state import RankEpoch, RankProgress, State
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
@@ -39,13 +36,14 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
 
     spec: Spec
     max_epochs: int | None
+    bytes_per_parameter: int = 40
 
     @classmethod
     def from_job(cls, job: JobSpec) -> GradientAveraging | AsynchronousGradients:
         if job.exchange.pattern == "async":
             return AsynchronousGradients.from_job(job)
         assert isinstance(job.algorithm, Spec)
-        return cls(job.algorithm, job.stop.max_epochs)
+        return cls(job.algorithm, job.stop.max_epochs, bytes_per_parameter(job.model))
 
     def initial_state(self, model: LossModel, parameters: Floats, sample: LabelledSample) -> State:
         return State(parameters, {MOMENTS: self._descent().moments(len(parameters))})
@@ -64,10 +62,10 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
         must_pause: Callable[[], bool] = never,
     ) -> Iterator[RankProgress]:
         batches = Batches.plan(rank_epoch, self.n_batches(rank_epoch.shard_rows))
-        descent, steps_before = self._descent(), (rank_epoch.epoch - 1) * len(batches)
-        w, gradient = progress.parameters.copy(), np.empty_like(progress.parameters)
-        moments = progress.extras[MOMENTS].copy()
-        trailer = np.empty(2, np.float64)
+        steps_before = (rank_epoch.epoch - 1) * len(batches)
+        extras = progress.extras if progress.batches_done else faded(progress.extras)
+        path = Path(self._descent(), model.penalty, progress.parameters, extras)
+        gradient, trailer = np.empty_like(path.w), np.empty(2, np.float64)
         loss_sum, rows_seen = progress.loss_sum, progress.rows_seen
         live = False
         for number in range(progress.batches_done + 1, len(batches) + 1):
@@ -75,17 +73,15 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
             if aggregate is None:
                 live = True
                 rows, weight = batches[number]
-                trailer[:] = _gradient(model, w, X[rows], y[rows], weight, out=gradient)
+                trailer[:] = _gradient(model, path.w, X[rows], y[rows], weight, out=gradient)
                 aggregate = exchange.all_reduce(number, gradient, trailer, must_pause())
             gradient[:] = aggregate.vector
             epochs = rank_epoch.epoch - 1 + (number - 0.5) / len(batches)
-            steps = steps_before + number
-            rate = descent.step(w, gradient, model.penalty, moments, epochs, steps)
-            take(w, gradient, model.penalty, rate)
+            path.step(gradient, epochs, steps_before + number)
             loss_sum += float(aggregate.trailer[0])
             rows_seen += int(aggregate.trailer[1])
             finished = number == len(batches)
-            yield RankProgress(w, number, loss_sum, rows_seen, finished, {MOMENTS: moments})
+            yield RankProgress(path.w, number, loss_sum, rows_seen, finished, path.extras)
             if live and aggregate.pause:  # a rank that replays the batch has paused before
                 return
 
@@ -94,7 +90,7 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
 
 
 @dataclass(frozen=True, slots=True)
-class AsynchronousGradients(AsynchronousAlgorithm[LossModel]):
+class AsynchronousGradients(SharedDescent):
     """Every batch of every rank is one step of the shared model.
 
     Each step uses the rows of one rank, and a gradient of the model some steps ago. Each rank has
@@ -104,11 +100,14 @@ class AsynchronousGradients(AsynchronousAlgorithm[LossModel]):
     spec: Spec
     max_epochs: int | None
     is_on_server: bool = False  # the server has the optimiser: ranks push gradients
+    bytes_per_parameter: int = 40
 
     @classmethod
     def from_job(cls, job: JobSpec) -> AsynchronousGradients:
         assert isinstance(job.algorithm, Spec)
-        return cls(job.algorithm, job.stop.max_epochs, job.exchange.server_update != "none")
+        on_server = job.exchange.server_update != "none"
+        needed = bytes_per_parameter(job.model)
+        return cls(job.algorithm, job.stop.max_epochs, on_server, needed)
 
     def n_updates(self, shard_rows: Sequence[int]) -> int:
         return _n_batches(self.spec, shard_rows)
@@ -125,23 +124,28 @@ class AsynchronousGradients(AsynchronousAlgorithm[LossModel]):
         batches = Batches.plan(rank_epoch, self.n_updates(rank_epoch.shard_rows))
         descent = Descent.of(self.spec, self.max_epochs)
         state = shared.pull()
-        gradient, moments = np.empty_like(state.vector), descent.moments(len(state.vector))
+        gradient = np.empty(model.n_parameters, np.float32)
+        moments = descent.moments(len(gradient))
         first = int(state.applied[rank_epoch.rank]) + 1
         for number in range(first, len(batches) + 1):
             if number > first and must_pause():
                 return False
             rows, _ = batches[number]
-            totals = _gradient(model, state.vector, X[rows], y[rows], weight=1.0, out=gradient)
+            w = shrunk(state.vector, model.penalty).parameters
+            totals = _gradient(model, w, X[rows], y[rows], weight=1.0, out=gradient)
             if self.is_on_server:
-                descent.complete(state.vector, gradient, model.penalty)
+                descent.complete(w, gradient, model.penalty)
                 # Jobs on a channel without an optimiser are refused.
                 server = cast(SharedWithOptimiser[Any], shared)
                 state = server.push_gradient(number, state, gradient, totals)
                 continue
             epochs, steps = rank_epoch.epoch - 1 + (number - 0.5) / len(batches), number - first + 1
-            rate = descent.step(state.vector, gradient, model.penalty, moments, epochs, steps)
-            change = partial(take, step=gradient, penalty=model.penalty, learning_rate=rate)
-            state = shared.push(number, state, change, totals)
+            rate = descent.step(w, gradient, model.penalty, moments, epochs, steps)
+            step = gradient
+            if model.penalty.l1:
+                reach = descent.optimiser.reach(moments, rate, steps)
+                step = np.append(gradient, np.float32(-reach.length * model.penalty.l1))
+            state = shared.push(number, state, partial(_subtract, step=step), totals)
         return True
 
 
@@ -193,3 +197,7 @@ def _gradient(
     loss = model.gradient(w, X, y, out=out)
     out *= np.float32(weight)
     return loss * len(y), len(y)
+
+
+def _subtract(w: Array, step: Array) -> None:
+    w -= step

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from stepml.ml.algorithms.base import never
-from stepml.ml.algorithms.descent import Descent, Regulariser, take
-from stepml.ml.algorithms.state import RankEpoch, RankProgress
-from stepml.ml.models.base import Array, Floats, LossModel, Matrix
-
-MOMENTS = "moments"  # name in `RankProgress.extras`
+from stepml.ml.algorithms.descent import Descent
+from stepml.ml.algorithms.path import MOMENTS, Path
+from stepml.ml.algorithms.state import Extras, RankEpoch, RankProgress
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Penalty
 
 Gradient = Callable[[Floats, Matrix, Array, Floats], float]
 """Writes the gradient at ``w`` on rows ``X``, ``y`` to ``out``, and returns the mean loss."""
@@ -29,10 +28,12 @@ class LocalDescent:
     descent: Descent
     batch_size: int
     passes: int
+    pull: Callable[[Floats, float], None] | None = None  # of each step; see `Path`
 
-    def begin(self, parameters: Floats) -> RankProgress:
-        """Return the initial progress at ``parameters``, with moments of 0."""
-        return RankProgress(parameters, extras={MOMENTS: self.descent.moments(len(parameters))})
+    def begin(self, parameters: Floats, extras: Extras | None = None) -> RankProgress:
+        """Return the initial progress at ``parameters``, with moments of 0 and other ``extras``."""
+        moments = self.descent.moments(len(parameters))
+        return RankProgress(parameters, extras={**(extras or {}), MOMENTS: moments})
 
     def n_batches(self, n_samples: int) -> int:
         """Return the number of batches of all passes over ``n_samples`` rows."""
@@ -45,27 +46,28 @@ class LocalDescent:
         y: Array,
         rank_epoch: RankEpoch,
         gradient: Gradient,
-        penalty: Regulariser,
+        penalty: Penalty,
         must_pause: Callable[[], bool] = never,
         until: int | None = None,
     ) -> RankProgress:
         """Return the progress after all passes, after ``until`` batches, or at a pause."""
-        w, step = progress.parameters.copy(), np.empty_like(progress.parameters)
-        moments = progress.extras[MOMENTS].copy()
+        path = Path(self.descent, penalty, progress.parameters, progress.extras, self.pull)
+        step = np.empty_like(path.w)
         loss_sum, rows_seen, done = progress.loss_sum, progress.rows_seen, progress.batches_done
-        total = self.n_batches(len(y))
+        total, finished = self.n_batches(len(y)), True
         for number, rows in enumerate(self._batches(len(y), rank_epoch)):
             if number < progress.batches_done:
                 continue
             if number == until or (number > progress.batches_done and must_pause()):
-                return RankProgress(w, done, loss_sum, rows_seen, False, {MOMENTS: moments})
+                finished = False
+                break
             batch = y[rows]
-            loss_sum += gradient(w, X[rows], batch, step) * len(batch)
+            loss_sum += gradient(path.w, X[rows], batch, step) * len(batch)
             epochs = rank_epoch.epoch - 1 + (number + 0.5) / total
             done = number + 1
-            take(w, step, penalty, self.descent.step(w, step, penalty, moments, epochs, done))
+            path.step(step, epochs, done)
             rows_seen += len(batch)
-        return RankProgress(w, done, loss_sum, rows_seen, True, {MOMENTS: moments})
+        return RankProgress(path.w, done, loss_sum, rows_seen, finished, path.extras)
 
     def _batches(self, n_samples: int, rank_epoch: RankEpoch) -> Iterator[slice]:
         size = min(self.batch_size, n_samples)

@@ -19,8 +19,8 @@ class PausedError(Exception):
 class XUpdate:
     """The x-update: f_r(x) + rho/2·‖x − (z − u)‖².
 
-    For descent it is a loss and a `Regulariser`. The second term is handled by its proximal
-    operator, because steps along its gradient would diverge for large rho.
+    Descent follows the gradient of the first term. The second term is handled by its proximal
+    operator, `pull`, because steps along its gradient would diverge for large rho.
     """
 
     def __init__(
@@ -74,10 +74,7 @@ class XUpdate:
         out *= np.float32(self._share)
         return loss
 
-    def add_gradient(self, w: Floats, out: Floats) -> None:
-        """Do nothing: `shrink` has all of the second term."""
-
-    def shrink(self, w: Floats, step: float) -> None:
+    def pull(self, w: Floats, step: float) -> None:
         """Apply, in place, the proximal operator of ``step`` times the second term."""
         pull = step * self._rho
         w += np.float32(pull) * self._anchor

@@ -38,7 +38,7 @@ class BinaryClassifier(LinearModel):
         The other label, if there is only one.
     weights : mapping of float to float, optional
         Factors of a row's loss, by its label; all labels must have one.
-    l2 : float
+    l1, l2 : float
     """
 
     def __init__(
@@ -48,9 +48,10 @@ class BinaryClassifier(LinearModel):
         negative: float | None = None,
         *,
         weights: Mapping[float, float] | None = None,
+        l1: float = 0.0,
         l2: float = 0.0,
     ) -> None:
-        super().__init__(n_features, l2=l2)
+        super().__init__(n_features, l1=l1, l2=l2)
         self.positive = positive
         self.negative = negative
         self.weights = weights
@@ -63,7 +64,8 @@ class BinaryClassifier(LinearModel):
         weights = weights_of(spec.class_weight, classes, facts.label_counts, positive)
         others = [label for label in classes if label != positive]
         negative = others[0] if len(others) == 1 else None
-        return cls(facts.n_features, positive, negative, weights=weights, l2=spec.l2)
+        penalty = {"l1": spec.l1, "l2": spec.l2}
+        return cls(facts.n_features, positive, negative, weights=weights, **penalty)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Model:
@@ -137,7 +139,7 @@ class MulticlassClassifier(LinearModel):
         The labels, ascending.
     weights : mapping of float to float, optional
         Factors of a row's loss, by its label.
-    l2 : float
+    l1, l2 : float
     """
 
     def __init__(
@@ -146,9 +148,10 @@ class MulticlassClassifier(LinearModel):
         classes: Sequence[float],
         *,
         weights: Mapping[float, float] | None = None,
+        l1: float = 0.0,
         l2: float = 0.0,
     ) -> None:
-        super().__init__(n_features, len(classes), l2=l2)
+        super().__init__(n_features, len(classes), l1=l1, l2=l2)
         self.classes = tuple(classes)
         self.weights = weights
         self._labels = np.array(self.classes, np.float32)
@@ -158,7 +161,7 @@ class MulticlassClassifier(LinearModel):
     def from_spec(cls, spec: specs.MulticlassSpec, facts: DataFacts) -> Model:
         classes = classes_of(facts.labels, tag(spec))
         weights = weights_of(spec.class_weight, classes, facts.label_counts)
-        return cls(facts.n_features, classes, weights=weights, l2=spec.l2)
+        return cls(facts.n_features, classes, weights=weights, l1=spec.l1, l2=spec.l2)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Model:

@@ -14,8 +14,8 @@ from stepml.ml.matrices import Floats, Floats64
 class Penalty:
     """Factors of the penalty on the coefficients; intercepts have none.
 
-    The smooth part has a gradient. The other part has a kink at 0; its proximal operator makes
-    coefficients exactly 0 (Parikh and Boyd, 2014, section 6.5.2).
+    The smooth part, that of l2, has a gradient. The other part has a kink at 0; its proximal
+    operator makes coefficients exactly 0 (Parikh and Boyd, 2014, section 6.5.2).
     """
 
     l1: float = 0.0
@@ -63,20 +63,11 @@ class Penalty:
             coefficients = slice(self.n_coefficients)
             out[coefficients] += np.float32(self.l2) * w[coefficients]
 
-    def shrink(self, w: Floats, step: float) -> None:
-        """Apply, in place, the proximal operator of ``step`` times the part with a kink."""
-        if self.l1:
-            _soften(w[: self.n_coefficients], np.float32(step * self.l1))
-
     def minimise_near(self, w: Floats, weight: float) -> None:
         """Replace ``w`` by the minimum of the whole penalty + weight/2·‖· − w‖², in place."""
         coefficients = w[: self.n_coefficients]
         if self.l1:
-            _soften(coefficients, np.float32(self.l1 / weight))
+            threshold = np.float32(self.l1 / weight)
+            coefficients -= np.clip(coefficients, -threshold, threshold)
         if self.l2:
             coefficients /= np.float32(1 + self.l2 / weight)
-
-
-def _soften(w: Floats, threshold: np.float32) -> None:
-    """Move each number by ``threshold`` towards 0, but not beyond."""
-    w -= np.clip(w, -threshold, threshold)

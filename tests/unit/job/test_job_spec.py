@@ -59,7 +59,7 @@ def test_a_spec_survives_json() -> None:
         ({"exchange__patern": "x"}, "exchange: unknown field 'patern' (did you mean 'pattern'?)"),
         (
             {"model__n_clusters": 3},
-            "model: unknown field 'n_clusters'; known: class_weight, l2, name,",
+            "model: unknown field 'n_clusters'; known: class_weight, l1, l2, name,",
         ),
         ({"workers": 0}, "workers: expected an integer from 1 to 1600, got 0"),
         ({"workers": -3}, "workers: expected an integer from 1 to 1600, got -3"),
@@ -211,6 +211,51 @@ EM = {"name": "expectation_maximisation"}
         (
             {"model": KMEANS, "algorithm": EM, "exchange__compression": "float16"},
             "with algorithm 'expectation_maximisation' expected none, got 'float16'",
+        ),
+        (
+            {"algorithm": {"name": "gradient_averaging"} | {"nesterov": True}},
+            "algorithm.nesterov: requires an algorithm.momentum above 0, got true without one",
+        ),
+        (
+            {"algorithm": {"name": "gradient_averaging"} | {"weight_decay": 0.1}},
+            "algorithm.weight_decay: requires optimiser 'adam', but the job has none; got 0.1; "
+            "otherwise set model.l2",
+        ),
+        (
+            {"model": {"name": "svm"}}
+            | {
+                "algorithm": {"name": "gradient_averaging"}
+                | {"optimiser": "adam", "weight_decay": 0.1}
+            },
+            "algorithm.weight_decay: minimises another objective than a penalty; with model.l1 0 "
+            "and model.l2 0.0001 expected 0, got 0.1; set it or them to 0",
+        ),
+        (
+            {"model": LEAST_SQUARES | {"l1": 0.1}}
+            | {"algorithm": {"name": "model_averaging", "optimiser": "adam"}},
+            "algorithm.optimiser: with model.l1 0.1 and algorithm 'model_averaging' expected sgd, "
+            "got 'adam'",
+        ),
+        (
+            {"model": LEAST_SQUARES | {"l1": 0.1}, "exchange": {"pattern": "async"}}
+            | {"algorithm": {"name": "gradient_averaging"} | {"optimiser": "adam"}},
+            "algorithm.optimiser: with model.l1 0.1 and pattern 'async' expected sgd, got 'adam'",
+        ),
+        (
+            {"model": LEAST_SQUARES | {"l1": 0.1}, "exchange": {"compression": "float16"}}
+            | {"algorithm": {"name": "model_averaging"}},
+            "exchange.compression: with model.l1 0.1 and algorithm 'model_averaging' expected "
+            "none, got 'float16'",
+        ),
+        (
+            {
+                "algorithm": {"name": "gradient_averaging"}
+                | {"optimiser": "adam", "weight_decay": 0.5},
+                "exchange": {"channel": "parameter_server", "pattern": "async"}
+                | {"server_update": "adam"},
+            },
+            "but algorithm.weight_decay is apart from them; with weight_decay 0.5 expected 'none', "
+            "got 'adam'",
         ),
         (
             {"model": LEAST_SQUARES | {"l1": 0.1}, "algorithm": {"name": "least_squares"}},

@@ -619,12 +619,6 @@ def test_penalties_are_minimised_where_their_slope_ends(l1: float, l2: float) ->
         assert objective(w + shift) >= least - 1e-7
 
 
-def test_shrinking_moves_towards_0_and_no_further() -> None:
-    w = np.array([2, -2, 0.1, -0.1, 5], np.float32)
-    Penalty(l1=0.5, n_coefficients=4).shrink(w, step=1)
-    assert w.tolist() == [1.5, -1.5, 0, 0, 5]
-
-
 def test_the_penalty_adds_its_slope() -> None:
     out = np.ones(3, np.float32)
     Penalty(l2=0.5, n_coefficients=2).add_gradient(np.array([2, -4, 6], np.float32), out)
