@@ -26,6 +26,7 @@ from stepml.ml.data import Moments, Scale, merge_moments, scale_of, shard_kind, 
 from stepml.ml.doubts import doubts_about_moments, require_no_doubts
 from stepml.ml.models.base import Array, Floats, Matrix
 from stepml.ml.standing import value_of
+from stepml.ml.stopping import with_tolerance
 from storage import DurableStorage
 
 
@@ -71,12 +72,15 @@ def _initialised(store: JobStore) -> TrainingPlan:
     if spec.stop.metric != LOSS:  # refused now, not after an epoch
         state = store.state(partition.resumed_epochs).load()
         value_of(evaluate(store, plan, state.parameters), spec.stop.metric)
+    constant = plan.constant_parameters(manifest, _mean_row(moments, scale))
     plan = msgspec.structs.replace(
         plan,
-        constant_loss=_loss_of(
-            store, plan, plan.constant_parameters(manifest, _mean_row(moments, scale))
-        ),
+        constant_loss=_loss_of(store, plan, constant),
         first_loss=_loss_of(store, plan, first.load().parameters if begins else None),
+    )
+    trivial_loss = plan.first_loss if plan.constant_loss is None else plan.constant_loss
+    plan = plan.ending_like(
+        with_tolerance(spec, trivial_loss, plan.validation_rows, begins=begins).stop
     )
     log("model initialised", job_id=store.job_id, parameters=plan.model().n_parameters)
     return store.training_plan.publish(plan)

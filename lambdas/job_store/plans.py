@@ -11,7 +11,7 @@ from lambdas.job_store.dataset_facts import dataset_facts
 from stepml.job import keys
 from stepml.job.choices import Choices, choices_between
 from stepml.job.reports import DatasetFacts, DatasetReport, JobWarning
-from stepml.job.spec import JobSpec
+from stepml.job.spec import JobSpec, Stop
 from stepml.ml.algorithms import RankEpoch
 from stepml.ml.data import (
     ByteRange,
@@ -156,6 +156,19 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     def first_training(self) -> int:
         """The position of the first training row in the order of ids."""
         return self.validation_rows if self.training_start is None else self.training_start
+
+    def ending_like(self, stop: Stop) -> Self:
+        """Return the plan with tolerance and patience of ``stop``; others than before are new."""
+        before, choices = self.spec.stop, dict(self.about.choices)
+        for name in ("tolerance", "patience"):
+            value = getattr(stop, name)
+            if value is not None and value != getattr(before, name):
+                choices[f"stop.{name}"] = value
+        return msgspec.structs.replace(
+            self,
+            spec=msgspec.structs.replace(self.spec, stop=stop),
+            about=msgspec.structs.replace(self.about, choices=choices),
+        )
 
     @property
     def training_rows(self) -> int:

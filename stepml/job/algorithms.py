@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 import msgspec
 from msgspec import Meta
@@ -66,6 +66,10 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
 
     def check(self, model: ModelSpec) -> None:
         """Raise `InvalidJobError` if fields contradict each other or ``model``."""
+
+    def chosen(self) -> Self:
+        """Return the algorithm with values in the open fields that depend on no data."""
+        return self
 
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
         """Return advice for a job that diverges."""
@@ -194,7 +198,12 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
     """Consensus ADMM (Boyd et al. 2011, sections 7.1 and 3.3)."""
 
     needs: ClassVar[Trait] = "convex"
-    open_fields: ClassVar[tuple[str, ...]] = ("learning_rate", "batch_size")
+    open_fields: ClassVar[tuple[str, ...]] = (
+        "rho",
+        "adaptive_rho",
+        "learning_rate",
+        "batch_size",
+    )
 
     rho: Annotated[
         Annotated[float, Meta(gt=0, le=1e6)] | None,
@@ -246,8 +255,7 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
             return self.remedies(model)
         return super().boosts(model, is_steady=is_steady)
 
-    def chosen(self) -> Admm:
-        """Return the algorithm with a choice for every field that is null."""
+    def chosen(self) -> Self:
         adaptive = self.adaptive_rho is not False
         start = _ADAPTIVE_RHO if adaptive else _FIXED_RHO
         rho = start if self.rho is None else self.rho

@@ -12,7 +12,7 @@ import msgspec
 
 from stepml.job.algorithms import ALGORITHMS, Algorithm, Circumstances, algorithms_of
 from stepml.job.channels import CHANNELS
-from stepml.job.spec import JobSpec
+from stepml.job.spec import JobSpec, Stop
 from stepml.job.spec_base import SpecGroup, open_fields_of, tag
 
 Choices = dict[str, Any]
@@ -45,6 +45,7 @@ def inherited(spec: JobSpec, before: JobSpec) -> JobSpec:
     algorithm = before.algorithm if spec.algorithm is None else spec.algorithm
     spec = msgspec.structs.replace(spec, algorithm=algorithm)
     groups = {name: _like(getattr(spec, name), getattr(before, name)) for name in GROUPS}
+    groups["stop"] = _ending_like(groups["stop"], before.stop)
     return msgspec.structs.replace(spec, **groups)
 
 
@@ -79,3 +80,10 @@ def _like(group: Any, other: Any) -> Any:
     if type(group) is not type(other):
         return group
     return filled(group, {name: getattr(other, name) for name in other.open_fields})
+
+
+def _ending_like(stop: Stop, before: Stop) -> Stop:
+    """Return ``stop`` with tolerance and patience of ``before``, unless it has its own."""
+    if before.tolerance is None or stop.tolerance is not None or stop.patience is not None:
+        return stop
+    return msgspec.structs.replace(stop, tolerance=before.tolerance, patience=before.patience)

@@ -11,7 +11,7 @@ from stepml.job.errors import InvalidJobError
 from stepml.job.formats import FORMATS, FormatFacts, names_of
 from stepml.job.measures import LOSS
 from stepml.job.models import MODELS
-from stepml.job.spec import Data, JobSpec, Stop, Validation
+from stepml.job.spec import Data, JobSpec, Validation
 from stepml.job.spec_base import listed, parse_labels, require_choice, settled, tag
 
 _ONLY_SHARED = "requires channel 'parameter_server', pattern 'async'"
@@ -211,15 +211,6 @@ def _check_measure(spec: JobSpec) -> None:
         )
 
 
-def _check_stop(spec: JobSpec) -> None:
-    stop = spec.stop
-    if stop.patience != Stop().patience and stop.tolerance is None:
-        raise InvalidJobError(
-            "stop.patience: counts epochs without an improvement above stop.tolerance, "
-            f"which is not set; set it or remove patience; got {stop.patience}"
-        )
-
-
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -244,6 +235,5 @@ _CHECKS: tuple[Callable[[JobSpec], None], ...] = (
     _check_validation,
     _check_label,
     _check_class_weight,
-    _check_stop,
     _check_measure,
 )

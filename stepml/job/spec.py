@@ -173,12 +173,18 @@ class Stop(SpecGroup, frozen=True, kw_only=True):
     ] = "last"
     tolerance: Annotated[
         Annotated[float, Meta(ge=0, le=1e300)] | None,
-        Meta(description="an epoch improves if the best metric so far gains more than this"),
+        Meta(
+            description="an epoch improves if the best metric so far gains more than this; null: "
+            "chosen, or none"
+        ),
     ] = None
     patience: Annotated[
-        Annotated[int, Meta(ge=1, le=100_000)],
-        Meta(description="with tolerance: stop after this many epochs without improvement"),
-    ] = 1
+        Annotated[int, Meta(ge=1, le=100_000)] | None,
+        Meta(
+            description="stop after this many epochs without improvement; null: 1 with a "
+            "tolerance, otherwise chosen, or none"
+        ),
+    ] = None
     max_cost_usd: Annotated[
         Annotated[float, Meta(gt=0, le=1e9)] | None,
         Meta(description="stop before the epochs' estimated cost is likely to exceed this"),

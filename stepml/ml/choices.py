@@ -22,7 +22,7 @@ def choose(spec: JobSpec) -> JobSpec:
     return msgspec.structs.replace(
         spec,
         data=filled(spec.data, {"standardise": False}),
-        algorithm=filled(settled(spec.algorithm), _of_descent(spec.exchange)),
+        algorithm=filled(settled(spec.algorithm).chosen(), _of_descent(spec.exchange)),
         stop=filled(spec.stop, {"max_epochs": 10}),
     )
 

@@ -133,7 +133,7 @@ def end_of(stop: Stop, last: EpochReport) -> EndedBy:
         return "target_loss"
     if stop.target is not None and Standing.of(stop, last, None, list).reaches(stop.target):
         return "target"
-    if stop.tolerance is not None and last.epochs_without_improvement >= stop.patience:
+    if stop.tolerance is not None and last.epochs_without_improvement >= _patience(stop):
         return "tolerance"
     if last.decision == "converged":
         return "algorithm"
@@ -154,8 +154,9 @@ def _decision(
         return "converged", f"loss {loss:.6g} reached target_loss {stop.target_loss:g}"
     if stop.target is not None and standing.reaches(stop.target):
         return "converged", f"{stop.metric} {standing.value:.6g} reached target {stop.target:g}"
-    if stop.tolerance is not None and without >= stop.patience:
-        epochs = "an epoch" if stop.patience == 1 else f"{stop.patience} epochs in a row"
+    patience = _patience(stop)
+    if stop.tolerance is not None and without >= patience:
+        epochs = "an epoch" if patience == 1 else f"{patience} epochs in a row"
         of_what = "" if stop.metric == LOSS else f" of {stop.metric}"
         reason = f"no improvement{of_what} above tolerance {stop.tolerance:g} for {epochs}"
         return "converged", reason
@@ -168,6 +169,10 @@ def _decision(
     if exceeded is not None:
         return "stopped", exceeded
     return "continue", "not converged yet"
+
+
+def _patience(stop: Stop) -> int:
+    return stop.patience or 1
 
 
 def _exceeded_budget(stop: Stop, spent: Spent) -> str | None:

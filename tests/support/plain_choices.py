@@ -22,6 +22,8 @@ PLAIN: dict[str, Any] = {
     "momentum": 0.0,
     "schedule": "constant",
     "max_epochs": 10,
+    "rho": 0.01,
+    "adaptive_rho": True,
 }
 
 

@@ -210,13 +210,13 @@ def test_all_contradictions_are_named_at_once() -> None:
         **JOB,
         "algorithm": {"name": "expectation_maximisation"},
         "data": {**JOB["data"], "format": "idx", "missing": "mean", "matrix": "sparse"},
-        "stop": {"patience": 3},
+        "stop": {"target": 1, "target_loss": 1},
     }
 
     message = refused(job)
 
     assert "algorithm.name: with model" in message
-    assert "stop.patience: " in message
+    assert "stop.target: " in message
     assert "data.matrix 'sparse'" in message
 
 
@@ -246,11 +246,6 @@ def test_a_field_is_suggested_whatever_its_case() -> None:
 @pytest.mark.parametrize("value", ["many", "4 workers", ""])
 def test_no_hint_where_none_helps(value: str) -> None:
     assert "(" not in refused({**JOB, "workers": value})
-
-
-def test_patience_without_tolerance_is_refused() -> None:
-    assert "stop.patience: counts epochs" in refused({**JOB, "stop": {"patience": 3}})
-    assert parse_job({**JOB, "stop": {"patience": 3, "tolerance": 0}}).stop.patience == 3
 
 
 @pytest.mark.parametrize("weights", [{"0": 0, "1": 0}, {"0": 0.0, "1": -0.0}])
