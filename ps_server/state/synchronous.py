@@ -154,81 +154,69 @@ class StepSum:
     """
 
     def __init__(self, settings: JobSettings, memory: Memory) -> None:
-        self.is_complete = False
         self._settings = settings
         self._memory = memory
-        self._contributed: dict[int, tuple[Block, Message]] = {}  # until there is a sum
-        self._block: Block | None = None  # of the sum
+        self._pushed: dict[int, tuple[Block, Message]] = {}  # by rank; or `ALL_RANKS` alone
         self._error = ""  # why there is no sum
+
+    @property
+    def is_complete(self) -> bool:
+        return ALL_RANKS in self._pushed or bool(self._error)
 
     @property
     def shape(self) -> Shape | None:
         """The shape of all contributions."""
-        return next((Shape.of(message) for _, message in self._contributed.values()), None)
+        return next((Shape.of(message) for _, message in self._pushed.values()), None)
 
     def has(self, rank: int) -> bool:
-        return self.is_complete or rank in self._contributed
+        return self.is_complete or rank in self._pushed
 
     def missing(self) -> list[int]:
-        if self.is_complete:
-            return []
-        return [r for r in range(self._settings.world_size) if r not in self._contributed]
+        return [rank for rank in range(self._settings.world_size) if not self.has(rank)]
 
     def add(self, rank: int, block: Block, message: Message) -> None:
         """Add a contribution, which owns its block; after an error, it is the caller's again."""
         if rank == ALL_RANKS:
             self.close()
-            self._block, self.is_complete = block, True
-            return
-        self._contributed[rank] = block, message
-        if not self.missing():
+        self._pushed[rank] = block, message
+        if rank != ALL_RANKS and not self.missing():
             try:
                 self._complete()
             except BaseException:
-                del self._contributed[rank]
+                del self._pushed[rank]
                 raise
 
     def sum_block(self) -> Block:
         """Return the block of the sum, or raise `InvalidRequest` if it cannot be compressed."""
         if self._error:
             raise InvalidRequest(self._error)
-        assert self._block is not None
-        return self._block
+        return self._pushed[ALL_RANKS][0]
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the sum's block, or those of the contributions in order of rank."""
-        if self._block is not None:
-            yield self._block
-        for rank in sorted(self._contributed):
-            yield self._contributed[rank][0]
+        """Yield the block of the sum, or those of the contributions in order of rank."""
+        for rank in sorted(self._pushed):
+            yield self._pushed[rank][0]
 
     def close(self) -> None:
         """Give all memory back."""
         for block in self.blocks():
             block.drop()
-        self._block, self._contributed = None, {}
+        self._pushed = {}
 
     def export(self) -> dict[str, Any]:
-        return {
-            "ranks": sorted(self._contributed),
-            "complete": self.is_complete,
-            "error": self._error,
-        }
+        return {"ranks": sorted(self._pushed), "error": self._error}
 
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
-        self.is_complete, self._error = fields["complete"], fields["error"]
-        if self.is_complete and not self._error:
-            self._block = next(blocks)
+        self._error = fields["error"]
         for rank in fields["ranks"]:
             block = next(blocks)
-            message = decoded(block.data.data, "a restored contribution")
-            self._contributed[rank] = block, message
+            self._pushed[rank] = block, decoded(block.data.data, "a restored message")
 
     def _complete(self) -> None:
         """Replace the contributions by their sum; without memory for it, nothing changes."""
         ranks = range(self._settings.world_size)
-        blocks = [self._contributed[rank][0] for rank in ranks]
-        first, *others = messages = [self._contributed[rank][1] for rank in ranks]
+        blocks = [self._pushed[rank][0] for rank in ranks]
+        first, *others = messages = [self._pushed[rank][1] for rank in ranks]
         shape = Shape.of(first)
         # In place of rank 0's contribution, unless that is compressed, or a snapshot reads it.
         is_in_place = first.vector.dtype == shape.dtype and not blocks[0].is_shared
@@ -240,16 +228,16 @@ class StepSum:
         if total is not blocks[0]:
             draft.vector[:], draft.trailer[:] = first.vector, first.trailer
         message, _ = draft.finish(pause=any(each.pause for each in messages), others=others)
-        self._block = self._compressed(total, message)
-        self.is_complete, self._contributed = True, {}
+        summed = self._compressed(total, message)
+        self._pushed = {} if summed is None else {ALL_RANKS: summed}
         for block in blocks:
             if block is not total:
                 block.drop()
 
-    def _compressed(self, total: Block, message: Message) -> Block | None:
-        """Return the block of the sum as it is sent; None with the reason in ``_error``."""
+    def _compressed(self, total: Block, message: Message) -> tuple[Block, Message] | None:
+        """Return the sum as it is sent; None with the reason in ``_error``."""
         if self._settings.compression == "none" or message.vector.dtype != np.float32:
-            return total
+            return total, message
         try:
             data = encode(message, "float16")
             sent = self._memory.take(len(data))
@@ -259,4 +247,4 @@ class StepSum:
         finally:
             total.drop()
         sent.data[:] = np.frombuffer(data, np.uint8)
-        return sent
+        return sent, decoded(sent.data.data, "the sum")
