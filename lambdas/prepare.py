@@ -19,12 +19,13 @@ from lambdas.job_store.resumption import plan_resumption, with_choices_of_resume
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.channels import CHANNELS, refuse_unconfigured
-from stepml.job.choices import choices_between, with_algorithm
+from stepml.job.choices import choices_between, with_algorithm, with_format
 from stepml.job.errors import InvalidTaskError, NotAvailableError, StorageUnavailableError
 from stepml.job.names import check_job_id
-from stepml.job.parse import parse_job
+from stepml.job.parse import parse_job, require_no_contradiction
+from stepml.job.spec import JobSpec
 from stepml.job.tasks import Continued, JobState, LoopPosition, PrepareTask
-from stepml.ml.data import plan_data
+from stepml.ml.data import guess_format, plan_data
 from storage import DurableStorage
 from storage.factory import BUCKET_VARIABLE
 
@@ -105,7 +106,11 @@ def _begin(
     _require_answer(channels.of_job(task.job_id, run, spec))
     resumed = plan_resumption(store, spec, keeps_rank_state=epochs.keeps_rank_state)
     bucket_name, _, path = spec.data.uri.removeprefix("s3://").partition("/")
-    data = plan_data(open_bucket(bucket_name), path, spec.data, own_bucket)
+    source = open_bucket(bucket_name)
+    found = given.data.format or guess_format(source, path, given.data, own_bucket)
+    given = with_format(given, found)
+    require_no_contradiction(given)
+    data = plan_data(source, path, given.data, own_bucket)
     resumed.require_same_data(data.objects, data.layout)
     spec = with_algorithm(given, data.layout.n_features)
     plan = PartitionPlan(
@@ -116,13 +121,19 @@ def _begin(
         objects=data.objects,
         layout=data.layout,
         tasks=data.tasks,
-        notes=data.notes,
+        notes=[*_note_on_format(asked, found), *data.notes],
         choices=choices_between(asked, spec),
         resumed_from=resumed.job_id,
         resumed_epochs=resumed.epochs,
         rank_states_after=resumed.rank_states_after,
     )
     return _claim(task, store, plan)
+
+
+def _note_on_format(asked: JobSpec, data_format: str) -> list[str]:
+    if asked.data.format is not None:
+        return []
+    return [f"format {data_format}, as the names of the objects end; data.format sets another"]
 
 
 def _require_answer(channel: JobChannel) -> None:

@@ -57,7 +57,7 @@ def _note_on_validation(spec: JobSpec, manifest: Manifest) -> list[str]:
 
 
 def _note_on_unused_label(spec: JobSpec, layout: Layout) -> list[str]:
-    """Return a note if the last column is left out as the label, although nothing says so."""
+    """Return a note if the last column is left out as the label, although none is named."""
     is_said = spec.data.label is not None or FORMATS[layout.format].label != "column"
     if spec.model.needs_labels or not layout.has_label or is_said:
         return []

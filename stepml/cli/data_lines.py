@@ -54,7 +54,7 @@ def _table(facts: DatasetFacts) -> str:
 
 def _label(facts: DatasetFacts) -> str:
     if not facts.label:
-        return "no label"
+        return "no label, all columns are features" if facts.columns else "no label"
     is_column = FORMATS[facts.format].label == "column"
     where = f"label {facts.label!r}" if is_column else facts.label
     if not facts.is_learnt:

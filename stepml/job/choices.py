@@ -12,6 +12,7 @@ import msgspec
 
 from stepml.job.algorithms import ALGORITHMS, Algorithm, Circumstances, algorithms_of
 from stepml.job.channels import CHANNELS
+from stepml.job.formats import FORMATS
 from stepml.job.spec import JobSpec, Stop
 from stepml.job.spec_base import SpecGroup, open_fields_of, tag
 
@@ -19,6 +20,9 @@ Choices = dict[str, Any]
 """Chosen values by the path of their field, such as ``stop.max_epochs``."""
 
 GROUPS = ("data", "model", "algorithm", "stop")  # of a job, with open fields
+
+# What is said about the data has these.
+_OF_DATA = ("data.format", "data.has_label")
 
 _Group = TypeVar("_Group", bound=SpecGroup)
 
@@ -31,6 +35,14 @@ def with_algorithm(spec: JobSpec, n_features: int | None = None) -> JobSpec:
     if spec.algorithm is not None:
         return spec
     return msgspec.structs.replace(spec, algorithm=_algorithm_for(spec, n_features))
+
+
+def with_format(spec: JobSpec, data_format: str) -> JobSpec:
+    """Return the job with the format of its data, and with the decision on their label."""
+    is_column = FORMATS[data_format].label == "column"
+    has_label = spec.model.needs_labels or spec.data.label is not None or not is_column
+    data = filled(spec.data, {"format": data_format, "has_label": has_label})
+    return msgspec.structs.replace(spec, data=data)
 
 
 def filled(group: _Group, values: Mapping[str, Any]) -> _Group:
@@ -57,7 +69,8 @@ def choices_between(asked: JobSpec, chosen: JobSpec) -> Choices:
         asked = msgspec.structs.replace(asked, algorithm=type(chosen.algorithm)())
     for name in GROUPS:
         group, other = getattr(asked, name), getattr(chosen, name)
-        values = {field: getattr(other, field) for field in open_fields_of(group)}
+        fields = (each for each in open_fields_of(group) if f"{name}.{each}" not in _OF_DATA)
+        values = {field: getattr(other, field) for field in fields}
         found |= {f"{name}.{field}": value for field, value in values.items() if value is not None}
     return found
 

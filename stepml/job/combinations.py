@@ -116,8 +116,10 @@ def _check_data(spec: JobSpec) -> None:
     if data.missing != "fail":
         what = f"data.missing {data.missing!r}"
         _require_format(what, data, lambda facts: facts.has_missing_values)
-    if not data.has_label:
+    if data.has_label is False:
         _require_format("data.has_label false", data, lambda facts: not facts.needs_label)
+    if data.format is None:  # checked once it is known
+        return
     facts = FORMATS[data.format]
     if data.label is not None and facts.label != "column":
         raise InvalidJobError(
@@ -173,7 +175,7 @@ def _check_label(spec: JobSpec) -> None:
             "data.label: a column name needs a header, but data.header is false; "
             f"got {data.label!r}"
         )
-    if data.has_label:
+    if data.has_label is not False:
         return
     if spec.model.needs_labels:
         others = ", ".join(repr(name) for name, each in MODELS.items() if not each.needs_labels)
@@ -221,7 +223,7 @@ def _number(text: str) -> float:
 
 
 def _require_format(what: str, data: Data, has_it: Callable[[FormatFacts], bool]) -> None:
-    if not has_it(FORMATS[data.format]):
+    if data.format is not None and not has_it(FORMATS[data.format]):
         raise InvalidJobError(
             f"{what}: requires data.format {listed(names_of(has_it))}, got {data.format!r}"
         )

@@ -42,9 +42,14 @@ def parse_job(job: bytes | str | dict[str, Any], file: str = "") -> JobSpec:
         spec = msgspec.convert(document, JobSpec)
     except msgspec.ValidationError:
         raise InvalidJobError.of(mistakes(document, JobSpec)) from None
+    require_no_contradiction(spec)
+    return spec
+
+
+def require_no_contradiction(spec: JobSpec) -> None:
+    """Raise `InvalidJobError` if fields of ``spec`` contradict each other."""
     if found := contradictions(spec):
         raise InvalidJobError.of(found)
-    return spec
 
 
 def _without_schema(document: Any) -> Any:

@@ -63,10 +63,12 @@ class Validation(SpecGroup, frozen=True, kw_only=True):
 class Data(SpecGroup, frozen=True, kw_only=True):
     """The training data, and how they are partitioned."""
 
-    open_fields: ClassVar[tuple[str, ...]] = ("standardise",)
+    open_fields: ClassVar[tuple[str, ...]] = ("format", "has_label", "standardise")
 
     uri: S3Uri
-    format: Format
+    format: Annotated[
+        Format | None, Meta(description="null: by the ending of the objects' names")
+    ] = None
     header: Annotated[
         bool | None,
         Meta(description=f"{' and '.join(_HEADERS)}: whether line 1 is a header; null: inferred"),
@@ -106,8 +108,12 @@ class Data(SpecGroup, frozen=True, kw_only=True):
         Meta(description="how shards store the rows; auto: sparse if few values are not zero"),
     ] = "auto"
     has_label: Annotated[
-        bool, Meta(description=f"false: all columns are features ({_UNLABELLED} only)")
-    ] = True
+        bool | None,
+        Meta(
+            description=f"false: all columns are features ({_UNLABELLED} only); null: false if the "
+            "model needs no labels, they would be a column, and label names none"
+        ),
+    ] = None
     missing: Annotated[
         Literal["fail", "zero", "mean"],
         Meta(

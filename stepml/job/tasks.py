@@ -14,6 +14,7 @@ from msgspec import Meta
 from stepml.job.errors import InvalidTaskError
 from stepml.job.formats import FORMATS
 from stepml.job.spec import JobSpec
+from stepml.job.spec_base import settled
 
 Epoch = Annotated[int, Meta(ge=1)]
 Rank = Annotated[int, Meta(ge=0)]
@@ -86,7 +87,7 @@ class JobFunctions(Event, frozen=True, kw_only=True):
     @classmethod
     def of(cls, spec: JobSpec) -> Self:
         """Return the functions of a job."""
-        by_format = FORMATS[spec.data.format].function_kind
+        by_format = FORMATS[settled(spec.data.format)].function_kind
         by_model = spec.model.function_kind
         return cls(
             partition=function_name("partition", by_format),

@@ -14,6 +14,7 @@ not depend on the ranges, nor on the tasks that read them.
 from __future__ import annotations
 
 from stepml.ml.data.assembly import assemble
+from stepml.ml.data.format_guess import guess_format
 from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.manifest import (
@@ -66,6 +67,7 @@ __all__ = [
     "assemble",
     "dataset_digest",
     "feature_moments",
+    "guess_format",
     "merge",
     "merge_moments",
     "pack_shard",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from stepml.job.errors import InvalidDataError
 from stepml.job.formats import FORMATS
 from stepml.job.spec import Data
+from stepml.job.spec_base import settled
 from stepml.ml.data.objects import DataObject
 
 _FOLDER = re.compile(r"(?P<column>[^=/]+)=[^/]*")
@@ -28,7 +29,7 @@ def review_paths(objects: Sequence[DataObject], data: Data) -> list[str]:
     columns = _path_columns(objects)
     if not columns:
         return []
-    if data.has_label and FORMATS[data.format].label == "column":
+    if data.has_label is not False and FORMATS[settled(data.format)].label == "column":
         _require_label_in_objects(columns, data)
     found = ", ".join(f"{name!r} ({folder})" for name, folder in columns.items())
     return [f"left out, as only the path has it: {found}"]

@@ -13,6 +13,7 @@ from stepml.job.errors import (
 )
 from stepml.job.explanations import did_you_mean
 from stepml.job.spec import Data
+from stepml.job.spec_base import settled
 from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.objects import DataObject, ObjectCatalogue, ObjectInfo
@@ -58,7 +59,7 @@ def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = 
     objects = find_objects(source, path, data, own_bucket)
     training = _without(objects, held_out, data)
     notes = review_paths(training, data)
-    data_format, asked = FORMATS[data.format], SourceFormat.from_data(data)
+    data_format, asked = FORMATS[settled(data.format)], SourceFormat.from_data(data)
     layout = sniff(source, training, asked)
     objects = [*training, *held_out]
     if held_out:
@@ -154,7 +155,8 @@ def _hint_at_keys(source: ObjectCatalogue, path: str) -> str:
 def _one(source: ObjectCatalogue, path: str, data: Data, field: str) -> list[ObjectInfo]:
     """Return the object at ``path`` and its companion, or nothing if there is no such object."""
     found = source.describe(path)
-    beside = FORMATS[data.format].labels_beside(path) if data.has_label else None
+    has_label = data.has_label is not False
+    beside = FORMATS[settled(data.format)].labels_beside(path) if has_label else None
     if found is None or beside is None:
         return [] if found is None else [found]
     labels = source.describe(beside)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stepml.job.spec import Data, Validation
+from stepml.job.spec_base import settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,11 @@ class SourceFormat:
         """Return the description in a job's ``data``."""
         validation = data.validation or Validation()
         return cls(
-            format=data.format,
+            format=settled(data.format),
             header=data.header,
             label=data.label,
             n_features=data.n_features,
-            has_label=data.has_label,
+            has_label=data.has_label is not False,
             missing=data.missing,
             on_bad_row=data.on_bad_row,
             validates=validation.column,

@@ -321,7 +321,7 @@ def test_missing_values_of_rows_that_count_are_counted(
 def test_a_label_that_kmeans_leaves_out_is_said() -> None:
     content = text("a,b,y", *reals(0, 1), Y)
     note = "column 3 ('y') is left out as the label; data.has_label false makes it a feature"
-    for data, notes in (({}, [note]), ({"label": "y"}, []), ({"has_label": False}, [])):
+    for data, notes in (({}, []), ({"label": "y"}, []), ({"has_label": True}, [note])):
         found = trained(job(content, data, **KMEANS)).dataset
         assert found.notes == notes
         assert not found.is_learnt
