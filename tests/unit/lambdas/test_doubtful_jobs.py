@@ -115,7 +115,8 @@ def test_one_cluster_is_the_constant_model_of_clusters() -> None:
 
 def test_clusters_without_rows_are_said() -> None:
     alike = text("a,b,y", [0, 1, 2] * 20, [0, 1, 2] * 20, Y)
-    report = trained(job(alike, model={"name": "kmeans", "n_clusters": 5}, algorithm=CLUSTERS), 2)
+    clusters = {"model": {"name": "kmeans", "n_clusters": 5}, "algorithm": CLUSTERS}
+    report = trained(job(alike, {"label": "y"}, **clusters), 2)
     assert codes(report) == ["empty_clusters"]
     assert "2 clusters have no rows" in report.warnings[0].text
     assert report.history[-1].empty_clusters == 2

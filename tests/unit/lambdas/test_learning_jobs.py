@@ -30,6 +30,7 @@ ADMM: dict[str, Any] = {"algorithm": {"name": "admm"}}
 KMEANS: dict[str, Any] = {
     "model": {"name": "kmeans", "n_clusters": 3},
     "algorithm": {"name": "expectation_maximisation"},
+    "data": {"uri": "s3://data/rows.csv", "format": "csv", "label": 4, "standardise": True},
 }
 ASYNC: dict[str, Any] = {
     "algorithm": {"name": "model_averaging"},
@@ -233,7 +234,7 @@ def test_missing_values_become_the_mean_in_training_and_in_the_model(standardise
 
 
 def test_a_table_without_a_label_is_clustered() -> None:
-    job = Job(data=data_of(has_label=False), **KMEANS)
+    job = Job(**KMEANS | {"data": data_of(has_label=False)})
     job.initialised()
     job.epoch(1)
     report = job.finalise(1)

@@ -84,7 +84,7 @@ def test_a_guessed_format_gives_the_same_bits() -> None:
             ["rows"],
             "rows",
             {},
-            "expected csv, tsv, parquet, libsvm, npz or idx, because the names ",
+            "data.format: expected csv, tsv, parquet, libsvm, npz or idx, because",
         ),
         (["rows"], "rows", {}, "do not tell it: rows"),
         (["a/1.csv", "a/2.npz"], "a/", {}, "tell several (csv, npz): a/1.csv, a/2.npz"),
