@@ -12,19 +12,20 @@ from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.epochs import epochs_of
 from lambdas.epochs.reports import evaluate
-from lambdas.job_store import JobStore, TrainingPlan
+from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
 from lambdas.job_store.resumption import take_over
-from lambdas.job_store.samples import load_labelled_sample, load_sample
+from lambdas.job_store.samples import load_labelled_sample, load_sample, load_unscaled_sample
 from lambdas.job_store.shards import is_scaled
 from lambdas.logs import log
 from stepml.job.measures import LOSS
+from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import State
-from stepml.ml.choices import choose
-from stepml.ml.data import Moments, Scale, merge_moments, scale_of, shard_kind, shard_plan
+from stepml.ml.choices import rate_is_open, with_pace, with_rate, with_scaling
+from stepml.ml.data import Manifest, Moments, Scale, merge_moments, scale_of, shard_kind, shard_plan
 from stepml.ml.doubts import doubts_about_moments, require_no_doubts
-from stepml.ml.models.base import Array, Floats, Matrix
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 from stepml.ml.standing import value_of
 from stepml.ml.stopping import with_tolerance
 from storage import DurableStorage
@@ -52,26 +53,22 @@ def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
 def _initialised(store: JobStore) -> TrainingPlan:
     partition = store.partition_plan.load()
     manifest = store.data_set(partition.digest).load_manifest()
-    spec = choose(partition.spec)
-    kind = shard_kind(spec.data.matrix, manifest, spec.workers)
-    intervals = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
-    plan = TrainingPlan.of(partition, spec, manifest, kind, intervals)
-    epochs_of(spec).require_room(plan, channel_of(store, plan))
-    moments = _moments(store, plan)
-    scale = None
-    if is_scaled(spec.data):
-        is_sparse = plan.matrix == "sparse"
-        scale = scale_of(moments, standardise=settled(spec.data.standardise), sparse=is_sparse)
-        store.scale.publish(scale)
-    plan = plan.warning_of(doubts_about_moments(spec, manifest.layout, moments))
+    draft = _plan_of(partition, partition.spec, manifest)
+    moments = _moments(store, draft)
+    spec = with_scaling(draft.spec, lambda: load_unscaled_sample(store, draft).X)
+    plan = _plan_of(partition, with_pace(spec, draft.shard_rows), manifest)
+    epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
+    scale = _published_scale(store, plan, moments)
+    plan = _plan_of(partition, _with_rate(store, plan), manifest)
+    plan = plan.warning_of(doubts_about_moments(plan.spec, manifest.layout, moments))
     take_over(store, partition)
     first = store.state(0)
     begins = partition.resumed_epochs == 0
     if begins and not first.exists():
         first.publish(_first_state(store, plan))
-    if spec.stop.metric != LOSS:  # refused now, not after an epoch
+    if plan.spec.stop.metric != LOSS:  # refused now, not after an epoch
         state = store.state(partition.resumed_epochs).load()
-        value_of(evaluate(store, plan, state.parameters), spec.stop.metric)
+        value_of(evaluate(store, plan, state.parameters), plan.spec.stop.metric)
     constant = plan.constant_parameters(manifest, _mean_row(moments, scale))
     plan = msgspec.structs.replace(
         plan,
@@ -80,10 +77,34 @@ def _initialised(store: JobStore) -> TrainingPlan:
     )
     trivial_loss = plan.first_loss if plan.constant_loss is None else plan.constant_loss
     plan = plan.ending_like(
-        with_tolerance(spec, trivial_loss, plan.validation_rows, begins=begins).stop
+        with_tolerance(plan.spec, trivial_loss, plan.validation_rows, begins=begins).stop
     )
     log("model initialised", job_id=store.job_id, parameters=plan.model().n_parameters)
     return store.training_plan.publish(plan)
+
+
+def _plan_of(partition: PartitionPlan, spec: JobSpec, manifest: Manifest) -> TrainingPlan:
+    kind = shard_kind(spec.data.matrix, manifest, spec.workers)
+    intervals = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
+    return TrainingPlan.of(partition, spec, manifest, kind, intervals)
+
+
+def _published_scale(store: JobStore, plan: TrainingPlan, moments: Moments) -> Scale | None:
+    """Publish and return the scale of the features, if they have one."""
+    data, is_sparse = plan.spec.data, plan.matrix == "sparse"
+    if not is_scaled(data):
+        return None
+    scale = scale_of(moments, standardise=settled(data.standardise), sparse=is_sparse)
+    return store.scale.publish(scale)
+
+
+def _with_rate(store: JobStore, plan: TrainingPlan) -> JobSpec:
+    """Return the job with a learning rate, if it needs one."""
+    if not rate_is_open(plan.spec):
+        return plan.spec
+    (X, labels), model = load_labelled_sample(store, plan), plan.model()
+    assert isinstance(model, LossModel)
+    return with_rate(plan.spec, model, X, model.targets(labels))
 
 
 def _mean_row(moments: Moments, scale: Scale | None) -> Floats:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lambdas.job_store.plans import TrainingPlan
 from lambdas.job_store.shards import is_scaled
 from lambdas.job_store.store import JobStore
-from stepml.ml.data import Interval, scaled
+from stepml.ml.data import Interval, Shard, scaled
 from stepml.ml.matrices import Floats, Matrix
 
 
@@ -41,9 +41,16 @@ def load_labelled_sample(
     At most 16 MB and 200,000 rows, or four rows a cluster if that is more. They depend neither on
     the world size nor on the ranges.
     """
-    first = plan.first_training
-    interval = Interval(first, first + (size or SampleSize()).rows(plan))
-    rows = store.data_set(plan.digest).rows(interval, plan.matrix)
+    rows = load_unscaled_sample(store, plan, size)
     if not is_scaled(plan.spec.data):
         return rows.X, rows.y
     return scaled(rows.X, store.scale.load(), rows.remainders), rows.y
+
+
+def load_unscaled_sample(
+    store: JobStore, plan: TrainingPlan, size: SampleSize | None = None
+) -> Shard:
+    """Return the rows of a sample as in the data."""
+    first = plan.first_training
+    interval = Interval(first, first + (size or SampleSize()).rows(plan))
+    return store.data_set(plan.digest).rows(interval, plan.matrix)

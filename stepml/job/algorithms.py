@@ -51,6 +51,8 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
         A parameter server can run its optimiser (``exchange.server_update``).
     is_exact : bool
         It computes the minimum, whatever the scale of features.
+    usual_epochs : int
+        The maximum of epochs, if nothing else decides.
     """
 
     needs: ClassVar[Trait] = "gradient"
@@ -58,6 +60,7 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
     compresses: ClassVar[bool] = True
     server_steps: ClassVar[bool] = False
     is_exact: ClassVar[bool] = False
+    usual_epochs: ClassVar[int] = 50
 
     @classmethod
     def preference(cls, at: Circumstances) -> int:
@@ -70,6 +73,10 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
     def chosen(self) -> Self:
         """Return the algorithm with values in the open fields that depend on no data."""
         return self
+
+    def rehearsed(self, model: ModelSpec) -> Descent | None:
+        """Return the descent whose learning rate is chosen by rehearsals; None: there is none."""
+        return None
 
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
         """Return advice for a job that diverges."""
@@ -137,6 +144,9 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
         Annotated[float, Meta(gt=0, le=1e9)] | None,
         Meta(description="longer gradients are scaled down to this Euclidean norm"),
     ] = None
+
+    def rehearsed(self, model: ModelSpec) -> Descent | None:
+        return self
 
     def check(self, model: ModelSpec) -> None:
         if self.optimiser == "adam" and self.momentum:
@@ -240,6 +250,18 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
     @classmethod
     def preference(cls, at: Circumstances) -> int:
         return 3 if at.model.is_smooth else 0
+
+    def rehearsed(self, model: ModelSpec) -> Descent | None:
+        if self.solver(model) != "sgd":
+            return None
+        # Its rate falls in every epoch, and ranks descend alone between two exchanges.
+        return ModelAveraging(
+            learning_rate=self.learning_rate,
+            batch_size=self.batch_size,
+            optimiser="sgd",
+            momentum=0.0,
+            schedule="cosine",
+        )
 
     def check(self, model: ModelSpec) -> None:
         if not model.is_smooth:

@@ -15,6 +15,7 @@ from boto3.s3.transfer import TransferConfig
 
 from stepml.local.deploy import deploy
 from tests.support.paths import ROOT
+from tests.support.plain_choices import plain_job
 from tests.support.running_aws import RunningAws, running_aws
 
 TEMPLATE = ROOT / "templates" / "template.yaml"
@@ -49,6 +50,8 @@ class LocalStack:
         return [item["Key"] for item in listed.get("Contents", [])]
 
     def start(self, job: Any, name: str | None = None) -> str:
+        """Start a job, with the simplest values of what it leaves open."""
+        job = plain_job(job) if isinstance(job, dict) else job
         return self.aws.start(
             self.outputs["TrainStateMachineArn"], job, name=name or f"job-{uuid.uuid4().hex[:8]}"
         )

@@ -68,19 +68,19 @@ class Job:
         self.limits = Limits(concurrency=1000)
         configured = ("s3", *configured_channels())
         self.channels = Channels(configured, lambda name: open_storage_channel(name, self.storage))
-        given: dict[str, Any] = {
+        self.chooses = chooses  # StepML, what the job leaves open
+        self.spec: dict[str, Any] = {
             "data": {"uri": "s3://data/rows.csv", "format": "csv", "standardise": True},
             "workers": 3,
             "model": {"name": "logistic_regression"},
             "algorithm": {"name": "model_averaging", "batch_size": 20},
             "stop": {"max_epochs": 2},
         } | spec
-        self.spec = given if chooses else plain_job(given)
         self.data.save("rows.csv", csv_rows())
 
     def prepare(self, arn: str = "arn:1", execution_input: Any = None) -> JobState:
         task = PrepareTask(
-            job=execution_input or self.spec,
+            job=execution_input or (self.spec if self.chooses else plain_job(self.spec)),
             job_id=self.job_id,
             execution_arn=arn,
             started_at=STARTED_AT,

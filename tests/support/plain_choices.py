@@ -39,11 +39,14 @@ def plain_spec(spec: JobSpec) -> JobSpec:
 
 
 def plain_job(job: dict[str, Any]) -> dict[str, Any]:
-    """Return the JSON object of a job with the simplest values."""
+    """Return the JSON object of a job, which may be wrong, with the simplest values."""
     job = copy.deepcopy(job)
-    job.setdefault("stop", {}).setdefault("max_epochs", PLAIN["max_epochs"])
-    job["data"].setdefault("standardise", PLAIN["standardise"])
-    algorithm = job["algorithm"]
-    if kind := ALGORITHMS.get(algorithm["name"]):
+    stop, data, algorithm = job.setdefault("stop", {}), job.get("data"), job.get("algorithm")
+    if isinstance(stop, dict):
+        stop.setdefault("max_epochs", PLAIN["max_epochs"])
+    if isinstance(data, dict):
+        data.setdefault("standardise", PLAIN["standardise"])
+    kind = ALGORITHMS.get(algorithm.get("name", "")) if isinstance(algorithm, dict) else None
+    if isinstance(algorithm, dict) and kind is not None:
         algorithm |= {name: PLAIN[name] for name in kind.open_fields if name not in algorithm}
     return job

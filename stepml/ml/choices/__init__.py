@@ -1,0 +1,13 @@
+"""The values of a job's open fields that depend on its data.
+
+They are pure functions of the job and of facts about its data, which depend neither on the channel
+nor on failures.
+"""
+
+from __future__ import annotations
+
+from stepml.ml.choices.pace import with_pace
+from stepml.ml.choices.rates import rate_is_open, with_rate
+from stepml.ml.choices.rescaling import with_scaling
+
+__all__ = ["rate_is_open", "with_pace", "with_rate", "with_scaling"]

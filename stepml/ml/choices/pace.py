@@ -1,0 +1,68 @@
+"""Batch size, number of epochs, and the shape of the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from stepml.job.algorithms import Descent
+from stepml.job.choices import filled
+from stepml.job.spec import JobSpec
+from stepml.job.spec_base import settled
+
+# With momentum and a falling rate, so many steps are enough for problems of ordinary condition.
+_STEPS = 1000
+_LEAST_AN_EPOCH, _MOST_AN_EPOCH = 50, 200  # steps, if max_epochs is open
+_LEAST_EPOCHS, _MOST_EPOCHS = 5, 20
+_STEP_ROWS = 1000  # of large data: more rows do not make a step better
+_LEAST_ROWS = 8  # of a gradient
+
+
+def with_pace(spec: JobSpec, shard_rows: Sequence[int]) -> JobSpec:
+    """Return the job with batch size, optimiser, schedule and maximum of epochs.
+
+    Parameters
+    ----------
+    spec : JobSpec
+        With an algorithm.
+    shard_rows : sequence of int
+        Rows of each rank.
+    """
+    algorithm = settled(spec.algorithm).chosen()
+    descent = algorithm.rehearsed(spec.model)
+    if descent is not None:
+        batch_size = _batch_size(descent, spec.stop.max_epochs, shard_rows)
+        values = {"batch_size": batch_size, "schedule": "cosine"} | _optimiser(spec)
+        algorithm = filled(algorithm, values)
+    epochs = algorithm.usual_epochs
+    if isinstance(algorithm, Descent):
+        steps = -(-max(shard_rows) // settled(algorithm.batch_size))
+        epochs = min(max(_LEAST_EPOCHS, -(-_STEPS // steps)), _MOST_EPOCHS)
+    return msgspec.structs.replace(
+        spec, algorithm=algorithm, stop=filled(spec.stop, {"max_epochs": epochs})
+    )
+
+
+def _batch_size(descent: Descent, max_epochs: int | None, shard_rows: Sequence[int]) -> int:
+    """Return the rows of each rank in a step: a share of a batch of all ranks."""
+    rows, world_size = sum(shard_rows), len(shard_rows)
+    if max_epochs is None:
+        steps = min(max(_LEAST_AN_EPOCH, rows // _STEP_ROWS), _MOST_AN_EPOCH)
+    else:
+        steps = min(max(_LEAST_AN_EPOCH, _STEPS // max_epochs), _STEPS)
+    batch = -(-rows // steps)
+    # Ranks that descend alone see no other rows, so a small batch is only theirs.
+    least = _LEAST_ROWS if descent.averages_models else -(-_LEAST_ROWS // world_size)
+    return min(max(-(-batch // world_size), least), max(shard_rows))
+
+
+def _optimiser(spec: JobSpec) -> dict[str, float | str]:
+    """Return optimiser and momentum: heavy-ball steps, unless the job says otherwise."""
+    algorithm = spec.algorithm
+    assert algorithm is not None
+    given = algorithm.optimiser if isinstance(algorithm, Descent) else None
+    has_momentum = isinstance(algorithm, Descent) and algorithm.momentum
+    server = spec.exchange.server_update
+    kind = given or ("adam" if server == "adam" and not has_momentum else "sgd")
+    return {"optimiser": kind, "momentum": 0.9 if kind == "sgd" else 0.0}

@@ -1,0 +1,324 @@
+"""What StepML chooses for a job, from the rows alone, leads to the optimum."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.linear_model import LogisticRegression
+
+from stepml.job import algorithms, models
+from stepml.job.choices import with_algorithm
+from stepml.job.spec import Data, Exchange, JobSpec, Stop
+from stepml.job.spec_base import settled
+from stepml.ml.choices import rate_is_open, with_pace, with_rate, with_scaling
+from stepml.ml.matrices import CsrMatrix, Matrix
+from stepml.ml.models import LossModel
+from stepml.ml.models.base import Floats
+from tests.support.learning import Orchestra, averaged_gradients, cuts_of, model_for
+
+CSV = Data(uri="s3://bucket/rows.csv", format="csv")
+RNG = np.random.default_rng(0)
+
+
+def standardised(X: Any) -> Floats:
+    rows: Floats = ((X - X.mean(0)) / np.where(X.std(0) == 0, 1, X.std(0))).astype(np.float32)
+    return rows
+
+
+def shuffled(X: Any, y: Any) -> tuple[Floats, Floats]:
+    order = np.random.default_rng(1).permutation(len(y))
+    return standardised(X[order]), y[order].astype(np.float32)
+
+
+def cancer() -> tuple[Matrix, Floats]:
+    data = load_breast_cancer()
+    return shuffled(data.data, data.target)
+
+
+def digits() -> tuple[Matrix, Floats]:
+    data = load_digits()
+    return shuffled(data.data, data.target)
+
+
+def correlated() -> tuple[Matrix, Floats]:
+    """Return rows of features that depend on each other, with a class of 7 %."""
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(6000, 3)) @ rng.normal(size=(3, 9)) + 0.1 * rng.normal(size=(6000, 9))
+    z = standardised(X) @ rng.normal(size=9) * 2 + rng.logistic(size=6000)
+    return shuffled(X * 10.0 ** rng.uniform(-3, 3, 9), z > np.quantile(z, 0.93))
+
+
+def words() -> tuple[CsrMatrix, Floats]:
+    """Return sparse rows of norm 1, like TF-IDF."""
+    rng, n_words = np.random.default_rng(3), 1500
+    common = 1 / np.arange(1, n_words + 1)
+    common /= common.sum()
+    other = common * np.exp(rng.normal(size=n_words))
+    y = (rng.random(1200) < 0.35).astype(np.float32)
+    indptr, indices, values = [0], [], []
+    for label in y:
+        drawn = rng.choice(n_words, 40, p=other / other.sum() if label else common)
+        found, counts = np.unique(drawn, return_counts=True)
+        weights = counts / np.sqrt(common[found])
+        indices.append(found)
+        values.append(weights / np.linalg.norm(weights))
+        indptr.append(indptr[-1] + len(found))
+    parts = np.concatenate(indices).astype(np.int32), np.concatenate(values).astype(np.float32)
+    return CsrMatrix(np.array(indptr), *parts, n_words), y
+
+
+def dense(X: Matrix) -> Floats:
+    if not isinstance(X, CsrMatrix):
+        return X
+    rows = np.zeros(X.shape, np.float32)
+    rows[np.repeat(np.arange(len(X)), X.counts), X.indices] = X.values
+    return rows
+
+
+def chosen(spec: JobSpec, X: Matrix, y: Floats) -> JobSpec:
+    """Return the job as it is planned for these rows."""
+    spec = with_algorithm(spec, X.shape[1])
+    spec = with_pace(with_scaling(spec, lambda: X), cuts_of(len(y), spec.workers))
+    model = model_for(spec.model, X, y)
+    assert isinstance(model, LossModel)
+    return with_rate(spec, model, X, model.targets(y)) if rate_is_open(spec) else spec
+
+
+def trained(spec: JobSpec, X: Matrix, y: Floats) -> Floats:
+    epochs = settled(spec.stop.max_epochs)
+    if isinstance(spec.algorithm, algorithms.GradientAveraging):
+        one = msgspec.structs.replace(
+            spec.algorithm, batch_size=settled(spec.algorithm.batch_size) * spec.workers
+        )
+        alone = msgspec.structs.replace(spec, algorithm=one)
+        return averaged_gradients(alone, X, y, 1, epochs).parameters
+    return Orchestra(spec, X, y, spec.workers).epochs(epochs)
+
+
+def objective(spec: JobSpec, w: Floats, X: Matrix, y: Floats) -> float:
+    model = model_for(spec.model, X, y)
+    assert isinstance(model, LossModel)
+    loss = model.gradient(w, X, model.targets(y), out=np.empty_like(w))
+    return loss + model.penalty.value(w)
+
+
+@cache
+def optimum(rows: str) -> float:
+    make, model = ROWS[rows]
+    return least(JobSpec(data=CSV, model=model), *make())
+
+
+def least(spec: JobSpec, X: Matrix, y: Floats) -> float:
+    """Return the objective of scikit-learn's model."""
+    model = model_for(spec.model, X, y)
+    l2 = getattr(spec.model, "l2", 0.0)
+    reference = LogisticRegression(C=1 / (l2 * len(y)) if l2 else np.inf, max_iter=5000, tol=1e-7)
+    reference.fit(dense(X), y)
+    arrays = {"coefficients": reference.coef_, "intercept": reference.intercept_}
+    return objective(spec, model.parameters(arrays), X, y)
+
+
+ROWS = {
+    "cancer": (cancer, models.LogisticRegression(l2=0.01)),
+    "digits": (digits, models.SoftmaxRegression(l2=0.01)),
+    "correlated": (correlated, models.LogisticRegression()),
+    "words": (words, models.LogisticRegression(l2=1e-3)),
+}
+
+
+@pytest.mark.parametrize("name", ["gradient_averaging", "model_averaging", "admm"])
+@pytest.mark.parametrize("rows", ROWS)
+def test_a_job_with_nothing_chosen_by_hand_comes_to_the_optimum(rows: str, name: str) -> None:
+    make, model = ROWS[rows]
+    X, y = make()
+    algorithm = algorithms.ALGORITHMS[name]()
+    spec = chosen(JobSpec(data=CSV, model=model, algorithm=algorithm), X, y)  # type: ignore[arg-type]
+    assert objective(spec, trained(spec, X, y), X, y) <= optimum(rows) * 1.01
+
+
+@pytest.mark.parametrize("rows", ["cancer", "correlated"])
+def test_the_choices_are_the_same_every_time(rows: str) -> None:
+    make, model = ROWS[rows]
+    spec = JobSpec(data=CSV, model=model, algorithm=algorithms.ModelAveraging())
+    first, again = (chosen(spec, *make()) for _ in range(2))
+    assert msgspec.json.encode(first) == msgspec.json.encode(again)
+
+
+def test_a_batch_is_shared_by_the_ranks() -> None:
+    sizes = []
+    for workers in (1, 2, 4, 8):
+        spec = JobSpec(data=CSV, model=models.LogisticRegression(), workers=workers)
+        spec = msgspec.structs.replace(spec, algorithm=algorithms.GradientAveraging())
+        spec = with_pace(spec, cuts_of(40_000, workers))
+        assert isinstance(spec.algorithm, algorithms.GradientAveraging)
+        sizes.append(settled(spec.algorithm.batch_size) * workers)
+        assert spec.stop.max_epochs == 20
+    assert sizes == [800] * 4
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "fields", "stop", "batch_size", "epochs"),
+    [
+        (100, {}, Stop(), 2, 20),
+        (4_000, {}, Stop(), 20, 20),
+        (100_000, {}, Stop(), 250, 10),
+        (10_000_000, {}, Stop(), 12_500, 5),
+        (4_000, {"batch_size": 1000}, Stop(), 1000, 20),
+        (4_000, {"batch_size": 1}, Stop(), 1, 5),
+        (4_000, {}, Stop(max_epochs=1), 2, 1),
+        (4_000, {}, Stop(max_epochs=500), 20, 500),
+    ],
+)
+def test_an_epoch_has_enough_steps(
+    n_rows: int, fields: dict[str, Any], stop: Stop, batch_size: int, epochs: int
+) -> None:
+    algorithm = algorithms.GradientAveraging(**fields)
+    spec = JobSpec(data=CSV, model=models.LogisticRegression(), algorithm=algorithm, stop=stop)
+    paced = with_pace(spec, cuts_of(n_rows, 4))
+    assert isinstance(paced.algorithm, algorithms.GradientAveraging)
+    assert (paced.algorithm.batch_size, paced.stop.max_epochs) == (batch_size, epochs)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "fields", "optimiser", "momentum"),
+    [
+        (Exchange(), {}, "sgd", 0.9),
+        (Exchange(), {"optimiser": "adam"}, "adam", 0),
+        (Exchange(), {"momentum": 0.5}, "sgd", 0.5),
+        (Exchange(server_update="adam"), {}, "adam", 0),
+        (Exchange(server_update="sgd"), {}, "sgd", 0.9),
+    ],
+)
+def test_the_optimiser_suits_what_is_given(
+    exchange: Exchange, fields: dict[str, Any], optimiser: str, momentum: float
+) -> None:
+    algorithm = algorithms.GradientAveraging(**fields)
+    spec = JobSpec(
+        data=CSV, model=models.LogisticRegression(), algorithm=algorithm, exchange=exchange
+    )
+    paced = with_pace(spec, [100, 100]).algorithm
+    assert isinstance(paced, algorithms.GradientAveraging)
+    assert (paced.optimiser, paced.momentum, paced.schedule) == (optimiser, momentum, "cosine")
+
+
+def test_asynchronous_ranks_share_the_rate() -> None:
+    X, y = cancer()
+    together, apart = (
+        chosen(
+            JobSpec(
+                data=CSV,
+                model=models.LogisticRegression(),
+                algorithm=algorithms.GradientAveraging(),
+                exchange=Exchange(channel="redis", pattern=pattern),  # type: ignore[arg-type]
+            ),
+            X,
+            y,
+        ).algorithm
+        for pattern in ("reduce", "async")
+    )
+    assert isinstance(together, algorithms.GradientAveraging)
+    assert isinstance(apart, algorithms.GradientAveraging)
+    ratio = settled(together.learning_rate) / settled(apart.learning_rate)
+    assert ratio == pytest.approx(4, rel=0.1)
+
+
+WIDE = RNG.normal(size=(50, 4)).astype(np.float32)
+UNIT = np.abs(WIDE) / np.linalg.norm(WIDE, axis=1, keepdims=True)
+
+
+def pairs(X: Floats) -> CsrMatrix:
+    rows, columns = np.nonzero(X)
+    counts = np.bincount(rows, minlength=len(X))
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    return CsrMatrix(indptr, columns.astype(np.int32), X[rows, columns], X.shape[1])
+
+
+@pytest.mark.parametrize(
+    ("model", "X", "standardise"),
+    [
+        (models.LogisticRegression(), WIDE, True),
+        (models.LinearRegression(), np.where(WIDE > 1, np.nan, WIDE), True),
+        (models.Svm(), UNIT.astype(np.float32), False),
+        (models.Svm(), (100 * UNIT).astype(np.float32), True),
+        (models.LogisticRegression(), pairs(UNIT.astype(np.float32)), False),
+        (models.LogisticRegression(), pairs((WIDE > 0).astype(np.float32)), False),
+        (models.LogisticRegression(), pairs(WIDE * np.float32([1, 1e3, 1, 1e-3])), True),
+        (models.KMeans(n_clusters=2), WIDE, False),
+    ],
+    ids=["dense", "missing", "text", "long", "sparse text", "counts", "sparse", "clusters"],
+)
+def test_features_are_standardised_unless_they_are_scaled_already(
+    model: models.Model, X: Matrix, standardise: bool
+) -> None:
+    spec = with_scaling(JobSpec(data=CSV, model=model), lambda: X)
+    assert spec.data.standardise is standardise
+
+
+def test_what_is_given_needs_no_sample() -> None:
+    def sample() -> Matrix:
+        raise AssertionError
+
+    given = msgspec.structs.replace(CSV, standardise=False)
+    spec = with_scaling(JobSpec(data=given, model=models.LogisticRegression()), sample)
+    assert spec.data.standardise is False
+
+
+@pytest.mark.parametrize(
+    ("model", "exchange", "n_features", "name"),
+    [
+        (models.LogisticRegression(), Exchange(), 10, "admm"),
+        (models.SoftmaxRegression(), Exchange(channel="redis"), None, "admm"),
+        (models.LinearRegression(), Exchange(), 10, "least_squares"),
+        (models.LinearRegression(), Exchange(), 5000, "admm"),
+        (models.LinearRegression(), Exchange(), None, "admm"),
+        (models.LinearRegression(l1=0.1), Exchange(), 10, "admm"),
+        (models.LinearRegression(), Exchange(compression="float16"), 10, "admm"),
+        (models.LinearRegression(), Exchange(pattern="async"), 10, "model_averaging"),
+        (models.Svm(), Exchange(), 10, "model_averaging"),
+        (models.Svm(), Exchange(channel="dynamodb"), 10, "model_averaging"),
+        (models.Svm(), Exchange(channel="redis"), 10, "gradient_averaging"),
+        (
+            models.Svm(),
+            Exchange(channel="parameter_server", pattern="async"),
+            10,
+            "gradient_averaging",
+        ),
+        (models.KMeans(n_clusters=2), Exchange(channel="redis"), 10, "expectation_maximisation"),
+    ],
+)
+def test_the_algorithm_suits_model_and_exchange(
+    model: models.Model, exchange: Exchange, n_features: int | None, name: str
+) -> None:
+    spec = with_algorithm(JobSpec(data=CSV, model=model, exchange=exchange), n_features)
+    assert algorithms.tag(settled(spec.algorithm)) == name
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 7])
+def test_a_handful_of_rows_is_enough(n_rows: int) -> None:
+    X, y = WIDE[:n_rows], np.arange(n_rows, dtype=np.float32)
+    spec = JobSpec(
+        data=CSV,
+        model=models.LinearRegression(),
+        algorithm=algorithms.GradientAveraging(),
+        workers=1,
+    )
+    rate = settled(chosen(spec, X, y).algorithm)
+    assert isinstance(rate, algorithms.GradientAveraging)
+    assert 0 < settled(rate.learning_rate) < math.inf
+
+
+@pytest.mark.parametrize("X", [np.zeros((50, 4), np.float32), WIDE * np.float32(1e30)])
+def test_rows_without_a_scale_get_a_rate(X: Floats) -> None:
+    y = (np.arange(50) % 2).astype(np.float32)
+    spec = JobSpec(
+        data=CSV, model=models.LogisticRegression(), algorithm=algorithms.GradientAveraging()
+    )
+    found = chosen(spec, X, y).algorithm
+    assert isinstance(found, algorithms.GradientAveraging)
+    assert settled(found.learning_rate) > 0
