@@ -34,8 +34,8 @@ def load_model(where: str | os.PathLike[str], *, endpoint_url: str | None = None
     Parameters
     ----------
     where : str or path
-        A directory (``runs/<name>``), or a ``model.safetensors`` with its card in the same
-        directory; or the URI of either in S3 (``s3://<bucket>/jobs/<name>``).
+        A directory (``runs/<name>``), or one of the files ``model.safetensors`` and
+        ``model.json`` in it; or the URI of either in S3 (``s3://<bucket>/jobs/<name>``).
     endpoint_url : str, optional
         The address of S3. Defaults to ``AWS_ENDPOINT_URL``, else AWS.
 
@@ -49,7 +49,9 @@ def load_model(where: str | os.PathLike[str], *, endpoint_url: str | None = None
         S3 cannot be reached or refuses.
     """
     place = os.fspath(where)
-    read = _reader_of_s3(endpoint_url) if place.startswith("s3://") else _read_file
+    is_in_s3 = place.startswith("s3://")
+    place = place if is_in_s3 else str(Path(place).expanduser())
+    read = _reader_of_s3(endpoint_url) if is_in_s3 else _read_file
     for path in _candidates(place):
         packed = read(path)
         if packed is not None:
@@ -59,8 +61,8 @@ def load_model(where: str | os.PathLike[str], *, endpoint_url: str | None = None
 
 def _candidates(place: str) -> list[str]:
     """Return the possible paths of a model's arrays: ``place`` may be a file or a directory."""
-    if place.endswith(".safetensors"):
-        return [place]
+    if place.endswith((".safetensors", ".json")):
+        return [f"{place.rpartition('.')[0]}.safetensors"]
     directory = place.rstrip("/")
     return [f"{directory}/{ARRAYS_FILE}", f"{directory}/model/{ARRAYS_FILE}"]
 

@@ -33,6 +33,7 @@ MOST_CLASSES_SHOWN = 20
 
 _RUN_NAME = re.compile(r"[0-9A-Za-z_-]+")
 
+STDOUT = Path("-")
 _NO_LABEL = re.compile(r" a missing label|: the label is .* a missing value")
 _NO_LABEL_HINT = "to predict rows without labels, leave out the label's column (--no-label)"
 
@@ -73,7 +74,7 @@ def predict(
     no_label: Annotated[bool, typer.Option("--no-label", help="All columns are features.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write the CSV here, not to stdout."),
+        typer.Option("--out", metavar="FILE", help="Write the CSV here; default, or -: stdout."),
     ] = None,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
@@ -88,6 +89,7 @@ def predict(
 
     if label is not None and no_label:
         raise BadInputError("--label and --no-label exclude each other; give one of them")
+    out = None if out == STDOUT else out
     if as_json and out is None:
         raise BadInputError("--json: predictions are CSV; write them to a file with --out")
     if out is not None and out.is_file() and Path(data).exists() and out.samefile(data):

@@ -84,7 +84,7 @@ def test_the_examples_of_the_documentation_run(
     assert names["model"].score(names["X"], names["y"]) == 1
 
 
-@pytest.mark.parametrize("place", ["", "model.safetensors", "model/", "job"])
+@pytest.mark.parametrize("place", ["", "model.safetensors", "model.json", "model/", "job"])
 def test_a_model_is_found_in_files(tmp_path: Path, place: str) -> None:
     it = example()
     inner = {"model/": tmp_path / "model", "job": tmp_path / "job" / "model"}
@@ -94,7 +94,9 @@ def test_a_model_is_found_in_files(tmp_path: Path, place: str) -> None:
         assert np.array_equal(stepml.load_model(where).predict(it.X), trained(it).predict(it.X))
 
 
-@pytest.mark.parametrize("place", ["", "/", "/model", "/model/", "/model/model.safetensors"])
+@pytest.mark.parametrize(
+    "place", ["", "/", "/model", "/model/", "/model/model.safetensors", "/model/model.json"]
+)
 def test_a_model_is_found_in_s3(stack: MotoStack, place: str) -> None:
     it = example()
     packed, card = it.artifact.pack()
@@ -104,6 +106,15 @@ def test_a_model_is_found_in_s3(stack: MotoStack, place: str) -> None:
     found = stepml.load_model(f"s3://{BUCKET}/jobs/found{place}", endpoint_url=stack.endpoint_url)
 
     assert np.array_equal(found.predict(it.X), trained(it).predict(it.X))
+
+
+def test_a_model_is_found_here_and_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(example().artifact, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    for place in ("", ".", "~", "~/model.json"):
+        stepml.load_model(place)
 
 
 def test_a_missing_model_is_told(stack: MotoStack, tmp_path: Path) -> None:

@@ -596,6 +596,15 @@ def test_an_error_in_a_pipe_names_it(tmp_path: Path) -> None:
     assert result.stderr.splitlines()[-1].startswith("BadRowError: -, line 1: column 3")
 
 
+def test_stdout_may_be_named(tmp_path: Path) -> None:
+    it = example("logistic")
+    (tmp_path / "rows.csv").write_text(text_of(it.X))
+    model = write(it.artifact, tmp_path / "model")
+
+    assert predicted(model, "rows.csv", "--out", "-") == predicted(model, "rows.csv")
+    assert not (tmp_path / "-").exists()
+
+
 @pytest.mark.parametrize("missing", ["", "NA"])
 def test_a_missing_label_is_refused_with_the_way_without(missing: str, tmp_path: Path) -> None:
     it = example("logistic")
