@@ -20,6 +20,7 @@ from stepml.job.errors import (
     EmptyDataError,
     InvalidDataError,
     NotAvailableError,
+    StepMLError,
     StorageUnavailableError,
 )
 from stepml.ml.data import Manifest, SourceFormat, plan_ranges, sniff
@@ -356,3 +357,16 @@ def test_a_job_has_its_parquet_ranges_done_by_the_function_that_reads_them() -> 
 def test_data_of_another_format_are_partitioned_by_the_function_without_pyarrow() -> None:
     state = Job().prepare()
     assert (state.data.ranges, state.functions.partition) == ([0], "partition")
+
+
+def test_a_footer_at_which_pyarrow_would_end_the_process_is_refused() -> None:
+    content = written({"a": [1.0, 2.0, 3.0], "y": [0, 1, 0]})
+    first = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    refusal = "s3 object x: the footer is damaged: pyarrow cannot read its columns"
+    for place in range(first, len(content) - 8):
+        try:
+            partitioned(content[:place] + b"\0" + content[place + 1 :])
+        except StepMLError as error:
+            if str(error) == refusal:
+                return
+    raise AssertionError("no damage was refused")

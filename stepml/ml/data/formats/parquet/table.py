@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError, NotAvailableError, StepMLError
 from stepml.ml.data.formats.columns import require_different_names
+from stepml.ml.data.formats.parquet.footers import require_readable
 from stepml.ml.data.formats.ranged_file import RangedFile
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
@@ -59,6 +60,7 @@ class Table:
         with self._damages_named():
             self._metadata = parquet.read_metadata(RangedFile(reader, data))
             schema = self._metadata.schema.to_arrow_schema()
+        require_readable(data, self._metadata)
         _require_no_index(data, schema)
         _require_numbers(pyarrow.types, data, schema)
         self.column_names: tuple[str, ...] = tuple(schema.names)
