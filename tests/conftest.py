@@ -8,6 +8,11 @@ import signal
 import pytest
 from hypothesis import settings
 
+# One thread for BLAS and OpenMP, as in functions, before anything loads them. The threads of
+# several test processes would spin while they wait for each other.
+for library in ("OPENBLAS", "OMP"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 # Their jobs wait often: shorter tests fill the gaps, and at the end no worker waits for them.
 LONGEST = ("test_faults.py", "test_retry_cli.py", "test_recovery.py")
 

@@ -115,7 +115,12 @@ CASES = {
     "svm": Case(
         models.Svm(l2=L2),
         lambda X, y: LinearSVC(
-            loss="hinge", C=1 / (L2 * len(y)), intercept_scaling=30, max_iter=200_000, tol=1e-5
+            loss="hinge",
+            C=1 / (L2 * len(y)),
+            intercept_scaling=30,
+            max_iter=200_000,
+            tol=1e-5,
+            random_state=0,
         ).fit(X, y),
     ),
     "squared": Case(
