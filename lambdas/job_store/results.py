@@ -22,10 +22,8 @@ from stepml.job.reports import ClassQuality, EpochReport, JobReport
 from stepml.job.spec_base import tag
 from stepml.ml.artifact import Artifact
 from stepml.ml.models.base import WithClasses
-from stepml.ml.models.confusion import PerClass
+from stepml.ml.models.confusion import MOST_CLASSES_COUNTED, PerClass
 from stepml.ml.standing import kept_epoch
-
-MOST_CLASSES_COUNTED = 100
 
 
 def trained_model(store: JobStore, plan: TrainingPlan, report: JobReport) -> Artifact:

@@ -146,12 +146,18 @@ class _Finder:
         return self._rows(found, order, *assumed, *map(self.source.named_in, notes))
 
     def _without_validation(self, layout: Layout) -> Layout:
-        """Leave out the column that said to the job which rows validate, if it is there by name."""
+        """Leave out the column that said to the job which rows validate, if it is there.
+
+        It is found by its name or, if there are as many columns as in the job's data, by its index.
+        """
         asked = (self.data.get("validation") or {}).get("column")
-        if layout.column_names.count(asked) != 1:
+        if layout.column_names.count(asked) == 1:
+            column = layout.column_names.index(asked)
+        elif isinstance(asked, int) and layout.n_columns == self._width + 2:  # the label's as well
+            column = asked % layout.n_columns
+        else:
             return layout
         # Any number in it will do.
-        column = layout.column_names.index(asked)
         return replace(layout, validation_column=column, validates_after=0.0)
 
     def _rows(self, layout: Layout, order: list[int] | None, *assumed: str) -> PredictionRows:

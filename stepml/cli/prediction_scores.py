@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from stepml.job.reports import ClassQuality
 from stepml.ml.matrices import Matrix
 from stepml.ml.models.classes import as_stored
-from stepml.ml.models.confusion import Counts, PerClass
+from stepml.ml.models.confusion import MOST_CLASSES_COUNTED, PerClass
 from stepml.ml.models.metrics import Ranking
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ class _Classes(Score):
 
     def quality(self) -> Quality:
         labels = sorted({*self._known, *(as_stored(pair.real) for pair in self._pairs)})
-        counts = self._counts(labels)
-        per_class, n_rows = PerClass.of(counts), int(counts.sum())
-        metrics = {"accuracy": float(np.trace(counts)) / n_rows}
+        per_class, right = self._per_class(labels)
+        n_rows = self._pairs.total()
+        metrics = {"accuracy": right / n_rows}
         if self._positive is None:
             metrics |= per_class.mean_metrics()
         else:
@@ -87,14 +87,30 @@ class _Classes(Score):
         unknown = [label for label in labels if label not in self._known]
         if hasattr(self._model, "predict_log_proba") and not unknown:
             metrics["log_loss"] = self._log_losses / n_rows
-        return Quality(metrics, per_class.table(labels), counts.tolist(), unknown)
+        return Quality(metrics, per_class.table(labels), self._matrix(labels), unknown)
 
-    def _counts(self, labels: Sequence[float]) -> Counts:
-        counts = np.zeros((len(labels), len(labels)), np.int64)
-        for pair, number in self._pairs.items():
-            own, predicted = (labels.index(as_stored(part)) for part in (pair.real, pair.imag))
-            counts[own, predicted] = number
+    def _per_class(self, labels: Sequence[float]) -> tuple[PerClass, int]:
+        """Return the quality of each class, and the number of rows that are predicted right."""
+        right, support, predicted = np.zeros((3, len(labels)), np.int64)
+        for own, guessed, number in self._counted(labels):
+            support[own] += number
+            predicted[guessed] += number
+            right[own] += number * (own == guessed)
+        return PerClass.of_totals(right, support, predicted), int(right.sum())
+
+    def _matrix(self, labels: Sequence[float]) -> list[list[int]]:
+        if len(labels) > MOST_CLASSES_COUNTED:
+            return []
+        counts = [[0] * len(labels) for _ in labels]
+        for own, guessed, number in self._counted(labels):
+            counts[own][guessed] = number
         return counts
+
+    def _counted(self, labels: Sequence[float]) -> Iterator[tuple[int, int, int]]:
+        """Yield the places of label and prediction, and the rows that have both."""
+        places = {label: place for place, label in enumerate(labels)}
+        for pair, number in self._pairs.items():
+            yield places[as_stored(pair.real)], places[as_stored(pair.imag)], number
 
     def _ranked(self) -> dict[str, float]:
         positive = np.concatenate(self._is_positive)

@@ -56,7 +56,8 @@ class Standing:
             return cls(LOSS, value, previous.best_loss)
         if previous.measure == stop.metric:
             return cls(stop.metric, value, previous.best_value)
-        best = history()[best_epoch(stop, history()) - 1]
+        before = history()
+        best = before[best_epoch(stop, before) - 1]
         return cls(stop.metric, value, value_of(best, stop.metric))
 
     @property

@@ -9,11 +9,7 @@ from typing import Literal
 
 import xxhash
 
-from stepml.job.errors import (
-    EmptyDataError,
-    InvalidDataError,
-    NotEnoughDataError,
-)
+from stepml.job.errors import EmptyDataError, InvalidDataError, NotEnoughDataError
 from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.labels import (
     NO_LABELS,

@@ -12,6 +12,9 @@ import numpy.typing as npt
 from stepml.job.reports import ClassQuality
 from stepml.ml.matrices import Floats64
 
+# A matrix of more classes is too large for reports.
+MOST_CLASSES_COUNTED = 100
+
 Counts = npt.NDArray[np.int64]
 _Indices = npt.NDArray[Any]
 
@@ -42,7 +45,11 @@ class PerClass:
     @classmethod
     def of(cls, counts: Counts) -> PerClass:
         """Return the quality by `count_classes`."""
-        right, support, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+        return cls.of_totals(np.diag(counts), counts.sum(axis=1), counts.sum(axis=0))
+
+    @classmethod
+    def of_totals(cls, right: Counts, support: Counts, predicted: Counts) -> PerClass:
+        """Return the quality by the rows of each class: found, of it, predicted to be of it."""
         return cls(
             precision=right / np.maximum(predicted, 1),
             recall=right / np.maximum(support, 1),

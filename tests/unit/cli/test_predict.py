@@ -201,6 +201,17 @@ def test_classes_are_measured_as_by_scikit_learn(kind: str, tmp_path: Path) -> N
     assert [row["label"] for row in found["per_class"]] == pytest.approx(model.classes_.tolist())
 
 
+def test_labels_without_number_take_no_square_of_memory(tmp_path: Path) -> None:
+    it = example("softmax")
+    X = np.tile(it.X, (200, 1))
+    np.savez(tmp_path / "rows.npz", X=X, y=np.arange(len(X)) + 0.5)
+    arguments = [write(it.artifact, tmp_path / "model"), "rows.npz", "--out", "x.csv", "--json"]
+    found = json.loads(CliRunner().invoke(app, ["predict", *map(str, arguments)]).stdout)
+    assert found["metrics"]["accuracy"] == 0
+    assert (len(found["unknown_labels"]), found["confusion_matrix"]) == (len(X), [])
+    assert len(found["per_class"]) == len(X) + 3
+
+
 def test_few_classes_are_shown_as_a_table(tmp_path: Path) -> None:
     it = example("softmax")
     y = TrainedModel(it.artifact).predict(it.X)
@@ -225,8 +236,11 @@ def test_one_label_against_the_rest_is_scored_by_the_data_s_labels(tmp_path: Pat
     assert "accuracy 1.0000" in predicted(write(it.artifact, tmp_path / "model"), "rows.csv")[1]
 
 
-def test_the_column_that_said_which_rows_validate_is_no_feature(tmp_path: Path) -> None:
-    it = example("linear", features=True, validation={"column": "when", "after": 5.0})
+@pytest.mark.parametrize("column", ["when", 0, -6])
+def test_the_column_that_said_which_rows_validate_is_no_feature(
+    column: str | int, tmp_path: Path
+) -> None:
+    it = example("linear", features=True, validation={"column": column, "after": 5.0})
     model = TrainedModel(it.artifact)
     when, y = np.arange(100.0), model.predict(it.X)
     columns = {"when": when, **dict(zip(NAMES, it.X.T, strict=True)), "y": y}
@@ -237,7 +251,7 @@ def test_the_column_that_said_which_rows_validate_is_no_feature(tmp_path: Path) 
     (tmp_path / "unlabelled.csv").write_text(without)
     artifact = write(it.artifact, tmp_path / "model")
 
-    for name in ("rows.csv", "unlabelled.csv"):
+    for name in ("rows.csv", "unlabelled.csv")[: 2 if column == "when" else 1]:
         rows, stderr = predicted(artifact, name)
         found = np.array(rows[1:], np.float32)[:, 0]
         assert found == pytest.approx(model.predict(it.X), rel=1e-4, abs=1e-4)
