@@ -107,7 +107,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data]' --group dev
 	@touch $@
 
-$(VENV)/kernels: stepml/ml/kernels/kmeans.c stepml/packaging/kernels.py | $(VENV)/installed
+$(VENV)/kernels: stepml/ml/kernels/clusters.c stepml/packaging/kernels.py | $(VENV)/installed
 	@$(BIN)/python -m stepml.packaging.kernels
 	@touch $@
 

@@ -54,6 +54,9 @@ from benchmarks.learning_work import (
     wide_rows,
 )
 from stepml.job import algorithms, models
+from stepml.ml.kernels.native import accumulate_kernel
+from stepml.ml.matrices import Floats
+from stepml.ml.models import dense_clusters
 from storage.s3 import S3Storage
 from tests.support.fresh_functions import (
     heavy_modules,
@@ -63,7 +66,13 @@ from tests.support.fresh_functions import (
 )
 from tests.support.moto_server import moto_server
 
-CLUSTERS = 10
+CLUSTERINGS = (  # rows, features, clusters, and the largest ratio
+    (1_000_000, 28, 10, 1.0),
+    (300_000, 28, 50, 1.0),
+    (100_000, 54, 256, 1.0),
+    (50_000, 784, 10, 1.3),
+    (20_000, 784, 256, 1.3),
+)
 ITERATIONS = 10  # of k-means in one measurement
 TEXT_BYTES = 32 * 10**6
 MB = 10**6
@@ -97,12 +106,23 @@ def hinge(rounds: int) -> Iterator[Figures]:
 
 
 def kmeans(rounds: int) -> Iterator[Figures]:
-    """Measure an iteration of k-means on dense rows."""
-    X, labels = dense_rows()
-    first = X[:CLUSTERS].copy()
-    learner = Learner(
-        models.KMeans(n_clusters=CLUSTERS), algorithms.ExpectationMaximisation(), X, labels
-    )
+    """Measure an iteration of k-means on dense rows, with the native kernel if there is one."""
+    rng = np.random.default_rng(0)
+    for n_rows, n_features, n_clusters, most in CLUSTERINGS:
+        X = rng.standard_normal((n_rows, n_features), np.float32)
+        ms = by_turns(lloyd_sides(X, n_clusters), rounds)
+        mine, other = ms["ours"] * (1 / ITERATIONS), (ms["more"] - ms["few"]) * (1 / ITERATIONS)
+        name = f"k-means, {n_rows // 1000} k × {n_features}, k {n_clusters}"
+        yield Figures(name, "ms", mine, "Lloyd", other, Target(most))
+        if "numpy" in ms:
+            yield Figures("… without a compiler", "ms", ms["numpy"], "Lloyd", other)
+
+
+def lloyd_sides(X: Floats, n_clusters: int) -> dict[str, Callable[[], object]]:
+    """Return ten iterations of ours, one in NumPy, and two and twelve of scikit-learn's."""
+    first, labels = X[:n_clusters].copy(), np.zeros(len(X), np.float32)
+    model = models.KMeans(n_clusters=n_clusters)
+    learner = Learner(model, algorithms.ExpectationMaximisation(), X, labels)
 
     def ours() -> None:
         w = first.ravel()
@@ -110,12 +130,16 @@ def kmeans(rounds: int) -> Iterator[Figures]:
             w = learner.epoch(w)
 
     def lloyd(iterations: int) -> Callable[[], object]:
-        fitted = KMeans(CLUSTERS, init=first, n_init=1, tol=0, max_iter=iterations)
+        fitted = KMeans(n_clusters, init=first, n_init=1, tol=0, max_iter=iterations)
         return lambda: fitted.fit(X)
 
-    ms = by_turns({"ours": ours, "few": lloyd(2), "more": lloyd(2 + ITERATIONS)}, rounds)
-    mine, other = ms["ours"] * (1 / ITERATIONS), (ms["more"] - ms["few"]) * (1 / ITERATIONS)
-    yield Figures("k-means, 1 M × 28, k 10", "ms", mine, "Lloyd", other, Target(2))
+    sides: dict[str, Callable[[], object]] = {"ours": ours}
+    if accumulate_kernel() is None:
+        print("k-means: no native kernel, see `make install`")
+    else:
+        sides["numpy"] = lambda: dense_clusters.accumulate(first, X, None)
+    # The first fit after the others is slower: it gets its memory from the system.
+    return sides | {"first": lloyd(2), "few": lloyd(2), "more": lloyd(2 + ITERATIONS)}
 
 
 def partitioning(rounds: int) -> Iterator[Figures]:

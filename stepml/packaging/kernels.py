@@ -17,6 +17,7 @@ from pathlib import Path
 from stepml.ml.kernels.native import SOURCE, library_path
 
 _FLAGS = ("-O3", "-ffp-contract=off", "-shared", "-fPIC")
+_HINT = "It needs a C compiler (cc), or ziglang from PyPI."
 _PROCESSORS = {"x86_64": ("-mavx2", "-mfma")}  # as all functions on x86_64 have
 
 
@@ -42,12 +43,11 @@ def built(system: str, machine: str, folder: Path = SOURCE.parent) -> str:
         return f"Native k-means for {target}: {path.name}"
     for compiler in _compilers(system, machine):
         if _compile(compiler, _PROCESSORS.get(machine, ()), path):
-            return f"Native k-means for {target}: {path.name}, by {compiler[-1]}"
-    return f"Native k-means for {target}: none (no C compiler); NumPy is slower, to the same bits"
+            return f"Native k-means for {target}: {path.name}, by {_name_of(compiler)}"
+    return f"Native k-means for {target}: none, so NumPy computes the same, slower. {_HINT}"
 
 
 def _compilers(system: str, machine: str) -> Iterator[tuple[str, ...]]:
-    """Yield commands that may compile for a platform, the name or target last."""
     if (system, machine) == (sys.platform, platform.machine()):
         yield from ((name,) for name in ("cc", "gcc", "clang") if shutil.which(name))
     if system == "linux":
@@ -55,6 +55,10 @@ def _compilers(system: str, machine: str) -> Iterator[tuple[str, ...]]:
             yield (f"{machine}-linux-gnu-gcc",)
         if find_spec("ziglang"):
             yield (sys.executable, "-m", "ziglang", "cc", "-target", f"{machine}-linux-gnu")
+
+
+def _name_of(compiler: tuple[str, ...]) -> str:
+    return "ziglang" if "ziglang" in compiler else compiler[0]
 
 
 def _compile(compiler: tuple[str, ...], processor: tuple[str, ...], path: Path) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("kmeans.c")
+SOURCE = Path(__file__).with_name("clusters.c")
 _INTEGER, _NUMBER, _ARRAY = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
 _ARGUMENTS = (
     *(_ARRAY, _INTEGER, _INTEGER, _ARRAY),  # rows
@@ -19,7 +19,7 @@ _ARGUMENTS = (
 )
 
 Accumulate = Callable[..., int]
-"""``accumulate`` of kmeans.c: arrays are addresses, and 0 is returned if memory is short."""
+"""``accumulate`` of clusters.c: arrays are addresses, and 0 is returned if memory is short."""
 
 
 def library_path(system: str, machine: str, folder: Path = SOURCE.parent) -> Path:
@@ -36,7 +36,7 @@ def library_path(system: str, machine: str, folder: Path = SOURCE.parent) -> Pat
     folder : Path
     """
     version = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
-    return folder / f"kmeans-{system}-{machine}-{version}.so"
+    return folder / f"clusters-{system}-{machine}-{version}.so"
 
 
 @cache

@@ -1,7 +1,7 @@
 """Finds the nearest centroids of dense rows and sums the rows of each, in reproducible arithmetic.
 
 The results have the same bits on every processor and with every BLAS library, with the native
-kernel (stepml/ml/kernels/kmeans.c) and without it:
+kernel (stepml/ml/kernels/clusters.c) and without it:
 
 - A centroid is the nearest if no other is within the rounding errors of float32. Otherwise float64
   decides: products of two float32 numbers are exact, and are added in the order of the features.
