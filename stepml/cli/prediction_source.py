@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from stepml.cli.errors import BadInputError, LocalMachineError
 from stepml.cli.machine import is_full, reason_of
+from stepml.cli.streams import is_endless
 from stepml.client import Connection
 from stepml.client.connection import translated
 from stepml.client.errors import ServiceRefusedError
@@ -88,6 +89,8 @@ class LocalFiles:
             if _is_regular(file):
                 yield file
                 return
+            if is_endless(file):
+                raise BadInputError(f"data {path!r} cannot be read: it has no end")
             self._copies[path] = copy = TemporaryFile()  # noqa: SIM115 - lives as long as self
             shutil.copyfileobj(file, copy)
         yield copy

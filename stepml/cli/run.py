@@ -9,6 +9,7 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 # With the time and the suffix of its epochs' names, a run name stays below 80 characters.
 MAX_STEM = 40
 MAX_WORKERS_PER_CORE = 16  # on this machine; above it, their starts dominate a job
+MOST_JOB_BYTES = 2**20  # a job itself has at most 262,144 bytes; UTF-32 has four a character
 RESULTS = Path("runs")
 STDIN = Path("-")
 
@@ -133,9 +135,15 @@ def _is_stream(job: Path) -> bool:
 
 def _read(job: Path) -> bytes:
     try:
-        return sys.stdin.buffer.read() if job == STDIN else job.read_bytes()
+        with nullcontext(sys.stdin.buffer) if job == STDIN else job.open("rb") as file:
+            content = file.read(MOST_JOB_BYTES + 1)
     except OSError as error:
         raise BadInputError(f"job file {str(job)!r} cannot be read: {error.strerror}") from None
+    if len(content) > MOST_JOB_BYTES:  # of any length: it may be data, or a device without end
+        raise BadInputError(
+            f"job file {str(job)!r}: expected a job, in at most {MOST_JOB_BYTES:,} bytes"
+        )
+    return content
 
 
 def _checked(text: str, file: str, name: str) -> JobSpec:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
-from typing import Any, TextIO
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
 
 from stepml.job.errors import StepMLError
 
 STDERR = 2
+_ENDLESS = ("/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
 class OutputLostError(StepMLError):
@@ -84,6 +88,21 @@ def discard(stream: TextIO) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
+
+
+def is_endless(file: BinaryIO) -> bool:
+    """Return whether ``file`` is a device that can be read for ever."""
+    try:
+        found = os.fstat(file.fileno())
+    except OSError:  # it has no descriptor
+        return False
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev in _endless_devices()
+
+
+def _endless_devices() -> Iterator[int]:
+    for path in _ENDLESS:
+        with contextlib.suppress(OSError):
+            yield Path(path).stat().st_rdev
 
 
 def prepare() -> None:

@@ -23,6 +23,7 @@ from stepml.cli.run import default_name
 from stepml.job.installing import install_command
 from stepml.job.names import check_job_id
 from stepml.job.schema import job_schema
+from tests.support.artifacts import example, write
 from tests.support.moto_stack import JOB, JOB_TEXT
 
 COMMANDS = (
@@ -91,6 +92,25 @@ def refused_in_json(*arguments: str | Path, code: int = 2) -> dict[str, Any]:
     assert result.stderr == ""
     document: dict[str, Any] = json.loads(result.stdout)
     return document
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full", "/dev/urandom"])
+def test_what_has_no_end_is_not_read_to_its_end(device: str, tmp_path: Path) -> None:
+    model = write(example("logistic").artifact, tmp_path / "model")
+
+    assert refused("run", device) == (
+        f"BadInputError: job file {device!r}: expected a job, in at most 1,048,576 bytes"
+    )
+    assert refused("predict", model, device) == (
+        f"BadInputError: data {device!r} cannot be read: it has no end"
+    )
+
+
+def test_a_file_of_data_is_no_job(tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    data.write_bytes(b"1,2,0\n" * 200_000)
+
+    assert refused("run", data).endswith("expected a job, in at most 1,048,576 bytes")
 
 
 @pytest.mark.parametrize("command", [*GROUPS, *COMMANDS])
