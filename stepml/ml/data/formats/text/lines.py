@@ -21,6 +21,7 @@ ProblemOf = Callable[[bytes], str | None]
 
 _COMMENT = re.compile(rb"#[^\n]*")
 _BLANKS = re.compile(rb"[ \t]+")
+_SEVERAL_CR = re.compile(rb"(?<!\r)\r+\n")  # from the first CR only: otherwise quadratic
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ class Lines:
         offsets[:1] = offset
         np.add(ends[:-1], offset + 1, out=offsets[1:])
         has_empty_ones = bool(ends[0] == 0) or bool((np.diff(ends) == 1).any())
-        while b"\r\n" in text:
-            text = text.replace(b"\r\n", b"\n")
+        if b"\r" in text:
+            text = _without_cr(text)
             has_empty_ones = True  # perhaps
         lines = cls(text, offsets)
         return lines._without_empty_ones() if has_empty_ones else lines
@@ -119,3 +120,9 @@ def parse_good(
         lines, flagged = lines.without(found)
         bad += flagged
     return found, BadLines(sorted(bad), problem_of)
+
+
+def _without_cr(text: bytes) -> bytes:
+    """Return ``text`` without the CRs at the ends of its lines."""
+    text = text.replace(b"\r\n", b"\n")
+    return _SEVERAL_CR.sub(b"\n", text) if b"\r\n" in text else text
