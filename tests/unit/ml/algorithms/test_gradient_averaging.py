@@ -19,6 +19,7 @@ def epoch_of(
     shard_rows: tuple[int, ...],
     batch_size: int = 40,
     l2: float = 0.0,
+    l1: float = 0.0,
     learning_rate: float = 0.5,
     **fields: Any,
 ) -> InFlightEpoch:
@@ -26,7 +27,7 @@ def epoch_of(
     algorithm = algorithms.GradientAveraging(
         learning_rate=learning_rate, batch_size=batch_size, **fields
     )
-    job = job_of(models.LogisticRegression(l2=l2), algorithm)
+    job = job_of(models.LogisticRegression(l1=l1, l2=l2), algorithm)
     return InFlightEpoch(job, *rows(sum(shard_rows)), shard_rows)
 
 
@@ -120,9 +121,10 @@ def test_workers_that_average_gradients_equal_one_on_their_batches_together(
 
 
 OPTIMISERS: list[dict[str, Any]] = [{}, {"momentum": 0.9}, {"optimiser": "adam"}]
+PATHS = [*OPTIMISERS, *({"l1": 0.1} | each for each in OPTIMISERS)]
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("optimiser", PATHS)
 def test_replicas_have_the_same_bits_after_every_step(optimiser: dict[str, Any]) -> None:
     first, *others = epoch_of((200, 130, 170), **optimiser).run_all()
     assert len(first) == 5
@@ -144,7 +146,7 @@ def test_averaging_gradients_learns() -> None:
     assert losses[-1] < np.log(2) - 0.1
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("optimiser", PATHS)
 @pytest.mark.parametrize("dies_at", [1, 3, 5])
 def test_a_rank_that_is_repeated_replays_and_changes_no_bit(
     dies_at: int, optimiser: dict[str, Any]
@@ -163,7 +165,7 @@ def test_a_rank_that_is_repeated_replays_and_changes_no_bit(
             assert steps[-1].loss_sum == undisturbed.loss_sum
 
 
-@pytest.mark.parametrize("optimiser", OPTIMISERS)
+@pytest.mark.parametrize("optimiser", PATHS)
 def test_a_pause_of_one_rank_stops_all_after_the_same_step_and_changes_no_bit(
     optimiser: dict[str, Any],
 ) -> None:

@@ -20,11 +20,16 @@ ASYNC = spec.Exchange(pattern="async")
 
 
 def orchestra(
-    shards: Any = 1, n_samples: int = 500, seed: int = 0, l2: float = 0.0, **fields: Any
+    shards: Any = 1,
+    n_samples: int = 500,
+    seed: int = 0,
+    l2: float = 0.0,
+    l1: float = 0.0,
+    **fields: Any,
 ) -> Orchestra:
     algorithm = algorithms.ModelAveraging(**{"learning_rate": 0.5, "batch_size": 100} | fields)
     X, y = rows(n_samples)
-    job = job_of(models.LogisticRegression(l2=l2), algorithm)
+    job = job_of(models.LogisticRegression(l1=l1, l2=l2), algorithm)
     return Orchestra(job, X, y, shards, seed=seed)
 
 
@@ -60,7 +65,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_another_order() -> None:
     assert once != other
 
 
-@pytest.mark.parametrize("optimiser", [{}, {"momentum": 0.9}, {"optimiser": "adam"}])
+@pytest.mark.parametrize(
+    "optimiser", [{}, {"momentum": 0.9}, {"optimiser": "adam"}, {"momentum": 0.9, "l1": 0.1}]
+)
 @pytest.mark.parametrize("local_epochs", [1, 3])
 @pytest.mark.parametrize("batch_size", [50, 70, 10**6])
 def test_pausing_anywhere_changes_no_bit(
@@ -80,6 +87,8 @@ def test_pausing_anywhere_changes_no_bit(
     assert calls == math.ceil(500 / batch_size) * local_epochs - 1  # each call trained one batch
     assert outcome.state.parameters.tobytes() == expected.state.parameters.tobytes()
     assert outcome.training_loss == expected.training_loss
+    for name, array in expected.state.extras.items():
+        assert outcome.state.extras[name].tobytes() == array.tobytes()
 
 
 def test_moments_start_afresh_each_epoch() -> None:
@@ -129,7 +138,9 @@ class Alone:
 
 
 @pytest.mark.parametrize("most_batches", [10_000, 3, 1])
-@pytest.mark.parametrize("fields", [{}, {"momentum": 0.9}, {"schedule": "cosine"}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"momentum": 0.9}, {"schedule": "cosine"}, {"momentum": 0.9, "l1": 0.05}]
+)
 def test_a_rank_alone_on_a_shared_model_takes_the_same_path(
     fields: dict[str, Any], most_batches: int
 ) -> None:
@@ -139,11 +150,13 @@ def test_a_rank_alone_on_a_shared_model_takes_the_same_path(
     algorithm = build_algorithm(msgspec.structs.replace(together.job, exchange=ASYNC))
     assert isinstance(algorithm, AsynchronousModels)
     algorithm = replace(algorithm, most_batches=most_batches)
-    shared = Alone(np.zeros(7, np.float32))
+    start = algorithm.initial_state(together.model, np.zeros(7, np.float32), together.sample)
+    shared = Alone(algorithm.shared_vector(together.model, start))
     rank_epoch = RankEpoch(1, 0, (500,), 0)
     X, y = together.shard(0)
     assert algorithm.train(together.model, X, y, rank_epoch, shared)
-    assert shared.vector == pytest.approx(expected.state.parameters, abs=1e-5)
+    found = algorithm.state_of(together.model, shared.vector)
+    assert found.parameters == pytest.approx(expected.state.parameters, abs=1e-5)
     assert len(shared.totals) == algorithm.n_updates((500,))
     losses, counts = np.sum(shared.totals, axis=0)
     assert losses / counts == pytest.approx(expected.training_loss, rel=1e-5)
