@@ -163,6 +163,8 @@ def test_a_server_takes_the_steps_that_a_rank_alone_would(
         "clip_norm": 0.3,
         "schedule": "cosine",
     }
+    if optimiser == "sgd":
+        algorithm |= {"momentum": 0.9, "nesterov": True}
     model = {"name": "logistic_regression", "l2": 0.01}
     exchange = {
         "channel": "parameter_server",

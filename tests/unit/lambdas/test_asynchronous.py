@@ -74,6 +74,26 @@ def test_one_rank_alone_does_plain_sgd() -> None:
     assert alone.state_bits(1) == together.state_bits(1)
 
 
+def test_with_l1_one_rank_alone_has_the_same_zeros() -> None:
+    """The shared vector has the parameters before shrinking, and one number more."""
+    model = {"name": "logistic_regression", "l1": 0.05}
+    algorithm = {"name": "gradient_averaging", "batch_size": 10, "learning_rate": 0.5}
+    jobs = [
+        Job(name, algorithm=algorithm, model=model, workers=1, exchange=exchange)
+        for name, exchange in (("alone", {"pattern": "async"}), ("together", {}))
+    ]
+    for job in jobs:
+        job.initialised()
+        job.epoch(1)
+        job.epoch(2)
+    alone, together = (job.store.state(2).load() for job in jobs)
+    assert alone.parameters == pytest.approx(together.parameters, abs=1e-5)
+    assert (alone.parameters == 0).tolist() == (together.parameters == 0).tolist()
+    assert 0 < np.count_nonzero(together.parameters == 0) < 4
+    shares = [state.extras["l1_share"] for state in (alone, together)]
+    assert shares[0] == pytest.approx(shares[1], abs=1e-4)
+
+
 def test_synchronous_reports_say_nothing_of_staleness() -> None:
     job = Job()
     job.initialised()
