@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 
 import msgspec
 import numpy as np
@@ -25,7 +27,7 @@ from stepml.ml.algorithms import State
 from stepml.ml.choices import rate_is_open, with_pace, with_rate, with_scaling
 from stepml.ml.data import Manifest, Moments, Scale, merge_moments, scale_of, shard_kind, shard_plan
 from stepml.ml.doubts import doubts_about_moments, require_no_doubts
-from stepml.ml.models.base import Array, Floats, LossModel, Matrix
+from stepml.ml.models.base import Array, Floats, LabelUnit, LossModel, Matrix
 from stepml.ml.standing import value_of
 from stepml.ml.stopping import with_tolerance
 from storage import DurableStorage
@@ -55,11 +57,13 @@ def _initialised(store: JobStore) -> TrainingPlan:
     manifest = store.data_set(partition.digest).load_manifest()
     draft = _plan_of(partition, partition.spec, manifest)
     moments = _moments(store, draft)
-    spec = with_scaling(draft.spec, lambda: load_unscaled_sample(store, draft).X)
-    plan = _plan_of(partition, with_pace(spec, draft.shard_rows), manifest)
+    sample = cache(lambda: load_unscaled_sample(store, draft))
+    spec = with_scaling(draft.spec, lambda: sample().X)
+    unit = _label_unit(store, partition, spec, lambda: sample().y)
+    plan = _plan_of(partition, with_pace(spec, draft.shard_rows), manifest, unit)
     epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
     scale = _published_scale(store, plan, moments)
-    plan = _plan_of(partition, _with_rate(store, plan), manifest)
+    plan = _plan_of(partition, _with_rate(store, plan), manifest, unit)
     plan = plan.warning_of(doubts_about_moments(plan.spec, manifest.layout, moments))
     take_over(store, partition)
     first = store.state(0)
@@ -83,10 +87,23 @@ def _initialised(store: JobStore) -> TrainingPlan:
     return store.training_plan.publish(plan)
 
 
-def _plan_of(partition: PartitionPlan, spec: JobSpec, manifest: Manifest) -> TrainingPlan:
+def _plan_of(
+    partition: PartitionPlan, spec: JobSpec, manifest: Manifest, unit: LabelUnit | None = None
+) -> TrainingPlan:
     kind = shard_kind(spec.data.matrix, manifest, spec.workers)
     intervals = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
-    return TrainingPlan.of(partition, spec, manifest, kind, intervals)
+    return TrainingPlan.of(partition, spec, manifest, kind, intervals, unit)
+
+
+def _label_unit(
+    store: JobStore, partition: PartitionPlan, spec: JobSpec, labels: Callable[[], Floats]
+) -> LabelUnit:
+    """Return the unit in which a regression trains: that of the epochs that the job resumes."""
+    if not spec.model.trains_on_scaled_labels:
+        return LabelUnit()
+    resumed = JobStore(store.storage, partition.resumed_from).training_plan
+    before = resumed.find() if partition.resumed_epochs else None
+    return LabelUnit.of(labels()) if before is None else before.label_unit
 
 
 def _published_scale(store: JobStore, plan: TrainingPlan, moments: Moments) -> Scale | None:

@@ -54,7 +54,7 @@ def build_report(
         next_epoch=task.epoch + 1,
         loss=evaluation.loss,
         metrics=evaluation.metrics,
-        training_loss=end.training_loss,
+        training_loss=end.training_loss * run.plan.model().loss_unit,
         best_loss=verdict.best_loss,
         measure=stop.metric,
         best_value=verdict.best_value,

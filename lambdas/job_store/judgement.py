@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.samples import SampleSize, load_labelled_sample
@@ -70,10 +71,12 @@ def _better(store: JobStore, plan: TrainingPlan, epoch: int) -> Better | None:
         return None
     X, labels = load_labelled_sample(store, plan, _SAMPLE)
     shard = load_shard(store, plan, keys.VALIDATION)
-    return better_model(
+    unit = model.loss_unit
+    found = better_model(
         model,
         store.state(epoch).load().parameters,
         (X, model.targets(labels)),
         (shard.X, model.targets(shard.y)),
-        _LEAST_FALL * abs(plan.constant_loss or plan.first_loss or 0.0),
+        _LEAST_FALL * abs(plan.constant_loss or plan.first_loss or 0.0) / unit,
     )
+    return None if found is None else replace(found, loss=found.loss * unit)

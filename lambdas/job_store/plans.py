@@ -24,7 +24,7 @@ from stepml.ml.data import (
     ShardPlan,
     Skipped,
 )
-from stepml.ml.models import DataFacts, Model, build_model
+from stepml.ml.models import DataFacts, LabelUnit, Model, build_model
 from stepml.ml.models.base import Floats
 
 
@@ -96,6 +96,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     # Position of the first training row; None, in plans of earlier versions: behind validation.
     training_start: int | None = None
     fingerprint: str = ""  # of the rows; empty: an earlier version made the plan
+    label_unit: LabelUnit = LabelUnit()  # in which a regression trains
     n_fine: int = 0  # features with remainders in the shards
     about: DatasetFacts = DatasetFacts()
     # Validation losses of a model that ignores the features, and of the first state.
@@ -113,6 +114,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
         manifest: Manifest,
         kind: ShardKind,
         intervals: ShardPlan,
+        label_unit: LabelUnit | None = None,
     ) -> Self:
         """Return the plan of a job on the data that ``manifest`` describes.
 
@@ -139,6 +141,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             skipped_rows=manifest.skipped_rows,
             skipped_samples=list(manifest.skipped_samples),
             fingerprint=manifest.fingerprint,
+            label_unit=label_unit or LabelUnit(),
             n_fine=len(layout.fine) if kind == "dense" else 0,
             about=msgspec.structs.replace(
                 dataset_facts(spec, manifest, len(partition.objects), partition.notes),
@@ -200,7 +203,9 @@ class TrainingPlan(msgspec.Struct, frozen=True):
 
     def model(self) -> Model:
         """Return the job's model."""
-        return build_model(self.spec.model, self.n_features, self.labels, self.label_counts)
+        return build_model(
+            self.spec.model, self.n_features, self.labels, self.label_counts, self.label_unit
+        )
 
     def constant_parameters(self, manifest: Manifest, mean_row: Floats) -> Floats | None:
         """Return the parameters of the best model that ignores the features, if it is known.

@@ -70,6 +70,11 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
     def check(self, model: ModelSpec) -> None:
         """Raise `InvalidJobError` if fields contradict each other or ``model``."""
 
+    @property
+    def knows_labels(self) -> bool:
+        """Whether a given value, such as a learning rate, suits the labels as in the data."""
+        return False
+
     def chosen(self) -> Self:
         """Return the algorithm with values in the open fields that depend on no data."""
         return self
@@ -144,6 +149,10 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
         Annotated[float, Meta(gt=0, le=1e9)] | None,
         Meta(description="longer gradients are scaled down to this Euclidean norm"),
     ] = None
+
+    @property
+    def knows_labels(self) -> bool:
+        return self.learning_rate is not None or self.clip_norm is not None
 
     def rehearsed(self, model: ModelSpec) -> Descent | None:
         return self
@@ -250,6 +259,10 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
     @classmethod
     def preference(cls, at: Circumstances) -> int:
         return 3 if at.model.is_smooth else 0
+
+    @property
+    def knows_labels(self) -> bool:
+        return self.learning_rate is not None or self.rho is not None
 
     def rehearsed(self, model: ModelSpec) -> Descent | None:
         if self.solver(model) != "sgd":

@@ -79,6 +79,11 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
         return float(getattr(self, "l2", 0.0))
 
     @property
+    def trains_on_scaled_labels(self) -> bool:
+        """Whether labels are scaled in training."""
+        return False
+
+    @property
     def min_rows(self) -> int:
         """The minimum number of training rows."""
         return 1
@@ -144,10 +149,22 @@ class LinearRegression(
 
     traits: ClassVar[tuple[Trait, ...]] = ("gradient", "convex", "squares")
     metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae", "r2")
-    remedies: ClassVar[tuple[str, ...]] = ("scale the labels",)
+    open_fields: ClassVar[tuple[str, ...]] = ("scale_labels",)
+    remedies: ClassVar[tuple[str, ...]] = ("set model.scale_labels",)
 
     l1: Penalty = 0.0
     l2: Penalty = 0.0
+    scale_labels: Annotated[
+        bool | None,
+        Meta(
+            description="train on labels near mean 0 and variance 1; penalties, losses and "
+            "predictions refer to the labels as in the data; null: chosen"
+        ),
+    ] = None
+
+    @property
+    def trains_on_scaled_labels(self) -> bool:
+        return self.scale_labels is True
 
 
 class KMeans(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="kmeans"):

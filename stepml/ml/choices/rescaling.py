@@ -1,4 +1,4 @@
-"""Whether features are standardised."""
+"""Whether features are standardised, and labels of a regression scaled."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from stepml.job.choices import filled
 from stepml.job.spec import JobSpec
+from stepml.job.spec_base import settled
 from stepml.ml.matrices import CsrMatrix, Matrix, row_norms_squared
 
 _UNIT = 1e-3  # largest distance of a squared norm from 1
@@ -16,14 +17,19 @@ _SPREAD = 10.0  # of the sizes of features, at most, where rows stay as they are
 
 
 def with_scaling(spec: JobSpec, sample: Callable[[], Matrix]) -> JobSpec:
-    """Return the job with a value of ``data.standardise``.
+    """Return the job with values of ``data.standardise`` and ``model.scale_labels``.
 
     Parameters
     ----------
     spec : JobSpec
+        With an algorithm.
     sample : callable
         Returns training rows as in the data; missing values are NaN. Called only if needed.
     """
+    algorithm = settled(spec.algorithm)
+    scale_labels = not algorithm.is_exact and not algorithm.knows_labels
+    model = filled(spec.model, {"scale_labels": scale_labels})
+    spec = msgspec.structs.replace(spec, model=model)
     if spec.data.standardise is not None:
         return spec
     standardise = "gradient" in spec.model.traits and not _are_scaled(sample())

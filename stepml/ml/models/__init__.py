@@ -8,7 +8,7 @@ from typing import Any
 from stepml.job.availability import model_not_available
 from stepml.job.models import ModelSpec
 from stepml.job.spec_base import tag
-from stepml.ml.models.base import DataFacts, Evaluation, LossModel, Model
+from stepml.ml.models.base import DataFacts, Evaluation, LabelUnit, LossModel, Model
 from stepml.ml.models.kmeans import KMeans
 from stepml.ml.models.linear import LinearModel
 from stepml.ml.models.linear_regression import LinearRegression
@@ -24,6 +24,7 @@ __all__ = [
     "DataFacts",
     "Evaluation",
     "KMeans",
+    "LabelUnit",
     "LinearModel",
     "LinearRegression",
     "LogisticRegression",
@@ -51,6 +52,7 @@ def build_model(
     n_features: int,
     labels: Sequence[float] | None,
     label_counts: Sequence[int] | None = None,
+    label_unit: LabelUnit | None = None,
 ) -> Model:
     """Return the model of a job.
 
@@ -62,13 +64,16 @@ def build_model(
         The distinct labels of the data, in ascending order; None: more than 1,000.
     label_counts : sequence of int, optional
         Rows of each label; balanced class weights need them.
+    label_unit : LabelUnit, optional
+        The unit in which a regression trains; default: that of the data.
 
     Raises
     ------
     BadLabelError
         The labels do not fit the model.
     """
-    return _model_named(tag(spec)).from_spec(spec, DataFacts(n_features, labels, label_counts))
+    facts = DataFacts(n_features, labels, label_counts, label_unit=label_unit or LabelUnit())
+    return _model_named(tag(spec)).from_spec(spec, facts)
 
 
 def restore_model(card: Mapping[str, Any]) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,10 +16,48 @@ from stepml.ml.models.penalty import Penalty
 
 Array = npt.NDArray[Any]
 
-__all__ = ["Array", "DataFacts", "Evaluation", "Floats", "LossModel", "Matrix", "Model", "Penalty"]
+__all__ = [
+    "Array",
+    "DataFacts",
+    "Evaluation",
+    "Floats",
+    "LabelUnit",
+    "LossModel",
+    "Matrix",
+    "Model",
+    "Penalty",
+]
 
 Sample = Callable[[], Matrix]
 """Returns a sample of the training rows; it is loaded only if it is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelUnit:
+    """The unit in which a regression trains: ``(label - origin) / size``."""
+
+    origin: float = 0.0
+    size: float = 1.0  # a power of two, so the division loses no digits
+
+    @classmethod
+    def of(cls, labels: Floats) -> LabelUnit:
+        """Return the unit in which ``labels`` have about mean 0 and variance 1."""
+        with np.errstate(all="ignore"):
+            origin = float(labels.mean(dtype=np.float64))
+            deviation = float(labels.std(dtype=np.float64))
+        if not 0 < deviation < math.inf:
+            return cls(origin if math.isfinite(origin) else 0.0)
+        return cls(float(np.float32(origin)), 2.0 ** round(math.log2(deviation)))
+
+    def scaled(self, labels: Floats) -> Floats:
+        """Return labels in this unit."""
+        result: Floats = (labels - np.float32(self.origin)) / np.float32(self.size)
+        return result
+
+    def as_in_data(self, values: Floats) -> Floats:
+        """Return values in this unit as in the data."""
+        result: Floats = values * np.float32(self.size) + np.float32(self.origin)
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +69,7 @@ class DataFacts:
     label_counts: Sequence[int] | None = None  # rows of each label
     label_mean: float = 0.0
     mean_row: Floats | None = None  # (n_features,) of the features
+    label_unit: LabelUnit = LabelUnit()  # in which a regression trains
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +122,11 @@ class Model(ABC):
         seed : int
             The same seed gives the same bits.
         """
+
+    @property
+    def loss_unit(self) -> float:
+        """The factor by which losses in training are to be multiplied for those of the data."""
+        return 1.0
 
     def constant_parameters(self, facts: DataFacts) -> Floats | None:
         """Return the parameters of the best model that ignores the features.

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from lambdas.job_store.results import trained_model
 from stepml.job.errors import InvalidJobError
 from stepml.job.spec_base import open_fields_of
 from stepml.ml.models.base import Floats
@@ -127,3 +128,47 @@ def test_jobs_with_the_defaults_of_earlier_versions_can_be_resumed() -> None:
     again.initialised()
     assert chosen(again)["algorithm"] == chosen(first)["algorithm"]
     assert chosen(again)["algorithm"]["learning_rate"] == 0.1
+
+
+def prices() -> bytes:
+    """Return rows whose labels are hundreds of thousands."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(300, 3)) * [1, 100, 0.01]
+    y = 3e5 + X @ [5e4, -700, 2e6] + rng.normal(scale=2e4, size=300)
+    rows = [
+        ",".join(map(repr, [*row.tolist(), label]))
+        for row, label in zip(X, y.tolist(), strict=True)
+    ]
+    return "\n".join(rows).encode()
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_regression_learns_labels_of_any_size(algorithm: str | None) -> None:
+    job = open_job(algorithm, model={"name": "linear_regression"}, stop={"max_epochs": 20})
+    job.data.save("rows.csv", prices())
+    job.initialised()
+    epoch, is_over = 0, False
+    while not is_over:
+        report = job.epoch(epoch := epoch + 1)
+        is_over = report.decision != "continue"
+    assert report.metrics["r2"] > 0.9
+    assert report.loss == pytest.approx(report.metrics["rmse"] ** 2 / 2, rel=1e-4)
+    assert report.training_loss == pytest.approx(2e4**2 / 2, rel=0.5) or algorithm is None
+    final = job.finalise(epoch)
+    assert final.warnings == []
+    artifact = trained_model(job.store, job.training_plan(), final)
+    arrays = artifact.model.arrays(artifact.parameters)
+    assert arrays["intercept"][0] == pytest.approx(3e5, rel=0.05)
+
+
+def test_a_resumed_regression_keeps_the_unit_of_its_labels() -> None:
+    first = open_job("model_averaging", model={"name": "linear_regression"})
+    first.data.save("rows.csv", prices())
+    bits = trained(first, 3)
+    other = Job("next", first.storage, **OPEN | {"algorithm": None, "model": first.spec["model"]})
+    other.data.save("rows.csv", prices())
+    other.spec["resume_from"] = {"job": "job", "epoch": 2}
+    other.initialised()
+    other.epoch(3)
+    state = JobStore(first.storage, "next").state(3).load()
+    np.testing.assert_array_equal(state.parameters, bits)
