@@ -17,7 +17,7 @@ from comm.wire import Draft, Message, message_bytes
 from ps_server.protocol.calls import JobSettings, Pushed, ServerUpdate, StepStatus, Target
 from ps_server.protocol.refusals import DamagedVector, InvalidRequest, StepForgotten
 from ps_server.state.memory import Block, Memory
-from ps_server.state.rules import Rule, Shape, decoded, draft_over, name_of
+from ps_server.state.rules import Rule, Shape, decoded, name_of
 from stepml.job.step import Step
 from stepml.ml.algorithms.descent import Descent
 
@@ -55,6 +55,8 @@ class Models(Rule):
             repeated = self.repeated(target)
             if repeated is not None:
                 return repeated
+            if message.vector.dtype == np.float16:
+                raise DamagedVector(f"{name_of(target)}: expected uncompressed numbers")
             if target.step.batch > 0:
                 return self._updated(target, block, message)
             self._models[target.step.epoch] = self._created(message)
@@ -74,7 +76,7 @@ class Models(Rule):
         return self.settings.rule == "stale_synchronous"
 
     def pulled(self, target: Target) -> Block:
-        return self._model(target.step).sealed().hold()
+        return self._model(target.step).block.hold()
 
     def status(self, step: Step) -> StepStatus:
         model = self._models.get(step.epoch)
@@ -128,10 +130,6 @@ class Models(Rule):
     def _updated(self, target: Target, block: Block, message: Message) -> Pushed:
         model, name = self._model(target.step), name_of(target)
         model.shape.require(message, name)
-        if len(block.data) != message_bytes(
-            message.vector.size, message.vector.dtype, message.trailer.size
-        ):
-            raise DamagedVector(f"{name}: expected uncompressed numbers")
         staleness = model.version - target.based_on
         if staleness < 0 and not model.is_restored:
             raise StepForgotten(
@@ -140,7 +138,7 @@ class Models(Rule):
             )
         change = message.vector
         if self._update is not None:  # it is turned into a step where it lies
-            change = draft_over(block.data, message).vector
+            change = Draft(*Shape.of(message), block.data).vector
         model.apply(target, change, message.trailer, max(0, staleness))
         return Pushed(is_repeated=False, version=model.version, staleness=max(0, staleness))
 
@@ -167,22 +165,20 @@ class SharedModel:
         self, block: Block, settings: JobSettings, update: ServerUpdate | None, memory: Memory
     ) -> None:
         self.is_restored = False
-        self._block = block
+        self.block = block  # may be sent as it is
         self._memory = memory
         self._totals = HEAD + settings.world_size  # where they begin in the trailer
-        message = decoded(block.data.data, "a model")
-        self._draft = draft_over(block.data, message)
-        self._is_sealed = True
-        totals = message.trailer[self._totals :]
-        self.shape = Shape(message.vector.size, message.vector.dtype, totals.size)  # of updates
+        self._message = decoded(block.data.data, "a model")
+        size, dtype, n_trailer = self._layout = Shape.of(self._message)
+        self.shape = Shape(size, dtype, n_trailer - self._totals)  # of updates
         self._optimiser = None
         if update is not None:
-            self._optimiser = _Optimiser(update, message.vector.size, memory)
+            self._optimiser = _Optimiser(update, size, memory)
 
     @property
     def head(self) -> npt.NDArray[np.float64]:
         """Numbers of updates, their staleness, its maximum, and updates that a restart lost."""
-        found: npt.NDArray[np.float64] = self._draft.trailer[:HEAD]
+        found: npt.NDArray[np.float64] = self._message.trailer[:HEAD]
         return found
 
     @property
@@ -193,7 +189,7 @@ class SharedModel:
     @property
     def applied(self) -> npt.NDArray[np.float64]:
         """The last update of each rank, by rank."""
-        found: npt.NDArray[np.float64] = self._draft.trailer[HEAD : self._totals]
+        found: npt.NDArray[np.float64] = self._message.trailer[HEAD : self._totals]
         return found
 
     def apply(
@@ -206,40 +202,27 @@ class SharedModel:
         """Apply an update, which may overwrite ``change``; without memory nothing changes."""
         if self._optimiser is not None:
             self._optimiser.block = self._optimiser.block.owned()
-        spare = self._memory.take(len(self._block.data)) if self._block.is_shared else None
+        block = self._memory.take(len(self.block.data)) if self.block.is_shared else self.block
         if self._optimiser is not None:
             self._optimiser.turn(change, target.step)
             np.negative(change, out=change)
-        before = self._draft
-        if spare is not None:
-            read, self._block = self._block, spare
-            self._draft = draft_over(spare.data, before)
-            self._draft.trailer[:] = before.trailer
-            np.add(before.vector, change, out=self._draft.vector)
+        counted = self._counted(target, staleness, totals)
+        draft, read = Draft(*self._layout, block.data), self.block
+        if block is not read:
+            draft.vector[:], draft.trailer[:] = self._message.vector, self._message.trailer
+        draft.trailer[2] = max(draft.trailer[2], staleness)
+        self.block = block
+        self._message, _ = draft.finish(others=[Message(change, counted)])
+        if block is not read:
             read.drop()
-        else:
-            if self._is_sealed:
-                self._draft = draft_over(self._block.data, before)
-            self._draft.vector += change
-        self._is_sealed = False
-        self._count(target, staleness)
-        self._draft.trailer[self._totals :] += totals
-
-    def sealed(self) -> Block:
-        """Return the block, ready to be sent."""
-        if not self._is_sealed:
-            self._draft.finish()
-            self._is_sealed = True
-        return self._block
 
     def blocks(self) -> Iterator[Block]:
         """Yield the model's block, then the optimiser's."""
-        yield self._block
+        yield self.block
         if self._optimiser is not None:
             yield self._optimiser.block
 
     def export(self) -> dict[str, Any]:
-        self.sealed()
         return {"steps": 0 if self._optimiser is None else self._optimiser.steps}
 
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
@@ -250,13 +233,15 @@ class SharedModel:
             self._optimiser.block.drop()
             self._optimiser.block = next(blocks)
 
-    def _count(self, target: Target, staleness: int) -> None:
-        head, applied, batch = self.head, self.applied, target.step.batch
-        head[0] += 1
-        head[1] += staleness
-        head[2] = max(head[2], staleness)
-        head[3] += max(0, batch - 1 - applied[target.rank])
-        applied[target.rank] = batch
+    def _counted(
+        self, target: Target, staleness: int, totals: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        """Return the numbers that an update adds to the trailer."""
+        rank, ahead = target.rank, target.step.batch - self.applied[target.rank]
+        counted = np.zeros(self._layout.n_trailer)
+        counted[:HEAD] = 1, staleness, 0, max(0, ahead - 1)
+        counted[HEAD + rank], counted[self._totals :] = ahead, totals
+        return counted
 
 
 class _Optimiser:

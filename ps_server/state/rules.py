@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from comm.wire import Draft, Message, decode
+from comm.wire import Message, decode
 from ps_server.protocol.calls import JobSettings, Pushed, StepStatus, Target
 from ps_server.protocol.refusals import DamagedVector
-from ps_server.state.memory import Block, Bytes, Memory
+from ps_server.state.memory import Block, Memory
 from stepml.job.errors import DamagedValueError
 from stepml.job.step import Step
 
@@ -98,11 +98,6 @@ def decoded(data: memoryview, name: str, checksum: int | None = None) -> Message
         return decode(data, name, checksum, widen=False)
     except DamagedValueError as error:
         raise DamagedVector(str(error)) from None
-
-
-def draft_over(data: Bytes, like: Message | Draft) -> Draft:
-    """Return a draft over ``data`` of the same shape; over its own data, to change it in place."""
-    return Draft(like.vector.size, like.vector.dtype, like.trailer.size, data)
 
 
 class Shape(NamedTuple):

@@ -707,6 +707,19 @@ def test_an_update_whose_predecessor_is_missing_is_refused() -> None:
         update(state, 0, 2)
 
 
+@pytest.mark.parametrize("optimiser", ["", "adam"])
+def test_models_and_updates_of_half_the_digits_are_refused(optimiser: Any) -> None:
+    update = ServerUpdate(plain(GradientAveraging(optimiser="adam")), 10, n_updates=5)
+    text = msgspec.json.encode(update).decode() if optimiser else ""
+    state = asynchronous(server_update=text)
+    for step in (Step(EPOCH, 1), Step(EPOCH + 1, 0)):
+        before = used_bytes(state)
+        with pytest.raises(DamagedVector, match="expected uncompressed numbers"):
+            push(state, 0, change(1.0), step, compression="float16")
+        assert used_bytes(state) == before
+    assert model(state).vector.tolist() == START.tolist()
+
+
 def test_a_model_that_is_being_sent_does_not_change() -> None:
     state = asynchronous()
     outgoing = state.pull(Target(JOB, Step(EPOCH, 0), 0))
