@@ -18,10 +18,7 @@ from ps_server.protocol.refusals import InvalidRequest, Refusal
 
 # The calls of the interface that have another name than those of `ParameterClient`.
 METHOD_NAMES = {"register": "register_job", "delete": "delete_jobs"}
-METHODS = (
-    *("authenticate", "ping", "register_job", "exists", "push", "pull"),
-    *("forget", "reset", "delete_jobs", "statistics"),
-)
+METHODS = [name for name in vars(ParameterServer.Iface) if not name.startswith("_")]
 ARGUMENTS: dict[str, Any] = {name: getattr(ParameterServer, f"{name}_args") for name in METHODS}
 RESULTS: dict[str, Any] = {name: getattr(ParameterServer, f"{name}_result") for name in METHODS}
 _ENUMERATIONS = {"rule": ttypes.Rule, "compression": ttypes.Compression}

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from comm.wire import Compression, Message, decode, encode, message_bytes
+from comm.wire import Compression, Draft, Message, decode, encode
 from ps_server.protocol.clients import encode_in_parts
-from ps_server.state.rules import draft_over
 
 
 @pytest.mark.parametrize("most_bytes", [1, 31, 32, 100, 10_000])
@@ -32,12 +31,12 @@ def test_a_message_in_parts_is_sent_from_where_it_lies() -> None:
     assert encode_in_parts(Message(vector, np.zeros(1))).parts[1].obj is vector
 
 
-def test_a_draft_changes_a_message_where_it_lies() -> None:
-    data = np.empty(message_bytes(3, np.dtype(np.float32), 1), np.uint8)
-    data[:] = np.frombuffer(encode(Message(np.ones(3, np.float32), np.zeros(1))), np.uint8)
-    draft = draft_over(data, decode(data.data, ""))
-    draft.vector += 1
-    draft.trailer += 5
-    draft.finish()
+@pytest.mark.parametrize("size", [0, 3, 2**16, 2**17 + 1])  # more than one pass takes at once
+def test_a_draft_adds_to_a_message_where_it_lies_in_order(size: int) -> None:
+    first, *others = (Message(np.full(size, x, np.float32), np.array([x])) for x in (1e8, 1, -1e8))
+    data = np.frombuffer(encode(first), np.uint8).copy()
+    Draft(size, first.vector.dtype, 1, data).finish(others=others, pause=True)
     changed = decode(data.data, "")
-    assert (changed.vector.tolist(), changed.trailer.tolist()) == ([2, 2, 2], [5])
+    expected = np.float32(1e8) + np.float32(1) + np.float32(-1e8)
+    assert (changed.vector == expected).all()
+    assert (changed.trailer.tolist(), changed.pause) == ([1.0], True)
