@@ -1,7 +1,7 @@
 """A second opinion on a trained model: L-BFGS goes on from it, on a sample of the training rows.
 
-If that lowers the loss of the validation rows, which neither has seen, training has not come to its
-end.
+If that lowers the objective, and the loss of the validation rows, which neither has seen, training
+has not come to its end.
 """
 
 from __future__ import annotations
@@ -80,15 +80,21 @@ def _operations(model: LossModel, X: Matrix) -> int:
 
 
 def _path(model: LossModel, w: Floats, sample: Rows, evaluations: int) -> Iterator[Floats]:
-    """Yield some points of the path, as its end may fit the sample too well."""
+    """Yield some points of the path, as its end may fit the sample too well.
+
+    The objective is lower there by more than the margin: with a penalty, the validation loss may
+    fall near the minimum by chance.
+    """
     objective = _Objective(model, w, sample)
     now, shown = lbfgs.start(objective, w * objective.unit), 2
+    low = now.value - _MARGIN * abs(now.value)
     while not now.at_end and objective.evaluations < evaluations:
         now = lbfgs.advance(objective, now, tolerance=0.0, least_fall=_LEAST_FALL)
-        if objective.evaluations >= shown:
+        if objective.evaluations >= shown and now.value < low:
             shown = 2 * objective.evaluations
             yield objective.parameters(now.x)
-    yield objective.parameters(now.x)
+    if now.value < low:
+        yield objective.parameters(now.x)
 
 
 class _Objective:

@@ -146,7 +146,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
             float(trailer[0] / trailer[1]),
             "primal and dual residual are within their tolerances" if ends else None,
             residuals,
-            lacks="the residuals or the fall in sight are not within their tolerances",
+            lacks="ADMM has not converged",
         )
 
     def _minimise(
