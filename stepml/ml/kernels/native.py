@@ -42,10 +42,18 @@ def library_path(system: str, machine: str, folder: Path = SOURCE.parent) -> Pat
 @cache
 def accumulate_kernel() -> Accumulate | None:
     """Return the kernel of k-means, or None if this machine has none."""
-    path = library_path(sys.platform, platform.machine())
-    if not path.exists():
+    return load_kernel(library_path(sys.platform, platform.machine()))
+
+
+def load_kernel(path: Path) -> Accumulate | None:
+    """Return the kernel of k-means in a library.
+
+    Without the library, or with one that does not run on this machine, return None.
+    """
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError:
         return None
-    library = ctypes.CDLL(str(path))
     if not library.runs_here():
         return None
     kernel = library.accumulate

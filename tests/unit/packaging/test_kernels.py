@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stepml.ml.kernels.native import library_path
+from stepml.ml.kernels.native import library_path, load_kernel
 from stepml.packaging.kernels import built
 from stepml.packaging.packages import FUNCTION_PACKAGES
 
@@ -27,6 +27,7 @@ def test_a_kernel_is_compiled_once_and_replaces_older_versions(tmp_path: Path) -
     assert built(*HERE, tmp_path).endswith(f"{path.name}, by cc")
     assert {each.name for each in tmp_path.iterdir()} == {path.name, other.name}
     first = path.stat().st_mtime_ns
+    assert load_kernel(path) is not None
     assert built(*HERE, tmp_path).endswith(path.name)
     assert path.stat().st_mtime_ns == first
 
@@ -55,6 +56,12 @@ def test_a_compiler_that_fails_leaves_nothing(
     folder.mkdir()
     assert "none" in built(*HERE, folder)
     assert not [*folder.iterdir()]
+
+
+def test_a_library_that_does_not_load_is_as_good_as_none(tmp_path: Path) -> None:
+    assert load_kernel(tmp_path / "absent.so") is None
+    (tmp_path / "cut.so").write_bytes(b"\x7fELF")
+    assert load_kernel(tmp_path / "cut.so") is None
 
 
 @pytest.mark.parametrize("name", FUNCTION_PACKAGES)
