@@ -82,9 +82,16 @@ class Killer:
         self._due = time.monotonic() + (0.0 if soak.first else self._pause_s())
 
     def strike_if_due(self) -> None:
-        """Kill a target if it is time and there is one."""
+        """Kill a target if it is time and there is one.
+
+        Without one, the pause passes all the same: a kill that waited for the next call would
+        strike every retry at its very beginning.
+        """
         now = time.monotonic()
-        if self._due <= now < self._ends_at and self._strike():
+        if not self._due <= now < self._ends_at:
+            return
+        awaits_first = bool(self._soak.first) and not self._killed
+        if self._strike() or not awaits_first:
             self._due = now + self._pause_s()
 
     def _pause_s(self) -> float:
