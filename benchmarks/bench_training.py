@@ -124,7 +124,13 @@ class Stack:
     def run(self, channel: str, algorithm: str, epochs: int, name: str) -> dict[str, Any]:
         """Run a job to its end and return the execution's description."""
         job = {
-            "data": {"uri": self._uri, "format": "csv", "label": 0, "header": False},
+            "data": {
+                "uri": self._uri,
+                "format": "csv",
+                "label": 0,
+                "header": False,
+                "standardise": False,
+            },
             "workers": WORKERS,
             "model": {"name": "logistic_regression"},
             "algorithm": {"name": algorithm, "learning_rate": 0.1, "batch_size": 1000},

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from stepml.job.algorithms import Descent
+from stepml.job.algorithms import AlgorithmSpec, Descent
 from stepml.job.choices import filled
-from stepml.job.spec import JobSpec
+from stepml.job.spec import Exchange, JobSpec
 from stepml.job.spec_base import settled
 
 # With momentum and a falling rate, so many steps are enough for problems of ordinary condition.
@@ -33,7 +33,7 @@ def with_pace(spec: JobSpec, shard_rows: Sequence[int]) -> JobSpec:
     descent = algorithm.rehearsed(spec.model)
     if descent is not None:
         batch_size = _batch_size(descent, spec.stop.max_epochs, shard_rows)
-        values = {"batch_size": batch_size, "schedule": "cosine"} | _optimiser(spec)
+        values = {"batch_size": batch_size} | _shape(algorithm, spec.exchange)
         algorithm = filled(algorithm, values)
     epochs = algorithm.usual_epochs
     if isinstance(algorithm, Descent):
@@ -57,12 +57,15 @@ def _batch_size(descent: Descent, max_epochs: int | None, shard_rows: Sequence[i
     return min(max(-(-batch // world_size), least), max(shard_rows))
 
 
-def _optimiser(spec: JobSpec) -> dict[str, float | str]:
-    """Return optimiser and momentum: heavy-ball steps, unless the job says otherwise."""
-    algorithm = spec.algorithm
-    assert algorithm is not None
-    given = algorithm.optimiser if isinstance(algorithm, Descent) else None
-    has_momentum = isinstance(algorithm, Descent) and algorithm.momentum
-    server = spec.exchange.server_update
-    kind = given or ("adam" if server == "adam" and not has_momentum else "sgd")
-    return {"optimiser": kind, "momentum": 0.9 if kind == "sgd" else 0.0}
+def _shape(algorithm: AlgorithmSpec, exchange: Exchange) -> dict[str, float | str]:
+    """Return optimiser, momentum and schedule.
+
+    They go with the learning rate: one that is given is that of plain steps, if nothing else is.
+    """
+    if not isinstance(algorithm, Descent):
+        return {}
+    given = algorithm.optimiser or ("sgd" if algorithm.momentum else None)
+    kind = given or ("adam" if exchange.server_update == "adam" else "sgd")
+    is_plain = kind == "adam" or algorithm.learning_rate is not None
+    schedule = "constant" if algorithm.learning_rate is not None else "cosine"
+    return {"optimiser": kind, "momentum": 0.0 if is_plain else 0.9, "schedule": schedule}

@@ -194,6 +194,8 @@ def test_an_epoch_has_enough_steps(
     [
         (Exchange(), {}, "sgd", 0.9),
         (Exchange(), {"optimiser": "adam"}, "adam", 0),
+        (Exchange(), {"learning_rate": 0.1}, "sgd", 0),
+        (Exchange(), {"learning_rate": 0.1, "momentum": 0.5}, "sgd", 0.5),
         (Exchange(), {"momentum": 0.5}, "sgd", 0.5),
         (Exchange(server_update="adam"), {}, "adam", 0),
         (Exchange(server_update="sgd"), {}, "sgd", 0.9),
@@ -208,7 +210,8 @@ def test_the_optimiser_suits_what_is_given(
     )
     paced = with_pace(spec, [100, 100]).algorithm
     assert isinstance(paced, algorithms.GradientAveraging)
-    assert (paced.optimiser, paced.momentum, paced.schedule) == (optimiser, momentum, "cosine")
+    schedule = "constant" if "learning_rate" in fields else "cosine"
+    assert (paced.optimiser, paced.momentum, paced.schedule) == (optimiser, momentum, schedule)
 
 
 def test_asynchronous_ranks_share_the_rate() -> None:
