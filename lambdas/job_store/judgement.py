@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.samples import SampleSize, load_labelled_sample
@@ -71,12 +70,10 @@ def _better(store: JobStore, plan: TrainingPlan, epoch: int) -> Better | None:
         return None
     X, labels = load_labelled_sample(store, plan, _SAMPLE)
     shard = load_shard(store, plan, keys.VALIDATION)
-    unit = model.loss_unit
-    found = better_model(
+    return better_model(
         model,
         store.state(epoch).load().parameters,
         (X, model.targets(labels)),
         (shard.X, model.targets(shard.y)),
-        _LEAST_FALL * abs(plan.constant_loss or plan.first_loss or 0.0) / unit,
+        _LEAST_FALL * abs(plan.constant_loss or plan.first_loss or 0.0),
     )
-    return None if found is None else replace(found, loss=found.loss * unit)

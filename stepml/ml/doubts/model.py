@@ -52,7 +52,7 @@ class Training:
     @property
     def is_steady(self) -> bool:
         """Whether the loss fell in each of the last epochs, and rose in none before."""
-        last = self.losses[-4:]
+        last = self._course[-4:]
         falls = len(last) > 1 and all(after < before for before, after in pairwise(last))
         return falls and not self.n_rises
 
@@ -60,11 +60,16 @@ class Training:
     def n_rises(self) -> int:
         """Epochs in which the loss rose, noise aside."""
         # Where the loss ends at 0, it may double without harm.
-        least = _MARGIN * abs(self.losses[0] if self.first_loss is None else self.first_loss)
+        least = _MARGIN * abs(self._course[0])
         return sum(
             after - before > max(_RISE * abs(before), least)
             for before, after in pairwise(self.losses)
         )
+
+    @property
+    def _course(self) -> list[float]:
+        before = [] if self.first_loss is None else [self.first_loss]
+        return [*before, *self.losses]
 
     def exceeds(self, other: float) -> bool:
         """Return whether the loss is higher than ``other``, noise aside."""

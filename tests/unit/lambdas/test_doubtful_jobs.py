@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -100,6 +101,22 @@ def test_a_plateau_from_which_the_loss_can_fall_is_no_convergence() -> None:
     assert report.decision == "stopped"
     assert report.reason.endswith("2 epochs in a row, but the loss can still fall")
     assert codes(report) == ["not_converged"]
+
+
+def test_a_fall_is_said_in_the_unit_of_the_labels() -> None:
+    a, b = RNG.normal(size=(2, 400))
+    alike = a + 0.1 * b  # one iteration does not tell the two features apart
+    rows = text("a,b,y", a.tolist(), alike.tolist(), (2e5 + 1e4 * (alike - a)).tolist())
+    steps = {"name": "admm", "local_iterations": 1}
+    begun = job(rows, {"standardise": True}, algorithm=steps, chooses=True, **LINEAR)
+    report = trained(begun)
+    assert begun.training_plan().label_unit.size > 100
+    (warning,) = report.warnings
+    assert warning.code == "not_converged"
+    found = re.search(r"can fall from (\S+) to (\S+) or less", warning.text)
+    assert found
+    assert float(found[1]) == pytest.approx(report.loss, rel=1e-4)
+    assert float(found[2]) < report.loss
 
 
 def test_one_cluster_is_the_constant_model_of_clusters() -> None:

@@ -55,7 +55,7 @@ def test_a_model_worse_than_the_constant_one() -> None:
     ((code, text),) = doubts(DESCENT, losses=[0.9, 0.8, 0.71, 0.72], training_loss=0.8)
     assert code == "worse_than_constant"
     assert "0.72 is worse than that of a model that ignores the features, 0.69: lower alg" in text
-    ((_, text),) = doubts(DESCENT, losses=[4.0, 3.0, 2.0], training_loss=2.5)
+    ((_, text),) = doubts(DESCENT, losses=[4.0, 3.0, 2.0], training_loss=2.5, first_loss=5.0)
     assert text.endswith(
         ": raise stop.max_epochs or algorithm.learning_rate or set data.standardise"
     )  # it is on its way
