@@ -16,7 +16,7 @@ from pathlib import Path
 
 from stepml.ml.kernels.native import SOURCE, library_path
 
-_FLAGS = ("-O3", "-ffp-contract=off", "-shared", "-fPIC")
+_FLAGS = ("-O3", "-ffp-contract=off", "-fno-math-errno", "-shared", "-fPIC")
 _HINT = "It needs a C compiler (cc), or ziglang from PyPI."
 _PROCESSORS = {"x86_64": ("-mavx2", "-mfma")}  # as all functions on x86_64 have
 
@@ -42,7 +42,7 @@ def built(system: str, machine: str, folder: Path = SOURCE.parent) -> str:
     if path.exists():
         return f"Native k-means for {target}: {path.name}"
     for compiler in _compilers(system, machine):
-        if _compile(compiler, _PROCESSORS.get(machine, ()), path):
+        if compile_kernel(compiler, _PROCESSORS.get(machine, ()), path):
             return f"Native k-means for {target}: {path.name}, by {_name_of(compiler)}"
     return f"Native k-means for {target}: none, so NumPy computes the same, slower. {_HINT}"
 
@@ -61,7 +61,7 @@ def _name_of(compiler: tuple[str, ...]) -> str:
     return "ziglang" if "ziglang" in compiler else compiler[0]
 
 
-def _compile(compiler: tuple[str, ...], processor: tuple[str, ...], path: Path) -> bool:
+def compile_kernel(compiler: tuple[str, ...], processor: tuple[str, ...], path: Path) -> bool:
     """Compile the kernels; return whether that succeeded."""
     with tempfile.TemporaryDirectory(dir=path.parent) as draft_folder:
         draft = Path(draft_folder) / path.name

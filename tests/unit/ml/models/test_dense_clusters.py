@@ -10,13 +10,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stepml.ml.kernels.native import Accumulate, accumulate_kernel
+from stepml.ml.kernels.native import Accumulate, accumulate_kernel, load_kernel
 from stepml.ml.matrices import Floats
 from stepml.ml.models.dense_clusters import accumulate, clusters_of
+from stepml.packaging.kernels import compile_kernel
 
 Rows = Callable[[np.random.Generator, int, int], Floats]
 
@@ -170,6 +172,17 @@ def test_a_cluster_of_one_row_has_its_bits() -> None:
     found = accumulate(X, X, accumulate_kernel())
     assert found.sums.tobytes() == X.astype(np.float64).tobytes()
     assert found.inertia == 0
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="there is no cc")
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+def test_a_kernel_for_other_processors_gives_the_same_bits(tmp_path: Path) -> None:
+    assert compile_kernel(("cc",), (), tmp_path / "kernel-0.so")
+    portable = load_kernel(tmp_path / "kernel-0.so")
+    assert portable is not None
+    for make in KINDS:
+        X, centroids = some(make, 500, 9, 6)
+        assert bits(centroids, X, portable) == bits(centroids, X, None), make
 
 
 _PRINT_BITS = """
