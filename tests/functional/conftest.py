@@ -49,16 +49,16 @@ class LocalStack:
         listed = self.aws.client("s3").list_objects_v2(Bucket=self.bucket, Prefix=prefix)
         return [item["Key"] for item in listed.get("Contents", [])]
 
-    def start(self, job: Any, name: str | None = None) -> str:
-        """Start a job, with the simplest values of what it leaves open."""
-        job = plain_job(job) if isinstance(job, dict) else job
+    def start(self, job: Any, name: str | None = None, *, chooses: bool = False) -> str:
+        """Start a job; unless StepML ``chooses`` what it leaves open, with the simplest values."""
+        job = plain_job(job) if isinstance(job, dict) and not chooses else job
         return self.aws.start(
             self.outputs["TrainStateMachineArn"], job, name=name or f"job-{uuid.uuid4().hex[:8]}"
         )
 
-    def run(self, job: Any, name: str | None = None) -> dict[str, Any]:
+    def run(self, job: Any, name: str | None = None, *, chooses: bool = False) -> dict[str, Any]:
         """Run a job to its end; return the execution's description with the parsed output."""
-        ended = self.aws.ended(self.start(job, name))
+        ended = self.aws.ended(self.start(job, name, chooses=chooses))
         if "output" in ended:
             ended["report"] = json.loads(ended["output"])
         return ended

@@ -37,7 +37,7 @@ def test_an_example_gives_what_the_documentation_says(
     local_stack: LocalStack, example: Path
 ) -> None:
     job: dict[str, Any] = json.loads(example.read_bytes())
-    ended = local_stack.run(job)
+    ended = local_stack.run(job, chooses=True)
     assert ended["status"] == "SUCCEEDED", ended
     report = ended["report"]
     assert report["warnings"] == []

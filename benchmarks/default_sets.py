@@ -1,0 +1,151 @@
+"""Data sets on which jobs with nothing chosen by hand are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import datasets
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
+
+Rows = tuple[NDArray[np.float64], NDArray[np.float64]]
+N_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """Rows, and the model that learns them."""
+
+    name: str
+    X: NDArray[np.float64]
+    y: NDArray[np.float64]
+    model: dict[str, Any]  # of a job
+    is_sparse: bool = False  # written as libsvm, and never standardised
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether the labels are numbers."""
+        return self.model["name"] == "linear_regression"
+
+    def text(self) -> bytes:
+        """Return the rows as libsvm or CSV, the label first."""
+        if self.is_sparse:
+            pairs = (np.flatnonzero(row) for row in self.X)
+            lines = (
+                " ".join([f"{label:g}", *(f"{i + 1}:{row[i]:.7g}" for i in indices)])
+                for row, label, indices in zip(self.X, self.y, pairs, strict=True)
+            )
+        else:
+            rows = np.column_stack([self.y, self.X])
+            lines = (",".join(f"{value:.9g}" for value in row) for row in rows.tolist())
+        return "\n".join([*lines, ""]).encode()
+
+    def reference(self) -> Result:
+        """Return the result of scikit-learn on the same rows, standardised unless sparse."""
+        X = self.X if self.is_sparse else StandardScaler().fit_transform(self.X)
+        l2 = self.model.get("l2", 0.0)
+        if self.is_regression:
+            found = (Ridge(l2 * len(X)) if l2 else LinearRegression()).fit(X, self.y)
+            errors = found.predict(X) - self.y
+            return Result(float(errors @ errors) / 2 / len(X), found.score(X, self.y))
+        C = 1 / (l2 * len(X)) if l2 else np.inf
+        found = LogisticRegression(C=C, max_iter=10_000, tol=1e-6).fit(X, self.y)
+        return Result(log_loss(self.y, found.predict_proba(X)), found.score(X, self.y))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The quality of a model on the training rows."""
+
+    loss: float  # mean, without penalty
+    score: float  # accuracy, or the coefficient of determination
+
+
+def from_csv(path: Path, model: str) -> DataSet:
+    """Return the rows of a CSV with a header and the label in the last column."""
+    rows = np.genfromtxt(path, delimiter=",", skip_header=1)
+    return DataSet(path.stem, rows[:, :-1], rows[:, -1], {"name": model})
+
+
+def _cancer() -> DataSet:
+    X, y = datasets.load_breast_cancer(return_X_y=True)
+    return DataSet("cancer", X, y, {"name": "logistic_regression", "l2": 0.01})
+
+
+def _digits() -> DataSet:
+    X, y = datasets.load_digits(return_X_y=True)
+    return DataSet("digits", X, y, {"name": "softmax_regression", "l2": 0.01})
+
+
+def _wine() -> DataSet:
+    X, y = datasets.load_wine(return_X_y=True)
+    return DataSet("wine", X, y, {"name": "softmax_regression", "l2": 0.01})
+
+
+def _diabetes() -> DataSet:
+    X, y = datasets.load_diabetes(return_X_y=True, scaled=False)
+    return DataSet("diabetes", X, y, {"name": "linear_regression"})
+
+
+def _correlated(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return features that depend on each other, of scales from 1e-3 to 1e3."""
+    X = rng.normal(size=(N_ROWS, 4)) @ rng.normal(size=(4, 10))
+    X += 0.2 * rng.normal(size=X.shape)
+    scaled: NDArray[np.float64] = X * 10.0 ** np.linspace(-3, 3, 10)
+    return scaled
+
+
+def _telescope() -> DataSet:
+    rng = np.random.default_rng(1)
+    X = _correlated(rng)
+    z = StandardScaler().fit_transform(X) @ rng.normal(size=10)
+    y = (z + rng.logistic(size=N_ROWS) > 0).astype(float)
+    return DataSet("correlated", X, y, {"name": "logistic_regression"})
+
+
+def _shuttle() -> DataSet:
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(N_ROWS, 9)) * [50, 1, 20, 1, 100, 1, 1, 3, 3]
+    z = StandardScaler().fit_transform(X) @ [3, 0.5, 2, 0, -2, 0.2, 3, 1, 1]
+    y = (z + 0.6 * rng.normal(size=N_ROWS) > np.quantile(z, 0.93)).astype(float)
+    return DataSet("imbalanced", X, y, {"name": "logistic_regression"})
+
+
+def _prices() -> DataSet:
+    rng = np.random.default_rng(3)
+    X = _correlated(rng)
+    z = StandardScaler().fit_transform(X) @ rng.normal(size=10)
+    return DataSet(
+        "prices", X, 4e5 + 1e5 * (z + rng.normal(size=N_ROWS)), {"name": "linear_regression"}
+    )
+
+
+def _text() -> DataSet:
+    """Return rows like TF-IDF."""
+    rng, n_words = np.random.default_rng(4), 2000
+    common = 1 / np.arange(1, n_words + 1)
+    common /= common.sum()
+    other = common * np.exp(rng.normal(size=n_words))
+    y = (rng.random(3000) < 0.35).astype(float)
+    X = np.array([rng.multinomial(60, other / other.sum() if each else common) for each in y])
+    weighted = X / np.sqrt(common)
+    weighted /= np.linalg.norm(weighted, axis=1, keepdims=True)
+    return DataSet("text", weighted, y, {"name": "logistic_regression", "l2": 1e-3}, is_sparse=True)
+
+
+SETS: dict[str, Callable[[], DataSet]] = {
+    "cancer": _cancer,
+    "digits": _digits,
+    "wine": _wine,
+    "diabetes": _diabetes,
+    "correlated": _telescope,
+    "imbalanced": _shuttle,
+    "prices": _prices,
+    "text": _text,
+}
