@@ -50,7 +50,7 @@ def load_model(where: str | os.PathLike[str], *, endpoint_url: str | None = None
     """
     place = os.fspath(where)
     is_in_s3 = place.startswith("s3://")
-    place = place if is_in_s3 else str(Path(place).expanduser())
+    place = str(Path(place).expanduser()) if place.startswith("~") else place
     read = _reader_of_s3(endpoint_url) if is_in_s3 else _read_file
     for path in _candidates(place):
         packed = read(path)
