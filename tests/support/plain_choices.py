@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any, TypeVar
 
 import msgspec
@@ -40,7 +39,8 @@ def plain_spec(spec: JobSpec) -> JobSpec:
 
 def plain_job(job: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON object of a job, which may be wrong, with the simplest values."""
-    job = copy.deepcopy(job)
+    # The groups alone are copied: below them, a wrong job may be nested deeply.
+    job = {name: {**value} if isinstance(value, dict) else value for name, value in job.items()}
     stop, data, algorithm = job.setdefault("stop", {}), job.get("data"), job.get("algorithm")
     if isinstance(stop, dict):
         stop.setdefault("max_epochs", PLAIN["max_epochs"])
