@@ -10,7 +10,8 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from stepml.job.algorithms import ALGORITHMS, Algorithm, Circumstances, algorithms_of
+from stepml.job.algorithm_base import Circumstances
+from stepml.job.algorithms import ALGORITHMS, Algorithm, algorithms_of
 from stepml.job.channels import CHANNELS
 from stepml.job.formats import FORMATS
 from stepml.job.spec import JobSpec, Stop

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stepml.job.algorithms import ALGORITHMS, Descent, algorithms_of
+from stepml.job.algorithm_base import Descent
+from stepml.job.algorithms import ALGORITHMS, algorithms_of
 from stepml.job.channels import CHANNELS
 from stepml.job.choices import with_algorithm
 from stepml.job.errors import InvalidJobError

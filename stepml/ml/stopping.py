@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from stepml.job.algorithms import Descent
+from stepml.job.algorithm_base import Descent
 from stepml.job.measures import LOSS
 from stepml.job.spec import JobSpec, Stop
 from stepml.job.spec_base import settled

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stepml.job import algorithms as specs
+from stepml.job import algorithm_base as specs
 from stepml.job.spec_base import settled
 from stepml.ml.algorithms.optimisers import Adam, Moments, Optimiser, Sgd
 from stepml.ml.models.base import Floats, Penalty

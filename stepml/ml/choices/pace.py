@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from stepml.job.algorithms import AlgorithmSpec, Descent
+from stepml.job.algorithm_base import AlgorithmSpec, Descent
 from stepml.job.choices import filled
 from stepml.job.spec import Exchange, JobSpec
 from stepml.job.spec_base import settled

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from stepml.job.algorithms import Descent as Fields
+from stepml.job.algorithm_base import Descent as Fields
 from stepml.job.choices import filled
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import open_fields_of, settled

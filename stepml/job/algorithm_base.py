@@ -1,0 +1,181 @@
+"""The base of the algorithms of a job spec, and the fields of descent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, Self
+
+from msgspec import Meta
+
+from stepml.job.channels import Pattern
+from stepml.job.errors import InvalidJobError
+from stepml.job.models import ModelSpec, Trait
+from stepml.job.spec_base import SpecGroup
+
+BatchSize = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+LearningRate = Annotated[float, Meta(gt=0, le=1e6)]
+LocalEpochs = Annotated[int, Meta(ge=1, le=1000)]
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """The facts by which an algorithm is chosen for a job that leaves it open."""
+
+    model: ModelSpec
+    pattern: Pattern
+    is_compressed: bool
+    is_metered: bool  # the channel charges for requests, which take milliseconds
+    n_features: int | None = None  # None: not known yet
+
+
+class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
+    """Base of the algorithms.
+
+    Attributes
+    ----------
+    needs : str
+        The trait of the models that the algorithm trains.
+    patterns : tuple of str
+        The exchange patterns of the algorithm.
+    compresses : bool
+        Its contributions are float32, so ``exchange.compression`` has an effect.
+    server_steps : bool
+        A parameter server can run its optimiser (``exchange.server_update``).
+    is_exact : bool
+        It computes the minimum, whatever the scale of features.
+    usual_epochs : int
+        The maximum of epochs, if nothing else decides.
+    """
+
+    needs: ClassVar[Trait] = "gradient"
+    patterns: ClassVar[tuple[Pattern, ...]] = ("reduce", "reduce_scatter")
+    compresses: ClassVar[bool] = True
+    server_steps: ClassVar[bool] = False
+    is_exact: ClassVar[bool] = False
+    usual_epochs: ClassVar[int] = 50
+
+    @classmethod
+    def preference(cls, at: Circumstances) -> int:
+        """Return a number; of the algorithms of a model, the one with the largest is chosen."""
+        return 0
+
+    def check(self, model: ModelSpec) -> None:
+        """Raise `InvalidJobError` if fields contradict each other or ``model``."""
+
+    @property
+    def knows_labels(self) -> bool:
+        """Whether a given value, such as a learning rate, suits the labels as in the data."""
+        return False
+
+    def chosen(self) -> Self:
+        """Return the algorithm with values in the open fields that depend on no data."""
+        return self
+
+    def rehearsed(self, model: ModelSpec) -> Descent | None:
+        """Return the descent whose learning rate is chosen by rehearsals; None: there is none."""
+        return None
+
+    def remedies(self, model: ModelSpec) -> tuple[str, ...]:
+        """Return advice for a job that diverges."""
+        return ("lower algorithm.learning_rate",)
+
+    def boosts(self, model: ModelSpec, *, is_steady: bool) -> tuple[str, ...]:
+        """Return advice, beside more epochs, for a job that ends far from its minimum.
+
+        ``is_steady``: the loss still fell in the last epochs.
+        """
+        return ("raise algorithm.learning_rate",) if is_steady else self.remedies(model)
+
+
+class Descent(AlgorithmSpec, frozen=True, kw_only=True):
+    """Mini-batch descent: the common fields of algorithms that take steps along gradients."""
+
+    patterns: ClassVar[tuple[Pattern, ...]] = ("reduce", "reduce_scatter", "async")
+    open_fields: ClassVar[tuple[str, ...]] = (
+        "learning_rate",
+        "batch_size",
+        "optimiser",
+        "momentum",
+        "schedule",
+    )
+    averages_models: ClassVar[bool] = False  # of ranks, each with moments of its own
+
+    learning_rate: Annotated[LearningRate | None, Meta(description="null: chosen")] = None
+    batch_size: Annotated[
+        BatchSize | None,
+        Meta(description="rows of each rank in a step; all rows of a smaller shard; null: chosen"),
+    ] = None
+    optimiser: Annotated[
+        Literal["sgd", "adam"] | None,
+        Meta(description="sgd, with momentum if set, or adam (Kingma and Ba, 2015); null: chosen"),
+    ] = None
+    momentum: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)] | None,
+        Meta(description="of sgd: the share of the last step; null: chosen"),
+    ] = None
+    nesterov: Annotated[
+        bool, Meta(description="of momentum: the gradient looks ahead (Nesterov, 1983)")
+    ] = False
+    weight_decay: Annotated[
+        Annotated[float, Meta(ge=0, le=1e6)],
+        Meta(
+            description="of adam: each step takes off learning_rate · weight_decay of the "
+            "coefficients, apart from the gradient (AdamW: Loshchilov and Hutter, 2019)"
+        ),
+    ] = 0.0
+    schedule: Annotated[
+        Literal["constant", "inverse", "exponential", "cosine"] | None,
+        Meta(
+            description="factor of the learning rate after t epochs: 1, 1 / (1 + decay·t), "
+            "exp(-decay·t), or from 1 to 0 at stop.max_epochs; null: chosen"
+        ),
+    ] = None
+    decay: Annotated[
+        Annotated[float, Meta(ge=0, le=1e6)], Meta(description="of inverse and exponential")
+    ] = 0.1
+    warmup_epochs: Annotated[
+        Annotated[float, Meta(ge=0, le=100_000)],
+        Meta(description="epochs during which the learning rate rises from 0"),
+    ] = 0.0
+    clip_norm: Annotated[
+        Annotated[float, Meta(gt=0, le=1e9)] | None,
+        Meta(description="longer gradients are scaled down to this Euclidean norm"),
+    ] = None
+
+    @property
+    def knows_labels(self) -> bool:
+        return self.learning_rate is not None or self.clip_norm is not None
+
+    def rehearsed(self, model: ModelSpec) -> Descent | None:
+        return self
+
+    def check(self, model: ModelSpec) -> None:
+        if self.optimiser == "adam" and self.momentum:
+            raise InvalidJobError(
+                f"algorithm.momentum: requires optimiser 'sgd', but the job has "
+                f"{self.optimiser!r}; got {self.momentum:g}"
+            )
+        if self.nesterov and not self.momentum:
+            raise InvalidJobError(
+                "algorithm.nesterov: requires an algorithm.momentum above 0, got true without one"
+            )
+        if self.weight_decay:
+            self._check_weight_decay(model)
+
+    def _check_weight_decay(self, model: ModelSpec) -> None:
+        if self.optimiser != "adam":
+            raise InvalidJobError(
+                f"algorithm.weight_decay: requires optimiser 'adam', but the job has "
+                f"{self.optimiser or 'none'}; got {self.weight_decay:g}; otherwise set model.l2"
+            )
+        if model.l1_factor or model.l2_factor:
+            raise InvalidJobError(
+                "algorithm.weight_decay: minimises another objective than a penalty; with model.l1 "
+                f"{model.l1_factor:g} and model.l2 {model.l2_factor:g} expected 0, "
+                f"got {self.weight_decay:g}; set it or them to 0"
+            )
+
+    def boosts(self, model: ModelSpec, *, is_steady: bool) -> tuple[str, ...]:
+        if is_steady or self.schedule != "constant":
+            return super().boosts(model, is_steady=is_steady)
+        return ("set algorithm.schedule to 'cosine'",)
