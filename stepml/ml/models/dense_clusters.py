@@ -67,7 +67,7 @@ def _totals(
     block_rows = rows_of_block(*X.shape)
     totals = Totals.zero(centroids, block_rows)
     if kernel is not None:
-        rows = np.ascontiguousarray(X, np.float32)
+        rows = np.require(X, np.float32, ["C", "ALIGNED"])
         _add_natively(kernel, centroids, rows, block_rows, clusters, totals)
     else:
         _add_with_numpy(centroids, X, block_rows, clusters, totals)

@@ -115,6 +115,8 @@ def test_rows_that_are_not_in_order_of_memory_are_the_same(kernel: Accumulate) -
     expected = bits(centroids, X, None)
     assert bits(np.asfortranarray(centroids), np.asfortranarray(X), kernel) == expected
     assert bits(centroids, np.repeat(X, 2, axis=0)[::2], kernel) == expected
+    shifted = np.frombuffer(b"-" + X.tobytes(), np.uint8)[1:].view(np.float32).reshape(X.shape)
+    assert bits(centroids, shifted, kernel) == expected
 
 
 # Far off, an origin is subtracted in float32.
