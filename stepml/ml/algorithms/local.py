@@ -21,8 +21,9 @@ Gradient = Callable[[Floats, Matrix, Array, Floats], float]
 class LocalDescent:
     """Mini-batch descent over a shard, in passes.
 
-    Partitioning has shuffled the shard, so batches are consecutive rows (views, no copies). The
-    order of batches is random in each pass.
+    Partitioning has shuffled the shard, so batches are consecutive rows (views, no copies). Their
+    sizes differ by at most one row, because each counts as much as any other: the rows of a small
+    one would weigh more. The order of batches is random in each pass.
     """
 
     descent: Descent
@@ -70,11 +71,11 @@ class LocalDescent:
         return RankProgress(path.w, done, loss_sum, rows_seen, finished, path.extras)
 
     def _batches(self, n_samples: int, rank_epoch: RankEpoch) -> Iterator[slice]:
-        size = min(self.batch_size, n_samples)
-        starts = np.arange(0, n_samples, size)
+        n_batches = self.n_batches(n_samples) // self.passes
+        bounds = (np.arange(n_batches + 1) * n_samples // n_batches).tolist()
         for number in range(self.passes):
-            for start in rank_epoch.generator(rank_epoch.rank, number).permutation(starts):
-                yield slice(int(start), int(start) + size)
+            for each in rank_epoch.generator(rank_epoch.rank, number).permutation(n_batches):
+                yield slice(bounds[each], bounds[each + 1])
 
 
 def loss_gradient(model: LossModel) -> Gradient:

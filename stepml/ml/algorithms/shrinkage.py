@@ -87,7 +87,7 @@ class Shrinkage:
 
 def bytes_per_parameter(spec: ModelSpec) -> int:
     """Return the memory for each parameter of descent; see `Algorithm`."""
-    return 64 if spec.l1_factor else 40
+    return 56 if spec.l1_factor else 40
 
 
 def faded(extras: Extras) -> Extras:

@@ -254,6 +254,16 @@ def test_model_averaging(optimiser: str, name: str, penalty: str) -> None:
     check(name, penalty, Orchestra(job, *data_for(name), 3).epochs(EPOCHS))
 
 
+@pytest.mark.parametrize("batch_size", [119, 60, 17])
+@pytest.mark.parametrize("name", ["linear", "logistic"])
+def test_rows_count_alike_if_batches_do_not_divide_a_shard(name: str, batch_size: int) -> None:
+    """A last batch of one row counted as much as the 119 before it: 14 % above the minimum."""
+    job = job_for(name, "l2", algorithms.ModelAveraging, "sgd", batch_size=batch_size)
+    algorithm = msgspec.structs.replace(job.algorithm, learning_rate=2 * RATES[name])
+    job = msgspec.structs.replace(job, algorithm=algorithm)
+    check(name, "l2", Orchestra(job, *data_for(name), 3).epochs(EPOCHS))
+
+
 @pytest.mark.parametrize(("name", "penalty"), CELLS)
 def test_admm(name: str, penalty: str) -> None:
     l1, l2 = PENALTIES[penalty]
