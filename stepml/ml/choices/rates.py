@@ -26,7 +26,10 @@ from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 _WORK = 5e8  # multiply-adds of a rehearsal, about: a fraction of a second
 _SPARSE_COST = 20  # of a stored value of a sparse row, relative to a dense one
-_STEPS = 400  # of a rehearsal, at most
+_LEAST_STEPS, _MOST_STEPS = 20, 400  # of a rehearsal
+_OPERATIONS = 20  # with each parameter in a step, beside the rows
+_MOST_WORK = 4 * _WORK  # of a rehearsal; larger models have none
+_CAREFUL = -2  # the power of 2 without rehearsals
 _RANKS = 4  # of a rehearsal, at most
 _LEAST_ROWS = 8  # of a step
 _HELD_OUT = 5  # one row of so many measures the others' model
@@ -124,8 +127,24 @@ class Rehearsal:
         rows = settled(self.fields.batch_size)
         if not self.fields.averages_models:
             rows *= self.spec.workers
-        affordable = int(_WORK / self._row_work / _STEPS / self._ranks)
+        a_step = _WORK / self._steps / self._ranks
+        affordable = int((a_step - self._step_work(0)) / self._row_work)
         return max(1, min(rows, max(affordable, _LEAST_ROWS), self._share))
+
+    @property
+    def is_affordable(self) -> bool:
+        """Whether the model is small enough."""
+        return self._steps * self._ranks * self._step_work(_LEAST_ROWS) <= _MOST_WORK
+
+    @cached_property
+    def _steps(self) -> int:
+        """The steps of each rank."""
+        affordable = int(_WORK / self._ranks / self._step_work(_LEAST_ROWS))
+        return max(_LEAST_STEPS, min(affordable, _MOST_STEPS))
+
+    def _step_work(self, rows: int) -> float:
+        """Return the multiply-adds of a step, about."""
+        return rows * self._row_work + _OPERATIONS * self.model.n_parameters
 
     @cached_property
     def _row_work(self) -> float:
@@ -144,12 +163,12 @@ class Rehearsal:
     def _epochs(self) -> int:
         """The epochs, as far as steps are left for them."""
         steps = -(-self._share // self._batch)
-        return max(2, min(settled(self.spec.stop.max_epochs), round(_STEPS / steps)))
+        return max(2, min(settled(self.spec.stop.max_epochs), round(self._steps / steps)))
 
     @cached_property
     def _rows(self) -> int:
         """The rows of all ranks: so many that the epochs have as many steps as there may be."""
-        share = min(self._share, self._batch * max(1, _STEPS // self._epochs))
+        share = min(self._share, self._batch * max(1, self._steps // self._epochs))
         return share * self._ranks
 
     def _trained(self, rate: float) -> Floats:
@@ -213,6 +232,8 @@ class Search:
 
     def best(self) -> float:
         """Return the rate in the middle of those whose results are alike and best."""
+        if not self._rehearsal.is_affordable:
+            return self._rate(_CAREFUL)
         for power in _POWERS:
             self._try(power)
         while untried := self._neighbours - self._found.keys():

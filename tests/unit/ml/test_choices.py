@@ -342,6 +342,18 @@ def test_a_handful_of_rows_is_enough(n_rows: int) -> None:
     assert 0 < settled(rate.learning_rate) < math.inf
 
 
+def test_a_model_of_millions_of_parameters_has_no_rehearsals() -> None:
+    X, y = pairs(np.eye(300, dtype=np.float32)), np.arange(300, dtype=np.float32)
+    wide = CsrMatrix(X.indptr, X.indices, X.values, 20_000)
+    spec = JobSpec(
+        data=CSV, model=models.SoftmaxRegression(), algorithm=algorithms.ModelAveraging()
+    )
+    found = chosen(spec, wide, y).algorithm
+    assert isinstance(found, algorithms.ModelAveraging)
+    # The largest eigenvalue is that of the intercept's column, about 1.
+    assert settled(found.learning_rate) == pytest.approx(0.25, rel=0.1)
+
+
 @pytest.mark.parametrize("X", [np.zeros((50, 4), np.float32), WIDE * np.float32(1e30)])
 def test_rows_without_a_scale_get_a_rate(X: Floats) -> None:
     y = (np.arange(50) % 2).astype(np.float32)
