@@ -71,16 +71,19 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
         ),
     ] = None
     adaptive_rho: Annotated[
-        bool | None,
-        Meta(description="double or halve rho when one residual is ten times the other; null: yes"),
+        Literal["relative"] | bool | None,
+        Meta(
+            description="double or halve rho when one residual is ten times the other; relative: "
+            "three times, each relative to its size; null: relative"
+        ),
     ] = None
     absolute_tolerance: Annotated[
         Annotated[float, Meta(ge=0, le=1)],
         Meta(description="of the residuals, in units of the parameters; both 0: never converged"),
-    ] = 1e-4
+    ] = 1e-3
     relative_tolerance: Annotated[
         Annotated[float, Meta(ge=0, le=1)], Meta(description="of the residuals")
-    ] = 1e-3
+    ] = 1e-2
     local_solver: Annotated[
         Literal["lbfgs", "sgd"] | None,
         Meta(description="solver of a rank's own problem; null: lbfgs, for a hinge loss sgd"),
@@ -130,7 +133,7 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
         return super().boosts(model, is_steady=is_steady)
 
     def chosen(self) -> Self:
-        adaptive = self.adaptive_rho is not False
+        adaptive = "relative" if self.adaptive_rho is None else self.adaptive_rho
         start = _ADAPTIVE_RHO if adaptive else _FIXED_RHO
         rho = start if self.rho is None else self.rho
         return msgspec.structs.replace(self, adaptive_rho=adaptive, rho=rho)

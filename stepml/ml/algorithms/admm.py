@@ -27,6 +27,7 @@ from stepml.ml.algorithms.descent import Descent, Schedule
 from stepml.ml.algorithms.local import LocalDescent
 from stepml.ml.algorithms.optimality import n_sums, objective_of, rank_sums
 from stepml.ml.algorithms.optimisers import Sgd
+from stepml.ml.algorithms.rho import next_rho
 from stepml.ml.algorithms.state import (
     Extras,
     Outcome,
@@ -39,10 +40,9 @@ from stepml.ml.algorithms.state import (
 from stepml.ml.algorithms.x_update import PausedError, XUpdate
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Penalty, Sample
 
-# Section 3.4.1: rho changes by this factor where one residual is ten times the other.
-_FACTOR, _IMBALANCE = 2.0, 10.0
 # Of the tolerances of residuals: that of the objective, which is quadratic near its minimum.
 _OF_OBJECTIVE = 1e-3
+_OF_CHANGE = 0.1  # of the objective of a loss that is not smooth
 _LBFGS = "lbfgs_"  # prefix of the solver's arrays in `RankProgress.extras`
 # Losses are float32: relative falls below this are rounding errors.
 _ENDS = {"tolerance": 0.0, "least_fall": 1e-9}
@@ -136,7 +136,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         residuals = self._residuals(model, state, trailer, course, rank_epoch)
         dual = rho * math.sqrt(rank_epoch.world_size * _square(z - state.parameters))
         extras = {
-            "rho": _number(self._next_rho(rho, residuals)),
+            "rho": _number(next_rho(settled(self.spec.adaptive_rho), rho, residuals)),
             "dual_residual": _number(dual),
             "course": course.numbers,
         }
@@ -242,27 +242,20 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         if not math.isfinite(dual):
             return None
         primal, x, u = np.sqrt(trailer[_SQUARES]).tolist()
-        size = math.sqrt(rank_epoch.world_size * z.size)
+        count = math.sqrt(rank_epoch.world_size * z.size)
         absolute, relative = self.spec.absolute_tolerance, self.spec.relative_tolerance
-        consensus = math.sqrt(rank_epoch.world_size * _square(z))
-        unit = _OF_OBJECTIVE if self.is_smooth else 1.0
+        size, dual_size = max(x, math.sqrt(rank_epoch.world_size * _square(z))), rho * u
+        unit = _OF_OBJECTIVE if self.is_smooth else _OF_CHANGE
         return Residuals(
             primal=primal,
-            primal_tolerance=min(size, course.parameters) * absolute + relative * max(x, consensus),
+            primal_size=size,
+            primal_tolerance=min(count, course.parameters) * absolute + relative * size,
             dual=dual,
-            dual_tolerance=min(size, course.dual) * absolute + relative * rho * u,
+            dual_size=dual_size,
+            dual_tolerance=min(count, course.dual) * absolute + relative * dual_size,
             fall=course.relative_fall(model, z, trailer[_AT_Z]),
             fall_tolerance=unit * (absolute + relative),
         )
-
-    def _next_rho(self, rho: float, residuals: Residuals | None) -> float:
-        if not self.spec.adaptive_rho or residuals is None:
-            return rho
-        if residuals.primal > _IMBALANCE * residuals.dual:
-            return rho * _FACTOR
-        if residuals.dual > _IMBALANCE * residuals.primal:
-            return rho / _FACTOR
-        return rho
 
 
 def _looked_at_z(model: LossModel, progress: RankProgress, update: XUpdate) -> RankProgress:

@@ -82,8 +82,10 @@ class Residuals:
     """
 
     primal: float
+    primal_size: float  # of the parameters
     primal_tolerance: float
     dual: float
+    dual_size: float  # of the dual variables
     dual_tolerance: float
     fall: float | None  # None: unknown
     fall_tolerance: float

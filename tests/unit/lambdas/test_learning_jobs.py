@@ -95,7 +95,7 @@ def test_a_report_needs_no_data_that_have_been_deleted_meanwhile() -> None:
 
 
 def test_residuals_are_reported_an_epoch_late_and_end_the_job() -> None:
-    algorithm = {"name": "admm", "relative_tolerance": 0.5}
+    algorithm = {"name": "admm", "absolute_tolerance": 1e-4, "relative_tolerance": 0.5}
     # Without a penalty, these rows can be separated ever better.
     model = {"name": "logistic_regression", "l2": 0.01}
     job = initialised(model=model, algorithm=algorithm, stop={"max_epochs": 50})

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import ElasticNet, LinearRegression, Ridge
 from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.metrics import log_loss
@@ -17,6 +18,7 @@ from sklearn.metrics import log_loss
 from stepml.job import algorithms, models
 from stepml.ml.algorithms import Outcome, State
 from stepml.ml.algorithms.admm import Admm
+from stepml.ml.algorithms.rho import Rule
 from stepml.ml.models.base import Floats
 from tests.support.learning import Orchestra, job_of, rows
 
@@ -94,7 +96,8 @@ def test_residuals_fall_and_end_the_job_when_they_are_small() -> None:
 def test_residuals_are_those_of_the_definition() -> None:
     """Boyd et al. 2011, section 3.3, computed from the states of ranks and consensus."""
     X, y = rows(300)
-    job = consensus_of(models.LogisticRegression(l2=0.01), X, y, 3, rho=0.2)
+    tolerances = {"absolute_tolerance": 1e-4, "relative_tolerance": 1e-3}
+    job = consensus_of(models.LogisticRegression(l2=0.01), X, y, 3, rho=0.2, **tolerances)
     xs, zs, us = [], [job.state.parameters], []
     for _ in range(4):
         job.epoch()
@@ -261,6 +264,21 @@ def test_adaptive_rho_balances_the_residuals() -> None:
     assert len(adaptive.outcomes) < len(fixed.outcomes)
 
 
+def test_rho_follows_residuals_relative_to_their_sizes() -> None:
+    data = load_breast_cancer()  # nearly separable: curvatures are far below 1
+    X = (data.data - data.data.mean(0)) / data.data.std(0)
+    y, l2 = data.target, 0.002
+    reference = Reference(C=1 / (l2 * len(y)), tol=1e-8, max_iter=10_000).fit(X, y)
+    least = log_loss(y, reference.predict_proba(X)) + l2 / 2 * np.sum(reference.coef_**2)
+    model = models.LogisticRegression(l2=l2)
+    job = consensus_of(model, X.astype(np.float32), y.astype(np.float32), adaptive_rho="relative")
+    w = job.epochs(40)
+    assert job.outcomes[-1].converged
+    assert job.model.evaluate(w, job.X, job.model.targets(job.labels)).loss + l2 / 2 * np.sum(
+        w[:-1] ** 2
+    ) == pytest.approx(least, rel=1e-3)
+
+
 @pytest.mark.parametrize("solver", ["lbfgs", "sgd"])
 def test_pausing_anywhere_changes_no_bit(solver: str) -> None:
     X, y = rows(300)
@@ -289,9 +307,9 @@ def test_steps_on_the_ranks_learn_as_well(model: models.Model) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"rho": 100.0}, {"rho": 10.0, "learning_rate": 0.5}])
-@pytest.mark.parametrize("adaptive_rho", [False, True])
+@pytest.mark.parametrize("adaptive_rho", [False, True, "relative"])
 def test_steps_stay_finite_however_strong_the_agreement_is(
-    fields: dict[str, Any], adaptive_rho: bool
+    fields: dict[str, Any], adaptive_rho: Rule
 ) -> None:
     X, y = rows(3000)
     job = consensus_of(

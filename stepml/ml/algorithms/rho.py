@@ -1,0 +1,39 @@
+"""Rho of ADMM: it balances the ranks' disagreement with the steps of their consensus."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from stepml.ml.algorithms.state import Residuals
+
+Rule = Literal["relative"] | bool
+
+_FACTOR = 2.0
+# A residual so many times the other one changes rho: as it is (Boyd et al. 2011, section 3.4.1), or
+# relative to its size (Wohlberg, 2017). The former depends on the scale of the objective: where the
+# curvature is far below 1, it raises rho until the consensus hardly moves.
+_IMBALANCE, _RELATIVE_IMBALANCE = 10.0, 3.0
+
+
+def next_rho(rule: Rule, rho: float, residuals: Residuals | None) -> float:
+    """Return rho for the next epoch.
+
+    Parameters
+    ----------
+    rule : bool or "relative"
+        ``algorithm.adaptive_rho``.
+    rho : float
+    residuals : Residuals, optional
+        Of the epoch before.
+    """
+    if residuals is None or not rule:
+        return rho
+    primal, dual, imbalance = residuals.primal, residuals.dual, _IMBALANCE
+    if rule == "relative":  # each divided by its size, but sizes may be 0
+        primal, dual = primal * residuals.dual_size, dual * residuals.primal_size
+        imbalance = _RELATIVE_IMBALANCE
+    if primal > imbalance * dual:
+        return rho * _FACTOR
+    if dual > imbalance * primal:
+        return rho / _FACTOR
+    return rho
