@@ -20,6 +20,7 @@ from stepml.cli.app import app
 from stepml.job import keys
 from tests.functional.conftest import LocalStack, csv_rows
 from tests.functional.test_cli import WAIT_S, CommandLine
+from tests.support.plain_choices import plain_job
 from tests.support.running_aws import eventually
 
 pytestmark = pytest.mark.timeout(300)  # several commands, each with waits of its own
@@ -80,10 +81,11 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def long_job(local_stack: LocalStack, job: dict[str, Any]) -> dict[str, Any]:
-    """A job of many short epochs."""
+    """A job of many short epochs; it leaves nothing to be chosen."""
     uri = local_stack.upload("data/short.csv", csv_rows(200))
     data = {**job["data"], "uri": uri}
-    return {**job, "data": data, "workers": WORKERS, "stop": {"max_epochs": EPOCHS}}
+    whole = {**job, "data": data, "workers": WORKERS, "stop": {"max_epochs": EPOCHS}}
+    return plain_job(whole)
 
 
 @pytest.fixture
