@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
@@ -16,6 +17,7 @@ from sklearn.linear_model import LogisticRegression as Reference
 from sklearn.metrics import log_loss
 
 from stepml.job import algorithms, models
+from stepml.job.choices import inherited
 from stepml.ml.algorithms import Outcome, State
 from stepml.ml.algorithms.admm import Admm
 from stepml.ml.algorithms.rho import Rule
@@ -340,3 +342,14 @@ def test_data_sorted_by_label_are_no_trouble() -> None:
     found = job.epochs(400)
     reference = Reference(C=1 / (0.05 * len(y)), tol=1e-10, max_iter=10_000).fit(X, y)
     assert solution_distance(found, reference.coef_, reference.intercept_) < 5e-3
+
+
+def test_a_resumed_job_keeps_the_rho_of_an_earlier_version() -> None:
+    model = models.LogisticRegression()
+    before = job_of(model, algorithms.Admm(rho=0.1, adaptive_rho=False))
+    asked = msgspec.structs.replace(before, algorithm=algorithms.Admm())
+    resumed = inherited(asked, before).algorithm
+    assert resumed is not None
+    assert resumed.chosen() == before.algorithm
+    assert algorithms.Admm().chosen() == algorithms.Admm(rho=0.01, adaptive_rho=True)
+    assert algorithms.Admm(adaptive_rho=False).chosen().rho == 0.1
