@@ -169,7 +169,7 @@ class TestGoesOn:
         assert Counter(event["type"] for event in events)["TaskSucceeded"] == 1
 
     def test_the_timeout_of_the_machine_begins_again(self, aws: RunningAws, tmp_path: Path) -> None:
-        plan = {"calls": str(tmp_path / "calls"), "sleeps_s": [6, 1.5]}
+        plan = {"calls": str(tmp_path / "calls"), "sleeps_s": [6, 0]}
         machine = aws.machine(only(task(PROBE), TimeoutSeconds=3))
         timed_out = aws.run(machine, plan)
         assert (timed_out["status"], timed_out["redriveStatus"]) == ("TIMED_OUT", "REDRIVABLE")
@@ -213,9 +213,14 @@ class TestMaps:
         self, aws: RunningAws, tmp_path: Path
     ) -> None:
         notes = [tmp_path / f"calls-{i}" for i in range(4)]
-        plans: list[dict[str, Any]] = [{"calls": str(note)} for note in notes]
-        plans[1] |= {"fails": 1, "sleep_s": 1}  # fails after the others have finished …
-        plans[2] |= {"sleeps_s": [3, 0]}  # … except this one: its result is late
+        done = [str(tmp_path / f"done-{i}") for i in range(4)]
+        released = tmp_path / "released"
+        plans: list[dict[str, Any]] = [
+            {"calls": str(note), "marker": marker} for note, marker in zip(notes, done, strict=True)
+        ]
+        # It fails after the others have finished …
+        plans[1] |= {"fails": 1, "awaits": [[done[0], done[3]], []], "sleep_s": 1}
+        plans[2] |= {"awaits": [[str(released)], []]}  # … except this one: its result is late
         failed = aws.run(aws.machine(only(inline_map(task(PROBE)))), {"items": plans})
         assert (failed["status"], failed["error"]) == ("FAILED", "FlakyError")
         ended = redriven(aws, failed["executionArn"])
@@ -224,7 +229,8 @@ class TestMaps:
         output = json.loads(ended["output"])
         assert [result["calls"] for result in output] == [1, 2, 2, 1]
         assert [result["event"] for result in output] == plans
-        time.sleep(2.5)  # the late one has returned
+        released.touch()
+        time.sleep(1)  # the late one has returned
         events = aws.events(failed["executionArn"])
         require_whole_history(events)
         iterations = Counter(

@@ -46,8 +46,11 @@ def noter(event, context):
 
 
 def perform(plan, event):
-    """Record the call, sleep, print, crash or fail."""
+    """Record the call, wait for files, sleep, print, crash or fail."""
     calls = note_call(Path(plan["calls"]), event) if "calls" in plan else 1
+    for path in plan["awaits"][calls - 1] if "awaits" in plan else []:
+        while not Path(path).exists():
+            time.sleep(0.02)
     if "print" in plan:
         print(plan["print"])
     time.sleep(plan["sleeps_s"][calls - 1] if "sleeps_s" in plan else plan.get("sleep_s", 0))
