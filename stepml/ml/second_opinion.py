@@ -18,6 +18,8 @@ from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 Rows = tuple[Matrix, Array]  # features and targets
 
 MOST_OPERATIONS = 4 * 10**9  # multiply-adds: a few seconds
+# L-BFGS has some thirty float64 numbers for each, and works with all of them in each iteration.
+MOST_PARAMETERS = 100_000
 _MOST_EVALUATIONS, _LEAST_EVALUATIONS = 60, 10  # of loss and gradient
 _LEAST_FALL = 1e-6  # relative, of the loss of the sample in one iteration
 _MARGIN = 0.01  # relative: the loss is lower by more
@@ -39,6 +41,7 @@ def better_model(
     validation: Rows,
     least_fall: float = 0.0,
     most_operations: int = MOST_OPERATIONS,
+    most_parameters: int = MOST_PARAMETERS,
 ) -> Better | None:
     """Return a better model, or None if none is found.
 
@@ -54,9 +57,11 @@ def better_model(
     most_operations : int
         Multiply-adds with values of the sample. Models with which these are soon reached get no
         second opinion.
+    most_parameters : int
+        Nor do models with more parameters.
     """
     evaluations = min(_MOST_EVALUATIONS, most_operations // _operations(model, sample[0]))
-    if evaluations < _LEAST_EVALUATIONS:
+    if evaluations < _LEAST_EVALUATIONS or len(w) > most_parameters:
         return None
     with np.errstate(all="ignore"):  # a search may try parameters that are too large
         before = _losses(model, w, validation)

@@ -123,6 +123,8 @@ def test_a_large_sample_gets_no_opinion() -> None:
     assert opinion(model, w, X, y, most_operations=9 * one) is None
     assert opinion(model, w, X, y, most_operations=10 * one) is not None
     assert opinion(model, w, X, y, least_fall=1e9) is None
+    assert opinion(model, w, X, y, most_parameters=4) is None
+    assert opinion(model, w, X, y, most_parameters=5) is not None
 
 
 def test_a_few_rows_are_not_sure() -> None:
