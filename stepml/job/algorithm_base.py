@@ -17,6 +17,9 @@ LearningRate = Annotated[float, Meta(gt=0, le=1e6)]
 LocalEpochs = Annotated[int, Meta(ge=1, le=1000)]
 
 
+MOST_WAITING = 40  # ranks that wait for each other after every batch, if nobody asks for it
+
+
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """The facts by which an algorithm is chosen for a job that leaves it open."""
@@ -25,7 +28,13 @@ class Circumstances:
     pattern: Pattern
     is_compressed: bool
     is_metered: bool  # the channel charges for requests, which take milliseconds
+    world_size: int
     n_features: int | None = None  # None: not known yet
+
+    @property
+    def exchanges_are_cheap(self) -> bool:
+        """Whether an exchange after every batch is."""
+        return not self.is_metered and self.world_size <= MOST_WAITING
 
 
 class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):

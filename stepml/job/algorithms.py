@@ -36,7 +36,7 @@ class GradientAveraging(
 
     @classmethod
     def preference(cls, at: Circumstances) -> int:
-        return 1 if at.is_metered else 2  # it exchanges after every batch
+        return 2 if at.exchanges_are_cheap else 1
 
 
 class ModelAveraging(Descent, frozen=True, kw_only=True, tag_field="name", tag="model_averaging"):
@@ -48,7 +48,7 @@ class ModelAveraging(Descent, frozen=True, kw_only=True, tag_field="name", tag="
 
     @classmethod
     def preference(cls, at: Circumstances) -> int:
-        return 2 if at.is_metered else 1
+        return 1 if at.exchanges_are_cheap else 2
 
 
 class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm"):
@@ -100,7 +100,8 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
 
     @classmethod
     def preference(cls, at: Circumstances) -> int:
-        return 3 if at.model.is_smooth else 0
+        # With an l1 penalty, its consensus has exact zeros.
+        return 3 if at.model.is_smooth and at.model.l1_factor else 0
 
     @property
     def knows_labels(self) -> bool:

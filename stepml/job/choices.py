@@ -80,7 +80,12 @@ def _algorithm_for(spec: JobSpec, n_features: int | None) -> Algorithm:
     exchange = spec.exchange
     is_metered = CHANNELS[exchange.channel].tariff is not None
     at = Circumstances(
-        spec.model, exchange.pattern, exchange.compression != "none", is_metered, n_features
+        spec.model,
+        exchange.pattern,
+        exchange.compression != "none",
+        is_metered,
+        spec.workers,
+        n_features,
     )
     kinds = [ALGORITHMS[name] for name in algorithms_of(spec.model)]
     # Without one for the pattern, the message about the pattern names an algorithm of the model.

@@ -301,13 +301,13 @@ def test_labels_are_scaled_unless_a_given_value_suits_them(
 @pytest.mark.parametrize(
     ("model", "exchange", "n_features", "name"),
     [
-        (models.LogisticRegression(), Exchange(), 10, "admm"),
-        (models.SoftmaxRegression(), Exchange(channel="redis"), None, "admm"),
+        (models.LogisticRegression(), Exchange(), 10, "model_averaging"),
+        (models.SoftmaxRegression(), Exchange(channel="redis"), None, "gradient_averaging"),
         (models.LinearRegression(), Exchange(), 10, "least_squares"),
-        (models.LinearRegression(), Exchange(), 5000, "admm"),
-        (models.LinearRegression(), Exchange(), None, "admm"),
+        (models.LinearRegression(), Exchange(), 5000, "model_averaging"),
+        (models.LinearRegression(), Exchange(channel="redis"), None, "gradient_averaging"),
         (models.LinearRegression(l1=0.1), Exchange(), 10, "admm"),
-        (models.LinearRegression(), Exchange(compression="float16"), 10, "admm"),
+        (models.LinearRegression(), Exchange(compression="float16"), 10, "model_averaging"),
         (models.LinearRegression(), Exchange(pattern="async"), 10, "model_averaging"),
         (models.Svm(), Exchange(), 10, "model_averaging"),
         (models.Svm(), Exchange(channel="dynamodb"), 10, "model_averaging"),
@@ -326,6 +326,11 @@ def test_the_algorithm_suits_model_and_exchange(
 ) -> None:
     spec = with_algorithm(JobSpec(data=CSV, model=model, exchange=exchange), n_features)
     assert algorithms.tag(settled(spec.algorithm)) == name
+
+
+def test_many_ranks_do_not_wait_for_each_other_unless_they_are_told() -> None:
+    wide = JobSpec(data=CSV, model=models.Svm(), exchange=Exchange(channel="redis"), workers=100)
+    assert isinstance(with_algorithm(wide).algorithm, algorithms.ModelAveraging)
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 7])
