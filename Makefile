@@ -65,6 +65,7 @@ bench: install-dev caches ## Measure workflow, cold start, parsing, learning, ex
 	$(BIN)/python benchmarks/bench_exchange.py --json build/bench_exchange.json
 	$(BIN)/python benchmarks/bench_training.py --json build/bench_training.json
 	$(BIN)/python benchmarks/bench_parameter_server.py --json build/bench_parameter_server.json
+	$(BIN)/python benchmarks/bench_defaults.py --json build/bench_defaults.json
 
 soak: install-dev ## Check that a parameter server's memory stays flat over 100,500 steps
 	$(BIN)/python benchmarks/soak_parameter_server.py --json build/soak_parameter_server.json
