@@ -24,7 +24,7 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import State
-from stepml.ml.choices import rate_is_open, with_pace, with_rate, with_scaling
+from stepml.ml.choices import rate_is_open, with_pace, with_penalty, with_rate, with_scaling
 from stepml.ml.data import Manifest, Moments, Scale, merge_moments, scale_of, shard_kind, shard_plan
 from stepml.ml.doubts import doubts_about_moments, require_no_doubts
 from stepml.ml.models.base import Array, Floats, LabelUnit, LossModel, Matrix
@@ -60,7 +60,8 @@ def _initialised(store: JobStore) -> TrainingPlan:
     sample = cache(lambda: load_unscaled_sample(store, draft))
     spec = with_scaling(draft.spec, lambda: sample().X)
     unit = _label_unit(store, partition, spec, lambda: sample().y)
-    plan = _plan_of(partition, with_pace(spec, draft.shard_rows), manifest, unit)
+    spec = with_pace(with_penalty(spec, sum(draft.shard_rows)), draft.shard_rows)
+    plan = _plan_of(partition, spec, manifest, unit)
     epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
     scale = _published_scale(store, plan, moments)
     plan = _plan_of(partition, _with_rate(store, plan), manifest, unit)

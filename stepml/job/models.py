@@ -19,6 +19,13 @@ Trait = Literal["gradient", "convex", "clusters", "squares"]
 
 HingeLoss = Literal["hinge", "squared_hinge"]
 Penalty = Annotated[float, Meta(ge=0, le=1e6)]
+OpenPenalty = Annotated[
+    Penalty | None,
+    Meta(
+        description="null: chosen, 1 / training rows, which is C = 1 of scikit-learn; with l1, or "
+        "the algorithm's weight_decay, 0"
+    ),
+]
 PositiveClass = Annotated[
     float | None,
     Meta(description="this label against all others; null: the larger of two labels"),
@@ -75,8 +82,8 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
 
     @property
     def l2_factor(self) -> float:
-        """The factor of the l2 penalty."""
-        return float(getattr(self, "l2", 0.0))
+        """The factor of the l2 penalty; 0 if it is not chosen yet."""
+        return float(getattr(self, "l2", None) or 0.0)
 
     @property
     def trains_on_scaled_labels(self) -> bool:
@@ -97,11 +104,12 @@ class LogisticRegression(
 ):
     """Two classes, log-loss; penalty l1·‖w‖₁ + l2/2·‖w‖², free intercept."""
 
+    open_fields: ClassVar[tuple[str, ...]] = ("l2",)
     learns_classes: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = (*_OF_CLASSES, *_OF_TWO_CLASSES, "log_loss")
 
     l1: Penalty = 0.0
-    l2: Penalty = 0.0
+    l2: OpenPenalty = None
     positive_class: PositiveClass = None
     class_weight: ClassWeight = None
 
@@ -111,11 +119,12 @@ class SoftmaxRegression(
 ):
     """Several classes, cross-entropy; penalty l1·‖w‖₁ + l2/2·‖w‖², free intercepts."""
 
+    open_fields: ClassVar[tuple[str, ...]] = ("l2",)
     learns_classes: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = (*_OF_CLASSES, "log_loss")
 
     l1: Penalty = 0.0
-    l2: Penalty = 0.0
+    l2: OpenPenalty = None
     class_weight: ClassWeight = None
 
 

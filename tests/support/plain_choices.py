@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
 from stepml.job.algorithms import ALGORITHMS
 from stepml.job.choices import GROUPS, filled
+from stepml.job.models import MODELS
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import SpecGroup
 
@@ -23,6 +25,7 @@ PLAIN: dict[str, Any] = {
     "max_epochs": 10,
     "rho": 0.01,
     "adaptive_rho": True,
+    "l2": 0.0,
 }
 
 
@@ -46,7 +49,14 @@ def plain_job(job: dict[str, Any]) -> dict[str, Any]:
         stop.setdefault("max_epochs", PLAIN["max_epochs"])
     if isinstance(data, dict):
         data.setdefault("standardise", PLAIN["standardise"])
-    kind = ALGORITHMS.get(algorithm.get("name", "")) if isinstance(algorithm, dict) else None
-    if isinstance(algorithm, dict) and kind is not None:
-        algorithm |= {name: PLAIN[name] for name in kind.open_fields if name not in algorithm}
+    for choice, kinds in ((algorithm, ALGORITHMS), (job.get("model"), MODELS)):
+        _make_plain(choice, kinds)
     return job
+
+
+def _make_plain(choice: Any, kinds: Mapping[str, type[SpecGroup]]) -> None:
+    name = choice.get("name") if isinstance(choice, dict) else None
+    fields = kinds[name].open_fields if isinstance(name, str) and name in kinds else ()
+    for field in fields:
+        if field in PLAIN:
+            choice.setdefault(field, PLAIN[field])

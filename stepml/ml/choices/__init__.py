@@ -7,7 +7,8 @@ nor on failures.
 from __future__ import annotations
 
 from stepml.ml.choices.pace import with_pace
+from stepml.ml.choices.penalty import with_penalty
 from stepml.ml.choices.rates import rate_is_open, with_rate
 from stepml.ml.choices.rescaling import with_scaling
 
-__all__ = ["rate_is_open", "with_pace", "with_rate", "with_scaling"]
+__all__ = ["rate_is_open", "with_pace", "with_penalty", "with_rate", "with_scaling"]

@@ -64,7 +64,7 @@ class BinaryClassifier(LinearModel):
         weights = weights_of(spec.class_weight, classes, facts.label_counts, positive)
         others = [label for label in classes if label != positive]
         negative = others[0] if len(others) == 1 else None
-        penalty = {"l1": spec.l1, "l2": spec.l2}
+        penalty = {"l1": spec.l1_factor, "l2": spec.l2_factor}
         return cls(facts.n_features, positive, negative, weights=weights, **penalty)
 
     @classmethod
@@ -161,7 +161,7 @@ class MulticlassClassifier(LinearModel):
     def from_spec(cls, spec: specs.MulticlassSpec, facts: DataFacts) -> Model:
         classes = classes_of(facts.labels, tag(spec))
         weights = weights_of(spec.class_weight, classes, facts.label_counts)
-        return cls(facts.n_features, classes, weights=weights, l1=spec.l1, l2=spec.l2)
+        return cls(facts.n_features, classes, weights=weights, l1=spec.l1_factor, l2=spec.l2_factor)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Model:

@@ -16,7 +16,7 @@ from stepml.job import algorithms, models
 from stepml.job.choices import with_algorithm
 from stepml.job.spec import Data, Exchange, JobSpec, Stop
 from stepml.job.spec_base import settled
-from stepml.ml.choices import rate_is_open, with_pace, with_rate, with_scaling
+from stepml.ml.choices import rate_is_open, with_pace, with_penalty, with_rate, with_scaling
 from stepml.ml.matrices import CsrMatrix, Matrix
 from stepml.ml.models import LossModel
 from stepml.ml.models.base import Floats
@@ -133,11 +133,8 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("rows", "name"),
-    # ADMM takes longer where features depend on each other, and says that it has not converged.
-    [(r, n) for r in ROWS for n in NAMES if (r, n) != ("correlated", "admm")],
-)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rows", ROWS)
 def test_a_job_with_nothing_chosen_by_hand_comes_to_the_optimum(rows: str, name: str) -> None:
     make, model = ROWS[rows]
     X, y = make()
@@ -212,6 +209,25 @@ def test_the_optimiser_suits_what_is_given(
     assert isinstance(paced, algorithms.GradientAveraging)
     schedule = "constant" if "learning_rate" in fields else "cosine"
     assert (paced.optimiser, paced.momentum, paced.schedule) == (optimiser, momentum, schedule)
+
+
+@pytest.mark.parametrize(
+    ("model", "algorithm", "expected"),
+    [
+        (models.LogisticRegression(), algorithms.Admm(), 1 / 400),
+        (models.SoftmaxRegression(), algorithms.GradientAveraging(), 1 / 400),
+        (models.SoftmaxRegression(l2=0.0), algorithms.Admm(), 0.0),
+        (models.LogisticRegression(l1=0.1), algorithms.Admm(), 0.0),
+        (models.LogisticRegression(), algorithms.ModelAveraging(weight_decay=0.1), 0.0),
+        (models.LinearRegression(), algorithms.Admm(), 0.0),
+        (models.Svm(), algorithms.ModelAveraging(), 1e-4),
+    ],
+)
+def test_classes_that_can_be_separated_have_a_penalty(
+    model: models.Model, algorithm: algorithms.Algorithm, expected: float
+) -> None:
+    job = JobSpec(data=CSV, model=model, algorithm=algorithm)
+    assert with_penalty(job, 400).model.l2_factor == pytest.approx(expected)
 
 
 def test_asynchronous_ranks_share_the_rate() -> None:
