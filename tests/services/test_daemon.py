@@ -34,6 +34,26 @@ def port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         daemon.down()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, daemon.LocalStatus]]:
+    """A state directory, and the server that runs in it."""
+    state = tmp_path_factory.mktemp("shared") / "state"
+    with reserve_port(0) as reserved, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEPML_STATE_DIR", str(state))
+        yield state, daemon.up(port=port_of(reserved), concurrency=7)
+        daemon.down()
+
+
+@pytest.fixture
+def started(
+    shared: tuple[Path, daemon.LocalStatus], monkeypatch: pytest.MonkeyPatch
+) -> daemon.LocalStatus:
+    """A running server, for tests that change nothing of it."""
+    state, status = shared
+    monkeypatch.setenv("STEPML_STATE_DIR", str(state))
+    return status
+
+
 def is_alive(pid: int) -> bool:
     """Return whether a process is running; a zombie is not."""
     try:
@@ -77,23 +97,22 @@ def test_up_answers_and_down_leaves_nothing(port: int) -> None:
     assert daemon.down() is False
 
 
-def test_up_twice_is_the_same_server(port: int) -> None:
-    first = daemon.up(port=port)
-    second = daemon.up(port=port)
-    assert (second.pid, second.port) == (first.pid, first.port)
+def test_up_twice_is_the_same_server(started: daemon.LocalStatus) -> None:
+    second = daemon.up(port=started.port)
+    assert (second.pid, second.port) == (started.pid, started.port)
 
 
-def test_up_on_another_port_is_refused_while_one_runs(port: int) -> None:
-    daemon.up(port=port)
-    with pytest.raises(daemon.LocalAwsError, match=f"already running on port {port}"):
-        daemon.up(port=port + 1)
+def test_up_on_another_port_is_refused_while_one_runs(started: daemon.LocalStatus) -> None:
+    with pytest.raises(daemon.LocalAwsError, match=f"already running on port {started.port}"):
+        daemon.up(port=started.port + 1)
 
 
-def test_up_with_another_concurrency_is_refused_while_one_runs(port: int) -> None:
-    first = daemon.up(port=port, concurrency=7)
+def test_up_with_another_concurrency_is_refused_while_one_runs(
+    started: daemon.LocalStatus,
+) -> None:
     with pytest.raises(daemon.LocalAwsError, match=r"--concurrency 7, not .* 3"):
-        daemon.up(port=port, concurrency=3)
-    assert daemon.up() == replace(first, uptime_s=ANY, environments=ANY)
+        daemon.up(port=started.port, concurrency=3)
+    assert daemon.up() == replace(started, uptime_s=ANY, environments=ANY)
 
 
 def test_two_that_start_it_at_once_get_the_same_server(port: int) -> None:
@@ -153,14 +172,12 @@ def test_a_taken_port_is_refused(port: int) -> None:
 
 
 def test_a_server_of_another_directory_is_named(
-    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    started: daemon.LocalStatus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    daemon.up(port=port)
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setenv("STEPML_STATE_DIR", str(tmp_path / "elsewhere"))
-        assert daemon.status() is None
-        with pytest.raises(daemon.PortTakenError, match="another local AWS"):
-            daemon.up(port=port)
+    monkeypatch.setenv("STEPML_STATE_DIR", str(tmp_path / "elsewhere"))
+    assert daemon.status() is None
+    with pytest.raises(daemon.PortTakenError, match="another local AWS"):
+        daemon.up(port=started.port)
 
 
 def test_a_left_over_record_is_recognised(port: int) -> None:
@@ -218,15 +235,14 @@ def test_nothing_outlives_a_command_in_the_foreground(port: int, number: signal.
     eventually(lambda: [pid for pid in pids if is_alive(pid)], lambda left: left == [])
 
 
-def test_only_loopback_is_bound(port: int) -> None:
-    daemon.up(port=port)
+def test_only_loopback_is_bound(started: daemon.LocalStatus) -> None:
     addresses = [
         line.split()[1]
         for table in ("/proc/net/tcp", "/proc/net/tcp6")
         for line in Path(table).read_text().splitlines()[1:]
-        if line.split()[3] == "0A" and line.split()[1].endswith(f":{port:04X}")
+        if line.split()[3] == "0A" and line.split()[1].endswith(f":{started.port:04X}")
     ]
-    assert addresses == [f"0100007F:{port:04X}"]
+    assert addresses == [f"0100007F:{started.port:04X}"]
 
 
 def test_the_server_imports_nothing_that_it_does_not_need() -> None:
