@@ -15,7 +15,6 @@ from stepml.cli.results import show_results
 from stepml.client import Client, Execution, Failure, Snapshot, watch
 from stepml.client.errors import (
     AccessError,
-    EndpointUnreachableError,
     ExecutionNotFoundError,
     LocalAwsEndedError,
     ReportUnreadableError,
@@ -52,7 +51,10 @@ def follow(
         last = _watched(client, execution, output)
     except KeyboardInterrupt:
         return _show_interrupted(client, execution, target, output)
-    except (AccessError, ReportUnreadableError, ExecutionNotFoundError) as error:
+    except ExecutionNotFoundError as error:
+        _require_service(client, execution, error)
+        raise
+    except (AccessError, ReportUnreadableError) as error:
         _require_service(client, execution, error)
         output.complaint(
             f"{execution.name} may still run: stepml watch {execution.name}{target.flags}"
@@ -83,9 +85,7 @@ def _watched(client: Client, execution: Execution, output: Output) -> Snapshot:
 def _require_service(client: Client, execution: Execution, error: Exception) -> None:
     """Raise `LocalAwsEndedError` if the job is lost with the local AWS on which it ran."""
     connection = client.connection
-    is_new = isinstance(error, ExecutionNotFoundError) and connection.is_local_aws
-    is_gone = isinstance(error, EndpointUnreachableError) and connection.has_ended()
-    if is_new or is_gone:
+    if connection.has_ended():
         raise LocalAwsEndedError(
             f"the local AWS at {connection.endpoint_url} has ended, and {execution.name} is lost "
             "with it; start both again: stepml local up, stepml run JOB.json"

@@ -87,7 +87,8 @@ class Target:
         with local_aws_errors():
             from stepml.local import daemon  # not on systems without it
 
-            return connect_local(daemon.require().endpoint_url)
+            running = daemon.require()
+            return connect_local(running.endpoint_url, identity=running.id)
 
     def client(self) -> Client:
         """Return a client of the stack; see `connection` for errors."""

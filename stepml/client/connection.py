@@ -68,7 +68,7 @@ class Connection:
 
     session: boto3.Session
     endpoint_url: str | None  # None: AWS
-    is_local_aws: bool = False  # of StepML; all that it stores ends with it
+    local_id: str = ""  # of a local AWS, if it runs; all that it stores ends with it
     _clients: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -77,16 +77,19 @@ class Connection:
         return is_loopback(self.endpoint_url)
 
     def has_ended(self) -> bool:
-        """Return whether the endpoint was that of a local AWS which is no longer running."""
-        if not self.is_local_aws or self.endpoint_url is None:
+        """Return whether the local AWS of this connection has ended, and perhaps another runs."""
+        if not self.local_id or self.endpoint_url is None:
             return False
-        for _ in range(int(ENDING_S / LOCAL_POLL_S)):
+        deadline = time.monotonic() + ENDING_S
+        while time.monotonic() < deadline:
             try:
-                return ask(self.endpoint_url, ASK_TIMEOUT_S) is None
+                answer = ask(self.endpoint_url, ASK_TIMEOUT_S)
             except AnotherProgramError:
                 return True
             except NoAnswerError:  # it may be ending
                 time.sleep(LOCAL_POLL_S)
+            else:
+                return answer is None or answer["id"] != self.local_id
         return False
 
     @property
@@ -155,7 +158,7 @@ def connect(endpoint_url: str | None = None, region: str | None = None) -> Conne
     if urlsplit(endpoint_url).scheme == "https":  # which the local AWS does not speak
         return _other_on_this_machine(endpoint_url, region)
     try:
-        ask(endpoint_url, ASK_TIMEOUT_S)
+        status = ask(endpoint_url, ASK_TIMEOUT_S)
     except AnotherProgramError:
         return _other_on_this_machine(endpoint_url, region)
     except NoAnswerError as error:
@@ -164,12 +167,16 @@ def connect(endpoint_url: str | None = None, region: str | None = None) -> Conne
             "if it is no AWS service, give another endpoint; "
             "if it is the local AWS, see: stepml local status"
         ) from error
-    return connect_local(endpoint_url, region)  # also if nothing listens there now
+    identity = "" if status is None else str(status["id"])  # also if nothing listens there now
+    return connect_local(endpoint_url, region, identity)
 
 
-def connect_local(endpoint_url: str, region: str | None = None) -> Connection:
-    """Return a connection to the local AWS at ``endpoint_url``, without sending a request."""
-    return Connection(isolated_session(region or REGION), endpoint_url, is_local_aws=True)
+def connect_local(endpoint_url: str, region: str | None = None, identity: str = "") -> Connection:
+    """Return a connection to the local AWS at ``endpoint_url``, without sending a request.
+
+    ``identity`` is its id, if that is known.
+    """
+    return Connection(isolated_session(region or REGION), endpoint_url, identity)
 
 
 def _other_on_this_machine(endpoint_url: str, region: str | None) -> Connection:

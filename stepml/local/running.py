@@ -56,6 +56,7 @@ class LocalStatus:
     environments: tuple[FunctionEnvironment, ...]  # processes of functions
     caches: tuple[CacheStatus, ...]  # servers of channels, running or not
     log_path: Path  # of the server
+    id: str  # of the server; no other has it
 
 
 def status() -> LocalStatus | None:
@@ -138,4 +139,5 @@ def _status(answer: dict[str, Any]) -> LocalStatus:
         environments=tuple(FunctionEnvironment(**item) for item in answer["environments"]),
         caches=tuple(CacheStatus(**item) for item in answer.get("caches", ())),
         log_path=log_path(),
+        id=str(answer["id"]),
     )
