@@ -33,7 +33,7 @@ from stepml.packaging.sources import resource_root
 from tests.support.running_aws import RunningAws, running_aws
 
 ALGORITHMS = ("chosen", "gradient_averaging", "model_averaging", "admm")
-RATES, SHARES = (0.01, 0.1, 1.0), (5, 2, 1)
+RATES, SHARES = (0.01, 0.1, 1.0, 10.0), (5, 2, 1)
 GOOD = 0.01  # gap of a job that has learnt
 POLL_S = 0.2
 
