@@ -74,7 +74,10 @@ def read(store: MemoryObjects, **options: Any) -> tuple[Manifest, np.ndarray]:
     manifest = partition(store, **options)
     kind = "sparse" if options["format"] == "libsvm" else "dense"
     shards = all_shards(store, manifest, 1, kind=kind)  # type: ignore[arg-type]
-    rows = [np.column_stack([densified(each.X), each.y]) for each in shards]
+    matrices = narrowed([each.X for each in shards])
+    rows = [
+        np.column_stack([densified(X), each.y]) for X, each in zip(matrices, shards, strict=True)
+    ]
     return manifest, np.concatenate(rows)
 
 
@@ -159,9 +162,21 @@ def test_pairs_have_the_values_that_scikit_learn_reads(content: bytes) -> None:
     assert sorted(rows.tolist()) == sorted(theirs.tolist())
 
 
+def narrowed(matrices: list[Matrix]) -> list[Matrix]:
+    """Return the matrices; of very wide ones, the columns in which any has a value."""
+    sparse = [each for each in matrices if isinstance(each, CsrMatrix)]
+    if not sparse or sparse[0].n_features <= MOST_COLUMNS:
+        return matrices
+    used = np.unique(np.concatenate([each.indices for each in sparse]))
+    return [
+        replace(
+            each,
+            indices=np.searchsorted(used, each.indices).astype(each.indices.dtype),
+            n_features=len(used),
+        )
+        for each in sparse
+    ]
+
+
 def densified(matrix: Matrix) -> np.ndarray:
-    """Return a matrix as a dense one, of a very wide one the columns that have values."""
-    if isinstance(matrix, CsrMatrix) and matrix.n_features > MOST_COLUMNS:
-        used, indices = np.unique(matrix.indices, return_inverse=True)
-        matrix = replace(matrix, indices=indices.astype(matrix.indices.dtype), n_features=len(used))
     return product(matrix, np.eye(matrix.shape[1], dtype=np.float32))
