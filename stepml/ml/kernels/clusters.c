@@ -73,13 +73,13 @@ typedef struct {
     float *peaks;   /* (block_rows / FOLDS, n_features) largest absolute values of lanes */
     float *largest; /* (n_features,) absolute values of a block */
     double *offset; /* (n_features,) numbers whose last digit is the unit of sums */
-    int64_t *units; /* (n_clusters, n_features) sums of a block */
+    uint64_t *units; /* (n_clusters, n_features) sums of a block, whose overflow is harmless */
     int64_t *counts; /* (n_clusters,) of a block */
 } Scratch;
 
 typedef union {
     double number;
-    int64_t bits;
+    uint64_t bits;
 } Double;
 
 INLINE Lanes every(float x) { return (Lanes){x, x, x, x, x, x, x, x}; }
@@ -228,7 +228,7 @@ static void choose_units(const float *largest, int64_t d, double *offset)
     for (int64_t f = 0; f < d; f++) {
         int32_t bits;
         memcpy(&bits, largest + f, sizeof bits);
-        Double power = {.bits = (int64_t)((bits >> 23) - 126 + 14 + 1023) << 52};
+        Double power = {.bits = (uint64_t)((bits >> 23) - 126 + 14 + 1023) << 52};
         offset[f] = 1.5 * power.number;
     }
 }
@@ -243,14 +243,14 @@ static float margin_of(const Centroids *c, const float *largest)
 }
 
 INLINE void add_row(
-    const float *restrict row, const double *restrict offset, int64_t d, int64_t *restrict units)
+    const float *restrict row, const double *restrict offset, int64_t d, uint64_t *restrict units)
 {
     for (int64_t f = 0; f < d; f++) units[f] += ((Double){row[f] + offset[f]}).bits;
 }
 
 /* Add the rows of a cluster in a block, whose numbers each have their `offset` in `units`. */
 INLINE void sum_of(
-    const int64_t *restrict units, int64_t count, const double *restrict offset, int64_t d,
+    const uint64_t *restrict units, uint64_t count, const double *restrict offset, int64_t d,
     double *restrict sums)
 {
     const Double integer = {0x1.8p52}; /* the bits of whole numbers follow its own */
@@ -314,7 +314,7 @@ static size_t divide(char *memory, int64_t block_rows, int64_t d, int64_t k, Scr
     s->peaks = take(&end, block_rows / FOLDS * d * sizeof(float));
     s->largest = take(&end, d * sizeof(float));
     s->offset = take(&end, d * sizeof(double));
-    s->units = take(&end, k * d * sizeof(int64_t));
+    s->units = take(&end, k * d * sizeof(uint64_t));
     s->counts = take(&end, k * sizeof(int64_t));
     return (size_t)(end - memory);
 }
