@@ -5,10 +5,10 @@ from __future__ import annotations
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.job_store import JobStore
+from lambdas.job_store.plans import split_of
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.tasks import AssembleTask
-from stepml.ml.data import shard_kind, shard_plan
 from storage import DurableStorage
 
 
@@ -28,11 +28,10 @@ def assemble(task: AssembleTask, storage: DurableStorage) -> None:
     store = JobStore(storage, task.job_id)
     plan = store.partition_plan.load()
     spec, manifest = plan.spec, store.data_set(plan.digest).load_manifest()
-    kind = shard_kind(spec.data.matrix, manifest, spec.workers)
+    kind, intervals = split_of(spec, manifest)
     shards = store.shards(plan.digest, spec, kind, manifest.fingerprint)
     if not shards.missing([task.rank]):
         return
-    intervals = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
     validates = task.rank == keys.VALIDATION
     interval = intervals.validation if validates else intervals.shards[task.rank]
     shards.make(task.rank, interval)

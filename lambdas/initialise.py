@@ -15,6 +15,7 @@ from lambdas.environment import LambdaContext, durable
 from lambdas.epochs import epochs_of
 from lambdas.epochs.reports import evaluate
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
+from lambdas.job_store.plans import split_of
 from lambdas.job_store.resumption import take_over
 from lambdas.job_store.samples import load_labelled_sample, load_sample, load_unscaled_sample
 from lambdas.job_store.shards import is_scaled
@@ -25,7 +26,7 @@ from stepml.job.spec_base import settled
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import State
 from stepml.ml.choices import rate_is_open, with_pace, with_penalty, with_rate, with_scaling
-from stepml.ml.data import Manifest, Moments, Scale, merge_moments, scale_of, shard_kind, shard_plan
+from stepml.ml.data import Manifest, Moments, Scale, merge_moments, scale_of
 from stepml.ml.doubts import doubts_about_moments, require_no_doubts
 from stepml.ml.models.base import Array, Floats, LabelUnit, LossModel, Matrix
 from stepml.ml.standing import value_of
@@ -91,9 +92,7 @@ def _initialised(store: JobStore) -> TrainingPlan:
 def _plan_of(
     partition: PartitionPlan, spec: JobSpec, manifest: Manifest, unit: LabelUnit | None = None
 ) -> TrainingPlan:
-    kind = shard_kind(spec.data.matrix, manifest, spec.workers)
-    intervals = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
-    return TrainingPlan.of(partition, spec, manifest, kind, intervals, unit)
+    return TrainingPlan.of(partition, spec, manifest, *split_of(spec, manifest), unit)
 
 
 def _label_unit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.job_store import JobStore
+from lambdas.job_store.plans import split_of
 from lambdas.logs import log
 from stepml.job.algorithms import algorithms_of
 from stepml.job.errors import ModelTooLargeError
@@ -12,7 +13,7 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled, tag
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import build_algorithm
-from stepml.ml.data import Manifest, shard_kind, shard_plan
+from stepml.ml.data import Manifest
 from stepml.ml.models import build_model
 from storage import DurableStorage
 
@@ -63,8 +64,7 @@ def check_suits(
     spec: JobSpec, manifest: Manifest, most_model_bytes: int = MOST_MODEL_BYTES
 ) -> None:
     """Raise now the error by which a job on this data set would fail later."""
-    kind = shard_kind(spec.data.matrix, manifest, spec.workers)
-    plan = shard_plan(manifest, spec.workers, spec.data.validation_fraction, kind)
+    _, plan = split_of(spec, manifest)
     model = build_model(spec.model, manifest.n_features, manifest.labels, manifest.label_counts)
     most_parameters = build_algorithm(spec).most_parameters(most_model_bytes)
     algorithm = tag(settled(spec.algorithm))

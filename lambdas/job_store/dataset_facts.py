@@ -47,12 +47,14 @@ def _label_of(layout: Layout) -> str:
 
 
 def _note_on_validation(spec: JobSpec, manifest: Manifest) -> list[str]:
-    """Return a note on the rows that validate, unless they are a share of all."""
+    """Return a note on the rows that validate, unless they are a share of all rows."""
     named = manifest.n_validation
     if named is not None:
         return [f"{named:,} rows validate, as data.validation says"]
     if spec.data.validation_fraction == 0:
         return ["no row is held out: loss and metrics are measured on training rows"]
+    if spec.data.stratify:
+        return ["the same share of each label's rows validates"]
     return []
 
 

@@ -23,9 +23,20 @@ from stepml.ml.data import (
     ShardKind,
     ShardPlan,
     Skipped,
+    shard_kind,
+    shard_plan,
 )
 from stepml.ml.models import DataFacts, LabelUnit, Model, build_model
 from stepml.ml.models.base import Floats
+
+
+def split_of(spec: JobSpec, manifest: Manifest) -> tuple[ShardKind, ShardPlan]:
+    """Return kind and rows of a job's shards; errors as of `shard_plan` and `shard_kind`."""
+    data = spec.data
+    kind = shard_kind(data.matrix, manifest, spec.workers)
+    return kind, shard_plan(
+        manifest, spec.workers, data.validation_fraction, kind, stratify=data.stratify
+    )
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -95,6 +106,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     skipped_samples: list[str]
     # Position of the first training row; None, in plans of earlier versions: behind validation.
     training_start: int | None = None
+    quotas: tuple[int, ...] = ()  # validation rows of each label; empty: ids alone decide
     fingerprint: str = ""  # of the rows; empty: an earlier version made the plan
     label_unit: LabelUnit = LabelUnit()  # in which a regression trains
     n_fine: int = 0  # features with remainders in the shards
@@ -137,6 +149,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             shard_rows=[interval.n_rows for interval in intervals.shards],
             validation_rows=intervals.validation.n_rows,
             training_start=intervals.training_start,
+            quotas=intervals.validation.quotas,
             density=manifest.nnz / (manifest.n_rows * manifest.n_features),
             skipped_rows=manifest.skipped_rows,
             skipped_samples=list(manifest.skipped_samples),
@@ -199,7 +212,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
         start = 0
         if rank != keys.VALIDATION:
             start = self.first_training + sum(self.shard_rows[:rank])
-        return Interval(start, start + self.rows(rank))
+        return Interval(start, start + self.rows(rank), self.quotas)
 
     def model(self) -> Model:
         """Return the job's model."""

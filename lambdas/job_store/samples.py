@@ -52,5 +52,5 @@ def load_unscaled_sample(
 ) -> Shard:
     """Return the rows of a sample as in the data."""
     first = plan.first_training
-    interval = Interval(first, first + (size or SampleSize()).rows(plan))
+    interval = Interval(first, first + (size or SampleSize()).rows(plan), plan.quotas)
     return store.data_set(plan.digest).rows(interval, plan.matrix)

@@ -33,11 +33,12 @@ class ShardStore:
     world_size: int
     validation_fraction: float
     kind: ShardKind
+    stratify: bool = False
     fingerprint: str = ""  # of the rows; empty: unknown, so a misplaced shard is not noticed
 
     def key(self, rank: int) -> str:
         """Return the key of a rank's rows (or those of `keys.VALIDATION`)."""
-        return keys.shard(*self._split, rank)
+        return keys.shard(*self._split, rank, stratify=self.stratify)
 
     def missing(self, ranks: Sequence[int]) -> list[int]:
         """Return the ranks whose shard or moments are not stored.
@@ -93,7 +94,7 @@ class ShardStore:
         self.data_set.storage.save(self._moments_key(rank), packed)
 
     def _moments_key(self, rank: int) -> str:
-        return keys.shard_moments(*self._split, rank)
+        return keys.shard_moments(*self._split, rank, stratify=self.stratify)
 
     def _name(self, rows: Interval) -> str | None:
         return rows_name(self.fingerprint, rows, self.kind) if self.fingerprint else None

@@ -90,8 +90,10 @@ class JobStore:
         self, digest: str, spec: JobSpec, kind: ShardKind, fingerprint: str = ""
     ) -> ShardStore:
         """Return the shards of the job's ranks."""
-        fraction = spec.data.validation_fraction
-        return ShardStore(self.data_set(digest), spec.workers, fraction, kind, fingerprint)
+        data, data_set = spec.data, self.data_set(digest)
+        return ShardStore(
+            data_set, spec.workers, data.validation_fraction, kind, data.stratify, fingerprint
+        )
 
     # The epochs.
 

@@ -147,6 +147,22 @@ def _check_validation(spec: JobSpec) -> None:
         )
 
 
+def _check_stratify(spec: JobSpec) -> None:
+    data = spec.data
+    if not data.stratify:
+        return
+    if not spec.model.learns_classes:
+        names = listed(tuple(name for name, each in MODELS.items() if each.learns_classes))
+        raise InvalidJobError(
+            f"data.stratify: requires model {names}, not {tag(spec.model)!r}; got true"
+        )
+    if data.validation is not None or not data.validation_fraction:
+        without = "data.validation" if data.validation else "data.validation_fraction 0"
+        raise InvalidJobError(
+            f"data.stratify: has no effect with {without}; remove one of them; got true"
+        )
+
+
 def _check_validation_column(data: Data, validation: Validation) -> None:
     if (validation.uri is None) == (validation.column is None):
         got = "both" if validation.uri else "none of them"
@@ -236,6 +252,7 @@ _CHECKS: tuple[Callable[[JobSpec], None], ...] = (
     _check_l1,
     _check_data,
     _check_validation,
+    _check_stratify,
     _check_label,
     _check_class_weight,
     _check_measure,

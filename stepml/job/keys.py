@@ -265,20 +265,25 @@ def task_summary(digest: str, job_id: str, task: int) -> str:
     return f"{piece_prefix(digest, job_id)}{task:03d}.json"
 
 
-def shard(digest: str, world_size: int, validation_fraction: float, kind: str, rank: int) -> str:
+def shard(
+    digest: str, world_size: int, fraction: float, kind: str, rank: int, *, stratify: bool = False
+) -> str:
     """A rank's rows, or the validation rows (rank `VALIDATION`), dense or sparse."""
-    return f"{_split(digest, world_size, validation_fraction, kind)}{_shard_name(rank)}.safetensors"
+    split = _split(digest, world_size, fraction, kind, stratify)
+    return f"{split}{_shard_name(rank)}.safetensors"
 
 
 def shard_moments(
-    digest: str, world_size: int, validation_fraction: float, kind: str, rank: int
+    digest: str, world_size: int, fraction: float, kind: str, rank: int, *, stratify: bool = False
 ) -> str:
     """Size and moments of a shard, written after it."""
-    return f"{_split(digest, world_size, validation_fraction, kind)}{_shard_name(rank)}.moments"
+    split = _split(digest, world_size, fraction, kind, stratify)
+    return f"{split}{_shard_name(rank)}.moments"
 
 
-def _split(digest: str, world_size: int, validation_fraction: float, kind: str) -> str:
-    return f"datasets/{digest}/workers-{world_size}-validation-{validation_fraction!r}-{kind}/"
+def _split(digest: str, world_size: int, fraction: float, kind: str, stratify: bool) -> str:
+    share = f"{fraction!r}-stratified" if stratify else repr(fraction)
+    return f"datasets/{digest}/workers-{world_size}-validation-{share}-{kind}/"
 
 
 def _shard_name(rank: int) -> str:

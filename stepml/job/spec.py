@@ -92,6 +92,9 @@ class Data(SpecGroup, frozen=True, kw_only=True):
             "0: none, they are measured on training rows"
         ),
     ] = 0.1
+    stratify: Annotated[
+        bool, Meta(description="hold out this share of each label's rows; for models of classes")
+    ] = False
     validation: Annotated[
         Validation | None,
         Meta(description="the rows held out, instead of a share; null: a share"),

@@ -92,9 +92,11 @@ def all_shards(
     world_size: int,
     fraction: float = 0.1,
     kind: ShardKind = "dense",
+    *,
+    stratify: bool = False,
     **limits: int,
 ) -> list[Shard]:
     """Return the validation shard, then each rank's."""
-    plan = shard_plan(manifest, world_size, fraction, kind)
+    plan = shard_plan(manifest, world_size, fraction, kind, stratify=stratify)
     intervals: Sequence[Interval] = (plan.validation, *plan.shards)
     return [assemble(store, manifest, interval, kind, **limits) for interval in intervals]

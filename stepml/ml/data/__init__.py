@@ -8,7 +8,8 @@
 
 A row's id is a hash of the seed, the name of its object and its place there: the byte offset of
 its line, or its number if the format is not text. Sorting by id shuffles the rows. So the shards do
-not depend on the ranges, nor on the tasks that read them.
+not depend on the ranges, nor on the tasks that read them. In a stratified order the first rows of
+each label come before the others (`stepml.ml.data.strata`).
 """
 
 from __future__ import annotations
@@ -17,17 +18,7 @@ from stepml.ml.data.assembly import assemble
 from stepml.ml.data.format_guess import guess_format
 from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.layout import Layout, dataset_digest
-from stepml.ml.data.manifest import (
-    Interval,
-    Manifest,
-    ShardKind,
-    ShardPlan,
-    are_alike,
-    merge,
-    rows_name,
-    shard_kind,
-    shard_plan,
-)
+from stepml.ml.data.manifest import Manifest, are_alike, merge
 from stepml.ml.data.objects import DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.pieces import PieceStatistics, RangeResult, write_pieces
 from stepml.ml.data.planning import DataPlan, plan_data
@@ -44,6 +35,14 @@ from stepml.ml.data.scaling import (
 from stepml.ml.data.shards import Shard, pack_shard, unpack_shard
 from stepml.ml.data.sniff import sniff
 from stepml.ml.data.source_format import SourceFormat
+from stepml.ml.data.split import (
+    Interval,
+    ShardKind,
+    ShardPlan,
+    rows_name,
+    shard_kind,
+    shard_plan,
+)
 
 __all__ = [
     "ByteRange",

@@ -108,7 +108,7 @@ FIELDS = [
     "algorithm__momentum algorithm__schedule algorithm__decay algorithm__clip_norm",
     "algorithm__learning_rate algorithm__batch_size algorithm__local_epochs stop__max_epochs",
     "exchange__channel exchange__pattern exchange__compression stop__target_loss stop__tolerance",
-    "stop__patience stop__max_cost_usd stop__max_seconds",
+    "stop__patience stop__max_cost_usd stop__max_seconds data__stratify",
 ]
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lambdas.job_store.shards import load_shard
+from lambdas.job_store.shards import load_shard, warm_shards
 from stepml.job import keys
 from stepml.job.errors import BadRowError, InvalidJobError, NotEnoughDataError, StepMLError
 from tests.support.jobs import Job
@@ -267,3 +267,71 @@ def test_training_and_validation_both_need_rows(flag: str) -> None:
     begun = of_one_object("rows.csv", flagged([flag] * N_ROWS), {"column": "valid"})
     with pytest.raises(NotEnoughDataError):
         begun.partitioned()
+
+
+def stratified(**fields: Any) -> Job:
+    found = job(data={"stratify": True, **fields.pop("data", {})}, **fields)
+    rare = (f"{n},{(n * 7) % 11},{n % 2 if n % 5 else 2}" for n in range(50, N_ROWS))
+    found.data.save("train/2.csv", "\n".join(["a,b,y", *rare, ""]).encode())
+    found.spec["model"] = {"name": "softmax_regression"}
+    return found
+
+
+def labels(begun: Job, rank: int) -> list[float]:
+    return load_shard(begun.store, begun.training_plan(), rank).y.tolist()
+
+
+def test_a_stratified_share_has_as_many_rows_of_each_label() -> None:
+    begun = stratified(data={"validation_fraction": 0.2})
+    training, validating = split(begun)
+    assert sorted([*training, *validating]) == list(range(N_ROWS))
+    held_out = labels(begun, keys.VALIDATION)
+    assert [held_out.count(label) for label in (0, 1, 2)] == [8, 8, 2]
+    begun.epoch(1)
+    report = begun.finalise(1)
+    assert "the same share of each label's rows validates" in report.dataset.notes
+    assert report.dataset.validation_rows == 18
+
+
+def test_a_stratified_job_shares_pieces_with_others_and_no_shards() -> None:
+    begun = stratified()
+    rows = split(begun)
+    other = Job("other", begun.storage, data=begun.spec["data"] | {"stratify": False})
+    other.data, other.spec["model"] = begun.data, begun.spec["model"]
+    split(other)
+    assert other.partition_plan().digest == begun.partition_plan().digest
+    assert other.training_plan().quotas == ()
+    warm_shards.make_room(2**62)
+    assert numbers(begun, keys.VALIDATION) == rows[1] != numbers(other, keys.VALIDATION)
+
+
+@pytest.mark.parametrize("rank", [keys.VALIDATION, 0, 2])
+def test_a_stratified_shard_that_is_lost_is_made_again(rank: int) -> None:
+    begun = stratified()
+    begun.initialised()
+    plan = begun.training_plan()
+    key = keys.shard(plan.digest, 3, 0.1, "dense", rank, stratify=True)
+    before = bytes(begun.storage.load(key))
+    begun.storage.delete(key)
+    warm_shards.make_room(2**62)
+    load_shard(begun.store, plan, rank)
+    assert bytes(begun.storage.load(key)) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        ("linear_regression", {}, "data.stratify: requires model logistic_regression, softmax"),
+        ("kmeans", {}, "not 'kmeans'; got true"),
+        ("svm", {"validation": {"column": "a"}}, "data.stratify: has no effect with data.valid"),
+        ("svm", {"validation_fraction": 0}, "has no effect with data.validation_fraction 0"),
+    ],
+)
+def test_strata_that_have_no_effect_are_refused(
+    model: str, data: dict[str, Any], message: str
+) -> None:
+    begun = stratified(data=data)
+    begun.spec["model"] = {"name": model} | ({"n_clusters": 2} if model == "kmeans" else {})
+    with pytest.raises(StepMLError) as caught:
+        begun.prepare()
+    assert message in str(caught.value)
