@@ -49,12 +49,12 @@ class DataSet:
     def reference(self) -> Result:
         """Return the result of scikit-learn on the same rows, standardised unless sparse."""
         X = self.X if self.is_sparse else StandardScaler().fit_transform(self.X)
-        l2 = self.model.get("l2", 0.0)
+        l2 = self.model.get("l2")
         if self.is_regression:
             found = (Ridge(l2 * len(X)) if l2 else LinearRegression()).fit(X, self.y)
             errors = found.predict(X) - self.y
             return Result(float(errors @ errors) / 2 / len(X), found.score(X, self.y))
-        C = 1 / (l2 * len(X)) if l2 else np.inf
+        C = 1 / (l2 * len(X)) if l2 else 1.0  # its default
         found = LogisticRegression(C=C, max_iter=10_000, tol=1e-6).fit(X, self.y)
         return Result(log_loss(self.y, found.predict_proba(X)), found.score(X, self.y))
 

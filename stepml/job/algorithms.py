@@ -100,8 +100,7 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
 
     @classmethod
     def preference(cls, at: Circumstances) -> int:
-        # With an l1 penalty, its consensus has exact zeros.
-        return 3 if at.model.is_smooth and at.model.l1_factor else 0
+        return 3 if at.model.is_smooth else 0
 
     @property
     def knows_labels(self) -> bool:
