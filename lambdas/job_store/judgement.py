@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.samples import SampleSize, load_labelled_sample
 from lambdas.job_store.shards import load_shard
-from lambdas.logs import best_effort
+from lambdas.logs import log
 from stepml.job import keys
+from stepml.job.errors import DataSetDamagedError
 from stepml.job.reports import EpochReport, JobWarning
 from stepml.job.spec import Stop
 from stepml.job.spec_base import settled
@@ -38,10 +39,11 @@ def model_doubts(
         Of the epoch whose model is the job's.
     """
     better, ended_by = None, end_of(plan.spec.stop, history[-1])
-    # The data set is a cache; a job that has trained to its end does not need it any more.
-    with best_effort("look for a better model", job_id=store.job_id):
-        if ended_by not in ("target_loss", "target"):  # otherwise nobody asks for more
+    if ended_by not in ("target_loss", "target"):  # otherwise nobody asks for more
+        try:
             better = _better(store, plan, kept.epoch)
+        except DataSetDamagedError as error:  # a job at its end does not need the data any more
+            log("no second opinion", job_id=store.job_id, error=str(error))
     training = Training(
         loss=kept.loss,
         losses=[report.loss for report in history],

@@ -101,7 +101,7 @@ class LeastSquares(OrchestratedAlgorithm[LossModel]):
         stored = coefficients.astype(np.float32)  # the intercept makes up for its rounding
         centre = origin + offsets
         intercept = centre[-1] - stored.astype(np.float64) @ centre[:-1]
-        w = model.parameters({"coefficients": stored, "intercept": np.array([intercept])})
+        w = np.append(stored, np.float32(intercept))  # in the unit of the targets
         residual = np.append(-coefficients, 1)
         loss = max(0.0, float(residual @ covariance @ residual) / 2)
         return Outcome(State(w, state.extras), loss, "the normal equations are solved")

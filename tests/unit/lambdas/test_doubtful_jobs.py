@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from lambdas.finalise import finalise
 from lambdas.job_store.shards import load_shard
 from stepml.job import keys
-from stepml.job.errors import DoubtfulResultError
+from stepml.job.errors import DoubtfulResultError, StorageUnavailableError
 from stepml.job.reports import JobReport
-from tests.support.jobs import Job
+from stepml.job.tasks import FinaliseTask
+from storage import DurableStorage
+from tests.support.jobs import DurableWrapper, Job
 
 RNG = np.random.default_rng(4)
 X = RNG.normal(size=(60, 2))
@@ -101,6 +104,30 @@ def test_a_plateau_from_which_the_loss_can_fall_is_no_convergence() -> None:
     assert report.decision == "stopped"
     assert report.reason.endswith("2 epochs in a row, but the loss can still fall")
     assert codes(report) == ["not_converged"]
+
+
+class Silent(DurableWrapper):
+    """A store that does not answer for the data."""
+
+    def load_range(self, key: str, start: int, stop: int, etag: str | None = None) -> bytes:
+        raise StorageUnavailableError("no answer")
+
+
+def test_a_store_that_is_silent_for_a_moment_changes_no_verdict() -> None:
+    ends = job(JUMPS, algorithm=GRADIENT, stop={"max_epochs": 1}, **LINEAR)
+    ends.initialised()
+    ends.epoch(1)
+    task = FinaliseTask(job_id=ends.job_id, epoch=1)
+    with pytest.raises(StorageUnavailableError):  # is tried again
+        finalise(task, cast("DurableStorage", Silent(ends.storage)), "bucket")
+
+
+def test_a_job_whose_data_set_is_gone_ends_without_a_second_opinion() -> None:
+    ends = job(JUMPS, algorithm=GRADIENT, stop={"max_epochs": 1}, **LINEAR)
+    ends.initialised()
+    ends.epoch(1)
+    ends.storage.clear("datasets/")
+    assert ends.finalise(1).model_uri
 
 
 def test_a_fall_is_said_in_the_unit_of_the_labels() -> None:

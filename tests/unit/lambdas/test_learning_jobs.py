@@ -319,3 +319,14 @@ def test_a_sample_has_rows_for_every_cluster_and_a_bound() -> None:
     assert SampleSize(usual_bytes=ten_rows, rows_a_cluster=1).rows(plan) == 10
     assert SampleSize(ten_rows, rows_a_cluster=1, most_bytes=20 * 7).rows(plan) == 7
     assert SampleSize(2**30, most_bytes=2**30).rows(plan) == plan.training_rows
+
+
+def test_least_squares_has_the_same_solution_on_scaled_labels() -> None:
+    losses = []
+    for scale_labels in (False, True):
+        job = Job(**EXACT | {"model": EXACT["model"] | {"scale_labels": scale_labels}})
+        lines = [f"{a},{b},{1000 * a - 300 * b + 5000}" for a in range(9) for b in range(9)]
+        job.data.save("rows.csv", "\n".join([*lines, ""]).encode())
+        job.initialised()
+        losses.append(job.epoch(1).metrics["rmse"])
+    assert losses == pytest.approx([0, 0], abs=0.01)
