@@ -8,6 +8,7 @@
 ``worse_than_constant``       The model is worse than one that ignores the features.
 ``loss_rose``                 The loss is above that before training.
 ``loss_oscillates``           The loss has risen in many epochs.
+``rose_after_best``           An earlier epoch had a much better model.
 ``not_converged``             The loss can still fall.
 ``no_better_than_constant``   The model is about as good as one that ignores the features.
 ``empty_clusters``            Clusters have no rows.

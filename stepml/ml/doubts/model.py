@@ -17,6 +17,8 @@ _MARGIN = 0.01  # relative; validation rows are a sample
 _SURE_MARGIN, _NOISE = 1e-3, 0.1  # a loss above the constant model's by less is no better
 _RISE = 0.05  # relative: smaller ones are noise of the steps
 _RISES, _SHARE_OF_RISES = 3, 0.25
+_STILL = 0.25  # share of the epochs, the last ones, among which a rise must be
+_PAST_BEST = 0.1  # relative
 _LEAST = 1e-6  # of the constant model's or the first loss: less is a rounding error
 _SAY_LITTLE = "the features may say little about the labels"
 
@@ -59,12 +61,21 @@ class Training:
     @property
     def n_rises(self) -> int:
         """Epochs in which the loss rose, noise aside."""
+        return sum(self._rises)
+
+    @property
+    def still_rises(self) -> bool:
+        """Whether one of these was among the last epochs: a falling rate calms most jobs."""
+        return any(self._rises[-math.ceil(_STILL * len(self.losses)) :])
+
+    @property
+    def _rises(self) -> list[bool]:
         # Where the loss ends at 0, it may double without harm.
         least = _MARGIN * abs(self._course[0])
-        return sum(
+        return [
             after - before > max(_RISE * abs(before), least)
             for before, after in pairwise(self.losses)
-        )
+        ]
 
     @property
     def _course(self) -> list[float]:
@@ -79,7 +90,15 @@ class Training:
 
 def doubts_about_model(spec: JobSpec, training: Training) -> list[JobWarning]:
     """Return warnings about a trained model; of those about its loss, the most serious one."""
-    checks = (_if_worse, _if_risen, _if_oscillating, _if_better, _if_falling, _if_no_better)
+    checks = (
+        _if_worse,
+        _if_risen,
+        _if_oscillating,
+        _if_past_best,
+        _if_better,
+        _if_falling,
+        _if_no_better,
+    )
     found = (check(spec, training) for check in checks)
     about_loss = next((warning for warning in found if warning), None)
     return [*([about_loss] if about_loss else []), *_if_empty(training)]
@@ -113,13 +132,29 @@ def _if_risen(spec: JobSpec, training: Training) -> JobWarning | None:
 
 def _if_oscillating(spec: JobSpec, training: Training) -> JobWarning | None:
     rises = training.n_rises
-    if rises < _RISES or rises < _SHARE_OF_RISES * len(training.losses):
+    least = max(_RISES, _SHARE_OF_RISES * len(training.losses))
+    falls = sum(after < before for before, after in pairwise(training.losses))
+    if rises < least or falls < _RISES - 1 or not training.still_rises:
         return None
     text = (
         f"the validation loss rose by more than {_RISE:.0%} in {rises} of "
         f"{len(training.losses)} epochs: {advice(spec)}"
     )
     return JobWarning(code="loss_oscillates", text=text)
+
+
+def _if_past_best(spec: JobSpec, training: Training) -> JobWarning | None:
+    """Return a warning if an earlier epoch had a much better model, as where it overfits."""
+    best = min(training.losses, default=training.loss)
+    first = training.losses[0] if training.losses else training.loss
+    if training.loss - best <= max(_PAST_BEST * abs(best), _MARGIN * abs(first)):
+        return None
+    larger = " or raise model.l2" if "l2" in type(spec.model).__struct_fields__ else ""
+    text = (
+        f"the validation loss was {best:.6g} after epoch {training.losses.index(best) + 1}, and "
+        f"is {training.loss:.6g}: set stop.keep to 'best'{larger}"
+    )
+    return JobWarning(code="rose_after_best", text=text)
 
 
 def _if_better(spec: JobSpec, training: Training) -> JobWarning | None:

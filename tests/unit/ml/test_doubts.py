@@ -79,6 +79,21 @@ def test_a_loss_that_oscillates() -> None:
     )
 
 
+def test_oscillations_that_calm_down_are_no_reason_to_doubt() -> None:
+    losses = [0.5, 0.3, 0.5, 0.3, 0.5, 0.3, 0.5, 0.3, 0.3, 0.3, 0.3, 0.3]
+    assert doubts(SCALED, losses=losses) == []
+
+
+def test_a_loss_that_rose_after_the_best_epoch() -> None:
+    ((code, text),) = doubts(SCALED, losses=[0.117, 0.135, 0.15, 0.169])
+    assert code == "rose_after_best"
+    assert text == (
+        "the validation loss was 0.117 after epoch 1, and is 0.169: set stop.keep to 'best' or "
+        "raise model.l2"
+    )
+    assert doubts(SCALED, losses=[0.117, 0.12]) == []
+
+
 @pytest.mark.parametrize(
     ("job", "changed", "advice"),
     [
