@@ -7,7 +7,6 @@ shows them before, and the child costs a few milliseconds.
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 import time
@@ -60,6 +59,8 @@ def _ends_the_process(metadata: Any) -> bool:
 def _try_quietly(metadata: Any) -> None:
     """Look at all columns as a reader does, and end this process."""
     try:
+        import resource  # Windows has none
+
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(signal.SIGABRT, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
