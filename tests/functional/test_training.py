@@ -27,7 +27,9 @@ def test_a_job_trains_from_execution_input_to_model(
     assert report["history"][0]["loss"] > report["loss"]
     stored = json.loads(local_stack.read(keys.report(name)))
     assert stored.pop("checksum")
-    assert stored == report
+    tables = {"per_class", "confusion_matrix"}  # too large for an output
+    assert all(stored[name] for name in tables)
+    assert report == stored | {name: [] for name in tables}
     model, metadata = arrays.unpack(local_stack.read(keys.model(name)))
     assert metadata == {"format": "stepml", "model": "logistic_regression"}
     assert model["coefficients"].shape == (6,)
