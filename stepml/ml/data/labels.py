@@ -62,6 +62,16 @@ def merge_label_moments(parts: Iterable[LabelMoments]) -> LabelMoments:
     return LabelMoments(n, mean, squares, rounding)
 
 
+def count_labels(
+    written: NDArray[np.float64], trains: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return the distinct labels, ascending, and the rows of each; with ``trains``, those alone."""
+    labels, counts = np.unique(written, return_counts=True)
+    if trains is None:
+        return labels, counts
+    return labels, np.bincount(np.searchsorted(labels, written[trains]), minlength=len(labels))
+
+
 def merge_label_counts(
     parts: Iterable[tuple[Sequence[float] | None, Sequence[int] | None]],
 ) -> dict[float, int] | None:

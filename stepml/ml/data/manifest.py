@@ -42,7 +42,7 @@ class Manifest:
     n_rows: int
     n_features: int
     labels: tuple[float, ...] | None  # distinct ones as written, ascending; None: over 1,000
-    label_counts: tuple[int, ...] | None  # rows of each label
+    label_counts: tuple[int, ...] | None  # rows of each; if some validate by themselves, the others
     min_label: float
     max_label: float
     nnz: int  # stored values

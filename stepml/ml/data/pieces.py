@@ -28,12 +28,20 @@ from stepml.ml.data import arrays
 from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows
-from stepml.ml.data.labels import MAX_LABELS, NO_LABELS, LabelMoments
+from stepml.ml.data.labels import MAX_LABELS, NO_LABELS, LabelMoments, count_labels
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
-from stepml.ml.data.remainders import Ends, ends_of_columns, ends_of_pairs
-from stepml.ml.data.row_ids import N_BUCKETS, RowIds, buckets, in_two_halves, object_salt, row_ids
+from stepml.ml.data.remainders import Ends, ends_of_piece
+from stepml.ml.data.row_ids import (
+    N_BUCKETS,
+    RowIds,
+    buckets,
+    in_second_half,
+    in_two_halves,
+    object_salt,
+    row_ids,
+)
 
 # Parsed rows in memory; packing needs the same again.
 PIECE_BYTES = 64 * 2**20
@@ -51,7 +59,7 @@ class PieceStatistics:
     n_rows: int
     bucket_counts: tuple[int, ...]  # rows in each of the 4096 buckets
     labels: tuple[float, ...] | None  # distinct ones as written, ascending; None: over 1,000
-    label_counts: tuple[int, ...] | None  # rows of each label
+    label_counts: tuple[int, ...] | None  # rows of each; if some validate by themselves, the others
     min_label: float
     max_label: float
     n_features: int  # columns; sparse rows: the largest 1-based index
@@ -126,16 +134,16 @@ def write_pieces(
     reader = data_format.open_rows(source, objects, complete, request_bytes)
     rows = _identified_rows(reader, objects, layout, parts, seed)
     for batch in _batches(rows, piece_bytes):
-        piece = _write_piece(store, piece_key(len(statistics)), batch, complete.fine)
+        piece = _write_piece(store, piece_key(len(statistics)), batch, complete)
         statistics.append(replace(piece, layout=found))
         batch.clear()  # frees its memory before the next batch is read
     return RangeResult(statistics, reader.skipped)
 
 
 def _write_piece(
-    store: ObjectWriter, key: str, batch: Sequence[_IdentifiedRows], fine: Sequence[int]
+    store: ObjectWriter, key: str, batch: Sequence[_IdentifiedRows], layout: Layout
 ) -> PieceStatistics:
-    piece, statistics = _pack(key, batch, fine)
+    piece, statistics = _pack(key, batch, layout)
     return replace(statistics, etag=store.put(key, piece).etag)
 
 
@@ -171,7 +179,7 @@ def _batches(rows: Iterable[_IdentifiedRows], piece_bytes: int) -> Iterator[list
 
 
 def _pack(
-    key: str, batch: Sequence[_IdentifiedRows], fine: Sequence[int]
+    key: str, batch: Sequence[_IdentifiedRows], layout: Layout
 ) -> tuple[bytearray, PieceStatistics]:
     ids = np.concatenate([each.ids for each in batch])
     # Stable: rows of different objects that share an id stay in the order of the objects.
@@ -185,8 +193,9 @@ def _pack(
     np.take(ids, order, out=packed.views["ids"])
     packed.views["buckets"][1:] = np.cumsum(bucket_counts)
     arrays.seal(packed.piece)
-    statistics = _statistics(key, batch, packed, bucket_counts)
-    return packed.piece, replace(statistics, fine_ends=_fine_ends(packed.views, fine))
+    trains = in_second_half(ids) if layout.names_validation else None
+    statistics = _statistics(key, batch, packed, bucket_counts, trains)
+    return packed.piece, replace(statistics, fine_ends=ends_of_piece(packed.views, layout.fine))
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,24 +266,16 @@ def _pair_places(starts: NDArray[np.intp], counts: NDArray[np.uint32]) -> NDArra
     return np.repeat(starts - own_starts, counts) + np.arange(counts.sum(dtype=np.intp))
 
 
-def _fine_ends(views: dict[str, arrays.Array], fine: Sequence[int]) -> tuple[Ends, ...]:
-    if not fine:
-        return ()
-    if "X" in views:
-        return ends_of_columns(np.add(views["X"][:, fine], views["remainders"], dtype=np.float64))
-    values = np.add(views["values"], views["remainders"], dtype=np.float64)
-    return ends_of_pairs(views["indices"], values, fine, len(views["y"]))
-
-
 def _statistics(
     key: str,
     batch: Sequence[_IdentifiedRows],
     packed: _Packed,
     bucket_counts: NDArray[np.intp],
+    trains: NDArray[np.bool_] | None,
 ) -> PieceStatistics:
     written = np.concatenate([_written_labels(each.rows) for each in batch])
     y = np.concatenate([each.rows.y for each in batch])
-    labels, counts = np.unique(written, return_counts=True)
+    labels, counts = count_labels(written, trains)
     are_few = len(labels) <= MAX_LABELS
     return PieceStatistics(
         key=key,

@@ -8,7 +8,7 @@ binary digits. Standardising uses them; all else sees the float32 alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +80,16 @@ def _fine(bounds: Bounds, have_remainders: Any, n_rows: int) -> tuple[int, ...]:
     # A constant needs no remainders: without its mean, it is 0.
     is_narrow = (spread > 0) & (spread < narrow * largest) & have_remainders
     return tuple(np.flatnonzero(is_large | is_narrow).tolist())
+
+
+def ends_of_piece(views: Mapping[str, NDArray[Any]], fine: Sequence[int]) -> tuple[Ends, ...]:
+    """Return the ends of the ``fine`` features, given the arrays of a piece."""
+    if not fine:
+        return ()
+    if "X" in views:
+        return ends_of_columns(np.add(views["X"][:, fine], views["remainders"], dtype=np.float64))
+    values = np.add(views["values"], views["remainders"], dtype=np.float64)
+    return ends_of_pairs(views["indices"], values, fine, len(views["y"]))
 
 
 def ends_of_columns(X: Floats64) -> tuple[Ends, ...]:

@@ -47,6 +47,11 @@ def in_two_halves(ids: RowIds, is_first: NDArray[np.bool_] | bool) -> RowIds:
     return halves
 
 
+def in_second_half(ids: RowIds) -> NDArray[np.bool_]:
+    """Return which ids of `in_two_halves` are those of rows that come last."""
+    return ids >= _HALF
+
+
 def buckets(ids: RowIds) -> NDArray[np.intp]:
     """Return the bucket of each id: its top 12 bits."""
     return (ids >> _BUCKET_SHIFT).astype(np.intp)

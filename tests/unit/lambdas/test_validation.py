@@ -335,3 +335,13 @@ def test_strata_that_have_no_effect_are_refused(
     with pytest.raises(StepMLError) as caught:
         begun.prepare()
     assert message in str(caught.value)
+
+
+def test_labels_of_validation_rows_do_not_balance_the_classes() -> None:
+    model = {"name": "logistic_regression", "class_weight": "balanced"}
+    by_file = job({"uri": "s3://data/valid.csv"}, model=model)
+    by_file.data.save("valid.csv", lines([101] * 50))
+    by_column = job({"column": "a", "after": 59}, data={"label": "y"}, model=model)
+    for begun, rows in ((by_file, N_ROWS), (by_column, 60)):
+        begun.initialised()
+        assert begun.training_plan().label_counts == [rows // 2, rows // 2]
