@@ -25,8 +25,20 @@ class LabelMoments:
     rounding: float = 0.0  # sum of squared differences from the labels' float32
 
     @classmethod
-    def of(cls, written: NDArray[np.float64], y: NDArray[np.float32]) -> Self:
-        """Return the moments of labels ``written`` in the data and stored as ``y``."""
+    def of(
+        cls,
+        written: NDArray[np.float64],
+        y: NDArray[np.float32],
+        trains: NDArray[np.bool_] | None = None,
+    ) -> Self:
+        """Return the moments of labels ``written`` in the data and stored as ``y``.
+
+        With ``trains``, those of these rows alone.
+        """
+        if trains is not None:
+            written, y = written[trains], y[trains]
+        if not len(written):
+            return cls()
         mean = float(written.mean())
         return cls(
             len(written),

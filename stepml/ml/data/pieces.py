@@ -289,7 +289,7 @@ def _statistics(
         n_features=packed.n_features,
         nnz=packed.nnz,
         value_bytes=len(packed.piece),
-        label_moments=LabelMoments.of(written, y),
+        label_moments=LabelMoments.of(written, y, trains),
         missing_values=sum(each.rows.n_missing for each in batch),
         etag="",
     )

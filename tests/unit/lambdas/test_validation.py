@@ -345,3 +345,11 @@ def test_labels_of_validation_rows_do_not_balance_the_classes() -> None:
     for begun, rows in ((by_file, N_ROWS), (by_column, 60)):
         begun.initialised()
         assert begun.training_plan().label_counts == [rows // 2, rows // 2]
+
+
+def test_the_constant_model_has_not_seen_the_labels_of_validation_rows() -> None:
+    model = {"name": "linear_regression"}
+    begun = job({"uri": "s3://data/valid.csv"}, model=model, algorithm={"name": "least_squares"})
+    begun.data.save("valid.csv", b"a,b,y\n1,2,100\n2,3,100\n")
+    begun.initialised()
+    assert begun.training_plan().constant_loss == pytest.approx((100 - 0.5) ** 2 / 2)
