@@ -5,8 +5,8 @@ it, each attempt whose own execution has ended has a fence: other attempts may g
 fence counts as absent: at worst, functions work in vain.
 
 A job that has ended may be redriven before everything of its earlier part has been cleared. So each
-attempt that is not the first at its epoch leaves a sign before it exchanges anything, and whoever
-clears behind an end looks for a later sign first.
+attempt that is not the first at its epoch leaves a sign before it exchanges anything, and a
+function that clears behind an end looks for a later sign first.
 """
 
 from __future__ import annotations

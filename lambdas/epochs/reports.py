@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 from lambdas.attempts.costs import Invocation, epoch_usd
 from lambdas.attempts.stragglers import attempt_seconds, find_stragglers
 from lambdas.epochs.base import EpochEnd
@@ -20,7 +23,10 @@ from stepml.ml.standing import Standing
 def evaluate(store: JobStore, plan: TrainingPlan, parameters: Floats) -> Evaluation:
     """Return loss and metrics of ``parameters`` on the validation rows."""
     shard, model = load_shard(store, plan, keys.VALIDATION), plan.model()
-    return model.evaluate(parameters, shard.X, model.targets(shard.y))
+    found = model.evaluate(parameters, shard.X, model.targets(shard.y))
+    # JSON has no infinite numbers, to which squares of huge errors may add up.
+    metrics = {name: value for name, value in found.metrics.items() if math.isfinite(value)}
+    return replace(found, metrics=metrics)
 
 
 def build_report(

@@ -61,7 +61,7 @@ def model_doubts(
 def honest_end(stop: Stop, last: EpochReport, doubts: Sequence[JobWarning]) -> tuple[Decision, str]:
     """Return decision and reason of a job: a plateau far from the minimum is not convergence."""
     can_fall = any(warning.code == "not_converged" for warning in doubts)
-    if can_fall and end_of(stop, last) == "tolerance":
+    if can_fall and end_of(stop, last) in ("tolerance", "algorithm"):
         return "stopped", f"{last.reason}, but the loss can still fall"
     return last.decision, last.reason
 

@@ -41,7 +41,7 @@ _BEARER = b"Bearer "
 _METHODS = {f"/{each.containing_service.full_name}/{name}": each for name, each in METHODS.items()}
 
 _logger = logging.getLogger("stepml.ps_server")
-# It logs all metadata that are not UTF-8, whoever sends them.
+# It logs all metadata that are not UTF-8, of any sender.
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
 
 from stepml.job.algorithm_base import AlgorithmSpec, Descent
 from stepml.job.choices import filled
-from stepml.job.spec import Exchange, JobSpec
+from stepml.job.spec import MOST_CHOSEN_EPOCHS, Exchange, JobSpec
 from stepml.job.spec_base import settled
 
 # With momentum and a falling rate, so many steps are enough for problems of ordinary condition.
@@ -38,7 +39,9 @@ def with_pace(spec: JobSpec, shard_rows: Sequence[int]) -> JobSpec:
     epochs = algorithm.usual_epochs
     if isinstance(algorithm, Descent):
         steps = -(-max(shard_rows) // settled(algorithm.batch_size))
-        epochs = min(max(_LEAST_EPOCHS, -(-_STEPS // steps)), _MOST_EPOCHS)
+        usual = min(max(_LEAST_EPOCHS, -(-_STEPS // steps)), _MOST_EPOCHS)
+        warm = math.ceil(2 * algorithm.warmup_epochs)  # the rate is reached, and can fall
+        epochs = max(usual, min(warm, MOST_CHOSEN_EPOCHS))
     return msgspec.structs.replace(
         spec, algorithm=algorithm, stop=filled(spec.stop, {"max_epochs": epochs})
     )

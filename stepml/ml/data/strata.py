@@ -1,8 +1,8 @@
 """Validation rows of each label: their number, and their place in the order of ids.
 
 The first rows of each label validate. So a row's part in the job depends on the ids of all rows
-with its label, and is known once the pieces are. Nothing about it is stored: whoever gathers rows
-finds the cuts again, from ids and labels at the start of each piece.
+with its label, and is known once the pieces are. Nothing about it is stored: a function that
+gathers rows finds the cuts again, from ids and labels at the start of each piece.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, cast
@@ -104,6 +105,19 @@ def test_a_plateau_from_which_the_loss_can_fall_is_no_convergence() -> None:
     assert report.decision == "stopped"
     assert report.reason.endswith("2 epochs in a row, but the loss can still fall")
     assert codes(report) == ["not_converged"]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_measure_beyond_all_numbers_is_left_out() -> None:
+    numbers = np.linspace(-1, 1, 60)
+    signs = (3e38 * np.sign(numbers)).tolist()  # predictions at both ends are beyond float32
+    model = {"name": "linear_regression", "scale_labels": True}
+    rows = text("a,y", numbers.tolist(), signs)
+    ends = job(rows, algorithm={"name": "least_squares"}, model=model)
+    ends.initialised()
+    report = ends.epoch(1)
+    assert "rmse" not in report.metrics
+    assert ends.finalise(1).metrics == report.metrics
 
 
 class Silent(DurableWrapper):

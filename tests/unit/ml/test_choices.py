@@ -172,6 +172,7 @@ def test_a_batch_is_shared_by_the_ranks() -> None:
         (10_000_000, {}, Stop(), 12_500, 5),
         (4_000, {"batch_size": 1000}, Stop(), 1000, 20),
         (4_000, {"batch_size": 1}, Stop(), 1, 5),
+        (4_000, {"warmup_epochs": 30}, Stop(), 20, 60),
         (4_000, {}, Stop(max_epochs=1), 2, 1),
         (4_000, {}, Stop(max_epochs=500), 20, 500),
     ],
