@@ -82,6 +82,11 @@ class Training:
         before = [] if self.first_loss is None else [self.first_loss]
         return [*before, *self.losses]
 
+    def has_reached(self, loss: float) -> bool:
+        """Return whether the loss after some epoch was at most ``loss``, noise aside."""
+        best = min(self.losses, default=self.loss)
+        return best - loss <= _MARGIN * abs(best)
+
     def exceeds(self, other: float) -> bool:
         """Return whether the loss is higher than ``other``, noise aside."""
         least = _LEAST * max(abs(self.constant_loss or 0.0), abs(self.first_loss or 0.0))
@@ -123,10 +128,11 @@ def _if_risen(spec: JobSpec, training: Training) -> JobWarning | None:
     first = training.first_loss
     if first is None or not training.exceeds(first):
         return None
-    text = (
-        f"the validation loss rose from {first:.6g} to {training.loss:.6g} in training: "
-        f"{advice(spec)}"
-    )
+    text = f"the validation loss rose from {first:.6g} to {training.loss:.6g} in training: "
+    if training.better is None and training.training_loss < first:  # it fits its rows alone
+        text += f"{_SAY_LITTLE}, or the rows are too few"
+    else:
+        text += advice(spec)
     return JobWarning(code="loss_rose", text=text)
 
 
@@ -145,6 +151,8 @@ def _if_oscillating(spec: JobSpec, training: Training) -> JobWarning | None:
 
 def _if_past_best(spec: JobSpec, training: Training) -> JobWarning | None:
     """Return a warning if an earlier epoch had a much better model, as where it overfits."""
+    if spec.stop.keep == "best":  # by another metric, if not by the loss
+        return None
     best = min(training.losses, default=training.loss)
     first = training.losses[0] if training.losses else training.loss
     if training.loss - best <= max(_PAST_BEST * abs(best), _MARGIN * abs(first)):
@@ -159,7 +167,7 @@ def _if_past_best(spec: JobSpec, training: Training) -> JobWarning | None:
 
 def _if_better(spec: JobSpec, training: Training) -> JobWarning | None:
     better = training.better
-    if better is None:
+    if better is None or (spec.stop.keep == "best" and training.has_reached(better.loss)):
         return None
     text = (
         f"the validation loss can fall from {training.loss:.6g} to {better.loss:.6g} or less, as "

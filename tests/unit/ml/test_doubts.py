@@ -66,7 +66,10 @@ def test_a_model_worse_than_the_constant_one() -> None:
 def test_a_loss_that_rose() -> None:
     ((code, text),) = doubts(DESCENT, losses=[0.3, 0.4], first_loss=0.2)
     assert code == "loss_rose"
-    assert "from 0.2 to 0.4" in text
+    assert "from 0.2 to 0.4 in training: lower algorithm.learning_rate" in text
+    ((code, text),) = doubts(DESCENT, losses=[0.3, 0.4], first_loss=0.38, training_loss=0.1)
+    assert code == "loss_rose"  # on the rows for validation alone
+    assert text.endswith("the features may say little about the labels, or the rows are too few")
     assert doubts(CLUSTERS, losses=[2e-13], first_loss=1e-13, constant_loss=3.0) == []
 
 
@@ -92,6 +95,15 @@ def test_a_loss_that_rose_after_the_best_epoch() -> None:
         "raise model.l2"
     )
     assert doubts(SCALED, losses=[0.117, 0.12]) == []
+
+
+def test_a_model_kept_for_another_metric_may_have_a_larger_loss_than_other_epochs() -> None:
+    stop = msgspec.structs.replace(SCALED.stop, metric="auc", keep="best")
+    job = msgspec.structs.replace(SCALED, stop=stop)
+    losses = [0.5, 0.2, 0.37, 0.36]  # the last one is that of the model
+    assert doubts(job, losses=losses, better=Better(0.199, 12_000)) == []
+    ((code, _),) = doubts(job, losses=losses, better=Better(0.1, 12_000))
+    assert code == "not_converged"
 
 
 @pytest.mark.parametrize(
