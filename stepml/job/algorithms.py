@@ -54,7 +54,6 @@ class ModelAveraging(Descent, frozen=True, kw_only=True, tag_field="name", tag="
 class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm"):
     """Consensus ADMM (Boyd et al. 2011, sections 7.1 and 3.3)."""
 
-    usual_epochs: ClassVar[int] = 30
     needs: ClassVar[Trait] = "convex"
     open_fields: ClassVar[tuple[str, ...]] = (
         "rho",

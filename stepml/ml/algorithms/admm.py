@@ -144,7 +144,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         return Outcome(
             State(z, extras),
             float(trailer[0] / trailer[1]),
-            "primal and dual residual are within their tolerances" if ends else None,
+            "both residuals are within their tolerances" if ends else None,
             residuals,
             lacks="ADMM has not converged",
         )

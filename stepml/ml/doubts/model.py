@@ -155,7 +155,8 @@ def _if_past_best(spec: JobSpec, training: Training) -> JobWarning | None:
         return None
     best = min(training.losses, default=training.loss)
     first = training.losses[0] if training.losses else training.loss
-    if training.loss - best <= max(_PAST_BEST * abs(best), _MARGIN * abs(first)):
+    margin = _PAST_BEST + 1 / math.sqrt(training.validation_rows or 1)  # few rows tell less
+    if training.loss - best <= max(margin * abs(best), _MARGIN * abs(first)):
         return None
     larger = " or raise model.l2" if "l2" in type(spec.model).__struct_fields__ else ""
     text = (

@@ -109,7 +109,7 @@ def test_residuals_are_reported_an_epoch_late_and_end_the_job() -> None:
     while report.decision == "continue":
         number += 1
         report = job.epoch(number)
-    assert report.reason == "primal and dual residual are within their tolerances"
+    assert report.reason == "both residuals are within their tolerances"
     assert report.objective_fall is not None
     assert report.objective_fall_tolerance == pytest.approx(0.5001e-3)
     assert report.objective_fall <= report.objective_fall_tolerance

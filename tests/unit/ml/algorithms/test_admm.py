@@ -91,7 +91,7 @@ def test_residuals_fall_and_end_the_job_when_they_are_small() -> None:
     residuals = [each.residuals for each in job.outcomes[1:]]
     sizes = [each.primal + each.dual for each in residuals if each]
     assert all(later < earlier for earlier, later in pairwise(sizes))
-    assert job.outcomes[-1].converged == "primal and dual residual are within their tolerances"
+    assert job.outcomes[-1].converged == "both residuals are within their tolerances"
     assert len(job.outcomes) < 60
 
 
@@ -351,5 +351,5 @@ def test_a_resumed_job_keeps_the_rho_of_an_earlier_version() -> None:
     resumed = inherited(asked, before).algorithm
     assert resumed is not None
     assert resumed.chosen() == before.algorithm
-    assert algorithms.Admm().chosen() == algorithms.Admm(rho=0.01, adaptive_rho=True)
+    assert algorithms.Admm().chosen() == algorithms.Admm(rho=0.01, adaptive_rho="relative")
     assert algorithms.Admm(adaptive_rho=False).chosen().rho == 0.1
