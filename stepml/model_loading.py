@@ -48,7 +48,7 @@ def load_model(where: str | os.PathLike[str], *, endpoint_url: str | None = None
     AccessError
         S3 cannot be reached or refuses.
     """
-    place = os.fspath(where)
+    place = os.fspath(where) or "."
     is_in_s3 = place.startswith("s3://")
     place = str(Path(place).expanduser()) if place.startswith("~") else place
     read = _reader_of_s3(endpoint_url) if is_in_s3 else _read_file

@@ -62,7 +62,8 @@ class Outcome:
         name, wanted = self.strike.name, self.strike
         # With async, it depends on the ranks' order which of them reaches a place.
         is_reached = wanted.setting.has_fixed_bits
-        missed = sorted({fault.name for fault in wanted.faults} - self.struck) if is_reached else []
+        certain = {fault.name for fault in wanted.faults if is_reached and fault.is_certain}
+        missed = sorted(certain - self.struck)
         said = f"{self.first_status}: {self.first_cause}"
         ended = self.first_status or self.status
         as_expected = ended == wanted.ends and wanted.says in self.first_cause

@@ -86,6 +86,14 @@ class Fault:
             str(each) for each in [*where, self.moment, self.action] if each is not None
         ).replace(" ", "-")
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether the job reaches the point at any speed.
+
+        The clean-up behind an attempt has nothing to write if a redriven job was faster.
+        """
+        return self.point.function != "cleanup" or self.point.epoch is None
+
     def planned(self) -> dict[str, Any]:
         """Return the fault in the injector's format."""
         return asdict(self.point) | {
