@@ -1,4 +1,4 @@
-"""What StepML chooses for a job, from the rows alone, leads to the optimum."""
+"""Values chosen for a job, from the rows alone, lead to the optimum."""
 
 from __future__ import annotations
 
