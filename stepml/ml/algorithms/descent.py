@@ -70,9 +70,9 @@ class Descent:
         optimiser = Adam() if kind == "adam" else Sgd(momentum, fields.nesterov)
         return cls(optimiser, schedule, fields.clip_norm, fields.weight_decay)
 
-    def moments(self, n_parameters: int) -> Moments:
+    def moments(self, n_trained: int) -> Moments:
         """Return the initial moments of the optimiser."""
-        return np.zeros((self.optimiser.n_moments, n_parameters), np.float32)
+        return np.zeros((self.optimiser.n_moments, n_trained), np.float32)
 
     def step(
         self,
@@ -94,13 +94,15 @@ class Descent:
             Of the mean loss at ``w``, without ``penalty``.
         penalty : Penalty
             The step follows the smooth part of it.
-        moments : array of shape (n_moments, n_parameters)
-            Changed in place.
+        moments : array of shape (n_moments, n_trained)
+            Changed in place. Behind the first ``n_trained`` numbers of ``gradient`` are steps
+            already.
         epochs : float
             Finished epochs of the job, in the middle of the step; for the schedule.
         number : int
             Steps since the moments were zero, from 1.
         """
+        gradient = gradient[: moments.shape[1]]
         factor = self.complete(w, gradient, penalty)
         learning_rate = self.schedule.at(epochs)
         self.optimiser.step(gradient, moments, learning_rate, number)

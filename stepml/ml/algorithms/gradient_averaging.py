@@ -20,7 +20,7 @@ from stepml.ml.algorithms.peers import AllReduce, Shared, SharedWithOptimiser
 from stepml.ml.algorithms.shared_descent import SharedDescent
 from stepml.ml.algorithms.shrinkage import bytes_per_parameter, faded, shrunk
 from stepml.ml.algorithms.state import RankEpoch, RankProgress, State
-from stepml.ml.models.base import Array, Floats, LossModel, Matrix
+from stepml.ml.models.base import Array, Draws, Floats, LossModel, Matrix
 
 Counts = npt.NDArray[np.int64]
 
@@ -46,7 +46,7 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
         return cls(job.algorithm, job.stop.max_epochs, bytes_per_parameter(job.model))
 
     def initial_state(self, model: LossModel, parameters: Floats, sample: LabelledSample) -> State:
-        return State(parameters, {MOMENTS: self._descent().moments(len(parameters))})
+        return State(parameters, {MOMENTS: self._descent().moments(model.n_trained)})
 
     def n_batches(self, shard_rows: Sequence[int]) -> int:
         return _n_batches(self.spec, shard_rows)
@@ -67,13 +67,14 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
         path = Path(self._descent(), model.penalty, progress.parameters, extras)
         gradient, trailer = np.empty_like(path.w), np.empty(2, np.float64)
         loss_sum, rows_seen = progress.loss_sum, progress.rows_seen
+        part = RankGradient(model, X, y, rank_epoch.draws)
         live = False
         for number in range(progress.batches_done + 1, len(batches) + 1):
             aggregate = None if live else exchange.replay(number)
             if aggregate is None:
                 live = True
                 rows, weight = batches[number]
-                trailer[:] = _gradient(model, path.w, X[rows], y[rows], weight, out=gradient)
+                trailer[:] = part.write(path.w, rows, number, weight, out=gradient)
                 aggregate = exchange.all_reduce(number, gradient, trailer, must_pause())
             gradient[:] = aggregate.vector
             epochs = rank_epoch.epoch - 1 + (number - 0.5) / len(batches)
@@ -125,14 +126,15 @@ class AsynchronousGradients(SharedDescent):
         descent = Descent.of(self.spec, self.max_epochs)
         state = shared.pull()
         gradient = np.empty(model.n_parameters, np.float32)
-        moments = descent.moments(len(gradient))
+        moments = descent.moments(model.n_trained)
+        part = RankGradient(model, X, y, rank_epoch.draws)
         first = int(state.applied[rank_epoch.rank]) + 1
         for number in range(first, len(batches) + 1):
             if number > first and must_pause():
                 return False
             rows, _ = batches[number]
             w = shrunk(state.vector, model.penalty).parameters
-            totals = _gradient(model, w, X[rows], y[rows], weight=1.0, out=gradient)
+            totals = part.write(w, rows, number, weight=1.0, out=gradient)
             if self.is_on_server:
                 descent.complete(w, gradient, model.penalty)
                 # Jobs on a channel without an optimiser are refused.
@@ -187,16 +189,26 @@ def _n_batches(spec: Spec, shard_rows: Sequence[int]) -> int:
     return -(-max(shard_rows) // settled(spec.batch_size))
 
 
-def _gradient(
-    model: LossModel, w: Floats, X: Matrix, y: Array, weight: float, out: Floats
-) -> tuple[float, int]:
-    """Write the weighted gradient to ``out``; return the sum of losses, and the rows."""
-    if not len(y):  # a shard with fewer rows than there are batches
-        out[:] = 0
-        return 0.0, 0
-    loss = model.gradient(w, X, y, out=out)
-    out *= np.float32(weight)
-    return loss * len(y), len(y)
+@dataclass(frozen=True, slots=True, eq=False)
+class RankGradient:
+    """The gradient on a rank's rows."""
+
+    model: LossModel
+    X: Matrix
+    y: Array
+    draws: Draws
+
+    def write(
+        self, w: Floats, rows: slice, batch: int, weight: float, out: Floats
+    ) -> tuple[float, int]:
+        """Write the weighted gradient to ``out``; return the sum of losses, and the rows."""
+        y = self.y[rows]
+        if not len(y):  # a shard with fewer rows than there are batches
+            out[:] = 0
+            return 0.0, 0
+        loss = self.model.batch_gradient(w, self.X[rows], y, out, self.draws, batch, rows.start)
+        out *= np.float32(weight)
+        return loss * len(y), len(y)
 
 
 def _subtract(w: Array, step: Array) -> None:

@@ -11,10 +11,13 @@ from stepml.ml.algorithms.base import never
 from stepml.ml.algorithms.descent import Descent
 from stepml.ml.algorithms.path import MOMENTS, Path
 from stepml.ml.algorithms.state import Extras, RankEpoch, RankProgress
-from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Penalty
+from stepml.ml.models.base import Array, Draws, Floats, LossModel, Matrix, Penalty
 
-Gradient = Callable[[Floats, Matrix, Array, Floats], float]
-"""Writes the gradient at ``w`` on rows ``X``, ``y`` to ``out``, and returns the mean loss."""
+Gradient = Callable[[Floats, Matrix, Array, Floats, int, int], float]
+"""Writes the gradient at ``w`` on rows ``X``, ``y`` to ``out``, and returns the mean loss.
+
+The last two arguments are the number of the batch, and the position of its first row.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,14 @@ class LocalDescent:
     passes: int
     pull: Callable[[Floats, float], None] | None = None  # of each step; see `Path`
 
-    def begin(self, parameters: Floats, extras: Extras | None = None) -> RankProgress:
-        """Return the initial progress at ``parameters``, with moments of 0 and other ``extras``."""
-        moments = self.descent.moments(len(parameters))
+    def begin(
+        self, parameters: Floats, extras: Extras | None = None, *, n_trained: int | None = None
+    ) -> RankProgress:
+        """Return the initial progress at ``parameters``, with moments of 0 and other ``extras``.
+
+        ``n_trained`` is `LossModel.n_trained`; None: all parameters.
+        """
+        moments = self.descent.moments(len(parameters) if n_trained is None else n_trained)
         return RankProgress(parameters, extras={**(extras or {}), MOMENTS: moments})
 
     def n_batches(self, n_samples: int) -> int:
@@ -63,7 +71,8 @@ class LocalDescent:
                 finished = False
                 break
             batch = y[rows]
-            loss_sum += gradient(path.w, X[rows], batch, step) * len(batch)
+            loss = gradient(path.w, X[rows], batch, step, number, rows.start)
+            loss_sum += loss * len(batch)
             epochs = rank_epoch.epoch - 1 + (number + 0.5) / total
             done = number + 1
             path.step(step, epochs, done)
@@ -78,6 +87,6 @@ class LocalDescent:
                 yield slice(bounds[each], bounds[each + 1])
 
 
-def loss_gradient(model: LossModel) -> Gradient:
+def loss_gradient(model: LossModel, draws: Draws) -> Gradient:
     """Return the gradient of a model's loss, for `LocalDescent.run`."""
-    return lambda w, X, y, out: model.gradient(w, X, y, out=out)
+    return lambda w, X, y, out, batch, row: model.batch_gradient(w, X, y, out, draws, batch, row)

@@ -50,7 +50,9 @@ class ModelAveraging(OrchestratedAlgorithm[LossModel]):
     def begin(
         self, model: LossModel, state: State, rank_state: Extras, rank_epoch: RankEpoch
     ) -> RankProgress:
-        return self._local().begin(state.parameters, faded(state.extras))
+        return self._local().begin(
+            state.parameters, faded(state.extras), n_trained=model.n_trained
+        )
 
     def train(
         self,
@@ -61,7 +63,7 @@ class ModelAveraging(OrchestratedAlgorithm[LossModel]):
         rank_epoch: RankEpoch,
         must_pause: Callable[[], bool] = never,
     ) -> RankProgress:
-        gradient = loss_gradient(model)
+        gradient = loss_gradient(model, rank_epoch.draws)
         return self._local().run(progress, X, y, rank_epoch, gradient, model.penalty, must_pause)
 
     def rank_result(self, progress: RankProgress) -> Extras:
@@ -123,7 +125,8 @@ class AsynchronousModels(SharedDescent):
         local = self._local()
         n_updates, n_batches = self.n_updates(rank_epoch.shard_rows), local.n_batches(len(y))
         ends = [n_batches * number // n_updates for number in range(n_updates + 1)]
-        state, extras = shared.pull(), local.begin(model.initial_parameters()).extras
+        state = shared.pull()
+        extras = local.begin(state.vector, n_trained=model.n_trained).extras
         first = int(state.applied[rank_epoch.rank]) + 1
         for number in range(first, n_updates + 1):
             if number > first and must_pause():
@@ -133,7 +136,7 @@ class AsynchronousModels(SharedDescent):
             start = done = RankProgress(common.parameters, ends[number - 1], extras=extras)
             # With fewer batches than updates, some updates change nothing.
             if ends[number] > ends[number - 1]:
-                gradient, until = loss_gradient(model), ends[number]
+                gradient, until = loss_gradient(model, rank_epoch.draws), ends[number]
                 done = local.run(start, X, y, rank_epoch, gradient, model.penalty, until=until)
             extras = done.extras
             change = _vector(done) - _vector(start)

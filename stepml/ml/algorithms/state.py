@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from stepml.ml.models.base import Array, Floats
+from stepml.ml.models.base import Array, Draws, Floats
 
 Sums = npt.NDArray[np.float64]
 Extras = Mapping[str, Array]
@@ -40,6 +40,11 @@ class RankEpoch:
     def weight(self) -> float:
         """The rank's share of all training rows."""
         return self.shard_rows[self.rank] / sum(self.shard_rows)
+
+    @property
+    def draws(self) -> Draws:
+        """The names of the rank's random draws."""
+        return Draws(self.seed, self.epoch, self.rank, sum(self.shard_rows[: self.rank]))
 
     def generator(self, *path: int) -> np.random.Generator:
         """Return a random generator that depends on seed, epoch and ``path`` alone."""

@@ -194,7 +194,7 @@ class Rehearsal:
     ) -> RankProgress:
         rows = slice(start, start + share)
         rank_epoch = RankEpoch(epoch, rank, (share,) * self._ranks, self.spec.data.seed)
-        gradient, penalty = loss_gradient(self.model), self.model.penalty
+        gradient, penalty = loss_gradient(self.model, rank_epoch.draws), self.model.penalty
         return local.run(at, self.X[rows], self.y[rows], rank_epoch, gradient, penalty)
 
     def _next(self, local: LocalDescent, end: RankProgress, w: Floats) -> RankProgress:

@@ -187,10 +187,28 @@ class WithClasses(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """The names of random draws in one rank's epoch: their results depend on nothing else."""
+
+    seed: int  # of the job's data
+    epoch: int
+    rank: int
+    first_row: int  # position of the rank's first row among all training rows
+
+
 class LossModel(Model):
     """A model that minimises a mean loss over rows plus a penalty."""
 
     penalty: Penalty
+
+    @property
+    def n_trained(self) -> int:
+        """The number of parameters that steps along the gradient change: the first ones.
+
+        The rest are statistics of the rows, such as running means, and have no gradient.
+        """
+        return self.n_parameters
 
     @abstractmethod
     def initial_parameters(self) -> Floats:
@@ -203,7 +221,8 @@ class LossModel(Model):
     def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
         """Write the gradient of the mean loss, without penalty, to ``out``; return the mean loss.
 
-        At a kink of the loss it is a subgradient.
+        At a kink of the loss it is a subgradient. Behind the first `n_trained` numbers is the step
+        of the statistics: their values before these rows less those after them.
 
         Parameters
         ----------
@@ -211,6 +230,23 @@ class LossModel(Model):
         X : matrix of shape (n_samples, n_features), at least one sample
         y : array of shape (n_samples, …), from `targets`
         """
+
+    def batch_gradient(
+        self, w: Floats, X: Matrix, y: Array, out: Floats, draws: Draws, batch: int, row: int
+    ) -> float:
+        """Do as `gradient` does, on the rows of a batch in training; a model may draw at random.
+
+        Parameters
+        ----------
+        w, X, y, out
+            As of `gradient`.
+        draws : Draws
+        batch : int
+            The number of the batch in the rank's epoch.
+        row : int
+            The position of its first row in the rank's shard.
+        """
+        return self.gradient(w, X, y, out=out)
 
     def curvature(self, X: Matrix, y: Array) -> Floats64 | None:
         """Return a bound of the diagonal of the mean loss' Hessian, of shape (n_parameters,).
