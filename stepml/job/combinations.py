@@ -47,6 +47,10 @@ def _check_algorithm(spec: JobSpec) -> None:
     algorithm.check(spec.model)
 
 
+def _check_model(spec: JobSpec) -> None:
+    spec.model.check()
+
+
 def _check_server(spec: JobSpec) -> None:
     exchange = spec.exchange
     channel = CHANNELS[exchange.channel]
@@ -249,6 +253,7 @@ def _require_format(what: str, data: Data, has_it: Callable[[FormatFacts], bool]
 
 _CHECKS: tuple[Callable[[JobSpec], None], ...] = (
     _check_algorithm,
+    _check_model,
     _check_server,
     _check_l1,
     _check_data,

@@ -10,6 +10,7 @@ MEASURES = {
     LOSS: False,
     "log_loss": False,
     "accuracy": True,
+    "top5_accuracy": True,
     "auc": True,
     "average_precision": True,
     "precision": True,

@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from msgspec import Meta
 
-from stepml.job.errors import NotEnoughDataError
+from stepml.job.errors import InvalidJobError, NotEnoughDataError
+from stepml.job.networks import NETWORKS, Network, NetworkName
 from stepml.job.spec_base import SpecGroup, tag
 
 _OF_CLASSES = ("accuracy", "precision", "recall", "f1")
@@ -94,6 +95,9 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     def min_rows(self) -> int:
         """The minimum number of training rows."""
         return 1
+
+    def check(self) -> None:
+        """Raise `InvalidJobError` if fields contradict each other."""
 
     def check_rows(self, training_rows: int) -> None:
         """Raise `NotEnoughDataError` if there are fewer training rows than `min_rows`."""
@@ -202,21 +206,48 @@ class KMeans(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="kmeans
 
 
 class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural"):
-    """A torch module."""
+    """A torch module: a network of StepML's, or one that a function of the user's returns."""
 
     traits: ClassVar[tuple[Trait, ...]] = ("gradient",)
     learns_classes: ClassVar[bool] = True
+    metrics: ClassVar[tuple[str, ...]] = (*_OF_CLASSES, "top5_accuracy", "rmse", "mae", "r2")
     function_kind: ClassVar[str] = "torch"
-    is_available: ClassVar[bool] = False
 
-    architecture: Annotated[
-        str,
+    network: Annotated[
+        NetworkName | Network | None,
+        Meta(description="a network of StepML's, by name or as an object with options"),
+    ] = None
+    loss: Annotated[
+        Literal["cross_entropy", "binary_cross_entropy", "mean_squared_error"],
+        Meta(description="of classes; of the larger of two labels against the other; of numbers"),
+    ] = "cross_entropy"
+    label_smoothing: Annotated[
+        Annotated[float, Meta(ge=0, lt=1)],
+        Meta(description="of cross_entropy: the share of each row that belongs to all classes"),
+    ] = 0.0
+    input_shape: Annotated[
+        Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(min_length=1, max_length=3)] | None,
         Meta(
-            min_length=1,
-            max_length=200,
-            description="mlp, mobilenet, resnet18, resnet50, or module:function of your own",
+            description="[features], [height, width] or [channels, height, width] of a row; null: "
+            "that of the data"
         ),
-    ]
+    ] = None
+
+    @property
+    def built_in(self) -> Network:
+        """The network, in its long form."""
+        if isinstance(self.network, str):
+            built: Network = NETWORKS[self.network]()  # type: ignore[assignment]
+            return built
+        assert self.network is not None
+        return self.network
+
+    def check(self) -> None:
+        if self.label_smoothing and self.loss != "cross_entropy":
+            raise InvalidJobError(
+                f"model.label_smoothing: with model.loss {self.loss!r} expected 0, "
+                f"got {self.label_smoothing:g}"
+            )
 
 
 BinarySpec = LogisticRegression | Svm

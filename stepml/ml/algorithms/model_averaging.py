@@ -50,9 +50,7 @@ class ModelAveraging(OrchestratedAlgorithm[LossModel]):
     def begin(
         self, model: LossModel, state: State, rank_state: Extras, rank_epoch: RankEpoch
     ) -> RankProgress:
-        return self._local().begin(
-            state.parameters, faded(state.extras), n_trained=model.n_trained
-        )
+        return self._local().begin(state.parameters, faded(state.extras), n_trained=model.n_trained)
 
     def train(
         self,

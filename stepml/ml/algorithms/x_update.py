@@ -68,9 +68,7 @@ class XUpdate:
         gradient += self._rho * away
         return self._share * loss / len(self) + 0.5 * self._rho * float(away @ away), gradient
 
-    def gradient(
-        self, w: Floats, X: Matrix, y: Array, out: Floats, batch: int, row: int
-    ) -> float:
+    def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats, batch: int, row: int) -> float:
         """Write the first term's gradient on some rows to ``out``; return their mean loss."""
         loss = self._model.gradient(w, X, y, out=out)
         out *= np.float32(self._share)

@@ -13,6 +13,8 @@ from stepml.ml.models.kmeans import KMeans
 from stepml.ml.models.linear import LinearModel
 from stepml.ml.models.linear_regression import LinearRegression
 from stepml.ml.models.logistic_regression import LogisticRegression
+from stepml.ml.models.network import NetworkLayout
+from stepml.ml.models.neural import NeuralNetwork
 from stepml.ml.models.penalty import Penalty
 from stepml.ml.models.seeding import initial_centroids
 from stepml.ml.models.softmax_regression import SoftmaxRegression
@@ -30,6 +32,8 @@ __all__ = [
     "LogisticRegression",
     "LossModel",
     "Model",
+    "NetworkLayout",
+    "NeuralNetwork",
     "OneVsRestSvm",
     "Penalty",
     "SoftmaxRegression",
@@ -44,6 +48,7 @@ MODELS: dict[str, type[Model]] = {
     "svm": BinarySvm,
     "linear_regression": LinearRegression,
     "kmeans": KMeans,
+    "neural": NeuralNetwork,
 }
 
 
@@ -53,6 +58,7 @@ def build_model(
     labels: Sequence[float] | None,
     label_counts: Sequence[int] | None = None,
     label_unit: LabelUnit | None = None,
+    network: NetworkLayout | None = None,
 ) -> Model:
     """Return the model of a job.
 
@@ -66,13 +72,17 @@ def build_model(
         Rows of each label; balanced class weights need them.
     label_unit : LabelUnit, optional
         The unit in which a regression trains; default: that of the data.
+    network : NetworkLayout, optional
+        The parameters of a neural network; without it, torch has to build the network.
 
     Raises
     ------
     BadLabelError
         The labels do not fit the model.
     """
-    facts = DataFacts(n_features, labels, label_counts, label_unit=label_unit or LabelUnit())
+    facts = DataFacts(
+        n_features, labels, label_counts, label_unit=label_unit or LabelUnit(), network=network
+    )
     return _model_named(tag(spec)).from_spec(spec, facts)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stepml.ml.matrices import Floats, Floats64, Matrix
+from stepml.ml.models.network import NetworkLayout
 from stepml.ml.models.penalty import Penalty
 
 Array = npt.NDArray[Any]
@@ -70,6 +71,7 @@ class DataFacts:
     label_mean: float = 0.0
     mean_row: Floats | None = None  # (n_features,) of the features
     label_unit: LabelUnit = LabelUnit()  # in which a regression trains
+    network: NetworkLayout | None = None  # of a neural network, if it is known
 
 
 @dataclass(frozen=True, slots=True)

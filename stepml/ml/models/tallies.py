@@ -1,0 +1,84 @@
+"""Sums over rows from which a model's quality follows, so that slices of rows can be added."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stepml.ml.matrices import Floats64
+from stepml.ml.models.base import Array, Evaluation, Floats
+from stepml.ml.models.confusion import PerClass
+
+Sums = Floats64
+
+TOP = 5
+
+
+def tally_classes(loss: float, outputs: Floats, own: Array, n_classes: int) -> Sums:
+    """Return the sums of rows with one of several classes.
+
+    Parameters
+    ----------
+    loss : float
+        Mean over the rows.
+    outputs : array of shape (n_samples, n_classes)
+        The largest one is that of the predicted class, the first of equal ones.
+    own : array of integers of shape (n_samples,)
+        Indices of the rows' classes.
+    n_classes : int
+
+    Returns
+    -------
+    array of shape (3 + 3 · n_classes,)
+        The rows, the sum of losses, the rows whose class is among the `TOP` largest outputs; then
+        for each class its rows, the rows predicted to be of it, and those that are both.
+    """
+    predicted = outputs.argmax(axis=1)
+    of_own = outputs[np.arange(len(own)), own]
+    # Of equal outputs, the first ones count as larger.
+    larger = outputs > of_own[:, None]
+    ties = (outputs == of_own[:, None]) & (np.arange(n_classes) < own[:, None])
+    in_top = np.count_nonzero((larger | ties).sum(axis=1) < TOP)
+    counts = [np.bincount(each, minlength=n_classes) for each in (own, predicted)]
+    right = np.bincount(own[predicted == own], minlength=n_classes)
+    return np.concatenate([[len(own), loss * len(own), in_top], *counts, right]).astype(np.float64)
+
+
+def quality_of_classes(sums: Sums, n_classes: int) -> Evaluation:
+    """Return the quality by `tally_classes`."""
+    rows, loss, in_top = sums[:3]
+    support, predicted, right = sums[3:].reshape(3, n_classes).astype(np.int64)
+    per_class = PerClass.of_totals(right, support, predicted)
+    metrics = {"accuracy": float(right.sum() / rows)} | per_class.mean_metrics()
+    if n_classes > TOP:
+        metrics["top5_accuracy"] = float(in_top / rows)
+    return Evaluation(float(loss / rows), metrics)
+
+
+def tally_numbers(loss: float, predicted: Floats, labels: Floats) -> Sums:
+    """Return the sums of rows with numbers as labels.
+
+    They are the rows, and the sums of losses, squared errors, errors without sign, labels and
+    squared labels.
+    """
+    errors = np.subtract(predicted, labels, dtype=np.float64)
+    wide = labels.astype(np.float64)
+    return np.array(
+        [
+            len(labels),
+            loss * len(labels),
+            errors @ errors,
+            np.abs(errors).sum(),
+            wide.sum(),
+            wide @ wide,
+        ]
+    )
+
+
+def quality_of_numbers(sums: Sums) -> Evaluation:
+    """Return the quality by `tally_numbers`."""
+    rows, loss, squares, absolute, labels, squared_labels = sums.tolist()
+    metrics = {"rmse": (squares / rows) ** 0.5, "mae": absolute / rows}
+    total = squared_labels - labels**2 / rows
+    if total > 0:
+        metrics["r2"] = 1 - squares / total
+    return Evaluation(loss / rows, metrics)

@@ -1,0 +1,1 @@
+"""Networks on torch; imported only by functions and programs that have it."""

@@ -1,0 +1,137 @@
+"""A torch module whose tensors are views of one vector of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from stepml.ml.matrices import Floats
+from stepml.ml.models.base import Array
+from stepml.ml.models.network import NetworkLayout
+from stepml.ml.models.network import Tensor as TensorFacts
+from stepml.ml.neural.losses import Loss
+
+_BLOCK_VALUES = 2**22  # inputs of a block that is evaluated at once: 16 MB
+_MOST_ROWS = 512  # of it, because activations are larger than inputs
+
+
+class UnsuitableNetworkError(ValueError):
+    """A module cannot be trained as one vector of float32."""
+
+
+class BoundNetwork:
+    """A module, its loss, and the vector that has its parameters.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    loss : callable
+    input_shape : sequence of int
+        Of one row.
+
+    Raises
+    ------
+    UnsuitableNetworkError
+        A parameter is not float32, or none is trained.
+    """
+
+    def __init__(self, module: nn.Module, loss: Loss, input_shape: Sequence[int]) -> None:
+        self.module = module
+        self._loss = loss
+        self._input_shape = tuple(input_shape)
+        named = dict(module.named_parameters())
+        trained = {name: each for name, each in named.items() if each.requires_grad}
+        rest: dict[str, torch.Tensor] = {
+            name: each for name, each in named.items() if not each.requires_grad
+        }
+        rest |= {name: each for name, each in module.named_buffers() if each.is_floating_point()}
+        _require_float32(trained | rest)
+        if not trained:
+            raise UnsuitableNetworkError("the network has no parameter that is trained")
+        self.layout = NetworkLayout(tuple(_facts(trained)), tuple(_facts(rest)))
+        self._trained, self._rest = list(trained.values()), list(rest.values())
+        self._statistics = torch.empty(self.layout.n_parameters - self.layout.n_trained)
+        self._w: Floats | None = None  # to which the trained parameters are bound
+        self._first = self._vector()
+        for tensor, place in zip(self._rest, _pieces(self._statistics, self._rest), strict=True):
+            tensor.data = place
+
+    @property
+    def first_parameters(self) -> Floats:
+        """The parameters of the module as it was given."""
+        return self._first.copy()
+
+    def gradient(self, w: Floats, x: torch.Tensor, y: torch.Tensor, out: Floats) -> float:
+        """Do as `LossModel.gradient` does, on rows (n_samples, …) of the input's shape."""
+        n = self.layout.n_trained
+        self._bind(w)
+        self.module.train()
+        loss = self._loss(self.module(x), y)
+        gradients: Sequence[torch.Tensor | None] = torch.autograd.grad(
+            loss, self._trained, allow_unused=True
+        )
+        places = _pieces(torch.from_numpy(out)[:n], self._trained)
+        for place, gradient in zip(places, gradients, strict=True):
+            if gradient is None:
+                place.zero_()
+            else:
+                place.copy_(gradient)
+        np.subtract(w[n:], self._statistics.numpy(), out=out[n:])
+        return loss.item()
+
+    def outputs(self, w: Floats, X: Array) -> Floats:
+        """Return the outputs of rows (n_samples, n_features) without any change of statistics."""
+        self._bind(w)
+        self.module.eval()
+        step = max(1, min(_MOST_ROWS, _BLOCK_VALUES // X.shape[1]))
+        with torch.inference_mode():
+            blocks = [self.module(self.rows(X[i : i + step])) for i in range(0, len(X), step)]
+        result: Floats = torch.cat(blocks).numpy()
+        return result
+
+    def rows(self, X: Array) -> torch.Tensor:
+        """Return rows (n_samples, n_features) in the input's shape, as a copy in float32."""
+        return torch.from_numpy(X.astype(np.float32)).reshape(-1, *self._input_shape)
+
+    def loss(self, outputs: Floats, y: Array) -> float:
+        """Return the mean loss of rows with these outputs."""
+        return self._loss(torch.from_numpy(outputs), torch.from_numpy(y)).item()
+
+    def _bind(self, w: Floats) -> None:
+        """Let the module have the parameters ``w``; the trained ones without a copy."""
+        flat = torch.from_numpy(w)
+        n = self.layout.n_trained
+        self._statistics.copy_(flat[n:])
+        if self._w is w:
+            return
+        for tensor, place in zip(self._trained, _pieces(flat[:n], self._trained), strict=True):
+            tensor.data = place
+        self._w = w
+
+    def _vector(self) -> Floats:
+        tensors = [*self._trained, *self._rest]
+        flat = torch.cat([each.detach().reshape(-1) for each in tensors])
+        w: Floats = flat.numpy()
+        return w
+
+
+def _facts(tensors: Mapping[str, torch.Tensor]) -> Iterator[TensorFacts]:
+    for name, tensor in tensors.items():
+        yield TensorFacts(name, tuple(tensor.shape))
+
+
+def _pieces(flat: torch.Tensor, like: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Yield consecutive parts of a vector, shaped as the tensors of ``like``."""
+    start = 0
+    for tensor in like:
+        yield flat[start : start + tensor.numel()].view(tensor.shape)
+        start += tensor.numel()
+
+
+def _require_float32(tensors: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if tensor.dtype != torch.float32:
+            raise UnsuitableNetworkError(f"{name}: expected float32, got {tensor.dtype}")

@@ -1,0 +1,32 @@
+"""Losses of networks: means over the rows of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Returns the mean loss of outputs (n_samples, n_outputs), given targets (n_samples,)."""
+
+
+def loss_named(name: str, label_smoothing: float = 0.0) -> Loss:
+    """Return a loss of ``model.loss`` in the job spec."""
+    if name == "cross_entropy":
+        return partial(_cross_entropy, label_smoothing=label_smoothing)
+    return {"binary_cross_entropy": _binary, "mean_squared_error": _squares}[name]
+
+
+def _cross_entropy(outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
+    return functional.cross_entropy(outputs, targets.long(), label_smoothing=label_smoothing)
+
+
+def _binary(outputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(outputs[:, 0], targets.to(torch.float32))
+
+
+def _squares(outputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.mse_loss(outputs[:, 0], targets)
