@@ -17,6 +17,7 @@ from lambdas.epochs.reports import evaluate
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
 from lambdas.job_store.plans import split_of
 from lambdas.job_store.resumption import take_over
+from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
 from lambdas.job_store.samples import load_labelled_sample, load_sample, load_unscaled_sample
 from lambdas.job_store.shards import is_scaled
 from lambdas.logs import log
@@ -39,7 +40,9 @@ def handler(task: JobTask, context: LambdaContext) -> None:
     initialise(task.job_id, durable())
 
 
-def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
+def initialise(
+    job_id: str, storage: DurableStorage, *, most_model_bytes: int = MOST_MODEL_BYTES
+) -> TrainingPlan:
     """Publish training plan, scale and first state; if done before, return the plan.
 
     Raises
@@ -48,14 +51,15 @@ def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
         The job is strict, and there are warnings about its data.
     """
     store = JobStore(storage, job_id)
-    plan = store.training_plan.find() or _initialised(store)
+    plan = store.training_plan.find() or _initialised(store, most_model_bytes)
     require_no_doubts(plan.spec, plan.about.warnings)
     return plan
 
 
-def _initialised(store: JobStore) -> TrainingPlan:
+def _initialised(store: JobStore, most_model_bytes: int) -> TrainingPlan:
     partition = store.partition_plan.load()
     manifest = store.data_set(partition.digest).load_manifest()
+    partition = fitted(partition, manifest, most_model_bytes)
     draft = _plan_of(partition, partition.spec, manifest)
     moments = _moments(store, draft)
     sample = cache(lambda: load_unscaled_sample(store, draft))

@@ -30,11 +30,13 @@ class Circumstances:
     is_metered: bool  # the channel charges for requests, which take milliseconds
     world_size: int
     n_features: int | None = None  # None: not known yet
+    concurrency: int | None = None  # functions at once; None: not known yet
 
     @property
     def exchanges_are_cheap(self) -> bool:
-        """Whether an exchange after every batch is."""
-        return not self.is_metered and self.world_size <= MOST_WAITING
+        """Whether an exchange after every batch is possible and cheap."""
+        most = min(MOST_WAITING, self.concurrency or MOST_WAITING)
+        return not self.is_metered and self.world_size <= most
 
 
 class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
