@@ -74,6 +74,11 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
         """Raise `InvalidJobError` if fields contradict each other or ``model``."""
 
     @property
+    def idle_fields(self) -> tuple[str, ...]:
+        """The open fields of the job, such as ``stop.max_epochs``, that have no effect."""
+        return ()
+
+    @property
     def knows_labels(self) -> bool:
         """Whether a given value, such as a learning rate, suits the labels as in the data."""
         return False
@@ -156,6 +161,10 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
     @property
     def knows_labels(self) -> bool:
         return self.learning_rate is not None or self.clip_norm is not None
+
+    @property
+    def idle_fields(self) -> tuple[str, ...]:
+        return ("algorithm.momentum",) if self.optimiser == "adam" else ()
 
     def rehearsed(self, model: ModelSpec) -> Descent | None:
         return self

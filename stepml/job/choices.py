@@ -99,16 +99,20 @@ def inherited(spec: JobSpec, before: JobSpec) -> JobSpec:
 
 
 def choices_between(asked: JobSpec, chosen: JobSpec) -> Choices:
-    """Return the values of ``chosen`` in fields that ``asked`` leaves open."""
+    """Return the values of ``chosen`` in fields that ``asked`` leaves open, and that matter."""
     found: Choices = {}
+    idle = () if chosen.algorithm is None else chosen.algorithm.idle_fields
     if asked.algorithm is None and chosen.algorithm is not None:
         found["algorithm.name"] = tag(chosen.algorithm)
         asked = msgspec.structs.replace(asked, algorithm=type(chosen.algorithm)())
     for name in GROUPS:
         group, other = getattr(asked, name), getattr(chosen, name)
-        fields = (each for each in open_fields_of(group) if f"{name}.{each}" not in _OF_DATA)
-        values = {field: getattr(other, field) for field in fields}
-        found |= {f"{name}.{field}": value for field, value in values.items() if value is not None}
+        values = {f"{name}.{field}": getattr(other, field) for field in open_fields_of(group)}
+        found |= {
+            path: value
+            for path, value in values.items()
+            if value is not None and path not in (*_OF_DATA, *idle)
+        }
     return found
 
 

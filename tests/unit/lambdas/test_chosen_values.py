@@ -79,6 +79,27 @@ def test_a_given_value_is_no_choice() -> None:
     assert {"stop.max_epochs", "algorithm.learning_rate"}.isdisjoint(plan.about.choices)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "idle", "has_effect"),
+    [
+        ({"name": "least_squares"}, {"model.scale_labels", "stop.max_epochs"}, "data.standardise"),
+        (
+            {"name": "model_averaging", "optimiser": "adam"},
+            {"algorithm.momentum"},
+            "algorithm.schedule",
+        ),
+    ],
+)
+def test_a_value_without_effect_is_not_said_to_be_chosen(
+    algorithm: dict[str, Any], idle: set[str], has_effect: str
+) -> None:
+    job = Job(**OPEN | {"algorithm": algorithm, "model": {"name": "linear_regression"}})
+    job.initialised()
+    choices = job.store.training_plan.load().about.choices
+    assert idle.isdisjoint(choices)
+    assert has_effect in choices
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_resumed_job_takes_the_values_and_comes_to_the_same_bits(algorithm: str | None) -> None:
     first = open_job(algorithm)
