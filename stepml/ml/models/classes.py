@@ -208,8 +208,10 @@ def _balanced(
     rows = dict.fromkeys(sides, 0)
     for side, count in zip(sides, counts, strict=True):
         rows[side] += count
-    share = sum(counts) / len(rows)
-    return {label: share / max(rows[side], 1) for label, side in zip(classes, sides, strict=True)}
+    share = sum(counts) / max(1, sum(n > 0 for n in rows.values()))
+    # Rows that validate may have a label that no row has for training.
+    weights = {side: share / n if n else 1.0 for side, n in rows.items()}
+    return {label: weights[side] for label, side in zip(classes, sides, strict=True)}
 
 
 def _class_named(text: str, classes: Sequence[float]) -> float:

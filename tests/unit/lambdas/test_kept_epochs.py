@@ -90,7 +90,9 @@ def test_a_metric_that_an_earlier_version_did_not_measure_is_refused(keep: str) 
     old.save(msgspec.structs.replace(old.load(), metrics={"accuracy": 0.5}))
     stop = {"metric": "f1", "keep": keep}
     resumed = wild("second", first, resume_from="first", stop=stop)
-    message = r"stop.metric: epoch 2 of job 'first', .* has no f1 .* one of loss, accuracy, or .* below 2"
+    message = (
+        r"stop.metric: epoch 2 of job 'first', .* has no f1 .* one of loss, accuracy, or .* below 2"
+    )
     with pytest.raises(InvalidJobError, match=message):
         resumed.prepare()
     resumed.spec["stop"] |= {"metric": "accuracy"}
