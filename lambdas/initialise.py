@@ -17,17 +17,20 @@ from lambdas.epochs.reports import evaluate
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
 from lambdas.job_store.plans import split_of
 from lambdas.job_store.resumption import take_over
+from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
 from lambdas.job_store.samples import load_labelled_sample, load_sample, load_unscaled_sample
-from lambdas.job_store.shards import is_scaled
+from lambdas.job_store.shards import is_scaled, load_shard
 from lambdas.logs import log
+from stepml.job import keys
 from stepml.job.measures import LOSS
+from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import State
 from stepml.ml.choices import rate_is_open, with_pace, with_penalty, with_rate, with_scaling
 from stepml.ml.data import Manifest, Moments, Scale, merge_moments, scale_of
-from stepml.ml.doubts import doubts_about_moments, require_no_doubts
+from stepml.ml.doubts import doubts_about_classes, doubts_about_moments, require_no_doubts
 from stepml.ml.models.base import Array, Floats, LabelUnit, LossModel, Matrix
 from stepml.ml.standing import value_of
 from stepml.ml.stopping import with_tolerance
@@ -39,23 +42,28 @@ def handler(task: JobTask, context: LambdaContext) -> None:
     initialise(task.job_id, durable())
 
 
-def initialise(job_id: str, storage: DurableStorage) -> TrainingPlan:
+def initialise(
+    job_id: str, storage: DurableStorage, *, most_model_bytes: int = MOST_MODEL_BYTES
+) -> TrainingPlan:
     """Publish training plan, scale and first state; if done before, return the plan.
 
     Raises
     ------
+    BadLabelError
+        The training rows have only one class.
     DoubtfulResultError
         The job is strict, and there are warnings about its data.
     """
     store = JobStore(storage, job_id)
-    plan = store.training_plan.find() or _initialised(store)
+    plan = store.training_plan.find() or _initialised(store, most_model_bytes)
     require_no_doubts(plan.spec, plan.about.warnings)
     return plan
 
 
-def _initialised(store: JobStore) -> TrainingPlan:
+def _initialised(store: JobStore, most_model_bytes: int) -> TrainingPlan:
     partition = store.partition_plan.load()
     manifest = store.data_set(partition.digest).load_manifest()
+    partition = fitted(partition, manifest, most_model_bytes)
     draft = _plan_of(partition, partition.spec, manifest)
     moments = _moments(store, draft)
     sample = cache(lambda: load_unscaled_sample(store, draft))
@@ -65,8 +73,8 @@ def _initialised(store: JobStore) -> TrainingPlan:
     plan = _plan_of(partition, spec, manifest, unit)
     epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
     scale = _published_scale(store, plan, moments)
-    plan = _plan_of(partition, _with_rate(store, plan), manifest, unit)
-    plan = plan.warning_of(doubts_about_moments(plan.spec, manifest.layout, moments))
+    doubts = _doubts(store, plan, manifest, moments)
+    plan = _plan_of(partition, _with_rate(store, plan), manifest, unit).warning_of(doubts)
     take_over(store, partition)
     first = store.state(0)
     begins = partition.resumed_epochs == 0
@@ -122,6 +130,17 @@ def _with_rate(store: JobStore, plan: TrainingPlan) -> JobSpec:
     (X, labels), model = load_labelled_sample(store, plan), plan.model()
     assert isinstance(model, LossModel)
     return with_rate(plan.spec, model, X, model.targets(labels))
+
+
+def _doubts(
+    store: JobStore, plan: TrainingPlan, manifest: Manifest, moments: Moments
+) -> list[JobWarning]:
+    """Return warnings about features and classes, or raise `BadLabelError`."""
+    found = doubts_about_moments(plan.spec, manifest.layout, moments)
+    if not plan.first_training:  # no row is held out
+        return found
+    held_out = load_shard(store, plan, keys.VALIDATION).y
+    return [*doubts_about_classes(plan.spec, plan.model(), manifest, held_out), *found]
 
 
 def _mean_row(moments: Moments, scale: Scale | None) -> Floats:

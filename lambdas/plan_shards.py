@@ -6,6 +6,7 @@ from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.job_store import JobStore
 from lambdas.job_store.plans import split_of
+from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
 from lambdas.logs import log
 from stepml.job.algorithms import algorithms_of
 from stepml.job.errors import ModelTooLargeError
@@ -16,9 +17,6 @@ from stepml.ml.algorithms import build_algorithm
 from stepml.ml.data import Manifest
 from stepml.ml.models import build_model
 from storage import DurableStorage
-
-# Of a function of 3 GB, which may hold a shard of 1 GiB and another that it used before.
-MOST_MODEL_BYTES = 2**30
 
 
 @handles(JobTask)
@@ -49,7 +47,7 @@ def plan_shards(
     data_set = store.data_set(plan.digest)
     manifest = data_set.find_whole() or data_set.publish(plan)
     data_set.delete_unused_pieces(manifest)
-    check_suits(plan.spec, manifest, most_model_bytes)
+    check_suits(fitted(plan, manifest, most_model_bytes).spec, manifest, most_model_bytes)
     log(
         "shards planned",
         job_id=job_id,

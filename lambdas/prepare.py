@@ -97,7 +97,7 @@ def _begin(
     asked, store = parse_job(task.job), JobStore(storage, task.job_id)
     check_job_id(task.job_id, asked.stop.most_epochs)
     given = with_choices_of_resumed(store, asked)
-    spec = with_algorithm(given)
+    spec = with_algorithm(given, concurrency=concurrency)
     epochs = epochs_of(spec)
     if epochs.waits_for_all:
         refuse_too_wide(spec, concurrency)
@@ -112,7 +112,7 @@ def _begin(
     require_no_contradiction(given)
     data = plan_data(source, path, given.data, own_bucket)
     resumed.require_same_data(data.objects, data.layout)
-    spec = with_algorithm(given, data.layout.n_features)
+    spec = with_algorithm(given, data.layout.n_features, concurrency)
     plan = PartitionPlan(
         spec=spec,
         run=run,

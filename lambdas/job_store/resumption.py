@@ -12,6 +12,7 @@ from lambdas.job_store.rank_states import publish_rank_state
 from lambdas.job_store.store import JobStore
 from stepml.job.choices import inherited
 from stepml.job.errors import InvalidJobError
+from stepml.job.measures import LOSS
 from stepml.job.spec import JobSpec, ResumeFrom
 from stepml.ml.data import DataObject, Layout
 from stepml.ml.standing import best_epoch
@@ -96,6 +97,7 @@ def plan_resumption(store: JobStore, spec: JobSpec, *, keeps_rank_state: bool) -
         before = other.partition_plan.load()
     if epochs:
         _require_stored(other, epochs, [other.state(epochs)])
+        _require_measured(other, spec.stop.metric, epochs)
         if spec.stop.keep == "best":
             _require_best_state(other, spec, epochs)
     rank_states_after = epochs
@@ -120,6 +122,18 @@ def take_over(store: JobStore, plan: PartitionPlan) -> None:
     for rank in range(plan.spec.workers if last > plan.rank_states_after else 0):
         publish_rank_state(store, last, rank, source.rank_state(last, rank).load())
     at_once(lambda epoch: source.report(epoch).copy_to(store.report(epoch)), range(1, last + 1))
+
+
+def _require_measured(other: JobStore, measure: str, epochs: int) -> None:
+    """Refuse a measure that is unknown of an epoch, as of those of earlier versions."""
+    for report in other.reports(epochs) if measure != LOSS else ():
+        if measure not in report.metrics:
+            known = ", ".join([LOSS, *report.metrics])
+            raise InvalidJobError(
+                f"stop.metric: epoch {report.epoch} of job {other.job_id!r}, which counts as this "
+                f"job's, has no {measure} in its report; expected one of {known}, or a "
+                f"resume_from.epoch below {report.epoch}; got {measure!r}"
+            )
 
 
 def _require_best_state(other: JobStore, spec: JobSpec, epochs: int) -> None:

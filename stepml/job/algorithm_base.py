@@ -30,11 +30,13 @@ class Circumstances:
     is_metered: bool  # the channel charges for requests, which take milliseconds
     world_size: int
     n_features: int | None = None  # None: not known yet
+    concurrency: int | None = None  # functions at once; None: not known yet
 
     @property
     def exchanges_are_cheap(self) -> bool:
-        """Whether an exchange after every batch is."""
-        return not self.is_metered and self.world_size <= MOST_WAITING
+        """Whether an exchange after every batch is possible and cheap."""
+        most = min(MOST_WAITING, self.concurrency or MOST_WAITING)
+        return not self.is_metered and self.world_size <= most
 
 
 class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
@@ -70,6 +72,11 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
 
     def check(self, model: ModelSpec) -> None:
         """Raise `InvalidJobError` if fields contradict each other or ``model``."""
+
+    @property
+    def idle_fields(self) -> tuple[str, ...]:
+        """The open fields of the job, such as ``stop.max_epochs``, that have no effect."""
+        return ()
 
     @property
     def knows_labels(self) -> bool:
@@ -154,6 +161,10 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
     @property
     def knows_labels(self) -> bool:
         return self.learning_rate is not None or self.clip_norm is not None
+
+    @property
+    def idle_fields(self) -> tuple[str, ...]:
+        return ("algorithm.momentum",) if self.optimiser == "adam" else ()
 
     def rehearsed(self, model: ModelSpec) -> Descent | None:
         return self

@@ -165,6 +165,10 @@ class LeastSquares(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", t
     compresses: ClassVar[bool] = False  # its sums are float64
     is_exact: ClassVar[bool] = True
 
+    @property
+    def idle_fields(self) -> tuple[str, ...]:
+        return ("model.scale_labels", "stop.max_epochs")
+
     @classmethod
     def preference(cls, at: Circumstances) -> int:
         suits = not at.is_compressed and not at.model.l1_factor

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from stepml.job.algorithm_base import Circumstances
+from stepml.job.algorithm_checks import suits
 from stepml.job.algorithms import ALGORITHMS, Algorithm, algorithms_of
 from stepml.job.channels import CHANNELS
 from stepml.job.formats import FORMATS
@@ -28,14 +29,49 @@ _OF_DATA = ("data.format", "data.has_label")
 _Group = TypeVar("_Group", bound=SpecGroup)
 
 
-def with_algorithm(spec: JobSpec, n_features: int | None = None) -> JobSpec:
+def with_algorithm(
+    spec: JobSpec, n_features: int | None = None, concurrency: int | None = None
+) -> JobSpec:
     """Return the job with an algorithm: its own, or the one that suits model and exchange.
 
-    ``n_features`` is that of the data, if it is known.
+    Parameters
+    ----------
+    spec : JobSpec
+    n_features : int, optional
+        Of the data, if it is known.
+    concurrency : int, optional
+        Functions that the account runs at once, if it is known.
     """
     if spec.algorithm is not None:
         return spec
-    return msgspec.structs.replace(spec, algorithm=_algorithm_for(spec, n_features))
+    preferred = by_preference(spec, n_features, concurrency)
+    return next((each for each in preferred if suits(each)), preferred[0])
+
+
+def by_preference(
+    spec: JobSpec, n_features: int | None = None, concurrency: int | None = None
+) -> list[JobSpec]:
+    """Return the job with each algorithm of its model and pattern, the best one first.
+
+    The parameters are those of `with_algorithm`.
+    """
+    exchange = spec.exchange
+    at = Circumstances(
+        spec.model,
+        exchange.pattern,
+        exchange.compression != "none",
+        CHANNELS[exchange.channel].tariff is not None,
+        spec.workers,
+        n_features,
+        concurrency,
+    )
+    kinds = [ALGORITHMS[name] for name in algorithms_of(spec.model)]
+    # Without one for the pattern, the message about the pattern names an algorithm of the model.
+    suited = [each for each in kinds if exchange.pattern in each.patterns] or kinds
+    if exchange.server_update != "none":
+        suited = [each for each in suited if each.server_steps] or suited
+    suited.sort(key=lambda each: each.preference(at), reverse=True)
+    return [msgspec.structs.replace(spec, algorithm=cast("Algorithm", each())) for each in suited]
 
 
 def with_format(spec: JobSpec, data_format: str) -> JobSpec:
@@ -63,36 +99,21 @@ def inherited(spec: JobSpec, before: JobSpec) -> JobSpec:
 
 
 def choices_between(asked: JobSpec, chosen: JobSpec) -> Choices:
-    """Return the values of ``chosen`` in fields that ``asked`` leaves open."""
+    """Return the values of ``chosen`` in fields that ``asked`` leaves open, and that matter."""
     found: Choices = {}
+    idle = () if chosen.algorithm is None else chosen.algorithm.idle_fields
     if asked.algorithm is None and chosen.algorithm is not None:
         found["algorithm.name"] = tag(chosen.algorithm)
         asked = msgspec.structs.replace(asked, algorithm=type(chosen.algorithm)())
     for name in GROUPS:
         group, other = getattr(asked, name), getattr(chosen, name)
-        fields = (each for each in open_fields_of(group) if f"{name}.{each}" not in _OF_DATA)
-        values = {field: getattr(other, field) for field in fields}
-        found |= {f"{name}.{field}": value for field, value in values.items() if value is not None}
+        values = {f"{name}.{field}": getattr(other, field) for field in open_fields_of(group)}
+        found |= {
+            path: value
+            for path, value in values.items()
+            if value is not None and path not in (*_OF_DATA, *idle)
+        }
     return found
-
-
-def _algorithm_for(spec: JobSpec, n_features: int | None) -> Algorithm:
-    exchange = spec.exchange
-    is_metered = CHANNELS[exchange.channel].tariff is not None
-    at = Circumstances(
-        spec.model,
-        exchange.pattern,
-        exchange.compression != "none",
-        is_metered,
-        spec.workers,
-        n_features,
-    )
-    kinds = [ALGORITHMS[name] for name in algorithms_of(spec.model)]
-    # Without one for the pattern, the message about the pattern names an algorithm of the model.
-    suited = [each for each in kinds if exchange.pattern in each.patterns] or kinds
-    if exchange.server_update != "none":
-        suited = [each for each in suited if each.server_steps] or suited
-    return cast("Algorithm", max(suited, key=lambda each: each.preference(at))())
 
 
 def _like(group: Any, other: Any) -> Any:

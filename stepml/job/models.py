@@ -56,6 +56,8 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
         Measures of the model on rows, in addition to its loss. Some rows lack some of them.
     remedies : tuple of str
         Advice for a job that diverges, in addition to its algorithm's.
+    learns_several : bool
+        There may be more than two of them.
     function_kind : str
         Suffix of the functions whose package has the model's libraries: "torch" selects
         executor-torch and so on; empty if NumPy is enough.
@@ -66,6 +68,7 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     traits: ClassVar[tuple[Trait, ...]] = ("gradient", "convex")
     needs_labels: ClassVar[bool] = True
     learns_classes: ClassVar[bool] = False
+    learns_several: ClassVar[bool] = False
     metrics: ClassVar[tuple[str, ...]] = ()
     remedies: ClassVar[tuple[str, ...]] = ()
     function_kind: ClassVar[str] = ""
@@ -125,6 +128,7 @@ class SoftmaxRegression(
 
     open_fields: ClassVar[tuple[str, ...]] = ("l2",)
     learns_classes: ClassVar[bool] = True
+    learns_several: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = (*_OF_CLASSES, "log_loss")
 
     l1: Penalty = 0.0
@@ -139,6 +143,7 @@ class Svm(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="svm"):
     """
 
     learns_classes: ClassVar[bool] = True
+    learns_several: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = (*_OF_CLASSES, *_OF_TWO_CLASSES)
 
     loss: Annotated[
@@ -211,6 +216,7 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
     traits: ClassVar[tuple[Trait, ...]] = ("gradient",)
     learns_classes: ClassVar[bool] = True
     metrics: ClassVar[tuple[str, ...]] = (*_OF_CLASSES, "top5_accuracy", "rmse", "mae", "r2")
+    learns_several: ClassVar[bool] = True
     function_kind: ClassVar[str] = "torch"
 
     network: Annotated[

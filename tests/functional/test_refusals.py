@@ -63,7 +63,11 @@ def test_a_wrong_spec(
             "BadRowError",
             "line 2002: column 4 ('x3') is 'four', not a number: '1,2,3,four,5,6,0'",
         ),
-        (csv_rows(3), "NotEnoughDataError", "2 training rows are fewer than 4 workers"),
+        (
+            csv_rows(3),
+            "NotEnoughDataError",
+            "workers: expected at most the number of training rows, 2",
+        ),
         (b"x,label\n" + b"1,2\n" * 40, "BadLabelError", "the data have only: 2"),
     ],
 )

@@ -27,7 +27,7 @@ from stepml.job.step import Step
 from storage import Storage
 from tests.support.parameter_servers import ParameterServerProcess
 
-WAIT_S = 30.0
+WAIT_S = 240.0  # more than any machine needs
 
 
 class Harness(ABC):
@@ -111,6 +111,8 @@ class OverStorage(Harness):
 class OverServer(Harness):
     """The exchanges of `ps_server`, over one transport; it does not cut vectors."""
 
+    n_steps = 500
+
     def __init__(self, server: ParameterServerProcess, transport: str) -> None:
         self.server = server
         self.transport = transport
@@ -120,7 +122,9 @@ class OverServer(Harness):
 
     def connect(self, url: str | None = None) -> ParameterClient:
         """Return another connection, which `close` ends."""
-        client = open_client(url or self.server.url(self.transport), self.server.credentials)
+        client = open_client(
+            url or self.server.url(self.transport), self.server.credentials, timeout_s=WAIT_S
+        )
         self._clients.append(client)
         return client
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from lambdas.assemble import assemble
-from lambdas.attempts.timing import STANDARD
+from lambdas.attempts.timing import Timing
 from lambdas.channels import Channels
 from lambdas.channels.storage import open_storage_channel
 from lambdas.environment import Deadline
@@ -44,6 +44,8 @@ from storage.wrapper import Wrapper
 from tests.support.plain_choices import plain_job
 
 STARTED_AT = "2026-01-02T03:04:05.678Z"
+# All ranks are threads of this process, and a busy machine may let one of them wait long.
+PATIENT = Timing(first_wait_s=240.0, wait_s=240.0)
 
 
 class Job:
@@ -64,7 +66,7 @@ class Job:
         self.redrives = 0  # of each epoch's execution by itself
         self.storage = storage or MemoryStorage()
         self.data = MemoryStorage()
-        self.timing = STANDARD
+        self.timing = PATIENT
         self.limits = Limits(concurrency=1000)
         configured = ("s3", *configured_channels())
         self.channels = Channels(configured, lambda name: open_storage_channel(name, self.storage))

@@ -170,7 +170,7 @@ class Ranks:
                     any(part.pause for part in whole),
                 )
                 self._changed.notify_all()
-            assert self._changed.wait_for(lambda: batch in self.sums, timeout=20)
+            assert self._changed.wait_for(lambda: batch in self.sums, timeout=240)
             return self.sums[batch]
 
 

@@ -22,7 +22,7 @@ from stepml.local.ports import port_of, reserve_port
 from tests.support.paths import ROOT
 from tests.support.servers import HOST, Certificates
 
-WAIT_S = 30.0  # generous: the machine may be busy
+WAIT_S = 240.0  # generous: the machine may be busy
 TOKEN = "a token of tests, long enough"
 
 
@@ -59,7 +59,9 @@ class ParameterServerProcess:
         return self.process.pid
 
     def client(self, transport: str = "thrift", **settings: Any) -> ParameterClient:
-        return open_client(self.url(transport), self.credentials, **settings)
+        return open_client(
+            self.url(transport), self.credentials, **({"timeout_s": WAIT_S} | settings)
+        )
 
     def start(self) -> None:
         """Start it and return once it answers; does nothing if it is running."""

@@ -10,5 +10,13 @@ from stepml.ml.choices.pace import with_pace
 from stepml.ml.choices.penalty import with_penalty
 from stepml.ml.choices.rates import rate_is_open, with_rate
 from stepml.ml.choices.rescaling import with_scaling
+from stepml.ml.choices.room import with_room
 
-__all__ = ["rate_is_open", "with_pace", "with_penalty", "with_rate", "with_scaling"]
+__all__ = [
+    "rate_is_open",
+    "with_pace",
+    "with_penalty",
+    "with_rate",
+    "with_room",
+    "with_scaling",
+]

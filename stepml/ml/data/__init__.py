@@ -43,6 +43,7 @@ from stepml.ml.data.split import (
     shard_kind,
     shard_plan,
 )
+from stepml.ml.data.strata import labels_and_counts
 
 __all__ = [
     "ByteRange",
@@ -67,6 +68,7 @@ __all__ = [
     "dataset_digest",
     "feature_moments",
     "guess_format",
+    "labels_and_counts",
     "merge",
     "merge_moments",
     "pack_shard",

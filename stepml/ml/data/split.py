@@ -137,8 +137,8 @@ def shard_plan(
     n_training = manifest.n_rows - held_out
     if n_training < world_size:
         raise NotEnoughDataError(
-            f"{n_training} training rows are fewer than {world_size} workers "
-            f"({manifest.n_rows} rows, of which {held_out} validate)"
+            f"workers: expected at most the number of training rows, {n_training} "
+            f"({manifest.n_rows} rows, of which {held_out} validate), got {world_size}"
         )
     check_shard_size(manifest, kind, -(-n_training // world_size))
     cuts = [held_out + n_training * rank // world_size for rank in range(world_size + 1)]

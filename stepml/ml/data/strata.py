@@ -45,7 +45,7 @@ def quotas_of(manifest: Manifest, fraction: float, most: int) -> tuple[int, ...]
     NotEnoughDataError
         No label has two rows.
     """
-    _, counts = _labels_and_counts(manifest)
+    _, counts = labels_and_counts(manifest)
     share = min(fraction, max(0.0, most - len(counts) / 2) / manifest.n_rows)
     quotas = np.minimum(np.floor(share * counts + 0.5).astype(np.intp), counts - 1)
     if not quotas.any():
@@ -55,7 +55,7 @@ def quotas_of(manifest: Manifest, fraction: float, most: int) -> tuple[int, ...]
     return tuple(quotas.tolist())
 
 
-def _labels_and_counts(manifest: Manifest) -> tuple[Labels, _Ints]:
+def labels_and_counts(manifest: Manifest) -> tuple[Labels, _Ints]:
     """Return the distinct labels as pieces store them, ascending, and the rows of each."""
     if manifest.labels is None or manifest.label_counts is None:
         raise BadLabelError(
@@ -109,7 +109,7 @@ def find_cuts(
     DamagedValueError
         The pieces have fewer rows of a label than the manifest says, or other labels.
     """
-    labels, _ = _labels_and_counts(manifest)
+    labels, _ = labels_and_counts(manifest)
     left = np.array(quotas, np.intp)
     last, rows, bucket_counts = np.zeros_like(left), np.zeros_like(left), np.zeros(N_BUCKETS, int)
     for first, behind in _batches(manifest.bucket_counts, batch_rows):

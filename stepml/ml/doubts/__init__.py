@@ -2,6 +2,7 @@
 
 ===========================  ===================================================================
 ``labels_look_continuous``    A classifier learns labels that are rather numbers.
+``labels_not_trained``        Labels of the validation rows that no training row has.
 ``labels_rounded``            float32, of labels, loses much of their differences.
 ``features_rounded``          float32, as of features, tells few of their values apart.
 ``features_differ_in_scale``  Features of very different scales are not standardised.
@@ -22,11 +23,13 @@ from collections.abc import Sequence
 from stepml.job.errors import DoubtfulResultError
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
+from stepml.ml.doubts.classes import doubts_about_classes
 from stepml.ml.doubts.data import doubts_about_data, doubts_about_moments
 from stepml.ml.doubts.model import Training, doubts_about_model
 
 __all__ = [
     "Training",
+    "doubts_about_classes",
     "doubts_about_data",
     "doubts_about_model",
     "doubts_about_moments",

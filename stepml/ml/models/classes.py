@@ -22,6 +22,9 @@ _MOST_SHOWN = 20
 _REGRESSIONS = tuple(
     name for name, model in MODELS.items() if model.needs_labels and not model.learns_classes
 )
+_OF_SEVERAL = tuple(
+    name for name, model in MODELS.items() if model.is_available and model.learns_several
+)
 MEANT_REGRESSION = f"did you mean model {listed(_REGRESSIONS)}?"
 
 
@@ -82,7 +85,10 @@ def positive_of(
     if asked is None:
         if len(classes) == 2:
             return max(classes)
-        advice = "set model.positive_class to learn one of them against the rest"
+        advice = (
+            f"to learn all of them, choose model {listed(_OF_SEVERAL)}; to learn one against the "
+            "rest, set model.positive_class"
+        )
         if n_rows is not None and look_continuous(classes, n_rows):
             advice = f"they look continuous: {MEANT_REGRESSION}"
         raise BadLabelError(
@@ -202,8 +208,10 @@ def _balanced(
     rows = dict.fromkeys(sides, 0)
     for side, count in zip(sides, counts, strict=True):
         rows[side] += count
-    share = sum(counts) / len(rows)
-    return {label: share / max(rows[side], 1) for label, side in zip(classes, sides, strict=True)}
+    share = sum(counts) / max(1, sum(n > 0 for n in rows.values()))
+    # Rows that validate may have a label that no row has for training.
+    weights = {side: share / n if n else 1.0 for side, n in rows.items()}
+    return {label: weights[side] for label, side in zip(classes, sides, strict=True)}
 
 
 def _class_named(text: str, classes: Sequence[float]) -> float:

@@ -18,8 +18,9 @@ from storage.blocks import BlockStorage
 from storage.metered import MeteredStorage
 from storage.redis import RedisStorage
 from storage.wrapper import Wrapper
-from tests.support.harness import Harness, OverStorage
+from tests.support.harness import WAIT_S, Harness, OverStorage
 from tests.support.ranks import at_once, messages, total, workers
+from tests.support.running_aws import eventually
 
 STEP = Step(epoch=2, batch=5)
 NEXT = Step(epoch=2, batch=6)
@@ -28,7 +29,7 @@ NEXT = Step(epoch=2, batch=6)
 def rank_of(
     exchanges: Harness, rank: int, world_size: int, job: str = "job", **settings: Any
 ) -> InFlightExchange:
-    settings = {"timeout_s": 60.0, "heal_s": 0.2} | settings
+    settings = {"timeout_s": WAIT_S, "heal_s": 0.2} | settings
     return exchanges.in_flight(workers(world_size, job), rank, **settings)
 
 
@@ -103,7 +104,7 @@ def test_of_a_repeated_rank_the_first_value_stands(
     wait_for_contribution(exchanges, rank, 2)
     if isinstance(exchanges, OverStorage):  # of all chunks, which may be written in any order
         rest = [workers(2).contribution(STEP, rank, chunk) for chunk in range(chunks)]
-        exchanges.channel.wait_many(rest, timeout_s=30)
+        exchanges.channel.wait_many(rest, timeout_s=WAIT_S)
     again, results = fork(repeated.all_reduce, STEP, messages(1, 50, seed=9)[0])
     result = other.all_reduce(STEP, contributed[1 - rank])
     again.join()
@@ -124,6 +125,8 @@ def test_a_merger_that_starts_late_is_waited_for(exchanges: Harness) -> None:
 
 def test_a_dead_rank_makes_the_others_time_out_and_is_named(exchanges: Harness) -> None:
     contributed = messages(4, 10)
+    for rank in (0, 1, 3):  # which may otherwise be too late on a busy machine
+        exchanges.publish(workers(4), STEP, rank, contributed[rank])
 
     def act(rank: int) -> str:
         if rank == 2:
@@ -261,7 +264,7 @@ def test_a_rank_whose_peers_are_out_of_reach_says_so(
     """The rank is called again, but the sums that it needs to catch up are lost."""
     far = Step(STEP.epoch, STEP.batch + 7)
     contributed, peers = messages(3, 30), [each for each in range(3) if each != rank]
-    settings: dict[str, Any] = {"chunks": chunks, "frontier": FRONTIER, "timeout_s": 20.0}
+    settings: dict[str, Any] = {"chunks": chunks, "frontier": FRONTIER}
     waiting = [
         fork(rank_of(exchanges, peer, 3, **settings).all_reduce, far, contributed[peer])
         for peer in peers
@@ -283,14 +286,15 @@ def test_a_rank_one_step_behind_waits_until_the_merger_has_computed(channel: Sto
     ranks = [rank_of(OverStorage(channel), rank, 3, frontier=FRONTIER) for rank in range(3)]
     steps = [fork(ranks[rank].all_reduce, STEP, contributed[rank]) for rank in (0, 1)]
     losing = _Losing(channel)
-    slow = rank_of(OverStorage(losing), 2, 3, frontier=FRONTIER)
-    slow._left_at -= 5.0  # its own batches take this long
+    slow = rank_of(OverStorage(losing), 2, 3, frontier=FRONTIER, heal_s=0.3)
+    slow._left_at -= 20.0  # its own batches take this long
     behind = fork(slow.all_reduce, STEP, contributed[2])
     for thread, _ in steps:
         thread.join()
     losing.loses.set()
     ahead = fork(ranks[1].all_reduce, NEXT, contributed[1])
-    time.sleep(1.5)  # the merger computes while the others poll many times
+    # The merger computes while the others poll several times.
+    eventually(lambda: losing.looks_behind, lambda looks: looks > 2)
     steps = [fork(ranks[0].all_reduce, NEXT, contributed[0])]
     behind[0].join()
     assert behind[1][0].vector.tobytes() == total(contributed)
@@ -307,6 +311,7 @@ class _Losing(Wrapper):
         super().__init__(inner)
         self.wakes_waiters = False
         self.loses = threading.Event()
+        self.looks_behind = 0  # of a rank that finds its peers at the next step
         self._has_lost = False
 
     def load_many(self, keys: Any) -> Any:
@@ -315,6 +320,7 @@ class _Losing(Wrapper):
             self._has_lost = True
             self.inner.delete(name)
         found = self.inner.load_many(keys)
+        self.looks_behind += found.get(FRONTIER) == b"%d" % NEXT.batch
         return found if self._has_lost else {k: v for k, v in found.items() if k != name}
 
 

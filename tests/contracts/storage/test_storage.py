@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import socket
 import threading
@@ -26,23 +27,25 @@ from storage import DurableStorage, Storage
 from storage.base import ABSENT, Version, backoff
 from storage.s3 import S3Storage
 from tests.contracts.conftest import aws_client
+from tests.support.clocks import HandClock, TickingClock
+from tests.support.running_aws import eventually
 
-MOST_LATE_S = 2.0  # delay until a waiter notices a value, on a busy machine
+WAIT_S = 240.0  # more than any machine needs
 LARGE = 64 * 2**20
 
 
-class FrozenClock:
-    """A clock that advances only in `sleep`."""
+class FrozenClock(HandClock):
+    """A clock that advances only in `sleep`; a test may act at a time."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
+    def __init__(self, at_s: float = math.inf, act: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
         self.slept: list[float] = []
-
-    def monotonic(self) -> float:
-        return self.now
+        self._at_s, self._act = at_s, act
 
     def sleep(self, seconds: float, /) -> None:
         self.slept.append(seconds)
+        if self.now < self._at_s <= self.now + seconds:
+            self._act()
         self.now += seconds
 
 
@@ -53,7 +56,7 @@ def meanwhile(*calls: Callable[[], object]) -> Iterator[None]:
         running = [pool.submit(call) for call in calls]
         yield
         for each in running:
-            each.result(timeout=60)
+            each.result(timeout=WAIT_S)
 
 
 @contextmanager
@@ -271,7 +274,7 @@ def test_of_many_publishers_at_once_all_get_one_value(storage: Storage, size: in
     barrier = threading.Barrier(8)
 
     def publish(number: int) -> bytes:
-        barrier.wait(timeout=30)
+        barrier.wait(timeout=WAIT_S)
         return bytes(storage.publish("race", value_of(size, number)))
 
     with ThreadPoolExecutor(8) as pool:
@@ -387,11 +390,20 @@ def test_a_wait_ends_as_soon_as_all_values_are_there(storage: Storage) -> None:
         time.sleep(0.05)
         storage.save("second", b"2")
 
-    start = time.monotonic()
     with meanwhile(second):
-        got = storage.wait_many(["first", "second"], timeout_s=30)
+        got = storage.wait_many(["first", "second"], timeout_s=WAIT_S)
     assert got == {"first": b"1", "second": b"2"}
-    assert time.monotonic() - start < MOST_LATE_S
+
+
+@pytest.mark.parametrize("at_s", [0.001, 0.05, 2.0, 20.0])
+def test_a_poller_sees_a_value_soon_after_it_is_there(storage: Storage, at_s: float) -> None:
+    if storage.wakes_waiters:
+        pytest.skip("its waiters are woken: held by a test of Redis")
+    clock = FrozenClock(at_s, lambda: storage.save("second", b"2"))
+    storage.save("first", b"1")
+    got = storage.wait_many(["first", "second"], timeout_s=30, clock=clock)
+    assert got == {"first": b"1", "second": b"2"}
+    assert clock.now - at_s <= min(1.0, max(0.005, at_s))
 
 
 @pytest.mark.parametrize("size", [8, 250_000])
@@ -407,7 +419,7 @@ def test_a_wait_yields_in_the_order_of_keys_whatever_comes_first(
             storage.publish(key, values[key])
 
     with meanwhile(arrive):
-        assert [*storage.wait_each(keys, timeout_s=30)] == [*values.items()]
+        assert [*storage.wait_each(keys, timeout_s=WAIT_S)] == [*values.items()]
 
 
 def test_a_value_is_handed_over_before_later_ones_are_there(storage: Storage) -> None:
@@ -429,9 +441,7 @@ def test_a_wait_can_be_left_before_its_end(storage: Storage) -> None:
 
 def test_all_who_wait_for_a_value_get_it(storage: Storage) -> None:
     def wait() -> None:
-        start = time.monotonic()
-        assert storage.wait_many(["k"], timeout_s=30) == {"k": b"1"}
-        assert time.monotonic() - start < MOST_LATE_S
+        assert storage.wait_many(["k"], timeout_s=WAIT_S) == {"k": b"1"}
 
     with meanwhile(wait, wait, wait):
         time.sleep(0.1)
@@ -452,9 +462,7 @@ def test_a_wait_sees_a_value_however_it_is_stored(storage: Storage, how: str) ->
         store[how]()
 
     with meanwhile(later):
-        start = time.monotonic()
-        assert storage.wait_many(["k"], timeout_s=30) == {"k": b"1"}
-    assert time.monotonic() - start < MOST_LATE_S
+        assert storage.wait_many(["k"], timeout_s=WAIT_S) == {"k": b"1"}
 
 
 def test_a_wait_for_a_value_that_was_deleted_goes_on_to_the_next(storage: Storage) -> None:
@@ -468,7 +476,7 @@ def test_a_wait_for_a_value_that_was_deleted_goes_on_to_the_next(storage: Storag
         storage.publish("k", b"2")
 
     with meanwhile(later):
-        assert storage.wait_many(["k"], timeout_s=30) == {"k": b"2"}
+        assert storage.wait_many(["k"], timeout_s=WAIT_S) == {"k": b"2"}
 
 
 @pytest.mark.parametrize("timeout_s", [0, 0.3])
@@ -478,7 +486,11 @@ def test_a_wait_times_out_and_names_what_is_missing(storage: Storage, timeout_s:
     with pytest.raises(WaitTimeoutError, match=f"after {timeout_s:g} s still missing: x, y") as got:
         storage.wait_many(["x", "here", "y"], timeout_s=timeout_s)
     assert got.value.missing == ("x", "y")
-    assert timeout_s * 0.9 <= time.monotonic() - start < timeout_s + MOST_LATE_S
+    assert timeout_s * 0.9 <= time.monotonic() - start
+    clock = TickingClock(tick_s=0.05)
+    with pytest.raises(WaitTimeoutError):
+        storage.wait_many(["x", "here", "y"], timeout_s=timeout_s, clock=clock)
+    assert clock.now < timeout_s + 1
 
 
 def test_a_waiter_that_polls_waits_ever_longer_and_not_beyond_its_time(storage: Storage) -> None:
@@ -512,12 +524,15 @@ def test_a_poller_can_be_ended_about_once_a_second(storage: Storage, first_delay
 def test_a_waiter_that_is_woken_can_be_ended_about_once_a_second(storage: Storage) -> None:
     if not storage.wakes_waiters:
         pytest.skip("its waiters poll: the test above")
-    looks = [time.monotonic()]
-    with pytest.raises(WaitTimeoutError):
-        storage.wait_many(["x", "y"], timeout_s=1.6, watch=lambda: looks.append(time.monotonic()))
-    gaps = [after - before for before, after in pairwise(looks)]
-    assert max(gaps) < 1.5
-    assert len(gaps) >= 2
+    looks = iter([True, True, False])
+
+    def watch() -> None:
+        if not next(looks):
+            raise InterruptedError
+
+    # How long it blocks between looks is held by a test of Redis.
+    with pytest.raises(InterruptedError):
+        storage.wait_many(["x", "y"], timeout_s=WAIT_S, watch=watch)
 
 
 def test_a_wait_can_be_ended_from_outside(storage: Storage) -> None:
@@ -542,18 +557,20 @@ def test_a_service_that_expires_forgets_values_as_if_they_were_deleted(
     short_lived: Storage,
 ) -> None:
     storage = short_lived
-    large = value_of(250_000)
-    storage.save("saved", b"1")
-    storage.save_many({"many": b"1"})
-    storage.publish("published", large)
-    assert storage.compare_and_save("compared", b"1", ABSENT)
     keys = ["saved", "many", "published", "compared"]
-    assert storage.find_many(keys) == set(keys)
-    _, version = storage.load_version("saved")
-    deadline = time.monotonic() + 5  # services count whole seconds
-    while storage.find_many(keys) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert storage.find_many(keys) == set()
+
+    def store_all() -> tuple[set[str], Version]:
+        """Store values in all ways; return the keys of those that have not expired yet."""
+        storage.save("saved", b"1")
+        storage.save_many({"many": b"1"})
+        storage.publish("published", value_of(250_000))
+        storage.compare_and_save("compared", b"1", ABSENT)
+        _, version = storage.load_version("saved")
+        return storage.find_many(keys), version
+
+    # A busy machine may let them expire before they are looked for.
+    _, version = eventually(store_all, lambda stored: stored[0] == set(keys))
+    eventually(lambda: storage.find_many(keys), lambda found: not found)  # in whole seconds
     assert storage.load_many(keys) == {}
     assert [*storage.list("")] == []
     assert storage.load_version("compared") == (None, ABSENT)

@@ -8,8 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from lambdas.epochs import epochs_of
+from lambdas.initialise import initialise
 from lambdas.job_store.results import trained_model
-from stepml.job.errors import InvalidJobError
+from lambdas.plan_shards import plan_shards
+from stepml.job.errors import InvalidJobError, ModelTooLargeError
 from stepml.job.spec_base import open_fields_of
 from stepml.ml.models.base import Floats
 from tests.support.jobs import Job, JobStore
@@ -76,6 +79,27 @@ def test_a_given_value_is_no_choice() -> None:
     assert {"stop.max_epochs", "algorithm.learning_rate"}.isdisjoint(plan.about.choices)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "idle", "has_effect"),
+    [
+        ({"name": "least_squares"}, {"model.scale_labels", "stop.max_epochs"}, "data.standardise"),
+        (
+            {"name": "model_averaging", "optimiser": "adam"},
+            {"algorithm.momentum"},
+            "algorithm.schedule",
+        ),
+    ],
+)
+def test_a_value_without_effect_is_not_said_to_be_chosen(
+    algorithm: dict[str, Any], idle: set[str], has_effect: str
+) -> None:
+    job = Job(**OPEN | {"algorithm": algorithm, "model": {"name": "linear_regression"}})
+    job.initialised()
+    choices = job.store.training_plan.load().about.choices
+    assert idle.isdisjoint(choices)
+    assert has_effect in choices
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_resumed_job_takes_the_values_and_comes_to_the_same_bits(algorithm: str | None) -> None:
     first = open_job(algorithm)
@@ -128,6 +152,53 @@ def test_jobs_with_the_defaults_of_earlier_versions_can_be_resumed() -> None:
     again.initialised()
     assert chosen(again)["algorithm"] == chosen(first)["algorithm"]
     assert chosen(again)["algorithm"]["learning_rate"] == 0.1
+
+
+LIBSVM = {"uri": "s3://data/rows.libsvm", "format": "libsvm"}  # its width is not known before
+
+
+def wide_job(**fields: Any) -> Job:
+    """Return a job with 41 parameters."""
+    job = open_job(None, data=LIBSVM, **fields)
+    rows = (f"{n % 2} {1 + n % 39}:{n % 5}.5 40:{n % 3}" for n in range(120))
+    job.data.save("rows.libsvm", "".join(f"{row}\n" for row in rows).encode())
+    return job
+
+
+def test_an_algorithm_without_room_for_the_model_is_not_chosen() -> None:
+    """The number of features is known after the job is prepared."""
+    bits = []
+    for most in (2**30, 288 * 40):  # ADMM needs 288 bytes a parameter
+        job = wide_job()
+        state = job.partitioned()
+        plan_shards("job", job.storage, most_model_bytes=most)
+        job.assemble()
+        plan = initialise("job", job.storage, most_model_bytes=most)
+        assert state.chunks == epochs_of(plan.spec).chunks
+        job.epoch(1)
+        bits.append(job.state_bits(1))
+    written = Job(chooses=True, **chosen(job))
+    written.data = job.data
+    assert (plan.about.choices["algorithm.name"], written.spec["algorithm"]["name"]) == (
+        ("model_averaging",) * 2
+    )
+    [note] = [note for note in plan.about.notes if "41 parameters" in note]
+    assert note.startswith("algorithm model_averaging, as functions have no room for admm")
+    trained(written, 1)
+    assert written.state_bits(1) == bits[1] != bits[0]
+    resumed = wide_job()
+    again = Job("next", job.storage, **OPEN | {"data": LIBSVM, "algorithm": None})
+    again.data, again.spec["resume_from"] = resumed.data, "job"
+    again.initialised()
+    assert chosen(again)["algorithm"] == chosen(job)["algorithm"]
+
+
+def test_an_algorithm_without_room_that_the_job_names_is_refused() -> None:
+    job = wide_job()
+    job.spec["algorithm"] = {"name": "admm"}
+    job.partitioned()
+    with pytest.raises(ModelTooLargeError, match="'admm' a function has room for 40"):
+        plan_shards("job", job.storage, most_model_bytes=288 * 40)
 
 
 def prices() -> bytes:

@@ -399,7 +399,12 @@ def with_rows(text: bytes, **spec: Any) -> Job:
             BadRowError,
             "rows.csv, line 201: column 3 is 'abc', not a number: '1,2,abc,3,1'",
         ),
-        (with_rows(csv_rows(3)), NotEnoughDataError, "2 training rows are fewer than 3 workers"),
+        (
+            with_rows(csv_rows(3)),
+            NotEnoughDataError,
+            "workers: expected at most the number of training rows, 2 (3 rows, of which 1 "
+            "validate), got 3",
+        ),
         (with_rows(b"1,2\n" * 50), BadLabelError, "needs two labels; the data have only: 2"),
         (
             Job(data={"uri": "s3://data/absent.csv", "format": "csv"}),

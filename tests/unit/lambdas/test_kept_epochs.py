@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from stepml.job import keys
@@ -79,6 +80,25 @@ def test_a_best_state_that_is_gone_is_missed_before_anything_starts() -> None:
         resumed.prepare()
     resumed.spec["stop"] = {"max_epochs": 5}
     resumed.prepare()
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_a_metric_that_an_earlier_version_did_not_measure_is_refused(keep: str) -> None:
+    first = wild("first", epochs=3)
+    trained(first)
+    old = first.store.report(2)
+    old.save(msgspec.structs.replace(old.load(), metrics={"accuracy": 0.5}))
+    stop = {"metric": "f1", "keep": keep}
+    resumed = wild("second", first, resume_from="first", stop=stop)
+    message = (
+        r"stop.metric: epoch 2 of job 'first', .* has no f1 .* one of loss, accuracy, or .* below 2"
+    )
+    with pytest.raises(InvalidJobError, match=message):
+        resumed.prepare()
+    resumed.spec["stop"] |= {"metric": "accuracy"}
+    resumed.prepare()
+    early = {"job": "first", "epoch": 1}
+    trained(wild("third", first, epochs=2, resume_from=early, stop=stop), 2)
 
 
 def test_a_metric_that_the_data_lack_is_refused_before_training() -> None:

@@ -13,7 +13,14 @@ import pytest
 
 from lambdas.job_store.shards import load_shard, warm_shards
 from stepml.job import keys
-from stepml.job.errors import BadRowError, InvalidJobError, NotEnoughDataError, StepMLError
+from stepml.job.errors import (
+    BadLabelError,
+    BadRowError,
+    DoubtfulResultError,
+    InvalidJobError,
+    NotEnoughDataError,
+    StepMLError,
+)
 from tests.support.jobs import Job
 
 N_ROWS = 90
@@ -229,7 +236,7 @@ def test_a_row_that_does_not_say_whether_it_validates_is_bad(flag: str, on_bad_r
 
 def test_a_table_that_does_not_say_is_bad_too() -> None:
     n = np.arange(N_ROWS)
-    table = parquet(valid=np.where(n == 7, 3, n % 2), a=n, b=n, y=n % 2)
+    table = parquet(valid=np.where(n == 7, 3, n % 2), a=n, b=n, y=n // 2 % 2)
     begun = of_one_object("rows.parquet", table, {"column": "valid"})
     with pytest.raises(BadRowError, match=r"row 7 .*: column 1 \('valid'\) is 3, expected 1"):
         begun.partitioned()
@@ -353,3 +360,107 @@ def test_the_constant_model_has_not_seen_the_labels_of_validation_rows() -> None
     begun.data.save("valid.csv", b"a,b,y\n1,2,100\n2,3,100\n")
     begun.initialised()
     assert begun.training_plan().constant_loss == pytest.approx((100 - 0.5) ** 2 / 2)
+
+
+SOFTMAX = {"name": "softmax_regression"}
+OTHER_ROWS = {"uri": "s3://data/valid.csv"}
+
+
+def labelled(*labels: int, header: str = "a,b,y") -> bytes:
+    """Return a row for each label."""
+    rows = (f"{n},{n * 7 % 11},{label}" for n, label in enumerate(labels))
+    return "\n".join([header, *rows, ""]).encode()
+
+
+def begun_with(training: bytes, validation: Any = None, **fields: Any) -> Job:
+    """Return an initialised job on these rows."""
+    found = Job(**{"model": SOFTMAX, "workers": 1} | fields)
+    found.spec["data"] = {"uri": "s3://data/rows.csv", "format": "csv", "validation": validation}
+    found.data.save("rows.csv", training)
+    if validation == OTHER_ROWS:
+        found.data.save("valid.csv", labelled(0, 3, 5, 5))
+    found.initialised()
+    return found
+
+
+def warnings_of(begun: Job) -> list[str]:
+    return [f"{each.code}: {each.text}" for each in begun.training_plan().about.warnings]
+
+
+UNSEEN = (
+    "labels_not_trained: no training row has label 5 (2 rows for validation): the model cannot "
+    "learn it, and the validation loss counts these rows; add such rows to the training rows, or "
+    "change data.validation"
+)
+
+
+@pytest.mark.parametrize(
+    "model", [SOFTMAX, SOFTMAX | {"class_weight": "balanced"}, {"name": "svm"}]
+)
+@pytest.mark.parametrize("by", ["uri", "column", "after"])
+def test_labels_that_only_validate_are_named(by: str, model: dict[str, Any]) -> None:
+    training = [0, 3] * 20
+    if by == "uri":
+        begun = begun_with(labelled(*training), OTHER_ROWS, model=model)
+    else:
+        rows = [f"{n},{n * 7 % 11},{label},0" for n, label in enumerate(training)]
+        content = "\n".join(["a,b,y,late", *rows, "1,1,0,1", "2,1,5,1", "3,1,5,1", ""])
+        data = {"validation": {"column": "late"} | ({"after": 0.5} if by == "after" else {})}
+        begun = Job(model=model, workers=1)
+        begun.spec["data"] = {"uri": "s3://data/rows.csv", "format": "csv", "label": "y"} | data
+        begun.data.save("rows.csv", content.encode())
+        begun.initialised()
+    assert warnings_of(begun) == [UNSEEN]
+    assert begun.epoch(1).loss < 10  # also with balanced weights
+
+
+def test_a_label_whose_only_row_is_held_out_is_named_unless_the_share_is_stratified() -> None:
+    """Ids decide, so some seed holds out the only row of the last label."""
+    training, stratified = labelled(*[0, 1] * 10, 2), {"seed": 0}
+    for seed in range(40):
+        begun = Job(model=SOFTMAX, workers=1, data={})
+        begun.spec["data"] = {"uri": "s3://data/rows.csv", "format": "csv", "seed": seed}
+        begun.spec["data"]["validation_fraction"] = 0.3
+        begun.data.save("rows.csv", training)
+        begun.initialised()
+        if 2 in load_shard(begun.store, begun.training_plan(), keys.VALIDATION).y:
+            [warning] = warnings_of(begun)
+            assert "label 2 (1 row for validation)" in warning
+            assert warning.endswith("set data.stratify, or add rows")
+            stratified = begun.spec["data"] | {"stratify": True}
+            break
+        assert warnings_of(begun) == []
+    begun = Job("other", model=SOFTMAX, workers=1, data=stratified)
+    begun.data.save("rows.csv", training)
+    begun.initialised()
+    assert warnings_of(begun) == []
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        SOFTMAX,
+        {"name": "svm"},
+        {"name": "logistic_regression", "positive_class": 0},
+        {"name": "logistic_regression", "positive_class": 5, "class_weight": "balanced"},
+    ],
+)
+def test_training_rows_of_one_class_are_refused(model: dict[str, Any]) -> None:
+    message = rf"{model['name']} needs two labels, but the training rows have only: 0; add such"
+    with pytest.raises(BadLabelError, match=message):
+        begun_with(labelled(*[0] * 20), OTHER_ROWS, model=model)
+
+
+def test_a_binary_model_knows_a_rest_that_its_rows_lack() -> None:
+    model = {"name": "logistic_regression", "positive_class": 0}
+    assert warnings_of(begun_with(labelled(*[0, 3] * 10), OTHER_ROWS, model=model)) == []
+
+
+def test_a_regression_has_no_classes_to_lack() -> None:
+    model = {"name": "linear_regression"}
+    assert warnings_of(begun_with(labelled(*[0, 3] * 10), OTHER_ROWS, model=model)) == []
+
+
+def test_a_strict_job_needs_training_rows_of_all_labels() -> None:
+    with pytest.raises(DoubtfulResultError, match="no training row has label 5"):
+        begun_with(labelled(*[0, 3] * 10), OTHER_ROWS, strict=True)

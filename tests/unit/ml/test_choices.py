@@ -14,9 +14,17 @@ from sklearn.linear_model import LogisticRegression
 
 from stepml.job import algorithms, models
 from stepml.job.choices import with_algorithm
+from stepml.job.combinations import contradictions
 from stepml.job.spec import Data, Exchange, JobSpec, Stop
 from stepml.job.spec_base import settled
-from stepml.ml.choices import rate_is_open, with_pace, with_penalty, with_rate, with_scaling
+from stepml.ml.choices import (
+    rate_is_open,
+    with_pace,
+    with_penalty,
+    with_rate,
+    with_room,
+    with_scaling,
+)
 from stepml.ml.matrices import CsrMatrix, Matrix
 from stepml.ml.models import LossModel
 from stepml.ml.models.base import Floats
@@ -349,6 +357,43 @@ def test_the_algorithm_suits_model_and_exchange(
 def test_many_ranks_do_not_wait_for_each_other_unless_they_are_told() -> None:
     wide = JobSpec(data=CSV, model=models.Svm(), exchange=Exchange(channel="redis"), workers=100)
     assert isinstance(with_algorithm(wide).algorithm, algorithms.ModelAveraging)
+
+
+def test_ranks_that_cannot_run_at_once_do_not_wait_for_each_other() -> None:
+    job = JobSpec(data=CSV, model=models.Svm(), exchange=Exchange(channel="redis"), workers=12)
+    assert isinstance(with_algorithm(job, concurrency=12).algorithm, algorithms.GradientAveraging)
+    assert isinstance(with_algorithm(job, concurrency=11).algorithm, algorithms.ModelAveraging)
+
+
+def test_an_algorithm_that_the_exchange_excludes_is_not_chosen() -> None:
+    """Model averaging with l1 is refused with compression, but nobody has asked for it."""
+    exchange = Exchange(compression="float16")
+    job = JobSpec(data=CSV, model=models.Svm(l1=0.1), exchange=exchange)
+    assert isinstance(with_algorithm(job).algorithm, algorithms.GradientAveraging)
+    assert contradictions(job) == []
+
+
+MB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("given", "n_parameters", "found"),
+    [
+        (algorithms.Admm(), 3640, algorithms.Admm),
+        (algorithms.Admm(), 3641, algorithms.ModelAveraging),
+        (algorithms.Admm(), 26_214, algorithms.ModelAveraging),
+        (algorithms.Admm(), 26_215, algorithms.Admm),  # none has room
+        (algorithms.LeastSquares(), 128, algorithms.Admm),
+        (algorithms.LeastSquares(), 3641, algorithms.ModelAveraging),
+        (algorithms.GradientAveraging(), 26_215, algorithms.GradientAveraging),
+    ],
+)
+def test_a_large_model_gets_an_algorithm_that_needs_less_memory(
+    given: algorithms.Algorithm, n_parameters: int, found: type[algorithms.Algorithm]
+) -> None:
+    job = JobSpec(data=CSV, model=models.LinearRegression(), algorithm=given)
+    assert type(with_room(job, n_parameters, MB).algorithm) is found
+    assert with_room(job, 10, MB) == job
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 7])

@@ -430,8 +430,12 @@ def test_validation_takes_at_most_64_mb() -> None:
 
 def test_more_workers_than_training_rows_are_refused() -> None:
     manifest = partition(MemoryObjects(x=b"1,2\n" * 6), format="csv")
-    with pytest.raises(NotEnoughDataError, match="5 training rows are fewer than 8 workers"):
+    with pytest.raises(NotEnoughDataError) as caught:
         shard_plan(manifest, 8, 0.1, "dense")
+    assert str(caught.value) == (
+        "workers: expected at most the number of training rows, 5 (6 rows, of which 1 validate), "
+        "got 8"
+    )
 
 
 def test_shards_beyond_the_limit_are_refused_with_their_size() -> None:
