@@ -13,7 +13,7 @@ Task = TypeVar("Task", bound=Event)
 Work = Callable[[Task, LambdaContext], Event | None]
 Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
-_NAMED_IN_LOGS = ("job_id", "epoch", "rank", "range", "chunk")
+_NAMED_IN_LOGS = ("job_id", "epoch", "rank", "range", "chunk", "slice")
 
 
 def handles(kind: type[Task]) -> Callable[[Work[Task]], Handler]:

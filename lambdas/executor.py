@@ -1,24 +1,56 @@
-"""Trains one rank for one epoch on its shard, and exchanges with the others."""
+"""Trains one rank for one epoch on its shard, and exchanges with the others.
+
+A function that has trained a network also evaluates it: it is warm, and has the libraries.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from lambdas.attempts.costs import Invocation
 from lambdas.attempts.failures import published_failure
-from lambdas.attempts.fences import was_redriven
+from lambdas.attempts.fences import Fences, was_redriven
 from lambdas.attempts.timing import STANDARD, Timing
 from lambdas.attempts.turns import Turns
 from lambdas.entry import handles
 from lambdas.environment import Deadline, LambdaContext, durable, seconds_since
 from lambdas.epochs import RankRun, epochs_of
+from lambdas.epochs.slices import evaluate_slice
 from lambdas.job_store import JobStore
 from lambdas.logs import log
-from stepml.job.tasks import ExecutorResult, ExecutorTask
+from stepml.job.tasks import EvaluationTask, ExecutorResult, ExecutorTask
 from storage import DurableStorage
 
 
 @handles(ExecutorTask)
-def handler(task: ExecutorTask, context: LambdaContext) -> ExecutorResult:
+def train(task: ExecutorTask, context: LambdaContext) -> ExecutorResult:
     return execute(task, durable(), Deadline.of(context))
+
+
+@handles(EvaluationTask)
+def evaluate(task: EvaluationTask, context: LambdaContext) -> None:
+    evaluate_epoch(task, durable())
+
+
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Do the task of an event, which is of one of two kinds."""
+    return (evaluate if "slice" in event else train)(event, context)
+
+
+def evaluate_epoch(task: EvaluationTask, storage: DurableStorage) -> None:
+    """Publish the quality of ``task.epoch`` on one slice of the validation rows.
+
+    Raises
+    ------
+    AttemptStoppedError
+        The execution has ended.
+    """
+    invocation = Invocation.begin(storage)
+    store = JobStore(invocation.storage, task.job_id)
+    with published_failure(store, task):
+        Fences(store, task).look()
+        evaluate_slice(task, store, store.training_plan.load(), invocation)
+    log("slice evaluated", job_id=task.job_id, epoch=task.epoch, slice=task.slice)
 
 
 def execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from lambdas.attempts.costs import Invocation
@@ -9,7 +10,9 @@ from lambdas.attempts.failures import published_failure
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.epochs import EpochRun, Epochs, epochs_of
+from lambdas.epochs.base import EpochEnd
 from lambdas.epochs.reports import build_report, evaluate
+from lambdas.epochs.slices import Slices, end_of_merged, load_slices, publish_merged
 from lambdas.job_store import JobStore
 from lambdas.logs import best_effort, log
 from stepml.job.errors import StorageError
@@ -20,8 +23,32 @@ from storage import DurableStorage
 
 
 @handles(ReducerTask)
-def handler(task: ReducerTask, context: LambdaContext) -> EpochReport:
+def handler(task: ReducerTask, context: LambdaContext) -> EpochReport | None:
+    if task.n_slices:
+        merge_epoch(task, durable())
+        return None
     return reduce_epoch(task, durable())
+
+
+def merge_epoch(task: ReducerTask, storage: DurableStorage) -> None:
+    """Publish the state of ``task.epoch``, which other functions evaluate; if done before, return.
+
+    Errors as of `reduce_epoch`.
+    """
+    invocation = Invocation.begin(storage)
+    store = JobStore(invocation.storage, task.job_id)
+    with published_failure(store, task):
+        run = EpochRun(task, store.training_plan.load(), store)
+        if store.merged_epoch(task.epoch).exists():
+            return
+        try:
+            end = _merged(run, epochs_of(run.plan.spec))
+        except StorageError:  # as in `_reduced_by_any_copy`
+            if not store.merged_epoch(task.epoch).exists():
+                raise
+            return
+        publish_merged(run, end, invocation)
+    log("epoch merged", job_id=task.job_id, epoch=task.epoch)
 
 
 def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
@@ -64,12 +91,22 @@ def _reduced_by_any_copy(run: EpochRun, epochs: Epochs[Any], invocation: Invocat
 
 def _reduced(run: EpochRun, epochs: Epochs[Any], invocation: Invocation) -> EpochReport:
     spec, epoch = run.plan.spec, run.task.epoch
+    if spec.model.is_evaluated_apart:
+        merged = run.store.merged_epoch(epoch).load()
+        end, slices = end_of_merged(run, merged), load_slices(run, merged)
+    else:
+        end = _merged(run, epochs)
+        slices = Slices(evaluate(run.store, run.plan, end.state.parameters), [])
+    loss = slices.evaluation.loss
+    require_finite_losses(spec, epoch, validation=loss, training=end.training_loss)
+    report = build_report(run, end, slices, len(epochs.chunks), invocation)
+    return run.store.report(epoch).publish(report)
+
+
+def _merged(run: EpochRun, epochs: Epochs[Any]) -> EpochEnd:
+    """Publish the state with which the epoch ends, and return the end with the one that counts."""
     run.fences.look()
     end = epochs.end(run)
-    require_finite_parameters(spec, epoch, end.state.parameters)
+    require_finite_parameters(run.plan.spec, run.task.epoch, end.state.parameters)
     run.fences.look()  # merging may have taken a while
-    state = run.store.state(epoch).publish(end.state)
-    evaluation = evaluate(run.store, run.plan, state.parameters)
-    require_finite_losses(spec, epoch, validation=evaluation.loss, training=end.training_loss)
-    report = build_report(run, end, evaluation, len(epochs.chunks), invocation)
-    return run.store.report(epoch).publish(report)
+    return replace(end, state=run.store.state(run.task.epoch).publish(end.state))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -34,7 +35,7 @@ PUTS = ("save", "publish", "compare_and_save", "list")
 GETS = ("load", "find")
 
 PARENT_STATES = 2  # RunEpoch, Converged?
-EPOCH_STATES = 4  # IsWide?, RunExecutors or RunGroups, MergeChunks, Reduce
+EPOCH_STATES = 5  # IsWide?, RunExecutors or RunGroups, MergeChunks, IsEvaluatedApart?, Reduce
 GROUP_STATES = 2  # RunGroup, and RunExecutors in its child
 ENDS = 2  # of an execution: the examples on the price page count its start and its end
 
@@ -107,6 +108,7 @@ def epoch_usd(
     n_chunks: int,
     contribution_bytes: int,
     channel: str,
+    slices_usd: Sequence[float] = (),
 ) -> float:
     """Return the cost of an epoch.
 
@@ -122,14 +124,17 @@ def epoch_usd(
         Size of each rank's contribution to all mergers together.
     channel : str
         As in ``exchange.channel``.
+    slices_usd : sequence of float
+        Cost of each function that evaluates a slice of the validation rows.
     """
     n_ranks = len(executors)
     chunk_bytes = contribution_bytes // max(1, n_chunks)
     ranks_usd = sum(result.cost_usd for result in executors)
     mergers_usd = n_chunks * merger_usd(n_ranks, chunk_bytes, channel)
-    transitions_usd = n_transitions(n_ranks, n_chunks) * TRANSITION_USD
+    transitions_usd = n_transitions(n_ranks, n_chunks, len(slices_usd)) * TRANSITION_USD
     report_usd = PUT_USD  # it is written once its cost is known
-    return round(ranks_usd + mergers_usd + reducer_usd + report_usd + transitions_usd, DIGITS)
+    functions_usd = ranks_usd + mergers_usd + reducer_usd + sum(slices_usd)
+    return round(functions_usd + report_usd + transitions_usd, DIGITS)
 
 
 def merger_usd(n_ranks: int, chunk_bytes: int, channel: str) -> float:
@@ -147,11 +152,11 @@ def _writes(tariff: Tariff) -> int:
     return 2 if tariff.charges_deletions else 1
 
 
-def n_transitions(n_ranks: int, n_chunks: int) -> int:
+def n_transitions(n_ranks: int, n_chunks: int, n_slices: int = 0) -> int:
     """Return the transitions of an epoch in all state machines, if nothing is retried."""
     groups = len(Workforce(n_ranks, n_ranks).groups)
-    gathering = 1 if groups else 0  # GatherGroups
-    epoch = EPOCH_STATES + ENDS + n_ranks + n_chunks + gathering
+    evaluation = 2 + n_slices if n_slices else 0  # Merge, EvaluateSlices
+    epoch = EPOCH_STATES + ENDS + n_ranks + n_chunks + evaluation
     return PARENT_STATES + epoch + groups * (GROUP_STATES + ENDS)
 
 

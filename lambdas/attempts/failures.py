@@ -18,9 +18,10 @@ from stepml.job.errors import (
     WaitTimeoutError,
 )
 from stepml.job.reports import Failure
-from stepml.job.tasks import ExecutorTask, ReducerTask
+from stepml.job.tasks import EvaluationTask, ExecutorTask, ReducerTask
 
 MAX_MESSAGE_BYTES = 1024
+_Attempt = EvaluationTask | ExecutorTask | ReducerTask
 # The state machine calls the rank again after these errors, or the cause is another rank's error.
 _PASSING = (
     AttemptStoppedError,
@@ -32,7 +33,7 @@ _PASSING = (
 
 
 @contextmanager
-def published_failure(store: JobStore, task: ExecutorTask | ReducerTask) -> Iterator[None]:
+def published_failure(store: JobStore, task: _Attempt) -> Iterator[None]:
     """Publish an error that ends ``task`` for good, and raise it; the first one counts.
 
     Without the record, peers would wait for this rank until their time is out, and the user might
@@ -55,7 +56,7 @@ def published_failure(store: JobStore, task: ExecutorTask | ReducerTask) -> Iter
         raise
 
 
-def _failure(task: ExecutorTask | ReducerTask, error: Exception) -> Failure:
+def _failure(task: _Attempt, error: Exception) -> Failure:
     message = str(error).encode()[:MAX_MESSAGE_BYTES].decode(errors="ignore")
     return Failure(
         rank=task.rank if isinstance(task, ExecutorTask) else None,

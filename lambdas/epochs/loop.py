@@ -9,10 +9,12 @@ from lambdas.attempts.workforce import Workforce
 from lambdas.epochs import epochs_of
 from lambdas.history import epochs_beside
 from lambdas.job_store import PartitionPlan
+from stepml.job.spec import JobSpec
 from stepml.job.tasks import DataTasks, JobFunctions, JobState, LoopPosition
 
 # An epoch that takes longer has failed: six functions of 15 minutes in a row, and their retries.
 EPOCH_TIMEOUT_S = 6 * 3600
+MOST_SLICES = 40  # of at most 64 MB of rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,13 @@ def loop_state(start: Start, limits: Limits) -> JobState:
         ranks_at_once=workforce.ranks_at_once,
         groups_at_once=workforce.groups_at_once,
         chunks=epochs.chunks,
+        slices=_slices(spec),
         progress=start.position,
         epoch_timeout_s=EPOCH_TIMEOUT_S,
         handover_epoch=start.position.next_epoch + limits.epochs_an_execution(tasks_before),
     )
+
+
+def _slices(spec: JobSpec) -> list[int]:
+    n_slices = min(spec.workers, MOST_SLICES) if spec.model.is_evaluated_apart else 0
+    return list(range(n_slices))

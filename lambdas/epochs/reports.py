@@ -9,6 +9,7 @@ from lambdas.attempts.costs import Invocation, epoch_usd
 from lambdas.attempts.stragglers import attempt_seconds, find_stragglers
 from lambdas.epochs.base import EpochEnd
 from lambdas.epochs.runs import EpochRun
+from lambdas.epochs.slices import Slices
 from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.shards import load_shard
 from stepml.job import keys
@@ -30,7 +31,7 @@ def evaluate(store: JobStore, plan: TrainingPlan, parameters: Floats) -> Evaluat
 
 
 def build_report(
-    run: EpochRun, end: EpochEnd, evaluation: Evaluation, n_chunks: int, invocation: Invocation
+    run: EpochRun, end: EpochEnd, slices: Slices, n_chunks: int, invocation: Invocation
 ) -> EpochReport:
     """Return the report of an epoch.
 
@@ -38,16 +39,16 @@ def build_report(
     ----------
     run : EpochRun
     end : EpochEnd
-    evaluation : Evaluation
-        Of the new state.
+    slices : Slices
+        The quality of the new state.
     n_chunks : int
         Chunks that functions merged.
     invocation : Invocation
         Of the reducer, for its time and cost.
     """
-    task = run.task
+    task, evaluation = run.task, slices.evaluation
     previous = run.store.report(task.epoch - 1).load() if task.epoch > 1 else None
-    spent = _spent(run, previous, n_chunks, invocation)
+    spent = _spent(run, previous, n_chunks, invocation, slices)
     stop = run.plan.spec.stop
     standing = Standing.of(stop, evaluation, previous, lambda: run.store.reports(task.epoch - 1))
     own = OwnCriterion(end.converged, end.lacks)
@@ -81,16 +82,21 @@ def build_report(
 
 
 def _spent(
-    run: EpochRun, previous: EpochReport | None, n_chunks: int, invocation: Invocation
+    run: EpochRun,
+    previous: EpochReport | None,
+    n_chunks: int,
+    invocation: Invocation,
+    slices: Slices,
 ) -> Spent:
     exchange = run.plan.spec.exchange
     whole_bytes = build_algorithm(run.plan.spec).contribution_bytes(run.plan.model().n_parameters)
     cost_usd = epoch_usd(
         run.task.executors,
-        invocation.cost_usd(),
+        invocation.cost_usd() + slices.merging_usd,
         n_chunks,
         whole_bytes // 2 if exchange.compression == "float16" else whole_bytes,
         exchange.channel,
+        slices.costs_usd,
     )
     return spent_with(previous, attempt_seconds(run.task, invocation.seconds), cost_usd)
 

@@ -68,7 +68,8 @@ def honest_end(stop: Stop, last: EpochReport, doubts: Sequence[JobWarning]) -> t
 
 def _better(store: JobStore, plan: TrainingPlan, epoch: int) -> Better | None:
     model = plan.model()
-    if not isinstance(model, LossModel) or settled(plan.spec.algorithm).is_exact:
+    is_convex = "convex" in plan.spec.model.traits  # otherwise no solver is better for sure
+    if not (isinstance(model, LossModel) and is_convex) or settled(plan.spec.algorithm).is_exact:
         return None
     X, labels = load_labelled_sample(store, plan, _SAMPLE)
     shard = load_shard(store, plan, keys.VALIDATION)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, Self
 
 import msgspec
+import numpy as np
 import xxhash
 
 from lambdas.job_store.dataset_facts import dataset_facts
@@ -19,6 +20,7 @@ from stepml.ml.data import (
     Interval,
     Layout,
     Manifest,
+    Moments,
     PieceStatistics,
     ShardKind,
     ShardPlan,
@@ -26,7 +28,14 @@ from stepml.ml.data import (
     shard_kind,
     shard_plan,
 )
-from stepml.ml.models import DataFacts, LabelUnit, Model, build_model
+from stepml.ml.models import (
+    ChannelScale,
+    DataFacts,
+    LabelUnit,
+    Model,
+    NetworkLayout,
+    build_model,
+)
 from stepml.ml.models.base import Floats
 
 
@@ -59,6 +68,17 @@ class Resumed(msgspec.Struct, frozen=True):
     """A sign that a job goes on, for those who clean up behind an earlier part of it."""
 
     at: str  # ISO 8601: begin of the last attempt that was not an epoch's first one
+
+
+class MergedEpoch(msgspec.Struct, frozen=True):
+    """The end of an epoch whose state is not evaluated yet."""
+
+    n_slices: int  # of the validation rows
+    training_loss: float
+    cost_usd: float  # of the function that merged
+    staleness_mean: float | None = None
+    staleness_max: int | None = None
+    lost_updates: int | None = None
 
 
 class PartitionPlan(msgspec.Struct, frozen=True):
@@ -110,6 +130,8 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     fingerprint: str = ""  # of the rows; empty: an earlier version made the plan
     label_unit: LabelUnit = LabelUnit()  # in which a regression trains
     n_fine: int = 0  # features with remainders in the shards
+    network: NetworkLayout | None = None  # of a neural network
+    channels: ChannelScale | None = None  # of images
     about: DatasetFacts = DatasetFacts()
     # Validation losses of a model that ignores the features, and of the first state.
     constant_loss: float | None = None
@@ -162,6 +184,19 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             ),
             rank_states_after=partition.rank_states_after,
         )
+
+    def with_network(self, moments: Moments) -> Self:
+        """Return the plan with the shape of a neural network, given the training rows' moments."""
+        plan, model = self, self.spec.model
+        if model.takes_images and not self.spec.data.standardise:
+            variances = moments.m2 / np.maximum(moments.n, 1)
+            channels = ChannelScale.of(moments.mean, variances, model.n_channels)
+            plan = msgspec.structs.replace(plan, channels=channels)
+        return msgspec.structs.replace(plan, network=plan.model().network)
+
+    def with_network_of(self, other: Self) -> Self:
+        """Return the plan with the shape of another plan's network."""
+        return msgspec.structs.replace(self, network=other.network, channels=other.channels)
 
     def warning_of(self, warnings: list[JobWarning]) -> Self:
         """Return the plan with more warnings about the data."""
@@ -217,7 +252,13 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     def model(self) -> Model:
         """Return the job's model."""
         return build_model(
-            self.spec.model, self.n_features, self.labels, self.label_counts, self.label_unit
+            self.spec.model,
+            self.n_features,
+            self.labels,
+            self.label_counts,
+            self.label_unit,
+            self.network,
+            self.channels,
         )
 
     def constant_parameters(self, manifest: Manifest, mean_row: Floats) -> Floats | None:

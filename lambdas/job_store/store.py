@@ -10,7 +10,7 @@ import msgspec
 
 from lambdas.job_store.data_sets import DataSetStore
 from lambdas.job_store.entries import Entry, document, require_found
-from lambdas.job_store.plans import Claim, Mark, PartitionPlan, Resumed, TrainingPlan
+from lambdas.job_store.plans import Claim, Mark, MergedEpoch, PartitionPlan, Resumed, TrainingPlan
 from lambdas.job_store.shard_store import ShardStore
 from lambdas.job_store.states import (
     pack_progress,
@@ -105,6 +105,15 @@ class JobStore:
     def report(self, epoch: int) -> Entry[EpochReport]:
         """The report of an epoch: where it exists, the epoch is finished."""
         return document(self.storage, keys.epoch_report(self.job_id, epoch), EpochReport)
+
+    def merged_epoch(self, epoch: int) -> Entry[MergedEpoch]:
+        """The end of an epoch whose state is evaluated apart."""
+        return document(self.storage, keys.merged_epoch(self.job_id, epoch), MergedEpoch)
+
+    def tally(self, epoch: int, part: int) -> Entry[Extras]:
+        """The sums of the state after an epoch over one slice of the validation rows."""
+        key = keys.tally(self.job_id, epoch, part)
+        return Entry(self.storage, key, pack_rank_state, unpack_rank_state)
 
     def rank_state(self, epoch: int, rank: int) -> Entry[Extras]:
         """The result of one rank in an epoch, for algorithms that need it in the next one."""

@@ -56,6 +56,16 @@ def epoch_report(job_id: str, epoch: int) -> str:
     return f"{epochs_prefix(job_id)}{epoch:06d}/report.json"
 
 
+def merged_epoch(job_id: str, epoch: int) -> str:
+    """The end of an epoch whose model is evaluated apart."""
+    return f"{epochs_prefix(job_id)}{epoch:06d}/merged.json"
+
+
+def tally(job_id: str, epoch: int, part: int) -> str:
+    """The sums over one slice of the validation rows, of a model that is evaluated apart."""
+    return f"{epochs_prefix(job_id)}{epoch:06d}/tallies/{part:06d}.safetensors"
+
+
 def rank_state(job_id: str, epoch: int, rank: int) -> str:
     """The state of one rank after an epoch, which it needs in the next one."""
     return f"{rank_states_of_epoch(job_id, epoch)}{rank:06d}.safetensors"

@@ -63,6 +63,8 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
         executor-torch and so on; empty if NumPy is enough.
     is_available : bool
         False if this version only knows the name.
+    is_evaluated_apart : bool
+        Functions of the model's kind evaluate it, each a slice of the validation rows.
     """
 
     traits: ClassVar[tuple[Trait, ...]] = ("gradient", "convex")
@@ -73,6 +75,7 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     remedies: ClassVar[tuple[str, ...]] = ()
     function_kind: ClassVar[str] = ""
     is_available: ClassVar[bool] = True
+    is_evaluated_apart: ClassVar[bool] = False
 
     @property
     def is_smooth(self) -> bool:
@@ -93,6 +96,16 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     def trains_on_scaled_labels(self) -> bool:
         """Whether labels are scaled in training."""
         return False
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether rows are images, which the model itself normalises."""
+        return False
+
+    @property
+    def n_channels(self) -> int:
+        """The channels of an image."""
+        return 1
 
     @property
     def min_rows(self) -> int:
@@ -218,6 +231,7 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
     metrics: ClassVar[tuple[str, ...]] = (*_OF_CLASSES, "top5_accuracy", "rmse", "mae", "r2")
     learns_several: ClassVar[bool] = True
     function_kind: ClassVar[str] = "torch"
+    is_evaluated_apart: ClassVar[bool] = True
 
     network: Annotated[
         NetworkName | Network | None,
@@ -238,6 +252,19 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
             "that of the data"
         ),
     ] = None
+
+    @property
+    def trains_on_scaled_labels(self) -> bool:
+        return self.loss == "mean_squared_error"
+
+    @property
+    def n_channels(self) -> int:
+        shape = self.input_shape or ()
+        return shape[0] if len(shape) == 3 else 1
+
+    @property
+    def takes_images(self) -> bool:
+        return len(self.input_shape or ()) > 1
 
     @property
     def built_in(self) -> Network:

@@ -117,6 +117,7 @@ class JobState(Event, frozen=True, kw_only=True):
     ranks_at_once: Annotated[int, Meta(ge=1)]  # in an Inline Map
     groups_at_once: Annotated[int, Meta(ge=1)]
     chunks: list[int]  # merged by one function each after the ranks; empty: Reduce merges
+    slices: list[int]  # of the validation rows, evaluated apart; empty: Reduce evaluates
     progress: LoopPosition
     handover_epoch: Epoch  # from here another execution continues, because of the history's limit
     epoch_timeout_s: int  # an epoch that takes longer has failed
@@ -187,6 +188,19 @@ class ReducerTask(Event, frozen=True, kw_only=True):
     attempt: Attempt
     started_at: str  # the attempt's start, ISO 8601
     executors: list[ExecutorResult]
+    # The epoch is merged only; other functions will evaluate it on so many slices of rows.
+    n_slices: Annotated[int, Meta(ge=0)] = 0
+
+
+class EvaluationTask(Event, frozen=True, kw_only=True):
+    """Evaluate the state after an epoch on one slice of the validation rows."""
+
+    job_id: str
+    epoch: Epoch
+    slice: Annotated[int, Meta(ge=0)]
+    n_slices: Annotated[int, Meta(ge=1)]
+    attempt: Attempt
+    started_at: str  # the attempt's start, ISO 8601
 
 
 class FinaliseTask(Event, frozen=True, kw_only=True):

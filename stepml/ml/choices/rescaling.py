@@ -32,7 +32,8 @@ def with_scaling(spec: JobSpec, sample: Callable[[], Matrix]) -> JobSpec:
     spec = msgspec.structs.replace(spec, model=model)
     if spec.data.standardise is not None:
         return spec
-    standardise = "gradient" in spec.model.traits and not _are_scaled(sample())
+    learns_by_steps = "gradient" in spec.model.traits and not spec.model.takes_images
+    standardise = learns_by_steps and not _are_scaled(sample())
     return msgspec.structs.replace(spec, data=filled(spec.data, {"standardise": standardise}))
 
 

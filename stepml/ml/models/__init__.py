@@ -13,16 +13,17 @@ from stepml.ml.models.kmeans import KMeans
 from stepml.ml.models.linear import LinearModel
 from stepml.ml.models.linear_regression import LinearRegression
 from stepml.ml.models.logistic_regression import LogisticRegression
-from stepml.ml.models.network import NetworkLayout
 from stepml.ml.models.neural import NeuralNetwork
 from stepml.ml.models.penalty import Penalty
 from stepml.ml.models.seeding import initial_centroids
 from stepml.ml.models.softmax_regression import SoftmaxRegression
 from stepml.ml.models.svm import BinarySvm, OneVsRestSvm
+from stepml.ml.neural.layout import ChannelScale, NetworkLayout
 
 __all__ = [
     "MODELS",
     "BinarySvm",
+    "ChannelScale",
     "DataFacts",
     "Evaluation",
     "KMeans",
@@ -59,6 +60,7 @@ def build_model(
     label_counts: Sequence[int] | None = None,
     label_unit: LabelUnit | None = None,
     network: NetworkLayout | None = None,
+    channels: ChannelScale | None = None,
 ) -> Model:
     """Return the model of a job.
 
@@ -74,6 +76,8 @@ def build_model(
         The unit in which a regression trains; default: that of the data.
     network : NetworkLayout, optional
         The parameters of a neural network; without it, torch has to build the network.
+    channels : ChannelScale, optional
+        The normalisation of images.
 
     Raises
     ------
@@ -81,7 +85,12 @@ def build_model(
         The labels do not fit the model.
     """
     facts = DataFacts(
-        n_features, labels, label_counts, label_unit=label_unit or LabelUnit(), network=network
+        n_features,
+        labels,
+        label_counts,
+        label_unit=label_unit or LabelUnit(),
+        network=network,
+        channels=channels,
     )
     return _model_named(tag(spec)).from_spec(spec, facts)
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stepml.ml.matrices import Floats, Floats64, Matrix
-from stepml.ml.models.network import NetworkLayout
 from stepml.ml.models.penalty import Penalty
+from stepml.ml.neural.layout import ChannelScale, NetworkLayout
 
 Array = npt.NDArray[Any]
 
@@ -72,6 +72,7 @@ class DataFacts:
     mean_row: Floats | None = None  # (n_features,) of the features
     label_unit: LabelUnit = LabelUnit()  # in which a regression trains
     network: NetworkLayout | None = None  # of a neural network, if it is known
+    channels: ChannelScale | None = None  # of images
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,11 @@ class Model(ABC):
     @property
     @abstractmethod
     def n_parameters(self) -> int: ...
+
+    @property
+    def network(self) -> NetworkLayout | None:
+        """The layout of a neural network's parameters; None: the model is none."""
+        return None
 
     @abstractmethod
     def targets(self, labels: Floats) -> Array:

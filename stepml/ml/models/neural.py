@@ -26,7 +26,6 @@ from stepml.ml.models.base import (
 )
 from stepml.ml.models.classes import classes_of, indices
 from stepml.ml.models.confusion import Counts, count_classes
-from stepml.ml.models.network import NetworkLayout
 from stepml.ml.models.tallies import (
     Sums,
     quality_of_classes,
@@ -34,6 +33,7 @@ from stepml.ml.models.tallies import (
     tally_classes,
     tally_numbers,
 )
+from stepml.ml.neural.layout import ChannelScale, NetworkLayout
 
 if TYPE_CHECKING:
     from stepml.ml.neural.bound import BoundNetwork
@@ -53,6 +53,8 @@ class NeuralNetwork(LossModel):
         The labels, ascending; empty if they are numbers.
     unit : LabelUnit, optional
         In which numbers are trained.
+    channels : ChannelScale, optional
+        The normalisation of images; without it, rows are taken as they are.
     layout : NetworkLayout, optional
         That of the vector; without it, torch has to build the network.
     """
@@ -64,6 +66,7 @@ class NeuralNetwork(LossModel):
         classes: Sequence[float],
         *,
         unit: LabelUnit | None = None,
+        channels: ChannelScale | None = None,
         layout: NetworkLayout | None = None,
     ) -> None:
         self.spec = spec
@@ -73,15 +76,23 @@ class NeuralNetwork(LossModel):
         self.n_outputs = len(classes) if spec.loss == "cross_entropy" else 1
         self._labels = np.array(self.classes, np.float32)
         self._unit = unit or LabelUnit()
+        self._channels = channels
         self._layout = layout
-        self.penalty = Penalty(n_coefficients=self.layout.n_trained)
+        self.penalty = Penalty(n_coefficients=self.network.n_trained)
 
     @classmethod
     def from_spec(cls, spec: specs.Neural, facts: DataFacts) -> NeuralNetwork:
         classes: tuple[float, ...] = ()
         if spec.loss != _OF_NUMBERS:
             classes = classes_of(facts.labels, tag(spec))
-        return cls(spec, facts.n_features, classes, unit=facts.label_unit, layout=facts.network)
+        return cls(
+            spec,
+            facts.n_features,
+            classes,
+            unit=facts.label_unit,
+            channels=facts.channels,
+            layout=facts.network,
+        )
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> NeuralNetwork:
@@ -90,21 +101,21 @@ class NeuralNetwork(LossModel):
             card["n_features"],
             card["classes"],
             unit=LabelUnit(**card["label_unit"]),
+            channels=msgspec.convert(card["channels"], ChannelScale | None),
             layout=msgspec.convert(card["network"], NetworkLayout),
         )
 
     @property
-    def layout(self) -> NetworkLayout:
-        """The places of the network's tensors in the vector."""
+    def network(self) -> NetworkLayout:
         return self._layout or self.bound.layout
 
     @property
     def n_parameters(self) -> int:
-        return self.layout.n_parameters
+        return self.network.n_parameters
 
     @property
     def n_trained(self) -> int:
-        return self.layout.n_trained
+        return self.network.n_trained
 
     @property
     def loss_unit(self) -> float:
@@ -184,16 +195,17 @@ class NeuralNetwork(LossModel):
         return z
 
     def arrays(self, w: Floats) -> dict[str, Array]:
-        return self.layout.arrays(w)
+        return self.network.arrays(w)
 
     def parameters(self, arrays: Mapping[str, Array]) -> Floats:
-        return self.layout.vector(arrays)
+        return self.network.vector(arrays)
 
     def describe(self) -> dict[str, Any]:
         return {
             "classes": list(self.classes),
             "label_unit": msgspec.to_builtins(self._unit),
-            "network": msgspec.to_builtins(self.layout),
+            "channels": msgspec.to_builtins(self._channels),
+            "network": msgspec.to_builtins(self.network),
         }
 
     def _predicted(self, w: Floats, X: Matrix) -> Array:
@@ -217,7 +229,7 @@ class NeuralNetwork(LossModel):
             torch.default_generator.manual_seed(seed)
             module = build_network(self.spec.built_in, self.input_shape, self.n_outputs)
         loss = loss_named(self.spec.loss, self.spec.label_smoothing)
-        return BoundNetwork(module, loss, self.input_shape)
+        return BoundNetwork(module, loss, self.input_shape, self._channels)
 
 
 def _input_shape(spec: specs.Neural, n_features: int) -> tuple[int, ...]:

@@ -1,1 +1,4 @@
-"""Networks on torch; imported only by functions and programs that have it."""
+"""Networks on torch, whose modules only functions and programs with torch import.
+
+`layout` does without it.
+"""

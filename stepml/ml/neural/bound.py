@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
 from stepml.ml.matrices import Floats
-from stepml.ml.models.base import Array
-from stepml.ml.models.network import NetworkLayout
-from stepml.ml.models.network import Tensor as TensorFacts
+from stepml.ml.neural.layout import ChannelScale, NetworkLayout
+from stepml.ml.neural.layout import Tensor as TensorFacts
 from stepml.ml.neural.losses import Loss
 
 _BLOCK_VALUES = 2**22  # inputs of a block that is evaluated at once: 16 MB
 _MOST_ROWS = 512  # of it, because activations are larger than inputs
+
+
+@dataclass(frozen=True, slots=True)
+class _Normalisation:
+    mean: torch.Tensor  # (n_channels, 1, 1)
+    factor: torch.Tensor
+
+    @classmethod
+    def of(cls, channels: ChannelScale, n_dimensions: int) -> _Normalisation:
+        shape = (-1, *(1,) * (n_dimensions - 1))
+        deviation = torch.tensor(channels.deviation).reshape(shape)
+        return cls(torch.tensor(channels.mean).reshape(shape), 1 / deviation)
+
+    def apply(self, x: torch.Tensor) -> torch.Tensor:
+        return x.sub_(self.mean).mul_(self.factor)
 
 
 class UnsuitableNetworkError(ValueError):
@@ -31,6 +48,8 @@ class BoundNetwork:
     loss : callable
     input_shape : sequence of int
         Of one row.
+    channels : ChannelScale, optional
+        The normalisation of rows.
 
     Raises
     ------
@@ -38,8 +57,15 @@ class BoundNetwork:
         A parameter is not float32, or none is trained.
     """
 
-    def __init__(self, module: nn.Module, loss: Loss, input_shape: Sequence[int]) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        loss: Loss,
+        input_shape: Sequence[int],
+        channels: ChannelScale | None = None,
+    ) -> None:
         self.module = module
+        self._channels = _Normalisation.of(channels, len(input_shape)) if channels else None
         self._loss = loss
         self._input_shape = tuple(input_shape)
         named = dict(module.named_parameters())
@@ -82,7 +108,7 @@ class BoundNetwork:
         np.subtract(w[n:], self._statistics.numpy(), out=out[n:])
         return loss.item()
 
-    def outputs(self, w: Floats, X: Array) -> Floats:
+    def outputs(self, w: Floats, X: npt.NDArray[Any]) -> Floats:
         """Return the outputs of rows (n_samples, n_features) without any change of statistics."""
         self._bind(w)
         self.module.eval()
@@ -92,11 +118,12 @@ class BoundNetwork:
         result: Floats = torch.cat(blocks).numpy()
         return result
 
-    def rows(self, X: Array) -> torch.Tensor:
-        """Return rows (n_samples, n_features) in the input's shape, as a copy in float32."""
-        return torch.from_numpy(X.astype(np.float32)).reshape(-1, *self._input_shape)
+    def rows(self, X: npt.NDArray[Any]) -> torch.Tensor:
+        """Return rows (n_samples, n_features) in the input's shape, as a normalised copy."""
+        x = torch.from_numpy(X.astype(np.float32)).reshape(-1, *self._input_shape)
+        return x if self._channels is None else self._channels.apply(x)
 
-    def loss(self, outputs: Floats, y: Array) -> float:
+    def loss(self, outputs: Floats, y: npt.NDArray[Any]) -> float:
         """Return the mean loss of rows with these outputs."""
         return self._loss(torch.from_numpy(outputs), torch.from_numpy(y)).item()
 

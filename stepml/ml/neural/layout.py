@@ -5,14 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from stepml.ml.matrices import Floats
+from stepml.ml.matrices import Floats, Floats64
 
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelScale:
+    """The normalisation of images: ``(x - mean) / deviation`` in each channel."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    @classmethod
+    def of(cls, means: Floats64, variances: Floats64, n_channels: int) -> Self:
+        """Return the scale of images, given moments of each pixel of each channel."""
+        means, variances = means.reshape(n_channels, -1), variances.reshape(n_channels, -1)
+        whole = variances.mean(axis=1) + means.var(axis=1)
+        whole[whole <= 0] = 1
+        return cls(tuple(means.mean(axis=1).tolist()), tuple(np.sqrt(whole).tolist()))
 
 
 @dataclass(frozen=True, slots=True)
