@@ -16,7 +16,7 @@ from lambdas.channels.storage import open_storage_channel
 from lambdas.environment import Deadline
 from lambdas.epochs import Epochs, epochs_of
 from lambdas.epochs.loop import Limits
-from lambdas.executor import execute
+from lambdas.executor import evaluate_epoch, execute
 from lambdas.finalise import finalise
 from lambdas.initialise import initialise
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
@@ -24,13 +24,14 @@ from lambdas.merger import merge_chunk
 from lambdas.partition import partition
 from lambdas.plan_shards import plan_shards
 from lambdas.prepare import prepare
-from lambdas.reducer import reduce_epoch
+from lambdas.reducer import merge_epoch, reduce_epoch
 from stepml.job import keys
 from stepml.job.channels import configured_channels
 from stepml.job.parse import parse_job
 from stepml.job.reports import EpochReport, JobReport
 from stepml.job.tasks import (
     AssembleTask,
+    EvaluationTask,
     ExecutorResult,
     ExecutorTask,
     FinaliseTask,
@@ -60,6 +61,7 @@ class Job:
         **spec: Any,
     ) -> None:
         self.job_id = job_id
+        self.state: JobState | None = None  # once it is initialised
         self.retries = 0  # of each epoch, by RunEpoch
         self.job_redrives = 0
         self.started_at = STARTED_AT  # of its attempts
@@ -107,10 +109,10 @@ class Job:
         initialise(self.job_id, self.storage)
 
     def initialised(self) -> JobState:
-        state = self.partitioned()
+        self.state = self.partitioned()
         self.assemble()
         self.initialise()
-        return state
+        return self.state
 
     def attempt(self, epoch: int) -> dict[str, Any]:
         """Return the common fields of all tasks of an epoch."""
@@ -149,8 +151,17 @@ class Job:
     def epoch(self, number: int) -> EpochReport:
         results = self.execute_all(number)
         self.merge(number, self._epochs().chunks)
-        executors = [msgspec.structs.replace(result, seconds=0.5) for result in results]
-        return self.reduce(number, executors[::-1])
+        executors = [msgspec.structs.replace(result, seconds=0.5) for result in results][::-1]
+        if self.state is not None and self.state.slices:
+            self.evaluate(number, executors, self.state.slices)
+        return self.reduce(number, executors)
+
+    def evaluate(self, epoch: int, results: list[ExecutorResult], slices: list[int]) -> None:
+        """Merge an epoch and evaluate it in slices."""
+        of_all: dict[str, Any] = {"n_slices": len(slices), **self.attempt(epoch)}
+        merge_epoch(ReducerTask(executors=results, **of_all), self.storage)
+        for each in slices:
+            evaluate_epoch(EvaluationTask(slice=each, **of_all), self.storage)
 
     def finalise(self, epoch: int) -> JobReport:
         task = FinaliseTask(job_id=self.job_id, epoch=epoch)

@@ -237,8 +237,15 @@ class InFlightEpoch:
         assert self.state is not None
         begin = start or RankProgress(self.state.parameters, extras=self.state.extras)
         X, y = self.shard(peer.rank)
+        # A model of each rank's own: a network is bound to the parameters of one rank.
         steps = self.algorithm.steps(
-            self.model, begin, X, y, self.rank_epoch(peer.rank), peer, must_pause
+            model_for(self.job.model, self.X, self.labels),
+            begin,
+            X,
+            y,
+            self.rank_epoch(peer.rank),
+            peer,
+            must_pause,
         )
         return [copied(step) for step in steps]
 

@@ -11,6 +11,7 @@ from stepml.job.algorithm_base import AlgorithmSpec, Descent
 from stepml.job.choices import filled
 from stepml.job.spec import MOST_CHOSEN_EPOCHS, Exchange, JobSpec
 from stepml.job.spec_base import settled
+from stepml.ml.choices.networks import with_network_pace
 
 # With momentum and a falling rate, so many steps are enough for problems of ordinary condition.
 _STEPS = 1000
@@ -31,6 +32,8 @@ def with_pace(spec: JobSpec, shard_rows: Sequence[int]) -> JobSpec:
         Rows of each rank.
     """
     algorithm = settled(spec.algorithm).chosen()
+    if "convex" not in spec.model.traits and isinstance(algorithm, Descent):
+        return with_network_pace(spec, algorithm, shard_rows)
     descent = algorithm.rehearsed(spec.model)
     if descent is not None:
         batch_size = _batch_size(descent, spec.stop.max_epochs, shard_rows)

@@ -79,9 +79,9 @@ class BoundNetwork:
             raise UnsuitableNetworkError("the network has no parameter that is trained")
         self.layout = NetworkLayout(tuple(_facts(trained)), tuple(_facts(rest)))
         self._trained, self._rest = list(trained.values()), list(rest.values())
-        self._statistics = torch.empty(self.layout.n_parameters - self.layout.n_trained)
         self._w: Floats | None = None  # to which the trained parameters are bound
         self._first = self._vector()
+        self._statistics = torch.from_numpy(self._first[self.layout.n_trained :].copy())
         for tensor, place in zip(self._rest, _pieces(self._statistics, self._rest), strict=True):
             tensor.data = place
 
@@ -114,7 +114,7 @@ class BoundNetwork:
         self.module.eval()
         step = max(1, min(_MOST_ROWS, _BLOCK_VALUES // X.shape[1]))
         with torch.inference_mode():
-            blocks = [self.module(self.rows(X[i : i + step])) for i in range(0, len(X), step)]
+            blocks = [self.module(self.rows(X[i : i + step])) for i in range(0, len(X) or 1, step)]
         result: Floats = torch.cat(blocks).numpy()
         return result
 
@@ -124,7 +124,9 @@ class BoundNetwork:
         return x if self._channels is None else self._channels.apply(x)
 
     def loss(self, outputs: Floats, y: npt.NDArray[Any]) -> float:
-        """Return the mean loss of rows with these outputs."""
+        """Return the mean loss of rows with these outputs; 0 without rows."""
+        if not len(y):
+            return 0.0
         return self._loss(torch.from_numpy(outputs), torch.from_numpy(y)).item()
 
     def _bind(self, w: Floats) -> None:
