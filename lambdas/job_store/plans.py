@@ -266,9 +266,19 @@ class TrainingPlan(msgspec.Struct, frozen=True):
 
         ``mean_row`` is the mean of the training rows, as prepared for training.
         """
+        return self.model().constant_parameters(self._facts(manifest, mean_row))
+
+    def constant_loss(self, manifest: Manifest, labels: Floats) -> float | None:
+        """Return the loss of a model that ignores the features on rows with these labels.
+
+        None: it is that of `constant_parameters`, or not known.
+        """
+        model = self.model()
+        return model.constant_loss(self._facts(manifest), model.targets(labels))
+
+    def _facts(self, manifest: Manifest, mean_row: Floats | None = None) -> DataFacts:
         mean = manifest.label_moments.mean
-        facts = DataFacts(self.n_features, self.labels, self.label_counts, mean, mean_row)
-        return self.model().constant_parameters(facts)
+        return DataFacts(self.n_features, self.labels, self.label_counts, mean, mean_row)
 
     def rank_epoch(self, epoch: int, rank: int) -> RankEpoch:
         """Return the part of ``rank`` in ``epoch``."""

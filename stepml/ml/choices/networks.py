@@ -16,7 +16,8 @@ _Fields = TypeVar("_Fields", bound=Descent)
 
 _ADAM_RATE = 1e-3  # Kingma and Ba, 2015, section 2
 _SGD_RATE = 0.05
-_ROWS = 128  # of all ranks in a step; ranks that descend alone have half as many each
+_LEAST_ROWS, _MOST_ROWS = 16, 128  # of all ranks in a step, or of a rank that descends alone
+_STEPS_AN_EPOCH = 40  # with few rows
 _STEPS = 2000
 _LEAST_EPOCHS, _MOST_EPOCHS = 5, 50
 
@@ -33,7 +34,9 @@ def with_network_pace(spec: JobSpec, algorithm: _Fields, shard_rows: Sequence[in
         Rows of each rank.
     """
     kind = algorithm.optimiser or ("adam" if algorithm.momentum is None else "sgd")
-    rows = _ROWS // 2 if algorithm.averages_models else -(-_ROWS // len(shard_rows))
+    share = 1 if algorithm.averages_models else len(shard_rows)
+    rows = sum(shard_rows) * share // len(shard_rows) // _STEPS_AN_EPOCH
+    rows = -(-min(max(rows, _LEAST_ROWS), _MOST_ROWS) // share)
     algorithm = filled(
         algorithm,
         {

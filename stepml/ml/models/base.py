@@ -138,6 +138,13 @@ class Model(ABC):
         """
         return None
 
+    def constant_loss(self, facts: DataFacts, y: Array) -> float | None:
+        """Return the mean loss of such a model on rows with targets ``y``.
+
+        None: it is that of `constant_parameters`, or not known.
+        """
+        return None
+
     @property
     @abstractmethod
     def n_parameters(self) -> int: ...

@@ -24,7 +24,7 @@ from stepml.ml.models.base import (
     Penalty,
     Sample,
 )
-from stepml.ml.models.classes import classes_of, indices
+from stepml.ml.models.classes import classes_of, indices, shares_of
 from stepml.ml.models.confusion import Counts, count_classes
 from stepml.ml.models.tallies import (
     Sums,
@@ -131,6 +131,15 @@ class NeuralNetwork(LossModel):
 
     def initial_parameters(self) -> Floats:
         return self.bound.first_parameters
+
+    def constant_loss(self, facts: DataFacts, y: Array) -> float | None:
+        if not self.classes:
+            mean = self._unit.scaled(np.array([facts.label_mean], np.float32))
+            return float(np.mean(np.square(y - mean, dtype=np.float64))) * self.loss_unit
+        shares = shares_of(facts, None)
+        if shares is None or not shares.all():
+            return None
+        return -float(np.mean(np.log(shares)[y]))
 
     def targets(self, labels: Floats) -> Array:
         if not self.classes:

@@ -131,12 +131,12 @@ class BoundNetwork:
 
     def _bind(self, w: Floats) -> None:
         """Let the module have the parameters ``w``; the trained ones without a copy."""
-        flat = torch.from_numpy(w)
         n = self.layout.n_trained
-        self._statistics.copy_(flat[n:])
+        np.copyto(self._statistics.numpy(), w[n:])
         if self._w is w:
             return
-        for tensor, place in zip(self._trained, _pieces(flat[:n], self._trained), strict=True):
+        flat = torch.from_numpy(w if w.flags.writeable else w.copy())[:n]
+        for tensor, place in zip(self._trained, _pieces(flat, self._trained), strict=True):
             tensor.data = place
         self._w = w
 
