@@ -164,7 +164,9 @@ class RunningChecksum:
         return None if self._state is None else self._state.intdigest()
 
 
-def decode(data: Buffer, name: str, checksum: int | None = None, *, widen: bool = True) -> Message:
+def decode(
+    data: Buffer, name: object, checksum: int | None = None, *, widen: bool = True
+) -> Message:
     """Return the message in ``data`` as read-only views; ``name`` is for the error's message.
 
     ``checksum`` is that of ``data``, if it is known already. Without ``widen``, a float16 vector is

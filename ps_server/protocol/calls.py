@@ -76,6 +76,9 @@ class Target(NamedTuple):
     attempt: str = ""  # at the epoch; a rank far behind others of its attempt is refused
     based_on: int = 0  # of an update: the version of the model from which it was computed
 
+    def __str__(self) -> str:
+        return f"rank {self.rank}'s push to {self.step}"
+
 
 @dataclass(frozen=True, slots=True)
 class Welcome:

@@ -12,7 +12,7 @@ from comm.wire import Draft, Message, encode, message_bytes
 from ps_server.protocol.calls import ALL_RANKS, JobSettings, Pushed, StepStatus, Target
 from ps_server.protocol.refusals import InvalidRequest, StepForgotten
 from ps_server.state.memory import Block, Memory
-from ps_server.state.rules import Rule, Shape, decoded, name_of
+from ps_server.state.rules import Rule, Shape, decoded
 from stepml.job.errors import CompressionError
 from stepml.job.step import Step
 
@@ -40,9 +40,7 @@ class Sums(Rule):
             if held.has(target.rank):
                 block.drop()
                 return Pushed(is_repeated=True)
-            if held.shape is not None:
-                held.shape.require(message, name_of(target))
-            held.add(target.rank, block, message)
+            held.add(target, block, message)
         except BaseException:
             block.drop()
             raise
@@ -100,11 +98,10 @@ class Sums(Rule):
     def n_steps(self) -> int:
         return len(self._steps)
 
-    def export(self) -> tuple[dict[str, Any], list[Block]]:
+    def export(self) -> dict[str, Any]:
         steps = [[step.epoch, step.batch, held.export()] for step, held in self._steps.items()]
         frontiers = [[*key, batch] for key, batch in self._frontiers.items()]
-        fields = {"steps": steps, "frontiers": frontiers, "reached": [*self._reached.items()]}
-        return fields, [block.hold(for_snapshot=True) for block in self.blocks()]
+        return {"steps": steps, "frontiers": frontiers, "reached": [*self._reached.items()]}
 
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
         for epoch, batch, described in fields["steps"]:
@@ -157,29 +154,29 @@ class StepSum:
         self._settings = settings
         self._memory = memory
         self._pushed: dict[int, tuple[Block, Message]] = {}  # by rank; or `ALL_RANKS` alone
+        self._shape: Shape | None = None  # of all contributions
         self._error = ""  # why there is no sum
 
     @property
     def is_complete(self) -> bool:
         return ALL_RANKS in self._pushed or bool(self._error)
 
-    @property
-    def shape(self) -> Shape | None:
-        """The shape of all contributions."""
-        return next((Shape.of(message) for _, message in self._pushed.values()), None)
-
     def has(self, rank: int) -> bool:
         return self.is_complete or rank in self._pushed
 
     def missing(self) -> list[int]:
-        return [rank for rank in range(self._settings.world_size) if not self.has(rank)]
+        ranks = () if self.is_complete else range(self._settings.world_size)
+        return [rank for rank in ranks if rank not in self._pushed]
 
-    def add(self, rank: int, block: Block, message: Message) -> None:
+    def add(self, target: Target, block: Block, message: Message) -> None:
         """Add a contribution, which owns its block; after an error, it is the caller's again."""
+        rank, shape = target.rank, Shape.of(message)
+        if self._pushed and self._shape is not None:
+            self._shape.require(shape, target)
         if rank == ALL_RANKS:
             self.close()
-        self._pushed[rank] = block, message
-        if rank != ALL_RANKS and not self.missing():
+        self._pushed[rank], self._shape = (block, message), shape
+        if rank != ALL_RANKS and len(self._pushed) == self._settings.world_size:
             try:
                 self._complete()
             except BaseException:
@@ -210,7 +207,8 @@ class StepSum:
         self._error = fields["error"]
         for rank in fields["ranks"]:
             block = next(blocks)
-            self._pushed[rank] = block, decoded(block.data.data, "a restored message")
+            message = decoded(block.data.data, "a restored message")
+            self._pushed[rank], self._shape = (block, message), Shape.of(message)
 
     def _complete(self) -> None:
         """Replace the contributions by their sum; without memory for it, nothing changes."""
