@@ -115,6 +115,13 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         carried = {name: progress.extras[name] for name in ("u", "rho", "squares", "reach", "at_z")}
         return {"x": progress.parameters, "loss": progress.loss, **carried}
 
+    def contribution_shape(self, model: LossModel) -> tuple[int, int]:
+        return model.n_parameters, _AT_Z.start + n_sums(model, is_smooth=self.is_smooth)
+
+    def knows(self, model: LossModel, found: Extras) -> bool:
+        n_at_z = n_sums(model, is_smooth=self.is_smooth)
+        return "at_z" in found and found["at_z"].size == n_at_z
+
     def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
         vector = (rank_state["x"] + rank_state["u"]) / np.float32(rank_epoch.world_size)
         at_z = rank_epoch.weight * rank_state["at_z"]
