@@ -30,7 +30,12 @@ from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import State
 from stepml.ml.choices import rate_is_open, with_pace, with_penalty, with_rate, with_scaling
 from stepml.ml.data import Manifest, Moments, Scale, merge_moments, scale_of
-from stepml.ml.doubts import doubts_about_classes, doubts_about_moments, require_no_doubts
+from stepml.ml.doubts import (
+    doubts_about_classes,
+    doubts_about_moments,
+    notes_on_features,
+    require_no_doubts,
+)
 from stepml.ml.models.base import Array, Floats, LabelUnit, LossModel, Matrix
 from stepml.ml.standing import value_of
 from stepml.ml.stopping import with_tolerance
@@ -73,8 +78,9 @@ def _initialised(store: JobStore, most_model_bytes: int) -> TrainingPlan:
     plan = _plan_of(partition, spec, manifest, unit)
     epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
     scale = _published_scale(store, plan, moments)
+    notes = notes_on_features(manifest.layout, moments, lambda: sample().X)
     doubts = _doubts(store, plan, manifest, moments)
-    plan = _plan_of(partition, _with_rate(store, plan), manifest, unit).warning_of(doubts)
+    plan = _plan_of(partition, _with_rate(store, plan), manifest, unit).noting(notes, doubts)
     take_over(store, partition)
     first = store.state(0)
     begins = partition.resumed_epochs == 0

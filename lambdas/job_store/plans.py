@@ -163,9 +163,13 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             rank_states_after=partition.rank_states_after,
         )
 
-    def warning_of(self, warnings: list[JobWarning]) -> Self:
-        """Return the plan with more warnings about the data."""
-        about = msgspec.structs.replace(self.about, warnings=[*self.about.warnings, *warnings])
+    def noting(self, notes: list[str], warnings: list[JobWarning]) -> Self:
+        """Return the plan with more notes and warnings about the data."""
+        about = msgspec.structs.replace(
+            self.about,
+            notes=[*self.about.notes, *notes],
+            warnings=[*self.about.warnings, *warnings],
+        )
         return msgspec.structs.replace(self, about=about)
 
     @property

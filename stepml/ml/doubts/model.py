@@ -11,6 +11,7 @@ from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml.convergence import EndedBy, advice
+from stepml.ml.doubts.decisions import Decisions, if_never_predicted, if_one_validates
 from stepml.ml.second_opinion import Better
 
 _MARGIN = 0.01  # relative; validation rows are a sample
@@ -50,6 +51,7 @@ class Training:
     first_loss: float | None = None  # before training
     better: Better | None = None  # a better model than the job's
     empty_clusters: int = 0
+    decisions: Decisions | None = None  # of a classifier
 
     @property
     def is_steady(self) -> bool:
@@ -96,6 +98,7 @@ class Training:
 def doubts_about_model(spec: JobSpec, training: Training) -> list[JobWarning]:
     """Return warnings about a trained model; of those about its loss, the most serious one."""
     checks = (
+        _if_one_validates,
         _if_worse,
         _if_risen,
         _if_oscillating,
@@ -106,7 +109,15 @@ def doubts_about_model(spec: JobSpec, training: Training) -> list[JobWarning]:
     )
     found = (check(spec, training) for check in checks)
     about_loss = next((warning for warning in found if warning), None)
-    return [*([about_loss] if about_loss else []), *_if_empty(training)]
+    return [
+        *([about_loss] if about_loss else []),
+        *if_never_predicted(spec, training.decisions, about_loss),
+        *_if_empty(training),
+    ]
+
+
+def _if_one_validates(spec: JobSpec, training: Training) -> JobWarning | None:
+    return if_one_validates(spec, training.decisions)
 
 
 def _if_worse(spec: JobSpec, training: Training) -> JobWarning | None:
@@ -193,7 +204,7 @@ def _if_falling(spec: JobSpec, training: Training) -> JobWarning | None:
 
 def _if_no_better(spec: JobSpec, training: Training) -> JobWarning | None:
     constant = training.constant_loss
-    if constant is None:
+    if constant is None or (constant == 0 and spec.model.needs_labels):  # labels are all the same
         return None
     margin = max(_SURE_MARGIN, _NOISE / math.sqrt(max(1, training.validation_rows)))
     if training.loss < constant - margin * abs(constant):
