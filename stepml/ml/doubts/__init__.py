@@ -1,6 +1,7 @@
 """Warnings about the data and the model of a job; each says what may help.
 
-===========================  ============================================================``labels_look_continuous``    A classifier learns labels that are rather numbers.
+===========================  ===================================================================
+``labels_look_continuous``    A classifier learns labels that are rather numbers.
 ``labels_not_trained``        Labels of the validation rows that no training row has.
 ``labels_constant``           All labels of a regression are the same.
 ``labels_rounded``            float32, of labels, loses much of their differences.

@@ -18,6 +18,9 @@ from stepml.ml.models.confusion import Counts
 
 _MOST_NAMED = 5
 _OF_SCORES = ("average_precision", "log_loss")  # the measures that are suggested, the best first
+# Codes of warnings about the loss: those that say what to change first, and others.
+_OF_TRAINING = ("loss_rose", "loss_oscillates", "not_converged")
+_OF_FEATURES = ("worse_than_constant", "no_better_than_constant")
 _LITTLE = "the features may say little about"
 
 
@@ -97,10 +100,10 @@ def if_never_predicted(
         f"{_percent(decisions.share(missed))} of the rows, {verb} never predicted"
         f"{_on_accuracy(decisions)}"
     )
-    if about_loss is None:
-        text += f": {_advice(spec, len(decisions.titles), pronoun)}"
-    elif about_loss.code == "no_better_than_constant":
-        text += f": {_LITTLE} {pronoun}"
+    if about_loss is None or about_loss.code not in _OF_TRAINING:
+        little = f"{_LITTLE} {pronoun}"
+        is_sure = about_loss is None or about_loss.code not in _OF_FEATURES
+        text += f": {_advice(spec, len(decisions.titles), little, is_sure=is_sure)}"
     return [JobWarning(code="never_predicted", text=text)]
 
 
@@ -113,12 +116,15 @@ def _on_accuracy(decisions: Decisions) -> str:
     return f", so the accuracy, {share:.4g}, is only the share of {decisions.titles[only]}"
 
 
-def _advice(spec: JobSpec, n_classes: int, pronoun: str) -> str:
+def _advice(spec: JobSpec, n_classes: int, little: str, *, is_sure: bool) -> str:
+    """Return changes to the job; ``is_sure``: the features say something about the labels."""
     weight = getattr(spec.model, "class_weight", None)
     if weight == "balanced":
-        return f"{_LITTLE} {pronoun}"
+        return little
     if weight is not None:
         return "raise the weight in model.class_weight"
+    if not is_sure:
+        return f"{little}, or set model.class_weight to 'balanced'"
     known = [each for each in _OF_SCORES if each in spec.model.metrics]
     suited = [each for each in known if n_classes == 2 or each == "log_loss"]
     other = f"; if only scores matter, set stop.metric to {suited[0]!r}" if suited else ""

@@ -84,6 +84,11 @@ class Training:
         before = [] if self.first_loss is None else [self.first_loss]
         return [*before, *self.losses]
 
+    def has_learnt(self, loss: float) -> bool:
+        """Return whether the model suits the training rows, given the ``loss`` of a trivial one."""
+        suits = self.training_loss < loss or self.ended_by == "algorithm"
+        return self.better is None and suits
+
     def has_reached(self, loss: float) -> bool:
         """Return whether the loss after some epoch was at most ``loss``, noise aside."""
         best = min(self.losses, default=self.loss)
@@ -128,7 +133,7 @@ def _if_worse(spec: JobSpec, training: Training) -> JobWarning | None:
         f"the validation loss {training.loss:.6g} is worse than that of {_constant(spec)}, "
         f"{constant:.6g}: "
     )
-    if training.better is None and training.training_loss < constant:  # it fits its rows alone
+    if training.has_learnt(constant):
         text += f"{_SAY_LITTLE}, or the rows are too few"
     else:
         text += _more(spec, training) if training.is_steady else advice(spec)
@@ -140,7 +145,7 @@ def _if_risen(spec: JobSpec, training: Training) -> JobWarning | None:
     if first is None or not training.exceeds(first):
         return None
     text = f"the validation loss rose from {first:.6g} to {training.loss:.6g} in training: "
-    if training.better is None and training.training_loss < first:  # it fits its rows alone
+    if training.has_learnt(first):
         text += f"{_SAY_LITTLE}, or the rows are too few"
     else:
         text += advice(spec)

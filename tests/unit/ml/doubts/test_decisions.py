@@ -104,7 +104,7 @@ def test_one_class_against_the_rest_is_named_by_its_label() -> None:
 def test_without_a_cure_the_share_is_said_all_the_same() -> None:
     assert never(RARE, about_loss=NOT_CONVERGED) == [f"{SHARE} class 0"]
     assert never(RARE, about_loss=NO_BETTER) == [
-        f"{SHARE} class 0: the features may say little about it"
+        f"{SHARE} class 0: the features may say little about it, or {BALANCE}"
     ]
 
 
