@@ -22,7 +22,7 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml import lbfgs
 from stepml.ml.algorithms.base import LabelledSample, OrchestratedAlgorithm, never
-from stepml.ml.algorithms.course import Course
+from stepml.ml.algorithms.course import Course, rest_in_words
 from stepml.ml.algorithms.descent import Descent, Schedule
 from stepml.ml.algorithms.local import LocalDescent
 from stepml.ml.algorithms.optimality import n_sums, objective_of, rank_sums
@@ -153,7 +153,7 @@ class Admm(OrchestratedAlgorithm[LossModel]):
             float(trailer[0] / trailer[1]),
             "both residuals are within their tolerances" if ends else None,
             residuals,
-            lacks="ADMM has not converged",
+            lacks=rest_in_words(residuals and residuals.fall, is_smooth=self.is_smooth),
         )
 
     def _minimise(
