@@ -148,12 +148,13 @@ class Admm(OrchestratedAlgorithm[LossModel]):
             "course": course.numbers,
         }
         ends = residuals is not None and residuals.are_small
+        fall = None if residuals is None else residuals.fall
         return Outcome(
             State(z, extras),
             float(trailer[0] / trailer[1]),
             "both residuals are within their tolerances" if ends else None,
             residuals,
-            lacks=rest_in_words(residuals and residuals.fall, is_smooth=self.is_smooth),
+            lacks=rest_in_words(fall, is_smooth=self.is_smooth),
         )
 
     def _minimise(
