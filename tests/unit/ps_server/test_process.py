@@ -34,11 +34,13 @@ from ps_server.state.jobs import Incoming
 from ps_server.state.parameters import Parameters
 from ps_server.state.snapshot_files import Snapshots, SnapshotStatus
 from stepml.job.step import Step
+from tests.support.clocks import HandClock
 
 PLAIN = ("--plain-loopback", "--listen=127.0.0.1:0")
 TOKEN = {"STEPML_PS_TOKEN": "sixteen letters."}
 ENCODED = encode_in_parts(Message(np.arange(1000, dtype=np.float32), np.array([1.0])))
 LIMIT = 2**24
+WAIT_S = 240.0  # more than any machine needs
 
 Opener = Callable[[Path], Snapshots]
 
@@ -175,20 +177,6 @@ def test_every_flag_is_explained() -> None:
         assert parameter.help, parameter.name
 
 
-class HandClock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 def test_of_a_flood_of_one_message_the_first_are_written_and_the_rest_counted() -> None:
     clock = HandClock()
     limit = RateLimit(clock)
@@ -273,21 +261,21 @@ def test_snapshots_at_the_same_time_leave_the_newest_last(
     def slow() -> object:
         snapshot = take()
         begun.set()
-        assert go.wait(10)
+        assert go.wait(WAIT_S)
         return snapshot
 
     parameters.take_snapshot = slow  # type: ignore[method-assign, assignment]
     first = threading.Thread(target=snapshots.save, args=(parameters,))
     first.start()
-    assert begun.wait(10)
+    assert begun.wait(WAIT_S)
     parameters.take_snapshot = take  # type: ignore[method-assign]
     push(parameters, 3)
     second = threading.Thread(target=snapshots.save, args=(parameters,))
     second.start()
     second.join(0.1)
     go.set()
-    first.join(10)
-    second.join(10)
+    first.join(WAIT_S)
+    second.join(WAIT_S)
     snapshots.close()
     assert restored_ranks(tmp_path) == (3,)
 
@@ -412,7 +400,7 @@ def test_health_is_answered_and_nothing_else_is(host: str) -> None:
 
 
 def get(address: tuple[str, int], path: str) -> tuple[int, str]:
-    connection = HTTPConnection(*address, timeout=5)
+    connection = HTTPConnection(*address, timeout=WAIT_S)
     connection.request("GET", path)
     answer = connection.getresponse()
     answer.read()
