@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from lambdas.environment import Deadline
 from lambdas.epochs import epochs_of
 from lambdas.initialise import initialise
 from lambdas.job_store.results import trained_model
@@ -154,6 +155,7 @@ def test_jobs_with_the_defaults_of_earlier_versions_can_be_resumed() -> None:
     assert chosen(again)["algorithm"]["learning_rate"] == 0.1
 
 
+LONG = Deadline(lambda: 900.0)
 LIBSVM = {"uri": "s3://data/rows.libsvm", "format": "libsvm"}  # its width is not known before
 
 
@@ -173,7 +175,7 @@ def test_an_algorithm_without_room_for_the_model_is_not_chosen() -> None:
         state = job.partitioned()
         plan_shards("job", job.storage, most_model_bytes=most)
         job.assemble()
-        plan = initialise("job", job.storage, most_model_bytes=most)
+        plan = initialise("job", job.storage, LONG, most_model_bytes=most)
         assert state.chunks == epochs_of(plan.spec).chunks
         job.epoch(1)
         bits.append(job.state_bits(1))
