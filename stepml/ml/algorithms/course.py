@@ -79,7 +79,7 @@ class Course:
 def rest_in_words(fall: float | None, *, is_smooth: bool) -> str:
     """Return the part of the way that is left by the `Course.relative_fall`."""
     if fall is None:
-        return "ADMM has not converged"
+        return "it is not known yet how far the objective can fall"
     if not is_smooth:
         return f"the objective changed by {_percent(fall)} in the last {_WINDOW} epochs"
     return f"the objective can fall by {_percent(fall)}"
