@@ -177,8 +177,7 @@ class SharedModel:
     @property
     def head(self) -> npt.NDArray[np.float64]:
         """Numbers of updates, their staleness, its maximum, and updates that a restart lost."""
-        found: npt.NDArray[np.float64] = self._message.trailer[:HEAD]
-        return found
+        return self._message.trailer[:HEAD]
 
     @property
     def version(self) -> int:
@@ -188,8 +187,7 @@ class SharedModel:
     @property
     def applied(self) -> npt.NDArray[np.float64]:
         """The last update of each rank, by rank."""
-        found: npt.NDArray[np.float64] = self._message.trailer[HEAD : self._totals]
-        return found
+        return self._message.trailer[HEAD : self._totals]
 
     def apply(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,7 +25,7 @@ class Sums(Rule):
     def __init__(self, settings: JobSettings, memory: Memory) -> None:
         super().__init__(settings, memory)
         self._steps: dict[Step, StepSum] = {}
-        self._frontiers: OrderedDict[tuple[str, int], int] = OrderedDict()
+        self._frontiers: dict[tuple[str, int], int] = {}  # the oldest first
         # By epoch: the furthest batch whose sum each rank has pulled.
         self._reached: dict[int, list[int]] = {}
 
@@ -81,8 +80,6 @@ class Sums(Rule):
         self._close([step for step in self._steps if epoch in (0, step.epoch)])
         for key in [key for key in self._frontiers if epoch in (0, key[1])]:
             del self._frontiers[key]
-        for each in [each for each in self._reached if epoch in (0, each)]:
-            del self._reached[each]
 
     def evict(self) -> bool:
         old = sorted(self._steps)[:-_NEVER_EVICTED]
@@ -130,10 +127,9 @@ class Sums(Rule):
 
     def _move_frontier(self, step: Step, attempt: str) -> None:
         key = attempt, step.epoch
-        self._frontiers[key] = max(self._frontiers.get(key, 0), step.batch)
-        self._frontiers.move_to_end(key)
-        while len(self._frontiers) > _FRONTIERS:
-            self._frontiers.popitem(last=False)
+        self._frontiers[key] = max(self._frontiers.pop(key, 0), step.batch)  # the last one now
+        if len(self._frontiers) > _FRONTIERS:
+            del self._frontiers[next(iter(self._frontiers))]
 
     def _close(self, steps: list[Step]) -> None:
         for step in steps:
