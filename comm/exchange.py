@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from comm.wire import Message, Vector, decode, encode
+from comm.wire import Message, Shape, Vector, decode, encode
 from stepml.job import keys
 from stepml.job.step import Step
 from storage.base import Buffer
@@ -108,8 +108,11 @@ class OrchestratedExchange(ABC):
         """Publish the contribution of ``rank`` to ``step``; a repetition changes nothing."""
 
     @abstractmethod
-    def has_contributed(self, step: Step, rank: int) -> bool:
-        """Return whether ``rank`` has contributed; damaged contributions are deleted."""
+    def has_contributed(self, step: Step, rank: int, shape: Shape | None = None) -> bool:
+        """Return whether ``rank`` has contributed; damaged contributions are deleted.
+
+        So are those that do not have the ``shape`` of this version's.
+        """
 
     @abstractmethod
     def withdraw(self, step: Step, rank: int) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from comm.exchange import OrchestratedExchange, Workers
-from comm.sums import cut, join, sum_in_rank_order
-from comm.wire import Compression, Message, decode, encode, is_whole
+from comm.sums import cut, cut_shape, join, sum_in_rank_order
+from comm.wire import Compression, Message, Shape, decode, encode, is_whole
 from stepml.job.errors import DamagedValueError, KeyNotFoundError, MissingContributionError
 from stepml.job.step import Step
 from storage import Storage
@@ -41,12 +41,14 @@ class Orchestrated(OrchestratedExchange):
             }
         )
 
-    def has_contributed(self, step: Step, rank: int) -> bool:
+    def has_contributed(self, step: Step, rank: int, shape: Shape | None = None) -> bool:
+        shapes = [None] * self.chunks if shape is None else cut_shape(shape, self.chunks)
         names = [self.workers.contribution(step, rank, chunk) for chunk in range(self.chunks)]
-        found = self.channel.load_many(names)
-        damaged = [name for name, data in found.items() if not is_whole(data)]
+        found, expected = self.channel.load_many(names), dict(zip(names, shapes, strict=True))
+        damaged = [name for name, data in found.items() if not is_whole(data, expected[name])]
         if damaged:
-            self.channel.delete_many(damaged)  # otherwise the next publish would not replace it
+            # Otherwise the next publish would replace neither it nor a sum with it.
+            self.channel.delete_many([*damaged, *self._aggregates(step)])
         return len(found) - len(damaged) == self.chunks
 
     def withdraw(self, step: Step, rank: int) -> None:
@@ -83,7 +85,7 @@ class Orchestrated(OrchestratedExchange):
         DamagedValueError
             The sum of a chunk is damaged.
         """
-        names = [self.workers.aggregate(step, chunk) for chunk in range(self.chunks)]
+        names = self._aggregates(step)
         found = self.channel.load_many(names)
         if missing := [name for name in names if name not in found]:
             raise KeyNotFoundError(f"no aggregate of {step} under {missing[0]}")
@@ -92,12 +94,14 @@ class Orchestrated(OrchestratedExchange):
     def release(self, step: Step) -> None:
         chunks = range(self.chunks)
         contributions = [name for c in chunks for name in self.workers.contributions(step, c)]
-        aggregates = [self.workers.aggregate(step, chunk) for chunk in chunks]
-        self.channel.delete_many([*contributions, *aggregates])
+        self.channel.delete_many([*contributions, *self._aggregates(step)])
 
     def withdraw_sum(self, step: Step, chunk: int) -> None:
         """Delete the sum of a chunk that was published too late to be cleared with the epoch."""
         self.channel.delete(self.workers.aggregate(step, chunk))
+
+    def _aggregates(self, step: Step) -> list[str]:
+        return [self.workers.aggregate(step, chunk) for chunk in range(self.chunks)]
 
     def _contributions(self, step: Step, chunk: int) -> Iterator[Message]:
         """Yield the contributions in rank order, with few of them in memory."""

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from comm.wire import Compression, Draft, Message, decode, encode
+from comm.wire import Compression, Draft, Message, Shape, decode, encode
 from stepml.job.errors import DamagedValueError
 
 
@@ -28,6 +28,13 @@ def cut(message: Message, chunks: int) -> list[Message]:
         Message(message.vector[each], message.trailer if number == 0 else nothing, message.pause)
         for number, each in enumerate(slices)
     ]
+
+
+def cut_shape(shape: Shape, chunks: int) -> list[Shape]:
+    """Return the shapes of the chunks of a message."""
+    size, trailer_size = shape
+    sizes = [each.stop - each.start for each in chunk_slices(size, chunks)]
+    return [(each, 0 if number else trailer_size) for number, each in enumerate(sizes)]
 
 
 def join(chunks: Sequence[Message]) -> Message:
@@ -60,10 +67,11 @@ def sum_in_rank_order(contributions: Iterable[Message], compression: Compression
     draft.trailer[:] = first.trailer
     pause = first.pause
     for rank, other in enumerate(ranks, start=1):
-        if (other.vector.size, other.trailer.size) != (first.vector.size, first.trailer.size):
+        if other.shape != first.shape:
             raise DamagedValueError(
                 f"rank {rank} contributed {other.vector.size} + {other.trailer.size} numbers, "
-                f"rank 0 {first.vector.size} + {first.trailer.size}"
+                f"rank 0 {first.vector.size} + {first.trailer.size}; another version of StepML "
+                "may have trained one of them"
             )
         draft.vector += other.vector
         draft.trailer += other.trailer

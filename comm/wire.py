@@ -32,6 +32,7 @@ from storage.base import Buffer
 
 Vector = npt.NDArray[Any]
 Compression = Literal["none", "float16"]
+Shape = tuple[int, int]  # numbers in the vector and in the trailer
 
 _HEADER = struct.Struct("<4sBBHQQI4x")
 _SEED = slice(4, 8)  # version, type and flags
@@ -57,6 +58,11 @@ class Message:
     vector: Vector  # (n,) float32 or float64
     trailer: Vector  # (k,) float64
     pause: bool = False  # a rank has to stop after this step
+
+    @property
+    def shape(self) -> Shape:
+        """The numbers in the vector and in the trailer."""
+        return self.vector.size, self.trailer.size
 
 
 class Draft:
@@ -164,7 +170,9 @@ class RunningChecksum:
         return None if self._state is None else self._state.intdigest()
 
 
-def decode(data: Buffer, name: str, checksum: int | None = None, *, widen: bool = True) -> Message:
+def decode(
+    data: Buffer, name: object, checksum: int | None = None, *, widen: bool = True
+) -> Message:
     """Return the message in ``data`` as read-only views; ``name`` is for the error's message.
 
     ``checksum`` is that of ``data``, if it is known already. Without ``widen``, a float16 vector is
@@ -194,13 +202,13 @@ def decode(data: Buffer, name: str, checksum: int | None = None, *, widen: bool 
     return Message(vector, np.frombuffer(body[vector_bytes:], _TRAILER_DTYPE), bool(flags & _PAUSE))
 
 
-def is_whole(data: Buffer) -> bool:
-    """Return whether ``data`` is an undamaged message."""
+def is_whole(data: Buffer, shape: Shape | None = None) -> bool:
+    """Return whether ``data`` is an undamaged message, of ``shape`` if that is given."""
     try:
-        decode(data, "a message")
+        message = decode(data, "a message")
     except DamagedValueError:
         return False
-    return True
+    return shape in (None, message.shape)
 
 
 def _coded(message: Message, compression: Compression) -> tuple[int, Vector]:

@@ -39,8 +39,9 @@ class Deadline:
 
     def __init__(self, remaining_s: Callable[[], float]) -> None:
         self._remaining_s = remaining_s
+        self._all_s = remaining_s()
         # A function with a short time-out still works for nine tenths of it.
-        self._margin_s = min(self.MARGIN_S, 0.1 * remaining_s())
+        self._margin_s = min(self.MARGIN_S, 0.1 * self._all_s)
 
     @classmethod
     def of(cls, context: LambdaContext) -> Deadline:
@@ -50,6 +51,10 @@ class Deadline:
     def must_save(self) -> bool:
         """Return whether it is time to save the progress and stop."""
         return self._remaining_s() < self._margin_s
+
+    def is_half_over(self) -> bool:
+        """Return whether half of the time is over: long work begins in another call."""
+        return self._remaining_s() < 0.5 * self._all_s
 
     def is_over(self) -> bool:
         """Return whether even a wait has to end: half of the margin is over."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import msgspec
@@ -11,7 +11,7 @@ import numpy as np
 
 from lambdas.channels import channel_of
 from lambdas.entry import handles
-from lambdas.environment import LambdaContext, durable
+from lambdas.environment import Deadline, LambdaContext, durable
 from lambdas.epochs import epochs_of
 from lambdas.epochs.reports import evaluate
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
@@ -22,6 +22,7 @@ from lambdas.job_store.samples import load_labelled_sample, load_sample, load_un
 from lambdas.job_store.shards import is_scaled, load_shard
 from lambdas.logs import log
 from stepml.job import keys
+from stepml.job.errors import ExecutorPausedError
 from stepml.job.measures import LOSS
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
@@ -30,7 +31,12 @@ from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import State
 from stepml.ml.choices import rate_is_open, with_pace, with_penalty, with_rate, with_scaling
 from stepml.ml.data import Manifest, Moments, Scale, merge_moments, scale_of
-from stepml.ml.doubts import doubts_about_classes, doubts_about_moments, require_no_doubts
+from stepml.ml.doubts import (
+    doubts_about_classes,
+    doubts_about_moments,
+    notes_on_features,
+    require_no_doubts,
+)
 from stepml.ml.models.base import Array, Floats, LabelUnit, LossModel, Matrix
 from stepml.ml.standing import value_of
 from stepml.ml.stopping import with_tolerance
@@ -39,33 +45,39 @@ from storage import DurableStorage
 
 @handles(JobTask)
 def handler(task: JobTask, context: LambdaContext) -> None:
-    initialise(task.job_id, durable())
+    initialise(task.job_id, durable(), Deadline.of(context))
 
 
 def initialise(
-    job_id: str, storage: DurableStorage, *, most_model_bytes: int = MOST_MODEL_BYTES
+    job_id: str,
+    storage: DurableStorage,
+    deadline: Deadline,
+    *,
+    most_model_bytes: int = MOST_MODEL_BYTES,
 ) -> TrainingPlan:
     """Publish training plan, scale and first state; if done before, return the plan.
 
     Raises
     ------
+    ExecutorPausedError
+        Missing shards took half of the time; the next call makes the others.
     BadLabelError
         The training rows have only one class.
     DoubtfulResultError
         The job is strict, and there are warnings about its data.
     """
     store = JobStore(storage, job_id)
-    plan = store.training_plan.find() or _initialised(store, most_model_bytes)
+    plan = store.training_plan.find() or _initialised(store, deadline, most_model_bytes)
     require_no_doubts(plan.spec, plan.about.warnings)
     return plan
 
 
-def _initialised(store: JobStore, most_model_bytes: int) -> TrainingPlan:
+def _initialised(store: JobStore, deadline: Deadline, most_model_bytes: int) -> TrainingPlan:
     partition = store.partition_plan.load()
     manifest = store.data_set(partition.digest).load_manifest()
     partition = fitted(partition, manifest, most_model_bytes)
     draft = _plan_of(partition, partition.spec, manifest)
-    moments = _moments(store, draft)
+    moments = _moments(store, draft, deadline)
     sample = cache(lambda: load_unscaled_sample(store, draft))
     spec = with_scaling(draft.spec, lambda: sample().X)
     unit = _label_unit(store, partition, spec, lambda: sample().y)
@@ -73,9 +85,10 @@ def _initialised(store: JobStore, most_model_bytes: int) -> TrainingPlan:
     plan = _plan_of(partition, spec, manifest, unit).with_network(moments)
     epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
     scale = _published_scale(store, plan, moments)
+    notes = notes_on_features(manifest.layout, moments, lambda: sample().X)
     doubts = _doubts(store, plan, manifest, moments)
     plan = _plan_of(partition, _with_rate(store, plan), manifest, unit).with_network_of(plan)
-    plan = plan.warning_of(doubts)
+    plan = plan.noting(notes, doubts)
     take_over(store, partition)
     first = store.state(0)
     begins = partition.resumed_epochs == 0
@@ -85,9 +98,12 @@ def _initialised(store: JobStore, most_model_bytes: int) -> TrainingPlan:
         state = store.state(partition.resumed_epochs).load()
         value_of(evaluate(store, plan, state.parameters), plan.spec.stop.metric)
     constant = plan.constant_parameters(manifest, _mean_row(moments, scale))
+    constant_loss = _loss_of(store, plan, constant)
+    if constant_loss is None:
+        constant_loss = plan.loss_of_constant(manifest, load_shard(store, plan, keys.VALIDATION).y)
     plan = msgspec.structs.replace(
         plan,
-        constant_loss=_loss_of(store, plan, constant),
+        constant_loss=constant_loss,
         first_loss=_loss_of(store, plan, first.load().parameters if begins else None),
     )
     trivial_loss = plan.first_loss if plan.constant_loss is None else plan.constant_loss
@@ -170,9 +186,23 @@ def _first_state(store: JobStore, plan: TrainingPlan) -> State:
     return epochs_of(plan.spec).first_state(model, parameters, sample)
 
 
-def _moments(store: JobStore, plan: TrainingPlan) -> Moments:
+def _moments(store: JobStore, plan: TrainingPlan, deadline: Deadline) -> Moments:
     shards = store.shards(plan.digest, plan.spec, plan.matrix, plan.fingerprint)
-    # One after another: together, those of many ranks might not fit.
-    return merge_moments(
-        shards.moments(rank, plan.interval(rank)) for rank in range(plan.spec.workers)
-    )
+    ranks = range(plan.spec.workers)
+
+    def by_rank() -> Iterator[Moments]:
+        n_made = 0
+        # One after another: together, those of many ranks might not fit.
+        for rank in ranks:
+            rows = plan.interval(rank)
+            moments = shards.find_moments(rank, rows)
+            if moments is None:
+                if n_made and deadline.is_half_over():
+                    raise ExecutorPausedError(
+                        f"the shards of ranks 0 to {rank - 1} of {len(ranks)} are there; "
+                        f"{n_made} of them had to be made again"
+                    )
+                moments, n_made = shards.make_moments(rank, rows), n_made + 1
+            yield moments
+
+    return merge_moments(by_rank())

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from stepml.job import json_logs
 from stepml.job.errors import StorageError
-from stepml.job.json_logs import JsonFormatter
 
 _logger = logging.getLogger("stepml")
 
 
 def _configure() -> None:
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(json_logs.JsonFormatter())
     _logger.handlers = [handler]
     _logger.setLevel(logging.INFO)
     _logger.propagate = False  # Lambda's own handler would print every line again
@@ -27,7 +27,7 @@ _configure()
 
 def log(message: str, **fields: Any) -> None:
     """Write one event; `stepml logs` selects by the fields ``job_id`` and ``rank``."""
-    _logger.info(message, extra={"fields": fields})
+    json_logs.log_event(_logger, message, **fields)
 
 
 @contextmanager
@@ -41,5 +41,4 @@ def best_effort(action: str, **fields: Any) -> Iterator[None]:
 
 def log_failure(error: Exception, **fields: Any) -> None:
     """Write the error of a handler, with the message that Step Functions will show."""
-    extra = {"error": type(error).__name__, "reason": str(error)[:1000], **fields}
-    _logger.error("failed", extra={"fields": extra})
+    json_logs.log_failure(_logger, "failed", error, **fields)

@@ -108,7 +108,7 @@ def _begin(
     bucket_name, _, path = spec.data.uri.removeprefix("s3://").partition("/")
     source = open_bucket(bucket_name)
     found = given.data.format or guess_format(source, path, given.data, own_bucket)
-    given = with_format(given, found)
+    given, notes = resumed.shared(with_format(given, found), asked)
     require_no_contradiction(given)
     data = plan_data(source, path, given.data, own_bucket)
     resumed.require_same_data(data.objects, data.layout)
@@ -121,7 +121,7 @@ def _begin(
         objects=data.objects,
         layout=data.layout,
         tasks=data.tasks,
-        notes=[*_note_on_format(asked, found), *data.notes],
+        notes=[*_note_on_format(asked, found), *notes, *data.notes],
         choices=choices_between(asked, spec),
         resumed_from=resumed.job_id,
         resumed_epochs=resumed.epochs,

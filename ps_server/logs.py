@@ -7,9 +7,9 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
-from stepml.job.json_logs import JsonFormatter
+from stepml.job import json_logs
 from storage.base import Clock
 
 BURST = 20  # lines of one message and level
@@ -19,6 +19,8 @@ _MOST_KNOWN = 1000
 _OTHERS = ("boto3", "botocore", "s3transfer", "urllib3", "grpc")
 
 logger = logging.getLogger("stepml.ps_server")
+log = partial(json_logs.log_event, logger)
+log_failure = partial(json_logs.log_failure, logger)
 
 
 class RateLimit(logging.Filter):
@@ -56,19 +58,8 @@ class _Burst:
 def configure(level: str) -> None:
     """Write all events from ``level`` on to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(has_time=True))
+    handler.setFormatter(json_logs.JsonFormatter(has_time=True))
     handler.addFilter(RateLimit())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in _OTHERS:
         logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def log(message: str, **fields: Any) -> None:
-    """Write one event."""
-    logger.info(message, extra={"fields": fields})
-
-
-def log_failure(message: str, error: BaseException, **fields: Any) -> None:
-    """Write a failure that ends nothing."""
-    fields = {"error": type(error).__name__, "reason": str(error)[:1000], **fields}
-    logger.error(message, extra={"fields": fields})

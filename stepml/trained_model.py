@@ -57,9 +57,10 @@ class TrainedModel(FittedEstimator):
     classes_ : array of shape (n_classes,)
         Of classifiers: the labels of the data, ascending; 0 and 1 if the model distinguishes one
         label from all others.
-    coef_, intercept_ : array
-        Of linear models, shaped as in scikit-learn. They apply to *prepared* features: if the job
-        standardised, to ``(x - feature_mean) / feature_scale``.
+    coef_, intercept_ : array of float64
+        Of linear models, shaped as in scikit-learn. They apply to rows as in the data, also if the
+        job standardised: ``X @ coef_.T + intercept_`` are the decision values, or the predictions
+        of a regression.
     cluster_centers_ : array of shape (n_clusters, n_features)
         Of k-means, in the space of prepared features.
     """
@@ -192,25 +193,33 @@ class TrainedModel(FittedEstimator):
         return np.array(self._preparation.feature_names, dtype=object)
 
     @property
-    def coef_(self) -> Floats:
+    def coef_(self) -> Floats64:
         _of_linear(self, "coef_")
-        coefficients = self._model.arrays(self._w)["coefficients"]
-        if not isinstance(self._model, _Classifier):
-            return coefficients
-        return self._of_classes(coefficients).reshape(-1, self.n_features_in_)
+        coefficients, _ = self._linear_function
+        return coefficients if isinstance(self._model, _Classifier) else coefficients[0]
 
     @property
-    def intercept_(self) -> Floats | float:
+    def intercept_(self) -> Floats64 | float:
         _of_linear(self, "intercept_")
-        intercepts = self._model.arrays(self._w)["intercept"]
-        if not isinstance(self._model, _Classifier):
-            return float(intercepts[0])
-        return self._of_classes(intercepts).reshape(-1)
+        _, intercepts = self._linear_function
+        return intercepts if isinstance(self._model, _Classifier) else float(intercepts[0])
 
     @property
     def cluster_centers_(self) -> Floats:
         _of_kmeans(self, "cluster_centers_")
         return self._model.arrays(self._w)["centroids"]
+
+    @property
+    def _linear_function(self) -> tuple[Floats64, Floats64]:
+        """Coefficients and intercepts of the decision values, (n_outputs, …), for raw rows."""
+        arrays = self._model.arrays(self._w)
+        both = [arrays["coefficients"], arrays["intercept"]]
+        if isinstance(self._model, _Classifier):
+            both = [self._of_classes(each) for each in both]
+        coefficients, intercepts = both
+        return self._preparation.as_of_data(
+            coefficients.reshape(-1, self.n_features_in_), intercepts.reshape(-1)
+        )
 
     @property
     def _name(self) -> str:

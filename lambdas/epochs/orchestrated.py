@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from lambdas.epochs.runs import EpochRun, RankRun
 from lambdas.job_store import TrainingPlan
 from lambdas.job_store.rank_states import publish_rank_state
 from lambdas.job_store.samples import load_sample
-from stepml.job.errors import ExecutorPausedError
+from stepml.job.errors import DamagedValueError, ExecutorPausedError
 from stepml.job.step import Step
 from stepml.ml.algorithms import Extras, RankProgress
 from stepml.ml.algorithms.base import OrchestratedAlgorithm
@@ -48,7 +49,8 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
         watch = run.watch(for_failures=False)
         exchange = run.channel.orchestrated(self.n_chunks, watch=watch.look_now_and_then)
         step, rank = Step(run.task.epoch), run.task.rank
-        if exchange.has_contributed(step, rank):
+        shape = self.algorithm.contribution_shape(run.plan.model())
+        if exchange.has_contributed(step, rank, shape):
             return Trained(was_done=True)
         result = self._result(run, watch)
         message = Message(*self.algorithm.contribution(result, run.rank_epoch))
@@ -62,10 +64,16 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
         return Trained()
 
     def end(self, run: EpochRun) -> EpochEnd:
-        exchange = run.channel.orchestrated(self.n_chunks)
+        exchange, model = run.channel.orchestrated(self.n_chunks), run.plan.model()
         aggregate = exchange.sum(Step(run.task.epoch))
+        if aggregate.shape != self.algorithm.contribution_shape(model):
+            run.channel.clear()  # the next attempt trains the epoch again
+            raise DamagedValueError(
+                f"another version of StepML trained the ranks in epoch {run.task.epoch}: they "
+                f"contributed {aggregate.vector.size} + {aggregate.trailer.size} numbers"
+            )
         outcome = self.algorithm.next_state(
-            run.plan.model(),
+            model,
             run.store.state(run.task.epoch - 1).load(),
             aggregate.vector,
             aggregate.trailer,
@@ -89,19 +97,25 @@ class OrchestratedEpochs(Epochs[OrchestratedAlgorithm[Any]]):
         algorithm, epoch, rank = self.algorithm, run.task.epoch, run.task.rank
         if not algorithm.keeps_rank_state:
             return algorithm.rank_result(self._train_alone(run, watch, {}))
-        done = run.store.rank_state(epoch, rank).find()
-        if done is not None:
+        entry, knows = run.store.rank_state(epoch, rank), partial(algorithm.knows, run.plan.model())
+        found = run.store.storage.load_many([entry.key])
+        done = entry.read_whole(found)
+        if done is not None and knows(done):
             return done
         before = epoch - 1
         has_state = before > run.plan.rank_states_after
         rank_state = run.store.rank_state(before, rank).load() if has_state else {}
         progress = self._train_alone(run, watch, rank_state)
-        return publish_rank_state(run.store, epoch, rank, algorithm.rank_result(progress))
+        result = algorithm.rank_result(progress)
+        unless = knows if found else None
+        return publish_rank_state(run.store, epoch, rank, result, unless=unless)
 
     def _train_alone(self, run: RankRun, watch: Watch, rank_state: Extras) -> RankProgress:
         model, X, y = run.load()
         rank_epoch = run.rank_epoch
-        start = run.progress or self.algorithm.begin(model, run.state, rank_state, rank_epoch)
+        start = run.progress
+        if start is None or not self.algorithm.knows(model, start.extras):
+            start = self.algorithm.begin(model, run.state, rank_state, rank_epoch)
         progress = self.algorithm.train(
             model, start, X, y, rank_epoch, lambda: watch.verdict() is not Verdict.GO_ON
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.samples import SampleSize, load_labelled_sample
@@ -15,9 +17,11 @@ from stepml.job.spec import Stop
 from stepml.job.spec_base import settled
 from stepml.job.tasks import Decision
 from stepml.ml.convergence import end_of
-from stepml.ml.doubts import Training, doubts_about_model
-from stepml.ml.models import LossModel
-from stepml.ml.second_opinion import Better, better_model
+from stepml.ml.doubts import Decisions, Training, doubts_about_model
+from stepml.ml.models import LossModel, Model
+from stepml.ml.models.base import Floats, WithClasses
+from stepml.ml.models.confusion import Counts
+from stepml.ml.second_opinion import Better, Rows, better_model
 
 # Of the loss of a model that ignores the features; a loss near 0 may be a rounding error.
 _LEAST_FALL = 1e-3
@@ -25,7 +29,11 @@ _SAMPLE = SampleSize(usual_bytes=4 * 2**20, usual_rows=50_000)
 
 
 def model_doubts(
-    store: JobStore, plan: TrainingPlan, history: Sequence[EpochReport], kept: EpochReport
+    store: JobStore,
+    plan: TrainingPlan,
+    history: Sequence[EpochReport],
+    kept: EpochReport,
+    validated: Counts | None = None,
 ) -> list[JobWarning]:
     """Return warnings about the job's model.
 
@@ -37,13 +45,18 @@ def model_doubts(
         Of all epochs.
     kept : EpochReport
         Of the epoch whose model is the job's.
+    validated : array of shape (n_classes, n_classes), optional
+        Validation rows of each class (rows) by their prediction (columns).
     """
-    better, ended_by = None, end_of(plan.spec.stop, history[-1])
-    if ended_by not in ("target_loss", "target"):  # otherwise nobody asks for more
-        try:
-            better = _better(store, plan, kept.epoch)
-        except DataSetDamagedError as error:  # a job at its end does not need the data any more
-            log("no second opinion", job_id=store.job_id, error=str(error))
+    judged = _Judged(store, plan, kept.epoch)
+    better, decisions, ended_by = None, None, end_of(plan.spec.stop, history[-1])
+    try:
+        if validated is not None:
+            decisions = _decisions(judged, validated)
+        if ended_by not in ("target_loss", "target"):  # otherwise nobody asks for more
+            better = _better(judged)
+    except DataSetDamagedError as error:  # a job at its end does not need the data any more
+        log("no second opinion", job_id=store.job_id, error=str(error))
     training = Training(
         loss=kept.loss,
         losses=[report.loss for report in history],
@@ -54,6 +67,7 @@ def model_doubts(
         first_loss=plan.first_loss,
         better=better,
         empty_clusters=history[-1].empty_clusters or 0,
+        decisions=decisions,
     )
     return doubts_about_model(plan.spec, training)
 
@@ -66,17 +80,50 @@ def honest_end(stop: Stop, last: EpochReport, doubts: Sequence[JobWarning]) -> t
     return last.decision, last.reason
 
 
-def _better(store: JobStore, plan: TrainingPlan, epoch: int) -> Better | None:
-    model = plan.model()
+@dataclass(frozen=True)
+class _Judged:
+    """The model of an epoch, and the rows on which it is judged."""
+
+    store: JobStore
+    plan: TrainingPlan
+    epoch: int
+
+    @cached_property
+    def model(self) -> Model:
+        return self.plan.model()
+
+    @cached_property
+    def parameters(self) -> Floats:
+        return self.store.state(self.epoch).load().parameters
+
+    @cached_property
+    def sample(self) -> Rows:
+        """A sample of the training rows."""
+        X, labels = load_labelled_sample(self.store, self.plan, _SAMPLE)
+        return X, self.model.targets(labels)
+
+    @cached_property
+    def validation(self) -> Rows:
+        shard = load_shard(self.store, self.plan, keys.VALIDATION)
+        return shard.X, self.model.targets(shard.y)
+
+
+def _decisions(judged: _Judged, validated: Counts) -> Decisions:
+    model = judged.model
+    assert isinstance(model, WithClasses)
+    sample = model.confusion(judged.parameters, *judged.sample)
+    return Decisions.of(model, validated, sample)
+
+
+def _better(judged: _Judged) -> Better | None:
+    plan, model = judged.plan, judged.model
     is_convex = "convex" in plan.spec.model.traits  # otherwise no solver is better for sure
     if not (isinstance(model, LossModel) and is_convex) or settled(plan.spec.algorithm).is_exact:
         return None
-    X, labels = load_labelled_sample(store, plan, _SAMPLE)
-    shard = load_shard(store, plan, keys.VALIDATION)
     return better_model(
         model,
-        store.state(epoch).load().parameters,
-        (X, model.targets(labels)),
-        (shard.X, model.targets(shard.y)),
+        judged.parameters,
+        judged.sample,
+        judged.validation,
         _LEAST_FALL * abs(plan.constant_loss or plan.first_loss or 0.0),
     )

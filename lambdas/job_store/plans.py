@@ -198,9 +198,13 @@ class TrainingPlan(msgspec.Struct, frozen=True):
         """Return the plan with the shape of another plan's network."""
         return msgspec.structs.replace(self, network=other.network, channels=other.channels)
 
-    def warning_of(self, warnings: list[JobWarning]) -> Self:
-        """Return the plan with more warnings about the data."""
-        about = msgspec.structs.replace(self.about, warnings=[*self.about.warnings, *warnings])
+    def noting(self, notes: list[str], warnings: list[JobWarning]) -> Self:
+        """Return the plan with more notes and warnings about the data."""
+        about = msgspec.structs.replace(
+            self.about,
+            notes=[*self.about.notes, *notes],
+            warnings=[*self.about.warnings, *warnings],
+        )
         return msgspec.structs.replace(self, about=about)
 
     @property
@@ -268,7 +272,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
         """
         return self.model().constant_parameters(self._facts(manifest, mean_row))
 
-    def constant_loss(self, manifest: Manifest, labels: Floats) -> float | None:
+    def loss_of_constant(self, manifest: Manifest, labels: Floats) -> float | None:
         """Return the loss of a model that ignores the features on rows with these labels.
 
         None: it is that of `constant_parameters`, or not known.

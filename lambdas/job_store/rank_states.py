@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lambdas.job_store.store import JobStore
 from stepml.job import keys
 from stepml.ml.algorithms import Extras
 
 
-def publish_rank_state(store: JobStore, epoch: int, rank: int, rank_state: Extras) -> Extras:
+def publish_rank_state(
+    store: JobStore,
+    epoch: int,
+    rank: int,
+    rank_state: Extras,
+    *,
+    unless: Callable[[Extras], bool] | None = None,
+) -> Extras:
     """Write the result of ``rank`` in ``epoch``, and return the first one that was written.
 
     A late copy of a rank, after the end of the job, deletes its state again.
+
+    Parameters
+    ----------
+    store : JobStore
+    epoch, rank : int
+    rank_state : mapping
+    unless : callable, optional
+        Returns whether a stored result stays. None: none is damaged or of another version.
     """
     entry = store.rank_state(epoch, rank)
-    first = entry.publish(rank_state)
+    first = entry.replace(rank_state, unless=unless) if unless else entry.publish(rank_state)
     report = store.job_report.find()
     if report is not None and epoch < report.epochs:
         entry.delete()

@@ -21,8 +21,9 @@ from stepml.job.errors import DataSetDamagedError
 from stepml.job.reports import ClassQuality, EpochReport, JobReport
 from stepml.job.spec_base import tag
 from stepml.ml.artifact import Artifact
+from stepml.ml.models import Model
 from stepml.ml.models.base import WithClasses
-from stepml.ml.models.confusion import MOST_CLASSES_COUNTED, PerClass
+from stepml.ml.models.confusion import MOST_CLASSES_COUNTED, Counts, PerClass
 from stepml.ml.standing import kept_epoch
 
 
@@ -63,8 +64,9 @@ def build_job_report(
     """
     job_id, last = store.job_id, history[-1]
     kept = history[kept_epoch(plan.spec.stop, history) - 1]
-    per_class, confusion_matrix = _quality_of_classes(store, plan, kept.epoch)
-    doubts = model_doubts(store, plan, history, kept)
+    counts = _counts(store, plan, kept.epoch)
+    per_class, confusion_matrix = _quality_of_classes(plan.model(), counts)
+    doubts = model_doubts(store, plan, history, kept, counts)
     decision, reason = honest_end(plan.spec.stop, last, doubts)
     return JobReport(
         job_id=job_id,
@@ -94,20 +96,29 @@ def build_job_report(
     )
 
 
-def _quality_of_classes(
-    store: JobStore, plan: TrainingPlan, epoch: int
-) -> tuple[list[ClassQuality], list[list[int]]]:
-    """Return a row and the counts of each class; nothing if the model has no classes."""
+def _counts(store: JobStore, plan: TrainingPlan, epoch: int) -> Counts | None:
+    """Return the validation rows of each class by their prediction, or None.
+
+    None: the model has no classes, or the data have been deleted.
+    """
     model = plan.model()
     if not isinstance(model, WithClasses):
-        return [], []
+        return None
     try:
         shard = load_shard(store, plan, keys.VALIDATION)
     except DataSetDamagedError as error:  # the data may be deleted once the last epoch is over
         log("classes not measured", job_id=store.job_id, error=str(error))
-        return [], []
+        return None
     parameters = store.state(epoch).load().parameters
-    counts = model.confusion(parameters, shard.X, model.targets(shard.y))
+    return model.confusion(parameters, shard.X, model.targets(shard.y))
+
+
+def _quality_of_classes(
+    model: Model, counts: Counts | None
+) -> tuple[list[ClassQuality], list[list[int]]]:
+    """Return a row for each class, and the counts unless they are too many."""
+    if counts is None or not isinstance(model, WithClasses):
+        return [], []
     matrix = counts.tolist() if len(counts) <= MOST_CLASSES_COUNTED else []
     return PerClass.of(counts).table(model.classes), matrix
 

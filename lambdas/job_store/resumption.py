@@ -14,6 +14,7 @@ from stepml.job.choices import inherited
 from stepml.job.errors import InvalidJobError
 from stepml.job.measures import LOSS
 from stepml.job.spec import JobSpec, ResumeFrom
+from stepml.ml.choices import note_on_batch, with_shared_batch
 from stepml.ml.data import DataObject, Layout
 from stepml.ml.standing import best_epoch
 from storage.parallel import at_once
@@ -29,6 +30,17 @@ class Resumption:
     epochs: int = 0  # that count as this job's
     rank_states_after: int = 0  # the last epoch without rank states to take over
     data: PartitionPlan | None = None  # that these epochs trained on; None without epochs
+    before: JobSpec | None = None  # the resumed job, with what was chosen for it
+
+    def shared(self, spec: JobSpec, asked: JobSpec) -> tuple[JobSpec, list[str]]:
+        """Return the job with the batches of the resumed one, shared by its workers, and notes.
+
+        ``asked`` is the job as it was given.
+        """
+        if self.before is None:
+            return spec, []
+        spec = with_shared_batch(spec, asked, self.before)
+        return spec, note_on_batch(spec, self.before)
 
     def require_same_data(self, objects: list[DataObject], layout: Layout) -> None:
         """Refuse data other than those of the epochs.
@@ -106,7 +118,7 @@ def plan_resumption(store: JobStore, spec: JobSpec, *, keeps_rank_state: bool) -
         ranks = range(spec.workers)
         _require_stored(other, epochs, [other.rank_state(epochs, rank) for rank in ranks])
         rank_states_after = 0
-    return Resumption(other.job_id, epochs, rank_states_after, before if epochs else None)
+    return Resumption(other.job_id, epochs, rank_states_after, before if epochs else None, known)
 
 
 def take_over(store: JobStore, plan: PartitionPlan) -> None:

@@ -70,14 +70,18 @@ class ShardStore:
         self.make(rank, rows)
         return self._loaded(rank, rows, scale)
 
-    def moments(self, rank: int, rows: Interval) -> Moments:
-        """Return the moments of a shard; errors as of `make`."""
+    def find_moments(self, rank: int, rows: Interval) -> Moments | None:
+        """Return the moments of a shard, or None if they are missing or damaged."""
         key = self._moments_key(rank)
         try:
             with named(key):
                 return Moments.unpack(self.data_set.storage.load(key), self._name(rows))
         except DAMAGES as error:
-            log("moments made again", key=key, reason=str(error))
+            log("moments to be made again", key=key, reason=str(error))
+        return None
+
+    def make_moments(self, rank: int, rows: Interval) -> Moments:
+        """Write the moments of a shard again, and return them; errors as of `make`."""
         shard = self.load(rank, rows)
         moments = feature_moments(shard.X, shard.remainders)
         self._save_moments(rank, rows, moments)

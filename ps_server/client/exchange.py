@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 
 from comm.exchange import InFlightExchange, OrchestratedExchange, Workers
-from comm.wire import Compression, Message
+from comm.wire import Compression, Message, Shape
 from ps_server.client.jobs import SLICE_S, JobClient, Push, nothing
 from ps_server.protocol.calls import ALL_RANKS, JobSettings, Received, Target
 from ps_server.protocol.clients import Encoded, ParameterClient, encode_in_parts
@@ -164,7 +164,7 @@ class ServerOrchestrated(OrchestratedExchange):
         settings = JobSettings(self.workers.world_size, given.size, compression=self.compression)
         self._has_left = not self._job.push(step, rank, given, settings).is_repeated
 
-    def has_contributed(self, step: Step, rank: int) -> bool:
+    def has_contributed(self, step: Step, rank: int, shape: Shape | None = None) -> bool:
         try:
             return rank in self._job.exists(step).ranks
         except UnknownJob:

@@ -8,6 +8,7 @@ message is ours, and a client that stalls loses its call and frees the thread.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from ps_server.protocol.refusals import AccessDenied, ContributionsMissing, Inva
 from ps_server.state.endpoint import Endpoint
 from ps_server.state.jobs import Incoming
 from ps_server.state.memory import Block
+from storage.base import Clock
 
 FRAME_BYTES = 2**20  # of a piece; smaller ones are slower, larger ones are not faster
 _OPTIONS = {
@@ -52,10 +54,11 @@ class GrpcServer(Endpoint):
     frame_bytes: int = field(default=FRAME_BYTES, kw_only=True)
     # Calls end that neither send nor take a frame in this time.
     stalled_s: float = field(default=60.0, kw_only=True)
+    clock: Clock = field(default=time, kw_only=True)  # of stalls
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._stalls = Stalls(self.stalled_s)
+        self._stalls = Stalls(self.stalled_s, self.clock)
         limits = {
             "grpc.max_receive_message_length": self.frame_bytes + MESSAGE_BYTES,
             # Calls that nobody has begun yet, with 40 KB of memory each; more are cancelled.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn, TypeVar
 
 from thrift.protocol.TProtocol import TProtocolException
@@ -62,13 +62,16 @@ class ThriftClient(ParameterClient):
             n_pieces = connection.write_push(target, message)
             connection.write_pull(target, wait_s)
             connection.flush(self.timeout_s + wait_s)
-            pushed = _attempted(lambda: connection.pushed(n_pieces))
-            received = _attempted(lambda: connection.pulled(target, self._next_buffer))
-            if isinstance(pushed, Refusal):
-                raise pushed
-            if isinstance(received, Refusal) and not isinstance(received, ContributionsMissing):
-                raise received
-            return pushed, received
+            try:
+                pushed = connection.pushed(n_pieces)
+            except Refusal:
+                with suppress(Refusal):
+                    connection.pulled(target, self._next_buffer)
+                raise
+            try:
+                return pushed, connection.pulled(target, self._next_buffer)
+            except ContributionsMissing as missing:
+                return pushed, missing
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -126,7 +129,8 @@ class _Connection:
         """Write all pieces of a message; return how many answers will come."""
         n_pieces = 0
         for offset, parts in message.pieces(self.welcome.frame_bytes):
-            call = packing.PushCall(target, message.size, offset, sum(map(len, parts)))
+            piece_bytes = min(message.size - offset, self.welcome.frame_bytes)
+            call = packing.PushCall(target, message.size, offset, piece_bytes)
             head = packing.pack_push(self._next_number(), call)
             self.transport.write(head)
             for part in parts:
@@ -147,12 +151,16 @@ class _Connection:
 
     def pushed(self, n_pieces: int) -> Pushed:
         """Read the answers to the pieces of a message; return the last, or raise a refusal."""
-        answers = [_attempted(self._pushed) for _ in range(n_pieces)]
-        for answer in answers:
-            if isinstance(answer, Refusal):
-                raise answer
-        assert isinstance(answers[-1], Pushed)
-        return answers[-1]
+        refusal = None
+        for _ in range(n_pieces):
+            try:
+                self._begin_packed("push")
+                pushed = packing.read_pushed(self.transport)
+            except Refusal as error:
+                refusal = refusal or error
+        if refusal is not None:
+            raise refusal
+        return pushed
 
     def pulled(self, target: Target, memory: Callable[[int], memoryview]) -> Received:
         """Read the first piece of a message into ``memory`` of its size; pull the other pieces."""
@@ -184,10 +192,6 @@ class _Connection:
         self._begin_packed("pull")
         return packing.read_pulled(self.transport)
 
-    def _pushed(self) -> Pushed:
-        self._begin_packed("push")
-        return packing.read_pushed(self.transport)
-
     def _next_number(self) -> int:
         self._sent += 1
         return self._sent
@@ -205,8 +209,7 @@ class _Connection:
     def _begin_packed(self, name: str) -> None:
         """Begin an answer that is packed, or raise the refusal, which is not."""
         self._begin_answer(name)
-        n_success = len(packing.SUCCESS)
-        if self.transport.peek(1) == b"\0" or self.transport.peek(n_success) != packing.SUCCESS:
+        if self.transport.peek(len(packing.SUCCESS)) != packing.SUCCESS:
             self._success(name)
             raise _not_ours("neither an answer nor a refusal")
 
@@ -219,13 +222,6 @@ class _Connection:
         if hasattr(result, "success") and result.success is None:
             raise _not_ours("neither an answer nor a refusal")
         return getattr(result, "success", None)
-
-
-def _attempted(act: Callable[[], T]) -> T | Refusal:
-    try:
-        return act()
-    except Refusal as refusal:
-        return refusal
 
 
 def _not_ours(what: str) -> TProtocolException:

@@ -18,9 +18,9 @@ from ps_server.protocol.refusals import InvalidRequest, Refusal
 
 # The calls of the interface that have another name than those of `ParameterClient`.
 METHOD_NAMES = {"register": "register_job", "delete": "delete_jobs"}
-METHODS = [name for name in vars(ParameterServer.Iface) if not name.startswith("_")]
-ARGUMENTS: dict[str, Any] = {name: getattr(ParameterServer, f"{name}_args") for name in METHODS}
-RESULTS: dict[str, Any] = {name: getattr(ParameterServer, f"{name}_result") for name in METHODS}
+_METHODS = [name for name in vars(ParameterServer.Iface) if not name.startswith("_")]
+ARGUMENTS: dict[str, Any] = {name: getattr(ParameterServer, f"{name}_args") for name in _METHODS}
+RESULTS: dict[str, Any] = {name: getattr(ParameterServer, f"{name}_result") for name in _METHODS}
 _ENUMERATIONS = {"rule": ttypes.Rule, "compression": ttypes.Compression}
 _MOST_ITEMS = 2**16  # of a list
 _I32, _BEGIN = struct.Struct("!i"), struct.Struct("!ii")

@@ -168,14 +168,14 @@ class Session:
             return
         set_buffers(self._socket)
         while True:
-            holds_memory = self._transfers.hold_memory
-            self.is_busy = holds_memory or transport.n_buffered > 0
-            if self._server.stopping.is_set() and not self.is_busy:
-                return
-            transport.set_timeout(limits.stalled_s if holds_memory else limits.idle_s)
-            if not transport.wait_for_input():
-                return
-            self.is_busy = True
+            if not transport.n_buffered:
+                self.is_busy = self._transfers.hold_memory
+                if self._server.stopping.is_set() and not self.is_busy:
+                    return
+                transport.set_timeout(limits.stalled_s if self.is_busy else limits.idle_s)
+                if not transport.wait_for_input():
+                    return
+                self.is_busy = True
             self._allow(transport)
             if not self._answered(protocol):
                 return
@@ -199,7 +199,8 @@ class Session:
                 raise AccessDenied("show the token first")
             if name == "push":
                 push = self._transfers.read_push(transport)
-                self._allow(transport, push.piece_bytes)
+                if push.piece_bytes > transport.n_buffered:
+                    self._allow(transport, push.piece_bytes)
                 self._transfers.answer_push(number, push, transport)
                 if transport.n_buffered > 0:
                     return True  # the answer leaves with that to the next call, on its way
@@ -219,7 +220,7 @@ class Session:
 
     def _read_name(self, protocol: BoundedProtocol) -> tuple[str, int]:
         name, kind, number = protocol.readMessageBegin()
-        if kind != TMessageType.CALL or name not in messages.METHODS:
+        if kind != TMessageType.CALL or name not in messages.ARGUMENTS:
             raise TProtocolException(TProtocolException.INVALID_DATA, "not one of the calls")
         return name, number
 

@@ -52,7 +52,6 @@ class SocketTransport:
     def set_timeout(self, seconds: float, deadline: float | None = None) -> None:
         """End each wait after ``seconds``, and all waits at ``deadline`` (monotonic)."""
         self._patience_s, self._deadline = seconds, deadline
-        self._wake_after(min(seconds, self._longest_tick_s))
 
     @property
     def n_buffered(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import sys
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from socketserver import TCPServer, ThreadingMixIn
-from typing import Any
+from typing import Any, get_type_hints
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
@@ -18,41 +19,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from ps_server.logs import log_failure
-from ps_server.protocol.calls import Statistics
+from ps_server.protocol.calls import JobStatistics, Statistics
 from ps_server.state.snapshot_files import SnapshotStatus
 
 _TIMEOUT_S = 5.0
 _PREFIX = "stepml_ps_"
-_Table = tuple[tuple[str, str, str], ...]
-# The metric's name, the attribute of `Statistics`, `JobStatistics` or `SnapshotStatus`, the text.
-_OF_SERVER: _Table = (
-    ("connections", "connections", "Clients that are connected."),
-    ("reserved_bytes", "reserved_bytes", "Memory set aside for jobs."),
-    ("used_bytes", "used_bytes", "Memory of all messages."),
-    ("limit_bytes", "limit_bytes", "Most memory of all messages."),
-    ("uptime_seconds", "uptime_s", "Time since the start."),
-)
-_OF_SNAPSHOTS: _Table = (
-    ("snapshot_age_seconds", "age_s", "Time since the last snapshot."),
-    ("snapshot_seconds", "seconds", "Time to write the last snapshot."),
-)
-_OF_JOB: _Table = (
-    ("job_ranks", "ranks", "Ranks that have pushed or pulled."),
-    ("job_steps", "steps", "Steps or models in memory."),
-    ("job_held_bytes", "held_bytes", "Memory of the steps or models."),
-    ("job_staleness_max", "staleness_max", "Most updates between pull and push."),
-    ("job_lost_updates", "lost_updates", "Updates lost by a restart."),
-)
-_COUNTED_OF_JOB: _Table = (
-    ("job_pushes", "pushes", "Pushes."),
-    ("job_repeated_pushes", "repeated_pushes", "Repeated pushes."),
-    ("job_pulls", "pulls", "Sums and models pulled."),
-    ("job_received_bytes", "received_bytes", "Bytes of pushed messages."),
-    ("job_sent_bytes", "sent_bytes", "Bytes of pulled messages."),
-    ("job_waited_seconds", "waited_s", "Time that pulls have waited."),
-    ("job_updates", "updates", "Updates of asynchronous models."),
-    ("job_staleness", "staleness_sum", "Others' updates between pull and push."),
-)
 
 Application = Callable[..., Iterable[bytes]]
 
@@ -74,32 +45,26 @@ class _Collector(Collector):
     def collect(self) -> Iterator[Metric]:
         found, status = self._sources.statistics(), self._sources.snapshots()
         yield GaugeMetricFamily(f"{_PREFIX}jobs", "Registered jobs.", len(found.jobs))
-        yield from _gauges(_OF_SERVER, found)
-        for family, metrics in (
-            (GaugeMetricFamily, _OF_JOB),
-            (CounterMetricFamily, _COUNTED_OF_JOB),
-        ):
-            for name, attribute, text in metrics:
-                of_jobs = {job.job: getattr(job, attribute) for job in found.jobs}
-                yield _labelled(family(_PREFIX + name, text, labels=["job"]), of_jobs)
+        yield from _metrics(Statistics, "", {"": found})
+        yield from _metrics(JobStatistics, "job_", {job.job: job for job in found.jobs})
         refused = CounterMetricFamily(f"{_PREFIX}refusals", "Refused calls.", labels=["kind"])
-        yield _labelled(refused, self._sources.refusals())
+        for kind, number in self._sources.refusals().items():
+            refused.add_metric([kind], number)
+        yield refused
         if status is not None:
-            yield from _gauges(_OF_SNAPSHOTS, status)
-            name, text = f"{_PREFIX}snapshot_failures", "Snapshots that failed."
-            yield CounterMetricFamily(name, text, status.failures)
+            yield from _metrics(SnapshotStatus, "snapshot_", {"": status})
 
 
-def _gauges(table: _Table, values: object) -> Iterator[Metric]:
-    for name, attribute, text in table:
-        yield GaugeMetricFamily(_PREFIX + name, text, getattr(values, attribute))
-
-
-def _labelled(metric: Any, values: Mapping[str, float]) -> Metric:
-    for label, value in values.items():
-        metric.add_metric([label], value)
-    found: Metric = metric
-    return found
+def _metrics(kind: type[Any], subject: str, found: Mapping[str, object]) -> Iterator[Metric]:
+    """Yield a metric for each described field of a dataclass, with the values of objects by job."""
+    for field, annotation in get_type_hints(kind, include_extras=True).items():
+        for text, is_counted in getattr(annotation, "__metadata__", ()):
+            name = re.sub("_s$", "_seconds", field.removesuffix("_sum"))
+            family = CounterMetricFamily if is_counted else GaugeMetricFamily
+            metric = family(f"{_PREFIX}{subject}{name}", text, labels=["job"])
+            for job, each in found.items():
+                metric.add_metric([job] if job else [], getattr(each, field))
+            yield metric
 
 
 def registry_of(sources: Sources) -> CollectorRegistry:
@@ -131,25 +96,6 @@ def application(sources: Sources) -> Application:
     return serve
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-    def server_bind(self) -> None:
-        # Not that of HTTPServer, which looks up the name of this machine: that may take long.
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
-        self.setup_environ()
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        error = sys.exception()
-        if error is not None and not isinstance(error, OSError):  # the client may go away
-            log_failure("a question about health failed", error)
-
-
-class _ServerV6(_Server):
-    address_family = socket.AF_INET6
-
-
 class _Handler(WSGIRequestHandler):
     timeout = _TIMEOUT_S
     server_version, sys_version = "stepml-ps", ""
@@ -158,18 +104,31 @@ class _Handler(WSGIRequestHandler):
         pass  # there is a request every few seconds
 
 
-class HealthServer:
+class HealthServer(ThreadingMixIn, WSGIServer):
     """Serves a WSGI application in threads of its own."""
 
+    daemon_threads = True
+
     def __init__(self, address: tuple[str, int], serve: Application) -> None:
-        kind = _ServerV6 if ":" in address[0] else _Server
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         try:
-            self._server = kind(address, _Handler)
+            super().__init__(address, _Handler)
         except OSError as error:
             raise OSError(f"cannot listen on {address[0]}:{address[1]}: {error}") from error
-        self._server.set_app(serve)
-        self.port: int = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self.set_app(serve)
+        self._thread = threading.Thread(target=self.serve_forever, daemon=True)
+
+    def server_bind(self) -> None:
+        # Not that of HTTPServer, which looks up the name of this machine: that may take long.
+        TCPServer.server_bind(self)
+        self.server_name, self.port = str(self.server_address[0]), int(self.server_address[1])
+        self.server_port = self.port
+        self.setup_environ()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        error = sys.exception()
+        if error is not None and not isinstance(error, OSError):  # the client may go away
+            log_failure("a question about health failed", error)
 
     def start(self) -> None:
         self._thread.start()
@@ -177,8 +136,8 @@ class HealthServer:
     def stop(self) -> None:
         """End all answers; also before the start."""
         if self._thread.is_alive():
-            self._server.shutdown()
-        self._server.server_close()
+            self.shutdown()
+        self.server_close()
 
 
 def ask(address: tuple[str, int]) -> tuple[bool, str]:

@@ -35,18 +35,14 @@ class Service:
         self._stopped = threading.Event()
         self._transports: dict[str, Endpoint] = {}
         self._health: HealthServer | None = None
-        limits: dict[str, Any] = {
-            "limit_bytes": settings.limit_bytes,
-            "expiry_s": settings.expiry_s,
-        }
+        limits: Any = {"limit_bytes": settings.limit_bytes, "expiry_s": settings.expiry_s}
         self._parameters = Parameters(**limits)
         try:
             # First: a snapshot may be large, and its reading takes time.
             if settings.health_listen is not None:
-                sources = Sources(
-                    self._describe, self._statistics, self._refusals, self._snapshot_status
-                )
-                self._health = HealthServer(settings.health_listen, application(sources))
+                figures = self._statistics, self._refusals, self._snapshot_status
+                serve = application(Sources(self._describe, *figures))
+                self._health = HealthServer(settings.health_listen, serve)
                 self._health.start()
             if self._snapshots is not None:
                 self._parameters = self._snapshots.restore(**limits)
@@ -73,7 +69,6 @@ class Service:
 
     def _transport(self, kind: type[Endpoint], address: tuple[str, int]) -> Endpoint:
         settings = self._settings
-        frame_bytes = settings.frame_bytes
         return kind(
             self._parameters,
             address,
@@ -82,7 +77,6 @@ class Service:
             key=settings.key,
             client_ca=settings.client_ca,
             max_connections=settings.max_connections,
-            **({} if frame_bytes is None else {"frame_bytes": frame_bytes}),
         )
 
     def _grpc(self, address: tuple[str, int]) -> Endpoint:
@@ -129,9 +123,8 @@ class Service:
             self._snapshots.close()
 
     def _statistics(self) -> Statistics:
-        return self._parameters.statistics(
-            sum(each.connections for each in [*self._transports.values()])
-        )
+        transports = [*self._transports.values()]
+        return self._parameters.statistics(sum(each.connections for each in transports))
 
     def _refusals(self) -> Counter[str]:
         transports = [*self._transports.values()]

@@ -14,12 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from ps_server.protocol.addresses import is_loopback, server_context
-from ps_server.protocol.calls import (
-    DEFAULT_HEALTH_PORT,
-    DEFAULT_PORT,
-    LEAST_FRAME_BYTES,
-    MOST_FRAME_BYTES,
-)
+from ps_server.protocol.calls import DEFAULT_HEALTH_PORT, DEFAULT_PORT
 
 ENVIRONMENT_PREFIX = "STEPML_PS_"
 TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}TOKEN"
@@ -93,7 +88,6 @@ _LEVELS = ("debug", "info", "warning", "error")
 _LEVEL = _text("|".join(_LEVELS), f"one of {', '.join(_LEVELS)}")
 _BUCKET = "[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _PLACE = _text(rf"(?!s3://).*|s3://{_BUCKET}(/.*)?", "a directory or s3://bucket/prefix")
-_FRAME_BYTES = _whole(LEAST_FRAME_BYTES, MOST_FRAME_BYTES)
 _MEMORY_BYTES = _whole(1, 2**30, 2**20)
 _HEALTH = f"127.0.0.1:{DEFAULT_HEALTH_PORT}"
 
@@ -133,7 +127,6 @@ class Settings:
     memory_bytes: int | None = _flag(
         "--memory-mb", _MEMORY_BYTES, "", "For messages; else half of the machine's."
     )
-    frame_bytes: int | None = _flag("--frame-bytes", _FRAME_BYTES, "", "Of a piece of a message.")
     max_connections: int = _flag("--max-connections", _whole(1, 1e5), "1024", "More are refused.")
     expiry_s: float = _flag(
         "--expiry-hours", _number(0.001, 10_000, 3600), "24", "Until an unused job is deleted."
@@ -151,10 +144,11 @@ class Settings:
             if self.health_listen is None:
                 raise SettingsError("--health-listen: expected HOST:PORT, got ''")
             return
+        flags = ("--certificate", "--key", "--client-ca")
+        given = [flag for flag in flags if getattr(self, flag[2:].replace("-", "_"))]
         if self.plain_loopback:
-            self._require_loopback()
+            self._require_loopback(given)
         elif self.certificate is None or self.key is None:
-            given = [flag for flag, file in self._files() if file]
             raise SettingsError(
                 f"--certificate and --key: expected PEM files, got "
                 f"{f'{given[0]} alone' if given else 'none'}; without them --plain-loopback "
@@ -180,15 +174,10 @@ class Settings:
         """Most memory of all messages together."""
         return self.memory_bytes or machine_bytes() // 2
 
-    def _files(self) -> list[tuple[str, Path | None]]:
-        files = [("--certificate", self.certificate), ("--key", self.key)]
-        return [*files, ("--client-ca", self.client_ca)]
-
-    def _require_loopback(self) -> None:
-        for flag, file in self._files():
-            if file is not None:
-                text = f"{flag}: goes without --plain-loopback, which encrypts nothing"
-                raise SettingsError(text)
+    def _require_loopback(self, files: Sequence[str]) -> None:
+        if files:
+            text = f"{files[0]}: goes without --plain-loopback, which encrypts nothing"
+            raise SettingsError(text)
         for host, port in filter(None, (self.listen, self.grpc_listen)):
             if not is_loopback(host):
                 raise SettingsError(
@@ -256,12 +245,9 @@ def machine_bytes(root: Path = Path("/")) -> int:
 
     ``root`` is the parent of ``proc`` and ``sys``.
     """
-    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in _limit_files(root):
-        text = path.read_text(encoding="ascii").strip() if path.is_file() else ""
-        if text.isdecimal():  # not "max"
-            sizes.append(int(text))
-    return min(sizes)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    texts = (path.read_text().strip() for path in _limit_files(root) if path.is_file())
+    return min([machine, *(int(text) for text in texts if text.isdecimal())])  # not "max"
 
 
 def _limit_files(root: Path) -> Iterator[Path]:
@@ -269,12 +255,9 @@ def _limit_files(root: Path) -> Iterator[Path]:
     groups = root / "proc/self/cgroup"
     for line in groups.read_text(encoding="utf-8").splitlines() if groups.is_file() else []:
         _, controllers, name = line.split(":", 2)
-        if controllers not in ("", "memory"):  # "": version 2, which has one tree for all
-            continue
-        base = root / "sys/fs/cgroup" / controllers
-        file_name = "memory.limit_in_bytes" if controllers else "memory.max"
-        inner = base / name.strip("/")
-        for directory in (inner, *inner.parents):
-            yield directory / file_name
-            if directory == base:
-                break
+        if controllers in ("", "memory"):  # "": version 2, which has one tree for all
+            base = root / "sys/fs/cgroup" / controllers
+            inner = base / name.strip("/")
+            for directory in (inner, *inner.parents):
+                if directory.is_relative_to(base):
+                    yield directory / ("memory.limit_in_bytes" if controllers else "memory.max")

@@ -7,17 +7,17 @@ import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, cast
+from typing import Self
 from urllib.parse import urlsplit
 
 from ps_server.protocol.calls import DEFAULT_GRPC_PORT, DEFAULT_PORT
+from storage.base import CA_FILE_VARIABLE
 
 URL_VARIABLE = "STEPML_PARAMETER_SERVER_URL"  # all of them are set by templates/template.yaml
 TOKEN_VARIABLE = "STEPML_PARAMETER_SERVER_TOKEN"  # noqa: S105 — its name
 CA_VARIABLE = "STEPML_PARAMETER_SERVER_CA"  # PEM text
 CERTIFICATE_FILE_VARIABLE = "STEPML_PARAMETER_SERVER_CERTIFICATE_FILE"
 KEY_FILE_VARIABLE = "STEPML_PARAMETER_SERVER_KEY_FILE"
-CA_FILE_VARIABLE = "STEPML_CA_FILE"
 
 _SCHEMES = ("thrift", "thrifts", "grpc", "grpcs")
 _EXPECTED = "thrifts://host:port or grpcs://host:port; without the s only on this machine"
@@ -27,7 +27,7 @@ _EXPECTED = "thrifts://host:port or grpcs://host:port; without the s only on thi
 class Address:
     """The address of a parameter server."""
 
-    transport: Literal["thrift", "grpc"]
+    transport: str  # thrift or grpc
     host: str
     port: int
     is_encrypted: bool
@@ -53,8 +53,7 @@ class Address:
                 f"{name}: {url!r} leads to another machine without encryption; expected {_EXPECTED}"
             )
         default = DEFAULT_PORT if transport == "thrift" else DEFAULT_GRPC_PORT
-        chosen = cast(Literal["thrift", "grpc"], transport)
-        return cls(chosen, parts.hostname, port or default, is_encrypted)
+        return cls(transport, parts.hostname, port or default, is_encrypted)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -20,7 +20,7 @@ ALL_RANKS = -1  # of a push of a whole sum, which the server has lost
 MOST_RANKS = 1600  # stepml.job.spec.MAX_WORKERS
 MOST_NAME_BYTES = 200  # of a job's name, a prefix or an attempt
 MOST_WAIT_S = 30.0  # of one pull; a longer wait takes several
-LEAST_FRAME_BYTES, MOST_FRAME_BYTES = 2**16, 2**26  # of a piece of a message
+MOST_FRAME_BYTES = 2**26  # of a piece of a message
 DEFAULT_PORT = 7070
 DEFAULT_GRPC_PORT = 7071
 DEFAULT_HEALTH_PORT = 7072
@@ -76,6 +76,9 @@ class Target(NamedTuple):
     attempt: str = ""  # at the epoch; a rank far behind others of its attempt is refused
     based_on: int = 0  # of an update: the version of the model from which it was computed
 
+    def __str__(self) -> str:
+        return f"rank {self.rank}'s push to {self.step}"
+
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
@@ -123,6 +126,13 @@ class StepStatus:
     is_complete: bool
 
 
+class Metric(NamedTuple):
+    """The description of a field that is served as a metric."""
+
+    text: str
+    is_counted: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class JobStatistics:
     """Figures of a job."""
@@ -130,19 +140,19 @@ class JobStatistics:
     job: str
     rule: str
     world_size: int
-    ranks: int  # that have pushed or pulled
-    steps: int  # in memory: under way, or summed and not forgotten
-    held_bytes: int
-    pushes: int
-    repeated_pushes: int
-    pulls: int
-    received_bytes: int
-    sent_bytes: int
-    waited_s: float  # by all pulls
-    updates: int  # of asynchronous models
-    staleness_sum: int
-    staleness_max: int
-    lost_updates: int  # acknowledged before a restart and not in the snapshot
+    ranks: Annotated[int, Metric("Ranks that have pushed or pulled.")]
+    steps: Annotated[int, Metric("Steps or models in memory, under way or summed.")]
+    held_bytes: Annotated[int, Metric("Memory of the steps or models.")]
+    pushes: Annotated[int, Metric("Pushes.", is_counted=True)]
+    repeated_pushes: Annotated[int, Metric("Repeated pushes.", is_counted=True)]
+    pulls: Annotated[int, Metric("Sums and models pulled.", is_counted=True)]
+    received_bytes: Annotated[int, Metric("Bytes of pushed messages.", is_counted=True)]
+    sent_bytes: Annotated[int, Metric("Bytes of pulled messages.", is_counted=True)]
+    waited_s: Annotated[float, Metric("Time that pulls have waited.", is_counted=True)]
+    updates: Annotated[int, Metric("Updates of asynchronous models.", is_counted=True)]
+    staleness_sum: Annotated[int, Metric("Others' updates between pull and push.", is_counted=True)]
+    staleness_max: Annotated[int, Metric("Most updates between pull and push.")]
+    lost_updates: Annotated[int, Metric("Acknowledged updates that a restart lost.")]
     idle_s: float
 
 
@@ -151,24 +161,19 @@ class Statistics:
     """Figures of a server and its jobs."""
 
     incarnation: str
-    uptime_s: float
-    connections: int
-    reserved_bytes: int  # set aside for jobs
-    used_bytes: int
-    limit_bytes: int
+    uptime_s: Annotated[float, Metric("Time since the start.")]
+    connections: Annotated[int, Metric("Clients that are connected.")]
+    reserved_bytes: Annotated[int, Metric("Memory set aside for jobs.")]
+    used_bytes: Annotated[int, Metric("Memory of all messages.")]
+    limit_bytes: Annotated[int, Metric("Most memory of all messages.")]
     jobs: tuple[JobStatistics, ...]
 
 
 # By the names that they have in the interface files.
-KINDS: dict[str, Any] = {
-    kind.__name__: kind
-    for kind in (
-        *(Step, JobSettings, Welcome, Registration, Pushed, StepStatus),
-        *(JobStatistics, Statistics),
-    )
-}
+_KINDS = (Step, JobSettings, Welcome, Registration, Pushed, StepStatus, JobStatistics, Statistics)
+KINDS: dict[str, Any] = {kind.__name__: kind for kind in _KINDS}
 
 
-def _require(field: str, value: object, holds: bool, expected: str) -> None:
+def _require(name: str, value: object, holds: bool, expected: str) -> None:
     if not holds:
-        raise InvalidRequest(f"{field}: expected {expected}, got {value!r}")
+        raise InvalidRequest(f"{name}: expected {expected}, got {value!r}")

@@ -38,19 +38,16 @@ class Encoded:
         self.parts = tuple(part for part in parts if len(part))
         self.size = sum(map(len, self.parts))
 
-    def pieces(self, most_bytes: int) -> Iterator[tuple[int, list[memoryview]]]:
+    def pieces(self, most_bytes: int) -> Iterator[tuple[int, Sequence[memoryview]]]:
         """Yield the offset and the parts of each piece of at most ``most_bytes``."""
-        offset, room, piece = 0, most_bytes, list[memoryview]()
-        for part in self.parts:
-            rest = part
-            while len(rest):
-                piece.append(rest[:room])
-                taken = len(piece[-1])
-                rest, room = rest[taken:], room - taken
-                if not room:
-                    yield offset, piece
-                    offset, room, piece = offset + most_bytes, most_bytes, []
-        if piece:
+        if self.size <= most_bytes:
+            yield 0, self.parts
+            return
+        for offset in range(0, self.size, most_bytes):
+            start, piece = offset, list[memoryview]()
+            for part in self.parts:
+                piece.append(part[max(0, start) : max(0, start + most_bytes)])
+                start -= len(part)
             yield offset, piece
 
 

@@ -17,7 +17,7 @@ from comm.wire import Draft, Message, message_bytes
 from ps_server.protocol.calls import JobSettings, Pushed, ServerUpdate, StepStatus, Target
 from ps_server.protocol.refusals import DamagedVector, InvalidRequest, StepForgotten
 from ps_server.state.memory import Block, Memory
-from ps_server.state.rules import Rule, Shape, decoded, name_of
+from ps_server.state.rules import Rule, Shape, decoded
 from stepml.job.step import Step
 from stepml.ml.algorithms.descent import Descent
 
@@ -56,7 +56,7 @@ class Models(Rule):
             if repeated is not None:
                 return repeated
             if message.vector.dtype == np.float16:
-                raise DamagedVector(f"{name_of(target)}: expected uncompressed numbers")
+                raise DamagedVector(f"{target}: expected uncompressed numbers")
             if target.step.batch > 0:
                 return self._updated(target, block, message)
             self._models[target.step.epoch] = self._created(message)
@@ -111,9 +111,8 @@ class Models(Rule):
             "lost_updates": sum(int(head[3]) for head in heads),
         }
 
-    def export(self) -> tuple[dict[str, Any], list[Block]]:
-        models = [[epoch, model.export()] for epoch, model in self._models.items()]
-        return {"models": models}, [block.hold(for_snapshot=True) for block in self.blocks()]
+    def export(self) -> dict[str, Any]:
+        return {"models": [[epoch, model.export()] for epoch, model in self._models.items()]}
 
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
         for epoch, described in fields["models"]:
@@ -128,13 +127,13 @@ class Models(Rule):
         return model
 
     def _updated(self, target: Target, block: Block, message: Message) -> Pushed:
-        model, name = self._model(target.step), name_of(target)
-        model.shape.require(message, name)
+        model = self._model(target.step)
+        model.shape.require(Shape.of(message), target)
         staleness = model.version - target.based_on
         if staleness < 0 and not model.is_restored:
             raise StepForgotten(
-                f"the model has version {model.version}, {name} is based on {target.based_on}: it "
-                "has been made anew"
+                f"the model has version {model.version}, {target} is based on {target.based_on}: "
+                "it has been made anew"
             )
         change = message.vector
         if self._update is not None:  # it is turned into a step where it lies
@@ -178,8 +177,7 @@ class SharedModel:
     @property
     def head(self) -> npt.NDArray[np.float64]:
         """Numbers of updates, their staleness, its maximum, and updates that a restart lost."""
-        found: npt.NDArray[np.float64] = self._message.trailer[:HEAD]
-        return found
+        return self._message.trailer[:HEAD]
 
     @property
     def version(self) -> int:
@@ -189,8 +187,7 @@ class SharedModel:
     @property
     def applied(self) -> npt.NDArray[np.float64]:
         """The last update of each rank, by rank."""
-        found: npt.NDArray[np.float64] = self._message.trailer[HEAD : self._totals]
-        return found
+        return self._message.trailer[HEAD : self._totals]
 
     def apply(
         self,

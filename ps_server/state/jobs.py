@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Self
 
 from comm.wire import RunningChecksum
 from ps_server.protocol.calls import ALL_RANKS, MOST_NAME_BYTES, JobSettings, JobStatistics, Target
@@ -41,7 +41,7 @@ class Counters:
 
 
 class Job:
-    """A registered job.
+    """A registered job; ``with`` it, a call uses it, and raises `UnknownJob` if it is deleted.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Job:
         Its lock is the job's: all else here is used with it held.
     """
 
-    def __init__(self, name: str, settings: JobSettings, memory: Memory, now: float) -> None:
+    def __init__(self, name: str, settings: JobSettings, memory: Memory, clock: Clock) -> None:
         self.name = name
         self.settings = settings
         kind = Sums if settings.rule == "bulk_synchronous" else Models
@@ -57,10 +57,25 @@ class Job:
         self.changed = threading.Condition()
         self.counters = Counters()
         self.ranks = {ALL_RANKS}  # that have called
-        self.used_at = now
+        self.used_at = clock.monotonic()
         self.n_waiting = 0
         self.is_deleted = False
         self.is_untouched = False  # restored, and not used since
+        self._clock = clock
+
+    def __enter__(self) -> Self:
+        self.changed.acquire()
+        try:
+            self.require_exists()
+        except UnknownJob:
+            self.changed.release()
+            raise
+        self.used_at = self._clock.monotonic()
+        self.is_untouched = False
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.changed.release()
 
     def require_exists(self) -> None:
         """Raise `UnknownJob` for a job that has been deleted meanwhile."""
@@ -124,22 +139,17 @@ class Jobs:
         with self.lock:
             return [*self.by_name.values()]
 
-    @contextmanager
-    def using(self, name: str) -> Iterator[Job]:
-        """Yield the job called ``name``, with its lock held; raise `UnknownJob` without it."""
+    def named(self, name: str) -> Job:
+        """Return the job called ``name``, or raise `UnknownJob`."""
         job = self.by_name.get(name)
         if job is None:
             require_name("job", name)
             raise UnknownJob(f"job {name!r} is not registered")
-        with job.changed:
-            job.require_exists()
-            job.used_at = self._clock.monotonic()
-            job.is_untouched = False
-            yield job
+        return job
 
     def add(self, name: str, settings: JobSettings) -> Job:
         """Add a job and set its memory aside, or raise `MemoryExceeded`."""
-        job = Job(name, settings, self._memory, self._clock.monotonic())
+        job = Job(name, settings, self._memory, self._clock)
         needed, limit = reserved_bytes(settings), self._memory.limit_bytes
         free = limit - self.reserved_bytes
         if needed > free:

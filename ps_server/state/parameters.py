@@ -28,7 +28,7 @@ from ps_server.protocol.calls import (
 from ps_server.protocol.refusals import Draining, InvalidRequest, JobConflict, MemoryExceeded
 from ps_server.state.jobs import LEAST_MESSAGE_BYTES, Incoming, Job, Jobs, require_name
 from ps_server.state.memory import Block, Memory
-from ps_server.state.rules import decoded, name_of
+from ps_server.state.rules import decoded
 from ps_server.state.snapshots import JobImage, Snapshot, read_snapshot
 from stepml.job.step import Step
 from storage.base import Clock
@@ -72,7 +72,7 @@ class Parameters:
             if job not in self._jobs.by_name:
                 self._jobs.add(job, settings)
                 return Registration(self.incarnation, is_new=True, is_restored=False)
-            with self._jobs.using(job) as known:
+            with self._jobs.named(job) as known:
                 if known.settings != settings:
                     raise JobConflict(
                         f"job {job!r} is registered with {known.settings}, not with {settings}"
@@ -80,7 +80,7 @@ class Parameters:
                 return Registration(self.incarnation, False, known.rule.is_restored)
 
     def exists(self, job: str, step: Step) -> StepStatus:
-        with self._jobs.using(job) as found:
+        with self._jobs.named(job) as found:
             found.require_target(Target(job, step, ALL_RANKS))
             return found.rule.status(step)
 
@@ -91,7 +91,7 @@ class Parameters:
         """
         self._refuse_draining()
         require_name("attempt", target.attempt, may_be_empty=True)
-        with self._jobs.using(target.job) as job:
+        with self._jobs.named(target.job) as job:
             job.require_target(target, takes_sums=job.settings.rule == "bulk_synchronous")
             most = job.settings.message_bytes
             if not LEAST_MESSAGE_BYTES <= size <= most:
@@ -112,11 +112,9 @@ class Parameters:
         """
         job, target = incoming.job, incoming.target
         try:
-            message = decoded(incoming.memory, name_of(target), incoming.checksum.value())
+            message = decoded(incoming.memory, target, incoming.checksum.value())
             size = len(incoming.memory)
-            with job.changed:
-                job.require_exists()
-                job.used_at = self.clock.monotonic()
+            with job:
                 pushed = job.rule.push(target, incoming.taken(), message)
                 self._count(job, target, pushed)
                 job.counters.received_bytes += size
@@ -133,7 +131,7 @@ class Parameters:
         when the time is over. `StepForgotten`: there is no such sum or model any more.
         """
         began = self.clock.monotonic()
-        with self._jobs.using(target.job) as job:
+        with self._jobs.named(target.job) as job:
             job.require_target(target)
             try:
                 self._wait(job, target, began + wait_s)
@@ -146,11 +144,11 @@ class Parameters:
             return block
 
     def forget(self, job: str, through: Step) -> None:
-        with self._jobs.using(job) as found:
+        with self._jobs.named(job) as found:
             found.rule.forget(through)
 
     def reset(self, job: str, epoch: int) -> None:
-        with self._jobs.using(job) as found:
+        with self._jobs.named(job) as found:
             found.rule.reset(epoch)
 
     def delete(self, prefix: str) -> int:
@@ -207,7 +205,8 @@ class Parameters:
         for job in self._jobs.all():
             with job.changed:
                 if not job.is_deleted:
-                    images.append(JobImage(job.name, job.settings, *job.rule.export()))
+                    blocks = [block.hold(for_snapshot=True) for block in job.rule.blocks()]
+                    images.append(JobImage(job.name, job.settings, job.rule.export(), blocks))
         return Snapshot(images)
 
     @classmethod

@@ -79,20 +79,15 @@ class Rule(ABC):
         return dict.fromkeys(("updates", "staleness_sum", "staleness_max", "lost_updates"), 0)
 
     @abstractmethod
-    def export(self) -> tuple[dict[str, Any], list[Block]]:
-        """Return plain fields and blocks for `restore`; the blocks are held for a snapshot."""
+    def export(self) -> dict[str, Any]:
+        """Return plain fields, with which `restore` makes the rule from its `blocks`."""
 
     @abstractmethod
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
         """Restore exported fields and blocks; the blocks belong to the rule now."""
 
 
-def name_of(target: Target) -> str:
-    """Return the name of a pushed message, for errors."""
-    return f"rank {target.rank}'s push to {target.step}"
-
-
-def decoded(data: memoryview, name: str, checksum: int | None = None) -> Message:
+def decoded(data: memoryview, name: object, checksum: int | None = None) -> Message:
     """Return the message in ``data`` as views, or raise `DamagedVector`; see `decode`."""
     try:
         return decode(data, name, checksum, widen=False)
@@ -113,9 +108,8 @@ class Shape(NamedTuple):
         added = np.dtype(np.float32) if dtype == np.float16 else dtype  # as what it is added
         return cls(message.vector.size, added, message.trailer.size)
 
-    def require(self, message: Message, name: str) -> None:
-        """Raise `DamagedVector` for a message of another shape."""
-        found = Shape.of(message)
+    def require(self, found: Shape, name: object) -> None:
+        """Raise `DamagedVector` for the shape of another message."""
         if found != self:
             raise DamagedVector(f"{name}: expected {self}, got {found}")
 

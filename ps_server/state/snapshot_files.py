@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Annotated, Any
 
 import msgspec
 
 from ps_server.logs import log, log_failure
+from ps_server.protocol.calls import Metric
 from ps_server.protocol.refusals import Refusal
 from ps_server.state.parameters import Parameters
 
@@ -36,9 +37,9 @@ _UNREADABLE = (ValueError, TypeError, LookupError, msgspec.MsgspecError, Refusal
 class SnapshotStatus:
     """The state of saving."""
 
-    age_s: float  # since the last snapshot, or the start
-    seconds: float = 0.0  # to write it
-    failures: int = 0
+    age_s: Annotated[float, Metric("Time since the last snapshot, or the start.")]
+    seconds: Annotated[float, Metric("Time to write the last snapshot.")] = 0.0
+    failures: Annotated[int, Metric("Snapshots that failed.", is_counted=True)] = 0
     is_failing: bool = False  # the last one failed
 
 

@@ -21,6 +21,7 @@ import xxhash
 
 from ps_server.protocol.calls import JobSettings
 from ps_server.state.memory import Block, Memory
+from storage.base import Buffer
 
 _MAGIC = b"SMPS"
 _VERSION = 2
@@ -46,8 +47,16 @@ class Snapshot:
 
     def write(self, file: IO[bytes]) -> None:
         """Write everything; may be repeated until `close`."""
+        index = msgspec.msgpack.encode(
+            [
+                (each.name, asdict(each.settings), each.fields, [len(b.data) for b in each.blocks])
+                for each in self._images
+            ]
+        )
+        parts: list[Buffer] = [_HEAD.pack(_MAGIC, _VERSION, len(index)), index]
+        parts += (block.data.data for image in self._images for block in image.blocks)
         checksum = xxhash.xxh3_64()
-        for part in self._parts():
+        for part in parts:
             checksum.update(part)
             file.write(part)
         file.write(checksum.digest())
@@ -57,19 +66,6 @@ class Snapshot:
         images, self._images = self._images, []
         for block in (block for image in images for block in image.blocks):
             block.drop(from_snapshot=True)
-
-    def _parts(self) -> Iterator[bytes | memoryview]:
-        index = msgspec.msgpack.encode(
-            [
-                (each.name, asdict(each.settings), each.fields, [len(b.data) for b in each.blocks])
-                for each in self._images
-            ]
-        )
-        yield _HEAD.pack(_MAGIC, _VERSION, len(index))
-        yield index
-        for image in self._images:
-            for block in image.blocks:
-                yield block.data.data
 
 
 def read_snapshot(data: memoryview, memory: Memory) -> Iterator[JobImage]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +11,7 @@ from comm.wire import Draft, Message, encode, message_bytes
 from ps_server.protocol.calls import ALL_RANKS, JobSettings, Pushed, StepStatus, Target
 from ps_server.protocol.refusals import InvalidRequest, StepForgotten
 from ps_server.state.memory import Block, Memory
-from ps_server.state.rules import Rule, Shape, decoded, name_of
+from ps_server.state.rules import Rule, Shape, decoded
 from stepml.job.errors import CompressionError
 from stepml.job.step import Step
 
@@ -26,7 +25,7 @@ class Sums(Rule):
     def __init__(self, settings: JobSettings, memory: Memory) -> None:
         super().__init__(settings, memory)
         self._steps: dict[Step, StepSum] = {}
-        self._frontiers: OrderedDict[tuple[str, int], int] = OrderedDict()
+        self._frontiers: dict[tuple[str, int], int] = {}  # the oldest first
         # By epoch: the furthest batch whose sum each rank has pulled.
         self._reached: dict[int, list[int]] = {}
 
@@ -40,9 +39,7 @@ class Sums(Rule):
             if held.has(target.rank):
                 block.drop()
                 return Pushed(is_repeated=True)
-            if held.shape is not None:
-                held.shape.require(message, name_of(target))
-            held.add(target.rank, block, message)
+            held.add(target, block, message)
         except BaseException:
             block.drop()
             raise
@@ -83,8 +80,6 @@ class Sums(Rule):
         self._close([step for step in self._steps if epoch in (0, step.epoch)])
         for key in [key for key in self._frontiers if epoch in (0, key[1])]:
             del self._frontiers[key]
-        for each in [each for each in self._reached if epoch in (0, each)]:
-            del self._reached[each]
 
     def evict(self) -> bool:
         old = sorted(self._steps)[:-_NEVER_EVICTED]
@@ -100,11 +95,10 @@ class Sums(Rule):
     def n_steps(self) -> int:
         return len(self._steps)
 
-    def export(self) -> tuple[dict[str, Any], list[Block]]:
+    def export(self) -> dict[str, Any]:
         steps = [[step.epoch, step.batch, held.export()] for step, held in self._steps.items()]
         frontiers = [[*key, batch] for key, batch in self._frontiers.items()]
-        fields = {"steps": steps, "frontiers": frontiers, "reached": [*self._reached.items()]}
-        return fields, [block.hold(for_snapshot=True) for block in self.blocks()]
+        return {"steps": steps, "frontiers": frontiers, "reached": [*self._reached.items()]}
 
     def restore(self, fields: dict[str, Any], blocks: Iterator[Block]) -> None:
         for epoch, batch, described in fields["steps"]:
@@ -133,10 +127,9 @@ class Sums(Rule):
 
     def _move_frontier(self, step: Step, attempt: str) -> None:
         key = attempt, step.epoch
-        self._frontiers[key] = max(self._frontiers.get(key, 0), step.batch)
-        self._frontiers.move_to_end(key)
-        while len(self._frontiers) > _FRONTIERS:
-            self._frontiers.popitem(last=False)
+        self._frontiers[key] = max(self._frontiers.pop(key, 0), step.batch)  # the last one now
+        if len(self._frontiers) > _FRONTIERS:
+            del self._frontiers[next(iter(self._frontiers))]
 
     def _close(self, steps: list[Step]) -> None:
         for step in steps:
@@ -157,29 +150,29 @@ class StepSum:
         self._settings = settings
         self._memory = memory
         self._pushed: dict[int, tuple[Block, Message]] = {}  # by rank; or `ALL_RANKS` alone
+        self._shape: Shape | None = None  # of all contributions
         self._error = ""  # why there is no sum
 
     @property
     def is_complete(self) -> bool:
         return ALL_RANKS in self._pushed or bool(self._error)
 
-    @property
-    def shape(self) -> Shape | None:
-        """The shape of all contributions."""
-        return next((Shape.of(message) for _, message in self._pushed.values()), None)
-
     def has(self, rank: int) -> bool:
         return self.is_complete or rank in self._pushed
 
     def missing(self) -> list[int]:
-        return [rank for rank in range(self._settings.world_size) if not self.has(rank)]
+        ranks = () if self.is_complete else range(self._settings.world_size)
+        return [rank for rank in ranks if rank not in self._pushed]
 
-    def add(self, rank: int, block: Block, message: Message) -> None:
+    def add(self, target: Target, block: Block, message: Message) -> None:
         """Add a contribution, which owns its block; after an error, it is the caller's again."""
+        rank, shape = target.rank, Shape.of(message)
+        if self._pushed and self._shape is not None:
+            self._shape.require(shape, target)
         if rank == ALL_RANKS:
             self.close()
-        self._pushed[rank] = block, message
-        if rank != ALL_RANKS and not self.missing():
+        self._pushed[rank], self._shape = (block, message), shape
+        if rank != ALL_RANKS and len(self._pushed) == self._settings.world_size:
             try:
                 self._complete()
             except BaseException:
@@ -210,7 +203,8 @@ class StepSum:
         self._error = fields["error"]
         for rank in fields["ranks"]:
             block = next(blocks)
-            self._pushed[rank] = block, decoded(block.data.data, "a restored message")
+            message = decoded(block.data.data, "a restored message")
+            self._pushed[rank], self._shape = (block, message), Shape.of(message)
 
     def _complete(self) -> None:
         """Replace the contributions by their sum; without memory for it, nothing changes."""

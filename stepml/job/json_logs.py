@@ -8,6 +8,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 
+def log_event(logger: logging.Logger, message: str, /, **fields: Any) -> None:
+    """Write an event with fields."""
+    logger.info(message, extra={"fields": fields})
+
+
+def log_failure(
+    logger: logging.Logger, message: str, error: BaseException, /, **fields: Any
+) -> None:
+    """Write an error with its class, and the beginning of its message."""
+    fields = {"error": type(error).__name__, "reason": str(error)[:1000], **fields}
+    logger.error(message, extra={"fields": fields})
+
+
 class JsonFormatter(logging.Formatter):
     """Formats a record with the ``fields`` of its ``extra`` and its error's trace.
 

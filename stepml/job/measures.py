@@ -22,6 +22,9 @@ MEASURES = {
     "inertia": False,
 }
 
+# They compare scores of rows; other measures of classifiers compare the predicted classes.
+_OF_SCORES = ("log_loss", "auc", "average_precision")
+
 if TYPE_CHECKING:
     MeasureName = str
 else:  # the choices of stop.metric, for the parser and the schema
@@ -31,3 +34,8 @@ else:  # the choices of stop.metric, for the parser and the schema
 def rank_of(measure: str, value: float) -> float:
     """Return a number that is less the better ``value`` is."""
     return -value if MEASURES[measure] else value
+
+
+def is_of_scores(measure: str) -> bool:
+    """Return whether a measure compares scores, so that predicted classes do not matter."""
+    return measure in _OF_SCORES

@@ -163,7 +163,7 @@ def _decision(
     if own.converged is not None:
         return "converged", own.converged
     if epoch >= settled(stop.max_epochs):
-        lacks = own.lacks and f", but {own.lacks}"
+        lacks = own.lacks and f"; {own.lacks}"
         return "stopped", f"max_epochs {stop.max_epochs} reached{lacks}"
     exceeded = _exceeded_budget(stop, spent)
     if exceeded is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from stepml.ml.artifact import Artifact
 from stepml.ml.data.scaling import scaled
-from stepml.ml.matrices import CsrMatrix, Matrix
+from stepml.ml.matrices import CsrMatrix, Floats, Floats64, Matrix
 from stepml.trained.rows import STANDARD, place_of, rows_of
 
 
@@ -48,6 +48,22 @@ class Preparation:
             known = self._filled(block, start, rows.title)
             yield known if self._scale is None else scaled(known, self._scale, remainders)
             start += len(block)
+
+    def as_of_data(self, coefficients: Floats, intercepts: Floats) -> tuple[Floats64, Floats64]:
+        """Return a linear function of prepared rows as one of rows as in the data.
+
+        Parameters
+        ----------
+        coefficients : array of shape (n_outputs, n_features)
+        intercepts : array of shape (n_outputs,)
+        """
+        slopes, constants = coefficients.astype(np.float64), intercepts.astype(np.float64)
+        if self._scale is None:
+            return slopes, constants
+        mean = self._scale.mean.astype(np.float64)
+        mean[self._scale.fine] = self._scale.fine_mean
+        slopes /= self._scale.scale
+        return slopes, constants - slopes @ mean
 
     def _filled(self, X: Matrix, start: int, title: Callable[[int], str]) -> Matrix:
         """Return rows without missing values, or raise `ValueError` if the job allowed none."""

@@ -105,8 +105,8 @@ class Job:
         for rank in (keys.VALIDATION, *range(self.spec["workers"])):
             assemble(AssembleTask(job_id=self.job_id, rank=rank), self.storage)
 
-    def initialise(self) -> None:
-        initialise(self.job_id, self.storage)
+    def initialise(self, remaining: Callable[[], float] = lambda: 900.0) -> None:
+        initialise(self.job_id, self.storage, Deadline(remaining))
 
     def initialised(self) -> JobState:
         self.state = self.partitioned()

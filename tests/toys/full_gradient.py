@@ -46,6 +46,9 @@ class FullGradient(OrchestratedAlgorithm[LossModel]):
     def rank_result(self, progress: RankProgress) -> Extras:
         return {"gradient": progress.extras["gradient"], "loss": progress.loss}
 
+    def contribution_shape(self, model: LossModel) -> tuple[int, int]:
+        return model.n_parameters, 2
+
     def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
         return rank_state["gradient"] * np.float32(rank_epoch.weight), rank_state["loss"]
 

@@ -210,12 +210,13 @@ def test_probabilities_and_decisions_are_in_the_order_of_classes(kind: str, prep
     assert np.array_equal(model.classes_[np.asarray(second, int)], predicted)
 
 
+@pytest.mark.parametrize("prepared", ["", "dense", "sparse"])
 @pytest.mark.parametrize("kind", [kind for kind in MODELS if kind != "kmeans"])
-def test_coefficients_are_those_of_prepared_features(kind: str) -> None:
-    it = example(kind, prepared="dense")
+def test_coefficients_are_those_of_rows_as_in_the_data(kind: str, prepared: str) -> None:
+    it = example(kind, prepared=prepared)
     model = trained(it)
-    assert it.artifact.scale is not None
-    z = scaled(it.X, it.artifact.scale) @ model.coef_.T + model.intercept_
+    assert (it.artifact.scale is None) == (prepared == "")
+    z = it.X @ model.coef_.T + model.intercept_
 
     if kind == "linear":
         assert (model.coef_.shape, type(model.intercept_)) == ((N_FEATURES,), float)

@@ -22,7 +22,7 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml import lbfgs
 from stepml.ml.algorithms.base import LabelledSample, OrchestratedAlgorithm, never
-from stepml.ml.algorithms.course import Course
+from stepml.ml.algorithms.course import Course, rest_in_words
 from stepml.ml.algorithms.descent import Descent, Schedule
 from stepml.ml.algorithms.local import LocalDescent
 from stepml.ml.algorithms.optimality import n_sums, objective_of, rank_sums
@@ -115,6 +115,13 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         carried = {name: progress.extras[name] for name in ("u", "rho", "squares", "reach", "at_z")}
         return {"x": progress.parameters, "loss": progress.loss, **carried}
 
+    def contribution_shape(self, model: LossModel) -> tuple[int, int]:
+        return model.n_parameters, _AT_Z.start + n_sums(model, is_smooth=self.is_smooth)
+
+    def knows(self, model: LossModel, found: Extras) -> bool:
+        n_at_z = n_sums(model, is_smooth=self.is_smooth)
+        return "at_z" in found and found["at_z"].size == n_at_z
+
     def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
         vector = (rank_state["x"] + rank_state["u"]) / np.float32(rank_epoch.world_size)
         at_z = rank_epoch.weight * rank_state["at_z"]
@@ -141,12 +148,13 @@ class Admm(OrchestratedAlgorithm[LossModel]):
             "course": course.numbers,
         }
         ends = residuals is not None and residuals.are_small
+        fall = None if residuals is None else residuals.fall
         return Outcome(
             State(z, extras),
             float(trailer[0] / trailer[1]),
             "both residuals are within their tolerances" if ends else None,
             residuals,
-            lacks="ADMM has not converged",
+            lacks=rest_in_words(fall, is_smooth=self.is_smooth),
         )
 
     def _minimise(

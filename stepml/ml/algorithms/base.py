@@ -108,6 +108,17 @@ class OrchestratedAlgorithm(Algorithm[M]):
         """Return the arrays with which a rank ends an epoch."""
 
     @abstractmethod
+    def contribution_shape(self, model: M) -> tuple[int, int]:
+        """Return the numbers in the vector and the sums of a contribution."""
+
+    def knows(self, model: M, found: Extras) -> bool:
+        """Return whether this version wrote the arrays of a rank: a result, or a progress's extras.
+
+        Those of another version count as absent.
+        """
+        return True
+
+    @abstractmethod
     def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
         """Return a rank's contribution to the exchange: a vector and float64 sums, to be added.
 

@@ -16,6 +16,7 @@ _WINDOW = 5  # epochs in which the objective must rest if the loss is not smooth
 # Beside the objective, to which a fall is compared: where the objective ends at 0, no fall would
 # ever be small.
 _SHARE_OF_FIRST = 1e-3
+_LEAST_SAID = 1e-4  # of falls, in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,21 @@ class Course:
         if not (math.isfinite(fall) and math.isfinite(size)):
             return None
         return fall / size if size else 0.0
+
+
+def rest_in_words(fall: float | None, *, is_smooth: bool) -> str:
+    """Return the part of the way that is left by the `Course.relative_fall`."""
+    if fall is None:
+        return "it is not known yet how far the objective can fall"
+    if not is_smooth:
+        return f"the objective changed by {_percent(fall)} in the last {_WINDOW} epochs"
+    return f"the objective can fall by {_percent(fall)}"
+
+
+def _percent(share: float) -> str:
+    if share >= 1:
+        return "a multiple of itself"
+    return f"about {100 * share:.2g}%" if share >= _LEAST_SAID else f"less than {_LEAST_SAID:.2%}"
 
 
 def _largest(a: float, b: float) -> float:

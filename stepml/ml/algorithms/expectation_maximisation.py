@@ -71,6 +71,9 @@ class ExpectationMaximisation(OrchestratedAlgorithm[KMeans]):
     def rank_result(self, progress: RankProgress) -> Extras:
         return {"sums": progress.extras["sums"], "loss": progress.loss}
 
+    def contribution_shape(self, model: KMeans) -> tuple[int, int]:
+        return model.n_parameters + model.n_clusters, 2
+
     def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
         return rank_state["sums"], rank_state["loss"]
 

@@ -81,6 +81,9 @@ class LeastSquares(OrchestratedAlgorithm[LossModel]):
     def rank_result(self, progress: RankProgress) -> Extras:
         return {"sums": progress.extras["sums"], "rows": np.array([progress.rows_seen], np.float64)}
 
+    def contribution_shape(self, model: LossModel) -> tuple[int, int]:
+        return _n_products(model.n_features + 2), 1
+
     def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
         return rank_state["sums"], rank_state["rows"]
 

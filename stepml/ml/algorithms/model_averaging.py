@@ -67,6 +67,9 @@ class ModelAveraging(OrchestratedAlgorithm[LossModel]):
     def rank_result(self, progress: RankProgress) -> Extras:
         return {"vector": _vector(progress), "loss": progress.loss}
 
+    def contribution_shape(self, model: LossModel) -> tuple[int, int]:
+        return model.n_parameters + bool(model.penalty.l1), 2
+
     def contribution(self, rank_state: Extras, rank_epoch: RankEpoch) -> tuple[Array, Sums]:
         return rank_state["vector"] * np.float32(rank_epoch.weight), rank_state["loss"]
 

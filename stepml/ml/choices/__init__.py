@@ -11,12 +11,15 @@ from stepml.ml.choices.penalty import with_penalty
 from stepml.ml.choices.rates import rate_is_open, with_rate
 from stepml.ml.choices.rescaling import with_scaling
 from stepml.ml.choices.room import with_room
+from stepml.ml.choices.sharing import note_on_batch, with_shared_batch
 
 __all__ = [
+    "note_on_batch",
     "rate_is_open",
     "with_pace",
     "with_penalty",
     "with_rate",
     "with_room",
     "with_scaling",
+    "with_shared_batch",
 ]

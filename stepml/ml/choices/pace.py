@@ -18,7 +18,7 @@ _STEPS = 1000
 _LEAST_AN_EPOCH, _MOST_AN_EPOCH = 50, 200  # steps, if max_epochs is open
 _LEAST_EPOCHS, _MOST_EPOCHS = 5, 20
 _STEP_ROWS = 1000  # of large data: more rows do not make a step better
-_LEAST_ROWS = 8  # of a gradient
+LEAST_ROWS = 8  # of a gradient
 
 
 def with_pace(spec: JobSpec, shard_rows: Sequence[int]) -> JobSpec:
@@ -59,7 +59,7 @@ def _batch_size(descent: Descent, max_epochs: int | None, shard_rows: Sequence[i
         steps = min(max(_LEAST_AN_EPOCH, _STEPS // max_epochs), _STEPS)
     batch = -(-rows // steps)
     # Ranks that descend alone see no other rows, so a small batch is only theirs.
-    least = _LEAST_ROWS if descent.averages_models else -(-_LEAST_ROWS // world_size)
+    least = LEAST_ROWS if descent.averages_models else -(-LEAST_ROWS // world_size)
     return min(max(-(-batch // world_size), least), max(shard_rows))
 
 

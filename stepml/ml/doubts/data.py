@@ -8,7 +8,7 @@ import numpy as np
 
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
-from stepml.job.spec_base import settled
+from stepml.job.spec_base import label_text, settled
 from stepml.ml.data import Layout, Manifest, Moments, shard_kind
 from stepml.ml.data.remainders import are_coarse, are_narrow
 from stepml.ml.models.classes import MEANT_REGRESSION, look_continuous
@@ -25,6 +25,10 @@ def doubts_about_data(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
 
 def doubts_about_moments(spec: JobSpec, layout: Layout, moments: Moments) -> list[JobWarning]:
     """Return warnings about the features of the training rows."""
+    if moments.are_constant.all() and spec.model.needs_labels:
+        features = "the feature is" if len(moments.n) == 1 else f"all {len(moments.n)} features are"
+        text = f"{features} constant, so they say nothing about the labels"
+        return [JobWarning(code="features_constant", text=text)]
     apart = [] if spec.data.standardise else _if_apart(spec, layout, moments)
     return [*_if_coarse_after_all(layout, moments), *apart]
 
@@ -79,6 +83,9 @@ def _about_labels(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
     if spec.model.learns_classes:
         return _if_continuous(manifest)
     moments = manifest.label_moments
+    if moments.n and moments.squares == 0:
+        text = f"all labels are {label_text(moments.mean)}, so no feature says anything about them"
+        return [JobWarning(code="labels_constant", text=text)]
     if moments.rounding_error <= _ROUNDED * moments.deviation:
         return []
     text = (

@@ -11,6 +11,7 @@ from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml.convergence import EndedBy, advice
+from stepml.ml.doubts.decisions import Decisions, if_never_predicted, if_one_validates
 from stepml.ml.second_opinion import Better
 
 _MARGIN = 0.01  # relative; validation rows are a sample
@@ -50,6 +51,7 @@ class Training:
     first_loss: float | None = None  # before training
     better: Better | None = None  # a better model than the job's
     empty_clusters: int = 0
+    decisions: Decisions | None = None  # of a classifier
 
     @property
     def is_steady(self) -> bool:
@@ -82,6 +84,11 @@ class Training:
         before = [] if self.first_loss is None else [self.first_loss]
         return [*before, *self.losses]
 
+    def has_learnt(self, loss: float) -> bool:
+        """Return whether the model suits the training rows, given the ``loss`` of a trivial one."""
+        suits = self.training_loss < loss or self.ended_by == "algorithm"
+        return self.better is None and suits
+
     def has_reached(self, loss: float) -> bool:
         """Return whether the loss after some epoch was at most ``loss``, noise aside."""
         best = min(self.losses, default=self.loss)
@@ -96,6 +103,7 @@ class Training:
 def doubts_about_model(spec: JobSpec, training: Training) -> list[JobWarning]:
     """Return warnings about a trained model; of those about its loss, the most serious one."""
     checks = (
+        _if_one_validates,
         _if_worse,
         _if_risen,
         _if_oscillating,
@@ -106,7 +114,15 @@ def doubts_about_model(spec: JobSpec, training: Training) -> list[JobWarning]:
     )
     found = (check(spec, training) for check in checks)
     about_loss = next((warning for warning in found if warning), None)
-    return [*([about_loss] if about_loss else []), *_if_empty(training)]
+    return [
+        *([about_loss] if about_loss else []),
+        *if_never_predicted(spec, training.decisions, about_loss),
+        *_if_empty(training),
+    ]
+
+
+def _if_one_validates(spec: JobSpec, training: Training) -> JobWarning | None:
+    return if_one_validates(spec, training.decisions)
 
 
 def _if_worse(spec: JobSpec, training: Training) -> JobWarning | None:
@@ -117,7 +133,7 @@ def _if_worse(spec: JobSpec, training: Training) -> JobWarning | None:
         f"the validation loss {training.loss:.6g} is worse than that of {_constant(spec)}, "
         f"{constant:.6g}: "
     )
-    if training.better is None and training.training_loss < constant:  # it fits its rows alone
+    if training.has_learnt(constant):
         text += f"{_SAY_LITTLE}, or the rows are too few"
     else:
         text += _more(spec, training) if training.is_steady else advice(spec)
@@ -129,7 +145,7 @@ def _if_risen(spec: JobSpec, training: Training) -> JobWarning | None:
     if first is None or not training.exceeds(first):
         return None
     text = f"the validation loss rose from {first:.6g} to {training.loss:.6g} in training: "
-    if training.better is None and training.training_loss < first:  # it fits its rows alone
+    if training.has_learnt(first):
         text += f"{_SAY_LITTLE}, or the rows are too few"
     else:
         text += advice(spec)
@@ -193,7 +209,7 @@ def _if_falling(spec: JobSpec, training: Training) -> JobWarning | None:
 
 def _if_no_better(spec: JobSpec, training: Training) -> JobWarning | None:
     constant = training.constant_loss
-    if constant is None:
+    if constant is None or (constant == 0 and spec.model.needs_labels):  # labels are all the same
         return None
     margin = max(_SURE_MARGIN, _NOISE / math.sqrt(max(1, training.validation_rows)))
     if training.loss < constant - margin * abs(constant):

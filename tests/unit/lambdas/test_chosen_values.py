@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from lambdas.environment import Deadline
 from lambdas.epochs import epochs_of
 from lambdas.initialise import initialise
 from lambdas.job_store.results import trained_model
@@ -122,6 +123,58 @@ def test_a_resumed_job_takes_the_values_and_comes_to_the_same_bits(algorithm: st
         np.testing.assert_array_equal(state.parameters, bits)
 
 
+def resumed_by(workers: int, first: Job, **algorithm: Any) -> Job:
+    """Return a job that resumes ``first`` after an epoch, with another number of workers."""
+    fields = OPEN | {"algorithm": {"name": first.spec["algorithm"]["name"]} | algorithm}
+    job = Job(f"by-{workers}", first.storage, workers=workers, **fields)
+    job.spec["resume_from"] = {"job": first.job_id, "epoch": 1}
+    job.initialised()
+    job.epoch(2)
+    return job
+
+
+@pytest.mark.parametrize("algorithm", ["gradient_averaging", "model_averaging"])
+def test_other_workers_share_the_batch_of_a_resumed_job(algorithm: str) -> None:
+    """The number of workers changes the work of a rank, but not the path."""
+    first = open_job(algorithm, workers=2)
+    trained(first, 1)
+    rows = chosen(first)["algorithm"]["batch_size"]
+    one, six = resumed_by(1, first), resumed_by(6, first)
+    least = min(rows, 8) if algorithm == "model_averaging" else 1
+    assert chosen(one)["algorithm"]["batch_size"] == 2 * rows
+    assert chosen(six)["algorithm"]["batch_size"] == max(-(-rows // 3), least)
+    for job in (one, six):
+        plan = job.training_plan()
+        values = chosen(job)["algorithm"]
+        expected = {**chosen(first)["algorithm"], "batch_size": values["batch_size"]}
+        assert values == expected
+        assert plan.about.choices["algorithm.batch_size"] == values["batch_size"]
+        batch = f"a batch has {values['batch_size'] * plan.spec.workers} rows"
+        [note] = [note for note in plan.about.notes if note.startswith("a batch has")]
+        assert note.startswith(batch)
+        assert note.endswith(f"it had {2 * rows}, {rows} of each of 2")
+    again = resumed_by(2, six)  # its own batch is the measure now
+    assert chosen(again)["algorithm"]["batch_size"] == 3 * chosen(six)["algorithm"]["batch_size"]
+
+
+def test_a_batch_that_the_job_names_is_that_of_a_rank() -> None:
+    first = open_job("gradient_averaging", workers=2)
+    first.spec["algorithm"]["batch_size"] = 10
+    trained(first, 1)
+    job = resumed_by(3, first, batch_size=10)
+    assert chosen(job)["algorithm"]["batch_size"] == 10
+    note = "a batch has 30 rows, 10 of each of 3 ranks; in the job that this one resumes, it had 20"
+    assert any(each.startswith(note) for each in job.training_plan().about.notes)
+
+
+def test_the_same_workers_are_told_nothing_about_batches() -> None:
+    first = open_job("gradient_averaging", workers=2)
+    trained(first, 1)
+    again = resumed_by(2, first)
+    assert chosen(again)["algorithm"] == chosen(first)["algorithm"]
+    assert not any(note.startswith("a batch") for note in again.training_plan().about.notes)
+
+
 def test_a_value_other_than_the_chosen_one_cannot_be_resumed() -> None:
     first = open_job("model_averaging")
     trained(first, 1)
@@ -154,6 +207,7 @@ def test_jobs_with_the_defaults_of_earlier_versions_can_be_resumed() -> None:
     assert chosen(again)["algorithm"]["learning_rate"] == 0.1
 
 
+LONG = Deadline(lambda: 900.0)
 LIBSVM = {"uri": "s3://data/rows.libsvm", "format": "libsvm"}  # its width is not known before
 
 
@@ -173,7 +227,7 @@ def test_an_algorithm_without_room_for_the_model_is_not_chosen() -> None:
         state = job.partitioned()
         plan_shards("job", job.storage, most_model_bytes=most)
         job.assemble()
-        plan = initialise("job", job.storage, most_model_bytes=most)
+        plan = initialise("job", job.storage, LONG, most_model_bytes=most)
         assert state.chunks == epochs_of(plan.spec).chunks
         job.epoch(1)
         bits.append(job.state_bits(1))

@@ -21,6 +21,7 @@ from stepml.job import keys
 from stepml.job.errors import (
     DataSetDamagedError,
     EmptyDataError,
+    ExecutorPausedError,
     KeyNotFoundError,
     ValueChangedError,
 )
@@ -374,3 +375,23 @@ def test_an_empty_data_set_is_no_damage() -> None:
     job.spec["data"] |= {"header": True, "label": "c"}
     with pytest.raises(EmptyDataError):
         job.partitioned()
+
+
+@pytest.mark.parametrize("damage", [lose, noise])
+def test_many_missing_shards_are_made_in_several_calls(damage: Damage) -> None:
+    """Each call makes one at least, and rests after half of its time."""
+    job = job_on(MemoryStorage(), "slow")
+    job.partitioned()
+    job.assemble()
+    forget_shards()
+    for key in list(job.storage.list("datasets/")):
+        if "/rank-" in key:
+            damage(job.storage, key)
+    for rank in range(1, 3):
+        times = iter([900.0] + [400.0] * 100)
+        ready = rf"the shards of ranks 0 to {rank - 1} of 3 are there; 1 of them"
+        with pytest.raises(ExecutorPausedError, match=ready):
+            job.initialise(times.__next__)
+    job.initialise(iter([900.0] + [400.0] * 100).__next__)
+    job.epoch(1)
+    assert job.state_bits(1) == undisturbed()

@@ -106,6 +106,71 @@ def test_a_plateau_from_which_the_loss_can_fall_is_no_convergence() -> None:
     assert codes(report) == ["not_converged"]
 
 
+MANY = np.random.default_rng(5).normal(size=(1000, 3))
+RARELY = (MANY[:, 0] + MANY[:, 2] > 2.7).astype(int).tolist()
+
+
+def warning_of(report: JobReport, code: str) -> str:
+    (found,) = (each.text for each in report.warnings if each.code == code)
+    return found
+
+
+@pytest.mark.parametrize("metric", ["loss", "auc"])
+def test_a_class_that_is_never_predicted_is_said_unless_scores_matter(metric: str) -> None:
+    rows = text("a,b,y", *MANY[:, :2].T.tolist(), RARELY)
+    model = {"name": "svm", "loss": "squared_hinge"}
+    stop = {"max_epochs": 20, "metric": metric}
+    report = trained(
+        job(rows, {"stratify": True}, model=model, algorithm={"name": "admm"}, stop=stop), 20
+    )
+    assert report.metrics["recall"] == 0
+    if metric == "auc":
+        assert "never_predicted" not in codes(report)
+        return
+    said = warning_of(report, "never_predicted")
+    share = re.escape(f"{report.metrics['accuracy']:.4g}")
+    assert re.search(
+        f"class 1, [1-4](\\.[0-9])?% of the rows, is never .* {share}, is only the share", said
+    )
+    assert "model.class_weight to 'balanced'" in said
+
+
+def test_balanced_classes_are_all_predicted() -> None:
+    rows = text("a,b,y", *MANY[:, :2].T.tolist(), RARELY)
+    model = {"name": "svm", "loss": "squared_hinge", "class_weight": "balanced"}
+    begun = job(rows, {"stratify": True}, model=model, algorithm={"name": "admm"})
+    assert "never_predicted" not in codes(trained(begun, 3))
+
+
+def test_validation_rows_of_one_class_tell_nothing_about_the_model() -> None:
+    held = (N >= 50).astype(int).tolist()
+    y = np.where(N >= 50, 1, N % 2).tolist()
+    begun = job(text("a,b,v,y", *reals(0, 1), held, y), {"validation": {"column": "v"}})
+    assert codes(trained(begun)) == ["one_class_validates"]
+
+
+@pytest.mark.parametrize("algorithm", [{"name": "least_squares"}, {"name": "admm"}, GRADIENT])
+def test_labels_that_are_all_the_same_are_said_once(algorithm: dict[str, Any]) -> None:
+    rows = text("a,b,y", *reals(0, 1), [5] * 60)
+    report = trained(job(rows, algorithm=algorithm, chooses=True, **LINEAR))
+    assert codes(report) == ["labels_constant"]
+    assert report.warnings[0].text.startswith("all labels are 5, so no feature says anything")
+
+
+def test_features_that_say_nothing_are_noted() -> None:
+    a, b = reals(0, 1)
+    report = trained(job(text("a,b,c,d,y", a, b, [7] * 60, a, Y)))
+    assert report.dataset.notes == [
+        "column 3 ('c') is constant",
+        "column 4 ('d') repeats column 1 ('a')",
+    ]
+    report = trained(job(text("a,b,y", [7] * 60, [0.1] * 60, Y)))
+    assert codes(report)[0] == "features_constant"
+    assert report.warnings[0].text == (
+        "all 2 features are constant, so they say nothing about the labels"
+    )
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_measure_beyond_all_numbers_is_left_out() -> None:
     numbers = np.linspace(-1, 1, 60)

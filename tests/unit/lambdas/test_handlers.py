@@ -14,7 +14,6 @@ import pytest
 from lambdas.assemble import assemble
 from lambdas.channels import Channels
 from lambdas.entry import handles
-from lambdas.initialise import initialise
 from lambdas.job_store.shards import ShardCache
 from lambdas.partition import partition
 from lambdas.plan_shards import plan_shards
@@ -254,7 +253,7 @@ def test_of_two_jobs_that_partition_at_once_one_manifest_counts() -> None:
     for job in (one, two):
         for rank in (-1, 0, 1, 2):
             assemble(AssembleTask(job_id=job.job_id, rank=rank), job.storage)
-        initialise(job.job_id, job.storage)
+        job.initialise()
         job.epoch(1)
     assert one.state_bits(1) == two.state_bits(1)
 

@@ -12,7 +12,6 @@ import pytest
 from lambdas.attempts.workforce import MOST_IN_FLIGHT, Workforce, refuse_too_wide
 from lambdas.epochs import epochs_of
 from lambdas.epochs.loop import Limits, Start, loop_state
-from lambdas.initialise import initialise
 from lambdas.job_store import JobStore, PartitionPlan
 from lambdas.job_store.resumption import plan_resumption
 from stepml.job import keys
@@ -183,7 +182,7 @@ def test_a_resumed_job_needs_the_other_one_no_more_once_it_has_begun() -> None:
     job.initialised()
     source.epoch(2)
     source.finalise(2)
-    initialise(job.job_id, job.storage)  # like every continuation
+    job.initialise()  # like every continuation
     job.epoch(2)
     assert job.state_bits(2) == source.state_bits(2)
 

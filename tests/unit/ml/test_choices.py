@@ -13,6 +13,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
 
 from stepml.job import algorithms, models
+from stepml.job.channels import Pattern
 from stepml.job.choices import with_algorithm
 from stepml.job.combinations import contradictions
 from stepml.job.spec import Data, Exchange, JobSpec, Stop
@@ -24,6 +25,7 @@ from stepml.ml.choices import (
     with_rate,
     with_room,
     with_scaling,
+    with_shared_batch,
 )
 from stepml.ml.matrices import CsrMatrix, Matrix
 from stepml.ml.models import LossModel
@@ -371,6 +373,35 @@ def test_an_algorithm_that_the_exchange_excludes_is_not_chosen() -> None:
     job = JobSpec(data=CSV, model=models.Svm(l1=0.1), exchange=exchange)
     assert isinstance(with_algorithm(job).algorithm, algorithms.GradientAveraging)
     assert contradictions(job) == []
+
+
+@pytest.mark.parametrize(
+    ("workers", "before", "after", "rate"),
+    [
+        (4, "async", "async", 0.05),
+        (4, "reduce", "async", 0.025),
+        (2, "reduce", "async", 0.05),
+        (2, "async", "reduce", 0.2),
+        (4, "reduce", "reduce_scatter", 0.1),
+    ],
+)
+def test_asynchronous_ranks_share_the_rate_of_a_resumed_job(
+    workers: int, before: Pattern, after: Pattern, rate: float
+) -> None:
+    first = JobSpec(
+        data=CSV,
+        model=models.Svm(),
+        workers=2,
+        algorithm=algorithms.GradientAveraging(learning_rate=0.1, batch_size=10),
+        exchange=Exchange(pattern=before),
+    )
+    resumed = msgspec.structs.replace(first, workers=workers, exchange=Exchange(pattern=after))
+    asked = msgspec.structs.replace(resumed, algorithm=None)
+    given = settled(with_shared_batch(resumed, resumed, first).algorithm)
+    chosen = settled(with_shared_batch(resumed, asked, first).algorithm)
+    assert given == first.algorithm
+    assert isinstance(chosen, algorithms.GradientAveraging)
+    assert (chosen.learning_rate, chosen.batch_size) == (rate, 20 // workers)
 
 
 MB = 2**20

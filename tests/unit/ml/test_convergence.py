@@ -190,7 +190,7 @@ def test_what_the_algorithm_says_ends_the_job_before_max_epochs() -> None:
 def test_max_epochs_say_what_convergence_lacks() -> None:
     verdict = decide(Stop(max_epochs=3), 3, 1.0, None, OwnCriterion(lacks="centroids still move"))
     assert verdict.decision == "stopped"
-    assert verdict.reason == "max_epochs 3 reached, but centroids still move"
+    assert verdict.reason == "max_epochs 3 reached; centroids still move"
 
 
 SPENT = Spent(seconds=60, epoch_seconds=30, cost_usd=0.04, epoch_cost_usd=0.02)

@@ -61,6 +61,8 @@ def test_a_model_worse_than_the_constant_one() -> None:
     )  # it is on its way
     ((_, text),) = doubts(DESCENT, losses=[0.7, 0.72, 0.73], training_loss=0.6)
     assert text.endswith("the features may say little about the labels, or the rows are too few")
+    ((_, text),) = doubts(ADMM, losses=[0.7, 0.72], training_loss=0.8, ended_by="algorithm")
+    assert text.endswith("the features may say little about the labels, or the rows are too few")
 
 
 def test_a_loss_that_rose() -> None:

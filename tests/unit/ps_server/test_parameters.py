@@ -41,25 +41,14 @@ from ps_server.state.parameters import Parameters
 from stepml.job.algorithms import GradientAveraging
 from stepml.job.step import Step
 from stepml.ml.algorithms.descent import Descent
+from tests.support.clocks import HandClock
 from tests.support.plain_choices import plain
 from tests.support.ranks import at_once, messages, total
 
 JOB = "jobs/job/exchange/0123456789abcdef/"
 STEP = Step(2, 5)
 ATTEMPT = "attempt"
-
-
-class StepClock:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float, /) -> None:
-        self.now += seconds
+WAIT_S = 600.0  # longer than a test may take
 
 
 def parameters(limit_bytes: int = 2**26, **settings: Any) -> Parameters:
@@ -178,11 +167,9 @@ def test_a_pull_waits_for_all_ranks_and_is_woken_by_the_last() -> None:
     def act(rank: int) -> bytes:
         time.sleep(0.01 * (3 - rank))
         push(state, rank, contributed[rank])
-        return pull(state, rank, wait_s=30).vector.tobytes()
+        return pull(state, rank, wait_s=WAIT_S).vector.tobytes()
 
-    began = time.monotonic()
     assert set(at_once(4, act)) == {total(contributed)}
-    assert time.monotonic() - began < 10
 
 
 def test_a_wait_ends_and_names_the_ranks_that_are_missing() -> None:
@@ -497,7 +484,7 @@ def test_a_late_push_makes_no_step_that_is_forgotten() -> None:
 
 
 def test_jobs_that_came_back_and_nobody_asks_for_expire_early() -> None:
-    clock = StepClock()
+    clock = HandClock()
     later = restored(registered(2), clock=clock)
     later.register("new", JobSettings(1, 1000))
     clock.sleep(1300)
@@ -545,7 +532,7 @@ def test_what_is_being_sent_does_not_change_and_outlives_its_step() -> None:
 
 
 def test_jobs_that_nobody_uses_expire() -> None:
-    clock = StepClock()
+    clock = HandClock()
     state = parameters(expiry_s=60, clock=clock)
     for name in ("old", "new"):
         state.register(name, JobSettings(1, 1000))
@@ -562,12 +549,12 @@ def test_a_server_that_drains_ends_all_waits_and_takes_nothing_new() -> None:
     incoming = state.receive(Target(JOB, STEP, 1, ATTEMPT), len(encode(messages(1, 5)[0])))
     assert isinstance(incoming, Incoming)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(pull, state, wait_s=60)
+        waiting = pool.submit(pull, state, wait_s=WAIT_S)
         while not state._jobs.by_name[JOB].n_waiting:
             time.sleep(0.001)
         state.drain()
         with pytest.raises(Draining):
-            waiting.result(10)
+            waiting.result(WAIT_S)
     incoming.memory[:] = encode(messages(1, 5)[0])
     state.push(incoming)  # it had begun
     with pytest.raises(Draining):
@@ -579,12 +566,12 @@ def test_a_server_that_drains_ends_all_waits_and_takes_nothing_new() -> None:
 def test_deleting_a_job_ends_its_waits() -> None:
     state = registered(2)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(pull, state, wait_s=60)
+        waiting = pool.submit(pull, state, wait_s=WAIT_S)
         while not state._jobs.by_name[JOB].n_waiting:
             time.sleep(0.001)
         state.delete(JOB)
         with pytest.raises(UnknownJob):
-            waiting.result(10)
+            waiting.result(WAIT_S)
 
 
 def restored(state: Parameters, **settings: Any) -> Parameters:
@@ -743,9 +730,9 @@ def test_bounded_staleness_holds_back_who_is_too_far_ahead() -> None:
         pull(state, 0, Step(EPOCH, 3), wait_s=0.02)
     assert caught.value.ranks == (1,)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(pull, state, 0, Step(EPOCH, 3), wait_s=30)
+        waiting = pool.submit(pull, state, 0, Step(EPOCH, 3), wait_s=WAIT_S)
         update(state, 1, 1)
-        assert waiting.result(10).trailer[0] == 4
+        assert waiting.result(WAIT_S).trailer[0] == 4
 
 
 def test_bounded_staleness_is_never_exceeded() -> None:
@@ -757,7 +744,7 @@ def test_bounded_staleness_is_never_exceeded() -> None:
         rng = np.random.default_rng(rank)
         for sequence in range(1, n_updates + 1):
             update(state, rank, sequence)
-            found = pull(state, rank, Step(EPOCH, sequence), wait_s=60)
+            found = pull(state, rank, Step(EPOCH, sequence), wait_s=WAIT_S)
             applied = found.trailer[HEAD : HEAD + 4]
             ahead.append(applied[rank] - applied.min())
             time.sleep(rng.uniform(0, 0.001))
@@ -830,11 +817,11 @@ def test_thousands_of_steps_use_the_same_memory() -> None:
         most = 0
         for batch in range(1, 501):
             push(state, rank, contributed[rank], Step(1, batch))
-            pull(state, rank, Step(1, batch), wait_s=60)
+            pull(state, rank, Step(1, batch), wait_s=WAIT_S)
             if rank == 0:
                 state.forget(JOB, Step(1, batch - 1))
                 most = max(most, used_bytes(state))
-            barrier.wait(60)
+            barrier.wait(WAIT_S)
         return most
 
     assert max(at_once(4, act)) <= reserved_bytes(JobSettings(4, 2**16))

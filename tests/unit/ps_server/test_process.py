@@ -34,11 +34,13 @@ from ps_server.state.jobs import Incoming
 from ps_server.state.parameters import Parameters
 from ps_server.state.snapshot_files import Snapshots, SnapshotStatus
 from stepml.job.step import Step
+from tests.support.clocks import HandClock
 
 PLAIN = ("--plain-loopback", "--listen=127.0.0.1:0")
 TOKEN = {"STEPML_PS_TOKEN": "sixteen letters."}
 ENCODED = encode_in_parts(Message(np.arange(1000, dtype=np.float32), np.array([1.0])))
 LIMIT = 2**24
+WAIT_S = 240.0  # more than any machine needs
 
 Opener = Callable[[Path], Snapshots]
 
@@ -57,7 +59,6 @@ def test_what_is_left_out_has_a_default() -> None:
     assert settings.grpc_listen is None
     assert settings.health_listen == ("127.0.0.1", 7072)
     assert settings.limit_bytes == machine_bytes() // 2
-    assert settings.frame_bytes is None
     assert (settings.expiry_s, settings.snapshot_s, settings.drain_s) == (86_400, 30, 20)
     assert settings.snapshots is None
 
@@ -70,7 +71,6 @@ def test_what_is_left_out_has_a_default() -> None:
         ("health-listen", "", "health_listen", None),
         ("health-listen", "0.0.0.0:1", "health_listen", ("0.0.0.0", 1)),
         ("memory-mb", "1.5", "memory_bytes", 1_572_864),
-        ("frame-bytes", "65536", "frame_bytes", 65_536),
         ("max-connections", "7", "max_connections", 7),
         ("expiry-hours", "2", "expiry_s", 7200),
         ("snapshots", "s3://some-bucket/there", "snapshots", "s3://some-bucket/there"),
@@ -101,7 +101,7 @@ def test_a_flag_and_its_variable_say_the_same(
         (("--listen=:7070",), {}, "--listen: expected HOST:PORT, got ':7070'"),
         (("--listen=a:٣",), {}, "--listen: expected HOST:PORT"),
         (("--health-listen=7072",), {}, "--health-listen: expected HOST:PORT, got '7072'"),
-        (("--frame-bytes=1",), {}, "--frame-bytes: expected a number from 65536 to"),
+        (("--max-connections=0",), {}, "--max-connections: expected a number from 1 to 100000"),
         (("--client-ca=/none",), {}, "--client-ca: expected a file that can be read"),
         (("--snapshots=s3://",), {}, "--snapshots: expected a directory or s3://bucket/prefix"),
         ((), {"TOKEN": "fünfzehn Zeichen!"}, "STEPML_PS_TOKEN: expected a token of printable"),
@@ -173,20 +173,6 @@ def test_the_limits_of_a_service_or_a_container_count(
 def test_every_flag_is_explained() -> None:
     for parameter in command().params:
         assert parameter.help, parameter.name
-
-
-class HandClock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def time(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def test_of_a_flood_of_one_message_the_first_are_written_and_the_rest_counted() -> None:
@@ -273,21 +259,21 @@ def test_snapshots_at_the_same_time_leave_the_newest_last(
     def slow() -> object:
         snapshot = take()
         begun.set()
-        assert go.wait(10)
+        assert go.wait(WAIT_S)
         return snapshot
 
     parameters.take_snapshot = slow  # type: ignore[method-assign, assignment]
     first = threading.Thread(target=snapshots.save, args=(parameters,))
     first.start()
-    assert begun.wait(10)
+    assert begun.wait(WAIT_S)
     parameters.take_snapshot = take  # type: ignore[method-assign]
     push(parameters, 3)
     second = threading.Thread(target=snapshots.save, args=(parameters,))
     second.start()
     second.join(0.1)
     go.set()
-    first.join(10)
-    second.join(10)
+    first.join(WAIT_S)
+    second.join(WAIT_S)
     snapshots.close()
     assert restored_ranks(tmp_path) == (3,)
 
@@ -412,7 +398,7 @@ def test_health_is_answered_and_nothing_else_is(host: str) -> None:
 
 
 def get(address: tuple[str, int], path: str) -> tuple[int, str]:
-    connection = HTTPConnection(*address, timeout=5)
+    connection = HTTPConnection(*address, timeout=WAIT_S)
     connection.request("GET", path)
     answer = connection.getresponse()
     answer.read()

@@ -80,11 +80,11 @@ def oracle(model: TrainedModel) -> Any:
         return own
     if is_regressor(model):
         own = LinearRegression()
-        own.coef_, own.intercept_ = model.coef_.astype(np.float64), model.intercept_
+        own.coef_, own.intercept_ = model.coef_, model.intercept_
     else:
         own = LogisticRegression() if hasattr(model, "predict_proba") else LinearSVC()
-        own.coef_ = model.coef_.astype(np.float64)
-        own.intercept_ = np.float64(model.intercept_)
+        own.coef_ = model.coef_
+        own.intercept_ = model.intercept_
         own.classes_ = model.classes_
     own.n_features_in_ = model.n_features_in_
     return own
@@ -94,7 +94,9 @@ def pair(kind: str, prepared: str = "") -> tuple[TrainedModel, Any, Any, Any, An
     """Return a model, its oracle, rows for each of them, and labels."""
     it = example(kind, prepared=prepared)
     model = TrainedModel(it.artifact)
-    rows = it.X if it.artifact.scale is None else np.asarray(scaled(it.X, it.artifact.scale))
+    rows = it.X
+    if it.artifact.scale is not None and is_clusterer(model):  # centroids are of prepared rows
+        rows = np.asarray(scaled(it.X, it.artifact.scale))
     return model, oracle(model), it.X, rows.astype(np.float64), labels(it, model)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -252,6 +253,41 @@ def test_a_state_of_an_earlier_version_goes_on() -> None:
     job.state = State(job.state.parameters, extras)
     job.epochs(100)
     assert job.outcomes[-1].converged
+
+
+def test_the_fall_that_is_said_is_about_the_true_one() -> None:
+    X, y = rows(600)
+    least = consensus_of(models.LogisticRegression(l2=0.01), X, y)
+    least.epochs(40)
+    job = consensus_of(models.LogisticRegression(l2=0.01), X, y, local_iterations=2)
+
+    def objective(w: Floats) -> float:
+        return job.model.evaluate(w, X, job.model.targets(y)).loss + job.model.penalty.value(w)
+
+    job.epoch()
+    assert (
+        job.outcomes[-1].lacks == "it is not known yet how far the objective can fall"
+    )  # its ranks do not know z yet
+    before = job.state.parameters
+    job.epoch()
+    gap = objective(before) / objective(least.state.parameters) - 1
+    said = re.fullmatch(r"the objective can fall by about (\S+)%", job.outcomes[-1].lacks)
+    assert said is not None
+    assert 0.3 * gap < float(said[1]) / 100 < 3 * gap
+    job.epochs(40)
+    assert job.outcomes[-1].lacks == "the objective can fall by less than 0.01%"
+
+
+def test_of_a_loss_that_is_not_smooth_the_last_change_is_said() -> None:
+    X, y = rows(200)
+    job = consensus_of(models.Svm(l2=0.01), X, y, local_solver="sgd", batch_size=20)
+    job.epochs(3)
+    assert job.outcomes[-1].lacks == "it is not known yet how far the objective can fall"
+    job.epochs(8)
+    assert re.fullmatch(
+        r"the objective changed by (about \S+|less than 0.01)% in the last 5 epochs",
+        job.outcomes[-1].lacks,
+    )
 
 
 def test_adaptive_rho_balances_the_residuals() -> None:

@@ -1,0 +1,141 @@
+"""Doubts about the predicted classes: those that are missing, and rows that cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from stepml.job.measures import is_of_scores
+from stepml.job.reports import JobWarning
+from stepml.job.spec import JobSpec
+from stepml.job.spec_base import label_text
+from stepml.ml.models.base import WithClasses
+from stepml.ml.models.classifiers import BinaryClassifier
+from stepml.ml.models.confusion import Counts
+
+_MOST_NAMED = 5
+_OF_SCORES = ("average_precision", "log_loss")  # the measures that are suggested, the best first
+# Codes of warnings about the loss: those that say what to change first, and others.
+_OF_TRAINING = ("loss_rose", "loss_oscillates", "not_converged")
+_OF_FEATURES = ("worse_than_constant", "no_better_than_constant")
+_LITTLE = "the features may say little about"
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The rows of each class, and the number of rows that are predicted to be of it."""
+
+    titles: Sequence[str]  # of the classes
+    validation: Counts  # (n_classes,) validation rows
+    training: Counts  # (n_classes,) training rows of a sample
+    predicted: Counts  # (n_classes,) both, by their prediction
+
+    @classmethod
+    def of(cls, model: WithClasses, validation: Counts, sample: Counts) -> Self:
+        """Return the decisions by the `count_classes` of validation rows and of a sample."""
+        predicted = (validation + sample).sum(axis=0)
+        return cls(titles_of(model), validation.sum(axis=1), sample.sum(axis=1), predicted)
+
+    @property
+    def validate_one(self) -> bool:
+        """Whether all validation rows are of one class."""
+        return int(np.count_nonzero(self.validation)) == 1
+
+    @property
+    def missed(self) -> list[int]:
+        """The classes that training rows have, but no prediction."""
+        return np.flatnonzero((self.training > 0) & (self.predicted == 0)).tolist()
+
+    def share(self, classes: Sequence[int]) -> float:
+        """Return the share of all rows that are of some classes."""
+        rows = self.validation + self.training
+        return float(rows[list(classes)].sum() / rows.sum())
+
+
+def titles_of(model: WithClasses) -> list[str]:
+    """Return the names of a model's classes for messages."""
+    if isinstance(model, BinaryClassifier) and model.negative is None:
+        return ["the other labels", f"label {label_text(model.positive)}"]
+    return [f"class {label_text(label)}" for label in model.classes]
+
+
+def if_one_validates(spec: JobSpec, decisions: Decisions | None) -> JobWarning | None:
+    """Return a warning if the validation rows cannot tell whether a model separates classes."""
+    if decisions is None or not decisions.validate_one:
+        return None
+    title = decisions.titles[int(np.argmax(decisions.validation))]
+    if spec.data.validation is not None:
+        advice = "choose others in data.validation"
+    elif spec.data.stratify:
+        advice = "raise data.validation_fraction"
+    else:
+        advice = "set data.stratify or raise data.validation_fraction"
+    text = f"all validation rows are of {title}, so loss and metrics say little: {advice}"
+    return JobWarning(code="one_class_validates", text=text)
+
+
+def if_never_predicted(
+    spec: JobSpec, decisions: Decisions | None, about_loss: JobWarning | None
+) -> list[JobWarning]:
+    """Return a warning about classes that are never predicted.
+
+    There is none if the job is judged by probabilities or the order of rows, not by decisions.
+
+    Parameters
+    ----------
+    spec : JobSpec
+    decisions : Decisions or None
+    about_loss : JobWarning or None
+        That of the same job; if training went wrong, there is no other advice.
+    """
+    if decisions is None or not decisions.missed or is_of_scores(spec.stop.metric):
+        return []
+    missed = decisions.missed
+    verb, pronoun = ("is", "it") if len(missed) == 1 else ("are", "them")
+    text = (
+        f"{_listed([decisions.titles[each] for each in missed])}, "
+        f"{_percent(decisions.share(missed))} of the rows, {verb} never predicted"
+        f"{_on_accuracy(decisions)}"
+    )
+    if about_loss is None or about_loss.code not in _OF_TRAINING:
+        little = f"{_LITTLE} {pronoun}"
+        is_sure = about_loss is None or about_loss.code not in _OF_FEATURES
+        text += f": {_advice(spec, len(decisions.titles), little, is_sure=is_sure)}"
+    return [JobWarning(code="never_predicted", text=text)]
+
+
+def _on_accuracy(decisions: Decisions) -> str:
+    predicted = np.flatnonzero(decisions.predicted)
+    if len(predicted) != 1:
+        return ""
+    (only,) = predicted.tolist()
+    share = decisions.validation[only] / decisions.validation.sum()
+    return f", so the accuracy, {share:.4g}, is only the share of {decisions.titles[only]}"
+
+
+def _advice(spec: JobSpec, n_classes: int, little: str, *, is_sure: bool) -> str:
+    """Return changes to the job; ``is_sure``: the features say something about the labels."""
+    weight = getattr(spec.model, "class_weight", None)
+    if weight == "balanced":
+        return little
+    if weight is not None:
+        return "raise the weight in model.class_weight"
+    if not is_sure:
+        return f"{little}, or set model.class_weight to 'balanced'"
+    known = [each for each in _OF_SCORES if each in spec.model.metrics]
+    suited = [each for each in known if n_classes == 2 or each == "log_loss"]
+    other = f"; if only scores matter, set stop.metric to {suited[0]!r}" if suited else ""
+    return f"set model.class_weight to 'balanced'{other}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%" if share < 0.1 else f"{share:.0%}"
+
+
+def _listed(titles: Sequence[str]) -> str:
+    if len(titles) > _MOST_NAMED:
+        return f"{', '.join(titles[:_MOST_NAMED])} and {len(titles) - _MOST_NAMED} more"
+    return " and ".join(filter(None, [", ".join(titles[:-1]), titles[-1]]))
