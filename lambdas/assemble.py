@@ -5,7 +5,7 @@ from __future__ import annotations
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.job_store import JobStore
-from lambdas.job_store.plans import split_of
+from lambdas.job_store.shard_plans import split_of
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.tasks import AssembleTask

@@ -15,13 +15,14 @@ from lambdas.environment import Deadline, LambdaContext, durable
 from lambdas.epochs import epochs_of
 from lambdas.epochs.reports import evaluate
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
-from lambdas.job_store.plans import split_of
 from lambdas.job_store.resumption import take_over
 from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
 from lambdas.job_store.samples import load_labelled_sample, load_sample, load_unscaled_sample
+from lambdas.job_store.shard_plans import split_of
 from lambdas.job_store.shards import is_scaled, load_shard
 from lambdas.logs import log
 from stepml.job import keys
+from stepml.job.choices import with_rows
 from stepml.job.errors import ExecutorPausedError
 from stepml.job.measures import LOSS
 from stepml.job.reports import JobWarning
@@ -76,7 +77,8 @@ def _initialised(store: JobStore, deadline: Deadline, most_model_bytes: int) -> 
     partition = store.partition_plan.load()
     manifest = store.data_set(partition.digest).load_manifest()
     partition = fitted(partition, manifest, most_model_bytes)
-    draft = _plan_of(partition, partition.spec, manifest)
+    known = with_rows(partition.spec, manifest.n_features, manifest.layout.row_shape)
+    draft = _plan_of(partition, known, manifest)
     moments = _moments(store, draft, deadline)
     sample = cache(lambda: load_unscaled_sample(store, draft))
     spec = with_scaling(draft.spec, lambda: sample().X)
@@ -85,7 +87,9 @@ def _initialised(store: JobStore, deadline: Deadline, most_model_bytes: int) -> 
     plan = _plan_of(partition, spec, manifest, unit).with_network(moments)
     epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
     scale = _published_scale(store, plan, moments)
-    notes = notes_on_features(manifest.layout, moments, lambda: sample().X)
+    notes = []
+    if not spec.model.takes_images:
+        notes = notes_on_features(manifest.layout, moments, lambda: sample().X)
     doubts = _doubts(store, plan, manifest, moments)
     plan = _plan_of(partition, _with_rate(store, plan), manifest, unit).with_network_of(plan)
     plan = plan.noting(notes, doubts)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.job_store import JobStore
-from lambdas.job_store.plans import split_of
 from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
+from lambdas.job_store.shard_plans import split_of
 from lambdas.logs import log
 from stepml.job.algorithms import algorithms_of
+from stepml.job.choices import with_rows
 from stepml.job.errors import ModelTooLargeError
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled, tag
@@ -33,6 +34,8 @@ def plan_shards(
     ------
     EmptyDataError
         There are no rows that parse.
+    InvalidJobError
+        The model does not take rows of this shape.
     NotEnoughDataError
         There are fewer training rows than workers or clusters.
     BadLabelError
@@ -47,6 +50,7 @@ def plan_shards(
     data_set = store.data_set(plan.digest)
     manifest = data_set.find_whole() or data_set.publish(plan)
     data_set.delete_unused_pieces(manifest)
+    with_rows(plan.spec, manifest.n_features, manifest.layout.row_shape)
     check_suits(fitted(plan, manifest, most_model_bytes).spec, manifest, most_model_bytes)
     log(
         "shards planned",

@@ -19,7 +19,7 @@ from lambdas.job_store.resumption import plan_resumption, with_choices_of_resume
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.channels import CHANNELS, refuse_unconfigured
-from stepml.job.choices import choices_between, with_algorithm, with_format
+from stepml.job.choices import choices_between, with_algorithm, with_format, with_rows
 from stepml.job.errors import InvalidTaskError, NotAvailableError, StorageUnavailableError
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job, require_no_contradiction
@@ -112,6 +112,7 @@ def _begin(
     require_no_contradiction(given)
     data = plan_data(source, path, given.data, own_bucket)
     resumed.require_same_data(data.objects, data.layout)
+    given = with_rows(given, data.layout.n_features, data.layout.row_shape)
     spec = with_algorithm(given, data.layout.n_features, concurrency)
     plan = PartitionPlan(
         spec=spec,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from lambdas.history import iterations_again
 from lambdas.job_store import JobStore, PartitionPlan
+from lambdas.job_store.shard_plans import kind_of
 from lambdas.logs import log
 from stepml.job.errors import DataSetDamagedError
 from stepml.job.tasks import DataTasks, PartitionTask
-from stepml.ml.data import Manifest, shard_kind
+from stepml.ml.data import Manifest
 from storage import DurableStorage
 
 MOST_TIMES = 3  # that an execution makes damaged data again, after its start and each redrive
@@ -51,7 +52,7 @@ def _missing_shards(
     """Return the shards that are not stored, as many as the history has room for."""
     missing: list[int] = task.shards
     if missing and manifest is not None:
-        kind = shard_kind(plan.spec.data.matrix, manifest, plan.spec.workers)
+        kind = kind_of(plan.spec, manifest)
         missing = store.shards(plan.digest, plan.spec, kind).missing(missing)
     # Readers make the others.
     room = iterations_again(len(plan.tasks) + plan.spec.workers + 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -25,8 +25,6 @@ from stepml.ml.data import (
     ShardKind,
     ShardPlan,
     Skipped,
-    shard_kind,
-    shard_plan,
 )
 from stepml.ml.models import (
     ChannelScale,
@@ -37,15 +35,6 @@ from stepml.ml.models import (
     build_model,
 )
 from stepml.ml.models.base import Floats
-
-
-def split_of(spec: JobSpec, manifest: Manifest) -> tuple[ShardKind, ShardPlan]:
-    """Return kind and rows of a job's shards; errors as of `shard_plan` and `shard_kind`."""
-    data = spec.data
-    kind = shard_kind(data.matrix, manifest, spec.workers)
-    return kind, shard_plan(
-        manifest, spec.workers, data.validation_fraction, kind, stratify=data.stratify
-    )
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -114,7 +103,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     run: str  # as in the partition plan
     digest: str
     n_features: int
-    matrix: Literal["dense", "sparse"]  # of the shards
+    matrix: ShardKind  # of the shards
     labels: list[float] | None  # distinct, ascending; None: more than 1,000
     label_counts: list[int] | None  # rows of each label
     label_name: str  # of its column; empty without a header
@@ -232,14 +221,16 @@ class TrainingPlan(msgspec.Struct, frozen=True):
 
     @property
     def row_bytes(self) -> float:
-        """Mean size of a row's float32 values and label."""
-        if self.matrix == "dense":
-            return 4 * (self.n_features + 1)
-        return 8 * self.density * self.n_features + 12
+        """Mean size of a row's float32 values and label; bytes become float32 in the model."""
+        if self.matrix == "sparse":
+            return 8 * self.density * self.n_features + 12
+        return 4 * (self.n_features + 1)
 
     @property
     def stored_row_bytes(self) -> float:
         """Mean size of a row in a shard, with its remainders."""
+        if self.matrix == "uint8":
+            return self.n_features + 4
         return self.row_bytes + 4 * self.n_fine
 
     def rows(self, rank: int) -> int:

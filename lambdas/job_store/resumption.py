@@ -168,8 +168,11 @@ def _contents(objects: list[DataObject]) -> list[tuple[str, int, str]]:
 
 
 def _differences(before: Layout, layout: Layout) -> str:
-    """Return the differences that matter to a model; the precision of its features does not."""
-    now = asdict(replace(layout, fine=before.fine))
+    """Return the differences that matter to a model.
+
+    The precision of its features does not, and the shape of rows follows from the objects.
+    """
+    now = asdict(replace(layout, fine=before.fine, row_shape=before.row_shape))
     return ", ".join(
         f"{name}: {value!r} then, {now[name]!r} now"
         for name, value in asdict(before).items()

@@ -17,7 +17,7 @@ from stepml.ml.data import ByteRange, Layout, SourceFormat, sniff
 from stepml.ml.data.formats import FORMATS, format_of_file
 from stepml.ml.data.formats.base import DataFormat
 from stepml.ml.data.formats.columns import names_shown
-from stepml.ml.data.formats.rows import DenseRows, SparseRows
+from stepml.ml.data.formats.rows import DenseRows, SparseRows, Values
 from stepml.ml.data.objects import REQUEST_BYTES
 from stepml.ml.matrices import CsrMatrix, Floats
 from stepml.ml.models.base import Array
@@ -73,7 +73,7 @@ class PredictionRows:
         indices = rows.indices.astype(np.int32)
         return CsrMatrix(indptr, indices, values, self.n_features)
 
-    def _exact(self, X: Floats, remainders: Floats) -> Any:
+    def _exact(self, X: Values, remainders: Floats) -> Any:
         exact = X.astype(np.float64)
         exact[:, list(self.layout.fine)] += remainders
         return exact

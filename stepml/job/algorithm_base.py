@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from stepml.job.channels import Pattern
 from stepml.job.errors import InvalidJobError
-from stepml.job.models import ModelSpec, Trait
+from stepml.job.model_base import ModelSpec, Trait
 from stepml.job.spec_base import SpecGroup
 
 BatchSize = Annotated[int, Meta(ge=1, le=2**31 - 1)]

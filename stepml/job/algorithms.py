@@ -19,7 +19,7 @@ from stepml.job.algorithm_base import (
     LocalEpochs,
 )
 from stepml.job.errors import InvalidJobError
-from stepml.job.models import ModelSpec, Trait
+from stepml.job.model_base import ModelSpec, Trait
 from stepml.job.spec_base import require_choice, tag
 
 # With a small rho, the first epochs go far; adapting raises it where ranks disagree.

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -80,6 +80,12 @@ def with_format(spec: JobSpec, data_format: str) -> JobSpec:
     has_label = spec.model.needs_labels or spec.data.label is not None or not is_column
     data = filled(spec.data, {"format": data_format, "has_label": has_label})
     return msgspec.structs.replace(spec, data=data)
+
+
+def with_rows(spec: JobSpec, n_features: int | None, row_shape: Sequence[int]) -> JobSpec:
+    """Return the job with a model for the data's rows; see `ModelSpec.for_rows`."""
+    model = spec.model.for_rows(n_features, row_shape)
+    return msgspec.structs.replace(spec, model=model)
 
 
 def filled(group: _Group, values: Mapping[str, Any]) -> _Group:

@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, get_args
+from collections.abc import Sequence
+from math import prod
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
+import msgspec
 from msgspec import Meta
 
 from stepml.job.errors import InvalidJobError, NotEnoughDataError
-from stepml.job.networks import NETWORKS, Network, NetworkName
-from stepml.job.spec_base import SpecGroup, tag
+from stepml.job.model_base import ModelSpec, Trait
+from stepml.job.networks import NETWORKS, Augmentation, Network, NetworkName
+from stepml.job.spec_base import tag
 
 _OF_CLASSES = ("accuracy", "precision", "recall", "f1")
 _OF_TWO_CLASSES = ("auc", "average_precision")
-
-Trait = Literal["gradient", "convex", "clusters", "squares"]
 
 HingeLoss = Literal["hinge", "squared_hinge"]
 Penalty = Annotated[float, Meta(ge=0, le=1e6)]
@@ -38,85 +40,6 @@ ClassWeight = Annotated[
         "rows / (classes · rows of the label)"
     ),
 ]
-
-
-class ModelSpec(SpecGroup, frozen=True, kw_only=True):
-    """Base of the models.
-
-    Attributes
-    ----------
-    traits : tuple of str
-        Properties that algorithms need: "gradient": of a loss; "convex": the loss is; "clusters";
-        "squares": the loss is a mean of squares.
-    needs_labels : bool
-        Labels are learnt; otherwise ``data.has_label`` may be false.
-    learns_classes : bool
-        The labels are classes.
-    metrics : tuple of str
-        Measures of the model on rows, in addition to its loss. Some rows lack some of them.
-    remedies : tuple of str
-        Advice for a job that diverges, in addition to its algorithm's.
-    learns_several : bool
-        There may be more than two of them.
-    function_kind : str
-        Suffix of the functions whose package has the model's libraries: "torch" selects
-        executor-torch and so on; empty if NumPy is enough.
-    is_available : bool
-        False if this version only knows the name.
-    is_evaluated_apart : bool
-        Functions of the model's kind evaluate it, each a slice of the validation rows.
-    """
-
-    traits: ClassVar[tuple[Trait, ...]] = ("gradient", "convex")
-    needs_labels: ClassVar[bool] = True
-    learns_classes: ClassVar[bool] = False
-    learns_several: ClassVar[bool] = False
-    metrics: ClassVar[tuple[str, ...]] = ()
-    remedies: ClassVar[tuple[str, ...]] = ()
-    function_kind: ClassVar[str] = ""
-    is_available: ClassVar[bool] = True
-    is_evaluated_apart: ClassVar[bool] = False
-
-    @property
-    def is_smooth(self) -> bool:
-        """Whether the loss has a gradient everywhere."""
-        return True
-
-    @property
-    def l1_factor(self) -> float:
-        """The factor of the l1 penalty, which has no gradient."""
-        return float(getattr(self, "l1", 0.0))
-
-    @property
-    def l2_factor(self) -> float:
-        """The factor of the l2 penalty; 0 if it is not chosen yet."""
-        return float(getattr(self, "l2", None) or 0.0)
-
-    @property
-    def trains_on_scaled_labels(self) -> bool:
-        """Whether labels are scaled in training."""
-        return False
-
-    @property
-    def takes_images(self) -> bool:
-        """Whether rows are images, which the model itself normalises."""
-        return False
-
-    @property
-    def n_channels(self) -> int:
-        """The channels of an image."""
-        return 1
-
-    @property
-    def min_rows(self) -> int:
-        """The minimum number of training rows."""
-        return 1
-
-    def check(self) -> None:
-        """Raise `InvalidJobError` if fields contradict each other."""
-
-    def check_rows(self, training_rows: int) -> None:
-        """Raise `NotEnoughDataError` if there are fewer training rows than `min_rows`."""
 
 
 class LogisticRegression(
@@ -232,6 +155,7 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
     learns_several: ClassVar[bool] = True
     function_kind: ClassVar[str] = "torch"
     is_evaluated_apart: ClassVar[bool] = True
+    open_fields: ClassVar[tuple[str, ...]] = ("input_shape",)
 
     network: Annotated[
         NetworkName | Network | None,
@@ -251,6 +175,9 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
             description="[features], [height, width] or [channels, height, width] of a row; null: "
             "that of the data"
         ),
+    ] = None
+    augment: Annotated[
+        Augmentation | None, Meta(description="random changes of images in training")
     ] = None
 
     @property
@@ -281,6 +208,27 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
                 f"model.label_smoothing: with model.loss {self.loss!r} expected 0, "
                 f"got {self.label_smoothing:g}"
             )
+        if self.input_shape is not None:
+            self._check_shape(self.input_shape)
+
+    def for_rows(self, n_features: int | None, row_shape: Sequence[int]) -> Self:
+        shape, found = self.input_shape, row_shape or ((n_features,) if n_features else ())
+        if shape is None:
+            shape = tuple(found) or None
+        elif n_features is not None and prod(shape) != n_features:
+            raise InvalidJobError(
+                f"model.input_shape: rows have {n_features} values; expected {list(found)}, or "
+                f"null, or another shape of as many, got {list(shape)}"
+            )
+        if shape is not None:
+            self._check_shape(shape)
+        return msgspec.structs.replace(self, input_shape=shape)
+
+    def _check_shape(self, shape: Sequence[int]) -> None:
+        if self.network is not None:
+            self.built_in.check(shape)
+        if self.augment is not None:
+            self.augment.check(shape)
 
 
 BinarySpec = LogisticRegression | Svm

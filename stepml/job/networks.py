@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, get_args
 
 from msgspec import Meta
 
+from stepml.job.errors import InvalidJobError
 from stepml.job.spec_base import SpecGroup, tag
+
+_LEAST_PIXELS = 4  # of a side: the first layers halve it twice
 
 Units = Annotated[int, Meta(ge=1, le=100_000)]
 Dropout = Annotated[
@@ -15,7 +19,54 @@ Dropout = Annotated[
 ]
 
 
-class Mlp(SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="mlp"):
+class Augmentation(SpecGroup, frozen=True, kw_only=True):
+    """Random changes of images in training, drawn anew in every pass over the rows."""
+
+    crop: Annotated[
+        Annotated[int, Meta(ge=0, le=1000)],
+        Meta(description="pixels by which an image moves at most, in each direction"),
+    ] = 0
+    flip: Annotated[bool, Meta(description="half of the images are mirrored, left to right")] = (
+        False
+    )
+
+    def check(self, input_shape: Sequence[int]) -> None:
+        """Raise `InvalidJobError` if rows of this shape cannot be changed so."""
+        if len(input_shape) < 2:
+            raise InvalidJobError(
+                f"model.augment: changes images; with model.input_shape {list(input_shape)} "
+                "expected null, got an object"
+            )
+        if self.crop >= min(input_shape[-2:]):
+            raise InvalidJobError(
+                f"model.augment.crop: expected less than {min(input_shape[-2:])}, a side of the "
+                f"images, got {self.crop}"
+            )
+
+
+class _Network(SpecGroup, frozen=True, kw_only=True):
+    """Base of the networks."""
+
+    takes_images: ClassVar[bool] = False
+
+    def check(self, input_shape: Sequence[int]) -> None:
+        """Raise `InvalidJobError` if the network does not take rows of this shape."""
+        if not self.takes_images:
+            return
+        name = tag(self)
+        if len(input_shape) < 2:
+            raise InvalidJobError(
+                f"model.input_shape: network {name!r} takes images; expected [height, width] or "
+                f"[channels, height, width], got {list(input_shape)}"
+            )
+        if min(input_shape[-2:]) < _LEAST_PIXELS:
+            raise InvalidJobError(
+                f"model.input_shape: network {name!r} takes images of at least {_LEAST_PIXELS} × "
+                f"{_LEAST_PIXELS} pixels, got {list(input_shape)}"
+            )
+
+
+class Mlp(_Network, frozen=True, kw_only=True, tag_field="name", tag="mlp"):
     """Fully connected layers (multilayer perceptron)."""
 
     hidden: Annotated[
@@ -26,8 +77,10 @@ class Mlp(SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="mlp"):
     dropout: Dropout = 0.0
 
 
-class Mobilenet(SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="mobilenet"):
+class Mobilenet(_Network, frozen=True, kw_only=True, tag_field="name", tag="mobilenet"):
     """Depthwise separable convolutions (MobileNet, Howard et al., 2017)."""
+
+    takes_images: ClassVar[bool] = True
 
     width: Annotated[
         Annotated[float, Meta(ge=0.1, le=4)], Meta(description="factor of all channels")
@@ -39,7 +92,9 @@ class Mobilenet(SpecGroup, frozen=True, kw_only=True, tag_field="name", tag="mob
     dropout: Dropout = 0.0
 
 
-class _Resnet(SpecGroup, frozen=True, kw_only=True):
+class _Resnet(_Network, frozen=True, kw_only=True):
+    takes_images: ClassVar[bool] = True
+
     width: Annotated[
         Annotated[int, Meta(ge=4, le=512)], Meta(description="channels of the first stage")
     ] = 64

@@ -96,7 +96,7 @@ class DatasetReport(DatasetFacts, frozen=True, kw_only=True):
     n_features: int
     training_rows: int
     validation_rows: int
-    matrix: str  # dense or sparse
+    matrix: str  # dense, sparse, or uint8: dense rows of bytes
     density: float  # share of stored values
     skipped_rows: int  # data.on_bad_row skip: number of malformed rows …
     skipped_samples: list[str]  # … and the defects of the first of them

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stepml.job.models import ModelSpec
+from stepml.job.model_base import ModelSpec
 from stepml.ml.models.base import Array, DataFacts, Floats
 from stepml.ml.models.linear_regression import LinearRegression
 

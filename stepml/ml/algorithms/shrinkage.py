@@ -14,7 +14,7 @@ from typing import Self
 
 import numpy as np
 
-from stepml.job.models import ModelSpec
+from stepml.job.model_base import ModelSpec
 from stepml.ml.algorithms.optimisers import Reach
 from stepml.ml.algorithms.state import Extras, State
 from stepml.ml.models.base import Array, Floats, Penalty

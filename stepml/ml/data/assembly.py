@@ -46,7 +46,7 @@ def assemble(
         Reads the pieces.
     manifest : Manifest
     interval : Interval
-    kind : {"dense", "sparse"}
+    kind : {"dense", "sparse", "uint8"}
         From `shard_kind`, which refuses impossible kinds.
     request_pairs : int
         Pairs of a sparse piece that one request reads, at most.
@@ -64,6 +64,8 @@ def assemble(
         raise ValueError(f"{interval} holds rows both for validation and for training")
     if kind == "sparse" and not manifest.layout.is_sparse:
         raise ValueError("dense rows are not made sparse")
+    if kind == "uint8" and not manifest.is_bytes:
+        raise ValueError("rows with other values are not made bytes")
     check_shard_size(manifest, kind, interval.n_rows)
     rows = rows_name(manifest.fingerprint, interval, kind)
     with ThreadPoolExecutor(_THREADS) as threads:
@@ -81,7 +83,9 @@ def assemble(
             shard = empty_sparse(own_counts, manifest.n_features, rows)
         else:
             fine = manifest.layout.fine
-            shard = empty_dense(interval.n_rows, manifest.n_features, rows, fine=fine)
+            shard = empty_dense(
+                interval.n_rows, manifest.n_features, rows, fine=fine, as_bytes=kind == "uint8"
+            )
         # Making the list raises the errors of the copies.
         list(
             threads.map(

@@ -16,7 +16,7 @@ from stepml.ml.matrices import Floats64
 Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 # Part of every digest: to be raised if the same bytes are partitioned differently.
-PARTITION_VERSION = 5
+PARTITION_VERSION = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Layout:
     validation_column: int = -1  # … 0-based; -1: there is none, or it is not known yet
     validates_after: float | None = None  # rows with more in it validate; None: those with 1
     fine: tuple[int, ...] = ()  # features with remainders; only range tasks find them
+    row_shape: tuple[int, ...] = ()  # of images: ([channels,] height, width); empty: of others
 
     @property
     def is_sparse(self) -> bool:

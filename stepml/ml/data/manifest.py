@@ -54,6 +54,7 @@ class Manifest:
     label_moments: LabelMoments = field(default=NO_LABELS, compare=False)
     missing_values: int = 0  # features that were filled in, or will be
     fine_ends: tuple[Ends, ...] = ()  # of the values of each fine feature
+    is_bytes: bool = False  # all values are stored as uint8
 
     @property
     def n_validation(self) -> int | None:
@@ -117,6 +118,7 @@ def merge(
         label_moments=merge_label_moments(each.label_moments for each in ordered),
         missing_values=sum(each.missing_values for each in ordered),
         fine_ends=tuple(map(merged_ends, zip(*(each.fine_ends for each in ordered), strict=True))),
+        is_bytes=all(each.is_bytes for each in ordered),
     )
 
 

@@ -6,7 +6,7 @@ A piece is a container of arrays (`stepml.ml.data.arrays`):
 ``buckets``     u64    (4097,) row at which each bucket of ids starts
 ``ids``         u64    (n,) ascending
 ``y``           f32    (n,) labels
-``X``           f32    (n, n_features)                                                dense rows
+``X``           f32    (n, n_features); u8 if the data have bytes                     dense rows
 ``offsets``     u64    (4097,) pair at which each bucket starts                      sparse rows
 ``counts``      u32    (n,) pairs of each row                                        sparse rows
 ``indices``     u32    (nnz,) 0-based feature of each pair                           sparse rows
@@ -70,6 +70,7 @@ class PieceStatistics:
     label_moments: LabelMoments = NO_LABELS
     missing_values: int = 0  # features that were filled in, or will be
     fine_ends: tuple[Ends, ...] = ()  # of the values of each fine feature
+    is_bytes: bool = False  # the values are stored as uint8
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +173,7 @@ def _batches(rows: Iterable[_IdentifiedRows], piece_bytes: int) -> Iterator[list
         batch_bytes += each.rows.value_bytes
         if batch_bytes >= piece_bytes:
             yield batch
-            batch = []
-            batch_bytes = 0
+            batch, batch_bytes = [], 0
     if batch:
         yield batch
 
@@ -213,7 +213,8 @@ def _common_shapes(n_rows: int) -> _Shapes:
 
 def _pack_dense(batch: Sequence[DenseRows], places: NDArray[np.intp]) -> _Packed:
     n_features = batch[0].X.shape[1]
-    shapes = _common_shapes(len(places)) | {"X": (_F32, (len(places), n_features))}
+    dtype = np.result_type(*(rows.X.dtype for rows in batch))
+    shapes = _common_shapes(len(places)) | {"X": (dtype, (len(places), n_features))}
     if batch[0].remainders is not None:
         shapes["remainders"] = (_F32, (len(places), batch[0].remainders.shape[1]))
     piece, views = arrays.allocate(shapes, {"kind": "dense"})
@@ -245,8 +246,7 @@ def _pack_sparse(
     row_starts = np.zeros(len(places) + 1, np.intp)
     np.cumsum(views["counts"], out=row_starts[1:])
     views["offsets"][1:] = row_starts[np.cumsum(bucket_counts)]
-    first = 0
-    n_features = 0
+    first, n_features = 0, 0
     for rows in batch:
         place = places[first : first + len(rows.y)]
         targets = _pair_places(row_starts[place], rows.counts)
@@ -291,6 +291,7 @@ def _statistics(
         value_bytes=len(packed.piece),
         label_moments=LabelMoments.of(written, y, trains),
         missing_values=sum(each.rows.n_missing for each in batch),
+        is_bytes="X" in packed.views and packed.views["X"].dtype == np.uint8,
         etag="",
     )
 

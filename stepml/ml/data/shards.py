@@ -20,6 +20,7 @@ _DENSE = {"X": 2, "y": 1}  # arrays and their dimensions
 _FINE = {**_DENSE, "fine": 1, "remainders": 2}
 _SPARSE = {"indptr": 1, "indices": 1, "values": 1, "y": 1}
 _I64, _I32, _F32 = np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float32)
+_U8 = np.dtype(np.uint8)
 _DTYPES = {
     **dict.fromkeys(("X", "y", "values", "remainders"), _F32),
     **dict.fromkeys(("indptr", "fine"), _I64),
@@ -31,7 +32,7 @@ _DTYPES = {
 class Shard:
     """The rows of one rank, or of validation."""
 
-    X: Matrix  # (n_samples, n_features); if dense, C-contiguous
+    X: Matrix  # (n_samples, n_features); if dense, C-contiguous, and uint8 in a shard of bytes
     y: NDArray[np.float32]  # (n_samples,)
     packed: Buffer | None = None  # the container, if X and y are views of one
     remainders: Remainders | None = None  # of dense rows with fine features
@@ -45,13 +46,21 @@ class Shard:
         return self.X.nbytes + self.y.nbytes + rest
 
 
-def empty_dense(n_rows: int, n_features: int, rows: str = "", *, fine: Sequence[int] = ()) -> Shard:
+def empty_dense(
+    n_rows: int,
+    n_features: int,
+    rows: str = "",
+    *,
+    fine: Sequence[int] = (),
+    as_bytes: bool = False,
+) -> Shard:
     """Return a dense shard of zeros in its container, to be filled in place.
 
-    ``rows`` names its rows, ``fine`` the features with remainders.
+    ``rows`` names its rows, ``fine`` the features with remainders. Values are uint8 if
+    ``as_bytes``, otherwise float32.
     """
     shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
-        "X": (_F32, (n_rows, n_features)),
+        "X": (_U8 if as_bytes else _F32, (n_rows, n_features)),
         "y": (_F32, (n_rows,)),
     }
     if fine:
@@ -81,7 +90,7 @@ def pack_shard(shard: Shard) -> Buffer:
     """Return the shard as a container of arrays, without a copy if it is in one already.
 
     ==============  =====  ============================================
-    ``X``           f32    (n, n_features)                        dense
+    ``X``           f32    (n, n_features), or u8 of bytes        dense
     ``indptr``      i64    (n + 1,) start of each row's pairs     sparse
     ``indices``     i32    (nnz,) feature of each pair            sparse
     ``values``      f32    (nnz,)                                 sparse
@@ -135,13 +144,17 @@ def _unpacked(data: Buffer, *, writable: bool = False) -> Shard:
     views, metadata = arrays.unpack(data, writable=writable)
     shape = _SPARSE if "indptr" in views else _FINE if "fine" in views else _DENSE
     if {name: view.ndim for name, view in views.items()} != shape or any(
-        view.dtype != _DTYPES[name] for name, view in views.items()
+        not _has_dtype(name, view) for name, view in views.items()
     ):
         raise DamagedValueError(f"a container with the arrays {', '.join(views)} is not a shard")
     X = _sparse_matrix(views, metadata) if shape is _SPARSE else views["X"]
     if len(views["y"]) != len(X):
         raise DamagedValueError(f"a shard has {len(views['y'])} labels for {len(X)} rows")
     return Shard(X, views["y"], data, _remainders(views))
+
+
+def _has_dtype(name: str, view: arrays.Array) -> bool:
+    return view.dtype == _DTYPES[name] or (name == "X" and view.dtype == _U8)
 
 
 def _remainders(views: dict[str, arrays.Array]) -> Remainders | None:

@@ -20,8 +20,8 @@ MAX_SPARSE_FEATURES = 2**31 - 1
 # A pair needs twice the memory of a dense value, and about ten times the time of arithmetic.
 SPARSE_DENSITY = 0.1
 
-ShardKind = Literal["dense", "sparse"]
-_STORED = {"dense": "dense float32", "sparse": "pairs"}
+ShardKind = Literal["dense", "sparse", "uint8"]  # uint8: dense rows of bytes
+_STORED = {"dense": "dense float32", "sparse": "pairs", "uint8": "bytes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,9 @@ def rows_name(fingerprint: str, interval: Interval, kind: ShardKind) -> str:
     return f"{name} {xxhash.xxh3_64_hexdigest(repr(interval.quotas).encode())}"
 
 
-def shard_kind(asked: str, manifest: Manifest, world_size: int) -> ShardKind:
+def shard_kind(
+    asked: str, manifest: Manifest, world_size: int, *, as_bytes: bool = False
+) -> ShardKind:
     """Return the kind of the shards' matrices.
 
     Parameters
@@ -75,6 +77,8 @@ def shard_kind(asked: str, manifest: Manifest, world_size: int) -> ShardKind:
         or dense shards would need more than 1 GiB.
     manifest : Manifest
     world_size : int
+    as_bytes : bool, default False
+        Dense rows stay bytes if the data have bytes.
 
     Raises
     ------
@@ -87,7 +91,7 @@ def shard_kind(asked: str, manifest: Manifest, world_size: int) -> ShardKind:
             f"{manifest.layout.format!r} are dense here, got 'sparse'"
         )
     if asked == "dense" or not manifest.layout.is_sparse:
-        return "dense"
+        return "uint8" if as_bytes and manifest.is_bytes else "dense"
     few = manifest.nnz < SPARSE_DENSITY * manifest.n_rows * manifest.n_features
     most_bytes = _shard_bytes(manifest, "dense", -(-manifest.n_rows // world_size))
     return "sparse" if asked == "sparse" or few or most_bytes > MAX_SHARD_BYTES else "dense"
@@ -113,7 +117,7 @@ def shard_plan(
         At least 1.
     validation_fraction : float
         At least 0, less than 1.
-    kind : {"dense", "sparse"}
+    kind : {"dense", "sparse", "uint8"}
         From `shard_kind`.
     stratify : bool, default False
         Hold out the share of each label, see `quotas_of`.
@@ -184,6 +188,8 @@ def _shard_bytes(manifest: Manifest, kind: ShardKind, n_rows: int) -> float:
 
 def _row_bytes(manifest: Manifest, kind: ShardKind) -> float:
     """Return the memory of a row; of sparse rows the mean, because they are shuffled."""
+    if kind == "uint8":
+        return manifest.n_features
     if kind == "dense":
         return 4 * (manifest.n_features + len(manifest.layout.fine))
     return 8 * manifest.nnz / manifest.n_rows + 12  # index and value; end and label

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stepml.job.availability import model_not_available
-from stepml.job.models import ModelSpec
+from stepml.job.model_base import ModelSpec
 from stepml.job.spec_base import tag
 from stepml.ml.models.base import DataFacts, Evaluation, LabelUnit, LossModel, Model
 from stepml.ml.models.kmeans import KMeans

@@ -185,7 +185,11 @@ class DataFormat(ABC):
 
 
 def layout_without_columns(
-    source: SourceFormat, n_features: int | None, *, is_csr: bool = False
+    source: SourceFormat,
+    n_features: int | None,
+    *,
+    is_csr: bool = False,
+    row_shape: tuple[int, ...] = (),
 ) -> Layout:
     """Return the layout of rows whose features and labels are not columns of text."""
     return Layout(
@@ -201,6 +205,7 @@ def layout_without_columns(
         is_csr=is_csr,
         validates=source.validates,
         validates_after=source.validates_after,
+        row_shape=row_shape,
     )
 
 

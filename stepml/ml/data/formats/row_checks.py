@@ -70,7 +70,7 @@ class RowChecks:
 
         ``said`` are the values of the column that says which rows validate.
         """
-        labels, values = to_float32(y), to_float32(X)
+        labels, values = to_float32(y), as_stored(X)
         offsets = np.arange(first, first + len(y))
         validates, unclear = self._validation(said, len(y))
         if np.isfinite(labels).all() and np.isfinite(values).all() and not unclear.any():
@@ -142,7 +142,7 @@ class RowChecks:
         )
 
     def _filled(self, values: _Floats) -> _Floats:
-        if self._layout.missing != "zero":
+        if self._layout.missing != "zero" or values.dtype == np.uint8:
             return values
         return np.where(np.isnan(values), np.float32(0), values)
 
@@ -199,6 +199,14 @@ def to_float32(values: NDArray[Any]) -> _Floats:
     """Return ``values`` as float32; values that are too large become infinite."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32)
+
+
+def as_stored(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the values of dense rows as pieces store them: bytes as they are, others as float32.
+
+    Values that are too large become infinite.
+    """
+    return values if values.dtype == np.uint8 else to_float32(values)
 
 
 def rows_per_block(n_features: int, value_bytes: int = 4, block_bytes: int = BLOCK_BYTES) -> int:

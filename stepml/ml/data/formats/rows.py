@@ -16,6 +16,9 @@ MAX_SAMPLES = 5
 MAX_ROW_BYTES = 256 * 2**20
 
 
+Values = NDArray[np.float32] | NDArray[np.uint8]
+"""Values of dense rows: bytes, where the data have bytes."""
+
 VALIDATES = "1 (the row validates) or 0 (it does not), or data.validation.after"
 
 
@@ -25,7 +28,7 @@ class DenseRows:
 
     offsets: NDArray[np.int64]  # of each row's line in its object; without lines: its number
     y: NDArray[np.float32]  # (n_rows,) labels
-    X: NDArray[np.float32]  # (n_rows, n_features); may be a view that is not contiguous
+    X: Values  # (n_rows, n_features); may be a view that is not contiguous
     written: NDArray[np.float64] | None = None  # labels in the data; None: they equal ``y``
     n_missing: int = 0  # values of features that were filled in, or will be
     remainders: NDArray[np.float32] | None = None  # (n_rows, n_fine) of the layout's fine features

@@ -36,7 +36,7 @@ class Idx(DataFormat):
             labels = Records(reader, labels_object(objects, images[0]), _SNIFF_BYTES).header
             require_labels(images[0], sizes, labels)
         require_n_features(images[0], source.n_features, sizes.n_values)
-        return layout_without_columns(source, sizes.n_values)
+        return layout_without_columns(source, sizes.n_values, row_shape=sizes.row_shape)
 
     def open_rows(
         self,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError
+from stepml.ml.data.formats.row_shapes import image_shape
 from stepml.ml.data.formats.rows import MAX_ROW_BYTES, shortened
 from stepml.ml.data.ranges import ByteRange
 
@@ -69,6 +70,11 @@ class Header:
     def n_values(self) -> int:
         """Values of one record."""
         return prod(self.shape[1:])
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of one record if it is an image; otherwise empty."""
+        return image_shape(self.shape[1:])
 
     @property
     def record_bytes(self) -> int:

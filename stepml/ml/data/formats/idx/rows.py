@@ -15,6 +15,7 @@ from stepml.job.errors import DataNotFoundError, InvalidDataError
 from stepml.ml.data.formats.idx import header as idx
 from stepml.ml.data.formats.ranged_file import RangedFile, buffered
 from stepml.ml.data.formats.row_checks import BLOCK_BYTES, RowChecks, rows_per_block
+from stepml.ml.data.formats.row_shapes import shape_note
 from stepml.ml.data.formats.rows import DenseRows, Skipped
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
@@ -143,10 +144,12 @@ class IdxRows:
         return Records(self._source, data, self._request_bytes)
 
     def _require_alike(self, data: DataObject, found: idx.Header) -> None:
-        if found.n_values != self._layout.n_features:
+        layout = self._layout
+        if (found.n_values, found.row_shape) != (layout.n_features, layout.row_shape):
             raise InvalidDataError(
-                f"s3 object {data.key} has images of {found.n_values} values, "
-                f"the first object of {self._layout.n_features}"
+                f"s3 object {data.key} has images of {found.n_values} values"
+                f"{shape_note(found.row_shape)}, the first object of {layout.n_features}"
+                f"{shape_note(layout.row_shape)}"
             )
 
     def _from(

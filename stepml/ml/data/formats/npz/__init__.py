@@ -30,7 +30,9 @@ class Npz(DataFormat):
         first = objects[0]
         found = Archive(reader, first, _SNIFF_BYTES).contents(has_label=source.has_label)
         require_n_features(first, source.n_features, found.n_features)
-        return layout_without_columns(source, found.n_features, is_csr=found.is_csr)
+        return layout_without_columns(
+            source, found.n_features, is_csr=found.is_csr, row_shape=found.row_shape
+        )
 
     def open_rows(
         self,

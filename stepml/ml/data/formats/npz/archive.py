@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError, StepMLError
 from stepml.ml.data.formats.ranged_file import buffered
+from stepml.ml.data.formats.row_shapes import image_shape
 from stepml.ml.data.formats.rows import MAX_ROW_BYTES
 from stepml.ml.data.objects import DataObject, ObjectReader
 
 _CSR = ("data", "indices", "indptr", "shape", "format")
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-_EXPECTED = "X (n, d) and y (n,), or a CSR matrix as scipy.sparse.save_npz writes it and y"
+_DENSE = "(n, d), (n, height, width) or (n, channels, height, width)"
+_EXPECTED = f"X {_DENSE} and y (n,), or a CSR matrix as scipy.sparse.save_npz writes it and y"
 # The largest data.n_features.
 _MOST_SPARSE_FEATURES = 2**31 - 1
 # Read limit of the arrays that describe the others.
@@ -39,6 +41,7 @@ class Contents:
     n_rows: int
     n_features: int
     is_csr: bool
+    row_shape: tuple[int, ...] = ()  # of images
 
 
 class ArrayStream:
@@ -153,14 +156,15 @@ class Archive:
 
     def _dense(self) -> Contents:
         X = self._open("X", 0)
-        if len(X.shape) != 2 or X.dtype.kind not in "biuf":
-            raise self._other_than("X", "real numbers of shape (n, d)", X)
+        if len(X.shape) not in (2, 3, 4) or X.dtype.kind not in "biuf":
+            raise self._other_than("X", f"real numbers of shape {_DENSE}", X)
         if X.is_fortran:
             raise InvalidDataError(
                 f"{self.title('X')} is in Fortran order, so its rows lie scattered: "
                 "write it as np.ascontiguousarray(X)"
             )
-        return Contents(*X.shape, is_csr=False)
+        n_rows, *sizes = X.shape
+        return Contents(n_rows, prod(sizes), is_csr=False, row_shape=image_shape(sizes))
 
     def _csr(self) -> Contents:
         kind = self._small("format").tobytes().replace(b"\0", b"")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.npz.archive import Archive, ArrayStream, Contents
 from stepml.ml.data.formats.row_checks import BLOCK_BYTES, Pairs, RowChecks, rows_per_block
+from stepml.ml.data.formats.row_shapes import shape_note
 from stepml.ml.data.formats.rows import MAX_ROW_BYTES, DenseRows, Skipped, SparseRows
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
@@ -67,11 +68,13 @@ class NpzRows:
 
     def _require_alike(self, data: DataObject, found: Contents) -> None:
         kinds = {False: "dense", True: "CSR"}
-        expected = (self._layout.is_sparse, self._layout.n_features)
-        if (found.is_csr, found.n_features) != expected:
+        layout = self._layout
+        expected = (layout.is_sparse, layout.n_features, layout.row_shape)
+        if (found.is_csr, found.n_features, found.row_shape) != expected:
             raise InvalidDataError(
-                f"s3 object {data.key} has {found.n_features} features, {kinds[found.is_csr]}; "
-                f"the first object has {expected[1]}, {kinds[expected[0]]}"
+                f"s3 object {data.key} has {found.n_features} features"
+                f"{shape_note(found.row_shape)}, {kinds[found.is_csr]}; the first object has "
+                f"{layout.n_features}{shape_note(layout.row_shape)}, {kinds[layout.is_sparse]}"
             )
 
     def _dense(
@@ -81,7 +84,8 @@ class NpzRows:
         step = rows_per_block(contents.n_features, X.dtype.itemsize)
         for first in range(0, contents.n_rows, step):
             n = min(step, contents.n_rows - first)
-            yield self._checks.dense(data.key, first, _take_labels(labels, n), X.take(n))
+            rows = X.take(n).reshape(n, contents.n_features)
+            yield self._checks.dense(data.key, first, _take_labels(labels, n), rows)
 
     def _sparse(
         self, data: DataObject, archive: Archive, contents: Contents, labels: ArrayStream | None

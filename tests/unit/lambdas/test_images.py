@@ -1,0 +1,168 @@
+"""Jobs on images: shapes come from the data, bytes stay bytes, and wrong shapes are refused."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stepml.job import keys
+from stepml.job.errors import InvalidJobError
+from storage.testing.memory import MemoryStorage
+from tests.support.jobs import Job
+
+RNG = np.random.default_rng(4)
+LABELS = RNG.integers(0, 3, 60)
+IMAGES = (RNG.integers(0, 80, (60, 1, 8, 8)) + 80 * LABELS[:, None, None, None]).astype(np.uint8)
+
+
+def npz(X: Any, y: Any = LABELS) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, X=X, y=y[: len(X)])
+    return file.getvalue()
+
+
+def job(
+    X: Any = IMAGES, storage: MemoryStorage | None = None, job_id: str = "job", **model: Any
+) -> Job:
+    made = Job(
+        job_id,
+        storage,
+        chooses=True,
+        data={"uri": "s3://data/images.npz"},
+        model={"name": "neural", "network": {"name": "mlp", "hidden": [4]}, **model},
+        algorithm={"name": "gradient_averaging", "batch_size": 16, "learning_rate": 0.01},
+        workers=2,
+        stop={"max_epochs": 1},
+    )
+    made.data.save("images.npz", npz(X))
+    return made
+
+
+def stored_shards(storage: MemoryStorage) -> dict[str, int]:
+    keys_found = [key for key in storage.list("datasets/") if key.endswith(".safetensors")]
+    return {key.split("/", 2)[2]: len(storage.load(key)) for key in keys_found if "rank" in key}
+
+
+def test_the_shape_of_images_comes_from_the_data() -> None:
+    chosen = job(IMAGES[:, 0])
+    chosen.partitioned()
+    plan = chosen.partition_plan()
+    assert plan.spec.model.input_shape == (8, 8)  # type: ignore[union-attr]
+    assert plan.choices["model.input_shape"] == [8, 8]
+    assert plan.layout.row_shape == (8, 8)
+
+
+def test_rows_that_are_no_images_have_a_shape_of_one_number() -> None:
+    chosen = job(IMAGES.reshape(60, 64))
+    chosen.prepare()
+    assert chosen.partition_plan().choices["model.input_shape"] == [64]
+
+
+REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "another size": (
+        IMAGES,
+        {"input_shape": [8, 7]},
+        r"model\.input_shape: rows have 64 values; expected \[1, 8, 8\], or null, or another "
+        r"shape of as many, got \[8, 7\]",
+    ),
+    "another size of rows": (
+        IMAGES.reshape(60, 64),
+        {"input_shape": [63]},
+        r"rows have 64 values; expected \[64\], or null, .* got \[63\]",
+    ),
+    "no images": (
+        IMAGES.reshape(60, 64),
+        {"network": "mobilenet"},
+        r"model\.input_shape: network 'mobilenet' takes images; expected \[height, width\] or "
+        r"\[channels, height, width\], got \[64\]",
+    ),
+    "no images, as asked": (
+        IMAGES,
+        {"network": "resnet18", "input_shape": [64]},
+        r"model\.input_shape: network 'resnet18' takes images; .* got \[64\]",
+    ),
+    "one pixel": (
+        IMAGES[:, :, :1, :1],
+        {"network": "resnet50"},
+        r"model\.input_shape: network 'resnet50' takes images of at least 4 × 4 pixels, "
+        r"got \[1, 1, 1\]",
+    ),
+    "crops of rows": (
+        IMAGES.reshape(60, 64),
+        {"augment": {"crop": 1}},
+        r"model\.augment: changes images; with model\.input_shape \[64\] expected null",
+    ),
+    "crops beyond the image": (
+        IMAGES,
+        {"augment": {"crop": 8}},
+        r"model\.augment\.crop: expected less than 8, a side of the images, got 8",
+    ),
+}
+
+
+@pytest.mark.parametrize(("X", "model", "message"), REFUSED.values(), ids=REFUSED)
+def test_wrong_shapes_are_refused_before_anything_is_written(
+    X: Any, model: dict[str, Any], message: str
+) -> None:
+    wrong = job(X, **model)
+    with pytest.raises(InvalidJobError, match=message):
+        wrong.prepare()
+    assert not list(wrong.storage.list(""))
+
+
+def test_wrong_shapes_of_rows_whose_width_only_their_pieces_tell_are_refused() -> None:
+    wrong = job(input_shape=[3, 2])
+    wrong.spec["data"] = {"uri": "s3://data/rows.libsvm", "format": "libsvm"}
+    wrong.data.save("rows.libsvm", b"".join(b"%d 1:1 5:2\n" % (n % 2) for n in range(40)))
+    with pytest.raises(InvalidJobError, match=r"rows have 5 values; expected \[5\], .* \[3, 2\]"):
+        wrong.partitioned()
+
+
+def test_images_stay_bytes_in_shards_of_networks_alone() -> None:
+    storage = MemoryStorage()
+    of_network = job(storage=storage)
+    of_network.partitioned()
+    of_network.assemble()
+    narrow = stored_shards(storage)
+    others = {
+        "softmax": {"model": {"name": "softmax_regression"}},
+        "flat": {"model": {"name": "neural", "network": "mlp", "input_shape": [64]}},
+    }
+    for name, spec in others.items():
+        other = job(storage=storage, job_id=name)
+        other.spec |= spec
+        other.partitioned()
+        other.assemble()
+    both = stored_shards(storage)
+    wide = {key: size for key, size in both.items() if key not in narrow}
+    assert {key.split("/")[0].rpartition("-")[2] for key in narrow} == {"uint8"}
+    assert {key.split("/")[0].rpartition("-")[2] for key in wide} == {"dense"}
+    assert len(narrow) == len(wide) == 2
+    n_values = 54 * 64  # without validation
+    assert sum(wide.values()) - sum(narrow.values()) == pytest.approx(3 * n_values, abs=64)
+
+
+def test_standardised_images_are_floats() -> None:
+    scaled = job()
+    scaled.spec["data"]["standardise"] = True
+    scaled.partitioned()
+    scaled.assemble()
+    assert all("-dense/" in key for key in stored_shards(scaled.storage))
+
+
+def test_a_missing_shard_of_bytes_is_found() -> None:
+    from lambdas.restoration import find_damage
+    from stepml.job.tasks import PartitionTask
+
+    made = job()
+    made.partitioned()
+    made.assemble()
+    shards = [keys.VALIDATION, 0, 1]
+    task = PartitionTask(job_id="job", shards=shards)
+    assert find_damage(task, made.partition_plan(), made.storage).shards == []
+    lost = next(key for key in made.storage.list("datasets/") if "rank-000001.safe" in key)
+    made.storage.delete_many([lost])
+    assert find_damage(task, made.partition_plan(), made.storage).shards == [1]
