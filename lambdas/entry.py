@@ -1,8 +1,14 @@
-"""The frame of all handlers: parse the event, work, serialise the result; log failures."""
+"""The frame of all handlers: parse the event, work, serialise the result; log failures.
+
+The modules in `MODULES_VARIABLE` are loaded here, before the first event: a cold start has more of
+the processor than a handler, and torch takes a second.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeVar
 
 from lambdas.environment import LambdaContext
@@ -13,7 +19,11 @@ Task = TypeVar("Task", bound=Event)
 Work = Callable[[Task, LambdaContext], Event | None]
 Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
+MODULES_VARIABLE = "STEPML_MODULES"  # names separated by commas; set by templates/template.yaml
 _NAMED_IN_LOGS = ("job_id", "epoch", "rank", "range", "chunk", "slice")
+
+for _name in filter(None, os.environ.get(MODULES_VARIABLE, "").split(",")):
+    import_module(_name)
 
 
 def handles(kind: type[Task]) -> Callable[[Work[Task]], Handler]:

@@ -83,6 +83,7 @@ class JobFunctions(Event, frozen=True, kw_only=True):
     initialise: str = "initialise"
     executor: str = "executor"
     reducer: str = "reducer"
+    finalise: str = "finalise"
 
     @classmethod
     def of(cls, spec: JobSpec) -> Self:
@@ -93,7 +94,7 @@ class JobFunctions(Event, frozen=True, kw_only=True):
             partition=function_name("partition", by_format),
             initialise=function_name("initialise", by_model),
             executor=function_name("executor", by_model),
-            reducer=function_name("reducer", by_model),
+            finalise=function_name("finalise", by_model),
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 from stepml.job.channels import PARAMETER_SERVER
@@ -16,6 +17,8 @@ from stepml.local.cache_server import CacheServer, CacheStatus
 from stepml.local.channel_programs import PROGRAMS, LocalProgram
 from stepml.local.parameter_server import ParameterServerProgram
 from stepml.local.ports import port_of, reserve_port
+from stepml.local_identity import ACCOUNT_ID, REGION
+from stepml.packaging.packages import FUNCTION_PACKAGES
 
 START_WAIT_S = 10.0
 
@@ -23,16 +26,31 @@ START_WAIT_S = 10.0
 def template_parameters(caches: Iterable[CacheStatus], concurrency: int) -> dict[str, str]:
     """Return the parameters of ``templates/template.yaml`` that describe this machine.
 
+    An image's URI is empty unless the Python that runs StepML has the library for it.
+
     Parameters
     ----------
     caches : iterable of CacheStatus
     concurrency : int
         Functions that run at once.
     """
-    parameters = {"AccountConcurrency": str(concurrency)}
+    parameters = {
+        "AccountConcurrency": str(concurrency),
+        "TorchInstructions": "all",  # there is one CPU
+        **_image_uris(),
+    }
     for cache in caches:
         parameters |= cache.parameters
     return parameters
+
+
+def _image_uris() -> dict[str, str]:
+    repository = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com"  # the local AWS reads no image
+    return {
+        package.image_parameter: f"{repository}/{name}" if find_spec(package.image_library) else ""
+        for name, package in FUNCTION_PACKAGES.items()
+        if package.image_parameter
+    }
 
 
 class Caches:

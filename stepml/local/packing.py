@@ -17,13 +17,14 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 from stepml.local_identity import isolated_session
-from stepml.packaging.packages import code_package
+from stepml.packaging.packages import FUNCTION_PACKAGES, PYTHON_VERSION, code_package
 from stepml.packaging.sources import files_below, resource_root
 
 Upload = Callable[[str, bytes], str]  # (key, content) → s3:// URI
 
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 FILE_MODE = 0o644 << 16
+FUNCTION = "AWS::Serverless::Function"
 
 # Tests cover how the local AWS creates, changes and deletes these. moto reports unknown types as
 # created, so only this list reveals them.
@@ -69,6 +70,9 @@ def read_template(path: Path) -> dict[str, Any]:
 def packed(template: Mapping[str, Any], base: Path, upload: Upload) -> dict[str, Any]:
     """Upload local code and definitions, and return ``template`` with their S3 URIs.
 
+    A function that is a container image becomes a zip file of the same package: see
+    `without_images`.
+
     Parameters
     ----------
     template : mapping
@@ -78,8 +82,13 @@ def packed(template: Mapping[str, Any], base: Path, upload: Upload) -> dict[str,
     upload : callable
         Stores a content under a key and returns its URI. Keys are digests of the contents, so
         the same template has the same URIs.
+
+    Raises
+    ------
+    TemplateError
+        There is no such file, or an image is of none of our packages.
     """
-    result = copy.deepcopy(dict(template))
+    result = without_images(template, base)
     uris: dict[tuple[Path, ...], str] = {}
     for properties in _with_field(result, "CodeUri"):
         if _is_in_s3(properties["CodeUri"]):
@@ -95,6 +104,38 @@ def packed(template: Mapping[str, Any], base: Path, upload: Upload) -> dict[str,
             text = _existing(base, properties["DefinitionUri"]).read_bytes()
             properties["DefinitionUri"] = upload(f"definitions/{_digest(text)}.json", text)
     return result
+
+
+def without_images(template: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Return ``template`` with zip files in the place of functions that are container images.
+
+    The local AWS runs no images. It needs our files of the package that is the image's
+    ``DockerContext``, because the libraries are those of the Python that runs StepML.
+
+    Raises
+    ------
+    TemplateError
+        The context of an image is none of our packages.
+    """
+    result = copy.deepcopy(dict(template))
+    for name, resource in result["Resources"].items():
+        if resource["Type"] == FUNCTION and resource["Properties"].get("PackageType") == "Image":
+            _become_zip_file(name, resource, base)
+    return result
+
+
+def _become_zip_file(name: str, resource: dict[str, Any], base: Path) -> None:
+    context = str(resource.get("Metadata", {}).get("DockerContext", ""))
+    if code_package((base / context).resolve(), resource_root()) is None:
+        raise TemplateError(
+            f"{name} is a container image, and the local AWS runs none: expected a DockerContext "
+            f"that is a package of StepML ({', '.join(FUNCTION_PACKAGES)}), got {context!r}"
+        )
+    properties = resource["Properties"]
+    for field in ("PackageType", "ImageUri"):
+        del properties[field]
+    (handler,) = properties.pop("ImageConfig")["Command"]
+    properties |= {"CodeUri": context, "Handler": handler, "Runtime": f"python{PYTHON_VERSION}"}
 
 
 def code_files(base: Path, uri: str) -> dict[str, Path]:

@@ -1,7 +1,8 @@
 """The deployed packages, each described once.
 
-A function of ``templates/template.yaml`` names its package as ``CodeUri: ../<name>``. Locally the
-package has our files alone, as the libraries are those of the Python that runs StepML.
+A function of ``templates/template.yaml`` names its package as ``CodeUri: ../<name>``, or, if it is
+a container image, as ``DockerContext: ../<name>``. Locally the package has our files alone, as the
+libraries are those of the Python that runs StepML.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from stepml.packaging.sources import source_files
 
 PYTHON_VERSION = "3.12"  # the Runtime of all functions
 LAMBDA_MAX_MB = 250  # of a function, unzipped
+TORCH_MAX_MB = 1200  # of an image, which Lambda allows 10 GB; a larger one starts more slowly
 
 _SHARED = ("comm", "storage", "ps_server", "stepml/__init__.py", "stepml/job", "stepml/ml")
 _PYARROW_LEFT_OUT = (  # reading parquet needs none of these
@@ -23,6 +25,7 @@ _PYARROW_LEFT_OUT = (  # reading parquet needs none of these
     *("_dataset*", "_acero.*", "_feather.*", "_csv.*", "_json.*", "_pyarrow_cpp_tests.*"),
     *("_parquet_encryption.*",),
 )
+_TORCH_LEFT_OUT = ("bin", "include", "share", "test")  # for building and testing extensions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,9 @@ class Package:
     requirements: tuple[str, ...]  # files that list libraries
     left_out: tuple[str, ...] = ()  # patterns of library files that nothing uses
     max_mb: int | None = None  # unzipped
+    # Of a container image; without it, the deployment does not have the package's functions.
+    image_parameter: str = ""  # of templates/template.yaml, with the image's URI
+    image_library: str = ""  # the module for which it is an image
 
     def files(self) -> dict[str, Path]:
         """Return our own files, by their name in the package."""
@@ -51,6 +57,14 @@ FUNCTION_PACKAGES = {
         requirements=("lambdas/requirements.txt", "lambdas/requirements-parquet.txt"),
         left_out=tuple(f"pyarrow/{pattern}" for pattern in _PYARROW_LEFT_OUT),
         max_mb=LAMBDA_MAX_MB,
+    ),
+    "code-torch": Package(
+        sources=("lambdas", *_SHARED),
+        requirements=("lambdas/requirements.txt", "lambdas/requirements-torch.txt"),
+        left_out=tuple(f"torch/{pattern}" for pattern in _TORCH_LEFT_OUT),
+        max_mb=TORCH_MAX_MB,
+        image_parameter="TorchImageUri",
+        image_library="torch",
     ),
 }
 

@@ -18,7 +18,7 @@ from lambdas.prepare import HANDOVER_VARIABLE
 from stepml.job import keys
 from stepml.job.errors import StorageUnavailableError
 from stepml.local.deploy import deploy
-from stepml.local.packing import read_template
+from stepml.local.packing import read_template, without_images
 from stepml.packaging.packages import FUNCTION_PACKAGES
 from stepml.packaging.sources import template_path
 from storage.dynamodb import DynamoDBStorage
@@ -195,7 +195,7 @@ def deploy_faulty(
 
 
 def _template(place: Path, plans: Path, limits: Mapping[str, Any]) -> dict[str, Any]:
-    template = read_template(template_path())
+    template = without_images(read_template(template_path()), template_path().parent)
     variables = template["Globals"]["Function"]["Environment"]["Variables"]
     variables |= {DIRECTORY_VARIABLE: str(plans), "TMPDIR": str(place / TEMPORARY)}
     _pack(place / "code")

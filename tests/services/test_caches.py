@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -308,9 +309,11 @@ def test_ports_are_the_first_free_ones_above(tmp_path: Path) -> None:
         made.close()
     assert above < ports[0] < ports[1] < ports[2] <= above + 20
     parameters = template_parameters(made.statuses(), 7)
+    assert bool(parameters.pop("TorchImageUri")) == (find_spec("torch") is not None)
     assert len(parameters.pop("ParameterServerToken")) >= 32
     assert parameters == {
         "AccountConcurrency": "7",
+        "TorchInstructions": "all",
         "RedisUrl": f"redis://127.0.0.1:{ports[0]}",
         "MemcachedUrl": f"memcached://127.0.0.1:{ports[1]}",
         "ParameterServerUrl": f"thrift://127.0.0.1:{ports[2]}",

@@ -63,20 +63,22 @@ NEVER_RETRIED = (
 EXCHANGING = {
     "PrepareFunction",
     "ExecutorFunction",
+    "ExecutorTorchFunction",
     "MergerFunction",
     "ReducerFunction",
     "FinaliseFunction",
+    "FinaliseTorchFunction",
     "CleanupFunction",
 }
 
 
 FORMAT_KINDS = {each.function_kind for each in FORMATS.values()}
-MODEL_KINDS = {each.function_kind for each in MODELS.values() if each.is_available}
+MODEL_KINDS = {each.function_kind for each in MODELS.values()}
+# The reducer needs no libraries: executors evaluate a model that does.
+KINDS = {"partition": FORMAT_KINDS, "reducer": {""}}
 # The functions among which Prepare chooses, by their part in a job.
 CHOICES = {
-    part: {
-        function_name(part, kind) for kind in (FORMAT_KINDS if part == "partition" else MODEL_KINDS)
-    }
+    part: {function_name(part, kind) for kind in KINDS.get(part, MODEL_KINDS)}
     for part in JobFunctions().to_event()
 }
 
@@ -109,6 +111,24 @@ def resources(kind: str) -> dict[str, dict[str, Any]]:
         for name, resource in template()["Resources"].items()
         if resource["Type"] == kind
     }
+
+
+def handler_of(function: dict[str, Any]) -> str:
+    """Return the handler of a function with these properties, which may be a container image."""
+    (handler,) = function.get("ImageConfig", {}).get("Command", [function.get("Handler")])
+    assert isinstance(handler, str)
+    return handler
+
+
+def package_of(logical: str) -> str:
+    """Return the package of a function of the template."""
+    resource = template()["Resources"][logical]
+    packed = [
+        resource["Properties"].get("CodeUri"),
+        resource.get("Metadata", {}).get("DockerContext"),
+    ]
+    (package,) = (each for each in packed if each)
+    return str(package).removeprefix("../")
 
 
 def machine(name: str) -> dict[str, Any]:
@@ -285,13 +305,12 @@ def test_a_look_at_the_data_never_fails_an_epoch() -> None:
 def test_functions_of_one_part_differ_in_their_package_alone(part: str) -> None:
     functions = resources("AWS::Serverless::Function")
     names = {"${AWS::StackName}-" + name for name in CHOICES[part]}
-    own = ("FunctionName", "Description", "CodeUri")
-    alike = [
-        {name: value for name, value in each.items() if name not in own}
-        for each in functions.values()
-        if each["FunctionName"]["Sub"] in names
-    ]
+    own = ("FunctionName", "Description", "CodeUri", "Handler", "MemorySize", "Environment")
+    own += ("PackageType", "ImageUri", "ImageConfig")
+    found = [each for each in functions.values() if each["FunctionName"]["Sub"] in names]
+    alike = [{name: value for name, value in each.items() if name not in own} for each in found]
     assert len(alike) == len(names)
+    assert len({handler_of(each) for each in found}) == 1
     assert all(each == alike[0] for each in alike)
 
 
@@ -331,7 +350,7 @@ def test_every_placeholder_is_substituted_and_every_substitution_used(name: str)
 def test_every_function_has_its_handler_its_log_group_and_its_name() -> None:
     groups = {g["LogGroupName"]["Sub"] for g in resources("AWS::Logs::LogGroup").values()}
     for logical, properties in resources("AWS::Serverless::Function").items():
-        module, function = properties["Handler"].rsplit(".", 1)
+        module, function = handler_of(properties).rsplit(".", 1)
         assert callable(getattr(importlib.import_module(module), function)), logical
         name = properties["FunctionName"]["Sub"]
         handler = "${AWS::StackName}-" + module.rsplit(".", 1)[1].replace("_", "-")
@@ -340,9 +359,26 @@ def test_every_function_has_its_handler_its_log_group_and_its_name() -> None:
 
 
 def test_every_function_names_its_package_where_the_aws_cli_packs_it() -> None:
-    functions = resources("AWS::Serverless::Function")
-    named = {properties.get("CodeUri") for properties in functions.values()}
-    assert named == {f"../{name}" for name in FUNCTION_PACKAGES}
+    named = {package_of(logical) for logical in resources("AWS::Serverless::Function")}
+    assert named == FUNCTION_PACKAGES.keys()
+
+
+def test_a_function_is_an_image_if_its_package_is_and_exists_with_the_image() -> None:
+    conditions = template()["Conditions"]
+    for logical, properties in resources("AWS::Serverless::Function").items():
+        resource, package = template()["Resources"][logical], FUNCTION_PACKAGES[package_of(logical)]
+        assert (properties.get("PackageType") == "Image") == bool(package.image_parameter), logical
+        condition = resource.get("Condition")
+        assert (condition is not None) == bool(package.image_parameter), logical
+        if condition:
+            given = {"Ref": package.image_parameter}
+            assert properties["ImageUri"] == given
+            assert conditions[condition] == {"Not": [{"Equals": [given, ""]}]}
+            groups = template()["Resources"][resource["DependsOn"]]
+            assert groups["Condition"] == condition
+            context = f"templates/{resource['Metadata']['DockerContext']}"
+            recipe = (ROOT / context).parent / "x" / resource["Metadata"]["Dockerfile"]
+            assert recipe.parent.resolve() == ROOT / "templates"
 
 
 def test_packages_are_built_for_the_functions_python_and_processor() -> None:
@@ -368,6 +404,7 @@ def test_every_variable_that_the_code_reads_is_set() -> None:
     assert optional == {
         "STEPML_CA_FILE",
         "STEPML_EPOCHS_AN_EXECUTION",
+        "STEPML_MODULES",
         "STEPML_PARAMETER_SERVER_CERTIFICATE_FILE",
         "STEPML_PARAMETER_SERVER_KEY_FILE",
     }
@@ -379,7 +416,7 @@ def test_every_variable_that_the_code_reads_is_set() -> None:
         own = {
             name
             for properties in resources("AWS::Serverless::Function").values()
-            if properties["Handler"] == f"lambdas.{path.stem}.handler"
+            if handler_of(properties) == f"lambdas.{path.stem}.handler"
             for name in properties.get("Environment", {}).get("Variables", {})
         }
         assert _variables(f"lambdas/{path.name}") <= given | optional | own, path.name
@@ -409,7 +446,7 @@ def test_functions_that_exchange_and_no_others_reach_the_channels() -> None:
     }
     assert allowed == EXCHANGING
     # It asks the parameter server for room, and exchanges nothing.
-    assert in_network == EXCHANGING | {"InitialiseFunction"}
+    assert in_network == EXCHANGING | {"InitialiseFunction", "InitialiseTorchFunction"}
     condition, inside, outside = functions["ExecutorFunction"]["VpcConfig"]["If"]
     assert (condition, outside) == ("HasVpc", {"Ref": "AWS::NoValue"})
     assert inside.keys() == {"SubnetIds", "SecurityGroupIds"}
@@ -434,7 +471,7 @@ def test_every_handler_has_a_function() -> None:
         if "\ndef handler(" in path.read_text()
     }
     functions = resources("AWS::Serverless::Function").values()
-    assert {properties["Handler"] for properties in functions} == handlers
+    assert {handler_of(properties) for properties in functions} == handlers
 
 
 def as_list(value: str | list[str]) -> list[str]:
@@ -467,7 +504,8 @@ def test_each_machine_may_invoke_just_the_functions_that_it_names() -> None:
         logical = f"{name.title()}StateMachine"
         allowed = {
             policy["LambdaInvokePolicy"]["FunctionName"]["Ref"]
-            for policy in machines[logical]["Policies"]
+            for given in machines[logical]["Policies"]
+            for policy in (given["If"][1] if "If" in given else given,)
             if "LambdaInvokePolicy" in policy
         }
         tasks = [each for each in states(machine(name)) if each[1]["Type"] == "Task"]

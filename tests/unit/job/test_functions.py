@@ -12,12 +12,16 @@ from stepml.job.tasks import JobFunctions
 @pytest.mark.parametrize(
     ("format_", "model", "functions"),
     [
-        ("csv", models.Svm(), ["partition", "initialise", "executor", "reducer"]),
-        ("parquet", models.Svm(), ["partition-parquet", "initialise", "executor", "reducer"]),
+        ("csv", models.Svm(), ["partition", "initialise", "executor", "reducer", "finalise"]),
+        (
+            "parquet",
+            models.Svm(),
+            ["partition-parquet", "initialise", "executor", "reducer", "finalise"],
+        ),
         (
             "csv",
-            models.Neural(architecture="mlp"),
-            ["partition", "initialise-torch", "executor-torch", "reducer-torch"],
+            models.Neural(network="mlp"),
+            ["partition", "initialise-torch", "executor-torch", "reducer", "finalise-torch"],
         ),
     ],
 )
