@@ -32,7 +32,7 @@ from stepml.ml.data.labels import MAX_LABELS, NO_LABELS, LabelMoments, count_lab
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
-from stepml.ml.data.remainders import Ends, ends_of_piece
+from stepml.ml.data.remainders import Ends, ends_of_piece, merged_ends
 from stepml.ml.data.row_ids import (
     N_BUCKETS,
     RowIds,
@@ -70,6 +70,7 @@ class PieceStatistics:
     label_moments: LabelMoments = NO_LABELS
     missing_values: int = 0  # features that were filled in, or will be
     fine_ends: tuple[Ends, ...] = ()  # of the values of each fine feature
+    validation_ends: Ends = None  # of the column that says which rows validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +292,7 @@ def _statistics(
         value_bytes=len(packed.piece),
         label_moments=LabelMoments.of(written, y, trains),
         missing_values=sum(each.rows.n_missing for each in batch),
+        validation_ends=merged_ends(each.rows.validation_ends for each in batch),
         etag="",
     )
 

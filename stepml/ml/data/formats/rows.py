@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stepml.ml.data.remainders import Ends
+
 # Bad rows usually have one cause, so a few samples are enough.
 MAX_SAMPLES = 5
 # A range task has 3 GB and may need a row's memory ten times: as text, sorted, as float32, in a
 # piece. So the limit is below that of a shard.
 MAX_ROW_BYTES = 256 * 2**20
-
 
 VALIDATES = "1 (the row validates) or 0 (it does not), or data.validation.after"
 
@@ -29,7 +30,8 @@ class DenseRows:
     written: NDArray[np.float64] | None = None  # labels in the data; None: they equal ``y``
     n_missing: int = 0  # values of features that were filled in, or will be
     remainders: NDArray[np.float32] | None = None  # (n_rows, n_fine) of the layout's fine features
-    validates: NDArray[np.bool_] | None = None  # (n_rows,) if a column says so
+    validates: NDArray[np.bool_] | None = None  # (n_rows,) if a column says so …
+    validation_ends: Ends = None  # … and the ends of its values
 
     @property
     def value_bytes(self) -> int:
@@ -51,6 +53,7 @@ class SparseRows:
     n_missing: int = 0  # values of features that were filled in, or will be
     remainders: NDArray[np.float32] | None = None  # (nnz,) 0 unless the feature is fine
     validates: None = None  # there are no columns that could say so
+    validation_ends: None = None
 
     @property
     def value_bytes(self) -> int:
