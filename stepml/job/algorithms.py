@@ -34,6 +34,14 @@ class GradientAveraging(
 
     server_steps: ClassVar[bool] = True
 
+    accumulate: Annotated[
+        Annotated[int, Meta(ge=1, le=10_000)],
+        Meta(
+            description="parts of a rank's batch whose gradients are computed one after another, "
+            "in less memory, and exchanged together"
+        ),
+    ] = 1
+
     @classmethod
     def preference(cls, at: Circumstances) -> int:
         return 2 if at.exchanges_are_cheap else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, Self, cast
 
 import numpy as np
@@ -67,7 +68,7 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
         path = Path(self._descent(), model.penalty, progress.parameters, extras)
         gradient, trailer = np.empty_like(path.w), np.empty(2, np.float64)
         loss_sum, rows_seen = progress.loss_sum, progress.rows_seen
-        part = RankGradient(model, X, y, rank_epoch.draws)
+        part = RankGradient(model, X, y, rank_epoch.draws, self.spec.accumulate)
         live = False
         for number in range(progress.batches_done + 1, len(batches) + 1):
             aggregate = None if live else exchange.replay(number)
@@ -127,7 +128,7 @@ class AsynchronousGradients(SharedDescent):
         state = shared.pull()
         gradient = np.empty(model.n_parameters, np.float32)
         moments = descent.moments(model.n_trained)
-        part = RankGradient(model, X, y, rank_epoch.draws)
+        part = RankGradient(model, X, y, rank_epoch.draws, self.spec.accumulate)
         first = int(state.applied[rank_epoch.rank]) + 1
         for number in range(first, len(batches) + 1):
             if number > first and must_pause():
@@ -197,18 +198,41 @@ class RankGradient:
     X: Matrix
     y: Array
     draws: Draws
+    n_parts: int  # of a batch, one after another
 
     def write(
         self, w: Floats, rows: slice, batch: int, weight: float, out: Floats
     ) -> tuple[float, int]:
         """Write the weighted gradient to ``out``; return the sum of losses, and the rows."""
-        y = self.y[rows]
-        if not len(y):  # a shard with fewer rows than there are batches
+        n_rows = rows.stop - rows.start
+        if not n_rows:  # a shard with fewer rows than there are batches
             out[:] = 0
             return 0.0, 0
-        loss = self.model.batch_gradient(w, self.X[rows], y, out, self.draws, batch, rows.start)
+        if self.n_parts == 1:
+            loss = self._write_part(w, rows, batch, out)
+        else:
+            loss = self._write_parts(w, rows, batch, out)
         out *= np.float32(weight)
-        return loss * len(y), len(y)
+        return loss * n_rows, n_rows
+
+    def _write_parts(self, w: Floats, rows: slice, batch: int, out: Floats) -> float:
+        n_rows = rows.stop - rows.start
+        n_parts = min(self.n_parts, n_rows)
+        bounds = [rows.start + n_rows * part // n_parts for part in range(n_parts + 1)]
+        total, loss = np.zeros_like(out), 0.0
+        for number, (start, stop) in enumerate(pairwise(bounds)):
+            share = (stop - start) / n_rows
+            # Batches have other numbers, so that parts draw apart.
+            name = batch * self.n_parts + number
+            loss += share * self._write_part(w, slice(start, stop), name, out)
+            out *= np.float32(share)
+            total += out
+        out[:] = total
+        return loss
+
+    def _write_part(self, w: Floats, rows: slice, batch: int, out: Floats) -> float:
+        X, y = self.X[rows], self.y[rows]
+        return self.model.batch_gradient(w, X, y, out, self.draws, batch, rows.start)
 
 
 def _subtract(w: Array, step: Array) -> None:

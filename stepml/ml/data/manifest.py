@@ -55,6 +55,7 @@ class Manifest:
     missing_values: int = 0  # features that were filled in, or will be
     fine_ends: tuple[Ends, ...] = ()  # of the values of each fine feature
     is_bytes: bool = False  # all values are stored as uint8
+    validation_ends: Ends = None  # of the column that says which rows validate
 
     @property
     def n_validation(self) -> int | None:
@@ -117,6 +118,7 @@ def merge(
         skipped_samples=_samples(skipped)[:MAX_SKIPPED_SAMPLES],
         label_moments=merge_label_moments(each.label_moments for each in ordered),
         missing_values=sum(each.missing_values for each in ordered),
+        validation_ends=merged_ends(each.validation_ends for each in ordered),
         fine_ends=tuple(map(merged_ends, zip(*(each.fine_ends for each in ordered), strict=True))),
         is_bytes=all(each.is_bytes for each in ordered),
     )

@@ -27,12 +27,12 @@ from numpy.typing import NDArray
 from stepml.ml.data import arrays
 from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.formats.base import RowSource
-from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows
+from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows, written_labels
 from stepml.ml.data.labels import MAX_LABELS, NO_LABELS, LabelMoments, count_labels
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.ranges import ByteRange
-from stepml.ml.data.remainders import Ends, ends_of_piece
+from stepml.ml.data.remainders import Ends, ends_of_piece, merged_ends
 from stepml.ml.data.row_ids import (
     N_BUCKETS,
     RowIds,
@@ -71,6 +71,7 @@ class PieceStatistics:
     missing_values: int = 0  # features that were filled in, or will be
     fine_ends: tuple[Ends, ...] = ()  # of the values of each fine feature
     is_bytes: bool = False  # the values are stored as uint8
+    validation_ends: Ends = None  # of the column that says which rows validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +274,7 @@ def _statistics(
     bucket_counts: NDArray[np.intp],
     trains: NDArray[np.bool_] | None,
 ) -> PieceStatistics:
-    written = np.concatenate([_written_labels(each.rows) for each in batch])
+    written = np.concatenate([written_labels(each.rows) for each in batch])
     y = np.concatenate([each.rows.y for each in batch])
     labels, counts = count_labels(written, trains)
     are_few = len(labels) <= MAX_LABELS
@@ -292,9 +293,6 @@ def _statistics(
         label_moments=LabelMoments.of(written, y, trains),
         missing_values=sum(each.rows.n_missing for each in batch),
         is_bytes="X" in packed.views and packed.views["X"].dtype == np.uint8,
+        validation_ends=merged_ends(each.rows.validation_ends for each in batch),
         etag="",
     )
-
-
-def _written_labels(rows: DenseRows | SparseRows) -> NDArray[np.float64]:
-    return rows.y.astype(np.float64) if rows.written is None else rows.written

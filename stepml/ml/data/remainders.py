@@ -97,6 +97,11 @@ def ends_of_columns(X: Floats64) -> tuple[Ends, ...]:
     return _ends(Bounds.of(X))
 
 
+def ends_of(values: Floats64) -> Ends:
+    """Return the ends of ``values``; NaN counts as no value."""
+    return ends_of_columns(values[:, None])[0] if len(values) else None
+
+
 def ends_of_pairs(
     indices: NDArray[Any], values: Floats64, fine: Sequence[int], n_rows: int
 ) -> tuple[Ends, ...]:

@@ -139,6 +139,8 @@ def shard_plan(
     quotas = quotas_of(manifest, validation_fraction, most) if stratify else ()
     held_out = sum(quotas) or _held_out(manifest, validation_fraction, most)
     n_training = manifest.n_rows - held_out
+    if not n_training and manifest.n_validation is not None:
+        raise _no_rows_for("training", manifest)
     if n_training < world_size:
         raise NotEnoughDataError(
             f"workers: expected at most the number of training rows, {n_training} "
@@ -154,10 +156,30 @@ def _held_out(manifest: Manifest, fraction: float, most: int) -> int:
     """Return the number of rows that are not for training."""
     named = manifest.n_validation
     if named == 0:
-        raise NotEnoughDataError("data.validation: none of the rows is for validation")
+        raise _no_rows_for("validation", manifest)
     if named is not None:
         return named
     return min(max(1, round(fraction * manifest.n_rows)), most) if fraction else 0
+
+
+def _no_rows_for(
+    purpose: Literal["training", "validation"], manifest: Manifest
+) -> NotEnoughDataError:
+    """Return an error about ``data.validation``, which gives one side all rows."""
+    layout, ends = manifest.layout, manifest.validation_ends
+    if ends is None:
+        return NotEnoughDataError(f"data.validation: none of the rows is for {purpose}")
+    title = layout.column_title(layout.validation_column)
+    if layout.validates_after is None:
+        return NotEnoughDataError(
+            f"data.validation.column: none of the rows is for {purpose}; {title} is "
+            f"{ends[0]:g} in all rows"
+        )
+    return NotEnoughDataError(
+        f"data.validation.after: none of the rows is for {purpose}; expected at least the smallest "
+        f"value of {title}, {ends[0]:.15g}, and less than the largest one, {ends[1]:.15g}, got "
+        f"{layout.validates_after:.15g}"
+    )
 
 
 def check_shard_size(manifest: Manifest, kind: ShardKind, n_rows: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _OF_NUMBERS = "mean_squared_error"
 _SEEDS = 2**63  # torch takes as many
+_DRAWING = Lock()  # torch has one generator for all threads
 
 
 class NeuralNetwork(LossModel):
@@ -159,8 +161,9 @@ class NeuralNetwork(LossModel):
 
         path = [draws.seed, draws.epoch, draws.rank, batch]
         seed = np.random.SeedSequence(path).generate_state(1, np.uint64)
-        torch.default_generator.manual_seed(int(seed[0]) % _SEEDS)
-        return self.gradient(w, X, y, out)
+        with _DRAWING:
+            torch.default_generator.manual_seed(int(seed[0]) % _SEEDS)
+            return self.gradient(w, X, y, out)
 
     def tally(self, w: Floats, X: Matrix, y: Array) -> Sums:
         """Return sums over rows, whose parameters are those of `evaluate`; they can be added."""

@@ -234,6 +234,33 @@ def test_a_row_that_does_not_say_whether_it_validates_is_bad(flag: str, on_bad_r
     assert begun.training_plan().skipped_rows == 1
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(("after", "purpose"), [(89, "validation"), (-0.5, "training")])
+def test_a_limit_beyond_all_rows_is_refused_with_the_ends_of_the_column(
+    kind: str, after: float, purpose: str
+) -> None:
+    n = np.arange(N_ROWS)
+    if kind == "csv":
+        content = flagged([str(each) for each in n])
+    else:
+        content = parquet(valid=n, a=n, b=n, y=n % 2)
+    begun = of_one_object(f"rows.{kind}", content, {"column": "valid", "after": after})
+    with pytest.raises(NotEnoughDataError) as caught:
+        begun.partitioned()
+    assert str(caught.value) == (
+        f"data.validation.after: none of the rows is for {purpose}; expected at least the smallest "
+        f"value of column 1 ('valid'), 0, and less than the largest one, 89, got {after}"
+    )
+
+
+@pytest.mark.parametrize(("flag", "purpose"), [("0", "validation"), ("1", "training")])
+def test_flags_that_are_all_the_same_are_refused(flag: str, purpose: str) -> None:
+    begun = of_one_object("rows.csv", flagged([flag] * N_ROWS), {"column": "valid"})
+    message = f"none of the rows is for {purpose}; column 1 .'valid'. is {flag} in all rows"
+    with pytest.raises(NotEnoughDataError, match=message):
+        begun.partitioned()
+
+
 def test_a_table_that_does_not_say_is_bad_too() -> None:
     n = np.arange(N_ROWS)
     table = parquet(valid=np.where(n == 7, 3, n % 2), a=n, b=n, y=n // 2 % 2)

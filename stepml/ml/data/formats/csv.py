@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from stepml.ml.data.formats.text.review import header_of, review_table
 from stepml.ml.data.formats.text.unreadable import comment_hint, require_numbers, separator_hint
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
-from stepml.ml.data.remainders import remainders_of
+from stepml.ml.data.remainders import ends_of, remainders_of
 from stepml.ml.data.source_format import SourceFormat
 
 # NaN is replaced by the mean later, when all rows are known.
@@ -166,8 +166,12 @@ class CsvParser:
         cells = values.reshape(len(lines.offsets), self._layout.n_columns)
         if self._layout.validation_column < 0:
             return self._columns(lines, cells, len(unread))
-        validates, wrong = self._layout.do_validate(cells[:, self._layout.validation_column])
-        return wrong if wrong.any() else self._columns(lines, cells, len(unread), validates)
+        said = cells[:, self._layout.validation_column]
+        validates, wrong = self._layout.do_validate(said)
+        if wrong.any():
+            return wrong
+        rows = self._columns(lines, cells, len(unread))
+        return replace(rows, validates=validates, validation_ends=ends_of(said))
 
     def _fill_missing(
         self, values: Floats64, bad: Positions, table: Text, spans: tuple[Positions, Positions]
@@ -179,18 +183,16 @@ class CsvParser:
         others: Positions = bad[~filled]
         return others
 
-    def _columns(
-        self, lines: Lines, cells: Floats64, n_missing: int, validates: Flags | None = None
-    ) -> DenseRows:
+    def _columns(self, lines: Lines, cells: Floats64, n_missing: int) -> DenseRows:
         label, singles = self._layout.label_column, to_singles(cells)
         rest = remainders_of(cells[:, self._fine]) if self._fine else None
         X = without_columns(singles, self._layout.other_columns)
         if not self._layout.has_label:
             y = np.zeros(len(cells), np.float32)
-            return DenseRows(lines.offsets, y, X, None, n_missing, rest, validates)
+            return DenseRows(lines.offsets, y, X, None, n_missing, rest)
         y = singles[:, label]
         written = unless_equal(cells[:, label], y)
-        return DenseRows(lines.offsets, y, X, written, n_missing, rest, validates)
+        return DenseRows(lines.offsets, y, X, written, n_missing, rest)
 
     def _problem_of(self, line: bytes) -> str | None:
         if b"\r" in line:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from stepml.ml.data.formats.rows import (
     unless_equal,
 )
 from stepml.ml.data.layout import Layout
-from stepml.ml.data.remainders import remainders_of, remainders_of_pairs
+from stepml.ml.data.remainders import ends_of, remainders_of, remainders_of_pairs
 
 # Size of a block: small relative to a piece, and large enough to make the cost of a block small.
 BLOCK_BYTES = 512 * 1024
@@ -75,7 +75,8 @@ class RowChecks:
         validates, unclear = self._validation(said, len(y))
         if np.isfinite(labels).all() and np.isfinite(values).all() and not unclear.any():
             written, rest = unless_equal(y, labels), self._remainders(X)
-            return DenseRows(offsets, labels, values, written, 0, rest, validates)
+            rows = DenseRows(offsets, labels, values, written, 0, rest, validates)
+            return rows if said is None else replace(rows, validation_ends=ends_of(said))
         missing = np.isnan(values)
         values = self._filled(values)
         wrong = self._wrong(values)
@@ -92,10 +93,10 @@ class RowChecks:
         written = unless_equal(y[good], labels[good])
         n_missing = int(np.count_nonzero(missing[good]))
         rest = self._remainders(X[good])
-        validates = None if validates is None else validates[good]
-        return DenseRows(
-            offsets[good], labels[good], values[good], written, n_missing, rest, validates
-        )
+        rows = DenseRows(offsets[good], labels[good], values[good], written, n_missing, rest)
+        if said is None or validates is None:
+            return rows
+        return replace(rows, validates=validates[good], validation_ends=ends_of(said[good]))
 
     def _validation(
         self, said: NDArray[np.float64] | None, n_rows: int

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stepml.ml.data.remainders import Ends
+
 # Bad rows usually have one cause, so a few samples are enough.
 MAX_SAMPLES = 5
 # A range task has 3 GB and may need a row's memory ten times: as text, sorted, as float32, in a
 # piece. So the limit is below that of a shard.
 MAX_ROW_BYTES = 256 * 2**20
-
 
 Values = NDArray[np.float32] | NDArray[np.uint8]
 """Values of dense rows: bytes, where the data have bytes."""
@@ -32,7 +33,8 @@ class DenseRows:
     written: NDArray[np.float64] | None = None  # labels in the data; None: they equal ``y``
     n_missing: int = 0  # values of features that were filled in, or will be
     remainders: NDArray[np.float32] | None = None  # (n_rows, n_fine) of the layout's fine features
-    validates: NDArray[np.bool_] | None = None  # (n_rows,) if a column says so
+    validates: NDArray[np.bool_] | None = None  # (n_rows,) if a column says so …
+    validation_ends: Ends = None  # … and the ends of its values
 
     @property
     def value_bytes(self) -> int:
@@ -54,6 +56,7 @@ class SparseRows:
     n_missing: int = 0  # values of features that were filled in, or will be
     remainders: NDArray[np.float32] | None = None  # (nnz,) 0 unless the feature is fine
     validates: None = None  # there are no columns that could say so
+    validation_ends: None = None
 
     @property
     def value_bytes(self) -> int:
@@ -74,6 +77,11 @@ def unless_equal(labels: NDArray[Any], y: NDArray[np.float32]) -> NDArray[np.flo
     """Return ``labels`` as float64, or None if they equal ``y``, their float32."""
     doubles = labels.astype(np.float64)
     return None if np.array_equal(doubles, y) else doubles
+
+
+def written_labels(rows: DenseRows | SparseRows) -> NDArray[np.float64]:
+    """Return the labels as the data have them."""
+    return rows.y.astype(np.float64) if rows.written is None else rows.written
 
 
 @dataclass(slots=True)

@@ -249,3 +249,19 @@ def test_top_5_counts_the_classes_with_larger_outputs() -> None:
     found = quality_of_classes(tally_classes(1.0, outputs, own, 6), 6)
     assert found.metrics["top5_accuracy"] == pytest.approx(1 / 3)
     assert found.metrics["accuracy"] == 0
+
+
+@pytest.mark.parametrize("accumulate", [3, 100])
+def test_parts_of_a_batch_add_up_to_its_gradient(accumulate: int) -> None:
+    X, labels = rows(60, 6)
+
+    def trained(**fields: Any) -> Any:
+        algorithm = GradientAveraging(
+            batch_size=10, learning_rate=0.05, optimiser="sgd", momentum=0.9, **fields
+        )
+        return averaged_gradients(job_of(MLP, algorithm, max_epochs=2), X, labels, 2, epochs=2)
+
+    whole, parts = trained(), trained(accumulate=accumulate)
+    assert np.abs(whole.parameters - parts.parameters).max() < 1e-5
+    assert parts.training_loss == pytest.approx(whole.training_loss, rel=1e-5)
+    assert parts.rows_seen == whole.rows_seen
