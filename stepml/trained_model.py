@@ -9,7 +9,7 @@ import numpy as np
 
 from stepml.ml.artifact import Artifact
 from stepml.ml.matrices import Floats, Floats64, Matrix
-from stepml.ml.models import MODELS, KMeans, LinearModel
+from stepml.ml.models import MODELS, KMeans, LinearModel, NeuralClassifier
 from stepml.ml.models.base import Array, WithProbabilities
 from stepml.ml.models.classifiers import BinaryClassifier, MulticlassClassifier
 from stepml.trained import scores
@@ -17,7 +17,8 @@ from stepml.trained.estimator import FittedEstimator, available_if
 from stepml.trained.numbers import vector
 from stepml.trained.preparation import Preparation
 
-_Classifier = BinaryClassifier | MulticlassClassifier
+_Multiclass = MulticlassClassifier | NeuralClassifier
+_Classifier = BinaryClassifier | _Multiclass
 
 
 def _of_classifiers(model: TrainedModel, name: str) -> None:
@@ -237,7 +238,7 @@ class TrainedModel(FittedEstimator):
         values : array of shape (n_outputs, …), or of one output without that axis
         """
         model = self._model
-        if isinstance(model, MulticlassClassifier):
+        if isinstance(model, _Multiclass):
             return values[1] - values[0] if len(model.classes) == 2 else values
         assert isinstance(model, BinaryClassifier)
         is_first = model.negative is not None and model.positive < model.negative
@@ -250,7 +251,7 @@ class TrainedModel(FittedEstimator):
         is_classifier, is_kmeans = (isinstance(self._model, each) for each in (_Classifier, KMeans))
         return tags_of(
             "classifier" if is_classifier else "clusterer" if is_kmeans else "regressor",
-            multi_class=isinstance(self._model, MulticlassClassifier),
+            multi_class=isinstance(self._model, _Multiclass),
             allow_nan=self._preparation.missing != "fail",
         )
 

@@ -19,7 +19,7 @@ _SGD_RATE = 0.05
 _LEAST_ROWS, _MOST_ROWS = 16, 128  # of all ranks in a step, or of a rank that descends alone
 _STEPS_AN_EPOCH = 40  # with few rows
 _STEPS = 2000
-_LEAST_EPOCHS, _MOST_EPOCHS = 5, 50
+_LEAST_EPOCHS, _MOST_EPOCHS = 5, 20
 
 
 def with_network_pace(spec: JobSpec, algorithm: _Fields, shard_rows: Sequence[int]) -> JobSpec:

@@ -14,6 +14,8 @@ from stepml.ml.models.linear import LinearModel
 from stepml.ml.models.linear_regression import LinearRegression
 from stepml.ml.models.logistic_regression import LogisticRegression
 from stepml.ml.models.neural import NeuralNetwork
+from stepml.ml.models.neural_classifier import NeuralClassifier
+from stepml.ml.models.neural_regressor import NeuralRegressor
 from stepml.ml.models.penalty import Penalty
 from stepml.ml.models.seeding import initial_centroids
 from stepml.ml.models.softmax_regression import SoftmaxRegression
@@ -34,7 +36,9 @@ __all__ = [
     "LossModel",
     "Model",
     "NetworkLayout",
+    "NeuralClassifier",
     "NeuralNetwork",
+    "NeuralRegressor",
     "OneVsRestSvm",
     "Penalty",
     "SoftmaxRegression",
@@ -49,7 +53,7 @@ MODELS: dict[str, type[Model]] = {
     "svm": BinarySvm,
     "linear_regression": LinearRegression,
     "kmeans": KMeans,
-    "neural": NeuralNetwork,
+    "neural": NeuralClassifier,
 }
 
 

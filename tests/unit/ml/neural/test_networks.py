@@ -10,7 +10,7 @@ import pytest
 from stepml.job import networks
 from stepml.job.algorithms import GradientAveraging, ModelAveraging
 from stepml.job.models import Neural
-from stepml.ml.models import LabelUnit, NeuralNetwork, build_model
+from stepml.ml.models import LabelUnit, NeuralClassifier, build_model
 from stepml.ml.models.base import Draws, Floats
 from tests.support.learning import Orchestra, averaged_gradients, job_of
 from tests.support.torch import torch
@@ -26,9 +26,9 @@ SMALL = {
 MLP = Neural(network=networks.Mlp(hidden=(16,)))
 
 
-def network(spec: Neural, n_features: int, labels: Any = CLASSES) -> NeuralNetwork:
+def network(spec: Neural, n_features: int, labels: Any = CLASSES) -> NeuralClassifier:
     model = build_model(spec, n_features, labels)
-    assert isinstance(model, NeuralNetwork)
+    assert isinstance(model, NeuralClassifier)
     return model
 
 
@@ -194,7 +194,7 @@ def test_dropout_depends_on_the_name_of_the_batch_alone() -> None:
     X, labels = rows(16, 6)
     w, y = model.initial_parameters(), model.targets(labels)
 
-    def gradient(of: NeuralNetwork, draws: Draws, batch: int) -> bytes:
+    def gradient(of: NeuralClassifier, draws: Draws, batch: int) -> bytes:
         out = np.empty_like(w)
         of.batch_gradient(w, X, y, out, draws, batch, 0)
         return out.tobytes()

@@ -1,0 +1,111 @@
+"""Neural networks that tell classes apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stepml.job import models as specs
+from stepml.job.errors import BadLabelError
+from stepml.job.spec_base import tag
+from stepml.ml.matrices import Floats64
+from stepml.ml.models.base import Array, DataFacts, Evaluation, Floats, Matrix
+from stepml.ml.models.classes import classes_of, indices, shares_of, shown
+from stepml.ml.models.confusion import Counts, count_classes
+from stepml.ml.models.neural import NeuralNetwork, shape_of, spec_of
+from stepml.ml.models.neural_regressor import OF_NUMBERS, NeuralRegressor
+from stepml.ml.models.tallies import Sums, quality_of_classes, tally_classes
+
+
+class NeuralClassifier(NeuralNetwork):
+    """A network with an output for each class, or one for the second of two.
+
+    Parameters
+    ----------
+    spec : Neural
+    n_features : int
+    classes : sequence of float
+        The labels, ascending.
+    **shape
+        As of `NeuralNetwork`.
+    """
+
+    def __init__(
+        self, spec: specs.Neural, n_features: int, classes: Sequence[float], **shape: Any
+    ) -> None:
+        n_outputs = len(classes) if spec.loss == "cross_entropy" else 1
+        super().__init__(spec, n_features, n_outputs, **shape)
+        self.classes = tuple(classes)
+        self._labels = np.array(self.classes, np.float32)
+
+    @classmethod
+    def from_spec(cls, spec: specs.Neural, facts: DataFacts) -> NeuralNetwork:
+        """Return the network of a job; errors as of `Model.from_spec`.
+
+        If the loss is one of numbers, it is no classifier.
+        """
+        if spec.loss == OF_NUMBERS:
+            return NeuralRegressor.from_spec(spec, facts)
+        classes = classes_of(facts.labels, tag(spec))
+        if spec.loss != "cross_entropy" and len(classes) != 2:
+            raise BadLabelError(
+                f"model.loss: {spec.loss!r} needs two labels, the data have {len(classes)} "
+                f"({shown(classes)}); 'cross_entropy' takes any number"
+            )
+        return cls(spec, facts.n_features, classes, channels=facts.channels, layout=facts.network)
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> NeuralNetwork:
+        """Return a trained network, which need not be a classifier."""
+        if spec_of(card).loss == OF_NUMBERS:
+            return NeuralRegressor.from_card(card)
+        return cls(spec_of(card), card["n_features"], card["classes"], **shape_of(card))
+
+    def constant_loss(self, facts: DataFacts, y: Array) -> float | None:
+        shares = shares_of(facts, None)
+        if shares is None or not shares.all():
+            return None
+        return -float(np.mean(np.log(shares)[y]))
+
+    def targets(self, labels: Floats) -> Array:
+        return indices(labels, self._labels)
+
+    def tally(self, w: Floats, X: Matrix, y: Array) -> Sums:
+        outputs = self.outputs(w, X)
+        loss = self.bound.loss(outputs, y)
+        return tally_classes(loss, self._of_classes(outputs), y, len(self.classes))
+
+    def judged(self, sums: Sums) -> Evaluation:
+        return quality_of_classes(sums, len(self.classes))
+
+    def confusion(self, w: Floats, X: Matrix, y: Array) -> Counts:
+        """Return the rows of each class by their prediction, as of `WithClasses`."""
+        predicted = self.decision(w, X).argmax(axis=1)
+        return count_classes(y, predicted, len(self.classes))
+
+    def predict(self, w: Floats, X: Matrix) -> Array:
+        predicted: Array = self._labels[self.decision(w, X).argmax(axis=1)]
+        return predicted
+
+    def decision(self, w: Floats, X: Matrix) -> Floats:
+        """Return the decision value of each class, (n_samples, n_classes)."""
+        return self._of_classes(self.outputs(w, X))
+
+    def probabilities(self, w: Floats, X: Matrix) -> Floats64:
+        """Return the probability of each class, (n_samples, n_classes)."""
+        z = self.decision(w, X).astype(np.float64)
+        z -= z.max(axis=1, keepdims=True)
+        np.exp(z, out=z)
+        z /= z.sum(axis=1, keepdims=True)
+        return z
+
+    def describe(self) -> dict[str, Any]:
+        return {"classes": list(self.classes), **super().describe()}
+
+    def _of_classes(self, outputs: Floats) -> Floats:
+        """Return an output for each class: a single one is that of the second class against 0."""
+        if self.n_outputs > 1:
+            return outputs
+        return np.concatenate([np.zeros_like(outputs), outputs], axis=1)

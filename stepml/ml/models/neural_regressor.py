@@ -1,0 +1,69 @@
+"""Neural networks that predict numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from stepml.job import models as specs
+from stepml.ml.models.base import Array, DataFacts, Evaluation, Floats, LabelUnit, Matrix
+from stepml.ml.models.neural import NeuralNetwork, shape_of, spec_of
+from stepml.ml.models.tallies import Sums, quality_of_numbers, tally_numbers
+
+OF_NUMBERS = "mean_squared_error"
+
+
+class NeuralRegressor(NeuralNetwork):
+    """A network whose one output is the label in a unit of its own.
+
+    Parameters
+    ----------
+    spec : Neural
+    n_features : int
+    unit : LabelUnit
+    **shape
+        As of `NeuralNetwork`.
+    """
+
+    def __init__(self, spec: specs.Neural, n_features: int, unit: LabelUnit, **shape: Any) -> None:
+        super().__init__(spec, n_features, 1, **shape)
+        self._unit = unit
+
+    @classmethod
+    def from_spec(cls, spec: specs.Neural, facts: DataFacts) -> NeuralRegressor:
+        shape = {"channels": facts.channels, "layout": facts.network}
+        return cls(spec, facts.n_features, facts.label_unit, **shape)
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any]) -> NeuralRegressor:
+        unit = LabelUnit(**card["label_unit"])
+        return cls(spec_of(card), card["n_features"], unit, **shape_of(card))
+
+    @property
+    def loss_unit(self) -> float:
+        return self._unit.size**2
+
+    def constant_loss(self, facts: DataFacts, y: Array) -> float:
+        mean = (facts.label_mean - self._unit.origin) / self._unit.size
+        return float(np.mean(np.square(y - mean, dtype=np.float64))) * self.loss_unit
+
+    def targets(self, labels: Floats) -> Floats:
+        return self._unit.scaled(labels)
+
+    def tally(self, w: Floats, X: Matrix, y: Array) -> Sums:
+        outputs = self.outputs(w, X)
+        loss = self.bound.loss(outputs, y) * self.loss_unit
+        as_in_data = self._unit.as_in_data
+        return tally_numbers(loss, as_in_data(outputs[:, 0]), as_in_data(y))
+
+    def judged(self, sums: Sums) -> Evaluation:
+        return quality_of_numbers(sums)
+
+    def predict(self, w: Floats, X: Matrix) -> Array:
+        return self._unit.as_in_data(self.outputs(w, X)[:, 0])
+
+    def describe(self) -> dict[str, Any]:
+        return {"label_unit": msgspec.to_builtins(self._unit), **super().describe()}
