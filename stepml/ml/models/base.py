@@ -210,6 +210,7 @@ class Draws:
     epoch: int
     rank: int
     first_row: int  # position of the rank's first row among all training rows
+    pass_number: int = 0  # of the passes over the rank's rows
 
 
 class LossModel(Model):
