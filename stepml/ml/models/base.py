@@ -154,6 +154,11 @@ class Model(ABC):
         """The layout of a neural network's parameters; None: the model is none."""
         return None
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of a row, (channels, height, width), if it is an image; otherwise empty."""
+        return ()
+
     @abstractmethod
     def targets(self, labels: Floats) -> Array:
         """Return the targets of training, given ``labels`` (n_samples,) as in the data."""

@@ -72,6 +72,10 @@ class NeuralNetwork(LossModel):
         return self._layout or self.bound.layout
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        return self.input_shape if len(self.input_shape) == 3 else ()
+
+    @property
     def n_parameters(self) -> int:
         return self.network.n_parameters
 

@@ -65,13 +65,31 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "another size": (
         IMAGES,
         {"input_shape": [8, 7]},
-        r"model\.input_shape: rows have 64 values; expected \[1, 8, 8\], or null, or another "
-        r"shape of as many, got \[8, 7\]",
+        r"model\.input_shape: expected \[1, 8, 8\], \[8, 8\], \[64\] or null, as rows have 64 "
+        r"values, got \[8, 7\]",
+    ),
+    "another shape of as many values": (
+        IMAGES[:, 0],
+        {"input_shape": [4, 16]},
+        r"model\.input_shape: expected \[8, 8\], \[1, 8, 8\], \[64\] or null, as rows have 64 "
+        r"values, got \[4, 16\]",
     ),
     "another size of rows": (
         IMAGES.reshape(60, 64),
         {"input_shape": [63]},
-        r"rows have 64 values; expected \[64\], or null, .* got \[63\]",
+        r"expected \[64\], another shape of as many values or null, as rows have 64 values, "
+        r"got \[63\]",
+    ),
+    "channels that come last": (
+        np.moveaxis(np.repeat(IMAGES, 3, axis=1), 1, 3),
+        {"network": "resnet18"},
+        r"of at least 4 × 4 pixels, got \[8, 8, 3\]; images are \[channels, height, width\]: "
+        r"write X\.transpose\(0, 3, 1, 2\) if the channels come last",
+    ),
+    "channels that come last, as asked": (
+        np.moveaxis(np.repeat(IMAGES, 3, axis=1), 1, 3),
+        {"input_shape": [3, 8, 8]},
+        r"expected \[8, 8, 3\], \[192\] or null, .*, got \[3, 8, 8\]; images are \[channels",
     ),
     "no images": (
         IMAGES.reshape(60, 64),
@@ -117,7 +135,9 @@ def test_wrong_shapes_of_rows_whose_width_only_their_pieces_tell_are_refused() -
     wrong = job(input_shape=[3, 2])
     wrong.spec["data"] = {"uri": "s3://data/rows.libsvm", "format": "libsvm"}
     wrong.data.save("rows.libsvm", b"".join(b"%d 1:1 5:2\n" % (n % 2) for n in range(40)))
-    with pytest.raises(InvalidJobError, match=r"rows have 5 values; expected \[5\], .* \[3, 2\]"):
+    with pytest.raises(
+        InvalidJobError, match=r"expected \[5\], .*rows have 5 values, got \[3, 2\]"
+    ):
         wrong.partitioned()
 
 
@@ -166,3 +186,30 @@ def test_a_missing_shard_of_bytes_is_found() -> None:
     lost = next(key for key in made.storage.list("datasets/") if "rank-000001.safe" in key)
     made.storage.delete_many([lost])
     assert find_damage(task, made.partition_plan(), made.storage).shards == [1]
+
+
+def test_rows_may_be_taken_for_images() -> None:
+    for X, shape in ((IMAGES.reshape(60, 64), [8, 8]), (IMAGES, [8, 8]), (IMAGES, [64])):
+        made = job(X, input_shape=shape)
+        made.prepare()
+        assert made.partition_plan().choices == {}
+
+
+def test_bytes_and_floats_train_the_same_model() -> None:
+    def trained(X: Any, **model: Any) -> Job:
+        made = job(X, augment={"crop": 1, "flip": True}, **model)
+        made.initialised()
+        made.epoch(1)
+        return made
+
+    narrow, wide = trained(IMAGES), trained(IMAGES.astype(np.float32))
+    assert (narrow.training_plan().matrix, wide.training_plan().matrix) == ("uint8", "dense")
+    assert narrow.state_bits(1) == wide.state_bits(1)
+    assert narrow.training_plan().channels == wide.training_plan().channels
+    assert trained(IMAGES, input_shape=[1, 8, 8]).state_bits(1) == narrow.state_bits(1)
+    plan = narrow.training_plan()
+    assert plan.stored_row_bytes == 68
+    assert plan.row_bytes == wide.training_plan().row_bytes
+    report = narrow.finalise(1)
+    assert report.dataset.matrix == "uint8"
+    assert report.dataset.choices["model.input_shape"] == [1, 8, 8]
