@@ -19,6 +19,7 @@ from stepml.job.networks import (
     Network,
     NetworkName,
     require_shape,
+    shape_of_rows,
 )
 from stepml.job.spec_base import tag
 
@@ -219,7 +220,7 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
     def for_rows(self, n_features: int | None, row_shape: Sequence[int]) -> Self:
         shape = self.input_shape
         if n_features is not None:
-            shape = shape or tuple(row_shape) or (n_features,)
+            shape = shape or shape_of_rows(n_features, row_shape)
             require_shape(shape, n_features, row_shape)
         if shape is not None:
             self._check_shape(shape)

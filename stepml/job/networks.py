@@ -12,7 +12,7 @@ from stepml.job.errors import InvalidJobError
 from stepml.job.spec_base import SpecGroup, tag
 
 _CHANNELS = (1, 3, 4)  # usual numbers
-_LEAST_PIXELS = 4  # of a side: the first layers halve it twice
+_LEAST_PIXELS = 2  # of a side
 
 Units = Annotated[int, Meta(ge=1, le=100_000)]
 Dropout = Annotated[
@@ -42,7 +42,7 @@ class Augmentation(SpecGroup, frozen=True, kw_only=True):
         if self.crop >= min(input_shape[-2:]):
             raise InvalidJobError(
                 f"model.augment.crop: expected less than {min(input_shape[-2:])}, a side of the "
-                f"images, got {self.crop}{_if_channels_are_last(input_shape)}"
+                f"images, got {self.crop}"
             )
 
 
@@ -65,7 +65,6 @@ class _Network(SpecGroup, frozen=True, kw_only=True):
             raise InvalidJobError(
                 f"model.input_shape: network {name!r} takes images of at least {_LEAST_PIXELS} × "
                 f"{_LEAST_PIXELS} pixels, got {list(input_shape)}"
-                f"{_if_channels_are_last(input_shape)}"
             )
 
 
@@ -111,37 +110,44 @@ class Resnet50(_Resnet, frozen=True, kw_only=True, tag_field="name", tag="resnet
     """Residual network of 50 layers (He et al., 2016)."""
 
 
-def require_shape(asked: Sequence[int], n_features: int, row_shape: Sequence[int]) -> None:
-    """Raise `InvalidJobError` unless rows have the shape that ``model.input_shape`` says.
+def shape_of_rows(n_features: int, row_shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of rows as the data have them.
 
-    Parameters
-    ----------
-    asked : sequence of int
-    n_features : int
-    row_shape : sequence of int
-        Of images; empty for other rows, which may have any shape of ``n_features`` values.
+    Raises
+    ------
+    InvalidJobError
+        The last of three sizes looks like the number of channels.
     """
-    shapes = [[n_features]]
-    if row_shape:
-        image = list(row_shape)
-        without = [image[1:]] if len(image) == 3 and image[0] == 1 else []
-        with_channel = [[1, *image]] if len(image) == 2 else []
-        shapes = [image, *without, *with_channel, [n_features]]
-    if list(asked) in shapes or (not row_shape and prod(asked) == n_features):
+    channels_are_last = len(row_shape) == 3 and row_shape[2] in _CHANNELS
+    if channels_are_last and row_shape[0] not in _CHANNELS:
+        raise InvalidJobError(
+            "model.input_shape: images are [channels, height, width], but rows have the shape "
+            f"{list(row_shape)}: write X.transpose(0, 3, 1, 2), or set {list(row_shape)} if there "
+            f"are {row_shape[0]} channels; got null"
+        )
+    return tuple(row_shape) or (n_features,)
+
+
+def require_shape(asked: Sequence[int], n_features: int, row_shape: Sequence[int]) -> None:
+    """Raise `InvalidJobError` unless rows have the shape ``asked``.
+
+    Rows that are no images, whose ``row_shape`` is empty, have any shape of ``n_features`` values.
+    """
+    if not row_shape and prod(asked) == n_features:
         return
-    others = "" if row_shape else ", another shape of as many values"
+    image = list(row_shape)
+    shapes = [image] if image else []
+    if len(image) == 2:
+        shapes.append([1, *image])
+    if image[:-2] == [1]:
+        shapes.append(image[1:])
+    shapes.append([n_features])
+    if list(asked) in shapes:
+        return
+    others = "" if image else ", another shape of as many values"
     raise InvalidJobError(
         f"model.input_shape: expected {', '.join(map(str, shapes))}{others} or null, as rows have "
-        f"{n_features} values, got {list(asked)}{_if_channels_are_last(row_shape)}"
-    )
-
-
-def _if_channels_are_last(shape: Sequence[int]) -> str:
-    if len(shape) < 3 or shape[2] not in _CHANNELS or shape[0] in _CHANNELS:
-        return ""
-    return (
-        "; images are [channels, height, width]: write X.transpose(0, 3, 1, 2) if the channels "
-        "come last"
+        f"{n_features} values, got {list(asked)}"
     )
 
 

@@ -82,14 +82,15 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     ),
     "channels that come last": (
         np.moveaxis(np.repeat(IMAGES, 3, axis=1), 1, 3),
-        {"network": "resnet18"},
-        r"of at least 4 × 4 pixels, got \[8, 8, 3\]; images are \[channels, height, width\]: "
-        r"write X\.transpose\(0, 3, 1, 2\) if the channels come last",
+        {},
+        r"model\.input_shape: images are \[channels, height, width\], but rows have the shape "
+        r"\[8, 8, 3\]: write X\.transpose\(0, 3, 1, 2\), or set \[8, 8, 3\] if there are 8 "
+        r"channels; got null",
     ),
     "channels that come last, as asked": (
         np.moveaxis(np.repeat(IMAGES, 3, axis=1), 1, 3),
         {"input_shape": [3, 8, 8]},
-        r"expected \[8, 8, 3\], \[192\] or null, .*, got \[3, 8, 8\]; images are \[channels",
+        r"expected \[8, 8, 3\], \[192\] or null, as rows have 192 values, got \[3, 8, 8\]",
     ),
     "no images": (
         IMAGES.reshape(60, 64),
@@ -105,7 +106,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "one pixel": (
         IMAGES[:, :, :1, :1],
         {"network": "resnet50"},
-        r"model\.input_shape: network 'resnet50' takes images of at least 4 × 4 pixels, "
+        r"model\.input_shape: network 'resnet50' takes images of at least 2 × 2 pixels, "
         r"got \[1, 1, 1\]",
     ),
     "crops of rows": (
@@ -188,8 +189,15 @@ def test_a_missing_shard_of_bytes_is_found() -> None:
     assert find_damage(task, made.partition_plan(), made.storage).shards == [1]
 
 
-def test_rows_may_be_taken_for_images() -> None:
-    for X, shape in ((IMAGES.reshape(60, 64), [8, 8]), (IMAGES, [8, 8]), (IMAGES, [64])):
+def test_rows_may_be_taken_for_images_and_images_for_rows() -> None:
+    unusual = IMAGES.reshape(60, 16, 2, 2)[:, :, :, :1]
+    for X, shape in (
+        (IMAGES.reshape(60, 64), [8, 8]),
+        (IMAGES, [8, 8]),
+        (IMAGES[:, 0], [1, 8, 8]),
+        (IMAGES, [64]),
+        (unusual, [16, 2, 1]),
+    ):
         made = job(X, input_shape=shape)
         made.prepare()
         assert made.partition_plan().choices == {}
