@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from stepml.job.errors import InvalidNetworkError, ModelTooLargeError
+from stepml.job.errors import InvalidNetworkError
 from stepml.job.models import Neural
 from stepml.ml.neural.bound import BoundNetwork
 from stepml.ml.neural.building import bound_network, parts_of, seeded
@@ -33,7 +33,10 @@ class _Undrawn(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        return args[0] if func.__name__ in _DRAWN else func(*args, **(kwargs or {}))
+        given = kwargs or {}
+        if func.__name__ in _DRAWN:
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 def check_network(

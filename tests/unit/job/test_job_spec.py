@@ -219,6 +219,8 @@ def test_what_is_available_is_in_the_schema() -> None:
 
 
 KMEANS: dict[str, Any] = {"name": "kmeans", "n_clusters": 3}
+# Models for which their name alone is no description.
+NEEDS_MORE = {"kmeans": KMEANS, "neural": {"name": "neural", "network": "mlp"}}
 LEAST_SQUARES: dict[str, Any] = {"name": "linear_regression"}
 EM = {"name": "expectation_maximisation"}
 
@@ -378,7 +380,7 @@ def test_all_that_goes_together_is_a_job(
     job = changed(
         exchange={"channel": channel, "pattern": pattern},
         algorithm={"name": algorithm},
-        model=KMEANS if model == "kmeans" else {"name": model},
+        model=NEEDS_MORE.get(model, {"name": model}),
     )
     if pattern in CHANNELS[channel].patterns:
         assert parse_job(job).exchange.channel == channel
