@@ -252,7 +252,9 @@ def test_an_epoch_knows_its_attempt_in_one_way() -> None:
     }
     for of_the_data in ("CheckData", "RestoreRange", "PublishData"):
         assert made.pop(of_the_data) is None  # the data belong to no attempt
-    assert made.keys() == {"TrainRank", "RunGroup", "MergeChunk", "Reduce"}
+    assert made.keys() == {
+        *("TrainRank", "RunGroup", "MergeChunk", "Merge", "EvaluateSlice", "Reduce"),
+    }
     assert set(made.values()) == {
         "States.Format('{}.{}', $$.Execution.Name, $$.Execution.RedriveCount)"
     }
