@@ -86,8 +86,7 @@ def _check_stratify(spec: JobSpec) -> None:
     if not data.stratify:
         return
     if not spec.model.learns_classes:
-        usable = {name: each for name, each in MODELS.items() if each.is_available}
-        names = listed(tuple(name for name, each in usable.items() if each.learns_classes))
+        names = listed(tuple(name for name, each in MODELS.items() if each.learns_classes))
         raise InvalidJobError(
             f"data.stratify: requires model {names}, not {tag(spec.model)!r}; got true"
         )

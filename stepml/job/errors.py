@@ -7,7 +7,7 @@ lists of ``state_machines/`` match it. ``tests/unit/deployment/`` compares the t
 
     StepMLError
     ├── InvalidJobError            the job spec is wrong                            never retried
-    │   ├── NotAvailableError      a choice that this version or deployment lacks   never retried
+    │   ├── NotAvailableError      a choice that this deployment lacks              never retried
     │   │   ├── NotEnoughConcurrencyError  more workers than functions may run at once
     │   │   │                                                                        never retried
     │   │   └── NotEnoughServerMemoryError the parameter server has no room for the job
@@ -82,7 +82,7 @@ class InvalidJobError(StepMLError, ValueError):
 
 
 class NotAvailableError(InvalidJobError):
-    """The job spec has a choice that this version or this deployment lacks."""
+    """The job spec, or a model, has a choice that this version or this deployment lacks."""
 
 
 class NotEnoughConcurrencyError(NotAvailableError):

@@ -31,8 +31,6 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     function_kind : str
         Suffix of the functions whose package has the model's libraries: "torch" selects
         executor-torch and so on; empty if NumPy is enough.
-    is_available : bool
-        False if this version only knows the name.
     is_evaluated_apart : bool
         Functions of the model's kind evaluate it, each a slice of the validation rows.
     """
@@ -44,7 +42,6 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     metrics: ClassVar[tuple[str, ...]] = ()
     remedies: ClassVar[tuple[str, ...]] = ()
     function_kind: ClassVar[str] = ""
-    is_available: ClassVar[bool] = True
     is_evaluated_apart: ClassVar[bool] = False
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stepml.job.availability import model_not_available
+from stepml.job.errors import NotAvailableError
 from stepml.job.model_base import ModelSpec
 from stepml.job.spec_base import tag
 from stepml.ml.models.base import DataFacts, Evaluation, LabelUnit, LossModel, Model
@@ -123,5 +123,7 @@ def restore_model(card: Mapping[str, Any]) -> Model:
 
 def _model_named(name: str) -> type[Model]:
     if name not in MODELS:
-        raise model_not_available(name)
+        raise NotAvailableError(
+            f"model {name!r} is not known to this version; known: {', '.join(MODELS)}"
+        )
     return MODELS[name]

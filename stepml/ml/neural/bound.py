@@ -19,6 +19,7 @@ from stepml.ml.neural.losses import Loss
 
 _BLOCK_VALUES = 2**22  # inputs of a block that is evaluated at once: 16 MB
 _MOST_ROWS = 512  # of it, because activations are larger than inputs
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class BoundNetwork:
             raise InvalidNetworkError("the network has no parameter that is trained")
         self.layout = NetworkLayout(tuple(_facts(trained)), tuple(_facts(rest)))
         self._trained, self._rest = list(trained.values()), list(rest.values())
+        self._normalises = any(isinstance(each, _BATCH_NORMS) for each in module.modules())
         self._w: Floats | None = None  # to which the trained parameters are bound
         self._first = self._vector()
         self._statistics = torch.from_numpy(self._first[self.layout.n_trained :].copy())
@@ -101,6 +103,9 @@ class BoundNetwork:
         n = self.layout.n_trained
         self._bind(w)
         self.module.train()
+        if len(x) == 1 and self._normalises:
+            # One value has no variance, which torch refuses; a row that is there twice has 0.
+            x, y = torch.cat([x, x]), torch.cat([y, y])
         x = x if self._transform is None else self._transform(x)
         loss = self._loss(self.module(x), y)
         gradients: Sequence[torch.Tensor | None] = torch.autograd.grad(
