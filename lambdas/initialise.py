@@ -1,4 +1,7 @@
-"""Writes the start of training: the plan, the features' scale, the state of epoch 0."""
+"""Writes the start of training: the plan, the features' scale, the state of epoch 0.
+
+Before the data are partitioned, it checks that the job's network can be built.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from lambdas.environment import Deadline, LambdaContext, durable
 from lambdas.epochs import epochs_of
 from lambdas.epochs.reports import evaluate
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
+from lambdas.job_store.code import ready_code
+from lambdas.job_store.network_checks import check_network_of
 from lambdas.job_store.resumption import take_over
 from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
 from lambdas.job_store.samples import load_labelled_sample, load_sample, load_unscaled_sample
@@ -28,7 +33,7 @@ from stepml.job.measures import LOSS
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
-from stepml.job.tasks import JobTask
+from stepml.job.tasks import InitialiseTask
 from stepml.ml.algorithms import State
 from stepml.ml.choices import rate_is_open, with_pace, with_penalty, with_rate, with_scaling
 from stepml.ml.data import Manifest, Moments, Scale, merge_moments, scale_of
@@ -44,9 +49,23 @@ from stepml.ml.stopping import with_tolerance
 from storage import DurableStorage
 
 
-@handles(JobTask)
-def handler(task: JobTask, context: LambdaContext) -> None:
-    initialise(task.job_id, durable(), Deadline.of(context))
+@handles(InitialiseTask)
+def handler(task: InitialiseTask, context: LambdaContext) -> None:
+    if task.only_check:
+        check_model(task.job_id, durable())
+    else:
+        initialise(task.job_id, durable(), Deadline.of(context))
+
+
+def check_model(
+    job_id: str, storage: DurableStorage, *, most_model_bytes: int = MOST_MODEL_BYTES
+) -> None:
+    """Check the network of a job whose data may not have been read; errors as of the check."""
+    store = JobStore(storage, job_id)
+    plan = store.partition_plan.load()
+    manifest = store.data_set(plan.digest).find_whole()
+    check_network_of(store, plan, manifest, most_model_bytes)
+    log("model checked", job_id=job_id, data_are_known=manifest is not None)
 
 
 def initialise(
@@ -64,6 +83,8 @@ def initialise(
         Missing shards took half of the time; the next call makes the others.
     BadLabelError
         The training rows have only one class.
+    InvalidNetworkError, ModelTooLargeError
+        The network does not suit the data, or the functions.
     DoubtfulResultError
         The job is strict, and there are warnings about its data.
     """
@@ -76,7 +97,10 @@ def initialise(
 def _initialised(store: JobStore, deadline: Deadline, most_model_bytes: int) -> TrainingPlan:
     partition = store.partition_plan.load()
     manifest = store.data_set(partition.digest).load_manifest()
+    ready_code(store.storage, partition.code)
     partition = fitted(partition, manifest, most_model_bytes)
+    if partition.spec.model.function_kind:
+        check_network_of(store, partition, manifest, most_model_bytes)
     known = with_rows(partition.spec, manifest.n_features, manifest.layout.row_shape)
     draft = _plan_of(partition, known, manifest)
     moments = _moments(store, draft, deadline)
