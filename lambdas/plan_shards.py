@@ -48,6 +48,7 @@ def plan_shards(
     manifest = data_set.find_whole() or data_set.publish(plan)
     data_set.delete_unused_pieces(manifest)
     check_suits(fitted(plan, manifest, most_model_bytes).spec, manifest, most_model_bytes)
+    data_set.find_cuts(manifest, split_of(plan.spec, manifest)[1].validation)
     log(
         "shards planned",
         job_id=job_id,
