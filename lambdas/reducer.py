@@ -70,6 +70,7 @@ def _reduced(run: EpochRun, epochs: Epochs[Any], invocation: Invocation) -> Epoc
     run.fences.look()  # merging may have taken a while
     state = run.store.state(epoch).publish(end.state)
     evaluation = evaluate(run.store, run.plan, state.parameters)
-    require_finite_losses(spec, epoch, validation=evaluation.loss, training=end.training_loss)
+    training_loss = end.training_loss * run.plan.model().loss_unit
+    require_finite_losses(spec, epoch, validation=evaluation.loss, training=training_loss)
     report = build_report(run, end, evaluation, len(epochs.chunks), invocation)
     return run.store.report(epoch).publish(report)
