@@ -11,7 +11,7 @@ from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml.convergence import EndedBy, advice
-from stepml.ml.doubts.decisions import Decisions, if_never_predicted, if_one_validates
+from stepml.ml.doubts.decisions import Decisions, if_one_validates, if_rarely_predicted
 from stepml.ml.second_opinion import Better
 
 _MARGIN = 0.01  # relative; validation rows are a sample
@@ -120,7 +120,7 @@ def doubts_about_model(spec: JobSpec, training: Training) -> list[JobWarning]:
     about_loss = next((warning for warning in found if warning), None)
     return [
         *([about_loss] if about_loss else []),
-        *if_never_predicted(spec, training.decisions, about_loss),
+        *if_rarely_predicted(spec, training.decisions, about_loss),
         *_if_empty(training),
     ]
 
