@@ -18,6 +18,7 @@ from stepml.ml.models.confusion import Counts, predictions_of, rows_of
 
 _MOST_NAMED = 5
 _RARELY = 0.1  # rows with a prediction, relative to the rows of the class
+_LEAST_ROWS = 5  # of a class, for validation, of which one should be predicted
 _OF_SCORES = ("average_precision", "log_loss")  # the measures that are suggested, the best first
 # Codes of warnings about the loss: those that say what to change first, and others.
 _OF_TRAINING = ("loss_rose", "loss_oscillates", "not_converged")
@@ -57,7 +58,10 @@ class Decisions:
     def missed(self) -> list[int]:
         """The classes that training rows have, but hardly any prediction."""
         is_trained = rows_of(self.training) > 0
-        return np.flatnonzero(is_trained & (self.predicted < _RARELY * self.rows)).tolist()
+        is_rare = self.predicted < _RARELY * self.rows
+        # Rows that were learnt are predicted better than others.
+        is_absent = (self.validating >= _LEAST_ROWS) & (predictions_of(self.validation) == 0)
+        return np.flatnonzero(is_trained & (is_rare | is_absent)).tolist()
 
 
 def titles_of(model: WithClasses) -> list[str]:

@@ -95,6 +95,14 @@ def test_a_class_that_is_hardly_ever_predicted_is_said_too() -> None:
     )
 
 
+def test_a_class_that_no_validation_row_is_predicted_to_be_is_said() -> None:
+    trained = np.array([[900, 40], [40, 20]])
+    for rows, is_said in ((4, False), (5, True)):
+        validation = np.array([[95, 0], [rows, 0]])
+        found = Decisions.of(build_model(LOGISTIC, 2, (0, 1)), validation, trained)
+        assert bool(found.missed) == is_said
+
+
 def test_several_classes_are_listed() -> None:
     rows = np.zeros((9, 9), int)
     rows[:, :2] = 10
