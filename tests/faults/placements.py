@@ -77,6 +77,7 @@ class Fault:
     moment: str  # enter, before, during, after, leave
     action: str
     times: int = 1
+    skips: int = 0  # passages of the point before the first strike
 
     @property
     def name(self) -> str:
@@ -101,6 +102,7 @@ class Fault:
             "moment": self.moment,
             "action": self.action,
             "times": self.times,
+            "skips": self.skips,
         }
 
 
