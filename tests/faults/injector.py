@@ -40,6 +40,7 @@ from stepml.job.errors import StorageUnavailableError
 
 DIRECTORY_VARIABLE = "STEPML_TEST_FAULTS"
 ANY = "any"  # the directory of jobs without one of their own
+ANY_WRITE = -1  # the number of a fault that strikes at any write
 COPY = "copy"  # the field of an event that marks it as a second copy of another
 PERTURBATION = 1e-3  # the amount that a copy with other bits adds to all results
 WAIT_S = 60.0  # of a copy, for its original invocation
@@ -145,7 +146,7 @@ class Invocation:
 
     def _claimed(self, moment: str, number: int | None) -> dict[str, Any] | None:
         for fault in self.faults:
-            if (fault["moment"], fault["write"]) == (moment, number):
+            if fault["moment"] == moment and fault["write"] in (number, ANY_WRITE):
                 if fault["skips"]:
                     fault["skips"] -= 1
                     continue

@@ -18,6 +18,7 @@ from storage import Storage
 from storage.blocks import BlockStorage
 from storage.memcached import MemcachedStorage
 from storage.redis import RedisStorage
+from tests.faults.injector import ANY_WRITE
 from tests.faults.placements import Point
 from tests.faults.stack import FaultyStack, busy
 from tests.functional.conftest import Reference
@@ -26,7 +27,6 @@ from tests.support.running_aws import eventually
 
 CHANNELS = ("s3", "redis", "memcached", "dynamodb")
 GRADIENTS = {"name": "gradient_averaging", "learning_rate": 0.5, "batch_size": 50}
-MIDWAY = Point("executor", 1, 3, write=20)
 
 
 def exchanged(
@@ -132,7 +132,8 @@ def in_flight(job: dict[str, Any], channel: str) -> dict[str, Any]:
 def held_midway(stack: FaultyStack, job: dict[str, Any], name: str) -> Iterator[str]:
     """Start a job in flight, and hold it in the middle of an epoch until the block ends."""
     channel = job["exchange"]["channel"]
-    with stack.holding(name, MIDWAY, "before", channel=channel) as hold:
+    place = Point("executor", 1, 3, ANY_WRITE)
+    with stack.holding(name, place, "before", channel=channel, skips=20) as hold:
         execution = stack.start(job, name)
         hold.reached()
         yield execution

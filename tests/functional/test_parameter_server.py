@@ -19,6 +19,7 @@ from ps_server.protocol.clients import ParameterClient
 from stepml.job import keys
 from stepml.job.channels import PARAMETER_SERVER
 from stepml.local.cache_server import CacheStatus
+from tests.faults.injector import ANY_WRITE
 from tests.faults.placements import Point
 from tests.faults.stack import FaultyStack, busy
 from tests.functional.conftest import Reference
@@ -110,7 +111,7 @@ def held_midway(stack: FaultyStack, job: dict[str, Any], name: str) -> Iterator[
         if job["algorithm"]["name"] == "admm":  # the ranks have pushed
             hold = holds.enter_context(stack.holding(name, Point("reducer", 1, None)))
         else:
-            push = Point("executor", 1, 3, write=0)
+            push = Point("executor", 1, 3, ANY_WRITE)
             hold = holds.enter_context(
                 stack.holding(name, push, "before", channel=CHANNEL, skips=20)
             )
