@@ -41,6 +41,7 @@ _KINDS = (
     (r"/pieces/.*\.json", "summary"),
     (r"/pieces/", "piece"),
     (r"/manifest\.json", "manifest"),
+    (r"/strata-", "strata"),
     (r"\.moments", "moments"),
     (r"/workers-", "shard"),
     (r"/([a-z_]+)\.[a-z]+$", r"\1"),

@@ -267,6 +267,25 @@ def prices() -> bytes:
     return "\n".join(rows).encode()
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-17, 1.0, 3e16, 1e30])
+def test_least_squares_learns_labels_whose_squares_float32_lacks(size: float) -> None:
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(60, 2))
+    y = (X @ [1, -2] + 3) * size
+    rows = [
+        ",".join(map(repr, [*row, label]))
+        for row, label in zip(X.tolist(), y.tolist(), strict=True)
+    ]
+    job = open_job(None, model={"name": "linear_regression"})
+    job.data.save("rows.csv", "\n".join(rows).encode())
+    job.initialised()
+    plan, report = job.training_plan(), job.epoch(1)
+    assert plan.about.choices["algorithm.name"] == "least_squares"
+    assert plan.spec.model.trains_on_scaled_labels is (size != 1)
+    assert report.metrics["rmse"] < 1e-6 * size
+    assert report.decision == "converged"
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_regression_learns_labels_of_any_size(algorithm: str | None) -> None:
     job = open_job(algorithm, model={"name": "linear_regression"}, stop={"max_epochs": 20})
