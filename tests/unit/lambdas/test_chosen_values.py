@@ -71,6 +71,18 @@ def test_a_plan_leaves_nothing_open(algorithm: str | None) -> None:
     assert {"data.standardise", "stop.max_epochs"} | asked <= set(plan.about.choices)
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_training_starts_at_the_minimum_of_small_data(algorithm: str | None) -> None:
+    job = open_job(algorithm)
+    first = trained(job, 1)
+    plan = job.training_plan()
+    begin = job.store.state(0).load().parameters
+    assert np.linalg.norm(first - begin) < 0.05 * np.linalg.norm(begin)
+    report = job.store.report(1).load()
+    assert plan.first_loss == pytest.approx(np.log(2))  # of the untrained model
+    assert report.loss < 0.5 * plan.first_loss
+
+
 def test_a_given_value_is_no_choice() -> None:
     job = open_job("model_averaging", stop={"max_epochs": 3})
     job.spec["algorithm"]["learning_rate"] = 0.25

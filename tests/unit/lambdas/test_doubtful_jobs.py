@@ -212,7 +212,7 @@ def test_a_fall_is_said_in_the_unit_of_the_labels() -> None:
     a, b = RNG.normal(size=(2, 400))
     alike = a + 0.1 * b  # one iteration does not tell the two features apart
     rows = text("a,b,y", a.tolist(), alike.tolist(), (2e5 + 1e4 * (alike - a)).tolist())
-    steps = {"name": "admm", "local_iterations": 1}
+    steps = {"name": "admm", "local_iterations": 1, "start": "zero"}
     begun = job(rows, {"standardise": True}, algorithm=steps, chooses=True, **LINEAR)
     report = trained(begun)
     assert begun.training_plan().label_unit.size > 100
