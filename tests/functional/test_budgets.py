@@ -10,7 +10,7 @@ import pytest
 from lambdas.attempts.costs import n_transitions
 from stepml.job import keys
 from stepml.job.prices import TRANSITION_USD
-from tests.functional.conftest import LocalStack
+from tests.support.local_stack import LocalStack
 
 TOLD = {
     "max_cost_usd": ("total_cost_usd", "cost_usd"),

@@ -84,7 +84,7 @@ class TestStacks:
         configured = stack.aws.client("lambda").get_function_configuration(
             FunctionName=f"{stack.name}-probe"
         )
-        assert (configured["Timeout"], configured["MemorySize"]) == (20, 256)
+        assert (configured["Timeout"], configured["MemorySize"]) == (120, 256)
         assert stack.aws.run(outputs["TrainStateMachineArn"], job())["status"] == "SUCCEEDED"
 
     def test_the_same_template_again_changes_nothing(self, stack: Stack) -> None:
@@ -102,7 +102,7 @@ class TestStacks:
 
     def test_changed_settings_hold_from_the_next_invocation_on(self, stack: Stack) -> None:
         stack.deploy()
-        stack.edit("template.yaml", "Timeout: 20", "Timeout: 1")
+        stack.edit("template.yaml", "Timeout: 120", "Timeout: 1")
         stack.deploy()
         assert stack.probe({"sleep_s": 30})["Payload"]["errorType"] == "Sandbox.Timedout"
 

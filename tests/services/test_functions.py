@@ -575,15 +575,24 @@ def test_a_process_that_exits_while_it_starts_is_an_exit_error(
 def test_a_start_that_takes_too_long_is_begun_again(
     make_pool: MakePool, function: Function, task_root: Path, tmp_path: Path
 ) -> None:
-    first = tmp_path / "first"
+    second = tmp_path / "second"
     (task_root / "slow.py").write_text(
-        f"import time; from pathlib import Path; first = Path({str(first)!r})\n"
-        "if not first.exists():\n    first.touch(); time.sleep(600)\n"
+        f"import time; from pathlib import Path; second = Path({str(second)!r})\n"
+        "while not second.exists(): time.sleep(0.01)\n"
         "def handler(event, context): return 'started'\n"
     )
-    invocation = make_pool(init_limit_s=3.0).invoke(
-        replace(function, handler="slow.handler"), b"{}"
-    )
+    pool, pids = make_pool(init_limit_s=1.0), set()
+
+    def has_begun_again() -> bool:
+        pids.update(each.pid for each in pool.environments() if each.pid is not None)
+        return len(pids) == 2
+
+    slow = replace(function, handler="slow.handler", timeout_s=600)
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(pool.invoke, slow, b"{}")
+        wait_until(has_begun_again)
+        second.touch()
+        invocation = running.result()
 
     assert result(invocation) == "started"
     assert b"\tPhase: init\tStatus: timeout" in invocation.log_tail

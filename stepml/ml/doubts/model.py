@@ -11,7 +11,7 @@ from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml.convergence import EndedBy, advice
-from stepml.ml.doubts.decisions import Decisions, if_never_predicted, if_one_validates
+from stepml.ml.doubts.decisions import Decisions, if_one_validates, if_rarely_predicted
 from stepml.ml.second_opinion import Better
 
 _MARGIN = 0.01  # relative; validation rows are a sample
@@ -96,8 +96,12 @@ class Training:
 
     def exceeds(self, other: float) -> bool:
         """Return whether the loss is higher than ``other``, noise aside."""
-        least = _LEAST * max(abs(self.constant_loss or 0.0), abs(self.first_loss or 0.0))
-        return self.loss > other + _MARGIN * abs(other) + least
+        return self.loss > other + _MARGIN * abs(other) + self.rounding
+
+    @property
+    def rounding(self) -> float:
+        """The size of differences that are rounding errors."""
+        return _LEAST * max(abs(self.constant_loss or 0.0), abs(self.first_loss or 0.0))
 
 
 def doubts_about_model(spec: JobSpec, training: Training) -> list[JobWarning]:
@@ -116,7 +120,7 @@ def doubts_about_model(spec: JobSpec, training: Training) -> list[JobWarning]:
     about_loss = next((warning for warning in found if warning), None)
     return [
         *([about_loss] if about_loss else []),
-        *if_never_predicted(spec, training.decisions, about_loss),
+        *if_rarely_predicted(spec, training.decisions, about_loss),
         *_if_empty(training),
     ]
 
@@ -197,12 +201,12 @@ def _if_falling(spec: JobSpec, training: Training) -> JobWarning | None:
     """Return a warning if the last epochs let expect a fall; clusters get no second opinion."""
     if spec.model.needs_labels or training.ended_by in ("target_loss", "target", "algorithm"):
         return None
-    expected = _expected_fall(training.losses)
-    if expected <= _MARGIN * abs(training.loss):
+    expected = min(_expected_fall(training.losses), training.loss)  # no cluster has less than 0
+    if expected <= _MARGIN * training.loss or expected <= training.rounding:
         return None
     text = (
         f"the validation loss {training.loss:.6g} still falls, by about "
-        f"{expected / abs(training.loss):.0%} in the epochs to come: {_more(spec, training)}"
+        f"{expected / training.loss:.0%} in the epochs to come: {_more(spec, training)}"
     )
     return JobWarning(code="not_converged", text=text)
 

@@ -140,6 +140,10 @@ def test_clusters_whose_inertia_still_falls() -> None:
     assert code == "not_converged"
     assert "5.5 still falls, by about 36% in the epochs to come: raise stop.max_epochs" in text
     assert doubts(CLUSTERS, **falling | {"ended_by": "algorithm"}) == []
+    for end in (0.0, 1e-300):  # a cluster for each row
+        assert doubts(CLUSTERS, **falling | {"losses": [3.0, 1.0, end]}) == []
+    ((_, text),) = doubts(CLUSTERS, **falling | {"losses": [10.0, 5.0, 0.1]})
+    assert "0.1 still falls, by about 100% in" in text
     assert doubts(CLUSTERS, **falling | {"losses": [10.0, 8.0, 7.9, 7.89]}) == []
 
 
