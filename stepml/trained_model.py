@@ -42,9 +42,11 @@ class TrainedModel(FittedEstimator):
     """A trained model, which scikit-learn accepts as a fitted estimator.
 
     Every ``X`` is an array of any real type, nested lists, a table of pandas, polars or pyarrow, or
-    a sparse matrix, of shape (n_samples, n_features). Its features are those of the data: the model
-    itself fills in missing values and standardises. The columns of a table are reordered by name if
-    the model's features have names. An invalid ``X`` raises `ValueError`.
+    a sparse matrix, of shape (n_samples, n_features). A network also takes images of shape
+    (n_samples, channels, height, width), or (n_samples, height, width) if there is one channel. The
+    features are those of the data: the model itself fills in missing values and standardises. The
+    columns of a table are reordered by name if the model's features have names. An invalid ``X``
+    raises `ValueError`.
 
     Attributes
     ----------
@@ -180,6 +182,11 @@ class TrainedModel(FittedEstimator):
     def fine_features(self) -> list[int]:
         """The features that are centred in float64, because float32 has too few digits for them."""
         return list(self._preparation.fine)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of a row, (channels, height, width), if it is an image; otherwise empty."""
+        return self._model.image_shape
 
     @property
     def classes_(self) -> Array:

@@ -36,7 +36,7 @@ def _choices(facts: DatasetFacts) -> str:
     return ", ".join(texts).replace("name ", "algorithm ", 1)
 
 
-def _value(value: bool | float | str) -> str:
+def _value(value: bool | float | str | list[int]) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else str(value)

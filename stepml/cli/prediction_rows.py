@@ -17,6 +17,7 @@ from stepml.ml.data import ByteRange, Layout, SourceFormat, sniff
 from stepml.ml.data.formats import FORMATS, format_of_file
 from stepml.ml.data.formats.base import DataFormat
 from stepml.ml.data.formats.columns import names_shown
+from stepml.ml.data.formats.row_shapes import shape_note
 from stepml.ml.data.formats.rows import DenseRows, SparseRows, Values
 from stepml.ml.data.objects import REQUEST_BYTES
 from stepml.ml.matrices import CsrMatrix, Floats
@@ -120,6 +121,7 @@ class _Finder:
             raise BadInputError(f"--label: {self.format} has no columns to choose from")
         layout = self._sniffed(has_label=False)
         self._require_features(layout.n_features or 0)
+        self._require_image_shape(layout.row_shape)
         if self.given.has_label is False:
             return self._rows(layout, None)
         if not self._format.has_labels(self.source.reader, self.source.objects):
@@ -218,6 +220,15 @@ class _Finder:
             raise InvalidDataError(
                 f"{self._name}: the model has {self._width} features, the data have {found}"
             )
+
+    def _require_image_shape(self, found: Sequence[int]) -> None:
+        shape = self.model.image_shape
+        if not shape or not found or (1, *found)[-3:] == shape:
+            return
+        expected, got = (shape_note(each).strip(" ()") for each in (shape, found))
+        raise InvalidDataError(
+            f"{self._name}: the model takes images of {expected}, the data have {got}"
+        )
 
     @property
     def _format(self) -> DataFormat:

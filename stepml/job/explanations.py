@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from shlex import quote
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
@@ -58,6 +58,8 @@ def _mistakes_in_group(
 
 def _group_for(value: Any, kind: Any) -> Group | None:
     """Return the group that describes the fields of ``value``; None if ``value`` cannot be one."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
     groups: list[Group] = [each for each in (kind, *get_args(kind)) if _is_group(each)]
     if not isinstance(value, dict) or not groups:
         return None
@@ -75,8 +77,9 @@ def _is_group(kind: Any) -> bool:
 def _explained(message: str, document: Any, path: list[str]) -> str:
     """Return msgspec's ``message`` about the value at ``path`` in our words."""
     place = _PLACE.search(message)
-    inside = place["path"].split(".") if place and place["path"] else []
-    path = [*path, *inside]
+    # A list is shown whole, without the place in it.
+    inside = place["path"].partition("[")[0] if place else ""
+    path = [*path, *filter(None, inside.split("."))]
     value, schema = _value_at(document, path), field_schema(path, document)
     if "missing required field `name`" in message:
         return f"{where([*path, 'name'])}: is required ({describe(schema['properties']['name'])})"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import Annotated, ClassVar, Literal, Self, get_args
 
 import msgspec
@@ -14,7 +13,14 @@ from msgspec import Meta
 
 from stepml.job.errors import InvalidJobError, NotEnoughDataError
 from stepml.job.model_base import ModelSpec, Trait
-from stepml.job.networks import NETWORKS, Augmentation, Network, NetworkName
+from stepml.job.networks import (
+    NETWORKS,
+    Augmentation,
+    Network,
+    NetworkName,
+    require_shape,
+    shape_of_rows,
+)
 from stepml.job.spec_base import tag
 
 _OF_CLASSES = ("accuracy", "precision", "recall", "f1")
@@ -212,14 +218,10 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
             self._check_shape(self.input_shape)
 
     def for_rows(self, n_features: int | None, row_shape: Sequence[int]) -> Self:
-        shape, found = self.input_shape, row_shape or ((n_features,) if n_features else ())
-        if shape is None:
-            shape = tuple(found) or None
-        elif n_features is not None and prod(shape) != n_features:
-            raise InvalidJobError(
-                f"model.input_shape: rows have {n_features} values; expected {list(found)}, or "
-                f"null, or another shape of as many, got {list(shape)}"
-            )
+        shape = self.input_shape
+        if n_features is not None:
+            shape = shape or shape_of_rows(n_features, row_shape)
+            require_shape(shape, n_features, row_shape)
         if shape is not None:
             self._check_shape(shape)
         return msgspec.structs.replace(self, input_shape=shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Annotated, ClassVar, Literal, get_args
 
 from msgspec import Meta
@@ -10,7 +11,8 @@ from msgspec import Meta
 from stepml.job.errors import InvalidJobError
 from stepml.job.spec_base import SpecGroup, tag
 
-_LEAST_PIXELS = 4  # of a side: the first layers halve it twice
+_CHANNELS = (1, 3, 4)  # usual numbers
+_LEAST_PIXELS = 2  # of a side
 
 Units = Annotated[int, Meta(ge=1, le=100_000)]
 Dropout = Annotated[
@@ -106,6 +108,47 @@ class Resnet18(_Resnet, frozen=True, kw_only=True, tag_field="name", tag="resnet
 
 class Resnet50(_Resnet, frozen=True, kw_only=True, tag_field="name", tag="resnet50"):
     """Residual network of 50 layers (He et al., 2016)."""
+
+
+def shape_of_rows(n_features: int, row_shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of rows as the data have them.
+
+    Raises
+    ------
+    InvalidJobError
+        The last of three sizes looks like the number of channels.
+    """
+    channels_are_last = len(row_shape) == 3 and row_shape[2] in _CHANNELS
+    if channels_are_last and row_shape[0] not in _CHANNELS:
+        raise InvalidJobError(
+            "model.input_shape: images are [channels, height, width], but rows have the shape "
+            f"{list(row_shape)}: write X.transpose(0, 3, 1, 2), or set {list(row_shape)} if there "
+            f"are {row_shape[0]} channels; got null"
+        )
+    return tuple(row_shape) or (n_features,)
+
+
+def require_shape(asked: Sequence[int], n_features: int, row_shape: Sequence[int]) -> None:
+    """Raise `InvalidJobError` unless rows have the shape ``asked``.
+
+    Rows that are no images, whose ``row_shape`` is empty, have any shape of ``n_features`` values.
+    """
+    if not row_shape and prod(asked) == n_features:
+        return
+    image = list(row_shape)
+    shapes = [image] if image else []
+    if len(image) == 2:
+        shapes.append([1, *image])
+    if image[:-2] == [1]:
+        shapes.append(image[1:])
+    shapes.append([n_features])
+    if list(asked) in shapes:
+        return
+    others = "" if image else ", another shape of as many values"
+    raise InvalidJobError(
+        f"model.input_shape: expected {', '.join(map(str, shapes))}{others} or null, as rows have "
+        f"{n_features} values, got {list(asked)}"
+    )
 
 
 NetworkName = Literal["mlp", "mobilenet", "resnet18", "resnet50"]

@@ -79,7 +79,7 @@ class DatasetFacts(Event, frozen=True, kw_only=True):
     missing_values: int = 0  # of features; they are filled in
     notes: list[str] = field(default_factory=list)  # on facts that were inferred
     # Values of fields that the job leaves open, by path, such as stop.max_epochs.
-    choices: dict[str, bool | int | float | str] = field(default_factory=dict)
+    choices: dict[str, bool | int | float | str | list[int]] = field(default_factory=dict)
     warnings: list[JobWarning] = field(default_factory=list)
 
 

@@ -19,7 +19,9 @@ Schema = dict[str, Any]
 @cache
 def job_schema() -> Schema:
     """Return the JSON Schema (2020-12) of the job spec."""
-    schema = {"$schema": DIALECT, **msgspec.json.schema(JobSpec)}
+    # As JSON has it: defaults are lists, no tuples.
+    found = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(JobSpec)))
+    schema: Schema = {"$schema": DIALECT, **found}
     job = schema["$defs"][JobSpec.__name__]
     about = {"type": "string", "description": "the JSON Schema, for editors; has no effect"}
     job["properties"] = {SCHEMA_FIELD: about, **job["properties"]}
@@ -49,6 +51,7 @@ def describe(schema: Schema) -> str:
         "boolean": "true or false",
         "null": "null",
         "object": "an object",
+        "array": "a list",
     }[kind]
     if "pattern" in schema and "description" in schema:
         return f"{words} like {schema['description']}"
@@ -63,7 +66,12 @@ def _limits(schema: Schema) -> str:
         return f" above {schema['exclusiveMinimum']:g}, at most {high:g}"
     if "minLength" in schema:
         return f" of {schema['minLength']} to {schema['maxLength']} characters"
-    return ""
+    if "items" in schema:
+        least, most = schema.get("minItems", 0), schema["maxItems"]
+        return f" of {least} to {most} values, each {describe(schema['items'])}"
+    if "exclusiveMaximum" in schema:
+        return f" from {low:g}, below {schema['exclusiveMaximum']:g}"
+    return "" if low is None else f" of at least {low:g}"
 
 
 def _resolve(schema: Schema, value: object) -> Schema:

@@ -22,6 +22,8 @@ class Preparation:
     n_features : int
     feature_names : list of str
         Empty if the data had no names.
+    image_shape : tuple of int
+        Of a row, (channels, height, width); empty if rows are no images.
     missing : {"fail", "zero", "mean"}
         The effect of a missing value.
     fine : list of int
@@ -31,6 +33,7 @@ class Preparation:
     def __init__(self, artifact: Artifact) -> None:
         self.n_features = artifact.model.n_features
         self.feature_names: list[str] = list(artifact.card.get("features", ()))
+        self.image_shape = artifact.model.image_shape
         self.missing: str = artifact.card.get("job", {}).get("data", {}).get("missing", "fail")
         self.block_sizes = STANDARD
         self._scale = artifact.scale
@@ -39,7 +42,7 @@ class Preparation:
 
     def blocks(self, X: Any) -> Iterator[Matrix]:
         """Yield the prepared rows of ``X``, some at a time; raise `ValueError` if it is invalid."""
-        rows = rows_of(X, self.n_features, self.feature_names)
+        rows = rows_of(X, self.n_features, self.feature_names, self.image_shape)
         # Subtracting a mean makes zeros non-zero.
         stays_sparse = self._scale is None or not self._scale.mean.any()
         start = 0

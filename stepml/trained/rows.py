@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,17 +78,24 @@ class Rows:
             )
 
 
-def rows_of(X: Any, n_features: int, feature_names: Sequence[str] = ()) -> Rows:
+def rows_of(
+    X: Any,
+    n_features: int,
+    feature_names: Sequence[str] = (),
+    image_shape: Sequence[int] = (),
+) -> Rows:
     """Return the rows of ``X``.
 
     Parameters
     ----------
-    X : array-like of shape (n_samples, n_features)
+    X : array-like of shape (n_samples, n_features), or (n_samples, *image_shape)
         An array, nested lists, a table of pandas, polars or pyarrow, or a sparse matrix. The
         columns of a table are reordered to ``feature_names`` if both have names.
     n_features : int
     feature_names : sequence of str
         Empty if there are none.
+    image_shape : sequence of int
+        Of a row, (channels, height, width); empty if rows are no images.
 
     Raises
     ------
@@ -103,7 +111,7 @@ def rows_of(X: Any, n_features: int, feature_names: Sequence[str] = ()) -> Rows:
         columns = Columns(X, feature_names)
         require_width(len(columns.names), n_features)
         return Rows(len(columns), n_features, columns.__getitem__, title)
-    table = _table(X)
+    table = _table(X, image_shape)
     require_width(table.shape[1], n_features)
     return Rows(len(table), n_features, table.__getitem__, title)
 
@@ -152,8 +160,10 @@ def _csr(X: Any) -> CsrMatrix:
     return CsrMatrix(indptr, indices, csr.data, int(csr.shape[1]))
 
 
-def _table(X: Any) -> npt.NDArray[Any]:
+def _table(X: Any, image_shape: Sequence[int]) -> npt.NDArray[Any]:
     table = numbers(X)
+    if image_shape:
+        return _of_images(table, tuple(image_shape))
     if table.ndim == 1:
         raise ValueError(
             f"expected X of shape (n_samples, n_features), got {table.shape}; one row is "
@@ -162,6 +172,17 @@ def _table(X: Any) -> npt.NDArray[Any]:
     if table.ndim != 2:
         raise ValueError(f"expected X of shape (n_samples, n_features), got {table.shape}")
     return table
+
+
+def _of_images(images: npt.NDArray[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Return images, which may be rows already, as rows."""
+    n_channels, *sides = shape
+    shapes = [(prod(shape),), shape, *([tuple(sides)] if n_channels == 1 else [])]
+    if images.shape[1:] not in shapes:
+        expected = " or ".join(f"({', '.join(map(str, ('n_samples', *each)))})" for each in shapes)
+        one = "; one image is X[np.newaxis]" if images.shape in shapes else ""
+        raise ValueError(f"expected X of shape {expected}, got {images.shape}{one}")
+    return images.reshape(len(images), prod(shape))
 
 
 def _single(X: Any) -> Matrix:

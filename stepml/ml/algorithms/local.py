@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from stepml.ml.algorithms.base import never
 from stepml.ml.algorithms.descent import Descent
 from stepml.ml.algorithms.path import MOMENTS, Path
 from stepml.ml.algorithms.state import Extras, RankEpoch, RankProgress
-from stepml.ml.models.base import Array, Draws, Floats, LossModel, Matrix, Penalty
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Penalty
 
 Gradient = Callable[[Floats, Matrix, Array, Floats, int, int], float]
 """Writes the gradient at ``w`` on rows ``X``, ``y`` to ``out``, and returns the mean loss.
@@ -46,7 +46,20 @@ class LocalDescent:
 
     def n_batches(self, n_samples: int) -> int:
         """Return the number of batches of all passes over ``n_samples`` rows."""
-        return self.passes * -(-n_samples // min(self.batch_size, n_samples))
+        return self.passes * self._batches_a_pass(n_samples)
+
+    def _batches_a_pass(self, n_samples: int) -> int:
+        return -(-n_samples // min(self.batch_size, n_samples))
+
+    def loss_gradient(self, model: LossModel, rank_epoch: RankEpoch) -> Gradient:
+        """Return the gradient of a model's loss, for `run`."""
+        n_batches = self._batches_a_pass(rank_epoch.shard_rows[rank_epoch.rank])
+        draws = [replace(rank_epoch.draws, pass_number=number) for number in range(self.passes)]
+
+        def gradient(w: Floats, X: Matrix, y: Array, out: Floats, batch: int, row: int) -> float:
+            return model.batch_gradient(w, X, y, out, draws[batch // n_batches], batch, row)
+
+        return gradient
 
     def run(
         self,
@@ -80,13 +93,8 @@ class LocalDescent:
         return RankProgress(path.w, done, loss_sum, rows_seen, finished, path.extras)
 
     def _batches(self, n_samples: int, rank_epoch: RankEpoch) -> Iterator[slice]:
-        n_batches = self.n_batches(n_samples) // self.passes
+        n_batches = self._batches_a_pass(n_samples)
         bounds = (np.arange(n_batches + 1) * n_samples // n_batches).tolist()
         for number in range(self.passes):
             for each in rank_epoch.generator(rank_epoch.rank, number).permutation(n_batches):
                 yield slice(bounds[each], bounds[each + 1])
-
-
-def loss_gradient(model: LossModel, draws: Draws) -> Gradient:
-    """Return the gradient of a model's loss, for `LocalDescent.run`."""
-    return lambda w, X, y, out, batch, row: model.batch_gradient(w, X, y, out, draws, batch, row)

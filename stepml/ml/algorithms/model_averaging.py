@@ -14,7 +14,7 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml.algorithms.base import OrchestratedAlgorithm, never
 from stepml.ml.algorithms.descent import Descent
-from stepml.ml.algorithms.local import LocalDescent, loss_gradient
+from stepml.ml.algorithms.local import LocalDescent
 from stepml.ml.algorithms.peers import Shared
 from stepml.ml.algorithms.shared_descent import SharedDescent
 from stepml.ml.algorithms.shrinkage import (
@@ -61,8 +61,9 @@ class ModelAveraging(OrchestratedAlgorithm[LossModel]):
         rank_epoch: RankEpoch,
         must_pause: Callable[[], bool] = never,
     ) -> RankProgress:
-        gradient = loss_gradient(model, rank_epoch.draws)
-        return self._local().run(progress, X, y, rank_epoch, gradient, model.penalty, must_pause)
+        local = self._local()
+        gradient = local.loss_gradient(model, rank_epoch)
+        return local.run(progress, X, y, rank_epoch, gradient, model.penalty, must_pause)
 
     def rank_result(self, progress: RankProgress) -> Extras:
         return {"vector": _vector(progress), "loss": progress.loss}
@@ -137,7 +138,7 @@ class AsynchronousModels(SharedDescent):
             start = done = RankProgress(common.parameters, ends[number - 1], extras=extras)
             # With fewer batches than updates, some updates change nothing.
             if ends[number] > ends[number - 1]:
-                gradient, until = loss_gradient(model, rank_epoch.draws), ends[number]
+                gradient, until = local.loss_gradient(model, rank_epoch), ends[number]
                 done = local.run(start, X, y, rank_epoch, gradient, model.penalty, until=until)
             extras = done.extras
             change = _vector(done) - _vector(start)

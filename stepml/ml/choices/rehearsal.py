@@ -14,7 +14,7 @@ from stepml.job.algorithm_base import Descent as Fields
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml.algorithms.descent import Descent
-from stepml.ml.algorithms.local import LocalDescent, loss_gradient
+from stepml.ml.algorithms.local import LocalDescent
 from stepml.ml.algorithms.state import RankEpoch, RankProgress
 from stepml.ml.matrices import CsrMatrix, product, transposed_product
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix
@@ -165,7 +165,7 @@ class Rehearsal:
     ) -> RankProgress:
         rows = slice(start, start + share)
         rank_epoch = RankEpoch(epoch, rank, (share,) * self._ranks, self.spec.data.seed)
-        gradient, penalty = loss_gradient(self.model, rank_epoch.draws), self.model.penalty
+        gradient, penalty = local.loss_gradient(self.model, rank_epoch), self.model.penalty
         return local.run(at, self.X[rows], self.y[rows], rank_epoch, gradient, penalty)
 
     def _next(self, local: LocalDescent, end: RankProgress, w: Floats) -> RankProgress:

@@ -34,11 +34,16 @@ def row_ids(offsets: NDArray[np.int64], salt: int) -> RowIds:
     """
     ids = offsets.astype(np.uint64)
     ids += np.uint64(salt)
+    return mixed(ids)
+
+
+def mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Replace each number, in place, by one that looks random; different ones stay different."""
     for shift, factor in _STEPS:
-        ids ^= ids >> shift
-        ids *= factor
-    ids ^= ids >> _LAST_SHIFT
-    return ids
+        numbers ^= numbers >> shift
+        numbers *= factor
+    numbers ^= numbers >> _LAST_SHIFT
+    return numbers
 
 
 def in_two_halves(ids: RowIds, is_first: NDArray[np.bool_] | bool) -> RowIds:

@@ -154,6 +154,11 @@ class Model(ABC):
         """The layout of a neural network's parameters; None: the model is none."""
         return None
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of a row, (channels, height, width), if it is an image; otherwise empty."""
+        return ()
+
     @abstractmethod
     def targets(self, labels: Floats) -> Array:
         """Return the targets of training, given ``labels`` (n_samples,) as in the data."""
@@ -210,6 +215,7 @@ class Draws:
     epoch: int
     rank: int
     first_row: int  # position of the rank's first row among all training rows
+    pass_number: int = 0  # of the passes over the rank's rows
 
 
 class LossModel(Model):

@@ -27,6 +27,8 @@ from stepml.ml.models.tallies import Sums
 from stepml.ml.neural.layout import ChannelScale, NetworkLayout
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from stepml.ml.neural.bound import BoundNetwork
 
 _SEEDS = 2**63  # torch takes as many
@@ -70,6 +72,10 @@ class NeuralNetwork(LossModel):
         return self._layout or self.bound.layout
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        return self.input_shape if len(self.input_shape) == 3 else ()
+
+    @property
     def n_parameters(self) -> int:
         return self.network.n_parameters
 
@@ -101,9 +107,19 @@ class NeuralNetwork(LossModel):
 
         path = [draws.seed, draws.epoch, draws.rank, batch]
         seed = np.random.SeedSequence(path).generate_state(1, np.uint64)
+        x = self._changed(self.bound.rows(_dense(X)), draws, row)
         with _DRAWING:
             torch.default_generator.manual_seed(int(seed[0]) % _SEEDS)
-            return self.gradient(w, X, y, out)
+            return self.bound.gradient(w, x, torch.from_numpy(y), out)
+
+    def _changed(self, x: Tensor, draws: Draws, row: int) -> Tensor:
+        """Return the rows of a batch with the changes of training."""
+        if self.spec.augment is None:
+            return x
+        from stepml.ml.neural.augmentation import augmented
+
+        path = (draws.seed, draws.epoch, draws.pass_number)
+        return augmented(x, self.spec.augment, path, draws.first_row + row)
 
     def outputs(self, w: Floats, X: Matrix) -> Floats:
         """Return the outputs of rows, (n_samples, n_outputs)."""

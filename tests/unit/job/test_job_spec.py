@@ -129,6 +129,41 @@ def test_required_groups_are_named(field: str) -> None:
         parse_job(job)
 
 
+_SHAPE = (
+    "model.input_shape: expected a list of 1 to 3 values, each an integer of at least 1 or null"
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"input_shape": "8x8"}, f'{_SHAPE}, got "8x8"'),
+        ({"input_shape": 8}, f"{_SHAPE}, got 8"),
+        ({"input_shape": []}, f"{_SHAPE}, got []"),
+        ({"input_shape": [8, 0]}, f"{_SHAPE}, got [8, 0]"),
+        ({"input_shape": [1, 2, 3, 4]}, f"{_SHAPE}, got [1, 2, 3, 4]"),
+        ({"augment": {"flop": True}}, "model.augment: unknown field 'flop' (did you mean 'flip'?)"),
+        ({"augment": {"crop": -1}}, "model.augment.crop: expected an integer from 0 to 1000, got"),
+        (
+            {"network": {"name": "mlp", "hidden": [16, 0]}},
+            "model.network.hidden: expected a list of 0 to 50 values, each an integer from 1 to "
+            "100000, got [16, 0]",
+        ),
+        (
+            {"network": {"name": "mlp", "hiden": [16]}},
+            "model.network: unknown field 'hiden' (did you mean 'hidden'?); known: activation",
+        ),
+        ({"label_smoothing": 1}, "model.label_smoothing: expected a number from 0, below 1, got 1"),
+    ],
+)
+def test_lists_and_groups_within_groups_are_refused_by_name(
+    fields: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job(changed(model={"name": "neural", "network": "mlp", **fields}))
+    assert message in str(caught.value)
+
+
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"{'data': 1}", b'{"workers": NaN}'])
 def test_what_is_not_json_is_refused(text: bytes) -> None:
     with pytest.raises(InvalidJobError, match=r"^the job is not JSON: "):

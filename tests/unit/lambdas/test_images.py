@@ -65,13 +65,32 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "another size": (
         IMAGES,
         {"input_shape": [8, 7]},
-        r"model\.input_shape: rows have 64 values; expected \[1, 8, 8\], or null, or another "
-        r"shape of as many, got \[8, 7\]",
+        r"model\.input_shape: expected \[1, 8, 8\], \[8, 8\], \[64\] or null, as rows have 64 "
+        r"values, got \[8, 7\]",
+    ),
+    "another shape of as many values": (
+        IMAGES[:, 0],
+        {"input_shape": [4, 16]},
+        r"model\.input_shape: expected \[8, 8\], \[1, 8, 8\], \[64\] or null, as rows have 64 "
+        r"values, got \[4, 16\]",
     ),
     "another size of rows": (
         IMAGES.reshape(60, 64),
         {"input_shape": [63]},
-        r"rows have 64 values; expected \[64\], or null, .* got \[63\]",
+        r"expected \[64\], another shape of as many values or null, as rows have 64 values, "
+        r"got \[63\]",
+    ),
+    "channels that come last": (
+        np.moveaxis(np.repeat(IMAGES, 3, axis=1), 1, 3),
+        {},
+        r"model\.input_shape: images are \[channels, height, width\], but rows have the shape "
+        r"\[8, 8, 3\]: write X\.transpose\(0, 3, 1, 2\), or set \[8, 8, 3\] if there are 8 "
+        r"channels; got null",
+    ),
+    "channels that come last, as asked": (
+        np.moveaxis(np.repeat(IMAGES, 3, axis=1), 1, 3),
+        {"input_shape": [3, 8, 8]},
+        r"expected \[8, 8, 3\], \[192\] or null, as rows have 192 values, got \[3, 8, 8\]",
     ),
     "no images": (
         IMAGES.reshape(60, 64),
@@ -87,7 +106,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "one pixel": (
         IMAGES[:, :, :1, :1],
         {"network": "resnet50"},
-        r"model\.input_shape: network 'resnet50' takes images of at least 4 × 4 pixels, "
+        r"model\.input_shape: network 'resnet50' takes images of at least 2 × 2 pixels, "
         r"got \[1, 1, 1\]",
     ),
     "crops of rows": (
@@ -117,7 +136,9 @@ def test_wrong_shapes_of_rows_whose_width_only_their_pieces_tell_are_refused() -
     wrong = job(input_shape=[3, 2])
     wrong.spec["data"] = {"uri": "s3://data/rows.libsvm", "format": "libsvm"}
     wrong.data.save("rows.libsvm", b"".join(b"%d 1:1 5:2\n" % (n % 2) for n in range(40)))
-    with pytest.raises(InvalidJobError, match=r"rows have 5 values; expected \[5\], .* \[3, 2\]"):
+    with pytest.raises(
+        InvalidJobError, match=r"expected \[5\], .*rows have 5 values, got \[3, 2\]"
+    ):
         wrong.partitioned()
 
 
@@ -166,3 +187,37 @@ def test_a_missing_shard_of_bytes_is_found() -> None:
     lost = next(key for key in made.storage.list("datasets/") if "rank-000001.safe" in key)
     made.storage.delete_many([lost])
     assert find_damage(task, made.partition_plan(), made.storage).shards == [1]
+
+
+def test_rows_may_be_taken_for_images_and_images_for_rows() -> None:
+    unusual = IMAGES.reshape(60, 16, 2, 2)[:, :, :, :1]
+    for X, shape in (
+        (IMAGES.reshape(60, 64), [8, 8]),
+        (IMAGES, [8, 8]),
+        (IMAGES[:, 0], [1, 8, 8]),
+        (IMAGES, [64]),
+        (unusual, [16, 2, 1]),
+    ):
+        made = job(X, input_shape=shape)
+        made.prepare()
+        assert made.partition_plan().choices == {}
+
+
+def test_bytes_and_floats_train_the_same_model() -> None:
+    def trained(X: Any, **model: Any) -> Job:
+        made = job(X, augment={"crop": 1, "flip": True}, **model)
+        made.initialised()
+        made.epoch(1)
+        return made
+
+    narrow, wide = trained(IMAGES), trained(IMAGES.astype(np.float32))
+    assert (narrow.training_plan().matrix, wide.training_plan().matrix) == ("uint8", "dense")
+    assert narrow.state_bits(1) == wide.state_bits(1)
+    assert narrow.training_plan().channels == wide.training_plan().channels
+    assert trained(IMAGES, input_shape=[1, 8, 8]).state_bits(1) == narrow.state_bits(1)
+    plan = narrow.training_plan()
+    assert plan.stored_row_bytes == 68
+    assert plan.row_bytes == wide.training_plan().row_bytes
+    report = narrow.finalise(1)
+    assert report.dataset.matrix == "uint8"
+    assert report.dataset.choices["model.input_shape"] == [1, 8, 8]
