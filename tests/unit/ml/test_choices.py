@@ -383,6 +383,23 @@ def test_asynchronous_ranks_share_the_rate() -> None:
     assert ratio == pytest.approx(4, rel=0.1)
 
 
+@pytest.mark.parametrize("scale", [1e6, 1e15])
+def test_a_rate_suits_features_of_any_size(scale: float) -> None:
+    """Features a thousand times as large have a curvature a million times as large."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(80, 3))
+    y = (X[:, 0] + 0.3 * rng.normal(size=80) > 0).astype(np.float32)
+    job = JobSpec(
+        data=msgspec.structs.replace(CSV, standardise=False),
+        model=models.Svm(loss="squared_hinge"),
+        algorithm=algorithms.GradientAveraging(batch_size=8),
+        workers=1,
+    )
+    X = (X * scale).astype(np.float32)
+    spec = chosen(job, X, y)
+    assert objective(spec, trained(spec, X, y), X, y) < 0.5  # of all zeros: 1
+
+
 WIDE = RNG.normal(size=(50, 4)).astype(np.float32)
 UNIT = np.abs(WIDE) / np.linalg.norm(WIDE, axis=1, keepdims=True)
 
