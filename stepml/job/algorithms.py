@@ -18,7 +18,7 @@ from stepml.job.algorithm_base import (
     LearningRate,
     LocalEpochs,
     Start,
-    require_smooth_start,
+    require_start,
 )
 from stepml.job.errors import InvalidJobError
 from stepml.job.models import ModelSpec, Trait
@@ -110,10 +110,9 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
     def starts_at_sample(self) -> bool:
         return self.start == "sample"
 
-    @property
-    def has_given_steps(self) -> bool:
-        values = (self.rho, self.adaptive_rho, self.learning_rate)
-        return self.local_solver == "sgd" or any(each is not None for each in values)
+    def may_start_ahead(self, model: ModelSpec) -> bool:
+        given = any(each is not None for each in (self.rho, self.adaptive_rho, self.learning_rate))
+        return self.solver(model) == "lbfgs" and not given and not model.l1_factor
 
     @property
     def knows_labels(self) -> bool:
@@ -135,7 +134,7 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
         if not model.is_smooth:
             where = f"model {tag(model)!r}, whose loss is not smooth,"
             require_choice("algorithm.local_solver", self.solver(model), where, ("sgd",))
-        require_smooth_start(self.start, model)
+        require_start(self.start, model)
 
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
         lower = super().remedies(model)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
 
 from stepml.job import algorithms, models
 from stepml.job.channels import Pattern
@@ -210,6 +211,21 @@ def test_admm_has_converged_after_two_epochs_if_the_sample_has_all_rows() -> Non
     assert [job.epoch().converged is None for _ in range(2)] == [True, False]
 
 
+@pytest.mark.parametrize("name", NAMES[:2])
+def test_a_hinge_loss_comes_to_its_minimum_in_few_epochs(name: str) -> None:
+    X, y = cancer()
+    model = models.Svm(l2=0.01)
+    spec, first = begun(
+        JobSpec(data=CSV, model=model, algorithm=algorithms.ALGORITHMS[name]()), X, y
+    )  # type: ignore[arg-type]
+    machine = LinearSVC(loss="hinge", C=1 / (0.01 * len(y)), intercept_scaling=30, max_iter=10**6)
+    reference = machine.fit(X, y)
+    arrays = {"coefficients": reference.coef_, "intercept": reference.intercept_}
+    best = objective(spec, model_for(model, X, y).parameters(arrays), X, y)
+    assert objective(spec, trained(spec, X, y, first), X, y) <= best * 1.005
+    assert spec.stop.max_epochs == 3
+
+
 @pytest.mark.parametrize("rows", ROWS)
 def test_ranks_of_admm_stay_at_a_start_that_is_their_common_minimum(rows: str) -> None:
     make, model = ROWS[rows]
@@ -238,7 +254,8 @@ def test_ranks_of_admm_stay_at_a_start_that_is_their_common_minimum(rows: str) -
         (algorithms.Admm(), models.LogisticRegression(), 10**6, "zero"),  # a sample of 50
         (algorithms.Admm(), models.Svm(), 50, "zero"),
         (algorithms.Admm(), models.LinearRegression(l1=0.1), 50, "zero"),
-        (algorithms.GradientAveraging(), models.Svm(), 50, "zero"),
+        (algorithms.GradientAveraging(), models.Svm(), 50, "sample"),
+        (algorithms.GradientAveraging(), models.Svm(l1=0.1), 50, "zero"),
         (algorithms.GradientAveraging(learning_rate=0.1), models.LogisticRegression(), 50, "zero"),
         (
             algorithms.ModelAveraging(optimiser="adam", weight_decay=0.1),
