@@ -25,10 +25,9 @@ from storage.memcached import MemcachedStorage
 from tests.faults.injector import ANY, DIRECTORY_VARIABLE
 from tests.faults.placements import Fault, Point
 from tests.support.local_stack import LocalStack, csv_rows
-from tests.support.running_aws import RunningAws, eventually
+from tests.support.running_aws import EXECUTION_WAIT_S, RunningAws, eventually
 
 INJECTOR = Path(__file__).with_name("injector.py")
-JOB_WAIT_S = 300.0
 TEMPORARY = "tmp"  # temporary files of functions; on AWS they also remain while a function is warm
 FUNCTION = "AWS::Serverless::Function"
 
@@ -56,21 +55,15 @@ class WatchedStack(LocalStack):
         )
 
     def ended(self, execution: str) -> dict[str, Any]:
-        """Wait for an execution with many retries; return its description."""
-        states = self.aws.client("stepfunctions")
-        described: dict[str, Any] = eventually(
-            lambda: states.describe_execution(executionArn=execution),
-            lambda seen: seen["status"] != "RUNNING",
-            JOB_WAIT_S,
-        )
-        return described
+        """Wait for an execution; return its description."""
+        return self.aws.ended(execution)
 
     def tidied(self, name: str) -> None:
         """Wait for the end report of a job without a model."""
         eventually(
             lambda: self.keys(keys.ended(name)) or not self.keys(keys.claim(name)),
             bool,
-            JOB_WAIT_S,
+            EXECUTION_WAIT_S,
         )
 
     def bits(self, name: str) -> dict[str, bytes]:

@@ -25,6 +25,7 @@ from stepml.local_identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, ask
 
 ROLE = "arn:aws:iam::123456789012:role/states"
 WAIT_S = 90.0  # generous: the machine may be busy
+EXECUTION_WAIT_S = 270.0  # of whole jobs with many retries; less than the limit of a test
 POLL_SHARE = 0.1  # of a wait so far, between two looks: each costs the processor milliseconds
 LONGEST_POLL_S = 0.5
 _MAKING = Lock()  # boto3 creates clients in one thread only, but any thread may use them
@@ -92,6 +93,7 @@ class RunningAws:
         return eventually(
             lambda: states.describe_execution(executionArn=execution),
             lambda described: described["status"] != "RUNNING",
+            EXECUTION_WAIT_S,
         )
 
     def run(self, machine: str, job: Any = None, **settings: Any) -> dict[str, Any]:
