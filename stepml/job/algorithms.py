@@ -112,7 +112,7 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
 
     def may_start_ahead(self, model: ModelSpec) -> bool:
         given = any(each is not None for each in (self.rho, self.adaptive_rho, self.learning_rate))
-        return self.solver(model) == "lbfgs" and not given and not model.l1_factor
+        return not given and not model.l1_factor
 
     @property
     def knows_labels(self) -> bool:
@@ -128,6 +128,7 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
             optimiser="sgd",
             momentum=0.0,
             schedule="cosine",
+            start=self.start,
         )
 
     def check(self, model: ModelSpec) -> None:

@@ -211,7 +211,7 @@ def test_admm_has_converged_after_two_epochs_if_the_sample_has_all_rows() -> Non
     assert [job.epoch().converged is None for _ in range(2)] == [True, False]
 
 
-@pytest.mark.parametrize("name", NAMES[:2])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_hinge_loss_comes_to_its_minimum_in_few_epochs(name: str) -> None:
     X, y = cancer()
     model = models.Svm(l2=0.01)
@@ -222,8 +222,7 @@ def test_a_hinge_loss_comes_to_its_minimum_in_few_epochs(name: str) -> None:
     reference = machine.fit(X, y)
     arrays = {"coefficients": reference.coef_, "intercept": reference.intercept_}
     best = objective(spec, model_for(model, X, y).parameters(arrays), X, y)
-    assert objective(spec, trained(spec, X, y, first), X, y) <= best * 1.005
-    assert spec.stop.max_epochs == 3
+    assert objective(spec, trained(spec, X, y, first), X, y) <= best * 1.01
 
 
 @pytest.mark.parametrize("rows", ROWS)
@@ -252,7 +251,7 @@ def test_ranks_of_admm_stay_at_a_start_that_is_their_common_minimum(rows: str) -
         (algorithms.Admm(), models.LinearRegression(), 50, "sample"),
         (algorithms.Admm(), models.Svm(loss="squared_hinge"), 50, "sample"),
         (algorithms.Admm(), models.LogisticRegression(), 10**6, "zero"),  # a sample of 50
-        (algorithms.Admm(), models.Svm(), 50, "zero"),
+        (algorithms.Admm(), models.Svm(), 50, "sample"),
         (algorithms.Admm(), models.LinearRegression(l1=0.1), 50, "zero"),
         (algorithms.GradientAveraging(), models.Svm(), 50, "sample"),
         (algorithms.GradientAveraging(), models.Svm(l1=0.1), 50, "zero"),
@@ -265,7 +264,7 @@ def test_ranks_of_admm_stay_at_a_start_that_is_their_common_minimum(rows: str) -
         ),
         (algorithms.Admm(rho=0.1), models.LogisticRegression(), 50, "zero"),
         (algorithms.Admm(adaptive_rho=False), models.LogisticRegression(), 50, "zero"),
-        (algorithms.Admm(local_solver="sgd"), models.LogisticRegression(), 50, "zero"),
+        (algorithms.Admm(local_solver="sgd"), models.LogisticRegression(), 50, "sample"),
         (algorithms.Admm(start="zero"), models.LogisticRegression(), 50, "zero"),
         (algorithms.Admm(start="sample", rho=0.1), models.LogisticRegression(), 10**6, "sample"),
     ],
