@@ -90,10 +90,12 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
         """Whether training starts at the minimum of a sample."""
         return False
 
-    @property
-    def has_given_steps(self) -> bool:
-        """Whether a value is given that suits another start, such as a learning rate."""
-        return True
+    def may_start_ahead(self, model: ModelSpec) -> bool:
+        """Return whether training may start at the minimum of a sample, if nobody decides.
+
+        It does not if a value is given that suits another start, such as a learning rate.
+        """
+        return False
 
     @property
     def knows_labels(self) -> bool:
@@ -182,9 +184,8 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
     def starts_at_sample(self) -> bool:
         return self.start == "sample"
 
-    @property
-    def has_given_steps(self) -> bool:
-        return self.learning_rate is not None or bool(self.weight_decay)
+    def may_start_ahead(self, model: ModelSpec) -> bool:
+        return self.learning_rate is None and not self.weight_decay and not model.l1_factor
 
     @property
     def knows_labels(self) -> bool:
@@ -198,7 +199,7 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
         return self
 
     def check(self, model: ModelSpec) -> None:
-        require_smooth_start(self.start, model)
+        require_start(self.start, model)
         if self.optimiser == "adam" and self.momentum:
             raise InvalidJobError(
                 f"algorithm.momentum: requires optimiser 'sgd', but the job has "
@@ -230,14 +231,9 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
         return ("set algorithm.schedule to 'cosine'",)
 
 
-def require_smooth_start(start: str | None, model: ModelSpec) -> None:
+def require_start(start: str | None, model: ModelSpec) -> None:
     """Raise `InvalidJobError` if training cannot begin with this ``start``."""
-    if start == "sample" and not has_smooth_objective(model):
+    if start == "sample" and model.l1_factor:  # the minimum is found along gradients
         raise InvalidJobError(
-            "algorithm.start: with a hinge loss or with model.l1 expected 'zero', got 'sample'"
+            f"algorithm.start: with model.l1 {model.l1_factor:g} expected 'zero', got 'sample'"
         )
-
-
-def has_smooth_objective(model: ModelSpec) -> bool:
-    """Return whether loss and penalty have a gradient everywhere."""
-    return model.is_smooth and not model.l1_factor

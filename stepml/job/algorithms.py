@@ -18,7 +18,7 @@ from stepml.job.algorithm_base import (
     LearningRate,
     LocalEpochs,
     Start,
-    require_smooth_start,
+    require_start,
 )
 from stepml.job.errors import InvalidJobError
 from stepml.job.model_base import ModelSpec, Trait
@@ -118,10 +118,9 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
     def starts_at_sample(self) -> bool:
         return self.start == "sample"
 
-    @property
-    def has_given_steps(self) -> bool:
-        values = (self.rho, self.adaptive_rho, self.learning_rate)
-        return self.local_solver == "sgd" or any(each is not None for each in values)
+    def may_start_ahead(self, model: ModelSpec) -> bool:
+        given = any(each is not None for each in (self.rho, self.adaptive_rho, self.learning_rate))
+        return not given and not model.l1_factor
 
     @property
     def knows_labels(self) -> bool:
@@ -137,13 +136,14 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
             optimiser="sgd",
             momentum=0.0,
             schedule="cosine",
+            start=self.start,
         )
 
     def check(self, model: ModelSpec) -> None:
         if not model.is_smooth:
             where = f"model {tag(model)!r}, whose loss is not smooth,"
             require_choice("algorithm.local_solver", self.solver(model), where, ("sgd",))
-        require_smooth_start(self.start, model)
+        require_start(self.start, model)
 
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
         lower = super().remedies(model)

@@ -73,8 +73,8 @@ def is_affordable(model: LossModel, X: Matrix) -> bool:
 def minimum(model: LossModel, sample: Rows) -> Floats:
     """Return the parameters that minimise the objective on the sample, by L-BFGS.
 
-    The loss is smooth. If the work is too much, they are only better than those of an untrained
-    model.
+    There is no l1. If the loss has kinks, or the work is too much, they may be only near the
+    minimum.
     """
     affordable = _MOST_OPERATIONS // operations(model, sample[0])
     evaluations = max(_LEAST_EVALUATIONS, min(_MOST_EVALUATIONS, affordable))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -26,11 +25,9 @@ from storage.memcached import MemcachedStorage
 from tests.faults.injector import ANY, DIRECTORY_VARIABLE
 from tests.faults.placements import Fault, Point
 from tests.support.local_stack import LocalStack, csv_rows
-from tests.support.running_aws import RunningAws, eventually
+from tests.support.running_aws import EXECUTION_WAIT_S, RunningAws, eventually
 
 INJECTOR = Path(__file__).with_name("injector.py")
-JOB_WAIT_S = 300.0
-JOB_POLL_S = 0.2
 TEMPORARY = "tmp"  # temporary files of functions; on AWS they also remain while a function is warm
 FUNCTION = "AWS::Serverless::Function"
 
@@ -58,22 +55,16 @@ class WatchedStack(LocalStack):
         )
 
     def ended(self, execution: str) -> dict[str, Any]:
-        """Wait for an execution with many retries; return its description."""
-        states = self.aws.client("stepfunctions")
-        deadline = time.monotonic() + JOB_WAIT_S
-        while (described := states.describe_execution(executionArn=execution))[
-            "status"
-        ] == "RUNNING":
-            assert time.monotonic() < deadline, f"{execution} runs for more than {JOB_WAIT_S:g} s"
-            time.sleep(JOB_POLL_S)  # rarely: many executions are polled at once
-        return dict(described)
+        """Wait for an execution; return its description."""
+        return self.aws.ended(execution)
 
     def tidied(self, name: str) -> None:
         """Wait for the end report of a job without a model."""
-        deadline = time.monotonic() + JOB_WAIT_S
-        while self.keys(keys.claim(name)) and not self.keys(keys.ended(name)):
-            assert time.monotonic() < deadline, f"nobody tidies up behind {name}"
-            time.sleep(JOB_POLL_S)
+        eventually(
+            lambda: self.keys(keys.ended(name)) or not self.keys(keys.claim(name)),
+            bool,
+            EXECUTION_WAIT_S,
+        )
 
     def bits(self, name: str) -> dict[str, bytes]:
         """Return a job's model, and its state after each epoch."""

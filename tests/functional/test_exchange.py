@@ -157,7 +157,7 @@ def test_a_killed_executor_changes_no_bit(
         for event in local_stack.aws.events(epoch["executionArn"])
         if event["type"] == "TaskFailed"
     ]
-    assert len(retried) == 2
+    assert len(retried) >= 2
     assert local_stack.read(keys.model(name)) == expected
 
 
@@ -197,7 +197,6 @@ def test_an_error_of_one_rank_ends_the_others(local_stack: LocalStack, job: dict
         "exchange": {"channel": "redis", "compression": "float16"},
     }
     name = f"wild-{uuid.uuid4().hex[:8]}"
-    # Within `run`'s limit, which is shorter than the wait of a rank for a peer.
     ended = local_stack.run(wild, name)
     assert ended["status"] == "FAILED"
     assert "float16 holds numbers up to 65,504" in ended["cause"]

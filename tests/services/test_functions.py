@@ -31,7 +31,7 @@ from stepml.local.functions import (
 from stepml.local.functions.function import access_key
 from stepml.local.system import allow_many_files
 
-PATIENCE_S = 60.0  # generous: a busy machine must not fail a test
+PATIENCE_S = 120.0  # generous: a busy machine must not fail a test
 MAX_SYNC_PAYLOAD_BYTES = 6_291_456
 MAX_ASYNC_PAYLOAD_BYTES = 1_048_576
 
@@ -179,7 +179,7 @@ def function(task_root: Path) -> Function:
         handler="app.pid",
         task_root=task_root,
         environment={"STEPML_BUCKET": "a-bucket"},
-        timeout_s=60,
+        timeout_s=300,
         memory_mb=512,
         code_sha256="a",
     )
@@ -668,10 +668,10 @@ def test_a_function_sees_lambdas_variables_and_nothing_of_the_server(
 def test_the_context_knows_the_time_left_the_arn_and_the_request(
     pool: FunctionPool, function: Function
 ) -> None:
-    invocation = call(pool, replace(function, timeout_s=120), "describe")
+    invocation = call(pool, replace(function, timeout_s=900), "describe")
 
     seen = result(invocation)
-    assert 60_000 < seen["remaining_ms"] <= 120_000
+    assert 600_000 < seen["remaining_ms"] <= 900_000
     assert seen["arn"] == function.arn
     assert seen["request_id"] == invocation.request_id
 

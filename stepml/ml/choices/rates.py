@@ -19,6 +19,7 @@ _POWERS = (-4, -2, 0, 2, 4)  # of 2, in units of 1/L; then their neighbours
 _LOWEST, _HIGHEST = -12, 10
 _LARGEST_AHEAD = 2  # the first one from the minimum of a sample
 _ALIKE = 0.003  # relative difference of results that count as equal
+_LEAST_RATE = 1e-37
 _OVERFIT = 0.05  # relative difference of losses on other rows that may be chance
 
 
@@ -118,5 +119,5 @@ class Search:
 
 
 def _rounded(rate: float) -> float:
-    """Return ``rate`` with two digits, within the limits of the field."""
-    return float(f"{min(max(rate, 1e-12), 1e6):.2g}")
+    """Return ``rate`` with two digits, within the limits of the field and of float32."""
+    return float(f"{min(max(rate, _LEAST_RATE), 1e6):.2g}")

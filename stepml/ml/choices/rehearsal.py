@@ -199,11 +199,16 @@ def _largest_eigenvalue(X: Matrix) -> float:
     value = 0.0
     with np.errstate(all="ignore"):
         for _ in range(_POWER_STEPS):
-            v /= np.linalg.norm(v)
+            v /= _norm(v)
             z = product(X, v[:-1]) + v[-1]
             transposed_product(X, z, v[:-1])
             v[-1] = z.sum()
-            value = float(np.linalg.norm(v))
+            value = _norm(v)
             if not 0 < value < np.inf:
                 break
     return value / len(X)
+
+
+def _norm(v: Floats) -> float:
+    norm = float(np.linalg.norm(v))  # whose squares may exceed float32
+    return norm if math.isfinite(norm) else float(np.linalg.norm(v.astype(np.float64)))

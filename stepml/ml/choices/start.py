@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from stepml.job.algorithm_base import has_smooth_objective
 from stepml.job.choices import filled
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import open_fields_of, settled
@@ -39,8 +38,8 @@ def with_start(
     if "start" not in open_fields_of(algorithm):
         return spec
     suits = (
-        not algorithm.has_given_steps
-        and has_smooth_objective(spec.model)
+        algorithm.may_start_ahead(spec.model)
+        and "convex" in spec.model.traits
         and isinstance(model, LossModel)
         and _says_enough(model, sample(), training_rows)
     )

@@ -63,6 +63,11 @@ class Decisions:
         is_absent = (self.validating >= _LEAST_ROWS) & (predictions_of(self.validation) == 0)
         return np.flatnonzero(is_trained & (is_rare | is_absent)).tolist()
 
+    def are_few(self, classes: Sequence[int]) -> bool:
+        """Return whether some classes have less than half of the rows of an average class."""
+        mean = self.rows.sum() / np.count_nonzero(self.rows)
+        return bool(self.rows[list(classes)].mean() < mean / 2)
+
 
 def titles_of(model: WithClasses) -> list[str]:
     """Return the names of a model's classes for messages."""
@@ -110,9 +115,8 @@ def if_rarely_predicted(
         f"{_how_rarely(decisions, missed)} predicted{_on_accuracy(decisions)}"
     )
     if about_loss is None or about_loss.code not in _OF_TRAINING:
-        little = f"{_LITTLE} {pronoun}"
         is_sure = about_loss is None or about_loss.code not in _OF_FEATURES
-        text += f": {_advice(spec, len(decisions.titles), little, is_sure=is_sure)}"
+        text += f": {_advice(spec, decisions, f'{_LITTLE} {pronoun}', is_sure=is_sure)}"
     return [JobWarning(code="rarely_predicted", text=text)]
 
 
@@ -130,17 +134,18 @@ def _on_accuracy(decisions: Decisions) -> str:
     return f", so the accuracy, {share:.4g}, is only the share of {decisions.titles[only]}"
 
 
-def _advice(spec: JobSpec, n_classes: int, little: str, *, is_sure: bool) -> str:
+def _advice(spec: JobSpec, decisions: Decisions, little: str, *, is_sure: bool) -> str:
     """Return changes to the job; ``is_sure``: the features say something about the labels."""
     weight = getattr(spec.model, "class_weight", None)
-    if weight == "balanced":
-        return little
-    if weight is not None:
+    if weight is not None and weight != "balanced":
         return "raise the weight in model.class_weight"
+    # Weights that balance the classes help if these have few rows.
+    if weight == "balanced" or not decisions.are_few(decisions.missed):
+        return little
     if not is_sure:
         return f"{little}, or set model.class_weight to 'balanced'"
     known = [each for each in _OF_SCORES if each in spec.model.metrics]
-    suited = [each for each in known if n_classes == 2 or each == "log_loss"]
+    suited = [each for each in known if len(decisions.titles) == 2 or each == "log_loss"]
     other = f"; if only scores matter, set stop.metric to {suited[0]!r}" if suited else ""
     return f"set model.class_weight to 'balanced'{other}"
 

@@ -21,6 +21,7 @@ _RISES, _SHARE_OF_RISES = 3, 0.25
 _STILL = 0.25  # share of the epochs, the last ones, among which a rise must be
 _PAST_BEST = 0.1  # relative
 _LEAST = 1e-6  # of the constant model's or the first loss: less is a rounding error
+_STRONG = 0.5  # l2: that of few rows by default is less
 _SAY_LITTLE = "the features may say little about the labels"
 
 # Changes that let a job go on, by the criterion that ended it.
@@ -138,7 +139,7 @@ def _if_worse(spec: JobSpec, training: Training) -> JobWarning | None:
         f"{constant:.6g}: "
     )
     if training.has_learnt(constant):
-        text += f"{_SAY_LITTLE}, or the rows are too few"
+        text += f"{_little(spec)}, or the rows are too few"
     else:
         text += _more(spec, training) if training.is_steady else advice(spec)
     return JobWarning(code="worse_than_constant", text=text)
@@ -150,7 +151,7 @@ def _if_risen(spec: JobSpec, training: Training) -> JobWarning | None:
         return None
     text = f"the validation loss rose from {first:.6g} to {training.loss:.6g} in training: "
     if training.has_learnt(first):
-        text += f"{_SAY_LITTLE}, or the rows are too few"
+        text += f"{_little(spec)}, or the rows are too few"
     else:
         text += advice(spec)
     return JobWarning(code="loss_rose", text=text)
@@ -218,9 +219,10 @@ def _if_no_better(spec: JobSpec, training: Training) -> JobWarning | None:
     margin = max(_SURE_MARGIN, _NOISE / math.sqrt(max(1, training.validation_rows)))
     if training.loss < constant - margin * abs(constant):
         return None
+    reason = _little(spec) if spec.model.needs_labels else "the rows form no clusters"
     text = (
         f"the validation loss {training.loss:.6g} is hardly better than that of {_constant(spec)}, "
-        f"{constant:.6g}: {_SAY_LITTLE if spec.model.needs_labels else 'the rows form no clusters'}"
+        f"{constant:.6g}: {reason}"
     )
     return JobWarning(code="no_better_than_constant", text=text)
 
@@ -231,6 +233,19 @@ def _if_empty(training: Training) -> list[JobWarning]:
         return []
     text = f"{empty} cluster{'s have' if empty > 1 else ' has'} no rows: lower model.n_clusters"
     return [JobWarning(code="empty_clusters", text=text)]
+
+
+def _little(spec: JobSpec) -> str:
+    """Return the reason why a model that suits its rows is like one that ignores the features."""
+    large = [
+        name
+        for name, factor, least in (
+            ("l1", spec.model.l1_factor, 0.0),
+            ("l2", spec.model.l2_factor, _STRONG),
+        )
+        if factor > least
+    ]
+    return "".join([_SAY_LITTLE, *(f", or model.{name} is too large" for name in large)])
 
 
 def _constant(spec: JobSpec) -> str:

@@ -253,17 +253,10 @@ EM = {"name": "expectation_maximisation"}
         ),
         (
             {
-                "model": {"name": "svm"},
-                "algorithm": {"name": "gradient_averaging", "start": "sample"},
-            },
-            "algorithm.start: with a hinge loss or with model.l1 expected 'zero', got 'sample'",
-        ),
-        (
-            {
                 "model": {"name": "linear_regression", "l1": 0.1},
                 "algorithm": {"name": "admm", "start": "sample"},
             },
-            "algorithm.start: with a hinge loss or with model.l1 expected 'zero', got 'sample'",
+            "algorithm.start: with model.l1 0.1 expected 'zero', got 'sample'",
         ),
         (
             {"algorithm": {"name": "gradient_averaging"} | {"weight_decay": 0.1}},

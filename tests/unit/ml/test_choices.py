@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
 
 from stepml.job import algorithms, models
 from stepml.job.channels import Pattern
@@ -210,6 +211,20 @@ def test_admm_has_converged_after_two_epochs_if_the_sample_has_all_rows() -> Non
     assert [job.epoch().converged is None for _ in range(2)] == [True, False]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hinge_loss_comes_to_its_minimum_in_few_epochs(name: str) -> None:
+    X, y = cancer()
+    model = models.Svm(l2=0.01)
+    spec, first = begun(
+        JobSpec(data=CSV, model=model, algorithm=algorithms.ALGORITHMS[name]()), X, y
+    )  # type: ignore[arg-type]
+    machine = LinearSVC(loss="hinge", C=1 / (0.01 * len(y)), intercept_scaling=30, max_iter=10**6)
+    reference = machine.fit(X, y)
+    arrays = {"coefficients": reference.coef_, "intercept": reference.intercept_}
+    best = objective(spec, model_for(model, X, y).parameters(arrays), X, y)
+    assert objective(spec, trained(spec, X, y, first), X, y) <= best * 1.01
+
+
 @pytest.mark.parametrize("rows", ROWS)
 def test_ranks_of_admm_stay_at_a_start_that_is_their_common_minimum(rows: str) -> None:
     make, model = ROWS[rows]
@@ -236,9 +251,10 @@ def test_ranks_of_admm_stay_at_a_start_that_is_their_common_minimum(rows: str) -
         (algorithms.Admm(), models.LinearRegression(), 50, "sample"),
         (algorithms.Admm(), models.Svm(loss="squared_hinge"), 50, "sample"),
         (algorithms.Admm(), models.LogisticRegression(), 10**6, "zero"),  # a sample of 50
-        (algorithms.Admm(), models.Svm(), 50, "zero"),
+        (algorithms.Admm(), models.Svm(), 50, "sample"),
         (algorithms.Admm(), models.LinearRegression(l1=0.1), 50, "zero"),
-        (algorithms.GradientAveraging(), models.Svm(), 50, "zero"),
+        (algorithms.GradientAveraging(), models.Svm(), 50, "sample"),
+        (algorithms.GradientAveraging(), models.Svm(l1=0.1), 50, "zero"),
         (algorithms.GradientAveraging(learning_rate=0.1), models.LogisticRegression(), 50, "zero"),
         (
             algorithms.ModelAveraging(optimiser="adam", weight_decay=0.1),
@@ -248,7 +264,7 @@ def test_ranks_of_admm_stay_at_a_start_that_is_their_common_minimum(rows: str) -
         ),
         (algorithms.Admm(rho=0.1), models.LogisticRegression(), 50, "zero"),
         (algorithms.Admm(adaptive_rho=False), models.LogisticRegression(), 50, "zero"),
-        (algorithms.Admm(local_solver="sgd"), models.LogisticRegression(), 50, "zero"),
+        (algorithms.Admm(local_solver="sgd"), models.LogisticRegression(), 50, "sample"),
         (algorithms.Admm(start="zero"), models.LogisticRegression(), 50, "zero"),
         (algorithms.Admm(start="sample", rho=0.1), models.LogisticRegression(), 10**6, "sample"),
     ],
@@ -381,6 +397,23 @@ def test_asynchronous_ranks_share_the_rate() -> None:
     assert isinstance(apart, algorithms.GradientAveraging)
     ratio = settled(together.learning_rate) / settled(apart.learning_rate)
     assert ratio == pytest.approx(4, rel=0.1)
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e15])
+def test_a_rate_suits_features_of_any_size(scale: float) -> None:
+    """Features a thousand times as large have a curvature a million times as large."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(80, 3))
+    y = (X[:, 0] + 0.3 * rng.normal(size=80) > 0).astype(np.float32)
+    job = JobSpec(
+        data=msgspec.structs.replace(CSV, standardise=False),
+        model=models.Svm(loss="squared_hinge"),
+        algorithm=algorithms.GradientAveraging(batch_size=8),
+        workers=1,
+    )
+    X = (X * scale).astype(np.float32)
+    spec = chosen(job, X, y)
+    assert objective(spec, trained(spec, X, y), X, y) < 0.5  # of all zeros: 1
 
 
 WIDE = RNG.normal(size=(50, 4)).astype(np.float32)

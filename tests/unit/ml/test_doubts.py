@@ -158,6 +158,24 @@ def test_a_model_no_better_than_the_constant_one() -> None:
     assert doubts(DESCENT, losses=[0.69, 0.689], constant_loss=None) == []
 
 
+@pytest.mark.parametrize(
+    ("penalties", "reason"),
+    [
+        ({"l2": 0.5}, "the labels"),
+        ({"l2": 0.6}, "the labels, or model.l2 is too large"),
+        ({"l1": 0.1}, "the labels, or model.l1 is too large"),
+        ({"l1": 9, "l2": 9}, "the labels, or model.l1 is too large, or model.l2 is too large"),
+    ],
+)
+def test_a_strong_penalty_may_be_the_reason(penalties: dict[str, float], reason: str) -> None:
+    job = job_of(models.LogisticRegression(**penalties), algorithms.Admm())
+    ((code, text),) = doubts(job, losses=[0.69, 0.689])
+    assert code == "no_better_than_constant"
+    assert text.endswith(f"the features may say little about {reason}")
+    ((code, text),) = doubts(job, losses=[0.7, 0.71], training_loss=0.6)
+    assert text.endswith(f"about {reason}, or the rows are too few")
+
+
 def test_clusters_without_rows() -> None:
     at_rest = [0.5, 0.37, 0.36, 0.36]
     assert doubts(CLUSTERS, losses=at_rest, empty_clusters=1) == [

@@ -132,6 +132,13 @@ def test_without_a_cure_the_share_is_said_all_the_same() -> None:
     ]
 
 
+def test_weights_are_not_suggested_for_classes_with_many_rows() -> None:
+    (text,) = never([[50, 0], [40, 0]])
+    assert text.endswith("only the share of class 0: the features may say little about it")
+    (text,) = never([[50, 0], [40, 0]], models.LogisticRegression(class_weight={"1": 0}))
+    assert text.endswith(": raise the weight in model.class_weight")
+
+
 def only_one(job: JobSpec) -> str:
     warning = if_one_validates(job, decisions([[40, 0], [0, 0]]))
     assert warning is not None
