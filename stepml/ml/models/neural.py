@@ -155,7 +155,7 @@ class NeuralNetwork(LossModel):
         from stepml.ml.neural.losses import loss_named
         from stepml.ml.neural.networks import build_network
 
-        with torch.random.fork_rng(devices=[]):
+        with _DRAWING, torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             module = build_network(self.spec.built_in, self.input_shape, self.n_outputs)
         loss = loss_named(self.spec.loss, self.spec.label_smoothing)
