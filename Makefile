@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 STEPML := $(BIN)/stepml
 ASL_VALIDATOR := build/node/node_modules/.bin/asl-validator
 TEST_WORKERS ?= 3
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu  # builds for CPUs; those of PyPI bring CUDA along
 PACKAGES := stepml lambdas comm storage ps_server
 
 .DEFAULT_GOAL := help
 .PHONY: help run test chaos fuzz lint format schema idl bench soak package down constraints clean install install-dev \
-  caches
+  caches torch-image torch-trial
 
 help: ## Print this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -74,6 +75,14 @@ package: install ## Build the packages and templates for AWS in build/aws
 	$(BIN)/python -m stepml.packaging build/aws --constraint constraints.txt
 	@echo "To deploy it, see docs/aws.md"
 
+torch-image: install ## Build the folder that the image of the functions with torch copies
+	$(BIN)/python -m stepml.packaging.images code-torch build/aws --constraint constraints.txt \
+	  --index "$(strip $(TORCH_INDEX))"
+
+torch-trial: install ## Install the libraries of that image for this Python, and load its functions
+	$(BIN)/python -m stepml.packaging.images code-torch build/trial --here --constraint constraints.txt \
+	  --index "$(strip $(TORCH_INDEX))"
+
 down: ## Stop the local AWS, unless jobs are running (with YES=1 even then)
 	@# Without standard input, so that it asks nothing.
 	@test ! -x $(STEPML) || $(STEPML) local down $(if $(YES),--yes) < /dev/null \
@@ -87,7 +96,7 @@ caches: ## Install redis-server, memcached and thrift for the tests, if missing
 	@.ci/install-caches
 
 constraints: install-dev ## Pin the installed versions
-	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools > constraints.txt
+	$(BIN)/pip freeze --exclude-editable --exclude pip --exclude setuptools | sed 's/+cpu$$//' > constraints.txt
 
 clean: down ## Remove everything that can be generated again
 	rm -rf $(VENV) build dist stepml/ml/kernels/*.so .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -105,7 +114,10 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "Installing the dependencies for development in $(VENV)"
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data]' --group dev
+	@# torch alone from the other index, so that nothing else is looked up there.
+	$(BIN)/pip install --quiet --no-deps --retries 2 --constraint constraints.txt \
+	  $(addprefix --extra-index-url ,$(strip $(TORCH_INDEX))) torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data,torch]' --group dev
 	@touch $@
 
 $(VENV)/kernels: stepml/ml/kernels/clusters.c stepml/packaging/kernels.py | $(VENV)/installed

@@ -6,6 +6,7 @@ the processor than a handler, and torch takes a second.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from importlib import import_module
@@ -22,8 +23,17 @@ Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 MODULES_VARIABLE = "STEPML_MODULES"  # names separated by commas; set by templates/template.yaml
 _NAMED_IN_LOGS = ("job_id", "epoch", "rank", "range", "chunk", "slice")
 
-for _name in filter(None, os.environ.get(MODULES_VARIABLE, "").split(",")):
-    import_module(_name)
+
+def _load(modules: list[str]) -> None:
+    gc.disable()  # it would look at the many new objects again and again, and find no garbage
+    for name in modules:
+        import_module(name)
+    gc.freeze()
+    gc.enable()
+
+
+if modules := os.environ.get(MODULES_VARIABLE):
+    _load(modules.split(","))
 
 
 def handles(kind: type[Task]) -> Callable[[Work[Task]], Handler]:

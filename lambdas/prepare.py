@@ -15,12 +15,14 @@ from lambdas.environment import LambdaContext, bucket, durable
 from lambdas.epochs import epochs_of
 from lambdas.epochs.loop import Limits, Start, loop_state
 from lambdas.job_store import Claim, JobStore, PartitionPlan
+from lambdas.job_store.code import store_code
 from lambdas.job_store.resumption import plan_resumption, with_choices_of_resumed
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.channels import CHANNELS, refuse_unconfigured
 from stepml.job.choices import choices_between, with_algorithm, with_format, with_rows
 from stepml.job.errors import InvalidTaskError, NotAvailableError, StorageUnavailableError
+from stepml.job.function_kinds import refuse_missing_functions
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job, require_no_contradiction
 from stepml.job.spec import JobSpec
@@ -30,6 +32,7 @@ from storage import DurableStorage
 from storage.factory import BUCKET_VARIABLE
 
 CONCURRENCY_VARIABLE = "STEPML_CONCURRENCY"  # functions at once; set by templates/template.yaml
+KINDS_VARIABLE = "STEPML_FUNCTION_KINDS"  # of functions that exist, separated by commas; as above
 HANDOVER_VARIABLE = "STEPML_EPOCHS_AN_EXECUTION"  # optional: fewer than fit
 
 OpenBucket = Callable[[str], DurableStorage]
@@ -38,7 +41,11 @@ OpenBucket = Callable[[str], DurableStorage]
 @handles(PrepareTask)
 def handler(task: PrepareTask, context: LambdaContext) -> JobState:
     handover = os.environ.get(HANDOVER_VARIABLE)
-    limits = Limits(int(os.environ[CONCURRENCY_VARIABLE]), int(handover) if handover else None)
+    limits = Limits(
+        int(os.environ[CONCURRENCY_VARIABLE]),
+        int(handover) if handover else None,
+        os.environ[KINDS_VARIABLE].split(","),
+    )
     channels, own_bucket = Channels.of_deployment(durable()), os.environ[BUCKET_VARIABLE]
     return prepare(task, durable(), bucket, channels, limits, own_bucket)
 
@@ -69,8 +76,8 @@ def prepare(
     InvalidJobError, InvalidDataError
         The job or the data are wrong; nothing has been written.
     NotAvailableError
-        This deployment does not have the job's channel, or not the concurrency; or the channel is
-        a read-only replica.
+        This deployment lacks the job's functions, its channel or the concurrency, or the channel
+        is a read-only replica.
     StorageUnavailableError, StorageDeniedError
         The channel cannot be reached, or refuses the functions.
     JobIdTakenError
@@ -80,7 +87,7 @@ def prepare(
     """
     continued = Continued.of_input(task.job)
     if continued is None:
-        start = _begin(task, storage, open_bucket, channels, limits.concurrency, own_bucket)
+        start = _begin(task, storage, open_bucket, channels, limits, own_bucket)
     else:
         start = _continue(continued, storage)
     return loop_state(start, limits)
@@ -91,16 +98,17 @@ def _begin(
     storage: DurableStorage,
     open_bucket: OpenBucket,
     channels: Channels,
-    concurrency: int,
+    limits: Limits,
     own_bucket: str,
 ) -> Start:
     asked, store = parse_job(task.job), JobStore(storage, task.job_id)
     check_job_id(task.job_id, asked.stop.most_epochs)
+    refuse_missing_functions(asked.model, limits.function_kinds)
     given = with_choices_of_resumed(store, asked)
-    spec = with_algorithm(given, concurrency=concurrency)
+    spec = with_algorithm(given, concurrency=limits.concurrency)
     epochs = epochs_of(spec)
     if epochs.waits_for_all:
-        refuse_too_wide(spec, concurrency)
+        refuse_too_wide(spec, limits.concurrency)
     run = Claim(task.execution_arn, task.started_at).run
     refuse_unconfigured(spec.exchange.channel, channels.configured)
     _require_answer(channels.of_job(task.job_id, run, spec))
@@ -113,7 +121,7 @@ def _begin(
     data = plan_data(source, path, given.data, own_bucket)
     resumed.require_same_data(data.objects, data.layout)
     given = with_rows(given, data.layout.n_features, data.layout.row_shape)
-    spec = with_algorithm(given, data.layout.n_features, concurrency)
+    spec = with_algorithm(given, data.layout.n_features, limits.concurrency)
     plan = PartitionPlan(
         spec=spec,
         run=run,
@@ -124,6 +132,7 @@ def _begin(
         tasks=data.tasks,
         notes=[*_note_on_format(asked, found), *notes, *data.notes],
         choices=choices_between(asked, spec),
+        code=store_code(spec.code, storage, open_bucket),
         resumed_from=resumed.job_id,
         resumed_epochs=resumed.epochs,
         rank_states_after=resumed.rank_states_after,

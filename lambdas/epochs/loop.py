@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lambdas.attempts.workforce import Workforce
 from lambdas.epochs import epochs_of
 from lambdas.history import epochs_beside
 from lambdas.job_store import PartitionPlan
+from stepml.job.function_kinds import FUNCTION_KINDS
 from stepml.job.spec import JobSpec
 from stepml.job.tasks import DataTasks, JobFunctions, JobState, LoopPosition
 
@@ -19,10 +20,11 @@ MOST_SLICES = 40  # of at most 64 MB of rows
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of an account and of an execution."""
+    """The limits of a deployment and of an execution."""
 
     concurrency: int  # functions that the account runs at once
     most_epochs: int | None = None  # of one execution; None: as many as its history holds
+    function_kinds: Collection[str] = tuple(FUNCTION_KINDS)  # that the deployment has
 
     def epochs_an_execution(self, map_iterations: int) -> int:
         """Return the epochs of an execution whose Maps have had ``map_iterations`` before."""

@@ -31,8 +31,6 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     function_kind : str
         Suffix of the functions whose package has the model's libraries: "torch" selects
         executor-torch and so on; empty if NumPy is enough.
-    is_available : bool
-        False if this version only knows the name.
     is_evaluated_apart : bool
         Functions of the model's kind evaluate it, each a slice of the validation rows.
     """
@@ -44,7 +42,6 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     metrics: ClassVar[tuple[str, ...]] = ()
     remedies: ClassVar[tuple[str, ...]] = ()
     function_kind: ClassVar[str] = ""
-    is_available: ClassVar[bool] = True
     is_evaluated_apart: ClassVar[bool] = False
 
     @property
@@ -65,6 +62,11 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     @property
     def trains_on_scaled_labels(self) -> bool:
         """Whether labels are scaled in training."""
+        return False
+
+    @property
+    def needs_code(self) -> bool:
+        """Whether the model is made by a function in the job's code."""
         return False
 
     @property

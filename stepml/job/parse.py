@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from stepml.job.availability import refuse_unavailable_choices
 from stepml.job.combinations import contradictions
 from stepml.job.errors import InvalidJobError
 from stepml.job.explanations import mistakes
@@ -31,13 +30,10 @@ def parse_job(job: bytes | str | dict[str, Any], file: str = "") -> JobSpec:
     InvalidJobError
         ``job`` is not JSON, or a field is unknown, missing, of another type or out of its limits.
         The message names every such field.
-    NotAvailableError
-        A choice is valid, but not available in this version yet.
     """
     text = job_text(job, file) if isinstance(job, bytes) else job
     document = json_document(text, file) if isinstance(text, str) else text
     document = _without_schema(normalised(document))
-    refuse_unavailable_choices(document)
     try:
         spec = msgspec.convert(document, JobSpec)
     except msgspec.ValidationError:

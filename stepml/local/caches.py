@@ -47,9 +47,9 @@ def template_parameters(caches: Iterable[CacheStatus], concurrency: int) -> dict
 def _image_uris() -> dict[str, str]:
     repository = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com"  # the local AWS reads no image
     return {
-        package.image_parameter: f"{repository}/{name}" if find_spec(package.image_library) else ""
+        kind.parameter: f"{repository}/{name}" if find_spec(kind.library) else ""
         for name, package in FUNCTION_PACKAGES.items()
-        if package.image_parameter
+        if (kind := package.image_of)
     }
 
 

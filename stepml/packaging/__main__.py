@@ -1,32 +1,25 @@
-"""Builds everything that is deployed on AWS: packages with their libraries, templates, machines."""
+"""Builds everything that is deployed on AWS: packages with their libraries, templates, machines.
+
+`stepml.packaging.images` builds the packages that become container images.
+"""
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from stepml.packaging.building import build_package, for_functions, for_linux
 from stepml.packaging.kernels import built
 from stepml.packaging.packages import (
     FUNCTION_PACKAGES,
-    PYTHON_VERSION,
+    FUNCTIONS_PROCESSOR,
     SERVER_ARCHIVES,
     SERVER_PACKAGE,
-    Package,
 )
 from stepml.packaging.sources import resource_root
-
-FUNCTIONS_PROCESSOR = "x86_64"  # the Architectures of all functions
-PLATFORMS = ("manylinux2014", "manylinux_2_28")
-MEGABYTE = 2**20
-
-
-class PackageTooLargeError(Exception):
-    """A package is larger than its description allows."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -59,64 +52,18 @@ def build(target: Path, constraint: Path) -> None:
     target.mkdir(parents=True)
     print(built("linux", FUNCTIONS_PROCESSOR))
     for name, package in FUNCTION_PACKAGES.items():
-        build_package(package, target / name, FUNCTIONS_PROCESSOR, constraint)
+        if package.image_of is None:
+            build_package(package, target / name, [*for_functions(), f"--constraint={constraint}"])
     for name, processor in SERVER_ARCHIVES.items():
         with tempfile.TemporaryDirectory() as folder:
-            build_package(SERVER_PACKAGE, Path(folder) / name, processor, constraint)
+            options = [*for_linux(processor), f"--constraint={constraint}"]
+            build_package(SERVER_PACKAGE, Path(folder) / name, options)
             shutil.make_archive(str(target / name), "zip", Path(folder) / name)
     shutil.copytree(resource_root() / "state_machines", target / "state_machines")
     (target / "templates").mkdir()
-    for template in (resource_root() / "templates").glob("*.yaml"):
-        shutil.copy(template, target / "templates")
-
-
-def build_package(package: Package, directory: Path, processor: str, constraint: Path) -> None:
-    """Put the libraries and our files of ``package`` into ``directory``.
-
-    Raises
-    ------
-    PackageTooLargeError
-    CalledProcessError
-        pip failed; its own message has been printed.
-    """
-    install_libraries(package, directory, processor, constraint)
-    for pattern in ("**/__pycache__", *package.left_out):
-        for path in [*directory.glob(pattern)]:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for name, source in package.files().items():
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, directory / name)
-    require_size(package, directory)
-
-
-def require_size(package: Package, directory: Path) -> None:
-    """Print how large the built ``package`` in ``directory`` is.
-
-    Raises
-    ------
-    PackageTooLargeError
-    """
-    files = (path for path in directory.rglob("*") if path.is_file())
-    size_mb = sum(path.stat().st_size for path in files) / MEGABYTE
-    if package.max_mb is not None and size_mb > package.max_mb:
-        raise PackageTooLargeError(
-            f"{directory.name} has {size_mb:.0f} MB, but at most {package.max_mb} MB are allowed"
-        )
-    print(f"{directory.name}: {size_mb:.0f} MB")
-
-
-def install_libraries(package: Package, directory: Path, processor: str, constraint: Path) -> None:
-    """Install the libraries of ``package`` for Linux on ``processor`` into ``directory``."""
-    required = [f"--requirement={resource_root() / file}" for file in package.requirements]
-    platforms = [f"--platform={platform}_{processor}" for platform in PLATFORMS]
-    subprocess.run(  # noqa: S603 - our own arguments, no shell
-        [
-            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile"),
-            *("--only-binary=:all:", f"--python-version={PYTHON_VERSION}", *platforms),
-            *(f"--target={directory}", f"--constraint={constraint}", *required),
-        ],
-        check=True,
-    )
+    for pattern in ("*.yaml", "Containerfile.*"):
+        for template in (resource_root() / "templates").glob(pattern):
+            shutil.copy(template, target / "templates")
 
 
 if __name__ == "__main__":

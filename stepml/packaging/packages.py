@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from stepml.job.function_kinds import FUNCTION_KINDS, FunctionKind
 from stepml.packaging.sources import source_files
 
 PYTHON_VERSION = "3.12"  # the Runtime of all functions
+FUNCTIONS_PROCESSOR = "x86_64"  # their Architectures
 LAMBDA_MAX_MB = 250  # of a function, unzipped
 TORCH_MAX_MB = 1200  # of an image, which Lambda allows 10 GB; a larger one starts more slowly
 
@@ -25,7 +27,9 @@ _PYARROW_LEFT_OUT = (  # reading parquet needs none of these
     *("_dataset*", "_acero.*", "_feather.*", "_csv.*", "_json.*", "_pyarrow_cpp_tests.*"),
     *("_parquet_encryption.*",),
 )
-_TORCH_LEFT_OUT = ("bin", "include", "share", "test")  # for building and testing extensions
+_TORCH_LEFT_OUT = (  # for building extensions, and torch's own tests
+    *("bin/protoc*", "bin/test_*", "bin/*Test", "include", "lib/*_test.so", "share", "test"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +40,7 @@ class Package:
     requirements: tuple[str, ...]  # files that list libraries
     left_out: tuple[str, ...] = ()  # patterns of library files that nothing uses
     max_mb: int | None = None  # unzipped
-    # Of a container image; without it, the deployment does not have the package's functions.
-    image_parameter: str = ""  # of templates/template.yaml, with the image's URI
-    image_library: str = ""  # the module for which it is an image
+    image_of: FunctionKind | None = None  # on AWS it is a container image
 
     def files(self) -> dict[str, Path]:
         """Return our own files, by their name in the package."""
@@ -63,8 +65,7 @@ FUNCTION_PACKAGES = {
         requirements=("lambdas/requirements.txt", "lambdas/requirements-torch.txt"),
         left_out=tuple(f"torch/{pattern}" for pattern in _TORCH_LEFT_OUT),
         max_mb=TORCH_MAX_MB,
-        image_parameter="TorchImageUri",
-        image_library="torch",
+        image_of=FUNCTION_KINDS["torch"],
     ),
 }
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from stepml.job.availability import model_not_available
+from stepml.job.errors import NotAvailableError
 from stepml.job.model_base import ModelSpec
 from stepml.job.spec_base import tag
 from stepml.ml.models.base import DataFacts, Evaluation, LabelUnit, LossModel, Model
@@ -65,6 +66,7 @@ def build_model(
     label_unit: LabelUnit | None = None,
     network: NetworkLayout | None = None,
     channels: ChannelScale | None = None,
+    code: Path | None = None,
 ) -> Model:
     """Return the model of a job.
 
@@ -82,6 +84,8 @@ def build_model(
         The parameters of a neural network; without it, torch has to build the network.
     channels : ChannelScale, optional
         The normalisation of images.
+    code : Path, optional
+        The directory of the user's own network.
 
     Raises
     ------
@@ -95,6 +99,7 @@ def build_model(
         label_unit=label_unit or LabelUnit(),
         network=network,
         channels=channels,
+        code=code,
     )
     return _model_named(tag(spec)).from_spec(spec, facts)
 
@@ -118,5 +123,7 @@ def restore_model(card: Mapping[str, Any]) -> Model:
 
 def _model_named(name: str) -> type[Model]:
     if name not in MODELS:
-        raise model_not_available(name)
+        raise NotAvailableError(
+            f"model {name!r} is not known to this version; known: {', '.join(MODELS)}"
+        )
     return MODELS[name]

@@ -22,9 +22,7 @@ _MOST_SHOWN = 20
 _REGRESSIONS = tuple(
     name for name, model in MODELS.items() if model.needs_labels and not model.learns_classes
 )
-_OF_SEVERAL = tuple(
-    name for name, model in MODELS.items() if model.is_available and model.learns_several
-)
+_OF_SEVERAL = tuple(name for name, model in MODELS.items() if model.learns_several)
 MEANT_REGRESSION = f"did you mean model {listed(_REGRESSIONS)}?"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from stepml.job.errors import InvalidNetworkError
 from stepml.ml.matrices import Floats
 from stepml.ml.neural.layout import ChannelScale, NetworkLayout
 from stepml.ml.neural.layout import Tensor as TensorFacts
@@ -18,6 +19,7 @@ from stepml.ml.neural.losses import Loss
 
 _BLOCK_VALUES = 2**22  # inputs of a block that is evaluated at once: 16 MB
 _MOST_ROWS = 512  # of it, because activations are larger than inputs
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +37,6 @@ class _Normalisation:
         return x.sub_(self.mean).mul_(self.factor)
 
 
-class UnsuitableNetworkError(ValueError):
-    """A module cannot be trained as one vector of float32."""
-
-
 class BoundNetwork:
     """A module, its loss, and the vector that has its parameters.
 
@@ -50,10 +48,14 @@ class BoundNetwork:
         Of one row.
     channels : ChannelScale, optional
         The normalisation of rows.
+    transform : callable, optional
+        Changes the rows of a batch in training.
+    has_own_loss : bool
+        The loss is none of the job spec.
 
     Raises
     ------
-    UnsuitableNetworkError
+    InvalidNetworkError
         A parameter is not float32, or none is trained.
     """
 
@@ -63,8 +65,13 @@ class BoundNetwork:
         loss: Loss,
         input_shape: Sequence[int],
         channels: ChannelScale | None = None,
+        transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        *,
+        has_own_loss: bool = False,
     ) -> None:
         self.module = module
+        self.has_own_loss = has_own_loss
+        self._transform = transform
         self._channels = _Normalisation.of(channels, len(input_shape)) if channels else None
         self._loss = loss
         self._input_shape = tuple(input_shape)
@@ -76,9 +83,10 @@ class BoundNetwork:
         rest |= {name: each for name, each in module.named_buffers() if each.is_floating_point()}
         _require_float32(trained | rest)
         if not trained:
-            raise UnsuitableNetworkError("the network has no parameter that is trained")
+            raise InvalidNetworkError("the network has no parameter that is trained")
         self.layout = NetworkLayout(tuple(_facts(trained)), tuple(_facts(rest)))
         self._trained, self._rest = list(trained.values()), list(rest.values())
+        self._normalises = any(isinstance(each, _BATCH_NORMS) for each in module.modules())
         self._w: Floats | None = None  # to which the trained parameters are bound
         self._first = self._vector()
         self._statistics = torch.from_numpy(self._first[self.layout.n_trained :].copy())
@@ -95,6 +103,10 @@ class BoundNetwork:
         n = self.layout.n_trained
         self._bind(w)
         self.module.train()
+        if len(x) == 1 and self._normalises:
+            # One value has no variance, which torch refuses; a row that is there twice has 0.
+            x, y = torch.cat([x, x]), torch.cat([y, y])
+        x = x if self._transform is None else self._transform(x)
         loss = self._loss(self.module(x), y)
         gradients: Sequence[torch.Tensor | None] = torch.autograd.grad(
             loss, self._trained, allow_unused=True
@@ -163,4 +175,6 @@ def _pieces(flat: torch.Tensor, like: Sequence[torch.Tensor]) -> Iterator[torch.
 def _require_float32(tensors: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32:
-            raise UnsuitableNetworkError(f"{name}: expected float32, got {tensor.dtype}")
+            raise InvalidNetworkError(f"parameter {name}: expected float32, got {tensor.dtype}")
+        if tensor.device.type != "cpu":
+            raise InvalidNetworkError(f"parameter {name}: expected it on cpu, got {tensor.device}")

@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 import yaml
 
+from lambdas.prepare import KINDS_VARIABLE
 from stepml.cli.certificates import self_signed_certificate
 from stepml.job import errors
 from stepml.job.formats import FORMATS
+from stepml.job.function_kinds import FUNCTION_KINDS
 from stepml.job.models import MODELS
 from stepml.job.tasks import DataTasks, JobFunctions, JobState, function_name
-from stepml.packaging.__main__ import FUNCTIONS_PROCESSOR
 from stepml.packaging.packages import (
     FUNCTION_PACKAGES,
+    FUNCTIONS_PROCESSOR,
     PYTHON_VERSION,
     SERVER_PACKAGE,
     Package,
@@ -250,7 +252,9 @@ def test_an_epoch_knows_its_attempt_in_one_way() -> None:
     }
     for of_the_data in ("CheckData", "RestoreRange", "PublishData"):
         assert made.pop(of_the_data) is None  # the data belong to no attempt
-    assert made.keys() == {"TrainRank", "RunGroup", "MergeChunk", "Reduce"}
+    assert made.keys() == {
+        *("TrainRank", "RunGroup", "MergeChunk", "Merge", "EvaluateSlice", "Reduce"),
+    }
     assert set(made.values()) == {
         "States.Format('{}.{}', $$.Execution.Name, $$.Execution.RedriveCount)"
     }
@@ -363,22 +367,42 @@ def test_every_function_names_its_package_where_the_aws_cli_packs_it() -> None:
     assert named == FUNCTION_PACKAGES.keys()
 
 
-def test_a_function_is_an_image_if_its_package_is_and_exists_with_the_image() -> None:
-    conditions = template()["Conditions"]
+def test_functions_are_images_if_their_package_is_and_exist_if_there_is_one() -> None:
+    given = template()
     for logical, properties in resources("AWS::Serverless::Function").items():
-        resource, package = template()["Resources"][logical], FUNCTION_PACKAGES[package_of(logical)]
-        assert (properties.get("PackageType") == "Image") == bool(package.image_parameter), logical
-        condition = resource.get("Condition")
-        assert (condition is not None) == bool(package.image_parameter), logical
-        if condition:
-            given = {"Ref": package.image_parameter}
-            assert properties["ImageUri"] == given
-            assert conditions[condition] == {"Not": [{"Equals": [given, ""]}]}
-            groups = template()["Resources"][resource["DependsOn"]]
-            assert groups["Condition"] == condition
-            context = f"templates/{resource['Metadata']['DockerContext']}"
-            recipe = (ROOT / context).parent / "x" / resource["Metadata"]["Dockerfile"]
-            assert recipe.parent.resolve() == ROOT / "templates"
+        resource, kind = (
+            given["Resources"][logical],
+            FUNCTION_PACKAGES[package_of(logical)].image_of,
+        )
+        assert (properties.get("PackageType") == "Image") == (kind is not None), logical
+        assert ("Condition" in resource) == (kind is not None), logical
+        if kind is not None:
+            uri, condition = {"Ref": kind.parameter}, resource["Condition"]
+            assert properties["ImageUri"] == uri
+            assert given["Conditions"][condition] == {"Not": [{"Equals": [uri, ""]}]}
+            assert given["Resources"][resource["DependsOn"]]["Condition"] == condition
+            assert given["Parameters"][kind.parameter]["Default"] == ""
+
+
+def test_an_image_has_its_recipe_beside_the_template() -> None:
+    for logical in resources("AWS::Serverless::Function"):
+        recipe = template()["Resources"][logical].get("Metadata", {}).get("Dockerfile")
+        if recipe is not None:  # relative to the context, a folder beside the template's
+            folder, name = recipe.removeprefix("../").split("/")
+            assert (ROOT / folder / name).is_file()
+            assert folder == "templates"
+
+
+def test_prepare_knows_the_kinds_of_functions_that_exist() -> None:
+    variables = resources("AWS::Serverless::Function")["PrepareFunction"]["Environment"][
+        "Variables"
+    ]
+    (kind,) = FUNCTION_KINDS.values()
+    condition, present, absent = variables[KINDS_VARIABLE]["If"]
+    assert (present, absent) == (kind.name, "")
+    assert template()["Conditions"][condition] == {
+        "Not": [{"Equals": [{"Ref": kind.parameter}, ""]}]
+    }
 
 
 def test_packages_are_built_for_the_functions_python_and_processor() -> None:

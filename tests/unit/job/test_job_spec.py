@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from stepml.job.algorithms import ALGORITHMS, algorithms_of
-from stepml.job.availability import AVAILABLE_MODELS
 from stepml.job.channels import CHANNELS, refuse_unconfigured
 from stepml.job.errors import InvalidJobError, NotAvailableError
 from stepml.job.models import MODELS
@@ -180,9 +179,7 @@ def test_a_field_that_stands_twice_is_refused() -> None:
         parse_job('{"workers": 2, "workers": 4}')
 
 
-def test_what_is_not_available_is_said_before_its_fields_are_looked_at() -> None:
-    with pytest.raises(NotAvailableError, match="model 'neural' is not available yet"):
-        parse_job(changed(model={"name": "neural"}))
+def test_a_misspelt_model_is_corrected() -> None:
     with pytest.raises(InvalidJobError, match="did you mean 'logistic_regression'"):
         parse_job(changed(model={"name": "logistic"}))
 
@@ -191,21 +188,6 @@ def test_what_is_not_available_is_said_before_its_fields_are_looked_at() -> None
 def test_json_that_is_no_object_is_refused(job: bytes) -> None:
     with pytest.raises(InvalidJobError, match="the job: expected an object, got "):
         parse_job(job)
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        (
-            {"model": {"name": "neural", "architecture": "mlp"}},
-            "model 'neural' is not available yet; available: logistic_regression, softmax",
-        ),
-    ],
-)
-def test_what_does_not_work_yet_is_refused_by_name(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(NotAvailableError) as caught:
-        parse_job(changed(**values))
-    assert message in str(caught.value)
 
 
 def test_what_is_available_is_in_the_schema() -> None:
@@ -219,6 +201,8 @@ def test_what_is_available_is_in_the_schema() -> None:
 
 
 KMEANS: dict[str, Any] = {"name": "kmeans", "n_clusters": 3}
+# Models for which their name alone is no description.
+NEEDS_MORE = {"kmeans": KMEANS, "neural": {"name": "neural", "network": "mlp"}}
 LEAST_SQUARES: dict[str, Any] = {"name": "linear_regression"}
 EM = {"name": "expectation_maximisation"}
 
@@ -373,7 +357,7 @@ def test_every_model_and_algorithm_has_its_row() -> None:
     ("model", "algorithm", "pattern"),
     [
         (model, algorithm, pattern)
-        for model in AVAILABLE_MODELS
+        for model in MODELS
         for algorithm in algorithms_of(MODELS[model])
         for pattern in ALGORITHMS[algorithm].patterns
     ],
@@ -385,7 +369,7 @@ def test_all_that_goes_together_is_a_job(
     job = changed(
         exchange={"channel": channel, "pattern": pattern},
         algorithm={"name": algorithm},
-        model=KMEANS if model == "kmeans" else {"name": model},
+        model=NEEDS_MORE.get(model, {"name": model}),
     )
     if pattern in CHANNELS[channel].patterns:
         assert parse_job(job).exchange.channel == channel
@@ -467,7 +451,7 @@ def test_jobs_of_a_parameter_server(max_staleness: int | None, server_update: st
 def test_the_documentation_has_the_same_tables() -> None:
     """The table of docs/models.md has the allowed combinations."""
     table, *_ = (ROOT / "docs" / "models.md").read_text().split("## Objectives")
-    for model in AVAILABLE_MODELS:
+    for model in MODELS:
         (row,) = [line for line in table.splitlines() if line.startswith(f"| `{model}` |")]
         cells = [cell.strip() for cell in row.strip("|").split("|")][1:]
         assert [bool(cell) for cell in cells] == [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stepml.packaging.__main__ import PackageTooLargeError, require_size
+from stepml.packaging.building import PackageTooLargeError, require_size
 from stepml.packaging.packages import FUNCTION_PACKAGES, SERVER_PACKAGE, Package
 from stepml.packaging.sources import files_below
 

@@ -596,10 +596,8 @@ def test_a_label_that_was_not_learnt_is_refused(kind: Any) -> None:
         model.targets(np.array([1, 2.5], np.float32))
 
 
-def test_what_is_not_built_yet_is_named() -> None:
-    with pytest.raises(NotAvailableError, match="model 'neural' is not available yet"):
-        build_model(models.Neural(architecture="mlp"), 3, None)
-    with pytest.raises(NotAvailableError, match="model 'forest' is not available yet"):
+def test_a_model_of_a_later_version_is_named() -> None:
+    with pytest.raises(NotAvailableError, match="model 'forest' is not known to this version; kno"):
         restore_model({"model": "forest", "n_features": 3})
 
 

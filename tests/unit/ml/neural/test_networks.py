@@ -84,6 +84,21 @@ def test_a_vector_has_all_tensors_by_their_names(spec: Neural) -> None:
     assert not np.array_equal(w[: model.n_trained], model.initial_parameters()[: model.n_trained])
 
 
+@pytest.mark.parametrize("spec", SMALL.values(), ids=SMALL)
+def test_one_row_trains_as_if_it_were_there_twice(spec: Neural) -> None:
+    """Its last layers have one value a channel, whose variance torch refuses to compute."""
+    model = network(spec, size(spec))
+    X, labels = rows(1, size(spec))
+    w = model.initial_parameters()
+    steps = []
+    for times in (1, 2):
+        out = np.empty_like(w)
+        y = model.targets(np.repeat(labels, times))
+        steps.append((model.gradient(w, np.repeat(X, times, axis=0), y, out), out))
+    assert steps[0][0] == pytest.approx(steps[1][0], rel=1e-6)
+    assert np.allclose(steps[0][1], steps[1][1], atol=1e-6)
+
+
 @pytest.mark.parametrize("optimiser", ["sgd", "momentum", "adam", "adamw"])
 def test_steps_are_those_of_a_plain_training_loop(optimiser: str) -> None:
     """50 steps on the batches of gradient averaging, in torch's own optimisers."""
