@@ -17,6 +17,7 @@ from lambdas.environment import Deadline, LambdaContext, durable, seconds_since
 from lambdas.epochs import RankRun, epochs_of
 from lambdas.epochs.slices import evaluate_slice
 from lambdas.job_store import JobStore
+from lambdas.job_store.code import ready_code
 from lambdas.logs import log
 from stepml.job.tasks import EvaluationTask, ExecutorResult, ExecutorTask
 from storage import DurableStorage
@@ -49,7 +50,9 @@ def evaluate_epoch(task: EvaluationTask, storage: DurableStorage) -> None:
     store = JobStore(invocation.storage, task.job_id)
     with published_failure(store, task):
         Fences(store, task).look()
-        evaluate_slice(task, store, store.training_plan.load(), invocation)
+        plan = store.training_plan.load()
+        ready_code(store.storage, plan.code)
+        evaluate_slice(task, store, plan, invocation)
     log("slice evaluated", job_id=task.job_id, epoch=task.epoch, slice=task.slice)
 
 
@@ -75,6 +78,7 @@ def execute(
         run = RankRun.begin(task, store, deadline, timing)
         if run is None:  # a late copy of a rank: its epoch is over
             return ExecutorResult(rank=task.rank, seconds=0, retries=task.retries)
+        ready_code(store.storage, run.plan.code)
         epochs = epochs_of(run.plan.spec)
         if task.retries and epochs.waits_for_all:
             Turns(store.storage, store.job_id).require()

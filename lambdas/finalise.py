@@ -11,6 +11,7 @@ from lambdas.channels import channel_of
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.job_store import JobStore, TrainingPlan
+from lambdas.job_store.code import ready_code
 from lambdas.job_store.rank_states import delete_rank_states_before
 from lambdas.job_store.results import build_job_report, trained_model
 from lambdas.logs import best_effort, log
@@ -49,6 +50,7 @@ def finalise(task: FinaliseTask, storage: DurableStorage, bucket: str) -> JobRep
 
 
 def _finalised(task: FinaliseTask, store: JobStore, plan: TrainingPlan, bucket: str) -> JobReport:
+    ready_code(store.storage, plan.code)
     report = build_job_report(store, plan, bucket, store.reports(task.epoch))
     store.save_model(*trained_model(store, plan, report).pack())
     store.save_history(report.history)

@@ -52,6 +52,7 @@ def plan_shards(
     data_set.delete_unused_pieces(manifest)
     with_rows(plan.spec, manifest.n_features, manifest.layout.row_shape)
     check_suits(fitted(plan, manifest, most_model_bytes).spec, manifest, most_model_bytes)
+    data_set.find_cuts(manifest, split_of(plan.spec, manifest)[1].validation)
     log(
         "shards planned",
         job_id=job_id,

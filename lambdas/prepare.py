@@ -15,6 +15,7 @@ from lambdas.environment import LambdaContext, bucket, durable
 from lambdas.epochs import epochs_of
 from lambdas.epochs.loop import Limits, Start, loop_state
 from lambdas.job_store import Claim, JobStore, PartitionPlan
+from lambdas.job_store.code import store_code
 from lambdas.job_store.resumption import plan_resumption, with_choices_of_resumed
 from lambdas.logs import log
 from stepml.job import keys
@@ -131,6 +132,7 @@ def _begin(
         tasks=data.tasks,
         notes=[*_note_on_format(asked, found), *notes, *data.notes],
         choices=choices_between(asked, spec),
+        code=store_code(spec.code, storage, open_bucket),
         resumed_from=resumed.job_id,
         resumed_epochs=resumed.epochs,
         rank_states_after=resumed.rank_states_after,

@@ -35,6 +35,7 @@ from stepml.ml.models import (
     build_model,
 )
 from stepml.ml.models.base import Floats
+from stepml.ml.neural.code import directory_of
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -84,6 +85,7 @@ class PartitionPlan(msgspec.Struct, frozen=True):
     choices: Choices = {}  # in ``spec``, of fields that the job leaves open
     resumed_from: str = ""  # the job that trained the first epochs of this one
     resumed_epochs: int = 0  # number of these epochs; 0: the job begins anew
+    code: str = ""  # SHA-256 of the zip file with the user's own network
     # As in the training plan.
     rank_states_after: int = msgspec.field(default=0, name="own_states_after")
 
@@ -121,6 +123,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     n_fine: int = 0  # features with remainders in the shards
     network: NetworkLayout | None = None  # of a neural network
     channels: ChannelScale | None = None  # of images
+    code: str = ""  # as in the partition plan
     about: DatasetFacts = DatasetFacts()
     # Validation losses of a model that ignores the features, and of the first state.
     constant_loss: float | None = None
@@ -166,6 +169,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             skipped_samples=list(manifest.skipped_samples),
             fingerprint=manifest.fingerprint,
             label_unit=label_unit or LabelUnit(),
+            code=partition.code,
             n_fine=len(layout.fine) if kind == "dense" else 0,
             about=msgspec.structs.replace(
                 dataset_facts(spec, manifest, len(partition.objects), partition.notes),
@@ -254,6 +258,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             self.label_unit,
             self.network,
             self.channels,
+            directory_of(self.code) if self.code else None,
         )
 
     def constant_parameters(self, manifest: Manifest, mean_row: Floats) -> Floats | None:

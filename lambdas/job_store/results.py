@@ -45,6 +45,8 @@ def trained_model(store: JobStore, plan: TrainingPlan, report: JobReport) -> Art
         "metrics": {"loss": report.loss, **report.metrics},
         "versions": report.versions,
     }
+    if plan.code:
+        card["code_sha256"] = plan.code
     return Artifact(model, state.parameters, scale, card)
 
 

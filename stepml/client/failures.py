@@ -20,7 +20,9 @@ MAX_DEPTH = 8
 # Errors of a wrapper, around a more precise one.
 _WRAPPERS = frozenset({"", "States.TaskFailed", "States.ALL"})
 # Errors in the job itself, found before it starts: it must be corrected and started anew.
-_OF_THE_JOB = frozenset({"InvalidJobError", "ModelTooLargeError", "JobIdTakenError"})
+_OF_THE_JOB = frozenset(
+    {"InvalidJobError", "InvalidNetworkError", "ModelTooLargeError", "JobIdTakenError"}
+)
 # Errors in the data as they were planned.
 _OF_THE_DATA = frozenset(
     {"BadLabelError", "BadRowError", "EmptyDataError", "InvalidDataError", "NotEnoughDataError"}
@@ -31,6 +33,7 @@ _OF_CHANGED_DATA = frozenset({"ValueChangedError"})
 _OF_THE_NUMBERS = frozenset({"CompressionError", "DoubtfulResultError", "TrainingDivergedError"})
 # Refusals of the job that a change outside it may lift, and that change.
 _OUTSIDE = {
+    "CodeNotFoundError": "once the zip file is there, and the functions may read it",
     "DataDeniedError": "once the functions may read the data",
     "DataNotFoundError": "once the data are there",
     "NotAvailableError": "once the stack provides it",

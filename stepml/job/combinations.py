@@ -31,6 +31,18 @@ def _check_model(spec: JobSpec) -> None:
     spec.model.check()
 
 
+def _check_code(spec: JobSpec) -> None:
+    if spec.model.needs_code and spec.code is None:
+        raise InvalidJobError(
+            "code: model.entry_point is a function in code of your own; expected s3://bucket/key "
+            "of a zip file with it (`stepml run JOB.json --code PATH` makes one), got none"
+        )
+    if spec.code is not None and not spec.model.needs_code:
+        raise InvalidJobError(
+            f"code: has no effect without model.entry_point; remove it; got {spec.code!r}"
+        )
+
+
 def _check_data(spec: JobSpec) -> None:
     """Refuse fields that have no effect with the job's format."""
     data = spec.data
@@ -171,6 +183,7 @@ def _require_format(what: str, data: Data, has_it: Callable[[FormatFacts], bool]
 _CHECKS: tuple[Callable[[JobSpec], None], ...] = (
     *ALGORITHM_CHECKS,
     _check_model,
+    _check_code,
     _check_data,
     _check_validation,
     _check_stratify,

@@ -12,6 +12,9 @@ lists of ``state_machines/`` match it. ``tests/unit/deployment/`` compares the t
     │   │   │                                                                        never retried
     │   │   └── NotEnoughServerMemoryError the parameter server has no room for the job
     │   │                                                                            never retried
+    │   ├── InvalidNetworkError    a network cannot be built, or does not suit  never retried
+    │   │   └── CodeNotFoundError      no zip file at code, or none that may be read
+    │   │                                                                            never retried
     │   └── ModelTooLargeError     too large for the functions, or to be shared with async
     │                                                                                never retried
     ├── InvalidTaskError           a handler received a wrong payload              never retried
@@ -100,6 +103,14 @@ class NotEnoughServerMemoryError(NotAvailableError):
 
 class ModelTooLargeError(InvalidJobError):
     """The model is too large for a function's memory, or for ranks to move it in turn."""
+
+
+class InvalidNetworkError(InvalidJobError):
+    """A network cannot be built, or does not suit the rows; names the line in the user's code."""
+
+
+class CodeNotFoundError(InvalidNetworkError):
+    """There is no object at ``code``, or the functions may not read it."""
 
 
 class InvalidTaskError(StepMLError, ValueError):

@@ -5,6 +5,7 @@
     jobs/<job_id>/…        one job's own objects, deleted with it
     jobs.turn.json         the job that gets functions first, while they are scarce
     datasets/<digest>/…    partitioned data, addressed by content and shared by jobs
+    code/<digest>.zip      users' own networks, likewise
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ import xxhash
 from stepml.job.step import Step
 
 VALIDATION = -1  # the "rank" of the validation shard
+
+
+def code(digest: str) -> str:
+    """A zip file with a user's own network; ``digest`` is its SHA-256."""
+    return f"code/{digest}.zip"
 
 
 def claim(job_id: str) -> str:
@@ -273,6 +279,11 @@ def piece(digest: str, job_id: str, task: int, number: int) -> str:
 def task_summary(digest: str, job_id: str, task: int) -> str:
     """The summary of a range task's output."""
     return f"{piece_prefix(digest, job_id)}{task:03d}.json"
+
+
+def strata(digest: str, quotas: str) -> str:
+    """The last validation row of each label, for ``quotas`` by their hash."""
+    return f"datasets/{digest}/strata-{quotas}.json"
 
 
 def shard(

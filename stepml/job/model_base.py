@@ -65,6 +65,11 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
         return False
 
     @property
+    def needs_code(self) -> bool:
+        """Whether the model is made by a function in the job's code."""
+        return False
+
+    @property
     def takes_images(self) -> bool:
         """Whether rows are images, which the model itself normalises."""
         return False

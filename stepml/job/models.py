@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 import msgspec
 from msgspec import Meta
@@ -16,12 +16,13 @@ from stepml.job.model_base import ModelSpec, Trait
 from stepml.job.networks import (
     NETWORKS,
     Augmentation,
+    EntryPoint,
     Network,
     NetworkName,
     require_shape,
     shape_of_rows,
 )
-from stepml.job.spec_base import tag
+from stepml.job.spec_base import listed, tag
 
 _OF_CLASSES = ("accuracy", "precision", "recall", "f1")
 _OF_TWO_CLASSES = ("auc", "average_precision")
@@ -167,6 +168,13 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
         NetworkName | Network | None,
         Meta(description="a network of StepML's, by name or as an object with options"),
     ] = None
+    entry_point: Annotated[
+        EntryPoint | None,
+        Meta(description="a function in the job's code that returns a torch.nn.Module"),
+    ] = None
+    options: Annotated[
+        dict[str, Any], Meta(description="keyword arguments of the function of entry_point")
+    ] = msgspec.field(default_factory=dict)
     loss: Annotated[
         Literal["cross_entropy", "binary_cross_entropy", "mean_squared_error"],
         Meta(description="of classes; of the larger of two labels against the other; of numbers"),
@@ -187,8 +195,13 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
     ] = None
 
     @property
+    def needs_code(self) -> bool:
+        return self.entry_point is not None
+
+    @property
     def trains_on_scaled_labels(self) -> bool:
-        return self.loss == "mean_squared_error"
+        # A function of the user's may return a loss, whose unit nobody knows.
+        return self.loss == "mean_squared_error" and self.entry_point is None
 
     @property
     def n_channels(self) -> int:
@@ -209,6 +222,7 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
         return self.network
 
     def check(self) -> None:
+        self._check_source()
         if self.label_smoothing and self.loss != "cross_entropy":
             raise InvalidJobError(
                 f"model.label_smoothing: with model.loss {self.loss!r} expected 0, "
@@ -216,6 +230,21 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
             )
         if self.input_shape is not None:
             self._check_shape(self.input_shape)
+
+    def _check_source(self) -> None:
+        """Refuse a job with no network, or with two."""
+        if (self.network is None) == (self.entry_point is None):
+            got = "none" if self.network is None else f"both, with entry_point {self.entry_point!r}"
+            raise InvalidJobError(
+                f"model.network: expected {listed(tuple(NETWORKS))}, or a function of your own as "
+                f"model.entry_point, got {got}"
+            )
+        if self.options and self.entry_point is None:
+            raise InvalidJobError(
+                "model.options: are arguments of model.entry_point, which is not set; options of a "
+                'network stand in model.network, such as {"name": "mlp", "hidden": [64]}; got '
+                f"{', '.join(self.options)}"
+            )
 
     def for_rows(self, n_features: int | None, row_shape: Sequence[int]) -> Self:
         shape = self.input_shape

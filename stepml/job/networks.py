@@ -1,4 +1,4 @@
-"""The networks of a job spec that StepML brings; `stepml.ml.neural` builds them."""
+"""The networks of a job spec; `stepml.ml.neural` builds them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from stepml.job.spec_base import SpecGroup, tag
 _CHANNELS = (1, 3, 4)  # usual numbers
 _LEAST_PIXELS = 2  # of a side
 
+EntryPoint = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$",
+        max_length=200,
+        description="package.module:function",
+    ),
+]
 Units = Annotated[int, Meta(ge=1, le=100_000)]
 Dropout = Annotated[
     Annotated[float, Meta(ge=0, lt=1)],

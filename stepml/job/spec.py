@@ -30,6 +30,14 @@ S3Uri = Annotated[
         description="s3://bucket/key of one object, or s3://bucket/prefix/ of many",
     ),
 ]
+CodeUri = Annotated[
+    str,
+    Meta(
+        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$",
+        max_length=1100,
+        description="s3://bucket/key of a zip file with the function of model.entry_point",
+    ),
+]
 # In descriptions: the formats, or models, for which a field has an effect.
 _HEADERS = names_of(lambda facts: facts.has_header)
 _COLUMNS = ", ".join(names_of(lambda facts: facts.label == "column"))
@@ -232,6 +240,9 @@ class JobSpec(SpecGroup, frozen=True, kw_only=True):
     ] = 4
     exchange: Exchange = msgspec.field(default_factory=Exchange)
     stop: Stop = msgspec.field(default_factory=Stop)
+    code: Annotated[
+        CodeUri | None, Meta(description="the zip file of your own network; null: none")
+    ] = None
     strict: Annotated[
         bool, Meta(description="warnings about the data or the model end the job with an error")
     ] = False

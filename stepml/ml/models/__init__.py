@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from stepml.job.errors import NotAvailableError
@@ -65,6 +66,7 @@ def build_model(
     label_unit: LabelUnit | None = None,
     network: NetworkLayout | None = None,
     channels: ChannelScale | None = None,
+    code: Path | None = None,
 ) -> Model:
     """Return the model of a job.
 
@@ -82,6 +84,8 @@ def build_model(
         The parameters of a neural network; without it, torch has to build the network.
     channels : ChannelScale, optional
         The normalisation of images.
+    code : Path, optional
+        The directory of the user's own network.
 
     Raises
     ------
@@ -95,6 +99,7 @@ def build_model(
         label_unit=label_unit or LabelUnit(),
         network=network,
         channels=channels,
+        code=code,
     )
     return _model_named(tag(spec)).from_spec(spec, facts)
 

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -73,6 +74,7 @@ class DataFacts:
     label_unit: LabelUnit = LabelUnit()  # in which a regression trains
     network: NetworkLayout | None = None  # of a neural network, if it is known
     channels: ChannelScale | None = None  # of images
+    code: Path | None = None  # the directory of the user's own network
 
 
 @dataclass(frozen=True, slots=True)

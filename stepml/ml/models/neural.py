@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from stepml.job import models as specs
 from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models.base import (
     Array,
+    DataFacts,
     Draws,
     Evaluation,
     Floats,
@@ -48,6 +50,8 @@ class NeuralNetwork(LossModel):
         The normalisation of images; without it, rows are taken as they are.
     layout : NetworkLayout, optional
         That of the vector; without it, torch has to build the network.
+    code : Path, optional
+        The directory of the user's own network.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class NeuralNetwork(LossModel):
         *,
         channels: ChannelScale | None = None,
         layout: NetworkLayout | None = None,
+        code: Path | None = None,
     ) -> None:
         self.spec = spec
         self.n_features = n_features
@@ -65,7 +70,11 @@ class NeuralNetwork(LossModel):
         self.input_shape = _input_shape(spec, n_features)
         self._channels = channels
         self._layout = layout
-        self.penalty = Penalty(n_coefficients=self.network.n_trained)
+        self.code = code
+
+    @cached_property
+    def penalty(self) -> Penalty:  # type: ignore[override]
+        return Penalty(n_coefficients=self.network.n_trained)
 
     @property
     def network(self) -> NetworkLayout:
@@ -149,22 +158,22 @@ class NeuralNetwork(LossModel):
         }
 
     def _built(self, seed: int) -> BoundNetwork:
-        import torch
+        from stepml.ml.neural.building import bound_network
 
-        from stepml.ml.neural.bound import BoundNetwork
-        from stepml.ml.neural.losses import loss_named
-        from stepml.ml.neural.networks import build_network
-
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            module = build_network(self.spec.built_in, self.input_shape, self.n_outputs)
-        loss = loss_named(self.spec.loss, self.spec.label_smoothing)
-        return BoundNetwork(module, loss, self.input_shape, self._channels)
+        with _DRAWING:
+            return bound_network(
+                self.spec, self.input_shape, self.n_outputs, self._channels, self.code, seed
+            )
 
 
 def spec_of(card: Mapping[str, Any]) -> specs.Neural:
     """Return the model of the job that wrote an artifact's ``card``."""
     return msgspec.convert(card["job"]["model"], specs.Neural)
+
+
+def shape_from(facts: DataFacts) -> dict[str, Any]:
+    """Return the keyword arguments of a network for a job."""
+    return {"channels": facts.channels, "layout": facts.network, "code": facts.code}
 
 
 def shape_of(card: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from stepml.ml.matrices import Floats64
 from stepml.ml.models.base import Array, DataFacts, Evaluation, Floats, Matrix
 from stepml.ml.models.classes import classes_of, indices, shares_of, shown
 from stepml.ml.models.confusion import Counts, count_classes
-from stepml.ml.models.neural import NeuralNetwork, shape_of, spec_of
+from stepml.ml.models.neural import NeuralNetwork, shape_from, shape_of, spec_of
 from stepml.ml.models.neural_regressor import OF_NUMBERS, NeuralRegressor
 from stepml.ml.models.tallies import Sums, quality_of_classes, tally_classes
 
@@ -54,7 +54,7 @@ class NeuralClassifier(NeuralNetwork):
                 f"model.loss: {spec.loss!r} needs two labels, the data have {len(classes)} "
                 f"({shown(classes)}); 'cross_entropy' takes any number"
             )
-        return cls(spec, facts.n_features, classes, channels=facts.channels, layout=facts.network)
+        return cls(spec, facts.n_features, classes, **shape_from(facts))
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> NeuralNetwork:
@@ -65,7 +65,7 @@ class NeuralClassifier(NeuralNetwork):
 
     def constant_loss(self, facts: DataFacts, y: Array) -> float | None:
         shares = shares_of(facts, None)
-        if shares is None or not shares.all():
+        if shares is None or not shares.all() or self.bound.has_own_loss:
             return None
         return -float(np.mean(np.log(shares)[y]))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from stepml.job import models as specs
 from stepml.ml.models.base import Array, DataFacts, Evaluation, Floats, LabelUnit, Matrix
-from stepml.ml.models.neural import NeuralNetwork, shape_of, spec_of
+from stepml.ml.models.neural import NeuralNetwork, shape_from, shape_of, spec_of
 from stepml.ml.models.tallies import Sums, quality_of_numbers, tally_numbers
 
 OF_NUMBERS = "mean_squared_error"
@@ -34,8 +34,7 @@ class NeuralRegressor(NeuralNetwork):
 
     @classmethod
     def from_spec(cls, spec: specs.Neural, facts: DataFacts) -> NeuralRegressor:
-        shape = {"channels": facts.channels, "layout": facts.network}
-        return cls(spec, facts.n_features, facts.label_unit, **shape)
+        return cls(spec, facts.n_features, facts.label_unit, **shape_from(facts))
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> NeuralRegressor:
@@ -46,7 +45,9 @@ class NeuralRegressor(NeuralNetwork):
     def loss_unit(self) -> float:
         return self._unit.size**2
 
-    def constant_loss(self, facts: DataFacts, y: Array) -> float:
+    def constant_loss(self, facts: DataFacts, y: Array) -> float | None:
+        if self.bound.has_own_loss:
+            return None
         mean = (facts.label_mean - self._unit.origin) / self._unit.size
         return float(np.mean(np.square(y - mean, dtype=np.float64))) * self.loss_unit
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from stepml.job.errors import InvalidNetworkError
 from stepml.ml.matrices import Floats
 from stepml.ml.neural.layout import ChannelScale, NetworkLayout
 from stepml.ml.neural.layout import Tensor as TensorFacts
@@ -36,10 +37,6 @@ class _Normalisation:
         return x.sub_(self.mean).mul_(self.factor)
 
 
-class UnsuitableNetworkError(ValueError):
-    """A module cannot be trained as one vector of float32."""
-
-
 class BoundNetwork:
     """A module, its loss, and the vector that has its parameters.
 
@@ -51,10 +48,14 @@ class BoundNetwork:
         Of one row.
     channels : ChannelScale, optional
         The normalisation of rows.
+    transform : callable, optional
+        Changes the rows of a batch in training.
+    has_own_loss : bool
+        The loss is none of the job spec.
 
     Raises
     ------
-    UnsuitableNetworkError
+    InvalidNetworkError
         A parameter is not float32, or none is trained.
     """
 
@@ -64,8 +65,13 @@ class BoundNetwork:
         loss: Loss,
         input_shape: Sequence[int],
         channels: ChannelScale | None = None,
+        transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        *,
+        has_own_loss: bool = False,
     ) -> None:
         self.module = module
+        self.has_own_loss = has_own_loss
+        self._transform = transform
         self._channels = _Normalisation.of(channels, len(input_shape)) if channels else None
         self._loss = loss
         self._input_shape = tuple(input_shape)
@@ -77,7 +83,7 @@ class BoundNetwork:
         rest |= {name: each for name, each in module.named_buffers() if each.is_floating_point()}
         _require_float32(trained | rest)
         if not trained:
-            raise UnsuitableNetworkError("the network has no parameter that is trained")
+            raise InvalidNetworkError("the network has no parameter that is trained")
         self.layout = NetworkLayout(tuple(_facts(trained)), tuple(_facts(rest)))
         self._trained, self._rest = list(trained.values()), list(rest.values())
         self._normalises = any(isinstance(each, _BATCH_NORMS) for each in module.modules())
@@ -100,6 +106,7 @@ class BoundNetwork:
         if len(x) == 1 and self._normalises:
             # One value has no variance, which torch refuses; a row that is there twice has 0.
             x, y = torch.cat([x, x]), torch.cat([y, y])
+        x = x if self._transform is None else self._transform(x)
         loss = self._loss(self.module(x), y)
         gradients: Sequence[torch.Tensor | None] = torch.autograd.grad(
             loss, self._trained, allow_unused=True
@@ -168,4 +175,6 @@ def _pieces(flat: torch.Tensor, like: Sequence[torch.Tensor]) -> Iterator[torch.
 def _require_float32(tensors: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32:
-            raise UnsuitableNetworkError(f"{name}: expected float32, got {tensor.dtype}")
+            raise InvalidNetworkError(f"parameter {name}: expected float32, got {tensor.dtype}")
+        if tensor.device.type != "cpu":
+            raise InvalidNetworkError(f"parameter {name}: expected it on cpu, got {tensor.device}")

@@ -20,6 +20,15 @@ def loss_named(name: str, label_smoothing: float = 0.0) -> Loss:
     return {"binary_cross_entropy": _binary, "mean_squared_error": _squares}[name]
 
 
+def of_targets(loss: Loss, name: str) -> Loss:
+    """Return a loss that takes the targets of ``model.loss`` in the type that is usual in torch.
+
+    These are int64 for indices of classes, otherwise float32.
+    """
+    kind = torch.int64 if name == "cross_entropy" else torch.float32
+    return lambda outputs, targets: loss(outputs, targets.to(kind))
+
+
 def _cross_entropy(outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:
     return functional.cross_entropy(outputs, targets.long(), label_smoothing=label_smoothing)
 

@@ -201,6 +201,8 @@ def test_what_is_available_is_in_the_schema() -> None:
 
 
 KMEANS: dict[str, Any] = {"name": "kmeans", "n_clusters": 3}
+# Models for which their name alone is no description.
+NEEDS_MORE = {"kmeans": KMEANS, "neural": {"name": "neural", "network": "mlp"}}
 LEAST_SQUARES: dict[str, Any] = {"name": "linear_regression"}
 EM = {"name": "expectation_maximisation"}
 
@@ -232,6 +234,13 @@ EM = {"name": "expectation_maximisation"}
         (
             {"algorithm": {"name": "gradient_averaging"} | {"nesterov": True}},
             "algorithm.nesterov: requires an algorithm.momentum above 0, got true without one",
+        ),
+        (
+            {
+                "model": {"name": "linear_regression", "l1": 0.1},
+                "algorithm": {"name": "admm", "start": "sample"},
+            },
+            "algorithm.start: with model.l1 0.1 expected 'zero', got 'sample'",
         ),
         (
             {"algorithm": {"name": "gradient_averaging"} | {"weight_decay": 0.1}},
@@ -360,7 +369,7 @@ def test_all_that_goes_together_is_a_job(
     job = changed(
         exchange={"channel": channel, "pattern": pattern},
         algorithm={"name": algorithm},
-        model=KMEANS if model == "kmeans" else {"name": model},
+        model=NEEDS_MORE.get(model, {"name": model}),
     )
     if pattern in CHANNELS[channel].patterns:
         assert parse_job(job).exchange.channel == channel

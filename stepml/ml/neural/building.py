@@ -1,0 +1,75 @@
+"""Networks on torch, from the model of a job."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stepml.job.errors import InvalidNetworkError
+from stepml.job.models import Neural
+from stepml.ml.neural.bound import BoundNetwork
+from stepml.ml.neural.layout import ChannelScale
+from stepml.ml.neural.losses import loss_named, of_targets
+from stepml.ml.neural.networks import build_network
+from stepml.ml.neural.own import OwnNetwork, own_network
+
+
+def bound_network(
+    spec: Neural,
+    input_shape: Sequence[int],
+    n_outputs: int,
+    channels: ChannelScale | None,
+    code: Path | None,
+    seed: int,
+) -> BoundNetwork:
+    """Return a network whose parameters are drawn with ``seed``.
+
+    Other parameters as of `NeuralNetwork`; errors as of `own_network` and `BoundNetwork`.
+    """
+    with seeded(seed):
+        own = parts_of(spec, input_shape, n_outputs, code)
+    loss = loss_named(spec.loss, spec.label_smoothing)
+    if own.loss is not None:
+        loss = of_targets(own.loss, spec.loss)
+    return BoundNetwork(
+        own.module,
+        loss,
+        input_shape,
+        channels,
+        own.transform,
+        has_own_loss=own.loss is not None,
+    )
+
+
+def parts_of(
+    spec: Neural, input_shape: Sequence[int], n_outputs: int, code: Path | None
+) -> OwnNetwork:
+    """Return a network of StepML's, or the one that the user's function returns."""
+    if spec.entry_point is None:
+        return OwnNetwork(build_network(spec.built_in, input_shape, n_outputs))
+    if code is None:
+        raise InvalidNetworkError(
+            f"the network is made by {spec.entry_point!r} in code of your own, which runs only if "
+            "you name it: stepml.load_model(…, code=PATH), or --code PATH"
+        )
+    return own_network(code, spec.entry_point, spec.options, input_shape, n_outputs)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let torch, NumPy and Python draw from ``seed``; afterwards they go on as before."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)
+            random.setstate(python_state)

@@ -1,0 +1,157 @@
+"""Checks of a network before it is trained: on random rows, with their gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+
+from stepml.job.errors import InvalidNetworkError
+from stepml.job.models import Neural
+from stepml.ml.neural.bound import BoundNetwork
+from stepml.ml.neural.building import bound_network, parts_of, seeded
+from stepml.ml.neural.code import imported_function
+from stepml.ml.neural.own import blamed
+
+_DRAWN = frozenset({"bernoulli_", "normal_", "uniform_"})  # functions of tensors
+_ROWS = 2  # of a batch: statistics of one row do not exist
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves tensors as they are: for those without memory, torch would load 800 modules."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = kwargs or {}
+        if func.__name__ in _DRAWN:
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
+
+
+def check_network(
+    spec: Neural,
+    input_shape: Sequence[int],
+    n_outputs: int,
+    code: Path | None = None,
+    *,
+    outputs_are_known: bool = True,
+    require_room: Callable[[int], None] = lambda n_parameters: None,
+) -> None:
+    """Build a network and take a step with it.
+
+    Parameters
+    ----------
+    spec : Neural
+    input_shape : sequence of int
+        Of one row: (features,) or (channels, height, width).
+    n_outputs : int
+    code : Path, optional
+        The directory of the user's own network.
+    outputs_are_known : bool
+        False: the data have not been read, and ``n_outputs`` is a guess.
+    require_room : callable
+        Raises `ModelTooLargeError` if a function has no room for so many parameters.
+
+    Raises
+    ------
+    InvalidNetworkError
+        The network cannot be built, or does not take such rows, or is another one each time.
+    ModelTooLargeError
+        As of ``require_room``.
+    """
+    _require_room_unbuilt(spec, input_shape, n_outputs, code, require_room)
+    first, second = (
+        bound_network(spec, input_shape, n_outputs, None, code, seed=0) for _ in range(2)
+    )
+    require_room(first.layout.n_parameters)
+    _require_equal(first, second)
+    what = "the network" if spec.entry_point is None else spec.entry_point
+    rows = torch.randn(_ROWS, *input_shape, generator=torch.Generator().manual_seed(0))
+    with blamed(code, what) if code else nullcontext(), seeded(0):
+        outputs = first.module.eval()(rows[:1])
+        _require_outputs(outputs, n_outputs if outputs_are_known else None)
+        _require_gradient(first, rows, _targets(spec, outputs.shape[1]))
+
+
+def _require_room_unbuilt(
+    spec: Neural,
+    input_shape: Sequence[int],
+    n_outputs: int,
+    code: Path | None,
+    require_room: Callable[[int], None],
+) -> None:
+    """Count the parameters without their memory, if the network can be built so."""
+    try:
+        if code is not None and spec.entry_point is not None:
+            with blamed(code, spec.entry_point):
+                imported_function(code, spec.entry_point)  # modules may have tensors themselves
+        with torch.device("meta"), _Undrawn(), seeded(0):
+            module = parts_of(spec, input_shape, n_outputs, code).module
+        n_parameters = sum(each.numel() for each in module.parameters())
+    except InvalidNetworkError:  # building it in earnest tells whether it is one
+        return
+    require_room(n_parameters)
+
+
+def _require_equal(first: BoundNetwork, second: BoundNetwork) -> None:
+    if first.module is second.module:
+        raise InvalidNetworkError(
+            "model.entry_point: the function returned one module twice; expected a new one in "
+            "each call"
+        )
+    if first.layout != second.layout:
+        raise InvalidNetworkError(
+            "model.entry_point: two calls of the function returned networks of other shapes"
+        )
+    arrays = (each.layout.arrays(each.first_parameters) for each in (first, second))
+    for (name, one), other in zip(next(arrays).items(), next(arrays).values(), strict=True):
+        if not np.array_equal(one, other, equal_nan=True):
+            raise InvalidNetworkError(
+                f"model.entry_point: parameter {name} differs in two calls with the same seed; "
+                "draw random numbers with torch, numpy.random or random, without a seed of their "
+                "own"
+            )
+
+
+def _require_outputs(outputs: object, n_outputs: int | None) -> None:
+    expected = f"a float32 tensor of shape (1, {'n_outputs' if n_outputs is None else n_outputs})"
+    if not isinstance(outputs, torch.Tensor):
+        raise InvalidNetworkError(
+            f"the network's output for one row: expected {expected}, got {type(outputs).__name__}"
+        )
+    shape = tuple(outputs.shape)
+    is_fit = len(shape) == 2 and shape[0] == 1 and shape[1] == (n_outputs or max(shape[1], 1))
+    if not is_fit or outputs.dtype != torch.float32:
+        raise InvalidNetworkError(
+            f"the network's output for one row: expected {expected}, got {outputs.dtype} of shape "
+            f"{shape}".replace("torch.", "")
+        )
+
+
+def _targets(spec: Neural, n_outputs: int) -> torch.Tensor:
+    """Return targets of `_ROWS` rows, in the types of `Model.targets`."""
+    if spec.loss == "cross_entropy":
+        return torch.arange(_ROWS, dtype=torch.int32) % n_outputs
+    return torch.arange(_ROWS, dtype=torch.float32)
+
+
+def _require_gradient(network: BoundNetwork, rows: torch.Tensor, targets: torch.Tensor) -> None:
+    w = network.first_parameters
+    out = np.zeros_like(w)
+    loss = network.gradient(w, rows, targets, out)
+    if not math.isfinite(loss) or not np.isfinite(out[: network.layout.n_trained]).all():
+        raise InvalidNetworkError(
+            f"loss and gradient of {_ROWS} random rows: expected finite numbers, got a loss of "
+            f"{loss:g}"
+        )

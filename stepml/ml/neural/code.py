@@ -1,0 +1,208 @@
+"""Code of the user's own: zip files, unpacked once on a machine, and functions in them.
+
+It does without torch. Only functions of kind torch, and programs that load a model with its code,
+import anything of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from threading import RLock
+from types import ModuleType
+from typing import Any
+
+from stepml.job.errors import InvalidNetworkError
+
+MOST_PACKED_BYTES = 50 * 2**20
+MOST_UNPACKED_BYTES = 100 * 2**20  # a function has 512 MB for files
+UNUSED_S = 3600.0  # after which unpacked code makes room for other code
+
+_DAMAGES = (zipfile.BadZipFile, NotImplementedError, NotADirectoryError, FileExistsError)
+_IMPORTING = RLock()
+_active: list[Path] = []  # the directory on sys.path, if there is one
+
+
+def digest_of(archive: bytes) -> str:
+    """Return the name of a zip file by its content."""
+    return hashlib.sha256(archive).hexdigest()
+
+
+def directory_of(digest: str) -> Path:
+    """Return the directory of the code with this digest, once it is unpacked."""
+    return _root() / digest
+
+
+def require_archive(archive: bytes) -> None:
+    """Raise `InvalidNetworkError` if a zip file cannot be unpacked safely; nothing is written."""
+    with _opened(archive):
+        pass
+
+
+def unpack(archive: bytes) -> Path:
+    """Return the directory with the content of a zip file, which appears whole or not at all.
+
+    Raises
+    ------
+    InvalidNetworkError
+        It is damaged, too large, or has members that would lie elsewhere.
+    """
+    directory = directory_of(digest_of(archive))
+    if is_unpacked(directory):
+        return directory
+    with _opened(archive) as opened:
+        _remove_unused(directory.parent)
+        aside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".unpacking-"))
+        try:
+            opened.extractall(aside)  # the members are checked
+            if not directory.exists():
+                aside.rename(directory)
+        except _DAMAGES as exc:
+            if not directory.exists():  # otherwise another process was faster
+                raise InvalidNetworkError(f"code: the zip file is damaged: {exc}") from exc
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    return directory
+
+
+def is_unpacked(directory: Path) -> bool:
+    """Return whether code is in its directory; it then stays for `UNUSED_S` at least."""
+    try:
+        os.utime(directory)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def imported_function(directory: Path, entry_point: str) -> Callable[..., Any]:
+    """Return the function ``package.module:function`` in ``directory``.
+
+    Modules of other code, which an earlier job of this process used, are forgotten: each code has
+    names of its own. Modules of StepML, Python and its libraries come first.
+
+    Raises
+    ------
+    InvalidNetworkError
+        There is no such module or function in the directory.
+    Exception
+        Of the module itself.
+    """
+    name, _, function = entry_point.partition(":")
+    with _IMPORTING:
+        _activate(directory)
+        module = _imported(name, directory)
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise InvalidNetworkError(
+            f"model.entry_point: module {name!r} has no function {function!r}; it has "
+            f"{', '.join(_functions(module)) or 'none'}"
+        )
+    checked: Callable[..., Any] = found
+    return checked
+
+
+def _imported(name: str, directory: Path) -> ModuleType:
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        raise InvalidNetworkError(
+            f"model.entry_point: no module {name!r} in the code; it has "
+            f"{', '.join(_modules(directory)) or 'no Python file'}"
+        ) from error
+    if not _is_of(module, directory):
+        raise InvalidNetworkError(
+            f"model.entry_point: {name!r} is a module of Python, StepML or a library; rename yours"
+        )
+    return module
+
+
+def _activate(directory: Path) -> None:
+    if _active == [directory]:
+        return
+    for other in _active:
+        sys.path.remove(str(other))
+        for name, module in list(sys.modules.items()):
+            if _is_of(module, other):
+                del sys.modules[name]
+    _active[:] = [directory]
+    sys.path.append(str(directory))
+    importlib.invalidate_caches()
+
+
+def _is_of(module: ModuleType, directory: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    try:
+        places = [file] if file else list(getattr(module, "__path__", []))
+        return any(Path(each).is_relative_to(directory) for each in places)
+    except (TypeError, ValueError, KeyError):  # modules of others may say anything
+        return False
+
+
+def _modules(directory: Path) -> list[str]:
+    found = (each.relative_to(directory).with_suffix("") for each in directory.rglob("*.py"))
+    return sorted(".".join(each.parts).removesuffix(".__init__") for each in found)[:20]
+
+
+def _functions(module: ModuleType) -> Iterator[str]:
+    for name, each in vars(module).items():
+        if callable(each) and getattr(each, "__module__", "") == module.__name__:
+            yield name
+
+
+def _opened(archive: bytes) -> zipfile.ZipFile:
+    if len(archive) > MOST_PACKED_BYTES:
+        raise InvalidNetworkError(
+            f"code: expected a zip file of at most {MOST_PACKED_BYTES:,} bytes, got "
+            f"{len(archive):,}"
+        )
+    try:
+        opened = zipfile.ZipFile(io.BytesIO(archive))
+    except zipfile.BadZipFile as error:
+        raise InvalidNetworkError(f"code: expected a zip file: {error}") from error
+    members = opened.infolist()
+    if refused := next(filter(_is_refused, members), None):
+        raise InvalidNetworkError(
+            f"code: expected files with relative paths, got {refused.filename!r} in the zip file"
+        )
+    if (size := sum(each.file_size for each in members)) > MOST_UNPACKED_BYTES:
+        raise InvalidNetworkError(
+            f"code: expected at most {MOST_UNPACKED_BYTES:,} bytes in the zip file, got {size:,}"
+        )
+    return opened
+
+
+def _is_refused(member: zipfile.ZipInfo) -> bool:
+    """Return whether a member would lie outside its directory, is a link, or is encrypted."""
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    is_special = kind not in (0, stat.S_IFREG, stat.S_IFDIR)
+    return path.is_absolute() or ".." in path.parts or is_special or bool(member.flag_bits & 1)
+
+
+def _root() -> Path:
+    """Return the directory of all unpacked code, which is this user's alone."""
+    root = Path(tempfile.gettempdir()).resolve() / f"stepml-code-{os.getuid()}"
+    root.mkdir(mode=0o700, exist_ok=True)
+    found = root.lstat()
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
+        raise PermissionError(f"{root} must be a directory of this user, writable by no other one")
+    return root
+
+
+def _remove_unused(root: Path) -> None:
+    before = time.time() - UNUSED_S
+    for each in root.iterdir():
+        if each.lstat().st_mtime < before:
+            shutil.rmtree(each, ignore_errors=True)

@@ -1,0 +1,118 @@
+"""A network that a function of the user's returns."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from stepml.job.errors import InvalidNetworkError
+from stepml.ml.neural.code import imported_function
+from stepml.ml.neural.losses import Loss
+
+Transform = Callable[[torch.Tensor], torch.Tensor]
+"""Returns rows of a batch, changed at random: (n_samples, …) as the module takes them."""
+
+_MOST_CHARACTERS = 500  # of a message of the user's code
+_RETURNED = "a torch.nn.Module, (module, loss) or (module, loss, transform)"
+
+
+class OwnNetwork(NamedTuple):
+    """The parts of a network; the loss is None for that of the job."""
+
+    module: nn.Module
+    loss: Loss | None = None
+    transform: Transform | None = None  # of rows in training
+
+
+def own_network(
+    code: Path,
+    entry_point: str,
+    options: Mapping[str, Any],
+    input_shape: Sequence[int],
+    n_outputs: int,
+) -> OwnNetwork:
+    """Call the user's function.
+
+    Parameters
+    ----------
+    code : Path
+        The directory of its package.
+    entry_point : str
+        ``package.module:function``.
+    options : mapping
+        Its keyword arguments. In addition it gets ``input_shape`` and ``n_outputs`` if it has such
+        parameters.
+    input_shape : sequence of int
+        Of one row: (features,) or (channels, height, width).
+    n_outputs : int
+        Of one row.
+
+    Raises
+    ------
+    InvalidNetworkError
+        The function cannot be imported, fails, or returns something else; the message has the
+        line in the user's code.
+    """
+    with blamed(code, entry_point):
+        function = imported_function(code, entry_point)
+        given = {"input_shape": tuple(input_shape), "n_outputs": n_outputs, **options}
+        wanted = {
+            name: each for name, each in given.items() if name in options or _has(function, name)
+        }
+        returned = function(**wanted)
+    return _parts(returned, entry_point)
+
+
+@contextmanager
+def blamed(code: Path, what: str) -> Iterator[None]:
+    """Turn an error of the user's code into an `InvalidNetworkError` with the line there."""
+    try:
+        yield
+    except (InvalidNetworkError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        raise InvalidNetworkError(
+            f"model.entry_point: {what}: {_line_of(error, code)}{type(error).__name__}: "
+            f"{' '.join(str(error).split())[:_MOST_CHARACTERS]}"
+        ) from error
+
+
+def _line_of(error: BaseException, code: Path) -> str:
+    """Return the innermost line in the user's code, as "file:line: "; empty if there is none."""
+    if isinstance(error, SyntaxError) and error.filename:
+        places = [(error.filename, error.lineno)]
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [(frame.filename, frame.lineno) for frame in reversed(frames)]
+    for file, line in places:
+        if Path(file).is_relative_to(code):
+            return f"{Path(file).relative_to(code)}:{line}: "
+    return ""
+
+
+def _has(function: Callable[..., Any], name: str) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError:  # a function of an extension tells nothing
+        return True
+    takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    return takes_all or name in parameters
+
+
+def _parts(returned: object, entry_point: str) -> OwnNetwork:
+    parts = returned if isinstance(returned, tuple) else (returned,)
+    is_whole = 1 <= len(parts) <= len(OwnNetwork._fields) and isinstance(parts[0], nn.Module)
+    if not is_whole or not all(each is None or callable(each) for each in parts[1:]):
+        got = ", ".join(type(each).__name__ for each in parts)
+        raise InvalidNetworkError(
+            f"model.entry_point: {entry_point}: expected {_RETURNED}, got "
+            f"{f'({got})' if isinstance(returned, tuple) else got}"
+        )
+    return OwnNetwork(*parts)
