@@ -50,6 +50,7 @@ def plan_shards(
     if not plan.spec.model.function_kind:
         plan = fitted(plan, manifest, most_model_bytes)
     check_suits(plan.spec, manifest, most_model_bytes)
+    data_set.find_cuts(manifest, split_of(plan.spec, manifest)[1].validation)
     log(
         "shards planned",
         job_id=job_id,
