@@ -128,6 +128,24 @@ class TestStacks:
         stack.deploy(Greeting="good morning")
         assert stack.probe()["Payload"]["greeting"] == f"good morning from {stack.name}"
 
+    def test_what_a_condition_decides_changes_with_its_parameter(self, stack: Stack) -> None:
+        stack.edit(
+            "template.yaml", '!Sub "${Greeting} from ${AWS::StackName}"', '!If [Is, "yes", "no"]'
+        )
+        stack.edit(
+            "template.yaml",
+            "Resources:\n",
+            "Conditions:\n  Is: !Equals [!Ref Greeting, more]\n\n"
+            "Resources:\n  More:\n    Type: AWS::Logs::LogGroup\n    Condition: Is\n"
+            '    Properties: {LogGroupName: !Sub "more-${AWS::StackName}"}\n\n',
+        )
+        groups, name = stack.aws.client("logs"), f"more-{stack.name}"
+        for greeting, value in (("a", False), ("more", True), ("b", False), ("more", True)):
+            stack.deploy(Greeting=greeting)
+            found = groups.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+            assert len(found) == value, greeting
+            assert stack.probe()["Payload"]["greeting"] == ("yes" if value else "no"), greeting
+
     def test_a_changed_state_machine_is_what_runs(self, stack: Stack) -> None:
         machine = stack.deploy()["TrainStateMachineArn"]
         before = json.loads(stack.aws.run(machine, job())["output"])
