@@ -21,7 +21,6 @@ Figures are medians. Run it on an idle machine.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -33,6 +32,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.choices import some_of
 from benchmarks.exchange_figures import CACHES, Changes, Steps
 from benchmarks.exchange_workers import Case, WorkerProcesses
+from benchmarks.json_file import write_json
 from stepml.job.channels import CHANNELS
 from stepml.local_identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from tests.support.running_aws import running_aws
@@ -153,9 +153,7 @@ def main() -> int:
     """Measure, print tables, write JSON."""
     options = options_of()
     figures = [each for channel in options.channels for each in measure(channel, options)]
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps([asdict(each) for each in figures], indent=2))
+    write_json(options.json, [asdict(each) for each in figures])
     misses = [miss for each in figures for miss in each.misses] if options.targets else []
     for miss in misses:
         print(f"missed: {miss}", file=sys.stderr)

@@ -26,7 +26,6 @@ os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1")
 os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -42,6 +41,7 @@ from sklearn.cluster import KMeans
 
 from benchmarks.bench_parsing import float_rows, sparse_rows
 from benchmarks.choices import some_of
+from benchmarks.json_file import write_json
 from benchmarks.learning_figures import Figures, Spread, Target
 from benchmarks.learning_work import (
     L2,
@@ -279,9 +279,7 @@ def main() -> None:
     """Measure, print a table, write JSON."""
     options = options_of()
     figures = [*measure(options)]
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps([*map(as_json, figures)], indent=2) + "\n")
+    write_json(options.json, [*map(as_json, figures)])
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ an idle machine.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import statistics
@@ -35,6 +34,7 @@ import numpy as np
 from benchmarks import list_of_doubles
 from benchmarks.choices import some_of
 from benchmarks.exchange_figures import short
+from benchmarks.json_file import write_json
 from benchmarks.parameter_server_workers import Case, Places, WorkerProcesses
 from benchmarks.raw_exchange import RawServer
 from comm import Message
@@ -216,9 +216,7 @@ def main() -> int:
         figures += measure_steps(places, options)
         if not options.no_model:
             figures.append(measure_model(places, LIST_ROUNDS))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps([asdict(each) for each in figures], indent=2))
+    write_json(options.json, [asdict(each) for each in figures])
     misses = [miss for each in figures for miss in each.misses] if options.targets else []
     for miss in misses:
         print(f"missed: {miss}", file=sys.stderr)

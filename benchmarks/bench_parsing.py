@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.json_file import write_json
 from stepml.ml.data import (
     DataObject,
     SourceFormat,
@@ -225,8 +225,7 @@ def main() -> None:
     options = parser.parse_args()
     results = [measure(case, options.mb * 10**6, options.rounds) for case in CASES]
     show(results)
-    if options.json:
-        options.json.write_text(json.dumps([asdict(each) for each in results], indent=2) + "\n")
+    write_json(options.json, [asdict(each) for each in results])
 
 
 if __name__ == "__main__":

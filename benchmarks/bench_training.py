@@ -31,6 +31,7 @@ import numpy as np
 
 from benchmarks.choices import some_of
 from benchmarks.exchange_figures import CACHES
+from benchmarks.json_file import write_json
 from stepml.job.channels import CHANNELS
 from stepml.local.deploy import deploy
 from stepml.packaging.sources import resource_root
@@ -198,9 +199,7 @@ def main() -> int:
     options = options_of()
     with TemporaryDirectory() as state, running_aws(Path(state)) as aws:
         figures = list(measure(Stack(aws), options))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps([asdict(each) for each in figures], indent=2))
+    write_json(options.json, [asdict(each) for each in figures])
     misses = [miss for each in figures for miss in each.misses] if options.targets else []
     for miss in misses:
         print(f"missed: {miss}", file=sys.stderr)

@@ -31,6 +31,7 @@ from typing import Any
 
 import boto3
 
+from benchmarks.json_file import write_json
 from stepml.local.deploy import deploy
 from stepml.packaging.sources import resource_root
 
@@ -238,9 +239,7 @@ def main() -> None:
     print(f"{'':38} {'median':>8} {'(min – max)':>18}     target")
     for figure in figures:
         print(figure.row())
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps([asdict(figure) for figure in figures], indent=2))
+    write_json(options.json, [asdict(figure) for figure in figures])
 
 
 if __name__ == "__main__":

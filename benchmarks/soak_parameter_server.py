@@ -11,7 +11,6 @@ more: gRPC's buffers fluctuate. A leak of 100 bytes a small step is found.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import threading
 import time
@@ -23,6 +22,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from benchmarks.json_file import write_json
 from comm import Message
 from ps_server.protocol.calls import JobSettings, Received, Target
 from ps_server.protocol.clients import encode_in_parts
@@ -135,10 +135,7 @@ def main() -> int:
                 ("12 MB", LARGE_BYTES, options.large),
             ):
                 figures.append(soak(server, options.transport, size, value_bytes, n_steps))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps([asdict(spell) for spells in figures for spell in spells], indent=2)
-        options.json.write_text(text)
+    write_json(options.json, [asdict(spell) for spells in figures for spell in spells])
     growing = [spells[0].size for spells in figures if not is_flat(spells)]
     print("memory is flat" if not growing else f"memory grows with steps of {', '.join(growing)}")
     return 1 if growing else 0

@@ -1,4 +1,7 @@
-"""Writes the start of training: the plan, the features' scale, the state of epoch 0."""
+"""Writes the start of training: the plan, the features' scale, the state of epoch 0.
+
+Before the data are partitioned, it checks that the job's network can be built.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,14 @@ from lambdas.environment import Deadline, LambdaContext, durable
 from lambdas.epochs import epochs_of
 from lambdas.epochs.reports import evaluate
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
+from lambdas.job_store.code import ready_code
+from lambdas.job_store.network_checks import check_network_of
 from lambdas.job_store.resumption import take_over
 from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
-from lambdas.job_store.samples import load_labelled_sample, load_sample, load_unscaled_sample
+from lambdas.job_store.samples import load_unscaled_sample
 from lambdas.job_store.shard_plans import split_of
 from lambdas.job_store.shards import is_scaled, load_shard
+from lambdas.job_store.starts import Start
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.choices import with_rows
@@ -28,9 +34,8 @@ from stepml.job.measures import LOSS
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
-from stepml.job.tasks import JobTask
-from stepml.ml.algorithms import State
-from stepml.ml.choices import rate_is_open, with_pace, with_penalty, with_rate, with_scaling
+from stepml.job.tasks import InitialiseTask
+from stepml.ml.choices import with_pace, with_penalty, with_scaling, with_start
 from stepml.ml.data import Manifest, Moments, Scale, merge_moments, scale_of
 from stepml.ml.doubts import (
     doubts_about_classes,
@@ -38,15 +43,29 @@ from stepml.ml.doubts import (
     notes_on_features,
     require_no_doubts,
 )
-from stepml.ml.models.base import Array, Floats, LabelUnit, LossModel, Matrix
+from stepml.ml.models.base import Floats, LabelUnit
 from stepml.ml.standing import value_of
 from stepml.ml.stopping import with_tolerance
 from storage import DurableStorage
 
 
-@handles(JobTask)
-def handler(task: JobTask, context: LambdaContext) -> None:
-    initialise(task.job_id, durable(), Deadline.of(context))
+@handles(InitialiseTask)
+def handler(task: InitialiseTask, context: LambdaContext) -> None:
+    if task.only_check:
+        check_model(task.job_id, durable())
+    else:
+        initialise(task.job_id, durable(), Deadline.of(context))
+
+
+def check_model(
+    job_id: str, storage: DurableStorage, *, most_model_bytes: int = MOST_MODEL_BYTES
+) -> None:
+    """Check the network of a job whose data may not have been read; errors as of the check."""
+    store = JobStore(storage, job_id)
+    plan = store.partition_plan.load()
+    manifest = store.data_set(plan.digest).find_whole()
+    check_network_of(store, plan, manifest, most_model_bytes)
+    log("model checked", job_id=job_id, data_are_known=manifest is not None)
 
 
 def initialise(
@@ -64,6 +83,8 @@ def initialise(
         Missing shards took half of the time; the next call makes the others.
     BadLabelError
         The training rows have only one class.
+    InvalidNetworkError, ModelTooLargeError
+        The network does not suit the data, or the functions.
     DoubtfulResultError
         The job is strict, and there are warnings about its data.
     """
@@ -76,14 +97,20 @@ def initialise(
 def _initialised(store: JobStore, deadline: Deadline, most_model_bytes: int) -> TrainingPlan:
     partition = store.partition_plan.load()
     manifest = store.data_set(partition.digest).load_manifest()
+    ready_code(store.storage, partition.code)
     partition = fitted(partition, manifest, most_model_bytes)
+    if partition.spec.model.function_kind:
+        check_network_of(store, partition, manifest, most_model_bytes)
     known = with_rows(partition.spec, manifest.n_features, manifest.layout.row_shape)
     draft = _plan_of(partition, known, manifest)
     moments = _moments(store, draft, deadline)
     sample = cache(lambda: load_unscaled_sample(store, draft))
-    spec = with_scaling(draft.spec, lambda: sample().X)
+    largest = max(abs(manifest.min_label), abs(manifest.max_label))
+    spec = with_scaling(draft.spec, lambda: sample().X, largest)
     unit = _label_unit(store, partition, spec, lambda: sample().y)
-    spec = with_pace(with_penalty(spec, sum(draft.shard_rows)), draft.shard_rows)
+    if "convex" in spec.model.traits:
+        spec = with_start(spec, draft.model(), lambda: sample().X, draft.training_rows)
+    spec = with_pace(with_penalty(spec, draft.training_rows), draft.shard_rows)
     plan = _plan_of(partition, spec, manifest, unit).with_network(moments)
     epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
     scale = _published_scale(store, plan, moments)
@@ -91,13 +118,15 @@ def _initialised(store: JobStore, deadline: Deadline, most_model_bytes: int) -> 
     if not spec.model.takes_images:
         notes = notes_on_features(manifest.layout, moments, lambda: sample().X)
     doubts = _doubts(store, plan, manifest, moments)
-    plan = _plan_of(partition, _with_rate(store, plan), manifest, unit).with_network_of(plan)
+    start = Start(store, plan)
+    plan = _plan_of(partition, start.with_steps(), manifest, unit).with_network_of(plan)
     plan = plan.noting(notes, doubts)
     take_over(store, partition)
     first = store.state(0)
     begins = partition.resumed_epochs == 0
     if begins and not first.exists():
-        first.publish(_first_state(store, plan))
+        epochs = epochs_of(plan.spec)
+        first.publish(epochs.first_state(plan.model(), start.parameters, start.rows))
     if plan.spec.stop.metric != LOSS:  # refused now, not after an epoch
         state = store.state(partition.resumed_epochs).load()
         value_of(evaluate(store, plan, state.parameters), plan.spec.stop.metric)
@@ -108,7 +137,7 @@ def _initialised(store: JobStore, deadline: Deadline, most_model_bytes: int) -> 
     plan = msgspec.structs.replace(
         plan,
         constant_loss=constant_loss,
-        first_loss=_loss_of(store, plan, first.load().parameters if begins else None),
+        first_loss=_loss_of(store, plan, start.untrained if begins else None),
     )
     trivial_loss = plan.first_loss if plan.constant_loss is None else plan.constant_loss
     plan = plan.ending_like(
@@ -144,15 +173,6 @@ def _published_scale(store: JobStore, plan: TrainingPlan, moments: Moments) -> S
     return store.scale.publish(scale)
 
 
-def _with_rate(store: JobStore, plan: TrainingPlan) -> JobSpec:
-    """Return the job with a learning rate, if it needs one."""
-    if not rate_is_open(plan.spec):
-        return plan.spec
-    (X, labels), model = load_labelled_sample(store, plan), plan.model()
-    assert isinstance(model, LossModel)
-    return with_rate(plan.spec, model, X, model.targets(labels))
-
-
 def _doubts(
     store: JobStore, plan: TrainingPlan, manifest: Manifest, moments: Moments
 ) -> list[JobWarning]:
@@ -177,17 +197,6 @@ def _loss_of(store: JobStore, plan: TrainingPlan, parameters: Floats | None) -> 
         return None
     loss = evaluate(store, plan, parameters).loss
     return loss if math.isfinite(loss) else None
-
-
-def _first_state(store: JobStore, plan: TrainingPlan) -> State:
-    model = plan.model()
-
-    def sample() -> tuple[Matrix, Array]:
-        X, labels = load_labelled_sample(store, plan)
-        return X, model.targets(labels)
-
-    parameters = model.first_parameters(lambda: load_sample(store, plan), plan.spec.data.seed)
-    return epochs_of(plan.spec).first_state(model, parameters, sample)
 
 
 def _moments(store: JobStore, plan: TrainingPlan, deadline: Deadline) -> Moments:

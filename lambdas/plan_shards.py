@@ -5,16 +5,12 @@ from __future__ import annotations
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.job_store import JobStore
-from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
+from lambdas.job_store.room import MOST_MODEL_BYTES, fitted, require_room
 from lambdas.job_store.shard_plans import split_of
 from lambdas.logs import log
-from stepml.job.algorithms import algorithms_of
 from stepml.job.choices import with_rows
-from stepml.job.errors import ModelTooLargeError
 from stepml.job.spec import JobSpec
-from stepml.job.spec_base import settled, tag
 from stepml.job.tasks import JobTask
-from stepml.ml.algorithms import build_algorithm
 from stepml.ml.data import Manifest
 from stepml.ml.models import build_model
 from storage import DurableStorage
@@ -51,7 +47,10 @@ def plan_shards(
     manifest = data_set.find_whole() or data_set.publish(plan)
     data_set.delete_unused_pieces(manifest)
     with_rows(plan.spec, manifest.n_features, manifest.layout.row_shape)
-    check_suits(fitted(plan, manifest, most_model_bytes).spec, manifest, most_model_bytes)
+    if not plan.spec.model.function_kind:
+        plan = fitted(plan, manifest, most_model_bytes)
+    check_suits(plan.spec, manifest, most_model_bytes)
+    data_set.find_cuts(manifest, split_of(plan.spec, manifest)[1].validation)
     log(
         "shards planned",
         job_id=job_id,
@@ -68,16 +67,6 @@ def check_suits(
     """Raise now the error by which a job on this data set would fail later."""
     _, plan = split_of(spec, manifest)
     model = build_model(spec.model, manifest.n_features, manifest.labels, manifest.label_counts)
-    most_parameters = build_algorithm(spec).most_parameters(most_model_bytes)
-    algorithm = tag(settled(spec.algorithm))
-    if model.n_parameters > most_parameters:
-        raise ModelTooLargeError(
-            f"the model has {model.n_parameters:,} parameters; with algorithm {algorithm!r} a "
-            f"function has room for {most_parameters:,}: use fewer features, classes or clusters"
-            f"{_or_another_algorithm(spec)}"
-        )
+    if not spec.model.function_kind:  # InitialiseModel builds the others, and counts
+        require_room(spec, model.n_parameters, most_model_bytes)
     spec.model.check_rows(sum(interval.n_rows for interval in plan.shards))
-
-
-def _or_another_algorithm(spec: JobSpec) -> str:
-    return ", or another algorithm" if len(algorithms_of(spec.model)) > 1 else ""

@@ -97,8 +97,8 @@ def _reduced(run: EpochRun, epochs: Epochs[Any], invocation: Invocation) -> Epoc
     else:
         end = _merged(run, epochs)
         slices = Slices(evaluate(run.store, run.plan, end.state.parameters), [])
-    loss = slices.evaluation.loss
-    require_finite_losses(spec, epoch, validation=loss, training=end.training_loss)
+    loss, training_loss = slices.evaluation.loss, end.training_loss * run.plan.model().loss_unit
+    require_finite_losses(spec, epoch, validation=loss, training=training_loss)
     report = build_report(run, end, slices, len(epochs.chunks), invocation)
     return run.store.report(epoch).publish(report)
 

@@ -6,7 +6,7 @@ import os
 import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # One thread for BLAS and OpenMP, as in functions, before anything loads them. The threads of
 # several test processes would spin while they wait for each other.
@@ -18,8 +18,9 @@ LONGEST = ("test_faults.py", "test_retry_cli.py", "test_recovery.py")
 
 # No deadlines: the machine may be busy. Every CI run has the same examples, so a failure is
 # caused by the change that it tests. Every other run tries new examples.
-settings.register_profile("default", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", patient)
+settings.register_profile("ci", patient, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 # Background tests inherit an ignored Ctrl-C, and the commands under test would inherit it, too.

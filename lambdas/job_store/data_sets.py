@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Self
 
 from lambdas.job_store.entries import Entry, document, require_found
 from lambdas.job_store.plans import PartitionPlan, RangeSummary
+from lambdas.job_store.strata import cuts_for
 from stepml.job import keys
 from stepml.job.errors import (
     DamagedValueError,
@@ -20,6 +23,7 @@ from stepml.job.errors import (
     ValueChangedError,
 )
 from stepml.ml.data import (
+    Cuts,
     Interval,
     Manifest,
     PieceStatistics,
@@ -27,6 +31,7 @@ from stepml.ml.data import (
     ShardKind,
     are_alike,
     assemble,
+    cuts_of,
     merge,
 )
 from stepml.ml.data.manifest import Piece
@@ -150,9 +155,25 @@ class DataSetStore:
         return self._assembled(current, interval, kind)
 
     def _assembled(self, manifest: Manifest, interval: Interval, kind: ShardKind) -> Shard:
-        etags = {piece.key: piece.etag for piece in manifest.pieces}
         with self._damage_is_named():
-            return assemble(Unchanged(self.storage, etags), manifest, interval, kind)
+            reader = Unchanged.of(self.storage, manifest)
+            cuts = self._cuts(reader, manifest, interval)
+            return assemble(reader, manifest, interval, kind, cuts)
+
+    def find_cuts(self, manifest: Manifest, interval: Interval) -> None:
+        """Find the places of stratified validation rows now, so that readers need not.
+
+        Raises
+        ------
+        DataSetDamagedError
+            A piece is missing or damaged.
+        """
+        with self._damage_is_named():
+            self._cuts(Unchanged.of(self.storage, manifest), manifest, interval)
+
+    def _cuts(self, reader: Unchanged, manifest: Manifest, interval: Interval) -> Cuts | None:
+        find = partial(cuts_of, reader, manifest, interval.quotas)
+        return cuts_for(self.storage, manifest, interval, find)
 
     def _merged(self, plan: PartitionPlan) -> Manifest:
         with self._damage_is_named():
@@ -201,6 +222,11 @@ class Unchanged:
 
     storage: DurableStorage
     etags: dict[str, str]
+
+    @classmethod
+    def of(cls, storage: DurableStorage, manifest: Manifest) -> Self:
+        """Return a reader of a data set's pieces."""
+        return cls(storage, {piece.key: piece.etag for piece in manifest.pieces})
 
     def load_range(self, key: str, start: int, stop: int) -> bytes:
         """Return a part of an object, or raise `ValueChangedError`."""

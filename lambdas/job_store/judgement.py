@@ -21,7 +21,8 @@ from stepml.ml.doubts import Decisions, Training, doubts_about_model
 from stepml.ml.models import LossModel, Model
 from stepml.ml.models.base import Floats, WithClasses
 from stepml.ml.models.confusion import Counts
-from stepml.ml.second_opinion import Better, Rows, better_model
+from stepml.ml.sample_objective import Rows
+from stepml.ml.second_opinion import Better, better_model
 
 # Of the loss of a model that ignores the features; a loss near 0 may be a rounding error.
 _LEAST_FALL = 1e-3

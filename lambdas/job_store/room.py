@@ -5,7 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from lambdas.job_store.plans import PartitionPlan
+from stepml.job.algorithms import algorithms_of
+from stepml.job.errors import ModelTooLargeError
+from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled, tag
+from stepml.ml.algorithms import build_algorithm
 from stepml.ml.choices import with_room
 from stepml.ml.data import Manifest
 from stepml.ml.models import build_model
@@ -37,3 +41,23 @@ def fitted(plan: PartitionPlan, manifest: Manifest, most_model_bytes: int) -> Pa
     return msgspec.structs.replace(
         plan, spec=spec, notes=[*plan.notes, note], choices={**plan.choices, _CHOICE: name}
     )
+
+
+def require_room(spec: JobSpec, n_parameters: int, most_model_bytes: int) -> None:
+    """Raise `ModelTooLargeError` if training so many parameters takes more memory."""
+    algorithm = build_algorithm(spec)
+    most = algorithm.most_parameters(most_model_bytes)
+    if n_parameters <= most:
+        return
+    raise ModelTooLargeError(
+        f"the model has {n_parameters:,} parameters; with algorithm "
+        f"{tag(settled(spec.algorithm))!r} a function has room for {most:,}: "
+        f"{_remedy(spec, n_parameters * algorithm.bytes_per_parameter)}"
+    )
+
+
+def _remedy(spec: JobSpec, needed_bytes: int) -> str:
+    others = ", or another algorithm" if len(algorithms_of(spec.model)) > 1 else ""
+    if spec.model.function_kind:
+        return f"use a smaller network, as this one needs {needed_bytes // 2**20:,} MiB{others}"
+    return f"use fewer features, classes or clusters{others}"

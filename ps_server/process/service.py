@@ -69,6 +69,7 @@ class Service:
 
     def _transport(self, kind: type[Endpoint], address: tuple[str, int]) -> Endpoint:
         settings = self._settings
+        frame_bytes = settings.frame_bytes
         return kind(
             self._parameters,
             address,
@@ -77,6 +78,7 @@ class Service:
             key=settings.key,
             client_ca=settings.client_ca,
             max_connections=settings.max_connections,
+            **({} if frame_bytes is None else {"frame_bytes": frame_bytes}),
         )
 
     def _grpc(self, address: tuple[str, int]) -> Endpoint:

@@ -14,7 +14,12 @@ import typer
 from typer.exceptions import TyperException
 
 from ps_server.protocol.addresses import is_loopback, server_context
-from ps_server.protocol.calls import DEFAULT_HEALTH_PORT, DEFAULT_PORT
+from ps_server.protocol.calls import (
+    DEFAULT_HEALTH_PORT,
+    DEFAULT_PORT,
+    LEAST_FRAME_BYTES,
+    MOST_FRAME_BYTES,
+)
 
 ENVIRONMENT_PREFIX = "STEPML_PS_"
 TOKEN_VARIABLE = f"{ENVIRONMENT_PREFIX}TOKEN"
@@ -88,6 +93,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 _LEVEL = _text("|".join(_LEVELS), f"one of {', '.join(_LEVELS)}")
 _BUCKET = "[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _PLACE = _text(rf"(?!s3://).*|s3://{_BUCKET}(/.*)?", "a directory or s3://bucket/prefix")
+_FRAME_BYTES = _whole(LEAST_FRAME_BYTES, MOST_FRAME_BYTES)
 _MEMORY_BYTES = _whole(1, 2**30, 2**20)
 _HEALTH = f"127.0.0.1:{DEFAULT_HEALTH_PORT}"
 
@@ -127,6 +133,7 @@ class Settings:
     memory_bytes: int | None = _flag(
         "--memory-mb", _MEMORY_BYTES, "", "For messages; else half of the machine's."
     )
+    frame_bytes: int | None = _flag("--frame-bytes", _FRAME_BYTES, "", "Of a piece of a message.")
     max_connections: int = _flag("--max-connections", _whole(1, 1e5), "1024", "More are refused.")
     expiry_s: float = _flag(
         "--expiry-hours", _number(0.001, 10_000, 3600), "24", "Until an unused job is deleted."

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from stepml.cli.figures import count
+from stepml.cli.folding import folded
 from stepml.job.formats import FORMATS
 from stepml.job.spec_base import label_text
 
 if TYPE_CHECKING:
     from stepml.job.reports import DatasetFacts, JobWarning
 
-_COLUMNS = 80
 _MOST_CLASSES = 6
 
 
 def data_lines(facts: DatasetFacts) -> list[str]:
     """Return the job's understanding of its data, with notes and warnings, as lines of text."""
     parts = [_table(facts), _label(facts), _missing(facts)]
-    lines = _wrapped(f"data: {'; '.join(filter(None, parts))}")
+    lines = folded(f"data: {'; '.join(filter(None, parts))}")
     for note in facts.notes:
-        lines += _wrapped(f"note: {note}")
+        lines += folded(f"note: {note}")
     if facts.choices:
-        lines += _wrapped(f"chosen: {_choices(facts)}")
-    return [*lines, *warning_lines(facts.warnings)]
+        lines += folded(f"chosen: {_choices(facts)}")
+    return [*lines, *(line for each in facts.warnings for line in folded(warning_line(each)))]
 
 
-def warning_lines(warnings: Iterable[JobWarning]) -> list[str]:
-    """Return a line for each warning, or several if it is long."""
-    return [line for each in warnings for line in _wrapped(f"warning: {each.text}")]
+def warning_line(warning: JobWarning) -> str:
+    """Return a line of any length."""
+    return f"warning: {warning.text}"
 
 
 def _choices(facts: DatasetFacts) -> str:
@@ -83,7 +81,3 @@ def _number(label: float) -> str:
 def _missing(facts: DatasetFacts) -> str:
     number = facts.missing_values
     return f"{count(number, 'value')} missing" if number else "none missing"
-
-
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _COLUMNS, subsequent_indent="  ", break_on_hyphens=False)

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from stepml.cli.folding import for_stream
 from stepml.cli.streams import GuardedStdout, OutputLostError, can_encode_all
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Output:
         self.console.print(table)
 
     def error(self, name: str, message: str, hints: Sequence[str] = (), **more: Any) -> None:
-        """Write an error: one line and hints on stderr, or one JSON object on stdout."""
+        """Write an error: message and hints on stderr, or one JSON object on stdout."""
         if self.as_json:
             self.document({"error": name, "message": message, **more})
             return
@@ -101,10 +102,10 @@ class Output:
             self.complaint(f"  {hint}")
 
     def complaint(self, text: str) -> None:
-        """Write a line for people on stderr."""
+        """Write a line for people on stderr, folded to the width of a terminal."""
         if not self.as_json:
             with contextlib.suppress(OSError):  # no other place is left
-                print(text, file=sys.stderr, flush=True)
+                print(for_stream(text, sys.stderr), file=sys.stderr, flush=True)
 
     def _print(self, text: str) -> None:
         self.stdout.write(f"{text}\n")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from stepml.cli.data_lines import warning_lines
+from stepml.cli.data_lines import warning_line
 from stepml.cli.errors import DOUBTFUL, INTERRUPTED, NO_SERVICE
 from stepml.cli.figures import cost, count, finished, on_its_own
 from stepml.cli.machine import reason_of
@@ -105,10 +105,9 @@ def _show(
         }
     )
     # Those on the data were shown before training.
-    for line in warning_lines(
-        each for each in report.warnings if each not in report.dataset.warnings
-    ):
-        output.complaint(line)
+    for each in report.warnings:
+        if each not in report.dataset.warnings:
+            output.complaint(warning_line(each))
 
 
 def _basis(client: Client) -> str:

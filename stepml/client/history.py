@@ -13,6 +13,8 @@ Event = Mapping[str, Any]
 # The states of train.asl.json in their order, described for people.
 PHASES = {
     "Prepare": "preparing",
+    "ChecksModel?": "preparing",
+    "CheckModel": "checking the model",
     "PartitionData": "partitioning",
     "PlanShards": "planning shards",
     "RestoreData": "parsing damaged data again",

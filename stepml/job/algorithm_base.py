@@ -15,6 +15,13 @@ from stepml.job.spec_base import SpecGroup
 BatchSize = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 LearningRate = Annotated[float, Meta(gt=0, le=1e6)]
 LocalEpochs = Annotated[int, Meta(ge=1, le=1000)]
+Start = Annotated[
+    Literal["zero", "sample"] | None,
+    Meta(
+        description="the parameters before the first epoch: 0, or the minimum of the objective on "
+        "a sample of the training rows; null: chosen"
+    ),
+]
 
 
 MOST_WAITING = 40  # ranks that wait for each other after every batch, if nobody asks for it
@@ -79,6 +86,18 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
         return ()
 
     @property
+    def starts_at_sample(self) -> bool:
+        """Whether training starts at the minimum of a sample."""
+        return False
+
+    def may_start_ahead(self, model: ModelSpec) -> bool:
+        """Return whether training may start at the minimum of a sample, if nobody decides.
+
+        It does not if a value is given that suits another start, such as a learning rate.
+        """
+        return False
+
+    @property
     def knows_labels(self) -> bool:
         """Whether a given value, such as a learning rate, suits the labels as in the data."""
         return False
@@ -113,6 +132,7 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
         "optimiser",
         "momentum",
         "schedule",
+        "start",
     )
     averages_models: ClassVar[bool] = False  # of ranks, each with moments of its own
 
@@ -158,6 +178,15 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
         Meta(description="longer gradients are scaled down to this Euclidean norm"),
     ] = None
 
+    start: Start = None
+
+    @property
+    def starts_at_sample(self) -> bool:
+        return self.start == "sample"
+
+    def may_start_ahead(self, model: ModelSpec) -> bool:
+        return self.learning_rate is None and not self.weight_decay and not model.l1_factor
+
     @property
     def knows_labels(self) -> bool:
         return self.learning_rate is not None or self.clip_norm is not None
@@ -170,6 +199,7 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
         return self
 
     def check(self, model: ModelSpec) -> None:
+        require_start(self.start, model)
         if self.optimiser == "adam" and self.momentum:
             raise InvalidJobError(
                 f"algorithm.momentum: requires optimiser 'sgd', but the job has "
@@ -199,3 +229,11 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
         if is_steady or self.schedule != "constant":
             return super().boosts(model, is_steady=is_steady)
         return ("set algorithm.schedule to 'cosine'",)
+
+
+def require_start(start: str | None, model: ModelSpec) -> None:
+    """Raise `InvalidJobError` if training cannot begin with this ``start``."""
+    if start == "sample" and model.l1_factor:  # the minimum is found along gradients
+        raise InvalidJobError(
+            f"algorithm.start: with model.l1 {model.l1_factor:g} expected 'zero', got 'sample'"
+        )

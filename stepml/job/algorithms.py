@@ -17,6 +17,8 @@ from stepml.job.algorithm_base import (
     Descent,
     LearningRate,
     LocalEpochs,
+    Start,
+    require_start,
 )
 from stepml.job.errors import InvalidJobError
 from stepml.job.model_base import ModelSpec, Trait
@@ -68,13 +70,15 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
         "adaptive_rho",
         "learning_rate",
         "batch_size",
+        "start",
     )
 
     rho: Annotated[
         Annotated[float, Meta(gt=0, le=1e6)] | None,
         Meta(
             description="weight of the consensus term relative to a rank's mean loss; null: "
-            f"{_ADAPTIVE_RHO:g} if adaptive, otherwise {_FIXED_RHO:g}"
+            f"{_ADAPTIVE_RHO:g} if adaptive, otherwise {_FIXED_RHO:g}; with start 'sample', half "
+            "the largest curvature there"
         ),
     ] = None
     adaptive_rho: Annotated[
@@ -104,10 +108,19 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
     batch_size: Annotated[
         BatchSize | None, Meta(description="of sgd: rows in a step; null: chosen")
     ] = None
+    start: Start = None
 
     @classmethod
     def preference(cls, at: Circumstances) -> int:
         return 3 if at.model.is_smooth else 0
+
+    @property
+    def starts_at_sample(self) -> bool:
+        return self.start == "sample"
+
+    def may_start_ahead(self, model: ModelSpec) -> bool:
+        given = any(each is not None for each in (self.rho, self.adaptive_rho, self.learning_rate))
+        return not given and not model.l1_factor
 
     @property
     def knows_labels(self) -> bool:
@@ -123,12 +136,14 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
             optimiser="sgd",
             momentum=0.0,
             schedule="cosine",
+            start=self.start,
         )
 
     def check(self, model: ModelSpec) -> None:
         if not model.is_smooth:
             where = f"model {tag(model)!r}, whose loss is not smooth,"
             require_choice("algorithm.local_solver", self.solver(model), where, ("sgd",))
+        require_start(self.start, model)
 
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
         lower = super().remedies(model)
@@ -142,7 +157,7 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
     def chosen(self) -> Self:
         adaptive = "relative" if self.adaptive_rho is None else self.adaptive_rho
         start = _ADAPTIVE_RHO if adaptive else _FIXED_RHO
-        rho = start if self.rho is None else self.rho
+        rho = start if self.rho is None and not self.starts_at_sample else self.rho
         return msgspec.structs.replace(self, adaptive_rho=adaptive, rho=rho)
 
     def solver(self, model: ModelSpec) -> Literal["lbfgs", "sgd"]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 PACKAGE = "stepml"
+# Of extras whose libraries for Linux on PyPI bring gigabytes for other processors along.
+INDEXES = {"torch": "https://download.pytorch.org/whl/cpu"}
 
 
 def install_command(extra: str) -> str:
@@ -20,14 +22,16 @@ def install_command(extra: str) -> str:
     elsewhere, it installs the libraries themselves.
     """
     # Not sys.prefix: without `site`, as in functions, it is that of the base interpreter.
-    pip = shlex.quote(str(Path(sys.executable).with_name("pip")))
+    install = shlex.quote(str(Path(sys.executable).with_name("pip"))) + " install"
+    if extra in INDEXES:
+        install += f" --extra-index-url {INDEXES[extra]}"
     try:
         found = distribution(PACKAGE)
     except PackageNotFoundError:  # in a function
         return f"pip install '{PACKAGE}[{extra}]'"
     if checkout := _checkout(found):
-        return f"{pip} install -e {shlex.quote(f'{checkout}[{extra}]')}"
-    return f"{pip} install {shlex.join(_libraries(found, extra))}"
+        return f"{install} -e {shlex.quote(f'{checkout}[{extra}]')}"
+    return f"{install} {shlex.join(_libraries(found, extra))}"
 
 
 def _checkout(found: Distribution) -> str | None:

@@ -281,6 +281,11 @@ def task_summary(digest: str, job_id: str, task: int) -> str:
     return f"{piece_prefix(digest, job_id)}{task:03d}.json"
 
 
+def strata(digest: str, quotas: str) -> str:
+    """The last validation row of each label, for ``quotas`` by their hash."""
+    return f"datasets/{digest}/strata-{quotas}.json"
+
+
 def shard(
     digest: str, world_size: int, fraction: float, kind: str, rank: int, *, stratify: bool = False
 ) -> str:

@@ -119,6 +119,7 @@ class JobState(Event, frozen=True, kw_only=True):
     groups_at_once: Annotated[int, Meta(ge=1)]
     chunks: list[int]  # merged by one function each after the ranks; empty: Reduce merges
     slices: list[int]  # of the validation rows, evaluated apart; empty: Reduce evaluates
+    checks_model: bool  # before the data are partitioned
     progress: LoopPosition
     handover_epoch: Epoch  # from here another execution continues, because of the history's limit
     epoch_timeout_s: int  # an epoch that takes longer has failed
@@ -137,9 +138,16 @@ class PartitionTask(Event, frozen=True, kw_only=True):
 
 
 class JobTask(Event, frozen=True, kw_only=True):
-    """A task that needs only the job: plan the shards, initialise the model."""
+    """Plan the shards of a job."""
 
     job_id: str
+
+
+class InitialiseTask(Event, frozen=True, kw_only=True):
+    """Initialise the model of a job, or, before there are data, check that it can be built."""
+
+    job_id: str
+    only_check: bool = False
 
 
 class AssembleTask(Event, frozen=True, kw_only=True):

@@ -12,14 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from stepml.ml import lbfgs
-from stepml.ml.matrices import CsrMatrix, Floats64
-from stepml.ml.models.base import Array, Floats, LossModel, Matrix
-
-Rows = tuple[Matrix, Array]  # features and targets
+from stepml.ml.matrices import Floats64
+from stepml.ml.models.base import Floats, LossModel
+from stepml.ml.sample_objective import MOST_PARAMETERS, Rows, SampleObjective, operations
 
 MOST_OPERATIONS = 4 * 10**9  # multiply-adds: a few seconds
-# L-BFGS has some thirty float64 numbers for each, and works with all of them in each iteration.
-MOST_PARAMETERS = 100_000
 _MOST_EVALUATIONS, _LEAST_EVALUATIONS = 60, 10  # of loss and gradient
 _LEAST_FALL = 1e-6  # relative, of the loss of the sample in one iteration
 _MARGIN = 0.01  # relative: the loss is lower by more
@@ -60,7 +57,7 @@ def better_model(
     most_parameters : int
         Nor do models with more parameters.
     """
-    evaluations = min(_MOST_EVALUATIONS, most_operations // _operations(model, sample[0]))
+    evaluations = min(_MOST_EVALUATIONS, most_operations // operations(model, sample[0]))
     if evaluations < _LEAST_EVALUATIONS or len(w) > most_parameters:
         return None
     with np.errstate(all="ignore"):  # a search may try parameters that are too large
@@ -76,21 +73,13 @@ def better_model(
     return Better(float(best.mean()), len(sample[1])) if is_sure else None
 
 
-def _operations(model: LossModel, X: Matrix) -> int:
-    """Return the multiply-adds of an evaluation of loss and gradient."""
-    n_rows, n_features = X.shape
-    values = X.nnz if isinstance(X, CsrMatrix) else n_rows * n_features
-    n_outputs: int = max(1, model.n_parameters // (n_features + 1))
-    return 2 * max(1, values) * n_outputs
-
-
 def _path(model: LossModel, w: Floats, sample: Rows, evaluations: int) -> Iterator[Floats]:
     """Yield some points of the path, as its end may fit the sample too well.
 
     The objective is lower there by more than the margin: with a penalty, the validation loss may
     fall near the minimum by chance.
     """
-    objective = _Objective(model, w, sample)
+    objective = SampleObjective(model, w, sample)
     now, shown = lbfgs.start(objective, w * objective.unit), 2
     low = now.value - _MARGIN * abs(now.value)
     while not now.at_end and objective.evaluations < evaluations:
@@ -100,35 +89,6 @@ def _path(model: LossModel, w: Floats, sample: Rows, evaluations: int) -> Iterat
             yield objective.parameters(now.x)
     if now.value < low:
         yield objective.parameters(now.x)
-
-
-class _Objective:
-    """Mean loss and penalty of the sample, of parameters in units of their curvature.
-
-    With them, features of any scale are learnt alike. Parameters at a kink of the penalty rest.
-    """
-
-    def __init__(self, model: LossModel, w: Floats, sample: Rows) -> None:
-        self.evaluations = 0
-        self._model = model
-        self._sample = sample
-        self._moves = ~model.penalty.is_at_kink(w)
-        curvature = model.curvature(*sample)
-        unit = np.ones(len(w)) if curvature is None else np.sqrt(curvature)
-        self.unit: Floats64 = np.where((unit > 0) & np.isfinite(unit), unit, 1.0)
-        self._buffer = np.empty_like(w)
-
-    def __call__(self, x: Floats64) -> tuple[float, Floats64]:
-        self.evaluations += 1
-        w = self.parameters(x)
-        loss = self._model.gradient(w, *self._sample, out=self._buffer)
-        penalty = self._model.penalty
-        gradient = np.where(self._moves, self._buffer + penalty.slope(w), 0.0)
-        return loss + penalty.value(w), gradient / self.unit
-
-    def parameters(self, x: Floats64) -> Floats:
-        """Return the parameters of the model."""
-        return (x / self.unit).astype(np.float32)
 
 
 def _losses(model: LossModel, w: Floats, rows: Rows) -> Floats64:

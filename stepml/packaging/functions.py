@@ -6,7 +6,7 @@ import re
 
 from stepml.packaging.sources import template_path
 
-_FUNCTION_NAME = re.compile(r'FunctionName: !Sub "\$\{AWS::StackName\}-([a-z-]+)"')
+_FUNCTION_NAME = re.compile(r'^ {6}FunctionName: !Sub "\$\{AWS::StackName\}-([a-z-]+)"', re.M)
 
 
 def function_names() -> list[str]:

@@ -125,7 +125,7 @@ def exchanges(request: pytest.FixtureRequest) -> Iterator[Harness]:
 
 @pytest.fixture(params=TRANSPORTS)
 def server_exchanges(request: pytest.FixtureRequest) -> Iterator[OverServer]:
-    """The exchanges over a parameter server, by each transport."""
+    """The exchanges over a parameter server, by each transport; a test may kill the server."""
     yield from over_server(request, request.param)
 
 
@@ -141,7 +141,7 @@ def over_server(request: pytest.FixtureRequest, transport: str) -> Iterator[Over
 def server(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ParameterServerProcess]:
-    """A parameter server, configured as in a function's environment, by each transport."""
+    """A parameter server, configured as in a function's environment; a test may kill it."""
     server: ParameterServerProcess = request.getfixturevalue("parameter_server_one")
     server.start()
     with server.client() as client:
@@ -150,7 +150,7 @@ def server(
 
 
 @pytest.fixture(params=TRANSPORTS)
-def mortal_server(
+def snapshotting_server(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ParameterServerProcess]:
     """A server of the test's own; it saves its state when it is stopped, otherwise rarely."""

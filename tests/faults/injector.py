@@ -1,11 +1,13 @@
 """The real handlers with planned faults, for the functions' package.
 
 ``injector.executor`` is the handler ``lambdas.executor.handler``, and so on. Each invocation
-numbers its writes, to any storage, and records them in the directory of its job::
+numbers its writes, to any storage, and records them in the directory of its job, or in that of the
+jobs whose names are unknown before (``any``)::
 
     <directory>/<job id>/plan.json        the job's faults
                          writes.jsonl     one line for each started write
                          claims/<fault>   the fault has struck; it does so once
+                         released/<fault> the test releases a held invocation
                          left/<task>      a handler has ended
                          copies/<fault>   the second copy of an invocation has ended, and how
                          originals/<key>  the original of a damaged or lost value
@@ -16,6 +18,7 @@ from __future__ import annotations
 import http.client
 import importlib
 import json
+import math
 import os
 import re
 import signal
@@ -36,6 +39,8 @@ import storage.streams
 from stepml.job.errors import StorageUnavailableError
 
 DIRECTORY_VARIABLE = "STEPML_TEST_FAULTS"
+ANY = "any"  # the directory of jobs without one of their own
+ANY_WRITE = -1  # the number of a fault that strikes at any write
 COPY = "copy"  # the field of an event that marks it as a second copy of another
 PERTURBATION = 1e-3  # the amount that a copy with other bits adds to all results
 WAIT_S = 60.0  # of a copy, for its original invocation
@@ -82,7 +87,7 @@ class Invocation:
         self.function = function
         self.event = event
         self.job_id = _job_of(event)
-        self.directory = Path(os.environ[DIRECTORY_VARIABLE]) / self.job_id
+        self.directory = _directory_of(self.job_id)
         self.position = {"function": function, "epoch": _epoch(event), "part": _part(event)}
         self.numbers: dict[tuple[str, ...], int] = {}  # of the writes so far
         self.faults = [fault for fault in self._plan() if self.position.items() <= fault.items()]
@@ -141,7 +146,10 @@ class Invocation:
 
     def _claimed(self, moment: str, number: int | None) -> dict[str, Any] | None:
         for fault in self.faults:
-            if (fault["moment"], fault["write"]) == (moment, number):
+            if fault["moment"] == moment and fault["write"] in (number, ANY_WRITE):
+                if fault["skips"]:
+                    fault["skips"] -= 1
+                    continue
                 self.faults.remove(fault)
                 again = (f"{fault['id']}.{time}" for time in range(1, fault.get("times", 1)))
                 if any(self._note("claims", name) for name in (fault["id"], *again)):
@@ -248,6 +256,13 @@ def _job_of(event: Event) -> str:
     return re.sub(r"-[ec]\d+-r\d+-t\d+$", "", _ended(event) or "unknown")
 
 
+def _directory_of(job_id: str) -> Path:
+    plans = Path(os.environ[DIRECTORY_VARIABLE])
+    return next(
+        (found for found in (plans / job_id, plans / ANY) if found.exists()), plans / job_id
+    )
+
+
 def _epoch(event: Event) -> int | None:
     if "epoch" in event:
         return int(event["epoch"])
@@ -264,8 +279,8 @@ def _part(event: Event) -> int | None:
     return next((event[name] for name in ("rank", "chunk", "range") if name in event), None)
 
 
-def _await_file(path: Path) -> None:
-    deadline = time.monotonic() + WAIT_S
+def _await_file(path: Path, wait_s: float = WAIT_S) -> None:
+    deadline = time.monotonic() + wait_s
     while not path.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
 
@@ -376,8 +391,13 @@ def fail(_: Struck) -> NoReturn:
 
 def die_when_told(struck: Struck) -> NoReturn:
     """End the process once the test has created the file ``lost``."""
-    _await_file(struck.invocation.directory / "lost")
+    _await_file(struck.invocation.directory / "lost", math.inf)
     kill()
+
+
+def hold(struck: Struck) -> None:
+    """Wait until the test releases it, however long that takes."""
+    _await_file(struck.invocation.directory / "released" / struck.fault["id"], math.inf)
 
 
 def wait_for_redrive(struck: Struck) -> None:
@@ -465,6 +485,7 @@ _ACTIONS: Mapping[str, Callable[[Struck], None]] = {
     "fail": fail,
     "stop": stop_job,
     "die when told": die_when_told,
+    "hold": hold,
     "until redriven": wait_for_redrive,
     "throttled": be_throttled,
     "refused": be_refused,

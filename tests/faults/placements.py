@@ -41,6 +41,7 @@ _KINDS = (
     (r"/pieces/.*\.json", "summary"),
     (r"/pieces/", "piece"),
     (r"/manifest\.json", "manifest"),
+    (r"/strata-", "strata"),
     (r"\.moments", "moments"),
     (r"/workers-", "shard"),
     (r"/([a-z_]+)\.[a-z]+$", r"\1"),
@@ -77,6 +78,7 @@ class Fault:
     moment: str  # enter, before, during, after, leave
     action: str
     times: int = 1
+    skips: int = 0  # passages of the point before the first strike
 
     @property
     def name(self) -> str:
@@ -101,6 +103,7 @@ class Fault:
             "moment": self.moment,
             "action": self.action,
             "times": self.times,
+            "skips": self.skips,
         }
 
 

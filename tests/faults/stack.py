@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
-from collections.abc import Iterable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,12 @@ from stepml.packaging.packages import FUNCTION_PACKAGES
 from stepml.packaging.sources import template_path
 from storage.dynamodb import DynamoDBStorage
 from storage.memcached import MemcachedStorage
-from tests.faults.injector import DIRECTORY_VARIABLE
-from tests.functional.conftest import LocalStack, csv_rows
-from tests.support.running_aws import RunningAws
+from tests.faults.injector import ANY, DIRECTORY_VARIABLE
+from tests.faults.placements import Fault, Point
+from tests.support.local_stack import LocalStack, csv_rows
+from tests.support.running_aws import EXECUTION_WAIT_S, RunningAws, eventually
 
 INJECTOR = Path(__file__).with_name("injector.py")
-JOB_WAIT_S = 300.0
-JOB_POLL_S = 0.2
 TEMPORARY = "tmp"  # temporary files of functions; on AWS they also remain while a function is warm
 FUNCTION = "AWS::Serverless::Function"
 
@@ -57,22 +55,16 @@ class WatchedStack(LocalStack):
         )
 
     def ended(self, execution: str) -> dict[str, Any]:
-        """Wait for an execution with many retries; return its description."""
-        states = self.aws.client("stepfunctions")
-        deadline = time.monotonic() + JOB_WAIT_S
-        while (described := states.describe_execution(executionArn=execution))[
-            "status"
-        ] == "RUNNING":
-            assert time.monotonic() < deadline, f"{execution} runs for more than {JOB_WAIT_S:g} s"
-            time.sleep(JOB_POLL_S)  # rarely: many executions are polled at once
-        return dict(described)
+        """Wait for an execution; return its description."""
+        return self.aws.ended(execution)
 
     def tidied(self, name: str) -> None:
         """Wait for the end report of a job without a model."""
-        deadline = time.monotonic() + JOB_WAIT_S
-        while self.keys(keys.claim(name)) and not self.keys(keys.ended(name)):
-            assert time.monotonic() < deadline, f"nobody tidies up behind {name}"
-            time.sleep(JOB_POLL_S)
+        eventually(
+            lambda: self.keys(keys.ended(name)) or not self.keys(keys.claim(name)),
+            bool,
+            EXECUTION_WAIT_S,
+        )
 
     def bits(self, name: str) -> dict[str, bytes]:
         """Return a job's model, and its state after each epoch."""
@@ -117,6 +109,23 @@ class WatchedStack(LocalStack):
 
 
 @dataclass(frozen=True)
+class Hold:
+    """A place at which an invocation of a job waits until it is released."""
+
+    directory: Path  # of the injector's plan
+    fault: Fault
+
+    def reached(self) -> None:
+        """Wait until an invocation is held."""
+        eventually((self.directory / "claims" / self.fault.name).exists, bool)
+
+    def release(self) -> None:
+        released = self.directory / "released"
+        released.mkdir(exist_ok=True)
+        (released / self.fault.name).touch()
+
+
+@dataclass(frozen=True)
 class FaultyStack(WatchedStack):
     """A deployed StepML with the injector in its functions."""
 
@@ -128,6 +137,39 @@ class FaultyStack(WatchedStack):
         directory.mkdir()
         (directory / "channel").write_text(channel)
         (directory / "plan.json").write_text(json.dumps([*faults]))
+
+    @contextmanager
+    def holding(
+        self, name: str, point: Point, moment: str = "enter", *, channel: str = "s3", skips: int = 0
+    ) -> Iterator[Hold]:
+        """Hold the job ``name`` at a point that it has not reached yet, at most until the end.
+
+        Parameters
+        ----------
+        name : str
+            `ANY` for all jobs without a plan, until all functions have ended.
+        point : Point
+        moment : str
+        channel : str
+            The job's.
+        skips : int
+            Passages of the point before it is held.
+        """
+        directory = self.directory / name
+        hold = Hold(directory, Fault(point, moment, "hold", skips=skips))
+        if not directory.exists():
+            self.place(name, channel)
+        plan, written = directory / "plan.json", directory / "plan.new"
+        planned = json.loads(plan.read_text())
+        written.write_text(json.dumps([*planned, hold.fault.planned()]))
+        written.replace(plan)  # an invocation may be reading it
+        try:
+            yield hold
+        finally:
+            hold.release()
+            if name == ANY:
+                eventually(lambda: busy(self.aws), lambda functions: not functions)
+                shutil.rmtree(directory)
 
     def writes(self, name: str) -> list[dict[str, Any]]:
         """Return the writes of a job, in the order in which they began."""

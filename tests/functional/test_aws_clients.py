@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.functional.conftest import LocalStack, csv_rows
+from tests.support.local_stack import LocalStack, csv_rows
+from tests.support.running_aws import WAIT_S
 
 
 class AwsCli:
@@ -34,7 +34,7 @@ class AwsCli:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=WAIT_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -47,16 +47,6 @@ class AwsCli:
 @pytest.fixture
 def aws(local_stack: LocalStack) -> AwsCli:
     return AwsCli(local_stack.endpoint_url)
-
-
-def ended(aws: AwsCli, execution: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 90
-    while True:
-        described = aws.json("stepfunctions", "describe-execution", "--execution-arn", execution)
-        if described["status"] != "RUNNING":
-            assert isinstance(described, dict)
-            return described
-        assert time.monotonic() < deadline
 
 
 def test_a_job_through_the_aws_cli(
@@ -74,7 +64,8 @@ def test_a_job_through_the_aws_cli(
         *("stepfunctions", "start-execution", "--state-machine-arn", by_name["stepml-train"]),
         *("--name", name, "--input", f"file://{tmp_path / 'job.json'}"),
     )["executionArn"]
-    described = ended(aws, execution)
+    local_stack.aws.ended(execution)
+    described = aws.json("stepfunctions", "describe-execution", "--execution-arn", execution)
     assert described["status"] == "SUCCEEDED"
     report = json.loads(described["output"])
     assert report["job_id"] == name
@@ -107,7 +98,7 @@ def test_the_trigger_starts_a_job(
     aws.text(*invoke, "--payload", payload, str(answer))
     started = json.loads(answer.read_text())
     assert started["job_id"] == name
-    assert ended(aws, started["execution_arn"])["status"] == "SUCCEEDED"
+    assert local_stack.aws.ended(started["execution_arn"])["status"] == "SUCCEEDED"
 
     payload = json.dumps({"job": job | {"workers": 0}})
     refused = aws.json(*invoke, "--payload", payload, str(answer))

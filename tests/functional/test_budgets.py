@@ -10,7 +10,7 @@ import pytest
 from lambdas.attempts.costs import n_transitions
 from stepml.job import keys
 from stepml.job.prices import TRANSITION_USD
-from tests.functional.conftest import LocalStack
+from tests.support.local_stack import LocalStack
 
 TOLD = {
     "max_cost_usd": ("total_cost_usd", "cost_usd"),
@@ -19,7 +19,7 @@ TOLD = {
 
 
 @pytest.mark.parametrize(
-    ("field", "budget"), [("max_cost_usd", 1e-6), ("max_cost_usd", 0.004), ("max_seconds", 12)]
+    ("field", "budget"), [("max_cost_usd", 1e-6), ("max_cost_usd", 0.004), ("max_seconds", 3)]
 )
 def test_a_job_without_money_or_time_ends_with_the_model_so_far(
     local_stack: LocalStack, job: dict[str, Any], field: str, budget: float

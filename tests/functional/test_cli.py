@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -20,7 +19,10 @@ import pytest
 from safetensors.numpy import load_file
 
 from stepml.local.ports import port_of, reserve_port
+from tests.faults.injector import ANY
+from tests.faults.placements import Point
 from tests.support.paths import ROOT
+from tests.support.running_aws import eventually
 
 EXAMPLES = ROOT / "examples"
 WAIT_S = 90.0  # generous: the machine may be busy
@@ -64,6 +66,15 @@ class CommandLine:
         stdout, stderr = self.run(*arguments, "--json", code=code)
         assert stderr == ""
         return json.loads(stdout)
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    """Read the output of a command up to a line with ``text``."""
+    assert process.stdout is not None
+    shown = []
+    while text not in (line := process.stdout.readline()):
+        shown.append(line)
+        assert line, shown  # it has ended
 
 
 @pytest.fixture
@@ -148,23 +159,22 @@ def test_a_bad_row_is_one_line_with_object_and_line(
 
 
 def test_ctrl_c_ends_the_watching_and_not_the_job(
-    stepml: CommandLine, tmp_path: Path, job: dict[str, Any], name: str
+    stepml: CommandLine, local_stack: Any, tmp_path: Path, job: dict[str, Any], name: str
 ) -> None:
     path = tmp_path / "job.json"
-    path.write_text(json.dumps({**job, "stop": {"max_epochs": 500}}), encoding="utf-8")
+    path.write_text(json.dumps(job), encoding="utf-8")
 
-    with stepml.start("run", path, "--name", name) as process:
-        assert process.stdout is not None
-        while "training" not in process.stdout.readline():
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=WAIT_S)
+    with local_stack.holding(name, Point("executor", 2, 0)):
+        with stepml.start("run", path, "--name", name) as process:
+            read_until(process, "training")
+            process.send_signal(signal.SIGINT)
+            _, stderr = process.communicate(timeout=WAIT_S)
+        stopped = stepml.run_json("stop", name)
 
     assert process.returncode == 130
     assert f"{name} continues" in stderr
     assert f"stepml watch {name}" in stderr
     assert f"stepml stop {name}" in stderr
-    stopped = stepml.run_json("stop", name)
     assert (stopped["status"], stopped["stopped"]) == ("ABORTED", True)  # it was running
 
 
@@ -172,14 +182,16 @@ def test_a_stopped_job_ends_its_watching(
     stepml: CommandLine, local_stack: Any, tmp_path: Path, job: dict[str, Any], name: str
 ) -> None:
     path = tmp_path / "job.json"
-    path.write_text(json.dumps({**job, "stop": {"max_epochs": 500}}), encoding="utf-8")
-    started = stepml.run_json("run", path, "--name", name, "--detach")
+    path.write_text(json.dumps(job), encoding="utf-8")
 
-    with stepml.start("watch", name) as process:
-        local_stack.aws.client("stepfunctions").stop_execution(
-            executionArn=started["execution_arn"], error="Enough", cause="it was a test"
-        )
-        _, stderr = process.communicate(timeout=WAIT_S)
+    with local_stack.holding(name, Point("executor", 2, 0)):
+        started = stepml.run_json("run", path, "--name", name, "--detach")
+        with stepml.start("watch", name) as process:
+            read_until(process, "training")
+            local_stack.aws.client("stepfunctions").stop_execution(
+                executionArn=started["execution_arn"], error="Enough", cause="it was a test"
+            )
+            _, stderr = process.communicate(timeout=WAIT_S)
 
     assert process.returncode == 1
     assert stderr.startswith("Enough: it was a test\n")
@@ -237,30 +249,30 @@ def test_ctrl_c_in_make_run_ends_the_watching_and_not_the_local_aws(
     aws = local_stack.aws.status()
     record = state / "local.json"
     record.write_text(json.dumps({name: aws[name] for name in ("pid", "port", "id")}))
-    with subprocess.Popen(
-        ["make", "--old-file=install", f"STEPML={sys.executable} -m stepml", "run"],
-        cwd=ROOT,
-        env={**alone.environment, "PIP_NO_INDEX": "1"},  # so that it trains the digits
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with (
+        local_stack.holding(ANY, Point("executor", 2, 0)),  # its name is unknown
+        subprocess.Popen(
+            ["make", "--old-file=install", f"STEPML={sys.executable} -m stepml", "run"],
+            cwd=ROOT,
+            env={**alone.environment, "PIP_NO_INDEX": "1"},  # so that it trains the digits
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
         try:
-            shown = []
-            while "training" not in (line := process.stdout.readline()):  # type: ignore[union-attr]
-                shown.append(line)
-                assert process.poll() is None, shown
+            read_until(process, "training")
             os.killpg(process.pid, signal.SIGINT)
             output, _ = process.communicate(timeout=WAIT_S)
         finally:
             record.unlink()  # the other tests use this server
-    assert "continues, as long as its AWS runs" in output
-    assert 'The local AWS goes on; "make down" ends it.' in output
-    name = re.search(r"stepml stop (\S+) --local", output)
-    assert name is not None
-    alone.environment["AWS_ENDPOINT_URL"] = local_stack.endpoint_url
-    assert alone.run_json("stop", name[1])["status"] in ("ABORTED", "SUCCEEDED")
+        assert "continues, as long as its AWS runs" in output
+        assert 'The local AWS goes on; "make down" ends it.' in output
+        name = re.search(r"stepml stop (\S+) --local", output)
+        assert name is not None
+        alone.environment["AWS_ENDPOINT_URL"] = local_stack.endpoint_url
+        assert alone.run_json("stop", name[1])["status"] == "ABORTED"
     assert local_stack.aws.process.poll() is None
 
 
@@ -287,7 +299,4 @@ def test_in_the_foreground_a_signal_ends_it(
         _, stderr = process.communicate(timeout=WAIT_S)
 
     assert process.returncode == 0, stderr
-    deadline = time.monotonic() + WAIT_S
-    while answers(port):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: answers(port), lambda answered: not answered)

@@ -13,7 +13,7 @@ from stepml import datasets
 from stepml.client.errors import DatasetUnavailableError
 from stepml.job import keys
 from stepml.ml.data import Scale, unpack_shard
-from tests.functional.conftest import LocalStack
+from tests.support.local_stack import LocalStack
 from tests.support.paths import ROOT
 
 EXAMPLE = ROOT / "examples" / "covertype_logistic.json"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from stepml import datasets
-from tests.functional.conftest import LocalStack
+from tests.support.local_stack import LocalStack
 from tests.support.paths import ROOT
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.json"))

@@ -8,18 +8,21 @@ import signal
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 
 from stepml.job import keys
-from stepml.local_identity import STATUS_PATH
 from storage import Storage
 from storage.blocks import BlockStorage
 from storage.memcached import MemcachedStorage
 from storage.redis import RedisStorage
-from tests.functional.conftest import LocalStack, csv_rows
+from tests.faults.injector import ANY_WRITE
+from tests.faults.placements import Point
+from tests.faults.stack import FaultyStack, busy
+from tests.functional.conftest import Reference
+from tests.support.local_stack import LocalStack, csv_rows
 from tests.support.running_aws import eventually
 
 CHANNELS = ("s3", "redis", "memcached", "dynamodb")
@@ -40,29 +43,20 @@ def model_bits(local_stack: LocalStack, job: dict[str, Any]) -> bytes:
     return local_stack.read(keys.model(name))
 
 
-@pytest.fixture(scope="session")
-def references(local_stack: LocalStack, job: dict[str, Any]) -> dict[str, bytes]:
-    """The models of the simplest exchange, by algorithm."""
-    return {
-        "model_averaging": model_bits(local_stack, job),
-        "gradient_averaging": model_bits(local_stack, job | {"algorithm": GRADIENTS}),
-    }
-
-
 @pytest.mark.parametrize("pattern", ["reduce", "reduce_scatter"])
 @pytest.mark.parametrize("algorithm", ["model_averaging", "gradient_averaging"])
 @pytest.mark.parametrize("channel", CHANNELS)
 def test_channel_and_pattern_change_no_bit_of_the_model(
     local_stack: LocalStack,
     job: dict[str, Any],
-    references: dict[str, bytes],
+    undisturbed: Reference,
     channel: str,
     algorithm: str,
     pattern: str,
 ) -> None:
     fields = {"algorithm": GRADIENTS} if algorithm == "gradient_averaging" else {}
-    bits = model_bits(local_stack, exchanged(job, channel, pattern, **fields))
-    assert bits == references[algorithm]
+    expected = undisturbed(job | fields)  # over S3, in the simplest pattern
+    assert model_bits(local_stack, exchanged(job, channel, pattern, **fields)) == expected
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
@@ -91,12 +85,12 @@ def test_half_precision_on_the_way_costs_little_accuracy(
 
 
 def test_jobs_at_once_on_one_channel_do_not_meet(
-    local_stack: LocalStack, job: dict[str, Any], references: dict[str, bytes]
+    local_stack: LocalStack, job: dict[str, Any], undisturbed: Reference
 ) -> None:
     jobs = [exchanged(job, "redis"), exchanged(job, "redis", algorithm=GRADIENTS)] * 2
     with ThreadPoolExecutor(len(jobs)) as pool:
         bits = list(pool.map(lambda each: model_bits(local_stack, each), jobs))
-    assert bits == [references["model_averaging"], references["gradient_averaging"]] * 2
+    assert bits == [undisturbed(job), undisturbed(job | {"algorithm": GRADIENTS})] * 2
 
 
 @pytest.fixture(params=["redis", "memcached"])
@@ -106,7 +100,7 @@ def shared_channel(
     """A running channel, and access to it."""
     local_stack.run(exchanged(job, request.param) | {"stop": {"max_epochs": 1}})
     backends = {"redis": RedisStorage, "memcached": MemcachedStorage}
-    urls = {cache["name"]: cache["url"] for cache in status(local_stack)["caches"]}
+    urls = {cache.name: cache.url for cache in local_stack.aws.caches()}
     storage = BlockStorage(backends[request.param](urls[request.param]))
     yield request.param, storage
     storage.close()
@@ -129,15 +123,32 @@ def test_a_job_leaves_nothing_and_spares_what_is_not_its_own(
     assert storage.load("somebody/elses") == b"value"
 
 
-def test_a_killed_executor_changes_no_bit(local_stack: LocalStack, job: dict[str, Any]) -> None:
+def in_flight(job: dict[str, Any], channel: str) -> dict[str, Any]:
+    """Return a job of two epochs, of 45 batches in each rank."""
+    return exchanged(job, channel, algorithm=GRADIENTS | {"batch_size": 10}, stop={"max_epochs": 2})
+
+
+@contextmanager
+def held_midway(stack: FaultyStack, job: dict[str, Any], name: str) -> Iterator[str]:
+    """Start a job in flight, and hold it in the middle of an epoch until the block ends."""
+    channel = job["exchange"]["channel"]
+    place = Point("executor", 1, 3, ANY_WRITE)
+    with stack.holding(name, place, "before", channel=channel, skips=20) as hold:
+        execution = stack.start(job, name)
+        hold.reached()
+        yield execution
+
+
+def test_a_killed_executor_changes_no_bit(
+    local_stack: FaultyStack, job: dict[str, Any], undisturbed: Reference
+) -> None:
     """Its Task calls it again, and it replays the sums that it missed."""
-    long = exchanged(job, "redis", algorithm=GRADIENTS | {"batch_size": 1}, stop={"max_epochs": 2})
-    expected = model_bits(local_stack, long)
+    long = in_flight(job, "redis")
+    expected = undisturbed(long, "redis")
     name = f"killed-{uuid.uuid4().hex[:8]}"
-    execution = local_stack.start(long, name)
-    eventually(lambda: local_stack.epochs(name), len)
-    for pid in eventually(lambda: busy_executors(local_stack), lambda pids: len(pids) == 4)[1:3]:
-        os.kill(pid, signal.SIGKILL)
+    with held_midway(local_stack, long, name) as execution:
+        for pid in eventually(lambda: busy_executors(local_stack), lambda p: len(p) == 4)[1:3]:
+            os.kill(pid, signal.SIGKILL)
     ended = local_stack.aws.ended(execution)
     assert ended["status"] == "SUCCEEDED", ended
     retried = [
@@ -146,29 +157,29 @@ def test_a_killed_executor_changes_no_bit(local_stack: LocalStack, job: dict[str
         for event in local_stack.aws.events(epoch["executionArn"])
         if event["type"] == "TaskFailed"
     ]
-    assert retried, "no executor was killed while it trained"
+    assert len(retried) >= 2
     assert local_stack.read(keys.model(name)) == expected
 
 
 @pytest.mark.parametrize("fault", ["emptied", "killed"])
 def test_a_channel_that_is_lost_during_an_epoch_changes_no_bit(
-    local_stack: LocalStack,
+    local_stack: FaultyStack,
     job: dict[str, Any],
+    undisturbed: Reference,
     shared_channel: tuple[str, Storage],
     fault: str,
 ) -> None:
     channel, storage = shared_channel
-    long = exchanged(job, channel, algorithm=GRADIENTS | {"batch_size": 1}, stop={"max_epochs": 1})
-    expected = model_bits(local_stack, long)
+    long = in_flight(job, channel)
+    expected = undisturbed(long, "redis")
     name = f"lost-{uuid.uuid4().hex[:8]}"
-    execution = local_stack.start(long, name)
-    prefix = f"jobs/{name}/exchange/"
-    eventually(lambda: storage.list(prefix), any)
-    if fault == "emptied":
-        storage.clear(prefix)
-    else:
-        pids = {cache["name"]: cache["pid"] for cache in status(local_stack)["caches"]}
-        os.kill(pids[channel], signal.SIGKILL)
+    with held_midway(local_stack, long, name) as execution:
+        assert any(storage.list(f"jobs/{name}/exchange/"))
+        if fault == "emptied":
+            storage.clear(f"jobs/{name}/exchange/")
+        else:
+            pids = {cache.name: cache.pid for cache in local_stack.aws.caches()}
+            os.kill(pids[channel] or 0, signal.SIGKILL)
     ended = local_stack.aws.ended(execution)
     assert ended["status"] == "SUCCEEDED", ended
     assert local_stack.read(keys.model(name)) == expected
@@ -186,7 +197,6 @@ def test_an_error_of_one_rank_ends_the_others(local_stack: LocalStack, job: dict
         "exchange": {"channel": "redis", "compression": "float16"},
     }
     name = f"wild-{uuid.uuid4().hex[:8]}"
-    # Within `run`'s limit, which is shorter than the wait of a rank for a peer.
     ended = local_stack.run(wild, name)
     assert ended["status"] == "FAILED"
     assert "float16 holds numbers up to 65,504" in ended["cause"]
@@ -198,15 +208,5 @@ def test_an_error_of_one_rank_ends_the_others(local_stack: LocalStack, job: dict
         assert failure["log_group"] == "/aws/lambda/stepml-executor"
 
 
-def status(local_stack: LocalStack) -> dict[str, Any]:
-    with urlopen(local_stack.endpoint_url + STATUS_PATH) as answer:
-        document: dict[str, Any] = json.load(answer)
-    return document
-
-
 def busy_executors(local_stack: LocalStack) -> list[int]:
-    return [
-        each["pid"]
-        for each in status(local_stack)["environments"]
-        if each["function"] == "stepml-executor" and each["state"] == "busy"
-    ]
+    return [each["pid"] for each in busy(local_stack.aws) if each["function"] == "stepml-executor"]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse
 
-from tests.functional.conftest import LocalStack
+from tests.support.local_stack import LocalStack
 
 N_SAMPLES, N_FEATURES = 1200, 12
 

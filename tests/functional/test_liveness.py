@@ -63,7 +63,7 @@ def test_a_rank_that_dies_last_with_its_channel_waits_for_nobody(
 def test_two_jobs_get_through_with_functions_for_one(stack: FaultyStack) -> None:
     """Each needs 4 of 6 functions: without turns both hold three, and wait for the fourth."""
     setting, rows = SETTINGS[0], stack.upload_rows(100)
-    job = setting.job(rows, epochs=20) | {"workers": 4}
+    job = setting.job(rows, epochs=8) | {"workers": 4}
     started = [stack.start(job, f"shared-{number}") for number in range(2)]
     ended = [stack.ended(each) for each in started]
     assert [each["status"] for each in ended] == ["SUCCEEDED", "SUCCEEDED"]

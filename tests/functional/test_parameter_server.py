@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -19,22 +19,29 @@ from ps_server.protocol.clients import ParameterClient
 from stepml.job import keys
 from stepml.job.channels import PARAMETER_SERVER
 from stepml.local.cache_server import CacheStatus
-from tests.functional.conftest import LocalStack
+from tests.faults.injector import ANY_WRITE
+from tests.faults.placements import Point
+from tests.faults.stack import FaultyStack, busy
+from tests.functional.conftest import Reference
 from tests.functional.test_exchange import busy_executors
 from tests.functional.test_recovery import (
-    busy_functions,
     configured,
+    held_in,
     logged,
     redrive,
+    stop,
     unique,
-    until_epoch_runs,
 )
+from tests.support.local_stack import LocalStack
 from tests.support.running_aws import eventually
 
 CHANNEL = PARAMETER_SERVER
-Reference = Callable[..., bytes]
 GRADIENTS = {"name": "gradient_averaging", "learning_rate": 0.5, "batch_size": 50}
 MODELS = {"name": "model_averaging", "learning_rate": 0.5, "batch_size": 50}
+LONG: dict[str, Any] = {
+    "algorithm": GRADIENTS | {"batch_size": 10},  # 45 batches in each rank
+    "stop": {"max_epochs": 2},
+}
 KMEANS = {"model": {"name": "kmeans", "n_clusters": 3}}
 LEARNERS: dict[str, dict[str, Any]] = {
     "gradient_averaging": {"algorithm": GRADIENTS},
@@ -54,21 +61,6 @@ def trained(local_stack: LocalStack, job: dict[str, Any], name: str | None = Non
     ended = local_stack.run(job, name)
     assert ended["status"] == "SUCCEEDED", ended
     return local_stack.read(keys.model(name))
-
-
-@pytest.fixture(scope="session")
-def undisturbed(local_stack: LocalStack) -> Reference:
-    """The model of a job over another channel, trained once."""
-    known: dict[str, bytes] = {}
-
-    def model(wanted: dict[str, Any], channel: str = "redis") -> bytes:
-        plain = wanted | {"exchange": {"channel": channel}}
-        text = json.dumps(plain, sort_keys=True)
-        if text not in known:
-            known[text] = trained(local_stack, plain)
-        return known[text]
-
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +104,20 @@ def jobs(client: ParameterClient, name: str) -> list[JobStatistics]:
     return [each for each in jobs if each.job.startswith(f"jobs/{name}/")]
 
 
-def until_pushed(client: ParameterClient, name: str, pushes: int) -> None:
-    eventually(
-        lambda: sum(each.pushes for each in jobs(client, name)), lambda found: found >= pushes
-    )
+@contextmanager
+def held_midway(stack: FaultyStack, job: dict[str, Any], name: str) -> Iterator[str]:
+    """Start a job, and hold it in the middle of its first epoch until the block ends."""
+    with ExitStack() as holds:
+        if job["algorithm"]["name"] == "admm":  # the ranks have pushed
+            hold = holds.enter_context(stack.holding(name, Point("reducer", 1, None)))
+        else:
+            push = Point("executor", 1, 3, ANY_WRITE)
+            hold = holds.enter_context(
+                stack.holding(name, push, "before", channel=CHANNEL, skips=20)
+            )
+        execution = stack.start(job, name)
+        hold.reached()
+        yield execution
 
 
 @pytest.mark.usefixtures("server")
@@ -128,7 +130,7 @@ def test_a_job_has_the_bits_that_it_has_over_s3(
     learner: str,
 ) -> None:
     chosen, name = over_server(job, learner), unique("server")
-    assert trained(local_stack, chosen, name) == undisturbed(chosen, "s3")
+    assert trained(local_stack, chosen, name) == undisturbed(chosen)
     assert jobs(client, name) == []  # it leaves nothing
     assert local_stack.keys(f"jobs/{name}/exchange/") == []
 
@@ -180,7 +182,7 @@ def test_asynchronous_passes_learn(local_stack: LocalStack, job: dict[str, Any])
 
 @pytest.mark.parametrize("learner", ["gradient_averaging", "admm"])
 def test_a_server_that_is_killed_during_a_job_changes_no_bit(
-    local_stack: LocalStack,
+    local_stack: FaultyStack,
     job: dict[str, Any],
     undisturbed: Reference,
     client: ParameterClient,
@@ -188,61 +190,55 @@ def test_a_server_that_is_killed_during_a_job_changes_no_bit(
 ) -> None:
     long = over_server(job, learner)
     if learner == "gradient_averaging":
-        long |= {"algorithm": GRADIENTS | {"batch_size": 2}, "stop": {"max_epochs": 2}}
-    expected, name = undisturbed(long), unique("killed")
-    execution = local_stack.start(long, name)
-    until_pushed(client, name, 100 if learner == "gradient_averaging" else 2)
-    kill_server(local_stack)
+        long |= LONG
+    expected, name = undisturbed(long, "redis"), unique("killed")
+    with held_midway(local_stack, long, name) as execution:
+        kill_server(local_stack)
     ended = local_stack.aws.ended(execution)
     assert ended["status"] == "SUCCEEDED", ended
     assert local_stack.read(keys.model(name)) == expected
 
 
 def test_an_asynchronous_job_survives_a_server_that_is_killed(
-    local_stack: LocalStack, job: dict[str, Any], client: ParameterClient
+    local_stack: FaultyStack, job: dict[str, Any], client: ParameterClient
 ) -> None:
     shared = {"channel": CHANNEL, "pattern": "async", "server_update": "sgd"}
-    slow = GRADIENTS | {"batch_size": 2, "learning_rate": 0.05}
+    slow = GRADIENTS | {"batch_size": 10, "learning_rate": 0.05}
     name = unique("killed")
     long = over_server(job, "gradient_averaging", algorithm=slow, exchange=shared)
-    execution = local_stack.start(long, name)
-    until_pushed(client, name, 100)
-    kill_server(local_stack)
+    with held_midway(local_stack, long, name) as execution:
+        kill_server(local_stack)
     ended = local_stack.aws.ended(execution)
     assert ended["status"] == "SUCCEEDED", ended
     assert json.loads(ended["output"])["metrics"]["accuracy"] > 0.9
 
 
 def test_executors_that_are_killed_change_no_bit(
-    local_stack: LocalStack,
+    local_stack: FaultyStack,
     job: dict[str, Any],
     undisturbed: Reference,
     client: ParameterClient,
 ) -> None:
-    algorithm = GRADIENTS | {"batch_size": 2}
-    long = over_server(job, "gradient_averaging", algorithm=algorithm, stop={"max_epochs": 2})
-    expected, name = undisturbed(long), unique("killed")
-    execution = local_stack.start(long, name)
-    until_pushed(client, name, 100)
-    for pid in busy_executors(local_stack)[1:3]:
-        os.kill(pid, signal.SIGKILL)
+    long = over_server(job, "gradient_averaging", **LONG)
+    expected, name = undisturbed(long, "redis"), unique("killed")
+    with held_midway(local_stack, long, name) as execution:
+        for pid in eventually(lambda: busy_executors(local_stack), lambda p: len(p) == 4)[1:3]:
+            os.kill(pid, signal.SIGKILL)
     ended = local_stack.aws.ended(execution)
     assert ended["status"] == "SUCCEEDED", ended
     assert local_stack.read(keys.model(name)) == expected
 
 
 def test_a_job_that_lost_what_it_had_pushed_changes_no_bit(
-    local_stack: LocalStack,
+    local_stack: FaultyStack,
     job: dict[str, Any],
     undisturbed: Reference,
     client: ParameterClient,
 ) -> None:
-    algorithm = GRADIENTS | {"batch_size": 2}
-    long = over_server(job, "gradient_averaging", algorithm=algorithm, stop={"max_epochs": 2})
-    expected, name = undisturbed(long), unique("lost")
-    execution = local_stack.start(long, name)
-    until_pushed(client, name, 100)
-    assert client.delete(f"jobs/{name}/") == 1
+    long = over_server(job, "gradient_averaging", **LONG)
+    expected, name = undisturbed(long, "redis"), unique("lost")
+    with held_midway(local_stack, long, name) as execution:
+        assert client.delete(f"jobs/{name}/") == 1
     ended = local_stack.aws.ended(execution)
     assert ended["status"] == "SUCCEEDED", ended
     assert local_stack.read(keys.model(name)) == expected
@@ -272,7 +268,7 @@ def test_a_job_that_failed_is_redriven(
     ("learner", "pattern"), [("gradient_averaging", "reduce"), ("model_averaging", "async")]
 )
 def test_a_stopped_job_leaves_nothing_and_goes_on(
-    local_stack: LocalStack,
+    local_stack: FaultyStack,
     job: dict[str, Any],
     undisturbed: Reference,
     client: ParameterClient,
@@ -280,13 +276,12 @@ def test_a_stopped_job_leaves_nothing_and_goes_on(
     pattern: str,
 ) -> None:
     exchange = {"channel": CHANNEL, "pattern": pattern}
-    long = over_server(job, learner, exchange=exchange, stop={"max_epochs": 8})
+    long = over_server(job, learner, exchange=exchange)
     name = unique("stopped")
-    execution = local_stack.start(long, name)
-    until_epoch_runs(local_stack, name, 3)
-    local_stack.aws.client("stepfunctions").stop_execution(executionArn=execution)
+    with held_in(local_stack, long, name, epoch=2) as execution:
+        stop(local_stack, execution)
     eventually(lambda: local_stack.keys(keys.ended(name)), bool)
-    eventually(lambda: busy_functions(local_stack), lambda busy: not busy)
+    eventually(lambda: busy(local_stack.aws), lambda functions: not functions)
     assert jobs(client, name) == []
     assert redrive(local_stack, execution)["status"] == "SUCCEEDED"
     if pattern == "reduce":

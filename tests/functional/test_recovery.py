@@ -18,7 +18,10 @@ from stepml.job.documents import decode, encode
 from stepml.job.reports import EndReport, EpochReport, Failure, Fence
 from storage.blocks import BlockStorage
 from storage.dynamodb import DynamoDBStorage
-from tests.functional.conftest import LocalStack, csv_rows
+from tests.faults.placements import Point
+from tests.faults.stack import FaultyStack, busy
+from tests.functional.conftest import Reference
+from tests.support.local_stack import LocalStack, csv_rows
 from tests.support.running_aws import eventually
 
 ALGORITHMS = {
@@ -48,17 +51,6 @@ def configured(local_stack: LocalStack, function: str, **settings: Any) -> Itera
 
 
 @contextmanager
-def cold(local_stack: LocalStack, function: str) -> Iterator[None]:
-    """Let the next calls of a function start cold: its configuration is one that none has had."""
-    deployed = local_stack.aws.client("lambda").get_function_configuration(
-        FunctionName=f"stepml-{function}"
-    )
-    variables = deployed["Environment"]["Variables"] | {"UNIQUE": uuid.uuid4().hex}
-    with configured(local_stack, function, Environment={"Variables": variables}):
-        yield
-
-
-@contextmanager
 def epochs_an_execution(local_stack: LocalStack, epochs: int) -> Iterator[None]:
     """Let another execution continue a job after a number of epochs."""
     functions = local_stack.aws.client("lambda")
@@ -73,48 +65,43 @@ def redrive(local_stack: LocalStack, execution: str) -> dict[str, Any]:
     return local_stack.aws.ended(execution)
 
 
-def model(local_stack: LocalStack, job: dict[str, Any]) -> bytes:
-    name = unique("whole")
-    ended = local_stack.run(job, name)
-    assert ended["status"] == "SUCCEEDED", ended
-    return local_stack.read(keys.model(name))
+@contextmanager
+def held_in(local_stack: FaultyStack, job: dict[str, Any], name: str, epoch: int) -> Iterator[str]:
+    """Start a job, and hold its rank 0 in an epoch until the block ends; yield its execution."""
+    with local_stack.holding(name, Point("executor", epoch, 0)) as hold:
+        execution = local_stack.start(job, name)
+        hold.reached()
+        yield execution
 
 
-def until_epoch_runs(local_stack: LocalStack, name: str, epoch: int) -> None:
-    eventually(
-        lambda: [each["name"] for each in local_stack.epochs(name)],
-        lambda names: any(f"-e{epoch}-" in each for each in names),
-    )
+def stop(local_stack: LocalStack, execution: str, **why: str) -> None:
+    local_stack.aws.client("stepfunctions").stop_execution(executionArn=execution, **why)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_stopped_job_goes_on_and_comes_to_the_same_bits(
-    local_stack: LocalStack, job: dict[str, Any], algorithm: str
+    local_stack: FaultyStack, job: dict[str, Any], undisturbed: Reference, algorithm: str
 ) -> None:
     long = job | {
         "algorithm": ALGORITHMS[algorithm],
-        "stop": {"max_epochs": 8},
         "exchange": {"channel": "redis"},
     }
-    expected = model(local_stack, long)
+    expected = undisturbed(long)
     name = unique("stopped")
-    execution = local_stack.start(long, name)
-    until_epoch_runs(local_stack, name, 3)
-    local_stack.aws.client("stepfunctions").stop_execution(
-        executionArn=execution, error="Enough", cause="for now"
-    )
+    with held_in(local_stack, long, name, epoch=2) as execution:
+        stop(local_stack, execution, error="Enough", cause="for now")
     ended = local_stack.aws.ended(execution)
     assert (ended["status"], ended["redriveStatus"]) == ("ABORTED", "REDRIVABLE")
     report = eventually(lambda: local_stack.keys(keys.ended(name)), len)
     report = decode(local_stack.read(keys.ended(name)), EndReport, "ended")
     assert (report.status, report.error) == ("ABORTED", "Enough")
-    assert report.epochs >= 2
+    assert report.epochs == 1
     fence = decode(local_stack.read(keys.fence(name)), Fence, "fence")
     assert fence.until >= report.stopped_at
     assert redrive(local_stack, execution)["status"] == "SUCCEEDED"
     assert local_stack.read(keys.model(name)) == expected
     finished = [e["name"] for e in local_stack.epochs(name) if e["status"] == "SUCCEEDED"]
-    assert len(finished) == 8  # none was trained twice
+    assert len(finished) == 3  # none was trained twice
     assert not local_stack.keys(keys.ended(name))
     assert not local_stack.keys(f"jobs/{name}/exchange/")
 
@@ -133,30 +120,32 @@ def test_a_stopped_job_leaves_nothing_in_the_channel(
     name = unique("left")
     execution = local_stack.start(endless, name)
     eventually(lambda: local_stack.keys(f"jobs/{name}/exchange/"), len)
-    local_stack.aws.client("stepfunctions").stop_execution(executionArn=execution)
+    stop(local_stack, execution)
     eventually(lambda: local_stack.keys(keys.ended(name)), len)
-    eventually(lambda: busy_functions(local_stack), lambda busy: not busy)
+    eventually(lambda: busy(local_stack.aws), lambda functions: not functions)
     assert local_stack.keys(f"jobs/{name}/exchange/") == []
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_items_that_are_deleted_from_dynamodb_change_no_bit(
-    local_stack: LocalStack, job: dict[str, Any], algorithm: str
+    local_stack: FaultyStack, job: dict[str, Any], undisturbed: Reference, algorithm: str
 ) -> None:
     long = job | {
         "algorithm": ALGORITHMS[algorithm],
-        "stop": {"max_epochs": 3},
         "exchange": {"channel": "dynamodb"},
     }
-    expected = model(local_stack, long)
+    expected = undisturbed(long)
     name = unique("deleted")
     client = local_stack.aws.client("dynamodb")
     channel = BlockStorage(DynamoDBStorage("stepml-exchange", client))
-    # The first reducer starts cold, so contributions lie there for a while.
-    with cold(local_stack, "reducer"):
+    # In flight, contributions lie there as long as a rank is missing.
+    is_in_flight = algorithm == "gradient_averaging"
+    waiting = Point("executor", 1, 0) if is_in_flight else Point("reducer", 1, None)
+    with local_stack.holding(name, waiting) as hold:
         execution = local_stack.start(long, name)
+        hold.reached()
         eventually(lambda: [*channel.list(f"jobs/{name}/exchange/")], len)
-    channel.clear(f"jobs/{name}/exchange/")
+        channel.clear(f"jobs/{name}/exchange/")
     ended = local_stack.aws.ended(execution)
     if ended["status"] == "FAILED":  # it may have hit both attempts at the epoch
         ended = redrive(local_stack, execution)
@@ -165,15 +154,10 @@ def test_items_that_are_deleted_from_dynamodb_change_no_bit(
     assert [*channel.list(f"jobs/{name}/")] == []
 
 
-def busy_functions(local_stack: LocalStack) -> list[str]:
-    environments = local_stack.aws.status()["environments"]
-    return [each["function"] for each in environments if each["state"] == "busy"]
-
-
 def test_a_job_that_failed_is_redriven_from_the_failed_epoch(
-    local_stack: LocalStack, job: dict[str, Any]
+    local_stack: LocalStack, job: dict[str, Any], undisturbed: Reference
 ) -> None:
-    expected = model(local_stack, job)
+    expected = undisturbed(job)
     name = unique("failed")
     with configured(local_stack, "reducer", Handler="lambdas.reducer.mistyped"):
         ended = local_stack.run(job, name)
@@ -235,14 +219,12 @@ def test_a_rank_that_fails_every_time_fails_the_job_with_its_own_error(
 
 @pytest.mark.parametrize("what", ["damaged", "missing"])
 def test_a_job_refuses_to_go_on_without_its_own_objects(
-    local_stack: LocalStack, job: dict[str, Any], what: str
+    local_stack: FaultyStack, job: dict[str, Any], undisturbed: Reference, what: str
 ) -> None:
-    long = job | {"stop": {"max_epochs": 6}}
-    expected = model(local_stack, long)
+    expected = undisturbed(job)
     name = unique(what)
-    execution = local_stack.start(long, name)
-    until_epoch_runs(local_stack, name, 2)
-    local_stack.aws.client("stepfunctions").stop_execution(executionArn=execution)
+    with held_in(local_stack, job, name, epoch=2) as execution:
+        stop(local_stack, execution)
     eventually(lambda: local_stack.keys(keys.ended(name)), len)
     done = decode(local_stack.read(keys.ended(name)), EndReport, "ended").epochs
     state = keys.state(name, done)
@@ -261,63 +243,62 @@ def test_a_job_refuses_to_go_on_without_its_own_objects(
 
 
 def test_a_long_job_rolls_over_and_ends_with_its_report(
-    local_stack: LocalStack, job: dict[str, Any]
+    local_stack: LocalStack, job: dict[str, Any], undisturbed: Reference
 ) -> None:
-    long = job | {"stop": {"max_epochs": 7}}
-    expected = model(local_stack, long)
+    long = job | {"stop": {"max_epochs": 5}}
+    expected = undisturbed(long)
     name = unique("long")
-    with epochs_an_execution(local_stack, 3):
+    with epochs_an_execution(local_stack, 2):
         ended = local_stack.run(long, name)
     assert ended["status"] == "SUCCEEDED", ended
-    assert ended["report"]["epochs"] == 7
+    assert ended["report"]["epochs"] == 5
     assert local_stack.read(keys.model(name)) == expected
     parents = [
         each["name"]
         for each in local_stack.aws.executions(local_stack.outputs["TrainStateMachineArn"])
         if each["name"].startswith(name)
     ]
-    assert parents == [name, f"{name}-c4-r0-t0", f"{name}-c7-r0-t0"]
+    assert parents == [name, f"{name}-c3-r0-t0", f"{name}-c5-r0-t0"]
     assert [e["name"] for e in local_stack.epochs(name)] == [
-        f"{name}-e{epoch}-r0-t0" for epoch in range(1, 8)
+        f"{name}-e{epoch}-r0-t0" for epoch in range(1, 6)
     ]
 
 
 def test_a_job_that_rolled_over_is_stopped_and_redriven_as_a_whole(
-    local_stack: LocalStack, job: dict[str, Any]
+    local_stack: FaultyStack, job: dict[str, Any], undisturbed: Reference
 ) -> None:
-    long = job | {"stop": {"max_epochs": 9}}
-    expected = model(local_stack, long)
+    long = job | {"stop": {"max_epochs": 5}}
+    expected = undisturbed(long)
     name = unique("long")
     with epochs_an_execution(local_stack, 2):
-        execution = local_stack.start(long, name)
-        until_epoch_runs(local_stack, name, 5)
-        local_stack.aws.client("stepfunctions").stop_execution(executionArn=execution)
+        with held_in(local_stack, long, name, epoch=4) as execution:
+            stop(local_stack, execution)
         eventually(lambda: local_stack.keys(keys.ended(name)), len)
         ended = redrive(local_stack, execution)
     assert ended["status"] == "SUCCEEDED", ended
     assert local_stack.read(keys.model(name)) == expected
     finished = [e["name"] for e in local_stack.epochs(name) if e["status"] == "SUCCEEDED"]
-    assert len(finished) == 9
+    assert len(finished) == 5
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_job_that_resumes_another_comes_to_the_same_bits(
-    local_stack: LocalStack, job: dict[str, Any], algorithm: str
+    local_stack: LocalStack, job: dict[str, Any], undisturbed: Reference, algorithm: str
 ) -> None:
     chosen = job | {"algorithm": ALGORITHMS[algorithm]}
-    expected = model(local_stack, chosen | {"stop": {"max_epochs": 4}})
+    expected = undisturbed(chosen)
     first = unique("first")
-    assert local_stack.run(chosen | {"stop": {"max_epochs": 2}}, first)["status"] == "SUCCEEDED"
+    assert local_stack.run(chosen | {"stop": {"max_epochs": 1}}, first)["status"] == "SUCCEEDED"
     name = unique("second")
-    rest = chosen | {"stop": {"max_epochs": 4}, "resume_from": first}
+    rest = chosen | {"resume_from": first}
     ended = local_stack.run(rest | {"exchange": {"channel": "redis"}}, name)
     assert ended["status"] == "SUCCEEDED", ended
     assert local_stack.read(keys.model(name)) == expected
     assert [each["name"] for each in local_stack.epochs(name)] == [
+        f"{name}-e2-r0-t0",
         f"{name}-e3-r0-t0",
-        f"{name}-e4-r0-t0",
     ]
-    assert [each["epoch"] for each in ended["report"]["history"]] == [1, 2, 3, 4]
+    assert [each["epoch"] for each in ended["report"]["history"]] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from lambdas.job_store import Claim
 from stepml.job import keys
 from stepml.job.documents import encode
-from tests.functional.conftest import LocalStack, csv_rows
+from tests.support.local_stack import LocalStack, csv_rows
 
 
 def failed(local_stack: LocalStack, job: Any, name: str | None = None) -> tuple[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
@@ -18,14 +17,16 @@ from typer.testing import CliRunner
 
 from stepml.cli.app import app
 from stepml.job import keys
-from tests.functional.conftest import LocalStack, csv_rows
-from tests.functional.test_cli import WAIT_S, CommandLine
+from tests.faults.placements import Point
+from tests.faults.stack import FaultyStack, Hold
+from tests.functional.test_cli import WAIT_S, CommandLine, read_until
+from tests.support.local_stack import LocalStack, csv_rows
 from tests.support.plain_choices import plain_job
 from tests.support.running_aws import eventually
 
 pytestmark = pytest.mark.timeout(300)  # several commands, each with waits of its own
 
-EPOCHS = 16  # long enough for an interruption
+EPOCHS = 9
 WORKERS = 2
 # The variables in which the environment of commands differs from that of this process.
 CHOSEN = (
@@ -38,15 +39,14 @@ CHOSEN = (
 
 
 class InProcess(CommandLine):
-    """Runs commands with output in JSON in this process, which costs a fraction of another one."""
+    """Runs commands in this process, which costs a fraction of another one."""
 
-    def run_json(self, *arguments: str | Path, code: int = 0) -> Any:
+    def run(self, *arguments: str | Path, code: int = 0) -> tuple[str, str]:
         environment = {name: self.environment.get(name) for name in CHOSEN}
         with chdir(self.directory):
-            result = CliRunner(env=environment).invoke(app, [*map(str, arguments), "--json"])
+            result = CliRunner(env=environment).invoke(app, [*map(str, arguments)])
         assert result.exit_code == code, result.output
-        assert result.stderr == ""
-        return json.loads(result.stdout)
+        return result.stdout, result.stderr
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,34 @@ class Runs:
     """Runs of one job, in different ways."""
 
     stepml: CommandLine
-    stack: LocalStack
+    stack: FaultyStack
     job: Path
 
     def start(self, name: str) -> None:
         self.stepml.run_json("run", self.job, "--name", name, "--detach")
 
-    def await_epochs(self, name: str, count: int) -> None:
-        eventually(lambda: self.stack.keys(keys.epoch_report(name, count)), bool)
+    @contextmanager
+    def held(self, name: str, *, after_epochs: int) -> Iterator[Hold]:
+        """Let a run wait after a number of epochs, before rank 0 trains the next one."""
+        with self.stack.holding(name, Point("executor", after_epochs + 1, 0)) as hold:
+            yield hold
+
+    @contextmanager
+    def started(self, name: str, *, after_epochs: int) -> Iterator[Hold]:
+        """Start a run, and let it wait after a number of epochs."""
+        with self.held(name, after_epochs=after_epochs) as hold:
+            self.start(name)
+            hold.reached()
+            yield hold
 
     def await_end(self, name: str) -> str:
         arn = self.stack.outputs["TrainStateMachineArn"].replace("stateMachine", "execution")
         return str(self.stack.aws.ended(f"{arn}:{name}")["status"])
+
+    def statuses(self, names: list[str]) -> set[str]:
+        listed = self.stack.aws.executions(self.stack.outputs["TrainStateMachineArn"])
+        found = {each["name"]: each["status"] for each in listed}
+        return {found[name] for name in names}
 
     def model(self, name: str) -> bytes:
         return self.stack.read(keys.model(name))
@@ -81,7 +97,7 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def long_job(local_stack: LocalStack, job: dict[str, Any]) -> dict[str, Any]:
-    """A job of many short epochs; it leaves nothing to be chosen."""
+    """A job of several short epochs; it leaves nothing to be chosen."""
     uri = local_stack.upload("data/short.csv", csv_rows(200))
     data = {**job["data"], "uri": uri}
     whole = {**job, "data": data, "workers": WORKERS, "stop": {"max_epochs": EPOCHS}}
@@ -89,7 +105,7 @@ def long_job(local_stack: LocalStack, job: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def runs(local_stack: LocalStack, tmp_path: Path, long_job: dict[str, Any]) -> Runs:
+def runs(local_stack: FaultyStack, tmp_path: Path, long_job: dict[str, Any]) -> Runs:
     path = tmp_path / "small.json"
     path.write_text(json.dumps(long_job), encoding="utf-8")
     return Runs(InProcess(local_stack.endpoint_url, tmp_path), local_stack, path)
@@ -146,9 +162,11 @@ def without(stack: LocalStack, key: str) -> Iterator[None]:
 
 def fail(runs: Runs, name: str, after_epochs: int = 2) -> None:
     """Let a run fail; in the last attempt at its epoch, a rank writes its error."""
-    runs.start(name)
-    runs.await_epochs(name, after_epochs)
-    with without(runs.stack, keys.training_plan(name)):
+    with (
+        runs.started(name, after_epochs=after_epochs) as hold,
+        without(runs.stack, keys.training_plan(name)),
+    ):
+        hold.release()
         assert runs.await_end(name) == "FAILED"
 
 
@@ -206,9 +224,8 @@ def test_why_attempts_failed_is_shown_with_rank_and_log(runs: Runs, name: str) -
 def test_a_rank_that_could_not_say_why_it_failed_is_found_in_the_history(
     runs: Runs, name: str, undisturbed: bytes
 ) -> None:
-    runs.start(name)
-    runs.await_epochs(name, 1)
-    with broken_executor(runs.stack):
+    with runs.started(name, after_epochs=1) as hold, broken_executor(runs.stack):
+        hold.release()
         assert runs.await_end(name) == "FAILED"
 
     document = runs.stepml.run_json("watch", name, code=1)
@@ -237,8 +254,11 @@ def test_the_failed_rank_of_a_wide_job_is_found_in_the_history_of_its_group(
 
 
 def test_a_stopped_job_goes_on(runs: Runs, name: str, undisturbed: bytes) -> None:
-    with runs.stepml.start("run", runs.job, "--name", name) as watching:
-        runs.await_epochs(name, 2)
+    with (
+        runs.held(name, after_epochs=2) as hold,
+        runs.stepml.start("run", runs.job, "--name", name) as watching,
+    ):
+        hold.reached()
         shown, _ = runs.stepml.run("stop", name)
         _, complaint = watching.communicate(timeout=WAIT_S)
     again, _ = runs.stepml.run("stop", name)
@@ -317,7 +337,7 @@ def test_a_long_job_is_watched_across_its_executions(
         for each in runs.stack.aws.executions(runs.stack.outputs["TrainStateMachineArn"])
         if each["name"].startswith(f"{name}-c")
     ]
-    assert len(continuations) == 3
+    assert len(continuations) == 2
     rows = re.findall(r"^ +(\d+)  +\d\.\d+  ", shown, re.M)
     assert [int(row) for row in rows] == list(range(1, EPOCHS + 1))
     assert runs.model(name) == undisturbed
@@ -352,23 +372,21 @@ def test_a_long_job_is_stopped_in_a_later_execution_and_goes_on(
     runs: Runs, name: str, undisturbed: bytes
 ) -> None:
     with short_executions(runs.stack, 3):
-        runs.start(name)
-        runs.await_epochs(name, 7)
-        assert runs.stepml.run_json("stop", name)["status"] == "ABORTED"
-        states = runs.stack.aws.executions(runs.stack.outputs["TrainStateMachineArn"])
-        ended = {each["status"] for each in states if each["name"].startswith(name)}
+        with runs.started(name, after_epochs=7):
+            assert runs.stepml.run_json("stop", name)["status"] == "ABORTED"
+        # At once: executions that continue the job are stopped a moment after it.
         document = runs.stepml.run_json("retry", name)
 
-    assert ended == {"ABORTED"}
+    before = [f"{name}-c{epoch}-r0-t0" for epoch in (4, 7)]
+    eventually(lambda: runs.statuses(before), lambda found: found == {"ABORTED"})
     assert document["how"] == "redriven"
     assert runs.model(name) == undisturbed
 
 
 def test_what_cannot_be_retried_is_refused_in_one_line(runs: Runs, name: str) -> None:
-    runs.start(name)
-    runs.await_epochs(name, 1)
-    running = runs.stepml.run_json("retry", name, code=2)
-    runs.stepml.run_json("stop", name)
+    with runs.started(name, after_epochs=1):
+        running = runs.stepml.run_json("retry", name, code=2)
+        runs.stepml.run_json("stop", name)
     _, out_of_range = runs.stepml.run("retry", name, "--epoch", "99", code=2)
     absent = runs.stepml.run_json("retry", "absent", code=2)
 
@@ -401,17 +419,14 @@ def test_a_job_that_was_refused_is_retried_with_the_same_input(
 
 def test_ctrl_c_ends_the_watching_of_a_retry_and_not_the_job(runs: Runs, name: str) -> None:
     fail(runs, name)
-    with runs.stepml.start("retry", name) as process:
-        _read_until(process, "training")
+    with (
+        runs.held(name, after_epochs=EPOCHS - 1),
+        runs.stepml.start("retry", name) as process,
+    ):
+        read_until(process, "training")
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=WAIT_S)
 
     assert process.returncode == 130
     assert f"stepml stop {name}\n" in stderr
     assert runs.await_end(name) == "SUCCEEDED"
-
-
-def _read_until(process: subprocess.Popen[str], text: str) -> None:
-    assert process.stdout is not None
-    while text not in process.stdout.readline():
-        assert process.poll() is None

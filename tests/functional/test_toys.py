@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.functional.conftest import LocalStack
+from tests.support.local_stack import LocalStack
 from tests.support.toys import deploy_tree, product_with_toys
 
 EPOCHS = 4

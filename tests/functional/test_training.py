@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from stepml.job import keys
 from stepml.ml.data import arrays, unpack_shard
-from tests.functional.conftest import LocalStack, csv_rows
+from tests.support.local_stack import LocalStack, csv_rows
 
 
 def test_a_job_trains_from_execution_input_to_model(

@@ -98,7 +98,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@settings(fuzzed, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(fuzzed, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(arguments=ARGUMENTS, environment=ENVIRONMENT)
 def test_any_command_line_ends_with_a_line_and_a_documented_code(
     arguments: list[str], environment: dict[str, str], nowhere: str, directory: Path

@@ -139,7 +139,7 @@ def test_a_server_that_does_not_answer_is_named_and_ended(port: int) -> None:
 
 
 def test_a_server_that_does_not_listen_yet_is_ended(port: int, tmp_path: Path) -> None:
-    code = "import time; time.sleep(60)"
+    code = "import time; time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", code, "stepml.local", "an-id"]) as starting:
         command_line = Path(f"/proc/{starting.pid}/cmdline")
         eventually(command_line.read_text, lambda text: "an-id" in text)  # it takes a moment
@@ -284,5 +284,5 @@ def test_down_is_bounded_while_a_function_runs(port: int) -> None:
     assert seen is not None
     before = time.monotonic()
     assert daemon.down() is True
-    assert time.monotonic() - before < 60
+    assert time.monotonic() - before < 300  # half of the function's time
     assert [pid for pid in environment_pids(seen) if is_alive(pid)] == []

@@ -17,7 +17,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stepml.local.deploy import DeploymentError, TemplateError, delete, deploy
-from stepml.local.packing import code_files, packed, read_template, zip_archive
+from stepml.local.packing import (
+    code_files,
+    packed,
+    read_template,
+    translated,
+    without_images,
+    zip_archive,
+)
 from stepml.packaging.sources import files_below, template_path
 from tests.support.paths import APPLICATION
 from tests.support.running_aws import RunningAws, eventually
@@ -84,7 +91,7 @@ class TestStacks:
         configured = stack.aws.client("lambda").get_function_configuration(
             FunctionName=f"{stack.name}-probe"
         )
-        assert (configured["Timeout"], configured["MemorySize"]) == (20, 256)
+        assert (configured["Timeout"], configured["MemorySize"]) == (120, 256)
         assert stack.aws.run(outputs["TrainStateMachineArn"], job())["status"] == "SUCCEEDED"
 
     def test_the_same_template_again_changes_nothing(self, stack: Stack) -> None:
@@ -102,7 +109,7 @@ class TestStacks:
 
     def test_changed_settings_hold_from_the_next_invocation_on(self, stack: Stack) -> None:
         stack.deploy()
-        stack.edit("template.yaml", "Timeout: 20", "Timeout: 1")
+        stack.edit("template.yaml", "Timeout: 120", "Timeout: 1")
         stack.deploy()
         assert stack.probe({"sleep_s": 30})["Payload"]["errorType"] == "Sandbox.Timedout"
 
@@ -120,6 +127,24 @@ class TestStacks:
         assert stack.probe()["Payload"]["greeting"] == f"hello from {stack.name}"
         stack.deploy(Greeting="good morning")
         assert stack.probe()["Payload"]["greeting"] == f"good morning from {stack.name}"
+
+    def test_what_a_condition_decides_changes_with_its_parameter(self, stack: Stack) -> None:
+        stack.edit(
+            "template.yaml", '!Sub "${Greeting} from ${AWS::StackName}"', '!If [Is, "yes", "no"]'
+        )
+        stack.edit(
+            "template.yaml",
+            "Resources:\n",
+            "Conditions:\n  Is: !Equals [!Ref Greeting, more]\n\n"
+            "Resources:\n  More:\n    Type: AWS::Logs::LogGroup\n    Condition: Is\n"
+            '    Properties: {LogGroupName: !Sub "more-${AWS::StackName}"}\n\n',
+        )
+        groups, name = stack.aws.client("logs"), f"more-{stack.name}"
+        for greeting, value in (("a", False), ("more", True), ("b", False), ("more", True)):
+            stack.deploy(Greeting=greeting)
+            found = groups.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+            assert len(found) == value, greeting
+            assert stack.probe()["Payload"]["greeting"] == ("yes" if value else "no"), greeting
 
     def test_a_changed_state_machine_is_what_runs(self, stack: Stack) -> None:
         machine = stack.deploy()["TrainStateMachineArn"]
@@ -344,6 +369,48 @@ class TestPacking:
         archive = next(content for key, content in uploads.items() if key.endswith(".zip"))
         assert zipfile.ZipFile(io.BytesIO(archive)).namelist() == ["handlers.py"]
         assert template["Globals"]["Function"]["CodeUri"] == "src/"
+
+    def test_an_image_becomes_a_zip_file_of_its_package(self) -> None:
+        template = image_template(command=["lambdas.executor.handler"])
+        ready = without_images(template, template_path().parent)
+        assert ready["Resources"]["Trainer"]["Properties"] == {
+            "CodeUri": "../code-torch",
+            "Handler": "lambdas.executor.handler",
+            "Runtime": "python3.12",
+            "Timeout": 3,
+        }
+        assert template == image_template(command=["lambdas.executor.handler"])
+        translated(packed(template, template_path().parent, lambda key, _: f"s3://bucket/{key}"))
+
+    @pytest.mark.parametrize("context", ["../code-x", ".", "/code-torch", None])
+    def test_an_image_of_another_program_is_refused_by_name(self, context: str | None) -> None:
+        template = image_template(command=["main.handler"], context=context)
+        with pytest.raises(
+            TemplateError, match=r"Trainer is a container image.*code-torch\), got "
+        ):
+            without_images(template, template_path().parent)
+
+
+def image_template(command: list[str], context: str | None = "../code-torch") -> dict[str, Any]:
+    """Return a template with one function that is a container image."""
+    function = {
+        "Type": "AWS::Serverless::Function",
+        "IgnoreGlobals": ["Runtime"],
+        "Properties": {
+            "PackageType": "Image",
+            "ImageUri": {"Ref": "Image"},
+            "ImageConfig": {"Command": command},
+            "Timeout": 3,
+        },
+    }
+    if context is not None:
+        function["Metadata"] = {"DockerContext": context}
+    return {
+        "Transform": "AWS::Serverless-2016-10-31",
+        "Parameters": {"Image": {"Type": "String"}},
+        "Globals": {"Function": {"Runtime": "python3.12"}},
+        "Resources": {"Trainer": function},
+    }
 
 
 class TestInvoke:

@@ -47,6 +47,14 @@ def started_by(aws: RunningAws, machine: str, parent: str) -> list[dict[str, Any
     return [e for e in aws.executions(machine) if e["name"].startswith(f"{parent}-e")]
 
 
+@pytest.fixture
+def released(tmp_path: Path) -> Iterator[str]:
+    """The path of a file for which functions wait; it appears when the test ends."""
+    path = tmp_path / "released"
+    yield str(path)
+    path.touch()
+
+
 class TestNested:
     def test_a_child_execution_runs_for_every_epoch(
         self, aws: RunningAws, outputs: dict[str, str]
@@ -192,14 +200,16 @@ class TestFailures:
         functions = aws.client("lambda")
         functions.update_function_configuration(FunctionName="app-probe", Timeout=1)
         try:
-            ended = aws.run(aws.machine(only(task(PROBE))), {"sleep_s": 30})
+            ended = aws.run(aws.machine(only(task(PROBE))), {"sleep_s": 600})
         finally:
-            functions.update_function_configuration(FunctionName="app-probe", Timeout=20)
+            functions.update_function_configuration(FunctionName="app-probe", Timeout=120)
         assert (ended["status"], ended["error"]) == ("FAILED", "Sandbox.Timedout")
 
-    def test_a_task_over_its_timeout_fails_with_states_timeout(self, aws: RunningAws) -> None:
+    def test_a_task_over_its_timeout_fails_with_states_timeout(
+        self, aws: RunningAws, released: str
+    ) -> None:
         machine = aws.machine(only(task(PROBE, TimeoutSeconds=1)))
-        ended = aws.run(machine, {"sleep_s": 3})
+        ended = aws.run(machine, {"awaits": [[released]]})
         assert (ended["status"], ended["error"]) == ("FAILED", "States.Timeout")
 
     def test_an_unknown_function_is_named(self, aws: RunningAws) -> None:
@@ -207,13 +217,16 @@ class TestFailures:
         assert ended["error"] == "Lambda.ResourceNotFoundException"
         assert "app-nobody" in ended["cause"]
 
-    def test_states_errors_of_an_iteration_can_be_caught(self, aws: RunningAws) -> None:
+    def test_states_errors_of_an_iteration_can_be_caught(
+        self, aws: RunningAws, released: str
+    ) -> None:
         slow = task(PROBE, TimeoutSeconds=1)
         catch = [{"ErrorEquals": ["States.Timeout"], "Next": "Caught"}]
         mapped = {**inline_map(slow), "Catch": catch}
         states = {"Ranks": mapped, "Caught": {"Type": "Pass", "End": True}}
         ended = aws.run(
-            aws.machine({"StartAt": "Ranks", "States": states}), {"items": [{"sleep_s": 3}]}
+            aws.machine({"StartAt": "Ranks", "States": states}),
+            {"items": [{"awaits": [[released]]}]},
         )
         assert ended["status"] == "SUCCEEDED", ended
         assert json.loads(ended["output"])["Error"] == "States.Timeout"
@@ -228,14 +241,21 @@ class TestFailures:
         with running_aws(tmp_path, concurrency=1) as small:
             deploy(small.endpoint_url, APPLICATION / "template.yaml", stack_name="app")
             machine = small.machine(only(inline_map(task(PROBE, Retry=[throttled]))))
-            ended = small.run(machine, {"items": [{"sleep_s": 0.5}] * 3})
+            released = tmp_path / "released"
+            execution = small.start(machine, {"items": [{"awaits": [[str(released)]]}] * 3})
+
+            def errors() -> list[str]:
+                return [
+                    event["taskFailedEventDetails"]["error"]
+                    for event in small.events(execution)
+                    if event["type"] == "TaskFailed"
+                ]
+
+            eventually(errors, lambda seen: len(seen) >= 2)
+            released.touch()
+            ended = small.ended(execution)
             assert ended["status"] == "SUCCEEDED", ended
-            errors = [
-                event["taskFailedEventDetails"]["error"]
-                for event in small.events(ended["executionArn"])
-                if event["type"] == "TaskFailed"
-            ]
-            assert set(errors) == {"Lambda.TooManyRequestsException"}
+            assert set(errors()) == {"Lambda.TooManyRequestsException"}
 
     def test_an_exception_inside_the_engine_ends_the_execution_as_failed(self) -> None:
         ended = subprocess.run(
@@ -323,12 +343,13 @@ aws.close()
 
 class TestEnds:
     def test_a_machine_over_its_timeout_is_timed_out(self, aws: RunningAws, tmp_path: Path) -> None:
-        marker = tmp_path / "done"
+        marker, released = tmp_path / "done", tmp_path / "released"
         machine = aws.machine(only(task(PROBE), TimeoutSeconds=1))
-        ended = aws.run(machine, {"sleep_s": 3, "marker": str(marker)})
+        ended = aws.run(machine, {"awaits": [[str(released)]], "marker": str(marker)})
         assert (ended["status"], ended["error"]) == ("TIMED_OUT", "States.Timeout")
         assert ended["stopDate"] >= ended["startDate"]
         assert aws.executions(machine)[0]["stopDate"] == ended["stopDate"]
+        released.touch()
         eventually(marker.exists, bool)  # the function was not killed …
         types = [event["type"] for event in aws.events(ended["executionArn"])]
         assert types[-1] == "ExecutionTimedOut"  # … and its result is not written
@@ -337,7 +358,8 @@ class TestEnds:
         self, aws: RunningAws, outputs: dict[str, str], tmp_path: Path
     ) -> None:
         name, marker, started = f"stop-{uuid.uuid4().hex}", tmp_path / "done", tmp_path / "calls"
-        plan = {"sleep_s": 3, "marker": str(marker), "calls": str(started)}
+        released = tmp_path / "released"
+        plan = {"awaits": [[str(released)]], "marker": str(marker), "calls": str(started)}
         execution = aws.start(outputs["TrainStateMachineArn"], job(plan, world_size=1), name=name)
         eventually(started.exists, bool)
         states = aws.client("stepfunctions")
@@ -350,6 +372,7 @@ class TestEnds:
             lambda seen: seen[0]["status"] != "RUNNING",
         )
         assert [child["status"] for child in children] == ["ABORTED"]
+        released.touch()
         eventually(marker.exists, bool)
         time.sleep(0.5)  # a late write would have happened by now
         for arn in (execution, children[0]["executionArn"]):

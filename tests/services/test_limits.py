@@ -147,7 +147,7 @@ class TestParameters:
         assert "secret" not in message
 
     def test_a_longest_cause_stops_an_execution(self, aws: RunningAws) -> None:
-        waiting = aws.machine(only({"Type": "Wait", "Seconds": 60, "End": True}))
+        waiting = aws.machine(only({"Type": "Wait", "Seconds": 3600, "End": True}))
         execution = aws.start(waiting)
         aws.client("stepfunctions").stop_execution(
             executionArn=execution, error="e" * 256, cause="c" * 32_768

@@ -31,6 +31,7 @@ from ps_server.protocol.refusals import AccessDenied, Draining
 from stepml.job.step import Step
 from stepml.local.ports import port_of, reserve_port
 from tests.support.parameter_servers import ROOT, TOKEN, parameter_server
+from tests.support.running_aws import WAIT_S, eventually
 from tests.support.servers import HOST, Certificates, certificates
 
 STEP = Step(1, 1)
@@ -183,7 +184,7 @@ def test_a_graceful_stop_wakes_who_waits_and_loses_nothing(tmp_path: Path) -> No
             time.sleep(0.3)
             assert running.stop() == 0
             with pytest.raises((Draining, ConnectionError)):
-                waiting.result(20)
+                waiting.result(WAIT_S)
         client.close()
         running.start()
         with running.client() as again:
@@ -198,10 +199,7 @@ def snapshot_names(directory: Path) -> list[str]:
 
 
 def wait_for_snapshot(directory: Path, after: list[str]) -> None:
-    deadline = time.monotonic() + 20
-    while snapshot_names(directory)[-1:] == after[-1:]:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: snapshot_names(directory)[-1:], lambda newest: newest != after[-1:])
 
 
 @pytest.mark.parametrize("damage", [b"", b"SMPS and then nothing", None])
@@ -239,10 +237,7 @@ def test_a_snapshot_that_fails_ends_nothing_and_is_told(tmp_path: Path) -> None:
         place.write_text("a file where the directory was")
         with running.client() as client:
             client.register("jobs/a", SETTINGS)
-        deadline = time.monotonic() + 20
-        while (running.health() or {}).get("snapshots") != "failing":
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually(running.health, lambda seen: (seen or {}).get("snapshots") == "failing")
         failures = re.search(r"stepml_ps_snapshot_failures_total (\d+)", running.metrics())
         assert failures is not None
         assert int(failures[1]) > 0
@@ -394,19 +389,13 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
                 client.register("jobs/a", SETTINGS)
                 call = PushCall(Target("jobs/a", STEP, 0), ONE.size, 0, ONE.size)
                 half.sendall(pack_push(1, call) + bytes(10))  # a message that stops half-way
-                deadline = time.monotonic() + 20
-                while not client.statistics().used_bytes:  # until the server reads it
-                    assert time.monotonic() < deadline
-                    time.sleep(0.02)
+                eventually(lambda: client.statistics().used_bytes, bool)  # the server reads it
             process.terminate()
-            deadline = time.monotonic() + 20
-            while "parameter server stops" not in running.log():
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            eventually(running.log, lambda text: "parameter server stops" in text)
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(0.5)
             process.terminate()
-            assert process.wait(10) == 1
+            assert process.wait(WAIT_S) == 1
 
 
 def authentication() -> bytes:

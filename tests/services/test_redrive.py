@@ -149,18 +149,21 @@ class TestGoesOn:
         self, aws: RunningAws, tmp_path: Path
     ) -> None:
         calls, marker = tmp_path / "calls", tmp_path / "done"
-        plan = {"calls": str(calls), "sleeps_s": [1.5, 3], "marker": str(marker)}
+        first, second = (str(tmp_path / name) for name in ("first", "second"))
+        plan = {"calls": str(calls), "awaits": [[first], [second]], "marker": str(marker)}
         execution = aws.start(aws.machine(only(task(PROBE))), plan)
         eventually(calls.exists, bool)
         aws.client("stepfunctions").stop_execution(executionArn=execution, error="Tired")
         redrive(aws, execution)
         eventually(lambda: n_calls(calls), lambda n: n == 2)
+        Path(first).touch()
         eventually(marker.exists, bool)  # the first function has returned
         time.sleep(0.3)
         assert (
             aws.client("stepfunctions").describe_execution(executionArn=execution)["status"]
             == "RUNNING"
         )
+        Path(second).touch()
         ended = aws.ended(execution)
         assert ended["status"] == "SUCCEEDED", ended
         assert json.loads(ended["output"])["calls"] == 2
@@ -169,13 +172,17 @@ class TestGoesOn:
         assert Counter(event["type"] for event in events)["TaskSucceeded"] == 1
 
     def test_the_timeout_of_the_machine_begins_again(self, aws: RunningAws, tmp_path: Path) -> None:
-        plan = {"calls": str(tmp_path / "calls"), "sleeps_s": [6, 0]}
-        machine = aws.machine(only(task(PROBE), TimeoutSeconds=3))
+        released, timeout_s = tmp_path / "released", 3
+        plan = {"calls": str(tmp_path / "calls"), "awaits": [[str(released)], []]}
+        machine = aws.machine(only(task(PROBE), TimeoutSeconds=timeout_s))
         timed_out = aws.run(machine, plan)
         assert (timed_out["status"], timed_out["redriveStatus"]) == ("TIMED_OUT", "REDRIVABLE")
         ended = redriven(aws, timed_out["executionArn"])
-        assert ended["status"] == "SUCCEEDED", ended
-        time.sleep(3)  # the first function returns meanwhile
+        took = ended["stopDate"] - ended["redriveDate"]
+        # On a machine that stands still, the second run may take as long, too.
+        assert ended["status"] == "SUCCEEDED" or took.total_seconds() >= timeout_s, ended
+        released.touch()
+        time.sleep(0.5)  # the first function returns meanwhile
         require_whole_history(aws.events(timed_out["executionArn"]))
 
     def test_a_fail_state_fails_again(self, aws: RunningAws) -> None:
@@ -219,9 +226,16 @@ class TestMaps:
             {"calls": str(note), "marker": marker} for note, marker in zip(notes, done, strict=True)
         ]
         # It fails after the others have finished …
-        plans[1] |= {"fails": 1, "awaits": [[done[0], done[3]], []], "sleep_s": 1}
+        others_ended = tmp_path / "others-ended"
+        plans[1] |= {"fails": 1, "awaits": [[str(others_ended)], []]}
         plans[2] |= {"awaits": [[str(released)], []]}  # … except this one: its result is late
-        failed = aws.run(aws.machine(only(inline_map(task(PROBE)))), {"items": plans})
+        execution = aws.start(aws.machine(only(inline_map(task(PROBE)))), {"items": plans})
+        eventually(
+            lambda: Counter(event["type"] for event in aws.events(execution)),
+            lambda types: types["MapIterationSucceeded"] == 2 and notes[2].exists(),
+        )
+        others_ended.touch()
+        failed = aws.ended(execution)
         assert (failed["status"], failed["error"]) == ("FAILED", "FlakyError")
         ended = redriven(aws, failed["executionArn"])
         assert ended["status"] == "SUCCEEDED", ended

@@ -301,6 +301,10 @@ def still_needed() -> dict[str, Any]:
         "_VersionedKeyStore.items": _fails_when_a_key_goes(),
         "Stack.create_resources": _lacks(Stack.create_resources, "except"),
         "Stack.update": _lacks(Stack.update, "except"),
+        "ResourceMap.build_resource_diff": _lacks(
+            parsing.ResourceMap.build_resource_diff, "ondition"
+        ),
+        "ResourceMap.update": _lacks(parsing.ResourceMap.update, "pop("),
         "CloudFormationBackend.delete_stack": _lacks(
             CloudFormationBackend.delete_stack, "DELETE_FAILED"
         ),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from lambdas.channels.storage import StorageChannel
+from lambdas.prepare import KINDS_VARIABLE
 from stepml.job import keys
 from stepml.job.parse import parse_job
 from stepml.local.deploy import delete, deploy
@@ -19,13 +22,17 @@ from storage.redis import RedisStorage
 from tests.support.jobs import Job
 from tests.support.running_aws import RunningAws
 from tests.support.servers import redis_server
+from tests.support.torch_reason import NEEDS_TORCH
 
 TEMPLATES = template_path().parent
 NETWORK, CACHE = TEMPLATES / "network.yaml", TEMPLATES / "cache.yaml"
 SERVER = TEMPLATES / "parameter_server.yaml"
 EXCHANGING = ("initialise", "prepare", "executor", "merger", "reducer", "finalise")
+WITH_TORCH = ("initialise-torch", "executor-torch", "finalise-torch")
 OTHERS = ("partition", "partition-parquet", "plan-shards", "assemble", "trigger")
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:caches-RedisSecret-a1b2c3"
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/stepml-torch:1"
+INSTRUCTIONS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR")
 SUBNETS, GROUPS = ["subnet-0a1b2c3d", "subnet-4e5f6a7b"], ["sg-0a1b2c3d"]
 
 
@@ -44,13 +51,14 @@ def alone(aws: RunningAws) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def cached(aws: RunningAws) -> Iterator[str]:
-    """The name of a stack with a network and caches."""
+    """The name of a stack with a network, caches and functions that have torch."""
     yield from deployed(
         aws,
         "cached",
         RedisUrl="rediss://stepml@redis.example:6379",
         RedisSecretArn=SECRET,
         MemcachedUrl="memcacheds://memcached.example:11211",
+        TorchImageUri=IMAGE,
         SubnetIds=",".join(SUBNETS),
         SecurityGroupIds=",".join(GROUPS),
     )
@@ -90,7 +98,7 @@ def test_the_table_is_the_one_that_the_functions_are_told(aws: RunningAws, alone
     assert expiry == {"AttributeName": "expires_at", "TimeToLiveStatus": "ENABLED"}
 
 
-@pytest.mark.parametrize("name", EXCHANGING)
+@pytest.mark.parametrize("name", EXCHANGING + WITH_TORCH)
 def test_functions_that_exchange_are_told_of_the_caches_and_run_beside_them(
     aws: RunningAws, cached: str, name: str
 ) -> None:
@@ -110,6 +118,40 @@ def test_functions_that_do_not_exchange_stay_out_of_the_network(
     aws: RunningAws, cached: str, name: str
 ) -> None:
     assert "VpcConfig" not in function(aws, cached, name)
+
+
+def test_functions_with_torch_exist_if_there_is_an_image(
+    aws: RunningAws, alone: str, cached: str
+) -> None:
+    functions = aws.client("lambda")
+    for name in WITH_TORCH:
+        with pytest.raises(ClientError, match="ResourceNotFound"):
+            functions.get_function_configuration(FunctionName=f"{alone}-{name}")
+    groups = aws.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{alone}-")
+    assert not [each for each in groups["logGroups"] if each["logGroupName"].endswith("-torch")]
+    kinds = {
+        stack: function(aws, stack, "prepare")["Environment"]["Variables"][KINDS_VARIABLE]
+        for stack in (alone, cached)
+    }
+    assert kinds == {alone: "", cached: "torch"}
+
+
+def test_torch_has_the_same_instructions_everywhere_unless_it_may_use_all(
+    aws: RunningAws, cached: str
+) -> None:
+    given = function(aws, cached, "executor-torch")["Environment"]["Variables"]
+    assert [given[name] for name in INSTRUCTIONS] == ["avx2", "AVX2", "AVX2"]
+    parameters = {"TorchImageUri": IMAGE, "TorchInstructions": "all"}
+    for _ in deployed(aws, "all-instructions", **parameters):
+        given = function(aws, "all-instructions", "executor-torch")["Environment"]["Variables"]
+        assert [given.get(name) for name in INSTRUCTIONS] == [None, None, None]
+        assert given["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_function_with_torch_answers(aws: RunningAws, cached: str) -> None:
+    pytest.importorskip("torch", reason=NEEDS_TORCH)
+    answer = aws.client("lambda").invoke(FunctionName=f"{cached}-executor-torch", Payload=b"{}")
+    assert json.loads(answer["Payload"].read())["errorType"] == "InvalidTaskError"  # of ours
 
 
 @pytest.mark.parametrize(
@@ -132,6 +174,11 @@ def test_functions_that_do_not_exchange_stay_out_of_the_network(
         ),
         ("SubnetIds", ["", SUBNETS[0], ",".join(SUBNETS)], ["vpc-0a", "subnet-0a, subnet-1b"]),
         ("SecurityGroupIds", ["", *GROUPS], ["default", ","]),
+        (
+            "TorchImageUri",
+            ["", IMAGE, f"{IMAGE[:-2]}@sha256:{'0a' * 32}"],
+            ["stepml-torch", "docker.io/library/python", f"{IMAGE} "],
+        ),
         ("RedisSecretArn", ["", SECRET], ["caches-RedisSecret", f"{SECRET}:SecretString:x"]),
     ],
 )

@@ -18,7 +18,7 @@ from lambdas.epochs import Epochs, epochs_of
 from lambdas.epochs.loop import Limits
 from lambdas.executor import evaluate_epoch, execute
 from lambdas.finalise import finalise
-from lambdas.initialise import initialise
+from lambdas.initialise import check_model, initialise
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
 from lambdas.merger import merge_chunk
 from lambdas.partition import partition
@@ -93,6 +93,8 @@ class Job:
 
     def partitioned(self) -> JobState:
         state = self.prepare()
+        if state.checks_model:
+            check_model(self.job_id, self.storage)
         for number in state.data.ranges:
             partition(number, self.job_id, self.partition_plan(), self.data, self.storage)
         self.plan()

@@ -265,10 +265,19 @@ def copied(step: RankProgress) -> RankProgress:
 
 
 def averaged_gradients(
-    job: spec.JobSpec, X: Matrix, labels: Floats, shards: int | Sequence[int], epochs: int
+    job: spec.JobSpec,
+    X: Matrix,
+    labels: Floats,
+    shards: int | Sequence[int],
+    epochs: int,
+    start: Floats | None = None,
 ) -> RankProgress:
     """Return rank 0's replica after a number of epochs of gradient averaging."""
     state = None
+    if start is not None:
+        algorithm = build_algorithm(job)
+        model = model_for(job.model, X, labels)
+        state = algorithm.initial_state(model, start, lambda: (X, model.targets(labels)))
     for number in range(1, epochs + 1):
         epoch = InFlightEpoch(job, X, labels, shards, number, state=state)
         last = epoch.run_all()[0][-1]

@@ -25,7 +25,9 @@ from stepml.local_identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, ask
 
 ROLE = "arn:aws:iam::123456789012:role/states"
 WAIT_S = 90.0  # generous: the machine may be busy
-EXECUTION_POLL_S = 0.1  # each poll costs the processor 2 ms
+EXECUTION_WAIT_S = 270.0  # of whole jobs with many retries; less than the limit of a test
+POLL_SHARE = 0.1  # of a wait so far, between two looks: each costs the processor milliseconds
+LONGEST_POLL_S = 0.5
 _MAKING = Lock()  # boto3 creates clients in one thread only, but any thread may use them
 
 
@@ -91,7 +93,7 @@ class RunningAws:
         return eventually(
             lambda: states.describe_execution(executionArn=execution),
             lambda described: described["status"] != "RUNNING",
-            EXECUTION_POLL_S,
+            EXECUTION_WAIT_S,
         )
 
     def run(self, machine: str, job: Any = None, **settings: Any) -> dict[str, Any]:
@@ -112,13 +114,14 @@ class RunningAws:
 
 
 def eventually(
-    look: Callable[[], Any], is_done: Callable[[Any], bool], poll_s: float = 0.02
+    look: Callable[[], Any], is_done: Callable[[Any], bool], wait_s: float = WAIT_S
 ) -> Any:
     """Return the result of ``look`` once ``is_done`` accepts it."""
-    deadline = time.monotonic() + WAIT_S
+    began = time.monotonic()
     while not is_done(seen := look()):
-        assert time.monotonic() < deadline, f"still {seen} after {WAIT_S:g} s"
-        time.sleep(poll_s)
+        waited_s = time.monotonic() - began
+        assert waited_s < wait_s, f"still {seen} after {wait_s:g} s"
+        time.sleep(max(0.02, min(POLL_SHARE * waited_s, LONGEST_POLL_S)))
     return seen
 
 
@@ -128,12 +131,16 @@ def running_aws(
 ) -> Iterator[RunningAws]:
     """Run a local AWS in a process of its own, with another PATH if given, until the block ends."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "stepml.local", "--port=0", f"--concurrency={concurrency}"],
+        [
+            *(sys.executable, "-m", "stepml.local", "--port=0", "--with-parent"),
+            f"--concurrency={concurrency}",
+        ],
         env={
             **os.environ,
             "STEPML_STATE_DIR": str(state),
             **({} if path is None else {"PATH": path}),
         },
+        stdin=subprocess.PIPE,  # closed when this process ends, however that happens
         stdout=subprocess.PIPE,
         text=True,
     )

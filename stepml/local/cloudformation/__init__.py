@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stepml.local.cloudformation import machines, resources, stacks, tables
+from stepml.local.cloudformation import conditions, machines, resources, stacks, tables
 from stepml.local.seams import Seams
 
 
 def cloudformation_seams() -> list[Seams]:
     """Return the seams of stacks and their resources."""
-    return [stacks.seams, machines.seams, resources.seams, tables.seams]
+    return [stacks.seams, conditions.seams, machines.seams, resources.seams, tables.seams]

@@ -108,7 +108,9 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         solve = self._descend if self.solver == "sgd" else self._minimise
         update = XUpdate(model, progress, X, y, share, self.block_rows)
         if not progress.batches_done:
-            progress = _looked_at_z(model, progress, update)
+            is_ahead = self.spec.starts_at_sample and rank_epoch.epoch == 1
+            progress = _looked_at_z(model, progress, update, at_rest=is_ahead)
+            update = XUpdate(model, progress, X, y, share, self.block_rows)
         return solve(update, progress, rank_epoch, must_pause)
 
     def rank_result(self, progress: RankProgress) -> Extras:
@@ -266,13 +268,22 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         )
 
 
-def _looked_at_z(model: LossModel, progress: RankProgress, update: XUpdate) -> RankProgress:
-    """Return the progress with the rank's sums at the consensus."""
+def _looked_at_z(
+    model: LossModel, progress: RankProgress, update: XUpdate, *, at_rest: bool
+) -> RankProgress:
+    """Return the progress with the rank's sums at the consensus.
+
+    ``at_rest``: the dual is the one with which the rank's own minimum is there. The ranks stay
+    together at the minimum of a sample, and go on from its gradient on all rows.
+    """
     extras = dict(progress.extras)
     z = extras.pop("z")
     loss, gradient = update.sums(z)
     rows = len(update)
     at_z = rank_sums(model, z, update.X, update.y, loss / rows, gradient / rows)
+    if at_rest:
+        u = (update.slope(gradient) / -extras["rho"]).astype(np.float32)
+        extras |= {"u": u, "anchor": z - u}
     return replace(progress, extras={**extras, "at_z": at_z})
 
 

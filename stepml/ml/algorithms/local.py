@@ -54,10 +54,10 @@ class LocalDescent:
     def loss_gradient(self, model: LossModel, rank_epoch: RankEpoch) -> Gradient:
         """Return the gradient of a model's loss, for `run`."""
         n_batches = self._batches_a_pass(rank_epoch.shard_rows[rank_epoch.rank])
+        draws = [replace(rank_epoch.draws, pass_number=number) for number in range(self.passes)]
 
         def gradient(w: Floats, X: Matrix, y: Array, out: Floats, batch: int, row: int) -> float:
-            draws = replace(rank_epoch.draws, pass_number=batch // n_batches)
-            return model.batch_gradient(w, X, y, out, draws, batch, row)
+            return model.batch_gradient(w, X, y, out, draws[batch // n_batches], batch, row)
 
         return gradient
 

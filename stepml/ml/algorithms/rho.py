@@ -8,6 +8,8 @@ from stepml.ml.algorithms.state import Residuals
 
 Rule = Literal["relative"] | bool
 
+# Where l1 makes all coefficients 0, the consensus rests, and rho would rise beyond float32.
+_SMALLEST, _LARGEST = 1e-12, 1e12
 _FACTOR = 2.0
 # A residual so many times the other one changes rho: as it is (Boyd et al. 2011, section 3.4.1), or
 # relative to its size (Wohlberg, 2017). The former depends on the scale of the objective: where the
@@ -32,8 +34,8 @@ def next_rho(rule: Rule, rho: float, residuals: Residuals | None) -> float:
     if rule == "relative":  # each divided by its size, but sizes may be 0
         primal, dual = primal * residuals.dual_size, dual * residuals.primal_size
         imbalance = _RELATIVE_IMBALANCE
-    if primal > imbalance * dual:
+    if primal > imbalance * dual and rho < _LARGEST:
         return rho * _FACTOR
-    if dual > imbalance * primal:
+    if dual > imbalance * primal and rho > _SMALLEST:
         return rho / _FACTOR
     return rho

@@ -64,9 +64,13 @@ class XUpdate:
         """Return value and gradient over all rows; blocks are summed in float64."""
         away = x - self._anchor
         loss, gradient = self.sums(x.astype(np.float32))
-        gradient *= self._share / len(self)
+        gradient = self.slope(gradient)
         gradient += self._rho * away
         return self._share * loss / len(self) + 0.5 * self._rho * float(away @ away), gradient
+
+    def slope(self, gradient: lbfgs.Vector) -> lbfgs.Vector:
+        """Return the gradient of f_r, given that of the rows' `sums`."""
+        return gradient * (self._share / len(self))
 
     def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats, batch: int, row: int) -> float:
         """Write the first term's gradient on some rows to ``out``; return their mean loss."""

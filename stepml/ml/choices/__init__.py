@@ -12,14 +12,18 @@ from stepml.ml.choices.rates import rate_is_open, with_rate
 from stepml.ml.choices.rescaling import with_scaling
 from stepml.ml.choices.room import with_room
 from stepml.ml.choices.sharing import note_on_batch, with_shared_batch
+from stepml.ml.choices.start import rho_is_open, with_rho, with_start
 
 __all__ = [
     "note_on_batch",
     "rate_is_open",
+    "rho_is_open",
     "with_pace",
     "with_penalty",
     "with_rate",
+    "with_rho",
     "with_room",
     "with_scaling",
     "with_shared_batch",
+    "with_start",
 ]

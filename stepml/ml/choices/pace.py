@@ -17,6 +17,7 @@ from stepml.ml.choices.networks import with_network_pace
 _STEPS = 1000
 _LEAST_AN_EPOCH, _MOST_AN_EPOCH = 50, 200  # steps, if max_epochs is open
 _LEAST_EPOCHS, _MOST_EPOCHS = 5, 20
+_EPOCHS_AHEAD = 3  # from the minimum of a sample
 _STEP_ROWS = 1000  # of large data: more rows do not make a step better
 LEAST_ROWS = 8  # of a gradient
 
@@ -43,6 +44,8 @@ def with_pace(spec: JobSpec, shard_rows: Sequence[int]) -> JobSpec:
     if isinstance(algorithm, Descent):
         steps = -(-max(shard_rows) // settled(algorithm.batch_size))
         usual = min(max(_LEAST_EPOCHS, -(-_STEPS // steps)), _MOST_EPOCHS)
+        if algorithm.starts_at_sample:
+            usual = _EPOCHS_AHEAD
         warm = math.ceil(2 * algorithm.warmup_epochs)  # the rate is reached, and can fall
         epochs = max(usual, min(warm, MOST_CHOSEN_EPOCHS))
     return msgspec.structs.replace(

@@ -6,39 +6,21 @@ losses is proportional. So a few powers of two have the right one among them.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
-
 import msgspec
-import numpy as np
 
-from stepml.job.algorithm_base import Descent as Fields
 from stepml.job.choices import filled
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import open_fields_of, settled
-from stepml.ml.algorithms.descent import Descent
-from stepml.ml.algorithms.local import LocalDescent
-from stepml.ml.algorithms.state import RankEpoch, RankProgress
-from stepml.ml.matrices import CsrMatrix, product, transposed_product
+from stepml.ml.choices.rehearsal import Rehearsal, Result
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
-_WORK = 5e8  # multiply-adds of a rehearsal, about: a fraction of a second
-_SPARSE_COST = 20  # of a stored value of a sparse row, relative to a dense one
-_LEAST_STEPS, _MOST_STEPS = 20, 400  # of a rehearsal
-_OPERATIONS = 20  # with each parameter in a step, beside the rows
-_MOST_WORK = 4 * _WORK  # of a rehearsal; larger models have none
 _CAREFUL = -2  # the power of 2 without rehearsals
-_RANKS = 4  # of a rehearsal, at most
-_LEAST_ROWS = 8  # of a step
-_HELD_OUT = 5  # one row of so many measures the others' model
 _POWERS = (-4, -2, 0, 2, 4)  # of 2, in units of 1/L; then their neighbours
 _LOWEST, _HIGHEST = -12, 10
+_LARGEST_AHEAD = 2  # the first one from the minimum of a sample
 _ALIKE = 0.003  # relative difference of results that count as equal
+_LEAST_RATE = 1e-37
 _OVERFIT = 0.05  # relative difference of losses on other rows that may be chance
-_POWER_STEPS = 30
-_ADAM_UNIT = 0.02  # its steps do not depend on the size of gradients
 
 
 def rate_is_open(spec: JobSpec) -> bool:
@@ -48,7 +30,7 @@ def rate_is_open(spec: JobSpec) -> bool:
     return is_open and algorithm.rehearsed(spec.model) is not None
 
 
-def with_rate(spec: JobSpec, model: LossModel, X: Matrix, y: Array) -> JobSpec:
+def with_rate(spec: JobSpec, model: LossModel, start: Floats, X: Matrix, y: Array) -> JobSpec:
     """Return the job with a learning rate.
 
     Parameters
@@ -56,6 +38,8 @@ def with_rate(spec: JobSpec, model: LossModel, X: Matrix, y: Array) -> JobSpec:
     spec : JobSpec
         With all other values.
     model : LossModel
+    start : array of shape (n_parameters,)
+        The parameters before the first epoch.
     X : matrix of shape (n_samples, n_features)
         A sample of the training rows, prepared as for training.
     y : array of shape (n_samples, …)
@@ -64,158 +48,11 @@ def with_rate(spec: JobSpec, model: LossModel, X: Matrix, y: Array) -> JobSpec:
     algorithm = settled(spec.algorithm)
     fields = algorithm.rehearsed(spec.model)
     assert fields is not None
-    rate = Search(Rehearsal(spec, fields, model, X, y)).best()
+    rate = Search(Rehearsal(spec, fields, model, start, X, y)).best()
     if spec.exchange.pattern == "async" and not fields.averages_models:
         rate /= spec.workers  # each rank makes a step of its own of what is one step together
     algorithm = filled(algorithm, {"learning_rate": _rounded(rate)})
     return msgspec.structs.replace(spec, algorithm=algorithm)
-
-
-class Result(NamedTuple):
-    """The quality of a model; lower is better."""
-
-    objective: float  # of its rows, with the penalty
-    elsewhere: float  # the loss of other rows; 0 if there is a penalty
-
-
-_DIVERGED = Result(math.inf, math.inf)
-
-
-@dataclass(frozen=True)
-class Rehearsal:
-    """A short run of a job on a sample, by one process."""
-
-    spec: JobSpec
-    fields: Fields
-    model: LossModel
-    X: Matrix
-    y: Array
-
-    def result(self, rate: float) -> Result:
-        """Return the quality of a model that was trained with ``rate``."""
-        with np.errstate(all="ignore"):
-            w = self._trained(rate)
-            if not np.isfinite(w).all():
-                return _DIVERGED
-            held_out, rows = slice(self._held_out), slice(self._held_out, None)
-            penalty = self.model.penalty.value(w)
-            objective = self._loss(w, rows) + penalty
-            # A penalty keeps parameters small. Without one, the least loss may be infinitely far.
-            elsewhere = 0.0 if penalty or not self._held_out else self._loss(w, held_out)
-        result = Result(objective, elsewhere)
-        return result if all(map(math.isfinite, result)) else _DIVERGED
-
-    @cached_property
-    def unit(self) -> float:
-        """The unit of rates."""
-        if self.fields.optimiser == "adam":
-            return _ADAM_UNIT
-        largest = _largest_eigenvalue(self.X[: self._held_out + self._rows])
-        return 1 / largest if math.isfinite(largest) and largest > 0 else 1.0
-
-    @cached_property
-    def _ranks(self) -> int:
-        return min(self.spec.workers, _RANKS) if self.fields.averages_models else 1
-
-    @cached_property
-    def _held_out(self) -> int:
-        return len(self.y) // _HELD_OUT
-
-    @cached_property
-    def _batch(self) -> int:
-        """The rows of each of the rehearsal's ranks in a step."""
-        rows = settled(self.fields.batch_size)
-        if not self.fields.averages_models:
-            rows *= self.spec.workers
-        a_step = _WORK / self._steps / self._ranks
-        affordable = int((a_step - self._step_work(0)) / self._row_work)
-        return max(1, min(rows, max(affordable, _LEAST_ROWS), self._share))
-
-    @property
-    def is_affordable(self) -> bool:
-        """Whether the model is small enough."""
-        return self._steps * self._ranks * self._step_work(_LEAST_ROWS) <= _MOST_WORK
-
-    @cached_property
-    def _steps(self) -> int:
-        """The steps of each rank."""
-        affordable = int(_WORK / self._ranks / self._step_work(_LEAST_ROWS))
-        return max(_LEAST_STEPS, min(affordable, _MOST_STEPS))
-
-    def _step_work(self, rows: int) -> float:
-        """Return the multiply-adds of a step, about."""
-        return rows * self._row_work + _OPERATIONS * self.model.n_parameters
-
-    @cached_property
-    def _row_work(self) -> float:
-        n_features: int = self.X.shape[1]
-        width: float = n_features
-        if isinstance(self.X, CsrMatrix):
-            width = _SPARSE_COST * self.X.nnz / len(self.X)
-        return 2 * (1 + width) * self.model.n_parameters / (n_features + 1)
-
-    @cached_property
-    def _share(self) -> int:
-        """The rows that each of the rehearsal's ranks may have."""
-        return max(1, (len(self.y) - self._held_out) // self._ranks)
-
-    @cached_property
-    def _epochs(self) -> int:
-        """The epochs, as far as steps are left for them."""
-        steps = -(-self._share // self._batch)
-        return max(2, min(settled(self.spec.stop.max_epochs), round(self._steps / steps)))
-
-    @cached_property
-    def _rows(self) -> int:
-        """The rows of all ranks: so many that the epochs have as many steps as there may be."""
-        share = min(self._share, self._batch * max(1, self._steps // self._epochs))
-        return share * self._ranks
-
-    def _trained(self, rate: float) -> Floats:
-        fields = self._fields_at(rate)
-        local = LocalDescent(Descent.of(fields, self._epochs), self._batch, passes=1)
-        share = self._rows // self._ranks
-        starts = [self._held_out + rank * share for rank in range(self._ranks)]
-        at = [local.begin(self.model.initial_parameters()) for _ in starts]
-        for epoch in range(1, self._epochs + 1):
-            ends = [
-                self._pass(local, at[rank], epoch, rank, start, share)
-                for rank, start in enumerate(starts)
-            ]
-            w = np.stack([end.parameters for end in ends]).mean(axis=0, dtype=np.float64)
-            parameters: Floats = w.astype(np.float32)
-            if not np.isfinite(parameters).all():
-                break
-            at = [self._next(local, end, parameters) for end in ends]
-        return parameters
-
-    def _pass(
-        self, local: LocalDescent, at: RankProgress, epoch: int, rank: int, start: int, share: int
-    ) -> RankProgress:
-        rows = slice(start, start + share)
-        rank_epoch = RankEpoch(epoch, rank, (share,) * self._ranks, self.spec.data.seed)
-        gradient, penalty = local.loss_gradient(self.model, rank_epoch), self.model.penalty
-        return local.run(at, self.X[rows], self.y[rows], rank_epoch, gradient, penalty)
-
-    def _next(self, local: LocalDescent, end: RankProgress, w: Floats) -> RankProgress:
-        if self.fields.averages_models:
-            return local.begin(w)
-        return RankProgress(w, extras=end.extras)  # moments go on
-
-    def _fields_at(self, rate: float) -> Fields:
-        """Return the descent with ``rate``; the schedule is that of the job, in fewer epochs."""
-        share = self._epochs / settled(self.spec.stop.max_epochs)
-        return msgspec.structs.replace(
-            self.fields,
-            learning_rate=rate,
-            decay=self.fields.decay / share,
-            warmup_epochs=self.fields.warmup_epochs * share,
-        )
-
-    def _loss(self, w: Floats, rows: slice) -> float:
-        """Return the mean loss of some of the rows that the ranks have, or of those held out."""
-        rows = slice(rows.start, rows.stop or self._held_out + self._rows)
-        return self.model.gradient(w, self.X[rows], self.y[rows], out=np.empty_like(w))
 
 
 class Search:
@@ -231,9 +68,15 @@ class Search:
         self._found: dict[int, Result] = {}  # by powers of 2
 
     def best(self) -> float:
-        """Return the rate in the middle of those whose results are alike and best."""
+        """Return the rate in the middle of those whose results are alike and best.
+
+        From the minimum of a sample, the lowest rate would be best for the sample. There it is half
+        of the largest rate that does not lead away.
+        """
         if not self._rehearsal.is_affordable:
             return self._rate(_CAREFUL)
+        if self._rehearsal.fields.starts_at_sample:
+            return self._rate(self._largest_that_stays() - 1)
         for power in _POWERS:
             self._try(power)
         while untried := self._neighbours - self._found.keys():
@@ -243,6 +86,13 @@ class Search:
         most = (1 + _ALIKE) * min(sound.values())
         alike = [power for power in sorted(sound) if sound[power] <= most]
         return self._rate(alike[(len(alike) - 1) // 2])
+
+    def _largest_that_stays(self) -> int:
+        most = (1 + _ALIKE) * self._rehearsal.quality(self._rehearsal.start).objective
+        power = _LARGEST_AHEAD
+        while power > _LOWEST and self._rehearsal.result(self._rate(power)).objective > most:
+            power -= 2
+        return power
 
     def _try(self, power: int) -> None:
         self._found[power] = self._rehearsal.result(self._rate(power))
@@ -268,22 +118,6 @@ class Search:
         return _rounded(self._rehearsal.unit * 2.0**power)
 
 
-def _largest_eigenvalue(X: Matrix) -> float:
-    """Return the largest eigenvalue of X'X/n, with a column of ones, by power iteration."""
-    v = np.random.Generator(np.random.PCG64(0)).normal(size=X.shape[1] + 1).astype(np.float32)
-    value = 0.0
-    with np.errstate(all="ignore"):
-        for _ in range(_POWER_STEPS):
-            v /= np.linalg.norm(v)
-            z = product(X, v[:-1]) + v[-1]
-            transposed_product(X, z, v[:-1])
-            v[-1] = z.sum()
-            value = float(np.linalg.norm(v))
-            if not 0 < value < np.inf:
-                break
-    return value / len(X)
-
-
 def _rounded(rate: float) -> float:
-    """Return ``rate`` with two digits, within the limits of the field."""
-    return float(f"{min(max(rate, 1e-12), 1e6):.2g}")
+    """Return ``rate`` with two digits, within the limits of the field and of float32."""
+    return float(f"{min(max(rate, _LEAST_RATE), 1e6):.2g}")

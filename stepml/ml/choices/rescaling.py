@@ -12,11 +12,14 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml.matrices import CsrMatrix, Matrix, row_norms_squared
 
+_SMALL, _LARGE = 1e-15, 1e15  # labels whose squares, and sums of them, are far within float32
 _UNIT = 1e-3  # largest distance of a squared norm from 1
 _SPREAD = 10.0  # of the sizes of features, at most, where rows stay as they are
 
 
-def with_scaling(spec: JobSpec, sample: Callable[[], Matrix]) -> JobSpec:
+def with_scaling(
+    spec: JobSpec, sample: Callable[[], Matrix], largest_label: float = 1.0
+) -> JobSpec:
     """Return the job with values of ``data.standardise`` and ``model.scale_labels``.
 
     Parameters
@@ -25,9 +28,12 @@ def with_scaling(spec: JobSpec, sample: Callable[[], Matrix]) -> JobSpec:
         With an algorithm.
     sample : callable
         Returns training rows as in the data; missing values are NaN. Called only if needed.
+    largest_label : float
+        The size of the largest one; only a regression uses it.
     """
     algorithm = settled(spec.algorithm)
-    scale_labels = not algorithm.is_exact and not algorithm.knows_labels
+    has_squares = _SMALL < largest_label < _LARGE or not largest_label
+    scale_labels = not (algorithm.is_exact and has_squares) and not algorithm.knows_labels
     model = filled(spec.model, {"scale_labels": scale_labels})
     spec = msgspec.structs.replace(spec, model=model)
     if spec.data.standardise is not None:

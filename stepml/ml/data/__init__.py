@@ -14,7 +14,7 @@ each label come before the others (`stepml.ml.data.strata`).
 
 from __future__ import annotations
 
-from stepml.ml.data.assembly import assemble
+from stepml.ml.data.assembly import assemble, cuts_of
 from stepml.ml.data.format_guess import guess_format
 from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.layout import Layout, dataset_digest
@@ -43,10 +43,11 @@ from stepml.ml.data.split import (
     shard_kind,
     shard_plan,
 )
-from stepml.ml.data.strata import labels_and_counts
+from stepml.ml.data.strata import Cuts, labels_and_counts
 
 __all__ = [
     "ByteRange",
+    "Cuts",
     "DataObject",
     "DataPlan",
     "Interval",
@@ -65,6 +66,7 @@ __all__ = [
     "SourceFormat",
     "are_alike",
     "assemble",
+    "cuts_of",
     "dataset_digest",
     "feature_moments",
     "guess_format",

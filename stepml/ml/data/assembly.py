@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from stepml.ml.matrices import CsrMatrix
 # Requests wait for the network, not for the processor.
 _THREADS = 8
 _REQUEST_BYTES = 8 * 2**20
+# Of 60 bytes each.
+_BATCH_ROWS = 2**21
 
 
 def assemble(
@@ -32,13 +35,15 @@ def assemble(
     manifest: Manifest,
     interval: Interval,
     kind: ShardKind,
+    cuts: Cuts | None = None,
     *,
     request_pairs: int = REQUEST_PAIRS,
+    batch_rows: int = _BATCH_ROWS,
 ) -> Shard:
     """Return the rows at the positions ``interval`` of their order.
 
     The shard is filled in place in its container, so packing it needs no copy. Additional memory:
-    about 40 bytes a row of the buckets around the interval, and 8 requests.
+    about 60 bytes a row of a batch, and 8 requests.
 
     Parameters
     ----------
@@ -48,8 +53,12 @@ def assemble(
     interval : Interval
     kind : {"dense", "sparse", "uint8"}
         From `shard_kind`, which refuses impossible kinds.
+    cuts : Cuts, optional
+        From `cuts_of`, if the interval has quotas; left out: found here.
     request_pairs : int
         Pairs of a sparse piece that one request reads, at most.
+    batch_rows : int
+        Rows whose places are found at once: those of a stratified order may lie anywhere.
 
     Raises
     ------
@@ -68,50 +77,67 @@ def assemble(
         raise ValueError("rows with other values are not made bytes")
     check_shard_size(manifest, kind, interval.n_rows)
     rows = rows_name(manifest.fingerprint, interval, kind)
+    if interval.quotas and cuts is None:
+        cuts = cuts_of(reader, manifest, interval.quotas)
+    batches = Buckets.around(manifest, interval, cuts, batch_rows)
     with ThreadPoolExecutor(_THREADS) as threads:
-        cuts = _cuts(threads, reader, manifest, interval)
-        buckets = Buckets.around(manifest, interval, cuts)
-        slices = slices_of(
-            threads, reader, manifest.pieces, buckets.first, buckets.behind, request_pairs
-        )
-        ends = list(accumulate(each.n_rows for each in slices))
-        own = buckets.targets(_all_ids(threads, slices), lambda: _all_labels(threads, slices))
-        targets = np.split(own, ends[:-1])
-        counts = list(threads.map(Slice.counts, slices))
+
+        def gathered(batch: Buckets) -> list[_Part]:
+            return _parts(threads, reader, manifest, batch, request_pairs)
+
+        first = gathered(batches[0])
+        rest = batches[1:]
         if kind == "sparse":
-            own_counts = _counts_in_order(interval.n_rows, targets, counts)
+            own_counts = np.zeros(interval.n_rows, np.int64)
+            for parts in chain([first], map(gathered, rest)):
+                _count_pairs(parts, own_counts)
             shard = empty_sparse(own_counts, manifest.n_features, rows)
         else:
             fine = manifest.layout.fine
             shard = empty_dense(
                 interval.n_rows, manifest.n_features, rows, fine=fine, as_bytes=kind == "uint8"
             )
-        # Making the list raises the errors of the copies.
-        list(
-            threads.map(
-                lambda part, to, n: _copy_slice(part, to, n, shard),
-                slices,
-                targets,
-                counts,
-            )
-        )
+        for parts in chain([first], map(gathered, rest)):
+            # Making the list raises the errors of the copies.
+            list(threads.map(lambda part: _copy_part(part, shard), parts))
     return shard
 
 
-def _cuts(
-    threads: Executor, reader: ObjectReader, manifest: Manifest, interval: Interval
-) -> Cuts | None:
-    """Return the cuts in the order of the interval, if it has quotas."""
-    if not interval.quotas:
-        return None
+def cuts_of(reader: ObjectReader, manifest: Manifest, quotas: Sequence[int]) -> Cuts:
+    """Return the last validation row of each label; errors as of `find_cuts`.
 
-    def load(first: int, behind: int) -> tuple[RowIds, Labels]:
-        slices = slices_of(threads, reader, manifest.pieces, first, behind)
-        ids, labels = _all_ids(threads, slices), _all_labels(threads, slices)
-        order = np.argsort(ids, kind="stable")
-        return ids[order], labels[order]
+    It reads ids and labels of most rows if a label is rare.
+    """
+    with ThreadPoolExecutor(_THREADS) as threads:
 
-    return find_cuts(manifest, interval.quotas, load)
+        def load(first: int, behind: int) -> tuple[RowIds, Labels]:
+            slices = slices_of(threads, reader, manifest.pieces, first, behind)
+            ids, labels = _all_ids(threads, slices), _all_labels(threads, slices)
+            order = np.argsort(ids, kind="stable")
+            return ids[order], labels[order]
+
+        return find_cuts(manifest, quotas, load)
+
+
+class _Part(NamedTuple):
+    """Some rows of a piece, and the place of each in the shard."""
+
+    rows: Slice
+    targets: Targets
+    counts: Counts
+
+
+def _parts(
+    threads: Executor, reader: ObjectReader, manifest: Manifest, batch: Buckets, request_pairs: int
+) -> list[_Part]:
+    """Return the parts of a batch that have rows of the shard."""
+    slices = slices_of(threads, reader, manifest.pieces, batch.first, batch.behind, request_pairs)
+    ends = list(accumulate(each.n_rows for each in slices))
+    own = batch.targets(_all_ids(threads, slices), lambda: _all_labels(threads, slices))
+    targets = np.split(own, ends)[:-1]
+    found = [each for each in zip(slices, targets, strict=True) if each[1].max() >= 0]
+    counts = threads.map(Slice.counts, [rows for rows, _ in found])
+    return [_Part(*each, n) for each, n in zip(found, counts, strict=True)]
 
 
 def _all_ids(threads: Executor, slices: Sequence[Slice]) -> RowIds:
@@ -124,17 +150,14 @@ def _all_labels(threads: Executor, slices: Sequence[Slice]) -> Labels:
     return np.concatenate([empty, *threads.map(Slice.labels, slices)])
 
 
-def _counts_in_order(
-    n_rows: int, targets: Sequence[Targets], counts: Sequence[Counts]
-) -> NDArray[np.int64]:
-    own_counts = np.zeros(n_rows, np.int64)
-    for rows, row_counts in zip(targets, counts, strict=True):
-        inside = rows >= 0
-        own_counts[rows[inside]] = row_counts[inside]
-    return own_counts
+def _count_pairs(parts: Sequence[_Part], own_counts: NDArray[np.int64]) -> None:
+    for _, targets, counts in parts:
+        inside = targets >= 0
+        own_counts[targets[inside]] = counts[inside]
 
 
-def _copy_slice(part: Slice, targets: Targets, counts: Counts, shard: Shard) -> None:
+def _copy_part(found: _Part, shard: Shard) -> None:
+    part, targets, counts = found
     labels = part.labels()
     inside = targets >= 0
     shard.y[targets[inside]] = labels[inside]
@@ -162,7 +185,7 @@ def _copy_rows(part: Slice, targets: Targets, name: str, X: NDArray[np.float32])
 def _copy_pairs(part: Slice, targets: Targets, counts: Counts, X: CsrMatrix) -> None:
     starts = np.cumsum(counts, dtype=np.int64) - counts
     shifts = X.indptr[targets] - starts  # from the place in the slice to that in the shard
-    for pairs in _pairs(part, counts, X.n_features):
+    for pairs in _pairs(part, targets, counts, X.n_features):
         inside = targets[pairs.rows] >= 0
         places = np.arange(pairs.first, pairs.first + len(pairs.indices)) + shifts[pairs.rows]
         X.indices[places[inside]] = pairs.indices[inside]
@@ -176,7 +199,7 @@ def _spread_pairs(
     X: NDArray[np.float32],
     remainders: Remainders | None,
 ) -> None:
-    for pairs in _pairs(part, counts, X.shape[1]):
+    for pairs in _pairs(part, targets, counts, X.shape[1]):
         rows = targets[pairs.rows]
         inside = rows >= 0
         X[rows[inside], pairs.indices[inside]] = pairs.values[inside]
@@ -198,16 +221,20 @@ class _Pairs:
     values: NDArray[np.float32]
 
 
-def _pairs(part: Slice, counts: Counts, n_features: int) -> Iterator[_Pairs]:
+def _pairs(part: Slice, targets: Targets, counts: Counts, n_features: int) -> Iterator[_Pairs]:
+    """Yield the pairs of one request after another, without those that have no row of the shard."""
     start, stop = part.pairs
     ends = np.cumsum(counts, dtype=np.int64)
     for first in range(0, stop - start, part.request_pairs):
         behind = min(first + part.request_pairs, stop - start)
+        rows = _rows_of_pairs(ends, first, behind)
+        if targets[rows].max() < 0:
+            continue
         indices = part.load("indices", start + first, start + behind)
         if indices.max() >= n_features:
             raise DamagedValueError(f"an index of the piece {part.piece.key} is damaged")
         values = part.load("values", start + first, start + behind)
-        yield _Pairs(first, _rows_of_pairs(ends, first, behind), indices, values)
+        yield _Pairs(first, rows, indices, values)
 
 
 def _rows_of_pairs(ends: NDArray[np.int64], first: int, behind: int) -> NDArray[np.intp]:

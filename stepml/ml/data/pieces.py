@@ -132,12 +132,11 @@ def write_pieces(
     data_format = FORMATS[layout.format]
     complete = data_format.complete(source, objects, layout)
     complete = replace(complete, fine=data_format.fine_features(source, objects, complete))
-    found = None if complete == layout else complete
     reader = data_format.open_rows(source, objects, complete, request_bytes)
     rows = _identified_rows(reader, objects, layout, parts, seed)
     for batch in _batches(rows, piece_bytes):
         piece = _write_piece(store, piece_key(len(statistics)), batch, complete)
-        statistics.append(replace(piece, layout=found))
+        statistics.append(replace(piece, layout=None if complete == layout else complete))
         batch.clear()  # frees its memory before the next batch is read
     return RangeResult(statistics, reader.skipped)
 

@@ -12,7 +12,7 @@ from stepml.job.errors import DamagedValueError
 from stepml.ml.data.manifest import Manifest
 from stepml.ml.data.row_ids import RowIds
 from stepml.ml.data.split import Interval
-from stepml.ml.data.strata import Cuts, Labels
+from stepml.ml.data.strata import Cuts, Labels, bucket_batches
 
 Targets = NDArray[np.intp]
 
@@ -29,8 +29,13 @@ class Buckets:
     cuts: Cuts | None  # only rows on the interval's side of them belong to it
 
     @classmethod
-    def around(cls, manifest: Manifest, interval: Interval, cuts: Cuts | None) -> Buckets:
-        """Return the buckets around an interval; its order has ``cuts`` if it has quotas."""
+    def around(
+        cls, manifest: Manifest, interval: Interval, cuts: Cuts | None, batch_rows: int
+    ) -> list[Buckets]:
+        """Return the buckets around an interval; its order has ``cuts`` if it has quotas.
+
+        They are in batches of at most ``batch_rows`` rows, if no bucket has more.
+        """
         counts = own = np.array(manifest.bucket_counts)
         before = 0
         if cuts is not None:
@@ -40,8 +45,10 @@ class Buckets:
         ends = before + np.cumsum(own)
         first = int(np.searchsorted(ends, interval.start, side="right"))
         behind = int(np.searchsorted(ends, interval.stop - 1, side="right")) + 1
-        position = int(ends[first] - own[first])
-        return cls(interval, first, behind, position, int(counts[first:behind].sum()), cuts)
+        return [
+            cls(interval, a, b, int(ends[a] - own[a]), int(counts[a:b].sum()), cuts)
+            for a, b in bucket_batches(counts[:behind].tolist(), batch_rows, first)
+        ]
 
     def targets(self, ids: RowIds, labels: Callable[[], Labels]) -> Targets:
         """Return the place in the interval of each row of the buckets; -1: it is outside.

@@ -144,6 +144,20 @@ def are_narrow(ends: tuple[float, float]) -> bool:
     return 0 < high - low < _NARROW * max(abs(low), abs(high))
 
 
+def are_constant(
+    n: NDArray[np.int64], mean: Floats64, m2: Floats64, fine: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Return whether each feature is constant, by the fields of its `Moments`."""
+    rows = np.maximum(n, 1).astype(np.float64)
+    variance = m2 / rows
+    # Because of rounding, the computed variance of a constant may be slightly above 0.
+    eps = np.finfo(np.float64).eps
+    rounding = rows * eps * variance + (rows * mean * eps) ** 2
+    rounding[fine] = 0
+    constant: NDArray[np.bool_] = variance <= rounding
+    return constant
+
+
 def are_coarse(mean: Floats64, deviation: Floats64) -> NDArray[np.bool_]:
     """Return whether values beyond float32's whole numbers are close together, but not the same.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stepml.ml.data import arrays
 from stepml.ml.data.objects import Buffer
-from stepml.ml.data.remainders import Remainders
+from stepml.ml.data.remainders import Remainders, are_constant
 from stepml.ml.matrices import CsrMatrix, Matrix
 
 Floats32 = NDArray[np.float32]
@@ -44,19 +44,9 @@ class Moments:
     fine: Features = field(default_factory=_no_features)  # whose remainders count
 
     @property
-    def variance(self) -> Floats64:
-        """The variance of each feature."""
-        return self.m2 / np.maximum(self.n, 1).astype(np.float64)
-
-    @property
     def are_constant(self) -> NDArray[np.bool_]:
         """Whether each feature has the same value in all rows, or none."""
-        n, variance = np.maximum(self.n, 1).astype(np.float64), self.variance
-        # Because of rounding, the computed variance of a constant may be slightly above 0.
-        eps = np.finfo(np.float64).eps
-        rounding = n * eps * variance + (n * self.mean * eps) ** 2
-        rounding[self.fine] = 0
-        return variance <= rounding
+        return are_constant(self.n, self.mean, self.m2, self.fine)
 
     def pack(self, rows: str = "") -> bytearray:
         """Return the moments as a container of arrays; ``rows`` names the rows of the shard."""
@@ -296,8 +286,8 @@ def _known_pairs(X: CsrMatrix) -> Iterator[tuple[_Columns, Floats32, _Columns]]:
 
 
 def _deviations(moments: Moments) -> Floats32:
-    deviations = np.where(moments.are_constant, 1.0, np.sqrt(moments.variance))
-    deviation = deviations.astype(np.float32)
+    deviations = np.sqrt(moments.m2 / np.maximum(moments.n, 1))
+    deviation = np.where(moments.are_constant, 1.0, deviations).astype(np.float32)
     # A deviation below the smallest float32 counts as 0, too.
     return np.where(deviation == 0, np.float32(1), deviation)
 

@@ -1,8 +1,8 @@
 """Validation rows of each label: their number, and their place in the order of ids.
 
 The first rows of each label validate. So a row's part in the job depends on the ids of all rows
-with its label, and is known once the pieces are. Nothing about it is stored: a function that
-gathers rows finds the cuts again, from ids and labels at the start of each piece.
+with its label, and is known once the pieces are. The cuts are found from ids and labels, which are
+at the start of each piece, by one function for all others (`lambdas.job_store.strata`).
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def find_cuts(
     labels, _ = labels_and_counts(manifest)
     left = np.array(quotas, np.intp)
     last, rows, bucket_counts = np.zeros_like(left), np.zeros_like(left), np.zeros(N_BUCKETS, int)
-    for first, behind in _batches(manifest.bucket_counts, batch_rows):
+    for first, behind in bucket_batches(manifest.bucket_counts, batch_rows):
         ids, y = load(first, behind)
         own = _places(labels, y)
         validates = _ranks(own) < left[own]
@@ -128,9 +128,15 @@ def find_cuts(
     raise DamagedValueError("the pieces have fewer rows of a label than the manifest says")
 
 
-def _batches(bucket_counts: Sequence[int], most_rows: int) -> Iterator[tuple[int, int]]:
-    first = n_rows = 0
-    for bucket, count in enumerate(bucket_counts):
+def bucket_batches(
+    bucket_counts: Sequence[int], most_rows: int, first: int = 0
+) -> Iterator[tuple[int, int]]:
+    """Yield first and last bucket, exclusive, of batches of at most ``most_rows`` rows.
+
+    A bucket that has more is a batch of its own.
+    """
+    n_rows = 0
+    for bucket, count in enumerate(bucket_counts[first:], start=first):
         if bucket > first and n_rows + count > most_rows:
             yield first, bucket
             first, n_rows = bucket, 0

@@ -15,7 +15,7 @@
 ``rose_after_best``           An earlier epoch had a much better model.
 ``not_converged``             The loss can still fall.
 ``no_better_than_constant``   The model is about as good as one that ignores the features.
-``never_predicted``           The model never predicts some classes.
+``rarely_predicted``          The model hardly ever predicts some classes.
 ``empty_clusters``            Clusters have no rows.
 ===========================  ============================================================"""
 

@@ -29,7 +29,8 @@ def doubts_about_moments(spec: JobSpec, layout: Layout, moments: Moments) -> lis
         features = "the feature is" if len(moments.n) == 1 else f"all {len(moments.n)} features are"
         text = f"{features} constant, so they say nothing about the labels"
         return [JobWarning(code="features_constant", text=text)]
-    apart = [] if spec.data.standardise else _if_apart(spec, layout, moments)
+    is_scaled = spec.data.standardise or spec.model.takes_images
+    apart = [] if is_scaled else _if_apart(spec, layout, moments)
     return [*_if_coarse_after_all(layout, moments), *apart]
 
 

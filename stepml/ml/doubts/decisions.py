@@ -14,9 +14,11 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import label_text
 from stepml.ml.models.base import WithClasses
 from stepml.ml.models.classifiers import BinaryClassifier
-from stepml.ml.models.confusion import Counts
+from stepml.ml.models.confusion import Counts, predictions_of, rows_of
 
 _MOST_NAMED = 5
+_RARELY = 0.1  # rows with a prediction, relative to the rows of the class
+_LEAST_ROWS = 5  # of a class, for validation, of which one should be predicted
 _OF_SCORES = ("average_precision", "log_loss")  # the measures that are suggested, the best first
 # Codes of warnings about the loss: those that say what to change first, and others.
 _OF_TRAINING = ("loss_rose", "loss_oscillates", "not_converged")
@@ -26,33 +28,45 @@ _LITTLE = "the features may say little about"
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """The rows of each class, and the number of rows that are predicted to be of it."""
+    """The predictions of a classifier for rows of each class."""
 
     titles: Sequence[str]  # of the classes
-    validation: Counts  # (n_classes,) validation rows
-    training: Counts  # (n_classes,) training rows of a sample
-    predicted: Counts  # (n_classes,) both, by their prediction
+    validation: Counts  # (n_classes, n_classes) validation rows of each class by their prediction
+    training: Counts  # likewise, of a sample of the training rows
 
     @classmethod
-    def of(cls, model: WithClasses, validation: Counts, sample: Counts) -> Self:
-        """Return the decisions by the `count_classes` of validation rows and of a sample."""
-        predicted = (validation + sample).sum(axis=0)
-        return cls(titles_of(model), validation.sum(axis=1), sample.sum(axis=1), predicted)
+    def of(cls, model: WithClasses, validation: Counts, training: Counts) -> Self:
+        """Return the decisions of ``model`` by the `count_classes` of both kinds of rows."""
+        return cls(titles_of(model), validation, training)
 
     @property
-    def validate_one(self) -> bool:
-        """Whether all validation rows are of one class."""
-        return int(np.count_nonzero(self.validation)) == 1
+    def validating(self) -> Counts:
+        """The validation rows of each class, (n_classes,)."""
+        return rows_of(self.validation)
+
+    @property
+    def rows(self) -> Counts:
+        """The rows of each class, (n_classes,)."""
+        return rows_of(self.validation + self.training)
+
+    @property
+    def predicted(self) -> Counts:
+        """The rows with each prediction, (n_classes,)."""
+        return predictions_of(self.validation + self.training)
 
     @property
     def missed(self) -> list[int]:
-        """The classes that training rows have, but no prediction."""
-        return np.flatnonzero((self.training > 0) & (self.predicted == 0)).tolist()
+        """The classes that training rows have, but hardly any prediction."""
+        is_trained = rows_of(self.training) > 0
+        is_rare = self.predicted < _RARELY * self.rows
+        # Rows that were learnt are predicted better than others.
+        is_absent = (self.validating >= _LEAST_ROWS) & (predictions_of(self.validation) == 0)
+        return np.flatnonzero(is_trained & (is_rare | is_absent)).tolist()
 
-    def share(self, classes: Sequence[int]) -> float:
-        """Return the share of all rows that are of some classes."""
-        rows = self.validation + self.training
-        return float(rows[list(classes)].sum() / rows.sum())
+    def are_few(self, classes: Sequence[int]) -> bool:
+        """Return whether some classes have less than half of the rows of an average class."""
+        mean = self.rows.sum() / np.count_nonzero(self.rows)
+        return bool(self.rows[list(classes)].mean() < mean / 2)
 
 
 def titles_of(model: WithClasses) -> list[str]:
@@ -64,9 +78,9 @@ def titles_of(model: WithClasses) -> list[str]:
 
 def if_one_validates(spec: JobSpec, decisions: Decisions | None) -> JobWarning | None:
     """Return a warning if the validation rows cannot tell whether a model separates classes."""
-    if decisions is None or not decisions.validate_one:
+    if decisions is None or np.count_nonzero(decisions.validating) != 1:
         return None
-    title = decisions.titles[int(np.argmax(decisions.validation))]
+    title = decisions.titles[int(np.argmax(decisions.validating))]
     if spec.data.validation is not None:
         advice = "choose others in data.validation"
     elif spec.data.stratify:
@@ -77,10 +91,10 @@ def if_one_validates(spec: JobSpec, decisions: Decisions | None) -> JobWarning |
     return JobWarning(code="one_class_validates", text=text)
 
 
-def if_never_predicted(
+def if_rarely_predicted(
     spec: JobSpec, decisions: Decisions | None, about_loss: JobWarning | None
 ) -> list[JobWarning]:
-    """Return a warning about classes that are never predicted.
+    """Return a warning about classes that are predicted never, or hardly ever.
 
     There is none if the job is judged by probabilities or the order of rows, not by decisions.
 
@@ -97,41 +111,47 @@ def if_never_predicted(
     verb, pronoun = ("is", "it") if len(missed) == 1 else ("are", "them")
     text = (
         f"{_listed([decisions.titles[each] for each in missed])}, "
-        f"{_percent(decisions.share(missed))} of the rows, {verb} never predicted"
-        f"{_on_accuracy(decisions)}"
+        f"{_share_of(decisions.rows, missed)} of the rows, {verb} "
+        f"{_how_rarely(decisions, missed)} predicted{_on_accuracy(decisions)}"
     )
     if about_loss is None or about_loss.code not in _OF_TRAINING:
-        little = f"{_LITTLE} {pronoun}"
         is_sure = about_loss is None or about_loss.code not in _OF_FEATURES
-        text += f": {_advice(spec, len(decisions.titles), little, is_sure=is_sure)}"
-    return [JobWarning(code="never_predicted", text=text)]
+        text += f": {_advice(spec, decisions, f'{_LITTLE} {pronoun}', is_sure=is_sure)}"
+    return [JobWarning(code="rarely_predicted", text=text)]
+
+
+def _how_rarely(decisions: Decisions, missed: Sequence[int]) -> str:
+    return "hardly ever" if decisions.predicted[missed].any() else "never"
 
 
 def _on_accuracy(decisions: Decisions) -> str:
-    predicted = np.flatnonzero(decisions.predicted)
+    """Return a remark if the validation rows have one prediction."""
+    predicted = np.flatnonzero(predictions_of(decisions.validation))
     if len(predicted) != 1:
         return ""
     (only,) = predicted.tolist()
-    share = decisions.validation[only] / decisions.validation.sum()
+    share = decisions.validating[only] / decisions.validating.sum()
     return f", so the accuracy, {share:.4g}, is only the share of {decisions.titles[only]}"
 
 
-def _advice(spec: JobSpec, n_classes: int, little: str, *, is_sure: bool) -> str:
+def _advice(spec: JobSpec, decisions: Decisions, little: str, *, is_sure: bool) -> str:
     """Return changes to the job; ``is_sure``: the features say something about the labels."""
     weight = getattr(spec.model, "class_weight", None)
-    if weight == "balanced":
-        return little
-    if weight is not None:
+    if weight is not None and weight != "balanced":
         return "raise the weight in model.class_weight"
+    # Weights that balance the classes help if these have few rows.
+    if weight == "balanced" or not decisions.are_few(decisions.missed):
+        return little
     if not is_sure:
         return f"{little}, or set model.class_weight to 'balanced'"
     known = [each for each in _OF_SCORES if each in spec.model.metrics]
-    suited = [each for each in known if n_classes == 2 or each == "log_loss"]
+    suited = [each for each in known if len(decisions.titles) == 2 or each == "log_loss"]
     other = f"; if only scores matter, set stop.metric to {suited[0]!r}" if suited else ""
     return f"set model.class_weight to 'balanced'{other}"
 
 
-def _percent(share: float) -> str:
+def _share_of(rows: Counts, classes: Sequence[int]) -> str:
+    share = float(rows[list(classes)].sum() / rows.sum())
     return f"{100 * share:.2g}%" if share < 0.1 else f"{share:.0%}"
 
 

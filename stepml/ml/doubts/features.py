@@ -25,9 +25,15 @@ def notes_on_features(layout: Layout, moments: Moments, sample: Callable[[], Mat
     sample : callable
         Returns training rows as in the data. Called only if features have the same mean.
     """
-    constant = np.flatnonzero(moments.are_constant).tolist()
-    titles = [layout.feature_title(each) for each in constant]
-    notes = [_note(titles, "is constant", "are constant")] if constant else []
+    is_empty = moments.n == 0
+    notes = [
+        _note([layout.feature_title(each) for each in np.flatnonzero(found).tolist()], *verbs)
+        for found, verbs in (
+            (is_empty, ("has no value", "have no value")),
+            (moments.are_constant & ~is_empty, ("is constant", "are constant")),
+        )
+        if found.any()
+    ]
     repeated = _repeated(moments, sample)
     pairs = [
         f"{layout.feature_title(other)} repeats {layout.feature_title(first)}"

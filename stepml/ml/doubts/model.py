@@ -11,7 +11,7 @@ from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml.convergence import EndedBy, advice
-from stepml.ml.doubts.decisions import Decisions, if_never_predicted, if_one_validates
+from stepml.ml.doubts.decisions import Decisions, if_one_validates, if_rarely_predicted
 from stepml.ml.second_opinion import Better
 
 _MARGIN = 0.01  # relative; validation rows are a sample
@@ -21,6 +21,7 @@ _RISES, _SHARE_OF_RISES = 3, 0.25
 _STILL = 0.25  # share of the epochs, the last ones, among which a rise must be
 _PAST_BEST = 0.1  # relative
 _LEAST = 1e-6  # of the constant model's or the first loss: less is a rounding error
+_STRONG = 0.5  # l2: that of few rows by default is less
 _SAY_LITTLE = "the features may say little about the labels"
 
 # Changes that let a job go on, by the criterion that ended it.
@@ -96,8 +97,12 @@ class Training:
 
     def exceeds(self, other: float) -> bool:
         """Return whether the loss is higher than ``other``, noise aside."""
-        least = _LEAST * max(abs(self.constant_loss or 0.0), abs(self.first_loss or 0.0))
-        return self.loss > other + _MARGIN * abs(other) + least
+        return self.loss > other + _MARGIN * abs(other) + self.rounding
+
+    @property
+    def rounding(self) -> float:
+        """The size of differences that are rounding errors."""
+        return _LEAST * max(abs(self.constant_loss or 0.0), abs(self.first_loss or 0.0))
 
 
 def doubts_about_model(spec: JobSpec, training: Training) -> list[JobWarning]:
@@ -116,7 +121,7 @@ def doubts_about_model(spec: JobSpec, training: Training) -> list[JobWarning]:
     about_loss = next((warning for warning in found if warning), None)
     return [
         *([about_loss] if about_loss else []),
-        *if_never_predicted(spec, training.decisions, about_loss),
+        *if_rarely_predicted(spec, training.decisions, about_loss),
         *_if_empty(training),
     ]
 
@@ -134,7 +139,7 @@ def _if_worse(spec: JobSpec, training: Training) -> JobWarning | None:
         f"{constant:.6g}: "
     )
     if training.has_learnt(constant):
-        text += f"{_SAY_LITTLE}, or the rows are too few"
+        text += f"{_little(spec)}, or the rows are too few"
     else:
         text += _more(spec, training) if training.is_steady else advice(spec)
     return JobWarning(code="worse_than_constant", text=text)
@@ -146,7 +151,7 @@ def _if_risen(spec: JobSpec, training: Training) -> JobWarning | None:
         return None
     text = f"the validation loss rose from {first:.6g} to {training.loss:.6g} in training: "
     if training.has_learnt(first):
-        text += f"{_SAY_LITTLE}, or the rows are too few"
+        text += f"{_little(spec)}, or the rows are too few"
     else:
         text += advice(spec)
     return JobWarning(code="loss_rose", text=text)
@@ -197,12 +202,12 @@ def _if_falling(spec: JobSpec, training: Training) -> JobWarning | None:
     """Return a warning if the last epochs let expect a fall; clusters get no second opinion."""
     if spec.model.needs_labels or training.ended_by in ("target_loss", "target", "algorithm"):
         return None
-    expected = _expected_fall(training.losses)
-    if expected <= _MARGIN * abs(training.loss):
+    expected = min(_expected_fall(training.losses), training.loss)  # no cluster has less than 0
+    if expected <= _MARGIN * training.loss or expected <= training.rounding:
         return None
     text = (
         f"the validation loss {training.loss:.6g} still falls, by about "
-        f"{expected / abs(training.loss):.0%} in the epochs to come: {_more(spec, training)}"
+        f"{expected / training.loss:.0%} in the epochs to come: {_more(spec, training)}"
     )
     return JobWarning(code="not_converged", text=text)
 
@@ -214,9 +219,10 @@ def _if_no_better(spec: JobSpec, training: Training) -> JobWarning | None:
     margin = max(_SURE_MARGIN, _NOISE / math.sqrt(max(1, training.validation_rows)))
     if training.loss < constant - margin * abs(constant):
         return None
+    reason = _little(spec) if spec.model.needs_labels else "the rows form no clusters"
     text = (
         f"the validation loss {training.loss:.6g} is hardly better than that of {_constant(spec)}, "
-        f"{constant:.6g}: {_SAY_LITTLE if spec.model.needs_labels else 'the rows form no clusters'}"
+        f"{constant:.6g}: {reason}"
     )
     return JobWarning(code="no_better_than_constant", text=text)
 
@@ -227,6 +233,19 @@ def _if_empty(training: Training) -> list[JobWarning]:
         return []
     text = f"{empty} cluster{'s have' if empty > 1 else ' has'} no rows: lower model.n_clusters"
     return [JobWarning(code="empty_clusters", text=text)]
+
+
+def _little(spec: JobSpec) -> str:
+    """Return the reason why a model that suits its rows is like one that ignores the features."""
+    large = [
+        name
+        for name, factor, least in (
+            ("l1", spec.model.l1_factor, 0.0),
+            ("l2", spec.model.l2_factor, _STRONG),
+        )
+        if factor > least
+    ]
+    return "".join([_SAY_LITTLE, *(f", or model.{name} is too large" for name in large)])
 
 
 def _constant(spec: JobSpec) -> str:

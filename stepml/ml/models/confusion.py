@@ -32,6 +32,18 @@ def count_classes(own: _Indices, predicted: _Indices, n_classes: int) -> Counts:
     return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
+def rows_of(counts: Counts) -> Counts:
+    """Return the rows of each class by `count_classes`."""
+    rows: Counts = counts.sum(axis=1)
+    return rows
+
+
+def predictions_of(counts: Counts) -> Counts:
+    """Return the rows with each prediction by `count_classes`."""
+    rows: Counts = counts.sum(axis=0)
+    return rows
+
+
 @dataclass(frozen=True, slots=True)
 class PerClass:
     """The quality of the predictions of each class; 0 where a share of no rows is asked for."""
@@ -45,7 +57,7 @@ class PerClass:
     @classmethod
     def of(cls, counts: Counts) -> PerClass:
         """Return the quality by `count_classes`."""
-        return cls.of_totals(np.diag(counts), counts.sum(axis=1), counts.sum(axis=0))
+        return cls.of_totals(np.diag(counts), rows_of(counts), predictions_of(counts))
 
     @classmethod
     def of_totals(cls, right: Counts, support: Counts, predicted: Counts) -> PerClass:

@@ -203,9 +203,10 @@ class NeuralNetwork(LossModel):
         require_torch("a network")
         from stepml.ml.neural.building import bound_network
 
-        return bound_network(
-            self.spec, self.input_shape, self.n_outputs, self._channels, self.code, seed
-        )
+        with _DRAWING:
+            return bound_network(
+                self.spec, self.input_shape, self.n_outputs, self._channels, self.code, seed
+            )
 
 
 def spec_of(card: Mapping[str, Any]) -> specs.Neural:

@@ -84,6 +84,13 @@ def check_network(
         _require_gradient(first, rows, _targets(spec, outputs.shape[1]))
 
 
+def check_source(spec: Neural, code: Path | None) -> None:
+    """Import the user's function; errors as of `own_network`."""
+    if code is not None and spec.entry_point is not None:
+        with blamed(code, spec.entry_point):
+            imported_function(code, spec.entry_point)
+
+
 def _require_room_unbuilt(
     spec: Neural,
     input_shape: Sequence[int],
@@ -93,9 +100,7 @@ def _require_room_unbuilt(
 ) -> None:
     """Count the parameters without their memory, if the network can be built so."""
     try:
-        if code is not None and spec.entry_point is not None:
-            with blamed(code, spec.entry_point):
-                imported_function(code, spec.entry_point)  # modules may have tensors themselves
+        check_source(spec, code)  # imported here, its modules may have tensors themselves
         with torch.device("meta"), _Undrawn(), seeded(0):
             module = parts_of(spec, input_shape, n_outputs, code).module
         n_parameters = sum(each.numel() for each in module.parameters())

@@ -33,6 +33,7 @@ from storage.dynamodb import DynamoDBStorage
 from storage.redis import RedisStorage
 from storage.retrying import RetryingStorage
 from tests.contracts.conftest import aws_client, close_clients
+from tests.support.clocks import HandClock
 from tests.support.jobs import Job, contents
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 from tests.support.servers import redis_server
@@ -106,21 +107,8 @@ def test_a_redis_that_cannot_be_written_is_refused(
         storage.close()
 
 
-class FastClock:
-    """A clock whose waits take no time."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-
-    def monotonic(self) -> float:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += seconds
-
-
 def test_a_replica_is_refused_by_prepare_after_one_round_of_retries(tmp_path: Path) -> None:
-    clock, job = FastClock(), Job(exchange={"channel": "redis"})
+    clock, job = HandClock(), Job(exchange={"channel": "redis"})
     with redis_server(tmp_path) as server:
         with redis_client.Redis.from_url(server.url) as client:
             refuse_writes(client)
@@ -134,7 +122,7 @@ def test_a_replica_is_refused_by_prepare_after_one_round_of_retries(tmp_path: Pa
         "stack's parameter RedisUrl must have the address of the primary (Redis at jobs/job/"
     )
     assert "READONLY You can't write" in str(caught.value)
-    assert 1 < clock.time < 10
+    assert 1 < clock.now < 10
     assert contents(job.storage) == {}
 
 
@@ -143,8 +131,8 @@ def test_a_fail_over_is_waited_for(tmp_path: Path) -> None:
     with redis_server(tmp_path) as server, redis_client.Redis.from_url(server.url) as client:
         refuse_writes(client)
 
-        class Promoting(FastClock):
-            def sleep(self, seconds: float) -> None:
+        class Promoting(HandClock):
+            def sleep(self, seconds: float, /) -> None:
                 client.execute_command("REPLICAOF", "NO", "ONE")
 
         storage = RedisStorage(server.url)

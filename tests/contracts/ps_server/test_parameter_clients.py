@@ -340,42 +340,48 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return certificates(tmp_path_factory.mktemp("certificates"))
 
 
+@pytest.fixture(scope="module")
+def encrypted(
+    tmp_path_factory: pytest.TempPathFactory, made: Certificates
+) -> Iterator[ParameterServerProcess]:
+    directory = tmp_path_factory.mktemp("encrypted")
+    with parameter_server(directory, transports=TRANSPORTS, tls=made) as running:
+        yield running
+
+
 @pytest.mark.parametrize("size", [10, 3 * 2**20])
 def test_encrypted_vectors_come_back(
-    tmp_path: Path, made: Certificates, transport: str, size: int
+    encrypted: ParameterServerProcess, made: Certificates, transport: str, size: int
 ) -> None:
     ours = message(size)
-    encoded = encode_in_parts(ours)
-    with (
-        parameter_server(tmp_path, transports=TRANSPORTS, tls=made) as own,
-        own.client(transport) as client,
-    ):
-        client.register("a", settings(1, encoded.size))
-        _, data = client.push_and_pull(Target("a", STEP, 0), encoded)
+    sent, job = encode_in_parts(ours), f"{transport}-{size}"
+    with encrypted.client(transport) as client:
+        client.register(job, settings(1, sent.size))
+        _, data = client.push_and_pull(Target(job, STEP, 0), sent)
         assert isinstance(data, Received)
         assert data.message("").vector.tobytes() == ours.vector.tobytes()
-        trusting = Credentials(own.token, ca=made.ca.read_text())
-        with open_client(own.url(transport), trusting) as other:
+        trusting = Credentials(encrypted.token, ca=made.ca.read_text())
+        with open_client(encrypted.url(transport), trusting) as other:
             assert other.ping() == client.ping()
 
 
-def test_certificates_are_looked_at(tmp_path: Path, made: Certificates, transport: str) -> None:
-    (tmp_path / "other").mkdir()
-    strange = certificates(tmp_path / "other")
-    with parameter_server(tmp_path, transports=TRANSPORTS, tls=made) as own:
-        for credentials in (
-            Credentials(own.token),
-            Credentials(own.token, ca_file=str(strange.ca)),
-        ):
-            stranger = open_client(own.url(transport), credentials, timeout_s=10)
-            with stranger, pytest.raises(OSError):
-                stranger.ping()
-        plain = own.url(transport).replace("s://", "://")
-        unencrypted = open_client(plain, own.credentials, timeout_s=10)
-        with unencrypted, pytest.raises(OSError):
-            unencrypted.ping()
-        with own.client(transport) as honest:
-            honest.ping()
+def test_certificates_are_looked_at(
+    tmp_path: Path, encrypted: ParameterServerProcess, transport: str
+) -> None:
+    strange = certificates(tmp_path)
+    for credentials in (
+        Credentials(encrypted.token),
+        Credentials(encrypted.token, ca_file=str(strange.ca)),
+    ):
+        stranger = open_client(encrypted.url(transport), credentials, timeout_s=10)
+        with stranger, pytest.raises(OSError):
+            stranger.ping()
+    plain = encrypted.url(transport).replace("s://", "://")
+    unencrypted = open_client(plain, encrypted.credentials, timeout_s=10)
+    with unencrypted, pytest.raises(OSError):
+        unencrypted.ping()
+    with encrypted.client(transport) as honest:
+        honest.ping()
 
 
 def test_clients_have_to_show_a_certificate_if_the_server_asks_for_one(

@@ -41,15 +41,6 @@ STEP, NEXT = Step(2, 5), Step(2, 6)
 
 
 @pytest.fixture(params=TRANSPORTS)
-def mortal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OverServer]:
-    """A server of the test's own, without snapshots."""
-    with parameter_server(tmp_path, transports=TRANSPORTS) as server:
-        harness = OverServer(server, request.param)
-        yield harness
-        harness.close()
-
-
-@pytest.fixture(params=TRANSPORTS)
 def snapshotting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OverServer]:
     """A server of the test's own; it saves its state when it stops, otherwise rarely."""
     places = {"snapshots": tmp_path / "snapshots", "snapshot_seconds": 3600}
@@ -78,15 +69,17 @@ def add(number: float) -> Any:
     return change
 
 
-def test_a_server_that_is_killed_during_a_step_gets_everything_again(mortal: OverServer) -> None:
+def test_a_server_that_is_killed_during_a_step_gets_everything_again(
+    server_exchanges: OverServer,
+) -> None:
     contributed = messages(3, 1000)
-    ranks = [rank_of(mortal, rank, 3) for rank in range(3)]
+    ranks = [rank_of(server_exchanges, rank, 3) for rank in range(3)]
     waiting = [fork(ranks[rank].all_reduce, STEP, contributed[rank]) for rank in (0, 1)]
     for rank in (0, 1):
-        mortal.wait_for_contribution(workers(3), STEP, rank)
-    mortal.server.kill()
+        server_exchanges.wait_for_contribution(workers(3), STEP, rank)
+    server_exchanges.server.kill()
     time.sleep(0.3)
-    mortal.server.start()
+    server_exchanges.server.start()
     assert ranks[2].all_reduce(STEP, contributed[2]).vector.tobytes() == total(contributed)
     for thread, results in waiting:
         thread.join()
@@ -95,14 +88,14 @@ def test_a_server_that_is_killed_during_a_step_gets_everything_again(mortal: Ove
 
 @pytest.mark.parametrize("size", [40, 300_000])
 def test_a_sum_that_a_killed_server_had_for_a_slow_rank_is_given_back(
-    mortal: OverServer, size: int
+    server_exchanges: OverServer, size: int
 ) -> None:
     first, second = messages(3, size), messages(3, size, seed=1)
-    ranks = [rank_of(mortal, rank, 3, frontier="an attempt") for rank in range(3)]
-    mortal.publish(workers(3), STEP, 2, first[2])
+    ranks = [rank_of(server_exchanges, rank, 3, frontier="an attempt") for rank in range(3)]
+    server_exchanges.publish(workers(3), STEP, 2, first[2])
     at_once(2, lambda rank: ranks[rank].all_reduce(STEP, first[rank]))
-    mortal.server.kill()
-    mortal.server.start()
+    server_exchanges.server.kill()
+    server_exchanges.server.start()
     ahead = [fork(ranks[rank].all_reduce, NEXT, second[rank]) for rank in (0, 1)]
     assert ranks[2].all_reduce(STEP, first[2]).vector.tobytes() == total(first)
     assert ranks[2].all_reduce(NEXT, second[2]).vector.tobytes() == total(second)
@@ -111,7 +104,7 @@ def test_a_sum_that_a_killed_server_had_for_a_slow_rank_is_given_back(
         assert results[0].vector.tobytes() == total(second)
 
 
-def test_jobs_go_on_while_a_server_is_killed_again_and_again(mortal: OverServer) -> None:
+def test_jobs_go_on_while_a_server_is_killed_again_and_again(server_exchanges: OverServer) -> None:
     contributed, n_steps = messages(3, 5000), 100
     done = threading.Event()
 
@@ -119,11 +112,11 @@ def test_jobs_go_on_while_a_server_is_killed_again_and_again(mortal: OverServer)
         if rank == 3:
             for _ in range(3):
                 time.sleep(0.2)
-                mortal.server.kill()
-                mortal.server.start()
+                server_exchanges.server.kill()
+                server_exchanges.server.start()
             done.set()
             return []
-        ours, bits = rank_of(mortal, rank, 3, frontier="an attempt"), []
+        ours, bits = rank_of(server_exchanges, rank, 3, frontier="an attempt"), []
         for batch in count(1):
             vector, trailer = contributed[rank].vector, contributed[rank].trailer
             given = Message(vector, trailer, pause=done.is_set() and batch >= n_steps)
@@ -175,19 +168,19 @@ def test_a_connection_that_is_cut_in_the_middle_changes_nothing(
         client.close()
 
 
-def test_a_silent_server_ends_the_wait(mortal: OverServer) -> None:
-    ours = rank_of(mortal, 0, 2, timeout_s=0.5)
-    mortal.server.kill()
+def test_a_silent_server_ends_the_wait(server_exchanges: OverServer) -> None:
+    ours = rank_of(server_exchanges, 0, 2, timeout_s=0.5)
+    server_exchanges.server.kill()
     with pytest.raises(StorageUnavailableError, match="the parameter server does not answer"):
         ours.all_reduce(STEP, messages(1, 10)[0])
 
 
-def test_a_peer_that_fails_ends_the_wait_for_a_silent_server(mortal: OverServer) -> None:
+def test_a_peer_that_fails_ends_the_wait_for_a_silent_server(server_exchanges: OverServer) -> None:
     def watch() -> None:
         raise InterruptedError
 
-    ours = rank_of(mortal, 0, 2, watch=watch)
-    mortal.server.kill()
+    ours = rank_of(server_exchanges, 0, 2, watch=watch)
+    server_exchanges.server.kill()
     with pytest.raises(InterruptedError):
         ours.all_reduce(STEP, messages(1, 10)[0])
 
@@ -256,23 +249,23 @@ def test_another_attempt_does_not_make_a_rank_believe_that_it_is_behind(
     assert {each.vector.tobytes() for each in results} == {total(contributed)}
 
 
-def test_refusals_have_names_that_users_know(mortal: OverServer) -> None:
+def test_refusals_have_names_that_users_know(server_exchanges: OverServer) -> None:
     message = messages(1, 10)[0]
-    url = mortal.server.url(mortal.transport)
+    url = server_exchanges.server.url(server_exchanges.transport)
     denied = open_client(url, Credentials("another token, as long as one"))
     with denied, pytest.raises(StorageDeniedError, match="token"):
         ServerOrchestrated(workers(1), denied).contribute(STEP, 0, message)
-    ours = mortal.orchestrated(workers(2))
+    ours = server_exchanges.orchestrated(workers(2))
     ours.contribute(STEP, 0, message)
     with pytest.raises(DamagedValueError):  # it cannot be added to that of rank 0
         ours.contribute(STEP, 1, messages(1, 9)[0])
     with pytest.raises(StorageError, match=r"refuses: .*rank"):
         ours.contribute(STEP, 2, message)
     with pytest.raises(StorageError, match=r"refuses: job .* is registered with"):
-        rank_of(mortal, 0, 3).all_reduce(STEP, message)
+        rank_of(server_exchanges, 0, 3).all_reduce(STEP, message)
     huge = 2**40 // workers(2).world_size
     with pytest.raises(NotEnoughServerMemoryError, match="bytes of the server's memory"):
-        JobClient(mortal.client, "jobs/huge/").register(JobSettings(2, huge))
+        JobClient(server_exchanges.client, "jobs/huge/").register(JobSettings(2, huge))
 
 
 def test_a_sum_beyond_float16_is_named_as_on_other_channels(server_exchanges: OverServer) -> None:
@@ -328,17 +321,17 @@ def test_an_asynchronous_model_comes_back_as_it_was_saved(snapshotting: OverServ
     assert ranks[0].has_lost_updates(states[0])
 
 
-def test_an_asynchronous_model_without_a_snapshot_is_lost(mortal: OverServer) -> None:
-    ours, other = (model_of(mortal, rank, 2) for rank in (0, 1))
+def test_an_asynchronous_model_without_a_snapshot_is_lost(server_exchanges: OverServer) -> None:
+    ours, other = (model_of(server_exchanges, rank, 2) for rank in (0, 1))
     ours.create(np.zeros(3, np.float32))
     state = ours.push(1, ours.pull(), add(1))
     pulled = other.pull()
     assert not ours.has_lost_updates(state)
-    mortal.server.kill()
-    mortal.server.start()
+    server_exchanges.server.kill()
+    server_exchanges.server.start()
     with pytest.raises(SharedModelLostError, match="lost the shared model of epoch 1"):
         ours.push(2, state, add(1))
-    late = model_of(mortal, 1, 2)
+    late = model_of(server_exchanges, 1, 2)
     late.create(np.zeros(3, np.float32))
     with pytest.raises(SharedModelLostError, match="lost updates of epoch 1"):
         ours.push(2, state, add(1))

@@ -98,9 +98,9 @@ def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, url: 
 
 
 def test_a_server_that_does_not_answer_is_found_before_anything_is_written(
-    mortal_server: ParameterServerProcess,
+    server: ParameterServerProcess,
 ) -> None:
-    mortal_server.kill()
+    server.kill()
     job = Job(exchange=SERVER)
     job.channels = dataclasses.replace(job.channels, server_start_s=0.2)
     with pytest.raises(StorageUnavailableError, match="the parameter server does not answer"):
@@ -152,7 +152,7 @@ def test_a_rank_that_is_killed_and_called_again_changes_no_bit(
 
 
 def test_a_rank_that_is_killed_with_the_server_begins_again_with_its_peers(
-    mortal_server: ParameterServerProcess, monkeypatch: pytest.MonkeyPatch
+    server: ParameterServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = job_of()
     kill_once(monkeypatch, rank=2, batch=3)
@@ -160,11 +160,11 @@ def test_a_rank_that_is_killed_with_the_server_begins_again_with_its_peers(
         waiting = [threads.submit(job.execute, 1, rank) for rank in (0, 1)]
         with pytest.raises(KilledError):
             job.execute(1, 2)
-        with mortal_server.client() as client:
+        with server.client() as client:
             while client.exists(job.exchanged(), Step(1, 3)).ranks != (0, 1):
                 time.sleep(0.01)
-        mortal_server.kill()
-        mortal_server.start()
+        server.kill()
+        server.start()
         with pytest.raises(ReplayLostError, match="rank 2 waits for epoch 1, batch 1"):
             job.execute(1, 2)
         for each in waiting:
@@ -177,13 +177,13 @@ def test_a_rank_that_is_killed_with_the_server_begins_again_with_its_peers(
 
 @pytest.mark.parametrize("algorithm", ["model_averaging", "admm"])
 def test_contributions_that_a_killed_server_lost_are_missing_and_made_again(
-    mortal_server: ParameterServerProcess, algorithm: str
+    server: ParameterServerProcess, algorithm: str
 ) -> None:
     job = job_of(algorithm)
     job.execute(1, 0)
     job.execute(1, 1)
-    mortal_server.kill()
-    mortal_server.start()
+    server.kill()
+    server.start()
     job.execute(1, 2)
     with pytest.raises(MissingContributionError, match="to epoch 1 from rank 0, 1"):
         job.reduce(1)
@@ -224,17 +224,17 @@ def test_behind_a_job_the_server_is_cleared_but_for_what_a_redrive_can_use(
 
 
 def test_a_job_ends_with_its_model_when_the_server_is_gone(
-    mortal_server: ParameterServerProcess, monkeypatch: pytest.MonkeyPatch
+    server: ParameterServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(job_client, "PATIENCE_S", 0.2)
     job = job_of("model_averaging")
     job.epoch(1)
-    mortal_server.kill()
+    server.kill()
     assert job.finalise(1).epochs == 1
 
 
 def test_updates_that_a_restart_lost_are_told_and_not_missed(
-    mortal_server: ParameterServerProcess,
+    snapshotting_server: ParameterServerProcess,
 ) -> None:
     job = job_of(exchange=SHARED)
     job.execute(1, 0)
@@ -244,24 +244,24 @@ def test_updates_that_a_restart_lost_are_told_and_not_missed(
     made = applied(job)
     assert made[:2] == [N_BATCHES] * 2
     assert 0 < made[2] < N_BATCHES
-    mortal_server.stop()
-    mortal_server.start()
+    snapshotting_server.stop()
+    snapshotting_server.start()
     job.execute(1, 2)
-    mortal_server.kill()
-    mortal_server.start()
+    snapshotting_server.kill()
+    snapshotting_server.start()
     report = job.reduce(1)
     assert report.lost_updates == N_BATCHES - made[2]
-    assert n_jobs(mortal_server) == 0
+    assert n_jobs(snapshotting_server) == 0
     assert job.epoch(2).lost_updates is None
 
 
 def test_an_asynchronous_epoch_that_is_lost_begins_again(
-    mortal_server: ParameterServerProcess,
+    server: ParameterServerProcess,
 ) -> None:
     job = job_of(exchange=SHARED)
     job.execute(1, 0)
-    mortal_server.kill()
-    mortal_server.start()
+    server.kill()
+    server.start()
     with pytest.raises(SharedModelLostError):
         job.reduce(1)
     job.retries = 1

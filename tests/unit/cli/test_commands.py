@@ -242,7 +242,7 @@ def fail_child(stack: MotoStack, name: str, ranks: list[int], failed: int) -> No
     items = [{"fails": rank == failed} for rank in ranks]
     arn = stack.start_child(name, "failing", epoch=1, ranks=ranks, items=items)
     states = stack.service("stepfunctions")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while states.describe_execution(executionArn=arn)["status"] == "RUNNING":
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stepml.cli.data_lines import data_lines, warning_lines
+from stepml.cli.data_lines import data_lines
 from stepml.job.reports import DatasetFacts, JobWarning
 
 FACTS: dict[str, Any] = {"rows": 60, "columns": 3, "format": "csv", "header": True, "label": "y"}
@@ -65,7 +65,6 @@ def test_notes_and_warnings_follow() -> None:
     warning = JobWarning(code="x", text="a " * 50 + "end")
     lines = data_lines(DatasetFacts(**FACTS, notes=["one", "two"], warnings=[warning]))
     assert lines[1:3] == ["note: one", "note: two"]
-    assert lines[3:] == warning_lines([warning])
     assert lines[3].startswith("warning: a a")
     assert lines[4].startswith("  a")
     assert max(map(len, lines)) <= 80

@@ -7,6 +7,7 @@ import json
 import socket
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ from stepml.job import keys
 from stepml.job.errors import InvalidJobError
 from tests.support.moto_stack import BUCKET, JOB_TEXT, MotoStack
 
-WAIT_S = 60.0
+WAIT_S = 240.0  # more than any machine needs
 
 
 @pytest.fixture
@@ -39,11 +40,12 @@ def name() -> str:
     return f"run-{uuid.uuid4().hex[:8]}"
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port at which nothing listens, and which no other process gets."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 def last_snapshot(client: Client, execution: Execution) -> Snapshot:
@@ -79,14 +81,13 @@ def test_a_stack_of_something_else_is_refused(stack: MotoStack) -> None:
         _ = stack.client("other").stack
 
 
-def test_nothing_at_the_endpoint_is_told_with_how_to_start_it() -> None:
-    port = closed_port()
-    client = Client(connect(f"http://127.0.0.1:{port}"))
+def test_nothing_at_the_endpoint_is_told_with_how_to_start_it(closed_port: int) -> None:
+    client = Client(connect(f"http://127.0.0.1:{closed_port}"))
 
     with pytest.raises(
         EndpointUnreachableError,
-        match=rf"^nothing answers at http://127.0.0.1:{port}; "
-        rf"start it with: stepml local up --port {port}$",
+        match=rf"^nothing answers at http://127.0.0.1:{closed_port}; "
+        rf"start it with: stepml local up --port {closed_port}$",
     ):
         _ = client.stack
 
@@ -163,8 +164,8 @@ def test_watching_a_job_that_does_not_exist_ends_at_once(stack: MotoStack) -> No
         list(watch(client, client.execution("absent")))
 
 
-def test_a_job_is_checked_before_it_is_started(name: str) -> None:
-    client = Client(connect(f"http://127.0.0.1:{closed_port()}"))
+def test_a_job_is_checked_before_it_is_started(name: str, closed_port: int) -> None:
+    client = Client(connect(f"http://127.0.0.1:{closed_port}"))
 
     with pytest.raises(InvalidJobError, match="data: is required"):
         client.start("{}", name)

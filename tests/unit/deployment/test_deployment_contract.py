@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lambdas.entry import MODULES_VARIABLE
 from lambdas.prepare import KINDS_VARIABLE
 from stepml.cli.certificates import self_signed_certificate
 from stepml.job import errors
@@ -382,6 +383,8 @@ def test_functions_are_images_if_their_package_is_and_exist_if_there_is_one() ->
             assert given["Conditions"][condition] == {"Not": [{"Equals": [uri, ""]}]}
             assert given["Resources"][resource["DependsOn"]]["Condition"] == condition
             assert given["Parameters"][kind.parameter]["Default"] == ""
+            variables = properties["Environment"]["Variables"]
+            assert variables == {MODULES_VARIABLE: ",".join(kind.modules)}
 
 
 def test_an_image_has_its_recipe_beside_the_template() -> None:
@@ -522,14 +525,22 @@ def test_the_parent_may_start_see_and_stop_its_epochs() -> None:
     assert {"LambdaInvokePolicy", "StepFunctionsExecutionPolicy"} <= templates
 
 
+def logical_name(function: dict[str, str]) -> str:
+    """Return the template's name of a function that is given by a reference or by its own name."""
+    if "Ref" in function:
+        return function["Ref"]
+    named = resources("AWS::Serverless::Function").items()
+    (found,) = (logical for logical, each in named if each["FunctionName"] == function)
+    return found
+
+
 def test_each_machine_may_invoke_just_the_functions_that_it_names() -> None:
     machines = resources("AWS::Serverless::StateMachine")
     for name in MACHINES:
         logical = f"{name.title()}StateMachine"
         allowed = {
-            policy["LambdaInvokePolicy"]["FunctionName"]["Ref"]
-            for given in machines[logical]["Policies"]
-            for policy in (given["If"][1] if "If" in given else given,)
+            logical_name(policy["LambdaInvokePolicy"]["FunctionName"])
+            for policy in machines[logical]["Policies"]
             if "LambdaInvokePolicy" in policy
         }
         tasks = [each for each in states(machine(name)) if each[1]["Type"] == "Task"]

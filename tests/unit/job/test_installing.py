@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 from stepml.job.installing import install_command
+from tests.support.paths import ROOT
 
 METADATA = """Metadata-Version: 2.4
 Name: stepml
@@ -19,6 +21,8 @@ Requires-Dist: moto[s3]==5; extra == 'local'
 Requires-Dist: stepml[server]; extra == 'local'
 Provides-Extra: parquet
 Requires-Dist: pyarrow>=20; extra == "parquet"
+Provides-Extra: torch
+Requires-Dist: torch>=2.4; extra == 'torch'
 Provides-Extra: server
 Requires-Dist: thrift>=0.22; extra == 'server'
 """
@@ -53,3 +57,11 @@ def test_from_a_wheel_the_libraries_are_installed(
 
     assert install_command("parquet") == "/opt/venv/bin/pip install 'pyarrow>=20'"
     assert install_command("local") == "/opt/venv/bin/pip install 'moto[s3]==5' 'thrift>=0.22'"
+
+
+def test_torch_comes_from_the_index_of_builds_for_cpus(installed: Path) -> None:
+    index = "https://download.pytorch.org/whl/cpu"
+    assert install_command("torch") == (
+        f"/opt/venv/bin/pip install --extra-index-url {index} 'torch>=2.4'"
+    )
+    assert re.search(rf"^TORCH_INDEX \?= {index} ", (ROOT / "Makefile").read_text(), re.M)

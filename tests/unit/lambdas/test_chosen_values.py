@@ -71,6 +71,18 @@ def test_a_plan_leaves_nothing_open(algorithm: str | None) -> None:
     assert {"data.standardise", "stop.max_epochs"} | asked <= set(plan.about.choices)
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_training_starts_at_the_minimum_of_small_data(algorithm: str | None) -> None:
+    job = open_job(algorithm)
+    first = trained(job, 1)
+    plan = job.training_plan()
+    begin = job.store.state(0).load().parameters
+    assert np.linalg.norm(first - begin) < 0.05 * np.linalg.norm(begin)
+    report = job.store.report(1).load()
+    assert plan.first_loss == pytest.approx(np.log(2))  # of the untrained model
+    assert report.loss < 0.5 * plan.first_loss
+
+
 def test_a_given_value_is_no_choice() -> None:
     job = open_job("model_averaging", stop={"max_epochs": 3})
     job.spec["algorithm"]["learning_rate"] = 0.25
@@ -265,6 +277,25 @@ def prices() -> bytes:
         for row, label in zip(X, y.tolist(), strict=True)
     ]
     return "\n".join(rows).encode()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-17, 1.0, 3e16, 1e30])
+def test_least_squares_learns_labels_whose_squares_float32_lacks(size: float) -> None:
+    rng = np.random.default_rng(8)
+    X = rng.normal(size=(60, 2))
+    y = (X @ [1, -2] + 3) * size
+    rows = [
+        ",".join(map(repr, [*row, label]))
+        for row, label in zip(X.tolist(), y.tolist(), strict=True)
+    ]
+    job = open_job(None, model={"name": "linear_regression"})
+    job.data.save("rows.csv", "\n".join(rows).encode())
+    job.initialised()
+    plan, report = job.training_plan(), job.epoch(1)
+    assert plan.about.choices["algorithm.name"] == "least_squares"
+    assert plan.spec.model.trains_on_scaled_labels is (size != 1)
+    assert report.metrics["rmse"] < 1e-6 * size
+    assert report.decision == "converged"
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)

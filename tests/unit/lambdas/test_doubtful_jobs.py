@@ -116,7 +116,7 @@ def warning_of(report: JobReport, code: str) -> str:
 
 
 @pytest.mark.parametrize("metric", ["loss", "auc"])
-def test_a_class_that_is_never_predicted_is_said_unless_scores_matter(metric: str) -> None:
+def test_a_class_that_is_rarely_predicted_is_said_unless_scores_matter(metric: str) -> None:
     rows = text("a,b,y", *MANY[:, :2].T.tolist(), RARELY)
     model = {"name": "svm", "loss": "squared_hinge"}
     stop = {"max_epochs": 20, "metric": metric}
@@ -125,9 +125,9 @@ def test_a_class_that_is_never_predicted_is_said_unless_scores_matter(metric: st
     )
     assert report.metrics["recall"] == 0
     if metric == "auc":
-        assert "never_predicted" not in codes(report)
+        assert "rarely_predicted" not in codes(report)
         return
-    said = warning_of(report, "never_predicted")
+    said = warning_of(report, "rarely_predicted")
     share = re.escape(f"{report.metrics['accuracy']:.4g}")
     assert re.search(
         f"class 1, [1-4](\\.[0-9])?% of the rows, is never .* {share}, is only the share", said
@@ -139,7 +139,7 @@ def test_balanced_classes_are_all_predicted() -> None:
     rows = text("a,b,y", *MANY[:, :2].T.tolist(), RARELY)
     model = {"name": "svm", "loss": "squared_hinge", "class_weight": "balanced"}
     begun = job(rows, {"stratify": True}, model=model, algorithm={"name": "admm"})
-    assert "never_predicted" not in codes(trained(begun, 3))
+    assert "rarely_predicted" not in codes(trained(begun, 3))
 
 
 def test_validation_rows_of_one_class_tell_nothing_about_the_model() -> None:
@@ -212,7 +212,7 @@ def test_a_fall_is_said_in_the_unit_of_the_labels() -> None:
     a, b = RNG.normal(size=(2, 400))
     alike = a + 0.1 * b  # one iteration does not tell the two features apart
     rows = text("a,b,y", a.tolist(), alike.tolist(), (2e5 + 1e4 * (alike - a)).tolist())
-    steps = {"name": "admm", "local_iterations": 1}
+    steps = {"name": "admm", "local_iterations": 1, "start": "zero"}
     begun = job(rows, {"standardise": True}, algorithm=steps, chooses=True, **LINEAR)
     report = trained(begun)
     assert begun.training_plan().label_unit.size > 100

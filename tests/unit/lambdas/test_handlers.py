@@ -14,6 +14,7 @@ import pytest
 from lambdas.assemble import assemble
 from lambdas.channels import Channels
 from lambdas.entry import handles
+from lambdas.epochs.loop import Limits
 from lambdas.job_store.shards import ShardCache
 from lambdas.partition import partition
 from lambdas.plan_shards import plan_shards
@@ -310,6 +311,14 @@ def test_a_channel_that_this_deployment_lacks_is_refused_before_anything_is_writ
         f"exchange.channel '{channel}': this deployment has no {lacks}; "
         "available here: s3, dynamodb"
     )
+    assert contents(job.storage) == {}
+
+
+def test_functions_that_this_deployment_lacks_are_named_before_anything_is_written() -> None:
+    job = Job(model={"name": "neural", "network": "mlp"}, algorithm={"name": "gradient_averaging"})
+    job.limits = Limits(concurrency=1000, function_kinds=())
+    with pytest.raises(NotAvailableError, match="model 'neural' needs functions with torch"):
+        job.prepare()
     assert contents(job.storage) == {}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from stepml.job import keys
 from stepml.job.errors import InvalidJobError
 from storage.testing.memory import MemoryStorage
 from tests.support.jobs import Job
+from tests.support.torch import torch  # noqa: F401 - skips where it is absent
 
 RNG = np.random.default_rng(4)
 LABELS = RNG.integers(0, 3, 60)
@@ -221,3 +224,46 @@ def test_bytes_and_floats_train_the_same_model() -> None:
     report = narrow.finalise(1)
     assert report.dataset.matrix == "uint8"
     assert report.dataset.choices["model.input_shape"] == [1, 8, 8]
+
+
+def test_pixels_of_other_sizes_are_no_reason_for_a_warning() -> None:
+    """The network normalises whole images; `data.standardise` would change each pixel."""
+    X = IMAGES.astype(np.float32)
+    X[:, :, 0] *= np.float32(1e-5)
+    X[:, :, 2, 2] = X[:, :, 5, 5]
+    made = job(X)
+    made.initialised()
+    facts = made.training_plan().about
+    assert facts.warnings == []
+    assert not [note for note in facts.notes if "repeats" in note or "constant" in note]
+
+
+def test_a_job_of_images_is_resumed_with_their_shape() -> None:
+    first = job()
+    first.initialised()
+    first.epoch(1)
+    for fields in ({}, {"input_shape": [1, 8, 8]}):
+        again = job(storage=first.storage, job_id=f"again-{len(fields)}", **fields)
+        again.spec |= {"resume_from": "job", "stop": {"max_epochs": 2}}
+        again.initialised()
+        assert again.training_plan().spec.model == first.training_plan().spec.model
+    other = job(storage=first.storage, job_id="other", input_shape=[8, 8])
+    other.spec |= {"resume_from": "job", "stop": {"max_epochs": 2}}
+    with pytest.raises(InvalidJobError, match=r"model: expected that of resume_from\.job 'job'"):
+        other.prepare()
+
+
+def test_a_job_that_knew_no_shape_of_images_is_resumed() -> None:
+    storage = MemoryStorage()
+    softmax = {"model": {"name": "softmax_regression"}}
+    older = job(storage=storage)
+    older.spec |= softmax
+    older.initialised()
+    older.epoch(1)
+    plan = older.partition_plan()
+    older.store.partition_plan.save(
+        msgspec.structs.replace(plan, layout=replace(plan.layout, row_shape=()))
+    )
+    again = job(storage=storage, job_id="again")
+    again.spec |= softmax | {"resume_from": "job", "stop": {"max_epochs": 2}}
+    assert again.prepare().progress.next_epoch == 2

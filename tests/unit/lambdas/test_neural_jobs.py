@@ -20,11 +20,12 @@ from tests.support.torch import torch
 MODEL = {"name": "neural", "network": {"name": "mlp", "hidden": [8], "dropout": 0.2}}
 GRADIENTS = {"algorithm": {"name": "gradient_averaging", "learning_rate": 0.05, "batch_size": 20}}
 MODELS = {"algorithm": {"name": "model_averaging", "learning_rate": 0.05, "batch_size": 20}}
-# With statistics of batches: images of 2 × 2 pixels.
+# With statistics of batches, and random changes: images of 2 × 2 pixels.
 CONVOLUTIONS = {
     "name": "neural",
     "network": {"name": "resnet18", "width": 4},
     "input_shape": [1, 2, 2],
+    "augment": {"crop": 1, "flip": True},
 }
 
 

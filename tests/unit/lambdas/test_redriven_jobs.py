@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,13 +11,12 @@ import pytest
 
 from lambdas.attempts.ended import EndedExecution
 from lambdas.attempts.fences import raise_fence
-from lambdas.attempts.timing import Timing
 from lambdas.cleanup import clean_up
 from stepml.job import keys
 from stepml.job.errors import AttemptStoppedError
 from stepml.job.reports import Fence
 from stepml.job.step import Step
-from tests.support.jobs import DurableWrapper, Job, contents
+from tests.support.jobs import PATIENT, DurableWrapper, Job, contents
 
 START_MS = 1_767_323_045_678  # STARTED_AT of the job
 STOPPED_AT = "2026-01-02T03:04:06.678Z"
@@ -39,7 +39,7 @@ def ended(status: str = "FAILED") -> EndedExecution:
 def trained(algorithm: str = "model_averaging") -> Job:
     batches = {} if algorithm == "admm" else {"batch_size": 20}
     job = Job(algorithm={"name": algorithm} | batches)
-    job.timing = Timing(watch_interval_s=0.0)
+    job.timing = replace(PATIENT, watch_interval_s=0.0)
     job.initialised()
     job.epoch(1)
     return job

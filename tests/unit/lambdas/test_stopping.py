@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lambdas.attempts.ended import EndedExecution
 from lambdas.attempts.fences import raise_fence
-from lambdas.attempts.timing import Timing
 from lambdas.cleanup import clean_up
 from lambdas.job_store import JobStore
 from lambdas.job_store.entries import Entry
@@ -19,7 +19,7 @@ from stepml.job.documents import decode, encode
 from stepml.job.errors import AttemptStoppedError, DamagedValueError, InvalidTaskError
 from stepml.job.reports import Fence
 from storage.testing.memory import MemoryStorage
-from tests.support.jobs import DurableWrapper, Job, contents
+from tests.support.jobs import PATIENT, DurableWrapper, Job, contents
 
 START_MS = 1_767_323_045_678  # STARTED_AT of the job
 LATER = "2026-01-02T03:04:06.000Z"
@@ -198,7 +198,7 @@ def test_an_epoch_that_failed_is_fenced_alone_and_its_contributions_stay() -> No
 
 def test_a_rank_that_is_stopped_saves_how_far_it_is() -> None:
     job = trained("model_averaging", stop={"max_epochs": 3})
-    job.timing = Timing(watch_interval_s=0.0)
+    job.timing = replace(PATIENT, watch_interval_s=0.0)
     looks = iter([False, True])
 
     class Stopping(DurableWrapper):

@@ -14,7 +14,7 @@ from stepml.job import keys
 from stepml.job.errors import WaitTimeoutError
 from stepml.job.tasks import ExecutorResult, ExecutorTask
 from storage.testing.memory import MemoryStorage
-from tests.support.jobs import Job
+from tests.support.jobs import PATIENT, Job
 
 SOON = Timing(first_wait_s=0.3, wait_s=0.3)
 
@@ -49,7 +49,7 @@ def test_the_turn_ends_with_its_job() -> None:
     first, second = gradient_job("first", storage), gradient_job("second", storage)
     with pytest.raises(WaitTimeoutError):
         first.execute(1, 0)
-    first.timing = second.timing = Timing()
+    first.timing = second.timing = PATIENT
     first.epoch(1)
     first.finalise(1)
     Turns(storage, "second").require()

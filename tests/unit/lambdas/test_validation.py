@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lambdas.assemble import assemble
+from lambdas.job_store.entries import Entry, document
 from lambdas.job_store.shards import load_shard, warm_shards
+from lambdas.job_store.strata import Strata
 from stepml.job import keys
 from stepml.job.errors import (
     BadLabelError,
@@ -21,7 +25,8 @@ from stepml.job.errors import (
     NotEnoughDataError,
     StepMLError,
 )
-from tests.support.jobs import Job
+from stepml.job.tasks import AssembleTask
+from tests.support.jobs import DurableWrapper, Job
 
 N_ROWS = 90
 
@@ -337,6 +342,49 @@ def test_a_stratified_job_shares_pieces_with_others_and_no_shards() -> None:
     assert other.training_plan().quotas == ()
     warm_shards.make_room(2**62)
     assert numbers(begun, keys.VALIDATION) == rows[1] != numbers(other, keys.VALIDATION)
+
+
+class Reads(DurableWrapper):
+    """Counts the requests for parts of pieces."""
+
+    count = 0
+
+    def load_range(self, *place: Any) -> bytes:
+        self.count += 1
+        return bytes(self.inner.load_range(*place))  # type: ignore[attr-defined]
+
+
+SHARDS = (keys.VALIDATION, 0, 1, 2)
+
+
+def gathered(damage: Callable[[Entry[Strata]], None]) -> tuple[int, list[bytes]]:
+    """Return the requests for the shards after a damage to the found places, and the shards."""
+    begun = stratified()
+    begun.partitioned()
+    digest = begun.partition_plan().digest
+    [key] = [key for key in begun.storage.list("datasets/") if "/strata-" in key]
+    damage(document(begun.storage, key, Strata))
+    reads = Reads(begun.storage)
+    for rank in SHARDS:
+        assemble(AssembleTask(job_id="job", rank=rank), reads)
+    names = [keys.shard(digest, 3, 0.1, "dense", rank, stratify=True) for rank in SHARDS]
+    return reads.count, [bytes(begun.storage.load(name)) for name in [key, *names]]
+
+
+def other_rows(entry: Entry[Strata]) -> None:
+    found = entry.load()
+    entry.save(msgspec.structs.replace(found, rows="other", buckets=[0] * len(found.buckets)))
+
+
+@pytest.mark.parametrize(
+    "damage", [Entry.delete, other_rows, lambda entry: entry.storage.save(entry.key, b"noise")]
+)
+def test_places_of_stratified_rows_are_found_once(damage: Callable[[Entry[Strata]], None]) -> None:
+    """Functions that gather rows read them; one finds them again if they are damaged."""
+    reads, shards = gathered(lambda entry: None)
+    reads_again, shards_again = gathered(damage)
+    assert shards_again == shards
+    assert reads < reads_again < 2 * reads
 
 
 @pytest.mark.parametrize("rank", [keys.VALIDATION, 0, 2])

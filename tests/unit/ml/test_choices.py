@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
 
 from stepml.job import algorithms, models
 from stepml.job.channels import Pattern
@@ -20,16 +21,20 @@ from stepml.job.spec import Data, Exchange, JobSpec, Stop
 from stepml.job.spec_base import settled
 from stepml.ml.choices import (
     rate_is_open,
+    rho_is_open,
     with_pace,
     with_penalty,
     with_rate,
+    with_rho,
     with_room,
     with_scaling,
     with_shared_batch,
+    with_start,
 )
 from stepml.ml.matrices import CsrMatrix, Matrix
 from stepml.ml.models import LossModel
 from stepml.ml.models.base import Floats
+from stepml.ml.sample_objective import minimum
 from tests.support.learning import Orchestra, averaged_gradients, cuts_of, model_for
 
 CSV = Data(uri="s3://bucket/rows.csv", format="csv")
@@ -91,24 +96,44 @@ def dense(X: Matrix) -> Floats:
     return rows
 
 
-def chosen(spec: JobSpec, X: Matrix, y: Floats) -> JobSpec:
-    """Return the job as it is planned for these rows."""
-    spec = with_algorithm(spec, X.shape[1])
-    spec = with_pace(with_scaling(spec, lambda: X), cuts_of(len(y), spec.workers))
+def paced(spec: JobSpec, X: Matrix, y: Floats) -> JobSpec:
+    """Return the job with the values that are chosen before its rows are prepared."""
+    spec = with_scaling(with_algorithm(spec, X.shape[1]), lambda: X)
+    spec = with_start(spec, model_for(spec.model, X, y), lambda: X, len(y))
+    return with_pace(with_penalty(spec, len(y)), cuts_of(len(y), spec.workers))
+
+
+def begun(
+    spec: JobSpec, X: Matrix, y: Floats, sample_rows: int | None = None
+) -> tuple[JobSpec, Floats]:
+    """Return the job as it is planned for these rows, and its first parameters."""
+    spec = paced(spec, X, y)
     model = model_for(spec.model, X, y)
     assert isinstance(model, LossModel)
-    return with_rate(spec, model, X, model.targets(y)) if rate_is_open(spec) else spec
+    sample = slice(sample_rows)
+    rows, first = (X[sample], model.targets(y[sample])), model.initial_parameters()
+    if settled(spec.algorithm).starts_at_sample:
+        first = minimum(model, rows)
+    if rate_is_open(spec):
+        spec = with_rate(spec, model, first, *rows)
+    return with_rho(spec, model, first, rows) if rho_is_open(spec) else spec, first
 
 
-def trained(spec: JobSpec, X: Matrix, y: Floats) -> Floats:
+def chosen(spec: JobSpec, X: Matrix, y: Floats) -> JobSpec:
+    """Return the job as it is planned for these rows."""
+    return begun(spec, X, y)[0]
+
+
+def trained(spec: JobSpec, X: Matrix, y: Floats, first: Floats | None = None) -> Floats:
+    """Return the parameters after the last epoch of a job, which starts at ``first``, or at 0."""
     epochs = settled(spec.stop.max_epochs)
     if isinstance(spec.algorithm, algorithms.GradientAveraging):
         one = msgspec.structs.replace(
             spec.algorithm, batch_size=settled(spec.algorithm.batch_size) * spec.workers
         )
         alone = msgspec.structs.replace(spec, algorithm=one)
-        return averaged_gradients(alone, X, y, 1, epochs).parameters
-    return Orchestra(spec, X, y, spec.workers).epochs(epochs)
+        return averaged_gradients(alone, X, y, 1, epochs, first).parameters
+    return Orchestra(spec, X, y, spec.workers, first).epochs(epochs)
 
 
 def objective(spec: JobSpec, w: Floats, X: Matrix, y: Floats) -> float:
@@ -135,10 +160,21 @@ def least(spec: JobSpec, X: Matrix, y: Floats) -> float:
 
 
 NAMES = ("gradient_averaging", "model_averaging", "admm")
+
+
+def separable() -> tuple[Matrix, Floats]:
+    """Return rows of two classes, of 7 % and 93 %, that a plane nearly separates."""
+    rng = np.random.default_rng(4)
+    X = rng.normal(size=(8000, 9))
+    z = X @ [3, 0.5, 2, 0, -2, 0.2, 3, 1, 1]
+    return shuffled(X, z + 0.6 * rng.normal(size=8000) > np.quantile(z, 0.93))
+
+
 ROWS = {
     "cancer": (cancer, models.LogisticRegression(l2=0.01)),
     "digits": (digits, models.SoftmaxRegression(l2=0.01)),
-    "correlated": (correlated, models.LogisticRegression()),
+    "correlated": (correlated, models.LogisticRegression(l2=0.0)),
+    "separable": (separable, models.LogisticRegression(l2=1 / 8000)),
     "words": (words, models.LogisticRegression(l2=1e-3)),
 }
 
@@ -149,8 +185,109 @@ def test_a_job_with_nothing_chosen_by_hand_comes_to_the_optimum(rows: str, name:
     make, model = ROWS[rows]
     X, y = make()
     algorithm = algorithms.ALGORITHMS[name]()
-    spec = chosen(JobSpec(data=CSV, model=model, algorithm=algorithm), X, y)  # type: ignore[arg-type]
-    assert objective(spec, trained(spec, X, y), X, y) <= optimum(rows) * 1.01
+    spec, first = begun(JobSpec(data=CSV, model=model, algorithm=algorithm), X, y)  # type: ignore[arg-type]
+    assert objective(spec, trained(spec, X, y, first), X, y) <= optimum(rows) * 1.002
+    assert settled(spec.stop.max_epochs) <= 3 or name == "admm"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rows", ["correlated", "separable"])
+def test_a_start_at_the_minimum_of_a_few_rows_leads_to_that_of_all(rows: str, name: str) -> None:
+    make, model = ROWS[rows]
+    X, y = make()
+    algorithm = algorithms.ALGORITHMS[name](start="sample")
+    spec, first = begun(JobSpec(data=CSV, model=model, algorithm=algorithm), X, y, len(y) // 2)  # type: ignore[arg-type]
+    begin = objective(spec, first, X, y)
+    end = objective(spec, trained(spec, X, y, first), X, y)
+    assert end < begin
+    assert end <= optimum(rows) * (1.001 if name == "admm" else 1.01)
+
+
+def test_admm_has_converged_after_two_epochs_if_the_sample_has_all_rows() -> None:
+    X, y = cancer()
+    model = models.LogisticRegression(l2=0.01)
+    spec, first = begun(JobSpec(data=CSV, model=model, algorithm=algorithms.Admm()), X, y)
+    job = Orchestra(spec, X, y, spec.workers, first)
+    assert [job.epoch().converged is None for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hinge_loss_comes_to_its_minimum_in_few_epochs(name: str) -> None:
+    X, y = cancer()
+    model = models.Svm(l2=0.01)
+    spec, first = begun(
+        JobSpec(data=CSV, model=model, algorithm=algorithms.ALGORITHMS[name]()), X, y
+    )  # type: ignore[arg-type]
+    machine = LinearSVC(loss="hinge", C=1 / (0.01 * len(y)), intercept_scaling=30, max_iter=10**6)
+    reference = machine.fit(X, y)
+    arrays = {"coefficients": reference.coef_, "intercept": reference.intercept_}
+    best = objective(spec, model_for(model, X, y).parameters(arrays), X, y)
+    assert objective(spec, trained(spec, X, y, first), X, y) <= best * 1.01
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_ranks_of_admm_stay_at_a_start_that_is_their_common_minimum(rows: str) -> None:
+    make, model = ROWS[rows]
+    X, y = make()
+    spec, first = begun(JobSpec(data=CSV, model=model, algorithm=algorithms.Admm()), X, y)
+    together, apart = (
+        Orchestra(msgspec.structs.replace(spec, algorithm=each), X, y, spec.workers, first)
+        for each in (spec.algorithm, msgspec.structs.replace(settled(spec.algorithm), start="zero"))
+    )
+    moved = []
+    for job in (together, apart):
+        job.epoch()
+        moved.append(max(np.linalg.norm(each["x"] - first) for each in job.rank_states))
+    assert moved[0] < 0.001 * np.linalg.norm(first)
+    # Without the duals of that start, each rank goes towards the minimum of its own rows.
+    assert moved[1] > 10 * moved[0]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "model", "n_rows", "start"),
+    [
+        (algorithms.GradientAveraging(), models.LogisticRegression(), 50, "sample"),
+        (algorithms.ModelAveraging(batch_size=4), models.LogisticRegression(), 50, "sample"),
+        (algorithms.Admm(), models.LinearRegression(), 50, "sample"),
+        (algorithms.Admm(), models.Svm(loss="squared_hinge"), 50, "sample"),
+        (algorithms.Admm(), models.LogisticRegression(), 10**6, "zero"),  # a sample of 50
+        (algorithms.Admm(), models.Svm(), 50, "sample"),
+        (algorithms.Admm(), models.LinearRegression(l1=0.1), 50, "zero"),
+        (algorithms.GradientAveraging(), models.Svm(), 50, "sample"),
+        (algorithms.GradientAveraging(), models.Svm(l1=0.1), 50, "zero"),
+        (algorithms.GradientAveraging(learning_rate=0.1), models.LogisticRegression(), 50, "zero"),
+        (
+            algorithms.ModelAveraging(optimiser="adam", weight_decay=0.1),
+            models.LogisticRegression(),
+            50,
+            "zero",
+        ),
+        (algorithms.Admm(rho=0.1), models.LogisticRegression(), 50, "zero"),
+        (algorithms.Admm(adaptive_rho=False), models.LogisticRegression(), 50, "zero"),
+        (algorithms.Admm(local_solver="sgd"), models.LogisticRegression(), 50, "sample"),
+        (algorithms.Admm(start="zero"), models.LogisticRegression(), 50, "zero"),
+        (algorithms.Admm(start="sample", rho=0.1), models.LogisticRegression(), 10**6, "sample"),
+    ],
+)
+def test_training_starts_at_a_sample_that_says_enough(
+    algorithm: algorithms.Descent | algorithms.Admm, model: models.Model, n_rows: int, start: str
+) -> None:
+    y = (np.arange(50) % 2).astype(np.float32)
+    spec = JobSpec(data=CSV, model=model, algorithm=algorithm)  # type: ignore[arg-type]
+    found = with_start(spec, model_for(model, WIDE, y), lambda: WIDE, n_rows).algorithm
+    assert isinstance(found, type(algorithm))
+    assert found.start == start
+
+
+def test_a_large_sample_says_enough_about_few_parameters() -> None:
+    X = RNG.normal(size=(3000, 4)).astype(np.float32)
+    model = model_for(models.LogisticRegression(), X, (X[:, 0] > 0).astype(np.float32))
+    spec = JobSpec(data=CSV, model=models.LogisticRegression(), algorithm=algorithms.Admm())
+    for rows, start in ((3000, "sample"), (2000, "zero")):
+        part = X[:rows]
+        found = with_start(spec, model, lambda part=part: part, 10**9).algorithm
+        assert isinstance(found, algorithms.Admm)
+        assert found.start == start
 
 
 @pytest.mark.parametrize("rows", ["cancer", "correlated"])
@@ -260,6 +397,23 @@ def test_asynchronous_ranks_share_the_rate() -> None:
     assert isinstance(apart, algorithms.GradientAveraging)
     ratio = settled(together.learning_rate) / settled(apart.learning_rate)
     assert ratio == pytest.approx(4, rel=0.1)
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e15])
+def test_a_rate_suits_features_of_any_size(scale: float) -> None:
+    """Features a thousand times as large have a curvature a million times as large."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(80, 3))
+    y = (X[:, 0] + 0.3 * rng.normal(size=80) > 0).astype(np.float32)
+    job = JobSpec(
+        data=msgspec.structs.replace(CSV, standardise=False),
+        model=models.Svm(loss="squared_hinge"),
+        algorithm=algorithms.GradientAveraging(batch_size=8),
+        workers=1,
+    )
+    X = (X * scale).astype(np.float32)
+    spec = chosen(job, X, y)
+    assert objective(spec, trained(spec, X, y), X, y) < 0.5  # of all zeros: 1
 
 
 WIDE = RNG.normal(size=(50, 4)).astype(np.float32)

@@ -140,6 +140,10 @@ def test_clusters_whose_inertia_still_falls() -> None:
     assert code == "not_converged"
     assert "5.5 still falls, by about 36% in the epochs to come: raise stop.max_epochs" in text
     assert doubts(CLUSTERS, **falling | {"ended_by": "algorithm"}) == []
+    for end in (0.0, 1e-300):  # a cluster for each row
+        assert doubts(CLUSTERS, **falling | {"losses": [3.0, 1.0, end]}) == []
+    ((_, text),) = doubts(CLUSTERS, **falling | {"losses": [10.0, 5.0, 0.1]})
+    assert "0.1 still falls, by about 100% in" in text
     assert doubts(CLUSTERS, **falling | {"losses": [10.0, 8.0, 7.9, 7.89]}) == []
 
 
@@ -152,6 +156,24 @@ def test_a_model_no_better_than_the_constant_one() -> None:
     ((_, text),) = doubts(CLUSTERS, losses=[0.69, 0.69])
     assert "one cluster" in text
     assert doubts(DESCENT, losses=[0.69, 0.689], constant_loss=None) == []
+
+
+@pytest.mark.parametrize(
+    ("penalties", "reason"),
+    [
+        ({"l2": 0.5}, "the labels"),
+        ({"l2": 0.6}, "the labels, or model.l2 is too large"),
+        ({"l1": 0.1}, "the labels, or model.l1 is too large"),
+        ({"l1": 9, "l2": 9}, "the labels, or model.l1 is too large, or model.l2 is too large"),
+    ],
+)
+def test_a_strong_penalty_may_be_the_reason(penalties: dict[str, float], reason: str) -> None:
+    job = job_of(models.LogisticRegression(**penalties), algorithms.Admm())
+    ((code, text),) = doubts(job, losses=[0.69, 0.689])
+    assert code == "no_better_than_constant"
+    assert text.endswith(f"the features may say little about {reason}")
+    ((code, text),) = doubts(job, losses=[0.7, 0.71], training_loss=0.6)
+    assert text.endswith(f"about {reason}, or the rows are too few")
 
 
 def test_clusters_without_rows() -> None:

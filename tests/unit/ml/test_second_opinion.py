@@ -13,7 +13,8 @@ from stepml.job import models
 from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models import LossModel
 from stepml.ml.models.base import Floats, Matrix
-from stepml.ml.second_opinion import Better, Rows, better_model
+from stepml.ml.sample_objective import Rows
+from stepml.ml.second_opinion import Better, better_model
 from tests.support.learning import model_for, rows
 
 

@@ -60,6 +60,7 @@ def test_what_is_left_out_has_a_default() -> None:
     assert settings.health_listen == ("127.0.0.1", 7072)
     assert settings.limit_bytes == machine_bytes() // 2
     assert (settings.expiry_s, settings.snapshot_s, settings.drain_s) == (86_400, 30, 20)
+    assert settings.frame_bytes is None
     assert settings.snapshots is None
 
 
@@ -71,6 +72,7 @@ def test_what_is_left_out_has_a_default() -> None:
         ("health-listen", "", "health_listen", None),
         ("health-listen", "0.0.0.0:1", "health_listen", ("0.0.0.0", 1)),
         ("memory-mb", "1.5", "memory_bytes", 1_572_864),
+        ("frame-bytes", "65536", "frame_bytes", 65_536),
         ("max-connections", "7", "max_connections", 7),
         ("expiry-hours", "2", "expiry_s", 7200),
         ("snapshots", "s3://some-bucket/there", "snapshots", "s3://some-bucket/there"),
@@ -101,6 +103,7 @@ def test_a_flag_and_its_variable_say_the_same(
         (("--listen=:7070",), {}, "--listen: expected HOST:PORT, got ':7070'"),
         (("--listen=a:٣",), {}, "--listen: expected HOST:PORT"),
         (("--health-listen=7072",), {}, "--health-listen: expected HOST:PORT, got '7072'"),
+        (("--frame-bytes=1",), {}, "--frame-bytes: expected a number from 65536 to"),
         (("--max-connections=0",), {}, "--max-connections: expected a number from 1 to 100000"),
         (("--client-ca=/none",), {}, "--client-ca: expected a file that can be read"),
         (("--snapshots=s3://",), {}, "--snapshots: expected a directory or s3://bucket/prefix"),

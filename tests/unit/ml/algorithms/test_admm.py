@@ -21,7 +21,8 @@ from stepml.job import algorithms, models
 from stepml.job.choices import inherited
 from stepml.ml.algorithms import Outcome, State
 from stepml.ml.algorithms.admm import Admm
-from stepml.ml.algorithms.rho import Rule
+from stepml.ml.algorithms.rho import Rule, next_rho
+from stepml.ml.algorithms.state import Residuals
 from stepml.ml.models.base import Floats
 from tests.support.learning import Orchestra, job_of, rows
 
@@ -300,6 +301,18 @@ def test_adaptive_rho_balances_the_residuals() -> None:
         job.epochs(40)
     assert adaptive.state.extras["rho"].item() < 50
     assert len(adaptive.outcomes) < len(fixed.outcomes)
+
+
+@pytest.mark.parametrize("rule", [True, "relative"])
+def test_rho_stays_within_what_float32_holds(rule: Rule) -> None:
+    """A consensus that l1 holds at 0 rests, and ranks that agree do so at every rho."""
+    apart = Residuals(1.0, 1.0, 0.1, 0.0, 1.0, 0.1, None, 0.1)
+    alike = replace(apart, primal=0.0, dual=1.0)
+    for residuals, low, high in ((apart, 1e11, 1e13), (alike, 1e-13, 1e-11)):
+        rho = 1.0
+        for _ in range(2000):
+            rho = next_rho(rule, rho, residuals)
+        assert low < rho < high
 
 
 def test_rho_follows_residuals_relative_to_their_sizes() -> None:

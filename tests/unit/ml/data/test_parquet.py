@@ -62,8 +62,11 @@ def partitioned(
     return stored_rows(store, manifest), manifest
 
 
-@pytest.mark.parametrize("n_ranges", [1, 2, 3, 8, 40])
-@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "lz4", "brotli"])
+@pytest.mark.parametrize(
+    ("n_ranges", "compression"),
+    [(n_ranges, "snappy") for n_ranges in (1, 2, 3, 8, 40)]
+    + [(3, compression) for compression in ("none", "gzip", "zstd", "lz4", "brotli")],
+)
 def test_the_rows_are_those_of_the_table_whatever_the_ranges(
     n_ranges: int, compression: str
 ) -> None:

@@ -111,6 +111,22 @@ def test_the_world_size_changes_neither_validation_nor_order() -> None:
     assert len(found) == 1
 
 
+@KINDS
+@pytest.mark.parametrize("batch_rows", [1, 40, 700])
+@pytest.mark.parametrize("stratify", [False, True])
+def test_rows_gathered_in_batches_are_the_same(
+    form: str, kind: ShardKind, batch_rows: int, stratify: bool
+) -> None:
+    """A label's rows may lie anywhere, so not all places are in memory at once."""
+    store = labelled(form)
+    manifest = partition(store, 2, **options(form))
+    bits = []
+    for limits in ({}, {"batch_rows": batch_rows}, {"batch_rows": batch_rows * 3}):
+        shards = all_shards(store, manifest, 3, kind=kind, stratify=stratify, **limits)
+        bits.append([bytes(pack_shard(shard)) for shard in shards])
+    assert bits[0] == bits[1] == bits[2]
+
+
 def test_rows_of_both_sides_make_no_shard() -> None:
     store = labelled("csv", {0: 50, 1: 50})
     manifest = partition(store, **options("csv"))

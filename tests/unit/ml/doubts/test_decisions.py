@@ -11,7 +11,7 @@ import pytest
 from stepml.job import algorithms, models
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec, Validation
-from stepml.ml.doubts.decisions import Decisions, if_never_predicted, if_one_validates
+from stepml.ml.doubts.decisions import Decisions, if_one_validates, if_rarely_predicted
 from stepml.ml.models import build_model
 from tests.support.learning import job_of
 
@@ -37,8 +37,8 @@ def never(
 ) -> list[str]:
     job = job_of(model, algorithms.Admm())
     job = msgspec.structs.replace(job, stop=msgspec.structs.replace(job.stop, metric=metric))
-    found = if_never_predicted(job, decisions(counts, model, labels), about_loss)
-    assert {each.code for each in found} <= {"never_predicted"}
+    found = if_rarely_predicted(job, decisions(counts, model, labels), about_loss)
+    assert {each.code for each in found} <= {"rarely_predicted"}
     return [each.text for each in found]
 
 
@@ -62,21 +62,45 @@ BALANCE = "set model.class_weight to 'balanced'"
         (models.Svm(class_weight={"1": 2}), "raise the weight in model.class_weight"),
     ],
 )
-def test_a_class_that_is_never_predicted_is_named_with_a_cure(
+def test_a_class_that_is_rarely_predicted_is_named_with_a_cure(
     model: models.ModelSpec, advice: str
 ) -> None:
     assert never(RARE, model) == [f"{SHARE} class 0: {advice}"]
 
 
-def test_classes_that_are_all_predicted_once_are_no_reason_to_doubt() -> None:
+def test_classes_that_are_all_predicted_are_no_reason_to_doubt() -> None:
     assert never([[97, 1], [2, 0]]) == []
     assert never([[97, 0], [2, 1]]) == []
+    assert never([[900, 10], [90, 0]]) == []
     assert never([[100, 0], [0, 0]]) == []  # no row has the other one
 
 
 @pytest.mark.parametrize("metric", ["auc", "average_precision", "log_loss"])
 def test_a_job_that_is_judged_by_scores_needs_no_decisions(metric: str) -> None:
     assert never(RARE, metric=metric) == []
+
+
+def test_a_class_that_is_hardly_ever_predicted_is_said_too() -> None:
+    assert never([[900, 5], [95, 0]])[0].startswith(
+        f"class 1, 9.5% of the rows, is hardly ever predicted: {BALANCE}"
+    )
+    job = job_of(LOGISTIC, algorithms.Admm())
+    found = Decisions.of(
+        build_model(LOGISTIC, 2, (0, 1)), np.array(RARE), np.array([[980, 0], [19, 1]])
+    )
+    (warning,) = if_rarely_predicted(job, found, None)
+    assert warning.text.startswith(
+        "class 1, 2% of the rows, is hardly ever predicted, so the accuracy, 0.98, is only the "
+        "share of class 0: set"
+    )
+
+
+def test_a_class_that_no_validation_row_is_predicted_to_be_is_said() -> None:
+    trained = np.array([[900, 40], [40, 20]])
+    for rows, is_said in ((4, False), (5, True)):
+        validation = np.array([[95, 0], [rows, 0]])
+        found = Decisions.of(build_model(LOGISTIC, 2, (0, 1)), validation, trained)
+        assert bool(found.missed) == is_said
 
 
 def test_several_classes_are_listed() -> None:
@@ -106,6 +130,13 @@ def test_without_a_cure_the_share_is_said_all_the_same() -> None:
     assert never(RARE, about_loss=NO_BETTER) == [
         f"{SHARE} class 0: the features may say little about it, or {BALANCE}"
     ]
+
+
+def test_weights_are_not_suggested_for_classes_with_many_rows() -> None:
+    (text,) = never([[50, 0], [40, 0]])
+    assert text.endswith("only the share of class 0: the features may say little about it")
+    (text,) = never([[50, 0], [40, 0]], models.LogisticRegression(class_weight={"1": 0}))
+    assert text.endswith(": raise the weight in model.class_weight")
 
 
 def only_one(job: JobSpec) -> str:

@@ -36,9 +36,20 @@ def test_ordinary_features_need_no_note_and_no_sample() -> None:
     assert notes_on_features(layout("abc"), feature_moments(X), never) == []
 
 
-@pytest.mark.parametrize("value", [0, 1, 0.1, 3.3, 1e-7, -1e30, np.nan])
+@pytest.mark.parametrize("value", [0, 1, 0.1, 3.3, 1e-7, -1e30])
 def test_a_constant_feature_is_noted(value: float) -> None:
     assert notes(A, np.full_like(A, value)) == ["column 2 ('b') is constant"]
+
+
+def test_a_feature_without_values_is_noted() -> None:
+    nothing = np.full_like(A, np.nan)
+    assert notes(A, nothing, ONE) == [
+        "column 2 ('b') has no value",
+        "column 3 ('c') is constant",
+    ]
+    assert notes(nothing, A, nothing) == [
+        "2 features have no value: column 1 ('a'), column 3 ('c')"
+    ]
 
 
 def test_many_constant_features_are_counted_and_the_first_ones_named() -> None:

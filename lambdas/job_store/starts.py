@@ -1,0 +1,65 @@
+"""The start of training: the first parameters, and the steps that suit them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from lambdas.job_store.plans import TrainingPlan
+from lambdas.job_store.samples import load_labelled_sample
+from lambdas.job_store.store import JobStore
+from stepml.job.spec import JobSpec
+from stepml.job.spec_base import settled
+from stepml.ml.choices import rate_is_open, rho_is_open, with_rate, with_rho
+from stepml.ml.matrices import Floats, Matrix
+from stepml.ml.models.base import Array, LossModel
+from stepml.ml.sample_objective import minimum
+
+
+class Start:
+    """The start of a job, which depends on a sample of its training rows.
+
+    The sample is loaded only if something depends on it.
+
+    Parameters
+    ----------
+    store : JobStore
+        With the scale of the features.
+    plan : TrainingPlan
+        With a value of ``algorithm.start``, if the algorithm has that field.
+    """
+
+    def __init__(self, store: JobStore, plan: TrainingPlan) -> None:
+        self._store = store
+        self._plan = plan
+        self._model = plan.model()
+
+    @cached_property
+    def untrained(self) -> Floats:
+        """The parameters of a model that has learnt nothing."""
+        return self._model.first_parameters(lambda: self._sample[0], self._plan.spec.data.seed)
+
+    @cached_property
+    def parameters(self) -> Floats:
+        """The parameters before the first epoch."""
+        if not settled(self._plan.spec.algorithm).starts_at_sample:
+            return self.untrained
+        assert isinstance(self._model, LossModel)
+        return minimum(self._model, self.rows())
+
+    def rows(self) -> tuple[Matrix, Array]:
+        """Return features and targets of the sample."""
+        X, labels = self._sample
+        return X, self._model.targets(labels)
+
+    def with_steps(self) -> JobSpec:
+        """Return the job with a learning rate or rho, if it needs one."""
+        spec, model = self._plan.spec, self._model
+        if not isinstance(model, LossModel):
+            return spec
+        if rate_is_open(spec):
+            spec = with_rate(spec, model, self.parameters, *self.rows())
+        return with_rho(spec, model, self.parameters, self.rows()) if rho_is_open(spec) else spec
+
+    @cached_property
+    def _sample(self) -> tuple[Matrix, Floats]:
+        return load_labelled_sample(self._store, self._plan)

@@ -1,0 +1,76 @@
+"""Updates of stacks whose conditions change: resources come, go, or get other values."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from moto.cloudformation.parsing import ResourceMap
+
+from stepml.local.seams import Seams
+
+seams = Seams()
+
+_build_resource_diff = ResourceMap.build_resource_diff
+_update = ResourceMap.update
+
+_IF = re.compile(r'"Fn::If": \["(\w+)"')
+
+
+@seams.replaces(ResourceMap, "build_resource_diff", why="does not see that a condition has changed")
+def resource_diff(self: Any, other_template: Any, parameters: Any = None) -> dict[str, list[str]]:
+    before = _values(self)
+    after = _values(_loaded(self, other_template, parameters or self.input_parameters))
+    changed = {name for name in before | after if before.get(name) != after.get(name)}
+    old, new = self._resource_json_map, other_template["Resources"]
+    existing = [name for name in old if _exists(old[name], before)]
+    wanted = [name for name in new if _exists(new[name], after)]
+    modified = set(_build_resource_diff(self, other_template, parameters)["Modify"])
+    modified |= {name for name in wanted if changed.intersection(_IF.findall(_text(new[name])))}
+    return {
+        "Add": [name for name in wanted if name not in existing],
+        "Modify": [name for name in wanted if name in existing and name in modified],
+        "Remove": [name for name in existing if name not in wanted],
+    }
+
+
+@seams.replaces(ResourceMap, "update", why="does not create again what an update has removed")
+def update(self: Any, template: Any, parameters: Any = None) -> None:
+    removed = self.build_resource_diff(template, parameters)["Remove"]
+    _update(self, template, parameters)
+    for name in removed:
+        self._parsed_resources.pop(name, None)
+
+
+def _loaded(current: Any, template: Any, parameters: Any) -> Any:
+    later: Any = ResourceMap(
+        current.stack_id,
+        current["AWS::StackName"],
+        parameters,
+        {},
+        current._region_name,
+        current._account_id,
+        template,
+        current.cross_stack_resources,
+    )
+    later.load_mapping()
+    later.load_parameters()
+    later.load_conditions()
+    return later
+
+
+def _values(resources: Any) -> dict[str, bool]:
+    return {
+        name: resources.lazy_condition_map[name]
+        for name in resources._template.get("Conditions", {})
+    }
+
+
+def _exists(resource: Mapping[str, Any], conditions: Mapping[str, bool]) -> bool:
+    return conditions.get(resource.get("Condition", ""), True)
+
+
+def _text(resource: Mapping[str, Any]) -> str:
+    return json.dumps(resource, default=str)

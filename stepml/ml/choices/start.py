@@ -1,0 +1,66 @@
+"""The parameters from which training starts, and the rho that suits them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from stepml.job.choices import filled
+from stepml.job.spec import JobSpec
+from stepml.job.spec_base import open_fields_of, settled
+from stepml.ml.matrices import Matrix
+from stepml.ml.models import Model
+from stepml.ml.models.base import Floats, LossModel
+from stepml.ml.sample_objective import Rows, is_affordable, largest_curvature
+
+# The objective of all rows is higher at a sample's minimum by about parameters / (2 · rows).
+_ROWS_A_PARAMETER = 500
+_SHARE = 0.5  # of the curvature: steps of the consensus along the gradient just do not overshoot
+_LEAST_RHO, _MOST_RHO = 1e-9, 1e6
+
+
+def with_start(
+    spec: JobSpec, model: Model, sample: Callable[[], Matrix], training_rows: int
+) -> JobSpec:
+    """Return the job with a value of ``algorithm.start``, if its algorithm has that field.
+
+    Parameters
+    ----------
+    spec : JobSpec
+        With an algorithm.
+    model : Model
+    sample : callable
+        Returns the features of the sample. Called only if needed.
+    training_rows : int
+    """
+    algorithm = settled(spec.algorithm)
+    if "start" not in open_fields_of(algorithm):
+        return spec
+    suits = (
+        algorithm.may_start_ahead(spec.model)
+        and "convex" in spec.model.traits
+        and isinstance(model, LossModel)
+        and _says_enough(model, sample(), training_rows)
+    )
+    start = "sample" if suits else "zero"
+    return msgspec.structs.replace(spec, algorithm=filled(algorithm, {"start": start}))
+
+
+def rho_is_open(spec: JobSpec) -> bool:
+    """Return whether rho is open."""
+    return "rho" in open_fields_of(settled(spec.algorithm))
+
+
+def with_rho(spec: JobSpec, model: LossModel, start: Floats, sample: Rows) -> JobSpec:
+    """Return the job with a value of rho that suits the ``start`` of training."""
+    curvature = largest_curvature(model, start, sample) or 1.0
+    rho = float(f"{min(max(_SHARE * curvature, _LEAST_RHO), _MOST_RHO):.2g}")
+    algorithm = filled(settled(spec.algorithm), {"rho": rho})
+    return msgspec.structs.replace(spec, algorithm=algorithm)
+
+
+def _says_enough(model: LossModel, X: Matrix, training_rows: int) -> bool:
+    """Return whether the sample's minimum is close to that of all training rows, and cheap."""
+    is_large = len(X) >= min(training_rows, _ROWS_A_PARAMETER * model.n_parameters)
+    return is_large and is_affordable(model, X)

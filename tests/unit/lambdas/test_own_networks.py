@@ -1,0 +1,228 @@
+"""Jobs whose network a function of the user's makes: its code, its checks, its failures."""
+
+from __future__ import annotations
+
+import io
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lambdas.initialise import check_model
+from lambdas.partition import partition
+from stepml.job import keys
+from stepml.job.errors import (
+    CodeNotFoundError,
+    DamagedValueError,
+    InvalidJobError,
+    InvalidNetworkError,
+    KeyNotFoundError,
+    ModelTooLargeError,
+)
+from stepml.ml.neural.code import digest_of, directory_of
+from tests.support.jobs import Job
+from tests.support.torch import torch  # noqa: F401 (skips where it is absent)
+
+OWN: dict[str, Any] = {
+    "model": {"name": "neural", "entry_point": "nets.small:network", "options": {"width": 8}},
+    "code": "s3://data/own.zip",
+    "algorithm": {"name": "gradient_averaging", "learning_rate": 0.05, "batch_size": 20},
+}
+SMALL = """
+from torch import nn
+from nets.layers import Hidden
+
+def network(input_shape, n_outputs, width):
+    (n,) = input_shape
+    return nn.Sequential(Hidden(n, width), nn.Dropout(0.1), nn.Linear(width, n_outputs))
+"""
+LAYERS = """
+from torch import nn
+
+class Hidden(nn.Module):
+    def __init__(self, n, width):
+        super().__init__()
+        self.linear = nn.Linear(n, width)
+
+    def forward(self, x):
+        from nets.activation import activated  # imported late
+        return activated(self.linear(x))
+"""
+FILES = {
+    "nets/small.py": SMALL,
+    "nets/layers.py": LAYERS,
+    "nets/activation.py": "import torch\nactivated = torch.tanh\n",
+}
+
+
+def archive(files: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as opened:
+        for name, text in files.items():
+            opened.writestr(name, text)
+    return buffer.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def _own_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+
+def own_job(files: dict[str, str] | None = None, **fields: Any) -> Job:
+    job = Job(**(OWN | fields))
+    job.data.save("own.zip", archive(FILES | (files or {})))
+    return job
+
+
+def test_a_network_of_ones_own_learns_and_its_artifact_names_the_code() -> None:
+    job = own_job()
+    job.initialised()
+    reports = [job.epoch(number) for number in (1, 2, 3)]
+    assert reports[-1].training_loss < reports[0].training_loss
+    job.finalise(3)
+    card = job.storage.load(keys.model_card("job"))
+    assert b'"entry_point": "nets.small:network"' in card
+    assert digest_of(archive(FILES)).encode() in card
+
+
+def test_it_has_the_bits_of_the_same_network_of_stepml() -> None:
+    hidden = """
+from torch import nn
+
+def network(input_shape, n_outputs, width):
+    return nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, n_outputs))
+"""
+    mine = own_job({"nets/small.py": hidden})
+    theirs = Job(
+        algorithm=OWN["algorithm"],
+        model={"name": "neural", "network": {"name": "mlp", "hidden": [8], "activation": "tanh"}},
+    )
+    for job in (mine, theirs):
+        job.initialised()
+        job.epoch(1)
+    assert mine.state_bits(1) == theirs.state_bits(1)
+
+
+def test_a_job_keeps_the_code_with_which_it_began() -> None:
+    job = own_job()
+    job.initialised()
+    job.data.save("own.zip", archive(FILES | {"nets/small.py": "raise ValueError('new')"}))
+    directory_of(job.training_plan().code).rename(directory_of("elsewhere"))  # another function
+    job.epoch(1)
+    assert directory_of(job.training_plan().code).exists()
+
+
+def test_code_that_is_lost_or_another_one_is_said() -> None:
+    job = own_job()
+    job.initialised()
+    key = keys.code(job.training_plan().code)
+    directory_of(job.training_plan().code).rename(directory_of("elsewhere"))
+    job.storage.save(key, archive({"nets/small.py": SMALL}))
+    with pytest.raises(DamagedValueError, match=f"^{key}: the code is not that with which"):
+        job.epoch(1)
+    job.storage.delete(key)
+    with pytest.raises(KeyNotFoundError, match=key):
+        job.epoch(1)
+
+
+def test_an_error_in_the_code_comes_before_any_row_is_read() -> None:
+    job = own_job({"nets/layers.py": LAYERS.replace("nets.activation", "nets.lost")})
+    job.prepare()
+    job.data.delete("rows.csv")
+    with pytest.raises(InvalidNetworkError, match=r"nets/layers.py:10: ModuleNotFoundError: No m"):
+        check_model("job", job.storage)
+
+
+def test_labels_are_compared_with_the_network_once_they_are_known() -> None:
+    source = SMALL.replace("n_outputs)", "5)").replace("n_outputs, width", "width")
+    job = own_job({"nets/small.py": source})
+    job.partitioned()  # the number of classes was unknown
+    job.assemble()
+    expected = r"expected a float32 tensor of shape \(1, 2\), got float32 of shape \(1, 5\)"
+    with pytest.raises(InvalidNetworkError, match=expected):
+        job.initialise()
+    with pytest.raises(InvalidNetworkError, match=expected):
+        check_model("job", job.storage)  # of another job on the same data
+
+
+def test_rows_of_an_unknown_shape_only_need_the_function() -> None:
+    job = own_job(data={"uri": "s3://data/rows.svm", "format": "libsvm"})
+    job.data.save("rows.svm", b"1 1:2 2:3\n0 1:1 4:2\n" * 30)
+    job.prepare()
+    check_model("job", job.storage)
+    job.spec["model"] = {**OWN["model"], "entry_point": "nets.small:lost"}
+    job.prepare("arn:1")
+    other = own_job(data=job.spec["data"], model=job.spec["model"])
+    other.data.save("rows.svm", b"1 1:2 2:3\n0 1:1 4:2\n" * 30)
+    other.prepare()
+    with pytest.raises(InvalidNetworkError, match="has no function 'lost'; it has network"):
+        check_model("job", other.storage)
+
+
+def test_a_network_without_room_is_refused_with_the_memory_that_it_needs() -> None:
+    job = own_job()
+    job.prepare()
+    with pytest.raises(ModelTooLargeError, match=r"has 130 parameters; .* room for 25: use a sm"):
+        check_model("job", job.storage, most_model_bytes=1000)
+    large = own_job(model={**OWN["model"], "options": {"width": 10**8}})
+    large.prepare()
+    with pytest.raises(ModelTooLargeError, match=r"this one needs \d\d,\d\d\d MiB"):
+        check_model("job", large.storage)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("s3://data/none.zip", "^code: nothing lies at s3://data/none.zip"),
+        ("s3://data/rows.csv", "^code: expected a zip file: "),
+    ],
+)
+def test_code_that_is_no_zip_file_is_refused_at_the_door(code: str, expected: str) -> None:
+    job = own_job(code=code)
+    with pytest.raises(InvalidNetworkError, match=expected) as caught:
+        job.prepare()
+    assert isinstance(caught.value, CodeNotFoundError) == code.endswith("none.zip")
+    assert not list(job.storage.list(""))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"code": None}, "code: model.entry_point is a function in code of your own; expected s3"),
+        ({"model": {"name": "neural", "network": "mlp"}}, "code: has no effect without model.ent"),
+        ({"model": {**OWN["model"], "network": "mlp"}}, "model.network: expected mlp, mobilenet"),
+        ({"model": {"name": "neural"}, "code": None}, "model.network: expected mlp, mobilenet"),
+        (
+            {"model": {"name": "neural", "network": "mlp", "options": {"a": 1}}, "code": None},
+            "model.options: are arguments of model.entry_point, which is not set",
+        ),
+        (
+            {"model": {**OWN["model"], "entry_point": "nets/small.py"}},
+            "model.entry_point: expected a string like package.module:function or null, got",
+        ),
+        ({"code": "own.zip"}, "code: expected a string like s3://bucket/key of a zip file"),
+    ],
+)
+def test_fields_that_do_not_go_together_are_refused(fields: dict[str, Any], expected: str) -> None:
+    with pytest.raises(InvalidJobError, match=f"(^|; ){expected}"):
+        own_job(**fields).prepare()
+
+
+def test_only_jobs_of_networks_are_checked_first() -> None:
+    assert own_job().prepare().checks_model
+    assert not Job().prepare().checks_model
+
+
+def test_shards_are_planned_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = own_job()
+    state = job.prepare()
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "torch", None)  # its import fails
+        for number in state.data.ranges:
+            partition(number, "job", job.partition_plan(), job.data, job.storage)
+        job.plan()
+        job.assemble()
+    job.initialise()
+    assert job.training_plan().network is not None

@@ -1,0 +1,100 @@
+"""The minimum of the objective on a sample, and its curvature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from stepml.job import models
+from stepml.ml.matrices import CsrMatrix
+from stepml.ml.models import LossModel
+from stepml.ml.models.base import Floats
+from stepml.ml.sample_objective import (
+    MOST_PARAMETERS,
+    is_affordable,
+    largest_curvature,
+    minimum,
+)
+from tests.support.learning import model_for
+
+SCALES = [1.0, [1e-3, 1.0, 100.0, 1e4]]
+
+
+def correlated(scales: Any) -> Floats:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(800, 2)) @ rng.normal(size=(2, 4)) + 0.3 * rng.normal(size=(800, 4))
+    return (X * scales).astype(np.float32)
+
+
+def built(model: models.Model, X: Floats, y: Floats) -> LossModel:
+    found = model_for(model, X, y)
+    assert isinstance(found, LossModel)
+    return found
+
+
+@pytest.mark.parametrize("scales", SCALES)
+def test_the_minimum_of_a_regression_is_that_of_scikit_learn(scales: Any) -> None:
+    X = correlated(scales)
+    y = (X / scales @ [1, -2, 0.5, 3] + 10).astype(np.float32)
+    model = built(models.LinearRegression(), X, y)
+    w = minimum(model, (X, model.targets(y)))
+    reference = Ridge(alpha=1e-12).fit(X / scales, y)
+    np.testing.assert_allclose(w[:-1] * scales, reference.coef_, rtol=0.01, atol=0.01)
+    assert w[-1] == pytest.approx(reference.intercept_, rel=0.01)
+
+
+@pytest.mark.parametrize("scales", SCALES)
+def test_the_minimum_of_a_classifier_is_that_of_scikit_learn(scales: Any) -> None:
+    X = correlated(scales)
+    y = (X / scales @ [1, -1, 0, 2] + np.random.default_rng(1).logistic(size=800) > 1) + 0.0
+    y = y.astype(np.float32)
+    model = built(models.LogisticRegression(), X, y)
+    w = minimum(model, (X, model.targets(y)))
+    reference = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(X / scales, y)
+    best = np.append(reference.coef_[0] / scales, reference.intercept_).astype(np.float32)
+    losses = [model.gradient(each, X, model.targets(y), out=np.empty_like(w)) for each in (w, best)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_the_minimum_is_the_same_every_time() -> None:
+    X = correlated(1.0)
+    y = np.floor(np.arange(800) % 3).astype(np.float32)
+    model = built(models.SoftmaxRegression(), X, y)
+    first, again = (minimum(model, (X, model.targets(y))) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.parametrize("X", [np.zeros((50, 4), np.float32), np.full((50, 4), 1e30, np.float32)])
+def test_rows_without_a_scale_have_finite_parameters(X: Floats) -> None:
+    y = (np.arange(50) % 2).astype(np.float32)
+    model = built(models.LogisticRegression(), X, y)
+    sample = X, model.targets(y)
+    w = minimum(model, sample)
+    assert np.isfinite(w).all()
+    assert np.isfinite(largest_curvature(model, w, sample))
+
+
+@pytest.mark.parametrize("scales", SCALES)
+def test_the_curvature_of_squares_is_the_largest_eigenvalue(scales: Any) -> None:
+    X = correlated(scales)
+    y = X[:, 0].copy()
+    model = built(models.LinearRegression(), X, y)
+    found = largest_curvature(model, model.initial_parameters(), (X, model.targets(y)))
+    ones = np.column_stack([X, np.ones(len(X))]).astype(np.float64)
+    assert found == pytest.approx(np.linalg.eigvalsh(ones.T @ ones / len(X))[-1], rel=0.05)
+
+
+def test_large_models_and_samples_are_not_affordable() -> None:
+    y = np.arange(2, dtype=np.float32)
+
+    def affordable(n_features: int, values: int) -> bool:
+        parts = np.zeros(1, np.int32), np.ones(1, np.float32)
+        X = CsrMatrix(np.array([0, 1, values]), *parts, n_features)
+        return is_affordable(built(models.LogisticRegression(), X, y), X)
+
+    assert affordable(1000, 10**6)
+    assert not affordable(MOST_PARAMETERS, 10**6)
+    assert not affordable(1000, 10**9)
