@@ -90,7 +90,8 @@ class TrainedModel(FittedEstimator):
     def predict_proba(self, X: Any) -> Floats64:
         """Return the probability of each class, an array of shape (n_samples, n_classes).
 
-        The order is that of `classes_`. Of linear models, logistic and softmax regression have them.
+        The order is that of `classes_`. Of linear models, only logistic and softmax regression
+        have probabilities.
         """
         assert isinstance(self._model, WithProbabilities)
         return self._of_blocks(self._model.probabilities, X)
