@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stepml.job.errors import StepMLError
 from stepml.ml.artifact import ARRAYS_FILE, CARD_FILE, Artifact, ArtifactError
+from stepml.trained.own_code import give_code
 from stepml.trained_model import TrainedModel
 
 _ENDPOINT_VARIABLE = "AWS_ENDPOINT_URL"
@@ -28,7 +29,12 @@ class ModelNotFoundError(StepMLError, FileNotFoundError):
     """There is no model at the given place."""
 
 
-def load_model(where: str | os.PathLike[str], *, endpoint_url: str | None = None) -> TrainedModel:
+def load_model(
+    where: str | os.PathLike[str],
+    *,
+    endpoint_url: str | None = None,
+    code: str | os.PathLike[str] | None = None,
+) -> TrainedModel:
     """Load the model that a job trained.
 
     Parameters
@@ -38,6 +44,10 @@ def load_model(where: str | os.PathLike[str], *, endpoint_url: str | None = None
         ``model.json`` in it; or the URI of either in S3 (``s3://<bucket>/jobs/<name>``).
     endpoint_url : str, optional
         The address of S3. Defaults to ``AWS_ENDPOINT_URL``, else AWS.
+    code : str or path, optional
+        The code of a network that a function of your own makes: a directory, a .zip or a .py
+        file. Its modules are imported. Without it nothing of a model runs, wherever it comes
+        from, and such a network has parameters but no predictions.
 
     Raises
     ------
@@ -47,6 +57,8 @@ def load_model(where: str | os.PathLike[str], *, endpoint_url: str | None = None
         The files are damaged, or no model of StepML, or of a later version.
     AccessError
         S3 cannot be reached or refuses.
+    InvalidNetworkError
+        ``code`` fails, or makes another network, or the model needs none.
     """
     place = os.fspath(where) or "."
     is_in_s3 = place.startswith("s3://")
@@ -55,7 +67,10 @@ def load_model(where: str | os.PathLike[str], *, endpoint_url: str | None = None
     for path in _candidates(place):
         packed = read(path)
         if packed is not None:
-            return TrainedModel(_artifact(path, packed, read))
+            artifact = _artifact(path, packed, read)
+            if code is not None:
+                give_code(artifact, code)
+            return TrainedModel(artifact)
     raise ModelNotFoundError(f"no model at {place}: expected {ARRAYS_FILE} and {CARD_FILE}")
 
 

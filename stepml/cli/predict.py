@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -72,6 +73,10 @@ def predict(
         typer.Option(metavar="NAME_OR_INDEX", help="The label's column. Default: the job's."),
     ] = None,
     no_label: Annotated[bool, typer.Option("--no-label", help="All columns are features.")] = False,
+    code: Annotated[
+        Path | None,
+        typer.Option("--code", metavar="PATH", help="The code of a network of your own."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="Write the CSV here; default, or -: stdout."),
@@ -100,27 +105,36 @@ def predict(
     target = Target.chosen(local, endpoint_url, stack)
     output = Output(as_json)
     with closing(_source(data, target)) as source, _bad_input_errors(source, output):
-        _predict(model, source, given, out, target, output)
+        loaded = _loaded(model, code, target, output)
+        results, rows = _predicted(loaded, source, given, out, output)
+        output.document(_document(model, loaded, rows, out, results))
+        _show(results, output)
 
 
-def _predict(
-    where: str, source: Source, given: GivenFormat, out: Path | None, target: Target, output: Output
-) -> None:
-    from stepml.cli.prediction_rows import prediction_rows
-    from stepml.cli.prediction_table import write_predictions
+def _loaded(where: str, code: Path | None, target: Target, output: Output) -> TrainedModel:
     from stepml.model_loading import load_model
 
     place = _place(where, target)
     if place.startswith("s3://"):
         target.connection()  # to no other program than the local AWS, if that is chosen
-    model = load_model(place, endpoint_url=target.endpoint_url)
+    with warnings.catch_warnings(record=True) as caught:
+        model = load_model(place, endpoint_url=target.endpoint_url, code=code)
+    for each in caught:
+        output.complaint(f"warning: {each.message}")
+    return model
+
+
+def _predicted(
+    model: TrainedModel, source: Source, given: GivenFormat, out: Path | None, output: Output
+) -> tuple[Results, PredictionRows]:
+    from stepml.cli.prediction_rows import prediction_rows
+    from stepml.cli.prediction_table import write_predictions
+
     rows = prediction_rows(source, model, given)
     for assumption in rows.assumed:
         output.complaint(f"assumed: {assumption}")
     with _opened(out, output) as file:
-        results = write_predictions(model, rows, file)
-    output.document(_document(where, model, rows, out, results))
-    _show(results, output)
+        return write_predictions(model, rows, file), rows
 
 
 def _place(model: str, target: Target) -> str:

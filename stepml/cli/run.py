@@ -25,6 +25,7 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
+from stepml.cli.own_code import STAND_IN, pack, require_entry_point, sent, with_code
 from stepml.cli.streams import OutputLostError
 from stepml.client.stack import DEFAULT_STACK
 from stepml.job.json_text import job_text
@@ -65,6 +66,14 @@ def run(
         str | None,
         typer.Option(metavar="NAME", help="The run's name; default: the file's and the time."),
     ] = None,
+    code: Annotated[
+        Path | None,
+        typer.Option(
+            "--code",
+            metavar="PATH",
+            help="The code of model.entry_point: a directory, a .zip or a .py file.",
+        ),
+    ] = None,
     strict: Strict = False,
     detach: Annotated[bool, typer.Option("--detach", help="Start it and return.")] = False,
     out: Out = RESULTS,
@@ -80,13 +89,18 @@ def run(
     file = "" if _is_stream(job) else str(job)
     text = job_text(_read(job), file)
     chosen = name if name is not None else default_name(job)
-    spec = _checked(text, file, chosen)
+    packed = None if code is None else pack(code)
+    spec = _checked(text if packed is None else with_code(text, STAND_IN, file), file, chosen)
+    if packed is not None:
+        require_entry_point(packed, spec)
     if strict:
         text = json.dumps({**json.loads(text), "strict": True})
     check_directory(out / chosen)
     target = Target.chosen(local, endpoint_url, stack)
     output = Output(as_json, survives=not detach)
     client = target.client()
+    if packed is not None:
+        text = with_code(text, sent(client, packed, output), file)
     execution = _started(client, text, chosen, target)
     if client.connection.is_local and (note := crowding_note(spec.workers, os.cpu_count() or 1)):
         output.line(note)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stepml.client import (
     attempt_failures,
@@ -28,6 +28,9 @@ from stepml.client.stack import DEFAULT_STACK, Stack, find_stack
 from stepml.client.stopping import Stopped
 from stepml.client.transfers import Upload
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport
+
+if TYPE_CHECKING:
+    from stepml.packaging.user_code import PackedCode
 
 
 class Client:
@@ -223,3 +226,13 @@ class Client:
     ) -> Upload:
         """Copy a file to the stack's bucket, unless its content is there already."""
         return transfers.upload(self.connection, self.stack, path, key, on_bytes)
+
+    def upload_code(self, code: PackedCode) -> Upload:
+        """Copy a user's own network to the stack's bucket; its URI is the field ``code`` of a job.
+
+        Parameters
+        ----------
+        code : PackedCode
+            See `stepml.packaging.user_code.packed_code`.
+        """
+        return transfers.upload_code(self.connection, self.stack, code)

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from stepml.client.connection import Connection, translated
 from stepml.client.errors import ServiceRefusedError
 from stepml.client.stack import Stack
 from stepml.job import keys
+
+if TYPE_CHECKING:
+    from stepml.packaging.user_code import PackedCode
 
 # Metadata of an object: the ETag of an object sent in parts is no digest of its content.
 DIGEST = "sha256"
@@ -55,6 +59,14 @@ def upload(
             Callback=on_bytes or _ignored,
         )
     return Upload(uri, sent=True)
+
+
+def upload_code(connection: Connection, stack: Stack, code: PackedCode) -> Upload:
+    """Copy a user's own network to the bucket, under its digest."""
+    with NamedTemporaryFile() as file:
+        file.write(code.archive)
+        file.flush()
+        return upload(connection, stack, Path(file.name), keys.code(code.digest))
 
 
 def download_results(

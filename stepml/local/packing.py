@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import io
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,12 @@ from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 from stepml.local_identity import isolated_session
+from stepml.packaging.archives import zip_archive
 from stepml.packaging.packages import FUNCTION_PACKAGES, PYTHON_VERSION, code_package
 from stepml.packaging.sources import files_below, resource_root
 
 Upload = Callable[[str, bytes], str]  # (key, content) → s3:// URI
 
-ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
-FILE_MODE = 0o644 << 16
 FUNCTION = "AWS::Serverless::Function"
 
 # Tests cover how the local AWS creates, changes and deletes these. moto reports unknown types as
@@ -156,18 +153,6 @@ def code_files(base: Path, uri: str) -> dict[str, Path]:
     """
     package = code_package((base / uri).resolve(), resource_root())
     return package.files() if package is not None else files_below(_existing(base, uri))
-
-
-def zip_archive(files: Mapping[str, Path]) -> bytes:
-    """Return a zip of ``files``, by name; equal files have equal zips."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(files):
-            member = zipfile.ZipInfo(name, ZIP_EPOCH)
-            member.external_attr = FILE_MODE
-            member.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(member, files[name].read_bytes())
-    return buffer.getvalue()
 
 
 def translated(template: Mapping[str, Any]) -> dict[str, Any]:

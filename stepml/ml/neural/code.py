@@ -12,10 +12,12 @@ import io
 import os
 import shutil
 import stat
+import struct
 import sys
 import tempfile
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from threading import RLock
@@ -28,7 +30,11 @@ MOST_PACKED_BYTES = 50 * 2**20
 MOST_UNPACKED_BYTES = 100 * 2**20  # a function has 512 MB for files
 UNUSED_S = 3600.0  # after which unpacked code makes room for other code
 
-_DAMAGES = (zipfile.BadZipFile, NotImplementedError, NotADirectoryError, FileExistsError)
+_PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGES = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, ValueError),
+    *(NotADirectoryError, IsADirectoryError, FileExistsError),  # a file as a folder
+)
 _IMPORTING = RLock()
 _active: list[Path] = []  # the directory on sys.path, if there is one
 
@@ -169,12 +175,13 @@ def _opened(archive: bytes) -> zipfile.ZipFile:
         )
     try:
         opened = zipfile.ZipFile(io.BytesIO(archive))
-    except zipfile.BadZipFile as error:
+    except _DAMAGES as error:
         raise InvalidNetworkError(f"code: expected a zip file: {error}") from error
     members = opened.infolist()
     if refused := next(filter(_is_refused, members), None):
         raise InvalidNetworkError(
-            f"code: expected files with relative paths, got {refused.filename!r} in the zip file"
+            "code: expected files with relative paths, stored or deflated, in the zip file, got "
+            f"{refused.filename!r}"
         )
     if (size := sum(each.file_size for each in members)) > MOST_UNPACKED_BYTES:
         raise InvalidNetworkError(
@@ -184,11 +191,12 @@ def _opened(archive: bytes) -> zipfile.ZipFile:
 
 
 def _is_refused(member: zipfile.ZipInfo) -> bool:
-    """Return whether a member would lie outside its directory, is a link, or is encrypted."""
+    """Return whether a member would lie elsewhere, is a link, encrypted or packed otherwise."""
     path = PurePosixPath(member.filename.replace("\\", "/"))
     kind = stat.S_IFMT(member.external_attr >> 16)
     is_special = kind not in (0, stat.S_IFREG, stat.S_IFDIR)
-    return path.is_absolute() or ".." in path.parts or is_special or bool(member.flag_bits & 1)
+    is_opaque = member.compress_type not in _PLAIN or bool(member.flag_bits & 1)
+    return path.is_absolute() or ".." in path.parts or is_special or is_opaque
 
 
 def _root() -> Path:

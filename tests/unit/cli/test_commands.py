@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -103,6 +104,49 @@ def test_workers_far_above_the_cores_of_this_machine_are_noted(job: Path, name: 
     assert second == f"started {name}"
     assert crowding_note(32, cores=2) is None
     assert crowding_note(33, cores=2) is not None
+
+
+OWN_JOB = JOB | {"model": {"name": "neural", "entry_point": "net:make"}, "algorithm": None}
+
+
+def test_the_code_of_a_network_is_sent_once_and_named_in_the_job(
+    stack: MotoStack, job: Path, name: str, tmp_path: Path
+) -> None:
+    job.write_text(json.dumps(OWN_JOB), encoding="utf-8")
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "net.py").write_text("raise SystemExit('it runs in functions alone')")
+
+    lines = [
+        invoke("run", job, "--name", each, "--code", "code", "--detach").stdout.splitlines()[0]
+        for each in (name, f"{name}-2")
+    ]
+
+    first, second = (
+        re.fullmatch(r"code: 1 file, \d+ bytes zipped, (.+) (s3://\S+)", line) for line in lines
+    )
+    assert first and second
+    assert (first[1], second[1]) == ("sent to", "unchanged at")
+    bucket, _, key = first[2].removeprefix("s3://").partition("/")
+    stored = stack.service("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert key == keys.code(hashlib.sha256(stored).hexdigest())
+    started = stack.client().describe(stack.client().execution(name))
+    assert json.loads(started.job)["code"] == first[2]
+
+
+def test_code_that_lacks_the_entry_point_is_refused_before_any_request(
+    job: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    job.write_text(json.dumps(OWN_JOB), encoding="utf-8")
+    (tmp_path / "other.py").write_text("")
+    for code, expected in (
+        ("other.py", "model.entry_point: expected the module 'net' in the code, as net.py; it has"),
+        ("lost", "code: 'lost' cannot be read: No such file or directory"),
+    ):
+        result = invoke("run", job, "--code", code, code=2)
+        assert expected in " ".join(result.stderr.split())
+    result = invoke("run", job, code=2)
+    assert "`stepml run JOB.json --code PATH` makes one" in " ".join(result.stderr.split())
 
 
 def test_a_run_without_a_name_gets_one(job: Path) -> None:

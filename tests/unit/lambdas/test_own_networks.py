@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lambdas.initialise import check_model
 from lambdas.partition import partition
+from stepml import load_model
 from stepml.job import keys
 from stepml.job.errors import (
     CodeNotFoundError,
@@ -23,6 +23,7 @@ from stepml.job.errors import (
 )
 from stepml.ml.neural.code import digest_of, directory_of
 from tests.support.jobs import Job
+from tests.support.own_code import archive, write_code
 from tests.support.torch import torch  # noqa: F401 (skips where it is absent)
 
 OWN: dict[str, Any] = {
@@ -55,14 +56,6 @@ FILES = {
     "nets/layers.py": LAYERS,
     "nets/activation.py": "import torch\nactivated = torch.tanh\n",
 }
-
-
-def archive(files: dict[str, str]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as opened:
-        for name, text in files.items():
-            opened.writestr(name, text)
-    return buffer.getvalue()
 
 
 @pytest.fixture(autouse=True)
@@ -226,3 +219,43 @@ def test_shards_are_planned_without_torch(monkeypatch: pytest.MonkeyPatch) -> No
         job.assemble()
     job.initialise()
     assert job.training_plan().network is not None
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """The directory of a trained model, beside that of its code."""
+    job = own_job()
+    job.initialised()
+    job.epoch(1)
+    job.finalise(1)
+    directory = tmp_path / "model"
+    directory.mkdir()
+    for key in (keys.model("job"), keys.model_card("job")):
+        (directory / Path(key).name).write_bytes(job.storage.load(key))
+    write_code(tmp_path / "code", FILES)
+    return directory
+
+
+ROWS = [[1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]]
+
+
+def test_a_loaded_model_runs_code_only_if_it_is_named(trained: Path) -> None:
+    model = load_model(trained)
+    with pytest.raises(InvalidNetworkError, match=r"runs only if you name it: .*code=PATH"):
+        model.predict(ROWS)
+    model = load_model(trained, code=trained.parent / "code")
+    assert set(model.predict(ROWS)) <= {0.0, 1.0}
+    (trained.parent / "code" / "more.py").touch()
+    with pytest.warns(UserWarning, match="is not the one that was trained"):
+        again = load_model(trained, code=trained.parent / "code")
+    assert np.array_equal(model.predict_proba(ROWS), again.predict_proba(ROWS))
+
+
+def test_code_of_another_network_is_refused_with_the_model(trained: Path) -> None:
+    layers = trained.parent / "code" / "nets" / "layers.py"
+    layers.write_text(LAYERS.replace("self.linear", "self.other"))
+    with pytest.raises(InvalidNetworkError, match="makes a network with other parameters than"):
+        load_model(trained, code=trained.parent / "code")
+    layers.write_text("raise OSError('broken')")
+    with pytest.raises(InvalidNetworkError, match=r"nets/layers\.py:1: OSError: broken"):
+        load_model(trained, code=trained.parent / "code")
