@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stepml.ml.artifact import Artifact
 from stepml.ml.matrices import Floats, Floats64, Matrix
-from stepml.ml.models import MODELS, KMeans, LinearModel, NeuralClassifier
+from stepml.ml.models import KMeans, NeuralNetwork
 from stepml.ml.models.base import Array, WithProbabilities
-from stepml.ml.models.classifiers import BinaryClassifier, MulticlassClassifier
+from stepml.ml.models.classifiers import BinaryClassifier
 from stepml.trained import scores
 from stepml.trained.estimator import FittedEstimator, available_if
+from stepml.trained.kinds import (
+    Classifier,
+    Multiclass,
+    of_classifiers,
+    of_kmeans,
+    of_linear,
+    of_modules,
+    of_probabilities,
+)
+from stepml.trained.modules import linear_module
 from stepml.trained.numbers import vector
 from stepml.trained.preparation import Preparation
 
-_Multiclass = MulticlassClassifier | NeuralClassifier
-_Classifier = BinaryClassifier | _Multiclass
-
-
-def _of_classifiers(model: TrainedModel, name: str) -> None:
-    model._require(_Classifier, "classifiers", name)
-
-
-def _of_probabilities(model: TrainedModel, name: str) -> None:
-    have = [each for each, kind in MODELS.items() if issubclass(kind, WithProbabilities)]
-    model._require(WithProbabilities, " and ".join(have), name)
-
-
-def _of_linear(model: TrainedModel, name: str) -> None:
-    model._require(LinearModel, "linear models", name)
-
-
-def _of_kmeans(model: TrainedModel, name: str) -> None:
-    model._require(KMeans, "kmeans", name)
+if TYPE_CHECKING:
+    from torch.nn import Module
 
 
 class TrainedModel(FittedEstimator):
@@ -82,27 +75,28 @@ class TrainedModel(FittedEstimator):
         """Return the label, number or cluster of each row, an array of shape (n_samples,)."""
         return self._of_blocks(self._model.predict, X)
 
-    @available_if(_of_classifiers)
+    @available_if(of_classifiers)
     def decision_function(self, X: Any) -> Floats:
         """Return the decision values of rows; only classifiers have them.
 
         They have shape (n_samples,), positive for ``classes_[1]``, if there are two classes,
         otherwise (n_samples, n_classes).
         """
-        assert isinstance(self._model, _Classifier)
+        assert isinstance(self._model, Classifier)
         values = self._of_blocks(self._model.decision, X)
         return self._of_classes(values.T).T
 
-    @available_if(_of_probabilities)
+    @available_if(of_probabilities)
     def predict_proba(self, X: Any) -> Floats64:
         """Return the probability of each class, an array of shape (n_samples, n_classes).
 
-        The order is that of `classes_`. Only logistic and softmax regression have probabilities.
+        The order is that of `classes_`. Of linear models, only logistic and softmax regression
+        have probabilities.
         """
         assert isinstance(self._model, WithProbabilities)
         return self._of_blocks(self._model.probabilities, X)
 
-    @available_if(_of_probabilities)
+    @available_if(of_probabilities)
     def predict_log_proba(self, X: Any) -> Floats64:
         """Return the logarithms of `predict_proba`, finite also where that is 0."""
         z = self.decision_function(X).astype(np.float64)
@@ -111,7 +105,7 @@ class TrainedModel(FittedEstimator):
         logarithms: Floats64 = z - np.logaddexp.reduce(z, axis=1, keepdims=True)
         return logarithms
 
-    @available_if(_of_kmeans)
+    @available_if(of_kmeans)
     def transform(self, X: Any) -> Floats:
         """Return the distance of each prepared row from each centroid; only of k-means.
 
@@ -120,10 +114,24 @@ class TrainedModel(FittedEstimator):
         assert isinstance(self._model, KMeans)
         return self._of_blocks(self._model.distances, X)
 
-    @available_if(_of_kmeans)
+    @available_if(of_kmeans)
     def get_feature_names_out(self, input_features: Any = None) -> Array:
         """Return the names of the columns of `transform`: ``kmeans0`` and so on."""
         return np.array([f"kmeans{each}" for each in range(len(self.cluster_centers_))], object)
+
+    @available_if(of_modules)
+    def module(self) -> Module:
+        """Return a torch module in evaluation mode; only networks and linear models have one.
+
+        It takes rows as in the data (float64, if there are `fine_features`, else float32), which
+        its part ``preparation`` scales for the bare ``network``. The outputs, of shape
+        (n_samples, n_outputs), are decision values, or predictions of a regression. Each call
+        returns a new module. Without torch, it raises `NotAvailableError`.
+        """
+        scale, missing = self._preparation.scale, self._preparation.missing
+        if isinstance(self._model, NeuralNetwork):
+            return self._model.module(self._w, scale, missing)
+        return linear_module(*self._function_of_prepared, scale, missing)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the quality of the predictions; greater is better.
@@ -150,7 +158,7 @@ class TrainedModel(FittedEstimator):
         if not len(labels):
             raise ValueError("a score needs at least one row")
         weights = scores.weights_of(sample_weight, len(labels))
-        if isinstance(self._model, _Classifier):
+        if isinstance(self._model, Classifier):
             self._require_raw(labels)
             return scores.accuracy(predicted, self.expected(labels), weights)
         return scores.r2(predicted, labels, weights)
@@ -190,8 +198,8 @@ class TrainedModel(FittedEstimator):
 
     @property
     def classes_(self) -> Array:
-        _of_classifiers(self, "classes_")
-        assert isinstance(self._model, _Classifier)
+        of_classifiers(self, "classes_")
+        assert isinstance(self._model, Classifier)
         return np.array(self._model.classes, np.float32)
 
     @property
@@ -202,32 +210,35 @@ class TrainedModel(FittedEstimator):
 
     @property
     def coef_(self) -> Floats64:
-        _of_linear(self, "coef_")
+        of_linear(self, "coef_")
         coefficients, _ = self._linear_function
-        return coefficients if isinstance(self._model, _Classifier) else coefficients[0]
+        return coefficients if isinstance(self._model, Classifier) else coefficients[0]
 
     @property
     def intercept_(self) -> Floats64 | float:
-        _of_linear(self, "intercept_")
+        of_linear(self, "intercept_")
         _, intercepts = self._linear_function
-        return intercepts if isinstance(self._model, _Classifier) else float(intercepts[0])
+        return intercepts if isinstance(self._model, Classifier) else float(intercepts[0])
 
     @property
     def cluster_centers_(self) -> Floats:
-        _of_kmeans(self, "cluster_centers_")
+        of_kmeans(self, "cluster_centers_")
         return self._model.arrays(self._w)["centroids"]
 
     @property
     def _linear_function(self) -> tuple[Floats64, Floats64]:
         """Coefficients and intercepts of the decision values, (n_outputs, …), for raw rows."""
+        return self._preparation.as_of_data(*self._function_of_prepared)
+
+    @property
+    def _function_of_prepared(self) -> tuple[Floats, Floats]:
+        """Coefficients (n_outputs, n_features) and intercepts (n_outputs,) for prepared rows."""
         arrays = self._model.arrays(self._w)
         both = [arrays["coefficients"], arrays["intercept"]]
-        if isinstance(self._model, _Classifier):
+        if isinstance(self._model, Classifier):
             both = [self._of_classes(each) for each in both]
         coefficients, intercepts = both
-        return self._preparation.as_of_data(
-            coefficients.reshape(-1, self.n_features_in_), intercepts.reshape(-1)
-        )
+        return coefficients.reshape(-1, self.n_features_in_), intercepts.reshape(-1)
 
     @property
     def _name(self) -> str:
@@ -245,7 +256,7 @@ class TrainedModel(FittedEstimator):
         values : array of shape (n_outputs, …), or of one output without that axis
         """
         model = self._model
-        if isinstance(model, _Multiclass):
+        if isinstance(model, Multiclass):
             return values[1] - values[0] if len(model.classes) == 2 else values
         assert isinstance(model, BinaryClassifier)
         is_first = model.negative is not None and model.positive < model.negative
@@ -255,10 +266,10 @@ class TrainedModel(FittedEstimator):
         # Only scikit-learn calls this; nothing else imports it.
         from stepml.trained.tags import tags_of
 
-        is_classifier, is_kmeans = (isinstance(self._model, each) for each in (_Classifier, KMeans))
+        is_classifier, is_kmeans = (isinstance(self._model, each) for each in (Classifier, KMeans))
         return tags_of(
             "classifier" if is_classifier else "clusterer" if is_kmeans else "regressor",
-            multi_class=isinstance(self._model, _Multiclass),
+            multi_class=isinstance(self._model, Multiclass),
             allow_nan=self._preparation.missing != "fail",
         )
 
@@ -285,8 +296,3 @@ class TrainedModel(FittedEstimator):
     def _of_blocks(self, function: Callable[[Floats, Matrix], Array], X: Any) -> Array:
         blocks = self._preparation.blocks(X)
         return np.concatenate([function(self._w, block) for block in blocks])
-
-    def _require(self, kind: Any, owners: str, name: str) -> None:
-        if isinstance(self._model, kind):
-            return
-        raise AttributeError(f"a {self._name} has no {name}: only {owners} have")

@@ -26,12 +26,12 @@ from stepml.ml.data.remainders import is_ascending_below
 from stepml.ml.data.scaling import Scale
 from stepml.ml.matrices import Floats
 from stepml.ml.models import Model, restore_model
+from stepml.ml.neural.layout import SCALE_ARRAYS
 
 # To be raised if an older version would misread the files.
 FORMAT_VERSION = 1
 ARRAYS_FILE, CARD_FILE = "model.safetensors", "model.json"
 
-_SCALE = "feature_"  # before the names of the scale's arrays
 _VERSION, _DIGEST = "format_version", "arrays_sha256"
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
@@ -109,9 +109,12 @@ class Artifact:
 
 
 def _named(scale: Scale | None) -> dict[str, arrays.Array]:
-    if scale is None:
-        return {}
-    return {f"{_SCALE}{name}": array for name, array in scale.named().items()}
+    arrays_of_scale = {} if scale is None else scale.named()
+    return {
+        title: arrays_of_scale[name]
+        for title, name in SCALE_ARRAYS.items()
+        if name in arrays_of_scale
+    }
 
 
 def _digest(packed: Buffer) -> str:
@@ -145,8 +148,8 @@ def _assembled(named: Mapping[str, arrays.Array], card: dict[str, Any]) -> Artif
     """Return the model, or raise an error if its parts do not fit."""
     if len(card["features"]) not in (0, card["n_features"]) or not card["job"]["data"]:
         raise ValueError("as many features with names as there are, and a job, are expected")
-    own = {name: array for name, array in named.items() if not name.startswith(_SCALE)}
-    parts = {name.removeprefix(_SCALE): named[name] for name in named.keys() - own.keys()}
+    own = {name: array for name, array in named.items() if name not in SCALE_ARRAYS}
+    parts = {SCALE_ARRAYS[name]: named[name] for name in named.keys() - own.keys()}
     model = restore_model(card)
     if sum(array.size for array in own.values()) != model.n_parameters:
         raise ValueError(f"{model.n_parameters} parameters expected")

@@ -26,6 +26,7 @@ class Preparation:
         Of a row, (channels, height, width); empty if rows are no images.
     missing : {"fail", "zero", "mean"}
         The effect of a missing value.
+    scale : Scale or None
     fine : list of int
         Features that are centred in float64.
     """
@@ -36,7 +37,7 @@ class Preparation:
         self.image_shape = artifact.model.image_shape
         self.missing: str = artifact.card.get("job", {}).get("data", {}).get("missing", "fail")
         self.block_sizes = STANDARD
-        self._scale = artifact.scale
+        self.scale = artifact.scale
         self._fills = self.missing == "mean" and artifact.scale is not None
         self.fine: list[int] = [] if artifact.scale is None else artifact.scale.fine.tolist()
 
@@ -44,12 +45,12 @@ class Preparation:
         """Yield the prepared rows of ``X``, some at a time; raise `ValueError` if it is invalid."""
         rows = rows_of(X, self.n_features, self.feature_names, self.image_shape)
         # Subtracting a mean makes zeros non-zero.
-        stays_sparse = self._scale is None or not self._scale.mean.any()
+        stays_sparse = self.scale is None or not self.scale.mean.any()
         start = 0
         blocks = rows.blocks(sparse=stays_sparse, sizes=self.block_sizes, fine=self.fine)
         for block, remainders in blocks:
             known = self._filled(block, start, rows.title)
-            yield known if self._scale is None else scaled(known, self._scale, remainders)
+            yield known if self.scale is None else scaled(known, self.scale, remainders)
             start += len(block)
 
     def as_of_data(self, coefficients: Floats, intercepts: Floats) -> tuple[Floats64, Floats64]:
@@ -61,11 +62,11 @@ class Preparation:
         intercepts : array of shape (n_outputs,)
         """
         slopes, constants = coefficients.astype(np.float64), intercepts.astype(np.float64)
-        if self._scale is None:
+        if self.scale is None:
             return slopes, constants
-        mean = self._scale.mean.astype(np.float64)
-        mean[self._scale.fine] = self._scale.fine_mean
-        slopes /= self._scale.scale
+        mean = self.scale.mean.astype(np.float64)
+        mean[self.scale.fine] = self.scale.fine_mean
+        slopes /= self.scale.scale
         return slopes, constants - slopes @ mean
 
     def _filled(self, X: Matrix, start: int, title: Callable[[int], str]) -> Matrix:

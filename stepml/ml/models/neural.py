@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from stepml.job import models as specs
+from stepml.job.errors import InvalidNetworkError
 from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models.base import (
     Array,
@@ -27,10 +28,13 @@ from stepml.ml.models.base import (
 )
 from stepml.ml.models.tallies import Sums
 from stepml.ml.neural.layout import ChannelScale, NetworkLayout
+from stepml.ml.neural.library import require_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Module
 
+    from stepml.ml.data.scaling import Scale
     from stepml.ml.neural.bound import BoundNetwork
 
 _SEEDS = 2**63  # torch takes as many
@@ -94,8 +98,20 @@ class NeuralNetwork(LossModel):
 
     @cached_property
     def bound(self) -> BoundNetwork:
-        """The network, on torch."""
-        return self._built(seed=0)
+        """The network, on torch.
+
+        Raises
+        ------
+        InvalidNetworkError
+            It is another one than the layout says.
+        """
+        bound = self._built(seed=0)
+        if self._layout not in (None, bound.layout):
+            raise InvalidNetworkError(
+                f"model.entry_point: {self.spec.entry_point} makes a network of other tensors than "
+                "the one that the job began with"
+            )
+        return bound
 
     def first_parameters(self, sample: Sample, seed: int) -> Floats:
         return self._built(seed).first_parameters
@@ -151,6 +167,32 @@ class NeuralNetwork(LossModel):
     def parameters(self, arrays: Mapping[str, Array]) -> Floats:
         return self.network.vector(arrays)
 
+    def module(self, w: Floats, scale: Scale | None, missing: str) -> Module:
+        """Return a module of its own that takes rows as in the data.
+
+        Parameters
+        ----------
+        w : array of shape (n_parameters,)
+        scale : Scale, optional
+            That of the features.
+        missing : str
+            ``data.missing`` of the job.
+        """
+        require_torch("a network")
+        from stepml.ml.neural.building import trained_module
+        from stepml.ml.neural.deployed import Preparation, deployed
+
+        preparation = Preparation(self.input_shape, scale, missing, self._channels)
+        network = trained_module(
+            self.spec, self.input_shape, self.n_outputs, self.code, self.arrays(w)
+        )
+        return deployed(preparation, network, self._unit_of_outputs)
+
+    @property
+    def _unit_of_outputs(self) -> tuple[float, float] | None:
+        """Size and origin of the unit of outputs that are labels."""
+        return None
+
     def describe(self) -> dict[str, Any]:
         return {
             "channels": msgspec.to_builtins(self._channels),
@@ -158,6 +200,7 @@ class NeuralNetwork(LossModel):
         }
 
     def _built(self, seed: int) -> BoundNetwork:
+        require_torch("a network")
         from stepml.ml.neural.building import bound_network
 
         with _DRAWING:

@@ -66,5 +66,9 @@ class NeuralRegressor(NeuralNetwork):
     def predict(self, w: Floats, X: Matrix) -> Array:
         return self._unit.as_in_data(self.outputs(w, X)[:, 0])
 
+    @property
+    def _unit_of_outputs(self) -> tuple[float, float] | None:
+        return None if self._unit == LabelUnit() else (self._unit.size, self._unit.origin)
+
     def describe(self) -> dict[str, Any]:
         return {"label_unit": msgspec.to_builtins(self._unit), **super().describe()}

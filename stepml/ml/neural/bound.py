@@ -13,7 +13,7 @@ from torch import nn
 
 from stepml.job.errors import InvalidNetworkError
 from stepml.ml.matrices import Floats
-from stepml.ml.neural.layout import ChannelScale, NetworkLayout
+from stepml.ml.neural.layout import SCALE_ARRAYS, ChannelScale, NetworkLayout
 from stepml.ml.neural.layout import Tensor as TensorFacts
 from stepml.ml.neural.losses import Loss
 
@@ -56,7 +56,7 @@ class BoundNetwork:
     Raises
     ------
     InvalidNetworkError
-        A parameter is not float32, or none is trained.
+        A parameter is not float32, or none is trained, or a name is taken.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class BoundNetwork:
             name: each for name, each in named.items() if not each.requires_grad
         }
         rest |= {name: each for name, each in module.named_buffers() if each.is_floating_point()}
-        _require_float32(trained | rest)
+        _require_usual(trained | rest)
         if not trained:
             raise InvalidNetworkError("the network has no parameter that is trained")
         self.layout = NetworkLayout(tuple(_facts(trained)), tuple(_facts(rest)))
@@ -172,8 +172,13 @@ def _pieces(flat: torch.Tensor, like: Sequence[torch.Tensor]) -> Iterator[torch.
         start += tensor.numel()
 
 
-def _require_float32(tensors: Mapping[str, torch.Tensor]) -> None:
+def _require_usual(tensors: Mapping[str, torch.Tensor]) -> None:
     for name, tensor in tensors.items():
+        if name in SCALE_ARRAYS:
+            raise InvalidNetworkError(
+                f"parameter {name}: expected another name than {', '.join(SCALE_ARRAYS)}, which "
+                "a model's file has for the preparation of rows"
+            )
         if tensor.dtype != torch.float32:
             raise InvalidNetworkError(f"parameter {name}: expected float32, got {tensor.dtype}")
         if tensor.device.type != "cpu":

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from stepml.job.errors import InvalidNetworkError
 from stepml.job.models import Neural
 from stepml.ml.neural.bound import BoundNetwork
-from stepml.ml.neural.layout import ChannelScale
+from stepml.ml.neural.deployed import fill
+from stepml.ml.neural.layout import Array, ChannelScale
 from stepml.ml.neural.losses import loss_named, of_targets
 from stepml.ml.neural.networks import build_network
 from stepml.ml.neural.own import OwnNetwork, own_network
@@ -44,6 +46,23 @@ def bound_network(
         own.transform,
         has_own_loss=own.loss is not None,
     )
+
+
+def trained_module(
+    spec: Neural,
+    input_shape: Sequence[int],
+    n_outputs: int,
+    code: Path | None,
+    arrays: Mapping[str, Array],
+) -> nn.Module:
+    """Return a new network with the tensors ``arrays``.
+
+    Other parameters as of `NeuralNetwork`; errors as of `own_network` and `fill`.
+    """
+    with seeded(0):
+        module = parts_of(spec, input_shape, n_outputs, code).module
+    fill(module, arrays)
+    return module
 
 
 def parts_of(
