@@ -16,6 +16,7 @@ from stepml.job.tasks import JobTask
 from stepml.ml.algorithms import build_algorithm
 from stepml.ml.data import Manifest
 from stepml.ml.models import build_model
+from stepml.ml.sample_objective import BYTES_A_PARAMETER
 from storage import DurableStorage
 
 
@@ -65,16 +66,21 @@ def check_suits(
     """Raise now the error by which a job on this data set would fail later."""
     _, plan = split_of(spec, manifest)
     model = build_model(spec.model, manifest.n_features, manifest.labels, manifest.label_counts)
+    algorithm = settled(spec.algorithm)
     most_parameters = build_algorithm(spec).most_parameters(most_model_bytes)
-    algorithm = tag(settled(spec.algorithm))
     if model.n_parameters > most_parameters:
-        raise ModelTooLargeError(
-            f"the model has {model.n_parameters:,} parameters; with algorithm {algorithm!r} a "
-            f"function has room for {most_parameters:,}: use fewer features, classes or clusters"
-            f"{_or_another_algorithm(spec)}"
-        )
+        raise _too_large(model.n_parameters, most_parameters, spec, f"algorithm {tag(algorithm)!r}")
+    most_parameters = most_model_bytes // BYTES_A_PARAMETER
+    if algorithm.starts_at_sample and model.n_parameters > most_parameters:
+        raise _too_large(model.n_parameters, most_parameters, spec, "algorithm.start 'sample'")
     spec.model.check_rows(sum(interval.n_rows for interval in plan.shards))
 
 
-def _or_another_algorithm(spec: JobSpec) -> str:
-    return ", or another algorithm" if len(algorithms_of(spec.model)) > 1 else ""
+def _too_large(
+    n_parameters: int, most_parameters: int, spec: JobSpec, choice: str
+) -> ModelTooLargeError:
+    another = f", or another {choice.split()[0]}" if len(algorithms_of(spec.model)) > 1 else ""
+    return ModelTooLargeError(
+        f"the model has {n_parameters:,} parameters; with {choice} a function has room for "
+        f"{most_parameters:,}: use fewer features, classes or clusters{another}"
+    )

@@ -68,7 +68,11 @@ def test_a_command_stays_whole() -> None:
 def test_words_behind_a_quoted_command_are_folded(quote: str) -> None:
     command = f"{quote}{COMMAND}{quote}"
     lines = folded(f"the local AWS does not answer: {command} ends it and all of its jobs", 60)
-    assert lines == ["the local AWS does not answer:", f"  {command}", "  ends it and all of its jobs"]
+    assert lines == [
+        "the local AWS does not answer:",
+        f"  {command}",
+        "  ends it and all of its jobs",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "one", "  two words", "x" * 200])
