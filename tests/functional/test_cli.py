@@ -12,6 +12,7 @@ import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from stepml.local.ports import port_of, reserve_port
-from tests.faults.injector import ANY
 from tests.faults.placements import Point
 from tests.support.paths import ROOT
-from tests.support.running_aws import eventually
+from tests.support.running_aws import RunningAws, eventually, running_aws
 
 EXAMPLES = ROOT / "examples"
 WAIT_S = 90.0  # generous: the machine may be busy
@@ -242,15 +242,15 @@ def test_the_local_aws_goes_up_and_down(alone: CommandLine, port: int) -> None:
 
 
 def test_ctrl_c_in_make_run_ends_the_watching_and_not_the_local_aws(
-    local_stack: Any, alone: CommandLine
+    alone: CommandLine, tmp_path: Path
 ) -> None:
     state = Path(alone.environment["STEPML_STATE_DIR"])
     state.mkdir()
-    aws = local_stack.aws.status()
-    record = state / "local.json"
-    record.write_text(json.dumps({name: aws[name] for name in ("pid", "port", "id")}))
     with (
-        local_stack.holding(ANY, Point("executor", 2, 0)),  # its name is unknown
+        # One of its own, into which `make run` deploys: others have functions that can be held.
+        # The ranks run one after another, so the job takes half a minute.
+        running_aws(tmp_path / "aws", concurrency=1) as aws,
+        recorded(aws, state / "local.json"),
         subprocess.Popen(
             ["make", "--old-file=install", f"STEPML={sys.executable} -m stepml", "run"],
             cwd=ROOT,
@@ -261,19 +261,27 @@ def test_ctrl_c_in_make_run_ends_the_watching_and_not_the_local_aws(
             start_new_session=True,
         ) as process,
     ):
-        try:
-            read_until(process, "training")
-            os.killpg(process.pid, signal.SIGINT)
-            output, _ = process.communicate(timeout=WAIT_S)
-        finally:
-            record.unlink()  # the other tests use this server
+        read_until(process, "training")
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=WAIT_S)
         assert "continues, as long as its AWS runs" in output
         assert 'The local AWS goes on; "make down" ends it.' in output
         name = re.search(r"stepml stop (\S+) --local", output)
         assert name is not None
-        alone.environment["AWS_ENDPOINT_URL"] = local_stack.endpoint_url
+        alone.environment["AWS_ENDPOINT_URL"] = aws.endpoint_url
         assert alone.run_json("stop", name[1])["status"] == "ABORTED"
-    assert local_stack.aws.process.poll() is None
+        assert aws.process.poll() is None
+
+
+@contextmanager
+def recorded(aws: RunningAws, record: Path) -> Iterator[None]:
+    """Record a local AWS as the one of this machine, until the block ends."""
+    status = aws.status()
+    record.write_text(json.dumps({name: status[name] for name in ("pid", "port", "id")}))
+    try:
+        yield
+    finally:
+        record.unlink()
 
 
 def test_a_taken_port_is_one_line(alone: CommandLine) -> None:
