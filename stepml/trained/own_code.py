@@ -29,11 +29,7 @@ def give_code(artifact: Artifact, code: str | os.PathLike[str]) -> None:
         )
     packed = packed_code(Path(code).expanduser())
     model.code = unpack(packed.archive)
-    if model.bound.layout != model.network:
-        raise InvalidNetworkError(
-            f"code: {model.spec.entry_point!r} makes a network with other parameters than the "
-            "trained one"
-        )
+    model.require_same()
     if packed.digest != artifact.card.get("code_sha256"):
         warnings.warn(
             f"the code at {os.fspath(code)!r} is not the one that was trained; its parameters "

@@ -98,20 +98,18 @@ class NeuralNetwork(LossModel):
 
     @cached_property
     def bound(self) -> BoundNetwork:
-        """The network, on torch.
-
-        Raises
-        ------
-        InvalidNetworkError
-            It is another one than the layout says.
-        """
+        """The network, on torch."""
         bound = self._built(seed=0)
         if self._layout not in (None, bound.layout):
             raise InvalidNetworkError(
-                f"model.entry_point: {self.spec.entry_point} makes a network of other tensors than "
-                "the one that the job began with"
+                f"code: {self.spec.entry_point!r} makes a network with other parameters than the "
+                "trained one"
             )
         return bound
+
+    def require_same(self) -> None:
+        """Build the network; raise `InvalidNetworkError` if its layout is another one."""
+        assert self.bound
 
     def first_parameters(self, sample: Sample, seed: int) -> Floats:
         return self._built(seed).first_parameters
