@@ -99,6 +99,10 @@ class Figures:
         ).rstrip()
 
 
+class JobFailedError(RuntimeError):
+    """A job has ended with an error."""
+
+
 class Stack:
     """A local AWS with StepML."""
 
@@ -123,7 +127,7 @@ class Stack:
         ] == "RUNNING":
             time.sleep(POLL_S)
         if ended["status"] != "SUCCEEDED":
-            raise RuntimeError(f"{name}: {ended.get('error')}: {ended.get('cause')}")
+            raise JobFailedError(f"{name}: {ended.get('error')}: {ended.get('cause')}")
         report: dict[str, Any] = json.loads(ended["output"])
         return report, (ended["stopDate"] - ended["startDate"]).total_seconds()
 
@@ -188,7 +192,10 @@ class Bench:
                 if self._data.is_regression:
                     job["model"] = {**job["model"], "scale_labels": True}
                 name = f"{self._data.name}-{algorithm}-{epochs}-{number}"
-                report, seconds = self._stack.run(job, name)
+                try:
+                    report, seconds = self._stack.run(job, name)
+                except JobFailedError:  # a rate was too large
+                    continue
                 if report["loss"] <= (1 + GOOD) * self._reference.loss:
                     return Tuned(algorithm, epochs, seconds)
         return None

@@ -13,6 +13,7 @@ from stepml.ml.algorithms import build_algorithm
 from stepml.ml.choices import with_room
 from stepml.ml.data import Manifest
 from stepml.ml.models import build_model
+from stepml.ml.sample_objective import BYTES_A_PARAMETER
 
 # Of a function of 3 GB, which may hold a shard of 1 GiB and another that it used before.
 MOST_MODEL_BYTES = 2**30
@@ -45,19 +46,21 @@ def fitted(plan: PartitionPlan, manifest: Manifest, most_model_bytes: int) -> Pa
 
 def require_room(spec: JobSpec, n_parameters: int, most_model_bytes: int) -> None:
     """Raise `ModelTooLargeError` if training so many parameters takes more memory."""
-    algorithm = build_algorithm(spec)
-    most = algorithm.most_parameters(most_model_bytes)
-    if n_parameters <= most:
-        return
-    raise ModelTooLargeError(
-        f"the model has {n_parameters:,} parameters; with algorithm "
-        f"{tag(settled(spec.algorithm))!r} a function has room for {most:,}: "
-        f"{_remedy(spec, n_parameters * algorithm.bytes_per_parameter)}"
-    )
+    algorithm, built = settled(spec.algorithm), build_algorithm(spec)
+    most = {f"algorithm {tag(algorithm)!r}": built.most_parameters(most_model_bytes)}
+    if algorithm.starts_at_sample:
+        most["algorithm.start 'sample'"] = most_model_bytes // BYTES_A_PARAMETER
+    for choice, most_parameters in most.items():
+        if n_parameters > most_parameters:
+            needed = n_parameters * built.bytes_per_parameter
+            raise ModelTooLargeError(
+                f"the model has {n_parameters:,} parameters; with {choice} a function has room "
+                f"for {most_parameters:,}: {_remedy(spec, choice, needed)}"
+            )
 
 
-def _remedy(spec: JobSpec, needed_bytes: int) -> str:
-    others = ", or another algorithm" if len(algorithms_of(spec.model)) > 1 else ""
+def _remedy(spec: JobSpec, choice: str, needed_bytes: int) -> str:
+    others = f", or another {choice.split()[0]}" if len(algorithms_of(spec.model)) > 1 else ""
     if spec.model.function_kind:
         return f"use a smaller network, as this one needs {needed_bytes // 2**20:,} MiB{others}"
     return f"use fewer features, classes or clusters{others}"

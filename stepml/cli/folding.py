@@ -9,8 +9,9 @@ from typing import TextIO
 
 COLUMNS = 80  # of everything that no terminal shows
 _INDENT = 2
-# A command stays whole, so that it can be copied: the terminal itself wraps it.
-_COMMAND = re.compile(r"\bstepml [a-z][^;,]*|\bpip install [^;,]*")
+# A command stays whole, so that it can be copied: the terminal itself wraps it. It is in quotes, or
+# it ends with the clause.
+_COMMAND = re.compile(r"`stepml [^`]+`|'stepml [^']+'|\b(?:stepml [a-z]|pip install )[^;,)]*")
 _JOINT = "\0"
 
 

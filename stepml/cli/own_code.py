@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stepml.cli.errors import BadInputError
 from stepml.cli.output import Output
 from stepml.job.json_text import json_document
 
@@ -33,7 +34,12 @@ def require_entry_point(code: PackedCode, spec: JobSpec) -> None:
 def with_code(job: str, uri: str, file: str) -> str:
     """Return the text of a job with its code at ``uri``; another one in it is replaced."""
     document = json_document(job, file)
-    return json.dumps(document | {"code": uri}) if isinstance(document, dict) else job
+    if not isinstance(document, dict):
+        return job
+    model = document.get("model")
+    if isinstance(model, dict) and "entry_point" not in model:
+        raise BadInputError("--code: has no effect without model.entry_point in the job")
+    return json.dumps(document | {"code": uri})
 
 
 def sent(client: Client, code: PackedCode, output: Output) -> str:

@@ -10,8 +10,8 @@ from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 Rows = tuple[Matrix, Array]  # features and targets
 
-# L-BFGS has some thirty float64 numbers for each, and works with all of them in each iteration.
-MOST_PARAMETERS = 100_000
+BYTES_A_PARAMETER = 240  # L-BFGS has some thirty float64 numbers for each …
+MOST_PARAMETERS = 100_000  # … and works with all of them in each iteration
 _MOST_OPERATIONS = 2 * 10**10  # multiply-adds of `minimum`: a few seconds
 _MOST_EVALUATIONS, _LEAST_EVALUATIONS = 200, 30
 _LEAST_FALL = 1e-7  # relative, in one iteration

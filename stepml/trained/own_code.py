@@ -29,7 +29,7 @@ def give_code(artifact: Artifact, code: str | os.PathLike[str]) -> None:
         )
     packed = packed_code(Path(code).expanduser())
     model.code = unpack(packed.archive)
-    model.require_same()
+    model.bound  # noqa: B018 (it is built now, and not at the first prediction)
     if packed.digest != artifact.card.get("code_sha256"):
         warnings.warn(
             f"the code at {os.fspath(code)!r} is not the one that was trained; its parameters "

@@ -117,7 +117,8 @@ class Hold:
 
     def reached(self) -> None:
         """Wait until an invocation is held."""
-        eventually((self.directory / "claims" / self.fault.name).exists, bool)
+        claim = self.directory / "claims" / self.fault.name
+        eventually(claim.exists, bool, EXECUTION_WAIT_S)
 
     def release(self) -> None:
         released = self.directory / "released"

@@ -19,10 +19,10 @@ from stepml.cli.app import app
 from stepml.job import keys
 from tests.faults.placements import Point
 from tests.faults.stack import FaultyStack, Hold
-from tests.functional.test_cli import WAIT_S, CommandLine, read_until
+from tests.functional.test_cli import CommandLine, read_until
 from tests.support.local_stack import LocalStack, csv_rows
 from tests.support.plain_choices import plain_job
-from tests.support.running_aws import eventually
+from tests.support.running_aws import WAIT_S, eventually
 
 pytestmark = pytest.mark.timeout(300)  # several commands, each with waits of its own
 

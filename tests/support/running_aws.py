@@ -24,7 +24,7 @@ from stepml.local.caches import template_parameters
 from stepml.local_identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, ask
 
 ROLE = "arn:aws:iam::123456789012:role/states"
-WAIT_S = 90.0  # generous: the machine may be busy
+WAIT_S = 240.0  # more than any machine needs; less than the limit of a test
 EXECUTION_WAIT_S = 270.0  # of whole jobs with many retries; less than the limit of a test
 POLL_SHARE = 0.1  # of a wait so far, between two looks: each costs the processor milliseconds
 LONGEST_POLL_S = 0.5

@@ -47,7 +47,6 @@ _LBFGS = "lbfgs_"  # prefix of the solver's arrays in `RankProgress.extras`
 # Losses are float32: relative falls below this are rounding errors.
 _ENDS = {"tolerance": 0.0, "least_fall": 1e-9}
 
-
 # The parts of the trailer, behind loss and rows.
 _SQUARES, _AT_Z = slice(2, 5), slice(5, None)
 
@@ -75,10 +74,11 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         return cls(spec, spec.solver(job.model), job.model.is_smooth)
 
     def initial_state(self, model: LossModel, parameters: Floats, sample: LabelledSample) -> State:
-        assert self.spec.rho is not None
-        return State(
-            parameters, {"rho": _number(self.spec.rho), "dual_residual": _number(math.inf)}
-        )
+        rho = settled(self.spec.rho)
+        extras = {"rho": _number(rho), "dual_residual": _number(math.inf)}
+        if self.spec.starts_at_sample:
+            extras["course"] = Course.from_untrained(model, *sample()).numbers
+        return State(parameters, extras)
 
     def begin(
         self, model: LossModel, state: State, rank_state: Extras, rank_epoch: RankEpoch

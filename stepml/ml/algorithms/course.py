@@ -10,12 +10,15 @@ import numpy as np
 
 from stepml.ml.algorithms.optimality import fall_in_sight
 from stepml.ml.algorithms.state import Sums
-from stepml.ml.models.base import Floats, LossModel
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 _WINDOW = 5  # epochs in which the objective must rest if the loss is not smooth
 # Beside the objective, to which a fall is compared: where the objective ends at 0, no fall would
 # ever be small.
 _SHARE_OF_FIRST = 1e-3
+# Relative. Where losses grow linearly, the gradient and curvature tell of a small part of the way
+# back only; smaller rises may be noise.
+_RISE = 0.01
 _LEAST_SAID = 1e-4  # of falls, in words
 
 
@@ -32,6 +35,18 @@ class Course:
         """Return the course as which `numbers` were stored."""
         parameters, dual, *objectives = numbers.tolist()
         return cls(parameters, dual, tuple(objectives))
+
+    @classmethod
+    def from_untrained(cls, model: LossModel, X: Matrix, y: Array) -> Self:
+        """Return the course of a job that starts ahead, as if it came from the untrained model.
+
+        There it has the gradient and the objective of a sample.
+        """
+        w = model.initial_parameters()
+        gradient = np.empty_like(w)
+        objective = model.gradient(w, X, y, out=gradient) + model.penalty.value(w)
+        size = float(np.linalg.norm(gradient))
+        return cls(dual=_largest(0.0, size), objectives=(objective,))
 
     @property
     def numbers(self) -> Sums:
@@ -66,6 +81,9 @@ class Course:
         first, *recent = self.objectives
         if len(sums) > 1:
             fall = fall_in_sight(model, z, sums)
+            risen = recent[-1] - min(recent)
+            if risen > _RISE * abs(recent[-1]):
+                fall = max(fall, risen)
         elif len(recent) > _WINDOW:
             fall = abs(recent[0] - recent[-1])
         else:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import msgspec
 
+from stepml.job.algorithm_base import Descent
 from stepml.job.choices import filled
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import open_fields_of, settled
-from stepml.ml.matrices import Matrix
+from stepml.ml.matrices import Matrix, mean_squares
 from stepml.ml.models import Model
 from stepml.ml.models.base import Floats, LossModel
 from stepml.ml.sample_objective import Rows, is_affordable, largest_curvature
@@ -18,6 +19,7 @@ from stepml.ml.sample_objective import Rows, is_affordable, largest_curvature
 _ROWS_A_PARAMETER = 500
 _SHARE = 0.5  # of the curvature: steps of the consensus along the gradient just do not overshoot
 _LEAST_RHO, _MOST_RHO = 1e-9, 1e6
+_LARGEST_SQUARE = 1e13  # of a row, on average: beyond, steps by the largest rho lead far away
 
 
 def with_start(
@@ -41,7 +43,7 @@ def with_start(
         algorithm.may_start_ahead(spec.model)
         and "convex" in spec.model.traits
         and isinstance(model, LossModel)
-        and _says_enough(model, sample(), training_rows)
+        and _says_enough(spec, model, sample(), training_rows)
     )
     start = "sample" if suits else "zero"
     return msgspec.structs.replace(spec, algorithm=filled(algorithm, {"start": start}))
@@ -60,7 +62,22 @@ def with_rho(spec: JobSpec, model: LossModel, start: Floats, sample: Rows) -> Jo
     return msgspec.structs.replace(spec, algorithm=algorithm)
 
 
-def _says_enough(model: LossModel, X: Matrix, training_rows: int) -> bool:
-    """Return whether the sample's minimum is close to that of all training rows, and cheap."""
-    is_large = len(X) >= min(training_rows, _ROWS_A_PARAMETER * model.n_parameters)
-    return is_large and is_affordable(model, X)
+def _says_enough(spec: JobSpec, model: LossModel, X: Matrix, training_rows: int) -> bool:
+    """Return whether the sample's minimum is a good start, and cheap."""
+    enough = _ROWS_A_PARAMETER * model.n_parameters
+    if not _may_overfit(spec):
+        enough = min(training_rows, enough)
+    return len(X) >= enough and is_affordable(model, X) and _is_in_reach(spec, X)
+
+
+def _may_overfit(spec: JobSpec) -> bool:
+    """Return whether a minimum may be infinitely far, and the job would end before it."""
+    is_free = spec.model.learns_classes and getattr(spec.model, "l2", None) == 0
+    return is_free and isinstance(spec.algorithm, Descent)
+
+
+def _is_in_reach(spec: JobSpec, X: Matrix) -> bool:
+    """Return whether rho may be so large that it holds the ranks at the start."""
+    if spec.data.standardise or not rho_is_open(spec):
+        return True
+    return float(mean_squares(X).sum()) <= _LARGEST_SQUARE

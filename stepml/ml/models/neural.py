@@ -107,10 +107,6 @@ class NeuralNetwork(LossModel):
             )
         return bound
 
-    def require_same(self) -> None:
-        """Build the network; raise `InvalidNetworkError` if its layout is another one."""
-        assert self.bound
-
     def first_parameters(self, sample: Sample, seed: int) -> Floats:
         return self._built(seed).first_parameters
 

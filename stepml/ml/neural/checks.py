@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from stepml.job.errors import InvalidNetworkError
@@ -78,10 +80,40 @@ def check_network(
     _require_equal(first, second)
     what = "the network" if spec.entry_point is None else spec.entry_point
     rows = torch.randn(_ROWS, *input_shape, generator=torch.Generator().manual_seed(0))
-    with blamed(code, what) if code else nullcontext(), seeded(0):
+    with blamed(code, what) if code else nullcontext(), _named_layers(first.module), seeded(0):
         outputs = first.module.eval()(rows[:1])
         _require_outputs(outputs, n_outputs if outputs_are_known else None)
         _require_gradient(first, rows, _targets(spec, outputs.shape[1]))
+
+
+@contextmanager
+def _named_layers(module: nn.Module) -> Iterator[None]:
+    """Add the innermost layer to the message of an error, whose line may be torch's own."""
+    inside: list[str] = []
+    hooks = []
+    for name, each in module.named_modules():
+        text = f"layer {name!r}, {type(each).__name__}({each.extra_repr()})"
+        hooks.append(each.register_forward_pre_hook(partial(_enter, inside, text if name else "")))
+        hooks.append(each.register_forward_hook(partial(_leave, inside)))
+    try:
+        yield
+    except RuntimeError as error:
+        if inside and inside[-1]:
+            raise RuntimeError(f"{error}; in {inside[-1]}").with_traceback(
+                error.__traceback__
+            ) from error
+        raise
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _enter(inside: list[str], text: str, *_: object) -> None:
+    inside.append(text)
+
+
+def _leave(inside: list[str], *_: object) -> None:
+    inside.pop()
 
 
 def check_source(spec: Neural, code: Path | None) -> None:

@@ -145,6 +145,10 @@ def test_code_that_lacks_the_entry_point_is_refused_before_any_request(
     ):
         result = invoke("run", job, "--code", code, code=2)
         assert expected in " ".join(result.stderr.split())
+    job.write_text(json.dumps(JOB), encoding="utf-8")
+    result = invoke("run", job, "--code", "other.py", code=2)
+    assert "--code: has no effect without model.entry_point in the job" in result.stderr
+    job.write_text(json.dumps(OWN_JOB), encoding="utf-8")
     result = invoke("run", job, code=2)
     assert "`stepml run JOB.json --code PATH` makes one" in " ".join(result.stderr.split())
 

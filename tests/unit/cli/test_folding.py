@@ -64,6 +64,17 @@ def test_a_command_stays_whole() -> None:
     assert folded(COMMAND, 20) == [COMMAND]
 
 
+@pytest.mark.parametrize("quote", ["`", "'"])
+def test_words_behind_a_quoted_command_are_folded(quote: str) -> None:
+    command = f"{quote}{COMMAND}{quote}"
+    lines = folded(f"the local AWS does not answer: {command} ends it and all of its jobs", 60)
+    assert lines == [
+        "the local AWS does not answer:",
+        f"  {command}",
+        "  ends it and all of its jobs",
+    ]
+
+
 @pytest.mark.parametrize("text", ["", "  ", "one", "  two words", "x" * 200])
 def test_what_fits_or_cannot_be_folded_stays(text: str) -> None:
     assert folded(text) == [text.rstrip()]

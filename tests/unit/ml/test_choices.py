@@ -265,6 +265,9 @@ def test_ranks_of_admm_stay_at_a_start_that_is_their_common_minimum(rows: str) -
         (algorithms.Admm(rho=0.1), models.LogisticRegression(), 50, "zero"),
         (algorithms.Admm(adaptive_rho=False), models.LogisticRegression(), 50, "zero"),
         (algorithms.Admm(local_solver="sgd"), models.LogisticRegression(), 50, "sample"),
+        (algorithms.GradientAveraging(), models.LogisticRegression(l2=0.0), 50, "zero"),
+        (algorithms.Admm(), models.LogisticRegression(l2=0.0), 50, "sample"),
+        (algorithms.ModelAveraging(), models.LinearRegression(), 50, "sample"),
         (algorithms.Admm(start="zero"), models.LogisticRegression(), 50, "zero"),
         (algorithms.Admm(start="sample", rho=0.1), models.LogisticRegression(), 10**6, "sample"),
     ],
@@ -288,6 +291,22 @@ def test_a_large_sample_says_enough_about_few_parameters() -> None:
         found = with_start(spec, model, lambda part=part: part, 10**9).algorithm
         assert isinstance(found, algorithms.Admm)
         assert found.start == start
+
+
+@pytest.mark.parametrize(
+    ("scale", "standardise", "start"),
+    [(1e6, False, "sample"), (1e8, False, "zero"), (1e18, False, "zero"), (1e18, True, "sample")],
+)
+def test_admm_starts_ahead_only_where_rho_can_hold_the_ranks(
+    scale: float, standardise: bool, start: str
+) -> None:
+    X = (scale * RNG.normal(size=(50, 4))).astype(np.float32)
+    model = model_for(models.LogisticRegression(), X, (X[:, 0] > 0).astype(np.float32))
+    data = msgspec.structs.replace(CSV, standardise=standardise)
+    spec = JobSpec(data=data, model=models.LogisticRegression(), algorithm=algorithms.Admm())
+    found = with_start(spec, model, lambda: X, 50).algorithm
+    assert isinstance(found, algorithms.Admm)
+    assert found.start == start
 
 
 @pytest.mark.parametrize("rows", ["cancer", "correlated"])

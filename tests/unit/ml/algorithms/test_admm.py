@@ -23,8 +23,9 @@ from stepml.ml.algorithms import Outcome, State
 from stepml.ml.algorithms.admm import Admm
 from stepml.ml.algorithms.rho import Rule, next_rho
 from stepml.ml.algorithms.state import Residuals
-from stepml.ml.models.base import Floats
-from tests.support.learning import Orchestra, job_of, rows
+from stepml.ml.models.base import Floats, LossModel
+from stepml.ml.sample_objective import minimum
+from tests.support.learning import Orchestra, job_of, model_for, rows
 
 TIGHT = {"absolute_tolerance": 0.0, "relative_tolerance": 1e-5}
 
@@ -236,6 +237,32 @@ def test_an_objective_at_zero_has_converged() -> None:
     job = consensus_of(models.LinearRegression(), X, np.zeros(60, np.float32))
     job.epochs(10)
     assert job.outcomes[-1].converged
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_objective_that_starts_at_zero_has_converged(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 8)).astype(np.float32)
+    y = (X @ rng.normal(size=8)).astype(np.float32)
+    job = job_of(models.LinearRegression(), algorithms.Admm(start="sample", rho=0.5))
+    model = model_for(job.model, X, y)
+    assert isinstance(model, LossModel)
+    ranks = Orchestra(job, X, y, 2, minimum(model, (X, model.targets(y))))
+    ranks.epochs(3)
+    assert ranks.outcomes[-1].converged
+
+
+def test_a_consensus_far_above_an_earlier_one_has_not_converged() -> None:
+    rng = np.random.default_rng(0)
+    X = (1e8 * rng.normal(size=(360, 4)) + 1e9).astype(np.float32)
+    y = (X @ [1, -1, 0.5, 0] / 1e8 - 5 + rng.logistic(size=360) > 0).astype(np.float32)
+    job = job_of(models.LogisticRegression(), algorithms.Admm(start="sample", rho=1e6))
+    model = model_for(job.model, X, y)
+    assert isinstance(model, LossModel)
+    ranks = Orchestra(job, X, y, 2, minimum(model, (X, model.targets(y))))
+    ranks.epochs(3)
+    assert ranks.outcomes[0].training_loss < 1
+    assert not any(each.converged for each in ranks.outcomes)
 
 
 def test_parameters_that_a_penalty_forbids_converge() -> None:

@@ -173,6 +173,26 @@ def test_an_error_has_the_line_in_the_users_code(source: str, expected: str) -> 
     assert expected in refusal(source)
 
 
+def test_an_error_in_a_layer_of_torch_names_the_layer() -> None:
+    source = """
+from torch import nn
+
+class Head(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last = nn.Linear(5, 3)
+
+    def forward(self, x):
+        return self.last(x)
+
+def network():
+    return nn.Sequential(nn.Linear(6, 4), Head())
+"""
+    message = refusal(source)
+    assert message.startswith("model.entry_point: own:network: own.py:10: RuntimeError: mat1 and")
+    assert message.endswith("; in layer '1.last', Linear(in_features=5, out_features=3, bias=True)")
+
+
 def test_before_the_data_are_read_any_number_of_outputs_passes() -> None:
     check("from torch import nn\ndef network():\n    return nn.Linear(6, 4)\n", known=False)
     assert "of shape (1, n_outputs), got float32 of shape (1, 3, 4)" in refusal(
