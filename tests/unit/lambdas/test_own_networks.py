@@ -128,6 +128,20 @@ def test_an_error_in_the_code_comes_before_any_row_is_read() -> None:
         check_model("job", job.storage)
 
 
+def test_an_error_in_training_has_its_line_and_its_rank() -> None:
+    layers = LAYERS.replace(
+        "        return act", "        assert len(x) < 15 or not self.training\n        return act"
+    )
+    job = own_job({"nets/layers.py": layers})
+    job.initialised()
+    with pytest.raises(
+        InvalidNetworkError, match=r"small:network: nets/layers\.py:11: AssertionError$"
+    ):
+        job.execute(1, 0)
+    failure = job.store.failures(1)[0]
+    assert (failure.rank, failure.error) == (0, "InvalidNetworkError")
+
+
 def test_labels_are_compared_with_the_network_once_they_are_known() -> None:
     source = SMALL.replace("n_outputs)", "5)").replace("n_outputs, width", "width")
     job = own_job({"nets/small.py": source})

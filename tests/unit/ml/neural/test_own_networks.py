@@ -202,6 +202,13 @@ def test_before_the_data_are_read_any_number_of_outputs_passes() -> None:
     )
 
 
+def test_a_lack_of_memory_is_no_mistake_in_the_code() -> None:
+    source = "import torch\ndef network():\n    return torch.empty(2**50, device='cpu')\n"
+    with pytest.raises(RuntimeError, match="can't allocate memory") as caught:
+        check(source)
+    assert not isinstance(caught.value, InvalidNetworkError)
+
+
 def test_parameters_are_counted_before_they_take_memory() -> None:
     """The layer would have 40 TB."""
 
