@@ -99,18 +99,12 @@ class NeuralNetwork(LossModel):
 
     @cached_property
     def bound(self) -> BoundNetwork:
-        """The network, on torch.
-
-        Raises
-        ------
-        InvalidNetworkError
-            It is another one than the layout says.
-        """
+        """The network, on torch."""
         bound = self._built(seed=0)
         if self._layout not in (None, bound.layout):
             raise InvalidNetworkError(
-                f"model.entry_point: {self.spec.entry_point} makes a network of other tensors than "
-                "the one that the job began with"
+                f"code: {self.spec.entry_point!r} makes a network with other parameters than the "
+                "trained one"
             )
         return bound
 
