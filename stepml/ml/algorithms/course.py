@@ -38,15 +38,15 @@ class Course:
 
     @classmethod
     def from_untrained(cls, model: LossModel, X: Matrix, y: Array) -> Self:
-        """Return the course of a job that starts ahead, as if it came from the untrained model.
+        """Return the course of a job that starts ahead, with the untrained model's size on a sample.
 
-        There it has the gradient and the objective of a sample.
+        At the start, gradient and objective may be 0, to which nothing is small.
         """
         w = model.initial_parameters()
         gradient = np.empty_like(w)
         objective = model.gradient(w, X, y, out=gradient) + model.penalty.value(w)
         size = float(np.linalg.norm(gradient))
-        return cls(dual=_largest(0.0, size), objectives=(objective,))
+        return cls(dual=_largest(0.0, _SHARE_OF_FIRST * size), objectives=(objective,))
 
     @property
     def numbers(self) -> Sums:
