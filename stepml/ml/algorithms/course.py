@@ -13,8 +13,8 @@ from stepml.ml.algorithms.state import Sums
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 _WINDOW = 5  # epochs in which the objective must rest if the loss is not smooth
-# Beside the objective, to which a fall is compared, and beside the duals of a job that starts ahead:
-# where they end at 0, nothing would ever be small.
+# Beside the objective, to which a fall is compared, and the duals of a job that starts ahead: where
+# they end at 0, nothing would ever be small.
 _SHARE_OF_FIRST = 1e-3
 # Relative. Where losses grow linearly, the gradient and curvature tell of a small part of the way
 # back only; smaller rises may be noise.
