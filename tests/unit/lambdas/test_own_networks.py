@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from lambdas.initialise import check_model
 from lambdas.partition import partition
 from stepml import load_model
+from stepml.cli.app import app
 from stepml.job import keys
 from stepml.job.errors import (
     CodeNotFoundError,
@@ -273,3 +275,19 @@ def test_code_of_another_network_is_refused_with_the_model(trained: Path) -> Non
     layers.write_text("raise OSError('broken')")
     with pytest.raises(InvalidNetworkError, match=r"nets/layers\.py:1: OSError: broken"):
         load_model(trained, code=trained.parent / "code")
+
+
+def test_predictions_on_the_command_line_need_the_code_as_well(trained: Path) -> None:
+    rows = trained.parent / "rows.csv"
+    rows.write_text("1,2,3,4\n4,3,2,1\n")
+    command = ["predict", str(trained), str(rows), "--no-label"]
+    without = CliRunner().invoke(app, command)
+    assert without.exit_code == 2
+    assert "runs only if you name it" in " ".join(without.stderr.split())
+    code = trained.parent / "code"
+    found = CliRunner().invoke(app, [*command, "--code", str(code)])
+    assert (found.exit_code, len(found.stdout.splitlines())) == (0, 3)
+    (code / "more.py").touch()
+    warned = CliRunner().invoke(app, [*command, "--code", str(code)])
+    assert warned.stdout == found.stdout
+    assert "warning: the code at" in warned.stderr

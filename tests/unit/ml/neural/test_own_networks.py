@@ -6,8 +6,10 @@ import io
 import stat
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -277,6 +279,21 @@ def test_code_is_unpacked_once_and_whole() -> None:
     assert (code / "marked").exists()
     assert [each.name for each in code.parent.iterdir()] == [code.name]
     assert stat.S_IMODE(code.parent.stat().st_mode) == 0o700
+
+
+def test_functions_that_unpack_at_once_find_the_same_code() -> None:
+    n_functions = 8
+    barrier = Barrier(n_functions)
+
+    def unpacked(packed: bytes) -> Path:
+        barrier.wait()
+        return unpack(packed)
+
+    with ThreadPoolExecutor(n_functions) as functions:
+        for number in range(5):
+            packed = archive({f"{each}.py": f"x = {number}" for each in range(20)})
+            (code,) = set(functions.map(unpacked, [packed] * n_functions))
+            assert len(list(code.iterdir())) == 20
 
 
 def link(name: str) -> zipfile.ZipInfo:
