@@ -270,7 +270,7 @@ def test_a_loaded_model_runs_code_only_if_it_is_named(trained: Path) -> None:
 def test_code_of_another_network_is_refused_with_the_model(trained: Path) -> None:
     layers = trained.parent / "code" / "nets" / "layers.py"
     layers.write_text(LAYERS.replace("self.linear", "self.other"))
-    with pytest.raises(InvalidNetworkError, match="makes a network of other tensors than"):
+    with pytest.raises(InvalidNetworkError, match="makes a network with other parameters than"):
         load_model(trained, code=trained.parent / "code")
     layers.write_text("raise OSError('broken')")
     with pytest.raises(InvalidNetworkError, match=r"nets/layers\.py:1: OSError: broken"):
