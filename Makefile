@@ -118,7 +118,7 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@# torch alone from the other index, so that nothing else is looked up there.
 	$(BIN)/pip install --quiet --no-deps --retries 2 --constraint constraints.txt \
 	  $(addprefix --extra-index-url ,$(strip $(TORCH_INDEX))) torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data,torch]' --group dev
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[local,data,torch,onnx]' --group dev
 	@touch $@
 
 $(VENV)/kernels: stepml/ml/kernels/clusters.c stepml/packaging/kernels.py | $(VENV)/installed

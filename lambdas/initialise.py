@@ -14,11 +14,12 @@ import numpy as np
 
 from lambdas.channels import channel_of
 from lambdas.entry import handles
-from lambdas.environment import Deadline, LambdaContext, durable
+from lambdas.environment import Deadline, LambdaContext, bucket, durable
 from lambdas.epochs import epochs_of
 from lambdas.epochs.reports import evaluate
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
 from lambdas.job_store.code import ready_code
+from lambdas.job_store.given_objects import OpenBucket
 from lambdas.job_store.network_checks import check_network_of
 from lambdas.job_store.resumption import take_over
 from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
@@ -72,6 +73,7 @@ def initialise(
     job_id: str,
     storage: DurableStorage,
     deadline: Deadline,
+    open_bucket: OpenBucket = bucket,
     *,
     most_model_bytes: int = MOST_MODEL_BYTES,
 ) -> TrainingPlan:
@@ -83,18 +85,24 @@ def initialise(
         Missing shards took half of the time; the next call makes the others.
     BadLabelError
         The training rows have only one class.
+    InvalidJobError
+        ``model.weights`` does not suit the network.
     InvalidNetworkError, ModelTooLargeError
         The network does not suit the data, or the functions.
     DoubtfulResultError
         The job is strict, and there are warnings about its data.
     """
     store = JobStore(storage, job_id)
-    plan = store.training_plan.find() or _initialised(store, deadline, most_model_bytes)
+    plan = store.training_plan.find()
+    if plan is None:
+        plan = _initialised(store, deadline, open_bucket, most_model_bytes)
     require_no_doubts(plan.spec, plan.about.warnings)
     return plan
 
 
-def _initialised(store: JobStore, deadline: Deadline, most_model_bytes: int) -> TrainingPlan:
+def _initialised(
+    store: JobStore, deadline: Deadline, open_bucket: OpenBucket, most_model_bytes: int
+) -> TrainingPlan:
     partition = store.partition_plan.load()
     manifest = store.data_set(partition.digest).load_manifest()
     ready_code(store.storage, partition.code)
@@ -118,7 +126,7 @@ def _initialised(store: JobStore, deadline: Deadline, most_model_bytes: int) -> 
     if not spec.model.takes_images:
         notes = notes_on_features(manifest.layout, moments, lambda: sample().X)
     doubts = _doubts(store, plan, manifest, moments)
-    start = Start(store, plan)
+    start = Start(store, plan, open_bucket)
     plan = _plan_of(partition, start.with_steps(), manifest, unit).with_network_of(plan)
     plan = plan.noting(notes, doubts)
     take_over(store, partition)

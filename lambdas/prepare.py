@@ -6,7 +6,6 @@ An execution that continues a job, because another one's history is full, begins
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from lambdas.attempts.workforce import refuse_too_wide
 from lambdas.channels import Channels, JobChannel
@@ -16,7 +15,9 @@ from lambdas.epochs import epochs_of
 from lambdas.epochs.loop import Limits, Start, loop_state
 from lambdas.job_store import Claim, JobStore, PartitionPlan
 from lambdas.job_store.code import store_code
+from lambdas.job_store.given_objects import OpenBucket
 from lambdas.job_store.resumption import plan_resumption, with_choices_of_resumed
+from lambdas.job_store.weights import require_weights
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.channels import CHANNELS, refuse_unconfigured
@@ -34,8 +35,6 @@ from storage.factory import BUCKET_VARIABLE
 CONCURRENCY_VARIABLE = "STEPML_CONCURRENCY"  # functions at once; set by templates/template.yaml
 KINDS_VARIABLE = "STEPML_FUNCTION_KINDS"  # of functions that exist, separated by commas; as above
 HANDOVER_VARIABLE = "STEPML_EPOCHS_AN_EXECUTION"  # optional: fewer than fit
-
-OpenBucket = Callable[[str], DurableStorage]
 
 
 @handles(PrepareTask)
@@ -118,6 +117,7 @@ def _begin(
     found = given.data.format or guess_format(source, path, given.data, own_bucket)
     given, notes = resumed.shared(with_format(given, found), asked)
     require_no_contradiction(given)
+    require_weights(spec.model.weights_uri, open_bucket)
     data = plan_data(source, path, given.data, own_bucket)
     resumed.require_same_data(data.objects, data.layout)
     given = with_rows(given, data.layout.n_features, data.layout.row_shape)

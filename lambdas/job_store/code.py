@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from lambdas.job_store.given_objects import GivenObject, OpenBucket
 from stepml.job import keys
 from stepml.job.errors import (
     CodeNotFoundError,
     DamagedValueError,
+    InvalidJobError,
     InvalidNetworkError,
-    KeyNotFoundError,
-    StorageDeniedError,
 )
 from stepml.ml.neural.code import (
     MOST_PACKED_BYTES,
@@ -23,9 +21,15 @@ from stepml.ml.neural.code import (
 from storage import DurableStorage
 
 
-def store_code(
-    uri: str | None, storage: DurableStorage, open_bucket: Callable[[str], DurableStorage]
-) -> str:
+class _Code(GivenObject):
+    def _absent(self, message: str) -> InvalidJobError:
+        return CodeNotFoundError(message)
+
+    def _unfit(self, message: str) -> InvalidJobError:
+        return InvalidNetworkError(message)
+
+
+def store_code(uri: str | None, storage: DurableStorage, open_bucket: OpenBucket) -> str:
     """Copy a job's code into the durable store, and return its digest; "" without code.
 
     Nothing of it runs. The job's functions read the copy, so that later changes of the object at
@@ -40,7 +44,7 @@ def store_code(
     """
     if uri is None:
         return ""
-    archive = _loaded(uri, open_bucket)
+    archive = _Code("code", uri, "a zip file", MOST_PACKED_BYTES).load(open_bucket)
     require_archive(archive)
     digest = digest_of(archive)
     key = keys.code(digest)
@@ -66,25 +70,3 @@ def ready_code(storage: DurableStorage, digest: str) -> None:
     if digest_of(archive) != digest:
         raise DamagedValueError(f"{key}: the code is not that with which the job began")
     unpack(archive)
-
-
-def _loaded(uri: str, open_bucket: Callable[[str], DurableStorage]) -> bytes:
-    name, _, key = uri.removeprefix("s3://").partition("/")
-    try:
-        source = open_bucket(name)
-        found = source.describe(key)
-        if found is not None and found.value_bytes > MOST_PACKED_BYTES:
-            raise InvalidNetworkError(
-                f"code: expected a zip file of at most {MOST_PACKED_BYTES:,} bytes, got "
-                f"{found.value_bytes:,} at {uri}"
-            )
-        if found is not None:
-            return bytes(source.load(key))
-    except StorageDeniedError as error:
-        raise CodeNotFoundError(
-            f"code: the functions may not read {uri}; a bucket other than the stack's own is "
-            "named by the parameter DataBucketName of the stack"
-        ) from error
-    except KeyNotFoundError:  # there is no such bucket
-        pass
-    raise CodeNotFoundError(f"code: nothing lies at {uri}")

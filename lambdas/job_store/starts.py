@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from lambdas.job_store.given_objects import OpenBucket
 from lambdas.job_store.plans import TrainingPlan
 from lambdas.job_store.samples import load_labelled_sample
 from lambdas.job_store.store import JobStore
+from lambdas.job_store.weights import first_parameters
+from stepml.job.models import Neural
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml.choices import rate_is_open, rho_is_open, with_rate, with_rho
 from stepml.ml.matrices import Floats, Matrix
+from stepml.ml.models import NeuralNetwork
 from stepml.ml.models.base import Array, LossModel
 from stepml.ml.sample_objective import minimum
 
@@ -26,10 +30,13 @@ class Start:
         With the scale of the features.
     plan : TrainingPlan
         With a value of ``algorithm.start``, if the algorithm has that field.
+    open_bucket : callable
+        Returns the bucket with the user's own first parameters.
     """
 
-    def __init__(self, store: JobStore, plan: TrainingPlan) -> None:
+    def __init__(self, store: JobStore, plan: TrainingPlan, open_bucket: OpenBucket) -> None:
         self._store = store
+        self._open_bucket = open_bucket
         self._plan = plan
         self._model = plan.model()
 
@@ -42,7 +49,7 @@ class Start:
     def parameters(self) -> Floats:
         """The parameters before the first epoch."""
         if not settled(self._plan.spec.algorithm).starts_at_sample:
-            return self.untrained
+            return self._given(self.untrained)
         assert isinstance(self._model, LossModel)
         return minimum(self._model, self.rows())
 
@@ -59,6 +66,13 @@ class Start:
         if rate_is_open(spec):
             spec = with_rate(spec, model, self.parameters, *self.rows())
         return with_rho(spec, model, self.parameters, self.rows()) if rho_is_open(spec) else spec
+
+    def _given(self, drawn: Floats) -> Floats:
+        spec = self._plan.spec.model
+        if not isinstance(spec, Neural):
+            return drawn
+        assert isinstance(self._model, NeuralNetwork)
+        return first_parameters(self._model, spec, drawn, self._open_bucket)
 
     @cached_property
     def _sample(self) -> tuple[Matrix, Floats]:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import re
-import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import msgspec
 import typer
 
-from stepml.cli.errors import BAD_INPUT, BadInputError, LocalMachineError
+from stepml.cli.errors import BAD_INPUT, BadInputError
 from stepml.cli.figures import class_lines, on_its_own
-from stepml.cli.machine import is_full, reason_of
+from stepml.cli.model_files import Code, ModelPlace, loaded_model, whole_file
 from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
-from stepml.cli.run import RESULTS
-from stepml.client.errors import AccessError
 from stepml.client.stack import DEFAULT_STACK
-from stepml.job.errors import StepMLError
 from stepml.job.formats import FORMATS, Format
 from stepml.job.spec_base import label_text, listed
 
@@ -31,8 +28,6 @@ if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
 
 MOST_CLASSES_SHOWN = 20
-
-_RUN_NAME = re.compile(r"[0-9A-Za-z_-]+")
 
 STDOUT = Path("-")
 _NO_LABEL = re.compile(r" a missing label|: the label is .* a missing value")
@@ -48,10 +43,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def predict(
-    model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="runs/NAME, s3://BUCKET/jobs/NAME, or a run's name."),
-    ],
+    model: ModelPlace,
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="A file of rows, - for stdin, or an s3:// object.")
     ],
@@ -73,10 +65,7 @@ def predict(
         typer.Option(metavar="NAME_OR_INDEX", help="The label's column. Default: the job's."),
     ] = None,
     no_label: Annotated[bool, typer.Option("--no-label", help="All columns are features.")] = False,
-    code: Annotated[
-        Path | None,
-        typer.Option("--code", metavar="PATH", help="The code of a network of your own."),
-    ] = None,
+    code: Code = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="Write the CSV here; default, or -: stdout."),
@@ -105,23 +94,10 @@ def predict(
     target = Target.chosen(local, endpoint_url, stack)
     output = Output(as_json)
     with closing(_source(data, target)) as source, _bad_input_errors(source, output):
-        loaded = _loaded(model, code, target, output)
+        loaded = loaded_model(model, code, target, output)
         results, rows = _predicted(loaded, source, given, out, output)
         output.document(_document(model, loaded, rows, out, results))
         _show(results, output)
-
-
-def _loaded(where: str, code: Path | None, target: Target, output: Output) -> TrainedModel:
-    from stepml.model_loading import load_model
-
-    place = _place(where, target)
-    if place.startswith("s3://"):
-        target.connection()  # to no other program than the local AWS, if that is chosen
-    with warnings.catch_warnings(record=True) as caught:
-        model = load_model(place, endpoint_url=target.endpoint_url, code=code)
-    for each in caught:
-        output.complaint(f"warning: {each.message}")
-    return model
 
 
 def _predicted(
@@ -135,19 +111,6 @@ def _predicted(
         output.complaint(f"assumed: {assumption}")
     with _opened(out, output) as file:
         return write_predictions(model, rows, file), rows
-
-
-def _place(model: str, target: Target) -> str:
-    """Return the path or URI of the model: a run's name is looked up here, then in the stack."""
-    if Path(model).exists() or not _RUN_NAME.fullmatch(model):
-        return model
-    here = RESULTS / model
-    if here.exists():
-        return str(here)
-    try:
-        return f"s3://{target.client().stack.bucket}/jobs/{model}"
-    except AccessError as error:
-        raise AccessError(f"there is no model at {model} or {here}, and {error}") from error
 
 
 def _document(
@@ -225,21 +188,8 @@ def _opened(out: Path | None, output: Output) -> Iterator[TextIO]:
         yield stdout
         stdout.flush()
         return
-    # A device or a pipe cannot be replaced.
-    aside = out if out.exists() and not out.is_file() else out.with_name(f".{out.name}.part")
-    try:
-        with aside.open("w", encoding="ascii", newline="\n") as file:
-            yield file
-        if aside != out:
-            aside.replace(out)
-    except StepMLError:  # some are OSErrors, too
-        raise
-    except OSError as error:
-        kind = LocalMachineError if is_full(error) else BadInputError
-        absent = isinstance(error, FileNotFoundError) and not out.parent.is_dir()
-        reason = f"there is no directory {str(out.parent)!r}" if absent else reason_of(error)
-        raise kind(f"--out {str(out)!r} cannot be written: {reason}") from None
-    finally:
-        if aside != out:
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
+    with (
+        whole_file(out, "--out") as file,
+        io.TextIOWrapper(file, encoding="ascii", newline="\n") as text,
+    ):
+        yield text

@@ -70,6 +70,11 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
         return False
 
     @property
+    def weights_uri(self) -> str | None:
+        """The user's file with the first parameters; None: StepML makes them."""
+        return None
+
+    @property
     def takes_images(self) -> bool:
         """Whether rows are images, which the model itself normalises."""
         return False

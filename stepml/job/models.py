@@ -19,6 +19,7 @@ from stepml.job.networks import (
     EntryPoint,
     Network,
     NetworkName,
+    WeightsUri,
     require_shape,
     shape_of_rows,
 )
@@ -193,6 +194,14 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
     augment: Annotated[
         Augmentation | None, Meta(description="random changes of images in training")
     ] = None
+    weights: Annotated[
+        WeightsUri | None,
+        Meta(description="a file with the first parameters, by names of tensors; null: drawn"),
+    ] = None
+    reset: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=500)], ...],
+        Meta(description="tensors, or modules of the network, that weights does not give"),
+    ] = ()
 
     @property
     def needs_code(self) -> bool:
@@ -221,8 +230,17 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
         assert self.network is not None
         return self.network
 
+    @property
+    def weights_uri(self) -> str | None:
+        return self.weights
+
     def check(self) -> None:
         self._check_source()
+        if self.reset and self.weights is None:
+            raise InvalidJobError(
+                "model.reset: tensors that are not taken from model.weights, which is not set; "
+                f"expected none, got {', '.join(self.reset)}"
+            )
         if self.label_smoothing and self.loss != "cross_entropy":
             raise InvalidJobError(
                 f"model.label_smoothing: with model.loss {self.loss!r} expected 0, "

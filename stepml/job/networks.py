@@ -22,6 +22,14 @@ EntryPoint = Annotated[
         description="package.module:function",
     ),
 ]
+WeightsUri = Annotated[
+    str,
+    Meta(
+        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+\.safetensors$",
+        max_length=1100,
+        description="s3://bucket/key.safetensors",
+    ),
+]
 Units = Annotated[int, Meta(ge=1, le=100_000)]
 Dropout = Annotated[
     Annotated[float, Meta(ge=0, lt=1)],

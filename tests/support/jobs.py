@@ -108,7 +108,7 @@ class Job:
             assemble(AssembleTask(job_id=self.job_id, rank=rank), self.storage)
 
     def initialise(self, remaining: Callable[[], float] = lambda: 900.0) -> None:
-        initialise(self.job_id, self.storage, Deadline(remaining))
+        initialise(self.job_id, self.storage, Deadline(remaining), lambda name: self.data)
 
     def initialised(self) -> JobState:
         self.state = self.partitioned()

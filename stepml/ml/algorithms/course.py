@@ -13,8 +13,8 @@ from stepml.ml.algorithms.state import Sums
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 _WINDOW = 5  # epochs in which the objective must rest if the loss is not smooth
-# Beside the objective, to which a fall is compared: where the objective ends at 0, no fall would
-# ever be small.
+# Beside the objective, to which a fall is compared, and the duals of a job that starts ahead: where
+# they end at 0, nothing would ever be small.
 _SHARE_OF_FIRST = 1e-3
 # Relative. Where losses grow linearly, the gradient and curvature tell of a small part of the way
 # back only; smaller rises may be noise.
@@ -38,15 +38,15 @@ class Course:
 
     @classmethod
     def from_untrained(cls, model: LossModel, X: Matrix, y: Array) -> Self:
-        """Return the course of a job that starts ahead, as if it came from the untrained model.
+        """Return the course of a job that starts ahead, with sizes of the untrained model.
 
-        There it has the gradient and the objective of a sample.
+        They are those on a sample. At the start, gradient and objective may be 0.
         """
         w = model.initial_parameters()
         gradient = np.empty_like(w)
         objective = model.gradient(w, X, y, out=gradient) + model.penalty.value(w)
         size = float(np.linalg.norm(gradient))
-        return cls(dual=_largest(0.0, size), objectives=(objective,))
+        return cls(dual=_largest(0.0, _SHARE_OF_FIRST * size), objectives=(objective,))
 
     @property
     def numbers(self) -> Sums:

@@ -65,15 +65,19 @@ def with_rho(spec: JobSpec, model: LossModel, start: Floats, sample: Rows) -> Jo
 def _says_enough(spec: JobSpec, model: LossModel, X: Matrix, training_rows: int) -> bool:
     """Return whether the sample's minimum is a good start, and cheap."""
     enough = _ROWS_A_PARAMETER * model.n_parameters
-    if not _may_overfit(spec):
+    if not _may_overfit(spec, is_determined=training_rows > model.n_parameters):
         enough = min(training_rows, enough)
     return len(X) >= enough and is_affordable(model, X) and _is_in_reach(spec, X)
 
 
-def _may_overfit(spec: JobSpec) -> bool:
-    """Return whether a minimum may be infinitely far, and the job would end before it."""
-    is_free = spec.model.learns_classes and getattr(spec.model, "l2", None) == 0
-    return is_free and isinstance(spec.algorithm, Descent)
+def _may_overfit(spec: JobSpec, *, is_determined: bool) -> bool:
+    """Return whether steps end at a better model than a minimum, which may fit the rows too well.
+
+    ``is_determined``: there are more rows than parameters.
+    """
+    is_free = getattr(spec.model, "l2", None) == 0
+    is_single = is_determined and not spec.model.learns_classes
+    return is_free and not is_single and isinstance(spec.algorithm, Descent)
 
 
 def _is_in_reach(spec: JobSpec, X: Matrix) -> bool:

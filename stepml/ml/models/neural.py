@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -98,18 +99,12 @@ class NeuralNetwork(LossModel):
 
     @cached_property
     def bound(self) -> BoundNetwork:
-        """The network, on torch.
-
-        Raises
-        ------
-        InvalidNetworkError
-            It is another one than the layout says.
-        """
+        """The network, on torch."""
         bound = self._built(seed=0)
         if self._layout not in (None, bound.layout):
             raise InvalidNetworkError(
-                f"model.entry_point: {self.spec.entry_point} makes a network of other tensors than "
-                "the one that the job began with"
+                f"code: {self.spec.entry_point!r} makes a network with other parameters than the "
+                "trained one"
             )
         return bound
 
@@ -123,7 +118,8 @@ class NeuralNetwork(LossModel):
         import torch
 
         bound = self.bound
-        return bound.gradient(w, bound.rows(_dense(X)), torch.from_numpy(y), out)
+        with self._blaming():
+            return bound.gradient(w, bound.rows(_dense(X)), torch.from_numpy(y), out)
 
     def batch_gradient(
         self, w: Floats, X: Matrix, y: Array, out: Floats, draws: Draws, batch: int, row: int
@@ -133,7 +129,7 @@ class NeuralNetwork(LossModel):
         path = [draws.seed, draws.epoch, draws.rank, batch]
         seed = np.random.SeedSequence(path).generate_state(1, np.uint64)
         x = self._changed(self.bound.rows(_dense(X)), draws, row)
-        with _DRAWING:
+        with _DRAWING, self._blaming():
             torch.default_generator.manual_seed(int(seed[0]) % _SEEDS)
             return self.bound.gradient(w, x, torch.from_numpy(y), out)
 
@@ -148,7 +144,9 @@ class NeuralNetwork(LossModel):
 
     def outputs(self, w: Floats, X: Matrix) -> Floats:
         """Return the outputs of rows, (n_samples, n_outputs)."""
-        return self.bound.outputs(w, _dense(X))
+        bound = self.bound
+        with self._blaming():
+            return bound.outputs(w, _dense(X))
 
     @abstractmethod
     def tally(self, w: Floats, X: Matrix, y: Array) -> Sums:
@@ -198,6 +196,14 @@ class NeuralNetwork(LossModel):
             "channels": msgspec.to_builtins(self._channels),
             "network": msgspec.to_builtins(self.network),
         }
+
+    def _blaming(self) -> AbstractContextManager[None]:
+        """Return a context in which an error of the user's code is named with its line."""
+        if self.code is None or self.spec.entry_point is None:
+            return nullcontext()
+        from stepml.ml.neural.own import blamed
+
+        return blamed(self.code, self.spec.entry_point)
 
     def _built(self, seed: int) -> BoundNetwork:
         require_torch("a network")

@@ -71,14 +71,20 @@ def unpack(archive: bytes) -> Path:
         aside = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".unpacking-"))
         try:
             opened.extractall(aside)  # the members are checked
-            if not directory.exists():
-                aside.rename(directory)
+            _appear(aside, directory)
         except _DAMAGES as exc:
-            if not directory.exists():  # otherwise another process was faster
-                raise InvalidNetworkError(f"code: the zip file is damaged: {exc}") from exc
+            raise InvalidNetworkError(f"code: the zip file is damaged: {exc}") from exc
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     return directory
+
+
+def _appear(aside: Path, directory: Path) -> None:
+    try:
+        aside.rename(directory)
+    except OSError:
+        if not directory.exists():  # otherwise another function was faster
+            raise
 
 
 def is_unpacked(directory: Path) -> bool:

@@ -20,6 +20,7 @@ Transform = Callable[[torch.Tensor], torch.Tensor]
 """Returns rows of a batch, changed at random: (n_samples, …) as the module takes them."""
 
 _MOST_CHARACTERS = 500  # of a message of the user's code
+_NO_MEMORY = "can't allocate memory"  # of torch's allocator
 _RETURNED = "a torch.nn.Module, (module, loss) or (module, loss, transform)"
 
 
@@ -72,15 +73,20 @@ def own_network(
 
 @contextmanager
 def blamed(code: Path, what: str) -> Iterator[None]:
-    """Turn an error of the user's code into an `InvalidNetworkError` with the line there."""
+    """Turn an error of the user's code into an `InvalidNetworkError` with the line there.
+
+    A lack of memory is none: another function may have more.
+    """
     try:
         yield
     except (InvalidNetworkError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
+        if isinstance(error, RuntimeError) and _NO_MEMORY in str(error):
+            raise
+        message = f"{type(error).__name__}: {' '.join(str(error).split())[:_MOST_CHARACTERS]}"
         raise InvalidNetworkError(
-            f"model.entry_point: {what}: {_line_of(error, code)}{type(error).__name__}: "
-            f"{' '.join(str(error).split())[:_MOST_CHARACTERS]}"
+            f"model.entry_point: {what}: {_line_of(error, code)}{message.removesuffix(': ')}"
         ) from error
 
 

@@ -165,7 +165,7 @@ def test_an_epoch_is_ranks_mergers_reducer_report_and_transitions(
 ) -> None:
     ranks = [ExecutorResult(rank=rank, seconds=1, cost_usd=0.001) for rank in range(3)]
     alone = epoch_usd(ranks, 0.002, 0, 4000, "s3")
-    assert alone == pytest.approx(0.005 + PUT_USD + 11 * TRANSITION_USD)
+    assert alone == pytest.approx(0.005 + PUT_USD + 12 * TRANSITION_USD)
     scattered = epoch_usd(ranks, 0.002, 3, 4000, "s3")
     mergers = 3 * (TRANSITION_USD + merger_usd(3, 4000 // 3, "s3"))
     assert scattered == pytest.approx(alone + mergers, abs=10**-DIGITS)
@@ -181,16 +181,23 @@ def test_an_epoch_is_ranks_mergers_reducer_report_and_transitions(
 
 @pytest.mark.parametrize("n_ranks", [1, 40, 41, 100, 1600])
 @pytest.mark.parametrize("n_chunks", [0, 5])
-def test_transitions_are_those_of_the_state_machines(n_ranks: int, n_chunks: int) -> None:
+@pytest.mark.parametrize("n_slices", [0, 3])
+def test_transitions_are_those_of_the_state_machines(
+    n_ranks: int, n_chunks: int, n_slices: int
+) -> None:
     firsts = range(0, n_ranks, 40) if n_ranks > 40 else ()
     groups = [range(first, min(first + 40, n_ranks)) for first in firsts]
     iterations = {"RunExecutors": n_ranks, "RunGroups": len(groups), "MergeChunks": n_chunks}
-    epoch = _walked("epoch", "RunGroups" if groups else "RunExecutors", iterations)
-    ranks = sum(_walked("ranks", "", {"RunExecutors": len(group)}) for group in groups)
-    assert n_transitions(n_ranks, n_chunks) == 2 + epoch + ranks
+    choices = {
+        "IsWide?": "RunGroups" if groups else "RunExecutors",
+        "IsEvaluatedApart?": "Merge" if n_slices else "Reduce",
+    }
+    epoch = _walked("epoch", choices, iterations | {"EvaluateSlices": n_slices})
+    ranks = sum(_walked("ranks", {}, {"RunExecutors": len(group)}) for group in groups)
+    assert n_transitions(n_ranks, n_chunks, n_slices) == 2 + epoch + ranks
 
 
-def _walked(machine: str, choice: str, iterations: dict[str, int]) -> int:
+def _walked(machine: str, choices: dict[str, str], iterations: dict[str, int]) -> int:
     """Return the transitions of an execution, given the iterations of its Maps."""
     definition = json.loads((MACHINES / f"{machine}.asl.json").read_text())
     name, count = definition["StartAt"], 2
@@ -199,7 +206,7 @@ def _walked(machine: str, choice: str, iterations: dict[str, int]) -> int:
         count += 1
         if state["Type"] == "Map":
             count += iterations[name] * len(state["ItemProcessor"]["States"])
-        name = choice if state["Type"] == "Choice" else state.get("Next")
+        name = choices[name] if state["Type"] == "Choice" else state.get("Next")
     return count
 
 

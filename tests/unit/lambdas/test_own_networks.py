@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from lambdas.initialise import check_model
 from lambdas.partition import partition
 from stepml import load_model
+from stepml.cli.app import app
 from stepml.job import keys
 from stepml.job.errors import (
     CodeNotFoundError,
@@ -126,6 +128,20 @@ def test_an_error_in_the_code_comes_before_any_row_is_read() -> None:
     job.data.delete("rows.csv")
     with pytest.raises(InvalidNetworkError, match=r"nets/layers.py:10: ModuleNotFoundError: No m"):
         check_model("job", job.storage)
+
+
+def test_an_error_in_training_has_its_line_and_its_rank() -> None:
+    layers = LAYERS.replace(
+        "        return act", "        assert len(x) < 15 or not self.training\n        return act"
+    )
+    job = own_job({"nets/layers.py": layers})
+    job.initialised()
+    with pytest.raises(
+        InvalidNetworkError, match=r"small:network: nets/layers\.py:11: AssertionError$"
+    ):
+        job.execute(1, 0)
+    failure = job.store.failures(1)[0]
+    assert (failure.rank, failure.error) == (0, "InvalidNetworkError")
 
 
 def test_labels_are_compared_with_the_network_once_they_are_known() -> None:
@@ -254,8 +270,24 @@ def test_a_loaded_model_runs_code_only_if_it_is_named(trained: Path) -> None:
 def test_code_of_another_network_is_refused_with_the_model(trained: Path) -> None:
     layers = trained.parent / "code" / "nets" / "layers.py"
     layers.write_text(LAYERS.replace("self.linear", "self.other"))
-    with pytest.raises(InvalidNetworkError, match="makes a network of other tensors than"):
+    with pytest.raises(InvalidNetworkError, match="makes a network with other parameters than"):
         load_model(trained, code=trained.parent / "code")
     layers.write_text("raise OSError('broken')")
     with pytest.raises(InvalidNetworkError, match=r"nets/layers\.py:1: OSError: broken"):
         load_model(trained, code=trained.parent / "code")
+
+
+def test_predictions_on_the_command_line_need_the_code_as_well(trained: Path) -> None:
+    rows = trained.parent / "rows.csv"
+    rows.write_text("1,2,3,4\n4,3,2,1\n")
+    command = ["predict", str(trained), str(rows), "--no-label"]
+    without = CliRunner().invoke(app, command)
+    assert without.exit_code == 2
+    assert "runs only if you name it" in " ".join(without.stderr.split())
+    code = trained.parent / "code"
+    found = CliRunner().invoke(app, [*command, "--code", str(code)])
+    assert (found.exit_code, len(found.stdout.splitlines())) == (0, 3)
+    (code / "more.py").touch()
+    warned = CliRunner().invoke(app, [*command, "--code", str(code)])
+    assert warned.stdout == found.stdout
+    assert "warning: the code at" in warned.stderr

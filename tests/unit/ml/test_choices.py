@@ -309,6 +309,18 @@ def test_admm_starts_ahead_only_where_rho_can_hold_the_ranks(
     assert found.start == start
 
 
+@pytest.mark.parametrize(("l2", "start"), [(0.0, "zero"), (0.1, "sample")])
+def test_steps_of_a_regression_do_not_start_where_it_fits_all_of_too_few_rows(
+    l2: float, start: str
+) -> None:
+    X = RNG.normal(size=(30, 40)).astype(np.float32)
+    regression = models.LinearRegression(l2=l2)
+    spec = JobSpec(data=CSV, model=regression, algorithm=algorithms.ModelAveraging())
+    found = with_start(spec, model_for(regression, X, X[:, 0]), lambda: X, 30).algorithm
+    assert isinstance(found, algorithms.ModelAveraging)
+    assert found.start == start
+
+
 @pytest.mark.parametrize("rows", ["cancer", "correlated"])
 def test_the_choices_are_the_same_every_time(rows: str) -> None:
     make, model = ROWS[rows]

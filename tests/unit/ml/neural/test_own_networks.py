@@ -6,8 +6,10 @@ import io
 import stat
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -202,6 +204,13 @@ def test_before_the_data_are_read_any_number_of_outputs_passes() -> None:
     )
 
 
+def test_a_lack_of_memory_is_no_mistake_in_the_code() -> None:
+    source = "import torch\ndef network():\n    return torch.empty(2**50, device='cpu')\n"
+    with pytest.raises(RuntimeError, match="can't allocate memory") as caught:
+        check(source)
+    assert not isinstance(caught.value, InvalidNetworkError)
+
+
 def test_parameters_are_counted_before_they_take_memory() -> None:
     """The layer would have 40 TB."""
 
@@ -270,6 +279,21 @@ def test_code_is_unpacked_once_and_whole() -> None:
     assert (code / "marked").exists()
     assert [each.name for each in code.parent.iterdir()] == [code.name]
     assert stat.S_IMODE(code.parent.stat().st_mode) == 0o700
+
+
+def test_functions_that_unpack_at_once_find_the_same_code() -> None:
+    n_functions = 8
+    barrier = Barrier(n_functions)
+
+    def unpacked(packed: bytes) -> Path:
+        barrier.wait()
+        return unpack(packed)
+
+    with ThreadPoolExecutor(n_functions) as functions:
+        for number in range(5):
+            packed = archive({f"{each}.py": f"x = {number}" for each in range(20)})
+            (code,) = set(functions.map(unpacked, [packed] * n_functions))
+            assert len(list(code.iterdir())) == 20
 
 
 def link(name: str) -> zipfile.ZipInfo:

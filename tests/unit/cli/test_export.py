@@ -1,0 +1,118 @@
+"""``stepml export``: the file gives a runtime of ONNX the model's own decisions."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from stepml.cli.app import app
+from stepml.job.models import Neural
+from stepml.job.networks import Mobilenet
+from stepml.ml.artifact import Artifact
+from stepml.ml.matrices import Floats
+from stepml.ml.models import LabelUnit
+from stepml.trained_model import TrainedModel
+from tests.support.artifacts import example, write
+from tests.support.torch import torch  # noqa: F401 - skips where it is absent
+from tests.unit.trained.test_modules import CHANNELS, IMAGES, MLP, ROWS, artifact
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: make install-dev")
+
+MODELS: dict[str, Artifact] = {
+    "mlp": artifact(Neural(network=MLP), scales=True, missing="mean"),
+    "images": artifact(
+        Neural(network=Mobilenet(width=0.1, depth=0), input_shape=(6, 5)), 30, channels=CHANNELS
+    ),
+    "numbers": artifact(
+        Neural(network=MLP, loss="mean_squared_error"), label_unit=LabelUnit(500.0, 64.0)
+    ),
+}
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["export", *map(str, arguments)])
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return result.stdout + result.stderr
+
+
+def outputs(file: Path, X: Any) -> Floats:
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    assert [each.name for each in session.get_inputs()] == ["rows"]
+    found: Floats = session.run(["outputs"], {"rows": X})[0]
+    return found
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_runtime_decides_like_the_model(name: str, tmp_path: Path) -> None:
+    made = MODELS[name]
+    file = tmp_path / "model.onnx"
+    told = run(write(made, tmp_path / "model"), "--onnx", file)
+    assert f"{file.stat().st_size:,} bytes" in told.replace("\n", "")
+    model = TrainedModel(made)
+    X = IMAGES.astype(np.float32) if name == "images" else ROWS.copy()
+    if name == "mlp":
+        X[3, 1] = np.nan  # filled in by the graph
+    ask = model.predict if name == "numbers" else model.decision_function
+    for n_rows in (1, 3, 20):
+        expected = ask(X[:n_rows])
+        found = outputs(file, X[:n_rows]).reshape(expected.shape)
+        assert np.allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_linear_models_are_exported_as_well(tmp_path: Path) -> None:
+    it = example("softmax", prepared="dense")
+    file = tmp_path / "model.onnx"
+    assert "rows n × 4, float32" in run(write(it.artifact, tmp_path / "m"), "--onnx", file)
+    expected = TrainedModel(it.artifact).decision_function(it.X)
+    assert np.allclose(outputs(file, it.X), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_cannot_be_exported_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "model.onnx"
+    clusters = write(example("kmeans").artifact, tmp_path / "kmeans")
+    assert "kmeans has no form in ONNX" in run(clusters, "--onnx", file, code=2)
+    assert "no model at" in run(tmp_path / "none", "--onnx", file, code=2)
+    network = write(MODELS["mlp"], tmp_path / "mlp")
+    assert "there is no directory" in run(network, "--onnx", tmp_path / "a" / "b", code=2)
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    told = run(network, "--onnx", file, code=2)
+    assert "ONNX needs onnxscript, which is not installed: run" in told
+    assert not file.exists()
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "needs torch, which is not installed: run" in run(network, "--onnx", file, code=2)
+    assert {each.name for each in tmp_path.iterdir()} == {"kmeans", "mlp"}
+
+
+BRANCHES = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.one(x) if x.sum() > 0 else self.one(-x)
+
+def network():
+    return Net()
+"""
+
+
+def test_a_network_that_branches_on_values_is_refused(tmp_path: Path) -> None:
+    code = tmp_path / "own.py"
+    code.write_text(BRANCHES)
+    made = artifact(Neural(entry_point="own:network"), code=tmp_path)
+    arguments = (write(made, tmp_path / "model"), "--onnx", tmp_path / "model.onnx")
+    assert "code of your own" in run(*arguments, code=2)
+    told = run(*arguments, "--code", code, code=2)
+    assert "InvalidNetworkError: the network cannot be written as ONNX: " in told
+    assert not (tmp_path / "model.onnx").exists()
