@@ -165,7 +165,7 @@ def test_an_epoch_is_ranks_mergers_reducer_report_and_transitions(
 ) -> None:
     ranks = [ExecutorResult(rank=rank, seconds=1, cost_usd=0.001) for rank in range(3)]
     alone = epoch_usd(ranks, 0.002, 0, 4000, "s3")
-    assert alone == pytest.approx(0.005 + PUT_USD + 11 * TRANSITION_USD)
+    assert alone == pytest.approx(0.005 + PUT_USD + 12 * TRANSITION_USD)
     scattered = epoch_usd(ranks, 0.002, 3, 4000, "s3")
     mergers = 3 * (TRANSITION_USD + merger_usd(3, 4000 // 3, "s3"))
     assert scattered == pytest.approx(alone + mergers, abs=10**-DIGITS)
