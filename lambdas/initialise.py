@@ -21,7 +21,7 @@ from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
 from lambdas.job_store.code import ready_code
 from lambdas.job_store.given_objects import OpenBucket
 from lambdas.job_store.network_checks import check_network_of
-from lambdas.job_store.resumption import take_over
+from lambdas.job_store.resumption import require_same_network, take_over
 from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
 from lambdas.job_store.samples import load_unscaled_sample
 from lambdas.job_store.shard_plans import split_of
@@ -120,6 +120,7 @@ def _initialised(
         spec = with_start(spec, draft.model(), lambda: sample().X, draft.training_rows)
     spec = with_pace(with_penalty(spec, draft.training_rows), draft.shard_rows)
     plan = _plan_of(partition, spec, manifest, unit).with_network(moments)
+    require_same_network(store, partition, plan)
     epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
     scale = _published_scale(store, plan, moments)
     notes = []

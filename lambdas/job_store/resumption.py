@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lambdas.job_store.entries import Entry
-from lambdas.job_store.plans import PartitionPlan
+from lambdas.job_store.plans import PartitionPlan, TrainingPlan
 from lambdas.job_store.rank_states import publish_rank_state
 from lambdas.job_store.store import JobStore
 from stepml.job.choices import inherited
@@ -121,6 +121,28 @@ def plan_resumption(store: JobStore, spec: JobSpec, *, keeps_rank_state: bool) -
     return Resumption(other.job_id, epochs, rank_states_after, before if epochs else None, known)
 
 
+def require_same_network(store: JobStore, partition: PartitionPlan, plan: TrainingPlan) -> None:
+    """Refuse a network other than that of the epochs, as other code of the user's may make it.
+
+    Raises
+    ------
+    InvalidJobError
+        Its tensors have other names or shapes.
+    """
+    if not partition.resumed_epochs or plan.network is None:
+        return
+    before = JobStore(store.storage, partition.resumed_from).training_plan.find()
+    if before is None or before.network is None or before.network == plan.network:
+        return
+    old, new = ((*each.trained, *each.rest) for each in (before.network, plan.network))
+    others = [each.name for each in new if each not in old]
+    others += [each.name for each in old if each not in new]
+    raise InvalidJobError(
+        f"code: expected the network of resume_from.job {partition.resumed_from!r}, got one that "
+        f"differs in {', '.join(list(dict.fromkeys(others))[:5]) or 'the order of its tensors'}"
+    )
+
+
 def take_over(store: JobStore, plan: PartitionPlan) -> None:
     """Copy the objects that a resumed job needs; existing ones stay."""
     last, source = plan.resumed_epochs, JobStore(store.storage, plan.resumed_from)
@@ -190,12 +212,30 @@ def _plan_of(other: JobStore) -> PartitionPlan:
 
 
 def _require_alike(before: JobSpec, spec: JobSpec, job: str) -> None:
+    free = spec.model.free_fields
     for field in _MUST_EQUAL:
-        if getattr(before, field) != getattr(spec, field):
+        if name := _difference(field, getattr(before, field), getattr(spec, field), free):
+            own = [each.partition(".")[2] for each in free if each.startswith(f"{field}.")]
+            more = f"; of {field} also {', '.join(own)}" if own else ""
             raise InvalidJobError(
-                f"{field}: expected that of resume_from.job {job!r}, whose epochs count as "
-                "this job's; workers, exchange and stop may differ"
+                f"{name}: expected that of resume_from.job {job!r}, whose epochs count as "
+                f"this job's; workers, exchange and stop may differ{more}"
             )
+
+
+def _difference(field: str, before: Any, now: Any, free: Sequence[str]) -> str:
+    """Return the path of a difference between two groups of a job, or "" if all else is free."""
+    if not free or type(before) is not type(now):
+        return "" if before == now else field
+    paths = {f"{field}.{name}": name for name in now.__struct_fields__}
+    return next(
+        (
+            path
+            for path, name in paths.items()
+            if path not in free and getattr(before, name) != getattr(now, name)
+        ),
+        "",
+    )
 
 
 def _epochs(asked: ResumeFrom, spec: JobSpec, finished: int) -> int:

@@ -31,6 +31,8 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     function_kind : str
         Suffix of the functions whose package has the model's libraries: "torch" selects
         executor-torch and so on; empty if NumPy is enough.
+    free_fields : tuple of str
+        Paths of fields of ``model`` and ``algorithm`` that may change when a job is resumed.
     is_evaluated_apart : bool
         Functions of the model's kind evaluate it, each a slice of the validation rows.
     """
@@ -42,6 +44,7 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     metrics: ClassVar[tuple[str, ...]] = ()
     remedies: ClassVar[tuple[str, ...]] = ()
     function_kind: ClassVar[str] = ""
+    free_fields: ClassVar[tuple[str, ...]] = ()
     is_evaluated_apart: ClassVar[bool] = False
 
     @property

@@ -14,6 +14,7 @@ from msgspec import Meta
 from stepml.job.errors import InvalidJobError, NotEnoughDataError
 from stepml.job.model_base import ModelSpec, Trait
 from stepml.job.networks import (
+    FREE_FIELDS,
     NETWORKS,
     Augmentation,
     EntryPoint,
@@ -163,6 +164,7 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
     learns_several: ClassVar[bool] = True
     function_kind: ClassVar[str] = "torch"
     is_evaluated_apart: ClassVar[bool] = True
+    free_fields: ClassVar[tuple[str, ...]] = FREE_FIELDS
     open_fields: ClassVar[tuple[str, ...]] = ("input_shape",)
 
     network: Annotated[

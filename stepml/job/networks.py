@@ -22,6 +22,22 @@ EntryPoint = Annotated[
         description="package.module:function",
     ),
 ]
+# For fine-tuning: neither a network nor its optimiser's state depends on them.
+FREE_FIELDS = (
+    "algorithm.learning_rate",
+    "algorithm.schedule",
+    "algorithm.decay",
+    "algorithm.warmup_epochs",
+    "algorithm.weight_decay",
+    "algorithm.clip_norm",
+    "algorithm.batch_size",
+    "algorithm.accumulate",
+    "algorithm.local_epochs",
+    "model.label_smoothing",
+    "model.augment",
+    "model.weights",
+    "model.reset",
+)
 WeightsUri = Annotated[
     str,
     Meta(

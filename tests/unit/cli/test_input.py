@@ -170,7 +170,7 @@ def test_a_directory_is_no_job_file(tmp_path: Path) -> None:
         (json.dumps({**JOB, "workers": "4"}), "workers: expected an integer"),
         (
             json.dumps({**JOB, "model": {"name": "neural", "architecture": "mlp"}}),
-            "not available yet",
+            "unknown field 'architecture'",
         ),
         (
             json.dumps({**JOB, "model": {"name": "kmeans", "n_clusters": 2}}),
