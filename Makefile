@@ -67,6 +67,7 @@ bench: install-dev caches ## Measure workflow, cold start, parsing, learning, ex
 	$(BIN)/python benchmarks/bench_training.py --json build/bench_training.json
 	$(BIN)/python benchmarks/bench_parameter_server.py --json build/bench_parameter_server.json
 	$(BIN)/python benchmarks/bench_defaults.py --json build/bench_defaults.json
+	$(BIN)/python benchmarks/bench_neural.py --json build/bench_neural.json
 
 soak: install-dev ## Check that a parameter server's memory stays flat over 100,500 steps
 	$(BIN)/python benchmarks/soak_parameter_server.py --json build/soak_parameter_server.json

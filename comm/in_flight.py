@@ -121,6 +121,9 @@ class InFlight(InFlightExchange):
         sums = {chunk: self._merge(step, chunk) for chunk in mine}
         sums |= self._collect(step, [c for c in range(self._chunks) if c not in sums])
         aggregate = join([sums[chunk] for chunk in range(self._chunks)])
+        # Nobody needs it any more; while this rank computes, its memory is free. The names are for
+        # `withdraw`.
+        self._contributed = dict.fromkeys(self._contributed, b"")
         self._left_at = self._clock.monotonic()
         return aggregate
 

@@ -121,7 +121,14 @@ def message_bytes(size: int, dtype: np.dtype[Any], trailer_size: int) -> int:
 
 def encode(message: Message, compression: Compression = "none") -> memoryview:
     """Return ``message`` as bytes; see `encode_parts`."""
-    return memoryview(b"".join(encode_parts(message, compression)))
+    parts = encode_parts(message, compression)
+    # NumPy asks for huge pages, so large messages take a quarter of the time of bytes.join.
+    data, start = _memory(sum(map(len, parts))), 0
+    for part in parts:
+        data[start : start + len(part)] = part
+        start += len(part)
+    data.flags.writeable = False
+    return data.data
 
 
 def encode_parts(message: Message, compression: Compression = "none") -> list[memoryview]:

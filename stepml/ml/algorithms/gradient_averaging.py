@@ -82,9 +82,11 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
             path.step(gradient, epochs, steps_before + number)
             loss_sum += float(aggregate.trailer[0])
             rows_seen += int(aggregate.trailer[1])
+            is_last = live and aggregate.pause  # a rank that replays the batch has paused before
+            aggregate = None  # its memory is for the next gradient
             finished = number == len(batches)
             yield RankProgress(path.w, number, loss_sum, rows_seen, finished, path.extras)
-            if live and aggregate.pause:  # a rank that replays the batch has paused before
+            if is_last:
                 return
 
     def _descent(self) -> Descent:

@@ -109,10 +109,10 @@ class NeuralNetwork(LossModel):
         return bound
 
     def first_parameters(self, sample: Sample, seed: int) -> Floats:
-        return self._built(seed).first_parameters
+        return self._built(seed).parameters
 
     def initial_parameters(self) -> Floats:
-        return self.bound.first_parameters
+        return self._built(seed=0).parameters
 
     def gradient(self, w: Floats, X: Matrix, y: Array, out: Floats) -> float:
         import torch

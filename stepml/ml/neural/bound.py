@@ -88,15 +88,15 @@ class BoundNetwork:
         self._trained, self._rest = list(trained.values()), list(rest.values())
         self._normalises = any(isinstance(each, _BATCH_NORMS) for each in module.modules())
         self._w: Floats | None = None  # to which the trained parameters are bound
-        self._first = self._vector()
-        self._statistics = torch.from_numpy(self._first[self.layout.n_trained :].copy())
+        self._statistics = _flat(self._rest)
         for tensor, place in zip(self._rest, _pieces(self._statistics, self._rest), strict=True):
             tensor.data = place
 
     @property
-    def first_parameters(self) -> Floats:
-        """The parameters of the module as it was given."""
-        return self._first.copy()
+    def parameters(self) -> Floats:
+        """A copy of the present parameters: at first, of those that the module was given with."""
+        w: Floats = _flat([*self._trained, *self._rest]).numpy()
+        return w
 
     def gradient(self, w: Floats, x: torch.Tensor, y: torch.Tensor, out: Floats) -> float:
         """Do as `LossModel.gradient` does, on rows (n_samples, …) of the input's shape."""
@@ -108,15 +108,7 @@ class BoundNetwork:
             x, y = torch.cat([x, x]), torch.cat([y, y])
         x = x if self._transform is None else self._transform(x)
         loss = self._loss(self.module(x), y)
-        gradients: Sequence[torch.Tensor | None] = torch.autograd.grad(
-            loss, self._trained, allow_unused=True
-        )
-        places = _pieces(torch.from_numpy(out)[:n], self._trained)
-        for place, gradient in zip(places, gradients, strict=True):
-            if gradient is None:
-                place.zero_()
-            else:
-                place.copy_(gradient)
+        self._add_gradients(loss, torch.from_numpy(out)[:n].zero_())
         np.subtract(w[n:], self._statistics.numpy(), out=out[n:])
         return loss.item()
 
@@ -152,11 +144,20 @@ class BoundNetwork:
             tensor.data = place
         self._w = w
 
-    def _vector(self) -> Floats:
-        tensors = [*self._trained, *self._rest]
-        flat = torch.cat([each.detach().reshape(-1) for each in tensors])
-        w: Floats = flat.numpy()
-        return w
+    def _add_gradients(self, loss: torch.Tensor, out: torch.Tensor) -> None:
+        """Add the gradients to ``out`` as they come, so that no two are in memory elsewhere."""
+        for tensor, place in zip(self._trained, _pieces(out, self._trained), strict=True):
+            tensor.grad = place
+        try:
+            torch.autograd.backward(loss)
+        finally:
+            for tensor in self._trained:
+                tensor.grad = None
+
+
+def _flat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the values of tensors in one new vector."""
+    return torch.cat([torch.empty(0), *(each.detach().reshape(-1) for each in tensors)])
 
 
 def _facts(tensors: Mapping[str, torch.Tensor]) -> Iterator[TensorFacts]:

@@ -151,7 +151,7 @@ def _require_equal(first: BoundNetwork, second: BoundNetwork) -> None:
         raise InvalidNetworkError(
             "model.entry_point: two calls of the function returned networks of other shapes"
         )
-    arrays = (each.layout.arrays(each.first_parameters) for each in (first, second))
+    arrays = (each.layout.arrays(each.parameters) for each in (first, second))
     for (name, one), other in zip(next(arrays).items(), next(arrays).values(), strict=True):
         if not np.array_equal(one, other, equal_nan=True):
             raise InvalidNetworkError(
@@ -184,7 +184,7 @@ def _targets(spec: Neural, n_outputs: int) -> torch.Tensor:
 
 
 def _require_gradient(network: BoundNetwork, rows: torch.Tensor, targets: torch.Tensor) -> None:
-    w = network.first_parameters
+    w = network.parameters
     out = np.zeros_like(w)
     loss = network.gradient(w, rows, targets, out)
     if not math.isfinite(loss) or not np.isfinite(out[: network.layout.n_trained]).all():

@@ -72,6 +72,18 @@ def test_gradients_are_those_of_finite_differences(spec: Neural) -> None:
         assert out[:n] @ direction == pytest.approx(slope, rel=1e-3, abs=1e-5)
 
 
+def test_a_gradient_replaces_what_was_there_and_leaves_none_in_the_module() -> None:
+    """Each gradient is added to its part of the vector, so that no other copy needs memory."""
+    model = network(MLP, 6)
+    X, labels = rows(6, 6)
+    w, y = model.initial_parameters(), model.targets(labels)
+    first, again = np.full_like(w, np.nan), np.full_like(w, 7)
+    losses = [model.gradient(w, X, y, out) for out in (first, again)]
+    assert losses[0] == losses[1]
+    assert np.array_equal(first, again)
+    assert all(each.grad is None for each in model.bound.module.parameters())
+
+
 @pytest.mark.parametrize("spec", SMALL.values(), ids=SMALL)
 def test_a_vector_has_all_tensors_by_their_names(spec: Neural) -> None:
     model = network(spec, size(spec))

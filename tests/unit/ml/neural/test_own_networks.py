@@ -76,7 +76,7 @@ def test_a_function_need_not_take_what_it_does_not_use() -> None:
 def test_the_first_parameters_follow_from_the_seed() -> None:
     code = unpack(archive({"own.py": LINEAR}))
     first, again, other = (
-        bound_network(spec(), (6,), 3, None, code, seed).first_parameters for seed in (1, 1, 2)
+        bound_network(spec(), (6,), 3, None, code, seed).parameters for seed in (1, 1, 2)
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
