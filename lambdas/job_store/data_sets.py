@@ -15,7 +15,7 @@ from typing import Self
 from lambdas.job_store.entries import Entry, document, require_found
 from lambdas.job_store.plans import PartitionPlan, RangeSummary
 from lambdas.job_store.strata import cuts_for
-from stepml.job import keys
+from stepml.job import data_keys
 from stepml.job.errors import (
     DamagedValueError,
     DataSetDamagedError,
@@ -51,7 +51,7 @@ class DataSetStore:
     @property
     def manifest(self) -> Entry[Manifest]:
         """The list of pieces."""
-        return document(self.storage, keys.manifest(self.digest), Manifest)
+        return document(self.storage, data_keys.manifest(self.digest), Manifest)
 
     def load_manifest(self) -> Manifest:
         """Return the manifest, or raise `DataSetDamagedError`."""
@@ -101,7 +101,7 @@ class DataSetStore:
 
     def _stored(self) -> dict[str, tuple[int, str]]:
         """Return size and ETag of all pieces that are stored."""
-        described = self.storage.describe_many(keys.pieces_prefix(self.digest))
+        described = self.storage.describe_many(data_keys.pieces_prefix(self.digest))
         return {info.key: (info.value_bytes, info.etag) for info in described}
 
     def publish(self, plan: PartitionPlan) -> Manifest:
@@ -123,18 +123,18 @@ class DataSetStore:
 
     def delete_unused_pieces(self, manifest: Manifest) -> None:
         """Delete this job's pieces if another job was faster; the rows are the same."""
-        mine = keys.piece_prefix(self.digest, self.job_id)
+        mine = data_keys.piece_prefix(self.digest, self.job_id)
         if not any(piece.key.startswith(mine) for piece in manifest.pieces):
             self.storage.clear(mine)
 
     def summary(self, number: int) -> Entry[RangeSummary]:
         """The result of one range task of this job."""
-        key = keys.task_summary(self.digest, self.job_id, number)
+        key = data_keys.task_summary(self.digest, self.job_id, number)
         return document(self.storage, key, RangeSummary)
 
     def piece_key(self, task: int, number: int) -> str:
         """Return the key of one piece of a range task of this job."""
-        return keys.piece(self.digest, self.job_id, task, number)
+        return data_keys.piece(self.digest, self.job_id, task, number)
 
     def rows(self, interval: Interval, kind: ShardKind) -> Shard:
         """Return the rows of an interval, gathered from the pieces.

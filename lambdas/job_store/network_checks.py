@@ -13,9 +13,11 @@ from lambdas.job_store.plans import PartitionPlan
 from lambdas.job_store.room import require_room
 from lambdas.job_store.store import JobStore
 from stepml.job.choices import with_rows
+from stepml.job.errors import InvalidJobError
 from stepml.job.models import Neural
+from stepml.job.spec import JobSpec
 from stepml.ml.data import Manifest
-from stepml.ml.models import NeuralNetwork, build_model
+from stepml.ml.models import NetworkLayout, NeuralNetwork, build_model
 from stepml.ml.neural.code import directory_of
 
 _GUESSED_CLASSES = 10
@@ -40,6 +42,8 @@ def check_network_of(
     ------
     InvalidNetworkError
         The network cannot be built, or does not suit the rows.
+    InvalidJobError
+        ``exchange.server_update`` does not suit the network.
     ModelTooLargeError
         Training it would take more memory than ``most_model_bytes``.
     """
@@ -65,6 +69,17 @@ def check_network_of(
         outputs_are_known=is_known or model.n_outputs == 1,
         require_room=partial(require_room, spec, most_model_bytes=most_model_bytes),
     )
+    require_steps_of_gradients(spec, model.network)
+
+
+def require_steps_of_gradients(spec: JobSpec, network: NetworkLayout) -> None:
+    """Raise `InvalidJobError` if a server would take steps of statistics without a gradient."""
+    if spec.exchange.server_update != "none" and network.rest:
+        raise InvalidJobError(
+            "exchange.server_update: the server takes steps along gradients, but the network has "
+            f"statistics of batches or constants, such as {network.rest[0].name!r}; "
+            f"expected 'none', got {spec.exchange.server_update!r}"
+        )
 
 
 def _guessed_labels(model: Neural) -> list[float]:

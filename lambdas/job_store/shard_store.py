@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lambdas.job_store.data_sets import DAMAGES, DataSetStore
 from lambdas.job_store.states import named
 from lambdas.logs import log
-from stepml.job import keys
+from stepml.job import data_keys
 from stepml.ml.data import (
     Interval,
     Moments,
@@ -38,7 +38,7 @@ class ShardStore:
 
     def key(self, rank: int) -> str:
         """Return the key of a rank's rows (or those of `keys.VALIDATION`)."""
-        return keys.shard(*self._split, rank, stratify=self.stratify)
+        return data_keys.shard(*self._split, rank, stratify=self.stratify)
 
     def missing(self, ranks: Sequence[int]) -> list[int]:
         """Return the ranks whose shard or moments are not stored.
@@ -98,7 +98,7 @@ class ShardStore:
         self.data_set.storage.save(self._moments_key(rank), packed)
 
     def _moments_key(self, rank: int) -> str:
-        return keys.shard_moments(*self._split, rank, stratify=self.stratify)
+        return data_keys.shard_moments(*self._split, rank, stratify=self.stratify)
 
     def _name(self, rows: Interval) -> str | None:
         return rows_name(self.fingerprint, rows, self.kind) if self.fingerprint else None

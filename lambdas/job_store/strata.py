@@ -10,7 +10,7 @@ import numpy as np
 import xxhash
 
 from lambdas.job_store.entries import document
-from stepml.job import keys
+from stepml.job import data_keys
 from stepml.ml.data import Cuts, Interval, Manifest
 from storage import DurableStorage
 
@@ -49,7 +49,7 @@ def cuts_for(
     if not interval.quotas:
         return None
     name = xxhash.xxh3_64_hexdigest(repr(interval.quotas).encode())
-    entry = document(storage, keys.strata(manifest.digest, name), Strata)
+    entry = document(storage, data_keys.strata(manifest.digest, name), Strata)
     found = entry.find_whole()
     if found is None or found.rows != manifest.fingerprint:
         found = Strata.of(manifest, find())

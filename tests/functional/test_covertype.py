@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from stepml import datasets
 from stepml.client.errors import DatasetUnavailableError
-from stepml.job import keys
+from stepml.job import data_keys, keys
 from stepml.ml.data import Scale, unpack_shard
 from tests.support.local_stack import LocalStack
 from tests.support.paths import ROOT
@@ -41,7 +41,7 @@ def test_covertype_comes_within_a_few_thousandths_of_scikit_learn(
     report = ended["report"]
     digest = report["dataset"]["digest"]
     validation, *shards = (
-        unpack_shard(local_stack.read(keys.shard(digest, 4, 0.1, "dense", rank)))
+        unpack_shard(local_stack.read(data_keys.shard(digest, 4, 0.1, "dense", rank)))
         for rank in (keys.VALIDATION, 0, 1, 2, 3)
     )
     assert report["dataset"]["training_rows"] == sum(len(shard.y) for shard in shards)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lambdas.job_store import PartitionPlan
-from stepml.job import keys
+from stepml.job import data_keys, keys
 from stepml.job.documents import decode, encode
 from stepml.job.reports import EndReport, EpochReport, Failure, Fence
 from storage.blocks import BlockStorage
@@ -390,7 +390,7 @@ def lose_data(local_stack: LocalStack, name: str) -> str:
     plan = decode(local_stack.read(keys.partition_plan(name)), PartitionPlan, "plan")
     for key in local_stack.keys(f"datasets/{plan.digest}/"):
         local_stack.aws.client("s3").delete_object(Bucket=local_stack.bucket, Key=key)
-    return keys.manifest(plan.digest)
+    return data_keys.manifest(plan.digest)
 
 
 def second_attempt(local_stack: LocalStack, name: str) -> tuple[str, set[str]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from stepml.job import keys
+from stepml.job import data_keys, keys
 from stepml.ml.data import arrays, unpack_shard
 from tests.support.local_stack import LocalStack, csv_rows
 
@@ -77,7 +77,7 @@ def test_the_number_of_ranges_changes_no_bit(local_stack: LocalStack, job: dict[
         report = local_stack.run(job | {"data": data}, name)["report"]
         digest = report["dataset"]["digest"]
         digests.add(digest)
-        shards.add(local_stack.read(keys.shard(digest, 4, 0.1, "dense", 0)))
+        shards.add(local_stack.read(data_keys.shard(digest, 4, 0.1, "dense", 0)))
         models.add(local_stack.read(keys.model(name)))
     assert (len(digests), len(shards), len(models)) == (2, 1, 1)
 
@@ -91,7 +91,7 @@ def test_the_model_comes_near_to_scikit_learn(
     report = local_stack.run(noisy | {"stop": {"max_epochs": 8}})["report"]
     digest = report["dataset"]["digest"]
     validation, *shards = (
-        unpack_shard(local_stack.read(keys.shard(digest, workers, 0.1, "dense", rank)))
+        unpack_shard(local_stack.read(data_keys.shard(digest, workers, 0.1, "dense", rank)))
         for rank in (keys.VALIDATION, *range(workers))
     )
     X, y = np.concatenate([s.X for s in shards]), np.concatenate([s.y for s in shards])

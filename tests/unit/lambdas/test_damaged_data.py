@@ -17,7 +17,7 @@ from lambdas.job_store.shards import warm_shards
 from lambdas.partition import partition
 from lambdas.plan_shards import plan_shards
 from lambdas.restoration import MOST_TIMES, find_damage
-from stepml.job import keys
+from stepml.job import data_keys
 from stepml.job.errors import (
     DataSetDamagedError,
     EmptyDataError,
@@ -236,9 +236,9 @@ def test_only_what_is_missing_is_made_again() -> None:
     digest, shards = job.partition_plan().digest, state.data.shards
     before = contents(job.storage)
     assert found(job, shards=shards) == DataTasks(times=1)
-    job.storage.delete(keys.piece(digest, "job", 1, 0))
+    job.storage.delete(data_keys.piece(digest, "job", 1, 0))
     assert found(job, shards=shards) == DataTasks(ranges=[1], times=1)
-    job.storage.delete(keys.shard(digest, 3, 0.1, "dense", 2))
+    job.storage.delete(data_keys.shard(digest, 3, 0.1, "dense", 2))
     assert found(job, shards=shards) == DataTasks(ranges=[1], shards=[2], times=1)
     restored(job, shards=shards)
     job.plan()
@@ -342,8 +342,10 @@ def test_two_jobs_that_notice_the_same_damage_agree() -> None:
     for job in (one, two):
         assert trained(job) == undisturbed()
     digest = first.partition_plan().digest
-    assert {key.split("/")[3] for key in first.storage.list(keys.pieces_prefix(digest))} >= {"one"}
-    assert not [*first.storage.list(keys.piece_prefix(digest, "two"))]
+    assert {key.split("/")[3] for key in first.storage.list(data_keys.pieces_prefix(digest))} >= {
+        "one"
+    }
+    assert not [*first.storage.list(data_keys.piece_prefix(digest, "two"))]
 
 
 def test_a_job_that_began_before_the_data_were_made_again_goes_on() -> None:

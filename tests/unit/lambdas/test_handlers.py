@@ -18,7 +18,7 @@ from lambdas.epochs.loop import Limits
 from lambdas.job_store.shards import ShardCache
 from lambdas.partition import partition
 from lambdas.plan_shards import plan_shards
-from stepml.job import keys
+from stepml.job import data_keys, keys
 from stepml.job.errors import (
     BadLabelError,
     BadRowError,
@@ -73,7 +73,7 @@ def test_the_model_predicts_what_the_report_says() -> None:
     model, _ = arrays.unpack(job.storage.load(keys.model("job")))
     card = json.loads(job.storage.load(keys.model_card("job")))
     shard = unpack_shard(
-        job.storage.load(keys.shard(report.dataset.digest, 3, 0.1, "dense", keys.VALIDATION))
+        job.storage.load(data_keys.shard(report.dataset.digest, 3, 0.1, "dense", keys.VALIDATION))
     )
     X = (shard.X - model["feature_mean"]) / model["feature_scale"]
     positive = X @ model["coefficients"] + model["intercept"] > 0
@@ -126,7 +126,7 @@ def test_a_finished_rank_is_not_trained_again() -> None:
     job.execute(1, 0)
     contribution = keys.contribution(job.exchanged(), Step(1), 0, 0)
     before = job.storage.load(contribution)
-    shard = keys.shard(job.partition_plan().digest, 3, 0.1, "dense", 0)
+    shard = data_keys.shard(job.partition_plan().digest, 3, 0.1, "dense", 0)
     job.storage.delete(shard)  # training would need it, or the cache's copy
     job.execute(1, 0)
     assert job.storage.load(contribution) == before
@@ -249,7 +249,7 @@ def test_of_two_jobs_that_partition_at_once_one_manifest_counts() -> None:
             partition(number, job.job_id, plan, job.data, job.storage)
     first = plan_shards("one", one.storage)
     assert plan_shards("two", one.storage) == first
-    assert list(one.storage.list(keys.piece_prefix(first.digest, "two"))) == []
+    assert list(one.storage.list(data_keys.piece_prefix(first.digest, "two"))) == []
     assert plan_shards("one", one.storage) == first
     for job in (one, two):
         for rank in (-1, 0, 1, 2):

@@ -6,14 +6,18 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from lambdas.executor import evaluate_epoch
+from lambdas.job_store.network_checks import require_steps_of_gradients
 from lambdas.reducer import merge_epoch
 from stepml.job import keys
-from stepml.job.errors import ExecutorPausedError, KeyNotFoundError
+from stepml.job.errors import ExecutorPausedError, InvalidJobError, KeyNotFoundError
+from stepml.job.spec import Exchange
 from stepml.job.tasks import EvaluationTask, ExecutorResult, ReducerTask
+from stepml.ml.models import NetworkLayout
 from tests.support.jobs import Job
 from tests.support.torch import torch
 
@@ -141,6 +145,17 @@ def test_dropout_differs_between_ranks_and_epochs_not_between_runs(fields: dict[
     torch.manual_seed(4)
     again.epoch(1)
     assert first.state_bits(1) == again.state_bits(1)
+
+
+def test_a_server_takes_no_steps_of_statistics() -> None:
+    plan = initialised(model=CONVOLUTIONS, **GRADIENTS).training_plan()
+    assert plan.network is not None
+    exchange = Exchange(channel="parameter_server", pattern="async", server_update="sgd")
+    spec = msgspec.structs.replace(plan.spec, exchange=exchange)
+    with pytest.raises(InvalidJobError, match=r"such as '1\.running_mean'; expected 'none'"):
+        require_steps_of_gradients(spec, plan.network)
+    require_steps_of_gradients(spec, NetworkLayout(plan.network.trained))
+    require_steps_of_gradients(plan.spec, plan.network)
 
 
 def test_statistics_are_kept_in_the_state(fields: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from lambdas.assemble import assemble
 from lambdas.job_store.entries import Entry, document
 from lambdas.job_store.shards import load_shard, warm_shards
 from lambdas.job_store.strata import Strata
-from stepml.job import keys
+from stepml.job import data_keys, keys
 from stepml.job.errors import (
     BadLabelError,
     BadRowError,
@@ -367,7 +367,7 @@ def gathered(damage: Callable[[Entry[Strata]], None]) -> tuple[int, list[bytes]]
     reads = Reads(begun.storage)
     for rank in SHARDS:
         assemble(AssembleTask(job_id="job", rank=rank), reads)
-    names = [keys.shard(digest, 3, 0.1, "dense", rank, stratify=True) for rank in SHARDS]
+    names = [data_keys.shard(digest, 3, 0.1, "dense", rank, stratify=True) for rank in SHARDS]
     return reads.count, [bytes(begun.storage.load(name)) for name in [key, *names]]
 
 
@@ -392,7 +392,7 @@ def test_a_stratified_shard_that_is_lost_is_made_again(rank: int) -> None:
     begun = stratified()
     begun.initialised()
     plan = begun.training_plan()
-    key = keys.shard(plan.digest, 3, 0.1, "dense", rank, stratify=True)
+    key = data_keys.shard(plan.digest, 3, 0.1, "dense", rank, stratify=True)
     before = bytes(begun.storage.load(key))
     begun.storage.delete(key)
     warm_shards.make_room(2**62)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load as load_safetensors
 
-from stepml.job import keys
+from stepml.job import data_keys, keys
 from stepml.ml.artifact import (
     Artifact,
     ArtifactError,
@@ -157,7 +157,7 @@ def test_a_job_leaves_the_model_that_its_report_is_about(standardise: bool) -> N
     )
 
     shard = unpack_shard(
-        job.storage.load(keys.shard(report.dataset.digest, 3, 0.1, "dense", keys.VALIDATION))
+        job.storage.load(data_keys.shard(report.dataset.digest, 3, 0.1, "dense", keys.VALIDATION))
     )
     X = scaled(shard.X, found.scale) if found.scale else shard.X
     right = found.model.predict(found.parameters, X) == shard.y
