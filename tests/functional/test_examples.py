@@ -13,8 +13,8 @@ from tests.support.local_stack import LocalStack
 from tests.support.paths import ROOT
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.json"))
-# The large one has a test of its own (test_covertype.py).
-SMALL = [each for each in EXAMPLES if not each.stem.startswith("covertype")]
+# One of the large data sets has a test of its own (test_covertype.py).
+SMALL = [each for each in EXAMPLES if not each.stem.startswith(("covertype", "fashion"))]
 
 
 def documented() -> dict[str, list[str]]:
