@@ -249,7 +249,9 @@ def test_a_job_of_images_is_resumed_with_their_shape() -> None:
         assert again.training_plan().spec.model == first.training_plan().spec.model
     other = job(storage=first.storage, job_id="other", input_shape=[8, 8])
     other.spec |= {"resume_from": "job", "stop": {"max_epochs": 2}}
-    with pytest.raises(InvalidJobError, match=r"model\.input_shape: expected that of resume_from\.job 'job'"):
+    with pytest.raises(
+        InvalidJobError, match=r"model\.input_shape: expected that of resume_from\.job 'job'"
+    ):
         other.prepare()
 
 
