@@ -37,7 +37,7 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.job.tasks import InitialiseTask
 from stepml.ml.choices import with_pace, with_penalty, with_scaling, with_start
-from stepml.ml.data import Manifest, Moments, Scale, merge_moments, scale_of
+from stepml.ml.data import Manifest, Moments, Scale, Shard, merge_moments, scale_of
 from stepml.ml.doubts import (
     doubts_about_classes,
     doubts_about_moments,
@@ -113,47 +113,80 @@ def _initialised(
     draft = _plan_of(partition, known, manifest)
     moments = _moments(store, draft, deadline)
     sample = cache(lambda: load_unscaled_sample(store, draft))
+    paced = _paced(store, partition, draft, manifest, sample).with_network(moments)
+    require_same_network(store, partition, paced)
+    epochs_of(paced.spec).require_room(paced, channel_of(store, paced))
+    scale = _published_scale(store, paced, moments)
+    notes = _notes(paced, manifest, moments, sample)
+    doubts = _doubts(store, paced, manifest, moments)
+    start = Start(store, paced, open_bucket)
+    plan = _plan_of(partition, start.with_steps(), manifest, paced.label_unit)
+    plan = plan.with_network_of(paced).noting(notes, doubts)
+    take_over(store, partition)
+    _publish_start(store, partition, plan, start)
+    plan = _measured(store, partition, plan, manifest, _mean_row(moments, scale), start)
+    log("model initialised", job_id=store.job_id, parameters=plan.model().n_parameters)
+    return store.training_plan.publish(plan)
+
+
+def _paced(
+    store: JobStore,
+    partition: PartitionPlan,
+    draft: TrainingPlan,
+    manifest: Manifest,
+    sample: Callable[[], Shard],
+) -> TrainingPlan:
+    """Return the plan with all choices but those that depend on the first parameters."""
     largest = max(abs(manifest.min_label), abs(manifest.max_label))
     spec = with_scaling(draft.spec, lambda: sample().X, largest)
     unit = _label_unit(store, partition, spec, lambda: sample().y)
     if "convex" in spec.model.traits:
         spec = with_start(spec, draft.model(), lambda: sample().X, draft.training_rows)
     spec = with_pace(with_penalty(spec, draft.training_rows), draft.shard_rows)
-    plan = _plan_of(partition, spec, manifest, unit).with_network(moments)
-    require_same_network(store, partition, plan)
-    epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
-    scale = _published_scale(store, plan, moments)
-    notes = []
-    if not spec.model.takes_images:
-        notes = notes_on_features(manifest.layout, moments, lambda: sample().X)
-    doubts = _doubts(store, plan, manifest, moments)
-    start = Start(store, plan, open_bucket)
-    plan = _plan_of(partition, start.with_steps(), manifest, unit).with_network_of(plan)
-    plan = plan.noting(notes, doubts)
-    take_over(store, partition)
+    return _plan_of(partition, spec, manifest, unit)
+
+
+def _publish_start(
+    store: JobStore, partition: PartitionPlan, plan: TrainingPlan, start: Start
+) -> None:
+    """Publish the state of epoch 0, unless the job resumes another one."""
     first = store.state(0)
-    begins = partition.resumed_epochs == 0
-    if begins and not first.exists():
+    if partition.resumed_epochs == 0 and not first.exists():
         epochs = epochs_of(plan.spec)
         first.publish(epochs.first_state(plan.model(), start.parameters, start.rows))
     if plan.spec.stop.metric != LOSS:  # refused now, not after an epoch
         state = store.state(partition.resumed_epochs).load()
         value_of(evaluate(store, plan, state.parameters), plan.spec.stop.metric)
-    constant = plan.constant_parameters(manifest, _mean_row(moments, scale))
-    constant_loss = _loss_of(store, plan, constant)
+
+
+def _measured(
+    store: JobStore,
+    partition: PartitionPlan,
+    plan: TrainingPlan,
+    manifest: Manifest,
+    mean_row: Floats,
+    start: Start,
+) -> TrainingPlan:
+    """Return the plan with the losses before training, and the tolerance that suits them."""
+    constant_loss = _loss_of(store, plan, plan.constant_parameters(manifest, mean_row))
     if constant_loss is None:
-        constant_loss = plan.loss_of_constant(manifest, load_shard(store, plan, keys.VALIDATION).y)
-    plan = msgspec.structs.replace(
-        plan,
-        constant_loss=constant_loss,
-        first_loss=_loss_of(store, plan, start.untrained if begins else None),
-    )
-    trivial_loss = plan.first_loss if plan.constant_loss is None else plan.constant_loss
-    plan = plan.ending_like(
-        with_tolerance(plan.spec, trivial_loss, plan.validation_rows, begins=begins).stop
-    )
-    log("model initialised", job_id=store.job_id, parameters=plan.model().n_parameters)
-    return store.training_plan.publish(plan)
+        labels = load_shard(store, plan, keys.VALIDATION).y
+        constant_loss = plan.loss_of_constant(manifest, labels)
+    begins = partition.resumed_epochs == 0
+    first_loss = _loss_of(store, plan, start.untrained if begins else None)
+    plan = msgspec.structs.replace(plan, constant_loss=constant_loss, first_loss=first_loss)
+    trivial_loss = first_loss if constant_loss is None else constant_loss
+    ending = with_tolerance(plan.spec, trivial_loss, plan.validation_rows, begins=begins)
+    return plan.ending_like(ending.stop)
+
+
+def _notes(
+    plan: TrainingPlan, manifest: Manifest, moments: Moments, sample: Callable[[], Shard]
+) -> list[str]:
+    """Return notes on features that say nothing; many pixels do not."""
+    if plan.spec.model.takes_images:
+        return []
+    return notes_on_features(manifest.layout, moments, lambda: sample().X)
 
 
 def _plan_of(

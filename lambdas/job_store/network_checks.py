@@ -61,7 +61,7 @@ def check_network_of(
     labels = _guessed_labels(spec.model) if manifest is None else manifest.labels
     model = build_model(spec.model, prod(spec.model.input_shape), labels)
     assert isinstance(model, NeuralNetwork)
-    check_network(
+    layout = check_network(
         spec.model,
         model.input_shape,
         model.n_outputs,
@@ -69,7 +69,7 @@ def check_network_of(
         outputs_are_known=is_known or model.n_outputs == 1,
         require_room=partial(require_room, spec, most_model_bytes=most_model_bytes),
     )
-    require_steps_of_gradients(spec, model.network)
+    require_steps_of_gradients(spec, layout)
 
 
 def require_steps_of_gradients(spec: JobSpec, network: NetworkLayout) -> None:

@@ -19,6 +19,7 @@ from stepml.job.models import Neural
 from stepml.ml.neural.bound import BoundNetwork
 from stepml.ml.neural.building import bound_network, parts_of, seeded
 from stepml.ml.neural.code import imported_function
+from stepml.ml.neural.layout import NetworkLayout
 from stepml.ml.neural.own import blamed
 
 _DRAWN = frozenset({"bernoulli_", "normal_", "uniform_"})  # functions of tensors
@@ -49,8 +50,8 @@ def check_network(
     *,
     outputs_are_known: bool = True,
     require_room: Callable[[int], None] = lambda n_parameters: None,
-) -> None:
-    """Build a network and take a step with it.
+) -> NetworkLayout:
+    """Build a network, take a step with it, and return the layout of its parameters.
 
     Parameters
     ----------
@@ -84,6 +85,7 @@ def check_network(
         outputs = first.module.eval()(rows[:1])
         _require_outputs(outputs, n_outputs if outputs_are_known else None)
         _require_gradient(first, rows, _targets(spec, outputs.shape[1]))
+    return first.layout
 
 
 @contextmanager
