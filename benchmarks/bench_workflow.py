@@ -47,9 +47,10 @@ def prepare(event, context):
     progress = {{"epoch": 0, "decision": "continue", "next_epoch": 1}}
     return {{"job_id": event["job_id"], "run": "run",
             "functions": {{"partition": "partition", "initialise": "initialise",
-                          "executor": "executor", "reducer": "reducer"}},
+                          "executor": "executor", "reducer": "reducer", "finalise": "finalise"}},
             "data": {{"ranges": [], "shards": [], "times": 0}}, "ranks": ranks, "groups": [],
-            "ranks_at_once": 40, "groups_at_once": 1, "chunks": [], "progress": progress,
+            "ranks_at_once": 40, "groups_at_once": 1, "chunks": [], "slices": [],
+            "checks_model": False, "progress": progress,
             "epoch_timeout_s": 600, "handover_epoch": 1000}}
 
 def executor(event, context):
@@ -160,6 +161,9 @@ def template_without_work(directory: Path) -> Path:
         return f"Handler: no_work.{name}"
 
     text = re.sub(r"CodeUri: .*", "CodeUri: ../code", template.read_text())
+    # Images are those of no job here, but their package has to be one of StepML's.
+    context = f"DockerContext: {resource_root()}/code-torch"
+    text = re.sub(r"DockerContext: .*", context, text)
     template.write_text(re.sub(r"Handler: lambdas\.(\w+)\.handler", handler, text))
     return template
 
