@@ -25,14 +25,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.choices import some_of
+from benchmarks.ending import ended
 from benchmarks.exchange_figures import CACHES, Changes, Steps
 from benchmarks.exchange_workers import Case, WorkerProcesses
-from benchmarks.json_file import write_json
 from stepml.job.channels import CHANNELS
 from stepml.local_identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from tests.support.running_aws import running_aws
@@ -153,11 +152,7 @@ def main() -> int:
     """Measure, print tables, write JSON."""
     options = options_of()
     figures = [each for channel in options.channels for each in measure(channel, options)]
-    write_json(options.json, [asdict(each) for each in figures])
-    misses = [miss for each in figures for miss in each.misses] if options.targets else []
-    for miss in misses:
-        print(f"missed: {miss}", file=sys.stderr)
-    return 1 if misses else 0
+    return ended(options, figures)
 
 
 if __name__ == "__main__":

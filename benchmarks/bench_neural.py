@@ -36,8 +36,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.choices import some_of
+from benchmarks.ending import ended
 from benchmarks.exchange_figures import durations_ms, short
-from benchmarks.json_file import write_json
 from benchmarks.neural_processes import ColdStart, Peaks, cold_start, peaks
 from benchmarks.neural_race import WORLD_SIZE, Case, Places, Report, Split, race
 from stepml.job import networks
@@ -170,11 +170,7 @@ def main() -> int:
     figures: list[Speed | ColdStart | Peaks] = [*measure(options)]
     if not options.no_processes:
         figures += measure_processes()
-    write_json(options.json, [asdict(each) for each in figures])
-    misses = [miss for each in figures for miss in each.misses] if options.targets else []
-    for miss in misses:
-        print(f"missed: {miss}", file=sys.stderr)
-    return 1 if misses else 0
+    return ended(options, figures)
 
 
 if __name__ == "__main__":

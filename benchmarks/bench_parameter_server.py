@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,8 +33,8 @@ import numpy as np
 
 from benchmarks import list_of_doubles
 from benchmarks.choices import some_of
+from benchmarks.ending import ended
 from benchmarks.exchange_figures import short
-from benchmarks.json_file import write_json
 from benchmarks.parameter_server_workers import Case, Places, WorkerProcesses
 from benchmarks.raw_exchange import RawServer
 from comm import Message
@@ -216,11 +216,7 @@ def main() -> int:
         figures += measure_steps(places, options)
         if not options.no_model:
             figures.append(measure_model(places, LIST_ROUNDS))
-    write_json(options.json, [asdict(each) for each in figures])
-    misses = [miss for each in figures for miss in each.misses] if options.targets else []
-    for miss in misses:
-        print(f"missed: {miss}", file=sys.stderr)
-    return 1 if misses else 0
+    return ended(options, figures)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.choices import some_of
+from benchmarks.ending import ended
 from benchmarks.exchange_figures import CACHES
-from benchmarks.json_file import write_json
 from stepml.job.channels import CHANNELS
 from stepml.local.deploy import deploy
 from stepml.packaging.sources import resource_root
@@ -199,11 +199,7 @@ def main() -> int:
     options = options_of()
     with TemporaryDirectory() as state, running_aws(Path(state)) as aws:
         figures = list(measure(Stack(aws), options))
-    write_json(options.json, [asdict(each) for each in figures])
-    misses = [miss for each in figures for miss in each.misses] if options.targets else []
-    for miss in misses:
-        print(f"missed: {miss}", file=sys.stderr)
-    return 1 if misses else 0
+    return ended(options, figures)
 
 
 if __name__ == "__main__":

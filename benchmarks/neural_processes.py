@@ -61,7 +61,7 @@ class Peaks:
 
     @property
     def copies(self) -> float:
-        """What the executor needs more, in vectors of parameters."""
+        """The additional memory of the executor, in vectors of parameters."""
         return (self.executor_mb - self.torch_mb) / self.parameters_mb
 
     @property
