@@ -8,8 +8,10 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
 import yaml
 
@@ -32,7 +34,7 @@ from tests.support.paths import ROOT
 
 MACHINES = ("train", "epoch", "ranks")
 
-# Errors of Step Functions and Lambda.
+# Errors of Step Functions and Lambda; further below those with which Lambda refuses a call.
 AWS_ERRORS = {
     "Lambda.TooManyRequestsException",
     "Lambda.ServiceException",
@@ -45,11 +47,34 @@ AWS_ERRORS = {
     "Sandbox.Timedout",
     "States.Timeout",
     "States.TaskFailed",
+    "StepFunctions.ExecutionAlreadyExists",
     "StepFunctions.ExecutionAlreadyExistsException",
+    "StepFunctions.ExecutionLimitExceeded",
     "StepFunctions.ExecutionLimitExceededException",
+    "StepFunctions.ThrottlingException",
     "StepFunctions.SdkClientException",
     "StepFunctions.AWSStepFunctionsException",
 }
+# A function in a VPC that nothing has called for two weeks loses its network interface, and the
+# next call fails while Lambda makes another one; with many functions at once, EC2 throttles Lambda.
+WAKING_ERRORS = {
+    "Lambda.ResourceNotReadyException",
+    "Lambda.CodeArtifactUserPendingException",
+    "Lambda.ResourceConflictException",
+    "Lambda.ENINotReadyException",
+    "Lambda.ENILimitReachedException",
+    "Lambda.SubnetIPAddressLimitReachedException",
+    "Lambda.EC2ThrottledException",
+    "Lambda.EC2UnexpectedException",
+}
+# The beginnings of the other errors of Invoke: a wrong call, a wrong function, or a feature of
+# Lambda that the templates do not use.
+PERMANENT_ERRORS = (
+    *("Invalid", "KMS", "RequestTooLarge", "SerializedRequestEntityTooLarge", "Unsupported"),
+    *("EC2AccessDenied", "ResourceNotFound", "NoPublishedVersion", "RecursiveInvocation"),
+    *("CodeArtifactUserDeleted", "CodeArtifactUserFailed", "ServiceQuotaExceeded"),
+    *("EFS", "S3Files", "SnapStart", "Runtime", "ModeNotSupported", "DurableExecution"),
+)
 NEVER_RETRIED = (
     errors.InvalidJobError,
     errors.InvalidTaskError,
@@ -204,16 +229,48 @@ def test_every_error_that_is_retried_exists(name: str) -> None:
     state = dict(all_tasks())[name]  # all of one name are equal
     named = [error for retrier in state["Retry"] for error in retrier["ErrorEquals"]]
     assert len(named) == len(set(named))
-    assert set(named) <= AWS_ERRORS | set(error_classes())
+    assert set(named) <= AWS_ERRORS | WAKING_ERRORS | set(error_classes())
     never = {c for c, each in error_classes().items() if issubclass(each, NEVER_RETRIED)}
     assert not never & set(named), f"{name} repeats what fails the same way again"
 
 
 def test_every_function_is_retried_by_the_same_rules() -> None:
-    rules = [state["Retry"][-2:] for name, state in all_tasks() if invoked_functions(name, state)]
+    rules = [state["Retry"][-4:] for name, state in all_tasks() if invoked_functions(name, state)]
     assert all(each == rules[0] for each in rules)
-    throttled, crashed = rules[0]
+    _, waking, throttled, crashed = rules[0]
     assert throttled["MaxAttempts"] > crashed["MaxAttempts"]  # throttling passes
+    # Lambda needs up to 90 s for a network interface. The pauses have no jitter, so that they
+    # are long enough together.
+    assert set(waking["ErrorEquals"]) == WAKING_ERRORS
+    assert waking["BackoffRate"] == 1
+    assert "JitterStrategy" not in waking
+    assert waking["IntervalSeconds"] * waking["MaxAttempts"] >= 300
+
+
+def test_every_error_with_which_lambda_refuses_a_call_is_retried_if_it_passes() -> None:
+    invoke = botocore.session.get_session().get_service_model("lambda").operation_model("Invoke")
+    refusals = {f"Lambda.{each.name}" for each in invoke.error_shapes}
+    permanent = tuple(f"Lambda.{name}" for name in PERMANENT_ERRORS)
+    passing = {name for name in refusals if not name.startswith(permanent)}
+    for name, state in all_tasks():
+        if invoked_functions(name, state):
+            retried = {error for each in state["Retry"] for error in each["ErrorEquals"]}
+            assert retried & refusals == passing, name
+
+
+def test_every_error_with_which_a_child_cannot_start_is_retried_by_both_its_names() -> None:
+    # AWS's pages have the names with and without the suffix.
+    starts = [state for _, state in all_tasks() if "startExecution" in state["Resource"]]
+    assert len(starts) == 3
+    for state in starts:
+        retried = {error for each in state["Retry"] for error in each["ErrorEquals"]}
+        needed = {"ExecutionLimitExceeded"} | (
+            {"ExecutionAlreadyExists"} if "Name.$" in state["Parameters"] else set()
+        )
+        for name in needed:
+            both = {f"StepFunctions.{name}", f"StepFunctions.{name}Exception"}
+            assert both <= retried
+        assert "StepFunctions.ThrottlingException" in retried
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -345,11 +402,22 @@ def test_every_placeholder_is_substituted_and_every_substitution_used(name: str)
     assert set(re.findall(r"\$\{(\w+)\}", text)) == set(substituted)
     known = set(template()["Resources"])
     for placeholder, value in substituted.items():
-        if placeholder == "StackName":
-            assert value == {"Ref": "AWS::StackName"}
+        if placeholder in ("StackName", "Partition"):
+            assert value == {"Ref": f"AWS::{placeholder}"}
             continue
         assert placeholder in known
         assert next(iter(value.values())).split(".")[0] == placeholder
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("state_machines/*.asl.json")), ids=str)
+def test_no_machine_names_a_partition(path: Path) -> None:
+    assert "arn:aws" not in path.read_text()  # China and GovCloud have others
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("templates/*.yaml")), ids=str)
+def test_no_template_names_a_partition(path: Path) -> None:
+    text = re.sub(r"AllowedPattern: .*", "", path.read_text())
+    assert not re.findall(r"arn:aws[^:]*:", text)
 
 
 def test_every_function_has_its_handler_its_log_group_and_its_name() -> None:
