@@ -26,6 +26,7 @@ from stepml.job.errors import InvalidTaskError, NotAvailableError, StorageUnavai
 from stepml.job.function_kinds import refuse_missing_functions
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job, require_no_contradiction
+from stepml.job.places import bucket_and_key
 from stepml.job.spec import JobSpec
 from stepml.job.tasks import Continued, JobState, LoopPosition, PrepareTask
 from stepml.ml.data import guess_format, plan_data
@@ -55,7 +56,7 @@ def prepare(
     open_bucket: OpenBucket,
     channels: Channels,
     limits: Limits,
-    own_bucket: str = "",
+    own_bucket: str,
 ) -> JobState:
     """Begin a job, or continue one, and return the state of its execution.
 
@@ -68,7 +69,7 @@ def prepare(
     channels : Channels
     limits : Limits
     own_bucket : str
-        The name of the stack's bucket, for messages.
+        The name of the stack's bucket, in which places without a bucket are.
 
     Raises
     ------
@@ -100,7 +101,8 @@ def _begin(
     limits: Limits,
     own_bucket: str,
 ) -> Start:
-    asked, store = parse_job(task.job), JobStore(storage, task.job_id)
+    asked = parse_job(task.job).in_bucket(own_bucket)
+    store = JobStore(storage, task.job_id)
     check_job_id(task.job_id, asked.stop.most_epochs)
     refuse_missing_functions(asked.model, limits.function_kinds)
     given = with_choices_of_resumed(store, asked)
@@ -112,7 +114,7 @@ def _begin(
     refuse_unconfigured(spec.exchange.channel, channels.configured)
     _require_answer(channels.of_job(task.job_id, run, spec))
     resumed = plan_resumption(store, spec, keeps_rank_state=epochs.keeps_rank_state)
-    bucket_name, _, path = spec.data.uri.removeprefix("s3://").partition("/")
+    bucket_name, path = bucket_and_key(spec.data.uri)
     source = open_bucket(bucket_name)
     found = given.data.format or guess_format(source, path, given.data, own_bucket)
     given, notes = resumed.shared(with_format(given, found), asked)

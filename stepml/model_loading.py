@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stepml.job.errors import StepMLError
+from stepml.job.places import bucket_and_key
 from stepml.ml.artifact import ARRAYS_FILE, CARD_FILE, Artifact, ArtifactError
 from stepml.trained.own_code import give_code
 from stepml.trained_model import TrainedModel
@@ -108,7 +109,7 @@ def _reader_of_s3(endpoint_url: str | None) -> _Reader:
     connection = connect(endpoint_url or os.environ.get(_ENDPOINT_VARIABLE) or None)
 
     def read(uri: str) -> bytes | None:
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        bucket, key = bucket_and_key(uri)
         try:
             with translated(connection.endpoint_url):
                 return connection.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stepml.job.errors import InvalidJobError, KeyNotFoundError, StorageDeniedError
+from stepml.job.places import bucket_and_key
 from storage import DurableStorage
 
 OpenBucket = Callable[[str], DurableStorage]
@@ -39,7 +40,7 @@ class GivenObject:
     def _read(
         self, open_bucket: OpenBucket, read: Callable[[DurableStorage, str], bytes | None]
     ) -> bytes | None:
-        name, _, key = self.uri.removeprefix("s3://").partition("/")
+        name, key = bucket_and_key(self.uri)
         try:
             source = open_bucket(name)
             found = source.describe(key)

@@ -19,6 +19,7 @@ from stepml.cli.streams import is_endless
 from stepml.client import Connection
 from stepml.client.connection import translated
 from stepml.client.errors import ServiceRefusedError
+from stepml.job.places import bucket_and_key
 from stepml.ml.data import DataObject, ObjectReader
 from stepml.ml.data.formats import FORMATS, format_of_file
 
@@ -141,7 +142,7 @@ class S3Objects:
 
 def parsed_uri(uri: str) -> tuple[str, str]:
     """Return bucket and key of ``s3://bucket/key``."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    bucket, key = bucket_and_key(uri)
     if not bucket or not key or key.endswith("/"):
         raise BadInputError(f"expected s3://bucket/key of one object, got {uri!r}")
     return bucket, key

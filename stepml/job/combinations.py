@@ -10,6 +10,7 @@ from stepml.job.errors import InvalidJobError
 from stepml.job.formats import FORMATS, FormatFacts, names_of
 from stepml.job.measures import LOSS
 from stepml.job.models import MODELS
+from stepml.job.places import bucket_and_key, is_absolute
 from stepml.job.spec import Data, JobSpec, Validation
 from stepml.job.spec_base import listed, parse_labels, require_choice, tag
 
@@ -73,8 +74,11 @@ def _check_validation(spec: JobSpec) -> None:
             f"got {data.validation_fraction:g}"
         )
     _check_validation_column(data, data.validation)
-    uri, bucket = data.validation.uri, _bucket_of(data.uri)
-    if uri is not None and _bucket_of(uri) != bucket:
+    uri = data.validation.uri
+    if uri is None or is_absolute(uri) != is_absolute(data.uri):  # Prepare knows the stack's bucket
+        return
+    bucket = bucket_and_key(data.uri)[0]
+    if is_absolute(uri) and bucket_and_key(uri)[0] != bucket:
         raise InvalidJobError(
             f"data.validation.uri: expected an object in the bucket of data.uri, {bucket!r}, "
             f"got {uri!r}"
@@ -113,10 +117,6 @@ def _check_validation_column(data: Data, validation: Validation) -> None:
             "data.validation.column: a column name needs a header, but data.header is false; "
             f"got {validation.column!r}"
         )
-
-
-def _bucket_of(uri: str) -> str:
-    return uri.removeprefix("s3://").partition("/")[0]
 
 
 def _check_label(spec: JobSpec) -> None:

@@ -77,6 +77,10 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
         """The user's file with the first parameters; None: StepML makes them."""
         return None
 
+    def in_bucket(self, own_bucket: str) -> Self:
+        """Return the model with its file in ``own_bucket``, if the file's place names no bucket."""
+        return self
+
     @property
     def takes_images(self) -> bool:
         """Whether rows are images, which the model itself normalises."""

@@ -20,10 +20,10 @@ from stepml.job.networks import (
     EntryPoint,
     Network,
     NetworkName,
-    WeightsUri,
     require_shape,
     shape_of_rows,
 )
+from stepml.job.places import WeightsUri, absolute
 from stepml.job.spec_base import listed, tag
 
 _OF_CLASSES = ("accuracy", "precision", "recall", "f1")
@@ -235,6 +235,11 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
     @property
     def weights_uri(self) -> str | None:
         return self.weights
+
+    def in_bucket(self, own_bucket: str) -> Self:
+        if self.weights is None:
+            return self
+        return msgspec.structs.replace(self, weights=absolute(self.weights, own_bucket))
 
     def check(self) -> None:
         self._check_source()

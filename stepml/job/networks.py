@@ -38,14 +38,6 @@ FREE_FIELDS = (
     "model.weights",
     "model.reset",
 )
-WeightsUri = Annotated[
-    str,
-    Meta(
-        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+\.safetensors$",
-        max_length=1100,
-        description="s3://bucket/key.safetensors",
-    ),
-]
 Units = Annotated[int, Meta(ge=1, le=100_000)]
 Dropout = Annotated[
     Annotated[float, Meta(ge=0, lt=1)],

@@ -16,28 +16,13 @@ from stepml.job.channels import DURABLE, ChannelName, Pattern
 from stepml.job.formats import Format, names_of
 from stepml.job.measures import LOSS, MeasureName
 from stepml.job.models import MODELS, Model
+from stepml.job.places import CodeUri, DataUri, absolute
 from stepml.job.spec_base import SpecGroup
 
 MAX_WORKERS = 1600  # 40 groups of 40 ranks: an Inline Map runs 40 iterations at once
 MAX_RANGES = 40
 MOST_CHOSEN_EPOCHS = 300  # of a job that leaves stop.max_epochs open
 
-S3Uri = Annotated[
-    str,
-    Meta(
-        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$",
-        max_length=1100,
-        description="s3://bucket/key of one object, or s3://bucket/prefix/ of many",
-    ),
-]
-CodeUri = Annotated[
-    str,
-    Meta(
-        pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$",
-        max_length=1100,
-        description="s3://bucket/key of a zip file with the function of model.entry_point",
-    ),
-]
 # In descriptions: the formats, or models, for which a field has an effect.
 _HEADERS = names_of(lambda facts: facts.has_header)
 _COLUMNS = ", ".join(names_of(lambda facts: facts.label == "column"))
@@ -52,7 +37,7 @@ class Validation(SpecGroup, frozen=True, kw_only=True):
     """The rows that are held out to measure loss and metrics (at most 64 MB)."""
 
     uri: Annotated[
-        S3Uri | None,
+        DataUri | None,
         Meta(description="their object or prefix, in the bucket of data.uri; the same columns"),
     ] = None
     column: Annotated[
@@ -73,7 +58,7 @@ class Data(SpecGroup, frozen=True, kw_only=True):
 
     open_fields: ClassVar[tuple[str, ...]] = ("format", "has_label", "standardise")
 
-    uri: S3Uri
+    uri: DataUri
     format: Annotated[
         Format | None, Meta(description="null: by the ending of the objects' names")
     ] = None
@@ -136,6 +121,14 @@ class Data(SpecGroup, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=MAX_RANGES)] | None,
         Meta(description="functions that parse concurrently; null: one for each 16 MB"),
     ] = None
+
+    def in_bucket(self, own_bucket: str) -> Data:
+        """Return the data with all their places whole; see `JobSpec.in_bucket`."""
+        held_out = self.validation
+        if held_out is not None and held_out.uri is not None:
+            held_out = msgspec.structs.replace(held_out, uri=absolute(held_out.uri, own_bucket))
+        uri = absolute(self.uri, own_bucket)
+        return msgspec.structs.replace(self, uri=uri, validation=held_out)
 
 
 class Exchange(SpecGroup, frozen=True, kw_only=True):
@@ -253,6 +246,12 @@ class JobSpec(SpecGroup, frozen=True, kw_only=True):
             "this one's; a name alone: all finished epochs"
         ),
     ] = None
+
+    def in_bucket(self, own_bucket: str) -> JobSpec:
+        """Return the job with all places in S3 whole; without a bucket, they are in this one."""
+        code = None if self.code is None else absolute(self.code, own_bucket)
+        data, model = self.data.in_bucket(own_bucket), self.model.in_bucket(own_bucket)
+        return msgspec.structs.replace(self, data=data, model=model, code=code)
 
     @property
     def resumed(self) -> ResumeFrom | None:

@@ -45,6 +45,7 @@ from storage.wrapper import Wrapper
 from tests.support.plain_choices import plain_job
 
 STARTED_AT = "2026-01-02T03:04:05.678Z"
+OWN_BUCKET = "stack-bucket"
 # All ranks are threads of this process, and a busy machine may let one of them wait long.
 PATIENT = Timing(first_wait_s=240.0, wait_s=240.0)
 
@@ -89,7 +90,9 @@ class Job:
             execution_arn=arn,
             started_at=STARTED_AT,
         )
-        return prepare(task, self.storage, lambda name: self.data, self.channels, self.limits)
+        return prepare(
+            task, self.storage, lambda name: self.data, self.channels, self.limits, OWN_BUCKET
+        )
 
     def partitioned(self) -> JobState:
         state = self.prepare()

@@ -12,6 +12,7 @@ from stepml.job.errors import (
     StorageDeniedError,
 )
 from stepml.job.explanations import did_you_mean
+from stepml.job.places import absolute, bucket_and_key
 from stepml.job.spec import Data
 from stepml.job.spec_base import settled
 from stepml.ml.data.formats import FORMATS
@@ -106,7 +107,7 @@ def find_objects(
             "is named by the parameter DataBucketName of the stack"
         ) from error
     if not found:
-        hint = _hint_at_keys(source, path)
+        hint = _hint_at_keys(source, path) or _hint_to_upload(uri, own_bucket)
         raise DataNotFoundError(f"{field}: nothing lies at {uri}{hint}")
     return [
         DataObject(info.key, info.key.removeprefix(folder), info.value_bytes, info.etag)
@@ -118,7 +119,7 @@ def _validation_objects(source: ObjectCatalogue, data: Data, own_bucket: str) ->
     """Return the objects of ``data.validation.uri``, which is in the bucket of ``data.uri``."""
     if data.validation is None or data.validation.uri is None:
         return []
-    _, _, path = data.validation.uri.removeprefix("s3://").partition("/")
+    _, path = bucket_and_key(data.validation.uri)
     return find_objects(source, path, data, own_bucket, "data.validation.uri")
 
 
@@ -134,8 +135,7 @@ def _without(objects: list[DataObject], held_out: list[DataObject], data: Data) 
 
 
 def _uri_of(data: Data, path: str) -> str:
-    bucket = data.uri.removeprefix("s3://").partition("/")[0]
-    return f"s3://{bucket}/{path}"
+    return absolute(path, bucket_and_key(data.uri)[0])
 
 
 def _hint_at_keys(source: ObjectCatalogue, path: str) -> str:
@@ -150,6 +150,12 @@ def _hint_at_keys(source: ObjectCatalogue, path: str) -> str:
         if hint := did_you_mean(path, [*keys, *sorted(folders)]):
             return hint
     return ""
+
+
+def _hint_to_upload(uri: str, own_bucket: str) -> str:
+    if bucket_and_key(uri)[0] != own_bucket:
+        return ""
+    return f"; upload a file, for example with: aws s3 cp FILE {uri}"
 
 
 def _one(source: ObjectCatalogue, path: str, data: Data, field: str) -> list[ObjectInfo]:

@@ -19,6 +19,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from threading import RLock
 from types import ModuleType
@@ -218,5 +219,6 @@ def _root() -> Path:
 def _remove_unused(root: Path) -> None:
     before = time.time() - UNUSED_S
     for each in root.iterdir():
-        if each.lstat().st_mtime < before:
-            shutil.rmtree(each, ignore_errors=True)
+        with suppress(FileNotFoundError):  # renamed or removed by another function
+            if each.lstat().st_mtime < before:
+                shutil.rmtree(each, ignore_errors=True)

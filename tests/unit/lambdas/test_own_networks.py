@@ -211,7 +211,7 @@ def test_code_that_is_no_zip_file_is_refused_at_the_door(code: str, expected: st
             {"model": {**OWN["model"], "entry_point": "nets/small.py"}},
             "model.entry_point: expected a string like package.module:function or null, got",
         ),
-        ({"code": "own.zip"}, "code: expected a string like s3://bucket/key of a zip file"),
+        ({"code": "./own.zip"}, "code: expected a string like s3://bucket/key of a zip file"),
     ],
 )
 def test_fields_that_do_not_go_together_are_refused(fields: dict[str, Any], expected: str) -> None:

@@ -296,6 +296,14 @@ def test_functions_that_unpack_at_once_find_the_same_code() -> None:
             assert len(list(code.iterdir())) == 20
 
 
+def test_functions_that_unpack_other_code_do_not_disturb() -> None:
+    codes = [archive({"own.py": f"number = {number}"}) for number in range(60)]
+    with ThreadPoolExecutor(8) as pool:
+        for code, directory in zip(codes, pool.map(unpack, codes), strict=True):
+            assert [each.name for each in directory.iterdir()] == ["own.py"]
+            assert directory == directory_of(digest_of(code))
+
+
 def link(name: str) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(name)
     member.external_attr = (stat.S_IFLNK | 0o777) << 16
