@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from stepml.packaging.archives import zip_archive
 from stepml.packaging.building import build_package, for_functions, for_linux
 from stepml.packaging.kernels import built
 from stepml.packaging.packages import (
@@ -19,7 +20,7 @@ from stepml.packaging.packages import (
     SERVER_ARCHIVES,
     SERVER_PACKAGE,
 )
-from stepml.packaging.sources import resource_root
+from stepml.packaging.sources import files_below, resource_root
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,7 +59,8 @@ def build(target: Path, constraint: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             options = [*for_linux(processor), f"--constraint={constraint}"]
             build_package(SERVER_PACKAGE, Path(folder) / name, options)
-            shutil.make_archive(str(target / name), "zip", Path(folder) / name)
+            archive = zip_archive(files_below(Path(folder) / name))
+            (target / f"{name}.zip").write_bytes(archive)
     shutil.copytree(resource_root() / "state_machines", target / "state_machines")
     (target / "templates").mkdir()
     for pattern in ("*.yaml", "Containerfile.*"):

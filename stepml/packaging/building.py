@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +15,9 @@ from stepml.packaging.sources import resource_root
 
 PLATFORMS = ("manylinux2014", "manylinux_2_28")
 MEGABYTE = 2**20
+FILE_TIME = 315_532_800  # 1980-01-01, the earliest time that a zip file can hold
+# A function runs as another user than the one who packs it, whatever that one's umask is.
+FILE_MODE, PROGRAM_MODE = 0o644, 0o755
 
 
 class PackageTooLargeError(Exception):
@@ -53,7 +58,19 @@ def build_package(package: Package, directory: Path, options: Sequence[str]) -> 
     for name, source in package.files().items():
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, directory / name)
+    make_uniform(directory)
     require_size(package, directory)
+
+
+def make_uniform(directory: Path) -> None:
+    """Let everybody read ``directory``, and give equal times to everything in it.
+
+    Zip files of equal packages are then equal, so CloudFormation sees that nothing has changed.
+    """
+    for path in (directory, *directory.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(PROGRAM_MODE if path.stat().st_mode & stat.S_IXUSR else FILE_MODE)
+            os.utime(path, (FILE_TIME, FILE_TIME))
 
 
 def require_size(package: Package, directory: Path) -> None:

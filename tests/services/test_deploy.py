@@ -292,8 +292,76 @@ class TestStacks:
         delete(stack.aws.endpoint_url, stack_name=stack.name)
         assert objects.get_object(Bucket=bucket, Key="model")["Body"].read() == b"weights"
 
+    def test_a_retained_bucket_is_not_in_the_way_of_a_creation_that_failed_before(
+        self, stack: Stack
+    ) -> None:
+        stack.edit(
+            "template.yaml",
+            "    Type: AWS::S3::Bucket\n",
+            "    Type: AWS::S3::Bucket\n    DeletionPolicy: RetainExceptOnCreate\n",
+        )
+        definition = stack.directory / "machines/train.asl.json"
+        whole = definition.read_text()
+        definition.write_text('{"StartAt": 7}')
+        with pytest.raises(DeploymentError, match="ROLLBACK_COMPLETE"):
+            stack.deploy()
+        objects = stack.aws.client("s3")
+        buckets = [each["Name"] for each in objects.list_buckets()["Buckets"]]
+        assert not [name for name in buckets if name.startswith(stack.name)]
+        definition.write_text(whole)
+        bucket = stack.deploy()["Bucket"]
+        delete(stack.aws.endpoint_url, stack_name=stack.name)
+        objects.head_bucket(Bucket=bucket)  # only what the failed creation had made is deleted
+        with pytest.raises(DeploymentError, match="BucketAlreadyExists"):
+            stack.deploy()
+        objects.delete_bucket(Bucket=bucket)
+
+    def test_a_retained_resource_that_leaves_its_template_stays(self, stack: Stack) -> None:
+        added = (
+            "Resources:\n  More:\n    Type: AWS::Logs::LogGroup\n    DeletionPolicy: Retain\n"
+            '    Properties: {LogGroupName: !Sub "more-${AWS::StackName}"}\n\n'
+        )
+        stack.edit("template.yaml", "Resources:\n", added)
+        stack.deploy()
+        stack.edit("template.yaml", added, "Resources:\n")
+        stack.deploy()
+        name, groups = f"more-{stack.name}", stack.aws.client("logs")
+        (found,) = groups.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+        assert found["logGroupName"] == name
+        groups.delete_log_group(logGroupName=name)
+
 
 class TestRefusals:
+    @pytest.mark.parametrize(
+        ("slot", "value", "message"),
+        [
+            ("AllowedValues: [hello, hi]", "good day", "one of AllowedValues hello, hi"),
+            ("AllowedPattern: ^[a-z]*$", "Hello", r"match pattern \^\[a-z\]\*\$"),
+            (
+                "ConstraintDescription: a word\n    AllowedPattern: ^[a-z]*$",
+                "Hi",
+                "constraint: a word",
+            ),
+            ("MinValue: 3", "2", "not less than 3"),
+            ("MaxValue: 3", "4", "not greater than 3"),
+            ("MaxValue: 3", "many", "be a number"),
+        ],
+    )
+    def test_a_value_that_a_parameter_does_not_allow_changes_nothing(
+        self, stack: Stack, slot: str, value: str, message: str
+    ) -> None:
+        kind = "Number" if "Value: " in slot else "String"
+        default = "3" if kind == "Number" else "hello"
+        stack.edit(
+            "template.yaml",
+            "Parameters:\n",
+            f"Parameters:\n  Limited:\n    Type: {kind}\n    Default: {default}\n    {slot}\n",
+        )
+        with pytest.raises(DeploymentError, match=f"Limited.*{message}"):
+            stack.deploy(Limited=value)
+        with pytest.raises(ClientError, match="does not exist"):
+            stack.events()
+
     def test_a_type_that_would_not_be_made_is_refused_by_name(self, stack: Stack) -> None:
         stack.edit(
             "template.yaml",

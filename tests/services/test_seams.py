@@ -304,6 +304,8 @@ def still_needed() -> dict[str, Any]:
         "ResourceMap.build_resource_diff": _lacks(
             parsing.ResourceMap.build_resource_diff, "ondition"
         ),
+        "ResourceMap.delete": _lacks(parsing.ResourceMap.delete, "RetainExceptOnCreate"),
+        "ResourceMap.load_parameters": _lacks(parsing.ResourceMap.load_parameters, "Allowed"),
         "ResourceMap.update": _lacks(parsing.ResourceMap.update, "pop("),
         "CloudFormationBackend.delete_stack": _lacks(
             CloudFormationBackend.delete_stack, "DELETE_FAILED"

@@ -120,6 +120,39 @@ def test_functions_that_do_not_exchange_stay_out_of_the_network(
     assert "VpcConfig" not in function(aws, cached, name)
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_functions_without_a_channel_have_no_secret(
+    aws: RunningAws, cached: str, name: str
+) -> None:
+    variables = function(aws, cached, name)["Environment"]["Variables"]
+    assert [key for key, value in variables.items() if "resolve:" in value] == []
+
+
+def test_a_bucket_that_exists_is_used_and_stays(aws: RunningAws) -> None:
+    objects = aws.client("s3")
+    objects.create_bucket(Bucket="of-an-earlier-stack")
+    outputs = deploy(
+        aws.endpoint_url,
+        template_path(),
+        stack_name="second",
+        parameters={"BucketName": "of-an-earlier-stack"},
+    )
+    assert outputs["Bucket"] == "of-an-earlier-stack"
+    variables = function(aws, "second", "executor")["Environment"]["Variables"]
+    assert variables["STEPML_BUCKET"] == "of-an-earlier-stack"
+    policies = aws.client("iam")
+    found = policies.list_policies(Scope="Local", MaxItems=1000)["Policies"]
+    for kind, n_statements in (("StorePolicy", 2), ("DataPolicy", 1)):
+        (policy,) = (each for each in found if each["PolicyName"].startswith(f"second-{kind}"))
+        version = policies.get_policy_version(
+            PolicyArn=policy["Arn"], VersionId=policy["DefaultVersionId"]
+        )
+        text = json.dumps(version["PolicyVersion"]["Document"]["Statement"])
+        assert text.count("arn:aws:s3:::of-an-earlier-stack") >= n_statements
+    delete(aws.endpoint_url, stack_name="second")
+    objects.delete_bucket(Bucket="of-an-earlier-stack")  # still there
+
+
 def test_functions_with_torch_exist_if_there_is_an_image(
     aws: RunningAws, alone: str, cached: str
 ) -> None:
@@ -174,6 +207,7 @@ def test_a_function_with_torch_answers(aws: RunningAws, cached: str) -> None:
         ),
         ("SubnetIds", ["", SUBNETS[0], ",".join(SUBNETS)], ["vpc-0a", "subnet-0a, subnet-1b"]),
         ("SecurityGroupIds", ["", *GROUPS], ["default", ","]),
+        ("BucketName", ["", "stepml-1", "a.b-c"], ["s3://stepml", "Stepml", "a", "-a-"]),
         (
             "TorchImageUri",
             ["", IMAGE, f"{IMAGE[:-2]}@sha256:{'0a' * 32}"],
@@ -200,7 +234,8 @@ def test_what_one_template_puts_out_the_next_takes_in() -> None:
         "FirstSubnetZone": "AvailabilityZone",
     }
     outputs = set(network["Outputs"])
-    assert outputs == {"SubnetIds", "CacheSecurityGroupIds", "VpcId", *renamed}
+    other_zone = {name.replace("First", "Second") for name in renamed if "First" in name}
+    assert outputs == {"SubnetIds", "CacheSecurityGroupIds", "VpcId", *renamed, *other_zone}
     assert set(cache["Outputs"]) == {"RedisUrl", "RedisSecretArn", "MemcachedUrl"}
     assert set(server["Outputs"]) == {"ParameterServerUrl", "ParameterServerSecretArn"}
     needed = {
@@ -230,11 +265,40 @@ def test_nothing_in_a_cache_is_unencrypted_or_kept() -> None:
         assert resources[name]["DeletionPolicy"] == "Delete"
 
 
+def network_stack(aws: RunningAws, name: str, **parameters: str) -> dict[str, str]:
+    stacks = aws.client("cloudformation")
+    stacks.create_stack(
+        StackName=name,
+        TemplateBody=NETWORK.read_text(),
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+        ],
+    )
+    (stack,) = stacks.describe_stacks(StackName=name)["Stacks"]
+    return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+
+@pytest.mark.parametrize(
+    ("zones", "expected"),
+    [
+        ({}, ("us-east-1a", "us-east-1b")),
+        ({"FirstZone": "us-east-1d", "SecondZone": "us-east-1a"}, ("us-east-1d", "us-east-1a")),
+    ],
+)
+def test_the_subnets_are_in_the_zones_that_are_asked_for(
+    aws: RunningAws, zones: dict[str, str], expected: tuple[str, str]
+) -> None:
+    outputs = network_stack(aws, f"network-{'-'.join(expected)}", **zones)
+    subnets = aws.client("ec2").describe_subnets(SubnetIds=outputs["SubnetIds"].split(","))
+    zone_of = {each["SubnetId"]: each["AvailabilityZone"] for each in subnets["Subnets"]}
+    for which, zone in zip(("First", "Second"), expected, strict=True):
+        assert outputs[f"{which}SubnetZone"] == zone
+        assert zone_of[outputs[f"{which}SubnetId"]] == zone
+
+
 def test_the_network_leads_to_s3_dynamodb_and_the_caches_alone(aws: RunningAws) -> None:
-    stacks, network = aws.client("cloudformation"), aws.client("ec2")
-    stacks.create_stack(StackName="network", TemplateBody=NETWORK.read_text())
-    (stack,) = stacks.describe_stacks(StackName="network")["Stacks"]
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+    network = aws.client("ec2")
+    outputs = network_stack(aws, "network")
     subnets = network.describe_subnets(SubnetIds=outputs["SubnetIds"].split(","))["Subnets"]
     assert len({each["AvailabilityZone"] for each in subnets}) == 2
     vpc = [{"Name": "vpc-id", "Values": [subnets[0]["VpcId"]]}]

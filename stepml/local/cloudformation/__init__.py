@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from stepml.local.cloudformation import conditions, machines, resources, stacks, tables
+from stepml.local.cloudformation import (
+    conditions,
+    machines,
+    parameters,
+    resources,
+    retention,
+    stacks,
+    tables,
+)
 from stepml.local.seams import Seams
 
 
 def cloudformation_seams() -> list[Seams]:
     """Return the seams of stacks and their resources."""
-    return [stacks.seams, conditions.seams, machines.seams, resources.seams, tables.seams]
+    modules = (stacks, retention, conditions, parameters, machines, resources, tables)
+    return [module.seams for module in modules]

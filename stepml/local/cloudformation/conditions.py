@@ -9,6 +9,7 @@ from typing import Any
 
 from moto.cloudformation.parsing import ResourceMap
 
+from stepml.local.cloudformation.retention import is_retained
 from stepml.local.seams import Seams
 
 seams = Seams()
@@ -32,15 +33,17 @@ def resource_diff(self: Any, other_template: Any, parameters: Any = None) -> dic
     return {
         "Add": [name for name in wanted if name not in existing],
         "Modify": [name for name in wanted if name in existing and name in modified],
-        "Remove": [name for name in existing if name not in wanted],
+        "Remove": [name for name in existing if name not in wanted and not is_retained(old[name])],
     }
 
 
 @seams.replaces(ResourceMap, "update", why="does not create again what an update has removed")
 def update(self: Any, template: Any, parameters: Any = None) -> None:
-    removed = self.build_resource_diff(template, parameters)["Remove"]
+    before = set(self._resource_json_map)
     _update(self, template, parameters)
-    for name in removed:
+    values = _values(self)
+    now = {name for name, each in self._resource_json_map.items() if _exists(each, values)}
+    for name in before - now:
         self._parsed_resources.pop(name, None)
 
 

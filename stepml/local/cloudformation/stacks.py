@@ -11,6 +11,7 @@ from moto.cloudformation.models import CloudFormationBackend, Stack
 from moto.cloudformation.parsing import OutputMap
 from moto.core.exceptions import JsonRESTError
 
+from stepml.local.cloudformation.retention import delete_all_new, release_new
 from stepml.local.seams import Seams
 
 seams = Seams()
@@ -32,7 +33,7 @@ def create_resources(self: Any) -> None:
         _create_resources(self)
     except Exception as error:
         self._add_stack_event("CREATE_FAILED", resource_status_reason=reason(error))
-        self.resource_map.delete()
+        delete_all_new(self.resource_map)
         _forget_resources(self)
         self._add_stack_event("ROLLBACK_COMPLETE")
         self.status = "ROLLBACK_COMPLETE"
@@ -47,6 +48,7 @@ def update_stack(
         _update_stack(self, template, role_arn, parameters, tags)
     except Exception as error:
         self._add_stack_event("UPDATE_FAILED", resource_status_reason=reason(error))
+        release_new(self.resource_map)
         _update_stack(self, before[0], role_arn, before[1], tags)
         self._add_stack_event("UPDATE_ROLLBACK_COMPLETE")
         self.status = "UPDATE_ROLLBACK_COMPLETE"

@@ -531,6 +531,43 @@ def test_a_certificate_of_stepml_fits_into_the_environment_of_a_function() -> No
     assert sum(map(len, names)) + len(certificate) + 2048 < 4096
 
 
+def test_functions_without_a_channel_have_an_empty_value_for_each_secret() -> None:
+    given = template()["Globals"]["Function"]["Environment"]["Variables"]
+    hidden = {name for name, each in template()["Parameters"].items() if each.get("NoEcho")}
+    secret = {
+        name
+        for name, value in given.items()
+        if "resolve:secretsmanager" in json.dumps(value)
+        or any(f'"Ref": "{each}"' in json.dumps(value) for each in hidden)
+    }
+    assert len(secret) == 3
+    for logical, properties in resources("AWS::Serverless::Function").items():
+        own = properties.get("Environment", {}).get("Variables", {})
+        emptied = {name for name in secret if own.get(name) == ""}
+        assert emptied == (set() if "VpcConfig" in properties else secret), logical
+
+
+def test_logs_are_kept_for_a_time_that_the_service_accepts() -> None:
+    days = template()["Parameters"]["LogRetentionDays"]
+    logs = botocore.session.get_session().get_service_model("logs")
+    text = logs.shape_for("Days").documentation.partition("Possible values are:")[2]
+    accepted = [int(each) for each in re.findall(r"[0-9]+", text.partition(".")[0])]
+    assert days["AllowedValues"] == accepted
+    assert days["Default"] in accepted
+
+
+def test_a_bucket_outlives_its_stack_unless_the_stack_was_never_there() -> None:
+    bucket = template()["Resources"]["Bucket"]
+    assert bucket["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert bucket["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_source_template_cannot_be_deployed_without_its_libraries() -> None:
+    # `sam build` copies a CodeUri that exists, and would succeed with a folder of the checkout.
+    for logical in resources("AWS::Serverless::Function"):
+        assert not (ROOT / package_of(logical)).exists()
+
+
 def test_functions_that_exchange_and_no_others_reach_the_channels() -> None:
     functions = resources("AWS::Serverless::Function")
     in_network = {name for name, each in functions.items() if "VpcConfig" in each}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from stepml.packaging.building import PackageTooLargeError, require_size
+from stepml.packaging.building import PackageTooLargeError, make_uniform, require_size
 from stepml.packaging.packages import FUNCTION_PACKAGES, SERVER_PACKAGE, Package
 from stepml.packaging.sources import files_below
 
@@ -34,3 +35,21 @@ def test_a_package_that_is_too_large_is_refused(tmp_path: Path) -> None:
     require_size(Package(sources=(), requirements=(), max_mb=3), tmp_path)
     with pytest.raises(PackageTooLargeError, match="has 3 MB, but at most 2 MB"):
         require_size(Package(sources=(), requirements=(), max_mb=2), tmp_path)
+
+
+def test_a_package_can_be_read_by_everybody_and_its_zip_depends_on_contents_alone(
+    tmp_path: Path,
+) -> None:
+    zips = []
+    for name, mode in (("careful", 0o700), ("usual", 0o755)):
+        (tmp_path / name / "library").mkdir(parents=True)
+        (tmp_path / name / "library").chmod(mode)
+        for file in ("run", "code.py"):
+            (tmp_path / name / "library" / file).write_text(file)
+            (tmp_path / name / "library" / file).chmod(mode if file == "run" else mode & 0o666)
+        make_uniform(tmp_path / name)
+        zips.append(Path(shutil.make_archive(str(tmp_path / name), "zip", tmp_path / name)))
+    assert zips[0].read_bytes() == zips[1].read_bytes()
+    folder = tmp_path / "careful" / "library"
+    modes = [path.stat().st_mode & 0o777 for path in (folder, folder / "run", folder / "code.py")]
+    assert modes == [0o755, 0o755, 0o644]
