@@ -38,10 +38,9 @@ from benchmarks.exchange_figures import short
 from benchmarks.parameter_server_workers import Case, Places, WorkerProcesses
 from benchmarks.raw_exchange import RawServer
 from comm import Message
-from ps_server.client.jobs import open_client
+from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol.addresses import Credentials
-from ps_server.protocol.calls import JobSettings, Target
-from ps_server.protocol.clients import encode_in_parts
+from ps_server.protocol.calls import JobSettings, Target, encode_in_parts
 from stepml.job.channels import CHANNELS
 from stepml.job.step import Step
 from tests.support.parameter_servers import parameter_server
@@ -168,7 +167,7 @@ def measure_model(places: Places, list_rounds: int) -> Model:
     """Return the figures of a large model, and print them."""
     vector = np.random.default_rng(0).normal(size=MODEL_BYTES // 4).astype(np.float32)
     ours, job = [], "jobs/bench/model/"
-    with open_client(places.urls["thrift"], Credentials(places.token)) as client:
+    with ParameterClient(places.urls["thrift"], Credentials(places.token)) as client:
         message = Message(vector, np.zeros(0))
         client.register(job, JobSettings(1, encode_in_parts(message).size))
         for number in range(1, MODEL_ROUNDS + 2):

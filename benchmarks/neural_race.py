@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from comm import InFlight, InFlightExchange, Message, Workers, in_flight_chunks
 from comm.wire import decode, encode
 from ps_server.client.exchange import ServerInFlight
-from ps_server.client.jobs import open_client
+from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol.addresses import Credentials
 from stepml.job import networks
 from stepml.job.algorithms import GradientAveraging as Spec
@@ -130,7 +130,7 @@ def _exchanges(
     case: Case, rank: int, places: Places, n_parameters: int
 ) -> dict[str, InFlightExchange]:
     prefix, redis = f"jobs/bench/{case.name}-{case.compression}/", open_channel("redis")
-    client = open_client(places.server_url, Credentials(places.token))
+    client = ParameterClient(places.server_url, Credentials(places.token))
     by_name: dict[str, InFlightExchange] = {
         name: InFlight(
             Workers(f"{prefix}{name}/", WORLD_SIZE),

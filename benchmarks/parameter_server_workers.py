@@ -15,12 +15,12 @@ import numpy as np
 
 from benchmarks.raw_exchange import RawRank
 from comm import InFlight, Message, Workers
-from ps_server.client.jobs import open_client
+from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol.addresses import Credentials
-from ps_server.protocol.calls import JobSettings, Received, Target
-from ps_server.protocol.clients import ParameterClient, encode_in_parts
+from ps_server.protocol.calls import JobSettings, Received, Target, encode_in_parts
 from stepml.job.step import Step
 from storage import open_channel
+from tests.support.parameter_servers import open_client
 
 WARM_UP_ROUNDS = 3
 WAIT_S = 300.0  # for a worker's report, or for all at a barrier

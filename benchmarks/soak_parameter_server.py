@@ -24,8 +24,7 @@ import numpy as np
 
 from benchmarks.json_file import write_json
 from comm import Message
-from ps_server.protocol.calls import JobSettings, Received, Target
-from ps_server.protocol.clients import encode_in_parts
+from ps_server.protocol.calls import JobSettings, Received, Target, encode_in_parts
 from stepml.job.step import Step
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
 

@@ -18,11 +18,11 @@ from lambdas.attempts.fences import Attempted
 from lambdas.attempts.timing import STANDARD
 from lambdas.channels.base import GoesOn, JobChannel, OnWait, never, watch_nothing
 from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
-from ps_server.client.jobs import JobClient, open_client
+from ps_server.client.jobs import JobClient
 from ps_server.client.shared_model import ServerSharedModel, shared_settings
+from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol.addresses import URL_VARIABLE, Credentials
 from ps_server.protocol.calls import JobSettings, ServerUpdate
-from ps_server.protocol.clients import ParameterClient
 from stepml.job import keys
 from stepml.job.algorithms import GradientAveraging
 from stepml.job.channels import PARAMETER_SERVER
@@ -155,8 +155,8 @@ def cached_client() -> ParameterClient:
     thread = threading.get_ident()
     if thread not in _clients:
         try:
-            _clients[thread] = open_client(
-                os.environ[URL_VARIABLE], Credentials.of_environment(), timeout_s=_TIMEOUT_S
+            _clients[thread] = ParameterClient(
+                os.environ[URL_VARIABLE], Credentials.of_environment(), _TIMEOUT_S
             )
         except ValueError as error:
             raise NotAvailableError(f"exchange.channel {PARAMETER_SERVER!r}: {error}") from error

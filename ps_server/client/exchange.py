@@ -21,8 +21,15 @@ from dataclasses import KW_ONLY, dataclass
 from comm.exchange import InFlightExchange, OrchestratedExchange, Workers
 from comm.wire import Compression, Message, Shape
 from ps_server.client.jobs import SLICE_S, JobClient, Push, nothing
-from ps_server.protocol.calls import ALL_RANKS, JobSettings, Received, Target
-from ps_server.protocol.clients import Encoded, ParameterClient, encode_in_parts
+from ps_server.over_thrift.client import ParameterClient
+from ps_server.protocol.calls import (
+    ALL_RANKS,
+    Encoded,
+    JobSettings,
+    Received,
+    Target,
+    encode_in_parts,
+)
 from ps_server.protocol.refusals import ContributionsMissing, StepForgotten, UnknownJob
 from stepml.job.errors import MissingContributionError, ReplayLostError
 from stepml.job.step import Step

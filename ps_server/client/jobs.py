@@ -15,10 +15,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol import refusals
-from ps_server.protocol.addresses import CA_VARIABLE, Address, Credentials
-from ps_server.protocol.calls import JobSettings, Pushed, Received, Registration, StepStatus, Target
-from ps_server.protocol.clients import Encoded, ParameterClient
+from ps_server.protocol.calls import (
+    Encoded,
+    JobSettings,
+    Pushed,
+    Received,
+    Registration,
+    StepStatus,
+    Target,
+)
 from ps_server.protocol.refusals import ContributionsMissing, MemoryExceeded, UnknownJob
 from stepml.job import errors
 from stepml.job.step import Step
@@ -42,26 +49,6 @@ class Push:
 
 def nothing() -> None:
     """Watch nothing."""
-
-
-def open_client(url: str, credentials: Credentials, *, timeout_s: float = 30.0) -> ParameterClient:
-    """Return a client of the server at ``thrift[s]://host:port`` or ``grpc[s]://host:port``.
-
-    It connects when it is first used. `ValueError`: ``url`` is no address, or the trusted
-    certificate is none.
-    """
-    address = Address.parse(url)
-    if credentials.ca and "-----BEGIN CERTIFICATE-----" not in credentials.ca:
-        raise ValueError(
-            f"{CA_VARIABLE}: expected a certificate as text (PEM), got {credentials.ca[:40]!r}"
-        )
-    if address.transport == "grpc":
-        from ps_server.over_grpc.client import GrpcClient
-
-        return GrpcClient(address, credentials, timeout_s)
-    from ps_server.over_thrift.client import ThriftClient
-
-    return ThriftClient(address, credentials, timeout_s)
 
 
 @dataclass(eq=False)

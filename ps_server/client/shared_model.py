@@ -15,8 +15,8 @@ import numpy as np
 from comm.exchange import SharedModelExchange, SharedState, Workers
 from comm.wire import Message, Vector, message_bytes
 from ps_server.client.jobs import JobClient, Push, nothing
-from ps_server.protocol.calls import JobSettings, Received, Target
-from ps_server.protocol.clients import ParameterClient, encode_in_parts
+from ps_server.over_thrift.client import ParameterClient
+from ps_server.protocol.calls import JobSettings, Received, Target, encode_in_parts
 from ps_server.protocol.refusals import StepForgotten, UnknownJob
 from stepml.job.errors import SharedModelLostError
 from stepml.job.step import Step

@@ -176,22 +176,20 @@ class ExistsRequest(_message.Message):
     def __init__(self, job: _Optional[str] = ..., step: _Optional[_Union[Step, _Mapping]] = ...) -> None: ...
 
 class PushHead(_message.Message):
-    __slots__ = ("job", "step", "rank", "attempt", "based_on", "size", "wait_ms")
+    __slots__ = ("job", "step", "rank", "attempt", "based_on", "size")
     JOB_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     RANK_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     BASED_ON_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
-    WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     job: str
     step: Step
     rank: int
     attempt: str
     based_on: int
     size: int
-    wait_ms: int
-    def __init__(self, job: _Optional[str] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., rank: _Optional[int] = ..., attempt: _Optional[str] = ..., based_on: _Optional[int] = ..., size: _Optional[int] = ..., wait_ms: _Optional[int] = ...) -> None: ...
+    def __init__(self, job: _Optional[str] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., rank: _Optional[int] = ..., attempt: _Optional[str] = ..., based_on: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
 
 class PushFrame(_message.Message):
     __slots__ = ("head", "piece")
@@ -215,27 +213,13 @@ class PullRequest(_message.Message):
     wait_ms: int
     def __init__(self, job: _Optional[str] = ..., step: _Optional[_Union[Step, _Mapping]] = ..., rank: _Optional[int] = ..., attempt: _Optional[str] = ..., wait_ms: _Optional[int] = ...) -> None: ...
 
-class ContributionsMissing(_message.Message):
-    __slots__ = ("message", "ranks", "frontier")
-    MESSAGE_FIELD_NUMBER: _ClassVar[int]
-    RANKS_FIELD_NUMBER: _ClassVar[int]
-    FRONTIER_FIELD_NUMBER: _ClassVar[int]
-    message: str
-    ranks: _containers.RepeatedScalarFieldContainer[int]
-    frontier: int
-    def __init__(self, message: _Optional[str] = ..., ranks: _Optional[_Iterable[int]] = ..., frontier: _Optional[int] = ...) -> None: ...
-
 class PullFrame(_message.Message):
-    __slots__ = ("pushed", "missing", "size", "piece")
-    PUSHED_FIELD_NUMBER: _ClassVar[int]
-    MISSING_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("size", "piece")
     SIZE_FIELD_NUMBER: _ClassVar[int]
     PIECE_FIELD_NUMBER: _ClassVar[int]
-    pushed: Pushed
-    missing: ContributionsMissing
     size: int
     piece: bytes
-    def __init__(self, pushed: _Optional[_Union[Pushed, _Mapping]] = ..., missing: _Optional[_Union[ContributionsMissing, _Mapping]] = ..., size: _Optional[int] = ..., piece: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, size: _Optional[int] = ..., piece: _Optional[bytes] = ...) -> None: ...
 
 class ForgetRequest(_message.Message):
     __slots__ = ("job", "through")

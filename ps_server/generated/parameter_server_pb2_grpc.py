@@ -59,11 +59,6 @@ class ParameterServerStub:
                 request_serializer=ps__server_dot_generated_dot_parameter__server__pb2.PullRequest.SerializeToString,
                 response_deserializer=ps__server_dot_generated_dot_parameter__server__pb2.PullFrame.FromString,
                 _registered_method=True)
-        self.PushAndPull = channel.stream_stream(
-                '/stepml.parameter_server.v1.ParameterServer/PushAndPull',
-                request_serializer=ps__server_dot_generated_dot_parameter__server__pb2.PushFrame.SerializeToString,
-                response_deserializer=ps__server_dot_generated_dot_parameter__server__pb2.PullFrame.FromString,
-                _registered_method=True)
         self.Forget = channel.unary_unary(
                 '/stepml.parameter_server.v1.ParameterServer/Forget',
                 request_serializer=ps__server_dot_generated_dot_parameter__server__pb2.ForgetRequest.SerializeToString,
@@ -124,13 +119,6 @@ class ParameterServerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def PushAndPull(self, request_iterator, context):
-        """Push and pull in one round trip; the first frame names the ranks that are missing.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def Forget(self, request, context):
         """Drop all steps of an epoch up to this one.
         """
@@ -184,11 +172,6 @@ def add_ParameterServerServicer_to_server(servicer, server):
             'Pull': grpc.unary_stream_rpc_method_handler(
                     servicer.Pull,
                     request_deserializer=ps__server_dot_generated_dot_parameter__server__pb2.PullRequest.FromString,
-                    response_serializer=ps__server_dot_generated_dot_parameter__server__pb2.PullFrame.SerializeToString,
-            ),
-            'PushAndPull': grpc.stream_stream_rpc_method_handler(
-                    servicer.PushAndPull,
-                    request_deserializer=ps__server_dot_generated_dot_parameter__server__pb2.PushFrame.FromString,
                     response_serializer=ps__server_dot_generated_dot_parameter__server__pb2.PullFrame.SerializeToString,
             ),
             'Forget': grpc.unary_unary_rpc_method_handler(
@@ -346,33 +329,6 @@ class ParameterServer:
             target,
             '/stepml.parameter_server.v1.ParameterServer/Pull',
             ps__server_dot_generated_dot_parameter__server__pb2.PullRequest.SerializeToString,
-            ps__server_dot_generated_dot_parameter__server__pb2.PullFrame.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def PushAndPull(request_iterator,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.stream_stream(
-            request_iterator,
-            target,
-            '/stepml.parameter_server.v1.ParameterServer/PushAndPull',
-            ps__server_dot_generated_dot_parameter__server__pb2.PushFrame.SerializeToString,
             ps__server_dot_generated_dot_parameter__server__pb2.PullFrame.FromString,
             options,
             channel_credentials,

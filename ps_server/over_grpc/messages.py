@@ -22,7 +22,7 @@ FIELDS_KEY = "stepml-refusal-bin"
 METHODS = pb.DESCRIPTOR.services_by_name["ParameterServer"].methods_by_name
 
 _MOST_TEXT = 1000  # characters of a refusal's message: metadata has to be short
-_OPTIONAL = {"PushFrame.head", "PushFrame.piece", "PushHead.wait_ms"}
+_OPTIONAL = {"PushFrame.head", "PushFrame.piece"}
 _CODES: dict[type[Refusal], grpc.StatusCode] = {
     refusals.AccessDenied: grpc.StatusCode.UNAUTHENTICATED,
     refusals.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
@@ -33,14 +33,6 @@ _CODES: dict[type[Refusal], grpc.StatusCode] = {
     refusals.StepForgotten: grpc.StatusCode.OUT_OF_RANGE,
     refusals.DamagedVector: grpc.StatusCode.DATA_LOSS,
     refusals.Draining: grpc.StatusCode.UNAVAILABLE,
-}
-_REFUSALS = {kind.__name__: kind for kind in _CODES}
-# The messages that stand for values of ours.
-_VALUES: dict[str, Callable[..., Any]] = {
-    **KINDS,
-    "ContributionsMissing": refusals.ContributionsMissing,
-    "Deleted": lambda jobs: jobs,
-    "Nothing": lambda: None,
 }
 
 M = TypeVar("M", bound=Message)
@@ -84,7 +76,7 @@ def fields_of(message: Message) -> dict[str, Any]:
 
 def value_of(message: Message) -> Any:
     """Return the value of `ps_server.protocol.calls` for which a message stands."""
-    return _VALUES[message.DESCRIPTOR.name](**fields_of(message))
+    return KINDS[message.DESCRIPTOR.name](**fields_of(message))
 
 
 def status_of(refusal: Refusal) -> tuple[grpc.StatusCode, str, Metadata]:
@@ -95,18 +87,6 @@ def status_of(refusal: Refusal) -> tuple[grpc.StatusCode, str, Metadata]:
     fields = message_of(pb.RefusalFields, refusal).SerializeToString()
     metadata: Metadata = ((REFUSAL_KEY, type(refusal).__name__), (FIELDS_KEY, fields))
     return code, str(refusal)[:_MOST_TEXT], metadata
-
-
-def refusal_of(code: grpc.StatusCode, details: str, metadata: Metadata) -> Refusal | None:
-    """Return the refusal in a status, or None if the status has another cause."""
-    if code is grpc.StatusCode.UNAUTHENTICATED:
-        return refusals.AccessDenied("the token is wrong")
-    found: dict[str, Any] = dict(metadata)
-    kind = _REFUSALS.get(found.get(REFUSAL_KEY, ""))
-    if kind is None:
-        return None
-    fields = pb.RefusalFields.FromString(found.get(FIELDS_KEY, b""))
-    return kind(details, **{name: getattr(fields, name) for name in kind.fields})
 
 
 def _field_value(field: Any, value: Any) -> Any:

@@ -23,10 +23,9 @@ from ps_server.over_grpc import messages
 from ps_server.over_grpc.messages import MESSAGE_BYTES, METHODS, fields_of, message_of
 from ps_server.over_grpc.stalls import Call, Stalls
 from ps_server.protocol.calls import MOST_WAIT_S, Pushed, Target
-from ps_server.protocol.refusals import AccessDenied, ContributionsMissing, InvalidRequest, Refusal
+from ps_server.protocol.refusals import AccessDenied, InvalidRequest, Refusal
 from ps_server.state.endpoint import Endpoint
 from ps_server.state.jobs import Incoming
-from ps_server.state.memory import Block
 from storage.base import Clock
 
 FRAME_BYTES = 2**20  # of a piece; smaller ones are slower, larger ones are not faster
@@ -153,31 +152,18 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             case "Push":
                 yield message_of(pb.Pushed, self._received(_next_of(requests), requests))
             case "Pull":
-                yield from self._sent(self._waited(_next_of(requests), call))
-            case "PushAndPull":
-                yield from self._pushed_and_pulled(requests, call)
+                yield from self._pulled(_next_of(requests), call)
             case _:
                 arguments = fields_of(_next_of(requests))
                 answer = self._endpoint.answer(method.name.lower(), arguments)
                 kind = GetMessageClass(method.output_type)
                 yield kind(jobs=answer) if method.name == "Delete" else message_of(kind, answer)
 
-    def _pushed_and_pulled(self, frames: Iterator[Any], call: Call) -> Iterator[Any]:
-        first = _next_of(frames)
-        pushed = message_of(pb.Pushed, self._received(first, frames, waits=True))
-        try:
-            block = self._waited(first.head, call)
-        except ContributionsMissing as error:
-            missing = message_of(pb.ContributionsMissing, error, message=str(error))
-            yield pb.PullFrame(pushed=pushed, missing=missing)
-            return
-        yield from self._sent(block, pushed=pushed)
-
-    def _received(self, frame: Any, frames: Iterator[Any], *, waits: bool = False) -> Pushed:
+    def _received(self, frame: Any, frames: Iterator[Any]) -> Pushed:
         """Receive the pieces of a message and push it; frames after the last piece are ignored."""
         head = frame.head
-        if not frame.HasField("head") or head.HasField("wait_ms") != waits:
-            raise InvalidRequest("head: expected, and wait_ms in PushAndPull only")
+        if not frame.HasField("head"):
+            raise InvalidRequest("head: expected in the first frame, got none")
         incoming = self._parameters.receive(_target(head), head.size)
         try:
             start = 0
@@ -205,19 +191,16 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
             )
         return start + piece_bytes
 
-    def _waited(self, request: Any, call: Call) -> Block:
+    def _pulled(self, request: Any, call: Call) -> Iterator[Any]:
+        """Wait for a sum or a model, and yield its frames."""
         call.waits()
         wait_s = min(MOST_WAIT_S, max(0, request.wait_ms) / 1000)
-        return self._parameters.pull(_target(request), wait_s)
-
-    def _sent(self, block: Block, **first: Any) -> Iterator[Any]:
-        """Yield the frames of a message; ``first`` are more fields of the first one."""
+        block = self._parameters.pull(_target(request), wait_s)
         try:
             data = block.data.data
-            fields = {"size": len(data), **first}
             for start in range(0, len(data), self._frame_bytes):
-                yield pb.PullFrame(piece=bytes(data[start : start + self._frame_bytes]), **fields)
-                fields = {}
+                size = None if start else len(data)
+                yield pb.PullFrame(size=size, piece=bytes(data[start : start + self._frame_bytes]))
         finally:
             block.drop()
 

@@ -1,55 +1,100 @@
-"""A client of the parameter server over Thrift.
-
-All pieces of a message leave before the answers to them are read, and in a step also the request
-for the sum. Neither side can block the other: the server answers each piece with a few dozen bytes,
-and at most `_ASKED_AT_ONCE` requests of half a KiB are on their way while it may be sending; both
-fit into the buffers of the sockets.
-"""
+"""The client of a parameter server; Thrift is imported when it connects."""
 
 from __future__ import annotations
 
-import socket
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from thrift.protocol.TProtocol import TProtocolException
-from thrift.Thrift import TApplicationException, TMessageType
+import numpy as np
 
-from comm.wire import RunningChecksum
-from ps_server.over_thrift import messages, packing
-from ps_server.over_thrift.transport import SocketTransport, set_buffers
-from ps_server.protocol.addresses import Address, Credentials, client_context
-from ps_server.protocol.calls import Pushed, Received, Target, Welcome
-from ps_server.protocol.clients import Encoded, ParameterClient
+from ps_server.protocol.addresses import Address, Credentials
+from ps_server.protocol.calls import (
+    Encoded,
+    JobSettings,
+    Pushed,
+    Received,
+    Registration,
+    Statistics,
+    StepStatus,
+    Target,
+    Welcome,
+)
 from ps_server.protocol.refusals import AccessDenied, ContributionsMissing, Refusal
+from stepml.job.step import Step
 
-_ASKED_AT_ONCE = 64  # pieces
-_LEAST_FRAME_BYTES = 32  # a header
-_MOST_FIELDS = 2**20  # of an answer: the statistics of many jobs
-_MOST_WAIT_MS = 2**31 - 1
+if TYPE_CHECKING:
+    from ps_server.over_thrift.connection import Connection
+
+_MOST_MESSAGE_BYTES = 2**40
 
 T = TypeVar("T")
 
 
-class ThriftClient(ParameterClient):
-    """One connection to a parameter server over Thrift."""
+class ParameterClient:
+    """One connection to a parameter server, for one thread at a time.
 
-    _connection: _Connection | None = None
+    It connects at the first call and, after the connection broke, at the next one. A call raises
+    the server's `Refusal`, or `ConnectionError` or `TimeoutError` when there is no answer: then the
+    call may have counted, and may be repeated, as all calls are idempotent. After any of these
+    errors the client can be used again.
+
+    Parameters
+    ----------
+    url : str
+        ``thrifts://host:port``, or on this machine ``thrift://host:port``.
+    credentials : Credentials
+    timeout_s : float
+        The longest time without an answer, beside the time that a pull may wait.
+
+    Raises
+    ------
+    ValueError
+        ``url`` is no address of a parameter server.
+    """
+
+    def __init__(self, url: str, credentials: Credentials, timeout_s: float = 30.0) -> None:
+        self.address = Address.parse(url)
+        self.credentials = credentials
+        self.timeout_s = timeout_s
+        self._connection: Connection | None = None
+        self._buffers = [np.empty(0, np.uint8), np.empty(0, np.uint8)]
 
     @property
     def server(self) -> Welcome:
+        """The server's answer to the connection; connects if need be."""
         with self._connected() as connection:
             return connection.welcome
 
+    def ping(self) -> Welcome:
+        """Ask the server for its incarnation and its settings."""
+        return self._call(Welcome, "ping")
+
+    def register(self, job: str, settings: JobSettings) -> Registration:
+        """Set memory aside for a job; a repetition changes nothing."""
+        return self._call(Registration, "register", job=job, settings=settings)
+
+    def exists(self, job: str, step: Step) -> StepStatus:
+        """Return the ranks that have pushed to a step."""
+        return self._call(StepStatus, "exists", job=job, step=step)
+
     def push(self, target: Target, message: Encoded) -> Pushed:
+        """Push the contribution of a rank to a step; a repetition changes nothing.
+
+        The rank `ALL_RANKS` gives back a sum that the server has lost.
+        """
         with self._connected() as connection:
             n_pieces = connection.write_push(target, message)
             connection.flush(self.timeout_s)
             return connection.pushed(n_pieces)
 
     def pull(self, target: Target, wait_s: float = 0.0) -> Received:
+        """Return a step's sum, or an asynchronous model.
+
+        Its bytes are valid until the next but one call of `pull` or `push_and_pull`. The server
+        waits for other ranks for at most ``wait_s`` seconds. `ALL_RANKS` pulls without being
+        counted as a rank.
+        """
         with self._connected() as connection:
             connection.write_pull(target, wait_s)
             connection.flush(self.timeout_s + wait_s)
@@ -58,6 +103,7 @@ class ThriftClient(ParameterClient):
     def push_and_pull(
         self, target: Target, message: Encoded, wait_s: float = 0.0
     ) -> tuple[Pushed, Received | ContributionsMissing]:
+        """Push and pull in one round trip; `ContributionsMissing` is returned, not raised."""
         with self._connected() as connection:
             n_pieces = connection.write_push(target, message)
             connection.write_pull(target, wait_s)
@@ -73,182 +119,61 @@ class ThriftClient(ParameterClient):
             except ContributionsMissing as missing:
                 return pushed, missing
 
+    def forget(self, job: str, through: Step) -> None:
+        """Drop all steps of an epoch up to ``through``."""
+        self._call(type(None), "forget", job=job, through=through)
+
+    def reset(self, job: str, epoch: int) -> None:
+        """Drop all steps of an epoch as if there had been none; 0: of all epochs."""
+        self._call(type(None), "reset", job=job, epoch=epoch)
+
+    def delete(self, prefix: str) -> int:
+        """Delete all jobs whose names begin with ``prefix``, and return how many."""
+        return self._call(int, "delete", prefix=prefix)
+
+    def statistics(self) -> Statistics:
+        """Return figures of the server and of its jobs."""
+        return self._call(Statistics, "statistics")
+
     def close(self) -> None:
+        """End the connection; the next call makes another one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.transport.close()
 
     def _call(self, kind: type[T], name: str, **arguments: Any) -> T:
+        """Make a call whose answer is of a ``kind``."""
         with self._connected() as connection:
             answer = connection.call(name, self.timeout_s, **arguments)
             assert isinstance(answer, kind)
             return answer
 
     @contextmanager
-    def _connected(self) -> Iterator[_Connection]:
+    def _connected(self) -> Iterator[Connection]:
         """Yield the connection; it is closed after an error other than a refusal."""
+        from ps_server.over_thrift.connection import Connection, raise_clearly
+
         try:
             if self._connection is None:
-                self._connection = _Connection(self.address, self.credentials, self.timeout_s)
+                self._connection = Connection(self.address, self.credentials, self.timeout_s)
                 self._connection.authenticate(self.credentials.token, self.timeout_s)
             yield self._connection
-        except Refusal as refusal:
-            if isinstance(refusal, AccessDenied):
-                self.close()
-            raise
         except BaseException as error:
-            self.close()
-            _raise_clearly(error, self.address)
+            if not isinstance(error, Refusal) or isinstance(error, AccessDenied):
+                self.close()
+            raise_clearly(error, self.address)
 
+    def _next_buffer(self, size: int) -> memoryview:
+        """Return memory for an answer; every other answer uses the same memory."""
+        if not 0 < size <= _MOST_MESSAGE_BYTES:
+            raise ConnectionError(f"{self.address}: a message of {size} bytes")
+        self._buffers.reverse()
+        if len(self._buffers[0]) < size:
+            self._buffers[0] = np.empty(size, np.uint8)
+        return self._buffers[0].data[:size]
 
-class _Connection:
-    """A connected socket, and the calls on it; answers come in the order of the calls."""
+    def __enter__(self) -> Self:
+        return self
 
-    welcome: Welcome  # after `authenticate`
-
-    def __init__(self, address: Address, credentials: Credentials, timeout_s: float) -> None:
-        self.transport = SocketTransport(_connected_socket(address, credentials, timeout_s))
-        self._protocol = messages.BoundedProtocol(self.transport, _MOST_FIELDS)
-        self._sent = self._answered = 0
-
-    def authenticate(self, token: str, timeout_s: float) -> None:
-        self.welcome = self.call("authenticate", timeout_s, token=token)
-        if self.welcome.frame_bytes < _LEAST_FRAME_BYTES:
-            raise _not_ours(f"pieces of {self.welcome.frame_bytes} bytes")
-
-    def call(self, name: str, timeout_s: float, **arguments: Any) -> Any:
-        """Make a call and return its answer, or raise its refusal."""
-        name = messages.METHOD_NAMES.get(name, name)
-        structs = {each: messages.struct_of(value) for each, value in arguments.items()}
-        self._protocol.send(name, self._next_number(), messages.ARGUMENTS[name](**structs))
-        self.flush(timeout_s)
-        self._begin_answer(name)
-        return messages.value_of(self._success(name))
-
-    def write_push(self, target: Target, message: Encoded) -> int:
-        """Write all pieces of a message; return how many answers will come."""
-        n_pieces = 0
-        for offset, parts in message.pieces(self.welcome.frame_bytes):
-            piece_bytes = min(message.size - offset, self.welcome.frame_bytes)
-            call = packing.PushCall(target, message.size, offset, piece_bytes)
-            head = packing.pack_push(self._next_number(), call)
-            self.transport.write(head)
-            for part in parts:
-                self.transport.write(part)
-            self.transport.write(packing.PUSH_TAIL)
-            n_pieces += 1
-        return n_pieces
-
-    def write_pull(self, target: Target, wait_s: float = 0.0, offset: int = 0) -> None:
-        wait_ms = round(min(1000 * wait_s, _MOST_WAIT_MS))
-        call = packing.PullCall(target, wait_ms, offset, self.welcome.frame_bytes)
-        self.transport.write(packing.pack_pull(self._next_number(), call))
-
-    def flush(self, timeout_s: float) -> None:
-        """Send all calls; each answer may take ``timeout_s``."""
-        self.transport.set_timeout(timeout_s)
-        self.transport.flush()
-
-    def pushed(self, n_pieces: int) -> Pushed:
-        """Read the answers to the pieces of a message; return the last, or raise a refusal."""
-        refusal = None
-        for _ in range(n_pieces):
-            try:
-                self._begin_packed("push")
-                pushed = packing.read_pushed(self.transport)
-            except Refusal as error:
-                refusal = refusal or error
-        if refusal is not None:
-            raise refusal
-        return pushed
-
-    def pulled(self, target: Target, memory: Callable[[int], memoryview]) -> Received:
-        """Read the first piece of a message into ``memory`` of its size; pull the other pieces."""
-        size, piece_bytes = self._begin_pulled()
-        data, checksum = memory(size), RunningChecksum()
-        self._read_piece(data, 0, piece_bytes, checksum)
-        offsets = range(0, size, self.welcome.frame_bytes)[1:]
-        for first in range(0, len(offsets), _ASKED_AT_ONCE):
-            asked = offsets[first : first + _ASKED_AT_ONCE]
-            for offset in asked:
-                self.write_pull(target, offset=offset)
-            self.transport.flush()
-            for offset in asked:
-                self._read_piece(data, offset, self._begin_pulled()[1], checksum)
-        return Received(data, checksum.value())
-
-    def _read_piece(
-        self, data: memoryview, offset: int, piece_bytes: int, checksum: RunningChecksum
-    ) -> None:
-        piece = data[offset : offset + self.welcome.frame_bytes]
-        if len(piece) != piece_bytes:
-            raise _not_ours(f"a piece of {piece_bytes} bytes")
-        self.transport.read_into(piece)
-        checksum.add(piece)
-        packing.require_end(self.transport.readAll(2), packing.PULLED_TAIL)
-
-    def _begin_pulled(self) -> tuple[int, int]:
-        """Read an answer up to its piece; return the sizes of the message and of the piece."""
-        self._begin_packed("pull")
-        return packing.read_pulled(self.transport)
-
-    def _next_number(self) -> int:
-        self._sent += 1
-        return self._sent
-
-    def _begin_answer(self, name: str) -> None:
-        self._answered += 1
-        answered, kind, number = self._protocol.readMessageBegin()
-        if kind == TMessageType.EXCEPTION:
-            error = TApplicationException()
-            error.read(self._protocol)
-            raise ConnectionError(f"the server failed: {error.message}")
-        if (answered, number) != (name, self._answered):
-            raise _not_ours("another call's answer")
-
-    def _begin_packed(self, name: str) -> None:
-        """Begin an answer that is packed, or raise the refusal, which is not."""
-        self._begin_answer(name)
-        if self.transport.peek(len(packing.SUCCESS)) != packing.SUCCESS:
-            self._success(name)
-            raise _not_ours("neither an answer nor a refusal")
-
-    def _success(self, name: str) -> Any:
-        result = messages.RESULTS[name]()
-        result.read(self._protocol)
-        refusal = messages.refusal_in(name, result)
-        if refusal is not None:
-            raise refusal
-        if hasattr(result, "success") and result.success is None:
-            raise _not_ours("neither an answer nor a refusal")
-        return getattr(result, "success", None)
-
-
-def _not_ours(what: str) -> TProtocolException:
-    """Return the error for an answer that the interface does not have."""
-    return TProtocolException(TProtocolException.INVALID_DATA, what)
-
-
-def _connected_socket(
-    address: Address, credentials: Credentials, timeout_s: float
-) -> socket.socket:
-    plain = socket.create_connection((address.host, address.port), timeout_s)
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    set_buffers(plain)
-    if not address.is_encrypted:
-        plain.settimeout(None)
-        return plain
-    try:
-        return client_context(credentials).wrap_socket(plain, server_hostname=address.host)
-    except BaseException:
-        plain.close()
-        raise
-
-
-def _raise_clearly(error: BaseException, address: Address) -> NoReturn:
-    """Raise `ConnectionError` or `TimeoutError` for any error of a broken connection."""
-    if isinstance(error, ssl.SSLCertVerificationError | TimeoutError | ConnectionError):
-        raise error
-    if isinstance(error, EOFError | OSError | TProtocolException):
-        raise ConnectionError(f"{address}: {error or type(error).__name__}") from error
-    raise error
+    def __exit__(self, *error: object) -> None:
+        self.close()

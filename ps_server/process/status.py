@@ -11,7 +11,7 @@ import ssl
 import sys
 from dataclasses import asdict
 
-from ps_server.client.jobs import open_client
+from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol.addresses import CA_VARIABLE, TOKEN_VARIABLE, URL_VARIABLE, Credentials
 from ps_server.protocol.refusals import Refusal
 
@@ -25,10 +25,10 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print(f"expected one address, such as ${URL_VARIABLE}", file=sys.stderr)
         return _BAD_INPUT
-    credentials = Credentials.of_environment()
     try:
-        client = open_client(arguments[0], credentials, timeout_s=_TIMEOUT_S)
-    except (ValueError, ImportError) as error:
+        credentials = Credentials.of_environment()
+        client = ParameterClient(arguments[0], credentials, _TIMEOUT_S)
+    except ValueError as error:
         print(error, file=sys.stderr)
         return _BAD_INPUT
     if not credentials.token:

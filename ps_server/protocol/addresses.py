@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from ps_server.protocol.calls import DEFAULT_GRPC_PORT, DEFAULT_PORT
+from ps_server.protocol.calls import DEFAULT_PORT
 from storage.base import CA_FILE_VARIABLE
 
 URL_VARIABLE = "STEPML_PARAMETER_SERVER_URL"  # all of them are set by templates/template.yaml
@@ -19,15 +19,13 @@ CA_VARIABLE = "STEPML_PARAMETER_SERVER_CA"  # PEM text
 CERTIFICATE_FILE_VARIABLE = "STEPML_PARAMETER_SERVER_CERTIFICATE_FILE"
 KEY_FILE_VARIABLE = "STEPML_PARAMETER_SERVER_KEY_FILE"
 
-_SCHEMES = ("thrift", "thrifts", "grpc", "grpcs")
-_EXPECTED = "thrifts://host:port or grpcs://host:port; without the s only on this machine"
+_EXPECTED = "thrifts://host:port, or thrift://host:port on this machine"
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
     """The address of a parameter server."""
 
-    transport: str  # thrift or grpc
     host: str
     port: int
     is_encrypted: bool
@@ -36,39 +34,44 @@ class Address:
     def parse(cls, url: str) -> Self:
         """Parse ``url``; raise `ValueError` for one that leads elsewhere without encryption."""
         parts = urlsplit(url)
-        name = "the address of the parameter server"
+        name = f"{URL_VARIABLE}: expected {_EXPECTED}"
         if parts.username is not None or parts.password is not None:
-            raise ValueError(f"{name}: expected {_EXPECTED}, got one with a password in it")
+            raise ValueError(f"{name}; got one with a password in it")
         try:
             port = parts.port
         except ValueError:
             port = -1
         rest = parts.path.rstrip("/") + parts.query + parts.fragment
-        if parts.scheme not in _SCHEMES or not parts.hostname or port == -1 or rest:
-            raise ValueError(f"{name}: expected {_EXPECTED}, got {url!r}")
-        transport = parts.scheme.removesuffix("s")
-        is_encrypted = parts.scheme.endswith("s")
+        if parts.scheme not in ("thrift", "thrifts") or not parts.hostname or port == -1 or rest:
+            raise ValueError(f"{name}; got {url!r}")
+        is_encrypted = parts.scheme == "thrifts"
         if not is_encrypted and not is_loopback(parts.hostname):
-            raise ValueError(
-                f"{name}: {url!r} leads to another machine without encryption; expected {_EXPECTED}"
-            )
-        default = DEFAULT_PORT if transport == "thrift" else DEFAULT_GRPC_PORT
-        return cls(transport, parts.hostname, port or default, is_encrypted)
+            raise ValueError(f"{name}; {url!r} leads to another machine without encryption")
+        return cls(parts.hostname, port or DEFAULT_PORT, is_encrypted)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.transport}{'s' if self.is_encrypted else ''}://{host}:{self.port}"
+        return f"thrift{'s' if self.is_encrypted else ''}://{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The token and certificates that a client shows, and the one that it trusts."""
+    """The token and certificates that a client shows, and the one that it trusts.
+
+    `ValueError`: the trusted certificate is none.
+    """
 
     token: str
     ca: str = ""  # PEM text; empty: the authorities of the system
     ca_file: str | None = None  # or a file
     certificate_file: str | None = None  # of the client, if the server asks for one
     key_file: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.ca and "-----BEGIN CERTIFICATE-----" not in self.ca:
+            raise ValueError(
+                f"{CA_VARIABLE}: expected a certificate as text (PEM), got {self.ca[:40]!r}"
+            )
 
     @classmethod
     def of_environment(cls) -> Self:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import msgspec
 from msgspec import Meta
 
-from comm.wire import Message, decode
+from comm.wire import Message, decode, encode_parts
 from ps_server.protocol.refusals import InvalidRequest
 from stepml.job.algorithms import GradientAveraging
 from stepml.job.step import Step
@@ -22,7 +23,6 @@ MOST_NAME_BYTES = 200  # of a job's name, a prefix or an attempt
 MOST_WAIT_S = 30.0  # of one pull; a longer wait takes several
 LEAST_FRAME_BYTES, MOST_FRAME_BYTES = 2**16, 2**26  # of a piece of a message
 DEFAULT_PORT = 7070
-DEFAULT_GRPC_PORT = 7071
 DEFAULT_HEALTH_PORT = 7072
 
 
@@ -104,6 +104,33 @@ class Pushed:
     is_repeated: bool  # it counted before, and changes nothing
     version: int = 0  # asynchronous: of the model, with this update
     staleness: int = 0  # asynchronous: others' updates since the version it was based on
+
+
+class Encoded:
+    """An encoded message of ``size`` bytes, in ``parts`` that are sent from their own memory."""
+
+    __slots__ = ("parts", "size")
+
+    def __init__(self, parts: Sequence[memoryview]) -> None:
+        self.parts = tuple(part for part in parts if len(part))
+        self.size = sum(map(len, self.parts))
+
+    def pieces(self, most_bytes: int) -> Iterator[tuple[int, Sequence[memoryview]]]:
+        """Yield the offset and the parts of each piece of at most ``most_bytes``."""
+        if self.size <= most_bytes:
+            yield 0, self.parts
+            return
+        for offset in range(0, self.size, most_bytes):
+            start, piece = offset, list[memoryview]()
+            for part in self.parts:
+                piece.append(part[max(0, start) : max(0, start + most_bytes)])
+                start -= len(part)
+            yield offset, piece
+
+
+def encode_in_parts(message: Message, compression: Compression = "none") -> Encoded:
+    """Encode a message whose vector must not change until it is sent; see `encode_parts`."""
+    return Encoded(encode_parts(message, compression))
 
 
 @dataclass(frozen=True, slots=True)

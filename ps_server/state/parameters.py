@@ -42,7 +42,7 @@ class Parameters:
 
     A call raises the refusals of `ps_server.protocol.refusals`: `InvalidRequest` for wrong
     arguments, `UnknownJob`, and after `drain`, if it begins something, `Draining`. The calls that
-    clients make are described in `ps_server.protocol.clients.ParameterClient`.
+    clients make are described in `ps_server.over_thrift.client.ParameterClient`.
 
     Attributes
     ----------

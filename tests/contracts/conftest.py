@@ -137,7 +137,7 @@ def over_server(request: pytest.FixtureRequest, transport: str) -> Iterator[Over
     harness.close()
 
 
-@pytest.fixture(params=TRANSPORTS)
+@pytest.fixture
 def server(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ParameterServerProcess]:
@@ -146,23 +146,23 @@ def server(
     server.start()
     with server.client() as client:
         client.delete("jobs/")
-    yield from configured_for(server, request.param, monkeypatch)
+    yield from configured_for(server, monkeypatch)
 
 
-@pytest.fixture(params=TRANSPORTS)
+@pytest.fixture
 def snapshotting_server(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ParameterServerProcess]:
     """A server of the test's own; it saves its state when it is stopped, otherwise rarely."""
     places = {"snapshots": tmp_path / "snapshots", "snapshot_seconds": 3600}
-    with parameter_server(tmp_path, transports=TRANSPORTS, **places) as server:
-        yield from configured_for(server, request.param, monkeypatch)
+    with parameter_server(tmp_path, **places) as server:
+        yield from configured_for(server, monkeypatch)
 
 
 def configured_for(
-    server: ParameterServerProcess, transport: str, monkeypatch: pytest.MonkeyPatch
+    server: ParameterServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ParameterServerProcess]:
-    monkeypatch.setenv(URL_VARIABLE, server.url(transport))
+    monkeypatch.setenv(URL_VARIABLE, server.url("thrift"))
     monkeypatch.setenv(TOKEN_VARIABLE, server.token)
     yield server
     close_clients()

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from ps_server.client.jobs import open_client
+from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings, JobStatistics
-from ps_server.protocol.clients import ParameterClient
 from stepml.job import keys
 from stepml.job.channels import PARAMETER_SERVER
 from stepml.local.cache_server import CacheStatus
@@ -78,7 +77,7 @@ def server(local_stack: LocalStack, job: dict[str, Any]) -> CacheStatus:
 def client(server: CacheStatus) -> Iterator[ParameterClient]:
     """A client of the server, like that of functions."""
     token = server.parameters["ParameterServerToken"]
-    with open_client(server.url, Credentials(token)) as opened:
+    with ParameterClient(server.url, Credentials(token)) as opened:
         yield opened
 
 

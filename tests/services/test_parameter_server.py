@@ -21,16 +21,14 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from comm.wire import Message
-from ps_server.client.jobs import open_client
 from ps_server.over_thrift.packing import PushCall, pack_push
 from ps_server.process.settings import command
 from ps_server.protocol.addresses import Credentials, client_context
-from ps_server.protocol.calls import JobSettings, Target
-from ps_server.protocol.clients import encode_in_parts
+from ps_server.protocol.calls import JobSettings, Target, encode_in_parts
 from ps_server.protocol.refusals import AccessDenied, Draining
 from stepml.job.step import Step
 from stepml.local.ports import port_of, reserve_port
-from tests.support.parameter_servers import ROOT, TOKEN, parameter_server
+from tests.support.parameter_servers import ROOT, TOKEN, open_client, parameter_server
 from tests.support.running_aws import WAIT_S, eventually
 from tests.support.servers import HOST, Certificates, certificates
 
@@ -469,7 +467,8 @@ def test_the_jobs_of_a_server_are_shown_on_eighty_columns(tmp_path: Path) -> Non
     ("arguments", "message"),
     [
         (["status"], "expected an address, STEPML_PARAMETER_SERVER_URL or --local, got none"),
-        (["status", "http://x"], "expected thrifts://host:port or grpcs://host:port"),
+        (["status", "http://x"], "expected thrifts://host:port, or thrift://host:port on"),
+        (["status", "grpc://127.0.0.1:1"], "got 'grpc://127.0.0.1:1'"),
         (["status", "thrift://10.0.0.1:1"], "leads to another machine without encryption"),
         (["status", "--local", "thrift://127.0.0.1:1"], "exclude each other"),
         (

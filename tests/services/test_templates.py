@@ -213,6 +213,11 @@ def test_a_function_with_torch_answers(aws: RunningAws, cached: str) -> None:
             ["", IMAGE, f"{IMAGE[:-2]}@sha256:{'0a' * 32}"],
             ["stepml-torch", "docker.io/library/python", f"{IMAGE} "],
         ),
+        (
+            "ParameterServerUrl",
+            ["", "thrifts://10.0.1.10:7070", "thrift://127.0.0.1:7070"],
+            ["grpc://127.0.0.1:7071", "grpcs://10.0.1.10:7071", "10.0.1.10:7070", "thrifts://ps"],
+        ),
         ("RedisSecretArn", ["", SECRET], ["caches-RedisSecret", f"{SECRET}:SecretString:x"]),
     ],
 )

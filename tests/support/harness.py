@@ -18,14 +18,13 @@ from comm import (
 )
 from comm.wire import encode
 from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
-from ps_server.client.jobs import open_client
 from ps_server.client.shared_model import ServerSharedModel
-from ps_server.protocol.calls import JobSettings, Target
-from ps_server.protocol.clients import ParameterClient, encode_in_parts
+from ps_server.over_thrift.client import ParameterClient
+from ps_server.protocol.calls import JobSettings, Target, encode_in_parts
 from ps_server.protocol.refusals import UnknownJob
 from stepml.job.step import Step
 from storage import Storage
-from tests.support.parameter_servers import ParameterServerProcess
+from tests.support.parameter_servers import ParameterServerProcess, open_client
 
 WAIT_S = 240.0  # more than any machine needs
 
@@ -122,9 +121,8 @@ class OverServer(Harness):
 
     def connect(self, url: str | None = None) -> ParameterClient:
         """Return another connection, which `close` ends."""
-        client = open_client(
-            url or self.server.url(self.transport), self.server.credentials, timeout_s=WAIT_S
-        )
+        address = url or self.server.url(self.transport)
+        client = open_client(address, self.server.credentials, WAIT_S)
         self._clients.append(client)
         return client
 

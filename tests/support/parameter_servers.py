@@ -15,15 +15,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ps_server.client.jobs import open_client
+from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol.addresses import Credentials
-from ps_server.protocol.clients import ParameterClient
 from stepml.local.ports import port_of, reserve_port
 from tests.support.paths import ROOT
 from tests.support.servers import HOST, Certificates
 
 WAIT_S = 240.0  # generous: the machine may be busy
 TOKEN = "a token of tests, long enough"
+
+
+def open_client(url: str, credentials: Credentials, timeout_s: float = 30.0) -> ParameterClient:
+    """Return a client of the server at ``thrift[s]://host:port`` or ``grpc[s]://host:port``."""
+    if not url.startswith("grpc"):
+        return ParameterClient(url, credentials, timeout_s)
+    from tests.support.grpc_client import GrpcClient
+
+    return GrpcClient(url, credentials, timeout_s)
 
 
 @dataclass
@@ -58,10 +66,8 @@ class ParameterServerProcess:
         assert self.process is not None
         return self.process.pid
 
-    def client(self, transport: str = "thrift", **settings: Any) -> ParameterClient:
-        return open_client(
-            self.url(transport), self.credentials, **({"timeout_s": WAIT_S} | settings)
-        )
+    def client(self, transport: str = "thrift", timeout_s: float = WAIT_S) -> ParameterClient:
+        return open_client(self.url(transport), self.credentials, timeout_s)
 
     def start(self) -> None:
         """Start it and return once it answers; does nothing if it is running."""

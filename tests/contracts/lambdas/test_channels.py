@@ -12,9 +12,9 @@ import redis as redis_client
 from lambdas.channels import Channels, JobChannel
 from lambdas.channels.server import ServerChannel
 from lambdas.channels.storage import StorageChannel
+from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol.addresses import TOKEN_VARIABLE, URL_VARIABLE
 from ps_server.protocol.calls import JobSettings
-from ps_server.protocol.clients import ParameterClient
 from ps_server.protocol.refusals import MemoryExceeded
 from stepml.job import keys
 from stepml.job.errors import (

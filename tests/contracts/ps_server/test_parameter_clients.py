@@ -13,18 +13,19 @@ import numpy as np
 import pytest
 
 from comm.wire import Message
-from ps_server.client.jobs import open_client
+from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol.addresses import Address, Credentials
 from ps_server.protocol.calls import (
     ALL_RANKS,
     MOST_WAIT_S,
+    Encoded,
     JobSettings,
     Pushed,
     Received,
     StepStatus,
     Target,
+    encode_in_parts,
 )
-from ps_server.protocol.clients import Encoded, ParameterClient, encode_in_parts
 from ps_server.protocol.refusals import (
     AccessDenied,
     ContributionsMissing,
@@ -37,7 +38,12 @@ from ps_server.protocol.refusals import (
 )
 from stepml.job.step import Step
 from tests.support.cutting_proxy import cutting_proxy
-from tests.support.parameter_servers import WAIT_S, ParameterServerProcess, parameter_server
+from tests.support.parameter_servers import (
+    WAIT_S,
+    ParameterServerProcess,
+    open_client,
+    parameter_server,
+)
 from tests.support.ranks import at_once, messages, total
 from tests.support.servers import HOST, Certificates, certificates
 
@@ -404,13 +410,13 @@ def test_clients_have_to_show_a_certificate_if_the_server_asks_for_one(
 @pytest.mark.parametrize(
     ("url", "address"),
     [
-        ("thrift://127.0.0.1", Address("thrift", "127.0.0.1", 7070, False)),
-        ("grpc://localhost:5", Address("grpc", "localhost", 5, False)),
-        ("thrifts://ps.internal:9000/", Address("thrift", "ps.internal", 9000, True)),
-        ("grpcs://[::1]", Address("grpc", "::1", 7071, True)),
+        ("thrift://127.0.0.1", Address("127.0.0.1", 7070, False)),
+        ("thrift://localhost:5", Address("localhost", 5, False)),
+        ("thrifts://ps.internal:9000/", Address("ps.internal", 9000, True)),
+        ("thrifts://[::1]", Address("::1", 7070, True)),
     ],
 )
-def test_addresses_say_transport_place_and_encryption(url: str, address: Address) -> None:
+def test_addresses_say_place_and_encryption(url: str, address: Address) -> None:
     assert Address.parse(url) == address
     assert Address.parse(str(address)) == address
 
@@ -425,13 +431,16 @@ def test_addresses_say_transport_place_and_encryption(url: str, address: Address
         ("127.0.0.1:7070", "expected thrifts://host:port"),
         ("", "expected thrifts://host:port"),
         ("thrift://10.0.0.5:7070", "leads to another machine without encryption"),
-        ("grpc://ps.internal:7070", "leads to another machine without encryption"),
+        ("grpc://127.0.0.1:7071", "got 'grpc://127.0.0.1:7071'$"),
+        ("grpcs://ps.internal:7071", "got 'grpcs://ps.internal:7071'$"),
         ("thrifts://me:secret@host:1", "got one with a password in it$"),
     ],
 )
 def test_wrong_addresses_are_refused(url: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        open_client(url, Credentials("token"))
+    with pytest.raises(ValueError, match=told) as refused:
+        ParameterClient(url, Credentials("token"))
+    expected = "thrifts://host:port, or thrift://host:port on this machine"
+    assert str(refused.value).startswith(f"STEPML_PARAMETER_SERVER_URL: expected {expected}; ")
 
 
 def test_many_threads_wait_while_others_work(

@@ -26,15 +26,20 @@ from thrift.Thrift import TMessageType
 from thrift.transport.TTransport import TMemoryBuffer
 
 from comm.wire import Message, encode
-from ps_server.client.jobs import JobClient, Push, open_client
+from ps_server.client.jobs import JobClient, Push
 from ps_server.generated import parameter_server_pb2 as pb
 from ps_server.over_grpc.messages import message_of
+from ps_server.over_thrift.client import ParameterClient
 from ps_server.over_thrift.messages import ARGUMENTS, struct_of
-from ps_server.protocol.addresses import Address, Credentials
-from ps_server.protocol.calls import JobSettings, Target
-from ps_server.protocol.clients import ParameterClient, encode_in_parts
+from ps_server.protocol.addresses import Credentials
+from ps_server.protocol.calls import JobSettings, Target, encode_in_parts
 from stepml.job.step import Step
-from tests.support.parameter_servers import WAIT_S, ParameterServerProcess, parameter_server
+from tests.support.parameter_servers import (
+    WAIT_S,
+    ParameterServerProcess,
+    open_client,
+    parameter_server,
+)
 from tests.support.ranks import messages, total
 from tests.support.running_aws import eventually
 from tests.support.servers import HOST, certificates
@@ -135,9 +140,7 @@ def send(port: int, data: bytes, rng: random.Random) -> None:
 def grpc_requests() -> dict[str, bytes]:
     """Return the requests of an honest client."""
     step = message_of(pb.Step, STEP)
-    head = pb.PushHead(
-        job=VICTIM, step=step, rank=0, attempt="", based_on=0, size=len(VALUE), wait_ms=1
-    )
+    head = pb.PushHead(job=VICTIM, step=step, rank=0, attempt="", based_on=0, size=len(VALUE))
     return {
         name: message.SerializeToString()
         for name, message in {
@@ -148,7 +151,6 @@ def grpc_requests() -> dict[str, bytes]:
             "Exists": pb.ExistsRequest(job=VICTIM, step=step),
             "Push": pb.PushFrame(head=head, piece=VALUE),
             "Pull": pb.PullRequest(job=VICTIM, step=step, rank=0, attempt="", wait_ms=1),
-            "PushAndPull": pb.PushFrame(head=head, piece=VALUE),
             "Forget": pb.ForgetRequest(job=VICTIM, through=step),
             "Reset": pb.ResetRequest(job=VICTIM, epoch=1),
             "Delete": pb.DeleteRequest(prefix=VICTIM),
@@ -389,9 +391,8 @@ def carry(source: socket.socket, target: socket.socket, heard: bytearray | None)
 
 def a_session(token: str, port: int) -> None:
     """Make a rank's calls over gRPC."""
-    address = Address("grpc", HOST, port, is_encrypted=False)
     encoded = encode_in_parts(Message(np.ones(500, np.float32), np.ones(2)))
-    with open_client(str(address), Credentials(token)) as client:
+    with open_client(f"grpc://{HOST}:{port}", Credentials(token)) as client:
         client.register(VICTIM, JobSettings(1, 2**20))
         client.push_and_pull(Target(VICTIM, STEP, 0), encoded)
         client.delete(VICTIM)

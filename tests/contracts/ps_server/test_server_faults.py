@@ -14,7 +14,7 @@ import pytest
 
 from comm import InFlightExchange, Message
 from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
-from ps_server.client.jobs import JobClient, open_client
+from ps_server.client.jobs import JobClient
 from ps_server.client.shared_model import ServerSharedModel
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings
@@ -34,7 +34,7 @@ from tests.contracts.comm.test_in_flight import fork
 from tests.contracts.conftest import TRANSPORTS
 from tests.support.cutting_proxy import cutting_proxy
 from tests.support.harness import WAIT_S, OverServer
-from tests.support.parameter_servers import parameter_server
+from tests.support.parameter_servers import open_client, parameter_server
 from tests.support.ranks import at_once, messages, total, workers
 
 STEP, NEXT = Step(2, 5), Step(2, 6)

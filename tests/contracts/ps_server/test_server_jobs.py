@@ -88,12 +88,15 @@ def test_a_deployment_without_a_server_says_so_before_anything_is_written(
     assert contents(job.storage) == {}
 
 
-@pytest.mark.parametrize("url", ["tcp://127.0.0.1:1", "thrift://192.0.2.1:7070"])
+@pytest.mark.parametrize("url", ["tcp://[::1]:1", "grpc://127.0.0.1:7071", "thrift://192.0.2.1:1"])
 def test_an_address_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv(URL_VARIABLE, url)
     job = Job(exchange=SERVER)
-    with pytest.raises(NotAvailableError, match="channel 'parameter_server': the address of the"):
+    with pytest.raises(NotAvailableError) as refused:
         job.prepare()
+    told = f"exchange.channel 'parameter_server': {URL_VARIABLE}: expected thrifts://host:port"
+    assert str(refused.value).startswith(told)
+    assert repr(url) in str(refused.value)
     assert contents(job.storage) == {}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from comm.wire import Compression, Draft, Message, decode, encode
-from ps_server.protocol.clients import encode_in_parts
+from ps_server.protocol.calls import encode_in_parts
 
 
 @pytest.mark.parametrize("most_bytes", [1, 31, 32, 100, 10_000])

@@ -66,10 +66,9 @@ def test_both_interfaces_have_the_same_calls() -> None:
     service = re.sub(r"/\*.*?\*/", "", thrift.partition("service ")[2], flags=re.DOTALL)
     calls = set(re.findall(r"^  \w+ (\w+)\(", service, flags=re.MULTILINE))
     rpcs = {name.lower() for name in re.findall(r"rpc (\w+)\(", proto)}
-    # gRPC shows the token with every call, and has both halves of a step in one; Thrift refuses
-    # names that are words of some language.
+    # gRPC shows the token with every call; Thrift refuses names that are words of some language.
     calls = {name.removesuffix("_job").removesuffix("_jobs") for name in calls}
-    assert calls - {"authenticate"} == rpcs - {"pushandpull"}
+    assert calls - {"authenticate"} == rpcs
 
 
 @pytest.mark.parametrize("language", ["go", "java", "cpp", "js:node", "rs", "netstd"])

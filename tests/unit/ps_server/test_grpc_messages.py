@@ -13,13 +13,13 @@ from ps_server.over_grpc.messages import (
     fields_of,
     message_of,
     parse,
-    refusal_of,
     status_of,
 )
 from ps_server.protocol import refusals
 from ps_server.protocol.calls import JobSettings
 from ps_server.protocol.refusals import InvalidRequest, Refusal
 from stepml.job.step import Step
+from tests.support.grpc_client import refusal_of
 
 HEAD = pb.PushHead(
     job="jobs/a/", step=message_of(pb.Step, Step(1, 2)), rank=-1, attempt="", based_on=0, size=300

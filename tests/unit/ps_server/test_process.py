@@ -28,8 +28,7 @@ from ps_server.process.settings import (
     machine_bytes,
     read_settings,
 )
-from ps_server.protocol.calls import JobSettings, Target
-from ps_server.protocol.clients import encode_in_parts
+from ps_server.protocol.calls import JobSettings, Target, encode_in_parts
 from ps_server.state.jobs import Incoming
 from ps_server.state.parameters import Parameters
 from ps_server.state.snapshot_files import Snapshots, SnapshotStatus

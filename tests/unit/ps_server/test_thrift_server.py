@@ -19,12 +19,11 @@ from thrift.transport.TTransport import TBufferedTransport, TMemoryBuffer
 
 from comm.wire import Message, decode, encode
 from ps_server.generated.thrift_api import ParameterServer, ttypes
-from ps_server.over_thrift.client import ThriftClient
+from ps_server.over_thrift.client import ParameterClient
 from ps_server.over_thrift.server import Limits, ThriftServer
 from ps_server.protocol import refusals
-from ps_server.protocol.addresses import Address, Credentials
-from ps_server.protocol.calls import JobSettings, Received, Target
-from ps_server.protocol.clients import encode_in_parts
+from ps_server.protocol.addresses import Credentials
+from ps_server.protocol.calls import JobSettings, Received, Target, encode_in_parts
 from ps_server.state.jobs import Incoming
 from ps_server.state.parameters import Parameters
 from stepml.job.step import Step
@@ -74,10 +73,8 @@ def stock_client(server: ThriftServer, *, shows_token: bool = True) -> Iterator[
         yield client
 
 
-def our_client(port: int) -> ThriftClient:
-    return ThriftClient(
-        Address("thrift", HOST, port, is_encrypted=False), Credentials(TOKEN), WAIT_S
-    )
+def our_client(port: int) -> ParameterClient:
+    return ParameterClient(f"thrift://{HOST}:{port}", Credentials(TOKEN), WAIT_S)
 
 
 def pieces(data: bytes = DATA, size: int = FRAME_BYTES) -> Iterator[tuple[int, bytes]]:
