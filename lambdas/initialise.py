@@ -27,11 +27,13 @@ from lambdas.job_store.samples import load_unscaled_sample
 from lambdas.job_store.shard_plans import split_of
 from lambdas.job_store.shards import is_scaled, load_shard
 from lambdas.job_store.starts import Start
+from lambdas.job_store.weights import check_weights
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.choices import with_rows
 from stepml.job.errors import ExecutorPausedError
 from stepml.job.measures import LOSS
+from stepml.job.models import Neural
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
@@ -59,13 +61,22 @@ def handler(task: InitialiseTask, context: LambdaContext) -> None:
 
 
 def check_model(
-    job_id: str, storage: DurableStorage, *, most_model_bytes: int = MOST_MODEL_BYTES
+    job_id: str,
+    storage: DurableStorage,
+    open_bucket: OpenBucket = bucket,
+    *,
+    most_model_bytes: int = MOST_MODEL_BYTES,
 ) -> None:
-    """Check the network of a job whose data may not have been read; errors as of the check."""
+    """Check the network of a job, and its first parameters, before the data are read.
+
+    Errors are those of `initialise`.
+    """
     store = JobStore(storage, job_id)
     plan = store.partition_plan.load()
     manifest = store.data_set(plan.digest).find_whole()
-    check_network_of(store, plan, manifest, most_model_bytes)
+    layouts = check_network_of(store, plan, manifest, most_model_bytes)
+    assert isinstance(plan.spec.model, Neural)
+    check_weights(plan.spec.model, layouts, open_bucket)
     log("model checked", job_id=job_id, data_are_known=manifest is not None)
 
 
@@ -108,6 +119,8 @@ def _initialised(
     ready_code(store.storage, partition.code)
     partition = fitted(partition, manifest, most_model_bytes)
     if partition.spec.model.function_kind:
+        # Again, now with the number of outputs and the shape of rows. Where CheckModel knew both,
+        # this costs a second, and saves a record of what has been checked.
         check_network_of(store, partition, manifest, most_model_bytes)
     known = with_rows(partition.spec, manifest.n_features, manifest.layout.row_shape)
     draft = _plan_of(partition, known, manifest)

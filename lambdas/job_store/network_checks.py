@@ -13,7 +13,7 @@ from lambdas.job_store.plans import PartitionPlan
 from lambdas.job_store.room import require_room
 from lambdas.job_store.store import JobStore
 from stepml.job.choices import with_rows
-from stepml.job.errors import InvalidJobError
+from stepml.job.errors import InvalidJobError, InvalidNetworkError
 from stepml.job.models import Neural
 from stepml.job.spec import JobSpec
 from stepml.ml.data import Manifest
@@ -25,8 +25,11 @@ _GUESSED_CLASSES = 10
 
 def check_network_of(
     store: JobStore, plan: PartitionPlan, manifest: Manifest | None, most_model_bytes: int
-) -> None:
-    """Build the job's network and take a step with it on random rows.
+) -> list[NetworkLayout]:
+    """Build the job's network, take a step with it on random rows, and return its layout.
+
+    While the number of outputs is unknown, a second layout is that with one more. There is none if
+    the network takes one number alone, or if the shape of rows is unknown.
 
     Parameters
     ----------
@@ -47,29 +50,36 @@ def check_network_of(
     ModelTooLargeError
         Training it would take more memory than ``most_model_bytes``.
     """
-    from stepml.ml.neural.checks import check_network, check_source
+    from stepml.ml.neural.checks import check_network, check_source, layout_of
 
     ready_code(store.storage, plan.code)
     code = directory_of(plan.code) if plan.code else None
-    spec, is_known = plan.spec, manifest is not None
+    spec = plan.spec
     if manifest is not None:
         spec = with_rows(spec, manifest.n_features, manifest.layout.row_shape)
     assert isinstance(spec.model, Neural)
     if spec.model.input_shape is None:
         check_source(spec.model, code)
-        return
+        return []
     labels = _guessed_labels(spec.model) if manifest is None else manifest.labels
     model = build_model(spec.model, prod(spec.model.input_shape), labels)
     assert isinstance(model, NeuralNetwork)
+    is_known = manifest is not None or model.n_outputs == 1
     layout = check_network(
         spec.model,
         model.input_shape,
         model.n_outputs,
         code,
-        outputs_are_known=is_known or model.n_outputs == 1,
+        outputs_are_known=is_known,
         require_room=partial(require_room, spec, most_model_bytes=most_model_bytes),
     )
     require_steps_of_gradients(spec, layout)
+    if is_known or spec.model.weights is None:
+        return [layout]
+    try:
+        return [layout, layout_of(spec.model, model.input_shape, model.n_outputs + 1, code)]
+    except InvalidNetworkError:
+        return []
 
 
 def require_steps_of_gradients(spec: JobSpec, network: NetworkLayout) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lambdas.job_store.given_objects import GivenObject, OpenBucket
 from stepml.job.errors import DamagedValueError, InvalidJobError
 from stepml.job.models import Neural
 from stepml.ml.data import arrays
 from stepml.ml.matrices import Floats
-from stepml.ml.models import NeuralNetwork
-from stepml.ml.neural.weights import with_weights
+from stepml.ml.models import NetworkLayout, NeuralNetwork
+from stepml.ml.models.base import Array
+from stepml.ml.neural.weights import chosen_tensors, with_weights
 
 MOST_BYTES = 2**29  # in a function of 3 GB, beside the network
 
@@ -33,15 +36,31 @@ def first_parameters(
     """
     if spec.weights is None:
         return drawn
-    content = _object(spec.weights).load(open_bucket)
+    return with_weights(model.network, drawn, _tensors(spec.weights, open_bucket), spec.reset)
+
+
+def check_weights(spec: Neural, layouts: Sequence[NetworkLayout], open_bucket: OpenBucket) -> None:
+    """Compare the tensors of ``model.weights`` with the network; errors as of `first_parameters`.
+
+    ``layouts`` are those of `chosen_tensors`. Without any, only the file is checked.
+    """
+    if spec.weights is None:
+        return
+    given = _tensors(spec.weights, open_bucket)
+    if layouts:
+        chosen_tensors(layouts, given, spec.reset)
+
+
+def _tensors(uri: str, open_bucket: OpenBucket) -> dict[str, Array]:
+    content = _object(uri).load(open_bucket)
     try:
         found, _ = arrays.unpack(content)
     except DamagedValueError as error:
         raise InvalidJobError(
-            f"{_FIELD}: expected a safetensors file of float16, float32 or float64 at "
-            f"{spec.weights}: {error}"
+            f"{_FIELD}: expected a safetensors file of float16, float32 or float64 at {uri}: "
+            f"{error}"
         ) from error
-    return with_weights(model.network, drawn, found, spec.reset)
+    return found
 
 
 def _object(uri: str) -> GivenObject:

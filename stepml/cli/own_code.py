@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stepml.cli.errors import BadInputError
 from stepml.cli.output import Output
+from stepml.job import keys
 from stepml.job.json_text import json_document
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def sent(client: Client, code: PackedCode, output: Output) -> str:
     """Copy the code to the stack's bucket, unless it is there; say so, and return its URI."""
     upload = client.upload_code(code)
     files = "1 file" if len(code.names) == 1 else f"{len(code.names)} files"
-    what = "sent to" if upload.sent else "unchanged at"
-    output.line(f"code: {files}, {len(code.archive):,} bytes zipped, {what} {upload.uri}")
+    what = "sent to" if upload.sent else "unchanged in"
+    output.line(f"code: {files}, {len(code.archive):,} bytes zipped, {what} the stack's bucket:")
+    output.line(f"  {keys.code(code.digest)}")
     return upload.uri

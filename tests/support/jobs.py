@@ -97,7 +97,7 @@ class Job:
     def partitioned(self) -> JobState:
         state = self.prepare()
         if state.checks_model:
-            check_model(self.job_id, self.storage)
+            check_model(self.job_id, self.storage, lambda name: self.data)
         for number in state.data.ranges:
             partition(number, self.job_id, self.partition_plan(), self.data, self.storage)
         self.plan()

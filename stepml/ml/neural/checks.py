@@ -88,6 +88,13 @@ def check_network(
     return first.layout
 
 
+def layout_of(
+    spec: Neural, input_shape: Sequence[int], n_outputs: int, code: Path | None
+) -> NetworkLayout:
+    """Build a network and return the layout of its parameters; errors as of `bound_network`."""
+    return bound_network(spec, input_shape, n_outputs, None, code, seed=0).layout
+
+
 @contextmanager
 def _named_layers(module: nn.Module) -> Iterator[None]:
     """Add the innermost layer to the message of an error, whose line may be torch's own."""

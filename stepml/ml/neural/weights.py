@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 
 import numpy as np
 
@@ -10,7 +11,11 @@ from stepml.job.errors import InvalidJobError
 from stepml.ml.matrices import Floats
 from stepml.ml.neural.layout import SCALE_ARRAYS, Array, NetworkLayout
 
+Shape = tuple[int | None, ...]
+"""Of a tensor; a size that is None may be any."""
+
 _MOST_NAMED = 5  # tensors in a message
+_MOST_CHARACTERS = 200  # of each, shapes included
 _COUNTER = "num_batches_tracked"  # of batch normalisation, which does not use it here
 
 
@@ -25,10 +30,33 @@ def with_weights(
     drawn : array of shape (n_parameters,)
         Has the tensors of ``reset``.
     given : mapping
+        Tensors by name; see `chosen_tensors`.
+    reset : sequence of str
+        As of `chosen_tensors`.
+
+    Raises
+    ------
+    InvalidJobError
+        As of `chosen_tensors`.
+    """
+    return layout.vector({**layout.arrays(drawn), **chosen_tensors([layout], given, reset)})
+
+
+def chosen_tensors(
+    layouts: Sequence[NetworkLayout], given: Mapping[str, Array], reset: Sequence[str] = ()
+) -> dict[str, Array]:
+    """Return the tensors of a network that are ``given``, as float32.
+
+    Parameters
+    ----------
+    layouts : sequence of NetworkLayout
+        Of the network. While its number of outputs is unknown, those of some numbers: sizes in
+        which they differ may be any.
+    given : mapping
         Tensors by name. Counters of batches and the scale of another model's features are left
         out.
     reset : sequence of str
-        Names of tensors, or of modules, of the network or of ``given``.
+        Names of tensors, or of modules, of the network or of ``given``, that are left out.
 
     Raises
     ------
@@ -36,20 +64,41 @@ def with_weights(
         A tensor is missing, or unexpected, or has another shape or kind; or a name of ``reset``
         is no tensor.
     """
-    expected = layout.arrays(drawn)
+    expected = _shapes(layouts)
     known = {name: array for name, array in given.items() if not _is_left_out(name, expected)}
     _require_names(reset, dict.fromkeys([*expected, *known]))
-    wanted = {name: array for name, array in expected.items() if not _is_of(name, reset)}
+    wanted = {name: shape for name, shape in expected.items() if not _is_of(name, reset)}
     known = {name: array for name, array in known.items() if not _is_of(name, reset)}
     _require_alike(wanted, known)
     with np.errstate(over="ignore"):
         known = {name: array.astype(np.float32) for name, array in known.items()}
-    tensors = {**expected, **known}
-    _require_finite(tensors)
-    return layout.vector(tensors)
+    _require_finite(known)
+    return known
 
 
-def _is_left_out(name: str, expected: Mapping[str, Array]) -> bool:
+def _shapes(layouts: Sequence[NetworkLayout]) -> dict[str, Shape]:
+    """Return the shape of each tensor; sizes in which the layouts differ are None."""
+    found = [{each.name: each.shape for each in (*one.trained, *one.rest)} for one in layouts]
+    return {name: _common([one.get(name, ()) for one in found]) for name in found[0]}
+
+
+def _common(shapes: Sequence[tuple[int, ...]]) -> Shape:
+    return tuple(
+        sizes[0] if len(set(sizes)) == 1 else None for sizes in zip_longest(*shapes, fillvalue=-1)
+    )
+
+
+def _suits(shape: tuple[int, ...], expected: Shape) -> bool:
+    return len(shape) == len(expected) and all(
+        each in (None, size) for each, size in zip(expected, shape, strict=True)
+    )
+
+
+def _text(shape: Shape) -> str:
+    return str(tuple("any" if size is None else size for size in shape)).replace("'", "")
+
+
+def _is_left_out(name: str, expected: Mapping[str, Shape]) -> bool:
     is_counter = name.rpartition(".")[2] == _COUNTER
     return name not in expected and (is_counter or name in SCALE_ARRAYS)
 
@@ -66,15 +115,15 @@ def _require_names(reset: Sequence[str], names: Iterable[str]) -> None:
             )
 
 
-def _require_alike(expected: Mapping[str, Array], given: Mapping[str, Array]) -> None:
+def _require_alike(expected: Mapping[str, Shape], given: Mapping[str, Array]) -> None:
     both = [name for name in expected if name in given]
     mistakes = {
         "missing": [name for name in expected if name not in given],
         "unexpected": [name for name in given if name not in expected],
         "of another shape": [
-            f"{name} (expected {expected[name].shape}, got {given[name].shape})"
+            f"{name} (expected {_text(expected[name])}, got {_text(given[name].shape)})"
             for name in both
-            if expected[name].shape != given[name].shape
+            if not _suits(given[name].shape, expected[name])
         ],
         "no floats": [
             f"{name} ({given[name].dtype})" for name in both if given[name].dtype.kind != "f"
@@ -97,6 +146,11 @@ def _require_finite(tensors: Mapping[str, Array]) -> None:
 
 
 def _some(names: Iterable[str]) -> str:
-    listed = list(names)
+    listed = [_shortened(name) for name in names]
     more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
     return f"{', '.join(listed[:_MOST_NAMED])}{more}"
+
+
+def _shortened(text: str) -> str:
+    half = _MOST_CHARACTERS // 2
+    return text if len(text) <= _MOST_CHARACTERS else f"{text[:half]}…{text[-half:]}"

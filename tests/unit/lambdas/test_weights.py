@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from lambdas.initialise import check_model
 from lambdas.job_store.given_objects import GivenObject
 from stepml.job.errors import InvalidJobError
 from stepml.ml.data import arrays
 from stepml.ml.models import NeuralNetwork
 from stepml.ml.neural.layout import Array
 from tests.support.jobs import Job
+from tests.support.own_code import archive
 from tests.support.torch import torch
 from tests.unit.lambdas.test_neural_jobs import CONVOLUTIONS, GRADIENTS
 
@@ -32,6 +35,18 @@ def tensors_of(job: Job, epoch: int) -> dict[str, Array]:
     model = job.training_plan().model()
     assert isinstance(model, NeuralNetwork)
     return model.arrays(job.store.state(epoch).load().parameters)
+
+
+def check(job: Job) -> None:
+    """Check the network and the file before the data are read."""
+    job.prepare()
+    check_model("job", job.storage, lambda name: job.data)
+
+
+def initialise(job: Job) -> None:
+    job.partitioned()
+    job.assemble()
+    job.initialise()
 
 
 def drawn(model: Any = MLP) -> dict[str, Array]:
@@ -93,7 +108,7 @@ def test_a_new_last_layer_is_drawn() -> None:
         assert equal(initial(tensors, reset=last), expected)
 
 
-def test_each_mismatch_is_named_before_training() -> None:
+def test_each_mismatch_is_named_before_the_data_are_read() -> None:
     given = own()
     first, *rest = given
     tensors = {name: given[name] for name in rest[1:]} | {
@@ -101,18 +116,62 @@ def test_each_mismatch_is_named_before_training() -> None:
         first: np.ones((2, 2), np.float32),
         rest[-1]: np.ones(given[rest[-1]].shape, np.int64),
     }
-    made = job(tensors)
-    made.partitioned()
-    made.assemble()
     with pytest.raises(InvalidJobError) as caught:
-        made.initialise()
+        check(job(tensors))
     assert str(caught.value) == (
         f"model.weights: the tensors are not those of the network; missing: {rest[0]}; unexpected: "
         f"head.weight; of another shape: {first} (expected (5, 4), got (2, 2)); no floats: "
         f"{rest[-1]} (int64). To draw some instead, such as a new last layer, name them in "
         "model.reset"
     )
-    assert not made.store.state(0).exists()
+
+
+def test_of_many_long_names_some_are_shown_in_part() -> None:
+    tensors = {f"{number}{'x' * 5000}": np.ones(3, np.float32) for number in range(20)}
+    with pytest.raises(InvalidJobError, match=r"unexpected: 0x+…x+, .* and 15 more") as caught:
+        check(job(own() | tensors))
+    assert len(str(caught.value)) < 2000
+
+
+@pytest.mark.parametrize("n_classes", [2, 7])
+def test_the_number_of_classes_is_compared_once_the_data_are_read(n_classes: int) -> None:
+    last = {"3.weight": np.ones((n_classes, 5), np.float32), "3.bias": np.ones(n_classes)}
+    made = job(own() | last)
+    check(made)
+    if n_classes == 2:
+        initialise(made)
+        return
+    with pytest.raises(InvalidJobError, match=r"3.weight \(expected \(2, 5\), got \(7, 5\)\)"):
+        initialise(made)
+
+
+def test_what_does_not_depend_on_the_classes_is_compared_before() -> None:
+    with pytest.raises(InvalidJobError, match=r"3.weight \(expected \(any, 5\), got \(2, 6\)\)"):
+        check(job(own() | {"3.weight": np.ones((2, 6), np.float32)}))
+
+
+ONE_NUMBER = """
+from torch import nn
+
+def network(input_shape, n_outputs):
+    assert n_outputs in NUMBERS
+    return nn.Linear(*input_shape, n_outputs)
+"""
+
+
+def test_a_network_for_one_number_of_classes_is_compared_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check before the data guesses 10 classes."""
+    source = ONE_NUMBER.replace("NUMBERS", "(2, 10)")
+    own = {"name": "neural", "entry_point": "net:network"}
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    made = job({"weight": np.ones((2, 3)), "bias": np.ones(2)}, own)
+    made.spec["code"] = "s3://data/own.zip"
+    made.data.save("own.zip", archive({"net.py": source}))
+    check(made)
+    with pytest.raises(InvalidJobError, match=r"weight \(expected \(2, 4\), got \(2, 3\)\)"):
+        initialise(made)
 
 
 def with_value(value: float) -> dict[str, Array]:
@@ -135,10 +194,8 @@ WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
 @pytest.mark.parametrize(("tensors", "fields", "message"), WRONG.values(), ids=WRONG)
 def test_unsuitable_files_are_refused(tensors: Any, fields: Any, message: str) -> None:
     made = job(bytes(tensors) if isinstance(tensors, bytes | bytearray) else tensors(), **fields)
-    made.partitioned()
-    made.assemble()
     with pytest.raises(InvalidJobError, match=message):
-        made.initialise()
+        check(made)
 
 
 def test_a_file_that_is_absent_or_too_large_is_refused_at_the_door() -> None:
