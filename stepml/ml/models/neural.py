@@ -130,8 +130,18 @@ class NeuralNetwork(LossModel):
         seed = np.random.SeedSequence(path).generate_state(1, np.uint64)
         x = self._changed(self.bound.rows(_dense(X)), draws, row)
         with _DRAWING, self._blaming():
-            torch.default_generator.manual_seed(int(seed[0]) % _SEEDS)
+            self._let_draw(int(seed[0]) % _SEEDS)
             return self.bound.gradient(w, x, torch.from_numpy(y), out)
+
+    def _let_draw(self, seed: int) -> None:
+        import torch
+
+        from stepml.ml.neural.building import let_draw
+
+        if self.code is None:  # only code of users draws from other libraries
+            torch.default_generator.manual_seed(seed)
+        else:
+            let_draw(seed)
 
     def _changed(self, x: Tensor, draws: Draws, row: int) -> Tensor:
         """Return the rows of a batch with the changes of training."""
@@ -144,9 +154,17 @@ class NeuralNetwork(LossModel):
 
     def outputs(self, w: Floats, X: Matrix) -> Floats:
         """Return the outputs of rows, (n_samples, n_outputs)."""
+        if not len(X):  # of which networks of users cannot tell a shape
+            return np.zeros((0, self.n_outputs), np.float32)
         bound = self.bound
         with self._blaming():
             return bound.outputs(w, _dense(X))
+
+    def loss(self, outputs: Floats, y: Array) -> float:
+        """Return the mean loss of rows with these outputs; 0 without rows."""
+        bound = self.bound
+        with self._blaming():
+            return bound.loss(outputs, y)
 
     @abstractmethod
     def tally(self, w: Floats, X: Matrix, y: Array) -> Sums:

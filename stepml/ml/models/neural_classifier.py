@@ -64,17 +64,21 @@ class NeuralClassifier(NeuralNetwork):
         return cls(spec_of(card), card["n_features"], card["classes"], **shape_of(card))
 
     def constant_loss(self, facts: DataFacts, y: Array) -> float | None:
-        shares = shares_of(facts, None)
-        if shares is None or not shares.all() or self.bound.has_own_loss:
+        shares, smoothing = shares_of(facts, None), self.spec.label_smoothing
+        if shares is None or self.bound.has_own_loss:
             return None
-        return -float(np.mean(np.log(shares)[y]))
+        shares = (1 - smoothing) * shares + smoothing / len(shares)
+        if not shares.all():
+            return None
+        logarithms = np.log(shares)
+        return -float(np.mean((1 - smoothing) * logarithms[y] + smoothing * logarithms.mean()))
 
     def targets(self, labels: Floats) -> Array:
         return indices(labels, self._labels)
 
     def tally(self, w: Floats, X: Matrix, y: Array) -> Sums:
         outputs = self.outputs(w, X)
-        loss = self.bound.loss(outputs, y)
+        loss = self.loss(outputs, y)
         return tally_classes(loss, self._of_classes(outputs), y, len(self.classes))
 
     def judged(self, sums: Sums) -> Evaluation:

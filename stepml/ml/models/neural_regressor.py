@@ -56,9 +56,10 @@ class NeuralRegressor(NeuralNetwork):
 
     def tally(self, w: Floats, X: Matrix, y: Array) -> Sums:
         outputs = self.outputs(w, X)
-        loss = self.bound.loss(outputs, y) * self.loss_unit
+        loss = self.loss(outputs, y) * self.loss_unit
         as_in_data = self._unit.as_in_data
-        return tally_numbers(loss, as_in_data(outputs[:, 0]), as_in_data(y))
+        predicted, labels = as_in_data(outputs[:, 0]), as_in_data(y)
+        return tally_numbers(loss, predicted, labels, self._unit.origin)
 
     def judged(self, sums: Sums) -> Evaluation:
         return quality_of_numbers(sums)

@@ -11,6 +11,7 @@ from stepml.ml.models.confusion import PerClass
 Sums = Floats64
 
 TOP = 5
+_ROUNDING = 1e-14  # of a difference of sums, relative to them
 
 
 def tally_classes(loss: float, outputs: Floats, own: Array, n_classes: int) -> Sums:
@@ -54,14 +55,14 @@ def quality_of_classes(sums: Sums, n_classes: int) -> Evaluation:
     return Evaluation(float(loss / rows), metrics)
 
 
-def tally_numbers(loss: float, predicted: Floats, labels: Floats) -> Sums:
+def tally_numbers(loss: float, predicted: Floats, labels: Floats, origin: float = 0.0) -> Sums:
     """Return the sums of rows with numbers as labels.
 
     They are the rows, and the sums of losses, squared errors, errors without sign, labels and
-    squared labels.
+    squared labels; labels count from ``origin``, about their mean, for the sake of digits.
     """
     errors = np.subtract(predicted, labels, dtype=np.float64)
-    wide = labels.astype(np.float64)
+    wide = labels.astype(np.float64) - origin
     return np.array(
         [
             len(labels),
@@ -79,6 +80,6 @@ def quality_of_numbers(sums: Sums) -> Evaluation:
     rows, loss, squares, absolute, labels, squared_labels = sums.tolist()
     metrics = {"rmse": (squares / rows) ** 0.5, "mae": absolute / rows}
     total = squared_labels - labels**2 / rows
-    if total > 0:
+    if total > _ROUNDING * squared_labels:  # otherwise the labels are all equal
         metrics["r2"] = 1 - squares / total
     return Evaluation(loss / rows, metrics)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from stepml.job.errors import InvalidNetworkError
 from stepml.ml.matrices import Floats
@@ -113,12 +114,15 @@ class BoundNetwork:
         return loss.item()
 
     def outputs(self, w: Floats, X: npt.NDArray[Any]) -> Floats:
-        """Return the outputs of rows (n_samples, n_features) without any change of statistics."""
+        """Return the outputs of rows (n_samples, n_features) without any change of statistics.
+
+        There is at least one row.
+        """
         self._bind(w)
         self.module.eval()
         step = max(1, min(_MOST_ROWS, _BLOCK_VALUES // X.shape[1]))
         with torch.inference_mode():
-            blocks = [self.module(self.rows(X[i : i + step])) for i in range(0, len(X) or 1, step)]
+            blocks = [self.module(self.rows(X[i : i + step])) for i in range(0, len(X), step)]
         result: Floats = torch.cat(blocks).numpy()
         return result
 
@@ -131,6 +135,8 @@ class BoundNetwork:
         """Return the mean loss of rows with these outputs; 0 without rows."""
         if not len(y):
             return 0.0
+        if self.has_own_loss:  # which may change them in place
+            outputs = outputs.copy()
         return self._loss(torch.from_numpy(outputs), torch.from_numpy(y)).item()
 
     def _bind(self, w: Floats) -> None:
@@ -180,7 +186,17 @@ def _require_usual(tensors: Mapping[str, torch.Tensor]) -> None:
                 f"parameter {name}: expected another name than {', '.join(SCALE_ARRAYS)}, which "
                 "a model's file has for the preparation of rows"
             )
+        if is_lazy(tensor):
+            raise InvalidNetworkError(
+                f"parameter {name}: expected a shape, got none, as in a lazy layer of torch; give "
+                "the layer the number of its inputs, or call the network once in your function"
+            )
         if tensor.dtype != torch.float32:
             raise InvalidNetworkError(f"parameter {name}: expected float32, got {tensor.dtype}")
+        if tensor.device.type == "meta":
+            raise InvalidNetworkError(
+                f"parameter {name} has no memory; expected a function that makes new tensors in "
+                "each call, on cpu"
+            )
         if tensor.device.type != "cpu":
             raise InvalidNetworkError(f"parameter {name}: expected it on cpu, got {tensor.device}")

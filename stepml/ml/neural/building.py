@@ -84,11 +84,16 @@ def seeded(seed: int) -> Iterator[None]:
     """Let torch, NumPy and Python draw from ``seed``; afterwards they go on as before."""
     numpy_state, python_state = np.random.get_state(), random.getstate()
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        np.random.seed(seed % 2**32)
-        random.seed(seed)
+        let_draw(seed)
         try:
             yield
         finally:
             np.random.set_state(numpy_state)
             random.setstate(python_state)
+
+
+def let_draw(seed: int) -> None:
+    """Let torch, NumPy and Python draw from ``seed``."""
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from stepml.job.errors import InvalidNetworkError
 from stepml.job.models import Neural
 from stepml.ml.neural.bound import BoundNetwork
-from stepml.ml.neural.building import bound_network, parts_of, seeded
+from stepml.ml.neural.building import bound_network, let_draw, parts_of, seeded
 from stepml.ml.neural.code import imported_function
 from stepml.ml.neural.layout import NetworkLayout
 from stepml.ml.neural.own import blamed
@@ -144,9 +145,12 @@ def _require_room_unbuilt(
         check_source(spec, code)  # imported here, its modules may have tensors themselves
         with torch.device("meta"), _Undrawn(), seeded(0):
             module = parts_of(spec, input_shape, n_outputs, code).module
-        n_parameters = sum(each.numel() for each in module.parameters())
     except InvalidNetworkError:  # building it in earnest tells whether it is one
         return
+    parameters = list(module.parameters())
+    if any(is_lazy(each) for each in parameters):
+        return
+    n_parameters = sum(each.numel() for each in parameters)
     require_room(n_parameters)
 
 
@@ -194,10 +198,19 @@ def _targets(spec: Neural, n_outputs: int) -> torch.Tensor:
 
 def _require_gradient(network: BoundNetwork, rows: torch.Tensor, targets: torch.Tensor) -> None:
     w = network.parameters
-    out = np.zeros_like(w)
-    loss = network.gradient(w, rows, targets, out)
+    out, again = np.zeros_like(w), np.zeros_like(w)
+    for each in (out, again):
+        let_draw(0)
+        loss = network.gradient(w, rows.clone(), targets, each)
     if not math.isfinite(loss) or not np.isfinite(out[: network.layout.n_trained]).all():
         raise InvalidNetworkError(
             f"loss and gradient of {_ROWS} random rows: expected finite numbers, got a loss of "
             f"{loss:g}"
+        )
+    if not np.array_equal(out, again):
+        raise InvalidNetworkError(
+            "model.entry_point: two steps from the same parameters with the same seed differ. "
+            "Functions hand over float32 parameters and buffers alone, so a network may count "
+            "nothing itself (batch normalisation: give it a momentum); draw random numbers with "
+            "torch, numpy.random or random, without a seed of their own"
         )

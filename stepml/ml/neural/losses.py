@@ -23,10 +23,10 @@ def loss_named(name: str, label_smoothing: float = 0.0) -> Loss:
 def of_targets(loss: Loss, name: str) -> Loss:
     """Return a loss that takes the targets of ``model.loss`` in the type that is usual in torch.
 
-    These are int64 for indices of classes, otherwise float32.
+    These are int64 for indices of classes, otherwise float32; a copy, which the loss may change.
     """
     kind = torch.int64 if name == "cross_entropy" else torch.float32
-    return lambda outputs, targets: loss(outputs, targets.to(kind))
+    return lambda outputs, targets: loss(outputs, targets.to(kind, copy=True))
 
 
 def _cross_entropy(outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:

@@ -11,7 +11,7 @@ from stepml.job import networks
 from stepml.job.algorithms import GradientAveraging, ModelAveraging
 from stepml.job.models import Neural
 from stepml.ml.models import LabelUnit, NeuralClassifier, build_model
-from stepml.ml.models.base import Draws, Floats
+from stepml.ml.models.base import DataFacts, Draws, Floats
 from tests.support.learning import Orchestra, averaged_gradients, job_of
 from tests.support.torch import torch
 
@@ -250,6 +250,21 @@ def test_slices_add_up_to_the_whole(loss: Any) -> None:
     assert whole.metrics["accuracy"] == np.mean(predicted == y)
     assert np.allclose(model.probabilities(w, X).sum(axis=1), 1)
     assert np.array_equal(model.probabilities(w, X).argmax(axis=1), predicted)
+
+
+@pytest.mark.parametrize("counts", [(90, 10), (50, 50), (100, 0)])
+def test_the_loss_without_features_is_the_least_of_equal_outputs_for_all_rows(counts: Any) -> None:
+    """With smoothing, even a perfect model has a loss, which may exceed the loss without."""
+    spec = Neural(network=networks.Mlp(hidden=(8,)), label_smoothing=0.4)
+    model = network(spec, 6, (0.0, 1.0))
+    y = np.repeat(np.arange(2, dtype=np.int32), counts)
+    found = model.constant_loss(DataFacts(6, (0.0, 1.0), counts), y)
+    assert found is not None
+    losses = [
+        model.loss(np.tile(np.float32([0, z]), (len(y), 1)), y) for z in np.linspace(-5, 5, 2001)
+    ]
+    assert found == pytest.approx(min(losses), abs=1e-5)
+    assert np.argmin(losses) not in (0, 2000)
 
 
 def test_numbers_are_learnt_in_their_own_unit() -> None:
