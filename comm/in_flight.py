@@ -121,9 +121,10 @@ class InFlight(InFlightExchange):
         sums = {chunk: self._merge(step, chunk) for chunk in mine}
         sums |= self._collect(step, [c for c in range(self._chunks) if c not in sums])
         aggregate = join([sums[chunk] for chunk in range(self._chunks)])
-        # Nobody needs it any more; while this rank computes, its memory is free. The names are for
-        # `withdraw`.
+        # All ranks have contributed to this step, so they have the sum of the last one. While this
+        # rank computes, the memory of both is free. The names are for `withdraw`.
         self._contributed = dict.fromkeys(self._contributed, b"")
+        self._last_sums = dict.fromkeys(self._last_sums, b"")
         self._left_at = self._clock.monotonic()
         return aggregate
 

@@ -222,5 +222,8 @@ def _fill(target: memoryview, body: StreamingBody) -> None:
 
 
 def _body(data: Buffer) -> bytes:
-    # boto3 accepts a bytearray, despite its stubs; a copy of a large shard would cost memory.
-    return bytes(data) if isinstance(data, memoryview) else cast("bytes", data)
+    # boto3 takes no memoryview. It takes a bytearray, despite its stubs, and sends it as it is; to
+    # bytes it appends the header first, in another copy, so that one packet has both.
+    if not isinstance(data, memoryview):
+        return cast("bytes", data)
+    return cast("bytes", bytearray(data)) if len(data) > _WINDOW_BYTES else bytes(data)

@@ -69,13 +69,12 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
         ReplayLostError
             The channel has lost the sums that the rank needs to catch up with its peers.
         """
-        start = run.snapshot or RankProgress(run.state.parameters, extras=run.state.extras)
-        if start.finished:  # the rank was called again after the last batch
-            return Trained(digest=digest_of(start.state))
-        watch = run.watch()
-        exchange = self._exchange(run, start, watch)
+        if run.start.finished:  # the rank was called again after the last batch
+            return Trained(digest=digest_of(run.start.state))
+        watch, batches_done = run.watch(), run.start.batches_done
+        exchange = self._exchange(run, batches_done, watch)
         try:
-            return self._train(run, start, watch, exchange)
+            return self._train(run, batches_done, watch, exchange)
         except (AttemptStoppedError, ExecutorPausedError):
             if watch.is_over and Fences(run.store, run.task).comes_too_late():
                 exchange.withdraw()
@@ -87,7 +86,7 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
                 take_turn(run, watch)
             raise WaitTimeoutError(error.missing, exchange.patience_s, _WHY) from error
         except ReplayLostError as error:
-            paused = _pause_if_later(run, start.batches_done)
+            paused = _pause_if_later(run, batches_done)
             if paused is None:
                 raise
             raise paused from error
@@ -123,27 +122,27 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
         exchange.withdraw()
         Snapshots(run.store, run.task.epoch).delete()
 
-    def _exchange(self, run: RankRun, start: RankProgress, watch: Watch) -> EpochExchange:
-        wait = Wait(run, watch, start.batches_done + 1, time.monotonic())
+    def _exchange(self, run: RankRun, batches_done: int, watch: Watch) -> EpochExchange:
+        wait = Wait(run, watch, batches_done + 1, time.monotonic())
         exchange = run.channel.in_flight(
             run.task, run.task.rank, run.plan.model().n_parameters, watch=wait
         )
         return EpochExchange(exchange, wait, run.task.epoch, time.monotonic())
 
     def _train(
-        self, run: RankRun, start: RankProgress, watch: Watch, exchange: EpochExchange
+        self, run: RankRun, batches_done: int, watch: Watch, exchange: EpochExchange
     ) -> Trained:
         keeper = SnapshotKeeper(
             Snapshots(run.store, run.task.epoch),
             exchange.forget,
-            start.batches_done,
+            batches_done,
             interval_s=run.timing.snapshot_interval_s,
         )
         saves = run.task.rank == SAVES_SNAPSHOTS
         model, X, y = run.load()
-        progress = start
+        # The start is not the end, so there is a step. During it, nothing refers to the start.
         for progress in self.algorithm.steps(
-            model, start, X, y, run.rank_epoch, exchange, watch.must_pause
+            model, run.take_start(), X, y, run.rank_epoch, exchange, watch.must_pause
         ):
             if saves:
                 keeper.after_step(progress)

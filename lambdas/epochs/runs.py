@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+
 from lambdas.attempts.fences import Fences
 from lambdas.attempts.timing import Timing
 from lambdas.attempts.watch import Watch
@@ -20,8 +22,10 @@ from stepml.ml.matrices import Matrix
 from stepml.ml.models import Model
 from stepml.ml.models.base import Array
 
+_NO_STATE = State(np.empty(0, np.float32))
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class RankRun:
     """One call of a rank."""
 
@@ -33,6 +37,7 @@ class RankRun:
     state: State  # of the epoch before
     progress: RankProgress | None  # of this rank, if an earlier call ran out of time
     snapshot: RankProgress | None  # of all replicas, if the epoch is exchanged in flight
+    was_paused: bool  # this call continues the work of an earlier one
 
     @classmethod
     def begin(
@@ -58,6 +63,7 @@ class RankRun:
             return None
         fences.begin(found)
         require_found([plan, state], found)
+        saved, snapshot = progress.read_whole(found), snapshots.read(found)
         return cls(
             task,
             plan.decode(found[plan.key], plan.key),
@@ -65,14 +71,21 @@ class RankRun:
             deadline,
             timing,
             state.decode(found[state.key], state.key),
-            progress.read_whole(found),
-            snapshots.read(found),
+            saved,
+            snapshot,
+            was_paused=saved is not None or snapshot is not None,
         )
 
     @property
-    def was_paused(self) -> bool:
-        """Whether this call continues the work of an earlier one."""
-        return self.progress is not None or self.snapshot is not None
+    def start(self) -> RankProgress:
+        """The point from which ranks in flight go on."""
+        return self.snapshot or RankProgress(self.state.parameters, extras=self.state.extras)
+
+    def take_start(self) -> RankProgress:
+        """Return `start`, which is large, and keep no reference to it."""
+        start = self.start
+        self.state, self.snapshot = _NO_STATE, None
+        return start
 
     @property
     def channel(self) -> JobChannel:

@@ -26,7 +26,7 @@ class Entry(Generic[T]):
 
     storage: DurableStorage
     key: str
-    encode: Callable[[T], bytes]
+    encode: Callable[[T], Buffer]
     decode: Callable[[Buffer, str], T]  # takes the key for its error message
 
     def load(self) -> T:
@@ -85,13 +85,13 @@ class Entry(Generic[T]):
         StorageUnavailableError
             The value changes faster than it can be compared.
         """
-        data = self.encode(value)
         for _ in range(_MAX_CONFLICTS):
             stored, version = self.storage.load_version(self.key)
             earlier = None if stored is None else self.read_whole({self.key: stored})
             if earlier is not None and unless(earlier):
                 return earlier
-            if self.storage.compare_and_save(self.key, data, version):
+            stored = earlier = None  # before there is another value of its size
+            if self.storage.compare_and_save(self.key, self.encode(value), version):
                 return value
         raise StorageUnavailableError(f"{self.key} is replaced faster than it can be compared")
 

@@ -17,10 +17,10 @@ from stepml.ml.models.base import Array
 _EXTRA = "extra."  # prefix of the arrays that an algorithm has beside the parameters
 
 
-def pack_state(epoch: int, state: State) -> bytes:
+def pack_state(epoch: int, state: State) -> Buffer:
     """Return the state after ``epoch`` as a container of arrays."""
     contents = {"parameters": state.parameters, **_prefixed(state.extras)}
-    return bytes(arrays.pack(contents, {"epoch": str(epoch)}))
+    return arrays.pack(contents, {"epoch": str(epoch)})
 
 
 def unpack_state(data: Buffer, key: str) -> State:
@@ -36,9 +36,9 @@ def unpack_state(data: Buffer, key: str) -> State:
     return State(views["parameters"], _extras(views))
 
 
-def pack_rank_state(rank_state: Extras) -> bytes:
+def pack_rank_state(rank_state: Extras) -> Buffer:
     """Return the arrays with which a rank ended an epoch as a container."""
-    return bytes(arrays.pack(rank_state))
+    return arrays.pack(rank_state)
 
 
 def unpack_rank_state(data: Buffer, key: str) -> Extras:
@@ -47,9 +47,9 @@ def unpack_rank_state(data: Buffer, key: str) -> Extras:
         return arrays.unpack(data)[0]
 
 
-def pack_scale(scale: Scale) -> bytes:
+def pack_scale(scale: Scale) -> Buffer:
     """Return ``scale`` as a container of arrays."""
-    return bytes(scale.pack())
+    return scale.pack()
 
 
 def unpack_scale(data: Buffer, key: str) -> Scale:
@@ -67,7 +67,7 @@ def named(key: str) -> Iterator[None]:
         raise DamagedValueError(f"{key}: {error}") from error
 
 
-def pack_progress(progress: RankProgress) -> bytes:
+def pack_progress(progress: RankProgress) -> Buffer:
     """Return a rank's progress in its epoch as a container of arrays."""
     contents: dict[str, Array] = {
         "parameters": progress.parameters,
@@ -77,7 +77,7 @@ def pack_progress(progress: RankProgress) -> bytes:
         "loss": np.array([progress.loss_sum], np.float64),
         **_prefixed(progress.extras),
     }
-    return bytes(arrays.pack(contents))
+    return arrays.pack(contents)
 
 
 def unpack_progress(data: Buffer, key: str) -> RankProgress:

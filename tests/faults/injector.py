@@ -84,11 +84,11 @@ class Invocation:
     current: Invocation | None = None  # a process has one at a time
 
     def __init__(self, function: str, event: Event) -> None:
-        self.function = function
+        self.function = _role(function, event)
         self.event = event
         self.job_id = _job_of(event)
         self.directory = _directory_of(self.job_id)
-        self.position = {"function": function, "epoch": _epoch(event), "part": _part(event)}
+        self.position = {"function": self.function, "epoch": _epoch(event), "part": _part(event)}
         self.numbers: dict[tuple[str, ...], int] = {}  # of the writes so far
         self.faults = [fault for fault in self._plan() if self.position.items() <= fault.items()]
 
@@ -275,8 +275,18 @@ def _ended(event: Event) -> str:
     return str(event.get("detail", {}).get("name", ""))
 
 
+def _role(function: str, event: Event) -> str:
+    """Return the name of a call, as some functions have several kinds of calls."""
+    if event.get("only_check"):
+        return "model_check"
+    if event.get("n_slices"):  # an epoch whose model is evaluated apart
+        return "evaluator" if "slice" in event else "epoch_merger"
+    return function
+
+
 def _part(event: Event) -> int | None:
-    return next((event[name] for name in ("rank", "chunk", "range") if name in event), None)
+    parts = ("rank", "slice", "chunk", "range")
+    return next((event[name] for name in parts if name in event), None)
 
 
 def _await_file(path: Path, wait_s: float = WAIT_S) -> None:

@@ -25,7 +25,8 @@ COPIES = frozenset({"duplicate", "late copy"})
 
 EXCHANGED = frozenset({"contribution", "aggregate", "shared model"})
 SERVER_CALLS = frozenset({"push", "push_and_wait", "reset", "forget", "delete"})
-TRAINING = frozenset({"executor", "merger", "reducer"})  # differ by algorithm and channel
+# Differ by algorithm and channel.
+TRAINING = frozenset({"executor", "merger", "epoch_merger", "evaluator", "reducer"})
 
 _KINDS = (
     (r"/probe/", "probe"),
@@ -36,6 +37,7 @@ _KINDS = (
     (r"/shared/", "mark"),
     (r"/fences/", "attempt fence"),
     (r"/ranks/", "own state"),
+    (r"/tallies/", "tally"),
     (r"/snapshots/", "snapshot"),
     (r"/progress/", "progress"),
     (r"/pieces/.*\.json", "summary"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from stepml.job.channels import CHANNELS, PATTERNS
@@ -13,6 +14,14 @@ WORKERS = 3
 EPOCHS = 4
 
 LOGISTIC = {"name": "logistic_regression"}
+# With random draws in training; the second one also with statistics of batches.
+DROPPING = {"name": "neural", "network": {"name": "mlp", "hidden": [8], "dropout": 0.2}}
+NORMALISING = {
+    "name": "neural",
+    "network": {"name": "mobilenet", "width": 0.1, "depth": 0},
+    "input_shape": [1, 2, 2],
+    "augment": {"flip": True},
+}
 ALGORITHMS: dict[str, dict[str, Any]] = {
     "model_averaging": {
         "model": LOGISTIC,
@@ -41,14 +50,30 @@ ALGORITHMS: dict[str, dict[str, Any]] = {
         },
     },
 }
-
+NETWORKS: dict[str, dict[str, Any]] = {
+    "network_gradients": {
+        "model": NORMALISING,
+        "algorithm": {
+            "name": "gradient_averaging",
+            "learning_rate": 0.01,
+            "batch_size": 30,
+            "optimiser": "adam",
+        },
+    },
+    "network_models": {
+        "model": DROPPING,
+        "algorithm": {"name": "model_averaging", "learning_rate": 0.1, "batch_size": 25},
+    },
+}
+if find_spec("torch"):
+    ALGORITHMS |= NETWORKS
 
 _SHORT = {"reduce": "r", "reduce_scatter": "rs", "async": "async"}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One algorithm on one channel, in one pattern."""
+    """One algorithm, with its model, on one channel, in one pattern."""
 
     algorithm: str
     channel: str
@@ -62,7 +87,8 @@ class Setting:
     @property
     def in_flight(self) -> bool:
         """Whether ranks wait for each other within an epoch."""
-        return self.algorithm == "gradient_averaging" and self.has_fixed_bits
+        name = ALGORITHMS[self.algorithm]["algorithm"]["name"]
+        return name == "gradient_averaging" and self.has_fixed_bits
 
     @property
     def has_fixed_bits(self) -> bool:
@@ -91,6 +117,13 @@ SETTINGS = [
     Setting("expectation_maximisation", "redis", "reduce_scatter"),
     Setting("gradient_averaging", "s3", "reduce"),
     Setting("gradient_averaging", "redis", "reduce_scatter"),
+]
+
+
+# Of networks, beside all placements of the settings above.
+NETWORK_SETTINGS = [
+    Setting("network_gradients", "redis", "reduce_scatter"),
+    Setting("network_models", "s3", "reduce"),
 ]
 
 

@@ -30,6 +30,7 @@ from tests.support.running_aws import EXECUTION_WAIT_S, RunningAws, eventually
 INJECTOR = Path(__file__).with_name("injector.py")
 TEMPORARY = "tmp"  # temporary files of functions; on AWS they also remain while a function is warm
 FUNCTION = "AWS::Serverless::Function"
+LIBRARY_MB = 512  # that functions with torch get beside the memory of others
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,10 @@ def _template(place: Path, plans: Path, limits: Mapping[str, Any]) -> dict[str, 
         properties = resource["Properties"]
         if resource["Type"] == FUNCTION:
             module = properties["Handler"].split(".")[1]
-            properties |= {"CodeUri": "code", "Handler": f"injector.{module}", **limits}
+            own = {**limits}
+            if "MemorySize" in limits and properties["CodeUri"].endswith("code-torch"):
+                own["MemorySize"] += LIBRARY_MB
+            properties |= {"CodeUri": "code", "Handler": f"injector.{module}", **own}
         if "DefinitionUri" in properties:
             source = template_path().parent / properties["DefinitionUri"]
             properties["DefinitionUri"] = str(source.resolve())

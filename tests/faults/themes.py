@@ -91,7 +91,7 @@ def stops(ground: Ground, setting: Setting) -> Iterator[Strike]:
     found = [point for point in writes if point.function != "prepare"]  # it would be refused then
     step, first = len(found) // STOPS, number_of(setting)
     for number in range(STOPS):
-        point = found[number * step + first]
+        point = found[(number * step + first) % len(found)]
         moment = ("before", "after")[(number + first) % 2]
         yield Strike(
             f"{setting.name}-stop-{number}",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ import pytest
 from tests.faults.campaign import Campaign, Outcome, Strike, summary
 from tests.faults.chaos import Soak, survive
 from tests.faults.placements import Fault, Planner, Point
-from tests.faults.settings import SETTINGS, Setting, all_settings
+from tests.faults.settings import NETWORK_SETTINGS, SETTINGS, Setting, all_settings
 from tests.faults.stack import FaultyStack, busy, deploy_faulty
 from tests.faults.themes import THEMES, Ground
 from tests.support.running_aws import RunningAws, eventually, running_aws
@@ -36,7 +37,12 @@ UNDER_FIRE = [
     Setting("gradient_averaging", "parameter_server", "reduce"),
 ]
 # STEPML_FAULT_SETTINGS=all: every algorithm, channel and pattern, in about half an hour.
-CHOSEN = all_settings() if os.environ.get("STEPML_FAULT_SETTINGS") == "all" else SETTINGS
+ARE_ALL = os.environ.get("STEPML_FAULT_SETTINGS") == "all"
+CASES = [
+    (theme, setting) for theme in THEMES for setting in (all_settings() if ARE_ALL else SETTINGS)
+]
+if not ARE_ALL and find_spec("torch"):
+    CASES += zip(("limits", "stops"), NETWORK_SETTINGS, strict=True)
 ON_REDIS = [setting for setting in SETTINGS if setting.channel == "redis"]
 
 Struck = dict[tuple[str, Setting], list[Future[Outcome]]]
@@ -96,8 +102,9 @@ def asked_for(items: list[pytest.Item]) -> list[tuple[str, Setting]]:
     return [(each["theme"], each["setting"]) for each in given if "theme" in each]
 
 
-@pytest.mark.parametrize("setting", CHOSEN, ids=lambda setting: setting.name)
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize(
+    ("theme", "setting"), CASES, ids=lambda value: getattr(value, "name", value)
+)
 def test_faults_change_no_bit(struck: Struck, theme: str, setting: Setting) -> None:
     outcomes = [each.result() for each in struck[theme, setting]]
     complaints = [line for each in outcomes for line in each.complaints()]

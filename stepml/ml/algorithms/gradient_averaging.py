@@ -68,9 +68,11 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
         path = Path(self._descent(), model.penalty, progress.parameters, extras)
         gradient, trailer = np.empty_like(path.w), np.empty(2, np.float64)
         loss_sum, rows_seen = progress.loss_sum, progress.rows_seen
+        first = progress.batches_done + 1
+        del progress, extras  # they are as large as the path, which has copies
         part = RankGradient(model, X, y, rank_epoch.draws, self.spec.accumulate)
         live = False
-        for number in range(progress.batches_done + 1, len(batches) + 1):
+        for number in range(first, len(batches) + 1):
             aggregate = None if live else exchange.replay(number)
             if aggregate is None:
                 live = True

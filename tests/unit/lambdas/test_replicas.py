@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -35,6 +36,7 @@ from stepml.job.reports import Failure
 from stepml.job.step import Step
 from stepml.job.tasks import ExecutorResult, ExecutorTask
 from stepml.ml.algorithms import RankProgress
+from stepml.ml.models.base import Floats
 from storage.base import Buffer, Version
 from storage.testing.memory import MemoryStorage
 from tests.support.clocks import HandClock
@@ -47,6 +49,32 @@ Remaining = Callable[[], float]
 
 class KilledError(BaseException):
     """The end of a function from outside, which no handler can catch."""
+
+
+class Loaded(bytearray):
+    """A value with weak references to it."""
+
+
+class WeaklyHeld(DurableWrapper):
+    """Notes at each contribution whether the state of the epoch before is still in memory."""
+
+    def __init__(self, inner: MemoryStorage, key: str) -> None:
+        super().__init__(inner)
+        self.key = key
+        self.state: Callable[[], Loaded | None] = Loaded
+        self.was_held: list[bool] = []
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
+        found = super().load_many(keys)
+        if self.key in found:
+            loaded = found[self.key] = Loaded(found[self.key])
+            self.state = weakref.ref(loaded)
+        return found
+
+    def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
+        if any("/c/" in key for key in values):
+            self.was_held.append(self.state() is not None)
+        return super().publish_many(values)
 
 
 def gradient_job(job_id: str = "job", **spec: object) -> Job:
@@ -568,3 +596,32 @@ def test_a_late_copy_takes_no_snapshot_back() -> None:
     found = store.load()
     assert found is not None
     assert found.batches_done == 7
+
+
+def test_while_a_rank_trains_nothing_refers_to_the_state_of_the_epoch_before() -> None:
+    """It is as large as the model with its moments, of which the rank has a replica."""
+    job = gradient_job(workers=1)
+    storage = WeaklyHeld(job.storage, keys.state("job", 0))
+    job.execute(1, 0, storage=storage)
+    assert storage.was_held
+    assert not any(storage.was_held)
+
+
+def test_a_stored_snapshot_is_let_go_before_the_next_one_is_encoded() -> None:
+    job = gradient_job()
+    entry = job.store.snapshot(1)
+    entry.save(RankProgress(np.zeros(3, np.float32), 1))
+    held: list[bool] = []
+    seen: list[weakref.ref[Floats]] = []
+
+    def look(earlier: RankProgress) -> bool:
+        seen.append(weakref.ref(earlier.parameters))
+        return False
+
+    def encode(progress: RankProgress) -> Buffer:
+        held.append(seen[0]() is not None)
+        return entry.encode(progress)
+
+    replace(entry, encode=encode).replace(RankProgress(np.ones(3, np.float32), 2), unless=look)
+    assert held == [False]
+    assert entry.load().batches_done == 2
