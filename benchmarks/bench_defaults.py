@@ -32,8 +32,8 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.choices import some_of
 from benchmarks.default_sets import SETS, DataSet, Result, from_csv
 from benchmarks.json_file import write_json
-from stepml.local.deploy import deploy
 from stepml.packaging.sources import resource_root
+from tests.support.deployment import deploy
 from tests.support.running_aws import RunningAws, running_aws
 
 ALGORITHMS = ("chosen", "gradient_averaging", "model_averaging", "admm")

@@ -33,8 +33,8 @@ from benchmarks.choices import some_of
 from benchmarks.ending import ended
 from benchmarks.exchange_figures import CACHES
 from stepml.job.channels import CHANNELS
-from stepml.local.deploy import deploy
 from stepml.packaging.sources import resource_root
+from tests.support.deployment import deploy
 from tests.support.running_aws import RunningAws, running_aws
 
 ALGORITHMS = ("model_averaging", "gradient_averaging")

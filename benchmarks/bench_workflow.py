@@ -32,8 +32,8 @@ from typing import Any
 import boto3
 
 from benchmarks.json_file import write_json
-from stepml.local.deploy import deploy
 from stepml.packaging.sources import resource_root
+from tests.support.deployment import deploy
 
 EPOCHS = 50
 WORKERS = 4

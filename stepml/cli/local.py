@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +20,7 @@ from stepml.cli.errors import (
 from stepml.cli.options import AsJson
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
+from stepml.local_identity import ACCOUNT_ID, REGION
 
 if TYPE_CHECKING:
     from stepml.local.daemon import FunctionEnvironment, LocalStatus
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 # Installed by the extra `local`.
 PACKAGES = ("moto", "awslambdaric", "samtranslator")
 LIVENESS_POLL_S = 1.0
+DEPLOY_WAIT_S = 240.0  # for another deployment on this machine
 STATES = ("starting", "busy", "idle")  # of a function's process
 
 app = typer.Typer(
@@ -148,31 +150,29 @@ def _environment_rows(environments: Sequence[FunctionEnvironment]) -> list[list[
     return [[name, *(str(counts[name, state] or "") for state in STATES)] for name in functions]
 
 
-def _deployed(status: LocalStatus, output: Output, data_bucket: str) -> dict[str, str]:
-    from stepml.client.connection import translated
+def _deployed(status: LocalStatus, output: Output, data_bucket: str) -> Mapping[str, str]:
+    from stepml.client.connection import connect_local
+    from stepml.deployment.artefacts import Place
+    from stepml.deployment.deploying import Deployer
+    from stepml.deployment.errors import DeploymentError
     from stepml.local.caches import template_parameters
-    from stepml.local.deploy import STACK_WAIT_S, DeploymentError, TemplateError, deploy
     from stepml.local.locks import LockTimeoutError, exclusive
     from stepml.packaging.sources import template_path
 
+    connection = connect_local(status.endpoint_url, identity=status.id)
+    deployer = Deployer.with_own_files(connection, Place(ACCOUNT_ID, REGION))
+    parameters = template_parameters(status.caches, status.concurrency)
+    parameters["DataBucketName"] = data_bucket
     try:
         # Two concurrent deployments would both create the stack.
-        alone, showing = exclusive("deploy", 2 * STACK_WAIT_S), output.working("deploying")
-        with translated(status.endpoint_url), showing, alone:
-            return deploy(
-                status.endpoint_url,
-                template_path(),
-                stack_name=DEFAULT_STACK,
-                parameters={
-                    **template_parameters(status.caches, status.concurrency),
-                    "DataBucketName": data_bucket,
-                },
-            )
-    except (DeploymentError, TemplateError, LockTimeoutError) as error:
+        alone, showing = exclusive("deploy", DEPLOY_WAIT_S), output.working("deploying")
+        with showing, alone:
+            return deployer.deploy(template_path(), DEFAULT_STACK, parameters).outputs
+    except (DeploymentError, LockTimeoutError) as error:
         raise LocalAwsFailedError(str(error)) from error
 
 
-def _show_status(status: LocalStatus, output: Output, outputs: dict[str, str] | None) -> None:
+def _show_status(status: LocalStatus, output: Output, outputs: Mapping[str, str] | None) -> None:
     output.document(
         {
             "running": True,
@@ -189,7 +189,7 @@ def _show_status(status: LocalStatus, output: Output, outputs: dict[str, str] | 
             "caches": [
                 {"name": each.name, "url": each.url, "pid": each.pid} for each in status.caches
             ],
-            **({} if outputs is None else {"outputs": outputs}),
+            **({} if outputs is None else {"outputs": dict(outputs)}),
         }
     )
     output.line(f"the local AWS runs on {status.endpoint_url}")

@@ -1,7 +1,7 @@
 """Permissions of functions in S3: the policies of a function's role, as IAM applies them.
 
-Only functions are restricted. They are known by an access key that belongs to their role; clients
-outside of functions may do everything.
+Only functions are restricted, and everybody by the policy of a bucket. Functions are known by an
+access key that belongs to their role; other clients may do what no bucket forbids.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from moto.iam.access_control import PermissionResult
 from moto.iam.models import iam_backends
 from moto.s3.exceptions import BucketAccessDeniedError, S3ClientError
-from moto.s3.models import s3_backends
+from moto.s3.models import FakeBucket, s3_backends
 from moto.s3.responses import S3Response
 
 from stepml.local.functions import access_key
@@ -25,6 +26,9 @@ from stepml.local.seams import Seams
 seams = Seams()
 
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/")
+# A connection within this machine counts as encrypted.
+_SECURE = {"aws:SecureTransport": "true"}
+_EVERYBODY = ("*", {"AWS": "*"})
 # moto's names of actions that IAM names otherwise.
 _IAM_NAMES = {"HeadBucket": "ListBucket"}
 _ROLE_KEYS: dict[str, str] = {}  # access key → ARN of the role
@@ -71,13 +75,19 @@ def permits(
     context : mapping
         Values of the keys of conditions: ``s3:prefix``.
     """
-    effects = {
+    return _effects(documents, action, resource, context) == {True}
+
+
+def _effects(
+    documents: tuple[str, ...], action: str, resource: str, context: Mapping[str, str]
+) -> set[bool]:
+    """Return whether the statements about a request allow it; the set is empty if none is."""
+    return {
         statement.allows
         for document in documents
         for statement in _statements(document)
         if statement.applies(action, resource, context)
     }
-    return effects == {True}
 
 
 @lru_cache(maxsize=256)
@@ -147,6 +157,20 @@ def authorize(self: Any, bucket_name: str | None = None, key_name: str | None = 
         context = {"s3:prefix": self.querystring.get("prefix", [""])[0]}
         if not permits(documents, action, f"arn:{self.partition}:s3:::{resource}", context):
             raise _denied(bucket_name)
+
+
+@seams.replaces(
+    FakeBucket, "get_permission", why="denies whatever a condition of the bucket's policy is about"
+)
+def bucket_permission(self: Any, action: str, resource: str) -> PermissionResult:
+    document = json.loads(self.policy) if self.policy else {"Statement": []}
+    document["Statement"] = [
+        each for each in _list(document["Statement"]) if each.get("Principal") in _EVERYBODY
+    ]
+    effects = _effects((json.dumps(document),), action, resource, _SECURE)
+    if not effects:
+        return PermissionResult.NEUTRAL
+    return PermissionResult.PERMITTED if effects == {True} else PermissionResult.DENIED
 
 
 def _requests(response: Any, bucket: str, key: str | None) -> Iterator[tuple[str, str]]:

@@ -42,7 +42,7 @@ StartResponse = Callable[..., Any]
 # The engine copies a value of the greatest depth by three calls a level.
 RECURSION_LIMIT = 10_000
 HEALTH_PATH = "/_health"  # no bucket's name begins with an underscore
-# In the order in which `stepml.local.deploy` needs them; created early, as each takes a while.
+# In the order in which a deployment needs them; created early, as each takes a while.
 SERVICES = ("s3", "cloudformation", "iam", "logs", "states", "lambda", "dynamodb", "events")
 
 
@@ -147,6 +147,8 @@ class LocalAws:
         self._caches.close()
 
     def _prepare_services(self) -> None:
+        import samtranslator.translator.translator  # noqa: F401 - loads slowly; deployments need it
+
         for service in SERVICES:
             host = f"{service}.{REGION}.amazonaws.com"
             backend = self._services.get_backend_for_host(host)

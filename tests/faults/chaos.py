@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from stepml.job.channels import CHANNELS, PATTERNS
-from stepml.local.deploy import deploy
 from stepml.packaging.sources import template_path
 from tests.faults.settings import ALGORITHMS, WORKERS, Setting, all_settings
 from tests.faults.stack import WatchedStack, busy
+from tests.support.deployment import deploy
 from tests.support.running_aws import running_aws
 
 LOOK_S = 0.05  # for somebody to kill

@@ -14,22 +14,22 @@ from urllib.parse import unquote
 import redis
 
 from lambdas.prepare import HANDOVER_VARIABLE
+from stepml.deployment.templates import read_template
 from stepml.job import keys
 from stepml.job.errors import StorageUnavailableError
-from stepml.local.deploy import deploy
-from stepml.local.packing import read_template, without_images
+from stepml.local.cloudformation.expansion import FUNCTION, without_images
 from stepml.packaging.packages import FUNCTION_PACKAGES
 from stepml.packaging.sources import template_path
 from storage.dynamodb import DynamoDBStorage
 from storage.memcached import MemcachedStorage
 from tests.faults.injector import ANY, DIRECTORY_VARIABLE
 from tests.faults.placements import Fault, Point
+from tests.support.deployment import deploy
 from tests.support.local_stack import LocalStack, csv_rows
 from tests.support.running_aws import EXECUTION_WAIT_S, RunningAws, eventually
 
 INJECTOR = Path(__file__).with_name("injector.py")
 TEMPORARY = "tmp"  # temporary files of functions; on AWS they also remain while a function is warm
-FUNCTION = "AWS::Serverless::Function"
 LIBRARY_MB = 512  # that functions with torch get beside the memory of others
 
 
@@ -239,7 +239,7 @@ def deploy_faulty(
 
 
 def _template(place: Path, plans: Path, limits: Mapping[str, Any]) -> dict[str, Any]:
-    template = without_images(read_template(template_path()), template_path().parent)
+    template = without_images(read_template(template_path()))
     variables = template["Globals"]["Function"]["Environment"]["Variables"]
     variables |= {DIRECTORY_VARIABLE: str(plans), "TMPDIR": str(place / TEMPORARY)}
     _pack(place / "code")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stepml.local.deploy import deploy
+from tests.support.deployment import deploy
 from tests.support.paths import APPLICATION
 from tests.support.running_aws import RunningAws, running_aws
 

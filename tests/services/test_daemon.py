@@ -18,9 +18,9 @@ import boto3
 import pytest
 
 from stepml.local import daemon
-from stepml.local.deploy import deploy
 from stepml.local.ports import port_of, reserve_port
 from stepml.local_identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from tests.support.deployment import deploy
 from tests.support.paths import APPLICATION
 from tests.support.running_aws import WAIT_S, eventually, running_aws
 

@@ -9,23 +9,21 @@ import shutil
 import uuid
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from stepml.local.deploy import DeploymentError, TemplateError, delete, deploy
-from stepml.local.packing import (
-    code_files,
-    packed,
-    read_template,
-    translated,
-    without_images,
-    zip_archive,
-)
+from stepml.deployment.errors import DeploymentError, TemplateError
+from stepml.deployment.stacks import ChangeSet
+from stepml.deployment.templates import OwnFiles, code_files, packed, read_template
+from stepml.local.cloudformation.expansion import expanded, without_images
+from stepml.packaging.archives import zip_archive
 from stepml.packaging.sources import files_below, template_path
+from tests.support.deployment import delete, deploy, deployer
 from tests.support.paths import APPLICATION
 from tests.support.running_aws import RunningAws, eventually
 
@@ -407,6 +405,87 @@ class TestRefusals:
             stack.deploy()
 
 
+class TestChangeSets:
+    """What CloudFormation computes before it changes anything."""
+
+    def proposed(self, stack: Stack, **parameters: str) -> ChangeSet | None:
+        made: list[ChangeSet] = []
+
+        def refuse(change_set: ChangeSet) -> None:
+            made.append(change_set)
+            raise InterruptedError
+
+        refusing = replace(deployer(stack.aws.endpoint_url), consent=refuse)
+        with suppress(InterruptedError):
+            refusing.deploy(stack.template, stack.name, parameters)
+        return made[0] if made else None
+
+    def kinds(self, change_set: ChangeSet | None) -> set[tuple[str, str, str]]:
+        assert change_set is not None
+        return {(each.action, each.name, each.replacement) for each in change_set.changes}
+
+    def test_a_refused_creation_leaves_nothing(self, stack: Stack) -> None:
+        change_set = self.proposed(stack)
+        assert ("Add", "Bucket", "False") in self.kinds(change_set)
+        assert {action for action, _, _ in self.kinds(change_set)} == {"Add"}
+        with pytest.raises(ClientError, match="does not exist"):
+            stack.events()
+
+    def test_only_what_changes_is_named(self, stack: Stack) -> None:
+        stack.deploy()
+        assert self.proposed(stack) is None
+        assert ("Modify", "Probe", "False") in self.kinds(self.proposed(stack, Greeting="hi"))
+        stack.edit("template.yaml", "${AWS::StackName}-items", "${AWS::StackName}-other")
+        assert ("Modify", "Table", "True") in self.kinds(self.proposed(stack))
+        assert (
+            stack.aws.client("cloudformation").list_change_sets(StackName=stack.name)["Summaries"]
+            == []
+        )
+
+    def test_a_refused_change_changes_nothing(self, stack: Stack) -> None:
+        stack.deploy(Greeting="hi")
+        events = stack.events()
+        assert self.proposed(stack, Greeting="ho") is not None
+        assert stack.events() == events
+        assert stack.probe()["Payload"]["greeting"] == f"hi from {stack.name}"
+
+    def test_a_parameter_that_is_not_given_keeps_its_value(self, stack: Stack) -> None:
+        stack.deploy(Greeting="hi")
+        stack.edit("template.yaml", "Timeout: 120", "Timeout: 60")
+        stack.deploy()
+        assert stack.probe()["Payload"]["greeting"] == f"hi from {stack.name}"
+
+    def test_unchanged_files_are_not_uploaded_again(self, stack: Stack) -> None:
+        stack.deploy()
+        made: Any = deployer(stack.aws.endpoint_url)
+        artefacts, template = made.artefacts, read_template(stack.template)
+        packed(template, stack.directory, OwnFiles(), artefacts.upload)
+        assert artefacts.uploaded == []
+        stack.edit("src/handlers.py", 'return {"event"', 'return {"version": 2, "event"')
+        packed(template, stack.directory, OwnFiles(), artefacts.upload)
+        assert [key.partition("/")[0] for key in artefacts.uploaded] == ["code"]
+
+    def test_a_transform_needs_a_capability(self, aws: RunningAws) -> None:
+        stacks = aws.client("cloudformation")
+        body = (APPLICATION / "template.yaml").read_text()
+        for create in (stacks.create_stack, stacks.create_change_set):
+            more = {} if create == stacks.create_stack else {"ChangeSetName": "a"}
+            with pytest.raises(ClientError, match=r"InsufficientCapabilities.*AUTO_EXPAND"):
+                create(StackName="incapable", TemplateBody=body, **more)
+        with pytest.raises(ClientError, match="does not exist"):
+            stacks.describe_stacks(StackName="incapable")
+
+    def test_a_stack_is_created_once_by_a_change_set(self, stack: Stack) -> None:
+        stack.deploy()
+        with pytest.raises(ClientError, match="already exists and cannot be created again"):
+            stack.aws.client("cloudformation").create_change_set(
+                StackName=stack.name,
+                ChangeSetName="again",
+                ChangeSetType="CREATE",
+                TemplateBody='{"Resources": {"Group": {"Type": "AWS::Logs::LogGroup"}}}',
+            )
+
+
 class TestPacking:
     def test_equal_files_give_equal_archives(self, tmp_path: Path) -> None:
         for name in ("first", "second"):
@@ -416,7 +495,7 @@ class TestPacking:
         assert zip_archive(first) == zip_archive(second)
 
     def test_only_the_task_root_goes_into_a_function_of_ours(self) -> None:
-        names = {Path(name).parts[:2] for name in code_files(template_path().parent, "../code")}
+        names = {Path(name).parts[:2] for name in code_files(template_path().parents[1] / "code")}
         assert ("stepml", "__init__.py") in names
         assert ("stepml", "job") in names
         assert {top for top, *_ in names} <= {"lambdas", "comm", "storage", "ps_server", "stepml"}
@@ -430,33 +509,42 @@ class TestPacking:
             return f"s3://bucket/{key}"
 
         template = read_template(APPLICATION / "template.yaml")
-        ready = packed(template, APPLICATION, upload)
+        ready = packed(template, APPLICATION, OwnFiles(), upload)
         assert ready["Globals"]["Function"]["CodeUri"].startswith("s3://bucket/code/")
-        assert packed(template, APPLICATION, upload) == ready
+        assert packed(template, APPLICATION, OwnFiles(), upload) == ready
         assert len(uploads) == 3
         archive = next(content for key, content in uploads.items() if key.endswith(".zip"))
         assert zipfile.ZipFile(io.BytesIO(archive)).namelist() == ["handlers.py"]
         assert template["Globals"]["Function"]["CodeUri"] == "src/"
 
-    def test_an_image_becomes_a_zip_file_of_its_package(self) -> None:
+    def test_an_image_becomes_a_zip_file_of_its_context(self) -> None:
         template = image_template(command=["lambdas.executor.handler"])
-        ready = without_images(template, template_path().parent)
-        assert ready["Resources"]["Trainer"]["Properties"] == {
-            "CodeUri": "../code-torch",
-            "Handler": "lambdas.executor.handler",
-            "Runtime": "python3.12",
-            "Timeout": 3,
-        }
+        base = template_path().parent
+        ready = packed(template, base, OwnFiles(), lambda key, _: f"s3://bucket/{key}")
+        assert ready["Resources"]["Trainer"]["Metadata"]["DockerContext"].startswith("s3://bucket/")
+        (function,) = (
+            each["Properties"]
+            for each in expanded(without_images(ready))["Resources"].values()
+            if each["Type"] == "AWS::Lambda::Function"
+        )
+        assert function["Code"]["S3Bucket"] == "bucket"
+        assert function["Handler"] == "lambdas.executor.handler"
+        assert (function["Runtime"], function["Timeout"]) == ("python3.12", 3)
         assert template == image_template(command=["lambdas.executor.handler"])
-        translated(packed(template, template_path().parent, lambda key, _: f"s3://bucket/{key}"))
 
-    @pytest.mark.parametrize("context", ["../code-x", ".", "/code-torch", None])
-    def test_an_image_of_another_program_is_refused_by_name(self, context: str | None) -> None:
+    @pytest.mark.parametrize("context", ["../code-x", "/code-torch"])
+    def test_an_image_of_another_program_is_refused_by_name(
+        self, tmp_path: Path, context: str
+    ) -> None:
         template = image_template(command=["main.handler"], context=context)
-        with pytest.raises(
-            TemplateError, match=r"Trainer is a container image.*code-torch\), got "
-        ):
-            without_images(template, template_path().parent)
+        with pytest.raises(TemplateError, match=f"no file or directory at .*{Path(context).name}"):
+            packed(template, tmp_path, OwnFiles(), lambda key, _: key)
+
+    def test_an_image_without_a_context_is_refused_by_name(self, stack: Stack) -> None:
+        template = image_template(command=["main.handler"], context=None)
+        stack.template.write_text(json.dumps(template))
+        with pytest.raises(TemplateError, match="Trainer"):
+            stack.deploy(Image="image")
 
 
 def image_template(command: list[str], context: str | None = "../code-torch") -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stepml.local.deploy import deploy
+from tests.support.deployment import deploy
 from tests.support.paths import APPLICATION
 from tests.support.running_aws import (
     WAIT_S,

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from stepml.local.deploy import delete
-from stepml.local.packing import read_template
+from stepml.deployment.templates import read_template
 from stepml.packaging.sources import template_path
+from tests.support.deployment import delete
 from tests.support.parameter_servers import ROOT, TOKEN
 from tests.support.running_aws import RunningAws
 

@@ -12,9 +12,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from stepml.local.deploy import deploy
 from stepml.local.functions import access_key
 from stepml.local_identity import REGION
+from tests.support.deployment import deploy
 from tests.support.running_aws import RunningAws
 
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": []})
@@ -181,3 +181,26 @@ def test_a_stack_changes_the_permissions_of_its_roles(aws: RunningAws, tmp_path:
         assert [denied(s3.list_objects_v2, Bucket=name) for name in buckets] == [
             name != allowed for name in buckets
         ]
+
+
+@pytest.mark.parametrize(
+    ("statement", "is_denied"),
+    [
+        ({"Condition": {"Bool": {"aws:SecureTransport": "false"}}}, False),
+        ({"Condition": {"StringEquals": {"aws:PrincipalArn": "other"}}}, False),
+        ({}, True),
+        ({"Principal": {"AWS": "arn:aws:iam::123456789012:role/other"}}, False),
+        ({"Action": "s3:PutObject"}, False),
+    ],
+)
+def test_the_policy_of_a_bucket_denies_what_its_conditions_are_about(
+    aws: RunningAws, statement: dict[str, Any], is_denied: bool
+) -> None:
+    s3, name = aws.client("s3"), f"bucket-{uuid.uuid4().hex}"
+    s3.create_bucket(Bucket=name)
+    s3.put_object(Bucket=name, Key="rows", Body=b"rows")
+    everything = {"Effect": "Deny", "Principal": "*", "Action": "s3:*"}
+    resource = {"Resource": [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"]}
+    policy = {"Version": "2012-10-17", "Statement": [everything | resource | statement]}
+    s3.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
+    assert denied(s3.get_object, Bucket=name, Key="rows") == is_denied

@@ -13,12 +13,12 @@ from botocore.exceptions import ClientError
 
 from lambdas.channels.storage import StorageChannel
 from lambdas.prepare import KINDS_VARIABLE
+from stepml.deployment.templates import read_template
 from stepml.job import keys
 from stepml.job.parse import parse_job
-from stepml.local.deploy import delete, deploy
-from stepml.local.packing import read_template
 from stepml.packaging.sources import template_path
 from storage.redis import RedisStorage
+from tests.support.deployment import delete, deploy
 from tests.support.jobs import Job
 from tests.support.running_aws import RunningAws
 from tests.support.servers import redis_server

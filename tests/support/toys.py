@@ -156,7 +156,7 @@ TOYS = (STORAGE, MODEL, ALGORITHM, DATA_FORMAT)
 _DEPLOY = """
 import json, sys
 from pathlib import Path
-from stepml.local.deploy import deploy
+from tests.support.deployment import deploy
 endpoint_url, tree, stack, parameters = sys.argv[1:]
 template = Path(tree, "templates", "template.yaml")
 outputs = deploy(endpoint_url, template, stack_name=stack, parameters=json.loads(parameters))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from stepml.local.cloudformation import (
+    change_sets,
     conditions,
+    expansion,
     machines,
     parameters,
     resources,
@@ -16,5 +18,8 @@ from stepml.local.seams import Seams
 
 def cloudformation_seams() -> list[Seams]:
     """Return the seams of stacks and their resources."""
-    modules = (stacks, retention, conditions, parameters, machines, resources, tables)
+    modules = (
+        *(expansion, change_sets, stacks, retention, conditions),
+        *(parameters, machines, resources, tables),
+    )
     return [module.seams for module in modules]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stepml.local.packing import read_template
+from stepml.deployment.templates import read_template
 from stepml.packaging.functions import function_names
 from stepml.packaging.sources import template_path
 

@@ -1,0 +1,105 @@
+"""Deploys one template as a stack."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stepml.client.connection import Connection
+from stepml.deployment.artefacts import Artefacts, Place
+from stepml.deployment.stacks import ChangeSet, Stacks, StackState
+from stepml.deployment.templates import Archives, OwnFiles, digest, packed, read_template
+
+Consent = Callable[[ChangeSet], None]  # raises an error to refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Deployer:
+    """Deploys templates into one account and region.
+
+    Parameters
+    ----------
+    connection : Connection
+    place : Place
+        The account and region of the connection.
+    archives : Archives
+    stacks : Stacks
+    consent : callable
+        Gets the changes before they are made; it raises an error to refuse them.
+    tags : mapping
+        Of all stacks, and of their resources.
+    """
+
+    connection: Connection
+    place: Place
+    archives: Archives
+    stacks: Stacks
+    consent: Consent = lambda change_set: None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def with_own_files(cls, connection: Connection, place: Place) -> Deployer:
+        """Return a deployer for functions that have the libraries of this machine."""
+        return cls(connection, place, OwnFiles(), Stacks(connection))
+
+    @property
+    def artefacts(self) -> Artefacts:
+        return Artefacts(self.connection, self.place)
+
+    def deploy(self, template_path: Path, name: str, parameters: Mapping[str, str]) -> StackState:
+        """Create the stack ``name``, or update it if anything has changed, and return it.
+
+        Parameters
+        ----------
+        template_path : Path
+            A template; its code and definitions are packed and uploaded.
+        name : str
+        parameters : mapping
+            Values of the template's parameters. The others keep their values, or have their
+            defaults in a new stack.
+
+        Raises
+        ------
+        TemplateError
+            The template is missing or invalid, or CloudFormation refuses it.
+        DeploymentError
+            CloudFormation failed; the stack is as it was before.
+        """
+        template = read_template(template_path)
+        artefacts = self.artefacts
+        artefacts.require_bucket()
+        ready = packed(template, template_path.parent, self.archives, artefacts.upload)
+        text = json.dumps(ready).encode()
+        key = f"templates/{digest(text)}.json"
+        artefacts.upload(key, text)
+        stack = self.stacks.ready(name)
+        given = _parameters(template, stack, parameters)
+        change_set = self.stacks.propose(name, artefacts.url(key), stack, given, self.tags)
+        if change_set is None:
+            assert stack is not None
+            return stack
+        try:
+            self.consent(change_set)
+        except BaseException:
+            self.stacks.discard(change_set)
+            raise
+        return self.stacks.execute(change_set)
+
+
+def _parameters(
+    template: Mapping[str, Any], stack: StackState | None, given: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return the parameters of a request: given ones, and those that keep their values."""
+    kept = {} if stack is None else stack.parameters
+    names = template.get("Parameters", {})
+    return [
+        *({"ParameterKey": name, "ParameterValue": value} for name, value in given.items()),
+        *(
+            {"ParameterKey": name, "UsePreviousValue": True}
+            for name in names
+            if name in kept and name not in given
+        ),
+    ]
