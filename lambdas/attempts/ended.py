@@ -8,6 +8,7 @@ from typing import Any, Self
 import msgspec
 
 from stepml.job import errors
+from stepml.job.conversion import converted
 from stepml.job.errors import (
     DamagedValueError,
     InvalidTaskError,
@@ -37,7 +38,7 @@ class EndedExecution(msgspec.Struct, frozen=True, rename="camel"):
     def of_notice(cls, event: dict[str, Any]) -> Self:
         """Return the detail of a notice, or raise `InvalidTaskError`."""
         try:
-            return msgspec.convert(event["detail"], cls)
+            return converted(event["detail"], cls)
         except (KeyError, msgspec.ValidationError) as error:
             raise InvalidTaskError(f"EndedExecution: {error}") from None
 

@@ -12,6 +12,7 @@ from msgspec import Meta
 from comm.wire import Message, decode, encode_parts
 from ps_server.protocol.refusals import InvalidRequest
 from stepml.job.algorithms import GradientAveraging
+from stepml.job.conversion import decoded
 from stepml.job.step import Step
 
 Rule = Literal["bulk_synchronous", "asynchronous", "stale_synchronous"]
@@ -62,7 +63,7 @@ class JobSettings:
         if not self.server_update:
             return None
         try:
-            return msgspec.json.decode(self.server_update, type=ServerUpdate)
+            return decoded(self.server_update, ServerUpdate)
         except msgspec.DecodeError as error:
             raise InvalidRequest(f"server_update: {error}") from None
 

@@ -1,4 +1,4 @@
-"""``stepml data``: data sets to try StepML with."""
+"""``stepml data``: data sets to try StepML with, and data in the stack's bucket."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stepml.cli import stored_data
 from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from stepml.datasets import Dataset
 
 app = typer.Typer(
-    help="Get data sets to try StepML with.",
+    help="Get data sets to try StepML with; list and delete data in the stack's bucket.",
     no_args_is_help=True,
     epilog="Example: stepml data get digits --local",
 )
@@ -34,7 +35,10 @@ class DatasetName(StrEnum):
 
 @app.callback()
 def data() -> None:
-    """Get data sets to try StepML with."""
+    """Get data sets to try StepML with; list and delete data in the stack's bucket."""
+
+
+stored_data.add_to(app)
 
 
 @app.command(

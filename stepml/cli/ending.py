@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
-
+from stepml.cli.consent import can_ask, is_confirmed
 from stepml.cli.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -34,10 +32,10 @@ def require_consent(output: Output) -> None:
     loss = loss_of_ending()
     if loss is None:
         return
-    if output.as_json or not sys.stdin.isatty():
+    if not can_ask(output):
         raise JobsRunningError(f"{loss}; end it all the same with: stepml local down --yes")
     output.complaint(loss)
-    if not _is_confirmed():
+    if not is_confirmed("End it all the same?"):
         raise JobsRunningError("nothing was ended")
 
 
@@ -60,13 +58,6 @@ def _loss(jobs: Sequence[str]) -> str:
     names = ", ".join(jobs[:JOBS_SHOWN]) + (", …" if len(jobs) > JOBS_SHOWN else "")
     many = "1 job is" if len(jobs) == 1 else f"{len(jobs)} jobs are"
     return f"{many} running on the local AWS and would be lost: {names}"
-
-
-def _is_confirmed() -> bool:
-    try:
-        return typer.confirm("End it all the same?", default=False, err=True)
-    except typer.Abort:  # Ctrl-C or Ctrl-D
-        return False
 
 
 class Ending:

@@ -62,6 +62,16 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def size(n_bytes: int) -> str:
+    """Format a number of bytes: ``1.2 MB``."""
+    amount, unit = float(n_bytes), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if round(amount, 1) < 1000 or unit == "TB":
+            break
+        amount /= 1000
+    return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+
+
 def finished(decision: str) -> str:
     """Return the decision of a report in words: a person has stopped nothing."""
     return "finished" if decision == "stopped" else decision

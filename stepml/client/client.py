@@ -12,9 +12,11 @@ from stepml.client import (
     attempt_failures,
     epochs,
     executions,
+    listing,
     logs,
     retrying,
     stopping,
+    stored,
     transfers,
 )
 from stepml.client.connection import Connection
@@ -22,11 +24,14 @@ from stepml.client.continuations import newest_continuation
 from stepml.client.execution import EpochAttempt, Execution, ExecutionState
 from stepml.client.executions import checked_job
 from stepml.client.failures import Failure
+from stepml.client.listing import JobSummary
 from stepml.client.logs import LogLine
 from stepml.client.retrying import Retried
 from stepml.client.stack import DEFAULT_STACK, Stack, find_stack
 from stepml.client.stopping import Stopped
+from stepml.client.stored import Stored
 from stepml.client.transfers import Upload
+from stepml.job import keys
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport
 
 if TYPE_CHECKING:
@@ -195,6 +200,22 @@ class Client:
     def epochs(self, execution: Execution) -> list[EpochAttempt]:
         """Return every attempt at every epoch so far."""
         return epochs.attempts(self.connection, self.stack, self.describe(execution))
+
+    def jobs(self, limit: int = 20, status: str | None = None) -> list[JobSummary]:
+        """Return the newest ``limit`` jobs, newest first.
+
+        Parameters
+        ----------
+        status : str, optional
+            Only those whose execution is ``RUNNING``, ``SUCCEEDED``, ``FAILED``, ``TIMED_OUT`` or
+            ``ABORTED``.
+        """
+        return listing.list_jobs(self.connection, self.stack, limit, status)
+
+    def left_by(self, execution: Execution) -> Stored:
+        """Return the objects that a job has in the bucket; others may name its data set."""
+        place = keys.job_prefix(execution.name)
+        return stored.stored(self.connection, self.stack.bucket, place)
 
     def logs(self, execution: Execution, rank: int | None = None) -> list[LogLine]:
         """Return the log lines of the job's functions, of one rank or all, oldest first."""

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import urlsplit
 
@@ -70,6 +71,7 @@ class Connection:
     endpoint_url: str | None  # None: AWS
     local_id: str = ""  # of a local AWS, if it runs; all that it stores ends with it
     _clients: dict[str, Any] = field(default_factory=dict)
+    _creating: Lock = field(default_factory=Lock)  # boto3's sessions are for one thread at a time
 
     @property
     def is_local(self) -> bool:
@@ -112,9 +114,10 @@ class Connection:
     def client(self, service: Literal["logs"]) -> CloudWatchLogsClient: ...
     def client(self, service: Any) -> Any:
         """Return the client of a service, the same one at every call."""
-        if service not in self._clients:
-            self._clients[service] = self._new_client(service)
-        return self._clients[service]
+        with self._creating:
+            if service not in self._clients:
+                self._clients[service] = self._new_client(service)
+            return self._clients[service]
 
     def _new_client(self, service: Any) -> Any:
         from botocore.config import Config

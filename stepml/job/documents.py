@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 import xxhash
 
+from stepml.job.conversion import decoded
 from stepml.job.errors import DamagedValueError
 
 T = TypeVar("T")
@@ -36,7 +37,7 @@ def decode(data: Buffer, kind: type[T], key: str) -> T:
     if found[1] != _checksum(body):
         raise DamagedValueError(f"{key}: the document is damaged: wrong checksum")
     try:
-        return msgspec.json.decode(body + b"}", type=kind)
+        return decoded(body + b"}", kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:  # of another version
         raise DamagedValueError(f"{key}: {error}") from error
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
+from stepml.job.conversion import converted
 from stepml.job.json_values import where
 from stepml.job.schema import describe, field_schema
 from stepml.job.spec_base import SpecGroup
@@ -35,7 +36,7 @@ def _mistakes(document: Any, value: Any, kind: Any, path: list[str]) -> Iterator
         yield from _mistakes_in_group(document, value, group, path)
         return
     try:
-        msgspec.convert(value, kind)
+        converted(value, kind)
     except msgspec.ValidationError as error:
         yield _explained(str(error), document, path)
 

@@ -22,6 +22,11 @@ def code(digest: str) -> str:
     return f"code/{digest}.zip"
 
 
+def job_prefix(job_id: str) -> str:
+    """All objects of one job."""
+    return f"jobs/{job_id}/"
+
+
 def claim(job_id: str) -> str:
     """The owner of the job id; written once, before anything else."""
     return f"jobs/{job_id}/claim.json"

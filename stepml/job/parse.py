@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from stepml.job.combinations import contradictions
+from stepml.job.conversion import converted
 from stepml.job.errors import InvalidJobError
 from stepml.job.explanations import mistakes
 from stepml.job.json_text import job_text, json_document
@@ -35,7 +36,7 @@ def parse_job(job: bytes | str | dict[str, Any], file: str = "") -> JobSpec:
     document = json_document(text, file) if isinstance(text, str) else text
     document = _without_schema(normalised(document))
     try:
-        spec = msgspec.convert(document, JobSpec)
+        spec = converted(document, JobSpec)
     except msgspec.ValidationError:
         raise InvalidJobError.of(mistakes(document, JobSpec)) from None
     require_no_contradiction(spec)

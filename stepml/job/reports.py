@@ -89,6 +89,12 @@ class PlannedData(Struct, frozen=True):
     about: DatasetFacts = DatasetFacts()
 
 
+class PlannedJob(Struct, frozen=True):
+    """The part of a job's plans that is the job itself, with all that has been chosen."""
+
+    spec: JobSpec
+
+
 class DatasetReport(DatasetFacts, frozen=True, kw_only=True):
     """The data set of the job."""
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import msgspec
 from msgspec import Meta
 
+from stepml.job.conversion import converted
 from stepml.job.errors import InvalidTaskError
 from stepml.job.formats import FORMATS
 from stepml.job.spec import JobSpec
@@ -30,7 +31,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def from_event(cls, event: object) -> Self:
         """Return the task in a Lambda ``event``, or raise `InvalidTaskError`."""
         try:
-            return msgspec.convert(event, cls)
+            return converted(event, cls)
         except msgspec.ValidationError as error:
             raise InvalidTaskError(f"{cls.__name__}: {error}") from None
 

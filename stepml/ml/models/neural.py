@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from stepml.job import models as specs
+from stepml.job.conversion import converted
 from stepml.job.errors import InvalidNetworkError
 from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models.base import (
@@ -235,7 +236,7 @@ class NeuralNetwork(LossModel):
 
 def spec_of(card: Mapping[str, Any]) -> specs.Neural:
     """Return the model of the job that wrote an artifact's ``card``."""
-    return msgspec.convert(card["job"]["model"], specs.Neural)
+    return converted(card["job"]["model"], specs.Neural)
 
 
 def shape_from(facts: DataFacts) -> dict[str, Any]:
@@ -245,9 +246,10 @@ def shape_from(facts: DataFacts) -> dict[str, Any]:
 
 def shape_of(card: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keyword arguments of a network that an artifact's ``card`` describes."""
+    channels = card["channels"]
     return {
-        "channels": msgspec.convert(card["channels"], ChannelScale | None),
-        "layout": msgspec.convert(card["network"], NetworkLayout),
+        "channels": None if channels is None else converted(channels, ChannelScale),
+        "layout": converted(card["network"], NetworkLayout),
     }
 
 

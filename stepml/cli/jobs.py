@@ -1,0 +1,166 @@
+"""``stepml jobs``: the jobs of a stack, and the objects that they have left."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stepml.cli.deleting import Yes, delete_all
+from stepml.cli.errors import LOOKING_EXIT_CODES, BadInputError
+from stepml.cli.figures import cost, count, main_metric, shown
+from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.output import Output
+from stepml.client.errors import ExecutionNotFoundError
+from stepml.client.stack import DEFAULT_STACK
+from stepml.job.spec_base import tag
+
+if TYPE_CHECKING:
+    from stepml.client import Client
+    from stepml.client.listing import JobSummary
+    from stepml.client.stored import Stored
+    from stepml.job.spec import JobSpec
+
+COLUMNS = 80
+
+app = typer.Typer(
+    help="List the jobs of a stack, newest first.",
+    invoke_without_command=True,
+    epilog=f"{LOOKING_EXIT_CODES}\n\nExample: stepml jobs --status FAILED --local",
+)
+
+
+class Status(StrEnum):
+    """The statuses of an execution."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+    ABORTED = "ABORTED"
+
+
+@app.callback()
+def jobs(
+    context: typer.Context,
+    status: Annotated[
+        Status | None,
+        typer.Option(case_sensitive=False, help="Only jobs with this status.", show_default=False),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="The newest N jobs.")] = 20,
+    local: Local = False,
+    endpoint_url: EndpointUrl = None,
+    stack: StackName = DEFAULT_STACK,
+    as_json: AsJson = False,
+) -> None:
+    """List the jobs of a stack, newest first.
+
+    Of each job: name, status and start; then model, algorithm, channel and workers; then finished
+    epochs, loss, metric, seconds and dollars.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    client = Target.chosen(local, endpoint_url, stack).client()
+    found = client.jobs(limit, None if status is None else status.value)
+    output = Output(as_json)
+    output.document({"jobs": [_document(each) for each in found]})
+    if not found:
+        which = "" if status is None else f" that are {status.value}"
+        output.line(f"no jobs{which} in the stack {client.stack.name}")
+    for each in found:
+        output.line(head_line(each), style="bold")
+        for line in fact_lines(each):
+            output.line(line)
+
+
+@app.command(
+    epilog=f"{LOOKING_EXIT_CODES}\n\nExample: stepml jobs rm covertype-20260102-101500 --local"
+)
+def rm(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="The jobs' names.")],
+    yes: Yes = False,
+    local: Local = False,
+    endpoint_url: EndpointUrl = None,
+    stack: StackName = DEFAULT_STACK,
+    as_json: AsJson = False,
+) -> None:
+    """Delete what jobs have left in the bucket: models, reports, states, plans.
+
+    Data sets stay, and so do the executions in Step Functions, so the names stay taken.
+    """
+    client = Target.chosen(local, endpoint_url, stack).client()
+    found = [_left_by(client, name) for name in dict.fromkeys(names)]
+    loss = "models, reports and states are lost, and the jobs can no longer be retried or resumed"
+    delete_all(client, found, loss, yes, Output(as_json))
+
+
+def _left_by(client: Client, name: str) -> Stored:
+    """Return the objects of a job that has ended, or refuse."""
+    job = client.execution(name)
+    found = client.left_by(job)
+    try:
+        ended = client.describe(job).ended
+    except ExecutionNotFoundError:  # Step Functions forgets an execution after 90 days
+        if not found.n_objects:
+            raise
+    else:
+        if not ended:
+            raise BadInputError(f"{name} is running; stop it first: stepml stop {name}")
+        if not found.n_objects:
+            raise BadInputError(f"{name} has left nothing in the bucket")
+    return found
+
+
+def head_line(job: JobSummary) -> str:
+    """Return name, status and start of a job."""
+    start = job.started_at.astimezone()
+    year = "" if start.year == datetime.now().astimezone().year else " %Y"
+    return f"{job.name}  {job.status.lower()}  {start.strftime(f'%d %b{year} %H:%M')}"
+
+
+def fact_lines(job: JobSummary) -> list[str]:
+    """Return the settings and the results of a job, on one line if they fit."""
+    settings = "no valid job" if job.spec is None else ", ".join(_settings(job.spec))
+    results = ", ".join(_results(job))
+    line = f"  {settings}: {results}"
+    return [line] if len(line) <= COLUMNS else [f"  {settings}", f"  {results}"]
+
+
+def _settings(spec: JobSpec) -> list[str]:
+    algorithm = [] if spec.algorithm is None else [tag(spec.algorithm)]
+    return [tag(spec.model), *algorithm, spec.exchange.channel, count(spec.workers, "worker")]
+
+
+def _results(job: JobSummary) -> list[str]:
+    if job.report is None and job.status == Status.SUCCEEDED:
+        return ["its results are deleted or unreadable"]
+    results = [count(job.epochs, "epoch")]
+    if job.report is not None:
+        results.append(f"loss {shown(job.report.loss, 4)}")
+        name, value = main_metric(job.report)
+        results += [f"{name} {value}"] if name else []
+    results.append(f"{job.seconds:.0f} s")
+    return results if job.cost_usd is None else [*results, f"$ {cost(job.cost_usd)}"]
+
+
+def _document(job: JobSummary) -> dict[str, Any]:
+    spec, report = job.spec, job.report
+    algorithm = None if spec is None or spec.algorithm is None else tag(spec.algorithm)
+    return {
+        "job_id": job.name,
+        "status": job.status,
+        "started_at": job.started_at.isoformat(),
+        "ended_at": job.ended_at.isoformat() if job.ended_at else None,
+        "seconds": job.seconds,
+        "model": tag(spec.model) if spec else None,
+        "algorithm": algorithm,
+        "channel": spec.exchange.channel if spec else None,
+        "pattern": spec.exchange.pattern if spec else None,
+        "workers": spec.workers if spec else None,
+        "epochs": job.epochs,
+        "loss": report.loss if report else None,
+        "metrics": report.metrics if report else {},
+        "cost_usd": job.cost_usd,
+    }

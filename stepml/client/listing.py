@@ -1,0 +1,110 @@
+"""Lists the jobs of a stack, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from stepml.client import epochs, executions
+from stepml.client.connection import Connection, translated
+from stepml.client.continuations import job_name
+from stepml.client.errors import ReportUnreadableError
+from stepml.client.objects import find_document
+from stepml.client.stack import Stack
+from stepml.job import keys
+from stepml.job.errors import InvalidJobError
+from stepml.job.parse import parse_job
+from stepml.job.reports import EpochReport, PlannedJob
+from stepml.job.spec import JobSpec
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions.type_defs import ExecutionListItemTypeDef
+
+
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """A job in a list."""
+
+    name: str
+    status: str  # of its execution
+    started_at: datetime
+    ended_at: datetime | None  # None while it runs
+    spec: JobSpec | None  # with all that has been chosen so far; None: no valid job
+    epochs: int  # finished ones
+    report: EpochReport | None  # of the epoch whose model is kept, or of the last one
+    cost_usd: float | None  # of all epochs, estimated
+
+    @property
+    def seconds(self) -> float:
+        """The time since the start, or from start to end."""
+        return ((self.ended_at or datetime.now(UTC)) - self.started_at).total_seconds()
+
+
+def list_jobs(
+    connection: Connection, stack: Stack, limit: int, status: str | None = None
+) -> list[JobSummary]:
+    """Return the newest ``limit`` jobs, of one status if it is given."""
+    found = islice(_executions(connection, stack, status), limit)
+    with ThreadPoolExecutor(epochs.READERS) as pool:
+        return list(pool.map(lambda item: _summary(connection, stack, item), found))
+
+
+def _executions(
+    connection: Connection, stack: Stack, status: str | None
+) -> Iterator[ExecutionListItemTypeDef]:
+    """Yield the executions that began a job; others continue one."""
+    chosen: dict[str, Any] = {} if status is None else {"statusFilter": status}
+    pages = connection.client("stepfunctions").get_paginator("list_executions")
+    with translated(connection.endpoint_url):
+        for page in pages.paginate(stateMachineArn=stack.train_arn, **chosen):
+            yield from (
+                each for each in page["executions"] if job_name(each["name"]) == each["name"]
+            )
+
+
+def _summary(connection: Connection, stack: Stack, item: ExecutionListItemTypeDef) -> JobSummary:
+    name = item["name"]
+    try:
+        spec, n_epochs, report, cost_usd = _result(connection, stack, name)
+    except ReportUnreadableError:  # of another version
+        spec, n_epochs, report, cost_usd = None, 0, None, None
+    return JobSummary(
+        name=name,
+        status=item["status"],
+        started_at=item["startDate"],
+        ended_at=item.get("stopDate"),
+        spec=spec,
+        epochs=n_epochs,
+        report=report,
+        cost_usd=cost_usd,
+    )
+
+
+def _result(
+    connection: Connection, stack: Stack, name: str
+) -> tuple[JobSpec | None, int, EpochReport | None, float | None]:
+    final = epochs.job_report(connection, stack, name)
+    if final is not None:
+        kept = final.history[(final.model_epoch or final.epochs) - 1]
+        return final.spec, final.epochs, kept, final.history[-1].total_cost_usd
+    spec = _spec(connection, stack, name)
+    n_epochs = 0 if spec is None else epochs.finished_epochs(connection, stack, name)
+    last = epochs.epoch_report(connection, stack, name, n_epochs) if n_epochs else None
+    return spec, n_epochs, last, None if last is None else last.total_cost_usd
+
+
+def _spec(connection: Connection, stack: Stack, name: str) -> JobSpec | None:
+    """Return a job with all that has been chosen so far, or None if it is invalid."""
+    for key in (keys.training_plan(name), keys.partition_plan(name)):
+        plan = find_document(connection, stack.bucket, key, PlannedJob, f"the plan of {name}")
+        if plan is not None:
+            return plan.spec
+    with suppress(InvalidJobError):
+        execution = executions.named_execution(stack, name)
+        return parse_job(executions.describe(connection, stack.name, execution).job)
+    return None
