@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stepml.cli.errors import BAD_INPUT, BadInputError
-from stepml.cli.model_files import Code, ModelPlace, loaded_model, whole_file
+from stepml.cli.model_files import Code, ModelPlace, loaded_model, prints_of, whole_file
 from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
@@ -47,7 +47,8 @@ def export(
 
     target, output = Target.chosen(local, endpoint_url, stack), Output(as_json)
     try:
-        loaded = loaded_model(model, code, target, output)
+        with prints_of(code):
+            loaded = loaded_model(model, code, target, output)
     except (ArtifactError, ModelNotFoundError) as error:
         output.error(type(error).__name__, str(error))
         raise typer.Exit(BAD_INPUT) from None
@@ -56,7 +57,7 @@ def export(
             f"a model of {loaded.card['model']} has no form in ONNX: expected a network or a "
             "linear model"
         )
-    with output.working(f"writing {onnx}"), whole_file(onnx, "--onnx") as file:
+    with prints_of(code), output.working(f"writing {onnx}"), whole_file(onnx, "--onnx") as file:
         file.write(_graph(loaded))
     output.document(_document(model, onnx, loaded))
     _show(onnx, loaded, output)

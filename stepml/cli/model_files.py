@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    redirect_stdout,
+    suppress,
+)
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -48,6 +55,11 @@ def loaded_model(where: str, code: Path | None, target: Target, output: Output) 
     for each in caught:
         output.complaint(f"warning: {each.message}")
     return model
+
+
+def prints_of(code: Path | None) -> AbstractContextManager[object]:
+    """Return a context in which the user's code prints to stderr: stdout has results."""
+    return nullcontext() if code is None else redirect_stdout(sys.stderr)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import typer
 
 from stepml.cli.errors import BAD_INPUT, BadInputError
 from stepml.cli.figures import class_lines, on_its_own
-from stepml.cli.model_files import Code, ModelPlace, loaded_model, whole_file
+from stepml.cli.model_files import Code, ModelPlace, loaded_model, prints_of, whole_file
 from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
@@ -94,8 +94,9 @@ def predict(
     target = Target.chosen(local, endpoint_url, stack)
     output = Output(as_json)
     with closing(_source(data, target)) as source, _bad_input_errors(source, output):
-        loaded = loaded_model(model, code, target, output)
-        results, rows = _predicted(loaded, source, given, out, output)
+        with prints_of(code):
+            loaded = loaded_model(model, code, target, output)
+            results, rows = _predicted(loaded, source, given, out, output)
         output.document(_document(model, loaded, rows, out, results))
         _show(results, output)
 

@@ -137,7 +137,7 @@ class NeuralNetwork(LossModel):
     def _let_draw(self, seed: int) -> None:
         import torch
 
-        from stepml.ml.neural.building import let_draw
+        from stepml.ml.neural.settings import let_draw
 
         if self.code is None:  # only code of users draws from other libraries
             torch.default_generator.manual_seed(seed)

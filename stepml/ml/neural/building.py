@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
 from torch import nn
 
 from stepml.job.errors import InvalidNetworkError
@@ -19,6 +15,7 @@ from stepml.ml.neural.layout import Array, ChannelScale
 from stepml.ml.neural.losses import loss_named, of_targets
 from stepml.ml.neural.networks import build_network
 from stepml.ml.neural.own import OwnNetwork, own_network
+from stepml.ml.neural.settings import seeded
 
 
 def bound_network(
@@ -77,23 +74,3 @@ def parts_of(
             "you name it: stepml.load_model(…, code=PATH), or --code PATH"
         )
     return own_network(code, spec.entry_point, spec.options, input_shape, n_outputs)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Let torch, NumPy and Python draw from ``seed``; afterwards they go on as before."""
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    with torch.random.fork_rng(devices=[]):
-        let_draw(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(numpy_state)
-            random.setstate(python_state)
-
-
-def let_draw(seed: int) -> None:
-    """Let torch, NumPy and Python draw from ``seed``."""
-    torch.default_generator.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)

@@ -18,10 +18,11 @@ from torch.overrides import TorchFunctionMode
 from stepml.job.errors import InvalidNetworkError
 from stepml.job.models import Neural
 from stepml.ml.neural.bound import BoundNetwork
-from stepml.ml.neural.building import bound_network, let_draw, parts_of, seeded
-from stepml.ml.neural.code import imported_function
+from stepml.ml.neural.building import bound_network, parts_of
 from stepml.ml.neural.layout import NetworkLayout
-from stepml.ml.neural.own import blamed
+from stepml.ml.neural.losses import described
+from stepml.ml.neural.own import blamed, own_function
+from stepml.ml.neural.settings import let_draw, seeded
 
 _DRAWN = frozenset({"bernoulli_", "normal_", "uniform_"})  # functions of tensors
 _ROWS = 2  # of a batch: statistics of one row do not exist
@@ -127,10 +128,9 @@ def _leave(inside: list[str], *_: object) -> None:
 
 
 def check_source(spec: Neural, code: Path | None) -> None:
-    """Import the user's function; errors as of `own_network`."""
+    """Import the user's function; errors as of `own_function`."""
     if code is not None and spec.entry_point is not None:
-        with blamed(code, spec.entry_point):
-            imported_function(code, spec.entry_point)
+        own_function(code, spec.entry_point)
 
 
 def _require_room_unbuilt(
@@ -176,16 +176,11 @@ def _require_equal(first: BoundNetwork, second: BoundNetwork) -> None:
 
 def _require_outputs(outputs: object, n_outputs: int | None) -> None:
     expected = f"a float32 tensor of shape (1, {'n_outputs' if n_outputs is None else n_outputs})"
-    if not isinstance(outputs, torch.Tensor):
-        raise InvalidNetworkError(
-            f"the network's output for one row: expected {expected}, got {type(outputs).__name__}"
-        )
-    shape = tuple(outputs.shape)
+    shape = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else ()
     is_fit = len(shape) == 2 and shape[0] == 1 and shape[1] == (n_outputs or max(shape[1], 1))
-    if not is_fit or outputs.dtype != torch.float32:
+    if not is_fit or getattr(outputs, "dtype", None) != torch.float32:
         raise InvalidNetworkError(
-            f"the network's output for one row: expected {expected}, got {outputs.dtype} of shape "
-            f"{shape}".replace("torch.", "")
+            f"the network's output for one row: expected {expected}, got {described(outputs)}"
         )
 
 

@@ -130,15 +130,21 @@ def _imported(name: str, directory: Path) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
+        _require_own(sys.modules.get(name.partition(".")[0]), directory)
         raise InvalidNetworkError(
             f"model.entry_point: no module {name!r} in the code; it has "
             f"{', '.join(_modules(directory)) or 'no Python file'}"
         ) from error
-    if not _is_of(module, directory):
-        raise InvalidNetworkError(
-            f"model.entry_point: {name!r} is a module of Python, StepML or a library; rename yours"
-        )
+    _require_own(module, directory)
     return module
+
+
+def _require_own(module: ModuleType | None, directory: Path) -> None:
+    if module is not None and not _is_of(module, directory):
+        raise InvalidNetworkError(
+            f"model.entry_point: {module.__name__!r} is a module of Python, StepML or a library; "
+            "rename yours"
+        )
 
 
 def _activate(directory: Path) -> None:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from stepml.job.errors import InvalidNetworkError
+
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Returns the mean loss of outputs (n_samples, n_outputs), given targets (n_samples,)."""
 
@@ -24,9 +26,26 @@ def of_targets(loss: Loss, name: str) -> Loss:
     """Return a loss that takes the targets of ``model.loss`` in the type that is usual in torch.
 
     These are int64 for indices of classes, otherwise float32; a copy, which the loss may change.
+    A result that is no number is an `InvalidNetworkError`.
     """
     kind = torch.int64 if name == "cross_entropy" else torch.float32
-    return lambda outputs, targets: loss(outputs, targets.to(kind, copy=True))
+
+    def checked(outputs: Tensor, targets: Tensor) -> Tensor:
+        found: object = loss(outputs, targets.to(kind, copy=True))
+        if not isinstance(found, Tensor) or found.numel() != 1:
+            raise InvalidNetworkError(
+                f"the network's own loss: expected a tensor with one number, got {described(found)}"
+            )
+        return found
+
+    return checked
+
+
+def described(found: object) -> str:
+    """Return type and shape of something that should be a tensor, for messages."""
+    if not isinstance(found, Tensor):
+        return type(found).__name__
+    return f"{found.dtype} of shape {tuple(found.shape)}".removeprefix("torch.")
 
 
 def _cross_entropy(outputs: Tensor, targets: Tensor, label_smoothing: float) -> Tensor:

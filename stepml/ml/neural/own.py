@@ -14,7 +14,8 @@ from torch import nn
 
 from stepml.job.errors import InvalidNetworkError
 from stepml.ml.neural.code import imported_function
-from stepml.ml.neural.losses import Loss
+from stepml.ml.neural.losses import Loss, described
+from stepml.ml.neural.settings import seeded
 
 Transform = Callable[[torch.Tensor], torch.Tensor]
 """Returns rows of a batch, changed at random: (n_samples, …) as the module takes them."""
@@ -61,14 +62,28 @@ def own_network(
         The function cannot be imported, fails, or returns something else; the message has the
         line in the user's code.
     """
+    function = own_function(code, entry_point)
     with blamed(code, entry_point):
-        function = imported_function(code, entry_point)
         given = {"input_shape": tuple(input_shape), "n_outputs": n_outputs, **options}
         wanted = {
             name: each for name, each in given.items() if name in options or _has(function, name)
         }
         returned = function(**wanted)
     return _parts(returned, entry_point)
+
+
+def own_function(code: Path, entry_point: str) -> Callable[..., Any]:
+    """Import the user's function.
+
+    Random numbers that its modules draw follow from a seed, which all functions share.
+
+    Raises
+    ------
+    InvalidNetworkError
+        There is no such function, or a module fails.
+    """
+    with blamed(code, entry_point), seeded(0):
+        return imported_function(code, entry_point)
 
 
 @contextmanager
@@ -79,15 +94,31 @@ def blamed(code: Path, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (InvalidNetworkError, MemoryError):
+    except (InvalidNetworkError, MemoryError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
-        if isinstance(error, RuntimeError) and _NO_MEMORY in str(error):
+    except BaseException as error:  # otherwise an exception of the user's own would end a function
+        text = _text_of(error, code)
+        if isinstance(error, RuntimeError) and _NO_MEMORY in text:
             raise
-        message = f"{type(error).__name__}: {' '.join(str(error).split())[:_MOST_CHARACTERS]}"
+        message = f"{type(error).__name__}: {text}".removesuffix(": ")
         raise InvalidNetworkError(
-            f"model.entry_point: {what}: {_line_of(error, code)}{message.removesuffix(': ')}"
+            f"model.entry_point: {what}: {_line_of(error, code)}{message}{_hint(error)}"
         ) from error
+
+
+def _text_of(error: BaseException, code: Path) -> str:
+    """Return the message of an error on one line, without what cannot be shown."""
+    try:
+        text = str(error).replace(f"{code}/", "")
+    except Exception:  # of the user's own class
+        return ""
+    line = " ".join(text.split())[:_MOST_CHARACTERS]
+    return "".join(each if each.isprintable() else "?" for each in line)
+
+
+def _hint(error: BaseException) -> str:
+    is_absent = isinstance(error, ModuleNotFoundError)
+    return "; functions have torch, NumPy and the code's own modules" if is_absent else ""
 
 
 def _line_of(error: BaseException, code: Path) -> str:
@@ -121,4 +152,23 @@ def _parts(returned: object, entry_point: str) -> OwnNetwork:
             f"model.entry_point: {entry_point}: expected {_RETURNED}, got "
             f"{f'({got})' if isinstance(returned, tuple) else got}"
         )
-    return OwnNetwork(*parts)
+    network = OwnNetwork(*parts)
+    transform = network.transform
+    return network if transform is None else network._replace(transform=_checked(transform))
+
+
+def _checked(transform: Transform) -> Transform:
+    """Return a transform whose result is an `InvalidNetworkError` if it is no batch."""
+
+    def changed(x: torch.Tensor) -> torch.Tensor:
+        found: object = transform(x)
+        is_batch = isinstance(found, torch.Tensor) and found.shape[:1] == x.shape[:1]
+        if not is_batch or getattr(found, "dtype", None) != torch.float32:
+            raise InvalidNetworkError(
+                f"the network's transform: expected a float32 tensor of {len(x)} rows, got "
+                f"{described(found)}"
+            )
+        assert isinstance(found, torch.Tensor)
+        return found
+
+    return changed

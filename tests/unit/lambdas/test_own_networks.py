@@ -287,7 +287,9 @@ def test_predictions_on_the_command_line_need_the_code_as_well(trained: Path) ->
     code = trained.parent / "code"
     found = CliRunner().invoke(app, [*command, "--code", str(code)])
     assert (found.exit_code, len(found.stdout.splitlines())) == (0, 3)
-    (code / "more.py").touch()
+    (code / "more.py").write_text("print('a remark')")
+    (code / "nets" / "__init__.py").write_text("import more")
     warned = CliRunner().invoke(app, [*command, "--code", str(code)])
     assert warned.stdout == found.stdout
     assert "warning: the code at" in warned.stderr
+    assert "a remark" in warned.stderr

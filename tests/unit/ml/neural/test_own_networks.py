@@ -169,10 +169,75 @@ def test_a_loss_replaces_that_of_the_job_and_a_transform_changes_rows_in_trainin
             "    return nn.Linear(6, 3), lambda outputs, targets: outputs.sum() / 0\n",
             "expected finite numbers, got a loss of",
         ),
+        (
+            "from torch import nn\ndef network():\n"
+            "    return nn.Linear(6, 3), lambda outputs, targets: outputs.sum(1)\n",
+            "own loss: expected a tensor with one number, got float32 of shape (2,)",
+        ),
+        (
+            "from torch import nn\ndef network():\n"
+            "    return nn.Linear(6, 3), lambda outputs, targets: 0.5\n",
+            "own loss: expected a tensor with one number, got float",
+        ),
+        (
+            "from torch import nn\ndef network():\n"
+            "    return nn.Linear(6, 3), None, lambda x: x[:1]\n",
+            "transform: expected a float32 tensor of 2 rows, got float32 of shape (1, 6)",
+        ),
+        (
+            "from torch import nn\ndef network():\n"
+            "    return nn.Linear(6, 3), None, lambda x: None\n",
+            "transform: expected a float32 tensor of 2 rows, got NoneType",
+        ),
+        (
+            "from torch import nn\ndef network(n_outputs):\n    return nn.LazyLinear(n_outputs)\n",
+            "parameter weight: expected a shape, got none, as in a lazy layer of torch",
+        ),
+        ("class End(BaseException):\n    pass\nraise End('x')\n", "own.py:3: End: x"),
+        (
+            "class Mute(Exception):\n    def __str__(self):\n        return 1 / 0\nraise Mute\n",
+            "own.py:4: Mute",
+        ),
+        ("raise ValueError('\\ud800 \\x1b[31m')\n", "own.py:1: ValueError: ? ?[31m"),
+        ("from own import network\n", "cannot import name 'network' from partially"),
+        ("import torchvision\n", "functions have torch, NumPy and the code's own modules"),
     ],
 )
 def test_an_error_has_the_line_in_the_users_code(source: str, expected: str) -> None:
     assert expected in refusal(source)
+
+
+def test_no_error_has_the_place_of_the_unpacked_code(tmp_path: Path) -> None:
+    assert str(tmp_path) not in refusal("from own import network\n")
+
+
+def test_random_numbers_of_an_import_are_the_same_in_all_functions() -> None:
+    """Those that are no parameters are never exchanged: each function draws them."""
+    code = unpack(archive({"own.py": f"import torch\nDRAWN = torch.rand(9)\n{LINEAR}"}))
+    drawn = []
+    for seed in (1, 2):
+        unrelated = unpack(archive({"own.py": LINEAR}))
+        bound_network(spec(), (6,), 3, None, unrelated, seed)  # the process forgets the other code
+        torch.manual_seed(seed)
+        bound_network(spec(), (6,), 3, None, code, seed)
+        drawn.append(sys.modules["own"].DRAWN)
+    assert torch.equal(*drawn)
+
+
+def test_settings_of_torch_end_with_the_call() -> None:
+    """A warm function builds the network of another job next."""
+    source = f"""
+import torch
+
+torch.set_default_dtype(torch.float64)
+torch.set_grad_enabled(False)
+{LINEAR}
+"""
+    before = torch.get_num_threads()
+    check(source.replace("    return", "    torch.set_num_threads(3)\n    return"))
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+    assert torch.get_num_threads() == before
 
 
 def test_an_error_in_a_layer_of_torch_names_the_layer() -> None:
@@ -260,11 +325,14 @@ def test_two_codes_with_modules_of_one_name_do_not_meet() -> None:
         ("other:network", "no module 'other' in the code; it has own, own.inner"),
         ("own.other:network", "no module 'own.other' in the code; it has own, own.inner"),
         ("json:loads", "'json' is a module of Python, StepML or a library; rename yours"),
+        ("torch.own:network", "'torch' is a module of Python, StepML or a library; rename yours"),
         ("stepml:load_model", "'stepml' is a module of Python, StepML or a library"),
     ],
 )
 def test_a_module_that_is_not_in_the_code_is_named(entry_point: str, expected: str) -> None:
-    code = unpack(archive({"own/__init__.py": "", "own/inner.py": "", "json.py": ""}))
+    code = unpack(
+        archive({"own/__init__.py": "", "own/inner.py": "", "json.py": "", "torch/own.py": ""})
+    )
     with pytest.raises(InvalidNetworkError, match=r"^model\.entry_point: ") as caught:
         check_network(spec(entry_point), (6,), 3, code)
     assert expected in str(caught.value).replace("it has json, own", "it has own")
