@@ -39,12 +39,12 @@ def merge_epoch(task: ReducerTask, storage: DurableStorage) -> None:
     store = JobStore(invocation.storage, task.job_id)
     with published_failure(store, task):
         run = EpochRun(task, store.training_plan.load(), store)
-        if store.merged_epoch(task.epoch).exists():
+        if store.merged_epoch(task.epoch).find_whole():
             return
         try:
             end = _merged(run, epochs_of(run.plan.spec))
         except StorageError:  # as in `_reduced_by_any_copy`
-            if not store.merged_epoch(task.epoch).exists():
+            if not store.merged_epoch(task.epoch).find_whole():
                 raise
             return
         publish_merged(run, end, invocation)

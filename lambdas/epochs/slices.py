@@ -10,14 +10,12 @@ from lambdas.attempts.costs import Invocation
 from lambdas.epochs.base import EpochEnd
 from lambdas.epochs.runs import EpochRun
 from lambdas.job_store import JobStore, MergedEpoch, TrainingPlan
-from lambdas.job_store.entries import require_found
 from lambdas.job_store.shards import load_shard
+from lambdas.job_store.tallies import COST, SUMS, sum_of
 from stepml.job import keys
 from stepml.job.tasks import EvaluationTask
 from stepml.ml.convergence import require_finite_losses
 from stepml.ml.models import Evaluation, NeuralNetwork
-
-_SUMS, _COST = "sums", "cost_usd"
 
 
 class Slices(NamedTuple):
@@ -31,16 +29,15 @@ class Slices(NamedTuple):
 def publish_merged(run: EpochRun, end: EpochEnd, invocation: Invocation) -> None:
     """Write the end of an epoch, for the report that is built when all slices are evaluated."""
     require_finite_losses(run.plan.spec, run.task.epoch, training=end.training_loss)
-    run.store.merged_epoch(run.task.epoch).publish(
-        MergedEpoch(
-            run.task.n_slices,
-            end.training_loss,
-            invocation.cost_usd(),
-            end.staleness_mean,
-            end.staleness_max,
-            end.lost_updates,
-        )
+    merged = MergedEpoch(
+        run.task.n_slices,
+        end.training_loss,
+        invocation.cost_usd(),
+        end.staleness_mean,
+        end.staleness_max,
+        end.lost_updates,
     )
+    run.store.merged_epoch(run.task.epoch).replace(merged, unless=lambda _: True)
 
 
 def evaluate_slice(
@@ -48,7 +45,7 @@ def evaluate_slice(
 ) -> None:
     """Write the sums of one slice; if done before, do nothing."""
     entry = store.tally(task.epoch, task.slice)
-    if entry.exists():
+    if entry.find_whole() is not None:
         return
     model, shard = _network(plan), load_shard(store, plan, keys.VALIDATION)
     first, end = (len(shard.y) * (task.slice + n) // task.n_slices for n in (0, 1))
@@ -56,7 +53,8 @@ def evaluate_slice(
     sums = model.tally(
         store.state(task.epoch).load().parameters, shard.X[rows], model.targets(shard.y[rows])
     )
-    entry.publish({_SUMS: sums, _COST: np.array([invocation.cost_usd()])})
+    tally = {SUMS: sums, COST: np.array([invocation.cost_usd()])}
+    entry.replace(tally, unless=lambda _: True)
 
 
 def end_of_merged(run: EpochRun, merged: MergedEpoch) -> EpochEnd:
@@ -77,14 +75,12 @@ def load_slices(run: EpochRun, merged: MergedEpoch) -> Slices:
     ------
     KeyNotFoundError
         A slice has not been evaluated.
+    DamagedValueError
+        Its sums are damaged; another attempt evaluates it again.
     """
-    entries = [run.store.tally(run.task.epoch, part) for part in range(merged.n_slices)]
-    found = run.store.storage.load_many([each.key for each in entries])
-    require_found(entries, found)
-    read = [each.decode(found[each.key], each.key) for each in entries]
-    sums = np.sum([each[_SUMS] for each in read], axis=0)
-    costs_usd = [each[_COST].item() for each in read]
-    return Slices(_network(run.plan).judged(sums), costs_usd, merged.cost_usd)
+    read = run.store.tallies(run.task.epoch, merged.n_slices)
+    costs_usd = [each[COST].item() for each in read]
+    return Slices(_network(run.plan).judged(sum_of(read)), costs_usd, merged.cost_usd)
 
 
 def _network(plan: TrainingPlan) -> NeuralNetwork:

@@ -14,6 +14,7 @@ from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.judgement import honest_end, model_doubts
 from lambdas.job_store.retention import retained_after_success
 from lambdas.job_store.shards import is_scaled, load_shard
+from lambdas.job_store.tallies import counts_of_slices
 from lambdas.logs import log
 from stepml import __version__
 from stepml.job import keys
@@ -106,6 +107,9 @@ def _counts(store: JobStore, plan: TrainingPlan, epoch: int) -> Counts | None:
     model = plan.model()
     if not isinstance(model, WithClasses):
         return None
+    counted = counts_of_slices(store, plan, epoch)
+    if counted is not None:
+        return counted
     try:
         shard = load_shard(store, plan, keys.VALIDATION)
     except DataSetDamagedError as error:  # the data may be deleted once the last epoch is over

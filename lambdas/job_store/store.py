@@ -115,6 +115,13 @@ class JobStore:
         key = keys.tally(self.job_id, epoch, part)
         return Entry(self.storage, key, pack_rank_state, unpack_rank_state)
 
+    def tallies(self, epoch: int, n_slices: int) -> list[Extras]:
+        """Return the sums over all slices, or raise `KeyNotFoundError`."""
+        entries = [self.tally(epoch, part) for part in range(n_slices)]
+        found = self.storage.load_many([each.key for each in entries])
+        require_found(entries, found)
+        return [each.decode(found[each.key], each.key) for each in entries]
+
     def rank_state(self, epoch: int, rank: int) -> Entry[Extras]:
         """The result of one rank in an epoch, for algorithms that need it in the next one."""
         key = keys.rank_state(self.job_id, epoch, rank)

@@ -28,6 +28,7 @@ from stepml.ml.models.base import (
     Penalty,
     Sample,
 )
+from stepml.ml.models.confusion import Counts
 from stepml.ml.models.tallies import Sums
 from stepml.ml.neural.layout import ChannelScale, NetworkLayout
 from stepml.ml.neural.library import require_torch
@@ -174,6 +175,10 @@ class NeuralNetwork(LossModel):
     @abstractmethod
     def judged(self, sums: Sums) -> Evaluation:
         """Return the quality of a model by its `tally`."""
+
+    def counts(self, sums: Sums) -> Counts | None:
+        """Return the rows of each class by their prediction, by a `tally` that has them."""
+        return None
 
     def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:
         return self.judged(self.tally(w, X, y))

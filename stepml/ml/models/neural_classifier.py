@@ -16,7 +16,7 @@ from stepml.ml.models.classes import classes_of, indices, shares_of, shown
 from stepml.ml.models.confusion import Counts, count_classes
 from stepml.ml.models.neural import NeuralNetwork, shape_from, shape_of, spec_of
 from stepml.ml.models.neural_regressor import OF_NUMBERS, NeuralRegressor
-from stepml.ml.models.tallies import Sums, quality_of_classes, tally_classes
+from stepml.ml.models.tallies import Sums, counts_of, quality_of_classes, tally_classes
 
 
 class NeuralClassifier(NeuralNetwork):
@@ -83,6 +83,9 @@ class NeuralClassifier(NeuralNetwork):
 
     def judged(self, sums: Sums) -> Evaluation:
         return quality_of_classes(sums, len(self.classes))
+
+    def counts(self, sums: Sums) -> Counts | None:
+        return counts_of(sums, len(self.classes))
 
     def confusion(self, w: Floats, X: Matrix, y: Array) -> Counts:
         """Return the rows of each class by their prediction, as of `WithClasses`."""

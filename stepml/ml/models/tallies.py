@@ -6,7 +6,14 @@ import numpy as np
 
 from stepml.ml.matrices import Floats64
 from stepml.ml.models.base import Array, Evaluation, Floats
-from stepml.ml.models.confusion import PerClass
+from stepml.ml.models.confusion import (
+    MOST_CLASSES_COUNTED,
+    Counts,
+    PerClass,
+    count_classes,
+    predictions_of,
+    rows_of,
+)
 
 Sums = Floats64
 
@@ -29,9 +36,10 @@ def tally_classes(loss: float, outputs: Floats, own: Array, n_classes: int) -> S
 
     Returns
     -------
-    array of shape (3 + 3 · n_classes,)
+    array of float64
         The rows, the sum of losses, the rows whose class is among the `TOP` largest outputs; then
-        for each class its rows, the rows predicted to be of it, and those that are both.
+        `count_classes`; with more than `MOST_CLASSES_COUNTED` classes, only the rows of each, the
+        rows predicted to be of it, and those that are both.
     """
     predicted = outputs.argmax(axis=1)
     of_own = outputs[np.arange(len(own)), own]
@@ -39,15 +47,32 @@ def tally_classes(loss: float, outputs: Floats, own: Array, n_classes: int) -> S
     larger = outputs > of_own[:, None]
     ties = (outputs == of_own[:, None]) & (np.arange(n_classes) < own[:, None])
     in_top = np.count_nonzero((larger | ties).sum(axis=1) < TOP)
-    counts = [np.bincount(each, minlength=n_classes) for each in (own, predicted)]
-    right = np.bincount(own[predicted == own], minlength=n_classes)
-    return np.concatenate([[len(own), loss * len(own), in_top], *counts, right]).astype(np.float64)
+    counted = _counted(own, predicted, n_classes)
+    return np.concatenate([[len(own), loss * len(own), in_top], counted]).astype(np.float64)
+
+
+def _counted(own: Array, predicted: Array, n_classes: int) -> Array:
+    if n_classes <= MOST_CLASSES_COUNTED:
+        return count_classes(own, predicted, n_classes).reshape(-1)
+    each_class = (own, predicted, own[predicted == own])
+    return np.concatenate([np.bincount(each, minlength=n_classes) for each in each_class])
+
+
+def counts_of(sums: Sums, n_classes: int) -> Counts | None:
+    """Return `count_classes` by `tally_classes`; None with more classes than are counted."""
+    if n_classes > MOST_CLASSES_COUNTED:
+        return None
+    return sums[3:].reshape(n_classes, n_classes).astype(np.int64)
 
 
 def quality_of_classes(sums: Sums, n_classes: int) -> Evaluation:
     """Return the quality by `tally_classes`."""
     rows, loss, in_top = sums[:3]
-    support, predicted, right = sums[3:].reshape(3, n_classes).astype(np.int64)
+    counts = counts_of(sums, n_classes)
+    if counts is None:
+        support, predicted, right = sums[3:].reshape(3, n_classes).astype(np.int64)
+    else:
+        support, predicted, right = rows_of(counts), predictions_of(counts), np.diag(counts)
     per_class = PerClass.of_totals(right, support, predicted)
     metrics = {"accuracy": float(right.sum() / rows)} | per_class.mean_metrics()
     if n_classes > TOP:

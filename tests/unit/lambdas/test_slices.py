@@ -1,0 +1,58 @@
+"""Evaluation in slices: damaged results are replaced, and the report uses what was counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lambdas.job_store.shards import warm_shards
+from stepml.job import keys
+from stepml.job.errors import DamagedValueError
+from tests.support.jobs import Job
+from tests.support.torch import torch  # noqa: F401 (skips without it)
+
+MODEL = {"name": "neural", "network": {"name": "mlp", "hidden": [8]}}
+SLICES = [0, 1, 2]
+
+
+def initialised() -> Job:
+    job = Job(model=MODEL, algorithm={"name": "model_averaging", "learning_rate": 0.05})
+    job.initialised()
+    return job
+
+
+@pytest.mark.parametrize("key", [keys.tally("job", 1, 1), keys.merged_epoch("job", 1)])
+def test_another_attempt_replaces_what_is_damaged(key: str) -> None:
+    job, whole = initialised(), initialised()
+    results = job.execute_all(1)
+    job.evaluate(1, results, SLICES)
+    data = bytearray(job.storage.load(key))
+    data[len(data) // 2] ^= 0xFF
+    job.storage.save(key, bytes(data))
+    with pytest.raises(DamagedValueError, match=key):
+        job.reduce(1, results)
+    job.evaluate(1, results, SLICES)
+    assert job.reduce(1, results).loss == whole.epoch(1).loss
+
+
+def test_the_report_counts_the_rows_that_the_slices_counted() -> None:
+    """So the last function evaluates no network on all validation rows, which may take long."""
+    job = initialised()
+    last = job.epoch(1)
+    job.storage.clear("datasets/")
+    warm_shards.make_room(2**60)  # as in a function that has never loaded a shard
+    report = job.finalise(1)
+    counts = np.array(report.confusion_matrix)
+    assert counts.sum() == report.dataset.validation_rows
+    assert np.trace(counts) / counts.sum() == last.metrics["accuracy"]
+    assert [each.support for each in report.per_class] == counts.sum(axis=1).tolist()
+
+
+@pytest.mark.parametrize("kind", ["epoch of another job", "lost slice"])
+def test_without_counted_rows_the_report_counts_them_itself(kind: str) -> None:
+    job = initialised()
+    job.epoch(1)
+    lost = keys.tally("job", 1, 2) if kind == "lost slice" else keys.merged_epoch("job", 1)
+    expected = np.sum([each["sums"][3:] for each in job.store.tallies(1, 3)], axis=0)
+    job.storage.delete(lost)
+    assert np.array(job.finalise(1).confusion_matrix).reshape(-1).tolist() == expected.tolist()
