@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from stepml.cli.folding import folded
 from stepml.job.spec_base import label_text
 
 if TYPE_CHECKING:
     from stepml.job.reports import ClassQuality, EpochReport
+
+MOST_CLASSES_SHOWN = 20
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def main_metric(report: EpochReport) -> tuple[str, str]:
@@ -35,6 +39,15 @@ def on_its_own(value: float, decimals: int) -> str:
     """Format a number for a line of its own: as `shown`, but very large ones with six digits."""
     text = shown(value, decimals)
     return f"{value:.6g}" if "e+" in text else text
+
+
+def accuracy_lines(per_class: Sequence[ClassQuality]) -> list[str]:
+    """Return lines with the accuracy of each class, which is its recall; none of two or many."""
+    if not 2 < len(per_class) <= MOST_CLASSES_SHOWN:
+        return []
+    shares = (f"{label_text(each.label)}:{_UNBROKEN}{each.recall:.4f}" for each in per_class)
+    lines = folded(f"  per-class accuracy: {', '.join(shares)}")
+    return [line.replace(_UNBROKEN, " ") for line in lines]
 
 
 def class_lines(per_class: Sequence[ClassQuality]) -> list[str]:

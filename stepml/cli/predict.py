@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from stepml.cli.errors import BAD_INPUT, BadInputError
-from stepml.cli.figures import class_lines, on_its_own
+from stepml.cli.figures import MOST_CLASSES_SHOWN, class_lines, on_its_own
 from stepml.cli.model_files import Code, ModelPlace, loaded_model, prints_of, whole_file
 from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from stepml.cli.prediction_source import Source
     from stepml.cli.prediction_table import Results
     from stepml.trained_model import TrainedModel
-
-MOST_CLASSES_SHOWN = 20
 
 STDOUT = Path("-")
 _NO_LABEL = re.compile(r" a missing label|: the label is .* a missing value")

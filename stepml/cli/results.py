@@ -10,7 +10,7 @@ import msgspec
 
 from stepml.cli.data_lines import warning_line
 from stepml.cli.errors import DOUBTFUL, INTERRUPTED, NO_SERVICE
-from stepml.cli.figures import cost, count, finished, on_its_own
+from stepml.cli.figures import accuracy_lines, cost, count, finished, on_its_own
 from stepml.cli.machine import reason_of
 from stepml.cli.options import Target
 from stepml.cli.output import Output
@@ -104,6 +104,8 @@ def _show(
             "report": files["report"],
         }
     )
+    for line in accuracy_lines(report.per_class):
+        output.line(line)
     # Those on the data were shown before training.
     for each in report.warnings:
         if each not in report.dataset.warnings:

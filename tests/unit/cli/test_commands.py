@@ -30,7 +30,7 @@ from stepml.client.logs import LogLine
 from stepml.job import keys
 from stepml.job.documents import encode
 from stepml.job.parse import parse_job
-from stepml.job.reports import Failure, JobWarning
+from stepml.job.reports import ClassQuality, Failure, JobWarning
 from tests.support.moto_stack import BUCKET, JOB, JOB_TEXT, MotoStack, epoch_report
 
 
@@ -61,7 +61,11 @@ def invoke_json(*arguments: str | Path, code: int = 0) -> Any:
     return json.loads(result.stdout)
 
 
-def test_a_run_shows_its_epochs_and_a_summary_and_fetches_the_model(job: Path, name: str) -> None:
+def test_a_run_shows_its_epochs_and_a_summary_and_fetches_the_model(
+    stack: MotoStack, job: Path, name: str
+) -> None:
+    classes = [ClassQuality(label, 0.5, 0.75, 0.6, 4) for label in range(3)]
+    stack.put_results(name, stack.put_epochs(name, 3), per_class=classes)
     result = invoke("run", job, "--name", name)
 
     row = r"^ +(\d)  +(\S+)  +(\S+)  +(\S+)  +(\S+)(?:  (\S+))?$"
@@ -71,6 +75,7 @@ def test_a_run_shows_its_epochs_and_a_summary_and_fetches_the_model(job: Path, n
     assert "$ 0.000375: AWS list prices × local seconds\n" in result.stdout
     assert f"{name}: converged after 3 epochs" in result.stdout
     assert "no improvement for 2 epochs" in result.stdout
+    assert "  per-class accuracy: 0: 0.7500, 1: 0.7500, 2: 0.7500\n" in result.stdout
     assert Path("runs", name, "model.safetensors").read_bytes() == b"arrays"
     assert f"stepml epochs {name}" in result.stdout
     assert "\x1b" not in result.stdout

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from stepml.cli.display import epoch_note
-from stepml.cli.figures import on_its_own, shown
+from stepml.cli.figures import accuracy_lines, on_its_own, shown
+from stepml.job.reports import ClassQuality
 from tests.support.moto_stack import epoch_report
 
 
@@ -55,3 +56,14 @@ def test_updates_that_a_restart_lost_are_told(lost: int | None, note: str) -> No
     if "again" in note:
         report = msgspec.structs.replace(report, called_again=[2])
     assert epoch_note(report) == note
+
+
+def test_the_accuracy_of_few_classes_is_shown_within_80_columns() -> None:
+    def lines(n_classes: int) -> list[str]:
+        shares = (ClassQuality(label, 0.5, label / 20, 0.5, 1) for label in range(n_classes))
+        return accuracy_lines(list(shares))
+
+    assert lines(3) == ["  per-class accuracy: 0: 0.0000, 1: 0.0500, 2: 0.1000"]
+    assert max(map(len, lines(20))) <= 80
+    assert " ".join(lines(20)).count(": 0.") == 20
+    assert lines(2) == lines(21) == []
