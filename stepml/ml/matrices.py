@@ -100,6 +100,15 @@ class CsrMatrix:
 Matrix = Floats | CsrMatrix
 
 
+def dense(X: Matrix) -> npt.NDArray[Any]:
+    """Return a matrix as an array; one that is dense already stays as it is."""
+    if not isinstance(X, CsrMatrix):
+        return X
+    rows = np.zeros(X.shape, np.float32)
+    rows[np.repeat(np.arange(len(X)), X.counts), X.columns] = X.values[X.pairs]
+    return rows
+
+
 def product(X: Matrix, W: npt.NDArray[Any]) -> Floats:
     """Return ``X @ W``.
 

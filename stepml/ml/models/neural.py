@@ -16,7 +16,7 @@ import numpy as np
 from stepml.job import models as specs
 from stepml.job.conversion import converted
 from stepml.job.errors import InvalidNetworkError
-from stepml.ml.matrices import CsrMatrix
+from stepml.ml.matrices import dense
 from stepml.ml.models.base import (
     Array,
     DataFacts,
@@ -121,7 +121,7 @@ class NeuralNetwork(LossModel):
 
         bound = self.bound
         with self._blaming():
-            return bound.gradient(w, bound.rows(_dense(X)), torch.from_numpy(y), out)
+            return bound.gradient(w, bound.rows(dense(X)), torch.from_numpy(y), out)
 
     def batch_gradient(
         self, w: Floats, X: Matrix, y: Array, out: Floats, draws: Draws, batch: int, row: int
@@ -130,7 +130,7 @@ class NeuralNetwork(LossModel):
 
         path = [draws.seed, draws.epoch, draws.rank, batch]
         seed = np.random.SeedSequence(path).generate_state(1, np.uint64)
-        x = self._changed(self.bound.rows(_dense(X)), draws, row)
+        x = self._changed(self.bound.rows(dense(X)), draws, row)
         with _DRAWING, self._blaming():
             self._let_draw(int(seed[0]) % _SEEDS)
             return self.bound.gradient(w, x, torch.from_numpy(y), out)
@@ -160,7 +160,7 @@ class NeuralNetwork(LossModel):
             return np.zeros((0, self.n_outputs), np.float32)
         bound = self.bound
         with self._blaming():
-            return bound.outputs(w, _dense(X))
+            return bound.outputs(w, X)
 
     def loss(self, outputs: Floats, y: Array) -> float:
         """Return the mean loss of rows with these outputs; 0 without rows."""
@@ -262,11 +262,3 @@ def _input_shape(spec: specs.Neural, n_features: int) -> tuple[int, ...]:
     """Return the shape of one row as the network takes it: images have channels."""
     shape = spec.input_shape or (n_features,)
     return (1, *shape) if len(shape) == 2 else tuple(shape)
-
-
-def _dense(X: Matrix) -> Array:
-    if not isinstance(X, CsrMatrix):
-        return X
-    rows = np.zeros(X.shape, np.float32)
-    rows[np.repeat(np.arange(len(X)), X.counts), X.columns] = X.values[X.pairs]
-    return rows

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from stepml.job.errors import InvalidNetworkError
-from stepml.ml.matrices import Floats
+from stepml.ml.matrices import Floats, Matrix, dense
 from stepml.ml.neural.layout import SCALE_ARRAYS, ChannelScale, NetworkLayout
 from stepml.ml.neural.layout import Tensor as TensorFacts
 from stepml.ml.neural.losses import Loss
@@ -113,7 +113,7 @@ class BoundNetwork:
         np.subtract(w[n:], self._statistics.numpy(), out=out[n:])
         return loss.item()
 
-    def outputs(self, w: Floats, X: npt.NDArray[Any]) -> Floats:
+    def outputs(self, w: Floats, X: Matrix) -> Floats:
         """Return the outputs of rows (n_samples, n_features) without any change of statistics.
 
         There is at least one row.
@@ -122,7 +122,8 @@ class BoundNetwork:
         self.module.eval()
         step = max(1, min(_MOST_ROWS, _BLOCK_VALUES // X.shape[1]))
         with torch.inference_mode():
-            blocks = [self.module(self.rows(X[i : i + step])) for i in range(0, len(X), step)]
+            parts = (dense(X[i : i + step]) for i in range(0, len(X), step))
+            blocks = [self.module(self.rows(each)) for each in parts]
         result: Floats = torch.cat(blocks).numpy()
         return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from stepml.job import networks
 from stepml.job.algorithms import GradientAveraging, ModelAveraging
 from stepml.job.models import Neural
+from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models import LabelUnit, NeuralClassifier, build_model
 from stepml.ml.models.base import DataFacts, Draws, Floats
 from tests.support.learning import Orchestra, averaged_gradients, job_of
@@ -307,3 +309,19 @@ def test_parts_of_a_batch_add_up_to_its_gradient(accumulate: int) -> None:
     assert np.abs(whole.parameters - parts.parameters).max() < 1e-5
     assert parts.training_loss == pytest.approx(whole.training_loss, rel=1e-5)
     assert parts.rows_seen == whole.rows_seen
+
+
+def test_sparse_rows_are_evaluated_without_all_their_zeros() -> None:
+    n_samples, n_features = 8000, 5000  # 160 MB with zeros
+    indices = np.random.default_rng(0).integers(n_features, size=n_samples).astype(np.int32)
+    X = CsrMatrix(np.arange(n_samples + 1), indices, np.ones(n_samples, np.float32), n_features)
+    model = network(Neural(network=networks.Mlp(hidden=())), n_features)
+    w = model.initial_parameters()
+    tracemalloc.start()
+    outputs = model.outputs(w, X)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 80e6
+    arrays = model.arrays(w)
+    expected = arrays["1.weight"][:, indices].T + arrays["1.bias"]
+    assert np.allclose(outputs, expected, atol=1e-6)
