@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 from stepml.job.errors import StorageError, StorageFullError, StorageUnavailableError
 from storage.base import CA_FILE_VARIABLE, Buffer, Storage, Version
+from storage.memcached_index import Item, KeyIndex, append, lines_of
 from storage.memcached_servers import Command, Server, open_servers, request_of
 from storage.streams import Stream
 
@@ -44,11 +45,12 @@ class MemcachedStorage(Storage):
 
     def __init__(self, url: str, *, ca_file: str | None = None, expiry_s: int = EXPIRY_S) -> None:
         self._servers = open_servers(url, ca_file)
+        self._indexes = {server: KeyIndex(server, self.find_many) for server in self._servers}
         self._expiry = b"%d" % expiry_s
 
     def save_many(self, values: Mapping[str, Buffer]) -> None:
         self.require_size(*values.values())
-        self._run(values, lambda key: self._store(b"set", key, values[key]), {b"STORED"})
+        self._write(values, lambda key: self._store(b"set", key, values[key]), {b"STORED"})
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
         found: dict[str, Buffer] = {}
@@ -67,15 +69,20 @@ class MemcachedStorage(Storage):
         self._run(keys, lambda key: (b"delete ", key.encode(), b"\r\n"), {b"DELETED", b"NOT_FOUND"})
 
     def list(self, prefix: str) -> Iterator[str]:
-        for server in self._servers:
-            yield from (key for key in server.all_keys() if key.startswith(prefix))
+        for index in self._indexes.values():
+            yield from self.find_many([*index.names(prefix)])
+
+    def clear(self, prefix: str) -> None:
+        super().clear(prefix)
+        for index in self._indexes.values():
+            index.forget(prefix)
 
     def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
         self.require_size(*values.values())
         published: dict[str, Buffer] = {}
         for _ in range(_MAX_CONFLICTS):
             left = [key for key in values if key not in published]
-            answers = self._run(
+            answers = self._write(
                 left,
                 lambda key: self._store(b"add", key, values[key]),
                 {b"STORED", b"NOT_STORED"},
@@ -93,13 +100,13 @@ class MemcachedStorage(Storage):
 
     def compare_and_save(self, key: str, data: Buffer, version: Version) -> bool:
         self.require_size(data)
-        expire = int(self._expiry)
+        if version.token is None:
+            command, stored = self._store(b"add", key, data), {b"STORED", b"NOT_STORED"}
+            return self._write([key], lambda _: command, stored)[key] == b"STORED"
         with self._server(key).client() as client:
-            if version.token is None:
-                return bool(client.add(key, bytes(data), expire=expire))
             # Tokens are numbers; cas returns None if the key is absent.
             token = version.token if version.token.isdigit() else "0"
-            return client.cas(key, bytes(data), token, expire=expire) is True
+            return client.cas(key, bytes(data), token, expire=int(self._expiry)) is True
 
     def close(self) -> None:
         for server in self._servers:
@@ -109,25 +116,52 @@ class MemcachedStorage(Storage):
         head = b"%s %s 0 %s %d\r\n" % (command, key.encode(), self._expiry, len(data))
         return (head, data, b"\r\n")
 
+    def _write(
+        self, keys: Collection[str], command: Callable[[str], Command], expected: Set[bytes]
+    ) -> dict[str, bytes]:
+        """Do as `_run`, with the keys' names in the indexes of their servers."""
+        answers: dict[str, bytes] = {}
+        for batch in _batches([*keys]):
+            lines = {server: lines_of(names) for server, names in self._by_server(batch).items()}
+            appended, found = self._exchange(batch, lines, command, expected)
+            for server, added in lines.items():
+                self._indexes[server].settle(added, appended)
+            answers |= found
+        return answers
+
     def _run(
         self, keys: Collection[str], command: Callable[[str], Command], expected: Set[bytes]
     ) -> dict[str, bytes]:
         """Send a command for each key to its server; return the answer of each, a line."""
         answers: dict[str, bytes] = {}
         for batch in _batches([*keys]):
-            by_server = self._by_server(batch)
-            with ExitStack() as connections:
-                streams = {
-                    server: connections.enter_context(server.stream()) for server in by_server
-                }
-                for server, names in by_server.items():
-                    streams[server].send(request_of(command(key) for key in names))
-                for server, names in by_server.items():
-                    for key in names:
-                        answers[key] = answer = streams[server].read_line()
-                        if answer not in expected:
-                            raise _refusal(answer, key)
+            answers |= self._exchange(batch, {}, command, expected)[1]
         return answers
+
+    def _exchange(
+        self,
+        keys: Collection[str],
+        lines: Mapping[Server, Mapping[Item, bytes]],
+        command: Callable[[str], Command],
+        expected: Set[bytes],
+    ) -> tuple[dict[tuple[Server, Item], bytes], dict[str, bytes]]:
+        """Append ``lines`` on their servers, then run the keys' commands; return the answers."""
+        appended: dict[tuple[Server, Item], bytes] = {}
+        answers: dict[str, bytes] = {}
+        by_server = self._by_server(keys)
+        with ExitStack() as connections:
+            streams = {server: connections.enter_context(server.stream()) for server in by_server}
+            for server, names in by_server.items():
+                appends = (append(item, text) for item, text in lines.get(server, {}).items())
+                streams[server].send(request_of((*appends, *map(command, names))))
+            for server, names in by_server.items():
+                for item in lines.get(server, {}):
+                    appended[server, item] = streams[server].read_line()
+                for key in names:
+                    answers[key] = answer = streams[server].read_line()
+                    if answer not in expected:
+                        raise _refusal(answer, key)
+        return appended, answers
 
     def _get(self, targets: Mapping[str, memoryview | None]) -> dict[str, Buffer]:
         by_server = self._by_server(targets)

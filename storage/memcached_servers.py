@@ -7,26 +7,22 @@ pymemcache connects, negotiates TLS and runs the rare commands; values travel ov
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from queue import Empty, LifoQueue
-from urllib.parse import unquote
 
 import xxhash
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError
 
 from stepml.job.errors import StorageError, StorageUnavailableError
-from storage.base import Buffer, backoff
+from storage.base import Buffer
 from storage.streams import Request, Stream
 
 DEFAULT_PORT = 11211
 
 _TIMEOUT_S = 20.0  # of a command; a server that takes longer counts as down
 _CONNECT_TIMEOUT_S = 5.0
-_LISTING_S = 30.0  # while another client lists the server's keys
-_BUSY = "BUSY"
 
 Command = tuple[Buffer, ...]  # its parts
 
@@ -57,16 +53,6 @@ class Server:
         with self._connection() as (client, _):
             yield client
 
-    def all_keys(self) -> Iterator[str]:
-        """Yield the keys of all values; the server scans its whole memory for them."""
-        with self.stream() as stream:
-            line = self._start_listing(stream)
-            while line != "END":
-                if not line.startswith("key="):
-                    raise StorageError(f"Memcached at {self.name}: {line}")
-                yield unquote(line.split(" ", 1)[0].removeprefix("key="))
-                line = stream.read_line().decode()
-
     def close(self) -> None:
         while True:
             try:
@@ -74,19 +60,6 @@ class Server:
             except Empty:
                 return
             client.close()
-
-    def _start_listing(self, stream: Stream) -> str:
-        """Ask for all keys, waiting while another client's listing runs; return the first line."""
-        deadline = time.monotonic() + _LISTING_S
-        delays = backoff(start_s=0.01, most_s=0.5)
-        while True:
-            stream.send(request_of([(b"lru_crawler metadump hash\r\n",)]))
-            line = stream.read_line().decode()
-            if not line.startswith(_BUSY):
-                return line
-            if time.monotonic() > deadline:
-                raise StorageUnavailableError(f"Memcached at {self.name}: {line}")
-            time.sleep(next(delays))
 
     @contextmanager
     def _connection(self) -> Iterator[tuple[Client, Stream]]:

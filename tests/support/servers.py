@@ -189,7 +189,8 @@ def memcached_server(
     processes = []
     for _ in range(nodes):
         reserved = [reserve_port(0)]
-        limits = ["-m", str(memory_mb), "-I", max_item, "-t", "2"]
+        # ElastiCache refuses lru_crawler, which lists the keys of other servers.
+        limits = ["-m", str(memory_mb), "-I", max_item, "-t", "2", "-o", "no_lru_crawler"]
         port = str(port_of(reserved[0]))
         command = [_binary("memcached"), "-l", HOST, "-p", port, "-U", "0", *limits]
         if os.geteuid() == 0:
