@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stepml.cli import data, export, jobs, local, look, parameter_server, predict, retry
+from stepml.cli import data, deploy, export, jobs, local, look, parameter_server, predict, retry
 from stepml.cli import run as running
 from stepml.cli.errors import BAD_INPUT, CLOSED_PIPE
 from stepml.cli.root import RootGroup, report
@@ -45,6 +45,7 @@ retry.add_to(app)
 look.add_to(app)
 predict.add_to(app)
 export.add_to(app)
+deploy.add_to(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(data.app, name="data")
 app.add_typer(local.app, name="local")

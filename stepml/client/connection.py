@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_stepfunctions import SFNClient
@@ -112,6 +113,10 @@ class Connection:
     def client(self, service: Literal["cloudformation"]) -> CloudFormationClient: ...
     @overload
     def client(self, service: Literal["logs"]) -> CloudWatchLogsClient: ...
+    @overload
+    def client(self, service: Literal["lambda"]) -> LambdaClient: ...
+    @overload
+    def client(self, service: Literal["ec2", "elasticache", "secretsmanager", "sts"]) -> Any: ...
     def client(self, service: Any) -> Any:
         """Return the client of a service, the same one at every call."""
         with self._creating:

@@ -64,3 +64,26 @@ DYNAMODB_TARIFF = Tariff(
     overhead_bytes=46,  # the attributes' names, the version and the time of expiry
     charges_deletions=True,
 )
+
+# What exists costs money by the hour, whether or not it is used.
+# From https://aws.amazon.com/elasticache/pricing (Valkey; Memcached costs a quarter more),
+# https://aws.amazon.com/ec2/pricing/on-demand, https://aws.amazon.com/privatelink/pricing,
+# https://aws.amazon.com/ebs/pricing and https://aws.amazon.com/secrets-manager/pricing.
+HOURS_A_MONTH = 730
+NODE_USD = {
+    "cache.t4g.micro": 0.0128,
+    "cache.t4g.small": 0.0256,
+    "cache.m7g.large": 0.1264,
+}
+MEMCACHED_FACTOR = 1.25
+INSTANCE_USD = {
+    "c7i.large": 0.08925,
+    "c7i.xlarge": 0.1785,
+    "c5.xlarge": 0.170,
+    "c5.2xlarge": 0.340,
+    "c6i.xlarge": 0.170,
+    "c7g.xlarge": 0.145,
+}
+ENDPOINT_USD = 0.01  # an interface endpoint in one zone
+DISK_GB_MONTH_USD = 0.08  # gp3
+SECRET_MONTH_USD = 0.40

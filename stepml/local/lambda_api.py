@@ -27,6 +27,8 @@ from stepml.local.strict_json import strict_json
 
 Accepted = TypeVar("Accepted", Invocation, str)  # a result, or an event's request id
 
+ACCOUNT_SETTINGS_PATH = "/2016-08-19/account-settings"
+GIGABYTE, MEGABYTE = 2**30, 2**20
 LOG_TAIL_BYTES = 4096  # Lambda returns the last 4 KB of the log
 
 
@@ -38,6 +40,32 @@ class InvokeError(Exception):
         self.code = code  # the name of the exception in Lambda's API
         self.status = status  # of the HTTP response
         self.message = message
+
+
+def account_settings(concurrency: int, account_id: str, region: str) -> dict[str, Any]:
+    """Return the answer to GetAccountSettings: limits and use of Lambda.
+
+    Parameters
+    ----------
+    concurrency : int
+        Functions of the account that may run at once.
+    account_id : str
+    region : str
+    """
+    functions = [*lambda_simple_backends[account_id][region].list_functions()]
+    return {
+        "AccountLimit": {
+            "TotalCodeSize": 75 * GIGABYTE,
+            "CodeSizeUnzipped": 250 * MEGABYTE,
+            "CodeSizeZipped": 50 * MEGABYTE,
+            "ConcurrentExecutions": concurrency,
+            "UnreservedConcurrentExecutions": concurrency,
+        },
+        "AccountUsage": {
+            "TotalCodeSize": sum(each.code_size for each in functions),
+            "FunctionCount": len(functions),
+        },
+    }
 
 
 class Pool(Protocol):

@@ -32,7 +32,7 @@ from stepml.local.code_store import CodeStore
 from stepml.local.engine import engine_seams
 from stepml.local.functions import FunctionPool
 from stepml.local.http_server import bind
-from stepml.local.lambda_api import LambdaApi
+from stepml.local.lambda_api import ACCOUNT_SETTINGS_PATH, LambdaApi, account_settings
 from stepml.local.log_groups import log_writer
 from stepml.local.refusals import answer_errors, unknown_service
 from stepml.local_identity import ACCOUNT_ID, REGION, STATUS_PATH, endpoint_url
@@ -175,6 +175,8 @@ class LocalAws:
             return self._status()
         if path == HEALTH_PATH:
             return {"status": "running"}
+        if path.rstrip("/") == ACCOUNT_SETTINGS_PATH:  # of Lambda; moto has no such operation
+            return account_settings(self._concurrency, ACCOUNT_ID, REGION)
         if path == "/" and environ["REQUEST_METHOD"] == "GET" and not _is_signed(environ):
             return {
                 "name": "StepML's local AWS",

@@ -23,6 +23,11 @@ def template_path() -> Path:
     return resource_root() / "templates" / "template.yaml"
 
 
+def constraints_path() -> Path:
+    """Return pip's file with the versions of the libraries that are deployed."""
+    return resource_root() / "constraints.txt"
+
+
 def source_files(sources: Iterable[str]) -> dict[str, Path]:
     """Return the files of ``sources``, by their name in a package.
 

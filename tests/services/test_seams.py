@@ -327,6 +327,10 @@ def still_needed() -> dict[str, Any]:
         "CloudFormationBackend.describe_change_set": _lacks(
             CloudFormationBackend.describe_change_set, "ChangeSetNotFound"
         ),
+        "moto.cloudformation.parsing.parse_and_create_resource": _lacks(
+            parsing.parse_and_create_resource, "Event"
+        ),
+        "ResourceMap._delete_resource": _lacks(parsing.ResourceMap._delete_resource, "Event"),
         "ChangeSet.diff": _lacks(ChangeSet.diff, "parameters"),
         "ChangeSet._parse_template": "json" in _last_line(ChangeSet._parse_template),
         "Stack.parse_template": "json" in _last_line(Stack.parse_template),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from stepml.local.cloudformation import (
     change_sets,
     conditions,
+    events,
     expansion,
     machines,
     parameters,
@@ -19,7 +20,7 @@ from stepml.local.seams import Seams
 def cloudformation_seams() -> list[Seams]:
     """Return the seams of stacks and their resources."""
     modules = (
-        *(expansion, change_sets, stacks, retention, conditions),
+        *(expansion, change_sets, events, stacks, retention, conditions),
         *(parameters, machines, resources, tables),
     )
     return [module.seams for module in modules]

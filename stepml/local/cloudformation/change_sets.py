@@ -7,8 +7,8 @@ from typing import Any
 from moto.cloudformation.exceptions import CloudFormationError, ValidationError
 from moto.cloudformation.models import ChangeSet, CloudFormationBackend
 
+from stepml.local.cloudformation.events import reason
 from stepml.local.cloudformation.expansion import parsed, processed
-from stepml.local.cloudformation.stacks import reason
 from stepml.local.seams import Seams
 
 seams = Seams()

@@ -9,8 +9,8 @@ from typing import Any
 from moto.cloudformation import parsing
 from moto.cloudformation.models import CloudFormationBackend, Stack
 from moto.cloudformation.parsing import OutputMap
-from moto.core.exceptions import JsonRESTError
 
+from stepml.local.cloudformation.events import reason, recorded
 from stepml.local.cloudformation.retention import delete_all_new, release_new
 from stepml.local.seams import Seams
 
@@ -80,13 +80,6 @@ def _forget_resources(stack: Any) -> None:
     stack.output_map = OutputMap(stack.resource_map, {}, stack.stack_id)
 
 
-def reason(error: Exception) -> str:
-    """Return the text for ``error`` in a stack event."""
-    message = getattr(error, "message", None) or str(error)
-    name = error.error_type if isinstance(error, JsonRESTError) else type(error).__name__
-    return f"{name}: {message}"
-
-
 @seams.replaces(
     parsing,
     "get_references_from_template",
@@ -102,7 +95,8 @@ def references(template: Any) -> list[str]:
     why="forgets a resource whose type has no update, so nothing can delete it",
 )
 def update_resource(logical_id: str, resource_json: Any, resources_map: Any, **where: Any) -> Any:
-    return (
-        _parse_and_update_resource(logical_id, resource_json, resources_map, **where)
-        or resources_map[logical_id]
-    )
+    with recorded(resources_map, logical_id, resource_json, "UPDATE"):
+        return (
+            _parse_and_update_resource(logical_id, resource_json, resources_map, **where)
+            or resources_map[logical_id]
+        )

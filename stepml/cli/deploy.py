@@ -1,0 +1,252 @@
+"""``stepml deploy``: StepML in an account of AWS, by one command."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stepml.cli.consent import can_ask, is_confirmed
+from stepml.cli.deleting import Yes
+from stepml.cli.errors import BadInputError
+from stepml.cli.folding import folded
+from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.output import Output
+from stepml.client.stack import DEFAULT_STACK
+
+if TYPE_CHECKING:
+    from stepml.client import Connection
+    from stepml.deployment.application import Deployed, Proposal
+    from stepml.deployment.artefacts import Place
+    from stepml.deployment.stacks import StackEvent
+
+# Whose begin is worth a line, as their end may be minutes away.
+SLOW = frozenset(
+    {
+        "AWS::AutoScaling::AutoScalingGroup",
+        "AWS::CloudFormation::Stack",
+        "AWS::EC2::SecurityGroup",
+        "AWS::EC2::Subnet",
+        "AWS::EC2::VPCEndpoint",
+        "AWS::ElastiCache::CacheCluster",
+        "AWS::ElastiCache::ReplicationGroup",
+    }
+)
+REPEATED = "Resource creation Initiated"  # a second event of the same state
+CODES = (
+    "Exit codes: 0 deployed, or nothing to change; 2 bad input, or nobody agreed; 3 AWS cannot be "
+    "reached, refuses or fails."
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command(epilog=f"{CODES}\n\nExample: stepml deploy --yes")(deploy)
+
+
+def deploy(
+    yes: Yes = False,
+    data_bucket: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Another bucket from which jobs may read data."),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A parameter of the template; may be repeated."),
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A tag of everything; may be repeated."),
+    ] = None,
+    smoke: Annotated[
+        bool,
+        typer.Option("--smoke/--no-smoke", help="Train a tiny job over each channel at the end."),
+    ] = True,
+    local: Local = False,
+    endpoint_url: EndpointUrl = None,
+    stack: StackName = DEFAULT_STACK,
+    as_json: AsJson = False,
+) -> None:
+    """Deploy StepML into your AWS account, or update what is deployed.
+
+    It shows what would change and asks. Parameters that are not given keep their values. Nothing is
+    remembered on this machine, so any other one can continue.
+    """
+    given = _pairs("--parameter", parameter)
+    _require_known(given)
+    if data_bucket is not None:
+        given["DataBucketName"] = data_bucket
+    target, output = Target.chosen(local, endpoint_url, stack), Output(as_json)
+    connection = target.connection()
+    deployed, place = _deployed(connection, target, given, _pairs("--tag", tag), yes, output)
+    trained = _smoke_tested(connection, deployed, output) if smoke and deployed.is_changed else []
+    _show(deployed, place, trained, target, output)
+
+
+def _pairs(option: str, texts: Sequence[str] | None) -> dict[str, str]:
+    pairs = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise BadInputError(f"{option}: expected NAME=VALUE, got {text!r}")
+        pairs[name] = value
+    return pairs
+
+
+def _require_known(parameters: Mapping[str, str]) -> None:
+    from stepml.deployment.templates import read_template
+    from stepml.packaging.sources import template_path
+
+    known = read_template(template_path())["Parameters"] if parameters else {}
+    for name in parameters:
+        if name not in known:
+            raise BadInputError(f"--parameter: expected one of {', '.join(known)}; got {name!r}")
+
+
+def _deployed(
+    connection: Connection,
+    target: Target,
+    parameters: Mapping[str, str],
+    tags: Mapping[str, str],
+    yes: bool,
+    output: Output,
+) -> tuple[Deployed, Place]:
+    from importlib.metadata import version
+
+    from stepml.deployment.application import Application
+    from stepml.deployment.preflight import identify
+
+    place = identify(connection)
+    where = target.endpoint_url or place.region
+    output.line(f"stack {target.stack!r} in account {place.account}, {where}")
+    progress = Progress(output)
+    application = Application(
+        connection,
+        place,
+        target.stack,
+        _archives(connection),
+        consent=lambda proposal: _require_consent(proposal, yes, output),
+        report=progress,
+        say=lambda line: _lines([line], output),
+        tags={"stepml:version": version("stepml"), **tags},
+    )
+    try:
+        return application.deploy(parameters), place
+    except KeyboardInterrupt:
+        if progress.began is not None:
+            command = f"stepml deploy{target.flags}"
+            output.complaint(
+                f"the deployment goes on without this command; to look at it: `{command}`"
+            )
+        raise
+
+
+def _archives(connection: Connection) -> Any:
+    """Return the maker of the functions' packages.
+
+    Functions of a local AWS have the libraries of this machine's Python.
+    """
+    from stepml.datasets import cache_directory
+    from stepml.deployment.libraries import WithLibraries
+    from stepml.deployment.templates import OwnFiles
+
+    return OwnFiles() if connection.local_id else WithLibraries(cache_directory() / "packages")
+
+
+class Progress:
+    """Shows the events of CloudFormation as they come."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self.began: float | None = None  # before the first event
+
+    def __call__(self, event: StackEvent) -> None:
+        from stepml.deployment.changes import noun
+
+        now = time.monotonic()
+        self.began = now if self.began is None else self.began
+        is_begin = event.status.endswith("_IN_PROGRESS")
+        if event.reason == REPEATED or (is_begin and event.type and event.type not in SLOW):
+            return
+        status = event.status.lower().replace("_", " ")
+        kind = f" ({noun(event.type)})" if event.type else ""
+        failed = event.status.endswith("_FAILED")
+        reason = f": {event.reason}" if event.reason and failed else ""
+        line = f"{now - self.began:5.0f} s  {status:<18}  {event.resource}{kind}{reason}"
+        _lines([line], self._output)
+
+
+def _lines(lines: Sequence[str], output: Output) -> None:
+    for line in lines:
+        for part in folded(line):
+            output.line(part)
+
+
+def _require_consent(proposal: Proposal, yes: bool, output: Output) -> None:
+    from stepml.deployment.changes import described, is_dangerous
+
+    change_set = proposal.change_set
+    _lines(described(change_set), output)
+    if proposal.adopted_bucket:
+        _lines([f"  it takes in the bucket {proposal.adopted_bucket}, which exists"], output)
+    if proposal.leftovers:
+        groups = f"{len(proposal.leftovers)} log groups of an earlier stack"
+        _lines([f"  DELETED: {groups}, which would be in the way"], output)
+    if change_set.is_new:
+        cost = "While no job runs, only the contents of its bucket and its logs cost anything."
+        _lines([cost], output)
+    if yes:
+        return
+    if not can_ask(output):
+        raise BadInputError(
+            f"nothing was deployed: stack {change_set.stack_name!r} would be "
+            f"{'created' if change_set.is_new else 'changed'}, and nobody can be asked here; to "
+            "agree, add --yes"
+        )
+    danger = " What is replaced or deleted loses its content." if is_dangerous(change_set) else ""
+    if not is_confirmed(f"Deploy this?{danger}"):
+        raise BadInputError("nothing was deployed")
+
+
+def _smoke_tested(connection: Connection, deployed: Deployed, output: Output) -> list[Any]:
+    from stepml.client import Client
+    from stepml.deployment.smoke import channels, smoke
+
+    names = channels(deployed.stack.parameters)
+    with output.working(f"training tiny jobs over {', '.join(names)}"):
+        return smoke(Client(connection, deployed.stack.name), names)
+
+
+def _show(
+    deployed: Deployed, place: Place, trained: Sequence[Any], target: Target, output: Output
+) -> None:
+    from stepml.deployment.consoles import state_machine_url
+
+    stack = deployed.stack
+    machine = stack.outputs["TrainStateMachineArn"]
+    console = state_machine_url(place, machine)
+    output.document(
+        {
+            "stack": stack.name,
+            "status": stack.status,
+            "changed": deployed.is_changed,
+            "outputs": dict(stack.outputs),
+            "smoke": [{"channel": each.channel, "seconds": each.seconds} for each in trained],
+            "console": console,
+        }
+    )
+    output.line("deployed" if deployed.is_changed else "nothing to change")
+    for each in trained:
+        output.line(f"  a job over {each.channel} trained in {each.seconds:.0f} s")
+    on_aws = {} if target.endpoint_url else {"console": console}
+    output.pairs({"bucket": stack.outputs["Bucket"], "state machine": machine, **on_aws})
+    endpoint = f" --endpoint-url {target.endpoint_url}" if target.endpoint_url else ""
+    output.line("First job:")
+    output.line(f"  stepml data get digits --upload{target.flags}")
+    output.line(f"  stepml run examples/digits_logistic.json{target.flags}")
+    output.line("The same by AWS's own command line:")
+    output.line(f"  aws stepfunctions start-execution --name first{endpoint} \\")
+    output.line(f"    --state-machine-arn {machine} \\")
+    output.line("    --input file://examples/digits_logistic.json")

@@ -1,0 +1,26 @@
+"""Addresses of AWS's console, and commands of its command line."""
+
+from __future__ import annotations
+
+from stepml.deployment.artefacts import Place
+
+_GOVERNMENT = "aws-us-gov"
+_CONSOLES = {"aws": "console.aws.amazon.com", "aws-cn": "console.amazonaws.cn"}
+
+
+def state_machine_url(place: Place, arn: str) -> str:
+    """Return the address of a state machine in the console."""
+    return f"{_console(place)}/states/home?region={place.region}#/statemachines/view/{arn}"
+
+
+def stack_url(place: Place, stack_id: str) -> str:
+    """Return the address of a stack's events in the console."""
+    path = f"cloudformation/home?region={place.region}#/stacks/events?stackId={stack_id}"
+    return f"{_console(place)}/{path}"
+
+
+def _console(place: Place) -> str:
+    if place.partition == _GOVERNMENT:  # one host for all regions
+        return "https://console.amazonaws-us-gov.com"
+    host = _CONSOLES.get(place.partition, _CONSOLES["aws"])
+    return f"https://{place.region}.{host}"

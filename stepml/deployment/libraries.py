@@ -1,0 +1,85 @@
+"""Zip files of functions with their libraries for AWS, made once for each content."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from stepml.deployment.errors import DeploymentError
+from stepml.deployment.templates import code_files
+from stepml.packaging.archives import zip_archive
+from stepml.packaging.building import PackageTooLargeError, build_package, for_functions
+from stepml.packaging.kernels import built
+from stepml.packaging.packages import FUNCTIONS_PROCESSOR, Package, code_package
+from stepml.packaging.sources import constraints_path, files_below, resource_root
+
+_SCRIPTS = "bin/"  # of libraries; they name this machine's Python, and nothing uses them
+
+
+class WithLibraries:
+    """Zip files of our files and of libraries, which pip installs for Lambda.
+
+    Parameters
+    ----------
+    cache : Path
+        Directory for finished zip files, by the digest of everything that they are made from.
+    """
+
+    has_images = False
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+        self._is_compiled = False
+
+    def archive(self, directory: Path) -> bytes:
+        package = code_package(directory, resource_root())
+        if package is None:
+            return zip_archive(code_files(directory))
+        self._compile()
+        path = self._cache / f"{directory.name}-{fingerprint(package)}.zip"
+        if not path.exists():
+            content = _built(package, directory.name)
+            self._cache.mkdir(parents=True, exist_ok=True)
+            draft = path.with_suffix(f".{hashlib.sha256(content).hexdigest()[:8]}")
+            draft.write_bytes(content)
+            draft.replace(path)
+        return path.read_bytes()
+
+    def _compile(self) -> None:
+        if not self._is_compiled:
+            self._is_compiled = True
+            with contextlib.suppress(OSError):  # of an installed wheel; kernels are optional
+                built("linux", FUNCTIONS_PROCESSOR)
+
+
+def fingerprint(package: Package) -> str:
+    """Return a digest of what ``package`` is made from: our files, requirements and versions."""
+    parts = [constraints_path().read_bytes(), repr((for_functions(), package.left_out)).encode()]
+    parts += [(resource_root() / file).read_bytes() for file in package.requirements]
+    for name, path in sorted(package.files().items()):
+        parts += [name.encode(), path.read_bytes()]
+    digests = b"".join(hashlib.sha256(part).digest() for part in parts)
+    return hashlib.sha256(digests).hexdigest()[:32]
+
+
+def _built(package: Package, name: str) -> bytes:
+    options = [*for_functions(), f"--constraint={constraints_path()}"]
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+        directory = Path(folder) / name
+        try:
+            build_package(package, directory, options)
+        except subprocess.CalledProcessError as error:
+            raise DeploymentError(
+                f"pip could not install the libraries of the package {name!r}; its own message is "
+                "above"
+            ) from error
+        except PackageTooLargeError as error:
+            raise DeploymentError(str(error)) from error
+        files = files_below(directory)
+        return zip_archive(
+            {file: path for file, path in files.items() if not file.startswith(_SCRIPTS)}
+        )

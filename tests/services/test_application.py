@@ -1,0 +1,153 @@
+"""StepML as a whole is deployed over whatever an account has, and again without a change."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from stepml.deployment.application import Application, Proposal, log_groups
+from stepml.deployment.changes import described
+from stepml.deployment.preflight import PreflightError, identify
+from stepml.deployment.stacks import StackEvent
+from stepml.deployment.templates import OwnFiles
+from tests.support.deployment import delete, deployer
+from tests.support.running_aws import RunningAws
+
+
+class RefusedError(Exception):
+    """Nobody agreed."""
+
+
+class Trial:
+    """A deployment that somebody watches."""
+
+    def __init__(self, aws: RunningAws, name: str) -> None:
+        self.aws, self.name = aws, name
+        self.proposals: list[Proposal] = []
+        self.events: list[StackEvent] = []
+        self.agrees = True
+
+    def consent(self, proposal: Proposal) -> None:
+        self.proposals.append(proposal)
+        if not self.agrees:
+            raise RefusedError
+
+    def application(self) -> Application:
+        connection = deployer(self.aws.endpoint_url).connection
+        return Application(
+            connection,
+            identify(connection),
+            self.name,
+            OwnFiles(),
+            self.consent,
+            self.events.append,
+            tags={"stepml:version": "1"},
+        )
+
+    def deploy(self, **parameters: str) -> Any:
+        return self.application().deploy(parameters)
+
+
+@pytest.fixture
+def trial(aws: RunningAws) -> Iterator[Trial]:
+    name = f"a{uuid.uuid4().hex[:8]}"
+    yield Trial(aws, name)
+    delete(aws.endpoint_url, stack_name=name)
+    bucket = f"{name}-123456789012-us-east-1"
+    buckets = aws.client("s3").list_buckets()["Buckets"]
+    if bucket in [each["Name"] for each in buckets]:
+        aws.client("s3").delete_bucket(Bucket=bucket)
+
+
+def test_a_second_deployment_asks_uploads_and_changes_nothing(trial: Trial) -> None:
+    first = trial.deploy()
+    objects = trial.aws.client("s3")
+    artefacts = f"stepml-deployments-{identify(trial.application().connection).account}-us-east-1"
+    before = objects.list_objects_v2(Bucket=artefacts)["Contents"]
+    second = trial.deploy()
+    assert (first.is_changed, second.is_changed) == (True, False)
+    assert len(trial.proposals) == 1
+    assert objects.list_objects_v2(Bucket=artefacts)["Contents"] == before
+    assert second.stack.outputs == first.stack.outputs
+    assert second.stack.tags == {"stepml:version": "1"}
+
+
+def test_the_accounts_limit_becomes_that_of_the_stack(trial: Trial) -> None:
+    limits = trial.aws.client("lambda").get_account_settings()["AccountLimit"]
+    assert limits["ConcurrentExecutions"] == trial.aws.status()["concurrency"]
+    parameters = trial.deploy().stack.parameters
+    assert parameters["AccountConcurrency"] == str(limits["ConcurrentExecutions"])
+
+
+def test_what_an_earlier_stack_has_left_is_taken_in_or_removed(trial: Trial) -> None:
+    objects, logs = trial.aws.client("s3"), trial.aws.client("logs")
+    bucket, group = f"{trial.name}-123456789012-us-east-1", log_groups(trial.name)[0]
+    objects.create_bucket(Bucket=bucket)
+    objects.put_object(Bucket=bucket, Key="model", Body=b"weights")
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_group(logGroupName=f"{group}-of-somebody-else")
+    deployed = trial.deploy()
+    (proposal,) = trial.proposals
+    assert (proposal.adopted_bucket, proposal.leftovers) == (bucket, (group,))
+    assert deployed.stack.outputs["Bucket"] == bucket
+    assert objects.get_object(Bucket=bucket, Key="model")["Body"].read() == b"weights"
+    names = [
+        each["logGroupName"]
+        for each in logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    ]
+    assert names == [group, f"{group}-of-somebody-else"]
+    assert not trial.deploy().is_changed
+    objects.delete_object(Bucket=bucket, Key="model")
+
+
+def test_a_stack_that_was_never_executed_is_no_obstacle(trial: Trial) -> None:
+    trial.aws.client("cloudformation").create_change_set(
+        StackName=trial.name,
+        ChangeSetName="forgotten",
+        ChangeSetType="CREATE",
+        TemplateBody='{"Resources": {"Group": {"Type": "AWS::Logs::LogGroup"}}}',
+    )
+    assert trial.deploy().stack.status == "CREATE_COMPLETE"
+
+
+def test_a_creation_that_failed_half_way_is_made_again(trial: Trial) -> None:
+    functions, taken = trial.aws.client("dynamodb"), f"{trial.name}-exchange"
+    functions.create_table(
+        TableName=taken,
+        AttributeDefinitions=[{"AttributeName": "key", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "key", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    with pytest.raises(Exception, match=r"ROLLBACK_COMPLETE: ExchangeTable: .*"):
+        trial.deploy()
+    functions.delete_table(TableName=taken)
+    assert trial.deploy().stack.status == "CREATE_COMPLETE"
+    statuses = {(event.resource, event.status) for event in trial.events}
+    assert ("ExchangeTable", "CREATE_FAILED") in statuses
+    assert ("ExchangeTable", "CREATE_COMPLETE") in statuses
+
+
+def test_without_consent_nothing_is_there(trial: Trial) -> None:
+    trial.agrees = False
+    with pytest.raises(RefusedError):
+        trial.deploy()
+    with pytest.raises(ClientError, match="does not exist"):
+        trial.aws.client("cloudformation").describe_stacks(StackName=trial.name)
+    assert described(trial.proposals[0].change_set)[0].startswith(
+        f"stack {trial.name!r} would be created: "
+    )
+
+
+def test_all_problems_are_named_before_anything_is_made(aws: RunningAws) -> None:
+    trial = Trial(aws, "Step_ML-with-a-name-that-is-much-too-long-for-a-bucket")
+    with pytest.raises(PreflightError) as refused:
+        trial.deploy()
+    assert [problem.partition(",")[0] for problem in refused.value.problems] == [
+        "--stack: expected small letters",
+        "--stack: expected at most 40 characters in us-east-1",
+    ]
+    assert trial.proposals == []
