@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
@@ -59,6 +60,11 @@ class Deadline:
     def is_over(self) -> bool:
         """Return whether even a wait has to end: half of the margin is over."""
         return self._remaining_s() < 0.5 * self._margin_s
+
+
+def memory_mb() -> int:
+    """Return the memory of this function, in MB."""
+    return int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024"))
 
 
 def seconds_since(started_at: str) -> float:

@@ -14,13 +14,13 @@ import numpy as np
 
 from lambdas.channels import channel_of
 from lambdas.entry import handles
-from lambdas.environment import Deadline, LambdaContext, bucket, durable
+from lambdas.environment import Deadline, LambdaContext, bucket, durable, memory_mb
 from lambdas.epochs import epochs_of
 from lambdas.epochs.reports import evaluate
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
 from lambdas.job_store.code import ready_code
 from lambdas.job_store.given_objects import OpenBucket
-from lambdas.job_store.network_checks import check_network_of
+from lambdas.job_store.network_checks import NetworkFacts, check_network_of, most_batch_size
 from lambdas.job_store.resumption import require_same_network, take_over
 from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
 from lambdas.job_store.samples import load_unscaled_sample
@@ -65,7 +65,7 @@ def check_model(
     storage: DurableStorage,
     open_bucket: OpenBucket = bucket,
     *,
-    most_model_bytes: int = MOST_MODEL_BYTES,
+    function_mb: int | None = None,
 ) -> None:
     """Check the network of a job, and its first parameters, before the data are read.
 
@@ -74,9 +74,9 @@ def check_model(
     store = JobStore(storage, job_id)
     plan = store.partition_plan.load()
     manifest = store.data_set(plan.digest).find_whole()
-    layouts = check_network_of(store, plan, manifest, most_model_bytes)
+    facts = check_network_of(store, plan, manifest, function_mb or memory_mb())
     assert isinstance(plan.spec.model, Neural)
-    check_weights(plan.spec.model, layouts, open_bucket)
+    check_weights(plan.spec.model, facts.layouts, open_bucket)
     log("model checked", job_id=job_id, data_are_known=manifest is not None)
 
 
@@ -87,6 +87,7 @@ def initialise(
     open_bucket: OpenBucket = bucket,
     *,
     most_model_bytes: int = MOST_MODEL_BYTES,
+    function_mb: int | None = None,
 ) -> TrainingPlan:
     """Publish training plan, scale and first state; if done before, return the plan.
 
@@ -106,27 +107,36 @@ def initialise(
     store = JobStore(storage, job_id)
     plan = store.training_plan.find()
     if plan is None:
-        plan = _initialised(store, deadline, open_bucket, most_model_bytes)
+        room = most_model_bytes, function_mb or memory_mb()
+        plan = _initialised(store, deadline, open_bucket, *room)
     require_no_doubts(plan.spec, plan.about.warnings)
     return plan
 
 
 def _initialised(
-    store: JobStore, deadline: Deadline, open_bucket: OpenBucket, most_model_bytes: int
+    store: JobStore,
+    deadline: Deadline,
+    open_bucket: OpenBucket,
+    most_model_bytes: int,
+    function_mb: int,
 ) -> TrainingPlan:
     partition = store.partition_plan.load()
     manifest = store.data_set(partition.digest).load_manifest()
     ready_code(store.storage, partition.code)
-    partition = fitted(partition, manifest, most_model_bytes)
+    network = NetworkFacts([])
     if partition.spec.model.function_kind:
         # Again, now with the number of outputs and the shape of rows. Where CheckModel knew both,
         # this costs a second, and saves a record of what has been checked.
-        check_network_of(store, partition, manifest, most_model_bytes)
+        network = check_network_of(store, partition, manifest, function_mb)
+    else:
+        partition = fitted(partition, manifest, most_model_bytes)
     known = with_rows(partition.spec, manifest.n_features, manifest.layout.row_shape)
     draft = _plan_of(partition, known, manifest)
     moments = _moments(store, draft, deadline)
     sample = cache(lambda: load_unscaled_sample(store, draft))
-    paced = _paced(store, partition, draft, manifest, sample).with_network(moments)
+    most_rows = most_batch_size(draft, network, function_mb)
+    paced = _paced(store, partition, draft, manifest, sample, most_rows)
+    paced = paced.with_network(moments, network.saved_row_bytes)
     require_same_network(store, partition, paced)
     epochs_of(paced.spec).require_room(paced, channel_of(store, paced))
     scale = _published_scale(store, paced, moments)
@@ -148,6 +158,7 @@ def _paced(
     draft: TrainingPlan,
     manifest: Manifest,
     sample: Callable[[], Shard],
+    most_rows: int | None,
 ) -> TrainingPlan:
     """Return the plan with all choices but those that depend on the first parameters."""
     largest = max(abs(manifest.min_label), abs(manifest.max_label))
@@ -155,7 +166,7 @@ def _paced(
     unit = _label_unit(store, partition, spec, lambda: sample().y)
     if "convex" in spec.model.traits:
         spec = with_start(spec, draft.model(), lambda: sample().X, draft.training_rows)
-    spec = with_pace(with_penalty(spec, draft.training_rows), draft.shard_rows)
+    spec = with_pace(with_penalty(spec, draft.training_rows), draft.shard_rows, most_rows)
     return _plan_of(partition, spec, manifest, unit)
 
 

@@ -11,13 +11,13 @@ by the hour; preparing the data, the final report; storage, logs, data transfer.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from lambdas.attempts.workforce import Workforce
+from lambdas.environment import memory_mb
 from stepml.job.channels import CHANNELS
 from stepml.job.prices import (
     GET_USD,
@@ -158,8 +158,3 @@ def n_transitions(n_ranks: int, n_chunks: int, n_slices: int = 0) -> int:
     evaluation = 2 + n_slices if n_slices else 0  # Merge, EvaluateSlices
     epoch = EPOCH_STATES + ENDS + n_ranks + n_chunks + evaluation
     return PARENT_STATES + epoch + groups * (GROUP_STATES + ENDS)
-
-
-def memory_mb() -> int:
-    """Return the memory of this function, in MB."""
-    return int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024"))

@@ -5,13 +5,14 @@ Only functions that have torch call them.
 
 from __future__ import annotations
 
-from functools import partial
 from math import prod
+from typing import NamedTuple
 
 from lambdas.job_store.code import ready_code
-from lambdas.job_store.plans import PartitionPlan
-from lambdas.job_store.room import require_room
+from lambdas.job_store.plans import PartitionPlan, TrainingPlan
+from lambdas.job_store.shard_plans import split_of
 from lambdas.job_store.store import JobStore
+from lambdas.job_store.training_memory import StepRows, TrainingMemory
 from stepml.job.choices import with_rows
 from stepml.job.errors import InvalidJobError, InvalidNetworkError
 from stepml.job.models import Neural
@@ -23,13 +24,21 @@ from stepml.ml.neural.code import directory_of
 _GUESSED_CLASSES = 10
 
 
-def check_network_of(
-    store: JobStore, plan: PartitionPlan, manifest: Manifest | None, most_model_bytes: int
-) -> list[NetworkLayout]:
-    """Build the job's network, take a step with it on random rows, and return its layout.
+class NetworkFacts(NamedTuple):
+    """Facts about a job's network.
 
     While the number of outputs is unknown, a second layout is that with one more. There is none if
     the network takes one number alone, or if the shape of rows is unknown.
+    """
+
+    layouts: list[NetworkLayout]
+    saved_row_bytes: int = 0  # activations of a row in training
+
+
+def check_network_of(
+    store: JobStore, plan: PartitionPlan, manifest: Manifest | None, function_mb: int
+) -> NetworkFacts:
+    """Build the job's network, and take a step with it on random rows.
 
     Parameters
     ----------
@@ -38,8 +47,8 @@ def check_network_of(
     manifest : Manifest, or None
         Of the data; None: they have not been read, so that labels, and perhaps the shape of rows,
         are unknown.
-    most_model_bytes : int
-        The memory of a function for a model.
+    function_mb : int
+        The memory of an executor.
 
     Raises
     ------
@@ -48,7 +57,7 @@ def check_network_of(
     InvalidJobError
         ``exchange.server_update`` does not suit the network.
     ModelTooLargeError
-        Training it would take more memory than ``most_model_bytes``.
+        Training it takes more memory than an executor has.
     """
     from stepml.ml.neural.checks import check_network, check_source, layout_of
 
@@ -60,26 +69,57 @@ def check_network_of(
     assert isinstance(spec.model, Neural)
     if spec.model.input_shape is None:
         check_source(spec.model, code)
-        return []
+        return NetworkFacts([])
     labels = _guessed_labels(spec.model) if manifest is None else manifest.labels
     model = build_model(spec.model, prod(spec.model.input_shape), labels)
     assert isinstance(model, NeuralNetwork)
     is_known = manifest is not None or model.n_outputs == 1
-    layout = check_network(
+    rows = _rows_of(plan, spec, manifest)
+
+    def require_room(n_parameters: int, saved_row_bytes: int = 0) -> None:
+        TrainingMemory(spec, n_parameters, saved_row_bytes, rows).require(function_mb)
+
+    layout, saved_row_bytes = check_network(
         spec.model,
         model.input_shape,
         model.n_outputs,
         code,
         outputs_are_known=is_known,
-        require_room=partial(require_room, spec, most_model_bytes=most_model_bytes),
+        require_room=require_room,
     )
+    require_room(layout.n_parameters, saved_row_bytes)
     require_steps_of_gradients(spec, layout)
     if is_known or spec.model.weights is None:
-        return [layout]
+        return NetworkFacts([layout], saved_row_bytes)
     try:
-        return [layout, layout_of(spec.model, model.input_shape, model.n_outputs + 1, code)]
+        other = layout_of(spec.model, model.input_shape, model.n_outputs + 1, code)
     except InvalidNetworkError:
-        return []
+        return NetworkFacts([], saved_row_bytes)
+    return NetworkFacts([layout, other], saved_row_bytes)
+
+
+def most_batch_size(draft: TrainingPlan, network: NetworkFacts, function_mb: int) -> int | None:
+    """Return the rows of a rank's batch for which executors have memory; None: for any.
+
+    Raises
+    ------
+    ModelTooLargeError
+        The job asks for more, or there is memory for none.
+    """
+    if not network.layouts:
+        return None
+    n_parameters, rows = network.layouts[0].n_parameters, StepRows.of(draft)
+    memory = TrainingMemory(draft.spec, n_parameters, network.saved_row_bytes, rows)
+    memory.require(function_mb)
+    return memory.most_batch_size(function_mb)
+
+
+def _rows_of(plan: PartitionPlan, spec: JobSpec, manifest: Manifest | None) -> StepRows:
+    if manifest is None:
+        assert isinstance(spec.model, Neural)
+        return StepRows.at_least(plan, prod(spec.model.input_shape or ()))
+    _, shards = split_of(spec, manifest)
+    return StepRows(max(interval.n_rows for interval in shards.shards))
 
 
 def require_steps_of_gradients(spec: JobSpec, network: NetworkLayout) -> None:

@@ -26,14 +26,7 @@ from stepml.ml.data import (
     ShardPlan,
     Skipped,
 )
-from stepml.ml.models import (
-    ChannelScale,
-    DataFacts,
-    LabelUnit,
-    Model,
-    NetworkLayout,
-    build_model,
-)
+from stepml.ml.models import ChannelScale, DataFacts, LabelUnit, Model, NetworkLayout, build_model
 from stepml.ml.models.base import Floats
 from stepml.ml.neural.code import directory_of
 
@@ -123,6 +116,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     n_fine: int = 0  # features with remainders in the shards
     network: NetworkLayout | None = None  # of a neural network
     channels: ChannelScale | None = None  # of images
+    saved_row_bytes: int = 0  # of a network: activations of a row in training
     code: str = ""  # as in the partition plan
     about: DatasetFacts = DatasetFacts()
     # Validation losses of a model that ignores the features, and of the first state.
@@ -178,18 +172,21 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             rank_states_after=partition.rank_states_after,
         )
 
-    def with_network(self, moments: Moments) -> Self:
-        """Return the plan with the shape of a neural network, given the training rows' moments."""
+    def with_network(self, moments: Moments, row_bytes: int) -> Self:
+        """Return the plan with the facts of a neural network, given the training rows' moments."""
         plan, model = self, self.spec.model
         if model.takes_images and not self.spec.data.standardise:
             variances = moments.m2 / np.maximum(moments.n, 1)
             channels = ChannelScale.of(moments.mean, variances, model.n_channels)
             plan = msgspec.structs.replace(plan, channels=channels)
-        return msgspec.structs.replace(plan, network=plan.model().network)
+        return msgspec.structs.replace(
+            plan, network=plan.model().network, saved_row_bytes=row_bytes
+        )
 
     def with_network_of(self, other: Self) -> Self:
-        """Return the plan with the shape of another plan's network."""
-        return msgspec.structs.replace(self, network=other.network, channels=other.channels)
+        """Return the plan with the facts of another plan's network."""
+        names = ("network", "channels", "saved_row_bytes")
+        return msgspec.structs.replace(self, **{name: getattr(other, name) for name in names})
 
     def noting(self, notes: list[str], warnings: list[JobWarning]) -> Self:
         """Return the plan with more notes and warnings about the data."""

@@ -1,4 +1,4 @@
-"""The memory of functions for a job's model."""
+"""The memory of functions for a job's model; `training_memory` has that of networks."""
 
 from __future__ import annotations
 
@@ -52,15 +52,12 @@ def require_room(spec: JobSpec, n_parameters: int, most_model_bytes: int) -> Non
         most["algorithm.start 'sample'"] = most_model_bytes // BYTES_A_PARAMETER
     for choice, most_parameters in most.items():
         if n_parameters > most_parameters:
-            needed = n_parameters * built.bytes_per_parameter
             raise ModelTooLargeError(
                 f"the model has {n_parameters:,} parameters; with {choice} a function has room "
-                f"for {most_parameters:,}: {_remedy(spec, choice, needed)}"
+                f"for {most_parameters:,}: {_remedy(spec, choice)}"
             )
 
 
-def _remedy(spec: JobSpec, choice: str, needed_bytes: int) -> str:
+def _remedy(spec: JobSpec, choice: str) -> str:
     others = f", or another {choice.split()[0]}" if len(algorithms_of(spec.model)) > 1 else ""
-    if spec.model.function_kind:
-        return f"use a smaller network, as this one needs {needed_bytes // 2**20:,} MiB{others}"
     return f"use fewer features, classes or clusters{others}"

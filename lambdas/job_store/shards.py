@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from threading import Lock
 
+from lambdas.environment import memory_mb
 from lambdas.job_store.plans import TrainingPlan
 from lambdas.job_store.store import JobStore
+from lambdas.job_store.training_memory import MIB, TrainingMemory
 from stepml.job.spec import Data
 from stepml.job.spec_base import settled
 from stepml.ml.data import Shard
@@ -28,10 +29,14 @@ class ShardCache:
                 self._shards.move_to_end(name)
             return self._shards.get(name)
 
-    def make_room(self, value_bytes: int) -> None:
-        """Drop the least recently used shards until ``value_bytes`` more fit, or none is left."""
+    def make_room(self, value_bytes: int, most_bytes: int | None = None) -> None:
+        """Drop the least recently used shards until ``value_bytes`` more fit, or none is left.
+
+        ``most_bytes`` is the memory for all of them, if that is smaller than usual.
+        """
+        most = min(self._max_bytes, self._max_bytes if most_bytes is None else most_bytes)
         with self._lock:
-            while self._shards and self.value_bytes + value_bytes > self._max_bytes:
+            while self._shards and self.value_bytes + value_bytes > most:
                 self._shards.popitem(last=False)
 
     def put(self, name: str, shard: Shard) -> None:
@@ -55,14 +60,22 @@ def load_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
     shards = store.shards(plan.digest, plan.spec, plan.matrix, plan.fingerprint)
     # A shard's key depends on its content, and its scale follows from its siblings.
     name = f"{shards.key(rank)} standardised={data.standardise} missing={data.missing}"
-    shard = warm_shards.get(name)
+    shard, most_bytes = warm_shards.get(name), _most_bytes(plan)
+    warm_shards.make_room(0, most_bytes)  # another job may have left shards
     if shard is None:
         scale = store.scale.load() if is_scaled(data) else None
         # Before it is loaded: the function's memory need not hold the dropped shards as well.
-        warm_shards.make_room(int(plan.rows(rank) * plan.stored_row_bytes))
+        warm_shards.make_room(int(plan.rows(rank) * plan.stored_row_bytes), most_bytes)
         shard = shards.load(rank, plan.interval(rank), scale)
         warm_shards.put(name, shard)
     return shard
+
+
+def _most_bytes(plan: TrainingPlan) -> int | None:
+    """Return the memory that training leaves for shards; None: more than they get."""
+    if plan.network is None:
+        return None
+    return max(0, memory_mb() * MIB - TrainingMemory.of(plan).working_bytes)
 
 
 def is_scaled(data: Data) -> bool:
@@ -71,6 +84,4 @@ def is_scaled(data: Data) -> bool:
 
 
 # Half of the function's memory; the rest is for the interpreter, requests and the arithmetic.
-warm_shards = ShardCache(
-    int(os.environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")) * 2**20 // 2
-)
+warm_shards = ShardCache(memory_mb() * MIB // 2)

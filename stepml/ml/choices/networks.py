@@ -22,7 +22,9 @@ _STEPS = 2000
 _LEAST_EPOCHS, _MOST_EPOCHS = 5, 20
 
 
-def with_network_pace(spec: JobSpec, algorithm: _Fields, shard_rows: Sequence[int]) -> JobSpec:
+def with_network_pace(
+    spec: JobSpec, algorithm: _Fields, shard_rows: Sequence[int], most_rows: int | None = None
+) -> JobSpec:
     """Return the job with values in the open fields of ``algorithm``, and a maximum of epochs.
 
     Parameters
@@ -32,6 +34,8 @@ def with_network_pace(spec: JobSpec, algorithm: _Fields, shard_rows: Sequence[in
         That of the job.
     shard_rows : sequence of int
         Rows of each rank.
+    most_rows : int, optional
+        The largest batch of a rank whose activations fit into a function.
     """
     kind = algorithm.optimiser or ("adam" if algorithm.momentum is None else "sgd")
     share = 1 if algorithm.averages_models else len(shard_rows)
@@ -40,7 +44,7 @@ def with_network_pace(spec: JobSpec, algorithm: _Fields, shard_rows: Sequence[in
     algorithm = filled(
         algorithm,
         {
-            "batch_size": min(rows, max(shard_rows)),
+            "batch_size": min(rows, max(shard_rows), rows if most_rows is None else most_rows),
             "optimiser": kind,
             "learning_rate": _ADAM_RATE if kind == "adam" else _SGD_RATE,
             "momentum": 0.0 if kind == "adam" else 0.9,

@@ -22,7 +22,7 @@ _STEP_ROWS = 1000  # of large data: more rows do not make a step better
 LEAST_ROWS = 8  # of a gradient
 
 
-def with_pace(spec: JobSpec, shard_rows: Sequence[int]) -> JobSpec:
+def with_pace(spec: JobSpec, shard_rows: Sequence[int], most_rows: int | None = None) -> JobSpec:
     """Return the job with batch size, optimiser, schedule and maximum of epochs.
 
     Parameters
@@ -31,10 +31,12 @@ def with_pace(spec: JobSpec, shard_rows: Sequence[int]) -> JobSpec:
         With an algorithm.
     shard_rows : sequence of int
         Rows of each rank.
+    most_rows : int, optional
+        The largest batch of a rank whose activations fit into a function.
     """
     algorithm = settled(spec.algorithm).chosen()
     if "convex" not in spec.model.traits and isinstance(algorithm, Descent):
-        return with_network_pace(spec, algorithm, shard_rows)
+        return with_network_pace(spec, algorithm, shard_rows, most_rows)
     descent = algorithm.rehearsed(spec.model)
     if descent is not None:
         batch_size = _batch_size(descent, spec.stop.max_epochs, shard_rows)

@@ -14,12 +14,14 @@ from torch.nn.parameter import is_lazy
 
 from stepml.job.errors import InvalidNetworkError
 from stepml.ml.matrices import Floats, Matrix, dense
+from stepml.ml.neural.activations import largest_output
 from stepml.ml.neural.layout import SCALE_ARRAYS, ChannelScale, NetworkLayout
 from stepml.ml.neural.layout import Tensor as TensorFacts
 from stepml.ml.neural.losses import Loss
 
 _BLOCK_VALUES = 2**22  # inputs of a block that is evaluated at once: 16 MB
 _MOST_ROWS = 512  # of it, because activations are larger than inputs
+_BLOCK_BYTES = 2**29  # of its activations
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -88,6 +90,7 @@ class BoundNetwork:
         self.layout = NetworkLayout(tuple(_facts(trained)), tuple(_facts(rest)))
         self._trained, self._rest = list(trained.values()), list(rest.values())
         self._normalises = any(isinstance(each, _BATCH_NORMS) for each in module.modules())
+        self._evaluated_bytes: int | None = None  # of a row; once it is known
         self._w: Floats | None = None  # to which the trained parameters are bound
         self._statistics = _flat(self._rest)
         for tensor, place in zip(self._rest, _pieces(self._statistics, self._rest), strict=True):
@@ -122,10 +125,19 @@ class BoundNetwork:
         self.module.eval()
         step = max(1, min(_MOST_ROWS, _BLOCK_VALUES // X.shape[1]))
         with torch.inference_mode():
+            step = max(1, min(step, _BLOCK_BYTES // self._row_bytes(dense(X[:1]))))
             parts = (dense(X[i : i + step]) for i in range(0, len(X), step))
             blocks = [self.module(self.rows(each)) for each in parts]
         result: Floats = torch.cat(blocks).numpy()
         return result
+
+    def _row_bytes(self, X: npt.NDArray[Any]) -> int:
+        """Return the activations of the one row in ``X`` that are in memory at once."""
+        if self._evaluated_bytes is None:
+            with largest_output(self.module) as largest:
+                self.module(self.rows(X))
+            self._evaluated_bytes = max(1, largest.at_once)
+        return self._evaluated_bytes
 
     def rows(self, X: npt.NDArray[Any]) -> torch.Tensor:
         """Return rows (n_samples, n_features) in the input's shape, as a normalised copy."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from stepml.job.errors import InvalidNetworkError
 from stepml.job.models import Neural
+from stepml.ml.neural.activations import saved_tensors
 from stepml.ml.neural.bound import BoundNetwork
 from stepml.ml.neural.building import bound_network, parts_of
 from stepml.ml.neural.layout import NetworkLayout
@@ -26,6 +27,13 @@ from stepml.ml.neural.settings import let_draw, seeded
 
 _DRAWN = frozenset({"bernoulli_", "normal_", "uniform_"})  # functions of tensors
 _ROWS = 2  # of a batch: statistics of one row do not exist
+
+
+class CheckedNetwork(NamedTuple):
+    """Facts about a network that passes the checks."""
+
+    layout: NetworkLayout
+    saved_row_bytes: int  # activations of a row in training
 
 
 class _Undrawn(TorchFunctionMode):
@@ -52,8 +60,8 @@ def check_network(
     *,
     outputs_are_known: bool = True,
     require_room: Callable[[int], None] = lambda n_parameters: None,
-) -> NetworkLayout:
-    """Build a network, take a step with it, and return the layout of its parameters.
+) -> CheckedNetwork:
+    """Build a network, take a step with it, and return its layout and the memory of a row.
 
     Parameters
     ----------
@@ -86,8 +94,8 @@ def check_network(
     with blamed(code, what) if code else nullcontext(), _named_layers(first.module), seeded(0):
         outputs = first.module.eval()(rows[:1])
         _require_outputs(outputs, n_outputs if outputs_are_known else None)
-        _require_gradient(first, rows, _targets(spec, outputs.shape[1]))
-    return first.layout
+        saved_bytes = _require_gradient(first, rows, _targets(spec, outputs.shape[1]))
+    return CheckedNetwork(first.layout, -(-saved_bytes // _ROWS))
 
 
 def layout_of(
@@ -191,12 +199,14 @@ def _targets(spec: Neural, n_outputs: int) -> torch.Tensor:
     return torch.arange(_ROWS, dtype=torch.float32)
 
 
-def _require_gradient(network: BoundNetwork, rows: torch.Tensor, targets: torch.Tensor) -> None:
+def _require_gradient(network: BoundNetwork, rows: torch.Tensor, targets: torch.Tensor) -> int:
+    """Return the bytes that the rows' gradient needs beside parameters and gradient."""
     w = network.parameters
     out, again = np.zeros_like(w), np.zeros_like(w)
     for each in (out, again):
         let_draw(0)
-        loss = network.gradient(w, rows.clone(), targets, each)
+        with saved_tensors(w) as saved:
+            loss = network.gradient(w, rows.clone(), targets, each)
     if not math.isfinite(loss) or not np.isfinite(out[: network.layout.n_trained]).all():
         raise InvalidNetworkError(
             f"loss and gradient of {_ROWS} random rows: expected finite numbers, got a loss of "
@@ -209,3 +219,4 @@ def _require_gradient(network: BoundNetwork, rows: torch.Tensor, targets: torch.
             "nothing itself (batch normalisation: give it a momentum); draw random numbers with "
             "torch, numpy.random or random, without a seed of their own"
         )
+    return saved.n_bytes

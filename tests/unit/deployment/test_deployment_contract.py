@@ -376,6 +376,17 @@ def test_functions_of_one_part_differ_in_their_package_alone(part: str) -> None:
     assert all(each == alike[0] for each in alike)
 
 
+@pytest.mark.parametrize("kind", FUNCTION_KINDS)
+def test_the_functions_of_a_kind_have_the_same_memory(kind: str) -> None:
+    """InitialiseModel refuses what does not fit into an executor by its own memory."""
+    sizes = {
+        each["MemorySize"]
+        for each in resources("AWS::Serverless::Function").values()
+        if each["FunctionName"]["Sub"].endswith(f"-{kind}")
+    }
+    assert len(sizes) == 1
+
+
 def test_every_task_keeps_little_of_what_it_gets() -> None:
     for name, state in all_tasks():
         assert state.get("ResultPath", "") is None or "ResultSelector" in state, name
