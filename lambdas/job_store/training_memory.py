@@ -7,7 +7,6 @@ from typing import NamedTuple, Self
 
 from lambdas.job_store.plans import PartitionPlan, TrainingPlan
 from stepml.job.algorithm_base import Descent
-from stepml.job.algorithms import GradientAveraging
 from stepml.job.channels import DURABLE
 from stepml.job.errors import ModelTooLargeError
 from stepml.job.spec import JobSpec
@@ -124,7 +123,7 @@ class TrainingMemory:
             )
         batch = self._descent.batch_size
         other = ""
-        if isinstance(self._descent, GradientAveraging):
+        if self._descent.parts is not None:
             parts = -(-self.step_rows * self._parts // (most // self._parts))
             other = f", or algorithm.accumulate of at least {parts}"
         raise ModelTooLargeError(
@@ -157,8 +156,7 @@ class TrainingMemory:
 
     @property
     def _parts(self) -> int:
-        descent = self._descent
-        return descent.accumulate if isinstance(descent, GradientAveraging) else 1
+        return self._descent.parts or 1
 
     @property
     def _n_moments(self) -> int:

@@ -181,6 +181,11 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
     start: Start = None
 
     @property
+    def parts(self) -> int | None:
+        """Parts of a batch whose gradients are computed one after another; None: it has none."""
+        return None
+
+    @property
     def starts_at_sample(self) -> bool:
         return self.start == "sample"
 

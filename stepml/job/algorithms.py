@@ -44,6 +44,10 @@ class GradientAveraging(
         ),
     ] = 1
 
+    @property
+    def parts(self) -> int | None:
+        return self.accumulate
+
     @classmethod
     def preference(cls, at: Circumstances) -> int:
         return 2 if at.exchanges_are_cheap else 1
