@@ -20,7 +20,7 @@ def dataset_facts(
     ``notes`` are those of the data's plan.
     """
     layout = manifest.layout
-    classes = manifest.labels if spec.model.learns_classes else None
+    classes = manifest.labels if spec.model.has_classes else None
     return DatasetFacts(
         rows=manifest.n_rows,
         columns=layout.n_columns,

@@ -89,10 +89,11 @@ def _check_stratify(spec: JobSpec) -> None:
     data = spec.data
     if not data.stratify:
         return
-    if not spec.model.learns_classes:
+    if not spec.model.has_classes:
         names = listed(tuple(name for name, each in MODELS.items() if each.learns_classes))
+        loss = " with this loss" if spec.model.learns_classes else ""
         raise InvalidJobError(
-            f"data.stratify: requires model {names}, not {tag(spec.model)!r}; got true"
+            f"data.stratify: requires model {names}, not {tag(spec.model)!r}{loss}; got true"
         )
     if data.validation is not None or not data.validation_fraction:
         without = "data.validation" if data.validation else "data.validation_fraction 0"

@@ -21,7 +21,7 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     needs_labels : bool
         Labels are learnt; otherwise ``data.has_label`` may be false.
     learns_classes : bool
-        The labels are classes.
+        The labels may be classes.
     metrics : tuple of str
         Measures of the model on rows, in addition to its loss. Some rows lack some of them.
     remedies : tuple of str
@@ -61,6 +61,11 @@ class ModelSpec(SpecGroup, frozen=True, kw_only=True):
     def l2_factor(self) -> float:
         """The factor of the l2 penalty; 0 if it is not chosen yet."""
         return float(getattr(self, "l2", None) or 0.0)
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the labels are classes."""
+        return self.learns_classes
 
     @property
     def trains_on_scaled_labels(self) -> bool:

@@ -210,6 +210,10 @@ class Neural(ModelSpec, frozen=True, kw_only=True, tag_field="name", tag="neural
         return self.entry_point is not None
 
     @property
+    def has_classes(self) -> bool:
+        return self.loss != "mean_squared_error"
+
+    @property
     def trains_on_scaled_labels(self) -> bool:
         # A function of the user's may return a loss, whose unit nobody knows.
         return self.loss == "mean_squared_error" and self.entry_point is None

@@ -11,6 +11,14 @@ from stepml.job.measures import LOSS, rank_of
 from stepml.job.reports import EpochReport
 from stepml.job.spec import Stop
 
+_ONE_LABEL = ", as all have the same label"
+_REASONS = {
+    "auc": f"{_ONE_LABEL}, or there are more than two",
+    "average_precision": f"{_ONE_LABEL}, or there are more than two",
+    "r2": _ONE_LABEL,
+    "top5_accuracy": ", as there are at most 5 classes",
+}
+
 
 class Measured(Protocol):
     """Loss and metrics on the validation rows."""
@@ -85,8 +93,8 @@ def value_of(measured: Measured, measure: str) -> float:
     if measure not in measured.metrics:
         known = ", ".join([LOSS, *measured.metrics])
         raise InvalidDataError(
-            f"stop.metric: the validation rows have no {measure}, as all have the same label, or "
-            f"there are more than two; expected one of {known}"
+            f"stop.metric: the validation rows have no {measure}{_REASONS.get(measure, '')}; "
+            f"expected one of {known}"
         )
     return measured.metrics[measure]
 

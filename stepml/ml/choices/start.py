@@ -76,7 +76,7 @@ def _may_overfit(spec: JobSpec, *, is_determined: bool) -> bool:
     ``is_determined``: there are more rows than parameters.
     """
     is_free = getattr(spec.model, "l2", None) == 0
-    is_single = is_determined and not spec.model.learns_classes
+    is_single = is_determined and not spec.model.has_classes
     return is_free and not is_single and isinstance(spec.algorithm, Descent)
 
 

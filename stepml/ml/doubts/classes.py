@@ -38,7 +38,7 @@ def doubts_about_classes(
     BadLabelError
         The training rows have only one class.
     """
-    if not spec.model.learns_classes:
+    if not spec.model.has_classes:
         return []
     labels, counts = labels_and_counts(manifest)
     validating = np.bincount(np.searchsorted(labels, held_out), minlength=len(labels))

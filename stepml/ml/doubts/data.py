@@ -81,7 +81,7 @@ def _title(layout: Layout, features: Sequence[int]) -> str:
 def _about_labels(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
     if not spec.model.needs_labels:
         return []
-    if spec.model.learns_classes:
+    if spec.model.has_classes:
         return _if_continuous(manifest)
     moments = manifest.label_moments
     if moments.n and moments.squares == 0:

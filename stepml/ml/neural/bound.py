@@ -59,7 +59,8 @@ class BoundNetwork:
     Raises
     ------
     InvalidNetworkError
-        A parameter is not float32, or none is trained, or a name is taken.
+        A parameter is not float32, or none is trained, or a name is taken; or a buffer has numbers
+        that are not finite.
     """
 
     def __init__(
@@ -83,8 +84,9 @@ class BoundNetwork:
         rest: dict[str, torch.Tensor] = {
             name: each for name, each in named.items() if not each.requires_grad
         }
-        rest |= {name: each for name, each in module.named_buffers() if each.is_floating_point()}
+        rest |= dict(_kept_buffers(module))
         _require_usual(trained | rest)
+        _require_finite(rest)
         if not trained:
             raise InvalidNetworkError("the network has no parameter that is trained")
         self.layout = NetworkLayout(tuple(_facts(trained)), tuple(_facts(rest)))
@@ -190,6 +192,23 @@ def _pieces(flat: torch.Tensor, like: Sequence[torch.Tensor]) -> Iterator[torch.
     for tensor in like:
         yield flat[start : start + tensor.numel()].view(tensor.shape)
         start += tensor.numel()
+
+
+def _kept_buffers(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the buffers of floats that a module's state has; others are made with the module."""
+    names = module.state_dict().keys()
+    for name, each in module.named_buffers():
+        if each.is_floating_point() and name in names:
+            yield name, each
+
+
+def _require_finite(tensors: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InvalidNetworkError(
+                f"buffer {name}: expected finite numbers, got others; if it is a constant, such as "
+                "a mask, register it with persistent=False"
+            )
 
 
 def _require_usual(tensors: Mapping[str, torch.Tensor]) -> None:

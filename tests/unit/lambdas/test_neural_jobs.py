@@ -169,3 +169,19 @@ def test_statistics_are_kept_in_the_state(fields: dict[str, Any]) -> None:
     assert not np.array_equal(before, after)
     named = plan.model().arrays(job.store.state(1).load().parameters)
     assert (named["1.running_var"] > 0).all()
+
+
+@pytest.mark.parametrize("labels", [np.arange(1500), np.arange(1500) % 3, np.ones(1500)])
+def test_a_network_learns_numbers_that_are_no_classes(labels: Any) -> None:
+    X = np.random.default_rng(0).normal(size=(1500, 2))
+    model = MODEL | {"loss": "mean_squared_error"}
+    job = Job(model=model, **GRADIENTS)
+    rows = (f"{a:.4f},{b:.4f},{label:g}\n" for (a, b), label in zip(X, labels, strict=True))
+    job.data.save("rows.csv", "".join(rows).encode())
+    job.initialised()
+    about = job.training_plan().about
+    assert [each.code for each in about.warnings] == (
+        ["labels_constant"] if labels.min() == labels.max() else []
+    )
+    assert about.classes == []
+    assert {"rmse", "mae"} <= set(job.epoch(1).metrics)

@@ -133,8 +133,13 @@ def test_of_equal_epochs_the_first_is_the_best() -> None:
 
 
 def test_a_metric_that_the_rows_lack_is_refused_by_name() -> None:
-    with pytest.raises(InvalidDataError, match=r"stop.metric: .* no auc.* one of loss, accuracy"):
-        value_of(Evaluation(0.5, {"accuracy": 0.9}), "auc")
+    found = Evaluation(0.5, {"accuracy": 0.9})
+    with pytest.raises(InvalidDataError, match=r"stop.metric: .* no auc, .* one of loss, accuracy"):
+        value_of(found, "auc")
+    with pytest.raises(InvalidDataError, match=r"no top5_accuracy, as there are at most 5 classes"):
+        value_of(found, "top5_accuracy")
+    with pytest.raises(InvalidDataError, match=r"no rmse; expected one of"):
+        value_of(found, "rmse")
 
 
 def test_without_tolerance_a_rising_loss_goes_on() -> None:

@@ -165,3 +165,39 @@ def test_a_module_that_is_kept_for_the_next_call_is_refused() -> None:
         "@cache\ndef network():\n    return nn.Linear(6, 3)\n"
     )
     assert "expected a function that makes new tensors in each call" in message
+
+
+MASKED = """
+import torch
+from torch import nn
+class Net(nn.Linear):
+    def __init__(self, **options):
+        super().__init__(6, 3)
+        self.register_buffer("mask", torch.tensor([0, 0, float("-inf")]).double().KIND(), **options)
+    def forward(self, x):
+        return super().forward(x) + torch.exp(self.mask)
+def network(**options):
+    return Net(PERSISTENT)
+"""
+
+
+@pytest.mark.parametrize("kind", ["float", "double"])
+def test_a_constant_that_no_state_has_is_made_with_the_module(kind: str) -> None:
+    source = MASKED.replace("KIND", kind).replace("PERSISTENT", "persistent=False")
+    model = built(source.replace("torch.exp(self.mask)", "torch.exp(self.mask).float()"))
+    check_network(model.spec, (6,), 3, model.code)
+    w, X = model.initial_parameters(), rows(4)
+    module = model.module(w, None, "fail")
+    module.network.load_state_dict(
+        {name: torch.from_numpy(each.copy()) for name, each in model.arrays(w).items()}
+    )
+    with torch.inference_mode():
+        assert np.array_equal(module(torch.from_numpy(X)).numpy(), model.outputs(w, X))
+
+
+def test_a_state_with_infinite_constants_is_refused() -> None:
+    message = refusal(MASKED.replace("KIND", "float").replace("PERSISTENT", ""))
+    assert message == (
+        "buffer mask: expected finite numbers, got others; if it is a constant, such as a mask, "
+        "register it with persistent=False"
+    )
