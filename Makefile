@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STEPML := $(BIN)/stepml
 ASL_VALIDATOR := build/node/node_modules/.bin/asl-validator
 TEST_WORKERS ?= 3
+ARCHITECTURE ?= x86_64  # of functions on AWS, as the stack's parameter says; or arm64
+FUNCTIONS_PYTHON ?= 3.12  # of functions on AWS; or 3.13
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu  # builds for CPUs; those of PyPI bring CUDA along
 PACKAGES := stepml lambdas comm storage ps_server
 
@@ -76,7 +78,8 @@ soak: install-dev ## Check that a parameter server's memory stays flat over 100,
 	$(BIN)/python benchmarks/soak_parameter_server.py --json build/soak_parameter_server.json
 
 package: install ## Build the packages and templates for AWS in build/aws
-	$(BIN)/python -m stepml.packaging build/aws --constraint constraints.txt
+	$(BIN)/python -m stepml.packaging build/aws --constraint constraints.txt \
+	  --architecture $(strip $(ARCHITECTURE)) --python $(strip $(FUNCTIONS_PYTHON))
 	@echo "To deploy it, see docs/aws.md"
 
 torch-image: install ## Build the folder that the image of the functions with torch copies

@@ -1,8 +1,10 @@
 """Tidies up after an execution that has ended without a result: fence first, then the channel.
 
-Called by EventBridge, as no state runs any more: at least once, and perhaps late. Everything can
-be repeated. A late notice about a job that has been redriven since stops nothing of it, and deletes
-nothing that it has written. If the job's objects are lost, the execution's input names its channel.
+Called by EventBridge, as no state runs any more: perhaps late, perhaps more than once, and, as its
+delivery is best effort, perhaps never. `stepml stop` writes the fence, too, and exchanged values
+expire. Everything can be repeated; an event that fails three times is kept in a queue. A late
+notice about a job that has been redriven since stops nothing of it, and deletes nothing that it has
+written. If the job's objects are lost, the execution's input names its channel.
 """
 
 from __future__ import annotations

@@ -17,6 +17,9 @@ from stepml.packaging.kernels import built
 from stepml.packaging.packages import (
     FUNCTION_PACKAGES,
     FUNCTIONS_PROCESSOR,
+    PROCESSORS,
+    PYTHON_VERSION,
+    PYTHON_VERSIONS,
     SERVER_ARCHIVES,
     SERVER_PACKAGE,
 )
@@ -30,11 +33,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--constraint", type=Path, required=True, help="file with the libraries' versions"
     )
-    options = parser.parse_args(arguments)
-    build(options.target, options.constraint)
+    parser.add_argument(
+        "--architecture", choices=PROCESSORS, default=FUNCTIONS_PROCESSOR, help="of the functions"
+    )
+    parser.add_argument(
+        "--python", choices=PYTHON_VERSIONS, default=PYTHON_VERSION, help="of the functions"
+    )
+    given = parser.parse_args(arguments)
+    build(given.target, given.constraint, given.architecture, given.python)
 
 
-def build(target: Path, constraint: Path) -> None:
+def build(
+    target: Path,
+    constraint: Path,
+    architecture: str = FUNCTIONS_PROCESSOR,
+    python_version: str = PYTHON_VERSION,
+) -> None:
     """Build everything into ``target``, which is emptied first.
 
     Parameters
@@ -42,6 +56,10 @@ def build(target: Path, constraint: Path) -> None:
     target : Path
     constraint : Path
         A constraints file of pip.
+    architecture : {"x86_64", "arm64"}
+        Of the functions.
+    python_version : str
+        Of the functions.
 
     Raises
     ------
@@ -51,10 +69,11 @@ def build(target: Path, constraint: Path) -> None:
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    print(built("linux", FUNCTIONS_PROCESSOR))
+    print(built("linux", PROCESSORS[architecture]))
+    libraries = [*for_functions(architecture, python_version), f"--constraint={constraint}"]
     for name, package in FUNCTION_PACKAGES.items():
         if package.image_of is None:
-            build_package(package, target / name, [*for_functions(), f"--constraint={constraint}"])
+            build_package(package, target / name, libraries)
     for name, processor in SERVER_ARCHIVES.items():
         with tempfile.TemporaryDirectory() as folder:
             options = [*for_linux(processor), f"--constraint={constraint}"]

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stepml.packaging.packages import FUNCTIONS_PROCESSOR, PYTHON_VERSION, Package
+from stepml.packaging.packages import FUNCTIONS_PROCESSOR, PROCESSORS, PYTHON_VERSION, Package
 from stepml.packaging.sources import resource_root
 
 PLATFORMS = ("manylinux2014", "manylinux_2_28")
@@ -24,15 +24,25 @@ class PackageTooLargeError(Exception):
     """A package is larger than its description allows."""
 
 
-def for_functions() -> list[str]:
-    """Return the options with which pip installs libraries for functions on AWS."""
-    return for_linux(FUNCTIONS_PROCESSOR)
+def for_functions(
+    architecture: str = FUNCTIONS_PROCESSOR, python_version: str = PYTHON_VERSION
+) -> list[str]:
+    """Return the options with which pip installs libraries for functions on AWS.
+
+    Parameters
+    ----------
+    architecture : {"x86_64", "arm64"}
+        The stack's parameter of that name.
+    python_version : str
+        Of the stack's Runtime.
+    """
+    return for_linux(PROCESSORS[architecture], python_version)
 
 
-def for_linux(processor: str) -> list[str]:
+def for_linux(processor: str, python_version: str = PYTHON_VERSION) -> list[str]:
     """Return the options with which pip installs libraries for Linux on ``processor``."""
     platforms = [f"--platform={platform}_{processor}" for platform in PLATFORMS]
-    return ["--only-binary=:all:", f"--python-version={PYTHON_VERSION}", *platforms]
+    return ["--only-binary=:all:", f"--python-version={python_version}", *platforms]
 
 
 def build_package(package: Package, directory: Path, options: Sequence[str]) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 from stepml.job.function_kinds import FUNCTION_KINDS, FunctionKind
 from stepml.packaging.sources import source_files
 
-PYTHON_VERSION = "3.12"  # the Runtime of all functions
-FUNCTIONS_PROCESSOR = "x86_64"  # their Architectures
+PYTHON_VERSION = "3.12"  # of functions, unless the stack's Runtime is another
+PYTHON_VERSIONS = (PYTHON_VERSION, "3.13")
+FUNCTIONS_PROCESSOR = "x86_64"  # unless the stack's Architecture is another
+PROCESSORS = {"x86_64": "x86_64", "arm64": "aarch64"}  # Lambda's names, and Linux's
 LAMBDA_MAX_MB = 250  # of a function, unzipped
 TORCH_MAX_MB = 1200  # of an image, which Lambda allows 10 GB; a larger one starts more slowly
 

@@ -251,6 +251,7 @@ def _template(place: Path, plans: Path, limits: Mapping[str, Any]) -> dict[str, 
             if "MemorySize" in limits and properties["CodeUri"].endswith("code-torch"):
                 own["MemorySize"] += LIBRARY_MB
             properties |= {"CodeUri": "code", "Handler": f"injector.{module}", **own}
+            resource.pop("Metadata", None)  # the context of an image, which is no image here
         if "DefinitionUri" in properties:
             source = template_path().parent / properties["DefinitionUri"]
             properties["DefinitionUri"] = str(source.resolve())

@@ -260,6 +260,12 @@ def still_needed() -> dict[str, Any]:
         "S3Response._authenticate_and_authorize_s3_action": "check_signature"
         in _source(S3Response._authenticate_and_authorize_action),
         "FakeBucket.get_permission": _lacks(FakeBucket.get_permission, "condition"),
+        "FakeBucket.create_from_cloudformation_json": _lacks(
+            FakeBucket.create_from_cloudformation_json, "ifecycle"
+        ),
+        "FakeBucket.update_from_cloudformation_json": _lacks(
+            FakeBucket.update_from_cloudformation_json, "ifecycle"
+        ),
         "Role.create_from_cloudformation_json": _lacks(
             Role.create_from_cloudformation_json, "ManagedPolicyArns"
         ),

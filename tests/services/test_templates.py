@@ -88,6 +88,78 @@ def test_without_parameters_dynamodb_is_the_one_service_beside_s3(
     assert "VpcConfig" not in function(aws, alone, name)
 
 
+def test_a_bucket_admits_encrypted_connections_alone_and_ends_what_was_not_completed(
+    aws: RunningAws, alone: str
+) -> None:
+    objects, bucket = aws.client("s3"), f"{alone}-123456789012-us-east-1"
+    policy = json.loads(objects.get_bucket_policy(Bucket=bucket)["Policy"])
+    (statement,) = policy["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert statement["Resource"] == [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    assert all(
+        objects.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()
+    )
+    rules = objects.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert [rule["ID"] for rule in rules if rule["Status"] == "Enabled"] == ["parts-of-uploads"]
+
+
+def test_parameters_of_operation_reach_what_they_name(aws: RunningAws) -> None:
+    parameters = {
+        "AlarmEmail": "ops@example.com",
+        "Architecture": "arm64",
+        "DataSetExpirationDays": "30",
+        "ExecutorMemory": "1769",
+        "JobExpirationDays": "90",
+        "PermissionsBoundary": "arn:aws:iam::123456789012:policy/limits",
+        "ReservedConcurrency": "50",
+        "Runtime": "python3.13",
+        "StateMachineLogs": "ERROR",
+        "Tracing": "on",
+    }
+    for name in deployed(aws, "operated", **parameters):
+        executor, prepare = function(aws, name, "executor"), function(aws, name, "prepare")
+        assert (executor["MemorySize"], executor["Runtime"]) == (1769, "python3.13")
+        assert executor["Environment"]["Variables"]["OPENBLAS_CORETYPE"] == "NEOVERSEN1"
+        assert prepare["Environment"]["Variables"]["STEPML_CONCURRENCY"] == "50"
+        concurrency = aws.client("lambda").get_function_concurrency(FunctionName=f"{name}-executor")
+        assert concurrency["ReservedConcurrentExecutions"] == 50
+        rules = aws.client("s3").get_bucket_lifecycle_configuration(
+            Bucket=f"{name}-123456789012-us-east-1"
+        )["Rules"]
+        days = {rule["ID"]: rule.get("Expiration", {}).get("Days") for rule in rules}
+        assert days == {
+            "parts-of-uploads": None,
+            "jobs": 90,
+            "code-of-jobs": 90,
+            "partitioned-data": 30,
+        }
+        (alarm,) = aws.client("cloudwatch").describe_alarms(AlarmNames=[f"{name}-failed-jobs"])[
+            "MetricAlarms"
+        ]
+        (topic,) = alarm["AlarmActions"]
+        (mail,) = aws.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+        assert (mail["Protocol"], mail["Endpoint"]) == ("email", "ops@example.com")
+        machines = aws.client("stepfunctions")
+        for each in machines.list_state_machines()["stateMachines"]:
+            if each["name"].startswith(f"{name}-"):
+                logs = machines.describe_state_machine(stateMachineArn=each["stateMachineArn"])[
+                    "loggingConfiguration"
+                ]
+                assert (logs["level"], len(logs["destinations"])) == ("ERROR", 1)
+        roles = [
+            role
+            for page in aws.client("iam").get_paginator("list_roles").paginate()
+            for role in page["Roles"]
+            if role["RoleName"].startswith(f"{name}-")
+        ]
+        assert len(roles) > 10
+        for role in roles:
+            described = aws.client("iam").get_role(RoleName=role["RoleName"])["Role"]
+            boundary = described["PermissionsBoundary"]["PermissionsBoundaryArn"]
+            assert boundary == parameters["PermissionsBoundary"]
+
+
 def test_the_table_is_the_one_that_the_functions_are_told(aws: RunningAws, alone: str) -> None:
     tables = aws.client("dynamodb")
     table = tables.describe_table(TableName="alone-exchange")["Table"]
@@ -341,7 +413,7 @@ def test_the_user_of_redis_may_do_what_the_channel_does_and_no_more(tmp_path: Pa
     prefix = keys.exchange_prefix("job", "0123456789abcdef")
     with redis_server(tmp_path) as server:
         from redis import Redis
-        from redis.exceptions import NoPermissionError
+        from redis.exceptions import NoPermissionError, ResponseError
 
         with Redis.from_url(server.url) as admin:
             admin.execute_command("ACL", "SETUSER", "stepml", ">secret", *access.split())
@@ -360,6 +432,10 @@ def test_the_user_of_redis_may_do_what_the_channel_does_and_no_more(tmp_path: Pa
         StorageChannel(redis_job, prefix, lambda: storage).require_answer()
         storage.close()
         with Redis.from_url(url, password="secret") as user:
+            # These need a cluster, but the user may call them.
+            for allowed in (["CLUSTER", "SLOTS"], ["CLUSTER", "SHARDS"]):
+                with pytest.raises(ResponseError, match="cluster support disabled"):
+                    user.execute_command(*allowed)
             for refused in (["FLUSHALL"], ["CONFIG", "GET", "*"], ["SET", "other", "1"]):
                 with pytest.raises(NoPermissionError):
                     user.execute_command(*refused)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from stepml.local.cloudformation import (
+    alarms,  # noqa: F401 - moto finds the types of resources among subclasses
+    buckets,
     change_sets,
     conditions,
     events,
@@ -21,6 +23,6 @@ def cloudformation_seams() -> list[Seams]:
     """Return the seams of stacks and their resources."""
     modules = (
         *(expansion, change_sets, events, stacks, retention, conditions),
-        *(parameters, machines, resources, tables),
+        *(parameters, machines, resources, buckets, tables),
     )
     return [module.seams for module in modules]

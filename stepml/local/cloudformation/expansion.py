@@ -27,6 +27,7 @@ CAPABILITY = "CAPABILITY_AUTO_EXPAND"
 SUPPORTED_TYPES = frozenset(
     {
         "AWS::AutoScaling::AutoScalingGroup",
+        "AWS::CloudWatch::Alarm",
         "AWS::DynamoDB::Table",
         "AWS::EC2::LaunchTemplate",
         "AWS::EC2::NetworkInterface",
@@ -46,6 +47,8 @@ SUPPORTED_TYPES = frozenset(
         "AWS::Logs::LogGroup",
         "AWS::S3::Bucket",
         "AWS::S3::BucketPolicy",
+        "AWS::SNS::Topic",
+        "AWS::SQS::Queue",
         "AWS::StepFunctions::StateMachine",
     }
 )

@@ -23,16 +23,20 @@ from stepml.job.formats import FORMATS
 from stepml.job.function_kinds import FUNCTION_KINDS
 from stepml.job.models import MODELS
 from stepml.job.tasks import DataTasks, JobFunctions, JobState, function_name
+from stepml.packaging.building import for_functions
 from stepml.packaging.packages import (
     FUNCTION_PACKAGES,
     FUNCTIONS_PROCESSOR,
+    PROCESSORS,
     PYTHON_VERSION,
+    PYTHON_VERSIONS,
     SERVER_PACKAGE,
     Package,
 )
 from tests.support.paths import ROOT
 
 MACHINES = ("train", "epoch", "ranks")
+NO_VALUE = {"Ref": "AWS::NoValue"}
 
 # Errors of Step Functions and Lambda; further below those with which Lambda refuses a call.
 AWS_ERRORS = {
@@ -488,9 +492,67 @@ def test_prepare_knows_the_kinds_of_functions_that_exist() -> None:
 
 
 def test_packages_are_built_for_the_functions_python_and_processor() -> None:
-    settings = template()["Globals"]["Function"]
-    assert settings["Runtime"] == f"python{PYTHON_VERSION}"
-    assert settings["Architectures"] == [FUNCTIONS_PROCESSOR]
+    settings, parameters = template()["Globals"]["Function"], template()["Parameters"]
+    assert settings["Runtime"] == {"Ref": "Runtime"}
+    assert settings["Architectures"] == [{"Ref": "Architecture"}]
+    assert parameters["Runtime"]["Default"] == f"python{PYTHON_VERSION}"
+    assert parameters["Runtime"]["AllowedValues"] == [f"python{each}" for each in PYTHON_VERSIONS]
+    assert parameters["Architecture"]["Default"] == FUNCTIONS_PROCESSOR
+    assert parameters["Architecture"]["AllowedValues"] == [*PROCESSORS]
+    for architecture, processor in PROCESSORS.items():
+        options = for_functions(architecture, "3.13")
+        assert f"--platform=manylinux_2_28_{processor}" in options
+        assert "--python-version=3.13" in options
+
+
+def test_calculations_have_fixed_kernels_on_each_architecture() -> None:
+    variables = template()["Globals"]["Function"]["Environment"]["Variables"]
+    assert variables["OPENBLAS_CORETYPE"] == {"If": ["IsArm", "NEOVERSEN1", "Haswell"]}
+    condition, arm, x86 = variables["NPY_DISABLE_CPU_FEATURES"]["If"]
+    assert condition == "IsArm"
+    assert set(arm.split()) == {"ASIMDFHM", "SVE"}  # Graviton2 has neither
+    assert set(x86.split()) == {"X86_V4", "AVX512_ICL", "AVX512_SPR"}
+
+
+def test_no_more_ranks_train_at_once_than_functions_are_reserved() -> None:
+    functions = resources("AWS::Serverless::Function")
+    reserved = {"If": ["HasReservedConcurrency", {"Ref": "ReservedConcurrency"}, NO_VALUE]}
+    limited = {name for name, each in functions.items() if each.get("ReservedConcurrentExecutions")}
+    assert limited == {"ExecutorFunction", "ExecutorTorchFunction"}
+    assert all(functions[name]["ReservedConcurrentExecutions"] == reserved for name in limited)
+    # Prepare refuses jobs that need more in flight.
+    known = functions["PrepareFunction"]["Environment"]["Variables"]["STEPML_CONCURRENCY"]["If"]
+    assert known[:2] == ["HasReservedConcurrency", {"Sub": "${ReservedConcurrency}"}]
+
+
+def test_every_role_of_the_main_stack_has_the_boundary() -> None:
+    boundary = {"If": ["HasBoundary", {"Ref": "PermissionsBoundary"}, NO_VALUE]}
+    assert template()["Globals"]["Function"]["PermissionsBoundary"] == boundary
+    machines = resources("AWS::Serverless::StateMachine").values()
+    assert all(each["PermissionsBoundary"] == boundary for each in machines)
+    assert not resources("AWS::IAM::Role")  # SAM makes all
+
+
+def test_an_event_that_cleanup_fails_on_is_kept() -> None:
+    queue = resources("AWS::Serverless::Function")["CleanupFunction"]["DeadLetterQueue"]
+    assert queue == {"Type": "SQS", "TargetArn": {"GetAtt": "CleanupFailures.Arn"}}
+    assert resources("AWS::SQS::Queue")["CleanupFailures"]["SqsManagedSseEnabled"] is True
+
+
+def test_nothing_of_a_users_own_expires_unless_it_is_asked_for() -> None:
+    rules = resources("AWS::S3::Bucket")["Bucket"]["LifecycleConfiguration"]["Rules"]
+    always = [each for each in rules if each["Status"] == "Enabled"]
+    assert [{*each} for each in always] == [{"Id", "Status", "AbortIncompleteMultipartUpload"}]
+    chosen = {each["Prefix"]: each["Status"]["If"] for each in rules if each not in always}
+    assert chosen == {
+        "jobs/": ["JobsExpire", "Enabled", "Disabled"],
+        "code/": ["JobsExpire", "Enabled", "Disabled"],
+        "datasets/": ["DataSetsExpire", "Enabled", "Disabled"],
+    }
+    assert [
+        template()["Parameters"][name]["Default"]
+        for name in ("JobExpirationDays", "DataSetExpirationDays")
+    ] == [0, 0]
 
 
 @pytest.mark.parametrize("package", [*FUNCTION_PACKAGES.values(), SERVER_PACKAGE])
