@@ -20,10 +20,12 @@ from stepml.ml.algorithms.path import MOMENTS, Path
 from stepml.ml.algorithms.peers import AllReduce, Shared, SharedWithOptimiser
 from stepml.ml.algorithms.shared_descent import SharedDescent
 from stepml.ml.algorithms.shrinkage import bytes_per_parameter, faded, shrunk
-from stepml.ml.algorithms.state import RankEpoch, RankProgress, State
+from stepml.ml.algorithms.state import Extras, RankEpoch, RankProgress, State
 from stepml.ml.models.base import Array, Draws, Floats, LossModel, Matrix
 
 Counts = npt.NDArray[np.int64]
+
+_SINCE = "moments_since"  # name in `RankProgress.extras`: the epochs before the moments began
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,11 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
         must_pause: Callable[[], bool] = never,
     ) -> Iterator[RankProgress]:
         batches = Batches.plan(rank_epoch, self.n_batches(rank_epoch.shard_rows))
-        steps_before = (rank_epoch.epoch - 1) * len(batches)
         extras = progress.extras if progress.batches_done else faded(progress.extras)
+        extras = self._with_moments(model, extras, rank_epoch)
+        since = {name: extras[name].copy() for name in extras if name == _SINCE}
+        epochs_before = rank_epoch.epoch - 1 - sum(each.item() for each in since.values())
+        steps_before = epochs_before * len(batches)
         path = Path(self._descent(), model.penalty, progress.parameters, extras)
         gradient, trailer = np.empty_like(path.w), np.empty(2, np.float64)
         loss_sum, rows_seen = progress.loss_sum, progress.rows_seen
@@ -87,9 +92,17 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
             is_last = live and aggregate.pause  # a rank that replays the batch has paused before
             aggregate = None  # its memory is for the next gradient
             finished = number == len(batches)
-            yield RankProgress(path.w, number, loss_sum, rows_seen, finished, path.extras)
+            extras = {**path.extras, **since}
+            yield RankProgress(path.w, number, loss_sum, rows_seen, finished, extras)
             if is_last:
                 return
+
+    def _with_moments(self, model: LossModel, extras: Extras, rank_epoch: RankEpoch) -> Extras:
+        """Return extras with moments: of 0 if a job without them is resumed, an asynchronous one."""
+        if MOMENTS in extras:
+            return extras
+        moments = self._descent().moments(model.n_trained)
+        return {**extras, MOMENTS: moments, _SINCE: np.array([rank_epoch.epoch - 1])}
 
     def _descent(self) -> Descent:
         return Descent.of(self.spec, self.max_epochs)
