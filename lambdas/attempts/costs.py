@@ -35,7 +35,9 @@ PUTS = ("save", "publish", "compare_and_save", "list")
 GETS = ("load", "find")
 
 PARENT_STATES = 2  # RunEpoch, Converged?
-EPOCH_STATES = 5  # IsWide?, RunExecutors or RunGroups, MergeChunks, IsEvaluatedApart?, Reduce
+EPOCH_STATES = 4  # IsWide?, RunExecutors or RunGroups, IsMergedInChunks?, Reduce
+CHUNK_STATES = 2  # MergeChunks, IsEvaluatedApart?
+SLICE_STATES = 2  # Merge, EvaluateSlices
 GROUP_STATES = 2  # RunGroup, and RunExecutors in its child
 ENDS = 2  # of an execution: the examples on the price page count its start and its end
 
@@ -155,6 +157,7 @@ def _writes(tariff: Tariff) -> int:
 def n_transitions(n_ranks: int, n_chunks: int, n_slices: int = 0) -> int:
     """Return the transitions of an epoch in all state machines, if nothing is retried."""
     groups = len(Workforce(n_ranks, n_ranks).groups)
-    evaluation = 2 + n_slices if n_slices else 0  # Merge, EvaluateSlices
-    epoch = EPOCH_STATES + ENDS + n_ranks + n_chunks + evaluation
+    merging = CHUNK_STATES + n_chunks if n_chunks else 0
+    evaluation = SLICE_STATES + n_slices if n_slices else 0
+    epoch = EPOCH_STATES + ENDS + n_ranks + merging + evaluation
     return PARENT_STATES + epoch + groups * (GROUP_STATES + ENDS)

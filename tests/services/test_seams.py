@@ -127,6 +127,7 @@ def still_needed() -> dict[str, Any]:
         FailureEvent,
         FailureEventException,
     )
+    from moto.stepfunctions.parser.asl.component.common.path.result_path import ResultPath
     from moto.stepfunctions.parser.asl.component.common.string import string_expression
     from moto.stepfunctions.parser.asl.component.intrinsic.argument import argument
     from moto.stepfunctions.parser.asl.component.program.program import Program
@@ -148,7 +149,7 @@ def still_needed() -> dict[str, Any]:
     )
     from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
     from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
-    from moto.stepfunctions.parser.asl.utils import boto_client
+    from moto.stepfunctions.parser.asl.utils import boto_client, json_path
     from moto.stepfunctions.parser.backend.execution import (
         BaseExecutionWorkerCommunication,
         Execution,
@@ -174,6 +175,12 @@ def still_needed() -> dict[str, Any]:
         ),
         "moto.stepfunctions.parser.asl.component.intrinsic.argument.argument.extract_json": (
             _misreads_paths(vars(argument)["extract_json"])
+        ),
+        "moto.stepfunctions.parser.asl.component.common.path.result_path.parse": (
+            "= parse(" in _source(ResultPath._eval_body)
+        ),
+        "moto.stepfunctions.parser.asl.utils.json_path.parse": (
+            "= parse(" in _source(json_path.extract_json)
         ),
         "EventManager.__init__": _lacks(EventManager, "Terminal"),
         "EventManager._publish_history_event": _writes_after_the_end(),

@@ -7,8 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from jsonpath_ng.ext.parser import parse
-
+from stepml.local.engine.paths import parsed
 from stepml.local.engine.payloads import NAMED_ONLY
 
 ALL, TASK_FAILED = "States.ALL", "States.TaskFailed"
@@ -73,4 +72,4 @@ def placed(given: Any, path: str | None, value: Any) -> Any:
         return given
     if path == "$":
         return value
-    return parse(path).update_or_create(copy.deepcopy(given), value)
+    return parsed(path).update_or_create(copy.deepcopy(given), value)

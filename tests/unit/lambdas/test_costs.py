@@ -165,9 +165,9 @@ def test_an_epoch_is_ranks_mergers_reducer_report_and_transitions(
 ) -> None:
     ranks = [ExecutorResult(rank=rank, seconds=1, cost_usd=0.001) for rank in range(3)]
     alone = epoch_usd(ranks, 0.002, 0, 4000, "s3")
-    assert alone == pytest.approx(0.005 + PUT_USD + 12 * TRANSITION_USD)
+    assert alone == pytest.approx(0.005 + PUT_USD + 11 * TRANSITION_USD)
     scattered = epoch_usd(ranks, 0.002, 3, 4000, "s3")
-    mergers = 3 * (TRANSITION_USD + merger_usd(3, 4000 // 3, "s3"))
+    mergers = 5 * TRANSITION_USD + 3 * merger_usd(3, 4000 // 3, "s3")
     assert scattered == pytest.approx(alone + mergers, abs=10**-DIGITS)
     monkeypatch.setenv(MEMORY, "0")
     redis = merger_usd(8, 4000, "redis")
@@ -188,9 +188,11 @@ def test_transitions_are_those_of_the_state_machines(
     firsts = range(0, n_ranks, 40) if n_ranks > 40 else ()
     groups = [range(first, min(first + 40, n_ranks)) for first in firsts]
     iterations = {"RunExecutors": n_ranks, "RunGroups": len(groups), "MergeChunks": n_chunks}
+    then = "Merge" if n_slices else "Reduce"
     choices = {
         "IsWide?": "RunGroups" if groups else "RunExecutors",
-        "IsEvaluatedApart?": "Merge" if n_slices else "Reduce",
+        "IsMergedInChunks?": "MergeChunks" if n_chunks else then,
+        "IsEvaluatedApart?": then,
     }
     epoch = _walked("epoch", choices, iterations | {"EvaluateSlices": n_slices})
     ranks = sum(_walked("ranks", {}, {"RunExecutors": len(group)}) for group in groups)
