@@ -98,7 +98,7 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
                 return
 
     def _with_moments(self, model: LossModel, extras: Extras, rank_epoch: RankEpoch) -> Extras:
-        """Return extras with moments: 0 if the job resumes one without them, an asynchronous one."""
+        """Return extras with moments: 0 if a job resumes one without them, an asynchronous one."""
         if MOMENTS in extras:
             return extras
         moments = self._descent().moments(model.n_trained)
