@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from stepml.cli import data, deploy, export, jobs, local, look, parameter_server, predict, retry
+from stepml.cli import (
+    data,
+    deploy,
+    destroy,
+    export,
+    jobs,
+    local,
+    look,
+    parameter_server,
+    predict,
+    retry,
+)
 from stepml.cli import run as running
 from stepml.cli.errors import BAD_INPUT, CLOSED_PIPE
 from stepml.cli.root import RootGroup, report
@@ -46,6 +57,7 @@ look.add_to(app)
 predict.add_to(app)
 export.add_to(app)
 deploy.add_to(app)
+destroy.add_to(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(data.app, name="data")
 app.add_typer(local.app, name="local")

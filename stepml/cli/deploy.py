@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,30 +10,16 @@ import typer
 from stepml.cli.consent import can_ask, is_confirmed
 from stepml.cli.deleting import Yes
 from stepml.cli.errors import BadInputError
-from stepml.cli.folding import folded
 from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
 from stepml.cli.output import Output
+from stepml.cli.progress import Progress, lines
 from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.client import Connection
     from stepml.deployment.application import Deployed, Proposal
     from stepml.deployment.artefacts import Place
-    from stepml.deployment.stacks import StackEvent
 
-# Whose begin is worth a line, as their end may be minutes away.
-SLOW = frozenset(
-    {
-        "AWS::AutoScaling::AutoScalingGroup",
-        "AWS::CloudFormation::Stack",
-        "AWS::EC2::SecurityGroup",
-        "AWS::EC2::Subnet",
-        "AWS::EC2::VPCEndpoint",
-        "AWS::ElastiCache::CacheCluster",
-        "AWS::ElastiCache::ReplicationGroup",
-    }
-)
-REPEATED = "Resource creation Initiated"  # a second event of the same state
 CODES = (
     "Exit codes: 0 deployed, or nothing to change; 2 bad input, or nobody agreed; 3 AWS cannot be "
     "reached, refuses or fails."
@@ -71,8 +56,9 @@ def deploy(
 ) -> None:
     """Deploy StepML into your AWS account, or update what is deployed.
 
-    It shows what would change and asks. Parameters that are not given keep their values. Nothing is
-    remembered on this machine, so any other one can continue.
+    It shows what would change and asks. Parameters that are not given keep their values.
+
+    Nothing is remembered on this machine, so any other one can continue.
     """
     given = _pairs("--parameter", parameter)
     _require_known(given)
@@ -129,7 +115,7 @@ def _deployed(
         _archives(connection),
         consent=lambda proposal: _require_consent(proposal, yes, output),
         report=progress,
-        say=lambda line: _lines([line], output),
+        say=lambda line: lines([line], output),
         tags={"stepml:version": version("stepml"), **tags},
     )
     try:
@@ -155,48 +141,19 @@ def _archives(connection: Connection) -> Any:
     return OwnFiles() if connection.local_id else WithLibraries(cache_directory() / "packages")
 
 
-class Progress:
-    """Shows the events of CloudFormation as they come."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self.began: float | None = None  # before the first event
-
-    def __call__(self, event: StackEvent) -> None:
-        from stepml.deployment.changes import noun
-
-        now = time.monotonic()
-        self.began = now if self.began is None else self.began
-        is_begin = event.status.endswith("_IN_PROGRESS")
-        if event.reason == REPEATED or (is_begin and event.type and event.type not in SLOW):
-            return
-        status = event.status.lower().replace("_", " ")
-        kind = f" ({noun(event.type)})" if event.type else ""
-        failed = event.status.endswith("_FAILED")
-        reason = f": {event.reason}" if event.reason and failed else ""
-        line = f"{now - self.began:5.0f} s  {status:<18}  {event.resource}{kind}{reason}"
-        _lines([line], self._output)
-
-
-def _lines(lines: Sequence[str], output: Output) -> None:
-    for line in lines:
-        for part in folded(line):
-            output.line(part)
-
-
 def _require_consent(proposal: Proposal, yes: bool, output: Output) -> None:
     from stepml.deployment.changes import described, is_dangerous
 
     change_set = proposal.change_set
-    _lines(described(change_set), output)
+    lines(described(change_set), output)
     if proposal.adopted_bucket:
-        _lines([f"  it takes in the bucket {proposal.adopted_bucket}, which exists"], output)
+        lines([f"  it takes in the bucket {proposal.adopted_bucket}, which exists"], output)
     if proposal.leftovers:
         groups = f"{len(proposal.leftovers)} log groups of an earlier stack"
-        _lines([f"  DELETED: {groups}, which would be in the way"], output)
+        lines([f"  DELETED: {groups}, which would be in the way"], output)
     if change_set.is_new:
         cost = "While no job runs, only the contents of its bucket and its logs cost anything."
-        _lines([cost], output)
+        lines([cost], output)
     if yes:
         return
     if not can_ask(output):

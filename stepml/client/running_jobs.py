@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stepml.client.connection import Connection, translated
 
 
-def running_jobs(connection: Connection) -> list[str]:
-    """Return the names of the running jobs of all stacks of StepML.
+def running_jobs(connection: Connection, machines: Sequence[str] | None = None) -> list[str]:
+    """Return the names of the running jobs.
+
+    Parameters
+    ----------
+    connection : Connection
+    machines : sequence of str, optional
+        ARNs of state machines; by default those of all stacks of StepML.
 
     Raises
     ------
@@ -18,18 +26,20 @@ def running_jobs(connection: Connection) -> list[str]:
         pages = states.get_paginator("list_executions")
         return [
             execution["name"]
-            for arn in _training_machines(connection)
+            for arn in (training_machines(connection) if machines is None else machines)
             for page in pages.paginate(stateMachineArn=arn, statusFilter="RUNNING")
             for execution in page["executions"]
         ]
 
 
-def _training_machines(connection: Connection) -> list[str]:
+def training_machines(connection: Connection) -> list[str]:
+    """Return the ARNs of the state machines ``train`` of all stacks of StepML."""
     stacks = connection.client("cloudformation").get_paginator("describe_stacks")
-    return [
-        output["OutputValue"]
-        for page in stacks.paginate()
-        for stack in page["Stacks"]
-        for output in stack.get("Outputs", [])
-        if output["OutputKey"] == "TrainStateMachineArn"
-    ]
+    with translated(connection.endpoint_url):
+        return [
+            output["OutputValue"]
+            for page in stacks.paginate()
+            for stack in page["Stacks"]
+            for output in stack.get("Outputs", [])
+            if output["OutputKey"] == "TrainStateMachineArn"
+        ]

@@ -279,9 +279,12 @@ def still_needed() -> dict[str, Any]:
         "Role.delete_from_cloudformation_json": _lacks(
             Role.delete_from_cloudformation_json, "managed_policies"
         ),
-        "ManagedPolicy.update_from_cloudformation_json": hasattr(
-            ManagedPolicy.update_from_cloudformation_json, "__isabstractmethod__"
-        ),
+        **{
+            f"ManagedPolicy.{change}_from_cloudformation_json": hasattr(
+                getattr(ManagedPolicy, f"{change}_from_cloudformation_json"), "__isabstractmethod__"
+            )
+            for change in ("update", "delete")
+        },
         "StateMachine.publish": _lacks(StateMachine.publish, "revision"),
         "StepFunctionBackend.create_state_machine_alias": _lacks(
             StepFunctionBackend.create_state_machine_alias, "Conflict"

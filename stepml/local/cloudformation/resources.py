@@ -108,6 +108,19 @@ def update_managed_policy(
 
 
 @seams.replaces(
+    ManagedPolicy,
+    "delete_from_cloudformation_json",
+    why="has no deletion",
+    kind=classmethod,
+)
+def delete_managed_policy(
+    cls: Any, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str
+) -> None:
+    backend = iam_backends[account_id][get_partition(region_name)]
+    backend.managed_policies.pop(resource_name, None)
+
+
+@seams.replaces(
     Role,
     "update_from_cloudformation_json",
     why="does not change policies",

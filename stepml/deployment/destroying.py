@@ -1,0 +1,196 @@
+"""Removes a deployment: its jobs, its stacks in reverse order, and on request all it has stored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stepml.client.client import Client
+from stepml.client.connection import Connection, translated
+from stepml.client.errors import StackNotFoundError
+from stepml.client.running_jobs import running_jobs, training_machines
+from stepml.deployment.application import log_groups
+from stepml.deployment.artefacts import Place
+from stepml.deployment.components import COMPONENTS, NETWORK, stack_name
+from stepml.deployment.emptying import Holdings, delete_bucket, holdings
+from stepml.deployment.errors import DeploymentError
+from stepml.deployment.stacks import REVIEW, Change, StackEvent, Stacks, StackState
+
+RETAINED = "AWS::S3::Bucket"  # which outlives its stack
+INTERFACES_WAIT_S = 3600.0  # Lambda releases its interfaces in a network within 20 to 40 minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What there is of a deployment."""
+
+    stacks: Sequence[StackState]  # the first one to be deleted first
+    resources: Sequence[Change]  # that go with the stacks
+    jobs: Sequence[str]  # names of running jobs
+    bucket: Holdings | None  # with models, reports and data, made by the deployment
+    own_bucket: str  # another one that the stack uses, and that nobody deletes; or empty
+    artefacts: Holdings | None  # the bucket of artefacts, unless another stack needs it
+    log_groups: Sequence[str]  # of earlier stacks, too
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to delete."""
+        return not (self.stacks or self.bucket or self.artefacts or self.log_groups)
+
+
+@dataclass(slots=True)
+class Destruction:
+    """Removes one deployment.
+
+    Parameters
+    ----------
+    connection : Connection
+    place : Place
+        The account and region of the connection.
+    name : str
+        Of the main stack.
+    report : callable
+        Gets each event of CloudFormation as it comes.
+    say : callable
+        Gets lines for people.
+    """
+
+    connection: Connection
+    place: Place
+    name: str
+    report: Callable[[StackEvent], None] = lambda event: None
+    say: Callable[[str], None] = lambda line: None
+    interfaces_wait_s: float = INTERFACES_WAIT_S
+
+    @property
+    def _stacks(self) -> Stacks:
+        return Stacks(self.connection, self.report)
+
+    def inventory(self) -> Inventory:
+        """Return what there is."""
+        found = [self._stacks.find(stack_name(self.name, each)) for each in reversed(COMPONENTS)]
+        stacks = [each for each in found if each is not None]
+        usual = f"{self.name}-{self.place.account}-{self.place.region}"
+        used = next(
+            (each.outputs.get("Bucket", "") for each in stacks if each.name == self.name), ""
+        )
+        return Inventory(
+            stacks,
+            [change for stack in stacks for change in self._resources(stack)],
+            self._running(stacks),
+            holdings(self.connection, usual),
+            used if used != usual else "",
+            None if self._others() else holdings(self.connection, self.place.bucket),
+            self._groups(),
+        )
+
+    def destroy(self, inventory: Inventory, everything: bool) -> None:
+        """Delete what ``inventory`` lists.
+
+        Parameters
+        ----------
+        inventory : Inventory
+        everything : bool
+            Whether to delete the buckets and the logs, too.
+
+        Raises
+        ------
+        DeploymentError
+            Something cannot be deleted; the message names it.
+        """
+        self._stop(inventory.jobs)
+        for stack in inventory.stacks:
+            if stack.name == stack_name(self.name, NETWORK):
+                self._await_interfaces(stack)
+            self._delete(stack)
+        if everything:
+            self._delete_stored(inventory)
+
+    def _delete(self, stack: StackState) -> None:
+        if stack.status == REVIEW:
+            with translated(self.connection.endpoint_url):
+                self.connection.client("cloudformation").delete_stack(StackName=stack.id)
+            return
+        self._stacks.delete(stack)
+
+    def _delete_stored(self, inventory: Inventory) -> None:
+        for held in (inventory.bucket, inventory.artefacts):
+            if held is not None:
+                self.say(f"deleting the bucket {held.bucket}")
+                delete_bucket(self.connection, held.bucket)
+        with translated(self.connection.endpoint_url):
+            for group in self._groups():  # Lambda may have written to one after its deletion
+                self.connection.client("logs").delete_log_group(logGroupName=group)
+
+    def _stop(self, jobs: Sequence[str]) -> None:
+        if not jobs:
+            return
+        client = Client(self.connection, self.name)
+        for job in jobs:
+            self.say(f"stopping {job}")
+            client.stop(client.execution(job), "by stepml destroy")
+
+    def _running(self, stacks: Sequence[StackState]) -> list[str]:
+        main = self._main(stacks)
+        machine = None if main is None else main.outputs.get("TrainStateMachineArn")
+        return [] if machine is None else running_jobs(self.connection, [machine])
+
+    def _main(self, stacks: Sequence[StackState]) -> StackState | None:
+        return next((each for each in stacks if each.name == self.name), None)
+
+    def _others(self) -> bool:
+        """Return whether another stack of StepML is in this account and region."""
+        suffix = f":{self.name}-train"
+        return any(not arn.endswith(suffix) for arn in training_machines(self.connection))
+
+    def _resources(self, stack: StackState) -> list[Change]:
+        if stack.status == REVIEW:
+            return []
+        pages = self.connection.client("cloudformation").get_paginator("list_stack_resources")
+        with translated(self.connection.endpoint_url):
+            return [
+                Change("Remove", each["LogicalResourceId"], each["ResourceType"])
+                for page in pages.paginate(StackName=stack.id)
+                for each in page["StackResourceSummaries"]
+                if each.get("ResourceType") and each["ResourceType"] != RETAINED
+            ]
+
+    def _groups(self) -> list[str]:
+        wanted, found = set(log_groups(self.name)), []
+        pages = self.connection.client("logs").get_paginator("describe_log_groups")
+        with translated(self.connection.endpoint_url):
+            for prefix in sorted({name[: name.index(self.name)] for name in wanted}):
+                for page in pages.paginate(logGroupNamePrefix=f"{prefix}{self.name}-"):
+                    found += [each["logGroupName"] for each in page["logGroups"]]
+        return sorted(wanted.intersection(found))
+
+    def _await_interfaces(self, network: StackState) -> None:
+        """Wait until Lambda has released its interfaces, without which a network cannot go."""
+        subnets = network.outputs.get("SubnetIds", "").split(",")
+        deadline, was_said = time.monotonic() + self.interfaces_wait_s, False
+        while count := len(self._interfaces(subnets)):
+            if not was_said:
+                self.say("waiting until Lambda releases its network interfaces: up to 40 minutes")
+                was_said = True
+            if time.monotonic() > deadline:
+                raise DeploymentError(
+                    f"{count} network interfaces are still in stack {network.name!r}: repeat "
+                    "stepml destroy later"
+                )
+            time.sleep(self.connection.poll_s)
+
+    def _interfaces(self, subnets: Sequence[str]) -> list[Any]:
+        filters = [{"Name": "subnet-id", "Values": [*filter(None, subnets)]}]
+        if not filters[0]["Values"]:
+            return []
+        with translated(self.connection.endpoint_url):
+            answer = self.connection.client("ec2").describe_network_interfaces(Filters=filters)
+        return list(answer["NetworkInterfaces"])
+
+
+def require_some(inventory: Inventory, name: str, place: str) -> None:
+    """Raise `StackNotFoundError` if there is nothing to delete."""
+    if inventory.is_empty:
+        raise StackNotFoundError(f"there is no stack {name!r} at {place}, and nothing it has left")

@@ -1,0 +1,111 @@
+"""The life of a deployment by the command line: from nothing to nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepml.local_identity import ACCOUNT_ID, REGION
+from tests.support.running_aws import RunningAws, running_aws
+
+STACK = "life"
+
+
+@pytest.fixture(scope="module")
+def own_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAws]:
+    """A local AWS in which nothing is."""
+    with running_aws(tmp_path_factory.mktemp("state")) as aws:
+        yield aws
+
+
+def stepml(aws: RunningAws, *arguments: str, code: int = 0) -> Any:
+    """Run a command for the stack; return its document."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "stepml", *arguments, "--stack", STACK, "--json"],
+        env={**os.environ, "AWS_ENDPOINT_URL": aws.endpoint_url, "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == code, ended.stdout + ended.stderr
+    return json.loads(ended.stdout)
+
+
+def everything(aws: RunningAws) -> dict[str, list[str]]:
+    """Return the names of all that an account has, by kind."""
+    client = aws.client
+    listed = {
+        "stacks": [
+            each["StackName"] for each in client("cloudformation").describe_stacks()["Stacks"]
+        ],
+        "buckets": [each["Name"] for each in client("s3").list_buckets()["Buckets"]],
+        "functions": [
+            each["FunctionName"] for each in client("lambda").list_functions()["Functions"]
+        ],
+        "machines": [
+            each["name"] for each in client("stepfunctions").list_state_machines()["stateMachines"]
+        ],
+        "tables": client("dynamodb").list_tables()["TableNames"],
+        "groups": [
+            each["logGroupName"] for each in client("logs").describe_log_groups()["logGroups"]
+        ],
+        "roles": [each["RoleName"] for each in client("iam").list_roles()["Roles"]],
+        "policies": [
+            each["PolicyName"] for each in client("iam").list_policies(Scope="Local")["Policies"]
+        ],
+        "rules": [each["Name"] for each in client("events").list_rules()["Rules"]],
+    }
+    return {kind: sorted(names) for kind, names in listed.items() if names}
+
+
+def test_a_deployment_trains_and_leaves_nothing(own_aws: RunningAws) -> None:
+    assert everything(own_aws) == {}
+    refused = stepml(own_aws, "deploy", code=2)
+    assert "--yes" in refused["message"]
+    first = stepml(own_aws, "deploy", "--yes")
+    assert [each["channel"] for each in first["smoke"]] == ["s3", "dynamodb"]
+    again = stepml(own_aws, "deploy", "--yes")
+    assert (first["changed"], again["changed"], again["smoke"]) == (True, False, [])
+    assert again["outputs"] == first["outputs"]
+
+    bucket, objects = first["outputs"]["Bucket"], own_aws.client("s3")
+    # All that remains of the smoke jobs are data sets, which other jobs might share.
+    kept = objects.list_objects_v2(Bucket=bucket)["Contents"]
+    assert {each["Key"].partition("/")[0] for each in kept} == {"datasets"}
+    objects.put_object(Bucket=bucket, Key="data/rows.csv", Body=b"a,y\n")
+    objects.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for body in (b"1", b"2"):
+        objects.put_object(Bucket=bucket, Key="data/more.csv", Body=body)
+    objects.delete_object(Bucket=bucket, Key="data/more.csv")
+    objects.create_multipart_upload(Bucket=bucket, Key="data/large.csv")
+    assert "--yes" in stepml(own_aws, "destroy", code=2)["message"]
+
+    left = stepml(own_aws, "destroy", "--yes")["left"]
+    deployments = f"stepml-deployments-{ACCOUNT_ID}-{REGION}"
+    assert [line.split()[1] for line in left] == [bucket, deployments]
+    assert everything(own_aws) == {"buckets": [bucket, deployments]}
+    assert objects.get_object(Bucket=bucket, Key="data/rows.csv")["Body"].read() == b"a,y\n"
+
+    assert stepml(own_aws, "deploy", "--yes", "--no-smoke")["outputs"]["Bucket"] == bucket
+    own_aws.client("logs").create_log_group(logGroupName=f"/aws/lambda/{STACK}-other")
+    stepml(own_aws, "destroy", "--yes", "--everything")
+    assert everything(own_aws) == {"groups": [f"/aws/lambda/{STACK}-other"]}
+    assert stepml(own_aws, "destroy", "--yes", code=3)["error"] == "StackNotFoundError"
+
+
+def test_running_jobs_are_stopped_first(own_aws: RunningAws, tmp_path: Path) -> None:
+    stepml(own_aws, "deploy", "--yes", "--no-smoke")
+    machines = own_aws.client("stepfunctions")
+    arn = f"arn:aws:states:{REGION}:{ACCOUNT_ID}:stateMachine:{STACK}-train"
+    waiting = {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}}
+    machines.update_state_machine(stateMachineArn=arn, definition=json.dumps(waiting))
+    own_aws.start(arn, name="held")
+    assert stepml(own_aws, "destroy", "--yes", "--everything")["stopped"] == ["held"]
