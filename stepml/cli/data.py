@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stepml.cli import stored_data
-from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.options import (
+    AsJson,
+    EndpointUrl,
+    Local,
+    Profile,
+    Region,
+    StackName,
+    Target,
+)
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
 
@@ -57,6 +65,8 @@ def get(
     ] = None,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
@@ -70,7 +80,7 @@ def get(
     """
     from stepml import datasets
 
-    target = Target.chosen(local, endpoint_url, stack)
+    target = Target.chosen(local, endpoint_url, stack, profile, region)
     output = Output(as_json)
     dataset = datasets.DATASETS[name.value]
     path = _fetched(dataset, output)

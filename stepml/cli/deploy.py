@@ -10,7 +10,15 @@ import typer
 from stepml.cli.consent import can_ask, is_confirmed
 from stepml.cli.deleting import Yes
 from stepml.cli.errors import BadInputError
-from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.options import (
+    AsJson,
+    EndpointUrl,
+    Local,
+    Profile,
+    Region,
+    StackName,
+    Target,
+)
 from stepml.cli.output import Output
 from stepml.cli.progress import Progress, lines
 from stepml.client.stack import DEFAULT_STACK
@@ -51,6 +59,8 @@ def deploy(
     ] = True,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
@@ -64,7 +74,7 @@ def deploy(
     _require_known(given)
     if data_bucket is not None:
         given["DataBucketName"] = data_bucket
-    target, output = Target.chosen(local, endpoint_url, stack), Output(as_json)
+    target, output = Target.chosen(local, endpoint_url, stack, profile, region), Output(as_json)
     connection = target.connection()
     deployed, place = _deployed(connection, target, given, _pairs("--tag", tag), yes, output)
     trained = _smoke_tested(connection, deployed, output) if smoke and deployed.is_changed else []

@@ -10,7 +10,15 @@ from stepml.cli.consent import can_ask, is_confirmed
 from stepml.cli.deleting import Yes
 from stepml.cli.errors import BadInputError
 from stepml.cli.figures import count, size
-from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.options import (
+    AsJson,
+    EndpointUrl,
+    Local,
+    Profile,
+    Region,
+    StackName,
+    Target,
+)
 from stepml.cli.output import Output
 from stepml.cli.progress import Progress, lines
 from stepml.client.stack import DEFAULT_STACK
@@ -42,6 +50,8 @@ def destroy(
     yes: Yes = False,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
@@ -54,7 +64,7 @@ def destroy(
 
     if keep_bucket and everything:
         raise BadInputError("--keep-bucket and --everything exclude each other; give one of them")
-    target, output = Target.chosen(local, endpoint_url, stack), Output(as_json)
+    target, output = Target.chosen(local, endpoint_url, stack, profile, region), Output(as_json)
     connection = target.connection()
     place = identify(connection)
     output.line(

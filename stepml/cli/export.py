@@ -9,7 +9,15 @@ import typer
 
 from stepml.cli.errors import BAD_INPUT, BadInputError
 from stepml.cli.model_files import Code, ModelPlace, loaded_model, prints_of, whole_file
-from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.options import (
+    AsJson,
+    EndpointUrl,
+    Local,
+    Profile,
+    Region,
+    StackName,
+    Target,
+)
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
 from stepml.job.spec_base import label_text
@@ -34,6 +42,8 @@ def export(
     code: Code = None,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +55,7 @@ def export(
     from stepml.ml.artifact import ArtifactError
     from stepml.model_loading import ModelNotFoundError
 
-    target, output = Target.chosen(local, endpoint_url, stack), Output(as_json)
+    target, output = Target.chosen(local, endpoint_url, stack, profile, region), Output(as_json)
     try:
         with prints_of(code):
             loaded = loaded_model(model, code, target, output)

@@ -11,7 +11,15 @@ import typer
 from stepml.cli.deleting import Yes, delete_all
 from stepml.cli.errors import LOOKING_EXIT_CODES, BadInputError
 from stepml.cli.figures import cost, count, main_metric, shown
-from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.options import (
+    AsJson,
+    EndpointUrl,
+    Local,
+    Profile,
+    Region,
+    StackName,
+    Target,
+)
 from stepml.cli.output import Output
 from stepml.client.errors import ExecutionNotFoundError
 from stepml.client.stack import DEFAULT_STACK
@@ -52,6 +60,8 @@ def jobs(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="The newest N jobs.")] = 20,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
@@ -62,7 +72,7 @@ def jobs(
     """
     if context.invoked_subcommand is not None:
         return
-    client = Target.chosen(local, endpoint_url, stack).client()
+    client = Target.chosen(local, endpoint_url, stack, profile, region).client()
     found = client.jobs(limit, None if status is None else status.value)
     output = Output(as_json)
     output.document({"jobs": [_document(each) for each in found]})
@@ -83,6 +93,8 @@ def rm(
     yes: Yes = False,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
@@ -90,7 +102,7 @@ def rm(
 
     Data sets stay, and so do the executions in Step Functions, so the names stay taken.
     """
-    client = Target.chosen(local, endpoint_url, stack).client()
+    client = Target.chosen(local, endpoint_url, stack, profile, region).client()
     found = [_left_by(client, name) for name in dict.fromkeys(names)]
     loss = "models, reports and states are lost, and the jobs can no longer be retried or resumed"
     delete_all(client, found, loss, yes, Output(as_json))

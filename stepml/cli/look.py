@@ -21,6 +21,8 @@ from stepml.cli.options import (
     EndpointUrl,
     ExecutionName,
     Local,
+    Profile,
+    Region,
     StackName,
     Target,
 )
@@ -48,11 +50,13 @@ def epochs(
     execution: ExecutionName,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
     """Show the epochs of a job, with every attempt at each."""
-    client = Target.chosen(local, endpoint_url, stack).client()
+    client = Target.chosen(local, endpoint_url, stack, profile, region).client()
     job = client.execution(execution)
     attempts = client.epochs(job)
     output = Output(as_json)
@@ -86,11 +90,13 @@ def logs(
     ] = False,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
     """Show the log lines of a job's functions."""
-    client = Target.chosen(local, endpoint_url, stack).client()
+    client = Target.chosen(local, endpoint_url, stack, profile, region).client()
     job = client.execution(execution)
     output = Output(as_json)
     if rank is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,6 +36,19 @@ EndpointUrl = Annotated[
         rich_help_panel=WHERE,
     ),
 ]
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Use this profile of your AWS configuration.",
+        rich_help_panel=WHERE,
+    ),
+]
+Region = Annotated[
+    str | None,
+    typer.Option("--region", metavar="NAME", help="Use this region of AWS.", rich_help_panel=WHERE),
+]
 StackName = Annotated[
     str,
     typer.Option("--stack", metavar="NAME", help="The deployed stack.", rich_help_panel=WHERE),
@@ -52,24 +65,44 @@ class Target:
     stack: str
     flags: str  # the options for the same target, for messages: " --local"
     is_local: bool = False  # the local AWS of this state directory
+    profile: str | None = None
+    region: str | None = None
 
     @classmethod
-    def chosen(cls, local: bool, endpoint_url: str | None, stack: str) -> Target:
+    def chosen(
+        cls,
+        local: bool,
+        endpoint_url: str | None,
+        stack: str,
+        profile: str | None = None,
+        region: str | None = None,
+    ) -> Target:
         """Return the target chosen by options, else by the environment, else AWS."""
         if local and endpoint_url:
             raise BadInputError("--local and --endpoint-url exclude each other; give one of them")
+        if local and (profile or region):
+            raise BadInputError(
+                "--local excludes --profile and --region: the AWS on this machine has one account "
+                "and one region"
+            )
         named = "" if stack == DEFAULT_STACK else f" --stack {stack}"
+        named += f" --profile {profile}" if profile else ""
+        named += f" --region {region}" if region else ""
+        at: Any = {"profile": profile, "region": region}
         if local:
             return cls(local_endpoint(), stack, f" --local{named}", is_local=True)
         if endpoint_url:
             return cls(
-                checked_endpoint(endpoint_url), stack, f" --endpoint-url {endpoint_url}{named}"
+                checked_endpoint(endpoint_url),
+                stack,
+                f" --endpoint-url {endpoint_url}{named}",
+                **at,
             )
         if from_environment := os.environ.get(ENDPOINT_VARIABLE):
-            return cls(checked_endpoint(from_environment), stack, named)
-        if _is_on(os.environ.get(LOCAL_VARIABLE, "")):
+            return cls(checked_endpoint(from_environment), stack, named, **at)
+        if _is_on(os.environ.get(LOCAL_VARIABLE, "")) and not (profile or region):
             return cls(local_endpoint(), stack, named, is_local=True)
-        return cls(None, stack, named)
+        return cls(None, stack, named, **at)
 
     def connection(self) -> Connection:
         """Return a connection to the services.
@@ -83,7 +116,7 @@ class Target:
         from stepml.client.connection import connect_local
 
         if not self.is_local:
-            return connect(self.endpoint_url)
+            return connect(self.endpoint_url, self.region, self.profile)
         with local_aws_errors():
             from stepml.local import daemon  # not on systems without it
 

@@ -15,7 +15,15 @@ import typer
 from stepml.cli.errors import BAD_INPUT, BadInputError
 from stepml.cli.figures import MOST_CLASSES_SHOWN, class_lines, on_its_own
 from stepml.cli.model_files import Code, ModelPlace, loaded_model, prints_of, whole_file
-from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.options import (
+    AsJson,
+    EndpointUrl,
+    Local,
+    Profile,
+    Region,
+    StackName,
+    Target,
+)
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
 from stepml.job.formats import FORMATS, Format
@@ -70,6 +78,8 @@ def predict(
     ] = None,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
@@ -89,7 +99,7 @@ def predict(
     column = None if label is None else _name_or_index(label)
     has_label = False if no_label else (True if label is not None else None)
     given = GivenFormat(format, header, column, has_label)
-    target = Target.chosen(local, endpoint_url, stack)
+    target = Target.chosen(local, endpoint_url, stack, profile, region)
     output = Output(as_json)
     with closing(_source(data, target)) as source, _bad_input_errors(source, output):
         with prints_of(code):

@@ -12,6 +12,8 @@ from stepml.cli.options import (
     EndpointUrl,
     ExecutionName,
     Local,
+    Profile,
+    Region,
     StackName,
     Target,
 )
@@ -37,6 +39,8 @@ def stop(
     execution: ExecutionName,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
@@ -44,7 +48,7 @@ def stop(
 
     Running functions end at their next batch or wait.
     """
-    target = Target.chosen(local, endpoint_url, stack)
+    target = Target.chosen(local, endpoint_url, stack, profile, region)
     client = target.client()
     job = client.execution(execution)
     output = Output(as_json)
@@ -81,6 +85,8 @@ def retry(
     out: Out = RESULTS,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
@@ -88,7 +94,7 @@ def retry(
 
     Ctrl-C stops watching; the job continues.
     """
-    target = Target.chosen(local, endpoint_url, stack)
+    target = Target.chosen(local, endpoint_url, stack, profile, region)
     client = target.client()
     job = client.execution(execution)
     check_directory(out / (name or job.name))

@@ -21,6 +21,8 @@ from stepml.cli.options import (
     EndpointUrl,
     ExecutionName,
     Local,
+    Profile,
+    Region,
     StackName,
     Target,
 )
@@ -79,6 +81,8 @@ def run(
     out: Out = RESULTS,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
@@ -96,7 +100,7 @@ def run(
     if strict:
         text = json.dumps({**json.loads(text), "strict": True})
     check_directory(out / chosen)
-    target = Target.chosen(local, endpoint_url, stack)
+    target = Target.chosen(local, endpoint_url, stack, profile, region)
     output = Output(as_json, survives=not detach)
     client = target.client()
     if packed is not None:
@@ -118,6 +122,8 @@ def watch(
     out: Out = RESULTS,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
@@ -125,7 +131,7 @@ def watch(
 
     Ctrl-C stops watching; the job continues.
     """
-    target = Target.chosen(local, endpoint_url, stack)
+    target = Target.chosen(local, endpoint_url, stack, profile, region)
     client = target.client()
     followed = client.execution(execution)
     client.describe(followed)  # raises if there is none

@@ -9,7 +9,15 @@ import typer
 from stepml.cli.deleting import Yes, amount, delete_all
 from stepml.cli.errors import LOOKING_EXIT_CODES, BadInputError
 from stepml.cli.figures import size
-from stepml.cli.options import AsJson, EndpointUrl, Local, StackName, Target
+from stepml.cli.options import (
+    AsJson,
+    EndpointUrl,
+    Local,
+    Profile,
+    Region,
+    StackName,
+    Target,
+)
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
 from stepml.client.stored import stored, stored_below
@@ -40,11 +48,13 @@ def ls(
     ] = None,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
     """List the data in the stack's bucket: your own, partitioned data sets, and code."""
-    client = Target.chosen(local, endpoint_url, stack).client()
+    client = Target.chosen(local, endpoint_url, stack, profile, region).client()
     folders = list(LOSSES) if place is None else [f"{_in_bucket(client, place).rstrip('/')}/"]
     bucket = client.stack.bucket
     found = [each for folder in folders for each in stored_below(client.connection, bucket, folder)]
@@ -68,11 +78,13 @@ def rm(
     yes: Yes = False,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
+    profile: Profile = None,
+    region: Region = None,
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
     """Delete data in the stack's bucket, after showing what and how much."""
-    client = Target.chosen(local, endpoint_url, stack).client()
+    client = Target.chosen(local, endpoint_url, stack, profile, region).client()
     keys = [_in_bucket(client, each) for each in dict.fromkeys(places)]
     losses = dict.fromkeys(_loss(each) for each in keys)
     found = [_existing(client, each) for each in keys]

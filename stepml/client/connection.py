@@ -17,9 +17,9 @@ from stepml.client.errors import (
     EndpointUnreachableError,
     ServiceRefusedError,
 )
+from stepml.client.unreachable import no_tls, nothing_answers
 from stepml.local_identity import (
     ACCESS_KEY_ID,
-    DEFAULT_PORT,
     REGION,
     SECRET_ACCESS_KEY,
     AnotherProgramError,
@@ -144,8 +144,12 @@ class Connection:
             return self.session.client(service, endpoint_url=self.endpoint_url, config=config)
 
 
-def connect(endpoint_url: str | None = None, region: str | None = None) -> Connection:
+def connect(
+    endpoint_url: str | None = None, region: str | None = None, profile: str | None = None
+) -> Connection:
     """Return a connection to AWS, or to the services at ``endpoint_url``.
+
+    ``region`` and ``profile`` take precedence over the person's AWS configuration.
 
     A server at a loopback address is asked whether it is a local AWS. A connection to a local AWS
     ignores the person's AWS configuration. For another server there, such as moto's, only missing
@@ -162,13 +166,13 @@ def connect(endpoint_url: str | None = None, region: str | None = None) -> Conne
 
     if endpoint_url is None or not is_loopback(endpoint_url):
         with translated(endpoint_url):
-            return Connection(boto3.Session(region_name=region), endpoint_url)
+            return Connection(boto3.Session(region_name=region, profile_name=profile), endpoint_url)
     if urlsplit(endpoint_url).scheme == "https":  # which the local AWS does not speak
-        return _other_on_this_machine(endpoint_url, region)
+        return _other_on_this_machine(endpoint_url, region, profile)
     try:
         status = ask(endpoint_url, ASK_TIMEOUT_S)
     except AnotherProgramError:
-        return _other_on_this_machine(endpoint_url, region)
+        return _other_on_this_machine(endpoint_url, region, profile)
     except NoAnswerError as error:
         raise EndpointUnreachableError(
             f"a program at {endpoint_url} accepts connections but does not answer ({error}); "
@@ -187,11 +191,13 @@ def connect_local(endpoint_url: str, region: str | None = None, identity: str = 
     return Connection(isolated_session(region or REGION), endpoint_url, identity)
 
 
-def _other_on_this_machine(endpoint_url: str, region: str | None) -> Connection:
+def _other_on_this_machine(
+    endpoint_url: str, region: str | None, profile: str | None
+) -> Connection:
     import boto3
     import botocore.session
 
-    core = botocore.session.get_session()
+    core = botocore.session.Session(profile=profile)
     core.register_component("data_loader", service_descriptions())
     with translated(endpoint_url):
         # Looking for a cloud machine's metadata service takes seconds on other machines.
@@ -274,9 +280,9 @@ def _from_client_side(error: BotoCoreError, endpoint_url: str | None) -> AccessE
             "NO_PROXY lists hosts without it"
         )
     if isinstance(error, unreachable):
-        return EndpointUnreachableError(_nothing_answers(error, endpoint_url))
+        return EndpointUnreachableError(nothing_answers(error, endpoint_url))
     if isinstance(error, exceptions.SSLError):
-        return EndpointUnreachableError(_no_tls(error, endpoint_url))
+        return EndpointUnreachableError(no_tls(error, endpoint_url))
     if isinstance(error, exceptions.NoCredentialsError):
         return CredentialsError(
             "no AWS credentials found; configure them (aws configure), "
@@ -286,20 +292,3 @@ def _from_client_side(error: BotoCoreError, endpoint_url: str | None) -> AccessE
     return CredentialsError(
         f"AWS cannot be used: {reason}. To use the AWS on this machine, add --local"
     )
-
-
-def _no_tls(error: BotoCoreError, endpoint_url: str | None) -> str:
-    reason = " ".join(str(getattr(error, "kwargs", {}).get("error", error)).split())
-    hint = "; is it http://?" if endpoint_url is not None else ""
-    return f"no encrypted connection to {endpoint_url or 'AWS'}{hint} ({reason[:200]})"
-
-
-def _nothing_answers(error: BotoCoreError, endpoint_url: str | None) -> str:
-    url = endpoint_url or getattr(error, "kwargs", {}).get("endpoint_url", "AWS")
-    if is_loopback(endpoint_url) and urlsplit(endpoint_url).scheme == "http":
-        port = urlsplit(endpoint_url).port
-        option = "" if port == DEFAULT_PORT else f" --port {port or 80}"
-        return f"nothing answers at {url}; start it with: stepml local up{option}"
-    if endpoint_url is not None:
-        return f"nothing answers at {url}"
-    return f"nothing answers at {url}; to use the AWS on this machine, add --local"

@@ -35,6 +35,8 @@ COMMANDS = (
     "logs",
     "schema",
     "data get",
+    "deploy",
+    "destroy",
     "local up",
     "local down",
     "local status",
@@ -48,6 +50,8 @@ WITH_SERVICE = (
     "logs x",
     "logs x --follow",
     "data get digits --upload",
+    "deploy --yes",
+    "destroy --yes",
 )
 
 
@@ -135,11 +139,43 @@ def test_every_command_writes_json(command: str) -> None:
     assert "--json" in CliRunner().invoke(app, [*command.split(), "--help"]).stdout
 
 
-@pytest.mark.parametrize("command", ["run", "watch", "stop", "retry", "epochs", "logs", "data get"])
+@pytest.mark.parametrize("option", ["--profile", "--region"])
+def test_the_aws_on_this_machine_has_no_profile_and_one_region(option: str) -> None:
+    line = refused("epochs", "x", "--local", option, "other")
+
+    assert "--local excludes --profile and --region" in line
+
+
+def test_a_profile_and_a_region_take_precedence_and_are_in_hints(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("[profile mine]\nregion = eu-west-1\n")
+    monkeypatch.setenv("AWS_REGION", "us-west-2")
+    monkeypatch.setenv("STEPML_LOCAL", "1")
+
+    target = Target.chosen(False, None, "stepml", "mine", "eu-central-1")
+
+    assert target.flags == " --profile mine --region eu-central-1"
+    session = target.connection().session
+    assert (session.profile_name, session.region_name) == ("mine", "eu-central-1")
+
+
+def test_a_profile_that_does_not_exist_is_named() -> None:
+    line = refused("epochs", "x", "--profile", "nobody", code=3)
+
+    assert line.startswith("CredentialsError: ")
+    assert "nobody" in line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*("run", "watch", "stop", "retry", "epochs", "logs", "data get"), "deploy", "destroy"],
+)
 def test_every_command_that_needs_a_service_lets_it_be_chosen(command: str) -> None:
     text = CliRunner().invoke(app, [*command.split(), "--help"]).stdout
 
-    assert all(option in text for option in ("--local", "--endpoint-url", "--stack"))
+    options = ("--local", "--endpoint-url", "--profile", "--region", "--stack")
+    assert all(option in text for option in options)
 
 
 def test_the_schema_is_the_one_of_jobs() -> None:
