@@ -216,10 +216,13 @@ class _Finder:
             raise InvalidDataError(f"{self._name}: {error}") from None
 
     def _require_features(self, found: int) -> None:
-        if found != self._width:
-            raise InvalidDataError(
-                f"{self._name}: the model has {self._width} features, the data have {found}"
-            )
+        if found == self._width:
+            return
+        shape = self.model.image_shape
+        hint = f"; one image is X of shape {(1, *shape)}" if found in shape[-1:] else ""
+        raise InvalidDataError(
+            f"{self._name}: the model has {self._width} features, the data have {found}{hint}"
+        )
 
     def _require_image_shape(self, found: Sequence[int]) -> None:
         shape = self.model.image_shape

@@ -15,6 +15,7 @@ from stepml.ml.matrices import Matrix
 from stepml.ml.models.classes import as_stored
 from stepml.ml.models.confusion import MOST_CLASSES_COUNTED, PerClass
 from stepml.ml.models.metrics import Ranking
+from stepml.ml.models.tallies import TOP, count_in_top
 
 if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
@@ -57,6 +58,7 @@ class _Classes(Score):
         self._scores: list[Array] = []
         self._is_positive: list[Array] = []
         self._log_losses = 0.0
+        self._in_top = 0
 
     def add(self, X: Matrix, y: Array, predicted: Array) -> None:
         expected = self._model.expected(y)
@@ -67,13 +69,15 @@ class _Classes(Score):
             self._scores.append(sign * self._model.decision_function(X))
             self._is_positive.append(expected == np.float32(self._positive))
         if hasattr(self._model, "predict_log_proba"):
-            self._add_log_losses(X, expected)
+            self._add_chances(X, expected)
 
-    def _add_log_losses(self, X: Matrix, expected: Array) -> None:
+    def _add_chances(self, X: Matrix, expected: Array) -> None:
         places = np.searchsorted(self._model.classes_, expected)
         places = np.minimum(places, len(self._known) - 1)
         chances = self._model.predict_log_proba(X)
         self._log_losses -= float(chances[np.arange(len(places)), places].sum())
+        is_known = self._model.classes_[places] == expected
+        self._in_top += count_in_top(chances[is_known], places[is_known])
 
     def quality(self) -> Quality:
         labels = sorted({*self._known, *(as_stored(pair.real) for pair in self._pairs)})
@@ -84,6 +88,8 @@ class _Classes(Score):
             metrics |= per_class.mean_metrics()
         else:
             metrics |= self._ranked() | per_class.metrics_of(labels.index(self._positive))
+        if self._model.card["model"] == "neural" and len(self._known) > TOP:
+            metrics["top5_accuracy"] = self._in_top / n_rows
         unknown = [label for label in labels if label not in self._known]
         if hasattr(self._model, "predict_log_proba") and not unknown:
             metrics["log_loss"] = self._log_losses / n_rows

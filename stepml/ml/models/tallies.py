@@ -41,14 +41,23 @@ def tally_classes(loss: float, outputs: Floats, own: Array, n_classes: int) -> S
         `count_classes`; with more than `MOST_CLASSES_COUNTED` classes, only the rows of each, the
         rows predicted to be of it, and those that are both.
     """
-    predicted = outputs.argmax(axis=1)
-    of_own = outputs[np.arange(len(own)), own]
-    # Of equal outputs, the first ones count as larger.
-    larger = outputs > of_own[:, None]
-    ties = (outputs == of_own[:, None]) & (np.arange(n_classes) < own[:, None])
-    in_top = np.count_nonzero((larger | ties).sum(axis=1) < TOP)
-    counted = _counted(own, predicted, n_classes)
-    return np.concatenate([[len(own), loss * len(own), in_top], counted]).astype(np.float64)
+    counted = _counted(own, outputs.argmax(axis=1), n_classes)
+    sums = [len(own), loss * len(own), count_in_top(outputs, own)]
+    return np.concatenate([sums, counted]).astype(np.float64)
+
+
+def count_in_top(outputs: Array, own: Array) -> int:
+    """Return the number of rows whose class is among the `TOP` largest outputs.
+
+    Parameters
+    ----------
+    outputs : array of shape (n_samples, n_classes)
+        Of equal ones, the first count as larger.
+    own : array of integers of shape (n_samples,)
+    """
+    of_own = outputs[np.arange(len(own)), own][:, None]
+    ties = (outputs == of_own) & (np.arange(outputs.shape[1]) < own[:, None])
+    return int(np.count_nonzero(((outputs > of_own) | ties).sum(axis=1) < TOP))
 
 
 def _counted(own: Array, predicted: Array, n_classes: int) -> Array:

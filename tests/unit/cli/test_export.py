@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from stepml.cli.app import app
 from stepml.job.models import Neural
-from stepml.job.networks import Mobilenet
+from stepml.job.networks import Mobilenet, Resnet18
 from stepml.ml.artifact import Artifact
 from stepml.ml.matrices import Floats
 from stepml.ml.models import LabelUnit
@@ -27,6 +27,9 @@ MODELS: dict[str, Artifact] = {
     "mlp": artifact(Neural(network=MLP), scales=True, missing="mean"),
     "images": artifact(
         Neural(network=Mobilenet(width=0.1, depth=0), input_shape=(6, 5)), 30, channels=CHANNELS
+    ),
+    "residual images": artifact(
+        Neural(network=Resnet18(width=4), input_shape=(6, 5)), 30, channels=CHANNELS
     ),
     "numbers": artifact(
         Neural(network=MLP, loss="mean_squared_error"), label_unit=LabelUnit(500.0, 64.0)
@@ -55,10 +58,11 @@ def test_a_runtime_decides_like_the_model(name: str, tmp_path: Path) -> None:
     told = run(write(made, tmp_path / "model"), "--onnx", file)
     assert f"{file.stat().st_size:,} bytes" in told.replace("\n", "")
     model = TrainedModel(made)
-    X = IMAGES.astype(np.float32) if name == "images" else ROWS.copy()
+    X = IMAGES.astype(np.float32) if name.endswith("images") else ROWS.copy()
     if name == "mlp":
         X[3, 1] = np.nan  # filled in by the graph
     ask = model.predict if name == "numbers" else model.decision_function
+    assert ask(X).std(axis=0).min() > 0.01
     for n_rows in (1, 3, 20):
         expected = ask(X[:n_rows])
         found = outputs(file, X[:n_rows]).reshape(expected.shape)

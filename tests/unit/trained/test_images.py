@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from sklearn.metrics import top_k_accuracy_score
 
 from stepml.job.models import Neural
 from stepml.job.networks import Augmentation, Mlp
@@ -24,14 +25,14 @@ GREY = RNG.integers(0, 256, (30, 6, 5)).astype(np.uint8)
 COLOURS = RNG.integers(0, 256, (30, 3, 6, 5)).astype(np.uint8)
 
 
-def artifact(shape: tuple[int, ...]) -> Artifact:
+def artifact(shape: tuple[int, ...], n_classes: int = 3) -> Artifact:
     n_channels = shape[0] if len(shape) == 3 else 1
     spec = Neural(
         network=Mlp(hidden=(4,)), input_shape=shape, augment=Augmentation(crop=1, flip=True)
     )
     channels = ChannelScale((120.0,) * n_channels, (70.0,) * n_channels)
     n_features = int(np.prod(shape))
-    model = build_model(spec, n_features, (0.0, 1.0, 2.0), channels=channels)
+    model = build_model(spec, n_features, [*map(float, range(n_classes))], channels=channels)
     parameters = RNG.normal(size=model.n_parameters).astype(np.float32)
     job = {"data": JOB_DATA | {"format": "npz"}, "model": msgspec.to_builtins(spec)}
     card = {
@@ -107,5 +108,21 @@ def test_files_of_other_images_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "turned.npz", X=GREY.reshape(30, 5, 6))
     message = refused(model, tmp_path / "turned.npz")
     assert "the model takes images of 1 × 6 × 5, the data have 5 × 6" in message
+    np.savez(tmp_path / "one.npz", X=GREY[0])
+    assert "30 features, the data have 5; one image is X of shape (1, 1, 6, 5)" in " ".join(
+        refused(model, tmp_path / "one.npz").split()
+    )
     np.savez(tmp_path / "rows.npz", X=GREY.reshape(30, 30))
     assert len(predicted(model, tmp_path / "rows.npz")[0]) == 31
+
+
+def test_the_class_of_a_row_is_looked_for_among_five(tmp_path: Path) -> None:
+    made = artifact((6, 5), n_classes=8)
+    y = RNG.integers(0, 9, 30).astype(np.float64)  # 8 is unknown to the model
+    np.savez(tmp_path / "rows.npz", X=GREY, y=y)
+    known = TrainedModel(made).decision_function(GREY)
+    scores = np.c_[known, np.full(30, known.min() - 1)]
+    expected = top_k_accuracy_score(y, scores, k=5, labels=range(9))
+    assert 0.1 < expected < 0.9
+    stderr = predicted(write(made, tmp_path / "model"), tmp_path / "rows.npz")[1]
+    assert f"top5_accuracy {expected:.4f}\n" in stderr
