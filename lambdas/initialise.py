@@ -138,13 +138,13 @@ def _initialised(
     paced = _paced(store, partition, draft, manifest, sample, most_rows)
     paced = paced.with_network(moments, network.saved_row_bytes)
     require_same_network(store, partition, paced)
-    epochs_of(paced.spec).require_room(paced, channel_of(store, paced))
     scale = _published_scale(store, paced, moments)
     notes = _notes(paced, manifest, moments, sample)
     doubts = _doubts(store, paced, manifest, moments)
     start = Start(store, paced, open_bucket)
-    plan = _plan_of(partition, start.with_steps(), manifest, paced.label_unit)
+    plan = _plan_of(partition, start.with_steps(partition.spec.stop), manifest, paced.label_unit)
     plan = plan.with_network_of(paced).noting(notes, doubts)
+    epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
     take_over(store, partition)
     _publish_start(store, partition, plan, start)
     plan = _measured(store, partition, plan, manifest, _mean_row(moments, scale), start)
@@ -198,7 +198,9 @@ def _measured(
         constant_loss = plan.loss_of_constant(manifest, labels)
     begins = partition.resumed_epochs == 0
     first_loss = _loss_of(store, plan, start.untrained if begins else None)
-    plan = msgspec.structs.replace(plan, constant_loss=constant_loss, first_loss=first_loss)
+    plan = msgspec.structs.replace(
+        plan, constant_loss=constant_loss, first_loss=first_loss, start_fall=start.fall
+    )
     trivial_loss = first_loss if constant_loss is None else constant_loss
     ending = with_tolerance(plan.spec, trivial_loss, plan.validation_rows, begins=begins)
     return plan.ending_like(ending.stop)

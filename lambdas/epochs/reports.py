@@ -19,6 +19,7 @@ from stepml.ml.convergence import OwnCriterion, Spent, decide, spent_with
 from stepml.ml.models import Evaluation
 from stepml.ml.models.base import Floats
 from stepml.ml.standing import Standing
+from stepml.ml.stopping import converged_at_start
 
 
 def evaluate(store: JobStore, plan: TrainingPlan, parameters: Floats) -> Evaluation:
@@ -51,7 +52,8 @@ def build_report(
     spent = _spent(run, previous, n_chunks, invocation, slices)
     stop = run.plan.spec.stop
     standing = Standing.of(stop, evaluation, previous, lambda: run.store.reports(task.epoch - 1))
-    own = OwnCriterion(end.converged, end.lacks)
+    converged = end.converged or converged_at_start(stop, task.epoch, run.plan.start_fall)
+    own = OwnCriterion(converged, end.lacks)
     verdict = decide(stop, task.epoch, evaluation.loss, previous, own, spent, standing)
     by_rank = sorted(task.executors, key=lambda result: result.rank)
     return EpochReport(

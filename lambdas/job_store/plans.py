@@ -122,6 +122,8 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     # Validation losses of a model that ignores the features, and of the first state.
     constant_loss: float | None = None
     first_loss: float | None = None
+    # Of the objective of all training rows before training, in sight; relative to it.
+    start_fall: float | None = None
     # The last epoch without rank states: 0, or the epoch at which a job of another world size was
     # resumed.
     rank_states_after: int = msgspec.field(default=0, name="own_states_after")

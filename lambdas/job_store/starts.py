@@ -10,13 +10,14 @@ from lambdas.job_store.samples import load_labelled_sample
 from lambdas.job_store.store import JobStore
 from lambdas.job_store.weights import first_parameters
 from stepml.job.models import Neural
-from stepml.job.spec import JobSpec
+from stepml.job.spec import JobSpec, Stop
 from stepml.job.spec_base import settled
 from stepml.ml.choices import rate_is_open, rho_is_open, with_rate, with_rho
 from stepml.ml.matrices import Floats, Matrix
 from stepml.ml.models import NeuralNetwork
 from stepml.ml.models.base import Array, LossModel
-from stepml.ml.sample_objective import minimum
+from stepml.ml.sample_objective import Minimum, minimum
+from stepml.ml.stopping import with_one_epoch
 
 
 class Start:
@@ -50,6 +51,21 @@ class Start:
         """The parameters before the first epoch."""
         if not settled(self._plan.spec.algorithm).starts_at_sample:
             return self._given(self.untrained)
+        return self._minimum.parameters
+
+    @property
+    def fall(self) -> float | None:
+        """The fall of the objective of all training rows that is in sight, relative to it.
+
+        None: it is unknown, because the sample has only some of them.
+        """
+        if not settled(self._plan.spec.algorithm).starts_at_sample:
+            return None
+        has_all = len(self._sample[1]) == self._plan.training_rows
+        return self._minimum.fall if has_all else None
+
+    @cached_property
+    def _minimum(self) -> Minimum:
         assert isinstance(self._model, LossModel)
         return minimum(self._model, self.rows())
 
@@ -58,14 +74,20 @@ class Start:
         X, labels = self._sample
         return X, self._model.targets(labels)
 
-    def with_steps(self) -> JobSpec:
-        """Return the job with a learning rate or rho, if it needs one."""
-        spec, model = self._plan.spec, self._model
+    def with_steps(self, asked: Stop) -> JobSpec:
+        """Return the job with a learning rate or rho, if it needs one, and the epochs it needs.
+
+        ``asked`` is `JobSpec.stop` as the job has it.
+        """
+        model = self._model
         if not isinstance(model, LossModel):
-            return spec
+            return self._plan.spec
+        spec = with_one_epoch(self._plan.spec, asked, self.fall)
         if rate_is_open(spec):
             spec = with_rate(spec, model, self.parameters, *self.rows())
-        return with_rho(spec, model, self.parameters, self.rows()) if rho_is_open(spec) else spec
+        if not rho_is_open(spec):
+            return spec
+        return with_rho(spec, model, self.parameters, self.rows(), self._plan.training_rows)
 
     def _given(self, drawn: Floats) -> Floats:
         spec = self._plan.spec.model

@@ -24,8 +24,10 @@ from stepml.job.errors import InvalidJobError
 from stepml.job.model_base import ModelSpec, Trait
 from stepml.job.spec_base import require_choice, tag
 
-# With a small rho, the first epochs go far; adapting raises it where ranks disagree.
+# If nothing is known of the data. With a small rho, the first epochs go far; adapting raises it
+# where ranks disagree.
 _ADAPTIVE_RHO, _FIXED_RHO = 0.01, 0.1
+_TOLERANCE = 1e-4  # of the objective: a loss without its penalty may be off by 20 times as much
 _NARROW = 500  # features whose products are cheap: 1 MB of sums
 
 
@@ -72,6 +74,7 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
     open_fields: ClassVar[tuple[str, ...]] = (
         "rho",
         "adaptive_rho",
+        "objective_tolerance",
         "learning_rate",
         "batch_size",
         "start",
@@ -81,8 +84,7 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
         Annotated[float, Meta(gt=0, le=1e6)] | None,
         Meta(
             description="weight of the consensus term relative to a rank's mean loss; null: "
-            f"{_ADAPTIVE_RHO:g} if adaptive, otherwise {_FIXED_RHO:g}; with start 'sample', half "
-            "the largest curvature there"
+            f"chosen, but with a given adaptive_rho {_ADAPTIVE_RHO:g}, or {_FIXED_RHO:g} if false"
         ),
     ] = None
     adaptive_rho: Annotated[
@@ -99,6 +101,14 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
     relative_tolerance: Annotated[
         Annotated[float, Meta(ge=0, le=1)], Meta(description="of the residuals")
     ] = 1e-2
+    objective_tolerance: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | None,
+        Meta(
+            description="the job has also converged, whatever the residuals, when the ranks find "
+            f"no larger fall of the objective, relative to it; 0: never; null: {_TOLERANCE:g}, or "
+            "0 with a given rho or adaptive_rho"
+        ),
+    ] = None
     local_solver: Annotated[
         Literal["lbfgs", "sgd"] | None,
         Meta(description="solver of a rank's own problem; null: lbfgs, for a hinge loss sgd"),
@@ -123,8 +133,11 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
         return self.start == "sample"
 
     def may_start_ahead(self, model: ModelSpec) -> bool:
-        given = any(each is not None for each in (self.rho, self.adaptive_rho, self.learning_rate))
-        return not given and not model.l1_factor
+        return self._is_open and self.learning_rate is None and not model.l1_factor
+
+    @property
+    def _is_open(self) -> bool:
+        return self.rho is None and self.adaptive_rho is None
 
     @property
     def knows_labels(self) -> bool:
@@ -160,9 +173,14 @@ class Admm(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="admm
 
     def chosen(self) -> Self:
         adaptive = "relative" if self.adaptive_rho is None else self.adaptive_rho
-        start = _ADAPTIVE_RHO if adaptive else _FIXED_RHO
-        rho = start if self.rho is None and not self.starts_at_sample else self.rho
-        return msgspec.structs.replace(self, adaptive_rho=adaptive, rho=rho)
+        rho, tolerance = self.rho, self.objective_tolerance
+        if tolerance is None:
+            tolerance = _TOLERANCE if self._is_open else 0.0
+        if rho is None and self.adaptive_rho is not None:
+            rho = _ADAPTIVE_RHO if adaptive else _FIXED_RHO
+        return msgspec.structs.replace(
+            self, adaptive_rho=adaptive, rho=rho, objective_tolerance=tolerance
+        )
 
     def solver(self, model: ModelSpec) -> Literal["lbfgs", "sgd"]:
         """Return the solver of a rank's own problem; the default depends on ``model``."""

@@ -205,6 +205,11 @@ class Stop(SpecGroup, frozen=True, kw_only=True):
     ] = None
 
     @property
+    def has_target(self) -> bool:
+        """Whether the job has a target, at which it ends."""
+        return self.target is not None or self.target_loss is not None
+
+    @property
     def most_epochs(self) -> int:
         """`max_epochs`, or the most that are chosen."""
         return MOST_CHOSEN_EPOCHS if self.max_epochs is None else self.max_epochs

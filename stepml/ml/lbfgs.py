@@ -96,6 +96,11 @@ def advance(
     return after if falls else _ended(after)
 
 
+def fall_in_sight(now: Iterate) -> float:
+    """Return the predicted fall of the value from an iterate, by the estimated curvature."""
+    return -0.5 * float(_direction(now) @ now.gradient)
+
+
 def _first_step(now: Iterate, slope: float) -> float:
     """Return the length of a step along the gradient if the curvature is unknown.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from stepml.ml import lbfgs
-from stepml.ml.matrices import CsrMatrix, Floats64
+from stepml.ml.matrices import CsrMatrix, Floats64, mean_squares
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 Rows = tuple[Matrix, Array]  # features and targets
@@ -16,7 +18,9 @@ _MOST_OPERATIONS = 2 * 10**10  # multiply-adds of `minimum`: a few seconds
 _MOST_EVALUATIONS, _LEAST_EVALUATIONS = 200, 30
 _LEAST_FALL = 1e-7  # relative, in one iteration
 _POWER_STEPS = 10
-_STEP = 1e-2  # of a difference of gradients, relative to the parameters
+_STEP = 1e-2  # of a difference of gradients, relative to the parameters, or to features of size 1
+_SPARSE_COST = 10  # of a stored value of a sparse row, relative to a dense one
+_SHARE_OF_FIRST = 1e-3  # of the objective before training, beside that of the minimum, may be 0
 
 
 class SampleObjective:
@@ -30,6 +34,13 @@ class SampleObjective:
     w : array of shape (n_parameters,)
         The parameters from which the search starts.
     sample : rows
+
+    Attributes
+    ----------
+    evaluations : int
+        So far.
+    is_smooth : bool
+        The loss has no kinks.
     """
 
     def __init__(self, model: LossModel, w: Floats, sample: Rows) -> None:
@@ -38,6 +49,7 @@ class SampleObjective:
         self._sample = sample
         self._moves = ~model.penalty.is_at_kink(w)
         curvature = model.curvature(*sample)
+        self.is_smooth = curvature is not None
         unit = np.ones(len(w)) if curvature is None else np.sqrt(curvature)
         self.unit: Floats64 = np.where((unit > 0) & np.isfinite(unit), unit, 1.0)
         self._buffer = np.empty_like(w)
@@ -56,10 +68,23 @@ class SampleObjective:
         return (x / self.unit).astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Minimum:
+    """The end of a search for the parameters that minimise the objective on a sample."""
+
+    parameters: Floats
+    fall: (
+        float | None
+    )  # of the objective in sight, relative to it; None: unknown, or not at the end
+
+
 def operations(model: LossModel, X: Matrix) -> int:
-    """Return the multiply-adds of an evaluation of loss and gradient on rows ``X``."""
+    """Return the multiply-adds of an evaluation of loss and gradient on rows ``X``.
+
+    Those with sparse rows take longer, and count as more.
+    """
     n_rows, n_features = X.shape
-    values = X.nnz if isinstance(X, CsrMatrix) else n_rows * n_features
+    values = _SPARSE_COST * X.nnz if isinstance(X, CsrMatrix) else n_rows * n_features
     n_outputs: int = max(1, model.n_parameters // (n_features + 1))
     return 2 * max(1, values) * n_outputs
 
@@ -70,11 +95,11 @@ def is_affordable(model: LossModel, X: Matrix) -> bool:
     return model.n_parameters <= MOST_PARAMETERS and evaluations >= _LEAST_EVALUATIONS
 
 
-def minimum(model: LossModel, sample: Rows) -> Floats:
-    """Return the parameters that minimise the objective on the sample, by L-BFGS.
+def minimum(model: LossModel, sample: Rows) -> Minimum:
+    """Return the minimum of the objective on the sample, by L-BFGS.
 
-    There is no l1. If the loss has kinks, or the work is too much, they may be only near the
-    minimum.
+    There is no l1. If the loss has kinks, or the work is too much, the parameters may be only near
+    the minimum.
     """
     affordable = _MOST_OPERATIONS // operations(model, sample[0])
     evaluations = max(_LEAST_EVALUATIONS, min(_MOST_EVALUATIONS, affordable))
@@ -82,17 +107,26 @@ def minimum(model: LossModel, sample: Rows) -> Floats:
     with np.errstate(all="ignore"):  # a search may try parameters that are too large
         objective = SampleObjective(model, w, sample)
         now = lbfgs.start(objective, w * objective.unit)
+        size = _SHARE_OF_FIRST * abs(now.value)
         while not now.at_end and objective.evaluations < evaluations:
             now = lbfgs.advance(objective, now, tolerance=0.0, least_fall=_LEAST_FALL)
         found = objective.parameters(now.x)
-    return found if np.isfinite(found).all() else w
+        size += abs(now.value)
+        fall = lbfgs.fall_in_sight(now)
+    if not np.isfinite(found).all():
+        return Minimum(w, None)
+    is_known = objective.is_smooth and now.at_end and np.isfinite(fall) and size > 0
+    return Minimum(found, fall / size if is_known else None)
 
 
 def largest_curvature(model: LossModel, w: Floats, sample: Rows) -> float:
-    """Return the largest eigenvalue of the loss's Hessian at ``w``, about, by power iteration."""
+    """Return the largest eigenvalue of the loss's Hessian at ``w``, about, by power iteration.
+
+    0: it is unknown.
+    """
     at_w, ahead = np.empty_like(w), np.empty_like(w)
     model.gradient(w, *sample, out=at_w)
-    step = _STEP * max(1.0, float(np.linalg.norm(w)))
+    step = _STEP * _size(w, sample[0])
     v = np.random.Generator(np.random.PCG64(0)).normal(size=len(w))
     value = 0.0
     with np.errstate(all="ignore"):
@@ -104,3 +138,14 @@ def largest_curvature(model: LossModel, w: Floats, sample: Rows) -> float:
             if not 0 < value < np.inf:
                 return 0.0
     return value
+
+
+def _size(w: Floats, X: Matrix) -> float:
+    """Return the size of parameters to which a step is small, in the unit that suits features."""
+    squares = mean_squares(X)
+    n_outputs = len(w) // (len(squares) + 1)
+    of_all = np.append(np.tile(squares, n_outputs), np.ones(n_outputs))
+    with np.errstate(all="ignore"):
+        unit = float(np.sqrt(of_all.mean()))
+        size = max(1.0, float(np.sqrt(w.astype(np.float64) ** 2 @ of_all))) / unit
+    return size if 0 < size < np.inf else 1.0

@@ -25,6 +25,7 @@ PLAIN: dict[str, Any] = {
     "max_epochs": 10,
     "rho": 0.01,
     "adaptive_rho": True,
+    "objective_tolerance": 0.0,
     "start": "zero",
     "l2": 0.0,
 }

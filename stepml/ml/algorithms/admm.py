@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Self
 
 import numpy as np
@@ -23,11 +23,9 @@ from stepml.job.spec_base import settled
 from stepml.ml import lbfgs
 from stepml.ml.algorithms.base import LabelledSample, OrchestratedAlgorithm, never
 from stepml.ml.algorithms.course import Course, rest_in_words
-from stepml.ml.algorithms.descent import Descent, Schedule
-from stepml.ml.algorithms.local import LocalDescent
-from stepml.ml.algorithms.optimality import n_sums, objective_of, rank_sums
-from stepml.ml.algorithms.optimisers import Sgd
-from stepml.ml.algorithms.rho import next_rho
+from stepml.ml.algorithms.optimality import fall_along, n_sums, objective_of
+from stepml.ml.algorithms.rho import Rule, next_rho, rho_behind_start
+from stepml.ml.algorithms.solvers import descend, looked_at_z, minimise, progress_at_z
 from stepml.ml.algorithms.state import (
     Extras,
     Outcome,
@@ -37,15 +35,13 @@ from stepml.ml.algorithms.state import (
     State,
     Sums,
 )
-from stepml.ml.algorithms.x_update import PausedError, XUpdate
-from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Penalty, Sample
+from stepml.ml.algorithms.x_update import XUpdate
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Sample
 
 # Of the tolerances of residuals: that of the objective, which is quadratic near its minimum.
 _OF_OBJECTIVE = 1e-3
 _OF_CHANGE = 0.1  # of the objective of a loss that is not smooth
-_LBFGS = "lbfgs_"  # prefix of the solver's arrays in `RankProgress.extras`
-# Losses are float32: relative falls below this are rounding errors.
-_ENDS = {"tolerance": 0.0, "least_fall": 1e-9}
+_CARRIED = ("u", "rho", "squares", "reach", "at_z")  # into the result of a rank
 
 # The parts of the trailer, behind loss and rows.
 _SQUARES, _AT_Z = slice(2, 5), slice(5, None)
@@ -105,16 +101,19 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         must_pause: Callable[[], bool] = never,
     ) -> RankProgress:
         share = rank_epoch.weight * rank_epoch.world_size
-        solve = self._descend if self.solver == "sgd" else self._minimise
         update = XUpdate(model, progress, X, y, share, self.block_rows)
         if not progress.batches_done:
             is_ahead = self.spec.starts_at_sample and rank_epoch.epoch == 1
-            progress = _looked_at_z(model, progress, update, at_rest=is_ahead)
+            progress = looked_at_z(model, progress, update, at_rest=is_ahead)
+            if is_ahead and self.solver == "lbfgs":  # the rank's minimum is there
+                return progress_at_z(progress, len(y))
             update = XUpdate(model, progress, X, y, share, self.block_rows)
-        return solve(update, progress, rank_epoch, must_pause)
+        if self.solver == "sgd":
+            return descend(self.spec, update, progress, rank_epoch, must_pause)
+        return minimise(self.spec, update, progress, must_pause)
 
     def rank_result(self, progress: RankProgress) -> Extras:
-        carried = {name: progress.extras[name] for name in ("u", "rho", "squares", "reach", "at_z")}
+        carried = {name: progress.extras[name] for name in _CARRIED}
         return {"x": progress.parameters, "loss": progress.loss, **carried}
 
     def contribution_shape(self, model: LossModel) -> tuple[int, int]:
@@ -145,81 +144,43 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         residuals = self._residuals(model, state, trailer, course, rank_epoch)
         dual = rho * math.sqrt(rank_epoch.world_size * _square(z - state.parameters))
         extras = {
-            "rho": _number(next_rho(settled(self.spec.adaptive_rho), rho, residuals)),
+            "rho": _number(self._next_rho(model, rho, residuals, rank_epoch)),
             "dual_residual": _number(dual),
             "course": course.numbers,
         }
-        ends = residuals is not None and residuals.are_small
+        way = z.astype(np.float64) - state.parameters
+        ahead = fall_along(way, rho, model, state.parameters, trailer[_AT_Z])
         fall = None if residuals is None else residuals.fall
         return Outcome(
             State(z, extras),
             float(trailer[0] / trailer[1]),
-            "both residuals are within their tolerances" if ends else None,
+            self._converged(residuals, course.relative(ahead)),
             residuals,
             lacks=rest_in_words(fall, is_smooth=self.is_smooth),
         )
 
-    def _minimise(
-        self,
-        objective: XUpdate,
-        progress: RankProgress,
-        rank_epoch: RankEpoch,
-        must_pause: Callable[[], bool],
-    ) -> RankProgress:
-        extras, done = progress.extras, progress.batches_done
-        if done:
-            now = lbfgs.Iterate.unpack({name: extras[_LBFGS + name] for name in lbfgs.ARRAYS})
-        else:
-            begin = progress.parameters.astype(np.float64)
-            now = lbfgs.start(objective.value_and_gradient, begin, extras["reach"].item())
-        finished = now.at_end
-        while not finished:
-            if done > progress.batches_done:
-                objective.must_pause = must_pause
-            try:
-                now = lbfgs.advance(objective.value_and_gradient, now, **_ENDS)
-            except PausedError:  # the next call repeats the iteration
-                break
-            done += 1
-            finished = now.at_end or done >= self.spec.local_iterations
-        objective.must_pause = never
-        x = now.x.astype(np.float32)
-        packed = {_LBFGS + name: array for name, array in now.pack().items()}
-        return replace(
-            progress,
-            parameters=x,
-            batches_done=done,
-            loss_sum=objective.loss(x) if finished else 0.0,
-            rows_seen=len(objective),
-            finished=finished,
-            extras={**extras, **packed, "reach": _number(now.reach)},
-        )
+    def _next_rho(
+        self, model: LossModel, rho: float, residuals: Residuals | None, rank_epoch: RankEpoch
+    ) -> float:
+        rule: Rule = settled(self.spec.adaptive_rho)
+        if rule and residuals is None and self.spec.starts_at_sample and self.solver == "lbfgs":
+            rank_rows = sum(rank_epoch.shard_rows) / rank_epoch.world_size
+            return rho_behind_start(rho, model, rank_rows)
+        return next_rho(rule, rho, residuals)
 
-    def _descend(
-        self,
-        objective: XUpdate,
-        progress: RankProgress,
-        rank_epoch: RankEpoch,
-        must_pause: Callable[[], bool],
-    ) -> RankProgress:
-        # Each epoch solves another problem, so the learning rate falls within each epoch.
-        spec = self.spec
-        descent = Descent(Sgd(), Schedule(settled(spec.learning_rate), "restarts"))
-        batch_size = settled(spec.batch_size)
-        local = LocalDescent(descent, batch_size, spec.local_epochs, objective.pull)
-        if not progress.batches_done:
-            extras = {**progress.extras, **local.begin(progress.parameters).extras}
-            progress = replace(progress, extras=extras)
-        done = local.run(
-            progress,
-            objective.X,
-            objective.y,
-            rank_epoch,
-            objective.gradient,
-            Penalty(),
-            must_pause,
-        )
-        return replace(done, extras={**progress.extras, **done.extras})
+    def _converged(self, residuals: Residuals | None, ahead: float | None) -> str | None:
+        """Return the reason if the algorithm has converged.
+
+        ``ahead`` is the fall of the objective along the last way of the consensus, relative to it.
+        """
+        if residuals is None or residuals.fall is None:
+            return None
+        if residuals.are_small:
+            return "both residuals are within their tolerances"
+        fall = max(residuals.fall, math.inf if ahead is None else ahead)
+        if fall > settled(self.spec.objective_tolerance):
+            return None
+        return rest_in_words(fall, is_smooth=self.is_smooth)
 
     def _course(
         self, model: LossModel, state: State, trailer: Sums, rank_epoch: RankEpoch
@@ -266,25 +227,6 @@ class Admm(OrchestratedAlgorithm[LossModel]):
             fall=course.relative_fall(model, z, trailer[_AT_Z]),
             fall_tolerance=unit * (absolute + relative),
         )
-
-
-def _looked_at_z(
-    model: LossModel, progress: RankProgress, update: XUpdate, *, at_rest: bool
-) -> RankProgress:
-    """Return the progress with the rank's sums at the consensus.
-
-    ``at_rest``: the dual is the one with which the rank's own minimum is there. The ranks stay
-    together at the minimum of a sample, and go on from its gradient on all rows.
-    """
-    extras = dict(progress.extras)
-    z = extras.pop("z")
-    loss, gradient = update.sums(z)
-    rows = len(update)
-    at_z = rank_sums(model, z, update.X, update.y, loss / rows, gradient / rows)
-    if at_rest:
-        u = (update.slope(gradient) / -extras["rho"]).astype(np.float32)
-        extras |= {"u": u, "anchor": z - u}
-    return replace(progress, extras={**extras, "at_z": at_z})
 
 
 def _ratio(rank_state: Extras, rho: float) -> float:

@@ -78,7 +78,7 @@ class Course:
         sums : array
             All ranks' `rank_sums` there.
         """
-        first, *recent = self.objectives
+        recent = self.objectives[1:]
         if len(sums) > 1:
             fall = fall_in_sight(model, z, sums)
             risen = recent[-1] - min(recent)
@@ -88,7 +88,11 @@ class Course:
             fall = abs(recent[0] - recent[-1])
         else:
             return None
-        size = abs(recent[-1]) + _SHARE_OF_FIRST * abs(first)
+        return self.relative(fall)
+
+    def relative(self, fall: float) -> float | None:
+        """Return a fall relative to the size of the objective; None if that is not finite."""
+        size = abs(self.objectives[-1]) + _SHARE_OF_FIRST * abs(self.objectives[0])
         if not (math.isfinite(fall) and math.isfinite(size)):
             return None
         return fall / size if size else 0.0

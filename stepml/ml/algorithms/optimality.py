@@ -15,6 +15,7 @@ from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 # Numbers by which ranks report a vector: larger models are folded, which gives an estimate.
 BUCKETS = 512
+_LEAST_BEND = 0.01  # of the curvature with rho: less may be a rounding error
 
 
 def n_sums(model: LossModel, *, is_smooth: bool) -> int:
@@ -56,14 +57,40 @@ def fall_in_sight(model: LossModel, w: Floats, sums: Sums) -> float:
     the minimum if features are correlated. Of large models it is an estimate, in which parameters
     at the kink of the penalty do not count.
     """
-    slope, curvature = np.split(sums[1:], 2)
-    signs, sizes = _signs(len(w)), _folded(np.ones(len(w)))
-    slope = slope + _folded(model.penalty.slope(w), signs)
-    if not _is_folded(model):
-        slope = model.penalty.steepest(w, slope)
+    slope, curvature = _slope(model, w, sums), sums[1 + len(sums) // 2 :]
+    sizes = _folded(np.ones(len(w)))
     bend = curvature / sizes + _folded(model.penalty.curvature(len(w))) / sizes
     bends = bend > 0
     return 0.5 * float(np.sum(slope[bends] ** 2 / bend[bends]))
+
+
+def fall_along(way: Floats64, rho: float, model: LossModel, w: Floats, sums: Sums) -> float:
+    """Return the predicted fall of the objective along a way from ``w``, about.
+
+    The way is that to the minimum of the objective plus rho/2·‖way‖², so the curvature along it is
+    known. Correlated features do not hide a fall, nor does a large rho. If the loss is not smooth,
+    it is 0: nothing is predicted.
+
+    Parameters
+    ----------
+    way : array of shape (n_parameters,)
+    rho : float
+    model : LossModel
+    w : array of shape (n_parameters,)
+    sums : array
+        The ranks' `rank_sums` at ``w``.
+    """
+    if len(sums) == 1:
+        return 0.0
+    fall = -float(_slope(model, w, sums) @ _folded(way, _signs(len(w))))
+    bend = max(fall - rho * float(way @ way), _LEAST_BEND * abs(fall))
+    return 0.5 * fall * fall / bend if bend else 0.0
+
+
+def _slope(model: LossModel, w: Floats, sums: Sums) -> Floats64:
+    """Return the slope of the objective; of large models it is folded."""
+    slope = sums[1 : 1 + len(sums) // 2] + _folded(model.penalty.slope(w), _signs(len(w)))
+    return slope if _is_folded(model) else model.penalty.steepest(w, slope)
 
 
 def _is_folded(model: LossModel) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from stepml.ml.algorithms.state import Residuals
+from stepml.ml.models.base import LossModel
 
 Rule = Literal["relative"] | bool
 
@@ -15,6 +16,7 @@ _FACTOR = 2.0
 # relative to its size (Wohlberg, 2017). The former depends on the scale of the objective: where the
 # curvature is far below 1, it raises rho until the consensus hardly moves.
 _IMBALANCE, _RELATIVE_IMBALANCE = 10.0, 3.0
+_OF_PENALTY = 2.0
 
 
 def next_rho(rule: Rule, rho: float, residuals: Residuals | None) -> float:
@@ -39,3 +41,22 @@ def next_rho(rule: Rule, rho: float, residuals: Residuals | None) -> float:
     if dual > imbalance * primal and rho > _SMALLEST:
         return rho / _FACTOR
     return rho
+
+
+def rho_behind_start(rho: float, model: LossModel, rank_rows: float) -> float:
+    """Return rho for the second epoch of ranks that began at the minimum of a sample.
+
+    Their duals have the gradient of all rows by then, so each rank goes near the minimum of all
+    rows by itself. Its own curvature differs from theirs by about parameters / rows, for which rho
+    makes up. With a smaller one than the curvature of the penalty, the consensus would hardly move.
+
+    Parameters
+    ----------
+    rho : float
+        That of the first epoch.
+    model : LossModel
+    rank_rows : float
+        Rows of a rank.
+    """
+    suited = rho * min(1.0, model.n_parameters / rank_rows)
+    return min(rho, max(suited, _OF_PENALTY * model.penalty.l2, _SMALLEST))

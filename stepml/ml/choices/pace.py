@@ -46,7 +46,7 @@ def with_pace(spec: JobSpec, shard_rows: Sequence[int], most_rows: int | None = 
     if isinstance(algorithm, Descent):
         steps = -(-max(shard_rows) // settled(algorithm.batch_size))
         usual = min(max(_LEAST_EPOCHS, -(-_STEPS // steps)), _MOST_EPOCHS)
-        if algorithm.starts_at_sample:
+        if algorithm.starts_at_sample and not spec.stop.has_target:
             usual = _EPOCHS_AHEAD
         warm = math.ceil(2 * algorithm.warmup_epochs)  # the rate is reached, and can fall
         epochs = max(usual, min(warm, MOST_CHOSEN_EPOCHS))

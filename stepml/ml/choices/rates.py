@@ -18,6 +18,7 @@ _CAREFUL = -2  # the power of 2 without rehearsals
 _POWERS = (-4, -2, 0, 2, 4)  # of 2, in units of 1/L; then their neighbours
 _LOWEST, _HIGHEST = -12, 10
 _LARGEST_AHEAD = 2  # the first one from the minimum of a sample
+_CAREFUL_AHEAD = 3  # powers below the largest rate that stays, if one epoch is all
 _ALIKE = 0.003  # relative difference of results that count as equal
 _LEAST_RATE = 1e-37
 _OVERFIT = 0.05  # relative difference of losses on other rows that may be chance
@@ -71,12 +72,13 @@ class Search:
         """Return the rate in the middle of those whose results are alike and best.
 
         From the minimum of a sample, the lowest rate would be best for the sample. There it is half
-        of the largest rate that does not lead away.
+        of the largest rate that does not lead away, or an eighth if no epoch leads back.
         """
         if not self._rehearsal.is_affordable:
             return self._rate(_CAREFUL)
         if self._rehearsal.fields.starts_at_sample:
-            return self._rate(self._largest_that_stays() - 1)
+            is_short = settled(self._rehearsal.spec.stop.max_epochs) == 1
+            return self._rate(self._largest_that_stays() - (_CAREFUL_AHEAD if is_short else 1))
         for power in _POWERS:
             self._try(power)
         while untried := self._neighbours - self._found.keys():

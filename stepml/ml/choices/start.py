@@ -18,6 +18,7 @@ from stepml.ml.sample_objective import Rows, is_affordable, largest_curvature
 # The objective of all rows is higher at a sample's minimum by about parameters / (2 · rows).
 _ROWS_A_PARAMETER = 500
 _SHARE = 0.5  # of the curvature: steps of the consensus along the gradient just do not overshoot
+_WITH_KINKS = 0.01  # where a coefficient is 0, or the loss has a kink, curvature says nothing
 _LEAST_RHO, _MOST_RHO = 1e-9, 1e6
 _LARGEST_SQUARE = 1e13  # of a row, on average: beyond, steps by the largest rho lead far away
 
@@ -54,12 +55,33 @@ def rho_is_open(spec: JobSpec) -> bool:
     return "rho" in open_fields_of(settled(spec.algorithm))
 
 
-def with_rho(spec: JobSpec, model: LossModel, start: Floats, sample: Rows) -> JobSpec:
+def with_rho(
+    spec: JobSpec, model: LossModel, start: Floats, sample: Rows, training_rows: int
+) -> JobSpec:
     """Return the job with a value of rho that suits the ``start`` of training."""
-    curvature = largest_curvature(model, start, sample) or 1.0
-    rho = float(f"{min(max(_SHARE * curvature, _LEAST_RHO), _MOST_RHO):.2g}")
-    algorithm = filled(settled(spec.algorithm), {"rho": rho})
-    return msgspec.structs.replace(spec, algorithm=algorithm)
+    algorithm = settled(spec.algorithm)
+    if algorithm.starts_at_sample:
+        rho = _SHARE * (largest_curvature(model, start, sample) or 1.0)
+    elif model.penalty.l1:
+        rho = _WITH_KINKS
+    else:
+        rho = _from_zero(model, sample, training_rows / spec.workers)
+    rho = float(f"{min(max(rho, _LEAST_RHO), _MOST_RHO):.2g}")
+    return msgspec.structs.replace(spec, algorithm=filled(algorithm, {"rho": rho}))
+
+
+def _from_zero(model: LossModel, sample: Rows, rank_rows: float) -> float:
+    """Return a rho with which the ranks go far, but not apart.
+
+    Their curvatures differ by about parameters / rows of it. Where the penalty has a larger one, it
+    decides how far a rank goes.
+    """
+    curvature = model.curvature(*sample)
+    if curvature is None:
+        return _WITH_KINKS
+    n_features: int = sample[0].shape[1]
+    apart = min(1.0, (n_features + 1) / rank_rows) * min(1.0, float(curvature.mean()))
+    return max(apart, 2 * model.penalty.l2)
 
 
 def _says_enough(spec: JobSpec, model: LossModel, X: Matrix, training_rows: int) -> bool:

@@ -99,6 +99,20 @@ def test_a_parameter_server_changes_no_bit(server: ParameterServerProcess, learn
         assert client.statistics().jobs == ()
 
 
+def test_a_job_with_nothing_chosen_by_hand_begins_on_a_parameter_server(
+    server: ParameterServerProcess,
+) -> None:
+    exchange = {"channel": "parameter_server"}
+    job = Job(algorithm={"name": "admm"}, exchange=exchange, stop={}, chooses=True)
+    job.initialised()
+    job.epoch(1)
+    report = job.store.report(1).load()
+    assert (report.decision, report.reason[:32]) == (
+        "converged",
+        "training began at the minimum: t",
+    )
+
+
 @pytest.mark.parametrize("learner", ["gradient_averaging", "model_averaging"])
 def test_float16_is_the_same_on_a_parameter_server(
     server: ParameterServerProcess, learner: str

@@ -23,6 +23,7 @@ OPEN: dict[str, Any] = {
     "stop": {},
     "chooses": True,
 }
+SEVERAL = {"max_epochs": 3}  # small data have one epoch, if nobody asks for more
 ALGORITHMS = ["gradient_averaging", "model_averaging", "admm", None]
 
 
@@ -115,11 +116,11 @@ def test_a_value_without_effect_is_not_said_to_be_chosen(
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_resumed_job_takes_the_values_and_comes_to_the_same_bits(algorithm: str | None) -> None:
-    first = open_job(algorithm)
+    first = open_job(algorithm, stop={"max_epochs": 5})
     bits = trained(first, 4)
     # By itself it would choose others.
     values = chosen(first)
-    next_job = Job("next", first.storage, **OPEN | {"algorithm": None})
+    next_job = Job("next", first.storage, **OPEN | {"algorithm": None, "stop": {"max_epochs": 5}})
     next_job.spec["exchange"] = {"channel": "s3"}
     next_job.spec["resume_from"] = {"job": "job", "epoch": 2}
     if algorithm == "admm":  # its states of ranks are those of the last epoch
@@ -138,7 +139,7 @@ def test_a_resumed_job_takes_the_values_and_comes_to_the_same_bits(algorithm: st
 def resumed_by(workers: int, first: Job, **algorithm: Any) -> Job:
     """Return a job that resumes ``first`` after an epoch, with another number of workers."""
     fields = OPEN | {"algorithm": {"name": first.spec["algorithm"]["name"]} | algorithm}
-    job = Job(f"by-{workers}", first.storage, workers=workers, **fields)
+    job = Job(f"by-{workers}", first.storage, workers=workers, **fields | {"stop": SEVERAL})
     job.spec["resume_from"] = {"job": first.job_id, "epoch": 1}
     job.initialised()
     job.epoch(2)
@@ -148,7 +149,7 @@ def resumed_by(workers: int, first: Job, **algorithm: Any) -> Job:
 @pytest.mark.parametrize("algorithm", ["gradient_averaging", "model_averaging"])
 def test_other_workers_share_the_batch_of_a_resumed_job(algorithm: str) -> None:
     """The number of workers changes the work of a rank, but not the path."""
-    first = open_job(algorithm, workers=2)
+    first = open_job(algorithm, workers=2, stop=SEVERAL)
     trained(first, 1)
     rows = chosen(first)["algorithm"]["batch_size"]
     one, six = resumed_by(1, first), resumed_by(6, first)
@@ -170,7 +171,7 @@ def test_other_workers_share_the_batch_of_a_resumed_job(algorithm: str) -> None:
 
 
 def test_a_batch_that_the_job_names_is_that_of_a_rank() -> None:
-    first = open_job("gradient_averaging", workers=2)
+    first = open_job("gradient_averaging", workers=2, stop=SEVERAL)
     first.spec["algorithm"]["batch_size"] = 10
     trained(first, 1)
     job = resumed_by(3, first, batch_size=10)
@@ -180,7 +181,7 @@ def test_a_batch_that_the_job_names_is_that_of_a_rank() -> None:
 
 
 def test_the_same_workers_are_told_nothing_about_batches() -> None:
-    first = open_job("gradient_averaging", workers=2)
+    first = open_job("gradient_averaging", workers=2, stop=SEVERAL)
     trained(first, 1)
     again = resumed_by(2, first)
     assert chosen(again)["algorithm"] == chosen(first)["algorithm"]
@@ -253,7 +254,8 @@ def test_an_algorithm_without_room_for_the_model_is_not_chosen() -> None:
     trained(written, 1)
     assert written.state_bits(1) == bits[1] != bits[0]
     resumed = wide_job()
-    again = Job("next", job.storage, **OPEN | {"data": LIBSVM, "algorithm": None})
+    fields = OPEN | {"data": LIBSVM, "algorithm": None, "stop": SEVERAL}
+    again = Job("next", job.storage, **fields)
     again.data, again.spec["resume_from"] = resumed.data, "job"
     again.initialised()
     assert chosen(again)["algorithm"] == chosen(job)["algorithm"]
@@ -328,10 +330,12 @@ def test_a_regression_learns_labels_of_any_size(algorithm: str | None) -> None:
 
 
 def test_a_resumed_regression_keeps_the_unit_of_its_labels() -> None:
-    first = open_job("model_averaging", model={"name": "linear_regression"})
+    model = {"name": "linear_regression"}
+    first = open_job("model_averaging", model=model, stop=SEVERAL)
     first.data.save("rows.csv", prices())
     bits = trained(first, 3)
-    other = Job("next", first.storage, **OPEN | {"algorithm": None, "model": first.spec["model"]})
+    fields = OPEN | {"algorithm": None, "model": model, "stop": SEVERAL}
+    other = Job("next", first.storage, **fields)
     other.data.save("rows.csv", prices())
     other.spec["resume_from"] = {"job": "job", "epoch": 2}
     other.initialised()

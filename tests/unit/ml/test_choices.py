@@ -113,10 +113,10 @@ def begun(
     sample = slice(sample_rows)
     rows, first = (X[sample], model.targets(y[sample])), model.initial_parameters()
     if settled(spec.algorithm).starts_at_sample:
-        first = minimum(model, rows)
+        first = minimum(model, rows).parameters
     if rate_is_open(spec):
         spec = with_rate(spec, model, first, *rows)
-    return with_rho(spec, model, first, rows) if rho_is_open(spec) else spec, first
+    return with_rho(spec, model, first, rows, len(y)) if rho_is_open(spec) else spec, first
 
 
 def chosen(spec: JobSpec, X: Matrix, y: Floats) -> JobSpec:
@@ -201,6 +201,34 @@ def test_a_start_at_the_minimum_of_a_few_rows_leads_to_that_of_all(rows: str, na
     end = objective(spec, trained(spec, X, y, first), X, y)
     assert end < begin
     assert end <= optimum(rows) * (1.001 if name == "admm" else 1.01)
+
+
+@pytest.mark.parametrize("positives", [0.5, 0.05])
+def test_admm_needs_few_epochs_from_the_minimum_of_a_part(positives: float) -> None:
+    rng = np.random.default_rng(4)
+    X = standardised(rng.normal(size=(40_000, 3)) @ rng.normal(size=(3, 8)))
+    X = standardised(X + 0.2 * rng.normal(size=X.shape))
+    z = X @ rng.normal(size=8) + rng.logistic(size=len(X))
+    y = (z > np.quantile(z, 1 - positives)).astype(np.float32)
+    model = models.LogisticRegression()
+    spec, first = begun(JobSpec(data=CSV, model=model, algorithm=algorithms.Admm()), X, y, 5000)
+    job = Orchestra(spec, X, y, spec.workers, first)
+    w = job.epochs(50)
+    assert settled(spec.algorithm).starts_at_sample
+    assert len(job.outcomes) <= 6
+    best = LogisticRegression(C=1.0, tol=1e-8, max_iter=1000).fit(X, y)
+    arrays = {"coefficients": best.coef_, "intercept": best.intercept_}
+    least = objective(spec, model_for(model, X, y).parameters(arrays), X, y)
+    assert objective(spec, w, X, y) <= least * 1.0005
+
+
+def test_a_target_leaves_more_epochs_than_a_start_at_the_minimum_needs() -> None:
+    X, y = cancer()
+    algorithm = algorithms.GradientAveraging()
+    asked = JobSpec(data=CSV, model=models.LogisticRegression(), algorithm=algorithm)
+    assert paced(asked, X, y).stop.max_epochs == 3
+    wished = msgspec.structs.replace(asked, stop=Stop(target_loss=0.01))
+    assert settled(paced(wished, X, y).stop.max_epochs) > 3
 
 
 def test_admm_has_converged_after_two_epochs_if_the_sample_has_all_rows() -> None:

@@ -1,4 +1,4 @@
-"""Tolerance and patience that a job leaves open."""
+"""The end of a job that leaves it open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from stepml.job import algorithms, models
 from stepml.job.choices import inherited
 from stepml.job.spec import JobSpec, Stop
-from stepml.ml.stopping import with_tolerance
+from stepml.ml.stopping import converged_at_start, with_one_epoch, with_tolerance
 from tests.support.learning import job_of
 
 
@@ -49,6 +49,36 @@ def test_patience_suits_the_length_of_the_job(max_epochs: int, patience: int) ->
 def test_a_job_that_improves_at_its_end_goes_on(algorithm: algorithms.Algorithm) -> None:
     assert ending(job(algorithm)) == (None, None)
     assert ending(job(algorithm, patience=3)) == (7e-5, 3)
+
+
+@pytest.mark.parametrize(
+    ("asked", "fall", "epochs"),
+    [
+        ({}, 1e-6, 1),
+        ({}, 1e-3, 100),
+        ({}, None, 100),
+        ({"max_epochs": 7}, 1e-6, 100),
+        ({"target": 0.9, "metric": "accuracy"}, 1e-6, 100),
+        ({"target_loss": 0.1}, 1e-6, 100),
+    ],
+)
+def test_a_job_that_begins_at_the_minimum_has_one_epoch(
+    asked: dict[str, Any], fall: float | None, epochs: int
+) -> None:
+    assert with_one_epoch(job(), Stop(**asked), fall).stop.max_epochs == epochs
+
+
+def test_a_rate_that_rises_first_has_its_epochs() -> None:
+    warm = job(algorithms.ModelAveraging(warmup_epochs=3))
+    assert with_one_epoch(warm, Stop(), 1e-6).stop.max_epochs == 100
+
+
+def test_a_job_that_began_at_the_minimum_has_converged_after_its_last_epoch() -> None:
+    stop = Stop(max_epochs=2)
+    assert converged_at_start(stop, 1, 1e-6) is None
+    assert "began at the minimum" in str(converged_at_start(stop, 2, 1e-6))
+    assert converged_at_start(stop, 2, 1e-3) is None
+    assert converged_at_start(stop, 2, None) is None
 
 
 def test_given_values_stay() -> None:

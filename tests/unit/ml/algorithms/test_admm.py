@@ -247,7 +247,7 @@ def test_an_objective_that_starts_at_zero_has_converged(seed: int) -> None:
     job = job_of(models.LinearRegression(), algorithms.Admm(start="sample", rho=0.5))
     model = model_for(job.model, X, y)
     assert isinstance(model, LossModel)
-    ranks = Orchestra(job, X, y, 2, minimum(model, (X, model.targets(y))))
+    ranks = Orchestra(job, X, y, 2, minimum(model, (X, model.targets(y))).parameters)
     ranks.epochs(3)
     assert ranks.outcomes[-1].converged
 
@@ -259,7 +259,7 @@ def test_a_consensus_far_above_an_earlier_one_has_not_converged() -> None:
     job = job_of(models.LogisticRegression(), algorithms.Admm(start="sample", rho=1e6))
     model = model_for(job.model, X, y)
     assert isinstance(model, LossModel)
-    ranks = Orchestra(job, X, y, 2, minimum(model, (X, model.targets(y))))
+    ranks = Orchestra(job, X, y, 2, minimum(model, (X, model.targets(y))).parameters)
     ranks.epochs(3)
     assert ranks.outcomes[0].training_loss < 1
     assert not any(each.converged for each in ranks.outcomes)
@@ -427,5 +427,9 @@ def test_a_resumed_job_keeps_the_rho_of_an_earlier_version() -> None:
     resumed = inherited(asked, before).algorithm
     assert resumed is not None
     assert resumed.chosen() == before.algorithm
-    assert algorithms.Admm().chosen() == algorithms.Admm(rho=0.01, adaptive_rho="relative")
+    assert algorithms.Admm().chosen() == algorithms.Admm(
+        adaptive_rho="relative", objective_tolerance=1e-4
+    )
+    assert algorithms.Admm(adaptive_rho=True).chosen().rho == 0.01
+    assert algorithms.Admm(rho=0.1).chosen().objective_tolerance == 0
     assert algorithms.Admm(adaptive_rho=False).chosen().rho == 0.1

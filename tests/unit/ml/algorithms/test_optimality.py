@@ -9,6 +9,7 @@ import pytest
 from stepml.job import models
 from stepml.ml.algorithms.optimality import (
     BUCKETS,
+    fall_along,
     fall_in_sight,
     n_sums,
     objective_of,
@@ -92,6 +93,37 @@ def test_a_penalty_moves_the_minimum() -> None:
     w[-1] = y.mean()
     sums = sums_at(model, w, X, y)
     assert fall_in_sight(model, w, sums) < 1e-6 * objective_of(model, w, sums)
+
+
+@pytest.mark.parametrize("n_features", [4, 40, BUCKETS + 88])
+def test_correlated_features_do_not_hide_a_fall_along_the_way(n_features: int) -> None:
+    """A large rho makes the way short, and one feature after the other sees hardly any fall."""
+    rng = np.random.default_rng(2)
+    common = rng.normal(size=(4 * n_features, 1))
+    X = (common + 0.02 * rng.normal(size=(4 * n_features, n_features))).astype(np.float32)
+    y = (X @ rng.normal(size=n_features)).astype(np.float32)
+    model = model_for(models.LinearRegression(), X, y)
+    assert isinstance(model, LossModel)
+    ones = np.column_stack([X, np.ones(len(X))]).astype(float)
+    hessian = ones.T @ ones / len(X)
+    w, *_ = np.linalg.lstsq(ones[:, [0, -1]], y.astype(float), rcond=None)  # of the common part
+    start = np.zeros(n_features + 1, np.float32)
+    start[[0, -1]] = w
+    gradient = hessian @ start - ones.T @ y / len(X)
+    rho = 0.01
+    way = -np.linalg.solve(hessian + rho * np.eye(len(start)), gradient)
+    sums = sums_at(model, start, X, y)
+    true = objective_of(model, start, sums)  # the labels have no noise: it can fall to 0
+    along = fall_along(way, rho, model, start, sums)
+    assert fall_in_sight(model, start, sums) < 0.05 * true < along <= 1.5 * true
+
+
+def test_a_way_says_nothing_about_a_loss_with_kinks() -> None:
+    X, y = orthogonal(3), np.arange(12, dtype=np.float32) % 2
+    model = model_for(models.Svm(), X, y)
+    assert isinstance(model, LossModel)
+    w = model.initial_parameters()
+    assert fall_along(np.ones(len(w)), 0.1, model, w, np.ones(1)) == 0
 
 
 @pytest.mark.parametrize(
