@@ -21,11 +21,11 @@ from stepml.job.algorithms import Admm as Spec
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml import lbfgs
+from stepml.ml.algorithms.admm_solvers import descend, looked_at_z, minimise, progress_at_z
 from stepml.ml.algorithms.base import LabelledSample, OrchestratedAlgorithm, never
 from stepml.ml.algorithms.course import Course, rest_in_words
 from stepml.ml.algorithms.optimality import fall_along, n_sums, objective_of
 from stepml.ml.algorithms.rho import Rule, next_rho, rho_behind_start
-from stepml.ml.algorithms.solvers import descend, looked_at_z, minimise, progress_at_z
 from stepml.ml.algorithms.state import (
     Extras,
     Outcome,
