@@ -10,7 +10,8 @@ The split of a step is measured in extra steps, with a barrier before each excha
 
 A cold start is the processor time of the imports of a function with torch, each in a process of its
 own, beside that of `import torch`. Memory is the peak of a process that takes one step alone,
-beside one that takes it with torch's own optimiser.
+beside one that takes it with torch's own optimiser; then that of each function in jobs that train
+ResNet-50 over every channel.
 
     python benchmarks/bench_neural.py [--cases mlp,resnet18] [--targets] [--json PATH]
 
@@ -38,6 +39,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.choices import some_of
 from benchmarks.ending import ended
 from benchmarks.exchange_figures import durations_ms, short
+from benchmarks.neural_memory import JobPeaks, job_peaks
 from benchmarks.neural_processes import ColdStart, Peaks, cold_start, peaks
 from benchmarks.neural_race import WORLD_SIZE, Case, Places, Report, Split, race
 from stepml.job import networks
@@ -140,7 +142,7 @@ def measure(options: argparse.Namespace) -> Iterator[Speed]:
                 yield figures
 
 
-def measure_processes() -> Iterator[ColdStart | Peaks]:
+def measure_processes() -> Iterator[ColdStart | Peaks | JobPeaks]:
     """Yield the figures of whole processes, and print them as they come."""
     start = cold_start()
     print(f"\n{start.row()}\n\n{Peaks.heading()}", flush=True)
@@ -149,6 +151,10 @@ def measure_processes() -> Iterator[ColdStart | Peaks]:
         figures = peaks(name)
         print(figures.row(), flush=True)
         yield figures
+    print(f"\n{JobPeaks.heading()}", flush=True)
+    for each in job_peaks():
+        print(each.row(), flush=True)
+        yield each
 
 
 def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -167,7 +173,7 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> int:
     """Measure, print tables, write JSON."""
     options = options_of()
-    figures: list[Speed | ColdStart | Peaks] = [*measure(options)]
+    figures: list[Speed | ColdStart | Peaks | JobPeaks] = [*measure(options)]
     if not options.no_processes:
         figures += measure_processes()
     return ended(options, figures)

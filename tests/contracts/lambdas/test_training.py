@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from stepml.job.errors import NotEnoughServerMemoryError
 from tests.contracts.conftest import close_clients
 from tests.support.jobs import Job
 from tests.support.parameter_servers import ParameterServerProcess, parameter_server
+from tests.support.torch_reason import NEEDS_TORCH
 
 WIDE = 40_000  # features: gradients of 160 KB are cut into chunks
 # Contributions grow with the square of the width.
-WIDTHS = {"least_squares": 200}
+WIDTHS = {"least_squares": 200, "network": 64}
 
 
 @cache
@@ -49,7 +51,17 @@ LEARNERS: dict[str, dict[str, Any]] = {
         "algorithm": {"name": "least_squares"},
         "model": {"name": "linear_regression", "l2": 0.1},
     },
+    "network": {  # with statistics of batches, and vectors that are cut
+        "algorithm": GRADIENTS | {"optimiser": "adam", "learning_rate": 0.01},
+        "model": {
+            "name": "neural",
+            "network": {"name": "mobilenet", "width": 0.2, "depth": 0, "dropout": 0.1},
+            "input_shape": [8, 8],
+        },
+    },
 }
+needs_torch = pytest.mark.skipif(find_spec("torch") is None, reason=NEEDS_TORCH)
+EVERY = [pytest.param(each, marks=needs_torch) if each == "network" else each for each in LEARNERS]
 
 
 def trained(
@@ -80,7 +92,7 @@ def expected(learner: str) -> bytes:
 
 
 @pytest.mark.parametrize("pattern", ["reduce", "reduce_scatter"])
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", EVERY)
 def test_channel_and_pattern_change_no_bit(configured: str, pattern: str, learner: str) -> None:
     job, bits = trained(configured, pattern, learner)
     assert bits == expected(learner)
@@ -89,7 +101,7 @@ def test_channel_and_pattern_change_no_bit(configured: str, pattern: str, learne
     assert [*channel.list("jobs/job/exchange/")] == []
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", EVERY)
 def test_a_parameter_server_changes_no_bit(server: ParameterServerProcess, learner: str) -> None:
     job, bits = trained("parameter_server", "reduce", learner)
     assert bits == expected(learner)
@@ -113,7 +125,7 @@ def test_a_job_with_nothing_chosen_by_hand_begins_on_a_parameter_server(
     )
 
 
-@pytest.mark.parametrize("learner", ["gradient_averaging", "model_averaging"])
+@pytest.mark.parametrize("learner", ["gradient_averaging", "model_averaging", EVERY[-1]])
 def test_float16_is_the_same_on_a_parameter_server(
     server: ParameterServerProcess, learner: str
 ) -> None:
@@ -218,7 +230,7 @@ def test_a_job_that_has_no_room_is_refused_before_it_trains(
         close_clients()
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", EVERY)
 def test_what_is_asked_for_is_what_ranks_register(
     server: ParameterServerProcess, learner: str
 ) -> None:
@@ -242,7 +254,7 @@ def test_what_is_asked_for_is_what_ranks_register(
     assert not registered.is_new
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("learner", EVERY)
 def test_sparse_rows_are_learnt_as_dense_ones_are(learner: str) -> None:
     """Equal except for the order of additions."""
     both = [trained("s3", "reduce", learner, matrix)[1] for matrix in ("sparse", "dense")]
