@@ -111,7 +111,8 @@ class OrchestratedExchange(ABC):
     def has_contributed(self, step: Step, rank: int, shape: Shape | None = None) -> bool:
         """Return whether ``rank`` has contributed; damaged contributions are deleted.
 
-        So are those that do not have the ``shape`` of this version's.
+        So are those of another version, whose ``shape`` differs. A parameter server has none that
+        are damaged, and refuses to add different ones.
         """
 
     @abstractmethod
@@ -251,6 +252,6 @@ class SharedModelExchange(ABC):
     def release(self) -> None:
         """Delete the values of the epoch, once no rank can need them again."""
 
-    @abstractmethod
     def abandon(self) -> None:
         """Delete the values of an epoch that ends early."""
+        self.release()

@@ -77,7 +77,9 @@ class ServerInFlight(InFlightExchange):
             self.workers.world_size, contribution.size, compression=self.compression
         )
         target = Target(self.workers.prefix, step, self.rank, self.attempt)
-        push = Push(target, contribution, _contribution(step), settings)
+        push = Push(
+            target, contribution, lambda one: f"rank {one}'s contribution to {step}", settings
+        )
         try:
             data, summed = self._job.push_and_wait(
                 push,
@@ -184,18 +186,13 @@ class ServerOrchestrated(OrchestratedExchange):
     def sum(self, step: Step) -> Message:
         try:
             return self._job.pull(step, ALL_RANKS, _sum_of(step))
-        except ContributionsMissing as error:
-            raise MissingContributionError(error.ranks, str(step)) from error
-        except UnknownJob as error:
+        except (ContributionsMissing, UnknownJob) as error:
             everybody = range(self.workers.world_size)
-            raise MissingContributionError(everybody, str(step)) from error
+            ranks = error.ranks if isinstance(error, ContributionsMissing) else everybody
+            raise MissingContributionError(ranks, str(step)) from error
 
     def release(self, step: Step) -> None:
         self._job.reset(step.epoch)
-
-
-def _contribution(step: Step) -> Callable[[int], str]:
-    return lambda rank: f"rank {rank}'s contribution to {step}"
 
 
 def _sum_of(step: Step) -> Callable[[Received], Message]:

@@ -102,22 +102,20 @@ class JobClient:
                 return self.client.register(self.job, settings)
             except MemoryExceeded as error:  # that will not be better in a moment
                 raise _unavailable(error) from error
+            except refusals.JobConflict:  # with an earlier version's: the next attempt registers
+                self.client.delete(self.job)
+                raise
 
         registration = self.call(act, deadline)
         self._is_registered = True
         return registration
 
-    def push(
-        self, step: Step, rank: int, message: Encoded, settings: JobSettings | None = None
-    ) -> Pushed:
-        """Push without a wait; with ``settings``, register a job that the server does not know."""
+    def push(self, step: Step, rank: int, message: Encoded, settings: JobSettings) -> Pushed:
+        """Register the job, and push without a wait."""
         while True:
-            try:
+            self.register(settings)
+            with suppress(UnknownJob):  # the server has been started again meanwhile
                 return self.call(lambda: self.client.push(Target(self.job, step, rank), message))
-            except UnknownJob:
-                if settings is None:
-                    raise
-                self.register(settings)
 
     def push_and_wait(
         self,
@@ -172,10 +170,12 @@ class JobClient:
         return self.call(lambda: _parsed(self.client.pull(Target(self.job, step, rank)), parse))
 
     def reset(self, epoch: int) -> None:
-        self._unless_unknown(lambda: self.client.reset(self.job, epoch))
+        with suppress(UnknownJob):  # then there is nothing to drop
+            self.call(lambda: self.client.reset(self.job, epoch))
 
     def forget(self, through: Step) -> None:
-        self._unless_unknown(lambda: self.client.forget(self.job, through))
+        with suppress(UnknownJob):
+            self.call(lambda: self.client.forget(self.job, through))
 
     def delete(self) -> None:
         """Delete the job, and all whose names begin with its name."""
@@ -191,10 +191,6 @@ class JobClient:
                 return missing
         _, found = self.client.push_and_pull(push.target, push.message, wait_s)
         return found if isinstance(found, ContributionsMissing) else _parsed(found, parse)
-
-    def _unless_unknown(self, act: Callable[[], None]) -> None:
-        with suppress(UnknownJob):  # then there is nothing to drop
-            self.call(act)
 
 
 def _unavailable(error: Exception) -> errors.StepMLError:
@@ -221,9 +217,9 @@ def _translated() -> Iterator[None]:
         raise errors.StorageDeniedError(text) from error
     except ssl.SSLCertVerificationError as error:
         raise errors.StorageDeniedError(f"the parameter server's certificate: {error}") from error
-    except refusals.DamagedVector as error:
-        raise errors.DamagedValueError(str(error)) from error
-    except (refusals.InvalidRequest, refusals.JobConflict) as error:
+    except (refusals.DamagedVector, refusals.JobConflict) as error:
+        raise errors.DamagedValueError(f"the parameter server refuses: {error}") from error
+    except refusals.InvalidRequest as error:
         if str(error).startswith("exchange.compression"):  # the sum is too large for float16
             raise errors.CompressionError(str(error)) from error
         raise errors.StorageError(f"the parameter server refuses: {error}") from error

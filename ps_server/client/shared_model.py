@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 
 import numpy as np
 
@@ -40,6 +41,12 @@ class ServerSharedModel(SharedModelExchange):
 
     def __post_init__(self) -> None:
         self._job = JobClient(self.client, self.workers.prefix, self.watch, self.clock)
+        self._settings = partial(
+            shared_settings,
+            self.workers.world_size,
+            max_staleness=self.max_staleness,
+            server_update=self.server_update,
+        )
 
     def create(self, vector: Vector, n_totals: int = 0) -> None:
         message = encode_in_parts(Message(vector, np.zeros(n_totals)))
@@ -76,9 +83,6 @@ class ServerSharedModel(SharedModelExchange):
     def release(self) -> None:
         self._job.delete()
 
-    def abandon(self) -> None:
-        self._job.delete()
-
     def _push(
         self, sequence: int, pulled: SharedState, vector: Vector, totals: Sequence[float]
     ) -> SharedState:
@@ -100,15 +104,6 @@ class ServerSharedModel(SharedModelExchange):
 
     def _lost(self) -> SharedModelLostError:
         return SharedModelLostError(f"the channel has lost the shared model of epoch {self.epoch}")
-
-    def _settings(self, vector: Vector, n_totals: int) -> JobSettings:
-        return shared_settings(
-            self.workers.world_size,
-            vector,
-            n_totals,
-            max_staleness=self.max_staleness,
-            server_update=self.server_update,
-        )
 
     def _parse(self, received: Received) -> SharedState:
         return SharedState.of(received.message("the shared model"), self.workers.world_size)

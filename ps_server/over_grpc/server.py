@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,6 +20,7 @@ import grpc
 from google.protobuf.message_factory import GetMessageClass
 
 from ps_server.generated import parameter_server_pb2 as pb
+from ps_server.logs import logger
 from ps_server.over_grpc import messages
 from ps_server.over_grpc.messages import MESSAGE_BYTES, METHODS, fields_of, message_of
 from ps_server.over_grpc.stalls import Call, Stalls
@@ -38,10 +40,8 @@ _OPTIONS = {
     "grpc.keepalive_timeout_ms": 20_000,
     "grpc.so_reuseport": 0,  # a second server on the port is an error
 }
-_BEARER = b"Bearer "
 _METHODS = {f"/{each.containing_service.full_name}/{name}": each for name, each in METHODS.items()}
 
-_logger = logging.getLogger("stepml.ps_server")
 # It logs all metadata that are not UTF-8, of any sender.
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)
 
@@ -68,7 +68,7 @@ class GrpcServer(Endpoint):
             ThreadPoolExecutor(self.max_connections, thread_name_prefix="grpc"),
             # Methods that are registered with gRPC's core cost 20 to 30 KB for each connection
             # that breaks.
-            handlers=[_Calls(self, self._stalls)],
+            handlers=[self],
             maximum_concurrent_rpcs=self.max_connections,
             options=[*limits.items(), *_OPTIONS.items()],
         )
@@ -99,19 +99,10 @@ class GrpcServer(Endpoint):
         credentials = grpc.ssl_server_credentials(pairs, ca, ca is not None)
         return int(self._server.add_secure_port(place, credentials))
 
-
-class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """The calls; the token is checked before one is read, and a refusal is a status."""
-
-    def __init__(self, endpoint: Endpoint, stalls: Stalls) -> None:
-        self._endpoint, self._stalls = endpoint, stalls
-        self._parameters, self._frame_bytes = endpoint.parameters, endpoint.frame_bytes
-
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         shown = dict(details.invocation_metadata).get(messages.TOKEN_KEY, "")
         shown = shown if isinstance(shown, bytes) else shown.encode()
-        token = shown.removeprefix(_BEARER)
-        if not self._endpoint.is_token(token) or token == shown:
+        if not self.is_token(shown, scheme=b"Bearer "):
             return grpc.stream_stream_rpc_method_handler(self._deny)
         method = _METHODS.get(details.method)
         return method and grpc.stream_stream_rpc_method_handler(partial(self._answer, method))
@@ -123,7 +114,7 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     def _answer(
         self, method: Any, data: Iterator[bytes], context: grpc.ServicerContext
     ) -> Iterator[bytes]:
-        incarnation = (messages.INCARNATION_KEY, self._parameters.incarnation)
+        incarnation = (messages.INCARNATION_KEY, self.parameters.incarnation)
         try:
             with self._stalls.watching(context) as call:
                 for answer in self._answers(method, self._requests(method, data, call), call):
@@ -143,69 +134,60 @@ class _Calls(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
                 if received > MESSAGE_BYTES:
                     raise InvalidRequest(f"message: expected at most {MESSAGE_BYTES} bytes")
                 call.progressed()
-            elif before // self._frame_bytes < received // self._frame_bytes:
+            elif before // self.frame_bytes < received // self.frame_bytes:
                 call.progressed()  # not with each of many little pieces
             yield messages.parse(kind.FromString, each)
 
     def _answers(self, method: Any, requests: Iterator[Any], call: Call) -> Iterator[Any]:
         match method.name:
             case "Push":
-                yield message_of(pb.Pushed, self._received(_next_of(requests), requests))
+                yield message_of(pb.Pushed, self._received(requests))
             case "Pull":
                 yield from self._pulled(_next_of(requests), call)
             case _:
                 arguments = fields_of(_next_of(requests))
-                answer = self._endpoint.answer(method.name.lower(), arguments)
+                answer = self.answer(method.name.lower(), arguments)
                 kind = GetMessageClass(method.output_type)
                 yield kind(jobs=answer) if method.name == "Delete" else message_of(kind, answer)
 
-    def _received(self, frame: Any, frames: Iterator[Any]) -> Pushed:
+    def _received(self, frames: Iterator[Any]) -> Pushed:
         """Receive the pieces of a message and push it; frames after the last piece are ignored."""
-        head = frame.head
+        frame = _next_of(frames)
         if not frame.HasField("head"):
             raise InvalidRequest("head: expected in the first frame, got none")
-        incoming = self._parameters.receive(_target(head), head.size)
-        try:
-            start = 0
+        incoming = self.parameters.receive(_target(frame.head), frame.head.size)
+        with closing(incoming):
             while True:
-                stop = self._piece_end(frame, start, head.size)
-                if isinstance(incoming, Incoming):
-                    incoming.memory[start:stop] = frame.piece
-                    incoming.arrived(start, stop)
-                if stop == head.size:
-                    break
-                frame, start = _next_of(frames), stop
+                self._take(frame.piece, incoming)
+                if incoming.is_whole:
+                    return self.parameters.push(incoming)
+                frame = _next_of(frames)
                 if frame.HasField("head"):
                     raise InvalidRequest("frame: expected a piece alone behind the first frame")
-            return incoming if isinstance(incoming, Pushed) else self._parameters.push(incoming)
-        finally:
-            if isinstance(incoming, Incoming):
-                incoming.close()
 
-    def _piece_end(self, frame: Any, start: int, size: int) -> int:
-        piece_bytes = len(frame.piece)
-        if not 0 < piece_bytes <= self._frame_bytes or start + piece_bytes > size:
-            raise InvalidRequest(
-                f"piece: expected 1 to {self._frame_bytes} bytes, {size} in all; "
-                f"got {piece_bytes} at {start}"
-            )
-        return start + piece_bytes
+    def _take(self, piece: bytes, incoming: Incoming) -> None:
+        if len(piece) > self.frame_bytes:
+            raise InvalidRequest(f"piece: expected at most {self.frame_bytes} bytes")
+        place = incoming.place(len(piece))
+        if place is not None:
+            place[:] = piece
+        incoming.arrived(len(piece))
 
     def _pulled(self, request: Any, call: Call) -> Iterator[Any]:
         """Wait for a sum or a model, and yield its frames."""
         call.waits()
         wait_s = min(MOST_WAIT_S, max(0, request.wait_ms) / 1000)
-        block = self._parameters.pull(_target(request), wait_s)
+        block = self.parameters.pull(_target(request), wait_s)
         try:
             data = block.data.data
-            for start in range(0, len(data), self._frame_bytes):
+            for start in range(0, len(data), self.frame_bytes):
                 size = None if start else len(data)
-                yield pb.PullFrame(size=size, piece=bytes(data[start : start + self._frame_bytes]))
+                yield pb.PullFrame(size=size, piece=bytes(data[start : start + self.frame_bytes]))
         finally:
             block.drop()
 
     def _refuse(self, refusal: Refusal, context: Any, *metadata: tuple[str, str]) -> None:
-        self._endpoint.refusals[type(refusal).__name__] += 1
+        self.refusals[type(refusal).__name__] += 1
         code, details, fields = messages.status_of(refusal)
         context.set_trailing_metadata((*fields, *metadata))
         context.abort(code, details)
@@ -225,8 +207,8 @@ def _target(message: Any) -> Target:
 
 def _report(error: Exception, context: grpc.ServicerContext) -> None:
     if not context.is_active():  # the client is gone, in the middle of its frames
-        _logger.debug("call ended", extra={"fields": {"reason": str(error)[:200]}})
+        logger.debug("call ended", extra={"fields": {"reason": str(error)[:200]}})
         error.__traceback__ = None  # gRPC's frames refer to the error: a circle that holds memory
     else:
-        _logger.exception("a call failed")
+        logger.exception("a call failed")
     context.abort(grpc.StatusCode.INTERNAL, "")

@@ -7,7 +7,6 @@ fields before it name.
 from __future__ import annotations
 
 import contextlib
-import logging
 import socket
 import ssl
 import threading
@@ -18,6 +17,7 @@ from typing import Any
 from thrift.protocol.TProtocol import TProtocolException
 from thrift.Thrift import TException, TMessageType
 
+from ps_server.logs import logger
 from ps_server.over_thrift import messages
 from ps_server.over_thrift.messages import BoundedProtocol
 from ps_server.over_thrift.transfers import Transfers
@@ -31,9 +31,8 @@ _MOST_STRANGERS = 128  # connections without the token yet
 _LEAVING_S = 0.5
 _LISTEN_BACKLOG = 512
 _POLL_S = 0.02
+_PAUSE_S = 1.0  # after a failed accept, with a line in the log: a flood must not fill the disk
 _CALLS = {method: call for call, method in messages.METHOD_NAMES.items()}
-
-_logger = logging.getLogger("stepml.ps_server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +108,8 @@ class ThriftServer(Endpoint):
             except OSError as error:
                 if self.stopping.is_set():
                     return
-                _logger.warning("cannot accept", extra={"fields": {"reason": str(error)}})
-                time.sleep(_POLL_S)  # such as too many open files
+                logger.warning("cannot accept", extra={"fields": {"reason": str(error)}})
+                time.sleep(_PAUSE_S)  # such as too many open files
                 continue
             self._admit(Session(self, connection), connection)
 
@@ -152,9 +151,9 @@ class Session:
             self._serve()
         except (OSError, EOFError, TException) as error:
             # A client from outside may send anything, and may go away at any time.
-            _logger.debug("connection ended", extra={"fields": {"reason": str(error)[:200]}})
+            logger.debug("connection ended", extra={"fields": {"reason": str(error)[:200]}})
         except Exception:
-            _logger.exception("a connection failed")
+            logger.exception("a connection failed")
         finally:
             self._transfers.close()
             self._socket.close()

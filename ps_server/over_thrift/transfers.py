@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from thrift.protocol.TProtocol import TProtocolException
 
 from ps_server.over_thrift import packing
@@ -18,14 +16,6 @@ from stepml.job.step import Step
 _Key = tuple[str, Step, int]  # job, step and rank
 
 
-@dataclass(slots=True)
-class _Upload:
-    key: _Key | None  # None: of a refused piece
-    size: int
-    into: Incoming | Pushed | Refusal  # memory; or the answer, and the bytes are dropped
-    received: int = 0
-
-
 class Transfers:
     """The message that a connection pushes at the moment, and the one that it pulls.
 
@@ -35,16 +25,16 @@ class Transfers:
     def __init__(self, parameters: Parameters, frame_bytes: int) -> None:
         self._parameters = parameters
         self._frame_bytes = frame_bytes
-        self._upload: _Upload | None = None
-        self._refused: _Key | None = None  # the push that was refused last
+        self._key: _Key | None = None  # of the last push
+        self._incoming: Incoming | None = None  # while its pieces arrive
+        self._refusal: Refusal | None = None  # of it; its other pieces come all the same
         self._pulled: tuple[_Key, Block] | None = None  # while pieces are left
         self._sent_bytes = 0  # of it, with the piece that leaves at the next flush
 
     @property
     def hold_memory(self) -> bool:
-        """Whether more pieces are due, for which memory is held."""
-        uploads = self._upload is not None and isinstance(self._upload.into, Incoming)
-        return uploads or self._pulled is not None
+        """Whether more pieces are due, for which memory may be held."""
+        return self._incoming is not None or self._pulled is not None
 
     def close(self) -> None:
         """Give all memory back."""
@@ -61,20 +51,13 @@ class Transfers:
 
     def answer_push(self, number: int, call: packing.PushCall, transport: SocketTransport) -> None:
         """Receive a piece into its place, and push its message if it was the last one."""
-        try:
-            upload = self._upload_of(call)
-        except Refusal as refusal:
-            self._end_upload()
-            upload = self._upload = _Upload(None, call.piece_bytes, refusal)
-        if isinstance(upload.into, Incoming):
-            start, stop = upload.received, upload.received + call.piece_bytes
-            transport.read_into(upload.into.memory[start:stop])
-            upload.into.arrived(start, stop)
-        else:
+        place = self._place_of(call)
+        if place is None:
             transport.drop(call.piece_bytes)
-        upload.received += call.piece_bytes
+        else:
+            transport.read_into(place)
         packing.require_end(transport.readAll(1), packing.PUSH_TAIL)
-        transport.write(packing.pack_pushed(number, self._pushed(upload)))
+        transport.write(packing.pack_pushed(number, self._pushed(call.piece_bytes)))
 
     def answer_pull(self, number: int, transport: SocketTransport) -> None:
         """Write the piece that is asked for; after the flush, call `flushed`."""
@@ -100,49 +83,48 @@ class Transfers:
         if self._pulled is not None and self._sent_bytes >= len(self._pulled[1].data):
             self._end_pull()
 
-    def _pushed(self, upload: _Upload) -> Pushed:
-        if isinstance(upload.into, Refusal):
-            raise upload.into
-        if upload.received < upload.size:
-            return Pushed(is_repeated=False)  # of a piece
-        self._upload = None
-        if isinstance(upload.into, Pushed):
-            return upload.into
+    def _place_of(self, call: packing.PushCall) -> memoryview | None:
+        """Return the place of a piece, the first of which begins a push; None: it is dropped."""
+        key = call.target[:3]
         try:
-            return self._parameters.push(upload.into)
-        except Refusal:
-            self._refused = upload.key
+            if call.offset == 0:
+                self._end_upload()
+                self._key, self._refusal = key, None
+                self._incoming = self._parameters.receive(call.target, call.size)
+            return None if self._refusal is not None else self._next_place(key, call)
+        except Refusal as refusal:
+            self._end_upload()
+            self._refusal = refusal
+            return None
+
+    def _next_place(self, key: _Key, call: packing.PushCall) -> memoryview | None:
+        incoming = self._incoming if key == self._key else None
+        expected = 0 if incoming is None else incoming.received
+        if incoming is None or call.offset != expected:
+            raise InvalidRequest(f"offset: expected {expected}, got {call.offset}")
+        if call.size != incoming.size:
+            raise InvalidRequest(f"size: expected {incoming.size}, got {call.size}")
+        return incoming.place(call.piece_bytes)
+
+    def _pushed(self, piece_bytes: int) -> Pushed:
+        if self._refusal is not None:
+            raise self._refusal
+        incoming = self._incoming
+        assert incoming is not None  # otherwise the piece is refused
+        incoming.arrived(piece_bytes)
+        if not incoming.is_whole:
+            return Pushed(is_repeated=False)  # of a piece
+        self._incoming = None
+        try:
+            return self._parameters.push(incoming)
+        except Refusal as refusal:
+            self._refusal = refusal
             raise
 
-    def _upload_of(self, call: packing.PushCall) -> _Upload:
-        """Return the upload to which a piece belongs; the first piece begins it."""
-        key = call.target[:3]
-        if call.offset == 0:
-            self._end_upload()
-            self._upload = self._begun(call)
-        upload = self._upload
-        if upload is None or upload.key != key or call.offset != upload.received:
-            expected = upload.received if upload is not None and upload.key == key else 0
-            raise InvalidRequest(f"offset: expected {expected}, got {call.offset}")
-        if call.size != upload.size or call.offset + call.piece_bytes > call.size:
-            raise InvalidRequest(
-                f"size: expected {upload.size}, in pieces that end there, got {call.size} and a "
-                f"piece of {call.piece_bytes} bytes at {call.offset}"
-            )
-        return upload
-
-    def _begun(self, call: packing.PushCall) -> _Upload:
-        key, self._refused = call.target[:3], None
-        try:
-            return _Upload(key, call.size, self._parameters.receive(call.target, call.size))
-        except Refusal as refusal:
-            self._refused = key
-            return _Upload(key, call.size, refusal)
-
     def _end_upload(self) -> None:
-        upload, self._upload = self._upload, None
-        if upload is not None and isinstance(upload.into, Incoming):
-            upload.into.close()
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            incoming.close()
 
     def _end_pull(self) -> None:
         pulled, self._pulled = self._pulled, None
@@ -151,6 +133,7 @@ class Transfers:
 
     def _waited(self, key: _Key, call: packing.PullCall) -> Block:
         wait_s = min(MOST_WAIT_S, max(0, call.wait_ms) / 1000)
-        if key == self._refused:  # the pull was sent with the push: a wait would delay the refusal
-            self._refused, wait_s = None, 0.0
+        if self._refusal is not None and key == self._key:
+            # The pull was sent with the push: a wait would delay the refusal.
+            self._key, wait_s = None, 0.0
         return self._parameters.pull(call.target, wait_s)

@@ -29,26 +29,21 @@ Application = Callable[..., Iterable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """The functions that an answer calls."""
+class Sources(Collector):
+    """The functions that an answer calls; as a collector, all metrics."""
 
-    describe: Callable[[], tuple[bool, dict[str, Any]]]  # well or not, and fields of /healthz
+    health: Callable[[], tuple[bool, dict[str, Any]]]  # well or not, and fields of /healthz
     statistics: Callable[[], Statistics]
     refusals: Callable[[], Mapping[str, int]]  # by kind
     snapshots: Callable[[], SnapshotStatus | None]
 
-
-class _Collector(Collector):
-    def __init__(self, sources: Sources) -> None:
-        self._sources = sources
-
     def collect(self) -> Iterator[Metric]:
-        found, status = self._sources.statistics(), self._sources.snapshots()
+        found, status = self.statistics(), self.snapshots()
         yield GaugeMetricFamily(f"{_PREFIX}jobs", "Registered jobs.", len(found.jobs))
         yield from _metrics(Statistics, "", {"": found})
         yield from _metrics(JobStatistics, "job_", {job.job: job for job in found.jobs})
         refused = CounterMetricFamily(f"{_PREFIX}refusals", "Refused calls.", labels=["kind"])
-        for kind, number in self._sources.refusals().items():
+        for kind, number in self.refusals().items():
             refused.add_metric([kind], number)
         yield refused
         if status is not None:
@@ -70,7 +65,7 @@ def _metrics(kind: type[Any], subject: str, found: Mapping[str, object]) -> Iter
 def registry_of(sources: Sources) -> CollectorRegistry:
     """Return a registry that asks ``sources`` at each collection; with metrics of the process."""
     registry = CollectorRegistry()
-    registry.register(_Collector(sources))
+    registry.register(sources)
     ProcessCollector(registry=registry)
     return registry
 
@@ -88,7 +83,7 @@ def application(sources: Sources) -> Application:
         if environ["PATH_INFO"] != "/healthz":
             start_ours("404 Not Found", [("Content-Type", "text/plain")])
             return [b"/healthz or /metrics\n"]
-        is_well, fields = sources.describe()
+        is_well, fields = sources.health()
         status = "200 OK" if is_well else "503 Service Unavailable"
         start_ours(status, [("Content-Type", "application/json")])
         return [json.dumps(fields).encode()]

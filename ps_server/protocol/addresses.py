@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 from ps_server.protocol.calls import DEFAULT_PORT
 from storage.base import CA_FILE_VARIABLE
@@ -19,6 +19,9 @@ CA_VARIABLE = "STEPML_PARAMETER_SERVER_CA"  # PEM text
 CERTIFICATE_FILE_VARIABLE = "STEPML_PARAMETER_SERVER_CERTIFICATE_FILE"
 KEY_FILE_VARIABLE = "STEPML_PARAMETER_SERVER_KEY_FILE"
 
+_URL = re.compile(
+    r"(?P<scheme>thrifts?)://(?P<host>[^][/?#:]+|\[[^][/?#]+\])(:(?P<port>[0-9]+))?/?"
+)
 _EXPECTED = "thrifts://host:port, or thrift://host:port on this machine"
 
 
@@ -33,21 +36,15 @@ class Address:
     @classmethod
     def parse(cls, url: str) -> Self:
         """Parse ``url``; raise `ValueError` for one that leads elsewhere without encryption."""
-        parts = urlsplit(url)
-        name = f"{URL_VARIABLE}: expected {_EXPECTED}"
-        if parts.username is not None or parts.password is not None:
+        name, found = f"{URL_VARIABLE}: expected {_EXPECTED}", _URL.fullmatch(url)
+        if "@" in url:
             raise ValueError(f"{name}; got one with a password in it")
-        try:
-            port = parts.port
-        except ValueError:
-            port = -1
-        rest = parts.path.rstrip("/") + parts.query + parts.fragment
-        if parts.scheme not in ("thrift", "thrifts") or not parts.hostname or port == -1 or rest:
+        if found is None or int(found["port"] or 0) > 65535:
             raise ValueError(f"{name}; got {url!r}")
-        is_encrypted = parts.scheme == "thrifts"
-        if not is_encrypted and not is_loopback(parts.hostname):
+        host, is_encrypted = found["host"].strip("[]"), found["scheme"] == "thrifts"
+        if not is_encrypted and not is_loopback(host):
             raise ValueError(f"{name}; {url!r} leads to another machine without encryption")
-        return cls(parts.hostname, port or DEFAULT_PORT, is_encrypted)
+        return cls(host, int(found["port"] or DEFAULT_PORT), is_encrypted)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

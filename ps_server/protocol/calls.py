@@ -9,14 +9,13 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 import msgspec
 from msgspec import Meta
 
-from comm.wire import Message, decode, encode_parts
+from comm.wire import Compression, Message, decode, encode_parts
 from ps_server.protocol.refusals import InvalidRequest
 from stepml.job.algorithms import GradientAveraging
 from stepml.job.conversion import decoded
 from stepml.job.step import Step
 
 Rule = Literal["bulk_synchronous", "asynchronous", "stale_synchronous"]
-Compression = Literal["none", "float16"]
 
 ALL_RANKS = -1  # of a push of a whole sum, which the server has lost
 MOST_RANKS = 1600  # stepml.job.spec.MAX_WORKERS

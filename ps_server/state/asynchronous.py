@@ -170,9 +170,7 @@ class SharedModel:
         self._message = decoded(block.data.data, "a model")
         size, dtype, n_trailer = self._layout = Shape.of(self._message)
         self.shape = Shape(size, dtype, n_trailer - self._totals)  # of updates
-        self._optimiser = None
-        if update is not None:
-            self._optimiser = _Optimiser(update, size, memory)
+        self._optimiser = None if update is None else _Optimiser(update, size, memory)
 
     @property
     def head(self) -> npt.NDArray[np.float64]:

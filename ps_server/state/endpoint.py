@@ -44,15 +44,14 @@ class Endpoint(ABC):
     def stop(self, grace_s: float = 5.0) -> None:
         """Accept no more, let calls that are under way end, then close all connections."""
 
-    def is_token(self, shown: bytes) -> bool:
-        """Compare it with the deployment's, in the same time for all wrong ones."""
-        return hmac.compare_digest(shown, self.token.encode())
+    def is_token(self, shown: bytes, scheme: bytes = b"") -> bool:
+        """Compare it, behind its ``scheme``, with the deployment's in constant time."""
+        return hmac.compare_digest(shown, scheme + self.token.encode())
 
     def answer(self, name: str, arguments: dict[str, Any]) -> Any:
         """Make a call without a vector, by its name in `ParameterClient`."""
-        match name:
-            case "authenticate" | "ping":
-                return Welcome(self.parameters.incarnation, self.frame_bytes)
-            case "statistics":
-                return self.parameters.statistics(self.connections)
+        if name in ("authenticate", "ping"):
+            return Welcome(self.parameters.incarnation, self.frame_bytes)
+        if name == "statistics":
+            return self.parameters.statistics(self.connections)
         return getattr(self.parameters, name)(**arguments)

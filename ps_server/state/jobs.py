@@ -8,7 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import Self
 
 from comm.wire import RunningChecksum
-from ps_server.protocol.calls import ALL_RANKS, MOST_NAME_BYTES, JobSettings, JobStatistics, Target
+from ps_server.protocol.calls import (
+    ALL_RANKS,
+    MOST_NAME_BYTES,
+    JobSettings,
+    JobStatistics,
+    Pushed,
+    Target,
+)
 from ps_server.protocol.refusals import (
     ContributionsMissing,
     InvalidRequest,
@@ -198,26 +205,46 @@ class Jobs:
 
 
 class Incoming:
-    """A message on its way in; the caller writes its bytes to ``memory``."""
+    """A message on its way in; the caller writes each piece to its `place`.
 
-    __slots__ = ("_block", "checksum", "job", "memory", "target")
+    Attributes
+    ----------
+    repeated : Pushed or None
+        The answer, if the push counted before: then there is no memory.
+    """
 
-    def __init__(self, job: Job, target: Target, block: Block) -> None:
-        self.job, self.target = job, target
-        self._block: Block | None = block
+    __slots__ = ("_block", "checksum", "job", "memory", "received", "repeated", "size", "target")
+
+    def __init__(self, job: Job, target: Target, size: int, found: Block | Pushed) -> None:
+        self.job, self.target, self.size = job, target, size
+        self.repeated = found if isinstance(found, Pushed) else None
+        self._block = None if isinstance(found, Pushed) else found
+        self.memory = memoryview(b"") if self._block is None else self._block.data.data
         self.checksum = RunningChecksum()
-        self.memory = block.data.data
+        self.received = 0
 
-    def arrived(self, start: int, stop: int) -> None:
+    @property
+    def is_whole(self) -> bool:
+        return self.received == self.size
+
+    def place(self, n_bytes: int) -> memoryview | None:
+        """Return the memory of the next piece, or None if its bytes are not needed."""
+        start, rest = self.received, self.size - self.received
+        if not 0 < n_bytes <= rest:
+            raise InvalidRequest(f"piece: expected 1 to {rest} bytes, by the size, got {n_bytes}")
+        return self.memory[start : start + n_bytes] if self.repeated is None else None
+
+    def arrived(self, n_bytes: int) -> None:
         """Add a piece to the checksum; without any piece, a push computes it."""
-        if stop >= LEAST_MESSAGE_BYTES:
-            self.checksum.add(self.memory[0 if start < LEAST_MESSAGE_BYTES else start : stop])
+        start, self.received = self.received, self.received + n_bytes
+        if self.received >= LEAST_MESSAGE_BYTES and self.repeated is None:
+            begin = 0 if start < LEAST_MESSAGE_BYTES else start
+            self.checksum.add(self.memory[begin : self.received])
 
     def taken(self) -> Block:
         """Return the block, which belongs to the caller now."""
         block, self._block = self._block, None
-        if block is None:
-            raise ValueError("the message has been pushed, or given up")
+        assert block is not None  # the message has not been pushed, and not been given up
         self.memory = memoryview(b"")
         return block
 

@@ -84,8 +84,8 @@ class Parameters:
             found.require_target(Target(job, step, ALL_RANKS))
             return found.rule.status(step)
 
-    def receive(self, target: Target, size: int) -> Incoming | Pushed:
-        """Return memory for a message of ``size`` bytes, or the answer if it counted before.
+    def receive(self, target: Target, size: int) -> Incoming:
+        """Begin a push of ``size`` bytes, with memory for them unless it counted before.
 
         `StepForgotten`: it comes too late. `MemoryExceeded`: there is no room for it now.
         """
@@ -102,8 +102,7 @@ class Parameters:
             repeated = job.rule.repeated(target)
             if repeated is not None:
                 self._count(job, target, repeated)
-                return repeated
-        return Incoming(job, target, self._jobs.take(size))
+        return Incoming(job, target, size, repeated or self._jobs.take(size))
 
     def push(self, incoming: Incoming) -> Pushed:
         """Apply a received message; a second one for the same rank and step is ignored.
@@ -111,13 +110,14 @@ class Parameters:
         `DamagedVector`: its checksum is wrong, or it is not like the others of its step.
         """
         job, target = incoming.job, incoming.target
+        if incoming.repeated is not None:
+            return incoming.repeated
         try:
             message = decoded(incoming.memory, target, incoming.checksum.value())
-            size = len(incoming.memory)
             with job:
                 pushed = job.rule.push(target, incoming.taken(), message)
                 self._count(job, target, pushed)
-                job.counters.received_bytes += size
+                job.counters.received_bytes += incoming.size
                 if job.n_waiting and job.rule.wakes(target.step):
                     job.changed.notify_all()
                 return pushed

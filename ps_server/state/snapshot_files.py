@@ -54,7 +54,6 @@ class Snapshots:
         self._place = _S3(place) if place.startswith("s3://") else _Directory(place)
         self._lock = threading.Lock()  # one writes at a time, and the last one has the newest
         self._saved: object = None  # `Parameters.state` of the last snapshot
-        self._newest = 0
         self._saved_at = time.monotonic()
         self._status = SnapshotStatus(0.0)
 
@@ -106,10 +105,7 @@ class Snapshots:
 
     def _write(self, parameters: Parameters) -> None:
         names = self._place.names()
-        # Names sort by time even if the clock is set back.
-        newest = max([self._newest, *map(_number, names)])
-        self._newest = max(time.time_ns(), newest + 1)
-        name = f"{self._newest:020d}{_SUFFIX}"
+        name = f"{1 + max(map(_number, names), default=0):020d}{_SUFFIX}"
         snapshot = parameters.take_snapshot()
         try:
             with self._place.writing(name) as file:

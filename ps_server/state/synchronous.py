@@ -135,8 +135,7 @@ class Sums(Rule):
         for step in steps:
             self._steps.pop(step).close()
         epochs = {step.epoch for step in self._steps}
-        for epoch in [each for each in self._reached if each not in epochs]:
-            del self._reached[epoch]
+        self._reached = {each: ranks for each, ranks in self._reached.items() if each in epochs}
 
 
 class StepSum:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import socket
 import ssl
 import struct
@@ -333,6 +334,21 @@ def test_crowds_without_the_token_keep_nobody_out(tmp_path: Path) -> None:
         with pytest.raises(ConnectionError):
             too_many.ping()
         assert state_of(server)["threads"] < 200
+
+
+def test_connections_beyond_the_limit_of_open_files_do_not_fill_the_log(tmp_path: Path) -> None:
+    with parameter_server(tmp_path) as server, ExitStack() as stack:
+        most = state_of(server)["files"] + 5
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (most, most))
+        began = time.monotonic()
+        for _ in range(50):
+            address = HOST, server.ports["thrift"]
+            stack.enter_context(socket.create_connection(address, WAIT_S))
+        eventually(lambda: server.log().count("cannot accept"), lambda now: now >= 2)
+        assert server.log().count("cannot accept") <= time.monotonic() - began + 1
+        stack.close()
+        with server.client() as client:
+            client.ping()
 
 
 def test_memory_is_not_taken_for_what_is_only_announced(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from comm import Message
@@ -15,7 +16,9 @@ from lambdas.channels.server import cached_client
 from ps_server.client import jobs as job_client
 from ps_server.client.exchange import ServerInFlight
 from ps_server.protocol.addresses import TOKEN_VARIABLE, URL_VARIABLE
+from ps_server.protocol.calls import JobSettings, Target, encode_in_parts
 from stepml.job.errors import (
+    DamagedValueError,
     ExecutorPausedError,
     MissingContributionError,
     NotAvailableError,
@@ -193,6 +196,25 @@ def test_contributions_that_a_killed_server_lost_are_missing_and_made_again(
     job.retries = 1
     job.epoch(1)
     assert job.state_bits(1) == undisturbed(algorithm).state_bits(1)
+
+
+@pytest.mark.parametrize("algorithm", ["admm", "gradient_averaging"])
+@pytest.mark.parametrize("n_numbers", [1, 1000])
+def test_a_job_that_another_version_registered_begins_again(
+    server: ParameterServerProcess, algorithm: str, n_numbers: int
+) -> None:
+    """Ranks of another version have contributed more or fewer numbers."""
+    expected = undisturbed(algorithm).state_bits(1)
+    job = job_of(algorithm)
+    other = encode_in_parts(Message(np.zeros(n_numbers, np.float32), np.zeros(2)))
+    with server.client() as client:
+        client.register(job.exchanged(), JobSettings(3, other.size))
+        client.push(Target(job.exchanged(), Step(1), 0), other)
+    with pytest.raises(DamagedValueError, match=r"refuses: job .* is registered with"):
+        job.execute(1, 1)
+    job.retries += 1
+    job.epoch(1)
+    assert job.state_bits(1) == expected
 
 
 def test_replicas_that_differ_clear_the_epoch(server: ParameterServerProcess) -> None:

@@ -24,7 +24,6 @@ from ps_server.over_thrift.server import Limits, ThriftServer
 from ps_server.protocol import refusals
 from ps_server.protocol.addresses import Credentials
 from ps_server.protocol.calls import JobSettings, Received, Target, encode_in_parts
-from ps_server.state.jobs import Incoming
 from ps_server.state.parameters import Parameters
 from stepml.job.step import Step
 
@@ -94,7 +93,6 @@ def pull(client: Any, offset: int = 0, *, wait_ms: int = 0, limit: int = FRAME_B
 def push_to(parameters: Parameters, rank: int) -> None:
     """Push without a connection."""
     incoming = parameters.receive(Target(JOB, STEP, rank), len(DATA))
-    assert isinstance(incoming, Incoming)
     incoming.memory[:] = DATA
     parameters.push(incoming)
 
