@@ -22,7 +22,7 @@ _NOUNS = {
     "AWS::EC2::SubnetRouteTableAssociation": ("route", "routes"),
     "AWS::EC2::VPC": ("network", "networks"),
     "AWS::EC2::VPCEndpoint": ("endpoint", "endpoints"),
-    "AWS::ElastiCache::CacheCluster": ("Memcached cluster", "Memcached clusters"),
+    "AWS::ElastiCache::CacheCluster": ("cluster of caches", "clusters of caches"),
     "AWS::ElastiCache::ReplicationGroup": ("Redis server", "Redis servers"),
     "AWS::Events::Rule": ("rule", "rules"),
     "AWS::IAM::ManagedPolicy": ("policy", "policies"),

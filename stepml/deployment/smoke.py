@@ -14,16 +14,11 @@ from stepml.client.execution import Execution
 from stepml.client.stored import delete_stored
 from stepml.deployment.errors import DeploymentError
 from stepml.job import keys
+from stepml.job.channels import CHANNELS
 
 WAIT_S = 900.0  # with cold starts in a new network
 ROWS = 60
 DATA_KEY = "data/stepml-smoke.csv"
-# The parameter of the template that gives a stack a channel.
-_PARAMETERS = {
-    "redis": "RedisUrl",
-    "memcached": "MemcachedUrl",
-    "parameter_server": "ParameterServerUrl",
-}
 
 
 class SmokeTestError(DeploymentError):
@@ -41,8 +36,11 @@ class Smoke:
 
 def channels(parameters: Mapping[str, str]) -> list[str]:
     """Return the channels of a stack with these parameters."""
-    more = [channel for channel, name in _PARAMETERS.items() if parameters.get(name)]
-    return ["s3", "dynamodb", *more]
+    return [
+        name
+        for name, channel in CHANNELS.items()
+        if channel.parameter is None or parameters.get(channel.parameter)
+    ]
 
 
 def smoke(client: Client, names: list[str], wait_s: float = WAIT_S) -> list[Smoke]:
@@ -79,17 +77,11 @@ def smoke(client: Client, names: list[str], wait_s: float = WAIT_S) -> list[Smok
 
 
 def job(channel: str) -> dict[str, object]:
-    """Return a job whose workers exchange over ``channel``."""
-    in_flight = channel == "parameter_server"
+    """Return a job whose workers exchange over ``channel``, once."""
     return {
         "data": {"uri": DATA_KEY, "format": "csv", "label": "y"},
         "workers": 2,
         "model": {"name": "logistic_regression"},
-        "algorithm": {
-            "name": "gradient_averaging" if in_flight else "model_averaging",
-            "learning_rate": 0.1,
-            "batch_size": 15,
-        },
         "exchange": {"channel": channel},
         "stop": {"max_epochs": 1},
     }

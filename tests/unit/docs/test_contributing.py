@@ -29,7 +29,7 @@ ON_SERVER = {"lambdas/channels/server.py", "ps_server/protocol/calls.py", "stepm
 EXAMPLES = [
     *(("algorithm", name, set()) for name in ALGORITHMS if name != "gradient_averaging"),
     ("algorithm", "gradient_averaging", ON_SERVER),
-    ("model", "logistic_regression", set()),
+    ("model", "logistic_regression", {"stepml/deployment/smoke.py"}),  # the job that tries a stack
     ("model", "softmax_regression", set()),
     ("model", "linear_regression", set()),
     ("model", "svm", {"stepml/ml/data/formats/libsvm.py"}),  # a file ending
