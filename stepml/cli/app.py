@@ -12,6 +12,7 @@ from stepml.cli import (
     data,
     deploy,
     destroy,
+    doctor,
     export,
     jobs,
     local,
@@ -58,6 +59,7 @@ predict.add_to(app)
 export.add_to(app)
 deploy.add_to(app)
 destroy.add_to(app)
+doctor.add_to(app)
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(data.app, name="data")
 app.add_typer(local.app, name="local")

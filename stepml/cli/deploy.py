@@ -122,7 +122,7 @@ def _deployed(
         connection,
         place,
         target.stack,
-        _archives(connection),
+        lambda parameters: _archives(connection, parameters),
         consent=lambda proposal: _require_consent(proposal, yes, output),
         report=progress,
         say=lambda line: lines([line], output),
@@ -139,7 +139,7 @@ def _deployed(
         raise
 
 
-def _archives(connection: Connection) -> Any:
+def _archives(connection: Connection, parameters: Mapping[str, str]) -> Any:
     """Return the maker of the functions' packages.
 
     Functions of a local AWS have the libraries of this machine's Python.
@@ -147,8 +147,18 @@ def _archives(connection: Connection) -> Any:
     from stepml.datasets import cache_directory
     from stepml.deployment.libraries import WithLibraries
     from stepml.deployment.templates import OwnFiles
+    from stepml.packaging.packages import FUNCTIONS_PROCESSOR, PROCESSORS, PYTHON_VERSION
 
-    return OwnFiles() if connection.local_id else WithLibraries(cache_directory() / "packages")
+    if connection.local_id:
+        return OwnFiles()
+    architecture = parameters.get("Architecture", FUNCTIONS_PROCESSOR)
+    if architecture not in PROCESSORS:
+        raise BadInputError(
+            f"--parameter Architecture: expected one of {', '.join(PROCESSORS)}, got "
+            f"{architecture!r}"
+        )
+    version = parameters.get("Runtime", PYTHON_VERSION).removeprefix("python")
+    return WithLibraries(cache_directory() / "packages", architecture, version)
 
 
 def _require_consent(proposal: Proposal, yes: bool, output: Output) -> None:

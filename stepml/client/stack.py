@@ -63,7 +63,7 @@ def _outputs(connection: Connection, name: str) -> dict[str, str]:
 
 def _advice(connection: Connection, name: str) -> str:
     if not connection.is_local:
-        return "deploy it with: make package (see docs/aws.md)"
+        return "deploy it with: stepml deploy"
     if name == DEFAULT_STACK:
         return "deploy it with: stepml local up"
     return f"leave out --stack: stepml local up deploys {DEFAULT_STACK!r} alone"

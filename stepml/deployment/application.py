@@ -46,7 +46,8 @@ class Application:
         The account and region of the connection.
     name : str
         Of the stack.
-    archives : Archives
+    archives : callable
+        Gets the parameters of the stack; it returns the maker of the functions' zip files.
     consent : callable
         Gets the changes before they are made; it raises an error to refuse them.
     report : callable
@@ -58,7 +59,7 @@ class Application:
     connection: Connection
     place: Place
     name: str
-    archives: Archives
+    archives: Callable[[Mapping[str, str]], Archives]
     consent: Callable[[Proposal], None]
     report: Callable[[StackEvent], None] = lambda event: None
     say: Say = lambda line: None
@@ -91,6 +92,7 @@ class Application:
         given = {"AccountConcurrency": str(findings.concurrency), **parameters}
         if bucket:
             given.setdefault("BucketName", bucket)
+        archives = self.archives({**(before.parameters if before else {}), **given})
         asked: list[Proposal] = []
 
         def consent(change_set: ChangeSet) -> None:
@@ -98,9 +100,7 @@ class Application:
             self.consent(asked[-1])
             self._delete_groups(leftovers)
 
-        deployer = Deployer(
-            self.connection, self.place, self.archives, stacks, consent, tags=self.tags
-        )
+        deployer = Deployer(self.connection, self.place, archives, stacks, consent, tags=self.tags)
         stack = deployer.deploy(template_path(), self.name, given)
         return Deployed(stack, bool(asked), findings)
 

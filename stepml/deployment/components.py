@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-NETWORK, CACHE, SERVER, MAIN = "network", "cache", "server", "main"
+NETWORK, CACHE, SERVER, MAIN = "network", "cache", "ps", "main"
 # In the order in which they are made: each uses outputs of earlier ones.
 COMPONENTS = (NETWORK, CACHE, SERVER, MAIN)
 

@@ -7,6 +7,7 @@ import hashlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from stepml.deployment.errors import DeploymentError
@@ -14,7 +15,13 @@ from stepml.deployment.templates import code_files
 from stepml.packaging.archives import zip_archive
 from stepml.packaging.building import PackageTooLargeError, build_package, for_functions
 from stepml.packaging.kernels import built
-from stepml.packaging.packages import FUNCTIONS_PROCESSOR, Package, code_package
+from stepml.packaging.packages import (
+    FUNCTIONS_PROCESSOR,
+    PROCESSORS,
+    PYTHON_VERSION,
+    Package,
+    code_package,
+)
 from stepml.packaging.sources import constraints_path, files_below, resource_root
 
 _SCRIPTS = "bin/"  # of libraries; they name this machine's Python, and nothing uses them
@@ -27,12 +34,23 @@ class WithLibraries:
     ----------
     cache : Path
         Directory for finished zip files, by the digest of everything that they are made from.
+    architecture : {"x86_64", "arm64"}
+        The stack's parameter of that name.
+    python_version : str
+        Of the stack's Runtime.
     """
 
     has_images = False
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        architecture: str = FUNCTIONS_PROCESSOR,
+        python_version: str = PYTHON_VERSION,
+    ) -> None:
         self._cache = cache
+        self._processor = PROCESSORS[architecture]
+        self._options = for_functions(architecture, python_version)
         self._is_compiled = False
 
     def archive(self, directory: Path) -> bytes:
@@ -40,9 +58,9 @@ class WithLibraries:
         if package is None:
             return zip_archive(code_files(directory))
         self._compile()
-        path = self._cache / f"{directory.name}-{fingerprint(package)}.zip"
+        path = self._cache / f"{directory.name}-{fingerprint(package, self._options)}.zip"
         if not path.exists():
-            content = _built(package, directory.name)
+            content = _built(package, directory.name, self._options)
             self._cache.mkdir(parents=True, exist_ok=True)
             draft = path.with_suffix(f".{hashlib.sha256(content).hexdigest()[:8]}")
             draft.write_bytes(content)
@@ -53,12 +71,19 @@ class WithLibraries:
         if not self._is_compiled:
             self._is_compiled = True
             with contextlib.suppress(OSError):  # of an installed wheel; kernels are optional
-                built("linux", FUNCTIONS_PROCESSOR)
+                built("linux", self._processor)
 
 
-def fingerprint(package: Package) -> str:
-    """Return a digest of what ``package`` is made from: our files, requirements and versions."""
-    parts = [constraints_path().read_bytes(), repr((for_functions(), package.left_out)).encode()]
+def fingerprint(package: Package, options: Sequence[str]) -> str:
+    """Return a digest of what ``package`` is made from: our files, requirements and versions.
+
+    Parameters
+    ----------
+    package : Package
+    options : sequence of str
+        Of pip, such as the platform.
+    """
+    parts = [constraints_path().read_bytes(), repr((options, package.left_out)).encode()]
     parts += [(resource_root() / file).read_bytes() for file in package.requirements]
     for name, path in sorted(package.files().items()):
         parts += [name.encode(), path.read_bytes()]
@@ -66,8 +91,8 @@ def fingerprint(package: Package) -> str:
     return hashlib.sha256(digests).hexdigest()[:32]
 
 
-def _built(package: Package, name: str) -> bytes:
-    options = [*for_functions(), f"--constraint={constraints_path()}"]
+def _built(package: Package, name: str, for_platform: Sequence[str]) -> bytes:
+    options = [*for_platform, f"--constraint={constraints_path()}"]
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         directory = Path(folder) / name
         try:

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from stepml.deployment.application import Application, Proposal, log_groups
 from stepml.deployment.changes import described
+from stepml.deployment.doctor import Doctor, find
 from stepml.deployment.preflight import PreflightError, identify
 from stepml.deployment.stacks import StackEvent
 from stepml.deployment.templates import OwnFiles
@@ -42,7 +43,7 @@ class Trial:
             connection,
             identify(connection),
             self.name,
-            OwnFiles(),
+            lambda parameters: OwnFiles(),
             self.consent,
             self.events.append,
             tags={"stepml:version": "1"},
@@ -81,6 +82,24 @@ def test_the_accounts_limit_becomes_that_of_the_stack(trial: Trial) -> None:
     assert limits["ConcurrentExecutions"] == trial.aws.status()["concurrency"]
     parameters = trial.deploy().stack.parameters
     assert parameters["AccountConcurrency"] == str(limits["ConcurrentExecutions"])
+    found = examined(trial, "1")
+    assert {subject for subject, (verdict, _) in found.items() if verdict != "ok"} == {"drift"}
+    assert found["functions"] == ("ok", "12, all ready")
+    too_many = str(limits["ConcurrentExecutions"] + 1)
+    trial.deploy(AccountConcurrency=too_many)
+    worse = examined(trial, "2")
+    assert worse["version"] == ("note", "the stack has 1, this client is 2: run stepml deploy")
+    verdict, words = worse["functions at once"]
+    assert (verdict, words.partition(",")[0]) == ("problem", f"the stack plans with {too_many}")
+
+
+def examined(trial: Trial, version: str) -> dict[str, tuple[str, str]]:
+    """Return the doctor's verdict and words for each subject."""
+    application = trial.application()
+    stack = find(application.connection, trial.name)
+    assert stack is not None
+    doctor = Doctor(application.connection, application.place, stack, version)
+    return {each.subject: (each.verdict, each.words) for each in doctor.findings()}
 
 
 def test_what_an_earlier_stack_has_left_is_taken_in_or_removed(trial: Trial) -> None:

@@ -37,11 +37,13 @@ COMMANDS = (
     "data get",
     "deploy",
     "destroy",
+    "doctor",
     "local up",
     "local down",
     "local status",
 )
 GROUPS = ("", "data", "local")
+SERVED = ("run", "watch", "stop", "retry", "epochs", "logs", "data get")
 WITH_SERVICE = (
     "watch x",
     "stop x",
@@ -52,6 +54,7 @@ WITH_SERVICE = (
     "data get digits --upload",
     "deploy --yes",
     "destroy --yes",
+    "doctor",
 )
 
 
@@ -169,7 +172,12 @@ def test_a_profile_that_does_not_exist_is_named() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [*("run", "watch", "stop", "retry", "epochs", "logs", "data get"), "deploy", "destroy"],
+    [
+        *("run", "watch", "stop", "retry", "epochs", "logs", "data get"),
+        "deploy",
+        "destroy",
+        "doctor",
+    ],
 )
 def test_every_command_that_needs_a_service_lets_it_be_chosen(command: str) -> None:
     text = CliRunner().invoke(app, [*command.split(), "--help"]).stdout
