@@ -51,6 +51,8 @@ from stepml.ml.standing import value_of
 from stepml.ml.stopping import with_tolerance
 from storage import DurableStorage
 
+NETWORK_ROWS = 1000  # that a network evaluates before training: 30 s of a ResNet-50
+
 
 @handles(InitialiseTask)
 def handler(task: InitialiseTask, context: LambdaContext) -> None:
@@ -178,9 +180,11 @@ def _publish_start(
     if partition.resumed_epochs == 0 and not first.exists():
         epochs = epochs_of(plan.spec)
         first.publish(epochs.first_state(plan.model(), start.parameters, start.rows))
-    if plan.spec.stop.metric != LOSS:  # refused now, not after an epoch
-        state = store.state(partition.resumed_epochs).load()
-        value_of(evaluate(store, plan, state.parameters), plan.spec.stop.metric)
+    metric = plan.spec.stop.metric
+    if metric != LOSS:  # refused now, not after an epoch
+        parameters = store.state(partition.resumed_epochs).load().parameters
+        some = evaluate(store, plan, parameters, _rows_before_training(plan))
+        value_of(some if metric in some.metrics else evaluate(store, plan, parameters), metric)
 
 
 def _measured(
@@ -263,8 +267,13 @@ def _loss_of(store: JobStore, plan: TrainingPlan, parameters: Floats | None) -> 
     """Return the loss on the validation rows, or None if it is unknown."""
     if parameters is None:
         return None
-    loss = evaluate(store, plan, parameters).loss
+    loss = evaluate(store, plan, parameters, _rows_before_training(plan)).loss
     return loss if math.isfinite(loss) else None
+
+
+def _rows_before_training(plan: TrainingPlan) -> int | None:
+    """Return how many validation rows to evaluate, in this one function; None: all of them."""
+    return NETWORK_ROWS if plan.spec.model.is_evaluated_apart else None
 
 
 def _moments(store: JobStore, plan: TrainingPlan, deadline: Deadline) -> Moments:

@@ -22,10 +22,13 @@ from stepml.ml.standing import Standing
 from stepml.ml.stopping import converged_at_start
 
 
-def evaluate(store: JobStore, plan: TrainingPlan, parameters: Floats) -> Evaluation:
-    """Return loss and metrics of ``parameters`` on the validation rows."""
+def evaluate(
+    store: JobStore, plan: TrainingPlan, parameters: Floats, most_rows: int | None = None
+) -> Evaluation:
+    """Return loss and metrics of ``parameters`` on the first validation rows, or on all."""
     shard, model = load_shard(store, plan, keys.VALIDATION), plan.model()
-    found = model.evaluate(parameters, shard.X, model.targets(shard.y))
+    rows = slice(most_rows)
+    found = model.evaluate(parameters, shard.X[rows], model.targets(shard.y[rows]))
     # JSON has no infinite numbers, to which squares of huge errors may add up.
     metrics = {name: value for name, value in found.metrics.items() if math.isfinite(value)}
     return replace(found, metrics=metrics)

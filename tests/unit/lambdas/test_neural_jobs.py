@@ -12,13 +12,14 @@ import pytest
 
 from lambdas.executor import evaluate_epoch
 from lambdas.job_store.network_checks import require_steps_of_gradients
+from lambdas.job_store.shards import load_shard
 from lambdas.reducer import merge_epoch
 from stepml.job import keys
 from stepml.job.errors import ExecutorPausedError, InvalidJobError, KeyNotFoundError
 from stepml.job.spec import Exchange
 from stepml.job.tasks import EvaluationTask, ExecutorResult, ReducerTask
 from stepml.ml.models import NetworkLayout
-from tests.support.jobs import Job
+from tests.support.jobs import Job, csv_rows
 from tests.support.torch import torch
 
 MODEL = {"name": "neural", "network": {"name": "mlp", "hidden": [8], "dropout": 0.2}}
@@ -185,3 +186,17 @@ def test_a_network_learns_numbers_that_are_no_classes(labels: Any) -> None:
     )
     assert about.classes == []
     assert {"rmse", "mae"} <= set(job.epoch(1).metrics)
+
+
+def test_before_training_one_function_evaluates_at_most_a_thousand_rows() -> None:
+    data = {"uri": "s3://data/rows.csv", "format": "csv"}
+    job = Job(model=MODEL, data=data | {"validation": {"uri": "s3://data/later.csv"}})
+    job.data.save("later.csv", csv_rows(1500, seed=1))
+    job.initialised()
+    plan = job.training_plan()
+    shard, model = load_shard(job.store, plan, keys.VALIDATION), plan.model()
+    first = job.store.state(0).load().parameters
+    assert len(shard.y) == 1500
+    some = model.evaluate(first, shard.X[:1000], model.targets(shard.y[:1000])).loss
+    assert plan.first_loss == pytest.approx(some, rel=1e-6)
+    assert plan.first_loss != model.evaluate(first, shard.X, model.targets(shard.y)).loss
