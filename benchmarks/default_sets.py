@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import datasets
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -55,11 +55,13 @@ class DataSet:
         if self.model["name"] == "svm":
             return self._of_margins(X)
         if self.is_regression:
-            found = (Ridge(l2 * len(X)) if l2 else LinearRegression()).fit(X, self.y)
+            found = _least_squares(len(X), l2, self.model.get("l1")).fit(X, self.y)
             errors = found.predict(X) - self.y
             return Result(float(errors @ errors) / 2 / len(X), found.score(X, self.y))
-        C = 1 / (l2 * len(X)) if l2 else 1.0  # its default
-        found = LogisticRegression(C=C, max_iter=10_000, tol=1e-6).fit(X, self.y)
+        C, kind = 1 / (l2 * len(X)) if l2 else 1.0, {}  # its default
+        if l1 := self.model.get("l1"):
+            C, kind = 1 / (l1 * len(X)), {"l1_ratio": 1, "solver": "saga"}
+        found = LogisticRegression(C=C, max_iter=10_000, tol=1e-6, **kind).fit(X, self.y)
         return Result(log_loss(self.y, found.predict_proba(X)), found.score(X, self.y))
 
     def _of_margins(self, X: NDArray[np.float64]) -> Result:
@@ -78,6 +80,12 @@ class Result:
 
     loss: float  # mean, without penalty
     score: float  # accuracy, or the coefficient of determination
+
+
+def _least_squares(n_rows: int, l2: float | None, l1: float | None) -> Any:
+    if l1:
+        return Lasso(l1)
+    return Ridge(l2 * n_rows) if l2 else LinearRegression()
 
 
 def from_csv(path: Path, model: str) -> DataSet:
@@ -144,17 +152,42 @@ def _prices() -> DataSet:
     )
 
 
+def _large() -> DataSet:
+    """Return rows of which the sample is a part."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(100_000, 12)) @ rng.normal(size=(12, 60))
+    X = StandardScaler().fit_transform(X + rng.normal(size=X.shape))
+    z = X @ rng.normal(size=60) + rng.logistic(size=len(X))
+    y = (z > np.quantile(z, 0.9)).astype(float)
+    return DataSet("large", X, y, {"name": "logistic_regression"})
+
+
+def _lasso(name: str) -> DataSet:
+    rng = np.random.default_rng(6)
+    X = _correlated(rng)
+    z = StandardScaler().fit_transform(X) @ [2, 0, 0, -1, 0, 0, 1, 0, 0, 0]
+    y = z + rng.logistic(size=N_ROWS)
+    if name == "logistic_regression":
+        return DataSet("l1", X, (y > 0).astype(float), {"name": name, "l1": 0.01})
+    return DataSet("lasso", X, y, {"name": name, "l1": 0.05})
+
+
 def _text() -> DataSet:
+    return _texts("text", 3000, 2000, 2, {"name": "logistic_regression", "l2": 1e-3})
+
+
+def _texts(name: str, rows: int, n_words: int, classes: int, model: dict[str, Any]) -> DataSet:
     """Return rows like TF-IDF."""
-    rng, n_words = np.random.default_rng(4), 2000
+    rng = np.random.default_rng(4)
     common = 1 / np.arange(1, n_words + 1)
     common /= common.sum()
-    other = common * np.exp(rng.normal(size=n_words))
-    y = (rng.random(3000) < 0.35).astype(float)
-    X = np.array([rng.multinomial(60, other / other.sum() if each else common) for each in y])
-    weighted = X / np.sqrt(common)
-    weighted /= np.linalg.norm(weighted, axis=1, keepdims=True)
-    return DataSet("text", weighted, y, {"name": "logistic_regression", "l2": 1e-3}, is_sparse=True)
+    others = [common * np.exp(rng.normal(size=n_words)) for _ in range(classes - 1)]
+    shares = [common, *(other / other.sum() for other in others)]
+    y = (rng.random(rows) < 0.35).astype(int) if classes == 2 else rng.integers(classes, size=rows)
+    X = np.array([rng.multinomial(60, shares[each]) for each in y], np.float32)
+    X /= np.sqrt(common).astype(np.float32)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    return DataSet(name, X, y.astype(float), model, is_sparse=True)
 
 
 SETS: dict[str, Callable[[], DataSet]] = {
@@ -166,6 +199,11 @@ SETS: dict[str, Callable[[], DataSet]] = {
     "imbalanced": _shuttle,
     "prices": _prices,
     "text": _text,
+    "large": _large,
+    "words": partial(_texts, "words", 6000, 20_000, 2, {"name": "logistic_regression"}),
+    "topics": partial(_texts, "topics", 6000, 800, 100, {"name": "softmax_regression"}),
+    "lasso": partial(_lasso, "linear_regression"),
+    "l1": partial(_lasso, "logistic_regression"),
     "hinge": partial(_margins, "hinge"),
     "squared_hinge": partial(_margins, "squared_hinge"),
 }

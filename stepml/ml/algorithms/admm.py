@@ -178,7 +178,10 @@ class Admm(OrchestratedAlgorithm[LossModel]):
         if residuals.are_small:
             return "both residuals are within their tolerances"
         fall = max(residuals.fall, math.inf if ahead is None else ahead)
-        if fall > settled(self.spec.objective_tolerance):
+        tolerance = settled(self.spec.objective_tolerance)
+        if tolerance and not self.is_smooth:  # changes are noise of the steps, too
+            tolerance = max(tolerance, residuals.fall_tolerance)
+        if fall > tolerance:
             return None
         return rest_in_words(fall, is_smooth=self.is_smooth)
 

@@ -253,6 +253,18 @@ def test_a_hinge_loss_comes_to_its_minimum_in_few_epochs(name: str) -> None:
     assert objective(spec, trained(spec, X, y, first), X, y) <= best * 1.01
 
 
+def test_noise_of_steps_does_not_keep_admm_from_its_end() -> None:
+    rng = np.random.default_rng(6)
+    X = standardised(rng.normal(size=(3000, 6)))
+    y = (X @ rng.normal(size=6) + 3 * rng.logistic(size=3000) > 0).astype(np.float32)
+    job = JobSpec(data=CSV, model=models.Svm(l2=0.01), algorithm=algorithms.Admm())
+    spec, first = begun(job, X, y)
+    ranks = Orchestra(spec, X, y, spec.workers, first)
+    w = ranks.epochs(50)
+    assert len(ranks.outcomes) < 15
+    assert objective(spec, w, X, y) <= 1.01 * objective(spec, first, X, y)
+
+
 @pytest.mark.parametrize("rows", ROWS)
 def test_ranks_of_admm_stay_at_a_start_that_is_their_common_minimum(rows: str) -> None:
     make, model = ROWS[rows]
