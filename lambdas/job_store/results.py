@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from importlib.metadata import version
 
 import msgspec
 import numpy as np
@@ -88,11 +89,7 @@ def build_job_report(
         model_uri=f"s3://{bucket}/{keys.model(job_id)}",
         report_uri=f"s3://{bucket}/{keys.report(job_id)}",
         history_uri=f"s3://{bucket}/{keys.history(job_id)}",
-        versions={
-            "stepml": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-        },
+        versions=_versions(plan),
         kernels=_kernels(),
         kept=retained_after_success(job_id, bucket, last.epoch),
         history=list(history),
@@ -127,6 +124,17 @@ def _quality_of_classes(
         return [], []
     matrix = counts.tolist() if len(counts) <= MOST_CLASSES_COUNTED else []
     return PerClass.of(counts).table(model.classes), matrix
+
+
+def _versions(plan: TrainingPlan) -> dict[str, str]:
+    kind = plan.spec.model.function_kind  # "torch", whose functions have the library of this name
+    libraries = {kind: version(kind)} if kind else {}
+    return {
+        "stepml": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        **libraries,
+    }
 
 
 def _kernels() -> dict[str, str]:

@@ -72,6 +72,7 @@ def test_a_job_learns_and_tells_its_metrics(fields: dict[str, Any]) -> None:
     assert reports[-1].training_loss < reports[0].training_loss
     assert {"accuracy", "precision", "recall", "f1"} <= set(reports[-1].metrics)
     report = job.finalise(3)
+    assert report.versions["torch"] == torch.__version__
     right = sum(row[number] for number, row in enumerate(report.confusion_matrix))
     rows = sum(map(sum, report.confusion_matrix))
     assert report.metrics["accuracy"] == pytest.approx(right / rows)
