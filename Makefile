@@ -8,6 +8,8 @@ TEST_WORKERS ?= 3
 ARCHITECTURE ?= x86_64  # of functions on AWS, as the stack's parameter says; or arm64
 FUNCTIONS_PYTHON ?= 3.12  # of functions on AWS; or 3.13
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu  # builds for CPUs; those of PyPI bring CUDA along
+REGIONS := us-east-1 eu-central-1 us-gov-west-1 cn-north-1  # of each partition of AWS
+LINT_TOOLS := build/lint-tools
 PACKAGES := stepml lambdas comm storage ps_server
 
 .DEFAULT_GOAL := help
@@ -38,12 +40,18 @@ chaos: install-dev caches ## Kill functions and channels at random under jobs (C
 fuzz: install-dev ## Try 200,000 damaged files, models, messages, jobs and odd command lines
 	STEPML_FUZZ_EXAMPLES=10000 $(BIN)/pytest -n $(TEST_WORKERS) --timeout 7200 tests/fuzz
 
-lint: install-dev $(ASL_VALIDATOR) ## Check style, types, layers, template and state machines
+lint: install-dev $(ASL_VALIDATOR) $(LINT_TOOLS)/installed ## Check style, types, layers, templates, state machines, security
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cfn-lint templates/*.yaml
+	$(BIN)/python -m tests.support.translated build/translated/template.json
+	$(BIN)/cfn-lint --regions $(REGIONS) -t templates/*.yaml build/translated/template.json
+	$(LINT_TOOLS)/bin/checkov --config-file .checkov.yaml $(addprefix --file ,build/translated/template.json \
+	  $(filter-out templates/template.yaml,$(wildcard templates/*.yaml)))
+	@# What is of low severity, ruff's rules of the same origin check.
+	$(LINT_TOOLS)/bin/bandit --quiet --recursive --severity-level medium $(PACKAGES)
+	.ci/audit $(LINT_TOOLS)/bin/pip-audit
 	@# As CloudFormation substitutes it: the validator knows no other partition.
 	mkdir -p build/machines && for machine in state_machines/*.asl.json; do \
 	  valid=build/machines/$$(basename $$machine); \
@@ -129,6 +137,11 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 $(VENV)/kernels: stepml/ml/kernels/clusters.c stepml/packaging/kernels.py | $(VENV)/installed
 	@$(BIN)/python -m stepml.packaging.kernels
+	@touch $@
+
+$(LINT_TOOLS)/installed:  # apart, as their dependencies are not ours
+	$(PYTHON) -m venv $(LINT_TOOLS)
+	$(LINT_TOOLS)/bin/pip install --quiet bandit==1.9.4 checkov==3.3.30 pip-audit==2.10.1
 	@touch $@
 
 $(ASL_VALIDATOR):
