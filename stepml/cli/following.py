@@ -19,7 +19,7 @@ from stepml.client.errors import (
     LocalAwsEndedError,
     ReportUnreadableError,
 )
-from stepml.job.errors import DoubtfulResultError
+from stepml.job.errors import DoubtfulResultError, InvalidNetworkError
 
 # What to do about bad rows, by the messages about them; the last one fits all others.
 _ROW_HINTS = (
@@ -120,12 +120,14 @@ def _show_failure(
 
 def next_steps(failure: Failure, name: str, flags: str) -> list[str]:
     """Return lines with the commands that can help after ``failure`` of the job ``name``."""
-    retry, anew = f"stepml retry {name}{flags}", f"stepml run JOB.json --name OTHER{flags}"
+    is_of_code = failure.error == InvalidNetworkError.__name__
+    code = " --code PATH" if is_of_code else ""
+    retry, anew = f"stepml retry {name}{flags}", f"stepml run JOB.json{code} --name OTHER{flags}"
     if failure.way_out:
         return [f"{failure.way_out}: {retry}", f"or, after correcting the job: {anew}"]
     if failure.needs_change:
-        of_what = "the job" if failure.is_final else "the job or its data"
-        return [f"after correcting {of_what}: {anew}"]
+        cause = " or its code" if is_of_code else "" if failure.is_final else " or its data"
+        return [f"after correcting the job{cause}: {anew}"]
     return [f"resume it:    {retry}"]
 
 

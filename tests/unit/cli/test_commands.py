@@ -480,6 +480,10 @@ RETRY = "{} stepml retry x --local"
             ["BadLabelError", "EmptyDataError", "TrainingDivergedError", "CompressionError"],
         ),
         (
+            [CORRECTION.format(" or its code").replace("JOB.json", "JOB.json --code PATH")],
+            ["InvalidNetworkError"],
+        ),
+        (
             [RETRY.format("resume it:   ")],
             ["ValueChangedError", "DamagedValueError", "Runtime.ExitError", "States.Timeout"],
         ),
