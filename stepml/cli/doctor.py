@@ -16,7 +16,7 @@ from stepml.client.stack import DEFAULT_STACK
 if TYPE_CHECKING:
     from stepml.client import Connection
     from stepml.deployment.doctor import Finding
-    from stepml.deployment.stacks import StackState
+    from stepml.deployment.records import StackState
 
 CODES = (
     "Exit codes: 0 well; 1 there is a problem; 2 bad input; 3 there is no such stack, or AWS "

@@ -10,7 +10,7 @@ from stepml.cli.folding import folded
 
 if TYPE_CHECKING:
     from stepml.cli.output import Output
-    from stepml.deployment.stacks import StackEvent
+    from stepml.deployment.records import StackEvent
 
 # Whose begin is worth a line, as their end may be minutes away.
 SLOW = frozenset(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from stepml.client.connection import Connection, translated
-from stepml.deployment.artefacts import Place
+from stepml.client.connection import Connection
+from stepml.deployment.artefacts import Place, bucket_exists
 from stepml.deployment.deploying import Deployer
+from stepml.deployment.leftovers import bucket_name, delete_log_groups, existing_log_groups
 from stepml.deployment.preflight import Findings, inspect
-from stepml.deployment.stacks import ChangeSet, StackEvent, Stacks, StackState
-from stepml.deployment.templates import Archives, read_template
+from stepml.deployment.records import ChangeSet, StackEvent, StackState
+from stepml.deployment.stacks import Stacks
+from stepml.deployment.templates import Archives
 from stepml.packaging.sources import template_path
 
 Say = Callable[[str], None]
@@ -87,8 +88,11 @@ class Application:
             self.say(f"note: {note}")
         stacks = Stacks(self.connection, self.report)
         before = stacks.ready(self.name)
-        bucket = "" if before is not None else self._earlier_bucket()
-        leftovers = () if before is not None else tuple(self._leftover_groups())
+        bucket = bucket_name(self.name, self.place)
+        if before is not None or not bucket_exists(self.connection, bucket, self.place.account):
+            bucket = ""
+        found = [] if before is not None else existing_log_groups(self.connection, self.name)
+        leftovers = tuple(found)
         given = {"AccountConcurrency": str(findings.concurrency), **parameters}
         if bucket:
             given.setdefault("BucketName", bucket)
@@ -98,50 +102,8 @@ class Application:
         def consent(change_set: ChangeSet) -> None:
             asked.append(Proposal(change_set, leftovers, bucket))
             self.consent(asked[-1])
-            self._delete_groups(leftovers)
+            delete_log_groups(self.connection, leftovers)
 
         deployer = Deployer(self.connection, self.place, archives, stacks, consent, tags=self.tags)
         stack = deployer.deploy(template_path(), self.name, given)
         return Deployed(stack, bool(asked), findings)
-
-    def _earlier_bucket(self) -> str:
-        """Return the bucket that a new stack would make, if it exists, else an empty string."""
-        from botocore.exceptions import ClientError
-
-        name = f"{self.name}-{self.place.account}-{self.place.region}"
-        with translated(self.connection.endpoint_url):
-            try:
-                self.connection.client("s3").head_bucket(
-                    Bucket=name, ExpectedBucketOwner=self.place.account
-                )
-            except ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                    return ""
-                raise
-        return name
-
-    def _leftover_groups(self) -> list[str]:
-        """Return the log groups that a new stack would make and that exist."""
-        wanted = set(log_groups(self.name))
-        found = []
-        with translated(self.connection.endpoint_url):
-            pages = self.connection.client("logs").get_paginator("describe_log_groups")
-            for prefix in sorted({name[: name.index(self.name)] for name in wanted}):
-                for page in pages.paginate(logGroupNamePrefix=f"{prefix}{self.name}"):
-                    found += [each["logGroupName"] for each in page["logGroups"]]
-        return sorted(wanted.intersection(found))
-
-    def _delete_groups(self, names: tuple[str, ...]) -> None:
-        with translated(self.connection.endpoint_url):
-            for name in names:
-                self.connection.client("logs").delete_log_group(logGroupName=name)
-
-
-def log_groups(stack: str) -> list[str]:
-    """Return the names of the log groups of a stack, as the template has them."""
-    resources: Mapping[str, Any] = read_template(template_path())["Resources"]
-    return [
-        each["Properties"]["LogGroupName"]["Fn::Sub"].replace("${AWS::StackName}", stack)
-        for each in resources.values()
-        if each["Type"] == "AWS::Logs::LogGroup"
-    ]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stepml.client.connection import Connection, translated
-from stepml.client.errors import ServiceRefusedError
 from stepml.deployment.errors import DeploymentError
 
 if TYPE_CHECKING:
@@ -53,8 +52,8 @@ class Artefacts:
         DeploymentError
             A bucket of this name belongs to another account.
         """
-        with translated(self.connection.endpoint_url):
-            if not self._exists():
+        if not bucket_exists(self.connection, self.place.bucket, self.place.account):
+            with translated(self.connection.endpoint_url):
                 self._create()
 
     def upload(self, key: str, content: bytes) -> str:
@@ -75,23 +74,6 @@ class Artefacts:
     def _of(self) -> Any:
         # Names of buckets can be guessed: somebody else's must get none of our code.
         return {"ExpectedBucketOwner": self.place.account}
-
-    def _exists(self) -> bool:
-        from botocore.exceptions import ClientError
-
-        try:
-            self._s3.head_bucket(Bucket=self.place.bucket, **self._of)
-        except ClientError as error:
-            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-            if status == 403:
-                raise DeploymentError(
-                    f"the bucket {self.place.bucket} belongs to another account, or you may not "
-                    "use it (s3:ListBucket): StepML needs it for its code"
-                ) from error
-            if status == 404:
-                return False
-            raise
-        return True
 
     def _has(self, key: str) -> bool:
         from botocore.exceptions import ClientError
@@ -123,6 +105,32 @@ class Artefacts:
         )
 
 
+def bucket_exists(connection: Connection, bucket: str, account: str) -> bool:
+    """Return whether an account has a bucket.
+
+    Raises
+    ------
+    DeploymentError
+        The bucket belongs to another account, or the caller may not look.
+    """
+    from botocore.exceptions import ClientError
+
+    with translated(connection.endpoint_url):
+        try:
+            connection.client("s3").head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status == 403:
+                raise DeploymentError(
+                    f"the bucket {bucket} belongs to another account, or you may not use it "
+                    "(s3:ListBucket); StepML needs a bucket of this name"
+                ) from error
+            if status == 404:
+                return False
+            raise
+    return True
+
+
 def _tls_only(place: Place) -> dict[str, Any]:
     arn = f"arn:{place.partition}:s3:::{place.bucket}"
     statement = {
@@ -151,8 +159,3 @@ def _lifecycle() -> Any:
             "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": UPLOAD_DAYS},
         },
     ]
-
-
-def is_absent(error: ServiceRefusedError) -> bool:
-    """Return whether S3 says that there is no such bucket."""
-    return error.code in {"NoSuchBucket", "404"}

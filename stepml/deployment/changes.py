@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from stepml.deployment.stacks import Change, ChangeSet
+    from stepml.deployment.records import Change, ChangeSet
 
 # Singular and plural of what stacks have; others are called by their types.
 _NOUNS = {

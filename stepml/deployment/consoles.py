@@ -1,4 +1,4 @@
-"""Addresses of AWS's console, and commands of its command line."""
+"""Addresses of AWS's console."""
 
 from __future__ import annotations
 
@@ -11,12 +11,6 @@ _CONSOLES = {"aws": "console.aws.amazon.com", "aws-cn": "console.amazonaws.cn"}
 def state_machine_url(place: Place, arn: str) -> str:
     """Return the address of a state machine in the console."""
     return f"{_console(place)}/states/home?region={place.region}#/statemachines/view/{arn}"
-
-
-def stack_url(place: Place, stack_id: str) -> str:
-    """Return the address of a stack's events in the console."""
-    path = f"cloudformation/home?region={place.region}#/stacks/events?stackId={stack_id}"
-    return f"{_console(place)}/{path}"
 
 
 def _console(place: Place) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from stepml.client.connection import Connection
 from stepml.deployment.artefacts import Artefacts, Place
-from stepml.deployment.stacks import ChangeSet, Stacks, StackState
+from stepml.deployment.records import ChangeSet, StackState
+from stepml.deployment.stacks import Stacks
 from stepml.deployment.templates import Archives, OwnFiles, digest, packed, read_template
 
 Consent = Callable[[ChangeSet], None]  # raises an error to refuse

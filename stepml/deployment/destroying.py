@@ -11,12 +11,13 @@ from stepml.client.client import Client
 from stepml.client.connection import Connection, translated
 from stepml.client.errors import StackNotFoundError
 from stepml.client.running_jobs import running_jobs, training_machines
-from stepml.deployment.application import log_groups
 from stepml.deployment.artefacts import Place
 from stepml.deployment.components import COMPONENTS, NETWORK, stack_name
 from stepml.deployment.emptying import Holdings, delete_bucket, holdings
 from stepml.deployment.errors import DeploymentError
-from stepml.deployment.stacks import REVIEW, Change, StackEvent, Stacks, StackState
+from stepml.deployment.leftovers import bucket_name, delete_log_groups, existing_log_groups
+from stepml.deployment.records import REVIEW, Change, StackEvent, StackState
+from stepml.deployment.stacks import Stacks
 
 RETAINED = "AWS::S3::Bucket"  # which outlives its stack
 INTERFACES_WAIT_S = 3600.0  # Lambda releases its interfaces in a network within 20 to 40 minutes
@@ -72,7 +73,7 @@ class Destruction:
         """Return what there is."""
         found = [self._stacks.find(stack_name(self.name, each)) for each in reversed(COMPONENTS)]
         stacks = [each for each in found if each is not None]
-        usual = f"{self.name}-{self.place.account}-{self.place.region}"
+        usual = bucket_name(self.name, self.place)
         used = next(
             (each.outputs.get("Bucket", "") for each in stacks if each.name == self.name), ""
         )
@@ -83,7 +84,7 @@ class Destruction:
             holdings(self.connection, usual),
             used if used != usual else "",
             None if self._others() else holdings(self.connection, self.place.bucket),
-            self._groups(),
+            existing_log_groups(self.connection, self.name),
         )
 
     def destroy(self, inventory: Inventory, everything: bool) -> None:
@@ -120,9 +121,9 @@ class Destruction:
             if held is not None:
                 self.say(f"deleting the bucket {held.bucket}")
                 delete_bucket(self.connection, held.bucket)
-        with translated(self.connection.endpoint_url):
-            for group in self._groups():  # Lambda may have written to one after its deletion
-                self.connection.client("logs").delete_log_group(logGroupName=group)
+        # Lambda may have written to one after its deletion.
+        groups = existing_log_groups(self.connection, self.name)
+        delete_log_groups(self.connection, groups)
 
     def _stop(self, jobs: Sequence[str]) -> None:
         if not jobs:
@@ -156,15 +157,6 @@ class Destruction:
                 for each in page["StackResourceSummaries"]
                 if each.get("ResourceType") and each["ResourceType"] != RETAINED
             ]
-
-    def _groups(self) -> list[str]:
-        wanted, found = set(log_groups(self.name)), []
-        pages = self.connection.client("logs").get_paginator("describe_log_groups")
-        with translated(self.connection.endpoint_url):
-            for prefix in sorted({name[: name.index(self.name)] for name in wanted}):
-                for page in pages.paginate(logGroupNamePrefix=f"{prefix}{self.name}-"):
-                    found += [each["logGroupName"] for each in page["logGroups"]]
-        return sorted(wanted.intersection(found))
 
     def _await_interfaces(self, network: StackState) -> None:
         """Wait until Lambda has released its interfaces, without which a network cannot go."""

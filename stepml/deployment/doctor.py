@@ -11,7 +11,8 @@ from stepml.client.connection import Connection, translated
 from stepml.client.errors import ServiceRefusedError
 from stepml.deployment.artefacts import Place
 from stepml.deployment.preflight import USUAL_CONCURRENCY
-from stepml.deployment.stacks import DONE, Stacks, StackState
+from stepml.deployment.records import StackState
+from stepml.deployment.stacks import DONE, Stacks
 from stepml.packaging.functions import function_names
 
 DRIFT_WAIT_S = 600.0

@@ -10,6 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from stepml.client.connection import Connection, translated
 from stepml.deployment.errors import DeploymentError, TemplateError
+from stepml.deployment.records import (
+    REVIEW,
+    ChangeSet,
+    StackEvent,
+    StackState,
+    cause_of,
+    change_of,
+    event_of,
+    state_of,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -18,61 +28,10 @@ CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND")
 WAIT_S = 3 * 3600.0  # longer than any of CloudFormation's own limits
 # A stack in one of these states must be deleted before it can be created again.
 DEAD = frozenset({"CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
-REVIEW = "REVIEW_IN_PROGRESS"  # it has a change set and no resources
 STUCK = "UPDATE_ROLLBACK_FAILED"
 DELETED = "DELETE_COMPLETE"
 DONE = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE"})
-_CANCELLED = "cancelled"  # the reason of resources that another failure has stopped
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
-
-
-@dataclass(frozen=True, slots=True)
-class StackState:
-    """A stack, as it is now."""
-
-    id: str  # its ARN
-    name: str
-    status: str
-    outputs: Mapping[str, str]
-    parameters: Mapping[str, str]
-    tags: Mapping[str, str]
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether an operation is in progress."""
-        return self.status.endswith("_IN_PROGRESS") and self.status != REVIEW
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A resource that a change set would touch."""
-
-    action: str  # Add, Modify, Remove or Import
-    name: str  # in the template
-    type: str
-    replacement: str = "False"  # of Modify: True, False or Conditional
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeSet:
-    """Changes of a stack that CloudFormation would make."""
-
-    id: str
-    stack_name: str
-    stack_id: str
-    is_new: bool  # the stack has no resources yet
-    changes: Sequence[Change]
-
-
-@dataclass(frozen=True, slots=True)
-class StackEvent:
-    """A step of an operation."""
-
-    id: str
-    resource: str  # its name in the template, or the stack's
-    type: str
-    status: str
-    reason: str
 
 
 Report = Callable[[StackEvent], None]
@@ -110,7 +69,7 @@ class Stacks:
                 if "does not exist" in str(error):
                     return None
                 raise
-        return _state(answer["Stacks"][0])
+        return state_of(answer["Stacks"][0])
 
     def ready(self, name: str) -> StackState | None:
         """Return the stack once it can be changed, or None once it can be created.
@@ -223,7 +182,7 @@ class Stacks:
             message = error.response["Error"]["Message"]
             raise TemplateError(f"stack {name!r}: CloudFormation refuses it: {message}") from error
         described = self._described(made["Id"])
-        changes = [_change(each["ResourceChange"]) for each in described["Changes"]]
+        changes = [change_of(each["ResourceChange"]) for each in described["Changes"]]
         proposed = ChangeSet(made["Id"], name, made["StackId"], stack is None, changes)
         if described["Status"] == "CREATE_COMPLETE":
             return proposed
@@ -271,7 +230,7 @@ class Stacks:
             for event in self._events_after(stack_id, seen):
                 seen = event.id
                 self.report(event)
-                failure = failure or _cause(event)
+                failure = failure or cause_of(event)
             if stack is None or not (stack.is_busy or stack.status == REVIEW):
                 break
             self._pause(deadline, f"stack {stack.name!r} is still {stack.status}")
@@ -295,42 +254,9 @@ class Stacks:
         pages = self._service.get_paginator("describe_stack_events")
         for page in pages.paginate(StackName=stack_id):
             for event in page["StackEvents"]:
-                yield StackEvent(
-                    event["EventId"],
-                    event.get("LogicalResourceId", ""),
-                    event.get("ResourceType", ""),
-                    event.get("ResourceStatus", ""),
-                    event.get("ResourceStatusReason", ""),
-                )
+                yield event_of(event)
 
     def _pause(self, deadline: float, state: str) -> None:
         if time.monotonic() > deadline:
             raise DeploymentError(f"gave up after {self.wait_s:,.0f} s: {state}")
         time.sleep(self.connection.poll_s)
-
-
-def _state(stack: Any) -> StackState:
-    return StackState(
-        stack["StackId"],
-        stack["StackName"],
-        stack["StackStatus"],
-        {item["OutputKey"]: item["OutputValue"] for item in stack.get("Outputs", [])},
-        {item["ParameterKey"]: item["ParameterValue"] for item in stack.get("Parameters", [])},
-        {item["Key"]: item["Value"] for item in stack.get("Tags", [])},
-    )
-
-
-def _change(change: Any) -> Change:
-    return Change(
-        change["Action"],
-        change["LogicalResourceId"],
-        change["ResourceType"],
-        change.get("Replacement", "False"),
-    )
-
-
-def _cause(event: StackEvent) -> str:
-    """Return the reason of a failure, or an empty string for any other event."""
-    if not event.status.endswith("_FAILED") or _CANCELLED in event.reason.lower():
-        return ""
-    return f"{event.resource}: {event.reason}" if event.reason else ""

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stepml.deployment.application import Application, Proposal, log_groups
+from stepml.deployment.application import Application, Proposal
 from stepml.deployment.changes import described
 from stepml.deployment.doctor import Doctor, find
+from stepml.deployment.leftovers import log_groups
 from stepml.deployment.preflight import PreflightError, identify
-from stepml.deployment.stacks import StackEvent
+from stepml.deployment.records import StackEvent
 from stepml.deployment.templates import OwnFiles
 from tests.support.deployment import delete, deployer
 from tests.support.running_aws import RunningAws

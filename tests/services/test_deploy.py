@@ -18,7 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from stepml.deployment.errors import DeploymentError, TemplateError
-from stepml.deployment.stacks import ChangeSet
+from stepml.deployment.records import ChangeSet
 from stepml.deployment.templates import OwnFiles, code_files, packed, read_template
 from stepml.local.cloudformation.expansion import expanded, without_images
 from stepml.packaging.archives import zip_archive

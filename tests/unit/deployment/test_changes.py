@@ -5,7 +5,7 @@ from __future__ import annotations
 from stepml.deployment.artefacts import Place
 from stepml.deployment.changes import described, is_dangerous
 from stepml.deployment.consoles import state_machine_url
-from stepml.deployment.stacks import Change, ChangeSet
+from stepml.deployment.records import Change, ChangeSet
 
 FUNCTION, TABLE = "AWS::Lambda::Function", "AWS::DynamoDB::Table"
 
