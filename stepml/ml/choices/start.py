@@ -18,7 +18,9 @@ from stepml.ml.sample_objective import Rows, is_affordable, largest_curvature
 # The objective of all rows is higher at a sample's minimum by about parameters / (2 · rows).
 _ROWS_A_PARAMETER = 500
 _SHARE = 0.5  # of the curvature: steps of the consensus along the gradient just do not overshoot
-_WITH_KINKS = 0.01  # where a coefficient is 0, or the loss has a kink, curvature says nothing
+# From zero: a larger rho makes the first epochs short. With l1 or a hinge loss, curvature says
+# nothing.
+_USUAL_RHO = 0.01
 _LEAST_RHO, _MOST_RHO = 1e-9, 1e6
 _LARGEST_SQUARE = 1e13  # of a row, on average: beyond, steps by the largest rho lead far away
 
@@ -63,7 +65,7 @@ def with_rho(
     if algorithm.starts_at_sample:
         rho = _SHARE * (largest_curvature(model, start, sample) or 1.0)
     elif model.penalty.l1:
-        rho = _WITH_KINKS
+        rho = _USUAL_RHO
     else:
         rho = _from_zero(model, sample, training_rows / spec.workers)
     rho = float(f"{min(max(rho, _LEAST_RHO), _MOST_RHO):.2g}")
@@ -78,10 +80,10 @@ def _from_zero(model: LossModel, sample: Rows, rank_rows: float) -> float:
     """
     curvature = model.curvature(*sample)
     if curvature is None:
-        return _WITH_KINKS
+        return _USUAL_RHO
     n_features: int = sample[0].shape[1]
-    apart = min(1.0, (n_features + 1) / rank_rows) * min(1.0, float(curvature.mean()))
-    return max(apart, 2 * model.penalty.l2)
+    apart = (n_features + 1) / rank_rows * min(1.0, float(curvature.mean()))
+    return max(min(apart, _USUAL_RHO), 2 * model.penalty.l2)
 
 
 def _says_enough(spec: JobSpec, model: LossModel, X: Matrix, training_rows: int) -> bool:

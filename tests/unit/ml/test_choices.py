@@ -253,6 +253,29 @@ def test_a_hinge_loss_comes_to_its_minimum_in_few_epochs(name: str) -> None:
     assert objective(spec, trained(spec, X, y, first), X, y) <= best * 1.01
 
 
+@pytest.mark.parametrize(
+    ("model", "rows", "rho"),
+    [
+        (models.LogisticRegression(l2=1e-9), 10_000, 1.1e-3),  # 0.25 · 11 rows / 2,500 of a rank
+        (models.LogisticRegression(l2=1e-9), 100, 0.01),
+        (models.LogisticRegression(l2=0.1), 10_000, 0.2),
+        (models.LogisticRegression(l1=0.1), 10_000, 0.01),
+        (models.Svm(), 10_000, 0.01),
+    ],
+)
+def test_rho_suits_a_start_at_zero(model: models.Model, rows: int, rho: float) -> None:
+    X = standardised(np.random.default_rng(0).normal(size=(100, 10)))
+    y = (X[:, 0] > 0).astype(np.float32)
+    algorithm = algorithms.Admm(start="zero")
+    spec = JobSpec(data=CSV, model=model, algorithm=algorithm, workers=4)
+    built = model_for(model, X, y)
+    assert isinstance(built, LossModel)
+    sample = X, built.targets(y)
+    found = with_rho(spec, built, built.initial_parameters(), sample, rows).algorithm
+    assert isinstance(found, algorithms.Admm)
+    assert found.rho == pytest.approx(rho, rel=0.1)
+
+
 def test_noise_of_steps_does_not_keep_admm_from_its_end() -> None:
     rng = np.random.default_rng(6)
     X = standardised(rng.normal(size=(3000, 6)))
