@@ -14,7 +14,8 @@ from multiprocessing.synchronize import Barrier
 import numpy as np
 
 from benchmarks.floor import BLOCK_BYTES, MOST_BYTES, Floor
-from comm import InFlight, Message, Workers, in_flight_chunks
+from comm import InFlight, Message, Workers, in_flight_chunking
+from comm.chunking import Chunking
 from comm.shared_model import SharedModel
 from stepml.job.step import Step
 from storage import Storage, open_channel
@@ -45,9 +46,9 @@ class Case:
         """Return the prefix of all keys of the case."""
         return f"jobs/bench/{self.pattern}-{self.value_bytes}-{self.world_size}/"
 
-    def chunks(self, channel: Storage) -> int:
-        """Return the number of chunks of the vector."""
-        return in_flight_chunks(self.pattern, self.world_size, self.value_bytes, channel)
+    def chunking(self, channel: Storage) -> Chunking:
+        """Return how the vector is cut."""
+        return in_flight_chunking(self.pattern, self.world_size, self.value_bytes, channel)
 
 
 @dataclass(slots=True)
@@ -152,7 +153,7 @@ class Worker:
 
     def _exchange(self, case: Case, name: str, channel: Storage) -> InFlight:
         workers = Workers(f"{case.prefix}{name}/", case.world_size)
-        return InFlight(workers, self._rank, channel, chunks=case.chunks(channel))
+        return InFlight(workers, self._rank, channel, chunking=case.chunking(channel))
 
     def _message(self, case: Case) -> Message:
         numbers = np.random.default_rng(self._rank).normal(size=case.value_bytes // 4)
@@ -162,7 +163,7 @@ class Worker:
         """Return floors with blocks of each size that makes a difference."""
         if case.channel not in MOST_BYTES:
             return {}
-        chunks = case.chunks(channel)
+        chunks = case.chunking(channel).n_mergers
         most_bytes = min(-(-case.value_bytes // chunks), MOST_BYTES[case.channel])
         sizes = {min(block_bytes, most_bytes) for block_bytes in BLOCK_BYTES}
         floors = {size: self._floor(case, chunks, size) for size in sorted(sizes)}

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from comm import InFlight, InFlightExchange, Message, Workers, in_flight_chunks
+from comm import InFlight, InFlightExchange, Message, Workers, in_flight_chunking
 from comm.wire import decode, encode
 from ps_server.client.exchange import ServerInFlight
 from ps_server.over_thrift.client import ParameterClient
@@ -136,7 +136,7 @@ def _exchanges(
             Workers(f"{prefix}{name}/", WORLD_SIZE),
             rank,
             redis,
-            chunks=in_flight_chunks(pattern, WORLD_SIZE, 4 * n_parameters, redis),
+            chunking=in_flight_chunking(pattern, WORLD_SIZE, 4 * n_parameters, redis),
             compression=case.compression,
         )
         for name, pattern in REDIS.items()
@@ -211,7 +211,7 @@ class TimedExchange:
         return None
 
     def _reduced(self, batch: int, message: Message) -> Message:
-        aggregate = self.inner.all_reduce(Step(1, batch), message)
+        aggregate = self.inner.all_reduce(Step(1, batch), message, into=message.vector)
         if self.rank == 0 and batch > 1:
             self.inner.forget([Step(1, batch - 1)])
         return aggregate

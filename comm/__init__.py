@@ -1,5 +1,6 @@
 """The exchange of updates between workers that cannot talk to each other."""
 
+from comm.chunking import in_flight_chunking
 from comm.exchange import (
     InFlightExchange,
     OrchestratedExchange,
@@ -7,7 +8,7 @@ from comm.exchange import (
     SharedState,
     Workers,
 )
-from comm.in_flight import InFlight, in_flight_chunks
+from comm.in_flight import InFlight
 from comm.orchestrated import Orchestrated
 from comm.shared_model import SharedModel, require_shareable
 from comm.wire import Compression, Message
@@ -23,6 +24,6 @@ __all__ = [
     "SharedModelExchange",
     "SharedState",
     "Workers",
-    "in_flight_chunks",
+    "in_flight_chunking",
     "require_shareable",
 ]

@@ -62,10 +62,11 @@ class InFlightExchange(ABC):
     timeout_s: float
 
     @abstractmethod
-    def all_reduce(self, step: Step, message: Message) -> Message:
+    def all_reduce(self, step: Step, message: Message, into: Vector | None = None) -> Message:
         """Contribute ``message`` and return the sum of all ranks' contributions.
 
-        The arrays of the sum stay valid until the next but one call.
+        The arrays of the sum stay valid until the next but one call. Its vector may be ``into``,
+        which may be the message's own vector: then that is overwritten, even if the call fails.
         ``pause`` of the sum is set if that of any contribution is: all ranks stop after this step.
 
         Raises

@@ -6,6 +6,9 @@
         (every rank)            (the rank that merges a chunk)                         │
     every rank ◄──────────────────── wait for the sums of all chunks ◄─────────────────┘
 
+The vector travels in chunks: while one is added, the next one is on its way. A rank's own numbers
+for the chunks that it merges do not travel at all.
+
 **Healing.** The channel may lose everything at any time. A rank that waits checks every few seconds
 that the values it has published still exist: its contribution to this step, and its sums of this
 step and the last one, which a slower rank may still need. Ranks are never further apart: a rank at
@@ -22,33 +25,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from typing import TypeVar
 
+from comm.chunking import WHOLE, Chunking
 from comm.exchange import InFlightExchange, Workers
 from comm.garbage import Garbage
 from comm.pace import Pace
-from comm.sums import cut, join, sum_in_rank_order
-from comm.wire import Compression, Message, decode, encode, is_whole
+from comm.published import Published
+from comm.sums import Aggregate, Joint, cut, join, sum_in_rank_order
+from comm.wire import Compression, Message, Vector, decode, encode, is_whole
 from stepml.job.errors import DamagedValueError, ReplayLostError, WaitTimeoutError
 from stepml.job.step import Step
 from storage import Storage
-from storage.base import Buffer, Clock
+from storage.base import Clock
 
 HEAL_S = 2.0  # the longest delay by a lost value; each look costs a request
 # The rank that made the last sum publishes it again when it waits for the next one. Until then it
 # computes, about as long as this rank did: it gets so many times that.
 _COMPUTES = 3
 _MOST_LOOKS = 30
+_AT_ONCE = 4  # chunks published together, at least
 
-
-def in_flight_chunks(pattern: str, world_size: int, vector_bytes: int, channel: Storage) -> int:
-    """Return the number of chunks into which a pattern cuts a vector in flight.
-
-    ``reduce`` has one, which rank 0 merges. ``reduce_scatter`` has one for each rank, unless the
-    vector is so small that a chunk is not worth a request to ``channel``.
-    """
-    if pattern == "reduce":
-        return 1
-    return max(1, min(world_size, vector_bytes // channel.request_bytes))
+T = TypeVar("T")
 
 
 class InFlight(InFlightExchange):
@@ -59,8 +57,8 @@ class InFlight(InFlightExchange):
     workers : Workers
     rank : int
     channel : Storage
-    chunks : int
-        From `in_flight_chunks`; rank ``c`` merges chunk ``c``.
+    chunking : Chunking
+        From `in_flight_chunking`.
     compression : {"none", "float16"}
     timeout_s : float
         Longest wait for the other ranks.
@@ -80,7 +78,7 @@ class InFlight(InFlightExchange):
         rank: int,
         channel: Storage,
         *,
-        chunks: int = 1,
+        chunking: Chunking = WHOLE,
         compression: Compression = "none",
         timeout_s: float = 180.0,
         frontier: str | None = None,
@@ -94,42 +92,37 @@ class InFlight(InFlightExchange):
         self._workers = workers
         self._rank = rank
         self._channel = channel
-        self._chunks = chunks
+        self._chunking = chunking
+        self._mine = chunking.of(rank)
         self._compression: Compression = compression
         self._watch = watch
         self._clock = clock
-        self._contributed: dict[str, Buffer] = {}  # by this rank to this step
-        self._sums: dict[str, Buffer] = {}  # made by this rank in this step …
-        self._last_sums: dict[str, Buffer] = {}  # … and in the one before
+        self._published = Published(channel, compression)
         self._garbage = Garbage(channel)
         self._merge_pace, self._collect_pace = Pace(clock), Pace(clock)
         self._left_at = clock.monotonic()  # the last step, or the beginning
         self._longest_s = 0.0  # between two steps
 
-    def all_reduce(self, step: Step, message: Message) -> Message:
+    def all_reduce(self, step: Step, message: Message, into: Vector | None = None) -> Message:
         self._longest_s = max(self._longest_s, self._clock.monotonic() - self._left_at)
-        self._last_sums, self._sums = self._sums, {}
-        self._contributed = self._publish(
-            {
-                self._workers.contribution(step, self._rank, chunk): encode(part, self._compression)
-                for chunk, part in enumerate(cut(message, self._chunks))
-            }
-        )
+        self._published.begin_step()
+        parts = cut(message, self._chunking.n_chunks)
+        self._contribute(step, parts)
         # While the others' contributions are still on their way.
         self._garbage.flush_if_much()
-        mine = range(self._rank, self._chunks, self._workers.world_size)
-        sums = {chunk: self._merge(step, chunk) for chunk in mine}
-        sums |= self._collect(step, [c for c in range(self._chunks) if c not in sums])
-        aggregate = join([sums[chunk] for chunk in range(self._chunks)])
-        # All ranks have contributed to this step, so they have the sum of the last one. While this
-        # rank computes, the memory of both is free. The names are for `withdraw`.
-        self._contributed = dict.fromkeys(self._contributed, b"")
-        self._last_sums = dict.fromkeys(self._last_sums, b"")
+        joint = Joint(message, len(parts), into)
+        for chunk, part in self._merge(step, {chunk: parts[chunk] for chunk in self._mine}):
+            joint.put(chunk, part)
+        rest = [chunk for chunk in range(len(parts)) if chunk not in self._mine]
+        for chunk, part in self._collect(step, rest):
+            contribution = self._workers.contribution(step, self._rank, chunk)
+            self._published.replace(contribution, joint.put(chunk, part))
+        self._published.end_step()
         self._left_at = self._clock.monotonic()
-        return aggregate
+        return joint.whole()
 
     def replay(self, step: Step) -> Message | None:
-        names = [self._workers.aggregate(step, chunk) for chunk in range(self._chunks)]
+        names = self._aggregates(step)
         found = self._channel.load_many(names)
         try:
             return join([decode(found[name], name) for name in names])
@@ -137,57 +130,78 @@ class InFlight(InFlightExchange):
             return None
 
     def forget(self, steps: Iterable[Step]) -> None:
-        chunks = range(self._chunks)
-        self._garbage.add([self._workers.aggregate(step, c) for step in steps for c in chunks])
+        self._garbage.add([name for step in steps for name in self._aggregates(step)])
 
     def close(self) -> None:
         self._garbage.flush()
 
     def withdraw(self) -> None:
-        own = self._contributed | self._last_sums | self._sums
+        own = self._published.names
         self._garbage.add([*own, *([self._frontier] if self._frontier else [])])
         self._garbage.flush()
 
-    def _merge(self, step: Step, chunk: int) -> Message:
-        key = self._workers.aggregate(step, chunk)
-        names = self._workers.contributions(step, chunk)
-        try:
-            aggregate = sum_in_rank_order(self._arriving(step, names, key), self._compression)
-        except _MergedElsewhereError:  # by a copy of this rank
-            return self._collect(step, [chunk])[chunk]
-        first = self._publish({key: aggregate.data})[key]
-        self._sums[key] = first
-        self._garbage.add(names, len(names) * len(aggregate.data))
-        return aggregate.message if first is aggregate.data else decode(first, key)
+    def _contribute(self, step: Step, parts: Sequence[Message]) -> None:
+        """Publish this rank's contributions to the chunks that others merge."""
+        others = [chunk for chunk in range(len(parts)) if chunk not in self._mine]
+        for chunks in self._groups(others):
+            self._published.contribute(
+                {self._workers.contribution(step, self._rank, c): parts[c] for c in chunks},
+                [self._workers.aggregate(step, c) for c in chunks],
+            )
 
-    def _publish(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
-        """Publish ``values`` and return the first undamaged value of each key."""
-        firsts = self._channel.publish_many(values)
-        for key, data in values.items():
-            if firsts[key] is not data and not is_whole(firsts[key]):
-                self._channel.delete(key)  # otherwise it would never be replaced
-                firsts[key] = self._channel.publish(key, data)
-        return firsts
+    def _merge(self, step: Step, own: Mapping[int, Message]) -> Iterator[tuple[int, Message]]:
+        """Yield the sums of the chunks that this rank merges, with their numbers."""
+        left = [*own]
+        while left:
+            try:
+                for chunk, part in self._merged(step, {chunk: own[chunk] for chunk in left}):
+                    left.remove(chunk)
+                    yield chunk, part
+            except _MergedElsewhereError:  # by a copy of this rank
+                whole = self._whole([self._workers.aggregate(step, chunk) for chunk in left])
+                there = [c for c in left if self._workers.aggregate(step, c) in whole]
+                yield from self._collect(step, there)
+                left = [chunk for chunk in left if chunk not in there]
 
-    def _arriving(self, step: Step, names: Sequence[str], merged: str) -> Iterator[Message]:
-        """Yield all contributions to a chunk in rank order, as they arrive."""
-        others = [name for name in names if name not in self._contributed]
-        with closing(self._waiting(step, others, self._merge_pace, merged)) as arriving:
-            for name in names:
-                if name in self._contributed:
-                    yield decode(self._contributed[name], name)
-                else:
-                    yield next(arriving)
+    def _merged(self, step: Step, own: Mapping[int, Message]) -> Iterator[tuple[int, Message]]:
+        others = [rank for rank in range(self._workers.world_size) if rank != self._rank]
+        names = {c: [self._workers.contribution(step, r, c) for r in others] for c in own}
+        keys = {chunk: self._workers.aggregate(step, chunk) for chunk in own}
+        awaited = [name for each in names.values() for name in each]
+        with closing(self._waiting(step, awaited, self._merge_pace, [*keys.values()])) as arriving:
+            for number, chunks in enumerate(self._groups([*own])):
+                if number:  # the channel can use the memory of the group before
+                    self._garbage.flush()
+                sums = {keys[chunk]: self._sum(own[chunk], arriving) for chunk in chunks}
+                firsts = self._published.add_sums(sums)
+                for chunk, each in zip(chunks, sums.values(), strict=True):
+                    self._garbage.add(names[chunk], len(others) * len(each.data))
+                yield from zip(chunks, firsts, strict=True)
 
-    def _collect(self, step: Step, chunks: Sequence[int]) -> dict[int, Message]:
+    def _sum(self, own: Message, arriving: Iterator[Message]) -> Aggregate:
+        if self._compression != "none":
+            own = decode(encode(own, self._compression), "own numbers")  # as others get theirs
+        ranks = range(self._workers.world_size)
+        contributions = (own if rank == self._rank else next(arriving) for rank in ranks)
+        return sum_in_rank_order(contributions, self._compression)
+
+    def _groups(self, items: Sequence[T]) -> Iterator[Sequence[T]]:
+        """Yield ``items`` in parts that are published together."""
+        size = max(_AT_ONCE, self._workers.world_size)
+        return (items[start : start + size] for start in range(0, len(items), size))
+
+    def _collect(self, step: Step, chunks: Sequence[int]) -> Iterator[tuple[int, Message]]:
         names = [self._workers.aggregate(step, chunk) for chunk in chunks]
-        return dict(zip(chunks, self._waiting(step, names, self._collect_pace), strict=True))
+        return zip(chunks, self._waiting(step, names, self._collect_pace), strict=True)
 
     def _waiting(
-        self, step: Step, names: Sequence[str], pace: Pace, merged: str | None = None
+        self, step: Step, names: Sequence[str], pace: Pace, made: Sequence[str] = ()
     ) -> Generator[Message, None, None]:
-        """Yield the messages under ``names`` in that order; a damaged one is awaited again."""
-        watch = self._watcher(step, pace, merged)
+        """Yield the messages under ``names`` in that order; a damaged one is awaited again.
+
+        ``made`` are the keys of the sums that this rank makes of them.
+        """
+        watch = self._watcher(step, pace, made)
         deadline = self._clock.monotonic() + self.timeout_s
         missing, first_delay_s = [*names], pace.begin()
         while missing:
@@ -209,8 +223,8 @@ class InFlight(InFlightExchange):
             except WaitTimeoutError as error:
                 raise WaitTimeoutError(self._who_is_missing(step), self.timeout_s) from error
 
-    def _watcher(self, step: Step, pace: Pace, merged: str | None) -> Callable[[], None]:
-        """Return the callback of a wait; ``merged`` is the key of the sum that this rank makes."""
+    def _watcher(self, step: Step, pace: Pace, made: Sequence[str]) -> Callable[[], None]:
+        """Return the callback of a wait; ``made`` are the keys of the sums that this rank makes."""
         due = self._clock.monotonic() + self._heal_s
         looks_behind = 0
 
@@ -221,8 +235,9 @@ class InFlight(InFlightExchange):
                 self._watch()
             if self._clock.monotonic() >= due:
                 due = self._clock.monotonic() + self._heal_s
-                self._heal()
-                if merged is not None and self._is_whole(merged):
+                self._published.heal()
+                next_one = [key for key in made if key not in self._published.names][:1]
+                if self._whole(next_one):
                     raise _MergedElsewhereError
                 behind = self._steps_behind(step)
                 looks_behind = looks_behind + 1 if behind else 0
@@ -238,9 +253,9 @@ class InFlight(InFlightExchange):
     def _looks_one_behind(self) -> int:
         return min(_MOST_LOOKS, 3 + int(_COMPUTES * self._longest_s / self._heal_s))
 
-    def _is_whole(self, name: str) -> bool:
-        found = self._channel.load_many([name])
-        return name in found and is_whole(found[name])
+    def _whole(self, names: Sequence[str]) -> set[str]:
+        found = self._channel.load_many(names)
+        return {name for name, data in found.items() if is_whole(data)}
 
     def _steps_behind(self, step: Step) -> int:
         """Return the distance to the frontier; move the frontier here if it is behind."""
@@ -252,30 +267,28 @@ class InFlight(InFlightExchange):
             self._channel.save(self._frontier, str(step.batch).encode())
         return max(0, reached - step.batch)
 
-    def _heal(self) -> None:
-        published = self._contributed | self._last_sums | self._sums
-        there = self._channel.find_many([*published])
-        self._publish({key: data for key, data in published.items() if key not in there})
+    def _aggregates(self, step: Step) -> list[str]:
+        chunks = range(self._chunking.n_chunks)
+        return [self._workers.aggregate(step, chunk) for chunk in chunks]
 
     def _who_is_missing(self, step: Step) -> list[str]:
-        ranks = range(self._workers.world_size)
-        chunks = range(self._chunks)
-        names = {r: [self._workers.contribution(step, r, c) for c in chunks] for r in ranks}
-        found = self._channel.find_many([name for each in names.values() for name in each])
-        silent = [
-            f"rank {rank}'s contribution to {step}"
+        ranks, chunks = range(self._workers.world_size), range(self._chunking.n_chunks)
+        names = {
+            rank: [
+                self._workers.contribution(step, rank, chunk)
+                for chunk in chunks
+                if self._chunking.merger(chunk) != rank
+            ]
             for rank in ranks
-            if not found.issuperset(names[rank])
-        ]
+        }
+        found = self._channel.find_many([name for each in names.values() for name in each])
+        silent = [rank for rank in ranks if not found.issuperset(names[rank])]
         if silent:
-            return silent
-        sums = {c: self._workers.aggregate(step, c) for c in chunks}
-        there = self._channel.find_many([*sums.values()])
-        return [
-            f"rank {chunk % self._workers.world_size}'s sum of {step}"
-            for chunk, name in sums.items()
-            if name not in there
-        ]
+            return [f"rank {rank}'s contribution to {step}" for rank in silent]
+        sums = self._aggregates(step)
+        there = self._channel.find_many(sums)
+        mergers = [self._chunking.merger(c) for c in chunks if sums[c] not in there]
+        return [f"rank {rank}'s sum of {step}" for rank in dict.fromkeys(mergers)]
 
 
 class _MergedElsewhereError(Exception):

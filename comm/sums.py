@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from comm.wire import Compression, Draft, Message, Shape, decode, encode
+from comm.wire import Compression, Draft, Message, Shape, Vector, decode, encode
 from stepml.job.errors import DamagedValueError
 
 
@@ -43,6 +43,45 @@ def join(chunks: Sequence[Message]) -> Message:
         return chunks[0]
     vector = np.concatenate([chunk.vector for chunk in chunks])
     return Message(vector, chunks[0].trailer, any(chunk.pause for chunk in chunks))
+
+
+class Joint:
+    """The place where a message's chunks are put together, in any order.
+
+    Parameters
+    ----------
+    like : Message
+        One with the same chunks.
+    chunks : int
+        One chunk stays where it is.
+    vector : array, optional
+        The place of the vector; left out: allocated here.
+    """
+
+    def __init__(self, like: Message, chunks: int, vector: Vector | None = None) -> None:
+        self._slices = chunk_slices(like.vector.size, chunks)
+        if vector is None and chunks > 1:
+            vector = np.empty_like(like.vector)
+        self._vector = vector
+        self._chunks: dict[int, Message] = {}
+
+    def put(self, number: int, chunk: Message) -> Message:
+        """Put a chunk at its place, and return it there."""
+        if len(self._slices) > 1:
+            assert self._vector is not None
+            place = self._vector[self._slices[number]]
+            place[:] = chunk.vector
+            chunk = Message(place, chunk.trailer, chunk.pause)
+        self._chunks[number] = chunk
+        return chunk
+
+    def whole(self) -> Message:
+        """Return the message, once it has all chunks."""
+        if len(self._slices) == 1:
+            return self._chunks[0]
+        assert self._vector is not None
+        pause = any(chunk.pause for chunk in self._chunks.values())
+        return Message(self._vector, self._chunks[0].trailer, pause)
 
 
 @dataclass(frozen=True, slots=True)

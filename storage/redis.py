@@ -31,6 +31,7 @@ _LOOK_S = 1.0  # a waiter blocks this long before it checks whether it should go
 _STALE_DELAY_S = 0.01  # after a token without a value
 _MAX_CONFLICTS = 10
 _READY = "ready:"
+_WAKE_COMMANDS = 3
 
 # The token of a version is the value's SHA-1, computed by Redis; "" stands for an absent key.
 _COMPARE_AND_SAVE = """
@@ -119,9 +120,11 @@ class RedisStorage(Storage):
         published: dict[str, Buffer] = {}
         for _ in range(_MAX_CONFLICTS):
             left = {key: data for key, data in values.items() if key not in published}
-            commands = [(key, self._set(key, data, b"NX")) for key, data in left.items()]
-            wakes = [command for key in left for command in self._wake(key)]
-            replies = self._run([*commands, *wakes])[: len(left)]
+            # Each value is followed by its wake: waiters load it while the others are on their way.
+            commands: Commands = []
+            for key, data in left.items():
+                commands += [(key, self._set(key, data, b"NX")), *self._wake(key)]
+            replies = self._run(commands)[:: 1 + _WAKE_COMMANDS]
             stored = {key for key, reply in zip(left, replies, strict=True) if reply is not None}
             published |= {key: data for key, data in left.items() if key in stored}
             published |= self.load_many([key for key in left if key not in stored])
@@ -157,7 +160,7 @@ class RedisStorage(Storage):
                 watch()
             absent = [key for key in missing if key not in found]
             look_s = max(0.0, min(_LOOK_S, deadline - clock.monotonic()))
-            for key, value in self._blocking_look(absent, look_s / max(1, len(absent)), clock):
+            for key, value in self._blocking_look(absent, look_s, clock):
                 found[key] = value
                 while missing and missing[0] in found:
                     first = missing.pop(0)
@@ -170,20 +173,23 @@ class RedisStorage(Storage):
         self._nodes.close()
 
     def _blocking_look(
-        self, keys: Sequence[str], each_s: float, clock: Clock
+        self, keys: Sequence[str], look_s: float, clock: Clock
     ) -> Iterator[tuple[str, Buffer]]:
-        """Yield those of ``keys`` that exist, waiting ``each_s`` seconds for each absent one."""
-        block_s = b"%.3f" % max(0.001, each_s)  # 0 would wait for ever
+        """Yield those of ``keys`` that exist, waiting ``look_s`` seconds if all are absent.
+
+        Half of it is for the first key: the others often follow at once, and are needed later.
+        """
         stale = []
         pools = {key: self._nodes.pool(key) for key in keys}
-        move = (b"LEFT", b"RIGHT", block_s)
+        each_s = look_s if len(keys) == 1 else look_s / 2 / max(1, len(keys) - 1)
+        block_s = dict.fromkeys(keys, each_s) | dict.fromkeys(keys[:1], max(each_s, look_s / 2))
         with ExitStack() as connections:
             streams = {
                 pool: connections.enter_context(self._stream(pool)) for pool in {*pools.values()}
             }
             for pool, stream in streams.items():
                 names = [key for key in keys if pools[key] is pool]
-                waits = [(b"BLMOVE", _ready(key), _ready(key), *move) for key in names]
+                waits = [_wait(key, block_s[key]) for key in names]
                 loads = [(b"GET", key) for key in names]
                 stream.send(encoded(chain.from_iterable(zip(waits, loads, strict=True))))
             for key in keys:
@@ -269,6 +275,11 @@ def open_storage(url: str, environment: Mapping[str, str]) -> RedisStorage:
 def _ready(key: str) -> str:
     # The part in braces determines the slot, so the token is on the same node as its value.
     return f"{_READY}{{{key}}}"
+
+
+def _wait(key: str, block_s: float) -> Command:
+    most_s = b"%.3f" % max(0.001, block_s)  # 0 would wait for ever
+    return (b"BLMOVE", _ready(key), _ready(key), b"LEFT", b"RIGHT", most_s)
 
 
 def _digest(value: Buffer) -> str:

@@ -261,7 +261,7 @@ class EpochExchange:
         self.longest_s = max(self.longest_s, began - self.left_at)
         self.exchange.timeout_s = self.patience_s
         self.wait.begin(batch)
-        aggregate = self.exchange.all_reduce(Step(self.epoch, batch), message)
+        aggregate = self.exchange.all_reduce(Step(self.epoch, batch), message, into=vector)
         self.left_at = time.monotonic()
         self.waited_s += self.left_at - began
         self.n_exchanges += 1

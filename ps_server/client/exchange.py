@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 
 from comm.exchange import InFlightExchange, OrchestratedExchange, Workers
-from comm.wire import Compression, Message, Shape
+from comm.wire import Compression, Message, Shape, Vector
 from ps_server.client.jobs import SLICE_S, JobClient, Push, nothing
 from ps_server.over_thrift.client import ParameterClient
 from ps_server.protocol.calls import (
@@ -68,7 +68,7 @@ class ServerInFlight(InFlightExchange):
         self._left_at = self.clock.monotonic()  # the last step, or the beginning
         self._longest_s = 0.0  # between two steps
 
-    def all_reduce(self, step: Step, message: Message) -> Message:
+    def all_reduce(self, step: Step, message: Message, into: Vector | None = None) -> Message:
         began = self.clock.monotonic()
         self._longest_s = max(self._longest_s, began - self._left_at)
         self._epoch = step.epoch

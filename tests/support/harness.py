@@ -16,6 +16,7 @@ from comm import (
     SharedModelExchange,
     Workers,
 )
+from comm.chunking import Chunking
 from comm.wire import encode
 from ps_server.client.exchange import ServerInFlight, ServerOrchestrated
 from ps_server.client.shared_model import ServerSharedModel
@@ -36,8 +37,16 @@ class Harness(ABC):
 
     @abstractmethod
     def in_flight(
-        self, ours: Workers, rank: int, *, chunks: int = 1, frontier: str = "", **settings: Any
-    ) -> InFlightExchange: ...
+        self,
+        ours: Workers,
+        rank: int,
+        *,
+        chunks: int = 1,
+        mergers: int = 0,
+        frontier: str = "",
+        **settings: Any,
+    ) -> InFlightExchange:
+        """Return a rank's exchange; ``mergers``, if not 0, is the number of ranks that merge."""
 
     @abstractmethod
     def orchestrated(
@@ -54,7 +63,8 @@ class Harness(ABC):
         """Contribute for a rank that does not run (any more)."""
 
     @abstractmethod
-    def has_contributed(self, ours: Workers, step: Step, rank: int) -> bool: ...
+    def has_contributed(self, ours: Workers, step: Step, rank: int, chunks: int = 1) -> bool:
+        """Return whether all is published that ``rank`` contributes to the chunks of others."""
 
     @abstractmethod
     def lose_everything(self) -> None:
@@ -64,9 +74,9 @@ class Harness(ABC):
     def left_behind(self) -> list[str]:
         """Return the stored names of all jobs, at least one for each step."""
 
-    def wait_for_contribution(self, ours: Workers, step: Step, rank: int) -> None:
+    def wait_for_contribution(self, ours: Workers, step: Step, rank: int, chunks: int = 1) -> None:
         deadline = time.monotonic() + WAIT_S
-        while not self.has_contributed(ours, step, rank):
+        while not self.has_contributed(ours, step, rank, chunks):
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
@@ -80,10 +90,22 @@ class OverStorage(Harness):
         self.n_steps = 60 if name in ("s3", "dynamodb") else 2_000
 
     def in_flight(
-        self, ours: Workers, rank: int, *, chunks: int = 1, frontier: str = "", **settings: Any
+        self,
+        ours: Workers,
+        rank: int,
+        *,
+        chunks: int = 1,
+        mergers: int = 0,
+        frontier: str = "",
+        **settings: Any,
     ) -> InFlightExchange:
         return InFlight(
-            ours, rank, self.channel, chunks=chunks, frontier=frontier or None, **settings
+            ours,
+            rank,
+            self.channel,
+            chunking=Chunking(chunks, mergers or min(chunks, ours.world_size)),
+            frontier=frontier or None,
+            **settings,
         )
 
     def orchestrated(
@@ -97,8 +119,10 @@ class OverStorage(Harness):
     def publish(self, ours: Workers, step: Step, rank: int, message: Message) -> None:
         self.channel.publish(ours.contribution(step, rank, 0), encode(message))
 
-    def has_contributed(self, ours: Workers, step: Step, rank: int) -> bool:
-        return bool(self.channel.find_many([ours.contribution(step, rank, 0)]))
+    def has_contributed(self, ours: Workers, step: Step, rank: int, chunks: int = 1) -> bool:
+        others = [c for c in range(chunks) if c % min(chunks, ours.world_size) != rank]
+        names = {ours.contribution(step, rank, chunk) for chunk in others}
+        return self.channel.find_many([*names]) == names
 
     def lose_everything(self) -> None:
         self.channel.clear("jobs/")
@@ -131,7 +155,14 @@ class OverServer(Harness):
             client.close()
 
     def in_flight(
-        self, ours: Workers, rank: int, *, chunks: int = 1, frontier: str = "", **settings: Any
+        self,
+        ours: Workers,
+        rank: int,
+        *,
+        chunks: int = 1,
+        mergers: int = 0,
+        frontier: str = "",
+        **settings: Any,
     ) -> InFlightExchange:
         return ServerInFlight(ours, rank, self.connect(), attempt=frontier, **settings)
 
@@ -148,7 +179,7 @@ class OverServer(Harness):
         self.client.register(ours.prefix, JobSettings(ours.world_size, given.size))
         self.client.push(Target(ours.prefix, step, rank), given)
 
-    def has_contributed(self, ours: Workers, step: Step, rank: int) -> bool:
+    def has_contributed(self, ours: Workers, step: Step, rank: int, chunks: int = 1) -> bool:
         try:
             return rank in self.client.exists(ours.prefix, step).ranks
         except UnknownJob:

@@ -84,7 +84,8 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
                 rows, weight = batches[number]
                 trailer[:] = part.write(path.w, rows, number, weight, out=gradient)
                 aggregate = exchange.all_reduce(number, gradient, trailer, must_pause())
-            gradient[:] = aggregate.vector
+            if aggregate.vector is not gradient:
+                gradient[:] = aggregate.vector
             epochs = rank_epoch.epoch - 1 + (number - 0.5) / len(batches)
             path.step(gradient, epochs, steps_before + number)
             loss_sum += float(aggregate.trailer[0])

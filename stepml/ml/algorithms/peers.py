@@ -27,7 +27,7 @@ class AllReduce(Protocol):
     def all_reduce(self, batch: int, vector: Floats, trailer: Sums, pause: bool) -> Aggregate:
         """Contribute to ``batch`` (from 1), wait for the other ranks, and return the sum.
 
-        The arguments may be overwritten after the call.
+        The sum may be in ``vector``, and the arguments may be overwritten after the call.
         """
 
     def replay(self, batch: int) -> Aggregate | None:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from redis.connection import Connection
 
-from comm import InFlight, InFlightExchange, Message, in_flight_chunks
+from comm import InFlight, InFlightExchange, Message, in_flight_chunking
+from comm.chunking import Chunking
+from comm.sums import cut
 from stepml.job.errors import PeerFailedError, ReplayLostError, WaitTimeoutError
 from stepml.job.step import Step
 from storage import Storage
@@ -35,8 +37,8 @@ def rank_of(
     return exchanges.in_flight(workers(world_size, job), rank, **settings)
 
 
-def wait_for_contribution(exchanges: Harness, rank: int, world_size: int) -> None:
-    exchanges.wait_for_contribution(workers(world_size), STEP, rank)
+def wait_for_contribution(exchanges: Harness, rank: int, world_size: int, chunks: int = 1) -> None:
+    exchanges.wait_for_contribution(workers(world_size), STEP, rank, chunks)
 
 
 def fork(act: Any, *arguments: Any) -> tuple[threading.Thread, list[Any]]:
@@ -56,17 +58,18 @@ def fork(act: Any, *arguments: Any) -> tuple[threading.Thread, list[Any]]:
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 @pytest.mark.parametrize("world_size", [1, 2, 3, 8])
-@pytest.mark.parametrize("pattern", ["reduce", "reduce_scatter"])
+@pytest.mark.parametrize("pattern", ["reduce", "reduce_scatter", "reduce in chunks"])
 def test_every_rank_gets_the_sum_in_rank_order(
     exchanges: Harness, pattern: str, world_size: int, size: int
 ) -> None:
     contributed = messages(world_size, size)
-    chunks = 1 if pattern == "reduce" else world_size
+    chunks = {"reduce": 1, "reduce_scatter": world_size}.get(pattern, 2 * world_size + 1)
+    mergers = world_size if pattern == "reduce_scatter" else 1
     late = np.random.default_rng(size).permutation(world_size)
 
     def act(rank: int) -> Message:
         time.sleep(0.002 * late[rank])
-        ours = rank_of(exchanges, rank, world_size, chunks=chunks)
+        ours = rank_of(exchanges, rank, world_size, chunks=chunks, mergers=mergers)
         return ours.all_reduce(STEP, contributed[rank])
 
     for result in at_once(world_size, act):
@@ -85,34 +88,66 @@ def test_twelve_megabytes_travel(exchanges: Harness, chunks: int) -> None:
     assert {result.vector.tobytes() for result in results} == {total(contributed)}
 
 
+@pytest.mark.parametrize("chunks", [1, 2, 7])
+def test_the_sum_can_take_the_place_of_the_contribution(exchanges: Harness, chunks: int) -> None:
+    contributed, expected = messages(2, 100), total(messages(2, 100))
+
+    def act(rank: int) -> bytes:
+        vector = contributed[rank].vector
+        ours = rank_of(exchanges, rank, 2, chunks=chunks)
+        return ours.all_reduce(STEP, contributed[rank], into=vector).vector.tobytes()
+
+    assert at_once(2, act) == [expected, expected]
+
+
 def test_small_vectors_are_not_cut(channel: Storage) -> None:
     smallest = channel.request_bytes
-    assert in_flight_chunks("reduce", 8, 2**40, channel) == 1
-    assert in_flight_chunks("reduce_scatter", 8, smallest - 1, channel) == 1
-    assert in_flight_chunks("reduce_scatter", 8, 4 * smallest, channel) == 4
-    assert in_flight_chunks("reduce_scatter", 8, 2**40, channel) == 8
+    assert in_flight_chunking("reduce", 8, smallest, channel) == Chunking(1, 1)
+    assert in_flight_chunking("reduce_scatter", 8, smallest - 1, channel) == Chunking(1, 1)
+    assert in_flight_chunking("reduce_scatter", 8, 4 * smallest, channel) == Chunking(4, 4)
+    assert in_flight_chunking("reduce_scatter", 8, 8 * smallest, channel) == Chunking(8, 8)
+
+
+def test_large_vectors_travel_in_blocks_where_values_do_and_waiters_are_woken(
+    channel: Storage,
+) -> None:
+    vector_bytes = 100 * 2**20
+    for pattern, mergers in (("reduce", 1), ("reduce_scatter", 8)):
+        chunking = in_flight_chunking(pattern, 8, vector_bytes, channel)
+        assert chunking.n_mergers == mergers
+        assert chunking.n_chunks % mergers == 0
+        if channel.wakes_waiters:
+            assert channel.block_bytes is not None
+            assert vector_bytes / chunking.n_chunks < channel.block_bytes
+        else:
+            assert chunking.n_chunks == mergers
 
 
 @pytest.mark.parametrize("chunks", [1, 2])
 @pytest.mark.parametrize("rank", [0, 1])
-def test_of_a_repeated_rank_the_first_value_stands(
+def test_of_a_repeated_rank_one_value_stands_for_all(
     exchanges: Harness, rank: int, chunks: int
 ) -> None:
-    contributed = messages(2, 50)
+    """The first one of what others merge, and of what it merges itself that of the first sum."""
+    contributed, different = messages(2, 50), messages(1, 50, seed=9)[0]
     first, repeated, other = (
         rank_of(exchanges, each, 2, chunks=chunks) for each in (rank, rank, 1 - rank)
     )
     dead, _ = fork(first.all_reduce, STEP, contributed[rank])
-    wait_for_contribution(exchanges, rank, 2)
-    if isinstance(exchanges, OverStorage):  # of all chunks, which may be written in any order
-        rest = [workers(2).contribution(STEP, rank, chunk) for chunk in range(chunks)]
-        exchanges.channel.wait_many(rest, timeout_s=WAIT_S)
-    again, results = fork(repeated.all_reduce, STEP, messages(1, 50, seed=9)[0])
+    wait_for_contribution(exchanges, rank, 2, chunks)
+    again, results = fork(repeated.all_reduce, STEP, different)
     result = other.all_reduce(STEP, contributed[1 - rank])
     again.join()
     dead.join()
-    assert result.vector.tobytes() == total(contributed)
-    assert results[0].vector.tobytes() == total(contributed)
+    assert results[0].vector.tobytes() == result.vector.tobytes()
+    first_sum = cut(Message(np.frombuffer(total(contributed), np.float32), result.trailer), chunks)
+    contributed[rank] = different
+    second_sum = cut(Message(np.frombuffer(total(contributed), np.float32), result.trailer), chunks)
+    for chunk, part in enumerate(cut(result, chunks)):
+        allowed = [first_sum[chunk].vector.tobytes()]
+        if isinstance(exchanges, OverStorage) and rank == chunk:
+            allowed.append(second_sum[chunk].vector.tobytes())
+        assert part.vector.tobytes() in allowed
 
 
 def test_a_merger_that_starts_late_is_waited_for(exchanges: Harness) -> None:
@@ -161,7 +196,7 @@ def test_the_error_of_a_peer_ends_the_wait(exchanges: Harness, rank: int) -> Non
         ours.all_reduce(STEP, messages(1, 10)[0])
 
 
-@pytest.mark.parametrize("chunks", [1, 3])
+@pytest.mark.parametrize("chunks", [1, 3, 7])
 def test_a_channel_that_is_emptied_during_a_step_heals(exchanges: Harness, chunks: int) -> None:
     contributed = messages(3, 40)
     waiting = [
@@ -169,7 +204,7 @@ def test_a_channel_that_is_emptied_during_a_step_heals(exchanges: Harness, chunk
         for rank in (0, 1)
     ]
     for rank in (0, 1):
-        wait_for_contribution(exchanges, rank, 3)
+        wait_for_contribution(exchanges, rank, 3, chunks)
     exchanges.lose_everything()
     last = rank_of(exchanges, 2, 3, chunks=chunks).all_reduce(STEP, contributed[2])
     for thread, results in waiting:
@@ -387,9 +422,9 @@ def test_thousands_of_steps_leave_nothing_behind(exchanges: Harness) -> None:
     assert len(exchanges.left_behind()) == 1  # the last sum
 
 
-@pytest.mark.parametrize("chunks", [1, 2])
+@pytest.mark.parametrize(("chunks", "mergers"), [(1, 1), (2, 2), (9, 1)])
 def test_steps_open_no_connections(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, chunks: int
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, chunks: int, mergers: int
 ) -> None:
     opened = []
     connect = Connection.connect
@@ -405,7 +440,9 @@ def test_steps_open_no_connections(
     channels = [BlockStorage(RedisStorage(server.url)) for _ in range(2)]
 
     def act(rank: int) -> None:
-        ours = InFlight(workers(2, f"quiet-{chunks}"), rank, channels[rank], chunks=chunks)
+        ours = InFlight(
+            workers(2, f"quiet-{chunks}"), rank, channels[rank], chunking=Chunking(chunks, mergers)
+        )
         for batch in range(1, 31):
             ours.all_reduce(Step(1, batch), contributed[rank])
             if rank == 0:
@@ -427,7 +464,7 @@ def test_a_step_costs_the_requests_that_its_formula_says(channel: Storage) -> No
 
     at_once(4, act)
     message_bytes = 32 + 4 * 1000 + 16
-    assert [meter.requests["publish"] for meter in meters] == [2, 1, 1, 1]
-    assert [meter.sent_bytes for meter in meters] == [2 * message_bytes] + 3 * [message_bytes]
+    assert [meter.requests["publish"] for meter in meters] == [1, 1, 1, 1]
+    assert [meter.sent_bytes for meter in meters] == 4 * [message_bytes]
     assert [meter.received_bytes for meter in meters] == [3 * message_bytes] + 3 * [message_bytes]
     assert not any(meter.requests["list"] for meter in meters)
