@@ -129,8 +129,8 @@ def test_in_flight_on_s3_every_batch_costs() -> None:
         job = Job(algorithm={"name": "gradient_averaging", "batch_size": batch_size})
         job.initialised()
         sums.append(sum(result.cost_usd for result in job.execute_all(1)))
-    # Five batches more: each at least a contribution of three ranks, and one sum.
-    assert sums[1] - sums[0] > 5 * 4 * PUT_USD
+    # Five batches more: each at least a contribution of two ranks, and the sum of the third.
+    assert sums[1] - sums[0] > 5 * 3 * PUT_USD
 
 
 def test_the_epochs_add_up_to_the_total() -> None:
