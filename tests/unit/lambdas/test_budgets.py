@@ -42,6 +42,7 @@ class TimedJob(Job):
         super().__init__(**spec)
         self.began = timedelta()  # ago
         self.slow: SlowStorage | None = None  # of rank 2
+        self.looking: LookingStorage | None = None  # of rank 0
 
     def attempt(self, epoch: int) -> dict[str, Any]:
         started_at = (datetime.now(UTC) - self.began).isoformat()
@@ -54,8 +55,8 @@ class TimedJob(Job):
         remaining: Callable[[], float] = lambda: 900.0,
         storage: Any = None,
     ) -> ExecutorResult:
-        slow = self.slow if rank == 2 else None
-        return super().execute(epoch, rank, remaining, storage or slow)
+        own = {0: self.looking, 2: self.slow}.get(rank)
+        return super().execute(epoch, rank, remaining, storage or own)
 
     def run(self) -> list[EpochReport]:
         """Run epochs in the loop of `Converged?` until one is the last."""
@@ -66,16 +67,35 @@ class TimedJob(Job):
         return reports
 
 
+class LookingStorage(MeteredDurableStorage):
+    """Notes the keys that a rank has looked for."""
+
+    def __init__(self, inner: MemoryStorage) -> None:
+        super().__init__(inner)
+        self.looked_for: set[str] = set()
+
+    def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
+        self.looked_for.update(keys)
+        return super().load_many(keys)
+
+
 class SlowStorage(MeteredDurableStorage):
     """Takes its time, once, while all others wait."""
 
-    def __init__(self, inner: MemoryStorage, clock: HandClock, others: Sequence[str]) -> None:
+    def __init__(
+        self,
+        inner: MemoryStorage,
+        clock: HandClock,
+        others: Sequence[str],
+        merger_waits: Callable[[], bool],
+    ) -> None:
         super().__init__(inner)
-        self._clock, self._others = clock, others
+        self._clock, self._others, self._merger_waits = clock, others, merger_waits
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
         if not self.requests["load"]:
             eventually(lambda: self.inner.find_many(self._others), set(self._others).__eq__)
+            eventually(self._merger_waits, bool)
             self._clock.sleep(1.3)
         return super().load_many(keys)
 
@@ -241,10 +261,15 @@ def test_a_slow_rank_is_named_in_the_report(
     in_step = algorithm == "gradient_averaging"
     others = [
         keys.contribution(job.exchanged(), Step(2, 1 if in_step else 0), 0, rank)
-        for rank in (0, 1, 3)
-        if in_step or rank < 2  # one after another
+        for rank in (
+            (1, 3) if in_step else (0, 1)
+        )  # in a step, rank 0 merges; or one after another
     ]
-    job.slow = SlowStorage(job.storage, clock, others)
+    awaited = keys.contribution(job.exchanged(), Step(2, 1), 0, 2)
+    job.looking = looking = LookingStorage(job.storage)
+    job.slow = SlowStorage(
+        job.storage, clock, others, lambda: not in_step or awaited in looking.looked_for
+    )
     report = job.reduce(2, job.execute_all(2))
     assert report.stragglers == [2]
     waited_for_it = [seconds > 1.2 for seconds in report.executor_seconds]

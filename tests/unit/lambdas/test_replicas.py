@@ -56,7 +56,7 @@ class Loaded(bytearray):
 
 
 class WeaklyHeld(DurableWrapper):
-    """Notes at each contribution whether the state of the epoch before is still in memory."""
+    """Notes at each sum whether the state of the epoch before is still in memory."""
 
     def __init__(self, inner: MemoryStorage, key: str) -> None:
         super().__init__(inner)
@@ -72,7 +72,7 @@ class WeaklyHeld(DurableWrapper):
         return found
 
     def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
-        if any("/c/" in key for key in values):
+        if any("/a/" in key for key in values):
             self.was_held.append(self.state() is not None)
         return super().publish_many(values)
 
@@ -101,11 +101,13 @@ def batches(*seconds: float) -> Remaining:
 
 
 class KillingStorage(DurableWrapper):
-    """Ends a rank that contributes to a batch, before or after the contribution takes effect."""
+    """Ends a rank before or after its part of a batch takes effect: rank 0 publishes the sum."""
 
     def __init__(self, job: Job, rank: int, batch: int, after: bool = False) -> None:
         super().__init__(job.storage)
-        self._key = keys.contribution(job.exchanged(), Step(1, batch), 0, rank)
+        prefix, step = job.exchanged(), Step(1, batch)
+        contribution = keys.contribution(prefix, step, 0, rank)
+        self._key = contribution if rank else keys.aggregate(prefix, step, 0)
         self._after = after
 
     def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
