@@ -383,12 +383,18 @@ def test_functions_of_one_part_differ_in_their_package_alone(part: str) -> None:
 @pytest.mark.parametrize("kind", FUNCTION_KINDS)
 def test_the_functions_of_a_kind_have_the_same_memory(kind: str) -> None:
     """InitialiseModel refuses what does not fit into an executor by its own memory."""
-    sizes = {
+    sizes = [
         each["MemorySize"]
         for each in resources("AWS::Serverless::Function").values()
         if each["FunctionName"]["Sub"].endswith(f"-{kind}")
-    }
-    assert len(sizes) == 1
+    ]
+    assert all(size == sizes[0] for size in sizes)
+
+
+def test_what_fits_into_the_function_that_refuses_models_fits_into_those_that_hold_them() -> None:
+    functions = resources("AWS::Serverless::Function")
+    for name in ("Initialise", "Executor", "Merger", "Reducer", "InitialiseTorch", "ExecutorTorch"):
+        assert functions[f"{name}Function"]["MemorySize"] == {"Ref": "ExecutorMemory"}, name
 
 
 def test_every_task_keeps_little_of_what_it_gets() -> None:
