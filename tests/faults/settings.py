@@ -120,7 +120,7 @@ SETTINGS = [
 ]
 
 
-# Of networks, beside all placements of the settings above.
+# Of networks: some placements, beside all of the settings above.
 NETWORK_SETTINGS = [
     Setting("network_gradients", "redis", "reduce_scatter"),
     Setting("network_models", "s3", "reduce"),

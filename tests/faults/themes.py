@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from tests.faults.campaign import Campaign, Strike
 from tests.faults.placements import LATE, TRAINING, Fault, Planner, Point, points
@@ -61,6 +62,11 @@ def places(ground: Ground, setting: Setting) -> Iterator[Strike]:
     jobs = ground.planner.plan(ground.points(setting), setting.channel, in_flight=setting.in_flight)
     for number, job in enumerate(jobs):
         yield Strike(f"{setting.name}-places-{number}", setting, job.faults, ground.roomy)
+
+
+def some_places(ground: Ground, setting: Setting) -> Iterator[Strike]:
+    """Place faults at as many points as one job has room for."""
+    yield from islice(places(ground, setting), 1)
 
 
 def limits(ground: Ground, setting: Setting) -> Iterator[Strike]:
@@ -144,6 +150,7 @@ def objects(ground: Ground, setting: Setting) -> Iterator[Strike]:
         yield _made_again(ground, setting, DERIVED[mine])
 
 
+BRIEF: dict[str, Theme] = {"some_places": some_places}
 THEMES: dict[str, Theme] = {
     "places": places,
     "limits": limits,

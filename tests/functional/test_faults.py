@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from tests.faults.chaos import Soak, survive
 from tests.faults.placements import Fault, Planner, Point
 from tests.faults.settings import NETWORK_SETTINGS, SETTINGS, Setting, all_settings
 from tests.faults.stack import FaultyStack, busy, deploy_faulty
-from tests.faults.themes import THEMES, Ground
+from tests.faults.themes import BRIEF, THEMES, Ground
 from tests.support.running_aws import RunningAws, eventually, running_aws
 
 pytestmark = pytest.mark.timeout(600)
@@ -42,7 +43,7 @@ CASES = [
     (theme, setting) for theme in THEMES for setting in (all_settings() if ARE_ALL else SETTINGS)
 ]
 if not ARE_ALL and find_spec("torch"):
-    CASES += zip(("limits", "stops"), NETWORK_SETTINGS, strict=True)
+    CASES += product(BRIEF, NETWORK_SETTINGS)
 ON_REDIS = [setting for setting in SETTINGS if setting.channel == "redis"]
 
 Struck = dict[tuple[str, Setting], list[Future[Outcome]]]
@@ -89,7 +90,7 @@ def struck(
     """The running jobs of all selected tests."""
     ground = Ground(campaign, stack, narrow_stack, Planner(EXTRAS))
     plans = {
-        (theme, setting): [*THEMES[theme](ground, setting)]
+        (theme, setting): [*(THEMES | BRIEF)[theme](ground, setting)]
         for theme, setting in asked_for(request.session.items)
     }
     return {of: [campaign.submit(strike) for strike in strikes] for of, strikes in plans.items()}
