@@ -113,7 +113,7 @@ class TrainingMemory:
             return
         needs = (
             f"training takes about {_mib(self.needed_bytes)}, and a function has {function_mb:,} "
-            f"MB: {', '.join(self._items())}"
+            f"MB (the stack's parameter ExecutorMemory): {', '.join(self._items())}"
         )
         most = self.most_batch_size(function_mb)
         if not most:

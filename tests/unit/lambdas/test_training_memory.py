@@ -60,7 +60,8 @@ def test_a_batch_that_does_not_fit_is_refused_before_the_data_are_read() -> None
     one.prepare()
     expected = (
         r"^algorithm.batch_size: expected at most 1\d, or algorithm.accumulate of at least 2, got "
-        r"20; training takes about 461 MB, and a function has 460 MB: 450 MB for Python and torch, "
+        r"20; training takes about 461 MB, and a function has 460 MB \(the stack's "
+        r"parameter ExecutorMemory\): 450 MB for Python and torch, "
         r"9 MB for 7 vectors of 300,010 parameters, 3 MB for the activations of 18 rows$"
     )
     with pytest.raises(ModelTooLargeError, match=expected):
