@@ -14,7 +14,7 @@ from multiprocessing.synchronize import Barrier
 import numpy as np
 
 from benchmarks.floor import BLOCK_BYTES, MOST_BYTES, Floor
-from comm import InFlight, Message, Workers, in_flight_chunking
+from comm import InFlight, Message, Workers, chunking_of
 from comm.chunking import Chunking
 from comm.shared_model import SharedModel
 from stepml.job.step import Step
@@ -48,7 +48,7 @@ class Case:
 
     def chunking(self, channel: Storage) -> Chunking:
         """Return how the vector is cut."""
-        return in_flight_chunking(self.pattern, self.world_size, self.value_bytes, channel)
+        return chunking_of(self.pattern, self.world_size, self.value_bytes, channel)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from comm import InFlight, InFlightExchange, Message, Workers, in_flight_chunking
+from comm import InFlight, InFlightExchange, Message, Workers, chunking_of
 from comm.wire import decode, encode
 from ps_server.client.exchange import ServerInFlight
 from ps_server.over_thrift.client import ParameterClient
@@ -136,7 +136,7 @@ def _exchanges(
             Workers(f"{prefix}{name}/", WORLD_SIZE),
             rank,
             redis,
-            chunking=in_flight_chunking(pattern, WORLD_SIZE, 4 * n_parameters, redis),
+            chunking=chunking_of(pattern, WORLD_SIZE, 4 * n_parameters, redis),
             compression=case.compression,
         )
         for name, pattern in REDIS.items()

@@ -1,6 +1,6 @@
 """The exchange of updates between workers that cannot talk to each other."""
 
-from comm.chunking import in_flight_chunking
+from comm.chunking import chunking_of
 from comm.exchange import (
     InFlightExchange,
     OrchestratedExchange,
@@ -24,6 +24,6 @@ __all__ = [
     "SharedModelExchange",
     "SharedState",
     "Workers",
-    "in_flight_chunking",
+    "chunking_of",
     "require_shareable",
 ]

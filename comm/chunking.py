@@ -28,9 +28,7 @@ class Chunking:
 WHOLE = Chunking()
 
 
-def in_flight_chunking(
-    pattern: str, world_size: int, vector_bytes: int, channel: Storage
-) -> Chunking:
+def chunking_of(pattern: str, world_size: int, vector_bytes: int, channel: Storage) -> Chunking:
     """Return how a pattern cuts a vector in flight.
 
     The chunks of ``reduce`` have one merger, rank 0. Those of ``reduce_scatter`` have all ranks,

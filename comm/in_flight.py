@@ -58,7 +58,7 @@ class InFlight(InFlightExchange):
     rank : int
     channel : Storage
     chunking : Chunking
-        From `in_flight_chunking`.
+        From `chunking_of`.
     compression : {"none", "float16"}
     timeout_s : float
         Longest wait for the other ranks.

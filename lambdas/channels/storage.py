@@ -13,7 +13,7 @@ from comm import (
     Orchestrated,
     SharedModel,
     SharedModelExchange,
-    in_flight_chunking,
+    chunking_of,
     require_shareable,
 )
 from lambdas.attempts.costs import BilledStorage
@@ -64,7 +64,7 @@ class StorageChannel(JobChannel):
             self.workers,
             rank,
             self.storage,
-            chunking=in_flight_chunking(exchange.pattern, world_size, gradient_bytes, self.storage),
+            chunking=chunking_of(exchange.pattern, world_size, gradient_bytes, self.storage),
             compression=exchange.compression,
             frontier=keys.frontier(self.prefix, task.attempt, task.epoch),
             watch=watch,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from redis.connection import Connection
 
-from comm import InFlight, InFlightExchange, Message, in_flight_chunking
+from comm import InFlight, InFlightExchange, Message, chunking_of
 from comm.chunking import Chunking
 from comm.sums import cut
 from stepml.job.errors import PeerFailedError, ReplayLostError, WaitTimeoutError
@@ -102,10 +102,10 @@ def test_the_sum_can_take_the_place_of_the_contribution(exchanges: Harness, chun
 
 def test_small_vectors_are_not_cut(channel: Storage) -> None:
     smallest = channel.request_bytes
-    assert in_flight_chunking("reduce", 8, smallest, channel) == Chunking(1, 1)
-    assert in_flight_chunking("reduce_scatter", 8, smallest - 1, channel) == Chunking(1, 1)
-    assert in_flight_chunking("reduce_scatter", 8, 4 * smallest, channel) == Chunking(4, 4)
-    assert in_flight_chunking("reduce_scatter", 8, 8 * smallest, channel) == Chunking(8, 8)
+    assert chunking_of("reduce", 8, smallest, channel) == Chunking(1, 1)
+    assert chunking_of("reduce_scatter", 8, smallest - 1, channel) == Chunking(1, 1)
+    assert chunking_of("reduce_scatter", 8, 4 * smallest, channel) == Chunking(4, 4)
+    assert chunking_of("reduce_scatter", 8, 8 * smallest, channel) == Chunking(8, 8)
 
 
 def test_large_vectors_travel_in_blocks_where_values_do_and_waiters_are_woken(
@@ -113,7 +113,7 @@ def test_large_vectors_travel_in_blocks_where_values_do_and_waiters_are_woken(
 ) -> None:
     vector_bytes = 100 * 2**20
     for pattern, mergers in (("reduce", 1), ("reduce_scatter", 8)):
-        chunking = in_flight_chunking(pattern, 8, vector_bytes, channel)
+        chunking = chunking_of(pattern, 8, vector_bytes, channel)
         assert chunking.n_mergers == mergers
         assert chunking.n_chunks % mergers == 0
         if channel.wakes_waiters:
