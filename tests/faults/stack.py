@@ -60,9 +60,16 @@ class WatchedStack(LocalStack):
         return self.aws.ended(execution)
 
     def tidied(self, name: str) -> None:
-        """Wait for the end report of a job without a model."""
+        """Wait for the end report of a job without a model, or the report of one that has it.
+
+        Finalise may go on, and finish, after the execution has been stopped.
+        """
         eventually(
-            lambda: self.keys(keys.ended(name)) or not self.keys(keys.claim(name)),
+            lambda: (
+                self.keys(keys.ended(name))
+                or self.keys(keys.report(name))
+                or not self.keys(keys.claim(name))
+            ),
             bool,
             EXECUTION_WAIT_S,
         )
