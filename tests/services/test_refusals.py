@@ -28,7 +28,6 @@ LACKING = [
     ),
     ("dynamodb", "list_contributor_insights", {}, "UnknownOperationException"),
     ("logs", "list_anomalies", {}, "UnknownOperationException"),
-    ("lambda", "get_account_settings", {}, "UnknownOperationException"),
     ("lambda", "list_function_url_configs", {"FunctionName": "f"}, "UnknownOperationException"),
     (
         "lambda",

@@ -72,11 +72,11 @@ def kill_once(monkeypatch: pytest.MonkeyPatch, rank: int, batch: int) -> None:
     """End a rank's function before it contributes to a batch."""
     all_reduce, killed = ServerInFlight.all_reduce, []
 
-    def killing(self: ServerInFlight, step: Step, message: Message) -> Message:
+    def killing(self: ServerInFlight, step: Step, message: Message, into: Any = None) -> Message:
         if (self.rank, step.batch) == (rank, batch) and not killed:
             killed.append(rank)
             raise KilledError
-        return all_reduce(self, step, message)
+        return all_reduce(self, step, message, into)
 
     monkeypatch.setattr(ServerInFlight, "all_reduce", killing)
 
