@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +133,15 @@ def _tagged(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, 
 _Tagged.add_multi_constructor("!", _tagged)
 
 
-def template() -> dict[str, Any]:
+@cache
+def _parsed() -> dict[str, Any]:
     loaded = yaml.load((ROOT / "templates" / "template.yaml").read_text(), _Tagged)
     assert isinstance(loaded, dict)
     return loaded
+
+
+def template() -> dict[str, Any]:
+    return copy.deepcopy(_parsed())
 
 
 def resources(kind: str) -> dict[str, dict[str, Any]]:
