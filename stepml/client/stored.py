@@ -26,7 +26,7 @@ class Stored:
 
 
 def stored(connection: Connection, bucket: str, place: str) -> Stored:
-    """Return what lies at a key, or below a prefix that ends with a slash."""
+    """Return the object at a key, or all objects below a prefix that ends with a slash."""
     return _total(place, _objects(connection, bucket, place))
 
 

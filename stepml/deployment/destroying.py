@@ -25,7 +25,7 @@ INTERFACES_WAIT_S = 3600.0  # Lambda releases its interfaces in a network within
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What there is of a deployment."""
+    """The stacks, jobs, buckets and log groups of a deployment."""
 
     stacks: Sequence[StackState]  # the first one to be deleted first
     resources: Sequence[Change]  # that go with the stacks
@@ -70,7 +70,7 @@ class Destruction:
         return Stacks(self.connection, self.report)
 
     def inventory(self) -> Inventory:
-        """Return what there is."""
+        """Return everything that exists of the deployment."""
         found = [self._stacks.find(stack_name(self.name, each)) for each in reversed(COMPONENTS)]
         stacks = [each for each in found if each is not None]
         usual = bucket_name(self.name, self.place)

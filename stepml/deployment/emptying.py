@@ -15,7 +15,7 @@ MOST_AT_ONCE = 1000  # objects that a request deletes
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """What a bucket holds."""
+    """The number and size of a bucket's objects."""
 
     bucket: str
     n_objects: int  # with old versions
@@ -23,7 +23,7 @@ class Holdings:
 
 
 def holdings(connection: Connection, bucket: str) -> Holdings | None:
-    """Return what a bucket holds, or None if it does not exist."""
+    """Return number and size of the objects of a bucket, or None if it does not exist."""
     try:
         with translated(connection.endpoint_url):
             sizes = [each.get("Size", 0) for each in _versions(connection, bucket)]

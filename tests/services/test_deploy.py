@@ -406,7 +406,7 @@ class TestRefusals:
 
 
 class TestChangeSets:
-    """What CloudFormation computes before it changes anything."""
+    """The changes that CloudFormation computes before it makes any."""
 
     def proposed(self, stack: Stack, **parameters: str) -> ChangeSet | None:
         made: list[ChangeSet] = []
