@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from stepml.cli.app import app
 from stepml.local_identity import ACCOUNT_ID, REGION
+from tests.support.recorded_calls import denied, policy, recorded_calls
 from tests.support.running_aws import RunningAws, running_aws
 
-STACK = "life"
+STACK = "stepml"  # as in the policies of templates/policies
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +26,16 @@ def own_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningAws]:
 
 
 def stepml(aws: RunningAws, *arguments: str, code: int = 0) -> Any:
-    """Run a command for the stack; return its document."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "stepml", *arguments, "--stack", STACK, "--json"],
-        env={**os.environ, "AWS_ENDPOINT_URL": aws.endpoint_url, "PYTHONWARNINGS": "error"},
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == code, ended.stdout + ended.stderr
+    """Run a command as somebody with the deployer's policy may; return its document."""
+    with recorded_calls() as calls:
+        ended = CliRunner().invoke(
+            app,
+            [*arguments, "--stack", STACK, "--json"],
+            env={"AWS_ENDPOINT_URL": aws.endpoint_url},
+        )
+    assert ended.exit_code == code, ended.output
+    assert calls
+    assert denied(policy("deployer"), calls) == []
     return json.loads(ended.stdout)
 
 
@@ -75,6 +75,8 @@ def test_a_deployment_trains_and_leaves_nothing(own_aws: RunningAws) -> None:
     again = stepml(own_aws, "deploy", "--yes")
     assert (first["changed"], again["changed"], again["smoke"]) == (True, False, [])
     assert again["outputs"] == first["outputs"]
+    findings = stepml(own_aws, "doctor", "--no-smoke")["findings"]
+    assert {each["verdict"] for each in findings} <= {"ok", "note"}
 
     bucket, objects = first["outputs"]["Bucket"], own_aws.client("s3")
     # All that remains of the smoke jobs are data sets, which other jobs might share.

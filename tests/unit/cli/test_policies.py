@@ -2,80 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
-from collections.abc import Callable, Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import botocore.client
 import pytest
 from typer.testing import CliRunner
 
 from stepml.cli.app import app
 from tests.support.moto_stack import MotoStack
 from tests.support.paths import ROOT
+from tests.support.recorded_calls import (
+    POLICIES,
+    Call,
+    denied,
+    is_allowed,
+    policy,
+    recorded_calls,
+)
 
-POLICIES = ROOT / "templates" / "policies"
 PEOPLE = ("viewer", "runner", "operator", "deployer")
 MOST_CHARACTERS = 6144  # of a managed policy, without white space
-# Operations of S3 with permissions of another name.
-OF_S3 = {
-    "HeadObject": "GetObject",
-    "HeadBucket": "ListBucket",
-    "ListObjectsV2": "ListBucket",
-    "DeleteObjects": "DeleteObject",
-}
-SERVICES = {"stepfunctions": "states"}
-Call = tuple[str, str]  # an action, and the resource on which it acts
-
-
-def policy(person: str) -> list[dict[str, Any]]:
-    document = json.loads((POLICIES / f"{person}.json").read_text())
-    assert document["Version"] == "2012-10-17"
-    statements: list[dict[str, Any]] = document["Statement"]
-    return statements
-
-
-def is_allowed(statements: list[dict[str, Any]], action: str, resource: str) -> bool:
-    return any(
-        any(fnmatchcase(action, each) for each in statement["Action"])
-        and any(fnmatchcase(resource, each) for each in statement["Resource"])
-        for statement in statements
-    )
-
-
-def resources(service: str, parameters: dict[str, Any]) -> list[str]:
-    """Return the ARNs on which a call acts."""
-    if service == "s3":
-        keys = [each["Key"] for each in parameters.get("Delete", {}).get("Objects", [])]
-        names = keys or [parameters[name] for name in ("Key",) if name in parameters]
-        bucket = f"arn:aws:s3:::{parameters['Bucket']}"
-        return [f"{bucket}/{name}" for name in names] or [bucket]
-    if service == "cloudformation":
-        return [f"arn:aws:cloudformation:us-east-1:1:stack/{parameters['StackName']}/id"]
-    if service == "logs" and "logGroupName" in parameters:
-        return [f"arn:aws:logs:us-east-1:1:log-group:{parameters['logGroupName']}"]
-    return [str(value) for name, value in parameters.items() if name.endswith("Arn")] or ["*"]
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
-    """The calls that the command line makes; they reach the service."""
-    made: list[Call] = []
-    send: Callable[..., Any] = botocore.client.BaseClient._make_api_call
-
-    def record(client: Any, operation: str, parameters: dict[str, Any]) -> Any:
-        service = client.meta.service_model.service_name
-        name = OF_S3.get(operation, operation) if service == "s3" else operation
-        action = f"{SERVICES.get(service, service)}:{name}"
-        made.extend((action, each) for each in resources(service, parameters))
-        return send(client, operation, parameters)
-
-    monkeypatch.setattr(botocore.client.BaseClient, "_make_api_call", record)
-    yield made
+def calls() -> Iterator[list[Call]]:
+    with recorded_calls() as made:
+        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -109,11 +63,15 @@ COMMANDS = {
         ("logs", "{name}"),
         ("data", "ls"),
     ],
-    "runner": [("run", "{job}", "--name", "{name}-b")],
+    "runner": [
+        ("run", "{job}", "--name", "{name}-b"),
+        ("data", "get", "digits", "--upload"),
+    ],
     "operator": [
         ("stop", "{name}"),
         ("retry", "{name}", "--epoch", "1", "--name", "{name}-c", "--detach"),
         ("jobs", "rm", "{name}", "--yes"),
+        ("data", "rm", "datasets/", "--yes"),
     ],
 }
 
@@ -129,9 +87,7 @@ def test_a_policy_allows_what_the_commands_of_its_person_call(
     calls.clear()
     run(*(each.format(name=ended, job=job) for each in command))
     assert calls
-    statements = policy(person)
-    denied = [each for each in dict.fromkeys(calls) if not is_allowed(statements, *each)]
-    assert denied == []
+    assert denied(policy(person), calls) == []
 
 
 def test_what_changes_something_is_left_to_those_who_may() -> None:
