@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import lru_cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,15 @@ from moto.moto_server.werkzeug_app import (
     create_backend_app,
 )
 
-from stepml.local import error_tables, items, objects, permissions, requests, service_limits
+from stepml.local import (
+    error_tables,
+    items,
+    objects,
+    permissions,
+    requests,
+    service_limits,
+    web_pages,
+)
 from stepml.local.caches import Caches
 from stepml.local.cloudformation import cloudformation_seams
 from stepml.local.code_store import CodeStore
@@ -157,14 +166,13 @@ class LocalAws:
                     self._services.app_instances[backend] = create_service(backend)
 
     def _respond(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        refused = web_pages.refusal(environ)
+        if refused is not None:
+            status, message = refused
+            return _json(start_response, status, {"message": message})
         answer = self._own_page(environ)
         if answer is not None:
-            body = json.dumps(answer).encode()
-            start_response(
-                "200 OK",
-                [("Content-Type", "application/json"), ("Content-Length", str(len(body)))],
-            )
-            return [body]
+            return _json(start_response, HTTPStatus.OK, answer)
         response: Iterable[bytes] = self._services(environ, start_response)
         return response
 
@@ -201,6 +209,15 @@ class LocalAws:
             "environments": environments,
             "caches": [asdict(cache) for cache in self._caches.statuses()],
         }
+
+
+def _json(start_response: StartResponse, status: HTTPStatus, answer: dict[str, Any]) -> list[bytes]:
+    body = json.dumps(answer).encode()
+    start_response(
+        f"{status.value} {status.phrase}",
+        [("Content-Type", "application/json"), ("Content-Length", str(len(body)))],
+    )
+    return [body]
 
 
 def _is_signed(environ: dict[str, Any]) -> bool:

@@ -97,3 +97,44 @@ def test_an_upload_that_does_not_arrive_whole_stores_nothing(
     eventually(lambda: connection.sock.recv(10_000), lambda received: not received)
     with pytest.raises(ClientError, match="NoSuchKey"):
         s3.get_object(Bucket=bucket, Key=key)
+
+
+def storing(connection: HTTPConnection, bucket: str, headers: dict[str, str]) -> int:
+    """Return the status of a request with more headers."""
+    connection.request("PUT", f"/{bucket}/key", b"value", {**SIGNED, **headers})
+    return answer(connection)[0]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "localhost:4566"},
+        {"Host": "[::1]:4566"},
+        {"Host": "s3.us-east-1.amazonaws.com"},
+        {"Sec-Fetch-Site": "none"},  # typed by a person
+    ],
+)
+def test_programs_and_people_are_served(
+    connection: HTTPConnection, bucket: str, headers: dict[str, str]
+) -> None:
+    assert storing(connection, bucket, headers) == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://example.org"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),  # another server of this machine
+        ({"Host": "example.org:4566"}, 421),
+        ({"Host": "127.0.0.1.example.org"}, 421),
+        ({"Host": "localhost.example.org"}, 421),
+        ({"Host": "amazonaws.com.example.org"}, 421),
+        ({"Host": "evilamazonaws.com"}, 421),
+    ],
+)
+def test_web_pages_are_refused(
+    connection: HTTPConnection, bucket: str, headers: dict[str, str], status: int
+) -> None:
+    assert storing(connection, bucket, headers) == status
