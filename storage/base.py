@@ -119,6 +119,14 @@ class Storage(ABC):
                 filled.add(key)
         return filled
 
+    def load_heads(self, keys: Sequence[str], n_bytes: int) -> dict[str, Buffer]:
+        """Return the first ``n_bytes`` of the values of ``keys`` that are not empty.
+
+        Subclasses may leave the rest of them at the service.
+        """
+        found = self.load_many(keys)
+        return {key: memoryview(value)[:n_bytes] for key, value in found.items() if len(value)}
+
     def delete(self, key: str) -> None:
         """Delete the value of ``key``, if any."""
         self.delete_many([key])

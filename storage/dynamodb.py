@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 T = TypeVar("T")
+R = TypeVar("R")
 Item = dict[str, Any]  # attribute values as the service writes them: {"key": {"S": "jobs/…"}, …}
 
-WRITE_BATCH = 25  # BatchWriteItem takes at most 25 items; 25 of the largest stay below its 16 MB
+WRITE_BATCH = 25  # BatchWriteItem takes at most 25 items
+# Of the values of a request, of which several are under way: each takes many times that as JSON.
+BATCH_BYTES = 1_600_000
 _NAMES = {"#k": "key", "#d": "data", "#v": "version", "#e": "expires_at"}  # some are reserved words
 _IS_ABSENT = "(attribute_not_exists(#k) OR #e <= :now)"
 _IS_AT_VERSION = "#v = :v AND #e > :now"
@@ -75,17 +78,31 @@ class DynamoDBStorage(Storage):
         self._client = client or default_client()
 
     def save_many(self, values: Mapping[str, Buffer]) -> None:
-        items = [self._item(key, data) for key, data in values.items()]
-        self._write([{"PutRequest": {"Item": item}} for item in items])
+        self.require_size(*values.values())
+
+        def save(batch: Sequence[str]) -> None:
+            items = [self._item(key, values[key]) for key in batch]
+            self._write([{"PutRequest": {"Item": item}} for item in items])
+
+        self._at_once(save, _batches(values, WRITE_BATCH))
 
     def load_many(self, keys: Sequence[str]) -> dict[str, Buffer]:
         return {key: item["data"]["B"] for key, item in self._read(keys, "#k, #d, #e").items()}
+
+    def load_into(self, targets: Mapping[str, memoryview]) -> set[str]:
+        def load(batch: Sequence[str]) -> set[str]:
+            return Storage.load_into(self, {key: targets[key] for key in batch})
+
+        return set().union(*self._at_once(load, _batches(targets, self.read_batch)))
 
     def find_many(self, keys: Sequence[str]) -> set[str]:
         return {*self._read(keys, "#k, #e")}
 
     def delete_many(self, keys: Sequence[str]) -> None:
-        self._write([{"DeleteRequest": {"Key": _key(key)}} for key in dict.fromkeys(keys)])
+        def delete(batch: Sequence[str]) -> None:
+            self._write([{"DeleteRequest": {"Key": _key(key)}} for key in batch])
+
+        self._at_once(delete, _cut([*dict.fromkeys(keys)], WRITE_BATCH))
 
     def list(self, prefix: str) -> Iterator[str]:
         condition, values = "#e > :now", {":now": _now()}
@@ -104,8 +121,8 @@ class DynamoDBStorage(Storage):
                 yield from (item["key"]["S"] for item in page["Items"])
 
     def publish_many(self, values: Mapping[str, Buffer]) -> dict[str, Buffer]:
-        items = [self._item(key, data) for key, data in values.items()]
-        firsts = at_once(lambda item: self._put_if(item, _IS_ABSENT), items)
+        self.require_size(*values.values())
+        firsts = at_once(lambda value: self._put_if(self._item(*value), _IS_ABSENT), values.items())
         return {
             key: data if first is None else cast("Buffer", first["data"]["B"])
             for (key, data), first in zip(values.items(), firsts, strict=True)
@@ -118,6 +135,7 @@ class DynamoDBStorage(Storage):
         return item["data"]["B"], Version(item["version"]["S"])
 
     def compare_and_save(self, key: str, data: Buffer, version: Version) -> bool:
+        self.require_size(data)
         item = self._item(key, data)
         if version.token is None:
             return self._put_if(item, _IS_ABSENT) is None
@@ -127,7 +145,6 @@ class DynamoDBStorage(Storage):
         self._client.close()
 
     def _item(self, key: str, data: Buffer) -> Item:
-        self.require_size(data)
         return {
             **_key(key),
             "data": {"B": bytes(data) if isinstance(data, memoryview) else data},
@@ -172,7 +189,8 @@ class DynamoDBStorage(Storage):
             left: Sequence[Item] = answer["UnprocessedKeys"].get(self.table, {}).get("Keys", [])
             return left
 
-        self._in_batches(get, [_key(key) for key in dict.fromkeys(keys)], self.read_batch)
+        wanted = [_key(key) for key in dict.fromkeys(keys)]
+        self._at_once(lambda batch: self._until_done(get, batch), _cut(wanted, self.read_batch))
         return found
 
     def _write(self, requests: Sequence[Item]) -> None:
@@ -180,15 +198,22 @@ class DynamoDBStorage(Storage):
             answer = self._client.batch_write_item(RequestItems={self.table: batch})
             return answer["UnprocessedItems"].get(self.table, [])
 
-        self._in_batches(write, requests, WRITE_BATCH)
+        self._until_done(write, requests)
 
-    def _in_batches(
-        self, call: Callable[[Sequence[T]], Sequence[T]], items: Sequence[T], most: int
-    ) -> None:
-        """Pass all items to ``call`` in batches; repeat those that it returns as unprocessed."""
-        batches = [items[start : start + most] for start in range(0, len(items), most)]
+    def _at_once(self, call: Callable[[T], R], batches: Sequence[T]) -> Sequence[R]:
         with _translated(self.table):
-            at_once(lambda batch: _until_done(call, batch, self.idle_rounds), batches)
+            return at_once(call, batches)
+
+    def _until_done(self, call: Callable[[Sequence[T]], Sequence[T]], batch: Sequence[T]) -> None:
+        """Pass the items of a batch to ``call``, and again those that it returns as left."""
+        delays, idle_rounds = backoff(start_s=0.05, most_s=2.0), 0
+        while left := call(batch):
+            if len(left) < len(batch):
+                delays, idle_rounds = backoff(start_s=0.05, most_s=2.0), 0
+            elif (idle_rounds := idle_rounds + 1) == self.idle_rounds:
+                raise StorageUnavailableError(f"DynamoDB refuses {len(left)} of {len(batch)} items")
+            batch = left
+            time.sleep(next(delays))
 
 
 class _ConditionFailedError(StorageError):
@@ -217,18 +242,21 @@ def default_client() -> DynamoDBClient:
     )
 
 
-def _until_done(
-    call: Callable[[Sequence[T]], Sequence[T]], batch: Sequence[T], most_idle_rounds: int
-) -> None:
-    delays = backoff(start_s=0.05, most_s=2.0)
-    idle_rounds = 0
-    while left := call(batch):
-        if len(left) < len(batch):
-            delays, idle_rounds = backoff(start_s=0.05, most_s=2.0), 0
-        elif (idle_rounds := idle_rounds + 1) == most_idle_rounds:
-            raise StorageUnavailableError(f"DynamoDB refuses {len(left)} of {len(batch)} items")
-        batch = left
-        time.sleep(next(delays))
+def _batches(values: Mapping[str, Buffer], most: int) -> list[list[str]]:
+    """Return the keys in batches of at most ``most``, whose values have `BATCH_BYTES`."""
+    batches: list[list[str]] = []
+    room = 0
+    for key, value in values.items():
+        if not batches or len(value) > room or len(batches[-1]) == most:
+            batches.append([])
+            room = BATCH_BYTES
+        batches[-1].append(key)
+        room -= len(value)
+    return batches
+
+
+def _cut(items: Sequence[T], most: int) -> list[Sequence[T]]:
+    return [items[start : start + most] for start in range(0, len(items), most)]
 
 
 @contextmanager

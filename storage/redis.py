@@ -97,6 +97,14 @@ class RedisStorage(Storage):
         replies = self._run(commands, [*targets.values()])
         return {key for key, value in zip(targets, replies, strict=True) if value is targets[key]}
 
+    def load_heads(self, keys: Sequence[str], n_bytes: int) -> dict[str, Buffer]:
+        end = b"%d" % (n_bytes - 1)
+        replies = self._run([(key, (b"GETRANGE", key, b"0", end)) for key in keys])
+        # That of an absent key is empty.
+        return {
+            key: head for key, head in zip(keys, replies, strict=True) if is_value(head) and head
+        }
+
     def find_many(self, keys: Sequence[str]) -> set[str]:
         replies = self._run([(key, (b"EXISTS", key)) for key in keys])
         return {key for key, found in zip(keys, replies, strict=True) if found}

@@ -46,6 +46,9 @@ class RetryingStorage(Wrapper):
     def load_into(self, targets: Mapping[str, memoryview]) -> set[str]:
         return self._repeat(lambda: self.inner.load_into(targets))
 
+    def load_heads(self, keys: Sequence[str], n_bytes: int) -> dict[str, Buffer]:
+        return self._repeat(lambda: self.inner.load_heads(keys, n_bytes))
+
     def find_many(self, keys: Sequence[str]) -> set[str]:
         return self._repeat(lambda: self.inner.find_many(keys))
 

@@ -48,6 +48,9 @@ class S3Storage(DurableStorage):
     def __init__(self, bucket: str, client: S3Client | None = None) -> None:
         self.bucket = bucket
         self._client = client or default_client()
+        # boto3 asks for leave to send a file, which would cost a round trip for each `_Body`.
+        events = self._client.meta.events
+        events.register_last("before-call.s3", _ask_for_no_leave, unique_id="stepml-body")
 
     def save_many(self, values: Mapping[str, Buffer]) -> None:
         at_once(lambda item: self.put(*item), values.items())
@@ -88,9 +91,9 @@ class S3Storage(DurableStorage):
 
     def compare_and_save(self, key: str, data: Buffer, version: Version) -> bool:
         if version.token is None:
-            return self._put_if(key, _body(data), IfNoneMatch="*")
+            return self._put_if(key, data, IfNoneMatch="*")
         try:
-            return self._put_if(key, _body(data), IfMatch=version.token)
+            return self._put_if(key, data, IfMatch=version.token)
         except KeyNotFoundError:  # deleted since
             return False
 
@@ -138,9 +141,8 @@ class S3Storage(DurableStorage):
 
     def _publish(self, item: tuple[str, Buffer]) -> tuple[str, Buffer]:
         key, data = item
-        body = _body(data)
         for _ in range(_MAX_CONFLICTS):
-            if self._put_if(key, body, IfNoneMatch="*"):
+            if self._put_if(key, data, IfNoneMatch="*"):
                 return item
             first = self._get(key)
             if first is not None:  # None: deleted since, or the other writer has not finished
@@ -150,10 +152,10 @@ class S3Storage(DurableStorage):
     def _get(self, key: str) -> Buffer | None:
         return self.load_version(key)[0]
 
-    def _put_if(self, key: str, body: bytes, **condition: Any) -> bool:
+    def _put_if(self, key: str, data: Buffer, **condition: Any) -> bool:
         try:
             with _translated(key):
-                self._client.put_object(Bucket=self.bucket, Key=key, Body=body, **condition)
+                self._client.put_object(Bucket=self.bucket, Key=key, Body=_body(data), **condition)
         except _ConditionFailedError:
             return False
         return True
@@ -226,4 +228,38 @@ def _body(data: Buffer) -> bytes:
     # bytes it appends the header first, in another copy, so that one packet has both.
     if not isinstance(data, memoryview):
         return cast("bytes", data)
-    return cast("bytes", bytearray(data)) if len(data) > _WINDOW_BYTES else bytes(data)
+    return cast("bytes", _Body(data)) if len(data) > _WINDOW_BYTES else bytes(data)
+
+
+def _ask_for_no_leave(params: dict[str, Any], **_: Any) -> None:
+    params["headers"].pop("Expect", None)
+
+
+class _Body:
+    """A file of the bytes of a view, without a copy of them.
+
+    A read returns at least a window: urllib3 would send many small pieces.
+    """
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data.cast("B")
+        self._position = 0
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def read(self, size: int = -1) -> memoryview:
+        """Return the next bytes."""
+        start = self._position
+        stop = len(self._data) if size < 0 else start + max(size, _WINDOW_BYTES)
+        part = self._data[start:stop]
+        self._position += len(part)
+        return part
+
+    def tell(self) -> int:
+        """Return the position, as boto3 comes back to it for another attempt."""
+        return self._position
+
+    def seek(self, position: int) -> None:
+        """Move to a position."""
+        self._position = position

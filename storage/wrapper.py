@@ -33,6 +33,9 @@ class Wrapper(Storage):
     def load_into(self, targets: Mapping[str, memoryview]) -> set[str]:
         return self.inner.load_into(targets)
 
+    def load_heads(self, keys: Sequence[str], n_bytes: int) -> dict[str, Buffer]:
+        return self.inner.load_heads(keys, n_bytes)
+
     def find_many(self, keys: Sequence[str]) -> set[str]:
         return self.inner.find_many(keys)
 

@@ -20,7 +20,7 @@ from stepml.job.errors import (
 )
 from storage.base import ABSENT
 from storage.blocks import BlockStorage
-from storage.dynamodb import DynamoDBStorage
+from storage.dynamodb import BATCH_BYTES, DynamoDBStorage
 from tests.contracts.conftest import aws_client
 
 
@@ -58,11 +58,33 @@ def test_a_value_of_12_mb_travels_in_blocks(dynamodb_storage: DynamoDBStorage) -
     storage, value = BlockStorage(dynamodb_storage), bytes(range(256)) * 48 * 1024
     sent = requests_of(dynamodb_storage)
     assert storage.publish("k", value) == value
-    assert sent == ["BatchWriteItem", "BatchWriteItem", "PutItem"]
+    assert sent == ["BatchWriteItem"] * 8 + ["PutItem"]
     sent.clear()
     assert storage.load("k") == value
     assert set(sent) == {"BatchGetItem"}
     assert len([*dynamodb_storage.list("k")]) == 33
+
+
+def test_large_blocks_travel_in_small_requests(dynamodb_storage: DynamoDBStorage) -> None:
+    """Each is in memory several times, as JSON and in base64, and eight are under way."""
+    storage, value = BlockStorage(dynamodb_storage), bytes(range(256)) * 48 * 1024
+    sizes: list[int] = []
+    on(
+        dynamodb_storage,
+        "before-send.dynamodb",
+        lambda request, **_: sizes.append(len(request.body)),
+    )
+    on(
+        dynamodb_storage,
+        "after-call.dynamodb",
+        lambda http_response, **_: sizes.append(len(http_response.content)),
+    )
+    target = memoryview(bytearray(len(value)))
+    storage.save("k", value)
+    assert storage.load_into({"k": target}) == {"k"}
+    assert target == value
+    assert 2 * len(value) < sum(sizes)
+    assert max(sizes) < 1.4 * BATCH_BYTES
 
 
 def test_an_answer_that_is_cut_at_16_mb_is_asked_for_the_rest(

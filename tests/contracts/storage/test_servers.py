@@ -181,6 +181,17 @@ def test_a_node_of_several_that_is_down_fails_its_own_keys_only(tmp_path: Path) 
         storage.close()
 
 
+def test_values_of_others_are_not_loaded_from_redis_to_be_deleted(redis_one: Server) -> None:
+    mine, theirs = (BlockStorage(RedisStorage(redis_one.url)) for _ in range(2))
+    sizes = {f"jobs/{number}": number * 2**18 for number in range(1, 7)}  # whole, and in blocks
+    theirs.save_many({key: bytes(size) for key, size in sizes.items()})
+    with redis.Redis.from_url(redis_one.url) as server:
+        before = server.info("stats")["total_net_output_bytes"]
+        mine.delete_many([*sizes])
+        assert server.info("stats")["total_net_output_bytes"] - before < 2**18
+    assert [*mine.inner.list("jobs/")] == []
+
+
 @pytest.mark.parametrize("name", ["redis_one", "redis_cluster"])
 @pytest.mark.parametrize("way", ["clear", "delete"])
 def test_redis_holds_nothing_after_a_clear(

@@ -13,8 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import pytest
+from botocore.exceptions import ConnectionClosedError
+from botocore.httpsession import URLLib3Session
 
 from stepml.job.errors import (
     KeyNotFoundError,
@@ -241,6 +245,12 @@ def test_values_are_loaded_into_buffers_of_their_size(storage: Storage) -> None:
     assert filled == {"small", "large", "empty"}
     assert buffers["small"] == b"12345"
     assert buffers["large"] == value_of(390_000)
+
+
+def test_heads_of_values_are_loaded(storage: Storage) -> None:
+    storage.save_many({"small": b"12345", "large": value_of(390_000), "empty": b""})
+    heads = storage.load_heads(["small", "large", "empty", "absent"], 6)
+    assert heads == {"small": b"12345", "large": value_of(390_000)[:6]}
 
 
 @pytest.mark.parametrize("size", [0, 4, 6, 390_001])
@@ -668,6 +678,28 @@ def test_s3_tells_what_it_refuses_from_what_is_absent(s3_storage: S3Storage) -> 
     s3_storage._client.put_bucket_policy(Bucket=bucket, Policy=policy)
     with pytest.raises(StorageDeniedError, match="S3 at k"):
         s3_storage.load("k")
+
+
+def test_s3_sends_a_large_view_without_a_copy(s3_storage: S3Storage) -> None:
+    value, sent = np.arange(5 * 2**20 + 3, dtype=np.uint8), []
+    events, network = s3_storage._client.meta.events, URLLib3Session()
+
+    def lose_the_first_answer(request: Any, **_: Any) -> Any:
+        sent.append(request.body.read(2**20))
+        request.body.seek(0)
+        assert "Expect" not in request.headers
+        if len(sent) > 1:
+            return None
+        network.send(request)
+        raise ConnectionClosedError(endpoint_url=request.url)
+
+    events.register("before-send.s3.PutObject", lose_the_first_answer)
+    s3_storage.save("k", value.data)
+    assert len(sent) == 2
+    assert all(np.shares_memory(np.frombuffer(each, np.uint8), value) for each in sent)
+    assert s3_storage.load("k") == value.data
+    assert s3_storage.compare_and_save("k", value[1:].data, s3_storage.load_version("k")[1])
+    assert s3_storage.publish("k", value.data) == value[1:].data
 
 
 @pytest.mark.parametrize("sent", [0, 1, 1000])
