@@ -7,7 +7,6 @@ from typing import NamedTuple, Self
 
 from lambdas.job_store.plans import PartitionPlan, TrainingPlan
 from stepml.job.algorithm_base import Descent
-from stepml.job.channels import DURABLE
 from stepml.job.errors import ModelTooLargeError
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
@@ -80,8 +79,7 @@ class TrainingMemory:
         """
         moments = self._n_moments
         alone = self._descent.averages_models and self.spec.exchange.pattern != "async"
-        count = max(3 + moments, 5) if alone else max(6 + moments, 4 + 2 * moments)
-        return count + (self.spec.exchange.channel == DURABLE)  # a copy for boto3
+        return max(3 + moments, 5) if alone else max(6 + moments, 4 + 2 * moments)
 
     @classmethod
     def of(cls, plan: TrainingPlan) -> Self:
