@@ -20,7 +20,6 @@ from stepml.job.algorithm_base import (
     Start,
     require_start,
 )
-from stepml.job.errors import InvalidJobError
 from stepml.job.model_base import ModelSpec, Trait
 from stepml.job.spec_base import require_choice, tag
 
@@ -204,7 +203,7 @@ class ExpectationMaximisation(
 
 
 class LeastSquares(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", tag="least_squares"):
-    """The exact solution of the normal equations, in one epoch."""
+    """The exact minimum, by sums of products of all columns, in one epoch."""
 
     needs: ClassVar[Trait] = "squares"
     compresses: ClassVar[bool] = False  # its sums are float64
@@ -216,16 +215,8 @@ class LeastSquares(AlgorithmSpec, frozen=True, kw_only=True, tag_field="name", t
 
     @classmethod
     def preference(cls, at: Circumstances) -> int:
-        suits = not at.is_compressed and not at.model.l1_factor
         is_narrow = at.n_features is not None and at.n_features <= _NARROW
-        return 4 if suits and is_narrow else 0
-
-    def check(self, model: ModelSpec) -> None:
-        if model.l1_factor:
-            raise InvalidJobError(
-                f"model.l1: with algorithm {tag(self)!r} expected 0, got {model.l1_factor:g}; "
-                f"{tag(Admm)!r} trains with it"
-            )
+        return 4 if is_narrow and not at.is_compressed else 0
 
     def remedies(self, model: ModelSpec) -> tuple[str, ...]:
         return ()

@@ -80,28 +80,27 @@ def advance(
     """
     if now.at_end or np.abs(now.gradient).max() <= tolerance:
         return _ended(now)
-    direction = _direction(now)
-    slope = float(direction @ now.gradient)
-    if slope >= 0:  # rounding errors have spoilt the curvature: forget it
-        nothing = np.empty((0, len(now.x)))
-        now = replace(now, steps=nothing, changes=nothing)
-        direction = -now.gradient
-        slope = float(direction @ now.gradient)
-    first = 1.0 if len(now.steps) else _first_step(now, slope)
-    found = _Search(objective, now, direction, slope).run(first)
+    ahead = direction(now)
+    slope = float(ahead @ now.gradient)
+    if slope >= 0:  # rounding errors have spoilt the curvature
+        now = forgotten(now)
+        ahead = -now.gradient
+        slope = float(ahead @ now.gradient)
+    first = 1.0 if len(now.steps) else first_step(now, slope)
+    found = _Search(objective, now, ahead, slope).run(first)
     if found is None:
         return _ended(now)
-    after = _moved(now, *found)
+    after = moved(now, *found)
     falls = now.value - after.value > least_fall * max(abs(now.value), abs(after.value))
     return after if falls else _ended(after)
 
 
 def fall_in_sight(now: Iterate) -> float:
     """Return the predicted fall of the value from an iterate, by the estimated curvature."""
-    return -0.5 * float(_direction(now) @ now.gradient)
+    return -0.5 * float(direction(now) @ now.gradient)
 
 
-def _first_step(now: Iterate, slope: float) -> float:
+def first_step(now: Iterate, slope: float) -> float:
     """Return the length of a step along the gradient if the curvature is unknown.
 
     It ends where the value would be 0 if it fell like a parabola, but is not longer than x. The
@@ -119,7 +118,14 @@ def _ended(now: Iterate) -> Iterate:
     return replace(now, at_end=True)
 
 
-def _moved(now: Iterate, x: Vector, value: float, gradient: Vector) -> Iterate:
+def forgotten(now: Iterate) -> Iterate:
+    """Return the iterate without curvature from earlier steps."""
+    nothing = np.empty((0, len(now.x)))
+    return replace(now, steps=nothing, changes=nothing)
+
+
+def moved(now: Iterate, x: Vector, value: float, gradient: Vector) -> Iterate:
+    """Return the iterate after a step to ``x``, with value and gradient there."""
     step, change = x - now.x, gradient - now.gradient
     curvature = float(step @ change)
     after = replace(now, x=x, value=value, gradient=gradient)
@@ -132,7 +138,7 @@ def _moved(now: Iterate, x: Vector, value: float, gradient: Vector) -> Iterate:
     return after
 
 
-def _direction(now: Iterate) -> Vector:
+def direction(now: Iterate) -> Vector:
     """Return minus the estimated inverse Hessian times the gradient, by the two-loop recursion."""
     q = now.gradient.copy()
     pairs = list(zip(now.steps, now.changes, strict=True))

@@ -13,11 +13,12 @@ import numpy as np
 from stepml.job.spec import JobSpec
 from stepml.ml.algorithms.base import LabelledSample, OrchestratedAlgorithm, never
 from stepml.ml.algorithms.state import Extras, Outcome, RankEpoch, RankProgress, State, Sums
+from stepml.ml.lasso import lasso, solution
 from stepml.ml.matrices import Floats64, wide_rows
-from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Sample
+from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Penalty, Sample
 
-# Rows are float32, so a direction of less variance, relative to the largest, is their rounding.
-_LEAST_VARIANCE = 1e-13
+_SOLVED = "the normal equations are solved"
+_AT_MINIMUM = "the objective of all rows is at its minimum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +101,15 @@ class LeastSquares(OrchestratedAlgorithm[LossModel]):
         means = _square(vector, len(origin) + 1) / trailer[0]
         offsets = means[-1, :-1].copy()
         covariance = means[:-1, :-1] - np.outer(offsets, offsets)
-        coefficients = _solution(covariance[:-1, :-1], covariance[:-1, -1], model.penalty.l2)
+        coefficients = _solution(covariance[:-1, :-1], covariance[:-1, -1], model.penalty)
         stored = coefficients.astype(np.float32)  # the intercept makes up for its rounding
         centre = origin + offsets
         intercept = centre[-1] - stored.astype(np.float64) @ centre[:-1]
         w = np.append(stored, np.float32(intercept))  # in the unit of the targets
         residual = np.append(-coefficients, 1)
         loss = max(0.0, float(residual @ covariance @ residual) / 2)
-        return Outcome(State(w, state.extras), loss, "the normal equations are solved")
+        reason = _AT_MINIMUM if model.penalty.l1 else _SOLVED
+        return Outcome(State(w, state.extras), loss, reason)
 
     def _columns(self, X: Matrix, y: Array, origin: Floats64) -> Iterator[Floats64]:
         """Yield blocks of the features and labels relative to ``origin``, and of ones."""
@@ -134,19 +136,18 @@ def _origin(blocks: Iterator[Floats64]) -> Floats64:
     return means
 
 
-def _solution(covariance: Floats64, with_labels: Floats64, l2: float) -> Floats64:
-    """Return the coefficients that minimise the mean squared error/2 + l2/2·‖c‖².
+def _solution(covariance: Floats64, with_labels: Floats64, penalty: Penalty) -> Floats64:
+    """Return the coefficients that minimise the mean squared error/2 + l1·‖c‖₁ + l2/2·‖c‖².
 
-    Of several solutions, that with the smallest coefficients of standardised features.
+    Of several solutions without l1, that with the smallest coefficients of standardised features.
     """
     matrix = covariance.copy()
-    matrix.flat[:: len(matrix) + 1] += l2
+    matrix.flat[:: len(matrix) + 1] += penalty.l2
     scale = np.sqrt(np.maximum(np.diag(matrix), 0))
     scale[scale == 0] = 1
-    variances, directions = np.linalg.eigh(matrix / scale / scale[:, None])
-    known = variances > _LEAST_VARIANCE * variances[-1]
-    shares = directions[:, known].T @ (with_labels / scale) / variances[known]
-    coefficients: Floats64 = directions[:, known] @ shares / scale
+    matrix, right = matrix / scale / scale[:, None], with_labels / scale
+    found = lasso(matrix, right, penalty.l1 / scale) if penalty.l1 else solution(matrix, right)
+    coefficients: Floats64 = found / scale
     return coefficients
 
 

@@ -289,10 +289,6 @@ EM = {"name": "expectation_maximisation"}
             "got 'adam'",
         ),
         (
-            {"model": LEAST_SQUARES | {"l1": 0.1}, "algorithm": {"name": "least_squares"}},
-            "model.l1: with algorithm 'least_squares' expected 0, got 0.1; 'admm' trains with it",
-        ),
-        (
             {"model": LEAST_SQUARES, "algorithm": {"name": "least_squares"}}
             | {"exchange": {"pattern": "async"}},
             "with algorithm 'least_squares' expected reduce or reduce_scatter, got 'async'",

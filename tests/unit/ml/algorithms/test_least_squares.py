@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
-from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.linear_model import ElasticNet, LinearRegression, Ridge
 
 from stepml.job import algorithms, models
 from stepml.job.spec import Exchange
@@ -19,8 +19,8 @@ from tests.support.learning import Orchestra, job_of
 from tests.support.matrices import sparse_of
 
 
-def solved(X: Matrix, y: Any, shards: Any = 1, l2: float = 0.0) -> Orchestra:
-    job = job_of(models.LinearRegression(l2=l2), algorithms.LeastSquares())
+def solved(X: Matrix, y: Any, shards: Any = 1, l2: float = 0.0, l1: float = 0.0) -> Orchestra:
+    job = job_of(models.LinearRegression(l1=l1, l2=l2), algorithms.LeastSquares())
     learner = Orchestra(job, X, np.asarray(y, np.float32), shards)
     learner.epoch()
     return learner
@@ -52,6 +52,33 @@ def test_an_epoch_gives_the_solution_of_scikit_learn(shards: Any, l2: float) -> 
     learner = solved(X, y, shards, l2)
     assert coefficients(learner) == pytest.approx(reference(X, y, l2), rel=1e-5)
     assert learner.outcomes[-1].converged == "the normal equations are solved"
+
+
+@pytest.mark.parametrize("l2", [0, 0.1])
+@pytest.mark.parametrize("l1", [1e-3, 0.03, 0.3, 10.0])
+@pytest.mark.parametrize("shards", [1, (1, 390, 9)])
+def test_an_epoch_with_l1_gives_the_solution_of_scikit_learn(
+    shards: Any, l1: float, l2: float
+) -> None:
+    X, y = correlated()
+    X = (X / X.std(axis=0)).astype(np.float32)
+    y /= y.std()
+    learner = solved(X, y, shards, l2, l1)
+    network = ElasticNet(l1 + l2, l1_ratio=l1 / (l1 + l2), tol=1e-9, max_iter=10**6)
+    exact = network.fit(X.astype(np.float64), y.astype(np.float64))
+    found = coefficients(learner)
+    assert found == pytest.approx(np.append(exact.coef_, exact.intercept_), abs=1e-5)
+    np.testing.assert_array_equal(found[:-1] == 0, exact.coef_ == 0)
+    assert learner.outcomes[-1].converged == "the objective of all rows is at its minimum"
+
+
+def test_sums_of_ranks_give_the_same_zeros_with_sparse_rows() -> None:
+    X, y = correlated()
+    X[np.random.default_rng(2).random(X.shape) < 0.8] = 0
+    dense, sparse = (solved(each, y, 3, l1=1.0) for each in (X, sparse_of(X)))
+    zeros = coefficients(dense)[:-1] == 0
+    assert 0 < zeros.sum() < len(zeros)
+    np.testing.assert_array_equal(coefficients(sparse)[:-1] == 0, zeros)
 
 
 def test_diabetes() -> None:
