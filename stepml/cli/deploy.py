@@ -34,6 +34,13 @@ CODES = (
 )
 
 
+# Written by the reader's shell: an installed wheel has no examples.
+FIRST_JOB = (
+    """echo '{"data": {"uri": "data/digits.csv", "label": "digit"},""",
+    """       "model": {"name": "softmax_regression"}}' > first.json""",
+)
+
+
 def add_to(app: typer.Typer) -> None:
     """Add the command to ``app``."""
     app.command(epilog=f"{CODES}\n\nExample: stepml deploy --yes")(deploy)
@@ -222,8 +229,10 @@ def _show(
     endpoint = f" --endpoint-url {target.endpoint_url}" if target.endpoint_url else ""
     output.line("First job:")
     output.line(f"  stepml data get digits --upload{target.flags}")
-    output.line(f"  stepml run examples/digits_logistic.json{target.flags}")
+    for line in FIRST_JOB:
+        output.line(f"  {line}")
+    output.line(f"  stepml run first.json{target.flags}")
     output.line("The same by AWS's own command line:")
     output.line(f"  aws stepfunctions start-execution --name first{endpoint} \\")
     output.line(f"    --state-machine-arn {machine} \\")
-    output.line("    --input file://examples/digits_logistic.json")
+    output.line("    --input file://first.json")
