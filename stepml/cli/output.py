@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from stepml.cli.folding import for_stream
+from stepml.cli.folding import COLUMNS, folded, for_stream
 from stepml.cli.streams import GuardedStdout, OutputLostError, can_encode_all
 
 if TYPE_CHECKING:
@@ -71,10 +71,16 @@ class Output:
             self.console.print(text, style=style, soft_wrap=True)
 
     def pairs(self, pairs: Mapping[str, object]) -> None:
-        """Write names and values in two columns, for people."""
+        """Write names and values in two columns, for people; sentences are folded."""
         width = max(map(len, pairs), default=0)
         for name, value in pairs.items():
-            self.line(f"  {name:<{width}}  {value}")
+            # Names of files, which may have spaces, stay whole.
+            first, *more = (
+                folded(value, COLUMNS - width - 4) if isinstance(value, str) else [str(value)]
+            )
+            self.line(f"  {name:<{width}}  {first}")
+            for line in more:
+                self.line(f"  {'':<{width}}  {line}")
 
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: set[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +79,15 @@ def test_words_behind_a_quoted_command_are_folded(quote: str) -> None:
 @pytest.mark.parametrize("text", ["", "  ", "one", "  two words", "x" * 200])
 def test_what_fits_or_cannot_be_folded_stays(text: str) -> None:
     assert folded(text) == [text.rstrip()]
+
+
+def test_a_sentence_among_pairs_is_folded_and_a_path_is_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = Path("runs") / " ".join(["folder"] * 20)
+    Output(as_json=False).pairs({"why": " ".join(["because"] * 12), "model": path})
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert max(len(first), len(second)) <= 80
+    assert first.startswith("  why    because")
+    assert second.lstrip().startswith("because")
+    assert third == f"  model  {path}"
