@@ -15,6 +15,8 @@ from storage.s3 import S3Storage
 class LambdaContext(Protocol):
     """The part of Lambda's context object that handlers use."""
 
+    aws_request_id: str
+
     def get_remaining_time_in_millis(self) -> int: ...
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import sys
 import time
@@ -30,16 +29,14 @@ from stepml.cli.output import Output
 from stepml.cli.own_code import STAND_IN, pack, require_entry_point, sent, with_code
 from stepml.cli.streams import OutputLostError
 from stepml.client.stack import DEFAULT_STACK
-from stepml.job.json_text import job_text
+from stepml.job.json_text import MOST_JOB_BYTES, job_text
+from stepml.job.names import stem_of
 
 if TYPE_CHECKING:
     from stepml.client import Client, Execution
     from stepml.job.spec import JobSpec
 
-# With the time and the suffix of its epochs' names, a run name stays below 80 characters.
-MAX_STEM = 40
 MAX_WORKERS_PER_CORE = 16  # on this machine; above it, their starts dominate a job
-MOST_JOB_BYTES = 2**20  # a job itself has at most 262,144 bytes; UTF-32 has four a character
 RESULTS = Path("runs")
 STDIN = Path("-")
 
@@ -142,8 +139,7 @@ def watch(
 
 def default_name(job: Path) -> str:
     """Return a run name from the job file's name and the local time."""
-    stem = "" if _is_stream(job) else job.stem
-    stem = re.sub(r"[^0-9A-Za-z_-]+", "-", stem).strip("-")[:MAX_STEM] or "job"
+    stem = stem_of("" if _is_stream(job) else job.stem)
     # Three random letters distinguish runs that start in the same second.
     return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)[:3]}"
 

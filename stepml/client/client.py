@@ -22,7 +22,6 @@ from stepml.client import (
 from stepml.client.connection import Connection
 from stepml.client.continuations import newest_continuation
 from stepml.client.execution import EpochAttempt, Execution, ExecutionState
-from stepml.client.executions import checked_job
 from stepml.client.failures import Failure
 from stepml.client.listing import JobSummary
 from stepml.client.logs import LogLine
@@ -32,6 +31,7 @@ from stepml.client.stopping import Stopped
 from stepml.client.stored import Stored
 from stepml.client.transfers import Upload
 from stepml.job import keys
+from stepml.job.job_files import checked_job
 from stepml.job.reports import DatasetFacts, EpochReport, JobReport
 
 if TYPE_CHECKING:

@@ -14,28 +14,12 @@ from stepml.client.errors import (
 )
 from stepml.client.execution import Execution, ExecutionState
 from stepml.client.stack import Stack
-from stepml.job.errors import InvalidJobError
-from stepml.job.json_text import job_text
-from stepml.job.names import MAX_NAME, check_job_id
-from stepml.job.parse import parse_job
+from stepml.job.names import MAX_NAME
 
 _NAME = re.compile(rf"[0-9A-Za-z_-]{{1,{MAX_NAME}}}")
 _EXECUTION_ARN = re.compile(r"(?P<machine>arn:[^:]+:states:.+?):(?P<name>[^:]+)")
-MAX_INPUT_BYTES = 262_144
 # Events per page: the AWS maximum for the first read, then enough for a few epochs.
 HISTORY_PAGE, RECENT_PAGE = 1000, 100
-
-
-def checked_job(job: bytes | str, name: str) -> str:
-    """Return the text of ``job``, or raise `InvalidJobError` if the job or the name is wrong."""
-    text = (job_text(job) if isinstance(job, bytes) else job).removeprefix("\ufeff")
-    check_job_id(name, parse_job(text).stop.most_epochs)
-    if (size := len(text.encode())) > MAX_INPUT_BYTES:
-        raise InvalidJobError(
-            f"the job: expected at most {MAX_INPUT_BYTES:,} bytes, the limit of Step Functions, "
-            f"got {size:,}"
-        )
-    return text
 
 
 def start(connection: Connection, stack: Stack, job: str, name: str) -> Execution:

@@ -18,11 +18,12 @@ from stepml.client.connection import Connection, translated
 from stepml.client.epochs import epoch_report, finished_epochs
 from stepml.client.errors import ReportUnreadableError, RetryRefusedError, ServiceRefusedError
 from stepml.client.execution import Execution, ExecutionState
-from stepml.client.executions import checked_job, describe, start
+from stepml.client.executions import describe, start
 from stepml.client.objects import find_document, is_there
 from stepml.client.stack import Stack
 from stepml.job import keys
 from stepml.job.errors import InvalidJobError
+from stepml.job.job_files import checked_job
 from stepml.job.json_text import json_document
 from stepml.job.names import MAX_NAME
 from stepml.job.parse import parse_job

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stepml.client.connection import Connection
+from stepml.deployment import inbox
 from stepml.deployment.artefacts import Artefacts, Place
 from stepml.deployment.records import ChangeSet, StackState
 from stepml.deployment.stacks import Stacks
@@ -79,9 +80,12 @@ class Deployer:
         stack = self.stacks.ready(name)
         given = _parameters(template, stack, parameters)
         change_set = self.stacks.propose(name, artefacts.url(key), stack, given, self.tags)
-        if change_set is None:
-            assert stack is not None
-            return stack
+        deployed = stack if change_set is None else self._changed(change_set)
+        assert deployed is not None
+        inbox.connect(self.connection, deployed)
+        return deployed
+
+    def _changed(self, change_set: ChangeSet) -> StackState:
         try:
             self.consent(change_set)
         except BaseException:

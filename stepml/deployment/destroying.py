@@ -11,10 +11,11 @@ from stepml.client.client import Client
 from stepml.client.connection import Connection, translated
 from stepml.client.errors import StackNotFoundError
 from stepml.client.running_jobs import running_jobs, training_machines
-from stepml.deployment.artefacts import Place
+from stepml.deployment.artefacts import Place, bucket_exists
 from stepml.deployment.components import COMPONENTS, NETWORK, stack_name
 from stepml.deployment.emptying import Holdings, delete_bucket, holdings
 from stepml.deployment.errors import DeploymentError
+from stepml.deployment.inbox import Inbox
 from stepml.deployment.leftovers import bucket_name, delete_log_groups, existing_log_groups
 from stepml.deployment.records import REVIEW, Change, StackEvent, StackState
 from stepml.deployment.stacks import Stacks
@@ -102,12 +103,19 @@ class Destruction:
             Something cannot be deleted; the message names it.
         """
         self._stop(inventory.jobs)
+        self._close_inbox(self._main(inventory.stacks))
         for stack in inventory.stacks:
             if stack.name == stack_name(self.name, NETWORK):
                 self._await_interfaces(stack)
             self._delete(stack)
         if everything:
             self._delete_stored(inventory)
+
+    def _close_inbox(self, main: StackState | None) -> None:
+        """Remove what the deployment has set on the bucket, which may outlive the stack."""
+        bucket = "" if main is None else main.outputs.get("Bucket", "")
+        if bucket and bucket_exists(self.connection, bucket, self.place.account):
+            Inbox(self.connection, self.name, bucket).disconnect()
 
     def _delete(self, stack: StackState) -> None:
         if stack.status == REVIEW:

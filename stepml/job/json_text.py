@@ -9,6 +9,7 @@ from typing import Any
 
 from stepml.job.errors import InvalidJobError
 
+MOST_JOB_BYTES = 2**20  # of a file; a job has at most 262,144, UTF-32 four a character
 MAX_SHOWN = 60
 
 _BINARY = {

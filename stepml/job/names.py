@@ -1,4 +1,4 @@
-"""Job ids: the allowed names of an execution."""
+"""Job ids: the names that an execution may have."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from stepml.job.errors import InvalidJobError
 
 MAX_NAME = 80  # characters in the name of a Step Functions execution
+MAX_STEM = 40  # of these, the most that come from the name of the job's file
 _ALLOWED = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_-]*")
 # Each epoch is a child execution named <job id>-e<epoch>-r<redrives>-t<retries> (train.asl.json);
 # AWS allows at most 1,000 redrives of an execution, RunEpoch retries once.
@@ -40,6 +41,11 @@ def check_job_id(job_id: str, max_epochs: int) -> str:
             f"each epoch's own name needs the rest of {MAX_NAME}), got {len(job_id)}: {job_id!r}"
         )
     return job_id
+
+
+def stem_of(file: str) -> str:
+    """Return the name of a file, without its suffix, in characters that a job id may have."""
+    return re.sub(r"[^0-9A-Za-z_-]+", "-", file).strip("-")[:MAX_STEM] or "job"
 
 
 def _suggestion(job_id: str) -> str:

@@ -223,8 +223,9 @@ class FinaliseTask(Event, frozen=True, kw_only=True):
 class TriggerTask(Event, frozen=True, kw_only=True):
     """Start a job."""
 
-    job: Any  # the job spec
-    name: str | None = None  # run name; None: generated from the time
+    job: Any  # the job spec, or the place of a file with it in the stack's bucket
+    name: str | None = None  # run name; None: made from the file's name and the event
+    time: str | None = None  # of a schedule's event, ISO 8601; each starts one job
 
 
 class TriggerResult(Event, frozen=True, kw_only=True):

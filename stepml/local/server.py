@@ -43,6 +43,7 @@ from stepml.local.functions import FunctionPool
 from stepml.local.http_server import bind
 from stepml.local.lambda_api import ACCOUNT_SETTINGS_PATH, LambdaApi, account_settings
 from stepml.local.log_groups import log_writer
+from stepml.local.notifications import notification_seams
 from stepml.local.refusals import answer_errors, unknown_service
 from stepml.local_identity import ACCOUNT_ID, REGION, STATUS_PATH, endpoint_url
 
@@ -124,6 +125,7 @@ class LocalAws:
         functions = LambdaApi(self._pool, code)
         for seams in (
             functions.seams(),
+            notification_seams(functions),
             objects.seams,
             items.seams,
             requests.seams,

@@ -95,6 +95,8 @@ def test_a_deployment_trains_and_leaves_nothing(own_aws: RunningAws) -> None:
     assert [line.split()[1] for line in left] == [bucket, deployments]
     assert everything(own_aws) == {"buckets": [bucket, deployments]}
     assert objects.get_object(Bucket=bucket, Key="data/rows.csv")["Body"].read() == b"a,y\n"
+    notifications = objects.get_bucket_notification_configuration(Bucket=bucket)
+    assert "LambdaFunctionConfigurations" not in notifications  # the inbox starts nothing
 
     assert stepml(own_aws, "deploy", "--yes", "--no-smoke")["outputs"]["Bucket"] == bucket
     own_aws.client("logs").create_log_group(logGroupName=f"/aws/lambda/{STACK}-other")

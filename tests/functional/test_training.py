@@ -11,8 +11,12 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from stepml.job import data_keys, keys
+from stepml.job.errors import InvalidJobError
+from stepml.job.parse import parse_job
 from stepml.ml.data import arrays, unpack_shard
 from tests.support.local_stack import LocalStack, csv_rows
+from tests.support.plain_choices import plain_job
+from tests.support.running_aws import eventually
 
 
 def test_a_job_trains_from_execution_input_to_model(
@@ -141,3 +145,21 @@ def test_many_workers_train(local_stack: LocalStack, job: dict[str, Any]) -> Non
     ended = local_stack.run(job | {"workers": 12, "stop": {"max_epochs": 1}})
     assert ended["status"] == "SUCCEEDED", ended
     assert len(ended["report"]["history"][0]["executor_seconds"]) == 12
+
+
+def test_a_file_in_the_inbox_becomes_a_model(local_stack: LocalStack, job: dict[str, Any]) -> None:
+    name = f"small {uuid.uuid4().hex[:8]}"
+    small = json.dumps(plain_job(job | {"workers": 1, "stop": {"max_epochs": 1}})).encode()
+    for folder in ("elsewhere", "inbox"):
+        local_stack.upload(f"{folder}/{name}.json", small)
+    eventually(lambda: local_stack.keys(f"inbox/{name}.json.started.txt"), bool)
+    answer = local_stack.read(f"inbox/{name}.json.started.txt").decode()
+    execution = dict(line.split(": ", 1) for line in answer.splitlines())["execution"]
+    assert local_stack.aws.ended(execution)["status"] == "SUCCEEDED"
+    assert len(local_stack.keys(f"elsewhere/{name}")) == 1
+
+    local_stack.upload(f"inbox/{name}.json", b"{}")
+    eventually(lambda: local_stack.keys(f"inbox/{name}.json.error.txt"), bool)
+    with pytest.raises(InvalidJobError) as same:
+        parse_job({})
+    assert local_stack.read(f"inbox/{name}.json.error.txt").decode() == f"{same.value}\n"

@@ -116,6 +116,7 @@ def still_needed() -> dict[str, Any]:
     from moto.dynamodb.responses import DynamoHandler
     from moto.iam.models import ManagedPolicy, Role
     from moto.logs.models import LogGroup
+    from moto.s3 import notifications
     from moto.s3.models import FakeBucket, FakeKey, S3Backend
     from moto.s3.responses import S3Response
     from moto.stepfunctions.models import StateMachine, StepFunctionBackend
@@ -317,6 +318,9 @@ def still_needed() -> dict[str, Any]:
         "S3Backend.complete_multipart_upload": _lacks(
             S3Backend.complete_multipart_upload, "dispose"
         ),
+        "moto.s3.notifications._get_s3_event": _lacks(notifications._get_s3_event, "sequencer"),
+        "moto.s3.notifications._invoke_awslambda": "func.invoke("
+        in _source(notifications._invoke_awslambda),
         "FakeKey.value": "_value_buffer" in _source(value.fget),
         "FakeKey.etag": _lacks(stored_etag.fget, "self.lock"),
         "Table.put_item": _lacks(Table.put_item, "with "),
@@ -409,6 +413,7 @@ def test_every_seam_has_a_reason_and_a_check(tmp_path: Path) -> None:
     from stepml.local.engine import engine_seams
     from stepml.local.functions import FunctionPool
     from stepml.local.lambda_api import LambdaApi
+    from stepml.local.notifications import notification_seams
 
     pool = FunctionPool(
         endpoint_url="http://127.0.0.1:1",
@@ -420,6 +425,7 @@ def test_every_seam_has_a_reason_and_a_check(tmp_path: Path) -> None:
     caches = Caches(4566, tmp_path)
     groups = [
         functions.seams(),
+        notification_seams(functions),
         objects.seams,
         items.seams,
         requests.seams,

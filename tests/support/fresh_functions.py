@@ -37,6 +37,8 @@ import importlib, json, re, sys
 from pathlib import Path
 
 class Context:
+    aws_request_id = "request"
+
     def get_remaining_time_in_millis(self):
         return 900_000
 

@@ -95,6 +95,7 @@ def test_what_changes_something_is_left_to_those_who_may() -> None:
         "arn:aws:s3:::stepml-1-us-east-1/jobs/a/x",
         "arn:aws:s3:::stepml-1/jobs/a/fence.json",
     )
+    inbox = "arn:aws:s3:::stepml-1-us-east-1/inbox/digits.json"  # starts a job
     start = ("states:StartExecution", "arn:aws:states:us-east-1:1:stateMachine:stepml-train")
     for person in ("viewer", "runner", "operator"):
         statements = policy(person)
@@ -102,6 +103,7 @@ def test_what_changes_something_is_left_to_those_who_may() -> None:
         assert is_allowed(statements, "s3:PutObject", fence) == (person == "operator")
         assert is_allowed(statements, "s3:DeleteObject", job) == (person == "operator")
         assert is_allowed(statements, *start) == (person != "viewer")
+        assert is_allowed(statements, "s3:PutObject", inbox) == (person != "viewer")
         assert not is_allowed(statements, "iam:CreateRole", "arn:aws:iam::1:role/stepml-x")
 
 
@@ -129,6 +131,8 @@ def test_the_deployer_may_make_every_type_of_resource_of_the_template() -> None:
         "S3": ("s3:CreateBucket", "arn:aws:s3:::stepml-1-us-east-1"),
         "DynamoDB": ("dynamodb:CreateTable", "arn:aws:dynamodb:us-east-1:1:table/stepml-x"),
         "IAM": ("iam:CreatePolicy", "arn:aws:iam::1:policy/stepml-StorePolicy-1"),
+        "Lambda": ("lambda:AddPermission", "arn:aws:lambda:us-east-1:1:function:stepml-trigger"),
+        "Events": ("events:PutRule", "arn:aws:events:us-east-1:1:rule/stepml-schedule"),
         "Logs": ("logs:CreateLogGroup", "arn:aws:logs:us-east-1:1:log-group:/aws/lambda/stepml-x"),
         "SQS": ("sqs:CreateQueue", "arn:aws:sqs:us-east-1:1:stepml-cleanup-failures"),
         "SNS": ("sns:CreateTopic", "arn:aws:sns:us-east-1:1:stepml-alarms"),
@@ -142,3 +146,5 @@ def test_the_deployer_may_make_every_type_of_resource_of_the_template() -> None:
     assert used == services.keys()
     for action, resource in services.values():
         assert is_allowed(policy("deployer"), action, resource), action
+    notifications = ("s3:GetBucketNotification", "s3:PutBucketNotification")  # of the inbox
+    assert all(is_allowed(policy("deployer"), each, services["S3"][1]) for each in notifications)

@@ -20,11 +20,12 @@ import yaml
 from lambdas.entry import MODULES_VARIABLE
 from lambdas.prepare import KINDS_VARIABLE
 from stepml.cli.certificates import self_signed_certificate
+from stepml.deployment.inbox import FUNCTION_OUTPUT
 from stepml.job import errors
 from stepml.job.formats import FORMATS
 from stepml.job.function_kinds import FUNCTION_KINDS
 from stepml.job.models import MODELS
-from stepml.job.tasks import DataTasks, JobFunctions, JobState, function_name
+from stepml.job.tasks import DataTasks, JobFunctions, JobState, TriggerTask, function_name
 from stepml.packaging.building import for_functions
 from stepml.packaging.packages import (
     FUNCTION_PACKAGES,
@@ -550,6 +551,38 @@ def test_an_event_that_cleanup_fails_on_is_kept() -> None:
     queue = resources("AWS::Serverless::Function")["CleanupFunction"]["DeadLetterQueue"]
     assert queue == {"Type": "SQS", "TargetArn": {"GetAtt": "CleanupFailures.Arn"}}
     assert resources("AWS::SQS::Queue")["CleanupFailures"]["SqsManagedSseEnabled"] is True
+
+
+def test_whoever_starts_jobs_may_invoke_the_trigger_and_nobody_else() -> None:
+    permissions = {
+        name: (template()["Resources"][name]["Condition"], each)
+        for name, each in resources("AWS::Lambda::Permission").items()
+    }
+    assert {each["FunctionName"]["Ref"] for _, each in permissions.values()} == {"TriggerFunction"}
+    assert {
+        name: (condition, each["Principal"]) for name, (condition, each) in permissions.items()
+    } == {
+        "InboxPermission": ("HasInbox", "s3.amazonaws.com"),
+        "SchedulePermission": ("HasSchedule", "events.amazonaws.com"),
+    }
+    # A bucket of this name could be somebody else's by then.
+    assert permissions["InboxPermission"][1]["SourceAccount"] == {"Ref": "AWS::AccountId"}
+    output = template()["Outputs"][FUNCTION_OUTPUT]
+    assert output["Condition"] == "HasInbox"
+    assert output["Value"] == {"GetAtt": "TriggerFunction.Arn"}
+
+
+def test_a_schedule_gives_each_of_its_events_another_time() -> None:
+    rule = resources("AWS::Events::Rule")["Schedule"]
+    (target,) = rule["Targets"]
+    made = target["InputTransformer"]["InputTemplate"]["Sub"]
+    event = made.replace("${ScheduledJob}", "schedule/nightly.json")
+    assert set(target["InputTransformer"]["InputPathsMap"]) == {"time"}
+    task = TriggerTask.from_event(json.loads(event.replace("<time>", '"2026-01-02T03:00:00Z"')))
+    assert (task.job, task.time) == ("schedule/nightly.json", "2026-01-02T03:00:00Z")
+    pattern = template()["Parameters"]["ScheduledJob"]["AllowedPattern"]
+    assert re.fullmatch(pattern, "schedule/nightly.json")
+    assert not re.fullmatch(pattern, 'a", "name": "b.json')  # it stands in a JSON text
 
 
 def test_nothing_of_a_users_own_expires_unless_it_is_asked_for() -> None:

@@ -484,6 +484,8 @@ def test_data_replaced_after_they_were_planned_are_refused() -> None:
 class Context:
     """A Lambda context with 15 minutes left."""
 
+    aws_request_id = "request"
+
     def get_remaining_time_in_millis(self) -> int:
         return 900_000
 
