@@ -119,7 +119,8 @@ def _begin(
     found = given.data.format or guess_format(source, path, given.data, own_bucket)
     given, notes = resumed.shared(with_format(given, found), asked)
     require_no_contradiction(given)
-    require_weights(spec.model.weights_uri, open_bucket)
+    if not resumed.epochs:  # which give the parameters
+        require_weights(spec.model.weights_uri, open_bucket)
     data = plan_data(source, path, given.data, own_bucket)
     resumed.require_same_data(data.objects, data.layout)
     given = with_rows(given, data.layout.n_features, data.layout.row_shape)

@@ -53,7 +53,7 @@ def check_network_of(
     Raises
     ------
     InvalidNetworkError
-        The network cannot be built, or does not suit the rows.
+        The network cannot be built, or does not suit the rows, or takes too long.
     InvalidJobError
         ``exchange.server_update`` does not suit the network.
     ModelTooLargeError

@@ -13,6 +13,7 @@ from lambdas.job_store.store import JobStore
 from stepml.job.choices import inherited
 from stepml.job.errors import InvalidJobError
 from stepml.job.measures import LOSS
+from stepml.job.models import Neural
 from stepml.job.spec import JobSpec, ResumeFrom
 from stepml.ml.choices import note_on_batch, with_shared_batch
 from stepml.ml.data import DataObject, Layout
@@ -108,6 +109,7 @@ def plan_resumption(store: JobStore, spec: JobSpec, *, keeps_rank_state: bool) -
         other = JobStore(store.storage, before.resumed_from)
         before = other.partition_plan.load()
     if epochs:
+        _require_no_weights(known, spec, asked.job)
         _require_stored(other, epochs, [other.state(epochs)])
         _require_measured(other, spec.stop.metric, epochs)
         if spec.stop.keep == "best":
@@ -221,6 +223,18 @@ def _require_alike(before: JobSpec, spec: JobSpec, job: str) -> None:
                 f"{name}: expected that of resume_from.job {job!r}, whose epochs count as "
                 f"this job's; workers, exchange and stop may differ{more}"
             )
+
+
+def _require_no_weights(before: JobSpec, spec: JobSpec, job: str) -> None:
+    """Refuse first parameters other than those with which the epochs began."""
+    now, then = spec.model, before.model
+    if not isinstance(now, Neural) or not isinstance(then, Neural) or now.weights is None:
+        return
+    if (now.weights, now.reset) != (then.weights, then.reset):
+        raise InvalidJobError(
+            f"model.weights: has no effect with resume_from, as job {job!r} gives the parameters; "
+            f"expected null, or weights and reset of that job, got {now.weights!r}"
+        )
 
 
 def _difference(field: str, before: Any, now: Any, free: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ _LIBRARIES_BYTES = 450 * MIB
 # Measured on all networks of StepML: gradients of activations, and what the allocator keeps.
 _ACTIVATIONS = 1.5  # relative to what a forward pass saves
 _MOST_VALUE_BYTES = 25  # of a number as text
-_LEAST_ROWS = 2  # a row that is alone is there twice for batch normalisation
+_LEAST_ROWS = 2  # of the check of a network
 
 
 class StepRows(NamedTuple):

@@ -83,9 +83,15 @@ def require_finite_losses(job: JobSpec, epoch: int, **losses: float) -> None:
 
 def advice(job: JobSpec) -> str:
     """Return changes to a job that diverges or learns badly."""
-    standardise = () if job.data.standardise else ("set data.standardise",)
-    fields = (*settled(job.algorithm).remedies(job.model), *standardise, *job.model.remedies)
+    remedies = settled(job.algorithm).remedies(job.model)
+    fields = (*remedies, *advice_on_scale(job), *job.model.remedies)
     return " or ".join(fields) or "look for huge values in the data"
+
+
+def advice_on_scale(job: JobSpec) -> tuple[str, ...]:
+    """Return the advice to standardise features; a network normalises images itself."""
+    is_scaled = job.data.standardise or job.model.takes_images
+    return () if is_scaled else ("set data.standardise",)
 
 
 def decide(

@@ -107,13 +107,17 @@ def _if_coarse(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
         return []
     _, (low, high) = coarse[0]
     title = _title(manifest.layout, [feature for feature, _ in coarse])
+    remedy = "" if spec.model.takes_images else _remedy(is_sparse=is_sparse)
     text = (
-        f"{title} has values close together and far from "
-        f"0, from {low:.10g} to {high:.10g}, which float32 hardly tells apart: set "
-        + ("data.matrix to 'dense' and " if is_sparse else "")
-        + "data.standardise, which subtracts the mean before, or subtract a constant"
+        f"{title} has values close together and far from 0, from {low:.10g} to {high:.10g}, which "
+        f"float32 hardly tells apart: {remedy}subtract a constant"
     )
     return [JobWarning(code="features_rounded", text=text)]
+
+
+def _remedy(*, is_sparse: bool) -> str:
+    dense = "data.matrix to 'dense' and " if is_sparse else ""
+    return f"set {dense}data.standardise, which subtracts the mean before, or "
 
 
 def _if_continuous(manifest: Manifest) -> list[JobWarning]:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
-from stepml.ml.convergence import EndedBy, advice
+from stepml.ml.convergence import EndedBy, advice, advice_on_scale
 from stepml.ml.doubts.decisions import Decisions, if_one_validates, if_rarely_predicted
 from stepml.ml.second_opinion import Better
 
@@ -255,8 +255,7 @@ def _constant(spec: JobSpec) -> str:
 def _more(spec: JobSpec, training: Training) -> str:
     """Return changes to a job that ends too early."""
     boosts = settled(spec.algorithm).boosts(spec.model, is_steady=training.is_steady)
-    standardise = [] if spec.data.standardise else ["set data.standardise"]
-    first, rest = _LATER[training.ended_by], [*boosts, *standardise]
+    first, rest = _LATER[training.ended_by], [*boosts, *advice_on_scale(spec)]
     verb = first.split()[0] + " "
     return " or ".join([first, *(each.removeprefix(verb) for each in rest)])
 

@@ -91,7 +91,9 @@ class BoundNetwork:
             raise InvalidNetworkError("the network has no parameter that is trained")
         self.layout = NetworkLayout(tuple(_facts(trained)), tuple(_facts(rest)))
         self._trained, self._rest = list(trained.values()), list(rest.values())
-        self._normalises = any(isinstance(each, _BATCH_NORMS) for each in module.modules())
+        for each in module.modules():
+            if isinstance(each, _BATCH_NORMS):
+                each.register_forward_pre_hook(_spare_lone_values)
         self._evaluated_bytes: int | None = None  # of a row; once it is known
         self._w: Floats | None = None  # to which the trained parameters are bound
         self._statistics = _flat(self._rest)
@@ -109,9 +111,6 @@ class BoundNetwork:
         n = self.layout.n_trained
         self._bind(w)
         self.module.train()
-        if len(x) == 1 and self._normalises:
-            # One value has no variance, which torch refuses; a row that is there twice has 0.
-            x, y = torch.cat([x, x]), torch.cat([y, y])
         x = x if self._transform is None else self._transform(x)
         loss = self._loss(self.module(x), y)
         self._add_gradients(loss, torch.from_numpy(out)[:n].zero_())
@@ -174,6 +173,17 @@ class BoundNetwork:
         finally:
             for tensor in self._trained:
                 tensor.grad = None
+
+
+def _spare_lone_values(layer: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+    """Let a layer use its running statistics where a batch has one value a channel.
+
+    One value has no variance, which torch refuses. The layer trains again with the next batch.
+    """
+    x = given[0] if given else None
+    has_statistics = getattr(layer, "running_mean", None) is not None
+    if layer.training and has_statistics and x is not None and x.numel() == x.shape[1]:
+        layer.eval()
 
 
 def _flat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,9 @@ from stepml.ml.neural.layout import NetworkLayout
 from stepml.ml.neural.losses import described
 from stepml.ml.neural.own import blamed, own_function
 from stepml.ml.neural.settings import let_draw, seeded
+from stepml.ml.neural.time_limit import time_limit
 
+_MOST_S = 120.0  # of the user's code; the checks of StepML's networks take a few
 _DRAWN = frozenset({"bernoulli_", "normal_", "uniform_"})  # functions of tensors
 _ROWS = 2  # of a batch: statistics of one row do not exist
 
@@ -79,10 +81,27 @@ def check_network(
     Raises
     ------
     InvalidNetworkError
-        The network cannot be built, or does not take such rows, or is another one each time.
+        The network cannot be built, or does not take such rows, or is another one each time, or
+        takes minutes.
     ModelTooLargeError
         As of ``require_room``.
     """
+    with _limited(spec, code):
+        return _checked(spec, input_shape, n_outputs, code, outputs_are_known, require_room)
+
+
+def _limited(spec: Neural, code: Path | None) -> AbstractContextManager[None]:
+    return time_limit(_MOST_S, f"model.entry_point: {spec.entry_point}") if code else nullcontext()
+
+
+def _checked(
+    spec: Neural,
+    input_shape: Sequence[int],
+    n_outputs: int,
+    code: Path | None,
+    outputs_are_known: bool,
+    require_room: Callable[[int], None],
+) -> CheckedNetwork:
     _require_room_unbuilt(spec, input_shape, n_outputs, code, require_room)
     first, second = (
         bound_network(spec, input_shape, n_outputs, None, code, seed=0) for _ in range(2)
@@ -102,7 +121,8 @@ def layout_of(
     spec: Neural, input_shape: Sequence[int], n_outputs: int, code: Path | None
 ) -> NetworkLayout:
     """Build a network and return the layout of its parameters; errors as of `bound_network`."""
-    return bound_network(spec, input_shape, n_outputs, None, code, seed=0).layout
+    with _limited(spec, code):
+        return bound_network(spec, input_shape, n_outputs, None, code, seed=0).layout
 
 
 @contextmanager
@@ -137,6 +157,11 @@ def _leave(inside: list[str], *_: object) -> None:
 
 def check_source(spec: Neural, code: Path | None) -> None:
     """Import the user's function; errors as of `own_function`."""
+    with _limited(spec, code):
+        _import_source(spec, code)
+
+
+def _import_source(spec: Neural, code: Path | None) -> None:
     if code is not None and spec.entry_point is not None:
         own_function(code, spec.entry_point)
 
@@ -150,7 +175,7 @@ def _require_room_unbuilt(
 ) -> None:
     """Count the parameters without their memory, if the network can be built so."""
     try:
-        check_source(spec, code)  # imported here, its modules may have tensors themselves
+        _import_source(spec, code)  # imported here, its modules may have tensors themselves
         with torch.device("meta"), _Undrawn(), seeded(0):
             module = parts_of(spec, input_shape, n_outputs, code).module
     except InvalidNetworkError:  # building it in earnest tells whether it is one

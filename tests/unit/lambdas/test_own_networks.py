@@ -144,6 +144,40 @@ def test_an_error_in_training_has_its_line_and_its_rank() -> None:
     assert (failure.rank, failure.error) == (0, "InvalidNetworkError")
 
 
+# As if its time were nearly over.
+ENDLESS = """
+import signal
+import time
+
+def wait():
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    while True:
+        try:
+            time.sleep(3600)
+        except Exception:
+            pass
+"""
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"nets/small.py": "import wait; wait.wait()"},
+        {"nets/small.py": "def network(**_):\n    import wait\n    wait.wait()"},
+        {"nets/activation.py": "import wait\nactivated = lambda x: wait.wait()"},
+    ],
+    ids=["import", "function", "forward"],
+)
+def test_code_that_does_not_return_is_ended(files: dict[str, str]) -> None:
+    job = own_job({"wait.py": ENDLESS, **files})
+    job.prepare()
+    expected = (
+        r"^model.entry_point: nets.small:network: wait.py:\d+: TimeLimitError: took more than 120 s"
+    )
+    with pytest.raises(InvalidNetworkError, match=expected):
+        check_model("job", job.storage)
+
+
 def test_labels_are_compared_with_the_network_once_they_are_known() -> None:
     source = SMALL.replace("n_outputs)", "5)").replace("n_outputs, width", "width")
     job = own_job({"nets/small.py": source})

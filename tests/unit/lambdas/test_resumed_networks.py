@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lambdas.initialise import check_model
 from stepml.job.errors import InvalidJobError
 from stepml.ml.algorithms.gradient_averaging import MOMENTS
 from tests.support.jobs import Job
@@ -89,6 +90,38 @@ def test_another_network_is_refused_by_its_field(fields: dict[str, Any], message
     job = resumed(first, **changed(first, "model", **fields))
     with pytest.raises(InvalidJobError, match=message):
         job.prepare()
+
+
+def test_first_parameters_other_than_those_of_the_resumed_job_are_refused() -> None:
+    first = source(**ADAM)
+    uri = {"weights": "s3://data/own.safetensors"}
+    message = (
+        r"model.weights: has no effect with resume_from, as job 'first' gives the parameters; "
+        r"expected null, or weights and reset of that job, got 's3://data/own.safetensors'"
+    )
+    with pytest.raises(InvalidJobError, match=message):
+        resumed(first, **changed(first, "model", **uri)).prepare()
+    from_the_start = resumed(
+        first, **changed(first, "model", **uri), resume_from={"job": "first", "epoch": 0}
+    )
+    with pytest.raises(InvalidJobError, match=r"^model.weights: nothing lies at"):
+        from_the_start.prepare()
+
+
+def test_a_job_that_began_with_weights_is_resumed_without_their_file() -> None:
+    drawn = source(**ADAM)
+    drawn.finalise(2)
+    model = {**MODEL, "weights": "s3://data/own.safetensors"}
+    first = Job("first", model=model, stop={"max_epochs": 3}, **ADAM)
+    first.data.save("own.safetensors", drawn.storage.load("jobs/first/model/model.safetensors"))
+    first.initialised()
+    first.epoch(1)
+    first.data.delete("own.safetensors")
+    for fields in ({}, changed(first, "model", weights=None)):
+        job = resumed(first, **fields)
+        job.prepare()
+        check_model("next", job.storage, lambda name: first.data)
+        job.storage.clear("jobs/next/")
 
 
 def test_another_optimiser_is_refused() -> None:

@@ -19,6 +19,9 @@ CLUSTERS = job_of(models.KMeans(n_clusters=4), algorithms.ExpectationMaximisatio
 SCALED = msgspec.structs.replace(
     DESCENT, data=msgspec.structs.replace(DESCENT.data, standardise=True)
 )
+IMAGES = job_of(  # which a network normalises itself
+    models.Neural(network="mlp", input_shape=(8, 8)), algorithms.GradientAveraging()
+)
 GOOD: dict[str, Any] = {
     "losses": [0.5, 0.4, 0.37, 0.36],
     "ended_by": "max_epochs",
@@ -68,6 +71,10 @@ def test_a_model_worse_than_the_constant_one() -> None:
 def test_a_loss_that_rose() -> None:
     ((code, text),) = doubts(DESCENT, losses=[0.3, 0.4], first_loss=0.2)
     assert code == "loss_rose"
+    assert "data.standardise" in text
+    ((code, text),) = doubts(IMAGES, losses=[0.3, 0.4], first_loss=0.2)
+    assert code == "loss_rose"
+    assert "data.standardise" not in text
     assert "from 0.2 to 0.4 in training: lower algorithm.learning_rate" in text
     ((code, text),) = doubts(DESCENT, losses=[0.3, 0.4], first_loss=0.38, training_loss=0.1)
     assert code == "loss_rose"  # on the rows for validation alone
@@ -125,6 +132,7 @@ def test_a_model_kept_for_another_metric_may_have_a_larger_loss_than_other_epoch
             "raise stop.max_epochs or set algorithm.schedule to 'cosine'",
         ),
         (ADMM, {}, "raise stop.max_epochs or change algorithm.rho or set data.standardise"),
+        (IMAGES, {}, "raise stop.max_epochs or algorithm.learning_rate"),
     ],
 )
 def test_a_loss_that_can_fall(job: JobSpec, changed: dict[str, Any], advice: str) -> None:

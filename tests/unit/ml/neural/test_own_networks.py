@@ -92,6 +92,26 @@ def test_random_numbers_of_numpy_and_python_follow_from_the_seed_as_well() -> No
     )
 
 
+NORMALISING = """
+from torch import nn
+
+def network(input_shape, n_outputs):
+    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, n_outputs))
+"""
+
+
+def test_batches_of_one_row_train_all_layers() -> None:
+    code = unpack(archive({"own.py": NORMALISING}))
+    bound = bound_network(spec(), (6,), 3, None, code, seed=0)
+    w, out = bound.parameters, np.empty_like(bound.parameters)
+    for row in range(3):
+        bound.gradient(w, torch.full((1, 6), float(row + 1)), torch.tensor([row]), out)
+        tensors = bound.layout.arrays(out)
+        assert tensors["0.weight"].any()
+        assert not tensors["1.running_var"].any()
+        w -= np.float32(0.1) * out
+
+
 LOSS = """
 import torch
 from torch import nn
