@@ -204,7 +204,7 @@ def cold_starts(aws: Aws, name: str, *, memory_step_mb: int) -> Figure:
 def init_seconds(aws: Aws, outputs: dict[str, str]) -> float:
     """Return the INIT time in the last REPORT line of the executor."""
     assert outputs
-    events = aws.client("logs").filter_log_events(logGroupName="/aws/lambda/stepml-executor")
+    events = aws.client("logs").filter_log_events(logGroupName="/stepml/stepml/executor")
     reports = [e["message"] for e in events["events"] if "Init Duration" in e["message"]]
     return float(re.findall(r"Init Duration: ([\d.]+) ms", reports[-1])[0]) / 1000
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from stepml.packaging.functions import log_group
 from tests.support.deployment import deploy
 from tests.support.local_stack import LocalStack
 from tests.support.paths import ROOT
@@ -89,7 +90,7 @@ def job_peaks() -> Iterator[JobPeaks]:
             uri = stack.upload("data/images.npz", _images())
             ended = stack.run(_job(uri, channel, pattern, algorithm))
             vector_mb = 23.5e6 * 4 / 2**20  # of two classes
-            peaks = {name: _peak(aws, f"{stack_name}-{name}") for name in FUNCTIONS}
+            peaks = {name: _peak(aws, log_group(stack_name, name)) for name in FUNCTIONS}
             found = {name: peak for name, peak in peaks.items() if peak}
             yield JobPeaks(channel, pattern, algorithm, ended["status"], vector_mb, found)
 
@@ -120,10 +121,9 @@ def _images() -> bytes:
     return file.getvalue()
 
 
-def _peak(aws: RunningAws, function: str) -> int:
-    """Return the most memory of a function, by its logs."""
-    logs, group = aws.client("logs"), f"/aws/lambda/{function}"
-    peaks = [0]
+def _peak(aws: RunningAws, group: str) -> int:
+    """Return the most memory of a function, by its log group."""
+    logs, peaks = aws.client("logs"), [0]
     for stream in logs.describe_log_streams(logGroupName=group)["logStreams"]:
         events = logs.get_log_events(
             logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True

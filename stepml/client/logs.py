@@ -11,7 +11,7 @@ from stepml.client.connection import Connection, translated
 from stepml.client.execution import ExecutionState
 from stepml.client.json_answers import json_object
 from stepml.client.stack import Stack
-from stepml.packaging.functions import function_names
+from stepml.packaging.functions import function_names, log_group, log_groups_prefix
 
 if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import FilteredLogEventTypeDef
@@ -99,7 +99,7 @@ def _lines(
 
 def _groups(connection: Connection, stack: Stack) -> dict[str, str]:
     """Return the existing log groups by function."""
-    prefix = f"/aws/lambda/{stack.name}-"  # also matches stacks whose names begin like this one
+    prefix = log_groups_prefix(stack.name)
     pages = connection.client("logs").get_paginator("describe_log_groups")
     with translated(connection.endpoint_url):
         found = {
@@ -107,7 +107,7 @@ def _groups(connection: Connection, stack: Stack) -> dict[str, str]:
             for page in pages.paginate(logGroupNamePrefix=prefix)
             for group in page["logGroups"]
         }
-    groups = {function: f"{prefix}{function}" for function in function_names()}
+    groups = {function: log_group(stack.name, function) for function in function_names()}
     return {function: group for function, group in groups.items() if group in found}
 
 

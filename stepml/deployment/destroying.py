@@ -85,7 +85,7 @@ class Destruction:
             holdings(self.connection, usual),
             used if used != usual else "",
             None if self._others() else holdings(self.connection, self.place.bucket),
-            existing_log_groups(self.connection, self.name),
+            self._log_groups(),
         )
 
     def destroy(self, inventory: Inventory, everything: bool) -> None:
@@ -130,8 +130,10 @@ class Destruction:
                 self.say(f"deleting the bucket {held.bucket}")
                 delete_bucket(self.connection, held.bucket)
         # Lambda may have written to one after its deletion.
-        groups = existing_log_groups(self.connection, self.name)
-        delete_log_groups(self.connection, groups)
+        delete_log_groups(self.connection, self._log_groups())
+
+    def _log_groups(self) -> list[str]:
+        return existing_log_groups(self.connection, self.name, with_former=True)
 
     def _stop(self, jobs: Sequence[str]) -> None:
         if not jobs:

@@ -8,6 +8,7 @@ from typing import Any
 from stepml.client.connection import Connection, translated
 from stepml.deployment.artefacts import Place
 from stepml.deployment.templates import read_template
+from stepml.packaging.functions import function_names
 from stepml.packaging.sources import template_path
 
 
@@ -26,9 +27,25 @@ def log_groups(stack: str) -> list[str]:
     ]
 
 
-def existing_log_groups(connection: Connection, stack: str) -> list[str]:
-    """Return those of a stack's log groups that exist."""
-    wanted, found = set(log_groups(stack)), []
+def former_log_groups(stack: str) -> list[str]:
+    """Return the names that the log groups of functions had in earlier versions."""
+    return [f"/aws/lambda/{stack}-{function}" for function in function_names()]
+
+
+def existing_log_groups(
+    connection: Connection, stack: str, *, with_former: bool = False
+) -> list[str]:
+    """Return those of a stack's log groups that exist.
+
+    Parameters
+    ----------
+    connection : Connection
+    stack : str
+    with_former : bool
+        Whether to return those that a stack of an earlier version has left, too. They are in the
+        way of nothing.
+    """
+    wanted, found = {*log_groups(stack), *(former_log_groups(stack) if with_former else ())}, []
     pages = connection.client("logs").get_paginator("describe_log_groups")
     with translated(connection.endpoint_url):
         for prefix in sorted({name[: name.index(stack)] for name in wanted}):

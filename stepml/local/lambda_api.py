@@ -144,6 +144,7 @@ class LambdaApi:
             memory_mb=int(stored.memory_size),
             code_sha256=stored.code_sha_256,
             role_arn=stored.role,
+            log_group=stored.logs_group_name,
         )
 
     def seams(self) -> Seams:

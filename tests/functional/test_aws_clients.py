@@ -79,7 +79,7 @@ def test_a_job_through_the_aws_cli(
     assert len(epochs) == report["epochs"]
 
     # The request of `aws logs tail`; only version 2 of the CLI has that command.
-    logs = aws.json("logs", "filter-log-events", "--log-group-name", "/aws/lambda/stepml-executor")
+    logs = aws.json("logs", "filter-log-events", "--log-group-name", "/stepml/stepml/executor")
     messages = [event["message"] for event in logs["events"]]
     assert sum(f'"message": "rank trained", "job_id": "{name}"' in each for each in messages) == 12
     assert any(each.startswith("REPORT RequestId: ") for each in messages)

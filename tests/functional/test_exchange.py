@@ -205,7 +205,7 @@ def test_an_error_of_one_rank_ends_the_others(local_stack: LocalStack, job: dict
     for attempt in attempts:
         failure = json.loads(local_stack.read(keys.failure(name, f"{attempt}.0")))
         assert failure["error"] == "CompressionError"
-        assert failure["log_group"] == "/aws/lambda/stepml-executor"
+        assert failure["log_group"] == "/stepml/stepml/executor"
 
 
 def busy_executors(local_stack: LocalStack) -> list[int]:

@@ -182,7 +182,7 @@ def logged(local_stack: LocalStack, function: str, job_id: str) -> list[dict[str
     pages = local_stack.aws.client("logs").get_paginator("filter_log_events")
     texts = [
         event["message"]
-        for page in pages.paginate(logGroupName=f"/aws/lambda/stepml-{function}")
+        for page in pages.paginate(logGroupName=f"/stepml/stepml/{function}")
         for event in page["events"]
     ]
     lines = [json.loads(text) for text in texts if text.startswith("{")]
@@ -213,7 +213,7 @@ def test_a_rank_that_fails_every_time_fails_the_job_with_its_own_error(
     first, again = (decode(local_stack.read(key), Failure, key) for key in failures)
     assert first.error == "CompressionError"
     assert again.rank == first.rank
-    assert first.log_group == "/aws/lambda/stepml-executor"
+    assert first.log_group == "/stepml/stepml/executor"
     assert first.message in ended["cause"]
 
 

@@ -188,7 +188,7 @@ def test_a_failed_job_goes_on_and_ends_with_the_same_model(
     first = before[-1]["epoch"]
     assert complaint.startswith(f"KeyNotFoundError: nothing is stored under jobs/{name}/training")
     assert re.search(rf"^  rank \d in epoch {first}$", complaint, re.M)
-    assert "  log group  /aws/lambda/stepml-executor\n" in complaint
+    assert "  log group  /stepml/stepml/executor\n" in complaint
     assert f"stepml retry {name}\n" in complaint
     assert shown.startswith(
         f"retried from epoch {first}; finished epochs are not trained again\n{name}\n"

@@ -184,6 +184,26 @@ class TestStacks:
         delete(stack.aws.endpoint_url, stack_name=stack.name)
         assert patterns() == []
 
+    def test_a_function_writes_to_the_log_group_that_the_template_names(self, stack: Stack) -> None:
+        stack.deploy()
+        old, new = f"/aws/lambda/{stack.name}-executor", f"/own/{stack.name}/executor"
+        stack.edit("template.yaml", "/aws/lambda/${AWS::StackName}-", "/own/${AWS::StackName}/")
+        stack.edit(
+            "template.yaml",
+            "      Handler: handlers.executor\n",
+            "      Handler: handlers.executor\n"
+            "      LoggingConfig: {LogGroup: !Ref ExecutorLogs}\n",
+        )
+        stack.deploy()  # a stack of an earlier version is changed: the group has another name
+        stack.aws.client("lambda").invoke(FunctionName=f"{stack.name}-executor", Payload=b"{}")
+        logs = stack.aws.client("logs")
+        existing = [each["logGroupName"] for each in logs.describe_log_groups()["logGroups"]]
+        assert (old in existing, new in existing) == (False, True)
+        streams = eventually(
+            lambda: logs.describe_log_streams(logGroupName=new)["logStreams"], bool
+        )
+        assert streams
+
     def test_changed_policies_and_retention_are_seen(self, stack: Stack) -> None:
         stack.deploy()
         stack.edit("template.yaml", "RetentionInDays: 3", "RetentionInDays: 7")

@@ -181,6 +181,7 @@ def function(task_root: Path) -> Function:
         environment={"STEPML_BUCKET": "a-bucket"},
         timeout_s=300,
         memory_mb=512,
+        log_group="/aws/lambda/stepml-app",
         code_sha256="a",
     )
 

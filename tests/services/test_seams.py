@@ -380,6 +380,9 @@ def still_needed() -> dict[str, Any]:
         ),
         "StateMachine.has_cfn_attr": not StateMachine.has_cfn_attr("Arn"),
         "StateMachine.get_cfn_attribute": _lacks(StateMachine.get_cfn_attribute, '"Arn"'),
+        "LambdaFunction.create_from_cloudformation_json": _lacks(
+            LambdaFunction.create_from_cloudformation_json, "LoggingConfig"
+        ),
         "LambdaFunction.update_from_cloudformation_json": _lacks(update_function, "FunctionName"),
         "Role.update_from_cloudformation_json": _lacks(
             Role.update_from_cloudformation_json, "Policies"

@@ -232,7 +232,7 @@ def test_functions_with_torch_exist_if_there_is_an_image(
     for name in WITH_TORCH:
         with pytest.raises(ClientError, match="ResourceNotFound"):
             functions.get_function_configuration(FunctionName=f"{alone}-{name}")
-    groups = aws.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{alone}-")
+    groups = aws.client("logs").describe_log_groups(logGroupNamePrefix=f"/stepml/{alone}/")
     assert not [each for each in groups["logGroups"] if each["logGroupName"].endswith("-torch")]
     kinds = {
         stack: function(aws, stack, "prepare")["Environment"]["Variables"][KINDS_VARIABLE]

@@ -24,6 +24,32 @@ _update_function = vars(LambdaFunction)["update_from_cloudformation_json"].__fun
 
 @seams.replaces(
     LambdaFunction,
+    "create_from_cloudformation_json",
+    why="ignores the log group",
+    kind=classmethod,
+)
+def create_function(
+    cls: Any,
+    resource_name: str,
+    cloudformation_json: Any,
+    account_id: str,
+    region_name: str,
+    **kwargs: Any,
+) -> Any:
+    function = _create_function(
+        cls, resource_name, cloudformation_json, account_id, region_name, **kwargs
+    )
+    _set_log_group(function, cloudformation_json["Properties"])
+    return function
+
+
+def _set_log_group(function: Any, properties: Any) -> None:
+    usual = f"/aws/lambda/{function.function_name}"
+    function.logs_group_name = properties.get("LoggingConfig", {}).get("LogGroup", usual)
+
+
+@seams.replaces(
+    LambdaFunction,
     "update_from_cloudformation_json",
     why="does not remove settings that the new template lacks, nor change the name",
     kind=classmethod,
@@ -40,13 +66,14 @@ def update_function(
     if properties.get("FunctionName", original_resource.function_name) != (
         original_resource.function_name
     ):
-        replacement = _create_function(
-            cls, new_resource_name, cloudformation_json, account_id, region_name
+        replacement = cls.create_from_cloudformation_json(
+            new_resource_name, cloudformation_json, account_id, region_name
         )
         original_resource.delete(account_id, region_name)
         return replacement
     defaults = {"Environment": {"Variables": {}}, "Timeout": 3, "MemorySize": 128}
     complete = {**cloudformation_json, "Properties": {**defaults, **properties}}
+    _set_log_group(original_resource, properties)
     return _update_function(
         cls, original_resource, new_resource_name, complete, account_id, region_name
     )
@@ -149,13 +176,25 @@ def update_role(
 @seams.replaces(
     LogGroup,
     "update_from_cloudformation_json",
-    why="does not change the retention",
+    why="changes neither retention nor name",
     kind=classmethod,
 )
 def update_log_group(
-    cls: Any, original_resource: Any, new_resource_name: str, cloudformation_json: Any, **_: Any
+    cls: Any,
+    original_resource: Any,
+    new_resource_name: str,
+    cloudformation_json: Any,
+    account_id: str,
+    region_name: str,
 ) -> Any:
-    original_resource.retention_in_days = cloudformation_json["Properties"].get("RetentionInDays")
+    properties = cloudformation_json["Properties"]
+    if properties.get("LogGroupName", original_resource.name) != original_resource.name:
+        replacement = cls.create_from_cloudformation_json(
+            new_resource_name, cloudformation_json, account_id, region_name
+        )
+        original_resource.delete(account_id, region_name)
+        return replacement
+    original_resource.retention_in_days = properties.get("RetentionInDays")
     return original_resource
 
 

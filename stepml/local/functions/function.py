@@ -23,6 +23,7 @@ class Function:
     memory_mb: int
     code_sha256: str  # identifies the code, in any directory
     role_arn: str = ""  # whose permissions it has
+    log_group: str = ""  # of its output
 
     @property
     def configuration(self) -> Hashable:
@@ -35,11 +36,8 @@ class Function:
             self.timeout_s,
             self.memory_mb,
             self.role_arn,
+            self.log_group,
         )
-
-    @property
-    def log_group(self) -> str:
-        return f"/aws/lambda/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -308,7 +308,7 @@ def failed(stack: MotoStack, job: Path, name: str) -> str:
         epoch=1,
         error="MemoryError",
         message="a shard of 3 GB " * 20,
-        log_group="/aws/lambda/stepml-executor",
+        log_group="/stepml/stepml/executor",
         log_stream="2026/01/02/[$LATEST]" + "0" * 32,
     )
     fail_child(stack, f"{name}-e1-r0-t0", [5, 6, 7], failed=6)
@@ -328,7 +328,7 @@ def test_attempts_that_failed_say_why_below(failed: str) -> None:
     assert lines[6].endswith(" …")
     assert lines[7] == "       log stream 2026/01/02/[$LATEST]" + "0" * 32
     assert (first["failure"]["rank"], first["failure"]["log_stream"]) == (6, "")
-    assert second["failure"]["log_group"] == "/aws/lambda/stepml-executor"
+    assert second["failure"]["log_group"] == "/stepml/stepml/executor"
     assert [each["attempt"] for each in (first, second)] == [1, 2]
 
 
@@ -409,7 +409,7 @@ def test_logs_are_a_line_each(stack: MotoStack, job: Path, name: str) -> None:
     moment = client.describe(client.execution(name)).started_at
     entry = {"level": "INFO", "message": "rank trained", "job_id": name, "epoch": 2, "rank": 1}
     logs = stack.service("logs")
-    group = "/aws/lambda/stepml-executor"
+    group = "/stepml/stepml/executor"
     logs.create_log_group(logGroupName=group)
     logs.create_log_stream(logGroupName=group, logStreamName="s")
     event = {

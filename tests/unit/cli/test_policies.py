@@ -133,7 +133,10 @@ def test_the_deployer_may_make_every_type_of_resource_of_the_template() -> None:
         "IAM": ("iam:CreatePolicy", "arn:aws:iam::1:policy/stepml-StorePolicy-1"),
         "Lambda": ("lambda:AddPermission", "arn:aws:lambda:us-east-1:1:function:stepml-trigger"),
         "Events": ("events:PutRule", "arn:aws:events:us-east-1:1:rule/stepml-schedule"),
-        "Logs": ("logs:CreateLogGroup", "arn:aws:logs:us-east-1:1:log-group:/aws/lambda/stepml-x"),
+        "Logs": (
+            "logs:CreateLogGroup",
+            "arn:aws:logs:us-east-1:1:log-group:/stepml/stepml/executor",
+        ),
         "SQS": ("sqs:CreateQueue", "arn:aws:sqs:us-east-1:1:stepml-cleanup-failures"),
         "SNS": ("sns:CreateTopic", "arn:aws:sns:us-east-1:1:stepml-alarms"),
         "CloudWatch": (

@@ -323,7 +323,7 @@ def _log(
     group: str = "stepml",
 ) -> None:
     logs = stack.service("logs")
-    place = f"/aws/lambda/{group}-{function}"
+    place = f"/stepml/{group}/{function}"
     if not logs.describe_log_groups(logGroupNamePrefix=place)["logGroups"]:
         logs.create_log_group(logGroupName=place)
     stream = uuid.uuid4().hex

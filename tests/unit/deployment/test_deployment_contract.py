@@ -27,6 +27,7 @@ from stepml.job.function_kinds import FUNCTION_KINDS
 from stepml.job.models import MODELS
 from stepml.job.tasks import DataTasks, JobFunctions, JobState, TriggerTask, function_name
 from stepml.packaging.building import for_functions
+from stepml.packaging.functions import log_group
 from stepml.packaging.packages import (
     FUNCTION_PACKAGES,
     FUNCTIONS_PROCESSOR,
@@ -380,7 +381,7 @@ def test_functions_of_one_part_differ_in_their_package_alone(part: str) -> None:
     functions = resources("AWS::Serverless::Function")
     names = {"${AWS::StackName}-" + name for name in CHOICES[part]}
     own = ("FunctionName", "Description", "CodeUri", "Handler", "MemorySize", "Environment")
-    own += ("PackageType", "ImageUri", "ImageConfig")
+    own += ("PackageType", "ImageUri", "ImageConfig", "LoggingConfig")
     found = [each for each in functions.values() if each["FunctionName"]["Sub"] in names]
     alike = [{name: value for name, value in each.items() if name not in own} for each in found]
     assert len(alike) == len(names)
@@ -450,14 +451,18 @@ def test_no_template_names_a_partition(path: Path) -> None:
 
 
 def test_every_function_has_its_handler_its_log_group_and_its_name() -> None:
-    groups = {g["LogGroupName"]["Sub"] for g in resources("AWS::Logs::LogGroup").values()}
+    groups = {
+        name: each["LogGroupName"]["Sub"] for name, each in resources("AWS::Logs::LogGroup").items()
+    }
     for logical, properties in resources("AWS::Serverless::Function").items():
         module, function = handler_of(properties).rsplit(".", 1)
         assert callable(getattr(importlib.import_module(module), function)), logical
         name = properties["FunctionName"]["Sub"]
         handler = "${AWS::StackName}-" + module.rsplit(".", 1)[1].replace("_", "-")
         assert name == handler or name.startswith(handler + "-")  # such as partition-parquet
-        assert f"/aws/lambda/{name}" in groups
+        function = name.removeprefix("${AWS::StackName}-")
+        group = properties["LoggingConfig"]["LogGroup"]["Ref"]
+        assert groups[group] == log_group("${AWS::StackName}", function)
 
 
 def test_every_function_names_its_package_where_the_aws_cli_packs_it() -> None:
@@ -476,9 +481,10 @@ def test_functions_are_images_if_their_package_is_and_exist_if_there_is_one() ->
         assert ("Condition" in resource) == (kind is not None), logical
         if kind is not None:
             uri, condition = {"Ref": kind.parameter}, resource["Condition"]
+            group = properties["LoggingConfig"]["LogGroup"]["Ref"]
             assert properties["ImageUri"] == uri
             assert given["Conditions"][condition] == {"Not": [{"Equals": [uri, ""]}]}
-            assert given["Resources"][resource["DependsOn"]]["Condition"] == condition
+            assert given["Resources"][group]["Condition"] == condition
             assert given["Parameters"][kind.parameter]["Default"] == ""
             variables = properties["Environment"]["Variables"]
             assert variables == {MODULES_VARIABLE: ",".join(kind.modules)}
