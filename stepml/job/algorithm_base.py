@@ -90,8 +90,9 @@ class AlgorithmSpec(SpecGroup, frozen=True, kw_only=True):
         """Whether training starts at the minimum of a sample."""
         return False
 
-    def may_start_ahead(self, model: ModelSpec) -> bool:
-        """Return whether training may start at the minimum of a sample, if nobody decides.
+    @property
+    def may_start_ahead(self) -> bool:
+        """Whether training may start at the minimum of a sample, if nobody decides.
 
         It does not if a value is given that suits another start, such as a learning rate.
         """
@@ -189,8 +190,9 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
     def starts_at_sample(self) -> bool:
         return self.start == "sample"
 
-    def may_start_ahead(self, model: ModelSpec) -> bool:
-        return self.learning_rate is None and not self.weight_decay and not model.l1_factor
+    @property
+    def may_start_ahead(self) -> bool:
+        return self.learning_rate is None and not self.weight_decay
 
     @property
     def knows_labels(self) -> bool:
@@ -204,7 +206,6 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
         return self
 
     def check(self, model: ModelSpec) -> None:
-        require_start(self.start, model)
         if self.optimiser == "adam" and self.momentum:
             raise InvalidJobError(
                 f"algorithm.momentum: requires optimiser 'sgd', but the job has "
@@ -234,11 +235,3 @@ class Descent(AlgorithmSpec, frozen=True, kw_only=True):
         if is_steady or self.schedule != "constant":
             return super().boosts(model, is_steady=is_steady)
         return ("set algorithm.schedule to 'cosine'",)
-
-
-def require_start(start: str | None, model: ModelSpec) -> None:
-    """Raise `InvalidJobError` if training cannot begin with this ``start``."""
-    if start == "sample" and model.l1_factor:  # the minimum is found along gradients
-        raise InvalidJobError(
-            f"algorithm.start: with model.l1 {model.l1_factor:g} expected 'zero', got 'sample'"
-        )

@@ -43,8 +43,8 @@ def advance(
     The parameters are those of `start` and of `lbfgs.advance`. Where the estimated curvature leads
     no further, it is forgotten once before the end.
     """
-    if now.at_end:
-        return now
+    if now.at_end or not steepest(now.x, now.gradient, weights).any():
+        return replace(now, at_end=True)
     after = _moved(objective, now, weights)
     if now.value - after.value > least_fall * max(abs(now.value), abs(after.value)):
         return after

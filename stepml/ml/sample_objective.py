@@ -1,12 +1,13 @@
-"""The objective on a sample of the rows, as a function for L-BFGS."""
+"""The objective on a sample of the rows, and the way to its minimum by L-BFGS."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stepml.ml import lbfgs
+from stepml.ml import lbfgs, orthants
+from stepml.ml.lbfgs import Iterate
 from stepml.ml.matrices import CsrMatrix, Floats64, mean_squares
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
@@ -26,7 +27,8 @@ _SHARE_OF_FIRST = 1e-3  # of the objective before training, beside that of the m
 class SampleObjective:
     """Mean loss and penalty of a sample, of parameters in units of their curvature.
 
-    With them, features of any scale are learnt alike. Parameters at a kink of the penalty rest.
+    With them, features of any scale are learnt alike. The penalty l1 has kinks, which L-BFGS does
+    not see: with it, iterations stay within orthants.
 
     Parameters
     ----------
@@ -47,21 +49,42 @@ class SampleObjective:
         self.evaluations = 0
         self._model = model
         self._sample = sample
-        self._moves = ~model.penalty.is_at_kink(w)
+        self._smooth_penalty = replace(model.penalty, l1=0.0)
         curvature = model.curvature(*sample)
         self.is_smooth = curvature is not None
         unit = np.ones(len(w)) if curvature is None else np.sqrt(curvature)
         self.unit: Floats64 = np.where((unit > 0) & np.isfinite(unit), unit, 1.0)
+        self._weights = np.zeros(len(w))  # of the absolute values
+        self._weights[: model.penalty.n_coefficients] = model.penalty.l1
+        self._weights /= self.unit
         self._buffer = np.empty_like(w)
 
+    def start(self, w: Floats) -> Iterate:
+        """Return the iterate at these parameters."""
+        x = w * self.unit
+        if self._model.penalty.l1:
+            return orthants.start(self, x, self._weights)
+        return lbfgs.start(self, x)
+
+    def advance(self, now: Iterate, least_fall: float) -> Iterate:
+        """Return the next iterate; see `lbfgs.advance`."""
+        if self._model.penalty.l1:
+            return orthants.advance(self, now, self._weights, least_fall=least_fall)
+        return lbfgs.advance(self, now, tolerance=0.0, least_fall=least_fall)
+
+    def fall_in_sight(self, now: Iterate) -> float:
+        """Return the predicted fall of the objective from an iterate."""
+        if self._model.penalty.l1:
+            return orthants.fall_in_sight(now, self._weights)
+        return lbfgs.fall_in_sight(now)
+
     def __call__(self, x: Floats64) -> tuple[float, Floats64]:
-        """Return value and gradient."""
+        """Return value and gradient, without l1."""
         self.evaluations += 1
         w = self.parameters(x)
         loss = self._model.gradient(w, *self._sample, out=self._buffer)
-        penalty = self._model.penalty
-        gradient = np.where(self._moves, self._buffer + penalty.slope(w), 0.0)
-        return loss + penalty.value(w), gradient / self.unit
+        penalty = self._smooth_penalty
+        return loss + penalty.value(w), (self._buffer + penalty.slope(w)) / self.unit
 
     def parameters(self, x: Floats64) -> Floats:
         """Return the parameters of the model."""
@@ -98,21 +121,20 @@ def is_affordable(model: LossModel, X: Matrix) -> bool:
 def minimum(model: LossModel, sample: Rows) -> Minimum:
     """Return the minimum of the objective on the sample, by L-BFGS.
 
-    There is no l1. If the loss has kinks, or the work is too much, the parameters may be only near
-    the minimum.
+    If the loss has kinks, or the work is too much, the parameters may be only near the minimum.
     """
     affordable = _MOST_OPERATIONS // operations(model, sample[0])
     evaluations = max(_LEAST_EVALUATIONS, min(_MOST_EVALUATIONS, affordable))
     w = model.initial_parameters()
     with np.errstate(all="ignore"):  # a search may try parameters that are too large
         objective = SampleObjective(model, w, sample)
-        now = lbfgs.start(objective, w * objective.unit)
+        now = objective.start(w)
         size = _SHARE_OF_FIRST * abs(now.value)
         while not now.at_end and objective.evaluations < evaluations:
-            now = lbfgs.advance(objective, now, tolerance=0.0, least_fall=_LEAST_FALL)
+            now = objective.advance(now, _LEAST_FALL)
         found = objective.parameters(now.x)
         size += abs(now.value)
-        fall = lbfgs.fall_in_sight(now)
+        fall = objective.fall_in_sight(now)
     if not np.isfinite(found).all():
         return Minimum(w, None)
     is_known = objective.is_smooth and now.at_end and np.isfinite(fall) and size > 0

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stepml.ml import lbfgs
 from stepml.ml.matrices import Floats64
 from stepml.ml.models.base import Floats, LossModel
 from stepml.ml.sample_objective import MOST_PARAMETERS, Rows, SampleObjective, operations
@@ -80,10 +79,10 @@ def _path(model: LossModel, w: Floats, sample: Rows, evaluations: int) -> Iterat
     fall near the minimum by chance.
     """
     objective = SampleObjective(model, w, sample)
-    now, shown = lbfgs.start(objective, w * objective.unit), 2
+    now, shown = objective.start(w), 2
     low = now.value - _MARGIN * abs(now.value)
     while not now.at_end and objective.evaluations < evaluations:
-        now = lbfgs.advance(objective, now, tolerance=0.0, least_fall=_LEAST_FALL)
+        now = objective.advance(now, _LEAST_FALL)
         if objective.evaluations >= shown and now.value < low:
             shown = 2 * objective.evaluations
             yield objective.parameters(now.x)

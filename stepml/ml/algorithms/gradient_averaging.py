@@ -19,7 +19,7 @@ from stepml.ml.algorithms.descent import Descent
 from stepml.ml.algorithms.path import MOMENTS, Path
 from stepml.ml.algorithms.peers import AllReduce, Shared, SharedWithOptimiser
 from stepml.ml.algorithms.shared_descent import SharedDescent
-from stepml.ml.algorithms.shrinkage import bytes_per_parameter, faded, shrunk
+from stepml.ml.algorithms.shrinkage import bytes_per_parameter, extras_ahead, faded, shrunk
 from stepml.ml.algorithms.state import Extras, RankEpoch, RankProgress, State
 from stepml.ml.models.base import Array, Draws, Floats, LossModel, Matrix
 
@@ -49,7 +49,8 @@ class GradientAveraging(InFlightAlgorithm[LossModel]):
         return cls(job.algorithm, job.stop.max_epochs, bytes_per_parameter(job.model))
 
     def initial_state(self, model: LossModel, parameters: Floats, sample: LabelledSample) -> State:
-        return State(parameters, {MOMENTS: self._descent().moments(model.n_trained)})
+        ahead = extras_ahead(self.spec, model, parameters, sample)
+        return State(parameters, {MOMENTS: self._descent().moments(model.n_trained), **ahead})
 
     def n_batches(self, shard_rows: Sequence[int]) -> int:
         return _n_batches(self.spec, shard_rows)

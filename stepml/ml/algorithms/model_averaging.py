@@ -12,7 +12,7 @@ import numpy as np
 from stepml.job.algorithms import ModelAveraging as Spec
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
-from stepml.ml.algorithms.base import OrchestratedAlgorithm, never
+from stepml.ml.algorithms.base import LabelledSample, OrchestratedAlgorithm, never
 from stepml.ml.algorithms.descent import Descent
 from stepml.ml.algorithms.local import LocalDescent
 from stepml.ml.algorithms.peers import Shared
@@ -20,6 +20,7 @@ from stepml.ml.algorithms.shared_descent import SharedDescent
 from stepml.ml.algorithms.shrinkage import (
     Shrinkage,
     bytes_per_parameter,
+    extras_ahead,
     faded,
     shrunk,
     unshrunk,
@@ -46,6 +47,9 @@ class ModelAveraging(OrchestratedAlgorithm[LossModel]):
             return AsynchronousModels.from_job(job)
         assert isinstance(job.algorithm, Spec)
         return cls(job.algorithm, job.stop.max_epochs, bytes_per_parameter(job.model))
+
+    def initial_state(self, model: LossModel, parameters: Floats, sample: LabelledSample) -> State:
+        return State(parameters, extras_ahead(self.spec, model, parameters, sample))
 
     def begin(
         self, model: LossModel, state: State, rank_state: Extras, rank_epoch: RankEpoch

@@ -49,6 +49,7 @@ def rho_behind_start(rho: float, model: LossModel, rank_rows: float) -> float:
     Their duals have the gradient of all rows by then, so each rank goes near the minimum of all
     rows by itself. Its own curvature differs from theirs by about parameters / rows, for which rho
     makes up. With a smaller one than the curvature of the penalty, the consensus would hardly move.
+    With l1, rho stays: the ranks do not know it, so alone they would go to another minimum.
 
     Parameters
     ----------
@@ -58,5 +59,7 @@ def rho_behind_start(rho: float, model: LossModel, rank_rows: float) -> float:
     rank_rows : float
         Rows of a rank.
     """
+    if model.penalty.l1:
+        return rho
     suited = rho * min(1.0, model.n_parameters / rank_rows)
     return min(rho, max(suited, _OF_PENALTY * model.penalty.l2, _SMALLEST))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from stepml.ml.algorithms.base import AsynchronousAlgorithm
-from stepml.ml.algorithms.shrinkage import Shrinkage, faded, shrunk, unshrunk
+from stepml.job.algorithm_base import Descent
+from stepml.ml.algorithms.base import AsynchronousAlgorithm, LabelledSample
+from stepml.ml.algorithms.shrinkage import Shrinkage, extras_ahead, faded, shrunk, unshrunk
 from stepml.ml.algorithms.state import State
-from stepml.ml.models.base import Array, LossModel
+from stepml.ml.models.base import Array, Floats, LossModel
 
 
 class SharedDescent(AsynchronousAlgorithm[LossModel]):
@@ -13,6 +14,11 @@ class SharedDescent(AsynchronousAlgorithm[LossModel]):
 
     Shrunk parameters would depend on the order of updates, and those of a rank on its own rows.
     """
+
+    spec: Descent
+
+    def initial_state(self, model: LossModel, parameters: Floats, sample: LabelledSample) -> State:
+        return State(parameters, extras_ahead(self.spec, model, parameters, sample))
 
     def shared_vector(self, model: LossModel, state: State) -> Array:
         return unshrunk(state.parameters, Shrinkage.of(model.penalty, faded(state.extras)))

@@ -14,13 +14,17 @@ from typing import Self
 
 import numpy as np
 
+from stepml.job.algorithm_base import Descent
 from stepml.job.model_base import ModelSpec
+from stepml.job.spec_base import settled
+from stepml.ml.algorithms.base import LabelledSample
 from stepml.ml.algorithms.optimisers import Reach
 from stepml.ml.algorithms.state import Extras, State
-from stepml.ml.models.base import Array, Floats, Penalty
+from stepml.ml.models.base import Array, Floats, LossModel, Penalty
 
 _SHARE, _THRESHOLD = "l1_share", "l1_threshold"  # names in `RankProgress.extras`
 _FADING = 0.8
+_STEPS_AHEAD = 1000  # with fewer, batches drive coefficients from 0 that are 0 for all rows
 _TINY = np.finfo(np.float32).tiny
 
 
@@ -59,6 +63,24 @@ class Shrinkage:
             return None
         return cls(extras[_SHARE].copy(), extras[_THRESHOLD].item())
 
+    @classmethod
+    def at_minimum(cls, penalty: Penalty, w: Floats, gradient: Floats, length: float) -> Self:
+        """Return the shrinkage at a minimum, as if many steps had led there.
+
+        Parameters
+        ----------
+        penalty : Penalty
+        w : array of shape (n_parameters,)
+        gradient : array of shape (n_parameters,)
+            Of the objective without l1, at ``w``.
+        length : float
+            Of a step to come.
+        """
+        coefficients = slice(penalty.n_coefficients)
+        inner = np.clip(gradient[coefficients] / -np.float32(penalty.l1), -1, 1)
+        share = np.where(w[coefficients] == 0, inner, np.sign(w[coefficients]))
+        return cls(share.astype(np.float32), _STEPS_AHEAD * length * penalty.l1)
+
     def pack(self) -> Extras:
         """Return the arrays for `of`; the next step changes them."""
         return {_SHARE: self.share, _THRESHOLD: np.array([self.threshold], np.float64)}
@@ -83,6 +105,20 @@ class Shrinkage:
         np.clip(coefficients, -most, most, out=self.share)
         coefficients -= self.share
         self.share /= np.maximum(most, _TINY)
+
+
+def extras_ahead(
+    fields: Descent, model: LossModel, parameters: Floats, sample: LabelledSample
+) -> Extras:
+    """Return the shrinkage with which descent begins, if that is at the minimum of a ``sample``."""
+    penalty = model.penalty
+    if not (penalty.l1 and fields.starts_at_sample):
+        return {}
+    gradient = np.empty_like(parameters)
+    model.gradient(parameters, *sample(), out=gradient)
+    penalty.add_gradient(parameters, gradient)
+    length = settled(fields.learning_rate) / (1 - (fields.momentum or 0.0))
+    return Shrinkage.at_minimum(penalty, parameters, gradient, length).pack()
 
 
 def bytes_per_parameter(spec: ModelSpec) -> int:

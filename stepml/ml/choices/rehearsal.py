@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -15,7 +16,8 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml.algorithms.descent import Descent
 from stepml.ml.algorithms.local import LocalDescent
-from stepml.ml.algorithms.state import RankEpoch, RankProgress
+from stepml.ml.algorithms.shrinkage import Shrinkage, extras_ahead, faded, shrunk, unshrunk
+from stepml.ml.algorithms.state import RankEpoch, RankProgress, State
 from stepml.ml.matrices import CsrMatrix, product, transposed_product
 from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
@@ -147,18 +149,18 @@ class Rehearsal:
         local = LocalDescent(Descent.of(fields, self._epochs), self._batch, passes=1)
         share = self._rows // self._ranks
         starts = [self._held_out + rank * share for rank in range(self._ranks)]
-        at = [local.begin(self.start) for _ in starts]
+        begin = extras_ahead(fields, self.model, self.start, lambda: (self.X, self.y))
+        at = [local.begin(self.start, faded(begin)) for _ in starts]
         for epoch in range(1, self._epochs + 1):
             ends = [
                 self._pass(local, at[rank], epoch, rank, start, share)
                 for rank, start in enumerate(starts)
             ]
-            w = np.stack([end.parameters for end in ends]).mean(axis=0, dtype=np.float64)
-            parameters: Floats = w.astype(np.float32)
-            if not np.isfinite(parameters).all():
+            state = self._merged(ends)
+            if not np.isfinite(state.parameters).all():
                 break
-            at = [self._next(local, end, parameters) for end in ends]
-        return parameters
+            at = [self._next(local, state) for _ in starts]
+        return state.parameters
 
     def _pass(
         self, local: LocalDescent, at: RankProgress, epoch: int, rank: int, start: int, share: int
@@ -168,10 +170,17 @@ class Rehearsal:
         gradient, penalty = local.loss_gradient(self.model, rank_epoch), self.model.penalty
         return local.run(at, self.X[rows], self.y[rows], rank_epoch, gradient, penalty)
 
-    def _next(self, local: LocalDescent, end: RankProgress, w: Floats) -> RankProgress:
+    def _merged(self, ends: Sequence[RankProgress]) -> State:
+        if not self.fields.averages_models:
+            return State(ends[0].parameters, ends[0].extras)
+        vectors = [unshrunk(end.parameters, Shrinkage.find(end.extras)) for end in ends]
+        mean = np.stack(vectors).mean(axis=0, dtype=np.float64)
+        return shrunk(mean.astype(np.float32), self.model.penalty)
+
+    def _next(self, local: LocalDescent, state: State) -> RankProgress:
         if self.fields.averages_models:
-            return local.begin(w)
-        return RankProgress(w, extras=end.extras)  # moments go on
+            return local.begin(state.parameters, faded(state.extras))
+        return RankProgress(state.parameters, extras=faded(state.extras))  # moments go on
 
     def _fields_at(self, rate: float) -> Fields:
         """Return the descent with ``rate``; the schedule is that of the job, in fewer epochs.

@@ -16,8 +16,10 @@ from stepml.ml.models.base import Floats, LossModel
 from stepml.ml.sample_objective import Rows, is_affordable, largest_curvature
 
 # The objective of all rows is higher at a sample's minimum by about parameters / (2 · rows).
-_ROWS_A_PARAMETER = 500
+# With l1, many parameters are 0 and do not count.
+_ROWS_A_PARAMETER, _ROWS_WITH_L1 = 500, 100
 _SHARE = 0.5  # of the curvature: steps of the consensus along the gradient just do not overshoot
+_SHARE_WITH_L1 = 0.1  # rho is that of all epochs: a smaller one leads away, a larger one is slow
 # From zero: a larger rho makes the first epochs short. With l1 or a hinge loss, curvature says
 # nothing.
 _USUAL_RHO = 0.01
@@ -43,7 +45,7 @@ def with_start(
     if "start" not in open_fields_of(algorithm):
         return spec
     suits = (
-        algorithm.may_start_ahead(spec.model)
+        algorithm.may_start_ahead
         and "convex" in spec.model.traits
         and isinstance(model, LossModel)
         and _says_enough(spec, model, sample(), training_rows)
@@ -60,10 +62,16 @@ def rho_is_open(spec: JobSpec) -> bool:
 def with_rho(
     spec: JobSpec, model: LossModel, start: Floats, sample: Rows, training_rows: int
 ) -> JobSpec:
-    """Return the job with a value of rho that suits the ``start`` of training."""
+    """Return the job with a value of rho that suits the ``start`` of training.
+
+    Nor is ``adaptive_rho`` given, if rho is open.
+    """
     algorithm = settled(spec.algorithm)
     if algorithm.starts_at_sample:
-        rho = _SHARE * (largest_curvature(model, start, sample) or 1.0)
+        share = _SHARE_WITH_L1 if model.penalty.l1 else _SHARE
+        rho = share * (largest_curvature(model, start, sample) or 1.0)
+        if model.penalty.l1:  # each change of rho would lead the consensus away again
+            algorithm = msgspec.structs.replace(algorithm, adaptive_rho=False)
     elif model.penalty.l1:
         rho = _USUAL_RHO
     else:
@@ -88,7 +96,8 @@ def _from_zero(model: LossModel, sample: Rows, rank_rows: float) -> float:
 
 def _says_enough(spec: JobSpec, model: LossModel, X: Matrix, training_rows: int) -> bool:
     """Return whether the sample's minimum is a good start, and cheap."""
-    enough = _ROWS_A_PARAMETER * model.n_parameters
+    a_parameter = _ROWS_WITH_L1 if model.penalty.l1 else _ROWS_A_PARAMETER
+    enough = a_parameter * model.n_parameters
     if not _may_overfit(spec, is_determined=training_rows > model.n_parameters):
         enough = min(training_rows, enough)
     return len(X) >= enough and is_affordable(model, X) and _is_in_reach(spec, X)
@@ -99,7 +108,7 @@ def _may_overfit(spec: JobSpec, *, is_determined: bool) -> bool:
 
     ``is_determined``: there are more rows than parameters.
     """
-    is_free = getattr(spec.model, "l2", None) == 0
+    is_free = getattr(spec.model, "l2", None) == 0 and not spec.model.l1_factor
     is_single = is_determined and not spec.model.has_classes
     return is_free and not is_single and isinstance(spec.algorithm, Descent)
 

@@ -241,13 +241,6 @@ EM = {"name": "expectation_maximisation"}
             "algorithm.nesterov: requires an algorithm.momentum above 0, got true without one",
         ),
         (
-            {
-                "model": {"name": "linear_regression", "l1": 0.1},
-                "algorithm": {"name": "admm", "start": "sample"},
-            },
-            "algorithm.start: with model.l1 0.1 expected 'zero', got 'sample'",
-        ),
-        (
             {"algorithm": {"name": "gradient_averaging"} | {"weight_decay": 0.1}},
             "algorithm.weight_decay: requires optimiser 'adam', but the job has none; got 0.1; "
             "otherwise set model.l2",

@@ -203,6 +203,43 @@ def test_a_start_at_the_minimum_of_a_few_rows_leads_to_that_of_all(rows: str, na
     assert end <= optimum(rows) * (1.001 if name == "admm" else 1.01)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("rows", "l1"), [("cancer", 0.01), ("correlated", 0.003), ("digits", 0.01)]
+)
+def test_l1_has_its_minimum_and_its_zeros_after_one_epoch(rows: str, l1: float, name: str) -> None:
+    make, model = ROWS[rows]
+    X, y = make()
+    model = msgspec.structs.replace(model, l1=l1, l2=0.0)
+    algorithm = algorithms.ALGORITHMS[name]()
+    spec, first = begun(JobSpec(data=CSV, model=model, algorithm=algorithm), X, y)  # type: ignore[arg-type]
+    spec = msgspec.structs.replace(spec, stop=Stop(max_epochs=1))
+    w = trained(spec, X, y, first)
+    built = model_for(model, X, y)
+    assert isinstance(built, LossModel)
+    gradient = np.empty_like(w)
+    built.gradient(w, X, built.targets(y), out=gradient)
+    is_zero = built.penalty.is_at_kink(w)
+    assert 0.3 < is_zero.mean() < 0.9
+    assert np.abs(gradient[is_zero]).max() < 1.2 * l1
+    assert np.mean(is_zero != built.penalty.is_at_kink(first)) < 0.05
+    assert objective(spec, w, X, y) <= objective(spec, first, X, y) * 1.001
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_l1_leads_from_the_minimum_of_a_few_rows_to_that_of_all(name: str) -> None:
+    X, y = correlated()
+    algorithm = algorithms.ALGORITHMS[name]()
+    job = JobSpec(data=CSV, model=models.LogisticRegression(l1=0.003), algorithm=algorithm)  # type: ignore[arg-type]
+    spec, first = begun(job, X, y, len(y) // 2)
+    model = model_for(spec.model, X, y)
+    assert isinstance(model, LossModel)
+    least = objective(spec, minimum(model, (X, model.targets(y))).parameters, X, y)
+    end = objective(spec, trained(spec, X, y, first), X, y)
+    assert end < objective(spec, first, X, y)
+    assert end <= least * 1.002
+
+
 @pytest.mark.parametrize("positives", [0.5, 0.05])
 def test_admm_needs_few_epochs_from_the_minimum_of_a_part(positives: float) -> None:
     rng = np.random.default_rng(4)
@@ -315,9 +352,11 @@ def test_ranks_of_admm_stay_at_a_start_that_is_their_common_minimum(rows: str) -
         (algorithms.Admm(), models.Svm(loss="squared_hinge"), 50, "sample"),
         (algorithms.Admm(), models.LogisticRegression(), 10**6, "zero"),  # a sample of 50
         (algorithms.Admm(), models.Svm(), 50, "sample"),
-        (algorithms.Admm(), models.LinearRegression(l1=0.1), 50, "zero"),
+        (algorithms.Admm(), models.LinearRegression(l1=0.1), 50, "sample"),
+        (algorithms.Admm(), models.LinearRegression(l1=0.1), 10**6, "zero"),
         (algorithms.GradientAveraging(), models.Svm(), 50, "sample"),
-        (algorithms.GradientAveraging(), models.Svm(l1=0.1), 50, "zero"),
+        (algorithms.GradientAveraging(), models.Svm(l1=0.1), 50, "sample"),
+        (algorithms.ModelAveraging(), models.LogisticRegression(l1=0.1, l2=0.0), 50, "sample"),
         (algorithms.GradientAveraging(learning_rate=0.1), models.LogisticRegression(), 50, "zero"),
         (
             algorithms.ModelAveraging(optimiser="adam", weight_decay=0.1),
@@ -347,10 +386,16 @@ def test_training_starts_at_a_sample_that_says_enough(
 
 def test_a_large_sample_says_enough_about_few_parameters() -> None:
     X = RNG.normal(size=(3000, 4)).astype(np.float32)
-    model = model_for(models.LogisticRegression(), X, (X[:, 0] > 0).astype(np.float32))
-    spec = JobSpec(data=CSV, model=models.LogisticRegression(), algorithm=algorithms.Admm())
-    for rows, start in ((3000, "sample"), (2000, "zero")):
+    for rows, l1, start in (
+        (3000, 0.0, "sample"),
+        (2000, 0.0, "zero"),
+        (600, 0.1, "sample"),
+        (400, 0.1, "zero"),
+    ):
         part = X[:rows]
+        learner = models.LogisticRegression(l1=l1)
+        model = model_for(learner, X, (X[:, 0] > 0).astype(np.float32))
+        spec = JobSpec(data=CSV, model=learner, algorithm=algorithms.Admm())
         found = with_start(spec, model, lambda part=part: part, 10**9).algorithm
         assert isinstance(found, algorithms.Admm)
         assert found.start == start
@@ -583,6 +628,8 @@ def test_labels_are_scaled_unless_a_given_value_suits_them(
         (models.LinearRegression(), Exchange(), 5000, "admm"),
         (models.LinearRegression(), Exchange(channel="redis"), None, "admm"),
         (models.LinearRegression(l1=0.1), Exchange(), 10, "least_squares"),
+        (models.LinearRegression(l1=0.1), Exchange(), 5000, "model_averaging"),
+        (models.LogisticRegression(l1=0.1), Exchange(channel="redis"), 10, "gradient_averaging"),
         (models.LinearRegression(), Exchange(compression="float16"), 10, "admm"),
         (models.LinearRegression(), Exchange(pattern="async"), 10, "model_averaging"),
         (models.Svm(), Exchange(), 10, "model_averaging"),

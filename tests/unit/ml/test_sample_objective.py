@@ -60,6 +60,48 @@ def test_the_minimum_of_a_classifier_is_that_of_scikit_learn(scales: Any) -> Non
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.parametrize("l1", [0.003, 0.03, 0.3])
+def test_the_minimum_with_l1_is_that_of_scikit_learn(l1: float) -> None:
+    X = correlated(1.0)
+    y = (X @ [1, -1, 0, 2] + np.random.default_rng(1).logistic(size=800) > 1) + 0.0
+    y = y.astype(np.float32)
+    model = built(models.LogisticRegression(l1=l1), X, y)
+    found = minimum(model, (X, model.targets(y)))
+    saga = LogisticRegression(C=1 / (l1 * 800), l1_ratio=1, solver="saga", tol=1e-8, max_iter=9999)
+    reference = saga.fit(X.astype(np.float64), y)
+    best = np.append(reference.coef_[0], reference.intercept_)
+    np.testing.assert_allclose(found.parameters, best, atol=2e-3)
+    np.testing.assert_array_equal(found.parameters == 0, best == 0)
+    assert found.fall is not None
+    assert 0 <= found.fall < 1e-6
+
+
+@pytest.mark.parametrize("scales", SCALES)
+@pytest.mark.parametrize(
+    "model",
+    [
+        models.SoftmaxRegression(l1=0.02),
+        models.LinearRegression(l1=0.05),
+        models.Svm(loss="squared_hinge", l1=0.02, l2=0.0),
+    ],
+)
+def test_a_minimum_with_l1_has_no_way_down(model: models.Model, scales: Any) -> None:
+    X = correlated(scales)
+    y = np.floor(X[:, 0] / X[:, 0].std() + np.random.default_rng(1).normal(size=800))
+    y = np.clip(y, -1, 1).astype(np.float32)
+    if isinstance(model, models.LinearRegression):
+        y = X[:, 1].copy()
+    learner = built(model, X, y)
+    targets = learner.targets(y)
+    w = minimum(learner, (X, targets)).parameters
+    gradient = np.empty_like(w)
+    value = learner.gradient(w, X, targets, out=gradient) + learner.penalty.value(w)
+    slope = learner.penalty.steepest(w, gradient + learner.penalty.slope(w))
+    curvature = learner.curvature(X, targets)
+    assert curvature is not None
+    assert 0.5 * np.sum(slope**2 / curvature) < 1e-4 * value
+
+
 def test_the_minimum_is_the_same_every_time() -> None:
     X = correlated(1.0)
     y = np.floor(np.arange(800) % 3).astype(np.float32)
