@@ -15,7 +15,7 @@ from stepml.ml.matrices import Floats64
 _MOST_EVALUATIONS = 500
 _LEAST_FALL = 1e-9  # relative, in one iteration
 _MOST_STEPS = 1000
-_MOST_OPERATIONS = 10**11  # of all steps: a few seconds
+_MOST_OPERATIONS = 1e11  # of all steps: a few seconds
 _A_SOLUTION = 10  # multiply-adds of eigenvectors, relative to the cube of their number
 _TOLERANCE = 1e-10  # of the subgradient, relative to the gradient at 0
 _LEAST_VARIANCE = 1e-13  # of a direction, relative to the largest
@@ -29,8 +29,13 @@ def solution(matrix: Floats64, right: Floats64) -> Floats64:
     return found
 
 
-def lasso(matrix: Floats64, right: Floats64, weights: Floats64) -> Floats64:
-    """Return the x that minimises x'Ax/2 - b'x + Σ weights·|x|.
+def lasso(
+    matrix: Floats64,
+    right: Floats64,
+    weights: Floats64,
+    most_operations: float = _MOST_OPERATIONS,
+) -> tuple[Floats64, bool]:
+    """Return the x that minimises x'Ax/2 - b'x + Σ weights·|x|, and whether it was found.
 
     Parameters
     ----------
@@ -40,6 +45,8 @@ def lasso(matrix: Floats64, right: Floats64, weights: Floats64) -> Floats64:
         b.
     weights : array of shape (n,)
         At least 0.
+    most_operations : float
+        The limit of the work, after which x is only near the minimum.
     """
     x = _near(matrix, right, weights)
     tolerance = _TOLERANCE * float(np.abs(right).max())
@@ -48,20 +55,20 @@ def lasso(matrix: Floats64, right: Floats64, weights: Floats64) -> Floats64:
         gradient = matrix @ x - right
         steepest = orthants.steepest(x, gradient, weights)
         if np.abs(steepest).max() <= tolerance:
-            break
+            return x, True
         active = (x != 0) | (weights == 0)
         if np.abs(steepest[active]).max(initial=0.0) <= tolerance:
             active[np.argmax(np.abs(steepest))] = True
         work += _A_SOLUTION * int(active.sum()) ** 3
-        if work > _MOST_OPERATIONS:
+        if work > most_operations:
             break
         step = np.zeros(len(x))
         step[active] = _step(matrix[np.ix_(active, active)], -steepest[active], tolerance)
         after = _along(x, step, matrix @ step, gradient, weights)
         if after is x:  # the rest is rounding
-            break
+            return x, True
         x = after
-    return x
+    return x, False
 
 
 def _near(matrix: Floats64, right: Floats64, weights: Floats64) -> Floats64:

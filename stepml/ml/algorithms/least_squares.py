@@ -19,6 +19,7 @@ from stepml.ml.models.base import Array, Floats, LossModel, Matrix, Penalty, Sam
 
 _SOLVED = "the normal equations are solved"
 _AT_MINIMUM = "the objective of all rows is at its minimum"
+_NEAR_MINIMUM = "the search among so many features has ended near the minimum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class LeastSquares(OrchestratedAlgorithm[LossModel]):
         means = _square(vector, len(origin) + 1) / trailer[0]
         offsets = means[-1, :-1].copy()
         covariance = means[:-1, :-1] - np.outer(offsets, offsets)
-        coefficients = _solution(covariance[:-1, :-1], covariance[:-1, -1], model.penalty)
+        coefficients, is_exact = _solution(covariance[:-1, :-1], covariance[:-1, -1], model.penalty)
         stored = coefficients.astype(np.float32)  # the intercept makes up for its rounding
         centre = origin + offsets
         intercept = centre[-1] - stored.astype(np.float64) @ centre[:-1]
@@ -109,7 +110,8 @@ class LeastSquares(OrchestratedAlgorithm[LossModel]):
         residual = np.append(-coefficients, 1)
         loss = max(0.0, float(residual @ covariance @ residual) / 2)
         reason = _AT_MINIMUM if model.penalty.l1 else _SOLVED
-        return Outcome(State(w, state.extras), loss, reason)
+        lacks = "" if is_exact else _NEAR_MINIMUM
+        return Outcome(State(w, state.extras), loss, reason if is_exact else None, lacks=lacks)
 
     def _columns(self, X: Matrix, y: Array, origin: Floats64) -> Iterator[Floats64]:
         """Yield blocks of the features and labels relative to ``origin``, and of ones."""
@@ -136,8 +138,12 @@ def _origin(blocks: Iterator[Floats64]) -> Floats64:
     return means
 
 
-def _solution(covariance: Floats64, with_labels: Floats64, penalty: Penalty) -> Floats64:
+def _solution(
+    covariance: Floats64, with_labels: Floats64, penalty: Penalty
+) -> tuple[Floats64, bool]:
     """Return the coefficients that minimise the mean squared error/2 + l1·‖c‖₁ + l2/2·‖c‖².
+
+    The second value is whether they do, which takes too long with very many features and l1.
 
     Of several solutions without l1, that with the smallest coefficients of standardised features.
     """
@@ -146,9 +152,12 @@ def _solution(covariance: Floats64, with_labels: Floats64, penalty: Penalty) -> 
     scale = np.sqrt(np.maximum(np.diag(matrix), 0))
     scale[scale == 0] = 1
     matrix, right = matrix / scale / scale[:, None], with_labels / scale
-    found = lasso(matrix, right, penalty.l1 / scale) if penalty.l1 else solution(matrix, right)
+    if penalty.l1:
+        found, is_exact = lasso(matrix, right, penalty.l1 / scale)
+    else:
+        found, is_exact = solution(matrix, right), True
     coefficients: Floats64 = found / scale
-    return coefficients
+    return coefficients, is_exact
 
 
 def _n_products(n_columns: int) -> int:

@@ -37,7 +37,8 @@ def test_the_shortest_subgradient_is_0(kind: str, share: float) -> None:
     y = X[:, 0] - 2 * X[:, 1] + RNG.normal(size=len(X))
     matrix, right = X.T @ X / len(X), X.T @ y / len(X)
     weights = np.full(len(right), share * np.abs(right).max())
-    x = lasso(matrix, right, weights)
+    x, is_minimum = lasso(matrix, right, weights)
+    assert is_minimum
     rest = orthants.steepest(x, matrix @ x - right, weights)
     assert np.abs(rest).max() <= 1e-9 * np.abs(right).max()
     assert x.any() == (share < 1)
@@ -46,12 +47,23 @@ def test_the_shortest_subgradient_is_0(kind: str, share: float) -> None:
 def test_without_weights_it_is_the_solution_of_the_equations() -> None:
     X = features("independent")
     matrix, right = X.T @ X / len(X), X.T @ FEW[:, 0] / len(X)
-    found = lasso(matrix, right, np.zeros(len(right)))
+    found, _ = lasso(matrix, right, np.zeros(len(right)))
     np.testing.assert_allclose(matrix @ found, right, atol=1e-9)
 
 
 @pytest.mark.parametrize("right", [np.zeros(3), np.full(3, 1e-300), np.full(3, 1e300)])
 def test_any_size_of_labels_has_finite_coefficients(right: Any) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
-        found = lasso(np.eye(3), right, np.full(3, 0.1))
+        found, _ = lasso(np.eye(3), right, np.full(3, 0.1))
     assert np.isfinite(found).all()
+
+
+def test_a_search_that_ends_early_says_so() -> None:
+    X = features("nearly dependent")
+    matrix, right = X.T @ X / len(X), X.T @ FEW[:, 0] / len(X)
+    weights = np.full(len(right), 1e-3)
+    near, is_minimum = lasso(matrix, right, weights, most_operations=0)
+    assert not is_minimum
+    exact, _ = lasso(matrix, right, weights)
+    least, value = (x @ (matrix @ x / 2 - right) + weights @ np.abs(x) for x in (exact, near))
+    assert least < value < least + 1e-3 * abs(least)
