@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stepml.cli.consent import can_ask, is_confirmed
 from stepml.cli.deleting import Yes
-from stepml.cli.errors import BadInputError
+from stepml.cli.deploy_consent import DeployConsent
+from stepml.cli.errors import BadInputError, require_packages
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -21,11 +21,13 @@ from stepml.cli.options import (
 )
 from stepml.cli.output import Output
 from stepml.cli.progress import Progress, lines
+from stepml.client.errors import AccessError
 from stepml.client.stack import DEFAULT_STACK
+from stepml.job.channels import PARAMETER_SERVER
 
 if TYPE_CHECKING:
     from stepml.client import Connection
-    from stepml.deployment.application import Deployed, Proposal
+    from stepml.deployment.application import Deployed, Wish
     from stepml.deployment.artefacts import Place
 
 CODES = (
@@ -43,10 +45,28 @@ FIRST_JOB = (
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to ``app``."""
-    app.command(epilog=f"{CODES}\n\nExample: stepml deploy --yes")(deploy)
+    app.command(epilog=f"{CODES}\n\nExamples: stepml deploy --yes; stepml deploy --with redis")(
+        deploy
+    )
 
 
 def deploy(
+    with_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="CHANNELS",
+            help="Make servers, which cost money by the hour: redis,memcached,parameter_server.",
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHANNELS", help="Remove the servers of these channels."),
+    ] = None,
+    rotate_secrets: Annotated[
+        bool,
+        typer.Option("--rotate-secrets", help="Give the servers new passwords and tokens."),
+    ] = False,
     yes: Yes = False,
     data_bucket: Annotated[
         str | None,
@@ -54,7 +74,7 @@ def deploy(
     ] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="A parameter of the template; may be repeated."),
+        typer.Option(metavar="NAME=VALUE", help="A parameter of a template; may be repeated."),
     ] = None,
     tag: Annotated[
         list[str] | None,
@@ -73,7 +93,8 @@ def deploy(
 ) -> None:
     """Deploy StepML into your AWS account, or update what is deployed.
 
-    It shows what would change and asks. Parameters that are not given keep their values.
+    It shows what would change and asks. Servers that are there stay, and parameters that are not
+    given keep their values.
 
     Nothing is remembered on this machine, so any other one can continue.
     """
@@ -81,9 +102,10 @@ def deploy(
     _require_known(given)
     if data_bucket is not None:
         given["DataBucketName"] = data_bucket
+    wish = _wish(given, with_, without, rotate_secrets)
     target, output = Target.chosen(local, endpoint_url, stack, profile, region), Output(as_json)
     connection = target.connection()
-    deployed, place = _deployed(connection, target, given, _pairs("--tag", tag), yes, output)
+    deployed, place = _deployed(connection, target, wish, _pairs("--tag", tag), yes, output)
     trained = _smoke_tested(connection, deployed, output) if smoke and deployed.is_changed else []
     _show(deployed, place, trained, target, output)
 
@@ -98,11 +120,37 @@ def _pairs(option: str, texts: Sequence[str] | None) -> dict[str, str]:
     return pairs
 
 
-def _require_known(parameters: Mapping[str, str]) -> None:
-    from stepml.deployment.templates import read_template
-    from stepml.packaging.sources import template_path
+def _channels(option: str, texts: Sequence[str] | None) -> list[str]:
+    """Return the names of channels, which commas separate."""
+    from stepml.deployment.components import CHANNELS
 
-    known = read_template(template_path())["Parameters"] if parameters else {}
+    found = [name for text in texts or () for name in text.split(",")]
+    for name in found:
+        if name not in CHANNELS:
+            raise BadInputError(f"{option}: expected some of {', '.join(CHANNELS)}, got {name!r}")
+    return found
+
+
+def _wish(
+    parameters: Mapping[str, str],
+    added: Sequence[str] | None,
+    removed: Sequence[str] | None,
+    rotates: bool,
+) -> Wish:
+    from stepml.deployment.application import Wish
+
+    given, gone = _channels("--with", added), _channels("--without", removed)
+    if both := set(given) & set(gone):
+        raise BadInputError(f"--with and --without: {', '.join(sorted(both))} cannot be in both")
+    if PARAMETER_SERVER in given:
+        require_packages(("cryptography",), "the library for certificates", "server", AccessError)
+    return Wish(parameters, given, gone, rotates)
+
+
+def _require_known(parameters: Mapping[str, str]) -> None:
+    from stepml.deployment.parameters import known_names
+
+    known = known_names() if parameters else []
     for name in parameters:
         if name not in known:
             raise BadInputError(f"--parameter: expected one of {', '.join(known)}; got {name!r}")
@@ -111,7 +159,7 @@ def _require_known(parameters: Mapping[str, str]) -> None:
 def _deployed(
     connection: Connection,
     target: Target,
-    parameters: Mapping[str, str],
+    wish: Wish,
     tags: Mapping[str, str],
     yes: bool,
     output: Output,
@@ -124,19 +172,20 @@ def _deployed(
     place = identify(connection)
     where = target.endpoint_url or place.region
     output.line(f"stack {target.stack!r} in account {place.account}, {where}")
-    progress = Progress(output)
+    progress, consent = Progress(output), DeployConsent(yes, output)
     application = Application(
         connection,
         place,
         target.stack,
         lambda parameters: _archives(connection, parameters),
-        consent=lambda proposal: _require_consent(proposal, yes, output),
+        consent=consent.require,
         report=progress,
         say=lambda line: lines([line], output),
         tags={"stepml:version": version("stepml"), **tags},
+        agree=consent.require_overview,
     )
     try:
-        return application.deploy(parameters), place
+        return application.deploy(wish), place
     except KeyboardInterrupt:
         if progress.began is not None:
             command = f"stepml deploy{target.flags}"
@@ -166,32 +215,6 @@ def _archives(connection: Connection, parameters: Mapping[str, str]) -> Any:
         )
     version = parameters.get("Runtime", PYTHON_VERSION).removeprefix("python")
     return WithLibraries(cache_directory() / "packages", architecture, version)
-
-
-def _require_consent(proposal: Proposal, yes: bool, output: Output) -> None:
-    from stepml.deployment.changes import described, is_dangerous
-
-    change_set = proposal.change_set
-    lines(described(change_set), output)
-    if proposal.adopted_bucket:
-        lines([f"  it takes in the bucket {proposal.adopted_bucket}, which exists"], output)
-    if proposal.leftovers:
-        groups = f"{len(proposal.leftovers)} log groups of an earlier stack"
-        lines([f"  DELETED: {groups}, which would be in the way"], output)
-    if change_set.is_new:
-        cost = "While no job runs, only the contents of its bucket and its logs cost anything."
-        lines([cost], output)
-    if yes:
-        return
-    if not can_ask(output):
-        raise BadInputError(
-            f"nothing was deployed: stack {change_set.stack_name!r} would be "
-            f"{'created' if change_set.is_new else 'changed'}, and nobody can be asked here; to "
-            "agree, add --yes"
-        )
-    danger = " What is replaced or deleted loses its content." if is_dangerous(change_set) else ""
-    if not is_confirmed(f"Deploy this?{danger}"):
-        raise BadInputError("nothing was deployed")
 
 
 def _smoke_tested(connection: Connection, deployed: Deployed, output: Output) -> list[Any]:

@@ -92,12 +92,16 @@ def destroy(
 
 def _losses(inventory: Inventory, everything: bool) -> list[str]:
     from stepml.deployment.changes import counted
+    from stepml.deployment.secrets import RECOVERY_DAYS
 
     texts = ["would be deleted:"]
     texts += [f"  stack {each.name}" for each in inventory.stacks]
     if inventory.resources:
         texts.append(f"    {counted(inventory.resources)}")
     texts += [f"  the running job {each}, which is stopped" for each in inventory.jobs]
+    present = [each for each in inventory.secrets if everything or not each.is_deleted]
+    again = "" if everything else f", which can be restored for {RECOVERY_DAYS} days"
+    texts += [f"  the secret {each.name}{again}" for each in present]
     if everything:
         texts += [f"  {each}" for each in _stored(inventory)]
     return texts if len(texts) > 1 else []

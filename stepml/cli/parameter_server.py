@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import subprocess
 import sys
 from typing import Annotated, Any
@@ -113,10 +112,12 @@ def secret(
     The certificate is self-signed. Clients trust it alone.
     """
     require_packages(("cryptography",), "the library for certificates", "server", AccessError)
-    from stepml.cli.certificates import self_signed_certificate
+    from stepml.certificates import server_secret
 
-    certificate, key = self_signed_certificate(host, days)
-    made = {"token": secrets.token_urlsafe(32), "certificate": certificate, "key": key}
+    try:
+        made = server_secret(host, days)
+    except ValueError as error:
+        raise BadInputError(f"--host: {error}") from None
     typer.echo(json.dumps(made, indent=2))
 
 

@@ -12,12 +12,14 @@ from stepml.client.connection import Connection, translated
 from stepml.client.errors import StackNotFoundError
 from stepml.client.running_jobs import running_jobs, training_machines
 from stepml.deployment.artefacts import Place, bucket_exists
-from stepml.deployment.components import COMPONENTS, NETWORK, stack_name
+from stepml.deployment.components import CHANNELS, COMPONENTS, NETWORK, SERVER, stack_name
 from stepml.deployment.emptying import Holdings, delete_bucket, holdings
 from stepml.deployment.errors import DeploymentError
 from stepml.deployment.inbox import Inbox
 from stepml.deployment.leftovers import bucket_name, delete_log_groups, existing_log_groups
 from stepml.deployment.records import REVIEW, Change, StackEvent, StackState
+from stepml.deployment.secrets import Secret, Secrets
+from stepml.deployment.servers import delete_snapshots
 from stepml.deployment.stacks import Stacks
 
 RETAINED = "AWS::S3::Bucket"  # which outlives its stack
@@ -35,11 +37,13 @@ class Inventory:
     own_bucket: str  # another one that the stack uses, and that nobody deletes; or empty
     artefacts: Holdings | None  # the bucket of artefacts, unless another stack needs it
     log_groups: Sequence[str]  # of earlier stacks, too
+    secrets: Sequence[Secret] = ()  # of servers; some may be deleted, and can be restored
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to delete."""
-        return not (self.stacks or self.bucket or self.artefacts or self.log_groups)
+        held = (self.stacks, self.bucket, self.artefacts, self.log_groups, self.secrets)
+        return not any(held)
 
 
 @dataclass(slots=True)
@@ -70,6 +74,10 @@ class Destruction:
     def _stacks(self) -> Stacks:
         return Stacks(self.connection, self.report)
 
+    @property
+    def _secrets(self) -> Secrets:
+        return Secrets(self.connection, self.name)
+
     def inventory(self) -> Inventory:
         """Return everything that exists of the deployment."""
         found = [self._stacks.find(stack_name(self.name, each)) for each in reversed(COMPONENTS)]
@@ -86,6 +94,7 @@ class Destruction:
             used if used != usual else "",
             None if self._others() else holdings(self.connection, self.place.bucket),
             self._log_groups(),
+            [each for each in map(self._secrets.find, CHANNELS) if each is not None],
         )
 
     def destroy(self, inventory: Inventory, everything: bool) -> None:
@@ -108,6 +117,11 @@ class Destruction:
             if stack.name == stack_name(self.name, NETWORK):
                 self._await_interfaces(stack)
             self._delete(stack)
+            if stack.name == stack_name(self.name, SERVER):
+                delete_snapshots(self.connection, self.place, self.name)
+        for secret in inventory.secrets:
+            if everything or not secret.is_deleted:
+                self._secrets.delete(secret, recoverable=not everything)
         if everything:
             self._delete_stored(inventory)
 

@@ -57,10 +57,13 @@ class WithLibraries:
         package = code_package(directory, resource_root())
         if package is None:
             return zip_archive(code_files(directory))
+        return self.package(package, directory.name)
+
+    def package(self, package: Package, name: str) -> bytes:
         self._compile()
-        path = self._cache / f"{directory.name}-{fingerprint(package, self._options)}.zip"
+        path = self._cache / f"{name}-{fingerprint(package, self._options)}.zip"
         if not path.exists():
-            content = _built(package, directory.name, self._options)
+            content = _built(package, name, self._options)
             self._cache.mkdir(parents=True, exist_ok=True)
             draft = path.with_suffix(f".{hashlib.sha256(content).hexdigest()[:8]}")
             draft.write_bytes(content)

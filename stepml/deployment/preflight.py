@@ -65,15 +65,26 @@ def identify(connection: Connection) -> Place:
     return Place(identity["Account"], region, identity["Arn"].split(":")[1])
 
 
-def inspect(connection: Connection, place: Place, stack: str) -> Findings:
+def inspect(
+    connection: Connection, place: Place, stack: str, found: Sequence[str] = ()
+) -> Findings:
     """Return the account's limits.
+
+    Parameters
+    ----------
+    connection : Connection
+    place : Place
+    stack : str
+        Its name.
+    found : sequence of str
+        Problems that are known already.
 
     Raises
     ------
     PreflightError
         A name, a permission or a limit is in the way.
     """
-    problems = [*names.problems(stack, place)]
+    problems = [*names.problems(stack, place), *found]
     limits: Any = {}
     try:
         with translated(connection.endpoint_url):

@@ -37,6 +37,11 @@ _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 Report = Callable[[StackEvent], None]
 
 
+def is_whole(stack: StackState) -> bool:
+    """Return whether a stack has its resources, and need not be made again."""
+    return stack.status not in DEAD | {REVIEW, DELETED}
+
+
 @dataclass(slots=True)
 class Stacks:
     """CloudFormation of one account and region.

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from stepml.deployment.errors import TemplateError
 from stepml.packaging.archives import zip_archive
-from stepml.packaging.packages import code_package
+from stepml.packaging.packages import Package, code_package
 from stepml.packaging.sources import files_below, resource_root
 from stepml.packaging.templates import parse_template
 
@@ -32,6 +32,9 @@ class Archives(Protocol):
             The name of one of our packages in the resource root, or a folder with all files.
         """
 
+    def package(self, package: Package, name: str) -> bytes:
+        """Return the zip file of a package, whose folder would have this name."""
+
 
 class OwnFiles:
     """Zip files without libraries, for functions that have those of this machine's Python."""
@@ -47,6 +50,9 @@ class OwnFiles:
         if content not in self._archives:
             self._archives[content] = zip_archive(files)
         return self._archives[content]
+
+    def package(self, package: Package, name: str) -> bytes:
+        return zip_archive(package.files())
 
 
 def code_files(directory: Path) -> dict[str, Path]:

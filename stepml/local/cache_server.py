@@ -54,8 +54,12 @@ class CacheServer:
         self._process = _Process(program, port_of(reserved), state / program.channel)
         self._keeper = Keeper(self._process, PATIENCE * start_wait_s)
 
+    @property
+    def port(self) -> int:
+        return self._process.port
+
     def status(self) -> CacheStatus:
-        port = self._process.port
+        port = self.port
         return CacheStatus(
             self._program.channel,
             self._program.url(port),

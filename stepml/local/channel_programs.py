@@ -11,8 +11,9 @@ import pwd
 import re
 import shutil
 import socket
+import ssl
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -85,22 +86,41 @@ class CacheProgram:
 
     def answering_pid(self, port: int) -> int | None:
         """Return the process id of the server on ``port``, or None if it does not answer."""
-        received = b""
-        with (
-            suppress(OSError),
-            socket.create_connection((HOST, port), ANSWER_TIMEOUT_S) as connection,
-        ):
-            connection.sendall(self.question)
-            while (found := self.answer.search(received)) is None:
-                more = connection.recv(_LONGEST_ANSWER)
-                received += more
-                if not more or len(received) > _LONGEST_ANSWER:
-                    return None
-            return int(found[1])
-        return None
+        return pid_answered(port, self.question, self.answer)
 
     def close(self) -> None:
         """Do nothing: it has no second port."""
+
+
+def pid_answered(
+    port: int, question: bytes, answer: re.Pattern[bytes], context: ssl.SSLContext | None = None
+) -> int | None:
+    """Ask the server on ``port`` for its process id; None if it does not answer.
+
+    Parameters
+    ----------
+    port : int
+    question : bytes
+    answer : pattern
+        Finds the process id in the answer.
+    context : SSLContext, optional
+        Of a server that encrypts.
+    """
+    received = b""
+    with suppress(OSError), ExitStack() as opened:
+        plain = socket.create_connection((HOST, port), ANSWER_TIMEOUT_S)
+        connection = opened.enter_context(plain)
+        if context is not None:
+            wrapped = context.wrap_socket(connection, server_hostname=HOST)
+            connection = opened.enter_context(wrapped)
+        connection.sendall(question)
+        while (found := answer.search(received)) is None:
+            more = connection.recv(_LONGEST_ANSWER)
+            received += more
+            if not more or len(received) > _LONGEST_ANSWER:
+                return None
+        return int(found[1])
+    return None
 
 
 def _redis_arguments(port: int, directory: Path) -> list[str]:
@@ -117,21 +137,20 @@ def _memcached_arguments(port: int, directory: Path) -> list[str]:
     return ["-p", str(port), "-l", HOST, "-m", str(MEMCACHED_MB), *user]
 
 
-PROGRAMS = (
-    CacheProgram(
-        channel="redis",
-        program="redis-server",
-        scheme="redis",
-        arguments=_redis_arguments,
-        question=b"INFO server\r\n",
-        answer=re.compile(rb"process_id:(\d+)\r\n"),
-    ),
-    CacheProgram(
-        channel="memcached",
-        program="memcached",
-        scheme="memcached",
-        arguments=_memcached_arguments,
-        question=b"stats\r\n",
-        answer=re.compile(rb"STAT pid (\d+)\r\n"),
-    ),
+REDIS = CacheProgram(
+    channel="redis",
+    program="redis-server",
+    scheme="redis",
+    arguments=_redis_arguments,
+    question=b"INFO server\r\n",
+    answer=re.compile(rb"process_id:(\d+)\r\n"),
 )
+MEMCACHED = CacheProgram(
+    channel="memcached",
+    program="memcached",
+    scheme="memcached",
+    arguments=_memcached_arguments,
+    question=b"stats\r\n",
+    answer=re.compile(rb"STAT pid (\d+)\r\n"),
+)
+PROGRAMS = (REDIS, MEMCACHED)

@@ -17,6 +17,8 @@ from moto.utilities import utils
 
 from stepml.local_identity import REGION
 
+_DATA, _BY_ZONE = "instance_type_offerings", "availability-zone"
+
 
 def import_moto() -> None:
     """Import EC2 without its data, and put an empty validator in the place of OpenAPI's."""
@@ -25,7 +27,18 @@ def import_moto() -> None:
         _replaced(boto3.Session, "get_available_regions", lambda *_, **__: [REGION]),
         _replaced(utils, "load_resource", lambda path: {}),
     ):
-        import moto.ec2.models  # noqa: F401
+        from moto.ec2.models import instance_types
+    instance_types.INSTANCE_TYPE_OFFERINGS[_BY_ZONE] = _Offerings()
+
+
+class _Offerings(dict[str, Any]):
+    """The types of instances in the zones of a region, read when somebody asks."""
+
+    def get(self, region: str, default: Any = None) -> Any:
+        if region not in self:
+            found = utils.load_resource(f"ec2/resources/{_DATA}/{_BY_ZONE}/{region}.json.gz")
+            self[region] = [{**each, "LocationType": _BY_ZONE} for each in found]
+        return self[region]
 
 
 def _validator() -> dict[str, ModuleType]:

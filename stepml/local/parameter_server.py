@@ -61,18 +61,11 @@ class ParameterServerProgram:
 
     def environment(self) -> dict[str, str]:
         """Return the environment variables of the process, with its token."""
-        path = os.pathsep.join(map(str, dict.fromkeys((resource_root(), PACKAGE.parent))))
-        return {**os.environ, "PYTHONPATH": path, "STEPML_PS_TOKEN": self._token}
+        return {**os.environ, "PYTHONPATH": server_path(), "STEPML_PS_TOKEN": self._token}
 
     def answering_pid(self, port: int) -> int | None:
         """Return the process id of the running server, or None if none answers."""
-        connection = HTTPConnection(HOST, self._health_port, timeout=_ANSWER_TIMEOUT_S)
-        with closing(connection), suppress(OSError, HTTPException, ValueError, KeyError):
-            connection.request("GET", "/healthz")
-            answer = connection.getresponse()
-            if answer.status == HTTPStatus.OK:  # not while it starts or stops
-                return int(json.loads(answer.read())["pid"])
-        return None
+        return health_pid(self._health_port)
 
     def close(self) -> None:
         """Release the health port."""
@@ -81,3 +74,19 @@ class ParameterServerProgram:
     @property
     def _health_port(self) -> int:
         return port_of(self._health)
+
+
+def server_path() -> str:
+    """Return the PYTHONPATH of a server: our own folders."""
+    return os.pathsep.join(map(str, dict.fromkeys((resource_root(), PACKAGE.parent))))
+
+
+def health_pid(port: int) -> int | None:
+    """Return the process id of the server with its health on ``port``; None if it is not well."""
+    connection = HTTPConnection(HOST, port, timeout=_ANSWER_TIMEOUT_S)
+    with closing(connection), suppress(OSError, HTTPException, ValueError, KeyError):
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        if answer.status == HTTPStatus.OK:  # not while it starts or stops
+            return int(json.loads(answer.read())["pid"])
+    return None

@@ -45,12 +45,14 @@ from stepml.local.lambda_api import ACCOUNT_SETTINGS_PATH, LambdaApi, account_se
 from stepml.local.log_groups import log_writer
 from stepml.local.notifications import notification_seams
 from stepml.local.refusals import answer_errors, unknown_service
+from stepml.local.stack_servers.servers import StackServers
 from stepml.local_identity import ACCOUNT_ID, REGION, STATUS_PATH, endpoint_url
 
 StartResponse = Callable[..., Any]
 
 # The engine copies a value of the greatest depth by three calls a level.
 RECURSION_LIMIT = 10_000
+FIRST_OF_STACKS = 10  # after the ports of the local AWS's own servers
 HEALTH_PATH = "/_health"  # no bucket's name begins with an underscore
 # In the order in which a deployment needs them; created early, as each takes a while.
 SERVICES = ("s3", "cloudformation", "iam", "logs", "states", "lambda", "dynamodb", "events")
@@ -110,12 +112,14 @@ class LocalAws:
         self.port = self._server.server_port
         # moto's engine calls services without a seam on this port.
         os.environ["MOTO_PORT"] = str(self.port)
+        self._stack_servers = StackServers(self.port + FIRST_OF_STACKS, state)
         self._pool = FunctionPool(
             endpoint_url=self.endpoint_url,
             region=REGION,
             account_id=ACCOUNT_ID,
             write_logs=log_writer(ACCOUNT_ID, REGION),
             concurrency=concurrency,
+            more_variables=self._stack_servers.function_variables,
         )
         self._concurrency = concurrency
         _configure_moto()
@@ -132,7 +136,7 @@ class LocalAws:
             service_limits.seams,
             permissions.seams,
             error_tables.seams,
-            *cloudformation_seams(),
+            *cloudformation_seams(self._stack_servers, self.endpoint_url, self.port),
             *engine_seams(functions, self._caches),
         ):
             seams.apply()
@@ -156,6 +160,7 @@ class LocalAws:
         self._server.server_close()
         self._pool.close()
         self._caches.close()
+        self._stack_servers.close()
 
     def _prepare_services(self) -> None:
         import samtranslator.translator.translator  # noqa: F401 - loads slowly; deployments need it
@@ -210,6 +215,8 @@ class LocalAws:
             "started_at": self._started_at,
             "environments": environments,
             "caches": [asdict(cache) for cache in self._caches.statuses()],
+            "servers": [asdict(server) for server in self._stack_servers.statuses()],
+            "routes": self._stack_servers.routes,
         }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from stepml.deployment.application import Application, Proposal
+from stepml.deployment.application import Application, Proposal, Wish
 from stepml.deployment.changes import described
 from stepml.deployment.doctor import Doctor, find
 from stepml.deployment.leftovers import log_groups
@@ -51,7 +51,7 @@ class Trial:
         )
 
     def deploy(self, **parameters: str) -> Any:
-        return self.application().deploy(parameters)
+        return self.application().deploy(Wish(parameters))
 
 
 @pytest.fixture

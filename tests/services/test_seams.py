@@ -103,6 +103,7 @@ def _keeps_non_empty_buckets_silently() -> bool:
 
 def still_needed() -> dict[str, Any]:
     """Return, for each seam, whether the installed moto still needs it."""
+    from moto.autoscaling.models import FakeAutoScalingGroup
     from moto.awslambda.models import LambdaFunction, Permission
     from moto.awslambda_simple.models import LambdaSimpleBackend
     from moto.cloudformation import parsing
@@ -114,6 +115,9 @@ def still_needed() -> dict[str, Any]:
     from moto.core.responses import BaseResponse
     from moto.dynamodb.models.table import Table
     from moto.dynamodb.responses import DynamoHandler
+    from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+    from moto.ec2.models.route_tables import RouteTable
+    from moto.ec2.models.vpcs import VPCEndPoint
     from moto.iam.models import ManagedPolicy, Role
     from moto.logs.models import LogGroup
     from moto.s3 import notifications
@@ -350,6 +354,22 @@ def still_needed() -> dict[str, Any]:
         "moto.cloudformation.parsing.parse_and_create_resource": _lacks(
             parsing.parse_and_create_resource, "Event"
         ),
+        "moto.cloudformation.parsing.parse_resource": _lacks(parsing.parse_resource, "resolve:"),
+        **{
+            f"FakeAutoScalingGroup.{name}": _lacks(getattr(FakeAutoScalingGroup, name), "program")
+            for name in (
+                "create_from_cloudformation_json",
+                "update_from_cloudformation_json",
+                "delete",
+            )
+        },
+        "NetworkInterface.delete": "(self)" in _source(NetworkInterface.delete),
+        **{
+            f"{each.__name__}.delete_from_cloudformation_json": hasattr(
+                each.delete_from_cloudformation_json, "__isabstractmethod__"
+            )
+            for each in (RouteTable, VPCEndPoint)
+        },
         "ResourceMap._delete_resource": _lacks(parsing.ResourceMap._delete_resource, "Event"),
         "ChangeSet.diff": _lacks(ChangeSet.diff, "parameters"),
         "ChangeSet._parse_template": "json" in _last_line(ChangeSet._parse_template),
@@ -417,6 +437,7 @@ def test_every_seam_has_a_reason_and_a_check(tmp_path: Path) -> None:
     from stepml.local.functions import FunctionPool
     from stepml.local.lambda_api import LambdaApi
     from stepml.local.notifications import notification_seams
+    from stepml.local.stack_servers.servers import StackServers
 
     pool = FunctionPool(
         endpoint_url="http://127.0.0.1:1",
@@ -435,7 +456,7 @@ def test_every_seam_has_a_reason_and_a_check(tmp_path: Path) -> None:
         service_limits.seams,
         permissions.seams,
         error_tables.seams,
-        *cloudformation_seams(),
+        *cloudformation_seams(StackServers(4576, tmp_path), "http://127.0.0.1:1", 4576),
         *engine_seams(functions, caches),
     ]
     seams = [seam for group in groups for seam in group]

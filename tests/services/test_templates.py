@@ -31,6 +31,7 @@ EXCHANGING = ("initialise", "prepare", "executor", "merger", "reducer", "finalis
 WITH_TORCH = ("initialise-torch", "executor-torch", "finalise-torch")
 OTHERS = ("partition", "partition-parquet", "plan-shards", "assemble", "trigger")
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:caches-RedisSecret-a1b2c3"
+PASSWORD = "the password of a test"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/stepml-torch:1"
 INSTRUCTIONS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR")
 SUBNETS, GROUPS = ["subnet-0a1b2c3d", "subnet-4e5f6a7b"], ["sg-0a1b2c3d"]
@@ -50,13 +51,22 @@ def alone(aws: RunningAws) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def cached(aws: RunningAws) -> Iterator[str]:
+def secret(aws: RunningAws) -> str:
+    """The ARN of a secret with the password of Redis."""
+    made = aws.client("secretsmanager").create_secret(
+        Name="caches", SecretString=json.dumps({"password": PASSWORD})
+    )
+    return str(made["ARN"])
+
+
+@pytest.fixture(scope="module")
+def cached(aws: RunningAws, secret: str) -> Iterator[str]:
     """The name of a stack with a network, caches and functions that have torch."""
     yield from deployed(
         aws,
         "cached",
         RedisUrl="rediss://stepml@redis.example:6379",
-        RedisSecretArn=SECRET,
+        RedisSecretArn=secret,
         MemcachedUrl="memcacheds://memcached.example:11211",
         TorchImageUri=IMAGE,
         SubnetIds=",".join(SUBNETS),
@@ -177,8 +187,7 @@ def test_functions_that_exchange_are_told_of_the_caches_and_run_beside_them(
     assert channel_variables(aws, cached, name) == {
         "STEPML_DYNAMODB_TABLE": "cached-exchange",
         "STEPML_REDIS_URL": "rediss://stepml@redis.example:6379",
-        # CloudFormation inserts the password here; the local AWS leaves the reference unchanged.
-        "STEPML_REDIS_PASSWORD": f"{{{{resolve:secretsmanager:{SECRET}:SecretString:password}}}}",
+        "STEPML_REDIS_PASSWORD": PASSWORD,
         "STEPML_MEMCACHED_URL": "memcacheds://memcached.example:11211",
     }
     network = function(aws, cached, name)["VpcConfig"]
@@ -197,7 +206,7 @@ def test_functions_without_a_channel_have_no_secret(
     aws: RunningAws, cached: str, name: str
 ) -> None:
     variables = function(aws, cached, name)["Environment"]["Variables"]
-    assert [key for key, value in variables.items() if "resolve:" in value] == []
+    assert [key for key, value in variables.items() if PASSWORD in value] == []
 
 
 def test_a_bucket_that_exists_is_used_and_stays(aws: RunningAws) -> None:
@@ -329,6 +338,9 @@ def test_what_one_template_puts_out_the_next_takes_in() -> None:
 def test_each_cache_is_made_only_if_it_is_asked_for() -> None:
     cache = read_template(CACHE)
     described = cache["Resources"] | cache["Outputs"]
+    conditions = cache["Conditions"]
+    assert conditions["HasOwnSecret"]["Fn::And"][0] == {"Condition": "HasRedis"}
+    assert described.pop("RedisSecret")["Condition"] == "HasOwnSecret"
     for name in described.keys() - {"Subnets"}:
         assert described[name]["Condition"] == (
             "HasMemcached" if name.startswith("Memcached") else "HasRedis"

@@ -20,7 +20,11 @@ _update = ResourceMap.update
 _IF = re.compile(r'"Fn::If": \["(\w+)"')
 
 
-@seams.replaces(ResourceMap, "build_resource_diff", why="does not see that a condition has changed")
+@seams.replaces(
+    ResourceMap,
+    "build_resource_diff",
+    why="does not see that a condition has changed, and takes a default for a change",
+)
 def resource_diff(self: Any, other_template: Any, parameters: Any = None) -> dict[str, list[str]]:
     before = _values(self)
     after = _values(_loaded(self, other_template, parameters or self.input_parameters))
@@ -28,7 +32,8 @@ def resource_diff(self: Any, other_template: Any, parameters: Any = None) -> dic
     old, new = self._resource_json_map, other_template["Resources"]
     existing = [name for name in old if _exists(old[name], before)]
     wanted = [name for name in new if _exists(new[name], after)]
-    modified = set(_build_resource_diff(self, other_template, parameters)["Modify"])
+    given = _changed(self, parameters or {})
+    modified = set(_build_resource_diff(self, other_template, given)["Modify"])
     modified |= {name for name in wanted if changed.intersection(_IF.findall(_text(new[name])))}
     return {
         "Add": [name for name in wanted if name not in existing],
@@ -45,6 +50,14 @@ def update(self: Any, template: Any, parameters: Any = None) -> None:
     now = {name for name, each in self._resource_json_map.items() if _exists(each, values)}
     for name in before - now:
         self._parsed_resources.pop(name, None)
+
+
+def _changed(resources: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of ``parameters`` that have other values than before, given or by default."""
+    slots = resources._template.get("Parameters", {})
+    before = {name: each.get("Default") for name, each in slots.items()}
+    before |= resources.input_parameters
+    return {n: value for n, value in parameters.items() if str(before.get(n)) != str(value)}
 
 
 def _loaded(current: Any, template: Any, parameters: Any) -> Any:

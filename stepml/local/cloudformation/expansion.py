@@ -12,6 +12,7 @@ from moto.cloudformation.models import CloudFormationBackend, Stack
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.s3.models import s3_backends
 
+from stepml.local.cloudformation.attributes import with_nested_attributes
 from stepml.local.seams import Seams
 from stepml.local_identity import is_loopback, isolated_session
 from stepml.packaging.packages import PYTHON_VERSION
@@ -37,6 +38,12 @@ SUPPORTED_TYPES = frozenset(
         "AWS::EC2::SubnetRouteTableAssociation",
         "AWS::EC2::VPC",
         "AWS::EC2::VPCEndpoint",
+        "AWS::ElastiCache::CacheCluster",
+        "AWS::ElastiCache::ParameterGroup",
+        "AWS::ElastiCache::ReplicationGroup",
+        "AWS::ElastiCache::SubnetGroup",
+        "AWS::ElastiCache::User",
+        "AWS::ElastiCache::UserGroup",
         "AWS::Events::Rule",
         "AWS::IAM::InstanceProfile",
         "AWS::IAM::ManagedPolicy",
@@ -49,6 +56,7 @@ SUPPORTED_TYPES = frozenset(
         "AWS::S3::BucketPolicy",
         "AWS::SNS::Topic",
         "AWS::SQS::Queue",
+        "AWS::SecretsManager::Secret",
         "AWS::StepFunctions::StateMachine",
     }
 )
@@ -84,7 +92,7 @@ def processed(text: str) -> str:
     if template.get("Transform") == TRANSFORM:
         template = expanded(without_images(template))
     require_supported_types(template)
-    return json.dumps(template, default=str)
+    return json.dumps(with_nested_attributes(template), default=str)
 
 
 def parsed(text: str) -> Any:

@@ -27,6 +27,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 SERVER_END_S = 1.0  # the system closes a dead server's sockets and pipes one after another
+ROUTES = "STEPML_LOCAL_ROUTES"  # addresses of private networks → those on this machine
 PRELOADED = "lambdas.preloaded"  # imports the modules that processes may share, if it exists
 
 
@@ -138,11 +139,27 @@ def begin(descriptors: Descriptors) -> str:
     request = ask(socket.socket(fileno=descriptors.life))
     os.environ.clear()
     os.environ.update(request["variables"])
+    route(json.loads(os.environ.pop(ROUTES, "{}")))
     random = sys.modules.get("numpy.random")
     if random is not None:  # the standard library reseeds itself after a fork
         random.seed()
     handler: str = request["handler"]
     return handler
+
+
+def route(routes: dict[str, str]) -> None:
+    """Let connections to ``host:port`` of a private network reach the server on this machine."""
+    if not routes:
+        return
+    connect = socket.socket.connect
+
+    def connect_routed(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple):
+            host, _, port = routes.get(f"{address[0]}:{address[1]}", "").partition(":")
+            address = (host, int(port)) if host else address
+        connect(self, address)
+
+    socket.socket.connect = connect_routed  # type: ignore[assignment, method-assign]
 
 
 def ask(life: socket.socket) -> Any:

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from stepml.local.functions.delivery import EventDelivery
@@ -64,6 +64,8 @@ class FunctionPool:
         Seconds for a cold start; after that, it is repeated within the invocation's time.
     starts_at_once : int, optional
         Cold starts at once; others wait. Defaults to two for each processor.
+    more_variables : callable
+        Returns environment variables for a new process, such as those of its network.
     """
 
     def __init__(
@@ -79,8 +81,9 @@ class FunctionPool:
         event_retry_delays_s: Sequence[float] = (1.0, 2.0),
         init_limit_s: float = INIT_LIMIT_S,
         starts_at_once: int | None = None,
+        more_variables: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        self._account = Account(endpoint_url, region, account_id)
+        self._account = Account(endpoint_url, region, account_id, more_variables)
         self._write_logs = write_logs
         self._concurrency = concurrency
         self._idle_timeout_s = idle_timeout_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from stepml.local.functions.function import Function, access_key
@@ -21,6 +22,7 @@ class Account:
     endpoint_url: str  # of the local AWS
     region: str
     account_id: str
+    more_variables: Callable[[], Mapping[str, str]] = dict  # for each new process
 
 
 def process_variables(
@@ -44,6 +46,7 @@ def _defaults(account: Account) -> dict[str, str]:
         "HOME": tempfile.gettempdir(),
         "AWS_ENDPOINT_URL": account.endpoint_url,
         **NO_CONFIGURATION,
+        **account.more_variables(),
     }
 
 

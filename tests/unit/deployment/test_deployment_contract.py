@@ -19,7 +19,7 @@ import yaml
 
 from lambdas.entry import MODULES_VARIABLE
 from lambdas.prepare import KINDS_VARIABLE
-from stepml.cli.certificates import self_signed_certificate
+from stepml.certificates import self_signed_certificate
 from stepml.deployment.inbox import FUNCTION_OUTPUT
 from stepml.job import errors
 from stepml.job.formats import FORMATS

@@ -1,15 +1,14 @@
-"""Makes certificates for parameter servers."""
+"""Makes certificates of servers that sign themselves."""
 
 from __future__ import annotations
 
 import ipaddress
+import secrets
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-
-from stepml.cli.errors import BadInputError
 
 _NAME = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "StepML parameter server")])
 _USAGE = x509.KeyUsage(  # of a server's key, which signs its own certificate
@@ -30,7 +29,7 @@ def self_signed_certificate(hosts: list[str], days: int) -> tuple[str, str]:
 
     Raises
     ------
-    BadInputError
+    ValueError
         A host is neither a name nor an IP address.
     """
     key = ec.generate_private_key(ec.SECP256R1())
@@ -38,6 +37,18 @@ def self_signed_certificate(hosts: list[str], days: int) -> tuple[str, str]:
     pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
     private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
     return certificate.public_bytes(pem).decode(), private.decode()
+
+
+def server_secret(hosts: list[str], days: int) -> dict[str, str]:
+    """Return a new token, certificate and key for a parameter server at ``hosts``.
+
+    Raises
+    ------
+    ValueError
+        A host is neither a name nor an IP address.
+    """
+    certificate, key = self_signed_certificate(hosts, days)
+    return {"token": secrets.token_urlsafe(32), "certificate": certificate, "key": key}
 
 
 def _signed(
@@ -68,4 +79,4 @@ def _general_name(host: str) -> x509.GeneralName:
     try:
         return x509.DNSName(host)
     except ValueError:
-        raise BadInputError(f"--host: expected a name or an IP address, got {host!r}") from None
+        raise ValueError(f"expected a name or an IP address, got {host!r}") from None
