@@ -15,6 +15,8 @@ from stepml.local_identity import ACCOUNT_ID, REGION
 from tests.support.recorded_calls import denied, policy, recorded_calls
 from tests.support.running_aws import RunningAws, running_aws
 
+SERVERS = ("redis", "memcached", "parameter_server")
+SERVER = "STEPML_PARAMETER_SERVER"
 STACK = "stepml"  # as in the policies of templates/policies
 
 
@@ -62,21 +64,41 @@ def everything(aws: RunningAws) -> dict[str, list[str]]:
             each["PolicyName"] for each in client("iam").list_policies(Scope="Local")["Policies"]
         ],
         "rules": [each["Name"] for each in client("events").list_rules()["Rules"]],
+        "secrets": [each["Name"] for each in client("secretsmanager").list_secrets()["SecretList"]],
+        "interfaces": [
+            each["NetworkInterfaceId"]
+            for each in client("ec2").describe_network_interfaces()["NetworkInterfaces"]
+        ],
+        "servers": [each["name"] for each in aws.status()["servers"]],
     }
     return {kind: sorted(names) for kind, names in listed.items() if names}
+
+
+def secrets(aws: RunningAws) -> dict[str, str]:
+    """Return the secrets of a function that uses channels, by the names of their variables."""
+    configured = aws.client("lambda").get_function_configuration(FunctionName=f"{STACK}-executor")
+    found = configured["Environment"]["Variables"]
+    names = ("STEPML_REDIS_PASSWORD", f"{SERVER}_TOKEN")
+    return {name: found[name] for name in names if found[name]}
 
 
 def test_a_deployment_trains_and_leaves_nothing(own_aws: RunningAws) -> None:
     assert everything(own_aws) == {}
     refused = stepml(own_aws, "deploy", code=2)
     assert "--yes" in refused["message"]
-    first = stepml(own_aws, "deploy", "--yes")
-    assert [each["channel"] for each in first["smoke"]] == ["s3", "dynamodb"]
+    first = stepml(own_aws, "deploy", "--yes", "--no-smoke", "--with", ",".join(SERVERS))
     again = stepml(own_aws, "deploy", "--yes")
     assert (first["changed"], again["changed"], again["smoke"]) == (True, False, [])
     assert again["outputs"] == first["outputs"]
     findings = stepml(own_aws, "doctor", "--no-smoke")["findings"]
     assert {each["verdict"] for each in findings} <= {"ok", "note"}
+
+    before = secrets(own_aws)
+    rotated = stepml(own_aws, "deploy", "--yes", "--rotate-secrets")
+    assert {each["channel"] for each in rotated["smoke"]} == {"s3", "dynamodb", *SERVERS}
+    after = secrets(own_aws)
+    assert after.keys() == before.keys() == {"STEPML_REDIS_PASSWORD", f"{SERVER}_TOKEN"}
+    assert not {*after.values()} & {*before.values()}
 
     bucket, objects = first["outputs"]["Bucket"], own_aws.client("s3")
     # All that remains of the smoke jobs are data sets, which other jobs might share.
@@ -93,12 +115,14 @@ def test_a_deployment_trains_and_leaves_nothing(own_aws: RunningAws) -> None:
     left = stepml(own_aws, "destroy", "--yes")["left"]
     deployments = f"stepml-deployments-{ACCOUNT_ID}-{REGION}"
     assert [line.split()[1] for line in left] == [bucket, deployments]
-    assert everything(own_aws) == {"buckets": [bucket, deployments]}
+    assert everything(own_aws) == {"buckets": [bucket, deployments]}  # and secrets, for a week
     assert objects.get_object(Bucket=bucket, Key="data/rows.csv")["Body"].read() == b"a,y\n"
     notifications = objects.get_bucket_notification_configuration(Bucket=bucket)
     assert "LambdaFunctionConfigurations" not in notifications  # the inbox starts nothing
 
-    assert stepml(own_aws, "deploy", "--yes", "--no-smoke")["outputs"]["Bucket"] == bucket
+    again = stepml(own_aws, "deploy", "--yes", "--no-smoke", "--with", "redis")
+    assert again["outputs"]["Bucket"] == bucket
+    assert secrets(own_aws)["STEPML_REDIS_PASSWORD"] == after["STEPML_REDIS_PASSWORD"]
     for function in ("other", "executor"):  # the second one is of an earlier version
         own_aws.client("logs").create_log_group(logGroupName=f"/aws/lambda/{STACK}-{function}")
     stepml(own_aws, "destroy", "--yes", "--everything")

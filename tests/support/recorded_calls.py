@@ -39,6 +39,7 @@ NAMED = {
     "cloudformation": {"StackName": "stack/{}/id", "ChangeSetName": "changeSet/{}/id"},
     "lambda": {"FunctionName": "function:{}"},
     "logs": {"logGroupName": "log-group:{}"},
+    "secretsmanager": {"SecretId": "secret:{}-a1b2c3", "Name": "secret:{}-a1b2c3"},
 }
 Call = tuple[str, str]  # an action, and the resource on which it acts
 Statements = list[dict[str, Any]]

@@ -22,6 +22,7 @@ from tests.support.recorded_calls import (
     recorded_calls,
 )
 
+SERVERS = ("network.yaml", "cache.yaml", "parameter_server.yaml")
 PEOPLE = ("viewer", "runner", "operator", "deployer")
 MOST_CHARACTERS = 6144  # of a managed policy, without white space
 
@@ -125,7 +126,7 @@ def test_each_person_may_do_what_the_one_before_may(person: str) -> None:
                 assert is_allowed(now, action, resource), (action, resource)
 
 
-def test_the_deployer_may_make_every_type_of_resource_of_the_template() -> None:
+def test_the_deployer_may_make_every_type_of_resource_of_the_templates() -> None:
     services = {
         "Serverless": ("lambda:CreateFunction", "arn:aws:lambda:us-east-1:1:function:stepml-x"),
         "S3": ("s3:CreateBucket", "arn:aws:s3:::stepml-1-us-east-1"),
@@ -144,10 +145,22 @@ def test_the_deployer_may_make_every_type_of_resource_of_the_template() -> None:
             "arn:aws:cloudwatch:us-east-1:1:alarm:stepml-x",
         ),
     }
-    text = (ROOT / "templates" / "template.yaml").read_text()
-    used = set(re.findall(r"^    Type: AWS::(\w+)::", text, flags=re.MULTILINE))
-    assert used == services.keys()
-    for action, resource in services.values():
-        assert is_allowed(policy("deployer"), action, resource), action
+    of_servers = {
+        "AutoScaling": ("autoscaling:CreateAutoScalingGroup", "*"),
+        "EC2": ("ec2:CreateVpcEndpoint", "*"),
+        "ElastiCache": ("elasticache:CreateReplicationGroup", "*"),
+        "IAM": ("iam:CreateInstanceProfile", "arn:aws:iam::1:instance-profile/stepml-ps-1"),
+        "SecretsManager": (
+            "secretsmanager:CreateSecret",
+            "arn:aws:secretsmanager:us-east-1:1:secret:stepml-redis-a1b2c3",
+        ),
+    }
+    of_main = ("template.yaml",)
+    for files, needed in ((of_main, services), (SERVERS, of_servers)):
+        text = "".join((ROOT / "templates" / each).read_text() for each in files)
+        used = set(re.findall(r"^    Type: AWS::(\w+)::", text, flags=re.MULTILINE))
+        assert used - {"SSM"} == needed.keys()
+        for action, resource in needed.values():
+            assert is_allowed(policy("deployer"), action, resource), action
     notifications = ("s3:GetBucketNotification", "s3:PutBucketNotification")  # of the inbox
     assert all(is_allowed(policy("deployer"), each, services["S3"][1]) for each in notifications)
