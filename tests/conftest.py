@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# What collection makes lives until the end: the collector would look at a million objects again
+# and again, and find no garbage.
+gc.disable()
 
 # One thread for BLAS and OpenMP, as in functions, before anything loads them. The threads of
 # several test processes would spin while they wait for each other.
@@ -31,3 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the longest files begin first."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector look only at objects of the tests that run."""
+    gc.freeze()
+    gc.enable()

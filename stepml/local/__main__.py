@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -47,18 +48,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _local_aws(options: argparse.Namespace) -> LocalAws:
+    gc.disable()  # modules and their objects stay: the collector would look at them again and again
     # moto reads the environment at import.
     from stepml.local.light_moto import import_moto
 
     import_moto()
     from stepml.local.server import LocalAws
 
-    return LocalAws(
+    aws = LocalAws(
         port=options.port,
         concurrency=options.concurrency,
         state=state_directory(),
         identity=options.id,
     )
+    gc.freeze()
+    gc.enable()
+    return aws
 
 
 def _stop_with_parent(aws: LocalAws) -> None:

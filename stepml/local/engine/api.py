@@ -10,7 +10,7 @@ from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 from moto.stepfunctions.responses import StepFunctionResponse
 
-from stepml.local.engine.history import history_events
+from stepml.local.engine.history import HistoryAnswer, history_events
 from stepml.local.engine.pages import page
 from stepml.local.engine.redrive import redrive_counts, redrive_description
 from stepml.local.engine.starting import qualified_arns, resolve
@@ -123,11 +123,13 @@ def _stop_date(execution: Any) -> dict[str, Any]:
 @seams.replaces(
     StepFunctionResponse,
     "get_execution_history",
-    why="ignores reverseOrder, maxResults and nextToken, and copies the history each time",
+    why="ignores reverseOrder, maxResults and nextToken, and copies and serialises the history "
+    "each time",
 )
-def get_execution_history(self: Any) -> ActionResult:
+def get_execution_history(self: Any) -> HistoryAnswer:
     execution = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
     events = history_events(execution)
     if self._get_bool_param("reverseOrder", False):
         events = events[::-1]
-    return ActionResult(page(self, "events", events, key="id", default=HISTORY_PAGE_EVENTS))
+    answer = page(self, "events", events, key="id", default=HISTORY_PAGE_EVENTS)
+    return HistoryAnswer(execution, answer)

@@ -125,9 +125,11 @@ def take_server() -> socket.socket:
 
 def preload() -> None:
     """Load shared modules, but not awslambdaric, which reads its address at import."""
+    gc.disable()  # it would look at the modules again and again, and find no garbage
     with suppress(Exception):  # the handler's own imports will raise the same error
         importlib.import_module(PRELOADED)
     gc.freeze()  # the collector would touch shared objects, which copies their pages
+    gc.enable()
 
 
 def begin(descriptors: Descriptors) -> str:

@@ -63,7 +63,7 @@ def test_every_rank_gets_the_sum_in_rank_order(
     exchanges: Harness, pattern: str, world_size: int, size: int
 ) -> None:
     contributed = messages(world_size, size)
-    chunks = {"reduce": 1, "reduce_scatter": world_size}.get(pattern, 2 * world_size + 1)
+    chunks = {"reduce": 1, "reduce_scatter": world_size}.get(pattern, world_size + 1)
     mergers = world_size if pattern == "reduce_scatter" else 1
     late = np.random.default_rng(size).permutation(world_size)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,21 @@ from tests.unit.trained.test_modules import CHANNELS, IMAGES, MLP, ROWS, artifac
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime: make install-dev")
 
-MODELS: dict[str, Artifact] = {
-    "mlp": artifact(Neural(network=MLP), scales=True, missing="mean"),
-    "images": artifact(
-        Neural(network=Mobilenet(width=0.1, depth=0), input_shape=(6, 5)), 30, channels=CHANNELS
-    ),
-    "residual images": artifact(
-        Neural(network=Resnet18(width=4), input_shape=(6, 5)), 30, channels=CHANNELS
-    ),
-    "numbers": artifact(
-        Neural(network=MLP, loss="mean_squared_error"), label_unit=LabelUnit(500.0, 64.0)
-    ),
-}
+
+@cache
+def models() -> dict[str, Artifact]:
+    return {
+        "mlp": artifact(Neural(network=MLP), scales=True, missing="mean"),
+        "images": artifact(
+            Neural(network=Mobilenet(width=0.1, depth=0), input_shape=(6, 5)), 30, channels=CHANNELS
+        ),
+        "residual images": artifact(
+            Neural(network=Resnet18(width=4), input_shape=(6, 5)), 30, channels=CHANNELS
+        ),
+        "numbers": artifact(
+            Neural(network=MLP, loss="mean_squared_error"), label_unit=LabelUnit(500.0, 64.0)
+        ),
+    }
 
 
 def run(*arguments: object, code: int = 0) -> str:
@@ -51,9 +55,9 @@ def outputs(file: Path, X: Any) -> Floats:
     return found
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["mlp", "images", "residual images", "numbers"])
 def test_a_runtime_decides_like_the_model(name: str, tmp_path: Path) -> None:
-    made = MODELS[name]
+    made = models()[name]
     file = tmp_path / "model.onnx"
     told = run(write(made, tmp_path / "model"), "--onnx", file)
     assert f"{file.stat().st_size:,} bytes" in told.replace("\n", "")
@@ -84,7 +88,7 @@ def test_what_cannot_be_exported_is_refused(
     clusters = write(example("kmeans").artifact, tmp_path / "kmeans")
     assert "kmeans has no form in ONNX" in run(clusters, "--onnx", file, code=2)
     assert "no model at" in run(tmp_path / "none", "--onnx", file, code=2)
-    network = write(MODELS["mlp"], tmp_path / "mlp")
+    network = write(models()["mlp"], tmp_path / "mlp")
     assert "there is no directory" in run(network, "--onnx", tmp_path / "a" / "b", code=2)
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     told = run(network, "--onnx", file, code=2)
