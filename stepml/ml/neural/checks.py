@@ -20,7 +20,7 @@ from stepml.job.models import Neural
 from stepml.ml.neural.activations import saved_tensors
 from stepml.ml.neural.bound import BoundNetwork
 from stepml.ml.neural.building import bound_network, parts_of
-from stepml.ml.neural.layout import NetworkLayout
+from stepml.ml.neural.layout import COUNTER, NetworkLayout
 from stepml.ml.neural.losses import described
 from stepml.ml.neural.own import blamed, own_function
 from stepml.ml.neural.settings import let_draw, seeded
@@ -108,6 +108,7 @@ def _checked(
     )
     require_room(first.layout.n_parameters)
     _require_equal(first, second)
+    _require_whole(first)
     what = "the network" if spec.entry_point is None else spec.entry_point
     rows = torch.randn(_ROWS, *input_shape, generator=torch.Generator().manual_seed(0))
     with blamed(code, what) if code else nullcontext(), _named_layers(first.module), seeded(0):
@@ -204,6 +205,20 @@ def _require_equal(first: BoundNetwork, second: BoundNetwork) -> None:
                 f"model.entry_point: parameter {name} differs in two calls with the same seed; "
                 "draw random numbers with torch, numpy.random or random, without a seed of their "
                 "own"
+            )
+
+
+def _require_whole(network: BoundNetwork) -> None:
+    """Refuse a state with values that the vector, and so the trained model, would lack."""
+    state = network.module.state_dict(keep_vars=True)
+    names = {each.name for each in (*network.layout.trained, *network.layout.rest)}
+    kept = {id(state.get(name)) for name in names}  # one may have several names
+    for name, each in state.items():
+        if id(each) not in kept and name.rpartition(".")[2] != COUNTER:
+            raise InvalidNetworkError(
+                f"buffer {name}: expected float32, got {described(each)}, which a trained model "
+                "would lack; if it is a constant, such as an index or a mask, register it with "
+                "persistent=False"
             )
 
 

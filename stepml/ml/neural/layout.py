@@ -18,6 +18,10 @@ SCALE_ARRAYS = {f"feature_{name}": name for name in ("fill", "mean", "scale", "f
 """The arrays of the features' scale by their names in an artifact; tensors have other names."""
 
 
+COUNTER = "num_batches_tracked"
+"""The last part of the names of batch normalisation's counters, which are not used here."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChannelScale:
     """The normalisation of images: ``(x - mean) / deviation`` in each channel."""

@@ -9,14 +9,13 @@ import numpy as np
 
 from stepml.job.errors import InvalidJobError
 from stepml.ml.matrices import Floats
-from stepml.ml.neural.layout import SCALE_ARRAYS, Array, NetworkLayout
+from stepml.ml.neural.layout import COUNTER, SCALE_ARRAYS, Array, NetworkLayout
 
 Shape = tuple[int | None, ...]
 """Of a tensor; a size that is None may be any."""
 
 _MOST_NAMED = 5  # tensors in a message
 _MOST_CHARACTERS = 200  # of each, shapes included
-_COUNTER = "num_batches_tracked"  # of batch normalisation, which does not use it here
 
 
 def with_weights(
@@ -99,7 +98,7 @@ def _text(shape: Shape) -> str:
 
 
 def _is_left_out(name: str, expected: Mapping[str, Shape]) -> bool:
-    is_counter = name.rpartition(".")[2] == _COUNTER
+    is_counter = name.rpartition(".")[2] == COUNTER
     return name not in expected and (is_counter or name in SCALE_ARRAYS)
 
 

@@ -195,6 +195,48 @@ def test_a_constant_that_no_state_has_is_made_with_the_module(kind: str) -> None
         assert np.array_equal(module(torch.from_numpy(X)).numpy(), model.outputs(w, X))
 
 
+KEEPING = """
+import torch
+from torch import nn
+class Net(nn.Linear):
+    def __init__(self):
+        super().__init__(6, 3)
+        self.register_buffer("kept", VALUE)
+    def get_extra_state(self):
+        return 3
+def network():
+    return Net()
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        ("torch.arange(6)", "kept: expected float32, got int64 of shape (6,)"),
+        ("torch.ones(6) > 0", "kept: expected float32, got bool of shape (6,)"),
+        ("torch.ones(6)", "_extra_state: expected float32, got int"),
+    ],
+)
+def test_a_state_that_a_trained_model_would_lack_is_refused(value: str, got: str) -> None:
+    assert refusal(KEEPING.replace("VALUE", value)) == (
+        f"buffer {got}, which a trained model would lack; if it is a constant, such as an index "
+        "or a mask, register it with persistent=False"
+    )
+
+
+def test_tensors_with_two_names_and_counters_of_batches_are_no_such_state() -> None:
+    source = """
+from torch import nn
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Linear(6, 6), nn.Linear(6, 3))
+        self[2].weight = self[0].weight
+def network():
+    return Net()
+"""
+    check_network(Neural(entry_point="own:network"), (6,), 3, built(source).code)
+
+
 def test_a_state_with_infinite_constants_is_refused() -> None:
     message = refusal(MASKED.replace("KIND", "float").replace("PERSISTENT", ""))
     assert message == (
