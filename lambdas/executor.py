@@ -30,7 +30,7 @@ def train(task: ExecutorTask, context: LambdaContext) -> ExecutorResult:
 
 @handles(EvaluationTask)
 def evaluate(task: EvaluationTask, context: LambdaContext) -> None:
-    evaluate_epoch(task, durable())
+    evaluate_epoch(task, durable(), Deadline.of(context))
 
 
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -38,11 +38,13 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return (evaluate if "slice" in event else train)(event, context)
 
 
-def evaluate_epoch(task: EvaluationTask, storage: DurableStorage) -> None:
+def evaluate_epoch(task: EvaluationTask, storage: DurableStorage, deadline: Deadline) -> None:
     """Publish the quality of ``task.epoch`` on one slice of the validation rows.
 
     Raises
     ------
+    ExecutorPausedError
+        The deadline is near; the next call continues.
     AttemptStoppedError
         The execution has ended.
     """
@@ -52,7 +54,7 @@ def evaluate_epoch(task: EvaluationTask, storage: DurableStorage) -> None:
         Fences(store, task).look()
         plan = store.training_plan.load()
         ready_code(store.storage, plan.code)
-        evaluate_slice(task, store, plan, invocation)
+        evaluate_slice(task, store, plan, invocation, deadline.must_save)
     log("slice evaluated", job_id=task.job_id, epoch=task.epoch, slice=task.slice)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,15 @@ from lambdas.epochs.base import EpochEnd
 from lambdas.epochs.runs import EpochRun
 from lambdas.job_store import JobStore, MergedEpoch, TrainingPlan
 from lambdas.job_store.shards import load_shard
-from lambdas.job_store.tallies import COST, SUMS, sum_of
+from lambdas.job_store.tallies import COST, OUTPUTS, SUMS, sum_of
 from stepml.job import keys
+from stepml.job.errors import ExecutorPausedError
 from stepml.job.tasks import EvaluationTask
+from stepml.ml.algorithms import Extras
+from stepml.ml.algorithms.base import never
 from stepml.ml.convergence import require_finite_losses
 from stepml.ml.models import Evaluation, NeuralNetwork
+from stepml.ml.models.base import Floats
 
 
 class Slices(NamedTuple):
@@ -41,20 +46,49 @@ def publish_merged(run: EpochRun, end: EpochEnd, invocation: Invocation) -> None
 
 
 def evaluate_slice(
-    task: EvaluationTask, store: JobStore, plan: TrainingPlan, invocation: Invocation
+    task: EvaluationTask,
+    store: JobStore,
+    plan: TrainingPlan,
+    invocation: Invocation,
+    must_pause: Callable[[], bool] = never,
 ) -> None:
-    """Write the sums of one slice; if done before, do nothing."""
+    """Write the sums of one slice; if done before, do nothing.
+
+    Raises
+    ------
+    ExecutorPausedError
+        The outputs for the first rows are saved; the next call goes on.
+    """
     entry = store.tally(task.epoch, task.slice)
-    if entry.find_whole() is not None:
+    progress = store.slice_progress(task.epoch, task.slice)
+    found = store.storage.load_many([entry.key, progress.key])
+    if entry.read_whole(found) is not None:
         return
     model, shard = _network(plan), load_shard(store, plan, keys.VALIDATION)
     first, end = (len(shard.y) * (task.slice + n) // task.n_slices for n in (0, 1))
-    rows = slice(first, end)
-    sums = model.tally(
-        store.state(task.epoch).load().parameters, shard.X[rows], model.targets(shard.y[rows])
-    )
-    tally = {SUMS: sums, COST: np.array([invocation.cost_usd()])}
-    entry.replace(tally, unless=lambda _: True)
+    X, y = shard.X[first:end], model.targets(shard.y[first:end])
+    nothing: Extras = {OUTPUTS: np.zeros((0, model.n_outputs), np.float32), COST: np.zeros(1)}
+    before = progress.read_whole(found) or nothing
+    parameters, n_done = store.state(task.epoch).load().parameters, len(before[OUTPUTS])
+    outputs = _until(must_pause, model.output_blocks(parameters, X, n_done), before[OUTPUTS])
+    cost: Extras = {COST: before[COST] + invocation.cost_usd()}
+    if len(outputs) < len(X):
+        progress.save({OUTPUTS: outputs, **cost})
+        raise ExecutorPausedError(
+            f"slice {task.slice} of epoch {task.epoch} is evaluated up to row {len(outputs)} of "
+            f"{len(X)}"
+        )
+    entry.replace({SUMS: model.tally_outputs(outputs, y), **cost}, unless=lambda _: True)
+
+
+def _until(must_pause: Callable[[], bool], blocks: Iterator[Floats], before: Floats) -> Floats:
+    """Return the outputs of all rows, or of the first ones once it is time to pause."""
+    outputs = [before]
+    for block in blocks:
+        outputs.append(block)
+        if must_pause():
+            break
+    return np.concatenate(outputs)
 
 
 def end_of_merged(run: EpochRun, merged: MergedEpoch) -> EpochEnd:

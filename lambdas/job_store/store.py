@@ -115,6 +115,11 @@ class JobStore:
         key = keys.tally(self.job_id, epoch, part)
         return Entry(self.storage, key, pack_rank_state, unpack_rank_state)
 
+    def slice_progress(self, epoch: int, part: int) -> Entry[Extras]:
+        """The outputs for the first rows of a slice whose function ran out of time."""
+        key = keys.slice_progress(self.job_id, epoch, part)
+        return Entry(self.storage, key, pack_rank_state, unpack_rank_state)
+
     def tallies(self, epoch: int, n_slices: int) -> list[Extras]:
         """Return the sums over all slices, or raise `KeyNotFoundError`."""
         entries = [self.tally(epoch, part) for part in range(n_slices)]

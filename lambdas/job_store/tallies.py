@@ -15,6 +15,7 @@ from stepml.ml.models.confusion import Counts
 from stepml.ml.models.tallies import Sums
 
 SUMS, COST = "sums", "cost_usd"  # the arrays of a slice
+OUTPUTS = "outputs"  # beside the cost, while its function has evaluated only some rows
 
 
 def sum_of(tallies: Iterable[Extras]) -> Sums:

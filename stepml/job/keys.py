@@ -97,8 +97,13 @@ def progress(job_id: str, epoch: int, rank: int) -> str:
     return f"{progress_prefix(job_id)}{epoch:06d}/{rank:06d}.safetensors"
 
 
+def slice_progress(job_id: str, epoch: int, part: int) -> str:
+    """The outputs for the first rows of a slice, when its function ran out of time."""
+    return f"{progress_prefix(job_id)}{epoch:06d}/slice-{part:06d}.safetensors"
+
+
 def progress_prefix(job_id: str) -> str:
-    """The progress of all ranks that ran out of time."""
+    """The progress of all ranks and slices that ran out of time."""
     return f"jobs/{job_id}/progress/"
 
 

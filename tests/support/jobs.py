@@ -166,7 +166,8 @@ class Job:
         of_all: dict[str, Any] = {"n_slices": len(slices), **self.attempt(epoch)}
         merge_epoch(ReducerTask(executors=results, **of_all), self.storage)
         for each in slices:
-            evaluate_epoch(EvaluationTask(slice=each, **of_all), self.storage)
+            task = EvaluationTask(slice=each, **of_all)
+            evaluate_epoch(task, self.storage, Deadline(lambda: 900.0))
 
     def finalise(self, epoch: int) -> JobReport:
         task = FinaliseTask(job_id=self.job_id, epoch=epoch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -156,11 +156,16 @@ class NeuralNetwork(LossModel):
 
     def outputs(self, w: Floats, X: Matrix) -> Floats:
         """Return the outputs of rows, (n_samples, n_outputs)."""
-        if not len(X):  # of which networks of users cannot tell a shape
-            return np.zeros((0, self.n_outputs), np.float32)
+        nothing = np.zeros((0, self.n_outputs), np.float32)
+        return np.concatenate([nothing, *self.output_blocks(w, X)])
+
+    def output_blocks(self, w: Floats, X: Matrix, first: int = 0) -> Iterator[Floats]:
+        """Yield the outputs of consecutive rows in blocks; ``first`` is the first row of one."""
+        if first == len(X):  # networks of users cannot tell a shape of no rows
+            return
         bound = self.bound
         with self._blaming():
-            return bound.outputs(w, X)
+            yield from bound.output_blocks(w, X, first)
 
     def loss(self, outputs: Floats, y: Array) -> float:
         """Return the mean loss of rows with these outputs; 0 without rows."""
@@ -168,9 +173,13 @@ class NeuralNetwork(LossModel):
         with self._blaming():
             return bound.loss(outputs, y)
 
-    @abstractmethod
     def tally(self, w: Floats, X: Matrix, y: Array) -> Sums:
         """Return sums over rows, which can be added; the parameters are those of `evaluate`."""
+        return self.tally_outputs(self.outputs(w, X), y)
+
+    @abstractmethod
+    def tally_outputs(self, outputs: Floats, y: Array) -> Sums:
+        """Return the `tally` of rows with these `outputs`."""
 
     @abstractmethod
     def judged(self, sums: Sums) -> Evaluation:

@@ -76,8 +76,7 @@ class NeuralClassifier(NeuralNetwork):
     def targets(self, labels: Floats) -> Array:
         return indices(labels, self._labels)
 
-    def tally(self, w: Floats, X: Matrix, y: Array) -> Sums:
-        outputs = self.outputs(w, X)
+    def tally_outputs(self, outputs: Floats, y: Array) -> Sums:
         loss = self.loss(outputs, y)
         return tally_classes(loss, self._of_classes(outputs), y, len(self.classes))
 

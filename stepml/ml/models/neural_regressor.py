@@ -54,8 +54,7 @@ class NeuralRegressor(NeuralNetwork):
     def targets(self, labels: Floats) -> Floats:
         return self._unit.scaled(labels)
 
-    def tally(self, w: Floats, X: Matrix, y: Array) -> Sums:
-        outputs = self.outputs(w, X)
+    def tally_outputs(self, outputs: Floats, y: Array) -> Sums:
         loss = self.loss(outputs, y) * self.loss_unit
         as_in_data = self._unit.as_in_data
         predicted, labels = as_in_data(outputs[:, 0]), as_in_data(y)

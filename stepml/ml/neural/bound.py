@@ -117,25 +117,27 @@ class BoundNetwork:
         np.subtract(w[n:], self._statistics.numpy(), out=out[n:])
         return loss.item()
 
-    def outputs(self, w: Floats, X: Matrix) -> Floats:
-        """Return the outputs of rows (n_samples, n_features) without any change of statistics.
+    def output_blocks(self, w: Floats, X: Matrix, first: int = 0) -> Iterator[Floats]:
+        """Yield the outputs of rows (n_samples, n_features) without any change of statistics.
 
-        There is at least one row.
+        The blocks of rows depend on the network. ``first`` is the first row of one of them.
         """
         self._bind(w)
         self.module.eval()
         step = max(1, min(_MOST_ROWS, _BLOCK_VALUES // X.shape[1]))
+        step = max(1, min(step, _BLOCK_BYTES // self._row_bytes(dense(X[:1]))))
+        for start in range(first, len(X), step):
+            yield self._outputs_of(dense(X[start : start + step]))
+
+    def _outputs_of(self, X: npt.NDArray[Any]) -> Floats:
         with torch.inference_mode():
-            step = max(1, min(step, _BLOCK_BYTES // self._row_bytes(dense(X[:1]))))
-            parts = (dense(X[i : i + step]) for i in range(0, len(X), step))
-            blocks = [self.module(self.rows(each)) for each in parts]
-        result: Floats = torch.cat(blocks).numpy()
-        return result
+            outputs: Floats = self.module(self.rows(X)).numpy()
+        return outputs
 
     def _row_bytes(self, X: npt.NDArray[Any]) -> int:
         """Return the activations of the one row in ``X`` that are in memory at once."""
         if self._evaluated_bytes is None:
-            with largest_output(self.module) as largest:
+            with torch.inference_mode(), largest_output(self.module) as largest:
                 self.module(self.rows(X))
             self._evaluated_bytes = max(1, largest.at_once)
         return self._evaluated_bytes

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from lambdas.environment import Deadline
 from lambdas.executor import evaluate_epoch
 from lambdas.job_store.network_checks import require_steps_of_gradients
 from lambdas.job_store.shards import load_shard
@@ -89,7 +90,8 @@ def test_the_reducer_does_without_torch(
         without.setitem(sys.modules, "torch", None)  # its import fails
         merge_epoch(task, job.storage)
     for each in job.state.slices:
-        evaluate_epoch(EvaluationTask(slice=each, n_slices=3, **job.attempt(1)), job.storage)
+        evaluation = EvaluationTask(slice=each, n_slices=3, **job.attempt(1))
+        evaluate_epoch(evaluation, job.storage, Deadline(lambda: 900.0))
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "torch", None)
         assert job.reduce(1, results).epoch == 1

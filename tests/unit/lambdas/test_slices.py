@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+from lambdas.environment import Deadline
+from lambdas.executor import evaluate_epoch
 from lambdas.job_store.shards import warm_shards
 from stepml.job import keys
-from stepml.job.errors import DamagedValueError
+from stepml.job.errors import DamagedValueError, ExecutorPausedError
+from stepml.job.tasks import EvaluationTask
 from tests.support.jobs import Job
 from tests.support.torch import torch  # noqa: F401 (skips without it)
 
@@ -33,6 +38,38 @@ def test_another_attempt_replaces_what_is_damaged(key: str) -> None:
         job.reduce(1, results)
     job.evaluate(1, results, SLICES)
     assert job.reduce(1, results).loss == whole.epoch(1).loss
+
+
+def test_a_slice_that_pauses_changes_no_bit() -> None:
+    """The deadline comes after every block of 512 rows."""
+    job = Job(
+        model=MODEL,
+        algorithm={"name": "model_averaging", "learning_rate": 0.05},
+        data={"uri": "s3://data/rows.csv", "format": "csv", "validation_fraction": 0.5},
+    )
+    job.data.save("rows.csv", bytes(job.data.load("rows.csv")) * 16)
+    job.initialised()
+    results = job.execute_all(1)
+    job.evaluate(1, results, [0])
+    key, progress = keys.tally("job", 1, 0), keys.slice_progress("job", 1, 0)
+    whole = job.store.tally(1, 0).load()
+    n = int(whole["sums"][0])
+    job.storage.delete(key)
+    task = EvaluationTask(slice=0, n_slices=1, **job.attempt(1))
+    assert 1536 < n <= 2048
+    for rows in (512, 1024, 1536):
+        deadline = Deadline(partial(next, iter([900.0]), 10.0))
+        with pytest.raises(ExecutorPausedError, match=f"up to row {rows} of {n}$"):
+            evaluate_epoch(task, job.storage, deadline)
+        assert not job.store.failures(1)
+        assert job.storage.find_many([key, progress]) == {progress}
+    evaluate_epoch(task, job.storage, Deadline(lambda: 900.0))
+    paused = job.store.tally(1, 0).load()
+    assert paused["sums"].tobytes() == whole["sums"].tobytes()
+    assert paused["cost_usd"] > 0
+    job.reduce(1, results)
+    job.finalise(1)
+    assert not job.storage.find_many([progress])
 
 
 def test_the_report_counts_the_rows_that_the_slices_counted() -> None:

@@ -51,9 +51,11 @@ class Wide(torch.nn.Module):
 def test_an_evaluation_takes_as_many_rows_at_once_as_memory_allows() -> None:
     module = Wide()
     network = BoundNetwork(module, loss_named("cross_entropy"), (4,))
-    outputs = network.outputs(network.parameters, np.ones((300, 4), np.float32))
-    assert outputs.shape == (300, 3)
+    w, X = network.parameters, np.ones((300, 4), np.float32)
+    outputs = [each.shape for each in network.output_blocks(w, X)]
+    assert outputs == [(128, 3), (128, 3), (44, 3)]
     assert module.seen == [1, 128, 128, 44]
+    assert [len(each) for each in network.output_blocks(w, X, first=128)] == [128, 44]
 
 
 GROWTH = """
