@@ -20,7 +20,7 @@ from stepml.ml.convergence import end_of
 from stepml.ml.doubts import Decisions, Training, doubts_about_model
 from stepml.ml.models import LossModel, Model
 from stepml.ml.models.base import Floats, WithClasses
-from stepml.ml.models.confusion import Counts
+from stepml.ml.models.confusion import Totals
 from stepml.ml.sample_objective import Rows
 from stepml.ml.second_opinion import Better, better_model
 
@@ -34,7 +34,7 @@ def model_doubts(
     plan: TrainingPlan,
     history: Sequence[EpochReport],
     kept: EpochReport,
-    validated: Counts | None = None,
+    validated: Totals | None = None,
 ) -> list[JobWarning]:
     """Return warnings about the job's model.
 
@@ -46,8 +46,8 @@ def model_doubts(
         Of all epochs.
     kept : EpochReport
         Of the epoch whose model is the job's.
-    validated : array of shape (n_classes, n_classes), optional
-        Validation rows of each class (rows) by their prediction (columns).
+    validated : Totals, optional
+        The validation rows of each class.
     """
     judged = _Judged(store, plan, kept.epoch)
     better, decisions, ended_by = None, None, end_of(plan.spec.stop, history[-1])
@@ -109,11 +109,11 @@ class _Judged:
         return shard.X, self.model.targets(shard.y)
 
 
-def _decisions(judged: _Judged, validated: Counts) -> Decisions:
+def _decisions(judged: _Judged, validated: Totals) -> Decisions:
     model = judged.model
     assert isinstance(model, WithClasses)
     sample = model.confusion(judged.parameters, *judged.sample)
-    return Decisions.of(model, validated, sample)
+    return Decisions.of(model, validated, Totals.of(sample))
 
 
 def _better(judged: _Judged) -> Better | None:

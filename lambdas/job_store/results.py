@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,7 +16,7 @@ from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.judgement import honest_end, model_doubts
 from lambdas.job_store.retention import retained_after_success
 from lambdas.job_store.shards import is_scaled, load_shard
-from lambdas.job_store.tallies import counts_of_slices
+from lambdas.job_store.tallies import sums_of_slices
 from lambdas.logs import log
 from stepml import __version__
 from stepml.job import keys
@@ -23,10 +24,12 @@ from stepml.job.errors import DataSetDamagedError
 from stepml.job.reports import ClassQuality, EpochReport, JobReport
 from stepml.job.spec_base import tag
 from stepml.ml.artifact import Artifact
-from stepml.ml.models import Model
+from stepml.ml.models import Model, NeuralNetwork
 from stepml.ml.models.base import WithClasses
-from stepml.ml.models.confusion import MOST_CLASSES_COUNTED, Counts, PerClass
+from stepml.ml.models.confusion import MOST_CLASSES_COUNTED, Counts, PerClass, Totals
 from stepml.ml.standing import kept_epoch
+
+MOST_EVALUATED_ROWS = 5000  # by the last function: minutes of a large network
 
 
 def trained_model(store: JobStore, plan: TrainingPlan, report: JobReport) -> Artifact:
@@ -53,7 +56,12 @@ def trained_model(store: JobStore, plan: TrainingPlan, report: JobReport) -> Art
 
 
 def build_job_report(
-    store: JobStore, plan: TrainingPlan, bucket: str, history: Sequence[EpochReport]
+    store: JobStore,
+    plan: TrainingPlan,
+    bucket: str,
+    history: Sequence[EpochReport],
+    *,
+    most_rows: int = MOST_EVALUATED_ROWS,
 ) -> JobReport:
     """Return the final report.
 
@@ -65,12 +73,14 @@ def build_job_report(
         Name of the durable store's bucket.
     history : sequence of EpochReport
         Of all epochs.
+    most_rows : int
+        Validation rows of which a network may be evaluated again, if it has to be.
     """
     job_id, last = store.job_id, history[-1]
     kept = history[kept_epoch(plan.spec.stop, history) - 1]
-    counts = _counts(store, plan, kept.epoch)
-    per_class, confusion_matrix = _quality_of_classes(plan.model(), counts)
-    doubts = model_doubts(store, plan, history, kept, counts)
+    counted = _counted(store, plan, kept.epoch, most_rows)
+    per_class, confusion_matrix = _quality_of_classes(plan.model(), counted)
+    doubts = model_doubts(store, plan, history, kept, counted and counted.totals)
     decision, reason = honest_end(plan.spec.stop, last, doubts)
     return JobReport(
         job_id=job_id,
@@ -96,34 +106,54 @@ def build_job_report(
     )
 
 
-def _counts(store: JobStore, plan: TrainingPlan, epoch: int) -> Counts | None:
-    """Return the validation rows of each class by their prediction, or None.
+class _Counted(NamedTuple):
+    totals: Totals
+    counts: Counts | None  # of each class by prediction, unless there are too many classes
 
-    None: the model has no classes, or the data have been deleted.
+
+def _counted(store: JobStore, plan: TrainingPlan, epoch: int, most_rows: int) -> _Counted | None:
+    """Return the validation rows of each class, or None.
+
+    None: the model has no classes, or the data have been deleted, or a network's slices are lost
+    and it would take long to evaluate it again.
     """
     model = plan.model()
+    if isinstance(model, NeuralNetwork):
+        sums = sums_of_slices(store, epoch)
+        totals = None if sums is None else model.totals(sums)
+        if sums is not None:
+            return None if totals is None else _Counted(totals, model.counts(sums))
+        if plan.validation_rows > most_rows:
+            log("classes not measured", job_id=store.job_id, error="the slices' sums are lost")
+            return None
+    return _counted_again(store, plan, model, epoch)
+
+
+def _counted_again(
+    store: JobStore, plan: TrainingPlan, model: Model, epoch: int
+) -> _Counted | None:
     if not isinstance(model, WithClasses):
         return None
-    counted = counts_of_slices(store, plan, epoch)
-    if counted is not None:
-        return counted
     try:
         shard = load_shard(store, plan, keys.VALIDATION)
     except DataSetDamagedError as error:  # the data may be deleted once the last epoch is over
         log("classes not measured", job_id=store.job_id, error=str(error))
         return None
     parameters = store.state(epoch).load().parameters
-    return model.confusion(parameters, shard.X, model.targets(shard.y))
+    counts = model.confusion(parameters, shard.X, model.targets(shard.y))
+    return _Counted(Totals.of(counts), counts)
 
 
 def _quality_of_classes(
-    model: Model, counts: Counts | None
+    model: Model, counted: _Counted | None
 ) -> tuple[list[ClassQuality], list[list[int]]]:
     """Return a row for each class, and the counts unless they are too many."""
-    if counts is None or not isinstance(model, WithClasses):
+    if counted is None or not isinstance(model, WithClasses):
         return [], []
-    matrix = counts.tolist() if len(counts) <= MOST_CLASSES_COUNTED else []
-    return PerClass.of(counts).table(model.classes), matrix
+    totals, counts = counted
+    is_shown = counts is not None and len(counts) <= MOST_CLASSES_COUNTED
+    matrix = counts.tolist() if counts is not None and is_shown else []
+    return PerClass.of_totals(totals).table(model.classes), matrix
 
 
 def _versions(plan: TrainingPlan) -> dict[str, str]:

@@ -6,12 +6,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from lambdas.job_store.plans import TrainingPlan
 from lambdas.job_store.store import JobStore
 from stepml.job.errors import DamagedValueError, KeyNotFoundError
 from stepml.ml.algorithms import Extras
-from stepml.ml.models import NeuralNetwork
-from stepml.ml.models.confusion import Counts
 from stepml.ml.models.tallies import Sums
 
 SUMS, COST = "sums", "cost_usd"  # the arrays of a slice
@@ -24,18 +21,22 @@ def sum_of(tallies: Iterable[Extras]) -> Sums:
     return sums
 
 
-def counts_of_slices(store: JobStore, plan: TrainingPlan, epoch: int) -> Counts | None:
-    """Return the validation rows of each class by their prediction, as the epoch found them.
+def sums_of_slices(store: JobStore, epoch: int) -> Sums | None:
+    """Return the sums over the validation rows, as the epoch found them; None: they are lost.
 
-    None: they were not counted, or the epoch is one of another job, or a sum is lost.
+    The epoch may be one of another job, which this one resumes.
     """
-    model = plan.model()
-    if not isinstance(model, NeuralNetwork):
-        return None
-    merged = store.merged_epoch(epoch).find_whole()
-    if merged is None:
-        return None
     try:
-        return model.counts(sum_of(store.tallies(epoch, merged.n_slices)))
+        trainer = _trainer(store, epoch)
+        merged = trainer.merged_epoch(epoch).load()
+        return sum_of(trainer.tallies(epoch, merged.n_slices))
     except (DamagedValueError, KeyNotFoundError):
         return None
+
+
+def _trainer(store: JobStore, epoch: int) -> JobStore:
+    plan = store.partition_plan.load()
+    while plan.resumed_epochs >= epoch:
+        store = JobStore(store.storage, plan.resumed_from)
+        plan = store.partition_plan.load()
+    return store

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from stepml.job.reports import ClassQuality
 from stepml.ml.matrices import Matrix
 from stepml.ml.models.classes import as_stored
-from stepml.ml.models.confusion import MOST_CLASSES_COUNTED, PerClass
+from stepml.ml.models.confusion import MOST_CLASSES_COUNTED, PerClass, Totals
 from stepml.ml.models.metrics import Ranking
 from stepml.ml.models.tallies import TOP, count_in_top
 
@@ -102,7 +102,8 @@ class _Classes(Score):
             support[own] += number
             predicted[guessed] += number
             right[own] += number * (own == guessed)
-        return PerClass.of_totals(right, support, predicted), int(right.sum())
+        totals = Totals(support, predicted, right)
+        return PerClass.of_totals(totals), int(right.sum())
 
     def _matrix(self, labels: Sequence[float]) -> list[list[int]]:
         if len(labels) > MOST_CLASSES_COUNTED:

@@ -14,7 +14,7 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import label_text
 from stepml.ml.models.base import WithClasses
 from stepml.ml.models.classifiers import BinaryClassifier
-from stepml.ml.models.confusion import Counts, predictions_of, rows_of
+from stepml.ml.models.confusion import Counts, Totals
 
 _MOST_NAMED = 5
 _RARELY = 0.1  # rows with a prediction, relative to the rows of the class
@@ -31,36 +31,36 @@ class Decisions:
     """The predictions of a classifier for rows of each class."""
 
     titles: Sequence[str]  # of the classes
-    validation: Counts  # (n_classes, n_classes) validation rows of each class by their prediction
-    training: Counts  # likewise, of a sample of the training rows
+    validation: Totals  # of the validation rows
+    training: Totals  # of a sample of the training rows
 
     @classmethod
-    def of(cls, model: WithClasses, validation: Counts, training: Counts) -> Self:
-        """Return the decisions of ``model`` by the `count_classes` of both kinds of rows."""
+    def of(cls, model: WithClasses, validation: Totals, training: Totals) -> Self:
+        """Return the decisions of ``model`` for both kinds of rows."""
         return cls(titles_of(model), validation, training)
 
     @property
     def validating(self) -> Counts:
         """The validation rows of each class, (n_classes,)."""
-        return rows_of(self.validation)
+        return self.validation.rows
 
     @property
     def rows(self) -> Counts:
         """The rows of each class, (n_classes,)."""
-        return rows_of(self.validation + self.training)
+        return self.validation.rows + self.training.rows
 
     @property
     def predicted(self) -> Counts:
         """The rows with each prediction, (n_classes,)."""
-        return predictions_of(self.validation + self.training)
+        return self.validation.predicted + self.training.predicted
 
     @property
     def missed(self) -> list[int]:
         """The classes that training rows have, but hardly any prediction."""
-        is_trained = rows_of(self.training) > 0
+        is_trained = self.training.rows > 0
         is_rare = self.predicted < _RARELY * self.rows
         # Rows that were learnt are predicted better than others.
-        is_absent = (self.validating >= _LEAST_ROWS) & (predictions_of(self.validation) == 0)
+        is_absent = (self.validating >= _LEAST_ROWS) & (self.validation.predicted == 0)
         return np.flatnonzero(is_trained & (is_rare | is_absent)).tolist()
 
     def are_few(self, classes: Sequence[int]) -> bool:
@@ -126,7 +126,7 @@ def _how_rarely(decisions: Decisions, missed: Sequence[int]) -> str:
 
 def _on_accuracy(decisions: Decisions) -> str:
     """Return a remark if the validation rows have one prediction."""
-    predicted = np.flatnonzero(predictions_of(decisions.validation))
+    predicted = np.flatnonzero(decisions.validation.predicted)
     if len(predicted) != 1:
         return ""
     (only,) = predicted.tolist()

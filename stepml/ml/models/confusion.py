@@ -45,6 +45,20 @@ def predictions_of(counts: Counts) -> Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """The rows of each class, (n_classes,): of it, predicted to be of it, and both."""
+
+    rows: Counts
+    predicted: Counts
+    right: Counts
+
+    @classmethod
+    def of(cls, counts: Counts) -> Totals:
+        """Return the totals of `count_classes`."""
+        return cls(rows_of(counts), predictions_of(counts), np.diag(counts))
+
+
+@dataclass(frozen=True, slots=True)
 class PerClass:
     """The quality of the predictions of each class; 0 where a share of no rows is asked for."""
 
@@ -57,11 +71,12 @@ class PerClass:
     @classmethod
     def of(cls, counts: Counts) -> PerClass:
         """Return the quality by `count_classes`."""
-        return cls.of_totals(np.diag(counts), rows_of(counts), predictions_of(counts))
+        return cls.of_totals(Totals.of(counts))
 
     @classmethod
-    def of_totals(cls, right: Counts, support: Counts, predicted: Counts) -> PerClass:
-        """Return the quality by the rows of each class: found, of it, predicted to be of it."""
+    def of_totals(cls, totals: Totals) -> PerClass:
+        """Return the quality by the rows of each class."""
+        right, support, predicted = totals.right, totals.rows, totals.predicted
         return cls(
             precision=right / np.maximum(predicted, 1),
             recall=right / np.maximum(support, 1),

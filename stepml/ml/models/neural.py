@@ -28,7 +28,7 @@ from stepml.ml.models.base import (
     Penalty,
     Sample,
 )
-from stepml.ml.models.confusion import Counts
+from stepml.ml.models.confusion import Counts, Totals
 from stepml.ml.models.tallies import Sums
 from stepml.ml.neural.layout import ChannelScale, NetworkLayout
 from stepml.ml.neural.library import require_torch
@@ -187,6 +187,10 @@ class NeuralNetwork(LossModel):
 
     def counts(self, sums: Sums) -> Counts | None:
         """Return the rows of each class by their prediction, by a `tally` that has them."""
+        return None
+
+    def totals(self, sums: Sums) -> Totals | None:
+        """Return the rows of each class, by a `tally` that has them."""
         return None
 
     def evaluate(self, w: Floats, X: Matrix, y: Array) -> Evaluation:

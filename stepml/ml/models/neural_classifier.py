@@ -13,10 +13,16 @@ from stepml.job.spec_base import tag
 from stepml.ml.matrices import Floats64
 from stepml.ml.models.base import Array, DataFacts, Evaluation, Floats, Matrix
 from stepml.ml.models.classes import classes_of, indices, shares_of, shown
-from stepml.ml.models.confusion import Counts, count_classes
+from stepml.ml.models.confusion import Counts, Totals, count_classes
 from stepml.ml.models.neural import NeuralNetwork, shape_from, shape_of, spec_of
 from stepml.ml.models.neural_regressor import OF_NUMBERS, NeuralRegressor
-from stepml.ml.models.tallies import Sums, counts_of, quality_of_classes, tally_classes
+from stepml.ml.models.tallies import (
+    Sums,
+    counts_of,
+    quality_of_classes,
+    tally_classes,
+    totals_of,
+)
 
 
 class NeuralClassifier(NeuralNetwork):
@@ -85,6 +91,9 @@ class NeuralClassifier(NeuralNetwork):
 
     def counts(self, sums: Sums) -> Counts | None:
         return counts_of(sums, len(self.classes))
+
+    def totals(self, sums: Sums) -> Totals:
+        return totals_of(sums, len(self.classes))
 
     def confusion(self, w: Floats, X: Matrix, y: Array) -> Counts:
         """Return the rows of each class by their prediction, as of `WithClasses`."""

@@ -10,9 +10,8 @@ from stepml.ml.models.confusion import (
     MOST_CLASSES_COUNTED,
     Counts,
     PerClass,
+    Totals,
     count_classes,
-    predictions_of,
-    rows_of,
 )
 
 Sums = Floats64
@@ -74,16 +73,20 @@ def counts_of(sums: Sums, n_classes: int) -> Counts | None:
     return sums[3:].reshape(n_classes, n_classes).astype(np.int64)
 
 
+def totals_of(sums: Sums, n_classes: int) -> Totals:
+    """Return the rows of each class by `tally_classes`."""
+    counts = counts_of(sums, n_classes)
+    if counts is not None:
+        return Totals.of(counts)
+    return Totals(*sums[3:].reshape(3, n_classes).astype(np.int64))
+
+
 def quality_of_classes(sums: Sums, n_classes: int) -> Evaluation:
     """Return the quality by `tally_classes`."""
     rows, loss, in_top = sums[:3]
-    counts = counts_of(sums, n_classes)
-    if counts is None:
-        support, predicted, right = sums[3:].reshape(3, n_classes).astype(np.int64)
-    else:
-        support, predicted, right = rows_of(counts), predictions_of(counts), np.diag(counts)
-    per_class = PerClass.of_totals(right, support, predicted)
-    metrics = {"accuracy": float(right.sum() / rows)} | per_class.mean_metrics()
+    totals = totals_of(sums, n_classes)
+    per_class = PerClass.of_totals(totals)
+    metrics = {"accuracy": float(totals.right.sum() / rows)} | per_class.mean_metrics()
     if n_classes > TOP:
         metrics["top5_accuracy"] = float(in_top / rows)
     return Evaluation(float(loss / rows), metrics)

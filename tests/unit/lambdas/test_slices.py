@@ -9,6 +9,7 @@ import pytest
 
 from lambdas.environment import Deadline
 from lambdas.executor import evaluate_epoch
+from lambdas.job_store.results import build_job_report
 from lambdas.job_store.shards import warm_shards
 from stepml.job import keys
 from stepml.job.errors import DamagedValueError, ExecutorPausedError
@@ -93,3 +94,49 @@ def test_without_counted_rows_the_report_counts_them_itself(kind: str) -> None:
     expected = np.sum([each["sums"][3:] for each in job.store.tallies(1, 3)], axis=0)
     job.storage.delete(lost)
     assert np.array(job.finalise(1).confusion_matrix).reshape(-1).tolist() == expected.tolist()
+
+
+def test_the_report_counts_the_rows_of_an_epoch_of_the_resumed_job() -> None:
+    first = initialised()
+    expected = first.epoch(1)
+    job = Job("next", first.storage, **first.spec | {"resume_from": "job"})
+    job.data = first.data
+    job.spec["stop"] = {"max_epochs": 2, "keep": "best", "metric": "accuracy"}
+    job.spec["algorithm"] = first.spec["algorithm"] | {"learning_rate": 1e-9}
+    job.initialised()
+    job.epoch(2)  # no better
+    job.storage.clear("datasets/")
+    warm_shards.make_room(2**60)
+    report = job.finalise(2)
+    assert report.model_epoch == 1
+    counts = np.array(report.confusion_matrix)
+    assert np.trace(counts) / counts.sum() == expected.metrics["accuracy"]
+
+
+def test_of_many_classes_the_rows_are_counted_in_slices_as_well() -> None:
+    job = Job(model=MODEL, algorithm={"name": "model_averaging", "learning_rate": 0.05})
+    rows = np.random.default_rng(0).normal(size=(400, 4)).round(3)
+    lines = [f"{','.join(map(str, row))},{n % 110}" for n, row in enumerate(rows)]
+    job.data.save("rows.csv", "\n".join(lines).encode())
+    job.initialised()
+    last = job.epoch(1)
+    job.storage.clear("datasets/")
+    warm_shards.make_room(2**60)
+    report = job.finalise(1)
+    assert report.confusion_matrix == []
+    assert len(report.per_class) == 110
+    found = sum(each.recall * each.support for each in report.per_class)
+    assert found / report.dataset.validation_rows == pytest.approx(last.metrics["accuracy"])
+
+
+def test_without_counted_rows_many_are_not_counted_again() -> None:
+    job = initialised()
+    history = [job.epoch(1)]
+    job.storage.delete(keys.tally("job", 1, 2))
+    n_rows = job.training_plan().validation_rows
+    reports = [
+        build_job_report(job.store, job.training_plan(), "bucket", history, most_rows=most)
+        for most in (n_rows, n_rows - 1)
+    ]
+    assert [bool(each.per_class) for each in reports] == [True, False]
+    assert reports[0].metrics == reports[1].metrics

@@ -13,6 +13,7 @@ from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec, Validation
 from stepml.ml.doubts.decisions import Decisions, if_one_validates, if_rarely_predicted
 from stepml.ml.models import build_model
+from stepml.ml.models.confusion import Totals
 from tests.support.learning import job_of
 
 LOGISTIC = models.LogisticRegression()
@@ -25,7 +26,8 @@ NOT_CONVERGED = JobWarning(code="not_converged", text="…")
 def decisions(counts: Any, model: models.ModelSpec = LOGISTIC, labels: Any = None) -> Decisions:
     counts = np.array(counts)
     labels = tuple(labels or range(len(counts)))
-    return Decisions.of(build_model(model, 2, labels, [1] * len(labels)), counts, 10 * counts)
+    totals = Totals.of(counts), Totals.of(10 * counts)
+    return Decisions.of(build_model(model, 2, labels, [1] * len(labels)), *totals)
 
 
 def never(
@@ -85,9 +87,8 @@ def test_a_class_that_is_hardly_ever_predicted_is_said_too() -> None:
         f"class 1, 9.5% of the rows, is hardly ever predicted: {BALANCE}"
     )
     job = job_of(LOGISTIC, algorithms.Admm())
-    found = Decisions.of(
-        build_model(LOGISTIC, 2, (0, 1)), np.array(RARE), np.array([[980, 0], [19, 1]])
-    )
+    validation, trained = (Totals.of(np.array(each)) for each in (RARE, [[980, 0], [19, 1]]))
+    found = Decisions.of(build_model(LOGISTIC, 2, (0, 1)), validation, trained)
     (warning,) = if_rarely_predicted(job, found, None)
     assert warning.text.startswith(
         "class 1, 2% of the rows, is hardly ever predicted, so the accuracy, 0.98, is only the "
@@ -96,9 +97,9 @@ def test_a_class_that_is_hardly_ever_predicted_is_said_too() -> None:
 
 
 def test_a_class_that_no_validation_row_is_predicted_to_be_is_said() -> None:
-    trained = np.array([[900, 40], [40, 20]])
+    trained = Totals.of(np.array([[900, 40], [40, 20]]))
     for rows, is_said in ((4, False), (5, True)):
-        validation = np.array([[95, 0], [rows, 0]])
+        validation = Totals.of(np.array([[95, 0], [rows, 0]]))
         found = Decisions.of(build_model(LOGISTIC, 2, (0, 1)), validation, trained)
         assert bool(found.missed) == is_said
 
