@@ -173,7 +173,12 @@ def _made_again(
 
 
 def _in_cleaning(point: Point, number: int) -> Iterator[Fault]:
-    """Return faults of the clean-up behind a job that ends at ``point``, and behind its attempt."""
+    """Return faults of the clean-up behind a job that ends at ``point``, and behind its attempt.
+
+    Finalise goes on, and behind a job that has a report, there may be nothing to clean.
+    """
+    if point.function == "finalise":
+        return
     write, moment, action = CLEANING[number % len(CLEANING)]
     yield Fault(Point("cleanup", None, None, write), moment, action)
     if point.epoch is not None:
