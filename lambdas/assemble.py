@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from lambdas.attempts.costs import Invocation
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.job_store import JobStore
 from lambdas.job_store.shard_plans import split_of
 from lambdas.logs import log
 from stepml.job import keys
-from stepml.job.tasks import AssembleTask
+from stepml.job.tasks import AssembleTask, Spent
 from storage import DurableStorage
 
 
 @handles(AssembleTask)
-def handler(task: AssembleTask, context: LambdaContext) -> None:
-    assemble(task, durable())
+def handler(task: AssembleTask, context: LambdaContext) -> Spent:
+    invocation = Invocation.begin(durable(), task)
+    assemble(task, invocation.storage)
+    return invocation.spent()
 
 
 def assemble(task: AssembleTask, storage: DurableStorage) -> None:

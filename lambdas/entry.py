@@ -12,6 +12,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeVar
 
+from lambdas.calls import Sandbox, seconds_of_process
 from lambdas.environment import LambdaContext
 from lambdas.logs import log_failure
 from stepml.job.tasks import Event
@@ -21,6 +22,8 @@ Work = Callable[[Task, LambdaContext], Event | None]
 Handler = Callable[[dict[str, Any], LambdaContext], dict[str, Any]]
 
 MODULES_VARIABLE = "STEPML_MODULES"  # names separated by commas; set by templates/template.yaml
+_IS_LAMBDA = "AWS_LAMBDA_RUNTIME_API" in os.environ
+_sandbox = Sandbox()
 _NAMED_IN_LOGS = ("job_id", "epoch", "rank", "range", "chunk", "slice")
 
 
@@ -40,10 +43,14 @@ def handles(kind: type[Task]) -> Callable[[Work[Task]], Handler]:
     """Turn a function on one ``kind`` of task into a Lambda handler; its result is the payload."""
 
     def decorate(work: Work[Task]) -> Handler:
+        if _IS_LAMBDA:
+            _sandbox.started(seconds_of_process())  # a module decorates its handlers last
+
         def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
             task = kind.from_event(event)
             try:
-                result = work(task, context)
+                with _sandbox.call(task):
+                    result = work(task, context)
             except Exception as error:
                 log_failure(error, **_identity(task))
                 raise

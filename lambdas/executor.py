@@ -48,7 +48,7 @@ def evaluate_epoch(task: EvaluationTask, storage: DurableStorage, deadline: Dead
     AttemptStoppedError
         The execution has ended.
     """
-    invocation = Invocation.begin(storage)
+    invocation = Invocation.begin(storage, task)
     store = JobStore(invocation.storage, task.job_id)
     with published_failure(store, task):
         Fences(store, task).look()
@@ -74,7 +74,7 @@ def execute(
     AttemptStoppedError
         The execution has ended.
     """
-    invocation = Invocation.begin(storage)
+    invocation = Invocation.begin(storage, task)
     store = JobStore(invocation.storage, task.job_id)
     with published_failure(store, task):
         run = RankRun.begin(task, store, deadline, timing)
@@ -94,7 +94,7 @@ def execute(
         rank=task.rank,
         seconds=round(seconds, 3),
         waited_seconds=round(trained.waited_s, 3),
-        cost_usd=invocation.cost_usd(seconds),
+        cost_usd=invocation.cost_usd(),
         retries=task.retries,
         digest=trained.digest,
     )

@@ -11,7 +11,9 @@ from functools import cache
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
+from lambdas.attempts.costs import Invocation, preparation_usd
 from lambdas.channels import channel_of
 from lambdas.entry import handles
 from lambdas.environment import Deadline, LambdaContext, bucket, durable, memory_mb
@@ -34,10 +36,11 @@ from stepml.job.choices import with_rows
 from stepml.job.errors import ExecutorPausedError
 from stepml.job.measures import LOSS
 from stepml.job.models import Neural
+from stepml.job.prices import PUT_USD
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
-from stepml.job.tasks import InitialiseTask
+from stepml.job.tasks import InitialiseTask, Spent
 from stepml.ml.choices import with_pace, with_penalty, with_scaling, with_start
 from stepml.ml.data import Manifest, Moments, Scale, Shard, merge_moments, scale_of
 from stepml.ml.doubts import (
@@ -55,11 +58,18 @@ NETWORK_ROWS = 1000  # that a network evaluates before training: 30 s of a ResNe
 
 
 @handles(InitialiseTask)
-def handler(task: InitialiseTask, context: LambdaContext) -> None:
+def handler(task: InitialiseTask, context: LambdaContext) -> Spent:
+    invocation = Invocation.begin(durable(), task)
     if task.only_check:
-        check_model(task.job_id, durable())
-    else:
-        initialise(task.job_id, durable(), Deadline.of(context))
+        check_model(task.job_id, invocation.storage, invocation.bucket)
+        return invocation.spent()
+
+    def spent_usd() -> float:
+        return preparation_usd(task.data, invocation.cost_usd(PUT_USD))
+
+    deadline = Deadline.of(context)
+    initialise(task.job_id, invocation.storage, deadline, invocation.bucket, spent_usd=spent_usd)
+    return invocation.spent()
 
 
 def check_model(
@@ -91,8 +101,11 @@ def initialise(
     *,
     most_model_bytes: int = MOST_MODEL_BYTES,
     function_mb: int | None = None,
+    spent_usd: Callable[[], float] = float,
 ) -> TrainingPlan:
     """Publish training plan, scale and first state; if done before, return the plan.
+
+    ``spent_usd`` returns the cost of the job so far.
 
     Raises
     ------
@@ -112,6 +125,7 @@ def initialise(
     if plan is None:
         room = most_model_bytes, function_mb or memory_mb()
         plan = _initialised(store, deadline, open_bucket, *room)
+        plan = store.training_plan.publish(replace(plan, preparation_usd=spent_usd()))
     require_no_doubts(plan.spec, plan.about.warnings)
     return plan
 
@@ -152,7 +166,7 @@ def _initialised(
     _publish_start(store, partition, plan, start)
     plan = _measured(store, partition, plan, manifest, _mean_row(moments, scale), start)
     log("model initialised", job_id=store.job_id, parameters=plan.model().n_parameters)
-    return store.training_plan.publish(plan)
+    return plan
 
 
 def _paced(

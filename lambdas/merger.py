@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lambdas.attempts.costs import Invocation
 from lambdas.attempts.fences import Fences
 from lambdas.channels import merger_exchange
 from lambdas.entry import handles
@@ -10,13 +11,15 @@ from lambdas.epochs import epochs_of
 from lambdas.job_store import JobStore
 from lambdas.logs import log
 from stepml.job.step import Step
-from stepml.job.tasks import MergerTask
+from stepml.job.tasks import MergerTask, Spent
 from storage import DurableStorage
 
 
 @handles(MergerTask)
-def handler(task: MergerTask, context: LambdaContext) -> None:
-    merge_chunk(task, durable())
+def handler(task: MergerTask, context: LambdaContext) -> Spent:
+    invocation = Invocation.begin(durable(), task)
+    merge_chunk(task, invocation.storage)
+    return invocation.spent()
 
 
 def merge_chunk(task: MergerTask, storage: DurableStorage) -> None:

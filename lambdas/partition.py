@@ -7,24 +7,33 @@ from __future__ import annotations
 
 from functools import partial
 
+from msgspec.structs import replace
+
+from lambdas.attempts import transitions
+from lambdas.attempts.costs import Invocation
 from lambdas.entry import handles
-from lambdas.environment import LambdaContext, bucket, durable
+from lambdas.environment import LambdaContext, durable
 from lambdas.job_store import JobStore, PartitionPlan, RangeSummary
 from lambdas.job_store.data_sets import DataSetStore, Unchanged
 from lambdas.logs import log
 from lambdas.restoration import find_damage
-from stepml.job.tasks import DataTasks, PartitionTask
+from stepml.job.prices import TRANSITION_USD
+from stepml.job.tasks import DataTasks, PartitionTask, Spent
 from stepml.ml.data import write_pieces
 from storage import DurableStorage
 
 
 @handles(PartitionTask)
-def handler(task: PartitionTask, context: LambdaContext) -> DataTasks | None:
-    plan = JobStore(durable(), task.job_id).partition_plan.load()
+def handler(task: PartitionTask, context: LambdaContext) -> DataTasks | Spent:
+    invocation = Invocation.begin(durable(), task)
+    storage = invocation.storage
+    plan = JobStore(storage, task.job_id).partition_plan.load()
     if task.range is None:
-        return find_damage(task, plan, durable())
-    partition(task.range, task.job_id, plan, bucket(plan.bucket), durable())
-    return None
+        found = find_damage(task, plan, storage)
+        before_usd = task.data.cost_usd + transitions.of_damage(task.data) * TRANSITION_USD
+        return replace(found, spent_usd=before_usd + invocation.cost_usd())
+    partition(task.range, task.job_id, plan, invocation.bucket(plan.bucket), storage)
+    return invocation.spent()
 
 
 def partition(

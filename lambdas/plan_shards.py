@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lambdas.attempts.costs import Invocation
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.job_store import JobStore
@@ -10,15 +11,17 @@ from lambdas.job_store.shard_plans import split_of
 from lambdas.logs import log
 from stepml.job.choices import with_rows
 from stepml.job.spec import JobSpec
-from stepml.job.tasks import JobTask
+from stepml.job.tasks import JobTask, Spent
 from stepml.ml.data import Manifest
 from stepml.ml.models import build_model
 from storage import DurableStorage
 
 
 @handles(JobTask)
-def handler(task: JobTask, context: LambdaContext) -> None:
-    plan_shards(task.job_id, durable())
+def handler(task: JobTask, context: LambdaContext) -> Spent:
+    invocation = Invocation.begin(durable(), task)
+    plan_shards(task.job_id, invocation.storage)
+    return invocation.spent()
 
 
 def plan_shards(

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 
+from msgspec.structs import replace
+
+from lambdas.attempts.costs import Invocation
 from lambdas.attempts.workforce import refuse_too_wide
 from lambdas.channels import Channels, JobChannel
 from lambdas.entry import handles
-from lambdas.environment import LambdaContext, bucket, durable
+from lambdas.environment import LambdaContext, durable
 from lambdas.epochs import epochs_of
 from lambdas.epochs.loop import Limits, Start, loop_state
 from lambdas.job_store import Claim, JobStore, PartitionPlan
@@ -46,8 +49,11 @@ def handler(task: PrepareTask, context: LambdaContext) -> JobState:
         int(handover) if handover else None,
         os.environ[KINDS_VARIABLE].split(","),
     )
-    channels, own_bucket = Channels.of_deployment(durable()), os.environ[BUCKET_VARIABLE]
-    return prepare(task, durable(), bucket, channels, limits, own_bucket)
+    invocation = Invocation.begin(durable(), task)
+    storage, own_bucket = invocation.storage, os.environ[BUCKET_VARIABLE]
+    channels = Channels.of_deployment(storage)
+    state = prepare(task, storage, invocation.bucket, channels, limits, own_bucket)
+    return replace(state, data=replace(state.data, spent_usd=invocation.cost_usd()))
 
 
 def prepare(

@@ -35,7 +35,7 @@ def merge_epoch(task: ReducerTask, storage: DurableStorage) -> None:
 
     Errors as of `reduce_epoch`.
     """
-    invocation = Invocation.begin(storage)
+    invocation = Invocation.begin(storage, task)
     store = JobStore(invocation.storage, task.job_id)
     with published_failure(store, task):
         run = EpochRun(task, store.training_plan.load(), store)
@@ -65,7 +65,7 @@ def reduce_epoch(task: ReducerTask, storage: DurableStorage) -> EpochReport:
     AttemptStoppedError
         The execution has ended.
     """
-    invocation = Invocation.begin(storage)
+    invocation = Invocation.begin(storage, task)
     store = JobStore(invocation.storage, task.job_id)
     with published_failure(store, task):
         run = EpochRun(task, store.training_plan.load(), store)

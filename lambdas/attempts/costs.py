@@ -1,50 +1,44 @@
-"""The cost of an epoch, estimated at list prices by the functions themselves.
+"""The cost of a job, counted at list prices by the functions themselves.
 
-Counted: executors, mergers and reducer (memory × time, invocations), their requests to the durable
-store and to channels that are paid by the request (s3, dynamodb), and the transitions of the state
-machines. The time of mergers is computed, not measured.
+Each function's result carries the cost of its call, so the reducer knows that of all others, and
+nothing is stored for it. Counted: all functions with their start (memory × time, calls), their
+requests to the durable store and to channels that are paid by the request (s3, dynamodb), the
+transitions of the state machines; failed calls and attempts, as far as `lambdas.calls` knows them.
 
-Not counted: failed attempts of ranks and epochs, retried states; the start of functions, the
-reducer's work after its report; nodes of Redis and Memcached and the parameter server, which cost
-by the hour; preparing the data, the final report; storage, logs, data transfer.
+Not counted: nodes of Redis and Memcached and the parameter server, which cost by the hour; storage,
+logs, data transfer.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from lambdas.attempts.workforce import Workforce
-from lambdas.environment import memory_mb
-from stepml.job.channels import CHANNELS
+from lambdas.attempts import transitions
+from lambdas.calls import Call, current_call, lost_seconds
+from lambdas.environment import bucket, memory_mb
+from stepml.job.channels import DURABLE
 from stepml.job.prices import (
     GET_USD,
+    INVOCATION_USD,
     PUT_USD,
     TRANSITION_USD,
     Tariff,
     function_usd,
 )
-from stepml.job.tasks import ExecutorResult
+from stepml.job.tasks import DataState, ReducerTask, Spent, Task
 from storage import DurableStorage, Storage
 from storage.metered import MeteredChannel, MeteredDurableStorage
 
 DIGITS = 8  # of a dollar in results: those of 1,600 ranks must fit into a state
 PUTS = ("save", "publish", "compare_and_save", "list")
 GETS = ("load", "find")
-
-PARENT_STATES = 2  # RunEpoch, Converged?
-EPOCH_STATES = 4  # IsWide?, RunExecutors or RunGroups, IsMergedInChunks?, Reduce
-CHUNK_STATES = 2  # MergeChunks, IsEvaluatedApart?
-SLICE_STATES = 2  # Merge, EvaluateSlices
-GROUP_STATES = 2  # RunGroup, and RunExecutors in its child
-ENDS = 2  # of an execution: the examples on the price page count its start and its end
-
-# Of a merger: some requests around its work, and the values of all ranks.
-MERGER_S = 0.2
-MERGER_BYTES_S = 50e6
-MERGER_GETS = 5
+CHECK_S = 0.2  # of the function that looks at the data before a second attempt
+# Of Finalise, roughly.
+FINAL_S = 1.0
+FINAL_PUTS, FINAL_GETS = 9, 8
+CLEARING_LISTS = 4  # progress, rank states, snapshots, marks
 
 
 class BilledStorage(MeteredDurableStorage):
@@ -53,6 +47,7 @@ class BilledStorage(MeteredDurableStorage):
     def __init__(self, inner: DurableStorage) -> None:
         super().__init__(inner)
         self._channel: MeteredChannel | None = None
+        self._buckets: list[MeteredDurableStorage] = []
 
     def beside(self, channel: Storage, tariff: Tariff) -> Storage:
         """Return ``channel`` with its requests on this bill."""
@@ -60,13 +55,23 @@ class BilledStorage(MeteredDurableStorage):
             self._channel = MeteredChannel(channel, tariff)
         return self._channel
 
+    def reading(self, bucket: DurableStorage) -> DurableStorage:
+        """Return another bucket with its requests on this bill."""
+        self._buckets.append(MeteredDurableStorage(bucket))
+        return self._buckets[-1]
+
     @property
     def cost_usd(self) -> float:
         """Cost of all requests so far."""
-        puts = sum(self.requests[name] for name in PUTS)
-        gets = sum(self.requests[name] for name in GETS) + self.late_publishes
         channel = 0.0 if self._channel is None else channel_usd(self._channel)
-        return puts * PUT_USD + gets * GET_USD + channel
+        return sum(map(requests_usd, (self, *self._buckets))) + channel
+
+
+def requests_usd(storage: MeteredDurableStorage) -> float:
+    """Return the cost of the requests to a bucket."""
+    puts = sum(storage.requests[name] for name in PUTS)
+    gets = sum(storage.requests[name] for name in GETS) + storage.late_publishes
+    return puts * PUT_USD + gets * GET_USD
 
 
 def channel_usd(channel: MeteredChannel) -> float:
@@ -83,81 +88,114 @@ def channel_usd(channel: MeteredChannel) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One invocation of a function, from the start of its handler."""
+    """The bill of one call of a function."""
 
     storage: BilledStorage
-    began: float  # by time.monotonic
+    call: Call
+    retries: int  # calls of the same state before, which have failed
+    lost_s: float  # their time
 
     @classmethod
-    def begin(cls, storage: DurableStorage) -> Self:
-        """Return the invocation that begins now; its requests must go through its `storage`."""
-        return cls(BilledStorage(storage), time.monotonic())
+    def begin(cls, storage: DurableStorage, task: Task | None = None) -> Self:
+        """Return the bill of the current call; its requests must go through its `storage`."""
+        call, billed, task = current_call(), BilledStorage(storage), task or Task()
+        call.requests_usd = lambda: billed.cost_usd
+        return cls(
+            billed, call, task.retries, lost_seconds(task.retries, task.entered_at, call.init_s)
+        )
 
     @property
     def seconds(self) -> float:
         """Time since it began."""
-        return time.monotonic() - self.began
+        return self.call.seconds
 
-    def cost_usd(self, seconds: float | None = None) -> float:
-        """Return its cost so far; ``seconds`` replaces the measured time."""
-        worked = self.seconds if seconds is None else seconds
-        return round(function_usd(worked, memory_mb()) + self.storage.cost_usd, DIGITS)
+    def bucket(self, name: str) -> DurableStorage:
+        """Return any bucket with its requests on this bill."""
+        return self.storage.reading(bucket(name))
+
+    def cost_usd(self, then_usd: float = 0.0) -> float:
+        """Return the cost so far, for the result of the call.
+
+        ``then_usd`` is the price of requests that are still to come.
+        """
+        carried = self.call.cost_usd + then_usd
+        self.call.carried_usd = carried
+        return round(carried + self.retried_usd, DIGITS)
+
+    def spent(self) -> Spent:
+        """Return the cost as the result of the call."""
+        return Spent(cost_usd=self.cost_usd())
+
+    @property
+    def retried_usd(self) -> float:
+        """The cost of the failed calls; their requests are taken to be as many a second."""
+        usd = self.retries * TRANSITION_USD
+        if not self.lost_s:
+            return usd
+        share = min(self.retries, self.lost_s / max(self.seconds, 0.001))
+        calls_usd = (self.retries - 1) * INVOCATION_USD + function_usd(self.lost_s, memory_mb())
+        return usd + calls_usd + share * self.storage.cost_usd
+
+
+def preparation_usd(data: DataState, own_usd: float) -> float:
+    """Return the cost of a job before its first epoch; ``own_usd`` is that of the last function."""
+    usd = data.cost_usd + transitions.of_preparation(data) * TRANSITION_USD
+    return round(usd + own_usd, DIGITS)
 
 
 def epoch_usd(
-    executors: list[ExecutorResult],
-    reducer_usd: float,
-    n_chunks: int,
-    contribution_bytes: int,
-    channel: str,
-    slices_usd: Sequence[float] = (),
+    task: ReducerTask, reducer_usd: float, n_chunks: int, slices_usd: Sequence[float] = ()
 ) -> float:
     """Return the cost of an epoch.
 
     Parameters
     ----------
-    executors : list of ExecutorResult
-        With the cost of each rank.
+    task : ReducerTask
+        With the costs of the ranks and of those who merged chunks.
     reducer_usd : float
-        Cost of the reducer's invocation so far.
+        Cost of the reducer's calls, up to its report.
     n_chunks : int
         Chunks, each with a merger; 0: the reducer merges.
-    contribution_bytes : int
-        Size of each rank's contribution to all mergers together.
-    channel : str
-        As in ``exchange.channel``.
     slices_usd : sequence of float
         Cost of each function that evaluates a slice of the validation rows.
     """
-    n_ranks = len(executors)
-    chunk_bytes = contribution_bytes // max(1, n_chunks)
-    ranks_usd = sum(result.cost_usd for result in executors)
-    mergers_usd = n_chunks * merger_usd(n_ranks, chunk_bytes, channel)
-    transitions_usd = n_transitions(n_ranks, n_chunks, len(slices_usd)) * TRANSITION_USD
-    report_usd = PUT_USD  # it is written once its cost is known
-    functions_usd = ranks_usd + mergers_usd + reducer_usd + sum(slices_usd)
-    return round(functions_usd + report_usd + transitions_usd, DIGITS)
+    attempts, again = earlier_attempts(task.attempt), task.again
+    n_transitions = transitions.of_epoch(
+        len(task.executors),
+        n_chunks,
+        len(slices_usd),
+        earlier_attempts=attempts,
+        restored=again.ranges,
+    )
+    others_usd = sum(result.cost_usd for result in task.executors) + sum(task.merged)
+    again_usd = sum(again.ranges) + again.published.cost_usd + attempts * check_usd()
+    functions_usd = others_usd + again_usd + reducer_usd + sum(slices_usd)
+    return round(functions_usd + n_transitions * TRANSITION_USD, DIGITS)
 
 
-def merger_usd(n_ranks: int, chunk_bytes: int, channel: str) -> float:
-    """Return the approximate cost of merging a chunk; mergers have the reducer's memory."""
-    seconds = MERGER_S + n_ranks * chunk_bytes / MERGER_BYTES_S
-    merging = 0.0
-    if tariff := CHANNELS[channel].tariff:
-        written = _writes(tariff) * tariff.write_units(chunk_bytes) * tariff.write_usd
-        merging = written + n_ranks * tariff.read_units(chunk_bytes) * tariff.read_usd
-    return function_usd(seconds, memory_mb()) + MERGER_GETS * GET_USD + merging
+def final_usd(n_epochs: int) -> float:
+    """Return the approximate cost of Finalise, for which a budget must leave room."""
+    requests_usd = FINAL_PUTS * PUT_USD + (n_epochs + FINAL_GETS) * GET_USD
+    return round(function_usd(FINAL_S, memory_mb()) + requests_usd + TRANSITION_USD, DIGITS)
+
+
+def clearing_usd(channel: str) -> float:
+    """Return the cost of the requests by which Finalise ends, from the report's own on."""
+    lists = CLEARING_LISTS + (channel == DURABLE)
+    return (1 + lists) * PUT_USD + GET_USD
+
+
+def earlier_attempts(attempt: str) -> int:
+    """Return the attempts at an epoch before this one, since the last redrive of the job."""
+    number = attempt.rpartition(".")[0].rpartition("-t")[2]  # see ``RunEpoch`` for the names
+    return int(number) if number.isdecimal() else 0
+
+
+def check_usd() -> float:
+    """Return the approximate cost of a look at the data before a second attempt."""
+    return function_usd(CHECK_S, memory_mb()) + PUT_USD + 4 * GET_USD
 
 
 def _writes(tariff: Tariff) -> int:
     """Return the number of charges for a value, with its deletion."""
     return 2 if tariff.charges_deletions else 1
-
-
-def n_transitions(n_ranks: int, n_chunks: int, n_slices: int = 0) -> int:
-    """Return the transitions of an epoch in all state machines, if nothing is retried."""
-    groups = len(Workforce(n_ranks, n_ranks).groups)
-    merging = CHUNK_STATES + n_chunks if n_chunks else 0
-    evaluation = SLICE_STATES + n_slices if n_slices else 0
-    epoch = EPOCH_STATES + ENDS + n_ranks + merging + evaluation
-    return PARENT_STATES + epoch + groups * (GROUP_STATES + ENDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from lambdas.attempts.costs import Invocation, epoch_usd
+from lambdas.attempts.costs import Invocation, epoch_usd, final_usd
 from lambdas.attempts.stragglers import attempt_seconds, find_stragglers
 from lambdas.epochs.base import EpochEnd
 from lambdas.epochs.runs import EpochRun
@@ -13,8 +13,9 @@ from lambdas.epochs.slices import Slices
 from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.shards import load_shard
 from stepml.job import keys
+from stepml.job.prices import PUT_USD
 from stepml.job.reports import EpochReport
-from stepml.ml.algorithms import Residuals, build_algorithm
+from stepml.ml.algorithms import Residuals
 from stepml.ml.convergence import OwnCriterion, Spent, decide, spent_with
 from stepml.ml.models import Evaluation
 from stepml.ml.models.base import Floats
@@ -93,17 +94,13 @@ def _spent(
     invocation: Invocation,
     slices: Slices,
 ) -> Spent:
-    exchange = run.plan.spec.exchange
-    whole_bytes = build_algorithm(run.plan.spec).contribution_bytes(run.plan.model().n_parameters)
-    cost_usd = epoch_usd(
-        run.task.executors,
-        invocation.cost_usd() + slices.merging_usd,
-        n_chunks,
-        whole_bytes // 2 if exchange.compression == "float16" else whole_bytes,
-        exchange.channel,
-        slices.costs_usd,
-    )
-    return spent_with(previous, attempt_seconds(run.task, invocation.seconds), cost_usd)
+    task, plan = run.task, run.plan
+    # The report is written once its cost is known.
+    reducer_usd = invocation.cost_usd(PUT_USD) + slices.merging_usd
+    cost_usd = epoch_usd(task, reducer_usd, n_chunks, slices.costs_usd)
+    before_usd = plan.preparation_usd if task.epoch == plan.resumed_epochs + 1 else 0.0
+    spent = spent_with(previous, attempt_seconds(task, invocation.seconds), cost_usd, before_usd)
+    return replace(spent, final_usd=final_usd(task.epoch))
 
 
 def _residual_fields(residuals: Residuals | None) -> dict[str, float | None]:

@@ -127,6 +127,8 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     # The last epoch without rank states: 0, or the epoch at which a job of another world size was
     # resumed.
     rank_states_after: int = msgspec.field(default=0, name="own_states_after")
+    resumed_epochs: int = 0  # as in the partition plan
+    preparation_usd: float = 0.0  # cost of the job before its first epoch, and of its ends
 
     @classmethod
     def of(
@@ -172,6 +174,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
                 choices=partition.choices | choices_between(partition.spec, spec),
             ),
             rank_states_after=partition.rank_states_after,
+            resumed_epochs=partition.resumed_epochs,
         )
 
     def with_network(self, moments: Moments, row_bytes: int) -> Self:

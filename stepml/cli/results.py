@@ -18,7 +18,7 @@ from stepml.client import Client, Execution, Snapshot
 from stepml.client.errors import AccessError, ReportUnreadableError
 from stepml.job import keys
 from stepml.job.errors import DoubtfulResultError
-from stepml.job.reports import JobReport
+from stepml.job.reports import JobReport, total_cost_usd
 
 
 def show_results(
@@ -87,7 +87,6 @@ def _show(
     output.line()
     epochs = count(report.epochs, "epoch")
     output.line(f"{report.job_id}: {finished(report.decision)} after {epochs}")
-    usd = cost(report.history[-1].total_cost_usd)
     rows = "validation" if report.spec.data.validation_fraction else "training"
     output.pairs(
         {
@@ -97,7 +96,8 @@ def _show(
             **_kept(report),
             "why it ended": report.reason,
             "time": f"{report.seconds:.1f} s",
-            "cost": f"$ {usd}{_basis(client)}",
+            "cost": f"$ {cost(total_cost_usd(report))}{_basis(client)}",
+            **_servers(report),
             "look further": f"stepml epochs {report.job_id}{target.flags}",
             "model": files["model"],
             "model card": files["model_card"],
@@ -116,6 +116,13 @@ def _basis(client: Client) -> str:
     return ": AWS list prices × local seconds" if client.connection.is_local else " (estimated)"
 
 
+def _servers(report: JobReport) -> dict[str, str]:
+    """Return a line on servers, which cost money by the hour, if the stack has any."""
+    if not report.servers_usd:
+        return {}
+    return {"servers": f"$ {cost(report.servers_usd)} beside it, for this time"}
+
+
 def _result(last: Snapshot, report: JobReport, files: Mapping[str, Path]) -> dict[str, object]:
     return {
         "job_id": report.job_id,
@@ -129,7 +136,8 @@ def _result(last: Snapshot, report: JobReport, files: Mapping[str, Path]) -> dic
         "metrics": report.metrics,
         "seconds": report.seconds,
         "active_seconds": report.history[-1].active_seconds,
-        "cost_usd": report.history[-1].total_cost_usd,
+        "cost_usd": total_cost_usd(report),
+        "servers_usd": report.servers_usd,
         "dataset": msgspec.to_builtins(report.dataset),
         "warnings": msgspec.to_builtins(report.warnings),
         "kept": report.kept,

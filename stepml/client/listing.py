@@ -19,7 +19,7 @@ from stepml.client.stack import Stack
 from stepml.job import keys
 from stepml.job.errors import InvalidJobError
 from stepml.job.parse import parse_job
-from stepml.job.reports import EpochReport, PlannedJob
+from stepml.job.reports import EpochReport, PlannedJob, total_cost_usd
 from stepml.job.spec import JobSpec
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class JobSummary:
     spec: JobSpec | None  # with all that has been chosen so far; None: no valid job
     epochs: int  # finished ones
     report: EpochReport | None  # of the epoch whose model is kept, or of the last one
-    cost_usd: float | None  # of all epochs, estimated
+    cost_usd: float | None  # of the job, estimated
 
     @property
     def seconds(self) -> float:
@@ -91,7 +91,7 @@ def _result(
     final = epochs.job_report(connection, stack, name)
     if final is not None:
         kept = final.history[(final.model_epoch or final.epochs) - 1]
-        return final.spec, final.epochs, kept, final.history[-1].total_cost_usd
+        return final.spec, final.epochs, kept, total_cost_usd(final)
     spec = _spec(connection, stack, name)
     n_epochs = 0 if spec is None else epochs.finished_epochs(connection, stack, name)
     last = epochs.epoch_report(connection, stack, name, n_epochs) if n_epochs else None

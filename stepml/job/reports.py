@@ -25,8 +25,8 @@ class EpochReport(Event, frozen=True, kw_only=True):
     epochs_without_improvement: int  # in a row, by stop.tolerance; 0 without one
     seconds: float  # from the epoch's start to this report
     active_seconds: float  # of this and all earlier epochs, without failed attempts and pauses
-    cost_usd: float  # of this epoch, estimated: functions, transitions, requests to its channel
-    total_cost_usd: float  # of this and all earlier epochs
+    cost_usd: float  # of this epoch with its failed attempts, estimated at list prices
+    total_cost_usd: float  # of the job so far: its preparation, this and all earlier epochs
     executor_seconds: list[float]  # each rank's time in its handler, by rank
     stragglers: list[int]  # ranks whose own work took much longer than that of most
     called_again: list[int]  # ranks whose Task was retried: they were paused, killed or throttled
@@ -124,6 +124,8 @@ class JobReport(Event, frozen=True, kw_only=True):
     per_class: list[ClassQuality] = field(default_factory=list)
     confusion_matrix: list[list[int]] = field(default_factory=list)
     seconds: float  # from the execution's start to this report
+    cost_usd: float = 0.0  # of the whole job, estimated; 0, of earlier versions: unknown
+    servers_usd: float = 0.0  # beside it, of the deployment's servers, for `seconds`
     dataset: DatasetReport
     warnings: list[JobWarning] = field(default_factory=list)  # on the data and on the model
     model_uri: str  # s3://…/model.safetensors
@@ -133,6 +135,11 @@ class JobReport(Event, frozen=True, kw_only=True):
     kernels: dict[str, str]  # CPU kernels that decide the last bits of a result
     kept: dict[str, str]  # remaining objects and prefixes (s3://…), and the purpose of each
     history: list[EpochReport]  # all epochs in report.json, the last ones in the execution's output
+
+
+def total_cost_usd(report: JobReport) -> float:
+    """Return the cost of a job; earlier versions report that of its epochs only."""
+    return report.cost_usd or report.history[-1].total_cost_usd
 
 
 class Failure(Event, frozen=True, kw_only=True):

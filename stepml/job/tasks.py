@@ -42,7 +42,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return built
 
 
-class PrepareTask(Event, frozen=True, kw_only=True):
+class Task(Event, frozen=True, kw_only=True):
+    """Base of the tasks of states: the earlier calls by the same state have failed."""
+
+    retries: Annotated[int, Meta(ge=0)] = 0  # of the state in this attempt
+    entered_at: str = ""  # when the state was entered, ISO 8601
+
+
+class Spent(Event, frozen=True, kw_only=True):
+    """The result of a function whose work is in the durable store."""
+
+    cost_usd: float = 0.0  # of its call, and of the state's earlier ones
+
+
+class PrepareTask(Task, frozen=True, kw_only=True):
     """Check a job and claim its id."""
 
     job: Any  # the execution input, unchecked
@@ -105,6 +118,22 @@ class DataTasks(Event, frozen=True, kw_only=True):
     ranges: list[int] = []  # to parse; none if the data set is partitioned already
     shards: list[int] = []  # to assemble: ranks, and keys.VALIDATION
     times: int = 0  # that the job has looked for damaged data
+    spent_usd: float = 0.0  # before, by Prepare and by data that were made in vain
+
+
+class DataState(DataTasks, frozen=True, kw_only=True):
+    """The tasks that make the data, with the costs of those that are done."""
+
+    checked: Spent = Spent()
+    partitioned: list[float] = []  # US dollars, by range
+    planned: Spent = Spent()
+    assembled: list[float] = []  # US dollars, by shard
+
+    @property
+    def cost_usd(self) -> float:
+        """The cost of all functions so far."""
+        alone = self.spent_usd + self.checked.cost_usd + self.planned.cost_usd
+        return alone + sum(self.partitioned) + sum(self.assembled)
 
 
 class JobState(Event, frozen=True, kw_only=True):
@@ -126,7 +155,7 @@ class JobState(Event, frozen=True, kw_only=True):
     epoch_timeout_s: int  # an epoch that takes longer has failed
 
 
-class PartitionTask(Event, frozen=True, kw_only=True):
+class PartitionTask(Task, frozen=True, kw_only=True):
     """Parse one range of the data, or find what the partitioned data lack."""
 
     job_id: str
@@ -136,29 +165,31 @@ class PartitionTask(Event, frozen=True, kw_only=True):
     shards: list[Annotated[int, Meta(ge=-1)]] = []  # of these, missing ones are found
     times: Annotated[int, Meta(ge=0)] = 0  # that this was done before
     redrives: Annotated[int, Meta(ge=0)] = 0  # of the execution
+    data: DataState = DataState()  # of a job that has no epoch yet
 
 
-class JobTask(Event, frozen=True, kw_only=True):
+class JobTask(Task, frozen=True, kw_only=True):
     """Plan the shards of a job."""
 
     job_id: str
 
 
-class InitialiseTask(Event, frozen=True, kw_only=True):
+class InitialiseTask(Task, frozen=True, kw_only=True):
     """Initialise the model of a job, or, before there are data, check that it can be built."""
 
     job_id: str
     only_check: bool = False
+    data: DataState = DataState()
 
 
-class AssembleTask(Event, frozen=True, kw_only=True):
+class AssembleTask(Task, frozen=True, kw_only=True):
     """Assemble one shard."""
 
     job_id: str
     rank: Annotated[int, Meta(ge=-1)]  # keys.VALIDATION: the validation shard
 
 
-class ExecutorTask(Event, frozen=True, kw_only=True):
+class ExecutorTask(Task, frozen=True, kw_only=True):
     """Train one rank for one epoch."""
 
     job_id: str
@@ -166,7 +197,6 @@ class ExecutorTask(Event, frozen=True, kw_only=True):
     rank: Rank
     attempt: Attempt
     started_at: str  # the attempt's start, ISO 8601
-    retries: Annotated[int, Meta(ge=0)] = 0  # retries of the rank's Task in this attempt
 
 
 class ExecutorResult(Event, frozen=True, kw_only=True):
@@ -180,7 +210,7 @@ class ExecutorResult(Event, frozen=True, kw_only=True):
     digest: str = ""  # of the rank's replica at the end, if the epoch is exchanged in flight
 
 
-class MergerTask(Event, frozen=True, kw_only=True):
+class MergerTask(Task, frozen=True, kw_only=True):
     """Merge one chunk of the ranks' contributions to an epoch."""
 
     job_id: str
@@ -190,7 +220,14 @@ class MergerTask(Event, frozen=True, kw_only=True):
     started_at: str  # the attempt's start, ISO 8601
 
 
-class ReducerTask(Event, frozen=True, kw_only=True):
+class Restored(Event, frozen=True, kw_only=True):
+    """Costs of damaged data that another attempt at an epoch has made again."""
+
+    ranges: list[float] = []  # US dollars
+    published: Spent = Spent()
+
+
+class ReducerTask(Task, frozen=True, kw_only=True):
     """Merge an epoch, evaluate the model, decide whether to continue."""
 
     job_id: str
@@ -198,11 +235,13 @@ class ReducerTask(Event, frozen=True, kw_only=True):
     attempt: Attempt
     started_at: str  # the attempt's start, ISO 8601
     executors: list[ExecutorResult]
+    merged: list[float] = []  # US dollars, by chunk
+    again: Restored = Restored()
     # The epoch is merged only; other functions will evaluate it on so many slices of rows.
     n_slices: Annotated[int, Meta(ge=0)] = 0
 
 
-class EvaluationTask(Event, frozen=True, kw_only=True):
+class EvaluationTask(Task, frozen=True, kw_only=True):
     """Evaluate the state after an epoch on one slice of the validation rows."""
 
     job_id: str
@@ -213,7 +252,7 @@ class EvaluationTask(Event, frozen=True, kw_only=True):
     started_at: str  # the attempt's start, ISO 8601
 
 
-class FinaliseTask(Event, frozen=True, kw_only=True):
+class FinaliseTask(Task, frozen=True, kw_only=True):
     """Write the model artifact and the report."""
 
     job_id: str

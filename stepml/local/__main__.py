@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ def _local_aws(options: argparse.Namespace) -> LocalAws:
         concurrency=options.concurrency,
         state=state_directory(),
         identity=options.id,
+        requests_log=options.requests,
     )
     gc.freeze()
     gc.enable()
@@ -81,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         help="functions that run at once in the account",
     )
     parser.add_argument("--id", help="by which clients know this server; default: drawn at random")
+    parser.add_argument("--requests", type=Path, help="log all requests to this file")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input does")
     return parser
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from http import HTTPStatus
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.datastructures import Headers
@@ -14,6 +14,9 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import run_wsgi_app
 
 from stepml.local_identity import HOST
+
+if TYPE_CHECKING:
+    from stepml.local.request_log import RequestLog
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +57,10 @@ class RequestHandler(MotoRequestHandler):
         return True
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Write nothing."""
+        """Write a line if requests are logged."""
+        log: RequestLog | None = getattr(self.server, "request_log", None)
+        if log is not None:
+            log.write(self.command, self.path, self.headers.get("Authorization", ""))
 
     def _read_body(self, environ: dict[str, Any]) -> bytes:
         if environ.get("wsgi.input_terminated"):
@@ -87,11 +93,12 @@ class RequestHandler(MotoRequestHandler):
             self.wfile.write(body)
 
 
-def bind(port: int, application: Any) -> BaseWSGIServer:
+def bind(port: int, application: Any, request_log: RequestLog | None = None) -> BaseWSGIServer:
     """Return a server that listens on ``port`` of this machine; 0 chooses a free one."""
     server = make_server(HOST, port, application, threaded=True, request_handler=RequestHandler)
     # A request in progress must not prevent the process from ending.
     server.daemon_threads = True  # type: ignore[attr-defined]
+    server.request_log = request_log  # type: ignore[attr-defined]
     # Many executors connect at once; with the default backlog of 128 some would wait a second.
     server.socket.listen(1024)
     return server

@@ -139,7 +139,8 @@ class LambdaApi:
             arn=stored.function_arn,
             handler=stored.handler,
             task_root=self._code.unpack(stored.code_sha_256, stored.code_bytes),
-            environment=dict(stored.environment_vars),
+            # CloudFormation's numbers are text here.
+            environment={name: str(value) for name, value in stored.environment_vars.items()},
             timeout_s=int(stored.timeout),
             memory_mb=int(stored.memory_size),
             code_sha256=stored.code_sha_256,

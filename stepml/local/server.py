@@ -46,6 +46,7 @@ from stepml.local.log_groups import log_writer
 from stepml.local.notifications import notification_seams
 from stepml.local.refusals import answer_errors, unknown_service
 from stepml.local.stack_servers.servers import StackServers
+from stepml.local.request_log import RequestLog
 from stepml.local_identity import ACCOUNT_ID, REGION, STATUS_PATH, endpoint_url
 
 StartResponse = Callable[..., Any]
@@ -101,14 +102,23 @@ class LocalAws:
         Directory for unpacked function code and the logs of caches.
     identity : str, optional
         The id in the server's status, by which clients know it. Drawn at random by default.
+    requests_log : Path, optional
+        A file for a log of all requests.
     """
 
     def __init__(
-        self, *, port: int, concurrency: int, state: Path, identity: str | None = None
+        self,
+        *,
+        port: int,
+        concurrency: int,
+        state: Path,
+        identity: str | None = None,
+        requests_log: Path | None = None,
     ) -> None:
         self._started_at = time.time()
         self._id = identity or secrets.token_hex(16)
-        self._server = bind(port, self._respond)
+        log = None if requests_log is None else RequestLog(requests_log)
+        self._server = bind(port, self._respond, log)
         self.port = self._server.server_port
         # moto's engine calls services without a seam on this port.
         os.environ["MOTO_PORT"] = str(self.port)

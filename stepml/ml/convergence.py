@@ -52,14 +52,31 @@ class Spent:
     epoch_seconds: float = 0.0
     cost_usd: float = 0.0  # of all epochs
     epoch_cost_usd: float = 0.0
+    final_usd: float = 0.0  # of the model and the report, behind the last epoch
 
 
-def spent_with(previous: EpochReport | None, epoch_seconds: float, epoch_cost_usd: float) -> Spent:
-    """Return the expenses after an epoch; ``previous`` is the report of the epoch before."""
+def spent_with(
+    previous: EpochReport | None,
+    epoch_seconds: float,
+    epoch_cost_usd: float,
+    preparation_usd: float = 0.0,
+) -> Spent:
+    """Return the expenses after an epoch.
+
+    Parameters
+    ----------
+    previous : EpochReport or None
+        The report of the epoch before.
+    epoch_seconds, epoch_cost_usd : float
+    preparation_usd : float
+        Cost of the job before this epoch that no earlier report has.
+    """
     return Spent(
         seconds=round((previous.active_seconds if previous else 0.0) + epoch_seconds, 3),
         epoch_seconds=epoch_seconds,
-        cost_usd=round((previous.total_cost_usd if previous else 0.0) + epoch_cost_usd, 9),
+        cost_usd=round(
+            (previous.total_cost_usd if previous else 0.0) + preparation_usd + epoch_cost_usd, 9
+        ),
         epoch_cost_usd=epoch_cost_usd,
     )
 
@@ -189,9 +206,10 @@ def _exceeded_budget(stop: Stop, spent: Spent) -> str | None:
             f"max_seconds {seconds}: {spent.seconds:.1f} spent, "
             f"an epoch takes about {spent.epoch_seconds:.1f}"
         )
-    if usd is not None and spent.cost_usd + spent.epoch_cost_usd > usd:
+    if usd is not None and spent.cost_usd + spent.epoch_cost_usd + spent.final_usd > usd:
+        end = f", the end {spent.final_usd:.2g}" if spent.final_usd else ""
         return (
             f"max_cost_usd {usd:g}: {spent.cost_usd:.2g} spent, "
-            f"an epoch costs about {spent.epoch_cost_usd:.2g}"
+            f"an epoch costs about {spent.epoch_cost_usd:.2g}{end}"
         )
     return None

@@ -24,6 +24,7 @@ from stepml.local.caches import template_parameters
 from stepml.local_identity import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY, ask
 
 ROLE = "arn:aws:iam::123456789012:role/states"
+REQUESTS = "requests.jsonl"
 WAIT_S = 240.0  # more than any machine needs; less than the limit of a test
 EXECUTION_WAIT_S = 270.0  # of whole jobs with many retries; less than the limit of a test
 POLL_SHARE = 0.1  # of a wait so far, between two looks: each costs the processor milliseconds
@@ -37,6 +38,7 @@ class RunningAws:
 
     endpoint_url: str
     process: subprocess.Popen[str]
+    request_log: Path | None = None
     _clients: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -134,6 +136,7 @@ def running_aws(
         [
             *(sys.executable, "-m", "stepml.local", "--port=0", "--with-parent"),
             f"--concurrency={concurrency}",
+            f"--requests={state / REQUESTS}",
         ],
         env={
             **os.environ,
@@ -148,7 +151,7 @@ def running_aws(
         try:
             assert process.stdout is not None
             endpoint_url = process.stdout.readline().split()[-1]
-            yield RunningAws(endpoint_url, process)
+            yield RunningAws(endpoint_url, process, state / REQUESTS)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(WAIT_S)

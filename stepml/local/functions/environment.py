@@ -170,7 +170,8 @@ class Environment:
             line = report.init_report_line(duration_s, "error", failure.platform_error)
             self._log.add_line(line)
             return failure
-        self._init_s = time.monotonic() - started
+        # The start of its template is this machine's affair.
+        self._init_s = self._sandbox_in_use().seconds
         return None
 
     def _run(self, request_id: str, payload: bytes, started: float, *, is_warm: bool) -> Outcome:

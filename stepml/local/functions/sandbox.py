@@ -57,6 +57,11 @@ class Sandbox:
             self._poll.register(fd, select.POLLIN)
 
     @property
+    def seconds(self) -> float:
+        """Time since the process began; its template may have started before."""
+        return time.monotonic() - self._process.began
+
+    @property
     def pid(self) -> int:
         return self._process.pid
 

@@ -51,6 +51,8 @@ class Process:
         Its standard output and error; reading does not block.
     exit_fd : int
         Becomes readable when it has ended.
+    began : float
+        The time at which it was forked, by :func:`time.monotonic`.
     returncode : int or None
         As of :class:`subprocess.Popen`; known after :meth:`wait`.
     """
@@ -73,6 +75,7 @@ class Process:
                 os.close(server_end)
                 os.close(output)
             self.pid = self._begin({"handler": handler, "variables": dict(variables)})
+            self.began = time.monotonic()
         except BaseException:
             self._release()
             raise

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from lambdas.attempts import costs
+from lambdas import calls
 from lambdas.attempts.stragglers import find_stragglers
 from lambdas.epochs import in_flight
 from stepml.job import keys
@@ -205,7 +205,6 @@ def test_a_paused_rank_counts_from_the_epochs_start_unless_that_was_redriven(
     job.began = timedelta(seconds=10_000)
     results = job.execute_all(1)
     assert min(result.seconds for result in results) >= 10_000
-    assert min(result.cost_usd for result in results) > 10_000 * 1.6e-5
     job = TimedJob(algorithm={"name": algorithm, "batch_size": 20})
     job.initialised()
     _pause_all(job)
@@ -253,7 +252,7 @@ def test_a_slow_rank_is_named_in_the_report(
     algorithm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = HandClock()
-    for module in (costs, in_flight):
+    for module in (calls, in_flight):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=sleep))
     job = TimedJob(workers=4, algorithm={"name": algorithm, "batch_size": 20})
     job.initialised()

@@ -1,27 +1,33 @@
-"""The cost of an epoch: each request, millisecond and transition at its price."""
+"""The cost of a job: each request, millisecond and transition at its price."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from lambdas import calls
 from lambdas.attempts import costs
 from lambdas.attempts.costs import (
     DIGITS,
     BilledStorage,
     Invocation,
     channel_usd,
+    check_usd,
     epoch_usd,
-    merger_usd,
-    n_transitions,
+    preparation_usd,
 )
+from lambdas.attempts.transitions import of_damage, of_epoch, of_preparation
+from lambdas.calls import RUNTIME_S
 from lambdas.channels.storage import open_storage_channel
+from lambdas.finalise import finalise
 from stepml.job.prices import (
     DYNAMODB_TARIFF,
     GB_SECOND_USD,
@@ -33,7 +39,7 @@ from stepml.job.prices import (
     WRITE_UNIT_USD,
     function_usd,
 )
-from stepml.job.tasks import ExecutorResult
+from stepml.job.tasks import DataState, ExecutorResult, FinaliseTask, ReducerTask, Restored, Spent
 from storage.base import Buffer, Version
 from storage.metered import MeteredChannel, MeteredDurableStorage
 from storage.testing.memory import MemoryStorage
@@ -82,6 +88,14 @@ class CountingStorage(MemoryStorage):
     def load_version(self, key: str) -> tuple[Buffer | None, Version]:
         self.counts["get"] += 1
         return super().load_version(key)
+
+    def load_range(self, key: str, start: int, stop: int, etag: str | None = None) -> bytes:
+        self.counts["get"] += 1
+        return super().load_range(key, start, stop, etag)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        self.counts["put"] += 1
+        return super().list(prefix)
 
     def requests_usd(self) -> float:
         return self.counts["put"] * PUT_USD + self.counts["get"] * GET_USD
@@ -133,12 +147,35 @@ def test_in_flight_on_s3_every_batch_costs() -> None:
     assert sums[1] - sums[0] > 5 * 3 * PUT_USD
 
 
+@pytest.mark.usefixtures("requests_only")
+def test_the_report_has_the_cost_of_its_own_function() -> None:
+    storage = CountingStorage()
+    job = Job(storage=storage, stop={"max_epochs": 1})
+    job.initialised()
+    job.epoch(1)
+    storage.counts.clear()
+    report = job.finalise(1)
+    own_usd = report.cost_usd - report.history[-1].total_cost_usd
+    expected = storage.requests_usd() + INVOCATION_USD + TRANSITION_USD
+    assert own_usd == pytest.approx(expected, abs=1e-9)
+
+
+def test_servers_are_a_line_of_their_own() -> None:
+    job = Job(stop={"max_epochs": 1})
+    job.initialised()
+    job.epoch(1)
+    task = FinaliseTask(job_id="job", epoch=1)
+    report = finalise(task, job.storage, "bucket", hourly_usd=0.36)
+    assert report.servers_usd == pytest.approx(report.seconds * 0.0001, abs=10**-DIGITS)
+    assert report.cost_usd < report.servers_usd  # the job of the test began long ago
+
+
 def test_the_epochs_add_up_to_the_total() -> None:
     job = Job(stop={"max_epochs": 4})
     job.initialised()
     reports = [job.reduce(epoch, job.execute_all(epoch)) for epoch in range(1, 5)]
     each = [report.cost_usd for report in reports]
-    assert min(each) > n_transitions(3, 0) * TRANSITION_USD
+    assert min(each) > of_epoch(3, 0) * TRANSITION_USD
     totals = [round(sum(each[: n + 1]), DIGITS) for n in range(4)]
     assert [report.total_cost_usd for report in reports] == totals
 
@@ -155,28 +192,37 @@ def test_an_epoch_costs_more_with_more_workers_and_more_memory(
     by_memory = []
     for mb in ("128", "1769", "10240"):
         monkeypatch.setenv(MEMORY, mb)
-        by_memory.append(Invocation.begin(MemoryStorage()).cost_usd(seconds=2.0))
+        clock = SimpleNamespace(monotonic=iter((0.0, 2.0 - RUNTIME_S)).__next__)
+        monkeypatch.setattr(calls, "time", clock)
+        by_memory.append(Invocation.begin(MemoryStorage()).cost_usd())
+        monkeypatch.undo()
     assert by_memory == sorted(set(by_memory))
     assert by_memory[2] == pytest.approx(INVOCATION_USD + 20 * GB_SECOND_USD, abs=10**-DIGITS)
 
 
-def test_an_epoch_is_ranks_mergers_reducer_report_and_transitions(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+ATTEMPT = {"job_id": "job", "epoch": 3, "started_at": "2026-01-02T03:04:05Z"}
+
+
+def test_an_epoch_is_ranks_mergers_reducer_and_transitions() -> None:
     ranks = [ExecutorResult(rank=rank, seconds=1, cost_usd=0.001) for rank in range(3)]
-    alone = epoch_usd(ranks, 0.002, 0, 4000, "s3")
-    assert alone == pytest.approx(0.005 + PUT_USD + 11 * TRANSITION_USD)
-    scattered = epoch_usd(ranks, 0.002, 3, 4000, "s3")
-    mergers = 5 * TRANSITION_USD + 3 * merger_usd(3, 4000 // 3, "s3")
-    assert scattered == pytest.approx(alone + mergers, abs=10**-DIGITS)
-    monkeypatch.setenv(MEMORY, "0")
-    redis = merger_usd(8, 4000, "redis")
-    assert merger_usd(8, 4000, "s3") == pytest.approx(redis + 8 * GET_USD + PUT_USD)
-    assert merger_usd(8, 4096, "dynamodb") == pytest.approx(
-        redis + 4 * (2 * WRITE_UNIT_USD + 8 * READ_UNIT_USD / 4)
-    )
-    beside = merger_usd(8, 5000, "dynamodb") - merger_usd(8, 5000, "redis")
-    assert beside == pytest.approx(5 * 2 * WRITE_UNIT_USD + 8 * 2 * READ_UNIT_USD)  # whole units
+    task = ReducerTask(executors=ranks, attempt="job-e3-r0-t0.0", **ATTEMPT)
+    alone = epoch_usd(task, 0.002, 0)
+    assert alone == pytest.approx(0.005 + 11 * TRANSITION_USD)
+    scattered = epoch_usd(replace(task, merged=[0.0001, 0.0002]), 0.002, 2)
+    assert scattered == pytest.approx(alone + 0.0003 + 4 * TRANSITION_USD)
+    assert epoch_usd(task, 0.002, 0, [0.01]) == pytest.approx(alone + 0.01 + 3 * TRANSITION_USD)
+
+
+def test_another_attempt_costs_the_states_of_the_one_before_and_the_data() -> None:
+    ranks = [ExecutorResult(rank=rank, seconds=1, cost_usd=0.001) for rank in range(3)]
+    task = ReducerTask(executors=ranks, attempt="job-e3-r0-t0.0", **ATTEMPT)
+    once = epoch_usd(task, 0.002, 0)
+    twice = replace(task, attempt="job-e3-r1-t1.0")
+    again = once + check_usd() + (1 + 9 + 3) * TRANSITION_USD
+    assert epoch_usd(twice, 0.002, 0) == pytest.approx(again, abs=10**-DIGITS)
+    mended = Restored(ranges=[0.001, 0.001], published=Spent(cost_usd=0.0005))
+    restored = epoch_usd(replace(twice, again=mended), 0.002, 0)
+    assert restored == pytest.approx(again + 0.0025 + 4 * TRANSITION_USD, abs=10**-DIGITS)
 
 
 @pytest.mark.parametrize("n_ranks", [1, 40, 41, 100, 1600])
@@ -196,7 +242,29 @@ def test_transitions_are_those_of_the_state_machines(
     }
     epoch = _walked("epoch", choices, iterations | {"EvaluateSlices": n_slices})
     ranks = sum(_walked("ranks", {}, {"RunExecutors": len(group)}) for group in groups)
-    assert n_transitions(n_ranks, n_chunks, n_slices) == 2 + epoch + ranks
+    assert of_epoch(n_ranks, n_chunks, n_slices) == 2 + epoch + ranks
+
+
+@pytest.mark.parametrize("checks", [True, False])
+def test_transitions_before_the_first_epoch_are_those_of_the_state_machine(checks: bool) -> None:
+    data = DataState(
+        checked=Spent(cost_usd=0.1 if checks else 0.0),
+        partitioned=[0.01, 0.02],
+        planned=Spent(cost_usd=0.001),
+        assembled=[0.003] * 3,
+        spent_usd=0.0002,
+    )
+    choices = {
+        "ChecksModel?": "CheckModel" if checks else "PartitionData",
+        "Converged?": "Finalise",
+    }
+    iterations = {"PartitionData": 2, "AssembleShards": 3}
+    walked = _walked("train", choices, iterations) - 1  # Finalise counts itself
+    assert of_preparation(data) == walked
+    costs_usd = 0.0402 + (0.1 if checks else 0.0)
+    expected = costs_usd + 0.5 + walked * TRANSITION_USD
+    assert preparation_usd(data, 0.5) == pytest.approx(expected)
+    assert of_damage(data) == 4 + 2 + 3
 
 
 def _walked(machine: str, choices: dict[str, str], iterations: dict[str, int]) -> int:
