@@ -6,7 +6,7 @@ Before the data are partitioned, it checks that the job's network can be built.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 
 import msgspec
@@ -22,6 +22,7 @@ from lambdas.epochs.reports import evaluate
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
 from lambdas.job_store.code import ready_code
 from lambdas.job_store.given_objects import OpenBucket
+from lambdas.job_store.moments import load_moments
 from lambdas.job_store.network_checks import NetworkFacts, check_network_of, most_batch_size
 from lambdas.job_store.resumption import require_same_network, take_over
 from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
@@ -33,7 +34,6 @@ from lambdas.job_store.weights import check_weights
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.choices import with_rows
-from stepml.job.errors import ExecutorPausedError
 from stepml.job.measures import LOSS
 from stepml.job.models import Neural
 from stepml.job.prices import PUT_USD
@@ -42,7 +42,7 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.job.tasks import InitialiseTask, Spent
 from stepml.ml.choices import with_pace, with_penalty, with_scaling, with_start
-from stepml.ml.data import Manifest, Moments, Scale, Shard, merge_moments, scale_of
+from stepml.ml.data import Manifest, Moments, Scale, Shard, scale_of
 from stepml.ml.doubts import (
     doubts_about_classes,
     doubts_about_moments,
@@ -149,7 +149,7 @@ def _initialised(
         partition = fitted(partition, manifest, most_model_bytes)
     known = with_rows(partition.spec, manifest.n_features, manifest.layout.row_shape)
     draft = _plan_of(partition, known, manifest)
-    moments = _moments(store, draft, deadline)
+    moments = load_moments(store, draft, deadline)
     sample = cache(lambda: load_unscaled_sample(store, draft))
     most_rows = most_batch_size(draft, network, function_mb)
     paced = _paced(store, partition, draft, manifest, sample, most_rows)
@@ -289,25 +289,3 @@ def _loss_of(store: JobStore, plan: TrainingPlan, parameters: Floats | None) -> 
 def _rows_before_training(plan: TrainingPlan) -> int | None:
     """Return how many validation rows to evaluate, in this one function; None: all of them."""
     return NETWORK_ROWS if plan.spec.model.is_evaluated_apart else None
-
-
-def _moments(store: JobStore, plan: TrainingPlan, deadline: Deadline) -> Moments:
-    shards = store.shards(plan.digest, plan.spec, plan.matrix, plan.fingerprint)
-    ranks = range(plan.spec.workers)
-
-    def by_rank() -> Iterator[Moments]:
-        n_made = 0
-        # One after another: together, those of many ranks might not fit.
-        for rank in ranks:
-            rows = plan.interval(rank)
-            moments = shards.find_moments(rank, rows)
-            if moments is None:
-                if n_made and deadline.is_half_over():
-                    raise ExecutorPausedError(
-                        f"the shards of ranks 0 to {rank - 1} of {len(ranks)} are there; "
-                        f"{n_made} of them had to be made again"
-                    )
-                moments, n_made = shards.make_moments(rank, rows), n_made + 1
-            yield moments
-
-    return merge_moments(by_rank())

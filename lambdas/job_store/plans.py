@@ -124,8 +124,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     first_loss: float | None = None
     # Of the objective of all training rows before training, in sight; relative to it.
     start_fall: float | None = None
-    # The last epoch without rank states: 0, or the epoch at which a job of another world size was
-    # resumed.
+    # The last epoch without rank states: 0, or that at which a job of another size was resumed.
     rank_states_after: int = msgspec.field(default=0, name="own_states_after")
     resumed_epochs: int = 0  # as in the partition plan
     preparation_usd: float = 0.0  # cost of the job before its first epoch, and of its ends

@@ -197,7 +197,7 @@ class Stop(SpecGroup, frozen=True, kw_only=True):
     ] = None
     max_cost_usd: Annotated[
         Annotated[float, Meta(gt=0, le=1e9)] | None,
-        Meta(description="stop before the epochs' estimated cost is likely to exceed this"),
+        Meta(description="stop before the job's estimated cost is likely to exceed this"),
     ] = None
     max_seconds: Annotated[
         Annotated[int, Meta(ge=1, le=31_536_000)] | None,

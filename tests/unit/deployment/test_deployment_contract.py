@@ -487,7 +487,7 @@ def test_functions_are_images_if_their_package_is_and_exist_if_there_is_one() ->
             assert given["Resources"][group]["Condition"] == condition
             assert given["Parameters"][kind.parameter]["Default"] == ""
             variables = properties["Environment"]["Variables"]
-            assert variables == {MODULES_VARIABLE: ",".join(kind.modules)}
+            assert variables[MODULES_VARIABLE] == ",".join(kind.modules)
 
 
 def test_an_image_has_its_recipe_beside_the_template() -> None:
