@@ -45,8 +45,8 @@ from stepml.local.lambda_api import ACCOUNT_SETTINGS_PATH, LambdaApi, account_se
 from stepml.local.log_groups import log_writer
 from stepml.local.notifications import notification_seams
 from stepml.local.refusals import answer_errors, unknown_service
-from stepml.local.stack_servers.servers import StackServers
 from stepml.local.request_log import RequestLog
+from stepml.local.stack_servers.servers import StackServers
 from stepml.local_identity import ACCOUNT_ID, REGION, STATUS_PATH, endpoint_url
 
 StartResponse = Callable[..., Any]
