@@ -17,7 +17,7 @@ from stepml.job.spec import Stop
 from stepml.job.spec_base import settled
 from stepml.job.tasks import Decision
 from stepml.ml.convergence import end_of
-from stepml.ml.doubts import Decisions, Training, doubts_about_model
+from stepml.ml.doubts import Decisions, Training, doubts_about_model, without_consequences
 from stepml.ml.models import LossModel, Model
 from stepml.ml.models.base import Floats, WithClasses
 from stepml.ml.models.confusion import Totals
@@ -70,7 +70,7 @@ def model_doubts(
         empty_clusters=history[-1].empty_clusters or 0,
         decisions=decisions,
     )
-    return doubts_about_model(plan.spec, training)
+    return without_consequences(doubts_about_model(plan.spec, training), plan.about.warnings)
 
 
 def honest_end(stop: Stop, last: EpochReport, doubts: Sequence[JobWarning]) -> tuple[Decision, str]:

@@ -27,7 +27,7 @@ from stepml.job.errors import DoubtfulResultError
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.ml.doubts.classes import doubts_about_classes
-from stepml.ml.doubts.data import doubts_about_data, doubts_about_moments
+from stepml.ml.doubts.data import doubts_about_data, doubts_about_moments, without_consequences
 from stepml.ml.doubts.decisions import Decisions
 from stepml.ml.doubts.features import notes_on_features
 from stepml.ml.doubts.model import Training, doubts_about_model
@@ -41,6 +41,7 @@ __all__ = [
     "doubts_about_moments",
     "notes_on_features",
     "require_no_doubts",
+    "without_consequences",
 ]
 
 

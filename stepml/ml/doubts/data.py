@@ -14,6 +14,8 @@ from stepml.ml.data.remainders import are_coarse, are_narrow
 from stepml.ml.models.classes import MEANT_REGRESSION, look_continuous
 
 _ROUNDED = 1e-3  # of the labels' standard deviation
+_CONSTANT = "features_constant"
+_OF_CONSTANTS = ("worse_than_constant", "no_better_than_constant", "rarely_predicted")
 _APART = 1e4  # ratio of the scales of features
 _OUTLIERS = 0.05  # share of many features that may be smaller, or larger: rare pixels and words
 
@@ -28,10 +30,18 @@ def doubts_about_moments(spec: JobSpec, layout: Layout, moments: Moments) -> lis
     if moments.are_constant.all() and spec.model.needs_labels:
         features = "the feature is" if len(moments.n) == 1 else f"all {len(moments.n)} features are"
         text = f"{features} constant, so they say nothing about the labels"
-        return [JobWarning(code="features_constant", text=text)]
+        return [JobWarning(code=_CONSTANT, text=text)]
     is_scaled = spec.data.standardise or spec.model.takes_images
     apart = [] if is_scaled else _if_apart(spec, layout, moments)
     return [*_if_coarse_after_all(layout, moments), *apart]
+
+
+def without_consequences(
+    doubts: Sequence[JobWarning], about_data: Sequence[JobWarning]
+) -> list[JobWarning]:
+    """Return the doubts about a model that warnings about its data do not foretell."""
+    foretold = _OF_CONSTANTS if any(each.code == _CONSTANT for each in about_data) else ()
+    return [doubt for doubt in doubts if doubt.code not in foretold]
 
 
 def _if_coarse_after_all(layout: Layout, moments: Moments) -> list[JobWarning]:

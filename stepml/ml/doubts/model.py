@@ -19,6 +19,7 @@ _SURE_MARGIN, _NOISE = 1e-3, 0.1  # a loss above the constant model's by less is
 _RISE = 0.05  # relative: smaller ones are noise of the steps
 _RISES, _SHARE_OF_RISES = 3, 0.25
 _STILL = 0.25  # share of the epochs, the last ones, among which a rise must be
+_LONG_STEPS = 5  # into which a long course is cut
 _PAST_BEST = 0.1  # relative
 _LEAST = 1e-6  # of the constant model's or the first loss: less is a rounding error
 _STRONG = 0.5  # l2: that of few rows by default is less
@@ -60,6 +61,11 @@ class Training:
         last = self._course[-4:]
         falls = len(last) > 1 and all(after < before for before, after in pairwise(last))
         return falls and not self.n_rises
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the course of the losses foretells the epochs to come."""
+        return len(self.losses) >= 2 * _LONG_STEPS
 
     @property
     def n_rises(self) -> int:
@@ -199,10 +205,20 @@ def _if_better(spec: JobSpec, training: Training) -> JobWarning | None:
 
 
 def _if_falling(spec: JobSpec, training: Training) -> JobWarning | None:
-    """Return a warning if the last epochs let expect a fall; clusters get no second opinion."""
-    if spec.model.needs_labels or training.ended_by in ("target_loss", "target", "algorithm"):
+    """Return a warning if the last epochs let expect a fall.
+
+    Clusters get no second opinion, and that of models with many parameters may find nothing: a few
+    steps on a sample only fit its rows better.
+    """
+    if training.ended_by in ("target_loss", "target", "algorithm"):
         return None
-    expected = min(_expected_fall(training.losses), training.loss)  # no cluster has less than 0
+    every = 1
+    if spec.model.needs_labels:
+        if not (training.is_long and training.is_steady and "convex" in spec.model.traits):
+            return None
+        every = len(training.losses) // _LONG_STEPS
+    course = training.losses[::-every][::-1]
+    expected = min(_expected_fall(course), training.loss)  # no cluster has less than 0
     if expected <= _MARGIN * training.loss or expected <= training.rounding:
         return None
     text = (

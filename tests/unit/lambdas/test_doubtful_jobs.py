@@ -164,8 +164,14 @@ def test_features_that_say_nothing_are_noted() -> None:
         "column 3 ('c') is constant",
         "column 4 ('d') repeats column 1 ('a')",
     ]
-    report = trained(job(text("a,b,y", [7] * 60, [0.1] * 60, Y)))
-    assert codes(report)[0] == "features_constant"
+
+
+@pytest.mark.parametrize("y", [Y, (N % 7 == 0).astype(int).tolist()])
+@pytest.mark.parametrize("algorithm", [None, {"name": "admm"}, GRADIENT])
+def test_features_that_are_all_constant_are_said_once(algorithm: Any, y: list[int]) -> None:
+    rows = text("a,b,y", [7] * 60, [0.1] * 60, y)
+    report = trained(job(rows, algorithm=algorithm, chooses=True))
+    assert codes(report) == ["features_constant"]
     assert report.warnings[0].text == (
         "all 2 features are constant, so they say nothing about the labels"
     )

@@ -155,6 +155,21 @@ def test_clusters_whose_inertia_still_falls() -> None:
     assert doubts(CLUSTERS, **falling | {"losses": [10.0, 8.0, 7.9, 7.89]}) == []
 
 
+SLOW = [0.2 + 0.5 * 0.95**epoch for epoch in range(1, 51)]  # ends 0.038 above its limit
+
+
+@pytest.mark.parametrize("job", [DESCENT, ADMM])
+def test_a_long_course_that_still_falls(job: JobSpec) -> None:
+    ((code, text),) = doubts(job, losses=SLOW)
+    assert code == "not_converged"
+    assert "0.238472 still falls, by about 16% in the epochs to come: raise stop.max_epochs" in text
+    assert doubts(job, losses=SLOW, ended_by="algorithm") == []
+    assert doubts(job, losses=[*SLOW, SLOW[-1] + 1e-6]) == []  # as noise does at a minimum
+    assert doubts(job, losses=[0.2 + 0.5 * 0.8**epoch for epoch in range(1, 51)]) == []
+    assert doubts(job, losses=SLOW[:8]) == []  # nobody knows yet
+    assert doubts(IMAGES, losses=SLOW) == []  # a network may always fit its rows better
+
+
 def test_a_model_no_better_than_the_constant_one() -> None:
     ((code, text),) = doubts(DESCENT, losses=[0.69, 0.689])
     assert code == "no_better_than_constant"
