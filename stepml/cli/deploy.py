@@ -72,13 +72,23 @@ def deploy(
         str | None,
         typer.Option(metavar="NAME", help="Another bucket from which jobs may read data."),
     ] = None,
+    executor_memory: Annotated[
+        int | None,
+        typer.Option(metavar="MB", help="Memory of each function that trains, 512 to 10240."),
+    ] = None,
+    arm64: Annotated[
+        bool | None,
+        typer.Option("--arm64/--x86-64", help="The functions' processor; arm64 is cheaper."),
+    ] = None,
     parameter: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A parameter of a template; may be repeated."),
     ] = None,
     tag: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="A tag of everything; may be repeated."),
+        typer.Option(
+            "--tag", "--tags", metavar="NAME=VALUE", help="Tags of everything, between commas."
+        ),
     ] = None,
     smoke: Annotated[
         bool,
@@ -100,12 +110,15 @@ def deploy(
     """
     given = _pairs("--parameter", parameter)
     _require_known(given)
-    if data_bucket is not None:
-        given["DataBucketName"] = data_bucket
+    architecture = {None: None, True: "arm64", False: "x86_64"}[arm64]
+    _give(given, "--data-bucket", "DataBucketName", data_bucket)
+    _give(given, "--executor-memory", "ExecutorMemory", executor_memory)
+    _give(given, "--arm64/--x86-64", "Architecture", architecture)
+    tags = _pairs("--tag", [each for text in tag or () for each in text.split(",")])
     wish = _wish(given, with_, without, rotate_secrets)
     target, output = Target.chosen(local, endpoint_url, stack, profile, region), Output(as_json)
     connection = target.connection()
-    deployed, place = _deployed(connection, target, wish, _pairs("--tag", tag), yes, output)
+    deployed, place = _deployed(connection, target, wish, tags, yes, output)
     trained = _smoke_tested(connection, deployed, output) if smoke and deployed.is_changed else []
     _show(deployed, place, trained, target, output)
 
@@ -118,6 +131,15 @@ def _pairs(option: str, texts: Sequence[str] | None) -> dict[str, str]:
             raise BadInputError(f"{option}: expected NAME=VALUE, got {text!r}")
         pairs[name] = value
     return pairs
+
+
+def _give(parameters: dict[str, str], option: str, name: str, value: object) -> None:
+    """Add the parameter for which there is an option of its own."""
+    if value is None:
+        return
+    if name in parameters:
+        raise BadInputError(f"{option} and --parameter {name}: expected one of them, got both")
+    parameters[name] = str(value)
 
 
 def _channels(option: str, texts: Sequence[str] | None) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from stepml.client.connection import Connection
+from stepml.deployment import parameter_values
 from stepml.deployment import parameters as names
 from stepml.deployment.artefacts import Place, bucket_exists
 from stepml.deployment.components import COMPONENTS, NETWORK, Plan, stack_name
@@ -124,7 +125,10 @@ class Application:
         plan = Plan.of(before, wish.added, wish.removed)
         types = names.types(before, wish.parameters)
         zones, found = self._zones(plan, before, types, wish.parameters)
-        found += names.problems(plan, wish.parameters)
+        found += [
+            *names.problems(plan, wish.parameters),
+            *parameter_values.problems(wish.parameters),
+        ]
         findings = inspect(self.connection, self.place, self.name, found)
         for note in findings.notes:
             self.say(f"note: {note}")
