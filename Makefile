@@ -32,7 +32,7 @@ unexport PYTHONDONTWRITEBYTECODE  # compiled once, modules load faster into hund
 test: install-dev caches ## Run every test
 	@# Whole jobs begin first: the short tests fill the gaps in which jobs wait.
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder \
-	  tests/functional tests/services tests/contracts tests/unit tests/fuzz $(PYTEST_ARGS)
+	  tests/functional tests/services tests/contracts tests/fuzz tests/unit $(PYTEST_ARGS)
 
 chaos: install-dev caches ## Kill functions and channels at random under jobs (CHAOS_ARGS="--seed 1 --runs 3")
 	$(BIN)/python -m tests.faults.chaos $(CHAOS_ARGS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from moto.dynamodb.exceptions import MockValidationException
@@ -13,7 +15,7 @@ from moto.s3.exceptions import (
     MalformedXML,
     S3ClientError,
 )
-from moto.s3.models import S3Backend
+from moto.s3.models import FakeBucket, S3Backend
 from moto.s3.responses import S3Response
 
 from stepml.local.seams import Seams
@@ -61,10 +63,24 @@ def _metadata_bytes(request: Any) -> int:
     )
 
 
-@seams.replaces(S3Backend, "list_objects", why="lists any number of objects at once")
-def list_objects(self: Any, *args: Any, max_keys: int | None, **kwargs: Any) -> Any:
+@seams.replaces(
+    S3Backend,
+    "list_objects",
+    why="lists any number of objects at once, and looks at every object of the bucket",
+)
+def list_objects(
+    self: Any, bucket: Any, prefix: str | None, *args: Any, max_keys: int | None, **kwargs: Any
+) -> Any:
     limit = None if max_keys is None else min(max_keys, MAX_PAGE)
-    return _list_objects(self, *args, max_keys=limit, **kwargs)
+    if prefix and type(bucket) is FakeBucket:
+        bucket = SimpleNamespace(keys=beginning_with(prefix, bucket.keys))
+    return _list_objects(self, bucket, prefix, *args, max_keys=limit, **kwargs)
+
+
+def beginning_with(prefix: str, keys: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Return the current versions of the keys with ``prefix``."""
+    found = [(key, keys.get(key)) for key in list(keys) if key.startswith(prefix)]
+    return {key: version for key, version in found if version is not None}
 
 
 @seams.replaces(

@@ -40,3 +40,23 @@ def test_a_page_has_at_most_a_thousand_objects(backend: Any) -> None:
         )
         sizes.append(len(objects))
     assert (sizes, token) == ([1000, 1], None)
+
+
+def test_a_list_has_the_objects_with_its_prefix(backend: Any) -> None:
+    for key in ("jobs/one/model", "jobs/one/epochs/1", "jobs/two/model", "jobs"):
+        backend.put_object(BUCKET, key, b"")
+    where: dict[str, Any] = {
+        "bucket": backend.get_bucket(BUCKET),
+        "marker": None,
+        "max_keys": None,
+    }
+    objects, folders, *_ = service_limits.list_objects(
+        backend, prefix="jobs/one/", delimiter="/", **where
+    )
+    assert ([each.name for each in objects], folders) == (["jobs/one/model"], ["jobs/one/epochs/"])
+    objects, *_ = service_limits.list_objects(backend, prefix="jobs/", delimiter=None, **where)
+    assert [each.name for each in objects] == [
+        "jobs/one/epochs/1",
+        "jobs/one/model",
+        "jobs/two/model",
+    ]
