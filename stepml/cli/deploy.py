@@ -23,7 +23,7 @@ from stepml.cli.output import Output
 from stepml.cli.progress import Progress, lines
 from stepml.client.errors import AccessError
 from stepml.client.stack import DEFAULT_STACK
-from stepml.job.channels import PARAMETER_SERVER
+from stepml.job.channels import CHANNELS, PARAMETER_SERVER
 
 if TYPE_CHECKING:
     from stepml.client import Connection
@@ -34,8 +34,7 @@ CODES = (
     "Exit codes: 0 deployed, or nothing to change; 2 bad input, or nobody agreed; 3 AWS cannot be "
     "reached, refuses or fails."
 )
-
-
+WITH_SERVERS = [name for name, channel in CHANNELS.items() if channel.parameter]
 # Written by the reader's shell: an installed wheel has no examples.
 FIRST_JOB = (
     """echo '{"data": {"uri": "data/digits.csv", "label": "digit"},""",
@@ -56,7 +55,7 @@ def deploy(
         typer.Option(
             "--with",
             metavar="CHANNELS",
-            help="Make servers, which cost money by the hour: redis,memcached,parameter_server.",
+            help=f"Make servers for {','.join(WITH_SERVERS)}; they cost money by the hour.",
         ),
     ] = None,
     without: Annotated[

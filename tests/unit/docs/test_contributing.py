@@ -30,7 +30,7 @@ EXAMPLES = [
     *(("algorithm", name, set()) for name in ALGORITHMS if name != "gradient_averaging"),
     ("algorithm", "gradient_averaging", ON_SERVER),
     ("model", "logistic_regression", {"stepml/deployment/smoke.py"}),  # the job that tries a stack
-    ("model", "softmax_regression", set()),
+    ("model", "softmax_regression", {"stepml/cli/deploy.py"}),  # a newcomer's first job
     ("model", "linear_regression", set()),
     ("model", "svm", {"stepml/ml/data/formats/libsvm.py"}),  # a file ending
     ("model", "kmeans", {"stepml/ml/algorithms/expectation_maximisation.py"}),  # its algorithm
