@@ -1,5 +1,7 @@
 """Peaks of the functions of whole jobs, for `benchmarks.bench_neural`: ResNet-50 on every channel.
 
+Beside them stands the peak of torch's own training, a process with the same batches and optimiser.
+
 Each job has a deployment of its own in a local AWS, whose functions report their memory as on AWS.
 """
 
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.neural_processes import output_of
 from stepml.packaging.functions import log_group
 from tests.support.deployment import deploy
 from tests.support.local_stack import LocalStack
@@ -24,7 +27,23 @@ from tests.support.running_aws import RunningAws, running_aws
 ROWS, SIDE, BATCH_SIZE, EPOCHS = 20, 32, 4, 2
 FUNCTIONS = ("executor-torch", "reducer", "merger")
 MOST_MB = 3008
+MOST_COPIES = 3  # of the parameters, in an executor beside what torch itself needs
 MOST_VECTORS = 8  # of a reducer: state with moments, as it was loaded and as it is written
+_PLAIN = f"""
+import torch
+from benchmarks.neural_processes import peak_kb
+from stepml.job import networks
+from stepml.ml.neural.networks import build_network
+torch.set_num_threads(1)
+module = build_network(networks.Resnet50(), (3, {SIDE}, {SIDE}), 2)
+optimiser = torch.optim.SGD(module.parameters(), lr=1e-4, momentum=0.9)
+for _ in range({EPOCHS}):
+    optimiser.zero_grad()
+    outputs = module(torch.rand({BATCH_SIZE}, 3, {SIDE}, {SIDE}))
+    torch.nn.functional.cross_entropy(outputs, torch.zeros({BATCH_SIZE}).long()).backward()
+    optimiser.step()
+print(peak_kb())
+"""
 # Channel, pattern and algorithm.
 JOBS = (
     ("redis", "reduce", "gradient_averaging"),
@@ -48,6 +67,7 @@ class JobPeaks:
     algorithm: str
     status: str
     vector_mb: float
+    torch_mb: float
     peaks_mb: dict[str, int]
 
     @property
@@ -59,6 +79,9 @@ class JobPeaks:
         found = []
         if self.peaks_mb["executor-torch"] >= MOST_MB:
             found.append(f"{name}: the executor has {MOST_MB} MB, too few")
+        copies = (self.peaks_mb["executor-torch"] - self.torch_mb) / self.vector_mb
+        if copies > MOST_COPIES:
+            found.append(f"{name}: torch's peak + {copies:.1f} × parameters, target ≤ 3")
         most_mb = 100 + MOST_VECTORS * self.vector_mb
         if self.peaks_mb["reducer"] > most_mb:
             found.append(f"{name}: the reducer takes more than {most_mb:.0f} MB")
@@ -67,18 +90,19 @@ class JobPeaks:
     @staticmethod
     def heading() -> str:
         """Return the names of the columns."""
-        columns = " ".join(f"{name:>14}" for name in FUNCTIONS)
+        columns = " ".join(f"{name:>14}" for name in (*FUNCTIONS, "torch alone"))
         return f"{'ResNet-50, MB':52} {columns}"
 
     def row(self) -> str:
         """Return the figures as a line of the table."""
         name = f"{self.algorithm} {self.channel} {self.pattern}"
         peaks = " ".join(f"{self.peaks_mb.get(each, ''):>14}" for each in FUNCTIONS)
-        return f"{name:52} {peaks}"
+        return f"{name:52} {peaks} {self.torch_mb:14.0f}"
 
 
 def job_peaks() -> Iterator[JobPeaks]:
     """Run the jobs, one after another."""
+    torch_mb = float(output_of("-c", _PLAIN)) / 1024
     with tempfile.TemporaryDirectory() as state, running_aws(Path(state)) as aws:
         for number, (channel, pattern, algorithm) in enumerate(JOBS):
             stack_name = f"memory{number}"
@@ -92,7 +116,7 @@ def job_peaks() -> Iterator[JobPeaks]:
             vector_mb = 23.5e6 * 4 / 2**20  # of two classes
             peaks = {name: _peak(aws, log_group(stack_name, name)) for name in FUNCTIONS}
             found = {name: peak for name, peak in peaks.items() if peak}
-            yield JobPeaks(channel, pattern, algorithm, ended["status"], vector_mb, found)
+            yield JobPeaks(channel, pattern, algorithm, ended["status"], vector_mb, torch_mb, found)
 
 
 def _job(uri: str, channel: str, pattern: str, algorithm: str) -> dict[str, Any]:

@@ -102,18 +102,19 @@ def cold_start() -> ColdStart:
         for _ in range(ROUNDS + 1):
             for module, each in seconds.items():
                 code = _IMPORTS.format(module=module)
-                each.append(float(_output("-c", code, environment=environment)))
+                each.append(float(output_of("-c", code, environment=environment)))
     return ColdStart(*(statistics.median(each[1:]) for each in seconds.values()))
 
 
 def peaks(network: str) -> Peaks:
     """Take a step with a network in two processes."""
-    by_kind = [_output(__file__, network, kind).split() for kind in ("torch", "executor")]
+    by_kind = [output_of(__file__, network, kind).split() for kind in ("torch", "executor")]
     (n_parameters, theirs), (_, ours) = [[float(each) for each in line] for line in by_kind]
     return Peaks(network, 4 * n_parameters / _MB, theirs / 1024, ours / 1024)
 
 
-def _output(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
+def output_of(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    """Return the output of a new process of Python."""
     command = [sys.executable, *arguments]
     done = subprocess.run(
         command, check=True, capture_output=True, text=True, cwd=ROOT, env=environment
