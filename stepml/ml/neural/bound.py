@@ -22,7 +22,7 @@ from stepml.ml.neural.losses import Loss
 _BLOCK_VALUES = 2**22  # inputs of a block that is evaluated at once: 16 MB
 _MOST_ROWS = 512  # of it, because activations are larger than inputs
 _BLOCK_BYTES = 2**29  # of its activations
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,13 +53,19 @@ def test_a_resumed_job_comes_to_the_bits_of_a_whole_one(
     assert [each.epoch for each in job.finalise(3).history] == [1, 2, 3]
 
 
-def test_moments_go_on_with_other_workers_and_another_channel() -> None:
-    first = source(**ADAM)
-    job = resumed(first, workers=2, exchange={"channel": "s3", "pattern": "reduce_scatter"})
+@pytest.mark.parametrize(
+    ("fields", "workers"), [(ADAM, 2), (MODELS, 5)], ids=["gradients", "models"]
+)
+def test_a_job_goes_on_with_other_workers_and_another_pattern(
+    fields: dict[str, Any], workers: int
+) -> None:
+    first = source(model=CONVOLUTIONS, **fields)
+    job = resumed(first, workers=workers, exchange={"channel": "s3", "pattern": "reduce_scatter"})
     job.initialised()
     taken = job.store.state(2).load()
     assert taken.parameters.tobytes() == first.state_bits(2)
-    assert taken.extras[MOMENTS].any()
+    if fields is ADAM:
+        assert taken.extras[MOMENTS].any()
     losses = [each.epoch(3).loss for each in (first, job)]
     assert losses[1] == pytest.approx(losses[0], rel=0.2)
 
