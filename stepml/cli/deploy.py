@@ -55,7 +55,7 @@ def deploy(
         typer.Option(
             "--with",
             metavar="CHANNELS",
-            help=f"Make servers for {','.join(WITH_SERVERS)}; they cost money by the hour.",
+            help=f"Make servers, which cost money by the hour, for {', '.join(WITH_SERVERS)}.",
         ),
     ] = None,
     without: Annotated[
