@@ -102,8 +102,9 @@ def deploy(
 ) -> None:
     """Deploy StepML into your AWS account, or update what is deployed.
 
-    It shows what would change and asks. Servers that are there stay, and parameters that are not
-    given keep their values.
+    It shows what would change and asks. Parameters that are not given keep their values.
+
+    Servers stay until --without names them.
 
     Nothing is remembered on this machine, so any other one can continue.
     """

@@ -120,7 +120,12 @@ def _stored(inventory: Inventory) -> list[str]:
 
 
 def _left(inventory: Inventory, everything: bool) -> list[str]:
+    from stepml.deployment.secrets import RECOVERY_DAYS
+
     texts = [] if everything else _stored(inventory)
+    if not everything:
+        until = f"which AWS deletes in {RECOVERY_DAYS} days; stepml deploy restores it"
+        texts += [f"secret {each.name}, {until}" for each in inventory.secrets]
     if inventory.own_bucket:
         texts.append(f"bucket {inventory.own_bucket}, which is your own")
     return texts

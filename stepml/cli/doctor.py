@@ -15,7 +15,7 @@ from stepml.client.stack import DEFAULT_STACK
 
 if TYPE_CHECKING:
     from stepml.client import Connection
-    from stepml.deployment.doctor import Finding
+    from stepml.deployment.findings import Finding
     from stepml.deployment.records import StackState
 
 CODES = (
@@ -79,7 +79,7 @@ def _show(finding: Finding, output: Output) -> None:
 def _channels(connection: Connection, state: StackState, output: Output) -> Finding:
     """Return whether a job can be trained over each channel, from the functions."""
     from stepml.client import Client
-    from stepml.deployment.doctor import Finding
+    from stepml.deployment.findings import Finding
     from stepml.deployment.smoke import SmokeTestError, channels, smoke
 
     names = channels(state.parameters)

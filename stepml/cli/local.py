@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -138,8 +139,8 @@ def status(
         output.table(("function", "pid", "state"), processes, {"pid"})
     elif found.environments:
         output.table(("function", *STATES), _environment_rows(found.environments), {*STATES})
-    if found.caches:
-        rows = [(each.name, each.url, str(each.pid or "not started")) for each in found.caches]
+    if servers := (*found.caches, *found.servers):
+        rows = [(each.name, each.url, str(each.pid or "not started")) for each in servers]
         output.table(("channel", "URL", "pid"), rows, {"pid"})
 
 
@@ -155,13 +156,17 @@ def _deployed(status: LocalStatus, output: Output, data_bucket: str) -> Mapping[
     from stepml.deployment.artefacts import Place
     from stepml.deployment.deploying import Deployer
     from stepml.deployment.errors import DeploymentError
+    from stepml.deployment.parameters import OF_CHANNEL, OF_NETWORK
     from stepml.local.caches import template_parameters
     from stepml.local.locks import LockTimeoutError, exclusive
     from stepml.packaging.sources import template_path
 
     connection = connect_local(status.endpoint_url, identity=status.id)
     deployer = Deployer.with_own_files(connection, Place(ACCOUNT_ID, REGION))
-    parameters = template_parameters(status.caches, status.concurrency)
+    # Not those of servers that `stepml deploy --with` has made: it gives them again.
+    of_servers = (*OF_NETWORK, *chain(*OF_CHANNEL.values()))
+    parameters = dict.fromkeys(of_servers, "")
+    parameters |= template_parameters(status.caches, status.concurrency)
     parameters["DataBucketName"] = data_bucket
     try:
         # Two concurrent deployments would both create the stack.
@@ -188,6 +193,9 @@ def _show_status(status: LocalStatus, output: Output, outputs: Mapping[str, str]
             ],
             "caches": [
                 {"name": each.name, "url": each.url, "pid": each.pid} for each in status.caches
+            ],
+            "servers": [
+                {"name": each.name, "url": each.url, "pid": each.pid} for each in status.servers
             ],
             **({} if outputs is None else {"outputs": dict(outputs)}),
         }

@@ -132,6 +132,8 @@ class Application:
         findings = inspect(self.connection, self.place, self.name, found)
         for note in findings.notes:
             self.say(f"note: {note}")
+        for channel in sorted({*wish.removed} - plan.present):
+            self.say(f"note: --without {channel}: this deployment has no such server")
         self._agree(plan, types, wish.rotates)
         asked: list[Proposal] = []
         consent = partial(self._consent, asked)

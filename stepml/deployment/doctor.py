@@ -5,33 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from stepml.client.connection import Connection, translated
 from stepml.client.errors import ServiceRefusedError
 from stepml.deployment.artefacts import Place
+from stepml.deployment.findings import Finding, status_of, version_of
 from stepml.deployment.preflight import USUAL_CONCURRENCY
 from stepml.deployment.records import StackState
-from stepml.deployment.stacks import DONE, Stacks
+from stepml.deployment.server_findings import examined_servers
+from stepml.deployment.stacks import Stacks
 from stepml.packaging.functions import function_names
 
 DRIFT_WAIT_S = 600.0
-VERSION_TAG = "stepml:version"
-_SETTLED = DONE | {"UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE"}
 _UNSUPPORTED = frozenset({"InvalidAction", "UnknownOperationException"})
 # Until when AWS supports the runtimes of functions, as of November 2026.
 RUNTIMES = {"python3.12": "2028-10-31", "python3.13": "2029-06-30"}
-
-Verdict = Literal["ok", "note", "problem"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A thing that was examined."""
-
-    subject: str
-    verdict: Verdict
-    words: str
 
 
 @dataclass(slots=True)
@@ -59,23 +48,16 @@ class Doctor:
         yield Finding("account", "ok", f"{self.place.account}, {self.place.region}")
         yield self._status()
         yield self._versions()
+        yield from examined_servers(self.connection, self.stack, self.version)
         yield self._limit()
         yield from self._functions()
         yield self._drift()
 
     def _status(self) -> Finding:
-        verdict: Verdict = "ok" if self.stack.status in _SETTLED else "problem"
-        return Finding("stack", verdict, f"{self.stack.name} is {self.stack.status}")
+        return status_of(self.stack, "stack")
 
     def _versions(self) -> Finding:
-        deployed = self.stack.tags.get(VERSION_TAG)
-        if deployed == self.version:
-            return Finding("version", "ok", f"{deployed}, as this client")
-        if deployed is None:
-            words = "the stack does not say which version it is: run stepml deploy"
-        else:
-            words = f"the stack has {deployed}, this client is {self.version}: run stepml deploy"
-        return Finding("version", "note", words)
+        return version_of(self.stack, self.version, "version")
 
     def _limit(self) -> Finding:
         with translated(self.connection.endpoint_url):

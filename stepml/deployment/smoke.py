@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stepml.client.client import Client
 from stepml.client.connection import translated
-from stepml.client.execution import Execution
+from stepml.client.execution import Execution, ExecutionState
 from stepml.client.stored import delete_stored
 from stepml.deployment.errors import DeploymentError
 from stepml.job import keys
 from stepml.job.channels import CHANNELS
+from stepml.job.errors import StorageUnavailableError
 
 WAIT_S = 900.0  # with cold starts in a new network
+START_S = 420.0  # of a parameter server's VM, which installs its libraries
 ROWS = 60
 DATA_KEY = "data/stepml-smoke.csv"
+
+
+_UNREACHED = StorageUnavailableError.__name__
 
 
 class SmokeTestError(DeploymentError):
@@ -43,7 +48,13 @@ def channels(parameters: Mapping[str, str]) -> list[str]:
     ]
 
 
-def smoke(client: Client, names: list[str], wait_s: float = WAIT_S) -> list[Smoke]:
+def smoke(
+    client: Client,
+    names: Sequence[str],
+    wait_s: float = WAIT_S,
+    start_s: float = START_S,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Smoke]:
     """Train a job of 60 rows with 2 workers over each channel, all at once.
 
     The data and the jobs are deleted from the bucket when all have succeeded.
@@ -51,10 +62,13 @@ def smoke(client: Client, names: list[str], wait_s: float = WAIT_S) -> list[Smok
     Parameters
     ----------
     client : Client
-    names : list of str
+    names : sequence of str
         The channels.
     wait_s : float
         Seconds to wait for all jobs.
+    start_s : float
+        Seconds in which a server may still start: a job that does not reach it is repeated.
+    sleep : callable
 
     Raises
     ------
@@ -64,14 +78,11 @@ def smoke(client: Client, names: list[str], wait_s: float = WAIT_S) -> list[Smok
     bucket = client.stack.bucket
     with translated(client.connection.endpoint_url):
         client.connection.client("s3").put_object(Bucket=bucket, Key=DATA_KEY, Body=_rows())
-    suffix = uuid.uuid4().hex[:8]
-    started = {
-        name: client.start(json.dumps(job(name)), f"smoke-{name.replace('_', '-')}-{suffix}")
-        for name in names
-    }
-    deadline = time.monotonic() + wait_s
-    results = [_awaited(client, name, each, deadline) for name, each in started.items()]
-    for place in (DATA_KEY, *(keys.job_prefix(each.job) for each in results)):
+    trials = [_Trial(client, name) for name in names]
+    began = time.monotonic()
+    results = [each.ended(began + wait_s, began + start_s, sleep) for each in trials]
+    jobs = [execution.name for each in trials for execution in each.executions]
+    for place in (DATA_KEY, *map(keys.job_prefix, jobs)):
         delete_stored(client.connection, bucket, place)
     return results
 
@@ -92,18 +103,45 @@ def _rows() -> bytes:
     return "\n".join(["a,b,y", *rows, ""]).encode()
 
 
-def _awaited(client: Client, channel: str, execution: Execution, deadline: float) -> Smoke:
-    while not (state := client.describe(execution)).ended:
-        if time.monotonic() > deadline:
-            raise SmokeTestError(
-                f"the smoke job over {channel}, {execution.name}, is still {state.status}"
-            )
-        time.sleep(client.connection.poll_s)
-    if not state.succeeded:
-        failure = client.failure_of(state)
-        raise SmokeTestError(
-            f"the stack is deployed, but the smoke job over {channel}, {execution.name}, is "
-            f"{state.status}: {failure or 'no reason given'}"
-        )
-    assert state.ended_at is not None
-    return Smoke(channel, execution.name, (state.ended_at - state.started_at).total_seconds())
+class _Trial:
+    """Jobs over one channel, until one succeeds."""
+
+    def __init__(self, client: Client, channel: str) -> None:
+        self._client = client
+        self._channel = channel
+        self.executions: list[Execution] = []
+        self._start()
+
+    def ended(self, deadline: float, repeat_until: float, sleep: Callable[[float], None]) -> Smoke:
+        """Return the job that has succeeded; both times are those of the monotonic clock."""
+        while True:
+            execution = self.executions[-1]
+            state = self._awaited(execution, deadline, sleep)
+            if state.succeeded:
+                assert state.ended_at is not None
+                seconds = (state.ended_at - state.started_at).total_seconds()
+                return Smoke(self._channel, execution.name, seconds)
+            failure = self._client.failure_of(state)
+            is_absent = failure is not None and failure.error == _UNREACHED
+            if not is_absent or time.monotonic() > repeat_until:
+                raise SmokeTestError(
+                    f"the stack is deployed, but the smoke job over {self._channel}, "
+                    f"{execution.name}, is {state.status}: {failure or 'no reason given'}"
+                )
+            sleep(self._client.connection.poll_s)
+            self._start()
+
+    def _start(self) -> None:
+        name = f"smoke-{self._channel.replace('_', '-')}-{uuid.uuid4().hex[:8]}"
+        self.executions.append(self._client.start(json.dumps(job(self._channel)), name))
+
+    def _awaited(
+        self, execution: Execution, deadline: float, sleep: Callable[[float], None]
+    ) -> ExecutionState:
+        while not (state := self._client.describe(execution)).ended:
+            if time.monotonic() > deadline:
+                raise SmokeTestError(
+                    f"the smoke job over {self._channel}, {execution.name}, is still {state.status}"
+                )
+            sleep(self._client.connection.poll_s)
+        return state

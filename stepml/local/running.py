@@ -55,6 +55,7 @@ class LocalStatus:
     uptime_s: float
     environments: tuple[FunctionEnvironment, ...]  # processes of functions
     caches: tuple[CacheStatus, ...]  # servers of channels, running or not
+    servers: tuple[CacheStatus, ...]  # those that stacks have made
     log_path: Path  # of the server
     id: str  # of the server; no other has it
 
@@ -138,6 +139,7 @@ def _status(answer: dict[str, Any]) -> LocalStatus:
         uptime_s=time.time() - answer["started_at"],
         environments=tuple(FunctionEnvironment(**item) for item in answer["environments"]),
         caches=tuple(CacheStatus(**item) for item in answer.get("caches", ())),
+        servers=tuple(CacheStatus(**item) for item in answer.get("servers", ())),
         log_path=log_path(),
         id=str(answer["id"]),
     )

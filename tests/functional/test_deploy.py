@@ -114,7 +114,8 @@ def test_a_deployment_trains_and_leaves_nothing(own_aws: RunningAws) -> None:
 
     left = stepml(own_aws, "destroy", "--yes")["left"]
     deployments = f"stepml-deployments-{ACCOUNT_ID}-{REGION}"
-    assert [line.split()[1] for line in left] == [bucket, deployments]
+    kept_secrets = ["stepml-redis,", "stepml-parameter-server,"]
+    assert [line.split()[1] for line in left] == [bucket, deployments, *kept_secrets]
     assert everything(own_aws) == {"buckets": [bucket, deployments]}  # and secrets, for a week
     assert objects.get_object(Bucket=bucket, Key="data/rows.csv")["Body"].read() == b"a,y\n"
     notifications = objects.get_bucket_notification_configuration(Bucket=bucket)

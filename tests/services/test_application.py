@@ -89,7 +89,7 @@ def test_the_accounts_limit_becomes_that_of_the_stack(trial: Trial) -> None:
     too_many = str(limits["ConcurrentExecutions"] + 1)
     trial.deploy(AccountConcurrency=too_many)
     worse = examined(trial, "2")
-    assert worse["version"] == ("note", "the stack has 1, this client is 2: run stepml deploy")
+    assert worse["version"] == ("note", f"{trial.name} has 1, this client is 2: run stepml deploy")
     verdict, words = worse["functions at once"]
     assert (verdict, words.partition(",")[0]) == ("problem", f"the stack plans with {too_many}")
 

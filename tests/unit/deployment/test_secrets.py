@@ -1,0 +1,70 @@
+"""Secrets are made once, kept, replaced on request, and deleted for good or for a while."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from stepml.client.connection import Connection, connect_local
+from stepml.deployment.secrets import Secrets, new_password
+from stepml.deployment.zones import ZoneError, zones_for
+from tests.support.moto_server import moto_server
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[Connection]:
+    with moto_server() as endpoint_url:
+        yield connect_local(endpoint_url)
+
+
+def value(connection: Connection, arn: str, version: str) -> dict[str, str]:
+    found = connection.client("secretsmanager").get_secret_value(SecretId=arn, VersionId=version)
+    return dict(json.loads(found["SecretString"]))
+
+
+def test_a_secret_is_made_once_kept_and_replaced_on_request(connection: Connection) -> None:
+    secrets = Secrets(connection, "one")
+    assert secrets.find("redis") is None
+    made = secrets.require("redis", new_password, {"stepml:version": "1"})
+    assert (made.name, made.previous) == ("one-redis", "")
+    assert secrets.require("redis", new_password, {}) == made
+    replaced = secrets.rotate("redis", new_password, {})
+    assert (replaced.arn, replaced.previous) == (made.arn, made.version)
+    before, after = (
+        value(connection, made.arn, version)["password"]
+        for version in (replaced.previous, replaced.version)
+    )
+    assert before != after
+    assert min(len(before), len(after)) >= 32
+    again = secrets.rotate("redis", new_password, {})
+    assert again.previous == replaced.version
+
+
+def test_a_deleted_secret_comes_back_with_its_value(connection: Connection) -> None:
+    secrets = Secrets(connection, "two")
+    made = secrets.require("parameter_server", lambda: {"token": "a"}, {})
+    assert made.name == "two-parameter-server"
+    secrets.delete(made, recoverable=True)
+    found = secrets.find("parameter_server")
+    assert found is not None
+    assert found.is_deleted
+    assert secrets.require("parameter_server", lambda: {"token": "b"}, {}).version == made.version
+    assert value(connection, made.arn, made.version) == {"token": "a"}
+    secrets.delete(made, recoverable=False)
+    assert secrets.find("parameter_server") is None
+
+
+def test_zones_have_the_types_of_all_servers(connection: Connection) -> None:
+    types = ["cache.t4g.small", "c7i.large"]
+    assert zones_for(connection, types) == ("us-east-1a", "us-east-1b")
+    # us-east-1e is the zone without newer types, and good enough for the second subnet.
+    assert zones_for(connection, types, ["us-east-1b", "us-east-1e"]) == (
+        "us-east-1b",
+        "us-east-1e",
+    )
+    with pytest.raises(ZoneError, match=r"FirstZone: expected a zone that has .* got 'us-east-1e'"):
+        zones_for(connection, types, ["us-east-1e", "us-east-1a"])
+    with pytest.raises(ZoneError, match=r"no zone of this region has c99\.large"):
+        zones_for(connection, ["c99.large"])
