@@ -563,7 +563,9 @@ def test_queued_starts_end_with_the_execution_that_waits_for_them(
         resource = "arn:aws:states:::states:startExecution.sync:2"
         call = {"Type": "Task", "Resource": resource, "Parameters": child, "End": True}
         machine = aws.machine(only(call))
-    with slow_starts(aws, seconds=1.0):
+    go = tmp_path / "go"
+    start = {"START_S": "1"} if end == "failure" else {"START_AWAITS": str(go)}
+    with cold_starts(aws, start):
         execution = aws.start(machine, items)
         if end != "failure":
             eventually(
@@ -572,6 +574,7 @@ def test_queued_starts_end_with_the_execution_that_waits_for_them(
             )
             aws.client("stepfunctions").stop_execution(executionArn=execution)
         aws.ended(execution)
+        go.touch()
         eventually(
             lambda: of_executor(aws), lambda left: {each["state"] for each in left} <= {"idle"}
         )
@@ -580,12 +583,12 @@ def test_queued_starts_end_with_the_execution_that_waits_for_them(
 
 
 @contextmanager
-def slow_starts(aws: RunningAws, seconds: float) -> Iterator[None]:
-    """Let the cold starts of ``app-executor`` take long; no process is warm."""
+def cold_starts(aws: RunningAws, start: dict[str, str]) -> Iterator[None]:
+    """Let the cold starts of ``app-executor`` be as its variables say; no process is warm."""
     functions, name = aws.client("lambda"), "app-executor"
     before = functions.get_function_configuration(FunctionName=name)["Environment"]
     # Processes of an equal configuration may still be idle.
-    variables = before["Variables"] | {"START_S": str(seconds), "UNIQUE": uuid.uuid4().hex}
+    variables = before["Variables"] | start | {"UNIQUE": uuid.uuid4().hex}
     functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
     try:
         yield

@@ -5,7 +5,10 @@ import os
 import time
 from pathlib import Path
 
-time.sleep(float(os.environ.get("START_S", "0")))  # of a cold start
+# A cold start takes a while, or until a file exists.
+time.sleep(float(os.environ.get("START_S", "0")))
+while "START_AWAITS" in os.environ and not Path(os.environ["START_AWAITS"]).exists():
+    time.sleep(0.02)
 
 
 class FlakyError(Exception):
