@@ -31,7 +31,8 @@ from stepml.ml.data import Scale, ShardKind
 from storage import DurableStorage
 from storage.base import Buffer
 
-_AT_ONCE = 256  # reports that are looked for in one round trip
+# Reports that are looked for at once: most jobs have few, and each look is a request.
+_FIRST_LOOK, _LARGEST_LOOK = 4, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +162,15 @@ class JobStore:
 
     def finished_epochs(self, after: int = 0) -> int:
         """Return the number of finished epochs; the first ``after`` are known to be finished."""
+        size = _FIRST_LOOK
         while True:
-            names = [keys.epoch_report(self.job_id, after + n) for n in range(1, _AT_ONCE + 1)]
+            names = [keys.epoch_report(self.job_id, after + n) for n in range(1, size + 1)]
             found = self.storage.find_many(names)
-            in_a_row = next((n for n, name in enumerate(names) if name not in found), _AT_ONCE)
+            in_a_row = next((n for n, name in enumerate(names) if name not in found), size)
             after += in_a_row
-            if in_a_row < _AT_ONCE:
+            if in_a_row < size:
                 return after
+            size = min(2 * size, _LARGEST_LOOK)
 
     # Failures and ends.
 

@@ -132,13 +132,14 @@ def test_a_job_is_no_continuation() -> None:
         Continued.of_input({"continues": {"job_id": "job"}})
 
 
-@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 600])
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 12, 13, 255, 256, 257, 600])
 def test_finished_epochs_are_counted_up_to_the_first_gap(count: int) -> None:
-    storage = MemoryStorage()
+    storage = MeteredDurableStorage(MemoryStorage())
     for epoch in [*range(1, count + 1), count + 2]:
         storage.save(keys.epoch_report("job", epoch), b"")
     store = JobStore(storage, "job")
     assert store.finished_epochs() == count
+    assert storage.requests["find"] <= 4 + 3 * count
     assert store.finished_epochs(after=min(count, 3)) == count
 
 
