@@ -39,6 +39,12 @@ def idle_lines(channels: Iterable[str], parameters: Mapping[str, str]) -> list[s
     return lines
 
 
+def hourly_usd(channels: Iterable[str], parameters: Mapping[str, str]) -> float:
+    """Return the price of an hour of all servers whose price is known."""
+    known = (monthly_usd(each, parameters) for each in channels)
+    return sum(usd for usd in known if usd is not None) / HOURS_A_MONTH
+
+
 def monthly_usd(channel: str, parameters: Mapping[str, str]) -> float | None:
     """Return the price of a channel's server a month, in us-east-1; None if it is not known."""
     kind = type_of(channel, parameters)

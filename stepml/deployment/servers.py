@@ -21,6 +21,7 @@ from stepml.deployment.components import (
     template_of,
 )
 from stepml.deployment.deploying import Deployer
+from stepml.deployment.idle import hourly_usd
 from stepml.deployment.parameters import OF_CHANNEL, OF_NETWORK, of_component
 from stepml.deployment.records import StackState
 from stepml.deployment.secrets import Content, Secret, Secrets, new_password
@@ -75,6 +76,7 @@ class Servers:
         if not self.plan.wanted | self.plan.present:
             return {}
         found = {name: "" for each in self.plan.removed for name in OF_CHANNEL[each]}
+        found["ServersHourlyUsd"] = f"{hourly_usd(self.plan.ordered, self.types):.6f}"
         if not self.plan.wanted:
             return found | dict.fromkeys(OF_NETWORK, "")
         network = self._network()
@@ -125,7 +127,8 @@ class Servers:
         parameters |= {
             "RedisSecretArn": secret.arn if secret else "",
             "RedisSecretVersion": secret.version if secret else "",
-            "RedisPreviousVersion": secret.previous if secret else "",
+            # Functions that are running have the password before: it ends with the next deployment.
+            "RedisPreviousVersion": secret.previous if secret and self._is_rotated(REDIS) else "",
         }
         outputs = self._deployed(CACHE, parameters).outputs
         found: dict[str, str] = {}

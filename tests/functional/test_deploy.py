@@ -99,6 +99,8 @@ def test_a_deployment_trains_and_leaves_nothing(own_aws: RunningAws) -> None:
     after = secrets(own_aws)
     assert after.keys() == before.keys() == {"STEPML_REDIS_PASSWORD", f"{SERVER}_TOKEN"}
     assert not {*after.values()} & {*before.values()}
+    hourly = own_aws.client("lambda").get_function_configuration(FunctionName=f"{STACK}-finalise")
+    assert float(hourly["Environment"]["Variables"]["STEPML_SERVERS_USD"]) > 0.1
 
     bucket, objects = first["outputs"]["Bucket"], own_aws.client("s3")
     # All that remains of the smoke jobs are data sets, which other jobs might share.

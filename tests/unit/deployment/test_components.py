@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stepml.deployment.components import CACHE, NETWORK, SERVER, Plan
-from stepml.deployment.idle import idle_lines, monthly_usd
+from stepml.deployment.idle import hourly_usd, idle_lines, monthly_usd
 from stepml.deployment.parameters import known_names, of_component, of_main, problems, types
 from stepml.deployment.records import StackState
 from stepml.deployment.zones import address_problem, architecture_of, server_address
@@ -74,6 +74,10 @@ def test_what_servers_cost_is_said_for_each_and_for_all() -> None:
     assert idle_lines([], TYPES) == []
     unknown = idle_lines(ALL, TYPES | {"InstanceType": "c99.large"})
     assert unknown[-1] == "parameter server on c99.large: its price is not known here"
+    assert hourly_usd(ALL, TYPES) * 730 == pytest.approx(
+        sum(usd for each in ALL if (usd := monthly_usd(each, TYPES)))
+    )
+    assert hourly_usd([], TYPES) == 0
     redis = monthly_usd("redis", TYPES)
     assert redis == pytest.approx(730 * 0.0256 + 0.4)
 
