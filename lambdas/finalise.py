@@ -17,6 +17,7 @@ from lambdas.job_store.code import ready_code
 from lambdas.job_store.rank_states import delete_rank_states_before
 from lambdas.job_store.results import build_job_report, trained_model
 from lambdas.logs import best_effort, log
+from lambdas.metrics import measure
 from stepml.job.prices import TRANSITION_USD
 from stepml.job.reports import JobReport
 from stepml.job.tasks import FinaliseTask
@@ -56,6 +57,7 @@ def finalise(
     if report is None:
         report = _written(task, store, plan, bucket)
         report = store.job_report.publish(_with_bill(report, invocation, hourly_usd))
+        measure(task.job_id, CostUsd=report.cost_usd - report.history[-1].total_cost_usd)
     _clear(task, store, plan)
     log("job finished", job_id=task.job_id, decision=report.decision, loss=report.loss)
     require_no_doubts(plan.spec, report.warnings, f"; the model is {report.model_uri}")

@@ -15,6 +15,7 @@ from lambdas.epochs.reports import build_report, evaluate
 from lambdas.epochs.slices import Slices, end_of_merged, load_slices, publish_merged
 from lambdas.job_store import JobStore
 from lambdas.logs import best_effort, log
+from lambdas.metrics import measure
 from stepml.job.errors import StorageError
 from stepml.job.reports import EpochReport
 from stepml.job.tasks import ReducerTask
@@ -100,7 +101,21 @@ def _reduced(run: EpochRun, epochs: Epochs[Any], invocation: Invocation) -> Epoc
     loss, training_loss = slices.evaluation.loss, end.training_loss * run.plan.model().loss_unit
     require_finite_losses(spec, epoch, validation=loss, training=training_loss)
     report = build_report(run, end, slices, len(epochs.chunks), invocation)
-    return run.store.report(epoch).publish(report)
+    published = run.store.report(epoch).publish(report)
+    if published == report:  # otherwise another copy has measured
+        _measure(run, report)
+    return published
+
+
+def _measure(run: EpochRun, report: EpochReport) -> None:
+    is_first = report.epoch == run.plan.resumed_epochs + 1
+    before_usd = run.plan.preparation_usd if is_first else 0.0
+    measure(
+        run.task.job_id,
+        EpochSeconds=report.seconds,
+        Loss=report.loss,
+        CostUsd=report.cost_usd + before_usd,
+    )
 
 
 def _merged(run: EpochRun, epochs: Epochs[Any]) -> EpochEnd:

@@ -29,6 +29,7 @@ from stepml.cli.options import (
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
 from stepml.job.errors import InvalidJobError
+from stepml.job.json_logs import METRICS
 from stepml.job.parse import parse_job
 
 if TYPE_CHECKING:
@@ -151,7 +152,9 @@ def log_text(line: LogLine) -> str:
     # An error as in Python's traces: class and message.
     failure = [str(fields.pop(name)) for name in ("error", "reason") if name in fields]
     message = ": ".join([line.message, *failure])
-    others = "".join(f" {name}={_rounded(value)}" for name, value in fields.items())
+    others = "".join(
+        f" {name}={_rounded(value)}" for name, value in fields.items() if name != METRICS
+    )
     clock = moment.strftime("%H:%M:%S") + f".{line.timestamp_ms % 1000:03}"
     return f"{clock} {line.level:<7} {', '.join(where)}: {message}{others}"
 

@@ -7,6 +7,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+METRICS = "_aws"  # the field by which a line declares metrics to CloudWatch
+
 
 def log_event(logger: logging.Logger, message: str, /, **fields: Any) -> None:
     """Write an event with fields."""

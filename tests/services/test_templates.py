@@ -118,6 +118,7 @@ def test_parameters_of_operation_reach_what_they_name(aws: RunningAws) -> None:
     parameters = {
         "AlarmEmail": "ops@example.com",
         "Architecture": "arm64",
+        "Dashboard": "on",
         "DataSetExpirationDays": "30",
         "ExecutorMemory": "1769",
         "JobExpirationDays": "90",
@@ -144,6 +145,11 @@ def test_parameters_of_operation_reach_what_they_name(aws: RunningAws) -> None:
             "code-of-jobs": 90,
             "partitioned-data": 30,
         }
+        body = aws.client("cloudwatch").get_dashboard(DashboardName=f"{name}-jobs")["DashboardBody"]
+        shown = json.dumps(json.loads(body)["widgets"])
+        assert '["StepML", "EpochSeconds", "Stack", "' + name in shown
+        assert f"stateMachine:{name}-train" in shown
+        assert executor["Environment"]["Variables"]["STEPML_METRICS_STACK"] == name
         (alarm,) = aws.client("cloudwatch").describe_alarms(AlarmNames=[f"{name}-failed-jobs"])[
             "MetricAlarms"
         ]

@@ -29,6 +29,7 @@ SUPPORTED_TYPES = frozenset(
     {
         "AWS::AutoScaling::AutoScalingGroup",
         "AWS::CloudWatch::Alarm",
+        "AWS::CloudWatch::Dashboard",
         "AWS::DynamoDB::Table",
         "AWS::EC2::LaunchTemplate",
         "AWS::EC2::NetworkInterface",

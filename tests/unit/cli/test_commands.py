@@ -429,8 +429,8 @@ def test_logs_are_a_line_each(stack: MotoStack, job: Path, name: str) -> None:
     assert invoke("logs", name, "--rank", "9", code=2).stderr == refusal
 
 
-def test_numbers_of_a_log_line_are_rounded() -> None:
-    fields = {"seconds": 0.14895053899999766, "rows": 5, "cost": 1.25e-7}
+def test_numbers_of_a_log_line_are_rounded_and_declarations_for_cloudwatch_left_out() -> None:
+    fields = {"seconds": 0.14895053899999766, "rows": 5, "cost": 1.25e-7, "_aws": {"Timestamp": 1}}
     line = LogLine("1", 0, "executor", "INFO", "rank trained", 2, 1, fields)
 
     assert log_text(line).endswith("rank trained seconds=0.148951 rows=5 cost=1.25e-07")

@@ -145,6 +145,8 @@ def test_the_deployer_may_make_every_type_of_resource_of_the_templates() -> None
             "arn:aws:cloudwatch:us-east-1:1:alarm:stepml-x",
         ),
     }
+    dashboard = ("cloudwatch:PutDashboard", "arn:aws:cloudwatch::1:dashboard/stepml-jobs")
+    assert is_allowed(policy("deployer"), *dashboard)
     of_servers = {
         "AutoScaling": ("autoscaling:CreateAutoScalingGroup", "*"),
         "EC2": ("ec2:CreateVpcEndpoint", "*"),
