@@ -12,7 +12,7 @@ from stepml.deployment import parameters as names
 from stepml.deployment.artefacts import Place, bucket_exists
 from stepml.deployment.components import COMPONENTS, NETWORK, Plan, stack_name
 from stepml.deployment.deploying import Deployer
-from stepml.deployment.idle import hourly_usd, idle_lines, type_of
+from stepml.deployment.idle import idle_lines, type_of
 from stepml.deployment.leftovers import bucket_name, delete_log_groups, existing_log_groups
 from stepml.deployment.names import problems
 from stepml.deployment.preflight import Findings, inspect
@@ -145,7 +145,6 @@ class Application:
         given = {
             "AccountConcurrency": str(findings.concurrency),
             **servers.deploy(),
-            **self._price(plan, types),
             **names.of_main(wish.parameters),
         }
         stack = self._deploy_main(given, consent)
@@ -188,12 +187,6 @@ class Application:
         if plan.added or plan.removed or rotated:
             idle = idle_lines(plan.ordered, types)
             self.agree(Overview(plan.added, plan.removed, rotated, idle))
-
-    def _price(self, plan: Plan, types: Mapping[str, str]) -> dict[str, str]:
-        """Return the price of the servers, for reports; none if a person has their own."""
-        if not (plan.wanted or plan.removed):
-            return {}
-        return {"ServersHourlyUsd": hourly_usd(plan.ordered, types)}
 
     def _consent(self, asked: list[Proposal], proposal: Proposal) -> None:
         asked.append(proposal)

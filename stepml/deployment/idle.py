@@ -59,15 +59,6 @@ def monthly_usd(channel: str, parameters: Mapping[str, str]) -> float | None:
     return HOURS_A_MONTH * node * factor + secret
 
 
-def hourly_usd(channels: Iterable[str], parameters: Mapping[str, str]) -> str:
-    """Return the price of all servers an hour, for the parameter ServersHourlyUsd.
-
-    A server whose price is not known counts nothing.
-    """
-    months = [monthly_usd(each, parameters) or 0.0 for each in channels]
-    return f"{sum(months) / HOURS_A_MONTH:.6f}"
-
-
 def type_of(channel: str, parameters: Mapping[str, str]) -> str:
     """Return the type of a channel's server: ``cache.t4g.small``, ``c7i.large``."""
     return parameters[NODE_TYPES.get(channel, "InstanceType")]
