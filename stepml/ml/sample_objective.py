@@ -18,6 +18,10 @@ MOST_PARAMETERS = 100_000  # … and works with all of them in each iteration
 _MOST_OPERATIONS = 2 * 10**10  # multiply-adds of `minimum`: a few seconds
 _MOST_EVALUATIONS, _LEAST_EVALUATIONS = 200, 30
 _LEAST_FALL = 1e-7  # relative, in one iteration
+# Of a loss with kinks, which are rounded in stages.
+_WIDTHS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+_MOST_IN_STAGE, _LEAST_IN_STAGE = 100, 10  # evaluations
+_LEAST_FALL_OF_ROUNDED = 1e-5
 _POWER_STEPS = 10
 _STEP = 1e-2  # of a difference of gradients, relative to the parameters, or to features of size 1
 _SPARSE_COST = 10  # of a stored value of a sparse row, relative to a dense one
@@ -65,6 +69,13 @@ class SampleObjective:
         if self._model.penalty.l1:
             return orthants.start(self, x, self._weights)
         return lbfgs.start(self, x)
+
+    def descended(self, w: Floats, evaluations: int, least_fall: float) -> Iterate:
+        """Return the iterate after some evaluations from ``w``, or at the end of the search."""
+        now = self.start(w)
+        while not now.at_end and self.evaluations < evaluations:
+            now = self.advance(now, least_fall)
+        return now
 
     def advance(self, now: Iterate, least_fall: float) -> Iterate:
         """Return the next iterate; see `lbfgs.advance`."""
@@ -115,30 +126,42 @@ def operations(model: LossModel, X: Matrix) -> int:
 def is_affordable(model: LossModel, X: Matrix) -> bool:
     """Return whether `minimum` comes close to the minimum in a few seconds."""
     evaluations = _MOST_OPERATIONS // operations(model, X)
-    return model.n_parameters <= MOST_PARAMETERS and evaluations >= _LEAST_EVALUATIONS
+    is_rounded = model.smoothed(1.0) is not None
+    least = _LEAST_IN_STAGE * (len(_WIDTHS) + 1) if is_rounded else _LEAST_EVALUATIONS
+    return model.n_parameters <= MOST_PARAMETERS and evaluations >= least
 
 
 def minimum(model: LossModel, sample: Rows) -> Minimum:
     """Return the minimum of the objective on the sample, by L-BFGS.
 
     If the loss has kinks, or the work is too much, the parameters may be only near the minimum.
+    Kinks are rounded at first, and then less and less: L-BFGS would come to rest at one of them.
     """
-    affordable = _MOST_OPERATIONS // operations(model, sample[0])
-    evaluations = max(_LEAST_EVALUATIONS, min(_MOST_EVALUATIONS, affordable))
-    w = model.initial_parameters()
+    first = w = model.initial_parameters()
+    rounded = [each for each in map(model.smoothed, _WIDTHS) if each is not None]
+    evaluations = _affordable_evaluations(model, sample[0], len(rounded))
     with np.errstate(all="ignore"):  # a search may try parameters that are too large
+        for each in rounded:
+            stage = SampleObjective(each, w, sample)
+            w = stage.parameters(stage.descended(w, evaluations, _LEAST_FALL_OF_ROUNDED).x)
         objective = SampleObjective(model, w, sample)
-        now = objective.start(w)
-        size = _SHARE_OF_FIRST * abs(now.value)
-        while not now.at_end and objective.evaluations < evaluations:
-            now = objective.advance(now, _LEAST_FALL)
+        begin = objective.start(w)
+        now = objective.descended(w, evaluations, _LEAST_FALL)
         found = objective.parameters(now.x)
-        size += abs(now.value)
+        size = _SHARE_OF_FIRST * abs(begin.value) + abs(now.value)
         fall = objective.fall_in_sight(now)
     if not np.isfinite(found).all():
-        return Minimum(w, None)
+        return Minimum(first, None)
     is_known = objective.is_smooth and now.at_end and np.isfinite(fall) and size > 0
     return Minimum(found, fall / size if is_known else None)
+
+
+def _affordable_evaluations(model: LossModel, X: Matrix, n_rounded: int) -> int:
+    """Return the evaluations for which there is time, in each stage if kinks are rounded."""
+    affordable = _MOST_OPERATIONS // operations(model, X)
+    if not n_rounded:
+        return max(_LEAST_EVALUATIONS, min(_MOST_EVALUATIONS, affordable))
+    return max(_LEAST_IN_STAGE, min(_MOST_IN_STAGE, affordable // (n_rounded + 1)))
 
 
 def largest_curvature(model: LossModel, w: Floats, sample: Rows) -> float:

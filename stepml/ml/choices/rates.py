@@ -90,7 +90,10 @@ class Search:
         return self._rate(alike[(len(alike) - 1) // 2])
 
     def _largest_that_stays(self) -> int:
-        most = (1 + _ALIKE) * self._rehearsal.quality(self._rehearsal.start).objective
+        start = self._rehearsal.start
+        # Beside a large penalty, the loss could rise by a multiple of this share.
+        objective = self._rehearsal.quality(start).objective
+        most = objective + _ALIKE * (objective - self._rehearsal.model.penalty.value(start))
         power = _LARGEST_AHEAD
         while power > _LOWEST and self._rehearsal.result(self._rate(power)).objective > most:
             power -= 2

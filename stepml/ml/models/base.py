@@ -277,3 +277,10 @@ class LossModel(Model):
         It holds for all parameters. None: the loss is not smooth.
         """
         return None
+
+    def smoothed(self, width: float) -> LossModel | None:
+        """Return the model with a smooth loss, lower by at most half of ``width`` a row.
+
+        None: the loss is smooth, or has no such approximation.
+        """
+        return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
 
 from stepml.job import models as specs
 from stepml.job.spec_base import tag
-from stepml.ml.models.base import Array, DataFacts, Floats, Model
+from stepml.ml.models.base import Array, DataFacts, Floats, LossModel, Model
 from stepml.ml.models.classes import classes_of
 from stepml.ml.models.classifiers import BinaryClassifier, MulticlassClassifier
 
@@ -22,6 +23,7 @@ class BinarySvm(BinaryClassifier):
     """
 
     loss: specs.HingeLoss = "hinge"
+    rounding: float = 0.0
 
     @classmethod
     def from_spec(cls, spec: specs.BinarySpec, facts: DataFacts) -> Model:
@@ -39,6 +41,9 @@ class BinarySvm(BinaryClassifier):
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "loss": self.loss}
 
+    def smoothed(self, width: float) -> LossModel | None:
+        return _rounded(self, width)
+
     def _decision_at(self, share: float) -> float:
         return float(_constant_decisions(np.array([share]), self.loss)[0])
 
@@ -46,7 +51,10 @@ class BinarySvm(BinaryClassifier):
         z *= y if self.weights is None else np.copysign(np.float32(1), y)
         np.subtract(1, z, out=z)
         np.maximum(z, 0, out=z)
-        if self.loss == "hinge":
+        if self.rounding:
+            losses = _rounded_hinge(z, self.rounding)
+            loss = np.add.reduce(losses) if self.weights is None else losses @ np.abs(y)
+        elif self.loss == "hinge":
             loss = np.add.reduce(z) if self.weights is None else z @ np.abs(y)
             z[...] = z > 0
         else:
@@ -61,9 +69,13 @@ class OneVsRestSvm(MulticlassClassifier):
     """The sum of the hinge losses, or their squares, of each class against all others."""
 
     loss: specs.HingeLoss = "hinge"
+    rounding: float = 0.0
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "loss": self.loss}
+
+    def smoothed(self, width: float) -> LossModel | None:
+        return _rounded(self, width)
 
     def _decisions_at(self, shares: Floats) -> Floats:
         return _constant_decisions(shares, self.loss)
@@ -74,7 +86,10 @@ class OneVsRestSvm(MulticlassClassifier):
         z += 1
         z[own] = 1 - margins
         np.maximum(z, 0, out=z)
-        if self.loss == "hinge":
+        if self.rounding:
+            losses = _rounded_hinge(z, self.rounding).sum(axis=1)
+            z[own] *= -1
+        elif self.loss == "hinge":
             losses = z.sum(axis=1)
             z[...] = z > 0
             z[own] = np.where(margins < 1, np.float32(-1), np.float32(0))
@@ -94,6 +109,25 @@ def _with_loss(model: Model, loss: specs.HingeLoss) -> Model:
     model.loss = loss
     model.most_curvature = 2.0 if loss == "squared_hinge" else None
     return model
+
+
+def _rounded(model: BinarySvm | OneVsRestSvm, width: float) -> LossModel | None:
+    if model.loss != "hinge":
+        return None
+    found = copy(model)
+    found.rounding, found.most_curvature = width, 1 / width
+    return found
+
+
+def _rounded_hinge(z: Floats, rounding: float) -> Floats:
+    """Return the losses of rows that lack ``z`` of their margins; replace ``z`` by the slopes.
+
+    Up to ``rounding``, the loss is a parabola.
+    """
+    slopes = np.minimum(z / np.float32(rounding), 1)
+    losses: Floats = slopes * (z - np.float32(rounding / 2) * slopes)
+    z[...] = slopes
+    return losses
 
 
 def _constant_decisions(shares: Floats, loss: specs.HingeLoss) -> Floats:

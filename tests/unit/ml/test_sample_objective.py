@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.svm import SVC
 
 from stepml.job import models
 from stepml.ml.matrices import CsrMatrix
@@ -154,6 +156,22 @@ def test_the_fall_at_the_minimum_is_known_and_small() -> None:
     fall = minimum(model, (X, model.targets(y))).fall
     assert fall is not None
     assert 0 <= fall < 1e-5
+
+
+@pytest.mark.parametrize("l2", [1e-4, 1e-2])
+def test_the_minimum_of_a_hinge_loss_is_that_of_a_quadratic_program(l2: float) -> None:
+    X, labels = load_breast_cancer(return_X_y=True)
+    X = ((X - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
+    y = labels.astype(np.float32)
+    model = built(models.Svm(l2=l2), X, y)
+    sample = X, model.targets(y)
+    exact = SVC(kernel="linear", C=1 / (l2 * len(y)), tol=1e-4).fit(X.astype(np.float64), y)
+    best = np.append(exact.coef_[0], exact.intercept_).astype(np.float32)
+    found, least = (
+        model.gradient(w, *sample, out=np.empty_like(w)) + model.penalty.value(w)
+        for w in (minimum(model, sample).parameters, best)
+    )
+    assert found <= 1.01 * least
 
 
 def test_the_fall_of_a_loss_with_kinks_is_unknown() -> None:

@@ -254,6 +254,28 @@ def test_the_gradient_is_that_of_the_loss(case: Case, matrix: Callable[[Floats],
         assert gradient[position] == pytest.approx(slope, abs=2e-5)
 
 
+@each_case
+def test_only_hinge_losses_are_smoothed_and_hardly_changed(case: Case) -> None:
+    (X, labels), model = case.rows(), case.model()
+    w, width = parameters(model), 0.5
+    y, smooth = model.targets(labels), model.smoothed(width)
+    if smooth is None:
+        assert model.curvature(X, y) is not None
+        return
+    assert model.curvature(X, y) is None
+    assert smooth.curvature(X, y) is not None
+    gradient, other = np.empty_like(w), np.empty_like(w)
+    loss, exact = (each.gradient(w, X, y, out=gradient) for each in (smooth, model))
+    assert exact - width / 2 * model.n_outputs * 3 <= loss < exact  # a weight is at most 3
+    smooth.gradient(w, X, y, out=gradient)
+    for position in range(len(w)):
+        shift, step = np.zeros_like(w), np.float32(1e-2)
+        shift[position] = step
+        ahead = smooth.gradient(w + shift, X, y, out=other)
+        slope = (ahead - smooth.gradient(w - shift, X, y, out=other)) / (2 * step)
+        assert gradient[position] == pytest.approx(slope, abs=2e-3)
+
+
 @each_matrix
 @each_case
 def test_evaluation_in_blocks_is_evaluation_of_all_rows(
