@@ -210,9 +210,9 @@ def _deployed(
         return application.deploy(wish), place
     except KeyboardInterrupt:
         if progress.began is not None:
-            command = f"stepml deploy{target.flags}"
             output.complaint(
-                f"the deployment goes on without this command; to look at it: `{command}`"
+                "the change of that stack goes on without this command; to continue, give the same "
+                "command again"
             )
         raise
 

@@ -10,17 +10,17 @@ from stepml.client.connection import Connection
 from stepml.deployment import parameter_values
 from stepml.deployment import parameters as names
 from stepml.deployment.artefacts import Place, bucket_exists
-from stepml.deployment.components import COMPONENTS, NETWORK, Plan, stack_name
+from stepml.deployment.components import COMPONENTS, Plan, is_component, stack_name
 from stepml.deployment.deploying import Deployer
-from stepml.deployment.idle import idle_lines, type_of
+from stepml.deployment.idle import idle_lines
 from stepml.deployment.leftovers import bucket_name, delete_log_groups, existing_log_groups
 from stepml.deployment.names import problems
 from stepml.deployment.preflight import Findings, inspect
 from stepml.deployment.records import ChangeSet, StackEvent, StackState
+from stepml.deployment.server_preflight import Survey
 from stepml.deployment.servers import Servers
 from stepml.deployment.stacks import Stacks, is_whole
 from stepml.deployment.templates import Archives, OwnFiles
-from stepml.deployment.zones import ZoneError, address_problem, zones_for
 from stepml.packaging.sources import template_path
 
 Say = Callable[[str], None]
@@ -124,13 +124,14 @@ class Application:
         before = self._existing()
         plan = Plan.of(before, wish.added, wish.removed)
         types = names.types(before, wish.parameters)
-        zones, found = self._zones(plan, before, types, wish.parameters)
-        found += [
+        site = Survey(self.connection, plan, before, wish.parameters, types).site()
+        found = [
+            *site.problems,
             *names.problems(plan, wish.parameters),
             *parameter_values.problems(wish.parameters),
         ]
         findings = inspect(self.connection, self.place, self.name, found)
-        for note in findings.notes:
+        for note in (*findings.notes, *site.notes):
             self.say(f"note: {note}")
         for channel in sorted({*wish.removed} - plan.present):
             self.say(f"note: --without {channel}: this deployment has no such server")
@@ -139,7 +140,7 @@ class Application:
         consent = partial(self._consent, asked)
         servers = Servers(
             self._deployer(OwnFiles(), lambda change_set: consent(Proposal(change_set))),
-            *(self.name, before, plan, wish.parameters, types, zones, self.archives),
+            *(self.name, before, plan, wish.parameters, types, site, self.archives),
             wish.rotates,
         )
         given = {
@@ -157,30 +158,11 @@ class Application:
             return {}
         stacks = Stacks(self.connection, self.report)
         found = {each: stacks.find(stack_name(self.name, each)) for each in COMPONENTS}
-        return {name: stack for name, stack in found.items() if stack and is_whole(stack)}
-
-    def _zones(
-        self,
-        plan: Plan,
-        before: Mapping[str, StackState],
-        types: Mapping[str, str],
-        given: Mapping[str, str],
-    ) -> tuple[Sequence[str], list[str]]:
-        """Return the zones of a new network, and what is wrong with them or its addresses."""
-        if not plan.wanted or NETWORK in before:
-            return (), []
-        found = []
-        prefix = given.get("CidrPrefix")
-        if prefix is not None and (problem := address_problem(prefix)):
-            found.append(problem)
-        asked = [given[name] for name in ("FirstZone", "SecondZone") if name in given]
-        if len(asked) == 1:
-            return (), [*found, "--parameter FirstZone, SecondZone: give both, or neither"]
-        wanted = [type_of(channel, types) for channel in plan.added]
-        try:
-            return zones_for(self.connection, [*dict.fromkeys(wanted)], asked), found
-        except ZoneError as error:
-            return (), [*found, str(error)]
+        return {
+            name: stack
+            for name, stack in found.items()
+            if stack and is_whole(stack) and is_component(stack, name)
+        }
 
     def _agree(self, plan: Plan, types: Mapping[str, str], rotates: bool) -> None:
         rotated = [each for each in plan.secret_channels if rotates and each in plan.present]

@@ -20,10 +20,18 @@ CHANNELS = (REDIS, MEMCACHED, PARAMETER_SERVER)
 NODE_TYPES = {REDIS: "RedisNodeType", MEMCACHED: "MemcachedNodeType"}
 _TEMPLATES = {NETWORK: "network.yaml", CACHE: "cache.yaml", SERVER: "parameter_server.yaml"}
 
+# A parameter that no other template has.
+_MARKS = {NETWORK: "CidrPrefix", CACHE: "RedisNodeType", SERVER: "PrivateIp"}
+
 
 def stack_name(stack: str, component: str) -> str:
     """Return the name of a component's stack; ``stack`` is that of the main one."""
     return stack if component == MAIN else f"{stack}-{component}"
+
+
+def is_component(stack: StackState, component: str) -> bool:
+    """Return whether a stack is of a component's kind, and not another one of the same name."""
+    return component == MAIN or not stack.parameters or _MARKS[component] in stack.parameters
 
 
 def template_of(component: str) -> Path:

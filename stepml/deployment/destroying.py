@@ -12,7 +12,14 @@ from stepml.client.connection import Connection, translated
 from stepml.client.errors import StackNotFoundError
 from stepml.client.running_jobs import running_jobs, training_machines
 from stepml.deployment.artefacts import Place, bucket_exists
-from stepml.deployment.components import CHANNELS, COMPONENTS, NETWORK, SERVER, stack_name
+from stepml.deployment.components import (
+    CHANNELS,
+    COMPONENTS,
+    NETWORK,
+    SERVER,
+    is_component,
+    stack_name,
+)
 from stepml.deployment.emptying import Holdings, delete_bucket, holdings
 from stepml.deployment.errors import DeploymentError
 from stepml.deployment.inbox import Inbox
@@ -80,8 +87,10 @@ class Destruction:
 
     def inventory(self) -> Inventory:
         """Return everything that exists of the deployment."""
-        found = [self._stacks.find(stack_name(self.name, each)) for each in reversed(COMPONENTS)]
-        stacks = [each for each in found if each is not None]
+        found = [
+            (each, self._stacks.find(stack_name(self.name, each))) for each in reversed(COMPONENTS)
+        ]
+        stacks = [stack for each, stack in found if stack and is_component(stack, each)]
         usual = bucket_name(self.name, self.place)
         used = next(
             (each.outputs.get("Bucket", "") for each in stacks if each.name == self.name), ""

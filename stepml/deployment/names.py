@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from stepml.deployment.artefacts import Place
+from stepml.deployment.components import CACHE, NETWORK, SERVER
 from stepml.packaging.functions import function_names
 
 MAX_FUNCTION, MAX_BUCKET = 64, 63  # characters, of AWS
@@ -19,6 +20,12 @@ def problems(stack: str, place: Place) -> Iterator[str]:
             "--stack: expected small letters, digits and single hyphens, beginning with a letter "
             f"and ending without a hyphen (it becomes the name of a bucket), got {stack!r}"
         )
+    for component in (NETWORK, CACHE, SERVER):
+        if stack.endswith(f"-{component}"):
+            yield (
+                f"--stack: expected a name without -{component} at its end, which the stacks of "
+                f"servers have, got {stack!r}"
+            )
     longest = longest_stack_name(place)
     if len(stack) > longest:
         yield (

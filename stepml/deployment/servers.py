@@ -25,6 +25,7 @@ from stepml.deployment.idle import hourly_usd
 from stepml.deployment.parameters import OF_CHANNEL, OF_NETWORK, of_component
 from stepml.deployment.records import StackState
 from stepml.deployment.secrets import Content, Secret, Secrets, new_password
+from stepml.deployment.server_preflight import SECOND, ZONES, Site
 from stepml.deployment.templates import Archives, digest
 from stepml.deployment.zones import DEFAULT_CIDR_PREFIX, architecture_of, server_address
 from stepml.job.channels import PARAMETER_SERVER
@@ -49,8 +50,7 @@ class Servers:
         Parameters that somebody has given.
     types : mapping
         Types of the servers, by parameter.
-    zones : sequence of str
-        The two zones of a new network; none if there is one.
+    site : Site
     archives : callable
         Gets Architecture and Runtime; it returns the maker of zip files.
     rotates : bool
@@ -63,7 +63,7 @@ class Servers:
     plan: Plan
     given: Mapping[str, str]
     types: Mapping[str, str]
-    zones: Sequence[str]
+    site: Site
     archives: Callable[[Mapping[str, str]], Archives]
     rotates: bool = False
     _secrets: dict[str, Secret] = field(default_factory=dict)
@@ -115,8 +115,7 @@ class Servers:
 
     def _network(self) -> Mapping[str, str]:
         given = of_component(NETWORK, self.given)
-        if self.zones:
-            given |= {"FirstZone": self.zones[0], "SecondZone": self.zones[1]}
+        given |= dict(zip(ZONES, self.site.zones, strict=False))
         return self._deployed(NETWORK, given).outputs
 
     def _caches(self, network: Mapping[str, str], caches: Sequence[str]) -> dict[str, str]:
@@ -142,13 +141,14 @@ class Servers:
     def _server(self, network: Mapping[str, str]) -> dict[str, str]:
         stack = self.stacks.get(NETWORK)
         kept = stack.parameters.get("CidrPrefix") if stack is not None else None
-        address = server_address(self.given.get("CidrPrefix") or kept or DEFAULT_CIDR_PREFIX)
+        prefix, subnet = self.given.get("CidrPrefix") or kept, self.site.server_subnet
+        address = server_address(prefix or DEFAULT_CIDR_PREFIX, subnet == SECOND)
         secret = self._secret(PARAMETER_SERVER, partial(_new_server_secret, address))
         architecture = architecture_of(self.types["InstanceType"])
         parameters = {
             "VpcId": network["VpcId"],
-            "SubnetId": network["FirstSubnetId"],
-            "AvailabilityZone": network["FirstSubnetZone"],
+            "SubnetId": network[f"{subnet}SubnetId"],
+            "AvailabilityZone": network[f"{subnet}SubnetZone"],
             "FunctionSecurityGroupId": network["SecurityGroupIds"],
             "PrivateIp": address,
             "SecretArn": secret.arn,

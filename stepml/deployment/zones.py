@@ -11,7 +11,8 @@ from stepml.client.connection import Connection, translated
 _PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 _GRAVITON = re.compile(r"^[a-z]+\d+g")
 DEFAULT_CIDR_PREFIX = "10.74"
-SERVER_HOST = 10  # of the first subnet; AWS takes the first four addresses of each
+SECOND_SUBNET = 16  # the third number of its first addresses, in network.yaml
+SERVER_HOST = 10  # of its subnet; AWS takes the first four addresses of each
 
 
 class ZoneError(ValueError):
@@ -59,6 +60,11 @@ def zones_for(
     return good[0], others[0]
 
 
+def zones_with(connection: Connection, instance_type: str) -> list[str]:
+    """Return the zones of the region that have a type of instances."""
+    return sorted(zone for zone, _ in _offerings(connection, [instance_type]))
+
+
 def address_problem(prefix: str) -> str | None:
     """Return why ``prefix`` cannot begin the network's addresses, or None if it can.
 
@@ -80,9 +86,9 @@ def address_problem(prefix: str) -> str | None:
     )
 
 
-def server_address(prefix: str) -> str:
-    """Return the parameter server's address in a network."""
-    return f"{prefix}.0.{SERVER_HOST}"
+def server_address(prefix: str, is_in_second: bool = False) -> str:
+    """Return the parameter server's address in the first or the second subnet of a network."""
+    return f"{prefix}.{SECOND_SUBNET if is_in_second else 0}.{SERVER_HOST}"
 
 
 def architecture_of(instance_type: str) -> str:

@@ -136,6 +136,7 @@ def test_parameters_of_servers_of_ones_own_are_free() -> None:
 def test_private_addresses_are_taken(prefix: str) -> None:
     assert address_problem(prefix) is None
     assert server_address(prefix) == f"{prefix}.0.10"
+    assert server_address(prefix, is_in_second=True) == f"{prefix}.16.10"
 
 
 @pytest.mark.parametrize(

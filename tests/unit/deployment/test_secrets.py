@@ -9,7 +9,6 @@ import pytest
 
 from stepml.client.connection import Connection, connect_local
 from stepml.deployment.secrets import Secrets, new_password
-from stepml.deployment.zones import ZoneError, zones_for
 from tests.support.moto_server import moto_server
 
 
@@ -54,17 +53,3 @@ def test_a_deleted_secret_comes_back_with_its_value(connection: Connection) -> N
     assert value(connection, made.arn, made.version) == {"token": "a"}
     secrets.delete(made, recoverable=False)
     assert secrets.find("parameter_server") is None
-
-
-def test_zones_have_the_types_of_all_servers(connection: Connection) -> None:
-    types = ["cache.t4g.small", "c7i.large"]
-    assert zones_for(connection, types) == ("us-east-1a", "us-east-1b")
-    # us-east-1e is the zone without newer types, and good enough for the second subnet.
-    assert zones_for(connection, types, ["us-east-1b", "us-east-1e"]) == (
-        "us-east-1b",
-        "us-east-1e",
-    )
-    with pytest.raises(ZoneError, match=r"FirstZone: expected a zone that has .* got 'us-east-1e'"):
-        zones_for(connection, types, ["us-east-1e", "us-east-1a"])
-    with pytest.raises(ZoneError, match=r"no zone of this region has c99\.large"):
-        zones_for(connection, ["c99.large"])
