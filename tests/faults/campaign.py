@@ -67,6 +67,7 @@ class Outcome:
         said = f"{self.first_status}: {self.first_cause}"
         ended = self.first_status or self.status
         as_expected = ended == wanted.ends and wanted.says in self.first_cause
+        as_expected |= not (is_reached or self.struck)  # it met no fault
         return [
             *([] if as_expected or not wanted.ends else [f"{name} was {said}, not as expected"]),
             *([] if self.status == "SUCCEEDED" else [f"{name} is {self.status}: {self.cause}"]),
