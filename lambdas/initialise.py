@@ -19,6 +19,7 @@ from lambdas.entry import handles
 from lambdas.environment import Deadline, LambdaContext, bucket, durable, memory_mb
 from lambdas.epochs import epochs_of
 from lambdas.epochs.reports import evaluate
+from lambdas.epochs.slices import evaluation_of_nothing
 from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
 from lambdas.job_store.code import ready_code
 from lambdas.job_store.given_objects import OpenBucket
@@ -199,7 +200,8 @@ def _publish_start(
     if metric != LOSS:  # refused now, not after an epoch
         parameters = store.state(partition.resumed_epochs).load().parameters
         some = evaluate(store, plan, parameters, _rows_before_training(plan))
-        value_of(some if metric in some.metrics else evaluate(store, plan, parameters), metric)
+        known = metric in some.metrics or not plan.spec.model.is_evaluated_apart
+        value_of(some if known else evaluation_of_nothing(store, plan), metric)
 
 
 def _measured(

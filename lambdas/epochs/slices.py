@@ -91,6 +91,13 @@ def _until(must_pause: Callable[[], bool], blocks: Iterator[Floats], before: Flo
     return np.concatenate(outputs)
 
 
+def evaluation_of_nothing(store: JobStore, plan: TrainingPlan) -> Evaluation:
+    """Return the quality of a network whose outputs are 0: it has the measures of the rows."""
+    model, labels = _network(plan), load_shard(store, plan, keys.VALIDATION).y
+    outputs = np.zeros((len(labels), model.n_outputs), np.float32)
+    return model.judged(model.tally_outputs(outputs, model.targets(labels)))
+
+
 def end_of_merged(run: EpochRun, merged: MergedEpoch) -> EpochEnd:
     """Return the end of an epoch whose state is evaluated apart."""
     return EpochEnd(

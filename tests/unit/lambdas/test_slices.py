@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +14,10 @@ from lambdas.executor import evaluate_epoch
 from lambdas.job_store.results import build_job_report
 from lambdas.job_store.shards import warm_shards
 from stepml.job import keys
-from stepml.job.errors import DamagedValueError, ExecutorPausedError
+from stepml.job.errors import DamagedValueError, ExecutorPausedError, InvalidDataError
 from stepml.job.tasks import EvaluationTask
 from tests.support.jobs import Job
+from tests.support.own_code import archive
 from tests.support.torch import torch  # noqa: F401 (skips without it)
 
 MODEL = {"name": "neural", "network": {"name": "mlp", "hidden": [8]}}
@@ -71,6 +74,37 @@ def test_a_slice_that_pauses_changes_no_bit() -> None:
     job.reduce(1, results)
     job.finalise(1)
     assert not job.storage.find_many([progress])
+
+
+COUNTING = """
+from torch import nn
+ROWS = 0
+class Net(nn.Linear):
+    def forward(self, x):
+        global ROWS
+        ROWS += len(x)
+        return super().forward(x)
+def network(n_outputs):
+    return Net(4, n_outputs)
+"""
+
+
+def test_a_measure_that_the_rows_lack_is_refused_without_an_evaluation_of_all_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    job = Job(
+        model={"name": "neural", "entry_point": "counting:network"},
+        algorithm={"name": "model_averaging", "learning_rate": 0.05},
+        data={"uri": "s3://data/rows.csv", "format": "csv", "validation_fraction": 0.5},
+        stop={"max_epochs": 2, "metric": "top5_accuracy"},
+        code="s3://data/own.zip",
+    )
+    job.data.save("rows.csv", bytes(job.data.load("rows.csv")) * 16)
+    job.data.save("own.zip", archive({"counting.py": COUNTING}))
+    with pytest.raises(InvalidDataError, match=r"have no top5_accuracy.* one of loss, accuracy"):
+        job.initialised()
+    assert 1000 < sys.modules["counting"].ROWS < 1100  # of 1,600
 
 
 def test_the_report_counts_the_rows_that_the_slices_counted() -> None:
