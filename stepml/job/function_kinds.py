@@ -52,5 +52,5 @@ def refuse_missing_functions(model: ModelSpec, present: Collection[str]) -> None
         f"model {tag(model)!r} needs functions with {kind.library}, and this deployment has none "
         f"(its stack's parameter {kind.parameter} is empty). On one machine: "
         f"{install_command(kind.library)}; stepml local up. On AWS: build the image and give the "
-        "stack its URI, as docs/aws.md says"
+        "stack its URI, as docs/aws_settings.md says"
     )

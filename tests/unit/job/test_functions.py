@@ -50,5 +50,5 @@ def test_functions_that_a_deployment_lacks_are_named_with_the_way_to_them() -> N
         refuse_missing_functions(models.Neural(network="mlp"), [""])
     message = str(caught.value)
     assert message.startswith("model 'neural' needs functions with torch, and this deployment has")
-    for way in ("TorchImageUri is empty", "[torch]'; stepml local up", "docs/aws.md"):
+    for way in ("TorchImageUri is empty", "[torch]'; stepml local up", "docs/aws_settings.md"):
         assert way in message
