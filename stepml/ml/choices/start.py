@@ -98,19 +98,18 @@ def _says_enough(spec: JobSpec, model: LossModel, X: Matrix, training_rows: int)
     """Return whether the sample's minimum is a good start, and cheap."""
     a_parameter = _ROWS_WITH_L1 if model.penalty.l1 else _ROWS_A_PARAMETER
     enough = a_parameter * model.n_parameters
-    if not _may_overfit(spec, is_determined=training_rows > model.n_parameters):
+    if not _may_overfit(spec):
         enough = min(training_rows, enough)
     return len(X) >= enough and is_affordable(model, X) and _is_in_reach(spec, X)
 
 
-def _may_overfit(spec: JobSpec, *, is_determined: bool) -> bool:
+def _may_overfit(spec: JobSpec) -> bool:
     """Return whether steps end at a better model than a minimum, which may fit the rows too well.
 
-    ``is_determined``: there are more rows than parameters.
+    A regression with few rows does not: from 0, its minimum has the smallest coefficients.
     """
     is_free = getattr(spec.model, "l2", None) == 0 and not spec.model.l1_factor
-    is_single = is_determined and not spec.model.has_classes
-    return is_free and not is_single and isinstance(spec.algorithm, Descent)
+    return is_free and spec.model.has_classes and isinstance(spec.algorithm, Descent)
 
 
 def _is_in_reach(spec: JobSpec, X: Matrix) -> bool:

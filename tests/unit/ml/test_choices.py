@@ -417,16 +417,24 @@ def test_admm_starts_ahead_only_where_rho_can_hold_the_ranks(
     assert found.start == start
 
 
-@pytest.mark.parametrize(("l2", "start"), [(0.0, "zero"), (0.1, "sample")])
-def test_steps_of_a_regression_do_not_start_where_it_fits_all_of_too_few_rows(
-    l2: float, start: str
-) -> None:
-    X = RNG.normal(size=(30, 40)).astype(np.float32)
-    regression = models.LinearRegression(l2=l2)
-    spec = JobSpec(data=CSV, model=regression, algorithm=algorithms.ModelAveraging())
-    found = with_start(spec, model_for(regression, X, X[:, 0]), lambda: X, 30).algorithm
-    assert isinstance(found, algorithms.ModelAveraging)
-    assert found.start == start
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rows", [40, 100, 140])
+def test_a_regression_with_few_rows_has_the_smallest_coefficients(rows: int, name: str) -> None:
+    rng = np.random.default_rng(7)
+    X = standardised(rng.normal(size=(rows, 150)))
+    y = (X[:, :5] @ np.arange(1, 6) / 8 + rng.normal(size=rows) / 8).astype(np.float32)
+    job = JobSpec(
+        data=CSV,
+        model=models.LinearRegression(),
+        algorithm=algorithms.ALGORITHMS[name](),  # type: ignore[arg-type]
+        stop=Stop(max_epochs=1),
+    )
+    spec, first = begun(job, X, y)
+    exact, *_ = np.linalg.lstsq(np.column_stack([X, np.ones(rows)]), y)
+    assert objective(spec, trained(spec, X, y, first), X, y) < 1e-4
+    found = model_for(spec.model, X, y).predict(trained(spec, X, y, first), X[::-1] * 1.5)
+    expected = np.column_stack([X[::-1] * 1.5, np.ones(rows)]) @ exact
+    np.testing.assert_allclose(found, expected, atol=0.1)
 
 
 @pytest.mark.parametrize("rows", ["cancer", "correlated"])
