@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,9 @@ from stepml.client.connection import Connection, translated
 from stepml.client.errors import ServiceRefusedError
 
 RECOVERY_DAYS = 7  # the shortest that AWS allows
-PASSWORD_BYTES = 32
-_CURRENT, _PREVIOUS = "AWSCURRENT", "AWSPREVIOUS"
+PASSWORD_LENGTH = 48  # of letters and digits: 285 random bits
+_PASSWORD_CHARACTERS = string.ascii_letters + string.digits  # ElastiCache refuses _ and others
+_CURRENT = "AWSCURRENT"
 
 Content = Callable[[], Mapping[str, str]]  # makes a new value
 
@@ -25,7 +27,6 @@ class Secret:
     name: str
     arn: str
     version: str  # the id of the present one
-    previous: str  # of the one before; empty if there is none
     is_deleted: bool = False  # but can be restored
 
 
@@ -93,7 +94,7 @@ class Secrets:
                 SecretString=_text(content()),
                 Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
             )
-        return Secret(made["Name"], made["ARN"], made["VersionId"], "")
+        return Secret(made["Name"], made["ARN"], made["VersionId"])
 
     @property
     def _service(self) -> Any:
@@ -102,7 +103,8 @@ class Secrets:
 
 def new_password() -> dict[str, str]:
     """Return the content of a new secret for Redis."""
-    return {"password": secrets.token_urlsafe(PASSWORD_BYTES)}
+    characters = (secrets.choice(_PASSWORD_CHARACTERS) for _ in range(PASSWORD_LENGTH))
+    return {"password": "".join(characters)}
 
 
 def _text(content: Mapping[str, str]) -> str:
@@ -111,9 +113,6 @@ def _text(content: Mapping[str, str]) -> str:
 
 def _secret(found: Any) -> Secret:
     stages: Mapping[str, list[str]] = found.get("VersionIdsToStages", {})
-
-    def version(stage: str) -> str:
-        return next((each for each, names in stages.items() if stage in names), "")
-
+    version = next((each for each, names in stages.items() if _CURRENT in names), "")
     is_deleted = found.get("DeletedDate") is not None
-    return Secret(found["Name"], found["ARN"], version(_CURRENT), version(_PREVIOUS), is_deleted)
+    return Secret(found["Name"], found["ARN"], version, is_deleted)

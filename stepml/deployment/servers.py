@@ -11,6 +11,7 @@ from stepml.client.stored import delete_stored
 from stepml.deployment.artefacts import Place, bucket_exists
 from stepml.deployment.components import (
     CACHE,
+    MAIN,
     MEMCACHED,
     NETWORK,
     NODE_TYPES,
@@ -126,8 +127,7 @@ class Servers:
         parameters |= {
             "RedisSecretArn": secret.arn if secret else "",
             "RedisSecretVersion": secret.version if secret else "",
-            # Functions that are running have the password before: it ends with the next deployment.
-            "RedisPreviousVersion": secret.previous if secret and self._is_rotated(REDIS) else "",
+            "RedisPreviousVersion": former_version(self.stacks.get(MAIN), secret) if secret else "",
         }
         outputs = self._deployed(CACHE, parameters).outputs
         found: dict[str, str] = {}
@@ -197,6 +197,18 @@ class Servers:
         stack = self.deployer.stacks.find(stack_name(self.name, component))
         if stack is not None:
             self.deployer.stacks.delete(stack)
+
+
+def former_version(main: StackState | None, secret: Secret) -> str:
+    """Return the version of Redis' secret that functions have; empty if that is the present one.
+
+    Its password must remain valid until they have the present one, also if a deployment that
+    rotated it was interrupted.
+    """
+    if main is None or main.parameters.get("RedisSecretArn") != secret.arn:
+        return ""
+    version = main.parameters.get("RedisSecretVersion", "")
+    return "" if version == secret.version else version
 
 
 def _new_server_secret(address: str) -> Mapping[str, str]:

@@ -141,11 +141,15 @@ class Stacks:
             return self._ended(change_set.stack_id, seen, DONE)
 
     def discard(self, change_set: ChangeSet) -> None:
-        """Delete a change set, and the stack if this change set would have created it."""
+        """Delete a change set, and its stack if nothing but the change set is there.
+
+        Somebody else may have created the stack meanwhile.
+        """
         with translated(self.connection.endpoint_url):
             self._service.delete_change_set(ChangeSetName=change_set.id)
-            if change_set.is_new:
-                self._service.delete_stack(StackName=change_set.stack_id)
+            stack = self.find(change_set.stack_id) if change_set.is_new else None
+            if stack is not None and stack.status == REVIEW:
+                self._service.delete_stack(StackName=stack.id)
 
     def delete(self, stack: StackState) -> None:
         """Delete a stack with its resources, and wait until that is done.

@@ -384,10 +384,10 @@ class TestRefusals:
         stack.edit(
             "template.yaml",
             "Resources:\n",
-            "Resources:\n  Cache:\n    Type: AWS::ElastiCache::CacheCluster\n"
+            "Resources:\n  Cache:\n    Type: AWS::ElastiCache::ServerlessCache\n"
             "    Properties: {Engine: redis}\n\n",
         )
-        with pytest.raises(TemplateError, match=r"Cache \(AWS::ElastiCache::CacheCluster\)"):
+        with pytest.raises(TemplateError, match=r"Cache \(AWS::ElastiCache::ServerlessCache\)"):
             stack.deploy()
 
     def test_a_broken_state_machine_is_refused_with_the_reason(self, stack: Stack) -> None:
@@ -450,6 +450,17 @@ class TestChangeSets:
         assert {action for action, _, _ in self.kinds(change_set)} == {"Add"}
         with pytest.raises(ClientError, match="does not exist"):
             stack.events()
+
+    def test_a_refused_creation_spares_what_somebody_else_has_created(self, stack: Stack) -> None:
+        def refuse(change_set: ChangeSet) -> None:
+            stack.deploy(Greeting="hi")
+            raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            replace(deployer(stack.aws.endpoint_url), consent=refuse).deploy(
+                stack.template, stack.name, {}
+            )
+        assert stack.probe()["Payload"]["greeting"] == f"hi from {stack.name}"
 
     def test_only_what_changes_is_named(self, stack: Stack) -> None:
         stack.deploy()

@@ -94,8 +94,6 @@ def create_change_set(
 ) -> tuple[str, str]:
     existing = next((each for each in self.stacks.values() if each.name == stack_name), None)
     _require_suitable(existing, stack_name, change_set_name, change_set_type)
-    if existing is not None and existing.status == "REVIEW_IN_PROGRESS":
-        del self.stacks[existing.stack_id]  # moto makes another one
     failure, text, known = None, _EMPTY, set(self.stacks)
     try:
         text = processed(template)
@@ -118,6 +116,10 @@ def create_change_set(
             raise
         raise ValidationError(message=reason(error)) from error
     change_set = self.change_sets[change_set_id]
+    if existing is not None and stack_id != existing.stack_id:  # it is for the stack in review
+        existing.tags = self.stacks.pop(stack_id).tags
+        change_set.stack = existing
+        change_set.stack_id = stack_id = existing.stack_id
     if failure is None and change_set_type == "UPDATE" and _is_same(existing, change_set):
         failure = UNCHANGED
     change_set.status = "CREATE_COMPLETE" if failure is None else "FAILED"

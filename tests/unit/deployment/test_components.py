@@ -8,6 +8,8 @@ from stepml.deployment.components import CACHE, NETWORK, SERVER, Plan
 from stepml.deployment.idle import hourly_usd, idle_lines, monthly_usd
 from stepml.deployment.parameters import known_names, of_component, of_main, problems, types
 from stepml.deployment.records import StackState
+from stepml.deployment.secrets import Secret
+from stepml.deployment.servers import former_version
 from stepml.deployment.zones import address_problem, architecture_of, server_address
 
 ALL = ("redis", "memcached", "parameter_server")
@@ -80,6 +82,23 @@ def test_what_servers_cost_is_said_for_each_and_for_all() -> None:
     assert hourly_usd([], TYPES) == 0
     redis = monthly_usd("redis", TYPES)
     assert redis == pytest.approx(730 * 0.0256 + 0.4)
+
+
+@pytest.mark.parametrize(
+    ("main", "former"),
+    [
+        (None, ""),
+        (stack(), ""),  # redis is new
+        (stack(RedisSecretArn="arn", RedisSecretVersion="2"), ""),
+        (stack(RedisSecretArn="arn", RedisSecretVersion="1"), "1"),
+        (stack(RedisSecretArn="arn", RedisSecretVersion=""), ""),
+        (stack(RedisSecretArn="other", RedisSecretVersion="1"), ""),
+    ],
+)
+def test_the_password_that_functions_have_remains_valid(
+    main: StackState | None, former: str
+) -> None:
+    assert former_version(main, Secret("name", "arn", "2")) == former
 
 
 def test_types_are_given_or_those_of_the_stacks_or_the_usual_ones() -> None:
