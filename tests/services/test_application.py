@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from stepml.deployment.application import Application, Proposal, Wish
+from stepml.deployment.application import Application, Overview, Proposal, Wish
 from stepml.deployment.changes import described
 from stepml.deployment.doctor import Doctor, find
+from stepml.deployment.errors import DeploymentError
 from stepml.deployment.leftovers import log_groups
 from stepml.deployment.preflight import PreflightError, identify
 from stepml.deployment.records import StackEvent
@@ -32,9 +34,15 @@ class Trial:
         self.proposals: list[Proposal] = []
         self.events: list[StackEvent] = []
         self.agrees = True
+        self.overviews: list[Overview] = []
 
     def consent(self, proposal: Proposal) -> None:
         self.proposals.append(proposal)
+        if not self.agrees:
+            raise RefusedError
+
+    def agree(self, overview: Overview) -> None:
+        self.overviews.append(overview)
         if not self.agrees:
             raise RefusedError
 
@@ -48,17 +56,31 @@ class Trial:
             self.consent,
             self.events.append,
             tags={"stepml:version": "1"},
+            agree=self.agree,
         )
 
-    def deploy(self, **parameters: str) -> Any:
-        return self.application().deploy(Wish(parameters))
+    def deploy(self, *added: str, removed: Sequence[str] = (), **parameters: str) -> Any:
+        return self.application().deploy(Wish(parameters, added, removed))
+
+    def stacks(self) -> list[str]:
+        """Return the ends of the names of the deployment's stacks."""
+        found = self.aws.client("cloudformation").describe_stacks()["Stacks"]
+        names = [each["StackName"] for each in found]
+        return sorted(each[len(self.name) :] for each in names if each.startswith(self.name))
+
+    def secret(self, **content: str) -> None:
+        """Make the secret of Redis, before a deployment does."""
+        self.aws.client("secretsmanager").create_secret(
+            Name=f"{self.name}-redis", SecretString=json.dumps(content)
+        )
 
 
 @pytest.fixture
 def trial(aws: RunningAws) -> Iterator[Trial]:
     name = f"a{uuid.uuid4().hex[:8]}"
     yield Trial(aws, name)
-    delete(aws.endpoint_url, stack_name=name)
+    for end in ("", "-cache", "-network"):
+        delete(aws.endpoint_url, stack_name=f"{name}{end}")
     bucket = f"{name}-123456789012-us-east-1"
     buckets = aws.client("s3").list_buckets()["Buckets"]
     if bucket in [each["Name"] for each in buckets]:
@@ -171,3 +193,36 @@ def test_all_problems_are_named_before_anything_is_made(aws: RunningAws) -> None
         "--stack: expected at most 40 characters in us-east-1",
     ]
     assert trial.proposals == []
+
+
+def test_without_consent_no_server_and_no_secret_is_there(trial: Trial) -> None:
+    trial.agrees = False
+    with pytest.raises(RefusedError):
+        trial.deploy("redis")
+    (overview,) = trial.overviews
+    assert (overview.added, overview.removed, overview.rotated) == (["redis"], [], [])
+    assert overview.idle == ["Redis on cache.t4g.small: $19 a month"]
+    assert (trial.stacks(), trial.proposals) == ([], [])
+    with pytest.raises(ClientError, match="can't find the specified secret"):
+        trial.aws.client("secretsmanager").describe_secret(SecretId=f"{trial.name}-redis")
+
+
+def test_a_deployment_goes_on_behind_a_server_that_failed(trial: Trial) -> None:
+    trial.secret(pin="1234")
+    reason = r"-cache' is ROLLBACK_COMPLETE: RedisUser: .*password"
+    with pytest.raises(DeploymentError, match=reason):
+        trial.deploy("redis")
+    assert trial.stacks() == ["-cache", "-network"]  # the main stack waits for it
+    trial.aws.client("secretsmanager").put_secret_value(
+        SecretId=f"{trial.name}-redis", SecretString=json.dumps({"password": "a" * 32})
+    )
+    stack = trial.deploy("redis").stack
+    assert stack.parameters["RedisUrl"].startswith("rediss://stepml@")
+    assert stack.parameters["SubnetIds"].count("subnet-") == 2
+    n_asked = len(trial.overviews)
+    gone = trial.deploy(removed=["redis"])
+    assert [trial.overviews[-1].removed, len(trial.overviews)] == [["redis"], n_asked + 1]
+    given = ("RedisUrl", "RedisSecretArn", "RedisSecretVersion", "SubnetIds", "SecurityGroupIds")
+    assert {gone.stack.parameters[name] for name in given} == {""}
+    assert trial.stacks() == ["", "-network"]
+    assert trial.deploy().is_changed is False
