@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -12,7 +12,7 @@ from stepml.client.connection import Connection, translated
 from stepml.client.errors import ServiceRefusedError
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import ObjectTypeDef
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef, ObjectTypeDef
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +51,36 @@ def delete_stored(connection: Connection, bucket: str, place: str) -> int:
     """
     n_deleted = 0
     for page in _pages(connection, bucket, place):
-        with translated(connection.endpoint_url):
-            answer = connection.client("s3").delete_objects(
-                Bucket=bucket,
-                Delete={"Objects": [{"Key": each["Key"]} for each in page], "Quiet": True},
-            )
-        for error in answer.get("Errors", []):
-            raise ServiceRefusedError(
-                error.get("Code", "Unknown"), f"{error.get('Key')}: {error.get('Message')}"
-            )
+        delete_objects(connection, bucket, [{"Key": each["Key"]} for each in page])
         n_deleted += len(page)
     return n_deleted
+
+
+def delete_objects(
+    connection: Connection, bucket: str, objects: Sequence[ObjectIdentifierTypeDef]
+) -> None:
+    """Delete at most 1,000 objects by one request.
+
+    Parameters
+    ----------
+    connection : Connection
+    bucket : str
+    objects : sequence of mapping
+        Each has a Key, and a VersionId if one version is meant.
+
+    Raises
+    ------
+    ServiceRefusedError
+        An object cannot be deleted; others may have been.
+    """
+    with translated(connection.endpoint_url):
+        answer = connection.client("s3").delete_objects(
+            Bucket=bucket, Delete={"Objects": objects, "Quiet": True}
+        )
+    for error in answer.get("Errors", []):
+        raise ServiceRefusedError(
+            error.get("Code", "Unknown"), f"{error.get('Key')}: {error.get('Message')}"
+        )
 
 
 def _total(place: str, objects: Iterable[ObjectTypeDef]) -> Stored:

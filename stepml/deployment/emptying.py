@@ -9,6 +9,7 @@ from typing import Any
 
 from stepml.client.connection import Connection, translated
 from stepml.client.errors import ServiceRefusedError
+from stepml.client.stored import delete_objects
 
 MOST_AT_ONCE = 1000  # objects that a request deletes
 
@@ -46,12 +47,8 @@ def delete_bucket(connection: Connection, bucket: str) -> None:
     with translated(connection.endpoint_url):
         found = _versions(connection, bucket)
         while batch := [*islice(found, MOST_AT_ONCE)]:
-            objects: Any = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in batch]
-            answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
-            for error in answer.get("Errors", []):
-                raise ServiceRefusedError(
-                    error.get("Code", "Unknown"), f"{error.get('Key')}: {error.get('Message')}"
-                )
+            versions: Any = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in batch]
+            delete_objects(connection, bucket, versions)
         for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
             for upload in page.get("Uploads", []):
                 s3.abort_multipart_upload(
