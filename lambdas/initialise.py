@@ -24,7 +24,12 @@ from lambdas.job_store import JobStore, PartitionPlan, TrainingPlan
 from lambdas.job_store.code import ready_code
 from lambdas.job_store.given_objects import OpenBucket
 from lambdas.job_store.moments import load_moments
-from lambdas.job_store.network_checks import NetworkFacts, check_network_of, most_batch_size
+from lambdas.job_store.network_checks import (
+    NetworkFacts,
+    check_network_of,
+    most_batch_size,
+    require_rows_enough,
+)
 from lambdas.job_store.resumption import require_same_network, take_over
 from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
 from lambdas.job_store.samples import load_unscaled_sample
@@ -162,6 +167,7 @@ def _initialised(
     start = Start(store, paced, open_bucket)
     plan = _plan_of(partition, start.with_steps(partition.spec.stop), manifest, paced.label_unit)
     plan = plan.with_network_of(paced).noting(notes, doubts)
+    require_rows_enough(plan)
     epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
     take_over(store, partition)
     _publish_start(store, partition, plan, start)

@@ -13,10 +13,12 @@ from lambdas.job_store.plans import PartitionPlan, TrainingPlan
 from lambdas.job_store.shard_plans import split_of
 from lambdas.job_store.store import JobStore
 from lambdas.job_store.training_memory import StepRows, TrainingMemory
+from stepml.job.algorithm_base import Descent
 from stepml.job.choices import with_rows
 from stepml.job.errors import InvalidJobError, InvalidNetworkError
 from stepml.job.models import Neural
 from stepml.job.spec import JobSpec
+from stepml.job.spec_base import settled
 from stepml.ml.data import Manifest
 from stepml.ml.models import NetworkLayout, NeuralNetwork, build_model
 from stepml.ml.neural.code import directory_of
@@ -112,6 +114,29 @@ def most_batch_size(draft: TrainingPlan, network: NetworkFacts, function_mb: int
     memory = TrainingMemory(draft.spec, n_parameters, network.saved_row_bytes, rows)
     memory.require(function_mb)
     return memory.most_batch_size(function_mb)
+
+
+def require_rows_enough(plan: TrainingPlan) -> None:
+    """Raise `InvalidNetworkError` if ranks step with one row, and the user's network needs more."""
+    if not plan.code or 1 not in _rows_of_steps(plan):
+        return
+    from stepml.ml.neural.checks import check_row_alone
+
+    model = plan.model()
+    assert isinstance(model, NeuralNetwork)
+    check_row_alone(model.bound, model.spec, directory_of(plan.code))
+
+
+def _rows_of_steps(plan: TrainingPlan) -> set[int]:
+    """Return the numbers of rows whose gradient a rank computes at once."""
+    descent, batches = settled(plan.spec.algorithm), set[int]()
+    assert isinstance(descent, Descent)  # others train no networks
+    for rows in plan.shard_rows:
+        most = rows if descent.averages_models else max(plan.shard_rows)
+        n_batches = -(-most // settled(descent.batch_size))
+        batches |= {rows // n_batches, -(-rows // n_batches)}
+    parts = [(rows, min(descent.parts or 1, rows)) for rows in batches if rows]
+    return {each for rows, n in parts for each in (rows // n, -(-rows // n))}
 
 
 def _rows_of(plan: PartitionPlan, spec: JobSpec, manifest: Manifest | None) -> StepRows:

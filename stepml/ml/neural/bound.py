@@ -78,7 +78,7 @@ class BoundNetwork:
         self._transform = transform
         self._channels = _Normalisation.of(channels, len(input_shape)) if channels else None
         self._loss = loss
-        self._input_shape = tuple(input_shape)
+        self.input_shape = tuple(input_shape)
         named = dict(module.named_parameters())
         trained = {name: each for name, each in named.items() if each.requires_grad}
         rest: dict[str, torch.Tensor] = {
@@ -144,7 +144,7 @@ class BoundNetwork:
 
     def rows(self, X: npt.NDArray[Any]) -> torch.Tensor:
         """Return rows (n_samples, n_features) in the input's shape, as a normalised copy."""
-        x = torch.from_numpy(X.astype(np.float32)).reshape(-1, *self._input_shape)
+        x = torch.from_numpy(X.astype(np.float32)).reshape(-1, *self.input_shape)
         return x if self._channels is None else self._channels.apply(x)
 
     def loss(self, outputs: Floats, y: npt.NDArray[Any]) -> float:

@@ -126,6 +126,27 @@ def layout_of(
         return bound_network(spec, input_shape, n_outputs, None, code, seed=0).layout
 
 
+def check_row_alone(network: BoundNetwork, spec: Neural, code: Path) -> None:
+    """Take a step with one random row.
+
+    Raises
+    ------
+    InvalidNetworkError
+        The network needs more rows; the message has the line in the user's code.
+    """
+    row = torch.randn(1, *network.input_shape, generator=torch.Generator().manual_seed(0))
+    w = network.parameters
+    taken = blamed(code, f"{spec.entry_point}"), _named_layers(network.module), seeded(0)
+    try:
+        with _limited(spec, code), taken[0], taken[1], taken[2]:
+            network.gradient(w, row, _targets(spec, 1)[:1], np.empty_like(w))
+    except InvalidNetworkError as error:
+        raise InvalidNetworkError(
+            "algorithm.batch_size: some batch of a rank, or part of one, is one row, and the "
+            f"network needs more: {error}"
+        ) from error
+
+
 @contextmanager
 def _named_layers(module: nn.Module) -> Iterator[None]:
     """Add the innermost layer to the message of an error, whose line may be torch's own."""

@@ -178,6 +178,26 @@ def test_code_that_does_not_return_is_ended(files: dict[str, str]) -> None:
         check_model("job", job.storage)
 
 
+def test_a_network_that_needs_more_rows_than_a_batch_has_is_refused_before_training() -> None:
+    """A call of torch's function, unlike its layer, has no statistics of earlier batches."""
+    layers = LAYERS.replace(
+        "        return activated",
+        "        from torch.nn.functional import batch_norm\n"
+        "        x = x if not self.training else batch_norm(x, None, None, training=True)\n"
+        "        return activated",
+    )
+    gradients = OWN["algorithm"]
+    for fields in ({"batch_size": 1}, {"batch_size": 8, "accumulate": 8}):
+        job = own_job({"nets/layers.py": layers}, algorithm=gradients | fields)
+        expected = (
+            r"^algorithm.batch_size: .* is one row, .*layers.py:12: ValueError: Expected more"
+        )
+        with pytest.raises(InvalidNetworkError, match=expected):
+            job.initialised()
+    own_job({"nets/layers.py": layers}, algorithm=gradients).initialised()
+    own_job(algorithm=gradients | {"batch_size": 1}).initialised()
+
+
 def test_labels_are_compared_with_the_network_once_they_are_known() -> None:
     source = SMALL.replace("n_outputs)", "5)").replace("n_outputs, width", "width")
     job = own_job({"nets/small.py": source})
