@@ -32,14 +32,27 @@ _NOUNS = {
     "AWS::IAM::InstanceProfile": ("instance profile", "instance profiles"),
     "AWS::IAM::ManagedPolicy": ("policy", "policies"),
     "AWS::IAM::Role": ("role", "roles"),
+    "AWS::Lambda::Alias": ("alias", "aliases"),
     "AWS::Lambda::Function": ("function", "functions"),
     "AWS::Lambda::Permission": ("permission", "permissions"),
+    "AWS::Lambda::Version": ("version of a function", "versions of functions"),
     "AWS::Logs::LogGroup": ("log group", "log groups"),
     "AWS::S3::Bucket": ("bucket", "buckets"),
     "AWS::S3::BucketPolicy": ("bucket policy", "bucket policies"),
     "AWS::SecretsManager::Secret": ("secret", "secrets"),
     "AWS::StepFunctions::StateMachine": ("state machine", "state machines"),
+    "AWS::StepFunctions::StateMachineVersion": (
+        "version of a state machine",
+        "versions of state machines",
+    ),
 }
+_VERSIONS = frozenset(
+    {
+        "AWS::Lambda::Alias",
+        "AWS::Lambda::Version",
+        "AWS::StepFunctions::StateMachineVersion",
+    }
+)
 _REPLACED, _PERHAPS, _DELETED = "REPLACED", "PERHAPS REPLACED", "DELETED"
 _MODIFIED = {"True": _REPLACED, "Conditional": _PERHAPS, "False": "changed"}
 _ORDER = (_REPLACED, _PERHAPS, _DELETED, "changed", "created", "taken in")
@@ -57,6 +70,8 @@ def noun(resource_type: str, count: int = 1) -> str:
 
 def verb(change: Change) -> str:
     """Return the verb for a change; those in capitals lose something."""
+    if change.type in _VERSIONS:
+        return "created" if change.action == "Add" else "changed"  # the earlier ones remain
     if change.action == "Modify":
         return _MODIFIED.get(change.replacement, _PERHAPS)
     return {"Add": "created", "Remove": _DELETED, "Import": "taken in"}.get(
@@ -83,7 +98,8 @@ def described(change_set: ChangeSet) -> list[str]:
             lines += [f"  {word} {change.name} ({noun(change.type)})" for change in found]
         elif found:
             lines.append(f"  {word}: {counted(found)}")
-            lines.append(f"    {', '.join(change.name for change in found)}")
+            names = [change.name for change in found if change.type not in _VERSIONS]
+            lines += [f"    {', '.join(names)}"] if names else []
     return lines
 
 

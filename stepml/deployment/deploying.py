@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from stepml.client.connection import Connection
-from stepml.deployment import inbox
+from stepml.deployment import inbox, versions
 from stepml.deployment.artefacts import Artefacts, Place
 from stepml.deployment.records import ChangeSet, StackState
 from stepml.deployment.stacks import Stacks
-from stepml.deployment.templates import Archives, OwnFiles, digest, packed, read_template
+from stepml.deployment.templates import (
+    ALIAS_OUTPUT,
+    Archives,
+    OwnFiles,
+    digest,
+    packed,
+    read_template,
+    with_alias,
+)
 
 Consent = Callable[[ChangeSet], None]  # raises an error to refuse
 
@@ -74,15 +82,17 @@ class Deployer:
         artefacts = self.artefacts
         artefacts.require_bucket()
         ready = packed(template, template_path.parent, self.archives, artefacts.upload)
-        text = json.dumps(ready).encode()
+        stack = self.stacks.ready(name)
+        text = json.dumps(_named(ready, stack, parameters)).encode()
         key = f"templates/{digest(text)}.json"
         artefacts.upload(key, text)
-        stack = self.stacks.ready(name)
         given = _parameters(template, stack, parameters)
         change_set = self.stacks.propose(name, artefacts.url(key), stack, given, self.tags)
         deployed = stack if change_set is None else self._changed(change_set)
         assert deployed is not None
         inbox.connect(self.connection, deployed)
+        if change_set is not None:
+            versions.delete_old(self.connection, deployed)
         return deployed
 
     def _changed(self, change_set: ChangeSet) -> StackState:
@@ -92,6 +102,16 @@ class Deployer:
             self.stacks.discard(change_set)
             raise
         return self.stacks.execute(change_set)
+
+
+def _named(
+    template: Mapping[str, Any], stack: StackState | None, given: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the template with the name of the deployment."""
+    if stack is None:
+        return with_alias(template, given, {}, "")
+    current = stack.outputs.get(ALIAS_OUTPUT, "")
+    return with_alias(template, given, stack.parameters, current)
 
 
 def _parameters(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +15,10 @@ from stepml.packaging.archives import zip_archive
 from stepml.packaging.packages import Package, code_package
 from stepml.packaging.sources import files_below, resource_root
 from stepml.packaging.templates import parse_template
+
+ALIAS_OUTPUT = "Deployment"  # of the main template
+_SWITCH = "FunctionVersions"  # its parameter
+_ALIAS_DIGITS = 12
 
 Upload = Callable[[str, bytes], str]  # (key, content) → s3:// URI
 
@@ -117,6 +123,54 @@ def packed(
         text = _existing((base / section["DefinitionUri"]).resolve()).read_bytes()
         section["DefinitionUri"] = upload(f"definitions/{digest(text)}.json", text)
     return result
+
+
+def with_alias(
+    template: Mapping[str, Any],
+    given: Mapping[str, str],
+    kept: Mapping[str, str],
+    current: str,
+    now: datetime | None = None,
+) -> dict[str, Any]:
+    """Return ``template`` with the name of this deployment, if it has a place for one.
+
+    The name begins with the digest of all that functions are made of, and is that of the present
+    deployment if nothing has changed. Otherwise it is new, as the aliases of earlier deployments
+    still exist.
+
+    Parameters
+    ----------
+    template : mapping
+        As `packed` returns it.
+    given : mapping
+        Parameters that get a value.
+    kept : mapping
+        Those of the stack that is updated.
+    current : str
+        The name of the present deployment, or an empty string.
+    now : datetime, optional
+        The present time.
+    """
+    result = copy.deepcopy(dict(template))
+    values = _values(template.get("Parameters", {}), given, kept)
+    if "Deployment" in template.get("Mappings", {}) and values[_SWITCH] == "on":
+        content = json.dumps([template, values], sort_keys=True).encode()
+        begin = f"d{digest(content)[:_ALIAS_DIGITS]}-"
+        new = f"{begin}{now or datetime.now(UTC):%Y%m%d%H%M%S}"
+        alias = current if current.startswith(begin) else new
+        result["Mappings"]["Deployment"]["Current"]["Alias"] = alias
+    return result
+
+
+def _values(
+    slots: Mapping[str, Any], given: Mapping[str, str], kept: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the values of parameters, without those kept ones that CloudFormation never tells."""
+    return {
+        name: str(given.get(name, kept.get(name, slot.get("Default"))))
+        for name, slot in slots.items()
+        if name in given or not slot.get("NoEcho")
+    }
 
 
 def digest(content: bytes) -> str:

@@ -146,6 +146,7 @@ class LambdaApi:
             code_sha256=stored.code_sha_256,
             role_arn=stored.role,
             log_group=stored.logs_group_name,
+            version=str(stored.version),
         )
 
     def seams(self) -> Seams:

@@ -214,6 +214,7 @@ def deploy_faulty(
     *,
     name: str = "stepml",
     concurrency: int | None = None,
+    keeps_code: bool = False,
     **limits: Any,
 ) -> FaultyStack:
     """Deploy the real template with the injector in its package.
@@ -227,6 +228,9 @@ def deploy_faulty(
         Of the stack.
     concurrency : int, optional
         The stack's ``AccountConcurrency``; by default the account's real limit.
+    keeps_code : bool
+        Whether jobs run versions of functions. Without them, a test may change the settings of a
+        function by hand.
     **limits
         Properties that all functions get, such as ``Timeout``.
     """
@@ -235,7 +239,9 @@ def deploy_faulty(
     plans.mkdir(parents=True)
     (place / TEMPORARY).mkdir()
     (place / "template.json").write_text(json.dumps(_template(place, plans, limits)))
-    parameters = {} if concurrency is None else {"AccountConcurrency": str(concurrency)}
+    parameters = {"FunctionVersions": "on" if keeps_code else "off"}
+    if concurrency is not None:
+        parameters["AccountConcurrency"] = str(concurrency)
     outputs = deploy(
         aws.endpoint_url,
         place / "template.json",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from stepml.job import data_keys, keys
 from stepml.job.errors import InvalidJobError
 from stepml.job.parse import parse_job
 from stepml.ml.data import arrays, unpack_shard
+from tests.faults.placements import Point
+from tests.faults.stack import FaultyStack, deploy_faulty
+from tests.support.deployment import deploy
 from tests.support.local_stack import LocalStack, csv_rows
 from tests.support.plain_choices import plain_job
 from tests.support.running_aws import eventually
@@ -163,3 +167,26 @@ def test_a_file_in_the_inbox_becomes_a_model(local_stack: LocalStack, job: dict[
     with pytest.raises(InvalidJobError) as same:
         parse_job({})
     assert local_stack.read(f"inbox/{name}.json.error.txt").decode() == f"{same.value}\n"
+
+
+def test_a_running_job_keeps_its_code_when_the_stack_is_deployed_again(
+    local_stack: FaultyStack, job: dict[str, Any], tmp_path: Path
+) -> None:
+    stack = deploy_faulty(local_stack.aws, tmp_path, name="renewed", keeps_code=True)
+    job = job | {"workers": 1, "stop": {"max_epochs": 2}}
+    job["data"] = job["data"] | {"uri": stack.upload("data/small.csv", csv_rows(60))}
+    with stack.holding("old", Point("executor", 1, 0)) as hold:
+        running = stack.start(job, "old")
+        hold.reached()
+        entry = tmp_path / "renewed" / "code" / "lambdas" / "entry.py"
+        works = "            task = kind.from_event(event)\n"
+        assert works in entry.read_text()
+        entry.write_text(entry.read_text().replace(works, "            raise NEW_CODE\n"))
+        with entry.open("a") as file:
+            file.write("\n\nfrom stepml.job.errors import InvalidJobError\n")
+            file.write("NEW_CODE = InvalidJobError('the new code')\n")
+        deploy(stack.endpoint_url, tmp_path / "renewed" / "template.json", stack_name="renewed")
+    assert stack.ended(running)["status"] == "SUCCEEDED"
+    failed = stack.run(job, "new")
+    assert (failed["status"], failed["error"]) == ("FAILED", "InvalidJobError")
+    assert "the new code" in failed["cause"]

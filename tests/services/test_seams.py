@@ -104,7 +104,12 @@ def _keeps_non_empty_buckets_silently() -> bool:
 def still_needed() -> dict[str, Any]:
     """Return, for each seam, whether the installed moto still needs it."""
     from moto.autoscaling.models import FakeAutoScalingGroup
-    from moto.awslambda.models import LambdaFunction, Permission
+    from moto.awslambda.models import (
+        LambdaFunction,
+        LambdaStorage,
+        LambdaVersion,
+        Permission,
+    )
     from moto.awslambda_simple.models import LambdaSimpleBackend
     from moto.cloudformation import parsing
     from moto.cloudformation.models import ChangeSet, CloudFormationBackend, Stack
@@ -400,6 +405,20 @@ def still_needed() -> dict[str, Any]:
         ),
         "StateMachine.has_cfn_attr": not StateMachine.has_cfn_attr("Arn"),
         "StateMachine.get_cfn_attribute": _lacks(StateMachine.get_cfn_attribute, '"Arn"'),
+        "LambdaStorage.publish_version": "len(all_versions) + 1"
+        in _source(LambdaStorage.publish_version),
+        "LambdaVersion.create_from_cloudformation_json": _lacks(
+            LambdaVersion.create_from_cloudformation_json, "Description"
+        ),
+        **{
+            f"LambdaVersion.{name}": name not in vars(LambdaVersion)
+            for name in (
+                "update_from_cloudformation_json",
+                "physical_resource_id",
+                "has_cfn_attr",
+                "get_cfn_attribute",
+            )
+        },
         "LambdaFunction.create_from_cloudformation_json": _lacks(
             LambdaFunction.create_from_cloudformation_json, "LoggingConfig"
         ),

@@ -18,6 +18,7 @@ from stepml.local.cloudformation import (
     secrets,
     stacks,
     tables,
+    versions,
 )
 from stepml.local.cloudformation.virtual_machines import machine_seams
 from stepml.local.seams import Seams
@@ -40,6 +41,6 @@ def cloudformation_seams(servers: StackServers, endpoint_url: str, port: int) ->
     caches.use(ElastiCache(servers))
     modules = (
         *(expansion, change_sets, events, stacks, retention, conditions),
-        *(parameters, machines, resources, buckets, tables, secrets, networks),
+        *(parameters, machines, resources, buckets, tables, secrets, networks, versions),
     )
     return [*(module.seams for module in modules), machine_seams(servers, endpoint_url, port)]

@@ -25,10 +25,13 @@ _REPLACING = {
     "AWS::EC2::Subnet": {"VpcId", "CidrBlock", "AvailabilityZone"},
     "AWS::EC2::VPC": {"CidrBlock"},
     "AWS::IAM::Role": {"RoleName"},
+    "AWS::Lambda::Alias": {"FunctionName", "Name"},
     "AWS::Lambda::Function": {"FunctionName"},
+    "AWS::Lambda::Version": {"Description", "FunctionName"},
     "AWS::Logs::LogGroup": {"LogGroupName"},
     "AWS::S3::Bucket": {"BucketName"},
     "AWS::StepFunctions::StateMachine": {"StateMachineName", "StateMachineType"},
+    "AWS::StepFunctions::StateMachineVersion": {"Description", "StateMachineArn"},
 }
 
 _create_change_set = CloudFormationBackend.create_change_set

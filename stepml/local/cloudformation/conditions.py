@@ -10,6 +10,7 @@ from typing import Any
 from moto.cloudformation.parsing import ResourceMap
 
 from stepml.local.cloudformation.retention import is_retained
+from stepml.local.cloudformation.versions import ALIAS, MACHINE_VERSION, VERSION
 from stepml.local.seams import Seams
 
 seams = Seams()
@@ -18,6 +19,8 @@ _build_resource_diff = ResourceMap.build_resource_diff
 _update = ResourceMap.update
 
 _IF = re.compile(r'"Fn::If": \["(\w+)"')
+_WORD = re.compile(r"\w+")
+_LATE = frozenset({VERSION, ALIAS, MACHINE_VERSION})
 
 
 @seams.replaces(
@@ -35,9 +38,13 @@ def resource_diff(self: Any, other_template: Any, parameters: Any = None) -> dic
     given = _changed(self, parameters or {})
     modified = set(_build_resource_diff(self, other_template, given)["Modify"])
     modified |= {name for name in wanted if changed.intersection(_IF.findall(_text(new[name])))}
+    added = [name for name in wanted if name not in existing]
+    # moto makes first what is added, but a version of a function needs the function's change.
+    late = {name for name in added if modified & _named(new[name]) and new[name]["Type"] in _LATE}
+    changing = (modified & set(existing)) | late
     return {
-        "Add": [name for name in wanted if name not in existing],
-        "Modify": [name for name in wanted if name in existing and name in modified],
+        "Add": [name for name in added if name not in late],
+        "Modify": _ordered({name: new[name] for name in wanted if name in changing}),
         "Remove": [name for name in existing if name not in wanted and not is_retained(old[name])],
     }
 
@@ -58,6 +65,28 @@ def _changed(resources: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
     before = {name: each.get("Default") for name, each in slots.items()}
     before |= resources.input_parameters
     return {n: value for n, value in parameters.items() if str(before.get(n)) != str(value)}
+
+
+def _ordered(resources: Mapping[str, Any]) -> list[str]:
+    """Return the names of resources, each after those that it names."""
+    order: dict[str, None] = {}
+    pending: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name not in pending:
+            pending.add(name)
+            for other in sorted(_named(resources[name]) & resources.keys()):
+                visit(other)
+            order[name] = None
+
+    for name in resources:
+        visit(name)
+    return [*order]
+
+
+def _named(resource: Mapping[str, Any]) -> set[str]:
+    """Return all words in a resource, among them the names of other resources."""
+    return set(_WORD.findall(_text(resource)))
 
 
 def _loaded(current: Any, template: Any, parameters: Any) -> Any:

@@ -50,8 +50,10 @@ SUPPORTED_TYPES = frozenset(
         "AWS::IAM::ManagedPolicy",
         "AWS::IAM::Policy",
         "AWS::IAM::Role",
+        "AWS::Lambda::Alias",
         "AWS::Lambda::Function",
         "AWS::Lambda::Permission",
+        "AWS::Lambda::Version",
         "AWS::Logs::LogGroup",
         "AWS::S3::Bucket",
         "AWS::S3::BucketPolicy",
@@ -59,6 +61,7 @@ SUPPORTED_TYPES = frozenset(
         "AWS::SQS::Queue",
         "AWS::SecretsManager::Secret",
         "AWS::StepFunctions::StateMachine",
+        "AWS::StepFunctions::StateMachineVersion",
     }
 )
 
@@ -92,6 +95,7 @@ def processed(text: str) -> str:
         )
     if template.get("Transform") == TRANSFORM:
         template = expanded(without_images(template))
+    template = with_map_values(template, template.get("Mappings", {}))
     require_supported_types(template)
     return json.dumps(with_nested_attributes(template), default=str)
 
@@ -102,6 +106,22 @@ def parsed(text: str) -> Any:
         return parse_template(text)
     except ValueError as error:
         raise ValidationError(message=f"Template format error: {error}") from error
+
+
+def with_map_values(part: Any, mappings: Mapping[str, Any]) -> Any:
+    """Return a part of a template with the values of mappings that it names by constants.
+
+    So resources differ if the mapping does, and are updated.
+    """
+    if isinstance(part, dict):
+        found = part.get("Fn::FindInMap")
+        if found and all(isinstance(each, str) for each in found):
+            name, first, second = found
+            return mappings[name][first][second]
+        return {name: with_map_values(each, mappings) for name, each in part.items()}
+    if isinstance(part, list):
+        return [with_map_values(each, mappings) for each in part]
+    return part
 
 
 def without_images(template: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 from moto.utilities.utils import get_partition
 
+from stepml.local.engine.revisions import INITIAL, revision_id
 from stepml.local.seams import Seams
 
 seams = Seams()
@@ -90,16 +91,20 @@ def delete_state_machine(
 @seams.replaces(
     StateMachine,
     "has_cfn_attr",
-    why="has no Arn",
+    why="has neither ARN nor revision",
     kind=classmethod,
 )
 def has_state_machine_attr(cls: Any, attr: str) -> bool:
-    return attr == "Arn" or _has_attr(cls, attr)
+    return attr in ("Arn", "StateMachineRevisionId") or _has_attr(cls, attr)
 
 
-@seams.replaces(StateMachine, "get_cfn_attribute", why="has no Arn")
+@seams.replaces(StateMachine, "get_cfn_attribute", why="has neither ARN nor revision")
 def get_state_machine_attr(self: Any, attribute_name: str) -> Any:
-    return self.arn if attribute_name == "Arn" else _get_attr(self, attribute_name)
+    if attribute_name == "Arn":
+        return self.arn
+    if attribute_name == "StateMachineRevisionId":
+        return revision_id(self) or INITIAL
+    return _get_attr(self, attribute_name)
 
 
 def definition(properties: dict[str, Any], account_id: str, region_name: str) -> str:

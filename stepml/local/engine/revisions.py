@@ -17,6 +17,8 @@ from stepml.local.seams import Seams
 
 seams = Seams()
 
+INITIAL = "INITIAL"  # the revision of a machine that has not changed
+
 _create = StepFunctionsParserBackend.create_state_machine
 _update = StateMachine.update
 _update_response = StepFunctionResponse.update_state_machine

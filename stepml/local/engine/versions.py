@@ -16,7 +16,7 @@ from moto.stepfunctions.models import StateMachine, StateMachineAlias, StepFunct
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from stepml.local.engine.pages import page
-from stepml.local.engine.revisions import revision_id
+from stepml.local.engine.revisions import INITIAL, revision_id
 from stepml.local.engine.starting import split
 from stepml.local.seams import Seams
 
@@ -26,7 +26,6 @@ _publish = StateMachine.publish
 
 MAX_VERSIONS = 1000  # of a state machine
 MAX_ALIASES = 100
-INITIAL = "INITIAL"  # the revision of a machine that has not changed
 
 
 @seams.replaces(StepFunctionResponse, "publish_state_machine_version", why="is missing")

@@ -24,6 +24,7 @@ class Function:
     code_sha256: str  # identifies the code, in any directory
     role_arn: str = ""  # whose permissions it has
     log_group: str = ""  # of its output
+    version: str = "$LATEST"
 
     @property
     def configuration(self) -> Hashable:
@@ -37,6 +38,7 @@ class Function:
             self.memory_mb,
             self.role_arn,
             self.log_group,
+            self.version,
         )
 
 

@@ -140,6 +140,10 @@ def test_the_deployer_may_make_every_type_of_resource_of_the_templates() -> None
         ),
         "SQS": ("sqs:CreateQueue", "arn:aws:sqs:us-east-1:1:stepml-cleanup-failures"),
         "SNS": ("sns:CreateTopic", "arn:aws:sns:us-east-1:1:stepml-alarms"),
+        "StepFunctions": (
+            "states:PublishStateMachineVersion",
+            "arn:aws:states:us-east-1:1:stateMachine:stepml-epoch",
+        ),
         "CloudWatch": (
             "cloudwatch:PutMetricAlarm",
             "arn:aws:cloudwatch:us-east-1:1:alarm:stepml-x",

@@ -63,3 +63,18 @@ def test_the_console_is_that_of_the_partition() -> None:
         "aws-cn": "https://cn-north-1.console.amazonaws.cn/" + path.format("cn-north-1"),
         "aws-us-gov": "https://console.amazonaws-us-gov.com/" + path.format("us-gov-west-1"),
     }
+
+
+def test_versions_lose_nothing_and_are_only_counted() -> None:
+    changes = change_set(
+        Change("Modify", "Executor", FUNCTION),
+        Change("Modify", "ExecutorVersion", "AWS::Lambda::Version", "True"),
+        Change("Modify", "ExecutorAlias", "AWS::Lambda::Alias", "Conditional"),
+        Change("Remove", "EpochVersion", "AWS::StepFunctions::StateMachineVersion"),
+    )
+    assert not is_dangerous(changes)
+    assert described(changes) == [
+        "stack 'stepml' would be changed:",
+        "  changed: 1 function, 1 version of a function, 1 alias, 1 version of a state machine",
+        "    Executor",
+    ]

@@ -9,6 +9,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from lambdas.entry import MODULES_VARIABLE
 from lambdas.prepare import KINDS_VARIABLE
 from stepml.certificates import self_signed_certificate
 from stepml.deployment.inbox import FUNCTION_OUTPUT
+from stepml.deployment.templates import ALIAS_OUTPUT, with_alias
 from stepml.job import errors
 from stepml.job.formats import FORMATS
 from stepml.job.function_kinds import FUNCTION_KINDS
@@ -40,6 +42,7 @@ from stepml.packaging.packages import (
 from tests.support.paths import ROOT
 
 MACHINES = ("train", "epoch", "ranks")
+DEPLOYMENT = {"FindInMap": ["Deployment", "Current", "Alias"]}  # empty in the source
 NO_VALUE = {"Ref": "AWS::NoValue"}
 
 # Errors of Step Functions and Lambda; further below those with which Lambda refuses a call.
@@ -218,7 +221,7 @@ def part_of(task: str) -> str:
     """
     every = [each for name in MACHINES for each in states(machine(name))]
     (path,) = {
-        re.fullmatch(r"States.Format\('\$\{StackName\}-\{\}', (.+)\)", name)[1]  # type: ignore[index]
+        re.fullmatch(r"States.Format\('\$\{StackName\}-\{\}\$\{Alias\}', (.+)\)", name)[1]  # type: ignore[index]
         for each, state in every
         if each == task and (name := state["Parameters"]["FunctionName.$"])
     }
@@ -435,8 +438,109 @@ def test_every_placeholder_is_substituted_and_every_substitution_used(name: str)
         if placeholder in ("StackName", "Partition"):
             assert value == {"Ref": f"AWS::{placeholder}"}
             continue
+        condition, versioned, newest = value["If"]
+        assert condition == "HasVersions"
+        if placeholder == "Alias":
+            assert newest == ""
+            continue
         assert placeholder in known
-        assert next(iter(value.values())).split(".")[0] == placeholder
+        kind = "Alias" if placeholder.endswith("Function") else "Version"
+        named = placeholder.removesuffix("Function").removesuffix("StateMachine")
+        assert versioned == {"Ref": f"{named}{kind}"}
+        assert next(iter(newest.values())).split(".")[0] == placeholder
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_every_function_that_a_machine_chooses_has_its_alias_before(name: str) -> None:
+    machines = resources("AWS::Serverless::StateMachine").values()
+    (found,) = (m for m in machines if m["DefinitionUri"].endswith(f"/{name}.asl.json"))
+    _, joined, _ = found["DefinitionSubstitutions"]["Alias"]["If"]
+    empty, (colon, selected) = joined["Join"]
+    first, (alias, *others) = selected["Select"]
+    assert (empty, colon, first) == ("", ":", 0)
+    assert alias == DEPLOYMENT
+    always = {each["Ref"] for each in others if "Ref" in each}
+    with_torch = {
+        each["If"][1]["Ref"] for each in others if each.get("If", [])[0:1] == ["HasTorchVersions"]
+    }
+    named = {
+        function.replace("Function", "Alias")
+        for task, state in states(machine(name))
+        if state["Type"] == "Task" and "FunctionName.$" in state["Parameters"]
+        for function in chosen_functions(task)
+    }
+    assert always | with_torch == named
+    assert with_torch == {each for each in named if "Torch" in each}
+
+
+def test_each_function_that_jobs_call_has_a_version_and_an_alias_of_every_deployment() -> None:
+    given = template()["Resources"]
+    called = {each for task, state in all_tasks() for each in invoked_functions(task, state)}
+    for logical in called:
+        name, kind = logical.removesuffix("Function"), given[logical].get("Condition", "Has")
+        version, alias = given[f"{name}Version"], given[f"{name}Alias"]
+        for each in (version, alias):
+            assert each["Condition"] == f"{kind}Versions"
+            assert each["UpdateReplacePolicy"] == "Retain"  # for jobs that run
+            assert each["DeletionPolicy"] == "RetainExceptOnCreate"
+            assert each["Properties"]["FunctionName"] == {"Ref": logical}
+        # Another description makes another version, and another name another alias.
+        assert version["Properties"]["Description"] == DEPLOYMENT
+        assert alias["Properties"]["Name"] == DEPLOYMENT
+        assert alias["Properties"]["FunctionVersion"] == {"GetAtt": f"{name}Version.Version"}
+    assert len(resources("AWS::Lambda::Alias")) == len(called)
+    # Lambda makes no version of a function that has not changed.
+    variables = template()["Globals"]["Function"]["Environment"]["Variables"]
+    assert variables["STEPML_DEPLOYMENT"] == {"If": ["HasVersions", DEPLOYMENT, ""]}
+
+
+def test_machines_that_others_start_have_a_version_of_every_deployment() -> None:
+    versions = resources("AWS::StepFunctions::StateMachineVersion")
+    assert versions == {
+        f"{name}Version": {
+            "StateMachineArn": {"Ref": f"{name}StateMachine"},
+            "StateMachineRevisionId": {"GetAtt": f"{name}StateMachine.StateMachineRevisionId"},
+            "Description": DEPLOYMENT,
+        }
+        for name in ("Epoch", "Ranks")
+    }
+    for parent, child in (("Train", "Epoch"), ("Epoch", "Ranks")):
+        policies = resources("AWS::Serverless::StateMachine")[f"{parent}StateMachine"]["Policies"]
+        assert {
+            "StepFunctionsExecutionPolicy": {
+                "StateMachineName": {"Sub": f"${{{child}StateMachine.Name}}:*"}
+            }
+        } in policies
+
+
+def test_each_change_is_another_deployment_and_no_other_is() -> None:
+    source = template() | {"Mappings": {"Deployment": {"Current": {"Alias": ""}}}}
+    at = [datetime(2026, 1, 2, 3, minute, tzinfo=UTC) for minute in range(3)]
+
+    def alias(
+        given: dict[str, str], kept: dict[str, str], current: str = "", now: int = 0, **changes: Any
+    ) -> str:
+        made = with_alias(source | changes, given, kept, current, at[now])
+        return str(made["Mappings"]["Deployment"]["Current"]["Alias"])
+
+    defaults = {name: str(slot["Default"]) for name, slot in template()["Parameters"].items()}
+    defaults["ParameterServerToken"] = "****"  # as CloudFormation tells it
+    first = alias({}, {})
+    assert re.fullmatch(r"d[0-9a-f]{12}-20260102030000", first)
+    week = {"LogRetentionDays": "7"}
+    assert alias({}, defaults, first, 1) == first
+    assert alias({"LogRetentionDays": "30"}, defaults, first, 1) == first
+    second = alias(week, defaults, first, 1)
+    assert alias({}, defaults | week, second, 2) == second
+    changed = [
+        alias({"ParameterServerToken": "secret"}, defaults, first),
+        alias({}, defaults, first, Description="other code"),
+        alias({}, defaults, second, 2),  # as at first, but the first alias still exists
+    ]
+    assert len({first, second, *changed}) == 5
+    assert alias({"FunctionVersions": "off"}, {}) == ""
+    assert template()["Outputs"][ALIAS_OUTPUT]["Value"] == DEPLOYMENT
+    assert with_alias({"Resources": {}}, {}, {}, "") == {"Resources": {}}  # another stack's
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("state_machines/*.asl.json")), ids=str)
