@@ -43,7 +43,7 @@ def delete_old(connection: Connection, stack: StackState, now: datetime | None =
     now : datetime, optional
         The present time.
     """
-    if _TRAIN not in stack.outputs:
+    if not {_TRAIN, *_NESTED} <= stack.outputs.keys():
         return 0
     with translated(connection.endpoint_url):
         since = _oldest_start(connection, stack.outputs[_TRAIN], now or datetime.now(UTC))
