@@ -195,14 +195,15 @@ class Destruction:
         """Wait until Lambda has released its interfaces, without which a network cannot go."""
         subnets = network.outputs.get("SubnetIds", "").split(",")
         deadline, was_said = time.monotonic() + self.interfaces_wait_s, False
-        while count := len(self._interfaces(subnets)):
+        while left := self._interfaces(subnets):
             if not was_said:
                 self.say("waiting until Lambda releases its network interfaces: up to 40 minutes")
                 was_said = True
             if time.monotonic() > deadline:
+                named = [f"{each['NetworkInterfaceId']} ({each['Description']})" for each in left]
                 raise DeploymentError(
-                    f"{count} network interfaces are still in stack {network.name!r}: repeat "
-                    "stepml destroy later"
+                    f"stack {network.name!r} is left, because of network interfaces in it: "
+                    f"{', '.join(named)}. If they are of Lambda, repeat stepml destroy later"
                 )
             time.sleep(self.connection.poll_s)
 

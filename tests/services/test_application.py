@@ -12,6 +12,8 @@ from botocore.exceptions import ClientError
 
 from stepml.deployment.application import Application, Overview, Proposal, Wish
 from stepml.deployment.changes import described
+from stepml.deployment.components import NETWORK, stack_name, template_of
+from stepml.deployment.destroying import Destruction
 from stepml.deployment.doctor import Doctor, find
 from stepml.deployment.errors import DeploymentError
 from stepml.deployment.leftovers import log_groups
@@ -226,3 +228,27 @@ def test_a_deployment_goes_on_behind_a_server_that_failed(trial: Trial) -> None:
     assert {gone.stack.parameters[name] for name in given} == {""}
     assert trial.stacks() == ["", "-network"]
     assert trial.deploy().is_changed is False
+
+
+def test_a_network_goes_when_nothing_is_in_it(trial: Trial) -> None:
+    made = trial.application()
+    network = deployer(trial.aws.endpoint_url).deploy(
+        template_of(NETWORK), stack_name(trial.name, NETWORK), {}
+    )
+    interfaces = trial.aws.client("ec2")
+    left = interfaces.create_network_interface(
+        SubnetId=network.outputs["FirstSubnetId"], Description="of somebody else"
+    )
+    said: list[str] = []
+    destruction = Destruction(
+        made.connection, made.place, trial.name, say=said.append, interfaces_wait_s=0
+    )
+    with pytest.raises(
+        DeploymentError, match=r"-network' is left, .*: eni-\w+ \(of somebody else\)"
+    ):
+        destruction.destroy(destruction.inventory(), everything=False)
+    assert said == ["waiting until Lambda releases its network interfaces: up to 40 minutes"]
+    interface = left["NetworkInterface"]["NetworkInterfaceId"]
+    interfaces.delete_network_interface(NetworkInterfaceId=interface)
+    destruction.destroy(destruction.inventory(), everything=False)
+    assert trial.stacks() == []
