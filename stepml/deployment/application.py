@@ -10,11 +10,11 @@ from stepml.client.connection import Connection
 from stepml.deployment import parameter_values
 from stepml.deployment import parameters as names
 from stepml.deployment.artefacts import Place, bucket_exists
-from stepml.deployment.components import COMPONENTS, Plan, is_component, stack_name
+from stepml.deployment.components import COMPONENTS, MAIN, Plan, is_component, stack_name
 from stepml.deployment.deploying import Deployer
 from stepml.deployment.idle import idle_lines
 from stepml.deployment.leftovers import bucket_name, delete_log_groups, existing_log_groups
-from stepml.deployment.names import problems
+from stepml.deployment.names import problems, user_problems
 from stepml.deployment.preflight import Findings, inspect
 from stepml.deployment.records import ChangeSet, StackEvent, StackState
 from stepml.deployment.server_preflight import Survey
@@ -96,7 +96,7 @@ class Application:
     say : callable
         Gets lines for people.
     tags : mapping
-        Of all stacks, and of their resources.
+        Of all stacks, and of their resources; those that a stack has remain.
     """
 
     connection: Connection
@@ -127,6 +127,7 @@ class Application:
         site = Survey(self.connection, plan, before, wish.parameters, types).site()
         found = [
             *site.problems,
+            *user_problems(self.name, plan),
             *names.problems(plan, wish.parameters),
             *parameter_values.problems(wish.parameters),
         ]
@@ -139,7 +140,9 @@ class Application:
         asked: list[Proposal] = []
         consent = partial(self._consent, asked)
         servers = Servers(
-            self._deployer(OwnFiles(), lambda change_set: consent(Proposal(change_set))),
+            self._deployer(
+                before.get(MAIN), OwnFiles(), lambda change_set: consent(Proposal(change_set))
+            ),
             *(self.name, before, plan, wish.parameters, types, site, self.archives),
             wish.rotates,
         )
@@ -174,9 +177,13 @@ class Application:
         asked.append(proposal)
         self.consent(proposal)
 
-    def _deployer(self, archives: Archives, consent: Callable[[ChangeSet], None]) -> Deployer:
+    def _deployer(
+        self, main: StackState | None, archives: Archives, consent: Callable[[ChangeSet], None]
+    ) -> Deployer:
         stacks = Stacks(self.connection, self.report)
-        return Deployer(self.connection, self.place, archives, stacks, consent, tags=self.tags)
+        kept = {} if main is None else main.own_tags
+        tags = {**kept, **self.tags}
+        return Deployer(self.connection, self.place, archives, stacks, consent, tags=tags)
 
     def _deploy_main(
         self, given: dict[str, str], consent: Callable[[Proposal], None]
@@ -195,4 +202,4 @@ class Application:
             consent(Proposal(change_set, leftovers, bucket))
             delete_log_groups(self.connection, leftovers)
 
-        return self._deployer(archives, agreed).deploy(template_path(), self.name, given)
+        return self._deployer(before, archives, agreed).deploy(template_path(), self.name, given)

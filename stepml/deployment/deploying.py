@@ -11,6 +11,7 @@ from typing import Any
 from stepml.client.connection import Connection
 from stepml.deployment import inbox, versions
 from stepml.deployment.artefacts import Artefacts, Place
+from stepml.deployment.errors import DeploymentError
 from stepml.deployment.records import ChangeSet, StackState
 from stepml.deployment.stacks import Stacks
 from stepml.deployment.templates import (
@@ -83,6 +84,7 @@ class Deployer:
         artefacts.require_bucket()
         ready = packed(template, template_path.parent, self.archives, artefacts.upload)
         stack = self.stacks.ready(name)
+        _require_own(template, stack)
         text = json.dumps(_named(ready, stack, parameters)).encode()
         key = f"templates/{digest(text)}.json"
         artefacts.upload(key, text)
@@ -112,6 +114,16 @@ def _named(
         return with_alias(template, given, {}, "")
     current = stack.outputs.get(ALIAS_OUTPUT, "")
     return with_alias(template, given, stack.parameters, current)
+
+
+def _require_own(template: Mapping[str, Any], stack: StackState | None) -> None:
+    """Raise `DeploymentError` if a stack is somebody else's, whose resources would be deleted."""
+    names = template.get("Parameters", {})
+    if stack is not None and names and not stack.parameters.keys() & names:
+        raise DeploymentError(
+            f"a stack {stack.name!r} exists that StepML has not made (it has none of the "
+            "parameters); choose another name by --stack"
+        )
 
 
 def _parameters(

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 
 from stepml.deployment.artefacts import Place
-from stepml.deployment.components import CACHE, NETWORK, SERVER
+from stepml.deployment.components import CACHE, NETWORK, REDIS, SERVER, Plan, stack_name
 from stepml.packaging.functions import function_names
 
-MAX_FUNCTION, MAX_BUCKET = 64, 63  # characters, of AWS
+MAX_FUNCTION, MAX_BUCKET, MAX_USER = 64, 63, 40  # characters, of AWS
 _STACK = re.compile(r"[a-z][a-z0-9-]*[a-z0-9]")
 
 
@@ -31,6 +31,16 @@ def problems(stack: str, place: Place) -> Iterator[str]:
         yield (
             f"--stack: expected at most {longest} characters in {place.region}, as the names of "
             f"its bucket and functions begin with it, got {len(stack)}"
+        )
+
+
+def user_problems(stack: str, plan: Plan) -> Iterator[str]:
+    """Yield why ElastiCache would refuse the name of the user of cache.yaml."""
+    longest = MAX_USER - len(stack_name("", CACHE)) - len("-functions")
+    if REDIS in plan.wanted and len(stack) > longest:
+        yield (
+            f"--stack: expected at most {longest} characters with redis, as the name of its user "
+            f"begins with it, got {len(stack)}"
         )
 
 

@@ -22,6 +22,11 @@ class StackState:
     tags: Mapping[str, str]
 
     @property
+    def own_tags(self) -> dict[str, str]:
+        """The tags that are not AWS's."""
+        return {name: value for name, value in self.tags.items() if not name.startswith("aws:")}
+
+    @property
     def is_busy(self) -> bool:
         """Whether an operation is in progress."""
         return self.status.endswith("_IN_PROGRESS") and self.status != REVIEW

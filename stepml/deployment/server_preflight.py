@@ -107,7 +107,7 @@ class Survey:
         if PARAMETER_SERVER not in self.plan.wanted:
             return FIRST
         kind, server = self.types["InstanceType"], self.stacks.get(SERVER)
-        zone_of = {each: network.outputs.get(f"{each}SubnetZone", "") for each in (FIRST, SECOND)}
+        zone_of = {each: _zone(network, each) for each in (FIRST, SECOND)}
         if server is not None:  # it keeps its address
             subnet = network.outputs.get("SecondSubnetId")
             present = SECOND if server.parameters.get("SubnetId") == subnet else FIRST
@@ -122,3 +122,8 @@ class Survey:
             f"--parameter InstanceType: expected a type that {' or '.join(zone_of.values())} has, "
             f"the network's zone, got {kind!r}; other zones need stepml destroy first"
         )
+
+
+def _zone(network: StackState, subnet: str) -> str:
+    """Return the zone of a subnet, also while the network is being made."""
+    return network.outputs.get(f"{subnet}SubnetZone") or network.parameters.get(f"{subnet}Zone", "")

@@ -36,6 +36,7 @@ class Trial:
         self.proposals: list[Proposal] = []
         self.events: list[StackEvent] = []
         self.agrees = True
+        self.tags: dict[str, str] = {}
         self.overviews: list[Overview] = []
 
     def consent(self, proposal: Proposal) -> None:
@@ -57,7 +58,7 @@ class Trial:
             lambda parameters: OwnFiles(),
             self.consent,
             self.events.append,
-            tags={"stepml:version": "1"},
+            tags={"stepml:version": "1", **self.tags},
             agree=self.agree,
         )
 
@@ -90,7 +91,9 @@ def trial(aws: RunningAws) -> Iterator[Trial]:
 
 
 def test_a_second_deployment_asks_uploads_and_changes_nothing(trial: Trial) -> None:
+    trial.tags = {"team": "blue"}
     first = trial.deploy()
+    trial.tags = {}
     objects = trial.aws.client("s3")
     artefacts = f"stepml-deployments-{identify(trial.application().connection).account}-us-east-1"
     before = objects.list_objects_v2(Bucket=artefacts)["Contents"]
@@ -99,7 +102,7 @@ def test_a_second_deployment_asks_uploads_and_changes_nothing(trial: Trial) -> N
     assert len(trial.proposals) == 1
     assert objects.list_objects_v2(Bucket=artefacts)["Contents"] == before
     assert second.stack.outputs == first.stack.outputs
-    assert second.stack.tags == {"stepml:version": "1"}
+    assert second.stack.tags == {"stepml:version": "1", "team": "blue"}
 
 
 def test_the_accounts_limit_becomes_that_of_the_stack(trial: Trial) -> None:

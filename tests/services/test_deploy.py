@@ -462,6 +462,17 @@ class TestChangeSets:
             )
         assert stack.probe()["Payload"]["greeting"] == f"hi from {stack.name}"
 
+    def test_a_stack_of_somebody_else_is_left_alone(self, stack: Stack) -> None:
+        group = f"/of/somebody/{stack.name}"
+        resource = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": group}}
+        stack.aws.client("cloudformation").create_stack(
+            StackName=stack.name, TemplateBody=json.dumps({"Resources": {"Group": resource}})
+        )
+        with pytest.raises(DeploymentError, match="that StepML has not made"):
+            stack.deploy()
+        logs = stack.aws.client("logs").describe_log_groups(logGroupNamePrefix=group)
+        assert [each["logGroupName"] for each in logs["logGroups"]] == [group]
+
     def test_only_what_changes_is_named(self, stack: Stack) -> None:
         stack.deploy()
         assert self.proposed(stack) is None

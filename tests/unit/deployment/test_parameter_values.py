@@ -17,6 +17,7 @@ from stepml.deployment.parameter_values import problems
         ("Architecture", "arm", "one of x86_64, arm64"),
         ("Runtime", "3.12", "one of python3.12, python3.13"),
         ("AlarmEmail", "me", "an e-mail address"),
+        ("ServersHourlyUsd", "1 cent", "a price in US dollars, such as 0.0256"),
         ("CidrPrefix", "10", "the first two numbers of a private network, such as 10.74"),
     ],
 )
@@ -36,3 +37,4 @@ def test_all_of_several_are_named_and_right_ones_are_not() -> None:
         "--parameter Tracing",
     ]
     assert [*problems({"AlarmEmail": "", "BucketName": "", "JobExpirationDays": "0"})] == []
+    assert [*problems({"ServersHourlyUsd": "0.0256"})] == []

@@ -74,6 +74,11 @@ def test_a_server_is_in_the_subnet_whose_zone_has_its_type(
     assert site(connection, (PS,), {NETWORK: network(*zones)}) == Site((), subnet)
 
 
+def test_a_network_that_is_being_made_has_its_zones(connection: Connection) -> None:
+    begun = stack(CidrPrefix="10.74", FirstZone=OLD_ZONE, SecondZone="us-east-1b")
+    assert site(connection, (PS,), {NETWORK: begun}) == Site((), SECOND)
+
+
 def test_a_network_without_such_a_zone_is_named(connection: Connection) -> None:
     found = {NETWORK: network(OLD_ZONE, OLD_ZONE)}
     (problem,) = site(connection, (PS,), found).problems
