@@ -6,6 +6,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from stepml.local.ports import port_of
 from stepml.local_identity import HOST
 
 TETHER = Path(__file__).with_name("tether.py")
-DYING_WAIT_S = 1.0
+LOOK_S = 0.1  # between two looks at a silent process
 LOG_LINES_SHOWN = 5
 # A started process may need longer than a job waits: on a busy machine, a new start would not help.
 PATIENCE = 6
@@ -79,9 +81,8 @@ class CacheServer:
             process = self._keeper.require(self._start_wait_s)
             if process is None:
                 raise self._not_running()
-            if self._process.answers(process.pid):
+            if self._answers(process):
                 return
-            self._require_end(process)
         raise self._process.failure("ends again and again")
 
     def close(self) -> None:
@@ -95,21 +96,25 @@ class CacheServer:
             return self._process.error("the local AWS is ending")
         return self._process.failure(f"does not answer within {self._start_wait_s:g} s")
 
-    def _require_end(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait for a silent server to end: a killed process closes its sockets before it ends.
+    def _answers(self, process: subprocess.Popen[bytes]) -> bool:
+        """Return whether a server answers, or has ended: a killed process ends after its sockets.
 
         Raises
         ------
         CacheError
             It still runs. Other jobs may use it, so it is not killed.
         """
-        try:
-            process.wait(DYING_WAIT_S)
-        except subprocess.TimeoutExpired:
-            raise self._process.error(
-                f"{self._program.program}, process {process.pid} on "
-                f"{HOST}:{self._process.port}, does not answer; `stepml local down` ends it"
-            ) from None
+        deadline = time.monotonic() + self._start_wait_s  # the machine may be busy
+        while not self._process.answers(process.pid):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK_S)
+                return False
+            if time.monotonic() > deadline:
+                raise self._process.error(
+                    f"{self._program.program}, process {process.pid} on "
+                    f"{HOST}:{self._process.port}, does not answer; `stepml local down` ends it"
+                )
+        return True
 
 
 class _Process:
