@@ -11,7 +11,7 @@ from stepml.local.ports import port_of, reserve_port
 from stepml.local.stack_servers.encryption import Encryption, encryption_below
 from stepml.local_identity import HOST
 
-START_WAIT_S = 60.0  # CloudFormation waits for a server; a busy machine may take a while
+START_WAIT_S = 45.0  # CloudFormation waits for a server; its client gives up after a minute
 # Of the functions' processes; `stepml.local.functions.bootstrap` reads it.
 ROUTES_VARIABLE = "STEPML_LOCAL_ROUTES"
 
@@ -63,7 +63,7 @@ class StackServers:
         directory = self.directory(name)
         self._servers[name] = CacheServer(program, reserved, directory, START_WAIT_S)
         if address is not None:
-            self.routes[address] = f"{HOST}:{port}"
+            self.routes = {**self.routes, address: f"{HOST}:{port}"}  # others read it meanwhile
         return port
 
     def start(self, name: str) -> None:
@@ -85,7 +85,7 @@ class StackServers:
             server.close()
 
     def statuses(self) -> list[CacheStatus]:
-        return [server.status() for server in self._servers.values()]
+        return [server.status() for server in [*self._servers.values()]]
 
     def function_variables(self) -> dict[str, str]:
         """Return variables with which a function's process reaches these servers."""

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from stepml.client.connection import Connection, connect_local
+from stepml.deployment.records import StackState
 from stepml.deployment.secrets import Secrets, new_password
+from stepml.deployment.server_findings import examined_servers
 from tests.support.moto_server import moto_server
 
 
@@ -57,3 +59,29 @@ def test_a_deleted_secret_comes_back_with_its_value(connection: Connection) -> N
     assert value(connection, made.arn, made.version) == {"token": "a"}
     secrets.delete(made, recoverable=False)
     assert secrets.find("parameter_server") is None
+
+
+def test_a_doctor_sees_secrets_that_functions_do_not_have(connection: Connection) -> None:
+    secrets = Secrets(connection, "three")
+    made = secrets.require("redis", new_password, {})
+
+    def finding(version: str) -> tuple[str, str]:
+        parameters = {"RedisSecretArn": made.arn, "RedisSecretVersion": version}
+        main = StackState("id", "three", "CREATE_COMPLETE", {}, parameters, {})
+        (found,) = examined_servers(connection, main, "1")
+        return found.verdict, found.words
+
+    assert finding(made.version) == ("ok", "three-redis, the version that functions have")
+    replaced = secrets.rotate("redis", new_password, {})
+    assert finding(made.version)[0] == "problem"
+    assert finding(replaced.version)[0] == "ok"
+    secrets.delete(replaced, recoverable=True)
+    assert finding(replaced.version) == (
+        "problem",
+        "three-redis is deleted: run stepml deploy, which restores it",
+    )
+    secrets.delete(replaced, recoverable=False)
+    assert finding(replaced.version)[1].startswith("three-redis is gone: run stepml deploy")
+    own = "arn:aws:secretsmanager:us-east-1:1:secret:of-somebody-a1b2c3"
+    main = StackState("id", "three", "CREATE_COMPLETE", {}, {"RedisSecretArn": own}, {})
+    assert [each.verdict for each in examined_servers(connection, main, "1")] == ["ok"]
