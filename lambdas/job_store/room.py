@@ -13,7 +13,7 @@ from stepml.ml.algorithms import build_algorithm
 from stepml.ml.choices import with_room
 from stepml.ml.data import Manifest
 from stepml.ml.models import build_model
-from stepml.ml.sample_objective import BYTES_A_PARAMETER
+from stepml.ml.sample_objective import bytes_a_parameter
 
 # Of a function of 3 GB, which may hold a shard of 1 GiB and another that it used before.
 MOST_MODEL_BYTES = 2**30
@@ -49,7 +49,7 @@ def require_room(spec: JobSpec, n_parameters: int, most_model_bytes: int) -> Non
     algorithm, built = settled(spec.algorithm), build_algorithm(spec)
     most = {f"algorithm {tag(algorithm)!r}": built.most_parameters(most_model_bytes)}
     if algorithm.starts_at_sample:
-        most["algorithm.start 'sample'"] = most_model_bytes // BYTES_A_PARAMETER
+        most["algorithm.start 'sample'"] = most_model_bytes // bytes_a_parameter(spec.model)
     for choice, most_parameters in most.items():
         if n_parameters > most_parameters:
             raise ModelTooLargeError(

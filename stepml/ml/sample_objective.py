@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from stepml.job.model_base import ModelSpec
 from stepml.ml import lbfgs, orthants
 from stepml.ml.lbfgs import Iterate
 from stepml.ml.matrices import CsrMatrix, Floats64, mean_squares
@@ -13,8 +14,7 @@ from stepml.ml.models.base import Array, Floats, LossModel, Matrix
 
 Rows = tuple[Matrix, Array]  # features and targets
 
-BYTES_A_PARAMETER = 240  # L-BFGS has some thirty float64 numbers for each …
-MOST_PARAMETERS = 100_000  # … and works with all of them in each iteration
+MOST_PARAMETERS = 100_000  # L-BFGS works with all of its numbers in each iteration
 _MOST_OPERATIONS = 2 * 10**10  # multiply-adds of `minimum`: a few seconds
 _MOST_EVALUATIONS, _LEAST_EVALUATIONS = 200, 30
 _LEAST_FALL = 1e-7  # relative, in one iteration
@@ -110,6 +110,14 @@ class Minimum:
     fall: (
         float | None
     )  # of the objective in sight, relative to it; None: unknown, or not at the end
+
+
+def bytes_a_parameter(spec: ModelSpec) -> int:
+    """Return the memory of `minimum` for each parameter: some thirty float64 numbers.
+
+    With l1, there are copies of the steps among the parameters that move.
+    """
+    return 400 if spec.l1_factor else 240
 
 
 def operations(model: LossModel, X: Matrix) -> int:

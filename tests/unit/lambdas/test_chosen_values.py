@@ -269,14 +269,18 @@ def test_an_algorithm_without_room_that_the_job_names_is_refused() -> None:
         plan_shards("job", job.storage, most_model_bytes=288 * 40)
 
 
-def test_a_model_too_large_for_the_start_that_the_job_names_is_refused() -> None:
+@pytest.mark.parametrize(("l1", "each"), [(0, 240), (0.1, 400)])
+def test_a_model_too_large_for_the_start_that_the_job_names_is_refused(
+    l1: float, each: int
+) -> None:
     job = wide_job()
+    job.spec["model"] = {"name": "logistic_regression", "l1": l1}
     job.spec["algorithm"] = {"name": "model_averaging", "start": "sample"}
     job.partitioned()
-    plan_shards("job", job.storage, most_model_bytes=240 * 41)
+    plan_shards("job", job.storage, most_model_bytes=each * 41)
     text = "algorithm.start 'sample' a function has room for 40: .* or another algorithm.start"
     with pytest.raises(ModelTooLargeError, match=text):
-        plan_shards("job", job.storage, most_model_bytes=240 * 40)
+        plan_shards("job", job.storage, most_model_bytes=each * 40)
 
 
 def prices() -> bytes:
