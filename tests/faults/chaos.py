@@ -194,7 +194,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         running_aws(Path(state)) as aws,
         _busy_cores(options.busy),
     ):
-        outputs = deploy(aws.endpoint_url, template_path(), parameters=aws.parameters)
+        changeable = aws.parameters | {"FunctionVersions": "off"}  # see `hand_over_after`
+        outputs = deploy(aws.endpoint_url, template_path(), parameters=changeable)
         stack = WatchedStack(aws, outputs)
         if options.handover:
             stack.hand_over_after(options.handover)
