@@ -6,6 +6,7 @@ has not made, and may have notifications of others, which remain.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from stepml.deployment.records import StackState
 PREFIX, SUFFIX = "inbox/", ".json"
 FUNCTION_OUTPUT = "InboxFunctionArn"  # of templates/template.yaml; absent: no inbox
 EVENTS = "s3:ObjectCreated:*"
+PERMISSION_WAIT_S = 30.0  # until S3 knows that it may invoke a new function
+_NOT_YET = "Unable to validate the following destination configurations"
 _FUNCTIONS = "LambdaFunctionConfigurations"
 
 
@@ -29,11 +32,14 @@ class Inbox:
     connection : Connection
     stack : str
     bucket : str
+    wait_s : float
+        Seconds in which S3 may refuse a function because its permission is new.
     """
 
     connection: Connection
     stack: str
     bucket: str
+    wait_s: float = PERMISSION_WAIT_S
 
     def connect(self, function: str) -> None:
         """Let the bucket invoke ``function``, an ARN, for each job file in the inbox.
@@ -45,7 +51,7 @@ class Inbox:
         """
         wanted = _notification(self._id, function)
         try:
-            self._replace(wanted)
+            self._replace_patiently(wanted)
         except ServiceRefusedError as error:
             raise DeploymentError(
                 f"the stack {self.stack!r} is deployed, but {PREFIX} of the bucket {self.bucket} "
@@ -60,6 +66,16 @@ class Inbox:
     @property
     def _id(self) -> str:
         return f"{self.stack}-inbox"
+
+    def _replace_patiently(self, wanted: dict[str, Any]) -> None:
+        deadline = time.monotonic() + self.wait_s
+        while True:
+            try:
+                return self._replace(wanted)
+            except ServiceRefusedError as error:
+                if _NOT_YET not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(self.connection.poll_s)
 
     def _replace(self, wanted: dict[str, Any] | None) -> None:
         s3 = self.connection.client("s3")

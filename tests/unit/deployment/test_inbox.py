@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import ClientError
 
 from stepml.deployment.errors import DeploymentError
@@ -30,6 +32,11 @@ OTHER = {
         }
     ],
 }
+
+
+REFUSAL = b"""<?xml version="1.0" encoding="UTF-8"?>
+<Error><Code>InvalidArgument</Code><Message>Unable to validate the following destination
+configurations</Message></Error>""".replace(b"destination\n", b"destination ")
 
 
 def state(**outputs: str) -> StackState:
@@ -64,6 +71,32 @@ def test_notifications_of_others_remain(stack: MotoStack) -> None:
     assert ids(stack) == others
     Inbox(connection, "stepml", BUCKET).disconnect()
     assert len(changes) == 3
+
+
+@pytest.mark.parametrize(("refusals", "wait_s", "is_connected"), [(1, 60, True), (9, 0, False)])
+def test_a_permission_that_s3_does_not_know_yet_is_waited_for(
+    stack: MotoStack, refusals: int, wait_s: float, is_connected: bool
+) -> None:
+    connection = stack.client().connection
+    left = [*range(refusals)]
+
+    def answer(request: AWSPreparedRequest, **call: Any) -> AWSResponse | None:
+        """Refuse as S3 does, which moto never does."""
+        if not left:
+            return None
+        left.pop()
+        return AWSResponse(request.url, 400, {}, BytesIO(REFUSAL))
+
+    events = connection.client("s3").meta.events
+    events.register("before-send.s3.PutBucketNotificationConfiguration", answer)
+    inbox = Inbox(connection, "stepml", BUCKET, wait_s)
+    if is_connected:
+        inbox.connect(FUNCTION)
+    else:
+        with pytest.raises(DeploymentError, match="Unable to validate the following destination"):
+            inbox.connect(FUNCTION)
+    assert (ids(stack) == ["stepml-inbox"]) == is_connected
+    assert len(left) == (0 if is_connected else refusals - 1)
 
 
 def test_a_notification_that_s3_refuses_says_what_to_do(stack: MotoStack) -> None:
