@@ -19,7 +19,7 @@ _SURE_MARGIN, _NOISE = 1e-3, 0.1  # a loss above the constant model's by less is
 _RISE = 0.05  # relative: smaller ones are noise of the steps
 _RISES, _SHARE_OF_RISES = 3, 0.25
 _STILL = 0.25  # share of the epochs, the last ones, among which a rise must be
-_LONG_STEPS = 5  # into which a long course is cut
+_LONG, _LONG_STEPS = 30, 5  # epochs of a long course, and the steps into which it is cut
 _PAST_BEST = 0.1  # relative
 _LEAST = 1e-6  # of the constant model's or the first loss: less is a rounding error
 _STRONG = 0.5  # l2: that of few rows by default is less
@@ -65,7 +65,7 @@ class Training:
     @property
     def is_long(self) -> bool:
         """Whether the course of the losses foretells the epochs to come."""
-        return len(self.losses) >= 2 * _LONG_STEPS
+        return len(self.losses) >= _LONG
 
     @property
     def n_rises(self) -> int:
