@@ -6,8 +6,9 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HeadersDict
 from botocore.exceptions import ClientError
+from urllib3.response import HTTPResponse
 
 from stepml.deployment.errors import DeploymentError
 from stepml.deployment.inbox import Inbox, connect
@@ -80,22 +81,27 @@ def test_a_permission_that_s3_does_not_know_yet_is_waited_for(
     connection = stack.client().connection
     left = [*range(refusals)]
 
-    def answer(request: AWSPreparedRequest, **call: Any) -> AWSResponse | None:
+    def answer(request: AWSPreparedRequest, **call: Any) -> Any:
         """Refuse as S3 does, which moto never does."""
         if not left:
             return None
         left.pop()
-        return AWSResponse(request.url, 400, {}, BytesIO(REFUSAL))
+        headers: Any = HeadersDict()
+        raw: Any = HTTPResponse(BytesIO(REFUSAL), status=400, preload_content=False)
+        return AWSResponse(request.url, 400, headers, raw)
 
+    call = "before-send.s3.PutBucketNotificationConfiguration"
     events = connection.client("s3").meta.events
-    events.register("before-send.s3.PutBucketNotificationConfiguration", answer)
-    inbox = Inbox(connection, "stepml", BUCKET, wait_s)
+    events.register(call, answer)
+    inbox = Inbox(connection, f"patient-{refusals}", BUCKET, wait_s)
     if is_connected:
         inbox.connect(FUNCTION)
     else:
         with pytest.raises(DeploymentError, match="Unable to validate the following destination"):
             inbox.connect(FUNCTION)
-    assert (ids(stack) == ["stepml-inbox"]) == is_connected
+    events.unregister(call, answer)
+    assert (f"patient-{refusals}-inbox" in ids(stack)) == is_connected
+    inbox.disconnect()
     assert len(left) == (0 if is_connected else refusals - 1)
 
 
