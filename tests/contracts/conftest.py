@@ -238,11 +238,10 @@ def dynamodb_storage(request: pytest.FixtureRequest) -> DynamoDBStorage:
 
 @pytest.fixture(scope="module")
 def aws_endpoint() -> Iterator[str]:
-    """moto with atomic conditional writes, like AWS and the local AWS."""
+    """moto with atomic conditional writes and reads of whole values, as in the local AWS."""
     with pytest.MonkeyPatch.context() as patch, moto_server() as endpoint_url:
         for seam in (*items.seams, *objects.seams):
-            if seam.name in ("put_item", "put_object"):
-                patch.setattr(seam.owner, seam.name, seam.kind(seam.replacement))
+            patch.setattr(seam.owner, seam.name, seam.kind(seam.replacement))
         yield endpoint_url
 
 
