@@ -9,7 +9,7 @@ import typer
 
 from stepml.cli.deleting import Yes
 from stepml.cli.deploy_consent import DeployConsent
-from stepml.cli.errors import BadInputError, require_packages
+from stepml.cli.errors import BadInputError
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -21,9 +21,8 @@ from stepml.cli.options import (
 )
 from stepml.cli.output import Output
 from stepml.cli.progress import Progress, lines
-from stepml.client.errors import AccessError
 from stepml.client.stack import DEFAULT_STACK
-from stepml.job.channels import CHANNELS, PARAMETER_SERVER
+from stepml.job.channels import CHANNELS
 
 if TYPE_CHECKING:
     from stepml.client import Connection
@@ -164,8 +163,6 @@ def _wish(
     given, gone = _channels("--with", added), _channels("--without", removed)
     if both := set(given) & set(gone):
         raise BadInputError(f"--with and --without: {', '.join(sorted(both))} cannot be in both")
-    if PARAMETER_SERVER in given:
-        require_packages(("cryptography",), "the library for certificates", "server", AccessError)
     return Wish(parameters, given, gone, rotates)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stepml.cli.consent import can_ask, is_confirmed
-from stepml.cli.errors import BadInputError
+from stepml.cli.errors import BadInputError, require_packages
 from stepml.cli.progress import lines
+from stepml.client.errors import AccessError
+from stepml.job.channels import PARAMETER_SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,9 +41,14 @@ class DeployConsent:
 
         Raises
         ------
+        AccessError
+            A server needs a certificate, and the library for it is not installed.
         BadInputError
             Nobody agrees.
         """
+        if PARAMETER_SERVER in (*overview.added, *overview.rotated):
+            name = "the library for certificates"
+            require_packages(("cryptography",), name, "server", AccessError)
         self._has_servers = bool(overview.idle)
         lines(_worded(overview), self._output)
         self._require("servers would be made, removed or get new secrets", "Deploy this?")

@@ -69,6 +69,15 @@ class Secrets:
                 self._service.restore_secret(SecretId=found.arn)
         return found
 
+    def fresh(self, channel: str, content: Content, tags: Mapping[str, str]) -> Secret:
+        """Return the secret of a server that is still to be made: a new value in any case.
+
+        The value of an earlier server may be for another address.
+        """
+        if self.find(channel) is None:
+            return self._create(channel, content, tags)
+        return self.rotate(channel, content, tags)
+
     def rotate(self, channel: str, content: Content, tags: Mapping[str, str]) -> Secret:
         """Replace the value of a secret; the one before remains readable by its version."""
         found = self.require(channel, content, tags)

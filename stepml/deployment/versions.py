@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 KEPT = 2  # the newest versions of each function and state machine
+# A deployment publishes versions before its last state machine names them.
+LONGEST_UPDATE = timedelta(hours=3)
 REDRIVABLE = timedelta(days=14)  # after its end, Step Functions resumes an execution
 _TRAIN = "TrainStateMachineArn"  # these are outputs of the template
 _NESTED = ("EpochStateMachineArn", "RanksStateMachineArn")
@@ -30,7 +32,12 @@ class Version:
     made_at: datetime
 
 
-def delete_old(connection: Connection, stack: StackState, now: datetime | None = None) -> int:
+def delete_old(
+    connection: Connection,
+    stack: StackState,
+    now: datetime | None = None,
+    update_takes: timedelta = LONGEST_UPDATE,
+) -> int:
     """Delete the versions that no job can need any more, and return how many these were.
 
     A job needs the versions of the time at which it began, as long as it runs or can be redriven.
@@ -42,11 +49,14 @@ def delete_old(connection: Connection, stack: StackState, now: datetime | None =
         The main stack; another one has no versions.
     now : datetime, optional
         The present time.
+    update_takes : timedelta
+        The most time for which jobs begin with the version before the newest one.
     """
     if not {_TRAIN, *_NESTED} <= stack.outputs.keys():
         return 0
     with translated(connection.endpoint_url):
-        since = _oldest_start(connection, stack.outputs[_TRAIN], now or datetime.now(UTC))
+        present = now or datetime.now(UTC)
+        since = _oldest_start(connection, stack.outputs[_TRAIN], present) - update_takes
         return sum(
             [
                 *(_of_machine(connection, stack.outputs[each], since) for each in _NESTED),

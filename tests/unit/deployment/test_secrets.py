@@ -61,6 +61,23 @@ def test_a_deleted_secret_comes_back_with_its_value(connection: Connection) -> N
     assert secrets.find("parameter_server") is None
 
 
+def test_a_new_server_has_a_value_of_its_own(connection: Connection) -> None:
+    secrets = Secrets(connection, "four")
+    made = secrets.fresh("parameter_server", lambda: {"certificate": "10.74.0.10"}, {})
+    assert (
+        len(
+            connection.client("secretsmanager").list_secret_version_ids(SecretId=made.arn)[
+                "Versions"
+            ]
+        )
+        == 1
+    )
+    secrets.delete(made, recoverable=True)
+    after = secrets.fresh("parameter_server", lambda: {"certificate": "10.80.0.10"}, {})
+    assert (after.arn, after.is_deleted) == (made.arn, False)
+    assert value(connection, after.arn, after.version) == {"certificate": "10.80.0.10"}
+
+
 def test_a_doctor_sees_secrets_that_functions_do_not_have(connection: Connection) -> None:
     secrets = Secrets(connection, "three")
     made = secrets.require("redis", new_password, {})
