@@ -185,7 +185,8 @@ class Servers:
         if channel not in self._secrets:
             secrets = Secrets(self.deployer.connection, self.name)
             make = secrets.rotate if self._is_rotated(channel) else secrets.require
-            make = secrets.fresh if channel in self.plan.added else make
+            if channel == PARAMETER_SERVER and channel in self.plan.added:
+                make = secrets.fresh
             self._secrets[channel] = make(channel, content, self.deployer.tags)
         return self._secrets[channel]
 
