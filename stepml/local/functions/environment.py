@@ -170,8 +170,7 @@ class Environment:
             line = report.init_report_line(duration_s, "error", failure.platform_error)
             self._log.add_line(line)
             return failure
-        # The start of its template is this machine's affair.
-        self._init_s = self._sandbox_in_use().seconds
+        self._init_s = self._sandbox_in_use().seconds  # without the start of its template
         return None
 
     def _run(self, request_id: str, payload: bytes, started: float, *, is_warm: bool) -> Outcome:

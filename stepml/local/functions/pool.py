@@ -49,15 +49,13 @@ class FunctionPool:
     endpoint_url, region, account_id : str
         Settings for the functions' AWS clients.
     write_logs : callable
-        Receives ``(log_group, log_stream, events)``, from any thread, an invocation's events
-        before :meth:`invoke` returns.
+        Receives ``(log_group, log_stream, events)``, from any thread, before `invoke` returns.
     concurrency : int
         Invocations at once, over all functions; Lambda's default is 1,000.
     idle_timeout_s : float
         Seconds after which an idle environment ends.
     max_environments : int
-        If there are more processes, idle environments end, the longest unused first. Only
-        ``concurrency`` limits running ones.
+        Of more processes than these, idle ones end, the longest unused first.
     event_retry_delays_s : sequence of float
         Pauses before retries of a failed event; AWS waits one minute, then two.
     init_limit_s : float
@@ -108,8 +106,7 @@ class FunctionPool:
     ) -> Invocation:
         """Run ``function`` and return its result.
 
-        A cold start has to wait if there are many. If ``is_wanted`` then returns False, it is
-        dropped: nothing runs, and the invocation fails.
+        A cold start may have to wait. If ``is_wanted`` then returns False, the invocation fails.
 
         Raises
         ------
