@@ -43,9 +43,7 @@ FIRST_JOB = (
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to ``app``."""
-    app.command(epilog=f"{CODES}\n\nExamples: stepml deploy --yes; stepml deploy --with redis")(
-        deploy
-    )
+    app.command(epilog=f"{CODES}\n\nExample: stepml deploy --with redis")(deploy)
 
 
 def deploy(
