@@ -5,7 +5,8 @@ Redis, on a local AWS of its own, with the features raw or standardised beforeha
 training; loss and score are those of these rows. `gap` is the loss relative to scikit-learn's, on
 standardised features. `tuned` has epochs and seconds of a job of that algorithm (for `chosen`, of
 any) with fields by hand: the first within 1 % of the loss, with as few epochs as possible and a
-learning rate, or rho, of a list. `ratio` is the time of the job relative to its time.
+learning rate, or rho, of a list. `ratio` is the time of the job relative to its time. A job before
+them partitions the data.
 
     python benchmarks/bench_defaults.py [--sets digits,text] [--algorithms admm]
         [--csv PATH:MODEL] [--no-tuned] [--json PATH]
@@ -151,6 +152,11 @@ class Bench:
         for algorithm in ALGORITHMS[1:]:
             self._stack.run(self._job("raw", {"name": algorithm}), f"warm-up-{algorithm}")
 
+    def partition(self, features: str) -> None:
+        """Run a short job, which partitions the data for all others."""
+        job = self._job(features, {"name": ALGORITHMS[1]}) | {"stop": {"max_epochs": 1}}
+        self._stack.run(job, f"{self._data.name}-{features}-partition")
+
     def measure(self, features: str, algorithm: str, *, tuned: bool) -> Figures:
         """Return the figures of a job, and of a tuned one."""
         job = self._job(features, None if algorithm == "chosen" else {"name": algorithm})
@@ -229,6 +235,7 @@ def measure(stack: Stack, options: argparse.Namespace) -> Iterator[Figures]:
     for data in sets:
         bench = Bench(stack, data)
         for features in bench.features:
+            bench.partition(features)
             for algorithm in options.algorithms:
                 figures = bench.measure(features, algorithm, tuned=options.tuned)
                 print(figures.row(), flush=True)
