@@ -41,7 +41,7 @@ class Debts:
     carried: float = 0.0  # by results of the attempt
 
     def take(self, epoch: int, attempt: str) -> float:
-        """Return what is owed when a call of an attempt begins."""
+        """Return the debt that a call of an attempt takes over as it begins."""
         if (epoch, attempt) != (self.epoch, self.attempt):
             if epoch == self.epoch:  # the attempt before has failed, with all its results
                 self.owed += self.carried

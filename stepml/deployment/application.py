@@ -56,7 +56,7 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants to be deployed; everything else stays as it is.
+    """Changes to a deployment that somebody wants; everything else stays as it is.
 
     Parameters
     ----------

@@ -122,7 +122,7 @@ def _notification(name: str, function: str) -> dict[str, Any]:
 
 
 def _compared(notification: dict[str, Any]) -> Any:
-    """Return what a notification says; S3 answers other spellings than those that it was given."""
+    """Return a notification's content without its spelling, which S3 changes."""
     rules = notification.get("Filter", {}).get("Key", {}).get("FilterRules", [])
     filters = {(each["Name"].lower(), each["Value"]) for each in rules}
     return notification["LambdaFunctionArn"], {*notification["Events"]}, filters

@@ -30,7 +30,7 @@ def problems(given: Mapping[str, str]) -> Iterator[str]:
 
 
 def _expected(definition: Mapping[str, Any], value: str) -> str:
-    """Return what a parameter accepts if that is not ``value``, else an empty string."""
+    """Return the accepted values of a parameter in words if ``value`` is none of them, else ""."""
     allowed = [str(each) for each in definition.get("AllowedValues", ())]
     if allowed and value not in allowed:
         return f"one of {', '.join(allowed)}"

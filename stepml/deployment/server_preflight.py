@@ -29,7 +29,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What is asked for, and what exists.
+    """The wanted and the existing servers, with their parameters.
 
     Parameters
     ----------

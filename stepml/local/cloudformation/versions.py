@@ -68,7 +68,7 @@ def create_version(
 @seams.replaces(
     LambdaVersion, "update_from_cloudformation_json", why="has no update", kind=classmethod
 )
-def update_version(
+def same_or_another(
     cls: Any,
     original_resource: Any,
     new_resource_name: str,
@@ -127,20 +127,7 @@ class _Replaced:
         given = cloudformation_json["Properties"]
         return cls(cls.make(given, account_id, region_name), given)
 
-    @classmethod
-    def update_from_cloudformation_json(
-        cls,
-        original_resource: Any,
-        new_resource_name: str,
-        cloudformation_json: Any,
-        account_id: str,
-        region_name: str,
-    ) -> Any:
-        if cloudformation_json["Properties"] == original_resource.given:
-            return original_resource
-        return cls.create_from_cloudformation_json(
-            new_resource_name, cloudformation_json, account_id, region_name
-        )
+    update_from_cloudformation_json = classmethod(same_or_another)
 
     @classmethod
     def make(cls, given: Any, account_id: str, region_name: str) -> str:

@@ -1,4 +1,4 @@
-"""What code of users does in a step: its losses, transforms, random numbers, and what it keeps."""
+"""Code of users in a step: losses, transforms, random numbers, state."""
 
 from __future__ import annotations
 
