@@ -470,6 +470,26 @@ def test_an_environment_that_died_while_idle_is_replaced(
     assert len(pool.environments()) == 1
 
 
+def test_an_environment_whose_death_is_not_known_yet_is_replaced(
+    pool: FunctionPool, function: Function
+) -> None:
+    pid = result(call(pool, function, "pid"))
+    template = parent(pid)
+    wait_until(lambda: is_asleep(pid))  # it has requested its next event
+    os.kill(template, signal.SIGSTOP)  # which tells that a process has ended
+    try:
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not is_running(pid))
+        time.sleep(0.2)  # its threads close its sockets a moment later
+        with ThreadPoolExecutor(1) as executor:
+            called = executor.submit(call, pool, function, "pid")
+            time.sleep(0.5)  # by now it has looked for an environment
+            os.kill(template, signal.SIGCONT)
+            assert result(called.result()) != pid
+    finally:
+        os.kill(template, signal.SIGCONT)
+
+
 def test_an_event_that_a_dying_environment_never_took_goes_to_another(
     pool: FunctionPool, function: Function, logs: Logs
 ) -> None:

@@ -101,7 +101,7 @@ class Environment:
             # It may have died while idle: check once more, without waiting.
             self._serve_until(time.monotonic())
         except SandboxTimeoutError:
-            return self._waiting is not None
+            return self._waiting is not None and self._waiting.is_open  # a dying one closes it
         except SandboxError:
             return False
         return False  # a client that requests two events at once is broken

@@ -73,6 +73,10 @@ class Connection:
     def fileno(self) -> int:
         return self._stream.fileno()
 
+    @property
+    def is_open(self) -> bool:
+        return self._stream.fileno() >= 0
+
     def close(self) -> None:
         self._stream.close()
 
