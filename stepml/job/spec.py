@@ -13,6 +13,8 @@ from msgspec import Meta
 
 from stepml.job.algorithms import Algorithm
 from stepml.job.channels import DURABLE, ChannelName, Pattern
+from stepml.job.columns import Columns, Constant, DatePart, Encoding, Fill, Rescaling
+from stepml.job.columns import Pattern as ColumnPattern
 from stepml.job.formats import Format, names_of
 from stepml.job.measures import LOSS, MeasureName
 from stepml.job.models import MODELS, Model
@@ -26,6 +28,7 @@ MOST_CHOSEN_EPOCHS = 300  # of a job that leaves stop.max_epochs open
 # In descriptions: the formats, or models, for which a field has an effect.
 _HEADERS = names_of(lambda facts: facts.has_header)
 _COLUMNS = ", ".join(names_of(lambda facts: facts.label == "column"))
+_LINES = ", ".join(_HEADERS)
 _SPARSE = ", ".join(names_of(lambda facts: facts.sparse == "always"))
 _MISSING = ", ".join(names_of(lambda facts: facts.has_missing_values))
 _UNLABELLED = ", ".join(name for name, model in MODELS.items() if not model.needs_labels)
@@ -70,6 +73,51 @@ class Data(SpecGroup, frozen=True, kw_only=True):
         str | int | None,
         Meta(description=f"{_COLUMNS}: the label's column, by name or index (-1: the last)"),
     ] = None
+    columns: Annotated[
+        Columns | None,
+        Meta(description=f"{_COLUMNS}: which columns are features, and their types"),
+    ] = None
+    delimiter: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=1)] | None,
+        Meta(description=f"{_LINES}: the character between columns; null: inferred"),
+    ] = None
+    encoding: Annotated[
+        Literal["utf-8", "utf-16", "latin-1"] | None,
+        Meta(description=f"{_LINES}: of the text; latin-1 is Windows-1252; null: inferred"),
+    ] = None
+    comment: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=1)] | None,
+        Meta(description=f"{_LINES}: lines that begin with it are left out; null: none"),
+    ] = None
+    decimal: Annotated[
+        Literal[".", ","], Meta(description=f"{_LINES}: the decimal separator of numbers")
+    ] = "."
+    thousands: Annotated[
+        Literal[",", ".", "'", " ", "_"] | None,
+        Meta(description=f"{_LINES}: a separator within numbers, to be left out; null: none"),
+    ] = None
+    quoted_newlines: Annotated[
+        bool | None,
+        Meta(
+            description=f"{_LINES}: whether quoted fields may have line ends, so that objects are "
+            "not cut; null: inferred from the first 8 MB"
+        ),
+    ] = None
+    missing_words: Annotated[
+        Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(max_length=100)],
+        Meta(description=f"{_LINES}: words for missing values, beside the usual ones"),
+    ] = msgspec.field(default_factory=list)
+    path_columns: Annotated[
+        bool,
+        Meta(description=f"{_COLUMNS}: folders such as year=2020/ are columns"),
+    ] = False
+    zero_based: Annotated[
+        Literal["auto"] | bool,
+        Meta(
+            description=f"{_SPARSE}: whether indices count from 0; auto: if one of the first rows, "
+            "or n_features, shows it"
+        ),
+    ] = "auto"
     n_features: Annotated[
         Annotated[int, Meta(ge=1, le=2**31 - 1)] | None,
         Meta(description=f"{_SPARSE}: the number of features; null: the largest index in the data"),
@@ -99,6 +147,28 @@ class Data(SpecGroup, frozen=True, kw_only=True):
             "a sparse matrix to variance 1 only; null: chosen"
         ),
     ] = None
+    scale: Annotated[
+        Rescaling | dict[ColumnPattern, Rescaling] | None,
+        Meta(
+            description="how features are scaled, of tables also by column; null: as standardise "
+            "says"
+        ),
+    ] = None
+    encode: Annotated[
+        Encoding | dict[ColumnPattern, Encoding],
+        Meta(description=f"{_COLUMNS}: what a category becomes, also by column"),
+    ] = "one_hot"
+    hash_width: Annotated[
+        int, Meta(ge=2, le=2**20, description="features of a column whose encode is hash")
+    ] = 1024
+    unknown_levels: Annotated[
+        Literal["ignore", "fail"],
+        Meta(description="levels that training did not have: no feature is set, or an error"),
+    ] = "ignore"
+    dates: Annotated[
+        Literal["seconds"] | Annotated[list[DatePart], Meta(min_length=1, max_length=7)],
+        Meta(description=f"{_COLUMNS}: what dates and times become: seconds since 1970, or parts"),
+    ] = "seconds"
     matrix: Annotated[
         Literal["auto", "dense", "sparse"],
         Meta(description="how shards store the rows; auto: sparse if few values are not zero"),
@@ -111,11 +181,17 @@ class Data(SpecGroup, frozen=True, kw_only=True):
         ),
     ] = None
     missing: Annotated[
-        Literal["fail", "zero", "mean"],
+        Fill | Constant | dict[ColumnPattern, Fill | Constant] | None,
         Meta(
-            description=f"{_MISSING}: a missing feature makes the row bad, or becomes 0 or the mean"
+            description=f"{_MISSING}: a missing feature makes the row bad, or becomes 0, a number, "
+            "or the mean, median or most frequent value of the training rows; of tables also by "
+            "column; null: the mean, and a level of its own in a category"
         ),
     ] = "fail"
+    missing_indicator: Annotated[
+        bool | list[ColumnPattern],
+        Meta(description=f"{_COLUMNS}: add a feature that says whether the value is missing"),
+    ] = False
     on_bad_row: Literal["fail", "skip"] = "fail"
     ranges: Annotated[
         Annotated[int, Meta(ge=1, le=MAX_RANGES)] | None,

@@ -10,13 +10,15 @@ import msgspec
 import numpy as np
 
 from stepml.job.formats import FORMATS
+from stepml.ml.data.dialect import PLAIN, Dialect
 from stepml.ml.data.objects import DataObject
+from stepml.ml.data.table import Table
 from stepml.ml.matrices import Floats64
 
 Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 # Part of every digest: to be raised if the same bytes are partitioned differently.
-PARTITION_VERSION = 6
+PARTITION_VERSION = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class Layout:
     validates_after: float | None = None  # rows with more in it validate; None: those with 1
     fine: tuple[int, ...] = ()  # features with remainders; only range tasks find them
     row_shape: tuple[int, ...] = ()  # of images: ([channels,] height, width); empty: of others
+    label_kind: str = "number"  # or text, boolean, integer, whose labels are numbered (codes)
+    table: Table | None = None  # of columns that are not all numbers; None: all columns are
+    dialect: Dialect = PLAIN  # of text
+    is_general: bool = False  # text: pyarrow reads it, not our tokeniser of numbers
 
     @property
     def is_sparse(self) -> bool:

@@ -56,6 +56,10 @@ class Manifest:
     fine_ends: tuple[Ends, ...] = ()  # of the values of each fine feature
     is_bytes: bool = False  # all values are stored as uint8
     validation_ends: Ends = None  # of the column that says which rows validate
+    levels: tuple[tuple[str, ...], ...] = ()  # of each category of the table, ascending
+    class_names: tuple[
+        str, ...
+    ] = ()  # of labels that are codes, by code; empty: labels are numbers
 
     @property
     def n_validation(self) -> int | None:

@@ -35,6 +35,7 @@ class DenseRows:
     remainders: NDArray[np.float32] | None = None  # (n_rows, n_fine) of the layout's fine features
     validates: NDArray[np.bool_] | None = None  # (n_rows,) if a column says so …
     validation_ends: Ends = None  # … and the ends of its values
+    levels: NDArray[np.uint64] | None = None  # (n_rows, n_categories) of a table, hashed
 
     @property
     def value_bytes(self) -> int:

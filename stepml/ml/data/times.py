@@ -1,0 +1,76 @@
+"""Dates and times as numbers: seconds since 1970 in UTC, and their parts."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats64 = NDArray[np.float64]
+
+_DAY_S = 86_400
+_FIRST_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
+
+
+def part_of(seconds: Floats64, part: str) -> Floats64:
+    """Return one part of times as a number; NaN where the time is missing.
+
+    Parameters
+    ----------
+    seconds : array
+        Since 1970-01-01 in UTC, negative before.
+    part : {"year", "month", "day", "weekday", "dayofyear", "hour", "minute"}
+        Month, day and day of the year count from 1, weekdays from 0, which is Monday.
+    """
+    missing = np.isnan(seconds)
+    whole = np.floor(np.where(missing, 0, seconds)).astype(np.int64)
+    found = _PARTS[part](whole).astype(np.float64)
+    found[missing] = np.nan
+    return found
+
+
+def _year(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+    return _months(seconds).astype("datetime64[Y]").astype(np.int64) + 1970
+
+
+def _month(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+    return _months(seconds).astype(np.int64) % 12 + 1
+
+
+def _day(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (_dates(seconds) - _months(seconds).astype("datetime64[D]")).astype(np.int64) + 1
+
+
+def _dayofyear(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+    dates = _dates(seconds)
+    return (dates - dates.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) + 1
+
+
+def _weekday(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (seconds // _DAY_S + _FIRST_WEEKDAY) % 7
+
+
+def _hour(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+    return seconds % _DAY_S // 3600
+
+
+def _minute(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+    return seconds % 3600 // 60
+
+
+def _dates(seconds: NDArray[np.int64]) -> NDArray[np.datetime64]:
+    return (seconds // _DAY_S).astype("datetime64[D]")
+
+
+def _months(seconds: NDArray[np.int64]) -> NDArray[np.datetime64]:
+    return _dates(seconds).astype("datetime64[M]")
+
+
+_PARTS = {
+    "year": _year,
+    "month": _month,
+    "day": _day,
+    "weekday": _weekday,
+    "dayofyear": _dayofyear,
+    "hour": _hour,
+    "minute": _minute,
+}
