@@ -16,6 +16,7 @@ from stepml.job.places import absolute, bucket_and_key
 from stepml.job.spec import Data
 from stepml.job.spec_base import settled
 from stepml.ml.data.formats import FORMATS
+from stepml.ml.data.hidden_files import is_hidden, note_on_hidden
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.objects import DataObject, ObjectCatalogue, ObjectInfo
 from stepml.ml.data.path_columns import review_paths
@@ -37,6 +38,14 @@ class DataPlan:
     notes: list[str]  # on facts that were inferred
 
 
+@dataclass(frozen=True, slots=True)
+class FoundObjects:
+    """The objects that lie at a place."""
+
+    objects: list[DataObject]  # in order of their keys
+    hidden: list[str]  # names of those that hold no rows, see `is_hidden`
+
+
 def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = "") -> DataPlan:
     """Plan the partition of the data at ``path``, from names and first lines.
 
@@ -53,13 +62,13 @@ def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = 
     Raises
     ------
     InvalidDataError
-        The objects do not match ``data``, or a fact about them is ambiguous; see `find_objects`,
-        `review_paths`, `sniff` and `DataFormat.review`.
+        The objects do not match ``data``, or a fact about them is ambiguous; see
+        `look_for_objects`, `review_paths`, `sniff` and `DataFormat.review`.
     """
     held_out = _validation_objects(source, data, own_bucket)
-    objects = find_objects(source, path, data, own_bucket)
-    training = _without(objects, held_out, data)
-    notes = review_paths(training, data)
+    found = look_for_objects(source, path, data, own_bucket)
+    training = _without(found.objects, held_out, data)
+    notes = [*note_on_hidden(found.hidden), *review_paths(training, data)]
     data_format, asked = FORMATS[settled(data.format)], SourceFormat.from_data(data)
     layout = sniff(source, training, asked)
     objects = [*training, *held_out]
@@ -79,6 +88,13 @@ def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = 
 def find_objects(
     source: ObjectCatalogue, path: str, data: Data, own_bucket: str = "", field: str = "data.uri"
 ) -> list[DataObject]:
+    """Return the objects that `look_for_objects` finds, without the hidden ones."""
+    return look_for_objects(source, path, data, own_bucket, field).objects
+
+
+def look_for_objects(
+    source: ObjectCatalogue, path: str, data: Data, own_bucket: str = "", field: str = "data.uri"
+) -> FoundObjects:
     """Return the object at ``path``, or the objects below it, in order of their keys.
 
     If ``path`` is an object of images, the object of their labels is included. Messages name
@@ -87,17 +103,13 @@ def find_objects(
     Raises
     ------
     DataNotFoundError
-        There is no such object, no object below it, no such bucket, or no labels.
+        There is no such object, no object below it but hidden ones, no such bucket, or no labels.
     DataDeniedError
         The functions' role may not read there.
     """
-    folder = path.rpartition("/")[0] + "/" if "/" in path else ""
     uri = _uri_of(data, path)
     try:
-        found = [] if path.endswith("/") else _one(source, path, data, field)
-        if not found:
-            folder = path.rstrip("/") + "/"
-            found = [info for info in source.describe_many(folder) if info.value_bytes]
+        found = _look(source, path, data, field)
     except KeyNotFoundError as error:
         own = f"; the bucket of this stack is {own_bucket!r}" if own_bucket else ""
         raise DataNotFoundError(f"{field}: there is no bucket for {uri}{own}") from error
@@ -106,13 +118,29 @@ def find_objects(
             f"{field}: the functions may not read {uri}; a bucket other than the stack's own "
             "is named by the parameter DataBucketName of the stack"
         ) from error
-    if not found:
+    if found.hidden and not found.objects:
+        raise DataNotFoundError(
+            f"{field}: no data lie at {uri}; {note_on_hidden(found.hidden)[0]}; one object may "
+            "have any name"
+        )
+    if not found.objects:
         hint = _hint_at_keys(source, path) or _hint_to_upload(uri, own_bucket)
         raise DataNotFoundError(f"{field}: nothing lies at {uri}{hint}")
-    return [
-        DataObject(info.key, info.key.removeprefix(folder), info.value_bytes, info.etag)
-        for info in found
-    ]
+    return found
+
+
+def _look(source: ObjectCatalogue, path: str, data: Data, field: str) -> FoundObjects:
+    if not path.endswith("/") and (found := _one(source, path, data, field)):
+        folder = path.rpartition("/")[0] + "/" if "/" in path else ""
+        return FoundObjects([_described(each, folder) for each in found], [])
+    folder = path.rstrip("/") + "/"
+    below = [_described(each, folder) for each in source.describe_many(folder) if each.value_bytes]
+    hidden = [each.name for each in below if is_hidden(each.name)]
+    return FoundObjects([each for each in below if not is_hidden(each.name)], hidden)
+
+
+def _described(info: ObjectInfo, folder: str) -> DataObject:
+    return DataObject(info.key, info.key.removeprefix(folder), info.value_bytes, info.etag)
 
 
 def _validation_objects(source: ObjectCatalogue, data: Data, own_bucket: str) -> list[DataObject]:
