@@ -66,4 +66,5 @@ def _partitioned(
         skipped=result.skipped.count,
         pieces=len(result.pieces),
     )
-    return data_set.publish_summary(RangeSummary(number, result.pieces, result.skipped))
+    levels = [list(each) for each in result.levels]
+    return data_set.publish_summary(RangeSummary(number, result.pieces, result.skipped, levels))

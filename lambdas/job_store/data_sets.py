@@ -186,7 +186,8 @@ class DataSetStore:
                 raise DamagedValueError(
                     f"the ranges of datasets/{self.digest}/ were parsed by two versions of StepML"
                 )
-        return merge(plan.digest, plan.layout, pieces, [each.skipped for each in summaries])
+        skipped, levels = ([each.skipped for each in summaries], [e.levels for e in summaries])
+        return merge(plan.digest, plan.layout, pieces, skipped, levels)
 
     def _summaries(self, n_ranges: int) -> list[RangeSummary]:
         entries = [self.summary(number) for number in range(n_ranges)]

@@ -89,6 +89,7 @@ class RangeSummary(msgspec.Struct, frozen=True):
     range: int  # its number
     pieces: list[PieceStatistics]
     skipped: Skipped
+    levels: list[list[str]] = []  # of each category of the table
 
 
 class TrainingPlan(msgspec.Struct, frozen=True):

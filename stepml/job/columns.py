@@ -49,7 +49,7 @@ class Columns(SpecGroup, frozen=True, kw_only=True):
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Return whether a column's ``name`` is the ``pattern``, or matches it (``*``, ``?``, ``[]``)."""
+    """Return whether a column's ``name`` is the ``pattern``, or matches its wildcards."""
     return name == pattern or fnmatchcase(name, pattern)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stepml.ml.data.formats.base import DataFormat, layout_without_columns
+from stepml.ml.data.formats.base import DataFormat, RowSource, layout_without_columns
 from stepml.ml.data.formats.rows import DenseRows, Skipped
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
@@ -17,7 +17,7 @@ from stepml.ml.data.source_format import SourceFormat
 
 
 @dataclass
-class JsonRowSource:
+class JsonRowSource(RowSource):
     """Reads whole objects."""
 
     reader: ObjectReader

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import DamagedValueError
+from stepml.ml.data.encoding import Encoder
 from stepml.ml.data.manifest import Manifest
 from stepml.ml.data.objects import ObjectReader
 from stepml.ml.data.positions import Buckets, Targets
@@ -21,6 +22,7 @@ from stepml.ml.data.shards import Shard, empty_dense, empty_sparse
 from stepml.ml.data.slices import REQUEST_PAIRS, Counts, Slice, slices_of
 from stepml.ml.data.split import Interval, ShardKind, check_shard_size, rows_name
 from stepml.ml.data.strata import Cuts, Labels, find_cuts
+from stepml.ml.data.table_rows import encode_rows
 from stepml.ml.matrices import CsrMatrix
 
 # Requests wait for the network, not for the processor.
@@ -71,7 +73,7 @@ def assemble(
         raise ValueError(f"{interval} is not within the positions 0 to {manifest.n_rows}")
     if interval.start < sum(interval.quotas) < interval.stop:
         raise ValueError(f"{interval} holds rows both for validation and for training")
-    if kind == "sparse" and not manifest.layout.is_sparse:
+    if kind == "sparse" and not manifest.can_be_sparse:
         raise ValueError("dense rows are not made sparse")
     if kind == "uint8" and not manifest.is_bytes:
         raise ValueError("rows with other values are not made bytes")
@@ -87,19 +89,27 @@ def assemble(
 
         first = gathered(batches[0])
         rest = batches[1:]
+        encoder = manifest.encoder
+        fine = manifest.layout.fine if encoder is None else encoder.fine
         if kind == "sparse":
             own_counts = np.zeros(interval.n_rows, np.int64)
-            for parts in chain([first], map(gathered, rest)):
-                _count_pairs(parts, own_counts)
-            shard = empty_sparse(own_counts, manifest.n_features, rows)
+            if encoder is None:
+                for parts in chain([first], map(gathered, rest)):
+                    _count_pairs(parts, own_counts)
+            else:
+                own_counts += encoder.n_pairs
+            own_fine = () if encoder is None else fine
+            shard = empty_sparse(own_counts, manifest.n_features, rows, fine=own_fine)
         else:
-            fine = manifest.layout.fine
             shard = empty_dense(
                 interval.n_rows, manifest.n_features, rows, fine=fine, as_bytes=kind == "uint8"
             )
+
+        def copy(part: _Part) -> None:
+            _copy_part(part, shard, encoder)
+
         for parts in chain([first], map(gathered, rest)):
-            # Making the list raises the errors of the copies.
-            list(threads.map(lambda part: _copy_part(part, shard), parts))
+            list(threads.map(copy, parts))  # raises the errors of the copies
     return shard
 
 
@@ -156,12 +166,14 @@ def _count_pairs(parts: Sequence[_Part], own_counts: NDArray[np.int64]) -> None:
         own_counts[targets[inside]] = counts[inside]
 
 
-def _copy_part(found: _Part, shard: Shard) -> None:
+def _copy_part(found: _Part, shard: Shard, encoder: Encoder | None) -> None:
     part, targets, counts = found
     labels = part.labels()
     inside = targets >= 0
     shard.y[targets[inside]] = labels[inside]
-    if isinstance(shard.X, CsrMatrix):
+    if encoder is not None:
+        encode_rows(part, targets, shard, encoder)
+    elif isinstance(shard.X, CsrMatrix):
         _copy_pairs(part, targets, counts, shard.X)
     elif "X" in part.places:
         _copy_rows(part, targets, "X", shard.X)

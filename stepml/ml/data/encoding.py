@@ -270,11 +270,13 @@ class _OfLevels(_Column):
         return codes
 
     def are_missing(self, rows: RawRows) -> Flags:
-        return rows.levels[:, self.place] == MISSING
+        missing: Flags = rows.levels[:, self.place] == MISSING
+        return missing
 
     def _lacks(self, codes: Codes, hashes: Hashes) -> Flags:
         """Return the rows without a value, unless that is a level of its own."""
-        return (codes < 0) & (hashes == MISSING)
+        lacking: Flags = (codes < 0) & (hashes == MISSING)
+        return lacking
 
 
 class _OneHot(_OfLevels):
@@ -346,7 +348,8 @@ class _Hashed(_Column):
         values[:, 0] = are_set
 
     def are_missing(self, rows: RawRows) -> Flags:
-        return rows.levels[:, self.place] == MISSING
+        missing: Flags = rows.levels[:, self.place] == MISSING
+        return missing
 
     def _places(self, rows: RawRows) -> tuple[Codes, Flags]:
         """Return the feature of each row, and whether it is set: a missing value may set none."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import xxhash
 
 from stepml.job.errors import EmptyDataError, InvalidDataError
+from stepml.ml.data.encoding import Encoder
 from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.labels import (
     NO_LABELS,
@@ -16,6 +17,7 @@ from stepml.ml.data.labels import (
     merge_label_moments,
 )
 from stepml.ml.data.layout import Layout
+from stepml.ml.data.levels import merge_levels
 from stepml.ml.data.pieces import PieceStatistics
 from stepml.ml.data.remainders import Ends, merged_ends
 from stepml.ml.data.row_ids import N_BUCKETS
@@ -62,6 +64,23 @@ class Manifest:
     ] = ()  # of labels that are codes, by code; empty: labels are numbers
 
     @property
+    def encoder(self) -> Encoder | None:
+        """The encoder of a table's raw rows; None: the rows in pieces are features."""
+        table = self.layout.table
+        return None if table is None else Encoder(table, self.levels, self.layout.fine)
+
+    @property
+    def fine(self) -> tuple[int, ...]:
+        """The features with remainders."""
+        encoder = self.encoder
+        return self.layout.fine if encoder is None else encoder.fine
+
+    @property
+    def can_be_sparse(self) -> bool:
+        """Whether shards may store pairs of index and value."""
+        return self.layout.is_sparse or self.layout.table is not None
+
+    @property
     def n_validation(self) -> int | None:
         """The number of rows that are for validation by themselves; None: ids decide."""
         if not self.layout.names_validation:
@@ -81,6 +100,7 @@ def merge(
     layout: Layout,
     statistics: Sequence[PieceStatistics],
     skipped: Sequence[Skipped] = (),
+    levels: Sequence[Sequence[Sequence[str]]] = (),
 ) -> Manifest:
     """Return the manifest of the pieces of all range tasks, which may be in any order.
 
@@ -90,6 +110,8 @@ def merge(
         Of all pieces.
     skipped : sequence of Skipped
         The skipped rows of each range task, in order.
+    levels : sequence of sequence of sequence of str
+        The levels of each category of the table, of each range task.
 
     Raises
     ------
@@ -103,6 +125,12 @@ def merge(
         raise _no_rows(skipped)
     layout = ordered[0].layout or layout
     n_features = layout.n_features or max(each.n_features for each in ordered)
+    nnz = sum(each.nnz for each in ordered)
+    all_levels: tuple[tuple[str, ...], ...] = ()
+    if layout.table is not None:
+        all_levels = merge_levels(layout.table.categories, levels)
+        encoder = Encoder(layout.table, all_levels, layout.fine)
+        n_features, nnz = encoder.n_features, encoder.n_pairs * sum(e.n_rows for e in ordered)
     if n_features == 0:
         raise InvalidDataError("no row of the data set has a feature")
     labels = merge_label_counts((each.labels, each.label_counts) for each in ordered)
@@ -115,7 +143,7 @@ def merge(
         label_counts=None if labels is None else tuple(labels.values()),
         min_label=min(each.min_label for each in ordered),
         max_label=max(each.max_label for each in ordered),
-        nnz=sum(each.nnz for each in ordered),
+        nnz=nnz,
         bucket_counts=tuple(map(sum, zip(*(each.bucket_counts for each in ordered), strict=True))),
         pieces=tuple(Piece(each.key, each.n_rows, each.value_bytes, each.etag) for each in ordered),
         skipped_rows=sum(each.count for each in skipped),
@@ -125,6 +153,7 @@ def merge(
         validation_ends=merged_ends(each.validation_ends for each in ordered),
         fine_ends=tuple(map(merged_ends, zip(*(each.fine_ends for each in ordered), strict=True))),
         is_bytes=all(each.is_bytes for each in ordered),
+        levels=all_levels,
     )
 
 

@@ -7,6 +7,7 @@ A piece is a container of arrays (`stepml.ml.data.arrays`):
 ``ids``         u64    (n,) ascending
 ``y``           f32    (n,) labels
 ``X``           f32    (n, n_features); u8 if the data have bytes                     dense rows
+``levels``      u64    (n, n_categories)                                   rows of such a table
 ``offsets``     u64    (4097,) pair at which each bucket starts                      sparse rows
 ``counts``      u32    (n,) pairs of each row                                        sparse rows
 ``indices``     u32    (nnz,) 0-based feature of each pair                           sparse rows
@@ -80,6 +81,7 @@ class RangeResult:
 
     pieces: list[PieceStatistics]
     skipped: Skipped
+    levels: Sequence[Sequence[str]] = ()  # of each category of the table, in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def write_pieces(
         piece = _write_piece(store, piece_key(len(statistics)), batch, complete)
         statistics.append(replace(piece, layout=None if complete == layout else complete))
         batch.clear()  # frees its memory before the next batch is read
-    return RangeResult(statistics, reader.skipped)
+    return RangeResult(statistics, reader.skipped, reader.levels)
 
 
 def _write_piece(
@@ -217,6 +219,8 @@ def _pack_dense(batch: Sequence[DenseRows], places: NDArray[np.intp]) -> _Packed
     shapes = _common_shapes(len(places)) | {"X": (dtype, (len(places), n_features))}
     if batch[0].remainders is not None:
         shapes["remainders"] = (_F32, (len(places), batch[0].remainders.shape[1]))
+    if batch[0].levels is not None:
+        shapes["levels"] = (_U64, (len(places), batch[0].levels.shape[1]))
     piece, views = arrays.allocate(shapes, {"kind": "dense"})
     first = 0
     for rows in batch:
@@ -225,6 +229,8 @@ def _pack_dense(batch: Sequence[DenseRows], places: NDArray[np.intp]) -> _Packed
         views["X"][place] = rows.X
         if rows.remainders is not None:
             views["remainders"][place] = rows.remainders
+        if rows.levels is not None:
+            views["levels"][place] = rows.levels
         first += len(rows.y)
     return _Packed(piece, views, n_features, len(places) * n_features)
 

@@ -17,7 +17,7 @@ from stepml.ml.data.scaling import ROWS, Scale, scale_in_place
 from stepml.ml.matrices import CsrMatrix, Matrix
 
 _DENSE = {"X": 2, "y": 1}  # arrays and their dimensions
-_FINE = {**_DENSE, "fine": 1, "remainders": 2}
+_FINE = {"fine": 1, "remainders": 2}
 _SPARSE = {"indptr": 1, "indices": 1, "values": 1, "y": 1}
 _I64, _I32, _F32 = np.dtype(np.int64), np.dtype(np.int32), np.dtype(np.float32)
 _U8 = np.dtype(np.uint8)
@@ -64,15 +64,20 @@ def empty_dense(
         "y": (_F32, (n_rows,)),
     }
     if fine:
-        shapes |= {"fine": (_I64, (len(fine),)), "remainders": (_F32, (n_rows, len(fine)))}
+        shapes |= _fine_shapes(n_rows, len(fine))
     packed, views = arrays.allocate(shapes, {ROWS: rows})
     if fine:
         views["fine"][:] = fine
-    return Shard(views["X"], views["y"], packed, _remainders(views))
+    return Shard(views["X"], views["y"], packed, _remainders(views, views["X"].shape))
 
 
-def empty_sparse(counts: NDArray[np.int64], n_features: int, rows: str = "") -> Shard:
-    """Return a sparse shard whose rows have ``counts`` pairs; otherwise as `empty_dense`."""
+def empty_sparse(
+    counts: NDArray[np.int64], n_features: int, rows: str = "", *, fine: Sequence[int] = ()
+) -> Shard:
+    """Return a sparse shard whose rows have ``counts`` pairs; otherwise as `empty_dense`.
+
+    The features ``fine`` are stored in each row.
+    """
     nnz, n_rows = int(counts.sum()), len(counts)
     shapes: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
         "indptr": (_I64, (n_rows + 1,)),
@@ -80,10 +85,18 @@ def empty_sparse(counts: NDArray[np.int64], n_features: int, rows: str = "") -> 
         "values": (_F32, (nnz,)),
         "y": (_F32, (n_rows,)),
     }
+    if fine:
+        shapes |= _fine_shapes(n_rows, len(fine))
     packed, views = arrays.allocate(shapes, {"n_features": str(n_features), ROWS: rows})
+    if fine:
+        views["fine"][:] = fine
     np.cumsum(counts, out=views["indptr"][1:])
     X = CsrMatrix(views["indptr"], views["indices"], views["values"], n_features)
-    return Shard(X, views["y"], packed)
+    return Shard(X, views["y"], packed, _remainders(views, X.shape))
+
+
+def _fine_shapes(n_rows: int, n_fine: int) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    return {"fine": (_I64, (n_fine,)), "remainders": (_F32, (n_rows, n_fine))}
 
 
 def pack_shard(shard: Shard) -> Buffer:
@@ -95,8 +108,8 @@ def pack_shard(shard: Shard) -> Buffer:
     ``indices``     i32    (nnz,) feature of each pair            sparse
     ``values``      f32    (nnz,)                                 sparse
     ``y``           f32    (n,) labels
-    ``fine``        i64    (n_fine,) features with remainders      dense
-    ``remainders``  f32    (n, n_fine)                             dense
+    ``fine``        i64    (n_fine,) features with remainders; stored in each sparse row
+    ``remainders``  f32    (n, n_fine)
     ==============  =====  ============================================
 
     The metadata of a sparse shard have ``n_features``; those of an assembled one name its ``rows``.
@@ -107,13 +120,15 @@ def pack_shard(shard: Shard) -> Buffer:
         return shard.packed
     X = shard.X
     if not isinstance(X, CsrMatrix):
-        dense: dict[str, arrays.Array] = {"X": X, "y": shard.y}
-        if shard.remainders is not None:
-            dense |= {"fine": shard.remainders.features, "remainders": shard.remainders.values}
-        return arrays.pack(dense)
+        return arrays.pack({"X": X, "y": shard.y} | _named_remainders(shard))
     pairs = {"indices": X.indices[X.pairs], "values": X.values[X.pairs]}
-    named = {"indptr": X.indptr - X.indptr[0], **pairs, "y": shard.y}
-    return arrays.pack(named, {"n_features": str(X.n_features)})
+    named: dict[str, arrays.Array] = {"indptr": X.indptr - X.indptr[0], **pairs, "y": shard.y}
+    return arrays.pack(named | _named_remainders(shard), {"n_features": str(X.n_features)})
+
+
+def _named_remainders(shard: Shard) -> dict[str, arrays.Array]:
+    rest = shard.remainders
+    return {} if rest is None else {"fine": rest.features, "remainders": rest.values}
 
 
 def unpack_shard(data: Buffer, scale: Scale | None = None, rows: str | None = None) -> Shard:
@@ -142,26 +157,27 @@ def unpack_shard(data: Buffer, scale: Scale | None = None, rows: str | None = No
 
 def _unpacked(data: Buffer, *, writable: bool = False) -> Shard:
     views, metadata = arrays.unpack(data, writable=writable)
-    shape = _SPARSE if "indptr" in views else _FINE if "fine" in views else _DENSE
+    is_sparse = "indptr" in views
+    shape = (_SPARSE if is_sparse else _DENSE) | (_FINE if "fine" in views else {})
     if {name: view.ndim for name, view in views.items()} != shape or any(
         not _has_dtype(name, view) for name, view in views.items()
     ):
         raise DamagedValueError(f"a container with the arrays {', '.join(views)} is not a shard")
-    X = _sparse_matrix(views, metadata) if shape is _SPARSE else views["X"]
+    X = _sparse_matrix(views, metadata) if is_sparse else views["X"]
     if len(views["y"]) != len(X):
         raise DamagedValueError(f"a shard has {len(views['y'])} labels for {len(X)} rows")
-    return Shard(X, views["y"], data, _remainders(views))
+    return Shard(X, views["y"], data, _remainders(views, X.shape))
 
 
 def _has_dtype(name: str, view: arrays.Array) -> bool:
     return view.dtype == _DTYPES[name] or (name == "X" and view.dtype == _U8)
 
 
-def _remainders(views: dict[str, arrays.Array]) -> Remainders | None:
+def _remainders(views: dict[str, arrays.Array], shape: tuple[int, ...]) -> Remainders | None:
     if "fine" not in views:
         return None
-    fine, values, X = views["fine"], views["remainders"], views["X"]
-    if values.shape != (len(X), len(fine)) or not is_ascending_below(fine, X.shape[1]):
+    fine, values = views["fine"], views["remainders"]
+    if values.shape != (shape[0], len(fine)) or not is_ascending_below(fine, shape[1]):
         raise DamagedValueError("the remainders of a shard do not belong to its rows")
     return Remainders(fine, values)
 

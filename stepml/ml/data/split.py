@@ -85,12 +85,12 @@ def shard_kind(
     InvalidDataError
         Sparse shards are asked for, but the rows are dense.
     """
-    if asked == "sparse" and not manifest.layout.is_sparse:
+    if asked == "sparse" and not manifest.can_be_sparse:
         raise InvalidDataError(
             "data.matrix: expected auto or dense, as the rows of format "
             f"{manifest.layout.format!r} are dense here, got 'sparse'"
         )
-    if asked == "dense" or not manifest.layout.is_sparse:
+    if asked == "dense" or not manifest.can_be_sparse:
         return "uint8" if as_bytes and manifest.is_bytes else "dense"
     few = manifest.nnz < SPARSE_DENSITY * manifest.n_rows * manifest.n_features
     most_bytes = _shard_bytes(manifest, "dense", -(-manifest.n_rows // world_size))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats64 = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 _DAY_S = 86_400
 _FIRST_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
@@ -28,40 +29,44 @@ def part_of(seconds: Floats64, part: str) -> Floats64:
     return found
 
 
-def _year(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
-    return _months(seconds).astype("datetime64[Y]").astype(np.int64) + 1970
+def _year(seconds: Integers) -> Integers:
+    years: Integers = _months(seconds).astype("datetime64[Y]").astype(np.int64)
+    return years + 1970
 
 
-def _month(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+def _month(seconds: Integers) -> Integers:
     return _months(seconds).astype(np.int64) % 12 + 1
 
 
-def _day(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
-    return (_dates(seconds) - _months(seconds).astype("datetime64[D]")).astype(np.int64) + 1
+def _day(seconds: Integers) -> Integers:
+    days: Integers = (_dates(seconds) - _months(seconds).astype("datetime64[D]")).astype(np.int64)
+    return days + 1
 
 
-def _dayofyear(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+def _dayofyear(seconds: Integers) -> Integers:
     dates = _dates(seconds)
-    return (dates - dates.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) + 1
+    first = dates.astype("datetime64[Y]").astype("datetime64[D]")
+    days: Integers = (dates - first).astype(np.int64)
+    return days + 1
 
 
-def _weekday(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+def _weekday(seconds: Integers) -> Integers:
     return (seconds // _DAY_S + _FIRST_WEEKDAY) % 7
 
 
-def _hour(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+def _hour(seconds: Integers) -> Integers:
     return seconds % _DAY_S // 3600
 
 
-def _minute(seconds: NDArray[np.int64]) -> NDArray[np.int64]:
+def _minute(seconds: Integers) -> Integers:
     return seconds % 3600 // 60
 
 
-def _dates(seconds: NDArray[np.int64]) -> NDArray[np.datetime64]:
+def _dates(seconds: Integers) -> NDArray[np.datetime64]:
     return (seconds // _DAY_S).astype("datetime64[D]")
 
 
-def _months(seconds: NDArray[np.int64]) -> NDArray[np.datetime64]:
+def _months(seconds: Integers) -> NDArray[np.datetime64]:
     return _dates(seconds).astype("datetime64[M]")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.rows import DenseRows, Skipped, SparseRows
@@ -23,18 +22,20 @@ from stepml.ml.data.remainders import fine_columns
 from stepml.ml.data.source_format import SourceFormat
 
 
-class RowSource(Protocol):
-    """The rows of a data set's objects.
-
-    Attributes
-    ----------
-    skipped : Skipped
-        The malformed rows that `read` has skipped so far, in all parts.
-    """
+class RowSource(ABC):
+    """The rows of a data set's objects."""
 
     @property
-    def skipped(self) -> Skipped: ...
+    @abstractmethod
+    def skipped(self) -> Skipped:
+        """The malformed rows that `read` has skipped so far, in all parts."""
 
+    @property
+    def levels(self) -> Sequence[Sequence[str]]:
+        """The levels of each category of the table that `read` has yielded so far, in order."""
+        return ()
+
+    @abstractmethod
     def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:
         """Yield the rows of ``part`` in blocks of at least one row, in bounded memory.
 
@@ -51,7 +52,6 @@ class RowSource(Protocol):
         DamagedValueError
             The object changed while it was read.
         """
-        ...
 
 
 class DataFormat(ABC):

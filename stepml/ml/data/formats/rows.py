@@ -40,7 +40,8 @@ class DenseRows:
     @property
     def value_bytes(self) -> int:
         """The size of the rows in a piece."""
-        rest = 0 if self.remainders is None else self.remainders.nbytes
+        beside = (self.remainders, self.levels)
+        rest = sum(each.nbytes for each in beside if each is not None)
         return 12 * len(self.y) + self.X.nbytes + rest
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import DataNotFoundError, InvalidDataError
+from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.idx import header as idx
 from stepml.ml.data.formats.ranged_file import RangedFile, buffered
 from stepml.ml.data.formats.row_checks import BLOCK_BYTES, RowChecks, rows_per_block
@@ -96,7 +97,7 @@ class Records:
         return InvalidDataError(f"s3 object {self._data.key}: {exc}")
 
 
-class IdxRows:
+class IdxRows(RowSource):
     """Reads images with their labels; objects of labels have no rows.
 
     The first part of a compressed object reads all of it.
@@ -119,7 +120,6 @@ class IdxRows:
 
     @property
     def skipped(self) -> Skipped:
-        """The rows that were skipped so far."""
         return self._checks.skipped
 
     def read(self, part: ByteRange) -> Iterator[DenseRows]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError
+from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.npz.archive import Archive, ArrayStream, Contents
 from stepml.ml.data.formats.row_checks import BLOCK_BYTES, Pairs, RowChecks, rows_per_block
 from stepml.ml.data.formats.row_shapes import shape_note
@@ -30,7 +31,7 @@ class CsrBlocks:
     pairs: int = BLOCK_BYTES // 8  # of a block
 
 
-class NpzRows:
+class NpzRows(RowSource):
     """Reads whole objects, because each array is stored in one piece."""
 
     def __init__(
@@ -50,7 +51,6 @@ class NpzRows:
 
     @property
     def skipped(self) -> Skipped:
-        """The rows that were skipped so far."""
         return self._checks.skipped
 
     def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:

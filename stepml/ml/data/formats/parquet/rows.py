@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.columns import require_same_names
 from stepml.ml.data.formats.parquet.table import Table
 from stepml.ml.data.formats.row_checks import BLOCK_BYTES, RowChecks, rows_per_block
@@ -15,7 +16,7 @@ from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
 
 
-class ParquetRows:
+class ParquetRows(RowSource):
     """Reads the row groups that begin in a byte range."""
 
     def __init__(
@@ -35,7 +36,6 @@ class ParquetRows:
 
     @property
     def skipped(self) -> Skipped:
-        """The rows that were skipped so far."""
         return self._checks.skipped
 
     def read(self, part: ByteRange) -> Iterator[DenseRows]:

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Protocol
 
 from stepml.job.errors import BadRowError
+from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.columns import require_same_names
 from stepml.ml.data.formats.rows import (
     DenseRows,
@@ -55,7 +56,7 @@ class Parser(Protocol):
         ...
 
 
-class TextRows:
+class TextRows(RowSource):
     """Parses the lines of byte ranges, block by block.
 
     Lines that do not parse are skipped if the layout allows it. A line of more than 16 MB always
@@ -71,7 +72,7 @@ class TextRows:
         request_bytes: int,
         limits: ReadLimits,
     ) -> None:
-        self.skipped = Skipped()
+        self._skipped = Skipped()
         self._source = source
         self._objects = objects
         self._layout = layout
@@ -79,6 +80,10 @@ class TextRows:
         self._limits = limits
         self._parser = parser
         self._counter = LineCounter(source, max_counted_bytes=limits.max_counted_bytes)
+
+    @property
+    def skipped(self) -> Skipped:
+        return self._skipped
 
     def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:
         data, header = self._objects[part.object_index], self._layout.header
