@@ -75,6 +75,7 @@ idl: install-dev caches ## Generate ps_server/generated from the Thrift and Prot
 bench: install-dev caches ## Measure workflow, cold start, parsing, learning, exchange and jobs
 	$(BIN)/python benchmarks/bench_workflow.py --json build/bench_workflow.json
 	$(BIN)/python benchmarks/bench_parsing.py --json build/bench_parsing.json
+	$(BIN)/python benchmarks/bench_partition.py --json build/bench_partition.json
 	$(BIN)/python benchmarks/bench_learning.py --json build/bench_learning.json
 	$(BIN)/python benchmarks/bench_exchange.py --json build/bench_exchange.json
 	$(BIN)/python benchmarks/bench_training.py --json build/bench_training.json

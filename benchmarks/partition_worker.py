@@ -1,0 +1,38 @@
+"""Partition a file once, and print how long it took: the program that `bench_partition` runs.
+
+It runs in a checkout of its own, which may be an older one, so it uses nothing but the test support
+of that checkout.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.support.jobs import Job
+
+
+def measure(path: Path, data: dict[str, Any]) -> dict[str, float]:
+    """Return the seconds of Prepare, and of the range tasks with PlanShards."""
+    about = {"uri": f"s3://data/{path.name}", "standardise": True, "ranges": 1} | data
+    job = Job(data=about, model={"name": "linear_regression"}, algorithm={"name": "admm"})
+    job.data.save(path.name, path.read_bytes())
+    before_mb = _peak_mb()
+    prepared = time.perf_counter()
+    job.prepare()
+    planned = time.perf_counter()
+    job.partitioned()  # prepares once more, which is taken off
+    seconds = time.perf_counter() - planned - (planned - prepared)
+    return {"prepare_s": planned - prepared, "seconds": seconds, "peak_mb": _peak_mb() - before_mb}
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Path(sys.argv[1]), json.loads(sys.argv[2]))))
