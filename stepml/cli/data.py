@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepml.cli import stored_data
+from stepml.cli import data_put, stored_data
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stepml.datasets import Dataset
 
 app = typer.Typer(
-    help="Get data sets to try StepML with; list and delete data in the stack's bucket.",
+    help="Upload, look at, list and delete data; get data sets to try StepML with.",
     no_args_is_help=True,
     epilog="Example: stepml data get digits --local",
 )
@@ -43,9 +43,10 @@ class DatasetName(StrEnum):
 
 @app.callback()
 def data() -> None:
-    """Get data sets to try StepML with; list and delete data in the stack's bucket."""
+    """Upload, look at, list and delete data; get data sets to try StepML with."""
 
 
+data_put.add_to(app)
 stored_data.add_to(app)
 
 

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from stepml.client import Client
     from stepml.client.stored import Stored
 
+DATA = "data/"  # the folder of people's own data
 # The folders of data in the bucket, with the loss when something is deleted there.
 LOSSES = {
-    "data/": "data of yours are lost, and jobs that name them can no longer begin",
+    DATA: "data of yours are lost, and jobs that name them can no longer begin",
     "datasets/": "jobs make these partitioned data again when they need them, which takes time",
     "code/": "code of networks is lost: jobs with it can no longer be retried or resumed",
 }
@@ -55,7 +56,7 @@ def ls(
 ) -> None:
     """List the data in the stack's bucket: your own, partitioned data sets, and code."""
     client = Target.chosen(local, endpoint_url, stack, profile, region).client()
-    folders = list(LOSSES) if place is None else [f"{_in_bucket(client, place).rstrip('/')}/"]
+    folders = list(LOSSES) if place is None else [f"{in_bucket(client, place).rstrip('/')}/"]
     bucket = client.stack.bucket
     found = [each for folder in folders for each in stored_below(client.connection, bucket, folder)]
     output = Output(as_json)
@@ -85,13 +86,13 @@ def rm(
 ) -> None:
     """Delete data in the stack's bucket, after showing what and how much."""
     client = Target.chosen(local, endpoint_url, stack, profile, region).client()
-    keys = [_in_bucket(client, each) for each in dict.fromkeys(places)]
+    keys = [in_bucket(client, each) for each in dict.fromkeys(places)]
     losses = dict.fromkeys(_loss(each) for each in keys)
     found = [_existing(client, each) for each in keys]
     delete_all(client, found, "; ".join(losses), yes, Output(as_json))
 
 
-def _in_bucket(client: Client, place: str) -> str:
+def in_bucket(client: Client, place: str) -> str:
     """Return the key or prefix of a place, which must be in the stack's bucket."""
     bucket, key = bucket_and_key(absolute(place, client.stack.bucket))
     if bucket != client.stack.bucket:

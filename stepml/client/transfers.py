@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Self
 
 from stepml.client.connection import Connection, translated
 from stepml.client.errors import ServiceRefusedError
@@ -30,6 +31,69 @@ class Upload:
     sent: bool  # False if it was there already
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The content of a local file."""
+
+    path: Path
+    n_bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return the content of the file at ``path``, after reading it."""
+        with path.open("rb") as data:
+            return cls(path, path.stat().st_size, hashlib.file_digest(data, "sha256").hexdigest())
+
+    def md5(self) -> str:
+        """Return the digest that is the ETag of an object sent in one part."""
+        with self.path.open("rb") as data:
+            return hashlib.file_digest(
+                data, partial(hashlib.md5, usedforsecurity=False)
+            ).hexdigest()
+
+
+Presence = Literal["absent", "same", "other"]
+
+
+def presence(connection: Connection, bucket: str, key: str, content: Content) -> Presence:
+    """Return whether ``key`` has ``content``, another content, or no object."""
+    try:
+        with translated(connection.endpoint_url):
+            head = connection.client("s3").head_object(Bucket=bucket, Key=key)
+    except ServiceRefusedError as error:
+        if error.code == "404":
+            return "absent"
+        raise
+    digest = head["Metadata"].get(DIGEST)
+    if digest is None:  # another program wrote it
+        is_same = head["ContentLength"] == content.n_bytes and (
+            head["ETag"].strip('"') == content.md5()
+        )
+    else:
+        is_same = (head["ContentLength"], digest) == (content.n_bytes, content.sha256)
+    return "same" if is_same else "other"
+
+
+def send(
+    connection: Connection,
+    bucket: str,
+    key: str,
+    content: Content,
+    on_bytes: Callable[[int], object] | None = None,
+) -> None:
+    """Write ``content`` to ``key``; ``on_bytes`` as that of `upload`."""
+    with translated(connection.endpoint_url), content.path.open("rb") as data:
+        # upload_file would wrap the service's error in one of its own.
+        connection.client("s3").upload_fileobj(
+            data,
+            bucket,
+            key,
+            ExtraArgs={"Metadata": {DIGEST: content.sha256}},
+            Callback=on_bytes or _ignored,
+        )
+
+
 def upload(
     connection: Connection,
     stack: Stack,
@@ -44,20 +108,10 @@ def upload(
     on_bytes : callable, optional
         Called with the number of bytes of each sent portion, from other threads.
     """
-    uri = f"s3://{stack.bucket}/{key}"
-    with path.open("rb") as data:
-        content = (path.stat().st_size, hashlib.file_digest(data, "sha256").hexdigest())
-    if _content(connection, stack.bucket, key) == content:
+    uri, content = f"s3://{stack.bucket}/{key}", Content.of(path)
+    if presence(connection, stack.bucket, key, content) == "same":
         return Upload(uri, sent=False)
-    with translated(connection.endpoint_url), path.open("rb") as data:
-        # upload_file would wrap the service's error in one of its own.
-        connection.client("s3").upload_fileobj(
-            data,
-            stack.bucket,
-            key,
-            ExtraArgs={"Metadata": {DIGEST: content[1]}},
-            Callback=on_bytes or _ignored,
-        )
+    send(connection, stack.bucket, key, content, on_bytes)
     return Upload(uri, sent=True)
 
 
@@ -114,18 +168,6 @@ def _made(directory: Path) -> Iterator[None]:
         with suppress(OSError):
             for each in new:
                 each.rmdir()
-        raise
-
-
-def _content(connection: Connection, bucket: str, key: str) -> tuple[int, str | None] | None:
-    """Return an object's size and SHA-256; the latter is None if another program wrote it."""
-    try:
-        with translated(connection.endpoint_url):
-            head = connection.client("s3").head_object(Bucket=bucket, Key=key)
-            return head["ContentLength"], head["Metadata"].get(DIGEST)
-    except ServiceRefusedError as error:
-        if error.code == "404":
-            return None
         raise
 
 

@@ -35,6 +35,10 @@ def _mistakes(document: Any, value: Any, kind: Any, path: list[str]) -> Iterator
     if group is not None:
         yield from _mistakes_in_group(document, value, group, path)
         return
+    if (values := _values_by_name(value, kind)) is not None:
+        for name, each in value.items():
+            yield from _mistakes(document, each, values, [*path, name])
+        return
     try:
         converted(value, kind)
     except msgspec.ValidationError as error:
@@ -71,6 +75,16 @@ def _group_for(value: Any, kind: Any) -> Group | None:
     return tags.get(name) if isinstance(name, str) else None
 
 
+def _values_by_name(value: Any, kind: Any) -> Any | None:
+    """Return the type of the values of an object with any names, or None if it is none."""
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
+    if not isinstance(value, dict) or not all(value):
+        return None
+    found = [each for each in (kind, *get_args(kind)) if get_origin(each) is dict]
+    return get_args(found[0])[1] if found else None
+
+
 def _is_group(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, SpecGroup)
 
@@ -95,12 +109,9 @@ def _hint(value: Any, schema: dict[str, Any]) -> str:
     plain = value.strip().lower()
     if _takes(_unquoted(plain), schema):
         return f" (write {plain} without quotes)"
-    is_path = value.isprintable() and not value.startswith("s3:")
+    is_path = value.isprintable() and "://" not in value
     if "s3://" in schema.get("description", "") and is_path:
-        return (
-            f" (upload the file, for example with: aws s3 cp {quote(value)} s3://BUCKET/data/; "
-            "the bucket is an output of the stack)"
-        )
+        return f" (upload it with: stepml data put {quote(value)}; it prints the uri)"
     return ""
 
 

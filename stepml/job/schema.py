@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SCHEMA_FIELD = "$schema"  # of a job: the place of this schema, for editors; ignored otherwise
 
 Schema = dict[str, Any]
+
+_HUGE = 1e300  # the limit of numbers that may have any value
 
 
 @cache
@@ -33,14 +35,15 @@ def field_schema(path: Sequence[str], job: object) -> Schema:
     node, value = _resolve(job_schema(), job), job
     for name in path:
         value = value.get(name) if isinstance(value, dict) else None
-        node = _resolve(node.get("properties", {}).get(name, {}), value)
+        found = node.get("properties", {}).get(name) or _values_of(node) or {}
+        node = _resolve(found, value)
     return node
 
 
 def describe(schema: Schema) -> str:
     """Return the allowed values in words: "an integer from 1 to 40", "one of: s3, redis"."""
     if "anyOf" in schema and "discriminator" not in schema:
-        return " or ".join(describe(choice) for choice in schema["anyOf"])
+        return " or ".join(_choices_in_words(schema["anyOf"]))
     if "enum" in schema:
         return "one of: " + ", ".join(map(str, schema["enum"]))
     kind = schema.get("type", "object")
@@ -55,11 +58,39 @@ def describe(schema: Schema) -> str:
     }[kind]
     if "pattern" in schema and "description" in schema:
         return f"{words} like {schema['description']}"
+    if kind == "object" and (values := _values_of(schema)):
+        return f"{words}, {_keys_in_words(schema)} {describe(values)}"
     return words + _limits(schema)
+
+
+def _choices_in_words(choices: Sequence[Schema]) -> Iterator[str]:
+    """Yield each choice in words; an object of the other choices does not repeat them."""
+    plain = [each for each in choices if each.get("type") not in ("object", "null")]
+    for choice in choices:
+        values = _values_of(choice)
+        if plain and values and values.get("anyOf", [values]) == plain:
+            yield f"an object, {_keys_in_words(choice)} one of these"
+        else:
+            yield describe(choice)
+
+
+def _keys_in_words(schema: Schema) -> str:
+    return "for each column or pattern" if "propertyNames" in schema else "for each name"
+
+
+def _values_of(schema: Schema) -> Schema | None:
+    """Return the schema of the values of an object with any keys; None if it is no such object."""
+    for each in (schema, *schema.get("anyOf", [])):
+        values = each.get("additionalProperties")
+        if isinstance(values, dict):
+            return values
+    return None
 
 
 def _limits(schema: Schema) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
+    if (low, high) == (-_HUGE, _HUGE):
+        return ""
     if low is not None and high is not None:
         return f" from {low:g} to {high:g}" if isinstance(low, float) else f" from {low} to {high}"
     if "exclusiveMinimum" in schema and high is not None:
@@ -67,8 +98,9 @@ def _limits(schema: Schema) -> str:
     if "minLength" in schema:
         return f" of {schema['minLength']} to {schema['maxLength']} characters"
     if "items" in schema:
-        least, most = schema.get("minItems", 0), schema["maxItems"]
-        return f" of {least} to {most} values, each {describe(schema['items'])}"
+        least, most = schema.get("minItems", 0), schema.get("maxItems")
+        number = f"of {least} to {most} values" if most else "of values"
+        return f" {number}, each {describe(schema['items'])}"
     if "exclusiveMaximum" in schema:
         return f" from {low:g}, below {schema['exclusiveMaximum']:g}"
     return "" if low is None else f" of at least {low:g}"

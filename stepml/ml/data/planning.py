@@ -181,9 +181,10 @@ def _hint_at_keys(source: ObjectCatalogue, path: str) -> str:
 
 
 def _hint_to_upload(uri: str, own_bucket: str) -> str:
-    if bucket_and_key(uri)[0] != own_bucket:
+    bucket, key = bucket_and_key(uri)
+    if bucket != own_bucket or not key.startswith("data/"):
         return ""
-    return f"; upload a file, for example with: aws s3 cp FILE {uri}"
+    return f"; upload it with: stepml data put FILE --to {key}"
 
 
 def _one(source: ObjectCatalogue, path: str, data: Data, field: str) -> list[ObjectInfo]:

@@ -67,6 +67,7 @@ COMMANDS = {
     "runner": [
         ("run", "{job}", "--name", "{name}-b"),
         ("data", "get", "digits", "--upload"),
+        ("data", "put", "{job}"),
     ],
     "operator": [
         ("stop", "{name}"),

@@ -429,11 +429,12 @@ def test_a_file_with_other_content_of_the_same_size_is_uploaded_again(
     assert not client.upload(path, f"data/{name}.csv").sent
 
 
-def test_an_object_that_another_program_wrote_is_replaced(
-    stack: MotoStack, name: str, tmp_path: Path
+@pytest.mark.parametrize(("there", "is_sent"), [(b"1", False), (b"2", True), (b"10", True)])
+def test_an_object_that_another_program_wrote_is_replaced_by_another_content(
+    stack: MotoStack, name: str, tmp_path: Path, there: bytes, is_sent: bool
 ) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"1")
-    stack.put(f"data/{name}.csv", b"1")
+    stack.put(f"data/{name}.csv", there)
 
-    assert stack.client().upload(path, f"data/{name}.csv").sent
+    assert stack.client().upload(path, f"data/{name}.csv").sent == is_sent

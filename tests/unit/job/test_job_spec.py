@@ -70,7 +70,7 @@ def test_a_spec_survives_json() -> None:
         ({"model__name": "knn"}, "model.name: expected one of: kmeans, linear_regression"),
         ({"exchange__channel": "kafka"}, "exchange.channel: expected one of: dynamodb, memcached"),
         ({"data__uri": "/rows.csv"}, "data.uri: expected a string like s3://bucket/key of one"),
-        ({"data__uri": "./my rows.csv"}, "with: aws s3 cp './my rows.csv' s3://BUCKET/"),
+        ({"data__uri": "./my rows.csv"}, "with: stepml data put './my rows.csv'; it"),
         ({"data__uri": "C:\\rows.csv"}, "a path without s3:// is in the stack's bucket, got"),
         ({"data__uri": "data\\rows.csv"}, "a path without s3:// is in the stack's bucket, got"),
         ({"data__uri": "https://host/rows.csv"}, "a path without s3:// is in the stack's bucket"),
@@ -80,6 +80,26 @@ def test_a_spec_survives_json() -> None:
         ({"data__validation_fraction": -0.1}, "expected a number from 0 to 0.5, got -0.1"),
         ({"data__validation_fraction": 0.6}, "expected a number from 0 to 0.5, got 0.6"),
         ({"data__label": 1.5}, "data.label: expected a string or an integer or null, got 1.5"),
+        (
+            {"data__encode": "onehot"},
+            "data.encode: expected one of: hash, one_hot, ordinal or an object, for each column or "
+            "pattern one of these, got \"onehot\" (did you mean 'one_hot'?)",
+        ),
+        (
+            {"data__encode": {"city": "one_hot", "zip_*": "ordinals"}},
+            'data.encode.zip_*: expected one of: hash, one_hot, ordinal, got "ordinals"',
+        ),
+        ({"data__missing": {"a": "mode"}}, "data.missing.a: expected one of: fail, mean, median"),
+        ({"data__missing": {"": 1}}, "data.missing: expected one of: fail, mean, median"),
+        (
+            {"data__columns": {"types": {"a": "int"}}},
+            'data.columns.types.a: expected one of: boolean, category, number, time, got "int"',
+        ),
+        (
+            {"data__missing_indicator": "yes"},
+            "expected true or false or a list of values, each a string of 1 to 1000 characters",
+        ),
+        ({"model__class_weight": {"1": -1}}, "model.class_weight.1: expected a number from 0 to"),
         ({"data__ranges": 41}, "data.ranges: expected an integer from 1 to 40 or null, got 41"),
         ({"algorithm__learning_rate": -1}, "algorithm.learning_rate: expected a number above 0"),
         ({"algorithm__batch_size": 0}, "algorithm.batch_size: expected an integer from 1 to"),

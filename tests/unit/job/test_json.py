@@ -231,8 +231,8 @@ def test_all_contradictions_are_named_at_once() -> None:
         ("algorithm.learning_rate", "0.1", "write 0.1 without quotes"),
         ("stop.tolerance", "1e-4", "write 1e-4 without quotes"),
         ("stop.target_loss", "null", "write null without quotes"),
-        ("data.uri", "../rows.csv", "upload the file, for example with: aws s3 cp ../rows.csv s3:"),
-        ("data.uri", "/home/me/rows.csv", "upload the file"),
+        ("data.uri", "../rows.csv", "upload it with: stepml data put ../rows.csv; it prints"),
+        ("data.uri", "/home/me/rows.csv", "upload it"),
     ],
 )
 def test_a_near_miss_has_a_hint(path: str, value: str, hint: str) -> None:

@@ -1,0 +1,97 @@
+"""The files of arguments, and the keys that they get in a bucket."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+
+from stepml.cli.errors import BadInputError
+from stepml.cli.stored_data import DATA
+from stepml.ml.data.formats import FORMATS, format_of_file
+from stepml.ml.data.hidden_files import is_hidden, note_on_hidden
+
+_WILDCARDS = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Files to send."""
+
+    place: str  # the key of one object, or their folder, which ends with a slash
+    files: dict[str, Path]  # by key, in their order
+    left_out: tuple[str, ...] = ()  # hidden files, by their path from the folder
+
+
+def parcel_of(paths: Sequence[Path], to: str | None) -> Parcel:
+    """Return what to send of ``paths``: files, folders and patterns.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    to : str, optional
+        The key, or the folder, which ends with a slash.
+
+    Raises
+    ------
+    BadInputError
+        There is no such file, or no file in a folder.
+    """
+    given = list(dict.fromkeys(each for path in paths for each in _matching(path)))
+    if len(given) == 1 and given[0].is_file():
+        return _one(given[0], to)
+    base = given[0] if len(given) == 1 else _common_folder(given)
+    name = base.resolve().name
+    place = f"{DATA}{name}/" if to is None else f"{to.removesuffix('/')}/"
+    found = [file for path in given for file in _files_of(path)]
+    names = {file: _relative(file, base) for file in found}
+    left_out = [name for name in names.values() if is_hidden(name)]
+    files = {place + name: file for file, name in names.items() if not is_hidden(name)}
+    if not files:
+        hidden = "".join(f"; {note}" for note in note_on_hidden(left_out))
+        raise BadInputError(f"PATH: no file is below {str(base)!r}{hidden}")
+    return Parcel(place, files, tuple(left_out))
+
+
+def _one(file: Path, to: str | None) -> Parcel:
+    key = f"{DATA}{file.name}" if to is None else to + (file.name if to.endswith("/") else "")
+    files = {key: file}
+    data_format = format_of_file(file.name)
+    beside = data_format and FORMATS[data_format].labels_beside(file.name)
+    labels = data_format and FORMATS[data_format].labels_beside(key)
+    if beside and labels and (file.parent / beside).is_file():
+        files[labels] = file.parent / beside
+    return Parcel(key, files)
+
+
+def _matching(path: Path) -> Iterator[Path]:
+    """Yield ``path``, or the paths that match it."""
+    if path.exists():
+        yield path
+        return
+    text = str(path)
+    found = sorted(glob(text, recursive=True)) if _WILDCARDS.intersection(text) else []  # noqa: PTH207
+    if not found:
+        raise BadInputError(f"PATH: {text!r} cannot be read: No such file or directory")
+    yield from map(Path, found)
+
+
+def _common_folder(paths: Sequence[Path]) -> Path:
+    return Path(os.path.commonpath([each.resolve().parent for each in paths]))
+
+
+def _files_of(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    for place, folders, names in os.walk(path):
+        folders.sort()
+        yield from (Path(place, name) for name in sorted(names))
+
+
+def _relative(file: Path, base: Path) -> str:
+    if file.is_relative_to(base):
+        return file.relative_to(base).as_posix()
+    return file.resolve().relative_to(base.resolve()).as_posix()

@@ -1,0 +1,48 @@
+"""Uploads many files, after looking at what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from stepml.client.connection import Connection
+from stepml.client.transfers import Content, Presence, presence, send
+
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A file, its key, and whether the bucket has it."""
+
+    key: str
+    content: Content
+    presence: Presence
+
+
+def examined(connection: Connection, bucket: str, files: Mapping[str, Path]) -> list[Sending]:
+    """Return each of the ``files``, which are given by their keys, and whether it is there."""
+
+    def examine(key: str) -> Sending:
+        content = Content.of(files[key])
+        return Sending(key, content, presence(connection, bucket, key, content))
+
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        return list(threads.map(examine, files))
+
+
+def send_all(
+    connection: Connection,
+    bucket: str,
+    files: Sequence[Sending],
+    on_bytes: Callable[[int], object] | None = None,
+) -> None:
+    """Write the content of all ``files``; those that are there are replaced."""
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        list(
+            threads.map(
+                lambda each: send(connection, bucket, each.key, each.content, on_bytes), files
+            )
+        )
