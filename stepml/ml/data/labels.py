@@ -1,16 +1,25 @@
-"""Counts and moments of a data set's labels, and of their rounding to float32."""
+"""Counts and moments of a data set's labels, their rounding to float32, and labels without numbers.
+
+Labels that are text, booleans or large integers are *codes* in pieces: each range task numbers them
+in the order in which it meets them. The manifest has their names in order, and the code of each
+class is its place there.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stepml.ml.class_names import in_order, label_name
+
+# float32 lacks some integers beyond.
+LARGEST_APART = 2**24
 # Data sets with more distinct labels are for regression, which needs no list of labels.
 MAX_LABELS = 1000
 
@@ -97,3 +106,101 @@ def merge_label_counts(
             return None
         rows.update(dict(zip(labels, counts, strict=True)))
     return dict(sorted(rows.items())) if len(rows) <= MAX_LABELS else None
+
+
+def kind_of_labels(labels: Sequence[str], *, are_classes: bool) -> str:
+    """Return the kind of labels (`Layout.label_kind`), given the text of the first ones.
+
+    Labels of which half are numbers are numbers: the others may be mistakes. Integers that float32
+    lacks are a kind of their own only if they ``are_classes``.
+    """
+    numbers = [number for each in labels if (number := _number(each)) is not None]
+    if 2 * len(numbers) < len(labels):
+        are_booleans = all(label_name(each, "boolean") for each in labels)
+        return "boolean" if are_booleans else "text"
+    return kind_of_numbers(numbers) if are_classes else "number"
+
+
+def kind_of_numbers(numbers: Sequence[float] | NDArray[np.generic]) -> str:
+    """Return the kind of classes that are ``numbers``: integer if float32 lacks some of them."""
+    values = np.asarray(numbers, np.float64)
+    are_integers = bool(np.isfinite(values).all()) and bool((values == np.floor(values)).all())
+    is_large = len(values) > 0 and float(np.abs(values).max()) > LARGEST_APART
+    return "integer" if is_large and are_integers else "number"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None
+
+
+class LabelCodes:
+    """The codes of labels that are no numbers, as one range task gives them.
+
+    A label beyond the first 1,000 has the code 1,000: so many labels are no classes.
+
+    Parameters
+    ----------
+    kind : {"text", "boolean", "integer"}
+        `Layout.label_kind`.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._codes: dict[str, int] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The label of each code."""
+        return tuple(self._codes)
+
+    def codes(self, labels: Sequence[str | None]) -> NDArray[np.float32]:
+        """Return the code of each label; NaN if it is None, or not of this kind.
+
+        Give each different label once, if there are many: it is looked up by itself.
+        """
+        return np.array([self._code(each) for each in labels], np.float32)
+
+    def codes_of(self, values: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Return the code of each value: an array of text, booleans or integers, or with None."""
+        if values.dtype.hasobject:
+            return self.codes([None if each is None else str(each) for each in values.tolist()])
+        different, places = np.unique(values, return_inverse=True)
+        codes = self.codes([str(each) for each in different.tolist()])
+        coded: NDArray[np.float32] = codes[places.reshape(-1)]
+        return coded
+
+    def _code(self, label: str | None) -> float:
+        name = None if label is None else label_name(label, self.kind)
+        if name is None:
+            return math.nan
+        if len(self._codes) >= MAX_LABELS:
+            return self._codes.get(name, MAX_LABELS)
+        return self._codes.setdefault(name, len(self._codes))
+
+
+def merge_label_names(
+    parts: Iterable[tuple[Sequence[float] | None, Sequence[str]]], kind: str
+) -> tuple[str, ...]:
+    """Return the names of all classes in order, given the codes of each part's rows and its names.
+
+    Empty: a part has too many.
+    """
+    found: set[str] = set()
+    for codes, names in parts:
+        if codes is None:
+            return ()
+        found.update(names[int(code)] for code in codes)
+    return in_order(found, kind) if len(found) <= MAX_LABELS else ()
+
+
+def codes_among(names: Sequence[str], places: Mapping[str, int]) -> tuple[int, ...]:
+    """Return the class of each of a piece's codes, whose labels are ``names``.
+
+    All are 0 if there are too many labels for ``places``; -1 is the class of labels without rows.
+    """
+    if not places:
+        return (0,) * (MAX_LABELS + 1)
+    return tuple(places.get(name, -1) for name in names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 import xxhash
 
@@ -13,8 +14,10 @@ from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.labels import (
     NO_LABELS,
     LabelMoments,
+    codes_among,
     merge_label_counts,
     merge_label_moments,
+    merge_label_names,
 )
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.levels import merge_levels
@@ -33,6 +36,7 @@ class Piece:
     n_rows: int
     value_bytes: int
     etag: str
+    label_codes: tuple[int, ...] = ()  # the class of each code in it; empty: labels are numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,8 @@ class Manifest:
     is_bytes: bool = False  # all values are stored as uint8
     validation_ends: Ends = None  # of the column that says which rows validate
     levels: tuple[tuple[str, ...], ...] = ()  # of each category of the table, ascending
-    class_names: tuple[
-        str, ...
-    ] = ()  # of labels that are codes, by code; empty: labels are numbers
+    # Of labels that are codes, by code; empty: labels are numbers, or codes of more than 1,000.
+    class_names: tuple[str, ...] = ()
 
     @property
     def encoder(self) -> Encoder | None:
@@ -133,28 +136,76 @@ def merge(
         n_features, nnz = encoder.n_features, encoder.n_pairs * sum(e.n_rows for e in ordered)
     if n_features == 0:
         raise InvalidDataError("no row of the data set has a feature")
-    labels = merge_label_counts((each.labels, each.label_counts) for each in ordered)
+    labels = _Labels.of(ordered, layout.label_kind)
     return Manifest(
         digest=digest,
         layout=layout,
         n_rows=sum(each.n_rows for each in ordered),
         n_features=n_features,
-        labels=None if labels is None else tuple(labels),
-        label_counts=None if labels is None else tuple(labels.values()),
-        min_label=min(each.min_label for each in ordered),
-        max_label=max(each.max_label for each in ordered),
+        labels=labels.labels,
+        label_counts=labels.counts,
+        min_label=labels.least,
+        max_label=labels.largest,
         nnz=nnz,
         bucket_counts=tuple(map(sum, zip(*(each.bucket_counts for each in ordered), strict=True))),
-        pieces=tuple(Piece(each.key, each.n_rows, each.value_bytes, each.etag) for each in ordered),
+        pieces=tuple(map(labels.piece, ordered)),
         skipped_rows=sum(each.count for each in skipped),
         skipped_samples=_samples(skipped)[:MAX_SKIPPED_SAMPLES],
-        label_moments=merge_label_moments(each.label_moments for each in ordered),
+        label_moments=labels.moments,
         missing_values=sum(each.missing_values for each in ordered),
         validation_ends=merged_ends(each.validation_ends for each in ordered),
         fine_ends=tuple(map(merged_ends, zip(*(each.fine_ends for each in ordered), strict=True))),
         is_bytes=all(each.is_bytes for each in ordered),
         levels=all_levels,
+        class_names=labels.names,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """The labels of all pieces."""
+
+    rows: dict[float, int] | None  # of each label, ascending; None: there are too many
+    least: float
+    largest: float
+    moments: LabelMoments = NO_LABELS
+    names: tuple[str, ...] = ()  # by code
+
+    @classmethod
+    def of(cls, pieces: Sequence[PieceStatistics], kind: str) -> Self:
+        if kind != "number":
+            return cls._coded(pieces, kind)
+        return cls(
+            merge_label_counts((each.labels, each.label_counts) for each in pieces),
+            min(each.min_label for each in pieces),
+            max(each.max_label for each in pieces),
+            merge_label_moments(each.label_moments for each in pieces),
+        )
+
+    @classmethod
+    def _coded(cls, pieces: Sequence[PieceStatistics], kind: str) -> Self:
+        names = merge_label_names(((each.labels, each.label_names) for each in pieces), kind)
+        if not names:
+            return cls(None, 0.0, 0.0)
+        places = {name: place for place, name in enumerate(names)}
+        rows = dict.fromkeys(map(float, range(len(names))), 0)
+        for each in pieces:
+            for code, count in zip(each.labels or (), each.label_counts or (), strict=True):
+                rows[places[each.label_names[int(code)]]] += count
+        return cls(rows, 0.0, len(names) - 1.0, names=names)
+
+    @property
+    def labels(self) -> tuple[float, ...] | None:
+        return None if self.rows is None else tuple(self.rows)
+
+    @property
+    def counts(self) -> tuple[int, ...] | None:
+        return None if self.rows is None else tuple(self.rows.values())
+
+    def piece(self, each: PieceStatistics) -> Piece:
+        places = {name: place for place, name in enumerate(self.names)}
+        codes = codes_among(each.label_names, places) if each.label_names else ()
+        return Piece(each.key, each.n_rows, each.value_bytes, each.etag, codes)
 
 
 def are_alike(statistics: Sequence[PieceStatistics]) -> bool:

@@ -5,7 +5,7 @@ A piece is a container of arrays (`stepml.ml.data.arrays`):
 ==============  =====  =========================================================================
 ``buckets``     u64    (4097,) row at which each bucket of ids starts
 ``ids``         u64    (n,) ascending
-``y``           f32    (n,) labels
+``y``           f32    (n,) labels, or their codes (`LabelCodes`)
 ``X``           f32    (n, n_features); u8 if the data have bytes                     dense rows
 ``levels``      u64    (n, n_categories)                                   rows of such a table
 ``offsets``     u64    (4097,) pair at which each bucket starts                      sparse rows
@@ -73,6 +73,7 @@ class PieceStatistics:
     fine_ends: tuple[Ends, ...] = ()  # of the values of each fine feature
     is_bytes: bool = False  # the values are stored as uint8
     validation_ends: Ends = None  # of the column that says which rows validate
+    label_names: tuple[str, ...] = ()  # by code; empty if labels are numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,8 @@ def write_pieces(
     rows = _identified_rows(reader, objects, layout, parts, seed)
     for batch in _batches(rows, piece_bytes):
         piece = _write_piece(store, piece_key(len(statistics)), batch, complete)
-        statistics.append(replace(piece, layout=None if complete == layout else complete))
+        known = None if complete == layout else complete
+        statistics.append(replace(piece, layout=known, label_names=reader.label_names))
         batch.clear()  # frees its memory before the next batch is read
     return RangeResult(statistics, reader.skipped, reader.levels)
 

@@ -67,8 +67,14 @@ class Slice:
         return self.load("ids", self.first, self.behind)
 
     def labels(self) -> NDArray[np.float32]:
-        """Return the label of each row."""
-        return self.load("y", self.first, self.behind)
+        """Return the label of each row; the code of its class if labels are no numbers."""
+        labels: NDArray[np.float32] = self.load("y", self.first, self.behind)
+        if not self.piece.label_codes:
+            return labels
+        codes = np.array(self.piece.label_codes, np.float32)
+        if labels.min(initial=0) < 0 or labels.max(initial=0) >= len(codes):
+            raise DamagedValueError(f"a label of the piece {self.piece.key} is damaged")
+        return codes[labels.astype(np.intp)]
 
     def counts(self) -> Counts:
         """Return the pairs of each row; 0 for dense pieces."""

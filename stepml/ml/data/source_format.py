@@ -26,6 +26,7 @@ class SourceFormat:
     # libsvm has no missing values.
     missing: str = "fail"
     on_bad_row: str = "fail"  # fail or skip
+    has_classes: bool = False  # labels are classes, so large integers must stay what they are
     # The column that says which rows validate: those with 1, or with more than ``validates_after``.
     validates: str | int | None = None
     validates_after: float | None = None

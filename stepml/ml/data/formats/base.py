@@ -31,6 +31,11 @@ class RowSource(ABC):
         """The malformed rows that `read` has skipped so far, in all parts."""
 
     @property
+    def label_names(self) -> tuple[str, ...]:
+        """By code, the labels that `read` has found so far; empty if labels are numbers."""
+        return ()
+
+    @property
     def levels(self) -> Sequence[Sequence[str]]:
         """The levels of each category of the table that `read` has yielded so far, in order."""
         return ()

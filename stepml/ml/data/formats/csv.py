@@ -18,7 +18,8 @@ from stepml.ml.data.formats.rows import (
 )
 from stepml.ml.data.formats.text import TextFormat
 from stepml.ml.data.formats.text.first_lines import FirstLines
-from stepml.ml.data.formats.text.headers import Header
+from stepml.ml.data.formats.text.headers import Cells, Header
+from stepml.ml.data.formats.text.label_tokens import LabelTokens, label_problem
 from stepml.ml.data.formats.text.lines import NEWLINE, BadLines, Lines, parse_good
 from stepml.ml.data.formats.text.numbers import (
     Flags,
@@ -34,6 +35,7 @@ from stepml.ml.data.formats.text.numbers import (
 from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.formats.text.review import header_of, review_table
 from stepml.ml.data.formats.text.unreadable import comment_hint, require_numbers, separator_hint
+from stepml.ml.data.labels import LabelCodes, kind_of_labels
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.remainders import ends_of, remainders_of
@@ -62,7 +64,8 @@ class Csv(TextFormat):
         header = header_of(table, source) in (Header.YES, Header.BY_EVIDENCE)
         if header:
             _require_header(first)
-        return self._layout(first.data, table[0], header, source)
+        layout = self._layout(first.data, table[0], header, source)
+        return _with_label_kind(layout, table[int(header) :], source)
 
     def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
         notes = review_table(first.data, first.table(self.delimiter), layout, source)
@@ -119,6 +122,12 @@ class CsvParser:
         self._delimiter = layout.delimiter.encode()
         self._fill = _FILLS.get(layout.missing)  # None: a missing value makes the row bad
         self._fine = [layout.column_of(feature) for feature in layout.fine]
+        self._codes = LabelCodes(layout.label_kind)
+        self._labels = LabelTokens(self._codes)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return self._codes.names
 
     def parse(self, text: bytes, offset: int) -> DenseRows:
         lines = Lines.of(text, offset)
@@ -155,7 +164,7 @@ class CsvParser:
     def _rows(
         self, lines: Lines, table: Text, starts: Positions, ends: Positions
     ) -> DenseRows | Flags:
-        values, unread = decode_doubles(table, starts, ends)
+        values, unread = self._decode(table, starts, ends)
         bad = unread
         if self._fill is not None:
             bad = self._fill_missing(values, bad, table, (starts, ends))
@@ -172,6 +181,22 @@ class CsvParser:
             return wrong
         rows = self._columns(lines, cells, len(unread))
         return replace(rows, validates=validates, validation_ends=ends_of(said))
+
+    def _decode(
+        self, table: Text, starts: Positions, ends: Positions
+    ) -> tuple[Floats64, Positions]:
+        """Return numbers, the codes of labels that are none, and the cells without a value."""
+        if self._layout.label_kind == "number":
+            return decode_doubles(table, starts, ends)
+        width = self._layout.n_columns
+        are_numbers = np.arange(len(ends)) % width != self._layout.label_column
+        values = np.empty(len(ends))
+        values[are_numbers], unread = decode_doubles(table, starts[are_numbers], ends[are_numbers])
+        labels = slice(self._layout.label_column, None, width)
+        values[labels] = codes = self._labels.codes(table, starts[labels], ends[labels])
+        unknown = np.flatnonzero(np.isnan(codes)) * width + self._layout.label_column
+        bad: Positions = np.flatnonzero(are_numbers)[unread]
+        return values, np.sort(np.concatenate([bad, unknown]))
 
     def _fill_missing(
         self, values: Floats64, bad: Positions, table: Text, spans: tuple[Positions, Positions]
@@ -205,7 +230,10 @@ class CsvParser:
                 return "comments are not supported"
             return f"{len(cells)} columns where {self._layout.n_columns} are expected"
         for column, cell in enumerate(cells):
-            problem = number_problem(cell)
+            if column == self._layout.label_column and self._layout.label_kind != "number":
+                problem = label_problem(cell, self._layout.label_kind)
+            else:
+                problem = number_problem(cell)
             if problem is not None and not self._is_filled(column, cell):
                 if column == self._layout.label_column:
                     problem = problem.replace("a missing value", "a missing label")
@@ -222,6 +250,16 @@ class CsvParser:
     def _is_filled(self, column: int, cell: bytes) -> bool:
         is_feature = column not in self._layout.other_columns
         return self._fill is not None and is_feature and is_missing(cell)
+
+
+def _with_label_kind(layout: Layout, rows: Sequence[Cells], source: SourceFormat) -> Layout:
+    """Return the layout with the kind of the labels, given the first rows."""
+    if not layout.has_label:
+        return layout
+    column = layout.label_column
+    cells = [row[column] for row in rows if len(row) == layout.n_columns]
+    found = [cell for cell in cells if not is_missing(cell.encode())]
+    return replace(layout, label_kind=kind_of_labels(found, are_classes=source.has_classes))
 
 
 def _require_no_cr(first: FirstLines) -> None:

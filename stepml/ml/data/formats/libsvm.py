@@ -56,6 +56,8 @@ class Libsvm(TextFormat):
 class LibsvmParser:
     """Parses rows of index and value pairs."""
 
+    label_names: tuple[str, ...] = ()  # they are numbers
+
     def __init__(self, layout: Layout) -> None:
         self._n_features = layout.n_features or _LARGEST_INDEX
         self._fine = layout.fine

@@ -18,6 +18,7 @@ from stepml.ml.data.formats.rows import (
     shortened,
     unless_equal,
 )
+from stepml.ml.data.labels import LabelCodes
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.remainders import ends_of, remainders_of, remainders_of_pairs
 
@@ -56,7 +57,17 @@ class RowChecks:
     ) -> None:
         self.skipped = Skipped()
         self._layout = layout
+        self._codes = LabelCodes(layout.label_kind)
         self._feature_title = feature_title
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """By code, the labels that were found so far."""
+        return self._codes.names
+
+    def labels(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Return labels for `dense` and `sparse`: ``y``, or the codes of labels without numbers."""
+        return y if self._layout.label_kind == "number" else self._codes.codes_of(y)
 
     def dense(
         self,

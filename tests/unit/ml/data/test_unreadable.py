@@ -24,7 +24,6 @@ def table(*rows: str, times: int = 1) -> str:
 
 
 CURE = "; columns have to be numbers: remove it, or write numbers for its values"
-LABELS = "; labels have to be numbers: number the classes 0, 1, 2, …"
 IS_TEXT = [
     (
         table("a,name,y", "1,x,0", "2,NA,1"),
@@ -40,18 +39,8 @@ IS_TEXT = [
         f"column 1 ('id') is text in all 2 rows, such as 'q'; so is column 2 ('name'){CURE}",
     ),
     (
-        table("a,b,species", "1,2,setosa", "1,2,virginica"),
-        f"the label, column 3 ('species'), is text in all 2 rows, such as 'setosa'{LABELS}",
-    ),
-    (
         table("name,b,species", "x,2,setosa", "z,2,virginica"),
-        "column 1 ('name') is text in all 2 rows, such as 'x'; so is the label, column 3 "
-        f"('species'){CURE}{LABELS}",
-    ),
-    (
-        table("a,b,y", "1,2,True", "1,2,False"),
-        "the label, column 3 ('y'), is text in all 2 rows, such as 'True'; write booleans as 1 "
-        "and 0",
+        f"column 1 ('name') is text in all 2 rows, such as 'x'{CURE}",
     ),
     (
         table("a,b,y", "1,True,0", "2,FALSE,0"),

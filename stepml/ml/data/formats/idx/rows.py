@@ -122,6 +122,10 @@ class IdxRows(RowSource):
     def skipped(self) -> Skipped:
         return self._checks.skipped
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return self._checks.label_names
+
     def read(self, part: ByteRange) -> Iterator[DenseRows]:
         data = self._objects[part.object_index]
         if not idx.is_images(data.name) or (idx.is_compressed(data.name) and part.start > 0):

@@ -53,6 +53,10 @@ class NpzRows(RowSource):
     def skipped(self) -> Skipped:
         return self._checks.skipped
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return self._checks.label_names
+
     def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:
         if part.start > 0:  # belongs to the part that starts the object
             return
@@ -85,7 +89,7 @@ class NpzRows(RowSource):
         for first in range(0, contents.n_rows, step):
             n = min(step, contents.n_rows - first)
             rows = X.take(n).reshape(n, contents.n_features)
-            yield self._checks.dense(data.key, first, _take_labels(labels, n), rows)
+            yield self._checks.dense(data.key, first, self._take_labels(labels, n), rows)
 
     def _sparse(
         self, data: DataObject, archive: Archive, contents: Contents, labels: ArrayStream | None
@@ -93,15 +97,16 @@ class NpzRows(RowSource):
         indices, values = archive.open("indices"), archive.open("data")
         first = 0
         for counts in _counts(archive, contents, values.shape[0], self._csr_blocks):
-            y = _take_labels(labels, len(counts))
+            y = self._take_labels(labels, len(counts))
             n = int(counts.sum())
             pairs = Pairs(counts, indices.take(n), values.take(n))
             yield self._checks.sparse(data.key, first, y, pairs)
             first += len(counts)
 
-
-def _take_labels(labels: ArrayStream | None, n: int) -> NDArray[np.generic]:
-    return np.zeros(n, np.float32) if labels is None else labels.take(n)
+    def _take_labels(self, labels: ArrayStream | None, n: int) -> NDArray[np.generic]:
+        if labels is None:
+            return np.zeros(n, np.float32)
+        return self._checks.labels(labels.take(n))
 
 
 def _counts(

@@ -38,6 +38,10 @@ class ParquetRows(RowSource):
     def skipped(self) -> Skipped:
         return self._checks.skipped
 
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return self._checks.label_names
+
     def read(self, part: ByteRange) -> Iterator[DenseRows]:
         data = self._objects[part.object_index]
         table = Table(self._source, data, self._request_bytes)

@@ -39,8 +39,8 @@ _USUAL_MISSING = tuple(
 
 # Zeros before the text, so that the two words that end at the first token are in the buffer.
 _MARGIN = 16
-_WORD = 8
-_LONGEST = 2 * _WORD
+WORD = 8
+LONGEST = 2 * WORD
 _LARGEST_EXACT = np.uint64(2**53)
 
 
@@ -66,7 +66,7 @@ _JOINS = (
 )
 # By the place of the dot's byte in the word (8: no dot): digits behind it.
 _DECIMALS_BY_PLACE = np.array([7, 6, 5, 4, 3, 2, 1, 0, 0], dtype=np.intp)
-_POWERS_OF_TEN = np.array([float(10**n) for n in range(_LONGEST + 1)])
+_POWERS_OF_TEN = np.array([float(10**n) for n in range(LONGEST + 1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Text:
     def of(cls, text: bytes) -> Text:
         """Return ``text`` with its words; positions in it start at `Text.margin`."""
         characters = np.frombuffer(b"\0" * _MARGIN + text, np.uint8)
-        unaligned = np.ndarray((len(characters) - _WORD + 1,), "<u8", characters, 0, (1,))
+        unaligned = np.ndarray((len(characters) - WORD + 1,), "<u8", characters, 0, (1,))
         return cls(characters, unaligned.astype(np.uint64))
 
     @property
@@ -134,8 +134,8 @@ def decode_doubles(text: Text, starts: Positions, ends: Positions) -> tuple[Floa
     lengths = ends - starts
     longest = int(lengths.max(initial=0))
     values, exact = _one_word(text, ends, lengths)
-    if longest > _WORD:
-        long = np.flatnonzero((lengths > _WORD) & (lengths <= _LONGEST))
+    if longest > WORD:
+        long = np.flatnonzero((lengths > WORD) & (lengths <= LONGEST))
         values[long], exact[long] = _two_words(text, ends[long], lengths[long])
     slow = np.flatnonzero(~exact)
     if len(slow):
@@ -151,9 +151,9 @@ def decode_integers(text: Text, starts: Positions, ends: Positions) -> tuple[Wor
     Parameters and the second result are those of `decode_floats`.
     """
     lengths = ends - starts
-    digits = _decode_word(text.words[ends - _WORD], np.minimum(lengths, _WORD))
+    digits = _decode_word(text.words[ends - WORD], np.minimum(lengths, WORD))
     values = digits.mantissas
-    good = digits.valid & ~(digits.signed | digits.dotted) & (lengths <= _WORD)
+    good = digits.valid & ~(digits.signed | digits.dotted) & (lengths <= WORD)
     slow = np.flatnonzero(~good)
     for index, (start, end) in zip(slow, _spans(starts, ends, slow), strict=True):
         value = index_of(text.token(start, end))
@@ -213,7 +213,7 @@ def _spans(starts: Positions, ends: Positions, chosen: Positions) -> Any:
 
 def _usually_missing(text: Text, starts: Positions, ends: Positions) -> Flags:
     lengths = ends - starts
-    words = text.words[ends - _WORD] >> (_WORD - np.minimum(lengths, _WORD)).astype(np.uint64) * _U8
+    words = text.words[ends - WORD] >> (WORD - np.minimum(lengths, WORD)).astype(np.uint64) * _U8
     missing = np.zeros(len(words), np.bool_)
     for length, word in _USUAL_MISSING:
         missing |= (lengths == length) & (words == word)
@@ -230,20 +230,20 @@ def _float(token: bytes) -> float:
 
 
 def _one_word(text: Text, ends: Positions, lengths: Positions) -> tuple[Floats64, Flags]:
-    digits = _decode_word(text.words[ends - _WORD], np.minimum(lengths, _WORD))
+    digits = _decode_word(text.words[ends - WORD], np.minimum(lengths, WORD))
     values = digits.mantissas.astype(np.float64)
     if digits.dotted.any():
         values /= _POWERS_OF_TEN[digits.decimals]
     np.negative(values, out=values, where=digits.negative)
-    return values, digits.valid & (lengths <= _WORD)
+    return values, digits.valid & (lengths <= WORD)
 
 
 def _two_words(text: Text, ends: Positions, lengths: Positions) -> tuple[Floats64, Flags]:
-    tail = _decode_word(text.words[ends - _WORD], np.full_like(lengths, _WORD))
-    head = _decode_word(text.words[ends - 2 * _WORD], lengths - _WORD, alone=False)
+    tail = _decode_word(text.words[ends - WORD], np.full_like(lengths, WORD))
+    head = _decode_word(text.words[ends - 2 * WORD], lengths - WORD, alone=False)
     tail_scale = np.where(tail.dotted, _TEN_TO_8 // np.uint64(10), _TEN_TO_8)
     mantissas = head.mantissas * tail_scale + tail.mantissas
-    decimals = np.where(head.dotted, head.decimals + _WORD, tail.decimals)
+    decimals = np.where(head.dotted, head.decimals + WORD, tail.decimals)
     values = mantissas.astype(np.float64)
     values /= _POWERS_OF_TEN[decimals]
     np.negative(values, out=values, where=head.negative)
@@ -253,7 +253,7 @@ def _two_words(text: Text, ends: Positions, lengths: Positions) -> tuple[Floats6
 
 def _decode_word(words: Words, lengths: Positions, *, alone: bool = True) -> _Digits:
     """Read the last ``lengths`` characters of each word; overwrites ``words``."""
-    unused = (_WORD - lengths).astype(np.uint64) << _U3  # bits in front of the token
+    unused = (WORD - lengths).astype(np.uint64) << _U3  # bits in front of the token
     x = np.bitwise_xor(words, _ZERO_DIGITS, out=words)
     first = (x >> unused) & _BYTE
     negative = first == _MINUS

@@ -35,7 +35,16 @@ _KEY_CHARACTERS = 80
 
 
 class Parser(Protocol):
-    """Parses blocks of whole lines."""
+    """Parses blocks of whole lines.
+
+    Attributes
+    ----------
+    label_names : tuple of str
+        As of `RowSource`.
+    """
+
+    @property
+    def label_names(self) -> tuple[str, ...]: ...
 
     def parse(self, text: bytes, offset: int) -> DenseRows | SparseRows:
         """Return the rows of ``text``, which ends with a newline and starts at ``offset``.
@@ -84,6 +93,10 @@ class TextRows(RowSource):
     @property
     def skipped(self) -> Skipped:
         return self._skipped
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        return self._parser.label_names
 
     def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:
         data, header = self._objects[part.object_index], self._layout.header

@@ -37,7 +37,8 @@ def require_numbers(first: FirstLines, layout: Layout) -> None:
     found = {
         column: cells
         for column in range(layout.n_columns)
-        if (cells := [row[column] for row in rows if not is_missing(row[column].encode())])
+        if column != layout.label_column  # which may be text
+        and (cells := [row[column] for row in rows if not is_missing(row[column].encode())])
         and all(is_text(cell.encode()) for cell in cells)
     }
     if found and (len(rows) >= _LEAST_ROWS or separator_hint(first, layout.delimiter)):
@@ -78,19 +79,13 @@ def _n_separators(line: bytes, separator: str) -> int:
 
 def _message(first: FirstLines, layout: Layout, found: Mapping[int, Cells], rows: str) -> str:
     column, cells = next(iter(found.items()))
-    where = _title(layout, column)
-    others = [_title(layout, each) for each in list(found)[1:]]
+    others = [layout.column_title(each) for each in list(found)[1:]]
     more = f"; so {'is' if len(others) == 1 else 'are'} {_listed(others)}" if others else ""
     return (
-        f"s3 object {first.data.key}: {where}{',' * (column == layout.label_column)} is text in "
-        f"{rows}, such as {shortened(cells[0].encode(), 40)!r}{more}"
-        f"{separator_hint(first, layout.delimiter) or _cures(layout, found)}"
+        f"s3 object {first.data.key}: {layout.column_title(column)} is text in {rows}, such as "
+        f"{shortened(cells[0].encode(), 40)!r}{more}"
+        f"{separator_hint(first, layout.delimiter) or _cure(cells)}"
     )
-
-
-def _title(layout: Layout, column: int) -> str:
-    title = layout.column_title(column)
-    return f"the label, {title}" if column == layout.label_column else title
 
 
 def _listed(titles: Sequence[str]) -> str:
@@ -98,20 +93,11 @@ def _listed(titles: Sequence[str]) -> str:
     return f"{', '.join(titles[:_MOST_NAMED])}{more}"
 
 
-def _cures(layout: Layout, found: Mapping[int, Cells]) -> str:
-    """Return advice on the first of the columns, and on the label if it is among them."""
-    wanted = [next(iter(found)), *(each for each in found if each == layout.label_column)]
-    cures = [_cure(found[each], is_label=each == layout.label_column) for each in wanted]
-    return "".join(dict.fromkeys(cures))
-
-
-def _cure(cells: Cells, *, is_label: bool) -> str:
+def _cure(cells: Cells) -> str:
     if all(cell.lower() in _BOOLEANS for cell in cells):
         return "; write booleans as 1 and 0"
     if all(_THOUSANDS.fullmatch(cell) for cell in cells):
         return "; write thousands without separators, and decimals with a point"
     if all(_DECIMAL_COMMA.fullmatch(cell) for cell in cells):
         return "; write decimals with a point"
-    if is_label:
-        return "; labels have to be numbers: number the classes 0, 1, 2, …"
     return "; columns have to be numbers: remove it, or write numbers for its values"

@@ -1,0 +1,182 @@
+"""Labels that are no numbers: their codes are those of the sorted classes, whoever read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepml.job.errors import BadRowError, DamagedValueError
+from stepml.ml.data import Manifest
+from stepml.ml.data.formats.text.label_tokens import LabelTokens
+from stepml.ml.data.formats.text.numbers import Text
+from stepml.ml.data.labels import MAX_LABELS, LabelCodes, kind_of_labels
+from tests.support.data_sets import MemoryObjects, all_shards, partition
+
+N_RANGES = (1, 2, 7, 40)
+TEXTS = ["setosa", "versicolor", "Iris-virginica", "a name of more than sixteen letters", "é"]
+BIG = [20180131, 20180130, -16777217, 9007199254740992]
+
+
+def rows(labels: list[Any], n_rows: int = 300, seed: int = 0) -> tuple[bytes, list[Any]]:
+    """Return a table whose labels are in random order, and these; the feature is a row's number."""
+    chosen = [labels[n] for n in np.random.default_rng(seed).integers(0, len(labels), n_rows)]
+    lines = [f"{n},{label},{n % 7}" for n, label in enumerate(chosen)]
+    return "\n".join(["x,y,z", *lines, ""]).encode(), chosen
+
+
+def names_of_rows(store: MemoryObjects, manifest: Manifest) -> dict[int, str]:
+    shards = all_shards(store, manifest, 3)
+    return {
+        int(x): manifest.class_names[int(code)]
+        for shard in shards
+        for x, code in zip(shard.X[:, 0], shard.y, strict=True)
+    }
+
+
+@pytest.mark.parametrize("n_ranges", N_RANGES)
+@pytest.mark.parametrize(
+    ("labels", "kind", "names"),
+    [
+        (TEXTS, "text", sorted(TEXTS)),
+        (["True", "False"], "boolean", ["False", "True"]),
+        (["TRUE", "false"], "boolean", ["False", "True"]),
+        (BIG, "integer", [str(each) for each in sorted(BIG)]),
+        ([" yes", "no "], "text", ["no", "yes"]),
+    ],
+)
+def test_each_row_keeps_its_label(
+    labels: list[Any], kind: str, names: list[str], n_ranges: int
+) -> None:
+    text, chosen = rows(labels)
+    store = MemoryObjects(**{"rows.csv": text})
+    manifest = partition(
+        store, n_ranges, format="csv", label="y", has_classes=True, piece_bytes=1000
+    )
+    assert manifest.layout.label_kind == kind
+    assert list(manifest.class_names) == names
+    assert manifest.labels == tuple(map(float, range(len(names))))
+    canonical = {"true": "True", "false": "False"}
+    expected = [str(label).strip() for label in chosen]
+    expected = [canonical.get(label.lower(), label) for label in expected]
+    assert names_of_rows(store, manifest) == dict(enumerate(expected))
+    assert manifest.label_counts == tuple(expected.count(name) for name in names)
+
+
+def test_ranges_do_not_change_shards() -> None:
+    text, _ = rows(TEXTS)
+    found, fingerprints = [], set()
+    for n_ranges in N_RANGES:
+        store = MemoryObjects(**{"rows.csv": text})
+        manifest = partition(store, n_ranges, format="csv", label="y", piece_bytes=1000)
+        found.append(
+            [(each.X.tobytes(), each.y.tobytes()) for each in all_shards(store, manifest, 3)]
+        )
+        fingerprints.add(manifest.fingerprint)
+    assert len(fingerprints) == 1
+    assert all(each == found[0] for each in found)
+
+
+def test_numbers_are_no_codes() -> None:
+    text, _ = rows([0, 1, 2.5])
+    manifest = partition(MemoryObjects(**{"rows.csv": text}), 2, format="csv", label="y")
+    assert (manifest.layout.label_kind, manifest.class_names) == ("number", ())
+    assert manifest.labels == (0.0, 1.0, 2.5)
+    assert not any(piece.label_codes for piece in manifest.pieces)
+
+
+def test_large_integers_of_a_regression_stay_numbers() -> None:
+    text, _ = rows([25_000_001, 17_500_003])
+    manifest = partition(MemoryObjects(**{"rows.csv": text}), 2, format="csv", label="y")
+    assert manifest.labels == (17_500_003.0, 25_000_001.0)
+
+
+def test_more_than_1000_texts_are_no_classes() -> None:
+    text, _ = rows([f"name {n}" for n in range(3000)], 9000)
+    for n_ranges in (1, 7):
+        store = MemoryObjects(**{"rows.csv": text})
+        manifest = partition(store, n_ranges, format="csv", label="y", piece_bytes=20_000)
+        assert manifest.labels is None
+        assert manifest.class_names == ()
+        assert all(not shard.y.any() for shard in all_shards(store, manifest, 3))
+
+
+@pytest.mark.parametrize(
+    ("cell", "problem"),
+    [
+        ("", "column 2 ('y') is empty, a missing label"),
+        ("NA", "column 2 ('y') is 'NA', a missing label"),
+        ("\udcff\udcfe", "not UTF-8"),
+    ],
+)
+def test_a_bad_label_is_named_or_skipped(cell: str, problem: str) -> None:
+    lines = ["x,y", "1,no", f"2,{cell}", "3,yes", ""]
+    store = MemoryObjects(**{"rows.csv": "\n".join(lines).encode("utf-8", "surrogateescape")})
+    with pytest.raises(BadRowError, match=r"rows\.csv, line 3") as refused:
+        partition(store, format="csv", label="y")
+    assert problem in str(refused.value)
+    manifest = partition(store, format="csv", label="y", on_bad_row="skip")
+    assert (manifest.n_rows, manifest.skipped_rows) == (2, 1)
+    assert manifest.class_names == ("no", "yes")
+
+
+def test_a_word_among_booleans_is_named() -> None:
+    lines = ["x,y", *(f"{n},{n % 2 == 0}" for n in range(200)), "1,maybe", ""]
+    with pytest.raises(BadRowError, match=r"'maybe', neither true nor false"):
+        partition(MemoryObjects(**{"rows.csv": "\n".join(lines).encode()}), format="csv", label="y")
+
+
+def test_a_damaged_code_is_noticed() -> None:
+    text, _ = rows(["no", "yes"])
+    store = MemoryObjects(**{"rows.csv": text})
+    manifest = partition(store, format="csv", label="y")
+    [(key, piece)] = [(k, v) for k, v in store.objects.items() if k.startswith("pieces")]
+    codes = np.tile(np.array([1.0], "<f4").tobytes(), 2)
+    assert codes in piece
+    store.objects[key] = piece.replace(codes, np.array([9.0, 9.0], "<f4").tobytes())
+    with pytest.raises(DamagedValueError):
+        all_shards(store, manifest, 3)
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["1", "0"], "number"),
+        ([], "number"),
+        (["yes", "no"], "text"),
+        (["1", "2", "3", "oops"], "number"),  # a mistake, which is named
+        (["A", "B", "1"], "text"),
+        (["True", "FALSE"], "boolean"),
+        (["16777217", "1"], "integer"),
+        (["16777216", "1"], "number"),
+        (["16777217.5"], "number"),
+        (["inf", "1e30"], "number"),
+    ],
+)
+def test_first_labels_decide_on_their_kind(cells: list[str], kind: str) -> None:
+    assert kind_of_labels(cells, are_classes=True) == kind
+
+
+@given(st.lists(st.text(st.characters(exclude_characters='\n\r",', codec="utf-8")), min_size=1))
+def test_tokens_have_the_codes_of_their_texts(texts: list[str]) -> None:
+    codes, tokens = LabelCodes("text"), [text.encode() for text in texts]
+    text = Text.of(b",".join([*tokens, b""]))
+    lengths = np.array([len(token) for token in tokens])
+    ends = text.margin + np.cumsum(lengths + 1) - 1
+    labels = LabelTokens(codes)
+    first = labels.codes(text, ends - lengths, ends)
+    again = labels.codes(text, ends - lengths, ends)
+    assert np.array_equal(first, again, equal_nan=True)
+    for given_text, code in zip(texts, first.tolist(), strict=True):
+        if code == code:
+            assert codes.names[int(code)] == given_text.strip()
+
+
+def test_codes_beyond_the_limit_are_one() -> None:
+    codes = LabelCodes("text")
+    found = codes.codes([f"label {n}" for n in range(MAX_LABELS + 5)])
+    assert found.tolist() == [*range(MAX_LABELS), *([MAX_LABELS] * 5)]
+    assert codes.codes(["label 3", None, " "]).tolist()[0] == 3
