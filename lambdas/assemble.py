@@ -6,10 +6,10 @@ from lambdas.attempts.costs import Invocation
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.job_store import JobStore
-from lambdas.job_store.shard_plans import split_of
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.tasks import AssembleTask, Spent
+from stepml.ml.job_shards import split_of
 from storage import DurableStorage
 
 

@@ -31,9 +31,8 @@ from lambdas.job_store.network_checks import (
     require_rows_enough,
 )
 from lambdas.job_store.resumption import require_same_network, take_over
-from lambdas.job_store.room import MOST_MODEL_BYTES, fitted
+from lambdas.job_store.room import fitted
 from lambdas.job_store.samples import load_unscaled_sample
-from lambdas.job_store.shard_plans import split_of
 from lambdas.job_store.shards import is_scaled, load_shard
 from lambdas.job_store.starts import Start
 from lambdas.job_store.weights import check_weights
@@ -55,9 +54,11 @@ from stepml.ml.doubts import (
     notes_on_features,
     require_no_doubts,
 )
+from stepml.ml.job_shards import split_of
 from stepml.ml.models.base import Floats, LabelUnit
 from stepml.ml.standing import value_of
 from stepml.ml.stopping import with_tolerance
+from stepml.ml.suitability import MOST_MODEL_BYTES
 from storage import DurableStorage
 
 NETWORK_ROWS = 1000  # that a network evaluates before training: 30 s of a ResNet-50

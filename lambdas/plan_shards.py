@@ -6,14 +6,13 @@ from lambdas.attempts.costs import Invocation
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
 from lambdas.job_store import JobStore
-from lambdas.job_store.room import MOST_MODEL_BYTES, fitted, require_room
-from lambdas.job_store.shard_plans import split_of
+from lambdas.job_store.room import fitted
 from lambdas.logs import log
 from stepml.job.choices import with_rows
-from stepml.job.spec import JobSpec
 from stepml.job.tasks import JobTask, Spent
 from stepml.ml.data import Manifest
-from stepml.ml.models import build_model
+from stepml.ml.job_shards import split_of
+from stepml.ml.suitability import MOST_MODEL_BYTES, check_suits
 from storage import DurableStorage
 
 
@@ -62,14 +61,3 @@ def plan_shards(
         features=manifest.n_features,
     )
     return manifest
-
-
-def check_suits(
-    spec: JobSpec, manifest: Manifest, most_model_bytes: int = MOST_MODEL_BYTES
-) -> None:
-    """Raise now the error by which a job on this data set would fail later."""
-    _, plan = split_of(spec, manifest)
-    model = build_model(spec.model, manifest.n_features, manifest.labels, manifest.label_counts)
-    if not spec.model.function_kind:  # InitialiseModel builds the others, and counts
-        require_room(spec, model.n_parameters, most_model_bytes)
-    spec.model.check_rows(sum(interval.n_rows for interval in plan.shards))

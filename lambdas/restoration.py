@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from lambdas.history import iterations_again
 from lambdas.job_store import JobStore, PartitionPlan
-from lambdas.job_store.shard_plans import kind_of
 from lambdas.logs import log
 from stepml.job.errors import DataSetDamagedError
 from stepml.job.tasks import DataTasks, PartitionTask
 from stepml.ml.data import Manifest
+from stepml.ml.job_shards import kind_of
 from storage import DurableStorage
 
 MOST_TIMES = 3  # that an execution makes damaged data again, after its start and each redrive

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from lambdas.job_store.code import ready_code
 from lambdas.job_store.plans import PartitionPlan, TrainingPlan
-from lambdas.job_store.shard_plans import split_of
 from lambdas.job_store.store import JobStore
 from lambdas.job_store.training_memory import StepRows, TrainingMemory
 from stepml.job.algorithm_base import Descent
@@ -20,6 +19,7 @@ from stepml.job.models import Neural
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
 from stepml.ml.data import Manifest
+from stepml.ml.job_shards import split_of
 from stepml.ml.models import NetworkLayout, NeuralNetwork, build_model
 from stepml.ml.neural.code import directory_of
 

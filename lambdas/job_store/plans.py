@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 import xxhash
 
-from lambdas.job_store.dataset_facts import dataset_facts
 from stepml.job import keys
 from stepml.job.choices import Choices, choices_between
 from stepml.job.reports import DatasetFacts, DatasetReport, JobWarning
@@ -26,6 +25,7 @@ from stepml.ml.data import (
     ShardPlan,
     Skipped,
 )
+from stepml.ml.dataset_facts import dataset_facts
 from stepml.ml.models import ChannelScale, DataFacts, LabelUnit, Model, NetworkLayout, build_model
 from stepml.ml.models.base import Floats
 from stepml.ml.neural.code import directory_of

@@ -5,18 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from lambdas.job_store.plans import PartitionPlan
-from stepml.job.algorithms import algorithms_of
-from stepml.job.errors import ModelTooLargeError
-from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled, tag
-from stepml.ml.algorithms import build_algorithm
 from stepml.ml.choices import with_room
 from stepml.ml.data import Manifest
 from stepml.ml.models import build_model
-from stepml.ml.sample_objective import bytes_a_parameter
-
-# Of a function of 3 GB, which may hold a shard of 1 GiB and another that it used before.
-MOST_MODEL_BYTES = 2**30
 
 _CHOICE = "algorithm.name"
 
@@ -42,22 +34,3 @@ def fitted(plan: PartitionPlan, manifest: Manifest, most_model_bytes: int) -> Pa
     return msgspec.structs.replace(
         plan, spec=spec, notes=[*plan.notes, note], choices={**plan.choices, _CHOICE: name}
     )
-
-
-def require_room(spec: JobSpec, n_parameters: int, most_model_bytes: int) -> None:
-    """Raise `ModelTooLargeError` if training so many parameters takes more memory."""
-    algorithm, built = settled(spec.algorithm), build_algorithm(spec)
-    most = {f"algorithm {tag(algorithm)!r}": built.most_parameters(most_model_bytes)}
-    if algorithm.starts_at_sample:
-        most["algorithm.start 'sample'"] = most_model_bytes // bytes_a_parameter(spec.model)
-    for choice, most_parameters in most.items():
-        if n_parameters > most_parameters:
-            raise ModelTooLargeError(
-                f"the model has {n_parameters:,} parameters; with {choice} a function has room "
-                f"for {most_parameters:,}: {_remedy(spec, choice)}"
-            )
-
-
-def _remedy(spec: JobSpec, choice: str) -> str:
-    others = f", or another {choice.split()[0]}" if len(algorithms_of(spec.model)) > 1 else ""
-    return f"use fewer features, classes or clusters{others}"

@@ -12,7 +12,6 @@ from sklearn.linear_model import LinearRegression as LinearReference
 
 from lambdas.job_store.samples import SampleSize
 from lambdas.job_store.shards import load_shard, warm_shards
-from lambdas.plan_shards import check_suits
 from stepml.job import algorithms, keys
 from stepml.job.errors import (
     BadLabelError,
@@ -24,6 +23,7 @@ from stepml.job.errors import (
 from stepml.job.models import LinearRegression
 from stepml.job.step import Step
 from stepml.ml.data import arrays
+from stepml.ml.suitability import check_suits
 from tests.support.jobs import Job, contents, csv_rows
 
 ADMM: dict[str, Any] = {"algorithm": {"name": "admm"}}

@@ -1,0 +1,46 @@
+"""Checks whether a job can train on a data set, before it does."""
+
+from __future__ import annotations
+
+from stepml.job.algorithms import algorithms_of
+from stepml.job.errors import ModelTooLargeError
+from stepml.job.spec import JobSpec
+from stepml.job.spec_base import settled, tag
+from stepml.ml.algorithms import build_algorithm
+from stepml.ml.data import Manifest
+from stepml.ml.job_shards import split_of
+from stepml.ml.models import build_model
+from stepml.ml.sample_objective import bytes_a_parameter
+
+# Of a function of 3 GB, which may hold a shard of 1 GiB and another that it used before.
+MOST_MODEL_BYTES = 2**30
+
+
+def check_suits(
+    spec: JobSpec, manifest: Manifest, most_model_bytes: int = MOST_MODEL_BYTES
+) -> None:
+    """Raise now the error by which a job on this data set would fail later."""
+    _, plan = split_of(spec, manifest)
+    model = build_model(spec.model, manifest.n_features, manifest.labels, manifest.label_counts)
+    if not spec.model.function_kind:  # InitialiseModel builds the others, and counts
+        require_room(spec, model.n_parameters, most_model_bytes)
+    spec.model.check_rows(sum(interval.n_rows for interval in plan.shards))
+
+
+def require_room(spec: JobSpec, n_parameters: int, most_model_bytes: int) -> None:
+    """Raise `ModelTooLargeError` if training so many parameters takes more memory."""
+    algorithm, built = settled(spec.algorithm), build_algorithm(spec)
+    most = {f"algorithm {tag(algorithm)!r}": built.most_parameters(most_model_bytes)}
+    if algorithm.starts_at_sample:
+        most["algorithm.start 'sample'"] = most_model_bytes // bytes_a_parameter(spec.model)
+    for choice, most_parameters in most.items():
+        if n_parameters > most_parameters:
+            raise ModelTooLargeError(
+                f"the model has {n_parameters:,} parameters; with {choice} a function has room "
+                f"for {most_parameters:,}: {_remedy(spec, choice)}"
+            )
+
+
+def _remedy(spec: JobSpec, choice: str) -> str:
+    others = f", or another {choice.split()[0]}" if len(algorithms_of(spec.model)) > 1 else ""
+    return f"use fewer features, classes or clusters{others}"
