@@ -23,7 +23,7 @@ def prepared(frame: pd.DataFrame, times: Sequence[str] = ()) -> pd.DataFrame:
         times_of = pd.to_datetime(found[name].replace(" ", None), utc=True).dt.as_unit("s")
         found[name] = times_of.astype("int64").astype(float).where(times_of.notna())
     for name in found.columns:
-        if booleans(found[name]):
+        if has_booleans(found[name]):
             found[name] = found[name].astype("boolean").astype("Float64").astype(float)
         elif _is_text(found[name]):
             found[name] = found[name].astype(object).where(found[name].notna(), _MISSING)
@@ -32,9 +32,10 @@ def prepared(frame: pd.DataFrame, times: Sequence[str] = ()) -> pd.DataFrame:
     return found
 
 
-def booleans(column: pd.Series[Any]) -> bool:
+def has_booleans(column: pd.Series[Any]) -> bool:
     """Return whether a column has booleans, and maybe missing values."""
-    return bool(column.dropna().map(lambda each: isinstance(each, bool)).all()) and len(column) > 0
+    cells = column.dropna()
+    return len(cells) > 0 and all(isinstance(each, bool) for each in cells)
 
 
 def _is_text(column: pd.Series[Any]) -> bool:
@@ -66,9 +67,8 @@ def fitted(
     return make_pipeline(encoder, model).fit(X, y)
 
 
-def loss(found: Pipeline, X: pd.DataFrame, y: Any, *, is_regression: bool) -> float:
+def quality(predicted: Any, y: Any, *, is_regression: bool) -> float:
     """Return the root of the mean squared error, or the share of right classes."""
-    predicted = found.predict(X)
     if is_regression:
         return float(np.sqrt(np.mean((predicted - y) ** 2)))
     return float(np.mean(predicted == y))
