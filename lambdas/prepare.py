@@ -24,7 +24,13 @@ from lambdas.job_store.weights import require_weights
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.channels import CHANNELS, refuse_unconfigured
-from stepml.job.choices import choices_between, with_algorithm, with_format, with_rows
+from stepml.job.choices import (
+    choices_between,
+    with_algorithm,
+    with_format,
+    with_index_base,
+    with_rows,
+)
 from stepml.job.errors import InvalidTaskError, NotAvailableError, StorageUnavailableError
 from stepml.job.function_kinds import refuse_missing_functions
 from stepml.job.names import check_job_id
@@ -129,6 +135,7 @@ def _begin(
         require_weights(spec.model.weights_uri, open_bucket)
     data = plan_data(source, path, given.data, own_bucket)
     resumed.require_same_data(data.objects, data.layout)
+    given = with_index_base(given, data.layout.zero_based)
     given = with_rows(given, data.layout.n_features, data.layout.row_shape)
     spec = with_algorithm(given, data.layout.n_features, limits.concurrency)
     plan = PartitionPlan(

@@ -24,7 +24,7 @@ from stepml.job.errors import DoubtfulResultError, InvalidNetworkError
 # What to do about bad rows, by the messages about them; the last one fits all others.
 _ROW_HINTS = (
     (r" is text in (all|the first) \d+ rows", ""),  # the message says it; no row would be left
-    (r"indices count from 1", "write indices from 1, with scikit-learn by zero_based=False"),
+    (r"unless data.zero_based is true", ""),  # without these rows, others would be wrong
     (r"quoted fields are not supported", "write the data without quotes"),
     (
         r"(column|feature) \d.* a missing value",

@@ -110,10 +110,15 @@ class _Finder:
         """Return rows that begin with their label."""
         if self.given.label is not None:
             raise BadInputError(f"--label: rows of {self.format} begin with their label")
-        layout = self._sniffed(n_features=self.model.n_features_in_)
+        zero_based = self.data.get("zero_based", False)  # models of before have no such field
+        asked = self._asked(n_features=self.model.n_features_in_, zero_based=zero_based)
+        reader, objects = self.source.reader, self.source.objects
+        layout = sniff(reader, objects, asked)
+        notes = self._format.review(reader, objects, layout, asked)
         has_label = self.given.has_label is not False
         assumed = () if self.given.has_label is not None else (FACTS[self.format].label_words,)
-        return self._rows(replace(layout, label_column=0 if has_label else -1), None, *assumed)
+        layout = replace(layout, label_column=0 if has_label else -1)
+        return self._rows(layout, None, *assumed, *map(self.source.named_in, notes))
 
     def arrays(self) -> PredictionRows:
         """Return rows whose labels are a separate array."""

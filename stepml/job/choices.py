@@ -16,7 +16,7 @@ from stepml.job.algorithms import ALGORITHMS, Algorithm, algorithms_of
 from stepml.job.channels import CHANNELS
 from stepml.job.formats import FORMATS
 from stepml.job.spec import JobSpec, Stop
-from stepml.job.spec_base import SpecGroup, open_fields_of, tag
+from stepml.job.spec_base import SpecGroup, open_fields_of, settled, tag
 
 Choices = dict[str, Any]
 """Chosen values by the path of their field, such as ``stop.max_epochs``."""
@@ -86,6 +86,15 @@ def with_rows(spec: JobSpec, n_features: int | None, row_shape: Sequence[int]) -
     """Return the job with a model for the data's rows; see `ModelSpec.for_rows`."""
     model = spec.model.for_rows(n_features, row_shape)
     return msgspec.structs.replace(spec, model=model)
+
+
+def with_index_base(spec: JobSpec, zero_based: bool) -> JobSpec:
+    """Return the job with the decision on the first index, if the format of its data has any."""
+    if FORMATS[settled(spec.data.format)].sparse != "always":
+        return spec
+    return msgspec.structs.replace(
+        spec, data=msgspec.structs.replace(spec.data, zero_based=zero_based)
+    )
 
 
 def filled(group: _Group, values: Mapping[str, Any]) -> _Group:

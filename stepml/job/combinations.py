@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from stepml.job.algorithm_checks import ALGORITHM_CHECKS
@@ -49,6 +50,9 @@ def _check_data(spec: JobSpec) -> None:
     data = spec.data
     if data.matrix == "sparse":
         _require_format("data.matrix 'sparse'", data, lambda facts: facts.sparse != "never")
+    if data.zero_based != "auto":
+        what = f"data.zero_based {json.dumps(data.zero_based)}"
+        _require_format(what, data, lambda facts: facts.sparse == "always")
     if data.missing != "fail":
         what = f"data.missing {data.missing!r}"
         _require_format(what, data, lambda facts: facts.has_missing_values)

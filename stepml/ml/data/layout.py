@@ -47,6 +47,7 @@ class Layout:
     label_kind: str = "number"  # or text, boolean, integer, whose labels are numbered (codes)
     table: Table | None = None  # of columns that are not all numbers; None: all columns are
     dialect: Dialect = PLAIN  # of text
+    zero_based: bool = False  # libsvm: indices count from 0
     is_general: bool = False  # text: pyarrow reads it, not our tokeniser of numbers
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from stepml.job.spec import Data, Validation
 from stepml.job.spec_base import settled
@@ -31,6 +32,10 @@ class SourceFormat:
     validates: str | int | None = None
     validates_after: float | None = None
 
+    zero_based: Literal["auto"] | bool = (
+        "auto"  # libsvm: whether indices count from 0; auto: as rows show
+    )
+
     @classmethod
     def from_data(cls, data: Data) -> SourceFormat:
         """Return the description in a job's ``data``."""
@@ -45,4 +50,5 @@ class SourceFormat:
             on_bad_row=data.on_bad_row,
             validates=validation.column,
             validates_after=validation.after,
+            zero_based=data.zero_based,
         )

@@ -93,6 +93,25 @@ def test_whole_labels_are_written_as_such(tmp_path: Path) -> None:
     assert {row[0] for row in rows[1:]} <= {"0.5", "1", "3"}
 
 
+@pytest.mark.parametrize("zero_based", [True, False])
+def test_pairs_are_counted_as_in_the_job_whatever_their_rows_show(
+    zero_based: bool, tmp_path: Path
+) -> None:
+    it = example("softmax")
+    job = it.artifact.card["job"]
+    job["data"] |= {"format": "libsvm", "zero_based": zero_based}
+    first = 0 if zero_based else 1
+    (tmp_path / "rows.svm").write_text(f"0 qid:1 {first + 1}:2.5\n")
+
+    rows, stderr = predicted(write(it.artifact, tmp_path / "model"), tmp_path / "rows.svm")
+
+    X = np.zeros((1, it.X.shape[1]), np.float32)
+    X[0, 1] = 2.5
+    expected = TrainedModel(it.artifact).predict_proba(X).astype(np.float32)
+    assert np.array_equal(np.array(rows[1:], np.float32)[:, 1:], expected)
+    assert "queries of rows (qid) are left out" in stderr
+
+
 @pytest.mark.parametrize("ending", ["csv", "tsv", "libsvm", "npz", "sparse.npz", "parquet", "idx"])
 def test_every_format_is_scored_by_its_labels(ending: str, tmp_path: Path) -> None:
     it = example("softmax")

@@ -1,12 +1,15 @@
-"""libsvm (svmlight): a label and ``index:value`` pairs with indices ascending from 1."""
+"""libsvm (svmlight): a label and ``index:value`` pairs with ascending indices, from 1 or 0."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from stepml.ml.data.formats.rows import SparseRows, unless_equal
+from stepml.ml.data.formats.index_base import counts_from_zero
+from stepml.ml.data.formats.rows import MalformedRowError, SparseRows, unless_equal
 from stepml.ml.data.formats.text import TextFormat
 from stepml.ml.data.formats.text.first_lines import FirstLines
 from stepml.ml.data.formats.text.lines import NEWLINE, BadLines, Lines, parse_good
@@ -22,10 +25,15 @@ from stepml.ml.data.formats.text.numbers import (
 )
 from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.layout import Layout
+from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.remainders import remainders_of_pairs
 from stepml.ml.data.source_format import SourceFormat
 
 _LARGEST_INDEX = 2**32 - 1
+# The query of a row, for rankings, behind its label.
+_QUERY = re.compile(rb"^([^ \n]+) qid:\d+(?=[ \n])", re.MULTILINE)
+_COUNTS_FROM_1 = "indices count from 1, unless data.zero_based is true"
+_ZERO_INDEX = re.compile(rb" 0+:")
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,26 @@ class Libsvm(TextFormat):
     name = "libsvm"
     endings = (".libsvm", ".svm")
     limits: ReadLimits = field(default_factory=ReadLimits)
+
+    def sniff(
+        self, reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat
+    ) -> Layout:
+        layout = super().sniff(reader, objects, source)
+        zero_based = source.zero_based
+        if zero_based == "auto":
+            zero_based = counts_from_zero(reader, objects, source.n_features)
+        return replace(layout, zero_based=zero_based)
+
+    def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
+        notes = []
+        if layout.zero_based and source.zero_based == "auto":
+            notes.append(
+                "indices count from 0, as one of the first rows has index 0; data.zero_based is "
+                "true"
+            )
+        if any(_QUERY.search(b" ".join(line.split()) + b"\n") for line in first.lines):
+            notes.append("the queries of rows (qid) are left out")
+        return notes
 
     def layout_of(self, first: FirstLines, source: SourceFormat) -> Layout:
         first.require_rows()
@@ -59,8 +87,15 @@ class LibsvmParser:
     label_names: tuple[str, ...] = ()  # they are numbers
 
     def __init__(self, layout: Layout) -> None:
-        self._n_features = layout.n_features or _LARGEST_INDEX
+        self._first_index = 0 if layout.zero_based else 1
+        n_features = layout.n_features or _LARGEST_INDEX
+        self._last_index = n_features - 1 + self._first_index
         self._fine = layout.fine
+        self._last_index_title = (
+            f"n_features {n_features}"
+            if self._first_index
+            else f"{self._last_index}, the last one of n_features {n_features}"
+        )
         self._is_plain = True  # so far: single spaces between pairs and no comments
 
     def parse(self, text: bytes, offset: int) -> SparseRows:
@@ -79,7 +114,16 @@ class LibsvmParser:
         plain_rows = self._plain_rows(lines)
         if plain_rows is not None:
             return plain_rows, BadLines([], self._problem_of)
-        return parse_good(self._made_plain(lines), self._rows_of, self._problem_of)
+        rows, bad = parse_good(self._made_plain(lines), self._rows_of, self._problem_of)
+        self._require_first_index(bad)
+        return rows, bad
+
+    def _require_first_index(self, bad: BadLines) -> None:
+        """Refuse index 0: without such rows, the features of all others would be wrong as well."""
+        for offset, line in bad.lines:
+            problem = self._problem_of(line) if _ZERO_INDEX.search(line) else None
+            if problem is not None and _COUNTS_FROM_1 in problem:
+                raise MalformedRowError(offset, problem, line)
 
     def _plain_rows(self, lines: Lines) -> SparseRows | None:
         # The search for comments and superfluous blanks takes a sixth of the time. It is left out
@@ -91,6 +135,8 @@ class LibsvmParser:
 
     def _made_plain(self, lines: Lines) -> Lines:
         plain = lines.with_single_blanks()
+        if b" qid:" in plain.text:
+            plain = replace(plain, text=_QUERY.sub(rb"\1", plain.text))
         # If nothing has changed, the block has a bad row, and later blocks may still be plain.
         self._is_plain = self._is_plain and plain.text == lines.text
         return plain
@@ -131,7 +177,7 @@ class LibsvmParser:
         is_value[label_places] = False
         labels, singles = numbers[label_places], to_singles(numbers)
         y = singles[label_places]
-        features = (indices - np.uint64(1)).astype(np.uint32)
+        features = (indices - np.uint64(self._first_index)).astype(np.uint32)
         return SparseRows(
             lines.offsets,
             y,
@@ -146,11 +192,12 @@ class LibsvmParser:
         if not len(indices):
             return True
         rises = _rises(indices, counts)
-        return bool(rises.all() and indices.min() >= 1 and indices.max() <= self._n_features)
+        is_within = indices.min() >= self._first_index and indices.max() <= self._last_index
+        return bool(rises.all() and is_within)
 
     def _disorder(self, indices: np.ndarray, counts: Positions) -> Flags:
         """Flag lines with an index that does not ascend or is out of range."""
-        wrong = (indices < 1) | (indices > self._n_features)
+        wrong = (indices < self._first_index) | (indices > self._last_index)
         wrong[1:] |= ~_rises(indices, counts)
         flags = np.zeros(len(counts), np.bool_)
         flags[np.repeat(np.arange(len(counts)), counts)[wrong]] = True
@@ -161,7 +208,7 @@ class LibsvmParser:
         problem = number_problem(label)
         if problem is not None:
             return f"the label {problem}"
-        previous = 0
+        previous = self._first_index - 1
         for pair in pairs:
             index, colon, value = pair.partition(b":")
             problem = self._problem_of_index(index, previous) if colon else "has no ':'"
@@ -175,12 +222,12 @@ class LibsvmParser:
         number = index_of(index)
         if number is None:
             return "has an index that is not an integer below 2**32"
-        if number == 0:
-            return "has index 0: indices count from 1"
+        if number < self._first_index:
+            return f"has index 0: {_COUNTS_FROM_1}"
         if number <= previous:
             return f"has an index that does not ascend: it comes after {previous}"
-        if number > self._n_features:
-            return f"has an index above n_features {self._n_features}"
+        if number > self._last_index:
+            return f"has an index above {self._last_index_title}"
         return None
 
 

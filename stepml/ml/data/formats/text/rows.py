@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Protocol
 
@@ -61,6 +62,11 @@ class Parser(Protocol):
 
         A line is bad if `parse` would refuse it: it has a wrong number of columns, quotes, indices
         that do not ascend, or a malformed value. Without bad lines, this is as fast as `parse`.
+
+        Raises
+        ------
+        MalformedRowError
+            For a row that shows that all others would be misread.
         """
         ...
 
@@ -121,16 +127,22 @@ class TextRows(RowSource):
         require_same_names(data, names, self._layout.column_names, "its header is not that")
 
     def _parse(self, data: DataObject, block: Block) -> DenseRows | SparseRows:
-        try:
+        with self._place_named(data):
             return self._parser.parse(block.text, block.offset)
+
+    def _parse_good(self, data: DataObject, block: Block) -> DenseRows | SparseRows:
+        with self._place_named(data):
+            rows, bad = self._parser.parse_good(block.text, block.offset)
+        self._skip(data, bad)
+        return rows
+
+    @contextmanager
+    def _place_named(self, data: DataObject) -> Iterator[None]:
+        try:
+            yield
         except MalformedRowError as exc:
             number = line_number(self._source, data, exc.offset)
             raise BadRowError(f"s3 object {data.key}, line {number}: {exc.problem}") from exc
-
-    def _parse_good(self, data: DataObject, block: Block) -> DenseRows | SparseRows:
-        rows, bad = self._parser.parse_good(block.text, block.offset)
-        self._skip(data, bad)
-        return rows
 
     def _skip(self, data: DataObject, bad: BadLines) -> None:
         self.skipped.count += len(bad)
