@@ -1,9 +1,9 @@
-"""Measure the partitioning of tables, in MB of the data a second on one thread.
+"""Measure the partitioning of tables, in MB of the data for each second of processor time.
 
 Each figure is the median of some rounds of whole range tasks: read, parse, encode, hash, sort and
-pack, then the manifest. Each round is a process of its own. With another checkout, both take turns
-in each round, so that a busy machine disturbs both alike; what that checkout cannot read has no
-figure.
+pack, then the manifest; threads of libraries count as well. Each round is a process of its own.
+With another checkout, both take turns, so that a busy machine disturbs both alike; what that
+checkout cannot read has no figure.
 
     python -m benchmarks.bench_partition [--before CHECKOUT] [--mb 48] [--rounds 5] [--json PATH]
 """
@@ -50,8 +50,8 @@ class Result:
 
     name: str
     megabytes: float
-    now: float  # MB a second
-    prepare_s: float
+    now: float  # MB a second of processor time
+    prepare_s: float  # of Prepare, beside that
     peak_mb: float  # beside the file itself
     before: float | None = None  # MB a second of the other checkout
 

@@ -1,4 +1,4 @@
-"""Partition a file once, and print how long it took: the program that `bench_partition` runs.
+"""Partition a file once, and print how much processor time it took: the program that `bench_partition` runs.
 
 It runs in a checkout of its own, which may be an older one, so it uses nothing but the test support
 of that checkout.
@@ -17,16 +17,16 @@ from tests.support.jobs import Job
 
 
 def measure(path: Path, data: dict[str, Any]) -> dict[str, float]:
-    """Return the seconds of Prepare, and of the range tasks with PlanShards."""
+    """Return the processor time of Prepare, and of the range tasks with PlanShards."""
     about = {"uri": f"s3://data/{path.name}", "standardise": True, "ranges": 1} | data
     job = Job(data=about, model={"name": "linear_regression"}, algorithm={"name": "admm"})
     job.data.save(path.name, path.read_bytes())
     before_mb = _peak_mb()
-    prepared = time.perf_counter()
+    prepared = time.process_time()
     job.prepare()
-    planned = time.perf_counter()
+    planned = time.process_time()
     job.partitioned()  # prepares once more, which is taken off
-    seconds = time.perf_counter() - planned - (planned - prepared)
+    seconds = time.process_time() - planned - (planned - prepared)
     return {"prepare_s": planned - prepared, "seconds": seconds, "peak_mb": _peak_mb() - before_mb}
 
 
