@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from stepml.cli.errors import BAD_INPUT, BadInputError
 from stepml.cli.figures import MOST_CLASSES_SHOWN, class_lines, on_its_own
-from stepml.cli.model_files import Code, ModelPlace, loaded_model, prints_of, whole_file
+from stepml.cli.model_files import Code, ModelPlace, loaded_model, prints_of
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -25,6 +23,7 @@ from stepml.cli.options import (
     Target,
 )
 from stepml.cli.output import Output
+from stepml.cli.prediction_formats import OutFormat, kind_of
 from stepml.client.stack import DEFAULT_STACK
 from stepml.job.formats import FORMATS, Format
 from stepml.job.spec_base import label_text, listed
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
 
 STDOUT = Path("-")
-_NO_LABEL = re.compile(r" a missing label|: the label is .* a missing value")
-_NO_LABEL_HINT = "to predict rows without labels, leave out the label's column (--no-label)"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -51,7 +48,10 @@ def add_to(app: typer.Typer) -> None:
 def predict(
     model: ModelPlace,
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A file of rows, - for stdin, or an s3:// object.")
+        str,
+        typer.Argument(
+            metavar="DATA", help="A file or folder of rows, - for stdin, or an s3:// URI of either."
+        ),
     ],
     format: Annotated[  # noqa: A002 - the job's field
         Format | None,
@@ -71,10 +71,26 @@ def predict(
         typer.Option(metavar="NAME_OR_INDEX", help="The label's column. Default: the job's."),
     ] = None,
     no_label: Annotated[bool, typer.Option("--no-label", help="All columns are features.")] = False,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep",
+            metavar="COLUMN",
+            help="Copy a column beside the predictions, by name or index; may be repeated.",
+        ),
+    ] = None,
     code: Code = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write the CSV here; default, or -: stdout."),
+        typer.Option("--out", metavar="FILE", help="Write here; default, or -: stdout."),
+    ] = None,
+    out_format: Annotated[
+        OutFormat | None,
+        typer.Option(
+            "--out-format",
+            help="csv, jsonl or parquet. Default: from the ending of --out, else csv.",
+            metavar="FORMAT",
+        ),
     ] = None,
     local: Local = False,
     endpoint_url: EndpointUrl = None,
@@ -83,9 +99,10 @@ def predict(
     stack: StackName = DEFAULT_STACK,
     as_json: AsJson = False,
 ) -> None:
-    """Predict each row of a file with a trained model and write CSV.
+    """Predict each row of a file with a trained model.
 
-    If the rows have labels, the quality of the predictions is shown as well.
+    If rows have labels, the quality of their predictions is shown as well. Columns that are no
+    features of the model are left out.
     """
     from stepml.cli.prediction_rows import GivenFormat
 
@@ -93,33 +110,38 @@ def predict(
         raise BadInputError("--label and --no-label exclude each other; give one of them")
     out = None if out == STDOUT else out
     if as_json and out is None:
-        raise BadInputError("--json: predictions are CSV; write them to a file with --out")
+        raise BadInputError("--json: stdout has the result; write predictions to a file with --out")
     if out is not None and out.is_file() and Path(data).exists() and out.samefile(data):
         raise BadInputError(f"--out: expected another file than that of the rows, got {str(out)!r}")
-    column = None if label is None else _name_or_index(label)
     has_label = False if no_label else (True if label is not None else None)
-    given = GivenFormat(format, header, column, has_label)
+    given = GivenFormat(format, header, label, has_label, tuple(dict.fromkeys(keep or ())))
+    kind = kind_of(out, out_format)
     target = Target.chosen(local, endpoint_url, stack, profile, region)
     output = Output(as_json)
     with closing(_source(data, target)) as source, _bad_input_errors(source, output):
         with prints_of(code):
             loaded = loaded_model(model, code, target, output)
-            results, rows = _predicted(loaded, source, given, out, output)
+            results, rows = _predicted(loaded, source, given, (out, kind), output)
         output.document(_document(model, loaded, rows, out, results))
         _show(results, output)
 
 
 def _predicted(
-    model: TrainedModel, source: Source, given: GivenFormat, out: Path | None, output: Output
+    model: TrainedModel,
+    source: Source,
+    given: GivenFormat,
+    out: tuple[Path | None, OutFormat],
+    output: Output,
 ) -> tuple[Results, PredictionRows]:
+    from stepml.cli.prediction_files import opened
     from stepml.cli.prediction_rows import prediction_rows
     from stepml.cli.prediction_table import write_predictions
 
     rows = prediction_rows(source, model, given)
     for assumption in rows.assumed:
         output.complaint(f"assumed: {assumption}")
-    with _opened(out, output) as file:
-        return write_predictions(model, rows, file), rows
+    with opened(*out, output.stdout) as writer:
+        return write_predictions(model, rows, writer), rows
 
 
 def _document(
@@ -128,19 +150,22 @@ def _document(
     return {
         "model": where,
         "job_id": model.card["job_id"],
-        "data": rows.source.objects[0].name,
+        "data": rows.source.title,
+        "objects": len(rows.source.objects),
         "format": rows.layout.format,
         "has_label": rows.has_label,
         "assumed": rows.assumed,
         "out": str(out),
         "rows": results.rows,
+        "unlabelled_rows": results.unlabelled_rows,
         **msgspec.to_builtins(results.quality),
     }
 
 
 def _show(results: Results, output: Output) -> None:
     quality = results.quality
-    output.complaint(f"{results.rows:,} rows")
+    lacking = f", {results.unlabelled_rows:,} without a label" * bool(results.unlabelled_rows)
+    output.complaint(f"{results.rows:,} rows{lacking}")
     for name, value in quality.metrics.items():
         output.complaint(f"{name} {on_its_own(value, 4)}")
     if 0 < len(quality.per_class) <= MOST_CLASSES_SHOWN:
@@ -152,19 +177,10 @@ def _show(results: Results, output: Output) -> None:
         output.complaint(f"note: the model never predicts some labels of the data: {some}{more}")
 
 
-def _name_or_index(label: str) -> str | int:
-    try:
-        return int(label)
-    except ValueError:
-        return label
-
-
 def _source(data: str, target: Target) -> Source:
-    from stepml.cli.prediction_source import local_source, s3_source
+    from stepml.cli.prediction_source import source_at
 
-    if not data.startswith("s3://"):
-        return local_source(data)
-    return s3_source(data, target.connection())
+    return source_at(data, target.connection() if data.startswith("s3://") else None)
 
 
 @contextmanager
@@ -184,21 +200,5 @@ def _bad_input_errors(source: Source, output: Output) -> Iterator[None]:
     try:
         yield
     except refusals as error:
-        hints = [_NO_LABEL_HINT] if _NO_LABEL.search(str(error)) else []
-        output.error(type(error).__name__, source.named_in(str(error)), hints)
+        output.error(type(error).__name__, source.named_in(str(error)))
         raise typer.Exit(BAD_INPUT) from None
-
-
-@contextmanager
-def _opened(out: Path | None, output: Output) -> Iterator[TextIO]:
-    """Yield the file for the CSV, which becomes visible when it is complete."""
-    if out is None:
-        stdout: Any = output.stdout
-        yield stdout
-        stdout.flush()
-        return
-    with (
-        whole_file(out, "--out") as file,
-        io.TextIOWrapper(file, encoding="ascii", newline="\n") as text,
-    ):
-        yield text

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stepml.cli.errors import BadInputError
+from stepml.cli.kept_columns import KeptColumns, column_index, kept_columns
+from stepml.cli.prediction_files import Column
 from stepml.cli.prediction_source import Source
 from stepml.job.errors import EmptyDataError, InvalidDataError
-from stepml.job.explanations import did_you_mean
 from stepml.job.formats import FORMATS as FACTS
 from stepml.ml.data import ByteRange, Layout, SourceFormat, sniff
 from stepml.ml.data.formats import FORMATS, format_of_file
@@ -20,6 +21,7 @@ from stepml.ml.data.formats.columns import names_shown
 from stepml.ml.data.formats.row_shapes import shape_note
 from stepml.ml.data.formats.rows import DenseRows, SparseRows, Values
 from stepml.ml.data.objects import REQUEST_BYTES
+from stepml.ml.data.ranges import Cut
 from stepml.ml.matrices import CsrMatrix, Floats
 from stepml.ml.models.base import Array
 from stepml.trained.columns import column_order
@@ -34,8 +36,22 @@ class GivenFormat:
 
     format: str | None = None
     header: bool | None = None
-    label: str | int | None = None
+    label: str | None = None  # name or index
     has_label: bool | None = None
+    keep: tuple[str, ...] = ()  # names or indices of columns to copy
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Some rows."""
+
+    X: Any  # as `TrainedModel.predict` takes them
+    y: Array  # labels as the data have them; NaN: the row has none
+    kept: dict[str, Column]  # columns to copy
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.y)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +63,27 @@ class PredictionRows:
     n_features: int
     order: list[int] | None  # columns of the model's features; None if they are in order
     assumed: tuple[str, ...]  # guesses about the format that the user should see
+    keep: KeptColumns
 
     @property
     def has_label(self) -> bool:
         """Whether rows have labels."""
         return self.layout.has_label
 
-    def blocks(self) -> Iterator[tuple[Any, Array]]:
-        """Yield rows and their labels, as the file has them, in its order."""
+    def blocks(self) -> Iterator[Block]:
+        """Yield the rows of all objects, in their order."""
         source, objects = self.source.reader, self.source.objects
-        data = objects[0]
         data_format = FORMATS[self.layout.format]
         rows = data_format.open_rows(source, objects, self.layout, REQUEST_BYTES)
-        for block in rows.read(ByteRange(0, 0, data.value_bytes)):
-            yield self._matrix(block), block.y if block.written is None else block.written
+        for number, data in enumerate(objects):
+            if not data.value_bytes or data_format.cut_of(data) is Cut.NO_ROWS:
+                continue
+            kept = self.keep.of_object(data)
+            for block in rows.read(ByteRange(number, 0, data.value_bytes)):
+                yield self._block(block, kept.take(len(block.y)))
+
+    def _block(self, rows: DenseRows | SparseRows, kept: dict[str, Column]) -> Block:
+        return Block(self._matrix(rows), rows.y if rows.written is None else rows.written, kept)
 
     def _matrix(self, rows: DenseRows | SparseRows) -> Any:
         """Return rows as float32, or as float64 if remainders count."""
@@ -88,9 +111,8 @@ def prediction_rows(source: Source, model: TrainedModel, given: GivenFormat) -> 
     InvalidDataError
         They do not have the given format, or the features of the model.
     """
-    name = source.objects[0].name
     data: dict[str, Any] = model.card["job"]["data"]
-    format = given.format or format_of_file(name) or str(data["format"])  # noqa: A001
+    format = given.format or _format_of(source) or str(data["format"])  # noqa: A001
     find = _Finder(source, model, given, format, data)
     places = {"column": find.columns, "first": find.labels_first, "apart": find.arrays}
     return places[FACTS[format].label]()
@@ -138,11 +160,12 @@ class _Finder:
         asked = self._asked(has_label=False, header=self._header())
         reader, objects = self.source.reader, self.source.objects
         layout = sniff(reader, objects, asked)
-        notes = self._format.review(reader, objects, layout, asked)
         layout = self._format.complete(reader, objects, layout)
         layout = self._without_validation(layout)
         column, *assumed = self._label(layout)
-        layout = replace(layout, label_column=column, label=None)
+        layout = replace(layout, label_column=column, label=None, unlabelled=True)
+        layout, *left_out = self._without_others(layout)
+        notes = self._format.review(reader, objects, layout, asked)
         others = layout.other_columns
         names = [name for at, name in enumerate(layout.column_names) if at not in others]
         expected = self.model.card["features"]
@@ -150,7 +173,20 @@ class _Finder:
         n_features = layout.n_columns - len(others)
         self._require_features(n_features)
         found = replace(layout, n_features=n_features)
-        return self._rows(found, order, *assumed, *map(self.source.named_in, notes))
+        notes = [*left_out, *map(self.source.named_in, notes)]
+        return self._rows(found, order, *assumed, *notes)
+
+    def _without_others(self, layout: Layout) -> tuple[Any, ...]:
+        """Leave out columns that are no features of the model, and say which."""
+        names, expected = layout.column_names, set(self.model.card["features"])
+        if not names or not expected:
+            return (layout,)
+        others = layout.other_columns
+        surplus = [at for at, name in enumerate(names) if name not in expected and at not in others]
+        if not surplus:
+            return (layout,)
+        shown = names_shown([names[at] for at in surplus])
+        return replace(layout, ignored=tuple(surplus)), f"no features, and left out: {shown}"
 
     def _without_validation(self, layout: Layout) -> Layout:
         """Leave out the column that said to the job which rows validate, if it is there.
@@ -171,7 +207,8 @@ class _Finder:
         said = () if self.given.format else (f"format {self.format}",)
         n_features, fine = self.model.n_features_in_, self.model.fine_features
         layout = replace(layout, fine=tuple(fine if order is None else (order[f] for f in fine)))
-        return PredictionRows(self.source, layout, n_features, order, (*said, *assumed))
+        keep = kept_columns(self.source, layout, self.given.keep)
+        return PredictionRows(self.source, layout, n_features, order, (*said, *assumed), keep)
 
     def _sniffed(self, **options: Any) -> Layout:
         return sniff(self.source.reader, self.source.objects, self._asked(**options))
@@ -196,12 +233,12 @@ class _Finder:
         if self.given.has_label is False:
             return (-1,)
         if self.given.label is not None:
-            return (_column(self.given.label, names, n_columns),)
+            return (column_index(self.given.label, layout, "--label"),)
         label = self.model.card["label"]
         if label and names.count(label) == 1:
             return names.index(label), f"the label is column {label!r}"
         n_others = n_columns - len(layout.other_columns)
-        if n_others == n_features:
+        if n_others == n_features or (names and self.model.card["features"]):
             return -1, "there is no label"
         if n_others != n_features + 1 or not self.data["has_label"]:
             self._require_features(n_others)
@@ -211,7 +248,7 @@ class _Finder:
                 f"{self._name} has {n_others} columns, one more than the model has features, "
                 f"and none is named {asked!r}; give the label's column with --label"
             )
-        column = n_columns - 1 if asked is None else _column(asked, names, n_columns)
+        column = n_columns - 1 if asked is None else column_index(str(asked), layout, "--label")
         return column, f"the label is {layout.column_title(column)}"
 
     def _order(self, names: Sequence[str], expected: Sequence[str]) -> list[int] | None:
@@ -251,16 +288,18 @@ class _Finder:
         return self.source.objects[0].name
 
 
-def _column(label: str | int, names: Sequence[str], n_columns: int) -> int:
-    if isinstance(label, str):
-        if names.count(label) != 1:
-            known = f"one of {names_shown(names)}" if names else "an index: there is no header"
-            hint = did_you_mean(label, names)
-            raise BadInputError(f"--label: expected {known}; got {label!r}{hint}")
-        return names.index(label)
-    if not -n_columns <= label < n_columns:
+def _format_of(source: Source) -> str | None:
+    """Return the format that the objects' names tell, or None.
+
+    Raises
+    ------
+    BadInputError
+        They tell several.
+    """
+    found = {known for each in source.objects if (known := format_of_file(each.name)) is not None}
+    if len(found) > 1:
         raise BadInputError(
-            f"--label: expected 0 to {n_columns - 1}, or -{n_columns} to -1 from the end, "
-            f"got {label}"
+            f"--format: expected one of {', '.join(sorted(found))}, because there are files of all "
+            f"at {source.title}"
         )
-    return label % n_columns
+    return next(iter(found), None)

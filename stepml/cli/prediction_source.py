@@ -17,11 +17,13 @@ from stepml.cli.errors import BadInputError, LocalMachineError
 from stepml.cli.machine import is_full, reason_of
 from stepml.cli.streams import is_endless
 from stepml.client import Connection
-from stepml.client.connection import translated
-from stepml.client.errors import ServiceRefusedError
+from stepml.client.catalogues import BucketObjects, FolderFiles
+from stepml.job.errors import KeyNotFoundError
 from stepml.job.places import bucket_and_key
 from stepml.ml.data import DataObject, ObjectReader
 from stepml.ml.data.formats import FORMATS, format_of_file
+from stepml.ml.data.hidden_files import is_hidden
+from stepml.ml.data.objects import ObjectCatalogue, ObjectInfo
 
 STDIN = "-"
 # The job's words in messages, and those of the command line.
@@ -38,7 +40,9 @@ class Source:
     """Readable objects: the data, and for images their labels, if any."""
 
     reader: ObjectReader
-    objects: tuple[DataObject, ...]
+    objects: tuple[DataObject, ...]  # in order of their names
+    title: str  # the place, as it was given
+    root: str = ""  # before the keys, for messages
 
     def close(self) -> None:
         """Free what reading has taken."""
@@ -48,7 +52,7 @@ class Source:
     def named_in(self, message: str) -> str:
         """Return a message about objects in terms of the command line's arguments."""
         for each in self.objects:
-            message = message.replace(f"s3 object {each.key}", each.key)
+            message = message.replace(f"s3 object {each.key}", self.root + each.key)
         for field, option in _OPTIONS.items():
             message = message.replace(field, option)
         return message
@@ -112,61 +116,73 @@ def _is_regular(file: BinaryIO) -> bool:
         return False
 
 
-class S3Objects:
-    """Reads objects of one bucket; a key is a URI."""
+def source_at(place: str, connection: Connection | None = None) -> Source:
+    """Return the file or folder at a path, or the object or objects at an ``s3://`` URI.
 
-    def __init__(self, connection: Connection, bucket: str) -> None:
-        self._connection = connection
-        self._bucket = bucket
+    Parameters
+    ----------
+    place : str
+        A path, ``-`` for standard input, or a URI.
+    connection : Connection, optional
+        To S3; only a URI needs it.
 
-    def load_range(self, key: str, start: int, stop: int) -> bytes:
-        _, name = parsed_uri(key)
-        with translated(self._connection.endpoint_url):
-            answer = self._connection.client("s3").get_object(
-                Bucket=self._bucket, Key=name, Range=f"bytes={start}-{stop - 1}"
-            )
-            return answer["Body"].read()
-
-    def describe(self, uri: str) -> DataObject | None:
-        """Return the object at ``uri``, or None if there is none."""
-        _, name = parsed_uri(uri)
-        try:
-            with translated(self._connection.endpoint_url):
-                head = self._connection.client("s3").head_object(Bucket=self._bucket, Key=name)
-        except ServiceRefusedError as error:
-            if error.code in {"404", "NoSuchKey", "NoSuchBucket"}:
-                return None
-            raise
-        return DataObject(uri, uri, head["ContentLength"], head["ETag"])
+    Raises
+    ------
+    BadInputError
+        Nothing is there, or it cannot be read.
+    """
+    if connection is not None:
+        return _s3_source(place, connection)
+    return _folder_source(place) if Path(place).is_dir() else _file_source(place)
 
 
-def parsed_uri(uri: str) -> tuple[str, str]:
-    """Return bucket and key of ``s3://bucket/key``."""
-    bucket, key = bucket_and_key(uri)
-    if not bucket or not key or key.endswith("/"):
-        raise BadInputError(f"expected s3://bucket/key of one object, got {uri!r}")
-    return bucket, key
-
-
-def local_source(path: str) -> Source:
-    """Return the file ``path``, or raise `BadInputError`."""
+def _file_source(path: str) -> Source:
     files = LocalFiles()
     found = [files.describe(path)]
     labels = _labels_beside(path)
     if labels is not None and Path(labels).is_file():
         found.append(files.describe(labels))
-    return Source(files, tuple(found))
+    return Source(files, tuple(found), path)
 
 
-def s3_source(uri: str, connection: Connection) -> Source:
-    """Return the object ``uri``, or raise `BadInputError`."""
-    reader = S3Objects(connection, parsed_uri(uri)[0])
-    found = reader.describe(uri)
-    if found is None:
-        raise BadInputError(f"no object at {uri} ({connection.place})")
-    beside = _labels_beside(uri)
+def _folder_source(path: str) -> Source:
+    files = FolderFiles(Path(path))
+    root = f"{path.rstrip('/')}/"
+    return Source(files, _below(files, "", f"file with content at {path}"), path, root)
+
+
+def _s3_source(uri: str, connection: Connection) -> Source:
+    bucket, key = bucket_and_key(uri)
+    if not bucket:
+        raise BadInputError(f"expected s3://bucket/key, got {uri!r}")
+    reader, absent = BucketObjects(connection, bucket), f"object at {uri} ({connection.place})"
+    found = reader.describe(key) if key and not key.endswith("/") else None
+    objects = _below(reader, key, absent) if found is None else _with_labels(reader, found)
+    return Source(reader, objects, uri, f"s3://{bucket}/")
+
+
+def _with_labels(reader: ObjectCatalogue, found: DataObject) -> tuple[DataObject, ...]:
+    beside = _labels_beside(found.key)
     labels = None if beside is None else reader.describe(beside)
-    return Source(reader, (found,) if labels is None else (found, labels))
+    named = () if labels is None else (_named(labels, ""),)
+    return found, *named
+
+
+def _below(catalogue: ObjectCatalogue, path: str, absent: str) -> tuple[DataObject, ...]:
+    """Return the objects below a folder that have rows."""
+    folder = f"{path.rstrip('/')}/" if path else ""
+    try:
+        found = [_named(each, folder) for each in catalogue.describe_many(folder)]
+    except KeyNotFoundError:
+        found = []
+    objects = tuple(each for each in found if each.value_bytes and not is_hidden(each.name))
+    if not objects:
+        raise BadInputError(f"no {absent}")
+    return objects
+
+
+def _named(info: ObjectInfo, folder: str) -> DataObject:
+    return DataObject(info.key, info.key.removeprefix(folder), info.value_bytes, info.etag)
 
 
 def _labels_beside(key: str) -> str | None:

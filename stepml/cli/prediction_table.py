@@ -1,55 +1,100 @@
-"""Writes predictions as CSV, a block of rows at a time."""
+"""Writes predictions, a block of rows at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stepml.cli.prediction_scores import Quality, score_of
+from stepml.cli.errors import BadInputError
+from stepml.cli.prediction_files import Column, PredictionWriter
+from stepml.cli.prediction_scores import Quality, Score, score_of
+from stepml.ml.models.base import Array
 
 if TYPE_CHECKING:
-    from stepml.cli.prediction_rows import PredictionRows
+    from stepml.cli.prediction_rows import Block, PredictionRows
     from stepml.trained_model import TrainedModel
+
+_PREDICTION = "prediction"
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The result for the rows of one file."""
+    """The result for all rows."""
 
     rows: int
+    unlabelled_rows: int  # rows without a label, though others have one
     quality: Quality  # empty without labels
 
 
-def write_predictions(model: TrainedModel, rows: PredictionRows, file: TextIO) -> Results:
-    """Write a header and a line for each row; return the quality of the predictions.
+def write_predictions(
+    model: TrainedModel, rows: PredictionRows, writer: PredictionWriter
+) -> Results:
+    """Write a row of predictions for each row; return their quality.
 
-    The columns are ``prediction`` and, for models with probabilities, ``probability_<class>`` of
-    each class.
+    The columns are those to copy, ``prediction`` and, for models with probabilities,
+    ``probability_<class>`` of each class.
+
+    Raises
+    ------
+    BadInputError
+        A column to copy has one of these names.
     """
-    score, n_rows = score_of(model, has_label=rows.has_label), 0
-    has_probabilities = hasattr(model, "predict_proba")
-    names = [_text(name) for name in model.classes_] if has_probabilities else []
-    header = ",".join(["prediction", *(f"probability_{name}" for name in names)]) + "\n"
-    for X, y in rows.blocks():
-        predicted = model.predict(X)
-        columns = [[_text(value) for value in predicted]]
-        if has_probabilities:
-            columns += model.predict_proba(X).astype(np.float32).astype(str).T.tolist()
-        file.write(header + _lines(columns))  # after reading rows, so bad ones write nothing
-        header = ""
-        score.add(X, y, predicted)
-        n_rows += len(y)
-    file.write(header)
-    return Results(n_rows, score.quality() if n_rows else Quality())
+    score = score_of(model, has_label=rows.has_label)
+    n_rows = n_unlabelled = 0
+    for block in rows.blocks():
+        predicted = model.predict(block.X)
+        # After reading rows, so bad ones write nothing.
+        writer.write(_joined(block.kept, _columns(model, block.X, predicted)))
+        n_unlabelled += _add(score, block, predicted)
+        n_rows += len(block)
+    if not n_rows:
+        writer.write(_empty_columns(model))
+    writer.end()
+    quality = score.quality() if n_rows > n_unlabelled else Quality()
+    return Results(n_rows, n_unlabelled, quality)
 
 
-def _lines(columns: Sequence[Sequence[str]]) -> str:
-    return "".join(f"{','.join(fields)}\n" for fields in zip(*columns, strict=True))
+def _columns(model: TrainedModel, X: Any, predicted: Array) -> dict[str, Column]:
+    columns: dict[str, Column] = {_PREDICTION: _as_whole(model, predicted)}
+    if hasattr(model, "predict_proba"):
+        chances = model.predict_proba(X).astype(np.float32)
+        columns |= dict(zip(_chance_names(model), chances.T, strict=True))
+    return columns
 
 
-def _text(value: Any) -> str:
-    """Format a label, a number or a cluster, without a trailing ``.0``."""
-    return str(value).removesuffix(".0")
+def _empty_columns(model: TrainedModel) -> dict[str, Column]:
+    names = [_PREDICTION, *(_chance_names(model) if hasattr(model, "predict_proba") else [])]
+    return {name: np.zeros(0, np.float32) for name in names}
+
+
+def _chance_names(model: TrainedModel) -> list[str]:
+    return [f"probability_{str(label).removesuffix('.0')}" for label in model.classes_]
+
+
+def _as_whole(model: TrainedModel, predicted: Array) -> Array:
+    """Return labels that are whole numbers as integers."""
+    if not hasattr(model, "classes_") or predicted.dtype.kind != "f":
+        return predicted
+    is_whole = np.array_equal(model.classes_, np.round(model.classes_))
+    return predicted.astype(np.int64) if is_whole else predicted
+
+
+def _joined(kept: dict[str, Column], own: dict[str, Column]) -> dict[str, Column]:
+    if twice := kept.keys() & own.keys():
+        raise BadInputError(
+            f"--keep: expected other columns than those of the predictions, got {min(twice)!r}"
+        )
+    return kept | own
+
+
+def _add(score: Score, block: Block, predicted: Array) -> int:
+    """Add the rows with labels to the score; return the number of the others."""
+    if block.y.dtype.kind != "f" or not (missing := np.isnan(block.y)).any():
+        score.add(block.X, block.y, predicted)
+        return 0
+    known = ~missing
+    if known.any():
+        score.add(block.X[known], block.y[known], predicted[known])
+    return int(np.count_nonzero(missing))

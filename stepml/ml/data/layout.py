@@ -49,6 +49,8 @@ class Layout:
     dialect: Dialect = PLAIN  # of text
     zero_based: bool = False  # libsvm: indices count from 0
     is_general: bool = False  # text: pyarrow reads it, not our tokeniser of numbers
+    ignored: tuple[int, ...] = ()  # columns that are not read, whatever they hold
+    unlabelled: bool = False  # rows may lack their label, which is NaN; only at predictions
 
     @property
     def is_sparse(self) -> bool:
@@ -68,7 +70,8 @@ class Layout:
     @property
     def other_columns(self) -> list[int]:
         """The columns that are no features, ascending."""
-        return sorted(each for each in (self.label_column, self.validation_column) if each >= 0)
+        named = (self.label_column, self.validation_column)
+        return sorted({*self.ignored, *(each for each in named if each >= 0)})
 
     def column_of(self, feature: int) -> int:
         """Return the column of a feature, both 0-based."""

@@ -476,7 +476,13 @@ def test_a_bad_row_leaves_no_table(tmp_path: Path) -> None:
         ("1,2,3,4,5\n", ["--no-label"], "the model has 4 features, the data have 5"),
         ("1,2,3,4\n", ["--label", "0"], "the model has 4 features, the data have 3"),
         ("a,b,c,x\n1,2,3,4\n", [], "rows.csv: expected the model's 4 features by name; missing: d"),
-        ("a,b,c,d,e\n1,2,3,4,5\n", ["--no-label"], "by name; not among them: e"),
+        ("a,b,c,d\n1,2,3,4\n", ["--keep", "e"], "--keep: expected one of a, b, c, d; got 'e'"),
+        ("1,2,3,4\n", ["--keep", "4"], "--keep: expected 0 to 3, or -4 to -1 from the end"),
+        ("1,2,3,4\n", ["--format", "npz", "--keep", "1"], "rows.csv is not npz"),
+        ("1 1:2\n", ["--format", "libsvm", "--keep", "0"], "--keep: libsvm has no columns to"),
+        ("prediction,b,c,d,a\n1,2,3,4,5\n", ["--keep", "prediction"], "other columns than those"),
+        ("1,2,3,4\n", ["--out", "x.xlsx"], "--out: expected a name that ends with .csv, .jsonl"),
+        ("1,2,3,4\n", ["--out-format", "parquet"], "expected the name of a file with --out"),
         ("1,2,3,4,5\n", ["--label", "y"], "--label: expected an index: there is no header; got"),
         ("a,b,c,d,e\n1,2,3,4,5\n", ["--label", "z"], "expected one of a, b, c, d, e; got 'z'"),
         ("1,2,3,4,5\n", ["--label", "5"], "--label: expected 0 to 4, or -5 to -1 from the end"),
@@ -488,7 +494,7 @@ def test_a_bad_row_leaves_no_table(tmp_path: Path) -> None:
         ("1,2,3,4\n", ["--format", "npz", "--label", "1"], "--label: npz has no columns"),
         ("1 1:2\n", ["--format", "libsvm", "--label", "1"], "begin with their label"),
         ("1 5:2\n", ["--format", "libsvm"], "BadRowError: rows.csv, line 1"),
-        ("1,2,3,4\n", ["--json"], '"message": "--json: predictions are CSV'),
+        ("1,2,3,4\n", ["--json"], '"message": "--json: stdout has the result'),
         (
             "1,2,3,4\n",
             ["--out", "none/x.csv"],
@@ -522,6 +528,14 @@ def test_the_help_says_what_every_command_says() -> None:
     assert all(len(line) <= 80 for line in lines)
 
 
+def _empty_folder(tmp_path: Path) -> str:
+    (tmp_path / "empty" / "_hidden").mkdir(parents=True)
+    (tmp_path / "empty" / "_hidden" / "rows.csv").write_text("1,2,3,4\n")
+    (tmp_path / "empty" / ".rows.csv").write_text("1,2,3,4\n")
+    (tmp_path / "empty" / "none.csv").touch()
+    return "empty"
+
+
 def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     model = write(example().artifact, tmp_path / "model")
     (tmp_path / "rows.csv").write_text("1,2,3,4\n")
@@ -529,7 +543,7 @@ def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
     assert refused(model, "x.csv").endswith(
         "data 'x.csv' cannot be read: No such file or directory"
     )
-    assert "cannot be read: Is a directory" in refused(model, tmp_path)
+    assert "no file with content at empty" in refused(model, _empty_folder(tmp_path))
     assert "ModelNotFoundError: no model at ./none" in refused("./none", "rows.csv")
     (model / "model.json").write_text("{}")
     assert "NotAnArtifactError: model/model.safetensors: the card" in refused("model", "rows.csv")
@@ -569,7 +583,11 @@ def test_data_are_read_from_s3(tmp_path: Path, stack: MotoStack) -> None:
         .stderr
     )
     assert "no object at s3://" in refused(model, f"s3://{BUCKET}/data/none.csv", *where)
-    assert "of one object" in refused(model, f"s3://{BUCKET}/data/", *where)
+    assert "no object at s3://" in refused(model, f"s3://{BUCKET}/data/none/", *where)
+    for key, part in {"b.csv": it.X[20:], "a/x.csv": it.X[:20], "_SUCCESS": [[1]]}.items():
+        stack.put(f"many/{key}", text_of(part).encode())
+    for prefix in ("many", "many/"):
+        assert predicted(model, f"s3://{BUCKET}/{prefix}", *where)[0] == rows
     nowhere = ("--endpoint-url", "http://127.0.0.1:9")
     assert "nothing answers" in refused(model, f"s3://{BUCKET}/data/rows.csv", *nowhere, code=3)
 
@@ -639,19 +657,151 @@ def test_stdout_may_be_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["", "NA"])
-def test_a_missing_label_is_refused_with_the_way_without(missing: str, tmp_path: Path) -> None:
-    it = example("logistic")
-    lines = text_of(it.X, labels_of(TrainedModel(it.artifact), it.X)).splitlines()
-    lines[2] = f"{lines[2].rpartition(',')[0]},{missing}"
+@pytest.mark.parametrize("kind", ["logistic", "softmax", "linear"])
+def test_rows_without_a_label_are_predicted_and_not_scored(
+    kind: str, missing: str, tmp_path: Path
+) -> None:
+    it = example(kind)
+    model = TrainedModel(it.artifact)
+    y = labels_of(model, it.X)
+    lines = text_of(it.X, y).splitlines()
+    for row in range(0, 100, 3):
+        lines[row] = f"{lines[row].rpartition(',')[0]},{missing}"
     (tmp_path / "rows.csv").write_text("\n".join(lines))
+    known = np.arange(100) % 3 > 0
 
-    result = CliRunner().invoke(app, ["predict", str(write(it.artifact, tmp_path)), "rows.csv"])
+    rows, stderr = predicted(write(it.artifact, tmp_path / "model"), "rows.csv")
 
-    assert result.exit_code == 2
-    error, hint = result.stderr.splitlines()[-2:]
-    assert error.startswith("BadRowError: rows.csv, line 3: column ")
-    assert "a missing label" in error
-    assert hint == "  to predict rows without labels, leave out the label's column (--no-label)"
+    values = np.array(rows[1:], np.float32)[:, 0]
+    assert np.allclose(values, model.predict(it.X), rtol=1e-5, atol=1e-5)
+    assert "100 rows, 34 without a label" in stderr
+    name = "r2" if kind == "linear" else "accuracy"
+    assert f"{name} {model.score(it.X[known], y[known]):.4f}" in stderr
+
+
+def test_rows_of_which_none_has_a_label_have_no_score(tmp_path: Path) -> None:
+    it = example("logistic", features=True)
+    (tmp_path / "rows.csv").write_text("a,b,c,d,y\n1,2,3,4,\n2,3,4,5,\n")
+
+    rows, stderr = predicted(write(it.artifact, tmp_path / "model"), "rows.csv")
+
+    assert len(rows) == 3
+    assert "2 rows, 2 without a label" in stderr
+    assert "accuracy" not in stderr
+
+
+def test_nulls_for_labels_are_rows_without_a_label(tmp_path: Path) -> None:
+    it = example("logistic", features=True)
+    columns = dict(zip(NAMES, it.X.T, strict=True))
+    labels = pa.array([None, *map(int, labels_of(TrainedModel(it.artifact), it.X)[1:])])
+    pq.write_table(pa.table({**columns, "y": labels}), tmp_path / "rows.parquet")
+
+    rows, stderr = predicted(write(it.artifact, tmp_path / "model"), "rows.parquet")
+
+    assert len(rows) == 101
+    assert "100 rows, 1 without a label" in stderr
+    assert "accuracy" in stderr
+
+
+WITH_IDS = 'id,a,b,name,c,d,y\n007,1,2,"x",3,4,1\n,2,3,z,4,5,\n8,3,4,é,5,6,2\n'
+
+
+def test_columns_that_are_no_features_are_left_out_and_may_be_kept(tmp_path: Path) -> None:
+    it = example("logistic", features=True)
+    (tmp_path / "rows.csv").write_text(WITH_IDS.replace('"', ""))
+    model = write(it.artifact, tmp_path / "model")
+
+    plain, stderr = predicted(model, "rows.csv")
+    rows, _ = predicted(model, "rows.csv", "--keep", "name", "--keep", "id", "--keep", "-1")
+
+    assert "no features, and left out: id, name" in stderr
+    assert [row[3:] for row in rows] == plain
+    assert [row[:3] for row in rows] == [
+        ["name", "id", "-1"], ["x", "007", "1"], ["z", "", ""], ["é", "8", "2"]
+    ]  # fmt: skip
+    expected = TrainedModel(it.artifact).predict([[1, 2, 3, 4], [2, 3, 4, 5], [3, 4, 5, 6]])
+    assert [float(row[0]) for row in plain[1:]] == expected.tolist()
+
+
+def test_columns_of_parquet_are_kept_with_their_types(tmp_path: Path) -> None:
+    it = example("linear", features=True)
+    columns = dict(zip(NAMES, it.X.T, strict=True))
+    kept = {"id": pa.array(range(100), pa.int64()), "day": pa.array(range(100), pa.int8())}
+    pq.write_table(pa.table({**columns, **kept}), tmp_path / "rows.parquet", row_group_size=7)
+    model = write(it.artifact, tmp_path / "model")
+    arguments = ("rows.parquet", "--keep", "day", "--keep", "id")
+
+    predicted(model, *arguments, "--out", "out.parquet")
+    rows, _ = predicted(model, *arguments)
+
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.schema.field("id").type == pa.int64()
+    assert table.schema.field("day").type == pa.int8()
+    assert table.column_names == ["day", "id", "prediction"] == rows[0]
+    assert table["id"].to_pylist() == list(range(100)) == [int(row[1]) for row in rows[1:]]
+    assert np.array_equal(table["prediction"], np.array([row[2] for row in rows[1:]], np.float32))
+
+
+@pytest.mark.parametrize("kind", ["logistic", "svm of several classes", "linear", "kmeans"])
+def test_every_format_of_predictions_has_the_same_content(kind: str, tmp_path: Path) -> None:
+    it = example(kind, features=True)
+    (tmp_path / "rows.csv").write_text(text_of(it.X, names=NAMES))
+    model = write(it.artifact, tmp_path / "model")
+
+    rows, _ = predicted(model, "rows.csv", "--keep", "a")
+    for out in ("x.parquet", "x.jsonl", "x.csv", "x.csv.gz", "x.jsonl.gz"):
+        predicted(model, "rows.csv", "--keep", "a", "--out", out)
+    lines, _ = CliRunner().invoke(
+        app, ["predict", str(model), "rows.csv", "--keep", "a", "--out-format", "jsonl"]
+    ).stdout, None  # fmt: skip
+
+    text = (tmp_path / "x.csv").read_text()
+    assert list(csv.reader(io.StringIO(text))) == rows
+    assert gzip.decompress((tmp_path / "x.csv.gz").read_bytes()).decode() == text
+    json_text = (tmp_path / "x.jsonl").read_text()
+    assert gzip.decompress((tmp_path / "x.jsonl.gz").read_bytes()).decode() == json_text == lines
+    objects = [json.loads(line) for line in json_text.splitlines()]
+    table = pq.read_table(tmp_path / "x.parquet")
+    assert table.column_names == rows[0] == list(objects[0])
+    for name in table.column_names[1:]:
+        place = rows[0].index(name)
+        expected = np.array([row[place] for row in rows[1:]], np.float32)
+        assert np.array_equal(table[name], expected)
+        assert np.array_equal(np.array([each[name] for each in objects], np.float32), expected)
+
+
+def test_a_folder_is_read_as_one_table(tmp_path: Path) -> None:
+    it = example("softmax")
+    y = labels_of(TrainedModel(it.artifact), it.X)
+    model = write(it.artifact, tmp_path / "model")
+    (tmp_path / "rows.csv").write_text(text_of(it.X, y))
+    (tmp_path / "many" / "b").mkdir(parents=True)
+    (tmp_path / "many" / "_temporary").mkdir()
+    (tmp_path / "many" / "a.csv").write_text(text_of(it.X[:30], y[:30]))
+    (tmp_path / "many" / "b" / "c.csv").write_text(text_of(it.X[30:], y[30:]))
+    (tmp_path / "many" / "_temporary" / "x.csv").write_text("1")
+    (tmp_path / "many" / "_SUCCESS").touch()
+
+    one, said = predicted(model, "rows.csv", "--keep", "2")
+    many, also_said = predicted(model, "many", "--keep", "2")
+
+    assert many == one
+    assert also_said == said
+    (tmp_path / "many" / "d.tsv").write_text("1")
+    assert "--format: expected one of csv, tsv, because there are" in refused(model, "many")
+
+
+def test_a_table_without_rows_has_no_predictions(tmp_path: Path) -> None:
+    model = write(example("linear", features=True).artifact, tmp_path / "model")
+    (tmp_path / "rows.csv").write_text("a,b,c,d\n" + "\n" * 70_000)
+
+    for out in ("x.csv", "x.jsonl", "x.parquet"):
+        _, stderr = predicted(model, "rows.csv", "--header", "--out", out)
+        assert "0 rows" in stderr
+
+    assert (tmp_path / "x.csv").read_text() == "prediction\n"
+    assert (tmp_path / "x.jsonl").read_text() == ""
+    assert pq.read_table(tmp_path / "x.parquet").num_rows == 0
 
 
 @pytest.mark.parametrize("where", ["/dev/full", "file/x.csv"])

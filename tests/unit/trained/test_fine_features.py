@@ -15,7 +15,7 @@ from sklearn.datasets import dump_svmlight_file
 from sklearn.preprocessing import StandardScaler
 
 from stepml.cli.prediction_rows import GivenFormat, prediction_rows
-from stepml.cli.prediction_source import local_source
+from stepml.cli.prediction_source import source_at
 from stepml.ml.artifact import Artifact, DamagedArtifactError
 from stepml.ml.data import feature_moments, scale_of
 from stepml.ml.data.remainders import Remainders, remainders_of
@@ -110,8 +110,8 @@ def test_the_command_reads_all_digits(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"rows.{ending}"
     WRITERS[ending](path)
 
-    rows = prediction_rows(local_source(str(path)), model, GivenFormat())
-    found = np.concatenate([model.predict(block) for block, _ in rows.blocks()])
+    rows = prediction_rows(source_at(str(path)), model, GivenFormat())
+    found = np.concatenate([model.predict(block.X) for block in rows.blocks()])
 
     assert np.allclose(found, right(), rtol=1e-4, atol=1e-4)
 

@@ -121,6 +121,9 @@ class CsvParser:
         self._layout = layout
         self._delimiter = layout.delimiter.encode()
         self._fill = _FILLS.get(layout.missing)  # None: a missing value makes the row bad
+        self._is_ignored = np.zeros(layout.n_columns, np.bool_)
+        self._is_ignored[list(layout.ignored)] = True
+        self._may_lack = self._optional_columns()
         self._fine = [layout.column_of(feature) for feature in layout.fine]
         self._codes = LabelCodes(layout.label_kind)
         self._labels = LabelTokens(self._codes)
@@ -165,9 +168,8 @@ class CsvParser:
         self, lines: Lines, table: Text, starts: Positions, ends: Positions
     ) -> DenseRows | Flags:
         values, unread = self._decode(table, starts, ends)
-        bad = unread
-        if self._fill is not None:
-            bad = self._fill_missing(values, bad, table, (starts, ends))
+        unread = unread[~self._is_ignored[unread % self._layout.n_columns]]
+        bad = self._fill_missing(values, unread, table, (starts, ends))
         if len(bad):
             flags: Flags = np.zeros(len(lines.offsets), np.bool_)
             flags[bad // self._layout.n_columns] = True
@@ -198,13 +200,24 @@ class CsvParser:
         bad: Positions = np.flatnonzero(are_numbers)[unread]
         return values, np.sort(np.concatenate([bad, unknown]))
 
+    def _optional_columns(self) -> Flags:
+        """Return the columns in which a value may be missing."""
+        optional = np.full(self._layout.n_columns, self._fill is not None)
+        optional[self._layout.other_columns] = False
+        if self._layout.has_label:
+            optional[self._layout.label_column] = self._layout.unlabelled
+        return optional
+
     def _fill_missing(
         self, values: Floats64, bad: Positions, table: Text, spans: tuple[Positions, Positions]
     ) -> Positions:
         """Fill in missing values among the ``bad`` ones; return the rest of the bad ones."""
-        is_feature = ~np.isin(bad % self._layout.n_columns, self._layout.other_columns)
-        filled = is_feature & missing_tokens(table, *(each[bad] for each in spans))
-        values[bad[filled]] = self._fill
+        columns = bad % self._layout.n_columns
+        filled = self._may_lack[columns]
+        if filled.any():
+            filled &= missing_tokens(table, *(each[bad] for each in spans))
+            values[bad[filled]] = np.nan if self._fill is None else self._fill
+            values[bad[filled & (columns == self._layout.label_column)]] = np.nan
         others: Positions = bad[~filled]
         return others
 
@@ -234,7 +247,7 @@ class CsvParser:
                 problem = label_problem(cell, self._layout.label_kind)
             else:
                 problem = number_problem(cell)
-            if problem is not None and not self._is_filled(column, cell):
+            if problem is not None and not self._is_excused(column, cell):
                 if column == self._layout.label_column:
                     problem = problem.replace("a missing value", "a missing label")
                 return f"{self._layout.column_title(column)} {problem}"
@@ -247,9 +260,8 @@ class CsvParser:
         shown = shortened(cells[column], 40)
         return f"{self._layout.column_title(column)} is {shown!r}, expected {VALIDATES}"
 
-    def _is_filled(self, column: int, cell: bytes) -> bool:
-        is_feature = column not in self._layout.other_columns
-        return self._fill is not None and is_feature and is_missing(cell)
+    def _is_excused(self, column: int, cell: bytes) -> bool:
+        return bool(self._is_ignored[column] or (self._may_lack[column] and is_missing(cell)))
 
 
 def _with_label_kind(layout: Layout, rows: Sequence[Cells], source: SourceFormat) -> Layout:

@@ -84,14 +84,15 @@ class RowChecks:
         labels, values = to_float32(y), as_stored(X)
         offsets = np.arange(first, first + len(y))
         validates, unclear = self._validation(said, len(y))
-        if np.isfinite(labels).all() and np.isfinite(values).all() and not unclear.any():
+        is_bad_label = self._are_bad(labels)
+        if not is_bad_label.any() and np.isfinite(values).all() and not unclear.any():
             written, rest = unless_equal(y, labels), self._remainders(X)
             rows = DenseRows(offsets, labels, values, written, 0, rest, validates)
             return rows if said is None else replace(rows, validation_ends=ends_of(said))
         missing = np.isnan(values)
         values = self._filled(values)
         wrong = self._wrong(values)
-        bad = wrong.any(axis=1) | ~np.isfinite(labels) | unclear
+        bad = wrong.any(axis=1) | is_bad_label | unclear
 
         def problem_of(row: int) -> str:
             if said is not None and unclear[row]:
@@ -129,7 +130,7 @@ class RowChecks:
         labels, values = to_float32(y), self._filled(to_float32(given))
         missing = np.isnan(given)
         wrong = self._wrong(values) | self._misplaced(rows, indices)
-        bad = ~np.isfinite(labels)
+        bad = self._are_bad(labels)
         bad[rows[wrong]] = True
         if bad.any():
             self._refuse(
@@ -152,6 +153,10 @@ class RowChecks:
             int(np.count_nonzero(missing[kept])),
             remainders_of_pairs(indices[kept], given[kept], self._layout.fine),
         )
+
+    def _are_bad(self, labels: _Floats) -> _Flags:
+        bad: _Flags = np.isinf(labels) if self._layout.unlabelled else ~np.isfinite(labels)
+        return bad
 
     def _filled(self, values: _Floats) -> _Floats:
         if self._layout.missing != "zero" or values.dtype == np.uint8:
@@ -187,7 +192,7 @@ class RowChecks:
             self.skipped.samples.append(shortened(sample.encode(), _SAMPLE_CHARACTERS))
 
     def _problem(self, label: Any, values: NDArray[Any], wrong: _Flags) -> str:
-        if not np.isfinite(to_float32(np.asarray([label]))[0]):
+        if self._are_bad(to_float32(np.asarray([label])))[0]:
             return f"the label {_problem_of(label)}"
         feature = int(np.flatnonzero(wrong)[0])
         return f"{self._feature_title(feature)} {_problem_of(values[feature])}"

@@ -37,7 +37,7 @@ def require_numbers(first: FirstLines, layout: Layout) -> None:
     found = {
         column: cells
         for column in range(layout.n_columns)
-        if column != layout.label_column  # which may be text
+        if column not in (layout.label_column, *layout.ignored)  # which may be text
         and (cells := [row[column] for row in rows if not is_missing(row[column].encode())])
         and all(is_text(cell.encode()) for cell in cells)
     }
