@@ -83,7 +83,8 @@ def partition(
         )
         results.append(result)
     pieces = [piece for result in results for piece in result.pieces]
-    return merge("digest", layout, pieces, [result.skipped for result in results])
+    skipped, levels = ([each.skipped for each in results], [each.levels for each in results])
+    return merge("digest", layout, pieces, skipped, levels)
 
 
 def all_shards(

@@ -12,7 +12,7 @@ import numpy as np
 from stepml.job.formats import FORMATS
 from stepml.ml.data.dialect import PLAIN, Dialect
 from stepml.ml.data.objects import DataObject
-from stepml.ml.data.table import Table
+from stepml.ml.data.table import Table, TableColumn, TableSettings
 from stepml.ml.matrices import Floats64
 
 Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
@@ -49,8 +49,12 @@ class Layout:
     dialect: Dialect = PLAIN  # of text
     zero_based: bool = False  # libsvm: indices count from 0
     is_general: bool = False  # text: pyarrow reads it, not our tokeniser of numbers
+<<<<<<< HEAD
     ignored: tuple[int, ...] = ()  # columns that are not read, whatever they hold
     unlabelled: bool = False  # rows may lack their label, which is NaN; only at predictions
+=======
+    settings: TableSettings | None = None  # parquet: only range tasks know its columns
+>>>>>>> 113a8fc (Text with categories, booleans, times and quotes is read with pyarrow; columns are planned from the first rows)
 
     @property
     def is_sparse(self) -> bool:
@@ -69,13 +73,37 @@ class Layout:
 
     @property
     def other_columns(self) -> list[int]:
+<<<<<<< HEAD
         """The columns that are no features, ascending."""
         named = (self.label_column, self.validation_column)
         return sorted({*self.ignored, *(each for each in named if each >= 0)})
+=======
+        """The columns with the label and with the validation rows, ascending."""
+        return sorted(each for each in (self.label_column, self.validation_column) if each >= 0)
+>>>>>>> 113a8fc (Text with categories, booleans, times and quotes is read with pyarrow; columns are planned from the first rows)
 
-    def column_of(self, feature: int) -> int:
-        """Return the column of a feature, both 0-based."""
-        column = feature
+    @property
+    def raw_columns(self) -> tuple[TableColumn, ...]:
+        """The columns of raw rows; of a table of plain numbers, these are the features."""
+        if self.table is not None:
+            return self.table.columns
+        names = self.column_names or ("",) * self.n_columns
+        return tuple(
+            TableColumn(names[column], column, "number", missing=self.missing)
+            for column in range(self.n_columns)
+            if column not in self.other_columns
+        )
+
+    @property
+    def n_numbers(self) -> int:
+        """The numbers of a raw row: the columns of `DenseRows.X`; 0 if they are not known yet."""
+        return (self.n_features or 0) if self.table is None else len(self.table.numbers)
+
+    def column_of(self, number: int) -> int:
+        """Return the column of a number of a raw row, both 0-based."""
+        if self.table is not None:
+            return self.table.numbers[number].column
+        column = number
         for other in self.other_columns:
             column += int(other <= column)
         return column
@@ -86,11 +114,9 @@ class Layout:
             return values > self.validates_after, np.isnan(values)
         return values == 1, (values != 0) & (values != 1)
 
-    def feature_title(self, feature: int) -> str:
-        """Return the title of a feature for messages."""
-        return (
-            self.column_title(self.column_of(feature)) if self.n_columns else f"feature {feature}"
-        )
+    def feature_title(self, number: int) -> str:
+        """Return the title of a number of a raw row for messages."""
+        return self.column_title(self.column_of(number)) if self.n_columns else f"feature {number}"
 
     def column_title(self, column: int) -> str:
         """Return the title of a column for messages: its number, from 1, and its name."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from stepml.job.columns import Columns
 from stepml.job.spec import Data, Validation
 from stepml.job.spec_base import settled
+from stepml.ml.data.table import PLAIN_SETTINGS, TableSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +34,9 @@ class SourceFormat:
     # The column that says which rows validate: those with 1, or with more than ``validates_after``.
     validates: str | int | None = None
     validates_after: float | None = None
-
-    zero_based: Literal["auto"] | bool = (
-        "auto"  # libsvm: whether indices count from 0; auto: as rows show
-    )
+    # libsvm: whether indices count from 0; auto: as rows show
+    zero_based: Literal["auto"] | bool = "auto"
+    settings: TableSettings = PLAIN_SETTINGS  # of the columns of a table
 
     @classmethod
     def from_data(cls, data: Data) -> SourceFormat:
@@ -51,4 +53,27 @@ class SourceFormat:
             validates=validation.column,
             validates_after=validation.after,
             zero_based=data.zero_based,
+            settings=_settings(data),
         )
+
+
+def _settings(data: Data) -> TableSettings:
+    columns = data.columns or Columns()
+    indicator = data.missing_indicator
+    return TableSettings(
+        use=None if columns.use is None else tuple(columns.use),
+        drop=tuple(columns.drop),
+        types=tuple(columns.types.items()),
+        drops_uninformative=columns.uninformative == "drop",
+        encode=_frozen(data.encode),
+        hash_width=data.hash_width,
+        unknown_levels=data.unknown_levels,
+        parts=() if data.dates == "seconds" else tuple(data.dates),
+        missing=_frozen(data.missing),
+        indicator=indicator if isinstance(indicator, bool) else tuple(indicator),
+    )
+
+
+def _frozen(setting: Any) -> Any:
+    """Return a setting by column as pairs, which may be compared and are no part of a job."""
+    return tuple(sorted(setting.items())) if isinstance(setting, Mapping) else setting

@@ -33,7 +33,6 @@ class TableColumn:
     missing: str | float = "fail"
     indicator: bool = False  # another feature says whether the value is missing
     are_numbers: bool = False  # the levels of a category are numbers: 1 and 1.0 are one level
-    format: str = ""  # of times in text, as strptime has it; empty: ISO 8601
 
     @property
     def is_category(self) -> bool:
@@ -49,6 +48,25 @@ class TableColumn:
     def title(self) -> str:
         """The column for messages: its number, from 1, and its name."""
         return f"column {self.column + 1}" + (f" ({self.name!r})" if self.name else "")
+
+
+@dataclass(frozen=True, slots=True)
+class TableSettings:
+    """What a job says about the columns of a table; see `stepml.job.spec.Data`."""
+
+    use: tuple[str, ...] | None = None  # names or patterns; None: all
+    drop: tuple[str, ...] = ()
+    types: tuple[tuple[str, str], ...] = ()  # type by name or pattern
+    drops_uninformative: bool = False
+    encode: str | tuple[tuple[str, str], ...] = "one_hot"
+    hash_width: int = 1024
+    unknown_levels: str = "ignore"
+    parts: tuple[str, ...] = ()  # of times; empty: seconds
+    missing: str | float | tuple[tuple[str, str | float], ...] | None = None
+    indicator: bool | tuple[str, ...] = False
+
+
+PLAIN_SETTINGS = TableSettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
+from datetime import UTC, datetime
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +13,31 @@ Floats64 = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 _DAY_S = 86_400
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ISO = re.compile(
+    r"\d{4}([-/])\d\d\1\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?( ?(Z|UTC|[+-]\d\d(:?\d\d)?))?)?"
+)
 _FIRST_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
+
+
+def seconds_of(text: str) -> float:
+    """Return a date or time as seconds since 1970; NaN if ``text`` is none.
+
+    It is ISO 8601, such as ``2020-01-31``, ``2020-01-31 12:30`` or ``2020-01-31T12:30:05.5+01:00``;
+    slashes may separate the date. Without an offset it is in UTC.
+    """
+    if _ISO.fullmatch(text) is None:
+        return math.nan
+    iso = text.replace("/", "-").replace(" UTC", "Z").replace("UTC", "Z").replace(",", ".")
+    head, blank, zone = iso.rpartition(" ")
+    if blank and zone[:1] in "+-Z":
+        iso = head + zone
+    try:
+        time = datetime.fromisoformat(iso)
+    except ValueError:  # such as a thirteenth month
+        return math.nan
+    passed = (time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH
+    return passed.days * _DAY_S + passed.seconds + passed.microseconds / 1e6
 
 
 def part_of(seconds: Floats64, part: str) -> Floats64:

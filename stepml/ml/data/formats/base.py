@@ -142,14 +142,16 @@ class DataFormat(ABC):
     def fine_features(
         self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
     ) -> tuple[int, ...]:
-        """Return the features for which float32 is too coarse, judged by the first rows.
+        """Return the numbers of raw rows for which float32 is too coarse, by the first rows.
 
         ``layout`` comes from `complete`.
         """
-        candidates: Sequence[int] = range(layout.n_features or 0)
+        candidates: Sequence[int] = range(layout.n_numbers)
         if layout.is_sparse:
             candidates = stored_everywhere(self._first_rows(reader, objects, layout))
-        return self._fine_among(candidates, reader, objects, layout)
+        found = self._fine_among(candidates, reader, objects, layout)
+        times = () if layout.table is None else layout.table.times
+        return tuple(sorted({*found, *times}))
 
     def _fine_among(
         self,

@@ -16,7 +16,7 @@ from stepml.ml.data.formats.rows import (
     unless_equal,
     without_columns,
 )
-from stepml.ml.data.formats.text import TextFormat
+from stepml.ml.data.formats.text import Parser, TextFormat
 from stepml.ml.data.formats.text.first_lines import FirstLines
 from stepml.ml.data.formats.text.headers import Cells, Header
 from stepml.ml.data.formats.text.label_tokens import LabelTokens, label_problem
@@ -32,8 +32,9 @@ from stepml.ml.data.formats.text.numbers import (
     number_problem,
     to_singles,
 )
-from stepml.ml.data.formats.text.reading import ReadLimits
+from stepml.ml.data.formats.text.reading import BLOCK_BYTES, ReadLimits
 from stepml.ml.data.formats.text.review import header_of, review_table
+from stepml.ml.data.formats.text.types import with_types
 from stepml.ml.data.formats.text.unreadable import comment_hint, require_numbers, separator_hint
 from stepml.ml.data.labels import LabelCodes, kind_of_labels
 from stepml.ml.data.layout import Layout
@@ -65,15 +66,24 @@ class Csv(TextFormat):
         if header:
             _require_header(first)
         layout = self._layout(first.data, table[0], header, source)
-        return _with_label_kind(layout, table[int(header) :], source)
+        rows = [row for row in table[int(header) :] if len(row) == layout.n_columns]
+        layout = with_types(first.data, _with_label_kind(layout, rows, source), rows, source)
+        is_quoted = any(b'"' in line for line in first.lines[int(header) :])
+        return replace(layout, is_general=layout.is_general or is_quoted)
 
     def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
         notes = review_table(first.data, first.table(self.delimiter), layout, source)
-        require_numbers(first, layout)
+        if not layout.is_general:
+            require_numbers(first, layout)
         return notes
 
-    def parser(self, layout: Layout) -> CsvParser:
-        return CsvParser(layout)
+    def parser(self, layout: Layout) -> Parser:
+        if not layout.is_general:
+            return CsvParser(layout)
+        # The plain functions' package has no pyarrow.
+        from stepml.ml.data.formats.text.general import GeneralParser
+
+        return GeneralParser(layout)
 
     def _require_features(self, first: FirstLines, names: Sequence[str]) -> None:
         if len(names) < 2:
@@ -115,16 +125,30 @@ class Csv(TextFormat):
 
 
 class CsvParser:
-    """Parses rows of columns between delimiters."""
+    """Parses rows of unquoted columns of numbers between delimiters; the label may be text."""
+
+    block_bytes = BLOCK_BYTES
+    levels = ()  # there are no categories
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._kept = sorted({each.column for each in layout.raw_columns} | {*layout.other_columns})
+        self._width = len(self._kept)
+        self._label, self._validation = (
+            self._kept.index(column) if column >= 0 else -1
+            for column in (layout.label_column, layout.validation_column)
+        )
+        self._others = [each for each in (self._label, self._validation) if each >= 0]
         self._delimiter = layout.delimiter.encode()
         self._fill = _FILLS.get(layout.missing)  # None: a missing value makes the row bad
+<<<<<<< HEAD
         self._is_ignored = np.zeros(layout.n_columns, np.bool_)
         self._is_ignored[list(layout.ignored)] = True
         self._may_lack = self._optional_columns()
         self._fine = [layout.column_of(feature) for feature in layout.fine]
+=======
+        self._fine = [self._kept.index(layout.column_of(number)) for number in layout.fine]
+>>>>>>> 113a8fc (Text with categories, booleans, times and quotes is read with pyarrow; columns are planned from the first rows)
         self._codes = LabelCodes(layout.label_kind)
         self._labels = LabelTokens(self._codes)
 
@@ -156,6 +180,9 @@ class CsvParser:
         starts = np.empty_like(ends)
         starts[:1] = table.margin
         np.add(ends[:-1], 1, out=starts[1:])
+        if self._width < self._layout.n_columns:
+            shape = (len(lines.offsets), self._layout.n_columns)
+            starts, ends = (each.reshape(shape)[:, self._kept].ravel() for each in (starts, ends))
         return self._rows(lines, table, starts, ends)
 
     def _is_rectangular(self, ends_row: Flags, n_rows: int) -> bool:
@@ -172,12 +199,12 @@ class CsvParser:
         bad = self._fill_missing(values, unread, table, (starts, ends))
         if len(bad):
             flags: Flags = np.zeros(len(lines.offsets), np.bool_)
-            flags[bad // self._layout.n_columns] = True
+            flags[bad // self._width] = True
             return flags
-        cells = values.reshape(len(lines.offsets), self._layout.n_columns)
-        if self._layout.validation_column < 0:
+        cells = values.reshape(len(lines.offsets), self._width)
+        if self._validation < 0:
             return self._columns(lines, cells, len(unread))
-        said = cells[:, self._layout.validation_column]
+        said = cells[:, self._validation]
         validates, wrong = self._layout.do_validate(said)
         if wrong.any():
             return wrong
@@ -190,13 +217,12 @@ class CsvParser:
         """Return numbers, the codes of labels that are none, and the cells without a value."""
         if self._layout.label_kind == "number":
             return decode_doubles(table, starts, ends)
-        width = self._layout.n_columns
-        are_numbers = np.arange(len(ends)) % width != self._layout.label_column
+        are_numbers = np.arange(len(ends)) % self._width != self._label
         values = np.empty(len(ends))
         values[are_numbers], unread = decode_doubles(table, starts[are_numbers], ends[are_numbers])
-        labels = slice(self._layout.label_column, None, width)
+        labels = slice(self._label, None, self._width)
         values[labels] = codes = self._labels.codes(table, starts[labels], ends[labels])
-        unknown = np.flatnonzero(np.isnan(codes)) * width + self._layout.label_column
+        unknown = np.flatnonzero(np.isnan(codes)) * self._width + self._label
         bad: Positions = np.flatnonzero(are_numbers)[unread]
         return values, np.sort(np.concatenate([bad, unknown]))
 
@@ -212,19 +238,25 @@ class CsvParser:
         self, values: Floats64, bad: Positions, table: Text, spans: tuple[Positions, Positions]
     ) -> Positions:
         """Fill in missing values among the ``bad`` ones; return the rest of the bad ones."""
+<<<<<<< HEAD
         columns = bad % self._layout.n_columns
         filled = self._may_lack[columns]
         if filled.any():
             filled &= missing_tokens(table, *(each[bad] for each in spans))
             values[bad[filled]] = np.nan if self._fill is None else self._fill
             values[bad[filled & (columns == self._layout.label_column)]] = np.nan
+=======
+        is_feature = ~np.isin(bad % self._width, self._others)
+        filled = is_feature & missing_tokens(table, *(each[bad] for each in spans))
+        values[bad[filled]] = self._fill
+>>>>>>> 113a8fc (Text with categories, booleans, times and quotes is read with pyarrow; columns are planned from the first rows)
         others: Positions = bad[~filled]
         return others
 
     def _columns(self, lines: Lines, cells: Floats64, n_missing: int) -> DenseRows:
-        label, singles = self._layout.label_column, to_singles(cells)
+        label, singles = self._label, to_singles(cells)
         rest = remainders_of(cells[:, self._fine]) if self._fine else None
-        X = without_columns(singles, self._layout.other_columns)
+        X = without_columns(singles, sorted(self._others))
         if not self._layout.has_label:
             y = np.zeros(len(cells), np.float32)
             return DenseRows(lines.offsets, y, X, None, n_missing, rest)
@@ -242,7 +274,8 @@ class CsvParser:
             if line.lstrip().startswith(b"#"):
                 return "comments are not supported"
             return f"{len(cells)} columns where {self._layout.n_columns} are expected"
-        for column, cell in enumerate(cells):
+        for column in self._kept:
+            cell = cells[column]
             if column == self._layout.label_column and self._layout.label_kind != "number":
                 problem = label_problem(cell, self._layout.label_kind)
             else:

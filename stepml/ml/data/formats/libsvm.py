@@ -23,7 +23,7 @@ from stepml.ml.data.formats.text.numbers import (
     number_problem,
     to_singles,
 )
-from stepml.ml.data.formats.text.reading import ReadLimits
+from stepml.ml.data.formats.text.reading import BLOCK_BYTES, ReadLimits
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.remainders import remainders_of_pairs
@@ -84,7 +84,9 @@ class Libsvm(TextFormat):
 class LibsvmParser:
     """Parses rows of index and value pairs."""
 
+    block_bytes = BLOCK_BYTES
     label_names: tuple[str, ...] = ()  # they are numbers
+    levels = ()  # there are no categories
 
     def __init__(self, layout: Layout) -> None:
         self._first_index = 0 if layout.zero_based else 1

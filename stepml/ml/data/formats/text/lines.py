@@ -62,6 +62,10 @@ class Lines:
         text = b"".join(line + b"\n" for line in lines if line)
         return Lines(text, self.offsets[kept])
 
+    def each(self) -> Iterator[bytes]:
+        """Yield the lines without their ends."""
+        return iter(self.text.split(b"\n")[:-1])
+
     def without(self, flagged: Flags) -> tuple[Lines, list[tuple[int, bytes]]]:
         """Return the lines that are not ``flagged``, and offset and content of those that are."""
         lines = self.text.split(b"\n")[:-1]

@@ -176,6 +176,12 @@ def is_missing(token: bytes) -> bool:
     return token.strip().lower() in _MISSING
 
 
+def missing_spellings() -> list[str]:
+    """Return the usual words for missing values, in the spellings that are recognised in bulk."""
+    words = {each.decode() for each in _MISSING}
+    return sorted({*words, *map(str.upper, words), *map(str.capitalize, words), "NaN"})
+
+
 def missing_tokens(text: Text, starts: Positions, ends: Positions) -> Flags:
     """Flag tokens that are missing values."""
     missing = _usually_missing(text, starts, ends)

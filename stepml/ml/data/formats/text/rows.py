@@ -40,12 +40,16 @@ class Parser(Protocol):
 
     Attributes
     ----------
-    label_names : tuple of str
+    label_names, levels
         As of `RowSource`.
     """
 
+    block_bytes: int  # that it reads at once
+
     @property
     def label_names(self) -> tuple[str, ...]: ...
+    @property
+    def levels(self) -> Sequence[Sequence[str]]: ...
 
     def parse(self, text: bytes, offset: int) -> DenseRows | SparseRows:
         """Return the rows of ``text``, which ends with a newline and starts at ``offset``.
@@ -104,6 +108,10 @@ class TextRows(RowSource):
     def label_names(self) -> tuple[str, ...]:
         return self._parser.label_names
 
+    @property
+    def levels(self) -> Sequence[Sequence[str]]:
+        return self._parser.levels
+
     def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:
         data, header = self._objects[part.object_index], self._layout.header
         if header and part.start == 0:
@@ -115,6 +123,7 @@ class TextRows(RowSource):
             part,
             header=header,
             request_bytes=self._request_bytes,
+            block_bytes=self._parser.block_bytes,
             max_line_bytes=self._limits.max_line_bytes,
         ):
             rows = parse(data, block)

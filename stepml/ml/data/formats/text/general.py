@@ -1,0 +1,218 @@
+"""Rows of columns of any type in text, read with pyarrow: quotes, categories, booleans, times.
+
+pyarrow converts whole columns of numbers. Where it refuses a block, and in columns of other types,
+each distinct text of a column is converted once. The numbers are the same either way, and the same
+as those of the tokeniser of numbers (`stepml.ml.data.formats.csv`).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepml.ml.data.formats.rows import VALIDATES, DenseRows, shortened, unless_equal
+from stepml.ml.data.formats.text.arrow_blocks import ArrowBlocks, Block
+from stepml.ml.data.formats.text.cells import CellReader, Conversion
+from stepml.ml.data.formats.text.label_tokens import label_problem
+from stepml.ml.data.formats.text.lines import BadLines, Lines, parse_good
+from stepml.ml.data.formats.text.numbers import to_singles
+from stepml.ml.data.labels import LabelCodes
+from stepml.ml.data.layout import Layout
+from stepml.ml.data.levels import MISSING, LevelCollector, level_of_text
+from stepml.ml.data.remainders import ends_of, remainders_of
+from stepml.ml.data.table import MISSING_LEVEL, TableColumn
+
+# Larger than those of numbers: each call of pyarrow takes a millisecond.
+BLOCK_BYTES = 2**20
+
+Flags = NDArray[np.bool_]
+Floats64 = NDArray[np.float64]
+_CellLevels = tuple[list[str], NDArray[np.intp]]  # of each distinct cell, and the cells' places
+
+
+class GeneralParser:
+    """Parses rows of columns of any type."""
+
+    block_bytes = BLOCK_BYTES
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._numbers = [each for each in layout.raw_columns if not each.is_category]
+        self._categories = [each for each in layout.raw_columns if each.is_category]
+        self._cells = CellReader(layout.dialect)
+        self._collector = LevelCollector(self._categories)
+        self._labels = None if layout.label_kind == "number" else LabelCodes(layout.label_kind)
+        used = {each.column for each in layout.raw_columns} | set(layout.other_columns)
+        numbers = {each.column for each in self._numbers if each.kind == "number"}
+        numbers |= {layout.validation_column} & used
+        if self._labels is None:
+            numbers |= {layout.label_column} & used
+        self._blocks = ArrowBlocks(layout, sorted(used), sorted(numbers))
+
+    @property
+    def levels(self) -> Sequence[Sequence[str]]:
+        """The levels of each category in the rows so far, in order."""
+        return self._collector.lists()
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The labels in the rows so far, by code, if they are no numbers."""
+        return () if self._labels is None else self._labels.names
+
+    def parse(self, text: bytes, offset: int) -> DenseRows:
+        lines = Lines.of(text, offset)
+        rows = self._rows_of(lines)
+        if isinstance(rows, np.ndarray):
+            lines.refuse_first(self._problem_of)
+        return rows
+
+    def parse_good(self, text: bytes, offset: int) -> tuple[DenseRows, BadLines]:
+        return parse_good(Lines.of(text, offset), self._rows_of, self._problem_of)
+
+    def _rows_of(self, lines: Lines) -> DenseRows | Flags:
+        """Return the rows, or flags of bad lines."""
+        n_rows = len(lines.offsets)
+        if not n_rows:
+            return self._rows(lines, np.empty((0, len(self._numbers))), [], np.empty(0), None)
+        block = self._blocks.read(lines.text)
+        if block is None or len(block) != n_rows:
+            return np.array([self._cells_of(line) is None for line in lines.each()], np.bool_)
+        bad = np.zeros(n_rows, np.bool_)
+        values = np.empty((n_rows, len(self._numbers)), np.float64, order="F")
+        for place, column in enumerate(self._numbers):
+            values[:, place] = self._numbers_of(block, column, bad)
+        levels = [self._levels_of(block, column, bad) for column in self._categories]
+        labels, said = self._labels_of(block, bad), self._said_of(block, bad)
+        if bad.any():
+            return bad
+        return self._rows(lines, values, levels, labels, said)
+
+    def _numbers_of(self, block: Block, column: TableColumn, bad: Flags) -> Floats64:
+        """Return the numbers of a column; flag rows that have none."""
+        values = self._converted(block, column.column, self._cells.conversion(column.kind), bad)
+        missing = np.isnan(values)
+        if column.missing == "fail":
+            bad |= missing
+        bad |= np.isinf(to_singles(values))
+        return values
+
+    def _converted(self, block: Block, column: int, conversion: Conversion, bad: Flags) -> Floats64:
+        values = block.numbers(column)
+        if values is not None:
+            return values
+        texts = block.texts(column)
+        found = [conversion(each) for each in texts.distinct]
+        refused = np.array([each is None for each in found], np.bool_)
+        bad |= refused[texts.places]
+        return np.array(found, np.float64)[texts.places]  # None becomes NaN
+
+    def _levels_of(self, block: Block, column: TableColumn, bad: Flags) -> _CellLevels:
+        texts = block.texts(column.column)
+        missing = [self._cells.is_missing(each) for each in texts.distinct]
+        if column.missing == "fail":
+            bad |= np.array(missing, np.bool_)[texts.places]
+        levels = [
+            MISSING_LEVEL if lacks else level_of_text(self._level(each, column), column.are_numbers)
+            for each, lacks in zip(texts.distinct, missing, strict=True)
+        ]
+        return levels, texts.places
+
+    def _level(self, text: str, column: TableColumn) -> str:
+        return self._cells.plain(text) if column.are_numbers else text
+
+    def _labels_of(self, block: Block, bad: Flags) -> Floats64:
+        column = self._layout.label_column
+        if column < 0:
+            return np.zeros(len(block))
+        if self._labels is None:
+            labels = self._converted(block, column, self._cells.conversion("number"), bad)
+        else:
+            texts = block.texts(column)
+            known = [None if self._cells.is_missing(each) else each for each in texts.distinct]
+            labels = self._labels.codes(known).astype(np.float64)[texts.places]
+        bad |= ~np.isfinite(to_singles(labels))
+        return labels
+
+    def _said_of(self, block: Block, bad: Flags) -> Floats64 | None:
+        """Return the values of the column that says which rows validate; flag unclear ones."""
+        column = self._layout.validation_column
+        if column < 0:
+            return None
+        said = self._converted(block, column, self._cells.conversion("number"), bad)
+        bad |= self._layout.do_validate(said)[1]
+        return said
+
+    def _rows(
+        self,
+        lines: Lines,
+        values: Floats64,
+        levels: Sequence[_CellLevels],
+        labels: Floats64,
+        said: Floats64 | None,
+    ) -> DenseRows:
+        y, fine = to_singles(labels), list(self._layout.fine)
+        hashes = None
+        if self._layout.table is not None:
+            hashes = np.full((len(y), len(levels)), MISSING, np.uint64)
+            for place, (texts, places) in enumerate(levels):
+                hashes[:, place] = self._collector.hashes(place, texts)[places]
+        rows = DenseRows(
+            lines.offsets,
+            y,
+            to_singles(values),
+            unless_equal(labels, y),
+            int(np.count_nonzero(np.isnan(values))),
+            remainders_of(values[:, fine]) if fine else None,
+            levels=hashes,
+        )
+        if said is None:
+            return rows
+        validates, _ = self._layout.do_validate(said)
+        return replace(rows, validates=validates, validation_ends=ends_of(said))
+
+    def _cells_of(self, line: bytes) -> list[str] | None:
+        """Return the cells of a line, or None if they are not as many as the columns."""
+        text = line.decode("utf-8", "replace")
+        cells = next(csv.reader([text], delimiter=self._layout.delimiter), [])
+        return [each.strip() for each in cells] if len(cells) == self._layout.n_columns else None
+
+    def _problem_of(self, line: bytes) -> str | None:
+        cells = self._cells_of(line)
+        if cells is None:
+            text = line.decode("utf-8", "replace")
+            n_cells = len(next(csv.reader([text], delimiter=self._layout.delimiter), []))
+            return f"{n_cells} columns where {self._layout.n_columns} are expected"
+        for column in self._layout.raw_columns:
+            if problem := self._cells.problem(column, cells[column.column]):
+                return f"{column.title} {problem}"
+        return self._problem_of_label(cells) or self._problem_of_validation(cells)
+
+    def _problem_of_label(self, cells: Sequence[str]) -> str | None:
+        column = self._layout.label_column
+        if column < 0:
+            return None
+        if self._labels is None:
+            problem = self._cells.problem(TableColumn("", column, "number"), cells[column])
+        else:
+            is_missing = self._cells.is_missing(cells[column])
+            cell = "" if is_missing else cells[column]
+            problem = label_problem(cell.encode(), self._layout.label_kind)
+        if problem is None:
+            return None
+        problem = problem.replace("a missing value", "a missing label")
+        return f"{self._layout.column_title(column)} {problem}"
+
+    def _problem_of_validation(self, cells: Sequence[str]) -> str | None:
+        column = self._layout.validation_column
+        if column < 0:
+            return None
+        value = self._cells.conversion("number")(cells[column])
+        said = np.array([np.nan if value is None else value])
+        if not self._layout.do_validate(said)[1].any():
+            return None
+        shown = shortened(cells[column].encode(), 40)
+        return f"{self._layout.column_title(column)} is {shown!r}, expected {VALIDATES}"
