@@ -49,12 +49,9 @@ class Layout:
     dialect: Dialect = PLAIN  # of text
     zero_based: bool = False  # libsvm: indices count from 0
     is_general: bool = False  # text: pyarrow reads it, not our tokeniser of numbers
-<<<<<<< HEAD
     ignored: tuple[int, ...] = ()  # columns that are not read, whatever they hold
     unlabelled: bool = False  # rows may lack their label, which is NaN; only at predictions
-=======
     settings: TableSettings | None = None  # parquet: only range tasks know its columns
->>>>>>> 113a8fc (Text with categories, booleans, times and quotes is read with pyarrow; columns are planned from the first rows)
 
     @property
     def is_sparse(self) -> bool:
@@ -73,14 +70,9 @@ class Layout:
 
     @property
     def other_columns(self) -> list[int]:
-<<<<<<< HEAD
         """The columns that are no features, ascending."""
         named = (self.label_column, self.validation_column)
         return sorted({*self.ignored, *(each for each in named if each >= 0)})
-=======
-        """The columns with the label and with the validation rows, ascending."""
-        return sorted(each for each in (self.label_column, self.validation_column) if each >= 0)
->>>>>>> 113a8fc (Text with categories, booleans, times and quotes is read with pyarrow; columns are planned from the first rows)
 
     @property
     def raw_columns(self) -> tuple[TableColumn, ...]:
@@ -93,6 +85,12 @@ class Layout:
             for column in range(self.n_columns)
             if column not in self.other_columns
         )
+
+    @property
+    def kept_columns(self) -> list[int]:
+        """The columns to read, ascending."""
+        named = {self.label_column, self.validation_column} - {-1}
+        return sorted(named.union(each.column for each in self.raw_columns))
 
     @property
     def n_numbers(self) -> int:

@@ -132,7 +132,7 @@ class CsvParser:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._kept = sorted({each.column for each in layout.raw_columns} | {*layout.other_columns})
+        self._kept = layout.kept_columns
         self._width = len(self._kept)
         self._label, self._validation = (
             self._kept.index(column) if column >= 0 else -1
@@ -141,14 +141,8 @@ class CsvParser:
         self._others = [each for each in (self._label, self._validation) if each >= 0]
         self._delimiter = layout.delimiter.encode()
         self._fill = _FILLS.get(layout.missing)  # None: a missing value makes the row bad
-<<<<<<< HEAD
-        self._is_ignored = np.zeros(layout.n_columns, np.bool_)
-        self._is_ignored[list(layout.ignored)] = True
         self._may_lack = self._optional_columns()
-        self._fine = [layout.column_of(feature) for feature in layout.fine]
-=======
         self._fine = [self._kept.index(layout.column_of(number)) for number in layout.fine]
->>>>>>> 113a8fc (Text with categories, booleans, times and quotes is read with pyarrow; columns are planned from the first rows)
         self._codes = LabelCodes(layout.label_kind)
         self._labels = LabelTokens(self._codes)
 
@@ -195,7 +189,6 @@ class CsvParser:
         self, lines: Lines, table: Text, starts: Positions, ends: Positions
     ) -> DenseRows | Flags:
         values, unread = self._decode(table, starts, ends)
-        unread = unread[~self._is_ignored[unread % self._layout.n_columns]]
         bad = self._fill_missing(values, unread, table, (starts, ends))
         if len(bad):
             flags: Flags = np.zeros(len(lines.offsets), np.bool_)
@@ -227,29 +220,23 @@ class CsvParser:
         return values, np.sort(np.concatenate([bad, unknown]))
 
     def _optional_columns(self) -> Flags:
-        """Return the columns in which a value may be missing."""
-        optional = np.full(self._layout.n_columns, self._fill is not None)
-        optional[self._layout.other_columns] = False
-        if self._layout.has_label:
-            optional[self._layout.label_column] = self._layout.unlabelled
+        """Return the kept columns in which a value may be missing."""
+        optional = np.full(self._width, self._fill is not None)
+        optional[self._others] = False
+        if self._label >= 0:
+            optional[self._label] = self._layout.unlabelled
         return optional
 
     def _fill_missing(
         self, values: Floats64, bad: Positions, table: Text, spans: tuple[Positions, Positions]
     ) -> Positions:
         """Fill in missing values among the ``bad`` ones; return the rest of the bad ones."""
-<<<<<<< HEAD
-        columns = bad % self._layout.n_columns
+        columns = bad % self._width
         filled = self._may_lack[columns]
         if filled.any():
             filled &= missing_tokens(table, *(each[bad] for each in spans))
             values[bad[filled]] = np.nan if self._fill is None else self._fill
-            values[bad[filled & (columns == self._layout.label_column)]] = np.nan
-=======
-        is_feature = ~np.isin(bad % self._width, self._others)
-        filled = is_feature & missing_tokens(table, *(each[bad] for each in spans))
-        values[bad[filled]] = self._fill
->>>>>>> 113a8fc (Text with categories, booleans, times and quotes is read with pyarrow; columns are planned from the first rows)
+            values[bad[filled & (columns == self._label)]] = np.nan
         others: Positions = bad[~filled]
         return others
 
@@ -294,7 +281,7 @@ class CsvParser:
         return f"{self._layout.column_title(column)} is {shown!r}, expected {VALIDATES}"
 
     def _is_excused(self, column: int, cell: bytes) -> bool:
-        return bool(self._is_ignored[column] or (self._may_lack[column] and is_missing(cell)))
+        return bool(self._may_lack[self._kept.index(column)] and is_missing(cell))
 
 
 def _with_label_kind(layout: Layout, rows: Sequence[Cells], source: SourceFormat) -> Layout:

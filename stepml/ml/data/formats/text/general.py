@@ -46,12 +46,12 @@ class GeneralParser:
         self._cells = CellReader(layout.dialect)
         self._collector = LevelCollector(self._categories)
         self._labels = None if layout.label_kind == "number" else LabelCodes(layout.label_kind)
-        used = {each.column for each in layout.raw_columns} | set(layout.other_columns)
+        used = layout.kept_columns
         numbers = {each.column for each in self._numbers if each.kind == "number"}
-        numbers |= {layout.validation_column} & used
+        numbers.add(layout.validation_column)
         if self._labels is None:
-            numbers |= {layout.label_column} & used
-        self._blocks = ArrowBlocks(layout, sorted(used), sorted(numbers))
+            numbers.add(layout.label_column)
+        self._blocks = ArrowBlocks(layout, used, sorted(numbers.intersection(used)))
 
     @property
     def levels(self) -> Sequence[Sequence[str]]:
@@ -134,7 +134,8 @@ class GeneralParser:
             texts = block.texts(column)
             known = [None if self._cells.is_missing(each) else each for each in texts.distinct]
             labels = self._labels.codes(known).astype(np.float64)[texts.places]
-        bad |= ~np.isfinite(to_singles(labels))
+        singles = to_singles(labels)
+        bad |= np.isinf(singles) if self._layout.unlabelled else ~np.isfinite(singles)
         return labels
 
     def _said_of(self, block: Block, bad: Flags) -> Floats64 | None:
@@ -193,7 +194,7 @@ class GeneralParser:
 
     def _problem_of_label(self, cells: Sequence[str]) -> str | None:
         column = self._layout.label_column
-        if column < 0:
+        if column < 0 or (self._layout.unlabelled and self._cells.is_missing(cells[column])):
             return None
         if self._labels is None:
             problem = self._cells.problem(TableColumn("", column, "number"), cells[column])

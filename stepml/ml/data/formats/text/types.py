@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,12 +17,11 @@ from stepml.ml.data.source_format import SourceFormat
 from stepml.ml.data.table_plan import ColumnFacts, plan_table
 from stepml.ml.data.times import seconds_of
 
-TRUE_WORDS = frozenset({"true", "True", "TRUE"})
-FALSE_WORDS = frozenset({"false", "False", "FALSE"})
-_BOOLEANS = TRUE_WORDS | FALSE_WORDS
-# A column of numbers may have a few words for missing values that are not the usual ones.
-_FEW_WORDS = 3
-_MOSTLY = 0.8
+_BOOLEANS = frozenset({"true", "True", "TRUE", "false", "False", "FALSE"})
+# A column of numbers may have some words in it: bad rows, which are named one by one.
+_LEAST_WORDS = 5
+_LEAST_SHARE = 0.2  # of words, in a column of levels some of which are numbers
+_DECORATED = re.compile(r"[-+(]?\s*[$€£¥]?\s*[-+]?\d[\d.,' ]*\s*[%$€£¥)]*")
 
 
 def column_facts(
@@ -43,7 +43,7 @@ def column_facts(
     Raises
     ------
     InvalidDataError
-        Most cells are numbers, and a few are words: they may be missing values, or levels.
+        All cells are numbers with separators of thousands, decimal commas, or units.
     """
     known = [each for each in cells if not is_missing(each.encode())]
     words = [each for each in known if is_text(each.encode())]
@@ -53,23 +53,20 @@ def column_facts(
         return ColumnFacts("boolean")
     if all(not math.isnan(seconds_of(each)) for each in known):
         return ColumnFacts("time")
-    if not is_typed:
-        _require_clear(data, title, name, known, words)
+    if not is_typed and all(_DECORATED.fullmatch(each) for each in known):
+        raise _decorated(data, title, name, words[0])
+    is_mixed = len(words) < len(known)
+    if is_mixed and (len(words) < _LEAST_WORDS or len(words) < _LEAST_SHARE * len(known)):
+        return ColumnFacts("number")
     return ColumnFacts("category")
 
 
-def _require_clear(
-    data: DataObject, title: str, name: str, known: Sequence[str], words: Sequence[str]
-) -> None:
-    different = sorted(set(words))
-    if len(different) > _FEW_WORDS or len(known) - len(words) < _MOSTLY * len(known):
-        return
-    shown = ", ".join(repr(shortened(each.encode(), 40)) for each in different)
+def _decorated(data: DataObject, title: str, name: str, cell: str) -> InvalidDataError:
     setting = json.dumps({name or "*": "category"})
-    raise InvalidDataError(
-        f"s3 object {data.key}: {title} has numbers, and {shown}; set "
-        f"data.missing_words if that stands for a missing value, or data.columns.types {setting} "
-        "if all are levels"
+    return InvalidDataError(
+        f"s3 object {data.key}: {title} seems to have numbers, such as "
+        f"{shortened(cell.encode(), 40)!r}: set data.thousands or data.decimal, or write them "
+        f"without units; data.columns.types {setting} makes them levels"
     )
 
 
