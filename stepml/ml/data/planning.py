@@ -20,7 +20,7 @@ from stepml.ml.data.hidden_files import is_hidden, note_on_hidden
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.objects import DataObject, ObjectCatalogue, ObjectInfo
 from stepml.ml.data.path_columns import review_paths
-from stepml.ml.data.ranges import ByteRange, plan_ranges
+from stepml.ml.data.ranges import ByteRange, Cut, plan_ranges
 from stepml.ml.data.sniff import sniff
 from stepml.ml.data.source_format import SourceFormat
 
@@ -36,6 +36,7 @@ class DataPlan:
     tasks: list[list[ByteRange]]  # the byte ranges of each range task
     digest: str  # content address of the partitioned data set, see `dataset_digest`
     notes: list[str]  # on facts that were inferred
+    cuts: list[Cut]  # where each object may be cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = 
         tasks=[list(ranges) for ranges in plan_ranges(objects, data.ranges, cuts)],
         digest=dataset_digest(objects, layout, data.seed),
         notes=notes,
+        cuts=cuts,
     )
 
 
