@@ -153,7 +153,7 @@ def _quality_of_classes(
     totals, counts = counted
     is_shown = counts is not None and len(counts) <= MOST_CLASSES_COUNTED
     matrix = counts.tolist() if counts is not None and is_shown else []
-    return PerClass.of_totals(totals).table(model.classes), matrix
+    return PerClass.of_totals(totals).table(model.class_labels), matrix
 
 
 def _versions(plan: TrainingPlan) -> dict[str, str]:

@@ -10,6 +10,10 @@ import msgspec
 from stepml.job.errors import InvalidJobError
 
 _T = TypeVar("_T")
+_Key = TypeVar("_Key")
+
+Label = str | bool | float
+"""A label as in the data: text, a boolean or a number."""
 
 
 class SpecGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,17 +56,19 @@ def listed(choices: tuple[str, ...]) -> str:
     return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
 
 
-def label_text(label: float) -> str:
+def label_text(label: Label) -> str:
     """Return ``label`` with all its digits, and whole numbers without a fraction."""
+    if isinstance(label, str | bool):
+        return str(label)
     number = float(label)
     return str(int(number)) if number.is_integer() and abs(number) < 1e16 else repr(number)
 
 
 def parse_labels(
     texts: Iterable[str],
-    as_label: Callable[[str], float],
+    as_label: Callable[[str], _Key],
     error: Callable[[str], Exception] = InvalidJobError,
-) -> dict[float, str]:
+) -> dict[_Key, str]:
     """Return the names of labels in ``model.class_weight``, by label.
 
     Parameters
@@ -73,13 +79,12 @@ def parse_labels(
     error : callable
         Makes the error for two texts that name the same label.
     """
-    names: dict[float, str] = {}
+    names: dict[_Key, str] = {}
     for text in texts:
         label = as_label(text)
         if label in names:
             raise error(
-                f"model.class_weight: label {label_text(label)} appears twice: "
-                f"{names[label]!r} and {text!r}"
+                f"model.class_weight: one label appears twice: {names[label]!r} and {text!r}"
             )
         names[label] = text
     return names

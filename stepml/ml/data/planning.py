@@ -47,7 +47,14 @@ class FoundObjects:
     hidden: list[str]  # names of those that hold no rows, see `is_hidden`
 
 
-def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = "") -> DataPlan:
+def plan_data(
+    source: ObjectCatalogue,
+    path: str,
+    data: Data,
+    own_bucket: str = "",
+    *,
+    has_classes: bool = False,
+) -> DataPlan:
     """Plan the partition of the data at ``path``, from names and first lines.
 
     Parameters
@@ -59,6 +66,8 @@ def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = 
     data : Data
     own_bucket : str
         The stack's bucket, for messages.
+    has_classes : bool
+        The labels are classes.
 
     Raises
     ------
@@ -70,7 +79,8 @@ def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = 
     found = look_for_objects(source, path, data, own_bucket)
     training = _without(found.objects, held_out, data)
     notes = [*note_on_hidden(found.hidden), *review_paths(training, data)]
-    data_format, asked = FORMATS[settled(data.format)], SourceFormat.from_data(data)
+    data_format = FORMATS[settled(data.format)]
+    asked = SourceFormat.from_data(data, has_classes=has_classes)
     layout = sniff(source, training, asked)
     objects = [*training, *held_out]
     if held_out:

@@ -37,7 +37,7 @@ class SourceFormat:
     )
 
     @classmethod
-    def from_data(cls, data: Data) -> SourceFormat:
+    def from_data(cls, data: Data, *, has_classes: bool = False) -> SourceFormat:
         """Return the description in a job's ``data``."""
         validation = data.validation or Validation()
         return cls(
@@ -48,6 +48,7 @@ class SourceFormat:
             has_label=data.has_label is not False,
             missing=data.missing,
             on_bad_row=data.on_bad_row,
+            has_classes=has_classes,
             validates=validation.column,
             validates_after=validation.after,
             zero_based=data.zero_based,

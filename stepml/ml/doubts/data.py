@@ -132,7 +132,7 @@ def _remedy(*, is_sparse: bool) -> str:
 
 def _if_continuous(manifest: Manifest) -> list[JobWarning]:
     labels = manifest.labels or ()
-    if not look_continuous(labels, manifest.n_rows):
+    if manifest.class_names or not look_continuous(labels, manifest.n_rows):
         return []
     text = (
         f"the labels look continuous, {len(labels)} different ones in {manifest.n_rows} rows: "
