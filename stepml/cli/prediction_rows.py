@@ -83,8 +83,8 @@ class PredictionRows:
                 continue
             kept = self.keep.of_object(data)
             for block in rows.read(ByteRange(number, 0, data.value_bytes)):
-                labels = self._labels(block, rows.label_names)
-                yield Block(self._matrix(block), labels, ~np.isnan(block.y), kept.take(len(block.y)))
+                y, is_labelled = self._labels(block, rows.label_names), ~np.isnan(block.y)
+                yield Block(self._matrix(block), y, is_labelled, kept.take(len(y)))
 
     def _labels(self, rows: DenseRows | SparseRows, names: tuple[str, ...]) -> Array:
         """Return labels as the file has them: text, booleans, integers or numbers."""

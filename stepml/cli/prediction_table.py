@@ -67,7 +67,8 @@ def _columns(model: TrainedModel, X: Any, predicted: Array) -> dict[str, Column]
 def _empty_columns(model: TrainedModel) -> dict[str, Column]:
     names = [_PREDICTION, *(_chance_names(model) if hasattr(model, "predict_proba") else [])]
     labels = np.zeros(0, model.classes_.dtype if hasattr(model, "classes_") else np.float32)
-    return {name: np.zeros(0, np.float32) for name in names} | {_PREDICTION: labels}
+    empty: dict[str, Column] = {name: np.zeros(0, np.float32) for name in names}
+    return empty | {_PREDICTION: labels}
 
 
 def _chance_names(model: TrainedModel) -> list[str]:

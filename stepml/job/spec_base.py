@@ -10,7 +10,6 @@ import msgspec
 from stepml.job.errors import InvalidJobError
 
 _T = TypeVar("_T")
-_Key = TypeVar("_Key")
 
 Label = str | bool | float
 """A label as in the data: text, a boolean or a number."""
@@ -66,9 +65,9 @@ def label_text(label: Label) -> str:
 
 def parse_labels(
     texts: Iterable[str],
-    as_label: Callable[[str], _Key],
+    as_label: Callable[[str], Label],
     error: Callable[[str], Exception] = InvalidJobError,
-) -> dict[_Key, str]:
+) -> dict[Label, str]:
     """Return the names of labels in ``model.class_weight``, by label.
 
     Parameters
@@ -79,12 +78,13 @@ def parse_labels(
     error : callable
         Makes the error for two texts that name the same label.
     """
-    names: dict[_Key, str] = {}
+    names: dict[Label, str] = {}
     for text in texts:
         label = as_label(text)
         if label in names:
             raise error(
-                f"model.class_weight: one label appears twice: {names[label]!r} and {text!r}"
+                f"model.class_weight: label {label_text(label)} appears twice: "
+                f"{names[label]!r} and {text!r}"
             )
         names[label] = text
     return names

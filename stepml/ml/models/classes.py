@@ -126,7 +126,11 @@ def weights_of(
     if isinstance(asked, str):
         return _balanced(classes, counts, positive)
     texts = parse_labels(asked, lambda text: _class_named(text, classes, names), BadLabelError)
-    weights = {label: float(asked[texts[label]]) if label in texts else 1.0 for label in classes}
+    labels = {code: names.label(code) for code in classes}
+    weights = {
+        code: float(asked[texts[label]]) if label in texts else 1.0
+        for code, label in labels.items()
+    }
     if not any(weights.values()):
         raise BadLabelError(
             "model.class_weight: expected a weight above 0 for at least one label of the data "
@@ -218,7 +222,7 @@ def _balanced(
     return {label: weights[side] for label, side in zip(classes, sides, strict=True)}
 
 
-def _class_named(text: str, classes: Sequence[float], names: ClassNames) -> float:
+def _class_named(text: str, classes: Sequence[float], names: ClassNames) -> Label:
     code = names.code(text)
     label = math.nan if code is None else as_stored(code)
     if label not in classes:
@@ -226,4 +230,4 @@ def _class_named(text: str, classes: Sequence[float], names: ClassNames) -> floa
             f"model.class_weight: expected labels of the data ({names.shown(classes)}), "
             f"got {text!r}"
         )
-    return label
+    return names.label(label)

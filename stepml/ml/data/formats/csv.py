@@ -188,7 +188,7 @@ class CsvParser:
         self, table: Text, starts: Positions, ends: Positions
     ) -> tuple[Floats64, Positions]:
         """Return numbers, the codes of labels that are none, and the cells without a value."""
-        if self._layout.label_kind == "number":
+        if self._layout.label_kind == "number" or not self._layout.has_label:
             return decode_doubles(table, starts, ends)
         width = self._layout.n_columns
         are_numbers = np.arange(len(ends)) % width != self._layout.label_column
