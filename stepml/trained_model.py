@@ -132,10 +132,10 @@ class TrainedModel(FittedEstimator):
         (n_samples, n_outputs), are decision values, or predictions of a regression. Each call
         returns a new module. Without torch, it raises `NotAvailableError`.
         """
-        scale, missing = self._preparation.scale, self._preparation.missing
+        scale = self._preparation.scale
         if isinstance(self._model, NeuralNetwork):
-            return self._model.module(self._w, scale, missing)
-        return linear_module(*self._function_of_prepared, scale, missing)
+            return self._model.module(self._w, scale)
+        return linear_module(*self._function_of_prepared, scale)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the quality of the predictions; greater is better.
@@ -295,7 +295,7 @@ class TrainedModel(FittedEstimator):
         return tags_of(
             "classifier" if is_classifier else "clusterer" if is_kmeans else "regressor",
             multi_class=isinstance(self._model, Multiclass),
-            allow_nan=self._preparation.missing != "fail",
+            allow_nan=self._preparation.fills,
         )
 
     def _require_raw(self, labels: Array) -> None:

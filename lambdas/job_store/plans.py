@@ -183,7 +183,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     def with_network(self, moments: Moments, row_bytes: int) -> Self:
         """Return the plan with the facts of a neural network, given the training rows' moments."""
         plan, model = self, self.spec.model
-        if model.takes_images and not self.spec.data.standardise:
+        if model.takes_images and not self.spec.data.rescales:
             variances = moments.m2 / np.maximum(moments.n, 1)
             channels = ChannelScale.of(moments.mean, variances, model.n_channels)
             plan = msgspec.structs.replace(plan, channels=channels)

@@ -229,7 +229,9 @@ class _Finder:
         return sniff(self.source.reader, self.source.objects, self._asked(**options))
 
     def _asked(self, **options: Any) -> SourceFormat:
-        return SourceFormat(format=self.format, missing=self.data["missing"], **options)
+        may_lack_values = FACTS[self.format].has_missing_values and self.data["missing"] != "fail"
+        missing = "keep" if may_lack_values else "fail"
+        return SourceFormat(format=self.format, missing=missing, **options)
 
     def _header(self) -> bool | None:
         """Return whether there is a header: as given, else if line 1 names the model's features."""

@@ -53,7 +53,7 @@ def _check_data(spec: JobSpec) -> None:
     if data.zero_based != "auto":
         what = f"data.zero_based {json.dumps(data.zero_based)}"
         _require_format(what, data, lambda facts: facts.sparse == "always")
-    if data.missing != "fail":
+    if data.missing not in (None, "fail"):
         what = f"data.missing {data.missing!r}"
         _require_format(what, data, lambda facts: facts.has_missing_values)
     if data.has_label is False:

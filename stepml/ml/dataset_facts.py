@@ -31,7 +31,12 @@ def dataset_facts(
         classes=manifest.names.labels(classes or ()),
         label_range=_range_of(manifest),
         missing_values=manifest.missing_values,
-        notes=[*notes, *_note_on_unused_label(spec, layout), *_note_on_validation(spec, manifest)],
+        notes=[
+            *notes,
+            *_note_on_unused_label(spec, layout),
+            *_note_on_missing(spec, manifest),
+            *_note_on_validation(spec, manifest),
+        ],
         warnings=doubts_about_data(spec, manifest),
     )
 
@@ -48,6 +53,13 @@ def _label_of(layout: Layout) -> str:
         return FORMATS[layout.format].label_words
     names, column = layout.column_names, layout.label_column
     return names[column] if names else f"column {column + 1}"
+
+
+def _note_on_missing(spec: JobSpec, manifest: Manifest) -> list[str]:
+    """Return a note on the fills if values are missing, and the job does not say what they are."""
+    if not manifest.missing_values or spec.data.missing is not None:
+        return []
+    return ["missing numbers become the mean of the training rows; data.missing says another fill"]
 
 
 def _note_on_validation(spec: JobSpec, manifest: Manifest) -> list[str]:

@@ -23,8 +23,8 @@ class SourceFormat:
     # None: the number of columns beside the label, or libsvm's largest index.
     n_features: int | None = None
     has_label: bool = True  # False: all columns are features. libsvm always has a label.
-    # A missing value of a feature makes the row bad (fail), or becomes 0 (zero) or NaN (mean).
-    # libsvm has no missing values.
+    # A missing value of a feature makes the row bad (fail), or is NaN (keep) until all training
+    # rows are known.
     missing: str = "fail"
     on_bad_row: str = "fail"  # fail or skip
     has_classes: bool = False  # labels are classes, so large integers must stay what they are
@@ -46,7 +46,7 @@ class SourceFormat:
             label=data.label,
             n_features=data.n_features,
             has_label=data.has_label is not False,
-            missing=data.missing,
+            missing="keep" if data.may_lack_values else "fail",
             on_bad_row=data.on_bad_row,
             has_classes=has_classes,
             validates=validation.column,

@@ -169,7 +169,7 @@ class DataFormat(ABC):
     def _first_rows(
         self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
     ) -> Sample:
-        lenient = replace(layout, on_bad_row="skip", missing="mean")
+        lenient = replace(layout, on_bad_row="skip", missing="keep")
         source = self.open_rows(reader, objects, lenient, SAMPLE_REQUEST_BYTES)
         numbers = [n for n, each in enumerate(objects) if self.cut_of(each) is not Cut.NO_ROWS]
         return first_rows(source.read, objects, numbers)

@@ -41,9 +41,6 @@ from stepml.ml.data.objects import DataObject
 from stepml.ml.data.remainders import ends_of, remainders_of
 from stepml.ml.data.source_format import SourceFormat
 
-# NaN is replaced by the mean later, when all rows are known.
-_FILLS = {"zero": 0.0, "mean": np.nan}
-
 
 @dataclass(frozen=True)
 class Csv(TextFormat):
@@ -120,7 +117,6 @@ class CsvParser:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._delimiter = layout.delimiter.encode()
-        self._fill = _FILLS.get(layout.missing)  # None: a missing value makes the row bad
         self._is_ignored = np.zeros(layout.n_columns, np.bool_)
         self._is_ignored[list(layout.ignored)] = True
         self._may_lack = self._optional_columns()
@@ -169,7 +165,7 @@ class CsvParser:
     ) -> DenseRows | Flags:
         values, unread = self._decode(table, starts, ends)
         unread = unread[~self._is_ignored[unread % self._layout.n_columns]]
-        bad = self._fill_missing(values, unread, table, (starts, ends))
+        bad = self._accept_missing(values, unread, table, (starts, ends))
         if len(bad):
             flags: Flags = np.zeros(len(lines.offsets), np.bool_)
             flags[bad // self._layout.n_columns] = True
@@ -202,23 +198,24 @@ class CsvParser:
 
     def _optional_columns(self) -> Flags:
         """Return the columns in which a value may be missing."""
-        optional = np.full(self._layout.n_columns, self._fill is not None)
+        optional = np.full(self._layout.n_columns, self._layout.missing == "keep")
         optional[self._layout.other_columns] = False
         if self._layout.has_label:
             optional[self._layout.label_column] = self._layout.unlabelled
         return optional
 
-    def _fill_missing(
+    def _accept_missing(
         self, values: Floats64, bad: Positions, table: Text, spans: tuple[Positions, Positions]
     ) -> Positions:
-        """Fill in missing values among the ``bad`` ones; return the rest of the bad ones."""
-        columns = bad % self._layout.n_columns
-        filled = self._may_lack[columns]
-        if filled.any():
-            filled &= missing_tokens(table, *(each[bad] for each in spans))
-            values[bad[filled]] = np.nan if self._fill is None else self._fill
-            values[bad[filled & (columns == self._layout.label_column)]] = np.nan
-        others: Positions = bad[~filled]
+        """Make NaN of missing values among the ``bad`` ones; return the rest of these.
+
+        They are filled in later, once all training rows are known.
+        """
+        missing = self._may_lack[bad % self._layout.n_columns]
+        if missing.any():
+            missing &= missing_tokens(table, *(each[bad] for each in spans))
+            values[bad[missing]] = np.nan
+        others: Positions = bad[~missing]
         return others
 
     def _columns(self, lines: Lines, cells: Floats64, n_missing: int) -> DenseRows:

@@ -364,32 +364,30 @@ def test_a_missing_value_is_what_the_job_says(value: bytes, label: int) -> None:
         parse_csv(text, 3, label)
     kept = np.array([4, 5, 6, *(float(cell) if cell != value else np.nan for cell in cells)])
     expected = np.delete(kept.reshape(2, 3), label, axis=1)
-    mean = parse_csv(text, 3, label, missing="mean")
-    assert np.array_equal(mean.X[:2], expected, equal_nan=True)
-    zero = parse_csv(text, 3, label, missing="zero")
-    assert np.array_equal(zero.X[:2], np.nan_to_num(expected))
-    assert zero.y.tolist() == mean.y.tolist() == [4 + label, 1 + label, 7 + label]
+    rows = parse_csv(text, 3, label, missing="keep")
+    assert np.array_equal(rows.X[:2], expected, equal_nan=True)
+    assert rows.y.tolist() == [4 + label, 1 + label, 7 + label]
+    assert rows.n_missing == 1
 
 
-@pytest.mark.parametrize("missing", ["zero", "mean"])
 @pytest.mark.parametrize("row", [b"1,2,", b"1,2,NA", b"1,,", b"1,x,3", b"1,inf,3", b'1,"",3'])
-def test_neither_a_missing_label_nor_what_is_no_number_is_filled(row: bytes, missing: str) -> None:
+def test_neither_a_missing_label_nor_what_is_no_number_is_filled(row: bytes) -> None:
     with pytest.raises(MalformedRowError) as caught:
-        parse_csv(b"1,,3\n" + row + b"\n1,2,3\n", 3, 2, missing=missing)
+        parse_csv(b"1,,3\n" + row + b"\n1,2,3\n", 3, 2, missing="keep")
     assert caught.value.offset == 5
 
 
 def test_a_libsvm_value_is_never_missing() -> None:
     with pytest.raises(BadRowError, match="a missing value"):
-        partition(MemoryObjects(x=b"1 1:1\n1 2:nan\n"), format="libsvm", missing="zero")
+        partition(MemoryObjects(x=b"1 1:1\n1 2:nan\n"), format="libsvm", missing="keep")
 
 
 def test_without_a_label_all_columns_are_features() -> None:
     rows = parse_csv(b"1,2\n3,4\n", 2, label=-1)
     assert rows.X.tolist() == [[1, 2], [3, 4]]
     assert rows.y.tolist() == [0, 0]
-    gaps = parse_csv(b"1,2\n,\n", 2, label=-1, missing="zero")
-    assert gaps.X.tolist() == [[1, 2], [0, 0]]
+    gaps = parse_csv(b"1,2\n,\n", 2, label=-1, missing="keep")
+    assert gaps.n_missing == 2 and np.isnan(gaps.X[1]).all()
 
 
 @pytest.mark.parametrize("text", [b"a\n1\n2\n3\n", b"1\n\n2\n3\n"])
@@ -503,9 +501,9 @@ def test_a_data_set_of_nothing_but_bad_rows_is_refused_with_the_first(n_ranges: 
     )
 
 
-def test_rows_with_missing_values_are_skipped_or_filled() -> None:
+def test_rows_with_missing_values_are_skipped_or_kept() -> None:
     text = b"a,b,c\n1,2,3\n1,,3\n1,2,\n4,5,6\n"
-    for missing, n_rows in [("fail", 2), ("zero", 3), ("mean", 3)]:
+    for missing, n_rows in [("fail", 2), ("keep", 3)]:
         store = MemoryObjects(x=text)
         manifest = partition(store, format="csv", missing=missing, on_bad_row="skip")
         assert (manifest.n_rows, manifest.skipped_rows) == (n_rows, 4 - n_rows)

@@ -69,9 +69,9 @@ def test_one_column_is_enough_without_a_label(text: bytes, header: bool) -> None
 
 
 def test_what_parsing_needs_to_know_is_in_the_layout() -> None:
-    layout = sniffed(b"1,2\n", missing="mean", on_bad_row="skip")
-    assert (layout.missing, layout.on_bad_row, layout.has_label) == ("mean", "skip", True)
-    libsvm = sniffed(b"1 1:2\n", format="libsvm", missing="mean", on_bad_row="skip")
+    layout = sniffed(b"1,2\n", missing="keep", on_bad_row="skip")
+    assert (layout.missing, layout.on_bad_row, layout.has_label) == ("keep", "skip", True)
+    libsvm = sniffed(b"1 1:2\n", format="libsvm", missing="keep", on_bad_row="skip")
     assert (libsvm.missing, libsvm.on_bad_row) == ("fail", "skip")
 
 
@@ -178,8 +178,7 @@ def test_the_digest_changes_with_whatever_changes_the_shards() -> None:
         {},
         {"label": 0},
         {"has_label": False},
-        {"missing": "zero"},
-        {"missing": "mean"},
+        {"missing": "keep"},
         {"on_bad_row": "skip"},
     ]
     layouts = [
