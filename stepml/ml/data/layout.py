@@ -63,6 +63,11 @@ class Layout:
         return self.label_column >= 0
 
     @property
+    def has_words(self) -> bool:
+        """Whether some columns of features are not numbers."""
+        return self.is_general or self.table is not None
+
+    @property
     def names_validation(self) -> bool:
         """Whether objects or rows are for validation by themselves, not by their ids."""
         return self.first_validation >= 0 or self.validates is not None

@@ -86,7 +86,7 @@ def plan_data(
     if held_out:
         layout = replace(layout, first_validation=len(training))
     notes += data_format.review(source, objects, layout, asked)
-    cuts = [data_format.cut_of(each) for each in objects]
+    cuts = data_format.cuts_of(objects, layout)
     return DataPlan(
         objects=objects,
         layout=layout,

@@ -31,6 +31,14 @@ class SourceFormat:
     # The column that says which rows validate: those with 1, or with more than ``validates_after``.
     validates: str | int | None = None
     validates_after: float | None = None
+    # Of text. None: as the first lines show.
+    delimiter: str | None = None
+    encoding: str | None = None
+    quoted_newlines: bool | None = None
+    comment: str | None = None  # the start of lines that are left out; None: there are none
+    decimal: str = "."
+    thousands: str | None = None
+    missing_words: tuple[str, ...] = ()
 
     zero_based: Literal["auto"] | bool = (
         "auto"  # libsvm: whether indices count from 0; auto: as rows show
@@ -52,4 +60,11 @@ class SourceFormat:
             validates=validation.column,
             validates_after=validation.after,
             zero_based=data.zero_based,
+            delimiter=data.delimiter,
+            encoding=data.encoding,
+            quoted_newlines=data.quoted_newlines,
+            comment=data.comment,
+            decimal=data.decimal,
+            thousands=data.thousands,
+            missing_words=tuple(data.missing_words),
         )

@@ -139,6 +139,12 @@ class DataFormat(ABC):
         """Return the places at which an object may be cut into byte ranges."""
         return Cut.ANYWHERE
 
+    def cuts_of(self, objects: Sequence[DataObject], layout: Layout) -> list[Cut]:
+        """Return the places at which each of ``objects`` may be cut, if they have ``layout``."""
+        if not layout.dialect.is_cut:
+            return [Cut.NOWHERE] * len(objects)
+        return [self.cut_of(each) for each in objects]
+
     def fine_features(
         self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
     ) -> tuple[int, ...]:

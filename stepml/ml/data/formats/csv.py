@@ -20,7 +20,7 @@ from stepml.ml.data.formats.text import TextFormat
 from stepml.ml.data.formats.text.first_lines import FirstLines
 from stepml.ml.data.formats.text.headers import Cells, Header
 from stepml.ml.data.formats.text.label_tokens import LabelTokens, label_problem
-from stepml.ml.data.formats.text.lines import NEWLINE, BadLines, Lines, parse_good
+from stepml.ml.data.formats.text.lines import BadLines, Lines, parse_good
 from stepml.ml.data.formats.text.numbers import (
     Flags,
     Floats64,
@@ -33,8 +33,9 @@ from stepml.ml.data.formats.text.numbers import (
     to_singles,
 )
 from stepml.ml.data.formats.text.reading import ReadLimits
+from stepml.ml.data.formats.text.records import NEWLINE
 from stepml.ml.data.formats.text.review import header_of, review_table
-from stepml.ml.data.formats.text.unreadable import comment_hint, require_numbers, separator_hint
+from stepml.ml.data.formats.text.unreadable import comment_hint, require_numbers
 from stepml.ml.data.labels import LabelCodes, kind_of_labels
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
@@ -52,7 +53,7 @@ class Csv(TextFormat):
     limits: ReadLimits = field(default_factory=ReadLimits)
 
     def layout_of(self, first: FirstLines, source: SourceFormat) -> Layout:
-        table = first.table(self.delimiter)
+        table = first.table()
         if not table:
             raise EmptyDataError(f"s3 object {first.data.key} has no data rows")
         _require_no_cr(first)
@@ -60,12 +61,14 @@ class Csv(TextFormat):
             self._require_features(first, table[0])
         header = header_of(table, source) in (Header.YES, Header.BY_EVIDENCE)
         if header:
-            _require_header(first)
-        layout = self._layout(first.data, table[0], header, source)
+            first.require_rows(1)
+        layout = replace(
+            self._layout(first.data, table[0], header, source), delimiter=first.delimiter
+        )
         return _with_label_kind(layout, table[int(header) :], source)
 
     def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
-        notes = review_table(first.data, first.table(self.delimiter), layout, source)
+        notes = review_table(first.data, first.table(), layout, source)
         require_numbers(first, layout)
         return notes
 
@@ -74,10 +77,10 @@ class Csv(TextFormat):
 
     def _require_features(self, first: FirstLines, names: Sequence[str]) -> None:
         if len(names) < 2:
-            hint = comment_hint(first) or separator_hint(first, self.delimiter)
+            hint = comment_hint(first)
             raise InvalidDataError(
                 f"s3 object {first.data.key} has one column, a label and no features: format "
-                f"{self.name!r} separates columns by {self.delimiter!r}, the first line is "
+                f"{self.name!r} separates columns by {first.delimiter!r}, the first line is "
                 f"{names[0][:60]!r}{hint}"
             )
 
@@ -128,15 +131,14 @@ class CsvParser:
     def label_names(self) -> tuple[str, ...]:
         return self._codes.names
 
-    def parse(self, text: bytes, offset: int) -> DenseRows:
-        lines = Lines.of(text, offset)
+    def parse(self, lines: Lines) -> DenseRows:
         rows = self._rows_of(lines)
         if isinstance(rows, np.ndarray):
             lines.refuse_first(self._problem_of)
         return rows
 
-    def parse_good(self, text: bytes, offset: int) -> tuple[DenseRows, BadLines]:
-        return parse_good(Lines.of(text, offset), self._rows_of, self._problem_of)
+    def parse_good(self, lines: Lines) -> tuple[DenseRows, BadLines]:
+        return parse_good(lines, self._rows_of, self._problem_of)
 
     def _rows_of(self, lines: Lines) -> DenseRows | Flags:
         """Return the rows, or flags of bad lines."""
@@ -277,11 +279,3 @@ def _require_no_cr(first: FirstLines) -> None:
             f"s3 object {first.data.key}: the first line ends with CR alone, others do not; save "
             "it with LF or CRLF"
         )
-
-
-def _require_header(first: FirstLines) -> None:
-    if not first.lines[0]:
-        raise InvalidDataError(
-            f"s3 object {first.data.key} starts with an empty line: a header must be the first line"
-        )
-    first.require_rows(1)

@@ -16,6 +16,7 @@ from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.formats.csv import Csv, CsvParser
 from stepml.ml.data.formats.libsvm import LibsvmParser
 from stepml.ml.data.formats.rows import DenseRows, MalformedRowError, SparseRows
+from stepml.ml.data.formats.text.lines import Lines
 from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.layout import Layout
 from tests.support.data_sets import MemoryObjects, all_shards, partition
@@ -34,13 +35,13 @@ LIBSVM = Layout("libsvm", "", 0, 0, False, (), None)
 def parse_csv(
     text: bytes, n_columns: int, label: int = 0, delimiter: str = ",", missing: str = "fail"
 ) -> DenseRows:
-    rows = CsvParser(csv_layout(n_columns, label, delimiter, missing)).parse(text, 0)
+    rows = CsvParser(csv_layout(n_columns, label, delimiter, missing)).parse(Lines.of(text, 0))
     assert isinstance(rows, DenseRows)
     return rows
 
 
 def parse_libsvm(text: bytes) -> SparseRows:
-    rows = LibsvmParser(LIBSVM).parse(text, 0)
+    rows = LibsvmParser(LIBSVM).parse(Lines.of(text, 0))
     assert isinstance(rows, SparseRows)
     return rows
 
@@ -86,7 +87,7 @@ def test_line_ends_of_windows_and_empty_lines_change_no_row() -> None:
 
 
 def test_offsets_are_those_of_the_lines_in_the_object() -> None:
-    rows = CsvParser(csv_layout(2)).parse(b"\r\n1,2\r\n\n3,4\n", 100)
+    rows = CsvParser(csv_layout(2)).parse(Lines.of(b"\r\n1,2\r\n\n3,4\n", 100))
     assert rows.offsets.tolist() == [102, 108]
 
 
@@ -147,14 +148,14 @@ def plain_libsvm_row(line: bytes) -> Row:
 
 
 def plain_rows(text: bytes, comment: bytes, read: Callable[[bytes], Row]) -> list[tuple[int, Row]]:
-    """Return (offset, row) of the non-empty lines, in order."""
+    """Return (offset, row) of the lines that are not blank, in order."""
     rows = []
     offset = 0
     for line in text.split(b"\n")[:-1]:
         content = line.rstrip(b"\r")
         if comment:
             content = content.split(comment)[0].strip(b" \t")
-        if content:
+        if content.strip(b" \t"):
             rows.append((offset, read(content)))
         offset += len(line) + 1
     return rows
@@ -232,7 +233,7 @@ def assert_good_ones_read_as(
 @example(b"\r1,2\n")
 @given(csv_lines)
 def test_good_csv_rows_among_bad_ones_are_read_as_a_plain_reader_reads_them(text: bytes) -> None:
-    rows, bad = CsvParser(csv_layout(2)).parse_good(text, 0)
+    rows, bad = CsvParser(csv_layout(2)).parse_good(Lines.of(text, 0))
     expected = plain_rows(text, b"", plain_csv_row)
     assert_good_ones_read_as(expected, rows.offsets, csv_rows(rows), bad)
 
@@ -244,7 +245,7 @@ def test_good_libsvm_rows_among_bad_ones_are_read_as_a_plain_reader_reads_them(
 ) -> None:
     expected = plain_rows(text, b"#", plain_libsvm_row)
     try:
-        rows, bad = LibsvmParser(LIBSVM).parse_good(text, 0)
+        rows, bad = LibsvmParser(LIBSVM).parse_good(Lines.of(text, 0))
     except MalformedRowError as error:
         assert "indices count from 1" in error.problem
         assert error.offset in [offset for offset, row in expected if row is None]
