@@ -35,6 +35,7 @@ class Preparation:
         self.n_features = artifact.model.n_features
         self.feature_names: list[str] = list(artifact.card.get("features", ()))
         self.image_shape = artifact.model.image_shape
+        self._others = [artifact.card.get("label", "")]  # columns beside the features
         self.block_sizes = STANDARD
         self.scale = _scale_of(artifact)
         self.fills = self.scale is not None and not np.isnan(self.scale.fill).all()
@@ -42,7 +43,7 @@ class Preparation:
 
     def blocks(self, X: Any) -> Iterator[Matrix]:
         """Yield the prepared rows of ``X``, some at a time; raise `ValueError` if it is invalid."""
-        rows = rows_of(X, self.n_features, self.feature_names, self.image_shape)
+        rows = rows_of(X, self.n_features, self.feature_names, self.image_shape, self._others)
         # Subtracting a mean makes zeros non-zero.
         stays_sparse = self.scale is None or not self.scale.mean.any()
         start = 0
