@@ -35,7 +35,7 @@ from stepml.ml.data import (
 )
 from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.formats.text import TextFormat
-from stepml.ml.data.formats.text.reading import line_blocks
+from stepml.ml.data.formats.text.text_lines import TextLines
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import Buffer
 from storage.base import ObjectInfo
@@ -145,8 +145,8 @@ def _parse(store: MemoryObjects, data: DataObject, layout: Layout) -> None:
     assert isinstance(data_format, TextFormat)
     parser = data_format.parser(layout)
     for part in plan_ranges([data], 1)[0]:
-        for block in line_blocks(store, data, part, header=layout.header):
-            parser.parse(block.text, block.offset)
+        for lines in TextLines(store, [data], layout).read(part):
+            parser.parse(lines)
 
 
 def measure(case: Case, text_bytes: int, rounds: int) -> Result:

@@ -33,7 +33,8 @@ from lambdas.job_store.network_checks import (
 from lambdas.job_store.resumption import require_same_network, take_over
 from lambdas.job_store.room import fitted
 from lambdas.job_store.samples import load_unscaled_sample
-from lambdas.job_store.shards import is_scaled, load_shard
+from lambdas.job_store.scales import learnt_scale
+from lambdas.job_store.shards import load_shard
 from lambdas.job_store.starts import Start
 from lambdas.job_store.weights import check_weights
 from lambdas.logs import log
@@ -44,10 +45,9 @@ from stepml.job.models import Neural
 from stepml.job.prices import PUT_USD
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
-from stepml.job.spec_base import settled
 from stepml.job.tasks import InitialiseTask, Spent
 from stepml.ml.choices import with_pace, with_penalty, with_scaling, with_start
-from stepml.ml.data import Manifest, Moments, Scale, Shard, scale_of
+from stepml.ml.data import Manifest, Moments, Scale, Shard
 from stepml.ml.doubts import (
     doubts_about_classes,
     doubts_about_moments,
@@ -162,7 +162,9 @@ def _initialised(
     paced = _paced(store, partition, draft, manifest, sample, most_rows)
     paced = paced.with_network(moments, network.saved_row_bytes)
     require_same_network(store, partition, paced)
-    scale = _published_scale(store, paced, moments)
+    scale = learnt_scale(paced, moments, sample)
+    if scale is not None:
+        scale = store.scale.publish(scale)
     notes = _notes(paced, manifest, moments, sample)
     doubts = _doubts(store, paced, manifest, moments)
     start = Start(store, paced, open_bucket)
@@ -258,15 +260,6 @@ def _label_unit(
     resumed = JobStore(store.storage, partition.resumed_from).training_plan
     before = resumed.find() if partition.resumed_epochs else None
     return LabelUnit.of(labels()) if before is None else before.label_unit
-
-
-def _published_scale(store: JobStore, plan: TrainingPlan, moments: Moments) -> Scale | None:
-    """Publish and return the scale of the features, if they have one."""
-    data, is_sparse = plan.spec.data, plan.matrix == "sparse"
-    if not is_scaled(data):
-        return None
-    scale = scale_of(moments, standardise=settled(data.standardise), sparse=is_sparse)
-    return store.scale.publish(scale)
 
 
 def _doubts(

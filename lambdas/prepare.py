@@ -39,6 +39,7 @@ from stepml.job.places import bucket_and_key
 from stepml.job.spec import JobSpec
 from stepml.job.tasks import Continued, JobState, LoopPosition, PrepareTask
 from stepml.ml.data import guess_format, plan_data
+from stepml.ml.label_checks import require_labels_suit
 from storage import DurableStorage
 from storage.factory import BUCKET_VARIABLE
 
@@ -133,7 +134,8 @@ def _begin(
     require_no_contradiction(given)
     if not resumed.epochs:  # which give the parameters
         require_weights(spec.model.weights_uri, open_bucket)
-    data = plan_data(source, path, given.data, own_bucket)
+    data = plan_data(source, path, given.data, own_bucket, has_classes=given.model.has_classes)
+    require_labels_suit(given, data.layout)
     resumed.require_same_data(data.objects, data.layout)
     given = with_index_base(given, data.layout.zero_based)
     given = with_rows(given, data.layout.n_features, data.layout.row_shape)

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stepml.job.spec_base import label_text
 from stepml.ml.artifact import Artifact
+from stepml.ml.class_names import NUMBERS as NUMBERS_ALONE
+from stepml.ml.class_names import ClassNames
 from stepml.ml.matrices import Floats, Floats64, Matrix
 from stepml.ml.models import KMeans, NeuralNetwork
 from stepml.ml.models.base import Array, WithProbabilities
@@ -23,8 +26,9 @@ from stepml.trained.kinds import (
     of_modules,
     of_probabilities,
 )
+from stepml.trained.labels import class_labels
 from stepml.trained.modules import linear_module
-from stepml.trained.numbers import vector
+from stepml.trained.numbers import NUMBERS, vector
 from stepml.trained.preparation import Preparation
 
 if TYPE_CHECKING:
@@ -51,8 +55,8 @@ class TrainedModel(FittedEstimator):
     feature_names_in_ : array of shape (n_features,), of str
         Only if the data had names.
     classes_ : array of shape (n_classes,)
-        Of classifiers: the labels of the data, ascending; 0 and 1 if the model distinguishes one
-        label from all others.
+        Of classifiers: the labels of the data, ascending, as text, booleans or numbers; 0 and 1 if
+        the model distinguishes one label from all others.
     coef_, intercept_ : array of float64
         Of linear models, shaped as in scikit-learn. They apply to rows as in the data, also if the
         job standardised: ``X @ coef_.T + intercept_`` are the decision values, or the predictions
@@ -73,7 +77,7 @@ class TrainedModel(FittedEstimator):
 
     def predict(self, X: Any) -> Array:
         """Return the label, number or cluster of each row, an array of shape (n_samples,)."""
-        return self._of_blocks(self._model.predict, X)
+        return self._names.array(self._of_blocks(self._model.predict, X))
 
     @available_if(of_classifiers)
     def decision_function(self, X: Any) -> Floats:
@@ -128,10 +132,10 @@ class TrainedModel(FittedEstimator):
         (n_samples, n_outputs), are decision values, or predictions of a regression. Each call
         returns a new module. Without torch, it raises `NotAvailableError`.
         """
-        scale, missing = self._preparation.scale, self._preparation.missing
+        scale = self._preparation.scale
         if isinstance(self._model, NeuralNetwork):
-            return self._model.module(self._w, scale, missing)
-        return linear_module(*self._function_of_prepared, scale, missing)
+            return self._model.module(self._w, scale)
+        return linear_module(*self._function_of_prepared, scale)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the quality of the predictions; greater is better.
@@ -154,14 +158,15 @@ class TrainedModel(FittedEstimator):
         if y is None:
             raise ValueError(f"the score of a {self._name} needs y, the labels")
         predicted = self.predict(X)
-        labels = vector(y, len(predicted), "y")
+        is_classifier = isinstance(self._model, Classifier)
+        labels = self._learnt(y, len(predicted))
         if not len(labels):
             raise ValueError("a score needs at least one row")
         weights = scores.weights_of(sample_weight, len(labels))
-        if isinstance(self._model, Classifier):
-            self._require_raw(labels)
-            return scores.accuracy(predicted, self.expected(labels), weights)
-        return scores.r2(predicted, labels, weights)
+        if not is_classifier:
+            return scores.r2(predicted, labels, weights)
+        self._require_raw(labels)
+        return scores.accuracy(predicted, self.expected(labels), weights)
 
     def expected(self, y: Any) -> Array:
         """Return the correct predictions for rows with labels ``y``.
@@ -174,12 +179,14 @@ class TrainedModel(FittedEstimator):
         y : array-like of shape (n_samples,)
             As in `score`.
         """
-        labels = vector(y, len(y), "y")
+        labels = self._learnt(y, len(y))
         if not self._is_one_against_rest:
-            return labels.astype(np.float32)
+            return labels if self._names.names else labels.astype(np.float32)
         if labels.dtype.kind == "b":
             return labels
-        positive: Array = labels.astype(np.float32) == np.float32(self.card["positive_class"])
+        positive: Array = labels == self.card["positive_class"]
+        if labels.dtype.kind in NUMBERS:
+            positive = labels.astype(np.float32) == np.float32(self.card["positive_class"])
         return positive
 
     @property
@@ -200,7 +207,7 @@ class TrainedModel(FittedEstimator):
     def classes_(self) -> Array:
         of_classifiers(self, "classes_")
         assert isinstance(self._model, Classifier)
-        return np.array(self._model.classes, np.float32)
+        return self._names.array(np.array(self._model.classes, np.float32))
 
     @property
     def feature_names_in_(self) -> Array:
@@ -248,6 +255,24 @@ class TrainedModel(FittedEstimator):
     def _is_one_against_rest(self) -> bool:
         return isinstance(self._model, BinaryClassifier) and self._model.negative is None
 
+    @property
+    def _names(self) -> ClassNames:
+        """The names of the predicted classes, if these are no numbers."""
+        return self._label_names if not self._is_one_against_rest else NUMBERS_ALONE
+
+    @property
+    def _label_names(self) -> ClassNames:
+        """The names of the data's labels, if these are classes and no numbers."""
+        return self._model.names if isinstance(self._model, Classifier) else NUMBERS_ALONE
+
+    def _learnt(self, y: Any, n_rows: int) -> Array:
+        """Return labels as the data have them, or bools of one label against the rest."""
+        names = self._label_names
+        are_bools = getattr(np.asarray(y), "dtype", None) == np.bool_
+        if not names.names or (self._is_one_against_rest and are_bools):
+            return vector(y, n_rows, "y")
+        return class_labels(y, n_rows, names)
+
     def _of_classes(self, values: Floats) -> Floats:
         """Return values of the model's outputs as values of the classes, or of the second of two.
 
@@ -270,18 +295,20 @@ class TrainedModel(FittedEstimator):
         return tags_of(
             "classifier" if is_classifier else "clusterer" if is_kmeans else "regressor",
             multi_class=isinstance(self._model, Multiclass),
-            allow_nan=self._preparation.missing != "fail",
+            allow_nan=self._preparation.fills,
         )
 
     def _require_raw(self, labels: Array) -> None:
         """Refuse values of `predict` in place of the data's labels."""
         if not self._is_one_against_rest or labels.dtype.kind == "b":
             return
-        positive = self.card["positive_class"]
-        if positive not in (0, 1) and np.array_equal(np.unique(labels), [0, 1]):
+        positive = label_text(self.card["positive_class"])
+        if positive not in ("0", "1") and {"0", "1"} == {
+            *map(label_text, np.unique(labels).tolist())
+        }:
             raise ValueError(
                 "expected the labels of the data, got only 0 and 1, and neither is the learnt "
-                f"class {positive:g}; pass y == {positive:g}, or bools"
+                f"class {positive}; pass y == {positive}, or bools"
             )
 
     def _inertia(self, X: Any, sample_weight: Any) -> float:

@@ -18,6 +18,7 @@ from stepml.job.errors import InvalidJobError, InvalidNetworkError
 from stepml.job.models import Neural
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled
+from stepml.ml.class_names import NUMBERS
 from stepml.ml.data import Manifest
 from stepml.ml.job_shards import split_of
 from stepml.ml.models import NetworkLayout, NeuralNetwork, build_model
@@ -73,7 +74,8 @@ def check_network_of(
         check_source(spec.model, code)
         return NetworkFacts([])
     labels = _guessed_labels(spec.model) if manifest is None else manifest.labels
-    model = build_model(spec.model, prod(spec.model.input_shape), labels)
+    names = NUMBERS if manifest is None else manifest.names
+    model = build_model(spec.model, prod(spec.model.input_shape), labels, names=names)
     assert isinstance(model, NeuralNetwork)
     is_known = manifest is not None or model.n_outputs == 1
     rows = _rows_of(plan, spec, manifest)

@@ -13,6 +13,7 @@ from stepml.job.choices import Choices, choices_between
 from stepml.job.reports import DatasetFacts, DatasetReport, JobWarning
 from stepml.job.spec import JobSpec, Stop
 from stepml.ml.algorithms import RankEpoch
+from stepml.ml.class_names import NUMBERS, ClassNames
 from stepml.ml.data import (
     ByteRange,
     DataObject,
@@ -119,6 +120,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     channels: ChannelScale | None = None  # of images
     saved_row_bytes: int = 0  # of a network: activations of a row in training
     code: str = ""  # as in the partition plan
+    names: ClassNames = NUMBERS  # of labels that are codes
     about: DatasetFacts = DatasetFacts()
     # Validation losses of a model that ignores the features, and of the first state.
     constant_loss: float | None = None
@@ -168,6 +170,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             fingerprint=manifest.fingerprint,
             label_unit=label_unit or LabelUnit(),
             code=partition.code,
+            names=manifest.names,
             n_fine=len(layout.fine) if kind == "dense" else 0,
             about=msgspec.structs.replace(
                 dataset_facts(spec, manifest, len(partition.objects), partition.notes),
@@ -180,7 +183,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
     def with_network(self, moments: Moments, row_bytes: int) -> Self:
         """Return the plan with the facts of a neural network, given the training rows' moments."""
         plan, model = self, self.spec.model
-        if model.takes_images and not self.spec.data.standardise:
+        if model.takes_images and not self.spec.data.rescales:
             variances = moments.m2 / np.maximum(moments.n, 1)
             channels = ChannelScale.of(moments.mean, variances, model.n_channels)
             plan = msgspec.structs.replace(plan, channels=channels)
@@ -261,6 +264,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             self.network,
             self.channels,
             directory_of(self.code) if self.code else None,
+            self.names,
         )
 
     def constant_parameters(self, manifest: Manifest, mean_row: Floats) -> Floats | None:
@@ -280,7 +284,10 @@ class TrainingPlan(msgspec.Struct, frozen=True):
 
     def _facts(self, manifest: Manifest, mean_row: Floats | None = None) -> DataFacts:
         mean = manifest.label_moments.mean
-        return DataFacts(self.n_features, self.labels, self.label_counts, mean, mean_row)
+        names = self.names
+        return DataFacts(
+            self.n_features, self.labels, self.label_counts, mean, mean_row, names=names
+        )
 
     def rank_epoch(self, epoch: int, rank: int) -> RankEpoch:
         """Return the part of ``rank`` in ``epoch``."""

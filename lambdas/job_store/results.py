@@ -15,7 +15,8 @@ from lambdas.environment import seconds_since
 from lambdas.job_store import JobStore, TrainingPlan
 from lambdas.job_store.judgement import honest_end, model_doubts
 from lambdas.job_store.retention import retained_after_success
-from lambdas.job_store.shards import is_scaled, load_shard
+from lambdas.job_store.scales import has_scale
+from lambdas.job_store.shards import load_shard
 from lambdas.job_store.tallies import sums_of_slices
 from lambdas.logs import log
 from stepml import __version__
@@ -36,7 +37,7 @@ def trained_model(store: JobStore, plan: TrainingPlan, report: JobReport) -> Art
     """Return the model that the job keeps, with the card that predictions need."""
     spec, model = plan.spec, plan.model()
     state = store.state(report.model_epoch).load()
-    scale = store.scale.load() if is_scaled(spec.data) else None
+    scale = store.scale.load() if has_scale(plan) else None
     card = {
         "model": tag(spec.model),
         "n_features": plan.n_features,
@@ -153,7 +154,7 @@ def _quality_of_classes(
     totals, counts = counted
     is_shown = counts is not None and len(counts) <= MOST_CLASSES_COUNTED
     matrix = counts.tolist() if counts is not None and is_shown else []
-    return PerClass.of_totals(totals).table(model.classes), matrix
+    return PerClass.of_totals(totals).table(model.class_labels), matrix
 
 
 def _versions(plan: TrainingPlan) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lambdas.job_store.plans import TrainingPlan
-from lambdas.job_store.shards import is_scaled
+from lambdas.job_store.scales import scales_shards
 from lambdas.job_store.store import JobStore
 from stepml.ml.data import Interval, Shard, scaled
 from stepml.ml.matrices import Floats, Matrix
@@ -42,7 +42,7 @@ def load_labelled_sample(
     the world size nor on the ranges.
     """
     rows = load_unscaled_sample(store, plan, size)
-    if not is_scaled(plan.spec.data):
+    if not scales_shards(plan):
         return rows.X, rows.y
     return scaled(rows.X, store.scale.load(), rows.remainders), rows.y
 

@@ -7,10 +7,9 @@ from threading import Lock
 
 from lambdas.environment import memory_mb
 from lambdas.job_store.plans import TrainingPlan
+from lambdas.job_store.scales import scales_shards
 from lambdas.job_store.store import JobStore
 from lambdas.job_store.training_memory import MIB, TrainingMemory
-from stepml.job.spec import Data
-from stepml.job.spec_base import settled
 from stepml.ml.data import Shard
 
 
@@ -59,11 +58,12 @@ def load_shard(store: JobStore, plan: TrainingPlan, rank: int) -> Shard:
     data = plan.spec.data
     shards = store.shards(plan.digest, plan.spec, plan.matrix, plan.fingerprint)
     # A shard's key depends on its content, and its scale follows from its siblings.
-    name = f"{shards.key(rank)} standardised={data.standardise} missing={data.missing}"
+    settings = data.standardise, data.scale, data.missing, data.missing_indicator
+    name = f"{shards.key(rank)} {settings}"
     shard, most_bytes = warm_shards.get(name), _most_bytes(plan)
     warm_shards.make_room(0, most_bytes)  # another job may have left shards
     if shard is None:
-        scale = store.scale.load() if is_scaled(data) else None
+        scale = store.scale.load() if scales_shards(plan) else None
         # Before it is loaded: the function's memory need not hold the dropped shards as well.
         warm_shards.make_room(int(plan.rows(rank) * plan.stored_row_bytes), most_bytes)
         shard = shards.load(rank, plan.interval(rank), scale)
@@ -76,11 +76,6 @@ def _most_bytes(plan: TrainingPlan) -> int | None:
     if plan.network is None:
         return None
     return max(0, memory_mb() * MIB - TrainingMemory.of(plan).working_bytes)
-
-
-def is_scaled(data: Data) -> bool:
-    """Return whether rows are transformed before training (`Scale`)."""
-    return settled(data.standardise) or data.missing == "mean"
 
 
 # Half of the function's memory; the rest is for the interpreter, requests and the arithmetic.

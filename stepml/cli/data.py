@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stepml.cli import data_put, stored_data
+from stepml.cli import data_put, data_show, stored_data
 from stepml.cli.options import (
     AsJson,
     EndpointUrl,
@@ -47,6 +47,7 @@ def data() -> None:
 
 
 data_put.add_to(app)
+data_show.add_to(app)
 stored_data.add_to(app)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stepml.cli.figures import count
 from stepml.cli.folding import folded
 from stepml.job.formats import FORMATS
-from stepml.job.spec_base import label_text
+from stepml.job.spec_base import Label, label_text
 
 if TYPE_CHECKING:
     from stepml.job.reports import DatasetFacts, JobWarning
@@ -68,7 +68,7 @@ def _range(ends: list[float]) -> str:
     return " to ".join(short if len(set(short)) == len(set(ends)) else map(label_text, ends))
 
 
-def _classes(classes: list[float]) -> str:
+def _classes(classes: list[Label]) -> str:
     if len(classes) <= _MOST_CLASSES:
         return f"classes {', '.join(map(label_text, classes))}"
     return f"{len(classes)} classes, {label_text(classes[0])} to {label_text(classes[-1])}"

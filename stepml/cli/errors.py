@@ -14,7 +14,7 @@ from stepml.client.errors import (
     RetryRefusedError,
     RunNameTakenError,
 )
-from stepml.job.errors import InvalidJobError, StepMLError
+from stepml.job.errors import InvalidDataError, InvalidJobError, StepMLError
 from stepml.job.installing import install_command
 
 JOB_FAILED = 1
@@ -54,6 +54,7 @@ class LocalAwsFailedError(AccessError):
 _BAD_INPUT = (
     BadInputError,
     ExecutionNotFoundError,
+    InvalidDataError,
     InvalidJobError,
     RetryRefusedError,
     RunNameTakenError,

@@ -28,7 +28,7 @@ _ROW_HINTS = (
     (r"quoted fields are not supported", "write the data without quotes"),
     (
         r"(column|feature) \d.* a missing value",
-        "data.missing 'zero' or 'mean' accepts missing values",
+        "data.missing 'mean', or null, fills in missing values",
     ),
     (r"", "data.on_bad_row 'skip' leaves such rows out"),
 )

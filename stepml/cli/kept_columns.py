@@ -18,7 +18,7 @@ from stepml.job.formats import FORMATS as FACTS
 from stepml.ml.data import DataObject, Layout
 from stepml.ml.data.formats.columns import names_shown
 from stepml.ml.data.formats.ranged_file import RangedFile
-from stepml.ml.data.formats.text.reading import line_blocks
+from stepml.ml.data.formats.text.text_lines import TextLines
 from stepml.ml.data.ranges import ByteRange
 
 
@@ -76,13 +76,8 @@ class TextColumns(KeptColumns):
         return _TextObject(self._places, self._cells(data))
 
     def _cells(self, data: DataObject) -> Iterator[list[str]]:
-        blocks = line_blocks(
-            self._source.reader,
-            data,
-            ByteRange(0, 0, data.value_bytes),
-            header=self._layout.header,
-        )
-        for block in blocks:
+        lines = TextLines(self._source.reader, [data], self._layout)
+        for block in lines.read(ByteRange(0, 0, data.value_bytes)):
             text = io.StringIO(block.text.decode("utf-8", "surrogateescape"), newline="")
             yield from filter(None, csv.reader(text, delimiter=self._layout.delimiter))
 

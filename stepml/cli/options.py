@@ -141,5 +141,13 @@ def local_endpoint() -> str:
     return running.endpoint_url if running else endpoint_url(DEFAULT_PORT)
 
 
+def name_or_index(column: str) -> str | int:
+    """Return a column as a job names it: an integer is its place."""
+    try:
+        return int(column)
+    except ValueError:
+        return column
+
+
 def _is_on(value: str) -> bool:
     return value.strip().lower() not in {"", "0", "false", "no", "off"}

@@ -14,12 +14,14 @@ from stepml.cli.prediction_files import Column
 from stepml.cli.prediction_source import Source
 from stepml.job.errors import EmptyDataError, InvalidDataError
 from stepml.job.formats import FORMATS as FACTS
+from stepml.ml.class_names import ClassNames
 from stepml.ml.data import ByteRange, Layout, SourceFormat, sniff
 from stepml.ml.data.formats import FORMATS, format_of_file
 from stepml.ml.data.formats.base import DataFormat
 from stepml.ml.data.formats.columns import names_shown
 from stepml.ml.data.formats.row_shapes import shape_note
 from stepml.ml.data.formats.rows import DenseRows, SparseRows, Values
+from stepml.ml.data.labels import MAX_LABELS
 from stepml.ml.data.objects import REQUEST_BYTES
 from stepml.ml.data.ranges import Cut
 from stepml.ml.matrices import CsrMatrix, Floats
@@ -46,7 +48,8 @@ class Block:
     """Some rows."""
 
     X: Any  # as `TrainedModel.predict` takes them
-    y: Array  # labels as the data have them; NaN: the row has none
+    y: Array  # labels as the data have them
+    is_labelled: Array  # whether a row has a label
     kept: dict[str, Column]  # columns to copy
 
     def __len__(self) -> int:
@@ -80,10 +83,20 @@ class PredictionRows:
                 continue
             kept = self.keep.of_object(data)
             for block in rows.read(ByteRange(number, 0, data.value_bytes)):
-                yield self._block(block, kept.take(len(block.y)))
+                y, is_labelled = self._labels(block, rows.label_names), ~np.isnan(block.y)
+                yield Block(self._matrix(block), y, is_labelled, kept.take(len(y)))
 
-    def _block(self, rows: DenseRows | SparseRows, kept: dict[str, Column]) -> Block:
-        return Block(self._matrix(rows), rows.y if rows.written is None else rows.written, kept)
+    def _labels(self, rows: DenseRows | SparseRows, names: tuple[str, ...]) -> Array:
+        """Return labels as the file has them: text, booleans, integers or numbers."""
+        if self.layout.label_kind == "number" or not self.has_label:
+            return rows.y if rows.written is None else rows.written
+        if (rows.y >= MAX_LABELS).any():
+            title = self.layout.column_title(self.layout.label_column)
+            raise InvalidDataError(
+                f"{self.source.objects[0].name}: {title} has more than {MAX_LABELS:,} different "
+                "labels; is it the label's column? (--label)"
+            )
+        return ClassNames(self.layout.label_kind, names).array(rows.y)
 
     def _matrix(self, rows: DenseRows | SparseRows) -> Any:
         """Return rows as float32, or as float64 if remainders count."""
@@ -153,7 +166,8 @@ class _Finder:
             return self._rows(layout, None)
         if not self._format.has_labels(self.source.reader, self.source.objects):
             return self._rows(layout, None, "there are no labels")
-        return self._rows(self._sniffed(has_label=True), None, FACTS[self.format].label_words)
+        found = replace(self._sniffed(has_label=True), label_kind=self._label_kind)
+        return self._rows(found, None, FACTS[self.format].label_words)
 
     def columns(self) -> PredictionRows:
         """Return rows of columns, one of which may be the label."""
@@ -164,6 +178,7 @@ class _Finder:
         layout = self._without_validation(layout)
         column, *assumed = self._label(layout)
         layout = replace(layout, label_column=column, label=None, unlabelled=True)
+        layout = replace(layout, label_kind=self._label_kind)
         layout, *left_out = self._without_others(layout)
         notes = self._format.review(reader, objects, layout, asked)
         others = layout.other_columns
@@ -214,7 +229,9 @@ class _Finder:
         return sniff(self.source.reader, self.source.objects, self._asked(**options))
 
     def _asked(self, **options: Any) -> SourceFormat:
-        return SourceFormat(format=self.format, missing=self.data["missing"], **options)
+        may_lack_values = FACTS[self.format].has_missing_values and self.data["missing"] != "fail"
+        missing = "keep" if may_lack_values else "fail"
+        return SourceFormat(format=self.format, missing=missing, **options)
 
     def _header(self) -> bool | None:
         """Return whether there is a header: as given, else if line 1 names the model's features."""
@@ -274,6 +291,13 @@ class _Finder:
         raise InvalidDataError(
             f"{self._name}: the model takes images of {expected}, the data have {got}"
         )
+
+    @property
+    def _label_kind(self) -> str:
+        """The kind of the labels: as in training; those that no score needs may be anything."""
+        if hasattr(self.model, "cluster_centers_"):
+            return "text"
+        return str(self.model.card.get("label_kind", "number"))
 
     @property
     def _format(self) -> DataFormat:

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stepml.job.reports import ClassQuality
+from stepml.job.spec_base import Label
+from stepml.ml.class_names import as_stored
 from stepml.ml.matrices import Matrix
-from stepml.ml.models.classes import as_stored
 from stepml.ml.models.confusion import MOST_CLASSES_COUNTED, PerClass, Totals
 from stepml.ml.models.metrics import Ranking
 from stepml.ml.models.tallies import TOP, count_in_top
@@ -30,7 +31,7 @@ class Quality:
     metrics: dict[str, float] = field(default_factory=dict)
     per_class: list[ClassQuality] = field(default_factory=list)
     confusion_matrix: list[list[int]] = field(default_factory=list)
-    unknown_labels: list[float] = field(default_factory=list)  # that the model never predicts
+    unknown_labels: list[Label] = field(default_factory=list)  # that the model never predicts
 
 
 class Score:
@@ -52,9 +53,9 @@ class _Classes(Score):
 
     def __init__(self, model: TrainedModel) -> None:
         self._model = model
-        self._known = [as_stored(label) for label in model.classes_]
+        self._known = _labels(model.classes_)
         self._positive = _positive_of(model)
-        self._pairs: Counter[complex] = Counter()
+        self._pairs: Counter[tuple[Label, Label]] = Counter()
         self._scores: list[Array] = []
         self._is_positive: list[Array] = []
         self._log_losses = 0.0
@@ -62,14 +63,18 @@ class _Classes(Score):
 
     def add(self, X: Matrix, y: Array, predicted: Array) -> None:
         expected = self._model.expected(y)
-        pairs, counts = np.unique(expected + 1j * predicted, return_counts=True)
-        self._pairs.update(dict(zip(pairs.tolist(), counts.tolist(), strict=True)))
+        self._pairs.update(_pairs(expected, predicted))
         if self._positive is not None:
-            sign = 1 if self._positive == self._known[1] else -1
+            sign = 1 if self._positive_place == 1 else -1
             self._scores.append(sign * self._model.decision_function(X))
-            self._is_positive.append(expected == np.float32(self._positive))
+            self._is_positive.append(expected == self._model.classes_[self._positive_place])
         if hasattr(self._model, "predict_log_proba"):
             self._add_chances(X, expected)
+
+    @property
+    def _positive_place(self) -> int:
+        assert self._positive is not None
+        return self._known.index(self._positive)
 
     def _add_chances(self, X: Matrix, expected: Array) -> None:
         places = np.searchsorted(self._model.classes_, expected)
@@ -80,7 +85,8 @@ class _Classes(Score):
         self._in_top += count_in_top(chances[is_known], places[is_known])
 
     def quality(self) -> Quality:
-        labels = sorted({*self._known, *(as_stored(pair.real) for pair in self._pairs)})
+        # Labels are of one type.
+        labels: list[Label] = sorted({*self._known, *(own for own, _ in self._pairs)})
         per_class, right = self._per_class(labels)
         n_rows = self._pairs.total()
         metrics = {"accuracy": right / n_rows}
@@ -95,7 +101,7 @@ class _Classes(Score):
             metrics["log_loss"] = self._log_losses / n_rows
         return Quality(metrics, per_class.table(labels), self._matrix(labels), unknown)
 
-    def _per_class(self, labels: Sequence[float]) -> tuple[PerClass, int]:
+    def _per_class(self, labels: Sequence[Label]) -> tuple[PerClass, int]:
         """Return the quality of each class, and the number of rows that are predicted right."""
         right, support, predicted = np.zeros((3, len(labels)), np.int64)
         for own, guessed, number in self._counted(labels):
@@ -105,7 +111,7 @@ class _Classes(Score):
         totals = Totals(support, predicted, right)
         return PerClass.of_totals(totals), int(right.sum())
 
-    def _matrix(self, labels: Sequence[float]) -> list[list[int]]:
+    def _matrix(self, labels: Sequence[Label]) -> list[list[int]]:
         if len(labels) > MOST_CLASSES_COUNTED:
             return []
         counts = [[0] * len(labels) for _ in labels]
@@ -113,11 +119,11 @@ class _Classes(Score):
             counts[own][guessed] = number
         return counts
 
-    def _counted(self, labels: Sequence[float]) -> Iterator[tuple[int, int, int]]:
+    def _counted(self, labels: Sequence[Label]) -> Iterator[tuple[int, int, int]]:
         """Yield the places of label and prediction, and the rows that have both."""
         places = {label: place for place, label in enumerate(labels)}
-        for pair, number in self._pairs.items():
-            yield places[as_stored(pair.real)], places[as_stored(pair.imag)], number
+        for (own, guessed), number in self._pairs.items():
+            yield places[own], places[guessed], number
 
     def _ranked(self) -> dict[str, float]:
         positive = np.concatenate(self._is_positive)
@@ -174,9 +180,29 @@ def score_of(model: TrainedModel, *, has_label: bool) -> Score:
     return _Classes(model) if hasattr(model, "classes_") else _Regression()
 
 
-def _positive_of(model: TrainedModel) -> float | None:
+def _pairs(expected: Array, predicted: Array) -> dict[tuple[Label, Label], int]:
+    """Return the number of rows of each pair of label and prediction."""
+    labels, own = np.unique(expected, return_inverse=True)
+    guesses, guessed = np.unique(predicted, return_inverse=True)
+    pairs, counts = np.unique(own * len(guesses) + guessed, return_counts=True)
+    known, predictions = _labels(labels), _labels(guesses)
+    return {
+        (known[pair // len(guesses)], predictions[pair % len(guesses)]): count
+        for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True)
+    }
+
+
+def _labels(values: Array) -> list[Label]:
+    """Return labels as a report has them."""
+    if values.dtype.kind == "f":
+        return [as_stored(label) for label in values.tolist()]
+    return list(values.tolist())
+
+
+def _positive_of(model: TrainedModel) -> Label | None:
     """Return the positive class as `TrainedModel.expected` names it, or None if there are many."""
     if "positive_class" not in model.card:
         return None
     is_one_of_many = model.card["negative_class"] is None
-    return 1.0 if is_one_of_many else as_stored(model.card["positive_class"])
+    positive: Label = model.card["positive_class"]
+    return 1.0 if is_one_of_many else positive

@@ -66,11 +66,16 @@ def _columns(model: TrainedModel, X: Any, predicted: Array) -> dict[str, Column]
 
 def _empty_columns(model: TrainedModel) -> dict[str, Column]:
     names = [_PREDICTION, *(_chance_names(model) if hasattr(model, "predict_proba") else [])]
-    return {name: np.zeros(0, np.float32) for name in names}
+    labels = np.zeros(0, model.classes_.dtype if hasattr(model, "classes_") else np.float32)
+    empty: dict[str, Column] = {name: np.zeros(0, np.float32) for name in names}
+    return empty | {_PREDICTION: labels}
 
 
 def _chance_names(model: TrainedModel) -> list[str]:
-    return [f"probability_{str(label).removesuffix('.0')}" for label in model.classes_]
+    classes = model.classes_
+    are_floats = classes.dtype.kind == "f"
+    names = [str(label).removesuffix(".0" if are_floats else "") for label in classes]
+    return [f"probability_{name}" for name in names]
 
 
 def _as_whole(model: TrainedModel, predicted: Array) -> Array:
@@ -91,10 +96,9 @@ def _joined(kept: dict[str, Column], own: dict[str, Column]) -> dict[str, Column
 
 def _add(score: Score, block: Block, predicted: Array) -> int:
     """Add the rows with labels to the score; return the number of the others."""
-    if block.y.dtype.kind != "f" or not (missing := np.isnan(block.y)).any():
+    known = block.is_labelled
+    if known.all():
         score.add(block.X, block.y, predicted)
-        return 0
-    known = ~missing
-    if known.any():
+    elif known.any():
         score.add(block.X[known], block.y[known], predicted[known])
-    return int(np.count_nonzero(missing))
+    return int(np.count_nonzero(~known))

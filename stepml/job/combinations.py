@@ -13,7 +13,7 @@ from stepml.job.measures import LOSS
 from stepml.job.models import MODELS
 from stepml.job.places import bucket_and_key, is_absolute
 from stepml.job.spec import Data, JobSpec, Validation
-from stepml.job.spec_base import listed, parse_labels, require_choice, tag
+from stepml.job.spec_base import Label, listed, parse_labels, require_choice, tag
 
 
 def contradictions(spec: JobSpec) -> list[str]:
@@ -53,7 +53,7 @@ def _check_data(spec: JobSpec) -> None:
     if data.zero_based != "auto":
         what = f"data.zero_based {json.dumps(data.zero_based)}"
         _require_format(what, data, lambda facts: facts.sparse == "always")
-    if data.missing != "fail":
+    if data.missing not in (None, "fail"):
         what = f"data.missing {data.missing!r}"
         _require_format(what, data, lambda facts: facts.has_missing_values)
     if data.has_label is False:
@@ -149,7 +149,7 @@ def _check_class_weight(spec: JobSpec) -> None:
     weights = getattr(spec.model, "class_weight", None)
     if not isinstance(weights, dict):
         return
-    parse_labels(weights, _number)
+    parse_labels(weights, _label)
     # With a positive class, the data may have labels that the weights do not name.
     has_two_labels = getattr(spec.model, "positive_class", "none") is None
     if has_two_labels and len(weights) > 1 and not any(weights.values()):
@@ -169,13 +169,12 @@ def _check_measure(spec: JobSpec) -> None:
         )
 
 
-def _number(text: str) -> float:
+def _label(text: str) -> Label:
+    """Return a label, of which 1 and 1.0 are one; the data say whether labels are numbers."""
     try:
         return float(text)
     except ValueError:
-        raise InvalidJobError(
-            f"model.class_weight: expected numbers as labels, got {text!r}"
-        ) from None
+        return text
 
 
 def _require_format(what: str, data: Data, has_it: Callable[[FormatFacts], bool]) -> None:

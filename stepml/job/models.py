@@ -39,7 +39,7 @@ OpenPenalty = Annotated[
     ),
 ]
 PositiveClass = Annotated[
-    float | None,
+    bool | float | Annotated[str, Meta(min_length=1, max_length=1000)] | None,
     Meta(description="this label against all others; null: the larger of two labels"),
 ]
 ClassWeight = Annotated[

@@ -6,6 +6,7 @@ from msgspec import Struct, field
 
 from stepml.job.measures import LOSS
 from stepml.job.spec import JobSpec
+from stepml.job.spec_base import Label
 from stepml.job.tasks import Decision, Event
 
 
@@ -55,7 +56,7 @@ class JobWarning(Event, frozen=True, kw_only=True):
 class ClassQuality(Struct, frozen=True):
     """The quality of the predictions of one class, on the validation rows."""
 
-    label: float  # as in the data
+    label: Label  # as in the data
     precision: float  # share of the rows with this prediction that are of this class
     recall: float  # share of the rows of this class with this prediction
     f1: float  # harmonic mean of both
@@ -72,7 +73,7 @@ class DatasetFacts(Event, frozen=True, kw_only=True):
     header: bool | None = None  # csv and tsv: whether line 1 names the columns
     label: str = ""  # name of its column, or "column 3"; other formats: where the labels are
     is_learnt: bool = True  # the model learns the labels
-    classes: list[float] = field(
+    classes: list[Label] = field(
         default_factory=list
     )  # labels as in the data; empty for regression and clusters
     label_range: list[float] = field(default_factory=list)  # smallest and largest label

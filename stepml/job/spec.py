@@ -15,7 +15,7 @@ from stepml.job.algorithms import Algorithm
 from stepml.job.channels import DURABLE, ChannelName, Pattern
 from stepml.job.columns import Columns, Constant, DatePart, Encoding, Fill, Rescaling
 from stepml.job.columns import Pattern as ColumnPattern
-from stepml.job.formats import Format, names_of
+from stepml.job.formats import FORMATS, Format, names_of
 from stepml.job.measures import LOSS, MeasureName
 from stepml.job.models import MODELS, Model
 from stepml.job.places import CodeUri, DataUri, absolute
@@ -187,7 +187,7 @@ class Data(SpecGroup, frozen=True, kw_only=True):
             "or the mean, median or most frequent value of the training rows; of tables also by "
             "column; null: the mean, and a level of its own in a category"
         ),
-    ] = "fail"
+    ] = None
     missing_indicator: Annotated[
         bool | list[ColumnPattern],
         Meta(description=f"{_COLUMNS}: add a feature that says whether the value is missing"),
@@ -197,6 +197,26 @@ class Data(SpecGroup, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=MAX_RANGES)] | None,
         Meta(description="functions that parse concurrently; null: one for each 16 MB"),
     ] = None
+
+    @property
+    def may_lack_values(self) -> bool:
+        """Whether a row may lack the value of a feature."""
+        return self.missing != "fail" and (
+            self.format is None or FORMATS[self.format].has_missing_values
+        )
+
+    @property
+    def rescaling(self) -> Rescaling:
+        """How features are scaled, but for columns with a setting of their own."""
+        if isinstance(self.scale, str):
+            return self.scale
+        return "standardise" if self.standardise else "none"
+
+    @property
+    def rescales(self) -> bool:
+        """Whether any feature may be scaled."""
+        own = self.scale.values() if isinstance(self.scale, dict) else ()
+        return any(each != "none" for each in (self.rescaling, *own))
 
     def in_bucket(self, own_bucket: str) -> Data:
         """Return the data with all their places whole; see `JobSpec.in_bucket`."""

@@ -11,6 +11,9 @@ from stepml.job.errors import InvalidJobError
 
 _T = TypeVar("_T")
 
+Label = str | bool | float
+"""A label as in the data: text, a boolean or a number."""
+
 
 class SpecGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of the groups of the spec: immutable, and unknown fields are refused.
@@ -52,17 +55,19 @@ def listed(choices: tuple[str, ...]) -> str:
     return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
 
 
-def label_text(label: float) -> str:
+def label_text(label: Label) -> str:
     """Return ``label`` with all its digits, and whole numbers without a fraction."""
+    if isinstance(label, str | bool):
+        return str(label)
     number = float(label)
     return str(int(number)) if number.is_integer() and abs(number) < 1e16 else repr(number)
 
 
 def parse_labels(
     texts: Iterable[str],
-    as_label: Callable[[str], float],
+    as_label: Callable[[str], Label],
     error: Callable[[str], Exception] = InvalidJobError,
-) -> dict[float, str]:
+) -> dict[Label, str]:
     """Return the names of labels in ``model.class_weight``, by label.
 
     Parameters
@@ -73,7 +78,7 @@ def parse_labels(
     error : callable
         Makes the error for two texts that name the same label.
     """
-    names: dict[float, str] = {}
+    names: dict[Label, str] = {}
     for text in texts:
         label = as_label(text)
         if label in names:

@@ -107,7 +107,7 @@ def advice(job: JobSpec) -> str:
 
 def advice_on_scale(job: JobSpec) -> tuple[str, ...]:
     """Return the advice to standardise features; a network normalises images itself."""
-    is_scaled = job.data.standardise or job.model.takes_images
+    is_scaled = job.data.rescales or job.model.takes_images
     return () if is_scaled else ("set data.standardise",)
 
 

@@ -9,7 +9,6 @@ from stepml.job.reports import DatasetFacts
 from stepml.job.spec import JobSpec
 from stepml.ml.data import Layout, Manifest
 from stepml.ml.doubts import doubts_about_data
-from stepml.ml.models.classes import as_stored
 
 
 def dataset_facts(
@@ -29,12 +28,22 @@ def dataset_facts(
         header=layout.header if FORMATS[layout.format].has_header else None,
         label=_label_of(layout),
         is_learnt=spec.model.needs_labels,
-        classes=[as_stored(label) for label in classes or ()],
-        label_range=[manifest.min_label, manifest.max_label] if layout.has_label else [],
+        classes=manifest.names.labels(classes or ()),
+        label_range=_range_of(manifest),
         missing_values=manifest.missing_values,
-        notes=[*notes, *_note_on_unused_label(spec, layout), *_note_on_validation(spec, manifest)],
+        notes=[
+            *notes,
+            *_note_on_unused_label(spec, layout),
+            *_note_on_missing(spec, manifest),
+            *_note_on_validation(spec, manifest),
+        ],
         warnings=doubts_about_data(spec, manifest),
     )
+
+
+def _range_of(manifest: Manifest) -> list[float]:
+    is_range = manifest.layout.has_label and manifest.layout.label_kind == "number"
+    return [manifest.min_label, manifest.max_label] if is_range else []
 
 
 def _label_of(layout: Layout) -> str:
@@ -44,6 +53,13 @@ def _label_of(layout: Layout) -> str:
         return FORMATS[layout.format].label_words
     names, column = layout.column_names, layout.label_column
     return names[column] if names else f"column {column + 1}"
+
+
+def _note_on_missing(spec: JobSpec, manifest: Manifest) -> list[str]:
+    """Return a note on the fills if values are missing, and the job does not say what they are."""
+    if not manifest.missing_values or spec.data.missing is not None:
+        return []
+    return ["missing numbers become the mean of the training rows; data.missing says another fill"]
 
 
 def _note_on_validation(spec: JobSpec, manifest: Manifest) -> list[str]:

@@ -9,7 +9,7 @@ from stepml.ml.data import Manifest, ShardKind, ShardPlan, shard_kind, shard_pla
 def kind_of(spec: JobSpec, manifest: Manifest) -> ShardKind:
     """Return the kind of a job's shards: bytes stay bytes if the model normalises them itself."""
     data = spec.data
-    stays = spec.model.takes_images and data.standardise is not True and data.missing != "mean"
+    stays = spec.model.takes_images and not data.rescales
     return shard_kind(data.matrix, manifest, spec.workers, as_bytes=stays)
 
 

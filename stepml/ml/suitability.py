@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from stepml.job.algorithms import algorithms_of
-from stepml.job.errors import ModelTooLargeError
+from stepml.job.errors import BadLabelError, ModelTooLargeError
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled, tag
 from stepml.ml.algorithms import build_algorithm
 from stepml.ml.data import Manifest
 from stepml.ml.job_shards import split_of
-from stepml.ml.models import build_model
+from stepml.ml.label_checks import label_title, require_labels_suit
+from stepml.ml.models import Model, build_model
 from stepml.ml.sample_objective import bytes_a_parameter
 
 # Of a function of 3 GB, which may hold a shard of 1 GiB and another that it used before.
@@ -21,10 +22,20 @@ def check_suits(
 ) -> None:
     """Raise now the error by which a job on this data set would fail later."""
     _, plan = split_of(spec, manifest)
-    model = build_model(spec.model, manifest.n_features, manifest.labels, manifest.label_counts)
+    require_labels_suit(spec, manifest.layout)
+    model = model_on(spec, manifest)
     if not spec.model.function_kind:  # InitialiseModel builds the others, and counts
         require_room(spec, model.n_parameters, most_model_bytes)
     spec.model.check_rows(sum(interval.n_rows for interval in plan.shards))
+
+
+def model_on(spec: JobSpec, manifest: Manifest) -> Model:
+    """Return the job's model; a `BadLabelError` names the label's column."""
+    labels, counts = manifest.labels, manifest.label_counts
+    try:
+        return build_model(spec.model, manifest.n_features, labels, counts, names=manifest.names)
+    except BadLabelError as error:
+        raise BadLabelError(f"{label_title(manifest.layout)}{error}") from None
 
 
 def require_room(spec: JobSpec, n_parameters: int, most_model_bytes: int) -> None:

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 
-def linear_module(
-    coefficients: Floats, intercepts: Floats, scale: Scale | None, missing: str
-) -> Module:
+def linear_module(coefficients: Floats, intercepts: Floats, scale: Scale | None) -> Module:
     """Return a module that takes rows as in the data; see `TrainedModel.module`.
 
     Parameters
@@ -23,11 +21,9 @@ def linear_module(
         Of prepared rows.
     intercepts : array of shape (n_outputs,)
     scale : Scale, optional
-    missing : str
-        ``data.missing`` of the job.
     """
     require_torch("a module")
     from stepml.ml.neural.deployed import Preparation, deployed, linear
 
-    preparation = Preparation(coefficients.shape[1:], scale, missing)
+    preparation = Preparation(coefficients.shape[1:], scale)
     return deployed(preparation, linear(coefficients, intercepts))

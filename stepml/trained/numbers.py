@@ -28,7 +28,7 @@ def numbers(values: Any, what: str = "values") -> Array:
         They are no numbers.
     """
     try:
-        array = _unmasked(values)
+        array = unmasked(values)
     except ValueError as exc:  # rows of different lengths
         raise ValueError(f"expected {what} of one length: {exc}") from exc
     if array.dtype.kind == "O" and array.ndim:
@@ -59,7 +59,8 @@ def vector(values: Any, n_rows: int, what: str) -> Array:
     return array
 
 
-def _unmasked(values: Any) -> Array:
+def unmasked(values: Any) -> Array:
+    """Return an array, with NaN or None for masked values."""
     if isinstance(values, (list, tuple)) and any(
         isinstance(each, np.ma.MaskedArray) for each in values
     ):
@@ -69,7 +70,11 @@ def _unmasked(values: Any) -> Array:
     mask = np.ma.getmaskarray(values)
     if not mask.any():
         return np.asarray(values.data)
-    return np.where(mask, np.nan, values.data)
+    if values.dtype.kind in NUMBERS:
+        return np.where(mask, np.nan, values.data)
+    objects: Array = values.data.astype(object)
+    objects[mask] = None
+    return objects
 
 
 def _floats(objects: Array, what: str) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stepml.ml.artifact import Artifact
-from stepml.ml.data.scaling import scaled
+from stepml.ml.data.scaling import Scale, scaled
 from stepml.ml.matrices import CsrMatrix, Floats, Floats64, Matrix
 from stepml.trained.rows import STANDARD, place_of, rows_of
 
@@ -24,8 +24,8 @@ class Preparation:
         Empty if the data had no names.
     image_shape : tuple of int
         Of a row, (channels, height, width); empty if rows are no images.
-    missing : {"fail", "zero", "mean"}
-        The effect of a missing value.
+    fills : bool
+        Whether missing values are filled in; otherwise they are refused.
     scale : Scale or None
     fine : list of int
         Features that are centred in float64.
@@ -35,22 +35,23 @@ class Preparation:
         self.n_features = artifact.model.n_features
         self.feature_names: list[str] = list(artifact.card.get("features", ()))
         self.image_shape = artifact.model.image_shape
-        self.missing: str = artifact.card.get("job", {}).get("data", {}).get("missing", "fail")
+        self._others = [artifact.card.get("label", "")]  # columns beside the features
         self.block_sizes = STANDARD
-        self.scale = artifact.scale
-        self._fills = self.missing == "mean" and artifact.scale is not None
-        self.fine: list[int] = [] if artifact.scale is None else artifact.scale.fine.tolist()
+        self.scale = _scale_of(artifact)
+        self.fills = self.scale is not None and not np.isnan(self.scale.fill).all()
+        self.fine: list[int] = [] if self.scale is None else self.scale.fine.tolist()
 
     def blocks(self, X: Any) -> Iterator[Matrix]:
         """Yield the prepared rows of ``X``, some at a time; raise `ValueError` if it is invalid."""
-        rows = rows_of(X, self.n_features, self.feature_names, self.image_shape)
+        rows = rows_of(X, self.n_features, self.feature_names, self.image_shape, self._others)
         # Subtracting a mean makes zeros non-zero.
         stays_sparse = self.scale is None or not self.scale.mean.any()
         start = 0
         blocks = rows.blocks(sparse=stays_sparse, sizes=self.block_sizes, fine=self.fine)
         for block, remainders in blocks:
-            known = self._filled(block, start, rows.title)
-            yield known if self.scale is None else scaled(known, self.scale, remainders)
+            known = block if self.scale is None else scaled(block, self.scale, remainders)
+            self._require_values(known, start, rows.title)
+            yield known
             start += len(block)
 
     def as_of_data(self, coefficients: Floats, intercepts: Floats) -> tuple[Floats64, Floats64]:
@@ -69,19 +70,30 @@ class Preparation:
         slopes /= self.scale.scale
         return slopes, constants - slopes @ mean
 
-    def _filled(self, X: Matrix, start: int, title: Callable[[int], str]) -> Matrix:
-        """Return rows without missing values, or raise `ValueError` if the job allowed none."""
+    def _require_values(self, X: Matrix, start: int, title: Callable[[int], str]) -> None:
+        """Raise `ValueError` if a value is missing that the job did not fill in."""
         values = X.values[X.pairs] if isinstance(X, CsrMatrix) else X
-        missing = np.isnan(values)
-        if not missing.any() or self._fills:
-            return X
-        if self.missing == "fail":
-            row, feature = place_of(X, np.isnan)
-            raise ValueError(
-                f"X has no value (NaN) in row {start + row}, {title(feature)}; the model was "
-                "trained with data.missing 'fail': fill it in, or train with 'zero' or 'mean'"
-            )
-        known = np.where(missing, np.float32(0), values)
-        if not isinstance(X, CsrMatrix):
-            return known
-        return replace(X, indptr=X.indptr - X.indptr[0], indices=X.indices[X.pairs], values=known)
+        if not np.isnan(values).any():
+            return
+        row, feature = place_of(X, np.isnan)
+        raise ValueError(
+            f"X has no value (NaN) in row {start + row}, {title(feature)}; the model was trained "
+            "with data.missing 'fail': fill it in, or train without this setting"
+        )
+
+
+def _scale_of(artifact: Artifact) -> Scale | None:
+    """Return the scale of rows to predict.
+
+    Before the scale had all of the fills, they were those of ``data.missing``.
+    """
+    scale, n_features = artifact.scale, artifact.model.n_features
+    missing = artifact.card.get("job", {}).get("data", {}).get("missing", "fail")
+    fill = {"fail": np.nan, "zero": 0.0}.get(missing) if isinstance(missing, str) else None
+    if fill is None:
+        return scale
+    fills = np.full(n_features, fill, np.float32)
+    if scale is None:
+        ones = np.ones(n_features, np.float32)
+        return None if missing == "fail" else Scale(fills, ones - 1, ones)
+    return replace(scale, fill=fills, fine_fill=np.full(len(scale.fine), fill))

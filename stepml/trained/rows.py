@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from stepml.ml.data.remainders import Remainders, remainders_of
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
-from stepml.trained.columns import Columns, is_table
+from stepml.trained.columns import Columns
+from stepml.trained.frames import frame_of
 from stepml.trained.numbers import NUMBERS, numbers
 
 
@@ -83,19 +84,22 @@ def rows_of(
     n_features: int,
     feature_names: Sequence[str] = (),
     image_shape: Sequence[int] = (),
+    others: Sequence[str] = (),
 ) -> Rows:
     """Return the rows of ``X``.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features), or (n_samples, *image_shape)
-        An array, nested lists, a table of pandas, polars or pyarrow, or a sparse matrix. The
-        columns of a table are reordered to ``feature_names`` if both have names.
+        An array, nested lists, a sparse matrix, or a table, see `stepml.trained.frames`. The
+        columns of a table are found by their names if both have names.
     n_features : int
     feature_names : sequence of str
         Empty if there are none.
     image_shape : sequence of int
         Of a row, (channels, height, width); empty if rows are no images.
+    others : sequence of str
+        Names of columns that may be there beside the features.
 
     Raises
     ------
@@ -107,9 +111,10 @@ def rows_of(
         matrix = X if isinstance(X, CsrMatrix) else _csr(X)
         require_width(matrix.n_features, n_features)
         return Rows(len(matrix), n_features, matrix.__getitem__, title)
-    if is_table(X):
-        columns = Columns(X, feature_names)
-        require_width(len(columns.names), n_features)
+    frame = frame_of(X)
+    if frame is not None:
+        columns = Columns(frame, feature_names, others)
+        require_width(len(columns.places), n_features)
         return Rows(len(columns), n_features, columns.__getitem__, title)
     table = _table(X, image_shape)
     require_width(table.shape[1], n_features)

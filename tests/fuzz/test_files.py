@@ -87,7 +87,7 @@ def read(store: MemoryObjects, **options: Any) -> tuple[Manifest, np.ndarray]:
 def test_a_damaged_file_is_refused_or_read(name: str, data: st.DataObject) -> None:
     content = data.draw(mutated(ORIGINALS[name]))
     try:
-        manifest, rows = read(MemoryObjects(rows=content), format=name, missing="mean")
+        manifest, rows = read(MemoryObjects(rows=content), format=name, missing="keep")
     except StepMLError as error:
         assert "\n" not in str(error)
     else:

@@ -20,6 +20,7 @@ from stepml.ml.data import (
     sniff,
     write_pieces,
 )
+from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.objects import Buffer
 from storage.base import ObjectInfo
 
@@ -69,7 +70,8 @@ def partition(
     objects = described(store, prefix)
     layout = sniff(store, objects, SourceFormat(**options))
     results = []
-    for task, parts in enumerate(plan_ranges(objects, n_ranges)):
+    cuts = FORMATS[layout.format].cuts_of(objects, layout)
+    for task, parts in enumerate(plan_ranges(objects, n_ranges, cuts)):
         result = write_pieces(
             store,
             store,

@@ -18,7 +18,7 @@ from stepml.job import algorithms, keys, models, spec
 from stepml.job.step import Step
 from stepml.ml.algorithms import State
 from stepml.ml.data import Shard, pack_shard, scale_of
-from stepml.ml.data.scaling import Moments
+from stepml.ml.data.moments import Moments
 from stepml.ml.data.shards import empty_dense
 from stepml.ml.matrices import CsrMatrix
 from stepml.ml.models import LossModel
@@ -93,7 +93,7 @@ def store_dense(storage: S3Storage, job_id: str, shard_bytes: int) -> dict[str, 
     )
     plan = _plan(job, "dense", N_FEATURES, 2, [n_rows], validation_rows=0, density=1)
     ones = np.ones(N_FEATURES)
-    scale = scale_of(Moments(2 * ones.astype(np.int64), ones, 4 * ones))
+    scale = scale_of(Moments(2 * ones.astype(np.int64), ones, 4 * ones, ones - 1, ones + 1))
     storage.save(keys.scale(job_id), scale.pack())
     _save_shard(storage, plan, 0, _dense_shard(n_rows))
     _begin(storage, job_id, plan)

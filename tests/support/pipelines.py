@@ -53,7 +53,7 @@ def fitted(
     numbers = [name for name in X.columns if name not in (*text, *booleans)]
     encoder = ColumnTransformer(
         [
-            ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), numbers),
+            ("numbers", make_pipeline(StandardScaler(), SimpleImputer()), numbers),
             ("booleans", SimpleImputer(), list(booleans)),
             ("text", OneHotEncoder(handle_unknown="ignore"), text),
         ],

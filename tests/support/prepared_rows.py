@@ -41,6 +41,6 @@ def prepared_frame(job: Job, by: str | None = "n") -> pd.DataFrame:
     job.initialise()
     plan = job.training_plan()
     loaded = load_shard(job.store, plan, 0)
-    frame = pd.DataFrame(dense(loaded.X), columns=plan.feature_names)
+    frame = pd.DataFrame(dense(loaded.X), columns=plan.feature_names or None)
     frame[LABEL] = loaded.y
     return frame if by is None else frame.sort_values(by).reset_index(drop=True)

@@ -16,7 +16,9 @@ MOST_EPOCHS = 60
 
 def job_on(content: bytes, key: str = "rows.csv", **spec: Any) -> Job:
     """Return a job on one object, whose settings are those of StepML unless ``spec`` has them."""
-    data = {"uri": f"s3://data/{key}", "validation_fraction": 0.0} | spec.pop("data", {})
+    data = {"uri": f"s3://data/{key}"} | spec.pop("data", {})
+    if "validation" not in data:
+        data.setdefault("validation_fraction", 0.0)
     found = Job(chooses=True, data=data, **{"workers": 2, "algorithm": None, "stop": {}} | spec)
     found.data.save(key, content)
     return found

@@ -114,6 +114,6 @@ def _may_overfit(spec: JobSpec) -> bool:
 
 def _is_in_reach(spec: JobSpec, X: Matrix) -> bool:
     """Return whether rho may be so large that it holds the ranks at the start."""
-    if spec.data.standardise or not rho_is_open(spec):
+    if spec.data.rescales or not rho_is_open(spec):
         return True
     return float(mean_squares(X).sum()) <= _LARGEST_SQUARE

@@ -15,23 +15,17 @@ each label come before the others (`stepml.ml.data.strata`).
 from __future__ import annotations
 
 from stepml.ml.data.assembly import assemble, cuts_of
+from stepml.ml.data.fitting import Treatments, scale_of
 from stepml.ml.data.format_guess import guess_format
 from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.manifest import Manifest, are_alike, merge
+from stepml.ml.data.moments import Moments, feature_moments, merge_moments
 from stepml.ml.data.objects import DataObject, ObjectReader, ObjectWriter
 from stepml.ml.data.pieces import PieceStatistics, RangeResult, write_pieces
 from stepml.ml.data.planning import DataPlan, plan_data
 from stepml.ml.data.ranges import ByteRange, plan_ranges
-from stepml.ml.data.scaling import (
-    Moments,
-    Scale,
-    feature_moments,
-    merge_moments,
-    scale_in_place,
-    scale_of,
-    scaled,
-)
+from stepml.ml.data.scaling import Scale, scale_in_place, scaled
 from stepml.ml.data.shards import Shard, pack_shard, unpack_shard
 from stepml.ml.data.sniff import sniff
 from stepml.ml.data.source_format import SourceFormat
@@ -64,6 +58,7 @@ __all__ = [
     "ShardPlan",
     "Skipped",
     "SourceFormat",
+    "Treatments",
     "are_alike",
     "assemble",
     "cuts_of",

@@ -156,9 +156,9 @@ def unpack(data: Buffer, *, writable: bool = False) -> tuple[dict[str, Array], d
 def unpack_named(
     data: Buffer, names: Sequence[str], optional: Sequence[str] = ()
 ) -> dict[str, Array]:
-    """Return read-only views of a container that must have exactly the arrays ``names``.
+    """Return read-only views of a container that must have the arrays ``names``.
 
-    It may also have all of the ``optional`` ones.
+    It may also have some of the ``optional`` ones.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def unpack_named(
         ``data`` is not a whole container, or has other arrays.
     """
     views, _ = unpack(data)
-    if set(views) not in ({*names}, {*names, *optional}):
+    if not {*names} <= set(views) <= {*names, *optional}:
         raise DamagedValueError(
             f"a container holds the arrays {', '.join(views)} instead of {', '.join(names)}"
         )

@@ -10,7 +10,7 @@ class Dialect:
     """The conventions of an object of text; all objects of a data set share them."""
 
     encoding: str = "utf-8"  # utf-8, utf-16 or latin-1
-    compression: str = ""  # gzip or zstd; empty: none
+    compression: str = ""  # gzip, bzip2, xz or zstd; empty: none
     line_end: str = "\n"  # or "\r", where CR alone ends lines
     has_quotes: bool = False  # some fields are quoted, as in RFC 4180
     quoted_newlines: bool = False  # … and may have line ends

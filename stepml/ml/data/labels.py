@@ -70,6 +70,14 @@ class LabelMoments:
 NO_LABELS = LabelMoments()
 
 
+def moments_of_counts(rows: Mapping[float, int]) -> LabelMoments:
+    """Return the moments of labels that float32 holds, given the rows of each."""
+    n = sum(rows.values())
+    mean = sum(label * count for label, count in rows.items()) / max(n, 1)
+    squares = sum((label - mean) ** 2 * count for label, count in rows.items())
+    return LabelMoments(n, mean, squares)
+
+
 def merge_label_moments(parts: Iterable[LabelMoments]) -> LabelMoments:
     """Return the moments of the labels of all parts (Chan, Golub and LeVeque, 1979)."""
     n, mean, squares, rounding = 0, 0.0, 0.0, 0.0

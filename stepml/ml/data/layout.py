@@ -34,7 +34,7 @@ class Layout:
     n_features: (
         int | None
     )  # None: not known before the rows (libsvm) or the footer (parquet) are read
-    missing: str = "fail"  # effect of a missing value of a feature: fail, zero or mean
+    missing: str = "fail"  # effect of a missing value of a feature: fail, or keep (NaN)
     on_bad_row: str = "fail"  # fail or skip
     is_csr: bool = False  # npz: the matrix is sparse, written by scipy
     label: str | int | None = None  # parquet: the job's label; only range tasks read the columns
@@ -62,6 +62,11 @@ class Layout:
     def has_label(self) -> bool:
         """Whether one of the columns is the label; otherwise all labels are 0."""
         return self.label_column >= 0
+
+    @property
+    def has_words(self) -> bool:
+        """Whether some columns of features are not numbers."""
+        return self.is_general or self.table is not None
 
     @property
     def names_validation(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Self
 import xxhash
 
 from stepml.job.errors import EmptyDataError, InvalidDataError
+from stepml.ml.class_names import ClassNames
 from stepml.ml.data.encoding import Encoder
 from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.labels import (
@@ -18,6 +19,7 @@ from stepml.ml.data.labels import (
     merge_label_counts,
     merge_label_moments,
     merge_label_names,
+    moments_of_counts,
 )
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.levels import merge_levels
@@ -65,6 +67,11 @@ class Manifest:
     levels: tuple[tuple[str, ...], ...] = ()  # of each category of the table, ascending
     # Of labels that are codes, by code; empty: labels are numbers, or codes of more than 1,000.
     class_names: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> ClassNames:
+        """The names of the classes."""
+        return ClassNames(self.layout.label_kind, self.class_names)
 
     @property
     def encoder(self) -> Encoder | None:
@@ -192,7 +199,7 @@ class _Labels:
         for each in pieces:
             for code, count in zip(each.labels or (), each.label_counts or (), strict=True):
                 rows[places[each.label_names[int(code)]]] += count
-        return cls(rows, 0.0, len(names) - 1.0, names=names)
+        return cls(rows, 0.0, len(names) - 1.0, moments_of_counts(rows), names)
 
     @property
     def labels(self) -> tuple[float, ...] | None:

@@ -69,7 +69,7 @@ class PieceStatistics:
     etag: str  # of the stored piece
     layout: Layout | None = None  # complete, if only range tasks know all of it
     label_moments: LabelMoments = NO_LABELS
-    missing_values: int = 0  # features that were filled in, or will be
+    missing_values: int = 0  # features that will be filled in
     fine_ends: tuple[Ends, ...] = ()  # of the values of each fine feature
     is_bytes: bool = False  # the values are stored as uint8
     validation_ends: Ends = None  # of the column that says which rows validate

@@ -20,7 +20,7 @@ from stepml.ml.data.hidden_files import is_hidden, note_on_hidden
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.objects import DataObject, ObjectCatalogue, ObjectInfo
 from stepml.ml.data.path_columns import review_paths
-from stepml.ml.data.ranges import ByteRange, plan_ranges
+from stepml.ml.data.ranges import ByteRange, Cut, plan_ranges
 from stepml.ml.data.sniff import sniff
 from stepml.ml.data.source_format import SourceFormat
 
@@ -36,6 +36,7 @@ class DataPlan:
     tasks: list[list[ByteRange]]  # the byte ranges of each range task
     digest: str  # content address of the partitioned data set, see `dataset_digest`
     notes: list[str]  # on facts that were inferred
+    cuts: list[Cut]  # where each object may be cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,14 @@ class FoundObjects:
     hidden: list[str]  # names of those that hold no rows, see `is_hidden`
 
 
-def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = "") -> DataPlan:
+def plan_data(
+    source: ObjectCatalogue,
+    path: str,
+    data: Data,
+    own_bucket: str = "",
+    *,
+    has_classes: bool = False,
+) -> DataPlan:
     """Plan the partition of the data at ``path``, from names and first lines.
 
     Parameters
@@ -58,6 +66,8 @@ def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = 
     data : Data
     own_bucket : str
         The stack's bucket, for messages.
+    has_classes : bool
+        The labels are classes.
 
     Raises
     ------
@@ -69,19 +79,21 @@ def plan_data(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = 
     found = look_for_objects(source, path, data, own_bucket)
     training = _without(found.objects, held_out, data)
     notes = [*note_on_hidden(found.hidden), *review_paths(training, data)]
-    data_format, asked = FORMATS[settled(data.format)], SourceFormat.from_data(data)
+    data_format = FORMATS[settled(data.format)]
+    asked = SourceFormat.from_data(data, has_classes=has_classes)
     layout = sniff(source, training, asked)
     objects = [*training, *held_out]
     if held_out:
         layout = replace(layout, first_validation=len(training))
     notes += data_format.review(source, objects, layout, asked)
-    cuts = [data_format.cut_of(each) for each in objects]
+    cuts = data_format.cuts_of(objects, layout)
     return DataPlan(
         objects=objects,
         layout=layout,
         tasks=[list(ranges) for ranges in plan_ranges(objects, data.ranges, cuts)],
         digest=dataset_digest(objects, layout, data.seed),
         notes=notes,
+        cuts=cuts,
     )
 
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from stepml.job.errors import DamagedValueError
 from stepml.ml.data import arrays
+from stepml.ml.data.moments import ROWS
 from stepml.ml.data.objects import Buffer
 from stepml.ml.data.remainders import Remainders, is_ascending_below
-from stepml.ml.data.scaling import ROWS, Scale, scale_in_place
+from stepml.ml.data.scaling import Scale, scale_in_place
 from stepml.ml.matrices import CsrMatrix, Matrix
 
 _DENSE = {"X": 2, "y": 1}  # arrays and their dimensions

@@ -26,20 +26,28 @@ class SourceFormat:
     # None: the number of columns beside the label, or libsvm's largest index.
     n_features: int | None = None
     has_label: bool = True  # False: all columns are features. libsvm always has a label.
-    # A missing value of a feature makes the row bad (fail), or becomes 0 (zero) or NaN (mean).
-    # libsvm has no missing values.
+    # A missing value of a feature makes the row bad (fail), or is NaN (keep) until all training
+    # rows are known.
     missing: str = "fail"
     on_bad_row: str = "fail"  # fail or skip
     has_classes: bool = False  # labels are classes, so large integers must stay what they are
     # The column that says which rows validate: those with 1, or with more than ``validates_after``.
     validates: str | int | None = None
     validates_after: float | None = None
+    # Of text. None: as the first lines show.
+    delimiter: str | None = None
+    encoding: str | None = None
+    quoted_newlines: bool | None = None
+    comment: str | None = None  # the start of lines that are left out; None: there are none
+    decimal: str = "."
+    thousands: str | None = None
+    missing_words: tuple[str, ...] = ()
     # libsvm: whether indices count from 0; auto: as rows show
     zero_based: Literal["auto"] | bool = "auto"
     settings: TableSettings = PLAIN_SETTINGS  # of the columns of a table
 
     @classmethod
-    def from_data(cls, data: Data) -> SourceFormat:
+    def from_data(cls, data: Data, *, has_classes: bool = False) -> SourceFormat:
         """Return the description in a job's ``data``."""
         validation = data.validation or Validation()
         return cls(
@@ -48,11 +56,19 @@ class SourceFormat:
             label=data.label,
             n_features=data.n_features,
             has_label=data.has_label is not False,
-            missing=data.missing,
+            missing="keep" if data.may_lack_values else "fail",
             on_bad_row=data.on_bad_row,
+            has_classes=has_classes,
             validates=validation.column,
             validates_after=validation.after,
             zero_based=data.zero_based,
+            delimiter=data.delimiter,
+            encoding=data.encoding,
+            quoted_newlines=data.quoted_newlines,
+            comment=data.comment,
+            decimal=data.decimal,
+            thousands=data.thousands,
+            missing_words=tuple(data.missing_words),
             settings=_settings(data),
         )
 

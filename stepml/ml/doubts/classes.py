@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import BadLabelError
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
-from stepml.job.spec_base import label_text, tag
+from stepml.job.spec_base import tag
 from stepml.ml.data import Manifest, labels_and_counts
 from stepml.ml.models.base import Floats, Model
-from stepml.ml.models.classes import as_stored, shown
 from stepml.ml.models.classifiers import BinaryClassifier
 
 _MOST_NAMED = 10
@@ -47,14 +48,15 @@ def doubts_about_classes(
     if not _is_enough(model, labels, training):
         raise BadLabelError(
             f"{tag(spec.model)} needs two labels, but the training rows have only: "
-            f"{shown(map(as_stored, labels[training > 0]))}; {_advice(spec)}"
+            f"{manifest.names.shown(labels[training > 0].tolist())}; {_advice(spec)}"
         )
     unseen = (training == 0) & (validating > 0)
     if not unseen.any() or isinstance(model, BinaryClassifier):  # it learns one label, or the rest
         return []
+    names = [manifest.names.text(label) for label in labels[unseen].tolist()]
     them = "it" if np.count_nonzero(unseen) == 1 else "them"
     text = (
-        f"no training row has label {_listed(labels[unseen], validating[unseen])}: the model "
+        f"no training row has label {_listed(names, validating[unseen])}: the model "
         f"cannot learn {them}, and the validation loss counts these rows; {_advice(spec)}"
     )
     return [JobWarning(code="labels_not_trained", text=text)]
@@ -67,10 +69,10 @@ def _is_enough(model: Model, labels: Floats, training: _Ints) -> bool:
     return len(np.unique(sides[training > 0])) > 1
 
 
-def _listed(labels: Floats, validating: _Ints) -> str:
+def _listed(names: Sequence[str], validating: _Ints) -> str:
     texts = [
-        f"{label_text(as_stored(label))} ({rows:,} row{'' if rows == 1 else 's'} for validation)"
-        for label, rows in zip(labels, validating.tolist(), strict=True)
+        f"{name} ({rows:,} row{'' if rows == 1 else 's'} for validation)"
+        for name, rows in zip(names, validating.tolist(), strict=True)
     ]
     more = len(texts) - _MOST_NAMED
     return ", ".join(texts[:_MOST_NAMED]) + (f" and {more} more labels" if more > 0 else "")

@@ -31,7 +31,7 @@ def doubts_about_moments(spec: JobSpec, layout: Layout, moments: Moments) -> lis
         features = "the feature is" if len(moments.n) == 1 else f"all {len(moments.n)} features are"
         text = f"{features} constant, so they say nothing about the labels"
         return [JobWarning(code=_CONSTANT, text=text)]
-    is_scaled = spec.data.standardise or spec.model.takes_images
+    is_scaled = spec.data.rescales or spec.model.takes_images
     apart = [] if is_scaled else _if_apart(spec, layout, moments)
     return [*_if_coarse_after_all(layout, moments), *apart]
 
@@ -109,7 +109,7 @@ def _about_labels(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
 
 def _if_coarse(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
     is_sparse = shard_kind(spec.data.matrix, manifest, spec.workers) == "sparse"
-    if spec.data.standardise and not is_sparse:  # uses the digits that float32 lacks
+    if spec.data.rescales and not is_sparse:  # uses the digits that float32 lacks
         return []
     ends = dict(zip(manifest.layout.fine, manifest.fine_ends, strict=True))
     coarse = [(feature, each) for feature, each in ends.items() if each and are_narrow(each)]
@@ -132,7 +132,7 @@ def _remedy(*, is_sparse: bool) -> str:
 
 def _if_continuous(manifest: Manifest) -> list[JobWarning]:
     labels = manifest.labels or ()
-    if not look_continuous(labels, manifest.n_rows):
+    if manifest.class_names or not look_continuous(labels, manifest.n_rows):
         return []
     text = (
         f"the labels look continuous, {len(labels)} different ones in {manifest.n_rows} rows: "

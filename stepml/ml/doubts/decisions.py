@@ -72,8 +72,8 @@ class Decisions:
 def titles_of(model: WithClasses) -> list[str]:
     """Return the names of a model's classes for messages."""
     if isinstance(model, BinaryClassifier) and model.negative is None:
-        return ["the other labels", f"label {label_text(model.positive)}"]
-    return [f"class {label_text(label)}" for label in model.classes]
+        return ["the other labels", f"label {model.names.text(model.positive)}"]
+    return [f"class {label_text(label)}" for label in model.class_labels]
 
 
 def if_one_validates(spec: JobSpec, decisions: Decisions | None) -> JobWarning | None:

@@ -9,6 +9,7 @@ from typing import Any
 from stepml.job.errors import NotAvailableError
 from stepml.job.model_base import ModelSpec
 from stepml.job.spec_base import tag
+from stepml.ml.class_names import NUMBERS, ClassNames
 from stepml.ml.models.base import DataFacts, Evaluation, LabelUnit, LossModel, Model
 from stepml.ml.models.kmeans import KMeans
 from stepml.ml.models.linear import LinearModel
@@ -67,6 +68,7 @@ def build_model(
     network: NetworkLayout | None = None,
     channels: ChannelScale | None = None,
     code: Path | None = None,
+    names: ClassNames = NUMBERS,
 ) -> Model:
     """Return the model of a job.
 
@@ -86,6 +88,8 @@ def build_model(
         The normalisation of images.
     code : Path, optional
         The directory of the user's own network.
+    names : ClassNames, optional
+        The names of labels that are codes.
 
     Raises
     ------
@@ -100,6 +104,7 @@ def build_model(
         network=network,
         channels=channels,
         code=code,
+        names=names,
     )
     return _model_named(tag(spec)).from_spec(spec, facts)
 

@@ -12,6 +12,8 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from stepml.job.spec_base import Label
+from stepml.ml.class_names import NUMBERS, ClassNames
 from stepml.ml.matrices import Floats, Floats64, Matrix
 from stepml.ml.models.penalty import Penalty
 from stepml.ml.neural.layout import ChannelScale, NetworkLayout
@@ -75,6 +77,7 @@ class DataFacts:
     network: NetworkLayout | None = None  # of a neural network, if it is known
     channels: ChannelScale | None = None  # of images
     code: Path | None = None  # the directory of the user's own network
+    names: ClassNames = NUMBERS  # of labels that are codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,11 @@ class WithClasses(Protocol):
 
     @property
     def classes(self) -> Sequence[float]:
-        """The labels, ascending."""
+        """The labels, ascending; codes if these are no numbers."""
+
+    @property
+    def class_labels(self) -> list[Label]:
+        """The labels as in the data."""
 
     def confusion(self, w: Floats, X: Matrix, y: Array) -> npt.NDArray[np.int64]:
         """Return the rows of each class by their prediction, (n_classes, n_classes).

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from stepml.job.errors import BadLabelError
 from stepml.job.models import MODELS
-from stepml.job.spec_base import label_text, listed, parse_labels
+from stepml.job.spec_base import Label, label_text, listed, parse_labels
+from stepml.ml.class_names import NUMBERS, ClassNames, as_stored
 from stepml.ml.models.base import DataFacts, Floats
 
 MOST_CLASSES = 1000
@@ -17,7 +18,6 @@ MOST_CLASSES = 1000
 ClassWeight = Mapping[str, float] | str | None
 
 _LARGEST_APART = 2**24
-_MOST_SHOWN = 20
 
 _REGRESSIONS = tuple(
     name for name, model in MODELS.items() if model.needs_labels and not model.learns_classes
@@ -26,30 +26,22 @@ _OF_SEVERAL = tuple(name for name, model in MODELS.items() if model.learns_sever
 MEANT_REGRESSION = f"did you mean model {listed(_REGRESSIONS)}?"
 
 
-def as_stored(label: float) -> float:
-    """Return the shortest number whose float32, as data sets store it, equals that of ``label``."""
-    return float(str(np.float32(label)))
-
-
-def classes_of(labels: Sequence[float] | None, model: str) -> tuple[float, ...]:
-    """Return the classes of ``model``, or raise `BadLabelError`.
-
-    Parameters
-    ----------
-    labels : sequence of float, or None
-        The distinct labels of the data in ascending order; None: too many for a list.
-    model : str
-        The model's name, for the message.
-    """
+def classes_of(facts: DataFacts, model: str) -> tuple[float, ...]:
+    """Return the classes of ``model``, which its messages name, or raise `BadLabelError`."""
+    labels = facts.labels
     if labels is None or len(labels) > MOST_CLASSES:
+        meant = "" if facts.names.kind == "text" else f", or {MEANT_REGRESSION}"
         raise BadLabelError(
             f"the labels are not classes: there are more than {MOST_CLASSES:,} different ones; "
-            f"is data.label the right column, or {MEANT_REGRESSION}"
+            f"is data.label the right column{meant or '?'}"
         )
     _require_storable(labels, model)
     classes = tuple(as_stored(label) for label in labels)
     if len(classes) < 2:
-        raise BadLabelError(f"{model} needs two labels; the data have only: {shown(classes)}")
+        raise BadLabelError(
+            f"{model} needs two labels; the data have only: {facts.names.shown(classes)}"
+        )
+    _require_no_fractions(facts, classes, model)
     return classes
 
 
@@ -74,7 +66,11 @@ def look_continuous(labels: Sequence[float] | None, n_rows: int) -> bool:
 
 
 def positive_of(
-    asked: float | None, classes: Sequence[float], model: str, n_rows: int | None = None
+    asked: Label | None,
+    classes: Sequence[float],
+    model: str,
+    n_rows: int | None = None,
+    names: ClassNames = NUMBERS,
 ) -> float:
     """Return the label of the positive class, or raise `BadLabelError`.
 
@@ -87,17 +83,19 @@ def positive_of(
             f"to learn all of them, choose model {listed(_OF_SEVERAL)}; to learn one against the "
             "rest, set model.positive_class"
         )
-        if n_rows is not None and look_continuous(classes, n_rows):
+        if n_rows is not None and not names.names and look_continuous(classes, n_rows):
             advice = f"they look continuous: {MEANT_REGRESSION}"
         raise BadLabelError(
-            f"{model} needs two labels, the data have {len(classes)} ({shown(classes)}); {advice}"
+            f"{model} needs two labels, the data have {len(classes)} ({names.shown(classes)}); "
+            f"{advice}"
         )
-    if not _is_storable(asked) or as_stored(asked) not in classes:
+    label = names.code(asked)
+    if label is None or not _is_storable(label) or as_stored(label) not in classes:
         raise BadLabelError(
-            f"model.positive_class: expected a label of the data ({shown(classes)}), "
+            f"model.positive_class: expected a label of the data ({names.shown(classes)}), "
             f"got {label_text(asked)}"
         )
-    return as_stored(asked)
+    return as_stored(label)
 
 
 def weights_of(
@@ -105,6 +103,7 @@ def weights_of(
     classes: Sequence[float],
     counts: Sequence[int] | None,
     positive: float | None = None,
+    names: ClassNames = NUMBERS,
 ) -> dict[float, float] | None:
     """Return the factor of a row's loss by its label; None: all are 1.
 
@@ -126,12 +125,16 @@ def weights_of(
         return None
     if isinstance(asked, str):
         return _balanced(classes, counts, positive)
-    names = parse_labels(asked, lambda text: _class_named(text, classes), BadLabelError)
-    weights = {label: float(asked[names[label]]) if label in names else 1.0 for label in classes}
+    texts = parse_labels(asked, lambda text: _class_named(text, classes, names), BadLabelError)
+    labels = {code: names.label(code) for code in classes}
+    weights = {
+        code: float(asked[texts[label]]) if label in texts else 1.0
+        for code, label in labels.items()
+    }
     if not any(weights.values()):
         raise BadLabelError(
             "model.class_weight: expected a weight above 0 for at least one label of the data "
-            f"({shown(classes)}), got 0 for all"
+            f"({names.shown(classes)}), got 0 for all"
         )
     return weights
 
@@ -161,22 +164,29 @@ def indices(labels: Floats, classes: Floats) -> np.ndarray[tuple[int], np.dtype[
     strange = classes[found] != labels
     if strange.any():
         raise BadLabelError(
-            f"expected the labels that were learnt ({shown(map(as_stored, classes))}), "
+            f"expected the labels that were learnt ({NUMBERS.shown(classes)}), "
             f"got {label_text(as_stored(labels[strange][0]))}"
         )
     return found
 
 
-def shown(labels: Iterable[float]) -> str:
-    """Return the first labels, for a message."""
-    texts = [label_text(label) for label in labels]
-    return ", ".join(texts[:_MOST_SHOWN]) + (", …" if len(texts) > _MOST_SHOWN else "")
+def _require_no_fractions(facts: DataFacts, classes: Sequence[float], model: str) -> None:
+    """Refuse labels that are certainly numbers: fractions, of which few rows share one."""
+    if facts.names.names or facts.label_counts is None or all(map(float.is_integer, classes)):
+        return
+    n_rows = sum(facts.label_counts)
+    if look_continuous(classes, n_rows):
+        raise BadLabelError(
+            f"{model} learns classes, but the labels look continuous: {len(classes)} different "
+            f"ones in {n_rows:,} rows, such as {NUMBERS.shown(classes[:3])}; {MEANT_REGRESSION} "
+            "If they are classes, data.columns.types of the label's column is 'category'"
+        )
 
 
 def _require_storable(labels: Sequence[float], model: str) -> None:
     """Refuse labels that float32, as which they are stored, would change."""
     if not all(math.isfinite(label) for label in labels):
-        raise BadLabelError(f"{model}: expected finite labels, got {shown(labels)}")
+        raise BadLabelError(f"{model}: expected finite labels, got {NUMBERS.shown(labels)}")
     largest = max(labels, key=abs, default=0.0)
     if abs(largest) > _LARGEST_APART:
         raise BadLabelError(
@@ -212,13 +222,12 @@ def _balanced(
     return {label: weights[side] for label, side in zip(classes, sides, strict=True)}
 
 
-def _class_named(text: str, classes: Sequence[float]) -> float:
-    try:
-        label = as_stored(float(text))
-    except ValueError:
-        label = math.nan
+def _class_named(text: str, classes: Sequence[float], names: ClassNames) -> Label:
+    code = names.code(text)
+    label = math.nan if code is None else as_stored(code)
     if label not in classes:
         raise BadLabelError(
-            f"model.class_weight: expected labels of the data ({shown(classes)}), got {text!r}"
+            f"model.class_weight: expected labels of the data ({names.shown(classes)}), "
+            f"got {text!r}"
         )
-    return label
+    return names.label(label)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from stepml.job import models as specs
-from stepml.job.spec_base import tag
+from stepml.job.spec_base import Label, tag
+from stepml.ml.class_names import NUMBERS, ClassNames, as_stored
 from stepml.ml.models.base import Array, DataFacts, Floats, Matrix, Model
 from stepml.ml.models.classes import (
-    as_stored,
     classes_of,
     indices,
     positive_of,
@@ -39,6 +39,8 @@ class BinaryClassifier(LinearModel):
     weights : mapping of float to float, optional
         Factors of a row's loss, by its label; all labels must have one.
     l1, l2 : float
+    names : ClassNames, optional
+        Of labels that are codes.
     """
 
     def __init__(
@@ -50,26 +52,38 @@ class BinaryClassifier(LinearModel):
         weights: Mapping[float, float] | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
+        names: ClassNames = NUMBERS,
     ) -> None:
         super().__init__(n_features, l1=l1, l2=l2)
+        self.names = names
         self.positive = positive
         self.negative = negative
         self.weights = weights
 
     @classmethod
     def from_spec(cls, spec: specs.BinarySpec, facts: DataFacts) -> Model:
-        classes = classes_of(facts.labels, tag(spec))
+        classes, names = classes_of(facts, tag(spec)), facts.names
         n_rows = None if facts.label_counts is None else sum(facts.label_counts)
-        positive = positive_of(spec.positive_class, classes, tag(spec), n_rows)
-        weights = weights_of(spec.class_weight, classes, facts.label_counts, positive)
+        positive = positive_of(spec.positive_class, classes, tag(spec), n_rows, names)
+        weights = weights_of(spec.class_weight, classes, facts.label_counts, positive, names)
         others = [label for label in classes if label != positive]
         negative = others[0] if len(others) == 1 else None
         penalty = {"l1": spec.l1_factor, "l2": spec.l2_factor}
-        return cls(facts.n_features, positive, negative, weights=weights, **penalty)
+        return cls(facts.n_features, positive, negative, weights=weights, names=names, **penalty)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Model:
-        return cls(card["n_features"], card["positive_class"], card["negative_class"])
+        names, negative = ClassNames.of_card(card), card["negative_class"]
+        positive = names.learnt(card["positive_class"])
+        other = None if negative is None else names.learnt(negative)
+        return cls(card["n_features"], positive, other, names=names)
+
+    @property
+    def class_labels(self) -> list[Label]:
+        """`classes` as in the data; 0 and 1 if many labels are negative."""
+        if self.negative is None:
+            return list(self.classes)
+        return self.names.labels(self.classes)
 
     @property
     def classes(self) -> tuple[float, float]:
@@ -104,9 +118,10 @@ class BinaryClassifier(LinearModel):
 
     def describe(self) -> dict[str, Any]:
         return {
-            "positive_class": self.positive,
-            "negative_class": self.negative,
-            "classes": list(self.classes),
+            "positive_class": self.names.label(self.positive),
+            "negative_class": None if self.negative is None else self.names.label(self.negative),
+            "classes": self.class_labels,
+            **self.names.card(),
         }
 
     def _outcome(self, z: Floats) -> Array:
@@ -140,6 +155,8 @@ class MulticlassClassifier(LinearModel):
     weights : mapping of float to float, optional
         Factors of a row's loss, by its label.
     l1, l2 : float
+    names : ClassNames, optional
+        Of labels that are codes.
     """
 
     def __init__(
@@ -150,8 +167,10 @@ class MulticlassClassifier(LinearModel):
         weights: Mapping[float, float] | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
+        names: ClassNames = NUMBERS,
     ) -> None:
         super().__init__(n_features, len(classes), l1=l1, l2=l2)
+        self.names = names
         self.classes = tuple(classes)
         self.weights = weights
         self._labels = np.array(self.classes, np.float32)
@@ -159,13 +178,21 @@ class MulticlassClassifier(LinearModel):
 
     @classmethod
     def from_spec(cls, spec: specs.MulticlassSpec, facts: DataFacts) -> Model:
-        classes = classes_of(facts.labels, tag(spec))
-        weights = weights_of(spec.class_weight, classes, facts.label_counts)
-        return cls(facts.n_features, classes, weights=weights, l1=spec.l1_factor, l2=spec.l2_factor)
+        classes, names = classes_of(facts, tag(spec)), facts.names
+        counts = facts.label_counts
+        weights = weights_of(spec.class_weight, classes, counts, names=names)
+        penalty = {"l1": spec.l1_factor, "l2": spec.l2_factor}
+        return cls(facts.n_features, classes, weights=weights, names=names, **penalty)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Model:
-        return cls(card["n_features"], card["classes"])
+        names = ClassNames.of_card(card)
+        return cls(card["n_features"], names.all_learnt(card["classes"]), names=names)
+
+    @property
+    def class_labels(self) -> list[Label]:
+        """`classes` as in the data."""
+        return self.names.labels(self.classes)
 
     def targets(self, labels: Floats) -> Array:
         return indices(labels, self._labels)
@@ -182,7 +209,7 @@ class MulticlassClassifier(LinearModel):
         return None
 
     def describe(self) -> dict[str, Any]:
-        return {"classes": list(self.classes)}
+        return {"classes": self.class_labels, **self.names.card()}
 
     def _outcome(self, z: Floats) -> Array:
         largest: Array = z.argmax(axis=1)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stepml.job.reports import ClassQuality
+from stepml.job.spec_base import Label
 from stepml.ml.matrices import Floats64
 
 # A matrix of more classes is too large for reports.
@@ -95,10 +96,10 @@ class PerClass:
         shares = {"precision": self.precision, "recall": self.recall, "f1": self.f1}
         return {name: float(values[self.is_present].mean()) for name, values in shares.items()}
 
-    def table(self, labels: Sequence[float]) -> list[ClassQuality]:
-        """Return a row for each class."""
+    def table(self, labels: Sequence[Label]) -> list[ClassQuality]:
+        """Return a row for each class, given their labels as in the data."""
         columns = zip(labels, self.precision, self.recall, self.f1, self.support, strict=True)
         return [
-            ClassQuality(float(label), float(precision), float(recall), float(f1), int(support))
+            ClassQuality(label, float(precision), float(recall), float(f1), int(support))
             for label, precision, recall, f1, support in columns
         ]

@@ -202,7 +202,7 @@ class NeuralNetwork(LossModel):
     def parameters(self, arrays: Mapping[str, Array]) -> Floats:
         return self.network.vector(arrays)
 
-    def module(self, w: Floats, scale: Scale | None, missing: str) -> Module:
+    def module(self, w: Floats, scale: Scale | None) -> Module:
         """Return a module of its own that takes rows as in the data.
 
         Parameters
@@ -210,14 +210,12 @@ class NeuralNetwork(LossModel):
         w : array of shape (n_parameters,)
         scale : Scale, optional
             That of the features.
-        missing : str
-            ``data.missing`` of the job.
         """
         require_torch("a network")
         from stepml.ml.neural.building import trained_module
         from stepml.ml.neural.deployed import Preparation, deployed
 
-        preparation = Preparation(self.input_shape, scale, missing, self._channels)
+        preparation = Preparation(self.input_shape, scale, self._channels)
         network = trained_module(
             self.spec, self.input_shape, self.n_outputs, self.code, self.arrays(w)
         )

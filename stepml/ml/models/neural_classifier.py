@@ -9,10 +9,11 @@ import numpy as np
 
 from stepml.job import models as specs
 from stepml.job.errors import BadLabelError
-from stepml.job.spec_base import tag
+from stepml.job.spec_base import Label, tag
+from stepml.ml.class_names import NUMBERS, ClassNames
 from stepml.ml.matrices import Floats64
 from stepml.ml.models.base import Array, DataFacts, Evaluation, Floats, Matrix
-from stepml.ml.models.classes import classes_of, indices, shares_of, shown
+from stepml.ml.models.classes import classes_of, indices, shares_of
 from stepml.ml.models.confusion import Counts, Totals, count_classes
 from stepml.ml.models.neural import NeuralNetwork, shape_from, shape_of, spec_of
 from stepml.ml.models.neural_regressor import OF_NUMBERS, NeuralRegressor
@@ -34,15 +35,24 @@ class NeuralClassifier(NeuralNetwork):
     n_features : int
     classes : sequence of float
         The labels, ascending.
+    names : ClassNames, optional
+        Of labels that are codes.
     **shape
         As of `NeuralNetwork`.
     """
 
     def __init__(
-        self, spec: specs.Neural, n_features: int, classes: Sequence[float], **shape: Any
+        self,
+        spec: specs.Neural,
+        n_features: int,
+        classes: Sequence[float],
+        *,
+        names: ClassNames = NUMBERS,
+        **shape: Any,
     ) -> None:
         n_outputs = len(classes) if spec.loss == "cross_entropy" else 1
         super().__init__(spec, n_features, n_outputs, **shape)
+        self.names = names
         self.classes = tuple(classes)
         self._labels = np.array(self.classes, np.float32)
 
@@ -54,20 +64,27 @@ class NeuralClassifier(NeuralNetwork):
         """
         if spec.loss == OF_NUMBERS:
             return NeuralRegressor.from_spec(spec, facts)
-        classes = classes_of(facts.labels, tag(spec))
+        classes = classes_of(facts, tag(spec))
         if spec.loss != "cross_entropy" and len(classes) != 2:
             raise BadLabelError(
                 f"model.loss: {spec.loss!r} needs two labels, the data have {len(classes)} "
-                f"({shown(classes)}); 'cross_entropy' takes any number"
+                f"({facts.names.shown(classes)}); 'cross_entropy' takes any number"
             )
-        return cls(spec, facts.n_features, classes, **shape_from(facts))
+        return cls(spec, facts.n_features, classes, names=facts.names, **shape_from(facts))
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> NeuralNetwork:
         """Return a trained network, which need not be a classifier."""
         if spec_of(card).loss == OF_NUMBERS:
             return NeuralRegressor.from_card(card)
-        return cls(spec_of(card), card["n_features"], card["classes"], **shape_of(card))
+        names = ClassNames.of_card(card)
+        classes = names.all_learnt(card["classes"])
+        return cls(spec_of(card), card["n_features"], classes, names=names, **shape_of(card))
+
+    @property
+    def class_labels(self) -> list[Label]:
+        """`classes` as in the data."""
+        return self.names.labels(self.classes)
 
     def constant_loss(self, facts: DataFacts, y: Array) -> float | None:
         shares, smoothing = shares_of(facts, None), self.spec.label_smoothing
@@ -117,7 +134,7 @@ class NeuralClassifier(NeuralNetwork):
         return z
 
     def describe(self) -> dict[str, Any]:
-        return {"classes": list(self.classes), **super().describe()}
+        return {"classes": self.class_labels, **self.names.card(), **super().describe()}
 
     def _of_classes(self, outputs: Floats) -> Floats:
         """Return an output for each class: a single one is that of the second class against 0."""

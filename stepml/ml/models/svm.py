@@ -28,7 +28,7 @@ class BinarySvm(BinaryClassifier):
     @classmethod
     def from_spec(cls, spec: specs.BinarySpec, facts: DataFacts) -> Model:
         assert isinstance(spec, specs.Svm)
-        several = len(classes_of(facts.labels, tag(spec))) > 2 and spec.positive_class is None
+        several = len(classes_of(facts, tag(spec))) > 2 and spec.positive_class is None
         build = OneVsRestSvm.from_spec if several else super().from_spec
         return _with_loss(build(spec, facts), spec.loss)
 

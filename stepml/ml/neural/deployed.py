@@ -22,9 +22,7 @@ class Preparation(nn.Module):
     input_shape : sequence of int
         Of one row, as the network takes it.
     scale : Scale, optional
-        That of each feature.
-    missing : {"fail", "zero", "mean"}
-        The replacement of NaN. "fail": there is none, and outputs are NaN.
+        That of each feature. Without it, or where it fills in nothing, outputs of NaN are NaN.
     channels : ChannelScale, optional
         The normalisation of images.
     """
@@ -39,7 +37,6 @@ class Preparation(nn.Module):
         self,
         input_shape: Sequence[int],
         scale: Scale | None = None,
-        missing: str = "fail",
         channels: ChannelScale | None = None,
     ) -> None:
         super().__init__()
@@ -47,11 +44,10 @@ class Preparation(nn.Module):
         # Fine features are centred in float64, see `stepml.ml.data.remainders`.
         has_fine = scale is not None and len(scale.fine) > 0
         self.dtype = torch.float64 if has_fine else torch.float32
-        self._set("fill", torch.zeros(1) if missing == "zero" else None)
-        self._set("mean", None)
-        self._set("deviation", None)
+        for name in ("fill", "mean", "deviation"):
+            self._set(name, None)
         if scale is not None:
-            self._set_scale(scale, fills=missing == "mean")
+            self._set_scale(scale)
         shape = (-1, *(1,) * (len(self.input_shape) - 1))
         for name in ("mean", "deviation"):
             values = None if channels is None else torch.tensor(getattr(channels, name))
@@ -69,15 +65,16 @@ class Preparation(nn.Module):
             x = (x - self.channel_mean) / self.channel_deviation
         return x
 
-    def _set_scale(self, scale: Scale, *, fills: bool) -> None:
+    def _set_scale(self, scale: Scale) -> None:
         fill, mean = torch.tensor(scale.fill), torch.tensor(scale.mean)
         if len(scale.fine):
             fill, mean, fine = fill.double(), mean.double(), torch.tensor(scale.fine)
-            fill[fine] = mean[fine] = torch.tensor(scale.fine_mean)
-        if fills:
+            fill[fine], mean[fine] = torch.tensor(scale.fine_fills), torch.tensor(scale.fine_mean)
+        if not torch.isnan(fill).all():
             self._set("fill", fill)
-        self._set("mean", mean)
-        self._set("deviation", torch.tensor(scale.scale))
+        if scale.changes:
+            self._set("mean", mean)
+            self._set("deviation", torch.tensor(scale.scale))
 
     def _set(self, name: str, values: torch.Tensor | None) -> None:
         self.register_buffer(name, values)

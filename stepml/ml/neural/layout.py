@@ -14,7 +14,10 @@ from stepml.ml.matrices import Floats, Floats64
 
 Array = npt.NDArray[Any]
 
-SCALE_ARRAYS = {f"feature_{name}": name for name in ("fill", "mean", "scale", "fine", "fine_mean")}
+SCALE_ARRAYS = {
+    f"feature_{name}": name
+    for name in ("fill", "mean", "scale", "fine", "fine_mean", "fine_fill", "moved")
+}
 """The arrays of the features' scale by their names in an artifact; tensors have other names."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stepml.ml.data import Shard, arrays, pack_shard, scale_of
-from stepml.ml.data.scaling import Moments
+from stepml.ml.data.moments import Moments
 from stepml.ml.matrices import CsrMatrix, Matrix
 from storage.s3 import S3Storage
 
@@ -53,7 +53,9 @@ def test_a_shard_is_loaded_and_scaled_in_its_own_memory(
 ) -> None:
     X = make()
     ones = np.ones(N_FEATURES)
-    scale = scale_of(Moments(ones.astype(np.int64), ones, 4 * ones), sparse=make is sparse)
+    scale = scale_of(
+        Moments(ones.astype(np.int64), ones, 4 * ones, ones - 1, ones + 1), sparse=make is sparse
+    )
     packed = pack_shard(Shard(X, np.ones(len(X), np.float32)))
     s3_storage.save_many({"shard": packed, "scale": scale.pack()})
     environment = {

@@ -448,10 +448,10 @@ def test_a_job_that_reached_its_last_epoch_is_finished(decision: str, word: str)
 @pytest.mark.parametrize(
     ("error", "message", "hint"),
     [
-        ("BadRowError", "x.csv, line 2: column 1 is empty, a missing value", "data.missing 'zero'"),
+        ("BadRowError", "x.csv, line 2: column 1 is empty, a missing value", "data.missing 'mean'"),
         ("BadRowError", "x.csv, line 2: the label is empty, a missing value", "data.on_bad_row"),
         ("BadRowError", "x.csv, line 2: column 1 is 'oops', not a number", "data.on_bad_row"),
-        ("BadRowError", "x, row 2: feature 0 is nan, a missing value", "data.missing 'zero'"),
+        ("BadRowError", "x, row 2: feature 0 is nan, a missing value", "data.missing 'mean'"),
         ("BadRowError", "x.csv, line 2: column 3 is empty, a missing label", "data.on_bad_row"),
         ("BadRowError", "x, line 2: the pair '2:nan' is 'nan', a missing value", "data.on_bad_row"),
         ("BadRowError", "x, line 2: … indices count from 1, unless data.zero_based is true", ""),

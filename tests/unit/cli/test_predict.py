@@ -373,7 +373,7 @@ def test_labels_can_be_ignored(tmp_path: Path) -> None:
     ("y", "message"),
     [
         (np.zeros(99), "rows.npz: y has shape (99,) and type float64"),
-        (np.zeros((100, 1)), "rows.npz: y has shape (100, 1)"),
+        (np.zeros((100, 2)), "rows.npz: y has shape (100, 2)"),
         (np.full(100, "1"), "rows.npz: y has shape (100,) and type <U1"),
         (np.full(100, None), "rows.npz: y holds Python objects"),
     ],

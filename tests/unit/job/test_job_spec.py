@@ -346,7 +346,6 @@ EM = {"name": "expectation_maximisation"}
             {"model": KMEANS, "algorithm": EM, "data__has_label": False, "data__label": 0},
             "data.label: expected none, because data.has_label is false, got 0",
         ),
-        ({"model__class_weight": {"yes": 2}}, "expected numbers as labels, got 'yes'"),
         (
             {"model__class_weight": {"1": 2, "0": 1, "1.0": 7}},
             "model.class_weight: label 1 appears twice: '1' and '1.0'",

@@ -403,27 +403,6 @@ def test_continuous_labels_of_a_classifier_are_said() -> None:
     assert "linear_regression" in warning.text
 
 
-ROWS = "a,größe,y\n1,2,0\n3,4,1\n"
-
-
-@pytest.mark.parametrize("kind", ["csv", "tsv"])
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (ROWS.encode("utf-16"), "is UTF-16; save it as UTF-8"),
-        (ROWS.encode("utf-16-le"), "is UTF-16; save it as UTF-8"),
-        (ROWS.replace("\n", "\r").encode(), "lines that end with CR alone"),
-        (ROWS.encode("latin-1"), "the header is not UTF-8: 'gr\ufffd\ufffde'; save it as UTF-8"),
-    ],
-)
-def test_other_encodings_are_named(kind: str, content: bytes, message: str) -> None:
-    if kind == "tsv":
-        content = content.replace(b",", b"\t")
-    said = refusal(job(content, {"format": kind}))
-    assert said.startswith("InvalidDataError: s3 object rows.csv")
-    assert message in said
-
-
 def test_the_mark_of_a_comment_is_no_part_of_a_name() -> None:
     begun = job(text("# a,b,y", *reals(0, 1), Y))
     begun.initialised()

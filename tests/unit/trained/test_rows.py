@@ -37,6 +37,10 @@ TABLES: dict[str, Any] = {
     "polars": lambda X, names: polars.DataFrame(dict(zip(names, X.T, strict=True))),
     "pyarrow table": lambda X, names: pyarrow.table(dict(zip(names, X.T, strict=True))),
     "pyarrow batch": lambda X, names: pyarrow.record_batch([*X.T], [*names]),
+    "mapping": lambda X, names: dict(zip(names, X.T, strict=True)),
+    "mapping of lists": lambda X, names: dict(zip(names, X.T.tolist(), strict=True)),
+    "rows": lambda X, names: [dict(zip(names, row, strict=True)) for row in X.tolist()],
+    "structured array": lambda X, names: np.rec.fromarrays([*X.T], names=",".join(names)),
     "narwhals": lambda X, names: narwhals.from_native(TABLES["polars"](X, names)),
 }
 
@@ -160,6 +164,20 @@ MASKED: dict[str, Any] = {
 }
 
 
+def test_columns_that_are_no_features_are_left_out() -> None:
+    it = example(features=True)
+    model = trained(it)
+    expected = model.predict(it.X)
+    table = {"id": range(100), **dict(zip(NAMES, it.X.T, strict=True))}
+
+    with pytest.warns(UserWarning, match="no features of the model are left out: id$"):
+        assert np.array_equal(model.predict(table | {"y": ["text"] * 100}), expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del table["id"]  # the label alone is no surprise
+        assert np.array_equal(model.predict(table | {"y": ["text"] * 100}), expected)
+
+
 @pytest.mark.parametrize("held", MASKED)
 def test_a_masked_value_is_missing(held: str) -> None:
     X = np.round(example().X)
@@ -188,22 +206,26 @@ def test_a_masked_value_is_missing(held: str) -> None:
         (np.array([["1", 2, 3, 4]], object), "got values of type object with '1'"),
         (np.array([[1, 2, 3, 1j]], object), "got values of type object: .*complex"),
         (np.array([[1, 2, 3, 10**400]], object), "got values of type object: .*too large"),
-        ([{"a": 1, "b": 2}], "got values of type object: .*dict"),
-        ({name: [1.0] for name in "abcd"}, "got values of type object"),
-        (np.zeros(2, [("a", "f4"), ("b", "f4")]), r"got values of type \[\('a'"),
+        ([{"a": 1, "b": 2}], "by name; missing: c, d"),
+        ([{"a": 1}, [1, 2, 3, 4]], "expected values of one length"),
+        (dict.fromkeys("abcd", 1.0), "got 1.0 for 'a'; one row is a list of one mapping"),
+        ({"a": [1], "b": [1], "c": [1, 2], "d": [1]}, "of one length: 'a' has 1, 'b' has 1, 'c'"),
+        ({name: ["1"] for name in "abcd"}, "got column 'a' of type object with '1'"),
+        ({name: np.zeros((2, 2)) for name in "abcd"}, "of one dimension, got one of shape"),
+        (np.zeros(2, [("a", "f4"), ("b", "f4")]), "by name; missing: c, d"),
         (np.zeros((1, 4), complex), "got values of type complex128"),
         (np.zeros((1, 4), "M8[s]"), "got values of type datetime64"),
         (scipy.sparse.csr_matrix((2, 4), dtype=complex), "got a sparse matrix of complex128"),
         (frame([["x", "2", "3", "4"]]), "got column 'a' of type object with 'x'"),
-        (frame([[1, 2, 3, 4]]).astype({"b": "M8[s]"}), "columns of numbers; 'b' is datetime64"),
-        (frame([[1, 2, 3, 4]]).astype({"b": complex}), "columns of numbers; 'b' is complex128"),
+        (frame([[1, 2, 3, 4]]).astype({"b": "M8[s]"}), "got column 'b' of type datetime64"),
+        (frame([[1, 2, 3, 4]]).astype({"b": complex}), "got column 'b' of type object: .*complex"),
         (pyarrow.table({name: ["1"] for name in "abcd"}), "column 'a' of type object with '1'"),
         (polars.DataFrame({name: ["1"] for name in "abcd"}), "got column 'a' of type"),
         (pyarrow.table({name: [[1.0]] for name in "abcd"}), "got column 'a' of type object"),
         ([[0, np.inf, 0, 0]], r"row 0 that is infinite .*: feature 1 \('b'\)"),
         ([[0, 0, 0, 0], [0, 0, 0, -1e300]], r"row 1 .* too large for float32: feature 3 \('d'\)"),
         (scipy.sparse.csr_matrix([[0, 0, 0, 0], [0, 0, 1e39, 0]]), r"row 1 .*: feature 2 \('c'\)"),
-        (frame(np.zeros((1, 5)), "abcdy"), "model's 4 features by name; not among them: y"),
+        (frame(np.zeros((1, 5)), "abcda"), "expected one column of each name; several .* a"),
         (None, "got values of type object"),
     ],
 )

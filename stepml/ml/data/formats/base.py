@@ -139,6 +139,12 @@ class DataFormat(ABC):
         """Return the places at which an object may be cut into byte ranges."""
         return Cut.ANYWHERE
 
+    def cuts_of(self, objects: Sequence[DataObject], layout: Layout) -> list[Cut]:
+        """Return the places at which each of ``objects`` may be cut, if they have ``layout``."""
+        if not layout.dialect.is_cut:
+            return [Cut.NOWHERE] * len(objects)
+        return [self.cut_of(each) for each in objects]
+
     def fine_features(
         self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
     ) -> tuple[int, ...]:
@@ -171,7 +177,7 @@ class DataFormat(ABC):
     def _first_rows(
         self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
     ) -> Sample:
-        lenient = replace(layout, on_bad_row="skip", missing="mean")
+        lenient = replace(layout, on_bad_row="skip", missing="keep")
         source = self.open_rows(reader, objects, lenient, SAMPLE_REQUEST_BYTES)
         numbers = [n for n, each in enumerate(objects) if self.cut_of(each) is not Cut.NO_ROWS]
         return first_rows(source.read, objects, numbers)

@@ -20,7 +20,7 @@ from stepml.ml.data.formats.text import Parser, TextFormat
 from stepml.ml.data.formats.text.first_lines import FirstLines
 from stepml.ml.data.formats.text.headers import Cells, Header
 from stepml.ml.data.formats.text.label_tokens import LabelTokens, label_problem
-from stepml.ml.data.formats.text.lines import NEWLINE, BadLines, Lines, parse_good
+from stepml.ml.data.formats.text.lines import BadLines, Lines, parse_good
 from stepml.ml.data.formats.text.numbers import (
     Flags,
     Floats64,
@@ -33,17 +33,15 @@ from stepml.ml.data.formats.text.numbers import (
     to_singles,
 )
 from stepml.ml.data.formats.text.reading import BLOCK_BYTES, ReadLimits
+from stepml.ml.data.formats.text.records import NEWLINE
 from stepml.ml.data.formats.text.review import header_of, review_table
 from stepml.ml.data.formats.text.types import with_types
-from stepml.ml.data.formats.text.unreadable import comment_hint, require_numbers, separator_hint
+from stepml.ml.data.formats.text.unreadable import comment_hint, require_numbers
 from stepml.ml.data.labels import LabelCodes, kind_of_labels
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.remainders import ends_of, remainders_of
 from stepml.ml.data.source_format import SourceFormat
-
-# NaN is replaced by the mean later, when all rows are known.
-_FILLS = {"zero": 0.0, "mean": np.nan}
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Csv(TextFormat):
     limits: ReadLimits = field(default_factory=ReadLimits)
 
     def layout_of(self, first: FirstLines, source: SourceFormat) -> Layout:
-        table = first.table(self.delimiter)
+        table = first.table()
         if not table:
             raise EmptyDataError(f"s3 object {first.data.key} has no data rows")
         _require_no_cr(first)
@@ -64,15 +62,17 @@ class Csv(TextFormat):
             self._require_features(first, table[0])
         header = header_of(table, source) in (Header.YES, Header.BY_EVIDENCE)
         if header:
-            _require_header(first)
-        layout = self._layout(first.data, table[0], header, source)
+            first.require_rows(1)
+        layout = replace(
+            self._layout(first.data, table[0], header, source), delimiter=first.delimiter
+        )
         rows = [row for row in table[int(header) :] if len(row) == layout.n_columns]
         layout = with_types(first.data, _with_label_kind(layout, rows, source), rows, source)
         is_quoted = any(b'"' in line for line in first.lines[int(header) :])
         return replace(layout, is_general=layout.is_general or is_quoted)
 
     def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
-        notes = review_table(first.data, first.table(self.delimiter), layout, source)
+        notes = review_table(first.data, first.table(), layout, source)
         if not layout.is_general:
             require_numbers(first, layout)
         return notes
@@ -87,10 +87,10 @@ class Csv(TextFormat):
 
     def _require_features(self, first: FirstLines, names: Sequence[str]) -> None:
         if len(names) < 2:
-            hint = comment_hint(first) or separator_hint(first, self.delimiter)
+            hint = comment_hint(first)
             raise InvalidDataError(
                 f"s3 object {first.data.key} has one column, a label and no features: format "
-                f"{self.name!r} separates columns by {self.delimiter!r}, the first line is "
+                f"{self.name!r} separates columns by {first.delimiter!r}, the first line is "
                 f"{names[0][:60]!r}{hint}"
             )
 
@@ -132,15 +132,14 @@ class CsvParser:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._delimiter = layout.delimiter.encode()
         self._kept = layout.kept_columns
         self._width = len(self._kept)
         self._label, self._validation = (
             self._kept.index(column) if column >= 0 else -1
             for column in (layout.label_column, layout.validation_column)
         )
-        self._others = [each for each in (self._label, self._validation) if each >= 0]
-        self._delimiter = layout.delimiter.encode()
-        self._fill = _FILLS.get(layout.missing)  # None: a missing value makes the row bad
+        self._others = sorted(each for each in (self._label, self._validation) if each >= 0)
         self._may_lack = self._optional_columns()
         self._fine = [self._kept.index(layout.column_of(number)) for number in layout.fine]
         self._codes = LabelCodes(layout.label_kind)
@@ -150,15 +149,14 @@ class CsvParser:
     def label_names(self) -> tuple[str, ...]:
         return self._codes.names
 
-    def parse(self, text: bytes, offset: int) -> DenseRows:
-        lines = Lines.of(text, offset)
+    def parse(self, lines: Lines) -> DenseRows:
         rows = self._rows_of(lines)
         if isinstance(rows, np.ndarray):
             lines.refuse_first(self._problem_of)
         return rows
 
-    def parse_good(self, text: bytes, offset: int) -> tuple[DenseRows, BadLines]:
-        return parse_good(Lines.of(text, offset), self._rows_of, self._problem_of)
+    def parse_good(self, lines: Lines) -> tuple[DenseRows, BadLines]:
+        return parse_good(lines, self._rows_of, self._problem_of)
 
     def _rows_of(self, lines: Lines) -> DenseRows | Flags:
         """Return the rows, or flags of bad lines."""
@@ -189,7 +187,7 @@ class CsvParser:
         self, lines: Lines, table: Text, starts: Positions, ends: Positions
     ) -> DenseRows | Flags:
         values, unread = self._decode(table, starts, ends)
-        bad = self._fill_missing(values, unread, table, (starts, ends))
+        bad = self._accept_missing(values, unread, table, (starts, ends))
         if len(bad):
             flags: Flags = np.zeros(len(lines.offsets), np.bool_)
             flags[bad // self._width] = True
@@ -208,7 +206,7 @@ class CsvParser:
         self, table: Text, starts: Positions, ends: Positions
     ) -> tuple[Floats64, Positions]:
         """Return numbers, the codes of labels that are none, and the cells without a value."""
-        if self._layout.label_kind == "number":
+        if self._layout.label_kind == "number" or not self._layout.has_label:
             return decode_doubles(table, starts, ends)
         are_numbers = np.arange(len(ends)) % self._width != self._label
         values = np.empty(len(ends))
@@ -220,30 +218,30 @@ class CsvParser:
         return values, np.sort(np.concatenate([bad, unknown]))
 
     def _optional_columns(self) -> Flags:
-        """Return the kept columns in which a value may be missing."""
-        optional = np.full(self._width, self._fill is not None)
-        optional[self._others] = False
-        if self._label >= 0:
-            optional[self._label] = self._layout.unlabelled
-        return optional
+        """Return which of the kept columns may lack a value."""
+        may_lack = {each.column for each in self._layout.raw_columns if each.missing != "fail"}
+        if self._layout.unlabelled:
+            may_lack.add(self._layout.label_column)
+        return np.array([column in may_lack for column in self._kept], np.bool_)
 
-    def _fill_missing(
+    def _accept_missing(
         self, values: Floats64, bad: Positions, table: Text, spans: tuple[Positions, Positions]
     ) -> Positions:
-        """Fill in missing values among the ``bad`` ones; return the rest of the bad ones."""
-        columns = bad % self._width
-        filled = self._may_lack[columns]
-        if filled.any():
-            filled &= missing_tokens(table, *(each[bad] for each in spans))
-            values[bad[filled]] = np.nan if self._fill is None else self._fill
-            values[bad[filled & (columns == self._label)]] = np.nan
-        others: Positions = bad[~filled]
+        """Make NaN of missing values among the ``bad`` ones; return the rest of these.
+
+        They are filled in later, once all training rows are known.
+        """
+        missing = self._may_lack[bad % self._width]
+        if missing.any():
+            missing &= missing_tokens(table, *(each[bad] for each in spans))
+            values[bad[missing]] = np.nan
+        others: Positions = bad[~missing]
         return others
 
     def _columns(self, lines: Lines, cells: Floats64, n_missing: int) -> DenseRows:
         label, singles = self._label, to_singles(cells)
         rest = remainders_of(cells[:, self._fine]) if self._fine else None
-        X = without_columns(singles, sorted(self._others))
+        X = without_columns(singles, self._others)
         if not self._layout.has_label:
             y = np.zeros(len(cells), np.float32)
             return DenseRows(lines.offsets, y, X, None, n_missing, rest)
@@ -261,13 +259,13 @@ class CsvParser:
             if line.lstrip().startswith(b"#"):
                 return "comments are not supported"
             return f"{len(cells)} columns where {self._layout.n_columns} are expected"
-        for column in self._kept:
+        for place, column in enumerate(self._kept):
             cell = cells[column]
             if column == self._layout.label_column and self._layout.label_kind != "number":
                 problem = label_problem(cell, self._layout.label_kind)
             else:
                 problem = number_problem(cell)
-            if problem is not None and not self._is_excused(column, cell):
+            if problem is not None and not (self._may_lack[place] and is_missing(cell)):
                 if column == self._layout.label_column:
                     problem = problem.replace("a missing value", "a missing label")
                 return f"{self._layout.column_title(column)} {problem}"
@@ -279,9 +277,6 @@ class CsvParser:
             return None
         shown = shortened(cells[column], 40)
         return f"{self._layout.column_title(column)} is {shown!r}, expected {VALIDATES}"
-
-    def _is_excused(self, column: int, cell: bytes) -> bool:
-        return bool(self._may_lack[self._kept.index(column)] and is_missing(cell))
 
 
 def _with_label_kind(layout: Layout, rows: Sequence[Cells], source: SourceFormat) -> Layout:
@@ -300,11 +295,3 @@ def _require_no_cr(first: FirstLines) -> None:
             f"s3 object {first.data.key}: the first line ends with CR alone, others do not; save "
             "it with LF or CRLF"
         )
-
-
-def _require_header(first: FirstLines) -> None:
-    if not first.lines[0]:
-        raise InvalidDataError(
-            f"s3 object {first.data.key} starts with an empty line: a header must be the first line"
-        )
-    first.require_rows(1)

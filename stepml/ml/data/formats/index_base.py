@@ -5,24 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from stepml.ml.data.objects import DataObject, ObjectReader
+from stepml.ml.data.formats.text.plain_text import PlainText
 
 # Most rows with the first feature show it at once; in text, it may be rare.
 _LOOKS_BYTES = (64 * 2**10, 8 * 2**20)
 _MOST_OBJECTS = 8
 
 
-def counts_from_zero(
-    reader: ObjectReader, objects: Sequence[DataObject], n_features: int | None
-) -> bool:
+def counts_from_zero(texts: Sequence[PlainText], n_features: int | None) -> bool:
     """Return whether one of the first rows, in 8 MB at most, has index 0.
 
     ``n_features`` as an index shows at once that indices count from 1.
     """
     for n_bytes in _LOOKS_BYTES:
         left = n_bytes
-        for each in objects[:_MOST_OBJECTS]:
-            text = reader.load_range(each.key, 0, min(left, each.value_bytes))
+        for each in texts[:_MOST_OBJECTS]:
+            text = each.start(left)[0][:left]
             if _has_index(text, rb"0+"):
                 return True
             if n_features is not None and _has_index(text, b"%d" % n_features):

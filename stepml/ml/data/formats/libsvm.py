@@ -12,7 +12,7 @@ from stepml.ml.data.formats.index_base import counts_from_zero
 from stepml.ml.data.formats.rows import MalformedRowError, SparseRows, unless_equal
 from stepml.ml.data.formats.text import TextFormat
 from stepml.ml.data.formats.text.first_lines import FirstLines
-from stepml.ml.data.formats.text.lines import NEWLINE, BadLines, Lines, parse_good
+from stepml.ml.data.formats.text.lines import BadLines, Lines, parse_good
 from stepml.ml.data.formats.text.numbers import (
     Flags,
     Positions,
@@ -23,7 +23,9 @@ from stepml.ml.data.formats.text.numbers import (
     number_problem,
     to_singles,
 )
+from stepml.ml.data.formats.text.plain_text import PlainText
 from stepml.ml.data.formats.text.reading import BLOCK_BYTES, ReadLimits
+from stepml.ml.data.formats.text.records import NEWLINE
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.remainders import remainders_of_pairs
@@ -50,7 +52,8 @@ class Libsvm(TextFormat):
         layout = super().sniff(reader, objects, source)
         zero_based = source.zero_based
         if zero_based == "auto":
-            zero_based = counts_from_zero(reader, objects, source.n_features)
+            texts = [PlainText(reader, each, layout.dialect) for each in objects]
+            zero_based = counts_from_zero(texts, source.n_features)
         return replace(layout, zero_based=zero_based)
 
     def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
@@ -100,8 +103,7 @@ class LibsvmParser:
         )
         self._is_plain = True  # so far: single spaces between pairs and no comments
 
-    def parse(self, text: bytes, offset: int) -> SparseRows:
-        lines = Lines.of(text, offset)
+    def parse(self, lines: Lines) -> SparseRows:
         plain_rows = self._plain_rows(lines)
         if plain_rows is not None:
             return plain_rows
@@ -111,8 +113,7 @@ class LibsvmParser:
             lines.refuse_first(self._problem_of)
         return rows
 
-    def parse_good(self, text: bytes, offset: int) -> tuple[SparseRows, BadLines]:
-        lines = Lines.of(text, offset)
+    def parse_good(self, lines: Lines) -> tuple[SparseRows, BadLines]:
         plain_rows = self._plain_rows(lines)
         if plain_rows is not None:
             return plain_rows, BadLines([], self._problem_of)
@@ -136,7 +137,7 @@ class LibsvmParser:
         return None if isinstance(rows, np.ndarray) else rows
 
     def _made_plain(self, lines: Lines) -> Lines:
-        plain = lines.with_single_blanks()
+        plain = lines.without_ends_in_comments().with_single_blanks()
         if b" qid:" in plain.text:
             plain = replace(plain, text=_QUERY.sub(rb"\1", plain.text))
         # If nothing has changed, the block has a bad row, and later blocks may still be plain.

@@ -90,7 +90,6 @@ class RowChecks:
             rows = DenseRows(offsets, labels, values, written, 0, rest, validates)
             return rows if said is None else replace(rows, validation_ends=ends_of(said))
         missing = np.isnan(values)
-        values = self._filled(values)
         wrong = self._wrong(values)
         bad = wrong.any(axis=1) | is_bad_label | unclear
 
@@ -127,7 +126,7 @@ class RowChecks:
         rows = np.repeat(np.arange(len(y)), pairs.counts)
         order = _order(rows, pairs.indices)
         indices, given = pairs.indices[order], pairs.values[order]
-        labels, values = to_float32(y), self._filled(to_float32(given))
+        labels, values = to_float32(y), to_float32(given)
         missing = np.isnan(given)
         wrong = self._wrong(values) | self._misplaced(rows, indices)
         bad = self._are_bad(labels)
@@ -158,14 +157,9 @@ class RowChecks:
         bad: _Flags = np.isinf(labels) if self._layout.unlabelled else ~np.isfinite(labels)
         return bad
 
-    def _filled(self, values: _Floats) -> _Floats:
-        if self._layout.missing != "zero" or values.dtype == np.uint8:
-            return values
-        return np.where(np.isnan(values), np.float32(0), values)
-
     def _wrong(self, values: _Floats) -> _Flags:
-        # NaN is replaced by the mean later, when all rows are known.
-        is_wrong = np.isinf if self._layout.missing == "mean" else _is_not_finite
+        # NaN is filled in later, once all training rows are known.
+        is_wrong = np.isinf if self._layout.missing == "keep" else _is_not_finite
         wrong: _Flags = is_wrong(values)
         return wrong
 

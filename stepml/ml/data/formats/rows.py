@@ -31,7 +31,7 @@ class DenseRows:
     y: NDArray[np.float32]  # (n_rows,) labels
     X: Values  # (n_rows, n_features); may be a view that is not contiguous
     written: NDArray[np.float64] | None = None  # labels in the data; None: they equal ``y``
-    n_missing: int = 0  # values of features that were filled in, or will be
+    n_missing: int = 0  # values of features that will be filled in
     remainders: NDArray[np.float32] | None = None  # (n_rows, n_fine) of the layout's fine features
     validates: NDArray[np.bool_] | None = None  # (n_rows,) if a column says so …
     validation_ends: Ends = None  # … and the ends of its values
@@ -55,7 +55,7 @@ class SparseRows:
     indices: NDArray[np.uint32]  # (nnz,) 0-based, ascending within a row
     values: NDArray[np.float32]  # (nnz,)
     written: NDArray[np.float64] | None = None  # labels in the data; None: they equal ``y``
-    n_missing: int = 0  # values of features that were filled in, or will be
+    n_missing: int = 0  # values of features that will be filled in
     remainders: NDArray[np.float32] | None = None  # (nnz,) 0 unless the feature is fine
     validates: None = None  # there are no columns that could say so
     validation_ends: None = None

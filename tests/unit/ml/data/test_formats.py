@@ -16,6 +16,7 @@ from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.formats.csv import Csv, CsvParser
 from stepml.ml.data.formats.libsvm import LibsvmParser
 from stepml.ml.data.formats.rows import DenseRows, MalformedRowError, SparseRows
+from stepml.ml.data.formats.text.lines import Lines
 from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.layout import Layout
 from tests.support.data_sets import MemoryObjects, all_shards, partition
@@ -34,13 +35,13 @@ LIBSVM = Layout("libsvm", "", 0, 0, False, (), None)
 def parse_csv(
     text: bytes, n_columns: int, label: int = 0, delimiter: str = ",", missing: str = "fail"
 ) -> DenseRows:
-    rows = CsvParser(csv_layout(n_columns, label, delimiter, missing)).parse(text, 0)
+    rows = CsvParser(csv_layout(n_columns, label, delimiter, missing)).parse(Lines.of(text, 0))
     assert isinstance(rows, DenseRows)
     return rows
 
 
 def parse_libsvm(text: bytes) -> SparseRows:
-    rows = LibsvmParser(LIBSVM).parse(text, 0)
+    rows = LibsvmParser(LIBSVM).parse(Lines.of(text, 0))
     assert isinstance(rows, SparseRows)
     return rows
 
@@ -86,7 +87,7 @@ def test_line_ends_of_windows_and_empty_lines_change_no_row() -> None:
 
 
 def test_offsets_are_those_of_the_lines_in_the_object() -> None:
-    rows = CsvParser(csv_layout(2)).parse(b"\r\n1,2\r\n\n3,4\n", 100)
+    rows = CsvParser(csv_layout(2)).parse(Lines.of(b"\r\n1,2\r\n\n3,4\n", 100))
     assert rows.offsets.tolist() == [102, 108]
 
 
@@ -147,14 +148,14 @@ def plain_libsvm_row(line: bytes) -> Row:
 
 
 def plain_rows(text: bytes, comment: bytes, read: Callable[[bytes], Row]) -> list[tuple[int, Row]]:
-    """Return (offset, row) of the non-empty lines, in order."""
+    """Return (offset, row) of the lines that are not blank, in order."""
     rows = []
     offset = 0
     for line in text.split(b"\n")[:-1]:
         content = line.rstrip(b"\r")
         if comment:
             content = content.split(comment)[0].strip(b" \t")
-        if content:
+        if content.strip(b" \t"):
             rows.append((offset, read(content)))
         offset += len(line) + 1
     return rows
@@ -232,7 +233,7 @@ def assert_good_ones_read_as(
 @example(b"\r1,2\n")
 @given(csv_lines)
 def test_good_csv_rows_among_bad_ones_are_read_as_a_plain_reader_reads_them(text: bytes) -> None:
-    rows, bad = CsvParser(csv_layout(2)).parse_good(text, 0)
+    rows, bad = CsvParser(csv_layout(2)).parse_good(Lines.of(text, 0))
     expected = plain_rows(text, b"", plain_csv_row)
     assert_good_ones_read_as(expected, rows.offsets, csv_rows(rows), bad)
 
@@ -244,7 +245,7 @@ def test_good_libsvm_rows_among_bad_ones_are_read_as_a_plain_reader_reads_them(
 ) -> None:
     expected = plain_rows(text, b"#", plain_libsvm_row)
     try:
-        rows, bad = LibsvmParser(LIBSVM).parse_good(text, 0)
+        rows, bad = LibsvmParser(LIBSVM).parse_good(Lines.of(text, 0))
     except MalformedRowError as error:
         assert "indices count from 1" in error.problem
         assert error.offset in [offset for offset, row in expected if row is None]
@@ -364,32 +365,30 @@ def test_a_missing_value_is_what_the_job_says(value: bytes, label: int) -> None:
         parse_csv(text, 3, label)
     kept = np.array([4, 5, 6, *(float(cell) if cell != value else np.nan for cell in cells)])
     expected = np.delete(kept.reshape(2, 3), label, axis=1)
-    mean = parse_csv(text, 3, label, missing="mean")
-    assert np.array_equal(mean.X[:2], expected, equal_nan=True)
-    zero = parse_csv(text, 3, label, missing="zero")
-    assert np.array_equal(zero.X[:2], np.nan_to_num(expected))
-    assert zero.y.tolist() == mean.y.tolist() == [4 + label, 1 + label, 7 + label]
+    rows = parse_csv(text, 3, label, missing="keep")
+    assert np.array_equal(rows.X[:2], expected, equal_nan=True)
+    assert rows.y.tolist() == [4 + label, 1 + label, 7 + label]
+    assert rows.n_missing == 1
 
 
-@pytest.mark.parametrize("missing", ["zero", "mean"])
 @pytest.mark.parametrize("row", [b"1,2,", b"1,2,NA", b"1,,", b"1,x,3", b"1,inf,3", b'1,"",3'])
-def test_neither_a_missing_label_nor_what_is_no_number_is_filled(row: bytes, missing: str) -> None:
+def test_neither_a_missing_label_nor_what_is_no_number_is_filled(row: bytes) -> None:
     with pytest.raises(MalformedRowError) as caught:
-        parse_csv(b"1,,3\n" + row + b"\n1,2,3\n", 3, 2, missing=missing)
+        parse_csv(b"1,,3\n" + row + b"\n1,2,3\n", 3, 2, missing="keep")
     assert caught.value.offset == 5
 
 
 def test_a_libsvm_value_is_never_missing() -> None:
     with pytest.raises(BadRowError, match="a missing value"):
-        partition(MemoryObjects(x=b"1 1:1\n1 2:nan\n"), format="libsvm", missing="zero")
+        partition(MemoryObjects(x=b"1 1:1\n1 2:nan\n"), format="libsvm", missing="keep")
 
 
 def test_without_a_label_all_columns_are_features() -> None:
     rows = parse_csv(b"1,2\n3,4\n", 2, label=-1)
     assert rows.X.tolist() == [[1, 2], [3, 4]]
     assert rows.y.tolist() == [0, 0]
-    gaps = parse_csv(b"1,2\n,\n", 2, label=-1, missing="zero")
-    assert gaps.X.tolist() == [[1, 2], [0, 0]]
+    gaps = parse_csv(b"1,2\n,\n", 2, label=-1, missing="keep")
+    assert gaps.n_missing == 2 and np.isnan(gaps.X[1]).all()
 
 
 @pytest.mark.parametrize("text", [b"a\n1\n2\n3\n", b"1\n\n2\n3\n"])
@@ -503,9 +502,9 @@ def test_a_data_set_of_nothing_but_bad_rows_is_refused_with_the_first(n_ranges: 
     )
 
 
-def test_rows_with_missing_values_are_skipped_or_filled() -> None:
+def test_rows_with_missing_values_are_skipped_or_kept() -> None:
     text = b"a,b,c\n1,2,3\n1,,3\n1,2,\n4,5,6\n"
-    for missing, n_rows in [("fail", 2), ("zero", 3), ("mean", 3)]:
+    for missing, n_rows in [("fail", 2), ("keep", 3)]:
         store = MemoryObjects(x=text)
         manifest = partition(store, format="csv", missing=missing, on_bad_row="skip")
         assert (manifest.n_rows, manifest.skipped_rows) == (n_rows, 4 - n_rows)

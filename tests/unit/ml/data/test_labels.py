@@ -116,9 +116,9 @@ def test_a_bad_label_is_named_or_skipped(cell: str, problem: str) -> None:
     lines = ["x,y", "1,no", f"2,{cell}", "3,yes", ""]
     store = MemoryObjects(**{"rows.csv": "\n".join(lines).encode("utf-8", "surrogateescape")})
     with pytest.raises(BadRowError, match=r"rows\.csv, line 3") as refused:
-        partition(store, format="csv", label="y")
+        partition(store, format="csv", label="y", encoding="utf-8")
     assert problem in str(refused.value)
-    manifest = partition(store, format="csv", label="y", on_bad_row="skip")
+    manifest = partition(store, format="csv", label="y", encoding="utf-8", on_bad_row="skip")
     assert (manifest.n_rows, manifest.skipped_rows) == (2, 1)
     assert manifest.class_names == ("no", "yes")
 

@@ -136,6 +136,93 @@ def test_all_real_numbers_are_read(dtype: str) -> None:
     require_equal(found, expected_rows(x=(rows, labels)))
 
 
+def stored(**content: Any) -> list[bytes]:
+    store = MemoryObjects(x=npz(**content))
+    manifest = partition(store, format="npz")
+    return [each.tobytes() for each in stored_rows(store, manifest)]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("dtype", ["u1", "?", "f4", ">f8"])
+@pytest.mark.parametrize("shape", [(7,), (2, 3), (3, 2, 3)])
+def test_the_order_of_values_in_memory_does_not_matter(
+    shape: tuple[int, ...], dtype: str, compressed: bool
+) -> None:
+    rows = RNG.integers(0, 2, (3000, *shape)).astype(dtype)
+    scattered = np.asfortranarray(rows)
+    assert not scattered.flags.c_contiguous
+    assert stored(compressed=compressed, X=scattered, y=Y[:3000]) == stored(X=rows, y=Y[:3000])
+
+
+def test_a_large_matrix_in_fortran_order_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(archive, "MOST_FORTRAN_BYTES", X.nbytes - 1)
+    problem = r"X is in Fortran order.*np.ascontiguousarray\(X\), or in several objects"
+    with pytest.raises(InvalidDataError, match=problem):
+        stored(X=np.asfortranarray(X), y=Y)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_damage_in_fortran_order_is_found(compressed: bool) -> None:
+    content = bytearray(npz(compressed, X=np.asfortranarray(X), y=Y))
+    content[len(content) // 2] ^= 0xFF
+    with pytest.raises(InvalidDataError, match="s3 object x: X: "):
+        partition(MemoryObjects(x=bytes(content)), format="npz")
+
+
+def test_labels_may_be_a_column() -> None:
+    assert stored(X=X, y=Y[:, None]) == stored(X=X, y=Y)
+
+
+@pytest.mark.parametrize(
+    ("names", "notes"),
+    [
+        (("X", "y"), []),
+        (("x", "Y"), ["features are the array 'x', labels 'Y'"]),
+        (("x_train", "y_train"), ["features are the array 'x_train', labels 'y_train'"]),
+        (("X_train", "y_train"), ["features are the array 'X_train', labels 'y_train'"]),
+        (
+            ("train_images", "train_labels"),
+            ["features are the array 'train_images', labels 'train_labels'"],
+        ),
+        (("data", "target"), ["features are the array 'data', labels 'target'"]),
+        (("arr_0", "arr_1"), ["features are the array 'arr_0', labels 'arr_1'"]),
+    ],
+)
+def test_usual_names_of_arrays_are_found_and_named(
+    names: tuple[str, str], notes: list[str]
+) -> None:
+    content = dict(zip(names, (X, Y), strict=True))
+    assert stored(**content) == stored(X=X, y=Y)
+    store = MemoryObjects(x=npz(**content))
+    assert reviewed(store) == notes
+
+
+def reviewed(store: MemoryObjects, **options: Any) -> list[str]:
+    source, objects = SourceFormat(format="npz", **options), described(store)
+    return Npz().review(store, objects, sniff(store, objects, source), source)
+
+
+def test_other_arrays_are_left_out_and_named() -> None:
+    keras = npz(x_train=X, y_train=Y, x_test=X[:9], y_test=Y[:9])
+    notes = reviewed(MemoryObjects(x=keras))
+    assert notes[1:] == ["left out: the arrays 'x_test', 'y_test'"]
+    assert reviewed(MemoryObjects(x=npz(X=X, y=Y)), has_label=False) == ["left out: the arrays 'y'"]
+    target = MemoryObjects(x=csr(X[:9], target=Y[:9]))
+    assert reviewed(target) == ["features are the matrix, labels 'target'"]
+    assert partition(target, format="npz").n_rows == 9
+
+
+@pytest.mark.parametrize(("shape", "is_said"), [((32, 32, 3), True), ((3, 32, 32), False)])
+def test_channels_that_seem_to_be_last_are_said(shape: tuple[int, ...], is_said: bool) -> None:
+    images = np.zeros((4, *shape), np.uint8)
+    notes = reviewed(MemoryObjects(x=npz(X=images, y=Y[:4])))
+    assert [note.split(";")[0] for note in notes] == [
+        "images are 32 × 32 × 3, taken as channels × height × width"
+    ] * is_said
+
+
 def test_an_object_is_not_cut_and_goes_to_the_task_that_has_its_start() -> None:
     store = MemoryObjects(a=npz(X=X, y=Y), b=npz(X=X[:9], y=Y[:9]), c=npz(X=X, y=Y))
     objects = described(store)
@@ -233,33 +320,32 @@ def test_labels_are_what_float32_makes_of_them(kind: str, dtype: str, labels: li
     require_equal(found, expected_rows(x=(rows, y)))
 
 
-@pytest.mark.parametrize(("missing", "stored"), [("zero", 0.0), ("mean", np.nan)])
-def test_missing_values_are_filled_where_the_job_says_so(missing: str, stored: float) -> None:
+def test_missing_values_are_kept_where_the_job_says_so() -> None:
     rows = np.array([[1, np.nan], [3, 4]])
-    filled = np.where(np.isnan(rows), stored, rows)
     for content in (npz(X=rows, y=[0, 1]), csr(np.ones((2, 2)), data=rows.ravel(), y=[0, 1])):
         store = MemoryObjects(x=content)
-        found = stored_rows(store, partition(store, format="npz", missing=missing))
-        require_equal(found, expected_rows(x=(filled, [0, 1])))
+        found = stored_rows(store, partition(store, format="npz", missing="keep"))
+        require_equal(found, expected_rows(x=(rows, [0, 1])))
         with pytest.raises(BadRowError, match=r"x, row 1 \(from 0\): the label is nan"):
             bad = MemoryObjects(x=npz(X=rows, y=[0, np.nan]))
-            partition(bad, format="npz", missing=missing)
+            partition(bad, format="npz", missing="keep")
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ({"x": X, "y": Y}, "no array 'data': expected are X .* found are x, y"),
+        ({"a": X, "b": Y}, "no array 'X': expected are X .* found are a, b"),
+        ({"x_train": X, "y_test": Y}, "no array 'y': expected are X .* x_train, y_test"),
         ({"X": X}, "no array 'y': expected are X"),
         (
             {"X": X, "y": Y[:-1]},
             r"y has shape \(4999,\) .* are real numbers of shape \(5000,\)",
         ),
-        ({"X": X, "y": Y[:, None]}, r"y has shape \(5000, 1\) and type int64"),
+        ({"X": X, "y": np.eye(3)[Y]}, r"y has shape \(5000, 3\) .* by y.argmax\(axis=1\)"),
+        ({"X": X, "y": Y[:, None, None]}, r"y has shape \(5000, 1, 1\) and type int64"),
         ({"X": X[0], "y": Y}, r"X has shape \(7,\) .* of shape \(n, d\)"),
         ({"X": X.astype(complex), "y": Y}, "X has shape .* and type complex64|complex128"),
-        ({"X": X.astype(str), "y": Y}, "X has shape .* and type <U"),
-        ({"X": np.asfortranarray(X), "y": Y}, r"X is in Fortran order.*np.ascontiguousarray\(X\)"),
+        ({"X": X.astype(str), "y": Y}, "X has shape .* and type <U.*columns of CSV"),
         ({"X": X.astype(object), "y": Y}, r"X holds Python objects \(pickles\)"),
         ({"X": X, "y": Y.astype(object)}, r"y holds Python objects \(pickles\)"),
         ({"X": X[:, :0], "y": Y}, "0 features"),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepml.job.errors import BadRowError, DamagedValueError, EmptyDataError
+from stepml.ml.data.formats.text.plain_text import PlainText
 from stepml.ml.data.formats.text.reading import (
     MAX_LINE_BYTES,
     LineCounter,
@@ -76,11 +77,9 @@ def read(
     lines = []
     for (part,) in plan_ranges(objects, n_ranges):
         for block in line_blocks(
-            store,
-            objects[0],
+            PlainText(store, objects[0], request_bytes=request_bytes),
             part,
-            header=header,
-            request_bytes=request_bytes,
+            first_row=text.index(b"\n") + 1 if header and b"\n" in text else header * len(text),
             block_bytes=block_bytes,
             max_line_bytes=max_line_bytes,
         ):
@@ -139,9 +138,7 @@ def test_no_request_is_larger_than_told() -> None:
     store = MemoryObjects(x=b"1,2\n" * 500_000)
     (data,) = described(store)
     list(
-        line_blocks(
-            store, data, ByteRange(0, 0, data.value_bytes), header=False, request_bytes=10**5
-        )
+        line_blocks(PlainText(store, data, request_bytes=10**5), ByteRange(0, 0, data.value_bytes))
     )
     assert store.largest_read_bytes == 10**5
 
@@ -150,7 +147,7 @@ def test_ranges_read_little_of_each_other() -> None:
     store = MemoryObjects(x=b"1,2\n" * 2**20)
     (data,) = described(store)
     for (part,) in plan_ranges([data], 40):
-        list(line_blocks(store, data, part, header=False))
+        list(line_blocks(PlainText(store, data), part))
     assert store.read_bytes <= data.value_bytes + 40 * 2**16 + 40
 
 
@@ -158,34 +155,33 @@ def test_an_object_that_shrank_is_no_short_data_set() -> None:
     store = MemoryObjects(x=b"1,2\n" * 10)
     grown = DataObject("x", "x", 50, "")
     with pytest.raises(DamagedValueError, match="x ends at byte 40 instead of 50"):
-        list(line_blocks(store, grown, ByteRange(0, 0, 50), header=False))
+        list(line_blocks(PlainText(store, grown), ByteRange(0, 0, 50)))
 
 
 def test_lines_are_counted_across_requests() -> None:
     store = MemoryObjects(x=b"1,2\n" * 10)
     (data,) = described(store)
-    assert [line_number(store, data, offset, request_bytes=7) for offset in (0, 4, 36)] == [
-        1,
-        2,
-        10,
-    ]
+    text = PlainText(store, data, request_bytes=7)
+    assert [line_number(text, offset) for offset in (0, 4, 36)] == [1, 2, 10]
 
 
 def test_a_counter_reads_each_byte_once_and_numbers_as_from_the_start() -> None:
     store = MemoryObjects(x=b"1,2\n" * 10, y=b"1\n\n")
-    x, y = described(store)
-    counter = LineCounter(store)
+    x, y = (PlainText(store, each) for each in described(store))
+    counter = LineCounter()
     asked = [(x, 4), (x, 20), (x, 36), (y, 2), (x, 8)]
-    assert [counter.number(*each) for each in asked] == [
-        line_number(store, *each) for each in asked
-    ]
+    assert [counter.number(*each) for each in asked] == [line_number(*each) for each in asked]
     store.read_bytes = 0
-    assert LineCounter(store).number(x, 36) == 10
+    assert LineCounter().number(x, 36) == 10
     assert store.read_bytes == 36
 
 
 def test_a_counter_does_not_count_too_far() -> None:
     store = MemoryObjects(x=b"1,2\n" * 10)
     (data,) = described(store)
-    counter = LineCounter(store, max_counted_bytes=8)
-    assert [counter.number(data, offset) for offset in (4, 12, 36)] == [2, 4, None]
+    counter = LineCounter(max_counted_bytes=8)
+    assert [counter.number(PlainText(store, data), offset) for offset in (4, 12, 36)] == [
+        2,
+        4,
+        None,
+    ]

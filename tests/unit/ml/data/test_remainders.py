@@ -20,6 +20,7 @@ from stepml.ml.data import (
     Manifest,
     Moments,
     Scale,
+    Treatments,
     assemble,
     feature_moments,
     merge_moments,
@@ -173,7 +174,7 @@ def test_missing_values_become_the_mean() -> None:
     X[::3, 0] = np.nan
     X[:2, 0] = np.nan
     store = MemoryObjects(a=csv(X).replace(b"nan", b""))
-    manifest = partition(store, format="csv", missing="mean", header=False)
+    manifest = partition(store, format="csv", missing="keep", header=False)
     right = np.nan_to_num(StandardScaler().fit_transform(X))
 
     found = standardised(whole(store, manifest))
@@ -320,7 +321,7 @@ def with_nan_at_the_end(X: Any) -> Any:
     ids=["empty first object", "NaN", "no statistics", "some statistics", "empty, no statistics"],
 )
 def test_fine_features_of_parquet_are_found(objects: dict[str, bytes]) -> None:
-    manifest = partition(MemoryObjects(**objects), format="parquet", label="y", missing="mean")
+    manifest = partition(MemoryObjects(**objects), format="parquet", label="y", missing="keep")
 
     assert manifest.layout.fine == (20,)
 
@@ -360,7 +361,7 @@ def test_moments_and_scales_are_packed(fine: bool) -> None:
         for name in one.__slots__:
             assert np.array_equal(getattr(one, name), getattr(other, name)), name
     assert tuple(again[1].fine) == (FINE if fine else ())
-    assert not len(scale_of(moments, standardise=False).fine)
+    assert not len(scale_of(moments, Treatments(rescalings="none")).fine)
 
 
 def test_shards_are_packed_with_remainders_and_scaled_with_them() -> None:
@@ -382,7 +383,10 @@ def test_remainders_count_only_if_a_mean_is_subtracted(
     X = rows()
     X[::3] = np.nan if missing == "mean" else X[::3]
     found = shard_of(X, fine)
-    scale = scale_of(feature_moments(found.X, found.remainders), standardise=standardise)
+    scale = scale_of(
+        feature_moments(found.X, found.remainders),
+        Treatments(rescalings="standardise" if standardise else "none"),
+    )
     filled = np.where(np.isnan(X), np.nanmean(X, axis=0), X)
     right = np.nan_to_num(StandardScaler().fit_transform(X)) if standardise else filled
     exact = [*fine, 2] if standardise else range(5)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stepml.ml.data import (
     Moments,
     Scale,
+    Treatments,
     feature_moments,
     merge_moments,
     scale_in_place,
@@ -24,6 +25,10 @@ from stepml.ml.matrices import CsrMatrix, Floats
 from tests.support.matrices import sparse_of
 
 RNG = np.random.default_rng(0)
+
+
+def rescaled(*, standardise: bool) -> Treatments:
+    return Treatments(rescalings="standardise" if standardise else "none")
 
 
 def with_missing(X: Floats, share: float = 0.3) -> Floats:
@@ -115,7 +120,7 @@ def test_missing_values_take_no_part_in_sparse_moments(sizes: list[int], block_p
 def test_missing_values_of_sparse_rows_become_the_mean(standardise: bool) -> None:
     sparse, X = sparse_with_missing(1000)
     missing = np.isnan(sparse.values)
-    scale = scale_of(feature_moments(sparse), standardise=standardise, sparse=True)
+    scale = scale_of(feature_moments(sparse), rescaled(standardise=standardise), sparse=True)
     found = scaled(sparse, scale)
     assert isinstance(found, CsrMatrix)
     filled = np.where(missing, np.nanmean(X, axis=0)[sparse.indices], sparse.values)
@@ -166,7 +171,7 @@ def test_missing_values_become_the_mean_as_in_scikit_learn() -> None:
     impute = pytest.importorskip("sklearn.impute")
     X = with_missing(RNG.normal([10, -3], 2, (1000, 2)).astype(np.float32))
     expected = impute.SimpleImputer().fit_transform(X.astype(np.float64))
-    found = scaled(X, scale_of(feature_moments(X), standardise=False))
+    found = scaled(X, scale_of(feature_moments(X), rescaled(standardise=False)))
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert (found[~np.isnan(X)] == X[~np.isnan(X)]).all()
     standardised = scaled(X, scale_of(feature_moments(X)))
@@ -180,7 +185,7 @@ def test_a_feature_that_is_always_missing_becomes_zero(standardise: bool) -> Non
     X[:, 1] = range(10)
     moments = merge_moments([feature_moments(X), feature_moments(X)])
     assert moments.n.tolist() == [0, 20]
-    scale = scale_of(moments, standardise=standardise)
+    scale = scale_of(moments, rescaled(standardise=standardise))
     assert (scale.fill[0], scale.mean[0], scale.scale[0]) == (0, 0, 1)
     assert scaled(X, scale)[:, 0].tolist() == [0] * 10
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stepml.ml.data import Layout
-from stepml.ml.data.scaling import feature_moments
+from stepml.ml.data.moments import feature_moments
 from stepml.ml.doubts import notes_on_features
 from stepml.ml.matrices import CsrMatrix, Matrix
 

@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import IO, Any
 
@@ -15,17 +15,24 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError, StepMLError
+from stepml.ml.data.formats.npz.names import CSR, PAIRS_SHOWN, find_names
 from stepml.ml.data.formats.ranged_file import buffered
 from stepml.ml.data.formats.row_shapes import image_shape
 from stepml.ml.data.formats.rows import MAX_ROW_BYTES
 from stepml.ml.data.objects import DataObject, ObjectReader
 
-_CSR = ("data", "indices", "indptr", "shape", "format")
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 _DENSE = "(n, d), (n, height, width) or (n, channels, height, width)"
-_EXPECTED = f"X {_DENSE} and y (n,), or a CSR matrix as scipy.sparse.save_npz writes it and y"
+_EXPECTED = (
+    f"X {_DENSE} and y (n,) (or {PAIRS_SHOWN}), or a CSR matrix as scipy.sparse.save_npz writes it "
+    "and y"
+)
+# Of arrays in Fortran order, whose rows are scattered, so that all of them are in memory.
+MOST_FORTRAN_BYTES = 2**30
 # The largest data.n_features.
 _MOST_SPARSE_FEATURES = 2**31 - 1
+_TEXT_HINT = "; text may be in the columns of CSV or Parquet"
+_READ_BYTES = 2**20  # of one read
 # Read limit of the arrays that describe the others.
 _SMALL_BYTES = 4096
 
@@ -42,6 +49,9 @@ class Contents:
     n_features: int
     is_csr: bool
     row_shape: tuple[int, ...] = ()  # of images
+    X: str = "X"  # the name of the array of features; of a CSR matrix empty
+    y: str = "y"  # and of labels
+    others: tuple[str, ...] = ()  # the names of all other arrays
 
 
 class ArrayStream:
@@ -59,17 +69,30 @@ class ArrayStream:
         self.shape: tuple[int, ...] = shape
         self.is_fortran: bool = is_fortran
         self.dtype: np.dtype[Any] = dtype
-        self._left_bytes = dtype.itemsize * prod(shape)
+        self._left_bytes = self.value_bytes
+        self._columns: NDArray[Any] | None = None  # all of it, if it is in Fortran order
+        self._row = 0
         if dtype.hasobject:
-            raise InvalidDataError(f"{title} holds Python objects (pickles), not numbers")
+            raise InvalidDataError(
+                f"{title} holds Python objects (pickles), not numbers, as arrays of a frame with "
+                "text do: write the array with another type (astype), or the frame as CSV or "
+                "Parquet"
+            )
         if start + self._left_bytes != file_bytes:
             raise InvalidDataError(
                 f"{title} has {file_bytes - start} bytes, but its shape {shape} and type {dtype} "
                 f"require {self._left_bytes}"
             )
 
+    @property
+    def value_bytes(self) -> int:
+        """The size of the array."""
+        return self.dtype.itemsize * prod(self.shape)
+
     def take(self, n: int) -> NDArray[Any]:
         """Return the next ``n`` entries along the first axis."""
+        if self.is_fortran:
+            return self._take_scattered(n)
         wanted = n * self.dtype.itemsize * prod(self.shape[1:])
         with damages_named(self._title):
             data = self._file.read(wanted)
@@ -79,6 +102,26 @@ class ArrayStream:
             if not self._left_bytes:
                 self._file.read(1)  # the archive compares the checksum at the end of an array
             return np.frombuffer(data, self.dtype).reshape(n, *self.shape[1:])
+
+    def _take_scattered(self, n: int) -> NDArray[Any]:
+        if self._columns is None:
+            self._columns = self._read_columns()
+        self._row += n
+        return self._columns.T[self._row - n : self._row]
+
+    def _read_columns(self) -> NDArray[Any]:
+        """Return the whole array, its first axis last."""
+        columns = np.empty(self.shape[::-1], self.dtype)
+        view = memoryview(columns.reshape(-1).view(np.uint8).data)
+        done = 0
+        with damages_named(self._title):
+            while done < len(view):
+                read = self._file.readinto(view[done : done + _READ_BYTES])  # type: ignore[attr-defined]
+                if not read:
+                    raise EOFError(f"ends {len(view) - done} bytes too early")
+                done += read
+            self._file.read(1)  # as in `take`
+        return columns
 
 
 class Archive:
@@ -118,20 +161,21 @@ class Archive:
             The arrays are not those of a data set. The message has the object, the expected arrays
             and the present ones.
         """
-        if "X" in self._members:
-            self._require(("X", "y") if has_label else ("X",))
-            found = self._dense()
-        else:
-            self._require((*_CSR, "y") if has_label else _CSR)
-            found = self._csr()
+        names = list(self._members)
+        X, y = find_names(names, has_label=has_label)
+        parts = (X,) if X else CSR
+        self._require((*parts, y) if has_label else parts)
+        found = self._dense(X) if X else self._csr()
         self._require_width(found)
         if has_label:
-            self._vector("y", "biuf", found.n_rows)
-        return found
+            self._require_labels(y, found.n_rows)
+        used = {*parts, y} if has_label else set(parts)
+        others = tuple(name for name in names if name not in used)
+        return replace(found, X=X, y=y, others=others)
 
-    def __contains__(self, name: str) -> bool:
-        """Return whether there is an array ``name``."""
-        return name in self._members
+    def has_labels(self) -> bool:
+        """Return whether there are labels."""
+        return find_names(list(self._members), has_label=True)[1] in self._members
 
     def _require_width(self, found: Contents) -> None:
         # A sparse matrix is checked row by row.
@@ -154,17 +198,31 @@ class Archive:
                 f"{_EXPECTED}; found are {', '.join(self._members)[:400] or 'none'}"
             )
 
-    def _dense(self) -> Contents:
-        X = self._open("X", 0)
+    def _dense(self, name: str) -> Contents:
+        X = self._open(name, 0)
         if len(X.shape) not in (2, 3, 4) or X.dtype.kind not in "biuf":
-            raise self._other_than("X", f"real numbers of shape {_DENSE}", X)
-        if X.is_fortran:
-            raise InvalidDataError(
-                f"{self.title('X')} is in Fortran order, so its rows lie scattered: "
-                "write it as np.ascontiguousarray(X)"
-            )
+            hint = _TEXT_HINT if X.dtype.kind in "US" else ""
+            raise self._other_than(name, f"real numbers of shape {_DENSE}{hint}", X)
         n_rows, *sizes = X.shape
+        if X.is_fortran and X.value_bytes > MOST_FORTRAN_BYTES:
+            raise InvalidDataError(
+                f"{self.title(name)} is in Fortran order, so its rows lie scattered, and has "
+                f"{X.value_bytes} bytes; {MOST_FORTRAN_BYTES} are possible: write it as "
+                f"np.ascontiguousarray({name}), or in several objects"
+            )
         return Contents(n_rows, prod(sizes), is_csr=False, row_shape=image_shape(sizes))
+
+    def _require_labels(self, name: str, n_rows: int) -> None:
+        y = self._open(name, 0)
+        if y.dtype.kind not in "biuf" or y.shape[:1] != (n_rows,) or len(y.shape) > 2:
+            raise self._other_than(name, f"real numbers of shape ({n_rows},)", y)
+        if y.shape[1:] not in ((), (1,)):
+            raise self._other_than(
+                name,
+                f"one label a row, of shape ({n_rows},): labels that are one-hot become so by "
+                f"{name}.argmax(axis=1)",
+                y,
+            )
 
     def _csr(self) -> Contents:
         kind = self._small("format").tobytes().replace(b"\0", b"")

@@ -64,7 +64,7 @@ class NpzRows(RowSource):
         archive = Archive(self._source, data, self._request_bytes)
         contents = archive.contents(has_label=self._layout.has_label)
         self._require_alike(data, contents)
-        labels = archive.open("y") if self._layout.has_label else None
+        labels = archive.open(contents.y) if self._layout.has_label else None
         read = self._sparse if contents.is_csr else self._dense
         for rows in read(data, archive, contents, labels):
             if len(rows.y):
@@ -84,7 +84,7 @@ class NpzRows(RowSource):
     def _dense(
         self, data: DataObject, archive: Archive, contents: Contents, labels: ArrayStream | None
     ) -> Iterator[DenseRows]:
-        X = archive.open("X")
+        X = archive.open(contents.X)
         step = rows_per_block(contents.n_features, X.dtype.itemsize)
         for first in range(0, contents.n_rows, step):
             n = min(step, contents.n_rows - first)
@@ -106,7 +106,7 @@ class NpzRows(RowSource):
     def _take_labels(self, labels: ArrayStream | None, n: int) -> NDArray[np.generic]:
         if labels is None:
             return np.zeros(n, np.float32)
-        return self._checks.labels(labels.take(n))
+        return self._checks.labels(labels.take(n).reshape(n))
 
 
 def _counts(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from stepml.job.errors import EmptyDataError
 from stepml.ml.data.formats.base import DataFormat
+from stepml.ml.data.formats.text.dialects import dialect_notes, sniffed_lines
 from stepml.ml.data.formats.text.first_lines import FirstLines, first_lines
 from stepml.ml.data.formats.text.reading import ReadLimits
 from stepml.ml.data.formats.text.rows import Parser, TextRows
@@ -22,9 +24,12 @@ class TextFormat(DataFormat):
 
     Attributes
     ----------
+    delimiter : str
+        Between columns, unless the job or the first lines say otherwise; empty: there are none.
     limits : ReadLimits
     """
 
+    delimiter: str = ""
     limits = ReadLimits()
 
     @abstractmethod
@@ -46,7 +51,11 @@ class TextFormat(DataFormat):
     def sniff(
         self, reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat
     ) -> Layout:
-        return self._sniffed(reader, objects, source)[1]
+        def find(data: DataObject) -> FirstLines:
+            return sniffed_lines(reader, data, source, self.delimiter)
+
+        first, layout = self._with_rows(find, objects, source)
+        return replace(layout, dialect=first.dialect)
 
     def review(
         self,
@@ -55,20 +64,29 @@ class TextFormat(DataFormat):
         layout: Layout,
         source: SourceFormat,
     ) -> list[str]:
+        def find(data: DataObject) -> FirstLines:
+            return first_lines(reader, data, layout.dialect, layout.delimiter)
+
         filled = [each for each in objects if each.value_bytes]
-        return self.review_lines(self._sniffed(reader, filled, source)[0], layout, source)
+        first, _ = self._with_rows(find, filled, source)
+        notes = dialect_notes(layout, source, self.delimiter)
+        return notes + self.review_lines(first, layout, source)
 
     def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
         """Return notes on the lines from which ``layout`` was inferred; see `review`."""
         return []
 
-    def _sniffed(
-        self, reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat
+    def _with_rows(
+        self,
+        find: Callable[[DataObject], FirstLines],
+        objects: Sequence[DataObject],
+        source: SourceFormat,
     ) -> tuple[FirstLines, Layout]:
+        """Return the first lines of the first object with rows, and their layout."""
         without_rows: list[EmptyDataError] = []
         for each in objects:
             try:
-                first = first_lines(reader, each)
+                first = find(each)
                 return first, self.layout_of(first, source)
             except EmptyDataError as exc:
                 without_rows.append(exc)

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
-from stepml.job.errors import EmptyDataError, InvalidDataError
-from stepml.ml.data.formats.text.reading import BYTE_ORDER_MARK, MAX_LINE_BYTES
+import numpy as np
+
+from stepml.job.errors import EmptyDataError
+from stepml.ml.data.dialect import Dialect
+from stepml.ml.data.formats.text.fields import fields_of
+from stepml.ml.data.formats.text.foreign import refuse_others
+from stepml.ml.data.formats.text.lines import Lines
+from stepml.ml.data.formats.text.plain_text import PlainText
+from stepml.ml.data.formats.text.reading import MAX_LINE_BYTES, preamble_bytes
+from stepml.ml.data.formats.text.records import LineRules
 from stepml.ml.data.objects import DataObject, ObjectReader
 
-_SNIFF_BYTES = 64 * 1024
+SNIFF_BYTES = 64 * 1024
 _MOST_LINES = 100
 REPLACEMENT = "\ufffd"  # for bytes that are not UTF-8
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-_MAGIC = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\0": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"PK\x03\x04": "zip (or npz, or xlsx)",
-    b"\xd0\xcf\x11\xe0": "a file of Excel (xls)",
-    b"PAR1": "parquet",
-    b"\x93NUMPY": "npy",
-    b"\x89HDF": "HDF5",
-    b"ARROW1": "Arrow IPC (or feather)",
-    b"ORC": "ORC",
-    b"Obj\x01": "Avro",
-    b"SQLite format 3": "SQLite",
-    b"MATLAB 5.0": "MATLAB",
-    b"$FL2": "SPSS",
-}
-# Other text that is taken for a table, above all by mistake.
-_OTHERS = {
-    re.compile(rb"\s*[{[]\s*({\s*)?\""): "JSON",
-    re.compile(rb"\s*<(\?xml|!doctype|html|table)\b", re.IGNORECASE): "HTML or XML",
-    re.compile(rb"version https://git-lfs"): "a pointer of Git LFS, without the data",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,71 +27,65 @@ class FirstLines:
     """The first lines of one object."""
 
     data: DataObject
-    lines: Sequence[bytes]  # without their ends
+    lines: Sequence[bytes]  # without their ends, blank lines and comments
     is_all: bool  # the object has no more
+    header_end: int  # the offset behind the first line
+    dialect: Dialect
+    delimiter: str  # between columns; empty: there are none
 
-    def table(self, delimiter: str) -> list[tuple[str, ...]]:
-        """Return the fields of the first whole lines that are not empty, at most a hundred."""
+    def table(self) -> list[tuple[str, ...]]:
+        """Return the fields of the first whole lines, at most a hundred."""
         whole = self.lines if self.is_all else self.lines[:-1] or self.lines
-        return [fields_of(line, delimiter) for line in islice(filter(None, whole), _MOST_LINES)]
+        return [fields_of(line, self.delimiter) for line in whole[:_MOST_LINES]]
 
     def require_rows(self, first: int = 0) -> None:
         """Raise `EmptyDataError` if there is certainly no row from line ``first`` on."""
         # If the first bytes of a longer object are empty lines, the parser decides.
-        if self.is_all and not any(line.strip() for line in self.lines[first:]):
+        if self.is_all and not self.lines[first:]:
             raise EmptyDataError(f"s3 object {self.data.key} has no data rows")
 
 
-def first_lines(reader: ObjectReader, data: DataObject) -> FirstLines:
-    """Return the first lines of ``data``: at least one, of any length.
+def first_lines(
+    reader: ObjectReader, data: DataObject, dialect: Dialect, delimiter: str
+) -> FirstLines:
+    """Return the first lines of ``data``, which may be of any length.
 
     Raises
     ------
     InvalidDataError
-        The content is binary or compressed.
+        The content is binary or no table, or has another compression or encoding.
     """
-    start = reader.load_range(data.key, 0, _SNIFF_BYTES)
-    _refuse_others(data, start)
+    text, is_all = start_of(PlainText(reader, data, dialect))
+    start = preamble_bytes(text)
+    rules = LineRules(dialect, delimiter.encode())
+    text = _closed(text[start:].removesuffix(b"\n") + b"\n", rules)
+    lines = Lines.of(text, start, rules)
+    if not len(lines.offsets):
+        return FirstLines(data, [], is_all, start, dialect, delimiter)
+    ends = rules.ends(text) + start + 1
+    header_end = int(ends[np.searchsorted(ends, lines.offsets[0], side="right")])
+    return FirstLines(data, lines.split(), is_all, header_end, dialect, delimiter)
+
+
+def start_of(text: PlainText) -> tuple[bytes, bool]:
+    """Return the start of a text, with at least one line of any length, and whether it is all.
+
+    Raises
+    ------
+    InvalidDataError
+        The content is no table in lines of text.
+    """
+    start, is_all = text.start(SNIFF_BYTES)
+    refuse_others(text.data, start)
     # A first line of thousands of columns may be longer.
-    while b"\n" not in start and len(start) < min(data.value_bytes, MAX_LINE_BYTES):
-        more = reader.load_range(data.key, len(start), 2 * len(start))
-        if not more:
-            break
-        start += more
-    lines = _lines_of(start.removeprefix(BYTE_ORDER_MARK))
-    return FirstLines(data, lines, is_all=len(start) >= data.value_bytes)
+    while b"\n" not in start and not is_all and len(start) < MAX_LINE_BYTES:
+        start, is_all = text.start(2 * len(start))
+    return start, is_all
 
 
-def _lines_of(text: bytes) -> list[bytes]:
-    # As the parsers see them: CR alone ends no line.
-    return [line.rstrip(b"\r") for line in text.removesuffix(b"\n").split(b"\n")] if text else []
-
-
-def _refuse_others(data: DataObject, start: bytes) -> None:
-    for magic, kind in _MAGIC.items():
-        if start.startswith(magic):
-            raise InvalidDataError(
-                f"s3 object {data.key} is {kind}: it cannot be cut by bytes; store it as plain text"
-            )
-    for other, kind in _OTHERS.items():
-        if other.match(start.removeprefix(BYTE_ORDER_MARK)):
-            raise InvalidDataError(f"s3 object {data.key} is {kind}, no table in lines of text")
-    if start.startswith(_UTF_16) or bytes(4) in (start[:8:2], start[1:8:2]):
-        raise InvalidDataError(f"s3 object {data.key} is UTF-16; save it as UTF-8")
-    if b"\0" in start:
-        raise InvalidDataError(
-            f"s3 object {data.key} is binary, not text: byte {start.index(0)} is zero"
-        )
-    if b"\r" in start and b"\n" not in start:
-        raise InvalidDataError(
-            f"s3 object {data.key} has lines that end with CR alone; save it with LF or CRLF"
-        )
-
-
-def fields_of(line: bytes, delimiter: str) -> tuple[str, ...]:
-    """Return the fields of a line, which may be quoted, without blanks around them.
-
-    ``# `` at the start, as `numpy.savetxt` writes it before a header, is no part of a name.
-    """
-    text = line.decode("utf-8", "replace").removeprefix("# ").replace("\r", " ")
-    return tuple(field.strip() for field in next(csv.reader([text], delimiter=delimiter)))
+def _closed(text: bytes, rules: LineRules) -> bytes:
+    """Leave out a last record that is not whole, unless it is the only one."""
+    if not rules.dialect.quoted_newlines:
+        return text
+    ends = rules.ends(text)
+    return text[: int(ends[-1]) + 1] if len(ends) else text.replace(b"\n", b" ") + b"\n"

@@ -63,15 +63,14 @@ class GeneralParser:
         """The labels in the rows so far, by code, if they are no numbers."""
         return () if self._labels is None else self._labels.names
 
-    def parse(self, text: bytes, offset: int) -> DenseRows:
-        lines = Lines.of(text, offset)
+    def parse(self, lines: Lines) -> DenseRows:
         rows = self._rows_of(lines)
         if isinstance(rows, np.ndarray):
             lines.refuse_first(self._problem_of)
         return rows
 
-    def parse_good(self, text: bytes, offset: int) -> tuple[DenseRows, BadLines]:
-        return parse_good(Lines.of(text, offset), self._rows_of, self._problem_of)
+    def parse_good(self, lines: Lines) -> tuple[DenseRows, BadLines]:
+        return parse_good(lines, self._rows_of, self._problem_of)
 
     def _rows_of(self, lines: Lines) -> DenseRows | Flags:
         """Return the rows, or flags of bad lines."""
@@ -80,7 +79,7 @@ class GeneralParser:
             return self._rows(lines, np.empty((0, len(self._numbers))), [], np.empty(0), None)
         block = self._blocks.read(lines.text)
         if block is None or len(block) != n_rows:
-            return np.array([self._cells_of(line) is None for line in lines.each()], np.bool_)
+            return np.array([self._cells_of(line) is None for line in lines.split()], np.bool_)
         bad = np.zeros(n_rows, np.bool_)
         values = np.empty((n_rows, len(self._numbers)), np.float64, order="F")
         for place, column in enumerate(self._numbers):

@@ -1,19 +1,22 @@
-"""Splits blocks of text into lines that are not empty, each with its place in the object."""
+"""Splits blocks of text into plain lines, each with its place in the object.
+
+Plain lines are UTF-8 and end with LF; none is blank or a comment. With quoted line ends, a line is
+a record of several.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import compress
+from dataclasses import dataclass, replace
+from itertools import compress, pairwise
 from typing import Never, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stepml.ml.data.formats.rows import MalformedRowError
-
-NEWLINE = ord("\n")
+from stepml.ml.data.formats.text.records import PLAIN_RULES, LineRules, Positions
 
 Rows = TypeVar("Rows")
 Flags = NDArray[np.bool_]
@@ -21,63 +24,82 @@ ProblemOf = Callable[[bytes], str | None]
 
 _COMMENT = re.compile(rb"#[^\n]*")
 _BLANKS = re.compile(rb"[ \t]+")
+_QUOTED_OR_BLANKS = re.compile(rb'("(?:[^"]|"")*+")|[ \t]+')
+_LARGEST_BLANK = 32
 _SEVERAL_CR = re.compile(rb"(?<!\r)\r+\n")  # from the first CR only: otherwise quadratic
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Lines that are not empty."""
+    """Lines that are neither blank nor comments."""
 
     text: bytes  # every line ends with a newline
     offsets: NDArray[np.int64]  # of each line in its object
+    rules: LineRules = PLAIN_RULES
 
     @classmethod
-    def of(cls, text: bytes, offset: int) -> Lines:
+    def of(cls, text: bytes, offset: int, rules: LineRules = PLAIN_RULES) -> Lines:
         """Return the lines of ``text``, which ends with a newline and starts at ``offset``."""
-        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == NEWLINE)
+        ends = rules.ends(text)
         offsets = np.empty(len(ends), np.int64)
         offsets[:1] = offset
         np.add(ends[:-1], offset + 1, out=offsets[1:])
-        has_empty_ones = bool(ends[0] == 0) or bool((np.diff(ends) == 1).any())
+        firsts = np.frombuffer(text, np.uint8)[offsets - offset]
+        doubtful = firsts <= _LARGEST_BLANK
+        if rules.comment:
+            doubtful |= firsts == rules.comment[0]
         if b"\r" in text:
             text = _without_cr(text)
-            has_empty_ones = True  # perhaps
-        lines = cls(text, offsets)
-        return lines._without_empty_ones() if has_empty_ones else lines
+        lines = cls(rules.decoded(text), offsets, rules)
+        if doubtful.any():
+            lines = lines._without_blank_ones(np.flatnonzero(doubtful))
+        return lines.with_single_blanks() if rules.delimiter == b" " else lines
+
+    def split(self) -> list[bytes]:
+        """Return the lines, without their ends."""
+        if not self.rules.dialect.quoted_newlines:
+            return self.text.split(b"\n")[:-1]
+        ends = self.rules.ends(self.text).tolist()
+        return [self.text[start + 1 : end] for start, end in pairwise([-1, *ends])]
+
+    def _without_blank_ones(self, doubtful: Positions) -> Lines:
+        """Leave out blank lines and comments, which are among the ``doubtful`` ones."""
+        ends = self.rules.ends(self.text)
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        spans = zip(starts[doubtful].tolist(), ends[doubtful].tolist(), strict=True)
+        is_left = [self.rules.are_left_out(self.text[start:end]) for start, end in spans]
+        left_out = doubtful[is_left]
+        if not len(left_out):
+            return self
+        pieces = zip([0, *(ends[left_out] + 1)], [*starts[left_out], None], strict=True)
+        text = b"".join(self.text[start:stop] for start, stop in pieces)
+        return replace(self, text=text, offsets=np.delete(self.offsets, left_out))
 
     def with_single_blanks(self) -> Lines:
-        """Return the lines without comments, and with one space for each run of blanks."""
+        """Return the lines with one space for each run of blanks, and none at their ends."""
         text = self.text
-        if b"#" in text:
-            text = _COMMENT.sub(b"", text)
         if b"\t" in text or b"  " in text or b"\n " in text or text.startswith(b" "):
-            text = _BLANKS.sub(b" ", text).replace(b"\n ", b"\n").removeprefix(b" ")
-        return Lines(text.replace(b" \n", b"\n"), self.offsets)._without_empty_ones()
+            text = _single_blanks(text).replace(b"\n ", b"\n").removeprefix(b" ")
+        return replace(self, text=text.replace(b" \n", b"\n"))
 
-    def _without_empty_ones(self) -> Lines:
-        if b"\n\n" not in self.text and not self.text.startswith(b"\n"):
+    def without_ends_in_comments(self) -> Lines:
+        """Return the lines without what follows ``#`` in them."""
+        if b"#" not in self.text:
             return self
-        lines = self.text.split(b"\n")[:-1]
-        kept = np.array([bool(line) for line in lines], dtype=np.bool_)
-        text = b"".join(line + b"\n" for line in lines if line)
-        return Lines(text, self.offsets[kept])
-
-    def each(self) -> Iterator[bytes]:
-        """Yield the lines without their ends."""
-        return iter(self.text.split(b"\n")[:-1])
+        lines = replace(self, text=_COMMENT.sub(b"", self.text))
+        return lines._without_blank_ones(np.arange(len(self.offsets)))
 
     def without(self, flagged: Flags) -> tuple[Lines, list[tuple[int, bytes]]]:
         """Return the lines that are not ``flagged``, and offset and content of those that are."""
-        lines = self.text.split(b"\n")[:-1]
-        others = [line + b"\n" for line in compress(lines, (~flagged).tolist())]
+        lines = self.split()
+        text = b"".join(line + b"\n" for line in compress(lines, (~flagged).tolist()))
         offsets = self.offsets[flagged].tolist()
         taken = list(zip(offsets, compress(lines, flagged.tolist()), strict=True))
-        return Lines(b"".join(others), self.offsets[~flagged]), taken
+        return replace(self, text=text, offsets=self.offsets[~flagged]), taken
 
     def refuse_first(self, problem_of: ProblemOf) -> Never:
         """Raise `MalformedRowError` for the first line with a problem; there must be one."""
-        lines = self.text.split(b"\n")[:-1]
-        for line, offset in zip(lines, self.offsets.tolist(), strict=True):
+        for line, offset in zip(self.split(), self.offsets.tolist(), strict=True):
             problem = problem_of(line)
             if problem is not None:
                 raise MalformedRowError(offset, problem, line)
@@ -130,3 +152,9 @@ def _without_cr(text: bytes) -> bytes:
     """Return ``text`` without the CRs at the ends of its lines."""
     text = text.replace(b"\r\n", b"\n")
     return _SEVERAL_CR.sub(b"\n", text) if b"\r\n" in text else text
+
+
+def _single_blanks(text: bytes) -> bytes:
+    if b'"' not in text:
+        return _BLANKS.sub(b" ", text)
+    return _QUOTED_OR_BLANKS.sub(lambda found: found[1] or b" ", text)

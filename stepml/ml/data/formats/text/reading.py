@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stepml.job.errors import BadRowError, DamagedValueError
-from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader
+import numpy as np
+
+from stepml.job.errors import BadRowError
+from stepml.ml.data.formats.text.plain_text import BYTE_ORDER_MARK, PlainText
+from stepml.ml.data.formats.text.records import PLAIN_RULES, LineRules
 from stepml.ml.data.ranges import ByteRange
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Longer lines are refused: any reader of a range may need the memory of one.
 MAX_LINE_BYTES = 16 * 2**20
 # The arrays of one block fit into the processor's cache.
@@ -18,6 +21,7 @@ BLOCK_BYTES = 128 * 1024
 MAX_COUNTED_BYTES = 256 * 2**20
 # The last line of a range usually ends at most so far behind it.
 _BEHIND_BYTES = 64 * 1024
+_PREAMBLE = re.compile(rb'(%b)?("?sep=.?"?\r?\n)?' % BYTE_ORDER_MARK, re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,98 +41,130 @@ class Block:
 
 
 def line_blocks(
-    reader: ObjectReader,
-    data: DataObject,
+    text: PlainText,
     part: ByteRange,
     *,
-    header: bool,
-    request_bytes: int = REQUEST_BYTES,
+    first_row: int = 0,
+    rules: LineRules = PLAIN_RULES,
     block_bytes: int = BLOCK_BYTES,
     max_line_bytes: int = MAX_LINE_BYTES,
 ) -> Iterator[Block]:
-    """Yield the lines that start in ``part``, without the object's first line if ``header``.
+    """Yield the lines that start in ``part``, from offset ``first_row`` on.
 
+    Parameters
+    ----------
+    text : PlainText
+    part : ByteRange
+        If the object is not cut, all of it.
+    first_row : int
+        The offset behind the header.
+    rules : LineRules
+        A line may be a record, whose quoted fields have line ends.
+    block_bytes : int
+        The bytes of a block, unless one line is longer.
+    max_line_bytes : int
+
+    Notes
+    -----
     The memory needed is that of two requests and of the longest line.
 
     Raises
     ------
     BadRowError
-        A line is longer than 16 MB, even if bad rows are skipped.
-    DamagedValueError
-        The object ends before ``data.value_bytes``.
+        A line is longer than 16 MB, even if bad rows are skipped, or a quote is not closed.
+    InvalidDataError, DamagedValueError
+        See `PlainText.chunks`.
     """
-    for chunk in _whole_lines(reader, data, part, header, request_bytes, max_line_bytes):
-        start = 0
-        while start < len(chunk.text):
-            stop = chunk.text.rfind(b"\n", start, start + block_bytes) + 1
+    if text.dialect.is_cut:
+        chunks = _whole_lines(text, part, first_row, max_line_bytes)
+    else:
+        chunks = _streamed_lines(text, first_row, rules, max_line_bytes)
+    for chunk in chunks:
+        yield from _blocks_of(chunk, rules, block_bytes)
+
+
+def preamble_bytes(text: bytes) -> int:
+    """Return the length of what stands before the first line: a mark, and a line for Excel."""
+    found = _PREAMBLE.match(text)
+    return found.end() if found else 0
+
+
+def _blocks_of(chunk: Block, rules: LineRules, block_bytes: int) -> Iterator[Block]:
+    text, start = chunk.text, 0
+    ends = rules.ends(text) if rules.dialect.quoted_newlines else None
+    while start < len(text):
+        if ends is None:
+            stop = text.rfind(b"\n", start, start + block_bytes) + 1
             if stop == 0:  # one line longer than a block
-                stop = chunk.text.index(b"\n", start) + 1
-            yield _without_byte_order_mark(Block(chunk.text[start:stop], chunk.offset + start))
-            start = stop
+                stop = text.index(b"\n", start) + 1
+        else:
+            # The last end within the block, or the next one.
+            next_end, behind = np.searchsorted(ends, [start, start + block_bytes]).tolist()
+            stop = int(ends[max(next_end, behind - 1)]) + 1
+        yield Block(text[start:stop], chunk.offset + start)
+        start = stop
 
 
-def line_number(
-    reader: ObjectReader, data: DataObject, offset: int, request_bytes: int = REQUEST_BYTES
-) -> int:
+def line_number(text: PlainText, offset: int) -> int:
     """Return the number, from 1, of the line that starts at ``offset``, by counting newlines."""
-    return 1 + _newlines(reader, data, 0, offset, request_bytes)
+    return 1 + _newlines(text, 0, offset)
 
 
 class LineCounter:
     """Numbers the lines of objects; within one object it continues from the last line."""
 
-    def __init__(
-        self,
-        reader: ObjectReader,
-        request_bytes: int = REQUEST_BYTES,
-        max_counted_bytes: int = MAX_COUNTED_BYTES,
-    ) -> None:
-        self._reader = reader
-        self._request_bytes = request_bytes
+    def __init__(self, max_counted_bytes: int = MAX_COUNTED_BYTES) -> None:
         self._max_counted_bytes = max_counted_bytes
         self._key = ""
         self._offset = 0
         self._number = 1
 
-    def number(self, data: DataObject, offset: int) -> int | None:
+    def number(self, text: PlainText, offset: int) -> int | None:
         """Return the line's number, from 1, or None if counting would read too many bytes."""
-        if data.key != self._key or offset < self._offset:
-            self._key, self._offset, self._number = data.key, 0, 1
-        if offset - self._offset > self._max_counted_bytes:
+        if text.data.key != self._key or offset < self._offset:
+            self._key, self._offset, self._number = text.data.key, 0, 1
+        # An object that is not cut is read from its start.
+        if offset - self._offset * text.dialect.is_cut > self._max_counted_bytes:
             return None
-        self._number += _newlines(self._reader, data, self._offset, offset, self._request_bytes)
+        self._number += _newlines(text, self._offset, offset)
         self._offset = offset
         return self._number
 
 
-def _newlines(
-    reader: ObjectReader, data: DataObject, start: int, stop: int, request_bytes: int
-) -> int:
-    return sum(
-        reader.load_range(data.key, at, min(at + request_bytes, stop)).count(b"\n")
-        for at in range(start, stop, request_bytes)
-    )
+def _newlines(text: PlainText, start: int, stop: int) -> int:
+    if text.dialect.is_cut:
+        step = text.request_bytes
+        return sum(
+            text.reader.load_range(text.data.key, at, min(at + step, stop)).count(b"\n")
+            for at in range(start, stop, step)
+        )
+    at = found = 0
+    for chunk in text.chunks():
+        found += chunk[max(start - at, 0) : max(stop - at, 0)].count(b"\n")
+        at += len(chunk)
+        if at >= stop:
+            break
+    return found
 
 
 def _whole_lines(
-    reader: ObjectReader,
-    data: DataObject,
-    part: ByteRange,
-    header: bool,
-    request_bytes: int,
-    max_line_bytes: int,
+    text: PlainText, part: ByteRange, first_row: int, max_line_bytes: int
 ) -> Iterator[Block]:
-    # Reading begins one byte before the range, because a line starts at part.start if that byte is
-    # a newline. The text up to the first newline belongs to the range before, or is the header.
-    position = max(part.start - 1, 0)
-    in_foreign_line = part.start > 0 or header
+    # Reading begins one byte before the lines, because a line starts there if that byte is a
+    # newline. The text up to the first newline belongs to the range before, or is the header.
+    position = max(part.start - 1, first_row - 1, 0)
+    in_foreign_line = part.start > 0 or first_row > 0
     pending = b""
-    while position < data.value_bytes:
+    if first_row >= part.stop:
+        return
+    size = text.data.value_bytes
+    while position < size:
         # Not far beyond the range: the next range reads those bytes, too.
         ahead = max(part.stop - position, len(pending), 0) + _BEHIND_BYTES
-        size = min(ahead, request_bytes)
-        chunk = _load(reader, data, position, min(position + size, data.value_bytes))
+        chunk = text.load(position, min(position + min(ahead, text.request_bytes), size))
         position += len(chunk)
+        if position == len(chunk):
+            chunk = chunk[preamble_bytes(chunk) :]
         if in_foreign_line:
             cut = chunk.find(b"\n") + 1
             if cut == 0 and position < part.stop:
@@ -147,33 +183,36 @@ def _whole_lines(
         if owned or position - len(pending) >= part.stop:
             return
         if len(pending) > max_line_bytes:
-            raise _too_long(reader, data, position - len(pending), max_line_bytes)
+            raise _too_long(text, position - len(pending), max_line_bytes)
     if pending:
         yield Block(pending + b"\n", position - len(pending))
 
 
-def _load(reader: ObjectReader, data: DataObject, start: int, stop: int) -> bytes:
-    chunk = reader.load_range(data.key, start, stop)
-    if len(chunk) != stop - start:
-        raise DamagedValueError(
-            f"s3 object {data.key} ends at byte {start + len(chunk)} instead of "
-            f"{data.value_bytes}: it was changed while it was read"
-        )
-    return chunk
+def _streamed_lines(
+    text: PlainText, first_row: int, rules: LineRules, max_line_bytes: int
+) -> Iterator[Block]:
+    pending, offset = b"", 0
+    for chunk in text.chunks():
+        pending += chunk
+        if offset < max(first_row, 1):
+            cut = min(max(first_row - offset, 0), len(pending)) or preamble_bytes(pending)
+            pending, offset = pending[cut:], offset + cut
+        ends = rules.ends(pending)
+        if len(ends):
+            whole = int(ends[-1]) + 1
+            yield Block(pending[:whole], offset)
+            pending, offset = pending[whole:], offset + whole
+        if len(pending) > max_line_bytes:
+            raise _too_long(text, offset, max_line_bytes)
+    if pending:
+        if not len(rules.ends(pending + b"\n")):
+            number = line_number(text, offset)
+            raise BadRowError(f"s3 object {text.data.key}, line {number}: a quote is not closed")
+        yield Block(pending + b"\n", offset)
 
 
-def _too_long(
-    reader: ObjectReader, data: DataObject, offset: int, max_line_bytes: int
-) -> BadRowError:
+def _too_long(text: PlainText, offset: int, max_line_bytes: int) -> BadRowError:
     return BadRowError(
-        f"s3 object {data.key}, line {line_number(reader, data, offset)}: "
+        f"s3 object {text.data.key}, line {line_number(text, offset)}: "
         f"longer than {max_line_bytes / 2**20:g} MB"
     )
-
-
-def _without_byte_order_mark(block: Block) -> Block:
-    if block.offset == 0 and block.text.startswith(BYTE_ORDER_MARK):
-        # Replaced by spaces, so that the offsets of lines stay.
-        blanks = b" " * len(BYTE_ORDER_MARK)
-        return Block(blanks + block.text[len(BYTE_ORDER_MARK) :], 0)
-    return block

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from stepml.job.errors import BadRowError
 from stepml.ml.data.formats.base import RowSource
-from stepml.ml.data.formats.columns import require_same_names
 from stepml.ml.data.formats.rows import (
     DenseRows,
     MalformedRowError,
@@ -17,15 +16,10 @@ from stepml.ml.data.formats.rows import (
     SparseRows,
     shortened,
 )
-from stepml.ml.data.formats.text.first_lines import fields_of, first_lines
-from stepml.ml.data.formats.text.lines import BadLines
-from stepml.ml.data.formats.text.reading import (
-    Block,
-    LineCounter,
-    ReadLimits,
-    line_blocks,
-    line_number,
-)
+from stepml.ml.data.formats.text.lines import BadLines, Lines
+from stepml.ml.data.formats.text.plain_text import PlainText
+from stepml.ml.data.formats.text.reading import LineCounter, ReadLimits, line_number
+from stepml.ml.data.formats.text.text_lines import TextLines
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
@@ -36,7 +30,7 @@ _KEY_CHARACTERS = 80
 
 
 class Parser(Protocol):
-    """Parses blocks of whole lines.
+    """Parses plain lines.
 
     Attributes
     ----------
@@ -51,8 +45,8 @@ class Parser(Protocol):
     @property
     def levels(self) -> Sequence[Sequence[str]]: ...
 
-    def parse(self, text: bytes, offset: int) -> DenseRows | SparseRows:
-        """Return the rows of ``text``, which ends with a newline and starts at ``offset``.
+    def parse(self, lines: Lines) -> DenseRows | SparseRows:
+        """Return the rows of ``lines``, at least one.
 
         Raises
         ------
@@ -61,7 +55,7 @@ class Parser(Protocol):
         """
         ...
 
-    def parse_good(self, text: bytes, offset: int) -> tuple[DenseRows | SparseRows, BadLines]:
+    def parse_good(self, lines: Lines) -> tuple[DenseRows | SparseRows, BadLines]:
         """Return the rows that parse, and the bad lines.
 
         A line is bad if `parse` would refuse it: it has a wrong number of columns, quotes, indices
@@ -92,13 +86,11 @@ class TextRows(RowSource):
         limits: ReadLimits,
     ) -> None:
         self._skipped = Skipped()
-        self._source = source
+        self._lines = TextLines(source, objects, layout, request_bytes, limits)
         self._objects = objects
-        self._layout = layout
-        self._request_bytes = request_bytes
-        self._limits = limits
+        self._skips = layout.on_bad_row == "skip"
         self._parser = parser
-        self._counter = LineCounter(source, max_counted_bytes=limits.max_counted_bytes)
+        self._counter = LineCounter(limits.max_counted_bytes)
 
     @property
     def skipped(self) -> Skipped:
@@ -113,55 +105,40 @@ class TextRows(RowSource):
         return self._parser.levels
 
     def read(self, part: ByteRange) -> Iterator[DenseRows | SparseRows]:
-        data, header = self._objects[part.object_index], self._layout.header
-        if header and part.start == 0:
-            self._require_same_header(data)
-        parse = self._parse_good if self._layout.on_bad_row == "skip" else self._parse
-        for block in line_blocks(
-            self._source,
-            data,
-            part,
-            header=header,
-            request_bytes=self._request_bytes,
-            block_bytes=self._parser.block_bytes,
-            max_line_bytes=self._limits.max_line_bytes,
-        ):
-            rows = parse(data, block)
+        text = self._lines.text_of(self._objects[part.object_index])
+        parse = self._parse_good if self._skips else self._parse
+        for lines in self._lines.read(part, self._parser.block_bytes):
+            rows = parse(text, lines)
             if len(rows.y):
                 yield rows
 
-    def _require_same_header(self, data: DataObject) -> None:
-        lines = first_lines(self._source, data).lines
-        names = fields_of(lines[0], self._layout.delimiter) if lines else ()
-        require_same_names(data, names, self._layout.column_names, "its header is not that")
+    def _parse(self, text: PlainText, lines: Lines) -> DenseRows | SparseRows:
+        with self._place_named(text):
+            return self._parser.parse(lines)
 
-    def _parse(self, data: DataObject, block: Block) -> DenseRows | SparseRows:
-        with self._place_named(data):
-            return self._parser.parse(block.text, block.offset)
-
-    def _parse_good(self, data: DataObject, block: Block) -> DenseRows | SparseRows:
-        with self._place_named(data):
-            rows, bad = self._parser.parse_good(block.text, block.offset)
-        self._skip(data, bad)
+    def _parse_good(self, text: PlainText, lines: Lines) -> DenseRows | SparseRows:
+        with self._place_named(text):
+            rows, bad = self._parser.parse_good(lines)
+        self._skip(text, bad)
         return rows
 
     @contextmanager
-    def _place_named(self, data: DataObject) -> Iterator[None]:
+    def _place_named(self, text: PlainText) -> Iterator[None]:
         try:
             yield
         except MalformedRowError as exc:
-            number = line_number(self._source, data, exc.offset)
-            raise BadRowError(f"s3 object {data.key}, line {number}: {exc.problem}") from exc
+            number = line_number(text, exc.offset)
+            raise BadRowError(f"s3 object {text.data.key}, line {number}: {exc.problem}") from exc
 
-    def _skip(self, data: DataObject, bad: BadLines) -> None:
+    def _skip(self, text: PlainText, bad: BadLines) -> None:
         self.skipped.count += len(bad)
         for error in islice(bad, self.skipped.wanted_samples):
-            self.skipped.samples.append(self._sample(data, error))
+            self.skipped.samples.append(self._sample(text, error))
 
-    def _sample(self, data: DataObject, error: MalformedRowError) -> str:
-        number = self._counter.number(data, error.offset)
+    def _sample(self, text: PlainText, error: MalformedRowError) -> str:
+        number = self._counter.number(text, error.offset)
         place = f"byte {error.offset}" if number is None else f"line {number}"
-        message = f"s3 object {_tail(data.key)}, {place}: {error.problem}"
+        message = f"s3 object {_tail(text.data.key)}, {place}: {error.problem}"
         return shortened(message.encode(), _SAMPLE_CHARACTERS)
 
 

@@ -1,4 +1,4 @@
-"""Names the reason why no row of a table can be read: text columns, another separator, a comment.
+"""Names the reason why no row of a table can be read: text columns, decimal commas, a comment.
 
 Without it, the first bad row would be named, and seem to be the only one.
 """
@@ -17,8 +17,7 @@ from stepml.ml.data.layout import Layout
 
 _LEAST_ROWS = 2  # to say that a column is text
 _MOST_NAMED = 5
-_SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'", ",": "','", " ": "blanks"}
-_FORMATS = {"\t": "tsv", ",": "csv"}
+_COMMENTS = ("#", "/", "%")
 _BOOLEANS = frozenset({"true", "false"})
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?")
@@ -29,7 +28,7 @@ def require_numbers(first: FirstLines, layout: Layout) -> None:
 
     If bad rows are skipped, and there are more rows, these may be good.
     """
-    table = first.table(layout.delimiter)
+    table = first.table()
     is_whole = first.is_all and len(table) == sum(map(bool, first.lines))
     if layout.on_bad_row == "skip" and not is_whole:
         return
@@ -41,40 +40,17 @@ def require_numbers(first: FirstLines, layout: Layout) -> None:
         and (cells := [row[column] for row in rows if not is_missing(row[column].encode())])
         and all(is_text(cell.encode()) for cell in cells)
     }
-    if found and (len(rows) >= _LEAST_ROWS or separator_hint(first, layout.delimiter)):
+    if found and len(rows) >= _LEAST_ROWS:
         where = f"{'all' if is_whole else 'the first'} {len(rows)} rows"
         raise BadRowError(_message(first, layout, found, where))
 
 
-def separator_hint(first: FirstLines, delimiter: str) -> str:
-    """Return a hint at the separator that all of the first lines have instead, or ""."""
-    lines = [line for line in first.lines if line] if first.is_all else list(first.lines[:-1])
-    for other, shown in _SEPARATORS.items():
-        # R's header lacks the name of the row names.
-        counts = {_n_separators(line, other) for line in lines[1:] or lines}
-        if other == delimiter or not lines or not _n_separators(lines[0], other):
-            continue
-        if len(counts) == 1 and counts != {0}:
-            instead = _FORMATS.get(other)
-            cure = f"set data.format to {instead!r}" if instead else "write it as csv with ','"
-            return f"; it seems to be separated by {shown}: {cure}"
-    return ""
-
-
 def comment_hint(first: FirstLines) -> str:
     """Return a hint at a first line that is no row and no header, or ""."""
-    if len(first.lines) < 2:
+    mark = first.lines[0].lstrip()[:1].decode("latin-1")
+    if len(first.lines) < 2 or mark not in _COMMENTS:
         return ""
-    if first.lines[0].startswith(b"sep="):
-        return "; it is for Excel alone: remove it"
-    is_comment = first.lines[0].lstrip().startswith((b"#", b"//", b"%"))
-    return "; it seems to be a comment: remove it" if is_comment else ""
-
-
-def _n_separators(line: bytes, separator: str) -> int:
-    # Columns between blanks may be aligned.
-    fields = line.split(separator.encode())
-    return len(list(filter(None, fields)) if separator == " " else fields) - 1
+    return f"; it seems to be a comment: set data.comment to {mark!r}"
 
 
 def _message(first: FirstLines, layout: Layout, found: Mapping[int, Cells], rows: str) -> str:
@@ -83,8 +59,7 @@ def _message(first: FirstLines, layout: Layout, found: Mapping[int, Cells], rows
     more = f"; so {'is' if len(others) == 1 else 'are'} {_listed(others)}" if others else ""
     return (
         f"s3 object {first.data.key}: {layout.column_title(column)} is text in {rows}, such as "
-        f"{shortened(cells[0].encode(), 40)!r}{more}"
-        f"{separator_hint(first, layout.delimiter) or _cure(cells)}"
+        f"{shortened(cells[0].encode(), 40)!r}{more}{_cure(cells)}"
     )
 
 
@@ -97,7 +72,7 @@ def _cure(cells: Cells) -> str:
     if all(cell.lower() in _BOOLEANS for cell in cells):
         return "; write booleans as 1 and 0"
     if all(_THOUSANDS.fullmatch(cell) for cell in cells):
-        return "; write thousands without separators, and decimals with a point"
+        return "; set data.thousands to ','"
     if all(_DECIMAL_COMMA.fullmatch(cell) for cell in cells):
-        return "; write decimals with a point"
+        return "; set data.decimal to ','"
     return "; columns have to be numbers: remove it, or write numbers for its values"

@@ -1,0 +1,182 @@
+"""Text of any dialect gives the same rows, with the same offsets, as plain text."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import lzma
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stepml.job.errors import BadRowError, InvalidDataError
+from stepml.ml.data import Layout, SourceFormat, plan_ranges, sniff
+from stepml.ml.data.dialect import Dialect
+from stepml.ml.data.formats import FORMATS
+from stepml.ml.data.formats.text.records import record_ends
+from stepml.ml.data.formats.text.text_lines import TextLines
+from tests.support.data_sets import MemoryObjects, described
+
+ROWS = "".join(f"{n},{n % 7}.5,{n % 2}\n" for n in range(300))
+TABLE = "a,b,y\n" + ROWS
+
+
+def layout_of(store: MemoryObjects, **options: Any) -> Layout:
+    return sniff(store, described(store), SourceFormat(**{"format": "csv"} | options))
+
+
+def read(content: bytes, n_ranges: int = 1, **options: Any) -> list[tuple[int, bytes]]:
+    """Return the offset and the text of each line that the ranges yield, in order."""
+    store = MemoryObjects(x=content)
+    objects, layout = described(store), layout_of(store, **options)
+    cuts = FORMATS[layout.format].cuts_of(objects, layout)
+    lines = TextLines(store, objects, layout, 2**16)
+    return [
+        line
+        for (part,) in plan_ranges(objects, n_ranges, cuts)
+        for each in lines.read(part, 100)
+        for line in zip(each.offsets.tolist(), each.split(), strict=True)
+    ]
+
+
+PLAIN_LINES = read(TABLE.encode())
+
+
+def test_plain_text_is_read_as_it_is() -> None:
+    assert [line for _, line in PLAIN_LINES] == ROWS.encode().splitlines()
+    assert [TABLE.encode()[offset - 1 : offset + 1] for offset, _ in PLAIN_LINES[:2]] == [
+        b"\n0",
+        b"\n1",
+    ]
+
+
+@pytest.mark.parametrize("n_ranges", [1, 7])
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzip.compress(TABLE.encode()),
+        gzip.compress(TABLE.encode()[:99]) + gzip.compress(TABLE.encode()[99:]),
+        bz2.compress(TABLE.encode()),
+        lzma.compress(TABLE.encode()),
+        TABLE.encode("utf-16"),
+        TABLE.encode("utf-16-le"),
+        TABLE.encode("utf-16-be"),
+        gzip.compress(TABLE.encode("utf-16")),
+        TABLE.replace("\n", "\r").encode(),
+        TABLE.encode("latin-1"),
+    ],
+)
+def test_objects_that_are_not_cut_have_the_rows_and_offsets_of_plain_text(
+    content: bytes, n_ranges: int
+) -> None:
+    assert read(content, n_ranges) == PLAIN_LINES
+
+
+@pytest.mark.parametrize("n_ranges", [1, 2, 7, 40])
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (TABLE.replace("\n", "\r\n"), {}),
+        ("\ufeff" + TABLE, {}),
+        ("\n  \n" + TABLE.replace("\n", "\n\n  \n"), {}),
+        ("# made\n# by hand\n" + TABLE + "# the end\n", {"comment": "#"}),
+        ("sep=,\r\n" + TABLE, {}),
+    ],
+)
+def test_blank_lines_comments_and_marks_are_left_out(
+    text: str, options: dict[str, Any], n_ranges: int
+) -> None:
+    lines = read(text.encode(), n_ranges, **options)
+    assert [line for _, line in lines] == [line for _, line in PLAIN_LINES]
+    for offset, line in lines:
+        assert text.encode()[offset:].startswith(line)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|", " "])
+@pytest.mark.parametrize("header", [True, False])
+def test_delimiters_are_found(delimiter: str, *, header: bool) -> None:
+    store = MemoryObjects(x=(TABLE if header else ROWS).replace(",", delimiter).encode())
+    layout = layout_of(store)
+    assert (layout.delimiter, layout.n_columns, layout.header) == (delimiter, 3, header)
+    note, *_ = FORMATS["csv"].review(store, described(store), layout, SourceFormat(format="csv"))
+    assert note.startswith("columns are separated by ")
+
+
+def test_columns_may_be_aligned_by_blanks() -> None:
+    text = "  a   b  y\n" + "".join(f" {n:3d}\t {n % 7}.5   {n % 2} \n" for n in range(300))
+    lines = read(text.encode())
+    assert [line for _, line in lines] == ROWS.replace(",", " ").encode().splitlines()
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b,y\n1 2,3 4,0\n5 6,7 8,1\n", "a,y\n1;2,0\n3;4,1\n", "t,y\n2020-01-01 10:00,1\n"]
+)
+def test_the_own_delimiter_is_taken_in_doubt(text: str) -> None:
+    assert layout_of(MemoryObjects(x=text.encode())).delimiter == ","
+
+
+def test_text_that_is_not_utf_8_is_windows_1252() -> None:
+    lines = read("name,y\ngröße,1\n5 €,0\n".encode("cp1252"))
+    assert [line.decode() for _, line in lines] == ["größe,1", "5 €,0"]
+    lines = read(b"name,y\n\x81,1\nb,0\n")
+    assert [line.decode() for _, line in lines] == ["\x81,1", "b,0"]
+
+
+QUOTED = 'name,y\n"Doe, ""J""\nand sons",1\nplain,0\n"a\n\nb",1\n5" pipe,0\n'
+
+
+@pytest.mark.parametrize("n_ranges", [1, 7])
+def test_quoted_fields_may_have_line_ends(n_ranges: int) -> None:
+    lines = read(QUOTED.encode(), n_ranges)
+    found = [next(csv.reader(io.StringIO(line.decode()))) for _, line in lines]
+    assert found == list(csv.reader(io.StringIO(QUOTED)))[1:]
+    assert [QUOTED.encode()[offset - 1 : offset] for offset, _ in lines] == [b"\n"] * 4
+
+
+def test_a_quoted_line_end_in_an_object_that_was_cut_is_refused() -> None:
+    store = MemoryObjects(x=QUOTED.encode())
+    layout = layout_of(store, quoted_newlines=False, header=True)
+    lines = TextLines(store, described(store), replace(layout, is_general=True))
+    with pytest.raises(InvalidDataError, match=r"line 2: a quoted field .*data.quoted_newlines"):
+        list(lines.read(plan_ranges(described(store), 1)[0][0]))
+
+
+def test_a_quote_that_is_not_closed_is_refused() -> None:
+    with pytest.raises(BadRowError, match="line 3: a quote is not closed"):
+        read(b'name,y\na,1\n"b,0\nc,1\nd,0\n', quoted_newlines=True)
+
+
+def test_letters_that_are_not_utf_8_far_behind_are_refused() -> None:
+    store = MemoryObjects(x="name,y\nMüller,1\n".encode() + "Müller,0\n".encode("latin-1"))
+    layout = replace(layout_of(store, encoding="utf-8"), is_general=True)
+    lines = TextLines(store, described(store), layout)
+    with pytest.raises(InvalidDataError, match=r"line 3: is not utf-8; set data.encoding"):
+        list(lines.read(plan_ranges(described(store), 1)[0][0]))
+
+
+@given(st.lists(st.sampled_from(['"', ",", "a", "\n", '""', '","', ',"', '",', '\n"', '"\n'])))
+def test_records_end_where_a_plain_reader_ends_them(parts: list[str]) -> None:
+    text = "".join(parts) + "\n"
+    ends, at, in_quotes = [], 0, False
+    while at < len(text):
+        if in_quotes:
+            if text[at] == '"' and text[at + 1 : at + 2] == '"':
+                at += 1
+            elif text[at] == '"':
+                in_quotes = False
+        elif text[at] == '"' and text[at - 1 : at] in ("", ",", "\n"):
+            in_quotes = True
+        elif text[at] == "\n":
+            ends.append(at)
+        at += 1
+    assert record_ends(text.encode(), b",").tolist() == ends
+
+
+def test_a_dialect_is_part_of_the_layout() -> None:
+    layout = layout_of(MemoryObjects(x=gzip.compress(TABLE.encode())))
+    assert layout.dialect == Dialect(compression="gzip")
