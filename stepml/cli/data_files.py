@@ -59,10 +59,11 @@ def _one(file: Path, to: str | None) -> Parcel:
     key = f"{DATA}{file.name}" if to is None else to + (file.name if to.endswith("/") else "")
     files = {key: file}
     data_format = format_of_file(file.name)
-    beside = data_format and FORMATS[data_format].labels_beside(file.name)
-    labels = data_format and FORMATS[data_format].labels_beside(key)
-    if beside and labels and (file.parent / beside).is_file():
-        files[labels] = file.parent / beside
+    if data_format is not None:
+        labels_beside = FORMATS[data_format].labels_beside
+        pairs = zip(labels_beside(file.name), labels_beside(key), strict=False)
+        beside = {labels: file.parent / name for name, labels in pairs}
+        files |= {labels: path for labels, path in beside.items() if path.is_file()}
     return Parcel(key, files)
 
 

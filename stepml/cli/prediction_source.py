@@ -139,9 +139,8 @@ def source_at(place: str, connection: Connection | None = None) -> Source:
 def _file_source(path: str) -> Source:
     files = LocalFiles()
     found = [files.describe(path)]
-    labels = _labels_beside(path)
-    if labels is not None and Path(labels).is_file():
-        found.append(files.describe(labels))
+    places = [each for each in _labels_beside(path) if Path(each).is_file()]
+    found += map(files.describe, places[:1])
     return Source(files, tuple(found), path)
 
 
@@ -162,8 +161,7 @@ def _s3_source(uri: str, connection: Connection) -> Source:
 
 
 def _with_labels(reader: ObjectCatalogue, found: DataObject) -> tuple[DataObject, ...]:
-    beside = _labels_beside(found.key)
-    labels = None if beside is None else reader.describe(beside)
+    labels = next(filter(None, map(reader.describe, _labels_beside(found.key))), None)
     named = () if labels is None else (_named(labels, ""),)
     return found, *named
 
@@ -185,6 +183,6 @@ def _named(info: ObjectInfo, folder: str) -> DataObject:
     return DataObject(info.key, info.key.removeprefix(folder), info.value_bytes, info.etag)
 
 
-def _labels_beside(key: str) -> str | None:
+def _labels_beside(key: str) -> tuple[str, ...]:
     format = format_of_file(key)  # noqa: A001
-    return None if format is None else FORMATS[format].labels_beside(key)
+    return () if format is None else FORMATS[format].labels_beside(key)

@@ -78,8 +78,9 @@ def plan_data(
     held_out = _validation_objects(source, data, own_bucket)
     found = look_for_objects(source, path, data, own_bucket)
     training = _without(found.objects, held_out, data)
-    notes = [*note_on_hidden(found.hidden), *review_paths(training, data)]
     data_format = FORMATS[settled(data.format)]
+    training, left_out = data_format.select(training)
+    notes = [*note_on_hidden(found.hidden), *left_out, *review_paths(training, data)]
     asked = SourceFormat.from_data(data, has_classes=has_classes)
     layout = sniff(source, training, asked)
     objects = [*training, *held_out]
@@ -202,12 +203,13 @@ def _hint_to_upload(uri: str, own_bucket: str) -> str:
 def _one(source: ObjectCatalogue, path: str, data: Data, field: str) -> list[ObjectInfo]:
     """Return the object at ``path`` and its companion, or nothing if there is no such object."""
     found = source.describe(path)
+    if found is None:
+        return []
     has_label = data.has_label is not False
-    beside = FORMATS[settled(data.format)].labels_beside(path) if has_label else None
-    if found is None or beside is None:
-        return [] if found is None else [found]
-    labels = source.describe(beside)
-    if labels is None:
-        uri = _uri_of(data, path)
-        raise DataNotFoundError(f"{field}: {uri} has no labels: nothing lies at {beside}")
-    return [found, labels]
+    places = FORMATS[settled(data.format)].labels_beside(path) if has_label else ()
+    labels = next(filter(None, map(source.describe, places)), None)
+    if places and labels is None:
+        raise DataNotFoundError(
+            f"{field}: {_uri_of(data, path)} has no labels: nothing lies at {' or '.join(places)}"
+        )
+    return [found] if labels is None else [found, labels]

@@ -127,9 +127,13 @@ class DataFormat(ABC):
         """Return whether a file called ``name`` has this format."""
         return name.lower().endswith(self.endings)
 
-    def labels_beside(self, key: str) -> str | None:
-        """Return the key of the object with the labels of ``key``; None: ``key`` has both."""
-        return None
+    def labels_beside(self, key: str) -> tuple[str, ...]:
+        """Return the keys that the labels of ``key`` may have; none if ``key`` has both."""
+        return ()
+
+    def select(self, objects: Sequence[DataObject]) -> tuple[list[DataObject], list[str]]:
+        """Return the ``objects`` below a prefix to train on, and notes on the others."""
+        return list(objects), []
 
     def has_labels(self, reader: ObjectReader, objects: Sequence[DataObject]) -> bool:
         """Return whether labels are stored apart from the features, and present."""

@@ -16,9 +16,10 @@ from stepml.job.errors import (
     InvalidDataError,
     ValueChangedError,
 )
-from stepml.job.spec import Data
-from stepml.ml.data import SourceFormat, plan_ranges, sniff
+from stepml.job.spec import Data, Validation
+from stepml.ml.data import DataObject, DataPlan, SourceFormat, plan_data, plan_ranges, sniff
 from stepml.ml.data.formats import FORMATS
+from stepml.ml.data.formats.idx.folders import without_tests
 from stepml.ml.data.formats.idx.header import labels_beside
 from stepml.ml.data.formats.idx.rows import IdxRows
 from stepml.ml.data.planning import find_objects
@@ -260,13 +261,86 @@ def test_ranges_read_little_of_each_other() -> None:
 @pytest.mark.parametrize(
     ("images", "labels"),
     [
-        ("a/images/train-images-idx3-ubyte.gz", "a/images/train-labels-idx1-ubyte.gz"),
-        ("t10k-images.idx3-ubyte", "t10k-labels.idx1-ubyte"),
-        ("idx3/images-idx2", "idx3/labels-idx1"),
+        ("a/images/train-images-idx3-ubyte.gz", ("a/images/train-labels-idx1-ubyte.gz",)),
+        ("t10k-images.idx3-ubyte", ("t10k-labels.idx1-ubyte",)),
+        ("idx3/images-idx2", ("idx3/labels-idx1",)),
+        (
+            "a/t-images-idx3-ubyte/t-images-idx3-ubyte",
+            ("a/t-images-idx3-ubyte/t-labels-idx1-ubyte",
+             "a/t-labels-idx1-ubyte/t-labels-idx1-ubyte"),
+        ),
     ],
-)
-def test_labels_lie_beside_their_images(images: str, labels: str) -> None:
+)  # fmt: skip
+def test_labels_lie_beside_their_images(images: str, labels: tuple[str, ...]) -> None:
     assert labels_beside(images) == labels
+
+
+TEST, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
+
+
+def planned(objects: dict[str, bytes], **fields: Any) -> DataPlan:
+    storage = MemoryStorage()
+    for key, content in objects.items():
+        storage.save(f"mnist/{key}", content)
+    return plan_data(storage, "mnist", idx_data("s3://b/mnist", **fields))
+
+
+def kaggle() -> dict[str, bytes]:
+    """The names and folders of the archive that Kaggle ships; all contents are there twice."""
+    plain = mnist() | {TEST: idx(IMAGES[:7]), TEST_LABELS: idx(LABELS[:7])}
+    folders = {f"{name}/{name}": content for name, content in plain.items()}
+    dotted = {name.replace("-idx", ".idx"): content for name, content in plain.items()}
+    return folders | dotted
+
+
+def test_mnist_as_kaggle_ships_it_is_trained_once_and_without_its_tests() -> None:
+    plan = planned(kaggle())
+    assert [each.name for each in plan.objects] == [
+        f"{TRAIN}/{TRAIN}",
+        f"{TRAIN_LABELS}/{TRAIN_LABELS}",
+    ]
+    assert plan.layout.n_features == 20
+    assert plan.notes == [
+        "left out, as others have the same content: t10k-images.idx3-ubyte, "
+        "t10k-labels.idx1-ubyte, train-images.idx3-ubyte, train-labels.idx1-ubyte",
+        "left out, as images for training lie beside them; data.validation.uri measures on them: "
+        f"{TEST}/{TEST}, {TEST_LABELS}/{TEST_LABELS}",
+    ]
+
+
+def test_images_for_testing_are_held_out_if_the_job_says_so() -> None:
+    held_out = Validation(uri=f"s3://b/mnist/{TEST}/{TEST}")
+    plan = planned(kaggle(), validation=held_out)
+    assert [each.name for each in plan.objects[:2]] == [
+        f"{TRAIN}/{TRAIN}",
+        f"{TRAIN_LABELS}/{TRAIN_LABELS}",
+    ]
+    assert plan.layout.first_validation == 2
+    assert [each.key for each in plan.objects[2:]] == [
+        f"mnist/{TEST}/{TEST}",
+        f"mnist/{TEST_LABELS}/{TEST_LABELS}",
+    ]
+
+
+def test_compressed_objects_beside_the_same_ones_are_left_out() -> None:
+    plan = planned(mnist() | mnist(suffix=".gz"))
+    assert [each.name for each in plan.objects] == [TRAIN, TRAIN_LABELS]
+    assert plan.notes == [
+        f"left out, as others have the same content: {TRAIN}.gz, {TRAIN_LABELS}.gz"
+    ]
+
+
+@pytest.mark.parametrize(
+    "names", [("test-images-idx3-ubyte",), ("latest-images-idx3-ubyte", TRAIN), ("test2/x-images",)]
+)
+def test_without_images_for_training_all_are_trained(names: tuple[str, ...]) -> None:
+    objects = [DataObject(name, name, 9, name) for name in names]
+    assert without_tests(objects) == (objects, [])
+
+
+def test_other_images_with_the_same_labels_are_no_copies() -> None:
+    other = {"b-images-idx3-ubyte": idx(IMAGES[::-1]), "b-labels-idx1-ubyte": idx(LABELS)}
+    assert len(planned(mnist() | other).objects) == 4
 
 
 def stored(*keys: str) -> MemoryStorage:

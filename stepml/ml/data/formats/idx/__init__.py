@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.base import DataFormat, layout_without_columns, require_n_features
+from stepml.ml.data.formats.idx.folders import without_copies, without_tests
 from stepml.ml.data.formats.idx.header import is_compressed, is_images, is_labels, labels_beside
 from stepml.ml.data.formats.idx.rows import IdxRows, Records, labels_object, require_labels
 from stepml.ml.data.layout import Layout
@@ -14,6 +15,8 @@ from stepml.ml.data.ranges import Cut
 from stepml.ml.data.source_format import SourceFormat
 
 _SNIFF_BYTES = 64 * 1024
+_FOR_TESTING = "images for training lie beside them; data.validation.uri measures on them"
+_MOST_NAMED = 4
 
 
 class Idx(DataFormat):
@@ -31,10 +34,11 @@ class Idx(DataFormat):
                 f"{objects[0].key}"
             )
         _require_nothing_else(objects, images, source.has_label)
-        sizes = Records(reader, images[0], _SNIFF_BYTES).header
+        first = Records(reader, images[0], _SNIFF_BYTES)
         if source.has_label:
-            labels = Records(reader, labels_object(objects, images[0]), _SNIFF_BYTES).header
-            require_labels(images[0], sizes, labels)
+            labels = Records(reader, labels_object(objects, images[0]), _SNIFF_BYTES)
+            require_labels(first, labels)
+        sizes = first.header
         require_n_features(images[0], source.n_features, sizes.n_values)
         return layout_without_columns(source, sizes.n_values, row_shape=sizes.row_shape)
 
@@ -47,11 +51,17 @@ class Idx(DataFormat):
     ) -> IdxRows:
         return IdxRows(reader, objects, layout, request_bytes)
 
+    def select(self, objects: Sequence[DataObject]) -> tuple[list[DataObject], list[str]]:
+        once, copies = without_copies(objects)
+        chosen, tests = without_tests(once)
+        notes = [*_note(copies, "others have the same content"), *_note(tests, _FOR_TESTING)]
+        return chosen, notes
+
     def matches(self, name: str) -> bool:
         return is_images(name)
 
-    def labels_beside(self, key: str) -> str | None:
-        return labels_beside(key) if is_images(key) else None
+    def labels_beside(self, key: str) -> tuple[str, ...]:
+        return labels_beside(key) if is_images(key) else ()
 
     def has_labels(self, reader: ObjectReader, objects: Sequence[DataObject]) -> bool:
         return len(objects) > 1
@@ -74,3 +84,11 @@ def _require_nothing_else(
                 f"s3 object {each.key} is neither images (*images*idx3*) nor their labels: with "
                 "data.format 'idx', nothing else may lie at data.uri"
             )
+
+
+def _note(left_out: Sequence[DataObject], why: str) -> list[str]:
+    if not left_out:
+        return []
+    named = ", ".join(each.name for each in left_out[:_MOST_NAMED])
+    more = ", …" if len(left_out) > _MOST_NAMED else ""
+    return [f"left out, as {why}: {named}{more}"]

@@ -21,6 +21,8 @@ MAX_HEADER_BYTES = 4 + 4 * 255
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _IMAGES = re.compile(r"images.*idx\d+")
 _LABELS = re.compile(r"labels.*idx1")
+_TEST = re.compile(r"(?<![a-z])(t10k|test)(?![a-z])")
+_TRAINING = re.compile(r"(?<![a-z])train(ing)?(?![a-z])")
 _DIMENSIONS = re.compile(r"idx\d+")
 
 
@@ -39,10 +41,30 @@ def is_compressed(name: str) -> bool:
     return name.endswith(".gz")
 
 
-def labels_beside(images: str) -> str:
-    """Return the name (or key) of the object that has the labels of ``images``."""
+def is_for_testing(name: str) -> bool:
+    """Return whether the name of images, or of their folder, says that they are for testing."""
+    return _TEST.search(name.lower()) is not None
+
+
+def is_for_training(name: str) -> bool:
+    """Return whether the name of images, or of their folder, says that they are for training."""
+    return _TRAINING.search(name.lower()) is not None
+
+
+def labels_beside(images: str) -> tuple[str, ...]:
+    """Return the names (or keys) that the labels of ``images`` may have, the usual one first.
+
+    Kaggle ships MNIST with a folder for each object, named like it.
+    """
     folder, last = images[: -len(_last(images))], _last(images)
-    return folder + _DIMENSIONS.sub("idx1", last.replace("images", "labels"))
+    labels = _labels_like(last)
+    parents, own = folder[: -len(_last(folder[:-1])) - 1], _last(folder[:-1])
+    beside = folder + labels
+    return (beside, f"{parents}{_labels_like(own)}/{labels}") if is_images(own) else (beside,)
+
+
+def _labels_like(images: str) -> str:
+    return _DIMENSIONS.sub("idx1", images.replace("images", "labels"))
 
 
 def _last(name: str) -> str:

@@ -50,6 +50,11 @@ class Records:
                 f"{self.header.shape} of {self.header.dtype}, requires {self.header.total_bytes}"
             )
 
+    @property
+    def key(self) -> str:
+        """The object's key."""
+        return self._data.key
+
     def _unpacked(self) -> BinaryIO:
         packed = cast(BinaryIO, buffered(self._reader, self._data, self._request_bytes))
         return cast(BinaryIO, gzip.GzipFile(fileobj=packed))
@@ -132,7 +137,7 @@ class IdxRows(RowSource):
             return
         images = Records(self._source, data, self._request_bytes)
         labels = self._labels(data)
-        require_labels(data, images.header, None if labels is None else labels.header)
+        require_labels(images, labels)
         self._require_alike(data, images.header)
         if images.is_compressed:
             yield from self._rows(data, images, labels, range(images.header.n_records))
@@ -183,16 +188,17 @@ def labels_object(objects: Sequence[DataObject], images: DataObject) -> DataObje
     DataNotFoundError
         It is not among the ``objects``.
     """
-    name = idx.labels_beside(images.name)
-    for each in objects:
-        if each.name == name:
-            return each
-    raise DataNotFoundError(
-        f"s3 object {images.key} has no labels: nothing lies at {idx.labels_beside(images.key)}"
-    )
+    places = idx.labels_beside(images.key)
+    by_key = {each.key: each for each in objects}
+    found = next((by_key[key] for key in places if key in by_key), None)
+    if found is None:
+        raise DataNotFoundError(
+            f"s3 object {images.key} has no labels: nothing lies at {' or '.join(places)}"
+        )
+    return found
 
 
-def require_labels(data: DataObject, images: idx.Header, labels: idx.Header | None) -> None:
+def require_labels(images: Records, labels: Records | None) -> None:
     """Refuse labels unless there is one for each image.
 
     Raises
@@ -200,9 +206,9 @@ def require_labels(data: DataObject, images: idx.Header, labels: idx.Header | No
     InvalidDataError
         The message has the object of the labels and both numbers.
     """
-    if labels is not None and labels.shape != (images.n_records,):
-        found = " × ".join(map(str, labels.shape))
+    n_images = images.header.n_records
+    if labels is not None and labels.header.shape != (n_images,):
+        found = " × ".join(map(str, labels.header.shape))
         raise InvalidDataError(
-            f"s3 object {idx.labels_beside(data.key)} has {found} labels for the "
-            f"{images.n_records} images of {data.key}"
+            f"s3 object {labels.key} has {found} labels for the {n_images} images of {images.key}"
         )
