@@ -42,7 +42,7 @@ def dataset_facts(
 
 
 def _range_of(manifest: Manifest) -> list[float]:
-    is_range = manifest.layout.has_label and manifest.layout.label_kind == "number"
+    is_range = manifest.layout.has_label and manifest.layout.label_kind != "text"
     return [manifest.min_label, manifest.max_label] if is_range else []
 
 

@@ -35,6 +35,8 @@ def model_on(spec: JobSpec, manifest: Manifest) -> Model:
     try:
         return build_model(spec.model, manifest.n_features, labels, counts, names=manifest.names)
     except BadLabelError as error:
+        if str(error).startswith("model."):  # which names the field instead
+            raise
         raise BadLabelError(f"{label_title(manifest.layout)}{error}") from None
 
 

@@ -339,7 +339,7 @@ def test_missing_values_are_kept_where_the_job_says_so() -> None:
         ({"X": X}, "no array 'y': expected are X"),
         (
             {"X": X, "y": Y[:-1]},
-            r"y has shape \(4999,\) .* are real numbers of shape \(5000,\)",
+            r"y has shape \(4999,\) .* are real numbers or text of shape \(5000,\)",
         ),
         ({"X": X, "y": np.eye(3)[Y]}, r"y has shape \(5000, 3\) .* by y.argmax\(axis=1\)"),
         ({"X": X, "y": Y[:, None, None]}, r"y has shape \(5000, 1, 1\) and type int64"),

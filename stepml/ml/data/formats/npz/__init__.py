@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stepml.ml.data.formats.base import DataFormat, layout_without_columns, require_n_features
 from stepml.ml.data.formats.npz.archive import Archive, Contents
@@ -30,11 +30,16 @@ class Npz(DataFormat):
         self, reader: ObjectReader, objects: Sequence[DataObject], source: SourceFormat
     ) -> Layout:
         first = objects[0]
-        found = Archive(reader, first, _SNIFF_BYTES).contents(has_label=source.has_label)
+        archive = Archive(reader, first, _SNIFF_BYTES)
+        found = archive.contents(has_label=source.has_label)
         require_n_features(first, source.n_features, found.n_features)
-        return layout_without_columns(
+        layout = layout_without_columns(
             source, found.n_features, is_csr=found.is_csr, row_shape=found.row_shape
         )
+        if not source.has_label:
+            return layout
+        kind = archive.label_kind(found.y, are_classes=source.has_classes)
+        return replace(layout, label_kind=kind)
 
     def review(
         self,

@@ -19,6 +19,7 @@ from stepml.ml.data.formats.npz.names import CSR, PAIRS_SHOWN, find_names
 from stepml.ml.data.formats.ranged_file import buffered
 from stepml.ml.data.formats.row_shapes import image_shape
 from stepml.ml.data.formats.rows import MAX_ROW_BYTES
+from stepml.ml.data.labels import kind_of_numbers
 from stepml.ml.data.objects import DataObject, ObjectReader
 
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -33,6 +34,7 @@ MOST_FORTRAN_BYTES = 2**30
 _MOST_SPARSE_FEATURES = 2**31 - 1
 _TEXT_HINT = "; text may be in the columns of CSV or Parquet"
 _READ_BYTES = 2**20  # of one read
+_FIRST_LABELS = 2**20  # by which it is decided whether labels are large integers
 # Read limit of the arrays that describe the others.
 _SMALL_BYTES = 4096
 
@@ -173,6 +175,15 @@ class Archive:
         others = tuple(name for name in names if name not in used)
         return replace(found, X=X, y=y, others=others)
 
+    def label_kind(self, name: str, *, are_classes: bool) -> str:
+        """Return the kind of the labels in the array ``name`` (`Layout.label_kind`)."""
+        y = self._open(name, 0)
+        if y.dtype.kind in "USb":
+            return "boolean" if y.dtype.kind == "b" else "text"
+        if not are_classes:
+            return "number"
+        return kind_of_numbers(y.take(min(y.shape[0], _FIRST_LABELS)))
+
     def has_labels(self) -> bool:
         """Return whether there are labels."""
         return find_names(list(self._members), has_label=True)[1] in self._members
@@ -214,8 +225,8 @@ class Archive:
 
     def _require_labels(self, name: str, n_rows: int) -> None:
         y = self._open(name, 0)
-        if y.dtype.kind not in "biuf" or y.shape[:1] != (n_rows,) or len(y.shape) > 2:
-            raise self._other_than(name, f"real numbers of shape ({n_rows},)", y)
+        if y.dtype.kind not in "biufUS" or y.shape[:1] != (n_rows,) or len(y.shape) > 2:
+            raise self._other_than(name, f"real numbers or text of shape ({n_rows},)", y)
         if y.shape[1:] not in ((), (1,)):
             raise self._other_than(
                 name,

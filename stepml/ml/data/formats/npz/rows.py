@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,11 +65,21 @@ class NpzRows(RowSource):
         archive = Archive(self._source, data, self._request_bytes)
         contents = archive.contents(has_label=self._layout.has_label)
         self._require_alike(data, contents)
-        labels = archive.open(contents.y) if self._layout.has_label else None
+        labels = self._open_labels(archive, contents.y) if self._layout.has_label else None
         read = self._sparse if contents.is_csr else self._dense
         for rows in read(data, archive, contents, labels):
             if len(rows.y):
                 yield rows
+
+    def _open_labels(self, archive: Archive, name: str) -> ArrayStream:
+        labels, kind = archive.open(name), self._layout.label_kind
+        if (labels.dtype.kind in "US") != (kind == "text"):
+            what = "text" if kind == "text" else "no text"
+            raise InvalidDataError(
+                f"{archive.title(name)} has type {labels.dtype}; the labels of the first object "
+                f"are {what}"
+            )
+        return labels
 
     def _require_alike(self, data: DataObject, found: Contents) -> None:
         kinds = {False: "dense", True: "CSR"}
@@ -106,7 +117,7 @@ class NpzRows(RowSource):
     def _take_labels(self, labels: ArrayStream | None, n: int) -> NDArray[np.generic]:
         if labels is None:
             return np.zeros(n, np.float32)
-        return self._checks.labels(labels.take(n).reshape(n))
+        return self._checks.labels(_decoded(labels.take(n).reshape(n)))
 
 
 def _counts(
@@ -149,3 +160,12 @@ def _blocks(counts: NDArray[np.intp], n_pairs: int) -> Iterator[NDArray[np.intp]
     cuts = chain([0], np.flatnonzero(np.diff(block)) + 1, [len(counts)])
     for first, stop in pairwise(cuts):
         yield counts[first:stop]
+
+
+def _decoded(labels: NDArray[Any]) -> NDArray[Any]:
+    """Return labels that are bytes as text, and any other bytes in it as ``\\xff``."""
+    return (
+        np.strings.decode(labels, "utf-8", "backslashreplace")
+        if labels.dtype.kind == "S"
+        else labels
+    )
