@@ -242,7 +242,7 @@ def _notes(
     """Return notes on features that say nothing; many pixels do not."""
     if plan.spec.model.takes_images:
         return []
-    return notes_on_features(manifest.layout, moments, lambda: sample().X)
+    return notes_on_features(manifest.named_features, moments, lambda: sample().X)
 
 
 def _plan_of(
@@ -266,7 +266,7 @@ def _doubts(
     store: JobStore, plan: TrainingPlan, manifest: Manifest, moments: Moments
 ) -> list[JobWarning]:
     """Return warnings about features and classes, or raise `BadLabelError`."""
-    found = doubts_about_moments(plan.spec, manifest.layout, moments)
+    found = doubts_about_moments(plan.spec, manifest.named_features, moments)
     if not plan.first_training:  # no row is held out
         return found
     held_out = load_shard(store, plan, keys.VALIDATION).y

@@ -11,6 +11,7 @@ import xxhash
 from stepml.job.errors import EmptyDataError, InvalidDataError
 from stepml.ml.class_names import ClassNames
 from stepml.ml.data.encoding import Encoder
+from stepml.ml.data.feature_names import NamedFeatures, TableFeatures
 from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.labels import (
     NO_LABELS,
@@ -80,10 +81,10 @@ class Manifest:
         return None if table is None else Encoder(table, self.levels, self.layout.fine)
 
     @property
-    def fine(self) -> tuple[int, ...]:
-        """The features with remainders."""
+    def named_features(self) -> NamedFeatures:
+        """The features with their titles."""
         encoder = self.encoder
-        return self.layout.fine if encoder is None else encoder.fine
+        return self.layout if encoder is None else TableFeatures(encoder)
 
     @property
     def can_be_sparse(self) -> bool:

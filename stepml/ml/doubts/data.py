@@ -9,7 +9,8 @@ import numpy as np
 from stepml.job.reports import JobWarning
 from stepml.job.spec import JobSpec
 from stepml.job.spec_base import label_text, settled
-from stepml.ml.data import Layout, Manifest, Moments, shard_kind
+from stepml.ml.data import Manifest, Moments, shard_kind
+from stepml.ml.data.feature_names import NamedFeatures
 from stepml.ml.data.remainders import are_coarse, are_narrow
 from stepml.ml.models.classes import MEANT_REGRESSION, look_continuous
 
@@ -25,15 +26,15 @@ def doubts_about_data(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
     return [*_about_labels(spec, manifest), *_if_coarse(spec, manifest)]
 
 
-def doubts_about_moments(spec: JobSpec, layout: Layout, moments: Moments) -> list[JobWarning]:
+def doubts_about_moments(spec: JobSpec, features: NamedFeatures, moments: Moments) -> list[JobWarning]:
     """Return warnings about the features of the training rows."""
     if moments.are_constant.all() and spec.model.needs_labels:
-        features = "the feature is" if len(moments.n) == 1 else f"all {len(moments.n)} features are"
-        text = f"{features} constant, so they say nothing about the labels"
+        some = "the feature is" if len(moments.n) == 1 else f"all {len(moments.n)} features are"
+        text = f"{some} constant, so they say nothing about the labels"
         return [JobWarning(code=_CONSTANT, text=text)]
     is_scaled = spec.data.rescales or spec.model.takes_images
-    apart = [] if is_scaled else _if_apart(spec, layout, moments)
-    return [*_if_coarse_after_all(layout, moments), *apart]
+    apart = [] if is_scaled else _if_apart(spec, features, moments)
+    return [*_if_coarse_after_all(features, moments), *apart]
 
 
 def without_consequences(
@@ -44,26 +45,26 @@ def without_consequences(
     return [doubt for doubt in doubts if doubt.code not in foretold]
 
 
-def _if_coarse_after_all(layout: Layout, moments: Moments) -> list[JobWarning]:
+def _if_coarse_after_all(features: NamedFeatures, moments: Moments) -> list[JobWarning]:
     """Return a warning about features for which float32 is too coarse, although not found as fine.
 
     The first rows decide which features are fine, and may lack them.
     """
     deviation = np.sqrt(moments.m2 / np.maximum(moments.n, 1))
     found = np.flatnonzero(are_coarse(moments.mean, deviation)).tolist()
-    coarse = [feature for feature in found if feature not in layout.fine]
+    coarse = [feature for feature in found if feature not in features.fine]
     if not coarse:
         return []
     first = coarse[0]
     text = (
-        f"{_title(layout, coarse)} has values close together and far from 0, about "
+        f"{_title(features, coarse)} has values close together and far from 0, about "
         f"{moments.mean[first]:.10g} ± {deviation[first]:.3g}, which float32 hardly tells apart, "
         "and the first rows lack it: subtract a constant from it, or fill it in there"
     )
     return [JobWarning(code="features_rounded", text=text)]
 
 
-def _if_apart(spec: JobSpec, layout: Layout, moments: Moments) -> list[JobWarning]:
+def _if_apart(spec: JobSpec, features: NamedFeatures, moments: Moments) -> list[JobWarning]:
     """Return a warning about scales that no single learning rate suits."""
     if settled(spec.algorithm).is_exact:
         return []
@@ -76,16 +77,16 @@ def _if_apart(spec: JobSpec, layout: Layout, moments: Moments) -> list[JobWarnin
     if sizes[large] <= _APART * sizes[small]:
         return []
     text = (
-        f"the features differ in scale: {layout.feature_title(int(small))} is about "
-        f"{sizes[small]:.3g}, {layout.feature_title(int(large))} about {sizes[large]:.3g}: "
+        f"the features differ in scale: {features.feature_title(int(small))} is about "
+        f"{sizes[small]:.3g}, {features.feature_title(int(large))} about {sizes[large]:.3g}: "
         "set data.standardise"
     )
     return [JobWarning(code="features_differ_in_scale", text=text)]
 
 
-def _title(layout: Layout, features: Sequence[int]) -> str:
-    more = f", like {len(features) - 1} more," if len(features) > 1 else ""
-    return f"{layout.feature_title(features[0])}{more}"
+def _title(features: NamedFeatures, found: Sequence[int]) -> str:
+    more = f", like {len(found) - 1} more," if len(found) > 1 else ""
+    return f"{features.feature_title(found[0])}{more}"
 
 
 def _about_labels(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:

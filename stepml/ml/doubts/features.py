@@ -7,19 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from stepml.ml.data import Layout, Moments
+from stepml.ml.data import Moments
+from stepml.ml.data.feature_names import NamedFeatures
 from stepml.ml.matrices import CsrMatrix, Floats, Matrix
 
 _MOST_NAMED = 3
 _MOST_COMPARED = 1000  # features; more are not looked at
 
 
-def notes_on_features(layout: Layout, moments: Moments, sample: Callable[[], Matrix]) -> list[str]:
+def notes_on_features(
+    features: NamedFeatures, moments: Moments, sample: Callable[[], Matrix]
+) -> list[str]:
     """Return notes on features that are constant, or that repeat others.
 
     Parameters
     ----------
-    layout : Layout
+    features : NamedFeatures
     moments : Moments
         Of the training rows.
     sample : callable
@@ -27,7 +30,7 @@ def notes_on_features(layout: Layout, moments: Moments, sample: Callable[[], Mat
     """
     is_empty = moments.n == 0
     notes = [
-        _note([layout.feature_title(each) for each in np.flatnonzero(found).tolist()], *verbs)
+        _note([features.feature_title(each) for each in np.flatnonzero(found).tolist()], *verbs)
         for found, verbs in (
             (is_empty, ("has no value", "have no value")),
             (moments.are_constant & ~is_empty, ("is constant", "are constant")),
@@ -36,7 +39,7 @@ def notes_on_features(layout: Layout, moments: Moments, sample: Callable[[], Mat
     ]
     repeated = _repeated(moments, sample)
     pairs = [
-        f"{layout.feature_title(other)} repeats {layout.feature_title(first)}"
+        f"{features.feature_title(other)} repeats {features.feature_title(first)}"
         for first, other in repeated
     ]
     return notes + ([_note(pairs, "", "repeat others")] if pairs else [])
