@@ -40,6 +40,7 @@ from lambdas.job_store.weights import check_weights
 from lambdas.logs import log
 from stepml.job import keys
 from stepml.job.choices import with_rows
+from stepml.job.formats import FORMATS
 from stepml.job.measures import LOSS
 from stepml.job.models import Neural
 from stepml.job.prices import PUT_USD
@@ -48,6 +49,7 @@ from stepml.job.spec import JobSpec
 from stepml.job.tasks import InitialiseTask, Spent
 from stepml.ml.choices import with_pace, with_penalty, with_scaling, with_start
 from stepml.ml.data import Manifest, Moments, Scale, Shard
+from stepml.ml.data.pipeline import Pipeline
 from stepml.ml.doubts import (
     doubts_about_classes,
     doubts_about_moments,
@@ -165,6 +167,8 @@ def _initialised(
     scale = learnt_scale(paced, moments, sample)
     if scale is not None:
         scale = store.scale.publish(scale)
+    if FORMATS[manifest.layout.format].label == "column":
+        store.pipeline.publish(Pipeline.of(manifest, scale))
     notes = _notes(paced, manifest, moments, sample)
     doubts = _doubts(store, paced, manifest, moments)
     start = Start(store, paced, open_bucket)

@@ -50,7 +50,7 @@ def loop_state(start: Start, limits: Limits) -> JobState:
     return JobState(
         job_id=start.job_id,
         run=start.plan.run,
-        functions=JobFunctions.of(spec),
+        functions=JobFunctions.of(spec, reads_any_column=start.plan.layout.is_general),
         data=DataTasks(ranges=list(start.ranges), shards=list(start.shards)),
         ranks=workforce.ranks,
         groups=workforce.groups,

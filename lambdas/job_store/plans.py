@@ -157,9 +157,7 @@ class TrainingPlan(msgspec.Struct, frozen=True):
             labels=None if manifest.labels is None else list(manifest.labels),
             label_counts=None if manifest.label_counts is None else list(manifest.label_counts),
             label_name=names[column] if names and column >= 0 else "",
-            feature_names=[
-                name for number, name in enumerate(names) if number not in layout.other_columns
-            ],
+            feature_names=[each.name for each in layout.raw_columns] if names else [],
             shard_rows=[interval.n_rows for interval in intervals.shards],
             validation_rows=intervals.validation.n_rows,
             training_start=intervals.training_start,

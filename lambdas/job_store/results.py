@@ -25,6 +25,7 @@ from stepml.job.errors import DataSetDamagedError
 from stepml.job.reports import ClassQuality, EpochReport, JobReport
 from stepml.job.spec_base import tag
 from stepml.ml.artifact import Artifact
+from stepml.ml.data.pipeline import Pipeline
 from stepml.ml.models import Model, NeuralNetwork
 from stepml.ml.models.base import WithClasses
 from stepml.ml.models.confusion import MOST_CLASSES_COUNTED, Counts, PerClass, Totals
@@ -36,14 +37,14 @@ MOST_EVALUATED_ROWS = 5000  # by the last function: minutes of a large network
 def trained_model(store: JobStore, plan: TrainingPlan, report: JobReport) -> Artifact:
     """Return the model that the job keeps, with the card that predictions need."""
     spec, model = plan.spec, plan.model()
-    state = store.state(report.model_epoch).load()
+    state, pipeline = store.state(report.model_epoch).load(), store.pipeline.find()
     scale = store.scale.load() if has_scale(plan) else None
     card = {
         "model": tag(spec.model),
         "n_features": plan.n_features,
         **model.describe(),
         "label": plan.label_name,
-        "features": plan.feature_names,
+        "features": _feature_names(plan, pipeline),
         "standardised": spec.data.standardise,
         "job": msgspec.to_builtins(spec),
         "job_id": store.job_id,
@@ -51,9 +52,17 @@ def trained_model(store: JobStore, plan: TrainingPlan, report: JobReport) -> Art
         "metrics": {"loss": report.loss, **report.metrics},
         "versions": report.versions,
     }
+    if pipeline is not None:
+        card["pipeline"] = pipeline.to_card()
     if plan.code:
         card["code_sha256"] = plan.code
     return Artifact(model, state.parameters, scale, card)
+
+
+def _feature_names(plan: TrainingPlan, pipeline: Pipeline | None) -> list[str]:
+    if pipeline is None or pipeline.is_plain:
+        return plan.feature_names
+    return [each.name for each in pipeline.encoder.features()]
 
 
 def build_job_report(

@@ -10,6 +10,7 @@ _PLANS = {
     keys.partition_plan: "the byte ranges of the data",
     keys.training_plan: "shards, classes and shape of the model",
     keys.scale: "mean and scale of each feature, if the job asked for them",
+    keys.pipeline: "what became of the columns of a table",
 }
 _TRAINED = {
     keys.model: "the model",

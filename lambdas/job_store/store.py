@@ -28,6 +28,7 @@ from stepml.job.reports import EndReport, EpochReport, Failure, Fence, JobReport
 from stepml.job.spec import JobSpec
 from stepml.ml.algorithms import Extras, RankProgress, State
 from stepml.ml.data import Scale, ShardKind
+from stepml.ml.data.pipeline import Pipeline
 from storage import DurableStorage
 from storage.base import Buffer
 
@@ -63,6 +64,11 @@ class JobStore:
     def scale(self) -> Entry[Scale]:
         """The scale of each feature; jobs without scaling have none."""
         return Entry(self.storage, keys.scale(self.job_id), pack_scale, unpack_scale)
+
+    @property
+    def pipeline(self) -> Entry[Pipeline]:
+        """What became of the columns; jobs on other data than tables have none."""
+        return document(self.storage, keys.pipeline(self.job_id), Pipeline)
 
     def begin(self, execution_arn: str, started_at: str, plan: PartitionPlan) -> PartitionPlan:
         """Claim the job id, write spec and plan, and return the plan that counts.

@@ -52,6 +52,11 @@ def scale(job_id: str) -> str:
     return f"jobs/{job_id}/scale.safetensors"
 
 
+def pipeline(job_id: str) -> str:
+    """What became of the columns of a table."""
+    return f"jobs/{job_id}/pipeline.json"
+
+
 def epochs_prefix(job_id: str) -> str:
     """States and reports of a job's epochs."""
     return f"jobs/{job_id}/epochs/"

@@ -100,9 +100,14 @@ class JobFunctions(Event, frozen=True, kw_only=True):
     finalise: str = "finalise"
 
     @classmethod
-    def of(cls, spec: JobSpec) -> Self:
-        """Return the functions of a job."""
+    def of(cls, spec: JobSpec, *, reads_any_column: bool = False) -> Self:
+        """Return the functions of a job.
+
+        ``reads_any_column`` says that its text has columns which pyarrow reads.
+        """
         by_format = FORMATS[settled(spec.data.format)].function_kind
+        if reads_any_column:
+            by_format = FORMATS["parquet"].function_kind
         by_model = spec.model.function_kind
         return cls(
             partition=function_name("partition", by_format),

@@ -21,12 +21,12 @@ LAMBDA_MAX_MB = 250  # of a function, unzipped
 TORCH_MAX_MB = 1200  # of an image, which Lambda allows 10 GB; a larger one starts more slowly
 
 _SHARED = ("comm", "storage", "ps_server", "stepml/__init__.py", "stepml/job", "stepml/ml")
-_PYARROW_LEFT_OUT = (  # reading parquet needs none of these
+_PYARROW_LEFT_OUT = (  # reading parquet and csv needs none of these
     *("tests", "include", "includes", "src", "*.pyx", "*.pxd", "*.pxi", "flight.py"),
     *("libarrow_flight.so.*", "libarrow_python_flight.*", "libarrow_s3.so.*"),
     *("libarrow_python.so", "libarrow_python.so.*.*.*", "libarrow_python_parquet_encryption*"),
     *("_flight.*", "_s3fs.*", "_gcsfs.*", "_azurefs.*", "_hdfs.*", "_orc.*", "_substrait.*"),
-    *("_dataset*", "_acero.*", "_feather.*", "_csv.*", "_json.*", "_pyarrow_cpp_tests.*"),
+    *("_dataset*", "_acero.*", "_feather.*", "_json.*", "_pyarrow_cpp_tests.*"),
     *("_parquet_encryption.*",),
 )
 _TORCH_LEFT_OUT = (  # for building extensions, and torch's own tests

@@ -96,6 +96,17 @@ class Encoder:
         ]
 
     @property
+    def levels(self) -> list[Sequence[str]]:
+        """The levels of each category that have features or codes; empty where they are hashed."""
+        categories = (each for each in self._columns if each.column.is_category)
+        return [each.levels if isinstance(each, _OfLevels) else () for each in categories]
+
+    @property
+    def widths(self) -> list[int]:
+        """The number of features of each column."""
+        return [each.n_features for each in self._columns]
+
+    @property
     def fine(self) -> tuple[int, ...]:
         """The features with remainders."""
         return tuple(feature for feature, _ in self._fine)
@@ -188,7 +199,7 @@ class _Column(ABC):
         return self.n_features
 
     def names(self) -> list[str]:
-        indicator = [f"{self.column.name}={_MISSING_TITLE}"] if self.column.indicator else []
+        indicator = [f"{self.column.label}={_MISSING_TITLE}"] if self.column.indicator else []
         return self.own_names() + indicator
 
     def write(self, rows: RawRows, found: Floats32) -> None:
@@ -215,7 +226,7 @@ class _Value(_Column):
     n_own = 1
 
     def own_names(self) -> list[str]:
-        return [self.column.name]
+        return [self.column.label]
 
     def write_own(self, rows: RawRows, found: Floats32) -> None:
         found[:, 0] = rows.X[:, self.place]
@@ -238,7 +249,7 @@ class _Parts(_Column):
         return len(self.column.parts)
 
     def own_names(self) -> list[str]:
-        return [f"{self.column.name}.{part}" for part in self.column.parts]
+        return [f"{self.column.label}.{part}" for part in self.column.parts]
 
     def write_own(self, rows: RawRows, found: Floats32) -> None:
         seconds = rows.X[:, self.place].astype(np.float64)
@@ -291,7 +302,7 @@ class _OneHot(_OfLevels):
         return min(1, self.n_own) + self.column.indicator
 
     def own_names(self) -> list[str]:
-        return [f"{self.column.name}={each or _MISSING_TITLE}" for each in self.levels]
+        return [f"{self.column.label}={each or _MISSING_TITLE}" for each in self.levels]
 
     def write_own(self, rows: RawRows, found: Floats32) -> None:
         hashes = rows.levels[:, self.place]
@@ -315,7 +326,7 @@ class _Ordinal(_OfLevels):
     n_own = 1
 
     def own_names(self) -> list[str]:
-        return [self.column.name]
+        return [self.column.label]
 
     def write_own(self, rows: RawRows, found: Floats32) -> None:
         hashes = rows.levels[:, self.place]
@@ -336,7 +347,7 @@ class _Hashed(_Column):
         return 1 + self.column.indicator
 
     def own_names(self) -> list[str]:
-        return [f"{self.column.name}#{number}" for number in range(self.n_own)]
+        return [f"{self.column.label}#{number}" for number in range(self.n_own)]
 
     def write_own(self, rows: RawRows, found: Floats32) -> None:
         places, are_set = self._places(rows)

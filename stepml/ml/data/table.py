@@ -45,6 +45,11 @@ class TableColumn:
         return self.is_category and self.encode != "hash"
 
     @property
+    def label(self) -> str:
+        """The name, or a name by the column's number."""
+        return self.name or f"column_{self.column + 1}"
+
+    @property
     def title(self) -> str:
         """The column for messages: its number, from 1, and its name."""
         return f"column {self.column + 1}" + (f" ({self.name!r})" if self.name else "")

@@ -26,7 +26,9 @@ def doubts_about_data(spec: JobSpec, manifest: Manifest) -> list[JobWarning]:
     return [*_about_labels(spec, manifest), *_if_coarse(spec, manifest)]
 
 
-def doubts_about_moments(spec: JobSpec, features: NamedFeatures, moments: Moments) -> list[JobWarning]:
+def doubts_about_moments(
+    spec: JobSpec, features: NamedFeatures, moments: Moments
+) -> list[JobWarning]:
     """Return warnings about the features of the training rows."""
     if moments.are_constant.all() and spec.model.needs_labels:
         some = "the feature is" if len(moments.n) == 1 else f"all {len(moments.n)} features are"
