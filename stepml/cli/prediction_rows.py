@@ -12,8 +12,10 @@ from stepml.cli.errors import BadInputError
 from stepml.cli.kept_columns import KeptColumns, column_index, kept_columns
 from stepml.cli.prediction_files import Column
 from stepml.cli.prediction_source import Source
+from stepml.job.conversion import converted
 from stepml.job.errors import EmptyDataError, InvalidDataError
 from stepml.job.formats import FORMATS as FACTS
+from stepml.job.spec import Data
 from stepml.ml.class_names import ClassNames
 from stepml.ml.data import ByteRange, Layout, SourceFormat, sniff
 from stepml.ml.data.formats import FORMATS, format_of_file
@@ -229,9 +231,12 @@ class _Finder:
         return sniff(self.source.reader, self.source.objects, self._asked(**options))
 
     def _asked(self, **options: Any) -> SourceFormat:
-        may_lack_values = FACTS[self.format].has_missing_values and self.data["missing"] != "fail"
-        missing = "keep" if may_lack_values else "fail"
-        return SourceFormat(format=self.format, missing=missing, **options)
+        """Return the job's conventions of text and missing values, with the given ``options``."""
+        asked = SourceFormat.from_data(converted(self.data, Data))
+        missing = asked.missing if FACTS[self.format].has_missing_values else "fail"
+        plain = {"header": None, "label": None, "n_features": None, "has_label": True}
+        none = {"validates": None, "validates_after": None, "on_bad_row": "fail"}
+        return replace(asked, format=self.format, missing=missing, **(plain | none | options))
 
     def _header(self) -> bool | None:
         """Return whether there is a header: as given, else if line 1 names the model's features."""
