@@ -26,12 +26,17 @@ from stepml.ml.data.formats.rows import DenseRows, SparseRows, Values
 from stepml.ml.data.labels import MAX_LABELS
 from stepml.ml.data.objects import REQUEST_BYTES
 from stepml.ml.data.ranges import Cut
+from stepml.ml.data.table import TableSettings
 from stepml.ml.matrices import CsrMatrix, Floats
 from stepml.ml.models.base import Array
 from stepml.trained.columns import column_order
 
 if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
+
+
+# The model says what the columns are, not the rows to predict.
+_NUMBERS = TableSettings(types=(("*", "number"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +241,8 @@ class _Finder:
         missing = asked.missing if FACTS[self.format].has_missing_values else "fail"
         plain = {"header": None, "label": None, "n_features": None, "has_label": True}
         none = {"validates": None, "validates_after": None, "on_bad_row": "fail"}
-        return replace(asked, format=self.format, missing=missing, **(plain | none | options))
+        asked = replace(asked, format=self.format, missing=missing, settings=_NUMBERS)
+        return replace(asked, **(plain | none | options))
 
     def _header(self) -> bool | None:
         """Return whether there is a header: as given, else if line 1 names the model's features."""
