@@ -66,8 +66,8 @@ def unreadable(spec: JobSpec, stack: Stack, open_bucket: Callable[[str], Bucket]
 
 
 def _waits_for_all(spec: JobSpec) -> bool:
-    in_flight = build_algorithm(with_algorithm(spec)).way == "in_flight"
-    return in_flight or spec.exchange.max_staleness is not None
+    waits_within_epochs = build_algorithm(with_algorithm(spec)).waits_within_epochs
+    return waits_within_epochs or spec.exchange.max_staleness is not None
 
 
 def _forbidden(field: str, uri: str, stack: Stack) -> list[str]:
