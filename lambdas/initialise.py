@@ -164,7 +164,7 @@ def _initialised(
     paced = _paced(store, partition, draft, manifest, sample, most_rows)
     paced = paced.with_network(moments, network.saved_row_bytes)
     require_same_network(store, partition, paced)
-    scale = learnt_scale(paced, moments, sample)
+    scale = learnt_scale(paced, manifest, moments, sample)
     if scale is not None:
         scale = store.scale.publish(scale)
     if FORMATS[manifest.layout.format].label == "column":

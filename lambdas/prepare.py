@@ -10,7 +10,6 @@ import os
 from msgspec.structs import replace
 
 from lambdas.attempts.costs import Invocation
-from lambdas.attempts.workforce import refuse_too_wide
 from lambdas.channels import Channels, JobChannel
 from lambdas.entry import handles
 from lambdas.environment import LambdaContext, durable
@@ -31,14 +30,14 @@ from stepml.job.choices import (
     with_index_base,
     with_rows,
 )
+from stepml.job.concurrency import refuse_too_wide
 from stepml.job.errors import InvalidTaskError, NotAvailableError, StorageUnavailableError
 from stepml.job.function_kinds import refuse_missing_functions
 from stepml.job.names import check_job_id
 from stepml.job.parse import parse_job, require_no_contradiction
 from stepml.job.places import bucket_and_key
-from stepml.job.spec import JobSpec
 from stepml.job.tasks import Continued, JobState, LoopPosition, PrepareTask
-from stepml.ml.data import guess_format, plan_data
+from stepml.ml.data import guess_format, note_on_format, plan_data
 from stepml.ml.label_checks import require_labels_suit
 from storage import DurableStorage
 from storage.factory import BUCKET_VARIABLE
@@ -148,7 +147,7 @@ def _begin(
         objects=data.objects,
         layout=data.layout,
         tasks=data.tasks,
-        notes=[*_note_on_format(asked, found), *notes, *data.notes],
+        notes=[*note_on_format(asked.data, found), *notes, *data.notes],
         choices=choices_between(asked, spec),
         code=store_code(spec.code, storage, open_bucket),
         resumed_from=resumed.job_id,
@@ -156,12 +155,6 @@ def _begin(
         rank_states_after=resumed.rank_states_after,
     )
     return _claim(task, store, plan)
-
-
-def _note_on_format(asked: JobSpec, data_format: str) -> list[str]:
-    if asked.data.format is not None:
-        return []
-    return [f"format {data_format}, as the names of the objects end; data.format sets another"]
 
 
 def _require_answer(channel: JobChannel) -> None:

@@ -66,7 +66,7 @@ class Epochs(ABC, Generic[A]):
     @property
     def waits_for_all(self) -> bool:
         """Whether ranks wait for each other within an epoch, so that all must run at once."""
-        return self.spec.exchange.max_staleness is not None
+        return self.algorithm.waits_within_epochs or self.spec.exchange.max_staleness is not None
 
     @property
     def chunks(self) -> list[int]:

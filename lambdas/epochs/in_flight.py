@@ -50,10 +50,6 @@ class InFlightEpochs(Epochs[InFlightAlgorithm[Any]]):
     never waits for peers that have left: it finds that snapshot.
     """
 
-    @property
-    def waits_for_all(self) -> bool:
-        return True
-
     def require_room(self, plan: TrainingPlan, channel: JobChannel) -> None:
         def contribution() -> Message:
             parameters = np.zeros(plan.model().n_parameters, np.float32)

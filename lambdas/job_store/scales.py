@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lambdas.job_store.plans import TrainingPlan
-from stepml.ml.data import Moments, Scale, Shard, scale_of
+from stepml.ml.data import Manifest, Moments, Scale, Shard, scale_of
 from stepml.ml.data.treatments import treatments_of
 
 
@@ -20,12 +20,15 @@ def scales_shards(plan: TrainingPlan) -> bool:
     return has_scale(plan) and (plan.spec.data.rescales or plan.about.missing_values > 0)
 
 
-def learnt_scale(plan: TrainingPlan, moments: Moments, sample: Callable[[], Shard]) -> Scale | None:
+def learnt_scale(
+    plan: TrainingPlan, manifest: Manifest, moments: Moments, sample: Callable[[], Shard]
+) -> Scale | None:
     """Return the scale of the training rows, or None if there is none.
 
     Parameters
     ----------
     plan : TrainingPlan
+    manifest : Manifest
     moments : Moments
         Of all training rows.
     sample : callable
@@ -33,5 +36,5 @@ def learnt_scale(plan: TrainingPlan, moments: Moments, sample: Callable[[], Shar
     """
     if not has_scale(plan):
         return None
-    treatments = treatments_of(plan.spec.data, plan.feature_names)
+    treatments = treatments_of(plan.spec.data, manifest.layout, manifest.encoder)
     return scale_of(moments, treatments, sparse=plan.matrix == "sparse", sample=sample)

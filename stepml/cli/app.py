@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from stepml.cli import (
+    check,
     data,
     deploy,
     destroy,
@@ -53,6 +54,7 @@ def stepml(
 
 
 running.add_to(app)
+check.add_to(app)
 retry.add_to(app)
 look.add_to(app)
 predict.add_to(app)

@@ -236,9 +236,10 @@ def _archives(connection: Connection, parameters: Mapping[str, str]) -> Any:
 
 def _smoke_tested(connection: Connection, deployed: Deployed, output: Output) -> list[Any]:
     from stepml.client import Client
-    from stepml.deployment.smoke import channels, smoke
+    from stepml.deployment.smoke import smoke
+    from stepml.job.channels import channels_of_stack
 
-    names = channels(deployed.stack.parameters)
+    names = channels_of_stack(deployed.stack.parameters)
     with output.working(f"training tiny jobs over {', '.join(names)}"):
         return smoke(Client(connection, deployed.stack.name), names)
 

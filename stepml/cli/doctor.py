@@ -80,9 +80,10 @@ def _channels(connection: Connection, state: StackState, output: Output) -> Find
     """Return whether a job can be trained over each channel, from the functions."""
     from stepml.client import Client
     from stepml.deployment.findings import Finding
-    from stepml.deployment.smoke import SmokeTestError, channels, smoke
+    from stepml.deployment.smoke import SmokeTestError, smoke
+    from stepml.job.channels import channels_of_stack
 
-    names = channels(state.parameters)
+    names = channels_of_stack(state.parameters)
     try:
         with output.working(f"training tiny jobs over {', '.join(names)}"):
             trained = smoke(Client(connection, state.name), names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from stepml.job.formats import FORMATS as FACTS
 from stepml.ml.data import DataObject, Layout
 from stepml.ml.data.formats.columns import names_shown
 from stepml.ml.data.formats.ranged_file import RangedFile
+from stepml.ml.data.formats.text.fields import rows_of
 from stepml.ml.data.formats.text.text_lines import TextLines
 from stepml.ml.data.ranges import ByteRange
 
@@ -79,7 +79,7 @@ class TextColumns(KeptColumns):
         lines = TextLines(self._source.reader, [data], self._layout)
         for block in lines.read(ByteRange(0, 0, data.value_bytes)):
             text = io.StringIO(block.text.decode("utf-8", "surrogateescape"), newline="")
-            yield from filter(None, csv.reader(text, delimiter=self._layout.delimiter))
+            yield from filter(None, rows_of(text, self._layout.delimiter))
 
 
 class _TextObject(ObjectColumns):

@@ -12,8 +12,10 @@ from stepml.cli.errors import BadInputError
 from stepml.cli.kept_columns import KeptColumns, column_index, kept_columns
 from stepml.cli.prediction_files import Column
 from stepml.cli.prediction_source import Source
+from stepml.job.conversion import converted
 from stepml.job.errors import EmptyDataError, InvalidDataError
 from stepml.job.formats import FORMATS as FACTS
+from stepml.job.spec import Data
 from stepml.ml.class_names import ClassNames
 from stepml.ml.data import ByteRange, Layout, SourceFormat, sniff
 from stepml.ml.data.formats import FORMATS, format_of_file
@@ -24,12 +26,17 @@ from stepml.ml.data.formats.rows import DenseRows, SparseRows, Values
 from stepml.ml.data.labels import MAX_LABELS
 from stepml.ml.data.objects import REQUEST_BYTES
 from stepml.ml.data.ranges import Cut
+from stepml.ml.data.table import TableSettings
 from stepml.ml.matrices import CsrMatrix, Floats
 from stepml.ml.models.base import Array
 from stepml.trained.columns import column_order
 
 if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
+
+
+# The model says what the columns are, not the rows to predict.
+_NUMBERS = TableSettings(types=(("*", "number"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +236,13 @@ class _Finder:
         return sniff(self.source.reader, self.source.objects, self._asked(**options))
 
     def _asked(self, **options: Any) -> SourceFormat:
-        may_lack_values = FACTS[self.format].has_missing_values and self.data["missing"] != "fail"
-        missing = "keep" if may_lack_values else "fail"
-        return SourceFormat(format=self.format, missing=missing, **options)
+        """Return the job's conventions of text and missing values, with the given ``options``."""
+        asked = SourceFormat.from_data(converted(self.data, Data))
+        missing = asked.missing if FACTS[self.format].has_missing_values else "fail"
+        plain = {"header": None, "label": None, "n_features": None, "has_label": True}
+        none = {"validates": None, "validates_after": None, "on_bad_row": "fail"}
+        asked = replace(asked, format=self.format, missing=missing, settings=_NUMBERS)
+        return replace(asked, **(plain | none | options))
 
     def _header(self) -> bool | None:
         """Return whether there is a header: as given, else if line 1 names the model's features."""

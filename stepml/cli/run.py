@@ -87,8 +87,8 @@ def run(
 
     Ctrl-C stops watching; the job continues.
     """
-    file = "" if _is_stream(job) else str(job)
-    text = job_text(_read(job), file)
+    file = "" if is_stream(job) else str(job)
+    text = job_text(read_job(job), file)
     chosen = name if name is not None else default_name(job)
     packed = None if code is None else pack(code)
     spec = _checked(text if packed is None else with_code(text, STAND_IN, file), file, chosen)
@@ -139,17 +139,18 @@ def watch(
 
 def default_name(job: Path) -> str:
     """Return a run name from the job file's name and the local time."""
-    stem = stem_of("" if _is_stream(job) else job.stem)
+    stem = stem_of("" if is_stream(job) else job.stem)
     # Three random letters distinguish runs that start in the same second.
     return f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)[:3]}"
 
 
-def _is_stream(job: Path) -> bool:
+def is_stream(job: Path) -> bool:
     """Return whether the job comes from a pipe, or from standard input as ``-``."""
     return job == STDIN or job.is_fifo() or job.is_char_device()
 
 
-def _read(job: Path) -> bytes:
+def read_job(job: Path) -> bytes:
+    """Return the content of a job's file, or of standard input."""
     try:
         with nullcontext(sys.stdin.buffer) if job == STDIN else job.open("rb") as file:
             content = file.read(MOST_JOB_BYTES + 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from stepml.client.connection import Connection, translated
 from stepml.client.errors import ServiceRefusedError, StackNotFoundError
@@ -18,6 +20,8 @@ class Stack:
     bucket: str  # the durable store
     train_arn: str  # the state machine that trains jobs
     epoch_arn: str  # the state machine of their epochs
+    # Of the template, as given; those that are secret are hidden.
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_stack(connection: Connection, name: str = DEFAULT_STACK) -> Stack:
@@ -30,13 +34,18 @@ def find_stack(connection: Connection, name: str = DEFAULT_STACK) -> Stack:
     AccessError
         CloudFormation cannot be reached or refuses.
     """
-    outputs = _outputs(connection, name)
+    found = _described(connection, name)
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
+    parameters = {
+        each["ParameterKey"]: each["ParameterValue"] for each in found.get("Parameters", [])
+    }
     try:
         return Stack(
             name=name,
             bucket=outputs["Bucket"],
             train_arn=outputs["TrainStateMachineArn"],
             epoch_arn=outputs["EpochStateMachineArn"],
+            parameters=parameters,
         )
     except KeyError as error:
         raise StackNotFoundError(
@@ -45,7 +54,7 @@ def find_stack(connection: Connection, name: str = DEFAULT_STACK) -> Stack:
         ) from None
 
 
-def _outputs(connection: Connection, name: str) -> dict[str, str]:
+def _described(connection: Connection, name: str) -> dict[str, Any]:
     try:
         with translated(connection.endpoint_url):
             answer = connection.client("cloudformation").describe_stacks(StackName=name)
@@ -56,9 +65,7 @@ def _outputs(connection: Connection, name: str) -> dict[str, str]:
         raise StackNotFoundError(
             f"no stack {name!r} at {connection.place}; {_advice(connection, name)}"
         ) from error
-    stacks = answer["Stacks"]
-    outputs = stacks[0].get("Outputs", []) if stacks else []
-    return {item["OutputKey"]: item["OutputValue"] for item in outputs}
+    return dict(answer["Stacks"][0]) if answer["Stacks"] else {}
 
 
 def _advice(connection: Connection, name: str) -> str:

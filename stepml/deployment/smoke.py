@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stepml.client.client import Client
@@ -14,7 +14,6 @@ from stepml.client.execution import Execution, ExecutionState
 from stepml.client.stored import delete_stored
 from stepml.deployment.errors import DeploymentError
 from stepml.job import keys
-from stepml.job.channels import CHANNELS
 from stepml.job.errors import StorageUnavailableError
 
 WAIT_S = 900.0  # with cold starts in a new network
@@ -37,15 +36,6 @@ class Smoke:
     channel: str
     job: str  # its name
     seconds: float
-
-
-def channels(parameters: Mapping[str, str]) -> list[str]:
-    """Return the channels of a stack with these parameters."""
-    return [
-        name
-        for name, channel in CHANNELS.items()
-        if channel.parameter is None or parameters.get(channel.parameter)
-    ]
 
 
 def smoke(

@@ -92,6 +92,15 @@ def configured_channels(environment: Mapping[str, str] = os.environ) -> tuple[st
     return tuple(name for name, each in CHANNELS.items() if environment.get(each.variable))
 
 
+def channels_of_stack(parameters: Mapping[str, str]) -> list[str]:
+    """Return the channels of a stack with these parameters."""
+    return [
+        name
+        for name, channel in CHANNELS.items()
+        if channel.parameter is None or parameters.get(channel.parameter)
+    ]
+
+
 def refuse_unconfigured(channel: str, configured: Sequence[str]) -> None:
     """Raise `NotAvailableError` if this deployment does not have the service of ``channel``."""
     if channel not in configured:

@@ -117,6 +117,8 @@ def choices_between(asked: JobSpec, chosen: JobSpec) -> Choices:
     """Return the values of ``chosen`` in fields that ``asked`` leaves open, and that matter."""
     found: Choices = {}
     idle = () if chosen.algorithm is None else chosen.algorithm.idle_fields
+    if isinstance(asked.data.scale, str):  # which says it
+        idle = (*idle, "data.standardise")
     if asked.algorithm is None and chosen.algorithm is not None:
         found["algorithm.name"] = tag(chosen.algorithm)
         asked = msgspec.structs.replace(asked, algorithm=type(chosen.algorithm)())

@@ -68,6 +68,30 @@ def _check_data(spec: JobSpec) -> None:
         )
 
 
+def _check_scale(spec: JobSpec) -> None:
+    """Refuse settings of columns where rows have none, and a scale that contradicts another."""
+    data = spec.data
+    by_column = {
+        "data.missing": isinstance(data.missing, dict),
+        "data.missing_indicator": isinstance(data.missing_indicator, list),
+        "data.scale": isinstance(data.scale, dict),
+    }
+    for field, names_columns in by_column.items():
+        if names_columns:
+            _require_format(f"{field} by column", data, lambda facts: facts.label == "column")
+        if names_columns and data.header is False:
+            raise InvalidJobError(
+                f"{field}: names of columns need a header, but data.header is false"
+            )
+    if data.standardise is None or not isinstance(data.scale, str):
+        return
+    if data.standardise != (data.scale == "standardise"):
+        raise InvalidJobError(
+            f"data.scale: contradicts data.standardise {json.dumps(data.standardise)}; remove one "
+            f"of them; got {data.scale!r}"
+        )
+
+
 def _check_validation(spec: JobSpec) -> None:
     data = spec.data
     if data.validation is None:
@@ -189,6 +213,7 @@ _CHECKS: tuple[Callable[[JobSpec], None], ...] = (
     _check_model,
     _check_code,
     _check_data,
+    _check_scale,
     _check_validation,
     _check_stratify,
     _check_label,

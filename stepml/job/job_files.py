@@ -29,9 +29,14 @@ def checked_job(job: bytes | str, name: str, file: str = "") -> str:
     """
     text = (job_text(job, file) if isinstance(job, bytes) else job).removeprefix("\ufeff")
     check_job_id(name, parse_job(text, file).stop.most_epochs)
+    require_small(text)
+    return text
+
+
+def require_small(text: str) -> None:
+    """Raise `InvalidJobError` if the text of a job is too large for an execution."""
     if (size := len(text.encode())) > MAX_INPUT_BYTES:
         raise InvalidJobError(
             f"the job: expected at most {MAX_INPUT_BYTES:,} bytes, the limit of Step Functions, "
             f"got {size:,}"
         )
-    return text

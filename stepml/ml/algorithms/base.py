@@ -36,6 +36,7 @@ class Algorithm(ABC, Generic[M]):
     """
 
     way: ClassVar[str]
+    waits_within_epochs: ClassVar[bool] = False  # ranks for each other, so all run at once
     bytes_per_parameter = 40
     keeps_rank_state = False
 
@@ -195,6 +196,7 @@ class InFlightAlgorithm(Algorithm[M]):
     """Ranks exchange after every batch; each has a replica, and all replicas stay equal."""
 
     way = "in_flight"
+    waits_within_epochs = True
 
     @abstractmethod
     def n_batches(self, shard_rows: Sequence[int]) -> int:

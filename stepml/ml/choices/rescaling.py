@@ -22,6 +22,8 @@ def with_scaling(
 ) -> JobSpec:
     """Return the job with values of ``data.standardise`` and ``model.scale_labels``.
 
+    A ``data.scale`` for all features decides the first one.
+
     Parameters
     ----------
     spec : JobSpec
@@ -38,6 +40,9 @@ def with_scaling(
     spec = msgspec.structs.replace(spec, model=model)
     if spec.data.standardise is not None:
         return spec
+    if isinstance(spec.data.scale, str):
+        chosen = {"standardise": spec.data.scale == "standardise"}
+        return msgspec.structs.replace(spec, data=filled(spec.data, chosen))
     learns_by_steps = "gradient" in spec.model.traits and not spec.model.takes_images
     standardise = learns_by_steps and not _are_scaled(sample())
     return msgspec.structs.replace(spec, data=filled(spec.data, {"standardise": standardise}))

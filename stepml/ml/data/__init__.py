@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from stepml.ml.data.assembly import assemble, cuts_of
 from stepml.ml.data.fitting import Treatments, scale_of
-from stepml.ml.data.format_guess import guess_format
+from stepml.ml.data.format_guess import guess_format, note_on_format
 from stepml.ml.data.formats.rows import Skipped
 from stepml.ml.data.layout import Layout, dataset_digest
 from stepml.ml.data.manifest import Manifest, are_alike, merge
@@ -68,6 +68,7 @@ __all__ = [
     "labels_and_counts",
     "merge",
     "merge_moments",
+    "note_on_format",
     "pack_shard",
     "plan_data",
     "plan_ranges",

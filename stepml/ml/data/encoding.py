@@ -120,6 +120,11 @@ class Encoder:
             for name, role in zip(names, roles, strict=True):
                 yield Feature(name, each.column, role)
 
+    def spans(self) -> Iterator[tuple[TableColumn, range]]:
+        """Yield each column with the places of its features; the last may be its indicator."""
+        for each in self._columns:
+            yield each.column, range(each.at, each.at + each.n_features)
+
     def are_scaled(self) -> Flags:
         """Return whether scaling applies to each feature."""
         return np.array([each.is_scaled for each in self.features()], np.bool_)

@@ -15,6 +15,13 @@ from stepml.ml.data.planning import find_objects
 _MOST_NAMED = 3
 
 
+def note_on_format(asked: Data, data_format: str) -> list[str]:
+    """Return a note on the format of the data, if the job leaves it open."""
+    if asked.format is not None:
+        return []
+    return [f"format {data_format}, as the names of the objects end; data.format sets another"]
+
+
 def guess_format(source: ObjectCatalogue, path: str, data: Data, own_bucket: str = "") -> str:
     """Return the format of the objects at ``path``; parameters as those of `plan_data`.
 

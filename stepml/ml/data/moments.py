@@ -29,6 +29,7 @@ _NAMES = ("n", "mean", "m2", "low", "high")
 _BLOCK_VALUES = 2**18
 # A block of a wide matrix has at least so many rows.
 _LEAST_ROWS = 8
+_LONG_ROW = 1024
 
 
 def no_features() -> Features:
@@ -130,8 +131,19 @@ def _block_moments(X: Floats32) -> Moments:
         return _block_moments_of_known(wide)
     wide -= mean
     m2 = np.einsum("ij,ij->j", wide, wide)
-    low, high = (each.astype(np.float64) for each in (X.min(axis=0), X.max(axis=0)))
-    return Moments(np.full(X.shape[1], len(X)), mean, m2, low, high)
+    return Moments(np.full(X.shape[1], len(X)), mean, m2, *_ends(X))
+
+
+def _ends(X: Floats32) -> tuple[Floats64, Floats64]:
+    """Return the smallest and the largest value of each column of ``X``, which has rows."""
+    n_rows, width = X.shape
+    # NumPy is slow along short rows: several are compared as one.
+    together = min(max(1, _LONG_ROW // width), n_rows)
+    whole = n_rows // together * together
+    long = X[:whole].reshape(-1, together * width)
+    parts = ((end(long, axis=0).reshape(together, width), X[whole:]) for end in (np.min, np.max))
+    low, high = (np.concatenate(each) for each in parts)
+    return low.min(axis=0).astype(np.float64), high.max(axis=0).astype(np.float64)
 
 
 def _block_moments_of_known(X: Floats64) -> Moments:

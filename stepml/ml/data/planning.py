@@ -15,6 +15,7 @@ from stepml.job.explanations import did_you_mean
 from stepml.job.places import absolute, bucket_and_key
 from stepml.job.spec import Data
 from stepml.job.spec_base import settled
+from stepml.ml.data.column_settings import require_columns
 from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.hidden_files import is_hidden, note_on_hidden
 from stepml.ml.data.layout import Layout, dataset_digest
@@ -71,6 +72,8 @@ def plan_data(
 
     Raises
     ------
+    InvalidJobError
+        A setting names a column that the data do not have.
     InvalidDataError
         The objects do not match ``data``, or a fact about them is ambiguous; see
         `look_for_objects`, `review_paths`, `sniff` and `DataFormat.review`.
@@ -83,6 +86,8 @@ def plan_data(
     notes = [*note_on_hidden(found.hidden), *left_out, *review_paths(training, data)]
     asked = SourceFormat.from_data(data, has_classes=has_classes)
     layout = sniff(source, training, asked)
+    if layout.n_columns:  # otherwise only range tasks know them
+        require_columns(data, layout)
     objects = [*training, *held_out]
     if held_out:
         layout = replace(layout, first_validation=len(training))

@@ -104,33 +104,40 @@ def _scale_rows(X: Floats32, scale: Scale, remainders: Remainders | None) -> Non
 
 
 def _scale_pairs(X: CsrMatrix, scale: Scale) -> None:
-    centred = np.flatnonzero(scale.mean)
+    centred, fills = np.flatnonzero(scale.mean), _Fills(scale)
     for _, block in X.blocks():
-        columns, values = block.columns, block.values[block.pairs]
+        # `block.columns` would be cached, and wrong for pairs that are moved.
+        columns, values = block.indices[block.pairs].astype(np.intp), block.values[block.pairs]
         missing = np.flatnonzero(np.isnan(values))
         if len(missing):
-            columns = _moved(block, missing, scale.moved)
-            values[missing] = scale.fill.take(columns[missing])
+            fills.write(block, columns, missing)
         if len(centred):
-            _require_in_each_row(block, centred)
+            _require_in_each_row(columns, centred, len(block))
             values -= scale.mean.take(columns)
         values /= scale.scale.take(columns)
 
 
-def _moved(X: CsrMatrix, missing: NDArray[np.intp], moved: Features) -> NDArray[np.intp]:
-    """Move the ``missing`` pairs whose features are in ``moved``; return all pairs' features."""
-    columns = X.columns.copy()
-    target = np.arange(X.n_features)
-    target[moved[:, 0]] = moved[:, 1]
-    columns[missing] = target.take(columns[missing])
-    if len(moved):
-        X.indices[X.pairs][missing] = columns[missing]
-    return columns
+class _Fills:
+    """Fills in missing pairs."""
+
+    def __init__(self, scale: Scale) -> None:
+        self._scale = scale
+        self._target = np.arange(len(scale.fill) if len(scale.moved) else 0)
+        self._target[scale.moved[:, 0]] = scale.moved[:, 1]
+
+    def write(self, X: CsrMatrix, columns: NDArray[np.intp], missing: NDArray[np.intp]) -> None:
+        """Fill in the pairs at ``missing``, given the features of all; these change as well."""
+        if len(self._target):
+            columns[missing] = self._target.take(columns[missing])
+            X.indices[X.pairs][missing] = columns[missing]
+        X.values[X.pairs][missing] = self._scale.fill.take(columns[missing])
 
 
-def _require_in_each_row(X: CsrMatrix, features: NDArray[np.intp]) -> None:
-    counts = np.bincount(X.columns, minlength=X.n_features)[features]
-    if (counts != len(X)).any():
+def _require_in_each_row(
+    columns: NDArray[np.intp], features: NDArray[np.intp], n_rows: int
+) -> None:
+    counts = np.bincount(columns, minlength=int(features[-1]) + 1)[features]
+    if (counts != n_rows).any():
         raise ValueError("a sparse matrix would not stay sparse if its mean were subtracted")
 
 

@@ -63,6 +63,8 @@ COMMANDS = {
         ("watch", "{name}"),
         ("logs", "{name}"),
         ("data", "ls"),
+        ("data", "show", "data/x.csv"),
+        ("check", "{job}"),
     ],
     "runner": [
         ("run", "{job}", "--name", "{name}-b"),

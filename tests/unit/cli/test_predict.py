@@ -723,6 +723,32 @@ def test_columns_that_are_no_features_are_left_out_and_may_be_kept(tmp_path: Pat
     assert [float(row[0]) for row in plain[1:]] == expected.tolist()
 
 
+VARIANTS = {
+    "gzip": lambda text: gzip.compress(text.encode()),
+    "bom, crlf": lambda text: ("\ufeff" + text.replace("\n", "\r\n")).encode(),
+    "cr": lambda text: text.replace("\n", "\r").encode(),
+    "utf-16": lambda text: text.encode("utf-16"),
+    "latin-1": lambda text: text.encode("latin-1"),
+    "semicolons": lambda text: text.replace(",", ";").encode(),
+    "blank lines": lambda text: text.replace("\n", "\n  \n").encode(),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_dialect_of_text_gives_the_same(variant: str, tmp_path: Path) -> None:
+    it = example("logistic", features=True)
+    text = WITH_IDS.replace('"', "")
+    (tmp_path / "plain.csv").write_text(text)
+    ending = ".gz" if variant == "gzip" else ""
+    (tmp_path / f"rows.csv{ending}").write_bytes(VARIANTS[variant](text))
+    model = write(it.artifact, tmp_path / "model")
+
+    found, stderr = predicted(model, f"rows.csv{ending}", "--keep", "name", "--keep", "id")
+
+    assert found == predicted(model, "plain.csv", "--keep", "name", "--keep", "id")[0]
+    assert "assumed: format csv" in stderr
+
+
 def test_columns_of_parquet_are_kept_with_their_types(tmp_path: Path) -> None:
     it = example("linear", features=True)
     columns = dict(zip(NAMES, it.X.T, strict=True))

@@ -523,3 +523,40 @@ def test_every_field_is_documented() -> None:
         field for definition in job_schema()["$defs"].values() for field in definition["properties"]
     }
     assert {field for field in fields if f"`{field}`" not in text} == set()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"standardise": True, "scale": "robust"}, "data.scale: contradicts data.standardise true"),
+        (
+            {"standardise": False, "scale": "min_max"},
+            "data.scale: contradicts data.standardise fal",
+        ),
+        ({"standardise": True, "scale": "none"}, "data.scale: contradicts data.standardise true"),
+        ({"format": "npz", "scale": {"a": "none"}}, "data.scale by column: requires data.format"),
+        ({"format": "npz", "missing": {"a": "mean"}}, "data.missing by column: requires data.for"),
+        ({"header": False, "scale": {"a": "none"}}, "data.scale: names of columns need a header"),
+        ({"missing": {"a": "mode"}}, "data.missing"),
+        ({"scale": "max"}, "data.scale: expected"),
+    ],
+)
+def test_settings_of_features_that_contradict_others_are_refused(
+    data: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidJobError) as caught:
+        parse_job({**JOB, "data": {**JOB["data"], **data}})
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"standardise": True, "scale": "standardise"},
+        {"standardise": False, "scale": "none"},
+        {"standardise": True, "scale": {"a": "min_max", "b*": "none"}},
+        {"missing": {"a": "median", "b*": -1}},
+    ],
+)
+def test_settings_of_features_that_go_together_are_accepted(data: dict[str, Any]) -> None:
+    assert parse_job({**JOB, "data": {**JOB["data"], **data}}).data.rescales is not None

@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from lambdas.attempts.workforce import MOST_IN_FLIGHT, Workforce, refuse_too_wide
+from lambdas.attempts.workforce import Workforce
 from lambdas.epochs import epochs_of
 from lambdas.epochs.loop import Limits, Start, loop_state
 from lambdas.job_store import JobStore, PartitionPlan
 from lambdas.job_store.resumption import plan_resumption
 from stepml.job import keys
+from stepml.job.concurrency import MOST_IN_FLIGHT, refuse_too_wide
 from stepml.job.errors import (
     InvalidJobError,
     InvalidTaskError,
