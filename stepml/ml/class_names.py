@@ -20,7 +20,7 @@ from stepml.job.spec_base import Label, label_text
 MOST_EXACT = 2**53
 
 _MOST_SHOWN = 20
-_BOOLEANS = {"true": "True", "false": "False"}
+_BOOLEANS = {"true": "True", "false": "False", "1": "True", "0": "False"}
 _INTEGER = re.compile(r"[+-]?\d+(\.0*)?")
 
 
@@ -101,10 +101,7 @@ class ClassNames:
         """Return the code of a label as a job or a person writes it, or None if it is unknown."""
         if not self.names:
             return _number(label)
-        text = label_text(label)
-        if self.kind == "boolean":
-            text = {"0": "false", "1": "true"}.get(text, text)
-        name = label_name(text, self.kind)
+        name = label_name(label_text(label), self.kind)
         return None if name is None else self._codes.get(name)
 
     def array(self, codes: npt.NDArray[Any]) -> npt.NDArray[Any]:

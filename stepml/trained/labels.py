@@ -49,10 +49,7 @@ def class_labels(y: Any, n_rows: int, names: ClassNames) -> Array:
 def _name(label: Any, row: int, kind: str) -> str:
     if _is_missing(label):
         raise ValueError(f"y has no value in row {row}")
-    text = label if isinstance(label, str) else label_text(label)
-    if kind == "boolean" and not isinstance(label, str):
-        text = {"0": "False", "1": "True"}.get(text, text)
-    name = label_name(text, kind)
+    name = label_name(label_text(label), kind)
     if name is None:
         raise ValueError(f"y has {label!r:.60} in row {row}, which is {not_of_kind(kind)}")
     return name

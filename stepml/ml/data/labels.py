@@ -20,6 +20,9 @@ from stepml.ml.class_names import in_order, label_name
 
 # float32 lacks some integers beyond.
 LARGEST_APART = 2**24
+# Of words among numbers: fewer are bad cells, which are named one by one.
+LEAST_WORDS = 5
+LEAST_SHARE_OF_WORDS = 0.2
 # Data sets with more distinct labels are for regression, which needs no list of labels.
 MAX_LABELS = 1000
 
@@ -119,11 +122,12 @@ def merge_label_counts(
 def kind_of_labels(labels: Sequence[str], *, are_classes: bool) -> str:
     """Return the kind of labels (`Layout.label_kind`), given the text of the first ones.
 
-    Labels of which half are numbers are numbers: the others may be mistakes. Integers that float32
-    lacks are a kind of their own only if they ``are_classes``.
+    A few words among numbers may be mistakes: then labels are numbers. Integers that float32 lacks
+    are a kind of their own only if they ``are_classes``.
     """
     numbers = [number for each in labels if (number := _number(each)) is not None]
-    if 2 * len(numbers) < len(labels):
+    n_words = len(labels) - len(numbers)
+    if n_words >= (1 if not numbers else max(LEAST_WORDS, LEAST_SHARE_OF_WORDS * len(labels))):
         are_booleans = all(label_name(each, "boolean") for each in labels)
         return "boolean" if are_booleans else "text"
     return kind_of_numbers(numbers) if are_classes else "number"

@@ -31,7 +31,11 @@ FactsOf = Callable[[int, bool], ColumnFacts]
 
 
 def plan_table(
-    data: DataObject, names: Mapping[int, str], settings: TableSettings, facts_of: FactsOf
+    data: DataObject,
+    names: Mapping[int, str],
+    settings: TableSettings,
+    facts_of: FactsOf,
+    label: str = "",
 ) -> Table | None:
     """Return the table of feature columns; None if all are plain numbers, treated alike.
 
@@ -45,13 +49,15 @@ def plan_table(
     settings : TableSettings
     facts_of : callable
         Called for the columns that are used.
+    label : str
+        The name of the label's column, whose type the job may say as well.
 
     Raises
     ------
     InvalidDataError
         A name or pattern matches no column, or no column is left.
     """
-    _require_known(data, list(names.values()), settings)
+    _require_known(data, list(names.values()), settings, label)
     used = [column for column, name in names.items() if _is_used(name, settings)]
     if not used:
         raise InvalidDataError(
@@ -112,12 +118,31 @@ def _by_name(setting: _T | tuple[tuple[str, _T], ...]) -> _T | dict[str, _T]:
     return dict(setting) if isinstance(setting, tuple) else setting
 
 
-def _require_known(data: DataObject, names: Sequence[str], settings: TableSettings) -> None:
+def asked_label_kind(label: str, settings: TableSettings) -> str | None:
+    """Return the kind of the labels that a job gives to their column, or None; patterns are not it.
+
+    Raises
+    ------
+    InvalidDataError
+        It is a time.
+    """
+    asked = dict(settings.types).get(label) if label else None
+    if asked == "time":
+        raise InvalidDataError(
+            f"data.columns.types: expected number, boolean or category for the label, {label!r}, "
+            f"got {asked!r}"
+        )
+    return "text" if asked == "category" else asked
+
+
+def _require_known(
+    data: DataObject, names: Sequence[str], settings: TableSettings, label: str
+) -> None:
     """Refuse names and patterns of the job that match no column: they are mistakes."""
     fields: dict[str, Sequence[str]] = {
         "data.columns.use": settings.use or (),
         "data.columns.drop": settings.drop,
-        "data.columns.types": [name for name, _ in settings.types],
+        "data.columns.types": [name for name, _ in settings.types if name != (label or None)],
     }
     for field, setting in (("data.encode", settings.encode), ("data.missing", settings.missing)):
         if isinstance(setting, tuple):

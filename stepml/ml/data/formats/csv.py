@@ -17,9 +17,10 @@ from stepml.ml.data.formats.rows import (
     without_columns,
 )
 from stepml.ml.data.formats.text import Parser, TextFormat
+from stepml.ml.data.formats.text.cells import CellReader
 from stepml.ml.data.formats.text.first_lines import FirstLines
-from stepml.ml.data.formats.text.headers import Cells, Header
-from stepml.ml.data.formats.text.label_tokens import LabelTokens, label_problem
+from stepml.ml.data.formats.text.headers import Header
+from stepml.ml.data.formats.text.label_tokens import LabelTokens
 from stepml.ml.data.formats.text.lines import BadLines, Lines, parse_good
 from stepml.ml.data.formats.text.numbers import (
     Flags,
@@ -35,9 +36,9 @@ from stepml.ml.data.formats.text.numbers import (
 from stepml.ml.data.formats.text.reading import BLOCK_BYTES, ReadLimits
 from stepml.ml.data.formats.text.records import NEWLINE
 from stepml.ml.data.formats.text.review import header_of, review_table
-from stepml.ml.data.formats.text.types import with_types
+from stepml.ml.data.formats.text.types import with_label_kind, with_types
 from stepml.ml.data.formats.text.unreadable import comment_hint, require_numbers
-from stepml.ml.data.labels import LabelCodes, kind_of_labels
+from stepml.ml.data.labels import LabelCodes
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.remainders import ends_of, remainders_of
@@ -67,7 +68,8 @@ class Csv(TextFormat):
             self._layout(first.data, table[0], header, source), delimiter=first.delimiter
         )
         rows = [row for row in table[int(header) :] if len(row) == layout.n_columns]
-        layout = with_types(first.data, _with_label_kind(layout, rows, source), rows, source)
+        layout = with_label_kind(layout, CellReader(first.dialect), rows, source)
+        layout = with_types(first.data, layout, rows, source)
         is_quoted = any(b'"' in line for line in first.lines[int(header) :])
         return replace(layout, is_general=layout.is_general or is_quoted)
 
@@ -143,7 +145,7 @@ class CsvParser:
         self._may_lack = self._optional_columns()
         self._fine = [self._kept.index(layout.column_of(number)) for number in layout.fine]
         self._codes = LabelCodes(layout.label_kind)
-        self._labels = LabelTokens(self._codes)
+        self._labels = LabelTokens(self._codes, layout.dialect.missing_words)
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -262,7 +264,7 @@ class CsvParser:
         for place, column in enumerate(self._kept):
             cell = cells[column]
             if column == self._layout.label_column and self._layout.label_kind != "number":
-                problem = label_problem(cell, self._layout.label_kind)
+                problem = self._labels.problem(cell)
             else:
                 problem = number_problem(cell)
             if problem is not None and not (self._may_lack[place] and is_missing(cell)):
@@ -277,16 +279,6 @@ class CsvParser:
             return None
         shown = shortened(cells[column], 40)
         return f"{self._layout.column_title(column)} is {shown!r}, expected {VALIDATES}"
-
-
-def _with_label_kind(layout: Layout, rows: Sequence[Cells], source: SourceFormat) -> Layout:
-    """Return the layout with the kind of the labels, given the first rows."""
-    if not layout.has_label:
-        return layout
-    column = layout.label_column
-    cells = [row[column] for row in rows if len(row) == layout.n_columns]
-    found = [cell for cell in cells if not is_missing(cell.encode())]
-    return replace(layout, label_kind=kind_of_labels(found, are_classes=source.has_classes))
 
 
 def _require_no_cr(first: FirstLines) -> None:

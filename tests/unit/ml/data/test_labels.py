@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepml.job.errors import BadRowError, DamagedValueError
+from stepml.job.errors import BadRowError, DamagedValueError, InvalidDataError
 from stepml.ml.data import Manifest
 from stepml.ml.data.formats.text.label_tokens import LabelTokens
 from stepml.ml.data.formats.text.numbers import Text
 from stepml.ml.data.labels import MAX_LABELS, LabelCodes, kind_of_labels
+from stepml.ml.data.table import TableSettings
 from tests.support.data_sets import MemoryObjects, all_shards, partition
 
 N_RANGES = (1, 2, 7, 40)
@@ -148,7 +149,8 @@ def test_a_damaged_code_is_noticed() -> None:
         ([], "number"),
         (["yes", "no"], "text"),
         (["1", "2", "3", "oops"], "number"),  # a mistake, which is named
-        (["A", "B", "1"], "text"),
+        (["A", "B", "1"] * 3, "text"),
+        (["A", "B", "1"], "number"),
         (["True", "FALSE"], "boolean"),
         (["16777217", "1"], "integer"),
         (["16777216", "1"], "number"),
@@ -180,3 +182,43 @@ def test_codes_beyond_the_limit_are_one() -> None:
     found = codes.codes([f"label {n}" for n in range(MAX_LABELS + 5)])
     assert found.tolist() == [*range(MAX_LABELS), *([MAX_LABELS] * 5)]
     assert codes.codes(["label 3", None, " "]).tolist()[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind", "names"),
+    [("category", "text", ("0", "1", "10")), ("number", "number", ()), (None, "number", ())],
+)
+def test_the_job_may_say_what_labels_are(
+    asked: str | None, kind: str, names: tuple[str, ...]
+) -> None:
+    types = () if asked is None else (("y", asked),)
+    store = MemoryObjects(**{"rows.csv": rows([0, 1, 10])[0]})
+    settings = TableSettings(types=types)
+    manifest = partition(store, 2, format="csv", label="y", settings=settings)
+    assert (manifest.layout.label_kind, manifest.class_names) == (kind, names)
+    assert manifest.n_features == 2
+
+
+def test_booleans_may_be_written_as_0_and_1() -> None:
+    settings = TableSettings(types=(("y", "boolean"),))
+    store = MemoryObjects(**{"rows.csv": rows([0, 1])[0]})
+    manifest = partition(store, format="csv", label="y", settings=settings)
+    assert manifest.class_names == ("False", "True")
+
+
+def test_labels_are_no_times() -> None:
+    settings = TableSettings(types=(("y", "time"),))
+    store = MemoryObjects(**{"rows.csv": rows([0, 1])[0]})
+    with pytest.raises(
+        InvalidDataError, match="expected number, boolean or category for the label"
+    ):
+        partition(store, format="csv", label="y", settings=settings)
+
+
+def test_words_for_missing_values_are_no_labels() -> None:
+    text = "x,y\n" + "".join(f"{n},{'no answer' if n == 7 else 'ab'[n % 2]}\n" for n in range(20))
+    store = MemoryObjects(**{"rows.csv": text.encode()})
+    assert partition(store, format="csv", label="y").class_names == ("a", "b", "no answer")
+    store = MemoryObjects(**{"rows.csv": text.encode()})
+    with pytest.raises(BadRowError, match=r"line 9: column 2 \('y'\) is 'no answer', a missing la"):
+        partition(store, format="csv", label="y", missing_words=("no answer",))

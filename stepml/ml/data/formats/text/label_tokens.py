@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -31,10 +32,13 @@ class LabelTokens:
     Parameters
     ----------
     codes : LabelCodes
+    missing_words : sequence of str, optional
+        Words for missing values, beside the usual ones.
     """
 
-    def __init__(self, codes: LabelCodes) -> None:
+    def __init__(self, codes: LabelCodes, missing_words: Sequence[str] = ()) -> None:
         self._codes = codes
+        self._missing = frozenset(word.encode() for word in missing_words)
         self._by_token: dict[bytes, float] = {}
         self._known = _Known()
 
@@ -55,11 +59,17 @@ class LabelTokens:
         known = self._by_token.get(token)
         if known is not None:
             return known
-        label = label_of(token)
+        label = None if token.strip() in self._missing else label_of(token)
         code = float(self._codes.codes([label])[0])
         if len(self._by_token) < MAX_LABELS and not math.isnan(code):
             self._by_token[token] = code
         return code
+
+    def problem(self, token: bytes) -> str | None:
+        """Return the reason why ``token`` is no label, or None."""
+        if token.strip() in self._missing:
+            return f"is {shortened(token, 40)!r}, a missing value"
+        return label_problem(token, self._codes.kind)
 
 
 def label_of(token: bytes) -> str | None:

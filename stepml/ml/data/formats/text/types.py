@@ -10,17 +10,16 @@ from dataclasses import replace
 
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.rows import shortened
+from stepml.ml.data.formats.text.cells import CellReader
 from stepml.ml.data.formats.text.numbers import is_missing, is_text
+from stepml.ml.data.labels import LEAST_SHARE_OF_WORDS, LEAST_WORDS, kind_of_labels
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.source_format import SourceFormat
-from stepml.ml.data.table_plan import ColumnFacts, plan_table
+from stepml.ml.data.table_plan import ColumnFacts, asked_label_kind, plan_table
 from stepml.ml.data.times import seconds_of
 
 _BOOLEANS = frozenset({"true", "True", "TRUE", "false", "False", "FALSE"})
-# A column of numbers may have some words in it: bad rows, which are named one by one.
-_LEAST_WORDS = 5
-_LEAST_SHARE = 0.2  # of words, in a column of levels some of which are numbers
 _DECORATED = re.compile(r"[-+(]?\s*[$€£¥]?\s*[-+]?\d[\d.,' ]*\s*[%$€£¥)]*")
 
 
@@ -56,7 +55,7 @@ def column_facts(
     if not is_typed and all(_DECORATED.fullmatch(each) for each in known):
         raise _decorated(data, title, name, words[0])
     is_mixed = len(words) < len(known)
-    if is_mixed and (len(words) < _LEAST_WORDS or len(words) < _LEAST_SHARE * len(known)):
+    if is_mixed and (len(words) < LEAST_WORDS or len(words) < LEAST_SHARE_OF_WORDS * len(known)):
         return ColumnFacts("number")
     return ColumnFacts("category")
 
@@ -88,9 +87,24 @@ def with_types(
         return column_facts(data, title, names[column], cells, is_typed=is_typed)
 
     others = layout.other_columns
+    label = names[layout.label_column] if layout.has_label else ""
     own = {column: name for column, name in enumerate(names) if column not in others}
-    table = plan_table(data, own, source.settings, facts_of)
+    table = plan_table(data, own, source.settings, facts_of, label)
     if table is None:
         return layout
     is_general = any(each.kind != "number" for each in table.columns)
     return replace(layout, table=table, n_features=None, is_general=is_general)
+
+
+def with_label_kind(
+    layout: Layout, reader: CellReader, rows: Sequence[Sequence[str]], source: SourceFormat
+) -> Layout:
+    """Return the layout with the kind of the labels: as the job says, or as the first rows show."""
+    if not layout.has_label:
+        return layout
+    column, names = layout.label_column, layout.column_names
+    kind = asked_label_kind(names[column] if names else "", source.settings)
+    if kind is None:
+        cells = [reader.plain(row[column]) for row in rows if not reader.is_missing(row[column])]
+        kind = kind_of_labels(cells, are_classes=source.has_classes)
+    return replace(layout, label_kind=kind)
