@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stepml.cli.figures import count
@@ -13,17 +14,60 @@ if TYPE_CHECKING:
     from stepml.job.reports import DatasetFacts, JobWarning
 
 _MOST_CLASSES = 6
+_MOST_NAMED = 8
+# The treatments of missing values, as the job names them.
+_FILLS = {
+    "fail": "an error",
+    "zero": "0",
+    "mean": "the mean",
+    "median": "the median",
+    "most_frequent": "the most frequent value",
+    "level": "a level of their own",
+}
 
 
 def data_lines(facts: DatasetFacts) -> list[str]:
     """Return the job's understanding of its data, with notes and warnings, as lines of text."""
     parts = [_table(facts), _label(facts), _missing(facts)]
     lines = folded(f"data: {'; '.join(filter(None, parts))}")
+    lines += table_lines(facts)
     for note in facts.notes:
         lines += folded(f"note: {note}")
     if facts.choices:
         lines += folded(f"chosen: {_choices(facts)}")
     return [*lines, *(line for each in facts.warnings for line in folded(warning_line(each)))]
+
+
+def table_lines(facts: DatasetFacts) -> list[str]:
+    """Return lines on the columns of a table that is not of numbers alone."""
+    if not facts.kinds:
+        return []
+    kinds = ", ".join(_columns_of(number, kind) for kind, number in facts.kinds.items())
+    lines = folded(f"features: {kinds}: {count(facts.features, 'feature')} of the model")
+    if facts.levels:
+        texts = [f"{name} {number or 'hashed'}" for name, number in facts.levels.items()]
+        lines += folded(f"levels: {_some(texts)}")
+    if facts.missing_values:
+        texts = [
+            f"{_FILLS.get(fill, fill)} ({_some(names)})" for fill, names in facts.fills.items()
+        ]
+        lines += folded(f"missing values become: {', '.join(texts)}")
+    if facts.left_out:
+        lines += folded(f"left out: {_some(facts.left_out)}")
+    return lines
+
+
+def _columns_of(number: int, kind: str) -> str:
+    return (
+        "1 category"
+        if (number, kind) == (1, "category")
+        else (f"{number} categories" if kind == "category" else count(number, kind))
+    )
+
+
+def _some(texts: Sequence[str]) -> str:
+    more = len(texts) - _MOST_NAMED
+    return ", ".join(texts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def warning_line(warning: JobWarning) -> str:

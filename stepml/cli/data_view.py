@@ -195,15 +195,19 @@ def _values(column: ColumnFacts) -> str:
     if column.kind == "category":
         if not column.levels:
             return "hashed" if column.n_features > 1 else "none"
-        some = ", ".join(map(_printable, column.levels[:_MOST_LEVELS]))
+        some = ", ".join(map(_quoted, column.levels[:_MOST_LEVELS]))
         more = ", …" if len(column.levels) > _MOST_LEVELS else ""
         return f"{count(len(column.levels), 'level')}: {some}{more}"
     if math.isnan(column.low):
         return "none"
     text = time_shown if column.kind == "time" else shown
     if column.low == column.high:
-        return f"{text(column.low)} alone"
+        return f"{text(column.low)} in all rows"
     return f"{text(column.low)} to {text(column.high)}"
+
+
+def _quoted(level: str) -> str:
+    return repr(level) if "," in level or level != level.strip() else _printable(level)
 
 
 def _table_of_rows(view: DataView) -> Iterator[str]:

@@ -78,6 +78,13 @@ class DatasetFacts(Event, frozen=True, kw_only=True):
     )  # labels as in the data; empty for regression and clusters
     label_range: list[float] = field(default_factory=list)  # smallest and largest label
     missing_values: int = 0  # of features; they are filled in
+    # Of a table that is not of numbers alone: the columns of features of each kind; the levels of
+    # each category, 0 if they are hashed; columns that are left out; the columns by their fill.
+    kinds: dict[str, int] = field(default_factory=dict)
+    levels: dict[str, int] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    fills: dict[str, list[str]] = field(default_factory=dict)
+    features: int = 0  # of the model
     notes: list[str] = field(default_factory=list)  # on facts that were inferred
     # Values of fields that the job leaves open, by path, such as stop.max_epochs.
     choices: dict[str, bool | int | float | str | list[int]] = field(default_factory=dict)

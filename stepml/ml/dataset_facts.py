@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from stepml.job.formats import FORMATS
 from stepml.job.reports import DatasetFacts
@@ -31,6 +33,7 @@ def dataset_facts(
         classes=manifest.names.labels(classes or ()),
         label_range=_range_of(manifest),
         missing_values=manifest.missing_values,
+        **_about_table(manifest),
         notes=[
             *notes,
             *_note_on_unused_label(spec, layout),
@@ -39,6 +42,25 @@ def dataset_facts(
         ],
         warnings=doubts_about_data(spec, manifest),
     )
+
+
+def _about_table(manifest: Manifest) -> dict[str, Any]:
+    """Return the facts about a table's columns; of a table of numbers alone, there are none."""
+    table = manifest.layout.table
+    if table is None:
+        return {"features": manifest.n_features}
+    titles = {each.column: each.name or f"column {each.column + 1}" for each in table.columns}
+    fills: dict[str, list[str]] = {}
+    for each in table.columns:
+        fills.setdefault(str(each.missing), []).append(titles[each.column])
+    levels = zip(table.categories, manifest.levels, strict=True)
+    return {
+        "kinds": dict(Counter(each.kind for each in table.columns)),
+        "levels": {titles[each.column]: sum(map(bool, found)) for each, found in levels},
+        "left_out": list(table.dropped),
+        "fills": fills,
+        "features": manifest.n_features,
+    }
 
 
 def _range_of(manifest: Manifest) -> list[float]:

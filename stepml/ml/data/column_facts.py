@@ -43,7 +43,7 @@ def column_facts(trial: Trial) -> list[ColumnFacts]:
     if not layout.n_columns or layout.is_sparse:
         return []
     pieces = [_views(trial, piece.key) for piece in trial.manifest.pieces]
-    X = [views["X"] for views in pieces]
+    X = [_exact(views, layout.fine) for views in pieces]
     if layout.table is None:
         names = layout.column_names
         columns = [layout.column_of(feature) for feature in range(X[0].shape[1])]
@@ -76,6 +76,15 @@ def first_values(source: ObjectReader, trial: Trial, n_rows: int) -> list[list[s
 
 def _views(trial: Trial, key: str) -> dict[str, arrays.Array]:
     return arrays.unpack(trial.pieces.load(key))[0]
+
+
+def _exact(views: dict[str, arrays.Array], fine: Sequence[int]) -> arrays.Array:
+    """Return the numbers of a piece with their remainders."""
+    if "remainders" not in views:
+        return views["X"]
+    exact = views["X"].astype(np.float64)
+    exact[:, list(fine)] += views["remainders"]
+    return exact
 
 
 def _of_table(

@@ -35,6 +35,24 @@ FACTS: dict[str, Any] = {"rows": 60, "columns": 3, "format": "csv", "header": Tr
             "  none missing",
         ),
         (
+            FACTS
+            | {
+                "label_range": [0, 1.5],
+                "missing_values": 99,
+                "kinds": {"number": 2, "category": 3, "boolean": 1},
+                "levels": {"sex": 2, "deck": 7, "ticket": 0},
+                "fills": {"mean": ["age", "fare", "alone"], "level": ["sex", "deck", "ticket"]},
+                "left_out": ["name", "id"],
+                "features": 1036,
+            },
+            "data: 60 rows, 3 columns (csv, header); label 'y', 0 to 1.5; 99 values missing\n"
+            "features: 2 numbers, 3 categories, 1 boolean: 1036 features of the model\n"
+            "levels: sex 2, deck 7, ticket hashed\n"
+            "missing values become: the mean (age, fare, alone), a level of their own (sex,\n"
+            "  deck, ticket)\n"
+            "left out: name, id",
+        ),
+        (
             FACTS | {"label_range": [2.5, 2.5]},
             "data: 60 rows, 3 columns (csv, header); label 'y', 2.5 to 2.5; none missing",
         ),
