@@ -37,7 +37,7 @@ FACTS: dict[str, Any] = {"rows": 60, "columns": 3, "format": "csv", "header": Tr
         (
             FACTS
             | {
-                "label_range": [0, 1.5],
+                "label_range": [0.0, 1.5],
                 "missing_values": 99,
                 "kinds": {"number": 2, "category": 3, "boolean": 1},
                 "levels": {"sex": 2, "deck": 7, "ticket": 0},
