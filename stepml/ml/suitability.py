@@ -8,7 +8,7 @@ from stepml.job.spec import JobSpec
 from stepml.job.spec_base import settled, tag
 from stepml.ml.algorithms import build_algorithm
 from stepml.ml.data import Manifest
-from stepml.ml.data.column_settings import require_columns
+from stepml.ml.data.column_settings import require_scaled_columns
 from stepml.ml.job_shards import split_of
 from stepml.ml.label_checks import label_title, require_labels_suit
 from stepml.ml.models import Model, build_model
@@ -22,7 +22,7 @@ def check_suits(
     spec: JobSpec, manifest: Manifest, most_model_bytes: int = MOST_MODEL_BYTES
 ) -> None:
     """Raise now the error by which a job on this data set would fail later."""
-    require_columns(spec.data, manifest.layout)
+    require_scaled_columns(spec.data, manifest.layout)
     _, plan = split_of(spec, manifest)
     require_labels_suit(spec, manifest.layout)
     model = model_on(spec, manifest)

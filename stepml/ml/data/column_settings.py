@@ -1,8 +1,8 @@
-"""Checks of settings by column: each name or pattern has to match a column of the data."""
+"""Checks of settings by column that play no part in partitioning."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping
 
 from stepml.job.columns import matches
 from stepml.job.errors import InvalidJobError
@@ -11,30 +11,25 @@ from stepml.job.spec import Data
 from stepml.ml.data.layout import Layout
 
 
-def require_columns(data: Data, layout: Layout) -> None:
-    """Raise `InvalidJobError` if a setting names a column that the data do not have."""
-    table = layout.table.columns if layout.table else ()
-    names = dict.fromkeys([*layout.column_names, *(each.name for each in table)])
-    for field, patterns in _settings(data):
-        require_matches(field, patterns, list(filter(None, names)))
-
-
-def require_matches(field: str, patterns: Iterable[str], names: Sequence[str]) -> None:
-    """Raise `InvalidJobError` if a pattern matches none of the ``names`` of columns."""
-    for pattern in patterns:
-        if not names:
-            raise InvalidJobError(
-                f"{field}: the columns of the data have no names, got {pattern!r}"
-            )
+def require_scaled_columns(data: Data, layout: Layout) -> None:
+    """Raise `InvalidJobError` if ``data.scale`` names a column that is no number of a feature."""
+    if not isinstance(data.scale, dict):
+        return
+    names = [each.name for each in layout.raw_columns]
+    if not any(names):
+        raise InvalidJobError("data.scale: the columns of the data have no names")
+    for pattern in data.scale:
         if not any(matches(name, pattern) for name in names):
             hint = did_you_mean(pattern, names)
-            raise InvalidJobError(f"{field}: no column of the data is {pattern!r}{hint}")
+            raise InvalidJobError(f"data.scale: no feature of the data is {pattern!r}{hint}")
+    _refuse_no_numbers(data.scale, layout)
 
 
-def _settings(data: Data) -> Iterator[tuple[str, Iterable[str]]]:
-    if isinstance(data.missing, dict):
-        yield "data.missing", data.missing
-    if isinstance(data.missing_indicator, list):
-        yield "data.missing_indicator", data.missing_indicator
-    if isinstance(data.scale, dict):
-        yield "data.scale", data.scale
+def _refuse_no_numbers(scale: Mapping[str, str], layout: Layout) -> None:
+    for column in layout.raw_columns:
+        is_number = column.kind not in ("boolean", "category") or column.encode == "ordinal"
+        if column.name in scale and not is_number:
+            raise InvalidJobError(
+                f"data.scale: {column.title} is a {column.kind}, whose features are 0 or 1 and not "
+                f"scaled; got {scale[column.name]!r}"
+            )

@@ -15,7 +15,7 @@ from stepml.job.explanations import did_you_mean
 from stepml.job.places import absolute, bucket_and_key
 from stepml.job.spec import Data
 from stepml.job.spec_base import settled
-from stepml.ml.data.column_settings import require_columns
+from stepml.ml.data.column_settings import require_scaled_columns
 from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.hidden_files import is_hidden, note_on_hidden
 from stepml.ml.data.layout import Layout, dataset_digest
@@ -87,7 +87,7 @@ def plan_data(
     asked = SourceFormat.from_data(data, has_classes=has_classes)
     layout = sniff(source, training, asked)
     if layout.n_columns:  # otherwise only range tasks know them
-        require_columns(data, layout)
+        require_scaled_columns(data, layout)
     objects = [*training, *held_out]
     if held_out:
         layout = replace(layout, first_validation=len(training))

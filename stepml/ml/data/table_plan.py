@@ -9,13 +9,15 @@ from typing import TypeVar
 from stepml.job.columns import matches, value_for
 from stepml.job.errors import InvalidDataError
 from stepml.job.explanations import did_you_mean
+from stepml.job.spec_base import listed
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.table import Table, TableColumn, TableSettings
 
 _T = TypeVar("_T")
 
-# The fills that a category can have; others stand for a level of its own.
+# The fills that a category can have; those for all columns that it cannot have count for others.
 _OF_CATEGORIES = ("fail", "zero", "most_frequent")
+_OF_HASHES = ("fail", "zero")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +96,31 @@ def _planned(column: int, name: str, settings: TableSettings, facts_of: FactsOf)
         encode=encode,
         width=settings.hash_width if encode == "hash" else 0,
         parts=settings.parts if kind == "time" else (),
-        missing=_missing(name, kind, settings),
+        missing=_missing(name, encode, settings),
         indicator=_has_indicator(name, settings.indicator),
         are_numbers=is_category and facts.are_numbers,
     )
 
 
-def _missing(name: str, kind: str, settings: TableSettings) -> str | float:
-    """Return the treatment of a missing value; by default the mean, or a level of its own."""
-    asked = value_for(name, _by_name(settings.missing), None)
-    if kind == "category":
-        return asked if isinstance(asked, str) and asked in _OF_CATEGORIES else "level"
-    return "mean" if asked is None else asked
+def _missing(name: str, encode: str, settings: TableSettings) -> str | float:
+    """Return the treatment of a missing value; by default the mean, or a level of its own.
+
+    ``encode`` is that of a category.
+    """
+    setting = _by_name(settings.missing)
+    asked = value_for(name, setting, None)
+    if not encode:
+        return "mean" if asked is None else asked
+    allowed = _OF_HASHES if encode == "hash" else _OF_CATEGORIES
+    if asked is not None and asked in allowed:
+        return asked
+    if isinstance(setting, dict) and name in setting:
+        raise InvalidDataError(
+            f"data.missing: {name!r} is a category, whose encoding is {encode!r}: expected "
+            f"{listed(allowed)} (without a setting, missing values are a level of their own), got "
+            f"{asked!r}"
+        )
+    return "level"
 
 
 def _has_indicator(name: str, setting: bool | tuple[str, ...]) -> bool:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from stepml.job.errors import InvalidJobError
 from stepml.job.spec import Data
 from stepml.ml.data import (
     Scale,
@@ -28,7 +27,7 @@ from stepml.ml.data.levels import level_hashes
 from stepml.ml.data.ranks import Ranked
 from stepml.ml.data.remainders import Remainders
 from stepml.ml.data.table import Table, TableColumn
-from stepml.ml.data.treatments import fill_for, treatments_of
+from stepml.ml.data.treatments import treatments_of
 from stepml.ml.matrices import CsrMatrix, dense
 from tests.unit.ml.data.test_sniff import sniffed
 
@@ -208,17 +207,3 @@ def test_a_table_is_filled_in_by_column() -> None:
     np.testing.assert_allclose(size, (2 - known.mean()) / known.std(), rtol=1e-4)
     assert set(np.unique(found[:, of["is_new"]])) == {0, 1}  # what is 0 or 1 is not scaled
     assert (found[lacks[:, of["town=p"]]][:, [of["town=p"], of["town=q"]]] == 0).all()
-
-
-def test_a_category_has_no_mean() -> None:
-    number, colour, *_ = COLUMNS
-    hashed = TableColumn("id", 6, "category", "hash", 8)
-    assert [fill_for(each, None) for each in (number, colour, hashed)] == ["mean", "level", "level"]
-    assert [fill_for(each, "median") for each in (number, colour)] == ["median", "level"]
-    assert fill_for(colour, {"*": "mean", "c*": "zero"}) == "zero"
-    assert fill_for(hashed, {"*": "most_frequent"}) == "level"
-    for column, fill in ((colour, "mean"), (colour, 3.0), (hashed, "most_frequent")):
-        with pytest.raises(
-            InvalidJobError, match=f"data.missing: column .*{column.name}.* is a cat"
-        ):
-            fill_for(column, {column.name: fill})
