@@ -51,7 +51,8 @@ class Layout:
     is_general: bool = False  # text: pyarrow reads it, not our tokeniser of numbers
     ignored: tuple[int, ...] = ()  # columns that are not read, whatever they hold
     unlabelled: bool = False  # rows may lack their label, which is NaN; only at predictions
-    settings: TableSettings | None = None  # parquet: only range tasks know its columns
+    settings: TableSettings | None = None  # parquet: only range tasks know its columns …
+    has_classes: bool = False  # … and the labels, which may be large numbers of classes
 
     @property
     def is_sparse(self) -> bool:

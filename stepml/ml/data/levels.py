@@ -96,6 +96,17 @@ class LevelCollector:
             raise too_many_levels(self.columns[column])
         return hashes
 
+    def hashes_at(self, column: int, levels: Sequence[str], places: NDArray[np.intp]) -> Hashes:
+        """Return the hash of each cell, which is at one of the ``places`` among ``levels``.
+
+        Levels without a cell are not remembered; errors as of `hashes`.
+        """
+        used = np.flatnonzero(np.bincount(places, minlength=len(levels)))
+        hashes = np.zeros(len(levels), np.uint64)
+        hashes[used] = self.hashes(column, [levels[each] for each in used.tolist()])
+        found: Hashes = hashes[places]
+        return found
+
     def lists(self) -> list[list[str]]:
         """Return the levels of each column, in order."""
         return [sorted(each.values()) for each in self.found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,6 +69,11 @@ class RowChecks:
         """Return labels for `dense` and `sparse`: ``y``, or the codes of labels without numbers."""
         return y if self._layout.label_kind == "number" else self._codes.codes_of(y)
 
+    def labels_at(self, values: Sequence[Any], places: NDArray[np.intp]) -> NDArray[Any]:
+        """Return the codes of labels, which are at ``places`` among different ``values``."""
+        names = [None if each is None else str(each).strip() for each in values]
+        return self._codes.codes(names)[places]
+
     def dense(
         self,
         key: str,
@@ -76,24 +81,30 @@ class RowChecks:
         y: NDArray[Any],
         X: NDArray[Any],
         said: NDArray[np.float64] | None = None,
+        lacking: Sequence[tuple[str, _Flags]] = (),
     ) -> DenseRows:
         """Return the good rows of a block, which starts at row ``first`` of the object ``key``.
 
-        ``said`` are the values of the column that says which rows validate.
+        ``said`` are the values of the column that says which rows validate. ``lacking`` are the
+        titles of other columns that must have a value, and the rows that have none.
         """
         labels, values = to_float32(y), as_stored(X)
         offsets = np.arange(first, first + len(y))
         validates, unclear = self._validation(said, len(y))
         is_bad_label = self._are_bad(labels)
-        if not is_bad_label.any() and np.isfinite(values).all() and not unclear.any():
+        lack = np.any([flags for _, flags in lacking] or [np.zeros(len(y), np.bool_)], axis=0)
+        are_good = not (is_bad_label.any() or unclear.any() or lack.any())
+        if are_good and np.isfinite(values).all():
             written, rest = unless_equal(y, labels), self._remainders(X)
             rows = DenseRows(offsets, labels, values, written, 0, rest, validates)
             return rows if said is None else replace(rows, validation_ends=ends_of(said))
         missing = np.isnan(values)
-        wrong = self._wrong(values)
-        bad = wrong.any(axis=1) | is_bad_label | unclear
+        wrong = self._wrong(values) & self._must_have_values(values)
+        bad = wrong.any(axis=1) | is_bad_label | unclear | lack
 
         def problem_of(row: int) -> str:
+            for title in (title for title, flags in lacking if flags[row]):
+                return f"{title} is empty, a missing value"
             if said is not None and unclear[row]:
                 title = self._layout.column_title(self._layout.validation_column)
                 return f"{title} is {said[row]:g}, expected {VALIDATES}"
@@ -157,9 +168,18 @@ class RowChecks:
         bad: _Flags = np.isinf(labels) if self._layout.unlabelled else ~np.isfinite(labels)
         return bad
 
+    def _must_have_values(self, values: NDArray[Any]) -> _Flags:
+        """Return which values may be wrong: missing ones where none may be, and infinite ones."""
+        if self._layout.table is None:
+            return np.ones_like(values, np.bool_)
+        strict = [each.missing == "fail" for each in self._layout.table.numbers]
+        found: _Flags = np.array(strict, np.bool_) | np.isinf(values)
+        return found
+
     def _wrong(self, values: _Floats) -> _Flags:
         # NaN is filled in later, once all training rows are known.
-        is_wrong = np.isinf if self._layout.missing == "keep" else _is_not_finite
+        keeps = self._layout.missing == "keep" and self._layout.table is None
+        is_wrong = np.isinf if keeps else _is_not_finite
         wrong: _Flags = is_wrong(values)
         return wrong
 

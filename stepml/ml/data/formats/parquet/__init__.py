@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 
@@ -12,11 +12,15 @@ from stepml.ml.data.formats.base import DataFormat, layout_without_columns
 from stepml.ml.data.formats.columns import other_columns
 from stepml.ml.data.formats.parquet.rows import ParquetRows, require_same_columns
 from stepml.ml.data.formats.parquet.table import MAGIC, Table
+from stepml.ml.data.formats.parquet.values import facts_of, label_kind_of
 from stepml.ml.data.formats.samples import SAMPLED_OBJECTS
+from stepml.ml.data.labels import kind_of_labels
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.remainders import ENOUGH_ROWS, Bounds, fine_within
 from stepml.ml.data.source_format import SourceFormat
+from stepml.ml.data.table import PLAIN_SETTINGS
+from stepml.ml.data.table_plan import ColumnFacts, plan_table
 
 
 class Parquet(DataFormat):
@@ -34,7 +38,12 @@ class Parquet(DataFormat):
                 f"s3 object {objects[0].key} is not parquet: it starts with "
                 f"{start.hex(' ') or 'nothing'} instead of {MAGIC.hex(' ')} (PAR1)"
             )
-        return replace(layout_without_columns(source, source.n_features), label=source.label)
+        return replace(
+            layout_without_columns(source, source.n_features),
+            label=source.label,
+            settings=source.settings,
+            has_classes=source.has_classes,
+        )
 
     def open_rows(
         self,
@@ -54,12 +63,13 @@ class Parquet(DataFormat):
         self, reader: ObjectReader, objects: Sequence[DataObject], layout: Layout
     ) -> tuple[int, ...]:
         # The footers have the bounds of columns; reading the first rows would take much more.
-        columns = [layout.column_of(feature) for feature in range(layout.n_features or 0)]
+        columns = [layout.column_of(number) for number in range(layout.n_numbers)]
         bounds, n_rows = _first_bounds(reader, objects, layout)
         known = Bounds(bounds.low[columns], bounds.high[columns])
         unknown = np.flatnonzero(np.isnan(known.low)).tolist()
         others = self._fine_among(unknown, reader, objects, layout) if unknown else ()
-        return tuple(sorted((*fine_within(known, n_rows), *others)))
+        times = () if layout.table is None else layout.table.times
+        return tuple(sorted({*fine_within(known, n_rows), *others, *times}))
 
 
 def _first_bounds(
@@ -89,7 +99,8 @@ def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: La
         There are no columns, the label is not one of them, or it is the only one.
     """
     first = next(each for each in objects if each.value_bytes)
-    names = Table(reader, first).column_names
+    table = Table(reader, first)
+    names = table.column_names
     if not names:
         raise InvalidDataError(f"s3 object {first.key} has no columns")
     label, validates = other_columns(first, names, len(names), layout)
@@ -101,11 +112,51 @@ def with_columns(reader: ObjectReader, objects: Sequence[DataObject], layout: La
             f"data.n_features is {layout.n_features}, but s3 object {first.key} has {n_features} "
             f"columns{' beside the label' if layout.has_label else ''}"
         )
-    return replace(
+    layout = replace(
         layout,
         n_columns=len(names),
         label_column=label,
         validation_column=validates,
         column_names=names,
         n_features=n_features,
+    )
+    return _with_types(first, table, layout)
+
+
+def _with_types(data: DataObject, table: Table, layout: Layout) -> Layout:
+    """Return ``layout`` with the kinds of its columns, as the footer has them."""
+
+    def facts(column: int, is_typed: bool) -> ColumnFacts:
+        name = layout.column_names[column]
+        found = facts_of(table.types, table.column_types[name])
+        if found is None:
+            raise _unsupported(data, layout.column_title(column), table.column_types[name])
+        return found
+
+    others = layout.other_columns
+    own = {column: name for column, name in enumerate(layout.column_names) if column not in others}
+    planned = plan_table(data, own, layout.settings or PLAIN_SETTINGS, facts)
+    if planned is not None:
+        layout = replace(layout, table=planned, n_features=None)
+    return replace(layout, label_kind=_label_kind(data, table, layout))
+
+
+def _label_kind(data: DataObject, table: Table, layout: Layout) -> str:
+    if not layout.has_label:
+        return "number"
+    name = layout.column_names[layout.label_column]
+    kind = table.column_types[name]
+    found = label_kind_of(table.types, kind)
+    if found is None:
+        raise _unsupported(data, f"the label, {layout.column_title(layout.label_column)},", kind)
+    if found == "number" and layout.has_classes and table.types.is_integer(kind):
+        low, high = (each[layout.label_column] for each in astuple(table.bounds()))
+        return kind_of_labels([f"{end:.0f}" for end in (low, high) if end == end], are_classes=True)
+    return found
+
+
+def _unsupported(data: DataObject, title: str, kind: object) -> InvalidDataError:
+    return InvalidDataError(
+        f"s3 object {data.key}: {title} is of type {kind}; numbers, booleans, text, dates and "
+        "times are possible: leave it out with data.columns.drop, or make several columns of it"
     )

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.columns import require_same_names
-from stepml.ml.data.formats.parquet.table import Table
+from stepml.ml.data.formats.parquet.table import Batch, Table
+from stepml.ml.data.formats.parquet.values import distinct, levels_of, numbers_of
 from stepml.ml.data.formats.row_checks import BLOCK_BYTES, RowChecks, rows_per_block
-from stepml.ml.data.formats.rows import DenseRows, Skipped, without_columns
+from stepml.ml.data.formats.rows import DenseRows, Skipped
 from stepml.ml.data.layout import Layout
+from stepml.ml.data.levels import LevelCollector
 from stepml.ml.data.objects import REQUEST_BYTES, DataObject, ObjectReader
 from stepml.ml.data.ranges import ByteRange
+
+Columns = Mapping[str, Any]  # of pyarrow, by name
 
 
 class ParquetRows(RowSource):
@@ -33,6 +40,9 @@ class ParquetRows(RowSource):
         self._objects = objects
         self._layout = layout  # complete
         self._checks = RowChecks(layout, layout.feature_title)
+        self._numbers = [each for each in layout.raw_columns if not each.is_category]
+        self._categories = [each for each in layout.raw_columns if each.is_category]
+        self._collector = LevelCollector(self._categories)
 
     @property
     def skipped(self) -> Skipped:
@@ -42,20 +52,69 @@ class ParquetRows(RowSource):
     def label_names(self) -> tuple[str, ...]:
         return self._checks.label_names
 
+    @property
+    def levels(self) -> Sequence[Sequence[str]]:
+        return self._collector.lists()
+
     def read(self, part: ByteRange) -> Iterator[DenseRows]:
-        data = self._objects[part.object_index]
+        data, layout = self._objects[part.object_index], self._layout
         table = Table(self._source, data, self._request_bytes)
-        require_same_columns(data, table, self._layout)
-        label, validates = self._layout.label_column, self._layout.validation_column
-        n_rows = rows_per_block(self._layout.n_columns, block_bytes=self._block_bytes)
-        for batch in table.batches(part, n_rows):
-            table_rows = batch.columns
-            y = table_rows[:, label] if label >= 0 else np.zeros(len(table_rows), np.float32)
-            X = without_columns(table_rows, self._layout.other_columns)
-            said = table_rows[:, validates].astype(np.float64) if validates >= 0 else None
-            rows = self._checks.dense(data.key, batch.first, y, X, said)
+        require_same_columns(data, table, layout)
+        names = [layout.column_names[column] for column in layout.kept_columns]
+        n_rows = rows_per_block(len(names), block_bytes=self._block_bytes)
+        for batch in table.batches(part, n_rows, names):
+            with table.damages_named():
+                rows = self._rows(data, batch)
             if len(rows.y):
                 yield rows
+
+    def _rows(self, data: DataObject, batch: Batch) -> DenseRows:
+        columns, n_rows = batch.columns, len(next(iter(batch.columns.values())))
+        X = _matrix([numbers_of(columns[each.name]) for each in self._numbers], n_rows)
+        said = None
+        if self._layout.validation_column >= 0:
+            said = numbers_of(self._column(columns, self._layout.validation_column))
+            said = said.astype(np.float64)
+        y = self._labels(columns, n_rows)
+        found = [levels_of(columns[each.name]) for each in self._categories]
+        lacking = [
+            (column.title, np.array([not each for each in texts], np.bool_)[places])
+            for column, (texts, places) in zip(self._categories, found, strict=True)
+            if column.missing == "fail"
+        ]
+        rows = self._checks.dense(data.key, batch.first, y, X, said, lacking)
+        if self._layout.table is None:
+            return rows
+        return replace(rows, levels=self._hashes(found, rows.offsets - batch.first))
+
+    def _labels(self, columns: Columns, n_rows: int) -> NDArray[Any]:
+        if not self._layout.has_label:
+            return np.zeros(n_rows, np.float32)
+        column = self._column(columns, self._layout.label_column)
+        if self._layout.label_kind == "number":
+            return numbers_of(column)
+        return self._checks.labels_at(*distinct(column))
+
+    def _column(self, columns: Columns, column: int) -> Any:
+        return columns[self._layout.column_names[column]]
+
+    def _hashes(
+        self, found: Sequence[tuple[list[str], NDArray[np.intp]]], good: NDArray[np.int64]
+    ) -> NDArray[np.uint64]:
+        hashes = np.zeros((len(good), len(found)), np.uint64)
+        for place, (texts, places) in enumerate(found):
+            hashes[:, place] = self._collector.hashes_at(place, texts, places[good])
+        return hashes
+
+
+def _matrix(arrays: Sequence[NDArray[Any]], n_rows: int) -> NDArray[Any]:
+    # float32 would not distinguish values that are too large from infinite ones, and lacks digits.
+    is_wide = not all(np.can_cast(each.dtype, np.float32) for each in arrays)
+    # Column by column in memory, like the source.
+    columns = np.empty((len(arrays), n_rows), np.float64 if is_wide else np.float32)
+    for place, column in zip(columns, arrays, strict=True):
+        place[:] = column
+    return columns.T
 
 
 def require_same_columns(data: DataObject, table: Table, layout: Layout) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stepml.job.errors import InvalidDataError, NotAvailableError, StepMLError
 from stepml.ml.data.formats.columns import require_different_names
@@ -34,7 +33,7 @@ class Batch:
     """Some rows of a table."""
 
     first: int  # row in the object
-    columns: NDArray[Any]  # (n_rows, n_columns) floats; missing values are NaN
+    columns: Mapping[str, Any]  # of pyarrow, by name
 
 
 class Table:
@@ -57,12 +56,14 @@ class Table:
         self._reader = reader
         self._request_bytes = request_bytes
         self._parquet = parquet
-        with self._damages_named():
+        with self.damages_named():
             self._metadata = parquet.read_metadata(RangedFile(reader, data))
             schema = self._metadata.schema.to_arrow_schema()
         require_readable(data, self._metadata)
         _require_no_index(data, schema)
-        _require_numbers(pyarrow.types, data, schema)
+        require_different_names(data, schema.names)
+        self.types = pyarrow.types
+        self.column_types: dict[str, Any] = {field.name: field.type for field in schema}
         self.column_names: tuple[str, ...] = tuple(schema.names)
 
     @property
@@ -83,13 +84,16 @@ class Table:
                         found[place] = ends
         return Bounds(np.fmin.reduce(pairs[..., 0]), np.fmax.reduce(pairs[..., 1]))
 
-    def batches(self, part: ByteRange, n_rows: int) -> Iterator[Batch]:
-        """Yield the rows of the row groups that begin in ``part``, at most ``n_rows`` at a time."""
+    def batches(self, part: ByteRange, n_rows: int, names: Sequence[str]) -> Iterator[Batch]:
+        """Yield the rows of the row groups that begin in ``part``, at most ``n_rows`` at a time.
+
+        Only the columns with these ``names`` are read.
+        """
         first = 0
         for number in range(self._metadata.num_row_groups):
             group = self._metadata.row_group(number)
             if group.num_rows and part.start <= self._start(group, number) < part.stop:
-                yield from self._batches(number, first, n_rows)
+                yield from self._batches(number, first, n_rows, names)
             first += group.num_rows
 
     def _start(self, group: Any, number: int) -> int:
@@ -106,9 +110,11 @@ class Table:
             )
         return start
 
-    def _batches(self, number: int, first: int, n_rows: int) -> Iterator[Batch]:
-        share = _AHEAD_BYTES // len(self.column_names)
-        with self._damages_named():
+    def _batches(
+        self, number: int, first: int, n_rows: int, names: Sequence[str]
+    ) -> Iterator[Batch]:
+        share = _AHEAD_BYTES // len(names)
+        with self.damages_named():
             file = self._parquet.ParquetFile(
                 RangedFile(self._reader, self._data),
                 metadata=self._metadata,
@@ -116,23 +122,25 @@ class Table:
                 pre_buffer=False,  # it would hold the whole row group
                 page_checksum_verification=True,
             )
-            batches = file.iter_batches(n_rows, row_groups=[number], use_threads=False)
+            batches = file.iter_batches(
+                n_rows, row_groups=[number], columns=list(names), use_threads=False
+            )
         behind = first + self._metadata.row_group(number).num_rows
         while True:
-            with self._damages_named():
+            with self.damages_named():
                 batch = next(batches, None)
-                columns = None if batch is None else _columns(batch)
-            if columns is None:
+            if batch is None:
                 break
-            yield Batch(first, columns)
-            first += len(columns)
+            yield Batch(first, dict(zip(batch.schema.names, batch.columns, strict=True)))
+            first += batch.num_rows
         if first != behind:
             raise InvalidDataError(
                 f"s3 object {self._data.key}: row group {number} lacks {behind - first} rows"
             )
 
     @contextmanager
-    def _damages_named(self) -> Iterator[None]:
+    def damages_named(self) -> Iterator[None]:
+        """Turn errors of pyarrow into `InvalidDataError`, which names the object."""
         try:
             yield
         except StepMLError:
@@ -155,16 +163,6 @@ def _import_pyarrow() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def _require_numbers(types: Any, data: DataObject, schema: Any) -> None:
-    for field in schema:
-        if not any(is_kind(field.type) for is_kind in _number_kinds(types)):
-            raise InvalidDataError(
-                f"s3 object {data.key}: column {field.name[:40]!r} is of type {field.type}; "
-                "numbers and booleans are possible"
-            )
-    require_different_names(data, schema.names)
-
-
 def _require_no_index(data: DataObject, schema: Any) -> None:
     """Refuse the index of a frame, which pandas stores as columns, and does not read as such."""
     index = _index_columns(schema)
@@ -184,24 +182,3 @@ def _index_columns(schema: Any) -> set[str]:
         return set()
     # A range is described by an object instead of a name, and has no column.
     return {each for each in stored if isinstance(each, str)} if isinstance(stored, list) else set()
-
-
-def _number_kinds(types: Any) -> tuple[Any, ...]:
-    return types.is_integer, types.is_floating, types.is_boolean
-
-
-def _columns(batch: Any) -> NDArray[Any]:
-    arrays = [_numbers(column) for column in batch.columns]
-    # float32 would not distinguish values that are too large from infinite ones, and lacks digits.
-    is_wide = not all(np.can_cast(each.dtype, np.float32) for each in arrays)
-    # Column by column in memory, like the source.
-    columns = np.empty((len(arrays), batch.num_rows), np.float64 if is_wide else np.float32)
-    for place, column in zip(columns, arrays, strict=True):
-        place[:] = column
-    return columns.T
-
-
-def _numbers(column: Any) -> NDArray[Any]:
-    # Nulls become NaN: integers as float64; booleans as objects, whose None is NaN.
-    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
-    return values.astype(np.float32) if values.dtype.hasobject else values

@@ -159,7 +159,7 @@ class GeneralParser:
         if self._layout.table is not None:
             hashes = np.full((len(y), len(levels)), MISSING, np.uint64)
             for place, (texts, places) in enumerate(levels):
-                hashes[:, place] = self._collector.hashes(place, texts)[places]
+                hashes[:, place] = self._collector.hashes_at(place, texts, places)
         rows = DenseRows(
             lines.offsets,
             y,

@@ -1,0 +1,111 @@
+"""Columns of pyarrow → numbers, levels and labels, by the type of the column."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepml.ml.data.levels import level_of_number
+from stepml.ml.data.table import MISSING_LEVEL
+from stepml.ml.data.table_plan import ColumnFacts
+
+Floats64 = NDArray[np.float64]
+Places = NDArray[np.intp]
+
+_UNITS_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_DAY_S = 86_400
+
+
+def facts_of(types: Any, kind: Any) -> ColumnFacts | None:
+    """Return the facts about a column of the type ``kind``; None: it cannot be a feature.
+
+    ``types`` is the module `pyarrow.types`.
+    """
+    if types.is_dictionary(kind):
+        inner = facts_of(types, kind.value_type)
+        return inner and ColumnFacts("category", are_numbers=inner.kind == "number")
+    if types.is_boolean(kind):
+        return ColumnFacts("boolean")
+    if types.is_timestamp(kind) or types.is_date(kind):
+        return ColumnFacts("time")
+    if _is_number(types, kind):
+        return ColumnFacts("number", are_numbers=True)
+    return ColumnFacts("category") if _is_text(types, kind) else None
+
+
+def label_kind_of(types: Any, kind: Any) -> str | None:
+    """Return the kind of labels of the type ``kind``; None: it cannot be the label."""
+    if types.is_dictionary(kind):
+        return label_kind_of(types, kind.value_type)
+    if types.is_boolean(kind):
+        return "boolean"
+    if _is_number(types, kind) or types.is_timestamp(kind) or types.is_date(kind):
+        return "number"
+    return "text" if _is_text(types, kind) else None
+
+
+def numbers_of(column: Any) -> NDArray[Any]:
+    """Return a column as numbers, NaN where they are missing; times as seconds since 1970."""
+    kind = str(column.type)
+    if kind.startswith("dictionary"):
+        return numbers_of(column.dictionary_decode())
+    if kind.startswith("decimal") or kind == "null":
+        column = column.cast("float64")
+    elif kind.startswith(("timestamp", "date", "time", "duration")):
+        return _seconds(column, kind)
+    # Nulls become NaN: integers as float64; booleans as objects, whose None is NaN.
+    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return values.astype(np.float32) if values.dtype.hasobject else values
+
+
+def levels_of(column: Any) -> tuple[list[str], Places]:
+    """Return the different levels of a column, and the place of each cell among them."""
+    texts, places = distinct(column)
+    return [_level(each) for each in texts], places
+
+
+def distinct(column: Any) -> tuple[list[Any], Places]:
+    """Return the different values of a column, None if missing, and the place of each cell."""
+    encoded = column if hasattr(column, "dictionary") else column.dictionary_encode()
+    values = [*encoded.dictionary.to_pylist(), None]
+    places = encoded.indices.fill_null(len(values) - 1)
+    return values, places.to_numpy(zero_copy_only=False).astype(np.intp)
+
+
+def _level(value: Any) -> str:
+    if value is None:
+        return MISSING_LEVEL
+    if isinstance(value, (bool, str)):
+        return str(value).strip()
+    return level_of_number(value)
+
+
+def _is_number(types: Any, kind: Any) -> bool:
+    return any(
+        is_kind(kind)
+        for is_kind in (
+            *(types.is_integer, types.is_floating, types.is_decimal, types.is_null),
+            *(types.is_time, types.is_duration),
+        )
+    )
+
+
+def _is_text(types: Any, kind: Any) -> bool:
+    views = (getattr(types, "is_string_view", None),)  # of newer versions
+    kinds = (types.is_string, types.is_large_string, *filter(None, views))
+    return any(is_kind(kind) for is_kind in kinds)
+
+
+def _seconds(column: Any, kind: str) -> Floats64:
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    width = "int32" if kind.startswith(("date32", "time32")) else "int64"
+    whole = column.cast(width).fill_null(0).to_numpy(zero_copy_only=False)
+    if kind.startswith("date32"):
+        seconds: Floats64 = whole.astype(np.float64) * _DAY_S
+    else:
+        unit = "ms" if kind.startswith("date64") else column.type.unit
+        seconds = whole / _UNITS_A_SECOND[unit]
+    seconds[missing] = np.nan
+    return seconds
