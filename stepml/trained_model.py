@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stepml.job.spec_base import label_text
+from stepml.job.spec_base import Label, label_text
 from stepml.ml.artifact import Artifact
 from stepml.ml.class_names import NUMBERS as NUMBERS_ALONE
 from stepml.ml.class_names import ClassNames
@@ -129,13 +129,30 @@ class TrainedModel(FittedEstimator):
 
         It takes rows as in the data (float64, if there are `fine_features`, else float32), which
         its part ``preparation`` scales for the bare ``network``. The outputs, of shape
-        (n_samples, n_outputs), are decision values, or predictions of a regression. Each call
+        (n_samples, n_outputs), are decision values, or predictions of a regression. Those of
+        classifiers are named by the module's `classes`, the list of `output_labels`. Each call
         returns a new module. Without torch, it raises `NotAvailableError`.
         """
         scale = self._preparation.scale
         if isinstance(self._model, NeuralNetwork):
-            return self._model.module(self._w, scale)
-        return linear_module(*self._function_of_prepared, scale)
+            module = self._model.module(self._w, scale)
+        else:
+            module = linear_module(*self._function_of_prepared, scale)
+        module.classes = self.output_labels  # type: ignore[assignment]
+        return module
+
+    @property
+    def output_labels(self) -> list[Label]:
+        """The label of the class that each output of `module` speaks for; none of other models.
+
+        A single output is above 0 for this class, and below 0 for the other one.
+        """
+        if not isinstance(self._model, Classifier):
+            return []
+        labels: list[Label] = self.classes_.tolist()
+        if isinstance(self._model, NeuralNetwork):
+            return labels if self._model.n_outputs > 1 else labels[1:]
+        return labels if len(labels) > 2 else labels[1:]
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the quality of the predictions; greater is better.

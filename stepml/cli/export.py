@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +22,7 @@ from stepml.cli.options import (
 )
 from stepml.cli.output import Output
 from stepml.client.stack import DEFAULT_STACK
-from stepml.job.spec_base import label_text
+from stepml.job.spec_base import Label, label_text
 
 if TYPE_CHECKING:
     from stepml.trained_model import TrainedModel
@@ -79,12 +81,19 @@ def _graph(model: TrainedModel) -> bytes:
 
     metadata = {"job_id": str(model.card["job_id"])}
     if classes := _classes(model):
-        metadata["classes"] = " ".join(classes)
+        metadata["classes"] = json.dumps(classes, ensure_ascii=False)
+        metadata["outputs"] = json.dumps(_texts(model.output_labels), ensure_ascii=False)
     return onnx_bytes(module, _row_shape(model), wide=bool(model.fine_features), metadata=metadata)
 
 
 def _classes(model: TrainedModel) -> list[str]:
-    return [label_text(label) for label in getattr(model, "classes_", ())]
+    return _texts(model.classes_.tolist()) if hasattr(model, "classes_") else []
+
+
+def _texts(labels: Iterable[Label]) -> list[str]:
+    from stepml.ml.class_names import as_stored  # loads NumPy
+
+    return [label_text(as_stored(each) if isinstance(each, float) else each) for each in labels]
 
 
 def _row_shape(model: TrainedModel) -> tuple[int, ...]:
@@ -99,6 +108,7 @@ def _document(where: str, onnx: Path, model: TrainedModel) -> dict[str, object]:
         "row_shape": list(_row_shape(model)),
         "dtype": "float64" if model.fine_features else "float32",
         "classes": _classes(model),
+        "outputs": _texts(model.output_labels),
     }
 
 
@@ -109,3 +119,5 @@ def _show(onnx: Path, model: TrainedModel, output: Output) -> None:
     if classes := _classes(model):
         some = ", ".join(classes[:10])
         output.complaint(f"classes: {some}{', …' if len(classes) > 10 else ''}")
+        if len(model.output_labels) == 1:
+            output.complaint(f"the output is above 0 for {classes[1]}, below 0 for {classes[0]}")

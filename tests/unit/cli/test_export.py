@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,9 @@ from stepml.cli.app import app
 from stepml.job.models import Neural
 from stepml.job.networks import Mobilenet, Resnet18
 from stepml.ml.artifact import Artifact
+from stepml.ml.class_names import ClassNames
 from stepml.ml.matrices import Floats
-from stepml.ml.models import LabelUnit
+from stepml.ml.models import BinarySvm, LabelUnit, SoftmaxRegression
 from stepml.trained_model import TrainedModel
 from tests.support.artifacts import example, write
 from tests.support.torch import torch  # noqa: F401 - skips where it is absent
@@ -79,6 +82,29 @@ def test_linear_models_are_exported_as_well(tmp_path: Path) -> None:
     assert "rows n × 4, float32" in run(write(it.artifact, tmp_path / "m"), "--onnx", file)
     expected = TrainedModel(it.artifact).decision_function(it.X)
     assert np.allclose(outputs(file, it.X), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "outputs_of"), [("softmax", ["a b", "c", "d"]), ("svm", ["c"]), ("linear", None)]
+)
+def test_outputs_are_named(kind: str, outputs_of: list[str] | None, tmp_path: Path) -> None:
+    it = example(kind)
+    names = ClassNames("text", ("a b", "c", "d")[: 3 if kind == "softmax" else 2])
+    model: Any = {
+        "softmax": SoftmaxRegression(4, (0.0, 1.0, 2.0), names=names),
+        "svm": BinarySvm(4, 1.0, 0.0, names=names),
+        "linear": it.artifact.model,
+    }[kind]
+    made = replace(it.artifact, model=model, card={**it.artifact.card, **model.describe()})
+    file = tmp_path / "model.onnx"
+    told = run(write(made, tmp_path / "m"), "--onnx", file)
+    metadata = onnxruntime.InferenceSession(file).get_modelmeta().custom_metadata_map
+    assert ("above 0 for c, below 0 for a b" in told) == (kind == "svm")
+    if outputs_of is None:
+        assert "classes" not in metadata
+        return
+    assert json.loads(metadata["outputs"]) == TrainedModel(made).module().classes == outputs_of
+    assert json.loads(metadata["classes"]) == list(names.names)
 
 
 def test_what_cannot_be_exported_is_refused(
