@@ -178,7 +178,9 @@ def _initialised(
     epochs_of(plan.spec).require_room(plan, channel_of(store, plan))
     take_over(store, partition)
     _publish_start(store, partition, plan, start)
-    plan = _measured(store, partition, plan, manifest, _mean_row(moments, scale), start)
+    plan = _measured(
+        store, partition, plan, manifest, _mean_row(moments, scale, plan.training_rows), start
+    )
     log("model initialised", job_id=store.job_id, parameters=plan.model().n_parameters)
     return plan
 
@@ -277,11 +279,9 @@ def _doubts(
     return [*doubts_about_classes(plan.spec, plan.model(), manifest, held_out), *found]
 
 
-def _mean_row(moments: Moments, scale: Scale | None) -> Floats:
+def _mean_row(moments: Moments, scale: Scale | None, n_rows: int) -> Floats:
     """Return the mean of the training rows, prepared as these are."""
-    mean = moments.mean if scale is None else (moments.mean - scale.mean) / scale.scale
-    row: Floats = mean.astype(np.float32)
-    return row
+    return moments.mean.astype(np.float32) if scale is None else scale.mean_of(moments, n_rows)
 
 
 def _loss_of(store: JobStore, plan: TrainingPlan, parameters: Floats | None) -> float | None:

@@ -85,9 +85,11 @@ class Preparation:
 def _scale_of(artifact: Artifact) -> Scale | None:
     """Return the scale of rows to predict.
 
-    Before the scale had all of the fills, they were those of ``data.missing``.
+    Before cards had a pipeline, a scale had not all of the fills, but those of ``data.missing``.
     """
     scale, n_features = artifact.scale, artifact.model.n_features
+    if "pipeline" in artifact.card:
+        return scale
     missing = artifact.card.get("job", {}).get("data", {}).get("missing", "fail")
     fill = {"fail": np.nan, "zero": 0.0}.get(missing) if isinstance(missing, str) else None
     if fill is None:

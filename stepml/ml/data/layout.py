@@ -122,6 +122,14 @@ class Layout:
         """Return the title of a number of a raw row for messages."""
         return self.column_title(self.column_of(number)) if self.n_columns else f"feature {number}"
 
+    def titles_of(self, found: Flags) -> list[str]:
+        """Return the titles of the features that are ``found``."""
+        return [self.feature_title(each) for each in np.flatnonzero(found).tolist()]
+
+    def are_scaled(self) -> Flags | None:
+        """Return None: scaling applies to all features."""
+        return None
+
     def column_title(self, column: int) -> str:
         """Return the title of a column for messages: its number, from 1, and its name."""
         if column < len(self.column_names):

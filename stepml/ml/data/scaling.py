@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.ml.data import arrays
-from stepml.ml.data.moments import Features, Floats32, Floats64, no_features, row_blocks
+from stepml.ml.data.moments import Features, Floats32, Floats64, Moments, no_features, row_blocks
 from stepml.ml.data.objects import Buffer
 from stepml.ml.data.remainders import Remainders
 from stepml.ml.matrices import CsrMatrix, Matrix
@@ -53,6 +53,19 @@ class Scale:
     def changes(self) -> bool:
         """Whether values that are not missing change."""
         return bool(self.mean.any() or (self.scale != 1).any())
+
+    def mean_of(self, moments: Moments, n_rows: int) -> Floats32:
+        """Return the mean of ``n_rows`` prepared rows, given their moments as in the data."""
+        sums = moments.mean * moments.n
+        fills, n_missing = np.nan_to_num(self.fill.astype(np.float64)), n_rows - moments.n
+        sums += fills * n_missing
+        first, level = self.moved.T
+        # Of sparse rows, only the first feature counts what is missing.
+        sums[level] += np.maximum(n_missing[first] - n_missing[level], 0)
+        mean = self.mean.astype(np.float64)
+        mean[self.fine] = self.fine_mean
+        found: Floats32 = ((sums / n_rows - mean) / self.scale).astype(np.float32)
+        return found
 
     @property
     def fine_fills(self) -> Floats64:

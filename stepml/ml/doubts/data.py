@@ -18,6 +18,7 @@ _ROUNDED = 1e-3  # of the labels' standard deviation
 _CONSTANT = "features_constant"
 _OF_CONSTANTS = ("worse_than_constant", "no_better_than_constant", "rarely_predicted")
 _APART = 1e4  # ratio of the scales of features
+_APART_IN_DISTANCE = 1e2  # of their deviations: the small one is 1/10,000 of squared distances
 _OUTLIERS = 0.05  # share of many features that may be smaller, or larger: rare pixels and words
 
 
@@ -67,16 +68,21 @@ def _if_coarse_after_all(features: NamedFeatures, moments: Moments) -> list[JobW
 
 
 def _if_apart(spec: JobSpec, features: NamedFeatures, moments: Moments) -> list[JobWarning]:
-    """Return a warning about scales that no single learning rate suits."""
+    """Return a warning about scales that no single learning rate, or distance, suits."""
     if settled(spec.algorithm).is_exact:
         return []
-    sizes = np.sqrt(moments.mean**2 + moments.m2 / np.maximum(moments.n, 1))
+    has_distances = "clusters" in spec.model.traits  # in which means play no part
+    squares = moments.m2 / np.maximum(moments.n, 1)
+    sizes = np.sqrt(squares if has_distances else squares + moments.mean**2)
+    are_scaled = features.are_scaled()
+    if are_scaled is not None:  # what is 0 or 1 is not small, but rare
+        sizes = np.where(are_scaled, sizes, 0)
     order = np.argsort(sizes, kind="stable")[np.count_nonzero(sizes == 0) :]
     if not len(order):
         return []
     out = int(_OUTLIERS * len(order))
     small, large = order[out], order[-1 - out]
-    if sizes[large] <= _APART * sizes[small]:
+    if sizes[large] <= (_APART_IN_DISTANCE if has_distances else _APART) * sizes[small]:
         return []
     text = (
         f"the features differ in scale: {features.feature_title(int(small))} is about "

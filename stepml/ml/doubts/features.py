@@ -29,13 +29,14 @@ def notes_on_features(
         Returns training rows as in the data. Called only if features have the same mean.
     """
     is_empty = moments.n == 0
+    kinds = (
+        (is_empty, ("has no value", "have no value")),
+        (moments.are_constant & ~is_empty, ("is constant", "are constant")),
+    )
     notes = [
-        _note([features.feature_title(each) for each in np.flatnonzero(found).tolist()], *verbs)
-        for found, verbs in (
-            (is_empty, ("has no value", "have no value")),
-            (moments.are_constant & ~is_empty, ("is constant", "are constant")),
-        )
-        if found.any()
+        _note(titles, *verbs)
+        for found, verbs in kinds
+        if found.any() and (titles := features.titles_of(found))
     ]
     repeated = _repeated(moments, sample)
     pairs = [

@@ -23,11 +23,13 @@ from stepml.ml.data import (
     scaled,
 )
 from stepml.ml.data.encoding import Encoder, RawRows
+from stepml.ml.data.feature_names import TableFeatures
 from stepml.ml.data.levels import level_hashes
 from stepml.ml.data.ranks import Ranked
 from stepml.ml.data.remainders import Remainders
 from stepml.ml.data.table import Table, TableColumn
 from stepml.ml.data.treatments import treatments_of
+from stepml.ml.doubts import notes_on_features
 from stepml.ml.matrices import CsrMatrix, dense
 from tests.unit.ml.data.test_sniff import sniffed
 
@@ -207,3 +209,28 @@ def test_a_table_is_filled_in_by_column() -> None:
     np.testing.assert_allclose(size, (2 - known.mean()) / known.std(), rtol=1e-4)
     assert set(np.unique(found[:, of["is_new"]])) == {0, 1}  # what is 0 or 1 is not scaled
     assert (found[lacks[:, of["town=p"]]][:, [of["town=p"], of["town=q"]]] == 0).all()
+
+
+@pytest.mark.parametrize("method", ["none", *SCALERS])
+def test_the_mean_of_prepared_rows_follows_from_the_moments(method: str) -> None:
+    encoder, X, pairs = both()
+    data = Data(uri="s3://b/x.csv", format="csv", scale=method)
+    treatments = treatments_of(data, sniffed(b"1,2\n"), encoder)
+    for rows, sparse in ((X, False), (pairs, True)):
+        scale = learnt(rows, treatments, sparse=sparse)
+        expected = dense(scaled(rows, scale)).mean(axis=0, dtype=float)
+        found = scale.mean_of(feature_moments(rows), len(X))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_columns_of_a_table_are_noted_as_a_whole() -> None:
+    columns = (
+        TableColumn("one", 0, "category", "one_hot", missing="level"),
+        TableColumn("two", 1, "category", "one_hot", missing="level"),
+        TableColumn("n", 2, "number", missing="mean"),
+    )
+    encoder = Encoder(Table(columns), (("a",), ("x", "y", "z")))
+    codes = [level_hashes(["a"] * 60), level_hashes([*"xy"] * 30)]  # z is in validation rows
+    X = encoder.dense(RawRows(np.arange(60, dtype=np.float32)[:, None], np.stack(codes, axis=1)))
+    notes = notes_on_features(TableFeatures(encoder), feature_moments(X), lambda: X)
+    assert notes == ["column 1 ('one') is constant"]
