@@ -1,4 +1,4 @@
-"""Partition a file once, and print how much processor time it took: the program that `bench_partition` runs.
+"""Partition a file once and print the processor time it took: the program of `bench_partition`.
 
 It runs in a checkout of its own, which may be an older one, so it uses nothing but the test support
 of that checkout.

@@ -22,6 +22,7 @@ from stepml.ml.data.formats.text.first_lines import FirstLines
 from stepml.ml.data.formats.text.headers import Header
 from stepml.ml.data.formats.text.label_tokens import LabelTokens
 from stepml.ml.data.formats.text.lines import BadLines, Lines, parse_good
+from stepml.ml.data.formats.text.lookalikes import comment_hint
 from stepml.ml.data.formats.text.numbers import (
     Flags,
     Floats64,
@@ -37,7 +38,6 @@ from stepml.ml.data.formats.text.reading import BLOCK_BYTES, ReadLimits
 from stepml.ml.data.formats.text.records import NEWLINE
 from stepml.ml.data.formats.text.review import header_of, review_table
 from stepml.ml.data.formats.text.types import with_label_kind, with_types
-from stepml.ml.data.formats.text.unreadable import comment_hint, require_numbers
 from stepml.ml.data.labels import LabelCodes
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
@@ -74,10 +74,7 @@ class Csv(TextFormat):
         return replace(layout, is_general=layout.is_general or is_quoted)
 
     def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
-        notes = review_table(first.data, first.table(), layout, source)
-        if not layout.is_general:
-            require_numbers(first, layout)
-        return notes
+        return review_table(first.data, first.table(), layout, source)
 
     def parser(self, layout: Layout) -> Parser:
         if not layout.is_general:

@@ -8,6 +8,7 @@ below.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +16,7 @@ from itertools import pairwise
 
 from stepml.ml.data.formats.text.numbers import is_missing
 
+_DIGITS = re.compile(r"[0-9]+")
 _MANY = 8  # columns: so many numbers do not ascend by chance
 _SURELY = 10  # columns: so many numbers are not 0, 1, 2, … by chance
 _ENOUGH_ROWS = 3  # to say that a column has no whole numbers …
@@ -44,17 +46,53 @@ def find_header(first: Cells, rows: Sequence[Cells], label: str | int | None) ->
         The label's column; its name makes the line a header.
     """
     names = [column for column, cell in enumerate(first) if _is_name(cell)]
-    # Cells without content, such as the name of an index, are neither names nor numbers.
-    if (isinstance(label, str) and label in first) or 2 * len(names) > sum(map(bool, first)):
+    if isinstance(label, str) and label in first:
         return Header.YES
     columns = [column for column, cell in enumerate(first) if _number(cell) is not None]
     below = [row for row in rows if len(row) == len(first)]
+    # Cells without content, such as the name of an index, are neither names nor numbers.
+    if 2 * len(names) > sum(map(bool, first)):
+        return Header.YES if _are_names(first, names, below) else Header.NO
     if not columns or not below:
         return Header.NO
     found = _Numbers.of(first, below, columns).header()
     if names and found is not Header.NO:
         return Header.BY_EVIDENCE if _hold_numbers(below, names) else Header.NO
     return found
+
+
+def _are_names(first: Cells, words: Sequence[int], rows: Sequence[Cells]) -> bool:
+    """Return whether ``first``, most of whose cells are words, names the columns.
+
+    Parameters
+    ----------
+    words : sequence of int
+        The columns with a word in ``first``.
+    rows : sequence of sequence of str
+        The lines below.
+    """
+    cells = {column: [row[column] for row in rows if row[column]] for column in range(len(first))}
+    if not rows or any(_hold_some_numbers(cells[column]) for column in words):
+        return True
+    others = [column for column in range(len(first)) if column not in words]
+    if any(_number(first[column]) is not None and cells[column] for column in others):
+        return False  # text and numbers are where they are in the rows
+    # All columns are text. A level is in several rows, a name in none.
+    return not any(
+        first[column] in cells[column] or _are_alike(first[column], cells[column])
+        for column in words
+    )
+
+
+def _hold_some_numbers(cells: Cells) -> bool:
+    known = [cell for cell in cells if not is_missing(cell.encode())]
+    return bool(known) and all(_number(cell) is not None for cell in known)
+
+
+def _are_alike(word: str, cells: Cells) -> bool:
+    """Return whether a word and the cells below it have digits, written in the same way."""
+    forms = {_DIGITS.sub("0", each) for each in (word, *cells)}
+    return _DIGITS.search(word) is not None and len(forms) == 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stepml.job.errors import InvalidDataError
-from stepml.ml.data.formats.rows import shortened
 from stepml.ml.data.formats.text.cells import CellReader
+from stepml.ml.data.formats.text.lookalikes import refuse_lookalikes
 from stepml.ml.data.formats.text.numbers import is_missing, is_text
 from stepml.ml.data.labels import LEAST_SHARE_OF_WORDS, LEAST_WORDS, kind_of_labels
 from stepml.ml.data.layout import Layout
@@ -20,7 +17,6 @@ from stepml.ml.data.table_plan import ColumnFacts, asked_label_kind, plan_table
 from stepml.ml.data.times import seconds_of
 
 _BOOLEANS = frozenset({"true", "True", "TRUE", "false", "False", "FALSE"})
-_DECORATED = re.compile(r"[-+(]?\s*[$€£¥]?\s*[-+]?\d[\d.,' ]*\s*[%$€£¥)]*")
 
 
 def column_facts(
@@ -42,7 +38,7 @@ def column_facts(
     Raises
     ------
     InvalidDataError
-        All cells are numbers with separators of thousands, decimal commas, or units.
+        All cells look like numbers or dates, in another way of writing; see `refuse_lookalikes`.
     """
     known = [each for each in cells if not is_missing(each.encode())]
     words = [each for each in known if is_text(each.encode())]
@@ -52,21 +48,12 @@ def column_facts(
         return ColumnFacts("boolean")
     if all(not math.isnan(seconds_of(each)) for each in known):
         return ColumnFacts("time")
-    if not is_typed and all(_DECORATED.fullmatch(each) for each in known):
-        raise _decorated(data, title, name, words[0])
+    if not is_typed:
+        refuse_lookalikes(data, title, name, known)
     is_mixed = len(words) < len(known)
     if is_mixed and (len(words) < LEAST_WORDS or len(words) < LEAST_SHARE_OF_WORDS * len(known)):
         return ColumnFacts("number")
     return ColumnFacts("category")
-
-
-def _decorated(data: DataObject, title: str, name: str, cell: str) -> InvalidDataError:
-    setting = json.dumps({name or "*": "category"})
-    return InvalidDataError(
-        f"s3 object {data.key}: {title} seems to have numbers, such as "
-        f"{shortened(cell.encode(), 40)!r}: set data.thousands or data.decimal, or write them "
-        f"without units; data.columns.types {setting} makes them levels"
-    )
 
 
 def with_types(
