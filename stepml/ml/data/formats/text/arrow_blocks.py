@@ -58,7 +58,9 @@ class ArrowBlocks:
     def read(self, text: bytes) -> Block | None:
         """Return the columns of whole lines; None: a row has a wrong number of columns."""
         table = self._table(text, self._typed)
-        return Block(self._table(text, self._as_text) if table is None else table) if text else None
+        if table is None:
+            table = self._table(text, self._as_text)
+        return None if table is None else Block(table)
 
     def _table(self, text: bytes, types: dict[str, Any]) -> Any:
         """Return a table of pyarrow, or None if it refuses a cell or a row."""

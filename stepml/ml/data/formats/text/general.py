@@ -102,7 +102,7 @@ class GeneralParser:
     def _converted(self, block: Block, column: int, conversion: Conversion, bad: Flags) -> Floats64:
         values = block.numbers(column)
         if values is not None:
-            return values
+            return self._cells.lack(values)
         texts = block.texts(column)
         found = [conversion(each) for each in texts.distinct]
         refused = np.array([each is None for each in found], np.bool_)
@@ -111,7 +111,7 @@ class GeneralParser:
 
     def _levels_of(self, block: Block, column: TableColumn, bad: Flags) -> _CellLevels:
         texts = block.texts(column.column)
-        missing = [self._cells.is_missing(each) for each in texts.distinct]
+        missing = [self._cells.is_missing_text(each) for each in texts.distinct]
         if column.missing == "fail":
             bad |= np.array(missing, np.bool_)[texts.places]
         levels = [
@@ -131,7 +131,7 @@ class GeneralParser:
             labels = self._converted(block, column, self._cells.conversion("number"), bad)
         else:
             texts = block.texts(column)
-            known = [None if self._cells.is_missing(each) else each for each in texts.distinct]
+            known = [None if self._cells.is_missing_text(each) else each for each in texts.distinct]
             labels = self._labels.codes(known).astype(np.float64)[texts.places]
         singles = to_singles(labels)
         bad |= np.isinf(singles) if self._layout.unlabelled else ~np.isfinite(singles)
@@ -198,9 +198,8 @@ class GeneralParser:
         if self._labels is None:
             problem = self._cells.problem(TableColumn("", column, "number"), cells[column])
         else:
-            is_missing = self._cells.is_missing(cells[column])
-            cell = "" if is_missing else cells[column]
-            problem = label_problem(cell.encode(), self._layout.label_kind)
+            token = cells[column].encode()
+            problem = label_problem(token, self._layout.label_kind, self._cells.spelling)
         if problem is None:
             return None
         problem = problem.replace("a missing value", "a missing label")

@@ -10,8 +10,7 @@ from dataclasses import replace
 
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.rows import shortened
-from stepml.ml.data.formats.text.cells import CellReader
-from stepml.ml.data.formats.text.numbers import is_missing, is_text
+from stepml.ml.data.formats.text.numbers import is_text
 from stepml.ml.data.labels import LEAST_SHARE_OF_WORDS, LEAST_WORDS, kind_of_labels
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
@@ -20,7 +19,20 @@ from stepml.ml.data.table_plan import ColumnFacts, asked_label_kind, plan_table
 from stepml.ml.data.times import seconds_of
 
 _BOOLEANS = frozenset({"true", "True", "TRUE", "false", "False", "FALSE"})
-_DECORATED = re.compile(r"[-+(]?\s*[$€£¥]?\s*[-+]?\d[\d.,' ]*\s*[%$€£¥)]*")
+_DECORATED = re.compile(r"[-+(]?\s*[$€£¥]?\s*[-+]?\d[\d.,'\u2019 \u00a0\u202f]*\s*[%$€£¥)]*")
+_UNITS = "write them without units"
+_CURES = {
+    "set data.thousands to ','": re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?"),
+    "set data.decimal to ','": re.compile(r"[-+]?\d*,\d+"),
+    "set data.decimal to ',' and data.thousands to '.'": re.compile(
+        r"[-+]?\d{1,3}(\.\d{3})*(,\d+)?"
+    ),
+    "set data.thousands to ' '": re.compile(r"[-+]?\d{1,3}([ \u00a0\u202f]\d{3})+(\.\d*)?"),
+    "set data.decimal to ',' and data.thousands to ' '": re.compile(
+        r"[-+]?\d{1,3}([ \u00a0\u202f]\d{3})*(,\d+)?"
+    ),
+    'set data.thousands to "\'"': re.compile(r"[-+]?\d{1,3}(['\u2019]\d{3})*(\.\d*)?"),
+}
 
 
 def column_facts(
@@ -35,7 +47,7 @@ def column_facts(
     title, name : str
         Of the column.
     cells : sequence of str
-        Of the first rows, without blanks around them.
+        Of the first rows, without blanks around them; empty: missing.
     is_typed : bool, default False
         The job gives the type.
 
@@ -44,7 +56,7 @@ def column_facts(
     InvalidDataError
         All cells are numbers with separators of thousands, decimal commas, or units.
     """
-    known = [each for each in cells if not is_missing(each.encode())]
+    known = list(filter(None, cells))
     words = [each for each in known if is_text(each.encode())]
     if not words:
         return ColumnFacts("number", are_numbers=True)
@@ -53,19 +65,20 @@ def column_facts(
     if all(not math.isnan(seconds_of(each)) for each in known):
         return ColumnFacts("time")
     if not is_typed and all(_DECORATED.fullmatch(each) for each in known):
-        raise _decorated(data, title, name, words[0])
+        raise _decorated(data, title, name, words)
     is_mixed = len(words) < len(known)
     if is_mixed and (len(words) < LEAST_WORDS or len(words) < LEAST_SHARE_OF_WORDS * len(known)):
         return ColumnFacts("number")
     return ColumnFacts("category")
 
 
-def _decorated(data: DataObject, title: str, name: str, cell: str) -> InvalidDataError:
+def _decorated(data: DataObject, title: str, name: str, cells: Sequence[str]) -> InvalidDataError:
+    cell = cells[0]
+    cure = next((cure for cure, form in _CURES.items() if all(map(form.fullmatch, cells))), _UNITS)
     setting = json.dumps({name or "*": "category"})
     return InvalidDataError(
         f"s3 object {data.key}: {title} seems to have numbers, such as "
-        f"{shortened(cell.encode(), 40)!r}: set data.thousands or data.decimal, or write them "
-        f"without units; data.columns.types {setting} makes them levels"
+        f"{shortened(cell.encode(), 40)!r}: {cure}; data.columns.types {setting} makes them levels"
     )
 
 
@@ -96,15 +109,13 @@ def with_types(
     return replace(layout, table=table, n_features=None, is_general=is_general)
 
 
-def with_label_kind(
-    layout: Layout, reader: CellReader, rows: Sequence[Sequence[str]], source: SourceFormat
-) -> Layout:
+def with_label_kind(layout: Layout, rows: Sequence[Sequence[str]], source: SourceFormat) -> Layout:
     """Return the layout with the kind of the labels: as the job says, or as the first rows show."""
     if not layout.has_label:
         return layout
     column, names = layout.label_column, layout.column_names
     kind = asked_label_kind(names[column] if names else "", source.settings)
     if kind is None:
-        cells = [reader.plain(row[column]) for row in rows if not reader.is_missing(row[column])]
+        cells = [row[column] for row in rows if row[column]]
         kind = kind_of_labels(cells, are_classes=source.has_classes)
     return replace(layout, label_kind=kind)

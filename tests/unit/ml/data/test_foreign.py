@@ -1,4 +1,4 @@
-"""Tables of which no row can be read: the message names the reason, not the first row."""
+"""Objects that are no table: the message names the reason, not the first row."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stepml.job.errors import BadRowError, InvalidDataError, StepMLError
+from stepml.job.errors import InvalidDataError, StepMLError
 from stepml.ml.data import SourceFormat, sniff
 from stepml.ml.data.formats import FORMATS
 from tests.support.data_sets import MemoryObjects, described, partition
@@ -21,59 +21,6 @@ def reviewed(text: str, **options: Any) -> list[str]:
 
 def table(*rows: str, times: int = 1) -> str:
     return "".join(f"{row}\n" for row in [rows[0], *rows[1:] * times])
-
-
-CURE = "; columns have to be numbers: remove it, or write numbers for its values"
-IS_TEXT = [
-    (
-        table("a,name,y", "1,x,0", "2,NA,1"),
-        f"column 2 ('name') is text in all 2 rows, such as 'x'{CURE}",
-    ),
-    (
-        table("a,name,y", "1,x,0", times=200),
-        f"column 2 ('name') is text in the first 99 rows, such as 'x'{CURE}",
-    ),
-    (table("1,x,0", "2,x,0"), f"column 2 is text in all 2 rows, such as 'x'{CURE}"),
-    (
-        table("id,name,y", "q,x,0", "r,z,1"),
-        f"column 1 ('id') is text in all 2 rows, such as 'q'; so is column 2 ('name'){CURE}",
-    ),
-    (
-        table("name,b,species", "x,2,setosa", "z,2,virginica"),
-        f"column 1 ('name') is text in all 2 rows, such as 'x'{CURE}",
-    ),
-    (
-        table("a,b,y", "1,True,0", "2,FALSE,0"),
-        "column 2 ('b') is text in all 2 rows, such as 'True'; write booleans as 1 and 0",
-    ),
-    (
-        table('a,"b",y', '1,"x, z",0', '2,"x",0'),
-        f"column 2 ('b') is text in all 2 rows, such as 'x, z'{CURE}",
-    ),
-    (
-        table("a,date,y", "1,2026-01-02,0", "2,2026-01-03,0"),
-        f"column 2 ('date') is text in all 2 rows, such as '2026-01-02'{CURE}",
-    ),
-]
-DECIMALS = "set data.decimal to ','"
-
-
-@pytest.mark.parametrize(("text", "message"), IS_TEXT)
-def test_a_column_of_text_is_named(text: str, message: str) -> None:
-    with pytest.raises(BadRowError) as caught:
-        reviewed(text)
-    expected = f"s3 object x: {message}"
-    assert str(caught.value) == expected
-
-
-def test_more_rows_may_be_good_if_bad_ones_are_skipped() -> None:
-    for times in (100, 30_000):
-        text = table("a,name,y", "1,x,0", times=times)
-        with pytest.raises(BadRowError, match="is text in the first 99 rows, such as 'x'"):
-            reviewed(text)
-        assert reviewed(text, on_bad_row="skip") == []
-    with pytest.raises(BadRowError, match="is text in all 2 rows"):
-        reviewed(table("a,name,y", "1,x,0", "2,x,1"), on_bad_row="skip")
 
 
 @pytest.mark.parametrize(
@@ -93,22 +40,11 @@ def test_other_bad_rows_are_left_to_the_parser(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "hint"),
     [
-        (table("a;b;y", "1,5;2,5;0", "3,5;4,5;1"), {}, DECIMALS),
-        (table("1,5;2,5;0", "3,5;4,5;1", "1,5;4,5;1"), {}, DECIMALS),
-        (table("a\tb", "1,5\t2,5", "3,5\t4,5"), {"format": "tsv"}, DECIMALS),
-        (table("a,b,y", "$ 1,2,0", "$ 3,4,1"), {}, "or write numbers for its values"),
-        (
-            table("a,b,y", '"1,000",2,0', '"2,000",3,1'),
-            {},
-            "set data.thousands to ','",
-        ),
         (table("# made by hand", "a,b,y", "1,2,0"), {}, "set data.comment to '#'"),
         (table("// made by hand", "a,b,y", "1,2,0"), {}, "set data.comment to '/'"),
     ],
 )
-def test_another_separator_or_a_comment_is_named(
-    text: str, options: dict[str, Any], hint: str
-) -> None:
+def test_a_comment_is_named(text: str, options: dict[str, Any], hint: str) -> None:
     with pytest.raises(StepMLError) as caught:
         reviewed(text, **options)
     assert str(caught.value).endswith(hint)
