@@ -49,9 +49,7 @@ def table_lines(facts: DatasetFacts) -> list[str]:
         texts = [f"{name} {number or 'hashed'}" for name, number in facts.levels.items()]
         lines += folded(f"levels: {_some(texts)}")
     if facts.missing_values:
-        texts = [
-            f"{_FILLS.get(fill, fill)} ({_few(names)})" for fill, names in facts.fills.items()
-        ]
+        texts = [f"{_FILLS.get(fill, fill)} ({_few(names)})" for fill, names in facts.fills.items()]
         lines += folded(f"missing values become: {', '.join(texts)}")
     if facts.left_out:
         lines += folded(f"left out: {_some(facts.left_out)}")

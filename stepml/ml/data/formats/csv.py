@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from stepml.ml.data.formats.text import Parser, TextFormat
 from stepml.ml.data.formats.text.first_lines import FirstLines
 from stepml.ml.data.formats.text.headers import Header
 from stepml.ml.data.formats.text.label_tokens import LabelTokens, label_problem
-from stepml.ml.data.formats.text.lines import BadLines, Lines, parse_good
+from stepml.ml.data.formats.text.lines import BadLines, Lines, Places, parse_good, place_of
 from stepml.ml.data.formats.text.numbers import (
     Flags,
     Floats64,
@@ -172,11 +173,11 @@ class CsvParser:
     def parse(self, lines: Lines) -> DenseRows:
         rows = self._rows_of(lines)
         if isinstance(rows, np.ndarray):
-            lines.refuse_first(self._problem_of)
+            lines.refuse_first(partial(self._problem_of, places=lines.places))
         return rows
 
     def parse_good(self, lines: Lines) -> tuple[DenseRows, BadLines]:
-        return parse_good(lines, self._rows_of, self._problem_of)
+        return parse_good(lines, self._rows_of, partial(self._problem_of, places=lines.places))
 
     def _rows_of(self, lines: Lines) -> DenseRows | Flags:
         """Return the rows, or flags of bad lines."""
@@ -187,16 +188,15 @@ class CsvParser:
             row_ends = np.flatnonzero(cells.end_rows)
             flags: Flags = np.diff(row_ends, prepend=-1) != self._layout.n_columns
             return flags
-        return self._rows(lines, self._kept_of(cells))
+        return self._rows(lines, self._kept_of(cells, lines.places))
 
-    def _kept_of(self, cells: _Cells) -> _Cells:
-        """Return the cells that are features, labels, or say which rows validate."""
-        if self._width == self._layout.n_columns:
+    def _kept_of(self, cells: _Cells, places: Places) -> _Cells:
+        """Return the cells that are features, labels, or say which rows validate, in order."""
+        if self._width == self._layout.n_columns and places is None:
             return cells
         shape = (-1, self._layout.n_columns)
-        starts, ends = (
-            each.reshape(shape)[:, self._kept].ravel() for each in (cells.starts, cells.ends)
-        )
+        kept = [place_of(column, places) for column in self._kept]
+        starts, ends = (each.reshape(shape)[:, kept].ravel() for each in (cells.starts, cells.ends))
         return replace(cells, starts=starts, ends=ends)
 
     def _is_rectangular(self, ends_row: Flags, n_rows: int) -> bool:
@@ -273,7 +273,7 @@ class CsvParser:
         written = unless_equal(cells[:, label], y)
         return DenseRows(lines.offsets, y, X, written, n_missing, rest)
 
-    def _problem_of(self, line: bytes) -> str | None:
+    def _problem_of(self, line: bytes, places: Places = None) -> str | None:
         if b"\r" in line:
             return "a CR is within the line"
         cells = line.split(self._delimiter)
@@ -284,14 +284,16 @@ class CsvParser:
                 return "comments are not supported"
             return f"{len(cells)} columns where {self._layout.n_columns} are expected"
         for place, column in enumerate(self._kept):
-            cell = cells[column]
+            at = place_of(column, places)
+            cell = cells[at]
             problem = self._problem_of_cell(column, cell)
             is_excused = self._may_lack[place] and self._spelling.is_missing(cell)
             if problem is not None and not is_excused:
                 if column == self._layout.label_column:
                     problem = problem.replace("a missing value", "a missing label")
-                return f"{self._layout.column_title(column)} {problem}"
-        return self._problem_of_validation(cells)
+                return f"{self._layout.column_title(column, at)} {problem}"
+        column = self._layout.validation_column
+        return None if column < 0 else self._problem_of_validation(cells, place_of(column, places))
 
     def _problem_of_cell(self, column: int, cell: bytes) -> str | None:
         if column == self._layout.label_column and self._layout.label_kind != "number":
@@ -303,12 +305,11 @@ class CsvParser:
     def _number_in(self, cell: bytes) -> Floats64:
         return np.array([number_of(with_points(cell, self._layout.dialect))])
 
-    def _problem_of_validation(self, cells: Sequence[bytes]) -> str | None:
-        column = self._layout.validation_column
-        if column < 0 or not self._layout.do_validate(self._number_in(cells[column]))[1].any():
+    def _problem_of_validation(self, cells: Sequence[bytes], at: int) -> str | None:
+        if not self._layout.do_validate(self._number_in(cells[at]))[1].any():
             return None
-        shown = shortened(cells[column], 40)
-        return f"{self._layout.column_title(column)} is {shown!r}, expected {VALIDATES}"
+        title = self._layout.column_title(self._layout.validation_column, at)
+        return f"{title} is {shortened(cells[at], 40)!r}, expected {VALIDATES}"
 
 
 def _require_no_cr(first: FirstLines) -> None:
