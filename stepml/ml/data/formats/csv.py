@@ -206,7 +206,7 @@ class CsvParser:
         )
 
     def _rows(self, lines: Lines, written: _Cells) -> DenseRows | Flags:
-        values, unread = self._decode(lines.text, written)
+        values, unread = self._decode(lines, written)
         bad = self._accept_missing(values, unread, written)
         if len(bad):
             flags: Flags = np.zeros(len(lines.offsets), np.bool_)
@@ -222,10 +222,11 @@ class CsvParser:
         rows = self._columns(lines, cells, len(unread))
         return replace(rows, validates=validates, validation_ends=ends_of(said))
 
-    def _decode(self, text: bytes, written: _Cells) -> tuple[Floats64, Positions]:
+    def _decode(self, lines: Lines, written: _Cells) -> tuple[Floats64, Positions]:
         """Return numbers, the codes of labels that are none, and the cells without a value."""
-        plain = with_points(text, self._layout.dialect)
-        cells = written if plain is text else self._kept_of(_Cells.of(plain, self._delimiter))
+        plain, cells = with_points(lines.text, self._layout.dialect), written
+        if plain is not lines.text:
+            cells = self._kept_of(_Cells.of(plain, self._delimiter), lines.places)
         if self._layout.label_kind == "number" or not self._layout.has_label:
             return self._numbers(cells, slice(None))
         are_numbers = np.flatnonzero(np.arange(len(cells.ends)) % self._width != self._label)

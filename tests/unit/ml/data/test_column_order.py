@@ -127,3 +127,10 @@ def test_without_a_header_columns_have_no_names() -> None:
     text = b"1.5,2,0\n2.5,1,1\n" * 20
     manifest, _ = read({"1": text, "2": text}, format="csv")
     assert manifest.n_rows == 80
+
+
+def test_decimal_commas_are_read_in_any_order() -> None:
+    first, second = b"a;b;y\n1,5;2;0\n2,5;3;1\n", b"y;b;a\n1;5;7,5\n0;6;8,25\n"
+    options = {"format": "csv", "label": "y", "delimiter": ";", "decimal": ","}
+    _, rows = read({"1": first * 1, "2": second}, **options)
+    assert rows.tolist() == [[1.5, 2, 0], [8.25, 6, 0], [2.5, 3, 1], [7.5, 5, 1]]
