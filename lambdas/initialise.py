@@ -195,7 +195,7 @@ def _paced(
 ) -> TrainingPlan:
     """Return the plan with all choices but those that depend on the first parameters."""
     largest = max(abs(manifest.min_label), abs(manifest.max_label))
-    spec = with_scaling(draft.spec, lambda: sample().X, largest)
+    spec = with_scaling(draft.spec, lambda: sample().X, largest, scales_table=manifest.scales_table)
     unit = _label_unit(store, partition, spec, lambda: sample().y)
     if "convex" in spec.model.traits:
         spec = with_start(spec, draft.model(), lambda: sample().X, draft.training_rows)

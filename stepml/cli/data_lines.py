@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_CLASSES = 6
 _MOST_NAMED = 8
+_FEW = 4
 # The treatments of missing values, as the job names them.
 _FILLS = {
     "fail": "an error",
@@ -48,9 +49,7 @@ def table_lines(facts: DatasetFacts) -> list[str]:
         texts = [f"{name} {number or 'hashed'}" for name, number in facts.levels.items()]
         lines += folded(f"levels: {_some(texts)}")
     if facts.missing_values:
-        texts = [
-            f"{_FILLS.get(fill, fill)} ({_some(names)})" for fill, names in facts.fills.items()
-        ]
+        texts = [f"{_FILLS.get(fill, fill)} ({_few(names)})" for fill, names in facts.fills.items()]
         lines += folded(f"missing values become: {', '.join(texts)}")
     if facts.left_out:
         lines += folded(f"left out: {_some(facts.left_out)}")
@@ -63,6 +62,10 @@ def _columns_of(number: int, kind: str) -> str:
         if (number, kind) == (1, "category")
         else (f"{number} categories" if kind == "category" else count(number, kind))
     )
+
+
+def _few(columns: Sequence[str]) -> str:
+    return ", ".join(columns) if len(columns) <= _FEW else count(len(columns), "column")
 
 
 def _some(texts: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from stepml.ml.data import DataObject, Layout
 from stepml.ml.data.formats.columns import names_shown
 from stepml.ml.data.formats.ranged_file import RangedFile
 from stepml.ml.data.formats.text.fields import rows_of
+from stepml.ml.data.formats.text.lines import place_of
 from stepml.ml.data.formats.text.text_lines import TextLines
 from stepml.ml.data.ranges import ByteRange
 
@@ -73,23 +74,27 @@ class TextColumns(KeptColumns):
     """Columns of text, to the letter."""
 
     def of_object(self, data: DataObject) -> ObjectColumns:
-        return _TextObject(self._places, self._cells(data))
+        return _TextObject(list(self._places), self._cells(data))
 
     def _cells(self, data: DataObject) -> Iterator[list[str]]:
-        lines = TextLines(self._source.reader, [data], self._layout)
-        for block in lines.read(ByteRange(0, 0, data.value_bytes)):
+        """Yield the cells of each row, in the order of the names."""
+        objects = self._source.objects
+        lines = TextLines(self._source.reader, objects, self._layout)
+        for block in lines.read(ByteRange(objects.index(data), 0, data.value_bytes)):
+            places = [place_of(column, block.places) for column in self._places.values()]
             text = io.StringIO(block.text.decode("utf-8", "surrogateescape"), newline="")
-            yield from filter(None, rows_of(text, self._layout.delimiter))
+            for row in filter(None, rows_of(text, self._layout.delimiter)):
+                yield [row[place] for place in places]
 
 
 class _TextObject(ObjectColumns):
-    def __init__(self, places: dict[str, int], rows: Iterator[list[str]]) -> None:
-        self._places = places
+    def __init__(self, names: Sequence[str], rows: Iterator[list[str]]) -> None:
+        self._names = names
         self._rows = rows
 
     def take(self, n_rows: int) -> dict[str, Column]:
         rows = list(islice(self._rows, n_rows))
-        return {name: [row[place] for row in rows] for name, place in self._places.items()}
+        return {name: [row[place] for row in rows] for place, name in enumerate(self._names)}
 
 
 class ParquetColumns(KeptColumns):

@@ -78,8 +78,12 @@ def _label_of(layout: Layout) -> str:
 
 
 def _note_on_missing(spec: JobSpec, manifest: Manifest) -> list[str]:
-    """Return a note on the fills if values are missing, and the job does not say what they are."""
-    if not manifest.missing_values or spec.data.missing is not None:
+    """Return a note on the fills if values are missing, and the job does not say what they are.
+
+    Of the columns of a table, `DatasetFacts.fills` says it.
+    """
+    is_said = spec.data.missing is not None or manifest.layout.table is not None
+    if not manifest.missing_values or is_said:
         return []
     return ["missing numbers become the mean of the training rows; data.missing says another fill"]
 

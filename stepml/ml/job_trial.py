@@ -226,13 +226,14 @@ def _examined(
         assemble(trial.pieces, manifest, interval, kind)
         for interval in (split.shards[0], split.validation)
     )
+    largest = max(abs(manifest.min_label), abs(manifest.max_label))
     found.spec = with_scaling(
-        found.spec, lambda: train.X, max(abs(manifest.min_label), abs(manifest.max_label))
+        found.spec, lambda: train.X, largest, scales_table=manifest.scales_table
     )
     moments = feature_moments(train.X, train.remainders)
-    warnings = doubts_about_moments(found.spec, manifest.layout, moments)
+    warnings = doubts_about_moments(found.spec, manifest.named_features, moments)
     if not found.spec.model.takes_images:
-        notes = [*notes, *notes_on_features(manifest.layout, moments, lambda: train.X)]
+        notes = [*notes, *notes_on_features(manifest.named_features, moments, lambda: train.X)]
     return notes, [*warnings, *_about_classes(found, trial, held_out)]
 
 

@@ -18,7 +18,11 @@ _SPREAD = 10.0  # of the sizes of features, at most, where rows stay as they are
 
 
 def with_scaling(
-    spec: JobSpec, sample: Callable[[], Matrix], largest_label: float = 1.0
+    spec: JobSpec,
+    sample: Callable[[], Matrix],
+    largest_label: float = 1.0,
+    *,
+    scales_table: bool | None = None,
 ) -> JobSpec:
     """Return the job with values of ``data.standardise`` and ``model.scale_labels``.
 
@@ -32,6 +36,9 @@ def with_scaling(
         Returns training rows as in the data; missing values are NaN. Called only if needed.
     largest_label : float
         The size of the largest one; only a regression uses it.
+    scales_table : bool, optional
+        Whether scaling applies to a feature of the table; None: the data are no table. The rows of
+        a table with categories have so many zeros that they may look like rows of text.
     """
     algorithm = settled(spec.algorithm)
     has_squares = _SMALL < largest_label < _LARGE or not largest_label
@@ -44,7 +51,10 @@ def with_scaling(
         chosen = {"standardise": spec.data.scale == "standardise"}
         return msgspec.structs.replace(spec, data=filled(spec.data, chosen))
     learns_by_steps = "gradient" in spec.model.traits and not spec.model.takes_images
-    standardise = learns_by_steps and not _are_scaled(sample())
+    if scales_table is None:
+        standardise = learns_by_steps and not _are_scaled(sample())
+    else:
+        standardise = learns_by_steps and scales_table
     return msgspec.structs.replace(spec, data=filled(spec.data, {"standardise": standardise}))
 
 

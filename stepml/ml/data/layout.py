@@ -130,11 +130,15 @@ class Layout:
         """Return None: scaling applies to all features."""
         return None
 
-    def column_title(self, column: int) -> str:
-        """Return the title of a column for messages: its number, from 1, and its name."""
+    def column_title(self, column: int, at: int | None = None) -> str:
+        """Return the title of a column for messages: its number, from 1, and its name.
+
+        In some objects, the column may be ``at`` another place.
+        """
+        number = (column if at is None else at) + 1
         if column < len(self.column_names):
-            return f"column {column + 1} ({self.column_names[column]!r})"
-        return f"column {column + 1}"
+            return f"column {number} ({self.column_names[column]!r})"
+        return f"column {number}"
 
 
 def dataset_digest(objects: Sequence[DataObject], layout: Layout, seed: int) -> str:

@@ -87,6 +87,12 @@ class Manifest:
         return self.layout if encoder is None else TableFeatures(encoder)
 
     @property
+    def scales_table(self) -> bool | None:
+        """Whether scaling applies to a feature of the table; None: it is one of numbers alone."""
+        encoder = self.encoder
+        return None if encoder is None else bool(encoder.are_scaled().any())
+
+    @property
     def can_be_sparse(self) -> bool:
         """Whether shards may store pairs of index and value."""
         return self.layout.is_sparse or self.layout.table is not None

@@ -55,6 +55,10 @@ class Bounds:
             np.fmax.reduce(X, axis=0, initial=np.nan, dtype=np.float64),
         )
 
+    def of_columns(self, columns: Sequence[int]) -> Bounds:
+        """Return the bounds of some columns, in their order."""
+        return Bounds(self.low[columns], self.high[columns])
+
     def merged(self, other: Bounds) -> Bounds:
         """Return the bounds of both."""
         return Bounds(np.fmin(self.low, other.low), np.fmax(self.high, other.high))

@@ -817,6 +817,20 @@ def test_a_folder_is_read_as_one_table(tmp_path: Path) -> None:
     assert "--format: expected one of csv, tsv, because there are" in refused(model, "many")
 
 
+def test_files_of_a_folder_may_have_their_columns_in_another_order(tmp_path: Path) -> None:
+    it = example("linear", features=True)
+    model = write(it.artifact, tmp_path / "model")
+    (tmp_path / "many").mkdir()
+    (tmp_path / "rows.csv").write_text(text_of(it.X, names=NAMES))
+    (tmp_path / "many" / "a.csv").write_text(text_of(it.X[:30], names=NAMES))
+    (tmp_path / "many" / "b.csv").write_text(text_of(it.X[30:, ::-1], names=NAMES[::-1]))
+
+    one, _ = predicted(model, "rows.csv", "--keep", "a")
+    many, _ = predicted(model, "many", "--keep", "a")
+
+    assert many == one
+
+
 def test_a_table_without_rows_has_no_predictions(tmp_path: Path) -> None:
     model = write(example("linear", features=True).artifact, tmp_path / "model")
     (tmp_path / "rows.csv").write_text("a,b,c,d\n" + "\n" * 70_000)

@@ -364,17 +364,17 @@ def test_several_objects_below_a_prefix_are_one_data_set() -> None:
 @pytest.mark.parametrize(
     ("header", "shown"),
     [
-        (b"b,a,y", "column 1 is 'b' instead of 'a'"),
-        (b"a,y", "column 2 is 'y' instead of 'b'"),
-        (b"a,b,y,z", "column 4 is 'z' instead of ''"),
-        (b"1,2,0", "column 1 is '1' instead of 'a'"),
+        (b"a,y", "it lacks b$"),
+        (b"a,b,y,z", "only it has z$"),
+        (b"1,2,0", "it lacks a, b, y and only it has 1, 2, 0$"),
+        (b"a,b,b", "two columns are named 'b'$"),
     ],
 )
 def test_objects_of_other_columns_are_not_mixed(header: bytes, shown: str) -> None:
     job = Job(data={"uri": "s3://data/parts/", "format": "csv"})
     for name, first in (("1.csv", b"a,b,y"), ("2.csv", header)):
         job.data.save(f"parts/{name}", first + b"\n" + b"1,2,0\n3,4,1\n" * 10)
-    with pytest.raises(InvalidDataError, match=f"parts/2.csv: its header .* {shown}"):
+    with pytest.raises(InvalidDataError, match=f"parts/2.csv: .*{shown}"):
         job.partitioned()
 
 

@@ -595,6 +595,14 @@ def test_features_are_standardised_unless_they_are_scaled_already(
     assert spec.data.standardise is standardise
 
 
+@pytest.mark.parametrize("scales_table", [True, False])
+def test_a_table_with_numbers_is_standardised_however_many_zeros_it_has(scales_table: bool) -> None:
+    spec = with_algorithm(JobSpec(data=CSV, model=models.LogisticRegression()))
+    mostly_zeros = pairs((WIDE > 0).astype(np.float32))
+    spec = with_scaling(spec, lambda: mostly_zeros, scales_table=scales_table)
+    assert spec.data.standardise is scales_table
+
+
 def test_what_is_given_needs_no_sample() -> None:
     def sample() -> Matrix:
         raise AssertionError

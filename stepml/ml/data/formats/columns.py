@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import Protocol
 
 from stepml.job.errors import InvalidDataError
@@ -106,20 +105,28 @@ def require_different_names(data: DataObject, names: Sequence[str]) -> None:
         raise InvalidDataError(f"s3 object {data.key}: two columns are named {twice[:40]!r}")
 
 
-def require_same_names(
+def places_of_columns(
     data: DataObject, found: Sequence[str], expected: Sequence[str], what: str
-) -> None:
-    """Refuse an object whose columns differ from those of the data set's first object.
+) -> list[int] | None:
+    """Return the place of each expected column in an object; None: they are in order.
 
     Raises
     ------
     InvalidDataError
-        The message has the object, the first different column, and ``what`` was compared.
+        The object has other columns than the data set's first one. The message has the object, the
+        names that differ, and ``what`` was compared.
     """
-    pairs = zip_longest(found, expected, fillvalue="")
-    for column, (name, other) in enumerate(pairs, start=1):
-        if name != other:
-            raise InvalidDataError(
-                f"s3 object {data.key}: {what} of the first object: "
-                f"column {column} is {name[:40]!r} instead of {other[:40]!r}"
-            )
+    if tuple(found) == tuple(expected):
+        return None
+    require_different_names(data, found)
+    lacks = [name for name in expected if name not in found]
+    more = [name for name in found if name not in expected]
+    if lacks or more:
+        differs = [
+            *([f"it lacks {names_shown(lacks)}"] if lacks else []),
+            *([f"only it has {names_shown(more)}"] if more else []),
+        ]
+        raise InvalidDataError(
+            f"s3 object {data.key}: {what} of the first object: {' and '.join(differs)}"
+        )
+    return [found.index(name) for name in expected]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -17,26 +18,25 @@ from stepml.ml.data.formats.rows import (
     without_columns,
 )
 from stepml.ml.data.formats.text import Parser, TextFormat
-from stepml.ml.data.formats.text.cells import CellReader
 from stepml.ml.data.formats.text.first_lines import FirstLines
 from stepml.ml.data.formats.text.headers import Header
-from stepml.ml.data.formats.text.label_tokens import LabelTokens
-from stepml.ml.data.formats.text.lines import BadLines, Lines, parse_good
-from stepml.ml.data.formats.text.lookalikes import comment_hint
+from stepml.ml.data.formats.text.label_tokens import LabelTokens, label_problem
+from stepml.ml.data.formats.text.lines import BadLines, Lines, Places, parse_good, place_of
 from stepml.ml.data.formats.text.numbers import (
     Flags,
     Floats64,
     Positions,
     Text,
     decode_doubles,
-    is_missing,
-    missing_tokens,
+    missing_problem,
+    number_of,
     number_problem,
     to_singles,
 )
 from stepml.ml.data.formats.text.reading import BLOCK_BYTES, ReadLimits
 from stepml.ml.data.formats.text.records import NEWLINE
-from stepml.ml.data.formats.text.review import header_of, review_table
+from stepml.ml.data.formats.text.review import comment_hint, header_of, review_table
+from stepml.ml.data.formats.text.spelling import Spelling, with_points
 from stepml.ml.data.formats.text.types import with_label_kind, with_types
 from stepml.ml.data.labels import LabelCodes
 from stepml.ml.data.layout import Layout
@@ -61,20 +61,21 @@ class Csv(TextFormat):
         _require_no_cr(first)
         if source.has_label:
             self._require_features(first, table[0])
-        header = header_of(table, source) in (Header.YES, Header.BY_EVIDENCE)
+        values = first.values()
+        header = header_of(values, source) in (Header.YES, Header.BY_EVIDENCE)
         if header:
             first.require_rows(1)
         layout = replace(
             self._layout(first.data, table[0], header, source), delimiter=first.delimiter
         )
-        rows = [row for row in table[int(header) :] if len(row) == layout.n_columns]
-        layout = with_label_kind(layout, CellReader(first.dialect), rows, source)
+        rows = [row for row in values[int(header) :] if len(row) == layout.n_columns]
+        layout = with_label_kind(layout, rows, source)
         layout = with_types(first.data, layout, rows, source)
         is_quoted = any(b'"' in line for line in first.lines[int(header) :])
         return replace(layout, is_general=layout.is_general or is_quoted)
 
     def review_lines(self, first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
-        return review_table(first.data, first.table(), layout, source)
+        return review_table(first, layout, source)
 
     def parser(self, layout: Layout) -> Parser:
         if not layout.is_general:
@@ -123,6 +124,26 @@ class Csv(TextFormat):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """The cells of a block of text."""
+
+    text: Text
+    starts: Positions  # in the text's characters, as ends are
+    ends: Positions
+    end_rows: Flags  # cells that are the last ones of their lines
+
+    @classmethod
+    def of(cls, text: bytes, delimiter: bytes) -> _Cells:
+        table = Text.of(text)
+        newlines = table.characters == NEWLINE
+        ends = np.flatnonzero(newlines | (table.characters == ord(delimiter)))
+        starts = np.empty_like(ends)
+        starts[:1] = table.margin
+        np.add(ends[:-1], 1, out=starts[1:])
+        return cls(table, starts, ends, newlines[ends])
+
+
 class CsvParser:
     """Parses rows of unquoted columns of numbers between delimiters; the label may be text."""
 
@@ -141,8 +162,9 @@ class CsvParser:
         self._others = sorted(each for each in (self._label, self._validation) if each >= 0)
         self._may_lack = self._optional_columns()
         self._fine = [self._kept.index(layout.column_of(number)) for number in layout.fine]
+        self._spelling = Spelling(layout.dialect)
         self._codes = LabelCodes(layout.label_kind)
-        self._labels = LabelTokens(self._codes, layout.dialect.missing_words)
+        self._labels = LabelTokens(self._codes, self._spelling)
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -151,30 +173,31 @@ class CsvParser:
     def parse(self, lines: Lines) -> DenseRows:
         rows = self._rows_of(lines)
         if isinstance(rows, np.ndarray):
-            lines.refuse_first(self._problem_of)
+            lines.refuse_first(partial(self._problem_of, places=lines.places))
         return rows
 
     def parse_good(self, lines: Lines) -> tuple[DenseRows, BadLines]:
-        return parse_good(lines, self._rows_of, self._problem_of)
+        return parse_good(lines, self._rows_of, partial(self._problem_of, places=lines.places))
 
     def _rows_of(self, lines: Lines) -> DenseRows | Flags:
         """Return the rows, or flags of bad lines."""
         if b"\r" in lines.text:  # others read it as the end of a line
             return np.array([b"\r" in line for line in lines.text.split(b"\n")[:-1]], np.bool_)
-        table = Text.of(lines.text)
-        newlines = table.characters == NEWLINE
-        ends = np.flatnonzero(newlines | (table.characters == ord(self._delimiter)))
-        if not self._is_rectangular(newlines[ends], len(lines.offsets)):
-            row_ends = np.flatnonzero(newlines[ends])
+        cells = _Cells.of(lines.text, self._delimiter)
+        if not self._is_rectangular(cells.end_rows, len(lines.offsets)):
+            row_ends = np.flatnonzero(cells.end_rows)
             flags: Flags = np.diff(row_ends, prepend=-1) != self._layout.n_columns
             return flags
-        starts = np.empty_like(ends)
-        starts[:1] = table.margin
-        np.add(ends[:-1], 1, out=starts[1:])
-        if self._width < self._layout.n_columns:
-            shape = (len(lines.offsets), self._layout.n_columns)
-            starts, ends = (each.reshape(shape)[:, self._kept].ravel() for each in (starts, ends))
-        return self._rows(lines, table, starts, ends)
+        return self._rows(lines, self._kept_of(cells, lines.places))
+
+    def _kept_of(self, cells: _Cells, places: Places) -> _Cells:
+        """Return the cells that are features, labels, or say which rows validate, in order."""
+        if self._width == self._layout.n_columns and places is None:
+            return cells
+        shape = (-1, self._layout.n_columns)
+        kept = [place_of(column, places) for column in self._kept]
+        starts, ends = (each.reshape(shape)[:, kept].ravel() for each in (cells.starts, cells.ends))
+        return replace(cells, starts=starts, ends=ends)
 
     def _is_rectangular(self, ends_row: Flags, n_rows: int) -> bool:
         n_columns = self._layout.n_columns
@@ -182,11 +205,9 @@ class CsvParser:
             ends_row[n_columns - 1 :: n_columns].all()
         )
 
-    def _rows(
-        self, lines: Lines, table: Text, starts: Positions, ends: Positions
-    ) -> DenseRows | Flags:
-        values, unread = self._decode(table, starts, ends)
-        bad = self._accept_missing(values, unread, table, (starts, ends))
+    def _rows(self, lines: Lines, written: _Cells) -> DenseRows | Flags:
+        values, unread = self._decode(lines, written)
+        bad = self._accept_missing(values, unread, written)
         if len(bad):
             flags: Flags = np.zeros(len(lines.offsets), np.bool_)
             flags[bad // self._width] = True
@@ -201,20 +222,27 @@ class CsvParser:
         rows = self._columns(lines, cells, len(unread))
         return replace(rows, validates=validates, validation_ends=ends_of(said))
 
-    def _decode(
-        self, table: Text, starts: Positions, ends: Positions
-    ) -> tuple[Floats64, Positions]:
+    def _decode(self, lines: Lines, written: _Cells) -> tuple[Floats64, Positions]:
         """Return numbers, the codes of labels that are none, and the cells without a value."""
+        plain, cells = with_points(lines.text, self._layout.dialect), written
+        if plain is not lines.text:
+            cells = self._kept_of(_Cells.of(plain, self._delimiter), lines.places)
         if self._layout.label_kind == "number" or not self._layout.has_label:
-            return decode_doubles(table, starts, ends)
-        are_numbers = np.arange(len(ends)) % self._width != self._label
-        values = np.empty(len(ends))
-        values[are_numbers], unread = decode_doubles(table, starts[are_numbers], ends[are_numbers])
+            return self._numbers(cells, slice(None))
+        are_numbers = np.flatnonzero(np.arange(len(cells.ends)) % self._width != self._label)
+        values = np.empty(len(cells.ends))
+        values[are_numbers], unread = self._numbers(cells, are_numbers)
         labels = slice(self._label, None, self._width)
-        values[labels] = codes = self._labels.codes(table, starts[labels], ends[labels])
+        values[labels] = codes = self._labels.codes(
+            written.text, written.starts[labels], written.ends[labels]
+        )
         unknown = np.flatnonzero(np.isnan(codes)) * self._width + self._label
-        bad: Positions = np.flatnonzero(are_numbers)[unread]
-        return values, np.sort(np.concatenate([bad, unknown]))
+        return values, np.sort(np.concatenate([are_numbers[unread], unknown]))
+
+    def _numbers(self, cells: _Cells, chosen: slice | Positions) -> tuple[Floats64, Positions]:
+        values, unread = decode_doubles(cells.text, cells.starts[chosen], cells.ends[chosen])
+        missing = self._spelling.missing_numbers(values)
+        return values, np.union1d(unread, missing) if len(missing) else unread
 
     def _optional_columns(self) -> Flags:
         """Return which of the kept columns may lack a value."""
@@ -223,16 +251,14 @@ class CsvParser:
             may_lack.add(self._layout.label_column)
         return np.array([column in may_lack for column in self._kept], np.bool_)
 
-    def _accept_missing(
-        self, values: Floats64, bad: Positions, table: Text, spans: tuple[Positions, Positions]
-    ) -> Positions:
+    def _accept_missing(self, values: Floats64, bad: Positions, cells: _Cells) -> Positions:
         """Make NaN of missing values among the ``bad`` ones; return the rest of these.
 
         They are filled in later, once all training rows are known.
         """
         missing = self._may_lack[bad % self._width]
         if missing.any():
-            missing &= missing_tokens(table, *(each[bad] for each in spans))
+            missing &= self._spelling.missing(cells.text, cells.starts[bad], cells.ends[bad])
             values[bad[missing]] = np.nan
         others: Positions = bad[~missing]
         return others
@@ -248,7 +274,7 @@ class CsvParser:
         written = unless_equal(cells[:, label], y)
         return DenseRows(lines.offsets, y, X, written, n_missing, rest)
 
-    def _problem_of(self, line: bytes) -> str | None:
+    def _problem_of(self, line: bytes, places: Places = None) -> str | None:
         if b"\r" in line:
             return "a CR is within the line"
         cells = line.split(self._delimiter)
@@ -259,23 +285,32 @@ class CsvParser:
                 return "comments are not supported"
             return f"{len(cells)} columns where {self._layout.n_columns} are expected"
         for place, column in enumerate(self._kept):
-            cell = cells[column]
-            if column == self._layout.label_column and self._layout.label_kind != "number":
-                problem = self._labels.problem(cell)
-            else:
-                problem = number_problem(cell)
-            if problem is not None and not (self._may_lack[place] and is_missing(cell)):
+            at = place_of(column, places)
+            cell = cells[at]
+            problem = self._problem_of_cell(column, cell)
+            is_excused = self._may_lack[place] and self._spelling.is_missing(cell)
+            if problem is not None and not is_excused:
                 if column == self._layout.label_column:
                     problem = problem.replace("a missing value", "a missing label")
-                return f"{self._layout.column_title(column)} {problem}"
-        return self._problem_of_validation(cells)
-
-    def _problem_of_validation(self, cells: Sequence[bytes]) -> str | None:
+                return f"{self._layout.column_title(column, at)} {problem}"
         column = self._layout.validation_column
-        if column < 0 or not self._layout.do_validate(np.array([float(cells[column])]))[1].any():
+        return None if column < 0 else self._problem_of_validation(cells, place_of(column, places))
+
+    def _problem_of_cell(self, column: int, cell: bytes) -> str | None:
+        if column == self._layout.label_column and self._layout.label_kind != "number":
+            return label_problem(cell, self._layout.label_kind, self._spelling)
+        if self._spelling.is_missing(cell):
+            return missing_problem(cell)
+        return number_problem(with_points(cell, self._layout.dialect), cell)
+
+    def _number_in(self, cell: bytes) -> Floats64:
+        return np.array([number_of(with_points(cell, self._layout.dialect))])
+
+    def _problem_of_validation(self, cells: Sequence[bytes], at: int) -> str | None:
+        if not self._layout.do_validate(self._number_in(cells[at]))[1].any():
             return None
-        shown = shortened(cells[column], 40)
-        return f"{self._layout.column_title(column)} is {shown!r}, expected {VALIDATES}"
+        title = self._layout.column_title(self._layout.validation_column, at)
+        return f"{title} is {shortened(cells[at], 40)!r}, expected {VALIDATES}"
 
 
 def _require_no_cr(first: FirstLines) -> None:

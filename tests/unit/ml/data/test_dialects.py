@@ -7,12 +7,15 @@ import csv
 import gzip
 import io
 import lzma
+import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pandas._libs.parsers import STR_NA_VALUES
 
 from stepml.job.errors import BadRowError, InvalidDataError
 from stepml.ml.data import Layout, SourceFormat, plan_ranges, sniff
@@ -20,7 +23,7 @@ from stepml.ml.data.dialect import Dialect
 from stepml.ml.data.formats import FORMATS
 from stepml.ml.data.formats.text.records import record_ends
 from stepml.ml.data.formats.text.text_lines import TextLines
-from tests.support.data_sets import MemoryObjects, described
+from tests.support.data_sets import MemoryObjects, all_shards, described, partition
 
 ROWS = "".join(f"{n},{n % 7}.5,{n % 2}\n" for n in range(300))
 TABLE = "a,b,y\n" + ROWS
@@ -114,7 +117,7 @@ def test_columns_may_be_aligned_by_blanks() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a,b,y\n1 2,3 4,0\n5 6,7 8,1\n", "a,y\n1;2,0\n3;4,1\n", "t,y\n2020-01-01 10:00,1\n"]
+    "text", ["a,b,y\n1 m,3 s,0\n5 m,7 s,1\n", "a,y\n1;2,0\n3;4,1\n", "t,y\n2020-01-01 10:00,1\n"]
 )
 def test_the_own_delimiter_is_taken_in_doubt(text: str) -> None:
     assert layout_of(MemoryObjects(x=text.encode())).delimiter == ","
@@ -180,3 +183,96 @@ def test_records_end_where_a_plain_reader_ends_them(parts: list[str]) -> None:
 def test_a_dialect_is_part_of_the_layout() -> None:
     layout = layout_of(MemoryObjects(x=gzip.compress(TABLE.encode())))
     assert layout.dialect == Dialect(compression="gzip")
+
+
+def features(text: str, **options: Any) -> list[list[float]]:
+    """Return the features of the rows in the order of their ids; the label counts them."""
+    store = MemoryObjects(x=text.encode())
+    manifest = partition(store, 3, format="csv", missing="keep", **options)
+    (_, shard) = all_shards(store, manifest, 1, 0.0)
+    order = np.argsort(shard.y)
+    return [[float(value) for value in row] for row in shard.X[order]]
+
+
+NUMBERS = [[1234.5, -0.25], [1e6, 7.0], [0.5, 1234567.0]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "options"),
+    [
+        (["1234,5;-0,25", "1000000;7", "0,5;1234567"], {"decimal": ","}),
+        (["1.234,5;-0,25", "1.000.000;7,0", ",5;1.234.567"], {"decimal": ",", "thousands": "."}),
+        (["1,234.5;-.25", "1,000,000;7", ".5;1,234,567"], {"thousands": ","}),
+        (
+            ["1 234,5;-0,25", "1\u00a0000\u202f000;7", "0,5;1234567"],
+            {"decimal": ",", "thousands": " "},
+        ),
+        (["1'234.5;-.25", "1’000’000;7", ".5;1'234'567"], {"thousands": "'"}),
+        (["1_234.5;-.25", "1_000_000;7", ".5;1234567"], {"thousands": "_"}),
+    ],
+)
+@pytest.mark.parametrize("header", [True, False])
+def test_decimal_commas_and_thousands_are_read(
+    cells: list[str], options: dict[str, Any], *, header: bool
+) -> None:
+    text = "a;b;y\n" * header + "".join(f"{cell};{n}\n" for n, cell in enumerate(cells))
+    assert features(text, header=header, **options) == NUMBERS
+
+
+def test_a_decimal_point_among_decimal_commas_is_refused() -> None:
+    with pytest.raises(BadRowError, match=r"line 3: column 1 .'a'. is '2.5', not a number"):
+        features("a;y\n1,5;0\n2.5;1\n", decimal=",", header=True)
+
+
+@pytest.mark.parametrize("word", ["-", ".", "-999", "n.a.", "missing value", "fehlt"])
+def test_words_of_ones_own_are_missing(word: str) -> None:
+    table = f"a,b,y\n1,{word},0\n{word}, {word} ,1\n3,4,2\n"
+    found = features(table, missing_words=(word,))
+    assert np.array_equal(found, [[1, np.nan], [np.nan, np.nan], [3, 4]], equal_nan=True)
+    with pytest.raises(BadRowError, match=r"line 2: column 3 .'y'. .*a missing label"):
+        partition(
+            MemoryObjects(x=f"a,b,y\n1,2,{word}\n3,4,5\n6,7,8\n".encode()),
+            format="csv",
+            missing_words=(word,),
+        )
+
+
+def test_numbers_that_are_missing_are_so_however_they_are_written() -> None:
+    found = features("a,y\n-999.0,0\n-999,1\n-9.99e2,2\n-99,3\n", missing_words=("-999",))
+    assert np.isnan(np.array(found)).tolist() == [[True], [True], [True], [False]]
+
+
+@pytest.mark.parametrize("word", sorted(filter(None, STR_NA_VALUES)))
+def test_missing_values_of_pandas_are_missing(word: str) -> None:
+    assert np.isnan(features(f"a,b,y\n1,{word},0\n3,4,1\n")[0][1])
+
+
+def test_a_label_may_be_spelt_like_a_missing_value_in_other_case() -> None:
+    text = "a,y\n" + "1,Na\n2,Cl\n" * 9
+    manifest = partition(MemoryObjects(x=text.encode()), format="csv")
+    assert manifest.class_names == ("Cl", "Na")
+
+
+def test_labels_keep_their_points_and_blanks() -> None:
+    text = "a;y\n" + "1.000,5;Smith, J. R.\n2,5;Doe\n" * 9
+    manifest = partition(MemoryObjects(x=text.encode()), format="csv", decimal=",", thousands=".")
+    assert manifest.class_names == ("Doe", "Smith, J. R.")
+
+
+@pytest.mark.parametrize(
+    ("cells", "cure"),
+    [
+        (["1,5", "2,25"], "set data.decimal to ','"),
+        (["1,500", "2,250"], "set data.thousands to ','"),
+        (["1,500.5", "2,250.25"], "set data.thousands to ','"),
+        (["1.500,5", "250,25"], "set data.decimal to ',' and data.thousands to '.'"),
+        (["1 500", "1 250 000"], "set data.thousands to ' '"),
+        (["1 500,5", "250,25"], "set data.decimal to ',' and data.thousands to ' '"),
+        (["1'500.5", "250.25"], 'set data.thousands to "\'"'),
+        (["5 %", "7 %"], "write them without units"),
+    ],
+)
+def test_numbers_that_are_written_otherwise_are_no_categories(cells: list[str], cure: str) -> None:
+    text = "a;y\n" + "".join(f"{cell};{n}\n" for n, cell in enumerate(cells))
+    with pytest.raises(InvalidDataError, match=f"such as '?.*: {re.escape(cure)}; data.columns"):
+        layout_of(MemoryObjects(x=text.encode()))

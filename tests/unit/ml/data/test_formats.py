@@ -410,7 +410,7 @@ def test_a_label_named_anyhow_is_read_from_its_column(label: str | int, delimite
 
 
 BAD_LINES = {
-    "csv": [b"1,2", b"x,1,1", b"1,2,3,4", b"1,,1", b"1,2,nan", b"inf,2,3"],
+    "csv": [b"1,2", b"x,1,1", b"1,2,3,4", b"1,,1", b'1,"x",3', b"1,2,nan", b"inf,2,3"],
     "libsvm": [b"x 1:1", b"1 2:1 1:1", b"1 1:x", b"1 a:2", b"1 9:1", b"1:2", b"1 2", b"1 1:2:3"],
 }
 GOOD_LINES = {"csv": b"%d,0.5,%d", "libsvm": b"%d 2:0.25 7:%d"}

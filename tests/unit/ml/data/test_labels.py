@@ -13,6 +13,7 @@ from stepml.job.errors import BadRowError, DamagedValueError, InvalidDataError
 from stepml.ml.data import Manifest
 from stepml.ml.data.formats.text.label_tokens import LabelTokens
 from stepml.ml.data.formats.text.numbers import Text
+from stepml.ml.data.formats.text.spelling import Spelling
 from stepml.ml.data.labels import MAX_LABELS, LabelCodes, kind_of_labels
 from stepml.ml.data.table import TableSettings
 from tests.support.data_sets import MemoryObjects, all_shards, partition
@@ -168,7 +169,7 @@ def test_tokens_have_the_codes_of_their_texts(texts: list[str]) -> None:
     text = Text.of(b",".join([*tokens, b""]))
     lengths = np.array([len(token) for token in tokens])
     ends = text.margin + np.cumsum(lengths + 1) - 1
-    labels = LabelTokens(codes)
+    labels = LabelTokens(codes, Spelling())
     first = labels.codes(text, ends - lengths, ends)
     again = labels.codes(text, ends - lengths, ends)
     assert np.array_equal(first, again, equal_nan=True)

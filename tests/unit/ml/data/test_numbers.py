@@ -16,9 +16,9 @@ from stepml.ml.data.formats.text.numbers import (
     decode_integers,
     index_of,
     is_missing,
-    missing_tokens,
     number_problem,
 )
+from stepml.ml.data.formats.text.spelling import Spelling
 
 EDGES = [
     *(b"", b"-", b"+", b".", b"-.", b"--1", b"-+1", b"+-12345678", b"1-2", b"1.2.3", b"..5"),
@@ -81,7 +81,7 @@ def test_a_token_has_a_problem_exactly_if_it_is_bad(token: bytes) -> None:
 def test_missing_tokens_are_found_among_others() -> None:
     missing = [b"", b" ", b"NaN", b"-nan", b"nAn", b"?", b"N/A", b"none", b"NULL", b" n/a  "]
     others = [b"1", b"nano", b"0", b'""', b"\xff", b"\0", b"NA\0", b"x1NA", b"12345678NA", b"??"]
-    assert missing_tokens(*decoded(missing + others)).tolist() == [True] * 10 + [False] * 10
+    assert Spelling().missing(*decoded(missing + others)).tolist() == [True] * 10 + [False] * 10
     assert [token for token in missing + others if is_missing(token)] == missing
 
 

@@ -230,9 +230,9 @@ def test_the_width_that_the_job_states_is_compared() -> None:
 @pytest.mark.parametrize(
     ("other", "problem"),
     [
-        ({"a": [1], "x": [2], "y": [0]}, "column 2 is 'x' instead of 'b'"),
-        ({"a": [1], "b": [2]}, "column 3 is '' instead of 'y'"),
-        ({"a": [1], "b": [2], "y": [0], "z": [0]}, "column 4 is 'z' instead of ''"),
+        ({"a": [1], "x": [2], "y": [0]}, "it lacks b and only it has x"),
+        ({"a": [1], "b": [2]}, "it lacks y"),
+        ({"a": [1], "b": [2], "y": [0], "z": [0]}, "only it has z"),
     ],
 )
 @pytest.mark.parametrize("n_ranges", [1, 2, 20])

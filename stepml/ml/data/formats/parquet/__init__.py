@@ -10,7 +10,7 @@ import numpy as np
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.base import DataFormat, layout_without_columns
 from stepml.ml.data.formats.columns import other_columns
-from stepml.ml.data.formats.parquet.rows import ParquetRows, require_same_columns
+from stepml.ml.data.formats.parquet.rows import ParquetRows, places_in
 from stepml.ml.data.formats.parquet.table import MAGIC, Table
 from stepml.ml.data.formats.parquet.values import facts_of, label_kind_of
 from stepml.ml.data.formats.samples import SAMPLED_OBJECTS
@@ -65,7 +65,7 @@ class Parquet(DataFormat):
         # The footers have the bounds of columns; reading the first rows would take much more.
         columns = [layout.column_of(number) for number in range(layout.n_numbers)]
         bounds, n_rows = _first_bounds(reader, objects, layout)
-        known = Bounds(bounds.low[columns], bounds.high[columns])
+        known = bounds.of_columns(columns)
         unknown = np.flatnonzero(np.isnan(known.low)).tolist()
         others = self._fine_among(unknown, reader, objects, layout) if unknown else ()
         times = () if layout.table is None else layout.table.times
@@ -83,8 +83,9 @@ def _first_bounds(
     for data in [each for each in objects if each.value_bytes][:SAMPLED_OBJECTS]:
         table = Table(reader, data)
         if table.n_rows:  # others may have other columns
-            require_same_columns(data, table, layout)
-            bounds, n_rows = bounds.merged(table.bounds()), n_rows + table.n_rows
+            places = places_in(data, table, layout)
+            found = table.bounds() if places is None else table.bounds().of_columns(places)
+            bounds, n_rows = bounds.merged(found), n_rows + table.n_rows
         if n_rows >= ENOUGH_ROWS:
             break
     return bounds, n_rows

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.ml.data.formats.base import RowSource
-from stepml.ml.data.formats.columns import require_same_names
+from stepml.ml.data.formats.columns import places_of_columns
 from stepml.ml.data.formats.parquet.table import Batch, Table
 from stepml.ml.data.formats.parquet.values import distinct, levels_of, numbers_of
 from stepml.ml.data.formats.row_checks import BLOCK_BYTES, RowChecks, rows_per_block
@@ -59,7 +59,7 @@ class ParquetRows(RowSource):
     def read(self, part: ByteRange) -> Iterator[DenseRows]:
         data, layout = self._objects[part.object_index], self._layout
         table = Table(self._source, data, self._request_bytes)
-        require_same_columns(data, table, layout)
+        places_in(data, table, layout)
         names = [layout.column_names[column] for column in layout.kept_columns]
         n_rows = rows_per_block(len(names), block_bytes=self._block_bytes)
         for batch in table.batches(part, n_rows, names):
@@ -117,6 +117,13 @@ def _matrix(arrays: Sequence[NDArray[Any]], n_rows: int) -> NDArray[Any]:
     return columns.T
 
 
-def require_same_columns(data: DataObject, table: Table, layout: Layout) -> None:
-    """Raise `InvalidDataError` if a table has other columns than the first one."""
-    require_same_names(data, table.column_names, layout.column_names, "its columns are not those")
+def places_in(data: DataObject, table: Table, layout: Layout) -> list[int] | None:
+    """Return the places of the layout's columns in a table; None: they are in order.
+
+    Raises
+    ------
+    InvalidDataError
+        The table has other columns than the first one.
+    """
+    expected, what = layout.column_names, "its columns are not those"
+    return places_of_columns(data, table.column_names, expected, what)

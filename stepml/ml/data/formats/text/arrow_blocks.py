@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepml.job.errors import NotAvailableError
+from stepml.ml.data.formats.text.lines import Places, place_of
 from stepml.ml.data.formats.text.numbers import missing_spellings
 from stepml.ml.data.layout import Layout
 
 Floats64 = NDArray[np.float64]
-Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Texts:
     """A column of text."""
 
     distinct: list[str]  # without blanks around them
-    places: Places  # (n_rows,) of each cell among them
+    places: NDArray[np.intp]  # (n_rows,) of each cell among them
 
 
 class ArrowBlocks:
@@ -44,7 +44,7 @@ class ArrowBlocks:
 
     def __init__(self, layout: Layout, used: Sequence[int], numbers: Sequence[int]) -> None:
         self._pyarrow, self._csv = _import_pyarrow()
-        self._names = [str(each) for each in range(layout.n_columns)]
+        self._columns = range(layout.n_columns)
         self._dialect = layout.dialect
         self._delimiter = layout.delimiter
         self._used = [str(each) for each in used]
@@ -55,21 +55,26 @@ class ArrowBlocks:
         number = self._pyarrow.float64()
         self._typed = self._as_text | {str(each): number for each in converted}
 
-    def read(self, text: bytes) -> Block | None:
-        """Return the columns of whole lines; None: a row has a wrong number of columns."""
-        table = self._table(text, self._typed)
+    def read(self, text: bytes, places: Places) -> Block | None:
+        """Return the columns of whole lines; None: a row has a wrong number of columns.
+
+        Columns of the layout may lie at other ``places`` in the lines.
+        """
+        order = sorted(self._columns, key=lambda column: place_of(column, places))
+        names = [str(each) for each in order]
+        table = self._table(text, names, self._typed)
         if table is None:
-            table = self._table(text, self._as_text)
+            table = self._table(text, names, self._as_text)
         return None if table is None else Block(table)
 
-    def _table(self, text: bytes, types: dict[str, Any]) -> Any:
+    def _table(self, text: bytes, names: Sequence[str], types: dict[str, Any]) -> Any:
         """Return a table of pyarrow, or None if it refuses a cell or a row."""
         csv = self._csv
         try:
             return csv.read_csv(
                 self._pyarrow.BufferReader(text),
                 read_options=csv.ReadOptions(
-                    column_names=self._names, use_threads=False, block_size=len(text) + 1
+                    column_names=list(names), use_threads=False, block_size=len(text) + 1
                 ),
                 parse_options=csv.ParseOptions(
                     delimiter=self._delimiter,

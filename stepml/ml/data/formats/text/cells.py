@@ -6,9 +6,12 @@ import json
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from stepml.ml.data.dialect import Dialect
 from stepml.ml.data.formats.rows import shortened
-from stepml.ml.data.formats.text.numbers import is_missing, number_problem
+from stepml.ml.data.formats.text.numbers import Floats64, number_problem, to_singles
+from stepml.ml.data.formats.text.spelling import Spelling, with_points
 from stepml.ml.data.table import TableColumn
 from stepml.ml.data.times import seconds_of
 
@@ -24,7 +27,7 @@ class CellReader:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._words = frozenset(dialect.missing_words)
+        self.spelling = Spelling(dialect)
         self._by_kind: dict[str, Conversion] = {
             "number": self._number,
             "boolean": self._boolean,
@@ -36,25 +39,39 @@ class CellReader:
         return self._by_kind[kind]
 
     def is_missing(self, text: str) -> bool:
-        """Return whether a cell is a word for a missing value."""
-        return text in self._words or is_missing(text.encode())
+        """Return whether a cell of numbers is a word for a missing value."""
+        return self.spelling.is_missing(text.encode())
+
+    def is_missing_text(self, text: str) -> bool:
+        """Return whether a level or a label is a word for a missing value."""
+        return self.spelling.is_missing_text(text.encode())
 
     def plain(self, text: str) -> str:
         """Return a number with a decimal point, and without separators of thousands."""
-        if self._dialect.thousands:
-            text = text.replace(self._dialect.thousands, "")
-        return text.replace(",", ".") if self._dialect.decimal == "," else text
+        return with_points(text.encode(), self._dialect).decode()
+
+    def lack(self, values: Floats64) -> Floats64:
+        """Return ``values`` with NaN for numbers that stand for missing values."""
+        missing = self.spelling.missing_numbers(values)
+        if not len(missing):
+            return values
+        values = values.copy()
+        values[missing] = np.nan
+        return values
 
     def problem(self, column: TableColumn, text: str) -> str | None:
         """Return the reason why a cell is bad for its column, or None."""
-        if self.is_missing(text):
+        if self.is_missing_text(text) if column.is_category else self.is_missing(text):
             if column.missing != "fail":
                 return None
             return f"is {text!r}, a missing value" if text else "is empty, a missing value"
-        if column.is_category or self.conversion(column.kind)(text) is not None:
+        if column.is_category:
+            return None
+        value = self.conversion(column.kind)(text)
+        if value is not None and np.isfinite(to_singles(np.array([value])))[0]:
             return None
         if column.kind == "number":
-            problem = number_problem(self.plain(text).encode()) or "is not a number"
+            problem = number_problem(self.plain(text).encode(), text.encode()) or "is not a number"
             return f"{problem}{_as_category(column) if 'not a number' in problem else ''}"
         expected = {
             "boolean": "true or false",

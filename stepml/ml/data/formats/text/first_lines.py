@@ -15,6 +15,7 @@ from stepml.ml.data.formats.text.lines import Lines
 from stepml.ml.data.formats.text.plain_text import PlainText
 from stepml.ml.data.formats.text.reading import MAX_LINE_BYTES, preamble_bytes
 from stepml.ml.data.formats.text.records import LineRules
+from stepml.ml.data.formats.text.spelling import Spelling
 from stepml.ml.data.objects import DataObject, ObjectReader
 
 SNIFF_BYTES = 64 * 1024
@@ -37,6 +38,11 @@ class FirstLines:
         """Return the fields of the first whole lines, at most a hundred."""
         whole = self.lines if self.is_all else self.lines[:-1] or self.lines
         return [fields_of(line, self.delimiter) for line in whole[:_MOST_LINES]]
+
+    def values(self) -> list[tuple[str, ...]]:
+        """Return `table` with plain numbers, and nothing for missing values."""
+        spelling = Spelling(self.dialect)
+        return [tuple(spelling.plain_cell(cell) for cell in row) for row in self.table()]
 
     def require_rows(self, first: int = 0) -> None:
         """Raise `EmptyDataError` if there is certainly no row from line ``first`` on."""

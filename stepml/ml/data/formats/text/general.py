@@ -8,8 +8,9 @@ as those of the tokeniser of numbers (`stepml.ml.data.formats.csv`).
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from stepml.ml.data.formats.rows import VALIDATES, DenseRows, shortened, unless_
 from stepml.ml.data.formats.text.arrow_blocks import ArrowBlocks, Block
 from stepml.ml.data.formats.text.cells import CellReader, Conversion
 from stepml.ml.data.formats.text.label_tokens import label_problem
-from stepml.ml.data.formats.text.lines import BadLines, Lines, parse_good
+from stepml.ml.data.formats.text.lines import BadLines, Lines, Places, parse_good, place_of
 from stepml.ml.data.formats.text.numbers import to_singles
 from stepml.ml.data.labels import LabelCodes
 from stepml.ml.data.layout import Layout
@@ -66,18 +67,18 @@ class GeneralParser:
     def parse(self, lines: Lines) -> DenseRows:
         rows = self._rows_of(lines)
         if isinstance(rows, np.ndarray):
-            lines.refuse_first(self._problem_of)
+            lines.refuse_first(partial(self._problem_of, places=lines.places))
         return rows
 
     def parse_good(self, lines: Lines) -> tuple[DenseRows, BadLines]:
-        return parse_good(lines, self._rows_of, self._problem_of)
+        return parse_good(lines, self._rows_of, partial(self._problem_of, places=lines.places))
 
     def _rows_of(self, lines: Lines) -> DenseRows | Flags:
         """Return the rows, or flags of bad lines."""
         n_rows = len(lines.offsets)
         if not n_rows:
             return self._rows(lines, np.empty((0, len(self._numbers))), [], np.empty(0), None)
-        block = self._blocks.read(lines.text)
+        block = self._blocks.read(lines.text, lines.places)
         if block is None or len(block) != n_rows:
             return np.array([self._cells_of(line) is None for line in lines.split()], np.bool_)
         bad = np.zeros(n_rows, np.bool_)
@@ -102,7 +103,7 @@ class GeneralParser:
     def _converted(self, block: Block, column: int, conversion: Conversion, bad: Flags) -> Floats64:
         values = block.numbers(column)
         if values is not None:
-            return values
+            return self._cells.lack(values)
         texts = block.texts(column)
         found = [conversion(each) for each in texts.distinct]
         refused = np.array([each is None for each in found], np.bool_)
@@ -111,7 +112,7 @@ class GeneralParser:
 
     def _levels_of(self, block: Block, column: TableColumn, bad: Flags) -> _CellLevels:
         texts = block.texts(column.column)
-        missing = [self._cells.is_missing(each) for each in texts.distinct]
+        missing = [self._cells.is_missing_text(each) for each in texts.distinct]
         if column.missing == "fail":
             bad |= np.array(missing, np.bool_)[texts.places]
         levels = [
@@ -131,7 +132,7 @@ class GeneralParser:
             labels = self._converted(block, column, self._cells.conversion("number"), bad)
         else:
             texts = block.texts(column)
-            known = [None if self._cells.is_missing(each) else each for each in texts.distinct]
+            known = [None if self._cells.is_missing_text(each) else each for each in texts.distinct]
             labels = self._labels.codes(known).astype(np.float64)[texts.places]
         singles = to_singles(labels)
         bad |= np.isinf(singles) if self._layout.unlabelled else ~np.isfinite(singles)
@@ -180,33 +181,39 @@ class GeneralParser:
         cells = next(csv.reader([text], delimiter=self._layout.delimiter), [])
         return [each.strip() for each in cells] if len(cells) == self._layout.n_columns else None
 
-    def _problem_of(self, line: bytes) -> str | None:
+    def _problem_of(self, line: bytes, places: Places = None) -> str | None:
         cells = self._cells_of(line)
         if cells is None:
             text = line.decode("utf-8", "replace")
             n_cells = len(next(csv.reader([text], delimiter=self._layout.delimiter), []))
             return f"{n_cells} columns where {self._layout.n_columns} are expected"
+        cells = [cells[place_of(column, places)] for column in range(len(cells))]
+        title = partial(self._title, places=places)
         for column in self._layout.raw_columns:
             if problem := self._cells.problem(column, cells[column.column]):
-                return f"{column.title} {problem}"
-        return self._problem_of_label(cells) or self._problem_of_validation(cells)
+                return f"{title(column.column)} {problem}"
+        return self._problem_of_label(cells, title) or self._problem_of_validation(cells, title)
 
-    def _problem_of_label(self, cells: Sequence[str]) -> str | None:
+    def _title(self, column: int, places: Places) -> str:
+        return self._layout.column_title(column, place_of(column, places))
+
+    def _problem_of_label(self, cells: Sequence[str], title: Callable[[int], str]) -> str | None:
         column = self._layout.label_column
         if column < 0 or (self._layout.unlabelled and self._cells.is_missing(cells[column])):
             return None
         if self._labels is None:
             problem = self._cells.problem(TableColumn("", column, "number"), cells[column])
         else:
-            is_missing = self._cells.is_missing(cells[column])
-            cell = "" if is_missing else cells[column]
-            problem = label_problem(cell.encode(), self._layout.label_kind)
+            token = cells[column].encode()
+            problem = label_problem(token, self._layout.label_kind, self._cells.spelling)
         if problem is None:
             return None
         problem = problem.replace("a missing value", "a missing label")
-        return f"{self._layout.column_title(column)} {problem}"
+        return f"{title(column)} {problem}"
 
-    def _problem_of_validation(self, cells: Sequence[str]) -> str | None:
+    def _problem_of_validation(
+        self, cells: Sequence[str], title: Callable[[int], str]
+    ) -> str | None:
         column = self._layout.validation_column
         if column < 0:
             return None
@@ -215,4 +222,4 @@ class GeneralParser:
         if not self._layout.do_validate(said)[1].any():
             return None
         shown = shortened(cells[column].encode(), 40)
-        return f"{self._layout.column_title(column)} is {shown!r}, expected {VALIDATES}"
+        return f"{title(column)} is {shown!r}, expected {VALIDATES}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -18,8 +17,9 @@ from stepml.ml.data.formats.text.numbers import (
     Positions,
     Text,
     Words,
-    is_missing,
+    missing_problem,
 )
+from stepml.ml.data.formats.text.spelling import Spelling
 from stepml.ml.data.labels import MAX_LABELS, LabelCodes
 
 _FACTORS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))
@@ -32,13 +32,12 @@ class LabelTokens:
     Parameters
     ----------
     codes : LabelCodes
-    missing_words : sequence of str, optional
-        Words for missing values, beside the usual ones.
+    spelling : Spelling
     """
 
-    def __init__(self, codes: LabelCodes, missing_words: Sequence[str] = ()) -> None:
+    def __init__(self, codes: LabelCodes, spelling: Spelling) -> None:
         self._codes = codes
-        self._missing = frozenset(word.encode() for word in missing_words)
+        self._spelling = spelling
         self._by_token: dict[bytes, float] = {}
         self._known = _Known()
 
@@ -59,22 +58,16 @@ class LabelTokens:
         known = self._by_token.get(token)
         if known is not None:
             return known
-        label = None if token.strip() in self._missing else label_of(token)
+        label = None if self._spelling.is_missing_text(token) else label_of(token)
         code = float(self._codes.codes([label])[0])
         if len(self._by_token) < MAX_LABELS and not math.isnan(code):
             self._by_token[token] = code
         return code
 
-    def problem(self, token: bytes) -> str | None:
-        """Return the reason why ``token`` is no label, or None."""
-        if token.strip() in self._missing:
-            return f"is {shortened(token, 40)!r}, a missing value"
-        return label_problem(token, self._codes.kind)
-
 
 def label_of(token: bytes) -> str | None:
-    """Return the text of a label, or None if it is missing, quoted, or not UTF-8."""
-    if is_missing(token) or b'"' in token:
+    """Return the text of a label, or None if it is quoted, or not UTF-8."""
+    if b'"' in token:
         return None
     try:
         return token.decode()
@@ -82,11 +75,11 @@ def label_of(token: bytes) -> str | None:
         return None
 
 
-def label_problem(token: bytes, kind: str) -> str | None:
+def label_problem(token: bytes, kind: str, spelling: Spelling) -> str | None:
     """Return the reason why ``token`` is no label of a kind that is no number, or None."""
+    if spelling.is_missing_text(token):
+        return missing_problem(token)
     shown = shortened(token, 40)
-    if is_missing(token):
-        return f"is {shown!r}, a missing value" if token.strip() else "is empty, a missing value"
     if b'"' in token:
         return f"is {shown!r}: quoted fields are not supported"
     label = label_of(token)

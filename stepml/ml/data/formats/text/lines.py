@@ -7,7 +7,7 @@ a record of several.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, pairwise
 from typing import Never, TypeVar
@@ -21,6 +21,7 @@ from stepml.ml.data.formats.text.records import PLAIN_RULES, LineRules, Position
 Rows = TypeVar("Rows")
 Flags = NDArray[np.bool_]
 ProblemOf = Callable[[bytes], str | None]
+Places = Sequence[int] | None
 
 _COMMENT = re.compile(rb"#[^\n]*")
 _BLANKS = re.compile(rb"[ \t]+")
@@ -36,6 +37,7 @@ class Lines:
     text: bytes  # every line ends with a newline
     offsets: NDArray[np.int64]  # of each line in its object
     rules: LineRules = PLAIN_RULES
+    places: Places = None  # of the layout's columns in each line; None: in order
 
     @classmethod
     def of(cls, text: bytes, offset: int, rules: LineRules = PLAIN_RULES) -> Lines:
@@ -124,6 +126,11 @@ class BadLines:
             if problem is None:
                 raise AssertionError("a line that parses was taken for a bad one")
             yield MalformedRowError(offset, problem, line)
+
+
+def place_of(column: int, places: Places) -> int:
+    """Return the place of a column of the layout in the lines of an object."""
+    return column if places is None or column < 0 else places[column]
 
 
 def parse_good(

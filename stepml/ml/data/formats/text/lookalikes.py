@@ -1,4 +1,4 @@
-"""Cells of text that look like something else: numbers, dates, comments."""
+"""Cells of text that look like numbers or dates, written in another way."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ from collections.abc import Sequence
 
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.rows import shortened
-from stepml.ml.data.formats.text.first_lines import FirstLines
+from stepml.ml.data.formats.text.numbers import is_text
 from stepml.ml.data.objects import DataObject
 
-_COMMENTS = ("#", "/", "%")
-_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
-_GROUPED = {
-    mark: re.compile(rf"[-+]?\d{{1,3}}({re.escape(mark)}\d{{3}})+([.,]\d*)?")
-    for mark in (",", ".", "'", " ", "_")
+_BLANKS = " \u00a0\u202f"
+# The first that all cells match is the cure.
+_NUMBERS = {
+    "set data.thousands to ','": r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?",
+    "set data.decimal to ','": r"[-+]?\d*,\d+",
+    "set data.decimal to ',' and data.thousands to '.'": r"[-+]?\d{1,3}(\.\d{3})*(,\d+)?",
+    "set data.thousands to ' '": rf"[-+]?\d{{1,3}}([{_BLANKS}]\d{{3}})+(\.\d*)?",
+    "set data.decimal to ',' and data.thousands to ' '": (
+        rf"[-+]?\d{{1,3}}([{_BLANKS}]\d{{3}})*(,\d+)?"
+    ),
+    'set data.thousands to "\'"': r"[-+]?\d{1,3}(['\u2019]\d{3})*(\.\d*)?",
+    "write them without units": r"\(?[-+]?[$€£¥]?\s*[-+]?\d[\d.,']*\s*[%$€£¥]?\)?",
 }
-_WITH_UNIT = re.compile(r"\(?[-+]?[$€£¥]?\s*[-+]?\d[\d.,']*\s*[%$€£¥]?\)?")
 _DATE = re.compile(r"\d{1,2}([./-])\d{1,2}\1(\d{4}|\d\d)( \d{1,2}:\d\d.*)?")
-
-
-def comment_hint(first: FirstLines) -> str:
-    """Return a hint at a first line that is no row and no header, or ""."""
-    mark = first.lines[0].lstrip()[:1].decode("latin-1")
-    if len(first.lines) < 2 or mark not in _COMMENTS:
-        return ""
-    return f"; it seems to be a comment: set data.comment to {mark!r}"
 
 
 def refuse_lookalikes(data: DataObject, title: str, name: str, cells: Sequence[str]) -> None:
@@ -51,29 +49,21 @@ def refuse_lookalikes(data: DataObject, title: str, name: str, cells: Sequence[s
     if found is None:
         return
     what, cure = found
-    shown = next(each for each in cells if not each.isdecimal())
+    shown = next(each for each in cells if is_text(each.encode()))
     setting = json.dumps({name or "*": "category"})
     raise InvalidDataError(
         f"s3 object {data.key}: {title} seems to have {what}, such as "
-        f"{shortened(shown.encode(), 40)!r}: {cure}; with data.columns.types {setting} they are "
+        f"{shortened(shown.encode(), 40)!r}: {cure}; data.columns.types {setting} makes them "
         "levels"
     )
 
 
 def _seeming(cells: Sequence[str]) -> tuple[str, str] | None:
     """Return what cells seem to be, and the cure; None: text."""
-
-    def match(*patterns: re.Pattern[str]) -> bool:
-        return all(any(each.fullmatch(cell) for each in patterns) for cell in cells)
-
-    digits = re.compile(r"[-+]?\d+(\.\d*)?")
-    for mark, grouped in _GROUPED.items():
-        if match(grouped, digits):
-            return "thousands", f"set data.thousands to {mark!r}"
-    if match(_DECIMAL_COMMA, digits):
-        return "decimal commas", "set data.decimal to ','"
-    if match(_DATE):
+    if all(map(_DATE.fullmatch, cells)):
         return "dates", "write them as in 2020-12-31"
-    if match(_WITH_UNIT):
-        return "numbers with units", "write them without units"
+    words = [each for each in cells if is_text(each.encode())]
+    for cure, form in _NUMBERS.items():
+        if all(re.fullmatch(form, each) for each in words):
+            return "numbers", cure
     return None

@@ -12,8 +12,8 @@ by a power of ten of at most 10²² is correctly rounded, as ``float`` is.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +28,16 @@ Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
 
 # Missing values, as common tools write them.
-_MISSING = {b"", b"nan", b"+nan", b"-nan", b"na", b"n/a", b"null", b"none", b"?"}
+_MISSING = {
+    *(b"", b"nan", b"+nan", b"-nan", b"na", b"<na>", b"n/a", b"#n/a", b"#n/a n/a", b"#na"),
+    *(b"null", b"none", b"-1.#ind", b"-1.#qnan", b"1.#ind", b"1.#qnan", b"?", b"\\n"),
+}
 _BOOLEANS = {b"true", b"false"}
 
 # These are recognised in bulk: a table may have more missing values than numbers.
 _USUAL_MISSING = tuple(
     (len(token), np.uint64(int.from_bytes(token, "little")))
-    for token in b"|?|na|NA|nan|NaN|NAN|n/a|N/A|null|NULL|none|None".split(b"|")
+    for token in b"|?|na|NA|<NA>|nan|NaN|NAN|n/a|N/A|#N/A|null|NULL|none|None|\\N".split(b"|")
 )
 
 # Zeros before the text, so that the two words that end at the first token are in the buffer.
@@ -140,8 +143,8 @@ def decode_doubles(text: Text, starts: Positions, ends: Positions) -> tuple[Floa
     slow = np.flatnonzero(~exact)
     if len(slow):
         values[slow] = math.nan
-        written = slow[~_usually_missing(text, starts[slow], ends[slow])]
-        values[written] = [_float(text.token(*span)) for span in _spans(starts, ends, written)]
+        written = slow[~usually_missing(text, starts[slow], ends[slow])]
+        values[written] = [number_of(text.token(*span)) for span in spans_of(starts, ends, written)]
     return values, slow[~np.isfinite(to_singles(values[slow]))]
 
 
@@ -155,7 +158,7 @@ def decode_integers(text: Text, starts: Positions, ends: Positions) -> tuple[Wor
     values = digits.mantissas
     good = digits.valid & ~(digits.signed | digits.dotted) & (lengths <= WORD)
     slow = np.flatnonzero(~good)
-    for index, (start, end) in zip(slow, _spans(starts, ends, slow), strict=True):
+    for index, (start, end) in zip(slow, spans_of(starts, ends, slow), strict=True):
         value = index_of(text.token(start, end))
         if value is not None:
             values[index] = value
@@ -182,27 +185,28 @@ def missing_spellings() -> list[str]:
     return sorted({*words, *map(str.upper, words), *map(str.capitalize, words), "NaN"})
 
 
-def missing_tokens(text: Text, starts: Positions, ends: Positions) -> Flags:
-    """Flag tokens that are missing values."""
-    missing = _usually_missing(text, starts, ends)
-    written = np.flatnonzero(~missing)
-    missing[written] = [is_missing(text.token(*span)) for span in _spans(starts, ends, written)]
-    return missing
-
-
 def is_text(token: bytes) -> bool:
     """Return whether ``token`` is neither a number nor a missing value."""
-    return not is_missing(token) and math.isnan(_float(token))
+    return not is_missing(token) and math.isnan(number_of(token))
 
 
-def number_problem(token: bytes) -> str | None:
-    """Return the reason why ``token`` is bad for `decode_floats`, or None."""
+def missing_problem(token: bytes) -> str:
+    """Return the reason why ``token``, a missing value, is bad."""
     shown = shortened(token, 40)
+    return f"is {shown!r}, a missing value" if token.strip() else "is empty, a missing value"
+
+
+def number_problem(token: bytes, written: bytes | None = None) -> str | None:
+    """Return the reason why ``token`` is bad for `decode_floats`, or None.
+
+    ``written`` is the token as the data have it, if that differs.
+    """
+    shown = shortened(token if written is None else written, 40)
     if is_missing(token):
-        return f"is {shown!r}, a missing value" if token.strip() else "is empty, a missing value"
+        return missing_problem(token)
     if b'"' in token:
         return f"is {shown!r}: quoted fields are not supported"
-    value = _float(token)
+    value = number_of(token)
     if math.isnan(value):
         is_boolean = token.strip().lower() in _BOOLEANS
         return f"is {shown!r}, {'a boolean, ' if is_boolean else ''}not a number"
@@ -213,11 +217,13 @@ def number_problem(token: bytes) -> str | None:
     return None if fits else f"is {shown!r}, too large for float32"
 
 
-def _spans(starts: Positions, ends: Positions, chosen: Positions) -> Any:
+def spans_of(starts: Positions, ends: Positions, chosen: Positions) -> Iterator[tuple[int, int]]:
+    """Return the start and the end of each of the ``chosen`` tokens."""
     return zip(starts[chosen].tolist(), ends[chosen].tolist(), strict=True)
 
 
-def _usually_missing(text: Text, starts: Positions, ends: Positions) -> Flags:
+def usually_missing(text: Text, starts: Positions, ends: Positions) -> Flags:
+    """Flag tokens that are the most usual words for missing values."""
     lengths = ends - starts
     words = text.words[ends - WORD] >> (WORD - np.minimum(lengths, WORD)).astype(np.uint64) * _U8
     missing = np.zeros(len(words), np.bool_)
@@ -226,7 +232,8 @@ def _usually_missing(text: Text, starts: Positions, ends: Positions) -> Flags:
     return missing
 
 
-def _float(token: bytes) -> float:
+def number_of(token: bytes) -> float:
+    """Return the value of a token, or NaN if it is no number."""
     if b"_" in token:  # Python allows 1_000, data files do not
         return math.nan
     try:

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from stepml.job.errors import InvalidDataError
 from stepml.ml.data.formats.columns import require_different_names
 from stepml.ml.data.formats.rows import shortened
-from stepml.ml.data.formats.text.first_lines import REPLACEMENT
+from stepml.ml.data.formats.text.first_lines import REPLACEMENT, FirstLines
 from stepml.ml.data.formats.text.headers import Cells, Header, find_header
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
 from stepml.ml.data.source_format import SourceFormat
 
+_DECIMAL_COMMA = re.compile(r"^\s*([-+]?\d+),(\d+)\s*$")
+_COMMENTS = ("#", "/", "%")
 _ENOUGH_ROWS = 5  # to see that a column counts the rows
 # The name that pandas gives to a column without one.
 _UNNAMED = re.compile(r"(Unnamed: \d+(_level_\d+)?)?")
@@ -25,19 +27,28 @@ def header_of(table: Sequence[Cells], source: SourceFormat) -> Header:
         return Header.YES if source.header else Header.NO
     if source.validates in table[0]:
         return Header.YES
-    return find_header(table[0], table[1:], source.label if source.has_label else None)
+    # A decimal comma is no name, although the job does not say that it is one.
+    first, *rows = ([_DECIMAL_COMMA.sub(r"\1.\2", cell) for cell in row] for row in table)
+    return find_header(first, rows, source.label if source.has_label else None)
 
 
-def review_table(
-    data: DataObject, table: Sequence[Cells], layout: Layout, source: SourceFormat
-) -> list[str]:
-    """Return notes on the table whose first lines are ``table``.
+def comment_hint(first: FirstLines) -> str:
+    """Return a hint at a first line that is no row and no header, or ""."""
+    mark = first.lines[0].lstrip()[:1].decode("latin-1")
+    if len(first.lines) < 2 or mark not in _COMMENTS:
+        return ""
+    return f"; it seems to be a comment: set data.comment to {mark!r}"
+
+
+def review_table(first: FirstLines, layout: Layout, source: SourceFormat) -> list[str]:
+    """Return notes on the table with the first lines ``first``.
 
     Raises
     ------
     InvalidDataError
         The first line may be a header or a row, or names are missing or not unique.
     """
+    data, table = first.data, first.values()
     found, line = header_of(table, source), shortened(",".join(table[0]).encode(), 40)
     if found is Header.UNCLEAR:
         raise InvalidDataError(

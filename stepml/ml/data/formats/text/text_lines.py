@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from stepml.job.errors import InvalidDataError
-from stepml.ml.data.formats.columns import require_same_names
+from stepml.ml.data.formats.columns import places_of_columns
 from stepml.ml.data.formats.text.fields import fields_of
-from stepml.ml.data.formats.text.first_lines import SNIFF_BYTES, FirstLines, first_lines
+from stepml.ml.data.formats.text.first_lines import SNIFF_BYTES, first_lines
 from stepml.ml.data.formats.text.lines import Lines
 from stepml.ml.data.formats.text.plain_text import PlainText
 from stepml.ml.data.formats.text.reading import BLOCK_BYTES, ReadLimits, line_blocks, line_number
@@ -21,6 +22,8 @@ from stepml.ml.data.ranges import ByteRange
 
 class TextLines:
     """Reads lines of byte ranges, without headers, comments and blank lines.
+
+    Columns of the same names may be in another order in each object.
 
     Their text is UTF-8 and ends with LF. If quoted fields have line ends, a line is a record of
     several ones.
@@ -39,6 +42,7 @@ class TextLines:
         self._layout = layout
         self._request_bytes = request_bytes
         self._limits = limits or ReadLimits()
+        self._places: dict[str, Sequence[int] | None] = {}  # of columns, by key
         self._rules = LineRules(layout.dialect, layout.delimiter.encode())
 
     def text_of(self, data: DataObject) -> PlainText:
@@ -55,12 +59,13 @@ class TextLines:
         BadRowError
             A line is longer than 16 MB, or a quote is not closed.
         InvalidDataError
-            The header differs from that of the first object, the object has another dialect, or is
-            damaged.
+            The header has other names than that of the first object, the object has another
+            dialect, or is damaged.
         DamagedValueError
             The object was changed while it was read.
         """
         text = self.text_of(self._objects[part.object_index])
+        places = self._places_of(text.data)
         blocks = line_blocks(
             text,
             part,
@@ -75,7 +80,7 @@ class TextLines:
                 continue
             if self._layout.has_words:
                 self._require_whole_words(text, lines)
-            yield lines
+            yield lines if places is None else replace(lines, places=places)
 
     def _first_row(self, data: DataObject, part: ByteRange) -> int:
         """Return the offset behind the header, if ``part`` may begin before it."""
@@ -83,14 +88,22 @@ class TextLines:
         if not self._layout.header or part.start >= SNIFF_BYTES:
             return 0
         dialect, delimiter = self._layout.dialect, self._layout.delimiter
-        first = first_lines(self._reader, data, dialect, delimiter)
-        if part.start == 0:
-            self._require_same_header(first)
-        return first.header_end
+        return first_lines(self._reader, data, dialect, delimiter).header_end
 
-    def _require_same_header(self, first: FirstLines) -> None:
-        names = fields_of(first.lines[0], self._layout.delimiter) if first.lines else ()
-        require_same_names(first.data, names, self._layout.column_names, "its header is not that")
+    def _places_of(self, data: DataObject) -> Sequence[int] | None:
+        """Return the places of the columns in the lines of an object; None: they are in order."""
+        if not self._layout.header or len(self._objects) == 1:  # the layout is that of its header
+            return None
+        if data.key not in self._places:
+            self._places[data.key] = self._found_places(data)
+        return self._places[data.key]
+
+    def _found_places(self, data: DataObject) -> Sequence[int] | None:
+        delimiter = self._layout.delimiter
+        first = first_lines(self._reader, data, self._layout.dialect, delimiter)
+        names = fields_of(first.lines[0], delimiter) if first.lines else ()
+        expected = self._layout.column_names
+        return places_of_columns(data, names, expected, "its header is not that")
 
     def _require_whole_words(self, text: PlainText, lines: Lines) -> None:
         """Refuse words that are not UTF-8, and line ends within them that are not expected."""

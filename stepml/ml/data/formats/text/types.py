@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from stepml.ml.data.formats.text.cells import CellReader
 from stepml.ml.data.formats.text.lookalikes import refuse_lookalikes
-from stepml.ml.data.formats.text.numbers import is_missing, is_text
+from stepml.ml.data.formats.text.numbers import is_text
 from stepml.ml.data.labels import LEAST_SHARE_OF_WORDS, LEAST_WORDS, kind_of_labels
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject
@@ -31,7 +30,7 @@ def column_facts(
     title, name : str
         Of the column.
     cells : sequence of str
-        Of the first rows, without blanks around them.
+        Of the first rows, without blanks around them; empty: missing.
     is_typed : bool, default False
         The job gives the type.
 
@@ -40,7 +39,7 @@ def column_facts(
     InvalidDataError
         All cells look like numbers or dates, in another way of writing; see `refuse_lookalikes`.
     """
-    known = [each for each in cells if not is_missing(each.encode())]
+    known = list(filter(None, cells))
     words = [each for each in known if is_text(each.encode())]
     if not words:
         return ColumnFacts("number", are_numbers=True)
@@ -83,15 +82,13 @@ def with_types(
     return replace(layout, table=table, n_features=None, is_general=is_general)
 
 
-def with_label_kind(
-    layout: Layout, reader: CellReader, rows: Sequence[Sequence[str]], source: SourceFormat
-) -> Layout:
+def with_label_kind(layout: Layout, rows: Sequence[Sequence[str]], source: SourceFormat) -> Layout:
     """Return the layout with the kind of the labels: as the job says, or as the first rows show."""
     if not layout.has_label:
         return layout
     column, names = layout.label_column, layout.column_names
     kind = asked_label_kind(names[column] if names else "", source.settings)
     if kind is None:
-        cells = [reader.plain(row[column]) for row in rows if not reader.is_missing(row[column])]
+        cells = [row[column] for row in rows if row[column]]
         kind = kind_of_labels(cells, are_classes=source.has_classes)
     return replace(layout, label_kind=kind)

@@ -1,4 +1,4 @@
-"""Tables of which no row can be read: the message names the reason, not the first row."""
+"""Objects that are no table: the message names the reason, not the first row."""
 
 from __future__ import annotations
 
@@ -23,10 +23,6 @@ def table(*rows: str, times: int = 1) -> str:
     return "".join(f"{row}\n" for row in [rows[0], *rows[1:] * times])
 
 
-LEVELS = '; with data.columns.types {"%s": "category"} they are levels'
-DECIMALS = "set data.decimal to ','" + LEVELS
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -44,23 +40,11 @@ def test_other_bad_rows_are_left_to_the_parser(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "hint"),
     [
-        (table("a;b;y", "1,5;2,5;0", "3,5;4,5;1"), {}, DECIMALS % "a"),
-        (table("1,5;2,5;0", "3,5;4,5;1", "1,5;4,5;1"), {}, DECIMALS % "*"),
-        (table("a\tb", "1,5\t2,5", "3,5\t4,5"), {"format": "tsv"}, DECIMALS % "a"),
-        (table("a,b,y", "$ 1,2,0", "$ 3,4,1"), {}, "write them without units" + LEVELS % "a"),
-        (table("a,b,y", "31.12.2020,2,0", "1.1.2021,4,1"), {}, "2020-12-31" + LEVELS % "a"),
-        (
-            table("a,b,y", '"1,000",2,0', '"2,000",3,1'),
-            {},
-            "set data.thousands to ','" + LEVELS % "a",
-        ),
         (table("# made by hand", "a,b,y", "1,2,0"), {}, "set data.comment to '#'"),
         (table("// made by hand", "a,b,y", "1,2,0"), {}, "set data.comment to '/'"),
     ],
 )
-def test_another_separator_or_a_comment_is_named(
-    text: str, options: dict[str, Any], hint: str
-) -> None:
+def test_a_comment_is_named(text: str, options: dict[str, Any], hint: str) -> None:
     with pytest.raises(StepMLError) as caught:
         reviewed(text, **options)
     assert str(caught.value).endswith(hint)
