@@ -49,7 +49,11 @@ def _check_data(spec: JobSpec) -> None:
     """Refuse fields that have no effect with the job's format."""
     data = spec.data
     if data.matrix == "sparse":
-        _require_format("data.matrix 'sparse'", data, lambda facts: facts.sparse != "never")
+        _require_format(
+            "data.matrix 'sparse'",
+            data,
+            lambda facts: facts.sparse != "never" or facts.label == "column",  # tables may be wide
+        )
     if data.zero_based != "auto":
         what = f"data.zero_based {json.dumps(data.zero_based)}"
         _require_format(what, data, lambda facts: facts.sparse == "always")

@@ -163,12 +163,22 @@ def _assembled(named: Mapping[str, arrays.Array], card: dict[str, Any]) -> Artif
 
 def _require_scale(scale: Scale, n_features: int) -> None:
     fine, found = len(scale.fine), scale.named()
-    expected: dict[str, arrays.Array] = dict.fromkeys(found, np.zeros(n_features, np.float32))
-    if fine:
-        expected |= {"fine": np.zeros(fine, np.int64), "fine_mean": np.zeros(fine)}
-    _require_alike(expected, found)
+    fills = len(scale.fine_fill) and fine
+    zeros = np.zeros(n_features, np.float32)
+    expected = Scale(
+        zeros,
+        zeros,
+        zeros,
+        fine=np.zeros(fine, np.int64),
+        fine_mean=np.zeros(fine),
+        fine_fill=np.zeros(fills),
+        moved=np.zeros((len(scale.moved), 2), np.int64),
+    )
+    _require_alike(expected.named(), found)
     if not is_ascending_below(scale.fine, n_features):
         raise ValueError(f"different features below {n_features} expected, {scale.fine} found")
+    if len(scale.moved) and not 0 <= scale.moved.min() <= scale.moved.max() < n_features:
+        raise ValueError(f"features below {n_features} expected, {scale.moved.tolist()} found")
 
 
 def _require_alike(expected: Mapping[str, arrays.Array], found: Mapping[str, arrays.Array]) -> None:

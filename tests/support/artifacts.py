@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from stepml.ml.artifact import ARRAYS_FILE, CARD_FILE, Artifact
+from stepml.ml.class_names import ClassNames
 from stepml.ml.data import feature_moments, scale_of
 from stepml.ml.matrices import CsrMatrix, Floats
 from stepml.ml.models import (
@@ -35,6 +36,21 @@ MODELS: dict[str, tuple[str, Model]] = {
     "linear": ("linear_regression", LinearRegression(N_FEATURES)),
     "kmeans": ("kmeans", KMeans(N_FEATURES, 3)),
 }
+# Of labels that are no numbers.
+NAMED: dict[str, tuple[str, Model]] = {
+    "logistic of text": (
+        "logistic_regression",
+        LogisticRegression(N_FEATURES, 0.0, 1.0, names=ClassNames("text", ("no", "yes"))),
+    ),
+    "softmax of text": (
+        "softmax_regression",
+        SoftmaxRegression(N_FEATURES, (0.0, 1.0, 2.0), names=ClassNames("text", ("a", "b", "c"))),
+    ),
+    "svm of booleans": (
+        "svm",
+        BinarySvm(N_FEATURES, 1.0, 0.0, names=ClassNames("boolean", ("False", "True"))),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +71,7 @@ def example(
     kind: str = "logistic", *, prepared: str = "", features: bool = False, **data: Any
 ) -> Example:
     """Return a model of this kind; its rows are ``prepared`` as "dense" or "sparse", or not."""
-    name, model = MODELS[kind]
+    name, model = (MODELS | NAMED)[kind]
     rng = np.random.default_rng(len(kind))
     X = rng.normal(2, 3, (100, N_FEATURES)).astype(np.float32)
     X[rng.random(X.shape) < 0.4] = 0

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from typer.testing import CliRunner
 
 from stepml.cli.app import app
 from stepml.job import keys
+from stepml.ml.class_names import ClassNames
 from stepml.trained_model import TrainedModel
-from tests.support.artifacts import MODELS, NAMES, example, write
+from tests.support.artifacts import MODELS, NAMED, NAMES, example, write
 from tests.support.moto_stack import BUCKET, MotoStack
 
 
@@ -220,6 +222,57 @@ def test_classes_are_measured_as_by_scikit_learn(kind: str, tmp_path: Path) -> N
     assert [row["label"] for row in found["per_class"]] == pytest.approx(model.classes_.tolist())
 
 
+@pytest.mark.parametrize("kind", NAMED)
+@pytest.mark.parametrize("form", ["csv", "npz"])
+def test_named_classes_are_written_and_measured(kind: str, form: str, tmp_path: Path) -> None:
+    it = example(kind)
+    model = TrainedModel(it.artifact)
+    y = model.predict(it.X)
+    y[::7] = np.roll(y, 1)[::7]
+    if form == "npz":
+        np.savez(tmp_path / "rows.npz", X=it.X, y=y)
+    else:
+        lines = [f"{line},{label}" for line, label in zip(text_of(it.X).split(), y, strict=False)]
+        (tmp_path / "rows.csv").write_text("\n".join(lines))
+    place = write(it.artifact, tmp_path / "model")
+    arguments = ["predict", place, f"rows.{form}", "--out", "out.csv", "--json"]
+
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+
+    found, rows = (
+        json.loads(result.stdout),
+        list(csv.reader(Path("out.csv").read_text().splitlines())),
+    )
+    classes = [str(label) for label in model.classes_]
+    names = [f"probability_{each}" for each in classes] if hasattr(model, "predict_proba") else []
+    assert rows[0] == ["prediction", *names]
+    assert [row[0] for row in rows[1:]] == model.predict(it.X).astype(str).tolist()
+    right = metrics.accuracy_score(y, model.predict(it.X))
+    assert found["metrics"]["accuracy"] == pytest.approx(right) == model.score(it.X, y)
+    assert [each["label"] for each in found["per_class"]] == model.classes_.tolist()
+    matrix = metrics.confusion_matrix(y, model.predict(it.X))
+    assert found["confusion_matrix"] == matrix.tolist()
+
+
+def test_names_of_classes_are_quoted_where_csv_needs_it(tmp_path: Path) -> None:
+    it = example("logistic of text")
+    it.artifact.model.names = ClassNames("text", ("v1.0", 'a "big", one'))  # type: ignore[attr-defined]
+    made = replace(it.artifact, card={**it.artifact.card, **it.artifact.model.describe()})
+    (tmp_path / "rows.csv").write_text(text_of(it.X))
+    rows, _ = predicted(write(made, tmp_path / "model"), "rows.csv")
+    assert rows[0] == ["prediction", "probability_v1.0", 'probability_a "big", one']
+    assert {row[0] for row in rows[1:]} == {"v1.0", 'a "big", one'}
+
+
+def test_labels_that_training_did_not_have_are_named(tmp_path: Path) -> None:
+    it = example("softmax of text")
+    lines = text_of(it.X[:3]).split()
+    (tmp_path / "rows.csv").write_text("\n".join(f"{line},rose" for line in lines))
+    _, stderr = predicted(write(it.artifact, tmp_path / "model"), "rows.csv")
+    assert "accuracy 0.0000" in stderr
+    assert "the model never predicts some labels of the data: rose" in stderr
+
+
 def test_labels_without_number_take_no_square_of_memory(tmp_path: Path) -> None:
     it = example("softmax")
     X = np.tile(it.X, (200, 1))
@@ -374,7 +427,7 @@ def test_labels_can_be_ignored(tmp_path: Path) -> None:
     [
         (np.zeros(99), "rows.npz: y has shape (99,) and type float64"),
         (np.zeros((100, 2)), "rows.npz: y has shape (100, 2)"),
-        (np.full(100, "1"), "rows.npz: y has shape (100,) and type <U1"),
+        (np.full(100, "1"), "rows.npz: y has type <U1; expected are numbers"),
         (np.full(100, None), "rows.npz: y holds Python objects"),
     ],
 )

@@ -332,7 +332,10 @@ EM = {"name": "expectation_maximisation"}
             {"algorithm__optimiser": "adam", "algorithm__momentum": 0.5},
             "algorithm.momentum: requires optimiser 'sgd', but the job has 'adam'; got 0.5",
         ),
-        ({"data__matrix": "sparse"}, "data.matrix 'sparse': requires data.format libsvm or npz"),
+        (
+            {"data__format": "idx", "data__matrix": "sparse"},
+            "data.matrix 'sparse': requires data.format csv, tsv, parquet, libsvm or npz",
+        ),
         (
             {"data__format": "idx", "data__missing": "mean"},
             "data.missing 'mean': requires data.format csv, tsv, parquet or npz, got 'idx'",

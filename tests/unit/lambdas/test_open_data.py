@@ -89,7 +89,6 @@ def test_a_guessed_format_gives_the_same_bits() -> None:
         (["rows"], "rows", {}, "do not tell it: rows"),
         (["a/1.csv", "a/2.npz"], "a/", {}, "tell several (csv, npz): a/1.csv, a/2.npz"),
         (["rows.csv"], "other.csv", {}, "data.uri: nothing lies at s3://data/other.csv"),
-        (["rows.csv"], "rows.csv", {"matrix": "sparse"}, "requires data.format libsvm or npz"),
         (["x.libsvm"], "x.libsvm", {"label": "y"}, "data.label: with data.format 'libsvm'"),
     ],
 )

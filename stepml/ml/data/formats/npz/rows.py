@@ -74,10 +74,10 @@ class NpzRows(RowSource):
     def _open_labels(self, archive: Archive, name: str) -> ArrayStream:
         labels, kind = archive.open(name), self._layout.label_kind
         if (labels.dtype.kind in "US") != (kind == "text"):
-            what = "text" if kind == "text" else "no text"
+            expected = "text" if kind == "text" else "numbers"
             raise InvalidDataError(
-                f"{archive.title(name)} has type {labels.dtype}; the labels of the first object "
-                f"are {what}"
+                f"{archive.title(name)} has type {labels.dtype}; expected are {expected}, as the "
+                "other labels of the data are"
             )
         return labels
 

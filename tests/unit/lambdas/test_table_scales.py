@@ -1,0 +1,77 @@
+"""Tables with categories: scaled numbers, filled levels, in dense and in sparse shards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stepml.job.errors import StepMLError
+from tests.support.jobs import Job
+from tests.support.real_tables import as_csv
+from tests.support.trainings import job_on, model_of, run
+
+RNG = np.random.default_rng(0)
+N_ROWS = 600
+
+
+def table() -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "age": np.where(RNG.random(N_ROWS) < 0.1, np.nan, RNG.normal(40, 10, N_ROWS).round(1)),
+            "income": RNG.lognormal(10, 1, N_ROWS).round(0),
+            "colour": RNG.choice(["red", "green", None], N_ROWS, p=[0.5, 0.4, 0.1]),
+            "town": [f"town {each}" for each in RNG.integers(0, 40, N_ROWS)],
+        }
+    )
+    signal = frame.age.fillna(40) / 10 + 2 * (frame.colour == "red")
+    return frame.assign(y=np.where(signal + RNG.normal(size=N_ROWS) > 5, "yes", "no"))
+
+
+TABLE = table()
+
+
+def trained(**data: Any) -> Job:
+    job = job_on(as_csv(TABLE), data={"label": "y", **data}, model={"name": "logistic_regression"})
+    run(job)
+    return job
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"missing": {"colour": "most_frequent", "age": "median"}},
+        {"missing_indicator": True, "missing": "zero"},
+        {"scale": {"income": "robust", "a*": "min_max"}},
+        {"scale": "min_max", "encode": {"town": "ordinal"}},
+        {"encode": {"town": "hash"}, "hash_width": 16, "missing": "most_frequent"},
+    ],
+)
+def test_dense_and_sparse_shards_of_a_table_give_one_model(data: dict[str, Any]) -> None:
+    jobs = [trained(matrix=matrix, **data) for matrix in ("dense", "sparse")]
+    dense, sparse = (model_of(job) for job in jobs)
+    plans = [job.training_plan() for job in jobs]
+    assert [each.matrix for each in plans] == ["dense", "sparse"]
+    # Numbers are always scaled, whatever most features look like.
+    assert all(each.spec.data.rescales for each in plans)
+    np.testing.assert_allclose(dense.coef_, sparse.coef_, rtol=0.02, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"missing": {"colour": "mean"}}, "data.missing: 'colour' is a category"),
+        ({"missing": {"colour": 3}}, "expected fail, zero or most_frequent"),
+        ({"encode": "hash", "missing": {"colour": "most_frequent"}}, "expected fail or zero"),
+        ({"missing": {"colou": "zero"}}, "did you mean 'colour'"),
+        ({"scale": {"colour": "robust"}}, "data.scale: column 3 ('colour') is a category"),
+        ({"scale": {"incom*e": "none", "agge": "none"}}, "is 'agge' (did you mean 'age'?)"),
+    ],
+)
+def test_what_a_column_cannot_have_is_refused_by_name(data: dict[str, Any], message: str) -> None:
+    with pytest.raises(StepMLError) as caught:
+        trained(**data)
+    assert message in str(caught.value)
