@@ -1,4 +1,4 @@
-"""Parquet tables; the only module that uses pyarrow."""
+"""Parquet tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from stepml.job.errors import InvalidDataError, NotAvailableError, StepMLError
+from stepml.job.errors import InvalidDataError, StepMLError
+from stepml.ml.data.formats.arrow import import_arrow
 from stepml.ml.data.formats.columns import require_different_names
 from stepml.ml.data.formats.parquet.footers import require_readable
 from stepml.ml.data.formats.ranged_file import RangedFile
@@ -50,7 +51,7 @@ class Table:
     def __init__(
         self, reader: ObjectReader, data: DataObject, request_bytes: int = REQUEST_BYTES
     ) -> None:
-        pyarrow, parquet = _import_pyarrow()
+        pyarrow, parquet = import_arrow("parquet", "data.format 'parquet'")
         self._data = data
         self._errors = (pyarrow.ArrowException, OSError, ValueError)
         self._reader = reader
@@ -148,19 +149,6 @@ class Table:
         except self._errors as exc:
             problem = " ".join(str(exc).split())  # Arrow's messages have several lines
             raise InvalidDataError(f"s3 object {self._data.key}: {problem}") from exc
-
-
-def _import_pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as exc:
-        from stepml.job.installing import install_command  # loads much
-
-        raise NotAvailableError(
-            f"data.format 'parquet' needs pyarrow; install it with: {install_command('parquet')}"
-        ) from exc
-    return pyarrow, pyarrow.parquet
 
 
 def _require_no_index(data: DataObject, schema: Any) -> None:

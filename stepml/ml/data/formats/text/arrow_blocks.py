@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stepml.job.errors import NotAvailableError
+from stepml.ml.data.formats.arrow import import_arrow
 from stepml.ml.data.formats.text.lines import Places, place_of
 from stepml.ml.data.formats.text.numbers import missing_spellings
 from stepml.ml.data.layout import Layout
@@ -43,7 +43,8 @@ class ArrowBlocks:
     """
 
     def __init__(self, layout: Layout, used: Sequence[int], numbers: Sequence[int]) -> None:
-        self._pyarrow, self._csv = _import_pyarrow()
+        what = "a table with text, quotes, booleans or dates"
+        self._pyarrow, self._csv = import_arrow("csv", what)
         self._columns = range(layout.n_columns)
         self._dialect = layout.dialect
         self._delimiter = layout.delimiter
@@ -121,17 +122,3 @@ class Block:
 
     def _column(self, column: int) -> Any:
         return self._table.column(str(column)).combine_chunks()
-
-
-def _import_pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.csv
-    except ImportError as exc:
-        from stepml.job.installing import install_command  # loads much
-
-        raise NotAvailableError(
-            "tables with text, quotes, booleans or dates are read with pyarrow; install it with: "
-            f"{install_command('parquet')}"
-        ) from exc
-    return pyarrow, pyarrow.csv
