@@ -10,7 +10,7 @@ from stepml.ml.data.dialect import Dialect
 from stepml.ml.data.formats.text.delimiters import find_delimiter
 from stepml.ml.data.formats.text.first_lines import SNIFF_BYTES, FirstLines, first_lines, start_of
 from stepml.ml.data.formats.text.foreign import refuse_binary
-from stepml.ml.data.formats.text.plain_text import COMPRESSIONS, PlainText, is_utf_16
+from stepml.ml.data.formats.text.plain_text import PlainText, compression_of, is_utf_16
 from stepml.ml.data.formats.text.records import NEWLINE, record_ends
 from stepml.ml.data.layout import Layout
 from stepml.ml.data.objects import DataObject, ObjectReader
@@ -89,7 +89,7 @@ def _without_quotes(reader: ObjectReader, data: DataObject, source: SourceFormat
     """Return all of a dialect but its quotes and letters."""
     start = reader.load_range(data.key, 0, SNIFF_BYTES)
     refuse_binary(data, start)
-    compression = next((COMPRESSIONS[each] for each in COMPRESSIONS if start.startswith(each)), "")
+    compression = compression_of(start)
     dialect = Dialect(
         compression=compression,
         comment=source.comment or "",
