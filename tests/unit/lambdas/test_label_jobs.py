@@ -38,6 +38,8 @@ def content_of(labels: list[Any], format: str) -> bytes:  # noqa: A002 - the job
     file = io.BytesIO()
     if format == "npz":
         np.savez(file, X=np.ascontiguousarray(X), y=np.array(chosen))
+    elif format == "parquet":
+        X.assign(y=chosen).to_parquet(file, index=False)
     else:
         X.assign(y=chosen).to_csv(file, index=False, float_format="%.3f")
     return file.getvalue()
@@ -64,7 +66,7 @@ def named(model: dict[str, Any], labels: list[Any]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("format", ["csv", "npz"])
+@pytest.mark.parametrize("format", ["csv", "npz", "parquet"])
 @pytest.mark.parametrize("stratify", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("kind", LABELS)

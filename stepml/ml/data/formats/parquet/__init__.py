@@ -20,7 +20,7 @@ from stepml.ml.data.objects import DataObject, ObjectReader
 from stepml.ml.data.remainders import ENOUGH_ROWS, Bounds, fine_within
 from stepml.ml.data.source_format import SourceFormat
 from stepml.ml.data.table import PLAIN_SETTINGS
-from stepml.ml.data.table_plan import ColumnFacts, plan_table
+from stepml.ml.data.table_plan import ColumnFacts, asked_label_kind, plan_table
 
 
 class Parquet(DataFormat):
@@ -136,7 +136,8 @@ def _with_types(data: DataObject, table: Table, layout: Layout) -> Layout:
 
     others = layout.other_columns
     own = {column: name for column, name in enumerate(layout.column_names) if column not in others}
-    planned = plan_table(data, own, layout.settings or PLAIN_SETTINGS, facts)
+    label = layout.column_names[layout.label_column] if layout.has_label else ""
+    planned = plan_table(data, own, layout.settings or PLAIN_SETTINGS, facts, label)
     if planned is not None:
         layout = replace(layout, table=planned, n_features=None)
     return replace(layout, label_kind=_label_kind(data, table, layout))
@@ -146,10 +147,13 @@ def _label_kind(data: DataObject, table: Table, layout: Layout) -> str:
     if not layout.has_label:
         return "number"
     name = layout.column_names[layout.label_column]
+    asked = asked_label_kind(name, layout.settings or PLAIN_SETTINGS)
     kind = table.column_types[name]
     found = label_kind_of(table.types, kind)
     if found is None:
         raise _unsupported(data, f"the label, {layout.column_title(layout.label_column)},", kind)
+    if asked is not None:
+        return asked
     if found == "number" and layout.has_classes and table.types.is_integer(kind):
         low, high = (each[layout.label_column] for each in astuple(table.bounds()))
         return kind_of_labels([f"{end:.0f}" for end in (low, high) if end == end], are_classes=True)
