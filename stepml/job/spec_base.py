@@ -57,7 +57,7 @@ def listed(choices: tuple[str, ...]) -> str:
 
 def label_text(label: Label) -> str:
     """Return ``label`` with all its digits, and whole numbers without a fraction."""
-    if isinstance(label, str | bool):
+    if isinstance(label, str | int):  # which bool is, too
         return str(label)
     number = float(label)
     return str(int(number)) if number.is_integer() and abs(number) < 1e16 else repr(number)

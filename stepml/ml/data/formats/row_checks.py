@@ -71,8 +71,7 @@ class RowChecks:
 
     def labels_at(self, values: Sequence[Any], places: NDArray[np.intp]) -> NDArray[Any]:
         """Return the codes of labels, which are at ``places`` among different ``values``."""
-        names = [None if each is None else str(each).strip() for each in values]
-        return self._codes.codes(names)[places]
+        return self._codes.codes(values)[places]
 
     def dense(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -223,3 +224,13 @@ def test_words_for_missing_values_are_no_labels() -> None:
     store = MemoryObjects(**{"rows.csv": text.encode()})
     with pytest.raises(BadRowError, match=r"line 9: column 2 \('y'\) is 'no answer', a missing la"):
         partition(store, format="csv", label="y", missing_words=("no answer",))
+
+
+def test_labels_of_any_type_have_names() -> None:
+    codes = LabelCodes("text")
+    values = ["a", 1, 1.0, 2.5, True, None, float("nan"), " a ", date(2020, 1, 31)]
+    found = codes.codes(values)
+    names = ["a", "1", "1", "2.5", "True", None, None, "a", "2020-01-31"]
+    assert [codes.names[int(c)] if c == c else None for c in found.tolist()] == names
+    of_array = LabelCodes("text").codes_of(np.array([2.5, np.nan, 1.0]))
+    assert np.isnan(of_array).tolist() == [False, True, False]
