@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -166,7 +166,7 @@ def _columns_in_text(
             own = hashes[: len(values), place].tolist()
             yield ["" if code == MISSING else known.get(code, "…") for code in own]
         else:
-            text = time_shown if each.kind == "time" else shown
+            text = shown_as(each.kind)
             yield [text(value) for value in values[:, next(numbers)].tolist()]
 
 
@@ -176,11 +176,21 @@ def _pairs(rows: SparseRows, n_rows: int) -> list[list[str]]:
     return [list(islice(texts, count)) for count in rows.counts[:n_rows].tolist()]
 
 
+def shown_as(kind: str) -> Callable[[float], str]:
+    """Return the function that shows the numbers of columns of this kind as text."""
+    return {"time": time_shown, "boolean": boolean_shown}.get(kind, shown)
+
+
 def shown(value: float) -> str:
     """Return a number in few characters; empty if it is missing."""
     if value != value:
         return ""
     return f"{value:.0f}" if value.is_integer() and abs(value) <= _EXACT else f"{value:.6g}"
+
+
+def boolean_shown(value: float) -> str:
+    """Return ``true`` or ``false``; empty if it is missing."""
+    return "" if value != value else str(bool(value)).lower()
 
 
 def time_shown(seconds: float) -> str:
