@@ -27,9 +27,11 @@ from stepml.trained.kinds import (
     of_probabilities,
 )
 from stepml.trained.labels import class_labels
+from stepml.trained.model_table import ModelTable
 from stepml.trained.modules import linear_module
 from stepml.trained.numbers import NUMBERS, vector
 from stepml.trained.preparation import Preparation
+from stepml.trained.rows import dense
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -41,36 +43,42 @@ class TrainedModel(FittedEstimator):
     Every ``X`` is an array of any real type, nested lists, a table of pandas, polars or pyarrow, or
     a sparse matrix, of shape (n_samples, n_features). A network also takes images of shape
     (n_samples, channels, height, width), or (n_samples, height, width) if there is one channel. The
-    features are those of the data: the model itself fills in missing values and standardises. The
-    columns of a table are reordered by name if the model's features have names. An invalid ``X``
-    raises `ValueError`.
+    features are those of the data: the model itself encodes words and times, fills in missing
+    values and scales. The columns of a table are found by name if the model's have names, and
+    others are left out. A table may also be a mapping of columns, or a list of mappings. An
+    invalid ``X`` raises `ValueError`.
 
     Attributes
     ----------
     card : mapping
         Description of the model and its training, see `stepml.ml.artifact.Artifact`.
-    n_features_in_ : int
+    n_features_in_, n_features_out_ : int
+        Columns of the data that are features, and the features of the model that they become.
     n_iter_ : int
         Epochs of the training.
-    feature_names_in_ : array of shape (n_features,), of str
-        Only if the data had names.
+    feature_names_in_, feature_names_out_ : arrays of str
+        Their names, such as ``color`` and ``color=red``; only if the data had names.
+    pipeline_ : dict
+        What became of each column, as JSON; only of data with columns.
     classes_ : array of shape (n_classes,)
         Of classifiers: the labels of the data, ascending, as text, booleans or numbers; 0 and 1 if
         the model distinguishes one label from all others.
     coef_, intercept_ : array of float64
         Of linear models, shaped as in scikit-learn. They apply to rows as in the data, also if the
         job standardised: ``X @ coef_.T + intercept_`` are the decision values, or the predictions
-        of a regression.
+        of a regression. Of tables with words or times, they apply to the encoded features, in the
+        order of ``feature_names_out_``.
     cluster_centers_ : array of shape (n_clusters, n_features)
         Of k-means, in the space of prepared features.
     """
 
     def __init__(self, artifact: Artifact) -> None:
         self.card = artifact.card
-        self.n_features_in_ = artifact.model.n_features
         self._model = artifact.model
         self._w = artifact.parameters
         self._preparation = Preparation(artifact)
+        self.n_features_in_ = self._preparation.n_columns
+        self.n_features_out_ = self._preparation.n_features
 
     def __repr__(self) -> str:
         return f"<{self._name} of {self.n_features_in_} features, job {self.card.get('job_id')!r}>"
@@ -211,6 +219,11 @@ class TrainedModel(FittedEstimator):
         return int(self.card["epoch"])
 
     @property
+    def table(self) -> ModelTable | None:
+        """The columns of the data, if they are not all numbers."""
+        return self._preparation.table
+
+    @property
     def fine_features(self) -> list[int]:
         """The features that are centred in float64, because float32 has too few digits for them."""
         return list(self._preparation.fine)
@@ -228,9 +241,29 @@ class TrainedModel(FittedEstimator):
 
     @property
     def feature_names_in_(self) -> Array:
-        if not self._preparation.feature_names:
-            raise AttributeError("feature_names_in_: the data of this model had no names")
-        return np.array(self._preparation.feature_names, dtype=object)
+        return _named("feature_names_in_", self._preparation.column_names)
+
+    @property
+    def feature_names_out_(self) -> Array:
+        self.feature_names_in_  # noqa: B018 (it is missing as well)
+        return _named("feature_names_out_", self._preparation.feature_names)
+
+    @property
+    def pipeline_(self) -> dict[str, Any]:
+        """What became of the columns of the data, as JSON; only of models of tables."""
+        if "pipeline" not in self.card:
+            raise AttributeError("pipeline_: the data of this model are no table with columns")
+        return dict(self.card["pipeline"])
+
+    def prepare(self, X: Any) -> Floats:
+        """Return the features that the model learnt: encoded, filled in and scaled.
+
+        Returns
+        -------
+        array of shape (n_samples, n_features_out)
+            In the order of ``feature_names_out_``. The models' parameters apply to them.
+        """
+        return np.concatenate([dense(block) for block in self._preparation.blocks(X)])
 
     @property
     def coef_(self) -> Floats64:
@@ -262,7 +295,7 @@ class TrainedModel(FittedEstimator):
         if isinstance(self._model, Classifier):
             both = [self._of_classes(each) for each in both]
         coefficients, intercepts = both
-        return coefficients.reshape(-1, self.n_features_in_), intercepts.reshape(-1)
+        return coefficients.reshape(-1, self.n_features_out_), intercepts.reshape(-1)
 
     @property
     def _name(self) -> str:
@@ -340,3 +373,9 @@ class TrainedModel(FittedEstimator):
     def _of_blocks(self, function: Callable[[Floats, Matrix], Array], X: Any) -> Array:
         blocks = self._preparation.blocks(X)
         return np.concatenate([function(self._w, block) for block in blocks])
+
+
+def _named(attribute: str, names: list[str]) -> Array:
+    if not names:
+        raise AttributeError(f"{attribute}: the data of this model had no names")
+    return np.array(names, dtype=object)

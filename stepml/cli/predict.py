@@ -29,7 +29,8 @@ from stepml.job.formats import FORMATS, Format
 from stepml.job.spec_base import label_text, listed
 
 if TYPE_CHECKING:
-    from stepml.cli.prediction_rows import GivenFormat, PredictionRows
+    from stepml.cli.prediction_layout import GivenFormat
+    from stepml.cli.prediction_rows import PredictionRows
     from stepml.cli.prediction_source import Source
     from stepml.cli.prediction_table import Results
     from stepml.trained_model import TrainedModel
@@ -104,7 +105,7 @@ def predict(
     If rows have labels, the quality of their predictions is shown as well. Columns that are no
     features of the model are left out.
     """
-    from stepml.cli.prediction_rows import GivenFormat
+    from stepml.cli.prediction_layout import GivenFormat
 
     if label is not None and no_label:
         raise BadInputError("--label and --no-label exclude each other; give one of them")

@@ -49,6 +49,11 @@ class RawRows:
         """Return the number of rows."""
         return len(self.X)
 
+    def __getitem__(self, rows: slice | Flags) -> RawRows:
+        """Return some rows."""
+        rest = self.remainders
+        return RawRows(self.X[rows], self.levels[rows], None if rest is None else rest[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class Feature:

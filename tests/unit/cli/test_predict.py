@@ -554,7 +554,7 @@ def test_a_bad_row_leaves_no_table(tmp_path: Path) -> None:
             "'none/x.csv' cannot be written: there is no",
         ),
         ("1,2,3,4\n", ["--out", "model"], "written: Is a directory; give the name of a file"),
-        ("a,b,c,d\nx,2,3,4\nz,2,3,4\n", [], "rows.csv: column 1 ('a') is text in all 2 rows, su"),
+        ("a,b,c,d\nx,2,3,4\nz,2,3,4\n", [], "rows.csv, line 2: column 1 ('a') is 'x', not a"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(

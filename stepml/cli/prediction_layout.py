@@ -1,0 +1,311 @@
+"""The layout of rows to predict: what the files say, and what the model expects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from stepml.cli.errors import BadInputError
+from stepml.cli.kept_columns import column_index
+from stepml.cli.prediction_source import Source
+from stepml.job.conversion import converted
+from stepml.job.errors import EmptyDataError, InvalidDataError
+from stepml.job.formats import FORMATS as FACTS
+from stepml.job.spec import Data
+from stepml.ml.data import Layout, SourceFormat, sniff
+from stepml.ml.data.formats import FORMATS, format_of_file
+from stepml.ml.data.formats.base import DataFormat
+from stepml.ml.data.formats.columns import names_shown
+from stepml.ml.data.formats.row_shapes import shape_note
+from stepml.ml.data.table import Table, TableSettings
+from stepml.trained.columns import column_order
+
+if TYPE_CHECKING:
+    from stepml.trained.model_table import ModelTable
+    from stepml.trained_model import TrainedModel
+
+
+# The model says what the columns are, not the rows to predict.
+_NUMBERS = TableSettings(types=(("*", "number"),))
+
+
+@dataclass(frozen=True, slots=True)
+class GivenFormat:
+    """The format of the data, as given on the command line."""
+
+    format: str | None = None
+    header: bool | None = None
+    label: str | None = None  # name or index
+    has_label: bool | None = None
+    keep: tuple[str, ...] = ()  # names or indices of columns to copy
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """The places in rows of the data of the numbers and levels of the model; None: the same."""
+
+    numbers: list[int] | None = None
+    levels: list[int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The layout of rows to predict."""
+
+    layout: Layout
+    order: Order
+    assumed: tuple[str, ...]  # guesses about the format that the user should see
+
+
+def find_layout(source: Source, model: TrainedModel, given: GivenFormat) -> Found:
+    """Return the layout of the rows of ``source``.
+
+    Raises
+    ------
+    InvalidDataError
+        They do not have the given format, or the features of the model.
+    """
+    data: dict[str, Any] = model.card["job"]["data"]
+    format = given.format or _format_of(source) or str(data["format"])  # noqa: A001
+    find = _Finder(source, model, given, format, data)
+    places = {"column": find.columns, "first": find.labels_first, "apart": find.arrays}
+    return places[FACTS[format].label]()
+
+
+@dataclass(frozen=True, slots=True)
+class _Finder:
+    """Detects the format of rows and the column of the label."""
+
+    source: Source
+    model: TrainedModel
+    given: GivenFormat
+    format: str
+    data: dict[str, Any]  # of the job
+
+    def labels_first(self) -> Found:
+        """Return rows that begin with their label."""
+        if self.given.label is not None:
+            raise BadInputError(f"--label: rows of {self.format} begin with their label")
+        zero_based = self.data.get("zero_based", False)  # models of before have no such field
+        asked = self._asked(n_features=self.model.n_features_in_, zero_based=zero_based)
+        reader, objects = self.source.reader, self.source.objects
+        layout = sniff(reader, objects, asked)
+        notes = self._format.review(reader, objects, layout, asked)
+        has_label = self.given.has_label is not False
+        assumed = () if self.given.has_label is not None else (FACTS[self.format].label_words,)
+        layout = replace(layout, label_column=0 if has_label else -1)
+        return self._rows(
+            self._with_fine(layout), Order(), *assumed, *map(self.source.named_in, notes)
+        )
+
+    def arrays(self) -> Found:
+        """Return rows whose labels are a separate array."""
+        if self.given.label is not None:
+            raise BadInputError(f"--label: {self.format} has no columns to choose from")
+        layout = self._sniffed(has_label=False)
+        self._require_features(layout.n_features or 0)
+        self._require_image_shape(layout.row_shape)
+        if self.given.has_label is False:
+            return self._rows(self._with_fine(layout), Order())
+        if not self._format.has_labels(self.source.reader, self.source.objects):
+            return self._rows(self._with_fine(layout), Order(), "there are no labels")
+        found = replace(self._sniffed(has_label=True), label_kind=self._label_kind)
+        return self._rows(self._with_fine(found), Order(), FACTS[self.format].label_words)
+
+    def columns(self) -> Found:
+        """Return rows of columns, one of which may be the label."""
+        asked = self._asked(has_label=False, header=self._header())
+        reader, objects = self.source.reader, self.source.objects
+        layout = sniff(reader, objects, asked)
+        layout = self._format.complete(reader, objects, layout)
+        layout = self._without_validation(layout)
+        column, *assumed = self._label(layout)
+        layout = replace(layout, label_column=column, label=None, unlabelled=True)
+        layout = replace(layout, label_kind=self._label_kind)
+        layout, *left_out = self._without_others(layout)
+        table = self.model.table
+        found, order = self._numbers(layout) if table is None else self._table(layout, table)
+        notes = self._format.review(reader, objects, found, asked)
+        return self._rows(found, order, *assumed, *left_out, *map(self.source.named_in, notes))
+
+    def _numbers(self, layout: Layout) -> tuple[Layout, Order]:
+        """Return the layout of rows whose columns of features are all numbers."""
+        others = layout.other_columns
+        names = [name for at, name in enumerate(layout.column_names) if at not in others]
+        order = self._places(names)
+        n_features = layout.n_columns - len(others)
+        self._require_features(n_features)
+        fine = self.model.fine_features
+        fine = fine if order is None else [order[feature] for feature in fine]
+        return replace(layout, n_features=n_features, fine=tuple(fine)), Order(order)
+
+    def _table(self, layout: Layout, model: ModelTable) -> tuple[Layout, Order]:
+        """Return the layout of rows with columns of other types, which the model knows."""
+        others = layout.other_columns
+        own = [at for at in range(layout.n_columns) if at not in others]
+        self._require_features(len(own))
+        places = self._places([layout.column_names[at] for at in own] if layout.header else [])
+        columns = [
+            replace(column, column=own[number if places is None else places[number]])
+            for number, column in enumerate(model.columns)
+        ]
+        table = Table(tuple(sorted(columns, key=lambda each: each.column)))
+        kinds = [[each for each in columns if each.is_category is are] for are in (False, True)]
+        numbers, levels = (
+            [there.index(each) for each in here]
+            for here, there in zip(kinds, (table.numbers, table.categories), strict=True)
+        )
+        is_general = layout.is_general or any(each.kind != "number" for each in columns)
+        found = replace(layout, table=table, n_features=None, is_general=is_general)
+        fine = tuple(numbers[number] for number in model.fine)
+        return replace(found, fine=fine), Order(numbers, levels)
+
+    def _without_others(self, layout: Layout) -> tuple[Any, ...]:
+        """Leave out columns that are no features of the model, and say which."""
+        names, expected = layout.column_names, set(self._expected)
+        if not names or not expected:
+            return (layout,)
+        others = layout.other_columns
+        surplus = [at for at, name in enumerate(names) if name not in expected and at not in others]
+        if not surplus:
+            return (layout,)
+        shown = names_shown([names[at] for at in surplus])
+        return replace(layout, ignored=tuple(surplus)), f"no features, and left out: {shown}"
+
+    def _without_validation(self, layout: Layout) -> Layout:
+        """Leave out the column that said to the job which rows validate, if it is there.
+
+        It is found by its name or, if there are as many columns as in the job's data, by its index.
+        """
+        asked = (self.data.get("validation") or {}).get("column")
+        if layout.column_names.count(asked) == 1:
+            column = layout.column_names.index(asked)
+        elif isinstance(asked, int) and layout.n_columns == self._width + 2:  # the label's as well
+            column = asked % layout.n_columns
+        else:
+            return layout
+        # Any number in it will do.
+        return replace(layout, validation_column=column, validates_after=0.0)
+
+    def _rows(self, layout: Layout, order: Order, *assumed: str) -> Found:
+        said = () if self.given.format else (f"format {self.format}",)
+        return Found(layout, order, (*said, *assumed))
+
+    def _with_fine(self, layout: Layout) -> Layout:
+        return replace(layout, fine=tuple(self.model.fine_features))
+
+    def _sniffed(self, **options: Any) -> Layout:
+        return sniff(self.source.reader, self.source.objects, self._asked(**options))
+
+    def _asked(self, **options: Any) -> SourceFormat:
+        """Return the job's conventions of text and missing values, with the given ``options``."""
+        asked = SourceFormat.from_data(converted(self.data, Data))
+        missing = asked.missing if FACTS[self.format].has_missing_values else "fail"
+        plain = {"header": None, "label": None, "n_features": None, "has_label": True}
+        none = {"validates": None, "validates_after": None, "on_bad_row": "fail"}
+        asked = replace(asked, format=self.format, missing=missing, settings=_NUMBERS)
+        return replace(asked, **(plain | none | options))
+
+    def _header(self) -> bool | None:
+        """Return whether there is a header: as given, else if line 1 names the model's features."""
+        features = set(self._expected)
+        if self.given.header is not None or not features:
+            return self.given.header
+        try:
+            named = self._sniffed(has_label=False, header=True)
+        except EmptyDataError:  # there is only one line
+            return None
+        return True if features <= set(named.column_names) else None
+
+    def _label(self, layout: Layout) -> tuple[Any, ...]:
+        """Return the label's column, or -1 if there is none, and the assumption behind it."""
+        names, n_columns, n_features = layout.column_names, layout.n_columns, self._width
+        if self.given.has_label is False:
+            return (-1,)
+        if self.given.label is not None:
+            return (column_index(self.given.label, layout, "--label"),)
+        label = self.model.card["label"]
+        if label and names.count(label) == 1:
+            return names.index(label), f"the label is column {label!r}"
+        n_others = n_columns - len(layout.other_columns)
+        if n_others == n_features or (names and self._expected):
+            return -1, "there is no label"
+        if n_others != n_features + 1 or not self.data["has_label"]:
+            self._require_features(n_others)
+        asked = self.data["label"]
+        if isinstance(asked, str):
+            raise InvalidDataError(
+                f"{self._name} has {n_others} columns, one more than the model has features, "
+                f"and none is named {asked!r}; give the label's column with --label"
+            )
+        column = n_columns - 1 if asked is None else column_index(str(asked), layout, "--label")
+        return column, f"the label is {layout.column_title(column)}"
+
+    def _places(self, names: Sequence[str]) -> list[int] | None:
+        """Return the place among ``names`` of each of the model's columns; None: the same."""
+        if not names or not self._expected:
+            return None
+        try:
+            return column_order(names, self._expected)
+        except ValueError as error:
+            raise InvalidDataError(f"{self._name}: {error}") from None
+
+    def _require_features(self, found: int) -> None:
+        if found == self._width:
+            return
+        shape = self.model.image_shape
+        hint = f"; one image is X of shape {(1, *shape)}" if found in shape[-1:] else ""
+        raise InvalidDataError(
+            f"{self._name}: the model has {self._width} features, the data have {found}{hint}"
+        )
+
+    def _require_image_shape(self, found: Sequence[int]) -> None:
+        shape = self.model.image_shape
+        if not shape or not found or (1, *found)[-3:] == shape:
+            return
+        expected, got = (shape_note(each).strip(" ()") for each in (shape, found))
+        raise InvalidDataError(
+            f"{self._name}: the model takes images of {expected}, the data have {got}"
+        )
+
+    @property
+    def _label_kind(self) -> str:
+        """The kind of the labels: as in training; those that no score needs may be anything."""
+        if hasattr(self.model, "cluster_centers_"):
+            return "text"
+        return str(self.model.card.get("label_kind", "number"))
+
+    @property
+    def _format(self) -> DataFormat:
+        return FORMATS[self.format]
+
+    @property
+    def _expected(self) -> list[str]:
+        """The names of the columns that are features of the model; empty if it has none."""
+        return list(getattr(self.model, "feature_names_in_", ()))
+
+    @property
+    def _width(self) -> int:
+        return self.model.n_features_in_
+
+    @property
+    def _name(self) -> str:
+        return self.source.objects[0].name
+
+
+def _format_of(source: Source) -> str | None:
+    """Return the format that the objects' names tell, or None.
+
+    Raises
+    ------
+    BadInputError
+        They tell several.
+    """
+    found = {known for each in source.objects if (known := format_of_file(each.name)) is not None}
+    if len(found) > 1:
+        raise BadInputError(
+            f"--format: expected one of {', '.join(sorted(found))}, because there are files of all "
+            f"at {source.title}"
+        )
+    return next(iter(found), None)
