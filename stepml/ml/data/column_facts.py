@@ -115,9 +115,11 @@ def _of_number(
     place: int,
     n_features: int = 1,
 ) -> ColumnFacts:
-    values = np.concatenate([each[:, place] for each in X]).astype(np.float64)
+    values = np.concatenate([each[:, place] for each in X])
     there = values[~np.isnan(values)]
-    low, high = (float(there.min()), float(there.max())) if len(there) else (np.nan, np.nan)
+    # The text of a float32 has the digits that the data have.
+    ends = (there.min(), there.max()) if len(there) else (np.nan, np.nan)
+    low, high = (float(str(end)) for end in ends)
     missing = len(values) - len(there)
     return ColumnFacts(name, column, kind, missing, low, high, n_features=n_features)
 
