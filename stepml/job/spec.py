@@ -218,6 +218,11 @@ class Data(SpecGroup, frozen=True, kw_only=True):
         own = self.scale.values() if isinstance(self.scale, dict) else ()
         return any(each != "none" for each in (self.rescaling, *own))
 
+    @property
+    def drops_uninformative(self) -> bool:
+        """Whether columns that say nothing are left out."""
+        return self.columns is not None and self.columns.uninformative == "drop"
+
     def in_bucket(self, own_bucket: str) -> Data:
         """Return the data with all their places whole; see `JobSpec.in_bucket`."""
         held_out = self.validation

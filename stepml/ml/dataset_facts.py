@@ -10,6 +10,7 @@ from stepml.job.formats import FORMATS
 from stepml.job.reports import DatasetFacts
 from stepml.job.spec import JobSpec
 from stepml.ml.data import Layout, Manifest
+from stepml.ml.data.uninformative import is_identifier
 from stepml.ml.doubts import doubts_about_data
 
 
@@ -37,6 +38,7 @@ def dataset_facts(
         notes=[
             *notes,
             *_note_on_unused_label(spec, layout),
+            *_notes_on_identifiers(manifest),
             *_note_on_missing(spec, manifest),
             *_note_on_validation(spec, manifest),
         ],
@@ -75,6 +77,24 @@ def _label_of(layout: Layout) -> str:
         return FORMATS[layout.format].label_words
     names, column = layout.column_names, layout.label_column
     return names[column] if names else f"column {column + 1}"
+
+
+def _notes_on_identifiers(manifest: Manifest) -> list[str]:
+    """Return notes on categories that have about as many levels as rows."""
+    table = manifest.layout.table
+    found = []
+    for column, levels in zip(table.categories if table else (), manifest.levels, strict=False):
+        if column.has_levels and not levels and table and table.drops_identifiers:
+            found.append(
+                f"{column.title} has a level for almost each row, like an identifier; it is left "
+                "out, as data.columns.uninformative says"
+            )
+        elif is_identifier(levels, manifest.n_rows):
+            found.append(
+                f"{column.title} has {len(levels):,} levels in {manifest.n_rows:,} rows, like an "
+                "identifier; data.columns.drop leaves it out"
+            )
+    return found
 
 
 def _note_on_missing(spec: JobSpec, manifest: Manifest) -> list[str]:

@@ -48,6 +48,7 @@ class PipelineColumn(msgspec.Struct, frozen=True, omit_defaults=True):
     fill: Fitted = None  # of missing values: a number, a level, or a number for each part
     centre: Fitted = None  # subtracted …
     divisor: Fitted = None  # … and divided by, in training
+    left_out: bool = False  # it says nothing: it has no features, or they are 0
 
     def table_column(self) -> TableColumn:
         """Return the column as readers and the encoder take it."""
@@ -152,6 +153,8 @@ def _learnt(column: TableColumn, levels: Sequence[str], scale: Scale, own: slice
     if column.indicator:
         own = slice(own.start, own.stop - 1)
     fill, centre, divisor = (each[own].astype(np.float64) for each in _values(scale))
+    if np.isinf(divisor).all():  # also without features
+        return {"left_out": True}
     if column.encode == "hash":
         return {}
     if column.encode == "one_hot":

@@ -75,3 +75,48 @@ def test_what_a_column_cannot_have_is_refused_by_name(data: dict[str, Any], mess
     with pytest.raises(StepMLError) as caught:
         trained(**data)
     assert message in str(caught.value)
+
+
+IDENTIFIED = pd.DataFrame(
+    {
+        "id": RNG.permutation(N_ROWS) + 1000,
+        "name": [f"name {each}" for each in range(N_ROWS)],
+        "nothing": np.full(N_ROWS, np.nan),
+        "same": "x",
+        "one": 1.0,
+        "few": RNG.integers(0, 3, N_ROWS),
+    }
+).join(TABLE[["age", "y"]])
+
+
+@pytest.mark.parametrize("matrix", ["auto", "dense", "sparse"])
+@pytest.mark.parametrize("scale", ["none", "standardise"])
+def test_columns_that_say_nothing_are_left_out_by_option(matrix: str, scale: str) -> None:
+    fields = {"label": "y", "matrix": matrix, "scale": scale}
+    model = {"name": "logistic_regression"}
+    found = []
+    for table, columns in (
+        (IDENTIFIED, {"uninformative": "drop"}),
+        (IDENTIFIED, {"use": ["few", "age"]}),
+    ):
+        job = job_on(as_csv(table), data={**fields, "columns": columns}, model=model)
+        run(job)
+        found.append(job)
+    dropped, chosen = map(model_of, found)
+    names = dict(zip(dropped.card["features"], dropped.coef_[0], strict=True))
+    assert [names[each] for each in ("id", "nothing", "one", "same=x")] == [0] * 4
+    assert not any("name" in each for each in names)
+    expected = dict(zip(chosen.card["features"], chosen.coef_[0], strict=True))
+    for name, slope in expected.items():
+        assert names[name] == pytest.approx(slope, rel=0.02)
+    notes = found[0].training_plan().about.notes
+    assert any("column 2 ('name') has a level for almost each row" in each for each in notes)
+    left_out = next(each for each in notes if "are left out" in each)
+    assert left_out.startswith("4 features are left out: column 1 ('id'), column 3 ('nothing')")
+
+
+def test_an_identifier_is_noted() -> None:
+    job = job_on(as_csv(IDENTIFIED), data={"label": "y"}, model={"name": "logistic_regression"})
+    job.initialised()
+    note = "column 2 ('name') has 600 levels in 600 rows, like an identifier"
+    assert any(each.startswith(note) for each in job.training_plan().about.notes)
