@@ -54,6 +54,12 @@ def _check_data(spec: JobSpec) -> None:
             data,
             lambda facts: facts.sparse != "never" or facts.label == "column",  # tables may be wide
         )
+    if data.path_columns:
+        _require_format("data.path_columns true", data, lambda facts: facts.label == "column")
+        if data.header is False:
+            raise InvalidJobError(
+                "data.path_columns: needs a header, but data.header is false; got true"
+            )
     if data.zero_based != "auto":
         what = f"data.zero_based {json.dumps(data.zero_based)}"
         _require_format(what, data, lambda facts: facts.sparse == "always")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stepml.ml.data.formats.base import RowSource
 from stepml.ml.data.formats.columns import places_of_columns
+from stepml.ml.data.formats.parquet.path_arrays import path_arrays
 from stepml.ml.data.formats.parquet.table import Batch, Table
 from stepml.ml.data.formats.parquet.values import distinct, levels_of, numbers_of
 from stepml.ml.data.formats.row_checks import BLOCK_BYTES, RowChecks, rows_per_block
@@ -60,7 +61,8 @@ class ParquetRows(RowSource):
         data, layout = self._objects[part.object_index], self._layout
         table = Table(self._source, data, self._request_bytes)
         places_in(data, table, layout)
-        names = [layout.column_names[column] for column in layout.kept_columns]
+        own = [each for each in layout.kept_columns if each < layout.n_own_columns] or [0]
+        names = [layout.column_names[column] for column in own]
         n_rows = rows_per_block(len(names), block_bytes=self._block_bytes)
         for batch in table.batches(part, n_rows, names):
             with table.damages_named():
@@ -69,7 +71,8 @@ class ParquetRows(RowSource):
                 yield rows
 
     def _rows(self, data: DataObject, batch: Batch) -> DenseRows:
-        columns, n_rows = batch.columns, len(next(iter(batch.columns.values())))
+        n_rows = len(next(iter(batch.columns.values())))
+        columns = {**batch.columns, **path_arrays(data, self._layout, n_rows)}
         X = _matrix([numbers_of(columns[each.name]) for each in self._numbers], n_rows)
         said = None
         if self._layout.validation_column >= 0:
@@ -125,5 +128,5 @@ def places_in(data: DataObject, table: Table, layout: Layout) -> list[int] | Non
     InvalidDataError
         The table has other columns than the first one.
     """
-    expected, what = layout.column_names, "its columns are not those"
-    return places_of_columns(data, table.column_names, expected, what)
+    names = (*table.column_names, *layout.path_names)
+    return places_of_columns(data, names, layout.column_names, "its columns are not those")

@@ -73,7 +73,7 @@ class TextFormat(DataFormat):
             return first_lines(reader, data, layout.dialect, layout.delimiter)
 
         filled = [each for each in objects if each.value_bytes]
-        first, _ = self._with_rows(find, filled, source)
+        first, _ = self._with_rows(find, filled, source.with_paths_of(filled))
         notes = dialect_notes(layout, source, self.delimiter)
         return notes + self.review_lines(first, layout, source)
 
