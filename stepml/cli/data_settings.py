@@ -9,12 +9,10 @@ from typing import Any
 import msgspec
 
 from stepml.cli.errors import BadInputError
-from stepml.job.errors import InvalidJobError
-from stepml.job.parse import parse_job
-from stepml.job.spec import Data
+from stepml.job.conversion import converted
+from stepml.job.explanations import mistakes
+from stepml.job.spec import Data, JobSpec
 
-# Of a job that checks the fields: it takes any label, and none.
-_MODEL = {"name": "kmeans", "n_clusters": 2}
 _FIELD = "data."
 
 
@@ -31,13 +29,12 @@ def data_with(data: Data, settings: Sequence[str]) -> Data:
     given = dict(map(_parsed, settings))
     if not given:
         return data
-    fields = {"format": data.format, "header": data.header, **given}
-    try:
-        spec = parse_job({"data": {"uri": "data/x", **fields}, "model": _MODEL})
-    except InvalidJobError as error:
-        mistakes = [each.removeprefix(_FIELD) for each in error.mistakes or [str(error)]]
-        raise BadInputError(f"--set: {'; '.join(mistakes)}") from None
-    return msgspec.structs.replace(data, **{name: getattr(spec.data, name) for name in given})
+    document = {"data": {"uri": data.uri, **given}}
+    found = [each for each in mistakes(document, JobSpec) if each.startswith("data")]
+    if found:
+        raise BadInputError(f"--set: {'; '.join(each.removeprefix(_FIELD) for each in found)}")
+    fields = converted(document["data"], Data)
+    return msgspec.structs.replace(data, **{name: getattr(fields, name) for name in given})
 
 
 def _parsed(setting: str) -> tuple[str, Any]:
